@@ -19,6 +19,8 @@ pub enum SegmentEnd {
     Context,
     /// Stopped on request.
     Cancelled,
+    /// An error came in between; it follows.
+    Failed,
 }
 
 /// What it took to make a reply.

@@ -37,7 +37,9 @@ pub struct Parts<'a> {
     pub modalities: &'a BTreeMap<Modality, TokenId>,
 }
 
-/// A reply in the making: an iterator over its events. It ends after [`Event::Finished`], or after the first error.
+/// A reply in the making: an iterator over its events, which ends after [`Event::Finished`], or after an error.
+///
+/// What a segment had come to before an error is given out before it ([`SegmentEnd::Failed`]).
 pub struct Generation<'a> {
     parts: Parts<'a>,
     config: GenerationConfig,
@@ -45,7 +47,9 @@ pub struct Generation<'a> {
     rng: Rng,
     sampler: Sampler,
     state: State,
+    segment: Option<OpenSegment>,
     events: VecDeque<Event>,
+    failure: Option<Error>,
     opened: usize,
     usage: Usage,
     seconds: Seconds,
@@ -54,8 +58,8 @@ pub struct Generation<'a> {
 enum State {
     /// A segment is to be opened; the first time with the prompt.
     Open(Option<Prompt>),
-    /// A segment is being made.
-    Generate(OpenSegment),
+    /// The open segment grows.
+    Generate,
     /// Nothing is left to do.
     Done,
 }
@@ -87,7 +91,9 @@ impl<'a> Generation<'a> {
             cancel,
             sampler: Sampler::default(),
             state: State::Open(Some(prompt)),
+            segment: None,
             events: VecDeque::new(),
+            failure: None,
             opened: 0,
             usage,
             seconds: Seconds::default(),
@@ -125,8 +131,8 @@ impl<'a> Generation<'a> {
                 self.seconds.prefill += start.elapsed().as_secs_f64();
                 opened
             }
-            State::Generate(segment) => {
-                let generated = self.generate(segment);
+            State::Generate => {
+                let generated = self.generate();
                 self.seconds.decode += start.elapsed().as_secs_f64();
                 generated
             }
@@ -159,7 +165,8 @@ impl<'a> Generation<'a> {
         last[0] = self.parts.modalities[&modality];
         self.events.push_back(Event::SegmentStarted { index: self.opened, modality });
         self.opened += 1;
-        self.state = State::Generate(OpenSegment {
+        self.state = State::Generate;
+        self.segment = Some(OpenSegment {
             modality,
             frames: Frames::new(self.parts.vocabulary.streams),
             last,
@@ -204,33 +211,46 @@ impl<'a> Generation<'a> {
     }
 
     /// Step 2: one frame.
-    fn generate(&mut self, mut segment: OpenSegment) -> Result<()> {
+    fn generate(&mut self) -> Result<()> {
+        let Some(mut segment) = self.segment.take() else { return Ok(()) };
+        let grown = self.grow(&mut segment);
+        match grown {
+            Ok(None) => {
+                self.state = State::Generate;
+                self.segment = Some(segment);
+                Ok(())
+            }
+            Ok(Some(end)) => self.close(segment, end),
+            Err(error) => {
+                let error = error.context(format!("segment {}, step {}", self.opened - 1, segment.frames.len()));
+                self.abandon(segment);
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs and draws a frame, and tells what it brought; gives the reason when the segment is at its end.
+    fn grow(&mut self, segment: &mut OpenSegment) -> Result<Option<SegmentEnd>> {
         if self.cancel.is_cancelled() {
-            return self.close(segment, SegmentEnd::Cancelled);
+            return Ok(Some(SegmentEnd::Cancelled));
         }
         if self.parts.language_model.position() >= self.parts.language_model.max_positions() {
-            return self.close(segment, SegmentEnd::Context);
+            return Ok(Some(SegmentEnd::Context));
         }
         self.parts.language_model.step(&segment.last)?;
-        self.draw_frame(&mut segment).map_err(|e| {
-            e.context(format!("segment {}, step {}", self.opened - 1, segment.frames.len()))
-        })?;
+        self.draw_frame(segment)?;
         segment.frames.push(&segment.last);
         self.usage.steps += 1;
-
         let special = &self.parts.vocabulary.special;
         if segment.last[0] == special.eos {
-            return self.close(segment, SegmentEnd::Eos);
+            return Ok(Some(SegmentEnd::Eos));
         }
         if segment.last[0] == special.eot {
-            return self.close(segment, SegmentEnd::Eot);
+            return Ok(Some(SegmentEnd::Eot));
         }
-        self.tell(&mut segment)?;
-        if segment.frames.len() >= self.config.segment(segment.modality).max_steps {
-            return self.close(segment, SegmentEnd::Limit);
-        }
-        self.state = State::Generate(segment);
-        Ok(())
+        self.tell(segment)?;
+        let full = segment.frames.len() >= self.config.segment(segment.modality).max_steps;
+        Ok(full.then_some(SegmentEnd::Limit))
     }
 
     /// Draws the next frame into `segment.last`: the streams in order, each on its own.
@@ -305,30 +325,51 @@ impl<'a> Generation<'a> {
 
     /// Step 3: what is left of the segment's text or sound, then the next segment or the end.
     fn close(&mut self, mut segment: OpenSegment, end: SegmentEnd) -> Result<()> {
-        if self.config.segment(segment.modality).is_guided() {
-            self.parts.language_model.end_guidance()?;
-        }
-        *self.parts.tail = closing_frames(&segment, end, self.parts.vocabulary);
-        if segment.modality.is_sound() {
-            self.tell_sound(&mut segment, true)?;
-        } else {
-            let piece = segment.decoder.finish(self.parts.tokenizer)?;
-            self.tell_text(&mut segment, piece);
-        }
-        let audio = match self.parts.audio_decoder {
-            Some(decoder) if segment.modality.is_sound() => {
-                Some(Waveform::mono(segment.samples, decoder.sample_rate())?)
-            }
-            _ => None,
-        };
-        let OpenSegment { modality, frames, text, .. } = segment;
-        let segment = Segment { modality, end, frames, text, audio };
-        self.events.push_back(Event::SegmentEnded { index: self.opened - 1, segment });
+        self.leave(&segment, end)?;
+        let told = self.tell_rest(&mut segment);
+        self.emit(segment, end)?;
+        told?;
         if end == SegmentEnd::Eot && self.opened < self.config.max_segments {
             self.state = State::Open(None);
         } else {
             self.finish();
         }
+        Ok(())
+    }
+
+    /// After an error: what the segment had come to is given out before the error is.
+    fn abandon(&mut self, mut segment: OpenSegment) {
+        if self.leave(&segment, SegmentEnd::Failed).is_err() {
+            self.parts.language_model.rewind(0);
+        }
+        // the error that led here is the one to report
+        let _ = self.tell_rest(&mut segment);
+        let _ = self.emit(segment, SegmentEnd::Failed);
+    }
+
+    /// Ends guidance, and notes the frames that the cache lacks.
+    fn leave(&mut self, segment: &OpenSegment, end: SegmentEnd) -> Result<()> {
+        *self.parts.tail = closing_frames(segment, end, self.parts.vocabulary);
+        self.parts.language_model.end_guidance()
+    }
+
+    fn tell_rest(&mut self, segment: &mut OpenSegment) -> Result<()> {
+        if segment.modality.is_sound() {
+            return self.tell_sound(segment, true);
+        }
+        let piece = segment.decoder.finish(self.parts.tokenizer)?;
+        self.tell_text(segment, piece);
+        Ok(())
+    }
+
+    fn emit(&mut self, segment: OpenSegment, end: SegmentEnd) -> Result<()> {
+        let OpenSegment { modality, frames, text, samples, .. } = segment;
+        let audio = match self.parts.audio_decoder {
+            Some(decoder) if modality.is_sound() => Some(Waveform::mono(samples, decoder.sample_rate())?),
+            _ => None,
+        };
+        let segment = Segment { modality, end, frames, text, audio };
+        self.events.push_back(Event::SegmentEnded { index: self.opened - 1, segment });
         Ok(())
     }
 
@@ -346,12 +387,15 @@ impl Iterator for Generation<'_> {
             if let Some(event) = self.events.pop_front() {
                 return Some(Ok(event));
             }
+            if let Some(error) = self.failure.take() {
+                return Some(Err(error));
+            }
             if matches!(self.state, State::Done) {
                 return None;
             }
             if let Err(error) = self.advance() {
                 self.state = State::Done;
-                return Some(Err(error));
+                self.failure = Some(error);
             }
         }
     }
@@ -360,11 +404,10 @@ impl Iterator for Generation<'_> {
 /// A generation that is dropped half-way leaves the session usable: the segment counts as cancelled.
 impl Drop for Generation<'_> {
     fn drop(&mut self) {
-        if let State::Generate(segment) = &self.state {
-            *self.parts.tail = closing_frames(segment, SegmentEnd::Cancelled, self.parts.vocabulary);
-            if self.parts.language_model.end_guidance().is_err() {
-                self.parts.language_model.rewind(0);
-            }
+        if let Some(segment) = self.segment.take()
+            && self.leave(&segment, SegmentEnd::Cancelled).is_err()
+        {
+            self.parts.language_model.rewind(0);
         }
     }
 }
@@ -380,7 +423,7 @@ fn closing_frames(segment: &OpenSegment, end: SegmentEnd, vocabulary: &Vocabular
     match end {
         SegmentEnd::Eos => tail.push_single(vocabulary.special.eos),
         SegmentEnd::Eot => tail.push_single(vocabulary.special.eot),
-        SegmentEnd::Limit | SegmentEnd::Context | SegmentEnd::Cancelled => {
+        SegmentEnd::Limit | SegmentEnd::Context | SegmentEnd::Cancelled | SegmentEnd::Failed => {
             tail.push(&segment.last);
             tail.push_single(vocabulary.special.eos);
         }

@@ -6,6 +6,8 @@ mod config;
 mod event;
 mod generation;
 mod reply;
+#[cfg(test)]
+mod tests;
 
 pub use cancel::Cancel;
 pub use config::{GenerationConfig, Modality, SegmentConfig};
