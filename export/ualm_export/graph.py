@@ -111,7 +111,8 @@ class GraphBuilder:
         finally:
             self._scopes.pop()
 
-    def _name(self, kind: str) -> str:
+    def name(self, kind: str) -> str:
+        """A fresh name in the current scope, for an output that is to be given by name."""
         self._count += 1
         return "/".join([*self._scopes, f"{kind}_{self._count}"])
 
@@ -128,7 +129,7 @@ class GraphBuilder:
         key = (array.dtype.str, array.shape, array.tobytes()) if array.nbytes < _INLINE_BYTES else None
         if key is not None and key in self._constants:
             return self._constants[key]
-        name = self._name("constant")
+        name = self.name("constant")
         self._initializer(name, array.dtype, array.shape, [array])
         if key is not None:
             self._constants[key] = name
@@ -147,7 +148,7 @@ class GraphBuilder:
 
     def _float_weight(self, value, name: str) -> tuple[str, bool]:
         """Stores a weight as float16 where `storage` says so and its range allows it, else as float32."""
-        name = self._name(name)
+        name = self.name(name)
         is_half = self.storage.half and len(value.shape) >= 2 and _fits_half(value)
         dtype = np.dtype(np.float16 if is_half else np.float32)
         self._initializer(name, dtype, value.shape, (slab.astype(dtype) for slab in _slabs(value)))
@@ -176,12 +177,12 @@ class GraphBuilder:
     def op(self, op_type: str, *inputs: str, outputs: int | Sequence[str] = 1, domain: str = "", **attributes):
         """Adds a node and gives its output, or a list of them when `outputs` is a number above one or names.
 
-        An absent optional input is the empty string.
+        An optional input or output that is absent is the empty string.
         """
-        name = self._name(op_type)
+        name = self.name(op_type)
         names = [f"{name}:{i}" for i in range(outputs)] if isinstance(outputs, int) else list(outputs)
         self._nodes.append(onnx.helper.make_node(op_type, inputs, names, name, domain=domain, **attributes))
-        return names[0] if outputs == 1 else names
+        return names[0] if len(names) == 1 else names
 
     def add(self, a: str, b: str) -> str:
         return self.op("Add", a, b)
@@ -222,7 +223,7 @@ class GraphBuilder:
                 start += len(slab)
                 yield quantized.values
 
-        values_name, scales_name = self._name("weight"), self._name("scales")
+        values_name, scales_name = self.name("weight"), self.name("scales")
         shape = (rows, blocks_of(features), BLOCK * bits // 8)
         self._initializer(values_name, np.dtype(np.uint8), shape, values())
         self._initializer(scales_name, scales.dtype, scales.shape, [scales])
