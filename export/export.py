@@ -25,6 +25,10 @@ def parse_arguments() -> argparse.Namespace:
         help="of the two output heads (default: as --precision, int8 with int4)",
     )  # fmt: skip
     parser.add_argument(
+        "--codec-encoder-precision", choices=PRECISIONS[:2], default=defaults.codec_encoder_precision,
+        help="of the codec's encoder; fp16 changes about one code in a hundred (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--max-positions", type=int, default=defaults.max_positions,
         help="longest context, if shorter than the model's own (default: %(default)s)",
     )  # fmt: skip

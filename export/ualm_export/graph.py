@@ -147,7 +147,7 @@ class GraphBuilder:
         return self.op("Cast", rows, to=FLOAT) if is_half else rows
 
     def _float_weight(self, value, name: str) -> tuple[str, bool]:
-        """Stores a weight as float16 where `storage` says so and its range allows it, else as float32."""
+        """Stores a weight as float16 where `storage` says so and its magnitudes allow it, else as float32."""
         name = self.name(name)
         is_half = self.storage.half and len(value.shape) >= 2 and _fits_half(value)
         dtype = np.dtype(np.float16 if is_half else np.float32)
@@ -269,6 +269,7 @@ def _slabs(value) -> Iterator[np.ndarray]:
 
 
 def _fits_half(value) -> bool:
-    """Whether float16 can hold every element."""
-    limit = np.finfo(np.float16).max
-    return all(float(np.abs(slab).max(initial=0.0)) <= limit for slab in _slabs(value))
+    """Whether float16 holds every element, and the largest of them with all its digits."""
+    limits = np.finfo(np.float16)
+    largest = max(float(np.abs(slab).max(initial=0.0)) for slab in _slabs(value))
+    return largest == 0 or limits.smallest_normal <= largest <= limits.max

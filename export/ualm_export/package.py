@@ -29,6 +29,7 @@ _MAX_POSITIONS = 32768
 class Options:
     precision: str = "fp32"
     heads_precision: str | None = None
+    codec_encoder_precision: str = "fp32"
     max_positions: int = _MAX_POSITIONS
     name: str | None = None
     license: str | None = None
@@ -107,7 +108,7 @@ def progress_bar(elements: int) -> tqdm:
 
 
 def write_graphs(folder: Path, parts: Parts, tensors, options: Options) -> None:
-    storage = storage_by_graph(options.precision, options.heads_precision)
+    storage = storage_by_graph(options.precision, options.heads_precision, options.codec_encoder_precision)
     model, vocabulary, codec = parts.model, parts.vocabulary, parts.codec
     streams = vocabulary.streams
 
