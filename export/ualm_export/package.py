@@ -1,6 +1,7 @@
 """From a checkpoint folder to a package folder, all of it or nothing."""
 
 import contextlib
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from .inventory import check_inventory
 from .language_model import LanguageModel, build_audio_head, build_embed, build_llm, build_text_head
 from .precision import storage_by_graph
 from .self_check import check_package
+from .tensors import TensorStore
 from .vocabulary import Vocabulary
 
 _MAX_POSITIONS = 32768
@@ -49,8 +51,9 @@ class Parts:
     @classmethod
     def of(cls, checkpoint: Checkpoint, max_positions: int = _MAX_POSITIONS) -> "Parts":
         codec = codec_from_config(checkpoint.codec)
-        stream_embedding = checkpoint.tensors.get("stream_emb.weight")
-        streams = stream_embedding.shape[0] if stream_embedding is not None else codec.quantizers
+        streams = codec.quantizers
+        if "stream_emb.weight" in checkpoint.tensors:
+            streams = checkpoint.tensors["stream_emb.weight"].shape[0]
         if streams > codec.quantizers:
             raise ExportError(
                 f"stream_emb.weight has {streams} streams, but the codec has {codec.quantizers} quantizers "
@@ -78,28 +81,30 @@ class Parts:
 
 def export_package(source: Path, out: Path, options: Options) -> Path:
     """Writes the package `out` from the checkpoint folder `source`."""
-    check_target(source, out, options.force)
+    check_target(out, options.force, source)
     checkpoint = Checkpoint.open(source)
-    manifest.check_details(checkpoint.details)
     parts = Parts.of(checkpoint, options.max_positions)
-    shapes = parts.tensor_shapes()
-    check_inventory(checkpoint.tensors, shapes, parts.unused_tensors())
+    check_inventory(checkpoint.tensors, parts.tensor_shapes(), parts.unused_tensors())
+    details = details_with(checkpoint.details, options, source.resolve().name)
+    return write_package(out, parts, checkpoint.tensors, details, checkpoint.tokenizer.read_bytes(), options, source)
+
+
+def write_package(
+    out: Path, parts: Parts, tensors: TensorStore, details: Config, tokenizer: bytes, options: Options,
+    enhancer_folder: Path | None = None,
+) -> Path:  # fmt: skip
+    """Writes all files of a package, runs every graph once, and puts the folder at `out`."""
+    manifest.check_details(details)
     with replaced_at_the_end(out) as folder:
-        elements = sum(tensor_elements(shape) for shape in shapes.values())
+        elements = sum(math.prod(shape) for shape in parts.tensor_shapes().values())
         with progress_bar(elements) as bar:
-            checkpoint.tensors.on_read = bar.update
-            write_graphs(folder, parts, checkpoint.tensors, options)
-        enhancer = copy_enhancer(source, folder)
-        shutil.copyfile(checkpoint.tokenizer, folder / "tokenizer.json")
-        finish_package(folder, parts, details_with(checkpoint.details, options, source), options.precision, enhancer)
+            tensors.on_read = bar.update
+            write_graphs(folder, parts, tensors, options)
+        enhancer = enhancer_folder is not None and copy_enhancer(enhancer_folder, folder)
+        (folder / "tokenizer.json").write_bytes(tokenizer)
+        check_package(folder, parts.model, parts.encoder, parts.codec, parts.vocabulary, enhancer)
+        manifest.write(folder, manifest.compose(details, options.precision, sections(folder, parts, enhancer)))
     return out
-
-
-def tensor_elements(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
 
 
 def progress_bar(elements: int) -> tqdm:
@@ -124,36 +129,28 @@ def write_graphs(folder: Path, parts: Parts, tensors, options: Options) -> None:
     codec.build_decoder(*at("codec_decoder"), streams, tensors)
 
 
-def finish_package(folder: Path, parts: Parts, details: Config, precision: str, enhancer: bool) -> None:
-    """Runs every graph once, then writes the manifest."""
-    check_package(folder, parts.model, parts.encoder, parts.codec, parts.vocabulary, enhancer)
-    graphs = {path.stem: path.name for path in sorted(folder.glob("*.onnx"))}
-    sections = {
+def sections(folder: Path, parts: Parts, enhancer: bool) -> dict:
+    """The parts of the manifest that follow from the model."""
+    return {
         "vocabulary": parts.vocabulary.manifest(),
         "language_model": parts.model.manifest(),
         "audio_encoder": parts.encoder.manifest(),
         "codec": codec_manifest(parts.codec),
         "enhancer": {"sampling_rate": SAMPLING_RATE, "channels": CHANNELS} if enhancer else None,
-        "graphs": graphs,
+        "graphs": {path.stem: path.name for path in sorted(folder.glob("*.onnx"))},
     }
-    manifest.write(folder, manifest.compose(details, precision, sections))
 
 
-def details_with(details: Config, options: Options, source: Path) -> Config:
-    """package.json, overruled by the options; the name falls back to the checkpoint folder's."""
-    values = {"name": source.resolve().name} | details.values
-    values |= {
-        key: value
-        for key, value in (("name", options.name), ("license", options.license), ("origin", options.origin))
-        if value is not None
-    }
+def details_with(details: Config, options: Options, name: str) -> Config:
+    """What package.json says, overruled by the options; `name` is used when neither gives one."""
+    given = {"name": options.name, "license": options.license, "origin": options.origin}
+    values = {"name": name} | details.values | {key: value for key, value in given.items() if value is not None}
     return Config(values, details.source)
 
 
-def check_target(source: Path, out: Path, force: bool) -> None:
+def check_target(out: Path, force: bool, source: Path | None = None) -> None:
     """Refuses to write over anything but, with `force`, an older package."""
-    inside, outside = source.resolve(), out.resolve()
-    if outside == inside or outside in inside.parents:
+    if source is not None and out.resolve() in (source.resolve(), *source.resolve().parents):
         raise ExportError(f"{out} is, or holds, the checkpoint itself; choose another place for the package")
     if not out.exists():
         return
