@@ -270,6 +270,6 @@ def _slabs(value) -> Iterator[np.ndarray]:
 
 def _fits_half(value) -> bool:
     """Whether float16 holds every element, and the largest of them with all its digits."""
-    limits = np.finfo(np.float16)
+    smallest, greatest = float(np.finfo(np.float16).smallest_normal), float(np.finfo(np.float16).max)
     largest = max(float(np.abs(slab).max(initial=0.0)) for slab in _slabs(value))
-    return largest == 0 or limits.smallest_normal <= largest <= limits.max
+    return largest == 0 or smallest <= largest <= greatest

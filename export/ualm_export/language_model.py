@@ -35,13 +35,16 @@ class LanguageModel:
         config.require("use_sliding_window", [False], default=False)
         hidden_size, heads = config.get("hidden_size"), config.get("num_attention_heads")
         positions = config.get("max_position_embeddings")
+        head_dim = config.get("head_dim", default=hidden_size // heads)
+        if head_dim % 8:
+            raise ExportError(f"{config.source}: heads of size {head_dim}; ONNX Runtime's attention takes multiples of 8")
         return cls(
             hidden_size=hidden_size,
             intermediate_size=config.get("intermediate_size"),
             num_hidden_layers=config.get("num_hidden_layers"),
             num_attention_heads=heads,
             num_key_value_heads=config.get("num_key_value_heads", default=heads),
-            head_dim=config.get("head_dim", default=hidden_size // heads),
+            head_dim=head_dim,
             rms_norm_eps=config.get("rms_norm_eps"),
             rope_theta=_rope_theta(config),
             max_position_embeddings=min(positions, max_positions or positions),
@@ -123,13 +126,13 @@ def build_llm(path: Path, storage: Storage, model: LanguageModel, tensors) -> No
     branch = graph.input("inputs_embeds", FLOAT, ["batch", "positions", model.hidden_size])
     graph.input("seqlens_k", INT32, ["batch"])
     graph.input("total_sequence_length", INT32, [])
-    cosines, sines = (graph.constant(table) for table in rotary_tables(model))
+    rotary = Rotary(graph, model)
     residual = None
     for i in range(model.num_hidden_layers):
         with graph.scope(f"layers.{i}"):
             layer = Prefixed(tensors, f"model.layers.{i}.")
             normed, residual = _add_and_norm(graph, model, branch, residual, layer["input_layernorm.weight"])
-            branch = _attention(graph, model, i, normed, layer.within("self_attn."), cosines, sines)
+            branch = _attention(graph, model, i, normed, layer.within("self_attn."), rotary)
             normed, residual = _add_and_norm(graph, model, branch, residual, layer["post_attention_layernorm.weight"])
             branch = _gated_mlp(graph, normed, layer.within("mlp."))
     hidden, _ = _add_and_norm(graph, model, branch, residual, tensors["model.norm.weight"], last=True)
@@ -166,23 +169,50 @@ def _add_and_norm(
     return normed, total
 
 
-def _attention(
-    graph: GraphBuilder, model: LanguageModel, index: int, x: str, tensors: Prefixed, cosines: str, sines: str
-) -> str:
+class Rotary:
+    """The rotary tables of a graph, and, where GroupQueryAttention cannot rotate by itself, the positions.
+
+    Its own rotation needs a head size that is a multiple of 16; other sizes are rotated before it.
+    """
+
+    def __init__(self, graph: GraphBuilder, model: LanguageModel):
+        self.tables = [graph.constant(table) for table in rotary_tables(model)]
+        self.fused = model.head_dim % 16 == 0
+        self.positions = "" if self.fused else _positions(graph)
+
+    def rotate(self, graph: GraphBuilder, x: str) -> str:
+        """x [B, T, heads × head size], every head turned by its position's angles."""
+        return graph.op("RotaryEmbedding", x, self.positions, *self.tables, domain=CONTRIB, interleaved=0)
+
+
+def _positions(graph: GraphBuilder) -> str:
+    """int64 [B, T]: the positions of this run, which end at seqlens_k; a first prompt begins at zero."""
+    run = graph.op("Gather", graph.op("Shape", "inputs_embeds"), graph.constant(1))
+    last = graph.op("Cast", "seqlens_k", to=INT64)
+    first = graph.op("Sub", graph.add(last, graph.constant(1)), run)
+    first = graph.op("Max", first, graph.constant(0))
+    steps = graph.op("Range", graph.constant(0), run, graph.constant(1))
+    return graph.add(graph.op("Unsqueeze", first, graph.constant([1])), steps)
+
+
+def _attention(graph: GraphBuilder, model: LanguageModel, index: int, x: str, tensors: Prefixed, rotary: Rotary) -> str:
     """Grouped-query attention with packed projections; the cache is extended in place."""
     weights = Rows([tensors[f"{name}_proj.weight"] for name in "qkv"])
     biases = np.concatenate([tensors[f"{name}_proj.bias"][:] for name in "qkv"])
-    packed = graph.linear(x, weights, biases, name="qkv_proj")
+    query, key, value = graph.linear(x, weights, biases, name="qkv_proj"), "", ""
+    if not rotary.fused:
+        sizes = [tensors[f"{name}_proj.weight"].shape[0] for name in "qkv"]
+        query, key, value = graph.op("Split", query, graph.constant(sizes), outputs=3, axis=-1)
+        query, key = rotary.rotate(graph, query), rotary.rotate(graph, key)
     cache = ["batch", model.num_key_value_heads, "capacity", model.head_dim]
     past_key = graph.input(f"past_key_values.{index}.key", FLOAT, cache)
     past_value = graph.input(f"past_key_values.{index}.value", FLOAT, cache)
     context, _, _ = graph.op(
-        "GroupQueryAttention",
-        packed, "", "", past_key, past_value, "seqlens_k", "total_sequence_length", cosines, sines,
-        outputs=[graph.name("context"), f"present.{index}.key", f"present.{index}.value"],
-        domain=CONTRIB,
-        num_heads=model.num_attention_heads, kv_num_heads=model.num_key_value_heads,
-        do_rotary=1, rotary_interleaved=0, scale=float(model.head_dim**-0.5),
+        "GroupQueryAttention", query, key, value, past_key, past_value, "seqlens_k", "total_sequence_length",
+        *(rotary.tables if rotary.fused else []),
+        outputs=[graph.name("context"), f"present.{index}.key", f"present.{index}.value"], domain=CONTRIB,
+        num_heads=model.num_attention_heads, kv_num_heads=model.num_key_value_heads, scale=float(model.head_dim**-0.5),
+        do_rotary=int(rotary.fused), rotary_interleaved=0,
     )  # fmt: skip
     return graph.linear(context, tensors["o_proj.weight"], name="o_proj")
 
