@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Turns a UALM checkpoint into a model package: python3 export/export.py CHECKPOINT OUT."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from ualm_export.errors import ExportError
+from ualm_export.package import Options, export_package
+from ualm_export.precision import PRECISIONS
+
+
+def parse_arguments() -> argparse.Namespace:
+    defaults = Options()
+    parser = argparse.ArgumentParser(description="Turns a UALM checkpoint into a model package for ualm.")
+    parser.add_argument("checkpoint", type=Path, help="folder with train.yaml, weights, configs and tokenizer")
+    parser.add_argument("out", type=Path, help="package folder to write")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default=defaults.precision,
+        help="of the language model's weights (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--heads-precision", choices=PRECISIONS[:3],
+        help="of the two output heads (default: as --precision, int8 with int4)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--codec-encoder-precision", choices=PRECISIONS[:2], default=defaults.codec_encoder_precision,
+        help="of the codec's encoder; fp16 changes about one code in a hundred (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-positions", type=int, default=defaults.max_positions,
+        help="longest context, if shorter than the model's own (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--name", help="name in the manifest (default: package.json's, else the folder's)")
+    parser.add_argument("--license", help="licence of the weights, for the manifest")
+    parser.add_argument("--origin", help="where the checkpoint comes from, for the manifest")
+    parser.add_argument("--force", action="store_true", help="replace OUT if it is a package already")
+    arguments = parser.parse_args()
+    if arguments.max_positions < 1:
+        parser.error(f"argument --max-positions: {arguments.max_positions} is not a positive number")
+    return arguments
+
+
+def main() -> int:
+    arguments = vars(parse_arguments())
+    source, out = arguments.pop("checkpoint"), arguments.pop("out")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that nothing half-written stays
+    try:
+        export_package(source, out, Options(**arguments))
+    except ExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    size = sum(path.stat().st_size for path in out.iterdir())
+    print(f"{out}: {size / 1e6:.1f} MB, {arguments['precision']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

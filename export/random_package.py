@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Writes a package of real size with random weights, to measure speed and memory without a checkpoint.
+
+    python3 export/random_package.py --size 1.5b --precision int8 OUT
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ualm_export.audio_encoder import IO_PREFIX, AudioEncoder
+from ualm_export.byte_tokenizer import byte_tokenizer
+from ualm_export.codec import codec_from_config
+from ualm_export.config import Config
+from ualm_export.errors import ExportError
+from ualm_export.language_model import LanguageModel
+from ualm_export.package import Options, Parts, check_target, write_package
+from ualm_export.precision import PRECISIONS
+from ualm_export.random_weights import random_store
+from ualm_export.vocabulary import Vocabulary
+
+LANGUAGE_MODELS = {
+    "0.5b": {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14},
+    "1.5b": {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12},
+    "7b": {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28},
+}
+KEY_VALUE_HEADS = {"0.5b": 2, "1.5b": 2, "7b": 4}
+TEXT_SIZES = {"0.5b": 151936, "1.5b": 151936, "7b": 152064}
+ENCODERS = {
+    "af_whisper": {"model_type": "qwen2_audio_encoder"},
+    "qwen2_5_omni": {"model_type": "qwen2_5_omni_audio_encoder"},
+}
+X_CODEC = {
+    "model_type": "xcodec",
+    "acoustic_model_config": {
+        "encoder_hidden_size": 64, "downsampling_ratios": [8, 5, 4, 2],
+        "decoder_hidden_size": 1024, "upsampling_ratios": [8, 5, 4, 2], "hidden_size": 256,
+    },
+}  # fmt: skip
+
+
+def parts_of(size: str, encoder: str, max_positions: int) -> Parts:
+    """The model that the size stands for, with X-codec and a full-size audio encoder."""
+    common = {
+        "model_type": "qwen2", "rms_norm_eps": 1e-6, "rope_theta": 1e6, "max_position_embeddings": 32768,
+        "num_key_value_heads": KEY_VALUE_HEADS[size],
+    }  # fmt: skip
+    codec = codec_from_config(Config(X_CODEC, "X-codec"))
+    encoder_name = {IO_PREFIX + "model.conv1.weight": None}
+    return Parts(
+        model=LanguageModel.from_config(Config(common | LANGUAGE_MODELS[size], size), max_positions),
+        encoder=AudioEncoder.from_config(Config(ENCODERS[encoder], encoder), encoder_name),
+        codec=codec,
+        vocabulary=Vocabulary.layout(
+            ["text", "discrete_audio"], TEXT_SIZES[size], codec.quantizers, codec.codebook_size
+        ),
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="package folder to write")
+    parser.add_argument("--size", choices=LANGUAGE_MODELS, default="1.5b", help="default: %(default)s")
+    parser.add_argument("--precision", choices=PRECISIONS, default="int8", help="default: %(default)s")
+    parser.add_argument("--encoder", choices=ENCODERS, default="af_whisper", help="default: %(default)s")
+    parser.add_argument("--max-positions", type=int, default=32768, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--force", action="store_true", help="replace OUT if it is a package already")
+    arguments = parser.parse_args()
+    try:
+        check_target(arguments.out, arguments.force)
+        parts = parts_of(arguments.size, arguments.encoder, arguments.max_positions)
+        details = Config({"name": f"random-{arguments.size}", "origin": "random weights", "license": "none"}, "options")
+        write_package(
+            arguments.out, parts, random_store(parts.tensor_shapes(), arguments.seed), details,
+            byte_tokenizer(TEXT_SIZES[arguments.size]), Options(precision=arguments.precision),
+        )  # fmt: skip
+    except ExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,275 @@
+"""`GraphBuilder`: writes one ONNX graph, its weights streamed to disk as they are added.
+
+    graph = GraphBuilder(folder / "head.onnx", Storage(half=True, bits=8))
+    x = graph.input("hidden_states", FLOAT, ["rows", 64])
+    y = graph.linear(x, weight)                       # weight [out, in], an array or a lazy tensor
+    graph.output("logits", FLOAT, ["rows", 100], y)
+    graph.save()
+
+Values are strings, the names of ONNX values. A *weight* is any two- or more-dimensional float tensor
+that may be stored in fewer bits (see `Storage`); a *constant* is stored exactly. Weights may be numpy
+arrays or anything with `shape` and row slicing that gives float32 arrays (`tensors.Tensor`): these are
+read, converted and written in slabs of rows, so that memory holds one slab at a time. Tensors of a
+kilobyte and more go to `NAME.onnx.data`, beside the graph, at aligned offsets that can be memory-mapped.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from . import __version__
+from .quantize import BLOCK, blocks_of, quantize_rows
+
+FLOAT = TensorProto.FLOAT
+DOUBLE = TensorProto.DOUBLE
+FLOAT16 = TensorProto.FLOAT16
+INT32 = TensorProto.INT32
+INT64 = TensorProto.INT64
+BOOL = TensorProto.BOOL
+
+OPSET = 20
+IR_VERSION = 10
+CONTRIB = "com.microsoft"
+
+_INLINE_BYTES = 1024
+_SLAB_ELEMENTS = 1 << 24
+_MAPPED_BYTES = 1 << 20  # tensors from this size on start where any system can map them
+_MAPPED_ALIGNMENT = 1 << 16
+_ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How a graph keeps its weights on disk. All arithmetic is float32 whatever is chosen.
+
+    half: weights are float16, widened by a Cast that ONNX Runtime folds when it loads the graph.
+    bits: linear layers become MatMulNBits of 4 or 8 bits; None keeps them float.
+    """
+
+    half: bool = False
+    bits: int | None = None
+
+
+class GraphBuilder:
+    def __init__(self, path: Path, storage: Storage = Storage()):
+        self.path = Path(path)
+        self.storage = storage
+        self._data_path = self.path.with_name(self.path.name + ".data")
+        self._data = open(self._data_path, "wb")
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: list[TensorProto] = []
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._constants: dict[tuple, str] = {}
+        self._scopes: list[str] = []
+        self._count = 0
+
+    # --- boundary -------------------------------------------------------------------------------
+
+    def input(self, name: str, element_type: int, shape: Sequence[int | str]) -> str:
+        """Declares an input; a string in `shape` is a symbolic size."""
+        self._inputs.append(onnx.helper.make_tensor_value_info(name, element_type, shape))
+        return name
+
+    def output(self, name: str, element_type: int, shape: Sequence[int | str], value: str | None = None):
+        """Declares an output; `value`, if it has another name, is what it gives out."""
+        if value is not None and value != name:
+            self.op("Identity", value, outputs=[name])
+        self._outputs.append(onnx.helper.make_tensor_value_info(name, element_type, shape))
+
+    def save(self) -> Path:
+        """Writes the graph; nothing can be added afterwards."""
+        self._data.close()
+        if self._data_path.stat().st_size == 0:
+            self._data_path.unlink()
+        graph = onnx.helper.make_graph(
+            self._nodes, self.path.stem, self._inputs, self._outputs, self._initializers
+        )
+        model = onnx.helper.make_model(
+            graph,
+            opset_imports=[onnx.helper.make_opsetid("", OPSET), onnx.helper.make_opsetid(CONTRIB, 1)],
+            ir_version=IR_VERSION,
+            producer_name="ualm-export",
+            producer_version=__version__,
+        )
+        self.path.write_bytes(model.SerializeToString(deterministic=True))
+        return self.path
+
+    # --- names ----------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Prefixes the names of all that is added inside the `with` block."""
+        self._scopes.append(name)
+        try:
+            yield
+        finally:
+            self._scopes.pop()
+
+    def name(self, kind: str) -> str:
+        """A fresh name in the current scope, for an output that is to be given by name."""
+        self._count += 1
+        return "/".join([*self._scopes, f"{kind}_{self._count}"])
+
+    # --- tensors --------------------------------------------------------------------------------
+
+    def constant(self, value, dtype=None) -> str:
+        """A tensor stored exactly as given; equal constants are stored once.
+
+        Python integers become int64, Python floats float32.
+        """
+        array = np.asarray(value, dtype)
+        if dtype is None and array.dtype == np.float64:
+            array = array.astype(np.float32)
+        key = (array.dtype.str, array.shape, array.tobytes()) if array.nbytes < _INLINE_BYTES else None
+        if key is not None and key in self._constants:
+            return self._constants[key]
+        name = self.name("constant")
+        self._initializer(name, array.dtype, array.shape, [array])
+        if key is not None:
+            self._constants[key] = name
+        return name
+
+    def weight(self, value, name: str = "weight") -> str:
+        """A float tensor kept as `storage` says (never quantized: see `linear`); gives its float32 value."""
+        stored, is_half = self._float_weight(value, name)
+        return self.op("Cast", stored, to=FLOAT) if is_half else stored
+
+    def embedding(self, indices: str, table, name: str = "table") -> str:
+        """Rows of `table` [entries, features] at integer `indices`: [..., features], float32."""
+        stored, is_half = self._float_weight(table, name)
+        rows = self.op("Gather", stored, indices)
+        return self.op("Cast", rows, to=FLOAT) if is_half else rows
+
+    def _float_weight(self, value, name: str) -> tuple[str, bool]:
+        """Stores a weight as float16 where `storage` says so and its magnitudes allow it, else as float32."""
+        name = self.name(name)
+        is_half = self.storage.half and len(value.shape) >= 2 and _fits_half(value)
+        dtype = np.dtype(np.float16 if is_half else np.float32)
+        self._initializer(name, dtype, value.shape, (slab.astype(dtype) for slab in _slabs(value)))
+        return name, is_half
+
+    def _initializer(self, name: str, dtype: np.dtype, shape: Sequence[int], slabs) -> None:
+        """Adds a tensor whose bytes are those of `slabs`, one after the other."""
+        tensor = TensorProto(name=name, dims=shape)
+        tensor.data_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        if size < _INLINE_BYTES:
+            tensor.raw_data = b"".join(np.ascontiguousarray(slab).tobytes() for slab in slabs)
+        else:
+            alignment = _MAPPED_ALIGNMENT if size >= _MAPPED_BYTES else _ALIGNMENT
+            self._data.write(bytes(-self._data.tell() % alignment))
+            offset = self._data.tell()
+            for slab in slabs:
+                self._data.write(np.ascontiguousarray(slab).data.cast("B"))
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, text in (("location", self._data_path.name), ("offset", offset), ("length", size)):
+                tensor.external_data.add(key=key, value=str(text))
+        self._initializers.append(tensor)
+
+    # --- operators ------------------------------------------------------------------------------
+
+    def op(self, op_type: str, *inputs: str, outputs: int | Sequence[str] = 1, domain: str = "", **attributes):
+        """Adds a node and gives its output, or a list of them when `outputs` is a number above one or names.
+
+        An optional input or output that is absent is the empty string.
+        """
+        name = self.name(op_type)
+        names = [f"{name}:{i}" for i in range(outputs)] if isinstance(outputs, int) else list(outputs)
+        self._nodes.append(onnx.helper.make_node(op_type, inputs, names, name, domain=domain, **attributes))
+        return names[0] if len(names) == 1 else names
+
+    def add(self, a: str, b: str) -> str:
+        return self.op("Add", a, b)
+
+    def transpose(self, x: str, order: Sequence[int]) -> str:
+        return self.op("Transpose", x, perm=order)
+
+    def gelu(self, x: str) -> str:
+        """The exact GELU, by the error function."""
+        return self.op("Gelu", x)
+
+    def linear(self, x: str, weight, bias=None, name: str = "linear", rank: int = 3, quantize: bool = True) -> str:
+        """x · weightᵀ + bias for weight [out, in]; x [..., in] of `rank` dimensions.
+
+        With `storage.bits` (and `quantize`) the weight is quantized in blocks along its inputs. Matrices
+        (`rank` 2) use Gemm, which takes the weight as it lies, slab by slab.
+        """
+        with self.scope(name):
+            if quantize and self.storage.bits:
+                y = self._quantized_product(x, weight)
+            elif rank == 2:
+                y = self.op("Gemm", x, self.weight(weight), transB=1)
+            else:
+                y = self.op("MatMul", x, self.weight(np.ascontiguousarray(weight[:].T)))
+            return y if bias is None else self.add(y, self.constant(np.asarray(bias[:], np.float32)))
+
+    def _quantized_product(self, x: str, weight) -> str:
+        """x · weightᵀ by MatMulNBits; activations are rounded to int8 block by block (accuracy level 4)."""
+        bits = self.storage.bits
+        rows, features = weight.shape
+        scales = np.empty((rows, blocks_of(features)), np.float32)
+
+        def values():
+            start = 0
+            for slab in _slabs(weight):
+                quantized = quantize_rows(slab, bits)
+                scales[start : start + len(slab)] = quantized.scales
+                start += len(slab)
+                yield quantized.values
+
+        values_name, scales_name = self.name("weight"), self.name("scales")
+        shape = (rows, blocks_of(features), BLOCK * bits // 8)
+        self._initializer(values_name, np.dtype(np.uint8), shape, values())
+        self._initializer(scales_name, scales.dtype, scales.shape, [scales])
+        return self.op(
+            "MatMulNBits", x, values_name, scales_name, domain=CONTRIB,
+            K=features, N=rows, bits=bits, block_size=BLOCK, accuracy_level=4,
+        )  # fmt: skip
+
+    def conv(
+        self, x: str, weight, bias=None, *,
+        stride: int = 1, padding: int | tuple[int, int] = 0, dilation: int = 1, groups: int = 1,
+    ) -> str:  # fmt: skip
+        """One-dimensional convolution of x [B, channels, T]; weight [out, channels / groups, kernel]."""
+        before, after = (padding, padding) if isinstance(padding, int) else padding
+        inputs = [x, self.weight(weight[:])] + ([] if bias is None else [self.constant(bias[:])])
+        return self.op(
+            "Conv", *inputs, strides=[stride], pads=[before, after], dilations=[dilation], group=groups
+        )
+
+    def conv_transpose(self, x: str, weight, bias=None, *, stride: int, padding: int, output_padding: int) -> str:
+        """One-dimensional transposed convolution; weight [channels, out, kernel]."""
+        inputs = [x, self.weight(weight[:])] + ([] if bias is None else [self.constant(bias[:])])
+        return self.op(
+            "ConvTranspose", *inputs, strides=[stride], pads=[padding, padding], output_padding=[output_padding]
+        )
+
+    def layer_norm(self, x: str, weight, bias, epsilon: float = 1e-5) -> str:
+        """Layer normalization over the last dimension."""
+        return self.op(
+            "LayerNormalization", x, self.constant(weight[:]), self.constant(bias[:]), axis=-1, epsilon=epsilon
+        )
+
+
+def _slabs(value) -> Iterator[np.ndarray]:
+    """`value` as float32 arrays of consecutive rows, some 16 million elements each."""
+    shape = value.shape
+    if len(shape) < 2:
+        yield np.asarray(value[...], np.float32)
+        return
+    rows = max(1, _SLAB_ELEMENTS // max(1, int(np.prod(shape[1:], dtype=np.int64))))
+    for start in range(0, shape[0], rows):
+        yield np.asarray(value[start : start + rows], np.float32)
+
+
+def _fits_half(value) -> bool:
+    """Whether float16 holds every element, and the largest of them with all its digits."""
+    smallest, greatest = float(np.finfo(np.float16).smallest_normal), float(np.finfo(np.float16).max)
+    largest = max(float(np.abs(slab).max(initial=0.0)) for slab in _slabs(value))
+    return largest == 0 or smallest <= largest <= greatest

@@ -1,0 +1,257 @@
+"""The decoder (a Qwen2 body), its embedding and its two heads as graphs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .config import Config
+from .errors import ExportError
+from .graph import CONTRIB, FLOAT, INT32, INT64, GraphBuilder, Storage
+from .tensors import Prefixed, Rows
+from .vocabulary import SPECIAL, Vocabulary
+
+UNUSED_TENSORS = [r"model\.(?:layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"]
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    rms_norm_eps: float
+    rope_theta: float
+    max_position_embeddings: int
+    tie_word_embeddings: bool
+
+    @classmethod
+    def from_config(cls, config: Config, max_positions: int | None = None) -> "LanguageModel":
+        """Reads a Qwen2 config as transformers 4 or 5 writes it; `max_positions` caps the context."""
+        config.require("model_type", ["qwen2"])
+        config.require("hidden_act", ["silu"], default="silu")
+        config.require("use_sliding_window", [False], default=False)
+        hidden_size, heads = config.get("hidden_size"), config.get("num_attention_heads")
+        positions = config.get("max_position_embeddings")
+        head_dim = config.get("head_dim", default=hidden_size // heads)
+        if head_dim % 8:
+            raise ExportError(f"{config.source}: heads of size {head_dim}; ONNX Runtime's attention takes multiples of 8")
+        return cls(
+            hidden_size=hidden_size,
+            intermediate_size=config.get("intermediate_size"),
+            num_hidden_layers=config.get("num_hidden_layers"),
+            num_attention_heads=heads,
+            num_key_value_heads=config.get("num_key_value_heads", default=heads),
+            head_dim=head_dim,
+            rms_norm_eps=config.get("rms_norm_eps"),
+            rope_theta=_rope_theta(config),
+            max_position_embeddings=min(positions, max_positions or positions),
+            tie_word_embeddings=config.get("tie_word_embeddings", default=False),
+        )
+
+    def tensor_shapes(self, vocabulary: Vocabulary) -> dict[str, tuple[int, ...]]:
+        hidden, inner = self.hidden_size, self.intermediate_size
+        queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        layer = {
+            "input_layernorm.weight": (hidden,),
+            "self_attn.q_proj.weight": (queries, hidden),
+            "self_attn.q_proj.bias": (queries,),
+            "self_attn.k_proj.weight": (keys, hidden),
+            "self_attn.k_proj.bias": (keys,),
+            "self_attn.v_proj.weight": (keys, hidden),
+            "self_attn.v_proj.bias": (keys,),
+            "self_attn.o_proj.weight": (hidden, queries),
+            "post_attention_layernorm.weight": (hidden,),
+            "mlp.gate_proj.weight": (inner, hidden),
+            "mlp.up_proj.weight": (inner, hidden),
+            "mlp.down_proj.weight": (hidden, inner),
+        }
+        shapes = {"model.embed_tokens.weight": (vocabulary.size, hidden)}
+        for i in range(self.num_hidden_layers):
+            shapes |= {f"model.layers.{i}.{name}": shape for name, shape in layer.items()}
+        shapes |= {"model.norm.weight": (hidden,), "stream_emb.weight": (vocabulary.streams, hidden)}
+        if not self.tie_word_embeddings:
+            shapes["lm_head.weight"] = (vocabulary.size, hidden)
+        return shapes
+
+    def unused_tensors(self) -> list[str]:
+        return UNUSED_TENSORS + (["lm_head\\.weight"] if self.tie_word_embeddings else [])
+
+    def head_name(self) -> str:
+        return "model.embed_tokens.weight" if self.tie_word_embeddings else "lm_head.weight"
+
+    def manifest(self) -> dict:
+        names = (
+            "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+            "head_dim", "rope_theta", "max_position_embeddings",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+
+def _rope_theta(config: Config) -> float:
+    """The rotary base: `rope_theta` (transformers 4) or `rope_parameters` (transformers 5)."""
+    parameters = config.get("rope_parameters", default={})
+    scaling = config.get("rope_scaling", default={})
+    for name, value in (("rope_parameters", parameters), ("rope_scaling", scaling)):
+        kind = value.get("rope_type", value.get("type", "default"))
+        if kind != "default":
+            raise ExportError(f"{config.source}: {name} asks for rotary scaling {kind!r}; implemented is 'default'")
+    theta = parameters.get("rope_theta", config.get("rope_theta", default=None))
+    if theta is None:
+        raise ExportError(f"{config.source} has neither rope_theta nor rope_parameters.rope_theta")
+    return float(theta)
+
+
+def build_embed(path: Path, storage: Storage, model: LanguageModel, vocabulary: Vocabulary, tensors) -> None:
+    """input_ids [B, T, S] → inputs_embeds [B, T, H], summed over the streams."""
+    table = tensors["model.embed_tokens.weight"]
+    pad = SPECIAL["pad"]
+    if np.any(table[pad : pad + 1]):
+        raise ExportError(
+            "model.embed_tokens.weight: row 0 (pad) is not zero; the trainer keeps it at zero and the runtime counts on it"
+        )
+    graph = GraphBuilder(path, storage)
+    ids = graph.input("input_ids", INT64, ["batch", "frames", vocabulary.streams])
+    rows = graph.embedding(ids, table, "embed_tokens")
+    summed = graph.op("ReduceSum", rows, graph.constant([2]), keepdims=0)
+    graph.output("inputs_embeds", FLOAT, ["batch", "frames", model.hidden_size], summed)
+    graph.save()
+
+
+def build_llm(path: Path, storage: Storage, model: LanguageModel, tensors) -> None:
+    """The decoder layers and the final norm; see the contract for the cache."""
+    graph = GraphBuilder(path, storage)
+    branch = graph.input("inputs_embeds", FLOAT, ["batch", "positions", model.hidden_size])
+    graph.input("seqlens_k", INT32, ["batch"])
+    graph.input("total_sequence_length", INT32, [])
+    rotary = Rotary(graph, model)
+    residual = None
+    for i in range(model.num_hidden_layers):
+        with graph.scope(f"layers.{i}"):
+            layer = Prefixed(tensors, f"model.layers.{i}.")
+            normed, residual = _add_and_norm(graph, model, branch, residual, layer["input_layernorm.weight"])
+            branch = _attention(graph, model, i, normed, layer.within("self_attn."), rotary)
+            normed, residual = _add_and_norm(graph, model, branch, residual, layer["post_attention_layernorm.weight"])
+            branch = _gated_mlp(graph, normed, layer.within("mlp."))
+    hidden, _ = _add_and_norm(graph, model, branch, residual, tensors["model.norm.weight"], last=True)
+    graph.output("hidden_states", FLOAT, ["batch", "positions", model.hidden_size], hidden)
+    cache = ["batch", model.num_key_value_heads, "capacity", model.head_dim]
+    for i in range(model.num_hidden_layers):
+        graph.output(f"present.{i}.key", FLOAT, cache)
+        graph.output(f"present.{i}.value", FLOAT, cache)
+    graph.save()
+
+
+def rotary_tables(model: LanguageModel) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines [positions, head_dim / 2] of the rotary angles, rounded once from float64."""
+    exponents = np.arange(0, model.head_dim, 2, dtype=np.float64) / model.head_dim
+    positions = np.arange(model.max_position_embeddings, dtype=np.float64)
+    angles = np.outer(positions, model.rope_theta**-exponents)
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+
+
+def _add_and_norm(
+    graph: GraphBuilder, model: LanguageModel, branch: str, residual: str | None, weight, last: bool = False
+) -> tuple[str, str]:
+    """RMS norm of branch + residual; gives the normed value and the sum (which the last norm leaves out)."""
+    scale = graph.constant(weight[:])
+    epsilon = float(model.rms_norm_eps)
+    if residual is None:
+        normed = graph.op("SimplifiedLayerNormalization", branch, scale, axis=-1, epsilon=epsilon, stash_type=1)
+        return normed, branch
+    normed, total = graph.name("normed"), "" if last else graph.name("sum")
+    graph.op(
+        "SkipSimplifiedLayerNormalization", residual, branch, scale,
+        outputs=[normed] if last else [normed, "", "", total], domain=CONTRIB, epsilon=epsilon,
+    )  # fmt: skip
+    return normed, total
+
+
+class Rotary:
+    """The rotary tables of a graph, and, where GroupQueryAttention cannot rotate by itself, the positions.
+
+    Its own rotation needs a head size that is a multiple of 16; other sizes are rotated before it.
+    """
+
+    def __init__(self, graph: GraphBuilder, model: LanguageModel):
+        self.tables = [graph.constant(table) for table in rotary_tables(model)]
+        self.fused = model.head_dim % 16 == 0
+        self.positions = "" if self.fused else _positions(graph)
+
+    def rotate(self, graph: GraphBuilder, x: str) -> str:
+        """x [B, T, heads × head size], every head turned by its position's angles."""
+        return graph.op("RotaryEmbedding", x, self.positions, *self.tables, domain=CONTRIB, interleaved=0)
+
+
+def _positions(graph: GraphBuilder) -> str:
+    """int64 [B, T]: the positions of this run, which end at seqlens_k; a first prompt begins at zero."""
+    run = graph.op("Gather", graph.op("Shape", "inputs_embeds"), graph.constant(1))
+    last = graph.op("Cast", "seqlens_k", to=INT64)
+    first = graph.op("Sub", graph.add(last, graph.constant(1)), run)
+    first = graph.op("Max", first, graph.constant(0))
+    steps = graph.op("Range", graph.constant(0), run, graph.constant(1))
+    return graph.add(graph.op("Unsqueeze", first, graph.constant([1])), steps)
+
+
+def _attention(graph: GraphBuilder, model: LanguageModel, index: int, x: str, tensors: Prefixed, rotary: Rotary) -> str:
+    """Grouped-query attention with packed projections; the cache is extended in place."""
+    weights = Rows([tensors[f"{name}_proj.weight"] for name in "qkv"])
+    biases = np.concatenate([tensors[f"{name}_proj.bias"][:] for name in "qkv"])
+    query, key, value = graph.linear(x, weights, biases, name="qkv_proj"), "", ""
+    if not rotary.fused:
+        sizes = [tensors[f"{name}_proj.weight"].shape[0] for name in "qkv"]
+        query, key, value = graph.op("Split", query, graph.constant(sizes), outputs=3, axis=-1)
+        query, key = rotary.rotate(graph, query), rotary.rotate(graph, key)
+    cache = ["batch", model.num_key_value_heads, "capacity", model.head_dim]
+    past_key = graph.input(f"past_key_values.{index}.key", FLOAT, cache)
+    past_value = graph.input(f"past_key_values.{index}.value", FLOAT, cache)
+    context, _, _ = graph.op(
+        "GroupQueryAttention", query, key, value, past_key, past_value, "seqlens_k", "total_sequence_length",
+        *(rotary.tables if rotary.fused else []),
+        outputs=[graph.name("context"), f"present.{index}.key", f"present.{index}.value"], domain=CONTRIB,
+        num_heads=model.num_attention_heads, kv_num_heads=model.num_key_value_heads, scale=float(model.head_dim**-0.5),
+        do_rotary=int(rotary.fused), rotary_interleaved=0,
+    )  # fmt: skip
+    return graph.linear(context, tensors["o_proj.weight"], name="o_proj")
+
+
+def _gated_mlp(graph: GraphBuilder, x: str, tensors: Prefixed) -> str:
+    """down(silu(gate(x)) · up(x))."""
+    gate = graph.linear(x, tensors["gate_proj.weight"], name="gate_proj")
+    up = graph.linear(x, tensors["up_proj.weight"], name="up_proj")
+    activated = graph.op("Mul", gate, graph.op("Sigmoid", gate))
+    return graph.linear(graph.op("Mul", activated, up), tensors["down_proj.weight"], name="down_proj")
+
+
+def build_text_head(path: Path, storage: Storage, model: LanguageModel, vocabulary: Vocabulary, tensors) -> None:
+    """hidden_states [rows, H] → logits [rows, text end]; a column is a global id."""
+    graph = GraphBuilder(path, storage)
+    hidden = graph.input("hidden_states", FLOAT, ["rows", model.hidden_size])
+    end = vocabulary.text[1]
+    logits = graph.linear(hidden, tensors[model.head_name()].part(0, end), name="lm_head", rank=2)
+    graph.output("logits", FLOAT, ["rows", end], logits)
+    graph.save()
+
+
+def build_audio_head(path: Path, storage: Storage, model: LanguageModel, vocabulary: Vocabulary, tensors) -> None:
+    """hidden_states [rows, H] → logits of every stream's block in turn, then eos and eot.
+
+    Stream i sees the hidden state plus its own embedding e_i: W(h + e_i) = Wh + We_i, a bias. Stream 0's
+    embedding counts as zero.
+    """
+    head = tensors[model.head_name()]
+    blocks = [head.part(start, end) for start, end in vocabulary.audio]
+    ends = [head.part(SPECIAL[name], SPECIAL[name] + 1) for name in ("eos", "eot")]
+    stream_embeddings = tensors["stream_emb.weight"][:].astype(np.float64)
+    bias = [np.zeros(blocks[0].shape[0])]
+    bias += [block[:].astype(np.float64) @ stream_embeddings[i] for i, block in enumerate(blocks) if i > 0]
+    bias.append(np.zeros(len(ends)))
+
+    graph = GraphBuilder(path, storage)
+    hidden = graph.input("hidden_states", FLOAT, ["rows", model.hidden_size])
+    weights = Rows(blocks + ends)
+    logits = graph.linear(hidden, weights, np.concatenate(bias).astype(np.float32), name="lm_head", rank=2)
+    graph.output("logits", FLOAT, ["rows", weights.shape[0]], logits)
+    graph.save()

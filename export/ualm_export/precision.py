@@ -1,0 +1,33 @@
+"""What `--precision` means for each graph."""
+
+from .graph import Storage
+
+PRECISIONS = ("fp32", "fp16", "int8", "int4")
+
+_FLOAT32 = Storage()
+_FLOAT16 = Storage(half=True)
+_INT8 = Storage(half=True, bits=8)
+_INT4 = Storage(half=True, bits=4)
+_STORAGE = {"fp32": _FLOAT32, "fp16": _FLOAT16, "int8": _INT8, "int4": _INT4}
+
+
+def storage_by_graph(precision: str, heads: str | None = None, codec_encoder: str = "fp32") -> dict[str, Storage]:
+    """`heads` overrides the precision of the two heads, `codec_encoder` that of the codec's encoder.
+
+    Four bits are for the language model's body only: heads and audio encoder lose too much by it. The
+    embedding is looked up, not multiplied, and the codec's decoder is no linear stack: float16 at the least
+    (errors of 3e-4 and 5e-4 of the largest value). The codec's encoder stays float32 unless asked: rounded
+    to float16 it chooses another code about once in a hundred times.
+    """
+    plain = _FLOAT32 if precision == "fp32" else _FLOAT16
+    eight = _INT8 if precision in ("int8", "int4") else plain
+    head = _STORAGE[heads] if heads else eight
+    return {
+        "embed": plain,
+        "llm": _STORAGE[precision],
+        "text_head": head,
+        "audio_head": head,
+        "audio_encoder": eight,
+        "codec_encoder": _STORAGE[codec_encoder],
+        "codec_decoder": plain,
+    }

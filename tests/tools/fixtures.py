@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Lays out under target/fixtures what the tests read.
+
+    checkpoints/NAME         the cut reference checkpoints, in the trainer's format and as safetensors
+    answers/NAME             what the trainer's code answered: expected.json, .npy arrays, the input clips
+    packages/NAME-PRECISION  the checkpoints exported
+
+Nothing is done while the sources (exporter, these tools, tests/data) are those of the last time.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from checkpoint_writer import write_sharded, write_torch_zip
+from packed_weights import unpack
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests" / "data"
+FIXTURES = ROOT / "target" / "fixtures"
+NAMES = ("tiny-omni", "tiny-afwhisper")
+PRECISIONS = ("fp32", "int8", "int4")
+CONFIG_FOLDERS = ("llm", "codec", "encoder")
+
+sys.path.insert(0, str(ROOT / "export"))
+
+from ualm_export.package import Options, export_package  # noqa: E402
+
+
+def rebuild_checkpoint(cut: Path, out: Path) -> None:
+    """A checkpoint folder from the cut; the two names exercise the two forms of weights."""
+    out.mkdir(parents=True)
+    shutil.copyfile(cut / "train.yaml", out / "train.yaml")
+    for name in CONFIG_FOLDERS:
+        shutil.copytree(cut / name, out / name)
+    tensors = unpack(cut / "weights.npz")
+    if cut.name == "tiny-afwhisper":
+        write_sharded(out, tensors)
+    else:
+        write_torch_zip(out / "mp_rank_00_model_states.pt", tensors)
+
+
+def rebuild_answers(cut: Path, out: Path) -> None:
+    out.mkdir(parents=True)
+    for path in [cut / "expected.json", *cut.glob("*.wav")]:
+        shutil.copyfile(path, out / path.name)
+    arrays = unpack(cut / "answers.npz")
+    for case in json.loads((cut / "expected.json").read_text(encoding="utf-8"))["cases"]:
+        for _, start, length in case.get("feature_slots", []):
+            embeddings = arrays[f"{case['name']}.prompt_embeds"]
+            arrays[f"{case['name']}.features"] = embeddings[start : start + length]
+    for name, array in arrays.items():
+        np.save(out / f"{name}.npy", array)
+
+
+def sources_digest() -> str:
+    """Of every file that the fixtures depend on."""
+    files = [*(ROOT / "export").rglob("*.py"), *(ROOT / "tests" / "tools").glob("*.py")]
+    files += [path for name in NAMES for path in (DATA / name).rglob("*") if path.is_file()]
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def build() -> None:
+    """Everything anew; the stamp is written last."""
+    shutil.rmtree(FIXTURES, ignore_errors=True)
+    for name in NAMES:
+        rebuild_checkpoint(DATA / name, FIXTURES / "checkpoints" / name)
+        rebuild_answers(DATA / name, FIXTURES / "answers" / name)
+        for precision in PRECISIONS:
+            export_package(
+                FIXTURES / "checkpoints" / name, FIXTURES / "packages" / f"{name}-{precision}",
+                Options(precision=precision),
+            )  # fmt: skip
+
+
+def main() -> int:
+    stamp, digest = FIXTURES / "stamp", sources_digest()
+    if stamp.is_file() and stamp.read_text() == digest:
+        return 0
+    start = time.monotonic()
+    build()
+    stamp.write_text(digest)
+    print(f"target/fixtures: {len(NAMES) * len(PRECISIONS)} packages in {time.monotonic() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

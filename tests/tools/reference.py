@@ -1,0 +1,96 @@
+"""Holds a package against a folder of the trainer's answers (expected.json and arrays)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from reply import Package, read_wav
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference, relative to the largest magnitude expected."""
+    if found.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(found - expected).max(initial=0.0) / max(np.abs(expected).max(initial=0.0), 1e-30))
+
+
+class Reference:
+    """What the trainer's code answered for one checkpoint, and how far a package is from it."""
+
+    def __init__(self, folder: Path, package: Package):
+        self.folder = folder
+        self.package = package
+        self.expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+        self.errors: dict[str, float] = {}
+        """Relative error by the name of the array."""
+        self.mismatches: list[str] = []
+        """Token sequences and lengths that differ."""
+
+    def array(self, name: str) -> np.ndarray:
+        return np.load(self.folder / f"{name}.npy")
+
+    def check(self) -> "Reference":
+        for case in self.expected["cases"]:
+            self._check_case(case)
+        for i, exchange in enumerate(self.expected["interleaved"]):
+            self._check_interleaved(i, exchange)
+        for clip in self.expected["codec"]:
+            self._check_codec(clip)
+        return self
+
+    def _check_case(self, case: dict) -> None:
+        package, name = self.package, case["name"]
+        features, at = None, 0
+        if "feature_slots" in case:
+            ((_, at, length),) = case["feature_slots"]
+            features = package.features(read_wav(self.folder / case["data"]["audio"]))
+            self._equal(f"{name}: feature rows", len(features), length)
+            self.errors[f"{name}.features"] = relative_error(features, self.array(f"{name}.features")[: len(features)])
+        prompt = package.embed(case["prompt_frames"], features, at)
+        branch = package.branch()
+        hidden = package.open_segment(branch, prompt)
+        embedded = np.concatenate([prompt, package.embed([package.special_frame(package.special["assistant"])])])
+        self.errors[f"{name}.prompt_embeds"] = relative_error(embedded, self.array(f"{name}.prompt_embeds"))
+        self._check_next_logits(name, hidden)
+        segment = self._segment(branch, case["modality"])
+        self._equal(f"{name}: tokens", segment.frames, case["tokens"])
+        self._equal(f"{name}: ended", segment.ended, case["ended"])
+        if "audio" in case:
+            frames = segment.frames[:-1] if segment.ended else segment.frames
+            audio = package.decode(package.codes(frames))
+            self.errors[f"{name}.audio"] = relative_error(audio, self.array(f"{name}.audio").reshape(-1))
+
+    def _check_next_logits(self, name: str, hidden: np.ndarray) -> None:
+        """What can be chosen of [S, vocabulary]: special and text ids for stream 0, each stream's own block."""
+        expected = self.array(f"{name}.next_logits")
+        text, audio = self.package.text_logits(hidden), self.package.audio_logits(hidden)
+        pieces = [expected[0, : len(text)]]
+        pieces += [expected[stream, start:end] for stream, (start, end) in enumerate(self.package.vocabulary["audio"])]
+        pieces.append(expected[0, 2:4])
+        self.errors[f"{name}.next_logits"] = relative_error(np.concatenate([text, audio]), np.concatenate(pieces))
+
+    def _check_interleaved(self, index: int, exchange: dict) -> None:
+        package = self.package
+        branch, prompt = package.branch(), package.embed(exchange["prompt_frames"])
+        for number, expected in enumerate(exchange["segments"]):
+            package.open_segment(branch, prompt)
+            segment = self._segment(branch, expected["modality"])
+            self._equal(f"interleaved {index}, segment {number}: tokens", segment.frames, expected["tokens"])
+            prompt = prompt[:0]
+
+    def _check_codec(self, clip: dict) -> None:
+        package, stem = self.package, f"codec.{clip['file'].removesuffix('.wav')}"
+        codes = package.encode(read_wav(self.folder / clip["file"]))
+        self._equal(f"{stem}: codes", package.delayed(codes).tolist(), self.array(f"{stem}.codes").tolist())
+        audio = package.decode(codes)
+        self._equal(f"{stem}: samples", len(audio), clip["samples"])
+        self.errors[f"{stem}.audio"] = relative_error(audio, self.array(f"{stem}.audio").reshape(-1))
+
+    def _segment(self, branch, modality: str):
+        settings = self.expected["inference"]["text" if modality == "text" else "audio"]
+        return self.package.segment(branch, modality, settings["max_step"], float(settings["cfg"]))
+
+    def _equal(self, what: str, found, expected) -> None:
+        if found != expected:
+            self.mismatches.append(what)

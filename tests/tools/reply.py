@@ -1,0 +1,201 @@
+"""A plain reading of the package contract: one package in ONNX Runtime, replies frame by frame.
+
+Slow and simple on purpose: greedy, one request at a time, the unconditional branch of guidance as a
+sequence of its own. The tests hold it against the trainer's numbers, and the runtime against both.
+"""
+
+import json
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from log_mel import HOP, log_mel, normalized
+
+
+def read_wav(path: Path) -> np.ndarray:
+    """The samples of a mono WAV file of 16-bit integers or 32-bit floats, float32 [N]."""
+    content = path.read_bytes()
+    chunks, at = {}, 12
+    while at + 8 <= len(content):
+        name, size = struct.unpack_from("<4sI", content, at)
+        chunks[name] = content[at + 8 : at + 8 + size]
+        at += 8 + size + size % 2
+    encoding, channels, _rate, _bytes, _block, bits = struct.unpack_from("<HHIIHH", chunks[b"fmt "])
+    if channels != 1:
+        raise ValueError(f"{path} has {channels} channels, expected one")
+    if (encoding, bits) == (1, 16):
+        return (np.frombuffer(chunks[b"data"], "<i2") / 32768.0).astype(np.float32)
+    if (encoding, bits) == (3, 32):
+        return np.frombuffer(chunks[b"data"], "<f4")
+    raise ValueError(f"{path}: encoding {encoding} of {bits} bits is not read here")
+
+
+@dataclass
+class Branch:
+    """One sequence in the language model: its cache and the positions filled."""
+
+    cache: dict[str, np.ndarray]
+    length: int = 0
+
+
+@dataclass
+class Segment:
+    modality: str
+    frames: list[list[int]] = field(default_factory=list)
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.frames) and self.frames[-1][0] in (2, 3)
+
+
+class Package:
+    def __init__(self, folder: Path):
+        self.manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self.sessions = {
+            name: onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
+            for name, file in self.manifest["graphs"].items()
+        }
+        self.vocabulary = self.manifest["vocabulary"]
+        self.special = self.vocabulary["special"]
+        self.streams = self.vocabulary["streams"]
+
+    def run(self, graph: str, **feeds) -> list[np.ndarray]:
+        return self.sessions[graph].run(None, feeds)
+
+    # --- audio in ---
+
+    def features(self, samples: np.ndarray) -> np.ndarray:
+        """samples [N] at 16 kHz → [frames, H], for clips of one window."""
+        encoder = self.manifest["audio_encoder"]
+        chunk = encoder["chunk_frames"]
+        count = len(samples) // HOP
+        if encoder["normalize"]:
+            samples = normalized(samples)
+        if encoder["pad_to_window"]:
+            samples = np.pad(samples, (0, encoder["window_seconds"] * encoder["sampling_rate"] - len(samples)))
+        mel = log_mel(samples, encoder["num_mel_bins"])
+        starts = range(0, mel.shape[1], chunk)
+        chunks = np.zeros((len(starts), len(mel), chunk), np.float32)
+        lengths = np.zeros(len(starts), np.int64)
+        for i, start in enumerate(starts):
+            piece = mel[:, start : start + chunk]
+            chunks[i, :, : piece.shape[1]] = piece
+            lengths[i] = min(count - start, chunk)
+        rows, keep = self.run("audio_encoder", input_features=chunks, feature_lengths=lengths)
+        return np.concatenate([row[:n] for row, n in zip(rows, keep)])
+
+    def embed(self, frames: list[list[int]], features: np.ndarray | None = None, at: int = 0) -> np.ndarray:
+        """Frames of ids → [frames, H], `features` laid over the rows from `at` on."""
+        (rows,) = self.run("embed", input_ids=np.array([frames], np.int64))
+        if features is not None:
+            rows[0, at : at + len(features)] = features
+        return rows[0]
+
+    # --- language model ---
+
+    def branch(self, capacity: int = 1024) -> Branch:
+        model = self.manifest["language_model"]
+        shape = (1, model["num_key_value_heads"], capacity, model["head_dim"])
+        names = [f"{i}.{kind}" for i in range(model["num_hidden_layers"]) for kind in ("key", "value")]
+        return Branch({name: np.zeros(shape, np.float32) for name in names})
+
+    def extend(self, branch: Branch, rows: np.ndarray) -> np.ndarray:
+        """Runs rows [n, H] behind what the branch holds; gives the last hidden state [H]."""
+        total = branch.length + len(rows)
+        feeds = {f"past_key_values.{name}": value for name, value in branch.cache.items()}
+        feeds |= {"inputs_embeds": rows[None], "seqlens_k": np.array([total - 1], np.int32)}
+        feeds["total_sequence_length"] = np.array(total, np.int32)
+        session = self.sessions["llm"]
+        outputs = dict(zip([value.name for value in session.get_outputs()], session.run(None, feeds)))
+        branch.cache = {name: outputs[f"present.{name}"] for name in branch.cache}
+        branch.length = total
+        return outputs["hidden_states"][0, -1]
+
+    def text_logits(self, hidden: np.ndarray) -> np.ndarray:
+        """[text end]: a column is a global id."""
+        return self.run("text_head", hidden_states=hidden[None])[0][0]
+
+    def audio_logits(self, hidden: np.ndarray) -> np.ndarray:
+        """[blocks, eos, eot]."""
+        return self.run("audio_head", hidden_states=hidden[None])[0][0]
+
+    def special_frame(self, token: int) -> list[int]:
+        return [token] + [0] * (self.streams - 1)
+
+    # --- replies ---
+
+    def open_segment(self, branch: Branch, prompt: np.ndarray) -> np.ndarray:
+        """Feeds prompt rows and `[assistant]`; gives the hidden state that chooses the modality."""
+        assistant = self.embed([self.special_frame(self.special["assistant"])])
+        return self.extend(branch, np.concatenate([prompt, assistant]))
+
+    def segment(self, branch: Branch, modality: str, max_steps: int, guidance: float) -> Segment:
+        """Greedy frames of one segment, and its closing token put into the cache.
+
+        The conditional branch has been opened before; the unconditional one, as long, holds pad frames.
+        """
+        branches = [branch]
+        if modality != "text" and guidance != 1.0:
+            unconditional = self.branch()
+            self.extend(unconditional, np.zeros((branch.length, self.manifest["language_model"]["hidden_size"]), np.float32))
+            branches.append(unconditional)
+        segment = Segment(modality)
+        frame = self.special_frame(self.special[modality])
+        while len(segment.frames) < max_steps and not segment.ended:
+            rows = self.embed([frame])
+            head = self.text_logits if modality == "text" else self.audio_logits
+            logits = [head(self.extend(b, rows)) for b in branches]
+            if len(logits) == 2:
+                logits = [np.float32(guidance) * logits[0] + np.float32(1 - guidance) * logits[1]]
+            frame = self._greedy_text(logits[0]) if modality == "text" else self._greedy_audio(logits[0])
+            segment.frames.append(frame)
+        self.extend(branch, self.embed([self.special_frame(frame[0])]))
+        return segment
+
+    def _greedy_text(self, logits: np.ndarray) -> list[int]:
+        start, end = self.vocabulary["text"]
+        candidates = [self.special["eos"], self.special["eot"], *range(start, end)]
+        return self.special_frame(candidates[int(np.argmax(logits[candidates]))])
+
+    def _greedy_audio(self, logits: np.ndarray) -> list[int]:
+        frame, column = [], 0
+        for start, end in self.vocabulary["audio"]:
+            frame.append(start + int(np.argmax(logits[column : column + end - start])))
+            column += end - start
+        ends = logits[column : column + 2]
+        first = self.vocabulary["audio"][0][0]
+        if ends.max() >= logits[frame[0] - first]:
+            frame[0] = (self.special["eos"], self.special["eot"])[int(np.argmax(ends))]
+        return frame
+
+    # --- codec ---
+
+    def codes(self, frames: list[list[int]]) -> np.ndarray:
+        """Delayed frames of global ids, without the closing one → codes [S, F]."""
+        ids = np.array(frames, np.int64).reshape(-1, self.streams)
+        count = max(len(ids) - self.streams + 1, 0)
+        starts = [start for start, _ in self.vocabulary["audio"]]
+        rows = [ids[i : i + count, i] - start - 1 for i, start in enumerate(starts)]
+        return np.maximum(np.stack(rows), 0)
+
+    def delayed(self, codes: np.ndarray) -> np.ndarray:
+        """codes [S, F] → frames [F + S − 1, S] of ids that count from the start of the audio blocks."""
+        starts = [start - self.vocabulary["audio"][0][0] for start, _ in self.vocabulary["audio"]]
+        frames = np.tile(np.array(starts, np.int64), (codes.shape[1] + self.streams - 1, 1))
+        for i, start in enumerate(starts):
+            frames[i : i + codes.shape[1], i] = codes[i] + start + 1
+        return frames
+
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        """samples [N] → codes [S, F]; the remainder of a frame is dropped."""
+        whole = len(samples) - len(samples) % self.manifest["codec"]["hop_length"]
+        return self.run("codec_encoder", input_values=samples[None, None, :whole])[0][0]
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """codes [S, F] → samples."""
+        return self.run("codec_decoder", audio_codes=codes[None])[0][0, 0]
