@@ -252,6 +252,11 @@ class RefusalTest(ExportTest):
         (checkpoint / "train.yaml").unlink()
         self.assert_refused("train.yaml", checkpoint=checkpoint)
 
+    def test_a_front_end_that_the_runtime_does_not_compute(self):
+        checkpoint = self.checkpoint()
+        (checkpoint / "encoder" / "preprocessor_config.json").write_text(json.dumps({"hop_length": 320}))
+        self.assert_refused("preprocessor_config.json", "hop_length is 320", checkpoint=checkpoint)
+
     def test_model_parallel_checkpoint(self):
         checkpoint = self.checkpoint()
         (checkpoint / "mp_rank_01_model_states.pt").write_bytes(b"")
