@@ -1,0 +1,574 @@
+//! Any recording to one mono waveform at one rate.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use symphonia::core::audio::GenericAudioBufferRef;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::errors::Error as SymphoniaError;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
+use symphonia::core::io::{MediaSource, MediaSourceStream, ReadOnlySource};
+use symphonia::core::meta::MetadataOptions;
+
+use crate::audio::edit_list::{Edit, is_mp4, read_edits};
+use crate::audio::resample::SAMPLE_RATES;
+use crate::audio::waveform::mix_down;
+use crate::audio::{Resampler, Waveform};
+use crate::{Error, ErrorKind, Result};
+
+/// What [`decode_file`] and [`decode_reader`] make of a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DecodeOptions {
+    /// Rate of the result, in hertz; `None` keeps the recording's own.
+    pub sample_rate: Option<u32>,
+    /// Longest recording that is accepted, in seconds; `None` accepts any length.
+    pub max_seconds: Option<f64>,
+}
+
+/// A recording in memory.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// The sound: mono (the mean of the channels), at the rate asked for.
+    pub waveform: Waveform,
+    /// What the recording was stored as.
+    pub source: SourceFormat,
+    /// What is wrong with the recording, in sentences for a person: damaged or missing parts that were left out.
+    pub warnings: Vec<String>,
+}
+
+/// What a recording was stored as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFormat {
+    /// Short name of the container, as `wave`.
+    pub container: String,
+    /// Short name of the codec, as `pcm_s16le`.
+    pub codec: String,
+    /// Rate in hertz.
+    pub sample_rate: u32,
+    /// Number of channels.
+    pub channels: usize,
+}
+
+/// The formats that are read, for error messages.
+const FORMATS: &str = "WAV, FLAC, MP3, Ogg Vorbis, M4A (AAC, ALAC), AIFF, CAF and MKV/WebM";
+
+/// Bytes at a recording's beginning that error messages are made from.
+const HEAD_LEN: u64 = 4096;
+
+/// Most bytes of an MP4 or CAF file from a pipe that are kept in memory (these have to be read back and forth).
+const MOST_BUFFERED: u64 = 256 << 20;
+
+/// Faults one after another after which the rest of a recording is given up.
+const MOST_FAULTS: usize = 1000;
+
+/// Decodes the first audio track of a file: WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV/WebM, whatever its name.
+///
+/// The file is decoded, mixed and resampled piece by piece: memory is that of the result. Samples that an encoder added at
+/// either end (MP3, AAC, Vorbis) are dropped. A damaged recording gives what can be decoded of it, and warnings.
+///
+/// # Errors
+/// The message begins with the file's name.
+/// - [`ErrorKind::Io`]: no such file, a folder, not readable.
+/// - [`ErrorKind::Audio`]: empty, not audio, a codec that is not supported, nothing that can be decoded, no channels or no
+///   sample rate, samples that are not finite.
+/// - [`ErrorKind::Limit`]: longer than `max_seconds`; found from the header where it can be believed, else as soon as that
+///   much is decoded.
+/// - [`ErrorKind::Invalid`]: `sample_rate` is not within 1 … 768,000 Hz.
+pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Decoded> {
+    let path = path.as_ref();
+    open(path).and_then(|source| source.decode(options)).map_err(|error| error.context(path.display()))
+}
+
+/// Decodes the first audio track of what `reader` gives, as [`decode_file`] does; `name` is for error messages.
+///
+/// Reading ends as soon as the limit is passed. Only MP4 and CAF files, which cannot be read front to back, are first taken
+/// into memory (256 MiB at most).
+///
+/// # Errors
+/// As [`decode_file`].
+pub fn decode_reader(reader: impl Read + Send, name: &str, options: &DecodeOptions) -> Result<Decoded> {
+    open_reader(reader).and_then(|source| source.decode(options)).map_err(|error| error.context(name))
+}
+
+/// An opened recording.
+struct Source<'a> {
+    stream: Box<dyn MediaSource + 'a>,
+    head: Vec<u8>,
+    edits: Vec<Edit>,
+}
+
+fn open(path: &Path) -> Result<Source<'static>> {
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(Error::new(ErrorKind::Io, "is a folder: a sound file is needed"));
+    }
+    let mut file = File::open(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return open_reader(file);
+    }
+    let head = read_head(&mut file)?;
+    let edits = if is_mp4(&head) { read_edits(&mut BufReader::new(&file)).unwrap_or_default() } else { Vec::new() };
+    file.rewind().map_err(unreadable)?;
+    let stream: Box<dyn MediaSource> =
+        if is_mpeg(&head) { Box::new(ReadOnlySource::new(file)) } else { Box::new(file) };
+    Ok(Source { stream, head, edits })
+}
+
+fn open_reader<'a>(mut reader: impl Read + Send + 'a) -> Result<Source<'a>> {
+    let head = read_head(&mut reader)?;
+    let mut whole = Cursor::new(head.clone()).chain(reader);
+    if !is_mp4(&head) && !head.starts_with(b"caff") {
+        return Ok(Source {
+            stream: Box::new(ReadOnlySource::new(Shared(Mutex::new(whole)))),
+            head,
+            edits: Vec::new(),
+        });
+    }
+    let mut bytes = Vec::new();
+    whole.by_ref().take(MOST_BUFFERED + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MOST_BUFFERED {
+        let message = format!(
+            "an MP4 or CAF file that is piped in may have at most {} MiB: name the file instead",
+            MOST_BUFFERED >> 20
+        );
+        return Err(Error::new(ErrorKind::Limit, message));
+    }
+    let edits = read_edits(&mut Cursor::new(&bytes)).unwrap_or_default();
+    Ok(Source { stream: Box::new(Cursor::new(bytes)), head, edits })
+}
+
+/// Whether these are bare MPEG frames (MP3, or AAC in ADTS), perhaps behind a tag. Of such a file that it can measure,
+/// Symphonia guesses the length from the first frames and drops what lies beyond the guess; so it must not measure.
+fn is_mpeg(head: &[u8]) -> bool {
+    head.starts_with(b"ID3") || matches!(head, [0xff, second, ..] if second & 0xe0 == 0xe0)
+}
+
+fn read_head(reader: &mut impl Read) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    reader.by_ref().take(HEAD_LEN).read_to_end(&mut head).map_err(unreadable)?;
+    if head.is_empty() {
+        return Err(Error::new(ErrorKind::Audio, "is empty: a sound file is needed"));
+    }
+    Ok(head)
+}
+
+fn unreadable(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::new(ErrorKind::Io, "there is no such file"),
+        _ => Error::new(ErrorKind::Io, "cannot be read").with_source(error),
+    }
+}
+
+/// A reader that Symphonia may share between threads (it never does).
+struct Shared<R>(Mutex<R>);
+
+impl<R: Read> Read for Shared<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).read(buffer)
+    }
+}
+
+impl Source<'_> {
+    fn decode(self, options: &DecodeOptions) -> Result<Decoded> {
+        // Decoders of damaged files run into arithmetic that no one foresaw; a library must not take its caller down.
+        catch_unwind(AssertUnwindSafe(|| self.decode_inner(options)))
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Audio, "is damaged in a way that its decoder cannot handle")))
+    }
+
+    fn decode_inner(self, options: &DecodeOptions) -> Result<Decoded> {
+        if let Some(reason) = wav_header_fault(&self.head) {
+            return Err(Error::new(ErrorKind::Audio, reason));
+        }
+        let bytes = self.stream.byte_len();
+        let stream = MediaSourceStream::new(self.stream, Default::default());
+        let mut format = symphonia::default::get_probe()
+            .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
+            .map_err(|error| not_audio(&self.head, error))?;
+        let (mut track, mut decoder) = open_track(format.as_ref())?;
+        let claim = Claim::new(&track, bytes, self.edits.iter().find(|edit| edit.track_id == track.id));
+        claim.check(options)?;
+
+        let mut sink = Sink::new(options, claim.edit);
+        let mut damage = Damage::default();
+        loop {
+            let packet = match format.next_packet() {
+                Ok(Some(packet)) => packet,
+                Ok(None) => break,
+                Err(SymphoniaError::ResetRequired) => {
+                    // Another stream follows in the same file (a chained Ogg).
+                    (track, decoder) = open_track(format.as_ref())?;
+                    continue;
+                }
+                Err(SymphoniaError::IoError(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                    return Err(unreadable(error));
+                }
+                Err(error @ SymphoniaError::DecodeError(_)) if damage.in_a_row < MOST_FAULTS => {
+                    damage.skip(error);
+                    continue;
+                }
+                Err(error) => {
+                    damage.ends_with(error);
+                    break;
+                }
+            };
+            if packet.track_id != track.id {
+                continue;
+            }
+            match decoder.decode(&packet) {
+                Ok(buffer) => {
+                    sink.push(&buffer)?;
+                    damage.in_a_row = 0;
+                }
+                Err(error) => damage.skip(error),
+            }
+            if sink.is_full() {
+                break;
+            }
+        }
+        let source = SourceFormat {
+            container: format.format_info().short_name.to_owned(),
+            codec: decoder.codec_info().short_name.to_owned(),
+            sample_rate: sink.first_rate,
+            channels: sink.first_channels,
+        };
+        let heard = sink.seconds;
+        let waveform = sink.finish(&damage)?;
+        Ok(Decoded { waveform, source, warnings: damage.warnings(heard, claim.promised_seconds) })
+    }
+}
+
+/// The default audio track and its decoder.
+fn open_track(format: &dyn FormatReader) -> Result<(Track, Box<dyn AudioDecoder>)> {
+    let Some(track) = format.default_track(TrackType::Audio) else {
+        return Err(Error::new(ErrorKind::Audio, "holds no audio track that can be read"));
+    };
+    let Some(parameters) = audio_parameters(track) else {
+        return Err(Error::new(ErrorKind::Audio, "has an audio track in an unknown codec"));
+    };
+    if parameters.sample_rate == Some(0) {
+        return Err(Error::new(ErrorKind::Audio, "has a sample rate of 0 Hz"));
+    }
+    let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &AudioDecoderOptions::default());
+    let decoder = decoder.map_err(|error| {
+        let codec = if parameters.codec == CODEC_ID_OPUS { "is Opus, which" } else { "has a codec that" };
+        let message = format!("{codec} cannot be decoded; convert it to one of {FORMATS}");
+        Error::new(ErrorKind::Audio, message).with_source(error)
+    })?;
+    Ok((track.clone(), decoder))
+}
+
+fn audio_parameters(track: &Track) -> Option<&AudioCodecParameters> {
+    track.codec_params.as_ref().and_then(|parameters| parameters.audio())
+}
+
+/// What a recording's header says of its length, so far as it can be believed.
+struct Claim {
+    edit: Option<Edit>,
+    /// The length that the header states, if a shorter recording is worth a warning.
+    promised_seconds: Option<f64>,
+    /// The same, if it can be true.
+    credible_seconds: Option<f64>,
+}
+
+impl Claim {
+    /// `bytes` is the size of the file, if known.
+    fn new(track: &Track, bytes: Option<u64>, edit: Option<&Edit>) -> Self {
+        let edit = edit.copied();
+        let parameters = audio_parameters(track);
+        let rate = parameters.and_then(|p| p.sample_rate);
+        let stated = match (track.num_frames, rate) {
+            (Some(frames), Some(rate)) => Some(frames as f64 / f64::from(rate)),
+            _ => track
+                .time_base
+                .zip(track.duration)
+                .map(|(base, ticks)| base.calc_duration_saturating(ticks).as_secs_f64()),
+        };
+        let stated = match edit {
+            Some(edit) => edit.length.or_else(|| stated.map(|seconds| seconds - edit.start)),
+            None => stated,
+        };
+        // Plain PCM of unknown length, written into a pipe, claims the largest size there is: such a claim means nothing,
+        // and any claim is checked against the bytes that are there.
+        let stored = parameters.and_then(pcm_bits_per_frame).zip(rate).zip(stated).map(|((bits, rate), seconds)| {
+            let bits_per_second = f64::from(bits) * f64::from(rate);
+            (seconds * bits_per_second / 8.0, bits_per_second / 8.0)
+        });
+        match stored {
+            Some((claimed, _))
+                if claimed >= f64::from(0x7fff_0000_u32) && bytes.is_none_or(|b| (b as f64) < claimed) =>
+            {
+                Self {
+                    edit,
+                    promised_seconds: None,
+                    credible_seconds: bytes.zip(stored).map(|(b, (_, rate))| b as f64 / rate),
+                }
+            }
+            Some((_, rate)) => {
+                let most = bytes.map(|b| b as f64 / rate);
+                let credible = most.zip(stated).map(|(most, stated)| stated.min(most));
+                Self { edit, promised_seconds: stated, credible_seconds: credible }
+            }
+            None => Self { edit, promised_seconds: stated, credible_seconds: stated },
+        }
+    }
+
+    fn check(&self, options: &DecodeOptions) -> Result<()> {
+        match (self.credible_seconds, options.max_seconds) {
+            (Some(seconds), Some(most)) if seconds > most => Err(too_long(&format!("{seconds:.1} s long"), most)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn too_long(found: &str, most: f64) -> Error {
+    let message = format!("is {found}, and at most {most} s are accepted: cut the recording into shorter ones");
+    Error::new(ErrorKind::Limit, message)
+}
+
+/// Bits that a sample of all channels takes in uncompressed audio; `None` for codecs that compress.
+fn pcm_bits_per_frame(parameters: &AudioCodecParameters) -> Option<u32> {
+    let codec = symphonia::default::get_codecs().get_audio_decoder(parameters.codec)?;
+    let name = codec.codec.info.short_name;
+    let bits = match name.strip_prefix("pcm_")? {
+        "alaw" | "mulaw" => 8,
+        kind if kind.starts_with("f64") => 64,
+        kind if kind.starts_with("f32") => 32,
+        _ => parameters.bits_per_coded_sample.or(parameters.bits_per_sample)?,
+    };
+    Some(bits.next_multiple_of(8) * u32::try_from(parameters.channels.as_ref()?.count()).ok()?)
+}
+
+/// Where decoded sound goes: mixed, trimmed, resampled and counted.
+struct Sink {
+    max_seconds: Option<f64>,
+    wanted_rate: Option<u32>,
+    edit: Option<Edit>,
+    planes: Vec<Vec<f32>>,
+    mixed: Vec<f32>,
+    /// The converter of the rate at hand, and that rate.
+    resampler: Option<(u32, Resampler)>,
+    /// Sound from before the last change of rate.
+    done: Vec<f32>,
+    first_rate: u32,
+    first_channels: usize,
+    /// Frames decoded at the rate at hand, those that the edit drops included.
+    position: u64,
+    /// Seconds of sound kept so far.
+    seconds: f64,
+    samples: u64,
+    not_finite: u64,
+    first_not_finite: Option<u64>,
+}
+
+impl Sink {
+    fn new(options: &DecodeOptions, edit: Option<Edit>) -> Self {
+        Self {
+            max_seconds: options.max_seconds,
+            wanted_rate: options.sample_rate,
+            edit,
+            planes: Vec::new(),
+            mixed: Vec::new(),
+            resampler: None,
+            done: Vec::new(),
+            first_rate: 0,
+            first_channels: 0,
+            position: 0,
+            seconds: 0.0,
+            samples: 0,
+            not_finite: 0,
+            first_not_finite: None,
+        }
+    }
+
+    fn push(&mut self, buffer: &GenericAudioBufferRef<'_>) -> Result<()> {
+        if buffer.frames() == 0 {
+            return Ok(());
+        }
+        let (rate, channels) = (buffer.spec().rate(), buffer.num_planes());
+        if channels == 0 {
+            return Err(Error::new(ErrorKind::Audio, "has 0 channels"));
+        }
+        self.prepare(rate, channels)?;
+        buffer.copy_to_vecs_planar(&mut self.planes);
+        self.mixed.clear();
+        mix_down(&self.planes, &mut self.mixed);
+        let kept = self.kept(rate);
+        self.count(kept.clone(), rate)?;
+        if let (Some((_, resampler)), 0) = (&mut self.resampler, self.not_finite) {
+            resampler.push(&self.mixed[kept])?;
+        }
+        Ok(())
+    }
+
+    /// Sees to a converter for `rate`.
+    fn prepare(&mut self, rate: u32, channels: usize) -> Result<()> {
+        if !SAMPLE_RATES.contains(&rate) {
+            let message = format!("has a sample rate of {rate} Hz; 1 to 768000 Hz can be read");
+            return Err(Error::new(ErrorKind::Audio, message));
+        }
+        if self.resampler.as_ref().is_some_and(|(now, _)| *now == rate) {
+            return Ok(());
+        }
+        if self.first_rate == 0 {
+            (self.first_rate, self.first_channels) = (rate, channels);
+        }
+        let next = Resampler::new(rate, self.wanted_rate.unwrap_or(self.first_rate))?;
+        if let Some((_, last)) = self.resampler.replace((rate, next)) {
+            self.done.extend(last.finish()?);
+            self.position = 0;
+            self.edit = None;
+        }
+        Ok(())
+    }
+
+    /// The part of the mixed samples that the edit keeps.
+    fn kept(&mut self, rate: u32) -> std::ops::Range<usize> {
+        let len = self.mixed.len();
+        let position = self.position;
+        self.position += len as u64;
+        let Some(edit) = self.edit else { return 0..len };
+        let frames = |seconds: f64| (seconds * f64::from(rate)).round() as u64;
+        let within = |frame: u64| usize::try_from(frame.saturating_sub(position)).unwrap_or(usize::MAX).min(len);
+        let start = within(frames(edit.start));
+        let end = edit.length.map_or(len, |length| within(frames(edit.start + length)));
+        start..end.max(start)
+    }
+
+    fn count(&mut self, kept: std::ops::Range<usize>, rate: u32) -> Result<()> {
+        for (n, sample) in self.mixed[kept.clone()].iter().enumerate() {
+            if !sample.is_finite() {
+                self.not_finite += 1;
+                self.first_not_finite.get_or_insert(self.samples + n as u64);
+            }
+        }
+        self.samples += kept.len() as u64;
+        self.seconds += kept.len() as f64 / f64::from(rate);
+        match self.max_seconds {
+            Some(most) if self.seconds > most + 1e-9 => Err(too_long(&format!("longer than {most} s"), most)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the edit's end has been reached.
+    fn is_full(&self) -> bool {
+        let Some(Edit { start, length: Some(length), .. }) = self.edit else { return false };
+        self.position as f64 >= (start + length) * f64::from(self.first_rate) + 1.0
+    }
+
+    fn finish(self, damage: &Damage) -> Result<Waveform> {
+        if self.samples == 0 {
+            let message = match &damage.first {
+                Some(reason) => format!("nothing in it can be decoded ({reason})"),
+                None => "holds no sound: 0 samples".to_owned(),
+            };
+            return Err(Error::new(ErrorKind::Audio, message));
+        }
+        if let Some(first) = self.first_not_finite {
+            let seconds = first as f64 / f64::from(self.first_rate);
+            let message = format!(
+                "has {} of {} samples that are not finite numbers (NaN or infinity), the first at sample {first} ({seconds:.3} s)",
+                self.not_finite, self.samples
+            );
+            return Err(Error::new(ErrorKind::Audio, message));
+        }
+        let mut samples = self.done;
+        if let Some((_, resampler)) = self.resampler {
+            let last = resampler.finish()?;
+            if samples.is_empty() {
+                samples = last;
+            } else {
+                samples.extend(last);
+            }
+        }
+        Waveform::mono(samples, self.wanted_rate.unwrap_or(self.first_rate))
+    }
+}
+
+/// What could not be decoded.
+#[derive(Default)]
+struct Damage {
+    skipped: usize,
+    /// Faults since the last packet that could be decoded.
+    in_a_row: usize,
+    /// The first fault met.
+    first: Option<String>,
+    /// Why reading stopped, if not at the end.
+    end: Option<String>,
+}
+
+impl Damage {
+    fn skip(&mut self, error: SymphoniaError) {
+        self.skipped += 1;
+        self.in_a_row += 1;
+        self.first.get_or_insert_with(|| error.to_string());
+    }
+
+    fn ends_with(&mut self, error: SymphoniaError) {
+        let reason = match error {
+            SymphoniaError::IoError(_) => "the file ends in the middle of the sound".to_owned(),
+            error => error.to_string(),
+        };
+        self.first.get_or_insert_with(|| reason.clone());
+        self.end = Some(reason);
+    }
+
+    fn warnings(&self, heard: f64, promised: Option<f64>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let (1.., Some(reason)) = (self.skipped, &self.first) {
+            let parts =
+                if self.skipped == 1 { "1 damaged part was" } else { &format!("{} damaged parts were", self.skipped) };
+            warnings.push(format!("{parts} left out ({reason})"));
+        }
+        match (promised, &self.end) {
+            (Some(promised), _) if promised - heard > 0.005 => {
+                warnings.push(format!(
+                    "is cut short: {heard:.2} s of the {promised:.2} s that its header promises are used"
+                ));
+            }
+            (_, Some(reason)) => warnings.push(format!("only the first {heard:.2} s are used: {reason}")),
+            _ => {}
+        }
+        warnings
+    }
+}
+
+/// Why a recording that begins with `head` is not recognised.
+fn not_audio(head: &[u8], error: SymphoniaError) -> Error {
+    let message = if is_text(head) {
+        format!("holds text, not audio; {FORMATS} can be read")
+    } else {
+        format!("is not audio that can be read, or is damaged at its beginning; {FORMATS} can be read")
+    };
+    Error::new(ErrorKind::Audio, message).with_source(error)
+}
+
+fn is_text(head: &[u8]) -> bool {
+    let valid = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // A character may be cut by the end of the head.
+        Err(error) if head.len() - error.valid_up_to() < 4 => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or("\0")
+        }
+        Err(_) => return false,
+    };
+    !valid.contains(|c: char| c.is_control() && !c.is_whitespace())
+}
+
+/// What is wrong with a WAV file's format chunk, in words that a person can act on.
+fn wav_header_fault(head: &[u8]) -> Option<String> {
+    let is_wav = head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WAVE");
+    let chunk = head.windows(4).position(|w| w == b"fmt ").filter(|_| is_wav)?;
+    let channels = u16::from_le_bytes(head.get(chunk + 10..chunk + 12)?.try_into().ok()?);
+    let rate = u32::from_le_bytes(head.get(chunk + 12..chunk + 16)?.try_into().ok()?);
+    match (channels, rate) {
+        (0, _) => Some("has 0 channels: its WAV header is damaged".to_owned()),
+        (27.., _) => Some(format!("has {channels} channels: at most 26 can be read")),
+        (_, 0) => Some("has a sample rate of 0 Hz: its WAV header is damaged".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,77 @@
+//! `codec encode` and `codec decode`: sound to codes and back.
+
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Write};
+use std::path::Path;
+
+use ndarray::Array2;
+use ndarray_npy::{ReadNpyExt, WriteNpyExt};
+use ualm::{Codes, Error, ErrorKind, Result};
+
+use crate::args::{Codec, Common, Direction, Output};
+use crate::interrupt::cancel_on_signal;
+use crate::output::{check_writable, remark};
+use crate::progress::Progress;
+use crate::setup::{load_model, read_recording};
+
+/// `ualm codec`.
+pub fn run(common: &Common, args: &Codec) -> Result<()> {
+    cancel_on_signal()?;
+    match &args.direction {
+        Direction::Encode { audio, output } => encode(common, audio, output),
+        Direction::Decode { codes, output } => decode(common, codes, output),
+    }
+}
+
+fn encode(common: &Common, audio: &Path, output: &Path) -> Result<()> {
+    check_writable(output)?;
+    let model = load_model(common)?;
+    let recording = read_recording(audio, &model)?;
+    let progress = Progress::spinner(common, "encoding");
+    let codes = model.encode_codes(&recording).map_err(|e| e.context(audio.display()))?;
+    progress.clear();
+    write_codes(&codes, output)?;
+    remark(common, &format!("{}: {} streams of {} frames", output.display(), codes.nrows(), codes.ncols()));
+    Ok(())
+}
+
+fn decode(common: &Common, codes: &Path, output: &Output) -> Result<()> {
+    output.check()?;
+    let found = read_codes(codes)?;
+    let model = load_model(common)?;
+    let progress = Progress::spinner(common, "decoding");
+    let sound = model.decode_codes(&found).map_err(|e| e.context(codes.display()))?;
+    progress.clear();
+    output.write(&sound)?;
+    remark(common, &format!("{}: {:.2} s", output.output.display(), sound.seconds()));
+    Ok(())
+}
+
+fn write_codes(codes: &Codes, output: &Path) -> Result<()> {
+    let failed = || Error::new(ErrorKind::Io, format!("{}: cannot be written", output.display()));
+    let mut bytes = Vec::new();
+    codes.mapv(i64::from).write_npy(Cursor::new(&mut bytes)).map_err(|e| failed().with_source(e))?;
+    match output.to_str() {
+        Some("-") => std::io::stdout().write_all(&bytes),
+        _ => std::fs::write(output, &bytes),
+    }
+    .map_err(|e| failed().with_source(e))
+}
+
+fn read_codes(path: &Path) -> Result<Codes> {
+    let source: Box<dyn Read> = match path.to_str() {
+        Some("-") => Box::new(std::io::stdin()),
+        _ => Box::new(BufReader::new(File::open(path).map_err(|e| {
+            Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e)
+        })?)),
+    };
+    let wrong = || {
+        let what = format!("{}: expected a NumPy file of int64 [streams, frames]", path.display());
+        Error::new(ErrorKind::Invalid, what)
+    };
+    let codes = Array2::<i64>::read_npy(source).map_err(|e| wrong().with_source(e))?;
+    if let Some(((stream, frame), code)) = codes.indexed_iter().find(|(_, code)| u32::try_from(**code).is_err()) {
+        return Err(wrong().context(format!("code {code} in stream {stream}, frame {frame}")));
+    }
+    Ok(codes.mapv(|code| code as u32))
+}

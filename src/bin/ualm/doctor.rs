@@ -1,0 +1,106 @@
+//! `doctor`: is everything here that the program needs, and does it work?
+
+use std::time::Instant;
+
+use serde::Serialize;
+use ualm::audio::Waveform;
+use ualm::{Cancel, Error, ErrorKind, Message, Modality, Model, Package, Result, Runtime};
+
+use crate::args::Common;
+use crate::output::{print, print_json};
+use crate::setup::{package_folder, runtime_options};
+
+/// One thing that was looked at.
+#[derive(Serialize)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+    found: String,
+    seconds: f64,
+}
+
+/// `ualm doctor`.
+pub fn run(common: &Common) -> Result<()> {
+    let mut checks = vec![check("library", || library(common))];
+    checks.push(check("providers", || providers(common)));
+    checks.push(check("package", || package(common)));
+    if checks.iter().all(|check| check.ok) {
+        checks.push(check("self-test", || self_test(common)));
+    }
+    if common.json {
+        print_json(&checks)?;
+    } else {
+        for Check { name, ok, found, seconds } in &checks {
+            print(&format!("{} {name:<10} {found} ({seconds:.2} s)\n", if *ok { "ok   " } else { "FAILS" }))?;
+        }
+    }
+    match checks.iter().filter(|check| !check.ok).count() {
+        0 => Ok(()),
+        failed => Err(Error::new(ErrorKind::Io, format!("{failed} of {} checks failed", checks.len()))),
+    }
+}
+
+fn check(name: &'static str, look: impl FnOnce() -> Result<String>) -> Check {
+    let start = Instant::now();
+    let (ok, found) = match look() {
+        Ok(found) => (true, found),
+        Err(error) => (false, error.to_string()),
+    };
+    Check { name, ok, found, seconds: start.elapsed().as_secs_f64() }
+}
+
+fn library(common: &Common) -> Result<String> {
+    let runtime = Runtime::start(&runtime_options(common))?;
+    Ok(format!("{}, {} threads, {}", runtime.library().display(), runtime.threads(), runtime.build_info()))
+}
+
+fn providers(common: &Common) -> Result<String> {
+    let devices = Runtime::start(&runtime_options(common))?.devices();
+    Ok(devices.iter().map(|(provider, hardware)| format!("{provider} on {hardware}")).collect::<Vec<_>>().join(", "))
+}
+
+fn package(common: &Common) -> Result<String> {
+    let package = Package::open(package_folder(common)?)?;
+    package.verify()?;
+    let megabytes = package.size() as f64 / 1e6;
+    let manifest = package.manifest();
+    Ok(format!("{} ({}, {megabytes:.1} MB) in {}", manifest.name, manifest.precision, package.folder().display()))
+}
+
+/// Loads every graph, listens to a second of a tone, and makes a little of everything.
+fn self_test(common: &Common) -> Result<String> {
+    let model = Model::load_with(package_folder(common)?, &runtime_options(common))?;
+    model.load_all()?;
+    let manifest = model.manifest();
+    let mut done = Vec::new();
+    let mut messages = vec![Message::text("a short test")];
+    if let Some(audio) = &manifest.audio_encoder {
+        messages.push(Message::audio(tone(audio.sampling_rate)?));
+        done.push("heard 1 s".to_owned());
+    }
+    for modality in manifest.modalities.keys() {
+        let mut config = model.config();
+        config.force = vec![*modality];
+        config.max_segments = 1;
+        config.segment_mut(*modality).max_steps = 12;
+        let mut session = model.session();
+        let prompt = session.prompt(&messages)?;
+        let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
+        done.push(format!("made {} steps of {modality}", reply.usage.steps));
+    }
+    if let Some(codec) = &manifest.codec {
+        let codes = model.encode_codes(&tone(codec.sampling_rate)?)?;
+        let sound = model.decode_codes(&codes)?;
+        done.push(format!("coded 1 s as {} frames and back to {:.2} s", codes.ncols(), sound.seconds()));
+    }
+    if manifest.modalities.contains_key(&Modality::Text) && done.is_empty() {
+        return Err(Error::new(ErrorKind::Package, "the package can do nothing"));
+    }
+    Ok(done.join(", "))
+}
+
+/// A second of a quiet tone of 440 Hz.
+fn tone(rate: u32) -> Result<Waveform> {
+    let step = 440.0 * std::f32::consts::TAU / rate as f32;
+    Waveform::mono((0..rate).map(|i| 0.2 * (i as f32 * step).sin()).collect(), rate)
+}

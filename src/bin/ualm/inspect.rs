@@ -1,0 +1,96 @@
+//! `inspect`: what a package says of itself.
+
+use std::fmt::Write;
+
+use ualm::package::{Manifest, Package};
+use ualm::{Modality, Result};
+
+use crate::args::{Common, Inspect};
+use crate::output::{print, print_json};
+use crate::setup::package_folder;
+
+/// `ualm inspect`.
+pub fn run(common: &Common, args: &Inspect) -> Result<()> {
+    let folder = match &args.package {
+        Some(folder) => folder.clone(),
+        None => package_folder(common)?,
+    };
+    let package = Package::open(folder)?;
+    if args.verify {
+        package.verify()?;
+    }
+    if common.json {
+        return print_json(package.manifest());
+    }
+    print(&describe(&package, args.verify))
+}
+
+/// A page for a person.
+fn describe(package: &Package, verified: bool) -> String {
+    let manifest = package.manifest();
+    let mut page = String::new();
+    let mut line = |name: &str, what: String| {
+        let _ = writeln!(page, "{name:<16} {what}");
+    };
+    line("name", manifest.name.clone());
+    line("folder", package.folder().display().to_string());
+    line("schema", manifest.schema.to_string());
+    line("precision", manifest.precision.clone());
+    line("size", format!("{:.1} MB in {} files", package.size() as f64 / 1e6, manifest.files.len()));
+    line("checked", if verified { "every byte of every file" } else { "sizes, and sums of files up to 64 MiB" }.into());
+    line("licence", or_unknown(&manifest.license));
+    line("origin", or_unknown(&manifest.origin));
+    if let Some(attribution) = &manifest.attribution {
+        line("attribution", attribution.clone());
+    }
+    if manifest.half_trained {
+        line("training", "not finished".into());
+    }
+    line("language model", language_model(manifest));
+    line("vocabulary", vocabulary(manifest));
+    for modality in Modality::ALL {
+        if let Some(config) = manifest.modalities.get(&modality) {
+            let g = &config.generation;
+            let sampling = format!("temperature {}, top-k {}, top-p {}", g.temperature, g.top_k, g.top_p);
+            line(modality.name(), format!("{sampling}, guidance {}, at most {} steps", g.guidance, g.max_steps));
+        }
+    }
+    if let Some(audio) = &manifest.audio_encoder {
+        let rate = format!("{} Hz, {} mel bins", audio.sampling_rate, audio.num_mel_bins);
+        line("hears", format!("{}, {rate}, windows of {} s", audio.kind, audio.window_seconds));
+    }
+    if let Some(codec) = &manifest.codec {
+        let rate = f64::from(codec.sampling_rate) / codec.hop_length as f64;
+        let codes = format!("{} streams of {} codes", manifest.vocabulary.streams, codec.codebook_size);
+        line("makes", format!("{}, {} Hz, {rate} frames a second, {codes}", codec.kind, codec.sampling_rate));
+    }
+    if let Some(enhancer) = &manifest.enhancer {
+        line("enhancer", format!("to {} Hz, {} channels", enhancer.sampling_rate, enhancer.channels));
+    }
+    line("listens to", format!("at most {} s", manifest.limits.input_seconds));
+    if !manifest.known_words.is_empty() {
+        line("knows", manifest.known_words.join(" "));
+    }
+    for (graph, file) in &manifest.graphs {
+        let data = manifest.files.get(&format!("{file}.data")).map_or(0, |f| f.size);
+        let size = data + manifest.files.get(file).map_or(0, |f| f.size);
+        line(&format!("graph {graph}"), format!("{file}, {:.2} MB", size as f64 / 1e6));
+    }
+    page
+}
+
+fn or_unknown(text: &str) -> String {
+    if text.is_empty() { "not stated".into() } else { text.into() }
+}
+
+fn language_model(manifest: &Manifest) -> String {
+    let m = &manifest.language_model;
+    let heads = format!("{} heads ({} key/value) of {}", m.num_attention_heads, m.num_key_value_heads, m.head_dim);
+    let (layers, hidden) = (m.num_hidden_layers, m.hidden_size);
+    format!("{layers} layers × {hidden}, {heads}, context {}", m.max_position_embeddings)
+}
+
+fn vocabulary(manifest: &Manifest) -> String {
+    let v = &manifest.vocabulary;
+    format!("{} ids: text {}–{}, then {} streams", v.size, v.text.start, v.text.end - 1, v.streams)
+}

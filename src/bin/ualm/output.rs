@@ -1,0 +1,91 @@
+//! Where results go: standard output, files, and remarks on standard error.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use ualm::audio::{Waveform, WavFormat, write_wav, write_wav_to};
+use ualm::{Error, ErrorKind, Result};
+
+use crate::args::{Common, Output};
+
+/// Tells something on standard error unless it is to be quiet.
+pub fn remark(common: &Common, what: &str) {
+    if !common.quiet {
+        complain(what);
+    }
+}
+
+/// Tells something on standard error; nothing can be done if that fails.
+pub fn complain(what: &str) {
+    let _ = writeln!(io::stderr(), "{what}");
+}
+
+/// Writes to standard output at once.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| {
+        Error::new(ErrorKind::Io, "standard output cannot be written").with_source(e)
+    })
+}
+
+/// Writes `value` as a line of JSON to standard output.
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    print(&format!("{}\n", to_json(value)?))
+}
+
+/// `value` as one line of JSON.
+pub fn to_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::new(ErrorKind::Io, "a result cannot be written as JSON").with_source(e))
+}
+
+/// Whether an error is that of a reader who went away, which is no failure.
+pub fn is_closed_pipe(error: &Error) -> bool {
+    let mut below: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = below {
+        if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        below = error.source();
+    }
+    false
+}
+
+impl Output {
+    /// Finds out before the work whether the result can be written after it.
+    pub fn check(&self) -> Result<()> {
+        check_writable(&self.output)
+    }
+
+    /// Writes `sound`, and says when samples beyond full scale were clipped.
+    pub fn write(&self, sound: &Waveform) -> Result<()> {
+        let format = if self.float { WavFormat::Float32 } else { WavFormat::Pcm16 };
+        let clipped = match self.output.to_str() {
+            Some("-") => write_wav_to(&mut io::stdout(), sound, format),
+            _ => write_wav(&self.output, sound, format),
+        }?;
+        if clipped > 0 {
+            complain(&format!("warning: {clipped} samples beyond full scale were clipped; --float keeps them"));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a path whose folder is not there or takes no new file.
+pub fn check_writable(path: &Path) -> Result<()> {
+    if path.to_str() == Some("-") {
+        return Ok(());
+    }
+    let fail = |what: String| Err(Error::new(ErrorKind::Io, format!("{}: {what}", path.display())));
+    if path.is_dir() {
+        return fail("is a folder; expected the name of a file to write".into());
+    }
+    if path.exists() && !path.is_file() {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match tempfile::Builder::new().prefix(".ualm-").tempfile_in(folder) {
+        Ok(_) => Ok(()),
+        Err(e) => fail(format!("cannot be written: {e}")),
+    }
+}

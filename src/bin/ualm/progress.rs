@@ -1,0 +1,58 @@
+//! A progress line on standard error; nothing when that is no terminal, or when it is to be quiet.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::args::Common;
+
+/// A line that tells what is going on.
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// Work of unknown length, such as a sound in the making.
+    pub fn spinner(common: &Common, what: &str) -> Self {
+        let bar = Self::bar(common, ProgressBar::no_length(), "{spinner} {prefix} {msg} ({elapsed})");
+        bar.set_prefix(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar)
+    }
+
+    /// Work of `len` items.
+    pub fn items(common: &Common, len: u64, what: &str) -> Self {
+        let bar = Self::bar(common, ProgressBar::new(len), "{prefix} {wide_bar} {pos}/{len} {msg} ({eta} left)");
+        bar.set_prefix(what.to_owned());
+        Self(bar)
+    }
+
+    fn bar(common: &Common, bar: ProgressBar, template: &str) -> ProgressBar {
+        if common.quiet {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        match ProgressStyle::with_template(template) {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }
+    }
+
+    /// So many seconds of sound have been made.
+    pub fn seconds(&self, seconds: f64) {
+        self.0.set_message(format!("{seconds:.1} s of sound"));
+    }
+
+    /// One more item is done.
+    pub fn item(&self) {
+        self.0.inc(1);
+    }
+
+    /// Takes the line away for what is written by others.
+    pub fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

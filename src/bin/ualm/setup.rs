@@ -1,0 +1,82 @@
+//! From arguments to a model, a seed, words and recordings.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use ualm::audio::{DecodeOptions, Waveform, decode_file, decode_reader};
+use ualm::{Error, ErrorKind, Model, Result, RuntimeOptions};
+
+use crate::args::{Common, Sampling};
+use crate::output::{complain, remark};
+
+/// The package that `--model` names, or the one that comes with the program.
+pub fn package_folder(common: &Common) -> Result<PathBuf> {
+    match &common.model {
+        Some(folder) => Ok(folder.clone()),
+        None => default_package(),
+    }
+}
+
+/// How `common` wants ONNX Runtime started.
+pub fn runtime_options(common: &Common) -> RuntimeOptions {
+    RuntimeOptions { library: common.library.clone(), threads: common.threads.map(usize::from) }
+}
+
+/// Loads the model that `common` names.
+pub fn load_model(common: &Common) -> Result<Model> {
+    let model = Model::load_with(package_folder(common)?, &runtime_options(common))?;
+    if model.manifest().half_trained {
+        complain(&format!("warning: the training of {:?} was not finished", model.manifest().name));
+    }
+    Ok(model)
+}
+
+/// `onnx/default` beside the program or above it (a source checkout), or `share/ualm/default` of an installation.
+fn default_package() -> Result<PathBuf> {
+    let program = std::env::current_exe().and_then(|exe| exe.canonicalize()).unwrap_or_default();
+    let installed = program.ancestors().nth(2).map(|prefix| prefix.join("share/ualm/default"));
+    let beside = program.ancestors().skip(1).map(|folder| folder.join("onnx/default"));
+    installed.into_iter().chain(beside).find(|folder| folder.join("manifest.json").is_file()).ok_or_else(|| {
+        Error::new(ErrorKind::Package, "no default package lies beside the program: name one with --model or UALM_MODEL")
+    })
+}
+
+/// The seed that was asked for, or one drawn from the system, which is then told.
+pub fn seed(sampling: &Sampling, common: &Common) -> Result<u64> {
+    if let Some(seed) = sampling.seed {
+        return Ok(seed);
+    }
+    let drawn = getrandom::u32().map_err(|e| {
+        Error::new(ErrorKind::Io, format!("the system gives no random numbers: {e}; give a --seed"))
+    })?;
+    remark(common, &format!("seed {drawn}"));
+    Ok(u64::from(drawn))
+}
+
+/// `words` themselves, or standard input for `-`.
+pub fn read_words(words: &str) -> Result<String> {
+    let mut text = words.to_owned();
+    if words == "-" {
+        text.clear();
+        std::io::stdin().read_to_string(&mut text).map_err(|e| {
+            Error::new(ErrorKind::Io, "standard input cannot be read as text").with_source(e)
+        })?;
+    }
+    match text.trim() {
+        "" => Err(Error::new(ErrorKind::Invalid, "the text is empty; expected some words")),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// The recording in `path` (`-` is standard input), mono; what is wrong with it is told.
+pub fn read_recording(path: &Path, model: &Model) -> Result<Waveform> {
+    let options = DecodeOptions { sample_rate: None, max_seconds: Some(model.manifest().limits.input_seconds) };
+    let decoded = match path.to_str() {
+        Some("-") => decode_reader(std::io::stdin(), "standard input", &options),
+        _ => decode_file(path, &options),
+    }?;
+    for warning in &decoded.warnings {
+        complain(&format!("warning: {}: {warning}", path.display()));
+    }
+    Ok(decoded.waveform)
+}

@@ -1,0 +1,111 @@
+//! The one error type: what kind of thing went wrong, in a sentence that says what was expected and what was found.
+
+use std::fmt;
+
+/// What kind of thing went wrong; stable names, for machines (`"kind"` in a batch result, status codes of the C library).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A request, option or argument that makes no sense.
+    Invalid,
+    /// A file that is not there, cannot be read or cannot be written.
+    Io,
+    /// Sound that cannot be read: not audio, damaged, empty, not finite.
+    Audio,
+    /// More than a limit allows: seconds of input, positions of context, segments.
+    Limit,
+    /// A model package that is damaged, incomplete or does not keep its contract.
+    Package,
+    /// ONNX Runtime's library: missing, too old, not loadable.
+    Library,
+    /// An execution provider that was asked for and cannot serve.
+    Provider,
+    /// A graph that failed while it ran.
+    Graph,
+    /// Numbers that cannot be right: logits that are not finite.
+    Numeric,
+    /// Stopped on request.
+    Cancelled,
+}
+
+impl ErrorKind {
+    /// The kind's name as results and logs write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Io => "io",
+            Self::Audio => "audio",
+            Self::Limit => "limit",
+            Self::Package => "package",
+            Self::Library => "library",
+            Self::Provider => "provider",
+            Self::Graph => "graph",
+            Self::Numeric => "numeric",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An error: its kind, a sentence for a person, and the error below it, if there is one.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A new error of `kind`; `message` says what was expected, what was found and what to do.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The same error with the one that caused it.
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same error with words put before its message, as in `"clip.wav: …"`.
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
+    /// What kind of thing went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The sentence, without the errors below.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        let mut below = std::error::Error::source(self);
+        while let Some(error) = below {
+            write!(f, ": {error}")?;
+            below = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|s| s.as_ref() as _)
+    }
+}

@@ -1,0 +1,49 @@
+//! A finished reply.
+
+use super::{Modality, Seconds, SegmentEnd, Usage};
+use crate::audio::Waveform;
+use crate::token::Frames;
+
+/// One segment of a reply: text, or sound.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// What it is made of.
+    pub modality: Modality,
+    /// Why it ended.
+    pub end: SegmentEnd,
+    /// Its frames after the modality token, the closing one included.
+    pub frames: Frames,
+    /// The text of a text segment; empty for sound.
+    pub text: String,
+    /// The sound of a sound segment; without samples when the segment was too short to hold any (fewer frames than
+    /// streams).
+    pub audio: Option<Waveform>,
+}
+
+/// A reply: its segments in order, and what they took to make.
+#[derive(Clone, Debug, Default)]
+pub struct Reply {
+    /// The segments.
+    pub segments: Vec<Segment>,
+    /// Frames read and written.
+    pub usage: Usage,
+    /// Time spent.
+    pub seconds: Seconds,
+}
+
+impl Reply {
+    /// The text of all text segments, one after another.
+    pub fn text(&self) -> String {
+        self.segments.iter().map(|s| s.text.as_str()).collect()
+    }
+
+    /// The last sound segment's sound.
+    pub fn audio(&self) -> Option<&Waveform> {
+        self.segments.iter().rev().find_map(|s| s.audio.as_ref())
+    }
+
+    /// Whether it was stopped on request.
+    pub fn is_cancelled(&self) -> bool {
+        self.segments.last().is_some_and(|s| s.end == SegmentEnd::Cancelled)
+    }
+}

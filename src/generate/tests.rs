@@ -1,0 +1,382 @@
+//! The loop on a scripted fake: no ONNX Runtime, every decision in plain sight.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::*;
+use crate::graph::{AudioDecoder, Head, LanguageModel};
+use crate::prompt::{FeatureSlot, Prompt};
+use crate::text::TextTokenizer;
+use crate::token::{Codes, Frames, Interval, Special, TokenId, Vocabulary, delay};
+use crate::{ErrorKind, Result};
+
+const STREAMS: usize = 2;
+const CODES: u32 = 4;
+const HOP: usize = 2;
+
+fn vocabulary() -> Vocabulary {
+    let special =
+        Special { pad: 0, bos: 1, eos: 2, eot: 3, system: 4, user: 5, assistant: 6, text: 7, audio: 8, speech: 9 };
+    let block = |i: u32| Interval { start: 16 + i * (CODES + 1), end: 16 + (i + 1) * (CODES + 1) };
+    Vocabulary {
+        size: 26,
+        streams: STREAMS,
+        special,
+        text: Interval { start: 10, end: 16 },
+        audio: vec![block(0), block(1)],
+    }
+}
+
+/// Token ids 0 … 5 are the letters a … f.
+fn tokenizer() -> TextTokenizer {
+    let json = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": null, "post_processor": null, "decoder": {"type": "Fuse"},
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+        "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
+        "vocab": {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4, "f": 5}, "merges": []}}"#;
+    TextTokenizer::from_bytes(json.as_bytes(), &vocabulary()).unwrap()
+}
+
+/// What the fake is to want next, and what it was given.
+#[derive(Default)]
+struct Fake {
+    /// Ids that the next logits favour: one for text or a modality, one a stream for sound.
+    script: VecDeque<Vec<TokenId>>,
+    /// What the unconditional branch favours all the time.
+    unconditional: Vec<TokenId>,
+    position: usize,
+    max_positions: usize,
+    guided: bool,
+    seen: Vec<Vec<TokenId>>,
+    prefixes: Vec<usize>,
+    logits: Vec<f32>,
+    broken: bool,
+}
+
+impl Fake {
+    fn new(script: &[&[TokenId]]) -> Self {
+        Self { script: script.iter().map(|ids| ids.to_vec()).collect(), max_positions: 100, ..Self::default() }
+    }
+
+    fn row(&self, head: Head, favoured: &[TokenId]) -> Vec<f32> {
+        let vocabulary = vocabulary();
+        let mut row = match head {
+            Head::Text => vec![0.0; vocabulary.text.end as usize],
+            Head::Audio => vec![0.0; (2 * (CODES + 1) + 2) as usize],
+        };
+        for id in favoured {
+            let column = match (head, *id) {
+                (Head::Text, id) => id as usize,
+                (Head::Audio, 2) => row.len() - 2,
+                (Head::Audio, 3) => row.len() - 1,
+                (Head::Audio, id) => (id - 16) as usize,
+            };
+            row[column] = 1.0;
+        }
+        if self.broken {
+            row.fill(f32::NAN);
+        }
+        row
+    }
+}
+
+impl LanguageModel for Fake {
+    fn position(&self) -> usize {
+        self.position
+    }
+
+    fn max_positions(&self) -> usize {
+        self.max_positions
+    }
+
+    fn reserve(&mut self, positions: usize) -> Result<()> {
+        assert!(positions <= self.max_positions);
+        Ok(())
+    }
+
+    fn rewind(&mut self, position: usize) {
+        self.position = position;
+        self.seen.truncate(position);
+    }
+
+    fn prefill(&mut self, frames: &Frames, _: &[FeatureSlot], cancel: &Cancel) -> Result<()> {
+        cancel.check()?;
+        assert!(!self.guided, "a prompt under guidance");
+        self.seen.extend(frames.iter().map(<[_]>::to_vec));
+        self.position += frames.len();
+        Ok(())
+    }
+
+    fn step(&mut self, frame: &[TokenId]) -> Result<()> {
+        self.seen.push(frame.to_vec());
+        self.position += 1;
+        Ok(())
+    }
+
+    fn begin_guidance(&mut self) -> Result<()> {
+        self.prefixes.push(self.position);
+        self.guided = true;
+        Ok(())
+    }
+
+    fn end_guidance(&mut self) -> Result<()> {
+        self.guided = false;
+        Ok(())
+    }
+
+    fn logits(&mut self, head: Head) -> Result<&mut [f32]> {
+        let favoured = self.script.pop_front().unwrap_or_default();
+        self.logits = self.row(head, &favoured);
+        if self.guided {
+            let unconditional = self.unconditional.clone();
+            self.logits.extend(self.row(head, &unconditional));
+        }
+        Ok(&mut self.logits)
+    }
+}
+
+/// Each frame becomes two samples: the code of stream 0, and the frame's absolute number.
+struct FakeCodec;
+
+impl AudioDecoder for FakeCodec {
+    fn sample_rate(&self) -> u32 {
+        100
+    }
+
+    fn hop_length(&self) -> usize {
+        HOP
+    }
+
+    fn context_frames(&self) -> usize {
+        1
+    }
+
+    fn decode(&self, codes: &Codes, first_frame: usize) -> Result<Vec<f32>> {
+        Ok((0..codes.ncols()).flat_map(|f| [codes[(0, f)] as f32, (first_frame + f) as f32]).collect())
+    }
+}
+
+fn config(force: &[Modality]) -> GenerationConfig {
+    let greedy = SegmentConfig { max_steps: 20, ..SegmentConfig::default() };
+    GenerationConfig {
+        seed: 1,
+        text: greedy,
+        audio: greedy,
+        speech: greedy,
+        force: force.to_vec(),
+        max_segments: 8,
+        stream_audio: false,
+    }
+}
+
+fn prompt() -> Prompt {
+    let mut frames = Frames::new(STREAMS);
+    [1, 5, 7, 11, 2].iter().for_each(|id| frames.push_single(*id));
+    Prompt { frames, features: Vec::new() }
+}
+
+/// Runs a whole reply; gives it with the error that ended it, and the tail it left.
+fn run(fake: &mut Fake, config: GenerationConfig, cancel: &Cancel) -> (Reply, Option<crate::Error>, Frames) {
+    let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
+    let modalities = BTreeMap::from([(Modality::Text, 7), (Modality::Audio, 8), (Modality::Speech, 9)]);
+    let mut tail = Frames::new(STREAMS);
+    let parts = Parts {
+        language_model: fake,
+        audio_decoder: Some(&FakeCodec),
+        tail: &mut tail,
+        tokenizer: &tokenizer,
+        vocabulary: &vocabulary,
+        modalities: &modalities,
+    };
+    let generation = Generation::new(parts, prompt(), config, cancel.clone()).unwrap();
+    let (reply, error) = generation.into_partial_reply();
+    (reply, error, tail)
+}
+
+fn ids(frames: &Frames) -> Vec<Vec<TokenId>> {
+    frames.iter().map(<[_]>::to_vec).collect()
+}
+
+#[test]
+fn text_until_eos() {
+    let mut fake = Fake::new(&[&[10], &[11], &[12], &[2]]);
+    let (reply, error, tail) = run(&mut fake, config(&[Modality::Text]), &Cancel::new());
+    assert!(error.is_none());
+    assert_eq!(reply.text(), "abc");
+    assert_eq!(reply.segments[0].end, SegmentEnd::Eos);
+    assert_eq!(reply.usage, Usage { prompt_frames: 5, steps: 4 });
+    assert_eq!(fake.seen[5..], [[6, 0], [7, 0], [10, 0], [11, 0], [12, 0]]);
+    assert_eq!(ids(&tail), [[2, 0]], "the closing token waits for the next turn");
+}
+
+#[test]
+fn the_model_chooses_the_modality_among_those_offered() {
+    let mut fake = Fake::new(&[&[9], &[17, 21], &[2]]);
+    let (reply, ..) = run(&mut fake, config(&[]), &Cancel::new());
+    assert_eq!(reply.segments[0].modality, Modality::Speech);
+    assert_eq!(fake.seen[6], [9, 0]);
+}
+
+#[test]
+fn sound_is_undelayed_and_decoded_without_its_closing_frame() {
+    let codes = Codes::from_shape_vec((2, 3), vec![0, 1, 2, 3, 2, 1]).unwrap();
+    let mut script = ids(&delay(&codes, &vocabulary()));
+    script.push(vec![2, 21]);
+    let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
+    let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]), &Cancel::new());
+    assert_eq!(reply.segments[0].frames.len(), 5);
+    assert_eq!(reply.audio().unwrap().samples(), [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
+}
+
+#[test]
+fn a_sound_segment_shorter_than_a_frame_is_empty() {
+    let (reply, error, _) = run(&mut Fake::new(&[&[17, 21], &[2]]), config(&[Modality::Audio]), &Cancel::new());
+    assert!(error.is_none());
+    assert!(reply.audio().unwrap().is_empty());
+}
+
+#[test]
+fn streamed_chunks_are_the_whole() {
+    let codes = Codes::from_shape_fn((2, 100), |(s, f)| ((s + f) % 4) as u32);
+    let script = ids(&delay(&codes, &vocabulary()));
+    let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
+    let sound = |stream_audio| {
+        let mut fake = Fake::new(&script);
+        fake.max_positions = 1000;
+        let mut config = config(&[Modality::Audio]);
+        config.audio.max_steps = script.len();
+        config.stream_audio = stream_audio;
+        run(&mut fake, config, &Cancel::new()).0.audio().unwrap().clone()
+    };
+    assert_eq!(sound(false).len(), 200);
+    assert_eq!(sound(true), sound(false));
+}
+
+#[test]
+fn eot_leads_to_another_segment_after_its_closing_frame() {
+    let mut fake = Fake::new(&[&[10], &[3], &[17, 21], &[18, 22], &[2, 21]]);
+    let (reply, ..) = run(&mut fake, config(&[Modality::Text, Modality::Audio]), &Cancel::new());
+    let ends: Vec<_> = reply.segments.iter().map(|s| (s.modality, s.end)).collect();
+    assert_eq!(ends, [(Modality::Text, SegmentEnd::Eot), (Modality::Audio, SegmentEnd::Eos)]);
+    assert_eq!(fake.seen[7..11], [[10, 0], [3, 0], [6, 0], [8, 0]], "only eot and [assistant] are run again");
+}
+
+#[test]
+fn guidance_pushes_away_from_the_unconditional_and_ends_with_the_segment() {
+    let mut fake = Fake::new(&[&[17, 21], &[3], &[10], &[2]]);
+    fake.unconditional = vec![17];
+    let mut config = config(&[Modality::Audio, Modality::Text]);
+    config.audio.guidance = 3.0;
+    config.audio.max_steps = 3;
+    let (reply, ..) = run(&mut fake, config, &Cancel::new());
+    assert_eq!(reply.segments[0].frames.get(0).unwrap(), [17, 21], "3·1 − 2·1 still leads at step 0");
+    assert_eq!(fake.prefixes, [6], "the unconditional prefix ends with [assistant]");
+    assert_eq!(reply.text(), "a");
+}
+
+#[test]
+fn limits_end_a_reply() {
+    let forever: Vec<&[TokenId]> = vec![&[10]; 500];
+    let mut settings = config(&[Modality::Text]);
+    settings.text.max_steps = 7;
+    let (reply, _, tail) = run(&mut Fake::new(&forever), settings, &Cancel::new());
+    assert_eq!((reply.segments[0].end, reply.usage.steps), (SegmentEnd::Limit, 7));
+    assert_eq!(ids(&tail), [[10, 0], [2, 0]], "the frame that was not run, and an eos in the model's stead");
+
+    let mut fake = Fake::new(&forever);
+    fake.max_positions = 12;
+    let (reply, ..) = run(&mut fake, config(&[Modality::Text]), &Cancel::new());
+    assert_eq!((reply.segments[0].end, fake.position), (SegmentEnd::Context, 12));
+
+    let endless: Vec<&[TokenId]> = vec![&[3]; 500];
+    let mut fake = Fake::new(&endless);
+    let mut settings = config(&[]);
+    settings.force = vec![Modality::Text; 50];
+    settings.max_segments = 4;
+    assert_eq!(run(&mut fake, settings, &Cancel::new()).0.segments.len(), 4);
+}
+
+#[test]
+fn a_prompt_that_does_not_fit_is_refused_before_any_work() {
+    let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
+    let mut fake = Fake { max_positions: 7, ..Fake::default() };
+    let parts = Parts {
+        language_model: &mut fake,
+        audio_decoder: None,
+        tail: &mut Frames::new(STREAMS),
+        tokenizer: &tokenizer,
+        vocabulary: &vocabulary,
+        modalities: &BTreeMap::from([(Modality::Text, 7)]),
+    };
+    let error = Generation::new(parts, prompt(), config(&[]), Cancel::new()).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn numbers_that_cannot_be_right_end_the_reply_and_keep_what_there_is() {
+    let mut fake = Fake::new(&[&[10]]);
+    fake.broken = true;
+    let (reply, error, _) = run(&mut fake, config(&[Modality::Text]), &Cancel::new());
+    let error = error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Numeric);
+    assert!(error.message().contains("segment 0, step 0"), "{error}");
+    assert_eq!(reply.segments[0].end, SegmentEnd::Failed);
+}
+
+#[test]
+fn cancelling_ends_between_two_steps_and_leaves_a_usable_tail() {
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let (reply, error, tail) = run(&mut Fake::new(&[]), config(&[Modality::Text]), &cancel);
+    assert!(error.is_none() && reply.segments.is_empty() && tail.is_empty());
+
+    let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
+    let script: Vec<&[TokenId]> = vec![&[10]; 9];
+    let mut fake = Fake::new(&script);
+    let mut tail = Frames::new(STREAMS);
+    let cancel = Cancel::new();
+    let parts = Parts {
+        language_model: &mut fake,
+        audio_decoder: None,
+        tail: &mut tail,
+        tokenizer: &tokenizer,
+        vocabulary: &vocabulary,
+        modalities: &BTreeMap::from([(Modality::Text, 7)]),
+    };
+    let mut deltas = 0;
+    for event in Generation::new(parts, prompt(), config(&[]), cancel.clone()).unwrap() {
+        match event.unwrap() {
+            Event::TextDelta(_) => {
+                deltas += 1;
+                if deltas == 3 {
+                    cancel.cancel();
+                }
+            }
+            Event::SegmentEnded { segment, .. } => assert_eq!((segment.end, segment.text.as_str()), (SegmentEnd::Cancelled, "aaa")),
+            _ => {}
+        }
+    }
+    assert_eq!((deltas, ids(&tail)), (3, vec![vec![10, 0], vec![2, 0]]));
+}
+
+#[test]
+fn a_dropped_generation_leaves_a_usable_tail() {
+    let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
+    let mut fake = Fake::new(&[&[17, 21], &[18, 22]]);
+    let mut tail = Frames::new(STREAMS);
+    let parts = Parts {
+        language_model: &mut fake,
+        audio_decoder: Some(&FakeCodec),
+        tail: &mut tail,
+        tokenizer: &tokenizer,
+        vocabulary: &vocabulary,
+        modalities: &BTreeMap::from([(Modality::Audio, 8)]),
+    };
+    let mut settings = config(&[Modality::Audio]);
+    settings.audio.guidance = 2.0;
+    let mut generation = Generation::new(parts, prompt(), settings, Cancel::new()).unwrap();
+    assert!(matches!(generation.next(), Some(Ok(Event::SegmentStarted { .. }))));
+    generation.next();
+    drop(generation);
+    assert!(!fake.guided);
+    assert_eq!(ids(&tail).last().unwrap(), &[2, 0]);
+}

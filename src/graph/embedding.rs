@@ -1,0 +1,51 @@
+//! Frames to embeddings, summed over the streams.
+
+use ort::memory::Allocator;
+use ort::session::IoBinding;
+use ort::value::Tensor;
+
+use super::GraphLoader;
+use super::session::{Graph, Port};
+use crate::Result;
+use crate::token::TokenId;
+
+/// The `embed` graph.
+pub(super) struct Embedding {
+    graph: Graph,
+    streams: usize,
+}
+
+impl Embedding {
+    pub(super) fn load(loader: &GraphLoader, file: &str, streams: usize, hidden: usize) -> Result<Self> {
+        let inputs = [Port::int64("input_ids", &[None, None, Some(streams)])];
+        let outputs = [Port::float("inputs_embeds", &[None, None, Some(hidden)])];
+        Ok(Self { graph: loader.load("embed", file, &inputs, &outputs)?, streams })
+    }
+
+    /// Binds a run of `positions` frames whose embeddings go straight into `output`, shape [rows, positions, hidden].
+    pub(super) fn bind(&self, rows: usize, positions: usize, output: &mut Tensor<f32>) -> Result<EmbeddingRun> {
+        let failed = |e| self.graph.failed(&e);
+        let ids = Tensor::<i64>::new(&Allocator::default(), [rows, positions, self.streams]).map_err(failed)?;
+        let mut binding = self.graph.binding()?;
+        binding.bind_input("input_ids", &ids).map_err(failed)?;
+        binding.bind_output("inputs_embeds", output).map_err(failed)?;
+        Ok(EmbeddingRun { binding, ids })
+    }
+
+    /// Embeds `frames`, the same in every row.
+    pub(super) fn run(&self, run: &mut EmbeddingRun, frames: &[TokenId]) -> Result<()> {
+        let (_, ids) = run.ids.extract_tensor_mut();
+        for row in ids.chunks_exact_mut(frames.len()) {
+            for (slot, id) in row.iter_mut().zip(frames) {
+                *slot = i64::from(*id);
+            }
+        }
+        self.graph.run_bound(&run.binding)
+    }
+}
+
+/// A bound run of the graph.
+pub(super) struct EmbeddingRun {
+    binding: IoBinding,
+    ids: Tensor<i64>,
+}

@@ -1,0 +1,86 @@
+//! The graphs of a package behind narrow typed wrappers: the only users of ONNX Runtime's sessions.
+//!
+//! The generation loop sees them through two object-safe traits, [`LanguageModel`] and [`AudioDecoder`].
+
+mod audio_encoder;
+mod codec;
+mod embedding;
+mod enhancer;
+mod head;
+mod key_value_cache;
+mod language_model;
+mod session;
+
+use std::ops::Range;
+
+pub use audio_encoder::AudioEncoder;
+pub use codec::{CodecDecoder, CodecEncoder};
+pub use enhancer::Enhancer;
+pub use language_model::{Decoder, DecoderGraphs};
+pub use session::GraphLoader;
+
+use crate::Result;
+use crate::generate::Cancel;
+use crate::prompt::FeatureSlot;
+use crate::token::{Codes, Frames, TokenId};
+
+/// Which rows of the output matrix to multiply with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// Special and text ids: column = id.
+    Text,
+    /// The stream blocks in order, then eos, then eot.
+    Audio,
+}
+
+/// A language model and its cache: one sequence that grows, with a second, unconditional one beside it under guidance.
+pub trait LanguageModel {
+    /// Positions in the cache.
+    fn position(&self) -> usize;
+
+    /// The most positions the model can hold.
+    fn max_positions(&self) -> usize;
+
+    /// Makes room for `positions` in all, so that steps up to there allocate nothing.
+    fn reserve(&mut self, positions: usize) -> Result<()>;
+
+    /// Forgets everything after `position`.
+    fn rewind(&mut self, position: usize);
+
+    /// Appends `frames`, the embeddings in `features`' slots replaced; not under guidance.
+    ///
+    /// Looks at `cancel` between chunks; on any error the position is what it was.
+    fn prefill(&mut self, frames: &Frames, features: &[FeatureSlot], cancel: &Cancel) -> Result<()>;
+
+    /// Appends one frame, to both sequences under guidance.
+    fn step(&mut self, frame: &[TokenId]) -> Result<()>;
+
+    /// Starts the unconditional sequence: as many pad frames as there are positions.
+    fn begin_guidance(&mut self) -> Result<()>;
+
+    /// Drops the unconditional sequence.
+    fn end_guidance(&mut self) -> Result<()>;
+
+    /// Logits at the last position: one row, or two under guidance, the conditional one first.
+    fn logits(&mut self, head: Head) -> Result<&mut [f32]>;
+}
+
+/// A codec's decoder.
+pub trait AudioDecoder {
+    /// Samples a second.
+    fn sample_rate(&self) -> u32;
+
+    /// Samples of one frame.
+    fn hop_length(&self) -> usize;
+
+    /// How many frames on each side a frame's samples depend on.
+    fn context_frames(&self) -> usize;
+
+    /// Decodes `codes` [S, F], whose first frame has the number `first_frame` in its clip, to F × hop samples.
+    fn decode(&self, codes: &Codes, first_frame: usize) -> Result<Vec<f32>>;
+}
+
+/// The frames that must be decoded so that `range` of a clip of `len` frames comes out as in one piece.
+pub fn with_context(range: &Range<usize>, context: usize, len: usize) -> Range<usize> {
+    range.start.saturating_sub(context)..(range.end + context).min(len)
+}

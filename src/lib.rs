@@ -1,0 +1,46 @@
+//! A portable runtime for unified audio language models: one decoder-only language model that listens, writes and makes
+//! sound (UALM, arXiv 2510.12000), on ONNX Runtime.
+//!
+//! ```no_run
+//! use ualm::{Cancel, Message, Modality, Model};
+//!
+//! # fn main() -> ualm::Result<()> {
+//! let model = Model::load("onnx/default")?;
+//! let mut config = model.config();
+//! config.force = vec![Modality::Audio];
+//! config.max_segments = 1;
+//! let mut session = model.session();
+//! let prompt = session.prompt(&[Message::text("a dog barks")])?;
+//! let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
+//! if let Some(sound) = reply.audio() {
+//!     ualm::audio::write_wav("dog.wav", sound, ualm::audio::WavFormat::Pcm16)?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The way of the data: audio file → [`audio::Waveform`] → log-mel → encoder features → prompt embeddings → one step of the
+//! language model after another → token frames → codec codes → waveform. [`Model`] is shared and immutable, a [`Session`]
+//! is one conversation, a [`Generation`] is one reply in the making.
+
+pub mod audio;
+mod error;
+mod generate;
+mod graph;
+mod model;
+pub mod package;
+mod prompt;
+mod runtime;
+mod sampling;
+mod text;
+mod token;
+
+pub use error::{Error, ErrorKind, Result};
+pub use generate::{
+    Cancel, Event, Generation, GenerationConfig, Modality, Reply, Seconds, Segment, SegmentConfig, SegmentEnd, Usage,
+};
+pub use model::{Model, Session};
+pub use package::Package;
+pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};
+pub use runtime::{Runtime, RuntimeOptions, cache_folder};
+pub use token::{Codes, Frames, Interval, Special, TokenId, Vocabulary};

@@ -1,0 +1,274 @@
+//! A loaded model, and a conversation with it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use ndarray::Array2;
+
+use crate::audio::Waveform;
+use crate::generate::{Cancel, Generation, GenerationConfig, Modality, Parts, SegmentConfig};
+use crate::graph::{
+    AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader, Head,
+    LanguageModel,
+};
+use crate::package::{Manifest, Package};
+use crate::prompt::{Ears, Message, Prompt};
+use crate::runtime::{Runtime, RuntimeOptions};
+use crate::text::TextTokenizer;
+use crate::token::{Codes, Frames, TokenId};
+use crate::{Error, ErrorKind, Result};
+
+/// The most segments of a reply unless the caller says otherwise.
+const MAX_SEGMENTS: usize = 8;
+
+/// A loaded model: immutable, shared between threads, cheap to clone.
+///
+/// The language model is loaded at once; the audio encoder, the codec and the enhancer when they are first used.
+#[derive(Clone)]
+pub struct Model(Arc<Inner>);
+
+struct Inner {
+    runtime: &'static Runtime,
+    package: Package,
+    tokenizer: TextTokenizer,
+    decoder: Arc<DecoderGraphs>,
+    modalities: BTreeMap<Modality, TokenId>,
+    audio_encoder: OnceLock<AudioEncoder>,
+    codec_encoder: OnceLock<CodecEncoder>,
+    codec_decoder: OnceLock<CodecDecoder>,
+    enhancer: OnceLock<Enhancer>,
+}
+
+impl Model {
+    /// Loads the package in `folder`, with ONNX Runtime as it is found by default.
+    pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
+        Self::load_with(folder, &RuntimeOptions::default())
+    }
+
+    /// Loads the package in `folder` with ONNX Runtime started as `options` say.
+    ///
+    /// Errors: the library is missing or too old; the package is damaged, incomplete, newer than this program, or one of
+    /// its graphs does not keep the contract.
+    pub fn load_with(folder: impl AsRef<Path>, options: &RuntimeOptions) -> Result<Self> {
+        let package = Package::open(folder)?;
+        let runtime = Runtime::start(options)?;
+        let manifest = package.manifest();
+        let loader = GraphLoader::new(runtime, package.folder());
+        let decoder = Arc::new(DecoderGraphs::load(&loader, manifest)?);
+        let tokenizer = TextTokenizer::from_file(&package.folder().join("tokenizer.json"), &manifest.vocabulary)?;
+        let modalities = manifest.modalities.iter().map(|(modality, config)| (*modality, config.token)).collect();
+        Ok(Self(Arc::new(Inner {
+            runtime,
+            tokenizer,
+            decoder,
+            modalities,
+            package,
+            audio_encoder: OnceLock::new(),
+            codec_encoder: OnceLock::new(),
+            codec_decoder: OnceLock::new(),
+            enhancer: OnceLock::new(),
+        })))
+    }
+
+    /// The package that was loaded.
+    pub fn package(&self) -> &Package {
+        &self.0.package
+    }
+
+    /// What the package says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        self.0.package.manifest()
+    }
+
+    /// The ONNX Runtime that it runs on.
+    pub fn runtime(&self) -> &'static Runtime {
+        self.0.runtime
+    }
+
+    /// The package's defaults for generation, with seed 0.
+    pub fn config(&self) -> GenerationConfig {
+        let defaults = |modality| {
+            self.manifest().modalities.get(&modality).map_or_else(SegmentConfig::default, |config| config.generation)
+        };
+        GenerationConfig {
+            seed: 0,
+            text: defaults(Modality::Text),
+            audio: defaults(Modality::Audio),
+            speech: defaults(Modality::Speech),
+            force: Vec::new(),
+            max_segments: MAX_SEGMENTS,
+            stream_audio: false,
+        }
+    }
+
+    /// A new conversation.
+    pub fn session(&self) -> Session {
+        Session {
+            model: self.clone(),
+            language_model: Decoder::new(Arc::clone(&self.0.decoder)),
+            tail: Frames::new(self.manifest().vocabulary.streams),
+        }
+    }
+
+    /// The prompt of a new conversation that begins with `messages`: sound is encoded, text tokenized.
+    pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
+        self.lay_out(messages, true)
+    }
+
+    fn lay_out(&self, messages: &[Message], begins: bool) -> Result<Prompt> {
+        let vocabulary = &self.manifest().vocabulary;
+        Prompt::new(messages, begins, vocabulary, &self.0.tokenizer, self)
+    }
+
+    /// What the language model hears in `sound`: features [frames, hidden size], about 25 a second.
+    pub fn audio_features(&self, sound: &Waveform) -> Result<Array2<f32>> {
+        let encoder = load_once(&self.0.audio_encoder, || {
+            let config = self.manifest().audio_encoder.as_ref().ok_or_else(|| self.lacks("audio encoder: it cannot listen"))?;
+            AudioEncoder::load(&self.loader(), self.manifest(), config)
+        })?;
+        encoder.encode(sound)
+    }
+
+    /// Embeddings of a prompt, [frames, hidden size] flattened, the features in their places.
+    pub fn prompt_embeddings(&self, prompt: &Prompt) -> Result<Vec<f32>> {
+        self.0.decoder.embed(&prompt.frames, &prompt.features)
+    }
+
+    /// Codec codes of `sound`, shape [streams, frames].
+    pub fn encode_codes(&self, sound: &Waveform) -> Result<Codes> {
+        let encoder = load_once(&self.0.codec_encoder, || {
+            let config = self.manifest().codec.as_ref().ok_or_else(|| self.lacks("codec"))?;
+            CodecEncoder::load(&self.loader(), self.manifest(), config)
+        })?;
+        encoder.encode(sound)
+    }
+
+    /// The sound of codec codes, shape [streams, frames].
+    pub fn decode_codes(&self, codes: &Codes) -> Result<Waveform> {
+        self.codec_decoder()?.decode_clip(codes)
+    }
+
+    /// The sound after the package's enhancer; `None` when it has none.
+    pub fn enhance(&self, sound: &Waveform) -> Result<Option<Waveform>> {
+        let Some(config) = &self.manifest().enhancer else { return Ok(None) };
+        let enhancer =
+            load_once(&self.0.enhancer, || Enhancer::load(&self.loader(), self.manifest(), config))?;
+        enhancer.enhance(sound).map(Some)
+    }
+
+    /// Loads every graph that is not loaded yet, so that nothing waits later and nothing can be wrong unnoticed.
+    pub fn load_all(&self) -> Result<()> {
+        let manifest = self.manifest();
+        if let Some(config) = &manifest.audio_encoder {
+            load_once(&self.0.audio_encoder, || AudioEncoder::load(&self.loader(), manifest, config))?;
+        }
+        if let Some(config) = &manifest.codec {
+            load_once(&self.0.codec_encoder, || CodecEncoder::load(&self.loader(), manifest, config))?;
+            self.codec_decoder()?;
+        }
+        if let Some(config) = &manifest.enhancer {
+            load_once(&self.0.enhancer, || Enhancer::load(&self.loader(), manifest, config))?;
+        }
+        Ok(())
+    }
+
+    fn codec_decoder(&self) -> Result<&CodecDecoder> {
+        load_once(&self.0.codec_decoder, || {
+            let config = self.manifest().codec.as_ref().ok_or_else(|| self.lacks("codec"))?;
+            CodecDecoder::load(&self.loader(), self.manifest(), config)
+        })
+    }
+
+    fn loader(&self) -> GraphLoader<'_> {
+        GraphLoader::new(self.0.runtime, self.0.package.folder())
+    }
+
+    fn lacks(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Invalid, format!("the package {:?} has no {what}", self.manifest().name))
+    }
+}
+
+impl Ears for Model {
+    fn features(&self, sound: &Waveform) -> Result<Array2<f32>> {
+        self.audio_features(sound)
+    }
+
+    fn codes(&self, sound: &Waveform) -> Result<Codes> {
+        self.encode_codes(sound)
+    }
+}
+
+/// What `cell` holds, loaded now if nothing is there; two threads may both load, one result is kept.
+fn load_once<T>(cell: &OnceLock<T>, load: impl FnOnce() -> Result<T>) -> Result<&T> {
+    match cell.get() {
+        Some(loaded) => Ok(loaded),
+        None => {
+            let loaded = load()?;
+            Ok(cell.get_or_init(|| loaded))
+        }
+    }
+}
+
+/// A conversation: the cache, and with it everything that was said.
+pub struct Session {
+    model: Model,
+    language_model: Decoder,
+    tail: Frames,
+}
+
+impl Session {
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Positions of the conversation so far, those included that are run with the next prompt.
+    pub fn position(&self) -> usize {
+        self.language_model.position() + self.tail.len()
+    }
+
+    /// The prompt of the next turn: the first one of a session begins the conversation.
+    pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
+        self.model.lay_out(messages, self.position() == 0)
+    }
+
+    /// Begins the reply to `prompt`: an iterator over what happens. `cancel` stops it between two steps.
+    ///
+    /// Errors: settings without meaning, a modality the package cannot make, a prompt that does not fit the context.
+    pub fn generate(&mut self, prompt: Prompt, config: &GenerationConfig, cancel: &Cancel) -> Result<Generation<'_>> {
+        let inner = &self.model.0;
+        let audio_decoder = match inner.package.manifest().codec {
+            Some(_) => Some(self.model.codec_decoder()? as &dyn AudioDecoder),
+            None => None,
+        };
+        let parts = Parts {
+            language_model: &mut self.language_model,
+            audio_decoder,
+            tail: &mut self.tail,
+            tokenizer: &inner.tokenizer,
+            vocabulary: &inner.package.manifest().vocabulary,
+            modalities: &inner.modalities,
+        };
+        Generation::new(parts, prompt, config.clone(), cancel.clone())
+    }
+
+    /// Logits of what could follow the conversation and `prompt`, after `[assistant]`: those of the text head (column =
+    /// id), then those of the audio head (stream blocks, eos, eot). The conversation stays as it was.
+    pub fn next_logits(&mut self, prompt: &Prompt) -> Result<(Vec<f32>, Option<Vec<f32>>)> {
+        let start = self.language_model.position();
+        let mut frames = self.tail.clone();
+        let mut features = prompt.features.clone();
+        features.iter_mut().for_each(|slot| slot.start += frames.len());
+        frames.extend(&prompt.frames);
+        frames.push_single(self.model.manifest().vocabulary.special.assistant);
+        self.language_model.prefill(&frames, &features, &Cancel::new())?;
+        let text = self.language_model.logits(Head::Text)?.to_vec();
+        let audio = match self.model.manifest().graphs.contains_key("audio_head") {
+            true => Some(self.language_model.logits(Head::Audio)?.to_vec()),
+            false => None,
+        };
+        self.language_model.rewind(start);
+        Ok((text, audio))
+    }
+}

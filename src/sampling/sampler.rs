@@ -1,0 +1,200 @@
+//! Drawing one id from a row of logits.
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use super::Rng;
+use crate::token::TokenId;
+use crate::{Error, ErrorKind, Result};
+
+/// How to draw from a row of logits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// Softmax temperature; 0 takes the largest logit.
+    pub temperature: f32,
+    /// Only the `top_k` largest logits; 0 keeps all.
+    pub top_k: usize,
+    /// Only the most probable ids whose probabilities first reach `top_p` together; 1 keeps all.
+    pub top_p: f32,
+}
+
+impl Sampling {
+    /// Refuses settings that have no meaning.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |what: String| Err(Error::new(ErrorKind::Invalid, what));
+        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+            return fail(format!("temperature is {}; expected a number from 0 up", self.temperature));
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return fail(format!("top_p is {}; expected a number above 0 and at most 1", self.top_p));
+        }
+        Ok(())
+    }
+}
+
+/// The ids that may be chosen and their logits, in ascending order of id.
+///
+/// A list of runs: consecutive ids with their slice of logits.
+pub struct Candidates<'a> {
+    runs: &'a [(TokenId, &'a [f32])],
+}
+
+impl<'a> Candidates<'a> {
+    /// Candidates of `runs`: the first id of each run and its logits; runs ascend.
+    pub fn new(runs: &'a [(TokenId, &'a [f32])]) -> Self {
+        Self { runs }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (TokenId, f32)> {
+        self.runs.iter().flat_map(|(first, logits)| (*first..).zip(logits.iter().copied()))
+    }
+}
+
+/// Draws ids; keeps its working memory from draw to draw.
+#[derive(Default)]
+pub struct Sampler {
+    kept: Vec<(f32, TokenId)>,
+    weights: Vec<f64>,
+}
+
+impl Sampler {
+    /// Draws one of `candidates`. Ties go to the smaller id; a temperature of 0 draws no random number.
+    ///
+    /// Logits that are NaN or +∞, or all −∞, are an error of kind [`ErrorKind::Numeric`].
+    pub fn sample(&mut self, candidates: &Candidates, sampling: &Sampling, rng: &mut Rng) -> Result<TokenId> {
+        if let Some((id, logit)) = candidates.iter().find(|(_, l)| l.is_nan() || *l == f32::INFINITY) {
+            return Err(Error::new(ErrorKind::Numeric, format!("the logit of id {id} is {logit}; expected a number")));
+        }
+        let best = candidates.iter().reduce(|best, next| if next.1 > best.1 { next } else { best });
+        match best {
+            None | Some((_, f32::NEG_INFINITY)) => {
+                Err(Error::new(ErrorKind::Numeric, "no id can be chosen: every logit is masked"))
+            }
+            Some((id, _)) if sampling.temperature == 0.0 => Ok(id),
+            Some((_, most)) => Ok(self.draw(candidates, sampling, most, rng)),
+        }
+    }
+
+    /// Softmax over the best candidates, then the inverse of its running sum at one random number.
+    fn draw(&mut self, candidates: &Candidates, sampling: &Sampling, most: f32, rng: &mut Rng) -> TokenId {
+        self.keep_best(candidates, sampling.top_k);
+        let temperature = f64::from(sampling.temperature);
+        self.weights.clear();
+        self.weights.extend(self.kept.iter().map(|(l, _)| ((f64::from(*l) - f64::from(most)) / temperature).exp()));
+        self.keep_probable(f64::from(sampling.top_p));
+        let mut left = rng.uniform() * self.weights.iter().sum::<f64>();
+        for (weight, (_, id)) in self.weights.iter().zip(&self.kept) {
+            left -= weight;
+            if left < 0.0 {
+                return *id;
+            }
+        }
+        self.kept[self.weights.len() - 1].1
+    }
+
+    /// Keeps the `count` largest logits (all for 0), sorted by logit descending and id ascending.
+    fn keep_best(&mut self, candidates: &Candidates, count: usize) {
+        self.kept.clear();
+        self.kept.extend(candidates.iter().map(|(id, logit)| (logit, id)));
+        if count > 0 && count < self.kept.len() {
+            self.kept.select_nth_unstable_by(count - 1, by_rank);
+            self.kept.truncate(count);
+        }
+        self.kept.sort_unstable_by(by_rank);
+    }
+
+    /// Drops the weights behind the first ones that hold `top_p` of their sum.
+    fn keep_probable(&mut self, top_p: f64) {
+        if top_p >= 1.0 {
+            return;
+        }
+        let enough = top_p * self.weights.iter().sum::<f64>();
+        let mut sum = 0.0;
+        let reached = self.weights.iter().position(|w| {
+            sum += w;
+            sum >= enough
+        });
+        self.weights.truncate(reached.map_or(self.weights.len(), |last| last + 1));
+    }
+}
+
+fn by_rank(a: &(f32, TokenId), b: &(f32, TokenId)) -> Ordering {
+    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0 };
+
+    fn sample(logits: &[f32], sampling: Sampling, rng: &mut Rng) -> Result<TokenId> {
+        Sampler::default().sample(&Candidates::new(&[(10, logits)]), &sampling, rng)
+    }
+
+    #[test]
+    fn greedy_takes_the_largest_and_of_equals_the_first() {
+        assert_eq!(sample(&[1.0, 3.0, 3.0, -1.0], GREEDY, &mut Rng::new(0)).unwrap(), 11);
+    }
+
+    #[test]
+    fn runs_keep_their_own_ids() {
+        let runs = [(2, &[0.0, 1.0][..]), (100, &[0.5, 9.0][..])];
+        let drawn = Sampler::default().sample(&Candidates::new(&runs), &GREEDY, &mut Rng::new(0));
+        assert_eq!(drawn.unwrap(), 101);
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_right_are_refused() {
+        for logits in [&[f32::NAN, 1.0][..], &[f32::INFINITY], &[f32::NEG_INFINITY; 3], &[]] {
+            let error = sample(logits, GREEDY, &mut Rng::new(0)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Numeric);
+        }
+    }
+
+    #[test]
+    fn draws_have_the_softmax_frequencies() {
+        let logits = [0.0f32, 1.0, 2.0, -1.0, 0.5];
+        let sampling = Sampling { temperature: 0.7, top_k: 4, top_p: 1.0 };
+        let mut rng = Rng::new(7);
+        let draws = 40_000;
+        let mut counts = [0usize; 5];
+        for _ in 0..draws {
+            counts[sample(&logits, sampling, &mut rng).unwrap() as usize - 10] += 1;
+        }
+        let mut weights = logits.map(|l| f64::from(l / 0.7).exp());
+        weights[3] = 0.0; // outside the four best
+        let sum: f64 = weights.iter().sum();
+        assert_eq!(counts[3], 0);
+        let chi_square: f64 = (0..5)
+            .filter(|i| *i != 3)
+            .map(|i| {
+                let expected = draws as f64 * weights[i] / sum;
+                (counts[i] as f64 - expected).powi(2) / expected
+            })
+            .sum();
+        assert!(chi_square < 16.27, "chi-square {chi_square} with 3 degrees of freedom: p below 0.001");
+    }
+
+    #[test]
+    fn top_p_keeps_the_fewest_that_reach_it() {
+        let logits = [0.6f32.ln(), 0.3f32.ln(), 0.1f32.ln()];
+        let mut rng = Rng::new(3);
+        let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 0.7 };
+        let drawn: Vec<_> = (0..500).map(|_| sample(&logits, sampling, &mut rng).unwrap()).collect();
+        assert!(drawn.contains(&10) && drawn.contains(&11) && !drawn.contains(&12));
+    }
+
+    #[test]
+    fn one_seed_one_sequence() {
+        let logits: Vec<f32> = (0..50).map(|i| (i as f32 * 0.7).sin()).collect();
+        let sampling = Sampling { temperature: 1.0, top_k: 20, top_p: 0.95 };
+        let run = |seed| {
+            let mut rng = Rng::new(seed);
+            (0..100).map(|_| sample(&logits, sampling, &mut rng).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(run(5), run(5));
+        assert_ne!(run(5), run(6));
+    }
+}

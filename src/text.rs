@@ -1,0 +1,161 @@
+//! Text to token ids and back, the latter one token at a time without ever showing half a character.
+
+use std::path::Path;
+
+use tokenizers::Tokenizer;
+
+use crate::token::{TokenId, Vocabulary};
+use crate::{Error, ErrorKind, Result};
+
+/// The package's tokenizer, placed in the shared vocabulary.
+pub struct TextTokenizer {
+    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
+}
+
+impl TextTokenizer {
+    /// Reads `tokenizer.json`.
+    pub fn from_file(path: &Path, vocabulary: &Vocabulary) -> Result<Self> {
+        let named = |e: Error| e.context(path.display());
+        let bytes = std::fs::read(path).map_err(|e| {
+            named(Error::new(ErrorKind::Package, "the tokenizer cannot be read").with_source(e))
+        })?;
+        Self::from_bytes(&bytes, vocabulary).map_err(named)
+    }
+
+    /// Reads the contents of a `tokenizer.json`.
+    pub fn from_bytes(json: &[u8], vocabulary: &Vocabulary) -> Result<Self> {
+        let tokenizer = Tokenizer::from_bytes(json)
+            .map_err(|e| Error::new(ErrorKind::Package, "not a tokenizer that is understood").with_source(e))?;
+        let most = vocabulary.text.len();
+        let found = tokenizer.get_vocab_size(true);
+        if found > most {
+            let what = format!("{found} tokens, but the vocabulary has room for {most}");
+            return Err(Error::new(ErrorKind::Package, what));
+        }
+        Ok(Self { tokenizer, vocabulary: vocabulary.clone() })
+    }
+
+    /// The ids of `text` in the shared vocabulary, without any template of the tokenizer's own.
+    ///
+    /// The tokenizer's id 0 becomes pad, as the authors' trainer wrote it (`np.where(seq == pad, pad, seq + offset)`).
+    pub fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
+        let encoding = self.tokenizer.encode(text, false).map_err(|e| {
+            Error::new(ErrorKind::Invalid, "the text cannot be tokenized").with_source(e)
+        })?;
+        let (pad, start) = (self.vocabulary.special.pad, self.vocabulary.text.start);
+        Ok(encoding.get_ids().iter().map(|&id| if id == pad { pad } else { id + start }).collect())
+    }
+
+    /// The text of `ids`; ids that are not text are passed over.
+    pub fn decode(&self, ids: &[TokenId]) -> Result<String> {
+        let own: Vec<u32> =
+            ids.iter().filter(|id| self.vocabulary.text.contains(**id)).map(|id| id - self.vocabulary.text.start).collect();
+        self.tokenizer
+            .decode(&own, true)
+            .map_err(|e| Error::new(ErrorKind::Graph, "the answer cannot be turned into text").with_source(e))
+    }
+}
+
+/// Turns a growing list of ids into text, piece by piece; the pieces together are the text of the whole.
+///
+/// A last U+FFFD is held back: it may be a character whose bytes are still to come. What stands before it is final.
+#[derive(Default)]
+pub struct TextDecoder {
+    /// Ids since the last point where the text ended with a whole character.
+    pending: Vec<TokenId>,
+    /// Bytes of the pending ids' text that have been given out.
+    given: usize,
+}
+
+impl TextDecoder {
+    /// Takes one more id; gives the text that it settled, perhaps none.
+    pub fn push(&mut self, id: TokenId, tokenizer: &TextTokenizer) -> Result<String> {
+        self.pending.push(id);
+        let text = tokenizer.decode(&self.pending)?;
+        let settled = text.strip_suffix('\u{FFFD}').unwrap_or(&text);
+        let piece = settled.get(self.given..).unwrap_or_default().to_owned();
+        if settled.len() == text.len() {
+            *self = Self::default();
+        } else {
+            self.given = settled.len();
+        }
+        Ok(piece)
+    }
+
+    /// What is still held back when no more ids come.
+    pub fn finish(&mut self, tokenizer: &TextTokenizer) -> Result<String> {
+        let text = tokenizer.decode(&self.pending)?;
+        let piece = text.get(self.given..).unwrap_or_default().to_owned();
+        *self = Self::default();
+        Ok(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{Interval, Special};
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    /// A byte-level tokenizer: ids 0 … 255 are bytes, in the order of their printable stand-ins.
+    static BYTES: LazyLock<TextTokenizer> = LazyLock::new(|| {
+        let mut alphabet: Vec<char> = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();
+        alphabet.sort_unstable();
+        let vocab: serde_json::Map<_, _> =
+            alphabet.iter().enumerate().map(|(id, c)| (c.to_string(), serde_json::Value::from(id))).collect();
+        let byte_level = serde_json::json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
+        let json = serde_json::json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+            "pre_tokenizer": byte_level, "post_processor": null, "decoder": byte_level,
+            "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+                      "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "vocab": vocab, "merges": []}
+        });
+        TextTokenizer::from_bytes(json.to_string().as_bytes(), &vocabulary()).unwrap()
+    });
+
+    fn vocabulary() -> Vocabulary {
+        let special =
+            Special { pad: 0, bos: 1, eos: 2, eot: 3, system: 4, user: 5, assistant: 6, text: 7, audio: 8, speech: 9 };
+        let text = Interval { start: 16, end: 16 + 300 };
+        Vocabulary { size: 320, streams: 1, special, text, audio: vec![Interval { start: 316, end: 320 }] }
+    }
+
+    fn stream(ids: &[TokenId]) -> String {
+        let mut decoder = TextDecoder::default();
+        let mut text: String = ids.iter().map(|id| decoder.push(*id, &BYTES).unwrap()).collect();
+        text.push_str(&decoder.finish(&BYTES).unwrap());
+        text
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_of_any_ids_are_the_whole_text(ids in prop::collection::vec(16u32..316, 0..40)) {
+            prop_assert_eq!(stream(&ids), BYTES.decode(&ids).unwrap());
+        }
+
+        #[test]
+        fn text_comes_back(text in "\\PC{0,30}") {
+            let ids = BYTES.encode(&text).unwrap();
+            prop_assume!(!ids.contains(&0)); // the tokenizer's id 0 goes in as pad
+            prop_assert_eq!(BYTES.decode(&ids).unwrap(), text.clone());
+            prop_assert_eq!(stream(&ids), text);
+        }
+    }
+
+    #[test]
+    fn id_zero_of_the_tokenizer_goes_in_as_pad() {
+        let zero = BYTES.decode(&[16]).unwrap();
+        assert_eq!(zero, "!");
+        assert_eq!(BYTES.encode("!").unwrap(), [0]);
+    }
+
+    #[test]
+    fn half_a_character_is_held_back() {
+        let ids = BYTES.encode("é").unwrap();
+        let mut decoder = TextDecoder::default();
+        assert_eq!(decoder.push(ids[0], &BYTES).unwrap(), "");
+        assert_eq!(decoder.push(ids[1], &BYTES).unwrap(), "é");
+    }
+}

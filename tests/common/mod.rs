@@ -1,0 +1,126 @@
+//! What the tests share: the fixtures that `tests/tools/fixtures.py` lays out (run by `make test`).
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array, Dimension};
+use ndarray_npy::{ReadableElement, read_npy};
+use serde::Deserialize;
+use ualm::Model;
+
+/// The two reference models, cut small.
+pub const NAMES: [&str; 2] = ["tiny-omni", "tiny-afwhisper"];
+
+/// A path under `target/fixtures`.
+pub fn fixture(path: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fixtures").join(path);
+    assert!(path.exists(), "{} is missing: run `make test`, or `make fixtures` once", path.display());
+    path
+}
+
+/// A package under `target/fixtures/packages`.
+pub fn package(name: &str) -> PathBuf {
+    fixture(&format!("packages/{name}"))
+}
+
+/// A loaded package.
+pub fn model(name: &str) -> Model {
+    Model::load(package(name)).unwrap()
+}
+
+/// What the authors' code answered for a model.
+pub struct Answers {
+    folder: PathBuf,
+    pub expected: Expected,
+}
+
+#[derive(Deserialize)]
+pub struct Expected {
+    pub inference: Inference,
+    pub cases: Vec<Case>,
+    pub interleaved: Vec<Interleaved>,
+    pub codec: Vec<Clip>,
+}
+
+#[derive(Deserialize)]
+pub struct Inference {
+    pub audio: Settings,
+    pub text: Settings,
+}
+
+#[derive(Deserialize)]
+pub struct Settings {
+    pub temperature: f32,
+    pub topk: usize,
+    pub cfg: f32,
+    pub max_step: usize,
+}
+
+#[derive(Deserialize)]
+pub struct Case {
+    pub name: String,
+    pub task: String,
+    pub data: Data,
+    pub modality: String,
+    pub prompt_frames: Vec<Vec<u32>>,
+    pub tokens: Vec<Vec<u32>>,
+    pub ended: bool,
+    pub text: Option<String>,
+    pub audio: Option<serde_json::Value>,
+    #[serde(default)]
+    pub feature_slots: Vec<(usize, usize, usize)>,
+}
+
+#[derive(Deserialize)]
+pub struct Data {
+    pub audio: Option<String>,
+    pub text: Vec<(String, String, String)>,
+}
+
+#[derive(Deserialize)]
+pub struct Interleaved {
+    pub prompt: String,
+    pub prompt_frames: Vec<Vec<u32>>,
+    pub segments: Vec<ExpectedSegment>,
+}
+
+#[derive(Deserialize)]
+pub struct ExpectedSegment {
+    pub modality: String,
+    pub tokens: Vec<Vec<u32>>,
+}
+
+#[derive(Deserialize)]
+pub struct Clip {
+    pub file: String,
+    pub frames_with_delay: usize,
+    pub samples: usize,
+}
+
+impl Answers {
+    pub fn new(name: &str) -> Self {
+        let folder = fixture(&format!("answers/{name}"));
+        let expected = std::fs::read(folder.join("expected.json")).unwrap();
+        Self { folder, expected: serde_json::from_slice(&expected).unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub fn array<T: ReadableElement, D: Dimension>(&self, name: &str) -> Array<T, D> {
+        read_npy(self.path(&format!("{name}.npy"))).unwrap_or_else(|e| panic!("{name}.npy: {e}"))
+    }
+}
+
+/// The largest difference, relative to the largest magnitude expected.
+pub fn relative_error<'a>(
+    found: impl IntoIterator<Item = &'a f32>,
+    expected: impl IntoIterator<Item = &'a f32>,
+) -> f32 {
+    let (found, expected): (Vec<_>, Vec<_>) = (found.into_iter().collect(), expected.into_iter().collect());
+    assert_eq!(found.len(), expected.len(), "another number of values");
+    let largest = expected.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    let difference = found.iter().zip(&expected).fold(0.0f32, |m, (a, b)| m.max((**a - **b).abs()));
+    difference / largest.max(1e-30)
+}
