@@ -30,13 +30,7 @@ ENCODERS = {
     "af_whisper": {"model_type": "qwen2_audio_encoder"},
     "qwen2_5_omni": {"model_type": "qwen2_5_omni_audio_encoder"},
 }
-X_CODEC = {
-    "model_type": "xcodec",
-    "acoustic_model_config": {
-        "encoder_hidden_size": 64, "downsampling_ratios": [8, 5, 4, 2],
-        "decoder_hidden_size": 1024, "upsampling_ratios": [8, 5, 4, 2], "hidden_size": 256,
-    },
-}  # fmt: skip
+X_CODEC = {"model_type": "xcodec"}  # its defaults are the published sizes
 
 
 def parts_of(size: str, encoder: str, max_positions: int) -> Parts:

@@ -30,16 +30,14 @@ class AcousticModel:
 
     @classmethod
     def from_config(cls, config: Config) -> "AcousticModel":
-        """Reads a DacConfig; what it leaves out has that class's defaults."""
+        """Reads a DacConfig; what it leaves out is as in the published X-codec."""
         config.require("model_type", ["dac"], default="dac")
-        width = config.get("encoder_hidden_size", default=64)
-        downsampling = tuple(config.get("downsampling_ratios", default=[2, 4, 8, 8]))
         return cls(
-            encoder_width=width,
-            decoder_width=config.get("decoder_hidden_size", default=1536),
-            downsampling=downsampling,
-            upsampling=tuple(config.get("upsampling_ratios", default=downsampling[::-1])),
-            hidden_size=config.get("hidden_size", default=width * 2 ** len(downsampling)),
+            encoder_width=config.get("encoder_hidden_size", default=64),
+            decoder_width=config.get("decoder_hidden_size", default=1024),
+            downsampling=tuple(config.get("downsampling_ratios", default=[8, 5, 4, 2])),
+            upsampling=tuple(config.get("upsampling_ratios", default=[8, 5, 4, 2])),
+            hidden_size=config.get("hidden_size", default=256),
         )
 
     def frames(self, samples: int) -> int:
