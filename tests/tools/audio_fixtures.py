@@ -5,7 +5,6 @@ Every file holds the same second of sound, `sound(t)`, which tests/audio.rs comp
 of steady ones, all below 3.7 kHz so that a rate of 8 kHz can carry it. In stereo, left is 1.2 and right 0.8 times it, so that the
 mean is the mono file. `log_mel.npy` is the log-mel spectrogram of `noise()` by the formula in numpy and float64.
 """
-
 import pathlib
 import subprocess
 import wave
@@ -47,9 +46,7 @@ def log_mel(x, n_fft=400, hop=160, bands=128, rate=16000):
     edges = to_hertz(np.linspace(0, to_mel(rate / 2), bands + 2))
     bins = np.linspace(0, rate / 2, n_fft // 2 + 1)[:, None]
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    weights = (
-        np.maximum(0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))) * 2 / (high - low)
-    )
+    weights = np.maximum(0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))) * 2 / (high - low)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
     padded = np.pad(x, n_fft // 2, mode="reflect")
     frames = np.stack([padded[i * hop : i * hop + n_fft] for i in range(len(x) // hop)])
@@ -89,19 +86,7 @@ def main():
     ]:
         x = sound(np.arange(rate) / rate)
         write_wav(source, [x] if channels == 1 else [1.2 * x, 0.8 * x], rate)
-        command = [
-            "ffmpeg",
-            "-loglevel",
-            "error",
-            "-y",
-            "-i",
-            source,
-            *options,
-            "-map_metadata",
-            "-1",
-            "-fflags",
-            "+bitexact",
-        ]
+        command = ["ffmpeg", "-loglevel", "error", "-y", "-i", source, *options, "-map_metadata", "-1", "-fflags", "+bitexact"]
         subprocess.run([*command, HERE / name], check=True)
     source.unlink()
 
