@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes a package of real size with random weights, to measure speed and memory without a checkpoint.
 
-    python3 export/random_package.py --size 1.5b --precision int8 OUT
+For instance: python3 export/random_package.py --size 1.5b --precision int8 OUT
 """
 
 import argparse
@@ -30,13 +30,7 @@ ENCODERS = {
     "af_whisper": {"model_type": "qwen2_audio_encoder"},
     "qwen2_5_omni": {"model_type": "qwen2_5_omni_audio_encoder"},
 }
-X_CODEC = {
-    "model_type": "xcodec",
-    "acoustic_model_config": {
-        "encoder_hidden_size": 64, "downsampling_ratios": [8, 5, 4, 2],
-        "decoder_hidden_size": 1024, "upsampling_ratios": [8, 5, 4, 2], "hidden_size": 256,
-    },
-}  # fmt: skip
+X_CODEC = {"model_type": "xcodec"}  # its defaults are the published sizes
 
 
 def parts_of(size: str, encoder: str, max_positions: int) -> Parts:
@@ -48,7 +42,7 @@ def parts_of(size: str, encoder: str, max_positions: int) -> Parts:
     codec = codec_from_config(Config(X_CODEC, "X-codec"))
     encoder_name = {IO_PREFIX + "model.conv1.weight": None}
     return Parts(
-        model=LanguageModel.from_config(Config(common | LANGUAGE_MODELS[size], size), max_positions),
+        model=LanguageModel.from_config(Config(common | LANGUAGE_MODELS[size], size), {}, max_positions),
         encoder=AudioEncoder.from_config(Config(ENCODERS[encoder], encoder), encoder_name),
         codec=codec,
         vocabulary=Vocabulary.layout(

@@ -19,6 +19,8 @@ from .errors import ExportError
 from .graph import CONTRIB, FLOAT, INT32, INT64, GraphBuilder, Storage
 from .tensors import Prefixed
 
+SAMPLING_RATE, N_FFT, HOP_LENGTH = 16000, 400, 160
+FRAMES_PER_SECOND = SAMPLING_RATE // HOP_LENGTH
 IO_PREFIX = "multimodal_io_dict.continuous_audio."
 ADAPTOR_PREFIX = "adaptor.continuous_audio."
 UNUSED_TENSORS = [
@@ -45,12 +47,16 @@ class AudioEncoder:
     """Features before the adaptor."""
 
     @classmethod
-    def from_config(cls, config: Config, tensors) -> "AudioEncoder":
-        """Reads either kind's config; nested under thinker_config and audio_config, or flat."""
+    def from_config(cls, config: Config, tensors, choice: str = "") -> "AudioEncoder":
+        """Reads either kind's config; nested under thinker_config and audio_config, or flat.
+
+        `choice` is the trainer's word for the encoder; "AFWhisper" settles its kind, any other leaves it to
+        the config.
+        """
         for name in ("thinker_config", "audio_config"):
             if isinstance(config.values.get(name), dict):
                 config = config.section(name)
-        kind = _kind(config)
+        kind = "af_whisper" if choice == "AFWhisper" else _kind(config)
         config.require("activation_function", ["gelu"], default="gelu")
         config.require("scale_embedding", [False], default=False)
         hidden_size = config.get("d_model", "hidden_size", default=1280)
@@ -114,12 +120,12 @@ class AudioEncoder:
         windowed = self.kind == "af_whisper"
         return {
             "kind": self.kind,
-            "sampling_rate": 16000,
-            "n_fft": 400,
-            "hop_length": 160,
+            "sampling_rate": SAMPLING_RATE,
+            "n_fft": N_FFT,
+            "hop_length": HOP_LENGTH,
             "num_mel_bins": self.num_mel_bins,
             "chunk_frames": self.chunk_frames,
-            "window_seconds": self.chunk_frames // 100 if windowed else 30,
+            "window_seconds": self.chunk_frames // FRAMES_PER_SECOND if windowed else 30,
             "pad_to_window": windowed,
             "normalize": not windowed,
         }
@@ -132,20 +138,31 @@ def _kind(config: Config) -> str:
     if model_type in _OMNI_TYPES:
         return "qwen2_5_omni"
     raise ExportError(
-        f"{config.source}: model_type is {model_type!r}; "
-        f"implemented are {', '.join(_AF_WHISPER_TYPES + _OMNI_TYPES)}"
+        f"{config.source}: model_type is {model_type!r}; implemented are {', '.join(_AF_WHISPER_TYPES + _OMNI_TYPES)}"
     )
 
 
 def _chunk_frames(config: Config, kind: str) -> int:
     if kind == "af_whisper":
-        return 2 * config.get("max_source_positions", default=1500)
+        positions = config.get("max_source_positions", default=1500)
+        if positions % 50:
+            raise ExportError(f"{config.source}: max_source_positions is {positions}; expected whole seconds, 50 each")
+        return 2 * positions
     n_window = config.get("n_window", default=100)
     if n_window % 2:
         raise ExportError(
             f"{config.source}: n_window is {n_window}; it must be even, or features would span two chunks"
         )
     return 2 * n_window
+
+
+def check_front_end(preprocessor: Config, encoder: AudioEncoder) -> None:
+    """Refuses a feature extractor other than Whisper's, the one that the runtime computes."""
+    implemented = {
+        "sampling_rate": SAMPLING_RATE, "n_fft": N_FFT, "hop_length": HOP_LENGTH, "feature_size": encoder.num_mel_bins,
+    }  # fmt: skip
+    for name, value in implemented.items():
+        preprocessor.require(name, [value], default=value)
 
 
 def _find_prefix(tensors) -> str:

@@ -20,6 +20,8 @@ class Checkpoint:
     language_model: Config
     codec: Config
     audio_encoder: Config
+    preprocessor: Config
+    """The encoder's optional preprocessor_config.json."""
     details: Config
     """The optional package.json: name, licence and the like for the manifest."""
     tensors: TensorStore
@@ -44,7 +46,6 @@ class Checkpoint:
                 "and saving it with save_pretrained"
             )
         text_config = text_folder if (text_folder / "config.json").is_file() else model_folder
-        details = folder / "package.json"
         return cls(
             folder=folder,
             train=train,
@@ -53,14 +54,24 @@ class Checkpoint:
             language_model=Config.read(model_folder / "config.json"),
             codec=Config.read(codec_folder / "config.json"),
             audio_encoder=Config.read(encoder_folder / "config.json"),
-            details=Config.read(details) if details.is_file() else Config({}, str(details)),
+            preprocessor=_optional(encoder_folder / "preprocessor_config.json"),
+            details=_optional(folder / "package.json"),
             tensors=TensorStore(_read_weights(folder)),
         )
+
+    @property
+    def encoder_choice(self) -> str:
+        """The trainer's word for the audio encoder: AFWhisper, huggingface."""
+        return self.train.section("multimodal_io").section("continuous_audio").get("encoder_choice", default="")
 
     @property
     def discrete_ios(self) -> list[str]:
         """Names of the discrete inputs and outputs, in the order that lays out the vocabulary."""
         return [name for name in self.train.section("multimodal_io").values if name != "continuous_audio"]
+
+
+def _optional(path: Path) -> Config:
+    return Config.read(path) if path.is_file() else Config({}, str(path))
 
 
 def _check_training(train: Config) -> None:
@@ -75,7 +86,9 @@ def _check_training(train: Config) -> None:
     audio = io.section("discrete_audio")
     audio.require("delay_interleave", [True], default=False)
     if audio.get("ssl_choice", default=None) is not None:
-        raise ExportError(f"{audio.source}: ssl_choice is {audio.get('ssl_choice')!r}; only codec streams are implemented")
+        raise ExportError(
+            f"{audio.source}: ssl_choice is {audio.get('ssl_choice')!r}; only codec streams are implemented"
+        )
 
 
 def _named_folder(checkpoint: Path, section: Config, *keys: str) -> Path:

@@ -39,7 +39,10 @@ def _external_files(model: onnx.ModelProto) -> set[str]:
 
 
 def _check_boundary(model: onnx.ModelProto, source: Path) -> None:
-    for values, name, channels in ((model.graph.input, "audio_values", 1), (model.graph.output, "enhanced_values", CHANNELS)):
+    for values, name, channels in (
+        (model.graph.input, "audio_values", 1),
+        (model.graph.output, "enhanced_values", CHANNELS),
+    ):
         found = [value.name for value in values]
         if found != [name]:
             raise ExportError(f"{source}: expected the one value {name}, found {', '.join(found) or 'none'}")

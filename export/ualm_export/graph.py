@@ -14,9 +14,9 @@ kilobyte and more go to `NAME.onnx.data`, beside the graph, at aligned offsets t
 """
 
 import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -60,7 +60,8 @@ class GraphBuilder:
         self.path = Path(path)
         self.storage = storage
         self._data_path = self.path.with_name(self.path.name + ".data")
-        self._data = open(self._data_path, "wb")
+        self._data_path.unlink(missing_ok=True)
+        self._data_size = 0
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -83,13 +84,8 @@ class GraphBuilder:
         self._outputs.append(onnx.helper.make_tensor_value_info(name, element_type, shape))
 
     def save(self) -> Path:
-        """Writes the graph; nothing can be added afterwards."""
-        self._data.close()
-        if self._data_path.stat().st_size == 0:
-            self._data_path.unlink()
-        graph = onnx.helper.make_graph(
-            self._nodes, self.path.stem, self._inputs, self._outputs, self._initializers
-        )
+        """Writes the graph itself; the large tensors are in their file already."""
+        graph = onnx.helper.make_graph(self._nodes, self.path.stem, self._inputs, self._outputs, self._initializers)
         model = onnx.helper.make_model(
             graph,
             opset_imports=[onnx.helper.make_opsetid("", OPSET), onnx.helper.make_opsetid(CONTRIB, 1)],
@@ -163,10 +159,13 @@ class GraphBuilder:
             tensor.raw_data = b"".join(np.ascontiguousarray(slab).tobytes() for slab in slabs)
         else:
             alignment = _MAPPED_ALIGNMENT if size >= _MAPPED_BYTES else _ALIGNMENT
-            self._data.write(bytes(-self._data.tell() % alignment))
-            offset = self._data.tell()
-            for slab in slabs:
-                self._data.write(np.ascontiguousarray(slab).data.cast("B"))
+            padding = -self._data_size % alignment
+            offset = self._data_size + padding
+            with open(self._data_path, "ab") as data:
+                data.write(bytes(padding))
+                for slab in slabs:
+                    data.write(np.ascontiguousarray(slab).data.cast("B"))
+            self._data_size = offset + size
             tensor.data_location = TensorProto.EXTERNAL
             for key, text in (("location", self._data_path.name), ("offset", offset), ("length", size)):
                 tensor.external_data.add(key=key, value=str(text))
@@ -239,9 +238,7 @@ class GraphBuilder:
         """One-dimensional convolution of x [B, channels, T]; weight [out, channels / groups, kernel]."""
         before, after = (padding, padding) if isinstance(padding, int) else padding
         inputs = [x, self.weight(weight[:])] + ([] if bias is None else [self.constant(bias[:])])
-        return self.op(
-            "Conv", *inputs, strides=[stride], pads=[before, after], dilations=[dilation], group=groups
-        )
+        return self.op("Conv", *inputs, strides=[stride], pads=[before, after], dilations=[dilation], group=groups)
 
     def conv_transpose(self, x: str, weight, bias=None, *, stride: int, padding: int, output_padding: int) -> str:
         """One-dimensional transposed convolution; weight [channels, out, kernel]."""

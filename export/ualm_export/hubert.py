@@ -42,6 +42,9 @@ class Hubert:
             config.require(name, list(_ACTIVATIONS), default="gelu")
         if config.get("adapter_attn_dim", default=None) is not None:
             raise ExportError(f"{config.source}: adapter_attn_dim is set; attention adapters are not implemented")
+        lengths = {len(config.get(name, default=[0] * 7)) for name in ("conv_dim", "conv_kernel", "conv_stride")}
+        if len(lengths) > 1:
+            raise ExportError(f"{config.source}: conv_dim, conv_kernel and conv_stride differ in length")
         return cls(
             conv_channels=tuple(config.get("conv_dim", default=[512] * 7)),
             conv_kernels=tuple(config.get("conv_kernel", default=[10, 3, 3, 3, 3, 2, 2])),
@@ -163,7 +166,9 @@ def _position_embedding(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Pr
         x = graph.add(x, graph.constant(shift.astype(np.float32)[None, :, None]))
     half = hubert.position_kernel // 2
     after = half - 1 if hubert.position_kernel % 2 == 0 else half  # an even kernel's surplus frame is dropped
-    x = graph.conv(x, tensors["conv.weight"], tensors["conv.bias"], padding=(half, after), groups=hubert.position_groups)
+    x = graph.conv(
+        x, tensors["conv.weight"], tensors["conv.bias"], padding=(half, after), groups=hubert.position_groups
+    )
     return graph.transpose(graph.op(hubert.conv_activation, x), [0, 2, 1])
 
 

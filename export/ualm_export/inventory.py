@@ -33,4 +33,5 @@ def check_inventory(tensors: Mapping, expected: dict[str, tuple[int, ...]], unus
         if lines
     ]
     if parts:
-        raise ExportError("\n".join(["The weights are not those that the configs describe.", *parts]))
+        title = "The weights are not those that the configs describe; do train.yaml and the configs belong to them?"
+        raise ExportError("\n".join([title, *parts]))

@@ -28,16 +28,24 @@ class LanguageModel:
     tie_word_embeddings: bool
 
     @classmethod
-    def from_config(cls, config: Config, max_positions: int | None = None) -> "LanguageModel":
-        """Reads a Qwen2 config as transformers 4 or 5 writes it; `max_positions` caps the context."""
+    def from_config(cls, config: Config, tensors, max_positions: int | None = None) -> "LanguageModel":
+        """Reads a Qwen2 config as transformers 4 or 5 writes it; `max_positions` caps the context.
+
+        A head of its own among the tensors is used whatever the config says of tied embeddings: a state
+        dict holds it in either case.
+        """
         config.require("model_type", ["qwen2"])
         config.require("hidden_act", ["silu"], default="silu")
         config.require("use_sliding_window", [False], default=False)
+        if "sliding_attention" in config.get("layer_types", default=[]):
+            raise ExportError(f"{config.source}: layer_types names sliding_attention; implemented is full_attention")
         hidden_size, heads = config.get("hidden_size"), config.get("num_attention_heads")
         positions = config.get("max_position_embeddings")
         head_dim = config.get("head_dim", default=hidden_size // heads)
         if head_dim % 8:
-            raise ExportError(f"{config.source}: heads of size {head_dim}; ONNX Runtime's attention takes multiples of 8")
+            raise ExportError(
+                f"{config.source}: heads of size {head_dim}; ONNX Runtime's attention takes multiples of 8"
+            )
         return cls(
             hidden_size=hidden_size,
             intermediate_size=config.get("intermediate_size"),
@@ -48,7 +56,7 @@ class LanguageModel:
             rms_norm_eps=config.get("rms_norm_eps"),
             rope_theta=_rope_theta(config),
             max_position_embeddings=min(positions, max_positions or positions),
-            tie_word_embeddings=config.get("tie_word_embeddings", default=False),
+            tie_word_embeddings=config.get("tie_word_embeddings", default=False) and "lm_head.weight" not in tensors,
         )
 
     def tensor_shapes(self, vocabulary: Vocabulary) -> dict[str, tuple[int, ...]]:
@@ -76,9 +84,6 @@ class LanguageModel:
             shapes["lm_head.weight"] = (vocabulary.size, hidden)
         return shapes
 
-    def unused_tensors(self) -> list[str]:
-        return UNUSED_TENSORS + (["lm_head\\.weight"] if self.tie_word_embeddings else [])
-
     def head_name(self) -> str:
         return "model.embed_tokens.weight" if self.tie_word_embeddings else "lm_head.weight"
 
@@ -98,6 +103,8 @@ def _rope_theta(config: Config) -> float:
         kind = value.get("rope_type", value.get("type", "default"))
         if kind != "default":
             raise ExportError(f"{config.source}: {name} asks for rotary scaling {kind!r}; implemented is 'default'")
+        if value.get("partial_rotary_factor", 1) != 1:
+            raise ExportError(f"{config.source}: {name} rotates a part of each head; implemented are whole heads")
     theta = parameters.get("rope_theta", config.get("rope_theta", default=None))
     if theta is None:
         raise ExportError(f"{config.source} has neither rope_theta nor rope_parameters.rope_theta")
@@ -110,7 +117,8 @@ def build_embed(path: Path, storage: Storage, model: LanguageModel, vocabulary: 
     pad = SPECIAL["pad"]
     if np.any(table[pad : pad + 1]):
         raise ExportError(
-            "model.embed_tokens.weight: row 0 (pad) is not zero; the trainer keeps it at zero and the runtime counts on it"
+            "model.embed_tokens.weight: row 0 (pad) is not zero; "
+            "the trainer keeps it at zero and the runtime counts on it"
         )
     graph = GraphBuilder(path, storage)
     ids = graph.input("input_ids", INT64, ["batch", "frames", vocabulary.streams])

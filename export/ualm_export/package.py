@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import manifest
-from .audio_encoder import UNUSED_TENSORS, AudioEncoder, build_audio_encoder
+from . import audio_encoder, language_model, manifest
+from .audio_encoder import AudioEncoder, build_audio_encoder, check_front_end
 from .checkpoint import Checkpoint
 from .codec import Codec, codec_from_config, codec_manifest
 from .config import Config
@@ -59,9 +59,11 @@ class Parts:
                 f"stream_emb.weight has {streams} streams, but the codec has {codec.quantizers} quantizers "
                 f"({checkpoint.codec.source})"
             )
+        encoder = AudioEncoder.from_config(checkpoint.audio_encoder, checkpoint.tensors, checkpoint.encoder_choice)
+        check_front_end(checkpoint.preprocessor, encoder)
         return cls(
-            model=LanguageModel.from_config(checkpoint.language_model, max_positions),
-            encoder=AudioEncoder.from_config(checkpoint.audio_encoder, checkpoint.tensors),
+            model=LanguageModel.from_config(checkpoint.language_model, checkpoint.tensors, max_positions),
+            encoder=encoder,
             codec=codec,
             vocabulary=Vocabulary.layout(
                 checkpoint.discrete_ios, checkpoint.text.get("vocab_size"), streams, codec.codebook_size
@@ -76,7 +78,11 @@ class Parts:
         )
 
     def unused_tensors(self) -> list[str]:
-        return self.model.unused_tensors() + UNUSED_TENSORS + self.codec.unused_tensors(self.vocabulary.streams)
+        return (
+            language_model.UNUSED_TENSORS
+            + audio_encoder.UNUSED_TENSORS
+            + self.codec.unused_tensors(self.vocabulary.streams)
+        )
 
 
 def export_package(source: Path, out: Path, options: Options) -> Path:

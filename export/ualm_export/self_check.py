@@ -41,10 +41,12 @@ def _options(path: Path) -> onnxruntime.SessionOptions:
     """Large graphs run as they lie on disk, so that checking one needs no memory for a second copy of it."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     data = path.with_name(path.name + ".data")
     if data.exists() and data.stat().st_size > _FRUGAL_BYTES:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
         options.add_session_config_entry("session.disable_prepacking", "1")
     return options
 

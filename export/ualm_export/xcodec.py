@@ -30,16 +30,14 @@ class AcousticModel:
 
     @classmethod
     def from_config(cls, config: Config) -> "AcousticModel":
-        """Reads a DacConfig; what it leaves out has that class's defaults."""
+        """Reads a DacConfig; what it leaves out is as in the published X-codec."""
         config.require("model_type", ["dac"], default="dac")
-        width = config.get("encoder_hidden_size", default=64)
-        downsampling = tuple(config.get("downsampling_ratios", default=[2, 4, 8, 8]))
         return cls(
-            encoder_width=width,
-            decoder_width=config.get("decoder_hidden_size", default=1536),
-            downsampling=downsampling,
-            upsampling=tuple(config.get("upsampling_ratios", default=downsampling[::-1])),
-            hidden_size=config.get("hidden_size", default=width * 2 ** len(downsampling)),
+            encoder_width=config.get("encoder_hidden_size", default=64),
+            decoder_width=config.get("decoder_hidden_size", default=1024),
+            downsampling=tuple(config.get("downsampling_ratios", default=[8, 5, 4, 2])),
+            upsampling=tuple(config.get("upsampling_ratios", default=[8, 5, 4, 2])),
+            hidden_size=config.get("hidden_size", default=256),
         )
 
     def frames(self, samples: int) -> int:
@@ -64,7 +62,11 @@ class AcousticModel:
 
         shapes |= _conv_shapes("acoustic_decoder.conv1", self.decoder_width, self.hidden_size, 7)
         for i, stride in enumerate(self.upsampling):
-            prefix, before, after = f"acoustic_decoder.block.{i}.", self.decoder_channels(i), self.decoder_channels(i + 1)
+            prefix, before, after = (
+                f"acoustic_decoder.block.{i}.",
+                self.decoder_channels(i),
+                self.decoder_channels(i + 1),
+            )
             shapes |= {prefix + "snake1.alpha": (1, before, 1)} | _residual_unit_shapes(prefix, after)
             shapes |= {prefix + "conv_t1.weight": (before, after, 2 * stride), prefix + "conv_t1.bias": (after,)}
         width = self.decoder_channels(len(self.upsampling))
@@ -89,7 +91,9 @@ class SemanticEncoder:
         ratios = config.get("channel_ratios", default=[1, 1])
         strides = config.get("strides", default=[1, 1])
         if len(ratios) != len(strides):
-            raise ExportError(f"{config.source}: {len(strides)} strides and {len(ratios)} channel_ratios; expected as many")
+            raise ExportError(
+                f"{config.source}: {len(strides)} strides and {len(ratios)} channel_ratios; expected as many"
+            )
         for name, default in (("kernel_size", 3), ("unit_kernel_size", 3)):
             if config.get(name, default=default) % 2 == 0:
                 raise ExportError(f"{config.source}: {name} is even; implemented are odd kernels")
@@ -257,9 +261,7 @@ def _encode_acoustic(graph: GraphBuilder, model: AcousticModel, x: str, tensors:
         with graph.scope(f"acoustic_encoder.block.{i}"):
             block = tensors.within(f"block.{i}.")
             x = _snake(graph, _residual_units(graph, x, block), block["snake1.alpha"])
-            x = graph.conv(
-                x, block["conv1.weight"], block["conv1.bias"], stride=stride, padding=math.ceil(stride / 2)
-            )
+            x = graph.conv(x, block["conv1.weight"], block["conv1.bias"], stride=stride, padding=math.ceil(stride / 2))
     x = _snake(graph, x, tensors["snake1.alpha"])
     return graph.conv(x, tensors["conv2.weight"], tensors["conv2.bias"], padding=1)
 

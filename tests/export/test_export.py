@@ -3,6 +3,7 @@
 import context  # noqa: F401, isort: skip
 import json
 import unittest
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,9 @@ class SizesTest(ExportTest):
         self.tensors = self.synthetic.tensors()
         package = Package(self.export())
         encoder = package.manifest["audio_encoder"]
-        self.assertEqual((encoder["kind"], encoder["window_seconds"], encoder["pad_to_window"]), ("af_whisper", 2, True))
+        self.assertEqual(
+            (encoder["kind"], encoder["window_seconds"], encoder["pad_to_window"]), ("af_whisper", 2, True)
+        )
         self.assertEqual(package.features(np.ones(8000, np.float32)).shape, (12, 72))
 
     def test_the_graphs_compute_what_the_weights_say(self):
@@ -91,6 +94,14 @@ class SizesTest(ExportTest):
         np.testing.assert_allclose(package.audio_logits(hidden), np.concatenate(expected), rtol=1e-3, atol=1e-4)
         ids = [[5, 0, 0], [700, 1100, 2000]]
         np.testing.assert_allclose(package.embed(ids), head[np.array(ids)].sum(1), rtol=1e-5, atol=1e-5)
+
+    def test_a_head_of_its_own_is_used_though_the_config_says_tied(self):
+        head = np.random.default_rng(5).standard_normal(self.tensors[HEAD].shape, np.float32)
+        self.tensors["lm_head.weight"] = head
+        hidden = np.ones(72, np.float32)
+        np.testing.assert_allclose(
+            Package(self.export()).text_logits(hidden), head[:556] @ hidden, rtol=1e-3, atol=1e-4
+        )
 
     def test_audio_before_text(self):
         self.synthetic.io_order = ("discrete_audio", "continuous_audio", "text")
@@ -138,7 +149,7 @@ class FormsTest(ExportTest):
 
     def test_bfloat16_and_float16(self):
         for dtype in ("bfloat16", "float16"):
-            checkpoint = self.checkpoint(lambda path, tensors: write_safetensors(path, tensors, dtype))
+            checkpoint = self.checkpoint(partial(write_safetensors, dtype=dtype))
             package = Package(self.export(checkpoint, force=True))
             table = self.tensors[HEAD]
             found = package.embed([[300, 0, 0]])[0]
@@ -241,6 +252,11 @@ class RefusalTest(ExportTest):
         (checkpoint / "train.yaml").unlink()
         self.assert_refused("train.yaml", checkpoint=checkpoint)
 
+    def test_a_front_end_that_the_runtime_does_not_compute(self):
+        checkpoint = self.checkpoint()
+        (checkpoint / "encoder" / "preprocessor_config.json").write_text(json.dumps({"hop_length": 320}))
+        self.assert_refused("preprocessor_config.json", "hop_length is 320", checkpoint=checkpoint)
+
     def test_model_parallel_checkpoint(self):
         checkpoint = self.checkpoint()
         (checkpoint / "mp_rank_01_model_states.pt").write_bytes(b"")
@@ -287,7 +303,9 @@ class AllOrNothingTest(ExportTest):
 class VocabularyTest(unittest.TestCase):
     def test_layout_follows_the_order_of_the_ios(self):
         vocabulary = Vocabulary.layout(["text", "discrete_audio"], 10, 2, 4)
-        self.assertEqual((vocabulary.text, vocabulary.audio, vocabulary.size), ((256, 266), ((266, 271), (271, 276)), 276))
+        self.assertEqual(
+            (vocabulary.text, vocabulary.audio, vocabulary.size), ((256, 266), ((266, 271), (271, 276)), 276)
+        )
         with self.assertRaises(ExportError):
             Vocabulary.layout(["text"], 10, 2, 4)
 

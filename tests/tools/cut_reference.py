@@ -33,7 +33,10 @@ from ualm_export.tensors import read_torch_zip  # noqa: E402
 
 CODEC = "multimodal_io_dict.discrete_audio.codec_model."
 FAR = 1000.0
-CONFIGS = ("train.yaml", "llm/config.json", "llm/tokenizer.json", "codec/config.json", "encoder/config.json")
+CONFIGS = (
+    "train.yaml", "llm/config.json", "llm/tokenizer.json", "codec/config.json",
+    "encoder/config.json", "encoder/preprocessor_config.json",
+)  # fmt: skip
 
 
 def main() -> int:
@@ -70,7 +73,10 @@ def cut(reference: Path, out: Path, clips: list[str], without: list[str], exchan
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(reference / name, out / name)
     tensors = {name: tensor[...] for name, tensor in read_torch_zip(reference / "mp_rank_00_model_states.pt").items()}
-    pack(out / "weights.npz", {name: cut_tensor(name, array, kept, codes, bool(clips)) for name, array in tensors.items()})
+    pack(
+        out / "weights.npz",
+        {name: cut_tensor(name, array, kept, codes, bool(clips)) for name, array in tensors.items()},
+    )
     pack(out / "answers.npz", answers(reference, expected, choosable))
     (out / "expected.json").write_text(json.dumps(expected, separators=(",", ":")) + "\n")
     for name in sorted({case["data"]["audio"] for case in expected["cases"] if "audio" in case["data"]} | set(clips)):

@@ -56,6 +56,7 @@ class Package:
         self.manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.sessions = {
             name: onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
             for name, file in self.manifest["graphs"].items()
@@ -142,7 +143,9 @@ class Package:
         branches = [branch]
         if modality != "text" and guidance != 1.0:
             unconditional = self.branch()
-            self.extend(unconditional, np.zeros((branch.length, self.manifest["language_model"]["hidden_size"]), np.float32))
+            self.extend(
+                unconditional, np.zeros((branch.length, self.manifest["language_model"]["hidden_size"]), np.float32)
+            )
             branches.append(unconditional)
         segment = Segment(modality)
         frame = self.special_frame(self.special[modality])

@@ -57,7 +57,7 @@ class SyntheticCheckpoint:
 
     def tensors(self, seed: int = 0) -> dict[str, np.ndarray]:
         codec = codec_from_config(Config(self.codec, "codec"))
-        model = LanguageModel.from_config(Config(self.language_model, "llm"))
+        model = LanguageModel.from_config(Config(self.language_model, "llm"), {})
         encoder = AudioEncoder.from_config(Config(self.encoder, "encoder"), {IO_PREFIX + "tower.conv1.weight": None})
         vocabulary = Vocabulary.layout(
             list(self.io_order), self.language_model["vocab_size"], codec.quantizers, codec.codebook_size
