@@ -1,0 +1,63 @@
+# What is needed: Rust, a C and C++ compiler, Python 3.10 or later with pip, GNU Make. Everything else is fetched into the user's
+# cache ($XDG_CACHE_HOME/ualm or ~/.cache/ualm), pinned and hashed, or built under target/.
+
+PYTHON ?= python3
+CARGO  ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+# The sound that `make demo` makes: make demo PROMPT="rain on a roof"
+PROMPT ?= a dog barking
+SEED   ?= 1
+DEMO   := target/demo
+
+# ONNX Runtime's library and the exporter's Python, fetched when a recipe that uses them runs.
+LIBRARY     := library=$${ORT_DYLIB_PATH:-$$($(PYTHON) scripts/fetch_onnxruntime.py)}
+ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo build library fixtures test test-rust test-python lint format bench clean
+
+help: ## show this list
+	@echo "make TARGET, where TARGET is one of:"
+	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '%-14s %s\n' "$$name" "$$what"; done
+
+demo: build ## make a sound from a sentence, then ask what is heard in it
+	@mkdir -p $(DEMO)
+	@echo "Making the sound of: $(PROMPT)"
+	@$(TARGET)/release/ualm generate "$(PROMPT)" --seed $(SEED) -o $(DEMO)/sound.wav
+	@echo "Listening to it ..."
+	@heard=$$($(TARGET)/release/ualm ask $(DEMO)/sound.wav) && printf '\nYou asked for  %s\nThe model hears %s\nThe sound is in %s\n' "$(PROMPT)" "$$heard" "$(DEMO)/sound.wav"
+	@echo "The program is  $(TARGET)/release/ualm (try: $(TARGET)/release/ualm --help)"
+
+build: library ## build the program, target/release/ualm
+	@$(CARGO) build --release --locked
+
+library: ## fetch ONNX Runtime's library
+	@$(LIBRARY) && echo "ONNX Runtime: $$library"
+
+test: test-python test-rust ## set everything up and run all tests
+
+test-rust: fixtures ## run the tests of the runtime
+	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" $(CARGO) test --locked
+
+test-python: fixtures ## run the tests of the exporter
+	@$(ENVIRONMENT) && "$$python" -m unittest discover --start-directory tests/export
+
+fixtures: ## export the small packages that the tests read, into target/fixtures
+	@$(ENVIRONMENT) && "$$python" tests/tools/fixtures.py
+
+lint: ## check format and lints; warnings are errors
+	@$(CARGO) fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing: rustup component add rustfmt" >&2; exit 1; }
+	@$(CARGO) clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy" >&2; exit 1; }
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --locked --all-targets -- -D warnings
+
+format: ## format the sources
+	@$(CARGO) fmt
+
+bench: ## measure the parts that need no model
+	@$(CARGO) bench --locked
+
+clean: ## remove target/; the cache stays
+	@rm -rf target
