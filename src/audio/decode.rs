@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use symphonia::core::audio::GenericAudioBufferRef;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
@@ -14,6 +14,8 @@ use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, ReadOnlySource};
 use symphonia::core::meta::MetadataOptions;
+use symphonia::core::packet::Packet;
+use symphonia::core::units::{Duration, TimeBase};
 
 use crate::audio::edit_list::{Edit, is_mp4, read_edits};
 use crate::audio::resample::SAMPLE_RATES;
@@ -99,6 +101,8 @@ pub fn decode_reader(reader: impl Read + Send, name: &str, options: &DecodeOptio
 struct Source<'a> {
     stream: Box<dyn MediaSource + 'a>,
     head: Vec<u8>,
+    /// The last bytes that were read, of formats that do not say where they end.
+    tail: Option<Tail>,
     edits: Vec<Edit>,
 }
 
@@ -114,20 +118,21 @@ fn open(path: &Path) -> Result<Source<'static>> {
     let head = read_head(&mut file)?;
     let edits = if is_mp4(&head) { read_edits(&mut BufReader::new(&file)).unwrap_or_default() } else { Vec::new() };
     file.rewind().map_err(unreadable)?;
-    let stream: Box<dyn MediaSource> =
-        if is_mpeg(&head) { Box::new(ReadOnlySource::new(file)) } else { Box::new(file) };
-    Ok(Source { stream, head, edits })
+    if is_mpeg(&head) {
+        return Ok(Source::mpeg(file, head));
+    }
+    Ok(Source { stream: Box::new(file), head, tail: None, edits })
 }
 
 fn open_reader<'a>(mut reader: impl Read + Send + 'a) -> Result<Source<'a>> {
     let head = read_head(&mut reader)?;
     let mut whole = Cursor::new(head.clone()).chain(reader);
+    if is_mpeg(&head) {
+        return Ok(Source::mpeg(Shared(Mutex::new(whole)), head));
+    }
     if !is_mp4(&head) && !head.starts_with(b"caff") {
-        return Ok(Source {
-            stream: Box::new(ReadOnlySource::new(Shared(Mutex::new(whole)))),
-            head,
-            edits: Vec::new(),
-        });
+        let stream = Box::new(ReadOnlySource::new(Shared(Mutex::new(whole))));
+        return Ok(Source { stream, head, tail: None, edits: Vec::new() });
     }
     let mut bytes = Vec::new();
     whole.by_ref().take(MOST_BUFFERED + 1).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -139,13 +144,16 @@ fn open_reader<'a>(mut reader: impl Read + Send + 'a) -> Result<Source<'a>> {
         return Err(Error::new(ErrorKind::Limit, message));
     }
     let edits = read_edits(&mut Cursor::new(&bytes)).unwrap_or_default();
-    Ok(Source { stream: Box::new(Cursor::new(bytes)), head, edits })
+    Ok(Source { stream: Box::new(Cursor::new(bytes)), head, tail: None, edits })
 }
 
-/// Whether these are bare MPEG frames (MP3, or AAC in ADTS), perhaps behind a tag. Of such a file that it can measure,
-/// Symphonia guesses the length from the first frames and drops what lies beyond the guess; so it must not measure.
+/// Whether these are bare MPEG frames (MP3, or AAC in ADTS), perhaps behind a tag.
 fn is_mpeg(head: &[u8]) -> bool {
-    head.starts_with(b"ID3") || matches!(head, [0xff, second, ..] if second & 0xe0 == 0xe0)
+    head.starts_with(b"ID3") || is_mpeg_frame(head)
+}
+
+fn is_mpeg_frame(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xff, second, ..] if second & 0xe0 == 0xe0)
 }
 
 fn read_head(reader: &mut impl Read) -> Result<Vec<u8>> {
@@ -173,6 +181,53 @@ impl<R: Read> Read for Shared<R> {
     }
 }
 
+/// The last bytes that were read of a stream, kept while Symphonia owns it.
+#[derive(Clone, Default)]
+struct Tail(Arc<Mutex<Vec<u8>>>);
+
+/// Longer than any MPEG audio frame.
+const TAIL_LEN: usize = 8192;
+
+impl Tail {
+    fn push(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(bytes);
+        let surplus = kept.len().saturating_sub(TAIL_LEN);
+        kept.drain(..surplus);
+    }
+
+    /// Whether another MPEG frame begins right behind `last`, the last whole one.
+    fn goes_on_after(&self, last: &[u8]) -> bool {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = if last.is_empty() { None } else { kept.windows(last.len()).rposition(|bytes| bytes == last) };
+        place.is_some_and(|place| is_mpeg_frame(&kept[place + last.len()..]))
+    }
+}
+
+/// A reader whose last bytes are kept.
+struct Tailed<R> {
+    reader: R,
+    tail: Tail,
+}
+
+impl<R: Read> Read for Tailed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.tail.push(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+impl<'a> Source<'a> {
+    /// Bare MPEG frames. Of such a file that it can measure, Symphonia guesses the length from the first frames and drops
+    /// what lies beyond the guess; so it must not measure.
+    fn mpeg(reader: impl Read + Send + Sync + 'a, head: Vec<u8>) -> Self {
+        let tail = Tail::default();
+        let stream = Box::new(ReadOnlySource::new(Tailed { reader, tail: tail.clone() }));
+        Self { stream, head, tail: Some(tail), edits: Vec::new() }
+    }
+}
+
 impl Source<'_> {
     fn decode(self, options: &DecodeOptions) -> Result<Decoded> {
         // Decoders of damaged files run into arithmetic that no one foresaw; a library must not take its caller down.
@@ -195,6 +250,7 @@ impl Source<'_> {
 
         let mut sink = Sink::new(options, claim.edit);
         let mut damage = Damage::default();
+        let mut last_packet: Box<[u8]> = Box::default();
         loop {
             let packet = match format.next_packet() {
                 Ok(Some(packet)) => packet,
@@ -202,6 +258,7 @@ impl Source<'_> {
                 Err(SymphoniaError::ResetRequired) => {
                     // Another stream follows in the same file (a chained Ogg).
                     (track, decoder) = open_track(format.as_ref())?;
+                    damage.next_timestamp = None;
                     continue;
                 }
                 Err(SymphoniaError::IoError(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
@@ -211,6 +268,8 @@ impl Source<'_> {
                     damage.skip(error);
                     continue;
                 }
+                // Uncompressed sound from a pipe of unknown length just ends.
+                Err(SymphoniaError::IoError(_)) if claim.is_endless => break,
                 Err(error) => {
                     damage.ends_with(error);
                     break;
@@ -219,6 +278,7 @@ impl Source<'_> {
             if packet.track_id != track.id {
                 continue;
             }
+            damage.note_time(&packet, track.time_base);
             match decoder.decode(&packet) {
                 Ok(buffer) => {
                     sink.push(&buffer)?;
@@ -229,6 +289,10 @@ impl Source<'_> {
             if sink.is_full() {
                 break;
             }
+            last_packet = packet.data;
+        }
+        if self.tail.is_some_and(|tail| tail.goes_on_after(&last_packet)) {
+            damage.ends_with(SymphoniaError::IoError(io::ErrorKind::UnexpectedEof.into()));
         }
         let source = SourceFormat {
             container: format.format_info().short_name.to_owned(),
@@ -273,6 +337,8 @@ struct Claim {
     promised_seconds: Option<f64>,
     /// The same, if it can be true.
     credible_seconds: Option<f64>,
+    /// Whether the end of the file is the end of the sound, whatever the header says.
+    is_endless: bool,
 }
 
 impl Claim {
@@ -292,29 +358,19 @@ impl Claim {
             Some(edit) => edit.length.or_else(|| stated.map(|seconds| seconds - edit.start)),
             None => stated,
         };
-        // Plain PCM of unknown length, written into a pipe, claims the largest size there is: such a claim means nothing,
-        // and any claim is checked against the bytes that are there.
-        let stored = parameters.and_then(pcm_bits_per_frame).zip(rate).zip(stated).map(|((bits, rate), seconds)| {
-            let bits_per_second = f64::from(bits) * f64::from(rate);
-            (seconds * bits_per_second / 8.0, bits_per_second / 8.0)
+        let Some(bytes_per_second) = parameters.and_then(pcm_bytes_per_second) else {
+            return Self { edit, promised_seconds: stated, credible_seconds: stated, is_endless: false };
+        };
+        // PCM is written into a pipe before its length is known, with no length or the largest one in its header; and no
+        // header can be believed beyond the bytes that are there.
+        let stored_seconds = bytes.map(|bytes| bytes as f64 / bytes_per_second);
+        let promised_seconds = stated.filter(|seconds| {
+            seconds * bytes_per_second < f64::from(0x7fff_0000_u32) || {
+                stored_seconds.is_some_and(|stored| stored >= *seconds)
+            }
         });
-        match stored {
-            Some((claimed, _))
-                if claimed >= f64::from(0x7fff_0000_u32) && bytes.is_none_or(|b| (b as f64) < claimed) =>
-            {
-                Self {
-                    edit,
-                    promised_seconds: None,
-                    credible_seconds: bytes.zip(stored).map(|(b, (_, rate))| b as f64 / rate),
-                }
-            }
-            Some((_, rate)) => {
-                let most = bytes.map(|b| b as f64 / rate);
-                let credible = most.zip(stated).map(|(most, stated)| stated.min(most));
-                Self { edit, promised_seconds: stated, credible_seconds: credible }
-            }
-            None => Self { edit, promised_seconds: stated, credible_seconds: stated },
-        }
+        let credible_seconds = stored_seconds.map(|stored| promised_seconds.unwrap_or(stored).min(stored));
+        Self { edit, promised_seconds, credible_seconds, is_endless: promised_seconds.is_none() }
     }
 
     fn check(&self, options: &DecodeOptions) -> Result<()> {
@@ -330,17 +386,17 @@ fn too_long(found: &str, most: f64) -> Error {
     Error::new(ErrorKind::Limit, message)
 }
 
-/// Bits that a sample of all channels takes in uncompressed audio; `None` for codecs that compress.
-fn pcm_bits_per_frame(parameters: &AudioCodecParameters) -> Option<u32> {
+/// Bytes that a second of uncompressed audio takes; `None` for codecs that compress.
+fn pcm_bytes_per_second(parameters: &AudioCodecParameters) -> Option<f64> {
     let codec = symphonia::default::get_codecs().get_audio_decoder(parameters.codec)?;
-    let name = codec.codec.info.short_name;
-    let bits = match name.strip_prefix("pcm_")? {
+    let bits = match codec.codec.info.short_name.strip_prefix("pcm_")? {
         "alaw" | "mulaw" => 8,
         kind if kind.starts_with("f64") => 64,
         kind if kind.starts_with("f32") => 32,
         _ => parameters.bits_per_coded_sample.or(parameters.bits_per_sample)?,
     };
-    Some(bits.next_multiple_of(8) * u32::try_from(parameters.channels.as_ref()?.count()).ok()?)
+    let channels = parameters.channels.as_ref()?.count();
+    Some(f64::from(bits.div_ceil(8)) * channels as f64 * f64::from(parameters.sample_rate?))
 }
 
 /// Where decoded sound goes: mixed, trimmed, resampled and counted.
@@ -497,6 +553,10 @@ struct Damage {
     in_a_row: usize,
     /// The first fault met.
     first: Option<String>,
+    /// Seconds that packets' times leap over.
+    missing: f64,
+    /// The time at which the next packet should begin, in the track's units.
+    next_timestamp: Option<i64>,
     /// Why reading stopped, if not at the end.
     end: Option<String>,
 }
@@ -506,6 +566,20 @@ impl Damage {
         self.skipped += 1;
         self.in_a_row += 1;
         self.first.get_or_insert_with(|| error.to_string());
+    }
+
+    /// Looks for a leap in the packets' times, which is what is left of damage that a container has already dropped.
+    fn note_time(&mut self, packet: &Packet, units: Option<TimeBase>) {
+        let begins = packet.pts.get();
+        let leap = self.next_timestamp.map_or(0, |expected| begins.saturating_sub(expected));
+        if let (1.., Some(units)) = (leap, units) {
+            let seconds = units.calc_duration_saturating(Duration::from(leap.unsigned_abs())).as_secs_f64();
+            // Containers round times, to a thousandth at worst.
+            self.missing += if seconds > 0.005 { seconds } else { 0.0 };
+        }
+        // Some containers (Matroska) do not tell how long a packet lasts.
+        let lasts = packet.block_dur().get();
+        self.next_timestamp = if lasts == 0 { None } else { begins.checked_add_unsigned(lasts) };
     }
 
     fn ends_with(&mut self, error: SymphoniaError) {
@@ -524,6 +598,9 @@ impl Damage {
                 if self.skipped == 1 { "1 damaged part was" } else { &format!("{} damaged parts were", self.skipped) };
             warnings.push(format!("{parts} left out ({reason})"));
         }
+        if self.missing > 0.0 {
+            warnings.push(format!("{:.2} s are missing in the middle", self.missing));
+        }
         match (promised, &self.end) {
             (Some(promised), _) if promised - heard > 0.005 => {
                 warnings.push(format!(
@@ -541,6 +618,8 @@ impl Damage {
 fn not_audio(head: &[u8], error: SymphoniaError) -> Error {
     let message = if is_text(head) {
         format!("holds text, not audio; {FORMATS} can be read")
+    } else if is_mp4(head) {
+        "is an MP4 file that is cut short or damaged: it holds no index of its sound".to_owned()
     } else {
         format!("is not audio that can be read, or is damaged at its beginning; {FORMATS} can be read")
     };
