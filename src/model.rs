@@ -124,7 +124,8 @@ impl Model {
     /// What the language model hears in `sound`: features [frames, hidden size], about 25 a second.
     pub fn audio_features(&self, sound: &Waveform) -> Result<Array2<f32>> {
         let encoder = load_once(&self.0.audio_encoder, || {
-            let config = self.manifest().audio_encoder.as_ref().ok_or_else(|| self.lacks("audio encoder: it cannot listen"))?;
+            let config =
+                self.manifest().audio_encoder.as_ref().ok_or_else(|| self.lacks("audio encoder: it cannot listen"))?;
             AudioEncoder::load(&self.loader(), self.manifest(), config)
         })?;
         encoder.encode(sound)
@@ -152,8 +153,7 @@ impl Model {
     /// The sound after the package's enhancer; `None` when it has none.
     pub fn enhance(&self, sound: &Waveform) -> Result<Option<Waveform>> {
         let Some(config) = &self.manifest().enhancer else { return Ok(None) };
-        let enhancer =
-            load_once(&self.0.enhancer, || Enhancer::load(&self.loader(), self.manifest(), config))?;
+        let enhancer = load_once(&self.0.enhancer, || Enhancer::load(&self.loader(), self.manifest(), config))?;
         enhancer.enhance(sound).map(Some)
     }
 

@@ -291,9 +291,8 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
         let what = format!("{}: no model package is here: manifest.json cannot be read", folder.display());
         Error::new(ErrorKind::Package, what).with_source(e)
     })?;
-    let broken = |e: serde_json::Error| {
-        Error::new(ErrorKind::Package, format!("{}: not a manifest: {e}", path.display()))
-    };
+    let broken =
+        |e: serde_json::Error| Error::new(ErrorKind::Package, format!("{}: not a manifest: {e}", path.display()));
     #[derive(Deserialize)]
     struct Versioned {
         schema: u32,

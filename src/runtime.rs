@@ -46,7 +46,9 @@ impl Runtime {
         if let Some(runtime) = RUNTIME.get() {
             return match *options == runtime.options || *options == RuntimeOptions::default() {
                 true => Ok(runtime),
-                false => Err(Error::new(ErrorKind::Library, "ONNX Runtime already runs in this process with other options")),
+                false => {
+                    Err(Error::new(ErrorKind::Library, "ONNX Runtime already runs in this process with other options"))
+                }
             };
         }
         let runtime = Self::load(options)?;
@@ -177,9 +179,8 @@ fn version(path: &Path) -> Vec<u64> {
 /// This project's folder in the user's cache: `$XDG_CACHE_HOME/ualm`, `~/.cache/ualm`, or `%LOCALAPPDATA%\ualm`.
 pub fn cache_folder() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CACHE_HOME").or_else(|| {
-        if cfg!(windows) { set("LOCALAPPDATA") } else { set("HOME").map(|home| home.join(".cache")) }
-    })?;
+    let base = set("XDG_CACHE_HOME")
+        .or_else(|| if cfg!(windows) { set("LOCALAPPDATA") } else { set("HOME").map(|home| home.join(".cache")) })?;
     Some(base.join("ualm"))
 }
 
@@ -195,7 +196,8 @@ fn library_in(folder: &Path) -> Option<PathBuf> {
         }
     };
     let entries = std::fs::read_dir(folder).ok()?.flatten();
-    let mut found: Vec<_> = entries.filter(|e| e.file_name().to_str().is_some_and(is_library)).map(|e| e.path()).collect();
+    let mut found: Vec<_> =
+        entries.filter(|e| e.file_name().to_str().is_some_and(is_library)).map(|e| e.path()).collect();
     found.sort();
     found.first().and_then(|path| path.canonicalize().ok())
 }

@@ -17,9 +17,8 @@ impl TextTokenizer {
     /// Reads `tokenizer.json`.
     pub fn from_file(path: &Path, vocabulary: &Vocabulary) -> Result<Self> {
         let named = |e: Error| e.context(path.display());
-        let bytes = std::fs::read(path).map_err(|e| {
-            named(Error::new(ErrorKind::Package, "the tokenizer cannot be read").with_source(e))
-        })?;
+        let bytes = std::fs::read(path)
+            .map_err(|e| named(Error::new(ErrorKind::Package, "the tokenizer cannot be read").with_source(e)))?;
         Self::from_bytes(&bytes, vocabulary).map_err(named)
     }
 
@@ -40,17 +39,21 @@ impl TextTokenizer {
     ///
     /// The tokenizer's id 0 becomes pad, as the authors' trainer wrote it (`np.where(seq == pad, pad, seq + offset)`).
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
-        let encoding = self.tokenizer.encode(text, false).map_err(|e| {
-            Error::new(ErrorKind::Invalid, "the text cannot be tokenized").with_source(e)
-        })?;
+        let encoding = self
+            .tokenizer
+            .encode(text, false)
+            .map_err(|e| Error::new(ErrorKind::Invalid, "the text cannot be tokenized").with_source(e))?;
         let (pad, start) = (self.vocabulary.special.pad, self.vocabulary.text.start);
         Ok(encoding.get_ids().iter().map(|&id| if id == pad { pad } else { id + start }).collect())
     }
 
     /// The text of `ids`; ids that are not text are passed over.
     pub fn decode(&self, ids: &[TokenId]) -> Result<String> {
-        let own: Vec<u32> =
-            ids.iter().filter(|id| self.vocabulary.text.contains(**id)).map(|id| id - self.vocabulary.text.start).collect();
+        let own: Vec<u32> = ids
+            .iter()
+            .filter(|id| self.vocabulary.text.contains(**id))
+            .map(|id| id - self.vocabulary.text.start)
+            .collect();
         self.tokenizer
             .decode(&own, true)
             .map_err(|e| Error::new(ErrorKind::Graph, "the answer cannot be turned into text").with_source(e))
@@ -101,7 +104,8 @@ mod tests {
 
     /// A byte-level tokenizer: ids 0 … 255 are bytes, in the order of their printable stand-ins.
     static BYTES: LazyLock<TextTokenizer> = LazyLock::new(|| {
-        let mut alphabet: Vec<char> = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();
+        let mut alphabet: Vec<char> =
+            tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();
         alphabet.sort_unstable();
         let vocab: serde_json::Map<_, _> =
             alphabet.iter().enumerate().map(|(id, c)| (c.to_string(), serde_json::Value::from(id))).collect();

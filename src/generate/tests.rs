@@ -351,7 +351,9 @@ fn cancelling_ends_between_two_steps_and_leaves_a_usable_tail() {
                     cancel.cancel();
                 }
             }
-            Event::SegmentEnded { segment, .. } => assert_eq!((segment.end, segment.text.as_str()), (SegmentEnd::Cancelled, "aaa")),
+            Event::SegmentEnded { segment, .. } => {
+                assert_eq!((segment.end, segment.text.as_str()), (SegmentEnd::Cancelled, "aaa"))
+            }
             _ => {}
         }
     }

@@ -56,11 +56,11 @@ impl AudioEncoder {
         let window = self.config.window_seconds * self.config.sampling_rate as usize;
         let features = samples.chunks(window).map(|part| self.encode_window(part)).collect::<Result<Vec<_>>>()?;
         let views: Vec<_> = features.iter().map(|part| part.view()).collect();
-        let all = concatenate(Axis(0), &views).map_err(|e| {
-            Error::new(ErrorKind::Audio, "the audio is empty").with_source(e)
-        })?;
+        let all = concatenate(Axis(0), &views)
+            .map_err(|e| Error::new(ErrorKind::Audio, "the audio is empty").with_source(e))?;
         if all.is_empty() {
-            let least = 1000 * (MEL_FRAMES_PER_FEATURE - 1) * self.config.hop_length / self.config.sampling_rate as usize;
+            let least =
+                1000 * (MEL_FRAMES_PER_FEATURE - 1) * self.config.hop_length / self.config.sampling_rate as usize;
             let what = format!("the audio holds {} samples; expected at least {least} ms", samples.len());
             return Err(Error::new(ErrorKind::Audio, what));
         }

@@ -45,7 +45,8 @@ impl CodecEncoder {
         let frames = samples.len() / hop;
         if frames == 0 {
             let (found, rate) = (samples.len(), self.config.sampling_rate);
-            let what = format!("the audio holds {found} samples at {rate} Hz; expected at least {hop}, one codec frame");
+            let what =
+                format!("the audio holds {found} samples at {rate} Hz; expected at least {hop}, one codec frame");
             return Err(Error::new(ErrorKind::Audio, what));
         }
         let failed = |e| self.graph.failed(&e);
@@ -76,7 +77,8 @@ impl CodecEncoder {
         match wrong {
             None => Ok(codes),
             Some(((stream, frame), code)) => {
-                let what = format!("codec_encoder: code {code} in stream {stream}, frame {frame}; expected 0 … {}", size - 1);
+                let what =
+                    format!("codec_encoder: code {code} in stream {stream}, frame {frame}; expected 0 … {}", size - 1);
                 Err(Error::new(ErrorKind::Numeric, what))
             }
         }

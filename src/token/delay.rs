@@ -43,18 +43,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn vocabulary(streams: usize, codebook: u32) -> Vocabulary {
-        let special = Special {
-            pad: 0,
-            bos: 1,
-            eos: 2,
-            eot: 3,
-            system: 4,
-            user: 5,
-            assistant: 6,
-            text: 7,
-            audio: 8,
-            speech: 9,
-        };
+        let special =
+            Special { pad: 0, bos: 1, eos: 2, eot: 3, system: 4, user: 5, assistant: 6, text: 7, audio: 8, speech: 9 };
         let start = |i: u32| 30 + i * (codebook + 1);
         let audio = (0..streams as u32).map(|i| Interval { start: start(i), end: start(i + 1) }).collect();
         Vocabulary {

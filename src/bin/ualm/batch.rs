@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use ualm::audio::{DecodeOptions, WavFormat, decode_file, write_wav};
 use ualm::{
-    Cancel, Content, Error, ErrorKind, Frames, GenerationConfig, Message, Modality, Model, Reply, Result, Role, Seconds,
-    Segment, SegmentConfig, SegmentEnd, Usage,
+    Cancel, Content, Error, ErrorKind, Frames, GenerationConfig, Message, Modality, Model, Reply, Result, Role,
+    Seconds, Segment, SegmentConfig, SegmentEnd, Usage,
 };
 
 use crate::args::{Batch, Common};
@@ -139,7 +139,10 @@ pub fn run(common: &Common, args: &Batch) -> Result<()> {
     remark(common, &format!("{} requests, {failed} failed: {}", lines.len(), args.out.join(RESULTS).display()));
     match failed {
         0 => Ok(()),
-        _ => Err(Error::new(ErrorKind::Io, format!("{failed} of {} requests failed; their results say why", lines.len()))),
+        _ => Err(Error::new(
+            ErrorKind::Io,
+            format!("{failed} of {} requests failed; their results say why", lines.len()),
+        )),
     }
 }
 
@@ -310,7 +313,8 @@ fn seed_of(id: &str) -> u64 {
 
 /// `id` as a file name: bytes other than letters, digits, `-`, `_` and inner dots become `%` and two digits.
 fn file_name(id: &str) -> String {
-    let plain = |index: usize, byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && index > 0);
+    let plain =
+        |index: usize, byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && index > 0);
     id.bytes()
         .enumerate()
         .map(|(index, byte)| if plain(index, byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })

@@ -59,12 +59,13 @@ fn write_codes(codes: &Codes, output: &Path) -> Result<()> {
 }
 
 fn read_codes(path: &Path) -> Result<Codes> {
-    let source: Box<dyn Read> = match path.to_str() {
-        Some("-") => Box::new(std::io::stdin()),
-        _ => Box::new(BufReader::new(File::open(path).map_err(|e| {
-            Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e)
-        })?)),
-    };
+    let source: Box<dyn Read> =
+        match path.to_str() {
+            Some("-") => Box::new(std::io::stdin()),
+            _ => Box::new(BufReader::new(File::open(path).map_err(|e| {
+                Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e)
+            })?)),
+        };
     let wrong = || {
         let what = format!("{}: expected a NumPy file of int64 [streams, frames]", path.display());
         Error::new(ErrorKind::Invalid, what)

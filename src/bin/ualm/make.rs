@@ -99,16 +99,18 @@ fn run(
     }
 }
 
-/// The segment's sound, enhanced when the package can.
+/// The segment's sound, enhanced when the package can. A segment that is too short to hold sound is an empty clip, and is
+/// said to be one.
 fn sound_of(model: &Model, segment: &Segment) -> Result<Waveform> {
     match &segment.audio {
         Some(sound) if !sound.is_empty() => Ok(model.enhance(sound)?.unwrap_or_else(|| sound.clone())),
-        _ => {
-            let steps = segment.frames.len();
-            let streams = segment.frames.streams();
-            let what = format!("no sound came out: the model ended after {steps} steps, and {streams} hold the first frame");
-            Err(Error::new(ErrorKind::Audio, format!("{what}; try another seed or prompt")))
+        Some(empty) => {
+            let (steps, streams) = (segment.frames.len(), segment.frames.streams());
+            let why = format!("the model ended after {steps} steps, and it takes {streams} to make the first frame");
+            complain(&format!("warning: the clip is empty: {why}; try another seed or prompt"));
+            Ok(empty.clone())
         }
+        None => Err(Error::new(ErrorKind::Graph, "the segment has no sound")),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use ualm::audio::{Waveform, WavFormat, write_wav, write_wav_to};
+use ualm::audio::{WavFormat, Waveform, write_wav, write_wav_to};
 use ualm::{Error, ErrorKind, Result};
 
 use crate::args::{Common, Output};
@@ -24,9 +24,9 @@ pub fn complain(what: &str) {
 /// Writes to standard output at once.
 pub fn print(text: &str) -> Result<()> {
     let mut out = io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| {
-        Error::new(ErrorKind::Io, "standard output cannot be written").with_source(e)
-    })
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::new(ErrorKind::Io, "standard output cannot be written").with_source(e))
 }
 
 /// Writes `value` as a line of JSON to standard output.
@@ -36,7 +36,8 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 
 /// `value` as one line of JSON.
 pub fn to_json(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| Error::new(ErrorKind::Io, "a result cannot be written as JSON").with_source(e))
+    serde_json::to_string(value)
+        .map_err(|e| Error::new(ErrorKind::Io, "a result cannot be written as JSON").with_source(e))
 }
 
 /// Whether an error is that of a reader who went away, which is no failure.

@@ -37,7 +37,10 @@ fn default_package() -> Result<PathBuf> {
     let installed = program.ancestors().nth(2).map(|prefix| prefix.join("share/ualm/default"));
     let beside = program.ancestors().skip(1).map(|folder| folder.join("onnx/default"));
     installed.into_iter().chain(beside).find(|folder| folder.join("manifest.json").is_file()).ok_or_else(|| {
-        Error::new(ErrorKind::Package, "no default package lies beside the program: name one with --model or UALM_MODEL")
+        Error::new(
+            ErrorKind::Package,
+            "no default package lies beside the program: name one with --model or UALM_MODEL",
+        )
     })
 }
 
@@ -46,9 +49,8 @@ pub fn seed(sampling: &Sampling, common: &Common) -> Result<u64> {
     if let Some(seed) = sampling.seed {
         return Ok(seed);
     }
-    let drawn = getrandom::u32().map_err(|e| {
-        Error::new(ErrorKind::Io, format!("the system gives no random numbers: {e}; give a --seed"))
-    })?;
+    let drawn = getrandom::u32()
+        .map_err(|e| Error::new(ErrorKind::Io, format!("the system gives no random numbers: {e}; give a --seed")))?;
     remark(common, &format!("seed {drawn}"));
     Ok(u64::from(drawn))
 }
@@ -58,9 +60,9 @@ pub fn read_words(words: &str) -> Result<String> {
     let mut text = words.to_owned();
     if words == "-" {
         text.clear();
-        std::io::stdin().read_to_string(&mut text).map_err(|e| {
-            Error::new(ErrorKind::Io, "standard input cannot be read as text").with_source(e)
-        })?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|e| Error::new(ErrorKind::Io, "standard input cannot be read as text").with_source(e))?;
     }
     match text.trim() {
         "" => Err(Error::new(ErrorKind::Invalid, "the text is empty; expected some words")),
