@@ -24,9 +24,11 @@
 //! is one conversation, a [`Generation`] is one reply in the making.
 
 pub mod audio;
+mod cancel;
 mod error;
 mod generate;
 mod graph;
+mod modality;
 mod model;
 pub mod package;
 mod prompt;
@@ -35,10 +37,10 @@ mod sampling;
 mod text;
 mod token;
 
+pub use cancel::Cancel;
 pub use error::{Error, ErrorKind, Result};
-pub use generate::{
-    Cancel, Event, Generation, GenerationConfig, Modality, Reply, Seconds, Segment, SegmentConfig, SegmentEnd, Usage,
-};
+pub use generate::{Event, Generation, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage};
+pub use modality::{Modality, SegmentConfig};
 pub use model::{Model, Session};
 pub use package::Package;
 pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};

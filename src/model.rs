@@ -7,11 +7,13 @@ use std::sync::{Arc, OnceLock};
 use ndarray::Array2;
 
 use crate::audio::Waveform;
-use crate::generate::{Cancel, Generation, GenerationConfig, Modality, Parts, SegmentConfig};
+use crate::cancel::Cancel;
+use crate::generate::{Generation, GenerationConfig, Parts};
 use crate::graph::{
     AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader, Head,
     LanguageModel,
 };
+use crate::modality::{Modality, SegmentConfig};
 use crate::package::{Manifest, Package};
 use crate::prompt::{Ears, Message, Prompt};
 use crate::runtime::{Runtime, RuntimeOptions};

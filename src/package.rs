@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::generate::{Modality, SegmentConfig};
+use crate::modality::{Modality, SegmentConfig};
 use crate::token::{TokenId, Vocabulary};
 use crate::{Error, ErrorKind, Result};
 

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Modality, Segment};
+use super::Segment;
 use crate::audio::Waveform;
+use crate::modality::Modality;
 
 /// Why a segment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

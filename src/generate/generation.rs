@@ -12,9 +12,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use super::audio_stream::AudioStream;
-use super::{Cancel, Event, GenerationConfig, Modality, Reply, Seconds, Segment, SegmentConfig, SegmentEnd, Usage};
+use super::{Event, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage};
 use crate::audio::Waveform;
+use crate::cancel::Cancel;
 use crate::graph::{AudioDecoder, Head, LanguageModel};
+use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
 use crate::sampling::{Candidates, Rng, Sampler, guide};
 use crate::text::{TextDecoder, TextTokenizer};

@@ -1,7 +1,6 @@
 //! A reply: a chain of text and sound segments, made one frame at a time.
 
 mod audio_stream;
-mod cancel;
 mod config;
 mod event;
 mod generation;
@@ -9,8 +8,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-pub use cancel::Cancel;
-pub use config::{GenerationConfig, Modality, SegmentConfig};
+pub use config::GenerationConfig;
 pub use event::{Event, Seconds, SegmentEnd, Usage};
 pub use generation::{Generation, Parts};
 pub use reply::{Reply, Segment};

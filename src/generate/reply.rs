@@ -1,7 +1,8 @@
 //! A finished reply.
 
-use super::{Modality, Seconds, SegmentEnd, Usage};
+use super::{Seconds, SegmentEnd, Usage};
 use crate::audio::Waveform;
+use crate::modality::Modality;
 use crate::token::Frames;
 
 /// One segment of a reply: text, or sound.

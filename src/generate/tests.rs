@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
+use crate::cancel::Cancel;
 use crate::graph::{AudioDecoder, Head, LanguageModel};
+use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::{FeatureSlot, Prompt};
 use crate::text::TextTokenizer;
 use crate::token::{Codes, Frames, Interval, Special, TokenId, Vocabulary, delay};

@@ -11,7 +11,7 @@ use super::head::{HeadRun, OutputHead};
 use super::key_value_cache::{CacheShape, KeyValueCache, Rotary};
 use super::session::{Graph, Port};
 use super::{GraphLoader, Head, LanguageModel};
-use crate::generate::Cancel;
+use crate::cancel::Cancel;
 use crate::package::Manifest;
 use crate::prompt::FeatureSlot;
 use crate::token::{Frames, TokenId};

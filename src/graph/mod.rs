@@ -20,7 +20,7 @@ pub use language_model::{Decoder, DecoderGraphs};
 pub use session::GraphLoader;
 
 use crate::Result;
-use crate::generate::Cancel;
+use crate::cancel::Cancel;
 use crate::prompt::FeatureSlot;
 use crate::token::{Codes, Frames, TokenId};
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use ualm::{GenerationConfig, Modality};
+
+use crate::overrides::Overrides;
 
 /// One model that listens, writes and makes sound.
 #[derive(Parser)]
@@ -105,39 +106,14 @@ pub struct Output {
     pub float: bool,
 }
 
-/// How to draw; what is not given is as the package says.
+/// How to draw.
 #[derive(clap::Args)]
 pub struct Sampling {
     /// Seed of the random draws; by default one is drawn and printed
     #[arg(long, env = "UALM_SEED")]
     pub seed: Option<u64>,
-    /// Softmax temperature; 0 takes the likeliest
-    #[arg(long)]
-    pub temperature: Option<f32>,
-    /// Only the K likeliest of each stream; 0 keeps all
-    #[arg(long, value_name = "K")]
-    pub top_k: Option<usize>,
-    /// Only the likeliest that together reach P
-    #[arg(long, value_name = "P")]
-    pub top_p: Option<f32>,
-    /// Scale of classifier-free guidance; 1 is none
-    #[arg(long, value_name = "SCALE")]
-    pub guidance: Option<f32>,
-    /// The most frames to make (text: tokens; sound: 50 a second)
-    #[arg(long, value_name = "N")]
-    pub max_steps: Option<usize>,
-}
-
-impl Sampling {
-    /// Changes what `config` says of `modality`.
-    pub fn apply(&self, config: &mut GenerationConfig, modality: Modality) {
-        let segment = config.segment_mut(modality);
-        segment.temperature = self.temperature.unwrap_or(segment.temperature);
-        segment.top_k = self.top_k.unwrap_or(segment.top_k);
-        segment.top_p = self.top_p.unwrap_or(segment.top_p);
-        segment.guidance = self.guidance.unwrap_or(segment.guidance);
-        segment.max_steps = self.max_steps.unwrap_or(segment.max_steps);
-    }
+    #[command(flatten)]
+    pub overrides: Overrides,
 }
 
 #[derive(clap::Args)]

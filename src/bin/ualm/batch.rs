@@ -10,12 +10,13 @@ use sha2::{Digest, Sha256};
 use ualm::audio::{DecodeOptions, WavFormat, decode_file, write_wav};
 use ualm::{
     Cancel, Content, Error, ErrorKind, Frames, GenerationConfig, Message, Modality, Model, Reply, Result, Role,
-    Seconds, Segment, SegmentConfig, SegmentEnd, Usage,
+    Seconds, Segment, SegmentEnd, Usage,
 };
 
 use crate::args::{Batch, Common};
 use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{complain, remark, to_json};
+use crate::overrides::Overrides;
 use crate::progress::Progress;
 use crate::setup::load_model;
 
@@ -30,9 +31,9 @@ struct Request {
     #[serde(default)]
     force: Vec<Modality>,
     #[serde(default)]
-    text: Settings,
+    text: Overrides,
     #[serde(default)]
-    audio: Settings,
+    audio: Overrides,
     max_segments: Option<usize>,
     seed: Option<u64>,
 }
@@ -50,27 +51,6 @@ enum Part {
     Text { text: String },
     Audio { path: PathBuf },
     Speech { path: PathBuf },
-}
-
-/// Settings of one modality; what is not given is as the package says.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    temperature: Option<f32>,
-    top_k: Option<usize>,
-    top_p: Option<f32>,
-    guidance: Option<f32>,
-    max_steps: Option<usize>,
-}
-
-impl Settings {
-    fn apply(&self, segment: &mut SegmentConfig) {
-        segment.temperature = self.temperature.unwrap_or(segment.temperature);
-        segment.top_k = self.top_k.unwrap_or(segment.top_k);
-        segment.top_p = self.top_p.unwrap_or(segment.top_p);
-        segment.guidance = self.guidance.unwrap_or(segment.guidance);
-        segment.max_steps = self.max_steps.unwrap_or(segment.max_steps);
-    }
 }
 
 /// A line of the results.

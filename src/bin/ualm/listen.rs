@@ -39,7 +39,7 @@ struct Answer {
 fn answer(common: &Common, model: &Model, messages: &[Message], sampling: &Sampling) -> Result<()> {
     let cancel = cancel_on_signal()?;
     let mut config = model.config();
-    sampling.apply(&mut config, Modality::Text);
+    sampling.overrides.apply(&mut config.text);
     if config.text.temperature > 0.0 {
         config.seed = seed(sampling, common)?;
     }

@@ -12,6 +12,7 @@ mod interrupt;
 mod listen;
 mod make;
 mod output;
+mod overrides;
 mod progress;
 mod setup;
 

@@ -76,7 +76,7 @@ fn run(
     common: &Common,
 ) -> Result<(Segment, Option<Error>)> {
     let mut config = model.config();
-    sampling.apply(&mut config, modality);
+    sampling.overrides.apply(config.segment_mut(modality));
     config.seed = seed;
     config.force = vec![modality];
     config.max_segments = 1;

@@ -1,0 +1,90 @@
+//! What a segment is made of, and the settings of each such kind.
+
+use serde::{Deserialize, Serialize};
+
+use crate::sampling::Sampling;
+use crate::{Error, ErrorKind, Result};
+
+/// What a segment of a reply is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Modality {
+    /// Words.
+    Text,
+    /// Sound and music.
+    Audio,
+    /// Spoken words.
+    Speech,
+}
+
+impl Modality {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Text, Self::Audio, Self::Speech];
+
+    /// Its name in manifests, requests and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Audio => "audio",
+            Self::Speech => "speech",
+        }
+    }
+
+    /// Whether its frames are codec codes.
+    pub fn is_sound(self) -> bool {
+        self != Self::Text
+    }
+}
+
+impl std::fmt::Display for Modality {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Settings of the segments of one modality.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SegmentConfig {
+    /// Softmax temperature; 0 takes the largest logit.
+    pub temperature: f32,
+    /// Only the `top_k` largest logits of each stream; 0 keeps all.
+    pub top_k: usize,
+    /// Only the most probable ids that together reach `top_p`; 1 keeps all.
+    pub top_p: f32,
+    /// Scale of classifier-free guidance; 1 is none.
+    pub guidance: f32,
+    /// The most frames of a segment, the closing one included.
+    pub max_steps: usize,
+}
+
+/// The settings published with the paper for text: greedy, without guidance.
+impl Default for SegmentConfig {
+    fn default() -> Self {
+        Self { temperature: 0.0, top_k: 20, top_p: 1.0, guidance: 1.0, max_steps: 1024 }
+    }
+}
+
+impl SegmentConfig {
+    /// The part that drawing an id needs.
+    pub fn sampling(&self) -> Sampling {
+        Sampling { temperature: self.temperature, top_k: self.top_k, top_p: self.top_p }
+    }
+
+    /// Whether the unconditional branch runs as well.
+    pub fn is_guided(&self) -> bool {
+        self.guidance != 1.0
+    }
+
+    /// Refuses settings that have no meaning, in the name of `modality`.
+    pub fn validate(&self, modality: Modality) -> Result<()> {
+        let fail = |what: String| Err(Error::new(ErrorKind::Invalid, format!("{modality}: {what}")));
+        if !self.guidance.is_finite() {
+            return fail(format!("guidance is {}; expected a number", self.guidance));
+        }
+        if self.max_steps == 0 {
+            return fail("max_steps is 0; expected at least 1".into());
+        }
+        self.sampling().validate().map_err(|e| e.context(modality))
+    }
+}
