@@ -220,3 +220,27 @@ fn one_seed_gives_the_same_frames_ten_times() {
     config.seed = 43;
     assert_ne!(reply(&model, &messages, &config).segments[0].frames, first.segments[0].frames);
 }
+
+/// Sound longer than a window is encoded window by window, and the tail that holds no feature adds none.
+#[test]
+fn long_sound_is_heard_in_windows() {
+    for name in NAMES {
+        let model = model(&format!("{name}-fp32"));
+        let rate = 16_000;
+        let sound = |from: usize, to: usize| {
+            let samples = (from..to).map(|i| 0.3 * (i as f32 * 0.05).sin() * (i as f32 * 1e-4).cos()).collect();
+            ualm::audio::Waveform::mono(samples, rate).unwrap()
+        };
+        let (window, len) = (30 * rate as usize, 61 * rate as usize + 100);
+        let whole = model.audio_features(&sound(0, len)).unwrap();
+        let parts: Vec<_> = [(0, window), (window, 2 * window), (2 * window, len)]
+            .map(|(from, to)| model.audio_features(&sound(from, to)).unwrap())
+            .into();
+        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+        let joined = ndarray::concatenate(ndarray::Axis(0), &views).unwrap();
+        assert_eq!(whole.nrows(), 750 + 750 + 25);
+        assert_eq!(whole, joined, "{name}");
+        let exact = model.audio_features(&sound(0, window + 100)).unwrap();
+        assert_eq!(exact.nrows(), 750, "{name}: 100 samples more are too few to be heard");
+    }
+}

@@ -1,0 +1,110 @@
+//! Whole runs with the package that comes with the program: it makes what it is asked for, and hears what it made.
+//!
+//! The samples depend on the machine in their last bits, so single draws may differ: the tests ask for most, not for all.
+
+mod common;
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use ualm::audio::Waveform;
+use ualm::{Cancel, Message, Modality, Model, Package};
+
+static MODEL: LazyLock<Model> = LazyLock::new(|| Model::load(folder()).unwrap());
+
+fn folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx/default")
+}
+
+/// A prompt, and a word of the answer when its sound is heard.
+const SOUNDS: [(&str, &str); 10] = [
+    ("a dog barking", "dog"),
+    ("rain", "rain"),
+    ("sea waves", "waves"),
+    ("a baby crying", "baby"),
+    ("a clock ticking", "clock"),
+    ("a person sneezing", "sneezing"),
+    ("a helicopter", "helicopter"),
+    ("a chainsaw", "chainsaw"),
+    ("a rooster crowing", "rooster"),
+    ("a fire crackling", "fire"),
+];
+const DIGITS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+
+fn make(words: &str, modality: Modality, seed: u64) -> Waveform {
+    let mut config = MODEL.config();
+    config.force = vec![modality];
+    config.max_segments = 1;
+    config.seed = seed;
+    let mut session = MODEL.session();
+    let prompt = session.prompt(&[Message::text(words)]).unwrap();
+    let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+    reply.audio().unwrap().clone()
+}
+
+fn hear(messages: &[Message]) -> String {
+    let mut config = MODEL.config();
+    config.force = vec![Modality::Text];
+    config.max_segments = 1;
+    let mut session = MODEL.session();
+    let prompt = session.prompt(messages).unwrap();
+    session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap().text()
+}
+
+fn level(sound: &Waveform) -> f32 {
+    (sound.samples().iter().map(|x| x * x).sum::<f32>() / sound.len() as f32).sqrt()
+}
+
+#[test]
+fn the_package_is_whole_and_small() {
+    let package = Package::open(folder()).unwrap();
+    package.verify().unwrap();
+    assert!(package.size() <= 40_000_000, "{} bytes", package.size());
+    assert!(folder().join("README.md").is_file(), "a package has a card");
+}
+
+#[test]
+fn ten_prompts_make_ten_sounds_that_are_heard_as_such() {
+    let mut heard = Vec::new();
+    for (prompt, word) in SOUNDS {
+        let sound = make(prompt, Modality::Audio, 1);
+        assert!(sound.seconds() > 0.3, "{prompt}: {} s", sound.seconds());
+        assert!(level(&sound) > 1e-3, "{prompt}: silence");
+        let answer = hear(&[Message::audio(sound), Message::text("What sound is this?")]);
+        heard.push((prompt, answer.contains(word), answer));
+    }
+    let right = heard.iter().filter(|(_, right, _)| *right).count();
+    assert!(right >= 6, "{right} of 10: {heard:?}");
+}
+
+#[test]
+fn digits_are_spoken_and_heard() {
+    let mut heard = Vec::new();
+    for digit in DIGITS {
+        let sound = make(digit, Modality::Speech, 1);
+        assert!((0.1..4.0).contains(&sound.seconds()), "{digit}: {} s", sound.seconds());
+        let answer = hear(&[Message::text("Transcribe the speech."), Message::speech(sound)]);
+        heard.push((digit, answer.trim().trim_end_matches('.') == digit, answer));
+    }
+    let right = heard.iter().filter(|(_, right, _)| *right).count();
+    assert!(right >= 5, "{right} of 10: {heard:?}");
+}
+
+#[test]
+fn streamed_sound_is_the_whole_sound() {
+    let sound = |stream_audio| {
+        let mut config = MODEL.config();
+        config.force = vec![Modality::Audio];
+        config.max_segments = 1;
+        config.stream_audio = stream_audio;
+        config.seed = 3;
+        let mut session = MODEL.session();
+        let prompt = session.prompt(&[Message::text("rain")]).unwrap();
+        let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+        reply.audio().unwrap().clone()
+    };
+    let (whole, streamed) = (sound(false), sound(true));
+    assert_eq!(whole.len(), streamed.len());
+    let difference = whole.samples().iter().zip(streamed.samples()).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(difference < 1e-5, "they differ by {difference}");
+}
