@@ -117,8 +117,11 @@ pub struct LanguageModelConfig {
     pub num_attention_heads: usize,
     /// Key/value heads.
     pub num_key_value_heads: usize,
-    /// Size of a head.
+    /// Size of a head in the graph and its cache.
     pub head_dim: usize,
+    /// Size of the model's own heads, whose halves are turned; the rest of `head_dim` is zeros.
+    #[serde(default)]
+    pub rotary_dim: Option<usize>,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
     /// The most positions the graph can hold.
@@ -262,7 +265,11 @@ impl Package {
         }
         let sizes = &manifest.language_model;
         let all = [sizes.hidden_size, sizes.num_hidden_layers, sizes.num_key_value_heads, sizes.head_dim];
-        if all.contains(&0) || sizes.max_position_embeddings == 0 || !sizes.head_dim.is_multiple_of(2) {
+        if all.contains(&0)
+            || sizes.max_position_embeddings == 0
+            || !sizes.head_dim.is_multiple_of(2)
+            || sizes.rotary_dim.is_some_and(|size| size > sizes.head_dim)
+        {
             return fail(format!("sizes of the language model that make no sense: {sizes:?}"));
         }
         if let Some(audio) = &manifest.audio_encoder {

@@ -157,7 +157,7 @@ fn missing(what: String) -> Error {
 /// Where the library may lie: beside the program, in `lib` next to its folder, in the versions of the cache (newest first).
 fn library_folders() -> Vec<PathBuf> {
     let program = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
-    let mut folders: Vec<_> = program.into_iter().flat_map(|folder| [folder.join("../lib"), folder]).rev().collect();
+    let mut folders: Vec<_> = program.into_iter().flat_map(|folder| [folder.clone(), folder.join("../lib")]).collect();
     if let Some(cache) = cache_folder() {
         let mut versions: Vec<_> =
             std::fs::read_dir(cache.join("onnxruntime")).into_iter().flatten().flatten().map(|e| e.path()).collect();

@@ -221,6 +221,25 @@ fn one_seed_gives_the_same_frames_ten_times() {
     assert_ne!(reply(&model, &messages, &config).segments[0].frames, first.segments[0].frames);
 }
 
+/// Nothing is wired in: another number of streams, codes, mel bins, and heads that are padded in the graph.
+#[test]
+fn other_sizes_run() {
+    let model = model("synthetic-fp32");
+    assert_eq!((model.manifest().vocabulary.streams, model.manifest().vocabulary.codebook_size()), (3, 512));
+    let samples = (0..24_000).map(|i| 0.3 * (i as f32 * 0.05).sin()).collect();
+    let sound = ualm::audio::Waveform::mono(samples, 16_000).unwrap();
+    let decoded = model.decode_codes(&model.encode_codes(&sound).unwrap()).unwrap();
+    assert_eq!(decoded.len(), 24_000);
+    for modality in Modality::ALL {
+        let mut config = model.config();
+        config.force = vec![modality];
+        config.max_segments = 1;
+        config.segment_mut(modality).max_steps = 12;
+        let reply = reply(&model, &[Message::text("a dog barks"), Message::audio(sound.clone())], &config);
+        assert!((1..=12).contains(&reply.usage.steps), "{modality}");
+    }
+}
+
 /// Sound longer than a window is encoded window by window, and the tail that holds no feature adds none.
 #[test]
 fn long_sound_is_heard_in_windows() {

@@ -42,10 +42,8 @@ class LanguageModel:
         hidden_size, heads = config.get("hidden_size"), config.get("num_attention_heads")
         positions = config.get("max_position_embeddings")
         head_dim = config.get("head_dim", default=hidden_size // heads)
-        if head_dim % 8:
-            raise ExportError(
-                f"{config.source}: heads of size {head_dim}; ONNX Runtime's attention takes multiples of 8"
-            )
+        if head_dim % 2:
+            raise ExportError(f"{config.source}: heads of size {head_dim}; rotary positions need an even size")
         return cls(
             hidden_size=hidden_size,
             intermediate_size=config.get("intermediate_size"),
@@ -84,15 +82,21 @@ class LanguageModel:
             shapes["lm_head.weight"] = (vocabulary.size, hidden)
         return shapes
 
+    @property
+    def cached_head_dim(self) -> int:
+        """Size of a head in the graph and its cache: ONNX Runtime's attention rotates multiples of 16."""
+        return -(-self.head_dim // 16) * 16
+
     def head_name(self) -> str:
         return "model.embed_tokens.weight" if self.tie_word_embeddings else "lm_head.weight"
 
     def manifest(self) -> dict:
         names = (
             "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-            "head_dim", "rope_theta", "max_position_embeddings",
+            "rope_theta", "max_position_embeddings",
         )  # fmt: skip
-        return {name: getattr(self, name) for name in names}
+        sizes = {name: getattr(self, name) for name in names}
+        return sizes | {"head_dim": self.cached_head_dim, "rotary_dim": self.head_dim}
 
 
 def _rope_theta(config: Config) -> float:
@@ -134,7 +138,7 @@ def build_llm(path: Path, storage: Storage, model: LanguageModel, tensors) -> No
     branch = graph.input("inputs_embeds", FLOAT, ["batch", "positions", model.hidden_size])
     graph.input("seqlens_k", INT32, ["batch"])
     graph.input("total_sequence_length", INT32, [])
-    rotary = Rotary(graph, model)
+    rotary = [graph.constant(table) for table in rotary_tables(model)]
     residual = None
     for i in range(model.num_hidden_layers):
         with graph.scope(f"layers.{i}"):
@@ -145,7 +149,7 @@ def build_llm(path: Path, storage: Storage, model: LanguageModel, tensors) -> No
             branch = _gated_mlp(graph, normed, layer.within("mlp."))
     hidden, _ = _add_and_norm(graph, model, branch, residual, tensors["model.norm.weight"], last=True)
     graph.output("hidden_states", FLOAT, ["batch", "positions", model.hidden_size], hidden)
-    cache = ["batch", model.num_key_value_heads, "capacity", model.head_dim]
+    cache = ["batch", model.num_key_value_heads, "capacity", model.cached_head_dim]
     for i in range(model.num_hidden_layers):
         graph.output(f"present.{i}.key", FLOAT, cache)
         graph.output(f"present.{i}.value", FLOAT, cache)
@@ -153,11 +157,15 @@ def build_llm(path: Path, storage: Storage, model: LanguageModel, tensors) -> No
 
 
 def rotary_tables(model: LanguageModel) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines and sines [positions, head_dim / 2] of the rotary angles, rounded once from float64."""
+    """Cosines and sines [positions, cached_head_dim / 2] of the rotary angles, rounded once from float64.
+
+    The columns beyond the head's own, which meet zeros only, do not turn.
+    """
     exponents = np.arange(0, model.head_dim, 2, dtype=np.float64) / model.head_dim
     positions = np.arange(model.max_position_embeddings, dtype=np.float64)
     angles = np.outer(positions, model.rope_theta**-exponents)
-    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    beyond = ((0, 0), (0, (model.cached_head_dim - model.head_dim) // 2))
+    return np.pad(np.cos(angles), beyond, constant_values=1).astype(np.float32), np.pad(np.sin(angles), beyond).astype(np.float32)
 
 
 def _add_and_norm(
@@ -177,52 +185,45 @@ def _add_and_norm(
     return normed, total
 
 
-class Rotary:
-    """The rotary tables of a graph, and, where GroupQueryAttention cannot rotate by itself, the positions.
+class PaddedHeads:
+    """Rows of a projection [heads × size, …] with zeros behind each half of every head, as a lazy tensor.
 
-    Its own rotation needs a head size that is a multiple of 16; other sizes are rotated before it.
+    The halves are what the rotary positions turn against each other, so each is padded by itself.
     """
 
-    def __init__(self, graph: GraphBuilder, model: LanguageModel):
-        self.tables = [graph.constant(table) for table in rotary_tables(model)]
-        self.fused = model.head_dim % 16 == 0
-        self.positions = "" if self.fused else _positions(graph)
+    def __init__(self, tensor, model: LanguageModel):
+        self._tensor, self._half, self._padded = tensor, model.head_dim // 2, model.cached_head_dim // 2
+        self.shape = (tensor.shape[0] // self._half * self._padded, *tensor.shape[1:])
 
-    def rotate(self, graph: GraphBuilder, x: str) -> str:
-        """x [B, T, heads × head size], every head turned by its position's angles."""
-        return graph.op("RotaryEmbedding", x, self.positions, *self.tables, domain=CONTRIB, interleaved=0)
-
-
-def _positions(graph: GraphBuilder) -> str:
-    """int64 [B, T]: the positions of this run, which end at seqlens_k; a first prompt begins at zero."""
-    run = graph.op("Gather", graph.op("Shape", "inputs_embeds"), graph.constant(1))
-    last = graph.op("Cast", "seqlens_k", to=INT64)
-    first = graph.op("Sub", graph.add(last, graph.constant(1)), run)
-    first = graph.op("Max", first, graph.constant(0))
-    steps = graph.op("Range", graph.constant(0), run, graph.constant(1))
-    return graph.add(graph.op("Unsqueeze", first, graph.constant([1])), steps)
+    def __getitem__(self, rows) -> np.ndarray:
+        halves = self._tensor[:].reshape(-1, self._half, *self.shape[1:])
+        beyond = [(0, 0), (0, self._padded - self._half)] + [(0, 0)] * (len(self.shape) - 1)
+        return np.pad(halves, beyond).reshape(self.shape)[rows]
 
 
-def _attention(graph: GraphBuilder, model: LanguageModel, index: int, x: str, tensors: Prefixed, rotary: Rotary) -> str:
-    """Grouped-query attention with packed projections; the cache is extended in place."""
-    weights = Rows([tensors[f"{name}_proj.weight"] for name in "qkv"])
-    biases = np.concatenate([tensors[f"{name}_proj.bias"][:] for name in "qkv"])
-    query, key, value = graph.linear(x, weights, biases, name="qkv_proj"), "", ""
-    if not rotary.fused:
-        sizes = [tensors[f"{name}_proj.weight"].shape[0] for name in "qkv"]
-        query, key, value = graph.op("Split", query, graph.constant(sizes), outputs=3, axis=-1)
-        query, key = rotary.rotate(graph, query), rotary.rotate(graph, key)
-    cache = ["batch", model.num_key_value_heads, "capacity", model.head_dim]
+def _padded(tensor, model: LanguageModel):
+    """The projection's rows as the graph has them: padded only where the head's size asks for it."""
+    return tensor if model.cached_head_dim == model.head_dim else PaddedHeads(tensor, model)
+
+
+def _attention(graph: GraphBuilder, model: LanguageModel, index: int, x: str, tensors: Prefixed, rotary: list[str]) -> str:
+    """Grouped-query attention with packed projections; rotates, and extends the cache in place."""
+    weights = Rows([_padded(tensors[f"{name}_proj.weight"], model) for name in "qkv"])
+    biases = np.concatenate([_padded(tensors[f"{name}_proj.bias"], model)[:] for name in "qkv"])
+    packed = graph.linear(x, weights, biases, name="qkv_proj")
+    cache = ["batch", model.num_key_value_heads, "capacity", model.cached_head_dim]
     past_key = graph.input(f"past_key_values.{index}.key", FLOAT, cache)
     past_value = graph.input(f"past_key_values.{index}.value", FLOAT, cache)
     context, _, _ = graph.op(
-        "GroupQueryAttention", query, key, value, past_key, past_value, "seqlens_k", "total_sequence_length",
-        *(rotary.tables if rotary.fused else []),
+        "GroupQueryAttention", packed, "", "", past_key, past_value, "seqlens_k", "total_sequence_length", *rotary,
         outputs=[graph.name("context"), f"present.{index}.key", f"present.{index}.value"], domain=CONTRIB,
         num_heads=model.num_attention_heads, kv_num_heads=model.num_key_value_heads, scale=float(model.head_dim**-0.5),
-        do_rotary=int(rotary.fused), rotary_interleaved=0,
+        do_rotary=1, rotary_interleaved=0,
     )  # fmt: skip
-    return graph.linear(context, tensors["o_proj.weight"], name="o_proj")
+    output = tensors["o_proj.weight"]
+    if model.cached_head_dim != model.head_dim:
+        output = PaddedHeads(output[:].T, model)[:].T
+    return graph.linear(context, output, name="o_proj")
 
 
 def _gated_mlp(graph: GraphBuilder, x: str, tensors: Prefixed) -> str:

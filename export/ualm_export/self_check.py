@@ -65,7 +65,7 @@ def check_package(
     ids[:, :, 0] = vocabulary.text[0]
     check_graph(folder / "embed.onnx", {"input_ids": ids}, {"inputs_embeds": (np.float32, (2, 3, hidden))})
 
-    cache_shape = (2, model.num_key_value_heads, 8, model.head_dim)
+    cache_shape = (2, model.num_key_value_heads, 8, model.cached_head_dim)
     caches = [f"{i}.{kind}" for i in range(model.num_hidden_layers) for kind in ("key", "value")]
     feeds = {f"past_key_values.{name}": np.zeros(cache_shape, np.float32) for name in caches}
     feeds["inputs_embeds"] = np.ones((2, 3, hidden), np.float32)

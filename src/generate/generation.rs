@@ -24,7 +24,7 @@ use crate::token::{Frames, TokenId, Vocabulary};
 use crate::{Error, ErrorKind, Result};
 
 /// What a generation works with.
-pub struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     /// The language model and its cache.
     pub language_model: &'a mut dyn LanguageModel,
     /// The codec's decoder; without one, sound cannot be generated.
@@ -79,7 +79,7 @@ struct OpenSegment {
 
 impl<'a> Generation<'a> {
     /// Begins a reply to `prompt`; nothing runs before the first event is asked for.
-    pub fn new(parts: Parts<'a>, prompt: Prompt, config: GenerationConfig, cancel: Cancel) -> Result<Self> {
+    pub(crate) fn new(parts: Parts<'a>, prompt: Prompt, config: GenerationConfig, cancel: Cancel) -> Result<Self> {
         config.validate()?;
         for modality in &config.force {
             check_offered(*modality, &parts)?;

@@ -10,5 +10,6 @@ mod tests;
 
 pub use config::GenerationConfig;
 pub use event::{Event, Seconds, SegmentEnd, Usage};
-pub use generation::{Generation, Parts};
+pub use generation::Generation;
+pub(crate) use generation::Parts;
 pub use reply::{Reply, Segment};

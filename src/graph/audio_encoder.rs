@@ -17,6 +17,7 @@ pub struct AudioEncoder {
     graph: Graph,
     log_mel: LogMel,
     config: AudioEncoderConfig,
+    hidden: usize,
     max_seconds: f64,
 }
 
@@ -38,7 +39,7 @@ impl AudioEncoder {
             num_mel_bins: bins,
         })?;
         let graph = loader.load("audio_encoder", manifest.graph("audio_encoder")?, &inputs, &outputs)?;
-        Ok(Self { graph, log_mel, config: config.clone(), max_seconds: manifest.limits.input_seconds })
+        Ok(Self { graph, log_mel, config: config.clone(), hidden, max_seconds: manifest.limits.input_seconds })
     }
 
     /// Features of `sound`, shape [frames, hidden size], about 25 a second.
@@ -72,7 +73,7 @@ impl AudioEncoder {
         let mel_frames = samples.len() / self.config.hop_length;
         let rows = feature_rows(mel_frames);
         if rows == 0 {
-            return Ok(Array2::zeros((0, 0)));
+            return Ok(Array2::zeros((0, self.hidden)));
         }
         let mut samples = if self.config.normalize { normalize(samples) } else { samples.to_vec() };
         if self.config.pad_to_window {

@@ -90,24 +90,27 @@ impl KeyValueCache {
     }
 }
 
-/// Rotary position embedding on halves (Qwen2): the angle of component i at position p is `p · theta^(−2i / head size)`.
+/// Rotary position embedding on halves (Qwen2): the angle of component i at position p is `p · theta^(−2i / size)`.
 pub(super) struct Rotary {
+    /// Components of a half; those beyond the frequencies do not turn.
+    half: usize,
     frequencies: Vec<f64>,
 }
 
 impl Rotary {
-    pub(super) fn new(theta: f64, head_size: usize) -> Self {
-        let half = head_size / 2;
-        Self { frequencies: (0..half).map(|i| theta.powf(-2.0 * i as f64 / head_size as f64)).collect() }
+    /// Of heads that are `head_dim` wide in the cache and `size` in the model.
+    pub(super) fn new(theta: f64, head_dim: usize, size: usize) -> Self {
+        let frequencies = (0..size / 2).map(|i| theta.powf(-2.0 * i as f64 / size as f64)).collect();
+        Self { half: head_dim / 2, frequencies }
     }
 
     fn rotate(&self, at_zero: &[f32], position: usize, out: &mut [f32]) {
-        let half = self.frequencies.len();
+        out.copy_from_slice(at_zero);
         for (i, frequency) in self.frequencies.iter().enumerate() {
             let (sin, cos) = (position as f64 * frequency).sin_cos();
-            let (a, b) = (f64::from(at_zero[i]), f64::from(at_zero[half + i]));
+            let (a, b) = (f64::from(at_zero[i]), f64::from(at_zero[self.half + i]));
             out[i] = (a * cos - b * sin) as f32;
-            out[half + i] = (b * cos + a * sin) as f32;
+            out[self.half + i] = (b * cos + a * sin) as f32;
         }
     }
 }

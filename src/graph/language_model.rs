@@ -56,7 +56,7 @@ impl DecoderGraphs {
                 heads: sizes.num_key_value_heads,
                 head_size: sizes.head_dim,
             },
-            rotary: Rotary::new(sizes.rope_theta, sizes.head_dim),
+            rotary: Rotary::new(sizes.rope_theta, sizes.head_dim, sizes.rotary_dim.unwrap_or(sizes.head_dim)),
             pad: OnceLock::new(),
         })
     }
@@ -339,5 +339,76 @@ impl LanguageModel for Decoder {
             None => slot.insert(graph.bind(rows)?),
         };
         graph.run(run, &self.hidden)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::package::Package;
+    use crate::runtime::{Runtime, RuntimeOptions};
+
+    fn decoders(name: &str) -> (Decoder, Decoder, Manifest) {
+        let folder = format!("{}/target/fixtures/packages/{name}", env!("CARGO_MANIFEST_DIR"));
+        let package = Package::open(folder).expect("fixtures: run `make test`, or `make fixtures` once");
+        let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
+        let loader = GraphLoader::new(runtime, package.folder());
+        let graphs = Arc::new(DecoderGraphs::load(&loader, package.manifest()).unwrap());
+        (Decoder::new(Arc::clone(&graphs)), Decoder::new(graphs), package.manifest().clone())
+    }
+
+    fn distance(a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len());
+        let largest = b.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+        a.iter().zip(b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest
+    }
+
+    /// Under guidance the rows are two sequences: the prompt, and as many pad frames; both go on with the same frames.
+    #[test]
+    fn guidance_is_two_sequences() {
+        for name in ["tiny-omni-fp32", "tiny-afwhisper-fp32", "synthetic-fp32"] {
+            let (mut guided, mut pads, manifest) = decoders(name);
+            let (streams, text) = (manifest.vocabulary.streams, manifest.vocabulary.text.start);
+            let mut prompt = Frames::new(streams);
+            (0..37).for_each(|i| prompt.push_single(text + i));
+            let (cancel, none) = (Cancel::new(), []);
+            guided.prefill(&prompt, &none, &cancel).unwrap();
+            pads.prefill(&Frames::pads(streams, 37), &none, &cancel).unwrap();
+            guided.begin_guidance().unwrap();
+            for step in 0..3 {
+                let frame: Vec<_> = manifest.vocabulary.audio.iter().map(|block| block.start + step).collect();
+                guided.step(&frame).unwrap();
+                pads.step(&frame).unwrap();
+                let both = guided.logits(Head::Audio).unwrap().to_vec();
+                let error = distance(&both[both.len() / 2..], pads.logits(Head::Audio).unwrap());
+                assert!(error < 1e-5, "{name}, step {step}: {error}");
+            }
+            let conditional = guided.logits(Head::Text).unwrap()[..text as usize].to_vec();
+            guided.end_guidance().unwrap();
+            assert_eq!(guided.logits(Head::Text).unwrap()[..text as usize], conditional);
+        }
+    }
+
+    /// A cache that grows and a sequence that is rewound change nothing.
+    #[test]
+    fn growing_and_rewinding_change_nothing() {
+        let (mut grown, mut roomy, manifest) = decoders("synthetic-fp32");
+        let text = manifest.vocabulary.text.start;
+        let (cancel, none) = (Cancel::new(), []);
+        let frames = |range: std::ops::Range<u32>| {
+            let mut frames = Frames::new(manifest.vocabulary.streams);
+            range.for_each(|i| frames.push_single(text + i % 200));
+            frames
+        };
+        roomy.reserve(500).unwrap();
+        roomy.prefill(&frames(0..400), &none, &cancel).unwrap();
+        grown.prefill(&frames(0..250), &none, &cancel).unwrap();
+        grown.prefill(&frames(7..90), &none, &cancel).unwrap();
+        grown.rewind(250);
+        grown.prefill(&frames(250..400), &none, &cancel).unwrap();
+        assert_eq!(grown.position(), 400);
+        let error = distance(grown.logits(Head::Text).unwrap(), roomy.logits(Head::Text).unwrap());
+        assert!(error < 1e-5, "{error}");
+        assert_eq!(grown.reserve(513).unwrap_err().kind(), ErrorKind::Limit);
     }
 }

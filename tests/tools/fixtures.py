@@ -4,6 +4,7 @@
     checkpoints/NAME         the cut reference checkpoints, in the trainer's format and as safetensors
     answers/NAME             what the trainer's code answered: expected.json, .npy arrays, the input clips
     packages/NAME-PRECISION  the checkpoints exported
+    packages/synthetic-fp32  a random checkpoint of unusual sizes, exported
 
 Nothing is done while the sources (exporter, these tools, tests/data) are those of the last time.
 """
@@ -29,6 +30,7 @@ CONFIG_FOLDERS = ("llm", "codec", "encoder")
 
 sys.path.insert(0, str(ROOT / "export"))
 
+from synthetic_checkpoint import SyntheticCheckpoint  # noqa: E402
 from ualm_export.package import Options, export_package  # noqa: E402
 
 
@@ -81,6 +83,16 @@ def build() -> None:
                 FIXTURES / "checkpoints" / name, FIXTURES / "packages" / f"{name}-{precision}",
                 Options(precision=precision),
             )  # fmt: skip
+    export_synthetic(FIXTURES / "checkpoints" / "synthetic", FIXTURES / "packages" / "synthetic-fp32")
+
+
+def export_synthetic(checkpoint: Path, package: Path) -> None:
+    """Heads of 12, which are padded in the graph; 3 streams of 512 codes; mel bins and chunks of other numbers."""
+    synthetic = SyntheticCheckpoint()
+    synthetic.language_model |= {"hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
+    synthetic.write(checkpoint)
+    write_torch_zip(checkpoint / "mp_rank_00_model_states.pt", synthetic.tensors())
+    export_package(checkpoint, package, Options(name="synthetic"))
 
 
 def main() -> int:
@@ -90,7 +102,7 @@ def main() -> int:
     start = time.monotonic()
     build()
     stamp.write_text(digest)
-    print(f"target/fixtures: {len(NAMES) * len(PRECISIONS)} packages in {time.monotonic() - start:.0f} s")
+    print(f"target/fixtures: {len(NAMES) * len(PRECISIONS) + 1} packages in {time.monotonic() - start:.0f} s")
     return 0
 
 
