@@ -41,7 +41,12 @@ fn describe(package: &Package, verified: bool) -> String {
     line("licence", or_unknown(&manifest.license));
     line("origin", or_unknown(&manifest.origin));
     if let Some(attribution) = &manifest.attribution {
-        line("attribution", attribution.clone());
+        let mut lines = attribution.lines();
+        let first = lines.next().unwrap_or_default();
+        match lines.count() {
+            0 => line("attribution", first.to_owned()),
+            more => line("attribution", format!("{first} … and {more} more lines (--json shows them)")),
+        }
     }
     if manifest.half_trained {
         line("training", "not finished".into());
