@@ -20,6 +20,10 @@ def level(samples: np.ndarray) -> float:
     return float(np.sqrt(np.mean(samples**2) + 1e-10))
 
 
+def loud(samples: np.ndarray, peak: float) -> np.ndarray:
+    return samples * (peak / (np.abs(samples).max() + 1e-6))
+
+
 def trim_silence(samples: np.ndarray, threshold: float = 0.003, margin: float = 0.15) -> np.ndarray:
     """Cuts silence off both ends, leaving `margin` seconds; `threshold` is relative to the loudest sample."""
     loud = np.flatnonzero(np.abs(samples) > threshold * np.abs(samples).max())
@@ -45,10 +49,11 @@ def mix(samples: np.ndarray, other: np.ndarray, decibels: float) -> np.ndarray:
 
 def add_noise(samples: np.ndarray, low: float = 15.0, high: float = 50.0) -> np.ndarray:
     """Adds noise with a random spectral slope, `low` to `high` decibels quieter."""
-    spectrum = np.fft.rfft(np.random.randn(len(samples)))
+    size = 1 << (len(samples) - 1).bit_length()
+    spectrum = np.fft.rfft(np.random.randn(size))
     slope = random.uniform(0.0, 1.0)
     spectrum *= np.maximum(1.0, np.arange(len(spectrum))) ** -slope
-    noise = np.fft.irfft(spectrum, len(samples))
+    noise = np.fft.irfft(spectrum, size)
     return mix(samples, noise, random.uniform(low, high)).astype(np.float32)
 
 

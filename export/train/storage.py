@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -71,7 +72,7 @@ class Run:
         """Yields step numbers until the budget is used up, setting the learning rate and storing the state."""
         try:
             while self.progress < 1.0:
-                decay = floor + (1 - floor) * 0.5 * (1 + np.cos(np.pi * self.progress))
+                decay = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * self.progress))
                 rate = self.peak * min(1.0, (self.step + 1) / warm_up) * decay
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate * group.get("lr_scale", 1.0)

@@ -1,4 +1,4 @@
-"""Stage `encoder`: teaches the audio tower to tell sounds apart (clip labels) and to hear digits (CTC)."""
+"""Stage `encoder`: teaches the audio tower to tell sounds apart (clip labels) and to hear digits (frame labels)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import augment
-from audio_tower import AudioTower, AudioTowerConfig
+from audio_tower import AudioTower, AudioTowerConfig, feature_length
+from augment import loud, trim_silence
 from log_mel import log_mel
 from recordings import DIGITS, SAMPLING_RATE, Recording
 from storage import Run
@@ -20,7 +21,9 @@ BATCH = 24
 PEAK_RATE = 1e-3
 SPEECH = "speech"
 REPORT_EVERY = 50
-SILENT_GAP = (0.05, 0.35)  # seconds between the digits of a string
+SILENT_GAP = (0.08, 0.35)  # seconds between the digits of a string
+FEATURES_PER_SECOND = 25
+SILENCE = 0  # among the digit targets
 
 
 class EncoderTrainer(nn.Module):
@@ -33,36 +36,50 @@ class EncoderTrainer(nn.Module):
         self.classes = [*sounds, SPEECH]
         self.attention = nn.Linear(size, 1)
         self.classifier = nn.Linear(size, len(self.classes))
-        self.digits = nn.Linear(size, len(DIGITS) + 1)  # 0 is CTC's blank
+        self.digits = nn.Linear(size, len(DIGITS) + 1)
 
     def clip_logits(self, features: list[Tensor]) -> Tensor:
         """One row a clip: the class evidence of its features, weighted by learned attention."""
         weights = [torch.softmax(self.attention(f), dim=0) for f in features]
         return torch.stack([(w * self.classifier(f)).sum(0) for w, f in zip(weights, features)])
 
-    def digit_loss(self, features: list[Tensor], targets: list[list[int]]) -> Tensor:
-        padded = nn.utils.rnn.pad_sequence([self.digits(f) for f in features])
-        return F.ctc_loss(
-            padded.log_softmax(-1),
-            torch.tensor(sum(targets, [])),
-            torch.tensor([len(f) for f in features]),
-            torch.tensor([len(t) for t in targets]),
-            zero_infinity=True,
-        )
+    def digit_loss(self, features: list[Tensor], targets: list[np.ndarray]) -> Tensor:
+        joined = torch.from_numpy(np.concatenate(targets))
+        return F.cross_entropy(self.digits(torch.cat(features)), joined, label_smoothing=0.05)
 
     def read_digits(self, features: Tensor) -> list[int]:
-        """Greedy CTC."""
-        path = self.digits(features).argmax(-1).tolist()
-        return [p - 1 for p, before in zip(path, [0, *path]) if p not in (0, before)]
+        """The digits heard, in order: one a run of two or more features that are not silence."""
+        evidence, read, run = self.digits(features), [], []
+        for row in [*evidence, None]:
+            if row is not None and row.argmax() != SILENCE:
+                run.append(row)
+            elif run:
+                if len(run) > 1:
+                    read.append(int(torch.stack(run).sum(0)[1:].argmax()))
+                run = []
+        return read
 
 
-def say(words: list[Recording]) -> np.ndarray:
-    """Digits of one speaker one after the other, with pauses."""
+def say(words: list[Recording]) -> tuple[np.ndarray, list[tuple[float, float, int]]]:
+    """Digits of one speaker one after the other, with pauses; and where each lies: (start, end, target) in samples."""
     pause = lambda: np.zeros(int(random.uniform(*SILENT_GAP) * SAMPLING_RATE), np.float32)  # noqa: E731
-    pieces = [pause()]
+    pieces, spans = [pause()], []
+    end = len(pieces[0])
     for word in words:
-        pieces += [word.samples / (np.abs(word.samples).max() + 1e-6) * random.uniform(0.5, 1.0), pause()]
-    return np.concatenate(pieces)
+        samples = loud(trim_silence(word.samples, 0.02, 0.02), random.uniform(0.5, 1.0))
+        spans.append((end, end + len(samples), DIGITS.index(word.label) + 1))
+        pieces += [samples, pause()]
+        end += len(pieces[-2]) + len(pieces[-1])
+    return np.concatenate(pieces), spans
+
+
+def frame_targets(spans: list[tuple[float, float, int]], stretch: float, count: int) -> np.ndarray:
+    """Target of each of `count` features, for spans whose clip was stretched afterwards."""
+    centres = (np.arange(count) + 0.5) * SAMPLING_RATE / FEATURES_PER_SECOND
+    targets = np.full(count, SILENCE, np.int64)
+    for start, end, target in spans:
+        targets[(centres >= start * stretch) & (centres < end * stretch)] = target
+    return targets
 
 
 class Examples:
@@ -96,18 +113,19 @@ class Examples:
             samples = augment.change_speed(samples, 0.8, 1.25)
         if random.random() < 0.5:
             samples = augment.trim_silence(samples)
-        return augment.crop(samples, int(random.choice((1.5, 2.0, 2.0, 3.0, 5.0)) * SAMPLING_RATE))
+        return augment.crop(samples, int(random.choice((1.9, 1.9, 1.9, 3.9)) * SAMPLING_RATE))
 
-    def digits(self) -> tuple[np.ndarray, list[int]]:
-        """Log-mel of one to four spoken digits and their CTC targets."""
+    def digits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Log-mel of one to four spoken digits, and the target of every feature."""
         words = random.choices(random.choice(list(self.speakers.values())), k=random.choice((1, 1, 2, 3, 4)))
-        samples = say(words)
-        if random.random() < 0.8:
-            samples = augment.change_speed(samples, 0.8, 1.25)
+        said, spans = say(words)
+        samples = augment.change_speed(said, 0.8, 1.25) if random.random() < 0.8 else said
+        stretch = len(samples) / len(said)
         if random.random() < 0.3:
             background = random.choice(random.choice(list(self.sounds.values()))).samples
             samples = augment.mix(samples, background, random.uniform(10, 30))
-        return self._mel(samples), [DIGITS.index(w.label) + 1 for w in words]
+        mel = self._mel(samples)
+        return mel, frame_targets(spans, stretch, feature_length(mel.shape[1]))
 
     def _mel(self, samples: np.ndarray) -> np.ndarray:
         if random.random() < 0.5:
