@@ -22,10 +22,11 @@ from storage import write_atomically
 from train_encoder import say
 
 TEXTURES = {"rain", "sea waves", "helicopter", "chainsaw", "fire crackling", "clock tick"}
-MAX_SECONDS = 5.0
-CODE_VARIANTS = 8  # of every sound
-FEATURE_VARIANTS = 16
-STRINGS = 5000  # spoken digit strings, written and heard
+MAX_SECONDS = 4.0  # of what the model writes
+CODE_VARIANTS = 4  # of every sound
+FEATURE_VARIANTS = 6
+WRITTEN_STRINGS = 2500  # spoken digit strings
+HEARD_STRINGS = 4000
 EDGE_SECONDS = 0.06  # silence around spoken words in what the model writes
 
 
@@ -43,7 +44,7 @@ def written_sound(recording: Recording) -> np.ndarray:
     samples = augment.trim_silence(recording.samples, threshold=0.01)
     if random.random() < 0.5:
         samples = augment.change_speed(samples, 0.93, 1.07)
-    longest = random.uniform(3.0, MAX_SECONDS) if recording.label in TEXTURES else MAX_SECONDS
+    longest = random.uniform(2.0, MAX_SECONDS) if recording.label in TEXTURES else MAX_SECONDS
     return augment.loud(augment.crop(samples, int(longest * SAMPLING_RATE)), random.uniform(0.5, 0.9))
 
 
@@ -53,7 +54,7 @@ def heard_sound(recording: Recording, sounds: list[Recording]) -> np.ndarray:
         samples = augment.change_speed(samples, 0.85, 1.18)
     if random.random() < 0.4:
         samples = augment.trim_silence(samples)
-    samples = augment.crop(samples, int(random.choice((2.0, 3.0, 5.0, 5.0, 5.0)) * SAMPLING_RATE))
+    samples = augment.crop(samples, int(random.choice((2.0, 3.0, 5.0, 5.0)) * SAMPLING_RATE))
     if random.random() < 0.3:
         samples = augment.mix(samples, random.choice(sounds).samples, random.uniform(12, 30))
     return augment.add_noise(samples) if random.random() < 0.4 else samples
@@ -90,7 +91,7 @@ def build_codes(training: list[Recording], codec: SpectralCodec, path: Path) -> 
             clips.append(Clip(recording.label, False, encode(codec, written_sound(recording))))
     for recording in (r for r in training if r.kind == "digit"):
         clips.append(Clip(recording.label, True, encode(codec, written_string([recording]))))
-    for _ in range(STRINGS):
+    for _ in range(WRITTEN_STRINGS):
         words = draw_words(speakers)
         clips.append(Clip(" ".join(w.label for w in words), True, encode(codec, written_string(words))))
     store(clips, path)
@@ -102,7 +103,7 @@ def build_features(training: list[Recording], tower: AudioTower, path: Path) -> 
     for recording in sounds:
         for _ in range(FEATURE_VARIANTS):
             clips.append(Clip(recording.label, False, features(tower, heard_sound(recording, sounds), augmented=True)))
-    for _ in range(STRINGS):
+    for _ in range(HEARD_STRINGS):
         words = draw_words(speakers)
         samples = heard_string(words, sounds)
         clips.append(Clip(" ".join(w.label for w in words), True, features(tower, samples, augmented=True)))

@@ -1,8 +1,13 @@
-"""Stage `codec`: trains the spectral codec on one-second crops."""
+"""Stages `codec` and `decoder`: train the spectral codec on one-second crops.
+
+The codes are fixed once the encoder and the codebooks are; the decoder can go on learning (stage `decoder`)
+while the language model already trains on the codes.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +17,12 @@ import torch
 from recordings import SAMPLING_RATE, Recording
 from spectral_codec import SpectralCodec, SpectralCodecConfig
 from spectral_distance import SpectralDistance
-from storage import Run
+from storage import Run, load_weights
 
 BATCH = 8
 CROP = SAMPLING_RATE
 PEAK_RATE = 1e-3
+DECODER_RATE = 6e-4
 COMMITMENT = 0.25
 REPORT_EVERY = 100
 
@@ -43,26 +49,50 @@ def draw_crop(sounds: list[Recording], digits: list[Recording]) -> np.ndarray:
 
 
 def train(training: list[Recording], path: Path, minutes: float) -> None:
+    """The whole codec."""
+    codec = SpectralCodec(SpectralCodecConfig())
+    run = Run(path, minutes, codec, _optimizer(codec), PEAK_RATE)
+    levels = codec.config.num_codebooks
+
+    def quantise(target: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        kept = levels if step < 10 or random.random() < 0.7 else random.randint(1, levels)
+        return codec.quantizer(codec.encoder(target), kept)
+
+    _train(training, codec, run, quantise)
+
+
+def train_decoder(training: list[Recording], codec_path: Path, path: Path, minutes: float) -> None:
+    """The decoder alone, on the codes of the codec in `codec_path`, which stay as they are."""
+    codec = load_weights(codec_path, SpectralCodec(SpectralCodecConfig())).train()
+    codec.encoder.requires_grad_(False)
+    run = Run(path, minutes, codec, _optimizer(codec.decoder), DECODER_RATE)
+
+    def quantise(target: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return codec.quantizer.decode(codec.encode(target)), torch.zeros(())
+
+    _train(training, codec, run, quantise)
+
+
+def _optimizer(module: torch.nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(module.parameters(), betas=(0.8, 0.98), weight_decay=1e-3)
+
+
+def _train(training: list[Recording], codec: SpectralCodec, run: Run, quantise: Callable) -> None:
     sounds = [r for r in training if r.kind == "sound"]
     digits = [r for r in training if r.kind == "digit"]
-    codec = SpectralCodec(SpectralCodecConfig())
     distance = SpectralDistance(codec.config.sampling_rate)
-    optimizer = torch.optim.AdamW(codec.parameters(), betas=(0.8, 0.98), weight_decay=1e-3)
-    run = Run(path, minutes, codec, optimizer, PEAK_RATE)
-    levels = codec.config.num_codebooks
     average = None
     for step in run.steps():
         target = torch.from_numpy(np.stack([draw_crop(sounds, digits) for _ in range(BATCH)]))
-        kept = levels if step < 10 or random.random() < 0.7 else random.randint(1, levels)
-        quantised, commitment = codec.quantizer(codec.encoder(target), kept)
-        spectrum = codec.decoder.spectrum(quantised)
+        latents, commitment = quantise(target, step)
+        spectrum = codec.decoder.spectrum(latents)
         first, second = (codec.decoder.synthesize(spectrum, codec.decoder.fresh_noise(spectrum)) for _ in range(2))
         energy = distance.energy(target, first, second)
         loss = energy + COMMITMENT * commitment
-        optimizer.zero_grad()
+        run.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
-        optimizer.step()
+        run.optimizer.step()
         average = energy.item() if average is None else 0.98 * average + 0.02 * energy.item()
         if (step + 1) % REPORT_EVERY == 0:
             used = (codec.quantizer.counts > 0.01).sum(1).tolist()

@@ -11,13 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import augment
+import small_world
 from audio_tower import AudioTower, AudioTowerConfig, feature_length
 from augment import loud, trim_silence
 from log_mel import log_mel
 from recordings import DIGITS, SAMPLING_RATE, Recording
 from storage import Run
 
-BATCH = 24
+BATCH = 28
 PEAK_RATE = 1e-3
 SPEECH = "speech"
 REPORT_EVERY = 50
@@ -124,13 +125,14 @@ class Examples:
         if random.random() < 0.3:
             background = random.choice(random.choice(list(self.sounds.values()))).samples
             samples = augment.mix(samples, background, random.uniform(10, 30))
-        mel = self._mel(samples)
+        mel = self._mel(samples, max_bins=10, max_frames=6)  # a word is short: longer masks would hide it
         return mel, frame_targets(spans, stretch, feature_length(mel.shape[1]))
 
-    def _mel(self, samples: np.ndarray) -> np.ndarray:
+    @staticmethod
+    def _mel(samples: np.ndarray, **masks: int) -> np.ndarray:
         if random.random() < 0.5:
             samples = augment.add_noise(samples)
-        return augment.mask_spectrum(augment.tilt_spectrum(log_mel(samples)))
+        return augment.mask_spectrum(augment.tilt_spectrum(log_mel(samples)), **masks)
 
 
 def validate(model: EncoderTrainer, validation: list[Recording]) -> dict[str, float]:
@@ -151,8 +153,7 @@ def validate(model: EncoderTrainer, validation: list[Recording]) -> dict[str, fl
 
 
 def train(training: list[Recording], validation: list[Recording], path: Path, minutes: float) -> None:
-    sounds = sorted({r.label for r in training if r.kind == "sound"})
-    model = EncoderTrainer(sounds)
+    model = EncoderTrainer(list(small_world.SOUNDS))
     examples = Examples(training, model.classes)
     # A few digits of the held-out speaker are enough to watch.
     watched = [r for r in validation if r.kind == "sound"] + [r for r in validation if r.kind == "digit"][::5]
@@ -161,7 +162,7 @@ def train(training: list[Recording], validation: list[Recording], path: Path, mi
     average = None
     model.train()
     for step in run.steps():
-        clips = [examples.sound() for _ in range(BATCH * 2 // 3)]
+        clips = [examples.sound() for _ in range(BATCH // 2)]
         strings = [examples.digits() for _ in range(BATCH - len(clips))]
         features = model.tower.encode([mel for mel, _ in clips] + [mel for mel, _ in strings])
         logits = model.clip_logits(features)
@@ -170,7 +171,7 @@ def train(training: list[Recording], validation: list[Recording], path: Path, mi
         targets = torch.from_numpy(np.concatenate([np.stack([t for _, t in clips]), speech]))
         naming = F.cross_entropy(logits, targets, label_smoothing=0.05)
         reading = model.digit_loss(features[len(clips) :], [t for _, t in strings])
-        loss = naming + 0.5 * reading
+        loss = naming + reading
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

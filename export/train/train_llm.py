@@ -17,7 +17,7 @@ from language_model import LanguageModel
 from storage import Run
 from vocabulary import Vocabulary
 
-FRAMES_PER_BATCH = 2400
+FRAMES_PER_BATCH = 2000
 POOL = 96  # examples that are sorted by length and cut into batches
 PEAK_RATE = 1.5e-3
 REPORT_EVERY = 50
