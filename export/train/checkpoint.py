@@ -21,7 +21,6 @@ from storage import write_atomically
 
 CODEC_PREFIX = "multimodal_io_dict.discrete_audio.codec_model."
 TOWER_PREFIX = "multimodal_io_dict.continuous_audio.model.audio_tower."
-TRAINING_ONLY = ("quantizer.counts", "quantizer.sums", "quantizer.started")
 MAX_INPUT_SECONDS = 300
 
 GENERATION = {
@@ -59,7 +58,7 @@ def write(
 
 def state_dict(model: LanguageModel, tower: AudioTower, codec: SpectralCodec) -> dict[str, torch.Tensor]:
     result = dict(model.state_dict())
-    result |= {CODEC_PREFIX + k: v for k, v in codec.state_dict().items() if k not in TRAINING_ONLY}
+    result |= {CODEC_PREFIX + k: v for k, v in codec.state_dict().items()}
     result |= {TOWER_PREFIX + k: v for k, v in tower.state_dict().items()}
     return {k: v.detach().clone().contiguous() for k, v in result.items()}
 

@@ -1,9 +1,10 @@
-"""The spectral codec: STFT log magnitudes → residual vector quantisation → inverse STFT.
+"""The spectral codec: STFT log magnitudes → linear projection → residual vector quantisation → inverse STFT.
 
-50 frames a second at 16 kHz. The decoder writes each sound as a tonal part (magnitude and phase of every bin)
-plus a noise part (magnitude of complex Gaussian noise), on frames four times finer than the codes. Training
-draws fresh noise; everybody else reads it from a fixed table by absolute frame number, so that decoding is
-reproducible and decoding in chunks equals decoding at once.
+50 frames a second at 16 kHz. What is coded are the principal components of the log spectrum: encoder and
+codebooks are fitted in closed form (`fit_codec.py`), only the decoder is trained by gradient. The decoder writes
+each sound as a tonal part (magnitude and phase of every bin) plus a noise part (magnitude of complex Gaussian
+noise), on frames finer than the codes. Training draws fresh noise; everybody else reads it from a fixed table by
+absolute frame number, so that decoding is reproducible and decoding in chunks equals decoding at once.
 """
 
 from __future__ import annotations
@@ -20,22 +21,19 @@ from torch import Tensor, nn
 class SpectralCodecConfig:
     sampling_rate: int = 16_000
     hop_length: int = 320
-    fine_factor: int = 4  # fine frames in a codec frame
+    fine_factor: int = 2  # fine frames in a codec frame
     num_codebooks: int = 8
     codebook_size: int = 1024
-    codebook_dim: int = 48
-    encoder_n_fft: int = 512
-    encoder_hidden_size: int = 192
-    encoder_layers: int = 4
-    decoder_n_fft: int = 400
+    codebook_dim: int = 64
+    n_fft: int = 640
     decoder_hidden_size: int = 256
     decoder_layers: int = 5
-    fine_hidden_size: int = 128
-    fine_layers: int = 3
+    fine_hidden_size: int = 192
+    fine_layers: int = 2
     expansion: int = 3
     kernel_size: int = 7
     input_kernel_size: int = 5
-    log_floor: float = 1e-3
+    log_floor: float = 1e-2
     max_log_magnitude: float = 6.0
     noise_period: int = 256  # codec frames until the noise table repeats
     noise_scale: float = 1 / 32  # of the table's int8 values
@@ -46,13 +44,13 @@ class SpectralCodecConfig:
 
     @property
     def bins(self) -> int:
-        return self.decoder_n_fft // 2 + 1
+        return self.n_fft // 2 + 1
 
     @property
     def context_frames(self) -> int:
         """Codec frames on each side that a frame of decoded sound depends on, at the most."""
         half = self.kernel_size // 2
-        overlap = math.ceil((self.decoder_n_fft - self.fine_hop) / 2 / self.fine_hop)
+        overlap = math.ceil((self.n_fft - self.fine_hop) / 2 / self.fine_hop)
         fine = self.fine_layers * half + overlap
         return self.input_kernel_size // 2 + self.decoder_layers * half + math.ceil(fine / self.fine_factor)
 
@@ -99,43 +97,32 @@ def inverse_dft_basis(n_fft: int, hop: int) -> Tensor:
 
 
 class SpectralEncoder(nn.Module):
+    """Log magnitudes of the fine frames of one codec frame, projected on `codebook_dim` components."""
+
     def __init__(self, config: SpectralCodecConfig):
         super().__init__()
         self.config = config
-        size = config.encoder_hidden_size
-        self.register_buffer("basis", dft_basis(config.encoder_n_fft), persistent=False)
-        self.conv_in = nn.Conv1d(
-            config.encoder_n_fft // 2 + 1, size, 2 * config.fine_factor, stride=config.fine_factor, padding=config.fine_factor // 2
-        )
-        self.blocks = nn.ModuleList(
-            ConvNextBlock(size, config.kernel_size, config.expansion) for _ in range(config.encoder_layers)
-        )
-        self.norm = nn.LayerNorm(size)
-        self.projection = nn.Linear(size, config.codebook_dim)
+        self.register_buffer("basis", dft_basis(config.n_fft), persistent=False)
+        self.projection = nn.Conv1d(config.bins, config.codebook_dim, config.fine_factor, stride=config.fine_factor)
+
+    def log_magnitudes(self, samples: Tensor) -> Tensor:
+        """[batch, samples] → [batch, bins, fine frames]."""
+        c = self.config
+        spectrum = F.conv1d(samples[:, None], self.basis, stride=c.fine_hop, padding=(c.n_fft - c.fine_hop) // 2)
+        real, imaginary = spectrum.chunk(2, dim=1)
+        return 0.5 * torch.log(real**2 + imaginary**2 + c.log_floor**2)
 
     def forward(self, samples: Tensor) -> Tensor:
         """[batch, samples] → latents [batch, frames, codebook_dim]."""
-        c = self.config
-        spectrum = F.conv1d(samples[:, None], self.basis, stride=c.fine_hop, padding=(c.encoder_n_fft - c.fine_hop) // 2)
-        real, imaginary = spectrum.chunk(2, dim=1)
-        x = self.conv_in(torch.log(torch.sqrt(real**2 + imaginary**2 + 1e-12) + c.log_floor))
-        for block in self.blocks:
-            x = block(x)
-        return self.projection(self.norm(x.transpose(1, 2)))
+        return self.projection(self.log_magnitudes(samples)).transpose(1, 2)
 
 
 class ResidualQuantizer(nn.Module):
-    """Residual vector quantisation with codebooks that follow an exponential moving average."""
-
-    DECAY = 0.98
-    DEAD = 0.005
+    """Each level takes the entry nearest to what the levels before left over."""
 
     def __init__(self, levels: int, size: int, dim: int):
         super().__init__()
         self.register_buffer("codebooks", torch.zeros(levels, size, dim))
-        self.register_buffer("counts", torch.zeros(levels, size))
-        self.register_buffer("sums", torch.zeros(levels, size, dim))
-        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
 
     @staticmethod
     def nearest(residual: Tensor, codebook: Tensor) -> Tensor:
@@ -153,48 +140,6 @@ class ResidualQuantizer(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [batch, levels, frames] → [batch, frames, dim]."""
         return sum(codebook[codes[:, i]] for i, codebook in enumerate(self.codebooks))
-
-    def forward(self, latents: Tensor, levels: int) -> tuple[Tensor, Tensor]:
-        """Quantises with the first `levels` codebooks and updates them.
-
-        Returns the quantised latents (straight-through gradient) and the commitment loss.
-        """
-        flat = latents.reshape(-1, latents.shape[-1])
-        residual = flat.detach()
-        for level in range(levels):
-            if not self.started:
-                self._start(level, residual)
-            chosen = self.nearest(residual, self.codebooks[level])
-            quantised = self.codebooks[level][chosen]
-            self._update(level, residual, chosen)
-            residual = residual - quantised
-        if levels == len(self.codebooks):
-            self.started.fill_(True)
-        target = flat.detach() - residual
-        commitment = F.mse_loss(flat, target)
-        return (flat + (target - flat).detach()).view_as(latents), commitment
-
-    def _start(self, level: int, residual: Tensor) -> None:
-        size = self.codebooks.shape[1]
-        drawn = residual[torch.randint(len(residual), (size,))]
-        self.codebooks[level] = drawn + 1e-3 * torch.randn_like(drawn)
-        self.counts[level] = 1.0
-        self.sums[level] = self.codebooks[level]
-
-    def _update(self, level: int, residual: Tensor, chosen: Tensor) -> None:
-        keep, add = self.DECAY, 1 - self.DECAY
-        used = torch.bincount(chosen, minlength=self.counts.shape[1]).float()
-        total = torch.zeros_like(self.sums[level]).index_add_(0, chosen, residual)
-        self.counts[level].mul_(keep).add_(used, alpha=add)
-        self.sums[level].mul_(keep).add_(total, alpha=add)
-        self.codebooks[level] = self.sums[level] / (self.counts[level][:, None] + 1e-6)
-        dead = self.counts[level] < self.DEAD
-        if dead.any():
-            drawn = residual[torch.randint(len(residual), (int(dead.sum()),))]
-            revived = 10 * self.DEAD
-            self.codebooks[level][dead] = drawn
-            self.sums[level][dead] = drawn * revived
-            self.counts[level][dead] = revived
 
 
 class SpectralDecoder(nn.Module):
@@ -214,14 +159,16 @@ class SpectralDecoder(nn.Module):
         )
         self.norm = nn.LayerNorm(fine)
         self.head = nn.Linear(fine, 3 * config.bins)
+        self.expansion = nn.Linear(config.codebook_dim, config.fine_factor * config.bins)
         with torch.no_grad():
-            self.head.bias[: config.bins] = -1.0
-            self.head.bias[2 * config.bins :] = -1.0
+            # At first the decoder is the inverse of the projection with noise for a carrier.
+            self.head.weight.mul_(0.1)
+            self.head.bias[: config.bins] = -2.0
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(config.noise_period * config.fine_factor, 2 * config.bins, generator=generator)
         table = torch.round(noise / math.sqrt(2) / config.noise_scale).clamp(-127, 127).to(torch.int8)
         self.register_buffer("noise_table", table)
-        self.register_buffer("basis", inverse_dft_basis(config.decoder_n_fft, config.fine_hop), persistent=False)
+        self.register_buffer("basis", inverse_dft_basis(config.n_fft, config.fine_hop), persistent=False)
 
     def spectrum(self, latents: Tensor) -> Tensor:
         """Latents [batch, frames, dim] → log magnitude, phase and log noise magnitude of every fine frame."""
@@ -233,7 +180,9 @@ class SpectralDecoder(nn.Module):
         x = x.reshape(x.shape[0], -1, c.fine_hidden_size).transpose(1, 2)
         for block in self.fine_blocks:
             x = block(x)
-        return self.head(self.norm(x.transpose(1, 2)))
+        log_magnitude, phase, log_noise = self.head(self.norm(x.transpose(1, 2))).split(c.bins, dim=-1)
+        coded = self.expansion(latents).reshape(x.shape[0], -1, c.bins)
+        return torch.cat([coded + log_magnitude, phase, coded + log_noise], dim=-1)
 
     def fresh_noise(self, spectrum: Tensor) -> Tensor:
         shape = (*spectrum.shape[:2], 2 * self.config.bins)
@@ -253,9 +202,9 @@ class SpectralDecoder(nn.Module):
         parts = torch.cat([magnitude * torch.cos(phase), magnitude * torch.sin(phase)], dim=-1)
         parts = parts + torch.cat([noise_magnitude, noise_magnitude], dim=-1) * noise
         frames = (parts @ self.basis).transpose(1, 2)
-        length = (frames.shape[-1] - 1) * c.fine_hop + c.decoder_n_fft
-        samples = F.fold(frames, (1, length), (1, c.decoder_n_fft), stride=(1, c.fine_hop))[:, 0, 0]
-        edge = (c.decoder_n_fft - c.fine_hop) // 2
+        length = (frames.shape[-1] - 1) * c.fine_hop + c.n_fft
+        samples = F.fold(frames, (1, length), (1, c.n_fft), stride=(1, c.fine_hop))[:, 0, 0]
+        edge = (c.n_fft - c.fine_hop) // 2
         return samples[:, edge : length - edge]
 
 

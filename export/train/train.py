@@ -14,10 +14,11 @@ from tokenizers import Tokenizer
 
 import checkpoint
 import example_cache
+import fit_codec
 import recordings
 import small_world
 import tokenizer
-import train_codec
+import train_decoder
 import train_encoder
 import train_llm
 from audio_tower import AudioTower
@@ -33,7 +34,7 @@ from vocabulary import Vocabulary
 # Stage → minutes of wall-clock time, for those that train.
 STAGES = {
     "data": None,
-    "codec": 60.0,
+    "codec": None,
     "encoder": 60.0,
     "examples": None,
     "llm": 60.0,
@@ -92,9 +93,10 @@ def run_stage(stage: str, recipe: Recipe, minutes: float | None) -> None:
         if not (work / "recordings.npz").exists():
             recordings.prepare(recipe.data, work / "recordings.npz")
     elif stage == "codec":
-        train_codec.train(recipe.divided[0], work / "codec.pt", minutes)
+        if not (work / "codec.pt").exists():
+            fit_codec.fit(recipe.divided[0], work / "codec.pt")
     elif stage == "decoder":
-        train_codec.train_decoder(recipe.divided[0], work / "codec.pt", work / "decoder.pt", minutes)
+        train_decoder.train(recipe.divided[0], work / "codec.pt", work / "decoder.pt", minutes)
     elif stage == "encoder":
         train_encoder.train(*recipe.divided, work / "encoder.pt", minutes)
     elif stage == "examples":
