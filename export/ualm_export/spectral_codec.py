@@ -1,4 +1,4 @@
-"""The spectral codec of `export/train` as graphs: STFT log magnitudes, ConvNeXt blocks, residual quantizer, inverse STFT.
+"""The spectral codec of `export/train` as graphs: STFT log magnitudes, residual quantizer, ConvNeXt blocks, inverse STFT.
 
 The decoder writes a tonal part (magnitude and phase of every bin) and a noise part (magnitude of complex
 Gaussian noise). The noise lies in a table that is read by absolute frame number, hence `first_frame`.
@@ -17,7 +17,6 @@ from .graph import FLOAT, INT64, GraphBuilder, Storage
 from .tensors import Prefixed
 
 PREFIX = "multimodal_io_dict.discrete_audio.codec_model."
-_TINY_POWER = 1e-12
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,7 @@ class Sizes:
     num_codebooks: int
     codebook_size: int
     codebook_dim: int
-    encoder_n_fft: int
-    encoder_hidden_size: int
-    encoder_layers: int
-    decoder_n_fft: int
+    n_fft: int
     decoder_hidden_size: int
     decoder_layers: int
     fine_hidden_size: int
@@ -49,14 +45,12 @@ class Sizes:
     @classmethod
     def from_config(cls, config: Config) -> "Sizes":
         sizes = cls(**{field.name: config.get(field.name) for field in fields(cls)})
-        if sizes.hop_length % sizes.fine_factor or sizes.fine_factor % 2:
-            raise ExportError(f"{config.source}: fine_factor must be even and divide hop_length")
+        if sizes.hop_length % sizes.fine_factor:
+            raise ExportError(f"{config.source}: fine_factor must divide hop_length")
         if sizes.kernel_size % 2 == 0 or sizes.input_kernel_size % 2 == 0:
             raise ExportError(f"{config.source}: kernels must have odd sizes")
-        for name in ("encoder_n_fft", "decoder_n_fft"):
-            n_fft = getattr(sizes, name)
-            if n_fft % 2 or (n_fft - sizes.fine_hop) % 2 or n_fft < sizes.fine_hop:
-                raise ExportError(f"{config.source}: {name} must be even and exceed the fine hop by an even number")
+        if sizes.n_fft % 2 or sizes.fine_hop % 2 or sizes.n_fft < sizes.fine_hop:
+            raise ExportError(f"{config.source}: n_fft and the fine hop must be even, n_fft the larger")
         return sizes
 
     @property
@@ -64,17 +58,18 @@ class Sizes:
         return self.hop_length // self.fine_factor
 
     @property
-    def encoder_bins(self) -> int:
-        return self.encoder_n_fft // 2 + 1
+    def bins(self) -> int:
+        return self.n_fft // 2 + 1
 
     @property
-    def decoder_bins(self) -> int:
-        return self.decoder_n_fft // 2 + 1
+    def edge(self) -> int:
+        """Samples by which the window of a fine frame sticks out on each side."""
+        return (self.n_fft - self.fine_hop) // 2
 
     @property
     def context_frames(self) -> int:
         half = self.kernel_size // 2
-        overlap = math.ceil((self.decoder_n_fft - self.fine_hop) / 2 / self.fine_hop)
+        overlap = math.ceil(self.edge / self.fine_hop)
         fine = self.fine_layers * half + overlap
         return self.input_kernel_size // 2 + self.decoder_layers * half + math.ceil(fine / self.fine_factor)
 
@@ -96,21 +91,19 @@ class SpectralCodec:
     def tensor_shapes(self, streams: int) -> dict[str, tuple[int, ...]]:
         s = self.sizes
         shapes = {
-            "encoder.conv_in.weight": (s.encoder_hidden_size, s.encoder_bins, 2 * s.fine_factor),
-            "encoder.conv_in.bias": (s.encoder_hidden_size,),
-            **_norm_shapes("encoder.norm", s.encoder_hidden_size),
-            **_linear_shapes("encoder.projection", s.codebook_dim, s.encoder_hidden_size),
+            "encoder.projection.weight": (s.codebook_dim, s.bins, s.fine_factor),
+            "encoder.projection.bias": (s.codebook_dim,),
             "quantizer.codebooks": (s.num_codebooks, s.codebook_size, s.codebook_dim),
             "decoder.conv_in.weight": (s.decoder_hidden_size, s.codebook_dim, s.input_kernel_size),
             "decoder.conv_in.bias": (s.decoder_hidden_size,),
             **_norm_shapes("decoder.upsample_norm", s.decoder_hidden_size),
             **_linear_shapes("decoder.upsample", s.fine_factor * s.fine_hidden_size, s.decoder_hidden_size),
             **_norm_shapes("decoder.norm", s.fine_hidden_size),
-            **_linear_shapes("decoder.head", 3 * s.decoder_bins, s.fine_hidden_size),
-            "decoder.noise_table": (s.noise_period * s.fine_factor, 2 * s.decoder_bins),
+            **_linear_shapes("decoder.head", 3 * s.bins, s.fine_hidden_size),
+            **_linear_shapes("decoder.expansion", s.fine_factor * s.bins, s.codebook_dim),
+            "decoder.noise_table": (s.noise_period * s.fine_factor, 2 * s.bins),
         }
         for prefix, layers, size in (
-            ("encoder.blocks.", s.encoder_layers, s.encoder_hidden_size),
             ("decoder.blocks.", s.decoder_layers, s.decoder_hidden_size),
             ("decoder.fine_blocks.", s.fine_layers, s.fine_hidden_size),
         ):
@@ -130,8 +123,7 @@ class SpectralCodec:
         }
 
     def unused_tensors(self, streams: int) -> list[str]:
-        """The statistics of training."""
-        return [PREFIX.replace(".", r"\.") + r"quantizer\.(?:counts|sums|started)"]
+        return []
 
     def build_encoder(self, path: Path, storage: Storage, streams: int, tensors) -> None:
         """input_values [B, 1, samples] → audio_codes [B, S, F]."""
@@ -140,19 +132,15 @@ class SpectralCodec:
         graph = GraphBuilder(path, storage)
         waveform = graph.input("input_values", FLOAT, ["batch", 1, "samples"])
         spectrum = graph.op(
-            "Conv", waveform, graph.constant(_dft_basis(s.encoder_n_fft)),
-            strides=[s.fine_hop], pads=[(s.encoder_n_fft - s.fine_hop) // 2] * 2,
-        )  # fmt: skip
+            "Conv", waveform, graph.constant(_dft_basis(s.n_fft)), strides=[s.fine_hop], pads=[s.edge, s.edge]
+        )
         real, imaginary = graph.op("Split", spectrum, outputs=2, axis=1, num_outputs=2)
         power = graph.add(graph.op("Mul", real, real), graph.op("Mul", imaginary, imaginary))
-        magnitude = graph.op("Sqrt", graph.add(power, graph.constant(_TINY_POWER)))
-        x = graph.op("Log", graph.add(magnitude, graph.constant(float(s.log_floor))))
-        x = graph.conv(
-            x, encoder["conv_in.weight"], encoder["conv_in.bias"], stride=s.fine_factor, padding=s.fine_factor // 2
-        )
-        x = self._blocks(graph, x, encoder, "blocks", s.encoder_layers, s.encoder_hidden_size)
-        x = _normed(graph, graph.transpose(x, [0, 2, 1]), encoder, "norm")
-        x = _linear(graph, x, encoder, "projection")
+        power = graph.add(power, graph.constant(float(s.log_floor) ** 2))
+        log_magnitudes = graph.op("Mul", graph.op("Log", power), graph.constant(0.5))
+        projection = encoder.within("projection.")
+        x = graph.conv(log_magnitudes, projection["weight"], projection["bias"], stride=s.fine_factor)
+        x = graph.transpose(x, [0, 2, 1])
         codes = residual_vector_quantizer.encode(graph, x, self._codebooks(weights, streams))
         graph.output("audio_codes", INT64, ["batch", streams, "frames"], codes)
         graph.save()
@@ -164,8 +152,8 @@ class SpectralCodec:
         graph = GraphBuilder(path, storage)
         codes = graph.input("audio_codes", INT64, ["batch", streams, "frames"])
         first_frame = graph.input("first_frame", INT64, [1])
-        x = residual_vector_quantizer.decode(graph, codes, self._codebooks(weights, streams))
-        x = graph.conv(x, decoder["conv_in.weight"], decoder["conv_in.bias"], padding=s.input_kernel_size // 2)
+        latents = residual_vector_quantizer.decode(graph, codes, self._codebooks(weights, streams))
+        x = graph.conv(latents, decoder["conv_in.weight"], decoder["conv_in.bias"], padding=s.input_kernel_size // 2)
         x = self._blocks(graph, x, decoder, "blocks", s.decoder_layers, s.decoder_hidden_size)
         x = _normed(graph, graph.transpose(x, [0, 2, 1]), decoder, "upsample_norm")
         x = _linear(graph, x, decoder, "upsample")
@@ -174,8 +162,10 @@ class SpectralCodec:
         x = self._blocks(graph, x, decoder, "fine_blocks", s.fine_layers, s.fine_hidden_size)
         x = _normed(graph, graph.transpose(x, [0, 2, 1]), decoder, "norm")
         x = _linear(graph, x, decoder, "head")
+        coded = _linear(graph, graph.transpose(latents, [0, 2, 1]), decoder, "expansion")
+        coded = graph.op("Reshape", coded, graph.constant([0, -1, s.bins]))
         noise = self._noise(graph, x, first_frame, decoder)
-        graph.output("audio_values", FLOAT, ["batch", 1, "samples"], self._synthesize(graph, x, noise))
+        graph.output("audio_values", FLOAT, ["batch", 1, "samples"], self._synthesize(graph, x, coded, noise))
         graph.save()
 
     def _codebooks(self, weights: Prefixed, streams: int) -> list[np.ndarray]:
@@ -210,23 +200,25 @@ class SpectralCodec:
             noise = graph.op("Cast", graph.op("Gather", table, index), to=FLOAT)
             return graph.op("Mul", noise, graph.constant(float(s.noise_scale)))
 
-    def _synthesize(self, graph: GraphBuilder, spectrum: str, noise: str) -> str:
-        """Log magnitude, phase and log noise magnitude [B, fine frames, 3 · bins] → [B, 1, samples]."""
+    def _synthesize(self, graph: GraphBuilder, spectrum: str, coded: str, noise: str) -> str:
+        """Log magnitude, phase and log noise magnitude [B, fine frames, 3 · bins] → [B, 1, samples].
+
+        The two magnitudes are relative to what the codes say by themselves, `coded` [B, fine frames, bins].
+        """
         s = self.sizes
         with graph.scope("synthesis"):
             limit = graph.constant(float(s.max_log_magnitude))
             log_magnitude, phase, log_noise = graph.op("Split", spectrum, outputs=3, axis=-1, num_outputs=3)
             magnitude, noise_magnitude = (
-                graph.op("Exp", graph.op("Min", value, limit)) for value in (log_magnitude, log_noise)
+                graph.op("Exp", graph.op("Min", graph.add(coded, value), limit)) for value in (log_magnitude, log_noise)
             )
             real = graph.op("Mul", magnitude, graph.op("Cos", phase))
             imaginary = graph.op("Mul", magnitude, graph.op("Sin", phase))
             tonal = graph.op("Concat", real, imaginary, axis=-1)
             noisy = graph.op("Mul", graph.op("Concat", noise_magnitude, noise_magnitude, axis=-1), noise)
             frames = graph.transpose(graph.add(tonal, noisy), [0, 2, 1])
-            edge = (s.decoder_n_fft - s.fine_hop) // 2
-            basis = graph.constant(_inverse_dft_basis(s.decoder_n_fft, s.fine_hop))
-            return graph.op("ConvTranspose", frames, basis, strides=[s.fine_hop], pads=[edge, edge])
+            basis = graph.constant(_inverse_dft_basis(s.n_fft, s.fine_hop))
+            return graph.op("ConvTranspose", frames, basis, strides=[s.fine_hop], pads=[s.edge, s.edge])
 
 
 def _linear(graph: GraphBuilder, x: str, tensors: Prefixed, name: str) -> str:
