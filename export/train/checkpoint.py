@@ -31,7 +31,6 @@ GENERATION = {
 PROMPTS = {
     "ask": "What sound is this?",
     "transcribe": "Transcribe the speech.",
-    "caption": "Describe the audio.",
 }
 
 
