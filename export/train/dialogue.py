@@ -14,7 +14,7 @@ from vocabulary import ASSISTANT, AUDIO, BOS, EOS, EOT, MODALITIES, SPEECH, TEXT
 
 GUIDANCE_DROPOUT = 0.05
 # How often each task is drawn.
-TASKS = {"generate": 0.38, "speak": 0.20, "name": 0.22, "transcribe": 0.16, "talk": 0.04}
+TASKS = {"generate": 0.48, "speak": 0.20, "name": 0.17, "transcribe": 0.13, "talk": 0.02}
 
 
 @dataclass
