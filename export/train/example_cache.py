@@ -29,6 +29,7 @@ FEATURE_VARIANTS = 4
 WRITTEN_TAKES = 12  # of every digit of every speaker
 WRITTEN_STRINGS = 800  # spoken digit strings
 HEARD_STRINGS = 5000
+WRITTEN_LEVELS = {"sound": 3, "speech": 4}  # levels of the codec that the model must write; see `coarse`
 EDGE_SECONDS = 0.06  # silence around spoken words in what the model writes
 
 
@@ -92,16 +93,17 @@ def build_codes(training: list[Recording], codec: SpectralCodec, path: Path) -> 
     clips = []
     for recording in sounds:
         for _ in range(CODE_VARIANTS):
-            clips.append(Clip(recording.label, False, encode(codec, written_sound(recording))))
+            clips.append(Clip(recording.label, False, coarse(codec, written_sound(recording), WRITTEN_LEVELS["sound"])))
     takes: Counter[tuple[str, str]] = Counter()
     for recording in (r for r in training if r.kind == "digit"):
         takes[recording.label, recording.split] += 1
         if takes[recording.label, recording.split] > WRITTEN_TAKES:
             continue
-        clips.append(Clip(recording.label, True, encode(codec, written_string([recording]))))
+        clips.append(Clip(recording.label, True, coarse(codec, written_string([recording]), WRITTEN_LEVELS["speech"])))
     for _ in range(WRITTEN_STRINGS):
         words = draw_words(speakers)
-        clips.append(Clip(" ".join(w.label for w in words), True, encode(codec, written_string(words))))
+        label = " ".join(w.label for w in words)
+        clips.append(Clip(label, True, coarse(codec, written_string(words), WRITTEN_LEVELS["speech"])))
     store(clips, path)
 
 
@@ -122,6 +124,18 @@ def encode(codec: SpectralCodec, samples: np.ndarray) -> np.ndarray:
     """Codes of a clip, its end filled up to a whole frame."""
     spare = -len(samples) % codec.config.hop_length
     return codec.encode(torch.from_numpy(np.pad(samples, (0, spare)))[None])[0].numpy().astype(np.int16)
+
+
+def coarse(codec: SpectralCodec, samples: np.ndarray, levels: int) -> np.ndarray:
+    """Codes whose levels from `levels` on add next to nothing: each holds its entry nearest to zero.
+
+    What the fine levels hold of a noise is chance. A small model cannot learn it, and fine codes drawn wrongly
+    do more harm to a sound than their absence.
+    """
+    codes = encode(codec, samples)
+    silent = codec.quantizer.codebooks.square().sum(-1).argmin(-1).numpy()
+    codes[levels:] = silent[levels:, None]
+    return codes
 
 
 @torch.no_grad()
