@@ -226,7 +226,7 @@ class RefusalTest(ExportTest):
         changes = {
             "rotary scaling": lambda c: c.language_model["rope_parameters"].update(rope_type="yarn"),
             "model_type": lambda c: c.language_model.update(model_type="llama"),
-            "multiples of 8": lambda c: c.language_model.update(num_attention_heads=6, num_key_value_heads=6),
+            "an even size": lambda c: c.language_model.update(num_attention_heads=8, num_key_value_heads=8),
             "use_sliding_window": lambda c: c.language_model.update(use_sliding_window=True),
             "n_window": lambda c: c.encoder.update(n_window=25),
             "wavlm": lambda c: c.codec["semantic_model_config"].update(model_type="wavlm"),
