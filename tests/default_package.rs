@@ -78,10 +78,9 @@ fn prompts_make_sounds_that_are_heard_as_such() {
         }
     }
     let right = heard.iter().filter(|(_, right, _)| *right).count();
-    assert!(right >= 15, "{right} of 30: {heard:?}");
+    assert!(right >= 18, "{right} of 30: {heard:?}");
 }
 
-/// The package is half trained: it speaks most digits wrongly (its card says how many). The bound is to rise with it.
 #[test]
 fn digits_are_spoken_and_heard() {
     let mut heard = Vec::new();
@@ -94,7 +93,7 @@ fn digits_are_spoken_and_heard() {
         }
     }
     let right = heard.iter().filter(|(_, right, _)| *right).count();
-    assert!(right >= 5, "{right} of 30: {heard:?}");
+    assert!(right >= 20, "{right} of 30: {heard:?}");
 }
 
 #[test]
