@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::audio::Waveform;
 use crate::modality::{Modality, SegmentConfig};
 use crate::token::{TokenId, Vocabulary};
 use crate::{Error, ErrorKind, Result};
@@ -184,6 +185,18 @@ pub struct EnhancerConfig {
 pub struct Limits {
     /// The longest sound it listens to, in seconds.
     pub input_seconds: f64,
+}
+
+impl Limits {
+    /// Refuses sound that is longer than the package takes.
+    pub(crate) fn check(&self, sound: &Waveform) -> Result<()> {
+        let (found, most) = (sound.seconds(), self.input_seconds);
+        if found > most {
+            let what = format!("the audio is {found:.1} s long; this package takes at most {most:.1} s");
+            return Err(Error::new(ErrorKind::Limit, what));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Limits {

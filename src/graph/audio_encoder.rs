@@ -6,7 +6,7 @@ use ort::value::Tensor;
 use super::GraphLoader;
 use super::session::{Graph, Port};
 use crate::audio::{LogMel, LogMelConfig, Waveform, normalize};
-use crate::package::{AudioEncoderConfig, Manifest};
+use crate::package::{AudioEncoderConfig, Limits, Manifest};
 use crate::{Error, ErrorKind, Result};
 
 /// Mel frames that become one feature: the second convolution's stride and the pooling, two each.
@@ -18,7 +18,7 @@ pub struct AudioEncoder {
     log_mel: LogMel,
     config: AudioEncoderConfig,
     hidden: usize,
-    max_seconds: f64,
+    limits: Limits,
 }
 
 impl AudioEncoder {
@@ -39,7 +39,7 @@ impl AudioEncoder {
             num_mel_bins: bins,
         })?;
         let graph = loader.load("audio_encoder", manifest.graph("audio_encoder")?, &inputs, &outputs)?;
-        Ok(Self { graph, log_mel, config: config.clone(), hidden, max_seconds: manifest.limits.input_seconds })
+        Ok(Self { graph, log_mel, config: config.clone(), hidden, limits: manifest.limits.clone() })
     }
 
     /// Features of `sound`, shape [frames, hidden size], about 25 a second.
@@ -47,11 +47,7 @@ impl AudioEncoder {
     /// Channels are mixed down to their mean and the rate is converted. Sound longer than a window is cut into windows
     /// that are encoded one by one. Errors: too short to hold one feature, or longer than the package's limit.
     pub fn encode(&self, sound: &Waveform) -> Result<Array2<f32>> {
-        if sound.seconds() > self.max_seconds {
-            let (found, most) = (sound.seconds(), self.max_seconds);
-            let what = format!("the audio is {found:.1} s long; this package takes at most {most:.1} s");
-            return Err(Error::new(ErrorKind::Limit, what));
-        }
+        self.limits.check(sound)?;
         let sound = sound.to_mono().resample(self.config.sampling_rate)?;
         let samples = sound.samples();
         let window = self.config.window_seconds * self.config.sampling_rate as usize;

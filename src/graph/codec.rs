@@ -5,7 +5,7 @@ use ort::value::Tensor;
 use super::session::{Graph, Port};
 use super::{AudioDecoder, GraphLoader, with_context};
 use crate::audio::Waveform;
-use crate::package::{CodecConfig, Manifest};
+use crate::package::{CodecConfig, Limits, Manifest};
 use crate::token::Codes;
 use crate::{Error, ErrorKind, Result};
 
@@ -17,7 +17,7 @@ pub struct CodecEncoder {
     graph: Graph,
     config: CodecConfig,
     streams: usize,
-    max_seconds: f64,
+    limits: Limits,
 }
 
 impl CodecEncoder {
@@ -27,18 +27,14 @@ impl CodecEncoder {
         let inputs = [Port::float("input_values", &[None, Some(1), None])];
         let outputs = [Port::int64("audio_codes", &[None, Some(streams), None])];
         let graph = loader.load("codec_encoder", manifest.graph("codec_encoder")?, &inputs, &outputs)?;
-        Ok(Self { graph, config: config.clone(), streams, max_seconds: manifest.limits.input_seconds })
+        Ok(Self { graph, config: config.clone(), streams, limits: manifest.limits.clone() })
     }
 
     /// Codes of `sound`, shape [streams, samples / hop]: mixed down, converted to the codec's rate, cut to whole frames.
     ///
     /// Errors: shorter than one frame, or longer than the package's limit.
     pub fn encode(&self, sound: &Waveform) -> Result<Codes> {
-        if sound.seconds() > self.max_seconds {
-            let (found, most) = (sound.seconds(), self.max_seconds);
-            let what = format!("the audio is {found:.1} s long; this package takes at most {most:.1} s");
-            return Err(Error::new(ErrorKind::Limit, what));
-        }
+        self.limits.check(sound)?;
         let sound = sound.to_mono().resample(self.config.sampling_rate)?;
         let hop = self.config.hop_length;
         let samples = sound.samples();
