@@ -1,0 +1,194 @@
+"""The kinds of sound that are made, not recorded: what they are called, what the judge may call them, who makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+import made_actions as actions
+import made_animals as animals
+import made_bells as bells
+import made_instruments as instruments
+import made_machines as machines
+import made_signals as signals
+import made_weather as weather
+
+Maker = Callable[[np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class MadeConcept:
+    """One kind of sound."""
+
+    label: str
+    name: str  # after "This is the sound of "
+    presence: list[str]  # in "Is there {} in the recording?"
+    requests: list[str]  # how people ask for it
+    accepted: set[str]  # names of AudioSet classes that count as recognised: itself, a synonym, its direct parent
+    event: bool  # a short countable event, not a texture or a continuing sound
+    make: Maker
+
+
+CONCEPTS: dict[str, MadeConcept] = {}
+
+
+def _add(label: str, name: str, presence: str, requests: str, accepted: str, make: Maker, event: bool = False) -> None:
+    """Lists are separated by semicolons: names of AudioSet classes hold commas."""
+    split = lambda text: [part.strip() for part in text.split(";")]  # noqa: E731
+    CONCEPTS[label] = MadeConcept(label, name, split(presence), split(requests), set(split(accepted)), event, make)
+
+
+def _plays(label: str, accepted: str, also: str = "", article: str = "a") -> None:
+    """A musical instrument that plays a phrase."""
+    presence = f"{article} {label}; {article} {label} playing; {label} music"
+    requests = (
+        f"{article} {label}; {label}; {article} {label} playing; {label} music; someone playing the {label}; "
+        f"{article} {label} melody; the {label}; {label} notes"
+    )
+    _add(label, f"{article} {label}", presence, requests + (f"; {also}" if also else ""), accepted, partial(instruments.phrase, label))
+
+
+def _struck(label: str, accepted: str, make: Maker, also: str = "") -> None:
+    """A percussion instrument that is hit once."""
+    presence = f"a {label}; a {label} hit; a {label} being hit"
+    requests = f"a {label}; {label}; a {label} hit; {label} hit; a hit on a {label}; the {label}; someone hitting a {label}"
+    _add(label, f"a {label}", presence, requests + (f"; {also}" if also else ""), accepted, make, event=True)
+
+
+def _stroke(label: str, accepted: str, also: str = "") -> None:
+    _struck(label, accepted, partial(instruments.stroke, label), also)
+
+
+# Musical instruments
+_plays("piano", "Piano; Electric piano; Keyboard (musical)", "piano keys; piano chords")
+_plays("harpsichord", "Harpsichord")
+_plays("glockenspiel", "Glockenspiel")
+_plays("xylophone", "Marimba, xylophone", "a marimba")
+_plays("church organ", "Organ; Hammond organ", "an organ; organ; a pipe organ")
+_plays("accordion", "Accordion", article="an")
+_plays("acoustic guitar", "Acoustic guitar; Guitar; Strum", "a guitar; guitar; strumming a guitar; guitar chords", "an")
+_plays("electric guitar", "Electric guitar; Guitar; Distortion", "a distorted guitar; a rock guitar", "an")
+_plays("violin", "Violin, fiddle; Bowed string instrument", "a fiddle")
+_plays("cello", "Cello; Bowed string instrument")
+_plays("harp", "Harp")
+_plays("trumpet", "Trumpet; Brass instrument")
+_plays("trombone", "Trombone; Brass instrument")
+_plays("french horn", "French horn; Brass instrument")
+_plays("saxophone", "Saxophone; Wind instrument, woodwind instrument", "a sax; sax")
+_plays("clarinet", "Clarinet; Wind instrument, woodwind instrument")
+_plays("flute", "Flute; Wind instrument, woodwind instrument")
+_plays("banjo", "Banjo")
+_plays("synthesizer", "Synthesizer; Electronic music", "a synth; synth")
+
+# Percussion
+_stroke("snare drum", "Snare drum; Drum; Rimshot", "a drum hit; a drum")
+_stroke("crash cymbal", "Cymbal", "a cymbal; cymbal; a cymbal crash")
+_stroke("cowbell", "Cowbell")
+_stroke("wood block", "Wood block")
+_struck("timpani", "Timpani; Drum", instruments.timpani, "a kettledrum; timpani hit")
+_add(
+    "drum roll", "a drum roll", "a drum roll; a roll on a drum; drums",
+    "a drum roll; drum roll; a roll on a snare drum; drumming; a drummer playing a roll; drums; a snare drum roll",
+    "Drum roll; Snare drum; Drum", partial(instruments.roll, "snare drum"),
+)  # fmt: skip
+_add(
+    "sleigh bells", "sleigh bells", "sleigh bells; jingle bells; jingling bells",
+    "sleigh bells; jingle bells; jingling bells; small bells jingling; the jingle of bells; sleigh bells ringing",
+    "Jingle bell; Jingle, tinkle", partial(instruments.stroke, "sleigh bells"), True,
+)  # fmt: skip
+
+# Signals
+_add(
+    "siren", "a siren", "a siren; a police siren; an ambulance",
+    "a siren; siren; a police siren; an ambulance siren; a fire engine siren; a wailing siren; sirens; emergency siren",
+    "Siren; Police car (siren); Ambulance (siren); Fire engine, fire truck (siren); Civil defense siren; Emergency vehicle",
+    signals.siren,
+)  # fmt: skip
+_add(
+    "smoke alarm", "a smoke alarm", "a smoke alarm; a fire alarm; an alarm beeping",
+    "a smoke alarm; smoke alarm; a fire alarm; a smoke detector; smoke alarm beeping; an alarm going off; fire alarm",
+    "Smoke detector, smoke alarm; Fire alarm", signals.smoke_alarm,
+)  # fmt: skip
+_add(
+    "telephone ringing", "a telephone ringing", "a telephone; a phone; a telephone ringing; a ringing phone",
+    "a telephone ringing; a phone ringing; telephone ringing; a ringing phone; phone ringing; an old telephone; a telephone; the phone rings",
+    "Telephone; Telephone bell ringing; Ringtone", signals.telephone_ring,
+)  # fmt: skip
+_add(
+    "busy signal", "a busy signal", "a busy signal; a busy tone; an engaged line",
+    "a busy signal; busy signal; a busy tone; a telephone busy signal; a busy line; an engaged line; busy tone",
+    "Busy signal", signals.busy_signal,
+)  # fmt: skip
+_add(
+    "phone dialing", "a phone being dialed", "a phone being dialed; touch tones; someone dialing a phone",
+    "a phone being dialed; dialing a phone; phone dialing; someone dialing a number; touch tones; telephone keys; dialing a number",
+    "Telephone dialing, DTMF", signals.phone_dialing,
+)  # fmt: skip
+_add(
+    "beep", "a beep", "a beep; beeping; an electronic beep",
+    "a beep; beep; an electronic beep; a short beep; a computer beep; beeping; a bleep",
+    "Beep, bleep; Sine wave", signals.beep, True,
+)  # fmt: skip
+_add(
+    "car horn", "a car horn", "a car horn; a horn; a car honking",
+    "a car horn; car horn; a car honking; honking; a horn honking; a car honks; the horn of a car",
+    "Vehicle horn, car horn, honking; Toot", signals.car_horn, True,
+)  # fmt: skip
+
+# Bells and glass
+_add(
+    "glass breaking", "glass breaking", "glass; breaking glass; glass breaking; a window breaking",
+    "glass breaking; breaking glass; a window breaking; glass shattering; shattering glass; a glass breaks; a broken window",
+    "Shatter; Breaking; Glass; Smash, crash", bells.glass_breaking, True,
+)  # fmt: skip
+_add(
+    "singing bowl", "a singing bowl", "a singing bowl; a bowl ringing; a Tibetan bowl",
+    "a singing bowl; singing bowl; a Tibetan bowl; a ringing bowl; a meditation bowl; a bowl ringing",
+    "Singing bowl; Tuning fork", bells.singing_bowl,
+)  # fmt: skip
+
+# Animals
+_add(
+    "bird", "a bird singing", "a bird; a bird singing; birds; a bird chirping",
+    "a bird singing; bird; a bird; a bird chirping; birds chirping; bird song; birdsong; a chirping bird; birds singing",
+    "Bird; Bird vocalization, bird call, bird song; Chirp, tweet", animals.bird,
+)  # fmt: skip
+_add(
+    "cricket", "a cricket chirping", "a cricket; crickets; an insect",
+    "a cricket chirping; cricket; a cricket; crickets; crickets chirping; crickets at night; chirping crickets; an insect chirping",
+    "Cricket; Insect", animals.cricket,
+)  # fmt: skip
+
+# Weather and water
+_add(
+    "steam", "steam hissing", "steam; hissing steam; a hiss",
+    "steam hissing; steam; hissing steam; a hiss; hissing; the hiss of steam; steam escaping; a steam hiss",
+    "Steam; Hiss", weather.steam,
+)  # fmt: skip
+
+# Machines
+_add(
+    "machine gun", "a machine gun", "a machine gun; gunfire; shots",
+    "a machine gun; machine gun; machine gun fire; automatic gunfire; a machine gun firing; gunfire; a burst of shots",
+    "Machine gun; Gunshot, gunfire", machines.machine_gun,
+)  # fmt: skip
+
+# People
+_add(
+    "heartbeat", "a heartbeat", "a heartbeat; a heart; a beating heart",
+    "a heartbeat; heartbeat; a beating heart; a heart beating; heart; the beat of a heart; a human heart",
+    "Heart sounds, heartbeat; Heart murmur", actions.heartbeat,
+)  # fmt: skip
+_add(
+    "whistling", "a person whistling", "a person whistling; whistling; someone whistling; a whistled tune",
+    "a person whistling; whistling; someone whistling; a man whistling; a whistled tune; whistling a tune; a person whistles",
+    "Whistling", actions.whistling,
+)  # fmt: skip
+_add(
+    "police whistle", "a police whistle", "a police whistle; a whistle; a referee's whistle",
+    "a police whistle; police whistle; a whistle; a referee's whistle; a whistle blowing; a whistle being blown; a referee whistle",
+    "Whistle", actions.police_whistle, True,
+)  # fmt: skip
