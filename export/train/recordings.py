@@ -1,9 +1,12 @@
-"""Stage `data`: every recording of the small world as one resampled, cached archive."""
+"""Stage `data`: every recording of the small world, and what is made beside them, as one resampled, cached archive."""
 
 from __future__ import annotations
 
 import json
+import random
 import sys
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,11 @@ from storage import write_atomically
 
 SAMPLING_RATE = 16_000
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+MADE_VARIATIONS = 24  # of every made sound, for training
+MADE_HELD_OUT = 6
+CLEAR_TAKES = 3  # of every digit and phrase, in each voice to speak with
+OTHER_TAKES = 60  # of every digit, in voices to hear
+HELD_OUT = "held out"
 
 
 @dataclass(frozen=True)
@@ -23,9 +31,9 @@ class Recording:
     """One labelled clip, 16 kHz mono."""
 
     name: str
-    kind: str  # "sound" or "digit"
-    label: str  # class of the sound, or the spoken word
-    split: str  # fold of the sound, or the speaker
+    kind: str  # recorded: "sound" or "digit"; made here: "made" (a sound), "clear" or "other" (voices)
+    label: str  # kind of sound, or the words spoken
+    split: str  # fold of the sound, the speaker or the voice; "held out" for made sounds that training must not hear
     samples: np.ndarray  # float32
 
     @property
@@ -41,7 +49,7 @@ class HoldOut:
     speaker: str = "theo"
 
     def holds(self, recording: Recording) -> bool:
-        return recording.split == (self.fold if recording.kind == "sound" else self.speaker)
+        return recording.split in {"sound": (self.fold,), "digit": (self.speaker,)}.get(recording.kind, (HELD_OUT,))
 
 
 def split(recordings: list[Recording], hold_out: HoldOut | None) -> tuple[list[Recording], list[Recording]]:
@@ -76,26 +84,54 @@ def load(archive: Path) -> list[Recording]:
 
 
 def prepare(data: Path, archive: Path) -> None:
-    """Reads `DATA/esc10/CLASS/*.ogg` and `DATA/spoken-digits/*.wav` into `archive`.
+    """Reads `DATA/esc10/CLASS/*.ogg` and `DATA/spoken-digits/*.wav` into `archive`, and makes the other sounds and voices.
 
     A file that cannot be read is named and left out; a folder without any usable file is an error.
     """
     index, chunks, end = [], [], 0
-    for path, kind, label, part in _sound_files(data) + _digit_files(data):
-        try:
-            samples = read_mono(path)
-        except (OSError, ValueError, RuntimeError) as error:
-            print(f"left out {path}: {error}", file=sys.stderr)
-            continue
-        start, end = end, end + len(samples)
-        index.append(dict(name=path.stem, kind=kind, label=label, split=part, start=start, end=end))
-        chunks.append(np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16))
+    for recording in [*_recorded(data), *_made(), *_voices()]:
+        start, end = end, end + len(recording.samples)
+        index.append(dict(name=recording.name, kind=recording.kind, label=recording.label, split=recording.split, start=start, end=end))
+        chunks.append(np.round(np.clip(recording.samples, -1, 1) * 32767).astype(np.int16))
     for kind in ("sound", "digit"):
         if not any(entry["kind"] == kind for entry in index):
             raise TrainingError(f"no readable {kind} recordings below {data}")
     header = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
     write_atomically(archive, lambda file: np.savez(file, index=header, samples=np.concatenate(chunks)))
     print(f"{len(index)} recordings, {end / SAMPLING_RATE / 60:.0f} minutes")
+
+
+def _recorded(data: Path) -> Iterator[Recording]:
+    for path, kind, label, part in _sound_files(data) + _digit_files(data):
+        try:
+            yield Recording(path.stem, kind, label, part, read_mono(path))
+        except (OSError, ValueError, RuntimeError) as error:
+            print(f"left out {path}: {error}", file=sys.stderr)
+
+
+def _made() -> Iterator[Recording]:
+    """Every rendered sound of the small world in its variations."""
+    import made_sounds
+
+    for label in made_sounds.CONCEPTS:
+        for i in range(MADE_VARIATIONS + MADE_HELD_OUT):
+            samples = made_sounds.render(label, np.random.default_rng([zlib.crc32(label.encode()), i]))
+            split = "made" if i < MADE_VARIATIONS else HELD_OUT
+            yield Recording(f"{label} {i}", "made", label, split, samples)
+
+
+def _voices() -> Iterator[Recording]:
+    """Digits and phrases in voices to speak with, and digits in many voices to hear."""
+    import voices
+
+    random.seed(0)
+    for text in (*DIGITS, *voices.PHRASES):
+        for voice in voices.SPOKEN_VOICES:
+            for i in range(CLEAR_TAKES):
+                yield Recording(f"{text} {voice} {i}", "clear", text, voice, voices.clear_voice(text, voice))
+    for text in DIGITS:
+        for i in range(OTHER_TAKES):
+            yield Recording(f"{text} other {i}", "other", text, "synthetic", voices.any_voice(text))
 
 
 def _sound_files(data: Path) -> list[tuple[Path, str, str, str]]:

@@ -20,13 +20,15 @@ from storage import Run, load_weights
 BATCH = 8
 CROP = SAMPLING_RATE
 PEAK_RATE = 1e-3
-REPORT_EVERY = 100
+REPORT_EVERY = 200
+SHARES = {"sound": 0.46, "made": 0.27, "digit": 0.07, "clear": 0.17, "other": 0.03}
+LEVELS = (2, 3, 3, 4, 4, 6, 8, 8)  # levels of the clips of a batch: the language model writes only the coarse ones
 
 
-def draw_crop(sounds: list[Recording], digits: list[Recording]) -> np.ndarray:
-    """One second of one recording (three of four are sounds), at a random speed and loudness."""
+def draw_crop(recordings: dict[str, list[Recording]]) -> np.ndarray:
+    """One second of one recording, at a random speed and loudness; keys are kinds."""
     while True:
-        recording = random.choice(sounds if random.random() < 0.75 else digits)
+        recording = random.choice(recordings[random.choices(list(SHARES), list(SHARES.values()))[0]])
         speed = 1.0 if random.random() < 0.6 else random.uniform(0.85, 1.18)
         length = int(CROP * speed) + 1
         samples = recording.samples
@@ -50,14 +52,17 @@ def train(training: list[Recording], codec_path: Path, path: Path, minutes: floa
     decoder = codec.decoder
     optimizer = torch.optim.AdamW(decoder.parameters(), betas=(0.8, 0.98), weight_decay=1e-3)
     run = Run(path, minutes, codec, optimizer, PEAK_RATE)
-    sounds = [r for r in training if r.kind == "sound"]
-    digits = [r for r in training if r.kind == "digit"]
+    recordings = {kind: [r for r in training if r.kind == kind] for kind in SHARES}
     distance = SpectralDistance(codec.config.sampling_rate)
     average = None
     for step in run.steps():
-        target = torch.from_numpy(np.stack([draw_crop(sounds, digits) for _ in range(BATCH)]))
-        spectrum = decoder.spectrum(codec.quantizer.decode(codec.encode(target)))
-        first, second = (decoder.synthesize(spectrum, decoder.fresh_noise(spectrum)) for _ in range(2))
+        target = torch.from_numpy(np.stack([draw_crop(recordings) for _ in range(BATCH)]))
+        codes = codec.encode(target)
+        for clip, levels in zip(codes, LEVELS):
+            clip[levels:] = 0
+        spectrum = decoder.spectrum(codec.quantizer.decode(codes))
+        tones = decoder.tones(spectrum, first_frame=random.randrange(codec.config.noise_period))
+        first, second = (tones + decoder.shaped(spectrum, decoder.fresh_noise(spectrum.shape[1], BATCH)) for _ in range(2))
         loss = distance.energy(target, first, second)
         optimizer.zero_grad()
         loss.backward()

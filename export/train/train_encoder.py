@@ -1,4 +1,5 @@
-"""Stage `encoder`: teaches the audio tower to tell sounds apart (clip labels) and to hear digits (frame labels)."""
+"""Stage `encoder`: teaches the audio tower to tell sounds apart (clip labels), to hear which sound is where in a scene, and
+to hear digits (frame labels)."""
 
 from __future__ import annotations
 
@@ -11,15 +12,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import augment
+import rendering
+import scenes
 import small_world
+import units
 from audio_tower import AudioTower, AudioTowerConfig, feature_length
 from augment import loud, trim_silence
 from log_mel import log_mel
 from recordings import DIGITS, SAMPLING_RATE, Recording
 from storage import Run
 
-BATCH = 28
-SOUNDS_IN_BATCH = 14  # the others are spoken digits
+SOUNDS_IN_BATCH = 11
+SCENES_IN_BATCH = 6
+STRINGS_IN_BATCH = 10  # of spoken digits
+RECORDED_SHARE = 0.65  # of the sounds; the others are made
+EVENT_WEIGHT = 4.0  # of a frame that holds a sound, against one that does not
 PEAK_RATE = 1e-3
 SPEECH = "speech"
 REPORT_EVERY = 50
@@ -38,12 +45,19 @@ class EncoderTrainer(nn.Module):
         self.classes = [*sounds, SPEECH]
         self.attention = nn.Linear(size, 1)
         self.classifier = nn.Linear(size, len(self.classes))
+        self.events = nn.Linear(size, len(sounds))
         self.digits = nn.Linear(size, len(DIGITS) + 1)
 
     def clip_logits(self, features: list[Tensor]) -> Tensor:
         """One row a clip: the class evidence of its features, weighted by learned attention."""
         weights = [torch.softmax(self.attention(f), dim=0) for f in features]
         return torch.stack([(w * self.classifier(f)).sum(0) for w, f in zip(weights, features)])
+
+    def event_loss(self, features: list[Tensor], targets: list[np.ndarray]) -> Tensor:
+        """Which sounds every feature of a scene holds."""
+        joined = torch.from_numpy(np.concatenate(targets))
+        weight = torch.full((joined.shape[1],), EVENT_WEIGHT)
+        return 10 * F.binary_cross_entropy_with_logits(self.events(torch.cat(features)), joined, pos_weight=weight)
 
     def digit_loss(self, features: list[Tensor], targets: list[np.ndarray]) -> Tensor:
         joined = torch.from_numpy(np.concatenate(targets))
@@ -89,25 +103,41 @@ class Examples:
 
     def __init__(self, training: list[Recording], classes: list[str]):
         self.classes = classes
-        self.sounds: dict[str, list[Recording]] = {}
-        self.speakers: dict[str, list[Recording]] = {}
-        for r in training:
-            (self.sounds if r.kind == "sound" else self.speakers).setdefault(r.label if r.kind == "sound" else r.split, []).append(r)
+        self.recorded = by(training, ("sound",), lambda r: r.label)
+        self.made = {label: rs for label, rs in by(training, ("made",), lambda r: r.label).items() if label in classes}
+        self.speakers = by(training, ("digit",), lambda r: r.split)
+        self.voices = by(training, ("other", "clear"), lambda r: r.label)
+        self.units = units.extract(training, {label: concept.event for label, concept in small_world.CONCEPTS.items()})
 
     def sound(self) -> tuple[np.ndarray, np.ndarray]:
         """Log-mel of a clip and its target distribution over the classes; half are two clips mixed."""
-        label = random.choice(list(self.sounds))
-        samples = self._varied(random.choice(self.sounds[label]))
+        label, samples = self._sound()
         target = np.zeros(len(self.classes), np.float32)
         share = 1.0
         if random.random() < 0.5:
-            other = random.choice(list(self.sounds))
+            other, second = self._sound()
             decibels = random.uniform(0, 15)
-            samples = augment.mix(samples, self._varied(random.choice(self.sounds[other])), decibels)
+            samples = augment.mix(samples, second, decibels)
             share = 1 / (1 + 10 ** (-decibels / 20))
             target[self.classes.index(other)] += 1 - share
         target[self.classes.index(label)] += share
         return self._mel(samples), target
+
+    def _sound(self) -> tuple[str, np.ndarray]:
+        source = self.recorded if random.random() < RECORDED_SHARE else self.made
+        label = random.choice(list(source))
+        return label, self._varied(random.choice(source[label]))
+
+    def scene(self) -> tuple[np.ndarray, np.ndarray]:
+        """Log-mel of a scene, and which sounds every feature holds."""
+        samples, spans = rendering.render(scenes.draw(), self.units, varied=True)
+        speed = random.uniform(0.87, 1.15)
+        mel = self._mel(augment.change_speed(samples, speed, speed), max_bins=12, max_frames=8)
+        targets = np.zeros((feature_length(mel.shape[1]), len(self.classes) - 1), np.float32)
+        for span in spans:
+            start, end = (int(round(t / speed * FEATURES_PER_SECOND)) for t in (span.start, span.end))
+            targets[start : max(end, start + 1), self.classes.index(span.sound.label)] = 1.0
+        return mel, targets
 
     def _varied(self, recording: Recording) -> np.ndarray:
         samples = recording.samples
@@ -119,7 +149,7 @@ class Examples:
 
     def digits(self) -> tuple[np.ndarray, np.ndarray]:
         """Log-mel of one to four spoken digits, and the target of every feature."""
-        words = random.choices(random.choice(list(self.speakers.values())), k=random.choice((1, 1, 1, 2, 3, 4)))
+        words = self._words()
         if len(words) == 1 and random.random() < 0.7:
             said = words[0].samples  # as it was recorded, cut close
             spans = [(0, len(said), DIGITS.index(words[0].label) + 1)]
@@ -128,10 +158,17 @@ class Examples:
         samples = augment.change_speed(said, 0.8, 1.25) if random.random() < 0.8 else said
         stretch = len(samples) / len(said)
         if random.random() < 0.3:
-            background = random.choice(random.choice(list(self.sounds.values()))).samples
+            background = random.choice(random.choice(list(self.recorded.values()))).samples
             samples = augment.mix(samples, background, random.uniform(10, 30))
         mel = self._mel(samples, max_bins=10, max_frames=6)  # a word is short: longer masks would hide it
         return mel, frame_targets(spans, stretch, feature_length(mel.shape[1]))
+
+    def _words(self) -> list[Recording]:
+        """One to four digits of one speaker, or each of another synthetic voice."""
+        count = random.choice((1, 1, 1, 2, 3, 4))
+        if random.random() < 0.65:
+            return random.choices(random.choice(list(self.speakers.values())), k=count)
+        return [random.choice(self.voices[random.choice(DIGITS)]) for _ in range(count)]
 
     @staticmethod
     def _mel(samples: np.ndarray, **masks: int) -> np.ndarray:
@@ -140,52 +177,67 @@ class Examples:
         return augment.mask_spectrum(augment.tilt_spectrum(log_mel(samples)), **masks)
 
 
+def by(recordings: list[Recording], kinds: tuple[str, ...], key) -> dict[str, list[Recording]]:
+    """Recordings of some kinds, grouped by a key."""
+    groups: dict[str, list[Recording]] = {}
+    for recording in recordings:
+        if recording.kind in kinds:
+            groups.setdefault(key(recording), []).append(recording)
+    return groups
+
+
 def validate(model: EncoderTrainer, validation: list[Recording]) -> dict[str, float]:
     """Share of whole unseen clips named rightly, and of unseen single digits read rightly."""
     model.eval()
-    right: dict[str, list[bool]] = {"sound": [], "digit": []}
+    right: dict[str, list[bool]] = {}
     with torch.no_grad():
         for r in validation:
-            samples = r.samples if r.kind == "sound" else np.pad(r.samples, SAMPLING_RATE // 8)
+            samples = np.pad(r.samples, SAMPLING_RATE // 8) if r.kind == "digit" else r.samples
             features = model.tower.encode([log_mel(samples)])
-            if r.kind == "sound":
+            if r.kind == "digit":
+                right.setdefault("digit", []).append(model.read_digits(features[0]) == [DIGITS.index(r.label)])
+            elif r.label in model.classes:
                 named = model.clip_logits(features)[0, : len(model.classes) - 1].argmax()
-                right["sound"].append(model.classes[int(named)] == r.label)
-            else:
-                right["digit"].append(model.read_digits(features[0]) == [DIGITS.index(r.label)])
+                right.setdefault(r.kind, []).append(model.classes[int(named)] == r.label)
     model.train()
     return {kind: float(np.mean(hits)) for kind, hits in right.items() if hits}
 
 
 def train(training: list[Recording], validation: list[Recording], path: Path, minutes: float) -> None:
-    model = EncoderTrainer(list(small_world.SOUNDS))
+    model = EncoderTrainer(list(small_world.CONCEPTS))
     examples = Examples(training, model.classes)
     # A few digits of the held-out speaker are enough to watch.
-    watched = [r for r in validation if r.kind == "sound"] + [r for r in validation if r.kind == "digit"][::5]
+    watched = [r for r in validation if r.kind != "digit"] + [r for r in validation if r.kind == "digit"][::5]
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.05)
     run = Run(path, minutes, model, optimizer, PEAK_RATE)
     average = None
     model.train()
     for step in run.steps():
-        clips = [examples.sound() for _ in range(SOUNDS_IN_BATCH)]
-        strings = [examples.digits() for _ in range(BATCH - len(clips))]
-        features = model.tower.encode([mel for mel, _ in clips] + [mel for mel, _ in strings])
-        logits = model.clip_logits(features)
-        speech = np.zeros((len(strings), len(model.classes)), np.float32)
-        speech[:, -1] = 1.0
-        targets = torch.from_numpy(np.concatenate([np.stack([t for _, t in clips]), speech]))
-        naming = F.cross_entropy(logits, targets, label_smoothing=0.05)
-        reading = model.digit_loss(features[len(clips) :], [t for _, t in strings])
-        loss = naming + reading
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        losses = np.array([naming.item(), reading.item()])
+        losses = np.array([loss.item() for loss in _step(model, examples, optimizer)])
         average = losses if average is None else 0.97 * average + 0.03 * losses
         if (step + 1) % REPORT_EVERY == 0:
-            print(f"encoder {step + 1} {run.elapsed:.0f}s naming {average[0]:.3f} digits {average[1]:.3f}", flush=True)
+            naming, placing, reading = average
+            print(f"encoder {step + 1} {run.elapsed:.0f}s naming {naming:.3f} scenes {placing:.3f} digits {reading:.3f}", flush=True)
         if watched and (step + 1) % (6 * REPORT_EVERY) == 0:
             print(f"encoder {step + 1} unseen: {validate(model, watched)}", flush=True)
     if validation:
         print(f"encoder, all that was held out: {validate(model, validation)}", flush=True)
+
+
+def _step(model: EncoderTrainer, examples: Examples, optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """One update; the losses of naming clips, of placing sounds in scenes, and of reading digits."""
+    clips = [examples.sound() for _ in range(SOUNDS_IN_BATCH)]
+    staged = [examples.scene() for _ in range(SCENES_IN_BATCH)]
+    strings = [examples.digits() for _ in range(STRINGS_IN_BATCH)]
+    features = model.tower.encode([mel for mel, _ in clips + staged + strings])
+    named, placed, read = features[: len(clips)], features[len(clips) : -len(strings)], features[-len(strings) :]
+    speech = np.zeros((len(strings), len(model.classes)), np.float32)
+    speech[:, -1] = 1.0
+    targets = torch.from_numpy(np.concatenate([np.stack([t for _, t in clips]), speech]))
+    naming = F.cross_entropy(model.clip_logits(named + read), targets, label_smoothing=0.05)
+    losses = [naming, model.event_loss(placed, [t for _, t in staged]), model.digit_loss(read, [t for _, t in strings])]
+    optimizer.zero_grad()
+    sum(losses).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return losses

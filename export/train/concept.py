@@ -1,0 +1,15 @@
+"""What the small world knows of a kind of sound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Concept:
+    label: str  # "church bell"
+    name: str  # as it stands in an answer after "the sound of": "a church bell ringing"
+    presence: list[str]  # as it stands in a question after "Is there": ["a bell", "a church bell"]
+    requests: list[str]  # as people ask for it: ["a church bell", "church bell ringing", "a church bell rings"]
+    accepted: set[str] = field(default_factory=set)  # AudioSet classes that count as having recognised it
+    event: bool = False  # short and countable; otherwise a texture or a continuing sound

@@ -1,0 +1,240 @@
+"""Scenes: one to three sounds in order, some of them several times, perhaps over a background; and what is said of them.
+
+A scene is described in one canonical form (captions, plans, answers) and asked for in many.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from dataclasses import dataclass
+
+import small_world as world
+
+TIMES = {1: "once", 2: "twice", 3: "three times"}
+NUMBERS = {1: ["one", "1"], 2: ["two", "2"], 3: ["three", "3"]}
+BACKGROUNDS = ("rain", "sea waves", "wind", "fire crackling")
+OVER_BACKGROUND = ("dog bark", "person sneeze", "church bell", "car horn", "knock", "bird")
+FRAMES_PER_SECOND = 50
+
+
+@dataclass(frozen=True)
+class Sound:
+    label: str
+    count: int = 1  # of an event; 1 for a continuing sound
+
+
+@dataclass(frozen=True)
+class Scene:
+    sounds: tuple[Sound, ...]  # in order
+    background: str | None = None
+
+    def to_dict(self) -> dict:
+        return {"sounds": [[s.label, s.count] for s in self.sounds], "background": self.background}
+
+    @classmethod
+    def from_dict(cls, stored: dict) -> Scene:
+        return cls(tuple(Sound(label, count) for label, count in stored["sounds"]), stored["background"])
+
+    @property
+    def labels(self) -> list[str]:
+        return [s.label for s in self.sounds] + ([self.background] if self.background else [])
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a sound of a scene lies, in seconds."""
+
+    sound: Sound
+    start: float
+    end: float
+
+
+# Drawing
+
+
+def is_held_out(scene: Scene) -> bool:
+    """A tenth of all scenes of more than one sound is kept for tests."""
+    return len(scene.sounds) > 1 and zlib.crc32(describe(scene).encode()) % 10 == 0
+
+
+def draw(held_out: bool = False) -> Scene:
+    """A scene to learn from, or one that training never draws."""
+    while True:
+        scene = _draw()
+        if is_held_out(scene) == held_out:
+            return scene
+
+
+def _draw() -> Scene:
+    kind = random.random()
+    if kind < 0.34:
+        return Scene((draw_sound(),))
+    if kind < 0.74:
+        return Scene(draw_sounds(2))
+    if kind < 0.9:
+        return Scene(draw_sounds(3))
+    return over_background()
+
+
+def draw_sound(label: str | None = None) -> Sound:
+    label = label or random.choice(list(world.CONCEPTS))
+    return Sound(label, random.choice((1, 1, 2, 2, 3)) if world.CONCEPTS[label].event else 1)
+
+
+def draw_sounds(count: int) -> tuple[Sound, ...]:
+    """Different sounds, at most one of them continuing where there are three."""
+    while True:
+        labels = random.sample(list(world.CONCEPTS), count)
+        if count == 2 or sum(not world.CONCEPTS[label].event for label in labels) <= 1:
+            sounds = [draw_sound(label) for label in labels]
+            if sum(s.count for s in sounds) <= 5:
+                return tuple(sounds)
+
+
+def over_background() -> Scene:
+    labels = [label for label in OVER_BACKGROUND if label in world.CONCEPTS]
+    backgrounds = [label for label in BACKGROUNDS if label in world.CONCEPTS]
+    return Scene((draw_sound(random.choice(labels)),), random.choice(backgrounds))
+
+
+def flawed(scene: Scene) -> Scene:
+    """A scene that misses what was asked for: a sound is absent, another one, too often or in the wrong place."""
+    sounds = list(scene.sounds)
+    kinds = ["replace"] if len(sounds) == 1 else ["drop", "drop", "replace", "swap"]
+    if any(world.CONCEPTS[s.label].event for s in sounds):
+        kinds.append("recount")
+    kind = random.choice(kinds)
+    at = random.randrange(len(sounds))
+    if kind == "drop":
+        del sounds[at]
+    elif kind == "replace":
+        sounds[at] = draw_sound(random.choice([c for c in world.CONCEPTS if c not in scene.labels]))
+    elif kind == "swap":
+        at = random.randrange(len(sounds) - 1)
+        sounds[at], sounds[at + 1] = sounds[at + 1], sounds[at]
+    else:
+        at = random.choice([i for i, s in enumerate(sounds) if world.CONCEPTS[s.label].event])
+        sounds[at] = Sound(sounds[at].label, random.choice([n for n in TIMES if n != sounds[at].count]))
+    return Scene(tuple(sounds), scene.background)
+
+
+# Saying
+
+
+def phrase(sound: Sound) -> str:
+    concept = world.CONCEPTS[sound.label]
+    return f"{concept.name} {TIMES[sound.count]}" if concept.event else concept.name
+
+
+def describe(scene: Scene) -> str:
+    """The canonical caption: "a dog barking twice, then a church bell ringing once"."""
+    text = ", then ".join(phrase(s) for s in scene.sounds)
+    return f"{text}, with {world.CONCEPTS[scene.background].name} in the background" if scene.background else text
+
+
+def request(scene: Scene) -> str:
+    """One of the many ways to ask for a scene."""
+    asked = [_asked(s, alone=len(scene.sounds) == 1) for s in scene.sounds]
+    if len(asked) == 1:
+        text = asked[0]
+    elif len(asked) == 2 and random.random() < 0.25:
+        text = random.choice(("{} before {}", "first {}, then {}", "{} and then {}", "{} followed by {}")).format(*asked)
+    else:
+        text = random.choice((", then ", ", then ", ", and then ", " then ", ", followed by ", ", after that ")).join(asked)
+    if scene.background:
+        text += random.choice((" with {} in the background", ", {} in the background", " while {} is heard", " over {}")).format(
+            world.CONCEPTS[scene.background].name
+        )
+    return text
+
+
+def _asked(sound: Sound, alone: bool) -> str:
+    concept = world.CONCEPTS[sound.label]
+    wanted = random.choice(concept.requests) if random.random() < 0.6 else concept.name
+    if not concept.event:
+        return wanted
+    if sound.count == 1:
+        return wanted if random.random() < (0.3 if alone else 0.7) else f"{wanted} {random.choice(('once', 'one time'))}"
+    if alone and random.random() < 0.15:
+        return wanted  # how often is left open
+    number = random.choice(NUMBERS[sound.count])
+    return f"{wanted} {random.choice((TIMES[sound.count], TIMES[sound.count], f'{number} times'))}"
+
+
+def plan(scene: Scene, spans: list[Span]) -> str:
+    """The rich caption of UALM-Reason: keywords, layout in time, description."""
+    caption = describe(scene)
+    layout = "; ".join(f"{s.start:.1f}-{s.end:.1f} {phrase(s.sound)}" for s in spans)
+    return f"Keywords: {', '.join(scene.labels)}. Layout: {layout}. Description: {caption[0].upper()}{caption[1:]}."
+
+
+def critique(wanted: Scene, made: Scene) -> str:
+    """What was really made, and what about it is not as planned."""
+    faults = []
+    for sound in wanted.sounds:
+        twin = next((s for s in made.sounds if s.label == sound.label), None)
+        if twin is None:
+            faults.append(f"{world.CONCEPTS[sound.label].name} is missing")
+        elif twin.count != sound.count:
+            faults.append(f"{world.CONCEPTS[sound.label].name} should be heard {TIMES[sound.count]}")
+    asked = {s.label for s in wanted.sounds}
+    faults += [f"{world.CONCEPTS[s.label].name} was not asked for" for s in made.sounds if s.label not in asked]
+    if not faults and [s.label for s in made.sounds] != [s.label for s in wanted.sounds]:
+        faults.append("the order is wrong")
+    verdict = f"But {', and '.join(faults)}." if faults else "This is as planned."
+    return f"I hear {describe(made)}. {verdict}"
+
+
+# Asking
+
+
+def question(scene: Scene) -> tuple[str, str]:
+    """A question about a recording of the scene, and its true answer."""
+    kinds = ["describe", "describe", "present"]
+    if len(scene.sounds) > 1:
+        kinds += ["first", "last", "order"]
+    if any(world.CONCEPTS[s.label].event for s in scene.sounds):
+        kinds += ["count", "count"]
+    return _QUESTIONS[random.choice(kinds)](scene)
+
+
+def _describe(scene: Scene) -> tuple[str, str]:
+    if len(scene.sounds) == 1 and not scene.background:
+        name = world.CONCEPTS[scene.sounds[0].label].name
+        asked, answer = random.choice(world.QUESTIONS)
+        return asked, answer.format(name if random.random() < 0.5 and "sound is" in asked else name)
+    asked = random.choice(world.DESCRIBE)
+    return asked, f"I hear {describe(scene)}."
+
+
+def _present(scene: Scene) -> tuple[str, str]:
+    there = random.random() < 0.5
+    others = [c for c in world.CONCEPTS if c not in scene.labels]
+    label = random.choice(scene.labels) if there else random.choice(others)
+    asked = random.choice(world.PRESENCE).format(random.choice(world.CONCEPTS[label].presence))
+    return asked, f"{'Yes' if there else 'No'}, I hear {describe(scene)}."
+
+
+def _count(scene: Scene) -> tuple[str, str]:
+    sound = random.choice([s for s in scene.sounds if world.CONCEPTS[s.label].event])
+    asked = random.choice(world.HOW_MANY).format(random.choice([world.CONCEPTS[sound.label].name, *world.CONCEPTS[sound.label].presence]))
+    return asked, f"{TIMES[sound.count].capitalize()}."
+
+
+def _first(scene: Scene) -> tuple[str, str]:
+    return random.choice(world.WHAT_FIRST), f"First I hear {world.CONCEPTS[scene.sounds[0].label].name}."
+
+
+def _last(scene: Scene) -> tuple[str, str]:
+    return random.choice(world.WHAT_LAST), f"Last I hear {world.CONCEPTS[scene.sounds[-1].label].name}."
+
+
+def _order(scene: Scene) -> tuple[str, str]:
+    first, second = random.sample(range(len(scene.sounds)), 2)
+    a, b = (random.choice(world.CONCEPTS[scene.sounds[i].label].presence) for i in (first, second))
+    answer = "Yes" if first < second else "No"
+    return random.choice(world.BEFORE).format(a, b), f"{answer}, I hear {describe(scene)}."
+
+
+_QUESTIONS = {"describe": _describe, "present": _present, "count": _count, "first": _first, "last": _last, "order": _order}
