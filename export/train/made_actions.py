@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from made_animals import VOICE, contour
-from made_waves import RATE, band, count, decay, drift, faded, finished, hiss, peaks, pick, place, repeat, ring, room, shaped, slope, time, tone
+from made_waves import RATE, ambience, band, count, decay, drift, faded, finished, hiss, peaks, pick, place, repeat, ring, room, shaped, slope, time, tone
 
 
 def clap(rng: Generator, hand: float) -> np.ndarray:
@@ -16,14 +16,14 @@ def clap(rng: Generator, hand: float) -> np.ndarray:
 
 
 def applause(rng: Generator) -> np.ndarray:
-    """Many people clapping, each at an own pace."""
+    """Many people clapping, each with other hands: more strokes a second than one can count."""
     seconds = rng.uniform(2.3, 3.0)
-    canvas, people = np.zeros(count(seconds)), int(rng.integers(15, 70))
-    for _ in range(people):
-        hand, every, near = pick(rng, 700, 1800), pick(rng, 0.16, 0.32), rng.uniform(0.15, 1.0)
-        sound = clap(rng, hand)
-        canvas += near * repeat(rng, seconds, every, lambda: sound * rng.uniform(0.6, 1), 0.08)[: len(canvas)]
-    return finished(rng, room(rng, canvas, pick(rng, 0.5, 1.5), rng.uniform(0.2, 0.7)))
+    canvas, rate = np.zeros(count(seconds)), pick(rng, 120, 400)
+    claps = [clap(rng, pick(rng, 700, 2400)) for _ in range(24)]
+    swell = drift(rng, seconds, 1, 0.6, 1.0)
+    for at in rng.uniform(0, seconds, int(rate * seconds)):
+        place(canvas, claps[rng.integers(24)] * rng.uniform(0.1, 1.0) ** 2, at)
+    return finished(rng, ambience(rng, room(rng, canvas * swell, pick(rng, 0.6, 1.5), rng.uniform(0.4, 1.0)), -30, -22))
 
 
 def clapping(rng: Generator) -> np.ndarray:
@@ -48,46 +48,45 @@ def heartbeat(rng: Generator) -> np.ndarray:
 
 
 def footsteps(rng: Generator) -> np.ndarray:
-    """Shoes on a hard floor: heel, then sole."""
-    body = pick(rng, 130, 260)
+    """Shoes on a hard floor: heel, then sole, in an echoing corridor."""
+    body = pick(rng, 120, 240)
 
     def step() -> np.ndarray:
         canvas = np.zeros(count(0.3))
-        place(canvas, hiss(rng, 0.1, peaks([body, body * 4, 2800], [60, 300, 1200], [1, 0.5, 0.3])) * decay(0.1, 0.014, 0.001), 0)
-        place(canvas, 0.35 * hiss(rng, 0.15, band(600, 5000, 1)) * decay(0.15, 0.025, 0.012), rng.uniform(0.06, 0.1))
-        return canvas * rng.uniform(0.75, 1)
+        place(canvas, hiss(rng, 0.1, peaks([body, body * 5, 2400], [80, 400, 1500], [1, 0.4, 0.2])) * decay(0.1, 0.016, 0.003), 0)
+        place(canvas, 0.4 * hiss(rng, 0.15, band(400, 4000, 1)) * decay(0.15, 0.03, 0.02), rng.uniform(0.07, 0.11))
+        return canvas * rng.uniform(0.7, 1)
 
-    samples = repeat(rng, rng.uniform(2.3, 3.0), pick(rng, 0.38, 0.65), step, 0.04)
-    return finished(rng, room(rng, samples, pick(rng, 0.3, 0.9), rng.uniform(0.15, 0.45)))
+    samples = repeat(rng, rng.uniform(2.3, 3.0), pick(rng, 0.4, 0.62), step, 0.04)
+    return finished(rng, ambience(rng, room(rng, samples, pick(rng, 0.5, 1.2), rng.uniform(0.3, 0.7)), -44, -32))
 
 
 def knock(rng: Generator) -> np.ndarray:
-    """Two to four knocks on a wooden door."""
-    body = pick(rng, 170, 380)
-    modes = body * np.array([1, 1.62, 2.4, 3.7])
+    """Two to four knocks on a wooden door: knuckles, then the panel."""
+    body = pick(rng, 160, 320)
+    colour = peaks([body, body * 2.1, body * 4.3], [body * 0.3, body * 0.6, body * 2], [1, 0.6, 0.25])
     times = int(rng.integers(2, 5))
-    every = rng.uniform(0.14, 0.24)
+    every = rng.uniform(0.15, 0.24)
     canvas = np.zeros(count(times * every + 0.25))
     for i in range(times):
-        blow = ring(modes, [1, 0.7, 0.4, 0.3], [0.03, 0.022, 0.014, 0.01], 0.2)
-        blow += 0.8 * hiss(rng, 0.2, band(200, 2500, 1)) * decay(0.2, 0.008, 0.0008)
+        blow = hiss(rng, 0.2, colour) * decay(0.2, rng.uniform(0.018, 0.03), 0.001)
         place(canvas, blow * rng.uniform(0.8, 1), i * every * rng.uniform(0.97, 1.03))
-    return finished(rng, room(rng, canvas, pick(rng, 0.2, 0.6), rng.uniform(0.1, 0.3)))
+    return finished(rng, ambience(rng, room(rng, canvas, pick(rng, 0.2, 0.6), rng.uniform(0.2, 0.5))))
 
 
 def typing(rng: Generator) -> np.ndarray:
-    """Fingers on a computer's keyboard."""
-    colour = [pick(rng, 1500, 2600), pick(rng, 3200, 5200)]
+    """Fingers on a computer's keyboard: light clicks down and up."""
+    colour = [pick(rng, 1800, 2800), pick(rng, 3800, 5600)]
 
     def key() -> np.ndarray:
-        canvas = np.zeros(count(0.18))
-        for at, strength in ((0, 1.0), (rng.uniform(0.05, 0.11), 0.45)):
-            tap = hiss(rng, 0.06, peaks([250, *colour], [150, 500, 900], [0.5, 1, 0.7])) * decay(0.06, rng.uniform(0.003, 0.007), 0.0006)
+        canvas = np.zeros(count(0.2))
+        for at, strength in ((0, 1.0), (rng.uniform(0.012, 0.025), 0.6), (rng.uniform(0.07, 0.12), 0.4)):
+            tap = hiss(rng, 0.05, peaks([500, *colour], [200, 700, 1200], [0.35, 1, 0.8])) * decay(0.05, rng.uniform(0.002, 0.004), 0.001)
             place(canvas, strength * tap, at)
-        return canvas * rng.uniform(0.4, 1)
+        return canvas * rng.uniform(0.3, 1)
 
-    samples = repeat(rng, rng.uniform(2.2, 3.0), pick(rng, 0.1, 0.19), key, 0.35)
-    return finished(rng, room(rng, samples, 0.2, 0.1) + 0.003 * hiss(rng, len(samples) / RATE + 1e-4)[: len(samples)])
+    samples = repeat(rng, rng.uniform(2.2, 3.0), pick(rng, 0.11, 0.18), key, 0.35)
+    return finished(rng, ambience(rng, room(rng, samples, 0.25, 0.3), -38, -28))
 
 
 def typewriter(rng: Generator) -> np.ndarray:
@@ -228,3 +227,27 @@ def squeak(rng: Generator) -> np.ndarray:
     rough = 1 + 0.8 * drift(rng, seconds, 60, -1, 1)
     creak = shaped(tone(curve, seconds, VOICE[:20]) * rough, peaks([900, 2100, 3400], [200, 300, 400], [1, 0.7, 0.4]))
     return finished(rng, faded(creak * drift(rng, seconds, 6, 0.3, 1), 0.05, 0.1))
+
+
+def hammering(rng: Generator) -> np.ndarray:
+    """Blows of a hammer on wood."""
+    wood, nail = pick(rng, 700, 1300), pick(rng, 2200, 3600)
+
+    def blow() -> np.ndarray:
+        canvas = clap(rng, wood * rng.uniform(0.95, 1.05))
+        return canvas + 0.4 * ring([nail, nail * 1.6], [1, 0.6], [0.02, 0.012], 0.12)
+
+    samples = repeat(rng, rng.uniform(2.2, 3.0), pick(rng, 0.25, 0.55), blow, 0.03)
+    return finished(rng, room(rng, samples, pick(rng, 0.3, 0.8), rng.uniform(0.1, 0.4)))
+
+
+def chopping(rng: Generator) -> np.ndarray:
+    """A knife on a wooden board."""
+    board = pick(rng, 1100, 2000)
+
+    def cut() -> np.ndarray:
+        sound = hiss(rng, 0.15, peaks([board, board * 1.8, 350], [200, 500, 150], [1, 0.4, 0.5])) * decay(0.15, rng.uniform(0.007, 0.012), 0.0008)
+        return sound * rng.uniform(0.7, 1)
+
+    samples = repeat(rng, rng.uniform(2.2, 3.0), pick(rng, 0.16, 0.4), cut, 0.08)
+    return finished(rng, ambience(rng, room(rng, samples, pick(rng, 0.2, 0.4), rng.uniform(0.1, 0.25))))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from made_waves import band, count, decay, faded, finished, hiss, pick, place, repeat, ring, room, time, tone
+import made_midi
+from made_waves import ambience, band, count, decay, faded, finished, hiss, pick, place, repeat, ring, room, time, tone
 
 CHURCH = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.5, 2.67, 3.0, 4.0, 5.33])  # hum, prime, minor third, fifth, nominal, …
 BAR = np.array([1.0, 2.76, 5.4, 8.93])
@@ -18,16 +19,15 @@ def scattered(rng: Generator, ratios: np.ndarray, by: float) -> np.ndarray:
 
 
 def church_bell(rng: Generator) -> np.ndarray:
-    """One stroke of a large bell."""
-    seconds = rng.uniform(0.9, 1.2)
-    base = pick(rng, 220, 620)
-    strengths = np.array([0.5, 0.8, 0.9, 0.4, 1.0, 0.5, 0.4, 0.5, 0.35, 0.25]) * rng.uniform(0.6, 1.3, 10)
-    decays = np.array([3, 1.8, 1.4, 1.0, 0.9, 0.5, 0.5, 0.4, 0.3, 0.2])
-    bell = ring(base * scattered(rng, CHURCH, 0.004), strengths, decays, seconds)
-    bell += ring(base * scattered(rng, CHURCH, 0.003), 0.5 * strengths, decays, seconds)
-    clapper = 0.15 * hiss(rng, 0.05, band(800, 6000, 1)) * decay(0.05, 0.008)
-    place(bell, clapper * strengths.max(), 0)
-    return finished(rng, faded(room(rng, bell, 1.5, rng.uniform(0.1, 0.4)), 0.001, 0.3))
+    """One stroke of a large bell: the partials from the nominal upwards are as strong as the lower ones, and all of them beat."""
+    seconds, base = rng.uniform(1.0, 1.2), pick(rng, 280, 620)
+    ratios = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.52, 2.67, 3.01, 4.17, 5.43, 6.8, 8.2])
+    strengths = np.array([0.4, 0.5, 0.7, 0.3, 1.0, 0.6, 0.5, 0.8, 0.6, 0.5, 0.35, 0.3]) * rng.uniform(0.7, 1.3, 12)
+    decays = np.array([4, 3, 2.5, 2, 2, 1.4, 1.2, 1.2, 0.8, 0.6, 0.4, 0.3])
+    bell = ring(base * scattered(rng, ratios, 0.004), strengths, decays, seconds)
+    bell += ring(base * scattered(rng, ratios, 0.004), 0.7 * strengths, decays, seconds)
+    place(bell, hiss(rng, 0.05, band(1000, 6000, 1)) * decay(0.05, 0.01), 0)
+    return finished(rng, faded(ambience(rng, room(rng, bell, 2.0, rng.uniform(0.3, 0.8))), 0.001, 0.15))
 
 
 def bicycle_bell(rng: Generator) -> np.ndarray:
@@ -80,25 +80,25 @@ def wind_chime(rng: Generator) -> np.ndarray:
 
 def doorbell(rng: Generator) -> np.ndarray:
     """Ding-dong: two bars, a third apart, falling."""
-    seconds, base = rng.uniform(1.0, 1.2), pick(rng, 560, 900)
-    bar = lambda f: ring(f * np.array([1, 2.0, 3.0, 4.1, 5.4]), [1, 0.35, 0.3, 0.12, 0.1], [0.5, 0.4, 0.25, 0.1, 0.08], seconds)  # noqa: E731
+    seconds, base = rng.uniform(1.1, 1.2), pick(rng, 620, 800)
+    strengths = np.array([1, 0.12, 0.3, 0.06, 0.12]) * rng.uniform(0.7, 1.3, 5)
+    bar = lambda f: ring(f * np.array([1, 2.0, 2.76, 4.0, 5.4]), strengths, [0.8, 0.4, 0.2, 0.1, 0.06], seconds)  # noqa: E731
     canvas = bar(base)
-    second = bar(base / float(rng.choice((1.19, 1.26, 1.26, 1.33))))
-    place(canvas, second, rng.uniform(0.35, 0.5))
-    return finished(rng, faded(room(rng, canvas, 0.4, rng.uniform(0.1, 0.3)), 0.001, 0.2))
+    place(canvas, bar(base / float(rng.choice((1.26, 1.26, 1.2)))), rng.uniform(0.45, 0.6))
+    return finished(rng, faded(ambience(rng, room(rng, canvas, 0.5, rng.uniform(0.2, 0.5))), 0.001, 0.1))
 
 
 def gong(rng: Generator) -> np.ndarray:
-    """A large gong: dense modes, the high ones swell after the stroke."""
-    seconds, base = rng.uniform(2.2, 3.0), pick(rng, 70, 150)
+    """A large gong: very many modes, the high ones swell after the stroke."""
+    seconds, base = rng.uniform(2.2, 3.0), pick(rng, 90, 170)
     t, canvas = time(seconds), np.zeros(count(seconds))
-    for _ in range(90):
-        f = base * np.exp(rng.uniform(0, 3.4))
-        swell = 1 - 0.9 * np.exp(-t / (0.02 + 0.1 * f / 2000))
-        strength = (f / base) ** -0.55 * rng.uniform(0.2, 1.0)
-        canvas += strength * swell * np.exp(-t / (2.5 * (f / base) ** -0.5)) * np.sin(2 * np.pi * f * t + rng.uniform(0, 6))
-    canvas += 2.5 * ring([base, base * 1.5, base * 2.02], [1, 0.5, 0.6], [2, 1.5, 1.2], seconds)
-    return finished(rng, faded(room(rng, canvas, 1.5, 0.2), 0.002, 0.5))
+    for _ in range(160):
+        f = base * np.exp(rng.uniform(0, 3.6))
+        swell = 1 - np.exp(-t / (0.01 + 0.12 * f / 2000))
+        strength = (f / base) ** -0.25 * rng.uniform(0.2, 1.0)
+        canvas += strength * swell * np.exp(-t / (2.0 * (f / base) ** -0.3)) * np.sin(2 * np.pi * f * t + rng.uniform(0, 6))
+    canvas += 5 * ring([base, base * 1.02, base * 2.1], [1, 0.8, 0.8], [2, 2, 1.5], seconds)
+    return finished(rng, faded(ambience(rng, room(rng, canvas, 1.5, 0.3)), 0.002, 0.5))
 
 
 def singing_bowl(rng: Generator) -> np.ndarray:
@@ -150,3 +150,14 @@ def desk_bell(rng: Generator) -> np.ndarray:
     samples = ring(base * scattered(rng, CUP, 0.01), [1, 0.3, 0.3, 0.15, 0.1], [0.6, 0.3, 0.2, 0.1, 0.1], seconds)
     samples += 0.05 * tone(base * 1.003, seconds) * decay(seconds, 0.6)
     return finished(rng, faded(samples, 0.001, 0.2))
+
+
+def tower_bell(rng: Generator) -> np.ndarray:
+    """A rendered tubular bell with the hum of a larger bell below it."""
+    keys = tuple(range(56, 76, 2))
+    key = int(rng.integers(len(keys)))
+    seconds = rng.uniform(1.0, 1.2)
+    note = made_midi.notes(14, keys, 110, 2.0)[key].astype(np.float64)[: count(seconds)] / 32_768
+    hum = 440 * 2 ** ((keys[key] - 81) / 12)
+    hum_tone = ring([hum, hum * 2.4], [0.25, 0.15], [2, 1.5], seconds)
+    return finished(rng, faded(room(rng, note + np.abs(note).max() * hum_tone, 1.5, rng.uniform(0.2, 0.6)), 0.001, 0.15))

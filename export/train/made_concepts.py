@@ -138,6 +138,17 @@ _add(
     "Vehicle horn, car horn, honking; Toot", signals.car_horn, True,
 )  # fmt: skip
 
+_add(
+    "dial tone", "a dial tone", "a dial tone; a telephone line; a telephone",
+    "a dial tone; dial tone; a telephone dial tone; the tone of a phone line; a phone off the hook; the dial tone of a phone",
+    "Dial tone", signals.dial_tone,
+)  # fmt: skip
+_add(
+    "laser", "a laser zap", "a laser; a laser zap; a laser gun",
+    "a laser zap; laser; a laser; a laser gun; a ray gun; a laser shot; a zap; a space gun",
+    "Sound effect; Chirp tone", signals.laser, True,
+)  # fmt: skip
+
 # Bells and glass
 _add(
     "glass breaking", "glass breaking", "glass; breaking glass; glass breaking; a window breaking",
@@ -148,6 +159,17 @@ _add(
     "singing bowl", "a singing bowl", "a singing bowl; a bowl ringing; a Tibetan bowl",
     "a singing bowl; singing bowl; a Tibetan bowl; a ringing bowl; a meditation bowl; a bowl ringing",
     "Singing bowl; Tuning fork", bells.singing_bowl,
+)  # fmt: skip
+
+_add(
+    "church bell", "a church bell ringing", "a bell; a church bell; a ringing bell",
+    "a church bell ringing; church bell; a church bell; a bell ringing; a bell; church bells; a bell rings; the bell of a church",
+    "Church bell; Bell; Change ringing (campanology); Tubular bells", bells.tower_bell, True,
+)  # fmt: skip
+_add(
+    "desk bell", "a desk bell", "a desk bell; a hotel bell; a ding",
+    "a desk bell; desk bell; a hotel bell; a ding; a service bell; the bell on a counter; a reception bell; ding",
+    "Ding; Bell", bells.desk_bell, True,
 )  # fmt: skip
 
 # Animals
@@ -169,11 +191,68 @@ _add(
     "Steam; Hiss", weather.steam,
 )  # fmt: skip
 
+_add(
+    "wind", "wind howling", "wind; howling wind; a storm",
+    "wind howling; wind; howling wind; the wind; wind blowing; a windy day; strong wind; the howling of the wind",
+    "Wind; Wind noise (microphone)", weather.wind,
+)  # fmt: skip
+_add(
+    "thunder", "thunder", "thunder; a thunderstorm; rolling thunder",
+    "thunder; a thunderstorm; rolling thunder; thunder rumbling; the rumble of thunder; a thunder clap; thunder and lightning",
+    "Thunder; Thunderstorm", weather.thunder,
+)  # fmt: skip
+_add(
+    "stream", "a stream flowing", "a stream; a brook; flowing water; running water",
+    "a stream flowing; stream; a stream; a brook; flowing water; running water; a small river; water flowing; a babbling brook",
+    "Stream; Gurgling; Waterfall", weather.stream,
+)  # fmt: skip
+_add(
+    "plop", "something plopping into water", "a plop; something falling into water; a splash",
+    "a plop; plop; something plopping into water; a stone falling into water; something falls into water; a splash; a small splash",
+    "Plop; Splash, splatter", weather.splash, True,
+)  # fmt: skip
+
 # Machines
 _add(
     "machine gun", "a machine gun", "a machine gun; gunfire; shots",
     "a machine gun; machine gun; machine gun fire; automatic gunfire; a machine gun firing; gunfire; a burst of shots",
     "Machine gun; Gunshot, gunfire", machines.machine_gun,
+)  # fmt: skip
+
+_add(
+    "engine revving", "a car engine revving", "an engine; a car; an engine revving; a car accelerating",
+    "a car engine revving; engine revving; an engine; a car accelerating; a revving engine; a car speeding up; a car engine; vroom",
+    "Accelerating, revving, vroom; Engine; Light engine (high frequency); Medium engine (mid frequency)", machines.revving,
+)  # fmt: skip
+_add(
+    "train whistle", "a train whistle", "a train; a train whistle; a steam train",
+    "a train whistle; train whistle; a steam whistle; a train; the whistle of a train; a steam train; a train whistling",
+    "Train whistle; Steam whistle; Train horn; Train", machines.steam_whistle,
+)  # fmt: skip
+_add(
+    "explosion", "an explosion", "an explosion; a blast; something exploding",
+    "an explosion; explosion; a blast; something exploding; a bomb; an explosion nearby; a bomb exploding; boom",
+    "Explosion; Burst, pop; Eruption", machines.explosion, True,
+)  # fmt: skip
+_add(
+    "fireworks", "fireworks", "fireworks; firecrackers; a firework",
+    "fireworks; a firework; firecrackers; fireworks exploding; a fireworks display; fireworks in the sky; New Year fireworks",
+    "Fireworks; Firecracker", machines.fireworks,
+)  # fmt: skip
+_add(
+    "hammering", "hammering", "hammering; a hammer; someone hammering",
+    "hammering; a hammer; someone hammering; a hammer on wood; hammering a nail; a carpenter hammering; hammer blows",
+    "Hammer", actions.hammering,
+)  # fmt: skip
+_add(
+    "chopping", "chopping on a board", "chopping; a knife on a board; someone chopping vegetables",
+    "chopping on a board; chopping; chopping vegetables; a knife on a board; someone chopping; chopping food; cutting vegetables",
+    "Chop; Chopping (food)", actions.chopping,
+)  # fmt: skip
+_add(
+    "whoosh", "a whoosh", "a whoosh; a swish; something flying past",
+    "a whoosh; whoosh; a swish; something flying past; a swoosh; something swinging through the air; a fast whoosh",
+    "Whoosh, swoosh, swish; Arrow", actions.whoosh, True,
 )  # fmt: skip
 
 # People

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from made_waves import RATE, band, count, decay, drift, faded, finished, hiss, peaks, pick, place, repeat, ring, room, shaped, slope, time, tone
+from made_waves import RATE, ambience, band, count, decay, drift, faded, finished, hiss, peaks, pick, place, repeat, ring, room, shaped, slope, time, tone
 
 
 def firing(rng: Generator, rate: np.ndarray, cylinders: int, sharp: float) -> np.ndarray:
@@ -24,14 +24,15 @@ def firing(rng: Generator, rate: np.ndarray, cylinders: int, sharp: float) -> np
 
 
 def engine(rng: Generator) -> np.ndarray:
-    """A car's or a lorry's engine that idles."""
+    """A car's engine that idles: low harmonics of its turning, roughened by its firing."""
     seconds = rng.uniform(2.2, 3.0)
-    rate = pick(rng, 18, 38) * drift(rng, seconds, 4, 0.96, 1.04)
-    pulses = firing(rng, rate, 4, rng.uniform(0.004, 0.012))
-    sound = shaped(pulses, slope(0.8, pick(rng, 90, 250)))
-    clatter = hiss(rng, seconds, band(1000, 4000, 1)) * np.abs(pulses) / np.abs(pulses).max()
-    sound = sound / np.abs(sound).max()
-    return finished(rng, sound + rng.uniform(0.01, 0.06) * clatter + 0.02 * hiss(rng, seconds, slope(0.8)))
+    turning = pick(rng, 22, 40) * drift(rng, seconds, 5, 0.97, 1.03)
+    strengths = [(1.6 if i % 2 == 0 else 0.7) * rng.uniform(0.5, 1) / i**0.5 for i in range(1, 26)]
+    low = tone(turning, seconds, strengths)
+    firing_curve = 1 + 0.6 * np.sin(2 * np.pi * np.cumsum(turning) / RATE)
+    noise = hiss(rng, seconds, slope(0.7, 150)) * firing_curve
+    clatter = hiss(rng, seconds, band(900, 4000, 1)) * firing_curve**3
+    return finished(rng, low / np.std(low) + rng.uniform(0.6, 1.2) * noise + rng.uniform(0.05, 0.15) * clatter)
 
 
 def motorcycle(rng: Generator) -> np.ndarray:
@@ -66,10 +67,10 @@ def drill(rng: Generator) -> np.ndarray:
 
 def vacuum_cleaner(rng: Generator) -> np.ndarray:
     """A motor's whine in a broad rush of air."""
-    seconds, base = rng.uniform(2.0, 3.0), pick(rng, 180, 330)
-    whine = tone(base * drift(rng, seconds, 2, 0.99, 1.01), seconds, [1, 0.7, 0.3, 0.5, 0.1, 0.2, 0.1, 0.1])
-    rush = hiss(rng, seconds, peaks([250, 900, 2400], [300, 600, 1800], [0.8, 0.8, 0.6]))
-    return finished(rng, 0.25 * whine + rush)
+    seconds, base = rng.uniform(2.0, 3.0), pick(rng, 280, 520)
+    whine = tone(base * drift(rng, seconds, 2, 0.99, 1.01), seconds, [1, 0.8, 0.5, 0.6, 0.3, 0.3, 0.2, 0.2, 0.1, 0.1])
+    rush = hiss(rng, seconds, band(250, 5500, 0.6))
+    return finished(rng, rng.uniform(0.5, 0.9) * whine + rush)
 
 
 def sewing_machine(rng: Generator) -> np.ndarray:
@@ -116,12 +117,12 @@ def rail_joints(rng: Generator) -> np.ndarray:
 
 
 def steam_whistle(rng: Generator) -> np.ndarray:
-    """The whistle of a steam engine: a breathy chord."""
-    seconds, base = rng.uniform(0.8, 1.2), pick(rng, 480, 760)
+    """The whistle of a steam engine: a breathy chord that rises into pitch."""
+    seconds, base = rng.uniform(2.0, 2.6), pick(rng, 480, 720)
     bend = 1 - 0.12 * np.exp(-time(seconds) / 0.08)
     chord = sum(tone(base * r * bend, seconds, [1, 0.25, 0.15]) for r in (1, 1.26, 1.5, 1.87))
     breath = 1.2 * hiss(rng, seconds, peaks([base * 1.3, base * 3], [base / 2, base * 2], [1, 0.5]))
-    return finished(rng, room(rng, faded(chord + breath, 0.06, 0.2), 1.2, 0.4))
+    return finished(rng, room(rng, faded(chord + breath, 0.06, 0.4), 1.5, rng.uniform(0.3, 0.6)))
 
 
 def propeller(rng: Generator) -> np.ndarray:
@@ -150,28 +151,41 @@ def machine_gun(rng: Generator) -> np.ndarray:
 
 
 def gunshot(rng: Generator) -> np.ndarray:
-    """One shot and its echo."""
-    seconds = rng.uniform(0.7, 1.2)
-    shot = np.clip(2.5 * hiss(rng, seconds, slope(0.45, 300)) * decay(seconds, rng.uniform(0.02, 0.05), 0.0004), -2, 2)
-    return finished(rng, faded(room(rng, shot, pick(rng, 0.8, 1.6), rng.uniform(0.5, 1.0)), 0.0005, 0.2))
+    """One shot and its echo outside."""
+    seconds = rng.uniform(0.8, 1.2)
+    shot = hiss(rng, seconds, slope(rng.uniform(0.45, 0.7), 250)) * decay(seconds, rng.uniform(0.025, 0.05), 0.0005)
+    return finished(rng, faded(ambience(rng, room(rng, shot, pick(rng, 1.0, 2.0), rng.uniform(0.4, 0.8))), 0.0005, 0.2))
 
 
 def explosion(rng: Generator) -> np.ndarray:
-    """A blast and its low rumble."""
+    """A blast, its low boom, and debris."""
     seconds = 1.2
-    blast = np.clip(3 * hiss(rng, seconds, slope(0.9, 120)) * decay(seconds, rng.uniform(0.12, 0.35), 0.003), -2.5, 2.5)
-    boom = 2 * tone(pick(rng, 45, 75) * np.exp(-time(seconds) / 2), seconds, [1, 0.5]) * decay(seconds, 0.3, 0.005)
-    return finished(rng, faded(room(rng, blast + boom, 2.0, rng.uniform(0.5, 1.0)), 0.001, 0.35))
+    blast = np.tanh(2 * hiss(rng, seconds, slope(0.7, 120)) * decay(seconds, rng.uniform(0.08, 0.2), 0.002))
+    boom = hiss(rng, seconds, slope(2.0, 60)) * decay(seconds, rng.uniform(0.3, 0.5), 0.02)
+    debris = np.zeros(count(seconds))
+    for at in np.abs(rng.normal(0.2, 0.35, int(rng.integers(20, 60)))):
+        place(debris, hiss(rng, 0.05, band(300, 4000, 1)) * decay(0.05, 0.008) * rng.exponential(0.15), min(at, 1.1))
+    return finished(rng, faded(room(rng, blast + 0.7 * boom + debris, 1.8, rng.uniform(0.3, 0.6)), 0.001, 0.3))
 
 
 def fireworks(rng: Generator) -> np.ndarray:
-    """Bangs in the sky, with crackling."""
+    """Bangs in the sky, each followed by crackling."""
     seconds = rng.uniform(2.4, 3.0)
 
     def bang() -> np.ndarray:
-        canvas = 2 * hiss(rng, 0.9, slope(0.7, 200)) * decay(0.9, rng.uniform(0.03, 0.08), 0.001) * rng.uniform(0.4, 1)
-        for at in rng.uniform(0.15, 0.85, int(rng.integers(0, 50))):
-            place(canvas, hiss(rng, 0.02, band(1000, 7000, 1)) * decay(0.02, 0.003, 0.0004) * rng.uniform(0.1, 0.5), at)
+        canvas = hiss(rng, 1.2, slope(0.6, 200)) * decay(1.2, rng.uniform(0.02, 0.05), 0.001) * rng.uniform(0.4, 1)
+        for at in rng.uniform(0.1, 1.1, int(rng.integers(5, 60))):
+            place(canvas, hiss(rng, 0.03, band(400, 7000, 0.8)) * decay(0.03, 0.005, 0.0005) * rng.uniform(0.1, 0.5), at)
         return canvas
 
-    return finished(rng, room(rng, repeat(rng, seconds, pick(rng, 0.3, 0.8), bang, 0.5), 1.5, 0.7))
+    return finished(rng, room(rng, repeat(rng, seconds, pick(rng, 0.3, 0.8), bang, 0.5), 1.0, 0.35))
+
+
+def revving(rng: Generator) -> np.ndarray:
+    """A car that accelerates: the engine's note climbs, perhaps through two gears."""
+    seconds = rng.uniform(2.2, 3.0)
+    climb = (time(seconds) / seconds * float(rng.choice((1, 1, 2)))) % 1
+    spin = pick(rng, 70, 130) * (1 + rng.uniform(0.6, 1.4) * climb**0.7) * drift(rng, seconds, 5, 0.97, 1.03)
+    whine = tone(spin, seconds, [0.5, 1, 0.5, 0.8, 0.4, 0.6, 0.3, 0.3, 0.2, 0.2, 0.2, 0.15, 0.1, 0.1, 0.1])
+    rough = whine * (1 + 0.4 * drift(rng, seconds, 90, -1, 1)) + 0.9 * hiss(rng, seconds, band(200, 5000, 0.6))
+    return finished(rng, faded(rough, 0.05, 0.15))

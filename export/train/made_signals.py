@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from made_waves import RATE, band, count, decay, drift, faded, finished, hiss, peaks, pick, place, repeat, ring, room, shaped, slope, time, tone
+from made_waves import RATE, ambience, band, count, decay, drift, faded, finished, hiss, peaks, pick, place, repeat, ring, room, shaped, slope, time, tone
 
 SAW = [1 / i for i in range(1, 16)]
 SQUARE = [1 / i if i % 2 else 0.0 for i in range(1, 16)]
@@ -59,12 +59,10 @@ def telephone_ring(rng: Generator) -> np.ndarray:
 
 
 def dial_tone(rng: Generator) -> np.ndarray:
-    """The steady double tone of a telephone line: North American or European."""
-    seconds = rng.uniform(2.0, 3.0)
-    low, high = [(350, 440), (400, 450), (425, 425)][rng.integers(3)]
-    pitch = rng.uniform(0.97, 1.03)
-    samples = tone(low * pitch, seconds, [1, 0.05]) + tone(high * pitch, seconds, [1, 0.05])
-    return finished(rng, samples + 0.01 * hiss(rng, seconds, band(300, 3400)))
+    """The steady double tone of a telephone line, through a telephone's poor loudspeaker."""
+    seconds, pitch = rng.uniform(2.0, 3.0), rng.uniform(0.96, 1.04)
+    both = np.tanh(rng.uniform(0.4, 1.5) * (tone(350 * pitch, seconds) + tone(440 * pitch, seconds)))
+    return finished(rng, both + 0.02 * hiss(rng, seconds, band(300, 3400)))
 
 
 def busy_signal(rng: Generator) -> np.ndarray:
@@ -105,10 +103,10 @@ def reversing_beeps(rng: Generator) -> np.ndarray:
 
 def buzzer(rng: Generator) -> np.ndarray:
     """The rasp of a door opener or of a wrong answer."""
-    seconds = rng.uniform(0.5, 1.2)
-    hertz = pick(rng, 90, 190)
-    rasp = shaped(tone(hertz, seconds, [1.0] * 40), peaks([pick(rng, 500, 900), pick(rng, 1800, 2600)], [400, 600], [1.0, 0.6]))
-    return finished(rng, faded(rasp, 0.01, 0.03))
+    seconds, hertz = rng.uniform(0.5, 1.2), pick(rng, 110, 240)
+    colour = peaks([pick(rng, 900, 1500), pick(rng, 2200, 3400)], [700, 900], [1.0, 0.8])
+    rasp = shaped(tone(hertz, seconds, [1.0] * 60), colour)
+    return finished(rng, ambience(rng, room(rng, faded(rasp, 0.008, 0.02), 0.3, 0.2)))
 
 
 def laser(rng: Generator) -> np.ndarray:
@@ -120,10 +118,11 @@ def laser(rng: Generator) -> np.ndarray:
 
 
 def sonar(rng: Generator) -> np.ndarray:
-    """The ping of a submarine with its long echo."""
-    seconds = rng.uniform(0.9, 1.2)
-    ping = tone(pick(rng, 700, 1500), seconds, [1, 0.05]) * decay(seconds, rng.uniform(0.12, 0.3), 0.01)
-    return finished(rng, room(rng, ping, pick(rng, 1.5, 3.0), rng.uniform(0.6, 1.2)))
+    """The ping of a submarine with its long echo under water."""
+    seconds, base = rng.uniform(1.1, 1.2), pick(rng, 900, 1800)
+    ping = tone(base * (1 + 0.01 * np.exp(-time(seconds) / 0.05)), seconds, [1, 0.02]) * decay(seconds, rng.uniform(0.06, 0.15), 0.01)
+    wet = room(rng, ping, pick(rng, 2.5, 4.0), rng.uniform(1.5, 3.0))
+    return finished(rng, ambience(rng, wet, -34, -26))
 
 
 def static(rng: Generator) -> np.ndarray:
@@ -156,13 +155,13 @@ def car_horn(rng: Generator) -> np.ndarray:
 
 
 def train_horn(rng: Generator) -> np.ndarray:
-    """A chord of air horns."""
-    seconds, base = rng.uniform(0.8, 1.2), pick(rng, 260, 340)
+    """A chord of air horns, heard outside."""
+    seconds, base = rng.uniform(2.0, 2.8), pick(rng, 260, 340)
     chord = np.array([[1, 1.19, 1.5, 1.78, 2.0], [1, 1.26, 1.5, 1.68, 2.0], [1, 1.19, 1.41, 1.68, 2.12]][rng.integers(3)])
-    swell = 1 - 0.04 * np.exp(-time(seconds) / 0.06)
-    horns = sum(tone(base * c * swell * rng.uniform(0.995, 1.005), seconds, [1, 0.8, 0.6, 0.5, 0.35, 0.25, 0.2, 0.15]) for c in chord)
-    breath = 0.3 * hiss(rng, seconds, band(800, 5000, 1))
-    return finished(rng, room(rng, faded(horns + breath, 0.06, 0.12), pick(rng, 0.6, 1.5), rng.uniform(0.2, 0.6)))
+    swell = 1 - 0.04 * np.exp(-time(seconds) / 0.08)
+    horns = sum(tone(base * c * swell * rng.uniform(0.995, 1.005), seconds, [0.7, 1, 0.9, 0.7, 0.6, 0.4, 0.3, 0.2, 0.1]) for c in chord)
+    lasts = faded(horns * (1 + 0.1 * drift(rng, seconds, 30, -1, 1)), 0.08, rng.uniform(0.3, 0.8))
+    return finished(rng, ambience(rng, room(rng, lasts, pick(rng, 1.5, 3.0), rng.uniform(0.6, 1.2)), -30, -20))
 
 
 def foghorn(rng: Generator) -> np.ndarray:

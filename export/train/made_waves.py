@@ -127,3 +127,10 @@ def finished(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
     samples = samples - samples.mean()
     samples = faded(samples, 0.001, 0.02)
     return (samples * (rng.uniform(0.45, 0.9) / (np.abs(samples).max() + 1e-9))).astype(np.float32)
+
+
+def ambience(rng: np.random.Generator, samples: np.ndarray, low: float = -52.0, high: float = -38.0) -> np.ndarray:
+    """Adds the faint noise of a place, in decibels below the peak: what is struck in perfect silence sounds like a drum."""
+    noise = shaped(rng.standard_normal(len(samples)), slope(rng.uniform(0.4, 0.9), 100))
+    noise /= np.sqrt(np.mean(noise**2)) + 1e-9
+    return samples + noise * np.abs(samples).max() * 10 ** (rng.uniform(low, high) / 20)

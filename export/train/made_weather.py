@@ -5,33 +5,32 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from made_waves import RATE, band, count, decay, drift, faded, finished, hiss, peaks, pick, place, repeat, room, shaped, slope, time, tone
+from made_waves import ambience, band, count, decay, drift, faded, finished, hiss, peaks, pick, place, repeat, room, slope, time, tone
 
 
 def wind(rng: Generator) -> np.ndarray:
-    """Gusts: dull noise, and a howl whose pitch and strength rise together."""
+    """A howl around the house: its pitch and strength rise and fall together, over dull noise."""
     seconds = rng.uniform(2.4, 3.0)
     gust = drift(rng, seconds, 1.5, 0.25, 1.0)
-    rush = hiss(rng, seconds, slope(pick(rng, 0.8, 1.3), 120)) * gust
-    centre = pick(rng, 350, 700)
+    rush = hiss(rng, seconds, slope(pick(rng, 0.9, 1.4), 120)) * (0.4 + 0.6 * gust)
+    centre = pick(rng, 350, 750)
     howl = np.zeros(count(seconds))
-    for i, c in enumerate(np.linspace(0.7, 1.4, 6)):
-        weight = np.exp(-(((0.6 + 0.8 * gust) - c) ** 2) / 0.03)
-        howl += weight * hiss(rng, seconds, peaks([centre * c], [centre * 0.05], [1])) * gust
-    return finished(rng, rush + rng.uniform(0.1, 0.6) * howl)
+    for c in np.linspace(0.7, 1.4, 8):
+        weight = np.exp(-(((0.6 + 0.8 * gust) - c) ** 2) / 0.015)
+        howl += weight * hiss(rng, seconds, peaks([centre * c], [centre * 0.04], [1])) * gust
+    return finished(rng, rush + rng.uniform(0.5, 1.3) * howl)
 
 
 def thunder(rng: Generator) -> np.ndarray:
     """A crack, then rolling rumble."""
     seconds = rng.uniform(2.6, 3.0)
     envelope = np.zeros(count(seconds))
-    for _ in range(int(rng.integers(6, 14))):
-        at = abs(rng.normal(0.2, 0.8))
-        clap = decay(1.5, pick(rng, 0.08, 0.5), 0.02) * rng.uniform(0.3, 1) * np.exp(-at / 1.5)
-        place(envelope, clap, at if at < seconds else 0)
-    rumble = hiss(rng, seconds, slope(1.4, pick(rng, 80, 160))) * (envelope + 0.08)
-    crack = hiss(rng, seconds, band(300, 3500, 0.7)) * envelope**2
-    return finished(rng, faded(room(rng, rumble + rng.uniform(0.02, 0.25) * crack, 2.5, 0.8), 0.02, 0.6))
+    for at in [0.05, *np.abs(rng.normal(0.3, 0.9, int(rng.integers(5, 12))))]:
+        clap = decay(2.0, pick(rng, 0.1, 0.5), 0.03) * rng.uniform(0.3, 1) * np.exp(-at / 1.8)
+        place(envelope, clap, min(at, seconds - 0.5))
+    rumble = hiss(rng, seconds, slope(rng.uniform(1.5, 2.0), pick(rng, 60, 110))) * (envelope + 0.05)
+    crackle = hiss(rng, seconds, band(150, 1200, 0.8)) * envelope**2 * drift(rng, seconds, 30, 0, 1)
+    return finished(rng, faded(ambience(rng, room(rng, rumble + rng.uniform(0.03, 0.15) * crackle, 3.0, 0.6), -50, -40), 0.02, 0.4))
 
 
 def bubble(rng: Generator, low: float, high: float) -> np.ndarray:
@@ -42,30 +41,28 @@ def bubble(rng: Generator, low: float, high: float) -> np.ndarray:
 
 
 def stream(rng: Generator) -> np.ndarray:
-    """A brook: very many bubbles over soft noise."""
+    """A brook: a soft rush and very many bubbles."""
     seconds = rng.uniform(2.4, 3.0)
+    noise = hiss(rng, seconds, band(pick(rng, 150, 350), pick(rng, 3500, 6000), 0.8)) * drift(rng, seconds, 6, 0.75, 1.0)
     canvas = np.zeros(count(seconds))
     for at in rng.uniform(0, seconds, int(rng.integers(250, 600))):
-        place(canvas, bubble(rng, 350, 3200) * rng.exponential(1.0), at)
-    canvas /= np.abs(canvas).max()
-    noise = hiss(rng, seconds, band(pick(rng, 300, 700), 6000, 0.6)) * drift(rng, seconds, 8, 0.7, 1.0)
-    return finished(rng, canvas + rng.uniform(0.03, 0.12) * noise)
+        place(canvas, bubble(rng, 350, 2600) * rng.exponential(1.0), at)
+    return finished(rng, noise + rng.uniform(0.6, 1.2) * canvas / np.sqrt(np.mean(canvas**2)))
 
 
 def dripping(rng: Generator) -> np.ndarray:
     """Drops that fall into a basin, one at a time."""
-    base = pick(rng, 700, 1400)
+    base = pick(rng, 600, 1300)
 
     def drop() -> np.ndarray:
-        canvas = np.zeros(count(0.25))
-        place(canvas, bubble(rng, base * 0.8, base * 1.3), rng.uniform(0.01, 0.03))
-        place(canvas, 0.15 * hiss(rng, 0.02, band(1500, 7000)) * decay(0.02, 0.004), 0)
-        if rng.random() < 0.5:
-            place(canvas, 0.5 * bubble(rng, base, base * 1.8), rng.uniform(0.06, 0.12))
+        canvas = np.zeros(count(0.3))
+        place(canvas, 0.5 * hiss(rng, 0.03, band(1000, 7000)) * decay(0.03, 0.004), 0)
+        for _ in range(int(rng.integers(2, 5))):
+            place(canvas, bubble(rng, base * 0.7, base * 2.2) * rng.uniform(0.2, 1), rng.uniform(0.01, 0.13))
         return canvas * rng.uniform(0.5, 1)
 
-    samples = repeat(rng, rng.uniform(2.3, 3.0), pick(rng, 0.25, 0.8), drop, 0.15)
-    return finished(rng, room(rng, samples, pick(rng, 0.4, 1.5), rng.uniform(0.2, 0.5)))
+    samples = repeat(rng, rng.uniform(2.3, 3.0), pick(rng, 0.2, 0.6), drop, 0.2)
+    return finished(rng, ambience(rng, room(rng, samples, pick(rng, 0.4, 1.2), rng.uniform(0.3, 0.6)), -40, -30))
 
 
 def boiling(rng: Generator) -> np.ndarray:
