@@ -11,6 +11,7 @@ import yaml
 from tokenizers import Tokenizer
 from torch import nn
 
+import made_sounds
 import small_world
 import tokenizer as tokenizers_files
 from audio_tower import AudioTower
@@ -164,7 +165,7 @@ def package(attribution: str, half_trained: bool) -> dict:
     return {
         "name": "ualm-small-world",
         "license": "CC BY-SA 4.0",
-        "origin": "Trained from scratch by export/train on ESC-10 and the Free Spoken Digit Dataset.",
+        "origin": "Trained from scratch by export/train on ESC-10, the Free Spoken Digit Dataset, and sounds and voices made for it.",
         "attribution": attribution,
         "half_trained": half_trained,
         "generation": GENERATION,
@@ -183,6 +184,8 @@ def attribution(data: Path) -> str:
         rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()[1:]]
         lines += sorted({f"{title} by {author} ({licence}), {source}" for _, _, licence, author, title, source in rows})
     lines.append("Free Spoken Digit Dataset, Z. Jackson and others, CC BY-SA 4.0, https://github.com/Jakobovski/free-spoken-digit-dataset")
+    lines += made_sounds.attribution()
+    lines.append("Voices: flite (Carnegie Mellon University, BSD-like licence) and espeak-ng")
     return "\n".join(lines)
 
 

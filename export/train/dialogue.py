@@ -1,4 +1,4 @@
-"""Training examples as sequences of frames: a prompt, then the assistant's segment."""
+"""Training examples as sequences of frames: what the user says, and the segments of the assistant's replies."""
 
 from __future__ import annotations
 
@@ -8,13 +8,27 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers import Tokenizer
 
-import small_world
+import scenes
+import small_world as world
 from example_cache import Clip
+from recordings import DIGITS
+from rendering import layout
+from scenes import Scene, Sound, Span
+from units import HOP
 from vocabulary import ASSISTANT, AUDIO, BOS, EOS, EOT, MODALITIES, SPEECH, TEXT, USER, Vocabulary
 
 GUIDANCE_DROPOUT = 0.05
+FLAWED_SHARE = 0.65  # of the drafts of self-reflection
 # How often each task is drawn.
-TASKS = {"generate": 0.48, "speak": 0.20, "name": 0.17, "transcribe": 0.13, "talk": 0.02}
+TASKS = {
+    "generate": 0.33, "speak": 0.13, "name": 0.08, "question": 0.17, "transcribe": 0.12, "enrich": 0.05, "converse": 0.03,
+    "reflect": 0.07, "talk": 0.02,
+}  # fmt: skip
+IGNORE = -100
+ONSET = 3  # first frames of a unit: which of its variants it is, is decided there
+ONSET_WEIGHT = 4.0
+WORD_GAP = (5, 9)  # frames between spoken words
+EDGE_FRAMES = 3
 
 
 @dataclass
@@ -31,108 +45,313 @@ class Example:
     frames: np.ndarray  # [n, streams]
     slots: np.ndarray  # [n] bool: embeddings that features replace
     features: np.ndarray  # [slots set, feature size]
-    reply_start: int  # index of the assistant's modality token
-    reply_modality: int
-    unconditional: bool  # the whole prefix up to and including [assistant] is pad
+    text_targets: np.ndarray  # [n]: what stream 0 must say after each frame, IGNORE elsewhere
+    sound_targets: np.ndarray  # [n, streams]: index into each stream's audio logits, IGNORE elsewhere
+    weights: np.ndarray  # [n] of the targets after each frame
+
+
+class Conversation:
+    """A conversation that grows message by message, with what the assistant must learn to say."""
+
+    def __init__(self, builder: PromptBuilder):
+        self.builder, self.vocabulary = builder, builder.vocabulary
+        self._frames, self._slots, self._features = [self.vocabulary.single([BOS])], [np.zeros(1, bool)], []
+        self._text, self._sound, self._weights = [self._nothing(1)], [self._silence(1)], [np.ones(1, np.float32)]
+
+    def user(self, *parts: Part) -> Conversation:
+        v = self.vocabulary
+        for i, part in enumerate(parts):
+            if part.features is None:
+                content = self.builder.text(part.text)
+            else:
+                content = v.single([0] * len(part.features))
+                self._features.append(part.features)
+            frames = np.concatenate([v.single([USER, part.modality]), content, v.single([EOT if i + 1 < len(parts) else EOS])])
+            slots = np.zeros(len(frames), bool)
+            slots[2:-1] = part.features is not None
+            self._append(frames, slots)
+        return self
+
+    def text(self, text: str, last: bool = True) -> Conversation:
+        """A text segment of the assistant; another segment follows unless it is the `last` one."""
+        content, closing = self.builder.text(text), EOS if last else EOT
+        frames = np.concatenate([self.vocabulary.single([ASSISTANT, TEXT]), content, self.vocabulary.single([closing])])
+        targets = np.full(len(frames), IGNORE)
+        targets[:-1] = frames[1:, 0]
+        self._append(frames, text=targets)
+        return self
+
+    def sound(self, modality: int, content: np.ndarray, weights: np.ndarray, last: bool = True, learned: bool = True) -> Conversation:
+        """A sound segment: frames [n, streams] in the delay pattern, and how much each of them counts."""
+        v, closing = self.vocabulary, EOS if last else EOT
+        frames = np.concatenate([v.single([ASSISTANT, modality]), content, v.single([closing])])
+        text, sound, all_weights = self._nothing(len(frames)), self._silence(len(frames)), np.ones(len(frames), np.float32)
+        text[0] = modality
+        if learned:
+            sound[1:-2] = content - np.array([v.block(i) for i in range(v.streams)])
+            sound[-2, 0] = v.block_size + (closing == EOT)  # eos and eot follow stream 0's block
+            all_weights[1 : 1 + len(weights)] = weights
+        self._append(frames, text=text, sound=sound, weights=all_weights)
+        return self
+
+    def example(self, unconditional: bool = False) -> Example:
+        """`unconditional`: all that precedes the last segment, its [assistant] included, is pad, as guidance needs it."""
+        start = sum(map(len, self._frames[:-1])) + 1
+        features = np.concatenate(self._features) if self._features else np.zeros((0, self.builder.feature_size), np.float16)
+        example = Example(
+            np.concatenate(self._frames), np.concatenate(self._slots), features,
+            np.concatenate(self._text), np.concatenate(self._sound), np.concatenate(self._weights),
+        )  # fmt: skip
+        if unconditional:
+            example.frames[:start], example.slots[:], example.features = 0, False, features[:0]
+            example.text_targets[:start], example.sound_targets[:start] = IGNORE, IGNORE
+        return example
+
+    def prompt(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Frames up to and including the next [assistant], feature slots, features."""
+        example = self.example()
+        frames = np.concatenate([example.frames, self.vocabulary.single([ASSISTANT])])
+        return frames, np.append(example.slots, False), example.features
+
+    def _append(self, frames: np.ndarray, slots=None, text=None, sound=None, weights=None) -> None:
+        n = len(frames)
+        self._frames.append(frames)
+        self._slots.append(np.zeros(n, bool) if slots is None else slots)
+        self._text.append(self._nothing(n) if text is None else text)
+        self._sound.append(self._silence(n) if sound is None else sound)
+        self._weights.append(np.ones(n, np.float32) if weights is None else weights)
+
+    @staticmethod
+    def _nothing(n: int) -> np.ndarray:
+        return np.full(n, IGNORE, np.int64)
+
+    def _silence(self, n: int) -> np.ndarray:
+        return np.full((n, self.vocabulary.streams), IGNORE, np.int64)
 
 
 class PromptBuilder:
     def __init__(self, vocabulary: Vocabulary, tokenizer: Tokenizer, feature_size: int):
         self.vocabulary, self.tokenizer, self.feature_size = vocabulary, tokenizer, feature_size
 
-    def prompt(self, parts: list[Part]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Frames up to and including [assistant], feature slots, features."""
-        v = self.vocabulary
-        frames, slots, features = [v.single([BOS])], [False], []
-        for i, part in enumerate(parts):
-            frames.append(v.single([USER, part.modality]))
-            slots += [False, False]
-            if part.features is None:
-                content = v.text(self.tokenizer.encode(part.text).ids)
-                slots += [False] * len(content)
-            else:
-                content = v.single([0] * len(part.features))
-                slots += [True] * len(content)
-                features.append(part.features)
-            frames += [content, v.single([EOT if i + 1 < len(parts) else EOS])]
-            slots.append(False)
-        frames.append(v.single([ASSISTANT]))
-        slots.append(False)
-        joined = np.concatenate(features) if features else np.zeros((0, self.feature_size), np.float16)
-        return np.concatenate(frames), np.array(slots), joined
+    def text(self, text: str) -> np.ndarray:
+        return self.vocabulary.text(self.tokenizer.encode(text).ids)
 
-    def example(self, parts: list[Part], modality: int, content: np.ndarray, unconditional: bool = False) -> Example:
-        prefix, slots, features = self.prompt(parts)
-        frames = np.concatenate([prefix, self.vocabulary.single([modality]), content, self.vocabulary.single([EOS])])
-        slots = np.concatenate([slots, np.zeros(len(frames) - len(slots), bool)])
-        if unconditional:
-            frames[: len(prefix)], features = 0, features[:0]
-            slots[:] = False
-        return Example(frames, slots, features, len(prefix), modality, unconditional)
+    def conversation(self, *parts: Part) -> Conversation:
+        return Conversation(self).user(*parts)
+
+
+@dataclass(frozen=True)
+class WrittenUnit:
+    """Stands in for `units.Unit` where a scene is laid out in codes."""
+
+    label: str
+    codes: np.ndarray
+
+    @property
+    def frames(self) -> int:
+        return self.codes.shape[1]
+
+
+class Pen:
+    """Puts scenes and spoken words together from written units."""
+
+    def __init__(self, clips: list[Clip], vocabulary: Vocabulary):
+        self.vocabulary = vocabulary
+        self.units: dict[str, list[WrittenUnit]] = {}
+        self.over: list[Clip] = []
+        self.words: dict[str, dict[str, list[np.ndarray]]] = {}  # voice → word → takes
+        for clip in clips:
+            if clip.words:
+                self.words.setdefault(clip.voice, {}).setdefault(clip.words, []).append(clip.data)
+            elif clip.scene is None:
+                self.silence = clip.data[:, clip.data.shape[1] // 2].astype(np.int64)
+            elif clip.scene.background:
+                self.over.append(clip)
+            else:
+                label = clip.scene.labels[0]
+                self.units.setdefault(label, []).append(WrittenUnit(label, clip.data))
+
+    def scene(self, scene: Scene) -> tuple[np.ndarray, np.ndarray, list[Span]]:
+        """Frames in the delay pattern, their weights, and where the sounds lie."""
+        placed, spans, count = layout(scene, self.units)
+        codes, starts = self._silent(count), []
+        for unit, at in placed:
+            codes[:, at : at + unit.frames] = unit.codes
+            starts.append(at)
+        return *self.frames(codes, starts), spans
+
+    def clip(self, clip: Clip) -> tuple[np.ndarray, np.ndarray, list[Span]]:
+        """A scene over a background, which was rendered as a whole."""
+        spans = [Span(s, 0.0, clip.data.shape[1] * HOP / 16_000) for s in clip.scene.sounds]
+        return *self.frames(clip.data.astype(np.int64), [0]), spans
+
+    def speech(self, words: list[str], voice: str) -> tuple[np.ndarray, np.ndarray]:
+        pieces, starts, at = [self._silent(EDGE_FRAMES)], [], EDGE_FRAMES
+        for i, word in enumerate(words):
+            if i:
+                pieces.append(self._silent(random.randint(*WORD_GAP)))
+                at += pieces[-1].shape[1]
+            starts.append(at)
+            pieces.append(random.choice(self.words[voice][word]).astype(np.int64))
+            at += pieces[-1].shape[1]
+        return self.frames(np.concatenate([*pieces, self._silent(EDGE_FRAMES)], axis=1), starts)
+
+    def frames(self, codes: np.ndarray, starts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        frames = self.vocabulary.delayed(codes)
+        weights = np.ones(len(frames), np.float32)
+        for start in starts:
+            weights[start : start + ONSET] = ONSET_WEIGHT
+        return frames, weights
+
+    def _silent(self, count: int) -> np.ndarray:
+        return np.repeat(self.silence[:, None], count, axis=1)
 
 
 class Dialogues:
-    """Draws examples of every task from the cached clips."""
+    """Draws examples of every task."""
 
-    def __init__(self, builder: PromptBuilder, codes: list[Clip], features: list[Clip]):
-        self.builder = builder
-        self.written = self._by_label(codes, spoken=False)
-        self.heard = self._by_label(features, spoken=False)
-        self.spoken = [c for c in codes if c.spoken]
-        self.overheard = [c for c in features if c.spoken]
-
-    @staticmethod
-    def _by_label(clips: list[Clip], spoken: bool) -> dict[str, list[Clip]]:
-        result: dict[str, list[Clip]] = {}
-        for clip in clips:
-            if clip.spoken == spoken:
-                result.setdefault(clip.label, []).append(clip)
-        return result
+    def __init__(self, builder: PromptBuilder, written: list[Clip], heard: list[Clip], tasks: dict[str, float] = TASKS):
+        self.builder, self.pen = builder, Pen(written, builder.vocabulary)
+        self.recorded = _by_label(c for c in heard if c.scene and not c.counted)
+        self.staged = [c for c in heard if c.scene and c.counted]
+        self.overheard = [c for c in heard if c.words]
+        self.tasks = {name: share for name, share in tasks.items() if heard or name not in ("name", "question", "transcribe")}
 
     def draw(self) -> Example:
-        task = random.choices(list(TASKS), list(TASKS.values()))[0]
+        task = random.choices(list(self.tasks), list(self.tasks.values()))[0]
         return getattr(self, f"_{task}")()
 
-    def _text(self, text: str) -> np.ndarray:
-        return self.builder.vocabulary.text(self.builder.tokenizer.encode(text).ids)
+    def _ask(self, text: str) -> Conversation:
+        return self.builder.conversation(Part(TEXT, text=text))
 
-    def _codes(self, clip: Clip) -> np.ndarray:
-        return self.builder.vocabulary.delayed(clip.data.astype(np.int64))
+    def _scene(self) -> tuple[Scene, np.ndarray, np.ndarray, list[Span]]:
+        if random.random() < 0.08 and self.pen.over:
+            clip = random.choice(self.pen.over)
+            return clip.scene, *self.pen.clip(clip)
+        scene = scenes.draw()
+        while scene.background:
+            scene = scenes.draw()
+        return scene, *self.pen.scene(scene)
 
     def _generate(self) -> Example:
-        label = random.choice(list(self.written))
-        clip = random.choice(self.written[label])
-        parts = [Part(TEXT, text=small_world.request(label))]
-        return self.builder.example(parts, AUDIO, self._codes(clip), random.random() < GUIDANCE_DROPOUT)
+        scene, frames, weights, _ = self._scene()
+        asked = world.request(scenes.request(scene))
+        return self._ask(asked).sound(AUDIO, frames, weights).example(random.random() < GUIDANCE_DROPOUT)
 
     def _speak(self) -> Example:
-        clip = random.choice(self.spoken)
-        parts = [Part(TEXT, text=small_world.say(clip.label.split()))]
-        return self.builder.example(parts, SPEECH, self._codes(clip), random.random() < GUIDANCE_DROPOUT)
+        voice = random.choice(list(self.pen.words))
+        if random.random() < 0.2:
+            words = [random.choice([w for w in self.pen.words[voice] if w not in DIGITS])]
+        else:
+            words = random.choices(DIGITS, k=random.choice((1, 1, 1, 2, 2, 3, 4)))
+        conversation = self._ask(world.say(words)).sound(SPEECH, *self.pen.speech(words, voice))
+        return conversation.example(random.random() < GUIDANCE_DROPOUT)
 
     def _name(self) -> Example:
+        """A recording of one sound."""
         if random.random() < 0.08:
-            label, clip = "speech", random.choice(self.overheard)
+            clip, name = random.choice(self.overheard), world.SPEECH_NAME
         else:
-            label = random.choice(list(self.heard))
-            clip = random.choice(self.heard[label])
-        asked, answer = small_world.question(label)
-        parts = [Part(AUDIO, features=clip.data), Part(TEXT, text=asked)]
+            label = random.choice(list(self.recorded))
+            clip, name = random.choice(self.recorded[label]), world.CONCEPTS[label].name
+        if random.random() < 0.6:
+            asked, answer = random.choice(world.QUESTIONS)
+            answer = answer.format(name)
+        elif random.random() < 0.5:
+            asked, answer = random.choice(world.DESCRIBE), f"I hear {name}."
+        else:
+            asked, answer = self._presence(clip, name)
+        return self._about(clip, asked, answer)
+
+    @staticmethod
+    def _presence(clip: Clip, name: str) -> tuple[str, str]:
+        there = clip.scene is not None and random.random() < 0.5
+        label = clip.scene.labels[0] if there else random.choice([c for c in world.CONCEPTS if not clip.scene or c not in clip.scene.labels])
+        asked = random.choice(world.PRESENCE).format(random.choice(world.CONCEPTS[label].presence))
+        return asked, f"{'Yes' if there else 'No'}, I hear {name}."
+
+    def _question(self) -> Example:
+        """A scene of several sounds."""
+        clip = random.choice(self.staged)
+        return self._about(clip, *scenes.question(clip.scene))
+
+    def _about(self, clip: Clip, asked: str, answer: str) -> Example:
+        parts = [Part(AUDIO, features=clip.data), Part(TEXT, text=world.worded(asked))]
         if random.random() < 0.5:
             parts.reverse()
-        return self.builder.example(parts, TEXT, self._text(answer))
+        return self.builder.conversation(*parts).text(answer).example()
 
     def _transcribe(self) -> Example:
         clip = random.choice(self.overheard)
         modality = SPEECH if random.random() < 0.85 else AUDIO
-        parts = [Part(TEXT, text=small_world.transcribe()), Part(modality, features=clip.data)]
+        parts = [Part(TEXT, text=world.transcribe()), Part(modality, features=clip.data)]
         if random.random() < 0.2:
             parts.reverse()
-        return self.builder.example(parts, TEXT, self._text(clip.label))
+        return self.builder.conversation(*parts).text(clip.words).example()
+
+    def _enrich(self) -> Example:
+        scene, frames, weights, spans = self._scene()
+        conversation = self._ask(world.worded(world.ENRICH.format(scenes.request(scene)))).text(scenes.plan(scene, spans), last=False)
+        return conversation.sound(AUDIO, frames, weights).example(random.random() < GUIDANCE_DROPOUT)
+
+    def _converse(self) -> Example:
+        """A question back, the answer, then plan and sound."""
+        sound = scenes.draw_sound()
+        concept = world.CONCEPTS[sound.label]
+        asked = world.worded(world.DIALOGUE.format(random.choice([concept.name, *concept.requests])))
+        conversation = self._ask(asked)
+        if concept.event:
+            conversation.text(world.COUNTED).user(Part(TEXT, text=random.choice(world.CHOSEN[sound.count])))
+            scene = Scene((sound,))
+        elif random.random() < 0.4:
+            conversation.text(world.CONTINUED).user(Part(TEXT, text=random.choice(world.NOTHING_FOLLOWS)))
+            scene = Scene((sound,))
+        else:
+            other = scenes.draw_sound(random.choice([c for c in world.CONCEPTS if c != sound.label]))
+            scene = Scene((sound, other))
+            answer = random.choice(world.FOLLOWS).format(scenes.request(Scene((other,))))
+            conversation.text(world.CONTINUED).user(Part(TEXT, text=answer))
+        frames, weights, spans = self.pen.scene(scene)
+        return conversation.text(scenes.plan(scene, spans), last=False).sound(AUDIO, frames, weights).example()
+
+    def _reflect(self) -> Example:
+        """Plan, a draft that is often flawed, what is wrong with it, and the sound as planned.
+
+        A flawed draft is heard but not learned: the model must see its faults, not make them.
+        """
+        scene, frames, weights, spans = self._scene()
+        while scene.background:
+            scene, frames, weights, spans = self._scene()
+        made = scenes.flawed(scene) if random.random() < FLAWED_SHARE else scene
+        draft, draft_weights, _ = self.pen.scene(made)
+        conversation = self._ask(world.worded(world.REFLECT.format(scenes.request(scene)))).text(scenes.plan(scene, spans), last=False)
+        conversation.sound(AUDIO, draft, draft_weights, last=False, learned=made == scene)
+        conversation.text(scenes.critique(scene, made), last=False)
+        return conversation.sound(AUDIO, frames, weights).example(random.random() < GUIDANCE_DROPOUT)
 
     def _talk(self) -> Example:
-        asked, answer = small_world.talk()
-        return self.builder.example([Part(TEXT, text=asked)], TEXT, self._text(answer))
+        asked, answer = world.talk()
+        return self._ask(asked).text(answer).example()
+
+
+def corpus(count: int = 4000) -> list[str]:
+    """Texts for the tokenizer."""
+    texts = []
+    for _ in range(count):
+        scene = scenes.draw()
+        spans = [Span(s, random.random() * 3, random.random() * 6) for s in scene.sounds]
+        words = random.choices(DIGITS, k=random.randint(1, 4))
+        texts += [world.request(scenes.request(scene)), *scenes.question(scene), scenes.plan(scene, spans)]
+        texts += [scenes.critique(scene, scenes.flawed(scene)), world.say(words), " ".join(words), world.transcribe(), *world.talk()]
+        texts += [world.ENRICH, world.REFLECT, world.DIALOGUE, world.COUNTED, world.CONTINUED, world.say([random.choice(world.PHRASES)])]
+    return texts
+
+
+def _by_label(clips) -> dict[str, list[Clip]]:
+    groups: dict[str, list[Clip]] = {}
+    for clip in clips:
+        groups.setdefault(clip.scene.labels[0], []).append(clip)
+    return groups
 
 
 def is_sound(modality: int) -> bool:

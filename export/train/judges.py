@@ -9,21 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from recordings import DIGITS, SAMPLING_RATE
-
-# Names of AudioSet classes that count as having recognised a sound.
-ACCEPTED = {
-    "dog bark": {"Dog", "Bark", "Yip", "Howl", "Bow-wow", "Growling"},
-    "rain": {"Rain", "Raindrop", "Rain on surface"},
-    "sea waves": {"Ocean", "Waves, surf"},
-    "baby cry": {"Baby cry, infant cry", "Crying, sobbing"},
-    "clock tick": {"Clock", "Tick", "Tick-tock"},
-    "person sneeze": {"Sneeze"},
-    "helicopter": {"Helicopter"},
-    "chainsaw": {"Chainsaw"},
-    "rooster": {"Chicken, rooster", "Crowing, cock-a-doodle-doo"},
-    "fire crackling": {"Fire", "Crackle"},
-}
-
+from small_world import CONCEPTS
 
 class SoundJudge:
     """Names what YAMNet hears."""
@@ -62,10 +48,10 @@ class SoundJudge:
 
     def rank(self, samples: np.ndarray, label: str) -> int:
         """How many classes the judge finds likelier than `label`."""
-        return min(i for i, name in enumerate(self.order(samples)) if name in ACCEPTED[label])
+        return min(i for i, name in enumerate(self.order(samples)) if name in CONCEPTS[label].accepted)
 
     def recognises(self, samples: np.ndarray, label: str) -> bool:
-        return bool(ACCEPTED[label] & set(self.top(samples)))
+        return bool(CONCEPTS[label].accepted & set(self.top(samples)))
 
 
 def yamnet_patches(samples: np.ndarray) -> np.ndarray:

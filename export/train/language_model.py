@@ -13,7 +13,7 @@ from vocabulary import EOS, EOT, Vocabulary
 
 @dataclass(frozen=True)
 class LanguageModelConfig:
-    vocab_size: int = 640  # text only
+    vocab_size: int = 768  # text only
     hidden_size: int = 256
     intermediate_size: int = 640
     num_hidden_layers: int = 5

@@ -46,7 +46,7 @@ class Sampler:
     def reply(self, parts: list[Part], count: int = 1, force: str | None = None, seed: int = 0) -> list[Segment]:
         """`count` independent replies to one prompt, one segment each."""
         model, generator = self.model, torch.Generator().manual_seed(seed)
-        prefix, slots, features = self.builder.prompt(parts)
+        prefix, slots, features = self.builder.conversation(*parts).prompt()
         embedded = model.embed(
             torch.from_numpy(prefix)[None], torch.from_numpy(features.astype(np.float32)), torch.from_numpy(slots)[None]
         )

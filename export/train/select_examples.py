@@ -1,8 +1,8 @@
-"""Stage `select`: the examples that the language model learns to write, chosen by ear.
+"""Stage `written`: the units that the language model learns to write, chosen by ear.
 
-Half of all recordings are no longer recognised after so small a codec, and a small model that learns from them learns to
-write what nobody recognises. Of several crops of every recording those are kept that an independent judge still names
-(sounds: YAMNet, digits: PocketSphinx), a few a label, so that the model can learn them well.
+Not every event is still recognised after so small a codec, and a small model that learns from those that are not learns to
+write what nobody recognises. Of all units those are kept that an independent judge still names (sounds: YAMNet, digits:
+PocketSphinx), a few of every kind, so that the model can learn them well.
 """
 
 from __future__ import annotations
@@ -11,74 +11,74 @@ import random
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from example_cache import WRITTEN_LEVELS, Clip, coarse, store, written_sound, written_string
+import augment
+import rendering
+import units
+from example_cache import LEVELS, Clip, decode, encode, store
 from judges import DigitJudge, SoundJudge
-from recordings import Recording
+from recordings import DIGITS, SAMPLING_RATE, Recording
+from scenes import BACKGROUNDS, OVER_BACKGROUND, Scene, Sound
+from small_world import CONCEPTS
 from spectral_codec import SpectralCodec
+from units import Unit
 
-CROPS = 3  # of every sound that are listened to
-SOUNDS_KEPT = 8  # of every class
-TAKES_HEARD = 60  # of every digit
-TAKES_KEPT = 8  # of every digit
-STRINGS = 60
-SHORTEST = 25  # frames of a sound
+KEPT = 10  # units of every sound
+TAKES_KEPT = 2  # of every word in every voice
+MOST_JUDGED = 60
+REPEATED = 3  # times that a short event is heard
+OVER_VARIANTS = 4  # of every event over every background
+EDGE_SECONDS = 0.04  # silence around spoken words
 
 
 def select(training: list[Recording], codec: SpectralCodec, path: Path) -> None:
-    clips = select_sounds([r for r in training if r.kind == "sound"], codec)
-    digits = select_digits([r for r in training if r.kind == "digit"], codec)
-    clips += [clip for _, clip in digits]
-    clips += strings([recording for recording, _ in digits], codec)
+    candidates = units.extract(training, {label: concept.event for label, concept in CONCEPTS.items()})
+    kept = {label: _best(label, found, codec) for label, found in candidates.items()}
+    clips = [Clip(encode(codec, u.samples, LEVELS["sound"]), scene=Scene((Sound(u.label),))) for us in kept.values() for u in us]
+    clips += _over_backgrounds(kept, codec)
+    clips += _words([r for r in training if r.kind == "clear"], codec)
+    clips.append(Clip(encode(codec, np.zeros(64 * units.HOP, np.float32), LEVELS["sound"])))
     store(clips, path)
 
 
-def select_sounds(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
-    """For every class the crops in which the judge ranks it highest."""
-    judge, ranked = SoundJudge(), {}
+def _best(label: str, found: list[Unit], codec: SpectralCodec) -> list[Unit]:
+    """The units in which the judge ranks the label highest after the codec."""
+    judge, ranked = SoundJudge(), []
+    for unit in random.sample(found, min(MOST_JUDGED, len(found))):
+        decoded = decode(codec, encode(codec, unit.samples, LEVELS["sound"]))
+        if CONCEPTS[label].event:
+            decoded = np.tile(np.pad(decoded, (0, SAMPLING_RATE // 5)), REPEATED)
+        ranked.append((judge.rank(decoded, label), random.random(), unit))
+    best = sorted(ranked, key=lambda entry: entry[:2])[:KEPT]
+    named = sum(rank < 5 for rank, *_ in ranked)
+    print(f"{label}: {named} of {len(ranked)} named, kept at ranks {[rank for rank, *_ in best]}", flush=True)
+    return [unit for *_, unit in best]
+
+
+def _over_backgrounds(kept: dict[str, list[Unit]], codec: SpectralCodec) -> list[Clip]:
+    clips = []
+    for event in (label for label in OVER_BACKGROUND if label in kept):
+        for background in (label for label in BACKGROUNDS if label in kept):
+            for i in range(OVER_VARIANTS):
+                scene = Scene((Sound(event, 1 + i % 3 if CONCEPTS[event].event else 1),), background)
+                samples, _ = rendering.render(scene, kept)
+                clips.append(Clip(encode(codec, samples, LEVELS["sound"]), scene=scene))
+    return clips
+
+
+def _words(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
+    """Takes of every word in every voice; of digits those that the judge reads, where there are such."""
+    judge, takes = DigitJudge(), {}
+    edge = np.zeros(int(EDGE_SECONDS * SAMPLING_RATE), np.float32)
     for recording in recordings:
-        for _ in range(CROPS):
-            codes = coarse(codec, written_sound(recording), WRITTEN_LEVELS["sound"])
-            if codes.shape[1] >= SHORTEST:
-                rank = judge.rank(decoded(codec, codes), recording.label)
-                ranked.setdefault(recording.label, []).append((rank, random.random(), codes))
-    clips = []
-    for label, candidates in ranked.items():
-        kept = sorted(candidates, key=lambda candidate: candidate[:2])[:SOUNDS_KEPT]
-        named = sum(rank < 5 for rank, *_ in candidates)
-        print(f"{label}: {named} of {len(candidates)} named, kept at ranks {[rank for rank, *_ in kept]}", flush=True)
-        clips += [Clip(label, False, codes) for *_, codes in kept]
-    return clips
-
-
-def select_digits(recordings: list[Recording], codec: SpectralCodec) -> list[tuple[Recording, Clip]]:
-    """For every digit takes that the judge reads as that digit; where those are few, others with them."""
-    judge, kept = DigitJudge(), []
-    for label in sorted({r.label for r in recordings}):
-        matching = [r for r in recordings if r.label == label]
-        takes = random.sample(matching, min(TAKES_HEARD, len(matching)))
-        heard = []
-        for recording in takes:
-            codes = coarse(codec, written_string([recording]), WRITTEN_LEVELS["speech"])
-            is_read = judge.read(decoded(codec, codes)) == [label]
-            heard.append((not is_read, recording, Clip(label, True, codes)))
-        print(f"{label}: {sum(not missed for missed, *_ in heard)} of {len(heard)} read", flush=True)
-        heard.sort(key=lambda take: take[0])
-        kept += [(recording, clip) for _, recording, clip in heard[:TAKES_KEPT]]
-    return kept
-
-
-def strings(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
-    """Digit strings of one speaker each, made of the takes that were kept."""
-    clips = []
-    for _ in range(STRINGS):
-        speaker = random.choice(recordings).split
-        words = random.choices([r for r in recordings if r.split == speaker], k=random.choice((2, 2, 3)))
-        codes = coarse(codec, written_string(words), WRITTEN_LEVELS["speech"])
-        clips.append(Clip(" ".join(w.label for w in words), True, codes))
-    return clips
-
-
-def decoded(codec: SpectralCodec, codes: np.ndarray) -> np.ndarray:
-    return codec.decode(torch.from_numpy(codes.astype(np.int64))[None])[0].numpy()
+        samples = np.concatenate([edge, augment.loud(recording.samples, 0.7), edge])
+        codes = encode(codec, samples, LEVELS["speech"])
+        missed = recording.label in DIGITS and judge.read(decode(codec, codes)) != [recording.label]
+        takes.setdefault((recording.label, recording.split), []).append((missed, random.random(), codes))
+    digits = [take for (label, _), group in takes.items() if label in DIGITS for take in group]
+    print(f"{sum(not missed for missed, *_ in digits)} of {len(digits)} spoken digits read", flush=True)
+    return [
+        Clip(codes, words=label, voice=voice)
+        for (label, voice), group in takes.items()
+        for *_, codes in sorted(group, key=lambda take: take[:2])[:TAKES_KEPT]
+    ]

@@ -88,10 +88,11 @@ RECORDED = {
         ),
     )
 }
-# What is rendered is left out where two kinds sound too much alike for so small a model.
+# Rendered sounds that are left out: they sound too much like another one for so small a model.
 LEFT_OUT = {
     "harpsichord", "glockenspiel", "electric guitar", "cello", "trombone", "french horn", "clarinet", "banjo", "synthesizer",
-    "wood block", "steam", "busy signal", "machine gun",
+    "saxophone", "accordion", "wood block", "timpani", "steam", "busy signal", "dial tone", "phone dialing", "machine gun",
+    "singing bowl", "engine revving", "fireworks", "chopping", "whoosh",
 }  # fmt: skip
 CONCEPTS: dict[str, Concept] = RECORDED | {
     label: Concept(label, made.name, made.presence, made.requests, made.accepted, made.event)

@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 import checkpoint
+import dialogue
 import example_cache
 import fit_codec
 import recordings
@@ -22,7 +23,7 @@ import tokenizer
 import train_decoder
 import train_encoder
 import train_llm
-from audio_tower import AudioTower
+from audio_tower import AudioTower, AudioTowerConfig
 from dialogue import Dialogues, PromptBuilder
 from errors import TrainingError
 from language_model import LanguageModel, LanguageModelConfig
@@ -36,12 +37,11 @@ from vocabulary import Vocabulary
 STAGES = {
     "data": None,
     "codec": None,
-    "encoder": 60.0,
-    "examples": None,
-    "llm": 60.0,
     "decoder": 60.0,
-    "select": None,
-    "finetune": 20.0,
+    "encoder": 60.0,
+    "written": None,
+    "heard": None,
+    "llm": 120.0,
     "checkpoint": None,
 }
 
@@ -63,36 +63,36 @@ class Recipe:
     def divided(self) -> tuple[list[Recording], list[Recording]]:
         return recordings.split(self.recordings, self.hold_out)
 
-    def codec(self, final: bool = False) -> SpectralCodec:
+    def codec(self) -> SpectralCodec:
         path = self.work / "decoder.pt"
-        if not final or not path.exists():
-            path = self.work / "codec.pt"
-        return load_weights(path, SpectralCodec(SpectralCodecConfig()))
+        return load_weights(path if path.exists() else self.work / "codec.pt", SpectralCodec(SpectralCodecConfig()))
 
     def tower(self) -> AudioTower:
-        return load_weights(self.work / "encoder.pt", EncoderTrainer(list(small_world.SOUNDS))).tower
+        return load_weights(self.work / "encoder.pt", EncoderTrainer(list(small_world.CONCEPTS))).tower
 
     def tokenizer(self) -> Tokenizer:
         path = self.work / "tokenizer.json"
         if not path.exists():
-            tokenizer.train(small_world.corpus(), LanguageModelConfig().vocab_size).save(str(path))
+            tokenizer.train(dialogue.corpus(), LanguageModelConfig().vocab_size).save(str(path))
         return Tokenizer.from_file(str(path))
 
     def language_model(self) -> LanguageModel:
         config, codec = LanguageModelConfig(), SpectralCodecConfig()
         vocabulary = Vocabulary(config.vocab_size, codec.num_codebooks, codec.codebook_size)
-        return LanguageModel(config, vocabulary, EncoderTrainer(list(small_world.SOUNDS)).tower.config.output_dim)
+        return LanguageModel(config, vocabulary, AudioTowerConfig().output_dim)
 
     def prompts(self, model: LanguageModel) -> PromptBuilder:
         return PromptBuilder(model.vocabulary, self.tokenizer(), model.adaptor["continuous_audio"].in_features)
 
     def trained_language_model(self) -> LanguageModel:
-        path = self.work / "finetuned.pt"
-        return load_weights(path if path.exists() else self.work / "llm.pt", self.language_model())
+        return load_weights(self.work / "llm.pt", self.language_model())
 
-    def dialogues(self, model: LanguageModel, codes: str) -> Dialogues:
-        examples = (example_cache.load(self.work / name) for name in (codes, "features.npz"))
-        return Dialogues(self.prompts(model), *examples)
+    def dialogues(self, model: LanguageModel) -> Dialogues:
+        heard = self.work / "heard.npz"
+        if not heard.exists():
+            print("heard.npz is missing: learning only what needs no listening")
+        clips = example_cache.load(heard) if heard.exists() else []
+        return Dialogues(self.prompts(model), example_cache.load(self.work / "written.npz"), clips)
 
 
 def run_stage(stage: str, recipe: Recipe, minutes: float | None) -> None:
@@ -107,26 +107,21 @@ def run_stage(stage: str, recipe: Recipe, minutes: float | None) -> None:
         train_decoder.train(recipe.divided[0], work / "codec.pt", work / "decoder.pt", minutes)
     elif stage == "encoder":
         train_encoder.train(*recipe.divided, work / "encoder.pt", minutes)
-    elif stage == "examples":
-        if not (work / "codes.npz").exists():
-            example_cache.build_codes(recipe.divided[0], recipe.codec(), work / "codes.npz")
-        if not (work / "features.npz").exists():
-            example_cache.build_features(recipe.divided[0], recipe.tower(), work / "features.npz")
+    elif stage == "written":
+        if not (work / "written.npz").exists():
+            select_examples.select(recipe.divided[0], recipe.codec(), work / "written.npz")
+    elif stage == "heard":
+        if not (work / "heard.npz").exists():
+            example_cache.build_heard(recipe.divided[0], recipe.codec(), recipe.tower(), work / "heard.npz")
     elif stage == "llm":
         model = recipe.language_model()
-        train_llm.train(model, recipe.dialogues(model, "codes.npz"), work / "llm.pt", minutes)
-    elif stage == "select":
-        if not (work / "selected.npz").exists():
-            select_examples.select(recipe.divided[0], recipe.codec(final=True), work / "selected.npz")
-    elif stage == "finetune":
-        model = load_weights(work / "llm.pt", recipe.language_model())
-        train_llm.train(model, recipe.dialogues(model, "selected.npz"), work / "finetuned.pt", minutes, train_llm.FINETUNING_RATE)
+        train_llm.train(model, recipe.dialogues(model), work / "llm.pt", minutes)
     elif stage == "checkpoint":
         checkpoint.write(
             work / "checkpoint",
             recipe.trained_language_model(),
             recipe.tower(),
-            recipe.codec(final=True),
+            recipe.codec(),
             recipe.tokenizer(),
             checkpoint.attribution(recipe.data),
             recipe.half_trained,

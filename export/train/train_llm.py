@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dialogue import Dialogues, Example, is_sound
+from dialogue import IGNORE, Dialogues, Example
 from language_model import LanguageModel
 from storage import Run
-from vocabulary import Vocabulary
 
 FRAMES_PER_BATCH = 2000
 POOL = 96  # examples that are sorted by length and cut into batches
@@ -23,8 +22,8 @@ PEAK_RATE = 1.5e-3
 FINETUNING_RATE = 1e-3
 REPORT_EVERY = 50
 TEXT_WEIGHT = 2.0  # of a text token, against a whole frame of sound
-STREAM_WEIGHTS = (0.20, 0.16, 0.14, 0.12, 0.10, 0.10, 0.09, 0.09)
-IGNORE = -100
+STREAM_WEIGHTS = (0.30, 0.22, 0.18, 0.14, 0.10, 0.02, 0.02, 0.02)
+COARSE = 5  # streams that say something; of the others, which always say code 0, one is trained in every step
 
 
 @dataclass
@@ -34,35 +33,26 @@ class Batch:
     features: Tensor  # [slots set, size]
     text_targets: Tensor  # [batch, n]: what stream 0 must say after each position, IGNORE elsewhere
     sound_targets: Tensor  # [batch, n, streams]: index into each stream's audio logits
+    weights: Tensor  # [batch, n]
 
 
-def collate(examples: list[Example], vocabulary: Vocabulary) -> Batch:
+def collate(examples: list[Example]) -> Batch:
     count, longest = len(examples), max(len(e.frames) for e in examples)
-    frames = np.zeros((count, longest, vocabulary.streams), np.int64)
+    streams = examples[0].frames.shape[1]
+    frames = np.zeros((count, longest, streams), np.int64)
     slots = np.zeros((count, longest), bool)
     text = np.full((count, longest), IGNORE, np.int64)
-    sound = np.full((count, longest, vocabulary.streams), IGNORE, np.int64)
-    blocks = np.array([vocabulary.block(i) for i in range(vocabulary.streams)])
+    sound = np.full((count, longest, streams), IGNORE, np.int64)
+    weights = np.ones((count, longest), np.float32)
     for row, e in enumerate(examples):
         end = len(e.frames)
         frames[row, :end], slots[row, :end] = e.frames, e.slots
-        if not e.unconditional:
-            text[row, e.reply_start - 1] = e.reply_modality
-        if is_sound(e.reply_modality):
-            sound[row, e.reply_start : end - 2] = e.frames[e.reply_start + 1 : end - 1] - blocks
-            sound[row, end - 2, 0] = vocabulary.block_size  # eos follows stream 0's block
-        else:
-            text[row, e.reply_start : end - 1] = e.frames[e.reply_start + 1 :, 0]
-    return Batch(
-        torch.from_numpy(frames),
-        torch.from_numpy(slots),
-        torch.from_numpy(np.concatenate([e.features for e in examples]).astype(np.float32)),
-        torch.from_numpy(text),
-        torch.from_numpy(sound),
-    )
+        text[row, :end], sound[row, :end], weights[row, :end] = e.text_targets, e.sound_targets, e.weights
+    features = np.concatenate([e.features for e in examples]).astype(np.float32)
+    return Batch(*map(torch.from_numpy, (frames, slots, features, text, sound, weights)))
 
 
-def batches(dialogues: Dialogues, vocabulary: Vocabulary) -> Iterator[Batch]:
+def batches(dialogues: Dialogues) -> Iterator[Batch]:
     """Batches of examples of like length, in random order, without end."""
     while True:
         pool = sorted((dialogues.draw() for _ in range(POOL)), key=lambda e: len(e.frames))
@@ -75,7 +65,7 @@ def batches(dialogues: Dialogues, vocabulary: Vocabulary) -> Iterator[Batch]:
         groups.append(group)
         random.shuffle(groups)
         for group in groups:
-            yield collate(group, vocabulary)
+            yield collate(group)
 
 
 def losses(model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -84,12 +74,13 @@ def losses(model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
     says = batch.text_targets != IGNORE
     text = F.cross_entropy(model.text_logits(hidden[says]), batch.text_targets[says], reduction="sum")
     sounds = batch.sound_targets[..., 0] != IGNORE
-    reached, targets = hidden[sounds], batch.sound_targets[sounds]
+    reached, targets, weights = hidden[sounds], batch.sound_targets[sounds], batch.weights[sounds]
     sound = torch.zeros(())
     if len(reached):
-        for stream, weight in enumerate(STREAM_WEIGHTS):
+        for stream in (*range(COARSE), random.randrange(COARSE, len(STREAM_WEIGHTS))):
             logits = model.audio_logits(reached, stream)
-            sound = sound + weight * F.cross_entropy(logits, targets[:, stream], ignore_index=IGNORE, reduction="sum")
+            loss = F.cross_entropy(logits, targets[:, stream], ignore_index=IGNORE, reduction="none")
+            sound = sound + STREAM_WEIGHTS[stream] * (loss * weights).sum()
     return text, sound
 
 
@@ -104,7 +95,7 @@ def parameter_groups(model: LanguageModel) -> list[dict]:
 def train(model: LanguageModel, dialogues: Dialogues, path: Path, minutes: float, peak: float = PEAK_RATE) -> None:
     optimizer = torch.optim.AdamW(parameter_groups(model), betas=(0.9, 0.95))
     run = Run(path, minutes, model, optimizer, peak)
-    stream = batches(dialogues, model.vocabulary)
+    stream = batches(dialogues)
     model.train()
     average = None
     for step in run.steps(warm_up=150):

@@ -1,7 +1,8 @@
-"""The spectral codec of `export/train` as graphs: STFT log magnitudes, residual quantizer, ConvNeXt blocks, inverse STFT.
+"""The spectral codec of `export/train` as graphs: band energies, residual quantizer, ConvNeXt blocks, inverse STFT.
 
-The decoder writes a tonal part (magnitude and phase of every bin) and a noise part (magnitude of complex
-Gaussian noise). The noise lies in a table that is read by absolute frame number, hence `first_frame`.
+The decoder writes a tonal part (magnitude of every bin, and phase relative to a carrier that runs on with the absolute
+frame number) and a noise part (magnitudes of complex Gaussian noise that lies in a table, read by absolute frame
+number), hence `first_frame`.
 """
 
 import math
@@ -25,11 +26,21 @@ class Sizes:
 
     sampling_rate: int
     hop_length: int
-    fine_factor: int
     num_codebooks: int
     codebook_size: int
     codebook_dim: int
-    n_fft: int
+    narrow_n_fft: int
+    narrow_bands: int
+    brief_n_fft: int
+    brief_bands: int
+    brief_factor: int
+    log_floor: float
+    tonal_n_fft: int
+    tonal_factor: int
+    noise_n_fft: int
+    noise_factor: int
+    noise_period: int
+    noise_scale: float
     decoder_hidden_size: int
     decoder_layers: int
     fine_hidden_size: int
@@ -37,41 +48,72 @@ class Sizes:
     expansion: int
     kernel_size: int
     input_kernel_size: int
-    log_floor: float
     max_log_magnitude: float
-    noise_period: int
-    noise_scale: float
 
     @classmethod
     def from_config(cls, config: Config) -> "Sizes":
         sizes = cls(**{field.name: config.get(field.name) for field in fields(cls)})
-        if sizes.hop_length % sizes.fine_factor:
-            raise ExportError(f"{config.source}: fine_factor must divide hop_length")
-        if sizes.kernel_size % 2 == 0 or sizes.input_kernel_size % 2 == 0:
-            raise ExportError(f"{config.source}: kernels must have odd sizes")
-        if sizes.n_fft % 2 or sizes.fine_hop % 2 or sizes.n_fft < sizes.fine_hop:
-            raise ExportError(f"{config.source}: n_fft and the fine hop must be even, n_fft the larger")
+        sizes._check(config.source)
         return sizes
 
-    @property
-    def fine_hop(self) -> int:
-        return self.hop_length // self.fine_factor
+    def _check(self, source: str) -> None:
+        for name in ("brief_factor", "tonal_factor", "noise_factor"):
+            if self.hop_length % getattr(self, name):
+                raise ExportError(f"{source}: {name} must divide hop_length ({self.hop_length})")
+        if self.noise_factor % self.tonal_factor:
+            raise ExportError(f"{source}: tonal_factor must divide noise_factor")
+        if self.kernel_size % 2 == 0 or self.input_kernel_size % 2 == 0:
+            raise ExportError(f"{source}: kernels must have odd sizes")
+        for name, hop in (
+            ("narrow_n_fft", self.hop_length), ("brief_n_fft", self.hop_length // self.brief_factor),
+            ("tonal_n_fft", self.tonal_hop), ("noise_n_fft", self.noise_hop),
+        ):  # fmt: skip
+            n_fft = getattr(self, name)
+            if n_fft % 2 or hop % 2 or n_fft < hop:
+                raise ExportError(f"{source}: {name} and its hop must be even, {name} the larger; found {n_fft} and {hop}")
 
     @property
-    def bins(self) -> int:
-        return self.n_fft // 2 + 1
+    def tonal_hop(self) -> int:
+        return self.hop_length // self.tonal_factor
 
     @property
-    def edge(self) -> int:
-        """Samples by which the window of a fine frame sticks out on each side."""
-        return (self.n_fft - self.fine_hop) // 2
+    def noise_hop(self) -> int:
+        return self.hop_length // self.noise_factor
+
+    @property
+    def tonal_bins(self) -> int:
+        return self.tonal_n_fft // 2 + 1
+
+    @property
+    def noise_bins(self) -> int:
+        return self.noise_n_fft // 2 + 1
+
+    @property
+    def noise_split(self) -> int:
+        """Noise frames in a tonal frame."""
+        return self.noise_factor // self.tonal_factor
+
+    @property
+    def carrier_period(self) -> int:
+        """Tonal frames until every carrier is back at its first phase."""
+        return self.tonal_n_fft // math.gcd(self.tonal_n_fft, self.tonal_hop)
+
+    @property
+    def features(self) -> int:
+        """Band energies of a codec frame."""
+        return self.narrow_bands + self.brief_factor * self.brief_bands
+
+    @property
+    def outputs(self) -> int:
+        """Of the decoder for a tonal frame: log magnitudes and phases of the tonal part, log magnitudes of the noise."""
+        return 2 * self.tonal_bins + self.noise_split * self.noise_bins
 
     @property
     def context_frames(self) -> int:
         half = self.kernel_size // 2
-        overlap = math.ceil(self.edge / self.fine_hop)
+        overlap = math.ceil((self.tonal_n_fft - self.tonal_hop) / 2 / self.tonal_hop)
         fine = self.fine_layers * half + overlap
-        return self.input_kernel_size // 2 + self.decoder_layers * half + math.ceil(fine / self.fine_factor)
+        return self.input_kernel_size // 2 + self.decoder_layers * half + math.ceil(fine / self.tonal_factor)
 
 
 class SpectralCodec:
@@ -91,17 +133,18 @@ class SpectralCodec:
     def tensor_shapes(self, streams: int) -> dict[str, tuple[int, ...]]:
         s = self.sizes
         shapes = {
-            "encoder.projection.weight": (s.codebook_dim, s.bins, s.fine_factor),
-            "encoder.projection.bias": (s.codebook_dim,),
+            "encoder.narrow.bank": (s.narrow_bands, s.narrow_n_fft // 2 + 1),
+            "encoder.brief.bank": (s.brief_bands, s.brief_n_fft // 2 + 1),
+            **_linear_shapes("encoder.projection", s.codebook_dim, s.features),
             "quantizer.codebooks": (s.num_codebooks, s.codebook_size, s.codebook_dim),
             "decoder.conv_in.weight": (s.decoder_hidden_size, s.codebook_dim, s.input_kernel_size),
             "decoder.conv_in.bias": (s.decoder_hidden_size,),
             **_norm_shapes("decoder.upsample_norm", s.decoder_hidden_size),
-            **_linear_shapes("decoder.upsample", s.fine_factor * s.fine_hidden_size, s.decoder_hidden_size),
+            **_linear_shapes("decoder.upsample", s.tonal_factor * s.fine_hidden_size, s.decoder_hidden_size),
             **_norm_shapes("decoder.norm", s.fine_hidden_size),
-            **_linear_shapes("decoder.head", 3 * s.bins, s.fine_hidden_size),
-            **_linear_shapes("decoder.expansion", s.fine_factor * s.bins, s.codebook_dim),
-            "decoder.noise_table": (s.noise_period * s.fine_factor, 2 * s.bins),
+            **_linear_shapes("decoder.head", s.outputs, s.fine_hidden_size),
+            **_linear_shapes("decoder.expansion", s.tonal_factor * s.outputs, s.codebook_dim),
+            "decoder.noise_table": (s.noise_period * s.noise_factor, 2 * s.noise_bins),
         }
         for prefix, layers, size in (
             ("decoder.blocks.", s.decoder_layers, s.decoder_hidden_size),
@@ -131,16 +174,10 @@ class SpectralCodec:
         encoder = weights.within("encoder.")
         graph = GraphBuilder(path, storage)
         waveform = graph.input("input_values", FLOAT, ["batch", 1, "samples"])
-        spectrum = graph.op(
-            "Conv", waveform, graph.constant(_dft_basis(s.n_fft)), strides=[s.fine_hop], pads=[s.edge, s.edge]
-        )
-        real, imaginary = graph.op("Split", spectrum, outputs=2, axis=1, num_outputs=2)
-        power = graph.add(graph.op("Mul", real, real), graph.op("Mul", imaginary, imaginary))
-        power = graph.add(power, graph.constant(float(s.log_floor) ** 2))
-        log_magnitudes = graph.op("Mul", graph.op("Log", power), graph.constant(0.5))
-        projection = encoder.within("projection.")
-        x = graph.conv(log_magnitudes, projection["weight"], projection["bias"], stride=s.fine_factor)
-        x = graph.transpose(x, [0, 2, 1])
+        narrow = self._energies(graph, waveform, encoder, "narrow", s.narrow_n_fft, s.hop_length)
+        brief = self._energies(graph, waveform, encoder, "brief", s.brief_n_fft, s.hop_length // s.brief_factor)
+        brief = graph.op("Reshape", brief, graph.constant([0, -1, s.brief_factor * s.brief_bands]))
+        x = _linear(graph, graph.op("Concat", narrow, brief, axis=2), encoder, "projection")
         codes = residual_vector_quantizer.encode(graph, x, self._codebooks(weights, streams))
         graph.output("audio_codes", INT64, ["batch", streams, "frames"], codes)
         graph.save()
@@ -163,10 +200,25 @@ class SpectralCodec:
         x = _normed(graph, graph.transpose(x, [0, 2, 1]), decoder, "norm")
         x = _linear(graph, x, decoder, "head")
         coded = _linear(graph, graph.transpose(latents, [0, 2, 1]), decoder, "expansion")
-        coded = graph.op("Reshape", coded, graph.constant([0, -1, s.bins]))
-        noise = self._noise(graph, x, first_frame, decoder)
-        graph.output("audio_values", FLOAT, ["batch", 1, "samples"], self._synthesize(graph, x, coded, noise))
+        x = graph.add(x, graph.op("Reshape", coded, graph.constant([0, -1, s.outputs])))
+        sizes = graph.constant([s.tonal_bins, s.tonal_bins, s.noise_split * s.noise_bins])
+        log_magnitude, phase, log_noise = graph.op("Split", x, sizes, outputs=3, axis=-1)
+        tonal = self._tones(graph, log_magnitude, phase, first_frame)
+        noisy = self._shaped(graph, log_noise, first_frame, decoder)
+        graph.output("audio_values", FLOAT, ["batch", 1, "samples"], graph.add(tonal, noisy))
         graph.save()
+
+    def _energies(self, graph: GraphBuilder, waveform: str, encoder: Prefixed, name: str, n_fft: int, hop: int) -> str:
+        """Log energies of mel bands, [B, frames, bands]."""
+        with graph.scope(name):
+            edge = (n_fft - hop) // 2
+            spectrum = graph.op("Conv", waveform, graph.constant(_dft_basis(n_fft)), strides=[hop], pads=[edge, edge])
+            real, imaginary = graph.op("Split", spectrum, outputs=2, axis=1, num_outputs=2)
+            power = graph.add(graph.op("Mul", real, real), graph.op("Mul", imaginary, imaginary))
+            bank = graph.constant(np.ascontiguousarray(encoder[f"{name}.bank"][:].T))
+            power = graph.op("MatMul", graph.transpose(power, [0, 2, 1]), bank)
+            power = graph.add(power, graph.constant(float(self.sizes.log_floor) ** 2))
+            return graph.op("Mul", graph.op("Log", power), graph.constant(0.5))
 
     def _codebooks(self, weights: Prefixed, streams: int) -> list[np.ndarray]:
         return list(weights["quantizer.codebooks"][:][:streams])
@@ -188,37 +240,44 @@ class SpectralCodec:
                 x = graph.add(x, graph.transpose(y, [0, 2, 1]))
         return x
 
-    def _noise(self, graph: GraphBuilder, spectrum: str, first_frame: str, decoder: Prefixed) -> str:
-        """Complex Gaussian noise [fine frames, 2 · bins] from the table."""
+    def _tones(self, graph: GraphBuilder, log_magnitude: str, phase: str, first_frame: str) -> str:
+        """Log magnitudes and phases relative to the carriers [B, tonal frames, bins] → [B, 1, samples]."""
         s = self.sizes
-        with graph.scope("noise"):
-            table = graph.constant(decoder["noise_table"][:].astype(np.int8))
-            count = graph.op("Gather", graph.op("Shape", spectrum), graph.constant(1), axis=0)
-            offsets = graph.op("Range", graph.constant(0), count, graph.constant(1))
-            first = graph.op("Mul", first_frame, graph.constant([s.fine_factor]))
-            index = graph.op("Mod", graph.add(first, offsets), graph.constant([s.noise_period * s.fine_factor]))
-            noise = graph.op("Cast", graph.op("Gather", table, index), to=FLOAT)
-            return graph.op("Mul", noise, graph.constant(float(s.noise_scale)))
-
-    def _synthesize(self, graph: GraphBuilder, spectrum: str, coded: str, noise: str) -> str:
-        """Log magnitude, phase and log noise magnitude [B, fine frames, 3 · bins] → [B, 1, samples].
-
-        The two magnitudes are relative to what the codes say by themselves, `coded` [B, fine frames, bins].
-        """
-        s = self.sizes
-        with graph.scope("synthesis"):
-            limit = graph.constant(float(s.max_log_magnitude))
-            log_magnitude, phase, log_noise = graph.op("Split", spectrum, outputs=3, axis=-1, num_outputs=3)
-            magnitude, noise_magnitude = (
-                graph.op("Exp", graph.op("Min", graph.add(coded, value), limit)) for value in (log_magnitude, log_noise)
-            )
+        with graph.scope("tones"):
+            carriers = graph.constant(_carriers(s.tonal_n_fft, s.tonal_hop, s.carrier_period))
+            phase = graph.add(phase, self._rows(graph, carriers, s.carrier_period, phase, first_frame, s.tonal_factor))
+            magnitude = self._magnitude(graph, log_magnitude)
             real = graph.op("Mul", magnitude, graph.op("Cos", phase))
             imaginary = graph.op("Mul", magnitude, graph.op("Sin", phase))
-            tonal = graph.op("Concat", real, imaginary, axis=-1)
-            noisy = graph.op("Mul", graph.op("Concat", noise_magnitude, noise_magnitude, axis=-1), noise)
-            frames = graph.transpose(graph.add(tonal, noisy), [0, 2, 1])
-            basis = graph.constant(_inverse_dft_basis(s.n_fft, s.fine_hop))
-            return graph.op("ConvTranspose", frames, basis, strides=[s.fine_hop], pads=[s.edge, s.edge])
+            return self._inverse(graph, graph.op("Concat", real, imaginary, axis=-1), _hann(s.tonal_n_fft), s.tonal_hop)
+
+    def _shaped(self, graph: GraphBuilder, log_noise: str, first_frame: str, decoder: Prefixed) -> str:
+        """Log magnitudes of the noise [B, tonal frames, noise frames · bins] → noise of that shape, [B, 1, samples]."""
+        s = self.sizes
+        with graph.scope("noise"):
+            magnitude = graph.op("Reshape", self._magnitude(graph, log_noise), graph.constant([0, -1, s.noise_bins]))
+            table = graph.constant(decoder["noise_table"][:].astype(np.int8))
+            period = s.noise_period * s.noise_factor
+            noise = self._rows(graph, table, period, magnitude, first_frame, s.noise_factor)
+            noise = graph.op("Mul", graph.op("Cast", noise, to=FLOAT), graph.constant(float(s.noise_scale)))
+            parts = graph.op("Mul", graph.op("Concat", magnitude, magnitude, axis=-1), noise)
+            return self._inverse(graph, parts, _sine(s.noise_n_fft), s.noise_hop)
+
+    def _rows(self, graph: GraphBuilder, table: str, period: int, like: str, first_frame: str, factor: int) -> str:
+        """The rows of a periodic table for the frames of `like` [B, frames, …], counted from the start of the clip."""
+        count = graph.op("Gather", graph.op("Shape", like), graph.constant(1), axis=0)
+        offsets = graph.op("Range", graph.constant(0), count, graph.constant(1))
+        index = graph.add(graph.op("Mul", first_frame, graph.constant([factor])), offsets)
+        return graph.op("Gather", table, graph.op("Mod", index, graph.constant([period])))
+
+    def _magnitude(self, graph: GraphBuilder, logarithm: str) -> str:
+        return graph.op("Exp", graph.op("Min", logarithm, graph.constant(float(self.sizes.max_log_magnitude))))
+
+    def _inverse(self, graph: GraphBuilder, parts: str, window: np.ndarray, hop: int) -> str:
+        """Real and imaginary parts [B, frames, 2 · bins] → the overlapping windows' sum [B, 1, hop · frames]."""
+        edge = (len(window) - hop) // 2
+        basis = graph.constant(_inverse_dft_basis(window, hop))
+        return graph.op("ConvTranspose", graph.transpose(parts, [0, 2, 1]), basis, strides=[hop], pads=[edge, edge])
 
 
 def _linear(graph: GraphBuilder, x: str, tensors: Prefixed, name: str) -> str:
@@ -251,10 +310,20 @@ def _dft_basis(n_fft: int) -> np.ndarray:
     return basis[:, None].astype(np.float32)
 
 
-def _inverse_dft_basis(n_fft: int, hop: int) -> np.ndarray:
+def _inverse_dft_basis(window: np.ndarray, hop: int) -> np.ndarray:
     """Inverse DFT, window and division by the window sum as kernels [2 · bins, 1, n_fft]."""
+    n_fft = len(window)
     weights = np.full((n_fft // 2 + 1, 1), 2.0)
     weights[0] = weights[-1] = 1.0
     basis = np.concatenate([weights * np.cos(_angles(n_fft)), -weights * np.sin(_angles(n_fft))]) / n_fft
-    window = _hann(n_fft)
     return (basis * window / (np.square(window).sum() / hop))[:, None].astype(np.float32)
+
+
+def _sine(n_fft: int) -> np.ndarray:
+    return np.sin(np.pi * (np.arange(n_fft) + 0.5) / n_fft)
+
+
+def _carriers(n_fft: int, hop: int, period: int) -> np.ndarray:
+    """Phase at the start of a frame of tones that have phase 0 at the middle of frame 0, [period, bins]."""
+    samples = np.arange(period) * hop - n_fft // 2
+    return (2 * np.pi * (samples[:, None] * np.arange(n_fft // 2 + 1) % n_fft) / n_fft).astype(np.float32)
