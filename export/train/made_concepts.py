@@ -46,7 +46,7 @@ def _plays(label: str, accepted: str, also: str = "", article: str = "a") -> Non
     presence = f"{article} {label}; {article} {label} playing; {label} music"
     requests = (
         f"{article} {label}; {label}; {article} {label} playing; {label} music; someone playing the {label}; "
-        f"{article} {label} melody; the {label}; {label} notes"
+        f"{article} {label} melody"
     )
     requests += f"; {also}" if also else ""
     _add(label, f"{article} {label}", presence, requests, accepted, partial(instruments.phrase, label))
@@ -55,7 +55,7 @@ def _plays(label: str, accepted: str, also: str = "", article: str = "a") -> Non
 def _struck(label: str, accepted: str, make: Maker, also: str = "") -> None:
     """A percussion instrument that is hit once."""
     presence = f"a {label}; a {label} hit; a {label} being hit"
-    requests = f"a {label}; {label}; a {label} hit; {label} hit; a hit on a {label}; the {label}; someone hitting a {label}"
+    requests = f"a {label}; {label}; a {label} hit; {label} hit; a hit on a {label}; someone hitting a {label}"
     _add(label, f"a {label}", presence, requests + (f"; {also}" if also else ""), accepted, make, event=True)
 
 
@@ -71,7 +71,7 @@ _plays("xylophone", "Marimba, xylophone", "a marimba")
 _plays("church organ", "Organ; Hammond organ", "an organ; organ; a pipe organ")
 _plays("accordion", "Accordion", article="an")
 _plays("harmonica", "Harmonica", "a mouth organ")
-_plays("acoustic guitar", "Acoustic guitar; Guitar; Strum", "a guitar; guitar; strumming a guitar; guitar chords", "an")
+_plays("acoustic guitar", "Acoustic guitar; Guitar; Strum", "a guitar; strumming a guitar; guitar chords", "an")
 _plays("electric guitar", "Electric guitar; Guitar; Distortion", "a distorted guitar; a rock guitar", "an")
 _plays("violin", "Violin, fiddle; Bowed string instrument", "a fiddle")
 _plays("cello", "Cello; Bowed string instrument")
@@ -87,7 +87,7 @@ _plays("synthesizer", "Synthesizer; Electronic music; Techno", "a synth; synth")
 
 # Percussion
 _stroke("snare drum", "Snare drum; Drum; Rimshot", "a drum hit; a drum")
-_stroke("crash cymbal", "Cymbal", "a cymbal; cymbal; a cymbal crash")
+_stroke("cymbal", "Cymbal", "a crash cymbal; a cymbal crash; a ride cymbal")
 _stroke("hi-hat", "Hi-hat; Cymbal", "a closed hi-hat")
 _stroke("cowbell", "Cowbell")
 _stroke("wood block", "Wood block")

@@ -66,7 +66,7 @@ class Stroke:
 
 STROKES = {
     "snare drum": Stroke((0, 8, 16, 32), (38, 40), (0.25, 0.5)),
-    "crash cymbal": Stroke((0, 48), (49, 57, 55), (0.8, 1.2)),
+    "cymbal": Stroke((0,), (49, 51, 59), (0.7, 1.2)),
     "hi-hat": Stroke((0, 8), (42, 44), (0.25, 0.5), 0.04),
     "cowbell": Stroke((0,), (56,), (0.3, 0.5), 0.2),
     "wood block": Stroke((0,), (76, 77, 75), (0.2, 0.35), 0.15),
