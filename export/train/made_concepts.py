@@ -91,7 +91,7 @@ _stroke("cymbal", "Cymbal", "a crash cymbal; a cymbal crash; a ride cymbal")
 _stroke("hi-hat", "Hi-hat; Cymbal", "a closed hi-hat")
 _stroke("cowbell", "Cowbell")
 _stroke("wood block", "Wood block")
-_struck("timpani", "Timpani; Drum", instruments.timpani, "a kettledrum; timpani hit")
+_struck("timpani", "Timpani; Drum", instruments.timpani, "a kettledrum; timpani drums")
 _add(
     "drum roll", "a drum roll", "a drum roll; a roll on a drum; drums",
     "a drum roll; drum roll; a roll on a snare drum; drumming; a drummer playing a roll; drums; a snare drum roll",
