@@ -46,15 +46,16 @@ def _plays(label: str, accepted: str, also: str = "", article: str = "a") -> Non
     presence = f"{article} {label}; {article} {label} playing; {label} music"
     requests = (
         f"{article} {label}; {label}; {article} {label} playing; {label} music; someone playing the {label}; "
-        f"{article} {label} melody; the {label}; {label} notes"
+        f"{article} {label} melody"
     )
-    _add(label, f"{article} {label}", presence, requests + (f"; {also}" if also else ""), accepted, partial(instruments.phrase, label))
+    requests += f"; {also}" if also else ""
+    _add(label, f"{article} {label}", presence, requests, accepted, partial(instruments.phrase, label))
 
 
 def _struck(label: str, accepted: str, make: Maker, also: str = "") -> None:
     """A percussion instrument that is hit once."""
     presence = f"a {label}; a {label} hit; a {label} being hit"
-    requests = f"a {label}; {label}; a {label} hit; {label} hit; a hit on a {label}; the {label}; someone hitting a {label}"
+    requests = f"a {label}; {label}; a {label} hit; {label} hit; a hit on a {label}; someone hitting a {label}"
     _add(label, f"a {label}", presence, requests + (f"; {also}" if also else ""), accepted, make, event=True)
 
 
@@ -69,7 +70,8 @@ _plays("glockenspiel", "Glockenspiel")
 _plays("xylophone", "Marimba, xylophone", "a marimba")
 _plays("church organ", "Organ; Hammond organ", "an organ; organ; a pipe organ")
 _plays("accordion", "Accordion", article="an")
-_plays("acoustic guitar", "Acoustic guitar; Guitar; Strum", "a guitar; guitar; strumming a guitar; guitar chords", "an")
+_plays("harmonica", "Harmonica", "a mouth organ")
+_plays("acoustic guitar", "Acoustic guitar; Guitar; Strum", "a guitar; strumming a guitar; guitar chords", "an")
 _plays("electric guitar", "Electric guitar; Guitar; Distortion", "a distorted guitar; a rock guitar", "an")
 _plays("violin", "Violin, fiddle; Bowed string instrument", "a fiddle")
 _plays("cello", "Cello; Bowed string instrument")
@@ -81,14 +83,15 @@ _plays("saxophone", "Saxophone; Wind instrument, woodwind instrument", "a sax; s
 _plays("clarinet", "Clarinet; Wind instrument, woodwind instrument")
 _plays("flute", "Flute; Wind instrument, woodwind instrument")
 _plays("banjo", "Banjo")
-_plays("synthesizer", "Synthesizer; Electronic music", "a synth; synth")
+_plays("synthesizer", "Synthesizer; Electronic music; Techno", "a synth; synth")
 
 # Percussion
 _stroke("snare drum", "Snare drum; Drum; Rimshot", "a drum hit; a drum")
-_stroke("crash cymbal", "Cymbal", "a cymbal; cymbal; a cymbal crash")
+_stroke("cymbal", "Cymbal", "a crash cymbal; a cymbal crash; a ride cymbal")
+_stroke("hi-hat", "Hi-hat; Cymbal", "a closed hi-hat")
 _stroke("cowbell", "Cowbell")
 _stroke("wood block", "Wood block")
-_struck("timpani", "Timpani; Drum", instruments.timpani, "a kettledrum; timpani hit")
+_struck("timpani", "Timpani; Drum", instruments.timpani, "a kettledrum; timpani drums")
 _add(
     "drum roll", "a drum roll", "a drum roll; a roll on a drum; drums",
     "a drum roll; drum roll; a roll on a snare drum; drumming; a drummer playing a roll; drums; a snare drum roll",
@@ -114,7 +117,8 @@ _add(
 )  # fmt: skip
 _add(
     "telephone ringing", "a telephone ringing", "a telephone; a phone; a telephone ringing; a ringing phone",
-    "a telephone ringing; a phone ringing; telephone ringing; a ringing phone; phone ringing; an old telephone; a telephone; the phone rings",
+    "a telephone ringing; a phone ringing; telephone ringing; a ringing phone; phone ringing;"
+    " an old telephone; a telephone; the phone rings",
     "Telephone; Telephone bell ringing; Ringtone", signals.telephone_ring,
 )  # fmt: skip
 _add(
@@ -124,7 +128,7 @@ _add(
 )  # fmt: skip
 _add(
     "phone dialing", "a phone being dialed", "a phone being dialed; touch tones; someone dialing a phone",
-    "a phone being dialed; dialing a phone; phone dialing; someone dialing a number; touch tones; telephone keys; dialing a number",
+    "a phone being dialed; dialing a phone; phone dialing; someone dialing a number; touch tones; dialing a number",
     "Telephone dialing, DTMF", signals.phone_dialing,
 )  # fmt: skip
 _add(
@@ -172,6 +176,12 @@ _add(
     "Ding; Bell", bells.desk_bell, True,
 )  # fmt: skip
 
+_add(
+    "doorbell", "a doorbell", "a doorbell; a doorbell ringing; a ding-dong",
+    "a doorbell; doorbell; a doorbell ringing; the doorbell; ding dong; the doorbell rings; someone ringing the doorbell",
+    "Doorbell; Ding-dong; Chime", bells.doorbell, True,
+)  # fmt: skip
+
 # Animals
 _add(
     "bird", "a bird singing", "a bird; a bird singing; birds; a bird chirping",
@@ -180,7 +190,7 @@ _add(
 )  # fmt: skip
 _add(
     "cricket", "a cricket chirping", "a cricket; crickets; an insect",
-    "a cricket chirping; cricket; a cricket; crickets; crickets chirping; crickets at night; chirping crickets; an insect chirping",
+    "a cricket chirping; cricket; a cricket; crickets; crickets chirping; crickets at night; chirping crickets",
     "Cricket; Insect", animals.cricket,
 )  # fmt: skip
 
@@ -208,7 +218,7 @@ _add(
 )  # fmt: skip
 _add(
     "plop", "something plopping into water", "a plop; something falling into water; a splash",
-    "a plop; plop; something plopping into water; a stone falling into water; something falls into water; a splash; a small splash",
+    "a plop; plop; something plopping into water; a stone falling into water; a splash; a small splash",
     "Plop; Splash, splatter", weather.splash, True,
 )  # fmt: skip
 
@@ -221,7 +231,7 @@ _add(
 
 _add(
     "engine revving", "a car engine revving", "an engine; a car; an engine revving; a car accelerating",
-    "a car engine revving; engine revving; an engine; a car accelerating; a revving engine; a car speeding up; a car engine; vroom",
+    "a car engine revving; engine revving; an engine; a car accelerating; a revving engine; a car engine; vroom",
     "Accelerating, revving, vroom; Engine; Light engine (high frequency); Medium engine (mid frequency)", machines.revving,
 )  # fmt: skip
 _add(
@@ -252,10 +262,31 @@ _add(
 _add(
     "whoosh", "a whoosh", "a whoosh; a swish; something flying past",
     "a whoosh; whoosh; a swish; something flying past; a swoosh; something swinging through the air; a fast whoosh",
-    "Whoosh, swoosh, swish; Arrow", actions.whoosh, True,
+    "Whoosh, swoosh, swish", actions.whoosh, True,
+)  # fmt: skip
+
+_add(
+    "engine idling", "an engine idling", "an engine; an engine idling; a motor; a car",
+    "an engine idling; engine idling; an idling engine; a motor running; an idling car; a diesel engine; a motor",
+    "Idling; Engine; Heavy engine (low frequency); Medium engine (mid frequency)", machines.engine,
 )  # fmt: skip
 
 # People
+_add(
+    "applause", "applause", "applause; clapping; people clapping; an audience",
+    "applause; clapping; people clapping; an audience clapping; a crowd clapping; an applauding audience; clapping hands",
+    "Applause; Clapping", instruments.applause,
+)  # fmt: skip
+_add(
+    "typing", "typing on a keyboard", "typing; a keyboard; someone typing",
+    "typing on a keyboard; typing; a computer keyboard; someone typing; a person typing; keyboard clicks; typing a letter",
+    "Typing; Computer keyboard; Typewriter", actions.typing,
+)  # fmt: skip
+_add(
+    "knocking", "knocking on a door", "knocking; a knock; someone knocking on a door",
+    "knocking on a door; knocking; a knock; a knock on the door; someone knocking; someone at the door; knock knock",
+    "Knock; Door", actions.knock, True,
+)  # fmt: skip
 _add(
     "heartbeat", "a heartbeat", "a heartbeat; a heart; a beating heart",
     "a heartbeat; heartbeat; a beating heart; a heart beating; heart; the beat of a heart; a human heart",
@@ -268,6 +299,6 @@ _add(
 )  # fmt: skip
 _add(
     "police whistle", "a police whistle", "a police whistle; a whistle; a referee's whistle",
-    "a police whistle; police whistle; a whistle; a referee's whistle; a whistle blowing; a whistle being blown; a referee whistle",
+    "a police whistle; police whistle; a whistle; a referee's whistle; a whistle blowing; a whistle being blown",
     "Whistle", actions.police_whistle, True,
 )  # fmt: skip

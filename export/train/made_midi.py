@@ -18,6 +18,7 @@ SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")  # Debian package fluid
 ATTRIBUTION = "FluidR3_GM by Frank Wen, MIT"
 DRUMS = 9  # the channel of percussion
 RENDER_RATE = 44_100
+ALL_SOUND_OFF = 120  # a MIDI controller
 TAIL = 0.5  # seconds of a note after its key is let go
 
 
@@ -30,6 +31,7 @@ def notes(program: int, keys: tuple[int, ...], velocity: int, held: float, drums
     for i, key in enumerate(keys):
         start = int(1000 * i * spacing)
         events += [(start, bytes([0x90 | channel, key, velocity])), (start + int(1000 * held), bytes([0x80 | channel, key, 0]))]
+        events.append((start + int(1000 * spacing) - 5, bytes([0xB0 | channel, ALL_SOUND_OFF, 0])))  # nothing rings into the next
     samples = _render(_midi_file(sorted(events, key=lambda e: e[0]), int(1000 * len(keys) * spacing)))
     size = int(spacing * RATE)
     samples = np.pad(samples, (0, max(0, size * len(keys) - len(samples))))

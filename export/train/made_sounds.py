@@ -72,7 +72,8 @@ def _check_form(label: str, clips: list[np.ndarray]) -> None:
     shortest, longest = (0.15, 1.25) if CONCEPTS[label].event else (1.9, 3.05)
     for clip in clips:
         seconds, peak = len(clip) / RATE, float(np.abs(clip).max())
-        if clip.dtype != np.float32 or not np.isfinite(clip).all() or not 0.3 < peak <= 0.9001 or not shortest <= seconds <= longest:
+        sound = clip.dtype == np.float32 and np.isfinite(clip).all() and 0.3 < peak <= 0.9001
+        if not sound or not shortest <= seconds <= longest:
             raise TrainingError(f"{label}: a clip of {seconds:.2f} s, {clip.dtype}, peak {peak:.2f}")
     if any(len(a) == len(b) and np.allclose(a, b) for a, b in zip(clips, clips[1:])):
         raise TrainingError(f"{label}: two variations are the same")

@@ -104,7 +104,9 @@ def place(canvas: np.ndarray, samples: np.ndarray, second: float) -> None:
     canvas[start : start + len(part)] += part
 
 
-def repeat(rng: np.random.Generator, seconds: float, every: float, make: Callable[[], np.ndarray], jitter: float = 0.0) -> np.ndarray:
+def repeat(
+    rng: np.random.Generator, seconds: float, every: float, make: Callable[[], np.ndarray], jitter: float = 0.0
+) -> np.ndarray:
     """The sound of `make` again and again, each `every` seconds more or less."""
     canvas, at = np.zeros(count(seconds)), rng.uniform(0, min(0.3, every / 2))
     while at < seconds - 0.03:

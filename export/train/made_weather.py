@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from made_waves import ambience, band, count, decay, drift, faded, finished, hiss, peaks, pick, place, repeat, room, slope, time, tone
+from made_waves import ambience, band, count, decay, drift, faded, finished, hiss, peaks, pick, place, room, slope, time, tone
 
 
 def wind(rng: Generator) -> np.ndarray:
@@ -30,7 +30,8 @@ def thunder(rng: Generator) -> np.ndarray:
         place(envelope, clap, min(at, seconds - 0.5))
     rumble = hiss(rng, seconds, slope(rng.uniform(1.5, 2.0), pick(rng, 60, 110))) * (envelope + 0.05)
     crackle = hiss(rng, seconds, band(150, 1200, 0.8)) * envelope**2 * drift(rng, seconds, 30, 0, 1)
-    return finished(rng, faded(ambience(rng, room(rng, rumble + rng.uniform(0.03, 0.15) * crackle, 3.0, 0.6), -50, -40), 0.02, 0.4))
+    echoing = room(rng, rumble + rng.uniform(0.03, 0.15) * crackle, 3.0, 0.6)
+    return finished(rng, faded(ambience(rng, echoing, -50, -40), 0.02, 0.4))
 
 
 def bubble(rng: Generator, low: float, high: float) -> np.ndarray:
@@ -48,30 +49,6 @@ def stream(rng: Generator) -> np.ndarray:
     for at in rng.uniform(0, seconds, int(rng.integers(250, 600))):
         place(canvas, bubble(rng, 350, 2600) * rng.exponential(1.0), at)
     return finished(rng, noise + rng.uniform(0.6, 1.2) * canvas / np.sqrt(np.mean(canvas**2)))
-
-
-def dripping(rng: Generator) -> np.ndarray:
-    """Drops that fall into a basin, one at a time."""
-    base = pick(rng, 600, 1300)
-
-    def drop() -> np.ndarray:
-        canvas = np.zeros(count(0.3))
-        place(canvas, 0.5 * hiss(rng, 0.03, band(1000, 7000)) * decay(0.03, 0.004), 0)
-        for _ in range(int(rng.integers(2, 5))):
-            place(canvas, bubble(rng, base * 0.7, base * 2.2) * rng.uniform(0.2, 1), rng.uniform(0.01, 0.13))
-        return canvas * rng.uniform(0.5, 1)
-
-    samples = repeat(rng, rng.uniform(2.3, 3.0), pick(rng, 0.2, 0.6), drop, 0.2)
-    return finished(rng, ambience(rng, room(rng, samples, pick(rng, 0.4, 1.2), rng.uniform(0.3, 0.6)), -40, -30))
-
-
-def boiling(rng: Generator) -> np.ndarray:
-    """Low bubbles that burst in a pot."""
-    seconds = rng.uniform(2.2, 3.0)
-    canvas = np.zeros(count(seconds))
-    for at in rng.uniform(0, seconds, int(rng.integers(90, 200))):
-        place(canvas, bubble(rng, 150, 700) * rng.exponential(1.0), at)
-    return finished(rng, canvas / np.abs(canvas).max() + 0.02 * hiss(rng, seconds, slope(0.7)))
 
 
 def splash(rng: Generator) -> np.ndarray:
