@@ -18,7 +18,7 @@ from audio_tower import AudioTower
 from language_model import LanguageModel
 from log_mel import HOP, MEL_BINS, N_FFT, SAMPLING_RATE
 from spectral_codec import SpectralCodec
-from storage import write_atomically
+from files import write_atomically
 
 CODEC_PREFIX = "multimodal_io_dict.discrete_audio.codec_model."
 TOWER_PREFIX = "multimodal_io_dict.continuous_audio.model.audio_tower."
@@ -32,6 +32,11 @@ GENERATION = {
 PROMPTS = {
     "ask": "What sound is this?",
     "transcribe": "Transcribe the speech.",
+}
+REASONING = {
+    "default": "reflect",
+    "modes": ["enrich", "dialogue", "reflect"],
+    "prompts": {"enrich": small_world.ENRICH, "dialogue": small_world.DIALOGUE, "reflect": small_world.REFLECT},
 }
 
 
@@ -170,6 +175,7 @@ def package(attribution: str, half_trained: bool) -> dict:
         "half_trained": half_trained,
         "generation": GENERATION,
         "prompts": PROMPTS,
+        "reasoning": REASONING,
         "known_words": small_world.known_words(),
     }
 

@@ -20,11 +20,11 @@ from recordings import SAMPLING_RATE, Recording
 from scenes import Scene, Sound
 from small_world import CONCEPTS
 from spectral_codec import SpectralCodec
-from storage import write_atomically
+from files import write_atomically
 from train_encoder import by, say
 from units import Unit
 
-LEVELS = {"sound": 4, "speech": 5}  # levels of the codec that the model must write; see `coarse`
+WRITTEN_LEVELS = 4  # of the codec: what the model must write; see `encode`
 RECORDED_VARIANTS = 6  # of every recorded sound that is heard
 MADE_VARIANTS = 3
 HEARD_SCENES = 3500
@@ -45,14 +45,14 @@ class Clip:
     counted: bool = True  # false: how often the event occurs is not known
 
 
-def encode(codec: SpectralCodec, samples: np.ndarray, levels: int) -> np.ndarray:
-    """Codes [streams, frames] of a clip; levels from `levels` on say nothing.
+def encode(codec: SpectralCodec, samples: np.ndarray) -> np.ndarray:
+    """Codes [streams, frames] of a clip as the model learns to write them; the fine levels say nothing.
 
     What the fine levels hold of a noise is chance. A small model cannot learn it, and fine codes drawn wrongly do more
     harm to a sound than their absence.
     """
     codes = codec.encode(torch.from_numpy(units.whole(samples))[None])[0].numpy().astype(np.int16)
-    codes[levels:] = 0
+    codes[WRITTEN_LEVELS:] = 0
     return codes
 
 
@@ -98,7 +98,7 @@ def _heard_scene(tower: AudioTower, codec: SpectralCodec, staged: dict[str, list
     scene = scenes.draw()
     samples, _ = rendering.render(scene, staged, varied=True)
     if random.random() < CODED_SHARE:
-        samples = decode(codec, encode(codec, samples, LEVELS["sound"]))
+        samples = decode(codec, encode(codec, samples))
     elif random.random() < 0.4:
         samples = augment.add_noise(samples)
     return Clip(features(tower, samples, augmented=True), scene=scene)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from recordings import Recording
 from spectral_codec import SpectralCodec, SpectralCodecConfig, dft_basis
-from storage import write_atomically
+from files import write_atomically
 
 MAX_FRAMES = 100_000
 ITERATIONS = 10  # of k-means, a level

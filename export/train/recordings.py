@@ -15,7 +15,7 @@ import soundfile
 import soxr
 
 from errors import TrainingError
-from storage import write_atomically
+from files import write_atomically
 
 SAMPLING_RATE = 16_000
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

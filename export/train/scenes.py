@@ -14,7 +14,7 @@ import small_world as world
 TIMES = {1: "once", 2: "twice", 3: "three times"}
 NUMBERS = {1: ["one", "1"], 2: ["two", "2"], 3: ["three", "3"]}
 BACKGROUNDS = ("rain", "sea waves", "wind", "fire crackling")
-OVER_BACKGROUND = ("dog bark", "person sneeze", "church bell", "car horn", "knock", "bird")
+OVER_BACKGROUND = ("dog bark", "person sneeze", "church bell", "car horn", "knocking", "bird")
 FRAMES_PER_SECOND = 50
 
 
@@ -196,7 +196,7 @@ def question(scene: Scene) -> tuple[str, str]:
         kinds += ["first", "last", "order"]
     if any(world.CONCEPTS[s.label].event for s in scene.sounds):
         kinds += ["count", "count"]
-    return _QUESTIONS[random.choice(kinds)](scene)
+    return QUESTIONS[random.choice(kinds)](scene)
 
 
 def _describe(scene: Scene) -> tuple[str, str]:
@@ -237,4 +237,4 @@ def _order(scene: Scene) -> tuple[str, str]:
     return random.choice(world.BEFORE).format(a, b), f"{answer}, I hear {describe(scene)}."
 
 
-_QUESTIONS = {"describe": _describe, "present": _present, "count": _count, "first": _first, "last": _last, "order": _order}
+QUESTIONS = {"describe": _describe, "present": _present, "count": _count, "first": _first, "last": _last, "order": _order}

@@ -15,7 +15,7 @@ import numpy as np
 import augment
 import rendering
 import units
-from example_cache import LEVELS, Clip, decode, encode, store
+from example_cache import Clip, decode, encode, store
 from judges import DigitJudge, SoundJudge
 from recordings import DIGITS, SAMPLING_RATE, Recording
 from scenes import BACKGROUNDS, OVER_BACKGROUND, Scene, Sound
@@ -34,10 +34,10 @@ EDGE_SECONDS = 0.04  # silence around spoken words
 def select(training: list[Recording], codec: SpectralCodec, path: Path) -> None:
     candidates = units.extract(training, {label: concept.event for label, concept in CONCEPTS.items()})
     kept = {label: _best(label, found, codec) for label, found in candidates.items()}
-    clips = [Clip(encode(codec, u.samples, LEVELS["sound"]), scene=Scene((Sound(u.label),))) for us in kept.values() for u in us]
+    clips = [Clip(encode(codec, u.samples), scene=Scene((Sound(u.label),))) for us in kept.values() for u in us]
     clips += _over_backgrounds(kept, codec)
     clips += _words([r for r in training if r.kind == "clear"], codec)
-    clips.append(Clip(encode(codec, np.zeros(64 * units.HOP, np.float32), LEVELS["sound"])))
+    clips.append(Clip(encode(codec, np.zeros(64 * units.HOP, np.float32))))
     store(clips, path)
 
 
@@ -45,7 +45,7 @@ def _best(label: str, found: list[Unit], codec: SpectralCodec) -> list[Unit]:
     """The units in which the judge ranks the label highest after the codec."""
     judge, ranked = SoundJudge(), []
     for unit in random.sample(found, min(MOST_JUDGED, len(found))):
-        decoded = decode(codec, encode(codec, unit.samples, LEVELS["sound"]))
+        decoded = decode(codec, encode(codec, unit.samples))
         if CONCEPTS[label].event:
             decoded = np.tile(np.pad(decoded, (0, SAMPLING_RATE // 5)), REPEATED)
         ranked.append((judge.rank(decoded, label), random.random(), unit))
@@ -62,7 +62,7 @@ def _over_backgrounds(kept: dict[str, list[Unit]], codec: SpectralCodec) -> list
             for i in range(OVER_VARIANTS):
                 scene = Scene((Sound(event, 1 + i % 3 if CONCEPTS[event].event else 1),), background)
                 samples, _ = rendering.render(scene, kept)
-                clips.append(Clip(encode(codec, samples, LEVELS["sound"]), scene=scene))
+                clips.append(Clip(encode(codec, samples), scene=scene))
     return clips
 
 
@@ -72,7 +72,7 @@ def _words(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
     edge = np.zeros(int(EDGE_SECONDS * SAMPLING_RATE), np.float32)
     for recording in recordings:
         samples = np.concatenate([edge, augment.loud(recording.samples, 0.7), edge])
-        codes = encode(codec, samples, LEVELS["speech"])
+        codes = encode(codec, samples)
         missed = recording.label in DIGITS and judge.read(decode(codec, codes)) != [recording.label]
         takes.setdefault((recording.label, recording.split), []).append((missed, random.random(), codes))
     digits = [take for (label, _), group in takes.items() if label in DIGITS for take in group]

@@ -92,7 +92,7 @@ RECORDED = {
 LEFT_OUT = {
     "harpsichord", "glockenspiel", "electric guitar", "cello", "trombone", "french horn", "clarinet", "banjo", "synthesizer",
     "saxophone", "accordion", "wood block", "timpani", "steam", "busy signal", "dial tone", "phone dialing", "machine gun",
-    "singing bowl", "engine revving", "fireworks", "chopping", "whoosh",
+    "singing bowl", "engine idling", "engine revving", "fireworks", "chopping", "whoosh", "harmonica", "hi-hat", "laser",
 }  # fmt: skip
 CONCEPTS: dict[str, Concept] = RECORDED | {
     label: Concept(label, made.name, made.presence, made.requests, made.accepted, made.event)

@@ -1,35 +1,17 @@
-"""Files that are either whole or absent, and the state of a stage that can be resumed."""
+"""The state of a training stage that can be resumed."""
 
 from __future__ import annotations
 
 import math
-import os
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 
 from errors import TrainingError
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Writes beside `path` and renames: an interrupt or a full disk leaves the old file as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise TrainingError(f"cannot write {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+from files import write_atomically
 
 
 class Run:

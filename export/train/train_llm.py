@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dialogue import IGNORE, Dialogues, Example
+from example_cache import WRITTEN_LEVELS
 from language_model import LanguageModel
 from storage import Run
 
@@ -22,8 +23,7 @@ PEAK_RATE = 1.5e-3
 FINETUNING_RATE = 1e-3
 REPORT_EVERY = 50
 TEXT_WEIGHT = 2.0  # of a text token, against a whole frame of sound
-STREAM_WEIGHTS = (0.30, 0.22, 0.18, 0.14, 0.10, 0.02, 0.02, 0.02)
-COARSE = 5  # streams that say something; of the others, which always say code 0, one is trained in every step
+STREAM_WEIGHTS = (0.32, 0.26, 0.20, 0.16, 0.02, 0.02, 0.02, 0.02)  # the last four always say code 0: one of them a step is enough
 
 
 @dataclass
@@ -77,7 +77,7 @@ def losses(model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
     reached, targets, weights = hidden[sounds], batch.sound_targets[sounds], batch.weights[sounds]
     sound = torch.zeros(())
     if len(reached):
-        for stream in (*range(COARSE), random.randrange(COARSE, len(STREAM_WEIGHTS))):
+        for stream in (*range(WRITTEN_LEVELS), random.randrange(WRITTEN_LEVELS, len(STREAM_WEIGHTS))):
             logits = model.audio_logits(reached, stream)
             loss = F.cross_entropy(logits, targets[:, stream], ignore_index=IGNORE, reduction="none")
             sound = sound + STREAM_WEIGHTS[stream] * (loss * weights).sum()

