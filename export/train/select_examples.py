@@ -23,7 +23,7 @@ from small_world import CONCEPTS
 from spectral_codec import SpectralCodec
 from units import Unit
 
-KEPT = 10  # units of every sound
+KEPT = 8  # units of every sound
 TAKES_KEPT = 2  # of every word in every voice
 MOST_JUDGED = 60
 REPEATED = 3  # times that a short event is heard

@@ -13,6 +13,7 @@ import soxr
 import torch
 
 from recordings import SAMPLING_RATE, Recording
+from small_world import CONCEPTS
 from spectral_codec import SpectralCodec, SpectralCodecConfig
 from spectral_distance import SpectralDistance
 from storage import Run, load_weights
@@ -21,8 +22,8 @@ BATCH = 8
 CROP = SAMPLING_RATE
 PEAK_RATE = 1e-3
 REPORT_EVERY = 200
-SHARES = {"sound": 0.46, "made": 0.27, "digit": 0.07, "clear": 0.17, "other": 0.03}
-LEVELS = (2, 3, 3, 4, 4, 6, 8, 8)  # levels of the clips of a batch: the language model writes only the coarse ones
+SHARES = {"sound": 0.36, "made": 0.40, "digit": 0.04, "clear": 0.17, "other": 0.03}
+LEVELS = (3, 4, 4, 4, 4, 8, 8, 8)  # levels of the clips of a batch: the language model writes only the coarse ones
 
 
 def draw_crop(recordings: dict[str, list[Recording]]) -> np.ndarray:
@@ -52,7 +53,7 @@ def train(training: list[Recording], codec_path: Path, path: Path, minutes: floa
     decoder = codec.decoder
     optimizer = torch.optim.AdamW(decoder.parameters(), betas=(0.8, 0.98), weight_decay=1e-3)
     run = Run(path, minutes, codec, optimizer, PEAK_RATE)
-    recordings = {kind: [r for r in training if r.kind == kind] for kind in SHARES}
+    recordings = {kind: [r for r in training if r.kind == kind and (kind != "made" or r.label in CONCEPTS)] for kind in SHARES}
     distance = SpectralDistance(codec.config.sampling_rate)
     average = None
     for step in run.steps():
