@@ -219,6 +219,7 @@ pub struct FileSum {
 pub struct Package {
     folder: PathBuf,
     manifest: Manifest,
+    sha256: String,
 }
 
 impl Package {
@@ -229,8 +230,8 @@ impl Package {
     /// 64 MiB whose sum differs. Larger files are summed by [`verify`](Self::verify).
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref().to_path_buf();
-        let manifest = read_manifest(&folder)?;
-        let package = Self { folder, manifest };
+        let (manifest, sha256) = read_manifest(&folder)?;
+        let package = Self { folder, manifest, sha256 };
         package.check_manifest().map_err(|e| e.context(package.folder.join("manifest.json").display()))?;
         package.check_files(ALWAYS_SUMMED)?;
         Ok(package)
@@ -244,6 +245,12 @@ impl Package {
     /// What it says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// SHA-256 of the manifest, which holds the sums of all other files: it names the package. Lower-case hexadecimal
+    /// digits.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// Bytes of all files.
@@ -305,7 +312,8 @@ impl Package {
     }
 }
 
-fn read_manifest(folder: &Path) -> Result<Manifest> {
+/// The manifest and its sum.
+fn read_manifest(folder: &Path) -> Result<(Manifest, String)> {
     let path = folder.join("manifest.json");
     let text = std::fs::read(&path).map_err(|e| {
         let what = format!("{}: no model package is here: manifest.json cannot be read", folder.display());
@@ -322,7 +330,8 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
         let what = format!("{}: schema {schema}, but this program knows up to {SCHEMA}: update ualm", path.display());
         return Err(Error::new(ErrorKind::Package, what));
     }
-    serde_json::from_slice(&text).map_err(broken)
+    let manifest = serde_json::from_slice(&text).map_err(broken)?;
+    Ok((manifest, hexadecimal(&Sha256::digest(&text))))
 }
 
 /// Whether a file's name is a plain relative path.
@@ -356,8 +365,12 @@ fn sha256(path: &Path) -> Result<String> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer).map_err(failed)? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hexadecimal(&hash.finalize())),
             read => hash.update(&buffer[..read]),
         }
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

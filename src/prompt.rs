@@ -36,6 +36,15 @@ impl Role {
         }
     }
 
+    /// Its name in requests and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+
     fn token(self, vocabulary: &Vocabulary) -> TokenId {
         match self {
             Self::System => vocabulary.special.system,
