@@ -12,7 +12,7 @@ use crate::generate::{Draws, GenerationConfig, Segment, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::package::Package;
 use crate::prompt::{Message, Prompt};
-use crate::token::Frames;
+use crate::token::{Frames, Vocabulary};
 use crate::{Error, ErrorKind, Result};
 
 pub use wav::{holds_samples, wav_format};
@@ -134,8 +134,17 @@ impl RecordedSegment {
     }
 
     /// How many of its frames come before the closing one.
-    fn open_len(&self) -> usize {
+    pub fn content_len(&self) -> usize {
         self.frames.len() - usize::from(matches!(self.end, SegmentEnd::Eos | SegmentEnd::Eot))
+    }
+
+    /// How many of a sound's frames come before those in which it runs out: at its end stream 0 is silent while the
+    /// delayed streams finish, for one frame less than there are streams at the most.
+    pub fn sounding_frames(&self, vocabulary: &Vocabulary) -> usize {
+        let most = self.frames.streams().saturating_sub(1);
+        let pad = vocabulary.audio.first().map(|block| block.start);
+        let ids = (0..self.content_len()).rev().map(|frame| self.frames.get(frame).map(|ids| ids[0]));
+        self.content_len() - ids.take(most).take_while(|id| *id == pad).count()
     }
 }
 
@@ -214,7 +223,7 @@ impl Record {
         if cut.segment > count {
             return fail(format!("segment {} was asked for; expected 0 … {count}, 0 being the first", cut.segment));
         }
-        let frames = turn.segments.get(cut.segment).map_or(0, RecordedSegment::open_len);
+        let frames = turn.segments.get(cut.segment).map_or(0, RecordedSegment::content_len);
         if cut.frame > frames {
             return fail(format!("frame {} of segment {} was asked for; it has {frames}", cut.frame, cut.segment));
         }

@@ -47,6 +47,8 @@ pub enum Command {
     Transcribe(Transcribe),
     /// Say a text
     Speak(Speak),
+    /// Show how a sound was made, make it again, or make it longer
+    Take(Take),
     /// Turn sound into codec codes and back
     Codec(Codec),
     /// Run a file of requests, one JSON object a line
@@ -64,6 +66,8 @@ pub struct Generate {
     #[command(flatten)]
     pub output: Output,
     #[command(flatten)]
+    pub takes: Takes,
+    #[command(flatten)]
     pub sampling: Sampling,
 }
 
@@ -74,7 +78,23 @@ pub struct Speak {
     #[command(flatten)]
     pub output: Output,
     #[command(flatten)]
+    pub takes: Takes,
+    #[command(flatten)]
     pub sampling: Sampling,
+}
+
+/// How many sounds of one prompt.
+#[derive(clap::Args)]
+pub struct Takes {
+    /// Make N sounds with the seeds from --seed on: OUT.1.wav, OUT.2.wav …
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=99))]
+    pub takes: u16,
+    /// Let the model listen to the takes, and write the one that covers the prompt best to OUT.wav as well
+    #[arg(long)]
+    pub best: bool,
+    /// Leave out of the WAV file how it was made
+    #[arg(long)]
+    pub no_take: bool,
 }
 
 #[derive(clap::Args)]
@@ -93,6 +113,34 @@ pub struct Transcribe {
     pub audio: PathBuf,
     #[command(flatten)]
     pub sampling: Sampling,
+}
+
+#[derive(clap::Args)]
+pub struct Take {
+    /// WAV file that ualm made
+    pub file: PathBuf,
+    /// Make it again from its prompt and seed, and check that every sample is the same
+    #[arg(long, conflicts_with = "extend")]
+    pub again: bool,
+    /// Go on with the sound for so long, as in 5s or 2.5
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, requires = "output")]
+    pub extend: Option<f64>,
+    /// WAV file to write, or - for standard output
+    #[arg(long, short, value_name = "OUT.wav")]
+    pub output: Option<PathBuf>,
+    /// Seed for the longer part; by default the take's own, as if it had never stopped
+    #[arg(long, env = "UALM_SEED")]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+/// Seconds, with or without an s behind them.
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('s').unwrap_or(text).trim().parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 3600.0 => Ok(seconds),
+        _ => Err("expected seconds above 0 and up to 3600, as in 5s or 2.5".into()),
+    }
 }
 
 /// Where sound goes.

@@ -15,6 +15,8 @@ mod output;
 mod overrides;
 mod progress;
 mod setup;
+mod sound;
+mod take;
 
 use std::process::ExitCode;
 
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Command::Speak(speak) => make::speak(&args.common, &speak),
         Command::Ask(ask) => listen::ask(&args.common, &ask),
         Command::Transcribe(transcribe) => listen::transcribe(&args.common, &transcribe),
+        Command::Take(take) => take::run(&args.common, &take),
         Command::Codec(codec) => codec::run(&args.common, &codec),
         Command::Batch(batch) => batch::run(&args.common, &batch),
         Command::Inspect(inspect) => inspect::run(&args.common, &inspect),
