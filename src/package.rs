@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::audio::Waveform;
 use crate::modality::{Modality, SegmentConfig};
+use crate::reasoning::ReasoningConfig;
 use crate::token::{TokenId, Vocabulary};
 use crate::{Error, ErrorKind, Result};
 
@@ -50,6 +51,9 @@ pub struct Manifest {
     /// What is said on the user's behalf.
     #[serde(default)]
     pub prompts: Prompts,
+    /// How the model reasons in sound, if it was trained to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<ReasoningConfig>,
     /// The words of a small model's small world; empty for a large one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known_words: Vec<String>,
@@ -274,6 +278,9 @@ impl Package {
             if modality.is_sound() && manifest.codec.is_none() {
                 return fail(format!("modality {modality} is offered, but there is no codec"));
             }
+        }
+        if let Some(reasoning) = &manifest.reasoning {
+            reasoning.validate()?;
         }
         for (name, file) in &manifest.graphs {
             if !manifest.files.contains_key(file) {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::cancel::Cancel;
-use crate::generate::{Checkpoint, Generation, GenerationConfig, PastSegment, PastTurn, rebuild};
+use crate::generate::{Checkpoint, Generation, GenerationConfig, PastSegment, PastTurn, Segment, rebuild};
 use crate::graph::{Decoder, Head, LanguageModel};
 use crate::modality::Modality;
 use crate::model::Model;
@@ -111,7 +111,7 @@ impl Session {
         let begun = Instant::now();
         self.places = Places::default();
         let mut parts = self.model.parts(&mut self.language_model, &mut self.tail)?;
-        rebuild(&mut parts, &past(record, cut), cancel)?;
+        rebuild(&mut parts, &past(record, cut), true, cancel)?;
         let offered = parts.offered()?;
         let position = self.language_model.position();
         let place = self.places.add(position);
@@ -123,6 +123,59 @@ impl Session {
             draws: draws_at(turn, cut),
             kept: kept(turn, cut),
             prompt_frames: turn.prompt.frames.len(),
+            prefill: begun.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Forgets this conversation and runs the first `turns` of `record`, after which another turn can begin.
+    ///
+    /// Errors: as [`restore`](Self::restore), and a turn without segments.
+    pub fn restore_turns(&mut self, record: &Record, turns: usize, cancel: &Cancel) -> Result<()> {
+        record.check(self.model.package())?;
+        let Some(last) = turns.checked_sub(1) else {
+            self.go_back(0, Frames::new(self.tail.streams()));
+            return Ok(());
+        };
+        let segments = record.turns.get(last).map_or(0, |turn| turn.segments.len());
+        if segments == 0 {
+            let what = format!("{turns} turns with their replies were asked for; the record has fewer");
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
+        self.places = Places::default();
+        let mut parts = self.model.parts(&mut self.language_model, &mut self.tail)?;
+        rebuild(&mut parts, &past(record, Cut { turn: last, segment: segments, frame: 0 }), false, cancel)
+    }
+
+    /// Goes on with a reply that has ended, as if the model had opened another segment: the place after its `segments`
+    /// segments, the last of which is `last`.
+    ///
+    /// Errors: nothing was said that could go on; no room in the context; cancelled.
+    pub fn go_on(&mut self, segments: usize, last: &Segment, cancel: &Cancel) -> Result<Checkpoint> {
+        let begun = Instant::now();
+        let special = &self.model.manifest().vocabulary.special;
+        let closed = self.tail.last().is_some_and(|frame| frame[0] == special.eos || frame[0] == special.eot);
+        if !closed {
+            return Err(Error::new(ErrorKind::Invalid, "nothing was said that could go on: begin with a prompt"));
+        }
+        let (said, eot) = (self.tail.clone(), special.eot);
+        let mut tail = said.slice(0..said.len() - 1);
+        tail.push_single(eot);
+        self.tail = tail;
+        let mut parts = self.model.parts(&mut self.language_model, &mut self.tail)?;
+        let run = parts.check_fits(0).and_then(|()| parts.prefill(None, cancel));
+        let offered = run.and_then(|()| parts.offered());
+        if offered.is_err() {
+            self.tail = said;
+        }
+        let position = self.language_model.position();
+        Ok(Checkpoint {
+            offered: offered?,
+            position,
+            place: self.places.add(position),
+            opened: segments,
+            draws: last.draws.to,
+            kept: None,
+            prompt_frames: 0,
             prefill: begun.elapsed().as_secs_f64(),
         })
     }

@@ -104,6 +104,39 @@ proptest! {
 }
 
 #[test]
+fn a_reply_made_segment_by_segment_is_the_same() {
+    for model in MODELS.iter() {
+        let all = config(model, 8);
+        let mut session = model.session();
+        let prompt = session.prompt(&[Message::text("wind")]).unwrap();
+        let at_once = session.generate(prompt.clone(), &all, &Cancel::new()).unwrap().into_reply().unwrap().segments;
+        let mut session = model.session();
+        assert_eq!(session.go_on(1, &at_once[0], &Cancel::new()).unwrap_err().kind(), ErrorKind::Invalid);
+        let mut place = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+        for (index, expected) in at_once.iter().enumerate() {
+            let config = GenerationConfig { max_segments: index + 1, ..all.clone() };
+            let made = go_on(&mut session, &place, &config);
+            assert_same(&made, std::slice::from_ref(expected));
+            place = session.go_on(index + 1, &made[0], &Cancel::new()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn turns_come_back_whole() {
+    let model = &MODELS[0];
+    let (record, made) = conversation(model, 9);
+    let mut session = model.session();
+    session.restore_turns(&record, 1, &Cancel::new()).unwrap();
+    let second = &record.turns[1];
+    let reply = session.generate(second.prompt.clone(), &second.config, &Cancel::new()).unwrap().into_reply().unwrap();
+    assert_same(&reply.segments, &made);
+    assert_eq!(session.restore_turns(&record, 3, &Cancel::new()).unwrap_err().kind(), ErrorKind::Invalid);
+    session.restore_turns(&record, 0, &Cancel::new()).unwrap();
+    assert_eq!(session.position(), 0);
+}
+
+#[test]
 fn a_turn_that_is_taken_back_leaves_nothing() {
     let model = &MODELS[0];
     let mut session = model.session();

@@ -28,13 +28,13 @@ pub(crate) struct PastSegment<'a> {
     pub frames: &'a Frames,
 }
 
-/// Runs `past` from the beginning and gives the word to the model: after it the cache ends with `[assistant]`, and the
-/// next segment of the last turn can be opened. On any error the conversation is empty.
-pub(crate) fn rebuild(parts: &mut Parts, past: &[PastTurn], cancel: &Cancel) -> Result<()> {
+/// Runs `past` from the beginning. If the last turn `goes_on`, the cache then ends with `[assistant]`, and the turn's next
+/// segment can be opened; otherwise another turn can begin. On any error the conversation is empty.
+pub(crate) fn rebuild(parts: &mut Parts, past: &[PastTurn], goes_on: bool, cancel: &Cancel) -> Result<()> {
     forget(parts);
     let rebuilt = past.iter().enumerate().try_for_each(|(index, turn)| {
         let is_last = index + 1 == past.len();
-        rebuild_turn(parts, turn, is_last, cancel)
+        rebuild_turn(parts, turn, is_last && goes_on, cancel)
     });
     if rebuilt.is_err() {
         forget(parts);
@@ -47,10 +47,10 @@ fn forget(parts: &mut Parts) {
     *parts.tail = Frames::new(parts.vocabulary.streams);
 }
 
-fn rebuild_turn(parts: &mut Parts, turn: &PastTurn, is_last: bool, cancel: &Cancel) -> Result<()> {
+fn rebuild_turn(parts: &mut Parts, turn: &PastTurn, turn_goes_on: bool, cancel: &Cancel) -> Result<()> {
     parts.prefill(Some(turn.prompt), cancel)?;
     for (index, segment) in turn.segments.iter().enumerate() {
-        let goes_on = is_last || index + 1 < turn.segments.len();
+        let goes_on = turn_goes_on || index + 1 < turn.segments.len();
         rebuild_segment(parts, segment, goes_on, cancel)?;
         if goes_on {
             parts.prefill(None, cancel)?;

@@ -10,6 +10,7 @@ use crate::file::{read_limited, write_whole};
 use crate::generate::{Draws, GenerationConfig, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
+use crate::reasoning::Chain;
 use crate::token::{Frames, TokenId};
 use crate::{Error, ErrorKind, Result};
 
@@ -29,6 +30,8 @@ struct Written {
     producer: String,
     package: PackageId,
     streams: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chain: Option<Chain>,
     turns: Vec<WrittenTurn>,
 }
 
@@ -70,6 +73,7 @@ impl Record {
             producer: self.producer.clone(),
             package: self.package.clone(),
             streams,
+            chain: self.chain,
             turns: self.turns.iter().map(WrittenTurn::from).collect(),
         };
         serde_json::to_string(&written)
@@ -92,7 +96,7 @@ impl Record {
             .map(|turn| turn.read(written.streams))
             .collect::<Result<_, _>>()
             .map_err(|e| damaged(&e))?;
-        Ok(Self { producer: written.producer, package: written.package, turns })
+        Ok(Self { producer: written.producer, package: written.package, chain: written.chain, turns })
     }
 
     /// Writes the record to `path`: aside, then in its place, so that no one finds half of it.

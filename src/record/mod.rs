@@ -12,6 +12,7 @@ use crate::generate::{Draws, GenerationConfig, Segment, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::package::Package;
 use crate::prompt::{Message, Prompt};
+use crate::reasoning::Chain;
 use crate::token::{Frames, Vocabulary};
 use crate::{Error, ErrorKind, Result};
 
@@ -24,6 +25,8 @@ pub struct Record {
     pub producer: String,
     /// The package that made it.
     pub package: PackageId,
+    /// The chain of reasoning that it is a part of.
+    pub chain: Option<Chain>,
     /// The turns, in order; all but the last one have segments.
     pub turns: Vec<Turn>,
 }
@@ -166,7 +169,7 @@ impl Record {
     /// An empty one.
     pub fn new(package: &Package) -> Self {
         let producer = format!("ualm {}", env!("CARGO_PKG_VERSION"));
-        Self { producer, package: PackageId::of(package), turns: Vec::new() }
+        Self { producer, package: PackageId::of(package), chain: None, turns: Vec::new() }
     }
 
     /// Adds a turn that has no segments yet.

@@ -144,7 +144,7 @@ proptest! {
             vocabulary: &vocabulary,
             modalities: &BTreeMap::from([(Modality::Text, 7), (Modality::Audio, 8)]),
         };
-        rebuild(&mut parts, &past, &Cancel::new()).unwrap();
+        rebuild(&mut parts, &past, true, &Cancel::new()).unwrap();
         prop_assert!(parts.tail.is_empty());
         let mut expected = first.seen;
         expected.extend(ids(&tail));
