@@ -71,6 +71,11 @@ impl RichCaption {
         }
         Some(caption)
     }
+
+    /// When the last event of the layout ends.
+    pub fn seconds(&self) -> Option<f64> {
+        self.layout.iter().map(|event| event.end).reduce(f64::max)
+    }
 }
 
 /// The parts of a list, without the full stop at its end.

@@ -47,6 +47,8 @@ pub enum Command {
     Transcribe(Transcribe),
     /// Say a text
     Speak(Speak),
+    /// Plan, make, criticise, make again: a chain of text and sound, saved segment by segment
+    Reason(Reason),
     /// Show how a sound was made, make it again, or make it longer
     Take(Take),
     /// Turn sound into codec codes and back
@@ -86,7 +88,7 @@ pub struct Speak {
 /// How many sounds of one prompt.
 #[derive(clap::Args)]
 pub struct Takes {
-    /// Make N sounds with the seeds from --seed on: OUT.1.wav, OUT.2.wav …
+    /// Make N sounds (of a chain: of its last sound) with the seeds from --seed on: OUT.1.wav, OUT.2.wav …
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=99))]
     pub takes: u16,
     /// Let the model listen to the takes, and write the one that covers the prompt best to OUT.wav as well
@@ -111,6 +113,49 @@ pub struct Ask {
 pub struct Transcribe {
     /// Recording (WAV, FLAC, MP3, Ogg, M4A …), or - for standard input
     pub audio: PathBuf,
+    #[command(flatten)]
+    pub sampling: Sampling,
+}
+
+#[derive(clap::Args)]
+pub struct Reason {
+    /// What to hear, or - to read it from standard input
+    pub prompt: Option<String>,
+    /// Folder for the segments and reply.json; with --from, by default that of the chain
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// A plan, then the sound
+    #[arg(long, conflicts_with_all = ["dialogue", "reflect", "rounds", "listen"])]
+    pub enrich: bool,
+    /// A question to you, your answer, a plan, then the sound
+    #[arg(long, conflicts_with_all = ["reflect", "rounds", "listen"])]
+    pub dialogue: bool,
+    /// A plan and a draft, then a critique and another sound
+    #[arg(long)]
+    pub reflect: bool,
+    /// Rounds of reflection (implies --reflect); by default one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub rounds: Option<u16>,
+    /// In a reflection, let the model hear its sound through the audio encoder
+    #[arg(long)]
+    pub listen: bool,
+    /// Text file with the plan, in the place of the model's, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Open $EDITOR on the plan before sound is made of it
+    #[arg(long)]
+    pub edit: bool,
+    /// Go on with a saved chain
+    #[arg(long, value_name = "DIR/reply.json")]
+    pub from: Option<PathBuf>,
+    /// The first segment to make again, by the number of its file
+    #[arg(long, value_name = "N", requires = "from")]
+    pub segment: Option<u16>,
+    /// 32-bit float samples instead of 16-bit
+    #[arg(long)]
+    pub float: bool,
+    #[command(flatten)]
+    pub takes: Takes,
     #[command(flatten)]
     pub sampling: Sampling,
 }

@@ -14,6 +14,7 @@ mod make;
 mod output;
 mod overrides;
 mod progress;
+mod reason;
 mod setup;
 mod sound;
 mod take;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Speak(speak) => make::speak(&args.common, &speak),
         Command::Ask(ask) => listen::ask(&args.common, &ask),
         Command::Transcribe(transcribe) => listen::transcribe(&args.common, &transcribe),
+        Command::Reason(reason) => reason::run(&args.common, &reason),
         Command::Take(take) => take::run(&args.common, &take),
         Command::Codec(codec) => codec::run(&args.common, &codec),
         Command::Batch(batch) => batch::run(&args.common, &batch),
