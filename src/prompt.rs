@@ -148,6 +148,18 @@ impl Prompt {
         Ok(prompt)
     }
 
+    /// Puts `[bos]` first if it is not there yet.
+    pub(crate) fn begin(&mut self, vocabulary: &Vocabulary) {
+        if self.frames.get(0).is_some_and(|frame| frame[0] == vocabulary.special.bos) {
+            return;
+        }
+        let mut frames = Frames::new(vocabulary.streams);
+        frames.push_single(vocabulary.special.bos);
+        frames.extend(&self.frames);
+        self.frames = frames;
+        self.features.iter_mut().for_each(|slot| slot.start += 1);
+    }
+
     fn push_text(&mut self, modality: TokenId, ids: &[TokenId]) {
         self.frames.push_single(modality);
         for id in ids {

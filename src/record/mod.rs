@@ -216,6 +216,16 @@ impl Record {
         Ok(before)
     }
 
+    /// A conversation of the last `count` turns alone, which begins as every conversation does.
+    pub fn last_turns(&self, count: usize, vocabulary: &Vocabulary) -> Record {
+        let mut record = self.clone();
+        record.turns.drain(..self.turns.len().saturating_sub(count));
+        if let Some(first) = record.turns.first_mut() {
+            first.prompt.begin(vocabulary);
+        }
+        record
+    }
+
     /// The turn of `cut`, which must exist with its segment and frame.
     pub(crate) fn turn_at(&self, cut: Cut) -> Result<&Turn> {
         let fail = |what: String| Err(Error::new(ErrorKind::Invalid, what));

@@ -49,6 +49,8 @@ pub enum Command {
     Speak(Speak),
     /// Plan, make, criticise, make again: a chain of text and sound, saved segment by segment
     Reason(Reason),
+    /// Talk with the model over text and sound
+    Chat(Chat),
     /// Show how a sound was made, make it again, or make it longer
     Take(Take),
     /// Turn sound into codec codes and back
@@ -70,6 +72,8 @@ pub struct Generate {
     #[command(flatten)]
     pub takes: Takes,
     #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
     pub sampling: Sampling,
 }
 
@@ -82,7 +86,20 @@ pub struct Speak {
     #[command(flatten)]
     pub takes: Takes,
     #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
     pub sampling: Sampling,
+}
+
+/// Pictures of the sound.
+#[derive(clap::Args)]
+pub struct Pictures {
+    /// Draw the spectrogram into a PNG file
+    #[arg(long, value_name = "OUT.png")]
+    pub spectrogram: Option<PathBuf>,
+    /// Draw the spectrogram in the terminal
+    #[arg(long)]
+    pub show: bool,
 }
 
 /// How many sounds of one prompt.
@@ -106,6 +123,8 @@ pub struct Ask {
     /// The question; by default the package's own
     pub question: Option<String>,
     #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
     pub sampling: Sampling,
 }
 
@@ -113,6 +132,8 @@ pub struct Ask {
 pub struct Transcribe {
     /// Recording (WAV, FLAC, MP3, Ogg, M4A …), or - for standard input
     pub audio: PathBuf,
+    #[command(flatten)]
+    pub pictures: Pictures,
     #[command(flatten)]
     pub sampling: Sampling,
 }
@@ -157,6 +178,23 @@ pub struct Reason {
     #[command(flatten)]
     pub takes: Takes,
     #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
+    pub sampling: Sampling,
+}
+
+#[derive(clap::Args)]
+pub struct Chat {
+    /// When the context is full, go on with the last N turns alone
+    #[arg(long, value_name = "N")]
+    pub keep_last: Option<u16>,
+    /// Program that /play starts; by default the system's own for WAV files
+    #[arg(long, env = "UALM_PLAYER", value_name = "PROGRAM")]
+    pub player: Option<String>,
+    /// 32-bit float samples instead of 16-bit
+    #[arg(long)]
+    pub float: bool,
+    #[command(flatten)]
     pub sampling: Sampling,
 }
 
@@ -176,6 +214,8 @@ pub struct Take {
     /// Seed for the longer part; by default the take's own, as if it had never stopped
     #[arg(long, env = "UALM_SEED")]
     pub seed: Option<u64>,
+    #[command(flatten)]
+    pub pictures: Pictures,
     #[command(flatten)]
     pub overrides: Overrides,
 }
@@ -224,6 +264,8 @@ pub enum Direction {
         /// NumPy file to write, or - for standard output
         #[arg(long, short, value_name = "OUT.npy")]
         output: PathBuf,
+        #[command(flatten)]
+        pictures: Pictures,
     },
     /// Codes to sound
     Decode {
@@ -231,6 +273,8 @@ pub enum Direction {
         codes: PathBuf,
         #[command(flatten)]
         output: Output,
+        #[command(flatten)]
+        pictures: Pictures,
     },
 }
 

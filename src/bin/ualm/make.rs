@@ -6,7 +6,7 @@ use serde::Serialize;
 use ualm::audio::Waveform;
 use ualm::{Cancel, Error, ErrorKind, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd, Wanted};
 
-use crate::args::{Common, Generate, Output, Sampling, Speak, Takes};
+use crate::args::{Common, Generate, Output, Pictures, Sampling, Speak, Takes};
 use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{complain, print_json, remark};
 use crate::setup::{load_model, read_words, seed};
@@ -20,6 +20,7 @@ pub fn generate(common: &Common, args: &Generate) -> Result<()> {
         modality: Modality::Audio,
         output: &args.output,
         takes: &args.takes,
+        pictures: &args.pictures,
         sampling: &args.sampling,
     })
 }
@@ -32,6 +33,7 @@ pub fn speak(common: &Common, args: &Speak) -> Result<()> {
         modality: Modality::Speech,
         output: &args.output,
         takes: &args.takes,
+        pictures: &args.pictures,
         sampling: &args.sampling,
     })
 }
@@ -43,6 +45,7 @@ struct Making<'a> {
     modality: Modality,
     output: &'a Output,
     takes: &'a Takes,
+    pictures: &'a Pictures,
     sampling: &'a Sampling,
 }
 
@@ -82,6 +85,7 @@ fn make(making: &Making) -> Result<()> {
     let (common, output) = (making.common, making.output);
     let several = making.takes.takes > 1 || making.takes.best;
     output.check()?;
+    making.pictures.check()?;
     if several && output.output.to_str() == Some("-") {
         return Err(Error::new(ErrorKind::Invalid, "several takes cannot go to standard output: name a file with -o"));
     }
@@ -155,6 +159,10 @@ fn keep(
         return Err(interrupted(&kept));
     }
     remark(making.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
+    match making.takes.takes {
+        1 => making.pictures.draw(&sound)?,
+        _ => making.pictures.named(|picture| numbered(picture, number)).draw(&sound)?,
+    }
     Ok(Take { path, segment, record, sound })
 }
 

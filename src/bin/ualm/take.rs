@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use ualm::audio::{WavFormat, Waveform};
+use ualm::audio::{DecodeOptions, WavFormat, Waveform, decode_file};
 use ualm::record::{PackageId, RecordedMessage, RecordedSegment, holds_samples, wav_format};
 use ualm::{
     Cut, Error, ErrorKind, GenerationConfig, Modality, Model, Record, Result, Segment, SegmentConfig, SegmentEnd,
@@ -24,13 +24,17 @@ pub fn run(common: &Common, args: &Take) -> Result<()> {
     if let Some(output) = &args.output {
         check_writable(output)?;
     }
+    args.pictures.check()?;
     match args.extend {
         Some(seconds) => extend(common, args, &taken, seconds).map_err(named),
         None if args.again => again(common, args, &taken).map_err(named),
         None if args.output.is_some() => {
             Err(Error::new(ErrorKind::Invalid, "-o says where to write, but not what: add --again or --extend"))
         }
-        None => show(common, &taken),
+        None => {
+            args.pictures.draw(&decode_file(&args.file, &DecodeOptions::default())?.waveform)?;
+            show(common, &taken)
+        }
     }
 }
 
@@ -161,7 +165,7 @@ fn again(common: &Common, args: &Take, taken: &Taken) -> Result<()> {
         return Err(Error::new(ErrorKind::Numeric, what));
     }
     remark(common, &format!("the same {} samples", sound.len()));
-    Ok(())
+    args.pictures.draw(&sound)
 }
 
 /// Makes the sound longer: the frames that are there, but for those in which it runs out, and new ones.
@@ -187,6 +191,7 @@ fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64) -> Result<(
     record.push(&segment);
     write(&output, &sound, wav_format(&args.file)?, &record)?;
     remark(common, &format!("{}: {:.2} s", output.display(), sound.seconds()));
+    args.pictures.draw(&sound)?;
     if segment.end == SegmentEnd::Context {
         return Err(Error::new(
             ErrorKind::Limit,

@@ -17,6 +17,7 @@ use runner::Runner;
 
 /// `ualm reason`.
 pub fn run(common: &Common, args: &Reason) -> Result<()> {
+    args.pictures.check()?;
     match (&args.from, &args.prompt) {
         (Some(from), _) => go_on(common, args, from),
         (None, Some(prompt)) => begin(common, args, prompt),

@@ -274,7 +274,17 @@ impl<'a> Runner<'a> {
         let path = self.folder.path(&name);
         self.write_sound(&path.to_string_lossy(), &segment, &sound)?;
         remark(self.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
+        self.draw(index, &sound)?;
         self.keep(index, name, segment, Some(sound))
+    }
+
+    /// Draws a sound: the last one into the file that is named, a draft into one with its number.
+    fn draw(&self, index: usize, sound: &Waveform) -> Result<()> {
+        let number = u16::try_from(number(&self.stages, index)).unwrap_or(u16::MAX);
+        match self.stages[index] {
+            Stage::Final => self.args.pictures.draw(sound),
+            _ => self.args.pictures.named(|picture| numbered(picture, number)).draw(sound),
+        }
     }
 
     fn make_sound(&mut self, place: &Checkpoint, more_seed: u64) -> Result<(Segment, Waveform)> {
