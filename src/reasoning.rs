@@ -24,6 +24,17 @@ pub enum ReasoningMode {
     Reflect,
 }
 
+impl ReasoningMode {
+    /// Its name in manifests and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enrich => "enrich",
+            Self::Dialogue => "dialogue",
+            Self::Reflect => "reflect",
+        }
+    }
+}
+
 /// How a package wants to reason: what it was trained for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -51,7 +62,7 @@ impl ReasoningConfig {
     pub(crate) fn validate(&self) -> Result<()> {
         match self.prompts.iter().find(|(_, prompt)| !prompt.contains("{}")) {
             Some((mode, prompt)) => {
-                let what = format!("the reasoning prompt {prompt:?} of {mode:?} has no {{}} for the words");
+                let what = format!("the reasoning prompt {prompt:?} of {} has no {{}} for the words", mode.name());
                 Err(Error::new(ErrorKind::Package, what))
             }
             None => Ok(()),

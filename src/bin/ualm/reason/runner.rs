@@ -119,9 +119,9 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Settings for the turn whose first segment is stage `first`.
+    /// Settings for the turn whose first segment is stage `first`: those of the turn before it, if there is one.
     fn config(&self, first: usize) -> GenerationConfig {
-        let mut config = self.model.config();
+        let mut config = self.record.turns.last().map_or_else(|| self.model.config(), |turn| turn.config.clone());
         self.args.sampling.overrides.apply(&mut config.audio);
         config.seed = self.seed;
         config.force = self.stages[first..].iter().map_while(|stage| stage.modality()).collect();
@@ -229,9 +229,7 @@ impl<'a> Runner<'a> {
 
     /// Settings of the one segment of `modality` at `place`.
     fn segment_config(&self, place: &Checkpoint, modality: Modality) -> GenerationConfig {
-        let mut config = self.record.turns.last().map_or_else(|| self.config(0), |turn| turn.config.clone());
-        config.seed = self.seed;
-        self.args.sampling.overrides.apply(&mut config.audio);
+        let mut config = self.config(0);
         config.force.resize(place.segments(), modality);
         config.force.push(modality);
         config.max_segments = config.force.len();
