@@ -26,23 +26,37 @@
 pub mod audio;
 mod cancel;
 mod error;
+mod file;
 mod generate;
 mod graph;
 mod modality;
 mod model;
 pub mod package;
 mod prompt;
+mod ranking;
+mod reasoning;
+pub mod record;
+mod rich_caption;
 mod runtime;
 mod sampling;
+mod session;
 mod text;
 mod token;
 
 pub use cancel::Cancel;
 pub use error::{Error, ErrorKind, Result};
-pub use generate::{Event, Generation, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage};
+pub use file::write_whole;
+pub use generate::{
+    Checkpoint, Draws, Event, Generation, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage,
+};
 pub use modality::{Modality, SegmentConfig};
-pub use model::{Model, Session};
+pub use model::Model;
 pub use package::Package;
 pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};
+pub use ranking::{Ranked, Score, Wanted};
+pub use reasoning::{Chain, MOST_ROUNDS, ReasoningConfig, ReasoningMode, Stage};
+pub use record::{Cut, Record};
+pub use rich_caption::{LayoutEvent, RichCaption};
 pub use runtime::{Runtime, RuntimeOptions, cache_folder};
+pub use session::{Mark, Session};
 pub use token::{Codes, Frames, Interval, Special, TokenId, Vocabulary};

@@ -56,12 +56,14 @@ pub struct SegmentConfig {
     pub guidance: f32,
     /// The most frames of a segment, the closing one included.
     pub max_steps: usize,
+    /// The fewest frames before the model may close a segment, or let its sound run out; 0 leaves it free.
+    pub min_steps: usize,
 }
 
 /// The settings published with the paper for text: greedy, without guidance.
 impl Default for SegmentConfig {
     fn default() -> Self {
-        Self { temperature: 0.0, top_k: 20, top_p: 1.0, guidance: 1.0, max_steps: 1024 }
+        Self { temperature: 0.0, top_k: 20, top_p: 1.0, guidance: 1.0, max_steps: 1024, min_steps: 0 }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A loaded model, and a conversation with it.
+//! A loaded model.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,16 +7,15 @@ use std::sync::{Arc, OnceLock};
 use ndarray::Array2;
 
 use crate::audio::Waveform;
-use crate::cancel::Cancel;
-use crate::generate::{Generation, GenerationConfig, Parts};
+use crate::generate::{GenerationConfig, Parts};
 use crate::graph::{
-    AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader, Head,
-    LanguageModel,
+    AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader,
 };
 use crate::modality::{Modality, SegmentConfig};
 use crate::package::{Manifest, Package};
 use crate::prompt::{Ears, Message, Prompt};
 use crate::runtime::{Runtime, RuntimeOptions};
+use crate::session::Session;
 use crate::text::TextTokenizer;
 use crate::token::{Codes, Frames, TokenId};
 use crate::{Error, ErrorKind, Result};
@@ -100,17 +99,40 @@ impl Model {
             speech: defaults(Modality::Speech),
             force: Vec::new(),
             max_segments: MAX_SEGMENTS,
+            insist: false,
             stream_audio: false,
         }
     }
 
     /// A new conversation.
     pub fn session(&self) -> Session {
-        Session {
-            model: self.clone(),
-            language_model: Decoder::new(Arc::clone(&self.0.decoder)),
-            tail: Frames::new(self.manifest().vocabulary.streams),
-        }
+        Session::new(self.clone(), Decoder::new(Arc::clone(&self.0.decoder)))
+    }
+
+    /// What a generation on `language_model` works with.
+    pub(crate) fn parts<'a>(&'a self, language_model: &'a mut Decoder, tail: &'a mut Frames) -> Result<Parts<'a>> {
+        let audio_decoder = match self.manifest().codec {
+            Some(_) => Some(self.codec_decoder()? as &dyn AudioDecoder),
+            None => None,
+        };
+        Ok(Parts {
+            language_model,
+            audio_decoder,
+            tail,
+            tokenizer: &self.0.tokenizer,
+            vocabulary: &self.manifest().vocabulary,
+            modalities: &self.0.modalities,
+        })
+    }
+
+    /// Frames of a text segment that says `text`, without a closing one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the text cannot be tokenized.
+    pub fn text_frames(&self, text: &str) -> Result<Frames> {
+        let mut frames = Frames::new(self.manifest().vocabulary.streams);
+        self.0.tokenizer.encode(text)?.into_iter().for_each(|id| frames.push_single(id));
+        Ok(frames)
     }
 
     /// The prompt of a new conversation that begins with `messages`: sound is encoded, text tokenized.
@@ -118,7 +140,7 @@ impl Model {
         self.lay_out(messages, true)
     }
 
-    fn lay_out(&self, messages: &[Message], begins: bool) -> Result<Prompt> {
+    pub(crate) fn lay_out(&self, messages: &[Message], begins: bool) -> Result<Prompt> {
         let vocabulary = &self.manifest().vocabulary;
         Prompt::new(messages, begins, vocabulary, &self.0.tokenizer, self)
     }
@@ -209,68 +231,5 @@ fn load_once<T>(cell: &OnceLock<T>, load: impl FnOnce() -> Result<T>) -> Result<
             let loaded = load()?;
             Ok(cell.get_or_init(|| loaded))
         }
-    }
-}
-
-/// A conversation: the cache, and with it everything that was said.
-pub struct Session {
-    model: Model,
-    language_model: Decoder,
-    tail: Frames,
-}
-
-impl Session {
-    /// The model.
-    pub fn model(&self) -> &Model {
-        &self.model
-    }
-
-    /// Positions of the conversation so far, those included that are run with the next prompt.
-    pub fn position(&self) -> usize {
-        self.language_model.position() + self.tail.len()
-    }
-
-    /// The prompt of the next turn: the first one of a session begins the conversation.
-    pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
-        self.model.lay_out(messages, self.position() == 0)
-    }
-
-    /// Begins the reply to `prompt`: an iterator over what happens. `cancel` stops it between two steps.
-    ///
-    /// Errors: settings without meaning, a modality the package cannot make, a prompt that does not fit the context.
-    pub fn generate(&mut self, prompt: Prompt, config: &GenerationConfig, cancel: &Cancel) -> Result<Generation<'_>> {
-        let inner = &self.model.0;
-        let audio_decoder = match inner.package.manifest().codec {
-            Some(_) => Some(self.model.codec_decoder()? as &dyn AudioDecoder),
-            None => None,
-        };
-        let parts = Parts {
-            language_model: &mut self.language_model,
-            audio_decoder,
-            tail: &mut self.tail,
-            tokenizer: &inner.tokenizer,
-            vocabulary: &inner.package.manifest().vocabulary,
-            modalities: &inner.modalities,
-        };
-        Generation::new(parts, prompt, config.clone(), cancel.clone())
-    }
-
-    /// Logits of what could follow the conversation and `prompt`, after `[assistant]`: those of the text head (column =
-    /// id), then those of the audio head (stream blocks, eos, eot). The conversation stays as it was.
-    pub fn next_logits(&mut self, prompt: &Prompt) -> Result<(Vec<f32>, Option<Vec<f32>>)> {
-        let start = self.language_model.position();
-        let mut frames = self.tail.clone();
-        let mut features = prompt.features.clone();
-        features.iter_mut().for_each(|slot| slot.start += frames.len());
-        frames.extend(&prompt.frames);
-        frames.push_single(self.model.manifest().vocabulary.special.assistant);
-        self.language_model.prefill(&frames, &features, &Cancel::new())?;
-        let text = self.language_model.logits(Head::Text)?.to_vec();
-        let audio = match self.model.manifest().graphs.contains_key("audio_head") {
-            true => Some(self.language_model.logits(Head::Audio)?.to_vec()),
-            false => None,
-        };
-        self.language_model.rewind(start);
-        Ok((text, audio))
     }
 }

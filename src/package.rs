@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::audio::Waveform;
 use crate::modality::{Modality, SegmentConfig};
+use crate::reasoning::ReasoningConfig;
 use crate::token::{TokenId, Vocabulary};
 use crate::{Error, ErrorKind, Result};
 
@@ -50,6 +51,9 @@ pub struct Manifest {
     /// What is said on the user's behalf.
     #[serde(default)]
     pub prompts: Prompts,
+    /// How the model reasons in sound, if it was trained to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<ReasoningConfig>,
     /// The words of a small model's small world; empty for a large one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known_words: Vec<String>,
@@ -219,6 +223,7 @@ pub struct FileSum {
 pub struct Package {
     folder: PathBuf,
     manifest: Manifest,
+    sha256: String,
 }
 
 impl Package {
@@ -229,8 +234,8 @@ impl Package {
     /// 64 MiB whose sum differs. Larger files are summed by [`verify`](Self::verify).
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref().to_path_buf();
-        let manifest = read_manifest(&folder)?;
-        let package = Self { folder, manifest };
+        let (manifest, sha256) = read_manifest(&folder)?;
+        let package = Self { folder, manifest, sha256 };
         package.check_manifest().map_err(|e| e.context(package.folder.join("manifest.json").display()))?;
         package.check_files(ALWAYS_SUMMED)?;
         Ok(package)
@@ -244,6 +249,12 @@ impl Package {
     /// What it says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// SHA-256 of the manifest, which holds the sums of all other files: it names the package. Lower-case hexadecimal
+    /// digits.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// Bytes of all files.
@@ -267,6 +278,9 @@ impl Package {
             if modality.is_sound() && manifest.codec.is_none() {
                 return fail(format!("modality {modality} is offered, but there is no codec"));
             }
+        }
+        if let Some(reasoning) = &manifest.reasoning {
+            reasoning.validate()?;
         }
         for (name, file) in &manifest.graphs {
             if !manifest.files.contains_key(file) {
@@ -305,7 +319,8 @@ impl Package {
     }
 }
 
-fn read_manifest(folder: &Path) -> Result<Manifest> {
+/// The manifest and its sum.
+fn read_manifest(folder: &Path) -> Result<(Manifest, String)> {
     let path = folder.join("manifest.json");
     let text = std::fs::read(&path).map_err(|e| {
         let what = format!("{}: no model package is here: manifest.json cannot be read", folder.display());
@@ -322,7 +337,8 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
         let what = format!("{}: schema {schema}, but this program knows up to {SCHEMA}: update ualm", path.display());
         return Err(Error::new(ErrorKind::Package, what));
     }
-    serde_json::from_slice(&text).map_err(broken)
+    let manifest = serde_json::from_slice(&text).map_err(broken)?;
+    Ok((manifest, hexadecimal(&Sha256::digest(&text))))
 }
 
 /// Whether a file's name is a plain relative path.
@@ -356,8 +372,12 @@ fn sha256(path: &Path) -> Result<String> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer).map_err(failed)? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hexadecimal(&hash.finalize())),
             read => hash.update(&buffer[..read]),
         }
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -36,6 +36,15 @@ impl Role {
         }
     }
 
+    /// Its name in requests and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+
     fn token(self, vocabulary: &Vocabulary) -> TokenId {
         match self {
             Self::System => vocabulary.special.system,
@@ -137,6 +146,18 @@ impl Prompt {
             prompt.frames.push_single(if goes_on { special.eot } else { special.eos });
         }
         Ok(prompt)
+    }
+
+    /// Puts `[bos]` first if it is not there yet.
+    pub(crate) fn begin(&mut self, vocabulary: &Vocabulary) {
+        if self.frames.get(0).is_some_and(|frame| frame[0] == vocabulary.special.bos) {
+            return;
+        }
+        let mut frames = Frames::new(vocabulary.streams);
+        frames.push_single(vocabulary.special.bos);
+        frames.extend(&self.frames);
+        self.frames = frames;
+        self.features.iter_mut().for_each(|slot| slot.start += 1);
     }
 
     fn push_text(&mut self, modality: TokenId, ids: &[TokenId]) {

@@ -22,7 +22,10 @@ _LIMITS = {"input_seconds": 600.0}
 _DETAILS = {
     "name": str, "license": str, "origin": str, "attribution": str,
     "half_trained": bool, "known_words": list, "prompts": dict, "generation": dict, "limits": dict,
+    "reasoning": dict,
 }  # fmt: skip
+_REASONING = {"default": str, "modes": list, "prompts": dict, "listen": bool, "listen_prompt": str}
+_REASONING_MODES = ("enrich", "dialogue", "reflect")
 
 
 def check_details(details: Config) -> None:
@@ -36,6 +39,23 @@ def check_details(details: Config) -> None:
         _check_keys(details, field, details.get(field, default={}), known)
     for modality, settings in details.get("generation", default={}).items():
         _check_keys(details, f"generation.{modality}", settings, _GENERATION[modality])
+    if "reasoning" in details.values:
+        _check_reasoning(details, details.get("reasoning"))
+
+
+def _check_reasoning(details: Config, reasoning: dict) -> None:
+    """Refuses modes that no runtime knows, and prompts without a place for the words."""
+    _check_keys(details, "reasoning", reasoning, _REASONING)
+    for name, value in reasoning.items():
+        if not isinstance(value, _REASONING[name]):
+            raise ExportError(f"{details.source}: reasoning.{name} is {value!r}, expected {_REASONING[name].__name__}")
+    prompts = reasoning.get("prompts", {})
+    for mode in [reasoning.get("default", "enrich"), *reasoning.get("modes", []), *prompts]:
+        if mode not in _REASONING_MODES:
+            raise ExportError(f"{details.source}: reasoning mode {mode!r}; known are {', '.join(_REASONING_MODES)}")
+    for mode, prompt in prompts.items():
+        if not isinstance(prompt, str) or "{}" not in prompt:
+            raise ExportError(f"{details.source}: reasoning.prompts.{mode} is {prompt!r}, expected text with {{}} in it")
 
 
 def _check_keys(details: Config, field: str, values: dict, known: dict) -> None:
@@ -65,8 +85,9 @@ def compose(details: Config, precision: str, parts: dict) -> dict:
         for name, defaults in _GENERATION.items()
     }
     manifest["prompts"] = _PROMPTS | details.get("prompts", default={})
-    if "known_words" in details.values:
-        manifest["known_words"] = details.get("known_words")
+    for optional in ("reasoning", "known_words"):
+        if optional in details.values:
+            manifest[optional] = details.get(optional)
     for section in ("language_model", "audio_encoder", "codec", "enhancer"):
         manifest[section] = parts[section]
     manifest["limits"] = _LIMITS | details.get("limits", default={})

@@ -160,7 +160,7 @@ fn reflect(samples: &[f32], padding: usize) -> Vec<f64> {
 }
 
 /// Slaney's mel scale: linear below 1 kHz, logarithmic above.
-fn hertz_to_mel(hertz: f64) -> f64 {
+pub fn hertz_to_mel(hertz: f64) -> f64 {
     if hertz < 1000.0 { hertz * 3.0 / 200.0 } else { 15.0 + (hertz / 1000.0).ln() * 27.0 / 6.4_f64.ln() }
 }
 

@@ -12,7 +12,8 @@ mod wav;
 mod waveform;
 
 pub use decode::{DecodeOptions, Decoded, SourceFormat, decode_file, decode_reader};
-pub use log_mel::{LogMel, LogMelConfig, normalize};
+pub use log_mel::{LogMel, LogMelConfig, hertz_to_mel, normalize};
 pub use resample::{Resampler, resample, resampled_len};
+pub(crate) use wav::{ExtraChunk, read_chunk, stored_format, write_wav_to_with, write_wav_with};
 pub use wav::{WavFormat, write_wav, write_wav_to};
 pub use waveform::Waveform;

@@ -1,13 +1,14 @@
 //! WAV files.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Cursor, Seek, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::fs::{self, OpenOptions};
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 
-use hound::{SampleFormat, WavSpec, WavWriter};
+use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
+use riff::{Chunk, ChunkContents, ChunkId};
 
 use crate::audio::Waveform;
+use crate::file::{replace, unwritable};
 use crate::{Error, ErrorKind, Result};
 
 /// How samples are stored in a WAV file.
@@ -20,6 +21,58 @@ pub enum WavFormat {
     Float32,
 }
 
+/// A chunk behind the samples, which other programs pass over.
+pub(crate) struct ExtraChunk {
+    pub id: [u8; 4],
+    pub data: Vec<u8>,
+}
+
+impl ExtraChunk {
+    /// Puts the chunk at the end of a finished WAV file, and the file's length right.
+    fn append<W: Write + Seek>(&self, writer: &mut W) -> std::io::Result<()> {
+        writer.seek(SeekFrom::End(0))?;
+        ChunkContents::Data(ChunkId { value: self.id }, self.data.clone()).write(writer)?;
+        let length = u32::try_from(writer.stream_position()?.saturating_sub(8));
+        writer.seek(SeekFrom::Start(4))?;
+        writer.write_all(&length.map_err(std::io::Error::other)?.to_le_bytes())?;
+        writer.seek(SeekFrom::End(0)).map(drop)
+    }
+}
+
+/// The contents of the chunk `id` of a WAV file, if it has one of at most `most` bytes.
+///
+/// # Errors
+/// [`ErrorKind::Audio`] for what is no WAV file, or a damaged one; [`ErrorKind::Limit`] for a chunk that is larger.
+pub(crate) fn read_chunk<R: Read + Seek>(reader: &mut R, id: [u8; 4], most: u64) -> Result<Option<Vec<u8>>> {
+    let broken = |e| Error::new(ErrorKind::Audio, "not a WAV file, or a damaged one").with_source(e);
+    let whole = Chunk::read(reader, 0).map_err(broken)?;
+    if whole.id() != riff::RIFF_ID || whole.read_type(reader).map_err(broken)?.value != *b"WAVE" {
+        return Err(Error::new(ErrorKind::Audio, "not a WAV file: it does not begin with RIFF and WAVE"));
+    }
+    let Some(found) = whole.iter(reader).find(|c| c.as_ref().map_or(true, |chunk| chunk.id().value == id)) else {
+        return Ok(None);
+    };
+    let found = found.map_err(broken)?;
+    let end = reader.seek(SeekFrom::End(0)).map_err(broken)?;
+    if u64::from(found.len()) > most.min(end.saturating_sub(found.offset())) {
+        let what = format!("a chunk of {} bytes; expected at most {most}, all in the file", found.len());
+        return Err(Error::new(ErrorKind::Limit, what));
+    }
+    found.read_contents(reader).map(Some).map_err(broken)
+}
+
+/// How the samples of a WAV file that we wrote are stored.
+pub(crate) fn stored_format<R: Read>(reader: R) -> Result<WavFormat> {
+    let spec = WavReader::new(reader).map_err(refused)?.spec();
+    match (spec.sample_format, spec.bits_per_sample) {
+        (SampleFormat::Int, 16) => Ok(WavFormat::Pcm16),
+        (SampleFormat::Float, 32) => Ok(WavFormat::Float32),
+        (_, bits) => {
+            Err(Error::new(ErrorKind::Invalid, format!("samples of {bits} bits; expected 16-bit or 32-bit float")))
+        }
+    }
+}
+
 /// Writes `waveform` to `path` as a WAV file and returns the number of samples that had to be clipped (none for
 /// [`WavFormat::Float32`]).
 ///
@@ -30,7 +83,16 @@ pub enum WavFormat {
 /// [`ErrorKind::Io`] when the file cannot be written, [`ErrorKind::Numeric`] when a sample is not finite,
 /// [`ErrorKind::Limit`] when the sound is longer than a WAV file can hold (4 GiB). Nothing is left behind then.
 pub fn write_wav(path: impl AsRef<Path>, waveform: &Waveform, format: WavFormat) -> Result<usize> {
-    let path = path.as_ref();
+    write_wav_with(path.as_ref(), waveform, format, None)
+}
+
+/// [`write_wav`] with a chunk of one's own behind the samples.
+pub(crate) fn write_wav_with(
+    path: &Path,
+    waveform: &Waveform,
+    format: WavFormat,
+    extra: Option<&ExtraChunk>,
+) -> Result<usize> {
     let named = |error: Error| error.context(path.display());
     check(waveform, format).map_err(named)?;
     match fs::metadata(path) {
@@ -39,9 +101,9 @@ pub fn write_wav(path: impl AsRef<Path>, waveform: &Waveform, format: WavFormat)
         }
         Ok(metadata) if !metadata.is_file() => {
             let mut file = OpenOptions::new().write(true).open(path).map_err(|e| named(unwritable(e)))?;
-            write_wav_to(&mut file, waveform, format).map_err(named)
+            write_wav_to_with(&mut file, waveform, format, extra).map_err(named)
         }
-        _ => replace(path, |file| encode(file, waveform, format)).map_err(named),
+        _ => replace(path, |file| encode(file, waveform, format, extra)).map_err(named),
     }
 }
 
@@ -51,9 +113,19 @@ pub fn write_wav(path: impl AsRef<Path>, waveform: &Waveform, format: WavFormat)
 /// # Errors
 /// As [`write_wav`].
 pub fn write_wav_to(writer: &mut impl Write, waveform: &Waveform, format: WavFormat) -> Result<usize> {
+    write_wav_to_with(writer, waveform, format, None)
+}
+
+/// [`write_wav_to`] with a chunk of one's own behind the samples.
+pub(crate) fn write_wav_to_with(
+    writer: &mut impl Write,
+    waveform: &Waveform,
+    format: WavFormat,
+    extra: Option<&ExtraChunk>,
+) -> Result<usize> {
     check(waveform, format)?;
     let mut bytes = Cursor::new(Vec::new());
-    let clipped = encode(&mut bytes, waveform, format)?;
+    let clipped = encode(&mut bytes, waveform, format, extra)?;
     writer.write_all(bytes.get_ref()).and_then(|()| writer.flush()).map_err(unwritable)?;
     Ok(clipped)
 }
@@ -84,9 +156,14 @@ fn spec(waveform: &Waveform, format: WavFormat) -> WavSpec {
     WavSpec { channels, sample_rate: waveform.sample_rate(), bits_per_sample, sample_format }
 }
 
-fn encode<W: Write + Seek>(writer: W, waveform: &Waveform, format: WavFormat) -> Result<usize> {
+fn encode<W: Write + Seek>(
+    writer: &mut W,
+    waveform: &Waveform,
+    format: WavFormat,
+    extra: Option<&ExtraChunk>,
+) -> Result<usize> {
     let mut clipped = 0;
-    let mut wav = WavWriter::new(writer, spec(waveform, format)).map_err(refused)?;
+    let mut wav = WavWriter::new(&mut *writer, spec(waveform, format)).map_err(refused)?;
     for n in 0..waveform.len() {
         for channel in waveform.channels() {
             match format {
@@ -101,46 +178,10 @@ fn encode<W: Write + Seek>(writer: W, waveform: &Waveform, format: WavFormat) ->
         }
     }
     wav.finalize().map_err(refused)?;
-    Ok(clipped)
-}
-
-/// Lets `write` fill a new file beside `path` and puts it in `path`'s place; the new file is removed when that fails.
-fn replace<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<T>) -> Result<T> {
-    let aside = name_aside(path)?;
-    let file = OpenOptions::new().write(true).create_new(true).open(&aside).map_err(unwritable)?;
-    let mut file = BufWriter::new(file);
-    let written = write(&mut file).and_then(|value| {
-        file.flush().map_err(unwritable)?;
-        drop(file);
-        fs::rename(&aside, path).map_err(unwritable)?;
-        Ok(value)
-    });
-    if written.is_err() {
-        // The first error is the one to report; a file that cannot be removed either adds nothing to it.
-        let _ = fs::remove_file(&aside);
+    if let Some(extra) = extra {
+        extra.append(writer).map_err(unwritable)?;
     }
-    written
-}
-
-/// A name in `path`'s folder that no other writer, in this process or another, uses.
-fn name_aside(path: &Path) -> Result<PathBuf> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let Some(name) = path.file_name() else {
-        return Err(Error::new(ErrorKind::Io, "a file name is needed to write to"));
-    };
-    let mut aside = std::ffi::OsString::from(".");
-    aside.push(name);
-    aside.push(format!(".{}-{}.part", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    Ok(path.with_file_name(aside))
-}
-
-fn unwritable(error: std::io::Error) -> Error {
-    let hint = match error.kind() {
-        std::io::ErrorKind::NotFound => "cannot be written: its folder does not exist",
-        std::io::ErrorKind::PermissionDenied => "cannot be written: permission denied",
-        _ => "cannot be written",
-    };
-    Error::new(ErrorKind::Io, hint).with_source(error)
+    Ok(clipped)
 }
 
 fn refused(error: hound::Error) -> Error {

@@ -1,10 +1,12 @@
 //! How to generate: the settings of every modality, and limits.
 
+use serde::{Deserialize, Serialize};
+
 use crate::modality::{Modality, SegmentConfig};
 use crate::{Error, ErrorKind, Result};
 
 /// How a whole reply is generated. [`Model::config`](crate::Model::config) gives the package's defaults.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenerationConfig {
     /// Seed of every random draw.
     pub seed: u64,
@@ -18,6 +20,8 @@ pub struct GenerationConfig {
     pub force: Vec<Modality>,
     /// The most segments of a reply.
     pub max_segments: usize,
+    /// Go on with the modalities of `force` when the model ends its turn, or a segment meets its limit, before them.
+    pub insist: bool,
     /// Give sound out in chunks while it is being made, at some cost in speed; else at the end of its segment.
     pub stream_audio: bool,
 }

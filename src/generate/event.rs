@@ -1,13 +1,13 @@
 //! What the caller sees while a reply is being made.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Segment;
 use crate::audio::Waveform;
 use crate::modality::Modality;
 
 /// Why a segment ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SegmentEnd {
     /// The model ended its turn.

@@ -8,36 +8,21 @@
 //!
 //! [`Generation`] is the iterator over what happens meanwhile.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::audio_stream::AudioStream;
-use super::{Event, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage};
+use super::parts::{Offer, Parts};
+use super::{Checkpoint, Draws, Event, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage};
 use crate::audio::Waveform;
 use crate::cancel::Cancel;
-use crate::graph::{AudioDecoder, Head, LanguageModel};
+use crate::graph::Head;
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
 use crate::sampling::{Candidates, Rng, Sampler, guide};
-use crate::text::{TextDecoder, TextTokenizer};
+use crate::text::TextDecoder;
 use crate::token::{Frames, TokenId, Vocabulary};
 use crate::{Error, ErrorKind, Result};
-
-/// What a generation works with.
-pub(crate) struct Parts<'a> {
-    /// The language model and its cache.
-    pub language_model: &'a mut dyn LanguageModel,
-    /// The codec's decoder; without one, sound cannot be generated.
-    pub audio_decoder: Option<&'a dyn AudioDecoder>,
-    /// Frames that belong to the conversation but are not in the cache yet; kept from one reply to the next.
-    pub tail: &'a mut Frames,
-    /// The tokenizer.
-    pub tokenizer: &'a TextTokenizer,
-    /// The vocabulary.
-    pub vocabulary: &'a Vocabulary,
-    /// The modalities that the model may choose, with their tokens.
-    pub modalities: &'a BTreeMap<Modality, TokenId>,
-}
 
 /// A reply in the making: an iterator over its events, which ends after [`Event::Finished`], or after an error.
 ///
@@ -49,6 +34,8 @@ pub struct Generation<'a> {
     rng: Rng,
     sampler: Sampler,
     state: State,
+    /// The next segment's modality and first frames, when they are given.
+    kept: Option<(Modality, Frames)>,
     segment: Option<OpenSegment>,
     events: VecDeque<Event>,
     failure: Option<Error>,
@@ -58,17 +45,31 @@ pub struct Generation<'a> {
 }
 
 enum State {
-    /// A segment is to be opened; the first time with the prompt.
-    Open(Option<Prompt>),
+    /// A segment is to be opened.
+    Open(Opening),
     /// The open segment grows.
     Generate,
     /// Nothing is left to do.
     Done,
 }
 
+/// What comes before a segment.
+enum Opening {
+    /// The prompt: it is the first segment of a reply.
+    Prompt(Prompt),
+    /// The frames that closed the last one.
+    Next,
+    /// Nothing that is not in the cache yet; these modalities may come next.
+    Run(Vec<Offer>),
+}
+
 struct OpenSegment {
     modality: Modality,
     frames: Frames,
+    /// Frames that are given rather than drawn.
+    kept: Frames,
+    /// Random numbers drawn before the segment.
+    drawn: u64,
     /// The frame to run next: the modality token, then whatever was drawn.
     last: Vec<TokenId>,
     decoder: TextDecoder,
@@ -81,24 +82,47 @@ impl<'a> Generation<'a> {
     /// Begins a reply to `prompt`; nothing runs before the first event is asked for.
     pub(crate) fn new(parts: Parts<'a>, prompt: Prompt, config: GenerationConfig, cancel: Cancel) -> Result<Self> {
         config.validate()?;
-        for modality in &config.force {
-            check_offered(*modality, &parts)?;
-        }
-        check_fits(&parts, &prompt)?;
+        config.force.iter().try_for_each(|modality| parts.check_offered(*modality))?;
+        parts.check_fits(prompt.frames.len())?;
         let usage = Usage { prompt_frames: prompt.frames.len(), steps: 0 };
+        let rng = Rng::at(config.seed, 0);
         Ok(Self {
-            rng: Rng::new(config.seed),
+            rng,
             parts,
             config,
             cancel,
             sampler: Sampler::default(),
-            state: State::Open(Some(prompt)),
+            state: State::Open(Opening::Prompt(prompt)),
+            kept: None,
             segment: None,
             events: VecDeque::new(),
             failure: None,
             opened: 0,
             usage,
             seconds: Seconds::default(),
+        })
+    }
+
+    /// Begins a reply at `checkpoint`, where the cache must stand.
+    pub(crate) fn at(parts: Parts<'a>, from: &Checkpoint, config: GenerationConfig, cancel: Cancel) -> Result<Self> {
+        config.validate()?;
+        let kept = from.kept.iter().map(|(modality, _)| modality);
+        config.force.iter().skip(from.opened).chain(kept).try_for_each(|modality| parts.check_offered(*modality))?;
+        let rng = Rng::at(config.seed, from.draws);
+        Ok(Self {
+            rng,
+            parts,
+            config,
+            cancel,
+            sampler: Sampler::default(),
+            state: State::Open(Opening::Run(from.offered.clone())),
+            kept: from.kept.clone(),
+            segment: None,
+            events: VecDeque::new(),
+            failure: None,
+            opened: from.opened,
+            usage: Usage { prompt_frames: from.prompt_frames, steps: 0 },
+            seconds: Seconds { prefill: from.prefill, decode: 0.0 },
         })
     }
 
@@ -128,8 +152,8 @@ impl<'a> Generation<'a> {
     fn advance(&mut self) -> Result<()> {
         let start = Instant::now();
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Open(prompt) => {
-                let opened = self.open(prompt);
+            State::Open(opening) => {
+                let opened = self.open(opening);
                 self.seconds.prefill += start.elapsed().as_secs_f64();
                 opened
             }
@@ -143,35 +167,32 @@ impl<'a> Generation<'a> {
     }
 
     /// Step 1: runs what is missing and `[assistant]`, and opens a segment.
-    fn open(&mut self, prompt: Option<Prompt>) -> Result<()> {
+    fn open(&mut self, opening: Opening) -> Result<()> {
         if self.cancel.is_cancelled() {
             self.finish();
             return Ok(());
         }
-        match self.prefill(prompt) {
+        let offered = match self.arrive(opening) {
             Err(error) if error.kind() == ErrorKind::Cancelled => {
                 self.finish();
                 return Ok(());
             }
-            prefilled => prefilled?,
-        }
-        let modality = self.choose_modality()?;
-        let config = *self.config.segment(modality);
-        let language_model = &mut *self.parts.language_model;
-        let room = language_model.max_positions().min(language_model.position() + config.max_steps + 1);
-        language_model.reserve(room)?;
-        if config.is_guided() {
-            language_model.begin_guidance()?;
-        }
-        let mut last = vec![self.parts.vocabulary.special.pad; self.parts.vocabulary.streams];
-        last[0] = self.parts.modalities[&modality];
+            offered => offered?,
+        };
+        let (modality, kept) = match self.kept.take() {
+            Some((modality, kept)) => (modality, kept),
+            None => (self.choose_modality(&offered)?, Frames::new(self.parts.vocabulary.streams)),
+        };
+        self.make_room(modality)?;
         self.events.push_back(Event::SegmentStarted { index: self.opened, modality });
         self.opened += 1;
         self.state = State::Generate;
         self.segment = Some(OpenSegment {
             modality,
             frames: Frames::new(self.parts.vocabulary.streams),
-            last,
+            kept,
+            drawn: self.rng.draws(),
+            last: self.parts.opening_frame(modality)?,
             decoder: TextDecoder::default(),
             text: String::new(),
             stream: AudioStream::new(self.config.stream_audio),
@@ -180,35 +201,42 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// Runs the tail, the prompt (for the first segment) and `[assistant]`. On failure the tail stays as it was.
-    fn prefill(&mut self, prompt: Option<Prompt>) -> Result<()> {
-        let mut frames = self.parts.tail.clone();
-        let mut features = Vec::new();
-        if let Some(mut prompt) = prompt {
-            prompt.features.iter_mut().for_each(|slot| slot.start += frames.len());
-            features = prompt.features;
-            frames.extend(&prompt.frames);
+    /// Runs what comes before the segment; gives the modalities that may come next, where that must be known.
+    fn arrive(&mut self, opening: Opening) -> Result<Vec<Offer>> {
+        match opening {
+            Opening::Run(offered) => return Ok(offered),
+            Opening::Prompt(prompt) => self.parts.prefill(Some(&prompt), &self.cancel)?,
+            Opening::Next => self.parts.prefill(None, &self.cancel)?,
         }
-        frames.push_single(self.parts.vocabulary.special.assistant);
-        self.parts.language_model.prefill(&frames, &features, &self.cancel)?;
-        *self.parts.tail = Frames::new(frames.streams());
+        match self.config.force.get(self.opened) {
+            Some(_) => Ok(Vec::new()),
+            None => self.parts.offered(),
+        }
+    }
+
+    /// Room in the cache for a segment of `modality`, and the unconditional branch if it is guided.
+    fn make_room(&mut self, modality: Modality) -> Result<()> {
+        let config = self.config.segment(modality);
+        let language_model = &mut *self.parts.language_model;
+        let wanted = language_model.position().saturating_add(config.max_steps).saturating_add(1);
+        language_model.reserve(wanted.min(language_model.max_positions()))?;
+        if config.is_guided() {
+            language_model.begin_guidance()?;
+        }
         Ok(())
     }
 
-    /// The forced modality of this segment, or the likeliest of those the package offers.
-    fn choose_modality(&mut self) -> Result<Modality> {
+    /// The forced modality of this segment, or the likeliest of `offered`.
+    fn choose_modality(&mut self, offered: &[Offer]) -> Result<Modality> {
         if let Some(forced) = self.config.force.get(self.opened) {
             return Ok(*forced);
         }
-        let logits = self.parts.language_model.logits(Head::Text)?;
-        let mut offered: Vec<_> = self.parts.modalities.iter().map(|(modality, token)| (*token, *modality)).collect();
-        offered.sort_unstable();
-        let runs: Vec<_> = offered.iter().map(|(token, _)| (*token, at(logits, *token))).collect();
+        let runs: Vec<_> = offered.iter().map(|offer| (offer.token, std::slice::from_ref(&offer.logit))).collect();
         let greedy = SegmentConfig::default().sampling();
         let token = self.sampler.sample(&Candidates::new(&runs), &greedy, &mut self.rng)?;
-        let chosen = offered.iter().find(|(offer, _)| *offer == token).map(|(_, modality)| *modality);
+        let chosen = offered.iter().find(|offer| offer.token == token).map(|offer| offer.modality);
         let chosen = chosen.ok_or_else(|| Error::new(ErrorKind::Numeric, "no modality can be chosen"))?;
-        check_offered(chosen, &self.parts)?;
+        self.parts.check_offered(chosen)?;
         Ok(chosen)
     }
 
@@ -240,9 +268,14 @@ impl<'a> Generation<'a> {
             return Ok(Some(SegmentEnd::Context));
         }
         self.parts.language_model.step(&segment.last)?;
-        self.draw_frame(segment)?;
+        match segment.kept.get(segment.frames.len()) {
+            Some(kept) => segment.last.copy_from_slice(kept),
+            None => {
+                self.draw_frame(segment)?;
+                self.usage.steps += 1;
+            }
+        }
         segment.frames.push(&segment.last);
-        self.usage.steps += 1;
         let special = &self.parts.vocabulary.special;
         if segment.last[0] == special.eos {
             return Ok(Some(SegmentEnd::Eos));
@@ -268,6 +301,7 @@ impl<'a> Generation<'a> {
         }
         let sampling = config.sampling();
         let (eos, eot) = (vocabulary.special.eos, vocabulary.special.eot);
+        let free = segment.frames.len() >= config.min_steps;
         let mut draw = |runs: &mut [(TokenId, &[f32])]| {
             runs.sort_unstable_by_key(|(first, _)| *first);
             self.sampler.sample(&Candidates::new(runs), &sampling, &mut self.rng)
@@ -276,7 +310,10 @@ impl<'a> Generation<'a> {
             let text = vocabulary.text;
             let row = &logits[text.start as usize..text.end as usize];
             segment.last.fill(vocabulary.special.pad);
-            segment.last[0] = draw(&mut [(eos, at(logits, eos)), (eot, at(logits, eot)), (text.start, row)])?;
+            segment.last[0] = match free {
+                true => draw(&mut [(eos, at(logits, eos)), (eot, at(logits, eot)), (text.start, row)])?,
+                false => draw(&mut [(text.start, row)])?,
+            };
             return Ok(());
         }
         let mut rest: &[f32] = logits;
@@ -284,7 +321,8 @@ impl<'a> Generation<'a> {
         for (stream, block) in vocabulary.audio.iter().enumerate() {
             let row = rest.split_off(..block.len()).unwrap_or_default();
             segment.last[stream] = match stream {
-                0 => draw(&mut [(eos, &closing[..1]), (eot, &closing[1..]), (block.start, row)]),
+                0 if free => draw(&mut [(eos, &closing[..1]), (eot, &closing[1..]), (block.start, row)]),
+                0 => draw(&mut [(block.start + 1, &row[1..])]),
                 _ => draw(&mut [(block.start, row)]),
             }
             .map_err(|e| e.context(format!("stream {stream}")))?;
@@ -327,21 +365,33 @@ impl<'a> Generation<'a> {
 
     /// Step 3: what is left of the segment's text or sound, then the next segment or the end.
     fn close(&mut self, mut segment: OpenSegment, end: SegmentEnd) -> Result<()> {
-        self.leave(&segment, end)?;
+        let goes_on = self.goes_on(end);
+        self.leave(&segment, end, goes_on)?;
         let told = self.tell_rest(&mut segment);
         self.emit(segment, end)?;
         told?;
-        if end == SegmentEnd::Eot && self.opened < self.config.max_segments {
-            self.state = State::Open(None);
+        if goes_on {
+            self.state = State::Open(Opening::Next);
         } else {
             self.finish();
         }
         Ok(())
     }
 
+    /// Whether another segment follows one that ended so.
+    fn goes_on(&self, end: SegmentEnd) -> bool {
+        let insists = self.config.insist && self.opened < self.config.force.len();
+        let asked = match end {
+            SegmentEnd::Eot => true,
+            SegmentEnd::Eos | SegmentEnd::Limit => insists,
+            SegmentEnd::Context | SegmentEnd::Cancelled | SegmentEnd::Failed => false,
+        };
+        asked && self.opened < self.config.max_segments
+    }
+
     /// After an error: what the segment had come to is given out before the error is.
     fn abandon(&mut self, mut segment: OpenSegment) {
-        if self.leave(&segment, SegmentEnd::Failed).is_err() {
+        if self.leave(&segment, SegmentEnd::Failed, false).is_err() {
             self.parts.language_model.rewind(0);
         }
         // the error that led here is the one to report
@@ -350,8 +400,8 @@ impl<'a> Generation<'a> {
     }
 
     /// Ends guidance, and notes the frames that the cache lacks.
-    fn leave(&mut self, segment: &OpenSegment, end: SegmentEnd) -> Result<()> {
-        *self.parts.tail = closing_frames(segment, end, self.parts.vocabulary);
+    fn leave(&mut self, segment: &OpenSegment, end: SegmentEnd, goes_on: bool) -> Result<()> {
+        *self.parts.tail = closing_frames(&segment.last, end, goes_on, self.parts.vocabulary);
         self.parts.language_model.end_guidance()
     }
 
@@ -365,12 +415,21 @@ impl<'a> Generation<'a> {
     }
 
     fn emit(&mut self, segment: OpenSegment, end: SegmentEnd) -> Result<()> {
-        let OpenSegment { modality, frames, text, samples, .. } = segment;
+        let OpenSegment { modality, frames, kept, drawn, text, samples, .. } = segment;
         let audio = match self.parts.audio_decoder {
             Some(decoder) if modality.is_sound() => Some(Waveform::mono(samples, decoder.sample_rate())?),
             _ => None,
         };
-        let segment = Segment { modality, end, frames, text, audio };
+        let segment = Segment {
+            modality,
+            end,
+            kept: kept.len().min(frames.len()),
+            frames,
+            text,
+            audio,
+            config: *self.config.segment(modality),
+            draws: Draws { seed: self.config.seed, from: drawn, to: self.rng.draws() },
+        };
         self.events.push_back(Event::SegmentEnded { index: self.opened - 1, segment });
         Ok(())
     }
@@ -407,7 +466,7 @@ impl Iterator for Generation<'_> {
 impl Drop for Generation<'_> {
     fn drop(&mut self) {
         if let Some(segment) = self.segment.take()
-            && self.leave(&segment, SegmentEnd::Cancelled).is_err()
+            && self.leave(&segment, SegmentEnd::Cancelled, false).is_err()
         {
             self.parts.language_model.rewind(0);
         }
@@ -419,39 +478,14 @@ fn at(logits: &[f32], id: TokenId) -> &[f32] {
     &logits[id as usize..=id as usize]
 }
 
-/// What the cache lacks after a segment: its closing token alone in stream 0, or its last frame and an eos of our own.
-fn closing_frames(segment: &OpenSegment, end: SegmentEnd, vocabulary: &Vocabulary) -> Frames {
+/// What the cache lacks after a segment whose last frame is `last`: its closing token alone in stream 0, or its last frame
+/// and a closing token of our own. A segment that another one follows is closed as the model closes such ones, with eot.
+pub(super) fn closing_frames(last: &[TokenId], end: SegmentEnd, goes_on: bool, vocabulary: &Vocabulary) -> Frames {
     let mut tail = Frames::new(vocabulary.streams);
-    match end {
-        SegmentEnd::Eos => tail.push_single(vocabulary.special.eos),
-        SegmentEnd::Eot => tail.push_single(vocabulary.special.eot),
-        SegmentEnd::Limit | SegmentEnd::Context | SegmentEnd::Cancelled | SegmentEnd::Failed => {
-            tail.push(&segment.last);
-            tail.push_single(vocabulary.special.eos);
-        }
+    if !matches!(end, SegmentEnd::Eos | SegmentEnd::Eot) {
+        tail.push(last);
     }
+    let eot = goes_on || end == SegmentEnd::Eot;
+    tail.push_single(if eot { vocabulary.special.eot } else { vocabulary.special.eos });
     tail
-}
-
-fn check_offered(modality: Modality, parts: &Parts) -> Result<()> {
-    if !parts.modalities.contains_key(&modality) || (modality.is_sound() && parts.audio_decoder.is_none()) {
-        let offered: Vec<_> = parts.modalities.keys().map(|m| m.name()).collect();
-        let what = format!("this package cannot make {modality}; it offers {}", offered.join(", "));
-        return Err(Error::new(ErrorKind::Invalid, what));
-    }
-    Ok(())
-}
-
-/// Refuses a prompt that leaves no room for `[assistant]`, a modality token and one frame.
-fn check_fits(parts: &Parts, prompt: &Prompt) -> Result<()> {
-    let used = parts.language_model.position() + parts.tail.len();
-    let (asked, most) = (prompt.frames.len() + 3, parts.language_model.max_positions());
-    if used + asked > most {
-        let what = format!(
-            "the prompt takes {asked} positions and {used} are in use, but the model's context holds {most}: \
-             give shorter text or audio"
-        );
-        return Err(Error::new(ErrorKind::Limit, what));
-    }
-    Ok(())
 }

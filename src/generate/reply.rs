@@ -1,9 +1,22 @@
 //! A finished reply.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Seconds, SegmentEnd, Usage};
 use crate::audio::Waveform;
-use crate::modality::Modality;
+use crate::modality::{Modality, SegmentConfig};
 use crate::token::Frames;
+
+/// The random numbers that a segment took: with them it can be made again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draws {
+    /// Seed of the generator.
+    pub seed: u64,
+    /// Numbers drawn before the segment.
+    pub from: u64,
+    /// Numbers drawn by its end.
+    pub to: u64,
+}
 
 /// One segment of a reply: text, or sound.
 #[derive(Clone, Debug)]
@@ -19,6 +32,12 @@ pub struct Segment {
     /// The sound of a sound segment; without samples when the segment was too short to hold any (fewer frames than
     /// streams).
     pub audio: Option<Waveform>,
+    /// How many of its frames were given rather than drawn.
+    pub kept: usize,
+    /// The settings it was made with.
+    pub config: SegmentConfig,
+    /// The random numbers it took.
+    pub draws: Draws,
 }
 
 /// A reply: its segments in order, and what they took to make.

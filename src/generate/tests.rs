@@ -1,5 +1,7 @@
 //! The loop on a scripted fake: no ONNX Runtime, every decision in plain sight.
 
+mod chains;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
@@ -70,9 +72,12 @@ impl Fake {
                 (Head::Text, id) => id as usize,
                 (Head::Audio, 2) => row.len() - 2,
                 (Head::Audio, 3) => row.len() - 1,
-                (Head::Audio, id) => (id - 16) as usize,
+                (Head::Audio, id) => id.wrapping_sub(16) as usize,
             };
-            row[column] = 1.0;
+            // an id that the head lacks favours nothing
+            if let Some(logit) = row.get_mut(column) {
+                *logit = 1.0;
+            }
         }
         if self.broken {
             row.fill(f32::NAN);
@@ -166,6 +171,7 @@ fn config(force: &[Modality]) -> GenerationConfig {
         speech: greedy,
         force: force.to_vec(),
         max_segments: 8,
+        insist: false,
         stream_audio: false,
     }
 }

@@ -135,20 +135,20 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_largest_and_of_equals_the_first() {
-        assert_eq!(sample(&[1.0, 3.0, 3.0, -1.0], GREEDY, &mut Rng::new(0)).unwrap(), 11);
+        assert_eq!(sample(&[1.0, 3.0, 3.0, -1.0], GREEDY, &mut Rng::at(0, 0)).unwrap(), 11);
     }
 
     #[test]
     fn runs_keep_their_own_ids() {
         let runs = [(2, &[0.0, 1.0][..]), (100, &[0.5, 9.0][..])];
-        let drawn = Sampler::default().sample(&Candidates::new(&runs), &GREEDY, &mut Rng::new(0));
+        let drawn = Sampler::default().sample(&Candidates::new(&runs), &GREEDY, &mut Rng::at(0, 0));
         assert_eq!(drawn.unwrap(), 101);
     }
 
     #[test]
     fn numbers_that_cannot_be_right_are_refused() {
         for logits in [&[f32::NAN, 1.0][..], &[f32::INFINITY], &[f32::NEG_INFINITY; 3], &[]] {
-            let error = sample(logits, GREEDY, &mut Rng::new(0)).unwrap_err();
+            let error = sample(logits, GREEDY, &mut Rng::at(0, 0)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Numeric);
         }
     }
@@ -157,7 +157,7 @@ mod tests {
     fn draws_have_the_softmax_frequencies() {
         let logits = [0.0f32, 1.0, 2.0, -1.0, 0.5];
         let sampling = Sampling { temperature: 0.7, top_k: 4, top_p: 1.0 };
-        let mut rng = Rng::new(7);
+        let mut rng = Rng::at(7, 0);
         let draws = 40_000;
         let mut counts = [0usize; 5];
         for _ in 0..draws {
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn top_p_keeps_the_fewest_that_reach_it() {
         let logits = [0.6f32.ln(), 0.3f32.ln(), 0.1f32.ln()];
-        let mut rng = Rng::new(3);
+        let mut rng = Rng::at(3, 0);
         let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 0.7 };
         let drawn: Vec<_> = (0..500).map(|_| sample(&logits, sampling, &mut rng).unwrap()).collect();
         assert!(drawn.contains(&10) && drawn.contains(&11) && !drawn.contains(&12));
@@ -191,7 +191,7 @@ mod tests {
         let logits: Vec<f32> = (0..50).map(|i| (i as f32 * 0.7).sin()).collect();
         let sampling = Sampling { temperature: 1.0, top_k: 20, top_p: 0.95 };
         let run = |seed| {
-            let mut rng = Rng::new(seed);
+            let mut rng = Rng::at(seed, 0);
             (0..100).map(|_| sample(&logits, sampling, &mut rng).unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(run(5), run(5));

@@ -184,6 +184,20 @@ class FormsTest(ExportTest):
         self.assertEqual(manifest["modalities"]["audio"]["generation"]["guidance"], 2.0)
         self.assertEqual(manifest["modalities"]["audio"]["generation"]["temperature"], 0.8)
 
+    def test_reasoning_reaches_the_manifest_if_it_makes_sense(self):
+        checkpoint = self.checkpoint()
+        reasoning = {"default": "reflect", "modes": ["enrich", "reflect"], "prompts": {"enrich": "Enrich: {}"}}
+        (checkpoint / "package.json").write_text(json.dumps({"name": "small", "reasoning": reasoning}))
+        self.assertEqual(Package(self.export(checkpoint)).manifest["reasoning"], reasoning)
+        for wrong, *words in (
+            ({"mode": "enrich"}, "mode"),
+            ({"default": "guess"}, "guess", "dialogue"),
+            ({"modes": "enrich"}, "modes", "list"),
+            ({"prompts": {"enrich": "Enrich."}}, "Enrich."),
+        ):
+            (checkpoint / "package.json").write_text(json.dumps({"reasoning": wrong}))
+            self.assert_refused(*words, checkpoint=checkpoint, force=True)
+
     def test_checksums_are_of_the_files(self):
         out = self.export()
         files = json.loads((out / "manifest.json").read_text())["files"]

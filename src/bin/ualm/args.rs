@@ -47,6 +47,12 @@ pub enum Command {
     Transcribe(Transcribe),
     /// Say a text
     Speak(Speak),
+    /// Plan, make, criticise, make again: a chain of text and sound, saved segment by segment
+    Reason(Reason),
+    /// Talk with the model over text and sound
+    Chat(Chat),
+    /// Show how a sound was made, make it again, or make it longer
+    Take(Take),
     /// Turn sound into codec codes and back
     Codec(Codec),
     /// Run a file of requests, one JSON object a line
@@ -64,6 +70,10 @@ pub struct Generate {
     #[command(flatten)]
     pub output: Output,
     #[command(flatten)]
+    pub takes: Takes,
+    #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
     pub sampling: Sampling,
 }
 
@@ -74,7 +84,36 @@ pub struct Speak {
     #[command(flatten)]
     pub output: Output,
     #[command(flatten)]
+    pub takes: Takes,
+    #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
     pub sampling: Sampling,
+}
+
+/// Pictures of the sound.
+#[derive(clap::Args)]
+pub struct Pictures {
+    /// Draw the spectrogram into a PNG file
+    #[arg(long, value_name = "OUT.png")]
+    pub spectrogram: Option<PathBuf>,
+    /// Draw the spectrogram in the terminal
+    #[arg(long)]
+    pub show: bool,
+}
+
+/// How many sounds of one prompt.
+#[derive(clap::Args)]
+pub struct Takes {
+    /// Make N sounds (of a chain: of its last sound) with the seeds from --seed on: OUT.1.wav, OUT.2.wav …
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=99))]
+    pub takes: u16,
+    /// Let the model listen to the takes, and write the one that covers the prompt best to OUT.wav as well
+    #[arg(long)]
+    pub best: bool,
+    /// Leave out of the WAV file how it was made
+    #[arg(long)]
+    pub no_take: bool,
 }
 
 #[derive(clap::Args)]
@@ -84,6 +123,8 @@ pub struct Ask {
     /// The question; by default the package's own
     pub question: Option<String>,
     #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
     pub sampling: Sampling,
 }
 
@@ -92,7 +133,99 @@ pub struct Transcribe {
     /// Recording (WAV, FLAC, MP3, Ogg, M4A …), or - for standard input
     pub audio: PathBuf,
     #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
     pub sampling: Sampling,
+}
+
+#[derive(clap::Args)]
+pub struct Reason {
+    /// What to hear, or - to read it from standard input
+    pub prompt: Option<String>,
+    /// Folder for the segments and reply.json; with --from, by default that of the chain
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// A plan, then the sound
+    #[arg(long, conflicts_with_all = ["dialogue", "reflect", "rounds", "listen"])]
+    pub enrich: bool,
+    /// A question to you, your answer, a plan, then the sound
+    #[arg(long, conflicts_with_all = ["reflect", "rounds", "listen"])]
+    pub dialogue: bool,
+    /// A plan and a draft, then a critique and another sound
+    #[arg(long)]
+    pub reflect: bool,
+    /// Rounds of reflection (implies --reflect); by default one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub rounds: Option<u16>,
+    /// In a reflection, let the model hear its sound through the audio encoder
+    #[arg(long)]
+    pub listen: bool,
+    /// Text file with the plan, in the place of the model's, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Open $EDITOR on the plan before sound is made of it
+    #[arg(long)]
+    pub edit: bool,
+    /// Go on with a saved chain
+    #[arg(long, value_name = "DIR/reply.json")]
+    pub from: Option<PathBuf>,
+    /// The first segment to make again, by the number of its file
+    #[arg(long, value_name = "N", requires = "from")]
+    pub segment: Option<u16>,
+    /// 32-bit float samples instead of 16-bit
+    #[arg(long)]
+    pub float: bool,
+    #[command(flatten)]
+    pub takes: Takes,
+    #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
+    pub sampling: Sampling,
+}
+
+#[derive(clap::Args)]
+pub struct Chat {
+    /// When the context is full, go on with the last N turns alone
+    #[arg(long, value_name = "N")]
+    pub keep_last: Option<u16>,
+    /// Program that /play starts; by default the system's own for WAV files
+    #[arg(long, env = "UALM_PLAYER", value_name = "PROGRAM")]
+    pub player: Option<String>,
+    /// 32-bit float samples instead of 16-bit
+    #[arg(long)]
+    pub float: bool,
+    #[command(flatten)]
+    pub sampling: Sampling,
+}
+
+#[derive(clap::Args)]
+pub struct Take {
+    /// WAV file that ualm made
+    pub file: PathBuf,
+    /// Make it again from its prompt and seed, and check that every sample is the same
+    #[arg(long, conflicts_with = "extend")]
+    pub again: bool,
+    /// Go on with the sound for so long, as in 5s or 2.5
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, requires = "output")]
+    pub extend: Option<f64>,
+    /// WAV file to write, or - for standard output
+    #[arg(long, short, value_name = "OUT.wav")]
+    pub output: Option<PathBuf>,
+    /// Seed for the longer part; by default the take's own, as if it had never stopped
+    #[arg(long, env = "UALM_SEED")]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+/// Seconds, with or without an s behind them.
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('s').unwrap_or(text).trim().parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 3600.0 => Ok(seconds),
+        _ => Err("expected seconds above 0 and up to 3600, as in 5s or 2.5".into()),
+    }
 }
 
 /// Where sound goes.
@@ -131,6 +264,8 @@ pub enum Direction {
         /// NumPy file to write, or - for standard output
         #[arg(long, short, value_name = "OUT.npy")]
         output: PathBuf,
+        #[command(flatten)]
+        pictures: Pictures,
     },
     /// Codes to sound
     Decode {
@@ -138,6 +273,8 @@ pub enum Direction {
         codes: PathBuf,
         #[command(flatten)]
         output: Output,
+        #[command(flatten)]
+        pictures: Pictures,
     },
 }
 

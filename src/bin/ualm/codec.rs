@@ -8,7 +8,7 @@ use ndarray::Array2;
 use ndarray_npy::{ReadNpyExt, WriteNpyExt};
 use ualm::{Codes, Error, ErrorKind, Result};
 
-use crate::args::{Codec, Common, Direction, Output};
+use crate::args::{Codec, Common, Direction, Output, Pictures};
 use crate::interrupt::cancel_on_signal;
 use crate::output::{check_writable, remark};
 use crate::progress::Progress;
@@ -18,15 +18,17 @@ use crate::setup::{load_model, read_recording};
 pub fn run(common: &Common, args: &Codec) -> Result<()> {
     cancel_on_signal()?;
     match &args.direction {
-        Direction::Encode { audio, output } => encode(common, audio, output),
-        Direction::Decode { codes, output } => decode(common, codes, output),
+        Direction::Encode { audio, output, pictures } => encode(common, audio, output, pictures),
+        Direction::Decode { codes, output, pictures } => decode(common, codes, output, pictures),
     }
 }
 
-fn encode(common: &Common, audio: &Path, output: &Path) -> Result<()> {
+fn encode(common: &Common, audio: &Path, output: &Path, pictures: &Pictures) -> Result<()> {
     check_writable(output)?;
+    pictures.check()?;
     let model = load_model(common)?;
     let recording = read_recording(audio, &model)?;
+    pictures.draw(&recording)?;
     let progress = Progress::spinner(common, "encoding");
     let codes = model.encode_codes(&recording).map_err(|e| e.context(audio.display()))?;
     progress.clear();
@@ -35,14 +37,16 @@ fn encode(common: &Common, audio: &Path, output: &Path) -> Result<()> {
     Ok(())
 }
 
-fn decode(common: &Common, codes: &Path, output: &Output) -> Result<()> {
+fn decode(common: &Common, codes: &Path, output: &Output, pictures: &Pictures) -> Result<()> {
     output.check()?;
+    pictures.check()?;
     let found = read_codes(codes)?;
     let model = load_model(common)?;
     let progress = Progress::spinner(common, "decoding");
     let sound = model.decode_codes(&found).map_err(|e| e.context(codes.display()))?;
     progress.clear();
     output.write(&sound)?;
+    pictures.draw(&sound)?;
     remark(common, &format!("{}: {:.2} s", output.output.display(), sound.seconds()));
     Ok(())
 }

@@ -72,6 +72,11 @@ fn describe(package: &Package, verified: bool) -> String {
     if let Some(enhancer) = &manifest.enhancer {
         line("enhancer", format!("to {} Hz, {} channels", enhancer.sampling_rate, enhancer.channels));
     }
+    if let Some(reasoning) = &manifest.reasoning {
+        let modes: Vec<_> = reasoning.modes.iter().map(|mode| mode.name()).collect();
+        let ear = if reasoning.listen { ", hearing its sounds" } else { "" };
+        line("reasons", format!("{}; {} unless told{ear}", modes.join(", "), reasoning.default.name()));
+    }
     line("listens to", format!("at most {} s", manifest.limits.input_seconds));
     if !manifest.known_words.is_empty() {
         line("knows", manifest.known_words.join(" "));

@@ -11,20 +11,24 @@ use crate::setup::{load_model, read_recording, read_words, seed};
 
 /// `ualm ask`.
 pub fn ask(common: &Common, args: &Ask) -> Result<()> {
+    args.pictures.check()?;
     let model = load_model(common)?;
     let question = match &args.question {
         Some(question) => read_words(question)?,
         None => model.manifest().prompts.ask.clone(),
     };
     let recording = read_recording(&args.audio, &model)?;
+    args.pictures.draw(&recording)?;
     answer(common, &model, &[Message::audio(recording), Message::text(question)], &args.sampling)
 }
 
 /// `ualm transcribe`.
 pub fn transcribe(common: &Common, args: &Transcribe) -> Result<()> {
+    args.pictures.check()?;
     let model = load_model(common)?;
     let instruction = model.manifest().prompts.transcribe.clone();
     let recording = read_recording(&args.audio, &model)?;
+    args.pictures.draw(&recording)?;
     answer(common, &model, &[Message::text(instruction), Message::speech(recording)], &args.sampling)
 }
 

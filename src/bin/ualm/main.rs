@@ -5,6 +5,7 @@
 
 mod args;
 mod batch;
+mod chat;
 mod codec;
 mod doctor;
 mod inspect;
@@ -13,8 +14,12 @@ mod listen;
 mod make;
 mod output;
 mod overrides;
+mod picture;
 mod progress;
+mod reason;
 mod setup;
+mod sound;
+mod take;
 
 use std::process::ExitCode;
 
@@ -30,6 +35,9 @@ fn main() -> ExitCode {
         Command::Speak(speak) => make::speak(&args.common, &speak),
         Command::Ask(ask) => listen::ask(&args.common, &ask),
         Command::Transcribe(transcribe) => listen::transcribe(&args.common, &transcribe),
+        Command::Reason(reason) => reason::run(&args.common, &reason),
+        Command::Chat(chat) => chat::run(&args.common, &chat),
+        Command::Take(take) => take::run(&args.common, &take),
         Command::Codec(codec) => codec::run(&args.common, &codec),
         Command::Batch(batch) => batch::run(&args.common, &batch),
         Command::Inspect(inspect) => inspect::run(&args.common, &inspect),

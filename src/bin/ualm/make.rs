@@ -1,26 +1,55 @@
-//! `generate` and `speak`: words to sound.
+//! `generate` and `speak`: words to sound, in one take or several.
+
+use std::path::PathBuf;
 
 use serde::Serialize;
 use ualm::audio::Waveform;
-use ualm::{Cancel, Error, ErrorKind, Event, Message, Modality, Model, Result, Segment, SegmentEnd};
+use ualm::{Cancel, Error, ErrorKind, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd, Wanted};
 
-use crate::args::{Common, Generate, Output, Sampling, Speak};
+use crate::args::{Common, Generate, Output, Pictures, Sampling, Speak, Takes};
 use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{complain, print_json, remark};
-use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
+use crate::sound::{numbered, run, sound_of};
 
 /// `ualm generate`.
 pub fn generate(common: &Common, args: &Generate) -> Result<()> {
-    make(common, &args.prompt, Modality::Audio, &args.output, &args.sampling)
+    make(&Making {
+        common,
+        words: read_words(&args.prompt)?,
+        modality: Modality::Audio,
+        output: &args.output,
+        takes: &args.takes,
+        pictures: &args.pictures,
+        sampling: &args.sampling,
+    })
 }
 
 /// `ualm speak`.
 pub fn speak(common: &Common, args: &Speak) -> Result<()> {
-    make(common, &args.text, Modality::Speech, &args.output, &args.sampling)
+    make(&Making {
+        common,
+        words: read_words(&args.text)?,
+        modality: Modality::Speech,
+        output: &args.output,
+        takes: &args.takes,
+        pictures: &args.pictures,
+        sampling: &args.sampling,
+    })
 }
 
-/// What `--json` prints.
+/// What is to be made.
+struct Making<'a> {
+    common: &'a Common,
+    words: String,
+    modality: Modality,
+    output: &'a Output,
+    takes: &'a Takes,
+    pictures: &'a Pictures,
+    sampling: &'a Sampling,
+}
+
+/// What `--json` prints of one take.
 #[derive(Serialize)]
 struct Made<'a> {
     prompt: &'a str,
@@ -32,85 +61,144 @@ struct Made<'a> {
     seed: u64,
 }
 
-fn make(common: &Common, words: &str, modality: Modality, output: &Output, sampling: &Sampling) -> Result<()> {
-    let words = read_words(words)?;
+/// What `--json` prints of several.
+#[derive(Serialize)]
+struct AllMade<'a> {
+    takes: Vec<Made<'a>>,
+    /// The best first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ranking: Vec<Ranked>,
+    /// The best one's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    best: Option<String>,
+}
+
+/// A sound that was written.
+struct Take {
+    path: PathBuf,
+    segment: Segment,
+    record: Record,
+    sound: Waveform,
+}
+
+fn make(making: &Making) -> Result<()> {
+    let (common, output) = (making.common, making.output);
+    let several = making.takes.takes > 1 || making.takes.best;
     output.check()?;
+    making.pictures.check()?;
+    if several && output.output.to_str() == Some("-") {
+        return Err(Error::new(ErrorKind::Invalid, "several takes cannot go to standard output: name a file with -o"));
+    }
     let cancel = cancel_on_signal()?;
     let model = load_model(common)?;
-    warn_outside_small_world(&model, &words);
-    let seed = seed(sampling, common)?;
-    let (segment, failure) = run(&model, &words, modality, sampling, seed, &cancel, common)?;
-    let sound = sound_of(&model, &segment)?;
-    output.write(&sound)?;
-    let path = output.output.display().to_string();
-    let kept = format!("the first {:.2} s are in {path}", sound.seconds());
+    warn_outside_small_world(&model, &making.words);
+    let seed = seed(making.sampling, common)?;
+    let takes = make_takes(making, &model, seed, &cancel)?;
+    let ranking = match making.takes.best {
+        true => rank(making, &model, &takes, &cancel)?,
+        false => Vec::new(),
+    };
+    if common.json && output.output.to_str() != Some("-") {
+        let best = making.takes.best.then(|| output.output.display().to_string());
+        let mut made: Vec<_> = takes.iter().map(|take| take.describe(&making.words)).collect();
+        return match (several, made.pop()) {
+            (false, Some(made)) => print_json(&made),
+            (_, last) => print_json(&AllMade { takes: made.into_iter().chain(last).collect(), ranking, best }),
+        };
+    }
+    Ok(())
+}
+
+/// All takes, from one run of the prompt; each is written as soon as it is there.
+fn make_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Result<Vec<Take>> {
+    let mut config = model.config();
+    making.sampling.overrides.apply(config.segment_mut(making.modality));
+    config.force = vec![making.modality];
+    config.max_segments = 1;
+    let messages = [Message::text(&*making.words)];
+    let mut session = model.session();
+    let prompt = session.prompt(&messages)?;
+    config.validate()?;
+    let checkpoint = session.checkpoint(&prompt, cancel).map_err(|error| match error.kind() {
+        ErrorKind::Cancelled => interrupted("nothing was made yet"),
+        _ => error,
+    })?;
+    let mut takes = Vec::new();
+    for number in 1..=making.takes.takes {
+        config.seed = seed.wrapping_add(u64::from(number - 1));
+        let mut record = Record::new(model.package());
+        record.begin_turn(&messages, &prompt, &config);
+        let generation = session.generate_from(&checkpoint, &config, cancel)?;
+        let (segment, failure) = run(making.common, "making", generation)?;
+        record.push(&segment);
+        takes.push(keep(making, model, number, segment, record, failure)?);
+    }
+    Ok(takes)
+}
+
+/// Writes a take; the error that ended it, or an interrupt, says where it is.
+fn keep(
+    making: &Making,
+    model: &Model,
+    number: u16,
+    segment: Segment,
+    record: Record,
+    failure: Option<Error>,
+) -> Result<Take> {
+    let sound = sound_of(model, &segment)?;
+    let path = match making.takes.takes {
+        1 => making.output.output.clone(),
+        _ => numbered(&making.output.output, number),
+    };
+    making.output.write_take(&path, &sound, Some(&record).filter(|_| !making.takes.no_take))?;
+    let kept = format!("the first {:.2} s are in {}", sound.seconds(), path.display());
     if let Some(error) = failure {
         return Err(error.context(kept));
     }
     if segment.end == SegmentEnd::Cancelled {
         return Err(interrupted(&kept));
     }
-    if common.json && path != "-" {
-        return print_json(&Made {
-            prompt: &words,
-            audio: path,
-            seconds: sound.seconds(),
-            sample_rate: sound.sample_rate(),
-            end: segment.end,
-            steps: segment.frames.len(),
-            seed,
-        });
+    remark(making.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
+    match making.takes.takes {
+        1 => making.pictures.draw(&sound)?,
+        _ => making.pictures.named(|picture| numbered(picture, number)).draw(&sound)?,
     }
-    remark(common, &format!("{path}: {:.2} s", sound.seconds()));
-    Ok(())
+    Ok(Take { path, segment, record, sound })
 }
 
-/// Makes one segment of `modality` from `words`; after an error, what had been made until then comes with it.
-fn run(
-    model: &Model,
-    words: &str,
-    modality: Modality,
-    sampling: &Sampling,
-    seed: u64,
-    cancel: &Cancel,
-    common: &Common,
-) -> Result<(Segment, Option<Error>)> {
-    let mut config = model.config();
-    sampling.overrides.apply(config.segment_mut(modality));
-    config.seed = seed;
-    config.force = vec![modality];
-    config.max_segments = 1;
-    let mut session = model.session();
-    let prompt = session.prompt(&[Message::text(words)])?;
-    let progress = Progress::spinner(common, "making");
-    let (mut made, mut failure) = (None, None);
-    for event in session.generate(prompt, &config, cancel)? {
-        match event {
-            Ok(Event::AudioProgress { seconds }) => progress.seconds(seconds),
-            Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
-            Ok(_) => {}
-            Err(error) => failure = Some(error),
-        }
+/// Ranks the takes, shows the scores, and writes the best one to the file that was named.
+fn rank(making: &Making, model: &Model, takes: &[Take], cancel: &Cancel) -> Result<Vec<Ranked>> {
+    let sounds: Vec<_> = takes.iter().map(|take| take.sound.clone()).collect();
+    let wanted = match making.modality {
+        Modality::Speech => Wanted::spoken(&making.words),
+        Modality::Text | Modality::Audio => Wanted::of(&making.words),
+    };
+    let ranking = model.rank(&sounds, making.modality, &wanted, cancel)?;
+    for ranked in &ranking {
+        let (path, score) = (takes[ranked.take].path.display(), ranked.score);
+        let scores = format!("{:.2} (covered {:.2}, ordered {:.2})", score.total, score.covered, score.ordered);
+        remark(making.common, &format!("{path}: {scores}: {}", ranked.caption));
     }
-    match (made, failure) {
-        (Some(segment), failure) => Ok((segment, failure)),
-        (None, Some(error)) => Err(error),
-        (None, None) => Err(interrupted("nothing was made yet")),
+    if let (Some(best), true) = (ranking.first(), takes.len() > 1) {
+        let best = &takes[best.take];
+        let record = Some(&best.record).filter(|_| !making.takes.no_take);
+        making.output.write_take(&making.output.output, &best.sound, record)?;
+        remark(making.common, &format!("{}: the best, {}", making.output.output.display(), best.path.display()));
     }
+    Ok(ranking)
 }
 
-/// The segment's sound, enhanced when the package can. A segment that is too short to hold sound is an empty clip, and is
-/// said to be one.
-fn sound_of(model: &Model, segment: &Segment) -> Result<Waveform> {
-    match &segment.audio {
-        Some(sound) if !sound.is_empty() => Ok(model.enhance(sound)?.unwrap_or_else(|| sound.clone())),
-        Some(empty) => {
-            let (steps, streams) = (segment.frames.len(), segment.frames.streams());
-            let why = format!("the model ended after {steps} steps, and it takes {streams} to make the first frame");
-            complain(&format!("warning: the clip is empty: {why}; try another seed or prompt"));
-            Ok(empty.clone())
+impl Take {
+    fn describe<'a>(&self, prompt: &'a str) -> Made<'a> {
+        Made {
+            prompt,
+            audio: self.path.display().to_string(),
+            seconds: self.sound.seconds(),
+            sample_rate: self.sound.sample_rate(),
+            end: self.segment.end,
+            steps: self.segment.frames.len(),
+            seed: self.segment.draws.seed,
         }
-        None => Err(Error::new(ErrorKind::Graph, "the segment has no sound")),
     }
 }
 

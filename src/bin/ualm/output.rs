@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use ualm::audio::{WavFormat, Waveform, write_wav, write_wav_to};
-use ualm::{Error, ErrorKind, Result};
+use ualm::{Error, ErrorKind, Record, Result};
 
 use crate::args::{Common, Output};
 
@@ -60,13 +60,21 @@ impl Output {
 
     /// Writes `sound`, and says when samples beyond full scale were clipped.
     pub fn write(&self, sound: &Waveform) -> Result<()> {
+        self.write_take(&self.output, sound, None)
+    }
+
+    /// Writes `sound` to `path` with the record of how it was made, and says when samples were clipped.
+    pub fn write_take(&self, path: &Path, sound: &Waveform, record: Option<&Record>) -> Result<()> {
         let format = if self.float { WavFormat::Float32 } else { WavFormat::Pcm16 };
-        let clipped = match self.output.to_str() {
-            Some("-") => write_wav_to(&mut io::stdout(), sound, format),
-            _ => write_wav(&self.output, sound, format),
+        let clipped = match (path.to_str(), record) {
+            (Some("-"), Some(record)) => record.write_wav_to(&mut io::stdout(), sound, format),
+            (Some("-"), None) => write_wav_to(&mut io::stdout(), sound, format),
+            (_, Some(record)) => record.write_wav(path, sound, format),
+            (_, None) => write_wav(path, sound, format),
         }?;
         if clipped > 0 {
-            complain(&format!("warning: {clipped} samples beyond full scale were clipped; --float keeps them"));
+            let path = path.display();
+            complain(&format!("warning: {path}: {clipped} samples beyond full scale were clipped; --float keeps them"));
         }
         Ok(())
     }

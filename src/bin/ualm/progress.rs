@@ -18,6 +18,14 @@ impl Progress {
         Self(bar)
     }
 
+    /// A sound in the making, of `planned` seconds if that is known.
+    pub fn sound(common: &Common, planned: Option<f64>) -> Self {
+        let Some(seconds) = planned.filter(|seconds| *seconds > 0.0) else { return Self::spinner(common, "making") };
+        let bar = Self::bar(common, ProgressBar::new(milliseconds(seconds)), "{prefix} {wide_bar} {msg} ({elapsed})");
+        bar.set_prefix("making");
+        Self(bar)
+    }
+
     /// Work of `len` items.
     pub fn items(common: &Common, len: u64, what: &str) -> Self {
         let bar = Self::bar(common, ProgressBar::new(len), "{prefix} {wide_bar} {pos}/{len} {msg} ({eta} left)");
@@ -38,6 +46,7 @@ impl Progress {
     /// So many seconds of sound have been made.
     pub fn seconds(&self, seconds: f64) {
         self.0.set_message(format!("{seconds:.1} s of sound"));
+        self.0.set_position(milliseconds(seconds));
     }
 
     /// One more item is done.
@@ -55,4 +64,8 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+fn milliseconds(seconds: f64) -> u64 {
+    (seconds * 1000.0) as u64
 }

@@ -1,0 +1,206 @@
+//! What was said so far, and what is said next.
+
+use serde::Serialize;
+use ualm::audio::Waveform;
+use ualm::{
+    Cancel, Error, ErrorKind, Event, GenerationConfig, Mark, Message, Modality, Model, Prompt, Record, Result, Segment,
+    SegmentEnd, Session,
+};
+
+use super::invalid;
+use crate::args::{Chat, Common};
+use crate::output::{complain, print, print_json, remark};
+use crate::progress::Progress;
+use crate::sound::sound_of;
+
+/// Positions beside prompt and reply: `[assistant]`, a modality token, a closing frame.
+const AROUND: usize = 3;
+
+/// A conversation in one cache.
+pub struct Conversation<'a> {
+    common: &'a Common,
+    args: &'a Chat,
+    pub model: &'a Model,
+    session: Session,
+    /// Everything that is in the cache.
+    pub record: Record,
+    /// Where each turn of the record began; those before turns that were forgotten are no longer known.
+    marks: Vec<Option<Mark>>,
+    pub seed: u64,
+    sound: Option<Sound>,
+}
+
+/// A sound that was made, and where.
+struct Sound {
+    waveform: Waveform,
+    take: Record,
+    turn: usize,
+}
+
+/// What `--json` prints of a turn.
+#[derive(Serialize)]
+struct Turn<'a> {
+    turn: usize,
+    seed: u64,
+    segments: Vec<TurnSegment<'a>>,
+}
+
+#[derive(Serialize)]
+struct TurnSegment<'a> {
+    modality: Modality,
+    end: SegmentEnd,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
+}
+
+impl<'a> Conversation<'a> {
+    pub fn new(common: &'a Common, args: &'a Chat, model: &'a Model, seed: u64) -> Self {
+        let (session, record) = (model.session(), Record::new(model.package()));
+        Self { common, args, model, session, record, marks: Vec::new(), seed, sound: None }
+    }
+
+    /// Says `messages` and shows the reply. If that fails, the conversation is what it was.
+    pub fn say(&mut self, messages: &[Message], cancel: Cancel) -> Result<()> {
+        let config = self.config();
+        let prompt = self.prompt_that_fits(messages, &config, &cancel)?;
+        let mark = self.session.mark();
+        self.record.begin_turn(messages, &prompt, &config);
+        self.marks.push(Some(mark));
+        match self.reply(prompt, &config, &cancel) {
+            Ok(segments) if !segments.is_empty() => self.told(&segments),
+            Ok(_) => {
+                self.undo(Cancel::new())?;
+                Err(invalid("stopped before the model said anything"))
+            }
+            Err(error) => {
+                self.undo(Cancel::new())?;
+                Err(error)
+            }
+        }
+    }
+
+    fn config(&self) -> GenerationConfig {
+        let mut config = self.model.config();
+        self.args.sampling.overrides.apply(&mut config.audio);
+        self.args.sampling.overrides.apply(&mut config.speech);
+        config.seed = self.seed.wrapping_add(self.record.turns.len() as u64);
+        config
+    }
+
+    /// The prompt, if it and a reply of words have room; else the oldest turns are forgotten, if that was allowed.
+    fn prompt_that_fits(&mut self, messages: &[Message], config: &GenerationConfig, cancel: &Cancel) -> Result<Prompt> {
+        let most = self.session.max_positions();
+        let reply = config.text.max_steps.min(most / 4);
+        let mut keep = self.args.keep_last.map(usize::from);
+        loop {
+            let prompt = self.session.prompt(messages)?;
+            let (used, asked) = (self.session.position(), prompt.frames.len() + reply + AROUND);
+            if used + asked <= most {
+                return Ok(prompt);
+            }
+            match keep {
+                Some(count) if used > 0 => {
+                    let count = count.min(self.record.turns.len().saturating_sub(1));
+                    self.forget_all_but(count, cancel)?;
+                    keep = Some(count.saturating_sub(1));
+                }
+                _ => {
+                    let what = format!(
+                        "the conversation takes {used} of the {most} positions of the model's context, and this needs \
+                         {asked} with room for a reply: nothing was said; /undo takes turns back, a chat begun with \
+                         --keep-last N forgets the oldest"
+                    );
+                    return Err(Error::new(ErrorKind::Limit, what));
+                }
+            }
+        }
+    }
+
+    /// Goes on with the last `count` turns alone.
+    fn forget_all_but(&mut self, count: usize, cancel: &Cancel) -> Result<()> {
+        let kept = self.record.last_turns(count, &self.model.manifest().vocabulary);
+        self.session.restore_turns(&kept, count, cancel)?;
+        let forgotten = self.record.turns.len() - count;
+        self.sound = self.sound.take().map(|sound| Sound { turn: sound.turn.saturating_sub(forgotten), ..sound });
+        self.marks = vec![None; count];
+        self.record = kept;
+        remark(self.common, &format!("the context was full: {forgotten} turns are forgotten, {count} are kept"));
+        Ok(())
+    }
+
+    /// Makes the reply, shown as it comes.
+    fn reply(&mut self, prompt: Prompt, config: &GenerationConfig, cancel: &Cancel) -> Result<Vec<Segment>> {
+        let progress = Progress::spinner(self.common, "thinking");
+        let mut segments = Vec::new();
+        for event in self.session.generate(prompt, config, cancel)? {
+            match event? {
+                Event::TextDelta(piece) if !self.common.json => {
+                    progress.clear();
+                    print(&piece)?;
+                }
+                Event::AudioProgress { seconds } => progress.seconds(seconds),
+                Event::SegmentEnded { segment, .. } => {
+                    progress.clear();
+                    if !segment.modality.is_sound() && !self.common.json {
+                        print("\n")?;
+                    }
+                    segments.push(segment);
+                }
+                _ => {}
+            }
+        }
+        Ok(segments)
+    }
+
+    /// Keeps a reply, and tells of its sounds and of what cut it.
+    fn told(&mut self, segments: &[Segment]) -> Result<()> {
+        for segment in segments {
+            self.record.push(segment);
+            if segment.modality.is_sound() {
+                let waveform = sound_of(self.model, segment)?;
+                remark(self.common, &format!("(a sound of {:.2} s: /play, /save FILE.wav)", waveform.seconds()));
+                self.sound = Some(Sound { waveform, take: self.record.clone(), turn: self.record.turns.len() });
+            }
+            match segment.end {
+                SegmentEnd::Context => complain("warning: the model's context is full: /undo takes turns back"),
+                SegmentEnd::Limit => remark(self.common, "(cut at its limit of steps)"),
+                SegmentEnd::Cancelled => remark(self.common, "(stopped)"),
+                SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Failed => {}
+            }
+        }
+        if !self.common.json {
+            return Ok(());
+        }
+        let shown = segments.iter().map(|segment| TurnSegment {
+            modality: segment.modality,
+            end: segment.end,
+            text: (!segment.modality.is_sound()).then_some(segment.text.as_str()),
+            seconds: segment.audio.as_ref().map(Waveform::seconds),
+        });
+        let turn = self.record.turns.len();
+        print_json(&Turn { turn, seed: segments[0].draws.seed, segments: shown.collect() })
+    }
+
+    /// Takes the last turn back.
+    pub fn undo(&mut self, cancel: Cancel) -> Result<()> {
+        let Some(turns) = self.record.turns.len().checked_sub(1) else {
+            return Err(invalid("nothing was said that could be taken back"));
+        };
+        match self.marks.last() {
+            Some(Some(mark)) if self.session.rewind(mark).is_ok() => {}
+            _ => self.session.restore_turns(&self.record, turns, &cancel)?,
+        }
+        self.marks.truncate(turns);
+        self.record.turns.truncate(turns);
+        self.sound = self.sound.take().filter(|sound| sound.turn <= turns);
+        Ok(())
+    }
+
+    /// The last sound, and how it was made.
+    pub fn last_sound(&self) -> Result<(&Waveform, &Record)> {
+        let none = || invalid("no sound was made yet, or it was taken back");
+        self.sound.as_ref().map(|sound| (&sound.waveform, &sound.take)).ok_or_else(none)
+    }
+}

@@ -1,0 +1,144 @@
+//! `chat`: a conversation over text and sound, all of it in one cache.
+
+mod conversation;
+mod input;
+
+use std::path::Path;
+
+use ualm::audio::WavFormat;
+use ualm::{Error, ErrorKind, Message, Result};
+
+use crate::args::{Chat, Common};
+use crate::interrupt::Turns;
+use crate::output::{complain, print, remark};
+use crate::setup::{load_model, read_recording, seed};
+use conversation::Conversation;
+use input::Input;
+
+const HELP: &str = "\
+/audio FILE   give a recording along with your next line
+/play         play the last sound
+/save FILE    write the last sound (FILE.wav) or the whole conversation (FILE.json)
+/undo         take your last line and its reply back
+/seed [N]     show or set the seed
+/help         this
+/quit         end (so does Ctrl-D); Ctrl-C stops a reply
+Anything else is said to the model.
+";
+
+/// `ualm chat`.
+pub fn run(common: &Common, args: &Chat) -> Result<()> {
+    let turns = Turns::on_signal()?;
+    let model = load_model(common)?;
+    let seed = seed(&args.sampling, common)?;
+    let mut chat = Chatting {
+        common,
+        args,
+        conversation: Conversation::new(common, args, &model, seed),
+        turns,
+        pending: Vec::new(),
+    };
+    let mut input = Input::new()?;
+    if input.is_terminal() {
+        remark(common, &format!("{}; /help tells what there is", model.manifest().name));
+    }
+    while let Some(line) = input.line()? {
+        match chat.take(line.trim()) {
+            Ok(true) => {}
+            Ok(false) => break,
+            // a person can go on; a file of lines was written in the belief that each of them works
+            Err(error) if input.is_terminal() => complain(&format!("error: {error}")),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+struct Chatting<'a> {
+    common: &'a Common,
+    args: &'a Chat,
+    conversation: Conversation<'a>,
+    turns: Turns,
+    /// Recordings that go with the next line.
+    pending: Vec<Message>,
+}
+
+impl Chatting<'_> {
+    /// Does what `line` says; gives whether the chat goes on.
+    fn take(&mut self, line: &str) -> Result<bool> {
+        let (command, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        match (command, rest.trim()) {
+            ("", _) => {}
+            ("/quit" | "/exit", _) => return Ok(false),
+            ("/help", _) => print(HELP)?,
+            ("/audio", path) => self.add_recording(path)?,
+            ("/play", _) => self.play()?,
+            ("/save", path) => self.save(path)?,
+            ("/undo", _) => {
+                let undone = self.conversation.undo(self.turns.begin());
+                self.turns.end();
+                undone?;
+            }
+            ("/seed", "") => print(&format!("{}\n", self.conversation.seed))?,
+            ("/seed", seed) => {
+                self.conversation.seed = seed.parse().map_err(|_| invalid("/seed N: expected a whole number"))?;
+            }
+            (command, _) if command.starts_with('/') => {
+                return Err(invalid(format!("{command} is no command; /help tells what there is")));
+            }
+            _ => self.say(line)?,
+        }
+        Ok(true)
+    }
+
+    /// Says `line` with the recordings that wait for it; if that cannot be done they go on waiting.
+    fn say(&mut self, line: &str) -> Result<()> {
+        let mut messages = self.pending.clone();
+        messages.push(Message::text(line));
+        let said = self.conversation.say(&messages, self.turns.begin());
+        self.turns.end();
+        said?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn add_recording(&mut self, path: &str) -> Result<()> {
+        if path.is_empty() {
+            return Err(invalid("/audio FILE: the file is missing"));
+        }
+        let recording = read_recording(Path::new(path), self.conversation.model)?;
+        remark(self.common, &format!("{path}: {:.1} s, given with your next line", recording.seconds()));
+        self.pending.push(Message::audio(recording));
+        Ok(())
+    }
+
+    fn save(&self, path: &str) -> Result<()> {
+        let extension = Path::new(path).extension().map(|e| e.to_ascii_lowercase());
+        match extension.as_ref().and_then(|e| e.to_str()) {
+            Some("json") => self.conversation.record.write(path)?,
+            Some("wav") => {
+                let (sound, take) = self.conversation.last_sound()?;
+                take.write_wav(path, sound, if self.args.float { WavFormat::Float32 } else { WavFormat::Pcm16 })?;
+            }
+            _ => return Err(invalid("/save FILE: expected FILE.wav for the last sound or FILE.json for everything")),
+        }
+        remark(self.common, path);
+        Ok(())
+    }
+
+    /// Plays the last sound with the player that was named, or as the system plays WAV files.
+    fn play(&self) -> Result<()> {
+        let (sound, take) = self.conversation.last_sound()?;
+        let path = std::env::temp_dir().join(format!("ualm-{}.wav", std::process::id()));
+        take.write_wav(&path, sound, WavFormat::Pcm16)?;
+        let played = match &self.args.player {
+            Some(player) => open::with(&path, player),
+            None => open::that(&path),
+        };
+        played.map_err(|e| Error::new(ErrorKind::Io, "the sound cannot be played: name a --player").with_source(e))
+    }
+}
+
+fn invalid(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Invalid, what)
+}

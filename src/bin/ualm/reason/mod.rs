@@ -1,0 +1,176 @@
+//! `reason`: a chain of text and sound, shown as it is made, every segment saved as it ends (`docs/reply.md`).
+
+mod folder;
+mod runner;
+mod show;
+
+use std::path::Path;
+
+use ualm::{Cancel, Chain, Cut, Error, ErrorKind, Model, ReasoningConfig, ReasoningMode, Record, Result, Stage};
+
+use crate::args::{Common, Reason};
+use crate::interrupt::cancel_on_signal;
+use crate::output::complain;
+use crate::setup::{load_model, read_words, seed};
+use folder::Folder;
+use runner::Runner;
+
+/// `ualm reason`.
+pub fn run(common: &Common, args: &Reason) -> Result<()> {
+    args.pictures.check()?;
+    match (&args.from, &args.prompt) {
+        (Some(from), _) => go_on(common, args, from),
+        (None, Some(prompt)) => begin(common, args, prompt),
+        (None, None) => Err(invalid("what to make is missing: give a prompt, or --from DIR/reply.json to go on")),
+    }
+}
+
+fn invalid(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Invalid, what)
+}
+
+/// A new chain.
+fn begin(common: &Common, args: &Reason, prompt: &str) -> Result<()> {
+    let words = read_words(prompt)?;
+    let plan = args.plan.as_deref().map(read_plan).transpose()?;
+    let Some(output) = &args.output else {
+        return Err(invalid("-o DIR is missing: the folder for the segments"));
+    };
+    let folder = Folder::begin(output)?;
+    let cancel = cancel_on_signal()?;
+    let model = load_model(common)?;
+    let config = model.manifest().reasoning.clone().unwrap_or_default();
+    let chain = chain(args, &config, Chain { mode: config.default, rounds: 1, listen: config.listen });
+    warn_untrained(&model, &chain);
+    let stages = chain.stages()?;
+    if plan.is_some() && stages.first() != Some(&Stage::Plan) {
+        return Err(invalid("--plan gives the plan that the chain begins with; a dialogue begins with a question"));
+    }
+    let seed = seed(&args.sampling, common)?;
+    let mut record = Record::new(model.package());
+    record.chain = Some(chain);
+    let mut runner = Runner::new(common, args, &model, folder, record, stages, seed, &cancel);
+    runner.say(&config.prompt(chain.mode, &words))?;
+    runner.run(0, plan)
+}
+
+/// A chain that goes on from one of its segments.
+fn go_on(common: &Common, args: &Reason, from: &Path) -> Result<()> {
+    if args.prompt.is_some() {
+        return Err(invalid("the prompt of a chain that goes on is in its record: leave it out"));
+    }
+    let plan = args.plan.as_deref().map(read_plan).transpose()?;
+    let record = Record::read(from)?;
+    let beside = from.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let saved = record.chain.ok_or_else(|| invalid(format!("{}: the record of no chain", from.display())))?;
+    let cancel = cancel_on_signal()?;
+    let model = load_model(common)?;
+    let chain = chain(args, &model.manifest().reasoning.clone().unwrap_or_default(), saved);
+    let stages = chain.stages()?;
+    let index = stage_index(&stages, args.segment)?;
+    check_same_beginning(&saved.stages()?, &stages, index)?;
+    if plan.is_some() && stages[index] != Stage::Plan {
+        return Err(invalid("--plan gives the plan that the chain goes on with; name its segment with --segment"));
+    }
+    record.check(model.package()).map_err(|e| e.context(from.display()))?;
+    let folder = match &args.output {
+        Some(output) if output != beside => Folder::copied(beside, output, &stages[..index])?,
+        _ => Folder::at(beside),
+    };
+    let seed = args.sampling.seed;
+    let mut runner = resumed(common, args, &model, folder, &record, stages, index, seed, &cancel)?;
+    runner.record.chain = Some(chain);
+    runner.run(index, plan)
+}
+
+/// A runner that stands before stage `index`.
+#[expect(clippy::too_many_arguments, reason = "all of them are what a runner is made of")]
+fn resumed<'a>(
+    common: &'a Common,
+    args: &'a Reason,
+    model: &'a Model,
+    folder: Folder,
+    record: &Record,
+    stages: Vec<Stage>,
+    index: usize,
+    seed: Option<u64>,
+    cancel: &'a Cancel,
+) -> Result<Runner<'a>> {
+    let cut = Chain::cut(&stages, index);
+    let seed = seed.unwrap_or_else(|| seed_at(record, cut));
+    let mut before = record.clone();
+    let mut runner = Runner::new(common, args, model, folder, Record::new(model.package()), stages, seed, cancel);
+    if runner.stages[index].modality().is_some() {
+        runner.place = Some(runner.session.restore(record, cut, cancel)?);
+        before = record.before(cut)?;
+    } else {
+        runner.session.restore_turns(record, cut.turn + 1, cancel)?;
+        before.turns.truncate(cut.turn + 1);
+    }
+    runner.record = before;
+    Ok(runner)
+}
+
+/// The seed of the segment at `cut`, or of what comes before it.
+fn seed_at(record: &Record, cut: Cut) -> u64 {
+    let turns = record.turns.iter().take(cut.turn + 1).enumerate();
+    let before = turns.flat_map(|(index, turn)| {
+        let most = if index == cut.turn { cut.segment + 1 } else { usize::MAX };
+        turn.segments.iter().take(most)
+    });
+    before.last().map_or(0, |segment| segment.draws.seed)
+}
+
+/// The chain that the arguments ask for, else `usual`.
+fn chain(args: &Reason, config: &ReasoningConfig, usual: Chain) -> Chain {
+    let mode = match (args.enrich, args.dialogue, args.reflect, args.rounds) {
+        (true, ..) => ReasoningMode::Enrich,
+        (_, true, ..) => ReasoningMode::Dialogue,
+        (_, _, true, _) | (.., Some(_)) => ReasoningMode::Reflect,
+        _ => usual.mode,
+    };
+    let rounds = args.rounds.map_or(usual.rounds.max(1), usize::from);
+    let listen = args.listen || (usual.listen && usual.mode == mode) || (config.listen && usual.mode != mode);
+    Chain { mode, rounds, listen: listen && mode == ReasoningMode::Reflect }
+}
+
+fn warn_untrained(model: &Model, chain: &Chain) {
+    let trained = model.manifest().reasoning.as_ref().is_some_and(|config| config.modes.contains(&chain.mode));
+    if !trained {
+        let name = &model.manifest().name;
+        complain(&format!(
+            "warning: {name:?} was not trained to reason like that; its segments are made in order anyway"
+        ));
+    }
+}
+
+/// The stage that file number `number` holds; what is heard has no file.
+fn stage_index(stages: &[Stage], number: Option<u16>) -> Result<usize> {
+    let Some(number) = number else { return Err(invalid("--segment N is missing: where to go on, as its files say")) };
+    let numbered: Vec<_> = (0..stages.len()).filter(|index| stages[*index] != Stage::Listen).collect();
+    let index = usize::from(number).checked_sub(1).and_then(|place| numbered.get(place));
+    index.copied().ok_or_else(|| invalid(format!("segment {number}; expected 1 … {}", numbered.len())))
+}
+
+/// A chain may go on in another way, but not with another past.
+fn check_same_beginning(saved: &[Stage], wanted: &[Stage], index: usize) -> Result<()> {
+    let is_like = |(a, b): (&Stage, &Stage)| a.modality() == b.modality();
+    let same = saved.iter().zip(wanted).take(index).filter(|pair| is_like(*pair)).count();
+    match same == index {
+        true => Ok(()),
+        false => Err(invalid(format!("the chain that was saved differs before segment {}", index + 1))),
+    }
+}
+
+/// A plan by hand.
+fn read_plan(path: &Path) -> Result<String> {
+    let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read as text", path.display())).with_source(e);
+    let plan = match path.to_str() {
+        Some("-") => return read_words("-"),
+        _ => std::fs::read_to_string(path).map_err(failed)?,
+    };
+    match plan.trim() {
+        "" => Err(invalid(format!("{}: the plan is empty", path.display()))),
+        plan => Ok(plan.to_owned()),
+    }
+}

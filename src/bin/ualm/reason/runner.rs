@@ -1,0 +1,382 @@
+//! Runs the stages of a chain, one after another, and saves each as it ends.
+
+use std::io::{BufRead, IsTerminal};
+
+use ualm::audio::Waveform;
+use ualm::{
+    Cancel, Checkpoint, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Ranked, Record, Result,
+    RichCaption, Segment, SegmentEnd, Session, Stage, Wanted,
+};
+
+use super::folder::{Folder, RECORD, file_name, number};
+use super::invalid;
+use super::show::{LiveText, Shown, Summary, remark_plan};
+use crate::args::{Common, Output, Reason};
+use crate::interrupt::interrupted;
+use crate::output::{complain, print, print_json, remark};
+use crate::progress::Progress;
+use crate::sound::{numbered, sound_of};
+
+/// A chain in the making.
+pub struct Runner<'a> {
+    common: &'a Common,
+    args: &'a Reason,
+    model: &'a Model,
+    cancel: &'a Cancel,
+    folder: Folder,
+    seed: u64,
+    pub stages: Vec<Stage>,
+    pub session: Session,
+    /// What was said and made so far.
+    pub record: Record,
+    /// Where the next segment opens; without one, after the last segment.
+    pub place: Option<Checkpoint>,
+    last: Option<Segment>,
+    /// What a listener hears of the last sound.
+    sound: Option<Waveform>,
+    plan: Option<String>,
+    shown: Vec<Shown>,
+    ranking: Vec<Ranked>,
+}
+
+impl<'a> Runner<'a> {
+    #[expect(clippy::too_many_arguments, reason = "all of them are what a runner is made of")]
+    pub fn new(
+        common: &'a Common,
+        args: &'a Reason,
+        model: &'a Model,
+        folder: Folder,
+        record: Record,
+        stages: Vec<Stage>,
+        seed: u64,
+        cancel: &'a Cancel,
+    ) -> Self {
+        Self {
+            common,
+            args,
+            model,
+            cancel,
+            folder,
+            seed,
+            stages,
+            session: model.session(),
+            record,
+            place: None,
+            last: None,
+            sound: None,
+            plan: None,
+            shown: Vec::new(),
+            ranking: Vec::new(),
+        }
+    }
+
+    /// Begins a turn with the person's words.
+    pub fn say(&mut self, words: &str) -> Result<()> {
+        self.begin_turn(0, &[Message::text(words)])
+    }
+
+    /// Runs the stages from `first` on; `plan` is given in the place of one that the model writes there.
+    pub fn run(&mut self, first: usize, mut plan: Option<String>) -> Result<()> {
+        self.plan = self.earlier_plan(first);
+        for index in first..self.stages.len() {
+            let made = match self.stages[index] {
+                Stage::Answer => self.answer(index),
+                Stage::Listen => self.listen(index),
+                Stage::Plan => self.write_plan(index, plan.take()),
+                Stage::Question | Stage::Critique => self.write(index, None),
+                Stage::Draft | Stage::Final => self.sound(index),
+            };
+            made.map_err(|e| self.with_way_on(e, index))?;
+        }
+        self.summarize()
+    }
+
+    /// The plan of a chain that goes on after it.
+    fn earlier_plan(&self, first: usize) -> Option<String> {
+        let index = self.stages[..first].iter().position(|stage| *stage == Stage::Plan)?;
+        let cut = ualm::Chain::cut(&self.stages, index);
+        Some(self.record.turns.get(cut.turn)?.segments.get(cut.segment)?.text.clone())
+    }
+
+    /// An error that says how to go on from the segments that are finished.
+    fn with_way_on(&self, error: Error, index: usize) -> Error {
+        let (record, number) = (self.folder.path(RECORD), number(&self.stages, index));
+        match record.exists() {
+            true => {
+                error.context(format!("segment {number} (go on with --from {} --segment {number})", record.display()))
+            }
+            false => error.context(format!("segment {number}")),
+        }
+    }
+
+    fn begin_turn(&mut self, first: usize, messages: &[Message]) -> Result<()> {
+        let prompt = self.session.prompt(messages)?;
+        self.record.begin_turn(messages, &prompt, &self.config(first));
+        self.place = Some(self.session.checkpoint(&prompt, self.cancel).map_err(|error| match error.kind() {
+            ErrorKind::Cancelled => interrupted("finished segments are saved"),
+            _ => error,
+        })?);
+        Ok(())
+    }
+
+    /// Settings for the turn whose first segment is stage `first`: those of the turn before it, if there is one.
+    fn config(&self, first: usize) -> GenerationConfig {
+        let mut config = self.record.turns.last().map_or_else(|| self.model.config(), |turn| turn.config.clone());
+        self.args.sampling.overrides.apply(&mut config.audio);
+        config.seed = self.seed;
+        config.force = self.stages[first..].iter().map_while(|stage| stage.modality()).collect();
+        config.max_segments = config.force.len().max(1);
+        config.insist = true;
+        config
+    }
+
+    /// The person answers a question.
+    fn answer(&mut self, index: usize) -> Result<()> {
+        if std::io::stdin().is_terminal() {
+            print("answer: ")?;
+        }
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line);
+        read.map_err(|e| Error::new(ErrorKind::Io, "standard input cannot be read as text").with_source(e))?;
+        let answer = line.trim();
+        if answer.is_empty() {
+            return Err(invalid("no answer was given"));
+        }
+        let name = file_name(&self.stages, index);
+        self.folder.write_text(&name, answer)?;
+        self.show(index, name, None, Some(answer.to_owned()), None);
+        self.begin_turn(index + 1, &[Message::text(answer)])
+    }
+
+    /// The last sound is given to the audio encoder.
+    fn listen(&mut self, index: usize) -> Result<()> {
+        let Some(sound) = self.sound.clone() else { return Err(invalid("no sound was made that could be heard")) };
+        let mut messages = vec![Message::audio(sound)];
+        let words = self.model.manifest().reasoning.as_ref().and_then(|config| config.listen_prompt.clone());
+        messages.extend(words.map(Message::text));
+        self.begin_turn(index + 1, &messages)
+    }
+
+    /// The plan: given, or written by the model, and perhaps edited before sound is made of it.
+    fn write_plan(&mut self, index: usize, given: Option<String>) -> Result<()> {
+        let place = self.place()?;
+        let mut plan = self.write_at(index, place.clone(), given.as_deref())?;
+        if self.args.edit {
+            let edited = edit(&plan)?;
+            if edited != plan.trim() {
+                self.forget_last();
+                plan = self.write_at(index, place, Some(&edited))?;
+            }
+        }
+        remark_plan(self.common, &plan);
+        self.plan = Some(plan);
+        Ok(())
+    }
+
+    /// Takes the last segment back.
+    fn forget_last(&mut self) {
+        self.last = None;
+        self.shown.pop();
+        if let Some(turn) = self.record.turns.last_mut() {
+            turn.segments.pop();
+        }
+    }
+
+    /// Where the next segment opens.
+    fn place(&mut self) -> Result<Checkpoint> {
+        if let Some(place) = self.place.take() {
+            return Ok(place);
+        }
+        let segments = self.record.turns.last().map_or(0, |turn| turn.segments.len());
+        match &self.last {
+            Some(last) => self.session.go_on(segments, last, self.cancel),
+            None => Err(invalid("nothing was said that could go on")),
+        }
+    }
+
+    fn write(&mut self, index: usize, given: Option<&str>) -> Result<()> {
+        let place = self.place()?;
+        self.write_at(index, place, given).map(drop)
+    }
+
+    /// A text segment at `place`, written by the model or `given`.
+    fn write_at(&mut self, index: usize, mut place: Checkpoint, given: Option<&str>) -> Result<String> {
+        let mut config = self.segment_config(&place, Modality::Text);
+        if let Some(text) = given {
+            let mut frames = self.model.text_frames(text)?;
+            frames.push_single(self.model.manifest().vocabulary.special.eot);
+            config.text.max_steps = config.text.max_steps.max(frames.len());
+            place = place.with_kept(Modality::Text, frames);
+        }
+        let stage = self.stages[index];
+        let mut live = LiveText::new(self.common);
+        let (mut made, mut failure) = (None, None);
+        for event in self.session.generate_from(&place, &config, self.cancel)? {
+            match event {
+                Ok(Event::TextDelta(piece)) if given.is_none() => live.piece(stage, &piece)?,
+                Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
+                Ok(_) => {}
+                Err(error) => failure = Some(error),
+            }
+        }
+        live.end()?;
+        let segment = self.finished(made, failure)?;
+        let (name, text) = (file_name(&self.stages, index), segment.text.clone());
+        self.folder.write_text(&name, &text)?;
+        self.keep(index, name, segment, None)?;
+        Ok(text)
+    }
+
+    /// Settings of the one segment of `modality` at `place`.
+    fn segment_config(&self, place: &Checkpoint, modality: Modality) -> GenerationConfig {
+        let mut config = self.config(0);
+        config.force.resize(place.segments(), modality);
+        config.force.push(modality);
+        config.max_segments = config.force.len();
+        config
+    }
+
+    /// The segment that was made, unless an error or an interrupt ended it.
+    fn finished(&self, made: Option<Segment>, failure: Option<Error>) -> Result<Segment> {
+        match (made, failure) {
+            (_, Some(error)) => Err(error),
+            (Some(segment), None) if segment.end == SegmentEnd::Context => Err(Error::new(
+                ErrorKind::Limit,
+                format!("the model's context of {} positions is full", self.session.max_positions()),
+            )),
+            (Some(segment), None) if segment.end != SegmentEnd::Cancelled => Ok(segment),
+            _ => Err(interrupted("finished segments are saved")),
+        }
+    }
+
+    /// A sound segment, the last one in as many takes as are asked for.
+    fn sound(&mut self, index: usize) -> Result<()> {
+        let takes = if self.stages[index] == Stage::Final { self.args.takes.takes } else { 1 };
+        let place = self.place()?;
+        let name = file_name(&self.stages, index);
+        let mut made = Vec::new();
+        for number in 1..=takes {
+            let (segment, sound) = self.make_sound(&place, u64::from(number - 1))?;
+            if takes > 1 {
+                let path = numbered(&self.folder.path(&name), number);
+                self.write_sound(&path.to_string_lossy(), &segment, &sound)?;
+                remark(self.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
+            }
+            made.push((segment, sound));
+        }
+        let best = match self.args.takes.best && takes > 1 {
+            true => self.rank(&made, &name)?,
+            false => 0,
+        };
+        let (segment, sound) = made.swap_remove(best);
+        let path = self.folder.path(&name);
+        self.write_sound(&path.to_string_lossy(), &segment, &sound)?;
+        remark(self.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
+        self.draw(index, &sound)?;
+        self.keep(index, name, segment, Some(sound))
+    }
+
+    /// Draws a sound: the last one into the file that is named, a draft into one with its number.
+    fn draw(&self, index: usize, sound: &Waveform) -> Result<()> {
+        let number = u16::try_from(number(&self.stages, index)).unwrap_or(u16::MAX);
+        match self.stages[index] {
+            Stage::Final => self.args.pictures.draw(sound),
+            _ => self.args.pictures.named(|picture| numbered(picture, number)).draw(sound),
+        }
+    }
+
+    fn make_sound(&mut self, place: &Checkpoint, more_seed: u64) -> Result<(Segment, Waveform)> {
+        let mut config = self.segment_config(place, Modality::Audio);
+        config.seed = self.seed.wrapping_add(more_seed);
+        let planned = self.plan.as_deref().and_then(RichCaption::parse).and_then(|plan| plan.seconds());
+        let progress = Progress::sound(self.common, planned);
+        let (mut made, mut failure) = (None, None);
+        for event in self.session.generate_from(place, &config, self.cancel)? {
+            match event {
+                Ok(Event::AudioProgress { seconds }) => progress.seconds(seconds),
+                Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
+                Ok(_) => {}
+                Err(error) => failure = Some(error),
+            }
+        }
+        drop(progress);
+        let segment = self.finished(made, failure)?;
+        let sound = sound_of(self.model, &segment)?;
+        Ok((segment, sound))
+    }
+
+    /// Which of the takes covers the plan best.
+    fn rank(&mut self, made: &[(Segment, Waveform)], name: &str) -> Result<usize> {
+        let sounds: Vec<_> = made.iter().map(|(_, sound)| sound.clone()).collect();
+        let wanted = Wanted::of(self.plan.as_deref().unwrap_or_default());
+        self.ranking = self.model.rank(&sounds, Modality::Audio, &wanted, self.cancel)?;
+        for ranked in &self.ranking {
+            let score = ranked.score;
+            let scores = format!("{:.2} (covered {:.2}, ordered {:.2})", score.total, score.covered, score.ordered);
+            remark(self.common, &format!("{name}, take {}: {scores}: {}", ranked.take + 1, ranked.caption));
+        }
+        Ok(self.ranking.first().map_or(0, |best| best.take))
+    }
+
+    /// Writes a sound with the record of everything before it.
+    fn write_sound(&self, path: &str, segment: &Segment, sound: &Waveform) -> Result<()> {
+        let output = Output { output: path.into(), float: self.args.float };
+        let mut take = self.record.clone();
+        take.push(segment);
+        output.write_take(&output.output, sound, Some(&take).filter(|_| !self.args.takes.no_take))
+    }
+
+    /// Puts a finished segment into the record, and saves that.
+    fn keep(&mut self, index: usize, name: String, segment: Segment, sound: Option<Waveform>) -> Result<()> {
+        self.record.push(&segment);
+        if let Some(kept) = self.record.turns.last_mut().and_then(|turn| turn.segments.last_mut()) {
+            kept.file = Some(name.clone());
+        }
+        self.folder.write_record(&self.record)?;
+        if segment.end == SegmentEnd::Limit {
+            let most = segment.config.max_steps;
+            complain(&format!("warning: {name}: cut at its limit of {most} steps (--max-steps for sound)"));
+        }
+        let text = (!segment.modality.is_sound()).then(|| segment.text.clone());
+        self.show(index, name, Some(segment.end), text, sound.as_ref().map(Waveform::seconds));
+        self.last = Some(segment);
+        self.sound = sound.or(self.sound.take());
+        Ok(())
+    }
+
+    fn show(
+        &mut self,
+        index: usize,
+        file: String,
+        end: Option<SegmentEnd>,
+        text: Option<String>,
+        seconds: Option<f64>,
+    ) {
+        let (number, stage) = (number(&self.stages, index), self.stages[index]);
+        self.shown.push(Shown { number, stage, file, end, text, seconds });
+    }
+
+    fn summarize(&mut self) -> Result<()> {
+        if !self.common.json {
+            return Ok(());
+        }
+        print_json(&Summary {
+            folder: self.folder.path("").display().to_string(),
+            seed: self.seed,
+            plan: self.plan.as_deref().and_then(RichCaption::parse),
+            segments: std::mem::take(&mut self.shown),
+            ranking: std::mem::take(&mut self.ranking),
+        })
+    }
+}
+
+/// The plan after the person's editor (`$VISUAL`, `$EDITOR`).
+fn edit(plan: &str) -> Result<String> {
+    let edited = edit::edit(plan).map_err(|e| {
+        Error::new(ErrorKind::Io, "the plan was not edited: the editor ($VISUAL or $EDITOR) failed").with_source(e)
+    })?;
+    match edited.trim() {
+        "" => Err(invalid("the edited plan is empty")),
+        edited => Ok(edited.to_owned()),
+    }
+}

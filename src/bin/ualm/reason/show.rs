@@ -1,0 +1,76 @@
+//! A chain as a person or a machine sees it.
+
+use serde::Serialize;
+use ualm::{Ranked, RichCaption, SegmentEnd, Stage};
+
+use crate::args::Common;
+use crate::output::{print, remark};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+pub struct Summary {
+    pub folder: String,
+    pub seed: u64,
+    /// The plan's parts, if it has the form of a rich caption.
+    pub plan: Option<RichCaption>,
+    pub segments: Vec<Shown>,
+    /// The best first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ranking: Vec<Ranked>,
+}
+
+/// A segment that was made, or an answer that was given.
+#[derive(Serialize)]
+pub struct Shown {
+    pub number: usize,
+    pub stage: Stage,
+    pub file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<SegmentEnd>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+/// Text as it comes, under the name of its stage.
+pub struct LiveText<'a> {
+    common: &'a Common,
+    begun: bool,
+}
+
+impl<'a> LiveText<'a> {
+    pub fn new(common: &'a Common) -> Self {
+        Self { common, begun: false }
+    }
+
+    /// More of the text.
+    pub fn piece(&mut self, stage: Stage, piece: &str) -> ualm::Result<()> {
+        if self.common.json {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.begun, true) {
+            print(&format!("{}: ", stage.name()))?;
+        }
+        print(piece)
+    }
+
+    /// The end of the text.
+    pub fn end(&mut self) -> ualm::Result<()> {
+        if std::mem::replace(&mut self.begun, false) { print("\n") } else { Ok(()) }
+    }
+}
+
+/// Says what a plan was understood as.
+pub fn remark_plan(common: &Common, plan: &str) -> Option<RichCaption> {
+    let parsed = RichCaption::parse(plan);
+    match &parsed {
+        Some(caption) => {
+            let events = caption.layout.iter().map(|e| format!("{:.1}–{:.1} s {}", e.start, e.end, e.what));
+            remark(common, &format!("keywords: {}", caption.keywords.join(", ")));
+            remark(common, &format!("layout: {}", events.collect::<Vec<_>>().join("; ")));
+        }
+        None => remark(common, "the plan is free text, not a rich caption: it is kept as it is"),
+    }
+    parsed
+}

@@ -1,0 +1,207 @@
+//! `take`: how a sound was made, from the record in its WAV file.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use ualm::audio::{DecodeOptions, WavFormat, Waveform, decode_file};
+use ualm::record::{PackageId, RecordedMessage, RecordedSegment, holds_samples, wav_format};
+use ualm::{
+    Cut, Error, ErrorKind, GenerationConfig, Modality, Model, Record, Result, Segment, SegmentConfig, SegmentEnd,
+};
+
+use crate::args::{Common, Output, Take};
+use crate::interrupt::{cancel_on_signal, interrupted};
+use crate::output::{check_writable, print, print_json, remark};
+use crate::setup::load_model;
+use crate::sound::{run as run_generation, sound_of};
+
+/// `ualm take`.
+pub fn run(common: &Common, args: &Take) -> Result<()> {
+    let record = Record::read_wav(&args.file)?;
+    let named = |error: Error| error.context(args.file.display());
+    let taken = Taken::of(&record).map_err(named)?;
+    if let Some(output) = &args.output {
+        check_writable(output)?;
+    }
+    args.pictures.check()?;
+    match args.extend {
+        Some(seconds) => extend(common, args, &taken, seconds).map_err(named),
+        None if args.again => again(common, args, &taken).map_err(named),
+        None if args.output.is_some() => {
+            Err(Error::new(ErrorKind::Invalid, "-o says where to write, but not what: add --again or --extend"))
+        }
+        None => {
+            args.pictures.draw(&decode_file(&args.file, &DecodeOptions::default())?.waveform)?;
+            show(common, &taken)
+        }
+    }
+}
+
+/// A record whose last segment is the sound of the file.
+struct Taken<'a> {
+    record: &'a Record,
+    segment: &'a RecordedSegment,
+    /// Before the first frame that was drawn.
+    cut: Cut,
+    config: GenerationConfig,
+}
+
+impl<'a> Taken<'a> {
+    fn of(record: &'a Record) -> Result<Self> {
+        match record.last_segment() {
+            Some((segment, cut)) if segment.modality.is_sound() => {
+                let mut config = record.turns[cut.turn].config.clone();
+                config.seed = segment.draws.seed;
+                config.force.truncate(cut.segment);
+                config.force.resize(cut.segment + 1, segment.modality);
+                config.max_segments = cut.segment + 1;
+                *config.segment_mut(segment.modality) = segment.config;
+                Ok(Self { record, segment, cut, config })
+            }
+            _ => Err(Error::new(ErrorKind::Invalid, "its take is damaged: it does not end with a sound")),
+        }
+    }
+
+    /// Generates the segment from `cut` on.
+    fn make(&self, common: &Common, model: &Model, cut: Cut, config: &GenerationConfig) -> Result<Segment> {
+        let cancel = cancel_on_signal()?;
+        let mut session = model.session();
+        let checkpoint = session.restore(self.record, cut, &cancel)?;
+        let generation = session.generate_from(&checkpoint, config, &cancel)?;
+        let (segment, failure) = run_generation(common, "making", generation)?;
+        match (failure, segment.end) {
+            (Some(error), _) => Err(error),
+            (None, SegmentEnd::Cancelled) => Err(interrupted("nothing was written")),
+            (None, _) => Ok(segment),
+        }
+    }
+}
+
+/// What `--json` prints of a take.
+#[derive(Serialize)]
+struct Shown<'a> {
+    producer: &'a str,
+    package: &'a PackageId,
+    turns: Vec<ShownTurn<'a>>,
+    seed: u64,
+    modality: Modality,
+    end: SegmentEnd,
+    frames: usize,
+    kept: usize,
+    config: SegmentConfig,
+}
+
+#[derive(Serialize)]
+struct ShownTurn<'a> {
+    messages: &'a [RecordedMessage],
+    /// Texts of the segments; none for sound.
+    segments: Vec<Option<&'a str>>,
+}
+
+fn show(common: &Common, taken: &Taken) -> Result<()> {
+    let text = |s: &'_ RecordedSegment| !s.modality.is_sound();
+    let turns = taken.record.turns.iter().map(|turn| ShownTurn {
+        messages: &turn.messages,
+        segments: turn.segments.iter().map(|segment| text(segment).then_some(segment.text.as_str())).collect(),
+    });
+    let shown = Shown {
+        producer: &taken.record.producer,
+        package: &taken.record.package,
+        turns: turns.collect(),
+        seed: taken.segment.draws.seed,
+        modality: taken.segment.modality,
+        end: taken.segment.end,
+        frames: taken.segment.frames.len(),
+        kept: taken.segment.kept,
+        config: taken.segment.config,
+    };
+    if common.json { print_json(&shown) } else { print(&describe(&shown)) }
+}
+
+/// A page for a person.
+fn describe(shown: &Shown) -> String {
+    let mut page = String::new();
+    let mut line = |name: &str, what: String| {
+        let _ = writeln!(page, "{name:<12} {what}");
+    };
+    for turn in &shown.turns {
+        for message in turn.messages {
+            let seconds = || format!("({} of {:.1} s)", message.modality, message.seconds.unwrap_or_default());
+            line(&message.role, message.text.clone().unwrap_or_else(seconds));
+        }
+        for text in &turn.segments {
+            line("assistant", text.map_or_else(|| "(sound)".to_owned(), str::to_owned));
+        }
+    }
+    let c = &shown.config;
+    line("package", format!("{} ({})", shown.package.name, shown.package.sha256));
+    line("producer", shown.producer.to_owned());
+    line("seed", shown.seed.to_string());
+    let sampling = format!("temperature {}, top-k {}, top-p {}", c.temperature, c.top_k, c.top_p);
+    line(shown.modality.name(), format!("{sampling}, guidance {}, at most {} steps", c.guidance, c.max_steps));
+    line("frames", format!("{}, of which {} were given", shown.frames, shown.kept));
+    page
+}
+
+/// Makes the sound again and holds it against the file.
+fn again(common: &Common, args: &Take, taken: &Taken) -> Result<()> {
+    let format = wav_format(&args.file)?;
+    let model = load_model(common)?;
+    let segment = taken.make(common, &model, taken.cut, &taken.config)?;
+    let sound = sound_of(&model, &segment)?;
+    if let Some(output) = &args.output {
+        write(output, &sound, format, taken.record)?;
+    }
+    if segment.frames != taken.segment.frames {
+        let same = segment.frames.iter().zip(taken.segment.frames.iter()).take_while(|(a, b)| a == b).count();
+        let what =
+            format!("made again, it differs from frame {same} on: another machine, library or number of threads?");
+        return Err(Error::new(ErrorKind::Numeric, what));
+    }
+    if !holds_samples(&args.file, &sound, format)? {
+        let what =
+            "made again, its frames are the same and its samples differ: the file was changed, or another machine";
+        return Err(Error::new(ErrorKind::Numeric, what));
+    }
+    remark(common, &format!("the same {} samples", sound.len()));
+    args.pictures.draw(&sound)
+}
+
+/// Makes the sound longer: the frames that are there, but for those in which it runs out, and new ones.
+fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64) -> Result<()> {
+    let Some(output) = args.output.clone() else {
+        return Err(Error::new(ErrorKind::Invalid, "--extend needs -o OUT.wav"));
+    };
+    let model = load_model(common)?;
+    let Some(codec) = &model.manifest().codec else {
+        return Err(Error::new(ErrorKind::Invalid, "the package has no codec"));
+    };
+    let kept = taken.segment.sounding_frames(&model.manifest().vocabulary);
+    let more = (seconds * f64::from(codec.sampling_rate) / codec.hop_length as f64).round() as usize;
+    let mut config = taken.config.clone();
+    config.seed = args.seed.unwrap_or(config.seed);
+    let settings = config.segment_mut(taken.segment.modality);
+    args.overrides.apply(settings);
+    settings.min_steps = taken.segment.content_len() + more;
+    settings.max_steps = settings.min_steps;
+    let segment = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config)?;
+    let sound = sound_of(&model, &segment)?;
+    let mut record = taken.record.before(taken.cut)?;
+    record.push(&segment);
+    write(&output, &sound, wav_format(&args.file)?, &record)?;
+    remark(common, &format!("{}: {:.2} s", output.display(), sound.seconds()));
+    args.pictures.draw(&sound)?;
+    if segment.end == SegmentEnd::Context {
+        return Err(Error::new(
+            ErrorKind::Limit,
+            format!("the model's context is full after {:.2} s", sound.seconds()),
+        ));
+    }
+    Ok(())
+}
+
+fn write(path: &Path, sound: &Waveform, format: WavFormat, record: &Record) -> Result<()> {
+    let output = Output { output: PathBuf::from(path), float: format == WavFormat::Float32 };
+    output.write_take(path, sound, Some(record))
+}

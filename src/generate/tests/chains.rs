@@ -1,0 +1,160 @@
+//! Chains of segments: they end whatever the model does, and a cache made again was run as the first one was.
+
+use proptest::prelude::*;
+
+use super::super::{PastSegment, PastTurn, rebuild};
+use super::*;
+
+const OPENS_TEXT: &[TokenId] = &[7];
+const OPENS_AUDIO: &[TokenId] = &[8];
+
+fn shape(reply: &Reply) -> Vec<(Modality, SegmentEnd)> {
+    reply.segments.iter().map(|s| (s.modality, s.end)).collect()
+}
+
+/// Runs a reply of a model that can make text only.
+fn run_without_sound(fake: &mut Fake, config: GenerationConfig) -> (Reply, Option<crate::Error>) {
+    let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
+    let parts = Parts {
+        language_model: fake,
+        audio_decoder: None,
+        tail: &mut Frames::new(STREAMS),
+        tokenizer: &tokenizer,
+        vocabulary: &vocabulary,
+        modalities: &BTreeMap::from([(Modality::Text, 7), (Modality::Audio, 8)]),
+    };
+    Generation::new(parts, prompt(), config, Cancel::new()).unwrap().into_partial_reply()
+}
+
+#[test]
+fn a_chain_that_alternates_for_ever_ends_with_the_limit_on_segments() {
+    let round: [&[TokenId]; 6] = [OPENS_TEXT, &[10], &[3], OPENS_AUDIO, &[17, 21], &[3, 21]];
+    let mut fake = Fake::new(&round.repeat(50));
+    fake.max_positions = 10_000;
+    let (reply, error, _) = run(&mut fake, config(&[]), &Cancel::new());
+    assert!(error.is_none());
+    assert_eq!(reply.segments.len(), 8);
+    assert!(reply.segments.iter().all(|segment| segment.end == SegmentEnd::Eot), "the reason: it would have gone on");
+}
+
+#[test]
+fn a_chain_of_segments_that_never_end_ends_with_their_limits() {
+    let forever: Vec<&[TokenId]> = vec![&[17, 21]; 5000];
+    let mut fake = Fake::new(&forever);
+    fake.max_positions = 10_000;
+    let mut settings = config(&[Modality::Audio; 20]);
+    settings.insist = true;
+    let (reply, ..) = run(&mut fake, settings.clone(), &Cancel::new());
+    assert_eq!(shape(&reply), [(Modality::Audio, SegmentEnd::Limit); 8]);
+    assert_eq!(reply.usage.steps, 8 * 20);
+
+    let mut fake = Fake::new(&forever);
+    let (reply, ..) = run(&mut fake, settings, &Cancel::new());
+    assert_eq!(fake.position, 100);
+    assert_eq!(reply.segments.last().unwrap().end, SegmentEnd::Context, "a full context ends a chain as well");
+}
+
+#[test]
+fn a_chain_of_empty_sounds_ends() {
+    let script: Vec<&[TokenId]> = vec![&[3, 21]; 100];
+    let (reply, error, _) = run(&mut Fake::new(&script), config(&[Modality::Audio; 8]), &Cancel::new());
+    assert!(error.is_none());
+    assert_eq!(shape(&reply), [(Modality::Audio, SegmentEnd::Eot); 8]);
+    assert!(reply.segments.iter().all(|segment| segment.audio.as_ref().unwrap().is_empty()));
+}
+
+#[test]
+fn a_modality_that_the_package_cannot_make_ends_a_chain_with_its_name() {
+    let mut fake = Fake::new(&[OPENS_TEXT, &[10], &[3], OPENS_AUDIO]);
+    let (reply, error) = run_without_sound(&mut fake, config(&[]));
+    assert_eq!(shape(&reply), [(Modality::Text, SegmentEnd::Eot)], "what was made before is kept");
+    assert!(error.unwrap().message().contains("cannot make audio"));
+}
+
+#[test]
+fn forced_segments_follow_an_end_only_if_one_insists() {
+    let script: [&[TokenId]; 4] = [&[10], &[2], &[17, 21], &[2, 21]];
+    let mut settings = config(&[Modality::Text, Modality::Audio]);
+    let (reply, ..) = run(&mut Fake::new(&script), settings.clone(), &Cancel::new());
+    assert_eq!(shape(&reply), [(Modality::Text, SegmentEnd::Eos)]);
+    settings.insist = true;
+    let mut fake = Fake::new(&script);
+    let (reply, ..) = run(&mut fake, settings, &Cancel::new());
+    assert_eq!(shape(&reply), [(Modality::Text, SegmentEnd::Eos), (Modality::Audio, SegmentEnd::Eos)]);
+    assert_eq!(fake.seen[8..11], [[3, 0], [6, 0], [8, 0]], "closed as a segment that is followed by another one");
+}
+
+#[test]
+fn a_segment_does_not_end_before_its_fewest_frames() {
+    let closing: Vec<&[TokenId]> = vec![&[2, 21]; 20];
+    let mut settings = config(&[Modality::Audio]);
+    settings.audio.min_steps = 5;
+    let (reply, ..) = run(&mut Fake::new(&closing), settings, &Cancel::new());
+    let frames = ids(&reply.segments[0].frames);
+    assert_eq!((frames.len(), reply.segments[0].end), (6, SegmentEnd::Eos));
+    assert!(frames[..5].iter().all(|frame| frame[0] > 16), "neither closed nor run out: {frames:?}");
+
+    let closing: Vec<&[TokenId]> = vec![&[2]; 20];
+    let mut settings = config(&[Modality::Text]);
+    settings.text.min_steps = 3;
+    assert_eq!(run(&mut Fake::new(&closing), settings, &Cancel::new()).0.text(), "aaa");
+}
+
+/// What the chain `script` let the cache see, and the reply.
+fn first_run(script: &[Vec<TokenId>], insist: bool, guidance: f32) -> (Fake, Reply, Frames) {
+    let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
+    let mut fake = Fake::new(&script);
+    let mut settings = config(&[Modality::Text, Modality::Audio, Modality::Text, Modality::Audio]);
+    (settings.insist, settings.audio.guidance, settings.max_segments) = (insist, guidance, 4);
+    (settings.text.max_steps, settings.audio.max_steps) = (4, 6);
+    let (reply, error, tail) = run(&mut fake, settings, &Cancel::new());
+    assert!(error.is_none());
+    (fake, reply, tail)
+}
+
+fn past_segment(segment: &Segment) -> PastSegment<'_> {
+    let guided = segment.config.is_guided();
+    PastSegment { modality: segment.modality, end: segment.end, guided, frames: &segment.frames }
+}
+
+proptest! {
+    /// Whatever the model draws, a cache made again from the frames has seen the same frames in the same way.
+    #[test]
+    fn a_cache_made_again_has_seen_the_same(
+        script in prop::collection::vec(prop_oneof![Just(2u32), Just(3), 10u32..16, 17u32..21], 30),
+        insist in any::<bool>(),
+        guided in any::<bool>(),
+        another_turn in any::<bool>(),
+    ) {
+        let script: Vec<_> = script.into_iter().map(|id| vec![id]).collect();
+        let guidance = if guided { 3.0 } else { 1.0 };
+        let (first, reply, tail) = first_run(&script, insist, guidance);
+        let prompt = prompt();
+        let mut past = vec![PastTurn { prompt: &prompt, segments: reply.segments.iter().map(past_segment).collect() }];
+        if another_turn {
+            past.push(PastTurn { prompt: &prompt, segments: Vec::new() });
+        }
+        let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
+        let mut again = Fake::new(&[]);
+        let mut parts = Parts {
+            language_model: &mut again,
+            audio_decoder: Some(&FakeCodec),
+            tail: &mut Frames::new(STREAMS),
+            tokenizer: &tokenizer,
+            vocabulary: &vocabulary,
+            modalities: &BTreeMap::from([(Modality::Text, 7), (Modality::Audio, 8)]),
+        };
+        rebuild(&mut parts, &past, true, &Cancel::new()).unwrap();
+        prop_assert!(parts.tail.is_empty());
+        let mut expected = first.seen;
+        expected.extend(ids(&tail));
+        if another_turn {
+            expected.extend(ids(&prompt.frames));
+        } else if let Some(closing) = expected.last_mut() {
+            closing[0] = 3; // the reply goes on
+        }
+        expected.push(vec![6, 0]);
+        prop_assert_eq!(&again.seen, &expected);
+        prop_assert_eq!(again.prefixes, first.prefixes);
+    }
+}

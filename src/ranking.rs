@@ -1,0 +1,200 @@
+//! Takes ranked by the model's own understanding: it says what it hears in each, and that is held against what was wanted.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use rust_stemmers::{Algorithm, Stemmer};
+use serde::Serialize;
+use stop_words::{Language, get};
+
+use crate::audio::Waveform;
+use crate::cancel::Cancel;
+use crate::modality::Modality;
+use crate::model::Model;
+use crate::prompt::Message;
+use crate::rich_caption::RichCaption;
+use crate::{Error, ErrorKind, Result};
+
+/// English words that say nothing of a sound.
+static STOP_WORDS: LazyLock<HashSet<String>> =
+    LazyLock::new(|| get(Language::English).iter().map(|word| word.to_string()).collect());
+
+/// What a sound is wanted to hold, in the order in which it is to be heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// Stems of the words of each thing.
+    things: Vec<Vec<String>>,
+    /// Things whose order counts: those of `things`, or those of the layout.
+    order: Vec<Vec<String>>,
+}
+
+/// How well a caption covers what was wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// Share of the wanted things that the caption names.
+    pub covered: f64,
+    /// Share of the pairs of things it names that it names in the wanted order; 1 when there is no pair.
+    pub ordered: f64,
+    /// `covered · (1 + ordered) / 2`: naming counts first, and order halves what was named at the most.
+    pub total: f64,
+}
+
+/// A take with its rank.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ranked {
+    /// Which take it is, from 0.
+    pub take: usize,
+    /// What the model hears in it.
+    pub caption: String,
+    /// How that covers what was wanted.
+    pub score: Score,
+}
+
+impl Wanted {
+    /// What `plan` wants: the keywords and the layout of a rich caption, or the words of any other text but for those
+    /// that every text has.
+    pub fn of(plan: &str) -> Self {
+        match RichCaption::parse(plan) {
+            Some(caption) => Self::of_caption(caption),
+            None => Self::of_words(stems(plan).into_iter().filter(|(word, _)| !STOP_WORDS.contains(word))),
+        }
+    }
+
+    /// Every word of `speech`.
+    pub fn spoken(speech: &str) -> Self {
+        Self::of_words(stems(speech).into_iter())
+    }
+
+    fn of_words(words: impl Iterator<Item = (String, String)>) -> Self {
+        let things: Vec<_> = words.map(|(_, stem)| vec![stem]).collect();
+        Self { order: things.clone(), things }
+    }
+
+    fn of_caption(caption: RichCaption) -> Self {
+        let stems_of = |text: &str| stems(text).into_iter().map(|(_, stem)| stem).collect::<Vec<_>>();
+        let mut layout = caption.layout;
+        layout.sort_by(|a, b| a.start.total_cmp(&b.start));
+        let events: Vec<_> = layout.iter().map(|event| stems_of(&event.what)).collect();
+        let keywords: Vec<_> = caption.keywords.iter().map(|keyword| stems_of(keyword)).collect();
+        let things = if keywords.is_empty() { events.clone() } else { keywords };
+        Self { things, order: events }
+    }
+
+    /// How well `caption` covers it; all zeros where nothing is wanted.
+    pub fn score(&self, caption: &str) -> Score {
+        let said: Vec<String> = stems(caption).into_iter().map(|(_, stem)| stem).collect();
+        let place = |thing: &Vec<String>| {
+            let places = thing.iter().map(|stem| said.iter().position(|word| word == stem));
+            places.collect::<Option<Vec<_>>>().and_then(|places| places.into_iter().min())
+        };
+        let covered = share(self.things.iter().filter(|thing| place(thing).is_some()).count(), self.things.len(), 0.0);
+        let places: Vec<_> = self.order.iter().filter_map(place).collect();
+        let pairs = || places.iter().enumerate().flat_map(|(i, a)| places[i + 1..].iter().map(move |b| (a, b)));
+        let ordered = share(pairs().filter(|(a, b)| a <= b).count(), pairs().count(), 1.0);
+        Score { covered, ordered, total: covered * (1.0 + ordered) / 2.0 }
+    }
+}
+
+fn share(count: usize, of: usize, of_none: f64) -> f64 {
+    if of == 0 { of_none } else { count as f64 / of as f64 }
+}
+
+/// The words of `text` in lower case, each with its stem.
+fn stems(text: &str) -> Vec<(String, String)> {
+    let stemmer = Stemmer::create(Algorithm::English);
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase);
+    words.map(|word| (word.clone(), stemmer.stem(&word).into_owned())).collect()
+}
+
+impl Model {
+    /// What the model hears in `sound`, in the package's own words for such a question: a caption, or for
+    /// [`Modality::Speech`] what is said.
+    ///
+    /// # Errors
+    /// The package cannot listen, or the sound is too short or too long; stopped on request.
+    pub fn caption(&self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<String> {
+        let prompts = &self.manifest().prompts;
+        let messages = match modality {
+            Modality::Speech => [Message::text(&*prompts.transcribe), Message::speech(sound.clone())],
+            Modality::Text | Modality::Audio => [Message::audio(sound.clone()), Message::text(&*prompts.ask)],
+        };
+        let mut config = self.config();
+        config.force = vec![Modality::Text];
+        config.max_segments = 1;
+        let mut session = self.session();
+        let prompt = session.prompt(&messages)?;
+        let reply = session.generate(prompt, &config, cancel)?.into_reply()?;
+        match reply.segments.is_empty() || reply.is_cancelled() {
+            true => Err(Error::new(ErrorKind::Cancelled, "stopped on request while it listened")),
+            false => Ok(reply.text()),
+        }
+    }
+
+    /// Ranks `takes` by how well the model's own caption of each covers `wanted`: the best first, of equals the earlier.
+    /// A take that cannot be listened to, an empty one for instance, ranks with an empty caption.
+    ///
+    /// # Errors
+    /// Stopped on request, or the package cannot listen.
+    pub fn rank(
+        &self,
+        takes: &[Waveform],
+        modality: Modality,
+        wanted: &Wanted,
+        cancel: &Cancel,
+    ) -> Result<Vec<Ranked>> {
+        if self.manifest().audio_encoder.is_none() {
+            let what = format!("the package {:?} cannot listen, so it cannot rank takes", self.manifest().name);
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
+        let rank = |(take, sound): (usize, &Waveform)| {
+            let caption = match self.caption(sound, modality, cancel) {
+                Err(error) if matches!(error.kind(), ErrorKind::Audio | ErrorKind::Limit) => String::new(),
+                caption => caption?,
+            };
+            Ok(Ranked { take, score: wanted.score(&caption), caption })
+        };
+        let mut ranked = takes.iter().enumerate().map(rank).collect::<Result<Vec<_>>>()?;
+        ranked.sort_by(|a, b| b.score.total.total_cmp(&a.score.total));
+        Ok(ranked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn total(plan: &str, caption: &str) -> f64 {
+        Wanted::of(plan).score(caption).total
+    }
+
+    #[test]
+    fn words_are_found_in_other_forms_and_order_counts() {
+        let plan = "a dog barking and then the rain";
+        assert_eq!(total(plan, "A dog barks, then it rains."), 1.0);
+        assert_eq!(total(plan, "The rain falls."), 1.0 / 3.0);
+        let score = Wanted::of(plan).score("Rain, then a barking dog");
+        assert_eq!((score.covered, score.ordered), (1.0, 0.0));
+        assert_eq!(total(plan, ""), 0.0);
+    }
+
+    #[test]
+    fn a_rich_caption_wants_its_keywords_in_the_order_of_its_layout() {
+        let plan =
+            "Keywords: church bell, dog. Layout: 2-3 church bell; 0-1 dog. Description: Not counted: helicopters.";
+        assert_eq!(total(plan, "dog barks before a bell of a church"), 1.0);
+        assert_eq!(total(plan, "a church bell, and a dog"), 0.5);
+        assert_eq!(total(plan, "a bell"), 0.0, "half a keyword is none");
+    }
+
+    #[test]
+    fn spoken_words_all_count() {
+        let score = Wanted::spoken("one two and").score("two one");
+        assert_eq!((score.covered, score.ordered), (2.0 / 3.0, 0.0));
+    }
+
+    #[test]
+    fn nothing_wanted_is_nothing_covered() {
+        assert_eq!(total("the of and", "anything"), 0.0);
+        assert_eq!(total("", ""), 0.0);
+    }
+}

@@ -1,0 +1,213 @@
+//! A record as JSON, and back.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::features::WrittenFeatures;
+use super::{PackageId, Record, RecordedMessage, RecordedSegment, Turn};
+use crate::file::{read_limited, write_whole};
+use crate::generate::{Draws, GenerationConfig, SegmentEnd};
+use crate::modality::{Modality, SegmentConfig};
+use crate::prompt::Prompt;
+use crate::reasoning::Chain;
+use crate::token::{Frames, TokenId};
+use crate::{Error, ErrorKind, Result};
+
+/// What marks a record.
+const FORMAT: &str = "ualm-record";
+/// The newest form that this program understands.
+const SCHEMA: u32 = 1;
+/// The largest record that is read, in bytes.
+pub(super) const MOST_BYTES: u64 = 1 << 28;
+/// The most ids of a frame that are believed.
+const MOST_STREAMS: usize = 1024;
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    format: String,
+    schema: u32,
+    producer: String,
+    package: PackageId,
+    streams: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chain: Option<Chain>,
+    turns: Vec<WrittenTurn>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenTurn {
+    messages: Vec<RecordedMessage>,
+    frames: Vec<Vec<TokenId>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    features: Vec<WrittenFeatures>,
+    config: GenerationConfig,
+    segments: Vec<WrittenSegment>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenSegment {
+    modality: Modality,
+    end: SegmentEnd,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    text: String,
+    config: SegmentConfig,
+    draws: Draws,
+    #[serde(default)]
+    kept: usize,
+    frames: Vec<Vec<TokenId>>,
+}
+
+impl Record {
+    /// The record as one line of JSON.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when a setting is a number that JSON cannot hold.
+    pub fn to_json(&self) -> Result<String> {
+        let streams = self.turns.first().map_or(1, |turn| turn.prompt.frames.streams());
+        let written = Written {
+            format: FORMAT.into(),
+            schema: SCHEMA,
+            producer: self.producer.clone(),
+            package: self.package.clone(),
+            streams,
+            chain: self.chain,
+            turns: self.turns.iter().map(WrittenTurn::from).collect(),
+        };
+        serde_json::to_string(&written)
+            .map_err(|e| Error::new(ErrorKind::Invalid, "the record cannot be written as JSON").with_source(e))
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for what is no record, is damaged, or is newer than this program.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        check_version(json)?;
+        let written: Written = serde_json::from_slice(json).map_err(|e| damaged(&e.to_string()))?;
+        if !(1..=MOST_STREAMS).contains(&written.streams) {
+            return Err(damaged(&format!("{} streams; expected 1 … {MOST_STREAMS}", written.streams)));
+        }
+        let turns: Vec<_> = written
+            .turns
+            .iter()
+            .map(|turn| turn.read(written.streams))
+            .collect::<Result<_, _>>()
+            .map_err(|e| damaged(&e))?;
+        Ok(Self { producer: written.producer, package: written.package, chain: written.chain, turns })
+    }
+
+    /// Writes the record to `path`: aside, then in its place, so that no one finds half of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when it cannot be written; what was there before stays.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_whole(path, (self.to_json()? + "\n").as_bytes())
+    }
+
+    /// Reads a record from `path`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Limit`] when it is too large, and as
+    /// [`from_json`](Self::from_json).
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let json = read_limited(path, MOST_BYTES).map_err(|e| e.context(path.display()))?;
+        Self::from_json(&json).map_err(|e| e.context(path.display()))
+    }
+}
+
+fn damaged(what: &str) -> Error {
+    Error::new(ErrorKind::Invalid, format!("a damaged record: {what}"))
+}
+
+/// Looks at the marks before anything else, so that a foreign or newer file is called what it is.
+fn check_version(json: &[u8]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Marks {
+        format: String,
+        schema: u32,
+    }
+    let foreign = |what: String| Err(Error::new(ErrorKind::Invalid, format!("not a record of ualm: {what}")));
+    match serde_json::from_slice::<Marks>(json) {
+        Err(e) => foreign(e.to_string()),
+        Ok(marks) if marks.format != FORMAT => foreign(format!("its format is {:?}, not {FORMAT:?}", marks.format)),
+        Ok(marks) if marks.schema > SCHEMA => {
+            let what =
+                format!("a record of schema {}, but this program knows up to {SCHEMA}: update ualm", marks.schema);
+            Err(Error::new(ErrorKind::Invalid, what))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+impl From<&Turn> for WrittenTurn {
+    fn from(turn: &Turn) -> Self {
+        Self {
+            messages: turn.messages.clone(),
+            frames: lists(&turn.prompt.frames),
+            features: turn.prompt.features.iter().map(WrittenFeatures::from).collect(),
+            config: turn.config.clone(),
+            segments: turn.segments.iter().map(WrittenSegment::from).collect(),
+        }
+    }
+}
+
+impl From<&RecordedSegment> for WrittenSegment {
+    fn from(segment: &RecordedSegment) -> Self {
+        Self {
+            modality: segment.modality,
+            end: segment.end,
+            file: segment.file.clone(),
+            text: segment.text.clone(),
+            config: segment.config,
+            draws: segment.draws,
+            kept: segment.kept,
+            frames: lists(&segment.frames),
+        }
+    }
+}
+
+impl WrittenTurn {
+    fn read(&self, streams: usize) -> Result<Turn, String> {
+        let features = self.features.iter().map(WrittenFeatures::read).collect::<Result<_, _>>()?;
+        Ok(Turn {
+            messages: self.messages.clone(),
+            prompt: Prompt { frames: frames(&self.frames, streams)?, features },
+            config: self.config.clone(),
+            segments: self.segments.iter().map(|segment| segment.read(streams)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl WrittenSegment {
+    fn read(&self, streams: usize) -> Result<RecordedSegment, String> {
+        Ok(RecordedSegment {
+            modality: self.modality,
+            end: self.end,
+            frames: frames(&self.frames, streams)?,
+            kept: self.kept,
+            config: self.config,
+            draws: self.draws,
+            text: self.text.clone(),
+            file: self.file.clone(),
+        })
+    }
+}
+
+fn lists(frames: &Frames) -> Vec<Vec<TokenId>> {
+    frames.iter().map(<[_]>::to_vec).collect()
+}
+
+fn frames(lists: &[Vec<TokenId>], streams: usize) -> Result<Frames, String> {
+    let mut frames = Frames::new(streams);
+    for (index, list) in lists.iter().enumerate() {
+        if list.len() != streams {
+            return Err(format!("frame {index} has {} ids; expected {streams}", list.len()));
+        }
+        frames.push(list);
+    }
+    Ok(frames)
+}

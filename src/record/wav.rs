@@ -1,0 +1,77 @@
+//! A record in a WAV file: a *take*, a sound that knows how it was made. It stands in a chunk `ualm` behind the samples.
+
+use std::fs::File;
+use std::io::{BufReader, Cursor, Write};
+use std::path::Path;
+
+use super::Record;
+use super::json::MOST_BYTES;
+use crate::audio::{ExtraChunk, WavFormat, Waveform, read_chunk, stored_format, write_wav_to_with, write_wav_with};
+use crate::{Error, ErrorKind, Result};
+
+/// The chunk's id.
+const CHUNK: [u8; 4] = *b"ualm";
+/// That of the samples.
+const SAMPLES: [u8; 4] = *b"data";
+
+impl Record {
+    /// [`write_wav`](crate::audio::write_wav) of the sound of the record's last segment, with the record in it.
+    ///
+    /// # Errors
+    /// As [`write_wav`](crate::audio::write_wav), and as [`to_json`](Self::to_json).
+    pub fn write_wav(&self, path: impl AsRef<Path>, sound: &Waveform, format: WavFormat) -> Result<usize> {
+        write_wav_with(path.as_ref(), sound, format, Some(&self.chunk()?))
+    }
+
+    /// [`write_wav_to`](crate::audio::write_wav_to) with the record in it.
+    ///
+    /// # Errors
+    /// As [`write_wav`](Self::write_wav).
+    pub fn write_wav_to(&self, writer: &mut impl Write, sound: &Waveform, format: WavFormat) -> Result<usize> {
+        write_wav_to_with(writer, sound, format, Some(&self.chunk()?))
+    }
+
+    fn chunk(&self) -> Result<ExtraChunk> {
+        Ok(ExtraChunk { id: CHUNK, data: self.to_json()?.into_bytes() })
+    }
+
+    /// Reads the record that the WAV file at `path` carries.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Audio`] when it is no WAV file, [`ErrorKind::Invalid`] when
+    /// it carries no record or a damaged one, [`ErrorKind::Limit`] when that is too large.
+    pub fn read_wav(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let none = || Error::new(ErrorKind::Invalid, "carries no take: only a WAV file that ualm made does");
+        let read = || Self::from_json(&read_chunk(&mut open(path)?, CHUNK, MOST_BYTES)?.ok_or_else(none)?);
+        read().map_err(|e| e.context(path.display()))
+    }
+}
+
+/// How the samples of the WAV file at `path` are stored.
+///
+/// # Errors
+/// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Invalid`] when its samples are of a kind that we never write.
+pub fn wav_format(path: impl AsRef<Path>) -> Result<WavFormat> {
+    let path = path.as_ref();
+    open(path).and_then(stored_format).map_err(|e| e.context(path.display()))
+}
+
+/// Whether the WAV file at `path` holds exactly the samples that `sound` would be written as.
+///
+/// # Errors
+/// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Audio`] when it is no WAV file.
+pub fn holds_samples(path: impl AsRef<Path>, sound: &Waveform, format: WavFormat) -> Result<bool> {
+    let path = path.as_ref();
+    let compare = || {
+        let mut again = Cursor::new(Vec::new());
+        crate::audio::write_wav_to(again.get_mut(), sound, format)?;
+        let samples = read_chunk(&mut again, SAMPLES, u64::from(u32::MAX))?;
+        Ok(read_chunk(&mut open(path)?, SAMPLES, u64::from(u32::MAX))? == samples)
+    };
+    compare().map_err(|e: Error| e.context(path.display()))
+}
+
+fn open(path: &Path) -> Result<BufReader<File>> {
+    File::open(path).map(BufReader::new).map_err(|e| Error::new(ErrorKind::Io, "cannot be read").with_source(e))
+}
