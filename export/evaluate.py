@@ -69,7 +69,10 @@ class Setting:
         return load_recordings(archive)
 
     def ualm(self, *arguments: str | Path) -> None:
-        subprocess.run([self.program, *map(str, arguments), "--model", self.package, "--quiet"], check=True)
+        command = [self.program, *map(str, arguments), "--model", self.package, "--quiet"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise TrainingError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
 
     def batch(self, name: str, requests: list[dict]) -> list[dict]:
         """Runs the requests, results in their order; a request that failed counts as an empty answer."""
@@ -78,7 +81,9 @@ class Setting:
         lines = [json.dumps({"id": str(i), **request}) for i, request in enumerate(requests)]
         (folder / "requests.jsonl").write_text("\n".join(lines) + "\n")
         command = [self.program, "batch", folder / "requests.jsonl", "--out", folder, "--model", self.package, "--quiet"]
-        subprocess.run(command, check=False)
+        done = subprocess.run(command, capture_output=True, text=True)  # 1 when a single request failed
+        if not (folder / "results.jsonl").exists():
+            raise TrainingError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
         return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
     def round_trip(self, name: str, clips: list[np.ndarray]) -> list[np.ndarray]:
@@ -347,7 +352,7 @@ def main() -> int:
         for name in options.only:
             for line in MEASURES[name](setting):
                 print(f"- {line}", flush=True)
-    except (TrainingError, OSError, subprocess.CalledProcessError) as error:
+    except (TrainingError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
     return 0

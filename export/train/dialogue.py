@@ -12,7 +12,7 @@ import scenes
 import small_world as world
 from example_cache import Clip
 from recordings import DIGITS
-from rendering import layout
+from rendering import WRITTEN, layout
 from scenes import Scene, Sound, Span
 from units import HOP
 from vocabulary import ASSISTANT, AUDIO, BOS, EOS, EOT, MODALITIES, SPEECH, TEXT, USER, Vocabulary
@@ -26,8 +26,8 @@ TASKS = {
 }  # fmt: skip
 IGNORE = -100
 ONSET = 3  # first frames of a unit: which of its variants it is, is decided there
-ONSET_WEIGHT = 4.0
-WORD_GAP = (5, 9)  # frames between spoken words
+ONSET_WEIGHT = 8.0
+WORD_GAP = 7  # frames between spoken words
 EDGE_FRAMES = 3
 
 
@@ -173,7 +173,7 @@ class Pen:
 
     def scene(self, scene: Scene) -> tuple[np.ndarray, np.ndarray, list[Span]]:
         """Frames in the delay pattern, their weights, and where the sounds lie."""
-        placed, spans, count = layout(scene, self.units)
+        placed, spans, count = layout(scene, self.units, WRITTEN)
         codes, starts = self._silent(count), []
         for unit, at in placed:
             codes[:, at : at + unit.frames] = unit.codes
@@ -189,7 +189,7 @@ class Pen:
         pieces, starts, at = [self._silent(EDGE_FRAMES)], [], EDGE_FRAMES
         for i, word in enumerate(words):
             if i:
-                pieces.append(self._silent(random.randint(*WORD_GAP)))
+                pieces.append(self._silent(WORD_GAP))
                 at += pieces[-1].shape[1]
             starts.append(at)
             pieces.append(random.choice(self.words[voice][word]).astype(np.int64))

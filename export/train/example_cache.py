@@ -24,7 +24,7 @@ from files import write_atomically
 from train_encoder import by, say
 from units import Unit
 
-WRITTEN_LEVELS = 4  # of the codec: what the model must write; see `encode`
+WRITTEN_LEVELS = 6  # of the codec: what the model must write; see `encode`
 RECORDED_VARIANTS = 6  # of every recorded sound that is heard
 MADE_VARIANTS = 3
 HEARD_SCENES = 3500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,25 +12,35 @@ from recordings import SAMPLING_RATE
 from scenes import Scene, Sound, Span
 from units import HOP, Unit, whole
 
-LEAD = (2, 8)  # frames before the first sound
-REPEAT_GAP = (7, 13)  # frames between repetitions of an event
-SOUND_GAP = (8, 16)  # frames between different sounds
 TRAIL = 4
 BACKGROUND_DECIBELS = (8, 14)  # by which a background is quieter
 
 
-def layout(scene: Scene, units: dict[str, list[Unit]]) -> tuple[list[tuple[Unit, int]], list[Span], int]:
+@dataclass(frozen=True)
+class Gaps:
+    """Frames of silence, at least and at most."""
+
+    lead: tuple[int, int]  # before the first sound
+    repeat: tuple[int, int]  # between repetitions of an event
+    between: tuple[int, int]  # between different sounds
+
+
+HEARD = Gaps((2, 8), (7, 13), (8, 16))
+WRITTEN = Gaps((3, 3), (10, 10), (12, 12))  # always the same: less chance for the language model to learn
+
+
+def layout(scene: Scene, units: dict[str, list[Unit]], gaps: Gaps = HEARD) -> tuple[list[tuple[Unit, int]], list[Span], int]:
     """Which unit starts at which frame, where each sound lies, and the number of frames."""
     placed, spans = [], []
-    at = random.randint(*LEAD)
+    at = random.randint(*gaps.lead)
     for sound in scene.sounds:
         unit, start = random.choice(units[sound.label]), at
         for i in range(sound.count):
-            at += random.randint(*REPEAT_GAP) if i else 0
+            at += random.randint(*gaps.repeat) if i else 0
             placed.append((unit, at))
             at += unit.frames
         spans.append(Span(sound, start * HOP / SAMPLING_RATE, at * HOP / SAMPLING_RATE))
-        at += random.randint(*SOUND_GAP)
+        at += random.randint(*gaps.between)
     return placed, spans, placed[-1][1] + placed[-1][0].frames + TRAIL
 
 

@@ -71,7 +71,7 @@ def _words(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
     judge, takes = DigitJudge(), {}
     edge = np.zeros(int(EDGE_SECONDS * SAMPLING_RATE), np.float32)
     for recording in recordings:
-        samples = np.concatenate([edge, augment.loud(recording.samples, 0.7), edge])
+        samples = np.concatenate([edge, augment.loud(recording.samples, units.PEAK), edge])
         codes = encode(codec, samples)
         missed = recording.label in DIGITS and judge.read(decode(codec, codes)) != [recording.label]
         takes.setdefault((recording.label, recording.split), []).append((missed, random.random(), codes))

@@ -17,6 +17,7 @@ PAUSE = 12  # quiet steps that end an event
 SHORTEST, LONGEST = 0.12, 1.6  # seconds of an event
 STRETCH = (1.6, 2.4)  # seconds of a continuing sound
 EDGE = 0.03  # seconds around an event
+PEAK = 0.45  # of a unit; what is decoded may be louder
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,19 @@ def extract(recordings: list[Recording], is_event: dict[str, bool]) -> dict[str,
 def stretch(recording: Recording) -> list[np.ndarray]:
     samples = trim_silence(recording.samples, threshold=0.01)
     part = crop(samples, int(random.uniform(*STRETCH) * SAMPLING_RATE))
-    return [faded(loud(part, random.uniform(0.5, 0.8)))] if np.abs(part).max() > 0 else []
+    return [faded(loud(part, PEAK * random.uniform(0.8, 1.1)))] if np.abs(part).max() > 0 else []
 
 
 def events(recording: Recording) -> list[np.ndarray]:
     """The bursts of a recording that stand apart; one that is made of a single event is taken whole."""
     if recording.kind == "made":
-        return [loud(recording.samples, 0.7)]
+        return [loud(recording.samples, PEAK)]
     samples, edge = recording.samples, int(EDGE * SAMPLING_RATE)
     found = []
     for start, end in bursts(samples):
         part = samples[max(0, start - edge) : end + edge]
         if SHORTEST <= len(part) / SAMPLING_RATE <= LONGEST:
-            found.append(faded(loud(part, 0.7)))
+            found.append(faded(loud(part, PEAK)))
     return found
 
 
