@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Makes docs/examples.md and its spectrograms: what a package makes of some prompts, greedily and with seeds.
+
+    python3 export/examples.py PACKAGE [--out docs]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PROMPTS = [
+    "a dog barking twice",
+    "sea waves",
+    "a telephone ringing",
+    "a car horn, then glass breaking",
+    "a dog barking once, then a church bell ringing twice, then rain",
+    "a violin",
+]
+SPOKEN = "seven three"
+QUESTION = "What do you hear?"
+# How a sound is drawn: the name of the variant and its flags.
+VARIANTS = {"greedy": ["--temperature", "0", "--seed", "0"], "seed 1": ["--seed", "1"], "seed 2": ["--seed", "2"]}
+
+
+def ualm(program: Path, package: Path, *arguments: str | Path) -> str:
+    command = [program, *map(str, arguments), "--model", package, "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"examples: {' '.join(map(str, command))}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def picture_name(prompt: str, variant: str) -> str:
+    return "-".join(f"{prompt} {variant}".replace(",", "").split()) + ".png"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("package", type=Path)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs")
+    parser.add_argument("--program", type=Path, default=ROOT / "target" / "release" / "ualm")
+    options = parser.parse_args()
+    pictures = options.out / "examples"
+    pictures.mkdir(parents=True, exist_ok=True)
+    lines = [
+        "# Examples of the default package",
+        "",
+        f"Made by `python3 export/examples.py`; nothing was chosen. Under each picture: what the package itself answers to *{QUESTION}*",
+        "",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        sound = Path(folder) / "sound.wav"
+        for command, ask, prompt in [*(("generate", "ask", p) for p in PROMPTS), ("speak", "transcribe", SPOKEN)]:
+            lines += [f"## `ualm {command} {json.dumps(prompt)}`", "", f"| {' | '.join(VARIANTS)} |", "|---" * len(VARIANTS) + "|"]
+            cells, answers = [], []
+            for variant, flags in VARIANTS.items():
+                picture = pictures / picture_name(prompt, variant)
+                ualm(options.program, options.package, command, prompt, "-o", sound, "--spectrogram", picture, *flags)
+                cells.append(f"![spectrogram](examples/{picture.name})")
+                answers.append(ualm(options.program, options.package, ask, sound, *([QUESTION] if ask == "ask" else [])))
+            lines += [f"| {' | '.join(cells)} |", f"| {' | '.join(answers)} |", ""]
+    (options.out / "examples.md").write_text("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
