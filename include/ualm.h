@@ -382,7 +382,7 @@ typedef struct ualm_session ualm_session;
 /**
  * How to start ONNX Runtime. There is one in a process: later calls must ask for the same, or for nothing (NULL).
  */
-typedef struct ualm_runtime_options {
+typedef struct {
     /**
      * Written by ualm_runtime_options_init.
      */
@@ -401,7 +401,7 @@ typedef struct ualm_runtime_options {
 /**
  * Settings of the segments of one modality. This struct never grows.
  */
-typedef struct ualm_segment_options {
+typedef struct {
     /**
      * Softmax temperature; 0 takes the largest logit.
      */
@@ -427,7 +427,7 @@ typedef struct ualm_segment_options {
 /**
  * How a reply is generated.
  */
-typedef struct ualm_generation_options {
+typedef struct {
     /**
      * Written by ualm_generation_options_init.
      */
@@ -451,15 +451,15 @@ typedef struct ualm_generation_options {
     /**
      * Settings of text segments.
      */
-    struct ualm_segment_options text;
+    ualm_segment_options text;
     /**
      * Settings of audio segments.
      */
-    struct ualm_segment_options audio;
+    ualm_segment_options audio;
     /**
      * Settings of speech segments.
      */
-    struct ualm_segment_options speech;
+    ualm_segment_options speech;
     /**
      * 1 gives sound out in chunks while it is being made, at some cost in speed; 0 at the end of its segment.
      */
@@ -469,7 +469,7 @@ typedef struct ualm_generation_options {
 /**
  * Sound, seen and not owned. This struct never grows.
  */
-typedef struct ualm_samples {
+typedef struct {
     /**
      * frames x channels samples, interleaved: left, right, left, right; full scale is -1 to 1. NULL when there are none.
      */
@@ -491,7 +491,7 @@ typedef struct ualm_samples {
 /**
  * A segment of a reply. The library makes it; later versions may add fields at the end.
  */
-typedef struct ualm_segment {
+typedef struct {
     /**
      * Its size in this version of the library.
      */
@@ -515,7 +515,7 @@ typedef struct ualm_segment {
     /**
      * The sound of a sound segment, NULL for text. It has no samples when the segment was too short to hold any.
      */
-    const struct ualm_samples *audio;
+    const ualm_samples *audio;
     /**
      * Token ids: frame_count frames of stream_count ids each, the closing frame included.
      */
@@ -533,7 +533,7 @@ typedef struct ualm_segment {
 /**
  * What it took to make a reply. The library makes it; later versions may add fields at the end.
  */
-typedef struct ualm_usage {
+typedef struct {
     /**
      * Its size in this version of the library.
      */
@@ -560,7 +560,7 @@ typedef struct ualm_usage {
  * One thing that happened while a reply was being made. The library makes it; later versions may add fields at the end,
  * and kinds: pass over those that you do not know.
  */
-typedef struct ualm_event {
+typedef struct {
     /**
      * Its size in this version of the library.
      */
@@ -592,22 +592,22 @@ typedef struct ualm_event {
     /**
      * The samples, else NULL.
      */
-    const struct ualm_samples *audio;
+    const ualm_samples *audio;
     /**
      * The segment, else NULL.
      */
-    const struct ualm_segment *segment;
+    const ualm_segment *segment;
     /**
      * What the reply took, else NULL.
      */
-    const struct ualm_usage *usage;
+    const ualm_usage *usage;
 } ualm_event;
 
 /**
  * Is told what happens, in the thread that called ualm_session_generate. The event is valid until it returns; 0 goes on,
  * anything else stops the reply, which then ends with what it has. It must return: no longjmp, no exception.
  */
-typedef int (*ualm_event_callback)(const struct ualm_event *event, void *user_data);
+typedef int (*ualm_event_callback)(const ualm_event *event, void *user_data);
 
 #ifdef __cplusplus
 extern "C" {
@@ -642,20 +642,18 @@ const char *ualm_status_name(int32_t status);
 /**
  * Fills `options` with the defaults; `struct_size` is sizeof *options.
  */
-ualm_status ualm_runtime_options_init(struct ualm_runtime_options *options, size_t struct_size);
+ualm_status ualm_runtime_options_init(ualm_runtime_options *options, size_t struct_size);
 
 /**
  * Fills `options` with the model's defaults, seed 0 and nothing forced; `struct_size` is sizeof *options.
  */
-ualm_status ualm_generation_options_init(struct ualm_generation_options *options,
-                                         size_t struct_size,
-                                         const struct ualm_model *model);
+ualm_status ualm_generation_options_init(ualm_generation_options *options, size_t struct_size, const ualm_model *model);
 
 /**
  * Starts ONNX Runtime, unless it runs already, and tells what was found: an object with "library" (the file), "build",
  * "threads", and "devices", a list of {"provider", "hardware"}. `options` may be NULL. Free `json` with ualm_string_free.
  */
-ualm_status ualm_runtime_report(const struct ualm_runtime_options *options,
+ualm_status ualm_runtime_report(const ualm_runtime_options *options,
                                 char **json);
 
 /**
@@ -663,154 +661,154 @@ ualm_status ualm_runtime_report(const struct ualm_runtime_options *options,
  * they are first used.
  */
 ualm_status ualm_model_load(const char *folder,
-                            const struct ualm_runtime_options *options,
-                            struct ualm_model **model);
+                            const ualm_runtime_options *options,
+                            ualm_model **model);
 
 /**
  * Loads every graph that is not loaded yet, so that nothing waits later and nothing is wrong unnoticed.
  */
-ualm_status ualm_model_load_all(const struct ualm_model *model);
+ualm_status ualm_model_load_all(const ualm_model *model);
 
 /**
  * What the package says of itself, its manifest.json: name, precision, modalities and their defaults, rates, licence.
  * Free `json` with ualm_string_free.
  */
-ualm_status ualm_model_manifest(const struct ualm_model *model, char **json);
+ualm_status ualm_model_manifest(const ualm_model *model, char **json);
 
 /**
  * Frees a model; sessions of it go on. NULL is fine.
  */
-void ualm_model_free(struct ualm_model *model);
+void ualm_model_free(ualm_model *model);
 
 /**
  * Makes a switch.
  */
-ualm_status ualm_cancel_new(struct ualm_cancel **cancel);
+ualm_status ualm_cancel_new(ualm_cancel **cancel);
 
 /**
  * Throws the switch, from any thread: every generation with this switch ends after its current step, with what it has.
  */
-ualm_status ualm_cancel_throw(struct ualm_cancel *cancel);
+ualm_status ualm_cancel_throw(ualm_cancel *cancel);
 
 /**
  * 1 when the switch was thrown, else 0.
  */
-int ualm_cancel_is_thrown(const struct ualm_cancel *cancel);
+int ualm_cancel_is_thrown(const ualm_cancel *cancel);
 
 /**
  * Frees a switch; generations that have it go on. NULL is fine.
  */
-void ualm_cancel_free(struct ualm_cancel *cancel);
+void ualm_cancel_free(ualm_cancel *cancel);
 
 /**
  * Makes an empty prompt.
  */
-ualm_status ualm_prompt_new(struct ualm_prompt **prompt);
+ualm_status ualm_prompt_new(ualm_prompt **prompt);
 
 /**
  * Adds words, said by `speaker` (ualm_role). The text is copied.
  */
-ualm_status ualm_prompt_add_text(struct ualm_prompt *prompt, int32_t speaker, const char *words);
+ualm_status ualm_prompt_add_text(ualm_prompt *prompt, int32_t speaker, const char *words);
 
 /**
  * Adds a recording, made by `speaker` (ualm_role): `kind` is UALM_MODALITY_AUDIO for sound and music, UALM_MODALITY_SPEECH
  * for speech. Any rate and any number of channels (they are mixed to their mean). The samples are copied.
  */
-ualm_status ualm_prompt_add_audio(struct ualm_prompt *prompt,
+ualm_status ualm_prompt_add_audio(ualm_prompt *prompt,
                                   int32_t speaker,
                                   int32_t kind,
-                                  const struct ualm_samples *samples);
+                                  const ualm_samples *samples);
 
 /**
  * Frees a prompt. NULL is fine.
  */
-void ualm_prompt_free(struct ualm_prompt *prompt);
+void ualm_prompt_free(ualm_prompt *prompt);
 
 /**
  * Begins a conversation.
  */
-ualm_status ualm_session_new(const struct ualm_model *model, struct ualm_session **session);
+ualm_status ualm_session_new(const ualm_model *model, ualm_session **session);
 
 /**
  * Positions of the conversation so far, of the model's context. UALM_STATUS_BUSY while a generation is open.
  */
-ualm_status ualm_session_position(const struct ualm_session *session, size_t *position);
+ualm_status ualm_session_position(const ualm_session *session, size_t *position);
 
 /**
  * Frees a session; a generation of it goes on. NULL is fine.
  */
-void ualm_session_free(struct ualm_session *session);
+void ualm_session_free(ualm_session *session);
 
 /**
  * Makes the whole reply to `prompt`. `options` (the model's defaults), `cancel` and `callback` may be NULL, and `reply` too
  * when the callback sees all that is wanted. A reply that was stopped is no failure: it ends with what it has. After a
  * failure there is no reply, but the callback has seen what had been made, and the session may be used again.
  */
-ualm_status ualm_session_generate(struct ualm_session *session,
-                                  const struct ualm_prompt *prompt,
-                                  const struct ualm_generation_options *options,
-                                  const struct ualm_cancel *cancel,
+ualm_status ualm_session_generate(ualm_session *session,
+                                  const ualm_prompt *prompt,
+                                  const ualm_generation_options *options,
+                                  const ualm_cancel *cancel,
                                   ualm_event_callback callback,
                                   void *user_data,
-                                  struct ualm_reply **reply);
+                                  ualm_reply **reply);
 
 /**
  * Begins the reply to `prompt`, to be taken event by event; nothing is generated before the first one is asked for. The
  * session is busy until the last event was given, or the generation is freed. `options` and `cancel` may be NULL.
  */
-ualm_status ualm_generation_new(struct ualm_session *session,
-                                const struct ualm_prompt *prompt,
-                                const struct ualm_generation_options *options,
-                                const struct ualm_cancel *cancel,
-                                struct ualm_generation **generation);
+ualm_status ualm_generation_new(ualm_session *session,
+                                const ualm_prompt *prompt,
+                                const ualm_generation_options *options,
+                                const ualm_cancel *cancel,
+                                ualm_generation **generation);
 
 /**
  * Works until something happens, and tells it. The last event is UALM_EVENT_KIND_FINISHED; `event` becomes NULL after it,
  * and after a failure. The event is valid until the next call for this generation, or until it is freed.
  */
-ualm_status ualm_generation_next(struct ualm_generation *generation,
-                                 const struct ualm_event **event);
+ualm_status ualm_generation_next(ualm_generation *generation,
+                                 const ualm_event **event);
 
 /**
  * Stops a reply, from any thread: it ends after its current step. The events that are left, the end of its segment among
  * them, are still given.
  */
-ualm_status ualm_generation_stop(struct ualm_generation *generation);
+ualm_status ualm_generation_stop(ualm_generation *generation);
 
 /**
  * Frees a generation; one that has not come to its end counts as cancelled. NULL is fine.
  */
-void ualm_generation_free(struct ualm_generation *generation);
+void ualm_generation_free(ualm_generation *generation);
 
 /**
  * How many segments there are; none when the reply was stopped before the first one.
  */
-size_t ualm_reply_segment_count(const struct ualm_reply *reply);
+size_t ualm_reply_segment_count(const ualm_reply *reply);
 
 /**
  * The segment at `index`, from 0; NULL after the last one. It is valid until the reply is freed.
  */
-const struct ualm_segment *ualm_reply_segment(const struct ualm_reply *reply, size_t index);
+const ualm_segment *ualm_reply_segment(const ualm_reply *reply, size_t index);
 
 /**
  * The text of all text segments, one after another, with a NUL at its end. It is valid until the reply is freed.
  */
-const char *ualm_reply_text(const struct ualm_reply *reply);
+const char *ualm_reply_text(const ualm_reply *reply);
 
 /**
  * The last sound segment's sound; NULL when there is none. It is valid until the reply is freed.
  */
-const struct ualm_samples *ualm_reply_audio(const struct ualm_reply *reply);
+const ualm_samples *ualm_reply_audio(const ualm_reply *reply);
 
 /**
  * What it took. Valid until the reply is freed.
  */
-const struct ualm_usage *ualm_reply_usage(const struct ualm_reply *reply);
+const ualm_usage *ualm_reply_usage(const ualm_reply *reply);
 
 /**
  * Frees a reply. NULL is fine.
  */
-void ualm_reply_free(struct ualm_reply *reply);
+void ualm_reply_free(ualm_reply *reply);
 
 /**
  * Reads a sound file: WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV, mixed to one channel, at its own rate. A longer
@@ -818,66 +816,62 @@ void ualm_reply_free(struct ualm_reply *reply);
  */
 ualm_status ualm_audio_read(const char *file,
                             double max_seconds,
-                            struct ualm_audio **audio);
+                            ualm_audio **audio);
 
 /**
  * As ualm_audio_read, of the `len` bytes of a sound file in memory.
  */
-ualm_status ualm_audio_read_memory(const uint8_t *bytes, size_t len, double max_seconds, struct ualm_audio **audio);
+ualm_status ualm_audio_read_memory(const uint8_t *bytes, size_t len, double max_seconds, ualm_audio **audio);
 
 /**
  * The samples; NULL when `audio` is. They are valid until the audio is freed.
  */
-const struct ualm_samples *ualm_audio_samples(const struct ualm_audio *audio);
+const ualm_samples *ualm_audio_samples(const ualm_audio *audio);
 
 /**
  * What was wrong with the file and did not keep it from being read: one warning after another, NULL after the last one.
  */
-const char *ualm_audio_warning(const struct ualm_audio *audio, size_t index);
+const char *ualm_audio_warning(const ualm_audio *audio, size_t index);
 
 /**
  * Frees sound. NULL is fine.
  */
-void ualm_audio_free(struct ualm_audio *audio);
+void ualm_audio_free(ualm_audio *audio);
 
 /**
  * Writes a WAV file in a `format` (ualm_wav_format): whoever looks at `file` finds the old one or the whole new one.
  */
-ualm_status ualm_wav_write(const char *file, const struct ualm_samples *samples, int32_t format);
+ualm_status ualm_wav_write(const char *file, const ualm_samples *samples, int32_t format);
 
 /**
  * The sound after the package's enhancer; `audio` becomes NULL when the package has none.
  */
-ualm_status ualm_model_enhance(const struct ualm_model *model,
-                               const struct ualm_samples *samples,
-                               struct ualm_audio **audio);
+ualm_status ualm_model_enhance(const ualm_model *model, const ualm_samples *samples, ualm_audio **audio);
 
 /**
  * Codes of sound, at any rate, with any number of channels.
  */
-ualm_status ualm_model_encode(const struct ualm_model *model,
-                              const struct ualm_samples *samples,
-                              struct ualm_codes **codes);
+ualm_status ualm_model_encode(const ualm_model *model, const ualm_samples *samples, ualm_codes **codes);
 
 /**
  * The sound of codes: `streams` x `frames` of them, stream after stream.
  */
-ualm_status ualm_model_decode(const struct ualm_model *model,
+ualm_status ualm_model_decode(const ualm_model *model,
                               const uint32_t *codes,
                               size_t streams,
                               size_t frames,
-                              struct ualm_audio **audio);
+                              ualm_audio **audio);
 
 /**
  * The codes, stream after stream, and how many streams and frames there are; NULL when `codes` is. They are valid until
  * the handle is freed.
  */
-const uint32_t *ualm_codes_data(const struct ualm_codes *codes, size_t *streams, size_t *frames);
+const uint32_t *ualm_codes_data(const ualm_codes *codes, size_t *streams, size_t *frames);
 
 /**
  * Frees codes. NULL is fine.
  */
-void ualm_codes_free(struct ualm_codes *codes);
+void ualm_codes_free(ualm_codes *codes);
 
 /**
  * Frees a string that a function of this library gave to the caller. NULL is fine.
