@@ -658,7 +658,8 @@ ualm_status ualm_runtime_report(const ualm_runtime_options *options,
 
 /**
  * Loads the model package in `folder`; `options` may be NULL. The language model is loaded now, the graphs for sound when
- * they are first used.
+ * they are first used. A package is a folder, whose files stay where they are while the model is used (its weights are
+ * mapped into memory); packages in memory cannot be loaded.
  */
 ualm_status ualm_model_load(const char *folder,
                             const ualm_runtime_options *options,

@@ -140,4 +140,7 @@ fn the_library_s_name_carries_the_version() {
     assert_eq!(shared_library().canonicalize().unwrap().file_name().unwrap().to_str(), Some(wanted.as_str()));
     let bytes = fs::read(shared_library()).unwrap();
     assert!(bytes.windows(wanted.len()).any(|window| window == wanted.as_bytes()), "no SONAME {wanted}");
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let for_cargo_c = format!("[package.metadata.capi.library]\nversion = \"{number}.");
+    assert!(manifest.contains(&for_cargo_c), "Cargo.toml gives cargo-c another version than {number}");
 }

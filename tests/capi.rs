@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use c_library::{Link, PREFIX, SANITIZER, compile, is_installed, root, scratch, shared_library, text, works};
+use c_library::{Link, PREFIX, SANITIZER, compile, is_installed, python, root, scratch, shared_library, text, works};
 use common::package;
 use serde_json::{Value, json};
 use ualm::audio::{WavFormat, write_wav};
@@ -18,13 +18,15 @@ use ualm::{Cancel, GenerationConfig, Message, Modality, Model, Reply};
 const PROMPT: &str = "a dog barks twice and then a bell rings";
 const SEED: u64 = 3;
 
-/// A program of tests/c, under AddressSanitizer where there is one.
-fn test_program(name: &str) -> PathBuf {
+/// A program of the tests, under AddressSanitizer where there is one.
+fn test_program(source: &str) -> PathBuf {
     let mut arguments = vec!["-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE", "-g"];
     if *SANITIZER {
         arguments.extend(["-fsanitize=address", "-fno-omit-frame-pointer"]);
     }
-    compile(&root().join("tests/c").join(name).with_extension("c"), name, Link::Shared, &arguments)
+    let source = root().join("tests").join(source);
+    let name = source.file_stem().unwrap().to_str().unwrap();
+    compile(&source, name, Link::Shared, &arguments)
 }
 
 fn tiny() -> PathBuf {
@@ -57,18 +59,23 @@ fn path(path: &Path) -> &str {
 #[test]
 fn wrong_arguments_are_refused() {
     let empty = tempfile::tempdir().unwrap();
-    run(&test_program("arguments"), &[path(&tiny()), path(empty.path())]);
+    run(&test_program("c/arguments.c"), &[path(&tiny()), path(empty.path())]);
 }
 
 #[test]
 fn threads_and_callbacks_do_as_the_law_says() {
-    run(&test_program("threads"), &[path(&tiny())]);
+    run(&test_program("c/threads.c"), &[path(&tiny())]);
+}
+
+#[test]
+fn the_cpp_wrapper_offers_the_same() {
+    run(&test_program("cpp/wrapper.cpp"), &[path(&tiny()), path(&scratch("from-wrapper.wav"))]);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn rounds_leave_nothing_behind() {
-    run(&test_program("rounds"), &[path(&tiny()), "300"]);
+    run(&test_program("c/rounds.c"), &[path(&tiny()), "300"]);
 }
 
 #[test]
@@ -78,7 +85,7 @@ fn the_same_seed_gives_the_same_frames_everywhere() {
     assert!(frames.as_array().unwrap().len() > 8, "too short to mean anything: {frames}");
 
     let seed = SEED.to_string();
-    let c = run(&test_program("frames"), &[path(&tiny()), PROMPT, &seed]);
+    let c = run(&test_program("c/frames.c"), &[path(&tiny()), PROMPT, &seed]);
     assert_eq!(serde_json::from_str::<Value>(&c).unwrap(), frames, "C");
 
     let out = scratch("from-python.wav");
@@ -86,7 +93,7 @@ fn the_same_seed_gives_the_same_frames_everywhere() {
     let library = shared_library();
     let arguments = [path(&script), path(&library), path(&tiny()), PROMPT, path(&out), "--seed", &seed, "--json"]
         .map(str::to_owned);
-    let python = text(&works(Command::new("python3").args(arguments)).stdout);
+    let python = text(&works(python().args(arguments)).stdout);
     assert_eq!(serde_json::from_str::<Value>(&python).unwrap()["frames"], frames, "Python");
 
     let folder = tempfile::tempdir().unwrap();
@@ -128,7 +135,7 @@ fn the_examples_give_what_the_command_line_gives() {
 
     let script = example("python/ualm_ctypes.py");
     let out = scratch("from-ctypes.wav");
-    let mut python = Command::new("python3");
+    let mut python = python();
     python.args([&script, &shared_library(), &tiny()]).arg(PROMPT).arg(&out).args(["--seed", &seed]);
     works(&mut python);
     assert_eq!(fs::read(&out).unwrap(), wanted_bytes, "ualm_ctypes.py");

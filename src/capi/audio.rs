@@ -29,7 +29,7 @@ impl ualm_audio {
 
 impl From<Decoded> for ualm_audio {
     fn from(decoded: Decoded) -> Self {
-        let warnings = decoded.warnings.iter().map(|warning| Text::new(&warning.to_string())).collect();
+        let warnings = decoded.warnings.iter().map(Text::new).collect();
         Self { samples: Samples::new(&decoded.waveform), warnings }
     }
 }

@@ -21,7 +21,7 @@ impl Handle for ualm_reply {
 impl ualm_reply {
     pub(super) fn new(segments: Vec<Arc<SegmentView>>, usage: ualm_usage) -> Self {
         let text: Vec<u8> = segments.iter().flat_map(|segment| segment.text()).copied().collect();
-        Self { segments, usage, text: Text::new(&String::from_utf8_lossy(&text)) }
+        Self { segments, usage, text: Text::new(text) }
     }
 }
 

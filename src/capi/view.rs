@@ -102,8 +102,8 @@ impl<T> View<T> {
 pub(super) struct Text(Box<[u8]>);
 
 impl Text {
-    pub(super) fn new(text: &str) -> Self {
-        Self([text.as_bytes(), b"\0"].concat().into())
+    pub(super) fn new(text: impl AsRef<[u8]>) -> Self {
+        Self([text.as_ref(), b"\0"].concat().into())
     }
 
     pub(super) fn as_ptr(&self) -> *const c_char {

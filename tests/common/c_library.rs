@@ -7,8 +7,7 @@ use std::sync::LazyLock;
 /// Where the library is installed, debug build.
 pub static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
     let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c library");
-    let python = std::env::var("PYTHON").unwrap_or("python3".into());
-    let mut install = Command::new(python);
+    let mut install = python();
     install.arg(root().join("scripts/install_c_library.py")).args(["--profile", "dev", "--prefix"]).arg(&prefix);
     works(install.env("CARGO", env!("CARGO")).env_remove("DESTDIR"));
     prefix
@@ -47,6 +46,11 @@ pub fn scratch(name: &str) -> PathBuf {
 /// The shared library.
 pub fn shared_library() -> PathBuf {
     PREFIX.join(if cfg!(target_os = "macos") { "lib/libualm.dylib" } else { "lib/libualm.so" })
+}
+
+/// Python, the one that `make` was given.
+pub fn python() -> Command {
+    Command::new(std::env::var_os("PYTHON").unwrap_or("python3".into()))
 }
 
 /// Whether a program of the system is there.
