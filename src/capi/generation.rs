@@ -51,8 +51,8 @@ unsafe fn begin(
     // SAFETY: the contract is the same.
     let config = unsafe { generation_config(options, session.model.config()) }?;
     let stop = cancel.map_or_else(Cancel::new, |cancel| cancel.0.below());
-    let messages = prompt.messages().clone();
-    Ok((Running::start(&session.slot, &messages, &config, &stop)?, stop))
+    let running = Running::start(&session.slot, &prompt.messages(), &config, &stop)?;
+    Ok((running, stop))
 }
 
 /// Makes the whole reply to `prompt`. `options` (the model's defaults), `cancel` and `callback` may be NULL, and `reply` too

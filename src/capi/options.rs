@@ -17,10 +17,10 @@ use crate::runtime::RuntimeOptions;
 /// Nothing that is an options struct is larger than this.
 const LARGEST: usize = 4096;
 
-/// A struct of options.
+/// A struct of options. It has no padding at its end (on 64-bit machines), where a new field would not be told apart.
 ///
 /// # Safety
-/// `#[repr(C)]`, the first field `struct_size: usize`, no padding at the end, and every bit pattern is a value.
+/// `#[repr(C)]`, the first field is `struct_size: usize`, and every bit pattern is a value.
 unsafe trait Options: Copy {
     /// The header's name.
     const NAME: &'static str;
@@ -94,7 +94,7 @@ pub struct ualm_runtime_options {
     pub threads: usize,
 }
 
-// SAFETY: three fields of one size; integers and a raw pointer.
+// SAFETY: integers and a raw pointer.
 unsafe impl Options for ualm_runtime_options {
     const NAME: &'static str = "ualm_runtime_options";
     const OLDEST: usize = 3 * size_of::<usize>();
@@ -196,7 +196,7 @@ pub struct ualm_generation_options {
     pub stream_audio: i32,
 }
 
-// SAFETY: sixteen fields of four bytes at the end; integers, floats and a raw pointer.
+// SAFETY: integers, floats and a raw pointer.
 unsafe impl Options for ualm_generation_options {
     const NAME: &'static str = "ualm_generation_options";
     const OLDEST: usize = size_of::<Self>();

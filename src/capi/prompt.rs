@@ -1,7 +1,7 @@
 //! Prompts.
 
 use std::ffi::c_char;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use super::argument::text;
 use super::boundary::{Failure, entry, ualm_status};
@@ -9,18 +9,23 @@ use super::handle::{Handle, Place, free, share};
 use super::names::{modality, role};
 use super::view::{ualm_samples, waveform};
 use crate::modality::Modality;
-use crate::prompt::{Content, Message};
+use crate::prompt::{Content, Message, Role};
 
 /// What is said to the model: parts in order, each with its role. It may be used again, and for several sessions.
-pub struct ualm_prompt(Mutex<Vec<Message>>);
+pub struct ualm_prompt(RwLock<Vec<Message>>);
 
 impl Handle for ualm_prompt {
     const NAME: &'static str = "prompt";
 }
 
 impl ualm_prompt {
-    pub(super) fn messages(&self) -> MutexGuard<'_, Vec<Message>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The parts; nothing is added while they are looked at.
+    pub(super) fn messages(&self) -> RwLockReadGuard<'_, Vec<Message>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, role: Role, content: Content) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(Message { role, content });
     }
 }
 
@@ -29,7 +34,7 @@ impl ualm_prompt {
 pub unsafe extern "C" fn ualm_prompt_new(prompt: *mut *mut ualm_prompt) -> ualm_status {
     entry(|| {
         // SAFETY: the header's law.
-        unsafe { Place::new(prompt) }?.fill(ualm_prompt(Mutex::default()));
+        unsafe { Place::new(prompt) }?.fill(ualm_prompt(RwLock::default()));
         Ok(())
     })
 }
@@ -44,7 +49,7 @@ pub unsafe extern "C" fn ualm_prompt_add_text(
     entry(|| {
         // SAFETY: the header's law.
         let (prompt, words) = unsafe { (share(prompt)?, text(words, "words")?) };
-        prompt.messages().push(Message { role: role(speaker)?, content: Content::Text(words.to_owned()) });
+        prompt.push(role(speaker)?, Content::Text(words.to_owned()));
         Ok(())
     })
 }
@@ -66,7 +71,7 @@ pub unsafe extern "C" fn ualm_prompt_add_audio(
             Modality::Speech => Content::Speech(sound),
             Modality::Text => return Err(Failure::invalid("kind is text; expected audio or speech")),
         };
-        prompt.messages().push(Message { role: role(speaker)?, content });
+        prompt.push(role(speaker)?, content);
         Ok(())
     })
 }
