@@ -5,35 +5,37 @@
  *
  * Ownership
  *   - Handles (pointers to opaque structs) come from functions that take a place for one (`ualm_model **model`) and are
- *     freed once, by the function of the same name that ends in _free. free(NULL) does nothing. They may be freed in any
- *     order: a session keeps its model alive, a generation its session. A handle may not be used after it was freed.
+ *     freed once, by the function of the same name that ends in _free. free(NULL) does nothing. They may be freed in
+ *     any order: a session keeps its model alive, a generation its session. A handle may not be used after it was
+ *     freed.
  *   - A function that fails leaves NULL in the place. A place itself may not be NULL, unless it is said.
  *   - Arguments are borrowed for the call and copied where they are kept: texts, samples, options, prompts.
  *   - What a function or an event points to (const) belongs to the library, and is valid as long as it says there.
  *   - Strings given as `char **` are freed with ualm_string_free, never with free().
- *   - Texts are UTF-8 with a NUL at the end. Paths are too, except on Unix, where they are bytes as the system has them.
+ *   - Texts are UTF-8 with a NUL at the end. Paths are too, except on Unix, where they are bytes as the system has
+ *     them.
  *
  * Errors
- *   - Functions return a ualm_status, 0 for success. Its numbers never change. The thread's last failure is kept, with a
- *     message for people, until the thread's next one: ualm_last_error, ualm_last_status.
+ *   - Functions return a ualm_status, 0 for success. Its numbers never change. The thread's last failure is kept, with
+ *     a message for people, until the thread's next one: ualm_last_error, ualm_last_status.
  *   - Functions that return something else return 0 or NULL when they fail, and keep the failure likewise.
  *   - NULL where it may not be, numbers out of range, text that is not UTF-8, samples that are not finite: all refused.
  *     Freed handles, handles of another kind and wrong lengths cannot be seen from inside, and must not be given.
- *   - The process is never ended, nothing is printed (but for a fault inside the library, UALM_STATUS_PANIC, on stderr),
- *     and no exception leaves the library.
+ *   - The process is never ended, nothing is printed (but for a fault inside the library, UALM_STATUS_PANIC, on
+ *     stderr), and no exception leaves the library.
  *
  * Threads
  *   - Any thread may use any handle, and threads may take turns. ualm_model, ualm_cancel, ualm_reply, ualm_audio and
  *     ualm_codes may be used by many threads at once. So may ualm_prompt once nothing is added any more.
- *   - ualm_session and ualm_generation are worked with by one thread at a time; when another one comes in between, it is
- *     told UALM_STATUS_BUSY. ualm_generation_stop and ualm_cancel_throw are made for coming in between.
+ *   - ualm_session and ualm_generation are worked with by one thread at a time; when another one comes in between, it
+ *     is told UALM_STATUS_BUSY. ualm_generation_stop and ualm_cancel_throw are made for coming in between.
  *   - A handle is freed when no other thread uses it. (A callback may free the handles of the call that it is in.)
  *   - Callbacks run in the thread of the call that they were given to.
  *   - The graphs run on one pool of threads for the process. It does not survive fork(): load models after it.
  *
  * Versions
- *   - UALM_ABI_VERSION changes when a program would have to be compiled again; the shared library's name (SONAME) carries
- *     it. Within one version functions, fields, enumerators and statuses are only added.
+ *   - UALM_ABI_VERSION changes when a program would have to be compiled again; the shared library's name (SONAME)
+ *     carries it. Within one version functions, fields, enumerators and statuses are only added.
  *   - Options are structs that begin with `struct_size`. Fill them with their _init function, giving sizeof, and change
  *     what you want: then a program and a library of different versions understand each other, and a setting that the
  *     library does not know is refused. NULL stands for the defaults.
@@ -154,7 +156,8 @@ enum ualm_status
      */
     UALM_STATUS_CANCELLED = 10,
     /**
-     * The handle is in use: by a generation that is still open, or by a call of another thread or of the caller's callback.
+     * The handle is in use: by a generation that is still open, or by a call of another thread or of the caller's
+     * callback.
      */
     UALM_STATUS_BUSY = 11,
     /**
@@ -388,8 +391,8 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program, in ../lib of it, in the
-     * user's cache.
+     * Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program, in ../lib of it, in
+     * the user's cache.
      */
     const char *library;
     /**
@@ -471,7 +474,8 @@ typedef struct {
  */
 typedef struct {
     /**
-     * frames x channels samples, interleaved: left, right, left, right; full scale is -1 to 1. NULL when there are none.
+     * frames x channels samples, interleaved: left, right, left, right; full scale is -1 to 1. NULL when there are
+     * none.
      */
     const float *data;
     /**
@@ -557,8 +561,8 @@ typedef struct {
 } ualm_usage;
 
 /**
- * One thing that happened while a reply was being made. The library makes it; later versions may add fields at the end,
- * and kinds: pass over those that you do not know.
+ * One thing that happened while a reply was being made. The library makes it; later versions may add fields at the
+ * end, and kinds: pass over those that you do not know.
  */
 typedef struct {
     /**
@@ -604,8 +608,8 @@ typedef struct {
 } ualm_event;
 
 /**
- * Is told what happens, in the thread that called ualm_session_generate. The event is valid until it returns; 0 goes on,
- * anything else stops the reply, which then ends with what it has. It must return: no longjmp, no exception.
+ * Is told what happens, in the thread that called ualm_session_generate. The event is valid until it returns; 0 goes
+ * on, anything else stops the reply, which then ends with what it has. It must return: no longjmp, no exception.
  */
 typedef int (*ualm_event_callback)(const ualm_event *event, void *user_data);
 
@@ -629,8 +633,8 @@ uint32_t ualm_abi_version(void);
 ualm_status ualm_last_status(void);
 
 /**
- * What this thread's last call that failed has to say: what was expected, what was found, what to do; "" when none has.
- * Valid until the thread's next call that fails.
+ * What this thread's last call that failed has to say: what was expected, what was found, what to do; "" when none
+ * has. Valid until the thread's next call that fails.
  */
 const char *ualm_last_error(void);
 
@@ -651,19 +655,17 @@ ualm_status ualm_generation_options_init(ualm_generation_options *options, size_
 
 /**
  * Starts ONNX Runtime, unless it runs already, and tells what was found: an object with "library" (the file), "build",
- * "threads", and "devices", a list of {"provider", "hardware"}. `options` may be NULL. Free `json` with ualm_string_free.
+ * "threads", and "devices", a list of {"provider", "hardware"}. `options` may be NULL. Free `json` with
+ * ualm_string_free.
  */
-ualm_status ualm_runtime_report(const ualm_runtime_options *options,
-                                char **json);
+ualm_status ualm_runtime_report(const ualm_runtime_options *options, char **json);
 
 /**
- * Loads the model package in `folder`; `options` may be NULL. The language model is loaded now, the graphs for sound when
- * they are first used. A package is a folder, whose files stay where they are while the model is used (its weights are
- * mapped into memory); packages in memory cannot be loaded.
+ * Loads the model package in `folder`; `options` may be NULL. The language model is loaded now, the graphs for sound
+ * when they are first used. A package is a folder, whose files stay where they are while the model is used (its
+ * weights are mapped into memory); packages in memory cannot be loaded.
  */
-ualm_status ualm_model_load(const char *folder,
-                            const ualm_runtime_options *options,
-                            ualm_model **model);
+ualm_status ualm_model_load(const char *folder, const ualm_runtime_options *options, ualm_model **model);
 
 /**
  * Loads every graph that is not loaded yet, so that nothing waits later and nothing is wrong unnoticed.
@@ -712,13 +714,11 @@ ualm_status ualm_prompt_new(ualm_prompt **prompt);
 ualm_status ualm_prompt_add_text(ualm_prompt *prompt, int32_t speaker, const char *words);
 
 /**
- * Adds a recording, made by `speaker` (ualm_role): `kind` is UALM_MODALITY_AUDIO for sound and music, UALM_MODALITY_SPEECH
- * for speech. Any rate and any number of channels (they are mixed to their mean). The samples are copied.
+ * Adds a recording, made by `speaker` (ualm_role): `kind` is UALM_MODALITY_AUDIO for sound and music,
+ * UALM_MODALITY_SPEECH for speech. Any rate and any number of channels (they are mixed to their mean). The samples are
+ * copied.
  */
-ualm_status ualm_prompt_add_audio(ualm_prompt *prompt,
-                                  int32_t speaker,
-                                  int32_t kind,
-                                  const ualm_samples *samples);
+ualm_status ualm_prompt_add_audio(ualm_prompt *prompt, int32_t speaker, int32_t kind, const ualm_samples *samples);
 
 /**
  * Frees a prompt. NULL is fine.
@@ -741,9 +741,10 @@ ualm_status ualm_session_position(const ualm_session *session, size_t *position)
 void ualm_session_free(ualm_session *session);
 
 /**
- * Makes the whole reply to `prompt`. `options` (the model's defaults), `cancel` and `callback` may be NULL, and `reply` too
- * when the callback sees all that is wanted. A reply that was stopped is no failure: it ends with what it has. After a
- * failure there is no reply, but the callback has seen what had been made, and the session may be used again.
+ * Makes the whole reply to `prompt`. `options` (the model's defaults), `cancel` and `callback` may be NULL, and
+ * `reply` too when the callback sees all that is wanted. A reply that was stopped is no failure: it ends with what it
+ * has. After a failure there is no reply, but the callback has seen what had been made, and the session may be used
+ * again.
  */
 ualm_status ualm_session_generate(ualm_session *session,
                                   const ualm_prompt *prompt,
@@ -754,8 +755,8 @@ ualm_status ualm_session_generate(ualm_session *session,
                                   ualm_reply **reply);
 
 /**
- * Begins the reply to `prompt`, to be taken event by event; nothing is generated before the first one is asked for. The
- * session is busy until the last event was given, or the generation is freed. `options` and `cancel` may be NULL.
+ * Begins the reply to `prompt`, to be taken event by event; nothing is generated before the first one is asked for.
+ * The session is busy until the last event was given, or the generation is freed. `options` and `cancel` may be NULL.
  */
 ualm_status ualm_generation_new(ualm_session *session,
                                 const ualm_prompt *prompt,
@@ -764,15 +765,14 @@ ualm_status ualm_generation_new(ualm_session *session,
                                 ualm_generation **generation);
 
 /**
- * Works until something happens, and tells it. The last event is UALM_EVENT_KIND_FINISHED; `event` becomes NULL after it,
- * and after a failure. The event is valid until the next call for this generation, or until it is freed.
+ * Works until something happens, and tells it. The last event is UALM_EVENT_KIND_FINISHED; `event` becomes NULL after
+ * it, and after a failure. The event is valid until the next call for this generation, or until it is freed.
  */
-ualm_status ualm_generation_next(ualm_generation *generation,
-                                 const ualm_event **event);
+ualm_status ualm_generation_next(ualm_generation *generation, const ualm_event **event);
 
 /**
- * Stops a reply, from any thread: it ends after its current step. The events that are left, the end of its segment among
- * them, are still given.
+ * Stops a reply, from any thread: it ends after its current step. The events that are left, the end of its segment
+ * among them, are still given.
  */
 ualm_status ualm_generation_stop(ualm_generation *generation);
 
@@ -812,12 +812,10 @@ const ualm_usage *ualm_reply_usage(const ualm_reply *reply);
 void ualm_reply_free(ualm_reply *reply);
 
 /**
- * Reads a sound file: WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV, mixed to one channel, at its own rate. A longer
- * one than `max_seconds` is refused (UALM_STATUS_LIMIT); 0 refuses none.
+ * Reads a sound file: WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV, mixed to one channel, at its own rate. A
+ * longer one than `max_seconds` is refused (UALM_STATUS_LIMIT); 0 refuses none.
  */
-ualm_status ualm_audio_read(const char *file,
-                            double max_seconds,
-                            ualm_audio **audio);
+ualm_status ualm_audio_read(const char *file, double max_seconds, ualm_audio **audio);
 
 /**
  * As ualm_audio_read, of the `len` bytes of a sound file in memory.
@@ -830,7 +828,8 @@ ualm_status ualm_audio_read_memory(const uint8_t *bytes, size_t len, double max_
 const ualm_samples *ualm_audio_samples(const ualm_audio *audio);
 
 /**
- * What was wrong with the file and did not keep it from being read: one warning after another, NULL after the last one.
+ * What was wrong with the file and did not keep it from being read: one warning after another, NULL after the last
+ * one.
  */
 const char *ualm_audio_warning(const ualm_audio *audio, size_t index);
 
@@ -864,8 +863,8 @@ ualm_status ualm_model_decode(const ualm_model *model,
                               ualm_audio **audio);
 
 /**
- * The codes, stream after stream, and how many streams and frames there are; NULL when `codes` is. They are valid until
- * the handle is freed.
+ * The codes, stream after stream, and how many streams and frames there are; NULL when `codes` is. They are valid
+ * until the handle is freed.
  */
 const uint32_t *ualm_codes_data(const ualm_codes *codes, size_t *streams, size_t *frames);
 

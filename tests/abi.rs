@@ -1,4 +1,5 @@
-//! The binary interface: what a release has once offered stays (`include/ualm.abi`), until `UALM_ABI_VERSION` is raised.
+//! The binary interface: what a release has once offered stays (`include/ualm.abi`), until `UALM_ABI_VERSION` is
+//! raised.
 //!
 //! `make header` adds what is new to the list. It takes nothing away.
 #![cfg(all(unix, target_pointer_width = "64"))]

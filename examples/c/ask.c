@@ -15,7 +15,8 @@ static ualm_status lay_out(struct run *run, const char *recording, const char *q
     ualm_status status;
     if ((status = ualm_audio_read(recording, 0, &run->recording)) != UALM_STATUS_OK) return status;
     if ((status = ualm_prompt_new(&run->prompt)) != UALM_STATUS_OK) return status;
-    status = ualm_prompt_add_audio(run->prompt, UALM_ROLE_USER, UALM_MODALITY_AUDIO, ualm_audio_samples(run->recording));
+    status = ualm_prompt_add_audio(run->prompt, UALM_ROLE_USER, UALM_MODALITY_AUDIO,
+                                   ualm_audio_samples(run->recording));
     if (status != UALM_STATUS_OK) return status;
     return ualm_prompt_add_text(run->prompt, UALM_ROLE_USER, question);
 }

@@ -34,8 +34,8 @@ impl From<Decoded> for ualm_audio {
     }
 }
 
-/// Reads a sound file: WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV, mixed to one channel, at its own rate. A longer
-/// one than `max_seconds` is refused (UALM_STATUS_LIMIT); 0 refuses none.
+/// Reads a sound file: WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV, mixed to one channel, at its own rate. A
+/// longer one than `max_seconds` is refused (UALM_STATUS_LIMIT); 0 refuses none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_audio_read(
     file: *const c_char,
@@ -80,7 +80,8 @@ pub unsafe extern "C" fn ualm_audio_samples(audio: *const ualm_audio) -> *const 
     value(std::ptr::null(), || Ok(std::ptr::from_ref(unsafe { share(audio) }?.samples.view())))
 }
 
-/// What was wrong with the file and did not keep it from being read: one warning after another, NULL after the last one.
+/// What was wrong with the file and did not keep it from being read: one warning after another, NULL after the last
+/// one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_audio_warning(audio: *const ualm_audio, index: usize) -> *const c_char {
     // SAFETY: the header's law. The audio outlives the share that is taken here.

@@ -33,7 +33,8 @@ pub enum ualm_status {
     Numeric = 9,
     /// Stopped on request.
     Cancelled = 10,
-    /// The handle is in use: by a generation that is still open, or by a call of another thread or of the caller's callback.
+    /// The handle is in use: by a generation that is still open, or by a call of another thread or of the caller's
+    /// callback.
     Busy = 11,
     /// A fault inside the library. The handles of the call may only be freed now; please report it.
     Panic = 12,
@@ -135,8 +136,8 @@ pub(super) fn value<T>(otherwise: T, call: impl FnOnce() -> Result<T>) -> T {
 }
 
 fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
-    // What a panic leaves behind is not used again: locks are taken as they are, and a session that was being worked with
-    // does not go back to its slot.
+    // What a panic leaves behind is not used again: locks are taken as they are, and a session that was being worked
+    // with does not go back to its slot.
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| Err(Failure::panicked(&*payload)))
 }
 
@@ -157,8 +158,8 @@ pub extern "C" fn ualm_last_status() -> ualm_status {
     LAST.try_with(|last| last.borrow().0).unwrap_or(ualm_status::Ok)
 }
 
-/// What this thread's last call that failed has to say: what was expected, what was found, what to do; "" when none has.
-/// Valid until the thread's next call that fails.
+/// What this thread's last call that failed has to say: what was expected, what was found, what to do; "" when none
+/// has. Valid until the thread's next call that fails.
 #[unsafe(no_mangle)]
 pub extern "C" fn ualm_last_error() -> *const c_char {
     LAST.try_with(|last| last.borrow().1.as_ptr()).unwrap_or(c"".as_ptr())

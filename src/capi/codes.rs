@@ -57,8 +57,8 @@ pub unsafe extern "C" fn ualm_model_decode(
     })
 }
 
-/// The codes, stream after stream, and how many streams and frames there are; NULL when `codes` is. They are valid until
-/// the handle is freed.
+/// The codes, stream after stream, and how many streams and frames there are; NULL when `codes` is. They are valid
+/// until the handle is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_codes_data(
     codes: *const ualm_codes,

@@ -25,8 +25,8 @@ pub enum ualm_event_kind {
     Finished = 6,
 }
 
-/// One thing that happened while a reply was being made. The library makes it; later versions may add fields at the end,
-/// and kinds: pass over those that you do not know.
+/// One thing that happened while a reply was being made. The library makes it; later versions may add fields at the
+/// end, and kinds: pass over those that you do not know.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_event {

@@ -15,8 +15,8 @@ use super::running::Running;
 use super::session::ualm_session;
 use crate::cancel::Cancel;
 
-/// Is told what happens, in the thread that called ualm_session_generate. The event is valid until it returns; 0 goes on,
-/// anything else stops the reply, which then ends with what it has. It must return: no longjmp, no exception.
+/// Is told what happens, in the thread that called ualm_session_generate. The event is valid until it returns; 0 goes
+/// on, anything else stops the reply, which then ends with what it has. It must return: no longjmp, no exception.
 pub type ualm_event_callback = Option<unsafe extern "C" fn(event: *const ualm_event, user_data: *mut c_void) -> c_int>;
 
 /// A reply in the making, taken event by event.
@@ -55,9 +55,10 @@ unsafe fn begin(
     Ok((running, stop))
 }
 
-/// Makes the whole reply to `prompt`. `options` (the model's defaults), `cancel` and `callback` may be NULL, and `reply` too
-/// when the callback sees all that is wanted. A reply that was stopped is no failure: it ends with what it has. After a
-/// failure there is no reply, but the callback has seen what had been made, and the session may be used again.
+/// Makes the whole reply to `prompt`. `options` (the model's defaults), `cancel` and `callback` may be NULL, and
+/// `reply` too when the callback sees all that is wanted. A reply that was stopped is no failure: it ends with what it
+/// has. After a failure there is no reply, but the callback has seen what had been made, and the session may be used
+/// again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_generate(
     session: *mut ualm_session,
@@ -100,8 +101,8 @@ fn drive(mut running: Running, stop: &Cancel, mut told: impl FnMut(&ualm_event) 
     Err(Failure::invalid("the reply has no end"))
 }
 
-/// Begins the reply to `prompt`, to be taken event by event; nothing is generated before the first one is asked for. The
-/// session is busy until the last event was given, or the generation is freed. `options` and `cancel` may be NULL.
+/// Begins the reply to `prompt`, to be taken event by event; nothing is generated before the first one is asked for.
+/// The session is busy until the last event was given, or the generation is freed. `options` and `cancel` may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_generation_new(
     session: *mut ualm_session,
@@ -123,8 +124,8 @@ pub unsafe extern "C" fn ualm_generation_new(
     })
 }
 
-/// Works until something happens, and tells it. The last event is UALM_EVENT_KIND_FINISHED; `event` becomes NULL after it,
-/// and after a failure. The event is valid until the next call for this generation, or until it is freed.
+/// Works until something happens, and tells it. The last event is UALM_EVENT_KIND_FINISHED; `event` becomes NULL after
+/// it, and after a failure. The event is valid until the next call for this generation, or until it is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_generation_next(
     generation: *mut ualm_generation,
@@ -151,8 +152,8 @@ pub unsafe extern "C" fn ualm_generation_next(
     })
 }
 
-/// Stops a reply, from any thread: it ends after its current step. The events that are left, the end of its segment among
-/// them, are still given.
+/// Stops a reply, from any thread: it ends after its current step. The events that are left, the end of its segment
+/// among them, are still given.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_generation_stop(generation: *mut ualm_generation) -> ualm_status {
     entry(|| {

@@ -15,9 +15,9 @@ impl Handle for ualm_model {
     const NAME: &'static str = "model";
 }
 
-/// Loads the model package in `folder`; `options` may be NULL. The language model is loaded now, the graphs for sound when
-/// they are first used. A package is a folder, whose files stay where they are while the model is used (its weights are
-/// mapped into memory); packages in memory cannot be loaded.
+/// Loads the model package in `folder`; `options` may be NULL. The language model is loaded now, the graphs for sound
+/// when they are first used. A package is a folder, whose files stay where they are while the model is used (its
+/// weights are mapped into memory); packages in memory cannot be loaded.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_load(
     folder: *const c_char,

@@ -1,7 +1,7 @@
 //! Options: structs that begin with their own size, so that they can grow.
 //!
-//! A caller compiled with an older header gives a shorter struct: what it lacks is as the defaults say. One compiled with a
-//! newer header gives a longer one: what this library does not know must be zero, which asks for nothing.
+//! A caller compiled with an older header gives a shorter struct: what it lacks is as the defaults say. One compiled
+//! with a newer header gives a longer one: what this library does not know must be zero, which asks for nothing.
 
 use std::ffi::c_char;
 
@@ -87,8 +87,8 @@ fn check_size<T: Options>(size: usize) -> Result<()> {
 pub struct ualm_runtime_options {
     /// Written by ualm_runtime_options_init.
     pub struct_size: usize,
-    /// Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program, in ../lib of it, in the
-    /// user's cache.
+    /// Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program, in ../lib of it, in
+    /// the user's cache.
     pub library: *const c_char,
     /// Threads of the one pool that all graphs share; 0 takes as many as the process may use.
     pub threads: usize,

@@ -54,8 +54,9 @@ pub unsafe extern "C" fn ualm_prompt_add_text(
     })
 }
 
-/// Adds a recording, made by `speaker` (ualm_role): `kind` is UALM_MODALITY_AUDIO for sound and music, UALM_MODALITY_SPEECH
-/// for speech. Any rate and any number of channels (they are mixed to their mean). The samples are copied.
+/// Adds a recording, made by `speaker` (ualm_role): `kind` is UALM_MODALITY_AUDIO for sound and music,
+/// UALM_MODALITY_SPEECH for speech. Any rate and any number of channels (they are mixed to their mean). The samples are
+/// copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_prompt_add_audio(
     prompt: *mut ualm_prompt,

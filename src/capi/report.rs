@@ -24,7 +24,8 @@ struct Device {
 }
 
 /// Starts ONNX Runtime, unless it runs already, and tells what was found: an object with "library" (the file), "build",
-/// "threads", and "devices", a list of {"provider", "hardware"}. `options` may be NULL. Free `json` with ualm_string_free.
+/// "threads", and "devices", a list of {"provider", "hardware"}. `options` may be NULL. Free `json` with
+/// ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_runtime_report(
     options: *const ualm_runtime_options,

@@ -1,9 +1,9 @@
 //! A reply in the making, together with the session that it borrows.
 //!
 //! In Rust a [`Generation`] borrows its [`Session`] mutably. C has no borrows, so the session lies in a [`Slot`]: a
-//! generation takes it out, holds both as one value ([`Borrowed`], whose self-reference `self_cell` keeps sound), and puts
-//! the session back when the reply has come to its end or is given up. In between the slot is empty, and whoever else asks
-//! for the session is told that it is busy.
+//! generation takes it out, holds both as one value ([`Borrowed`], whose self-reference `self_cell` keeps sound), and
+//! puts the session back when the reply has come to its end or is given up. In between the slot is empty, and whoever
+//! else asks for the session is told that it is busy.
 
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -16,7 +16,8 @@ use crate::token::Frames;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_samples {
-    /// frames x channels samples, interleaved: left, right, left, right; full scale is -1 to 1. NULL when there are none.
+    /// frames x channels samples, interleaved: left, right, left, right; full scale is -1 to 1. NULL when there are
+    /// none.
     pub data: *const f32,
     /// Samples in each channel.
     pub frames: usize,

@@ -162,7 +162,8 @@ static void options_may_have_other_sizes(const ualm_model *model, ualm_session *
     CHECK(ualm_reply_segment(reply, 0)->frame_count <= 3);
     ualm_reply_free(reply);
     longer.later[3] = 1;
-    SAYS(UALM_STATUS_INVALID, "update", ualm_session_generate(session, prompt, &longer.known, NULL, NULL, NULL, &reply));
+    SAYS(UALM_STATUS_INVALID, "update",
+         ualm_session_generate(session, prompt, &longer.known, NULL, NULL, NULL, &reply));
     longer.known.struct_size = 0;
     SAYS(UALM_STATUS_INVALID, "_init", ualm_session_generate(session, prompt, &longer.known, NULL, NULL, NULL, &reply));
     longer.known.struct_size = sizeof longer.known - 1;

@@ -62,8 +62,8 @@ int main(int argc, char **argv) {
         one_round(model, round);
     }
     malloc_trim(0);
-    printf("%ld rounds: %ld KiB resident after a tenth of them, %ld at the end; open files %d, %d; threads %d, %d\n", count,
-           warm, resident_kib(), files, entries("/proc/self/fd"), threads, entries("/proc/self/task"));
+    printf("%ld rounds: %ld KiB resident after a tenth of them, %ld at the end; ", count, warm, resident_kib());
+    printf("open files %d, %d; threads %d, %d\n", files, entries("/proc/self/fd"), threads, entries("/proc/self/task"));
     CHECK(entries("/proc/self/fd") == files && entries("/proc/self/task") == threads);
 #ifndef __SANITIZE_ADDRESS__ /* which holds back what is freed */
     CHECK(resident_kib() <= warm + 4096);

@@ -86,7 +86,8 @@ void stopping(const ualm::model &model, const ualm::options &options) {
     const auto stopped = session.generate(prompt, options, [](const ualm::event &) { return false; });
     CHECK(stopped && (*stopped)[0].end() == UALM_SEGMENT_END_CANCELLED);
     try {
-        (void)session.generate(prompt, options, [](const ualm::event &) -> bool { throw std::runtime_error("enough"); });
+        const auto throwing = [](const ualm::event &) -> bool { throw std::runtime_error("enough"); };
+        (void)session.generate(prompt, options, throwing);
         CHECK(false);
     } catch (const std::runtime_error &thrown) {
         CHECK(std::string(thrown.what()) == "enough");
