@@ -256,6 +256,45 @@ static void any_order_of_freeing(const char *package) {
     ualm_generation_free(generation);
 }
 
+/* All roles and kinds of content, two turns, streamed sound: the chunks together are the segment's sound. */
+static void a_conversation_goes_on(const ualm_model *model) {
+    enum { FRAMES = 8000 };
+    static float tone[FRAMES];
+    const int32_t audio = UALM_MODALITY_AUDIO;
+    const ualm_samples samples = {tone, FRAMES, 1, 16000};
+    ualm_generation_options options = one(model, &audio, 40);
+    ualm_generation *generation;
+    ualm_session *session;
+    const ualm_event *event;
+    size_t first, second, heard = 0;
+    ualm_prompt *prompt = words("a dog barks twice and then a bell rings");
+    for (int i = 0; i < FRAMES; i++) tone[i] = 0.2f * sinf(0.2f * (float)i);
+    WORKS(ualm_prompt_add_audio(prompt, UALM_ROLE_USER, UALM_MODALITY_AUDIO, &samples));
+    WORKS(ualm_prompt_add_audio(prompt, UALM_ROLE_USER, UALM_MODALITY_SPEECH, &samples));
+    WORKS(ualm_prompt_add_audio(prompt, UALM_ROLE_ASSISTANT, UALM_MODALITY_AUDIO, &samples));
+    WORKS(ualm_prompt_add_text(prompt, UALM_ROLE_SYSTEM, "be brief"));
+    WORKS(ualm_session_new(model, &session));
+    WORKS(ualm_session_generate(session, prompt, &options, NULL, NULL, NULL, NULL));
+    WORKS(ualm_session_position(session, &first));
+    ualm_prompt_free(prompt);
+
+    prompt = words("once more");
+    options.stream_audio = 1;
+    WORKS(ualm_generation_new(session, prompt, &options, NULL, &generation));
+    for (;;) {
+        WORKS(ualm_generation_next(generation, &event));
+        if (event->kind == UALM_EVENT_KIND_FINISHED) break;
+        CHECK(event->modality == UALM_MODALITY_AUDIO && event->segment_index == 0);
+        if (event->audio) heard += event->audio->frames;
+        if (event->segment) CHECK(event->segment->audio->frames == heard && event->segment->text[0] == 0);
+    }
+    ualm_generation_free(generation);
+    WORKS(ualm_session_position(session, &second));
+    CHECK(second > first);
+    ualm_session_free(session);
+    ualm_prompt_free(prompt);
+}
+
 static void the_codec_goes_both_ways(const ualm_model *model) {
     enum { FRAMES = 44100 };
     float *stereo = calloc(2 * FRAMES, sizeof *stereo);
@@ -303,6 +342,7 @@ int main(int argc, char **argv) {
     ualm_generation_options options = one(model, &audio, 6);
     stale_things_are_seen(session, prompt, &options);
     any_order_of_freeing(argv[1]);
+    a_conversation_goes_on(model);
     the_codec_goes_both_ways(model);
     reports_are_json(model);
     WORKS(ualm_model_load_all(model));
