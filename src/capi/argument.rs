@@ -71,16 +71,26 @@ pub(super) unsafe fn write<T>(pointer: *mut T, value: T, name: &str) -> Result<(
     Ok(())
 }
 
-/// Hands a text over to C, which gives it back to `ualm_string_free`.
-///
-/// # Safety
-/// As [`write`].
-pub(super) unsafe fn write_string(pointer: *mut *mut c_char, text: &str, name: &str) -> Result<()> {
-    let text = CString::new(text).map_err(|_| Failure::invalid(format!("{name} holds a NUL")))?;
-    // SAFETY: the contract is the same. The place is checked before the text is let go.
-    unsafe {
-        write(pointer, std::ptr::null_mut(), name)?;
-        write(pointer, text.into_raw(), name)
+/// Where a call puts the string that it makes.
+pub(super) struct StringPlace(*mut *mut c_char);
+
+impl StringPlace {
+    /// The place that `pointer` names, which holds NULL from now on, until [`fill`](Self::fill).
+    ///
+    /// # Safety
+    /// `pointer` is NULL or may be written to during the call.
+    pub(super) unsafe fn new(pointer: *mut *mut c_char, name: &str) -> Result<Self> {
+        // SAFETY: the contract is the same.
+        unsafe { write(pointer, std::ptr::null_mut(), name) }?;
+        Ok(Self(pointer))
+    }
+
+    /// Hands `text` over to C, which gives it back to `ualm_string_free`.
+    pub(super) fn fill(self, text: &str) -> Result<()> {
+        let text = CString::new(text).map_err(|e| Failure::invalid(format!("NUL in the text: {e}")))?;
+        // SAFETY: checked by `new`; the call is not over.
+        unsafe { self.0.write(text.into_raw()) };
+        Ok(())
     }
 }
 
@@ -88,7 +98,7 @@ pub(super) unsafe fn write_string(pointer: *mut *mut c_char, text: &str, name: &
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_string_free(string: *mut c_char) {
     if !string.is_null() {
-        // SAFETY: by the header's law it came from `write_string` and was not freed yet.
+        // SAFETY: by the header's law it came from `StringPlace::fill` and was not freed yet.
         drop(unsafe { CString::from_raw(string) });
     }
 }

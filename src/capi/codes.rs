@@ -47,10 +47,12 @@ pub unsafe extern "C" fn ualm_model_decode(
     audio: *mut *mut ualm_audio,
 ) -> ualm_status {
     entry(|| {
+        // SAFETY: the header's law.
+        let place = unsafe { Place::new(audio) }?;
         let shape = || Failure::invalid(format!("{streams} x {frames} codes; expected at least one"));
         let total = streams.checked_mul(frames).filter(|total| *total > 0).ok_or_else(shape)?;
         // SAFETY: the header's law.
-        let (place, model, codes) = unsafe { (Place::new(audio)?, share(model)?, list(codes, total, "codes")?) };
+        let (model, codes) = unsafe { (share(model)?, list(codes, total, "codes")?) };
         let codes = Codes::from_shape_vec((streams, frames), codes.to_vec()).map_err(|_| shape())?;
         place.fill(ualm_audio::new(&model.0.decode_codes(&codes)?));
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::argument::{path, write_string};
+use super::argument::{StringPlace, path};
 use super::boundary::{Failure, entry, ualm_status};
 use super::handle::{Handle, Place, free, share};
 use super::options::{runtime_options, ualm_runtime_options};
@@ -46,11 +46,10 @@ pub unsafe extern "C" fn ualm_model_load_all(model: *const ualm_model) -> ualm_s
 pub unsafe extern "C" fn ualm_model_manifest(model: *const ualm_model, json: *mut *mut c_char) -> ualm_status {
     entry(|| {
         // SAFETY: the header's law.
-        let model = unsafe { share(model) }?;
+        let (place, model) = unsafe { (StringPlace::new(json, "json")?, share(model)?) };
         let text = serde_json::to_string(model.0.manifest())
             .map_err(|e| Failure::invalid(format!("the manifest cannot be written as JSON: {e}")))?;
-        // SAFETY: the header's law.
-        unsafe { write_string(json, &text, "json") }
+        place.fill(&text)
     })
 }
 

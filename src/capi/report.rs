@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use serde::Serialize;
 
-use super::argument::write_string;
+use super::argument::StringPlace;
 use super::boundary::{Failure, entry, ualm_status};
 use super::options::{runtime_options, ualm_runtime_options};
 use crate::runtime::Runtime;
@@ -33,7 +33,8 @@ pub unsafe extern "C" fn ualm_runtime_report(
 ) -> ualm_status {
     entry(|| {
         // SAFETY: the header's law.
-        let runtime = Runtime::start(&unsafe { runtime_options(options) }?)?;
+        let (place, options) = unsafe { (StringPlace::new(json, "json")?, runtime_options(options)?) };
+        let runtime = Runtime::start(&options)?;
         let device = |(provider, hardware)| Device { provider, hardware };
         let report = Report {
             library: runtime.library().display().to_string(),
@@ -43,7 +44,6 @@ pub unsafe extern "C" fn ualm_runtime_report(
         };
         let text = serde_json::to_string(&report)
             .map_err(|e| Failure::invalid(format!("the report cannot be written as JSON: {e}")))?;
-        // SAFETY: the header's law.
-        unsafe { write_string(json, &text, "json") }
+        place.fill(&text)
     })
 }

@@ -5,7 +5,7 @@
 
 static void nulls_are_refused(const ualm_model *model, ualm_session *session, ualm_prompt *prompt) {
     size_t number;
-    char *text;
+    char *text = (char *)&number;
     ualm_model *no_model = (ualm_model *)&number;
     ualm_session *no_session = (ualm_session *)&number;
     ualm_generation *generation = (ualm_generation *)&number;
@@ -22,6 +22,7 @@ static void nulls_are_refused(const ualm_model *model, ualm_session *session, ua
     FAILS(UALM_STATUS_INVALID, ualm_model_load("x", NULL, NULL));
     SAYS(UALM_STATUS_INVALID, "model is NULL", ualm_model_load_all(NULL));
     FAILS(UALM_STATUS_INVALID, ualm_model_manifest(NULL, &text));
+    CHECK(text == NULL);
     FAILS(UALM_STATUS_INVALID, ualm_model_manifest(model, NULL));
     FAILS(UALM_STATUS_INVALID, ualm_runtime_report(NULL, NULL));
 
@@ -125,7 +126,9 @@ static void nonsense_is_refused(const ualm_model *model, ualm_session *session, 
     FAILS(UALM_STATUS_IO, ualm_wav_write("no/such/folder/x.wav", &good, UALM_WAV_FORMAT_PCM16));
     SAYS(UALM_STATUS_INVALID, "WAV format", ualm_wav_write("x.wav", &good, 0));
     SAYS(UALM_STATUS_AUDIO, "at least 320", ualm_model_encode(model, &good, &found));
+    audio = (ualm_audio *)data;
     FAILS(UALM_STATUS_INVALID, ualm_model_decode(model, codes, 0, 1, &audio));
+    CHECK(audio == NULL);
     FAILS(UALM_STATUS_INVALID, ualm_model_decode(model, codes, SIZE_MAX, 2, &audio));
     SAYS(UALM_STATUS_INVALID, "streams", ualm_model_decode(model, codes, 1, 1, &audio));
     SAYS(UALM_STATUS_INVALID, "70000", ualm_model_decode(model, codes, 8, 1, &audio));
