@@ -10,13 +10,16 @@ PROMPT ?= a dog barking
 SEED   ?= 1
 DEMO   := target/demo
 
+# Where `make install-c` installs the C library.
+PREFIX ?= /usr/local
+
 # ONNX Runtime's library and the exporter's Python, fetched when a recipe that uses them runs.
 LIBRARY     := library=$${ORT_DYLIB_PATH:-$$($(PYTHON) scripts/fetch_onnxruntime.py)}
 ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python lint format bench clean
+.PHONY: help demo build library fixtures test test-rust test-python test-c header install-c lint format bench clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -39,7 +42,19 @@ library: ## fetch ONNX Runtime's library
 test: test-python test-rust ## set everything up and run all tests
 
 test-rust: fixtures ## run the tests of the runtime
-	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" $(CARGO) test --locked
+	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" $(CARGO) test --locked --all-features
+
+test-c: fixtures ## run the tests of the C library alone (test-rust has them, too)
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" && \
+	  $(CARGO) test --locked --features capi --lib capi:: && \
+	  $(CARGO) test --locked --features capi --test header --test abi --test capi
+
+header: ## write include/ualm.h and include/ualm.abi anew from src/capi
+	@UALM_WRITE_HEADER=1 $(CARGO) test --quiet --locked --features capi --test header
+	@UALM_WRITE_HEADER=1 PYTHON="$(PYTHON)" $(CARGO) test --quiet --locked --features capi --test abi
+
+install-c: ## install the C library, for pkg-config and CMake too: make install-c PREFIX=/usr/local
+	@$(PYTHON) scripts/install_c_library.py --prefix "$(PREFIX)"
 
 test-python: fixtures ## run the tests of the exporter
 	@$(ENVIRONMENT) && "$$python" -m unittest discover --start-directory tests/export
@@ -51,7 +66,7 @@ lint: ## check format and lints; warnings are errors
 	@$(CARGO) fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing: rustup component add rustfmt" >&2; exit 1; }
 	@$(CARGO) clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy" >&2; exit 1; }
 	@$(CARGO) fmt --check
-	@$(CARGO) clippy --locked --all-targets -- -D warnings
+	@$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 
 format: ## format the sources
 	@$(CARGO) fmt

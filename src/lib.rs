@@ -23,8 +23,13 @@
 //! language model after another → token frames → codec codes → waveform. [`Model`] is shared and immutable, a [`Session`]
 //! is one conversation, a [`Generation`] is one reply in the making.
 
+#![deny(unsafe_code)]
+
 pub mod audio;
 mod cancel;
+#[cfg(feature = "capi")]
+#[allow(unsafe_code)]
+mod capi;
 mod error;
 mod file;
 mod generate;

@@ -34,7 +34,9 @@ pub enum Head {
 }
 
 /// A language model and its cache: one sequence that grows, with a second, unconditional one beside it under guidance.
-pub trait LanguageModel {
+///
+/// `Send`, so that a generation may be carried on by another thread.
+pub trait LanguageModel: Send {
     /// Positions in the cache.
     fn position(&self) -> usize;
 
@@ -65,8 +67,8 @@ pub trait LanguageModel {
     fn logits(&mut self, head: Head) -> Result<&mut [f32]>;
 }
 
-/// A codec's decoder.
-pub trait AudioDecoder {
+/// A codec's decoder, shared by the generations of all threads.
+pub trait AudioDecoder: Sync {
     /// Samples a second.
     fn sample_rate(&self) -> u32;
 

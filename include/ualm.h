@@ -1,0 +1,885 @@
+/*
+ * ualm: a runtime for unified audio language models. One model that listens, writes and makes sound.
+ *
+ * THE LAW OF THIS INTERFACE
+ *
+ * Ownership
+ *   - Handles (pointers to opaque structs) come from functions that take a place for one (`ualm_model **model`) and are
+ *     freed once, by the function of the same name that ends in _free. free(NULL) does nothing. They may be freed in
+ *     any order: a session keeps its model alive, a generation its session. A handle may not be used after it was
+ *     freed.
+ *   - A function that fails leaves NULL in the place. A place itself may not be NULL, unless it is said.
+ *   - Arguments are borrowed for the call and copied where they are kept: texts, samples, options, prompts.
+ *   - What a function or an event points to (const) belongs to the library, and is valid as long as it says there.
+ *   - Strings given as `char **` are freed with ualm_string_free, never with free().
+ *   - Texts are UTF-8 with a NUL at the end. Paths are too, except on Unix, where they are bytes as the system has
+ *     them.
+ *
+ * Errors
+ *   - Functions return a ualm_status, 0 for success. Its numbers never change. The thread's last failure is kept, with
+ *     a message for people, until the thread's next one: ualm_last_error, ualm_last_status.
+ *   - Functions that return something else return 0 or NULL when they fail, and keep the failure likewise.
+ *   - NULL where it may not be, numbers out of range, text that is not UTF-8, samples that are not finite: all refused.
+ *     Freed handles, handles of another kind and wrong lengths cannot be seen from inside, and must not be given.
+ *   - The process is never ended, nothing is printed (but for a fault inside the library, UALM_STATUS_PANIC, on
+ *     stderr), and no exception leaves the library.
+ *
+ * Threads
+ *   - Any thread may use any handle, and threads may take turns. ualm_model, ualm_cancel, ualm_reply, ualm_audio and
+ *     ualm_codes may be used by many threads at once. So may ualm_prompt once nothing is added any more.
+ *   - ualm_session and ualm_generation are worked with by one thread at a time; when another one comes in between, it
+ *     is told UALM_STATUS_BUSY. ualm_generation_stop and ualm_cancel_throw are made for coming in between.
+ *   - A handle is freed when no other thread uses it. (A callback may free the handles of the call that it is in.)
+ *   - Callbacks run in the thread of the call that they were given to.
+ *   - The graphs run on one pool of threads for the process. It does not survive fork(): load models after it.
+ *
+ * Versions
+ *   - UALM_ABI_VERSION changes when a program would have to be compiled again; the shared library's name (SONAME)
+ *     carries it. Within one version functions, fields, enumerators and statuses are only added.
+ *   - Options are structs that begin with `struct_size`. Fill them with their _init function, giving sizeof, and change
+ *     what you want: then a program and a library of different versions understand each other, and a setting that the
+ *     library does not know is refused. NULL stands for the defaults.
+ *   - Structs that the library makes begin with `struct_size` as well: fields beyond it are not there. Those without it
+ *     never change.
+ *
+ * AN EXAMPLE
+ *
+ *     #include <stdio.h>
+ *     #include <ualm.h>
+ *
+ *     static int show(const ualm_event *event, void *user_data) {
+ *         if (event->kind == UALM_EVENT_KIND_AUDIO_PROGRESS)
+ *             fprintf((FILE *)user_data, "\r%.1f s ", event->seconds);
+ *         return 0; // 1 would stop
+ *     }
+ *
+ *     int main(int argc, char **argv) {
+ *         ualm_model *model = NULL;
+ *         ualm_session *session = NULL, *listener = NULL;
+ *         ualm_prompt *prompt = NULL, *question = NULL;
+ *         ualm_reply *reply = NULL, *answer = NULL;
+ *         ualm_generation_options options;
+ *         const int32_t sound[] = { UALM_MODALITY_AUDIO }, words[] = { UALM_MODALITY_TEXT };
+ *         int failed = argc != 3; // PACKAGE OUT.wav
+ *
+ *         failed = failed || ualm_model_load(argv[1], NULL, &model) || ualm_session_new(model, &session) ||
+ *                  ualm_prompt_new(&prompt) || ualm_prompt_add_text(prompt, UALM_ROLE_USER, "a dog barking") ||
+ *                  ualm_generation_options_init(&options, sizeof options, model);
+ *         if (!failed) {
+ *             options.force = sound;
+ *             options.force_len = options.max_segments = 1;
+ *             options.seed = 1;
+ *             failed = ualm_session_generate(session, prompt, &options, NULL, show, stderr, &reply) ||
+ *                      ualm_wav_write(argv[2], ualm_reply_audio(reply), UALM_WAV_FORMAT_PCM16) ||
+ *                      ualm_session_new(model, &listener) || ualm_prompt_new(&question) ||
+ *                      ualm_prompt_add_audio(question, UALM_ROLE_USER, UALM_MODALITY_AUDIO, ualm_reply_audio(reply)) ||
+ *                      ualm_prompt_add_text(question, UALM_ROLE_USER, "What sound is this?");
+ *         }
+ *         if (!failed) {
+ *             options.force = words;
+ *             failed = ualm_session_generate(listener, question, &options, NULL, NULL, NULL, &answer);
+ *         }
+ *         if (failed) fprintf(stderr, "error: %s\n", argc == 3 ? ualm_last_error() : "usage: PACKAGE OUT.wav");
+ *         else printf("%s\n", ualm_reply_text(answer));
+ *         ualm_reply_free(answer), ualm_reply_free(reply);
+ *         ualm_prompt_free(question), ualm_prompt_free(prompt);
+ *         ualm_session_free(listener), ualm_session_free(session);
+ *         ualm_model_free(model);
+ *         return failed;
+ *     }
+ */
+
+#ifndef UALM_H
+#define UALM_H
+
+/* Made by `make header` from src/capi. Change it there. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Version of the binary interface that this header describes. It changes only when a program would have to be compiled
+ * again, and with it the shared library's name (SONAME).
+ */
+#define UALM_ABI_VERSION 1
+
+/**
+ * What a call came to. The numbers never change; later versions may add some.
+ */
+enum ualm_status
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * It worked.
+     */
+    UALM_STATUS_OK = 0,
+    /**
+     * A request, option or argument that makes no sense.
+     */
+    UALM_STATUS_INVALID = 1,
+    /**
+     * A file that is not there, cannot be read or cannot be written.
+     */
+    UALM_STATUS_IO = 2,
+    /**
+     * Sound that cannot be read: not audio, damaged, empty, not finite.
+     */
+    UALM_STATUS_AUDIO = 3,
+    /**
+     * More than a limit allows: seconds of input, positions of context.
+     */
+    UALM_STATUS_LIMIT = 4,
+    /**
+     * A model package that is damaged, incomplete or does not keep its contract.
+     */
+    UALM_STATUS_PACKAGE = 5,
+    /**
+     * ONNX Runtime's library: missing, too old, not loadable.
+     */
+    UALM_STATUS_LIBRARY = 6,
+    /**
+     * An execution provider that was asked for and cannot serve.
+     */
+    UALM_STATUS_PROVIDER = 7,
+    /**
+     * A graph that failed while it ran.
+     */
+    UALM_STATUS_GRAPH = 8,
+    /**
+     * Numbers that cannot be right: logits that are not finite.
+     */
+    UALM_STATUS_NUMERIC = 9,
+    /**
+     * Stopped on request.
+     */
+    UALM_STATUS_CANCELLED = 10,
+    /**
+     * The handle is in use: by a generation that is still open, or by a call of another thread or of the caller's
+     * callback.
+     */
+    UALM_STATUS_BUSY = 11,
+    /**
+     * A fault inside the library. The handles of the call may only be freed now; please report it.
+     */
+    UALM_STATUS_PANIC = 12,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ualm_status ualm_status;
+#else
+typedef int32_t ualm_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What happened.
+ */
+enum ualm_event_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * A segment began.
+     */
+    UALM_EVENT_KIND_SEGMENT_STARTED = 1,
+    /**
+     * More text of the current segment: text, text_len.
+     */
+    UALM_EVENT_KIND_TEXT_DELTA = 2,
+    /**
+     * The current sound segment grew, and is not decoded yet: seconds.
+     */
+    UALM_EVENT_KIND_AUDIO_PROGRESS = 3,
+    /**
+     * The next samples of the current sound segment: audio.
+     */
+    UALM_EVENT_KIND_AUDIO_CHUNK = 4,
+    /**
+     * A segment ended: segment.
+     */
+    UALM_EVENT_KIND_SEGMENT_ENDED = 5,
+    /**
+     * The reply is complete, or was stopped: usage.
+     */
+    UALM_EVENT_KIND_FINISHED = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ualm_event_kind ualm_event_kind;
+#else
+typedef int32_t ualm_event_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What a segment of a reply, or a part of a prompt, is made of.
+ */
+enum ualm_modality
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * None: the field says nothing in this place.
+     */
+    UALM_MODALITY_NONE = 0,
+    /**
+     * Words.
+     */
+    UALM_MODALITY_TEXT = 1,
+    /**
+     * Sound and music.
+     */
+    UALM_MODALITY_AUDIO = 2,
+    /**
+     * Spoken words.
+     */
+    UALM_MODALITY_SPEECH = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ualm_modality ualm_modality;
+#else
+typedef int32_t ualm_modality;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Why a segment ended.
+ */
+enum ualm_segment_end
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The model ended its turn.
+     */
+    UALM_SEGMENT_END_EOS = 1,
+    /**
+     * The model ended the segment; another one follows, unless the limit on segments forbids it.
+     */
+    UALM_SEGMENT_END_EOT = 2,
+    /**
+     * The limit on steps was reached.
+     */
+    UALM_SEGMENT_END_LIMIT = 3,
+    /**
+     * The model's context is full.
+     */
+    UALM_SEGMENT_END_CONTEXT = 4,
+    /**
+     * Stopped on request.
+     */
+    UALM_SEGMENT_END_CANCELLED = 5,
+    /**
+     * An error came in between; the call fails with it.
+     */
+    UALM_SEGMENT_END_FAILED = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ualm_segment_end ualm_segment_end;
+#else
+typedef int32_t ualm_segment_end;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Who speaks.
+ */
+enum ualm_role
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Instructions that stand above the conversation.
+     */
+    UALM_ROLE_SYSTEM = 1,
+    /**
+     * The person.
+     */
+    UALM_ROLE_USER = 2,
+    /**
+     * The model.
+     */
+    UALM_ROLE_ASSISTANT = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ualm_role ualm_role;
+#else
+typedef int32_t ualm_role;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How samples are stored in a WAV file.
+ */
+enum ualm_wav_format
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * 16-bit integers: rounded to the nearest, clipped at full scale.
+     */
+    UALM_WAV_FORMAT_PCM16 = 1,
+    /**
+     * 32-bit floats, as they are.
+     */
+    UALM_WAV_FORMAT_FLOAT32 = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ualm_wav_format ualm_wav_format;
+#else
+typedef int32_t ualm_wav_format;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Sound in memory, owned by the library.
+ */
+typedef struct ualm_audio ualm_audio;
+
+/**
+ * A switch that stops the generations it was given to. It is thrown once and for all.
+ */
+typedef struct ualm_cancel ualm_cancel;
+
+/**
+ * Codec codes: as many streams as the codec has codebooks, each of one code a frame.
+ */
+typedef struct ualm_codes ualm_codes;
+
+/**
+ * A reply in the making, taken event by event.
+ */
+typedef struct ualm_generation ualm_generation;
+
+/**
+ * A loaded model: immutable, for all threads.
+ */
+typedef struct ualm_model ualm_model;
+
+/**
+ * What is said to the model: parts in order, each with its role. It may be used again, and for several sessions.
+ */
+typedef struct ualm_prompt ualm_prompt;
+
+/**
+ * A finished reply: its segments in order.
+ */
+typedef struct ualm_reply ualm_reply;
+
+/**
+ * A conversation: what was said stays in it, and the next prompt goes on from there.
+ */
+typedef struct ualm_session ualm_session;
+
+/**
+ * How to start ONNX Runtime. There is one in a process: later calls must ask for the same, or for nothing (NULL).
+ */
+typedef struct {
+    /**
+     * Written by ualm_runtime_options_init.
+     */
+    size_t struct_size;
+    /**
+     * Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program, in ../lib of it, in
+     * the user's cache.
+     */
+    const char *library;
+    /**
+     * Threads of the one pool that all graphs share; 0 takes as many as the process may use.
+     */
+    size_t threads;
+} ualm_runtime_options;
+
+/**
+ * Settings of the segments of one modality. This struct never grows.
+ */
+typedef struct {
+    /**
+     * Softmax temperature; 0 takes the largest logit.
+     */
+    float temperature;
+    /**
+     * Only the most probable ids that together reach top_p; 1 keeps all.
+     */
+    float top_p;
+    /**
+     * Scale of classifier-free guidance; 1 is none.
+     */
+    float guidance;
+    /**
+     * Only the top_k largest logits of each stream; 0 keeps all.
+     */
+    uint32_t top_k;
+    /**
+     * The most frames of a segment, the closing one included.
+     */
+    uint32_t max_steps;
+} ualm_segment_options;
+
+/**
+ * How a reply is generated.
+ */
+typedef struct {
+    /**
+     * Written by ualm_generation_options_init.
+     */
+    size_t struct_size;
+    /**
+     * Seed of every random draw: the same one gives the same reply on the same package, library and number of threads.
+     */
+    uint64_t seed;
+    /**
+     * The most segments of a reply.
+     */
+    size_t max_segments;
+    /**
+     * Modalities (ualm_modality) of the first segments, in order; the model chooses those of the others. Borrowed.
+     */
+    const int32_t *force;
+    /**
+     * How many.
+     */
+    size_t force_len;
+    /**
+     * Settings of text segments.
+     */
+    ualm_segment_options text;
+    /**
+     * Settings of audio segments.
+     */
+    ualm_segment_options audio;
+    /**
+     * Settings of speech segments.
+     */
+    ualm_segment_options speech;
+    /**
+     * 1 gives sound out in chunks while it is being made, at some cost in speed; 0 at the end of its segment.
+     */
+    int32_t stream_audio;
+} ualm_generation_options;
+
+/**
+ * Sound, seen and not owned. This struct never grows.
+ */
+typedef struct {
+    /**
+     * frames x channels samples, interleaved: left, right, left, right; full scale is -1 to 1. NULL when there are
+     * none.
+     */
+    const float *data;
+    /**
+     * Samples in each channel.
+     */
+    size_t frames;
+    /**
+     * Channels; at least 1.
+     */
+    uint32_t channels;
+    /**
+     * Samples a second in each channel; at least 1.
+     */
+    uint32_t sample_rate;
+} ualm_samples;
+
+/**
+ * A segment of a reply. The library makes it; later versions may add fields at the end.
+ */
+typedef struct {
+    /**
+     * Its size in this version of the library.
+     */
+    size_t struct_size;
+    /**
+     * What it is made of.
+     */
+    ualm_modality modality;
+    /**
+     * Why it ended.
+     */
+    ualm_segment_end end;
+    /**
+     * The text of a text segment, with a NUL at its end; "" for sound.
+     */
+    const char *text;
+    /**
+     * Bytes of the text, without the NUL. (A model may write a NUL, too.)
+     */
+    size_t text_len;
+    /**
+     * The sound of a sound segment, NULL for text. It has no samples when the segment was too short to hold any.
+     */
+    const ualm_samples *audio;
+    /**
+     * Token ids: frame_count frames of stream_count ids each, the closing frame included.
+     */
+    const uint32_t *frames;
+    /**
+     * Frames.
+     */
+    size_t frame_count;
+    /**
+     * Ids in a frame.
+     */
+    size_t stream_count;
+} ualm_segment;
+
+/**
+ * What it took to make a reply. The library makes it; later versions may add fields at the end.
+ */
+typedef struct {
+    /**
+     * Its size in this version of the library.
+     */
+    size_t struct_size;
+    /**
+     * Frames of the prompt.
+     */
+    size_t prompt_frames;
+    /**
+     * Frames generated, closing ones included.
+     */
+    size_t steps;
+    /**
+     * Seconds spent on running prompts and openings of segments.
+     */
+    double prefill_seconds;
+    /**
+     * Seconds spent on generating frames and decoding their sound.
+     */
+    double decode_seconds;
+} ualm_usage;
+
+/**
+ * One thing that happened while a reply was being made. The library makes it; later versions may add fields at the
+ * end, and kinds: pass over those that you do not know.
+ */
+typedef struct {
+    /**
+     * Its size in this version of the library.
+     */
+    size_t struct_size;
+    /**
+     * What happened; it says which of the other fields mean something.
+     */
+    ualm_event_kind kind;
+    /**
+     * What the current segment is made of; none in UALM_EVENT_KIND_FINISHED.
+     */
+    ualm_modality modality;
+    /**
+     * The current segment's place in the reply, from 0.
+     */
+    size_t segment_index;
+    /**
+     * The text, with a NUL at its end, else NULL. It ends between characters, never within one.
+     */
+    const char *text;
+    /**
+     * Bytes of the text, without the NUL.
+     */
+    size_t text_len;
+    /**
+     * Seconds of the current sound segment so far.
+     */
+    double seconds;
+    /**
+     * The samples, else NULL.
+     */
+    const ualm_samples *audio;
+    /**
+     * The segment, else NULL.
+     */
+    const ualm_segment *segment;
+    /**
+     * What the reply took, else NULL.
+     */
+    const ualm_usage *usage;
+} ualm_event;
+
+/**
+ * Is told what happens, in the thread that called ualm_session_generate. The event is valid until it returns; 0 goes
+ * on, anything else stops the reply, which then ends with what it has. It must return: no longjmp, no exception.
+ */
+typedef int (*ualm_event_callback)(const ualm_event *event, void *user_data);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The library's version, such as "0.1.0".
+ */
+const char *ualm_version(void);
+
+/**
+ * Version of the library's binary interface; it serves a program whose UALM_ABI_VERSION is the same.
+ */
+uint32_t ualm_abi_version(void);
+
+/**
+ * The status of this thread's last call that failed; UALM_STATUS_OK when none has. Calls that work leave it as it is.
+ */
+ualm_status ualm_last_status(void);
+
+/**
+ * What this thread's last call that failed has to say: what was expected, what was found, what to do; "" when none
+ * has. Valid until the thread's next call that fails.
+ */
+const char *ualm_last_error(void);
+
+/**
+ * The name of a status, such as "invalid"; "unknown" for a number that is none.
+ */
+const char *ualm_status_name(int32_t status);
+
+/**
+ * Fills `options` with the defaults; `struct_size` is sizeof *options.
+ */
+ualm_status ualm_runtime_options_init(ualm_runtime_options *options, size_t struct_size);
+
+/**
+ * Fills `options` with the model's defaults, seed 0 and nothing forced; `struct_size` is sizeof *options.
+ */
+ualm_status ualm_generation_options_init(ualm_generation_options *options, size_t struct_size, const ualm_model *model);
+
+/**
+ * Starts ONNX Runtime, unless it runs already, and tells what was found: an object with "library" (the file), "build",
+ * "threads", and "devices", a list of {"provider", "hardware"}. `options` may be NULL. Free `json` with
+ * ualm_string_free.
+ */
+ualm_status ualm_runtime_report(const ualm_runtime_options *options, char **json);
+
+/**
+ * Loads the model package in `folder`; `options` may be NULL. The language model is loaded now, the graphs for sound
+ * when they are first used. A package is a folder, whose files stay where they are while the model is used (its
+ * weights are mapped into memory); packages in memory cannot be loaded.
+ */
+ualm_status ualm_model_load(const char *folder, const ualm_runtime_options *options, ualm_model **model);
+
+/**
+ * Loads every graph that is not loaded yet, so that nothing waits later and nothing is wrong unnoticed.
+ */
+ualm_status ualm_model_load_all(const ualm_model *model);
+
+/**
+ * What the package says of itself, its manifest.json: name, precision, modalities and their defaults, rates, licence.
+ * Free `json` with ualm_string_free.
+ */
+ualm_status ualm_model_manifest(const ualm_model *model, char **json);
+
+/**
+ * Frees a model; sessions of it go on. NULL is fine.
+ */
+void ualm_model_free(ualm_model *model);
+
+/**
+ * Makes a switch.
+ */
+ualm_status ualm_cancel_new(ualm_cancel **cancel);
+
+/**
+ * Throws the switch, from any thread: every generation with this switch ends after its current step, with what it has.
+ */
+ualm_status ualm_cancel_throw(ualm_cancel *cancel);
+
+/**
+ * 1 when the switch was thrown, else 0.
+ */
+int ualm_cancel_is_thrown(const ualm_cancel *cancel);
+
+/**
+ * Frees a switch; generations that have it go on. NULL is fine.
+ */
+void ualm_cancel_free(ualm_cancel *cancel);
+
+/**
+ * Makes an empty prompt.
+ */
+ualm_status ualm_prompt_new(ualm_prompt **prompt);
+
+/**
+ * Adds words, said by `speaker` (ualm_role). The text is copied.
+ */
+ualm_status ualm_prompt_add_text(ualm_prompt *prompt, int32_t speaker, const char *words);
+
+/**
+ * Adds a recording, made by `speaker` (ualm_role): `kind` is UALM_MODALITY_AUDIO for sound and music,
+ * UALM_MODALITY_SPEECH for speech. Any rate and any number of channels (they are mixed to their mean). The samples are
+ * copied.
+ */
+ualm_status ualm_prompt_add_audio(ualm_prompt *prompt, int32_t speaker, int32_t kind, const ualm_samples *samples);
+
+/**
+ * Frees a prompt. NULL is fine.
+ */
+void ualm_prompt_free(ualm_prompt *prompt);
+
+/**
+ * Begins a conversation.
+ */
+ualm_status ualm_session_new(const ualm_model *model, ualm_session **session);
+
+/**
+ * Positions of the conversation so far, of the model's context. UALM_STATUS_BUSY while a generation is open.
+ */
+ualm_status ualm_session_position(const ualm_session *session, size_t *position);
+
+/**
+ * Frees a session; a generation of it goes on. NULL is fine.
+ */
+void ualm_session_free(ualm_session *session);
+
+/**
+ * Makes the whole reply to `prompt`. `options` (the model's defaults), `cancel` and `callback` may be NULL, and
+ * `reply` too when the callback sees all that is wanted. A reply that was stopped is no failure: it ends with what it
+ * has. After a failure there is no reply, but the callback has seen what had been made, and the session may be used
+ * again.
+ */
+ualm_status ualm_session_generate(ualm_session *session,
+                                  const ualm_prompt *prompt,
+                                  const ualm_generation_options *options,
+                                  const ualm_cancel *cancel,
+                                  ualm_event_callback callback,
+                                  void *user_data,
+                                  ualm_reply **reply);
+
+/**
+ * Begins the reply to `prompt`, to be taken event by event; nothing is generated before the first one is asked for.
+ * The session is busy until the last event was given, or the generation is freed. `options` and `cancel` may be NULL.
+ */
+ualm_status ualm_generation_new(ualm_session *session,
+                                const ualm_prompt *prompt,
+                                const ualm_generation_options *options,
+                                const ualm_cancel *cancel,
+                                ualm_generation **generation);
+
+/**
+ * Works until something happens, and tells it. The last event is UALM_EVENT_KIND_FINISHED; `event` becomes NULL after
+ * it, and after a failure. The event is valid until the next call for this generation, or until it is freed.
+ */
+ualm_status ualm_generation_next(ualm_generation *generation, const ualm_event **event);
+
+/**
+ * Stops a reply, from any thread: it ends after its current step. The events that are left, the end of its segment
+ * among them, are still given.
+ */
+ualm_status ualm_generation_stop(ualm_generation *generation);
+
+/**
+ * Frees a generation; one that has not come to its end counts as cancelled. NULL is fine.
+ */
+void ualm_generation_free(ualm_generation *generation);
+
+/**
+ * How many segments there are; none when the reply was stopped before the first one.
+ */
+size_t ualm_reply_segment_count(const ualm_reply *reply);
+
+/**
+ * The segment at `index`, from 0; NULL after the last one. It is valid until the reply is freed.
+ */
+const ualm_segment *ualm_reply_segment(const ualm_reply *reply, size_t index);
+
+/**
+ * The text of all text segments, one after another, with a NUL at its end. It is valid until the reply is freed.
+ */
+const char *ualm_reply_text(const ualm_reply *reply);
+
+/**
+ * The last sound segment's sound; NULL when there is none. It is valid until the reply is freed.
+ */
+const ualm_samples *ualm_reply_audio(const ualm_reply *reply);
+
+/**
+ * What it took. Valid until the reply is freed.
+ */
+const ualm_usage *ualm_reply_usage(const ualm_reply *reply);
+
+/**
+ * Frees a reply. NULL is fine.
+ */
+void ualm_reply_free(ualm_reply *reply);
+
+/**
+ * Reads a sound file: WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV, mixed to one channel, at its own rate. A
+ * longer one than `max_seconds` is refused (UALM_STATUS_LIMIT); 0 refuses none.
+ */
+ualm_status ualm_audio_read(const char *file, double max_seconds, ualm_audio **audio);
+
+/**
+ * As ualm_audio_read, of the `len` bytes of a sound file in memory.
+ */
+ualm_status ualm_audio_read_memory(const uint8_t *bytes, size_t len, double max_seconds, ualm_audio **audio);
+
+/**
+ * The samples; NULL when `audio` is. They are valid until the audio is freed.
+ */
+const ualm_samples *ualm_audio_samples(const ualm_audio *audio);
+
+/**
+ * What was wrong with the file and did not keep it from being read: one warning after another, NULL after the last
+ * one.
+ */
+const char *ualm_audio_warning(const ualm_audio *audio, size_t index);
+
+/**
+ * Frees sound. NULL is fine.
+ */
+void ualm_audio_free(ualm_audio *audio);
+
+/**
+ * Writes a WAV file in a `format` (ualm_wav_format): whoever looks at `file` finds the old one or the whole new one.
+ */
+ualm_status ualm_wav_write(const char *file, const ualm_samples *samples, int32_t format);
+
+/**
+ * The sound after the package's enhancer; `audio` becomes NULL when the package has none.
+ */
+ualm_status ualm_model_enhance(const ualm_model *model, const ualm_samples *samples, ualm_audio **audio);
+
+/**
+ * Codes of sound, at any rate, with any number of channels.
+ */
+ualm_status ualm_model_encode(const ualm_model *model, const ualm_samples *samples, ualm_codes **codes);
+
+/**
+ * The sound of codes: `streams` x `frames` of them, stream after stream.
+ */
+ualm_status ualm_model_decode(const ualm_model *model,
+                              const uint32_t *codes,
+                              size_t streams,
+                              size_t frames,
+                              ualm_audio **audio);
+
+/**
+ * The codes, stream after stream, and how many streams and frames there are; NULL when `codes` is. They are valid
+ * until the handle is freed.
+ */
+const uint32_t *ualm_codes_data(const ualm_codes *codes, size_t *streams, size_t *frames);
+
+/**
+ * Frees codes. NULL is fine.
+ */
+void ualm_codes_free(ualm_codes *codes);
+
+/**
+ * Frees a string that a function of this library gave to the caller. NULL is fine.
+ */
+void ualm_string_free(char *string);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* UALM_H */

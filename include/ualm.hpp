@@ -1,0 +1,495 @@
+/*
+ * ualm for C++17: what ualm.h offers, with owners that free, results that are values or errors, and callbacks that are
+ * functions. Header only. The law on top of ualm.h (threads, versions) holds here as well; ownership keeps itself.
+ *
+ *     auto model = ualm::model::load("onnx/default");
+ *     if (!model) return fail(model.error().message);
+ *     auto session = model->new_session();
+ *     auto prompt = ualm::prompt::create();
+ *     prompt->add_text(UALM_ROLE_USER, "a dog barking");
+ *     auto options = model->options();
+ *     options->force({UALM_MODALITY_AUDIO}).max_segments(1).seed(1);
+ *     auto reply = session->generate(*prompt, *options);
+ *     if (reply && reply->audio()) ualm::write_wav("dog.wav", *reply->audio());
+ */
+#ifndef UALM_HPP
+#define UALM_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "ualm.h"
+
+namespace ualm {
+
+/** Why a call failed. */
+struct error {
+    ualm_status status = UALM_STATUS_OK;
+    std::string message;
+
+    /** This thread's last failure. */
+    static error last() { return {ualm_last_status(), ualm_last_error()}; }
+};
+
+/** What result::value throws when there is none. */
+class bad_result : public std::runtime_error {
+public:
+    explicit bad_result(error why) : std::runtime_error(why.message), error_(std::move(why)) {}
+    const error &why() const noexcept { return error_; }
+
+private:
+    error error_;
+};
+
+/** A value or an error; as std::expected of C++23. */
+template <class T>
+class [[nodiscard]] result {
+public:
+    result(T value) : content_(std::in_place_index<0>, std::move(value)) {}
+    result(ualm::error why) : content_(std::in_place_index<1>, std::move(why)) {}
+
+    bool has_value() const noexcept { return content_.index() == 0; }
+    explicit operator bool() const noexcept { return has_value(); }
+
+    /** The value; without one, a bad_result is thrown. */
+    T &value() & { return check(), *std::get_if<0>(&content_); }
+    const T &value() const & { return check(), *std::get_if<0>(&content_); }
+    T &&value() && { return check(), std::move(*std::get_if<0>(&content_)); }
+
+    /** The value, which must be there. */
+    T &operator*() & { return *std::get_if<0>(&content_); }
+    const T &operator*() const & { return *std::get_if<0>(&content_); }
+    T &&operator*() && { return std::move(*std::get_if<0>(&content_)); }
+    T *operator->() { return std::get_if<0>(&content_); }
+    const T *operator->() const { return std::get_if<0>(&content_); }
+
+    /** The error, which must be there. */
+    const ualm::error &error() const { return *std::get_if<1>(&content_); }
+
+private:
+    void check() const {
+        if (!has_value()) throw bad_result(error());
+    }
+
+    std::variant<T, ualm::error> content_;
+};
+
+/** Nothing, or an error. */
+template <>
+class [[nodiscard]] result<void> {
+public:
+    result() = default;
+    result(ualm::error why) : error_(std::move(why)) {}
+
+    bool has_value() const noexcept { return !error_; }
+    explicit operator bool() const noexcept { return has_value(); }
+    void value() const {
+        if (error_) throw bad_result(*error_);
+    }
+    const ualm::error &error() const { return *error_; }
+
+private:
+    std::optional<ualm::error> error_;
+};
+
+/** Values in a row that belong to someone else; as std::span of C++20. */
+template <class T>
+class span {
+public:
+    constexpr span() = default;
+    constexpr span(T *data, std::size_t size) : data_(data), size_(size) {}
+
+    constexpr T *data() const { return data_; }
+    constexpr std::size_t size() const { return size_; }
+    constexpr bool empty() const { return size_ == 0; }
+    constexpr T *begin() const { return data_; }
+    constexpr T *end() const { return data_ + size_; }
+    constexpr T &operator[](std::size_t index) const { return data_[index]; }
+
+private:
+    T *data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/** Sound that belongs to someone else: interleaved samples. */
+class samples {
+public:
+    samples(span<const float> data, std::uint32_t channels, std::uint32_t sample_rate)
+        : view_{data.data(), channels ? data.size() / channels : 0, channels, sample_rate} {}
+    explicit samples(const ualm_samples &view) : view_(view) {}
+
+    span<const float> data() const { return {view_.data, view_.frames * view_.channels}; }
+    std::size_t frames() const { return view_.frames; }
+    std::uint32_t channels() const { return view_.channels; }
+    std::uint32_t sample_rate() const { return view_.sample_rate; }
+    double seconds() const { return double(view_.frames) / view_.sample_rate; }
+    const ualm_samples *get() const { return &view_; }
+
+private:
+    ualm_samples view_;
+};
+
+/** A segment of a reply; belongs to the reply, or to the event. */
+class segment {
+public:
+    explicit segment(const ualm_segment &view) : view_(&view) {}
+
+    ualm_modality modality() const { return view_->modality; }
+    ualm_segment_end end() const { return view_->end; }
+    std::string_view text() const { return {view_->text, view_->text_len}; }
+    std::optional<samples> audio() const {
+        return view_->audio ? std::optional<samples>(*view_->audio) : std::nullopt;
+    }
+    std::size_t frame_count() const { return view_->frame_count; }
+    /** The ids of a frame, one a stream. */
+    span<const std::uint32_t> frame(std::size_t index) const {
+        return {view_->frames + index * view_->stream_count, view_->stream_count};
+    }
+
+private:
+    const ualm_segment *view_;
+};
+
+/** One thing that happened while a reply was being made; valid until the next one. */
+class event {
+public:
+    explicit event(const ualm_event &view) : view_(&view) {}
+
+    ualm_event_kind kind() const { return view_->kind; }
+    ualm_modality modality() const { return view_->modality; }
+    std::size_t segment_index() const { return view_->segment_index; }
+    std::string_view text() const { return view_->text ? std::string_view(view_->text, view_->text_len) : ""; }
+    double seconds() const { return view_->seconds; }
+    std::optional<samples> audio() const {
+        return view_->audio ? std::optional<samples>(*view_->audio) : std::nullopt;
+    }
+    std::optional<ualm::segment> segment() const {
+        return view_->segment ? std::optional<ualm::segment>(*view_->segment) : std::nullopt;
+    }
+    const ualm_usage *usage() const { return view_->usage; }
+
+private:
+    const ualm_event *view_;
+};
+
+/** Is told what happens; false stops the reply. What it throws stops the reply, too, and comes out of the call. */
+using callback = std::function<bool(const event &)>;
+
+namespace detail {
+
+/** An owner of a handle. */
+template <class T, void (*Free)(T *)>
+class owner {
+public:
+    T *get() const noexcept { return handle_.get(); }
+
+protected:
+    explicit owner(T *handle) noexcept : handle_(handle) {}
+
+    /** What `make` puts into the place that it is given, as an `Owner`. */
+    template <class Owner, class Make>
+    static result<Owner> own(Make make) {
+        T *handle = nullptr;
+        if (make(&handle) != UALM_STATUS_OK) return error::last();
+        return Owner(handle);
+    }
+
+private:
+    struct deleter {
+        void operator()(T *handle) const noexcept { Free(handle); }
+    };
+    std::unique_ptr<T, deleter> handle_;
+};
+
+inline result<void> check(ualm_status status) {
+    return status == UALM_STATUS_OK ? result<void>() : result<void>(error::last());
+}
+
+template <class Make>
+result<std::string> string(Make make) {
+    char *text = nullptr;
+    if (make(&text) != UALM_STATUS_OK) return error::last();
+    const std::unique_ptr<char, void (*)(char *)> owned(text, ualm_string_free);
+    return std::string(text);
+}
+
+/** A callback on its way through C, which no exception may cross. */
+struct listener {
+    const callback &told;
+    std::exception_ptr thrown;
+
+    static int hear(const ualm_event *what, void *self) noexcept {
+        auto &listener = *static_cast<detail::listener *>(self);
+        try {
+            return listener.told(event(*what)) ? 0 : 1;
+        } catch (...) {
+            listener.thrown = std::current_exception();
+            return 1;
+        }
+    }
+};
+
+} // namespace detail
+
+/** A switch that stops generations from any thread. */
+class cancel : public detail::owner<ualm_cancel, ualm_cancel_free> {
+public:
+    static result<cancel> create() { return own<cancel>(ualm_cancel_new); }
+    void request() { ualm_cancel_throw(get()); }
+    bool is_requested() const { return ualm_cancel_is_thrown(get()) != 0; }
+
+private:
+    friend owner;
+    using owner::owner;
+};
+
+/** Sound in memory. */
+class audio : public detail::owner<ualm_audio, ualm_audio_free> {
+public:
+    /** Reads a sound file; a longer one than `max_seconds` is refused (0: none). */
+    static result<audio> read(const std::string &file, double max_seconds = 0) {
+        return own<audio>([&](auto place) { return ualm_audio_read(file.c_str(), max_seconds, place); });
+    }
+    ualm::samples samples() const { return ualm::samples(*ualm_audio_samples(get())); }
+    std::vector<std::string> warnings() const {
+        std::vector<std::string> all;
+        while (const char *warning = ualm_audio_warning(get(), all.size())) all.emplace_back(warning);
+        return all;
+    }
+
+private:
+    friend owner;
+    friend class model;
+    using owner::owner;
+};
+
+/** Writes a WAV file. */
+inline result<void> write_wav(const std::string &file, const samples &sound,
+                              ualm_wav_format format = UALM_WAV_FORMAT_PCM16) {
+    return detail::check(ualm_wav_write(file.c_str(), sound.get(), format));
+}
+
+/** Codec codes. */
+class codes : public detail::owner<ualm_codes, ualm_codes_free> {
+public:
+    std::size_t streams() const { return size().first; }
+    std::size_t frames() const { return size().second; }
+    /** Stream after stream. */
+    span<const std::uint32_t> data() const {
+        std::size_t streams = 0, frames = 0;
+        const std::uint32_t *data = ualm_codes_data(get(), &streams, &frames);
+        return {data, streams * frames};
+    }
+
+private:
+    friend owner;
+    friend class model;
+    using owner::owner;
+
+    std::pair<std::size_t, std::size_t> size() const {
+        std::pair<std::size_t, std::size_t> size{0, 0};
+        ualm_codes_data(get(), &size.first, &size.second);
+        return size;
+    }
+};
+
+/** What is said to the model. */
+class prompt : public detail::owner<ualm_prompt, ualm_prompt_free> {
+public:
+    static result<prompt> create() { return own<prompt>(ualm_prompt_new); }
+    result<void> add_text(ualm_role speaker, const std::string &words) {
+        return detail::check(ualm_prompt_add_text(get(), speaker, words.c_str()));
+    }
+    /** `kind` is UALM_MODALITY_AUDIO or UALM_MODALITY_SPEECH. */
+    result<void> add_audio(ualm_role speaker, ualm_modality kind, const samples &sound) {
+        return detail::check(ualm_prompt_add_audio(get(), speaker, kind, sound.get()));
+    }
+
+private:
+    friend owner;
+    using owner::owner;
+};
+
+/** How a reply is generated: the model's defaults, and what is changed of them. */
+class options {
+public:
+    options &seed(std::uint64_t seed) { return raw_.seed = seed, *this; }
+    options &max_segments(std::size_t most) { return raw_.max_segments = most, *this; }
+    options &stream_audio(bool stream) { return raw_.stream_audio = stream, *this; }
+    /** Modalities of the first segments, in order. */
+    options &force(std::initializer_list<ualm_modality> modalities) {
+        force_.assign(modalities.begin(), modalities.end());
+        return *this;
+    }
+    ualm_segment_options &text() { return raw_.text; }
+    ualm_segment_options &audio() { return raw_.audio; }
+    ualm_segment_options &speech() { return raw_.speech; }
+
+    /** For C; valid as long as these options are and do not change. */
+    ualm_generation_options raw() const {
+        ualm_generation_options raw = raw_;
+        raw.force = force_.data();
+        raw.force_len = force_.size();
+        return raw;
+    }
+
+private:
+    friend class model;
+    options() = default;
+
+    ualm_generation_options raw_{};
+    std::vector<std::int32_t> force_;
+};
+
+/** A finished reply. */
+class reply : public detail::owner<ualm_reply, ualm_reply_free> {
+public:
+    std::size_t size() const { return ualm_reply_segment_count(get()); }
+    /** The segment at `index`, below size(). */
+    segment operator[](std::size_t index) const { return segment(*ualm_reply_segment(get(), index)); }
+    std::string_view text() const { return ualm_reply_text(get()); }
+    std::optional<samples> audio() const {
+        const ualm_samples *sound = ualm_reply_audio(get());
+        return sound ? std::optional<samples>(*sound) : std::nullopt;
+    }
+    const ualm_usage &usage() const { return *ualm_reply_usage(get()); }
+
+private:
+    friend owner;
+    friend class session;
+    using owner::owner;
+};
+
+/** A reply in the making, taken event by event. */
+class generation : public detail::owner<ualm_generation, ualm_generation_free> {
+public:
+    /** The next event, valid until the next call; none after the last one. */
+    result<std::optional<event>> next() {
+        const ualm_event *found = nullptr;
+        if (ualm_generation_next(get(), &found) != UALM_STATUS_OK) return error::last();
+        return found ? std::optional<event>(*found) : std::nullopt;
+    }
+    /** Stops it, from any thread. */
+    void stop() { ualm_generation_stop(get()); }
+
+private:
+    friend owner;
+    friend class session;
+    using owner::owner;
+};
+
+/** A conversation. */
+class session : public detail::owner<ualm_session, ualm_session_free> {
+public:
+    /** Makes the whole reply; `told`, when there is one, is told what happens meanwhile. */
+    result<reply> generate(const prompt &prompt, const options &options, const callback &told = nullptr,
+                           const cancel *cancel = nullptr) {
+        const ualm_generation_options raw = options.raw();
+        detail::listener listener{told, nullptr};
+        auto made = reply::own<reply>([&](auto place) {
+            return ualm_session_generate(get(), prompt.get(), &raw, cancel ? cancel->get() : nullptr,
+                                         told ? detail::listener::hear : nullptr, &listener, place);
+        });
+        if (listener.thrown) std::rethrow_exception(listener.thrown);
+        return made;
+    }
+    /** Begins a reply that is taken event by event. */
+    result<generation> start(const prompt &prompt, const options &options, const cancel *cancel = nullptr) {
+        const ualm_generation_options raw = options.raw();
+        return generation::own<generation>([&](auto place) {
+            return ualm_generation_new(get(), prompt.get(), &raw, cancel ? cancel->get() : nullptr, place);
+        });
+    }
+    /** Positions of the conversation so far. */
+    result<std::size_t> position() const {
+        std::size_t position = 0;
+        if (ualm_session_position(get(), &position) != UALM_STATUS_OK) return error::last();
+        return position;
+    }
+
+private:
+    friend owner;
+    friend class model;
+    using owner::owner;
+};
+
+/** How to start ONNX Runtime. */
+struct runtime_options {
+    /** The library's file; empty: it is looked for. */
+    std::string library;
+    /** Threads of the pool; 0: as many as the process may use. */
+    std::size_t threads = 0;
+
+    /** For C; valid as long as these options are and do not change. */
+    ualm_runtime_options raw() const {
+        ualm_runtime_options raw;
+        ualm_runtime_options_init(&raw, sizeof raw);
+        raw.library = library.empty() ? nullptr : library.c_str();
+        raw.threads = threads;
+        return raw;
+    }
+};
+
+/** A loaded model, for all threads. */
+class model : public detail::owner<ualm_model, ualm_model_free> {
+public:
+    static result<model> load(const std::string &folder, const runtime_options &options = {}) {
+        const ualm_runtime_options raw = options.raw();
+        return own<model>([&](auto place) { return ualm_model_load(folder.c_str(), &raw, place); });
+    }
+    result<void> load_all() const { return detail::check(ualm_model_load_all(get())); }
+    /** The package's manifest.json. */
+    result<std::string> manifest() const {
+        return detail::string([&](auto place) { return ualm_model_manifest(get(), place); });
+    }
+    /** The package's defaults. */
+    result<ualm::options> options() const {
+        ualm::options options;
+        if (ualm_generation_options_init(&options.raw_, sizeof options.raw_, get()) != UALM_STATUS_OK)
+            return error::last();
+        return options;
+    }
+    result<session> new_session() const {
+        return session::own<session>([&](auto place) { return ualm_session_new(get(), place); });
+    }
+    result<codes> encode(const samples &sound) const {
+        return codes::own<codes>([&](auto place) { return ualm_model_encode(get(), sound.get(), place); });
+    }
+    /** The sound of `streams` rows of codes. */
+    result<audio> decode(span<const std::uint32_t> codes, std::size_t streams) const {
+        const std::size_t frames = streams ? codes.size() / streams : 0;
+        return audio::own<audio>(
+            [&](auto place) { return ualm_model_decode(get(), codes.data(), streams, frames, place); });
+    }
+    /** The sound after the package's enhancer; none when it has none. */
+    result<std::optional<audio>> enhance(const samples &sound) const {
+        ualm_audio *enhanced = nullptr;
+        if (ualm_model_enhance(get(), sound.get(), &enhanced) != UALM_STATUS_OK) return error::last();
+        return enhanced ? std::optional<audio>(audio(enhanced)) : std::nullopt;
+    }
+
+private:
+    friend owner;
+    using owner::owner;
+};
+
+/** What it runs on, as JSON. */
+inline result<std::string> runtime_report(const runtime_options &options = {}) {
+    const ualm_runtime_options raw = options.raw();
+    return detail::string([&](auto place) { return ualm_runtime_report(&raw, place); });
+}
+
+} // namespace ualm
+
+#endif // UALM_HPP

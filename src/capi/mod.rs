@@ -1,0 +1,40 @@
+//! The C ABI (`include/ualm.h`, made from this folder by cbindgen): the only unsafe code of the crate.
+//!
+//! How it stays sound:
+//!
+//! - *Handles* ([`handle`]): what C holds is an `Arc`, and every call takes a share of it first. So a handle that is
+//!   freed in the midst of a call (by its callback) lives until the call ends, and what belongs together may be freed
+//!   in any order. Calls see handles by shared reference only; what changes lies behind a lock, and a call that comes
+//!   in between another one is told that the handle is busy. All handles are `Send + Sync`, which the compiler checks.
+//! - *A reply in the making* ([`running`]) borrows its session in Rust. Here it takes the session out of its slot into
+//!   one value that holds both; the session goes back when the reply is finished or given up.
+//! - *Arguments* ([`argument`], [`options`]) are looked at once, at the entry: NULL, UTF-8, alignment, length, size.
+//! - *Views* ([`view`]): what C reads without a call (events, segments, samples) points into memory that its owner
+//!   never changes and never moves.
+//! - *Panics* ([`boundary`]) end at the entry, as a status.
+//!
+//! What is left to the caller is the law on top of the header; it is the safety contract of every function here.
+
+// C's names, so that the header and the source say the same
+#![allow(non_camel_case_types)]
+// its contents stand once, on top of the header
+#![allow(clippy::missing_safety_doc)]
+
+mod argument;
+mod audio;
+mod boundary;
+mod cancel;
+mod codes;
+mod event;
+mod generation;
+mod handle;
+mod model;
+mod names;
+mod options;
+mod prompt;
+mod reply;
+mod report;
+mod running;
+mod session;
+mod version;
+mod view;

@@ -1,0 +1,50 @@
+//! Conversations.
+
+use std::sync::Arc;
+
+use super::argument::write;
+use super::boundary::{entry, ualm_status};
+use super::handle::{Handle, Place, free, share};
+use super::model::ualm_model;
+use super::running::Slot;
+use crate::model::Model;
+
+/// A conversation: what was said stays in it, and the next prompt goes on from there.
+pub struct ualm_session {
+    pub(super) model: Model,
+    pub(super) slot: Arc<Slot>,
+}
+
+impl Handle for ualm_session {
+    const NAME: &'static str = "session";
+}
+
+/// Begins a conversation.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_new(model: *const ualm_model, session: *mut *mut ualm_session) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, model) = unsafe { (Place::new(session)?, share(model)?) };
+        place.fill(ualm_session { model: model.0.clone(), slot: Slot::new(model.0.session()) });
+        Ok(())
+    })
+}
+
+/// Positions of the conversation so far, of the model's context. UALM_STATUS_BUSY while a generation is open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_position(session: *const ualm_session, position: *mut usize) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let session = unsafe { share(session) }?;
+        let found = session.slot.look(|session| session.position())?;
+        // SAFETY: the header's law.
+        unsafe { write(position, found, "position") }
+    })
+}
+
+/// Frees a session; a generation of it goes on. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_free(session: *mut ualm_session) {
+    // SAFETY: the header's law.
+    unsafe { free(session) }
+}

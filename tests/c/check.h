@@ -1,0 +1,70 @@
+/* What the test programs share: checks that name their place and end the program. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ualm.h>
+
+#define CHECK(condition)                                                                                   \
+    do {                                                                                                   \
+        if (!(condition)) {                                                                                \
+            fprintf(stderr, "%s:%d: %s (last error: %s)\n", __FILE__, __LINE__, #condition, ualm_last_error()); \
+            exit(1);                                                                                       \
+        }                                                                                                  \
+    } while (0)
+
+/* A call that must work. */
+#define WORKS(call) CHECK((call) == UALM_STATUS_OK)
+
+/* A call that must fail with `status` and some words. */
+#define FAILS(expected, call)                          \
+    do {                                               \
+        CHECK((call) == (expected));                   \
+        CHECK(ualm_last_status() == (expected));       \
+        CHECK(strlen(ualm_last_error()) > 0);          \
+    } while (0)
+
+/* As FAILS, with `words` in the message. */
+#define SAYS(expected, words, call)                      \
+    do {                                                 \
+        FAILS(expected, call);                           \
+        CHECK(strstr(ualm_last_error(), words) != NULL); \
+    } while (0)
+
+static inline ualm_model *load(const char *package) {
+    ualm_model *model;
+    WORKS(ualm_model_load(package, NULL, &model));
+    return model;
+}
+
+static inline ualm_prompt *words(const char *text) {
+    ualm_prompt *prompt;
+    WORKS(ualm_prompt_new(&prompt));
+    WORKS(ualm_prompt_add_text(prompt, UALM_ROLE_USER, text));
+    return prompt;
+}
+
+/* One segment of `*modality`, of at most `max_steps` frames. */
+static inline ualm_generation_options one(const ualm_model *model, const int32_t *modality, uint32_t max_steps) {
+    ualm_generation_options options;
+    WORKS(ualm_generation_options_init(&options, sizeof options, model));
+    options.force = modality;
+    options.force_len = 1;
+    options.max_segments = 1;
+    options.text.max_steps = options.audio.max_steps = options.speech.max_steps = max_steps;
+    return options;
+}
+
+/* Settings under which it takes long until the end is drawn: all ids are equally likely. */
+static inline ualm_generation_options endless(const ualm_model *model, const int32_t *modality) {
+    ualm_generation_options options = one(model, modality, 4000);
+    options.audio.temperature = 1000;
+    options.audio.guidance = 1;
+    options.audio.top_k = 0;
+    options.seed = 8;
+    return options;
+}
+
+#endif

@@ -1,0 +1,93 @@
+//! The C library as its users meet it: installed in a folder of its own, and programs compiled against it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+/// Where the library is installed, debug build.
+pub static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
+    let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c library");
+    let mut install = python();
+    install.arg(root().join("scripts/install_c_library.py")).args(["--profile", "dev", "--prefix"]).arg(&prefix);
+    works(install.env("CARGO", env!("CARGO")).env_remove("DESTDIR"));
+    prefix
+});
+
+/// Whether programs can be compiled with AddressSanitizer and run.
+pub static SANITIZER: LazyLock<bool> = LazyLock::new(|| {
+    let (source, program) = (scratch("empty.c"), scratch("empty"));
+    std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+    let compiled = Command::new("cc").arg("-fsanitize=address").arg(&source).arg("-o").arg(&program).output();
+    let runs =
+        compiled.is_ok_and(|o| o.status.success()) && Command::new(&program).output().is_ok_and(|o| o.status.success());
+    if !runs {
+        eprintln!("note: the C compiler has no AddressSanitizer; the C tests run without it");
+    }
+    runs
+});
+
+/// Which library is linked.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Link {
+    Shared,
+    Static,
+}
+
+/// The project's folder.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A path for something that a test writes.
+pub fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// The shared library.
+pub fn shared_library() -> PathBuf {
+    PREFIX.join(if cfg!(target_os = "macos") { "lib/libualm.dylib" } else { "lib/libualm.so" })
+}
+
+/// Python, the one that `make` was given.
+pub fn python() -> Command {
+    Command::new(std::env::var_os("PYTHON").unwrap_or("python3".into()))
+}
+
+/// Whether a program of the system is there.
+pub fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Compiles `source` (C99, or C++17 with that ending); every warning is an error.
+pub fn compile(source: &Path, name: &str, link: Link, arguments: &[&str]) -> PathBuf {
+    let cpp = source.extension().is_some_and(|extension| extension == "cpp");
+    let program = scratch(name);
+    let mut command = Command::new(if cpp { "c++" } else { "cc" });
+    command.arg(if cpp { "-std=c++17" } else { "-std=c99" }).args(["-Wall", "-Wextra", "-pedantic", "-Werror"]);
+    command.args(arguments).arg("-I").arg(PREFIX.join("include")).arg(source).arg("-o").arg(&program);
+    match link {
+        Link::Shared => command.arg(shared_library()).arg(format!("-Wl,-rpath,{}", PREFIX.join("lib").display())),
+        Link::Static => command.arg(PREFIX.join("lib/libualm.a")).args(static_libraries()),
+    };
+    works(command.args(["-lm", "-lpthread"]));
+    program
+}
+
+/// What the static library needs of the system, as the pkg-config file says.
+fn static_libraries() -> Vec<String> {
+    let file = std::fs::read_to_string(PREFIX.join("lib/pkgconfig/ualm.pc")).unwrap();
+    let line = file.lines().find_map(|line| line.strip_prefix("Libs.private: ")).unwrap();
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Runs what must work; gives its output.
+pub fn works(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {:?}\n{told}", output.status);
+    output
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
