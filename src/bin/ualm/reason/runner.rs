@@ -214,9 +214,10 @@ impl<'a> Runner<'a> {
         }
         live.end()?;
         let segment = self.finished(made, failure)?;
-        let (name, text) = (file_name(&self.stages, index), segment.text.clone());
+        let (name, text, end) = (file_name(&self.stages, index), segment.text.clone(), segment.end);
         self.folder.write_text(&name, &text)?;
         self.keep(index, name, segment, None)?;
+        self.check_end(end)?;
         Ok(text)
     }
 
@@ -229,16 +230,24 @@ impl<'a> Runner<'a> {
         config
     }
 
-    /// The segment that was made, unless an error or an interrupt ended it.
+    /// The segment that was made, or as much of it as there was when it was stopped; an error otherwise.
     fn finished(&self, made: Option<Segment>, failure: Option<Error>) -> Result<Segment> {
         match (made, failure) {
             (_, Some(error)) => Err(error),
-            (Some(segment), None) if segment.end == SegmentEnd::Context => Err(Error::new(
-                ErrorKind::Limit,
-                format!("the model's context of {} positions is full", self.session.max_positions()),
-            )),
-            (Some(segment), None) if segment.end != SegmentEnd::Cancelled => Ok(segment),
+            (Some(segment), None) if !segment.frames.is_empty() => Ok(segment),
             _ => Err(interrupted("finished segments are saved")),
+        }
+    }
+
+    /// The error of a segment that was saved, but cut so that nothing can follow it.
+    fn check_end(&self, end: SegmentEnd) -> Result<()> {
+        match end {
+            SegmentEnd::Context => {
+                let most = self.session.max_positions();
+                Err(Error::new(ErrorKind::Limit, format!("cut: the model's context of {most} positions is full")))
+            }
+            SegmentEnd::Cancelled => Err(interrupted("what there was of it is saved")),
+            SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Limit | SegmentEnd::Failed => Ok(()),
         }
     }
 
@@ -255,18 +264,24 @@ impl<'a> Runner<'a> {
                 self.write_sound(&path.to_string_lossy(), &segment, &sound)?;
                 remark(self.job.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
             }
+            let stopped = self.check_end(segment.end).is_err();
             made.push((segment, sound));
+            if stopped {
+                break;
+            }
         }
-        let best = match self.job.args.takes.best && takes > 1 {
+        let best = match self.job.args.takes.best && made.len() == usize::from(takes) && takes > 1 {
             true => self.rank(&made, &name)?,
             false => 0,
         };
         let (segment, sound) = made.swap_remove(best);
+        let end = segment.end;
         let path = self.folder.path(&name);
         self.write_sound(&path.to_string_lossy(), &segment, &sound)?;
         remark(self.job.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
         self.draw(index, &sound)?;
-        self.keep(index, name, segment, Some(sound))
+        self.keep(index, name, segment, Some(sound))?;
+        made.iter().map(|(segment, _)| segment.end).chain([end]).try_for_each(|end| self.check_end(end))
     }
 
     /// Draws a sound: the last one into the file that is named, a draft into one with its number.
