@@ -113,10 +113,11 @@ fn seed_at(record: &Record, cut: Cut) -> u64 {
 
 /// The chain that the arguments ask for, else `usual`.
 fn chain(args: &Reason, config: &ReasoningConfig, usual: Chain) -> Chain {
-    let mode = match (args.enrich, args.dialogue, args.reflect, args.rounds) {
+    let reflect = args.reflect || args.listen || args.rounds.is_some();
+    let mode = match (args.enrich, args.dialogue, reflect) {
         (true, ..) => ReasoningMode::Enrich,
-        (_, true, ..) => ReasoningMode::Dialogue,
-        (_, _, true, _) | (.., Some(_)) => ReasoningMode::Reflect,
+        (_, true, _) => ReasoningMode::Dialogue,
+        (.., true) => ReasoningMode::Reflect,
         _ => usual.mode,
     };
     let rounds = args.rounds.map_or(usual.rounds.max(1), usize::from);
