@@ -1,4 +1,5 @@
-//! Takes ranked by the model's own understanding: it says what it hears in each, and that is held against what was wanted.
+//! Takes ranked by the model's own understanding: it says what it hears in each, and that is held against what was
+//! wanted.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -130,8 +131,8 @@ impl Model {
         }
     }
 
-    /// Ranks `takes` by how well the model's own caption of each covers `wanted`: the best first, of equals the earlier.
-    /// A take that cannot be listened to, an empty one for instance, ranks with an empty caption.
+    /// Ranks `takes` by how well the model's own caption of each covers `wanted`: the best first, of equals the
+    /// earlier. A take that cannot be listened to, an empty one for instance, ranks with an empty caption.
     ///
     /// # Errors
     /// Stopped on request, or the package cannot listen.

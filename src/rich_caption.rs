@@ -1,4 +1,5 @@
-//! Rich captions (the paper's section on enrichment): a plan of a sound with keywords, a layout in time and a description.
+//! Rich captions (the paper's section on enrichment): a plan of a sound with keywords, a layout in time and a
+//! description.
 //!
 //! `Keywords: dog bark, bell. Layout: 0.0-1.5 dog bark; 1.5-3.0 bell. Description: A dog barks, then a bell rings.`
 
@@ -41,8 +42,8 @@ static EVENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 impl RichCaption {
-    /// The caption that `text` is, or `None` when it has another form: it needs two of the three parts at least, none of
-    /// them twice, and every event of the layout must say when it begins and ends.
+    /// The caption that `text` is, or `None` when it has another form: it needs two of the three parts at least, none
+    /// of them twice, and every event of the layout must say when it begins and ends.
     ///
     /// Upper and lower case, the order of the parts, line breaks, and what stands before the first part do not matter.
     pub fn parse(text: &str) -> Option<Self> {

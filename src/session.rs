@@ -100,8 +100,9 @@ impl Session {
         Generation::at(parts, checkpoint, config.clone(), cancel.clone())
     }
 
-    /// Forgets this conversation and runs that of `record` up to `cut`; [`generate_from`](Self::generate_from) then goes on
-    /// as if the conversation had never stopped, token by token, if the settings and the seed are those of the record.
+    /// Forgets this conversation and runs that of `record` up to `cut`; [`generate_from`](Self::generate_from) then
+    /// goes on as if the conversation had never stopped, token by token, if the settings and the seed are those of the
+    /// record.
     ///
     /// Errors: a record of another package, a damaged one, no such place in it; one that does not fit the context;
     /// cancelled. The conversation is empty then, unless the record was refused.

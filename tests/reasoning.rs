@@ -288,3 +288,31 @@ fn a_chat_of_many_turns_fits_if_the_oldest_may_be_forgotten() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout).lines().count(), 20);
 }
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_chain_keeps_what_is_finished_and_goes_on() {
+    let folder = Folder::new();
+    let out = folder.path("chain");
+    // text is greedy and runs to its limit of 1024 steps: there is time to stop it
+    let mut child = ualm(&["reason", "rain", "-o", &out, "--rounds", "3", "--seed", "5", "--max-steps", "14"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    while !Path::new(&out).join("reply.json").exists() && child.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed().as_secs() < 120, "nothing was finished");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    if output.status.success() {
+        return; // it was faster than the signal
+    }
+    complains(&output, 130, "go on with --from");
+    let record = Record::read(Path::new(&out).join("reply.json")).unwrap();
+    let next = (record.turns[0].segments.len()).to_string();
+    works(&["reason", "--from", &folder.path("chain/reply.json"), "--segment", &next, "-q"]);
+    assert_eq!(Record::read(Path::new(&out).join("reply.json")).unwrap().turns[0].segments.len(), 8);
+}

@@ -21,12 +21,22 @@ fn settings(settings: &Settings) -> SegmentConfig {
         top_p: 1.0,
         guidance: settings.cfg,
         max_steps: settings.max_step,
+        min_steps: 0,
     }
 }
 
 fn config(answers: &Answers, force: Vec<Modality>) -> GenerationConfig {
     let (text, audio) = (settings(&answers.expected.inference.text), settings(&answers.expected.inference.audio));
-    GenerationConfig { seed: 0, text, audio, speech: audio, max_segments: force.len(), force, stream_audio: false }
+    GenerationConfig {
+        seed: 0,
+        text,
+        audio,
+        speech: audio,
+        max_segments: force.len(),
+        force,
+        insist: false,
+        stream_audio: false,
+    }
 }
 
 /// The messages of a case in the order that its task has in training.

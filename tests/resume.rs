@@ -90,6 +90,27 @@ proptest! {
     }
 
     #[test]
+    fn damage_anywhere_is_refused_or_does_no_harm(places in prop::collection::vec((any::<u32>(), any::<u8>()), 1..4)) {
+        static WHOLE: LazyLock<String> = LazyLock::new(|| conversation(&MODELS[3], 10).0.to_json().unwrap());
+        let mut json = WHOLE.clone().into_bytes();
+        for (place, byte) in places {
+            let place = place as usize % json.len();
+            json[place] = byte;
+        }
+        let Ok(record) = Record::from_json(&json) else { return Ok(()) };
+        let mut session = MODELS[3].session();
+        let cut = Cut { turn: 1, segment: 1, frame: 2 };
+        if let Ok(checkpoint) = session.restore(&record, cut, &Cancel::new()) {
+            let mut config = record.turns[1].config.clone();
+            config.audio.max_steps = config.audio.max_steps.min(12);
+            config.max_segments = 2;
+            if let Ok(generation) = session.generate_from(&checkpoint, &config, &Cancel::new()) {
+                let _ = generation.into_reply();
+            }
+        }
+    }
+
+    #[test]
     fn takes_of_one_prefill_are_those_of_their_seeds(package in 0usize..4, seed in any::<u32>()) {
         let model = &MODELS[package];
         let mut session = model.session();

@@ -6,8 +6,8 @@ use crate::token::Frames;
 
 /// A place where the model may open a segment: the prompt has been run, and perhaps some segments of the reply.
 ///
-/// Any number of replies can be made from it ([`Session::generate_from`](crate::Session::generate_from)), and what was run
-/// is not run again.
+/// Any number of replies can be made from it ([`Session::generate_from`](crate::Session::generate_from)), and what was
+/// run is not run again.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// Names the place within its session.

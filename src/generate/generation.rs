@@ -478,8 +478,9 @@ fn at(logits: &[f32], id: TokenId) -> &[f32] {
     &logits[id as usize..=id as usize]
 }
 
-/// What the cache lacks after a segment whose last frame is `last`: its closing token alone in stream 0, or its last frame
-/// and a closing token of our own. A segment that another one follows is closed as the model closes such ones, with eot.
+/// What the cache lacks after a segment whose last frame is `last`: its closing token alone in stream 0, or its last
+/// frame and a closing token of our own. A segment that another one follows is closed as the model closes such ones,
+/// with eot.
 pub(super) fn closing_frames(last: &[TokenId], end: SegmentEnd, goes_on: bool, vocabulary: &Vocabulary) -> Frames {
     let mut tail = Frames::new(vocabulary.streams);
     if !matches!(end, SegmentEnd::Eos | SegmentEnd::Eot) {

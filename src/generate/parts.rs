@@ -27,7 +27,8 @@ pub(crate) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// Runs the tail, the prompt (for the first segment of a reply) and `[assistant]`. On failure the tail stays as it was.
+    /// Runs the tail, the prompt (for the first segment of a reply) and `[assistant]`. On failure the tail stays as it
+    /// was.
     pub fn prefill(&mut self, prompt: Option<&Prompt>, cancel: &Cancel) -> Result<()> {
         let mut frames = self.tail.clone();
         let mut features = Vec::new();

@@ -1,8 +1,8 @@
 //! A cache made again from saved frames.
 //!
-//! What is saved is run just as it was run when it was made: prompts at once, segments frame by frame, guided ones beside
-//! their unconditional branch. A run over many positions rounds otherwise than many runs of one, so nothing shorter gives
-//! the same numbers, and with them the same tokens, as a conversation that never stopped.
+//! What is saved is run just as it was run when it was made: prompts at once, segments frame by frame, guided ones
+//! beside their unconditional branch. A run over many positions rounds otherwise than many runs of one, so nothing
+//! shorter gives the same numbers, and with them the same tokens, as a conversation that never stopped.
 
 use super::SegmentEnd;
 use super::generation::closing_frames;
@@ -28,8 +28,8 @@ pub(crate) struct PastSegment<'a> {
     pub frames: &'a Frames,
 }
 
-/// Runs `past` from the beginning. If the last turn `goes_on`, the cache then ends with `[assistant]`, and the turn's next
-/// segment can be opened; otherwise another turn can begin. On any error the conversation is empty.
+/// Runs `past` from the beginning. If the last turn `goes_on`, the cache then ends with `[assistant]`, and the turn's
+/// next segment can be opened; otherwise another turn can begin. On any error the conversation is empty.
 pub(crate) fn rebuild(parts: &mut Parts, past: &[PastTurn], goes_on: bool, cancel: &Cancel) -> Result<()> {
     forget(parts);
     let rebuilt = past.iter().enumerate().try_for_each(|(index, turn)| {

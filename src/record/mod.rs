@@ -153,8 +153,8 @@ impl RecordedSegment {
 
 /// A place in a record: before frame `frame` of segment `segment` of turn `turn`, all from 0.
 ///
-/// A segment may be the one that follows the last, a frame the one that follows a segment's last; a closing frame counts
-/// as none, so that a cut there opens the segment again.
+/// A segment may be the one that follows the last, a frame the one that follows a segment's last; a closing frame
+/// counts as none, so that a cut there opens the segment again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
     /// The turn.

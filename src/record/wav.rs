@@ -1,4 +1,5 @@
-//! A record in a WAV file: a *take*, a sound that knows how it was made. It stands in a chunk `ualm` behind the samples.
+//! A record in a WAV file: a *take*, a sound that knows how it was made. It stands in a chunk `ualm` behind the
+//! samples.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Write};
@@ -38,8 +39,8 @@ impl Record {
     /// Reads the record that the WAV file at `path` carries.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Audio`] when it is no WAV file, [`ErrorKind::Invalid`] when
-    /// it carries no record or a damaged one, [`ErrorKind::Limit`] when that is too large.
+    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Audio`] when it is no WAV file, [`ErrorKind::Invalid`]
+    /// when it carries no record or a damaged one, [`ErrorKind::Limit`] when that is too large.
     pub fn read_wav(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let none = || Error::new(ErrorKind::Invalid, "carries no take: only a WAV file that ualm made does");

@@ -157,7 +157,7 @@ pub struct Reason {
     /// Rounds of reflection (implies --reflect); by default one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32))]
     pub rounds: Option<u16>,
-    /// In a reflection, let the model hear its sound through the audio encoder
+    /// Let the model hear its drafts through the audio encoder (implies --reflect)
     #[arg(long)]
     pub listen: bool,
     /// Text file with the plan, in the place of the model's, or - for standard input

@@ -32,7 +32,8 @@ pub fn interrupted(kept: &str) -> Error {
     Error::new(ErrorKind::Cancelled, format!("interrupted; {kept}"))
 }
 
-/// Signals of a chat: they stop the turn that is being made, and end the program when there is none or it does not stop.
+/// Signals of a chat: they stop the turn that is being made, and end the program when there is none or it does not
+/// stop.
 #[derive(Clone, Default)]
 pub struct Turns(Arc<Mutex<Option<Cancel>>>);
 

@@ -27,6 +27,8 @@ pub struct Conversation<'a> {
     /// Where each turn of the record began; those before turns that were forgotten are no longer known.
     marks: Vec<Option<Mark>>,
     pub seed: u64,
+    /// Turns so far, forgotten ones included.
+    said: usize,
     sound: Option<Sound>,
 }
 
@@ -58,7 +60,7 @@ struct TurnSegment<'a> {
 impl<'a> Conversation<'a> {
     pub fn new(common: &'a Common, args: &'a Chat, model: &'a Model, seed: u64) -> Self {
         let (session, record) = (model.session(), Record::new(model.package()));
-        Self { common, args, model, session, record, marks: Vec::new(), seed, sound: None }
+        Self { common, args, model, session, record, marks: Vec::new(), seed, said: 0, sound: None }
     }
 
     /// Says `messages` and shows the reply. If that fails, the conversation is what it was.
@@ -68,6 +70,7 @@ impl<'a> Conversation<'a> {
         let mark = self.session.mark();
         self.record.begin_turn(messages, &prompt, &config);
         self.marks.push(Some(mark));
+        self.said += 1;
         match self.reply(prompt, &config, &cancel) {
             Ok(segments) if !segments.is_empty() => self.told(&segments),
             Ok(_) => {
@@ -85,7 +88,7 @@ impl<'a> Conversation<'a> {
         let mut config = self.model.config();
         self.args.sampling.overrides.apply(&mut config.audio);
         self.args.sampling.overrides.apply(&mut config.speech);
-        config.seed = self.seed.wrapping_add(self.record.turns.len() as u64);
+        config.seed = self.seed.wrapping_add(self.said as u64);
         config
     }
 
@@ -123,7 +126,6 @@ impl<'a> Conversation<'a> {
         let kept = self.record.last_turns(count, &self.model.manifest().vocabulary);
         self.session.restore_turns(&kept, count, cancel)?;
         let forgotten = self.record.turns.len() - count;
-        self.sound = self.sound.take().map(|sound| Sound { turn: sound.turn.saturating_sub(forgotten), ..sound });
         self.marks = vec![None; count];
         self.record = kept;
         remark(self.common, &format!("the context was full: {forgotten} turns are forgotten, {count} are kept"));
@@ -161,7 +163,7 @@ impl<'a> Conversation<'a> {
             if segment.modality.is_sound() {
                 let waveform = sound_of(self.model, segment)?;
                 remark(self.common, &format!("(a sound of {:.2} s: /play, /save FILE.wav)", waveform.seconds()));
-                self.sound = Some(Sound { waveform, take: self.record.clone(), turn: self.record.turns.len() });
+                self.sound = Some(Sound { waveform, take: self.record.clone(), turn: self.said });
             }
             match segment.end {
                 SegmentEnd::Context => complain("warning: the model's context is full: /undo takes turns back"),
@@ -179,8 +181,7 @@ impl<'a> Conversation<'a> {
             text: (!segment.modality.is_sound()).then_some(segment.text.as_str()),
             seconds: segment.audio.as_ref().map(Waveform::seconds),
         });
-        let turn = self.record.turns.len();
-        print_json(&Turn { turn, seed: segments[0].draws.seed, segments: shown.collect() })
+        print_json(&Turn { turn: self.said, seed: segments[0].draws.seed, segments: shown.collect() })
     }
 
     /// Takes the last turn back.
@@ -194,7 +195,8 @@ impl<'a> Conversation<'a> {
         }
         self.marks.truncate(turns);
         self.record.turns.truncate(turns);
-        self.sound = self.sound.take().filter(|sound| sound.turn <= turns);
+        self.said -= 1;
+        self.sound = self.sound.take().filter(|sound| sound.turn <= self.said);
         Ok(())
     }
 

@@ -6,14 +6,14 @@ mod show;
 
 use std::path::Path;
 
-use ualm::{Cancel, Chain, Cut, Error, ErrorKind, Model, ReasoningConfig, ReasoningMode, Record, Result, Stage};
+use ualm::{Chain, Cut, Error, ErrorKind, Model, ReasoningConfig, ReasoningMode, Record, Result, Stage};
 
 use crate::args::{Common, Reason};
 use crate::interrupt::cancel_on_signal;
 use crate::output::complain;
 use crate::setup::{load_model, read_words, seed};
 use folder::Folder;
-use runner::Runner;
+use runner::{Job, Runner};
 
 /// `ualm reason`.
 pub fn run(common: &Common, args: &Reason) -> Result<()> {
@@ -49,7 +49,8 @@ fn begin(common: &Common, args: &Reason, prompt: &str) -> Result<()> {
     let seed = seed(&args.sampling, common)?;
     let mut record = Record::new(model.package());
     record.chain = Some(chain);
-    let mut runner = Runner::new(common, args, &model, folder, record, stages, seed, &cancel);
+    let job = Job { common, args, model: &model, cancel: &cancel };
+    let mut runner = Runner::new(job, folder, record, stages, seed);
     runner.say(&config.prompt(chain.mode, &words))?;
     runner.run(0, plan)
 }
@@ -77,34 +78,23 @@ fn go_on(common: &Common, args: &Reason, from: &Path) -> Result<()> {
         Some(output) if output != beside => Folder::copied(beside, output, &stages[..index])?,
         _ => Folder::at(beside),
     };
-    let seed = args.sampling.seed;
-    let mut runner = resumed(common, args, &model, folder, &record, stages, index, seed, &cancel)?;
+    let job = Job { common, args, model: &model, cancel: &cancel };
+    let mut runner = resumed(job, folder, &record, stages, index)?;
     runner.record.chain = Some(chain);
     runner.run(index, plan)
 }
 
 /// A runner that stands before stage `index`.
-#[expect(clippy::too_many_arguments, reason = "all of them are what a runner is made of")]
-fn resumed<'a>(
-    common: &'a Common,
-    args: &'a Reason,
-    model: &'a Model,
-    folder: Folder,
-    record: &Record,
-    stages: Vec<Stage>,
-    index: usize,
-    seed: Option<u64>,
-    cancel: &'a Cancel,
-) -> Result<Runner<'a>> {
+fn resumed<'a>(job: Job<'a>, folder: Folder, record: &Record, stages: Vec<Stage>, index: usize) -> Result<Runner<'a>> {
     let cut = Chain::cut(&stages, index);
-    let seed = seed.unwrap_or_else(|| seed_at(record, cut));
+    let seed = job.args.sampling.seed.unwrap_or_else(|| seed_at(record, cut));
     let mut before = record.clone();
-    let mut runner = Runner::new(common, args, model, folder, Record::new(model.package()), stages, seed, cancel);
+    let mut runner = Runner::new(job, folder, Record::new(job.model.package()), stages, seed);
     if runner.stages[index].modality().is_some() {
-        runner.place = Some(runner.session.restore(record, cut, cancel)?);
+        runner.place = Some(runner.session.restore(record, cut, job.cancel)?);
         before = record.before(cut)?;
     } else {
-        runner.session.restore_turns(record, cut.turn + 1, cancel)?;
+        runner.session.restore_turns(record, cut.turn + 1, job.cancel)?;
         before.turns.truncate(cut.turn + 1);
     }
     runner.record = before;
@@ -123,10 +113,11 @@ fn seed_at(record: &Record, cut: Cut) -> u64 {
 
 /// The chain that the arguments ask for, else `usual`.
 fn chain(args: &Reason, config: &ReasoningConfig, usual: Chain) -> Chain {
-    let mode = match (args.enrich, args.dialogue, args.reflect, args.rounds) {
+    let reflect = args.reflect || args.listen || args.rounds.is_some();
+    let mode = match (args.enrich, args.dialogue, reflect) {
         (true, ..) => ReasoningMode::Enrich,
-        (_, true, ..) => ReasoningMode::Dialogue,
-        (_, _, true, _) | (.., Some(_)) => ReasoningMode::Reflect,
+        (_, true, _) => ReasoningMode::Dialogue,
+        (.., true) => ReasoningMode::Reflect,
         _ => usual.mode,
     };
     let rounds = args.rounds.map_or(usual.rounds.max(1), usize::from);

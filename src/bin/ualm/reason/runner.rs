@@ -17,12 +17,18 @@ use crate::output::{complain, print, print_json, remark};
 use crate::progress::Progress;
 use crate::sound::{numbered, sound_of};
 
+/// What was asked for, and what it is made with.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    pub common: &'a Common,
+    pub args: &'a Reason,
+    pub model: &'a Model,
+    pub cancel: &'a Cancel,
+}
+
 /// A chain in the making.
 pub struct Runner<'a> {
-    common: &'a Common,
-    args: &'a Reason,
-    model: &'a Model,
-    cancel: &'a Cancel,
+    job: Job<'a>,
     folder: Folder,
     seed: u64,
     pub stages: Vec<Stage>,
@@ -40,26 +46,13 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    #[expect(clippy::too_many_arguments, reason = "all of them are what a runner is made of")]
-    pub fn new(
-        common: &'a Common,
-        args: &'a Reason,
-        model: &'a Model,
-        folder: Folder,
-        record: Record,
-        stages: Vec<Stage>,
-        seed: u64,
-        cancel: &'a Cancel,
-    ) -> Self {
+    pub fn new(job: Job<'a>, folder: Folder, record: Record, stages: Vec<Stage>, seed: u64) -> Self {
         Self {
-            common,
-            args,
-            model,
-            cancel,
+            job,
             folder,
             seed,
             stages,
-            session: model.session(),
+            session: job.model.session(),
             record,
             place: None,
             last: None,
@@ -112,7 +105,7 @@ impl<'a> Runner<'a> {
     fn begin_turn(&mut self, first: usize, messages: &[Message]) -> Result<()> {
         let prompt = self.session.prompt(messages)?;
         self.record.begin_turn(messages, &prompt, &self.config(first));
-        self.place = Some(self.session.checkpoint(&prompt, self.cancel).map_err(|error| match error.kind() {
+        self.place = Some(self.session.checkpoint(&prompt, self.job.cancel).map_err(|error| match error.kind() {
             ErrorKind::Cancelled => interrupted("finished segments are saved"),
             _ => error,
         })?);
@@ -121,8 +114,8 @@ impl<'a> Runner<'a> {
 
     /// Settings for the turn whose first segment is stage `first`: those of the turn before it, if there is one.
     fn config(&self, first: usize) -> GenerationConfig {
-        let mut config = self.record.turns.last().map_or_else(|| self.model.config(), |turn| turn.config.clone());
-        self.args.sampling.overrides.apply(&mut config.audio);
+        let mut config = self.record.turns.last().map_or_else(|| self.job.model.config(), |turn| turn.config.clone());
+        self.job.args.sampling.overrides.apply(&mut config.audio);
         config.seed = self.seed;
         config.force = self.stages[first..].iter().map_while(|stage| stage.modality()).collect();
         config.max_segments = config.force.len().max(1);
@@ -152,7 +145,7 @@ impl<'a> Runner<'a> {
     fn listen(&mut self, index: usize) -> Result<()> {
         let Some(sound) = self.sound.clone() else { return Err(invalid("no sound was made that could be heard")) };
         let mut messages = vec![Message::audio(sound)];
-        let words = self.model.manifest().reasoning.as_ref().and_then(|config| config.listen_prompt.clone());
+        let words = self.job.model.manifest().reasoning.as_ref().and_then(|config| config.listen_prompt.clone());
         messages.extend(words.map(Message::text));
         self.begin_turn(index + 1, &messages)
     }
@@ -161,14 +154,14 @@ impl<'a> Runner<'a> {
     fn write_plan(&mut self, index: usize, given: Option<String>) -> Result<()> {
         let place = self.place()?;
         let mut plan = self.write_at(index, place.clone(), given.as_deref())?;
-        if self.args.edit {
+        if self.job.args.edit {
             let edited = edit(&plan)?;
             if edited != plan.trim() {
                 self.forget_last();
                 plan = self.write_at(index, place, Some(&edited))?;
             }
         }
-        remark_plan(self.common, &plan);
+        remark_plan(self.job.common, &plan);
         self.plan = Some(plan);
         Ok(())
     }
@@ -189,7 +182,7 @@ impl<'a> Runner<'a> {
         }
         let segments = self.record.turns.last().map_or(0, |turn| turn.segments.len());
         match &self.last {
-            Some(last) => self.session.go_on(segments, last, self.cancel),
+            Some(last) => self.session.go_on(segments, last, self.job.cancel),
             None => Err(invalid("nothing was said that could go on")),
         }
     }
@@ -203,15 +196,15 @@ impl<'a> Runner<'a> {
     fn write_at(&mut self, index: usize, mut place: Checkpoint, given: Option<&str>) -> Result<String> {
         let mut config = self.segment_config(&place, Modality::Text);
         if let Some(text) = given {
-            let mut frames = self.model.text_frames(text)?;
-            frames.push_single(self.model.manifest().vocabulary.special.eot);
+            let mut frames = self.job.model.text_frames(text)?;
+            frames.push_single(self.job.model.manifest().vocabulary.special.eot);
             config.text.max_steps = config.text.max_steps.max(frames.len());
             place = place.with_kept(Modality::Text, frames);
         }
         let stage = self.stages[index];
-        let mut live = LiveText::new(self.common);
+        let mut live = LiveText::new(self.job.common);
         let (mut made, mut failure) = (None, None);
-        for event in self.session.generate_from(&place, &config, self.cancel)? {
+        for event in self.session.generate_from(&place, &config, self.job.cancel)? {
             match event {
                 Ok(Event::TextDelta(piece)) if given.is_none() => live.piece(stage, &piece)?,
                 Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
@@ -221,9 +214,10 @@ impl<'a> Runner<'a> {
         }
         live.end()?;
         let segment = self.finished(made, failure)?;
-        let (name, text) = (file_name(&self.stages, index), segment.text.clone());
+        let (name, text, end) = (file_name(&self.stages, index), segment.text.clone(), segment.end);
         self.folder.write_text(&name, &text)?;
         self.keep(index, name, segment, None)?;
+        self.check_end(end)?;
         Ok(text)
     }
 
@@ -236,22 +230,30 @@ impl<'a> Runner<'a> {
         config
     }
 
-    /// The segment that was made, unless an error or an interrupt ended it.
+    /// The segment that was made, or as much of it as there was when it was stopped; an error otherwise.
     fn finished(&self, made: Option<Segment>, failure: Option<Error>) -> Result<Segment> {
         match (made, failure) {
             (_, Some(error)) => Err(error),
-            (Some(segment), None) if segment.end == SegmentEnd::Context => Err(Error::new(
-                ErrorKind::Limit,
-                format!("the model's context of {} positions is full", self.session.max_positions()),
-            )),
-            (Some(segment), None) if segment.end != SegmentEnd::Cancelled => Ok(segment),
+            (Some(segment), None) if !segment.frames.is_empty() => Ok(segment),
             _ => Err(interrupted("finished segments are saved")),
+        }
+    }
+
+    /// The error of a segment that was saved, but cut so that nothing can follow it.
+    fn check_end(&self, end: SegmentEnd) -> Result<()> {
+        match end {
+            SegmentEnd::Context => {
+                let most = self.session.max_positions();
+                Err(Error::new(ErrorKind::Limit, format!("cut: the model's context of {most} positions is full")))
+            }
+            SegmentEnd::Cancelled => Err(interrupted("what there was of it is saved")),
+            SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Limit | SegmentEnd::Failed => Ok(()),
         }
     }
 
     /// A sound segment, the last one in as many takes as are asked for.
     fn sound(&mut self, index: usize) -> Result<()> {
-        let takes = if self.stages[index] == Stage::Final { self.args.takes.takes } else { 1 };
+        let takes = if self.stages[index] == Stage::Final { self.job.args.takes.takes } else { 1 };
         let place = self.place()?;
         let name = file_name(&self.stages, index);
         let mut made = Vec::new();
@@ -260,28 +262,34 @@ impl<'a> Runner<'a> {
             if takes > 1 {
                 let path = numbered(&self.folder.path(&name), number);
                 self.write_sound(&path.to_string_lossy(), &segment, &sound)?;
-                remark(self.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
+                remark(self.job.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
             }
+            let stopped = self.check_end(segment.end).is_err();
             made.push((segment, sound));
+            if stopped {
+                break;
+            }
         }
-        let best = match self.args.takes.best && takes > 1 {
+        let best = match self.job.args.takes.best && made.len() == usize::from(takes) && takes > 1 {
             true => self.rank(&made, &name)?,
             false => 0,
         };
         let (segment, sound) = made.swap_remove(best);
+        let end = segment.end;
         let path = self.folder.path(&name);
         self.write_sound(&path.to_string_lossy(), &segment, &sound)?;
-        remark(self.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
+        remark(self.job.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
         self.draw(index, &sound)?;
-        self.keep(index, name, segment, Some(sound))
+        self.keep(index, name, segment, Some(sound))?;
+        made.iter().map(|(segment, _)| segment.end).chain([end]).try_for_each(|end| self.check_end(end))
     }
 
     /// Draws a sound: the last one into the file that is named, a draft into one with its number.
     fn draw(&self, index: usize, sound: &Waveform) -> Result<()> {
         let number = u16::try_from(number(&self.stages, index)).unwrap_or(u16::MAX);
         match self.stages[index] {
-            Stage::Final => self.args.pictures.draw(sound),
-            _ => self.args.pictures.named(|picture| numbered(picture, number)).draw(sound),
+            Stage::Final => self.job.args.pictures.draw(sound),
+            _ => self.job.args.pictures.named(|picture| numbered(picture, number)).draw(sound),
         }
     }
 
@@ -289,9 +297,9 @@ impl<'a> Runner<'a> {
         let mut config = self.segment_config(place, Modality::Audio);
         config.seed = self.seed.wrapping_add(more_seed);
         let planned = self.plan.as_deref().and_then(RichCaption::parse).and_then(|plan| plan.seconds());
-        let progress = Progress::sound(self.common, planned);
+        let progress = Progress::sound(self.job.common, planned);
         let (mut made, mut failure) = (None, None);
-        for event in self.session.generate_from(place, &config, self.cancel)? {
+        for event in self.session.generate_from(place, &config, self.job.cancel)? {
             match event {
                 Ok(Event::AudioProgress { seconds }) => progress.seconds(seconds),
                 Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
@@ -301,7 +309,7 @@ impl<'a> Runner<'a> {
         }
         drop(progress);
         let segment = self.finished(made, failure)?;
-        let sound = sound_of(self.model, &segment)?;
+        let sound = sound_of(self.job.model, &segment)?;
         Ok((segment, sound))
     }
 
@@ -309,21 +317,21 @@ impl<'a> Runner<'a> {
     fn rank(&mut self, made: &[(Segment, Waveform)], name: &str) -> Result<usize> {
         let sounds: Vec<_> = made.iter().map(|(_, sound)| sound.clone()).collect();
         let wanted = Wanted::of(self.plan.as_deref().unwrap_or_default());
-        self.ranking = self.model.rank(&sounds, Modality::Audio, &wanted, self.cancel)?;
+        self.ranking = self.job.model.rank(&sounds, Modality::Audio, &wanted, self.job.cancel)?;
         for ranked in &self.ranking {
             let score = ranked.score;
             let scores = format!("{:.2} (covered {:.2}, ordered {:.2})", score.total, score.covered, score.ordered);
-            remark(self.common, &format!("{name}, take {}: {scores}: {}", ranked.take + 1, ranked.caption));
+            remark(self.job.common, &format!("{name}, take {}: {scores}: {}", ranked.take + 1, ranked.caption));
         }
         Ok(self.ranking.first().map_or(0, |best| best.take))
     }
 
     /// Writes a sound with the record of everything before it.
     fn write_sound(&self, path: &str, segment: &Segment, sound: &Waveform) -> Result<()> {
-        let output = Output { output: path.into(), float: self.args.float };
+        let output = Output { output: path.into(), float: self.job.args.float };
         let mut take = self.record.clone();
         take.push(segment);
-        output.write_take(&output.output, sound, Some(&take).filter(|_| !self.args.takes.no_take))
+        output.write_take(&output.output, sound, Some(&take).filter(|_| !self.job.args.takes.no_take))
     }
 
     /// Puts a finished segment into the record, and saves that.
@@ -357,7 +365,7 @@ impl<'a> Runner<'a> {
     }
 
     fn summarize(&mut self) -> Result<()> {
-        if !self.common.json {
+        if !self.job.common.json {
             return Ok(());
         }
         print_json(&Summary {
