@@ -425,6 +425,10 @@ typedef struct {
      * The most frames of a segment, the closing one included.
      */
     uint32_t max_steps;
+    /**
+     * The fewest frames before the model may close a segment, or let its sound run out; 0 leaves it free.
+     */
+    uint32_t min_steps;
 } ualm_segment_options;
 
 /**
@@ -467,6 +471,10 @@ typedef struct {
      * 1 gives sound out in chunks while it is being made, at some cost in speed; 0 at the end of its segment.
      */
     int32_t stream_audio;
+    /**
+     * 1 goes on with the modalities of `force` when the model ends its turn, or a segment meets its limit, before them.
+     */
+    int32_t insist;
 } ualm_generation_options;
 
 /**

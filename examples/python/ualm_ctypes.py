@@ -46,6 +46,7 @@ class SegmentOptions(ctypes.Structure):
 
     _fields_ = [
         ("temperature", c_float), ("top_p", c_float), ("guidance", c_float), ("top_k", c_uint32), ("max_steps", c_uint32),
+        ("min_steps", c_uint32),
     ]  # fmt: skip
 
 
@@ -55,7 +56,7 @@ class GenerationOptions(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("seed", c_uint64), ("max_segments", c_size_t), ("force", POINTER(c_int32)),
         ("force_len", c_size_t), ("text", SegmentOptions), ("audio", SegmentOptions), ("speech", SegmentOptions),
-        ("stream_audio", c_int32),
+        ("stream_audio", c_int32), ("insist", c_int32),
     ]  # fmt: skip
 
 

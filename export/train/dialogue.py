@@ -21,8 +21,8 @@ GUIDANCE_DROPOUT = 0.05
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
 # How often each task is drawn.
 TASKS = {
-    "generate": 0.33, "speak": 0.13, "name": 0.08, "question": 0.17, "transcribe": 0.12, "enrich": 0.05, "converse": 0.03,
-    "reflect": 0.07, "talk": 0.02,
+    "generate": 0.27, "speak": 0.07, "name": 0.14, "question": 0.21, "transcribe": 0.16, "enrich": 0.03, "converse": 0.02,
+    "reflect": 0.08, "talk": 0.02,
 }  # fmt: skip
 IGNORE = -100
 ONSET = 3  # first frames of a unit: which of its variants it is, is decided there

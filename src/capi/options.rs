@@ -145,6 +145,8 @@ pub struct ualm_segment_options {
     pub top_k: u32,
     /// The most frames of a segment, the closing one included.
     pub max_steps: u32,
+    /// The fewest frames before the model may close a segment, or let its sound run out; 0 leaves it free.
+    pub min_steps: u32,
 }
 
 impl From<&SegmentConfig> for ualm_segment_options {
@@ -156,6 +158,7 @@ impl From<&SegmentConfig> for ualm_segment_options {
             guidance: config.guidance,
             top_k: most(config.top_k),
             max_steps: most(config.max_steps),
+            min_steps: most(config.min_steps),
         }
     }
 }
@@ -168,6 +171,7 @@ impl From<ualm_segment_options> for SegmentConfig {
             guidance: options.guidance,
             top_k: options.top_k as usize,
             max_steps: options.max_steps as usize,
+            min_steps: options.min_steps as usize,
         }
     }
 }
@@ -194,6 +198,8 @@ pub struct ualm_generation_options {
     pub speech: ualm_segment_options,
     /// 1 gives sound out in chunks while it is being made, at some cost in speed; 0 at the end of its segment.
     pub stream_audio: i32,
+    /// 1 goes on with the modalities of `force` when the model ends its turn, or a segment meets its limit, before them.
+    pub insist: i32,
 }
 
 // SAFETY: integers, floats and a raw pointer.
@@ -214,6 +220,7 @@ impl From<&GenerationConfig> for ualm_generation_options {
             audio: (&config.audio).into(),
             speech: (&config.speech).into(),
             stream_audio: i32::from(config.stream_audio),
+            insist: i32::from(config.insist),
         }
     }
 }
@@ -241,11 +248,6 @@ pub(super) unsafe fn generation_config(
     let options = unsafe { read(pointer, (&defaults).into()) }?;
     // SAFETY: the contract is the same.
     let force = unsafe { list(options.force, options.force_len, "force") }?;
-    let stream_audio = match options.stream_audio {
-        0 => false,
-        1 => true,
-        other => return Err(Failure::invalid(format!("stream_audio is {other}; expected 0 or 1"))),
-    };
     let mut config = defaults;
     config.seed = options.seed;
     config.max_segments = options.max_segments;
@@ -253,6 +255,15 @@ pub(super) unsafe fn generation_config(
     config.text = options.text.into();
     config.audio = options.audio.into();
     config.speech = options.speech.into();
-    config.stream_audio = stream_audio;
+    config.stream_audio = flag(options.stream_audio, "stream_audio")?;
+    config.insist = flag(options.insist, "insist")?;
     Ok(config)
+}
+
+fn flag(value: i32, name: &str) -> Result<bool> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(Failure::invalid(format!("{name} is {other}; expected 0 or 1"))),
+    }
 }

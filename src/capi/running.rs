@@ -13,8 +13,8 @@ use self_cell::{MutBorrow, self_cell};
 use super::boundary::{Failure, Result};
 use crate::cancel::Cancel;
 use crate::generate::{Event, Generation, GenerationConfig};
-use crate::model::Session;
 use crate::prompt::Message;
+use crate::session::Session;
 
 /// The place of a session.
 pub(super) struct Slot(Mutex<Option<Session>>);

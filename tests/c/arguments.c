@@ -185,6 +185,7 @@ static void options_may_have_other_sizes(const ualm_model *model, ualm_session *
     BAD(force, NULL, "force is NULL");
     BAD(force_len, SIZE_MAX / 2, "more than memory");
     BAD(stream_audio, 2, "stream_audio");
+    BAD(insist, 2, "insist");
     BAD(max_segments, 0, "max_segments");
     BAD(audio.temperature, -1, "temperature");
     BAD(audio.guidance, INFINITY, "guidance");
