@@ -21,9 +21,10 @@ GUIDANCE_DROPOUT = 0.05
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
 # How often each task is drawn.
 TASKS = {
-    "generate": 0.27, "speak": 0.07, "name": 0.14, "question": 0.21, "transcribe": 0.16, "enrich": 0.03, "converse": 0.02,
-    "reflect": 0.08, "talk": 0.02,
+    "generate": 0.20, "speak": 0.20, "name": 0.16, "question": 0.18, "transcribe": 0.12, "enrich": 0.03, "converse": 0.02,
+    "reflect": 0.07, "talk": 0.02,
 }  # fmt: skip
+RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
 IGNORE = -100
 ONSET = 3  # first frames of a unit: which of its variants it is, is decided there
 ONSET_WEIGHT = 8.0
@@ -243,7 +244,7 @@ class Dialogues:
         if random.random() < 0.2:
             words = [random.choice([w for w in self.pen.words[voice] if w not in DIGITS])]
         else:
-            words = random.choices(DIGITS, k=random.choice((1, 1, 1, 2, 2, 3, 4)))
+            words = random.choices(DIGITS, k=random.choice((1, 1, 1, 1, 2, 2, 3)))
         conversation = self._ask(world.say(words)).sound(SPEECH, *self.pen.speech(words, voice))
         return conversation.example(random.random() < GUIDANCE_DROPOUT)
 
@@ -252,7 +253,8 @@ class Dialogues:
         if random.random() < 0.08:
             clip, name = random.choice(self.overheard), world.SPEECH_NAME
         else:
-            label = random.choice(list(self.recorded))
+            labels = world.RECORDED if random.random() < RECORDED_SHARE else self.recorded
+            label = random.choice(list(labels))
             clip, name = random.choice(self.recorded[label]), world.CONCEPTS[label].name
         if random.random() < 0.6:
             asked, answer = random.choice(world.QUESTIONS)
