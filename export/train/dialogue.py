@@ -12,7 +12,7 @@ import scenes
 import small_world as world
 from example_cache import Clip
 from recordings import DIGITS
-from rendering import WRITTEN, layout
+from rendering import TRAIL, WRITTEN, layout
 from scenes import Scene, Sound, Span
 from units import HOP
 from vocabulary import ASSISTANT, AUDIO, BOS, EOS, EOT, MODALITIES, SPEECH, TEXT, USER, Vocabulary
@@ -21,13 +21,13 @@ GUIDANCE_DROPOUT = 0.05
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
 # How often each task is drawn.
 TASKS = {
-    "generate": 0.20, "speak": 0.20, "name": 0.16, "question": 0.18, "transcribe": 0.12, "enrich": 0.03, "converse": 0.02,
+    "generate": 0.17, "speak": 0.27, "name": 0.14, "question": 0.18, "transcribe": 0.10, "enrich": 0.03, "converse": 0.02,
     "reflect": 0.07, "talk": 0.02,
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
 IGNORE = -100
-ONSET = 3  # first frames of a unit: which of its variants it is, is decided there
-ONSET_WEIGHT = 8.0
+ONSET = 3  # first frames of a unit: which one it is, is decided there
+DECISION_WEIGHT = 8.0  # of those, and of the frame after a unit that ends the sound or does not
 WORD_GAP = 7  # frames between spoken words
 EDGE_FRAMES = 3
 
@@ -175,19 +175,20 @@ class Pen:
     def scene(self, scene: Scene) -> tuple[np.ndarray, np.ndarray, list[Span]]:
         """Frames in the delay pattern, their weights, and where the sounds lie."""
         placed, spans, count = layout(scene, self.units, WRITTEN)
-        codes, starts = self._silent(count), []
+        codes, starts, ends = self._silent(count), [], []
         for unit, at in placed:
             codes[:, at : at + unit.frames] = unit.codes
             starts.append(at)
-        return *self.frames(codes, starts), spans
+            ends.append(at + unit.frames + TRAIL)
+        return *self.frames(codes, starts, ends), spans
 
     def clip(self, clip: Clip) -> tuple[np.ndarray, np.ndarray, list[Span]]:
         """A scene over a background, which was rendered as a whole."""
         spans = [Span(s, 0.0, clip.data.shape[1] * HOP / 16_000) for s in clip.scene.sounds]
-        return *self.frames(clip.data.astype(np.int64), [0]), spans
+        return *self.frames(clip.data.astype(np.int64), [0], [clip.data.shape[1]]), spans
 
     def speech(self, words: list[str], voice: str) -> tuple[np.ndarray, np.ndarray]:
-        pieces, starts, at = [self._silent(EDGE_FRAMES)], [], EDGE_FRAMES
+        pieces, starts, ends, at = [self._silent(EDGE_FRAMES)], [], [], EDGE_FRAMES
         for i, word in enumerate(words):
             if i:
                 pieces.append(self._silent(WORD_GAP))
@@ -195,13 +196,16 @@ class Pen:
             starts.append(at)
             pieces.append(random.choice(self.words[voice][word]).astype(np.int64))
             at += pieces[-1].shape[1]
-        return self.frames(np.concatenate([*pieces, self._silent(EDGE_FRAMES)], axis=1), starts)
+            ends.append(at + EDGE_FRAMES)
+        return self.frames(np.concatenate([*pieces, self._silent(EDGE_FRAMES)], axis=1), starts, ends)
 
-    def frames(self, codes: np.ndarray, starts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    def frames(self, codes: np.ndarray, starts: list[int], ends: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """In the delay pattern, and how much each frame counts: units begin at `starts`, and could be the last at `ends`."""
         frames = self.vocabulary.delayed(codes)
         weights = np.ones(len(frames), np.float32)
         for start in starts:
-            weights[start : start + ONSET] = ONSET_WEIGHT
+            weights[start : start + ONSET] = DECISION_WEIGHT
+        weights[ends] = DECISION_WEIGHT
         return frames, weights
 
     def _silent(self, count: int) -> np.ndarray:
