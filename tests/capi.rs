@@ -112,7 +112,7 @@ fn the_same_seed_gives_the_same_frames_everywhere() {
 fn the_examples_give_what_the_command_line_gives() {
     let seed = SEED.to_string();
     let wanted = scratch("from-ualm.wav");
-    ualm(&["generate", PROMPT, "-o", path(&wanted), "--seed", &seed]);
+    ualm(&["generate", PROMPT, "-o", path(&wanted), "--seed", &seed, "--no-take"]);
     let wanted_bytes = fs::read(&wanted).unwrap();
     assert!(wanted_bytes.len() > 1000);
 
@@ -121,7 +121,7 @@ fn the_examples_give_what_the_command_line_gives() {
         let generate = compile(&example("c/generate.c"), &format!("generate-{kind}"), link, &[]);
         let out = scratch(&format!("from-c-{kind}.wav"));
         run(&generate, &[path(&tiny()), PROMPT, path(&out), &seed]);
-        assert_eq!(fs::read(&out).unwrap(), wanted_bytes, "generate.c, {kind}");
+        assert!(fs::read(&out).unwrap() == wanted_bytes, "generate.c, {kind}: another sound than the program's");
     }
     let ask = compile(&example("c/ask.c"), "ask", Link::Shared, &[]);
     let answer = run(&ask, &[path(&tiny()), path(&wanted), "What is it?"]);

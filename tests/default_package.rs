@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use ualm::audio::Waveform;
-use ualm::{Cancel, Message, Modality, Model, Package};
+use ualm::{Cancel, Message, Modality, Model, Package, ReasoningMode, Reply, RichCaption};
 
 static MODEL: LazyLock<Model> = LazyLock::new(|| Model::load(folder()).unwrap());
 
@@ -17,7 +17,7 @@ fn folder() -> std::path::PathBuf {
 }
 
 /// A prompt, and a word of the answer when its sound is heard.
-const SOUNDS: [(&str, &str); 10] = [
+const SOUNDS: [(&str, &str); 16] = [
     ("a dog barking", "dog"),
     ("rain", "rain"),
     ("sea waves", "waves"),
@@ -28,27 +28,38 @@ const SOUNDS: [(&str, &str); 10] = [
     ("a chainsaw", "chainsaw"),
     ("a rooster crowing", "rooster"),
     ("a fire crackling", "fire"),
+    ("a telephone ringing", "telephone"),
+    ("a siren", "siren"),
+    ("a car horn", "horn"),
+    ("glass breaking", "glass"),
+    ("a violin", "violin"),
+    ("a person whistling", "whistling"),
+];
+/// What is asked for in order, and the plan's keywords.
+const SCENES: [(&str, [&str; 2]); 4] = [
+    ("a dog barking twice, then rain", ["dog bark", "rain"]),
+    ("a car horn, then glass breaking", ["car horn", "glass breaking"]),
+    ("a siren, then a telephone ringing", ["siren", "telephone ringing"]),
+    ("knocking on a door three times, then a person whistling", ["knocking", "whistling"]),
 ];
 const DIGITS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
-fn make(words: &str, modality: Modality, seed: u64) -> Waveform {
+fn reply(messages: &[Message], force: &[Modality], seed: u64) -> Reply {
     let mut config = MODEL.config();
-    config.force = vec![modality];
-    config.max_segments = 1;
+    config.force = force.to_vec();
+    config.max_segments = force.len();
     config.seed = seed;
     let mut session = MODEL.session();
-    let prompt = session.prompt(&[Message::text(words)]).unwrap();
-    let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
-    reply.audio().unwrap().clone()
+    let prompt = session.prompt(messages).unwrap();
+    session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap()
+}
+
+fn make(words: &str, modality: Modality, seed: u64) -> Waveform {
+    reply(&[Message::text(words)], &[modality], seed).audio().unwrap().clone()
 }
 
 fn hear(messages: &[Message]) -> String {
-    let mut config = MODEL.config();
-    config.force = vec![Modality::Text];
-    config.max_segments = 1;
-    let mut session = MODEL.session();
-    let prompt = session.prompt(messages).unwrap();
-    session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap().text()
+    reply(messages, &[Modality::Text], 0).text()
 }
 
 fn level(sound: &Waveform) -> f32 {
@@ -78,7 +89,7 @@ fn prompts_make_sounds_that_are_heard_as_such() {
         }
     }
     let right = heard.iter().filter(|(_, right, _)| *right).count();
-    assert!(right >= 18, "{right} of 30: {heard:?}");
+    assert!(right >= 30, "{right} of 48: {heard:?}");
 }
 
 #[test]
@@ -94,6 +105,23 @@ fn digits_are_spoken_and_heard() {
     }
     let right = heard.iter().filter(|(_, right, _)| *right).count();
     assert!(right >= 20, "{right} of 30: {heard:?}");
+}
+
+#[test]
+fn a_reflection_plans_what_was_asked_for_makes_it_and_says_what_it_made() {
+    use Modality::{Audio, Text};
+    let reasoning = MODEL.manifest().reasoning.as_ref().unwrap();
+    let mut planned = 0;
+    for (words, keywords) in SCENES {
+        let prompt = reasoning.prompt(ReasoningMode::Reflect, words);
+        let chain = reply(&[Message::text(prompt)], &[Text, Audio, Text, Audio], 1);
+        let texts: Vec<_> = chain.segments.iter().filter(|s| s.modality == Text).map(|s| s.text.as_str()).collect();
+        assert_eq!((chain.segments.len(), texts.len()), (4, 2), "{words}");
+        assert!(chain.segments.iter().filter_map(|s| s.audio.as_ref()).all(|sound| level(sound) > 1e-3), "{words}");
+        assert!(texts[1].starts_with("I hear"), "{words}: {}", texts[1]);
+        planned += usize::from(RichCaption::parse(texts[0]).is_some_and(|plan| plan.keywords == keywords));
+    }
+    assert!(planned >= 3, "{planned} of {} plans hold the keywords", SCENES.len());
 }
 
 #[test]
