@@ -48,6 +48,7 @@ fn reply(messages: &[Message], force: &[Modality], seed: u64) -> Reply {
     let mut config = MODEL.config();
     config.force = force.to_vec();
     config.max_segments = force.len();
+    config.insist = true;
     config.seed = seed;
     let mut session = MODEL.session();
     let prompt = session.prompt(messages).unwrap();

@@ -21,8 +21,8 @@ GUIDANCE_DROPOUT = 0.05
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
 # How often each task is drawn.
 TASKS = {
-    "generate": 0.17, "speak": 0.27, "name": 0.14, "question": 0.18, "transcribe": 0.10, "enrich": 0.03, "converse": 0.02,
-    "reflect": 0.07, "talk": 0.02,
+    "generate": 0.20, "speak": 0.25, "name": 0.12, "question": 0.15, "transcribe": 0.08, "enrich": 0.07, "converse": 0.02,
+    "reflect": 0.09, "talk": 0.02,
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
 IGNORE = -100
