@@ -14,18 +14,11 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PROMPTS = [
-    "a dog barking twice",
-    "sea waves",
-    "a telephone ringing",
-    "a car horn, then glass breaking",
-    "a dog barking once, then a church bell ringing twice, then rain",
-    "a violin",
-]
+PROMPTS = ["a telephone ringing", "sea waves", "a car horn, then glass breaking"]
 SPOKEN = "seven three"
 QUESTION = "What do you hear?"
 # How a sound is drawn: the name of the variant and its flags.
-VARIANTS = {"greedy": ["--temperature", "0", "--seed", "0"], "seed 1": ["--seed", "1"], "seed 2": ["--seed", "2"]}
+VARIANTS = {"greedy": ["--temperature", "0", "--seed", "0"], "seed 1": ["--seed", "1"]}
 
 
 def ualm(program: Path, package: Path, *arguments: str | Path) -> str:
