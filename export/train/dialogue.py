@@ -15,7 +15,7 @@ from recordings import DIGITS
 from rendering import TRAIL, WRITTEN, layout
 from scenes import Scene, Sound, Span
 from units import HOP
-from vocabulary import ASSISTANT, AUDIO, BOS, EOS, EOT, MODALITIES, SPEECH, TEXT, USER, Vocabulary
+from vocabulary import ASSISTANT, AUDIO, BOS, EOS, EOT, SPEECH, TEXT, USER, Vocabulary
 
 GUIDANCE_DROPOUT = 0.05
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
@@ -107,12 +107,6 @@ class Conversation:
             example.frames[:start], example.slots[:], example.features = 0, False, features[:0]
             example.text_targets[:start], example.sound_targets[:start] = IGNORE, IGNORE
         return example
-
-    def prompt(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Frames up to and including the next [assistant], feature slots, features."""
-        example = self.example()
-        frames = np.concatenate([example.frames, self.vocabulary.single([ASSISTANT])])
-        return frames, np.append(example.slots, False), example.features
 
     def _append(self, frames: np.ndarray, slots=None, text=None, sound=None, weights=None) -> None:
         n = len(frames)
@@ -266,15 +260,8 @@ class Dialogues:
         elif random.random() < 0.5:
             asked, answer = random.choice(world.DESCRIBE), f"I hear {name}."
         else:
-            asked, answer = self._presence(clip, name)
+            asked, answer = scenes.presence(clip.scene.labels if clip.scene else [], name)
         return self._about(clip, asked, answer)
-
-    @staticmethod
-    def _presence(clip: Clip, name: str) -> tuple[str, str]:
-        there = clip.scene is not None and random.random() < 0.5
-        label = clip.scene.labels[0] if there else random.choice([c for c in world.CONCEPTS if not clip.scene or c not in clip.scene.labels])
-        asked = random.choice(world.PRESENCE).format(random.choice(world.CONCEPTS[label].presence))
-        return asked, f"{'Yes' if there else 'No'}, I hear {name}."
 
     def _question(self) -> Example:
         """A scene of several sounds."""
@@ -358,11 +345,3 @@ def _by_label(clips) -> dict[str, list[Clip]]:
     for clip in clips:
         groups.setdefault(clip.scene.labels[0], []).append(clip)
     return groups
-
-
-def is_sound(modality: int) -> bool:
-    return modality in (AUDIO, SPEECH)
-
-
-def modality_name(token: int) -> str:
-    return next(name for name, value in MODALITIES.items() if value == token)

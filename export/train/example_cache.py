@@ -31,7 +31,6 @@ HEARD_SCENES = 3500
 CODED_SHARE = 0.4  # of the heard scenes: they went through the codec, as what the model makes itself
 HEARD_STRINGS = 5000
 HEARD_PHRASES = 300
-BACKGROUND_SCENES = 100
 
 
 @dataclass(frozen=True)

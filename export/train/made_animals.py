@@ -7,8 +7,6 @@ from numpy.random import Generator
 
 from made_waves import ambience, count, faded, finished, pick, place, repeat, room, tone
 
-VOICE = [1 / i**0.7 for i in range(1, 40)]
-
 
 def contour(seconds: float, points: list[float]) -> np.ndarray:
     """A smooth pitch curve through points that are equally far apart."""

@@ -8,7 +8,6 @@ from numpy.random import Generator
 import made_midi
 from made_waves import ambience, band, count, decay, faded, finished, hiss, pick, place, ring, room, tone
 
-CHURCH = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.5, 2.67, 3.0, 4.0, 5.33])  # hum, prime, minor third, fifth, nominal, …
 BAR = np.array([1.0, 2.76, 5.4, 8.93])
 CUP = np.array([1.0, 2.3, 2.8, 4.4, 5.1])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -15,21 +15,14 @@ import made_instruments as instruments
 import made_machines as machines
 import made_signals as signals
 import made_weather as weather
+from concept import Concept
 
 Maker = Callable[[np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True)
-class MadeConcept:
-    """One kind of sound."""
-
-    label: str
-    name: str  # after "This is the sound of "
-    presence: list[str]  # in "Is there {} in the recording?"
-    requests: list[str]  # how people ask for it
-    accepted: set[str]  # names of AudioSet classes that count as recognised: itself, a synonym, its direct parent
-    event: bool  # a short countable event, not a texture or a continuing sound
-    make: Maker
+class MadeConcept(Concept):
+    make: Maker = field(kw_only=True)
 
 
 CONCEPTS: dict[str, MadeConcept] = {}
@@ -38,7 +31,7 @@ CONCEPTS: dict[str, MadeConcept] = {}
 def _add(label: str, name: str, presence: str, requests: str, accepted: str, make: Maker, event: bool = False) -> None:
     """Lists are separated by semicolons: names of AudioSet classes hold commas."""
     split = lambda text: [part.strip() for part in text.split(";")]  # noqa: E731
-    CONCEPTS[label] = MadeConcept(label, name, split(presence), split(requests), set(split(accepted)), event, make)
+    CONCEPTS[label] = MadeConcept(label, name, split(presence), split(requests), set(split(accepted)), event, make=make)
 
 
 def _plays(label: str, accepted: str, also: str = "", article: str = "a") -> None:

@@ -15,7 +15,6 @@ TIMES = {1: "once", 2: "twice", 3: "three times"}
 NUMBERS = {1: ["one", "1"], 2: ["two", "2"], 3: ["three", "3"]}
 BACKGROUNDS = ("rain", "sea waves", "wind", "fire crackling")
 OVER_BACKGROUND = ("dog bark", "person sneeze", "church bell", "car horn", "knocking", "bird")
-FRAMES_PER_SECOND = 50
 
 
 @dataclass(frozen=True)
@@ -203,17 +202,21 @@ def _describe(scene: Scene) -> tuple[str, str]:
     if len(scene.sounds) == 1 and not scene.background:
         name = world.CONCEPTS[scene.sounds[0].label].name
         asked, answer = random.choice(world.QUESTIONS)
-        return asked, answer.format(name if random.random() < 0.5 and "sound is" in asked else name)
+        return asked, answer.format(name)
     asked = random.choice(world.DESCRIBE)
     return asked, f"I hear {describe(scene)}."
 
 
-def _present(scene: Scene) -> tuple[str, str]:
-    there = random.random() < 0.5
-    others = [c for c in world.CONCEPTS if c not in scene.labels]
-    label = random.choice(scene.labels) if there else random.choice(others)
+def presence(labels: list[str], heard: str) -> tuple[str, str]:
+    """Whether a sound is there that may be one of `labels`; `heard` says what is."""
+    there = bool(labels) and random.random() < 0.5
+    label = random.choice(labels if there else [c for c in world.CONCEPTS if c not in labels])
     asked = random.choice(world.PRESENCE).format(random.choice(world.CONCEPTS[label].presence))
-    return asked, f"{'Yes' if there else 'No'}, I hear {describe(scene)}."
+    return asked, f"{'Yes' if there else 'No'}, I hear {heard}."
+
+
+def _present(scene: Scene) -> tuple[str, str]:
+    return presence(scene.labels, describe(scene))
 
 
 def _count(scene: Scene) -> tuple[str, str]:

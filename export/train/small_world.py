@@ -96,12 +96,9 @@ LEFT_OUT = {
     "harp", "cymbal", "cowbell", "doorbell", "hammering",
 }  # fmt: skip
 CONCEPTS: dict[str, Concept] = RECORDED | {
-    label: Concept(label, made.name, made.presence, made.requests, made.accepted, made.event)
-    for label, made in made_sounds.CONCEPTS.items()
-    if label not in LEFT_OUT
+    label: concept for label, concept in made_sounds.CONCEPTS.items() if label not in LEFT_OUT
 }
 SPEECH_NAME = "a person speaking"
-SPEECH_ASKED = ["a person speaking", "speech", "a voice", "someone speaking"]
 
 REQUESTS = [
     "{}", "{}", "{}", "{}", "the sound of {}", "Generate the sound of {}", "generate {}", "Make the sound of {}",

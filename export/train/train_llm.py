@@ -20,7 +20,6 @@ from storage import Run
 FRAMES_PER_BATCH = 2000
 POOL = 96  # examples that are sorted by length and cut into batches
 PEAK_RATE = 1.5e-3
-FINETUNING_RATE = 1e-3
 REPORT_EVERY = 50
 TEXT_WEIGHT = 2.0  # of a text token, against a whole frame of sound
 STREAM_WEIGHTS = (0.26, 0.21, 0.17, 0.14, 0.11, 0.09, 0.01, 0.01)  # the last two always say code 0: one of them a step is enough

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 PAD, BOS, EOS, EOT, SYSTEM, USER, ASSISTANT, TEXT, AUDIO, SPEECH = range(10)
-MODALITIES = {"text": TEXT, "audio": AUDIO, "speech": SPEECH}
 SPECIAL_COUNT = 256
 
 
@@ -51,9 +50,3 @@ class Vocabulary:
             frames[:, i] = self.block(i)
             frames[i : i + count, i] = self.block(i) + 1 + codes[i]
         return frames
-
-    def undelayed(self, frames: np.ndarray) -> np.ndarray:
-        """Frames [n + streams − 1, streams] → codes [streams, n]; pads that slipped in become code 0."""
-        count = max(0, len(frames) - self.streams + 1)
-        codes = [frames[i : i + count, i] - self.block(i) - 1 for i in range(self.streams)]
-        return np.maximum(np.stack(codes), 0)
