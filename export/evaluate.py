@@ -19,6 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,14 @@ import small_world
 import units
 from augment import trim_silence
 from errors import TrainingError
-from judges import DigitJudge, SoundJudge
+from judges import DigitJudge, SceneJudge, SoundJudge, known_sounds
 from recordings import DIGITS, SAMPLING_RATE, HoldOut, Recording, prepare, split
 from recordings import load as load_recordings
 from scenes import Scene
 
 ROOT = Path(__file__).resolve().parents[1]
 REPEATED = 3  # times that a short event is played to the judge
+KNOWN_UNITS = 12  # of every kind, for the judge of scenes
 
 
 @dataclass
@@ -52,6 +54,14 @@ class Setting:
     count: int
     sounds: SoundJudge = field(default_factory=SoundJudge)
     digits: DigitJudge = field(default_factory=DigitJudge)
+
+    @cached_property
+    def scenes(self) -> SceneJudge:
+        random.seed(4)
+        extracted = units.extract(self.training, {label: concept.event for label, concept in small_world.CONCEPTS.items()})
+        for found in extracted.values():
+            random.shuffle(found)
+        return SceneJudge(self.sounds, known_sounds(extracted, KNOWN_UNITS, partial(self.round_trip, "known")))
 
     @property
     def held_out(self) -> list[Recording]:
@@ -272,36 +282,56 @@ def speech(setting: Setting) -> list[str]:
 
 
 def reflection(setting: Setting) -> list[str]:
-    """Whether the second sound of self-reflection holds what was asked for more often than the first."""
+    """Whether the second sound of self-reflection holds what was asked for more often than the first.
+
+    The draft is read by the model as its codec tokens, or, to `listen`, heard through its audio encoder.
+    """
+    lines = []
+    for listen in (False, True):
+        first, second = Tally(), Tally()
+        for i, scene in enumerate(_wanted(setting)):
+            folder = setting.work / "reflection" / f"{i}{'-listen' if listen else ''}"
+            prompt = small_world.REFLECT.format(scenes.describe(scene))
+            setting.ualm("reason", prompt, "-o", folder, "--reflect", "--seed", str(i), *(["--listen"] if listen else []))
+            sounds = sorted(folder.glob("*.wav"))
+            size = f"{len(scene.sounds)} sounds"
+            first.add(size, bool(sounds) and setting.scenes.finds(read(sounds[0]), scene))
+            second.add(size, len(sounds) > 1 and setting.scenes.finds(read(sounds[-1]), scene))
+        way = "heard" if listen else "read"
+        lines += [f"prompts satisfied by the draft of self-reflection: {first}", f"by the sound after it, the draft {way}: {second}"]
+    return lines
+
+
+def takes(setting: Setting) -> list[str]:
+    """Whether the best of four takes, by the model's own ranking, holds what was asked for more often than one."""
+    one, best, any_of = Tally(), Tally(), Tally()
+    for i, scene in enumerate(_wanted(setting)):
+        out = setting.work / "takes" / f"{i}.wav"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        prompt = small_world.request(scenes.describe(scene))
+        setting.ualm("generate", prompt, "-o", out, "--takes", "4", "--best", "--seed", str(10 * i))
+        found = [setting.scenes.finds(read(path), scene) for path in sorted(out.parent.glob(f"{i}.?.wav"))]
+        size = f"{len(scene.sounds)} sounds"
+        for hit in found:
+            one.add(size, hit)
+        best.add(size, setting.scenes.finds(read(out), scene))
+        any_of.add(size, any(found))
+    return [
+        f"prompts satisfied by one take: {one}",
+        f"by the best of four, as the model ranks them: {best}",
+        f"by any of the four: {any_of}",
+    ]
+
+
+def _wanted(setting: Setting) -> list[Scene]:
+    """Scenes of two or three sounds that training never drew: forty for ten prompts a concept."""
     random.seed(2)
-    wanted = []
+    wanted: list[Scene] = []
     while len(wanted) < 4 * setting.count:
         scene = scenes.draw(held_out=True)
         if not scene.background:
             wanted.append(scene)
-    prompts = [small_world.REFLECT.format(scenes.describe(scene)) for scene in wanted]
-    order = ["text", "audio", "text", "audio"]
-    requests = [{**message(("text", p)), "force": order, "max_segments": 4, "seed": i} for i, p in enumerate(prompts)]
-    first, second = Tally(), Tally()
-    for scene, result in zip(wanted, setting.batch("reflection", requests)):
-        size = f"{len(scene.sounds)} sounds"
-        first.add(size, satisfied(setting.sounds, made(setting, "reflection", result, last=False), scene))
-        second.add(size, satisfied(setting.sounds, made(setting, "reflection", result), scene))
-    return [f"prompts satisfied by the first sound of self-reflection: {first}", f"by the second: {second}"]
-
-
-def satisfied(judge: SoundJudge, samples: np.ndarray, scene: Scene) -> bool:
-    """The judge finds the scene's sounds in their order, each as often as asked, in the parts between the silences."""
-    at = 0
-    parts = [samples[start:end] for start, end in units.bursts(samples)] if len(samples) else []
-    for sound in scene.sounds:
-        found = 0
-        while at < len(parts) and found < sound.count:
-            found += recognised(judge, np.tile(parts[at], REPEATED), sound.label)
-            at += 1
-        if found < sound.count:
-            return False
-    return True
+    return wanted
 
 
 def cost(setting: Setting) -> list[str]:
@@ -326,6 +356,7 @@ MEASURES: dict[str, Callable[[Setting], list[str]]] = {
     "questions": questions,
     "speech": speech,
     "reflection": reflection,
+    "takes": takes,
     "cost": cost,
 }
 

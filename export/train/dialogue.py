@@ -19,10 +19,11 @@ from vocabulary import ASSISTANT, AUDIO, BOS, EOS, EOT, SPEECH, TEXT, USER, Voca
 
 GUIDANCE_DROPOUT = 0.05
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
+PLANNED_ALONE = 0.2  # of the scenes of a single sound that are drawn: how often one is planned
 # How often each task is drawn.
 TASKS = {
-    "generate": 0.20, "speak": 0.25, "name": 0.12, "question": 0.15, "transcribe": 0.08, "enrich": 0.07, "converse": 0.02,
-    "reflect": 0.09, "talk": 0.02,
+    "generate": 0.18, "speak": 0.16, "name": 0.09, "question": 0.16, "transcribe": 0.06, "enrich": 0.12, "converse": 0.02,
+    "reflect": 0.19, "talk": 0.02,
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
 IGNORE = -100
@@ -83,15 +84,19 @@ class Conversation:
         return self
 
     def sound(self, modality: int, content: np.ndarray, weights: np.ndarray, last: bool = True, learned: bool = True) -> Conversation:
-        """A sound segment: frames [n, streams] in the delay pattern, and how much each of them counts."""
+        """A sound segment: frames [n, streams] in the delay pattern, and how much each of them counts.
+
+        Of one that is not `learned` only the end is: whether another segment follows.
+        """
         v, closing = self.vocabulary, EOS if last else EOT
         frames = np.concatenate([v.single([ASSISTANT, modality]), content, v.single([closing])])
         text, sound, all_weights = self._nothing(len(frames)), self._silence(len(frames)), np.ones(len(frames), np.float32)
         text[0] = modality
         if learned:
             sound[1:-2] = content - np.array([v.block(i) for i in range(v.streams)])
-            sound[-2, 0] = v.block_size + (closing == EOT)  # eos and eot follow stream 0's block
             all_weights[1 : 1 + len(weights)] = weights
+        sound[-2, 0] = v.block_size + (closing == EOT)  # eos and eot follow stream 0's block
+        all_weights[-2] = DECISION_WEIGHT
         self._append(frames, text=text, sound=sound, weights=all_weights)
         return self
 
@@ -166,9 +171,13 @@ class Pen:
                 label = clip.scene.labels[0]
                 self.units.setdefault(label, []).append(WrittenUnit(label, clip.data))
 
-    def scene(self, scene: Scene) -> tuple[np.ndarray, np.ndarray, list[Span]]:
-        """Frames in the delay pattern, their weights, and where the sounds lie."""
-        placed, spans, count = layout(scene, self.units, WRITTEN)
+    def choose(self, *labels: str) -> dict[str, list[WrittenUnit]]:
+        """One unit of every label, for scenes that must sound alike."""
+        return {label: [random.choice(self.units[label])] for label in labels}
+
+    def scene(self, scene: Scene, units: dict[str, list[WrittenUnit]] | None = None) -> tuple[np.ndarray, np.ndarray, list[Span]]:
+        """Frames in the delay pattern, their weights, and where the sounds lie; of some `units` only."""
+        placed, spans, count = layout(scene, units or self.units, WRITTEN)
         codes, starts, ends = self._silent(count), [], []
         for unit, at in placed:
             codes[:, at : at + unit.frames] = unit.codes
@@ -283,7 +292,11 @@ class Dialogues:
         return self.builder.conversation(*parts).text(clip.words).example()
 
     def _enrich(self) -> Example:
-        scene, frames, weights, spans = self._scene()
+        scene, *written = self._scene()
+        if not scene.background:
+            scene = self._planned()
+            written = self.pen.scene(scene)
+        frames, weights, spans = written
         conversation = self._ask(world.worded(world.ENRICH.format(scenes.request(scene)))).text(scenes.plan(scene, spans), last=False)
         return conversation.sound(AUDIO, frames, weights).example(random.random() < GUIDANCE_DROPOUT)
 
@@ -307,16 +320,24 @@ class Dialogues:
         frames, weights, spans = self.pen.scene(scene)
         return conversation.text(scenes.plan(scene, spans), last=False).sound(AUDIO, frames, weights).example()
 
+    def _planned(self) -> Scene:
+        """A scene that is worth a plan: mostly of several sounds."""
+        scene = scenes.draw()
+        while scene.background or (len(scene.sounds) == 1 and random.random() > PLANNED_ALONE):
+            scene = scenes.draw()
+        return scene
+
     def _reflect(self) -> Example:
         """Plan, a draft that is often flawed, what is wrong with it, and the sound as planned.
 
-        A flawed draft is heard but not learned: the model must see its faults, not make them.
+        A flawed draft is heard but not learned: the model must see its faults, not make them. What was right in the draft
+        stays in the final sound as it is.
         """
-        scene, frames, weights, spans = self._scene()
-        while scene.background:
-            scene, frames, weights, spans = self._scene()
+        scene = self._planned()
         made = scenes.flawed(scene) if random.random() < FLAWED_SHARE else scene
-        draft, draft_weights, _ = self.pen.scene(made)
+        units = self.pen.choose(*scene.labels, *made.labels)
+        frames, weights, spans = self.pen.scene(scene, units)
+        draft, draft_weights, _ = self.pen.scene(made, units)
         conversation = self._ask(world.worded(world.REFLECT.format(scenes.request(scene)))).text(scenes.plan(scene, spans), last=False)
         conversation.sound(AUDIO, draft, draft_weights, last=False, learned=made == scene)
         conversation.text(scenes.critique(scene, made), last=False)

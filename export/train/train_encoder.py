@@ -27,6 +27,8 @@ SCENES_IN_BATCH = 6
 STRINGS_IN_BATCH = 10  # of spoken digits
 RECORDED_SHARE = 0.65  # of the sounds; the others are made
 EVENT_WEIGHT = 4.0  # of a frame that holds a sound, against one that does not
+ONSET_WEIGHT = 12.0  # of a frame in which one begins: where they begin is what counting needs
+ONSET_FRAMES = 2
 PEAK_RATE = 1e-3
 SPEECH = "speech"
 REPORT_EVERY = 50
@@ -46,6 +48,7 @@ class EncoderTrainer(nn.Module):
         self.attention = nn.Linear(size, 1)
         self.classifier = nn.Linear(size, len(self.classes))
         self.events = nn.Linear(size, len(sounds))
+        self.onsets = nn.Linear(size, len(sounds))
         self.digits = nn.Linear(size, len(DIGITS) + 1)
 
     def clip_logits(self, features: list[Tensor]) -> Tensor:
@@ -54,10 +57,9 @@ class EncoderTrainer(nn.Module):
         return torch.stack([(w * self.classifier(f)).sum(0) for w, f in zip(weights, features)])
 
     def event_loss(self, features: list[Tensor], targets: list[np.ndarray]) -> Tensor:
-        """Which sounds every feature of a scene holds."""
-        joined = torch.from_numpy(np.concatenate(targets))
-        weight = torch.full((joined.shape[1],), EVENT_WEIGHT)
-        return 10 * F.binary_cross_entropy_with_logits(self.events(torch.cat(features)), joined, pos_weight=weight)
+        """Which sounds every feature of a scene holds, and which begin there."""
+        found, (held, begun) = torch.cat(features), torch.from_numpy(np.concatenate(targets, axis=1))
+        return 10 * (weighted(self.events(found), held, EVENT_WEIGHT) + weighted(self.onsets(found), begun, ONSET_WEIGHT))
 
     def digit_loss(self, features: list[Tensor], targets: list[np.ndarray]) -> Tensor:
         joined = torch.from_numpy(np.concatenate(targets))
@@ -74,6 +76,11 @@ class EncoderTrainer(nn.Module):
                     read.append(int(torch.stack(run).sum(0)[1:].argmax()))
                 run = []
         return read
+
+
+def weighted(logits: Tensor, targets: Tensor, weight: float) -> Tensor:
+    """Binary cross-entropy in which the few targets that are set count `weight` times."""
+    return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=torch.full((logits.shape[1],), weight))
 
 
 def say(words: list[Recording]) -> tuple[np.ndarray, list[tuple[float, float, int]]]:
@@ -129,14 +136,16 @@ class Examples:
         return label, self._varied(random.choice(source[label]))
 
     def scene(self) -> tuple[np.ndarray, np.ndarray]:
-        """Log-mel of a scene, and which sounds every feature holds."""
+        """Log-mel of a scene, and [2, features, sounds]: which sounds every feature holds, and which begin there."""
         samples, spans = rendering.render(scenes.draw(), self.units, varied=True)
         speed = random.uniform(0.87, 1.15)
         mel = self._mel(augment.change_speed(samples, speed, speed), max_bins=12, max_frames=8)
-        targets = np.zeros((feature_length(mel.shape[1]), len(self.classes) - 1), np.float32)
+        targets = np.zeros((2, feature_length(mel.shape[1]), len(self.classes) - 1), np.float32)
         for span in spans:
             start, end = (int(round(t / speed * FEATURES_PER_SECOND)) for t in (span.start, span.end))
-            targets[start : max(end, start + 1), self.classes.index(span.sound.label)] = 1.0
+            sound = self.classes.index(span.sound.label)
+            targets[0, start : max(end, start + 1), sound] = 1.0
+            targets[1, start : start + ONSET_FRAMES, sound] = 1.0
         return mel, targets
 
     def _varied(self, recording: Recording) -> np.ndarray:
