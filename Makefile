@@ -19,7 +19,7 @@ ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c header install-c lint format bench clean
+.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -58,6 +58,19 @@ install-c: ## install the C library, for pkg-config and CMake too: make install-
 
 test-python: fixtures ## run the tests of the exporter
 	@$(ENVIRONMENT) && "$$python" -m unittest discover --start-directory tests/export
+
+test-train: ## run the tests of the training recipe (fetches PyTorch)
+	@python=$$($(PYTHON) scripts/python_environment.py export/train/requirements.txt) && "$$python" -m unittest discover --start-directory tests/train
+
+train: ## train the default model again: make train DATA=recordings WORK=folder (fetches PyTorch; hours)
+	@test -n "$(DATA)" -a -n "$(WORK)" || { echo "usage: make train DATA=recordings WORK=folder; see export/train/README.md" >&2; exit 2; }
+	@python=$$($(PYTHON) scripts/python_environment.py export/train/requirements.txt) && \
+	  "$$python" export/train/train.py --data "$(DATA)" --work "$(WORK)"
+
+evaluate: build ## measure the default package: make evaluate DATA=recordings WORK=folder (fetches the judges)
+	@test -n "$(DATA)" -a -n "$(WORK)" || { echo "usage: make evaluate DATA=recordings WORK=folder; see export/train/README.md" >&2; exit 2; }
+	@$(LIBRARY) && python=$$($(PYTHON) scripts/python_environment.py export/evaluate-requirements.txt) && \
+	  ORT_DYLIB_PATH="$$library" "$$python" export/evaluate.py onnx/default --data "$(DATA)" --work "$(WORK)"
 
 fixtures: ## export the small packages that the tests read, into target/fixtures
 	@$(ENVIRONMENT) && "$$python" tests/tools/fixtures.py

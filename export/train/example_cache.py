@@ -27,7 +27,7 @@ from units import Unit
 WRITTEN_LEVELS = 6  # of the codec: what the model must write; see `encode`
 RECORDED_VARIANTS = 6  # of every recorded sound that is heard
 MADE_VARIANTS = 3
-HEARD_SCENES = 3500
+HEARD_SCENES = 8000
 CODED_SHARE = 0.4  # of the heard scenes: they went through the codec, as what the model makes itself
 HEARD_STRINGS = 5000
 HEARD_PHRASES = 300

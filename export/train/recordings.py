@@ -24,6 +24,7 @@ MADE_HELD_OUT = 6
 CLEAR_TAKES = 3  # of every digit and phrase, in each voice to speak with
 OTHER_TAKES = 60  # of every digit, in voices to hear
 HELD_OUT = "held out"
+LAYOUT = {"sound": "esc10/CLASS/FOLD-….ogg", "digit": "spoken-digits/DIGIT_SPEAKER_TAKE.wav"}
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,15 @@ def prepare(data: Path, archive: Path) -> None:
 
     A file that cannot be read is named and left out; a folder without any usable file is an error.
     """
+    recorded = list(_recorded(data))
+    for kind in ("sound", "digit"):
+        if not any(recording.kind == kind for recording in recorded):
+            raise TrainingError(f"no readable {kind} recordings below {data}: expected {LAYOUT[kind]}")
     index, chunks, end = [], [], 0
-    for recording in [*_recorded(data), *_made(), *_voices()]:
+    for recording in [*recorded, *_made(), *_voices()]:
         start, end = end, end + len(recording.samples)
         index.append(dict(name=recording.name, kind=recording.kind, label=recording.label, split=recording.split, start=start, end=end))
         chunks.append(np.round(np.clip(recording.samples, -1, 1) * 32767).astype(np.int16))
-    for kind in ("sound", "digit"):
-        if not any(entry["kind"] == kind for entry in index):
-            raise TrainingError(f"no readable {kind} recordings below {data}")
     header = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
     write_atomically(archive, lambda file: np.savez(file, index=header, samples=np.concatenate(chunks)))
     print(f"{len(index)} recordings, {end / SAMPLING_RATE / 60:.0f} minutes")

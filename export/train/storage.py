@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import random
 import time
 from pathlib import Path
@@ -29,7 +30,7 @@ class Run:
         self.step, self.spent = 0, 0.0
         if path.exists():
             try:
-                stored = torch.load(path, weights_only=True)
+                stored = read(path)
                 model.load_state_dict(stored["model"])
                 optimizer.load_state_dict(stored["optimizer"])
             except (RuntimeError, KeyError, ValueError) as error:
@@ -76,9 +77,20 @@ class Run:
         self._saved = time.monotonic()
 
 
+def read(path: Path) -> dict:
+    """What a stage stored."""
+    try:
+        return torch.load(path, weights_only=True)
+    except (RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError) as error:
+        raise TrainingError(f"{path} is damaged; remove it to start this stage again: {error}") from error
+
+
 def load_weights(path: Path, model: torch.nn.Module) -> torch.nn.Module:
     """The weights of a stage that ran before, ready for use."""
     if not path.exists():
         raise TrainingError(f"{path} is missing: run the stage before this one first")
-    model.load_state_dict(torch.load(path, weights_only=True)["model"])
+    try:
+        model.load_state_dict(read(path)["model"])
+    except (RuntimeError, KeyError) as error:
+        raise TrainingError(f"{path} does not fit this recipe; remove it and run its stage again: {error}") from error
     return model.eval()
