@@ -27,8 +27,8 @@ TASKS = {
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
 IGNORE = -100
-ONSET = 3  # first frames of a unit: which one it is, is decided there
-DECISION_WEIGHT = 8.0  # of those, and of the frame after a unit that ends the sound or does not
+ONSET = 2  # first frames of a unit: which one it is, is decided there
+DECISION_WEIGHT = 20.0  # of those, and of the frame after a unit that ends the sound or does not
 WORD_GAP = 7  # frames between spoken words
 EDGE_FRAMES = 3
 
