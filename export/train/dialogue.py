@@ -27,8 +27,8 @@ ABRIDGED = 8  # frames of every unit that are left
 PLANNED_ALONE = 0.2  # of the scenes of a single sound that are drawn: how often one is planned
 # How often each task is drawn.
 TASKS = {
-    "generate": 0.18, "speak": 0.16, "name": 0.09, "question": 0.16, "transcribe": 0.06, "enrich": 0.12, "converse": 0.02,
-    "reflect": 0.19, "talk": 0.02,
+    "generate": 0.17, "speak": 0.10, "name": 0.10, "question": 0.17, "transcribe": 0.07, "enrich": 0.15, "converse": 0.02,
+    "reflect": 0.20, "talk": 0.02,
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
 IGNORE = -100
