@@ -27,10 +27,11 @@ ABRIDGED = 8  # frames of every unit that are left
 PLANNED_ALONE = 0.2  # of the scenes of a single sound that are drawn: how often one is planned
 # How often each task is drawn.
 TASKS = {
-    "generate": 0.17, "speak": 0.10, "name": 0.10, "question": 0.17, "transcribe": 0.07, "enrich": 0.15, "converse": 0.02,
-    "reflect": 0.20, "talk": 0.02,
+    "generate": 0.14, "speak": 0.08, "name": 0.08, "question": 0.33, "transcribe": 0.06, "enrich": 0.12, "converse": 0.02,
+    "reflect": 0.16, "talk": 0.01,
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
+MOST_QUESTIONS = 5  # about one clip
 IGNORE = -100
 ONSET = 2  # first frames of a unit: which one it is, is decided there
 DECISION_WEIGHT = 20.0  # of those, and of the frame after a unit that ends the sound or does not
@@ -315,18 +316,22 @@ class Dialogues:
             asked, answer = random.choice(world.DESCRIBE), f"I hear {name}."
         else:
             asked, answer = scenes.presence(clip.scene.labels if clip.scene else [], name)
-        return self._about(clip, asked, answer)
+        return self._heard(clip, asked, answer).example()
 
     def _question(self) -> Example:
-        """A scene of several sounds."""
+        """A scene of several sounds, and a few questions about it, one after the other."""
         clip = random.choice(self.staged)
-        return self._about(clip, *scenes.question(clip.scene))
+        conversation = self._heard(clip, *scenes.question(clip.scene))
+        for _ in range(random.randrange(MOST_QUESTIONS)):
+            asked, answer = scenes.question(clip.scene)
+            conversation.user(Part(TEXT, text=world.worded(asked))).text(answer)
+        return conversation.example()
 
-    def _about(self, clip: Clip, asked: str, answer: str) -> Example:
+    def _heard(self, clip: Clip, asked: str, answer: str) -> Conversation:
         parts = [Part(AUDIO, features=clip.data), Part(TEXT, text=world.worded(asked))]
         if random.random() < 0.5:
             parts.reverse()
-        return self.builder.conversation(*parts).text(answer).example()
+        return self.builder.conversation(*parts).text(answer)
 
     def _transcribe(self) -> Example:
         clip = random.choice(self.overheard)
