@@ -346,13 +346,15 @@ impl LanguageModel for Decoder {
 mod tests {
     use super::*;
     use crate::package::Package;
-    use crate::runtime::{Runtime, RuntimeOptions};
+    use crate::graph::Placements;
+    use crate::runtime::{Placing, Runtime, RuntimeOptions};
 
     fn decoders(name: &str) -> (Decoder, Decoder, Manifest) {
         let folder = format!("{}/target/fixtures/packages/{name}", env!("CARGO_MANIFEST_DIR"));
         let package = Package::open(folder).expect("fixtures: run `make test`, or `make fixtures` once");
         let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
-        let loader = GraphLoader::new(runtime, package.folder());
+        let (placing, placements) = (Placing::new(&RuntimeOptions::default()).unwrap(), Placements::default());
+        let loader = GraphLoader::new(runtime, &package, &placing, &placements);
         let graphs = Arc::new(DecoderGraphs::load(&loader, package.manifest()).unwrap());
         (Decoder::new(Arc::clone(&graphs)), Decoder::new(graphs), package.manifest().clone())
     }
