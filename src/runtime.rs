@@ -11,7 +11,7 @@ use ort::session::Session;
 
 use crate::provider::{
     GRAPHS, Plugins, Provider, ProviderReport, ProviderState, Providers, RECORD_PLACEMENT, Resolver, Route,
-    missing_libraries,
+    in_words, missing_libraries,
 };
 use crate::time_limit::within;
 use crate::{Error, ErrorKind, Result};
@@ -219,9 +219,10 @@ fn why_not_loaded(library: &Path, error: &LoadDynamicError) -> String {
         }
         LoadDynamicError::MissingApi { .. } => "it is another library: it does not export OrtGetApiBase".to_owned(),
         LoadDynamicError::Dlopen { error, .. } => {
-            let missing = missing_libraries(library);
-            let needs = missing.iter().map(|one| format!("; {} needs {}", one.needed_by.display(), one.name));
-            format!("{error}{}", needs.collect::<String>())
+            match missing_libraries(library) {
+                missing if missing.is_empty() => error.to_string(),
+                missing => format!("a library is missing: {}", in_words(&missing)),
+            }
         }
         other => other.to_string(),
     }

@@ -43,10 +43,10 @@ impl DecoderGraphs {
         let hidden = sizes.hidden_size;
         let file = |name| manifest.graph(name);
         let audio_columns = vocabulary.audio.iter().map(|block| block.len()).sum::<usize>() + 2;
+        let body = load_body(loader, manifest)?;
         let audio_head = |file: &str| OutputHead::load(loader, "audio_head", file, hidden, audio_columns);
         Ok(Self {
             embedding: Embedding::load(loader, file("embed")?, vocabulary.streams, hidden)?,
-            body: load_body(loader, manifest)?,
             text_head: OutputHead::load(loader, "text_head", file("text_head")?, hidden, vocabulary.text.end as usize)?,
             audio_head: manifest.graphs.get("audio_head").map(|f| audio_head(f)).transpose()?,
             hidden,
@@ -55,7 +55,9 @@ impl DecoderGraphs {
                 layers: sizes.num_hidden_layers,
                 heads: sizes.num_key_value_heads,
                 head_size: sizes.head_dim,
+                is_half: body.is_half("past_key_values.0.key"),
             },
+            body,
             rotary: Rotary::new(sizes.rope_theta, sizes.head_dim, sizes.rotary_dim.unwrap_or(sizes.head_dim)),
             pad: OnceLock::new(),
         })
@@ -102,8 +104,8 @@ fn load_body(loader: &GraphLoader, manifest: &Manifest) -> Result<Graph> {
     let mut outputs = vec![Port::float("hidden_states", &[None, None, hidden])];
     for layer in 0..sizes.num_hidden_layers {
         for part in ["key", "value"] {
-            inputs.push(Port::float(format!("past_key_values.{layer}.{part}"), &cache));
-            outputs.push(Port::float(format!("present.{layer}.{part}"), &cache));
+            inputs.push(Port::float_or_half(format!("past_key_values.{layer}.{part}"), &cache));
+            outputs.push(Port::float_or_half(format!("present.{layer}.{part}"), &cache));
         }
     }
     loader.load("llm", manifest.graph("llm")?, &inputs, &outputs)

@@ -37,6 +37,21 @@ pub fn missing_libraries(library: &Path) -> Vec<MissingLibrary> {
     missing
 }
 
+/// The libraries that are missing, and which file needs which.
+pub(crate) fn in_words(missing: &[MissingLibrary]) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut before = None;
+    for one in missing {
+        let file = one.needed_by.file_name().unwrap_or(one.needed_by.as_os_str()).to_string_lossy();
+        match parts.last_mut().filter(|_| before == Some(&one.needed_by)) {
+            Some(part) => *part += &format!(", {}", one.name),
+            None => parts.push(format!("{file} needs {}", one.name)),
+        }
+        before = Some(&one.needed_by);
+    }
+    parts.join("; ")
+}
+
 /// What a library says that it needs, and where it says these are, as far as it says so.
 struct Needs {
     libraries: Vec<String>,

@@ -17,6 +17,7 @@ pub use choice::{GRAPHS, Provider, Providers};
 pub use dependencies::{MissingLibrary, missing_libraries};
 pub use report::{DeviceInfo, GraphPlacement, PassedOver, ProviderReport, ProviderState, ProviderStatus};
 
+pub(crate) use dependencies::in_words;
 pub(crate) use kinds::provider_key;
 pub(crate) use placement::{RECORD_PLACEMENT, metadata, nodes_by_provider};
 pub(crate) use plugin::Plugins;

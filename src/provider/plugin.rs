@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ort::device::Device;
 use ort::environment::Environment;
 
+use super::dependencies::in_words;
 use super::{MissingLibrary, ProviderState, metadata, missing_libraries, provider_key};
 use crate::time_limit::within;
 
@@ -24,7 +25,11 @@ pub(super) struct PluginFailure {
 
 /// The plugins of a process, by their files.
 #[derive(Debug, Default)]
-pub(crate) struct Plugins(Mutex<BTreeMap<PathBuf, Result<(), PluginFailure>>>);
+pub(crate) struct Plugins {
+    known: Mutex<BTreeMap<PathBuf, Result<(), PluginFailure>>>,
+    /// A plugin that ONNX Runtime waits for in vain: it holds up whoever asks for a device or loads a graph.
+    hanging: OnceLock<PluginFailure>,
+}
 
 impl Plugins {
     /// Registers the plugin in `library`, unless that was done or tried before.
@@ -39,27 +44,39 @@ impl Plugins {
             message: format!("{}: {e}", library.display()),
             missing: Vec::new(),
         })?;
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let number = known.len();
-        known.entry(path.clone()).or_insert_with(|| register(environment, &path, number, limit)).clone()?;
+        let one = || self.register_first(environment, &path, number, limit);
+        known.entry(path.clone()).or_insert_with(one).clone()?;
         Ok(path)
     }
-}
 
-fn register(environment: &Environment, path: &Path, number: usize, limit: Duration) -> Result<(), PluginFailure> {
-    let (environment, library) = (environment.clone(), path.to_path_buf());
-    let failed = |state, what: String| PluginFailure {
-        state,
-        message: format!("{}: {what}", path.display()),
-        missing: Vec::new(),
-    };
-    let done = within(limit, move || environment.register_ep_library(format!("ualm {number}"), library));
-    match done {
-        Some(Ok(())) => Ok(()),
-        Some(Err(error)) => Err(explain(path, error.message())),
-        None => {
-            let what = format!("it did not load within {} s (--load-timeout)", limit.as_secs_f64());
-            Err(failed(ProviderState::TimedOut, what))
+    /// The plugin, if any, after which nothing can be asked of ONNX Runtime any more.
+    pub(super) fn hanging(&self) -> Option<&PluginFailure> {
+        self.hanging.get()
+    }
+
+    /// Loads the library, then registers it: only the second step holds ONNX Runtime up if it hangs.
+    fn register_first(
+        &self,
+        environment: &Environment,
+        path: &Path,
+        number: usize,
+        limit: Duration,
+    ) -> Result<(), PluginFailure> {
+        let timed_out = || PluginFailure {
+            state: ProviderState::TimedOut,
+            message: format!("{}: it did not load within {} s (--load-timeout)", path.display(), limit.as_secs_f64()),
+            missing: Vec::new(),
+        };
+        let library = path.to_path_buf();
+        let loaded = within(limit, move || ort::util::preload_dylib(&library).map_err(|e| e.to_string()));
+        loaded.ok_or_else(timed_out)?.map_err(|words| explain(path, &words))?;
+        let (environment, library) = (environment.clone(), path.to_path_buf());
+        let registered = within(limit, move || environment.register_ep_library(format!("ualm {number}"), library));
+        match registered {
+            Some(done) => done.map_err(|error| explain(path, error.message())),
+            None => Err(self.hanging.get_or_init(timed_out).clone()),
         }
     }
 }
@@ -69,11 +86,7 @@ pub(super) fn explain(library: &Path, words: &str) -> PluginFailure {
     let missing = missing_libraries(library);
     let words = words.trim();
     if !missing.is_empty() {
-        let names: Vec<_> = missing
-            .iter()
-            .map(|one| format!("{}, which {} needs", one.name, one.needed_by.display()))
-            .collect();
-        let message = format!("{}: a library is missing: {}", library.display(), names.join("; "));
+        let message = format!("{}: a library is missing: {}", library.display(), in_words(&missing));
         return PluginFailure { state: ProviderState::MissingDependency, message, missing };
     }
     let lower = words.to_lowercase();

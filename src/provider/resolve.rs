@@ -21,6 +21,9 @@ pub(crate) const CPU: &str = "CPUExecutionProvider";
 /// Our own option of a plugin's provider: the kind of hardware.
 const DEVICE: &str = "device";
 
+/// On CPUs that can, OpenVINO computes in bfloat16 unless it is told not to: it errs by a hundredth, and codes differ.
+const OPENVINO_EXACT: (&str, &str) = ("load_config", r#"{"CPU":{"INFERENCE_PRECISION_HINT":"f32"}}"#);
+
 /// Built-in accelerators that `auto` tries, the first that serves is taken; plugins come after them.
 const AUTO: [&str; 3] = ["cuda", "coreml", "webgpu"];
 
@@ -65,6 +68,10 @@ impl Route<'_> {
 impl<'e> Resolver<'e> {
     /// What `asked` comes to: a way to build sessions, if it can serve, and in any case what was found.
     pub(crate) fn resolve(&self, asked: &Provider) -> (Option<Route<'e>>, ProviderStatus) {
+        if let Some(why) = self.plugins.hanging() {
+            let message = format!("{}; it holds ONNX Runtime up: start again without it", why.message);
+            return (None, failed(asked, why.state, message));
+        }
         if asked.is_cpu() {
             return self.cpu(asked);
         }
@@ -106,7 +113,10 @@ impl<'e> Resolver<'e> {
 
     /// All devices that there are by now.
     pub(crate) fn devices(&self) -> Vec<DeviceInfo> {
-        self.environment.devices().map(|device| describe(&device)).collect()
+        match self.plugins.hanging() {
+            Some(_) => Vec::new(),
+            None => self.environment.devices().map(|device| describe(&device)).collect(),
+        }
     }
 
     fn cpu(&self, asked: &Provider) -> (Option<Route<'e>>, ProviderStatus) {
@@ -191,11 +201,14 @@ impl<'e> Resolver<'e> {
             let what = format!("it has no device {:?}, only {}", wanted.unwrap_or_default(), found.join(", "));
             return Some((None, status(ProviderState::NoDevice, what, infos)));
         };
-        let own_options = asked.options().iter().filter(|(key, _)| key != DEVICE);
-        let options = own_options.map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect();
         let device = describe(&chosen);
         let message = format!("ready, {} on {device}", path.display());
         let is_on_cpu = chosen.hardware_device().ty() == DeviceType::CPU;
+        let mut options: Vec<_> = asked.options().iter().filter(|(key, _)| key != DEVICE).cloned().collect();
+        if is_on_cpu && asked.name() == "openvino" && options.iter().all(|(key, _)| key != OPENVINO_EXACT.0) {
+            options.push((OPENVINO_EXACT.0.to_owned(), OPENVINO_EXACT.1.to_owned()));
+        }
+        let options = options.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)).collect();
         let kind = RouteKind::Devices(vec![chosen], options);
         let route = Route { kind, name, device: device.to_string(), is_on_cpu };
         Some((Some(route), status(ProviderState::Ready, message, infos)))
