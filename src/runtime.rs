@@ -10,8 +10,8 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 
 use crate::provider::{
-    GRAPHS, Plugins, Provider, ProviderReport, ProviderState, Providers, RECORD_PLACEMENT, Resolver, Route,
-    in_words, missing_libraries,
+    GRAPHS, Plugins, Provider, ProviderReport, ProviderState, Providers, RECORD_PLACEMENT, Resolver, Route, in_words,
+    missing_libraries,
 };
 use crate::time_limit::within;
 use crate::{Error, ErrorKind, Result};
@@ -218,12 +218,10 @@ fn why_not_loaded(library: &Path, error: &LoadDynamicError) -> String {
             format!("it is version {version_str}; expected 1.{} or later", ort::MINOR_VERSION)
         }
         LoadDynamicError::MissingApi { .. } => "it is another library: it does not export OrtGetApiBase".to_owned(),
-        LoadDynamicError::Dlopen { error, .. } => {
-            match missing_libraries(library) {
-                missing if missing.is_empty() => error.to_string(),
-                missing => format!("a library is missing: {}", in_words(&missing)),
-            }
-        }
+        LoadDynamicError::Dlopen { error, .. } => match missing_libraries(library) {
+            missing if missing.is_empty() => error.to_string(),
+            missing => format!("a library is missing: {}", in_words(&missing)),
+        },
         other => other.to_string(),
     }
 }

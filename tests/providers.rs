@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use common::package;
+use common::{package, relative_error};
 use ort::sys::OrtApi;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -154,7 +154,8 @@ fn the_library_that_is_missing_is_named_however_deep() {
     let source = FOLDER.path().join("empty.c");
     std::fs::write(&source, "int nothing;\n").unwrap();
     let here = format!("-L{}", FOLDER.path().display());
-    let needs = |name: &str| vec![here.clone(), "-Wl,--no-as-needed".into(), format!("-l{name}"), "-Wl,-rpath,$ORIGIN".into()];
+    let needs =
+        |name: &str| vec![here.clone(), "-Wl,--no-as-needed".into(), format!("-l{name}"), "-Wl,-rpath,$ORIGIN".into()];
     if cfg!(target_os = "macos") {
         eprintln!("note: the chain of libraries is built with the options of GNU's linker; not tried here");
         return;
@@ -191,9 +192,12 @@ fn a_plugin_that_rejects_a_graph_is_told_and_auto_goes_on() {
         let library = plugin(way);
         let ready = status("useless", library.clone());
         assert_eq!(ready.state, ProviderState::Ready, "{}", ready.message);
-        assert_eq!((ready.devices[0].hardware.as_str(), ready.devices[0].provider.as_str()), ("CPU", "UselessExecutionProvider"));
+        assert_eq!(
+            (ready.devices[0].hardware.as_str(), ready.devices[0].provider.as_str()),
+            ("CPU", "UselessExecutionProvider")
+        );
         let error = refused(&options("useless", Some(library.clone())));
-        assert!(error.contains(words) && error.contains("embed=cpu"), "{error}");
+        assert!(error.contains(words) && error.contains("llm=cpu"), "{error}");
         let no_gpu = status("useless:device=gpu", library.clone());
         assert_eq!(no_gpu.state, ProviderState::NoDevice, "{}", no_gpu.message);
 
@@ -244,6 +248,62 @@ fn a_load_that_hangs_is_given_up() {
     }
 }
 
+/// OpenVINO's plugin, where it is: in `UALM_TEST_OPENVINO`, a file that `make test-openvino` fetches.
+#[test]
+fn openvino_runs_what_sounds_and_the_cpu_decodes() {
+    let Some(plugin) = std::env::var_os("UALM_TEST_OPENVINO").filter(|file| !file.is_empty()) else {
+        eprintln!("note: OpenVINO was not tried: run `make test-openvino`, which fetches it");
+        return;
+    };
+    let name = "tiny-omni-fp32";
+    let asked = "openvino,llm=cpu,embed=cpu,heads=cpu";
+    let cpu = Model::load_with(package(name), &options("cpu", None)).unwrap();
+    let model = Model::load_with(package(name), &options(asked, Some(plugin.into()))).unwrap();
+    cpu.load_all().unwrap();
+    model.load_all().unwrap();
+
+    let report = model.provider_report().unwrap();
+    assert!(report.unserved.is_empty(), "{report}");
+    let openvino = &report.providers[0];
+    assert_eq!((openvino.state, openvino.devices[0].hardware.as_str()), (ProviderState::Ready, "CPU"));
+    assert!(openvino.version.as_ref().is_some_and(|version| version.starts_with("1.")), "{openvino:?}");
+    for graph in &report.graphs {
+        let is_sound = ["audio_encoder", "codec_encoder", "codec_decoder"].contains(&graph.graph.as_str());
+        assert_eq!(graph.provider, if is_sound { "openvino" } else { "cpu" }, "{graph}");
+        assert!(graph.nodes > 0 && graph.nodes_on_cpu == 0 && graph.passed_over.is_empty(), "{graph}");
+        println!("{graph}");
+    }
+    assert!(cpu.provider_report().unwrap().graphs.iter().all(|graph| graph.provider == "cpu"));
+
+    let tone = |rate: u32| {
+        let sample = |i| 0.3 * (i as f32 * 0.05).sin() * (1.0 - i as f32 / rate as f32);
+        ualm::audio::Waveform::mono((0..rate).map(sample).collect(), rate).unwrap()
+    };
+    let sound = tone(16_000);
+    let (found, expected) = (model.audio_features(&sound).unwrap(), cpu.audio_features(&sound).unwrap());
+    let error = relative_error(&found, &expected);
+    assert!(error < 1e-4, "features: {error}");
+    let (found, expected) = (model.encode_codes(&sound).unwrap(), cpu.encode_codes(&sound).unwrap());
+    let same = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
+    assert!(same * 100 >= expected.len() * 99, "{same} of {} codes are the same", expected.len());
+    let (found, decoded) = (model.decode_codes(&expected).unwrap(), cpu.decode_codes(&expected).unwrap());
+    let loss = relative_error(found.samples(), decoded.samples());
+    assert!(loss < 1e-3, "sound: {loss}");
+    println!("features {error:.1e}, sound {loss:.1e}, {same} of {} codes the same as on the CPU", expected.len());
+
+    let mut config = model.config();
+    (config.force, config.max_segments) = (vec![ualm::Modality::Text], 1);
+    config.text.max_steps = 8;
+    let frames = |model: &Model| {
+        let mut session = model.session();
+        let prompt = session.prompt(&[ualm::Message::text("what is it?")]).unwrap();
+        session.generate(prompt, &config, &ualm::Cancel::new()).unwrap().into_reply().unwrap().segments[0]
+            .frames
+            .clone()
+    };
+    assert_eq!(frames(&model).ids(), frames(&cpu).ids());
+}
+
 /// The library lies where its path has a space and a letter beyond ASCII; the configuration file names it and a provider.
 #[test]
 fn doctor_reports_what_the_configuration_file_asks_for() {
@@ -261,7 +321,8 @@ fn doctor_reports_what_the_configuration_file_asks_for() {
     assert_eq!(checks[1]["report"]["providers"][0]["state"], "not_installed");
 
     std::fs::write(&config, "provider = \"cpu\"\ncolour = 1\n").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_ualm")).arg("doctor").env("XDG_CONFIG_HOME", folder.path()).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_ualm")).arg("doctor").env("XDG_CONFIG_HOME", folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("colour"));
 }

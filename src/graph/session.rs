@@ -96,12 +96,7 @@ enum NotLoaded {
 
 impl<'a> GraphLoader<'a> {
     /// A loader of the graphs in `package`; where each of them runs is noted in `placements`.
-    pub fn new(
-        runtime: &'a Runtime,
-        package: &'a Package,
-        placing: &'a Placing,
-        placements: &'a Placements,
-    ) -> Self {
+    pub fn new(runtime: &'a Runtime, package: &'a Package, placing: &'a Placing, placements: &'a Placements) -> Self {
         Self { runtime, package, placing, placements }
     }
 
@@ -174,7 +169,7 @@ impl<'a> GraphLoader<'a> {
                 let what = format!("{}: ONNX Runtime cannot load this graph: {}", path.display(), e.message());
                 return NotLoaded::Failed(Error::new(ErrorKind::Package, what));
             }
-            NotLoaded::PassedOver(format!("it rejects the graph: {}", e.message()))
+            NotLoaded::PassedOver(format!("it rejects the graph: {}", e.message().trim()))
         })?;
         let nodes = nodes_by_provider(&session);
         let mut operators_on_cpu = BTreeMap::new();

@@ -236,8 +236,10 @@ mod tests {
 
     #[test]
     fn lists_options_and_graphs_are_read() {
-        let providers = parsed("cuda:device_id=1,cudnn_conv_algo_search=HEURISTIC,cpu,codec=openvino:device=cpu,llm=cpu");
-        let cuda = Provider::new("cuda").with_option("device_id", "1").with_option("cudnn_conv_algo_search", "HEURISTIC");
+        let providers =
+            parsed("cuda:device_id=1,cudnn_conv_algo_search=HEURISTIC,cpu,codec=openvino:device=cpu,llm=cpu");
+        let cuda =
+            Provider::new("cuda").with_option("device_id", "1").with_option("cudnn_conv_algo_search", "HEURISTIC");
         assert_eq!(providers.of("embed"), [cuda, Provider::new("cpu")]);
         assert_eq!(providers.of("codec_decoder"), [Provider::new("OpenVINO").with_option("device", "cpu")]);
         assert_eq!(providers.of("llm"), [Provider::new("cpu")]);
@@ -259,7 +261,9 @@ mod tests {
             assert_eq!(parsed(&parsed(text).to_string()), parsed(text));
         }
         assert_eq!(Providers::cpu().to_string(), "cpu");
-        assert!(Providers::cpu().is_cpu() && parsed("llm=CPUExecutionProvider").is_cpu() && !Providers::auto().is_cpu());
+        assert!(
+            Providers::cpu().is_cpu() && parsed("llm=CPUExecutionProvider").is_cpu() && !Providers::auto().is_cpu()
+        );
     }
 
     #[test]

@@ -19,8 +19,7 @@ pub(crate) fn nodes_by_provider(session: &Session) -> Vec<(String, String)> {
     let mut nodes = Vec::new();
     // SAFETY: the session lives; what it gives out lives as long as it does, and is copied here.
     unsafe {
-        let subgraphs =
-            list(|start, count| (api.Session_GetEpGraphAssignmentInfo)(session.ptr(), start, count));
+        let subgraphs = list(|start, count| (api.Session_GetEpGraphAssignmentInfo)(session.ptr(), start, count));
         for subgraph in subgraphs {
             let provider = text(|out| (api.EpAssignedSubgraph_GetEpName)(subgraph, out));
             for node in list(|start, count| (api.EpAssignedSubgraph_GetNodes)(subgraph, start, count)) {

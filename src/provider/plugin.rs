@@ -90,7 +90,8 @@ pub(super) fn explain(library: &Path, words: &str) -> PluginFailure {
         return PluginFailure { state: ProviderState::MissingDependency, message, missing };
     }
     let lower = words.to_lowercase();
-    let signs = ["api version", "ort version", "requires onnx runtime", "undefined symbol: ort", "version `", "too old"];
+    let signs =
+        ["api version", "ort version", "requires onnx runtime", "undefined symbol: ort", "version `", "too old"];
     let (state, what) = match signs.iter().any(|sign| lower.contains(sign)) {
         true => (ProviderState::WrongVersion, "it was made for another version"),
         false => (ProviderState::Failed, "it cannot be loaded as a provider"),
@@ -110,7 +111,8 @@ pub(super) fn devices_of<'e>(environment: &'e Environment, library: &Path) -> Ve
 /// The plugins that lie in `folder`, where ONNX Runtime's own library is: the provider's name and the file.
 pub(super) fn beside(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut found: Vec<_> = entries.filter_map(|path| Some((provider_in(path.file_name()?.to_str()?)?, path))).collect();
+    let mut found: Vec<_> =
+        entries.filter_map(|path| Some((provider_in(path.file_name()?.to_str()?)?, path))).collect();
     found.sort();
     found.dedup_by(|a, b| a.0 == b.0);
     found

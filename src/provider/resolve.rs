@@ -177,7 +177,10 @@ impl<'e> Resolver<'e> {
             Ok(path) => path,
             Err(why) => {
                 let status = failed(asked, why.state, why.message);
-                return Some((None, ProviderStatus { library: Some(file.to_path_buf()), missing: why.missing, ..status }));
+                return Some((
+                    None,
+                    ProviderStatus { library: Some(file.to_path_buf()), missing: why.missing, ..status },
+                ));
             }
         };
         let all = devices_of(self.environment, &path);
@@ -223,15 +226,19 @@ impl<'e> Resolver<'e> {
             _ => None,
         };
         let way = match flavour {
-            Some(flavour) => format!("run `python3 scripts/fetch_onnxruntime.py --flavour {flavour}` and name its library"),
+            Some(flavour) => {
+                format!("run `python3 scripts/fetch_onnxruntime.py --flavour {flavour}` and name its library")
+            }
             None => "name a library of ONNX Runtime that was built with it".to_owned(),
         };
         let looked = match others {
             [] => String::new(),
             others => format!(", nor do the plugins {} offer it", others.join(", ")),
         };
-        let what = format!("{} was not built with {name:?}, and no plugin of it lies beside it", self.library.display());
-        let message = format!("not installed: {what}{looked}: {way} with --library, or a plugin with --provider-library");
+        let what =
+            format!("{} was not built with {name:?}, and no plugin of it lies beside it", self.library.display());
+        let message =
+            format!("not installed: {what}{looked}: {way} with --library, or a plugin with --provider-library");
         failed(asked, ProviderState::NotInstalled, message)
     }
 }

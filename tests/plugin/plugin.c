@@ -7,7 +7,7 @@
  *   HANGS           never comes back
  *
  * and with the numbers of three functions in ONNX Runtime's table: CREATE_STATUS, GET_EP_API and HARDWARE_DEVICE_TYPE.
- * The structs are as far as version 1.22 of the interface needs them; the first function for plugins makes a device.
+ * The structs are as far as version 1.23 of the interface needs them; the first function for plugins makes a device.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -35,6 +35,8 @@ struct factory {
     status *(*create)(factory *, const void *const *devices, const void *const *metadata, size_t count, const void *options,
                       const void *logger, provider **made);
     void (*release)(factory *, provider *);
+    function vendor_id;
+    const char *(*own_version)(const factory *);
     function later[32];
 };
 
@@ -47,6 +49,8 @@ static status *failure(const char *words) {
 static const char *name_of_factory(const factory *factory) { (void)factory; return "UselessExecutionProvider"; }
 static const char *name_of_provider(const provider *provider) { (void)provider; return "UselessExecutionProvider"; }
 static const char *vendor(const factory *factory) { (void)factory; return "nobody"; }
+static const char *version(const factory *factory) { (void)factory; return "0.1.0"; }
+static void *nothing(void) { return NULL; }
 
 static status *devices(factory *self, const void *const *devices, size_t count, void **offered, size_t most, size_t *number) {
     *number = 0;
@@ -76,7 +80,7 @@ static status *create(factory *self, const void *const *devices, const void *con
     return failure("this graph is not to its taste");
 #else
     *made = calloc(1, sizeof **made);
-    (*made)->version = 22;
+    (*made)->version = 23;
     (*made)->name = name_of_provider;
     (*made)->capability = takes_nothing;
     return NULL;
@@ -93,16 +97,19 @@ status *CreateEpFactories(const char *name, const api_base *base, const void *lo
 #ifdef HANGS
     for (;;) sleep(1);
 #endif
-    api = base->api(22);
+    api = base->api(23);
 #ifdef WRONG_VERSION
     if (base->api(9999) == NULL) return failure("API version 9999 of ONNX Runtime is needed");
 #endif
-    the_factory.version = 22;
+    the_factory.version = 23;
     the_factory.name = name_of_factory;
     the_factory.vendor = vendor;
     the_factory.devices = devices;
     the_factory.create = create;
     the_factory.release = release;
+    the_factory.vendor_id = (function)nothing;
+    the_factory.own_version = version;
+    for (int i = 0; i < 32; i++) the_factory.later[i] = (function)nothing;
     made[0] = &the_factory;
     *number = 1;
     return NULL;

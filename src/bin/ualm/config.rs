@@ -33,7 +33,9 @@ impl Common {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if !is_named && e.kind() == std::io::ErrorKind::NotFound => return Ok(self),
-            Err(e) => return Err(Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e)),
+            Err(e) => {
+                return Err(Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e));
+            }
         };
         let wrong = |what: String| Error::new(ErrorKind::Invalid, format!("{}: {what}", path.display()));
         let config: Config = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
@@ -42,7 +44,8 @@ impl Common {
         }
         let beside = |file: PathBuf| path.parent().unwrap_or(Path::new("")).join(file);
         if self.provider.is_none() {
-            self.provider = config.provider.map(|text| text.parse()).transpose().map_err(|e: Error| e.context("provider"))?;
+            self.provider =
+                config.provider.map(|text| text.parse()).transpose().map_err(|e: Error| e.context("provider"))?;
         }
         self.model = self.model.or(config.model.map(beside));
         self.library = self.library.or(config.library.map(beside));

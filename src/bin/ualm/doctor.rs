@@ -82,7 +82,8 @@ fn package(common: &Common) -> Result<Found> {
     package.verify()?;
     let megabytes = package.size() as f64 / 1e6;
     let manifest = package.manifest();
-    Ok(format!("{} ({}, {megabytes:.1} MB) in {}", manifest.name, manifest.precision, package.folder().display()).into())
+    Ok(format!("{} ({}, {megabytes:.1} MB) in {}", manifest.name, manifest.precision, package.folder().display())
+        .into())
 }
 
 /// Loads every graph, listens to a second of a tone, and makes a little of everything.

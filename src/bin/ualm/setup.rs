@@ -35,7 +35,19 @@ pub fn load_model(common: &Common) -> Result<Model> {
     if model.manifest().half_trained {
         complain(&format!("warning: the training of {:?} was not finished", model.manifest().name));
     }
+    tell_placement(common, &model)?;
     Ok(model)
+}
+
+/// Says where the graphs run that were loaded, unless nothing but the CPU was asked for.
+fn tell_placement(common: &Common, model: &Model) -> Result<()> {
+    let report = model.provider_report()?;
+    if report.asked != "cpu" {
+        report.graphs.iter().for_each(|graph| remark(common, &graph.to_string()));
+        let (from, loaded) = (model.manifest().graphs.len(), report.graphs.len());
+        remark(common, &format!("the other {} graphs are placed when they are first used", from - loaded));
+    }
+    Ok(())
 }
 
 /// `onnx/default` beside the program or above it (a source checkout), or `share/ualm/default` of an installation.
