@@ -75,10 +75,11 @@ impl<'e> Resolver<'e> {
         if asked.is_cpu() {
             return self.cpu(asked);
         }
-        let mut others = Vec::new();
+        let (mut others, mut failures) = (Vec::new(), Vec::new());
         for library in self.libraries {
             match self.plugin(asked, library) {
-                Some(found) => return found,
+                Some(found @ (Some(_), _)) => return found,
+                Some(failure) => failures.push(failure),
                 None => others.push(library.display().to_string()),
             }
         }
@@ -90,7 +91,8 @@ impl<'e> Resolver<'e> {
         if let Some(found) = lies_here.filter_map(|(_, file)| self.plugin(asked, &file)).next() {
             return found;
         }
-        (None, self.not_installed(asked, &others))
+        // a plugin that cannot be loaded does not say whose it is: it may be the one
+        failures.into_iter().next().unwrap_or_else(|| (None, self.not_installed(asked, &others)))
     }
 
     /// The providers that `auto` stands for here, the best first; the CPU is not among them.
@@ -98,7 +100,7 @@ impl<'e> Resolver<'e> {
         let built_in = AUTO.iter().filter(|key| BuiltIn::find(key).is_some()).map(|key| Provider::new(key));
         let named = self.libraries.iter().filter_map(|library| {
             let path = self.plugins.register(self.environment, library, self.limit).ok()?;
-            devices_of(self.environment, &path).first().and_then(|device| device.ep().ok().map(Provider::new))
+            self.devices_of(&path).first().and_then(|device| device.ep().ok().map(Provider::new))
         });
         let beside = self.library.parent().map(beside).unwrap_or_default();
         let beside = beside.into_iter().map(|(name, _)| Provider::new(&name));
@@ -116,6 +118,14 @@ impl<'e> Resolver<'e> {
         match self.plugins.hanging() {
             Some(_) => Vec::new(),
             None => self.environment.devices().map(|device| describe(&device)).collect(),
+        }
+    }
+
+    /// The devices of a plugin; none when asking would never end.
+    fn devices_of(&self, plugin: &Path) -> Vec<Device<'e>> {
+        match self.plugins.hanging() {
+            Some(_) => Vec::new(),
+            None => devices_of(self.environment, plugin),
         }
     }
 
@@ -183,7 +193,7 @@ impl<'e> Resolver<'e> {
                 ));
             }
         };
-        let all = devices_of(self.environment, &path);
+        let all = self.devices_of(&path);
         let version = all.first().and_then(|device| metadata(device, "version"));
         let status = |state, message: String, devices| ProviderStatus {
             library: Some(path.clone()),
