@@ -52,7 +52,7 @@ test-c: fixtures ## run the tests of the C library alone (test-rust has them, to
 test-openvino: fixtures ## fetch OpenVINO's plugin (50 MB), and run the graphs for sound on it
 	@library=$$($(PYTHON) scripts/fetch_onnxruntime.py --flavour openvino) && export ORT_DYLIB_PATH="$$library" && \
 	  export UALM_TEST_OPENVINO=$$(ls "$$(dirname "$$library")"/*onnxruntime_providers_openvino_plugin.*) && \
-	  $(CARGO) test --locked --test providers openvino -- --nocapture
+	  $(CARGO) test --locked --all-features --test providers openvino -- --nocapture
 
 header: ## write include/ualm.h and include/ualm.abi anew from src/capi
 	@UALM_WRITE_HEADER=1 $(CARGO) test --quiet --locked --features capi --test header

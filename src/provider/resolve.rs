@@ -70,7 +70,7 @@ impl<'e> Resolver<'e> {
     pub(crate) fn resolve(&self, asked: &Provider) -> (Option<Route<'e>>, ProviderStatus) {
         if let Some(why) = self.plugins.hanging() {
             let message = format!("{}; it holds ONNX Runtime up: start again without it", why.message);
-            return (None, failed(asked, why.state, message));
+            return (None, told(asked, why.state, message));
         }
         if asked.is_cpu() {
             return self.cpu(asked);
@@ -131,7 +131,7 @@ impl<'e> Resolver<'e> {
 
     fn cpu(&self, asked: &Provider) -> (Option<Route<'e>>, ProviderStatus) {
         if let Some((key, _)) = asked.options().first() {
-            return (None, failed(asked, ProviderState::Failed, format!("the CPU takes no options; found {key:?}")));
+            return (None, told(asked, ProviderState::Failed, format!("the CPU takes no options; found {key:?}")));
         }
         let devices: Vec<_> = self.environment.devices().filter(|d| d.ep().is_ok_and(|name| name == CPU)).collect();
         let infos: Vec<_> = devices.iter().map(describe).collect();
@@ -144,7 +144,7 @@ impl<'e> Resolver<'e> {
         let status = ProviderStatus {
             library: Some(self.library.to_path_buf()),
             devices: infos,
-            ..failed(asked, ProviderState::Ready, "ready, part of ONNX Runtime's library")
+            ..told(asked, ProviderState::Ready, "ready, part of ONNX Runtime's library")
         };
         (Some(route), status)
     }
@@ -167,17 +167,17 @@ impl<'e> Resolver<'e> {
                 };
                 let kind = RouteKind::BuiltIn(dispatch);
                 let route = Route { kind, name: built_in.name.to_owned(), device, is_on_cpu: false };
-                let ready = failed(asked, ProviderState::Ready, "ready, built into ONNX Runtime's library");
+                let ready = told(asked, ProviderState::Ready, "ready, built into ONNX Runtime's library");
                 (Some(route), ProviderStatus { library, ..ready })
             }
             Some(Err(words)) => {
                 let folder = self.library.parent().map(beside).unwrap_or_default();
                 let own = folder.into_iter().find(|(name, _)| name == asked.name()).map(|(_, file)| file);
                 let why = explain(own.as_deref().unwrap_or(self.library), &words);
-                let status = failed(asked, why.state, why.message);
+                let status = told(asked, why.state, why.message);
                 (None, ProviderStatus { library: own.or(library), missing: why.missing, ..status })
             }
-            None => (None, ProviderStatus { library, ..failed(asked, ProviderState::TimedOut, timed_out(self.limit)) }),
+            None => (None, ProviderStatus { library, ..told(asked, ProviderState::TimedOut, timed_out(self.limit)) }),
         }
     }
 
@@ -186,7 +186,7 @@ impl<'e> Resolver<'e> {
         let path = match self.plugins.register(self.environment, file, self.limit) {
             Ok(path) => path,
             Err(why) => {
-                let status = failed(asked, why.state, why.message);
+                let status = told(asked, why.state, why.message);
                 return Some((
                     None,
                     ProviderStatus { library: Some(file.to_path_buf()), missing: why.missing, ..status },
@@ -199,7 +199,7 @@ impl<'e> Resolver<'e> {
             library: Some(path.clone()),
             version: version.clone(),
             devices,
-            ..failed(asked, state, message)
+            ..told(asked, state, message)
         };
         if all.is_empty() {
             let what = format!("{}: it loaded, but offers no device on this machine", path.display());
@@ -249,7 +249,7 @@ impl<'e> Resolver<'e> {
             format!("{} was not built with {name:?}, and no plugin of it lies beside it", self.library.display());
         let message =
             format!("not installed: {what}{looked}: {way} with --library, or a plugin with --provider-library");
-        failed(asked, ProviderState::NotInstalled, message)
+        told(asked, ProviderState::NotInstalled, message)
     }
 }
 
@@ -273,7 +273,7 @@ fn describe(device: &Device<'_>) -> DeviceInfo {
     }
 }
 
-fn failed(asked: &Provider, state: ProviderState, message: impl Into<String>) -> ProviderStatus {
+fn told(asked: &Provider, state: ProviderState, message: impl Into<String>) -> ProviderStatus {
     ProviderStatus {
         asked: asked.to_string(),
         state,

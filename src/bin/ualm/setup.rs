@@ -44,8 +44,10 @@ fn tell_placement(common: &Common, model: &Model) -> Result<()> {
     let report = model.provider_report()?;
     if report.asked != "cpu" {
         report.graphs.iter().for_each(|graph| remark(common, &graph.to_string()));
-        let (from, loaded) = (model.manifest().graphs.len(), report.graphs.len());
-        remark(common, &format!("the other {} graphs are placed when they are first used", from - loaded));
+        let others = model.manifest().graphs.len() - report.graphs.len();
+        if others > 0 {
+            remark(common, &format!("the other {others} graphs are placed when they are first used"));
+        }
     }
     Ok(())
 }
