@@ -109,8 +109,10 @@ impl<'a> GraphLoader<'a> {
             match self.session_on(&provider, name, file, is_auto) {
                 Ok((session, placement)) => {
                     let placement = GraphPlacement { passed_over, ..placement };
-                    if !placement.passed_over.is_empty() {
-                        log::warn!("{placement}");
+                    match placement.passed_over.is_empty() {
+                        true if self.placing.providers.is_cpu() => {}
+                        true => log::info!(target: "ualm::provider", "{placement}"),
+                        false => log::warn!(target: "ualm::provider", "{placement}"),
                     }
                     let file = placement.file.clone();
                     self.placements.note(placement);

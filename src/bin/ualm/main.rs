@@ -12,6 +12,7 @@ mod doctor;
 mod inspect;
 mod interrupt;
 mod listen;
+mod logger;
 mod make;
 mod output;
 mod overrides;
@@ -31,6 +32,7 @@ use args::{Args, Command, Common};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    logger::start(args.common.quiet || matches!(args.command, Command::Doctor));
     let result = args.common.or_configured().and_then(|common| run(args.command, &common));
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -35,21 +35,7 @@ pub fn load_model(common: &Common) -> Result<Model> {
     if model.manifest().half_trained {
         complain(&format!("warning: the training of {:?} was not finished", model.manifest().name));
     }
-    tell_placement(common, &model)?;
     Ok(model)
-}
-
-/// Says where the graphs run that were loaded, unless nothing but the CPU was asked for.
-fn tell_placement(common: &Common, model: &Model) -> Result<()> {
-    let report = model.provider_report()?;
-    if report.asked != "cpu" {
-        report.graphs.iter().for_each(|graph| remark(common, &graph.to_string()));
-        let others = model.manifest().graphs.len() - report.graphs.len();
-        if others > 0 {
-            remark(common, &format!("the other {others} graphs are placed when they are first used"));
-        }
-    }
-    Ok(())
 }
 
 /// `onnx/default` beside the program or above it (a source checkout), or `share/ualm/default` of an installation.
