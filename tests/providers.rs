@@ -326,3 +326,21 @@ fn doctor_reports_what_the_configuration_file_asks_for() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("colour"));
 }
+
+#[test]
+fn the_program_says_when_a_graph_falls_back() {
+    let out = FOLDER.path().join("rain.wav");
+    let run = |provider: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ualm"));
+        command.args(["generate", "rain", "--seed", "1", "--max-steps", "12", "--quiet", "--provider", provider, "-o"]);
+        let output = command.arg(&out).arg("--model").arg(package("tiny-omni-fp32")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let told = run("sorcery,cpu");
+    for graph in ["llm", "codec_decoder"] {
+        let line = told.lines().find(|line| line.starts_with(graph)).unwrap_or_else(|| panic!("{graph}: {told}"));
+        assert!(line.contains("on cpu") && line.contains("not on sorcery: not installed"), "{line}");
+    }
+    assert!(!run("cpu").contains("codec_decoder"));
+}
