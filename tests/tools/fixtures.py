@@ -26,6 +26,7 @@ DATA = ROOT / "tests" / "data"
 FIXTURES = ROOT / "target" / "fixtures"
 NAMES = ("tiny-omni", "tiny-afwhisper")
 PRECISIONS = ("fp32", "int8", "int4")
+TARGETS_OF = {"tiny-afwhisper-fp32": ("cpu", "cuda", "openvino")}
 CONFIG_FOLDERS = ("llm", "codec", "encoder")
 
 sys.path.insert(0, str(ROOT / "export"))
@@ -81,7 +82,7 @@ def build() -> None:
         for precision in PRECISIONS:
             export_package(
                 FIXTURES / "checkpoints" / name, FIXTURES / "packages" / f"{name}-{precision}",
-                Options(precision=precision),
+                Options(precision=precision, targets=TARGETS_OF.get(f"{name}-{precision}", ("cpu",))),
             )  # fmt: skip
     export_synthetic(FIXTURES / "checkpoints" / "synthetic", FIXTURES / "packages" / "synthetic-fp32")
 
