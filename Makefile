@@ -19,7 +19,7 @@ ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c header install-c lint format bench clean
+.PHONY: help demo build library fixtures test test-rust test-python test-c header install-c dist test-dist lint format bench clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -55,6 +55,12 @@ header: ## write include/ualm.h and include/ualm.abi anew from src/capi
 
 install-c: ## install the C library, for pkg-config and CMake too: make install-c PREFIX=/usr/local
 	@$(PYTHON) scripts/install_c_library.py --prefix "$(PREFIX)"
+
+dist: ## build a release archive for this machine, in target/dist
+	@$(PYTHON) scripts/dist.py
+
+test-dist: dist ## unpack the release archive and use it there, with an empty environment
+	@$(PYTHON) -m unittest discover --start-directory tests/dist
 
 test-python: fixtures ## run the tests of the exporter
 	@$(ENVIRONMENT) && "$$python" -m unittest discover --start-directory tests/export

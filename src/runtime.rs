@@ -7,6 +7,8 @@ use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::logging::LogLevel;
 use ort::session::Session;
 
+use crate::package_files::PackageFiles;
+use crate::place::own_folders;
 use crate::{Error, ErrorKind, Result};
 
 /// The provider that every graph runs on.
@@ -38,7 +40,7 @@ impl Runtime {
     /// Loads the library and makes the thread pool; later calls give what the first one made.
     ///
     /// The library is the one that `options` names; else the one in `ORT_DYLIB_PATH`; else one beside the program or in
-    /// `../lib` of it; else the one that `scripts/fetch_onnxruntime.py` put into the cache. Errors, all of kind
+    /// `../lib` of it, or so placed to the C library; else the one that `scripts/fetch_onnxruntime.py` put into the cache. Errors, all of kind
     /// [`ErrorKind::Library`]: none is found, it cannot be loaded, it is too old, or a process that already runs on
     /// other options asks for these.
     pub fn start(options: &RuntimeOptions) -> Result<&'static Self> {
@@ -99,16 +101,16 @@ impl Runtime {
         self.environment.devices().map(|d| (name(&d), format!("{:?}", d.hardware_device().ty()))).collect()
     }
 
-    /// Loads a graph; its weights are mapped into memory where they lie beside it.
+    /// Loads the graph in the file `name` of a package.
     ///
     /// It runs on the CPU by name: a provider plugin that another part of the process registered cannot take it over.
-    pub(crate) fn load_session(&self, path: &Path) -> Result<Session> {
+    pub(crate) fn load_session(&self, files: &PackageFiles, name: &str) -> Result<Session> {
         let load = || -> ort::Result<Session> {
             let cpu = self.environment.devices().filter(|device| device.ep().is_ok_and(|name| name == CPU));
-            Session::builder(&self.environment)?.with_devices(cpu, None)?.commit_from_file(path)
+            files.load_graph(Session::builder(&self.environment)?.with_devices(cpu, None)?, name)
         };
         load().map_err(|e| {
-            let what = format!("{}: ONNX Runtime cannot load this graph: {}", path.display(), e.message());
+            let what = format!("{}: ONNX Runtime cannot load this graph: {}", files.describe(name), e.message());
             Error::new(ErrorKind::Package, what)
         })
     }
@@ -154,10 +156,10 @@ fn missing(what: String) -> Error {
     Error::new(ErrorKind::Library, format!("{what}. {HOW_TO_GET_IT}"))
 }
 
-/// Where the library may lie: beside the program, in `lib` next to its folder, in the versions of the cache (newest first).
+/// Where the library may lie: beside the program and in `lib` next to its folder, the same for the C library, in the
+/// versions of the cache (newest first).
 fn library_folders() -> Vec<PathBuf> {
-    let program = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
-    let mut folders: Vec<_> = program.into_iter().flat_map(|folder| [folder.clone(), folder.join("../lib")]).collect();
+    let mut folders = own_folders();
     if let Some(cache) = cache_folder() {
         let mut versions: Vec<_> =
             std::fs::read_dir(cache.join("onnxruntime")).into_iter().flatten().flatten().map(|e| e.path()).collect();

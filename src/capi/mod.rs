@@ -1,4 +1,5 @@
-//! The C ABI (`include/ualm.h`, made from this folder by cbindgen): the only unsafe code of the crate.
+//! The C ABI (`include/ualm.h`, made from this folder by cbindgen): the unsafe code of the crate, but for one
+//! call in `place.rs`.
 //!
 //! How it stays sound:
 //!

@@ -87,8 +87,8 @@ fn check_size<T: Options>(size: usize) -> Result<()> {
 pub struct ualm_runtime_options {
     /// Written by ualm_runtime_options_init.
     pub struct_size: usize,
-    /// Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program, in ../lib of it, in
-    /// the user's cache.
+    /// Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program and in ../lib of it,
+    /// beside this library, in the user's cache.
     pub library: *const c_char,
     /// Threads of the one pool that all graphs share; 0 takes as many as the process may use.
     pub threads: usize,

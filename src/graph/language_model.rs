@@ -352,7 +352,7 @@ mod tests {
         let folder = format!("{}/target/fixtures/packages/{name}", env!("CARGO_MANIFEST_DIR"));
         let package = Package::open(folder).expect("fixtures: run `make test`, or `make fixtures` once");
         let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
-        let loader = GraphLoader::new(runtime, package.folder());
+        let loader = GraphLoader::new(runtime, package.files());
         let graphs = Arc::new(DecoderGraphs::load(&loader, package.manifest()).unwrap());
         (Decoder::new(Arc::clone(&graphs)), Decoder::new(graphs), package.manifest().clone())
     }

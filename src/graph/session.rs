@@ -1,11 +1,11 @@
 //! One graph of a package: loaded, held against its contract (`onnx/README.md`), run by one caller at a time.
 
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ort::session::{IoBinding, Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 
+use crate::package_files::PackageFiles;
 use crate::runtime::Runtime;
 use crate::{Error, ErrorKind, Result};
 
@@ -51,19 +51,18 @@ impl Port {
 /// Loads the graphs of one package.
 pub struct GraphLoader<'a> {
     runtime: &'a Runtime,
-    folder: &'a Path,
+    files: &'a PackageFiles,
 }
 
 impl<'a> GraphLoader<'a> {
-    /// A loader of the graphs in `folder`.
-    pub fn new(runtime: &'a Runtime, folder: &'a Path) -> Self {
-        Self { runtime, folder }
+    /// A loader of the graphs among `files`.
+    pub fn new(runtime: &'a Runtime, files: &'a PackageFiles) -> Self {
+        Self { runtime, files }
     }
 
     /// Loads the graph in `file` and refuses it when it lacks one of its ports, or has an input beyond them.
     pub(super) fn load(&self, name: &str, file: &str, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
-        let path = self.folder.join(file);
-        let session = self.runtime.load_session(&path)?;
+        let session = self.runtime.load_session(self.files, file)?;
         let mut wrong: Vec<String> = inputs
             .iter()
             .filter_map(|port| port.mismatch(session.inputs().iter().find(|o| o.name() == port.name)))
@@ -78,7 +77,7 @@ impl<'a> GraphLoader<'a> {
         let extra = session.inputs().iter().filter(|o| inputs.iter().all(|port| port.name != o.name()));
         wrong.extend(extra.map(|o| format!("input {:?} is not in the contract", o.name())));
         if !wrong.is_empty() {
-            let what = format!("{}: the graph does not keep its contract: {}", path.display(), wrong.join("; "));
+            let what = format!("{}: the graph does not keep its contract: {}", self.files.describe(file), wrong.join("; "));
             return Err(Error::new(ErrorKind::Package, what));
         }
         Ok(Graph { name: name.to_owned(), session: Mutex::new(session) })
