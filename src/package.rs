@@ -344,8 +344,7 @@ fn read_manifest(files: &PackageFiles) -> Result<(Manifest, String)> {
         let what = format!("{}: no model package is here: manifest.json cannot be read", files.describe(""));
         Error::new(ErrorKind::Package, what).with_source(e)
     })?;
-    let broken =
-        |e: serde_json::Error| Error::new(ErrorKind::Package, format!("{}: not a manifest: {e}", path));
+    let broken = |e: serde_json::Error| Error::new(ErrorKind::Package, format!("{}: not a manifest: {e}", path));
     #[derive(Deserialize)]
     struct Versioned {
         schema: u32,

@@ -12,7 +12,7 @@ use std::process::Command;
 use c_library::{Link, PREFIX, SANITIZER, compile, is_installed, python, root, scratch, shared_library, text, works};
 use common::package;
 use serde_json::{Value, json};
-use ualm::audio::{WavFormat, write_wav};
+use ualm::audio::{WavFormat, Waveform, write_wav};
 use ualm::{Cancel, GenerationConfig, Message, Modality, Model, Reply};
 
 const PROMPT: &str = "a dog barks twice and then a bell rings";
@@ -65,6 +65,50 @@ fn wrong_arguments_are_refused() {
 #[test]
 fn threads_and_callbacks_do_as_the_law_says() {
     run(&test_program("c/threads.c"), &[path(&tiny())]);
+}
+
+/// The files of a package.
+fn files(package: &Path) -> Vec<String> {
+    let mut files: Vec<_> = fs::read_dir(package).unwrap().map(|e| path(&e.unwrap().path()).to_owned()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn places_records_and_numbers_are_those_of_rust() {
+    let (package, out) = (tiny(), scratch("from-places.wav"));
+    let mut arguments = vec![path(&package), path(&out)];
+    let files = files(&package);
+    arguments.extend(files.iter().map(String::as_str));
+    let told = run(&test_program("c/places.c"), &arguments);
+
+    let model = Model::load(&package).unwrap();
+    let mut state = 1u32;
+    let noise = (0..16000).map(|_| {
+        state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+        (state >> 16) as f32 / 65536.0 - 0.5
+    });
+    let noise = Waveform::mono(noise.collect(), 16000).unwrap();
+    let question = Message::text("what is it?");
+    let mut session = model.session();
+    let prompt = session.prompt(std::slice::from_ref(&question)).unwrap();
+    let (text, audio) = session.next_logits(&prompt).unwrap();
+    let features = model.audio_features(&noise).unwrap();
+    let prompt = model.prompt(&[question, Message::audio(noise)]).unwrap();
+    let embeddings = model.prompt_embeddings(&prompt).unwrap();
+    let rust = [
+        ("features", features.nrows(), features.iter().copied().collect()),
+        ("text", 1, text),
+        ("audio", 1, audio.unwrap()),
+        ("embeddings", prompt.frames.len(), embeddings),
+    ];
+    assert_eq!(told.lines().count(), rust.len());
+    for (line, (name, rows, data)) in told.lines().zip(rust) {
+        let words: Vec<_> = line.split(' ').collect();
+        assert_eq!(words[..3], [name, &rows.to_string(), &(data.len() / rows).to_string()]);
+        let (found, wanted) = (words[3].parse::<f64>().unwrap(), data.iter().map(|x| f64::from(*x)).sum::<f64>());
+        assert!((found - wanted).abs() <= 1e-6 * wanted.abs().max(1.0), "{line}: the sum in Rust is {wanted}");
+    }
 }
 
 #[test]

@@ -236,6 +236,19 @@ pub unsafe extern "C" fn ualm_generation_options_init(
     entry(|| unsafe { fill(options, struct_size, (&share(model)?.0.config()).into()) })
 }
 
+/// Fills the caller's `options` of `struct_size` bytes with `filled`.
+///
+/// # Safety
+/// The header's law for the place of a `ualm_generation_options`.
+pub(super) unsafe fn fill_generation_options(
+    options: *mut ualm_generation_options,
+    struct_size: usize,
+    filled: ualm_generation_options,
+) -> Result<()> {
+    // SAFETY: the contract is the same.
+    unsafe { fill(options, struct_size, filled) }
+}
+
 /// The settings that `pointer` names, over the model's `defaults`.
 ///
 /// # Safety

@@ -77,7 +77,8 @@ impl<'a> GraphLoader<'a> {
         let extra = session.inputs().iter().filter(|o| inputs.iter().all(|port| port.name != o.name()));
         wrong.extend(extra.map(|o| format!("input {:?} is not in the contract", o.name())));
         if !wrong.is_empty() {
-            let what = format!("{}: the graph does not keep its contract: {}", self.files.describe(file), wrong.join("; "));
+            let what =
+                format!("{}: the graph does not keep its contract: {}", self.files.describe(file), wrong.join("; "));
             return Err(Error::new(ErrorKind::Package, what));
         }
         Ok(Graph { name: name.to_owned(), session: Mutex::new(session) })
