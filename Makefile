@@ -19,7 +19,7 @@ ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c header install-c dist test-dist lint format bench clean
+.PHONY: help demo build library fixtures test test-rust test-python test-c test-valgrind test-threads header install-c dist test-dist lint format bench clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -48,6 +48,15 @@ test-c: fixtures ## run the tests of the C library alone (test-rust has them, to
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" && \
 	  $(CARGO) test --locked --features capi --lib capi:: && \
 	  $(CARGO) test --locked --features capi --test header --test abi --test capi
+
+test-valgrind: fixtures ## run the C programs of the tests under valgrind
+	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" UALM_WATCH=valgrind UALM_ROUNDS=20 \
+	  $(CARGO) test --locked --features capi --test capi -- --test-threads=1 wrong_arguments places rounds the_header
+
+# The library and the standard library are built for it, too, by a nightly compiler with rust-src.
+test-threads: fixtures ## run the C tests of threads under ThreadSanitizer, with the library built for it (nightly Rust)
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" UALM_WATCH=thread && \
+	  $(CARGO) test --locked --features capi --test capi threads_and_callbacks
 
 header: ## write include/ualm.h and include/ualm.abi anew from src/capi
 	@UALM_WRITE_HEADER=1 $(CARGO) test --quiet --locked --features capi --test header
