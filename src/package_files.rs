@@ -27,6 +27,7 @@ impl PackageFiles {
     /// What a message calls the file `name`, or all of them for an empty one.
     pub(crate) fn describe(&self, name: &str) -> String {
         match self {
+            Self::Folder(folder) if name.is_empty() => folder.display().to_string(),
             Self::Folder(folder) => folder.join(name).display().to_string(),
             Self::Memory(_) if name.is_empty() => "files in memory".into(),
             Self::Memory(_) => format!("{name} (in memory)"),

@@ -22,7 +22,7 @@ const SEED: u64 = 3;
 fn test_program(source: &str) -> PathBuf {
     let mut arguments = vec!["-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE", "-g"];
     arguments.extend(WATCH.flags());
-    compile(&root().join("tests").join(source), &source.replace('/', "-"), Link::Shared, &arguments)
+    compile(&root().join("tests").join(source), &source.replace(['/', '.'], "-"), Link::Shared, &arguments)
 }
 
 fn tiny() -> PathBuf {

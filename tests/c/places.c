@@ -26,7 +26,7 @@ static int same(const ualm_segment *a, const ualm_segment *b) {
 static ualm_reply *generated(ualm_session *session, const ualm_prompt *prompt, const ualm_generation_options *options) {
     ualm_reply *reply;
     WORKS(ualm_session_generate(session, prompt, options, NULL, NULL, NULL, &reply));
-    CHECK(ualm_reply_segment_count(reply) == 1 && ualm_reply_segment(reply, 0)->frame_count > 1);
+    CHECK(ualm_reply_segment_count(reply) == 1 && ualm_reply_segment(reply, 0)->frame_count > 0);
     return reply;
 }
 
@@ -156,9 +156,11 @@ static void a_record_goes_on_where_it_is_cut(const ualm_model *model, const char
     ualm_record *empty;
     WORKS(ualm_session_record(other, &empty));
     CHECK(checkpoint == NULL && position(other) == 0 && ualm_record_turn_count(empty) == 0);
+    ualm_record_free(empty);
     FAILS(UALM_STATUS_INVALID, ualm_session_restore(other, copy, 1, 0, 0, NULL, &checkpoint));
     FAILS(UALM_STATUS_INVALID, ualm_record_options(copy, 1, 0, &recorded, sizeof recorded));
     FAILS(UALM_STATUS_INVALID, ualm_record_from_json("{}", &empty));
+    CHECK(empty == NULL);
     FAILS(UALM_STATUS_INVALID, ualm_session_go_on(other, NULL, &checkpoint));
 
     /* on from the end of the reply, with another segment */
@@ -181,7 +183,10 @@ static size_t tell(const char *name, ualm_tensor *tensor) {
     size_t rows, columns;
     const float *data = ualm_tensor_data(tensor, &rows, &columns);
     double sum = 0;
-    for (size_t i = 0; i < rows * columns; i++) CHECK(isfinite(data[i])), sum += data[i];
+    for (size_t i = 0; i < rows * columns; i++) {
+        CHECK(isfinite(data[i]));
+        sum += data[i];
+    }
     printf("%s %zu %zu %.9g\n", name, rows, columns, sum);
     ualm_tensor_free(tensor);
     return rows;

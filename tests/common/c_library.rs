@@ -82,7 +82,8 @@ impl Watch {
             }
             Self::Valgrind => {
                 let mut command = Command::new("valgrind");
-                command.args(["--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
+                command.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
+                command.arg("--errors-for-leak-kinds=definite");
                 command.arg(format!("--suppressions={}", tools.join("valgrind.supp").display())).arg(program);
                 command
             }
