@@ -117,7 +117,7 @@ def pack(prefix):
                 packed.writestr(entry, path.read_bytes())
         return archive
     archive = prefix.with_name(prefix.name + ".tar.gz")
-    with open(archive, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=EPOCH) as zipped:
+    with open(archive, "wb") as raw, gzip.GzipFile("", "wb", 6, raw, EPOCH) as zipped:
         with tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as packed:
             for path in files(prefix):
                 packed.add(path, path.relative_to(prefix.parent).as_posix(), filter=plain)
