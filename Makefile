@@ -19,7 +19,7 @@ ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench clean test-openvino
+.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench clean test-openvino test-valgrind test-threads dist test-dist
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -53,6 +53,14 @@ test-openvino: fixtures ## fetch OpenVINO's plugin (50 MB), and run the graphs f
 	@library=$$($(PYTHON) scripts/fetch_onnxruntime.py --flavour openvino) && export ORT_DYLIB_PATH="$$library" && \
 	  export UALM_TEST_OPENVINO=$$(ls "$$(dirname "$$library")"/*onnxruntime_providers_openvino_plugin.*) && \
 	  $(CARGO) test --locked --all-features --test providers openvino -- --nocapture
+test-valgrind: fixtures ## run the C programs of the tests under valgrind
+	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" UALM_WATCH=valgrind UALM_ROUNDS=20 \
+	  $(CARGO) test --locked --features capi --test capi -- --test-threads=1 wrong_arguments places rounds the_header
+
+# The library and the standard library are built for it, too, by a nightly compiler with rust-src.
+test-threads: fixtures ## run the C tests of threads under ThreadSanitizer, with the library built for it (nightly Rust)
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" UALM_WATCH=thread && \
+	  $(CARGO) test --locked --features capi --test capi threads_and_callbacks
 
 header: ## write include/ualm.h and include/ualm.abi anew from src/capi
 	@UALM_WRITE_HEADER=1 $(CARGO) test --quiet --locked --features capi --test header
@@ -60,6 +68,12 @@ header: ## write include/ualm.h and include/ualm.abi anew from src/capi
 
 install-c: ## install the C library, for pkg-config and CMake too: make install-c PREFIX=/usr/local
 	@$(PYTHON) scripts/install_c_library.py --prefix "$(PREFIX)"
+
+dist: ## build a release archive for this machine, in target/dist
+	@$(PYTHON) scripts/dist.py
+
+test-dist: dist ## unpack the release archive and use it there, with an empty environment
+	@$(PYTHON) -m unittest discover --start-directory tests/dist
 
 test-python: fixtures ## run the tests of the exporter
 	@$(ENVIRONMENT) && "$$python" -m unittest discover --start-directory tests/export

@@ -25,8 +25,8 @@
  *     stderr), and no exception leaves the library.
  *
  * Threads
- *   - Any thread may use any handle, and threads may take turns. ualm_model, ualm_cancel, ualm_reply, ualm_audio and
- *     ualm_codes may be used by many threads at once. So may ualm_prompt once nothing is added any more.
+ *   - Any thread may use any handle, and threads may take turns. Many may use one at once, but for the following.
+ *   - ualm_prompt may be used by many at once when nothing is added any more.
  *   - ualm_session and ualm_generation are worked with by one thread at a time; when another one comes in between, it
  *     is told UALM_STATUS_BUSY. ualm_generation_stop and ualm_cancel_throw are made for coming in between.
  *   - A handle is freed when no other thread uses it. (A callback may free the handles of the call that it is in.)
@@ -353,6 +353,12 @@ typedef struct ualm_audio ualm_audio;
 typedef struct ualm_cancel ualm_cancel;
 
 /**
+ * A place where the model takes the word. Any number of replies can be made from it, and what was run before it is not
+ * run again.
+ */
+typedef struct ualm_checkpoint ualm_checkpoint;
+
+/**
  * Codec codes: as many streams as the codec has codebooks, each of one code a frame.
  */
 typedef struct ualm_codes ualm_codes;
@@ -361,6 +367,11 @@ typedef struct ualm_codes ualm_codes;
  * A reply in the making, taken event by event.
  */
 typedef struct ualm_generation ualm_generation;
+
+/**
+ * A place between two turns, to which a conversation can be taken back.
+ */
+typedef struct ualm_mark ualm_mark;
 
 /**
  * A loaded model: immutable, for all threads.
@@ -373,6 +384,16 @@ typedef struct ualm_model ualm_model;
 typedef struct ualm_prompt ualm_prompt;
 
 /**
+ * Takes, the best first.
+ */
+typedef struct ualm_ranking ualm_ranking;
+
+/**
+ * A conversation as data: prompts, settings, seeds and frames, and which package made them.
+ */
+typedef struct ualm_record ualm_record;
+
+/**
  * A finished reply: its segments in order.
  */
 typedef struct ualm_reply ualm_reply;
@@ -383,6 +404,11 @@ typedef struct ualm_reply ualm_reply;
 typedef struct ualm_session ualm_session;
 
 /**
+ * A matrix of numbers, owned by the library.
+ */
+typedef struct ualm_tensor ualm_tensor;
+
+/**
  * How to start ONNX Runtime. There is one in a process: later calls must ask for the same, or for nothing (NULL).
  */
 typedef struct {
@@ -391,8 +417,8 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program, in ../lib of it, in
-     * the user's cache.
+     * Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program and in ../lib of it,
+     * beside this library, in the user's cache.
      */
     const char *library;
     /**
@@ -494,6 +520,24 @@ typedef struct {
      */
     int32_t insist;
 } ualm_generation_options;
+
+/**
+ * A file of a package that is in memory. This struct never grows.
+ */
+typedef struct {
+    /**
+     * Its name in the package's folder.
+     */
+    const char *name;
+    /**
+     * Its content.
+     */
+    const uint8_t *data;
+    /**
+     * Bytes of the content.
+     */
+    size_t len;
+} ualm_file;
 
 /**
  * Sound, seen and not owned. This struct never grows.
@@ -639,6 +683,36 @@ typedef struct {
  */
 typedef int (*ualm_event_callback)(const ualm_event *event, void *user_data);
 
+/**
+ * A take with its rank. The library makes it; later versions may add fields at the end.
+ */
+typedef struct {
+    /**
+     * Its size in this version of the library.
+     */
+    size_t struct_size;
+    /**
+     * Which take it is, from 0.
+     */
+    size_t take;
+    /**
+     * What the model hears in it, with a NUL at its end.
+     */
+    const char *caption;
+    /**
+     * covered x (1 + ordered) / 2: what counts.
+     */
+    double total;
+    /**
+     * Share of the wanted things that the caption names.
+     */
+    double covered;
+    /**
+     * Share of the pairs of things it names that it names in the wanted order; 1 when there is no pair.
+     */
+    double ordered;
+} ualm_ranked;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -701,9 +775,30 @@ ualm_status ualm_model_report(const ualm_model *model, char **json);
 /**
  * Loads the model package in `folder`; `options` may be NULL. The language model is loaded now, the graphs for sound
  * when they are first used. A package is a folder, whose files stay where they are while the model is used (its
- * weights are mapped into memory); packages in memory cannot be loaded.
+ * weights are mapped into memory).
  */
 ualm_status ualm_model_load(const char *folder, const ualm_runtime_options *options, ualm_model **model);
+
+/**
+ * As ualm_model_load, of a package whose `file_count` files are in memory: manifest.json, tokenizer.json, the graphs and
+ * their weights. Their contents are copied, and stay in memory as long as the model.
+ */
+ualm_status ualm_model_load_files(const ualm_file *files,
+                                  size_t file_count,
+                                  const ualm_runtime_options *options,
+                                  ualm_model **model);
+
+/**
+ * Sums every file of the model's package, however large, and refuses (UALM_STATUS_PACKAGE) one that is damaged; loading
+ * sums those of up to 64 MiB.
+ */
+ualm_status ualm_model_verify(const ualm_model *model);
+
+/**
+ * What names the model's package: SHA-256 of its manifest, which holds the sums of all other files, in hexadecimal
+ * digits. Free `digits` with ualm_string_free.
+ */
+ualm_status ualm_model_sha256(const ualm_model *model, char **digits);
 
 /**
  * Loads every graph that is not loaded yet, so that nothing waits later and nothing is wrong unnoticed.
@@ -774,9 +869,68 @@ ualm_status ualm_session_new(const ualm_model *model, ualm_session **session);
 ualm_status ualm_session_position(const ualm_session *session, size_t *position);
 
 /**
+ * Positions that the model's context holds.
+ */
+size_t ualm_session_max_positions(const ualm_session *session);
+
+/**
  * Frees a session; a generation of it goes on. NULL is fine.
  */
 void ualm_session_free(ualm_session *session);
+
+/**
+ * Runs `prompt`, after which replies are made with ualm_session_generate_from. `cancel` may be NULL; when it stops this
+ * call, the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is what it was.
+ */
+ualm_status ualm_session_checkpoint(ualm_session *session,
+                                    const ualm_prompt *prompt,
+                                    const ualm_cancel *cancel,
+                                    ualm_checkpoint **checkpoint);
+
+/**
+ * The place after the last reply of a session, as if the model had opened another segment of it. `cancel` may be NULL.
+ * Refused (UALM_STATUS_INVALID) where nothing was said that could go on.
+ */
+ualm_status ualm_session_go_on(ualm_session *session, const ualm_cancel *cancel, ualm_checkpoint **checkpoint);
+
+/**
+ * The same place with the first frames of its next segment given, which is of `kind` (ualm_modality): `frame_count`
+ * frames of `stream_count` ids each, without a closing one, as a segment of a reply holds them, or as
+ * ualm_model_text_ids gives them (one stream).
+ */
+ualm_status ualm_checkpoint_keep(const ualm_checkpoint *checkpoint,
+                                 int32_t kind,
+                                 const uint32_t *frames,
+                                 size_t frame_count,
+                                 size_t stream_count,
+                                 ualm_checkpoint **kept);
+
+/**
+ * Positions of the conversation up to a checkpoint, and how many segments of the reply come before it. Either place
+ * may be NULL.
+ */
+ualm_status ualm_checkpoint_position(const ualm_checkpoint *checkpoint, size_t *position, size_t *segments);
+
+/**
+ * Frees a checkpoint. NULL is fine.
+ */
+void ualm_checkpoint_free(ualm_checkpoint *checkpoint);
+
+/**
+ * Marks where a conversation stands.
+ */
+ualm_status ualm_session_mark(ualm_session *session, ualm_mark **mark);
+
+/**
+ * Takes a conversation back to `mark`, exactly. Refused (UALM_STATUS_INVALID) for a mark of another session, and for
+ * one before which this session was taken back.
+ */
+ualm_status ualm_session_rewind(ualm_session *session, const ualm_mark *mark);
+
+/**
+ * Frees a mark. NULL is fine.
+ */
+void ualm_mark_free(ualm_mark *mark);
 
 /**
  * Makes the whole reply to `prompt`. `options` (the model's defaults), `cancel` and `callback` may be NULL, and
@@ -793,6 +947,19 @@ ualm_status ualm_session_generate(ualm_session *session,
                                   ualm_reply **reply);
 
 /**
+ * As ualm_session_generate, of a reply that begins at `checkpoint`. What was said after that place is forgotten.
+ * Refused (UALM_STATUS_INVALID) for a checkpoint of another session, and for one before which this session was taken
+ * back.
+ */
+ualm_status ualm_session_generate_from(ualm_session *session,
+                                       const ualm_checkpoint *checkpoint,
+                                       const ualm_generation_options *options,
+                                       const ualm_cancel *cancel,
+                                       ualm_event_callback callback,
+                                       void *user_data,
+                                       ualm_reply **reply);
+
+/**
  * Begins the reply to `prompt`, to be taken event by event; nothing is generated before the first one is asked for.
  * The session is busy until the last event was given, or the generation is freed. `options` and `cancel` may be NULL.
  */
@@ -801,6 +968,15 @@ ualm_status ualm_generation_new(ualm_session *session,
                                 const ualm_generation_options *options,
                                 const ualm_cancel *cancel,
                                 ualm_generation **generation);
+
+/**
+ * As ualm_generation_new, of a reply that begins at `checkpoint` (see ualm_session_generate_from).
+ */
+ualm_status ualm_generation_new_from(ualm_session *session,
+                                     const ualm_checkpoint *checkpoint,
+                                     const ualm_generation_options *options,
+                                     const ualm_cancel *cancel,
+                                     ualm_generation **generation);
 
 /**
  * Works until something happens, and tells it. The last event is UALM_EVENT_KIND_FINISHED; `event` becomes NULL after
@@ -901,6 +1077,11 @@ ualm_status ualm_model_decode(const ualm_model *model,
                               ualm_audio **audio);
 
 /**
+ * The ids of words, as one stream: what ualm_checkpoint_keep takes to begin a text segment with them.
+ */
+ualm_status ualm_model_text_ids(const ualm_model *model, const char *words, ualm_codes **ids);
+
+/**
  * The codes, stream after stream, and how many streams and frames there are; NULL when `codes` is. They are valid
  * until the handle is freed.
  */
@@ -910,6 +1091,147 @@ const uint32_t *ualm_codes_data(const ualm_codes *codes, size_t *streams, size_t
  * Frees codes. NULL is fine.
  */
 void ualm_codes_free(ualm_codes *codes);
+
+/**
+ * The numbers, row after row, and how many rows and columns there are; NULL when `tensor` is. They are valid until the
+ * handle is freed.
+ */
+const float *ualm_tensor_data(const ualm_tensor *tensor, size_t *rows, size_t *columns);
+
+/**
+ * Frees a tensor. NULL is fine.
+ */
+void ualm_tensor_free(ualm_tensor *tensor);
+
+/**
+ * What the language model hears in sound: a row of the hidden size for every frame, about 25 a second.
+ */
+ualm_status ualm_model_audio_features(const ualm_model *model, const ualm_samples *samples, ualm_tensor **features);
+
+/**
+ * What the language model reads of a prompt that begins a conversation: a row of the hidden size for every frame, the
+ * features of sound in their places.
+ */
+ualm_status ualm_model_prompt_embeddings(const ualm_model *model, const ualm_prompt *prompt, ualm_tensor **embeddings);
+
+/**
+ * Logits of what could follow the conversation and `prompt`, one row each: of the text head (column = id), and of the
+ * audio head (the streams' codes one after another, then the ends of turn and segment), whose place may be NULL, and
+ * becomes NULL for a package that makes no sound. The conversation stays as it was.
+ */
+ualm_status ualm_session_next_logits(ualm_session *session,
+                                     const ualm_prompt *prompt,
+                                     ualm_tensor **text,
+                                     ualm_tensor **audio);
+
+/**
+ * What the model hears in sound: a caption, or for the `kind` UALM_MODALITY_SPEECH what is said. `cancel` may be NULL.
+ * Free `words` with ualm_string_free.
+ */
+ualm_status ualm_model_caption(const ualm_model *model,
+                               const ualm_samples *samples,
+                               int32_t kind,
+                               const ualm_cancel *cancel,
+                               char **words);
+
+/**
+ * Ranks `take_count` takes by how well the model's own caption of each covers `wanted`: the words that they were made
+ * from, or for the `kind` UALM_MODALITY_SPEECH what was to be said. Of equals the earlier one is first; a take that
+ * cannot be listened to has an empty caption. `cancel` may be NULL.
+ */
+ualm_status ualm_model_rank(const ualm_model *model,
+                            const ualm_samples *takes,
+                            size_t take_count,
+                            int32_t kind,
+                            const char *wanted,
+                            const ualm_cancel *cancel,
+                            ualm_ranking **ranking);
+
+/**
+ * The take of rank `index`, 0 being the best; NULL after the last one. It is valid until the ranking is freed.
+ */
+const ualm_ranked *ualm_ranking_get(const ualm_ranking *ranking, size_t index);
+
+/**
+ * Frees a ranking. NULL is fine.
+ */
+void ualm_ranking_free(ualm_ranking *ranking);
+
+/**
+ * The record of what was said in a session so far.
+ */
+ualm_status ualm_session_record(const ualm_session *session, ualm_record **record);
+
+/**
+ * Reads the record that a WAV file carries, one that `ualm` or ualm_record_write_wav wrote.
+ */
+ualm_status ualm_record_read_wav(const char *file, ualm_record **record);
+
+/**
+ * As ualm_wav_write, with the record in the file: the samples are those of its last segment.
+ */
+ualm_status ualm_record_write_wav(const ualm_record *record,
+                                  const char *file,
+                                  const ualm_samples *samples,
+                                  int32_t format);
+
+/**
+ * Reads a record from `json`, which ualm_record_to_json gave.
+ */
+ualm_status ualm_record_from_json(const char *json, ualm_record **record);
+
+/**
+ * The record as one line of JSON (docs/reply.md). Free `json` with ualm_string_free.
+ */
+ualm_status ualm_record_to_json(const ualm_record *record, char **json);
+
+/**
+ * How many turns there are: a prompt with its reply each.
+ */
+size_t ualm_record_turn_count(const ualm_record *record);
+
+/**
+ * How many segments the reply of turn `turn` (from 0) has; 0 when there is no such turn.
+ */
+size_t ualm_record_segment_count(const ualm_record *record, size_t turn);
+
+/**
+ * Fills `options` with the settings and the seed that segment `segment` of turn `turn` (both from 0) was made with; for
+ * the segment after the last one, those of its turn. `struct_size` is sizeof *options. `force` points into the record.
+ */
+ualm_status ualm_record_options(const ualm_record *record,
+                                size_t turn,
+                                size_t segment,
+                                ualm_generation_options *options,
+                                size_t struct_size);
+
+/**
+ * Forgets the conversation of a session and runs that of `record` up to frame `frame` of segment `segment` of turn
+ * `turn`, all from 0. With the settings of the record (ualm_record_options) a reply from this place goes on as if the
+ * conversation had never stopped, id by id. `cancel` may be NULL. After a failure the conversation is empty, unless the
+ * record was refused: one of another package, a damaged one, or one without such a place.
+ */
+ualm_status ualm_session_restore(ualm_session *session,
+                                 const ualm_record *record,
+                                 size_t turn,
+                                 size_t segment,
+                                 size_t frame,
+                                 const ualm_cancel *cancel,
+                                 ualm_checkpoint **checkpoint);
+
+/**
+ * Forgets the conversation of a session and runs the first `turns` turns of `record`, after which another turn can
+ * begin. `cancel` may be NULL. Failures as of ualm_session_restore.
+ */
+ualm_status ualm_session_restore_turns(ualm_session *session,
+                                       const ualm_record *record,
+                                       size_t turns,
+                                       const ualm_cancel *cancel);
+
+/**
+ * Frees a record. NULL is fine.
+ */
+void ualm_record_free(ualm_record *record);
 
 /**
  * Frees a string that a function of this library gave to the caller. NULL is fine.

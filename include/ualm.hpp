@@ -304,6 +304,73 @@ private:
     }
 };
 
+/** A matrix of numbers. */
+class tensor : public detail::owner<ualm_tensor, ualm_tensor_free> {
+public:
+    std::size_t rows() const { return size().first; }
+    std::size_t columns() const { return size().second; }
+    /** Row after row. */
+    span<const float> data() const {
+        std::size_t rows = 0, columns = 0;
+        const float *data = ualm_tensor_data(get(), &rows, &columns);
+        return {data, rows * columns};
+    }
+
+private:
+    friend owner;
+    friend class model;
+    friend class session;
+    using owner::owner;
+
+    std::pair<std::size_t, std::size_t> size() const {
+        std::pair<std::size_t, std::size_t> size{0, 0};
+        ualm_tensor_data(get(), &size.first, &size.second);
+        return size;
+    }
+};
+
+/** A place between two turns. */
+class mark : public detail::owner<ualm_mark, ualm_mark_free> {
+    friend owner;
+    friend class session;
+    using owner::owner;
+};
+
+/** A place where the model takes the word. */
+class checkpoint : public detail::owner<ualm_checkpoint, ualm_checkpoint_free> {
+public:
+    /** Positions of the conversation up to there. */
+    std::size_t position() const {
+        std::size_t position = 0;
+        ualm_checkpoint_position(get(), &position, nullptr);
+        return position;
+    }
+    /** The same place with the first frames of its next segment given. */
+    result<checkpoint> keep(ualm_modality kind, span<const std::uint32_t> ids, std::size_t streams = 1) const {
+        return own<checkpoint>([&](auto place) {
+            const std::size_t frames = streams ? ids.size() / streams : 0;
+            return ualm_checkpoint_keep(get(), kind, ids.data(), frames, streams, place);
+        });
+    }
+
+private:
+    friend owner;
+    friend class session;
+    using owner::owner;
+};
+
+/** Takes, the best first. */
+class ranking : public detail::owner<ualm_ranking, ualm_ranking_free> {
+public:
+    /** The take of rank `index`; NULL after the last one. */
+    const ualm_ranked *operator[](std::size_t index) const { return ualm_ranking_get(get(), index); }
+
+private:
+    friend owner;
+    friend class model;
+    using owner::owner;
+};
+
 /** What is said to the model. */
 class prompt : public detail::owner<ualm_prompt, ualm_prompt_free> {
 public:
@@ -347,10 +414,45 @@ public:
 
 private:
     friend class model;
+    friend class record;
     options() = default;
 
     ualm_generation_options raw_{};
     std::vector<std::int32_t> force_;
+};
+
+/** A conversation as data. */
+class record : public detail::owner<ualm_record, ualm_record_free> {
+public:
+    static result<record> read_wav(const std::string &file) {
+        return own<record>([&](auto place) { return ualm_record_read_wav(file.c_str(), place); });
+    }
+    static result<record> from_json(const std::string &json) {
+        return own<record>([&](auto place) { return ualm_record_from_json(json.c_str(), place); });
+    }
+    result<std::string> to_json() const {
+        return detail::string([&](auto place) { return ualm_record_to_json(get(), place); });
+    }
+    /** Writes a WAV file with the record in it. */
+    result<void> write_wav(const std::string &file, const samples &sound,
+                           ualm_wav_format format = UALM_WAV_FORMAT_PCM16) const {
+        return detail::check(ualm_record_write_wav(get(), file.c_str(), sound.get(), format));
+    }
+    std::size_t turns() const { return ualm_record_turn_count(get()); }
+    std::size_t segments(std::size_t turn) const { return ualm_record_segment_count(get(), turn); }
+    /** The settings and the seed that a segment was made with. */
+    result<ualm::options> options(std::size_t turn, std::size_t segment) const {
+        ualm::options options;
+        auto &raw = options.raw_;
+        if (ualm_record_options(get(), turn, segment, &raw, sizeof raw) != UALM_STATUS_OK) return error::last();
+        options.force_.assign(raw.force, raw.force + raw.force_len);
+        return options;
+    }
+
+private:
+    friend owner;
+    friend class session;
+    using owner::owner;
 };
 
 /** A finished reply. */
@@ -396,22 +498,62 @@ public:
     /** Makes the whole reply; `told`, when there is one, is told what happens meanwhile. */
     result<reply> generate(const prompt &prompt, const options &options, const callback &told = nullptr,
                            const cancel *cancel = nullptr) {
-        const ualm_generation_options raw = options.raw();
-        detail::listener listener{told, nullptr};
-        auto made = reply::own<reply>([&](auto place) {
-            return ualm_session_generate(get(), prompt.get(), &raw, cancel ? cancel->get() : nullptr,
-                                         told ? detail::listener::hear : nullptr, &listener, place);
-        });
-        if (listener.thrown) std::rethrow_exception(listener.thrown);
-        return made;
+        return make(ualm_session_generate, prompt.get(), options, told, cancel);
+    }
+    /** The same from a place in the conversation; what was said after it is forgotten. */
+    result<reply> generate(const checkpoint &place, const options &options, const callback &told = nullptr,
+                           const cancel *cancel = nullptr) {
+        return make(ualm_session_generate_from, place.get(), options, told, cancel);
     }
     /** Begins a reply that is taken event by event. */
     result<generation> start(const prompt &prompt, const options &options, const cancel *cancel = nullptr) {
-        const ualm_generation_options raw = options.raw();
-        return generation::own<generation>([&](auto place) {
-            return ualm_generation_new(get(), prompt.get(), &raw, cancel ? cancel->get() : nullptr, place);
+        return begin(ualm_generation_new, prompt.get(), options, cancel);
+    }
+    /** The same from a place in the conversation. */
+    result<generation> start(const checkpoint &place, const options &options, const cancel *cancel = nullptr) {
+        return begin(ualm_generation_new_from, place.get(), options, cancel);
+    }
+    /** Runs a prompt, after which any number of replies can be made. */
+    result<ualm::checkpoint> run(const prompt &prompt, const cancel *cancel = nullptr) {
+        return checkpoint::own<ualm::checkpoint>(
+            [&](auto place) { return ualm_session_checkpoint(get(), prompt.get(), raw(cancel), place); });
+    }
+    /** The place after the last reply, as if the model had opened another segment of it. */
+    result<ualm::checkpoint> go_on(const cancel *cancel = nullptr) {
+        return checkpoint::own<ualm::checkpoint>(
+            [&](auto place) { return ualm_session_go_on(get(), raw(cancel), place); });
+    }
+    /** Where the conversation stands. */
+    result<ualm::mark> set_mark() {
+        return mark::own<ualm::mark>([&](auto place) { return ualm_session_mark(get(), place); });
+    }
+    /** Takes the conversation back. */
+    result<void> rewind(const ualm::mark &mark) { return detail::check(ualm_session_rewind(get(), mark.get())); }
+    /** What was said so far. */
+    result<ualm::record> record() const {
+        return record::own<ualm::record>([&](auto place) { return ualm_session_record(get(), place); });
+    }
+    /** Forgets the conversation and runs that of `record` up to frame `frame` of segment `segment` of turn `turn`. */
+    result<ualm::checkpoint> restore(const ualm::record &record, std::size_t turn, std::size_t segment,
+                                     std::size_t frame = 0, const cancel *cancel = nullptr) {
+        return checkpoint::own<ualm::checkpoint>([&](auto place) {
+            return ualm_session_restore(get(), record.get(), turn, segment, frame, raw(cancel), place);
         });
     }
+    /** Forgets the conversation and runs the first `turns` turns of `record`. */
+    result<void> restore_turns(const ualm::record &record, std::size_t turns, const cancel *cancel = nullptr) {
+        return detail::check(ualm_session_restore_turns(get(), record.get(), turns, raw(cancel)));
+    }
+    /** Logits of what could follow the conversation and `prompt`: of the text head, and of the audio head if there is one. */
+    result<std::pair<tensor, std::optional<tensor>>> next_logits(const prompt &prompt) {
+        ualm_tensor *text = nullptr, *audio = nullptr;
+        if (ualm_session_next_logits(get(), prompt.get(), &text, &audio) != UALM_STATUS_OK) return error::last();
+        std::optional<tensor> of_audio;
+        if (audio) of_audio.emplace(tensor(audio));
+        return std::pair<tensor, std::optional<tensor>>(tensor(text), std::move(of_audio));
+    }
+    /** Positions that the model's context holds. */
+    std::size_t max_positions() const { return ualm_session_max_positions(get()); }
     /** Positions of the conversation so far. */
     result<std::size_t> position() const {
         std::size_t position = 0;
@@ -423,6 +565,26 @@ private:
     friend owner;
     friend class model;
     using owner::owner;
+
+    static ualm_cancel *raw(const cancel *cancel) { return cancel ? cancel->get() : nullptr; }
+
+    template <class Call, class From>
+    result<reply> make(Call call, From *from, const options &options, const callback &told, const cancel *cancel) {
+        const ualm_generation_options settings = options.raw();
+        detail::listener listener{told, nullptr};
+        auto made = reply::own<reply>([&](auto place) {
+            return call(get(), from, &settings, raw(cancel), told ? detail::listener::hear : nullptr, &listener, place);
+        });
+        if (listener.thrown) std::rethrow_exception(listener.thrown);
+        return made;
+    }
+
+    template <class Call, class From>
+    result<generation> begin(Call call, From *from, const options &options, const cancel *cancel) {
+        const ualm_generation_options settings = options.raw();
+        return generation::own<generation>(
+            [&](auto place) { return call(get(), from, &settings, raw(cancel), place); });
+    }
 };
 
 /** How to start ONNX Runtime. */
@@ -454,6 +616,12 @@ struct runtime_options {
     }
 };
 
+/** A file of a package that is in memory. */
+struct file {
+    std::string name;
+    span<const std::uint8_t> content;
+};
+
 /** A loaded model, for all threads. */
 class model : public detail::owner<ualm_model, ualm_model_free> {
 public:
@@ -461,6 +629,49 @@ public:
         std::vector<const char *> pointers;
         const ualm_runtime_options raw = options.raw(pointers);
         return own<model>([&](auto place) { return ualm_model_load(folder.c_str(), &raw, place); });
+    }
+    /** A package in memory; the contents are copied. */
+    static result<model> load(span<const file> files, const runtime_options &options = {}) {
+        std::vector<ualm_file> all;
+        for (const file &file : files) all.push_back({file.name.c_str(), file.content.data(), file.content.size()});
+        const ualm_runtime_options raw = options.raw();
+        return own<model>([&](auto place) { return ualm_model_load_files(all.data(), all.size(), &raw, place); });
+    }
+    /** Sums every file of the package. */
+    result<void> verify() const { return detail::check(ualm_model_verify(get())); }
+    /** What names the package. */
+    result<std::string> sha256() const {
+        return detail::string([&](auto place) { return ualm_model_sha256(get(), place); });
+    }
+    /** What the language model hears in sound. */
+    result<tensor> audio_features(const samples &sound) const {
+        return tensor::own<tensor>([&](auto place) { return ualm_model_audio_features(get(), sound.get(), place); });
+    }
+    /** What the language model reads of a prompt that begins a conversation. */
+    result<tensor> prompt_embeddings(const prompt &prompt) const {
+        return tensor::own<tensor>(
+            [&](auto place) { return ualm_model_prompt_embeddings(get(), prompt.get(), place); });
+    }
+    /** The ids of words, as one stream. */
+    result<codes> text_ids(const std::string &words) const {
+        return codes::own<codes>([&](auto place) { return ualm_model_text_ids(get(), words.c_str(), place); });
+    }
+    /** What the model hears in sound. */
+    result<std::string> caption(const samples &sound, ualm_modality kind = UALM_MODALITY_AUDIO,
+                                const cancel *cancel = nullptr) const {
+        return detail::string([&](auto place) {
+            return ualm_model_caption(get(), sound.get(), kind, cancel ? cancel->get() : nullptr, place);
+        });
+    }
+    /** Ranks takes by how well the model's own captions of them cover `wanted`. */
+    result<ranking> rank(span<const samples> takes, const std::string &wanted,
+                         ualm_modality kind = UALM_MODALITY_AUDIO, const cancel *cancel = nullptr) const {
+        std::vector<ualm_samples> all;
+        for (const samples &take : takes) all.push_back(*take.get());
+        return ranking::own<ranking>([&](auto place) {
+            return ualm_model_rank(get(), all.data(), all.size(), kind, wanted.c_str(),
+                                   cancel ? cancel->get() : nullptr, place);
+        });
     }
     result<void> load_all() const { return detail::check(ualm_model_load_all(get())); }
     /** The package's manifest.json. */

@@ -52,8 +52,10 @@ def link_arguments(abi):
 
 
 def build(profile, abi):
-    """Builds both libraries; returns their files, and the flags of the system's libraries that the static one needs."""
-    command = [os.environ.get("CARGO", "cargo"), "rustc", "--locked", "--lib", "--features=capi", f"--profile={profile}"]
+    """Builds both libraries, without what only the program needs; returns their files, and the flags of the system's libraries that
+    the static one needs."""
+    command = [os.environ.get("CARGO", "cargo"), "rustc", "--locked", "--lib", f"--profile={profile}"]
+    command += ["--no-default-features", "--features=capi"]
     command += ["--crate-type=cdylib,staticlib", "--message-format=json", "--", "--print=native-static-libs", *link_arguments(abi)]
     files, static_libs = [], ""
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8") as cargo:

@@ -37,6 +37,8 @@ mod graph;
 mod modality;
 mod model;
 pub mod package;
+mod package_files;
+mod place;
 mod prompt;
 pub mod provider;
 mod ranking;

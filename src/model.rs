@@ -56,13 +56,19 @@ impl Model {
     /// Errors: the library is missing or too old; a provider that was asked for cannot serve a graph; the package is damaged, incomplete, newer than this program, or one of
     /// its graphs does not keep the contract.
     pub fn load_with(folder: impl AsRef<Path>, options: &RuntimeOptions) -> Result<Self> {
-        let package = Package::open(folder)?;
+        Self::from_package(Package::open(folder)?, options)
+    }
+
+    /// Loads `package`, which may be in memory, with ONNX Runtime started as `options` say.
+    ///
+    /// Errors: the library is missing or too old; one of the graphs does not keep the contract.
+    pub fn from_package(package: Package, options: &RuntimeOptions) -> Result<Self> {
         let runtime = Runtime::start(options)?;
         let (placing, placements) = (Placing::new(options)?, Placements::default());
         let manifest = package.manifest();
         let loader = GraphLoader::new(runtime, &package, &placing, &placements);
         let decoder = Arc::new(DecoderGraphs::load(&loader, manifest)?);
-        let tokenizer = TextTokenizer::from_file(&package.folder().join("tokenizer.json"), &manifest.vocabulary)?;
+        let tokenizer = read_tokenizer(&package)?;
         let modalities = manifest.modalities.iter().map(|(modality, config)| (*modality, config.token)).collect();
         Ok(Self(Arc::new(Inner {
             runtime,
@@ -238,6 +244,14 @@ impl Ears for Model {
     fn codes(&self, sound: &Waveform) -> Result<Codes> {
         self.encode_codes(sound)
     }
+}
+
+fn read_tokenizer(package: &Package) -> Result<TextTokenizer> {
+    const NAME: &str = "tokenizer.json";
+    let unread = |e| Error::new(ErrorKind::Package, "the tokenizer cannot be read").with_source(e);
+    let read = package.files().read(NAME).map_err(unread);
+    let tokenizer = read.and_then(|json| TextTokenizer::from_bytes(&json, &package.manifest().vocabulary));
+    tokenizer.map_err(|e| e.context(package.files().describe(NAME)))
 }
 
 /// What `cell` holds, loaded now if nothing is there; two threads may both load, one result is kept.

@@ -1,15 +1,15 @@
 //! A model package: its manifest, its files, and whether they are what the manifest says (`onnx/README.md`).
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::audio::Waveform;
 use crate::modality::{Modality, SegmentConfig};
+use crate::package_files::{PackageFiles, hexadecimal};
 use crate::reasoning::ReasoningConfig;
 use crate::token::{TokenId, Vocabulary};
 use crate::{Error, ErrorKind, Result};
@@ -229,7 +229,7 @@ pub struct FileSum {
 /// A package whose manifest was read and whose files are there.
 #[derive(Clone, Debug)]
 pub struct Package {
-    folder: PathBuf,
+    files: PackageFiles,
     manifest: Manifest,
     sha256: String,
 }
@@ -241,17 +241,35 @@ impl Package {
     /// modality that makes no sense, a file that is missing, has another size or leaves the folder, and any file of up to
     /// 64 MiB whose sum differs. Larger files are summed by [`verify`](Self::verify).
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref().to_path_buf();
-        let (manifest, sha256) = read_manifest(&folder)?;
-        let package = Self { folder, manifest, sha256 };
-        package.check_manifest().map_err(|e| e.context(package.folder.join("manifest.json").display()))?;
+        Self::check(PackageFiles::Folder(folder.as_ref().to_path_buf()))
+    }
+
+    /// Opens the package whose `files` are in memory, each with its name in the folder: manifest.json, tokenizer.json,
+    /// the graphs and their weights. They stay in memory as long as the package.
+    ///
+    /// Refuses what [`open`](Self::open) does.
+    pub fn from_files<C: Into<Arc<[u8]>>>(files: impl IntoIterator<Item = (String, C)>) -> Result<Self> {
+        Self::check(PackageFiles::Memory(files.into_iter().map(|(name, content)| (name, content.into())).collect()))
+    }
+
+    fn check(files: PackageFiles) -> Result<Self> {
+        let (manifest, sha256) = read_manifest(&files)?;
+        let package = Self { files, manifest, sha256 };
+        package.check_manifest().map_err(|e| e.context(package.files.describe("manifest.json")))?;
         package.check_files(ALWAYS_SUMMED)?;
         Ok(package)
     }
 
-    /// The package's folder.
+    /// The package's folder; an empty path for a package in memory.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        match &self.files {
+            PackageFiles::Folder(folder) => folder,
+            PackageFiles::Memory(_) => Path::new(""),
+        }
+    }
+
+    pub(crate) fn files(&self) -> &PackageFiles {
+        &self.files
     }
 
     /// What it says of itself.
@@ -323,26 +341,25 @@ impl Package {
     }
 
     fn check_files(&self, summed: u64) -> Result<()> {
-        self.manifest.files.iter().try_for_each(|(name, sum)| check_file(&self.folder.join(name), sum, summed))
+        self.manifest.files.iter().try_for_each(|(name, sum)| self.files.check(name, sum, summed))
     }
 }
 
 /// The manifest and its sum.
-fn read_manifest(folder: &Path) -> Result<(Manifest, String)> {
-    let path = folder.join("manifest.json");
-    let text = std::fs::read(&path).map_err(|e| {
-        let what = format!("{}: no model package is here: manifest.json cannot be read", folder.display());
+fn read_manifest(files: &PackageFiles) -> Result<(Manifest, String)> {
+    let path = files.describe("manifest.json");
+    let text = files.read("manifest.json").map_err(|e| {
+        let what = format!("{}: no model package is here: manifest.json cannot be read", files.describe(""));
         Error::new(ErrorKind::Package, what).with_source(e)
     })?;
-    let broken =
-        |e: serde_json::Error| Error::new(ErrorKind::Package, format!("{}: not a manifest: {e}", path.display()));
+    let broken = |e: serde_json::Error| Error::new(ErrorKind::Package, format!("{}: not a manifest: {e}", path));
     #[derive(Deserialize)]
     struct Versioned {
         schema: u32,
     }
     let Versioned { schema } = serde_json::from_slice(&text).map_err(broken)?;
     if schema > SCHEMA {
-        let what = format!("{}: schema {schema}, but this program knows up to {SCHEMA}: update ualm", path.display());
+        let what = format!("{}: schema {schema}, but this program knows up to {SCHEMA}: update ualm", path);
         return Err(Error::new(ErrorKind::Package, what));
     }
     let manifest = serde_json::from_slice(&text).map_err(broken)?;
@@ -352,40 +369,4 @@ fn read_manifest(folder: &Path) -> Result<(Manifest, String)> {
 /// Whether a file's name is a plain relative path.
 fn stays_inside(name: &str) -> bool {
     !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
-}
-
-fn check_file(path: &Path, sum: &FileSum, summed: u64) -> Result<()> {
-    let fail = |what: String| Err(Error::new(ErrorKind::Package, format!("{}: {what}", path.display())));
-    let size = match std::fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(e) => return fail(format!("a file of the package is missing: {e}")),
-    };
-    if size != sum.size {
-        return fail(format!("{size} bytes; the manifest says {}", sum.size));
-    }
-    if size > summed {
-        return Ok(());
-    }
-    let found = sha256(path)?;
-    if found != sum.sha256.to_lowercase() {
-        return fail(format!("damaged: its SHA-256 is {found}; the manifest says {}", sum.sha256));
-    }
-    Ok(())
-}
-
-fn sha256(path: &Path) -> Result<String> {
-    let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e);
-    let mut file = File::open(path).map_err(failed)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(failed)? {
-            0 => return Ok(hexadecimal(&hash.finalize())),
-            read => hash.update(&buffer[..read]),
-        }
-    }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,6 +9,8 @@ use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::logging::LogLevel;
 use ort::session::Session;
 
+use crate::package_files::PackageFiles;
+use crate::place::own_folders;
 use crate::provider::{
     GRAPHS, Plugins, Provider, ProviderReport, ProviderState, Providers, RECORD_PLACEMENT, Resolver, Route, in_words,
     missing_libraries,
@@ -76,9 +78,10 @@ impl Runtime {
     /// Loads the library and makes the thread pool; later calls give what the first one made.
     ///
     /// The library is the one that `options` names; else the one in `ORT_DYLIB_PATH`; else one beside the program or in
-    /// `../lib` of it; else the one that `scripts/fetch_onnxruntime.py` put into the cache. Errors, all of kind
-    /// [`ErrorKind::Library`]: none is found, it cannot be loaded, it is too old, it does not load in time, another copy
-    /// is in use, or a process that already runs on another library or number of threads asks for these.
+    /// `../lib` of it, or so placed to the C library; else the one that `scripts/fetch_onnxruntime.py` put into the
+    /// cache. Errors, all of kind [`ErrorKind::Library`]: none is found, it cannot be loaded, it is too old, it does not
+    /// load in time, another copy is in use, or a process that already runs on another library or number of threads asks
+    /// for these.
     pub fn start(options: &RuntimeOptions) -> Result<&'static Self> {
         let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = (options.library.clone(), options.threads);
@@ -184,12 +187,12 @@ impl Runtime {
         }
     }
 
-    /// Loads a graph to run by way of `route`; its weights are mapped into memory where they lie beside it.
+    /// Loads the graph in the file `name` of a package to run by way of `route`; its weights are mapped into memory where they lie beside it.
     ///
     /// Every route names its devices, the CPU's too: a plugin that is registered cannot take a graph over.
-    pub(crate) fn load_session(&self, path: &Path, route: Route<'_>) -> ort::Result<Session> {
+    pub(crate) fn load_session(&self, files: &PackageFiles, name: &str, route: Route<'_>) -> ort::Result<Session> {
         let builder = Session::builder(&self.environment)?.with_config_entry(RECORD_PLACEMENT, "1")?;
-        route.apply(builder)?.commit_from_file(path)
+        files.load_graph(route.apply(builder)?, name)
     }
 }
 
@@ -290,10 +293,10 @@ fn missing(what: String) -> Error {
     Error::new(ErrorKind::Library, format!("{what}. {HOW_TO_GET_IT}"))
 }
 
-/// Where the library may lie: beside the program, in `lib` next to its folder, in the versions of the cache (newest first).
+/// Where the library may lie: beside the program and in `lib` next to its folder, the same for the C library, in the
+/// versions of the cache (newest first).
 fn library_folders() -> Vec<PathBuf> {
-    let program = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
-    let mut folders: Vec<_> = program.into_iter().flat_map(|folder| [folder.clone(), folder.join("../lib")]).collect();
+    let mut folders = own_folders();
     if let Some(cache) = cache_folder() {
         let mut versions: Vec<_> =
             std::fs::read_dir(cache.join("onnxruntime")).into_iter().flatten().flatten().map(|e| e.path()).collect();

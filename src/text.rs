@@ -1,7 +1,5 @@
 //! Text to token ids and back, the latter one token at a time without ever showing half a character.
 
-use std::path::Path;
-
 use tokenizers::Tokenizer;
 
 use crate::token::{TokenId, Vocabulary};
@@ -14,14 +12,6 @@ pub struct TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// Reads `tokenizer.json`.
-    pub fn from_file(path: &Path, vocabulary: &Vocabulary) -> Result<Self> {
-        let named = |e: Error| e.context(path.display());
-        let bytes = std::fs::read(path)
-            .map_err(|e| named(Error::new(ErrorKind::Package, "the tokenizer cannot be read").with_source(e)))?;
-        Self::from_bytes(&bytes, vocabulary).map_err(named)
-    }
-
     /// Reads the contents of a `tokenizer.json`.
     pub fn from_bytes(json: &[u8], vocabulary: &Vocabulary) -> Result<Self> {
         let tokenizer = Tokenizer::from_bytes(json)

@@ -9,24 +9,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use c_library::{Link, PREFIX, SANITIZER, compile, is_installed, python, root, scratch, shared_library, text, works};
+use c_library::{Link, PREFIX, WATCH, compile, is_installed, python, root, scratch, shared_library, text, works};
 use common::package;
 use serde_json::{Value, json};
-use ualm::audio::{WavFormat, write_wav};
+use ualm::audio::{WavFormat, Waveform, write_wav};
 use ualm::{Cancel, GenerationConfig, Message, Modality, Model, Reply};
 
 const PROMPT: &str = "a dog barks twice and then a bell rings";
 const SEED: u64 = 3;
 
-/// A program of the tests, under AddressSanitizer where there is one.
+/// A program of the tests, which looks after its memory or its threads.
 fn test_program(source: &str) -> PathBuf {
     let mut arguments = vec!["-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE", "-g"];
-    if *SANITIZER {
-        arguments.extend(["-fsanitize=address", "-fno-omit-frame-pointer"]);
-    }
-    let source = root().join("tests").join(source);
-    let name = source.file_stem().unwrap().to_str().unwrap();
-    compile(&source, name, Link::Shared, &arguments)
+    arguments.extend(WATCH.flags());
+    compile(&root().join("tests").join(source), &source.replace(['/', '.'], "-"), Link::Shared, &arguments)
 }
 
 fn tiny() -> PathBuf {
@@ -34,7 +30,7 @@ fn tiny() -> PathBuf {
 }
 
 fn run(program: &Path, arguments: &[&str]) -> String {
-    text(&works(Command::new(program).args(arguments)).stdout)
+    text(&works(WATCH.command(program).args(arguments)).stdout)
 }
 
 fn ualm(arguments: &[&str]) -> String {
@@ -67,6 +63,50 @@ fn threads_and_callbacks_do_as_the_law_says() {
     run(&test_program("c/threads.c"), &[path(&tiny())]);
 }
 
+/// The files of a package.
+fn files(package: &Path) -> Vec<String> {
+    let mut files: Vec<_> = fs::read_dir(package).unwrap().map(|e| path(&e.unwrap().path()).to_owned()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn places_records_and_numbers_are_those_of_rust() {
+    let (package, out) = (tiny(), scratch("from-places.wav"));
+    let mut arguments = vec![path(&package), path(&out)];
+    let files = files(&package);
+    arguments.extend(files.iter().map(String::as_str));
+    let told = run(&test_program("c/places.c"), &arguments);
+
+    let model = Model::load(&package).unwrap();
+    let mut state = 1u32;
+    let noise = (0..16000).map(|_| {
+        state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+        (state >> 16) as f32 / 65536.0 - 0.5
+    });
+    let noise = Waveform::mono(noise.collect(), 16000).unwrap();
+    let question = Message::text("what is it?");
+    let mut session = model.session();
+    let prompt = session.prompt(std::slice::from_ref(&question)).unwrap();
+    let (text, audio) = session.next_logits(&prompt).unwrap();
+    let features = model.audio_features(&noise).unwrap();
+    let prompt = model.prompt(&[question, Message::audio(noise)]).unwrap();
+    let embeddings = model.prompt_embeddings(&prompt).unwrap();
+    let rust = [
+        ("features", features.nrows(), features.iter().copied().collect()),
+        ("text", 1, text),
+        ("audio", 1, audio.unwrap()),
+        ("embeddings", prompt.frames.len(), embeddings),
+    ];
+    assert_eq!(told.lines().count(), rust.len());
+    for (line, (name, rows, data)) in told.lines().zip(rust) {
+        let words: Vec<_> = line.split(' ').collect();
+        assert_eq!(words[..3], [name, &rows.to_string(), &(data.len() / rows).to_string()]);
+        let (found, wanted) = (words[3].parse::<f64>().unwrap(), data.iter().map(|x| f64::from(*x)).sum::<f64>());
+        assert!((found - wanted).abs() <= 1e-6 * wanted.abs().max(1.0), "{line}: the sum in Rust is {wanted}");
+    }
+}
+
 #[test]
 fn the_cpp_wrapper_offers_the_same() {
     run(&test_program("cpp/wrapper.cpp"), &[path(&tiny()), path(&scratch("from-wrapper.wav"))]);
@@ -75,7 +115,8 @@ fn the_cpp_wrapper_offers_the_same() {
 #[cfg(target_os = "linux")]
 #[test]
 fn rounds_leave_nothing_behind() {
-    run(&test_program("c/rounds.c"), &[path(&tiny()), "300"]);
+    let rounds = std::env::var("UALM_ROUNDS").unwrap_or_else(|_| "300".into());
+    print!("{}", run(&test_program("c/rounds.c"), &[path(&tiny()), &rounds]));
 }
 
 #[test]
@@ -85,8 +126,10 @@ fn the_same_seed_gives_the_same_frames_everywhere() {
     assert!(frames.as_array().unwrap().len() > 8, "too short to mean anything: {frames}");
 
     let seed = SEED.to_string();
-    let c = run(&test_program("c/frames.c"), &[path(&tiny()), PROMPT, &seed]);
-    assert_eq!(serde_json::from_str::<Value>(&c).unwrap(), frames, "C");
+    for source in ["c/frames.c", "cpp/frames.cpp"] {
+        let found = run(&test_program(source), &[path(&tiny()), PROMPT, &seed]);
+        assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), frames, "{source}");
+    }
 
     let out = scratch("from-python.wav");
     let script = root().join("examples/python/ualm_ctypes.py");
@@ -169,12 +212,13 @@ fn the_header_s_example_works_as_c_and_cpp_with_both_libraries() {
     fs::write(&c, &example).unwrap();
     fs::write(&cpp, &example).unwrap();
     let package = root().join("onnx/default");
-    let sanitizer: &[&str] = if *SANITIZER { &["-g", "-fsanitize=address"] } else { &[] };
+    let watched = WATCH.flags();
     let mut results = Vec::new();
     for (name, source, link, arguments) in [
-        ("header-c-shared", &c, Link::Shared, sanitizer),
+        ("header-c-shared", &c, Link::Shared, watched),
         ("header-c-static", &c, Link::Static, &[]),
         ("header-cpp-shared", &cpp, Link::Shared, &[]),
+        ("header-cpp-static", &cpp, Link::Static, &[]),
     ] {
         let out = scratch(&format!("{name}.wav"));
         let program = compile(source, name, link, arguments);

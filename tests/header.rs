@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cbindgen::{Builder, Config};
 
 /// The files of `src/capi` in the order in which the header presents them.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 20] = [
     "version",
     "boundary",
     "names",
@@ -18,10 +18,14 @@ const SOURCES: [&str; 16] = [
     "prompt",
     "event",
     "session",
+    "checkpoint",
     "generation",
     "reply",
     "audio",
     "codes",
+    "tensor",
+    "ranking",
+    "record",
     "argument",
 ];
 

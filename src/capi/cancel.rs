@@ -2,8 +2,8 @@
 
 use std::ffi::c_int;
 
-use super::boundary::{entry, ualm_status, value};
-use super::handle::{Handle, Place, free, share};
+use super::boundary::{Result, entry, ualm_status, value};
+use super::handle::{Handle, Place, free, share, share_if_any};
 use crate::cancel::Cancel;
 
 /// A switch that stops the generations it was given to. It is thrown once and for all.
@@ -11,6 +11,15 @@ pub struct ualm_cancel(pub(super) Cancel);
 
 impl Handle for ualm_cancel {
     const NAME: &'static str = "cancel";
+}
+
+/// The switch that `pointer` names; for NULL one that nobody throws.
+///
+/// # Safety
+/// As [`share`].
+pub(super) unsafe fn cancel_of(pointer: *const ualm_cancel) -> Result<Cancel> {
+    // SAFETY: the contract is the same.
+    Ok(unsafe { share_if_any(pointer) }?.map_or_else(Cancel::new, |cancel| cancel.0.clone()))
 }
 
 /// Makes a switch.

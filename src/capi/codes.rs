@@ -1,6 +1,8 @@
 //! The codec: sound to codes and back.
 
-use super::argument::{list, write};
+use std::ffi::c_char;
+
+use super::argument::{list, text, write};
 use super::audio::ualm_audio;
 use super::boundary::{Failure, entry, ualm_status, value};
 use super::handle::{Handle, Place, free, share};
@@ -55,6 +57,22 @@ pub unsafe extern "C" fn ualm_model_decode(
         let (model, codes) = unsafe { (share(model)?, list(codes, total, "codes")?) };
         let codes = Codes::from_shape_vec((streams, frames), codes.to_vec()).map_err(|_| shape())?;
         place.fill(ualm_audio::new(&model.0.decode_codes(&codes)?));
+        Ok(())
+    })
+}
+
+/// The ids of words, as one stream: what ualm_checkpoint_keep takes to begin a text segment with them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_model_text_ids(
+    model: *const ualm_model,
+    words: *const c_char,
+    ids: *mut *mut ualm_codes,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, model, words) = unsafe { (Place::new(ids)?, share(model)?, text(words, "words")?) };
+        let ids: Box<[u32]> = model.0.text_frames(words)?.iter().map(|frame| frame[0]).collect();
+        place.fill(ualm_codes { streams: 1, frames: ids.len(), codes: ids });
         Ok(())
     })
 }

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, TryLockError};
 use super::argument::write;
 use super::boundary::{Failure, Result, entry, ualm_status};
 use super::cancel::ualm_cancel;
+use super::checkpoint::ualm_checkpoint;
 use super::event::{EventView, Teller, ualm_event};
 use super::handle::{Handle, Place, free, share, share_if_any};
 use super::options::{generation_config, ualm_generation_options};
 use super::prompt::ualm_prompt;
 use super::reply::ualm_reply;
-use super::running::Running;
+use super::running::{Running, Start};
 use super::session::ualm_session;
 use crate::cancel::Cancel;
 
@@ -29,6 +30,12 @@ impl Handle for ualm_generation {
     const NAME: &'static str = "generation";
 }
 
+impl From<(Running, Cancel)> for ualm_generation {
+    fn from((running, stop): (Running, Cancel)) -> Self {
+        Self { puller: Mutex::new(Puller { running, teller: Teller::new(), current: None }), stop }
+    }
+}
+
 struct Puller {
     running: Running,
     teller: Teller,
@@ -42,16 +49,16 @@ struct Puller {
 /// The header's law.
 unsafe fn begin(
     session: *mut ualm_session,
-    prompt: *const ualm_prompt,
+    start: Start<'_>,
     options: *const ualm_generation_options,
     cancel: *const ualm_cancel,
 ) -> Result<(Running, Cancel)> {
     // SAFETY: the contract is the same.
-    let (session, prompt, cancel) = unsafe { (share(session)?, share(prompt)?, share_if_any(cancel)?) };
+    let (session, cancel) = unsafe { (share(session)?, share_if_any(cancel)?) };
     // SAFETY: the contract is the same.
     let config = unsafe { generation_config(options, session.model.config()) }?;
     let stop = cancel.map_or_else(Cancel::new, |cancel| cancel.0.below());
-    let running = Running::start(&session.slot, &prompt.messages(), &config, &stop)?;
+    let running = Running::start(&session.slot, start, &config, &stop)?;
     Ok((running, stop))
 }
 
@@ -71,16 +78,54 @@ pub unsafe extern "C" fn ualm_session_generate(
 ) -> ualm_status {
     entry(|| {
         // SAFETY: the header's law.
-        let place = if reply.is_null() { None } else { Some(unsafe { Place::new(reply) }?) };
+        let prompt = unsafe { share(prompt) };
         // SAFETY: the header's law.
-        let (running, stop) = unsafe { begin(session, prompt, options, cancel) }?;
-        // SAFETY: the header's law.
-        let finished = drive(running, &stop, |event| callback.map_or(0, |told| unsafe { told(event, user_data) }))?;
-        if let Some(place) = place {
-            place.fill(finished);
+        unsafe {
+            finish(reply, callback, user_data, || begin(session, Start::Prompt(&prompt?.messages()), options, cancel))
         }
-        Ok(())
     })
+}
+
+/// As ualm_session_generate, of a reply that begins at `checkpoint`. What was said after that place is forgotten.
+/// Refused (UALM_STATUS_INVALID) for a checkpoint of another session, and for one before which this session was taken
+/// back.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_generate_from(
+    session: *mut ualm_session,
+    checkpoint: *const ualm_checkpoint,
+    options: *const ualm_generation_options,
+    cancel: *const ualm_cancel,
+    callback: ualm_event_callback,
+    user_data: *mut c_void,
+    reply: *mut *mut ualm_reply,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let place = unsafe { share(checkpoint) };
+        // SAFETY: the header's law.
+        unsafe { finish(reply, callback, user_data, || begin(session, Start::At(&*place?), options, cancel)) }
+    })
+}
+
+/// Makes the whole reply that `begin` begins.
+///
+/// # Safety
+/// The header's law.
+unsafe fn finish(
+    reply: *mut *mut ualm_reply,
+    callback: ualm_event_callback,
+    user_data: *mut c_void,
+    begin: impl FnOnce() -> Result<(Running, Cancel)>,
+) -> Result<()> {
+    // SAFETY: the contract is the same.
+    let place = if reply.is_null() { None } else { Some(unsafe { Place::new(reply) }?) };
+    let (running, stop) = begin()?;
+    // SAFETY: the contract is the same.
+    let finished = drive(running, &stop, |event| callback.map_or(0, |told| unsafe { told(event, user_data) }))?;
+    if let Some(place) = place {
+        place.fill(finished);
+    }
+    Ok(())
 }
 
 /// Runs a reply to its end. `told` is told everything until it wants to stop.
@@ -115,11 +160,27 @@ pub unsafe extern "C" fn ualm_generation_new(
         // SAFETY: the header's law.
         let place = unsafe { Place::new(generation) }?;
         // SAFETY: the header's law.
-        let (running, stop) = unsafe { begin(session, prompt, options, cancel) }?;
-        place.fill(ualm_generation {
-            puller: Mutex::new(Puller { running, teller: Teller::new(), current: None }),
-            stop,
-        });
+        let begun = unsafe { begin(session, Start::Prompt(&share(prompt)?.messages()), options, cancel) }?;
+        place.fill(begun.into());
+        Ok(())
+    })
+}
+
+/// As ualm_generation_new, of a reply that begins at `checkpoint` (see ualm_session_generate_from).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_generation_new_from(
+    session: *mut ualm_session,
+    checkpoint: *const ualm_checkpoint,
+    options: *const ualm_generation_options,
+    cancel: *const ualm_cancel,
+    generation: *mut *mut ualm_generation,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let place = unsafe { Place::new(generation) }?;
+        // SAFETY: the header's law.
+        let begun = unsafe { begin(session, Start::At(&*share(checkpoint)?), options, cancel) }?;
+        place.fill(begun.into());
         Ok(())
     })
 }

@@ -1,4 +1,5 @@
-//! The C ABI (`include/ualm.h`, made from this folder by cbindgen): with `provider/placement.rs` the only unsafe code of the crate.
+//! The C ABI (`include/ualm.h`, made from this folder by cbindgen): the unsafe code of the crate, but for
+//! `provider/placement.rs` and one call in `place.rs`.
 //!
 //! How it stays sound:
 //!
@@ -24,7 +25,9 @@ mod argument;
 mod audio;
 mod boundary;
 mod cancel;
+mod checkpoint;
 mod codes;
+mod conversation;
 mod event;
 mod generation;
 mod handle;
@@ -32,9 +35,12 @@ mod model;
 mod names;
 mod options;
 mod prompt;
+mod ranking;
+mod record;
 mod reply;
 mod report;
 mod running;
 mod session;
+mod tensor;
 mod version;
 mod view;

@@ -88,8 +88,8 @@ fn check_size<T: Options>(size: usize) -> Result<()> {
 pub struct ualm_runtime_options {
     /// Written by ualm_runtime_options_init.
     pub struct_size: usize,
-    /// Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program, in ../lib of it, in
-    /// the user's cache.
+    /// Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program and in ../lib of it,
+    /// beside this library, in the user's cache.
     pub library: *const c_char,
     /// Threads of the one pool that all graphs share; 0 takes as many as the process may use.
     pub threads: usize,
@@ -269,6 +269,19 @@ pub unsafe extern "C" fn ualm_generation_options_init(
 ) -> ualm_status {
     // SAFETY: the header's law.
     entry(|| unsafe { fill(options, struct_size, (&share(model)?.0.config()).into()) })
+}
+
+/// Fills the caller's `options` of `struct_size` bytes with `filled`.
+///
+/// # Safety
+/// The header's law for the place of a `ualm_generation_options`.
+pub(super) unsafe fn fill_generation_options(
+    options: *mut ualm_generation_options,
+    struct_size: usize,
+    filled: ualm_generation_options,
+) -> Result<()> {
+    // SAFETY: the contract is the same.
+    unsafe { fill(options, struct_size, filled) }
 }
 
 /// The settings that `pointer` names, over the model's `defaults`.

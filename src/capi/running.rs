@@ -2,49 +2,21 @@
 //!
 //! In Rust a [`Generation`] borrows its [`Session`] mutably. C has no borrows, so the session lies in a [`Slot`]: a
 //! generation takes it out, holds both as one value ([`Borrowed`], whose self-reference `self_cell` keeps sound), and
-//! puts the session back when the reply has come to its end or is given up. In between the slot is empty, and whoever
-//! else asks for the session is told that it is busy.
+//! puts the session back when the reply has come to its end or is given up. In between the slot is empty.
 
 use std::mem::ManuallyDrop;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use self_cell::{MutBorrow, self_cell};
 
-use super::boundary::{Failure, Result};
+use super::boundary::Result;
+use super::checkpoint::ualm_checkpoint;
+use super::conversation::{Conversation, Slot};
 use crate::cancel::Cancel;
 use crate::generate::{Event, Generation, GenerationConfig};
-use crate::prompt::Message;
+use crate::prompt::{Message, Prompt};
+use crate::record::Record;
 use crate::session::Session;
-
-/// The place of a session.
-pub(super) struct Slot(Mutex<Option<Session>>);
-
-impl Slot {
-    pub(super) fn new(session: Session) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Some(session))))
-    }
-
-    /// What `look` sees of the session.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Session) -> T) -> Result<T> {
-        self.lock().as_ref().map(look).ok_or_else(busy)
-    }
-
-    fn take(&self) -> Result<Session> {
-        self.lock().take().ok_or_else(busy)
-    }
-
-    fn put(&self, session: Session) {
-        *self.lock() = Some(session);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn busy() -> Failure {
-    Failure::busy("the session is in use by a generation: let that come to its end, or free it")
-}
 
 self_cell!(
     /// A session, and the generation that borrows it.
@@ -55,30 +27,64 @@ self_cell!(
     }
 );
 
+/// Where a reply begins.
+#[derive(Clone, Copy)]
+pub(super) enum Start<'a> {
+    /// After these messages.
+    Prompt(&'a [Message]),
+    /// At this place, whose prompt was run.
+    At(&'a ualm_checkpoint),
+}
+
 /// A reply in the making.
 pub(super) struct Running {
     slot: Arc<Slot>,
     /// `None` once the session is back in its slot.
-    borrowed: Option<Borrowed>,
+    open: Option<Open>,
+}
+
+struct Open {
+    borrowed: Borrowed,
+    record: Record,
+    /// Positions of the conversation before this reply.
+    begun: usize,
 }
 
 impl Running {
-    /// Takes the session and begins the reply to `messages`. On failure the session is back in its slot.
+    /// Takes the session and begins the reply. On failure the session is back in its slot.
     pub(super) fn start(
         slot: &Arc<Slot>,
-        messages: &[Message],
+        start: Start<'_>,
         config: &GenerationConfig,
         cancel: &Cancel,
     ) -> Result<Self> {
-        let started = Borrowed::try_new_or_recover(MutBorrow::new(slot.take()?), |session| {
+        let Conversation { session, mut record } = slot.take()?;
+        let (begun, mut read) = (session.position(), None);
+        let started = Borrowed::try_new_or_recover(MutBorrow::new(session), |session| {
             let session = session.borrow_mut();
-            let prompt = session.prompt(messages)?;
-            session.generate(prompt, config, cancel)
+            match start {
+                Start::Prompt(messages) => {
+                    let prompt = session.prompt(messages)?;
+                    read = Some(prompt.clone());
+                    session.generate(prompt, config, cancel)
+                }
+                Start::At(place) => session.generate_from(&place.checkpoint, config, cancel),
+            }
         });
         match started {
-            Ok(borrowed) => Ok(Self { slot: Arc::clone(slot), borrowed: Some(borrowed) }),
+            Ok(borrowed) => {
+                begin_turn(&mut record, start, read.as_ref(), config);
+                Ok(Self { slot: Arc::clone(slot), open: Some(Open { borrowed, record, begun }) })
+            }
             Err((session, error)) => {
-                slot.put(session.into_inner());
+                let session = session.into_inner();
+                // refused after it had gone back to the place
+                if let Start::At(place) = start
+                    && session.position() != begun
+                {
+                    place.length.cut(&mut record);
+                }
+                slot.put(Conversation { session, record });
                 Err(crate::Error::into(error))
             }
         }
@@ -86,28 +92,54 @@ impl Running {
 
     /// The next event; `None` after the last one, or after a failure. With either the session is free again.
     pub(super) fn next(&mut self) -> Result<Option<Event>> {
-        let Some(borrowed) = self.borrowed.take() else { return Ok(None) };
-        // After a panic both are left where they are, for ever: nothing says what state they are in.
-        let mut borrowed = ManuallyDrop::new(borrowed);
-        let event = borrowed.with_dependent_mut(|_, generation| generation.next()).transpose();
-        let borrowed = ManuallyDrop::into_inner(borrowed);
+        let Some(open) = self.open.take() else { return Ok(None) };
+        // After a panic all is left where it is, for ever: nothing says what state it is in.
+        let mut open = ManuallyDrop::new(open);
+        let event = open.borrowed.with_dependent_mut(|_, generation| generation.next()).transpose();
+        let mut open = ManuallyDrop::into_inner(open);
+        if let Ok(Some(Event::SegmentEnded { segment, .. })) = &event {
+            open.record.push(segment);
+        }
         match event {
-            Ok(Some(Event::Finished { .. }) | None) | Err(_) => self.hand_back(borrowed),
-            Ok(Some(_)) => self.borrowed = Some(borrowed),
+            Ok(Some(Event::Finished { .. }) | None) | Err(_) => self.hand_back(open),
+            Ok(Some(_)) => self.open = Some(open),
         }
         Ok(event?)
     }
 
-    fn hand_back(&self, borrowed: Borrowed) {
-        self.slot.put(borrowed.into_owner().into_inner());
+    fn hand_back(&self, open: Open) {
+        let Open { borrowed, mut record, begun } = open;
+        let session = borrowed.into_owner().into_inner();
+        // a prompt that was never run was not said
+        if session.position() <= begun && record.turns.last().is_some_and(|turn| turn.segments.is_empty()) {
+            record.turns.pop();
+        }
+        self.slot.put(Conversation { session, record });
+    }
+}
+
+/// Writes down how the reply begins; `read` is the prompt of the messages as the model reads it.
+fn begin_turn(record: &mut Record, start: Start<'_>, read: Option<&Prompt>, config: &GenerationConfig) {
+    match start {
+        Start::Prompt(messages) => {
+            if let Some(prompt) = read {
+                record.begin_turn(messages, prompt, config);
+            }
+        }
+        Start::At(place) => {
+            place.length.cut(record);
+            if let Some(turn) = record.turns.last_mut() {
+                turn.config = config.clone();
+            }
+        }
     }
 }
 
 /// A reply that is given up half-way counts as cancelled; the session goes back.
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(borrowed) = self.borrowed.take() {
-            self.hand_back(borrowed);
+        if let Some(open) = self.open.take() {
+            self.hand_back(open);
         }
     }
 }

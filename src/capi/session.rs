@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::argument::write;
-use super::boundary::{entry, ualm_status};
+use super::boundary::{entry, ualm_status, value};
+use super::conversation::{Conversation, Slot};
 use super::handle::{Handle, Place, free, share};
 use super::model::ualm_model;
-use super::running::Slot;
 use crate::model::Model;
 
 /// A conversation: what was said stays in it, and the next prompt goes on from there.
@@ -25,7 +25,7 @@ pub unsafe extern "C" fn ualm_session_new(model: *const ualm_model, session: *mu
     entry(|| {
         // SAFETY: the header's law.
         let (place, model) = unsafe { (Place::new(session)?, share(model)?) };
-        place.fill(ualm_session { model: model.0.clone(), slot: Slot::new(model.0.session()) });
+        place.fill(ualm_session { model: model.0.clone(), slot: Slot::new(Conversation::new(&model.0)) });
         Ok(())
     })
 }
@@ -36,9 +36,19 @@ pub unsafe extern "C" fn ualm_session_position(session: *const ualm_session, pos
     entry(|| {
         // SAFETY: the header's law.
         let session = unsafe { share(session) }?;
-        let found = session.slot.look(|session| session.position())?;
+        let found = session.slot.look(|conversation| conversation.session.position())?;
         // SAFETY: the header's law.
         unsafe { write(position, found, "position") }
+    })
+}
+
+/// Positions that the model's context holds.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_max_positions(session: *const ualm_session) -> usize {
+    value(0, || {
+        // SAFETY: the header's law.
+        let session = unsafe { share(session) }?;
+        Ok(session.model.manifest().language_model.max_position_embeddings)
     })
 }
 

@@ -7,6 +7,7 @@ use ort::session::{IoBinding, Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 
 use crate::package::Package;
+use crate::package_files::PackageFiles;
 use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, nodes_by_provider};
 use crate::runtime::{Placing, Runtime};
 use crate::{Error, ErrorKind, Result};
@@ -100,6 +101,10 @@ impl<'a> GraphLoader<'a> {
         Self { runtime, package, placing, placements }
     }
 
+    fn files(&self) -> &PackageFiles {
+        self.package.files()
+    }
+
     /// Loads the graph in `file`, or in that of its variant, for the first provider that serves it.
     fn session(&self, name: &str, file: &str) -> Result<(Session, String)> {
         let asked = self.placing.providers.of(name);
@@ -164,11 +169,11 @@ impl<'a> GraphLoader<'a> {
         let file = self.package.manifest().variant(provider.name(), name).unwrap_or(file);
         let Route { name: runtime_name, device, .. } = &route;
         let (runtime_name, device) = (runtime_name.clone(), device.clone());
-        let path = self.package.folder().join(file);
-        let session = self.runtime.load_session(&path, route).map_err(|e| {
+        let session = self.runtime.load_session(self.files(), file, route).map_err(|e| {
             use ort::ErrorCode::{InvalidGraph, InvalidProtobuf, NoModel, NoSuchFile};
             if runtime_name == CPU || matches!(e.code(), InvalidGraph | InvalidProtobuf | NoModel | NoSuchFile) {
-                let what = format!("{}: ONNX Runtime cannot load this graph: {}", path.display(), e.message());
+                let what =
+                    format!("{}: ONNX Runtime cannot load this graph: {}", self.files().describe(file), e.message());
                 return NotLoaded::Failed(Error::new(ErrorKind::Package, what));
             }
             NotLoaded::PassedOver(format!("it rejects the graph: {}", e.message().trim()))
@@ -198,7 +203,6 @@ impl<'a> GraphLoader<'a> {
     /// Loads the graph in `file` and refuses it when it lacks one of its ports, or has an input beyond them.
     pub(super) fn load(&self, name: &str, file: &str, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
         let (session, file) = self.session(name, file)?;
-        let path = self.package.folder().join(file);
         let mut wrong: Vec<String> = inputs
             .iter()
             .filter_map(|port| port.mismatch(session.inputs().iter().find(|o| o.name() == port.name)))
@@ -213,7 +217,8 @@ impl<'a> GraphLoader<'a> {
         let extra = session.inputs().iter().filter(|o| inputs.iter().all(|port| port.name != o.name()));
         wrong.extend(extra.map(|o| format!("input {:?} is not in the contract", o.name())));
         if !wrong.is_empty() {
-            let what = format!("{}: the graph does not keep its contract: {}", path.display(), wrong.join("; "));
+            let what =
+                format!("{}: the graph does not keep its contract: {}", self.files().describe(&file), wrong.join("; "));
             return Err(Error::new(ErrorKind::Package, what));
         }
         Ok(Graph { name: name.to_owned(), session: Mutex::new(session) })

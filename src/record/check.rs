@@ -102,7 +102,7 @@ fn is_text(id: TokenId, vocabulary: &Vocabulary) -> bool {
 }
 
 /// A frame that is not the closing one.
-fn check_frame(frame: &[TokenId], modality: Modality, vocabulary: &Vocabulary) -> Result<(), String> {
+pub(crate) fn check_frame(frame: &[TokenId], modality: Modality, vocabulary: &Vocabulary) -> Result<(), String> {
     let fits = match modality {
         Modality::Text => is_text(frame[0], vocabulary) && frame[1..].iter().all(|id| *id == vocabulary.special.pad),
         Modality::Audio | Modality::Speech => {

@@ -16,6 +16,8 @@ use crate::reasoning::Chain;
 use crate::token::{Frames, Vocabulary};
 use crate::{Error, ErrorKind, Result};
 
+#[cfg(feature = "capi")]
+pub(crate) use check::check_frame;
 pub use wav::{holds_samples, wav_format};
 
 /// What was said and made, with the package that made it.

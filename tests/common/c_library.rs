@@ -6,25 +6,90 @@ use std::sync::LazyLock;
 
 /// Where the library is installed, debug build.
 pub static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
-    let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c library");
     let mut install = python();
-    install.arg(root().join("scripts/install_c_library.py")).args(["--profile", "dev", "--prefix"]).arg(&prefix);
-    works(install.env("CARGO", env!("CARGO")).env_remove("DESTDIR"));
+    install.arg(root().join("scripts/install_c_library.py")).args(["--profile", "dev", "--prefix"]);
+    let prefix = match *WATCH {
+        Watch::Thread => {
+            for_threads(&mut install);
+            scratch("c library for threads")
+        }
+        _ => {
+            install.env("CARGO", env!("CARGO"));
+            scratch("c library")
+        }
+    };
+    works(install.arg(&prefix).env_remove("DESTDIR"));
     prefix
 });
 
-/// Whether programs can be compiled with AddressSanitizer and run.
-pub static SANITIZER: LazyLock<bool> = LazyLock::new(|| {
+/// Lets a nightly compiler build the library and the standard library under ThreadSanitizer.
+fn for_threads(install: &mut Command) {
+    install.env("CARGO", "cargo").env("RUSTUP_TOOLCHAIN", "nightly").env("RUSTFLAGS", "-Zsanitizer=thread");
+    install.env("CARGO_UNSTABLE_BUILD_STD", "std,panic_unwind").env("CARGO_TARGET_DIR", scratch("thread-sanitizer"));
+    install.env("CARGO_BUILD_TARGET", format!("{}-unknown-linux-gnu", std::env::consts::ARCH));
+}
+
+/// What looks after the programs of the tests while they run.
+#[derive(Clone, Copy)]
+pub enum Watch {
+    Nothing,
+    Address,
+    Thread,
+    Valgrind,
+}
+
+/// The one that UALM_WATCH names: `address` (the default, if the C compiler has it), `thread` (`make test-threads`, with
+/// the library built for it, too) or `valgrind`.
+pub static WATCH: LazyLock<Watch> = LazyLock::new(|| match std::env::var("UALM_WATCH").as_deref() {
+    Ok("thread") => Watch::Thread,
+    Ok("valgrind") => Watch::Valgrind,
+    Ok("address") => Watch::Address,
+    Ok(other) => panic!("UALM_WATCH is {other:?}; expected address, thread or valgrind"),
+    Err(_) if has_address_sanitizer() => Watch::Address,
+    Err(_) => {
+        eprintln!("note: the C compiler has no AddressSanitizer; the C tests run without it");
+        Watch::Nothing
+    }
+});
+
+fn has_address_sanitizer() -> bool {
     let (source, program) = (scratch("empty.c"), scratch("empty"));
     std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
     let compiled = Command::new("cc").arg("-fsanitize=address").arg(&source).arg("-o").arg(&program).output();
-    let runs =
-        compiled.is_ok_and(|o| o.status.success()) && Command::new(&program).output().is_ok_and(|o| o.status.success());
-    if !runs {
-        eprintln!("note: the C compiler has no AddressSanitizer; the C tests run without it");
+    compiled.is_ok_and(|o| o.status.success()) && Command::new(&program).output().is_ok_and(|o| o.status.success())
+}
+
+impl Watch {
+    /// For the C compiler.
+    pub fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Nothing | Self::Valgrind => &[],
+            Self::Address => &["-fsanitize=address", "-fno-omit-frame-pointer"],
+            Self::Thread => &["-fsanitize=thread", "-fno-omit-frame-pointer"],
+        }
     }
-    runs
-});
+
+    /// How `program` is started.
+    pub fn command(self, program: &Path) -> Command {
+        let tools = root().join("tests/tools");
+        match self {
+            Self::Nothing | Self::Address => Command::new(program),
+            Self::Thread => {
+                let mut command = Command::new(program);
+                let suppressions = tools.join("thread_sanitizer.supp");
+                command.env("TSAN_OPTIONS", format!("suppressions='{}'", suppressions.display()));
+                command
+            }
+            Self::Valgrind => {
+                let mut command = Command::new("valgrind");
+                command.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
+                command.arg("--errors-for-leak-kinds=definite");
+                command.arg(format!("--suppressions={}", tools.join("valgrind.supp").display())).arg(program);
+                command
+            }
+        }
+    }
+}
 
 /// Which library is linked.
 #[derive(Clone, Copy, PartialEq)]

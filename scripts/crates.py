@@ -1,0 +1,94 @@
+"""The crates that are part of what is built, as Cargo resolves them: for their licences and the bill of materials."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+from dataclasses import dataclass
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|UNLICENSE)[\w.-]*?(\.txt|\.md)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Crate:
+    """A crate that is linked in."""
+
+    name: str
+    version: str
+    licence: str  # an SPDX expression; "" where the crate has only a file
+    authors: str
+    repository: str
+    folder: pathlib.Path
+    sha256: str  # of the crate's file; "" for this project
+    needs: tuple  # the purls of the crates that it uses
+
+    @property
+    def purl(self):
+        return purl(self.name, self.version)
+
+    def licence_files(self):
+        """Its licences, and those of what it brings along: a font, a C library."""
+        found = (path for path in self.folder.rglob("*") if path.is_file() and LICENCE_FILE.fullmatch(path.name))
+        return sorted(path for path in found if path.suffix not in (".rs", ".c", ".h", ".html"))
+
+
+def purl(name, version):
+    """A package URL (https://github.com/package-url)."""
+    return f"pkg:cargo/{name}@{version}"
+
+
+def cargo(*arguments):
+    """What Cargo prints."""
+    command = [os.environ.get("CARGO", "cargo"), *arguments]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True).stdout
+
+
+def host():
+    """The machine that rustc builds for."""
+    told = subprocess.run([os.environ.get("RUSTC", "rustc"), "-vV"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return re.search(r"^host: (\S+)$", told, re.MULTILINE)[1]
+
+
+def linked(features):
+    """This project's crate, and then those that are linked into it with `features`, by name. Tools of the build are not among them."""
+    arguments = ["metadata", "--locked", "--format-version=1", f"--features={features}", f"--filter-platform={host()}"]
+    metadata = json.loads(cargo(*arguments))
+    packages = {package["id"]: package for package in metadata["packages"]}
+    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
+    root, sums = metadata["resolve"]["root"], checksums()
+
+    def used(node):
+        """The crates that are part of the same program as this one."""
+        normal = (d["pkg"] for d in nodes[node]["deps"] if any(kind["kind"] is None for kind in d["dep_kinds"]))
+        return [d for d in normal if not any("proc-macro" in target["kind"] for target in packages[d]["targets"])]
+
+    found, waiting = set(), [root]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += used(node)
+    order = sorted(found, key=lambda node: (node != root, packages[node]["name"], packages[node]["version"]))
+    return [crate(packages[node], [packages[d] for d in used(node)], sums) for node in order]
+
+
+def crate(package, needs, sums):
+    """A crate, from Cargo's metadata."""
+    return Crate(
+        name=package["name"],
+        version=package["version"],
+        licence=re.sub(r"\s*/\s*", " OR ", package["license"] or ""),  # the old way of writing OR
+        authors=", ".join(package["authors"]),
+        repository=package["repository"] or "",
+        folder=pathlib.Path(package["manifest_path"]).parent,
+        sha256=sums.get((package["name"], package["version"]), ""),
+        needs=tuple(sorted(purl(need["name"], need["version"]) for need in needs)),
+    )
+
+
+def checksums():
+    """SHA-256 of every crate's file, as Cargo.lock has it."""
+    locked = (ROOT / "Cargo.lock").read_text(encoding="utf-8")
+    entry = r'^name = "(.+)"\nversion = "(.+)"\nsource = ".+"\nchecksum = "(.+)"$'
+    return {(name, version): digest for name, version, digest in re.findall(entry, locked, re.MULTILINE)}

@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Builds a release archive for this machine: target/dist/ualm-VERSION-SYSTEM-PROCESSOR.tar.gz (Windows: .zip), and its SHA-256.
+
+What is in it, and how to start, stands in the archive's own README.md (packaging/README.md). The archive is complete: whoever unpacks
+it needs neither network, Rust nor Python. The same sources, built by the same compiler, give the same archive. Needs Python 3.10 or
+later with pip, and Rust; ONNX Runtime's library is fetched.
+"""
+import gzip
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import install_c_library
+import licences
+import sbom
+from crates import ROOT, cargo, host, linked
+from fetch_onnxruntime import VERSION as ONNX_RUNTIME
+from fetch_onnxruntime import Failure, fetch, this_system
+from install_c_library import find
+
+DIST = ROOT / "target" / "dist"
+WINDOWS = os.name == "nt"
+# The time of every file in the archive: 1 January 1980, the first that a .zip can name.
+EPOCH = 315532800
+
+
+def settle_paths():
+    """Makes rustc leave the folders of this machine out of what it builds, and build it aside."""
+    home = pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo")
+    flags = [f"--remap-path-prefix={home}=/cargo", f"--remap-path-prefix={ROOT}=/ualm"]
+    os.environ["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(flags)
+    os.environ["CARGO_TARGET_DIR"] = str(DIST / "build")
+
+
+def lay_out(prefix):
+    """Everything that goes into the archive."""
+    abi = find(r"UALM_ABI_VERSION: u32 = (\d+);", "src/capi/version.rs")
+    install_c_library.install(*install_c_library.build("release", abi), prefix, abi)
+    cargo("build", "--release", "--locked", "--bin=ualm")
+    program = "ualm.exe" if WINDOWS else "ualm"
+    copy(DIST / "build/release" / program, prefix / "bin" / program, 0o755)
+    library = pathlib.Path(fetch("cpu"))
+    copy(library, prefix / ("bin" if WINDOWS else "lib") / library.name)
+    shutil.copytree(ROOT / "onnx/default", prefix / "share/ualm/default")
+    shutil.copytree(ROOT / "examples", prefix / "share/ualm/examples", ignore=shutil.ignore_patterns("__pycache__"))
+    lay_out_papers(prefix, library.parent)
+    write(prefix / "README.md", readme(prefix, program))
+    sums = [f"{sha256(path)}  {path.relative_to(prefix).as_posix()}" for path in files(prefix) if not path.is_symlink()]
+    write(prefix / "SHA256SUMS", "\n".join(sums) + "\n")
+
+
+def lay_out_papers(prefix, onnx_runtime):
+    """Licences, and the bill of materials."""
+    papers = prefix / "share/doc/ualm"
+    for name in ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"):
+        copy(ROOT / name, papers / name)
+    for name in ("LICENSE", "ThirdPartyNotices.txt"):
+        copy(onnx_runtime / name, papers / "onnxruntime" / name)
+    write(papers / "crates.txt", licences.collect(linked(licences.FEATURES)[1:]))
+    rust = pathlib.Path(subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=sysroot"], text=True).strip())
+    copy(rust / "share/doc/rust/COPYRIGHT-library.html", papers / "rust-standard-library.html")
+    write(papers / "sbom.cdx.json", sbom.text())
+
+
+def readme(prefix, program):
+    """The archive's README, with what this build asks of the machine."""
+    system, processor = this_system()
+    needs = f"{system} on {processor}"
+    if system == "linux":
+        built = [path.read_bytes() for path in (prefix / "bin").iterdir()] + [path.read_bytes() for path in (prefix / "lib").glob("*.so*")]
+        versions = (tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(2\.\d+)\0", b"".join(built)))
+        needs += f", with glibc {'.'.join(map(str, max(versions)))} or later"
+    values = {
+        "VERSION": find(r'^version = "(.+)"', "Cargo.toml"), "NEEDS": needs, "TARGET": host(), "ONNX_RUNTIME": ONNX_RUNTIME,
+        "PROGRAM": f"bin/{program}",
+    }  # fmt: skip
+    text = (ROOT / "packaging/README.md").read_text(encoding="utf-8")
+    return re.sub(r"@(\w+)@", lambda name: values[name[1]], text)
+
+
+def copy(source, target, mode=0o644):
+    """Copies a file; the folders on its way are made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    target.chmod(mode)
+
+
+def write(path, text):
+    """Writes a text, with line breaks as they are everywhere."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())
+
+
+def files(folder):
+    """All files under `folder`, in the order of their paths."""
+    return sorted(path for path in folder.rglob("*") if not path.is_dir())
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def pack(prefix):
+    """The archive of `prefix`, beside it."""
+    if WINDOWS:
+        archive = prefix.with_name(prefix.name + ".zip")
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+            for path in files(prefix):
+                entry = zipfile.ZipInfo(path.relative_to(prefix.parent).as_posix())
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                packed.writestr(entry, path.read_bytes())
+        return archive
+    archive = prefix.with_name(prefix.name + ".tar.gz")
+    with open(archive, "wb") as raw, gzip.GzipFile("", "wb", 6, raw, EPOCH) as zipped:
+        with tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as packed:
+            for path in files(prefix):
+                packed.add(path, path.relative_to(prefix.parent).as_posix(), filter=plain)
+    return archive
+
+
+def plain(entry):
+    """An entry without what differs from one machine to another."""
+    entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname = EPOCH, 0, 0, "", ""
+    return entry
+
+
+def main():
+    try:
+        settle_paths()
+        version = find(r'^version = "(.+)"', "Cargo.toml")
+        prefix = DIST / "-".join(("ualm", version, *this_system()))
+        shutil.rmtree(prefix, ignore_errors=True)
+        lay_out(prefix)
+        archive = pack(prefix)
+        write(archive.with_name(archive.name + ".sha256"), f"{sha256(archive)}  {archive.name}\n")
+        print(archive)
+    except (Failure, install_c_library.Failure, licences.Failure, subprocess.CalledProcessError, OSError) as error:
+        sys.exit(f"dist.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

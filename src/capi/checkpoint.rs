@@ -1,0 +1,208 @@
+//! Places in a conversation to come back to: several replies from one prompt, and turns taken back.
+
+use super::argument::{list, write};
+use super::boundary::{Failure, Result, entry, ualm_status};
+use super::cancel::{cancel_of, ualm_cancel};
+use super::conversation::Length;
+use super::handle::{Handle, Place, free, share};
+use super::names::modality;
+use super::prompt::ualm_prompt;
+use super::session::ualm_session;
+use crate::generate::{Checkpoint, Segment};
+use crate::model::Model;
+use crate::record::{RecordedSegment, check_frame};
+use crate::session::Mark;
+use crate::token::Frames;
+
+/// A place where the model takes the word. Any number of replies can be made from it, and what was run before it is not
+/// run again.
+pub struct ualm_checkpoint {
+    pub(super) model: Model,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) length: Length,
+}
+
+impl Handle for ualm_checkpoint {
+    const NAME: &'static str = "checkpoint";
+}
+
+/// Runs `prompt`, after which replies are made with ualm_session_generate_from. `cancel` may be NULL; when it stops this
+/// call, the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is what it was.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_checkpoint(
+    session: *mut ualm_session,
+    prompt: *const ualm_prompt,
+    cancel: *const ualm_cancel,
+    checkpoint: *mut *mut ualm_checkpoint,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, session, prompt) = unsafe { (Place::new(checkpoint)?, share(session)?, share(prompt)?) };
+        // SAFETY: the header's law.
+        let cancel = unsafe { cancel_of(cancel) }?;
+        place.fill(session.slot.work(|conversation| {
+            let messages = prompt.messages();
+            let read = conversation.session.prompt(&messages)?;
+            let checkpoint = conversation.session.checkpoint(&read, &cancel)?;
+            conversation.record.begin_turn(&messages, &read, &session.model.config());
+            let length = Length::of(&conversation.record);
+            Ok(ualm_checkpoint { model: session.model.clone(), checkpoint, length })
+        })?);
+        Ok(())
+    })
+}
+
+/// The place after the last reply of a session, as if the model had opened another segment of it. `cancel` may be NULL.
+/// Refused (UALM_STATUS_INVALID) where nothing was said that could go on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_go_on(
+    session: *mut ualm_session,
+    cancel: *const ualm_cancel,
+    checkpoint: *mut *mut ualm_checkpoint,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, session, cancel) = unsafe { (Place::new(checkpoint)?, share(session)?, cancel_of(cancel)?) };
+        place.fill(session.slot.work(|conversation| {
+            let said = conversation.record.turns.last().map(|turn| turn.segments.as_slice()).unwrap_or_default();
+            let last = said.last().ok_or_else(|| Failure::invalid("nothing was said that could go on"))?;
+            let checkpoint = conversation.session.go_on(said.len(), &segment(last), &cancel)?;
+            let length = Length::of(&conversation.record);
+            Ok(ualm_checkpoint { model: session.model.clone(), checkpoint, length })
+        })?);
+        Ok(())
+    })
+}
+
+/// A recorded segment as it was made, but for its sound.
+fn segment(recorded: &RecordedSegment) -> Segment {
+    Segment {
+        modality: recorded.modality,
+        end: recorded.end,
+        frames: recorded.frames.clone(),
+        text: recorded.text.clone(),
+        audio: None,
+        kept: recorded.kept,
+        config: recorded.config,
+        draws: recorded.draws,
+    }
+}
+
+/// The same place with the first frames of its next segment given, which is of `kind` (ualm_modality): `frame_count`
+/// frames of `stream_count` ids each, without a closing one, as a segment of a reply holds them, or as
+/// ualm_model_text_ids gives them (one stream).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_checkpoint_keep(
+    checkpoint: *const ualm_checkpoint,
+    kind: i32,
+    frames: *const u32,
+    frame_count: usize,
+    stream_count: usize,
+    kept: *mut *mut ualm_checkpoint,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let place = unsafe { Place::new(kept) }?;
+        // SAFETY: the header's law.
+        let (from, kind) = (unsafe { share(checkpoint) }?, modality(kind)?);
+        let shape = || Failure::invalid(format!("{frame_count} x {stream_count} ids are more than memory can hold"));
+        let total = frame_count.checked_mul(stream_count).ok_or_else(shape)?;
+        // SAFETY: the header's law.
+        let ids = unsafe { list(frames, total, "frames") }?;
+        let kept = given(&from.model, ids, stream_count)?;
+        let vocabulary = &from.model.manifest().vocabulary;
+        kept.iter().try_for_each(|frame| check_frame(frame, kind, vocabulary)).map_err(Failure::invalid)?;
+        place.fill(ualm_checkpoint {
+            model: from.model.clone(),
+            checkpoint: from.checkpoint.clone().with_kept(kind, kept),
+            length: from.length,
+        });
+        Ok(())
+    })
+}
+
+/// The frames of `ids`, of which there are `streams` in each.
+fn given(model: &Model, ids: &[u32], streams: usize) -> Result<Frames> {
+    let wanted = model.manifest().vocabulary.streams;
+    let mut frames = Frames::new(wanted);
+    match streams {
+        1 => ids.iter().for_each(|id| frames.push_single(*id)),
+        found if found == wanted => ids.chunks(wanted).for_each(|frame| frames.push(frame)),
+        found => return Err(Failure::invalid(format!("frames of {found} ids; expected {wanted}, or 1 for text"))),
+    }
+    Ok(frames)
+}
+
+/// Positions of the conversation up to a checkpoint, and how many segments of the reply come before it. Either place
+/// may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_checkpoint_position(
+    checkpoint: *const ualm_checkpoint,
+    position: *mut usize,
+    segments: *mut usize,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let from = unsafe { share(checkpoint) }?;
+        for (place, value) in [(position, from.checkpoint.position()), (segments, from.checkpoint.segments())] {
+            if !place.is_null() {
+                // SAFETY: the header's law.
+                unsafe { write(place, value, "position or segments") }?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Frees a checkpoint. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_checkpoint_free(checkpoint: *mut ualm_checkpoint) {
+    // SAFETY: the header's law.
+    unsafe { free(checkpoint) }
+}
+
+/// A place between two turns, to which a conversation can be taken back.
+pub struct ualm_mark {
+    mark: Mark,
+    length: Length,
+}
+
+impl Handle for ualm_mark {
+    const NAME: &'static str = "mark";
+}
+
+/// Marks where a conversation stands.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_mark(session: *mut ualm_session, mark: *mut *mut ualm_mark) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, session) = unsafe { (Place::new(mark)?, share(session)?) };
+        place.fill(session.slot.work(|conversation| {
+            let length = Length::of(&conversation.record);
+            Ok(ualm_mark { mark: conversation.session.mark(), length })
+        })?);
+        Ok(())
+    })
+}
+
+/// Takes a conversation back to `mark`, exactly. Refused (UALM_STATUS_INVALID) for a mark of another session, and for
+/// one before which this session was taken back.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_rewind(session: *mut ualm_session, mark: *const ualm_mark) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (session, mark) = unsafe { (share(session)?, share(mark)?) };
+        session.slot.work(|conversation| {
+            conversation.session.rewind(&mark.mark)?;
+            mark.length.cut(&mut conversation.record);
+            Ok(())
+        })
+    })
+}
+
+/// Frees a mark. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_mark_free(mark: *mut ualm_mark) {
+    // SAFETY: the header's law.
+    unsafe { free(mark) }
+}

@@ -1,0 +1,133 @@
+"""The release archive (`make dist`), unpacked into an empty folder and used there with an empty environment: `make test-dist`."""
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import unittest
+import wave
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WINDOWS = os.name == "nt"
+# What a program cannot do without: Windows starts none that lacks it.
+EMPTY = {"SYSTEMROOT": os.environ["SYSTEMROOT"]} if WINDOWS else {}
+
+
+def archive():
+    """The archive that was built last."""
+    built = [path for pattern in ("*.tar.gz", "*.zip") for path in (ROOT / "target/dist").glob(pattern)]
+    return max(built, key=lambda path: path.stat().st_mtime)
+
+
+def unpack(path, folder):
+    """The folder that the archive holds."""
+    with zipfile.ZipFile(path) if path.suffix == ".zip" else tarfile.open(path) as packed:
+        packed.extractall(folder)
+    (top,) = folder.iterdir()
+    return top
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def offline():
+    """What a command begins with so that it has no network, where that may be had without being asked for a password."""
+    alone = ["unshare", "--map-root-user", "--net"]
+    can = shutil.which("unshare") and subprocess.run([*alone, "true"], capture_output=True, check=False).returncode == 0
+    return [shutil.which("unshare"), *alone[1:]] if can else []
+
+
+class Archive(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory(prefix="ualm dist é ")
+        cls.addClassCleanup(cls.temporary.cleanup)
+        folder = pathlib.Path(cls.temporary.name).resolve()
+        (folder / "unpacked").mkdir()
+        (folder / "elsewhere").mkdir()
+        cls.archive = archive()
+        cls.top, cls.elsewhere = unpack(cls.archive, folder / "unpacked"), folder / "elsewhere"
+        cls.program = cls.top / "bin" / ("ualm.exe" if WINDOWS else "ualm")
+        cls.offline = offline()
+
+    def works(self, *command, environment=None):
+        """What a command prints that must work: elsewhere, with an empty environment, without a network."""
+        command = [*self.offline, *map(str, command)]
+        done = subprocess.run(command, cwd=self.elsewhere, env=EMPTY | (environment or {}), capture_output=True, check=False)
+        self.assertEqual(done.returncode, 0, f"{command}\n{done.stderr.decode(errors='replace')}")
+        return done.stdout.decode()
+
+    def test_the_sums_are_those_of_the_files(self):
+        beside = self.archive.with_name(self.archive.name + ".sha256").read_text()
+        self.assertEqual(beside, f"{sha256(self.archive)}  {self.archive.name}\n")
+        listed = dict(reversed(line.split("  ", 1)) for line in (self.top / "SHA256SUMS").read_text().splitlines())
+        there = {path.relative_to(self.top).as_posix(): path for path in self.top.rglob("*") if path.is_file() and not path.is_symlink()}
+        del there["SHA256SUMS"]
+        self.assertEqual(listed, {name: sha256(path) for name, path in there.items()})
+
+    def test_the_program_makes_a_sound_and_says_what_it_is(self):
+        self.works(self.program, "generate", "a dog barking", "--seed", "1", "-o", "dog.wav")
+        with wave.open(str(self.elsewhere / "dog.wav")) as sound:
+            self.assertGreater(sound.getnframes(), sound.getframerate() // 2)
+        self.assertIn("dog", self.works(self.program, "ask", "dog.wav", "What sound is this?"))
+        self.works(self.program, "doctor")
+
+    @unittest.skipIf(WINDOWS, "links need rights there")
+    def test_the_program_works_through_a_link(self):
+        (self.elsewhere / "linked").symlink_to(self.program)
+        self.assertIn("ualm", self.works(self.elsewhere / "linked", "inspect"))
+
+    @unittest.skipIf(WINDOWS or not shutil.which("cc"), "there is no C compiler called cc")
+    def test_the_header_s_example_is_built_and_run_with_either_library(self):
+        comment = (self.top / "include/ualm.h").read_text().split("* AN EXAMPLE\n", 1)[1].split("*/", 1)[0]
+        source = self.elsewhere / "example.c"
+        source.write_text("".join(re.sub(r"^ \*( {5})?", "", line) + "\n" for line in comment.splitlines()))
+        library = next((self.top / "lib").glob("libonnxruntime*"))
+        shared = ["-L", self.top / "lib", "-lualm", f"-Wl,-rpath,{self.top / 'lib'}"]
+        flags = re.search("^Libs.private: (.*)$", (self.top / "lib/pkgconfig/ualm.pc").read_text(), re.MULTILINE)[1].split()
+        answers = []
+        for name, link, environment in (
+            ("shared", shared, None),  # ONNX Runtime lies beside the library, not beside this program
+            ("static", [self.top / "lib/libualm.a", *flags], {"ORT_DYLIB_PATH": str(library)}),
+        ):
+            arguments = ["cc", "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-I", self.top / "include"]
+            subprocess.run([*arguments, source, "-o", self.elsewhere / name, *link], check=True)
+            package, out = self.top / "share/ualm/default", self.elsewhere / f"{name}.wav"
+            answers.append((self.works(self.elsewhere / name, package, out, environment=environment), sha256(out)))
+        self.assertEqual(answers[0], answers[1])
+        self.assertIn("dog", answers[0][0])
+
+    @unittest.skipUnless(shutil.which("pkg-config"), "there is no pkg-config")
+    def test_pkg_config_finds_it_where_it_was_unpacked(self):
+        asked = ["pkg-config", "--variable=libdir", "ualm"]
+        environment = os.environ | {"PKG_CONFIG_PATH": str(self.top / "lib/pkgconfig")}
+        found = subprocess.run(asked, env=environment, capture_output=True, check=True, text=True).stdout.strip()
+        self.assertEqual(pathlib.Path(found.replace("\\", "")).resolve(), self.top / "lib")
+
+    def test_every_crate_is_listed_with_its_licence(self):
+        bill = json.loads((self.top / "share/doc/ualm/sbom.cdx.json").read_text(encoding="utf-8"))
+        licences = (self.top / "share/doc/ualm/crates.txt").read_text(encoding="utf-8")
+        crates = [component for component in bill["components"] if component.get("purl", "").startswith("pkg:cargo/")]
+        self.assertGreater(len(crates), 100)
+        for crate in crates:
+            self.assertIn(f"\n{crate['name']} {crate['version']}  ", licences)
+            self.assertRegex(crate["hashes"][0]["content"], "^[0-9a-f]{64}$")
+        known = {component["bom-ref"] for component in bill["components"]}
+        for entry in bill["dependencies"]:
+            self.assertLessEqual(set(entry.get("dependsOn", [])), known)
+
+    def test_nothing_names_the_machine_that_built_it(self):
+        names = [str(ROOT).encode(), str(pathlib.Path.home() / ".cargo").encode()]
+        for path in self.top.rglob("*"):
+            content = path.read_bytes() if path.is_file() else b""
+            self.assertFalse([name for name in names if name in content], path)
+
+
+if __name__ == "__main__":
+    unittest.main()
