@@ -34,8 +34,10 @@ mod error;
 mod file;
 mod generate;
 mod graph;
+mod limits;
 mod modality;
 mod model;
+mod onnx;
 pub mod package;
 mod prompt;
 mod ranking;
@@ -54,6 +56,7 @@ pub use file::{remove_parts, write_whole, write_whole_with};
 pub use generate::{
     Checkpoint, Draws, Event, Generation, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage,
 };
+pub use limits::Limits;
 pub use modality::{Modality, SegmentConfig};
 pub use model::Model;
 pub use package::Package;

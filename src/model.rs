@@ -6,13 +6,14 @@ use std::sync::{Arc, OnceLock};
 
 use ndarray::Array2;
 
-use crate::audio::Waveform;
+use crate::audio::{DecodeOptions, Waveform};
 use crate::generate::{GenerationConfig, Parts};
 use crate::graph::{
     AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader,
 };
+use crate::limits::{Limits, check_seconds};
 use crate::modality::{Modality, SegmentConfig};
-use crate::package::{Manifest, Package};
+use crate::package::{Manifest, Package, TOKENIZER};
 use crate::prompt::{Ears, Message, Prompt};
 use crate::runtime::{Runtime, RuntimeOptions};
 use crate::session::Session;
@@ -27,7 +28,10 @@ const MAX_SEGMENTS: usize = 8;
 ///
 /// The language model is loaded at once; the audio encoder, the codec and the enhancer when they are first used.
 #[derive(Clone)]
-pub struct Model(Arc<Inner>);
+pub struct Model {
+    inner: Arc<Inner>,
+    limits: Limits,
+}
 
 struct Inner {
     runtime: &'static Runtime,
@@ -57,9 +61,9 @@ impl Model {
         let manifest = package.manifest();
         let loader = GraphLoader::new(runtime, package.folder());
         let decoder = Arc::new(DecoderGraphs::load(&loader, manifest)?);
-        let tokenizer = TextTokenizer::from_file(&package.folder().join("tokenizer.json"), &manifest.vocabulary)?;
+        let tokenizer = TextTokenizer::from_file(&package.folder().join(TOKENIZER), &manifest.vocabulary)?;
         let modalities = manifest.modalities.iter().map(|(modality, config)| (*modality, config.token)).collect();
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             runtime,
             tokenizer,
             decoder,
@@ -69,22 +73,43 @@ impl Model {
             codec_encoder: OnceLock::new(),
             codec_decoder: OnceLock::new(),
             enhancer: OnceLock::new(),
-        })))
+        };
+        Ok(Self { inner: Arc::new(inner), limits: Limits::default() })
+    }
+
+    /// The same model with other limits; what is loaded is shared.
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        Self { inner: Arc::clone(&self.inner), limits }
+    }
+
+    /// What it refuses.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How recordings are decoded so that they stay within the limits: at their own rate.
+    pub fn decode_options(&self) -> DecodeOptions {
+        let (max_seconds, max_bytes) = (Some(self.input_seconds()), Some(self.limits.decoded_bytes));
+        DecodeOptions { sample_rate: None, max_seconds, max_bytes }
+    }
+
+    fn input_seconds(&self) -> f64 {
+        self.limits.input_seconds.unwrap_or(self.manifest().limits.input_seconds)
     }
 
     /// The package that was loaded.
     pub fn package(&self) -> &Package {
-        &self.0.package
+        &self.inner.package
     }
 
     /// What the package says of itself.
     pub fn manifest(&self) -> &Manifest {
-        self.0.package.manifest()
+        self.inner.package.manifest()
     }
 
     /// The ONNX Runtime that it runs on.
     pub fn runtime(&self) -> &'static Runtime {
-        self.0.runtime
+        self.inner.runtime
     }
 
     /// The package's defaults for generation, with seed 0.
@@ -106,7 +131,7 @@ impl Model {
 
     /// A new conversation.
     pub fn session(&self) -> Session {
-        Session::new(self.clone(), Decoder::new(Arc::clone(&self.0.decoder)))
+        Session::new(self.clone(), Decoder::new(Arc::clone(&self.inner.decoder), &self.limits))
     }
 
     /// What a generation on `language_model` works with.
@@ -119,9 +144,10 @@ impl Model {
             language_model,
             audio_decoder,
             tail,
-            tokenizer: &self.0.tokenizer,
+            tokenizer: &self.inner.tokenizer,
             vocabulary: &self.manifest().vocabulary,
-            modalities: &self.0.modalities,
+            modalities: &self.inner.modalities,
+            limits: &self.limits,
         })
     }
 
@@ -131,7 +157,7 @@ impl Model {
     /// [`ErrorKind::Invalid`] when the text cannot be tokenized.
     pub fn text_frames(&self, text: &str) -> Result<Frames> {
         let mut frames = Frames::new(self.manifest().vocabulary.streams);
-        self.0.tokenizer.encode(text)?.into_iter().for_each(|id| frames.push_single(id));
+        self.inner.tokenizer.encode(text)?.into_iter().for_each(|id| frames.push_single(id));
         Ok(frames)
     }
 
@@ -142,12 +168,13 @@ impl Model {
 
     pub(crate) fn lay_out(&self, messages: &[Message], begins: bool) -> Result<Prompt> {
         let vocabulary = &self.manifest().vocabulary;
-        Prompt::new(messages, begins, vocabulary, &self.0.tokenizer, self)
+        Prompt::new(messages, begins, vocabulary, &self.inner.tokenizer, self)
     }
 
     /// What the language model hears in `sound`: features [frames, hidden size], about 25 a second.
     pub fn audio_features(&self, sound: &Waveform) -> Result<Array2<f32>> {
-        let encoder = load_once(&self.0.audio_encoder, || {
+        check_seconds(sound, self.input_seconds())?;
+        let encoder = load_once(&self.inner.audio_encoder, || {
             let config =
                 self.manifest().audio_encoder.as_ref().ok_or_else(|| self.lacks("audio encoder: it cannot listen"))?;
             AudioEncoder::load(&self.loader(), self.manifest(), config)
@@ -157,12 +184,13 @@ impl Model {
 
     /// Embeddings of a prompt, [frames, hidden size] flattened, the features in their places.
     pub fn prompt_embeddings(&self, prompt: &Prompt) -> Result<Vec<f32>> {
-        self.0.decoder.embed(&prompt.frames, &prompt.features)
+        self.inner.decoder.embed(&prompt.frames, &prompt.features)
     }
 
     /// Codec codes of `sound`, shape [streams, frames].
     pub fn encode_codes(&self, sound: &Waveform) -> Result<Codes> {
-        let encoder = load_once(&self.0.codec_encoder, || {
+        check_seconds(sound, self.input_seconds())?;
+        let encoder = load_once(&self.inner.codec_encoder, || {
             let config = self.manifest().codec.as_ref().ok_or_else(|| self.lacks("codec"))?;
             CodecEncoder::load(&self.loader(), self.manifest(), config)
         })?;
@@ -177,7 +205,7 @@ impl Model {
     /// The sound after the package's enhancer; `None` when it has none.
     pub fn enhance(&self, sound: &Waveform) -> Result<Option<Waveform>> {
         let Some(config) = &self.manifest().enhancer else { return Ok(None) };
-        let enhancer = load_once(&self.0.enhancer, || Enhancer::load(&self.loader(), self.manifest(), config))?;
+        let enhancer = load_once(&self.inner.enhancer, || Enhancer::load(&self.loader(), self.manifest(), config))?;
         enhancer.enhance(sound).map(Some)
     }
 
@@ -185,27 +213,27 @@ impl Model {
     pub fn load_all(&self) -> Result<()> {
         let manifest = self.manifest();
         if let Some(config) = &manifest.audio_encoder {
-            load_once(&self.0.audio_encoder, || AudioEncoder::load(&self.loader(), manifest, config))?;
+            load_once(&self.inner.audio_encoder, || AudioEncoder::load(&self.loader(), manifest, config))?;
         }
         if let Some(config) = &manifest.codec {
-            load_once(&self.0.codec_encoder, || CodecEncoder::load(&self.loader(), manifest, config))?;
+            load_once(&self.inner.codec_encoder, || CodecEncoder::load(&self.loader(), manifest, config))?;
             self.codec_decoder()?;
         }
         if let Some(config) = &manifest.enhancer {
-            load_once(&self.0.enhancer, || Enhancer::load(&self.loader(), manifest, config))?;
+            load_once(&self.inner.enhancer, || Enhancer::load(&self.loader(), manifest, config))?;
         }
         Ok(())
     }
 
     fn codec_decoder(&self) -> Result<&CodecDecoder> {
-        load_once(&self.0.codec_decoder, || {
+        load_once(&self.inner.codec_decoder, || {
             let config = self.manifest().codec.as_ref().ok_or_else(|| self.lacks("codec"))?;
             CodecDecoder::load(&self.loader(), self.manifest(), config)
         })
     }
 
     fn loader(&self) -> GraphLoader<'_> {
-        GraphLoader::new(self.0.runtime, self.0.package.folder())
+        GraphLoader::new(self.inner.runtime, self.inner.package.folder())
     }
 
     fn lacks(&self, what: &str) -> Error {

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::audio::Waveform;
+use crate::file::read_limited;
 use crate::modality::{Modality, SegmentConfig};
+use crate::onnx;
 use crate::reasoning::ReasoningConfig;
 use crate::token::{TokenId, Vocabulary};
 use crate::{Error, ErrorKind, Result};
@@ -19,6 +21,9 @@ pub const SCHEMA: u32 = 1;
 
 /// Files up to this size are summed whenever a package is opened; larger ones only by [`Package::verify`].
 const ALWAYS_SUMMED: u64 = 64 << 20;
+
+/// The largest manifest that is read, in bytes.
+const MOST_MANIFEST: u64 = 16 << 20;
 
 /// What a package says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -191,18 +196,6 @@ pub struct Limits {
     pub input_seconds: f64,
 }
 
-impl Limits {
-    /// Refuses sound that is longer than the package takes.
-    pub(crate) fn check(&self, sound: &Waveform) -> Result<()> {
-        let (found, most) = (sound.seconds(), self.input_seconds);
-        if found > most {
-            let what = format!("the audio is {found:.1} s long; this package takes at most {most:.1} s");
-            return Err(Error::new(ErrorKind::Limit, what));
-        }
-        Ok(())
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self { input_seconds: 600.0 }
@@ -229,15 +222,18 @@ pub struct Package {
 impl Package {
     /// Opens the package in `folder`.
     ///
-    /// Refuses, with an error of kind [`ErrorKind::Package`]: no or a broken manifest, a newer schema, a vocabulary or a
-    /// modality that makes no sense, a file that is missing, has another size or leaves the folder, and any file of up to
-    /// 64 MiB whose sum differs. Larger files are summed by [`verify`](Self::verify).
+    /// Nothing of it has been given to ONNX Runtime then. Refuses, with an error of kind [`ErrorKind::Package`]: no or a
+    /// broken manifest, a newer schema, a vocabulary, a modality or a size that makes no sense; a file that is missing,
+    /// has another size or leaves the folder, by its name or by a link; any file of up to 64 MiB whose sum differs (larger
+    /// files are summed by [`verify`](Self::verify)); a graph with operators of others than ONNX and ONNX Runtime, or with
+    /// data in files that are not the package's.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref().to_path_buf();
         let (manifest, sha256) = read_manifest(&folder)?;
         let package = Self { folder, manifest, sha256 };
         package.check_manifest().map_err(|e| e.context(package.folder.join("manifest.json").display()))?;
         package.check_files(ALWAYS_SUMMED)?;
+        package.check_graphs()?;
         Ok(package)
     }
 
@@ -269,60 +265,127 @@ impl Package {
 
     fn check_manifest(&self) -> Result<()> {
         let manifest = &self.manifest;
-        let fail = |what: String| Err(Error::new(ErrorKind::Package, what));
+        check_sizes(manifest)?;
         manifest.vocabulary.validate()?;
         for (modality, config) in &manifest.modalities {
             if config.token >= manifest.vocabulary.text.start {
-                return fail(format!("the token {} of modality {modality} is not a special id", config.token));
+                return refused(format!("the token {} of modality {modality} is not a special id", config.token));
             }
             if modality.is_sound() && manifest.codec.is_none() {
-                return fail(format!("modality {modality} is offered, but there is no codec"));
+                return refused(format!("modality {modality} is offered, but there is no codec"));
             }
+            config.generation.validate(*modality).or_else(|e| refused(e.to_string()))?;
         }
         if let Some(reasoning) = &manifest.reasoning {
             reasoning.validate()?;
         }
-        for (name, file) in &manifest.graphs {
-            if !manifest.files.contains_key(file) {
-                return fail(format!("graph {name:?} is in {file:?}, which is not among the files"));
-            }
-        }
-        if let Some(file) = manifest.files.keys().find(|file| !stays_inside(file)) {
-            return fail(format!("the file name {file:?} leaves the folder"));
-        }
-        let sizes = &manifest.language_model;
-        let all = [sizes.hidden_size, sizes.num_hidden_layers, sizes.num_key_value_heads, sizes.head_dim];
-        if all.contains(&0)
-            || sizes.max_position_embeddings == 0
-            || !sizes.head_dim.is_multiple_of(2)
-            || sizes.rotary_dim.is_some_and(|size| size > sizes.head_dim)
-        {
-            return fail(format!("sizes of the language model that make no sense: {sizes:?}"));
-        }
-        if let Some(audio) = &manifest.audio_encoder {
-            let all = [audio.n_fft, audio.hop_length, audio.num_mel_bins, audio.chunk_frames, audio.window_seconds];
-            if all.contains(&0) || audio.sampling_rate == 0 {
-                return fail(format!("sizes of the audio encoder that make no sense: {audio:?}"));
-            }
-        }
-        if let Some(codec) = &manifest.codec {
-            let codes = 1..=manifest.vocabulary.codebook_size();
-            if codec.hop_length == 0 || codec.sampling_rate == 0 || !codes.contains(&codec.codebook_size) {
-                return fail(format!("sizes of the codec that make no sense: {codec:?}"));
-            }
-        }
-        Ok(())
+        check_names(manifest)
     }
 
     fn check_files(&self, summed: u64) -> Result<()> {
-        self.manifest.files.iter().try_for_each(|(name, sum)| check_file(&self.folder.join(name), sum, summed))
+        let root = self.folder.canonicalize();
+        let root =
+            root.map_err(|e| Error::new(ErrorKind::Package, self.folder.display().to_string()).with_source(e))?;
+        self.manifest.files.iter().try_for_each(|(name, sum)| {
+            let path = self.folder.join(name);
+            check_file(&path, &root, sum, summed).map_err(|e| e.context(path.display()))
+        })
+    }
+
+    fn check_graphs(&self) -> Result<()> {
+        self.manifest.graphs.values().try_for_each(|file| {
+            let path = self.folder.join(file);
+            let check = |bytes: Vec<u8>| onnx::check(&bytes, &self.manifest.files);
+            read_limited(&path, onnx::MOST_BYTES).and_then(check).map_err(|e| e.context(path.display()))
+        })
     }
 }
+
+fn refused<T>(what: String) -> Result<T> {
+    Err(Error::new(ErrorKind::Package, what))
+}
+
+/// Refuses sizes that no model has: what is computed from the others stays far from overflowing.
+fn check_sizes(manifest: &Manifest) -> Result<()> {
+    let model = &manifest.language_model;
+    let mut sizes = vec![
+        ("hidden_size", model.hidden_size, 1..=1 << 17),
+        ("num_hidden_layers", model.num_hidden_layers, 1..=1 << 10),
+        ("num_attention_heads", model.num_attention_heads, 1..=1 << 12),
+        ("num_key_value_heads", model.num_key_value_heads, 1..=1 << 12),
+        ("head_dim", model.head_dim, 2..=1 << 12),
+        ("rotary_dim", model.rotary_dim.unwrap_or(2), 2..=model.head_dim),
+        ("max_position_embeddings", model.max_position_embeddings, 1..=1 << 24),
+        ("vocabulary size", manifest.vocabulary.size, 1..=1 << 26),
+        ("streams", manifest.vocabulary.streams, 1..=1 << 10),
+    ];
+    if let Some(audio) = &manifest.audio_encoder {
+        sizes.extend([
+            ("audio_encoder sampling_rate", audio.sampling_rate as usize, MOST_RATE),
+            ("n_fft", audio.n_fft, 1..=1 << 18),
+            ("audio_encoder hop_length", audio.hop_length, 1..=1 << 18),
+            ("num_mel_bins", audio.num_mel_bins, 1..=1 << 12),
+            ("chunk_frames", audio.chunk_frames, 1..=1 << 20),
+            ("window_seconds", audio.window_seconds, 1..=3600),
+        ]);
+    }
+    if let Some(codec) = &manifest.codec {
+        sizes.extend([
+            ("codec sampling_rate", codec.sampling_rate as usize, MOST_RATE),
+            ("codec hop_length", codec.hop_length, 1..=1 << 18),
+            ("codebook_size", codec.codebook_size, 1..=manifest.vocabulary.codebook_size()),
+            ("context_frames", codec.context_frames, 0..=1 << 16),
+        ]);
+    }
+    if let Some(enhancer) = &manifest.enhancer {
+        sizes.extend([
+            ("enhancer sampling_rate", enhancer.sampling_rate as usize, MOST_RATE),
+            ("channels", enhancer.channels, 1..=64),
+        ]);
+    }
+    if let Some((name, size, range)) = sizes.into_iter().find(|(_, size, range)| !range.contains(size)) {
+        let (least, most) = range.into_inner();
+        return refused(format!("{name} is {size}, which makes no sense; expected {least} … {most}"));
+    }
+    let seconds = manifest.limits.input_seconds;
+    if !(model.head_dim.is_multiple_of(2) && model.rope_theta.is_finite() && model.rope_theta > 0.0) {
+        return refused(format!("sizes of the language model that make no sense: {model:?}"));
+    }
+    if !(seconds.is_finite() && seconds > 0.0) {
+        return refused(format!("limits.input_seconds is {seconds}, which makes no sense; expected a number above 0"));
+    }
+    Ok(())
+}
+
+/// Sample rates that sound can be converted to, in hertz.
+const MOST_RATE: RangeInclusive<usize> = 1..=768_000;
+
+/// Refuses names that leave the folder, and files that are used and not summed.
+fn check_names(manifest: &Manifest) -> Result<()> {
+    if let Some(file) = manifest.files.keys().find(|file| !stays_inside(file)) {
+        return refused(format!("the file name {file:?} leaves the folder"));
+    }
+    for (name, file) in &manifest.graphs {
+        if !manifest.files.contains_key(file) {
+            return refused(format!("graph {name:?} is in {file:?}, which is not among the files"));
+        }
+        if !file.ends_with(".onnx") {
+            return refused(format!("graph {name:?} is in {file:?}; expected a file .onnx"));
+        }
+    }
+    match manifest.files.contains_key(TOKENIZER) {
+        true => Ok(()),
+        false => refused(format!("{TOKENIZER} is not among the files")),
+    }
+}
+
+/// The tokenizer's file.
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
 /// The manifest and its sum.
 fn read_manifest(folder: &Path) -> Result<(Manifest, String)> {
     let path = folder.join("manifest.json");
-    let text = std::fs::read(&path).map_err(|e| {
+    let text = read_limited(&path, MOST_MANIFEST).map_err(|e| {
         let what = format!("{}: no model package is here: manifest.json cannot be read", folder.display());
         Error::new(ErrorKind::Package, what).with_source(e)
     })?;
@@ -346,27 +409,29 @@ fn stays_inside(name: &str) -> bool {
     !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-fn check_file(path: &Path, sum: &FileSum, summed: u64) -> Result<()> {
-    let fail = |what: String| Err(Error::new(ErrorKind::Package, format!("{}: {what}", path.display())));
-    let size = match std::fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(e) => return fail(format!("a file of the package is missing: {e}")),
-    };
-    if size != sum.size {
-        return fail(format!("{size} bytes; the manifest says {}", sum.size));
+/// Holds a file of the package whose folder is `root` against its sum.
+fn check_file(path: &Path, root: &Path, sum: &FileSum, summed: u64) -> Result<()> {
+    let missing = |e| Error::new(ErrorKind::Package, "a file of the package is missing").with_source(e);
+    if !path.canonicalize().map_err(missing)?.starts_with(root) {
+        return refused("a link that leaves the package's folder: put the file itself there (cp -L)".into());
+    }
+    let metadata = std::fs::metadata(path).map_err(missing)?;
+    let size = metadata.len();
+    if !metadata.is_file() || size != sum.size {
+        return refused(format!("{size} bytes; the manifest says {}", sum.size));
     }
     if size > summed {
         return Ok(());
     }
     let found = sha256(path)?;
     if found != sum.sha256.to_lowercase() {
-        return fail(format!("damaged: its SHA-256 is {found}; the manifest says {}", sum.sha256));
+        return refused(format!("damaged: its SHA-256 is {found}; the manifest says {}", sum.sha256));
     }
     Ok(())
 }
 
 fn sha256(path: &Path) -> Result<String> {
-    let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e);
+    let failed = |e| Error::new(ErrorKind::Io, "cannot be read").with_source(e);
     let mut file = File::open(path).map_err(failed)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];

@@ -285,7 +285,7 @@ fn a_full_disk_stops_a_run_and_loses_nothing() {
     let bench = Bench::new(&requests(6));
     bench.run("whole", &["--frames"], 1);
     let mut largest = 0;
-    for kilobytes in [2, 8] {
+    for kilobytes in [2, 4] {
         // ignored, the signal leaves an error
         let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\"");
         let run = bench.command("full", &["--frames"]);

@@ -16,6 +16,14 @@ pub(super) struct CacheShape {
     pub head_size: usize,
 }
 
+impl CacheShape {
+    /// Bytes of the keys and values of `rows` sequences with room for `capacity` positions.
+    pub(super) fn bytes(&self, rows: usize, capacity: usize) -> u64 {
+        let sizes = [self.layers, rows, self.heads, capacity, self.head_size];
+        sizes.iter().fold(2 * size_of::<f32>() as u64, |bytes, size| bytes.saturating_mul(*size as u64))
+    }
+}
+
 /// Keys and values of `rows` sequences, each buffer of shape [rows, heads, capacity, head size].
 pub(super) struct KeyValueCache {
     shape: CacheShape,
@@ -29,8 +37,8 @@ impl KeyValueCache {
     pub(super) fn new(shape: CacheShape, rows: usize, capacity: usize) -> Result<Self> {
         let allocate = |_| Tensor::<f32>::new(&Allocator::default(), [rows, shape.heads, capacity, shape.head_size]);
         let buffers = (0..2 * shape.layers).map(allocate).collect::<ort::Result<_>>().map_err(|e| {
-            let bytes = 8 * shape.layers * rows * shape.heads * capacity * shape.head_size;
-            let what = format!("no memory for a cache of {capacity} positions ({} MB)", bytes / 1_000_000);
+            let megabytes = shape.bytes(rows, capacity) / 1_000_000;
+            let what = format!("no memory for a cache of {capacity} positions ({megabytes} MB)");
             Error::new(ErrorKind::Limit, format!("{what}: {}", e.message()))
         })?;
         Ok(Self { shape, rows, capacity, buffers })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::batch::Shard;
+use crate::limits::LimitFlags;
 use crate::overrides::Overrides;
 
 /// One model that listens, writes and makes sound.
@@ -36,6 +37,8 @@ pub struct Common {
     /// No progress and no remarks; errors and warnings remain
     #[arg(long, short, global = true, env = "UALM_QUIET")]
     pub quiet: bool,
+    #[command(flatten)]
+    pub limits: LimitFlags,
 }
 
 #[derive(Subcommand)]
@@ -107,7 +110,7 @@ pub struct Pictures {
 #[derive(clap::Args)]
 pub struct Takes {
     /// Make N sounds (of a chain: of its last sound) with the seeds from --seed on: OUT.1.wav, OUT.2.wav …
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=99))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub takes: u16,
     /// Let the model listen to the takes, and write the one that covers the prompt best to OUT.wav as well
     #[arg(long)]

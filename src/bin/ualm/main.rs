@@ -10,6 +10,7 @@ mod codec;
 mod doctor;
 mod inspect;
 mod interrupt;
+mod limits;
 mod listen;
 mod make;
 mod output;

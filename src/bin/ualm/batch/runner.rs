@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ualm::audio::{DecodeOptions, WavFormat, decode_file};
+use ualm::audio::{WavFormat, decode_file};
 use ualm::{Cancel, Content, Error, ErrorKind, Frames, GenerationConfig, Message, Model, Reply, Result, Role, Segment};
 
 use super::outcome::{Outcome, ResultSegment};
@@ -41,6 +41,11 @@ impl Runner<'_> {
             Ok(parts) => parts,
             Err(error) => return Ok(failure(line, &error, Vec::new())),
         };
+        let mut warnings = answer.warnings;
+        for (index, segment) in answer.reply.segments.iter().enumerate() {
+            let doubts = segment.doubts(&self.model.manifest().vocabulary);
+            warnings.extend(doubts.into_iter().map(|doubt| format!("segment {index}: {doubt}")));
+        }
         let segments = match self.save(&id, answer.reply.segments) {
             Ok(segments) => segments,
             Err(error) if error.kind() == ErrorKind::Io => return Err(error),
@@ -54,7 +59,7 @@ impl Runner<'_> {
                 prompt_frames: self.args.frames.then_some(answer.prompt_frames),
                 usage: answer.reply.usage,
                 seconds: answer.reply.seconds,
-                warnings: answer.warnings,
+                warnings,
                 request: line.sum.clone(),
             },
         })
@@ -73,9 +78,9 @@ impl Runner<'_> {
 
     /// Each content part becomes one message.
     fn messages(&self, request: &Request, warnings: &mut Vec<String>) -> Result<Vec<Message>> {
-        let max_seconds = Some(self.model.manifest().limits.input_seconds);
+        let options = self.model.decode_options();
         let mut read = |path: &Path| {
-            let decoded = decode_file(self.base.join(path), &DecodeOptions { sample_rate: None, max_seconds })?;
+            let decoded = decode_file(self.base.join(path), &options)?;
             warnings.extend(decoded.warnings.iter().map(|warning| format!("{}: {warning}", path.display())));
             Ok::<_, Error>(decoded.waveform)
         };
