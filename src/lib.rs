@@ -32,6 +32,9 @@ mod cancel;
 mod capi;
 mod error;
 mod file;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod generate;
 mod graph;
 mod limits;

@@ -231,7 +231,7 @@ impl Package {
         let folder = folder.as_ref().to_path_buf();
         let (manifest, sha256) = read_manifest(&folder)?;
         let package = Self { folder, manifest, sha256 };
-        package.check_manifest().map_err(|e| e.context(package.folder.join("manifest.json").display()))?;
+        check_manifest(&package.manifest).map_err(|e| e.context(package.folder.join("manifest.json").display()))?;
         package.check_files(ALWAYS_SUMMED)?;
         package.check_graphs()?;
         Ok(package)
@@ -263,25 +263,6 @@ impl Package {
         self.check_files(u64::MAX)
     }
 
-    fn check_manifest(&self) -> Result<()> {
-        let manifest = &self.manifest;
-        check_sizes(manifest)?;
-        manifest.vocabulary.validate()?;
-        for (modality, config) in &manifest.modalities {
-            if config.token >= manifest.vocabulary.text.start {
-                return refused(format!("the token {} of modality {modality} is not a special id", config.token));
-            }
-            if modality.is_sound() && manifest.codec.is_none() {
-                return refused(format!("modality {modality} is offered, but there is no codec"));
-            }
-            config.generation.validate(*modality).or_else(|e| refused(e.to_string()))?;
-        }
-        if let Some(reasoning) = &manifest.reasoning {
-            reasoning.validate()?;
-        }
-        check_names(manifest)
-    }
-
     fn check_files(&self, summed: u64) -> Result<()> {
         let root = self.folder.canonicalize();
         let root =
@@ -299,6 +280,25 @@ impl Package {
             read_limited(&path, onnx::MOST_BYTES).and_then(check).map_err(|e| e.context(path.display()))
         })
     }
+}
+
+/// Refuses a manifest that makes no sense.
+pub(crate) fn check_manifest(manifest: &Manifest) -> Result<()> {
+    check_sizes(manifest)?;
+    manifest.vocabulary.validate()?;
+    for (modality, config) in &manifest.modalities {
+        if config.token >= manifest.vocabulary.text.start {
+            return refused(format!("the token {} of modality {modality} is not a special id", config.token));
+        }
+        if modality.is_sound() && manifest.codec.is_none() {
+            return refused(format!("modality {modality} is offered, but there is no codec"));
+        }
+        config.generation.validate(*modality).or_else(|e| refused(e.to_string()))?;
+    }
+    if let Some(reasoning) = &manifest.reasoning {
+        reasoning.validate()?;
+    }
+    check_names(manifest)
 }
 
 fn refused<T>(what: String) -> Result<T> {

@@ -144,7 +144,47 @@ pub fn read_requests(path: &Path, shard: Option<Shard>) -> Result<Vec<Line>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::batch::results::{Finder, scan};
+
+    /// A line as people write it, or with damage.
+    fn line() -> impl Strategy<Value = Vec<u8>> {
+        let request =
+            r#"{"id": "ID", "messages": [{"role": "user", "content": [{"type": "text", "text": "é"}]}], "seed": 1}"#;
+        let result = r#"{"id": "ID", "line": 3, "segments": [{"audio": "a.wav"}], "error": {}, "request": "00"}"#;
+        let whole = (prop::sample::select(vec![request, result, "[]", "{}"]), "[a-c]")
+            .prop_map(|(line, id)| line.replace("ID", &id).into_bytes());
+        let damaged = (whole.clone(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut line, place, byte)| {
+            let place = place.index(line.len());
+            line[place] = byte;
+            line
+        });
+        prop_oneof![whole, damaged, prop::collection::vec(any::<u8>(), 0..50)]
+    }
+
+    proptest! {
+        /// Whatever the lines hold, each has a key of its own, ids belong to one line, and results find theirs or none.
+        #[test]
+        fn any_lines_are_taken(lines in prop::collection::vec(line(), 0..12), shards in 1u64..5) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("lines");
+            std::fs::write(&path, lines.join(&b'\n')).unwrap();
+            let requests = read_requests(&path, None).unwrap();
+            let keys: HashSet<_> = requests.iter().map(|line| line.key.clone()).collect();
+            prop_assert_eq!(keys.len(), requests.len());
+            requests.iter().for_each(|line| drop(line.request()));
+            let of = |shard: u64| read_requests(&path, Some(format!("{shard}/{shards}").parse().unwrap())).unwrap().len();
+            prop_assert_eq!((1..=shards).map(of).sum::<usize>(), requests.len());
+            let finder = Finder::new(&requests);
+            for (_, written) in scan(&path).unwrap() {
+                prop_assert_eq!(written.and_then(|written| finder.find(&written)), None, "no sum of a request is 00");
+            }
+        }
+    }
 
     #[test]
     fn unknown_fields_are_refused_by_name() {
