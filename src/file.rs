@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 
 use tempfile::{Builder, NamedTempFile};
 
@@ -81,8 +82,19 @@ pub(crate) fn unwritable(error: io::Error) -> Error {
     Error::new(ErrorKind::Io, hint).with_source(error)
 }
 
+/// Held for reading by those who write.
+static WRITERS: RwLock<()> = RwLock::new(());
+
+/// Waits until no file is being written, and keeps others from being begun as long as the guard lives: a process that ends
+/// then leaves no part behind.
+#[must_use]
+pub fn hold_writes() -> impl Drop {
+    WRITERS.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Lets `write` fill a part and puts it in the place of `path`; the part is removed when that fails.
 fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    let _writes = WRITERS.read().unwrap_or_else(PoisonError::into_inner);
     let mut part = part_beside(path)?;
     write(part.as_file_mut()).and_then(|()| part.as_file().sync_all()).map_err(unwritable)?;
     part.persist(path).map_err(|e| unwritable(e.error))?;

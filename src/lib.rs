@@ -55,7 +55,7 @@ mod token;
 
 pub use cancel::Cancel;
 pub use error::{Error, ErrorKind, Result};
-pub use file::{remove_parts, write_whole, write_whole_with};
+pub use file::{hold_writes, remove_parts, write_whole, write_whole_with};
 pub use generate::{
     Checkpoint, Draws, Event, Generation, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage,
 };

@@ -42,7 +42,11 @@ impl TextTokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
         let encoding = unpanicked(|| self.tokenizer.encode(text, false))
             .map_err(|e| Error::new(ErrorKind::Invalid, "the text cannot be tokenized").with_source(e))?;
-        let (pad, start) = (self.vocabulary.special.pad, self.vocabulary.text.start);
+        let (pad, start, most) = (self.vocabulary.special.pad, self.vocabulary.text.start, self.vocabulary.text.len());
+        if let Some(id) = encoding.get_ids().iter().find(|id| **id as usize >= most) {
+            let what = format!("the tokenizer gives the id {id}, but the vocabulary has room for {most}");
+            return Err(Error::new(ErrorKind::Package, what));
+        }
         Ok(encoding.get_ids().iter().map(|&id| if id == pad { pad } else { id + start }).collect())
     }
 

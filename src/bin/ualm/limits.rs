@@ -4,7 +4,7 @@ use ualm::{Error, ErrorKind, Limits, Result};
 
 /// Flags of what is refused; what is not given is as the library and the package say.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Limits (`ualm COMMAND --help` shows them all)")]
+#[command(next_help_heading = "Limits")]
 pub struct LimitFlags {
     /// The longest recording that is listened to, in seconds; by default as the package says
     #[arg(long, global = true, hide_short_help = true, env = "UALM_LIMIT_INPUT_SECONDS", value_name = "SECONDS", value_parser = parse_seconds)]
