@@ -90,7 +90,8 @@ class Setting:
         folder.mkdir(parents=True, exist_ok=True)
         lines = [json.dumps({"id": str(i), **request}) for i, request in enumerate(requests)]
         (folder / "requests.jsonl").write_text("\n".join(lines) + "\n")
-        command = [self.program, "batch", folder / "requests.jsonl", "--out", folder, "--model", self.package, "--quiet"]
+        command = [self.program, "batch", folder / "requests.jsonl", "--out", folder, "--restart"]
+        command += ["--model", self.package, "--quiet"]
         done = subprocess.run(command, capture_output=True, text=True)  # 1 when a single request failed
         if not (folder / "results.jsonl").exists():
             raise TrainingError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")

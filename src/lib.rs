@@ -32,10 +32,15 @@ mod cancel;
 mod capi;
 mod error;
 mod file;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod generate;
 mod graph;
+mod limits;
 mod modality;
 mod model;
+mod onnx;
 pub mod package;
 mod package_files;
 mod place;
@@ -54,10 +59,11 @@ mod token;
 
 pub use cancel::Cancel;
 pub use error::{Error, ErrorKind, Result};
-pub use file::write_whole;
+pub use file::{hold_writes, remove_parts, write_whole, write_whole_with};
 pub use generate::{
     Checkpoint, Draws, Event, Generation, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage,
 };
+pub use limits::Limits;
 pub use modality::{Modality, SegmentConfig};
 pub use model::Model;
 pub use package::Package;

@@ -6,13 +6,14 @@ use std::sync::{Arc, OnceLock};
 
 use ndarray::Array2;
 
-use crate::audio::Waveform;
+use crate::audio::{DecodeOptions, Waveform};
 use crate::generate::{GenerationConfig, Parts};
 use crate::graph::{
     AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader, Placements,
 };
+use crate::limits::{Limits, check_seconds};
 use crate::modality::{Modality, SegmentConfig};
-use crate::package::{Manifest, Package};
+use crate::package::{MOST_TOKENIZER, Manifest, Package, TOKENIZER};
 use crate::prompt::{Ears, Message, Prompt};
 use crate::provider::ProviderReport;
 use crate::runtime::{Placing, Runtime, RuntimeOptions};
@@ -28,7 +29,10 @@ const MAX_SEGMENTS: usize = 8;
 ///
 /// The language model is loaded at once; the audio encoder, the codec and the enhancer when they are first used.
 #[derive(Clone)]
-pub struct Model(Arc<Inner>);
+pub struct Model {
+    inner: Arc<Inner>,
+    limits: Limits,
+}
 
 struct Inner {
     runtime: &'static Runtime,
@@ -70,7 +74,7 @@ impl Model {
         let decoder = Arc::new(DecoderGraphs::load(&loader, manifest)?);
         let tokenizer = read_tokenizer(&package)?;
         let modalities = manifest.modalities.iter().map(|(modality, config)| (*modality, config.token)).collect();
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             runtime,
             options: options.clone(),
             placing,
@@ -83,22 +87,43 @@ impl Model {
             codec_encoder: OnceLock::new(),
             codec_decoder: OnceLock::new(),
             enhancer: OnceLock::new(),
-        })))
+        };
+        Ok(Self { inner: Arc::new(inner), limits: Limits::default() })
+    }
+
+    /// The same model with other limits; what is loaded is shared.
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        Self { inner: Arc::clone(&self.inner), limits }
+    }
+
+    /// What it refuses.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How recordings are decoded so that they stay within the limits: at their own rate.
+    pub fn decode_options(&self) -> DecodeOptions {
+        let (max_seconds, max_bytes) = (Some(self.input_seconds()), Some(self.limits.decoded_bytes));
+        DecodeOptions { sample_rate: None, max_seconds, max_bytes }
+    }
+
+    fn input_seconds(&self) -> f64 {
+        self.limits.input_seconds.unwrap_or(self.manifest().limits.input_seconds)
     }
 
     /// The package that was loaded.
     pub fn package(&self) -> &Package {
-        &self.0.package
+        &self.inner.package
     }
 
     /// What the package says of itself.
     pub fn manifest(&self) -> &Manifest {
-        self.0.package.manifest()
+        self.inner.package.manifest()
     }
 
     /// The ONNX Runtime that it runs on.
     pub fn runtime(&self) -> &'static Runtime {
-        self.0.runtime
+        self.inner.runtime
     }
 
     /// Which providers were asked for, what came of them, and where the graphs run that are loaded by now.
@@ -106,8 +131,8 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::Invalid`] when `UALM_PROVIDER` was changed to something that makes no sense.
     pub fn provider_report(&self) -> Result<ProviderReport> {
-        let report = self.0.runtime.provider_report(&self.0.options)?;
-        Ok(ProviderReport { graphs: self.0.placements.all(), ..report })
+        let report = self.inner.runtime.provider_report(&self.inner.options)?;
+        Ok(ProviderReport { graphs: self.inner.placements.all(), ..report })
     }
 
     /// The package's defaults for generation, with seed 0.
@@ -129,7 +154,7 @@ impl Model {
 
     /// A new conversation.
     pub fn session(&self) -> Session {
-        Session::new(self.clone(), Decoder::new(Arc::clone(&self.0.decoder)))
+        Session::new(self.clone(), Decoder::new(Arc::clone(&self.inner.decoder), &self.limits))
     }
 
     /// What a generation on `language_model` works with.
@@ -142,9 +167,10 @@ impl Model {
             language_model,
             audio_decoder,
             tail,
-            tokenizer: &self.0.tokenizer,
+            tokenizer: &self.inner.tokenizer,
             vocabulary: &self.manifest().vocabulary,
-            modalities: &self.0.modalities,
+            modalities: &self.inner.modalities,
+            limits: &self.limits,
         })
     }
 
@@ -154,7 +180,7 @@ impl Model {
     /// [`ErrorKind::Invalid`] when the text cannot be tokenized.
     pub fn text_frames(&self, text: &str) -> Result<Frames> {
         let mut frames = Frames::new(self.manifest().vocabulary.streams);
-        self.0.tokenizer.encode(text)?.into_iter().for_each(|id| frames.push_single(id));
+        self.inner.tokenizer.encode(text)?.into_iter().for_each(|id| frames.push_single(id));
         Ok(frames)
     }
 
@@ -165,12 +191,13 @@ impl Model {
 
     pub(crate) fn lay_out(&self, messages: &[Message], begins: bool) -> Result<Prompt> {
         let vocabulary = &self.manifest().vocabulary;
-        Prompt::new(messages, begins, vocabulary, &self.0.tokenizer, self)
+        Prompt::new(messages, begins, vocabulary, &self.inner.tokenizer, self)
     }
 
     /// What the language model hears in `sound`: features [frames, hidden size], about 25 a second.
     pub fn audio_features(&self, sound: &Waveform) -> Result<Array2<f32>> {
-        let encoder = load_once(&self.0.audio_encoder, || {
+        check_seconds(sound, self.input_seconds())?;
+        let encoder = load_once(&self.inner.audio_encoder, || {
             let config =
                 self.manifest().audio_encoder.as_ref().ok_or_else(|| self.lacks("audio encoder: it cannot listen"))?;
             AudioEncoder::load(&self.loader(), self.manifest(), config)
@@ -180,12 +207,13 @@ impl Model {
 
     /// Embeddings of a prompt, [frames, hidden size] flattened, the features in their places.
     pub fn prompt_embeddings(&self, prompt: &Prompt) -> Result<Vec<f32>> {
-        self.0.decoder.embed(&prompt.frames, &prompt.features)
+        self.inner.decoder.embed(&prompt.frames, &prompt.features)
     }
 
     /// Codec codes of `sound`, shape [streams, frames].
     pub fn encode_codes(&self, sound: &Waveform) -> Result<Codes> {
-        let encoder = load_once(&self.0.codec_encoder, || {
+        check_seconds(sound, self.input_seconds())?;
+        let encoder = load_once(&self.inner.codec_encoder, || {
             let config = self.manifest().codec.as_ref().ok_or_else(|| self.lacks("codec"))?;
             CodecEncoder::load(&self.loader(), self.manifest(), config)
         })?;
@@ -200,7 +228,7 @@ impl Model {
     /// The sound after the package's enhancer; `None` when it has none.
     pub fn enhance(&self, sound: &Waveform) -> Result<Option<Waveform>> {
         let Some(config) = &self.manifest().enhancer else { return Ok(None) };
-        let enhancer = load_once(&self.0.enhancer, || Enhancer::load(&self.loader(), self.manifest(), config))?;
+        let enhancer = load_once(&self.inner.enhancer, || Enhancer::load(&self.loader(), self.manifest(), config))?;
         enhancer.enhance(sound).map(Some)
     }
 
@@ -208,27 +236,27 @@ impl Model {
     pub fn load_all(&self) -> Result<()> {
         let manifest = self.manifest();
         if let Some(config) = &manifest.audio_encoder {
-            load_once(&self.0.audio_encoder, || AudioEncoder::load(&self.loader(), manifest, config))?;
+            load_once(&self.inner.audio_encoder, || AudioEncoder::load(&self.loader(), manifest, config))?;
         }
         if let Some(config) = &manifest.codec {
-            load_once(&self.0.codec_encoder, || CodecEncoder::load(&self.loader(), manifest, config))?;
+            load_once(&self.inner.codec_encoder, || CodecEncoder::load(&self.loader(), manifest, config))?;
             self.codec_decoder()?;
         }
         if let Some(config) = &manifest.enhancer {
-            load_once(&self.0.enhancer, || Enhancer::load(&self.loader(), manifest, config))?;
+            load_once(&self.inner.enhancer, || Enhancer::load(&self.loader(), manifest, config))?;
         }
         Ok(())
     }
 
     fn codec_decoder(&self) -> Result<&CodecDecoder> {
-        load_once(&self.0.codec_decoder, || {
+        load_once(&self.inner.codec_decoder, || {
             let config = self.manifest().codec.as_ref().ok_or_else(|| self.lacks("codec"))?;
             CodecDecoder::load(&self.loader(), self.manifest(), config)
         })
     }
 
     fn loader(&self) -> GraphLoader<'_> {
-        GraphLoader::new(self.0.runtime, &self.0.package, &self.0.placing, &self.0.placements)
+        GraphLoader::new(self.inner.runtime, &self.inner.package, &self.inner.placing, &self.inner.placements)
     }
 
     fn lacks(&self, what: &str) -> Error {
@@ -247,11 +275,9 @@ impl Ears for Model {
 }
 
 fn read_tokenizer(package: &Package) -> Result<TextTokenizer> {
-    const NAME: &str = "tokenizer.json";
-    let unread = |e| Error::new(ErrorKind::Package, "the tokenizer cannot be read").with_source(e);
-    let read = package.files().read(NAME).map_err(unread);
-    let tokenizer = read.and_then(|json| TextTokenizer::from_bytes(&json, &package.manifest().vocabulary));
-    tokenizer.map_err(|e| e.context(package.files().describe(NAME)))
+    let json = package.files().read(TOKENIZER, MOST_TOKENIZER);
+    let tokenizer = json.and_then(|json| TextTokenizer::from_bytes(&json, &package.manifest().vocabulary));
+    tokenizer.map_err(|e| e.context(package.files().describe(TOKENIZER)))
 }
 
 /// What `cell` holds, loaded now if nothing is there; two threads may both load, one result is kept.

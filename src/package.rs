@@ -1,14 +1,16 @@
 //! A model package: its manifest, its files, and whether they are what the manifest says (`onnx/README.md`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Component, Path};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::audio::Waveform;
 use crate::modality::{Modality, SegmentConfig};
+use crate::onnx;
 use crate::package_files::{PackageFiles, hexadecimal};
 use crate::reasoning::ReasoningConfig;
 use crate::token::{TokenId, Vocabulary};
@@ -19,6 +21,9 @@ pub const SCHEMA: u32 = 1;
 
 /// Files up to this size are summed whenever a package is opened; larger ones only by [`Package::verify`].
 const ALWAYS_SUMMED: u64 = 64 << 20;
+
+/// The largest manifest that is read, in bytes.
+const MOST_MANIFEST: u64 = 16 << 20;
 
 /// What a package says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,6 +95,11 @@ impl Manifest {
     /// The file of the graph `name` in its form for `provider`, if there is one.
     pub fn variant(&self, provider: &str, name: &str) -> Option<&str> {
         self.variants.get(provider)?.get(name).map(String::as_str)
+    }
+
+    /// Name and file of every graph, those of all variants included.
+    pub(crate) fn graph_files(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.graphs.iter().chain(self.variants.values().flatten())
     }
 }
 
@@ -199,18 +209,6 @@ pub struct Limits {
     pub input_seconds: f64,
 }
 
-impl Limits {
-    /// Refuses sound that is longer than the package takes.
-    pub(crate) fn check(&self, sound: &Waveform) -> Result<()> {
-        let (found, most) = (sound.seconds(), self.input_seconds);
-        if found > most {
-            let what = format!("the audio is {found:.1} s long; this package takes at most {most:.1} s");
-            return Err(Error::new(ErrorKind::Limit, what));
-        }
-        Ok(())
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self { input_seconds: 600.0 }
@@ -237,9 +235,11 @@ pub struct Package {
 impl Package {
     /// Opens the package in `folder`.
     ///
-    /// Refuses, with an error of kind [`ErrorKind::Package`]: no or a broken manifest, a newer schema, a vocabulary or a
-    /// modality that makes no sense, a file that is missing, has another size or leaves the folder, and any file of up to
-    /// 64 MiB whose sum differs. Larger files are summed by [`verify`](Self::verify).
+    /// Nothing of it has been given to ONNX Runtime then. Refuses, with an error of kind [`ErrorKind::Package`]: no or a
+    /// broken manifest, a newer schema, a vocabulary, a modality or a size that makes no sense; a file that is missing,
+    /// has another size or leaves the folder, by its name or by a link; any file of up to 64 MiB whose sum differs (larger
+    /// files are summed by [`verify`](Self::verify)); a graph with operators of others than ONNX and ONNX Runtime, or with
+    /// data in files that are not the package's.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         Self::check(PackageFiles::Folder(folder.as_ref().to_path_buf()))
     }
@@ -255,8 +255,9 @@ impl Package {
     fn check(files: PackageFiles) -> Result<Self> {
         let (manifest, sha256) = read_manifest(&files)?;
         let package = Self { files, manifest, sha256 };
-        package.check_manifest().map_err(|e| e.context(package.files.describe("manifest.json")))?;
+        check_manifest(&package.manifest).map_err(|e| e.context(package.files.describe("manifest.json")))?;
         package.check_files(ALWAYS_SUMMED)?;
+        package.check_graphs()?;
         Ok(package)
     }
 
@@ -293,62 +294,125 @@ impl Package {
         self.check_files(u64::MAX)
     }
 
-    fn check_manifest(&self) -> Result<()> {
-        let manifest = &self.manifest;
-        let fail = |what: String| Err(Error::new(ErrorKind::Package, what));
-        manifest.vocabulary.validate()?;
-        for (modality, config) in &manifest.modalities {
-            if config.token >= manifest.vocabulary.text.start {
-                return fail(format!("the token {} of modality {modality} is not a special id", config.token));
-            }
-            if modality.is_sound() && manifest.codec.is_none() {
-                return fail(format!("modality {modality} is offered, but there is no codec"));
-            }
-        }
-        if let Some(reasoning) = &manifest.reasoning {
-            reasoning.validate()?;
-        }
-        for (name, file) in manifest.graphs.iter().chain(manifest.variants.values().flatten()) {
-            if !manifest.files.contains_key(file) {
-                return fail(format!("graph {name:?} is in {file:?}, which is not among the files"));
-            }
-        }
-        if let Some(file) = manifest.files.keys().find(|file| !stays_inside(file)) {
-            return fail(format!("the file name {file:?} leaves the folder"));
-        }
-        let sizes = &manifest.language_model;
-        let all = [sizes.hidden_size, sizes.num_hidden_layers, sizes.num_key_value_heads, sizes.head_dim];
-        if all.contains(&0)
-            || sizes.max_position_embeddings == 0
-            || !sizes.head_dim.is_multiple_of(2)
-            || sizes.rotary_dim.is_some_and(|size| size > sizes.head_dim)
-        {
-            return fail(format!("sizes of the language model that make no sense: {sizes:?}"));
-        }
-        if let Some(audio) = &manifest.audio_encoder {
-            let all = [audio.n_fft, audio.hop_length, audio.num_mel_bins, audio.chunk_frames, audio.window_seconds];
-            if all.contains(&0) || audio.sampling_rate == 0 {
-                return fail(format!("sizes of the audio encoder that make no sense: {audio:?}"));
-            }
-        }
-        if let Some(codec) = &manifest.codec {
-            let codes = 1..=manifest.vocabulary.codebook_size();
-            if codec.hop_length == 0 || codec.sampling_rate == 0 || !codes.contains(&codec.codebook_size) {
-                return fail(format!("sizes of the codec that make no sense: {codec:?}"));
-            }
-        }
-        Ok(())
-    }
-
     fn check_files(&self, summed: u64) -> Result<()> {
         self.manifest.files.iter().try_for_each(|(name, sum)| self.files.check(name, sum, summed))
     }
+
+    fn check_graphs(&self) -> Result<()> {
+        self.manifest.graph_files().try_for_each(|(_, file)| {
+            let check = |bytes: Cow<[u8]>| onnx::check(&bytes, &self.manifest.files);
+            self.files.read(file, onnx::MOST_BYTES).and_then(check).map_err(|e| e.context(self.files.describe(file)))
+        })
+    }
 }
+
+/// Refuses a manifest that makes no sense.
+pub(crate) fn check_manifest(manifest: &Manifest) -> Result<()> {
+    check_sizes(manifest)?;
+    manifest.vocabulary.validate()?;
+    for (modality, config) in &manifest.modalities {
+        if config.token >= manifest.vocabulary.text.start {
+            return refused(format!("the token {} of modality {modality} is not a special id", config.token));
+        }
+        if modality.is_sound() && manifest.codec.is_none() {
+            return refused(format!("modality {modality} is offered, but there is no codec"));
+        }
+        config.generation.validate(*modality).or_else(|e| refused(e.to_string()))?;
+    }
+    if let Some(reasoning) = &manifest.reasoning {
+        reasoning.validate()?;
+    }
+    check_names(manifest)
+}
+
+fn refused<T>(what: String) -> Result<T> {
+    Err(Error::new(ErrorKind::Package, what))
+}
+
+/// Refuses sizes that no model has: what is computed from the others stays far from overflowing.
+fn check_sizes(manifest: &Manifest) -> Result<()> {
+    let model = &manifest.language_model;
+    let mut sizes = vec![
+        ("hidden_size", model.hidden_size, 1..=1 << 17),
+        ("num_hidden_layers", model.num_hidden_layers, 1..=1 << 10),
+        ("num_attention_heads", model.num_attention_heads, 1..=1 << 12),
+        ("num_key_value_heads", model.num_key_value_heads, 1..=1 << 12),
+        ("head_dim", model.head_dim, 2..=1 << 12),
+        ("rotary_dim", model.rotary_dim.unwrap_or(2), 2..=model.head_dim),
+        ("max_position_embeddings", model.max_position_embeddings, 1..=1 << 24),
+        ("vocabulary size", manifest.vocabulary.size, 1..=1 << 26),
+        ("streams", manifest.vocabulary.streams, 1..=1 << 10),
+    ];
+    if let Some(audio) = &manifest.audio_encoder {
+        sizes.extend([
+            ("audio_encoder sampling_rate", audio.sampling_rate as usize, MOST_RATE),
+            ("n_fft", audio.n_fft, 1..=1 << 18),
+            ("audio_encoder hop_length", audio.hop_length, 1..=1 << 18),
+            ("num_mel_bins", audio.num_mel_bins, 1..=1 << 12),
+            ("chunk_frames", audio.chunk_frames, 1..=1 << 20),
+            ("window_seconds", audio.window_seconds, 1..=3600),
+        ]);
+    }
+    if let Some(codec) = &manifest.codec {
+        sizes.extend([
+            ("codec sampling_rate", codec.sampling_rate as usize, MOST_RATE),
+            ("codec hop_length", codec.hop_length, 1..=1 << 18),
+            ("codebook_size", codec.codebook_size, 1..=manifest.vocabulary.codebook_size()),
+            ("context_frames", codec.context_frames, 0..=1 << 16),
+        ]);
+    }
+    if let Some(enhancer) = &manifest.enhancer {
+        sizes.extend([
+            ("enhancer sampling_rate", enhancer.sampling_rate as usize, MOST_RATE),
+            ("channels", enhancer.channels, 1..=64),
+        ]);
+    }
+    if let Some((name, size, range)) = sizes.into_iter().find(|(_, size, range)| !range.contains(size)) {
+        let (least, most) = range.into_inner();
+        return refused(format!("{name} is {size}, which makes no sense; expected {least} … {most}"));
+    }
+    let seconds = manifest.limits.input_seconds;
+    if !(model.head_dim.is_multiple_of(2) && model.rope_theta.is_finite() && model.rope_theta > 0.0) {
+        return refused(format!("sizes of the language model that make no sense: {model:?}"));
+    }
+    if !(seconds.is_finite() && seconds > 0.0) {
+        return refused(format!("limits.input_seconds is {seconds}, which makes no sense; expected a number above 0"));
+    }
+    Ok(())
+}
+
+/// Sample rates that sound can be converted to, in hertz.
+const MOST_RATE: RangeInclusive<usize> = 1..=768_000;
+
+/// Refuses names that leave the folder, and files that are used and not summed.
+fn check_names(manifest: &Manifest) -> Result<()> {
+    if let Some(file) = manifest.files.keys().find(|file| !stays_inside(file)) {
+        return refused(format!("the file name {file:?} leaves the folder"));
+    }
+    for (name, file) in manifest.graph_files() {
+        if !manifest.files.contains_key(file) {
+            return refused(format!("graph {name:?} is in {file:?}, which is not among the files"));
+        }
+        if !file.ends_with(".onnx") {
+            return refused(format!("graph {name:?} is in {file:?}; expected a file .onnx"));
+        }
+    }
+    match manifest.files.contains_key(TOKENIZER) {
+        true => Ok(()),
+        false => refused(format!("{TOKENIZER} is not among the files")),
+    }
+}
+
+/// The tokenizer's file.
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+
+/// Bytes of the largest tokenizer that is read.
+pub(crate) const MOST_TOKENIZER: u64 = 256 << 20;
 
 /// The manifest and its sum.
 fn read_manifest(files: &PackageFiles) -> Result<(Manifest, String)> {
     let path = files.describe("manifest.json");
-    let text = files.read("manifest.json").map_err(|e| {
+    let text = files.read("manifest.json", MOST_MANIFEST).map_err(|e| {
         let what = format!("{}: no model package is here: manifest.json cannot be read", files.describe(""));
         Error::new(ErrorKind::Package, what).with_source(e)
     })?;

@@ -11,6 +11,7 @@ use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use sha2::{Digest, Sha256};
 
+use crate::file::{read_limited, too_large};
 use crate::package::FileSum;
 use crate::{Error, ErrorKind, Result};
 
@@ -34,18 +35,35 @@ impl PackageFiles {
         }
     }
 
-    /// The whole content of the file `name`.
-    pub(crate) fn read(&self, name: &str) -> std::io::Result<Cow<'_, [u8]>> {
-        match self {
-            Self::Folder(folder) => std::fs::read(folder.join(name)).map(Cow::Owned),
-            Self::Memory(files) => in_memory(files, name).map(|content| Cow::Borrowed(&**content)),
+    /// The whole content of the file `name`, which has `most` bytes at the most.
+    pub(crate) fn read(&self, name: &str, most: u64) -> Result<Cow<'_, [u8]>> {
+        let files = match self {
+            Self::Folder(folder) => return read_limited(&folder.join(name), most).map(Cow::Owned),
+            Self::Memory(files) => files,
+        };
+        let content = in_memory(files, name).map_err(|e| Error::new(ErrorKind::Io, "cannot be read").with_source(e))?;
+        match content.len() as u64 <= most {
+            true => Ok(Cow::Borrowed(&**content)),
+            false => Err(too_large(most)),
         }
     }
 
-    fn size(&self, name: &str) -> std::io::Result<u64> {
-        match self {
-            Self::Folder(folder) => std::fs::metadata(folder.join(name)).map(|metadata| metadata.len()),
-            Self::Memory(files) => in_memory(files, name).map(|content| content.len() as u64),
+    /// Bytes of the file `name`, which must lie in the folder itself: a link out of it is refused.
+    fn size(&self, name: &str) -> Result<u64> {
+        let missing = |e| Error::new(ErrorKind::Package, "a file of the package is missing").with_source(e);
+        let folder = match self {
+            Self::Folder(folder) => folder,
+            Self::Memory(files) => return in_memory(files, name).map(|content| content.len() as u64).map_err(missing),
+        };
+        let path = folder.join(name).canonicalize().map_err(missing)?;
+        if !path.starts_with(folder.canonicalize().map_err(missing)?) {
+            let what = "a link that leaves the package's folder: put the file itself there (cp -L)";
+            return Err(Error::new(ErrorKind::Package, what));
+        }
+        let metadata = path.metadata().map_err(missing)?;
+        match metadata.is_file() {
+            true => Ok(metadata.len()),
+            false => Err(Error::new(ErrorKind::Package, "not a file")),
         }
     }
 
@@ -56,26 +74,26 @@ impl PackageFiles {
         }
     }
 
-    /// Refuses a file that is missing, has another size than `sum` says or, if it has `summed` bytes at the most,
-    /// another SHA-256.
+    /// Refuses a file that is missing or lies elsewhere, has another size than `sum` says or, if it has `summed` bytes at
+    /// the most, another SHA-256.
     pub(crate) fn check(&self, name: &str, sum: &FileSum, summed: u64) -> Result<()> {
-        let fail = |what: String| Err(Error::new(ErrorKind::Package, format!("{}: {what}", self.describe(name))));
-        let size = match self.size(name) {
-            Ok(size) => size,
-            Err(e) => return fail(format!("a file of the package is missing: {e}")),
-        };
+        self.hold_against(name, sum, summed).map_err(|e| e.context(self.describe(name)))
+    }
+
+    fn hold_against(&self, name: &str, sum: &FileSum, summed: u64) -> Result<()> {
+        let refused = |what: String| Err(Error::new(ErrorKind::Package, what));
+        let size = self.size(name)?;
         if size != sum.size {
-            return fail(format!("{size} bytes; the manifest says {}", sum.size));
+            return refused(format!("{size} bytes; the manifest says {}", sum.size));
         }
         if size > summed {
             return Ok(());
         }
-        let unread = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read", self.describe(name))).with_source(e);
-        let found = self.sha256(name).map_err(unread)?;
-        if found != sum.sha256.to_lowercase() {
-            return fail(format!("damaged: its SHA-256 is {found}; the manifest says {}", sum.sha256));
+        let found = self.sha256(name).map_err(|e| Error::new(ErrorKind::Io, "cannot be read").with_source(e))?;
+        match found == sum.sha256.to_lowercase() {
+            true => Ok(()),
+            false => refused(format!("damaged: its SHA-256 is {found}; the manifest says {}", sum.sha256)),
         }
-        Ok(())
     }
 
     /// Loads the graph in the file `name`. In a folder its weights, which lie beside it, are mapped into memory.

@@ -1,5 +1,7 @@
 //! Text to token ids and back, the latter one token at a time without ever showing half a character.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tokenizers::Tokenizer;
 
 use crate::token::{TokenId, Vocabulary};
@@ -14,7 +16,7 @@ pub struct TextTokenizer {
 impl TextTokenizer {
     /// Reads the contents of a `tokenizer.json`.
     pub fn from_bytes(json: &[u8], vocabulary: &Vocabulary) -> Result<Self> {
-        let tokenizer = Tokenizer::from_bytes(json)
+        let tokenizer = unpanicked(|| Tokenizer::from_bytes(json))
             .map_err(|e| Error::new(ErrorKind::Package, "not a tokenizer that is understood").with_source(e))?;
         let most = vocabulary.text.len();
         let found = tokenizer.get_vocab_size(true);
@@ -29,11 +31,13 @@ impl TextTokenizer {
     ///
     /// The tokenizer's id 0 becomes pad, as the authors' trainer wrote it (`np.where(seq == pad, pad, seq + offset)`).
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
-        let encoding = self
-            .tokenizer
-            .encode(text, false)
+        let encoding = unpanicked(|| self.tokenizer.encode(text, false))
             .map_err(|e| Error::new(ErrorKind::Invalid, "the text cannot be tokenized").with_source(e))?;
-        let (pad, start) = (self.vocabulary.special.pad, self.vocabulary.text.start);
+        let (pad, start, most) = (self.vocabulary.special.pad, self.vocabulary.text.start, self.vocabulary.text.len());
+        if let Some(id) = encoding.get_ids().iter().find(|id| **id as usize >= most) {
+            let what = format!("the tokenizer gives the id {id}, but the vocabulary has room for {most}");
+            return Err(Error::new(ErrorKind::Package, what));
+        }
         Ok(encoding.get_ids().iter().map(|&id| if id == pad { pad } else { id + start }).collect())
     }
 
@@ -44,10 +48,15 @@ impl TextTokenizer {
             .filter(|id| self.vocabulary.text.contains(**id))
             .map(|id| id - self.vocabulary.text.start)
             .collect();
-        self.tokenizer
-            .decode(&own, true)
+        unpanicked(|| self.tokenizer.decode(&own, true))
             .map_err(|e| Error::new(ErrorKind::Graph, "the answer cannot be turned into text").with_source(e))
     }
+}
+
+/// What `work` of the `tokenizers` crate gives; it panics over some damaged files, and a library must not take its caller
+/// down.
+fn unpanicked<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("the tokenizer is damaged".into()))
 }
 
 /// Turns a growing list of ids into text, piece by piece; the pieces together are the text of the whole.

@@ -17,7 +17,7 @@ use ualm::audio::{
 };
 
 const WHISPER: LogMelConfig = LogMelConfig { sample_rate: 16000, n_fft: 400, hop_length: 160, num_mel_bins: 128 };
-const AT_16K: DecodeOptions = DecodeOptions { sample_rate: Some(16000), max_seconds: Some(600.0) };
+const AT_16K: DecodeOptions = DecodeOptions { sample_rate: Some(16000), max_seconds: Some(600.0), max_bytes: None };
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/audio").join(name)

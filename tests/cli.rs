@@ -4,11 +4,11 @@ mod common;
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::package;
+use common::{copied_package, package};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -76,17 +76,6 @@ fn wav_header(channels: u16, rate: u32, float: bool, data: u32) -> Vec<u8> {
     header.extend(b"data");
     header.extend(data.to_le_bytes());
     header
-}
-
-/// A copy of the package that may be damaged.
-fn copied_package(folder: &TempDir) -> PathBuf {
-    let copy = folder.path().join("package");
-    fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(package("tiny-omni-fp32")).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
-    }
-    copy
 }
 
 #[test]
@@ -226,7 +215,7 @@ fn requests_that_make_no_sense() {
 fn packages_that_are_not_what_they_say() {
     let refuses = |damage: &dyn Fn(&Path), expected: &str| {
         let folder = TempDir::new().unwrap();
-        let copy = copied_package(&folder);
+        let copy = copied_package("tiny-omni-fp32", &folder.path().join("package"));
         damage(&copy);
         for arguments in
             [vec!["inspect", copy.to_str().unwrap()], vec!["ask", "x.wav", "--model", copy.to_str().unwrap()]]
@@ -258,7 +247,7 @@ fn packages_that_are_not_what_they_say() {
 
     // what a manifest claims of a graph is held against the graph itself
     let folder = TempDir::new().unwrap();
-    let copy = copied_package(&folder);
+    let copy = copied_package("tiny-omni-fp32", &folder.path().join("package"));
     edit(&copy, "\"head_dim\": 16", "\"head_dim\": 32");
     fails(&["generate", "x", "-o", "-", "--model", copy.to_str().unwrap()], 1, "does not keep its contract");
 }
@@ -338,7 +327,7 @@ fn a_bad_request_is_its_own_line_and_the_rest_goes_on() {
     assert_eq!(first[0]["prompt_frames"][0].as_array().unwrap().len(), 8);
     assert!(first[6]["segments"][0]["text"].is_string());
 
-    run(&arguments);
+    run(&[&arguments[..], &["--restart"]].concat());
     let again = results();
     assert_eq!(again[0]["segments"], first[0]["segments"]);
     assert!(out.join("results.previous.jsonl").is_file(), "earlier results are kept");

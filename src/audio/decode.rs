@@ -30,6 +30,9 @@ pub struct DecodeOptions {
     pub sample_rate: Option<u32>,
     /// Longest recording that is accepted, in seconds; `None` accepts any length.
     pub max_seconds: Option<f64>,
+    /// Most bytes of samples that are accepted, at 4 a sample of the one channel, before the rate is converted; `None`
+    /// accepts any number.
+    pub max_bytes: Option<u64>,
 }
 
 /// A recording in memory.
@@ -78,7 +81,7 @@ const MOST_FAULTS: usize = 1000;
 /// - [`ErrorKind::Io`]: no such file, a folder, not readable.
 /// - [`ErrorKind::Audio`]: empty, not audio, a codec that is not supported, nothing that can be decoded, no channels or no
 ///   sample rate, samples that are not finite.
-/// - [`ErrorKind::Limit`]: longer than `max_seconds`; found from the header where it can be believed, else as soon as that
+/// - [`ErrorKind::Limit`]: longer than `max_seconds`, or more than `max_bytes`; found from the header where it can be believed, else as soon as that
 ///   much is decoded.
 /// - [`ErrorKind::Invalid`]: `sample_rate` is not within 1 … 768,000 Hz.
 pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Decoded> {
@@ -402,6 +405,7 @@ fn pcm_bytes_per_second(parameters: &AudioCodecParameters) -> Option<f64> {
 /// Where decoded sound goes: mixed, trimmed, resampled and counted.
 struct Sink {
     max_seconds: Option<f64>,
+    max_bytes: Option<u64>,
     wanted_rate: Option<u32>,
     edit: Option<Edit>,
     planes: Vec<Vec<f32>>,
@@ -425,6 +429,7 @@ impl Sink {
     fn new(options: &DecodeOptions, edit: Option<Edit>) -> Self {
         Self {
             max_seconds: options.max_seconds,
+            max_bytes: options.max_bytes,
             wanted_rate: options.sample_rate,
             edit,
             planes: Vec::new(),
@@ -504,6 +509,10 @@ impl Sink {
         }
         self.samples += kept.len() as u64;
         self.seconds += kept.len() as f64 / f64::from(rate);
+        if let Some(most) = self.max_bytes.filter(|most| self.samples.saturating_mul(4) > *most) {
+            let what = format!("takes more than the {most} bytes that a decoded recording may have");
+            return Err(Error::new(ErrorKind::Limit, what));
+        }
         match self.max_seconds {
             Some(most) if self.seconds > most + 1e-9 => Err(too_long(&format!("longer than {most} s"), most)),
             _ => Ok(()),

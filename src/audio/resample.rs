@@ -240,6 +240,17 @@ mod tests {
         }
 
         #[test]
+        fn a_tone_stays_a_tone_at_any_rates(from in odd_rate(), to in odd_rate(), share in 0.05f64..0.97) {
+            let hertz = share * f64::from(from.min(to)) / 2.0;
+            let converted = resample(&tone(hertz, from, 2 * from as usize), from, to).unwrap();
+            let expected = tone(hertz, to, resampled_len(2 * u64::from(from), from, to) as usize);
+            prop_assert_eq!(converted.len(), expected.len());
+            // the ends, where the tone begins and stops, are as long as half the filter: up to half a second for odd rates
+            let margin = to as usize * 6 / 10;
+            prop_assert!(distance(&converted, &expected, margin) < 1e-3);
+        }
+
+        #[test]
         fn cutting_changes_nothing(cuts in prop::collection::vec(0usize..9000, 0..6), from in prop::sample::select(RATES.to_vec()), to in prop::sample::select(RATES.to_vec())) {
             let samples = tone(440.0, from, 9000);
             let mut cuts = cuts;

@@ -82,6 +82,7 @@ impl<'a> Generation<'a> {
     /// Begins a reply to `prompt`; nothing runs before the first event is asked for.
     pub(crate) fn new(parts: Parts<'a>, prompt: Prompt, config: GenerationConfig, cancel: Cancel) -> Result<Self> {
         config.validate()?;
+        parts.limits.check_config(&config)?;
         config.force.iter().try_for_each(|modality| parts.check_offered(*modality))?;
         parts.check_fits(prompt.frames.len())?;
         let usage = Usage { prompt_frames: prompt.frames.len(), steps: 0 };
@@ -106,6 +107,7 @@ impl<'a> Generation<'a> {
     /// Begins a reply at `checkpoint`, where the cache must stand.
     pub(crate) fn at(parts: Parts<'a>, from: &Checkpoint, config: GenerationConfig, cancel: Cancel) -> Result<Self> {
         config.validate()?;
+        parts.limits.check_config(&config)?;
         let kept = from.kept.iter().map(|(modality, _)| modality);
         config.force.iter().skip(from.opened).chain(kept).try_for_each(|modality| parts.check_offered(*modality))?;
         let rng = Rng::at(config.seed, from.draws);
@@ -177,7 +179,7 @@ impl<'a> Generation<'a> {
                 self.finish();
                 return Ok(());
             }
-            offered => offered?,
+            offered => offered.map_err(|e| e.context(format!("before segment {}", self.opened)))?,
         };
         let (modality, kept) = match self.kept.take() {
             Some((modality, kept)) => (modality, kept),
@@ -233,7 +235,8 @@ impl<'a> Generation<'a> {
         }
         let runs: Vec<_> = offered.iter().map(|offer| (offer.token, std::slice::from_ref(&offer.logit))).collect();
         let greedy = SegmentConfig::default().sampling();
-        let token = self.sampler.sample(&Candidates::new(&runs), &greedy, &mut self.rng)?;
+        let token = self.sampler.sample(&Candidates::new(&runs), &greedy, &mut self.rng);
+        let token = token.map_err(|e| e.context(format!("text_head: modality of segment {}", self.opened)))?;
         let chosen = offered.iter().find(|offer| offer.token == token).map(|offer| offer.modality);
         let chosen = chosen.ok_or_else(|| Error::new(ErrorKind::Numeric, "no modality can be chosen"))?;
         self.parts.check_offered(chosen)?;
@@ -293,7 +296,8 @@ impl<'a> Generation<'a> {
         let config = self.config.segment(segment.modality);
         let vocabulary = self.parts.vocabulary;
         let sound = segment.modality.is_sound();
-        let mut logits = self.parts.language_model.logits(if sound { Head::Audio } else { Head::Text })?;
+        let head = if sound { Head::Audio } else { Head::Text };
+        let mut logits = self.parts.language_model.logits(head)?;
         if config.is_guided() {
             let (conditional, unconditional) = logits.split_at_mut(logits.len() / 2);
             guide(conditional, unconditional, config.guidance);
@@ -304,7 +308,7 @@ impl<'a> Generation<'a> {
         let free = segment.frames.len() >= config.min_steps;
         let mut draw = |runs: &mut [(TokenId, &[f32])]| {
             runs.sort_unstable_by_key(|(first, _)| *first);
-            self.sampler.sample(&Candidates::new(runs), &sampling, &mut self.rng)
+            self.sampler.sample(&Candidates::new(runs), &sampling, &mut self.rng).map_err(|e| e.context(head.graph()))
         };
         if !sound {
             let text = vocabulary.text;

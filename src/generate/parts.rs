@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cancel::Cancel;
 use crate::graph::{AudioDecoder, Head, LanguageModel};
+use crate::limits::Limits;
 use crate::modality::Modality;
 use crate::prompt::Prompt;
 use crate::text::TextTokenizer;
@@ -24,6 +25,8 @@ pub(crate) struct Parts<'a> {
     pub vocabulary: &'a Vocabulary,
     /// The modalities that the model may choose, with their tokens.
     pub modalities: &'a BTreeMap<Modality, TokenId>,
+    /// What is refused.
+    pub limits: &'a Limits,
 }
 
 impl Parts<'_> {
@@ -78,8 +81,9 @@ impl Parts<'_> {
         Error::new(ErrorKind::Invalid, what)
     }
 
-    /// Refuses a prompt of `frames` that leaves no room for `[assistant]`, a modality token and one frame.
+    /// Refuses a prompt of `frames` that is longer than the limit, or leaves no room for `[assistant]`, a modality token and one frame.
     pub fn check_fits(&self, frames: usize) -> Result<()> {
+        self.limits.check_prompt(frames)?;
         let used = self.language_model.position() + self.tail.len();
         let (asked, most) = (frames + 3, self.language_model.max_positions());
         if used + asked > most {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Seconds, SegmentEnd, Usage};
 use crate::audio::Waveform;
 use crate::modality::{Modality, SegmentConfig};
-use crate::token::Frames;
+use crate::token::{Frames, Vocabulary, holes};
 
 /// The random numbers that a segment took: with them it can be made again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,28 @@ pub struct Segment {
     pub config: SegmentConfig,
     /// The random numbers it took.
     pub draws: Draws,
+}
+
+/// The loudest sample that still counts as silence: −80 dB.
+const SILENCE: f32 = 1e-4;
+
+impl Segment {
+    /// What is doubtful about a sound, in sentences for a person: silence, and codes that the model left out.
+    pub fn doubts(&self, vocabulary: &Vocabulary) -> Vec<String> {
+        let Some(sound) = self.audio.as_ref().filter(|sound| !sound.is_empty()) else { return Vec::new() };
+        let mut doubts = Vec::new();
+        if sound.channels().iter().flatten().all(|sample| sample.abs() <= SILENCE) {
+            doubts.push(format!("the sound is silent: all {} samples are below −80 dB", sound.len()));
+        }
+        let closed = self.frames.last().is_some_and(|frame| vocabulary.closes(frame[0]));
+        let sounding = self.frames.slice(0..self.frames.len() - usize::from(closed));
+        let holes = holes(&sounding, vocabulary);
+        if holes > 0 {
+            let codes = (sounding.len() + 1).saturating_sub(sounding.streams()) * sounding.streams();
+            doubts.push(format!("the model left out {holes} of {codes} codes; code 0 sounds in their place"));
+        }
+        doubts
+    }
 }
 
 /// A reply: its segments in order, and what they took to make.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::*;
 use crate::cancel::Cancel;
 use crate::graph::{AudioDecoder, Head, LanguageModel};
+use crate::limits::Limits;
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::{FeatureSlot, Prompt};
 use crate::text::TextTokenizer;
@@ -53,7 +54,16 @@ struct Fake {
     seen: Vec<Vec<TokenId>>,
     prefixes: Vec<usize>,
     logits: Vec<f32>,
-    broken: bool,
+    broken: Option<Broken>,
+}
+
+/// Numbers that cannot be right, from a position on.
+#[derive(Clone, Copy)]
+struct Broken {
+    position: usize,
+    /// The columns that have them.
+    columns: [usize; 2],
+    value: f32,
 }
 
 impl Fake {
@@ -79,8 +89,9 @@ impl Fake {
                 *logit = 1.0;
             }
         }
-        if self.broken {
-            row.fill(f32::NAN);
+        if let Some(broken) = self.broken.filter(|broken| self.position >= broken.position) {
+            let end = broken.columns[1].min(row.len());
+            row[broken.columns[0]..end].fill(broken.value);
         }
         row
     }
@@ -194,6 +205,7 @@ fn run(fake: &mut Fake, config: GenerationConfig, cancel: &Cancel) -> (Reply, Op
         tokenizer: &tokenizer,
         vocabulary: &vocabulary,
         modalities: &modalities,
+        limits: &Limits::default(),
     };
     let generation = Generation::new(parts, prompt(), config, cancel.clone()).unwrap();
     let (reply, error) = generation.into_partial_reply();
@@ -314,20 +326,98 @@ fn a_prompt_that_does_not_fit_is_refused_before_any_work() {
         tokenizer: &tokenizer,
         vocabulary: &vocabulary,
         modalities: &BTreeMap::from([(Modality::Text, 7)]),
+        limits: &Limits::default(),
     };
     let error = Generation::new(parts, prompt(), config(&[]), Cancel::new()).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Limit);
 }
 
-#[test]
-fn numbers_that_cannot_be_right_end_the_reply_and_keep_what_there_is() {
-    let mut fake = Fake::new(&[&[10]]);
-    fake.broken = true;
-    let (reply, error, _) = run(&mut fake, config(&[Modality::Text]), &Cancel::new());
-    let error = error.unwrap();
+/// A reply whose logits break at step 2: what is reported, and that what came before it is kept.
+fn breaks(modality: Modality, columns: [usize; 2], value: f32, guidance: f32) -> String {
+    let script: [&[TokenId]; 2] = if modality.is_sound() { [&[17, 22], &[18, 23]] } else { [&[10], &[11]] };
+    let mut fake = Fake::new(&script.repeat(4));
+    fake.broken = Some(Broken { position: 9, columns, value });
+    let mut settings = config(&[modality]);
+    settings.segment_mut(modality).guidance = guidance;
+    let (reply, error, _) = run(&mut fake, settings, &Cancel::new());
+    let error = error.expect("numbers that cannot be right were taken");
     assert_eq!(error.kind(), ErrorKind::Numeric);
-    assert!(error.message().contains("segment 0, step 0"), "{error}");
-    assert_eq!(reply.segments[0].end, SegmentEnd::Failed);
+    assert_eq!((reply.segments[0].end, reply.segments[0].frames.len()), (SegmentEnd::Failed, 2), "{error}");
+    if modality == Modality::Text {
+        assert_eq!(reply.text(), "ab");
+    }
+    error.to_string()
+}
+
+#[test]
+fn numbers_that_cannot_be_right_are_never_drawn_from() {
+    const ALL: [usize; 2] = [0, usize::MAX];
+    for value in [f32::NAN, f32::INFINITY] {
+        let error = breaks(Modality::Text, [12, 13], value, 1.0);
+        assert_eq!(error, format!("segment 0, step 2: text_head: the logit of id 12 is {value}; expected a number"));
+        let error = breaks(Modality::Audio, [5, 6], value, 1.0);
+        assert!(error.starts_with("segment 0, step 2: stream 1: audio_head: the logit of id 21 is"), "{error}");
+    }
+    let error = breaks(Modality::Text, ALL, f32::NEG_INFINITY, 1.0);
+    assert_eq!(error, "segment 0, step 2: text_head: no id can be chosen: every logit is masked");
+    let error = breaks(Modality::Audio, [5, 10], f32::NEG_INFINITY, 1.0);
+    assert!(error.contains("stream 1: audio_head: no id can be chosen"), "{error}");
+    // guidance makes NaN of an infinity on both sides
+    assert!(breaks(Modality::Audio, ALL, f32::NEG_INFINITY, 3.0).contains("NaN"));
+}
+
+#[test]
+fn a_modality_is_not_chosen_from_numbers_that_cannot_be_right() {
+    let mut fake = Fake::new(&[]);
+    fake.broken = Some(Broken { position: 6, columns: [8, 9], value: f32::NAN });
+    let (reply, error, _) = run(&mut fake, config(&[]), &Cancel::new());
+    let error = error.unwrap();
+    assert_eq!((error.kind(), reply.segments.len()), (ErrorKind::Numeric, 0));
+    assert!(error.message().starts_with("text_head: modality of segment 0: the logit of id 8 is NaN"), "{error}");
+}
+
+#[test]
+fn more_than_the_limits_is_refused_before_any_work() {
+    let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
+    let refused = |limits: Limits, config: GenerationConfig| {
+        let mut fake = Fake::new(&[]);
+        let parts = Parts {
+            language_model: &mut fake,
+            audio_decoder: None,
+            tail: &mut Frames::new(STREAMS),
+            tokenizer: &tokenizer,
+            vocabulary: &vocabulary,
+            modalities: &BTreeMap::from([(Modality::Text, 7)]),
+            limits: &limits,
+        };
+        let error = Generation::new(parts, prompt(), config, Cancel::new()).err().unwrap();
+        assert_eq!((error.kind(), fake.position), (ErrorKind::Limit, 0));
+        error.to_string()
+    };
+    let settings = config(&[Modality::Text]);
+    let limits = Limits { prompt_frames: 4, ..Limits::default() };
+    assert_eq!(refused(limits, settings.clone()), "5 prompt frames are asked for; the limit is 4");
+    let limits = Limits { segments: 7, ..Limits::default() };
+    assert_eq!(refused(limits, settings.clone()), "8 segments are asked for; the limit is 7");
+    let most = settings.speech.max_steps.max(settings.text.max_steps);
+    let limits = Limits { steps: most - 1, ..Limits::default() };
+    assert!(refused(limits, settings).ends_with(&format!("{most} steps are asked for; the limit is {}", most - 1)));
+}
+
+#[test]
+fn doubtful_sounds_are_told() {
+    let silent = Codes::zeros((2, 1));
+    let mut script = ids(&delay(&silent, &vocabulary()));
+    script.push(vec![2, 21]);
+    let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
+    let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]), &Cancel::new());
+    let doubts = reply.segments[0].doubts(&vocabulary());
+    assert_eq!(doubts, ["the sound is silent: all 2 samples are below −80 dB"]);
+
+    let script: [&[TokenId]; 4] = [&[18, 21], &[16, 23], &[18, 21], &[2, 21]];
+    let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]), &Cancel::new());
+    let doubts = reply.segments[0].doubts(&vocabulary());
+    assert_eq!(doubts, ["the model left out 2 of 4 codes; code 0 sounds in their place"]);
 }
 
 #[test]
@@ -349,6 +439,7 @@ fn cancelling_ends_between_two_steps_and_leaves_a_usable_tail() {
         tokenizer: &tokenizer,
         vocabulary: &vocabulary,
         modalities: &BTreeMap::from([(Modality::Text, 7)]),
+        limits: &Limits::default(),
     };
     let mut deltas = 0;
     for event in Generation::new(parts, prompt(), config(&[]), cancel.clone()).unwrap() {
@@ -380,6 +471,7 @@ fn a_dropped_generation_leaves_a_usable_tail() {
         tokenizer: &tokenizer,
         vocabulary: &vocabulary,
         modalities: &BTreeMap::from([(Modality::Audio, 8)]),
+        limits: &Limits::default(),
     };
     let mut settings = config(&[Modality::Audio]);
     settings.audio.guidance = 2.0;

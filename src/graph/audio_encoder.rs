@@ -3,10 +3,10 @@
 use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate, s};
 use ort::value::Tensor;
 
-use super::GraphLoader;
 use super::session::{Graph, Port};
+use super::{GraphLoader, check_finite, finite};
 use crate::audio::{LogMel, LogMelConfig, Waveform, normalize};
-use crate::package::{AudioEncoderConfig, Limits, Manifest};
+use crate::package::{AudioEncoderConfig, Manifest};
 use crate::{Error, ErrorKind, Result};
 
 /// Mel frames that become one feature: the second convolution's stride and the pooling, two each.
@@ -18,7 +18,6 @@ pub struct AudioEncoder {
     log_mel: LogMel,
     config: AudioEncoderConfig,
     hidden: usize,
-    limits: Limits,
 }
 
 impl AudioEncoder {
@@ -39,16 +38,15 @@ impl AudioEncoder {
             num_mel_bins: bins,
         })?;
         let graph = loader.load("audio_encoder", manifest.graph("audio_encoder")?, &inputs, &outputs)?;
-        Ok(Self { graph, log_mel, config: config.clone(), hidden, limits: manifest.limits.clone() })
+        Ok(Self { graph, log_mel, config: config.clone(), hidden })
     }
 
     /// Features of `sound`, shape [frames, hidden size], about 25 a second.
     ///
     /// Channels are mixed down to their mean and the rate is converted. Sound longer than a window is cut into windows
-    /// that are encoded one by one. Errors: too short to hold one feature, or longer than the package's limit.
+    /// that are encoded one by one. Errors: too short to hold one feature; samples or features that are not finite.
     pub fn encode(&self, sound: &Waveform) -> Result<Array2<f32>> {
-        self.limits.check(sound)?;
-        let sound = sound.to_mono().resample(self.config.sampling_rate)?;
+        let sound = finite(sound)?.to_mono().resample(self.config.sampling_rate)?;
         let samples = sound.samples();
         let window = self.config.window_seconds * self.config.sampling_rate as usize;
         let features = samples.chunks(window).map(|part| self.encode_window(part)).collect::<Result<Vec<_>>>()?;
@@ -77,7 +75,9 @@ impl AudioEncoder {
         }
         let mel = self.log_mel.compute(&samples)?;
         let features = self.run(mel.view())?;
-        Ok(features.slice(s![..rows.min(features.nrows()), ..]).to_owned())
+        let features = features.slice(s![..rows.min(features.nrows()), ..]).to_owned();
+        check_finite("audio_encoder", "feature", features.as_slice().unwrap_or_default(), self.hidden)?;
+        Ok(features)
     }
 
     /// Runs the graph on `mel` [bins, frames], cut into chunks; the valid rows of all chunks.
@@ -101,11 +101,15 @@ impl AudioEncoder {
             Error::new(ErrorKind::Graph, "audio_encoder: the features have another rank than 3").with_source(e)
         })?;
         let lengths = lengths.try_extract_tensor::<i64>().map_err(failed)?.1;
-        let valid: Vec<_> = features
-            .outer_iter()
-            .zip(lengths)
-            .map(|(rows, len)| rows.slice_move(s![..(*len as usize).min(features.shape()[1]), ..]))
-            .collect();
+        let rows = features.shape()[1];
+        let Some(lengths) =
+            lengths.iter().map(|len| usize::try_from(*len).ok().filter(|len| *len <= rows)).collect::<Option<Vec<_>>>()
+        else {
+            let what = format!("audio_encoder: lengths {lengths:?}; expected 0 … {rows}");
+            return Err(Error::new(ErrorKind::Numeric, what));
+        };
+        let valid: Vec<_> =
+            features.outer_iter().zip(lengths).map(|(rows, len)| rows.slice_move(s![..len, ..])).collect();
         concatenate(Axis(0), &valid)
             .map_err(|e| Error::new(ErrorKind::Graph, "audio_encoder: no features came out").with_source(e))
     }

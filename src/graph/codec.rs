@@ -3,9 +3,9 @@
 use ort::value::Tensor;
 
 use super::session::{Graph, Port};
-use super::{AudioDecoder, GraphLoader, with_context};
+use super::{AudioDecoder, GraphLoader, check_finite, finite, with_context};
 use crate::audio::Waveform;
-use crate::package::{CodecConfig, Limits, Manifest};
+use crate::package::{CodecConfig, Manifest};
 use crate::token::Codes;
 use crate::{Error, ErrorKind, Result};
 
@@ -17,7 +17,6 @@ pub struct CodecEncoder {
     graph: Graph,
     config: CodecConfig,
     streams: usize,
-    limits: Limits,
 }
 
 impl CodecEncoder {
@@ -27,15 +26,14 @@ impl CodecEncoder {
         let inputs = [Port::float("input_values", &[None, Some(1), None])];
         let outputs = [Port::int64("audio_codes", &[None, Some(streams), None])];
         let graph = loader.load("codec_encoder", manifest.graph("codec_encoder")?, &inputs, &outputs)?;
-        Ok(Self { graph, config: config.clone(), streams, limits: manifest.limits.clone() })
+        Ok(Self { graph, config: config.clone(), streams })
     }
 
     /// Codes of `sound`, shape [streams, samples / hop]: mixed down, converted to the codec's rate, cut to whole frames.
     ///
-    /// Errors: shorter than one frame, or longer than the package's limit.
+    /// Errors: shorter than one frame; samples that are not finite; codes out of range.
     pub fn encode(&self, sound: &Waveform) -> Result<Codes> {
-        self.limits.check(sound)?;
-        let sound = sound.to_mono().resample(self.config.sampling_rate)?;
+        let sound = finite(sound)?.to_mono().resample(self.config.sampling_rate)?;
         let hop = self.config.hop_length;
         let samples = sound.samples();
         let frames = samples.len() / hop;
@@ -148,6 +146,8 @@ impl AudioDecoder for CodecDecoder {
     }
 
     fn decode(&self, codes: &Codes, first_frame: usize) -> Result<Vec<f32>> {
+        let numeric = |e: Error| Error::new(ErrorKind::Numeric, format!("after frame {first_frame}: {e}"));
+        self.check(codes).map_err(numeric)?;
         let failed = |e| self.graph.failed(&e);
         let (streams, frames) = codes.dim();
         let ids: Vec<i64> = codes.iter().map(|code| i64::from(*code)).collect();
@@ -164,10 +164,8 @@ impl AudioDecoder for CodecDecoder {
             let what = format!("codec_decoder: {found} samples for {frames} frames; expected {hop} for each");
             return Err(Error::new(ErrorKind::Graph, what));
         }
-        if let Some(at) = samples.iter().position(|x| !x.is_finite()) {
-            let what = format!("codec_decoder: sample {at} after frame {first_frame} is not a finite number");
-            return Err(Error::new(ErrorKind::Numeric, what));
-        }
+        let what = format!("after frame {first_frame}: sample of frame");
+        check_finite("codec_decoder", &what, &samples, self.config.hop_length)?;
         Ok(samples)
     }
 }

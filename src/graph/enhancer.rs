@@ -2,8 +2,8 @@
 
 use ort::value::Tensor;
 
-use super::GraphLoader;
 use super::session::{Graph, Port};
+use super::{GraphLoader, check_finite};
 use crate::audio::Waveform;
 use crate::package::{EnhancerConfig, Manifest};
 use crate::{Error, ErrorKind, Result};
@@ -34,6 +34,7 @@ impl Enhancer {
         if len == 0 {
             return Err(Error::new(ErrorKind::Graph, "enhancer: no samples came out"));
         }
+        check_finite("enhancer", "sample of channel", enhanced, len)?;
         let channels = enhanced.chunks_exact(len).map(<[f32]>::to_vec).collect();
         Waveform::new(channels, self.config.sampling_rate)
     }

@@ -19,6 +19,15 @@ pub(super) struct CacheShape {
     pub is_half: bool,
 }
 
+impl CacheShape {
+    /// Bytes of the keys and values of `rows` sequences with room for `capacity` positions.
+    pub(super) fn bytes(&self, rows: usize, capacity: usize) -> u64 {
+        let sizes = [self.layers, rows, self.heads, capacity, self.head_size];
+        let width = if self.is_half { size_of::<f16>() } else { size_of::<f32>() };
+        sizes.iter().fold(2 * width as u64, |bytes, size| bytes.saturating_mul(*size as u64))
+    }
+}
+
 /// Keys and values of `rows` sequences, each buffer of shape [rows, heads, capacity, head size].
 pub(super) struct KeyValueCache {
     shape: CacheShape,
@@ -64,9 +73,8 @@ impl KeyValueCache {
             false => allocate(shape, rows, capacity).map(Buffers::Float),
         };
         let buffers = buffers.map_err(|e| {
-            let width = if shape.is_half { 2 } else { 4 };
-            let bytes = 2 * width * shape.layers * rows * shape.heads * capacity * shape.head_size;
-            let what = format!("no memory for a cache of {capacity} positions ({} MB)", bytes / 1_000_000);
+            let megabytes = shape.bytes(rows, capacity) / 1_000_000;
+            let what = format!("no memory for a cache of {capacity} positions ({megabytes} MB)");
             Error::new(ErrorKind::Limit, format!("{what}: {}", e.message()))
         })?;
         Ok(Self { shape, rows, capacity, buffers })

@@ -10,8 +10,9 @@ use super::embedding::{Embedding, EmbeddingRun};
 use super::head::{HeadRun, OutputHead};
 use super::key_value_cache::{CacheShape, KeyValueCache, Rotary};
 use super::session::{Graph, Port};
-use super::{GraphLoader, Head, LanguageModel};
+use super::{GraphLoader, Head, LanguageModel, check_finite};
 use crate::cancel::Cancel;
+use crate::limits::Limits;
 use crate::package::Manifest;
 use crate::prompt::FeatureSlot;
 use crate::token::{Frames, TokenId};
@@ -65,6 +66,14 @@ impl DecoderGraphs {
 
     /// Frames to embeddings [frames, hidden], flattened, `features` in their slots.
     pub fn embed(&self, frames: &Frames, features: &[FeatureSlot]) -> Result<Vec<f32>> {
+        for slot in features {
+            let (rows, columns) = slot.features.dim();
+            if columns != self.hidden || slot.start.checked_add(rows).is_none_or(|end| end > frames.len()) {
+                let what = format!("features {rows} × {columns} at frame {} of {}", slot.start, frames.len());
+                let expected = format!("expected rows of {} within the prompt", self.hidden);
+                return Err(Error::new(ErrorKind::Invalid, format!("{what}; {expected}")));
+            }
+        }
         let shape = [1, frames.len(), self.hidden];
         let mut embeds = Tensor::<f32>::new(&Allocator::default(), shape).map_err(|e| self.body.failed(&e))?;
         let mut run = self.embedding.bind(1, frames.len(), &mut embeds)?;
@@ -76,6 +85,7 @@ impl DecoderGraphs {
                 feature.iter().zip(row).for_each(|(value, cell)| *cell = *value);
             }
         }
+        check_finite("embed", "embedding of prompt frame", &embeds, self.hidden)?;
         Ok(embeds)
     }
 
@@ -147,7 +157,8 @@ impl BodyRun {
         let total = i32::try_from(len).map_err(|_| Error::new(ErrorKind::Limit, "too many positions"))?;
         self.last_positions.extract_tensor_mut().1.fill(total - 1);
         self.total.extract_tensor_mut().1.fill(total);
-        graphs.body.run_bound(&self.binding)
+        graphs.body.run_bound(&self.binding)?;
+        check_finite("llm", "hidden state", self.hidden.extract_tensor().1, graphs.hidden)
     }
 }
 
@@ -166,6 +177,7 @@ impl StepRun {
 
     fn run(&mut self, graphs: &DecoderGraphs, frame: &[TokenId], len: usize) -> Result<()> {
         graphs.embedding.run(&mut self.embedding, frame)?;
+        check_finite("embed", "embedding of row", self.body.embeds.extract_tensor().1, graphs.hidden)?;
         self.body.run(graphs, len)
     }
 }
@@ -200,12 +212,17 @@ pub struct Decoder {
     heads: HeadRuns,
     /// Hidden states of the last position, [rows, hidden].
     hidden: Vec<f32>,
+    max_positions: usize,
+    /// Bytes that the caches may take.
+    memory: u64,
 }
 
 impl Decoder {
-    /// An empty sequence.
-    pub fn new(graphs: Arc<DecoderGraphs>) -> Self {
+    /// An empty sequence, which stays within `limits`.
+    pub fn new(graphs: Arc<DecoderGraphs>, limits: &Limits) -> Self {
         Self {
+            max_positions: graphs.max_positions.min(limits.context),
+            memory: limits.memory(),
             graphs,
             position: 0,
             conditional: None,
@@ -220,12 +237,13 @@ impl Decoder {
     fn branch(&mut self, positions: usize) -> Result<&mut Branch> {
         let capacity = self.conditional.as_ref().map_or(0, |branch| branch.cache.capacity());
         if capacity < positions {
-            if positions > self.graphs.max_positions {
-                let most = self.graphs.max_positions;
+            if positions > self.max_positions {
+                let most = self.max_positions;
                 let what = format!("{positions} positions are needed, but the model's context holds {most}");
                 return Err(Error::new(ErrorKind::Limit, what));
             }
-            let roomy = positions.next_multiple_of(CACHE_STEP).min(self.graphs.max_positions);
+            let roomy = positions.next_multiple_of(CACHE_STEP).min(self.max_positions);
+            self.check_memory(1, roomy)?;
             let mut larger = Branch::new(&self.graphs, 1, roomy)?;
             if let Some(branch) = &self.conditional {
                 larger.cache.copy_first_row(&branch.cache, 0..self.position);
@@ -233,6 +251,23 @@ impl Decoder {
             self.conditional = Some(larger);
         }
         self.conditional.as_mut().ok_or_else(|| Error::new(ErrorKind::Graph, "no cache"))
+    }
+
+    /// Refuses a cache of `rows` sequences that would take more than the limit, those that are there already included.
+    fn check_memory(&self, rows: usize, capacity: usize) -> Result<()> {
+        let caches = self.conditional.iter().chain(&self.guided).map(|branch| &branch.cache);
+        let held = caches.map(|cache| self.graphs.cache.bytes(cache.rows(), cache.capacity())).sum::<u64>();
+        let asked = self.graphs.cache.bytes(rows, capacity);
+        if held.saturating_add(asked) > self.memory {
+            let megabytes = [asked, held, self.memory].map(|bytes| bytes.div_ceil(1_000_000));
+            let what = format!(
+                "a cache of {capacity} positions for {rows} sequences takes {} MB beside {} MB that are in use; the limit on memory is {} MB: \
+                 ask for fewer steps, or give a shorter prompt",
+                megabytes[0], megabytes[1], megabytes[2]
+            );
+            return Err(Error::new(ErrorKind::Limit, what));
+        }
+        Ok(())
     }
 
     /// Runs one chunk of a prompt, embeddings [positions, hidden].
@@ -258,7 +293,7 @@ impl LanguageModel for Decoder {
     }
 
     fn max_positions(&self) -> usize {
-        self.graphs.max_positions
+        self.max_positions
     }
 
     fn reserve(&mut self, positions: usize) -> Result<()> {
@@ -304,6 +339,7 @@ impl LanguageModel for Decoder {
         let capacity = self.branch(self.position)?.cache.capacity();
         if self.guided.as_ref().is_none_or(|branch| branch.cache.capacity() != capacity) {
             self.guided = None;
+            self.check_memory(2, capacity)?;
             self.guided = Some(Branch::new(&graphs, 2, capacity)?);
         }
         if let (Some(guided), Some(conditional)) = (&mut self.guided, &self.conditional) {
@@ -370,7 +406,8 @@ mod tests {
         let loader = GraphLoader::new(runtime, &package, &placing, &placements);
         let graphs = Arc::new(DecoderGraphs::load(&loader, package.manifest()).unwrap());
         let body = placements.all().iter().find(|graph| graph.graph == "llm").unwrap().file.clone();
-        (Decoder::new(Arc::clone(&graphs)), Decoder::new(graphs), package.manifest().clone(), body)
+        let new = || Decoder::new(Arc::clone(&graphs), &Limits::default());
+        (new(), new(), package.manifest().clone(), body)
     }
 
     fn distance(a: &[f32], b: &[f32]) -> f32 {

@@ -19,10 +19,11 @@ pub use enhancer::Enhancer;
 pub use language_model::{Decoder, DecoderGraphs};
 pub use session::{GraphLoader, Placements};
 
-use crate::Result;
+use crate::audio::Waveform;
 use crate::cancel::Cancel;
 use crate::prompt::FeatureSlot;
 use crate::token::{Codes, Frames, TokenId};
+use crate::{Error, ErrorKind, Result};
 
 /// Which rows of the output matrix to multiply with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,16 @@ pub enum Head {
     Text,
     /// The stream blocks in order, then eos, then eot.
     Audio,
+}
+
+impl Head {
+    /// The graph's name.
+    pub fn graph(self) -> &'static str {
+        match self {
+            Self::Text => "text_head",
+            Self::Audio => "audio_head",
+        }
+    }
 }
 
 /// A language model and its cache: one sequence that grows, with a second, unconditional one beside it under guidance.
@@ -80,6 +91,29 @@ pub trait AudioDecoder: Sync {
 
     /// Decodes `codes` [S, F], whose first frame has the number `first_frame` in its clip, to F × hop samples.
     fn decode(&self, codes: &Codes, first_frame: usize) -> Result<Vec<f32>>;
+}
+
+/// The same sound, if all its samples are finite.
+fn finite(sound: &Waveform) -> Result<&Waveform> {
+    for (channel, samples) in sound.channels().iter().enumerate() {
+        if let Some(at) = samples.iter().position(|sample| !sample.is_finite()) {
+            let what = format!("sample {at} of channel {channel} is {}; expected finite numbers", samples[at]);
+            return Err(Error::new(ErrorKind::Audio, what));
+        }
+    }
+    Ok(sound)
+}
+
+/// Refuses `values`, rows of `columns`, that hold NaN or an infinity: what `graph` gave as `what`.
+fn check_finite(graph: &str, what: &str, values: &[f32], columns: usize) -> Result<()> {
+    // without an early end, so that it is done many values at a time
+    if !values.iter().fold(false, |wrong, value| wrong | !value.is_finite()) {
+        return Ok(());
+    }
+    let at = values.iter().position(|value| !value.is_finite()).unwrap_or_default();
+    let (row, column) = (at / columns.max(1), at % columns.max(1));
+    let what = format!("{graph}: {what} {row}, {column} is {}; expected finite numbers", values[at]);
+    Err(Error::new(ErrorKind::Numeric, what))
 }
 
 /// The frames that must be decoded so that `range` of a clip of `len` frames comes out as in one piece.

@@ -125,7 +125,10 @@ fn by_rank(a: &(f32, TokenId), b: &(f32, TokenId)) -> Ordering {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::sampling::Rng;
 
     const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0 };
 
@@ -196,5 +199,77 @@ mod tests {
         };
         assert_eq!(run(5), run(5));
         assert_ne!(run(5), run(6));
+    }
+
+    /// The probability of each logit, computed in another way: by rank, one after another.
+    fn probabilities(logits: &[f32], sampling: &Sampling) -> Vec<f64> {
+        let mut ranked: Vec<usize> = (0..logits.len()).filter(|i| logits[*i] > f32::NEG_INFINITY).collect();
+        ranked.sort_by(|a, b| logits[*b].partial_cmp(&logits[*a]).unwrap().then(a.cmp(b)));
+        ranked.truncate(if sampling.top_k == 0 { usize::MAX } else { sampling.top_k });
+        let most = f64::from(logits[ranked[0]]);
+        let weight = |i: usize| ((f64::from(logits[i]) - most) / f64::from(sampling.temperature)).exp();
+        let all: f64 = ranked.iter().map(|i| weight(*i)).sum();
+        let (mut sum, mut result) = (0.0, vec![0.0; logits.len()]);
+        for i in ranked {
+            if sum < f64::from(sampling.top_p) || sampling.top_p >= 1.0 {
+                result[i] = weight(i) / all;
+            }
+            sum += weight(i) / all;
+        }
+        let kept: f64 = result.iter().sum();
+        result.iter().map(|p| p / kept).collect()
+    }
+
+    /// The value that chi-square of `degrees` stays below but for one case in a million (Wilson and Hilferty).
+    fn critical(degrees: usize) -> f64 {
+        let part = 2.0 / (9.0 * degrees as f64);
+        degrees as f64 * (1.0 - part + 4.75 * part.sqrt()).powi(3)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+        /// What is masked, or beyond top-k or top-p, is never drawn; the rest as often as it should be.
+        #[test]
+        fn any_row_is_drawn_from_with_its_own_frequencies(
+            logits in prop::collection::vec(prop_oneof![1 => Just(f32::NEG_INFINITY), 6 => -4.0f32..4.0], 2..40),
+            temperature in 0.3f32..2.0,
+            top_k in 0usize..30,
+            top_p in prop_oneof![Just(1.0f32), 0.2f32..0.99],
+            cut in any::<prop::sample::Index>(),
+            seed in any::<u64>(),
+        ) {
+            prop_assume!(logits.iter().any(|logit| logit.is_finite()));
+            let sampling = Sampling { temperature, top_k, top_p };
+            let expected = probabilities(&logits, &sampling);
+            // two runs of ids, with a gap between them
+            let (first, second) = logits.split_at(cut.index(logits.len()));
+            let gap = 1000 + first.len() as TokenId;
+            let runs = [(7, first), (gap, second)];
+            let (mut sampler, mut rng) = (Sampler::default(), Rng::at(seed, 0));
+            let draws = 4000;
+            let mut counts = vec![0usize; logits.len()];
+            for _ in 0..draws {
+                let id = sampler.sample(&Candidates::new(&runs), &sampling, &mut rng).unwrap();
+                let place = if id >= gap { id - gap + first.len() as TokenId } else { id - 7 };
+                counts[place as usize] += 1;
+            }
+            let (mut chi_square, mut bins, mut rare) = (0.0, 0, (0usize, 0.0));
+            for (count, share) in counts.into_iter().zip(expected) {
+                let expected = share * f64::from(draws);
+                prop_assert!(share > 0.0 || count == 0, "what is masked was drawn");
+                if expected < 5.0 {
+                    rare = (rare.0 + count, rare.1 + expected);
+                } else {
+                    chi_square += (count as f64 - expected).powi(2) / expected;
+                    bins += 1;
+                }
+            }
+            if rare.1 >= 5.0 {
+                chi_square += (rare.0 as f64 - rare.1).powi(2) / rare.1;
+                bins += 1;
+            }
+            prop_assert!(bins < 2 || chi_square < critical(bins - 1), "chi-square {} of {} bins", chi_square, bins);
+        }
     }
 }

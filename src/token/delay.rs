@@ -1,6 +1,7 @@
 //! The delay pattern: stream i is shifted by i frames, so that each frame predicts a stream from the streams before it.
 
 use super::{Codes, Frames, Vocabulary};
+use crate::{Error, ErrorKind, Result};
 
 /// Shifts stream `i` by `i` frames and turns codes into ids: codes [S, F] become F + S − 1 frames (none for F = 0).
 ///
@@ -25,15 +26,41 @@ pub fn delay(codes: &Codes, vocabulary: &Vocabulary) -> Frames {
 
 /// The inverse of [`delay`] for `frames` without their closing frame: T frames hold T − S + 1 frames of codes.
 ///
-/// A pad inside (an id that is no code of its stream) becomes code 0, as the authors' decoder clamps it.
-/// Fewer than S frames hold no audio: the result has shape [S, 0].
-pub fn undelay(frames: &Frames, vocabulary: &Vocabulary) -> Codes {
-    let streams = frames.streams();
-    let len = (frames.len() + 1).saturating_sub(streams);
-    Codes::from_shape_fn((streams, len), |(stream, f)| {
-        let first = vocabulary.audio[stream].start + 1;
-        frames.get(f + stream).map_or(0, |frame| frame[stream].saturating_sub(first))
-    })
+/// A pad inside becomes code 0, as the authors' decoder clamps it; [`holes`] counts them. Fewer than S frames hold no
+/// audio: the result has shape [S, 0].
+///
+/// # Errors
+/// [`ErrorKind::Numeric`] for an id that no frame of sound can hold.
+pub fn undelay(frames: &Frames, vocabulary: &Vocabulary) -> Result<Codes> {
+    let mut wrong = None;
+    let codes = Codes::from_shape_fn(undelayed_shape(frames), |(stream, f)| {
+        let block = vocabulary.audio[stream];
+        match frames.get(f + stream).map_or(0, |frame| frame[stream]) {
+            id if id == vocabulary.special.pad || id == block.start => 0,
+            id if block.contains(id) => id - block.start - 1,
+            id => {
+                wrong.get_or_insert((stream, f + stream, id));
+                0
+            }
+        }
+    });
+    let Some((stream, frame, id)) = wrong else { return Ok(codes) };
+    let block = vocabulary.audio[stream];
+    let what = format!("id {id} in stream {stream} of frame {frame}; expected {} … {}", block.start, block.end - 1);
+    Err(Error::new(ErrorKind::Numeric, what))
+}
+
+/// How many cells that should hold a code hold a pad.
+pub fn holes(frames: &Frames, vocabulary: &Vocabulary) -> usize {
+    let (streams, len) = undelayed_shape(frames);
+    let is_hole = |stream: usize, f: usize| {
+        frames.get(f + stream).is_none_or(|frame| frame[stream] <= vocabulary.audio[stream].start)
+    };
+    (0..streams).map(|stream| (0..len).filter(|f| is_hole(stream, *f)).count()).sum()
+}
+
+fn undelayed_shape(frames: &Frames) -> (usize, usize) {
+    (frames.streams(), (frames.len() + 1).saturating_sub(frames.streams()))
 }
 
 #[cfg(test)]
@@ -69,7 +96,8 @@ mod tests {
                     prop_assert!(block.contains(*id));
                 }
             }
-            prop_assert_eq!(undelay(&frames, &vocabulary), codes);
+            prop_assert_eq!(undelay(&frames, &vocabulary).unwrap(), codes);
+            prop_assert_eq!(holes(&frames, &vocabulary), 0);
         }
     }
 
@@ -84,7 +112,20 @@ mod tests {
     #[test]
     fn pads_inside_and_short_segments() {
         let vocabulary = vocabulary(3, 4);
-        assert_eq!(undelay(&Frames::pads(3, 2), &vocabulary).dim(), (3, 0));
-        assert_eq!(undelay(&Frames::pads(3, 3), &vocabulary), Codes::zeros((3, 1)));
+        assert_eq!(undelay(&Frames::pads(3, 2), &vocabulary).unwrap().dim(), (3, 0));
+        assert_eq!(undelay(&Frames::pads(3, 3), &vocabulary).unwrap(), Codes::zeros((3, 1)));
+        assert_eq!(holes(&Frames::pads(3, 4), &vocabulary), 6);
+    }
+
+    #[test]
+    fn ids_of_other_streams_are_refused_and_not_clamped() {
+        let vocabulary = vocabulary(3, 4);
+        for id in [1, 29, 35, u32::MAX] {
+            let mut frames = Frames::new(3);
+            (0..3).for_each(|_| frames.push(&[id, 0, 0]));
+            let error = undelay(&frames, &vocabulary).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Numeric);
+            assert!(error.message().contains("expected 30 … 34"), "{error}");
+        }
     }
 }

@@ -4,6 +4,6 @@ mod delay;
 mod frames;
 mod vocabulary;
 
-pub use delay::{delay, undelay};
+pub use delay::{delay, holes, undelay};
 pub use frames::{Codes, Frames, TokenId};
 pub use vocabulary::{Interval, Special, Vocabulary};

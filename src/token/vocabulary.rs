@@ -108,6 +108,9 @@ impl Vocabulary {
             return fail(format!("ids go up to {end}, but the size is {}", self.size));
         }
         let s = &self.special;
+        if s.pad != 0 {
+            return fail(format!("pad is {}; expected 0", s.pad));
+        }
         let special = [s.pad, s.bos, s.eos, s.eot, s.system, s.user, s.assistant, s.text, s.audio, s.speech];
         match special.iter().find(|id| **id >= self.text.start) {
             Some(id) => fail(format!("the special id {id} is not below the text ids")),

@@ -1,11 +1,14 @@
 //! What the tests share: the fixtures that `tests/tools/fixtures.py` lays out (run by `make test`).
 #![allow(dead_code)]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array, Dimension};
 use ndarray_npy::{ReadableElement, read_npy};
 use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use ualm::Model;
 
 /// The two reference models, cut small.
@@ -26,6 +29,33 @@ pub fn package(name: &str) -> PathBuf {
 /// A loaded package.
 pub fn model(name: &str) -> Model {
     Model::load(package(name)).unwrap()
+}
+
+/// A copy of a package in the new folder `copy`, that may be damaged.
+pub fn copied_package(name: &str, copy: &Path) -> PathBuf {
+    fs::create_dir(copy).unwrap();
+    for entry in fs::read_dir(package(name)).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    copy.to_path_buf()
+}
+
+/// Changes a file of a package, and its sum with it.
+pub fn change_in_package(package: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(package.join(name)).unwrap();
+    change(&mut bytes);
+    let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(package.join(name), &bytes).unwrap();
+    change_manifest(package, |manifest| manifest["files"][name] = json!({"size": bytes.len(), "sha256": sum}));
+}
+
+/// Changes the manifest of a package.
+pub fn change_manifest(package: &Path, change: impl FnOnce(&mut Value)) {
+    let path = package.join("manifest.json");
+    let mut manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    fs::write(path, manifest.to_string()).unwrap();
 }
 
 /// What the authors' code answered for a model.
@@ -123,4 +153,14 @@ pub fn relative_error<'a>(
     let largest = expected.iter().fold(0.0f32, |m, x| m.max(x.abs()));
     let difference = found.iter().zip(&expected).fold(0.0f32, |m, (a, b)| m.max((**a - **b).abs()));
     difference / largest.max(1e-30)
+}
+
+/// Random numbers that are the same in every run (an LCG's upper bits).
+pub struct Draws(pub u64);
+
+impl Draws {
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ualm::{Cancel, Error, ErrorKind, Result};
+use ualm::{Cancel, Error, ErrorKind, Result, hold_writes};
 
 /// How long the work may take to notice.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -19,6 +19,7 @@ pub fn cancel_on_signal() -> Result<Cancel> {
         switch.cancel();
         std::thread::spawn(|| {
             std::thread::sleep(PATIENCE);
+            let _none_is_being_written = hold_writes();
             std::process::exit(130);
         });
     };
@@ -44,7 +45,10 @@ impl Turns {
         let current = turns.clone();
         let on_signal = move || match &*current.lock() {
             Some(turn) if !turn.is_cancelled() => turn.cancel(),
-            _ => std::process::exit(130),
+            _ => {
+                let _none_is_being_written = hold_writes();
+                std::process::exit(130)
+            }
         };
         ctrlc::set_handler(on_signal)
             .map_err(|e| Error::new(ErrorKind::Io, "the signals cannot be handled").with_source(e))?;

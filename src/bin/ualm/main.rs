@@ -11,6 +11,7 @@ mod config;
 mod doctor;
 mod inspect;
 mod interrupt;
+mod limits;
 mod listen;
 mod logger;
 mod make;

@@ -85,6 +85,7 @@ fn make(making: &Making) -> Result<()> {
     let (common, output) = (making.common, making.output);
     let several = making.takes.takes > 1 || making.takes.best;
     output.check()?;
+    common.limits.check_takes(making.takes.takes)?;
     making.pictures.check()?;
     if several && output.output.to_str() == Some("-") {
         return Err(Error::new(ErrorKind::Invalid, "several takes cannot go to standard output: name a file with -o"));

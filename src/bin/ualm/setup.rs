@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ualm::audio::{DecodeOptions, Waveform, decode_file, decode_reader};
+use ualm::audio::{Waveform, decode_file, decode_reader};
 use ualm::{Error, ErrorKind, Model, Result, RuntimeOptions};
 
 use crate::args::{Common, Sampling};
@@ -31,7 +31,8 @@ pub fn runtime_options(common: &Common) -> RuntimeOptions {
 
 /// Loads the model that `common` names.
 pub fn load_model(common: &Common) -> Result<Model> {
-    let model = Model::load_with(package_folder(common)?, &runtime_options(common))?;
+    let model =
+        Model::load_with(package_folder(common)?, &runtime_options(common))?.with_limits(common.limits.limits());
     if model.manifest().half_trained {
         complain(&format!("warning: the training of {:?} was not finished", model.manifest().name));
     }
@@ -79,7 +80,7 @@ pub fn read_words(words: &str) -> Result<String> {
 
 /// The recording in `path` (`-` is standard input), mono; what is wrong with it is told.
 pub fn read_recording(path: &Path, model: &Model) -> Result<Waveform> {
-    let options = DecodeOptions { sample_rate: None, max_seconds: Some(model.manifest().limits.input_seconds) };
+    let options = model.decode_options();
     let decoded = match path.to_str() {
         Some("-") => decode_reader(std::io::stdin(), "standard input", &options),
         _ => decode_file(path, &options),

@@ -32,6 +32,9 @@ pub fn run(common: &Common, what: &str, generation: Generation) -> Result<(Segme
 /// The segment's sound, enhanced when the package can. A segment that is too short to hold sound is an empty clip, and
 /// is said to be one.
 pub fn sound_of(model: &Model, segment: &Segment) -> Result<Waveform> {
+    for doubt in segment.doubts(&model.manifest().vocabulary) {
+        complain(&format!("warning: {doubt}"));
+    }
     match &segment.audio {
         Some(sound) if !sound.is_empty() => Ok(model.enhance(sound)?.unwrap_or_else(|| sound.clone())),
         Some(empty) => {

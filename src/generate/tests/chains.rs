@@ -22,6 +22,7 @@ fn run_without_sound(fake: &mut Fake, config: GenerationConfig) -> (Reply, Optio
         tokenizer: &tokenizer,
         vocabulary: &vocabulary,
         modalities: &BTreeMap::from([(Modality::Text, 7), (Modality::Audio, 8)]),
+        limits: &Limits::default(),
     };
     Generation::new(parts, prompt(), config, Cancel::new()).unwrap().into_partial_reply()
 }
@@ -143,6 +144,7 @@ proptest! {
             tokenizer: &tokenizer,
             vocabulary: &vocabulary,
             modalities: &BTreeMap::from([(Modality::Text, 7), (Modality::Audio, 8)]),
+            limits: &Limits::default(),
         };
         rebuild(&mut parts, &past, true, &Cancel::new()).unwrap();
         prop_assert!(parts.tail.is_empty());

@@ -18,6 +18,7 @@ use runner::{Job, Runner};
 /// `ualm reason`.
 pub fn run(common: &Common, args: &Reason) -> Result<()> {
     args.pictures.check()?;
+    common.limits.check_takes(args.takes.takes)?;
     match (&args.from, &args.prompt) {
         (Some(from), _) => go_on(common, args, from),
         (None, Some(prompt)) => begin(common, args, prompt),
