@@ -1,19 +1,60 @@
 //! Files that are there whole or not at all, and files that are read up to a limit.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use tempfile::{Builder, NamedTempFile};
 
 use crate::{Error, ErrorKind, Result};
 
-/// Writes `bytes` to `path`: aside, then in its place.
+/// What the name of a file ends with while it is being written.
+const PART: &str = ".part";
+/// The most bytes that a part's name takes from the file's: names may have 255 in all.
+const MOST_NAME: usize = 200;
+
+/// Writes `bytes` to `path`: aside in the same folder, onto the disk, then in its place. Whoever looks at `path`, even after
+/// the machine lost its power, finds the old file or the whole new one. A link at `path` is followed. What is no regular file
+/// (a device, a named pipe) is written to directly.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when the file cannot be written; what was at `path` before stays.
+/// [`ErrorKind::Io`] when the file cannot be written; what was at `path` before stays, and nothing is left beside it.
 pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    write_whole_with(path, |file| file.write_all(bytes))
+}
+
+/// [`write_whole`] of what `write` writes.
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn write_whole_with(path: impl AsRef<Path>, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let path = path.as_ref();
-    replace(path, |file| file.write_all(bytes).map_err(unwritable)).map_err(|e| e.context(path.display()))
+    let written = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            Err(Error::new(ErrorKind::Io, "is a folder: a file name is needed to write to"))
+        }
+        Ok(metadata) if metadata.is_file() => {
+            path.canonicalize().map_err(unwritable).and_then(|path| replace(&path, write))
+        }
+        Ok(_) => OpenOptions::new().write(true).open(path).and_then(|mut file| write(&mut file)).map_err(unwritable),
+        Err(_) => replace(path, write),
+    };
+    written.map_err(|e| e.context(path.display()))
+}
+
+/// Removes what writers that were killed have left in `folder`: the parts of those files whose names `is_ours` knows, which
+/// no one may be writing.
+///
+/// # Errors
+/// [`ErrorKind::Io`] when a part is there and cannot be removed.
+pub fn remove_parts(folder: impl AsRef<Path>, is_ours: impl Fn(&str) -> bool) -> Result<()> {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().and_then(part_of).is_some_and(&is_ours) {
+            let failed = |e| Error::new(ErrorKind::Io, "a part of an older file cannot be removed").with_source(e);
+            fs::remove_file(entry.path()).map_err(|e| failed(e).context(entry.path().display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The contents of the file at `path`, if it has at most `most` bytes.
@@ -30,41 +71,112 @@ pub(crate) fn read_limited(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Lets `write` fill a new file beside `path` and puts it in `path`'s place; the new file is removed when that fails.
-pub(crate) fn replace<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<T>) -> Result<T> {
-    let aside = name_aside(path)?;
-    let file = OpenOptions::new().write(true).create_new(true).open(&aside).map_err(unwritable)?;
-    let mut file = BufWriter::new(file);
-    let written = write(&mut file).and_then(|value| {
-        file.flush().map_err(unwritable)?;
-        drop(file);
-        fs::rename(&aside, path).map_err(unwritable)?;
-        Ok(value)
-    });
-    if written.is_err() {
-        // The first error is the one to report; a file that cannot be removed either adds nothing to it.
-        let _ = fs::remove_file(&aside);
-    }
-    written
-}
-
-/// A name in `path`'s folder that no other writer, in this process or another, uses.
-fn name_aside(path: &Path) -> Result<PathBuf> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let Some(name) = path.file_name() else {
-        return Err(Error::new(ErrorKind::Io, "a file name is needed to write to"));
-    };
-    let mut aside = std::ffi::OsString::from(".");
-    aside.push(name);
-    aside.push(format!(".{}-{}.part", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    Ok(path.with_file_name(aside))
-}
-
-pub(crate) fn unwritable(error: std::io::Error) -> Error {
+pub(crate) fn unwritable(error: io::Error) -> Error {
     let hint = match error.kind() {
-        std::io::ErrorKind::NotFound => "cannot be written: its folder does not exist",
-        std::io::ErrorKind::PermissionDenied => "cannot be written: permission denied",
+        io::ErrorKind::NotFound => "cannot be written: its folder does not exist",
+        io::ErrorKind::PermissionDenied => "cannot be written: permission denied",
+        io::ErrorKind::StorageFull => "cannot be written: the disk is full",
         _ => "cannot be written",
     };
     Error::new(ErrorKind::Io, hint).with_source(error)
+}
+
+/// Lets `write` fill a part and puts it in the place of `path`; the part is removed when that fails.
+fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    let mut part = part_beside(path)?;
+    write(part.as_file_mut()).and_then(|()| part.as_file().sync_all()).map_err(unwritable)?;
+    part.persist(path).map_err(|e| unwritable(e.error))?;
+    sync_folder(folder_of(path)).map_err(unwritable)
+}
+
+fn part_beside(path: &Path) -> Result<NamedTempFile> {
+    let prefix = part_prefix(path)?;
+    let mut builder = Builder::new();
+    builder.prefix(&prefix).suffix(PART);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // what the umask leaves of it
+    builder.tempfile_in(folder_of(path)).map_err(unwritable)
+}
+
+/// What the names of `path`'s parts begin with; random letters and [`PART`] follow.
+fn part_prefix(path: &Path) -> Result<String> {
+    let Some(name) = path.file_name() else {
+        return Err(Error::new(ErrorKind::Io, "a file name is needed to write to"));
+    };
+    let name = name.to_string_lossy();
+    Ok(format!(".{}.", &name[..name.floor_char_boundary(MOST_NAME)]))
+}
+
+/// The name of the file that the part `name` was to become.
+fn part_of(name: &str) -> Option<&str> {
+    let (file, random) = name.strip_prefix('.')?.strip_suffix(PART)?.rsplit_once('.')?;
+    (random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(file)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Sees to it that a new name in `folder` outlives a loss of power.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<PathBuf> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x".repeat(250));
+        for text in ["one", "two"] {
+            write_whole(&path, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(names(folder.path()), std::slice::from_ref(&path));
+        }
+        assert!(write_whole(folder.path(), b"").unwrap_err().message().contains("is a folder"));
+        assert!(write_whole(folder.path().join("no/file"), b"").unwrap_err().message().contains("does not exist"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_the_umask_is_kept() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link, plain) = (folder.path().join("file"), folder.path().join("link"), folder.path().join("plain"));
+        fs::write(&plain, "").unwrap();
+        write_whole(&file, b"one").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions(), fs::metadata(&plain).unwrap().permissions());
+        assert_ne!(fs::metadata(&file).unwrap().permissions().mode() & 0o077, 0, "others may read it");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_whole(&link, b"two").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "two");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_named() {
+        let error = write_whole("/dev/full", &[0; 1 << 16]).unwrap_err();
+        assert_eq!(error.message(), "/dev/full: cannot be written: the disk is full");
+    }
+
+    #[test]
+    fn parts_of_a_killed_writer_are_removed_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = part_beside(&folder.path().join("a.wav")).unwrap().keep().unwrap().1;
+        for name in [".b.wav.ABCDEF.part", "a.wav", ".a.wav.part", ".a.wav.1.ABCDEF.part"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        remove_parts(folder.path(), |name| name == "a.wav").unwrap();
+        assert!(!part.exists());
+        assert_eq!(names(folder.path()).len(), 4);
+    }
 }

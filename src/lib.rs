@@ -50,7 +50,7 @@ mod token;
 
 pub use cancel::Cancel;
 pub use error::{Error, ErrorKind, Result};
-pub use file::write_whole;
+pub use file::{remove_parts, write_whole, write_whole_with};
 pub use generate::{
     Checkpoint, Draws, Event, Generation, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage,
 };

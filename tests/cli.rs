@@ -338,7 +338,7 @@ fn a_bad_request_is_its_own_line_and_the_rest_goes_on() {
     assert_eq!(first[0]["prompt_frames"][0].as_array().unwrap().len(), 8);
     assert!(first[6]["segments"][0]["text"].is_string());
 
-    run(&arguments);
+    run(&[&arguments[..], &["--restart"]].concat());
     let again = results();
     assert_eq!(again[0]["segments"], first[0]["segments"]);
     assert!(out.join("results.previous.jsonl").is_file(), "earlier results are kept");

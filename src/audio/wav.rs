@@ -1,6 +1,5 @@
 //! WAV files.
 
-use std::fs::{self, OpenOptions};
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -8,7 +7,7 @@ use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 use riff::{Chunk, ChunkContents, ChunkId};
 
 use crate::audio::Waveform;
-use crate::file::{replace, unwritable};
+use crate::file::{unwritable, write_whole};
 use crate::{Error, ErrorKind, Result};
 
 /// How samples are stored in a WAV file.
@@ -76,8 +75,7 @@ pub(crate) fn stored_format<R: Read>(reader: R) -> Result<WavFormat> {
 /// Writes `waveform` to `path` as a WAV file and returns the number of samples that had to be clipped (none for
 /// [`WavFormat::Float32`]).
 ///
-/// The file is written aside in the same folder and then renamed: whoever looks at `path` finds the old file or the whole
-/// new one. Something at `path` that is not a regular file (a device, a named pipe) is written to directly.
+/// The file is there whole or not at all; see [`write_whole`](crate::write_whole).
 ///
 /// # Errors
 /// [`ErrorKind::Io`] when the file cannot be written, [`ErrorKind::Numeric`] when a sample is not finite,
@@ -93,18 +91,11 @@ pub(crate) fn write_wav_with(
     format: WavFormat,
     extra: Option<&ExtraChunk>,
 ) -> Result<usize> {
-    let named = |error: Error| error.context(path.display());
-    check(waveform, format).map_err(named)?;
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            Err(named(Error::new(ErrorKind::Io, "is a folder: a file name is needed to write to")))
-        }
-        Ok(metadata) if !metadata.is_file() => {
-            let mut file = OpenOptions::new().write(true).open(path).map_err(|e| named(unwritable(e)))?;
-            write_wav_to_with(&mut file, waveform, format, extra).map_err(named)
-        }
-        _ => replace(path, |file| encode(file, waveform, format, extra)).map_err(named),
-    }
+    let mut bytes = Cursor::new(Vec::new());
+    check(waveform, format)
+        .and_then(|()| encode(&mut bytes, waveform, format, extra))
+        .map_err(|error| error.context(path.display()))
+        .and_then(|clipped| write_whole(path, bytes.get_ref()).map(|()| clipped))
 }
 
 /// Writes `waveform` to `writer`, which need not be seekable, as a WAV file and returns the number of samples that had to

@@ -124,3 +124,13 @@ pub fn relative_error<'a>(
     let difference = found.iter().zip(&expected).fold(0.0f32, |m, (a, b)| m.max((**a - **b).abs()));
     difference / largest.max(1e-30)
 }
+
+/// Random numbers that are the same in every run (an LCG's upper bits).
+pub struct Draws(pub u64);
+
+impl Draws {
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}

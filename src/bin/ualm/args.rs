@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::batch::Shard;
 use crate::overrides::Overrides;
 
 /// One model that listens, writes and makes sound.
@@ -279,18 +280,57 @@ pub enum Direction {
 }
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Batch {
+    #[command(subcommand)]
+    pub command: Option<BatchCommand>,
+    #[command(flatten)]
+    pub run: BatchRun,
+}
+
+#[derive(Subcommand)]
+pub enum BatchCommand {
+    /// Put the results of all shards into one file, if every request has exactly one
+    Merge(BatchMerge),
+}
+
+#[derive(clap::Args)]
+pub struct BatchRun {
     /// Requests, one JSON object a line (docs/batch.md), or - for standard input
-    pub requests: PathBuf,
-    /// Folder for results.jsonl and the sounds
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    #[arg(required = true)]
+    pub requests: Option<PathBuf>,
+    /// Folder for results.jsonl and the sounds; results that are there already count
+    #[arg(long, value_name = "DIR", required = true)]
+    pub out: Option<PathBuf>,
     /// Write token frames into the results
     #[arg(long)]
     pub frames: bool,
     /// 32-bit float samples instead of 16-bit
     #[arg(long)]
     pub float: bool,
+    /// Only the requests of shard I of N, as their ids decide, into results.I-of-N.jsonl
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// Requests that are answered side by side
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub workers: u16,
+    /// Answer the requests again that failed before
+    #[arg(long)]
+    pub retry_failed: bool,
+    /// Begin anew; the results that are there are kept as results.previous.jsonl
+    #[arg(long, conflicts_with = "retry_failed")]
+    pub restart: bool,
+}
+
+#[derive(clap::Args)]
+pub struct BatchMerge {
+    /// The requests that the results must answer, each exactly once
+    pub requests: PathBuf,
+    /// Folder for results.jsonl and the sounds
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Folders of shards, or files of results; by default the folder of --out
+    pub from: Vec<PathBuf>,
 }
 
 #[derive(clap::Args)]

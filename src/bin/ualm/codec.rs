@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ndarray::Array2;
 use ndarray_npy::{ReadNpyExt, WriteNpyExt};
-use ualm::{Codes, Error, ErrorKind, Result};
+use ualm::{Codes, Error, ErrorKind, Result, write_whole};
 
 use crate::args::{Codec, Common, Direction, Output, Pictures};
 use crate::interrupt::cancel_on_signal;
@@ -56,10 +56,12 @@ fn write_codes(codes: &Codes, output: &Path) -> Result<()> {
     let mut bytes = Vec::new();
     codes.mapv(i64::from).write_npy(Cursor::new(&mut bytes)).map_err(|e| failed().with_source(e))?;
     match output.to_str() {
-        Some("-") => std::io::stdout().write_all(&bytes),
-        _ => std::fs::write(output, &bytes),
+        Some("-") => {
+            let mut out = std::io::stdout();
+            out.write_all(&bytes).and_then(|()| out.flush()).map_err(|e| failed().with_source(e))
+        }
+        _ => write_whole(output, &bytes),
     }
-    .map_err(|e| failed().with_source(e))
 }
 
 fn read_codes(path: &Path) -> Result<Codes> {

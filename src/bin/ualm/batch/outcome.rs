@@ -1,0 +1,160 @@
+//! A line of the results.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use ualm::audio::{WavFormat, write_wav};
+use ualm::{Error, Frames, Modality, Result, Seconds, Segment, SegmentEnd, Usage};
+
+use crate::output::complain;
+
+/// What became of a request.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    Answered {
+        id: String,
+        segments: Vec<ResultSegment>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        prompt_frames: Option<Frames>,
+        usage: Usage,
+        seconds: Seconds,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
+        request: String,
+    },
+    Failed {
+        id: Option<String>,
+        line: usize,
+        error: Failure,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        segments: Vec<ResultSegment>,
+        request: String,
+    },
+}
+
+#[derive(Serialize)]
+pub struct Failure {
+    kind: &'static str,
+    message: String,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Self { kind: error.kind().name(), message: error.to_string() }
+    }
+}
+
+#[derive(Serialize)]
+pub struct ResultSegment {
+    modality: Modality,
+    end: SegmentEnd,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames: Option<Frames>,
+}
+
+impl ResultSegment {
+    /// Describes segment `index` of request `id`, and writes its sound into `folder`.
+    pub fn save(
+        segment: Segment,
+        index: usize,
+        id: &str,
+        folder: &Path,
+        format: WavFormat,
+        frames: bool,
+    ) -> Result<Self> {
+        let mut result = Self {
+            modality: segment.modality,
+            end: segment.end,
+            text: (!segment.modality.is_sound()).then_some(segment.text),
+            audio: None,
+            seconds: None,
+            frames: frames.then_some(segment.frames),
+        };
+        if let Some(sound) = &segment.audio {
+            let name = sound_name(id, index);
+            if write_wav(folder.join(&name), sound, format)? > 0 {
+                complain(&format!("warning: {name}: samples beyond full scale were clipped; --float keeps them"));
+            }
+            result.seconds = Some(sound.seconds());
+            result.audio = Some(name);
+        }
+        Ok(result)
+    }
+}
+
+/// What is read back of a line of results.
+#[derive(Deserialize)]
+pub struct Written {
+    pub id: Option<String>,
+    pub line: Option<usize>,
+    #[serde(default)]
+    pub request: String,
+    #[serde(default)]
+    segments: Vec<WrittenSegment>,
+    error: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct WrittenSegment {
+    audio: Option<String>,
+}
+
+impl Written {
+    pub fn failed(&self) -> bool {
+        self.error.is_some()
+    }
+
+    /// The files of its sounds.
+    pub fn sounds(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| segment.audio.as_deref())
+    }
+}
+
+/// The file of the sound of segment `index` of request `id`.
+pub fn sound_name(id: &str, index: usize) -> String {
+    format!("{}.{index}.wav", file_name(id))
+}
+
+/// The longest name that an id becomes; file systems take 255 bytes, parts and numbers included.
+const MOST_NAME: usize = 160;
+
+/// `id` as a file name: bytes other than letters, digits, `-`, `_` and inner dots become `%` and two digits. The end of a
+/// long one is its seed instead.
+pub fn file_name(id: &str) -> String {
+    let plain =
+        |index: usize, byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && index > 0);
+    let name: String = id
+        .bytes()
+        .enumerate()
+        .map(|(index, byte)| if plain(index, byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect();
+    match name.get(..MOST_NAME) {
+        Some(beginning) if name.len() > MOST_NAME => format!("{beginning}~{:016x}", super::shard::seed_of(id)),
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_name;
+
+    #[test]
+    fn ids_become_file_names_that_stay_in_the_folder() {
+        assert_eq!(file_name("a-1.b_C"), "a-1.b_C");
+        assert_eq!(file_name("../x y"), "%2E.%2Fx%20y");
+        assert_eq!(file_name("ä"), "%C3%A4");
+    }
+
+    #[test]
+    fn long_ids_become_names_that_file_systems_take_and_that_differ() {
+        let (one, two) = (file_name(&("é".repeat(500) + "1")), file_name(&("é".repeat(500) + "2")));
+        assert!(one.len() < 200 && one != two);
+    }
+}

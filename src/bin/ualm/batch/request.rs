@@ -1,0 +1,171 @@
+//! The file of requests, one JSON object a line.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use ualm::{Error, ErrorKind, Modality, Result};
+
+use super::shard::Shard;
+use crate::overrides::Overrides;
+
+/// The longest line that is read, in bytes.
+const MOST_LINE: u64 = 16 << 20;
+
+/// What a line asks for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    pub id: String,
+    pub messages: Vec<RequestMessage>,
+    #[serde(default)]
+    pub force: Vec<Modality>,
+    #[serde(default)]
+    pub text: Overrides,
+    #[serde(default)]
+    pub audio: Overrides,
+    pub max_segments: Option<usize>,
+    pub seed: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestMessage {
+    pub role: String,
+    pub content: Vec<Part>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Part {
+    Text { text: String },
+    Audio { path: PathBuf },
+    Speech { path: PathBuf },
+}
+
+/// What tells a line of the file from all others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// The id, of the first line that has it.
+    Id(String),
+    /// The number of a line without an id, or with one that was used before.
+    Line(usize),
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id(id) => f.write_str(id),
+            Self::Line(number) => write!(f, "line {number}"),
+        }
+    }
+}
+
+/// A line of the file.
+pub struct Line {
+    /// From 1.
+    pub number: usize,
+    pub key: Key,
+    /// Its id, if it has one.
+    pub id: Option<String>,
+    /// The sum of its text, which tells whether a result is this request's.
+    pub sum: String,
+    text: Option<Vec<u8>>,
+}
+
+impl Line {
+    /// What the line asks for, or why it makes no sense.
+    pub fn request(&self) -> Result<Request> {
+        let invalid = |what: String| Error::new(ErrorKind::Invalid, what);
+        let Some(text) = &self.text else {
+            let what = format!("line {} is longer than the {} MiB that are read", self.number, MOST_LINE >> 20);
+            return Err(Error::new(ErrorKind::Limit, what));
+        };
+        let request: Request =
+            serde_json::from_slice(text).map_err(|e| invalid(format!("line {} is not a request: {e}", self.number)))?;
+        match self.key {
+            Key::Id(_) => Ok(request),
+            Key::Line(_) => Err(invalid(format!("the id {:?} was used before", request.id))),
+        }
+    }
+
+    fn new(number: usize, text: Option<Vec<u8>>, first: &mut HashMap<String, usize>) -> Self {
+        #[derive(Deserialize)]
+        struct Named {
+            id: String,
+        }
+        let id = text.as_deref().and_then(|text| serde_json::from_slice::<Named>(text).ok()).map(|named| named.id);
+        let key = match &id {
+            Some(id) if *first.entry(id.clone()).or_insert(number) == number => Key::Id(id.clone()),
+            _ => Key::Line(number),
+        };
+        let sum =
+            Sha256::digest(text.as_deref().unwrap_or_default()).iter().take(8).map(|b| format!("{b:02x}")).collect();
+        Self { number, key, id, sum, text }
+    }
+
+    /// What decides the line's shard: its id, or all of it.
+    pub fn shard_key(&self) -> &str {
+        self.id.as_deref().unwrap_or(&self.sum)
+    }
+}
+
+/// All requests of a file, or of standard input for `-`, that belong to `shard`; empty lines are passed over.
+pub fn read_requests(path: &Path, shard: Option<Shard>) -> Result<Vec<Line>> {
+    let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e);
+    let mut source: Box<dyn BufRead> = match path.to_str() {
+        Some("-") => Box::new(std::io::stdin().lock()),
+        _ => Box::new(BufReader::new(File::open(path).map_err(failed)?)),
+    };
+    let (mut lines, mut first) = (Vec::new(), HashMap::new());
+    for number in 1.. {
+        let mut text = Vec::new();
+        if source.by_ref().take(MOST_LINE + 1).read_until(b'\n', &mut text).map_err(failed)? == 0 {
+            break;
+        }
+        let too_long = text.len() as u64 > MOST_LINE;
+        if too_long && text.last() != Some(&b'\n') {
+            source.skip_until(b'\n').map_err(failed)?;
+        }
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            continue;
+        }
+        let line = Line::new(number, (!too_long).then(|| text.to_vec()), &mut first);
+        if shard.is_none_or(|shard| shard.holds(line.shard_key())) {
+            lines.push(line);
+        }
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_refused_by_name() {
+        let line = r#"{"id": "a", "messages": [], "temprature": 1}"#;
+        let error = serde_json::from_str::<Request>(line).err().map(|e| e.to_string());
+        assert!(error.is_some_and(|e| e.contains("temprature")));
+    }
+
+    #[test]
+    fn lines_are_told_apart_whatever_they_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("requests.jsonl");
+        let mut text = b"{\"id\": \"a\", \"messages\": []}\n\n{broken\n\xff\xfe\n{\"id\": \"a\"}\n".to_vec();
+        text.resize(text.len() + MOST_LINE as usize + 5, b'x');
+        text.extend(b"\n{\"id\": \"b\", \"messages\": []}");
+        std::fs::write(&path, text).unwrap();
+        let lines = read_requests(&path, None).unwrap();
+        let keys: Vec<_> = lines.iter().map(|line| line.key.to_string()).collect();
+        assert_eq!(keys, ["a", "line 3", "line 4", "line 5", "line 6", "b"]);
+        let kinds: Vec<_> = lines.iter().map(|line| line.request().err().map(|e| e.kind())).collect();
+        let invalid = Some(ErrorKind::Invalid);
+        assert_eq!(kinds, [None, invalid, invalid, invalid, Some(ErrorKind::Limit), None]);
+    }
+}

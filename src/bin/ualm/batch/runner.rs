@@ -1,0 +1,118 @@
+//! Answers one request after another.
+
+use std::path::Path;
+
+use ualm::audio::{DecodeOptions, WavFormat, decode_file};
+use ualm::{Cancel, Content, Error, ErrorKind, Frames, GenerationConfig, Message, Model, Reply, Result, Role, Segment};
+
+use super::outcome::{Outcome, ResultSegment};
+use super::request::{Line, Part, Request};
+use super::shard::seed_of;
+use crate::args::BatchRun;
+
+/// What every request is answered with.
+pub struct Runner<'a> {
+    pub model: Model,
+    /// The requests' folder: their paths are relative to it.
+    pub base: &'a Path,
+    pub out: &'a Path,
+    pub args: &'a BatchRun,
+    pub cancel: Cancel,
+}
+
+/// A reply with what belongs to its result.
+struct Answer {
+    prompt_frames: Frames,
+    warnings: Vec<String>,
+    reply: Reply,
+    /// What ended the reply early.
+    error: Option<Error>,
+}
+
+impl Runner<'_> {
+    /// The result of a request; whatever is wrong with the request is in it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when a sound cannot be written, which is not the request's fault; [`ErrorKind::Cancelled`].
+    pub fn answer(&self, line: &Line) -> Result<Outcome> {
+        let answer = line.request().and_then(|request| Ok((self.reply(&request)?, request.id)));
+        self.cancel.check()?;
+        let (answer, id) = match answer {
+            Ok(parts) => parts,
+            Err(error) => return Ok(failure(line, &error, Vec::new())),
+        };
+        let segments = match self.save(&id, answer.reply.segments) {
+            Ok(segments) => segments,
+            Err(error) if error.kind() == ErrorKind::Io => return Err(error),
+            Err(error) => return Ok(failure(line, &error, Vec::new())),
+        };
+        Ok(match answer.error {
+            Some(error) => failure(line, &error, segments),
+            None => Outcome::Answered {
+                id,
+                segments,
+                prompt_frames: self.args.frames.then_some(answer.prompt_frames),
+                usage: answer.reply.usage,
+                seconds: answer.reply.seconds,
+                warnings: answer.warnings,
+                request: line.sum.clone(),
+            },
+        })
+    }
+
+    /// The reply, or as much of it as there is before the error that comes with it.
+    fn reply(&self, request: &Request) -> Result<Answer> {
+        let mut warnings = Vec::new();
+        let messages = self.messages(request, &mut warnings)?;
+        let mut session = self.model.session();
+        let prompt = session.prompt(&messages)?;
+        let prompt_frames = prompt.frames.clone();
+        let (reply, error) = session.generate(prompt, &self.config(request), &self.cancel)?.into_partial_reply();
+        Ok(Answer { prompt_frames, warnings, reply, error })
+    }
+
+    /// Each content part becomes one message.
+    fn messages(&self, request: &Request, warnings: &mut Vec<String>) -> Result<Vec<Message>> {
+        let max_seconds = Some(self.model.manifest().limits.input_seconds);
+        let mut read = |path: &Path| {
+            let decoded = decode_file(self.base.join(path), &DecodeOptions { sample_rate: None, max_seconds })?;
+            warnings.extend(decoded.warnings.iter().map(|warning| format!("{}: {warning}", path.display())));
+            Ok::<_, Error>(decoded.waveform)
+        };
+        let mut messages = Vec::new();
+        for message in &request.messages {
+            let role = Role::from_name(&message.role)?;
+            for part in &message.content {
+                let content = match part {
+                    Part::Text { text } => Content::Text(text.clone()),
+                    Part::Audio { path } => Content::Audio(read(path)?),
+                    Part::Speech { path } => Content::Speech(read(path)?),
+                };
+                messages.push(Message { role, content });
+            }
+        }
+        Ok(messages)
+    }
+
+    fn config(&self, request: &Request) -> GenerationConfig {
+        let mut config = self.model.config();
+        request.text.apply(&mut config.text);
+        request.audio.apply(&mut config.audio);
+        request.audio.apply(&mut config.speech);
+        config.force.clone_from(&request.force);
+        config.max_segments = request.max_segments.unwrap_or(config.max_segments);
+        config.seed = request.seed.unwrap_or_else(|| seed_of(&request.id));
+        config
+    }
+
+    /// Writes the sounds and describes the segments.
+    fn save(&self, id: &str, segments: Vec<Segment>) -> Result<Vec<ResultSegment>> {
+        let format = if self.args.float { WavFormat::Float32 } else { WavFormat::Pcm16 };
+        let save = |(index, segment)| ResultSegment::save(segment, index, id, self.out, format, self.args.frames);
+        segments.into_iter().enumerate().map(save).collect()
+    }
+}
+
+fn failure(line: &Line, error: &Error, segments: Vec<ResultSegment>) -> Outcome {
+    Outcome::Failed { id: line.id.clone(), line: line.number, error: error.into(), segments, request: line.sum.clone() }
+}

@@ -1,0 +1,78 @@
+//! A part of the requests that the id alone decides, so that several machines can share them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+/// Shard `index` of `count`, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    index: u64,
+    count: u64,
+}
+
+impl Shard {
+    /// Whether the request `id` belongs to it.
+    pub fn holds(self, id: &str) -> bool {
+        number(id, 8) % self.count + 1 == self.index
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').map(|(index, count)| (index.parse(), count.parse()));
+        match numbers {
+            Some((Ok(index), Ok(count))) if (1..=count).contains(&index) && count <= 9999 => Ok(Self { index, count }),
+            _ => Err("expected I/N, I being from 1 to N, and N at most 9999, as in 2/4".into()),
+        }
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-of-{}", self.index, self.count)
+    }
+}
+
+/// The seed of a request without one: it depends on nothing but the id.
+pub fn seed_of(id: &str) -> u64 {
+    number(id, 0)
+}
+
+/// A number that follows from `id`: eight bytes of its SHA-256, from byte `from` on.
+fn number(id: &str, from: usize) -> u64 {
+    Sha256::digest(id.as_bytes()).iter().skip(from).take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_is_in_one_shard_and_shards_are_about_equal() {
+        let shards: Vec<_> = (1..=7).map(|index| format!("{index}/7").parse::<Shard>().unwrap()).collect();
+        let mut sizes = [0; 7];
+        for id in (0..7000).map(|number| format!("id-{number}")) {
+            let holding: Vec<_> = (0..7).filter(|index| shards[*index].holds(&id)).collect();
+            assert_eq!(holding.len(), 1);
+            sizes[holding[0]] += 1;
+        }
+        assert!(sizes.iter().all(|size| (850..1150).contains(size)), "{sizes:?}");
+    }
+
+    #[test]
+    fn seeds_and_shards_are_for_ever() {
+        assert_eq!(seed_of("dog-1"), 0xb0a5_1676_59e3_2054);
+        assert!("4/4".parse::<Shard>().unwrap().holds("dog-1"));
+    }
+
+    #[test]
+    fn shards_that_make_no_sense() {
+        for text in ["", "1", "0/2", "3/2", "1/0", "a/b", "1/2/3", "-1/2", "1/10000"] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+    }
+}
