@@ -28,6 +28,7 @@ Anything else is said to the model.
 
 /// `ualm chat`.
 pub fn run(common: &Common, args: &Chat) -> Result<()> {
+    args.pictures.check()?;
     let turns = Turns::on_signal()?;
     let model = load_model(common)?;
     let seed = seed(&args.sampling, common)?;
@@ -108,6 +109,7 @@ impl Chatting<'_> {
         }
         let recording = read_recording(Path::new(path), self.conversation.model)?;
         remark(self.common, &format!("{path}: {:.1} s, given with your next line", recording.seconds()));
+        self.conversation.draw(&recording)?;
         self.pending.push(Message::audio(recording));
         Ok(())
     }
