@@ -276,4 +276,35 @@ mod tests {
         assert_eq!(total("the of and", "anything"), 0.0);
         assert_eq!(total("", ""), 0.0);
     }
+
+    #[test]
+    fn takes_are_ranked_one_by_one_until_it_is_stopped() {
+        let folder = format!("{}/target/fixtures/packages/synthetic-fp32", env!("CARGO_MANIFEST_DIR"));
+        let model = Model::load(folder).expect("fixtures: run `make test`, or `make fixtures` once");
+        let hum = |pitch: f32| {
+            let samples = (0..8000).map(|n| (n as f32 * pitch).sin() * 0.3).collect();
+            Waveform::mono(samples, 16_000).unwrap()
+        };
+        let takes = [hum(0.05), Waveform::mono(Vec::new(), 16_000).unwrap(), hum(0.2)];
+        let (wanted, cancel) = (Wanted::of("a hum"), Cancel::new());
+        let ranking = || model.ranking(&takes, Modality::Audio, &wanted, &cancel).unwrap();
+        let events: Vec<_> = ranking().map(Result::unwrap).collect();
+        let mut ranked = Vec::new();
+        for (index, event) in events.iter().enumerate() {
+            match event {
+                Event::Ranked(take) => ranked.push((index, take.take, take.caption.clone())),
+                Event::Finished { usage, .. } => assert!(index == 3 && usage.steps > 0 && usage.prompt_frames > 0),
+                _ => panic!("{event:?}"),
+            }
+        }
+        let heard = |take: usize| model.caption(&takes[take], Modality::Audio, &cancel).unwrap();
+        assert_eq!(ranked, [(0, 0, heard(0)), (1, 1, String::new()), (2, 2, heard(2))]);
+        assert_eq!(ranking().into_ranked().unwrap().len(), 3);
+
+        let mut stopped = ranking();
+        assert!(matches!(stopped.next(), Some(Ok(Event::Ranked(_)))));
+        cancel.cancel();
+        assert_eq!(stopped.next().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(stopped.next().is_none());
+    }
 }

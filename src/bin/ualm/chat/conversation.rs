@@ -198,8 +198,8 @@ impl<'a> Conversation<'a> {
         self.args.pictures.named(|picture| numbered(picture, self.drawn)).draw(sound)
     }
 
-    /// Takes the last turn back.
-    pub fn undo(&mut self, cancel: Cancel) -> Result<()> {
+    /// Takes the last turn back; gives the words that it began with.
+    pub fn undo(&mut self, cancel: Cancel) -> Result<String> {
         let Some(turns) = self.record.turns.len().checked_sub(1) else {
             return Err(invalid("nothing was said that could be taken back"));
         };
@@ -207,11 +207,13 @@ impl<'a> Conversation<'a> {
             Some(Some(mark)) if self.session.rewind(mark).is_ok() => {}
             _ => self.session.restore_turns(&self.record, turns, &cancel)?,
         }
+        let words = self.record.turns[turns].messages.iter().filter_map(|message| message.text.as_deref());
+        let words = words.collect::<Vec<_>>().join(" ");
         self.marks.truncate(turns);
         self.record.turns.truncate(turns);
         self.said -= 1;
         self.sound = self.sound.take().filter(|sound| sound.turn <= self.said);
-        Ok(())
+        Ok(words)
     }
 
     /// The last sound, and how it was made.

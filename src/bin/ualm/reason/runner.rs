@@ -8,6 +8,7 @@ use ualm::{
     RichCaption, Segment, SegmentEnd, Session, Stage, Wanted,
 };
 
+use super::editor::edit;
 use super::folder::{Folder, RECORD, file_name, number};
 use super::invalid;
 use super::show::{LiveText, Shown, Summary, remark_plan};
@@ -370,16 +371,5 @@ impl<'a> Runner<'a> {
             segments: std::mem::take(&mut self.shown),
             ranking: std::mem::take(&mut self.ranking),
         })
-    }
-}
-
-/// The plan after the person's editor (`$VISUAL`, `$EDITOR`).
-fn edit(plan: &str) -> Result<String> {
-    let edited = edit::edit(plan).map_err(|e| {
-        Error::new(ErrorKind::Io, "the plan was not edited: the editor ($VISUAL or $EDITOR) failed").with_source(e)
-    })?;
-    match edited.trim() {
-        "" => Err(invalid("the edited plan is empty")),
-        edited => Ok(edited.to_owned()),
     }
 }
