@@ -346,6 +346,55 @@ fn a_chat_of_many_turns_fits_if_the_oldest_may_be_forgotten() {
     assert_eq!(text(&output.stdout).lines().count(), 20);
 }
 
+#[test]
+fn the_pictures_of_a_batch_lie_beside_its_sounds() {
+    let folder = Folder::new();
+    let (requests, out) = (folder.path("requests.jsonl"), folder.path("out"));
+    let request = r#"{"id": "a.b", "messages": [{"role": "user", "content": [{"type": "text", "text": "rain"}]}],
+        "force": ["audio"], "audio": {"max_steps": 30}, "max_segments": 1, "seed": 8}"#;
+    fs::write(&requests, request.replace('\n', " ")).unwrap();
+    works(&["batch", &requests, "--out", &out, "-q", "--spectrogram"]);
+    assert!(folder.files("out").contains(&"a.b.0.wav".to_owned()));
+    assert!(folder.read("out/a.b.0.png").starts_with(b"\x89PNG"));
+}
+
+/// The context of 512 positions is full after some thirty turns; from then on nothing has a reason to grow.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_chat_of_200_turns_takes_no_more_memory() {
+    use std::io::{BufRead, BufReader};
+    let folder = Folder::new();
+    for entry in fs::read_dir(package("synthetic-fp32")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.path(&entry.file_name().into_string().unwrap())).unwrap();
+    }
+    let manifest = String::from_utf8(folder.read("manifest.json")).unwrap();
+    fs::write(folder.path("manifest.json"), manifest.replace("\"max_steps\": 1024", "\"max_steps\": 6")).unwrap();
+    let mut chat = ualm(&["chat", "--json", "-q", "--seed", "3", "--keep-last", "3"]);
+    chat.env("UALM_MODEL", folder.path("")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = chat.spawn().unwrap();
+    let (mut says, mut hears) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let resident = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let mut early = 0;
+    for turn in 1..=200 {
+        writeln!(says, "a bell rings").unwrap();
+        let mut line = String::new();
+        hears.read_line(&mut line).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["turn"], turn);
+        if turn == 50 {
+            early = resident();
+        }
+    }
+    let grown = resident().saturating_sub(early);
+    assert!(grown <= 4096, "{grown} KiB more after turn 200 than after turn 50, of {early}");
+    drop(says);
+    assert!(child.wait().unwrap().success());
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_chain_keeps_what_is_finished_and_goes_on() {

@@ -69,7 +69,7 @@ fn a_modality_that_the_package_cannot_make_ends_a_chain_with_its_name() {
     let (reply, error) = run_without_sound(&mut fake, config(&[]));
     assert_eq!(shape(&reply), [(Modality::Text, SegmentEnd::Eot)], "what was made before is kept");
     assert!(error.unwrap().message().contains("cannot make audio"));
-    assert_eq!(fake.seen[6..], [[6, 0], [7, 0], [10, 0]], "the conversation stands behind that");
+    assert_eq!(fake.seen[5..], [[6, 0], [7, 0], [10, 0]], "the conversation stands behind that");
 }
 
 #[test]
