@@ -86,7 +86,7 @@ def build() -> None:
                 Options(precision=precision),
             )  # fmt: skip
     export_synthetic(FIXTURES / "checkpoints" / "synthetic", FIXTURES / "packages" / "synthetic-fp32")
-    break_language_model(FIXTURES / "packages" / "tiny-omni-fp32", FIXTURES / "packages" / "failing-fp32", 60)
+    break_language_model(FIXTURES / "packages" / "tiny-omni-fp32", FIXTURES / "packages" / "failing-fp32", 32)
 
 
 def export_synthetic(checkpoint: Path, package: Path) -> None:
