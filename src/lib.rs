@@ -69,7 +69,7 @@ pub use model::Model;
 pub use package::Package;
 pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};
 pub use provider::{Provider, ProviderReport, Providers};
-pub use ranking::{Ranked, Score, Wanted};
+pub use ranking::{Ranked, Ranking, Score, Wanted, best_first};
 pub use reasoning::{Chain, MOST_ROUNDS, ReasoningConfig, ReasoningMode, Stage};
 pub use record::{Cut, Record};
 pub use rich_caption::{LayoutEvent, RichCaption};

@@ -10,6 +10,7 @@ use stop_words::{Language, get};
 
 use crate::audio::Waveform;
 use crate::cancel::Cancel;
+use crate::generate::{Event, Reply, Seconds, Usage};
 use crate::modality::Modality;
 use crate::model::Model;
 use crate::prompt::Message;
@@ -114,6 +115,11 @@ impl Model {
     /// # Errors
     /// The package cannot listen, or the sound is too short or too long; stopped on request.
     pub fn caption(&self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<String> {
+        self.listen(sound, modality, cancel).map(|reply| reply.text())
+    }
+
+    fn listen(&self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<Reply> {
+        cancel.check()?;
         let prompts = &self.manifest().prompts;
         let messages = match modality {
             Modality::Speech => [Message::text(&*prompts.transcribe), Message::speech(sound.clone())],
@@ -127,15 +133,34 @@ impl Model {
         let reply = session.generate(prompt, &config, cancel)?.into_reply()?;
         match reply.segments.is_empty() || reply.is_cancelled() {
             true => Err(Error::new(ErrorKind::Cancelled, "stopped on request while it listened")),
-            false => Ok(reply.text()),
+            false => Ok(reply),
         }
     }
 
-    /// Ranks `takes` by how well the model's own caption of each covers `wanted`: the best first, of equals the
-    /// earlier. A take that cannot be listened to, an empty one for instance, ranks with an empty caption.
+    /// Begins to rank `takes` by how well the model's own caption of each covers `wanted`: an iterator over what happens.
     ///
     /// # Errors
-    /// Stopped on request, or the package cannot listen.
+    /// [`ErrorKind::Invalid`] when the package cannot listen.
+    pub fn ranking<'a>(
+        &'a self,
+        takes: &'a [Waveform],
+        modality: Modality,
+        wanted: &'a Wanted,
+        cancel: &Cancel,
+    ) -> Result<Ranking<'a>> {
+        if self.manifest().audio_encoder.is_none() {
+            let what = format!("the package {:?} cannot listen, so it cannot rank takes", self.manifest().name);
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
+        let (usage, seconds) = (Usage::default(), Seconds::default());
+        let cancel = cancel.clone();
+        Ok(Ranking { model: self, takes, modality, wanted, cancel, next: Some(0), usage, seconds })
+    }
+
+    /// The whole [`ranking`](Self::ranking): the best first, of equals the earlier.
+    ///
+    /// # Errors
+    /// The package cannot listen; stopped on request; a graph failed.
     pub fn rank(
         &self,
         takes: &[Waveform],
@@ -143,21 +168,74 @@ impl Model {
         wanted: &Wanted,
         cancel: &Cancel,
     ) -> Result<Vec<Ranked>> {
-        if self.manifest().audio_encoder.is_none() {
-            let what = format!("the package {:?} cannot listen, so it cannot rank takes", self.manifest().name);
-            return Err(Error::new(ErrorKind::Invalid, what));
+        self.ranking(takes, modality, wanted, cancel)?.into_ranked()
+    }
+}
+
+/// Takes in the ranking: an iterator over an [`Event::Ranked`] for each of them, in their order, as soon as the model has
+/// listened to it; it ends after [`Event::Finished`], or after an error, which being stopped on request is as well. What
+/// was ranked before an error stays so.
+///
+/// A take that cannot be listened to, an empty one for instance, ranks with an empty caption.
+pub struct Ranking<'a> {
+    model: &'a Model,
+    takes: &'a [Waveform],
+    modality: Modality,
+    wanted: &'a Wanted,
+    cancel: Cancel,
+    /// The take to listen to; none after the end.
+    next: Option<usize>,
+    usage: Usage,
+    seconds: Seconds,
+}
+
+impl Ranking<'_> {
+    /// Listens to all takes: the best first, of equals the earlier.
+    ///
+    /// # Errors
+    /// Stopped on request, or a graph failed.
+    pub fn into_ranked(self) -> Result<Vec<Ranked>> {
+        let mut ranked = Vec::new();
+        for event in self {
+            if let Event::Ranked(take) = event? {
+                ranked.push(take);
+            }
         }
-        let rank = |(take, sound): (usize, &Waveform)| {
-            let caption = match self.caption(sound, modality, cancel) {
-                Err(error) if matches!(error.kind(), ErrorKind::Audio | ErrorKind::Limit) => String::new(),
-                caption => caption?,
-            };
-            Ok(Ranked { take, score: wanted.score(&caption), caption })
-        };
-        let mut ranked = takes.iter().enumerate().map(rank).collect::<Result<Vec<_>>>()?;
-        ranked.sort_by(|a, b| b.score.total.total_cmp(&a.score.total));
+        best_first(&mut ranked);
         Ok(ranked)
     }
+
+    fn rank(&mut self, take: usize, sound: &Waveform) -> Result<Event> {
+        let caption = match self.model.listen(sound, self.modality, &self.cancel) {
+            Err(error) if matches!(error.kind(), ErrorKind::Audio | ErrorKind::Limit) => String::new(),
+            Err(error) => return Err(error.context(format!("take {}", take + 1))),
+            Ok(reply) => {
+                self.usage += reply.usage;
+                self.seconds += reply.seconds;
+                reply.text()
+            }
+        };
+        Ok(Event::Ranked(Ranked { take, score: self.wanted.score(&caption), caption }))
+    }
+}
+
+impl Iterator for Ranking<'_> {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let take = self.next.take()?;
+        let Some(sound) = self.takes.get(take) else {
+            return Some(Ok(Event::Finished { usage: self.usage, seconds: self.seconds }));
+        };
+        let ranked = self.rank(take, sound);
+        self.next = ranked.is_ok().then_some(take + 1);
+        Some(ranked)
+    }
+}
+
+/// The best first, of equals the earlier.
+pub fn best_first(ranked: &mut [Ranked]) {
+    ranked.sort_by(|a, b| b.score.total.total_cmp(&a.score.total).then(a.take.cmp(&b.take)));
 }
 
 #[cfg(test)]
@@ -197,5 +275,36 @@ mod tests {
     fn nothing_wanted_is_nothing_covered() {
         assert_eq!(total("the of and", "anything"), 0.0);
         assert_eq!(total("", ""), 0.0);
+    }
+
+    #[test]
+    fn takes_are_ranked_one_by_one_until_it_is_stopped() {
+        let folder = format!("{}/target/fixtures/packages/synthetic-fp32", env!("CARGO_MANIFEST_DIR"));
+        let model = Model::load(folder).expect("fixtures: run `make test`, or `make fixtures` once");
+        let hum = |pitch: f32| {
+            let samples = (0..8000).map(|n| (n as f32 * pitch).sin() * 0.3).collect();
+            Waveform::mono(samples, 16_000).unwrap()
+        };
+        let takes = [hum(0.05), Waveform::mono(Vec::new(), 16_000).unwrap(), hum(0.2)];
+        let (wanted, cancel) = (Wanted::of("a hum"), Cancel::new());
+        let ranking = || model.ranking(&takes, Modality::Audio, &wanted, &cancel).unwrap();
+        let events: Vec<_> = ranking().map(Result::unwrap).collect();
+        let mut ranked = Vec::new();
+        for (index, event) in events.iter().enumerate() {
+            match event {
+                Event::Ranked(take) => ranked.push((index, take.take, take.caption.clone())),
+                Event::Finished { usage, .. } => assert!(index == 3 && usage.steps > 0 && usage.prompt_frames > 0),
+                _ => panic!("{event:?}"),
+            }
+        }
+        let heard = |take: usize| model.caption(&takes[take], Modality::Audio, &cancel).unwrap();
+        assert_eq!(ranked, [(0, 0, heard(0)), (1, 1, String::new()), (2, 2, heard(2))]);
+        assert_eq!(ranking().into_ranked().unwrap().len(), 3);
+
+        let mut stopped = ranking();
+        assert!(matches!(stopped.next(), Some(Ok(Event::Ranked(_)))));
+        cancel.cancel();
+        assert_eq!(stopped.next().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(stopped.next().is_none());
     }
 }

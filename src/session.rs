@@ -71,9 +71,8 @@ impl Session {
         let begun = Instant::now();
         let mut parts = self.model.parts(&mut self.language_model, &mut self.tail)?;
         parts.check_fits(prompt.frames.len())?;
-        parts.prefill(Some(prompt), cancel)?;
         Ok(Checkpoint {
-            offered: parts.offered()?,
+            offered: parts.arrive(Some(prompt), cancel)?,
             position: self.language_model.position(),
             place: self.places.add(self.language_model.position()),
             opened: 0,
@@ -163,8 +162,7 @@ impl Session {
         tail.push_single(eot);
         self.tail = tail;
         let mut parts = self.model.parts(&mut self.language_model, &mut self.tail)?;
-        let run = parts.check_fits(0).and_then(|()| parts.prefill(None, cancel));
-        let offered = run.and_then(|()| parts.offered());
+        let offered = parts.check_fits(0).and_then(|()| parts.arrive(None, cancel));
         if offered.is_err() {
             self.tail = said;
         }

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use common::package;
 use serde_json::Value;
 use tempfile::TempDir;
-use ualm::Record;
+use ualm::{Record, SegmentEnd};
 
 /// Settings with which the tiny model draws a few frames at random.
 const DRAWN: [&str; 4] = ["--temperature", "1", "--max-steps", "14"];
@@ -151,8 +151,12 @@ fn a_plan_by_hand_and_an_edited_one_are_what_sound_is_made_of() {
         assert_eq!(folder.read("edited/02-final.wav"), folder.read("by-hand/02-final.wav"));
         let out = folder.path("failed");
         let arguments = ["reason", "rain", "-o", &out, "--seed", "5", "--edit"];
-        complains(&ualm(&arguments).env("EDITOR", "false").output().unwrap(), 1, "--segment 1");
-        assert_eq!(folder.files("failed"), ["01-plan.txt", "reply.json"], "what was finished remains");
+        for (editor, why) in [("false", "--segment 1"), ("no-such-editor -w", "cannot be started"), ("'", "no command")]
+        {
+            complains(&ualm(&arguments).env("EDITOR", editor).output().unwrap(), 1, why);
+            assert_eq!(folder.files("failed"), ["01-plan.txt", "reply.json"], "what was finished remains");
+            fs::remove_dir_all(&out).unwrap();
+        }
     }
 }
 
@@ -250,6 +254,66 @@ fn chains_that_cannot_go_on() {
     folder.assert_same("blocked", "chain");
 }
 
+/// After this the tiny model goes on for some frames.
+const LONG_ENOUGH: &str = "a dog barks twice and then a bell rings";
+
+/// As [`ualm`], with a language model that fails after 32 positions.
+fn failing(arguments: &[&str]) -> Command {
+    let mut command = ualm(arguments);
+    command.env("UALM_MODEL", package("failing-fp32"));
+    command
+}
+
+#[test]
+fn what_there_is_when_a_graph_fails_is_kept_and_goes_on() {
+    let folder = Folder::new();
+    let complaint = "the graph llm failed";
+    let plan = folder.path("plan");
+    complains(
+        &failing(&["reason", LONG_ENOUGH, "-o", &plan, "--enrich", "--seed", "5"]).output().unwrap(),
+        1,
+        complaint,
+    );
+    assert_eq!(folder.files("plan"), ["01-plan.txt", "reply.json"]);
+    let record = Record::read(folder.path("plan/reply.json")).unwrap();
+    let segment = &record.turns[0].segments[0];
+    assert!(segment.end == SegmentEnd::Failed && segment.frames.len() > 5, "{:?}", segment.end);
+    assert_eq!(folder.read("plan/01-plan.txt"), format!("{}\n", segment.text.trim_end()).into_bytes());
+
+    let (out, by_hand) = (folder.path("sound"), folder.path("plan.txt"));
+    fs::write(&by_hand, "rain").unwrap();
+    let greedy = ["--seed", "5", "--temperature", "0"];
+    let arguments = [&["reason", LONG_ENOUGH, "-o", &out, "--enrich", "--plan", &by_hand], &greedy[..]].concat();
+    let output = failing(&arguments).output().unwrap();
+    complains(&output, 1, complaint);
+    complains(&output, 1, "--segment 2");
+    assert_eq!(folder.files("sound"), ["01-plan.txt", "02-final.wav", "reply.json"]);
+    let sound = folder.path("sound/02-final.wav");
+    assert!(ualm::audio::decode_file(&sound, &Default::default()).unwrap().waveform.seconds() > 0.05);
+    let again = failing(&["take", &sound, "--again"]).output().unwrap();
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    let from = folder.path("sound/reply.json");
+    let on = failing(&["reason", "--from", &from, "--segment", "2", "--max-steps", "9"]).output().unwrap();
+    assert!(on.status.success(), "{}", text(&on.stderr));
+
+    let rain = folder.path("rain.wav");
+    let prompt = format!("{LONG_ENOUGH} and then a bell rings");
+    let arguments = [&["generate", &prompt, "-o", &rain, "--takes", "2"], &greedy[..]].concat();
+    let output = failing(&arguments).output().unwrap();
+    complains(&output, 1, complaint);
+    complains(&output, 1, "rain.1.wav");
+    assert!(!Path::new(&folder.path("rain.2.wav")).exists(), "the second take was not begun");
+    let longer = folder.path("longer.wav");
+    let arguments = ["take", &folder.path("rain.1.wav"), "--extend", "5s", "-o", &longer];
+    complains(&failing(&arguments).output().unwrap(), 1, "longer.wav");
+    assert!(Path::new(&longer).exists());
+
+    let output = given(failing(&["chat", "--json", "-q", "--seed", "5"]), LONG_ENOUGH);
+    complains(&output, 1, complaint);
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown["segments"][0]["end"], "failed", "what there is of the reply is shown");
+}
+
 #[test]
 fn a_chat_is_clean_when_piped() {
     let folder = Folder::new();
@@ -259,13 +323,16 @@ fn a_chat_is_clean_when_piped() {
         "hello\n/audio {}\nwhat is it?\n/undo\n/seed 9\n/seed\n\nagain\n/save {saved}\n/quit\nnever said\n",
         recording.display()
     );
-    let chat = ["chat", "-q", "--json", "--seed", "3", "--max-steps", "20"];
+    let picture = folder.path("heard.png");
+    let chat = ["chat", "-q", "--json", "--seed", "3", "--max-steps", "20", "--spectrogram", &picture];
     let output = given(ualm(&chat), &lines);
     assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(![&output.stdout[..], &output.stderr].concat().contains(&0x1b), "no escapes");
     let shown = text(&output.stdout);
     let shown: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let turns: Vec<_> = shown.iter().filter_map(|line| line["turn"].as_u64()).collect();
     assert_eq!((turns, &shown[2]), (vec![1, 2, 2], &Value::from(9)));
+    assert!(folder.read("heard.1.png").starts_with(b"\x89PNG"), "what was given is drawn");
     let record = Record::read(&saved).unwrap();
     let said: Vec<_> = record.turns.iter().map(|turn| turn.messages[0].text.as_deref()).collect();
     assert_eq!(said, [Some("hello"), Some("again")], "the turn that was taken back is gone");
@@ -287,6 +354,55 @@ fn a_chat_of_many_turns_fits_if_the_oldest_may_be_forgotten() {
     let output = given(long, &turn.repeat(20));
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout).lines().count(), 20);
+}
+
+#[test]
+fn the_pictures_of_a_batch_lie_beside_its_sounds() {
+    let folder = Folder::new();
+    let (requests, out) = (folder.path("requests.jsonl"), folder.path("out"));
+    let request = r#"{"id": "a.b", "messages": [{"role": "user", "content": [{"type": "text", "text": "WORDS"}]}],
+        "force": ["audio"], "audio": {"temperature": 0}, "max_segments": 1}"#;
+    fs::write(&requests, request.replace('\n', " ").replace("WORDS", LONG_ENOUGH)).unwrap();
+    works(&["batch", &requests, "--out", &out, "-q", "--spectrogram"]);
+    assert!(folder.files("out").contains(&"a.b.0.wav".to_owned()));
+    assert!(folder.read("out/a.b.0.png").starts_with(b"\x89PNG"));
+}
+
+/// The context of 512 positions is full after some thirty turns; from then on nothing has a reason to grow.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_chat_of_200_turns_takes_no_more_memory() {
+    use std::io::{BufRead, BufReader};
+    let folder = Folder::new();
+    for entry in fs::read_dir(package("synthetic-fp32")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.path(&entry.file_name().into_string().unwrap())).unwrap();
+    }
+    let manifest = String::from_utf8(folder.read("manifest.json")).unwrap();
+    fs::write(folder.path("manifest.json"), manifest.replace("\"max_steps\": 1024", "\"max_steps\": 6")).unwrap();
+    let mut chat = ualm(&["chat", "--json", "-q", "--seed", "3", "--keep-last", "3"]);
+    chat.env("UALM_MODEL", folder.path("")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = chat.spawn().unwrap();
+    let (mut says, mut hears) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let resident = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let mut early = 0;
+    for turn in 1..=200 {
+        writeln!(says, "a bell rings").unwrap();
+        let mut line = String::new();
+        hears.read_line(&mut line).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["turn"], turn);
+        if turn == 50 {
+            early = resident();
+        }
+    }
+    let grown = resident().saturating_sub(early);
+    assert!(grown <= 4096, "{grown} KiB more after turn 200 than after turn 50, of {early}");
+    drop(says);
+    assert!(child.wait().unwrap().success());
 }
 
 #[cfg(unix)]

@@ -88,7 +88,8 @@ impl Teller {
         Self { modality: ualm_modality::None, segment_index: 0 }
     }
 
-    pub(super) fn tell(&mut self, event: Event) -> Arc<EventView> {
+    /// `None` for an event of which C knows nothing: one that no reply has.
+    pub(super) fn tell(&mut self, event: Event) -> Option<Arc<EventView>> {
         let mut seconds = 0.0;
         let (mut text, mut audio, mut segment, mut usage) = (None, None, None, None);
         let kind = match event {
@@ -112,6 +113,7 @@ impl Teller {
                 segment = Some(SegmentView::new(ended));
                 ualm_event_kind::SegmentEnded
             }
+            Event::Ranked(_) => return None,
             Event::Finished { usage: used, seconds } => {
                 self.modality = ualm_modality::None;
                 usage = Some(Arc::new(ualm_usage::new(used, seconds)));
@@ -130,6 +132,6 @@ impl Teller {
             segment: segment.as_ref().map_or(std::ptr::null(), |segment| segment.view()),
             usage: usage.as_ref().map_or(std::ptr::null(), Arc::as_ptr),
         };
-        Arc::new(EventView { view: View::new(view), _text: text, _audio: audio, segment, usage })
+        Some(Arc::new(EventView { view: View::new(view), _text: text, _audio: audio, segment, usage }))
     }
 }

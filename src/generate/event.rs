@@ -1,10 +1,13 @@
 //! What the caller sees while a reply is being made.
 
+use std::ops::AddAssign;
+
 use serde::{Deserialize, Serialize};
 
 use super::Segment;
 use crate::audio::Waveform;
 use crate::modality::Modality;
+use crate::ranking::Ranked;
 
 /// Why a segment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +45,21 @@ pub struct Seconds {
     pub decode: f64,
 }
 
-/// One thing that happened while a reply was being made.
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt_frames += other.prompt_frames;
+        self.steps += other.steps;
+    }
+}
+
+impl AddAssign for Seconds {
+    fn add_assign(&mut self, other: Self) {
+        self.prefill += other.prefill;
+        self.decode += other.decode;
+    }
+}
+
+/// One thing that happened while a reply was being made, or takes were being ranked.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A segment began.
@@ -68,7 +85,9 @@ pub enum Event {
         /// The segment.
         segment: Segment,
     },
-    /// The reply is complete, or was stopped.
+    /// The model has listened to a take; of a [`Ranking`](crate::Ranking) alone.
+    Ranked(Ranked),
+    /// The reply is complete, or was stopped; all takes are ranked.
     Finished {
         /// Frames read and written.
         usage: Usage,

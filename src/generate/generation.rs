@@ -57,8 +57,8 @@ enum State {
 enum Opening {
     /// The prompt: it is the first segment of a reply.
     Prompt(Prompt),
-    /// The frames that closed the last one.
-    Next,
+    /// The last one, whose closing frames these are now that another one follows.
+    Next(Frames),
     /// Nothing that is not in the cache yet; these modalities may come next.
     Run(Vec<Offer>),
 }
@@ -68,6 +68,8 @@ struct OpenSegment {
     frames: Frames,
     /// Frames that are given rather than drawn.
     kept: Frames,
+    /// Position of the modality token.
+    start: usize,
     /// Random numbers drawn before the segment.
     drawn: u64,
     /// The frame to run next: the modality token, then whatever was drawn.
@@ -168,23 +170,31 @@ impl<'a> Generation<'a> {
         }
     }
 
-    /// Step 1: runs what is missing and `[assistant]`, and opens a segment.
+    /// Step 1, or the reply ends where it stands.
     fn open(&mut self, opening: Opening) -> Result<()> {
-        if self.cancel.is_cancelled() {
-            self.finish();
-            return Ok(());
-        }
-        let offered = match self.arrive(opening) {
-            Err(error) if error.kind() == ErrorKind::Cancelled => {
+        let stand = self.parts.stand();
+        match self.open_segment(opening) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.parts.go_back(stand);
+                if error.kind() != ErrorKind::Cancelled {
+                    return Err(error);
+                }
                 self.finish();
-                return Ok(());
+                Ok(())
             }
-            offered => offered.map_err(|e| e.context(format!("before segment {}", self.opened)))?,
-        };
+        }
+    }
+
+    /// Runs what is missing and `[assistant]`, and opens a segment.
+    fn open_segment(&mut self, opening: Opening) -> Result<()> {
+        self.cancel.check()?;
+        let offered = self.arrive(opening).map_err(|e| e.context(format!("before segment {}", self.opened)))?;
         let (modality, kept) = match self.kept.take() {
             Some((modality, kept)) => (modality, kept),
             None => (self.choose_modality(&offered)?, Frames::new(self.parts.vocabulary.streams)),
         };
+        let last = self.parts.opening_frame(modality)?;
         self.make_room(modality)?;
         self.events.push_back(Event::SegmentStarted { index: self.opened, modality });
         self.opened += 1;
@@ -193,8 +203,9 @@ impl<'a> Generation<'a> {
             modality,
             frames: Frames::new(self.parts.vocabulary.streams),
             kept,
+            start: self.parts.language_model.position(),
             drawn: self.rng.draws(),
-            last: self.parts.opening_frame(modality)?,
+            last,
             decoder: TextDecoder::default(),
             text: String::new(),
             stream: AudioStream::new(self.config.stream_audio),
@@ -208,7 +219,10 @@ impl<'a> Generation<'a> {
         match opening {
             Opening::Run(offered) => return Ok(offered),
             Opening::Prompt(prompt) => self.parts.prefill(Some(&prompt), &self.cancel)?,
-            Opening::Next => self.parts.prefill(None, &self.cancel)?,
+            Opening::Next(closing) => {
+                *self.parts.tail = closing;
+                self.parts.prefill(None, &self.cancel)?;
+            }
         }
         match self.config.force.get(self.opened) {
             Some(_) => Ok(Vec::new()),
@@ -271,13 +285,14 @@ impl<'a> Generation<'a> {
             return Ok(Some(SegmentEnd::Context));
         }
         self.parts.language_model.step(&segment.last)?;
-        match segment.kept.get(segment.frames.len()) {
-            Some(kept) => segment.last.copy_from_slice(kept),
+        segment.last = match segment.kept.get(segment.frames.len()) {
+            Some(kept) => kept.to_vec(),
             None => {
-                self.draw_frame(segment)?;
+                let drawn = self.draw_frame(segment)?;
                 self.usage.steps += 1;
+                drawn
             }
-        }
+        };
         segment.frames.push(&segment.last);
         let special = &self.parts.vocabulary.special;
         if segment.last[0] == special.eos {
@@ -291,8 +306,8 @@ impl<'a> Generation<'a> {
         Ok(full.then_some(SegmentEnd::Limit))
     }
 
-    /// Draws the next frame into `segment.last`: the streams in order, each on its own.
-    fn draw_frame(&mut self, segment: &mut OpenSegment) -> Result<()> {
+    /// Draws the next frame of `segment`: the streams in order, each on its own.
+    fn draw_frame(&mut self, segment: &OpenSegment) -> Result<Vec<TokenId>> {
         let config = self.config.segment(segment.modality);
         let vocabulary = self.parts.vocabulary;
         let sound = segment.modality.is_sound();
@@ -310,28 +325,28 @@ impl<'a> Generation<'a> {
             runs.sort_unstable_by_key(|(first, _)| *first);
             self.sampler.sample(&Candidates::new(runs), &sampling, &mut self.rng).map_err(|e| e.context(head.graph()))
         };
+        let mut frame = vec![vocabulary.special.pad; vocabulary.streams];
         if !sound {
             let text = vocabulary.text;
             let row = &logits[text.start as usize..text.end as usize];
-            segment.last.fill(vocabulary.special.pad);
-            segment.last[0] = match free {
+            frame[0] = match free {
                 true => draw(&mut [(eos, at(logits, eos)), (eot, at(logits, eot)), (text.start, row)])?,
                 false => draw(&mut [(text.start, row)])?,
             };
-            return Ok(());
+            return Ok(frame);
         }
         let mut rest: &[f32] = logits;
         let closing = rest.split_off(rest.len() - 2..).unwrap_or_default();
         for (stream, block) in vocabulary.audio.iter().enumerate() {
             let row = rest.split_off(..block.len()).unwrap_or_default();
-            segment.last[stream] = match stream {
+            frame[stream] = match stream {
                 0 if free => draw(&mut [(eos, &closing[..1]), (eot, &closing[1..]), (block.start, row)]),
                 0 => draw(&mut [(block.start + 1, &row[1..])]),
                 _ => draw(&mut [(block.start, row)]),
             }
             .map_err(|e| e.context(format!("stream {stream}")))?;
         }
-        Ok(())
+        Ok(frame)
     }
 
     /// Tells what the newest frame brought: text that it settled, or sound.
@@ -369,13 +384,13 @@ impl<'a> Generation<'a> {
 
     /// Step 3: what is left of the segment's text or sound, then the next segment or the end.
     fn close(&mut self, mut segment: OpenSegment, end: SegmentEnd) -> Result<()> {
-        let goes_on = self.goes_on(end);
-        self.leave(&segment, end, goes_on)?;
+        self.leave(&segment, end)?;
+        let followed = closing_frames(&segment.last, end, true, self.parts.vocabulary);
         let told = self.tell_rest(&mut segment);
         self.emit(segment, end)?;
         told?;
-        if goes_on {
-            self.state = State::Open(Opening::Next);
+        if self.goes_on(end) {
+            self.state = State::Open(Opening::Next(followed));
         } else {
             self.finish();
         }
@@ -393,9 +408,11 @@ impl<'a> Generation<'a> {
         asked && self.opened < self.config.max_segments
     }
 
-    /// After an error: what the segment had come to is given out before the error is.
+    /// After an error: what the segment had come to is given out before the error is, and the conversation stands
+    /// behind that.
     fn abandon(&mut self, mut segment: OpenSegment) {
-        if self.leave(&segment, SegmentEnd::Failed, false).is_err() {
+        self.parts.language_model.rewind(segment.start + segment.frames.len());
+        if self.leave(&segment, SegmentEnd::Failed).is_err() {
             self.parts.language_model.rewind(0);
         }
         // the error that led here is the one to report
@@ -403,9 +420,9 @@ impl<'a> Generation<'a> {
         let _ = self.emit(segment, SegmentEnd::Failed);
     }
 
-    /// Ends guidance, and notes the frames that the cache lacks.
-    fn leave(&mut self, segment: &OpenSegment, end: SegmentEnd, goes_on: bool) -> Result<()> {
-        *self.parts.tail = closing_frames(&segment.last, end, goes_on, self.parts.vocabulary);
+    /// Ends guidance, and notes the frames that the cache lacks if no other segment follows.
+    fn leave(&mut self, segment: &OpenSegment, end: SegmentEnd) -> Result<()> {
+        *self.parts.tail = closing_frames(&segment.last, end, false, self.parts.vocabulary);
         self.parts.language_model.end_guidance()
     }
 
@@ -470,7 +487,7 @@ impl Iterator for Generation<'_> {
 impl Drop for Generation<'_> {
     fn drop(&mut self) {
         if let Some(segment) = self.segment.take()
-            && self.leave(&segment, SegmentEnd::Cancelled, false).is_err()
+            && self.leave(&segment, SegmentEnd::Cancelled).is_err()
         {
             self.parts.language_model.rewind(0);
         }

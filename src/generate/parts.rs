@@ -46,6 +46,27 @@ impl Parts<'_> {
         Ok(())
     }
 
+    /// Where the conversation stands.
+    pub fn stand(&self) -> Stand {
+        Stand { position: self.language_model.position(), tail: self.tail.clone() }
+    }
+
+    /// Takes the conversation back to `stand`.
+    pub fn go_back(&mut self, stand: Stand) {
+        self.language_model.rewind(stand.position);
+        *self.tail = stand.tail;
+    }
+
+    /// [`prefill`](Self::prefill) and [`offered`](Self::offered). On failure the conversation stays as it was.
+    pub fn arrive(&mut self, prompt: Option<&Prompt>, cancel: &Cancel) -> Result<Vec<Offer>> {
+        let stand = self.stand();
+        let offered = self.prefill(prompt, cancel).and_then(|()| self.offered());
+        if offered.is_err() {
+            self.go_back(stand);
+        }
+        offered
+    }
+
     /// After `[assistant]`: every modality that may come next, its token and the token's logit, in ascending order of
     /// token.
     pub fn offered(&mut self) -> Result<Vec<Offer>> {
@@ -95,6 +116,12 @@ impl Parts<'_> {
         }
         Ok(())
     }
+}
+
+/// Where a conversation stands: positions in the cache, and the frames that it lacks.
+pub(crate) struct Stand {
+    position: usize,
+    tail: Frames,
 }
 
 /// A modality that may come next.

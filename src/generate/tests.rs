@@ -55,6 +55,8 @@ struct Fake {
     prefixes: Vec<usize>,
     logits: Vec<f32>,
     broken: Option<Broken>,
+    /// Where a graph fails: in a step, or when logits are asked for.
+    fails: Option<(usize, Failing)>,
 }
 
 /// Numbers that cannot be right, from a position on.
@@ -66,9 +68,24 @@ struct Broken {
     value: f32,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Failing {
+    Step,
+    Logits,
+}
+
 impl Fake {
     fn new(script: &[&[TokenId]]) -> Self {
         Self { script: script.iter().map(|ids| ids.to_vec()).collect(), max_positions: 100, ..Self::default() }
+    }
+
+    fn fail(&self, failing: Failing) -> Result<()> {
+        match self.fails {
+            Some((position, what)) if what == failing && self.position >= position => {
+                Err(crate::Error::new(ErrorKind::Graph, "the graph llm failed"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn row(&self, head: Head, favoured: &[TokenId]) -> Vec<f32> {
@@ -125,6 +142,7 @@ impl LanguageModel for Fake {
     }
 
     fn step(&mut self, frame: &[TokenId]) -> Result<()> {
+        self.fail(Failing::Step)?;
         self.seen.push(frame.to_vec());
         self.position += 1;
         Ok(())
@@ -142,6 +160,7 @@ impl LanguageModel for Fake {
     }
 
     fn logits(&mut self, head: Head) -> Result<&mut [f32]> {
+        self.fail(Failing::Logits)?;
         let favoured = self.script.pop_front().unwrap_or_default();
         self.logits = self.row(head, &favoured);
         if self.guided {

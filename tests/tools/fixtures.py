@@ -5,6 +5,7 @@
     answers/NAME             what the trainer's code answered: expected.json, .npy arrays, the input clips
     packages/NAME-PRECISION  the checkpoints exported
     packages/synthetic-fp32  a random checkpoint of unusual sizes, exported
+    packages/failing-fp32    tiny-omni-fp32 with a language model that fails while it runs
 
 Nothing is done while the sources (exporter, these tools, tests/data) are those of the last time.
 """
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from checkpoint_writer import write_sharded, write_torch_zip
 from packed_weights import unpack
@@ -85,6 +87,7 @@ def build() -> None:
                 Options(precision=precision, targets=TARGETS_OF.get(f"{name}-{precision}", ("cpu",))),
             )  # fmt: skip
     export_synthetic(FIXTURES / "checkpoints" / "synthetic", FIXTURES / "packages" / "synthetic-fp32")
+    break_language_model(FIXTURES / "packages" / "tiny-omni-fp32", FIXTURES / "packages" / "failing-fp32", 32)
 
 
 def export_synthetic(checkpoint: Path, package: Path) -> None:
@@ -96,6 +99,22 @@ def export_synthetic(checkpoint: Path, package: Path) -> None:
     export_package(checkpoint, package, Options(name="synthetic"))
 
 
+def break_language_model(package: Path, out: Path, positions: int) -> None:
+    """A package whose language model fails after `positions`: that is where its rotary tables end."""
+    shutil.copytree(package, out)
+    graph = onnx.load(out / "llm.onnx", load_external_data=False)
+    attention = next(node for node in graph.graph.node if node.op_type == "GroupQueryAttention")
+    for table in (tensor for tensor in graph.graph.initializer if tensor.name in attention.input[7:9]):
+        table.dims[0] = positions
+        length = next(entry for entry in table.external_data if entry.key == "length")
+        length.value = str(4 * table.dims[0] * table.dims[1])
+    (out / "llm.onnx").write_bytes(graph.SerializeToString())
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    bytes_ = (out / "llm.onnx").read_bytes()
+    manifest["files"]["llm.onnx"] = {"size": len(bytes_), "sha256": hashlib.sha256(bytes_).hexdigest()}
+    (out / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
 def main() -> int:
     stamp, digest = FIXTURES / "stamp", sources_digest()
     if stamp.is_file() and stamp.read_text() == digest:
@@ -103,7 +122,7 @@ def main() -> int:
     start = time.monotonic()
     build()
     stamp.write_text(digest)
-    print(f"target/fixtures: {len(NAMES) * len(PRECISIONS) + 1} packages in {time.monotonic() - start:.0f} s")
+    print(f"target/fixtures: {len(NAMES) * len(PRECISIONS) + 2} packages in {time.monotonic() - start:.0f} s")
     return 0
 
 

@@ -115,7 +115,7 @@ pub struct Speak {
 /// Pictures of the sound.
 #[derive(clap::Args)]
 pub struct Pictures {
-    /// Draw the spectrogram into a PNG file
+    /// Draw the spectrogram into a PNG file; of several sounds, into OUT.1.png, OUT.2.png …
     #[arg(long, value_name = "OUT.png")]
     pub spectrogram: Option<PathBuf>,
     /// Draw the spectrogram in the terminal
@@ -215,6 +215,8 @@ pub struct Chat {
     /// 32-bit float samples instead of 16-bit
     #[arg(long)]
     pub float: bool,
+    #[command(flatten)]
+    pub pictures: Pictures,
     #[command(flatten)]
     pub sampling: Sampling,
 }
@@ -328,6 +330,12 @@ pub struct BatchRun {
     /// 32-bit float samples instead of 16-bit
     #[arg(long)]
     pub float: bool,
+    /// Draw a spectrogram beside every WAV file, ID.n.png
+    #[arg(long)]
+    pub spectrogram: bool,
+    /// Draw the spectrograms in the terminal
+    #[arg(long)]
+    pub show: bool,
     /// Only the requests of shard I of N, as their ids decide, into results.I-of-N.jsonl
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,

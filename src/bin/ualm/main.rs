@@ -19,6 +19,7 @@ mod output;
 mod overrides;
 mod picture;
 mod progress;
+mod rank;
 mod reason;
 mod setup;
 mod sound;

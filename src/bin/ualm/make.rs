@@ -9,6 +9,7 @@ use ualm::{Cancel, Error, ErrorKind, Message, Modality, Model, Ranked, Record, R
 use crate::args::{Common, Generate, Output, Pictures, Sampling, Speak, Takes};
 use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{complain, print_json, remark};
+use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
 use crate::sound::{numbered, run, sound_of};
 
@@ -130,7 +131,7 @@ fn make_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Res
         let mut record = Record::new(model.package());
         record.begin_turn(&messages, &prompt, &config);
         let generation = session.generate_from(&checkpoint, &config, cancel)?;
-        let (segment, failure) = run(making.common, "making", generation)?;
+        let (segment, failure) = run(&Progress::spinner(making.common, "making"), generation)?;
         record.push(&segment);
         takes.push(keep(making, model, number, segment, record, failure)?);
     }
@@ -174,12 +175,8 @@ fn rank(making: &Making, model: &Model, takes: &[Take], cancel: &Cancel) -> Resu
         Modality::Speech => Wanted::spoken(&making.words),
         Modality::Text | Modality::Audio => Wanted::of(&making.words),
     };
-    let ranking = model.rank(&sounds, making.modality, &wanted, cancel)?;
-    for ranked in &ranking {
-        let (path, score) = (takes[ranked.take].path.display(), ranked.score);
-        let scores = format!("{:.2} (covered {:.2}, ordered {:.2})", score.total, score.covered, score.ordered);
-        remark(making.common, &format!("{path}: {scores}: {}", ranked.caption));
-    }
+    let names: Vec<_> = takes.iter().map(|take| take.path.display().to_string()).collect();
+    let ranking = crate::rank::rank(making.common, model, &sounds, &names, making.modality, &wanted, cancel)?;
     if let (Some(best), true) = (ranking.first(), takes.len() > 1) {
         let best = &takes[best.take];
         let record = Some(&best.record).filter(|_| !making.takes.no_take);

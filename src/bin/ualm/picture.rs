@@ -93,6 +93,9 @@ fn show(picture: &DynamicImage) -> Result<()> {
 /// waited for without end.
 fn answers_questions() -> bool {
     let says = |variable: &str| std::env::var(variable).unwrap_or_default().to_lowercase();
+    if says("TERM") == "dumb" {
+        return false;
+    }
     let named = format!("{} {}", says("TERM"), says("TERM_PROGRAM"));
     ["kitty", "ghostty", "wezterm", "foot", "mlterm", "contour", "iterm"].iter().any(|known| named.contains(known))
 }

@@ -33,6 +33,11 @@ impl Progress {
         Self(bar)
     }
 
+    /// No line, where the terminal is for something else.
+    pub fn hidden() -> Self {
+        Self(ProgressBar::hidden())
+    }
+
     fn bar(common: &Common, bar: ProgressBar, template: &str) -> ProgressBar {
         if common.quiet {
             bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -52,6 +57,11 @@ impl Progress {
     /// One more item is done.
     pub fn item(&self) {
         self.0.inc(1);
+    }
+
+    /// Does `work` that writes something while the line is away.
+    pub fn aside(&self, work: impl FnOnce()) {
+        self.0.suspend(work);
     }
 
     /// Takes the line away for what is written by others.

@@ -3,16 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use ualm::audio::Waveform;
-use ualm::{Error, ErrorKind, Event, Generation, Model, Result, Segment};
+use ualm::{Error, ErrorKind, Event, Generation, Model, Result, Segment, SegmentEnd};
 
-use crate::args::Common;
 use crate::interrupt::interrupted;
 use crate::output::complain;
 use crate::progress::Progress;
 
-/// Runs a generation of one segment; after an error, what had been made until then comes with it.
-pub fn run(common: &Common, what: &str, generation: Generation) -> Result<(Segment, Option<Error>)> {
-    let progress = Progress::spinner(common, what);
+/// Runs a generation of one segment; what [`kept`] gives of it.
+pub fn run(progress: &Progress, generation: Generation) -> Result<(Segment, Option<Error>)> {
     let (mut made, mut failure) = (None, None);
     for event in generation {
         match event {
@@ -22,7 +20,13 @@ pub fn run(common: &Common, what: &str, generation: Generation) -> Result<(Segme
             Err(error) => failure = Some(error),
         }
     }
-    match (made, failure) {
+    kept(made, failure)
+}
+
+/// The segment that was made, or as much of it as there is before the error that comes with it; an error alone if there is
+/// nothing of it.
+pub fn kept(made: Option<Segment>, failure: Option<Error>) -> Result<(Segment, Option<Error>)> {
+    match (made.filter(|segment| !segment.frames.is_empty()), failure) {
         (Some(segment), failure) => Ok((segment, failure)),
         (None, Some(error)) => Err(error),
         (None, None) => Err(interrupted("nothing was made yet")),
@@ -39,7 +43,12 @@ pub fn sound_of(model: &Model, segment: &Segment) -> Result<Waveform> {
         Some(sound) if !sound.is_empty() => Ok(model.enhance(sound)?.unwrap_or_else(|| sound.clone())),
         Some(empty) => {
             let (steps, streams) = (segment.frames.len(), segment.frames.streams());
-            let why = format!("the model ended after {steps} steps, and it takes {streams} to make the first frame");
+            let why = match segment.end {
+                SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Limit if steps <= streams => {
+                    format!("the model ended after {steps} steps, and it takes {streams} to make the first frame")
+                }
+                _ => format!("its {steps} steps were not decoded"),
+            };
             complain(&format!("warning: the clip is empty: {why}; try another seed or prompt"));
             Ok(empty.clone())
         }

@@ -13,6 +13,7 @@ use ualm::{
 use crate::args::{Common, Output, Take};
 use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{check_writable, print, print_json, remark};
+use crate::progress::Progress;
 use crate::setup::load_model;
 use crate::sound::{run as run_generation, sound_of};
 
@@ -56,7 +57,12 @@ impl<'a> Taken<'a> {
                 config.force.truncate(cut.segment);
                 config.force.resize(cut.segment + 1, segment.modality);
                 config.max_segments = cut.segment + 1;
-                *config.segment_mut(segment.modality) = segment.config;
+                let settings = config.segment_mut(segment.modality);
+                *settings = segment.config;
+                if matches!(segment.end, SegmentEnd::Context | SegmentEnd::Cancelled | SegmentEnd::Failed) {
+                    settings.max_steps = segment.frames.len().max(1);
+                    settings.min_steps = settings.min_steps.min(settings.max_steps);
+                }
                 Ok(Self { record, segment, cut, config })
             }
             _ => Err(Error::new(ErrorKind::Invalid, "its take is damaged: it does not end with a sound")),
@@ -64,17 +70,18 @@ impl<'a> Taken<'a> {
     }
 
     /// Generates the segment from `cut` on.
-    fn make(&self, common: &Common, model: &Model, cut: Cut, config: &GenerationConfig) -> Result<Segment> {
+    fn make(
+        &self,
+        common: &Common,
+        model: &Model,
+        cut: Cut,
+        config: &GenerationConfig,
+    ) -> Result<(Segment, Option<Error>)> {
         let cancel = cancel_on_signal()?;
         let mut session = model.session();
         let checkpoint = session.restore(self.record, cut, &cancel)?;
         let generation = session.generate_from(&checkpoint, config, &cancel)?;
-        let (segment, failure) = run_generation(common, "making", generation)?;
-        match (failure, segment.end) {
-            (Some(error), _) => Err(error),
-            (None, SegmentEnd::Cancelled) => Err(interrupted("nothing was written")),
-            (None, _) => Ok(segment),
-        }
+        run_generation(&Progress::spinner(common, "making"), generation)
     }
 }
 
@@ -148,7 +155,10 @@ fn describe(shown: &Shown) -> String {
 fn again(common: &Common, args: &Take, taken: &Taken) -> Result<()> {
     let format = wav_format(&args.file)?;
     let model = load_model(common)?;
-    let segment = taken.make(common, &model, taken.cut, &taken.config)?;
+    let (segment, failure) = taken.make(common, &model, taken.cut, &taken.config)?;
+    if failure.is_some() || segment.end == SegmentEnd::Cancelled {
+        return Err(failure.unwrap_or_else(|| interrupted("nothing was compared")));
+    }
     let sound = sound_of(&model, &segment)?;
     if let Some(output) = &args.output {
         write(output, &sound, format, taken.record)?;
@@ -185,20 +195,20 @@ fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64) -> Result<(
     args.overrides.apply(settings);
     settings.min_steps = taken.segment.content_len() + more;
     settings.max_steps = settings.min_steps;
-    let segment = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config)?;
+    let (segment, failure) = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config)?;
     let sound = sound_of(&model, &segment)?;
     let mut record = taken.record.before(taken.cut)?;
     record.push(&segment);
     write(&output, &sound, wav_format(&args.file)?, &record)?;
     remark(common, &format!("{}: {:.2} s", output.display(), sound.seconds()));
     args.pictures.draw(&sound)?;
-    if segment.end == SegmentEnd::Context {
-        return Err(Error::new(
-            ErrorKind::Limit,
-            format!("the model's context is full after {:.2} s", sound.seconds()),
-        ));
+    let cut = format!("the first {:.2} s are in {}", sound.seconds(), output.display());
+    match (failure, segment.end) {
+        (Some(error), _) => Err(error.context(cut)),
+        (None, SegmentEnd::Context) => Err(Error::new(ErrorKind::Limit, format!("the model's context is full; {cut}"))),
+        (None, SegmentEnd::Cancelled) => Err(interrupted(&cut)),
+        (None, _) => Ok(()),
     }
-    Ok(())
 }
 
 fn write(path: &Path, sound: &Waveform, format: WavFormat, record: &Record) -> Result<()> {

@@ -70,6 +70,38 @@ fn a_modality_that_the_package_cannot_make_ends_a_chain_with_its_name() {
     let (reply, error) = run_without_sound(&mut fake, config(&[]));
     assert_eq!(shape(&reply), [(Modality::Text, SegmentEnd::Eot)], "what was made before is kept");
     assert!(error.unwrap().message().contains("cannot make audio"));
+    assert_eq!(fake.seen[5..], [[6, 0], [7, 0], [10, 0]], "the conversation stands behind that");
+}
+
+#[test]
+fn a_reply_that_is_stopped_or_dropped_between_segments_is_closed_as_it_ended() {
+    for dropped in [false, true] {
+        let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
+        let mut fake = Fake::new(&[&[10], &[11]]);
+        let mut tail = Frames::new(STREAMS);
+        let parts = Parts {
+            language_model: &mut fake,
+            audio_decoder: Some(&FakeCodec),
+            tail: &mut tail,
+            tokenizer: &tokenizer,
+            vocabulary: &vocabulary,
+            limits: &Limits::default(),
+            modalities: &BTreeMap::from([(Modality::Text, 7), (Modality::Audio, 8)]),
+        };
+        let mut settings = config(&[Modality::Text, Modality::Audio]);
+        (settings.insist, settings.text.max_steps) = (true, 2);
+        let cancel = Cancel::new();
+        for event in Generation::new(parts, prompt(), settings, cancel.clone()).unwrap() {
+            if let Event::SegmentEnded { segment, .. } = event.unwrap() {
+                assert_eq!(segment.end, SegmentEnd::Limit);
+                cancel.cancel();
+                if dropped {
+                    break;
+                }
+            }
+        }
+        assert_eq!(ids(&tail), [[11, 0], [2, 0]], "no other segment follows");
+    }
 }
 
 #[test]
@@ -102,14 +134,21 @@ fn a_segment_does_not_end_before_its_fewest_frames() {
 }
 
 /// What the chain `script` let the cache see, and the reply.
-fn first_run(script: &[Vec<TokenId>], insist: bool, guidance: f32) -> (Fake, Reply, Frames) {
+fn first_run(
+    script: &[Vec<TokenId>],
+    insist: bool,
+    guidance: f32,
+    fails: Option<(usize, Failing)>,
+) -> (Fake, Reply, Frames) {
     let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
     let mut fake = Fake::new(&script);
+    fake.fails = fails;
     let mut settings = config(&[Modality::Text, Modality::Audio, Modality::Text, Modality::Audio]);
     (settings.insist, settings.audio.guidance, settings.max_segments) = (insist, guidance, 4);
     (settings.text.max_steps, settings.audio.max_steps) = (4, 6);
     let (reply, error, tail) = run(&mut fake, settings, &Cancel::new());
-    assert!(error.is_none());
+    let failed = reply.segments.iter().any(|segment| segment.end == SegmentEnd::Failed);
+    assert_eq!(failed, error.is_some());
     (fake, reply, tail)
 }
 
@@ -119,17 +158,19 @@ fn past_segment(segment: &Segment) -> PastSegment<'_> {
 }
 
 proptest! {
-    /// Whatever the model draws, a cache made again from the frames has seen the same frames in the same way.
+    /// Whatever the model draws and wherever it fails, a cache made again from the frames has seen the same frames in the
+    /// same way.
     #[test]
     fn a_cache_made_again_has_seen_the_same(
         script in prop::collection::vec(prop_oneof![Just(2u32), Just(3), 10u32..16, 17u32..21], 30),
         insist in any::<bool>(),
         guided in any::<bool>(),
         another_turn in any::<bool>(),
+        fails in prop::option::of((6usize..40, prop_oneof![Just(Failing::Step), Just(Failing::Logits)])),
     ) {
         let script: Vec<_> = script.into_iter().map(|id| vec![id]).collect();
         let guidance = if guided { 3.0 } else { 1.0 };
-        let (first, reply, tail) = first_run(&script, insist, guidance);
+        let (first, reply, tail) = first_run(&script, insist, guidance, fails);
         let prompt = prompt();
         let mut past = vec![PastTurn { prompt: &prompt, segments: reply.segments.iter().map(past_segment).collect() }];
         if another_turn {

@@ -72,7 +72,8 @@ fn settings(model: &Model, args: &BatchRun) -> Settings {
 /// Answers what has no result yet, by as many workers as are asked for; each result is written as soon as it is there.
 fn answer_rest(common: &Common, runner: &Runner, requests: &[Line], results: &mut Results) -> Result<()> {
     let rest: Vec<_> = (0..requests.len()).filter(|index| !results.is_done(*index)).collect();
-    let progress = Progress::items(common, rest.len() as u64, "requests");
+    let progress =
+        if runner.args.show { Progress::hidden() } else { Progress::items(common, rest.len() as u64, "requests") };
     let next = AtomicUsize::new(0);
     let (sender, receiver) = mpsc::sync_channel(1);
     let work = |sender: mpsc::SyncSender<_>| {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use ualm::audio::{WavFormat, write_wav};
 use ualm::{Error, Frames, Modality, Result, Seconds, Segment, SegmentEnd, Usage};
 
+use crate::args::{BatchRun, Pictures};
 use crate::output::complain;
 
 /// What became of a request.
@@ -61,27 +62,23 @@ pub struct ResultSegment {
 
 impl ResultSegment {
     /// Describes segment `index` of request `id`, and writes its sound into `folder`.
-    pub fn save(
-        segment: Segment,
-        index: usize,
-        id: &str,
-        folder: &Path,
-        format: WavFormat,
-        frames: bool,
-    ) -> Result<Self> {
+    pub fn save(segment: Segment, index: usize, id: &str, folder: &Path, args: &BatchRun) -> Result<Self> {
         let mut result = Self {
             modality: segment.modality,
             end: segment.end,
             text: (!segment.modality.is_sound()).then_some(segment.text),
             audio: None,
             seconds: None,
-            frames: frames.then_some(segment.frames),
+            frames: args.frames.then_some(segment.frames),
         };
         if let Some(sound) = &segment.audio {
             let name = sound_name(id, index);
+            let format = if args.float { WavFormat::Float32 } else { WavFormat::Pcm16 };
             if write_wav(folder.join(&name), sound, format)? > 0 {
                 complain(&format!("warning: {name}: samples beyond full scale were clipped; --float keeps them"));
             }
+            let picture = args.spectrogram.then(|| folder.join(&name).with_extension("png"));
+            Pictures { spectrogram: picture, show: args.show }.draw(sound)?;
             result.seconds = Some(sound.seconds());
             result.audio = Some(name);
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ualm::audio::{WavFormat, decode_file};
+use ualm::audio::decode_file;
 use ualm::{Cancel, Content, Error, ErrorKind, Frames, GenerationConfig, Message, Model, Reply, Result, Role, Segment};
 
 use super::outcome::{Outcome, ResultSegment};
@@ -112,8 +112,7 @@ impl Runner<'_> {
 
     /// Writes the sounds and describes the segments.
     fn save(&self, id: &str, segments: Vec<Segment>) -> Result<Vec<ResultSegment>> {
-        let format = if self.args.float { WavFormat::Float32 } else { WavFormat::Pcm16 };
-        let save = |(index, segment)| ResultSegment::save(segment, index, id, self.out, format, self.args.frames);
+        let save = |(index, segment)| ResultSegment::save(segment, index, id, self.out, self.args);
         segments.into_iter().enumerate().map(save).collect()
     }
 }

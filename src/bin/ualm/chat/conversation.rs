@@ -11,7 +11,7 @@ use super::invalid;
 use crate::args::{Chat, Common};
 use crate::output::{complain, print, print_json, remark};
 use crate::progress::Progress;
-use crate::sound::sound_of;
+use crate::sound::{numbered, sound_of};
 
 /// Positions beside prompt and reply: `[assistant]`, a modality token, a closing frame.
 const AROUND: usize = 3;
@@ -29,6 +29,8 @@ pub struct Conversation<'a> {
     pub seed: u64,
     /// Turns so far, forgotten ones included.
     said: usize,
+    /// Sounds that were drawn so far.
+    drawn: u16,
     sound: Option<Sound>,
 }
 
@@ -60,10 +62,11 @@ struct TurnSegment<'a> {
 impl<'a> Conversation<'a> {
     pub fn new(common: &'a Common, args: &'a Chat, model: &'a Model, seed: u64) -> Self {
         let (session, record) = (model.session(), Record::new(model.package()));
-        Self { common, args, model, session, record, marks: Vec::new(), seed, said: 0, sound: None }
+        Self { common, args, model, session, record, marks: Vec::new(), seed, said: 0, drawn: 0, sound: None }
     }
 
-    /// Says `messages` and shows the reply. If that fails, the conversation is what it was.
+    /// Says `messages` and shows the reply. If that fails, the conversation is what it was, or holds what there is of the
+    /// reply.
     pub fn say(&mut self, messages: &[Message], cancel: Cancel) -> Result<()> {
         let config = self.config();
         let prompt = self.prompt_that_fits(messages, &config, &cancel)?;
@@ -71,17 +74,14 @@ impl<'a> Conversation<'a> {
         self.record.begin_turn(messages, &prompt, &config);
         self.marks.push(Some(mark));
         self.said += 1;
-        match self.reply(prompt, &config, &cancel) {
-            Ok(segments) if !segments.is_empty() => self.told(&segments),
-            Ok(_) => {
-                self.undo(Cancel::new())?;
-                Err(invalid("stopped before the model said anything"))
-            }
-            Err(error) => {
-                self.undo(Cancel::new())?;
-                Err(error)
-            }
+        let mut segments = Vec::new();
+        let replied = self.reply(prompt, &config, &cancel, &mut segments);
+        if segments.is_empty() {
+            self.undo(Cancel::new())?;
+            return replied.and(Err(invalid("stopped before the model said anything")));
         }
+        self.told(&segments)?;
+        replied.map_err(|e| e.context("the reply is kept as far as it came, /undo takes it back"))
     }
 
     fn config(&self) -> GenerationConfig {
@@ -132,10 +132,15 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// Makes the reply, shown as it comes.
-    fn reply(&mut self, prompt: Prompt, config: &GenerationConfig, cancel: &Cancel) -> Result<Vec<Segment>> {
+    /// Makes the reply, shown as it comes, and puts it into `segments`.
+    fn reply(
+        &mut self,
+        prompt: Prompt,
+        config: &GenerationConfig,
+        cancel: &Cancel,
+        segments: &mut Vec<Segment>,
+    ) -> Result<()> {
         let progress = Progress::spinner(self.common, "thinking");
-        let mut segments = Vec::new();
         for event in self.session.generate(prompt, config, cancel)? {
             match event? {
                 Event::TextDelta(piece) if !self.common.json => {
@@ -153,17 +158,20 @@ impl<'a> Conversation<'a> {
                 _ => {}
             }
         }
-        Ok(segments)
+        Ok(())
     }
 
     /// Keeps a reply, and tells of its sounds and of what cut it.
     fn told(&mut self, segments: &[Segment]) -> Result<()> {
+        let mut take = self.record.clone();
+        segments.iter().for_each(|segment| self.record.push(segment));
         for segment in segments {
-            self.record.push(segment);
-            if segment.modality.is_sound() {
+            take.push(segment);
+            if segment.modality.is_sound() && !segment.frames.is_empty() {
                 let waveform = sound_of(self.model, segment)?;
                 remark(self.common, &format!("(a sound of {:.2} s: /play, /save FILE.wav)", waveform.seconds()));
-                self.sound = Some(Sound { waveform, take: self.record.clone(), turn: self.said });
+                self.draw(&waveform)?;
+                self.sound = Some(Sound { waveform, take: take.clone(), turn: self.said });
             }
             match segment.end {
                 SegmentEnd::Context => complain("warning: the model's context is full: /undo takes turns back"),
@@ -184,8 +192,14 @@ impl<'a> Conversation<'a> {
         print_json(&Turn { turn: self.said, seed: segments[0].draws.seed, segments: shown.collect() })
     }
 
-    /// Takes the last turn back.
-    pub fn undo(&mut self, cancel: Cancel) -> Result<()> {
+    /// Draws the next sound of the conversation, given or made, where it was asked for.
+    pub fn draw(&mut self, sound: &Waveform) -> Result<()> {
+        self.drawn = self.drawn.saturating_add(1);
+        self.args.pictures.named(|picture| numbered(picture, self.drawn)).draw(sound)
+    }
+
+    /// Takes the last turn back; gives the words that it began with.
+    pub fn undo(&mut self, cancel: Cancel) -> Result<String> {
         let Some(turns) = self.record.turns.len().checked_sub(1) else {
             return Err(invalid("nothing was said that could be taken back"));
         };
@@ -193,11 +207,13 @@ impl<'a> Conversation<'a> {
             Some(Some(mark)) if self.session.rewind(mark).is_ok() => {}
             _ => self.session.restore_turns(&self.record, turns, &cancel)?,
         }
+        let words = self.record.turns[turns].messages.iter().filter_map(|message| message.text.as_deref());
+        let words = words.collect::<Vec<_>>().join(" ");
         self.marks.truncate(turns);
         self.record.turns.truncate(turns);
         self.said -= 1;
         self.sound = self.sound.take().filter(|sound| sound.turn <= self.said);
-        Ok(())
+        Ok(words)
     }
 
     /// The last sound, and how it was made.

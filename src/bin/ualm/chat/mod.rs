@@ -5,6 +5,7 @@ mod input;
 
 use std::path::Path;
 
+use tempfile::TempDir;
 use ualm::audio::WavFormat;
 use ualm::{Error, ErrorKind, Message, Result};
 
@@ -28,6 +29,7 @@ Anything else is said to the model.
 
 /// `ualm chat`.
 pub fn run(common: &Common, args: &Chat) -> Result<()> {
+    args.pictures.check()?;
     let turns = Turns::on_signal()?;
     let model = load_model(common)?;
     let seed = seed(&args.sampling, common)?;
@@ -37,13 +39,14 @@ pub fn run(common: &Common, args: &Chat) -> Result<()> {
         conversation: Conversation::new(common, args, &model, seed),
         turns,
         pending: Vec::new(),
+        played: None,
     };
     let mut input = Input::new()?;
     if input.is_terminal() {
         remark(common, &format!("{}; /help tells what there is", model.manifest().name));
     }
     while let Some(line) = input.line()? {
-        match chat.take(line.trim()) {
+        match chat.take_all(line.trim()) {
             Ok(true) => {}
             Ok(false) => break,
             // a person can go on; a file of lines was written in the belief that each of them works
@@ -61,9 +64,24 @@ struct Chatting<'a> {
     turns: Turns,
     /// Recordings that go with the next line.
     pending: Vec<Message>,
+    /// Where the sounds lie that are played; gone when the chat ends.
+    played: Option<TempDir>,
 }
 
 impl Chatting<'_> {
+    /// Does what was typed or pasted: commands line by line; other text is one line, however many it has.
+    fn take_all(&mut self, text: &str) -> Result<bool> {
+        if !text.starts_with('/') {
+            return self.take(text);
+        }
+        for line in text.lines() {
+            if !self.take(line.trim())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Does what `line` says; gives whether the chat goes on.
     fn take(&mut self, line: &str) -> Result<bool> {
         let (command, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -77,7 +95,7 @@ impl Chatting<'_> {
             ("/undo", _) => {
                 let undone = self.conversation.undo(self.turns.begin());
                 self.turns.end();
-                undone?;
+                remark(self.common, &format!("taken back: {}", undone?));
             }
             ("/seed", "") => print(&format!("{}\n", self.conversation.seed))?,
             ("/seed", seed) => {
@@ -108,6 +126,7 @@ impl Chatting<'_> {
         }
         let recording = read_recording(Path::new(path), self.conversation.model)?;
         remark(self.common, &format!("{path}: {:.1} s, given with your next line", recording.seconds()));
+        self.conversation.draw(&recording)?;
         self.pending.push(Message::audio(recording));
         Ok(())
     }
@@ -127,9 +146,15 @@ impl Chatting<'_> {
     }
 
     /// Plays the last sound with the player that was named, or as the system plays WAV files.
-    fn play(&self) -> Result<()> {
+    fn play(&mut self) -> Result<()> {
         let (sound, take) = self.conversation.last_sound()?;
-        let path = std::env::temp_dir().join(format!("ualm-{}.wav", std::process::id()));
+        let folder = match self.played.take() {
+            Some(folder) => folder,
+            None => {
+                TempDir::new().map_err(|e| Error::new(ErrorKind::Io, "no sound can be laid aside").with_source(e))?
+            }
+        };
+        let path = self.played.insert(folder).path().join("sound.wav");
         take.write_wav(&path, sound, WavFormat::Pcm16)?;
         let played = match &self.args.player {
             Some(player) => open::with(&path, player),

@@ -1,5 +1,6 @@
 //! `reason`: a chain of text and sound, shown as it is made, every segment saved as it ends (`docs/reply.md`).
 
+mod editor;
 mod folder;
 mod runner;
 mod show;

@@ -8,6 +8,7 @@ use ualm::{
     RichCaption, Segment, SegmentEnd, Session, Stage, Wanted,
 };
 
+use super::editor::edit;
 use super::folder::{Folder, RECORD, file_name, number};
 use super::invalid;
 use super::show::{LiveText, Shown, Summary, remark_plan};
@@ -15,7 +16,8 @@ use crate::args::{Common, Output, Reason};
 use crate::interrupt::interrupted;
 use crate::output::{complain, print, print_json, remark};
 use crate::progress::Progress;
-use crate::sound::{numbered, sound_of};
+use crate::rank::rank;
+use crate::sound::{kept, numbered, run, sound_of};
 
 /// What was asked for, and what it is made with.
 #[derive(Clone, Copy)]
@@ -213,11 +215,11 @@ impl<'a> Runner<'a> {
             }
         }
         live.end()?;
-        let segment = self.finished(made, failure)?;
+        let (segment, failure) = kept(made, failure)?;
         let (name, text, end) = (file_name(&self.stages, index), segment.text.clone(), segment.end);
         self.folder.write_text(&name, &text)?;
         self.keep(index, name, segment, None)?;
-        self.check_end(end)?;
+        self.check_end(end, failure)?;
         Ok(text)
     }
 
@@ -230,58 +232,64 @@ impl<'a> Runner<'a> {
         config
     }
 
-    /// The segment that was made, or as much of it as there was when it was stopped; an error otherwise.
-    fn finished(&self, made: Option<Segment>, failure: Option<Error>) -> Result<Segment> {
-        match (made, failure) {
-            (_, Some(error)) => Err(error),
-            (Some(segment), None) if !segment.frames.is_empty() => Ok(segment),
-            _ => Err(interrupted("finished segments are saved")),
-        }
-    }
-
     /// The error of a segment that was saved, but cut so that nothing can follow it.
-    fn check_end(&self, end: SegmentEnd) -> Result<()> {
-        match end {
-            SegmentEnd::Context => {
+    fn check_end(&self, end: SegmentEnd, failure: Option<Error>) -> Result<()> {
+        match (failure, end) {
+            (Some(error), _) => Err(error.context("cut, what there was of it is saved")),
+            (None, SegmentEnd::Context) => {
                 let most = self.session.max_positions();
                 Err(Error::new(ErrorKind::Limit, format!("cut: the model's context of {most} positions is full")))
             }
-            SegmentEnd::Cancelled => Err(interrupted("what there was of it is saved")),
-            SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Limit | SegmentEnd::Failed => Ok(()),
+            (None, SegmentEnd::Cancelled) => Err(interrupted("what there was of it is saved")),
+            (None, SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Limit | SegmentEnd::Failed) => Ok(()),
         }
     }
 
-    /// A sound segment, the last one in as many takes as are asked for.
+    /// A sound segment, the last one in as many takes as are asked for. Takes that were made before one that was cut
+    /// count.
     fn sound(&mut self, index: usize) -> Result<()> {
         let takes = if self.stages[index] == Stage::Final { self.job.args.takes.takes } else { 1 };
         let place = self.place()?;
         let name = file_name(&self.stages, index);
         let mut made = Vec::new();
-        for number in 1..=takes {
-            let (segment, sound) = self.make_sound(&place, u64::from(number - 1))?;
-            if takes > 1 {
-                let path = numbered(&self.folder.path(&name), number);
-                self.write_sound(&path.to_string_lossy(), &segment, &sound)?;
-                remark(self.job.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
-            }
-            let stopped = self.check_end(segment.end).is_err();
-            made.push((segment, sound));
-            if stopped {
-                break;
+        let mut stopped = (1..=takes).try_for_each(|number| self.take(&place, &name, number, takes, &mut made));
+        if made.is_empty() {
+            return stopped;
+        }
+        let mut best = 0;
+        if stopped.is_ok() && takes > 1 && self.job.args.takes.best {
+            match self.rank(&made, &name) {
+                Ok(found) => best = found,
+                Err(error) => stopped = Err(error),
             }
         }
-        let best = match self.job.args.takes.best && made.len() == usize::from(takes) && takes > 1 {
-            true => self.rank(&made, &name)?,
-            false => 0,
-        };
         let (segment, sound) = made.swap_remove(best);
-        let end = segment.end;
         let path = self.folder.path(&name);
         self.write_sound(&path.to_string_lossy(), &segment, &sound)?;
         remark(self.job.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
         self.draw(index, &sound)?;
         self.keep(index, name, segment, Some(sound))?;
-        made.iter().map(|(segment, _)| segment.end).chain([end]).try_for_each(|end| self.check_end(end))
+        stopped
+    }
+
+    /// Take number `number` (from 1) of `takes`, with a file of its own if there are several.
+    fn take(
+        &mut self,
+        place: &Checkpoint,
+        name: &str,
+        number: u16,
+        takes: u16,
+        made: &mut Vec<(Segment, Waveform)>,
+    ) -> Result<()> {
+        let (segment, sound, failure) = self.make_sound(place, u64::from(number - 1))?;
+        if takes > 1 {
+            let path = numbered(&self.folder.path(name), number);
+            self.write_sound(&path.to_string_lossy(), &segment, &sound)?;
+            remark(self.job.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
+        }
+        let end = segment.end;
+        made.push((segment, sound));
+        self.check_end(end, failure)
     }
 
     /// Draws a sound: the last one into the file that is named, a draft into one with its number.
@@ -293,36 +301,24 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn make_sound(&mut self, place: &Checkpoint, more_seed: u64) -> Result<(Segment, Waveform)> {
+    fn make_sound(&mut self, place: &Checkpoint, more_seed: u64) -> Result<(Segment, Waveform, Option<Error>)> {
         let mut config = self.segment_config(place, Modality::Audio);
         config.seed = self.seed.wrapping_add(more_seed);
         let planned = self.plan.as_deref().and_then(RichCaption::parse).and_then(|plan| plan.seconds());
         let progress = Progress::sound(self.job.common, planned);
-        let (mut made, mut failure) = (None, None);
-        for event in self.session.generate_from(place, &config, self.job.cancel)? {
-            match event {
-                Ok(Event::AudioProgress { seconds }) => progress.seconds(seconds),
-                Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
-                Ok(_) => {}
-                Err(error) => failure = Some(error),
-            }
-        }
+        let (segment, failure) = run(&progress, self.session.generate_from(place, &config, self.job.cancel)?)?;
         drop(progress);
-        let segment = self.finished(made, failure)?;
         let sound = sound_of(self.job.model, &segment)?;
-        Ok((segment, sound))
+        Ok((segment, sound, failure))
     }
 
     /// Which of the takes covers the plan best.
     fn rank(&mut self, made: &[(Segment, Waveform)], name: &str) -> Result<usize> {
         let sounds: Vec<_> = made.iter().map(|(_, sound)| sound.clone()).collect();
+        let names: Vec<_> = (1..=made.len()).map(|number| format!("{name}, take {number}")).collect();
         let wanted = Wanted::of(self.plan.as_deref().unwrap_or_default());
-        self.ranking = self.job.model.rank(&sounds, Modality::Audio, &wanted, self.job.cancel)?;
-        for ranked in &self.ranking {
-            let score = ranked.score;
-            let scores = format!("{:.2} (covered {:.2}, ordered {:.2})", score.total, score.covered, score.ordered);
-            remark(self.job.common, &format!("{name}, take {}: {scores}: {}", ranked.take + 1, ranked.caption));
-        }
+        let job = self.job;
+        self.ranking = rank(job.common, job.model, &sounds, &names, Modality::Audio, &wanted, job.cancel)?;
         Ok(self.ranking.first().map_or(0, |best| best.take))
     }
 
@@ -375,16 +371,5 @@ impl<'a> Runner<'a> {
             segments: std::mem::take(&mut self.shown),
             ranking: std::mem::take(&mut self.ranking),
         })
-    }
-}
-
-/// The plan after the person's editor (`$VISUAL`, `$EDITOR`).
-fn edit(plan: &str) -> Result<String> {
-    let edited = edit::edit(plan).map_err(|e| {
-        Error::new(ErrorKind::Io, "the plan was not edited: the editor ($VISUAL or $EDITOR) failed").with_source(e)
-    })?;
-    match edited.trim() {
-        "" => Err(invalid("the edited plan is empty")),
-        edited => Ok(edited.to_owned()),
     }
 }
