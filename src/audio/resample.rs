@@ -229,15 +229,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
-
-        #[test]
-        fn length_is_exact_and_numbers_stay_finite(len in 0usize..5000, from in odd_rate(), to in odd_rate(), seed in 0u32..1000) {
-            let samples: Vec<f32> = (0..len as u32).map(|n| ((n.wrapping_mul(2_654_435_761).wrapping_add(seed)) as f32 / u32::MAX as f32) * 2.0 - 1.0).collect();
-            let converted = resample(&samples, from, to).unwrap();
-            prop_assert_eq!(converted.len(), (len as f64 * f64::from(to) / f64::from(from)).round() as usize);
-            prop_assert!(converted.iter().all(|x| x.is_finite()));
-        }
+        #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
 
         #[test]
         fn a_tone_stays_a_tone_at_any_rates(from in odd_rate(), to in odd_rate(), share in 0.05f64..0.97) {
@@ -248,6 +240,18 @@ mod tests {
             // the ends, where the tone begins and stops, are as long as half the filter: up to half a second for odd rates
             let margin = to as usize * 6 / 10;
             prop_assert!(distance(&converted, &expected, margin) < 1e-3);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+        #[test]
+        fn length_is_exact_and_numbers_stay_finite(len in 0usize..5000, from in odd_rate(), to in odd_rate(), seed in 0u32..1000) {
+            let samples: Vec<f32> = (0..len as u32).map(|n| ((n.wrapping_mul(2_654_435_761).wrapping_add(seed)) as f32 / u32::MAX as f32) * 2.0 - 1.0).collect();
+            let converted = resample(&samples, from, to).unwrap();
+            prop_assert_eq!(converted.len(), (len as f64 * f64::from(to) / f64::from(from)).round() as usize);
+            prop_assert!(converted.iter().all(|x| x.is_finite()));
         }
 
         #[test]
