@@ -19,7 +19,7 @@ ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench clean
+.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench clean test-openvino
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -48,6 +48,11 @@ test-c: fixtures ## run the tests of the C library alone (test-rust has them, to
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" && \
 	  $(CARGO) test --locked --features capi --lib capi:: && \
 	  $(CARGO) test --locked --features capi --test header --test abi --test capi
+
+test-openvino: fixtures ## fetch OpenVINO's plugin (50 MB), and run the graphs for sound on it
+	@library=$$($(PYTHON) scripts/fetch_onnxruntime.py --flavour openvino) && export ORT_DYLIB_PATH="$$library" && \
+	  export UALM_TEST_OPENVINO=$$(ls "$$(dirname "$$library")"/*onnxruntime_providers_openvino_plugin.*) && \
+	  $(CARGO) test --locked --all-features --test providers openvino -- --nocapture
 
 header: ## write include/ualm.h and include/ualm.abi anew from src/capi
 	@UALM_WRITE_HEADER=1 $(CARGO) test --quiet --locked --features capi --test header

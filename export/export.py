@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ualm_export.errors import ExportError
 from ualm_export.package import Options, export_package
-from ualm_export.precision import PRECISIONS
+from ualm_export.precision import PRECISIONS, TARGETS
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -19,6 +19,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--precision", choices=PRECISIONS, default=defaults.precision,
         help="of the language model's weights (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--target", dest="targets", action="append", choices=TARGETS, metavar="|".join(TARGETS),
+        help="a provider that the package is to run on, besides the CPU (repeatable); cuda adds a float16 language model, "
+        "openvino takes the CPU's graphs",
     )  # fmt: skip
     parser.add_argument(
         "--heads-precision", choices=PRECISIONS[:3],
@@ -45,6 +50,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     arguments = vars(parse_arguments())
     source, out = arguments.pop("checkpoint"), arguments.pop("out")
+    arguments["targets"] = tuple(dict.fromkeys(arguments["targets"] or ("cpu",)))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that nothing half-written stays
     try:
         export_package(source, out, Options(**arguments))

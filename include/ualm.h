@@ -399,6 +399,24 @@ typedef struct {
      * Threads of the one pool that all graphs share; 0 takes as many as the process may use.
      */
     size_t threads;
+    /**
+     * The execution providers of a model's graphs, such as "openvino", "cuda:device_id=1,cpu", "codec=openvino,llm=cpu"
+     * or "auto"; NULL takes UALM_PROVIDER, else "cpu". Models in one process may have different ones.
+     */
+    const char *provider;
+    /**
+     * Paths of plugins that offer providers, provider_library_count of them; none takes UALM_PROVIDER_LIBRARY. Plugins
+     * beside ONNX Runtime's library are found without. Borrowed.
+     */
+    const char *const *provider_libraries;
+    /**
+     * How many.
+     */
+    size_t provider_library_count;
+    /**
+     * How many seconds a library may take to load; 0 takes 120.
+     */
+    size_t load_timeout;
 } ualm_runtime_options;
 
 /**
@@ -662,11 +680,23 @@ ualm_status ualm_runtime_options_init(ualm_runtime_options *options, size_t stru
 ualm_status ualm_generation_options_init(ualm_generation_options *options, size_t struct_size, const ualm_model *model);
 
 /**
- * Starts ONNX Runtime, unless it runs already, and tells what was found: an object with "library" (the file), "build",
- * "threads", and "devices", a list of {"provider", "hardware"}. `options` may be NULL. Free `json` with
- * ualm_string_free.
+ * Starts ONNX Runtime, unless it runs already, loads the providers that are asked for, and tells what was found: an
+ * object with "library" (the file), "build", "threads", "asked" (for which providers), "providers" (a list: "asked",
+ * "state" (ready, not_installed, wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library",
+ * "version", "devices", "missing"), "unserved" (graphs for which none of them can serve), "devices", a list of
+ * {"provider", "hardware", "vendor"}, "graphs" (empty) and "other_libraries" (other copies of ONNX Runtime in the
+ * process). A provider that cannot serve is told here, and is an error only when a model is loaded. `options` may be
+ * NULL. Free `json` with ualm_string_free.
  */
-ualm_status ualm_runtime_report(const ualm_runtime_options *options, char **json);
+ualm_status ualm_runtime_report(const ualm_runtime_options *options,
+                                char **json);
+
+/**
+ * The same for a loaded model, with "graphs", a list of where those run that are loaded by now: "graph", "file",
+ * "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take), "operators_on_cpu" and
+ * "passed_over" (a list of {"provider", "why"}). Free `json` with ualm_string_free.
+ */
+ualm_status ualm_model_report(const ualm_model *model, char **json);
 
 /**
  * Loads the model package in `folder`; `options` may be NULL. The language model is loaded now, the graphs for sound

@@ -431,13 +431,25 @@ struct runtime_options {
     std::string library;
     /** Threads of the pool; 0: as many as the process may use. */
     std::size_t threads = 0;
+    /** Execution providers, as in "openvino,llm=cpu"; empty: UALM_PROVIDER's, else the CPU. */
+    std::string provider;
+    /** Files of plugins that offer providers; empty: those of UALM_PROVIDER_LIBRARY. */
+    std::vector<std::string> provider_libraries;
+    /** Seconds that a library may take to load; 0: 120. */
+    std::size_t load_timeout = 0;
 
-    /** For C; valid as long as these options are and do not change. */
-    ualm_runtime_options raw() const {
+    /** For C; valid as long as these options and `pointers`, which it fills, are and do not change. */
+    ualm_runtime_options raw(std::vector<const char *> &pointers) const {
+        for (const auto &file : provider_libraries)
+            pointers.push_back(file.c_str());
         ualm_runtime_options raw;
         ualm_runtime_options_init(&raw, sizeof raw);
         raw.library = library.empty() ? nullptr : library.c_str();
         raw.threads = threads;
+        raw.provider = provider.empty() ? nullptr : provider.c_str();
+        raw.provider_libraries = pointers.data();
+        raw.provider_library_count = pointers.size();
+        raw.load_timeout = load_timeout;
         return raw;
     }
 };
@@ -446,13 +458,18 @@ struct runtime_options {
 class model : public detail::owner<ualm_model, ualm_model_free> {
 public:
     static result<model> load(const std::string &folder, const runtime_options &options = {}) {
-        const ualm_runtime_options raw = options.raw();
+        std::vector<const char *> pointers;
+        const ualm_runtime_options raw = options.raw(pointers);
         return own<model>([&](auto place) { return ualm_model_load(folder.c_str(), &raw, place); });
     }
     result<void> load_all() const { return detail::check(ualm_model_load_all(get())); }
     /** The package's manifest.json. */
     result<std::string> manifest() const {
         return detail::string([&](auto place) { return ualm_model_manifest(get(), place); });
+    }
+    /** Where its graphs run, as JSON. */
+    result<std::string> report() const {
+        return detail::string([&](auto place) { return ualm_model_report(get(), place); });
     }
     /** The package's defaults. */
     result<ualm::options> options() const {
@@ -487,7 +504,8 @@ private:
 
 /** What it runs on, as JSON. */
 inline result<std::string> runtime_report(const runtime_options &options = {}) {
-    const ualm_runtime_options raw = options.raw();
+    std::vector<const char *> pointers;
+    const ualm_runtime_options raw = options.raw(pointers);
     return detail::string([&](auto place) { return ualm_runtime_report(&raw, place); });
 }
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Fetches ONNX Runtime's library into the user's cache, where ualm looks for it, and prints its path.
 
-The library is taken out of the pip wheel of the pinned version, whose SHA-256 pip checks. Nothing is installed into Python, and
-nothing is fetched when the library is there already. Needs Python 3.8 or later with pip; nothing else.
+The library, and for some flavours a plugin that offers another execution provider, are taken out of pip wheels of pinned versions,
+whose SHA-256 pip checks. Nothing is installed into Python, and nothing is fetched when the library is there already. Needs Python 3.8
+or later with pip; nothing else. Without --flavour ualm finds the CPU's library by itself; that of another flavour is named to it with
+--library or ORT_DYLIB_PATH. What each needs of the machine: docs/providers.md.
 
 The cache is $XDG_CACHE_HOME/ualm, ~/.cache/ualm, or on Windows %LOCALAPPDATA%\\ualm.
 """
@@ -19,12 +21,18 @@ import zipfile
 
 VERSION = "1.32.0"
 
-# What a flavour consists of: the package, the version of Python whose wheel is taken (any would do: the library does not depend
-# on it), and for each system the tags that its wheel may carry and the wheel's SHA-256 (`pip download`, then `pip hash`).
-FLAVOURS = {
-    "cpu": {
-        "package": "onnxruntime",
-        "python": "3.12",
+LIBRARY = re.compile(r"libonnxruntime\.so\.[0-9.]+|libonnxruntime\.[0-9.]+\.dylib|onnxruntime\.dll")
+_PROVIDERS = LIBRARY.pattern + r"|(lib)?onnxruntime_providers_\w+\.(so|dll|dylib)|LICENSE|ThirdPartyNotices\.txt"
+_PLUGIN = r"(?!.*\.py$|lib\w+_plugin\.so\.\d).+"  # all but Python, and copies of the plugin under other names
+
+# Packages: the version, the tag of the Pythons whose wheel is taken (any would do: the libraries do not depend on it), what is taken
+# out of the wheel's folder, and for each system the platform tags that its wheel may carry and the wheel's SHA-256.
+PACKAGES = {
+    "onnxruntime": {
+        "version": VERSION,
+        "abi": "cp312",
+        "folder": "onnxruntime",
+        "wanted": re.compile(_PROVIDERS),
         "wheels": {
             ("linux", "x86_64"): (
                 ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64"],
@@ -48,10 +56,71 @@ FLAVOURS = {
             ),
         },
     },
+    "onnxruntime-gpu": {
+        "version": "1.31.1",
+        "abi": "cp312",
+        "folder": "onnxruntime",
+        "wanted": re.compile(_PROVIDERS),
+        "wheels": {
+            ("linux", "x86_64"): (
+                ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64"],
+                "05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7",
+            ),
+            ("windows", "x86_64"): (
+                ["win_amd64"],
+                "2bb1e9373baba88f6415257f5b6a589d23e23c16004f7d89adf4344eada5749e",
+            ),
+        },
+    },
+    "onnxruntime-ep-openvino": {
+        "version": "1.8.1",
+        "abi": "none",
+        "folder": "onnxruntime_ep_openvino",
+        "wanted": re.compile(_PLUGIN),
+        "wheels": {
+            ("linux", "x86_64"): (
+                ["manylinux_2_28_x86_64"],
+                "3832643158c8c187fcab6db661cde2a8c06a2b3559d95d0f2411ac0e51c5e924",
+            ),
+            ("windows", "x86_64"): (
+                ["win_amd64"],
+                "1acd878be173b02bb8b953460f2f59b121e5f6e47ebc6aad490c0590cf6718fb",
+            ),
+        },
+    },
+    "onnxruntime-ep-webgpu": {
+        "version": "0.4.0",
+        "abi": "none",
+        "folder": "onnxruntime_ep_webgpu",
+        "wanted": re.compile(_PLUGIN),
+        "wheels": {
+            ("linux", "x86_64"): (
+                ["manylinux_2_28_x86_64"],
+                "5d8c961eda91a88961cad1fb7621f389f006b18497d6ea9ecf96f729f066cbfb",
+            ),
+            ("linux", "aarch64"): (
+                ["manylinux_2_28_aarch64"],
+                "17f660db53b1a509c63e721ac6784a2daa1c4e91a968523ee9986505ee5b0a55",
+            ),
+            ("macos", "aarch64"): (
+                ["macosx_14_0_universal2"],
+                "8d0a91d44b43d931c3068b9134aed9770f27803e353c2b58c93e1700bb68bcca",
+            ),
+            ("windows", "x86_64"): (
+                ["win_amd64"],
+                "7db646669d1a2390551da675115ea125e68cb3d4d2c3a2d6e463372bf8d6ea87",
+            ),
+        },
+    },
 }
 
-LIBRARY = re.compile(r"libonnxruntime\.so\.[0-9.]+|libonnxruntime\.[0-9.]+\.dylib|onnxruntime\.dll")
-WANTED = re.compile(LIBRARY.pattern + r"|(lib)?onnxruntime_providers_\w+\.(so|dll)|LICENSE|ThirdPartyNotices\.txt")
+# What is laid into one folder: the library, then perhaps a plugin for it.
+FLAVOURS = {
+    "cpu": ["onnxruntime"],
+    "cuda": ["onnxruntime-gpu"],
+    "openvino": ["onnxruntime", "onnxruntime-ep-openvino"],
+    "webgpu": ["onnxruntime", "onnxruntime-ep-webgpu"],
+}
 
 
 class Failure(Exception):
@@ -82,62 +151,80 @@ def library_in(folder):
     return found[0] if found else None
 
 
-def download(flavour, system, folder):
-    """Downloads the wheel with pip, which checks its hash, and returns its path."""
-    wheels = FLAVOURS[flavour]["wheels"]
+def download(name, system, folder):
+    """Downloads the wheel of a package with pip, which checks its hash, and returns its path."""
+    package = PACKAGES[name]
+    wheels = package["wheels"]
     if system not in wheels:
-        known = ", ".join(" ".join(name) for name in wheels)
+        known = ", ".join(" ".join(other) for other in wheels)
         raise Failure(
-            f"there is no pip wheel of ONNX Runtime {VERSION} ({flavour}) for {' '.join(system)} (only for {known}): "
+            f"there is no pip wheel of {name} {package['version']} for {' '.join(system)} (only for {known}): "
             "build or install the library yourself and set ORT_DYLIB_PATH to its file"
         )
     tags, digest = wheels[system]
-    python = FLAVOURS[flavour]["python"]
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{FLAVOURS[flavour]['package']}=={VERSION} --hash=sha256:{digest}\n")
+    requirements = folder / f"{name}.txt"
+    requirements.write_text(f"{name}=={package['version']} --hash=sha256:{digest}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
-    command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}", f"--abi=cp{python.replace('.', '')}"]
-    command += [f"--platform={tag}" for tag in tags] + ["--requirement", str(requirements), "--dest", str(folder)]
+    command += ["--only-binary=:all:", "--python-version=3.12", f"--abi={package['abi']}"]
+    command += ["--implementation=cp"] if package["abi"] != "none" else []
+    command += [f"--platform={tag}" for tag in tags] + ["--requirement", str(requirements), "--dest", str(folder / name)]
     done = subprocess.run(command, env={**os.environ, "PIP_REQUIRE_VIRTUALENV": "false"}, stdout=sys.stderr, check=False)
     if done.returncode != 0:
         raise Failure("pip could not download the wheel; its own words are above")
-    return next(folder.glob("*.whl"))
+    return next((folder / name).glob("*.whl"))
 
 
-def extract(wheel, folder):
-    """Takes the library and its licences out of the wheel."""
+def extract(name, wheel, folder):
+    """Takes what is wanted of a package out of its wheel; licences of plugins get the package's name."""
+    package = PACKAGES[name]
+    found = False
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.infolist():
-            name = member.filename.rsplit("/", 1)[-1]
-            if WANTED.fullmatch(name):
-                with archive.open(member) as source, open(folder / name, "wb") as target:
-                    shutil.copyfileobj(source, target)
-    if library_in(folder) is None:
+            parts = member.filename.split("/")
+            is_licence = ".dist-info" in parts[0] and parts[-1].lower().startswith(("license", "thirdparty"))
+            if parts[0] != package["folder"] and not is_licence:
+                continue
+            if not package["wanted"].fullmatch(parts[-1]):
+                continue
+            target = folder / (parts[-1] if name == "onnxruntime" or not is_licence else f"{name}.{parts[-1]}")
+            with archive.open(member) as source, open(target, "wb") as copy:
+                shutil.copyfileobj(source, copy)
+            found = found or not is_licence
+    if not found:
         raise Failure(f"there is no library in {wheel.name}")
+
+
+def version_of(flavour):
+    """The folder's name in the cache: the library's version first."""
+    names = FLAVOURS[flavour]
+    version = PACKAGES[names[0]]["version"]
+    return "-".join([version, *([] if flavour == "cpu" else [flavour]), *(PACKAGES[name]["version"] for name in names[1:])])
 
 
 def fetch(flavour, system=None):
     """The path of the library in the cache, after fetching it if need be."""
     system = system or this_system()
     own = system == this_system()
-    folder = cache_folder() / "onnxruntime" / (VERSION if flavour == "cpu" else f"{VERSION}-{flavour}")
+    version = version_of(flavour)
+    folder = cache_folder() / "onnxruntime" / version
     if not own:
-        folder = cache_folder() / "onnxruntime-foreign" / "-".join((*system, folder.name))
+        folder = cache_folder() / "onnxruntime-foreign" / "-".join((*system, version))
     if library_in(folder):
         return library_in(folder)
     if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode != 0:
         raise Failure(f"{sys.executable} has no pip: install it (on Debian and Ubuntu: apt install python3-pip)")
-    print(f"Fetching ONNX Runtime {VERSION} ({flavour}) ...", file=sys.stderr)
+    print(f"Fetching ONNX Runtime {version} ...", file=sys.stderr)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as temporary:
-        parts = pathlib.Path(temporary)
-        (parts / "wheel").mkdir()
-        (parts / "content").mkdir()
-        extract(download(flavour, system, parts / "wheel"), parts / "content")
+        wheels, content = pathlib.Path(temporary, "wheels"), pathlib.Path(temporary, "content")
+        wheels.mkdir()
+        content.mkdir()
+        for name in FLAVOURS[flavour]:
+            extract(name, download(name, system, wheels), content)
         if folder.exists() and not library_in(folder):
             shutil.rmtree(folder)
         try:
-            (parts / "content").rename(folder)
+            content.rename(folder)
         except OSError:
             if not library_in(folder):  # another process was faster: its result is as good
                 raise

@@ -9,12 +9,13 @@ use ndarray::Array2;
 use crate::audio::Waveform;
 use crate::generate::{GenerationConfig, Parts};
 use crate::graph::{
-    AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader,
+    AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader, Placements,
 };
 use crate::modality::{Modality, SegmentConfig};
 use crate::package::{Manifest, Package};
 use crate::prompt::{Ears, Message, Prompt};
-use crate::runtime::{Runtime, RuntimeOptions};
+use crate::provider::ProviderReport;
+use crate::runtime::{Placing, Runtime, RuntimeOptions};
 use crate::session::Session;
 use crate::text::TextTokenizer;
 use crate::token::{Codes, Frames, TokenId};
@@ -31,6 +32,9 @@ pub struct Model(Arc<Inner>);
 
 struct Inner {
     runtime: &'static Runtime,
+    options: RuntimeOptions,
+    placing: Placing,
+    placements: Placements,
     package: Package,
     tokenizer: TextTokenizer,
     decoder: Arc<DecoderGraphs>,
@@ -49,18 +53,22 @@ impl Model {
 
     /// Loads the package in `folder` with ONNX Runtime started as `options` say.
     ///
-    /// Errors: the library is missing or too old; the package is damaged, incomplete, newer than this program, or one of
+    /// Errors: the library is missing or too old; a provider that was asked for cannot serve a graph; the package is damaged, incomplete, newer than this program, or one of
     /// its graphs does not keep the contract.
     pub fn load_with(folder: impl AsRef<Path>, options: &RuntimeOptions) -> Result<Self> {
         let package = Package::open(folder)?;
         let runtime = Runtime::start(options)?;
+        let (placing, placements) = (Placing::new(options)?, Placements::default());
         let manifest = package.manifest();
-        let loader = GraphLoader::new(runtime, package.folder());
+        let loader = GraphLoader::new(runtime, &package, &placing, &placements);
         let decoder = Arc::new(DecoderGraphs::load(&loader, manifest)?);
         let tokenizer = TextTokenizer::from_file(&package.folder().join("tokenizer.json"), &manifest.vocabulary)?;
         let modalities = manifest.modalities.iter().map(|(modality, config)| (*modality, config.token)).collect();
         Ok(Self(Arc::new(Inner {
             runtime,
+            options: options.clone(),
+            placing,
+            placements,
             tokenizer,
             decoder,
             modalities,
@@ -85,6 +93,15 @@ impl Model {
     /// The ONNX Runtime that it runs on.
     pub fn runtime(&self) -> &'static Runtime {
         self.0.runtime
+    }
+
+    /// Which providers were asked for, what came of them, and where the graphs run that are loaded by now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when `UALM_PROVIDER` was changed to something that makes no sense.
+    pub fn provider_report(&self) -> Result<ProviderReport> {
+        let report = self.0.runtime.provider_report(&self.0.options)?;
+        Ok(ProviderReport { graphs: self.0.placements.all(), ..report })
     }
 
     /// The package's defaults for generation, with seed 0.
@@ -205,7 +222,7 @@ impl Model {
     }
 
     fn loader(&self) -> GraphLoader<'_> {
-        GraphLoader::new(self.0.runtime, self.0.package.folder())
+        GraphLoader::new(self.0.runtime, &self.0.package, &self.0.placing, &self.0.placements)
     }
 
     fn lacks(&self, what: &str) -> Error {

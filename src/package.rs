@@ -73,6 +73,9 @@ pub struct Manifest {
     pub limits: Limits,
     /// File of every graph.
     pub graphs: BTreeMap<String, String>,
+    /// By provider (`cuda` …), the files of the graphs that it has in another form.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variants: BTreeMap<String, BTreeMap<String, String>>,
     /// Size and sum of every file but the manifest.
     pub files: BTreeMap<String, FileSum>,
 }
@@ -82,6 +85,11 @@ impl Manifest {
     pub fn graph(&self, name: &str) -> Result<&str> {
         let missing = || Error::new(ErrorKind::Package, format!("the package {:?} has no graph {name:?}", self.name));
         self.graphs.get(name).map(String::as_str).ok_or_else(missing)
+    }
+
+    /// The file of the graph `name` in its form for `provider`, if there is one.
+    pub fn variant(&self, provider: &str, name: &str) -> Option<&str> {
+        self.variants.get(provider)?.get(name).map(String::as_str)
     }
 }
 
@@ -282,7 +290,7 @@ impl Package {
         if let Some(reasoning) = &manifest.reasoning {
             reasoning.validate()?;
         }
-        for (name, file) in &manifest.graphs {
+        for (name, file) in manifest.graphs.iter().chain(manifest.variants.values().flatten()) {
             if !manifest.files.contains_key(file) {
                 return fail(format!("graph {name:?} is in {file:?}, which is not among the files"));
             }

@@ -2,17 +2,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
+use ort::LoadDynamicError;
 use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::logging::LogLevel;
 use ort::session::Session;
 
+use crate::provider::{
+    GRAPHS, Plugins, Provider, ProviderReport, ProviderState, Providers, RECORD_PLACEMENT, Resolver, Route, in_words,
+    missing_libraries,
+};
+use crate::time_limit::within;
 use crate::{Error, ErrorKind, Result};
 
-/// The provider that every graph runs on.
-const CPU: &str = "CPUExecutionProvider";
+/// How long a library may take to load unless the caller says otherwise.
+const LOAD_LIMIT: Duration = Duration::from_secs(120);
 
-/// How to start ONNX Runtime.
+/// How to start ONNX Runtime, and what the graphs of a model run on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeOptions {
     /// The library's file; by default it is looked for (see [`Runtime::start`]).
@@ -20,16 +27,47 @@ pub struct RuntimeOptions {
     /// Threads of the one pool that all graphs share; by default as many as the process may use, a container's quota
     /// included.
     pub threads: Option<usize>,
+    /// The providers of a model's graphs; by default what `UALM_PROVIDER` asks for, else the CPU. Models in one process
+    /// may have different ones.
+    pub providers: Option<Providers>,
+    /// Files of plugins that offer providers; by default those that `UALM_PROVIDER_LIBRARY` lists. Plugins beside ONNX
+    /// Runtime's library are found without.
+    pub provider_libraries: Vec<PathBuf>,
+    /// How long a library may take to load; by default two minutes.
+    pub load_limit: Option<Duration>,
+}
+
+/// What the graphs of a model are to run on: [`RuntimeOptions`] with everything that is left open filled in.
+#[derive(Clone, Debug)]
+pub(crate) struct Placing {
+    pub providers: Providers,
+    libraries: Vec<PathBuf>,
+    limit: Duration,
+}
+
+impl Placing {
+    pub(crate) fn new(options: &RuntimeOptions) -> Result<Self> {
+        let providers = options.providers.clone().map_or_else(Providers::from_environment, Ok)?;
+        let mut libraries = options.provider_libraries.clone();
+        if let Some(listed) = std::env::var_os("UALM_PROVIDER_LIBRARY").filter(|_| libraries.is_empty()) {
+            libraries = std::env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty()).collect();
+        }
+        Ok(Self { providers, libraries, limit: options.load_limit.unwrap_or(LOAD_LIMIT) })
+    }
 }
 
 /// The loaded library. There is one in a process, for ever.
 #[derive(Debug)]
 pub struct Runtime {
     environment: Environment,
+    plugins: Plugins,
     library: PathBuf,
     threads: usize,
-    options: RuntimeOptions,
+    asked: Asked,
 }
+
+/// What can be asked for only once in a process: the library and the threads.
+type Asked = (Option<PathBuf>, Option<usize>);
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 static STARTING: Mutex<()> = Mutex::new(());
@@ -39,43 +77,45 @@ impl Runtime {
     ///
     /// The library is the one that `options` names; else the one in `ORT_DYLIB_PATH`; else one beside the program or in
     /// `../lib` of it; else the one that `scripts/fetch_onnxruntime.py` put into the cache. Errors, all of kind
-    /// [`ErrorKind::Library`]: none is found, it cannot be loaded, it is too old, or a process that already runs on
-    /// other options asks for these.
+    /// [`ErrorKind::Library`]: none is found, it cannot be loaded, it is too old, it does not load in time, another copy
+    /// is in use, or a process that already runs on another library or number of threads asks for these.
     pub fn start(options: &RuntimeOptions) -> Result<&'static Self> {
         let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = (options.library.clone(), options.threads);
         if let Some(runtime) = RUNTIME.get() {
-            return match *options == runtime.options || *options == RuntimeOptions::default() {
+            return match asked == runtime.asked || asked == Asked::default() {
                 true => Ok(runtime),
                 false => {
                     Err(Error::new(ErrorKind::Library, "ONNX Runtime already runs in this process with other options"))
                 }
             };
         }
-        let runtime = Self::load(options)?;
+        let runtime = Self::load(asked, options.load_limit.unwrap_or(LOAD_LIMIT))?;
         Ok(RUNTIME.get_or_init(|| runtime))
     }
 
-    fn load(options: &RuntimeOptions) -> Result<Self> {
-        let library = find_library(options.library.as_deref())?;
-        let failed = |cause: String| {
-            let what = format!("{}: ONNX Runtime cannot be loaded: {cause}", library.display());
-            Error::new(ErrorKind::Library, format!("{what}. {HOW_TO_GET_IT}"))
+    fn load(asked: Asked, limit: Duration) -> Result<Self> {
+        let library = find_library(asked.0.as_deref())?;
+        let threads = asked.1.unwrap_or_else(available_threads);
+        let file = library.clone();
+        let environment = match within(limit, move || new_environment(&file, threads)) {
+            Some(environment) => environment.map_err(|cause| cannot_be_loaded(&library, &cause))?,
+            None => {
+                let cause = format!("it did not load within {} s (--load-timeout)", limit.as_secs_f64());
+                return Err(cannot_be_loaded(&library, &cause));
+            }
         };
-        let builder = ort::init_from(&library).map_err(|e| failed(format!("{e:?}")))?;
-        let threads = options.threads.unwrap_or_else(available_threads);
-        let pool = GlobalThreadPoolOptions::default()
-            .with_intra_threads(threads)
-            .and_then(|pool| pool.with_inter_threads(1))
-            .map_err(|e| failed(e.to_string()))?;
-        let environment = builder
-            .with_name("ualm")
-            .with_telemetry(false)
-            .with_global_thread_pool(pool)
-            .with_logger(Arc::new(|level, _, id, _, message| log::log!(log_level(level), "{id}: {message}")))
-            .build()
-            .map_err(|e| failed(e.to_string()))?;
-        environment.set_log_level(LogLevel::Warning);
-        Ok(Self { environment, library, threads, options: options.clone() })
+        let copies = loaded_copies();
+        if !copies.is_empty() && !copies.contains(&library) {
+            let used: Vec<_> = copies.iter().map(|path| path.display().to_string()).collect();
+            let cause = format!("another part of this process already runs on {}; name that file", used.join(", "));
+            return Err(cannot_be_loaded(&library, &cause));
+        }
+        let runtime = Self { environment, plugins: Plugins::default(), library, threads, asked };
+        for other in runtime.other_libraries() {
+            log::warn!("another ONNX Runtime is in this process: {}", other.display());
+        }
+        Ok(runtime)
     }
 
     /// The library's file.
@@ -93,25 +133,121 @@ impl Runtime {
         ort::info()
     }
 
-    /// The devices that the library's execution providers offer: provider and kind of hardware.
-    pub fn devices(&self) -> Vec<(String, String)> {
-        let name = |device: &ort::device::Device| device.ep().unwrap_or("unnamed provider").to_owned();
-        self.environment.devices().map(|d| (name(&d), format!("{:?}", d.hardware_device().ty()))).collect()
+    /// Other copies of ONNX Runtime in this process, as far as the system tells (Linux does): what was made for one does
+    /// not work with another.
+    pub fn other_libraries(&self) -> Vec<PathBuf> {
+        loaded_copies().into_iter().filter(|path| *path != self.library).collect()
     }
 
-    /// Loads a graph; its weights are mapped into memory where they lie beside it.
+    /// What came of the providers that `options` ask for: each is loaded, none is given a graph.
     ///
-    /// It runs on the CPU by name: a provider plugin that another part of the process registered cannot take it over.
-    pub(crate) fn load_session(&self, path: &Path) -> Result<Session> {
-        let load = || -> ort::Result<Session> {
-            let cpu = self.environment.devices().filter(|device| device.ep().is_ok_and(|name| name == CPU));
-            Session::builder(&self.environment)?.with_devices(cpu, None)?.commit_from_file(path)
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when `UALM_PROVIDER` is needed and makes no sense. A provider that cannot serve is no error
+    /// here: the report tells it.
+    pub fn provider_report(&self, options: &RuntimeOptions) -> Result<ProviderReport> {
+        let placing = Placing::new(options)?;
+        let resolver = self.resolver(&placing);
+        let mut providers = Vec::new();
+        for asked in placing.providers.distinct() {
+            match asked.is_auto() {
+                true => providers.extend(resolver.accelerators().iter().map(|found| resolver.resolve(found).1)),
+                false => providers.push(resolver.resolve(asked).1),
+            }
+        }
+        let serves = |provider: &Provider| {
+            let name = provider.to_string();
+            let is_ready = |p: &crate::provider::ProviderStatus| p.asked == name && p.state == ProviderState::Ready;
+            provider.is_auto() || providers.iter().any(is_ready)
         };
-        load().map_err(|e| {
-            let what = format!("{}: ONNX Runtime cannot load this graph: {}", path.display(), e.message());
-            Error::new(ErrorKind::Package, what)
+        let unserved = GRAPHS.iter().filter(|graph| {
+            let list = placing.providers.of(graph);
+            !list.is_empty() && !list.iter().any(serves)
+        });
+        Ok(ProviderReport {
+            asked: placing.providers.to_string(),
+            unserved: unserved.map(|graph| (*graph).to_owned()).collect(),
+            devices: resolver.devices(),
+            providers,
+            graphs: Vec::new(),
+            other_libraries: self.other_libraries(),
         })
     }
+
+    /// Where the providers of `placing` come from.
+    pub(crate) fn resolver<'e>(&'e self, placing: &'e Placing) -> Resolver<'e> {
+        Resolver {
+            environment: &self.environment,
+            plugins: &self.plugins,
+            library: &self.library,
+            libraries: &placing.libraries,
+            limit: placing.limit,
+        }
+    }
+
+    /// Loads a graph to run by way of `route`; its weights are mapped into memory where they lie beside it.
+    ///
+    /// Every route names its devices, the CPU's too: a plugin that is registered cannot take a graph over.
+    pub(crate) fn load_session(&self, path: &Path, route: Route<'_>) -> ort::Result<Session> {
+        let builder = Session::builder(&self.environment)?.with_config_entry(RECORD_PLACEMENT, "1")?;
+        route.apply(builder)?.commit_from_file(path)
+    }
+}
+
+fn new_environment(library: &Path, threads: usize) -> Result<Environment, String> {
+    let words = |e: ort::Error| e.message().to_owned();
+    let builder = ort::init_from(library).map_err(|e| why_not_loaded(library, &e))?;
+    let pool = GlobalThreadPoolOptions::default()
+        .with_intra_threads(threads)
+        .and_then(|pool| pool.with_inter_threads(1))
+        .map_err(words)?;
+    let environment = builder
+        .with_name("ualm")
+        .with_telemetry(false)
+        .with_global_thread_pool(pool)
+        .with_logger(Arc::new(|level, _, id, _, message| log::log!(log_level(level), "{id}: {message}")))
+        .build()
+        .map_err(words)?;
+    environment.set_log_level(LogLevel::Warning);
+    Ok(environment)
+}
+
+/// The cause in words, down to a library that the library needs.
+fn why_not_loaded(library: &Path, error: &LoadDynamicError) -> String {
+    match error {
+        LoadDynamicError::BadVersion { version_str, .. } => {
+            format!("it is version {version_str}; expected 1.{} or later", ort::MINOR_VERSION)
+        }
+        LoadDynamicError::MissingApi { .. } => "it is another library: it does not export OrtGetApiBase".to_owned(),
+        LoadDynamicError::Dlopen { error, .. } => match missing_libraries(library) {
+            missing if missing.is_empty() => error.to_string(),
+            missing => format!("a library is missing: {}", in_words(&missing)),
+        },
+        other => other.to_string(),
+    }
+}
+
+fn cannot_be_loaded(library: &Path, cause: &str) -> Error {
+    let what = format!("{}: ONNX Runtime cannot be loaded: {cause}", library.display());
+    Error::new(ErrorKind::Library, format!("{what}. {HOW_TO_GET_IT}"))
+}
+
+/// The files of ONNX Runtime, or of Python's module that holds it, that are mapped into this process.
+#[cfg(target_os = "linux")]
+fn loaded_copies() -> Vec<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let files = maps.lines().filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])));
+    let is_copy = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        is_library(&name) || name.starts_with("onnxruntime_pybind11_state")
+    };
+    let copies: std::collections::BTreeSet<_> = files.filter(is_copy).collect();
+    copies.into_iter().collect()
+}
+
+/// No other system tells it in safe code.
+#[cfg(not(target_os = "linux"))]
+fn loaded_copies() -> Vec<PathBuf> {
+    Vec::new()
 }
 
 const HOW_TO_GET_IT: &str = "Run `python3 scripts/fetch_onnxruntime.py`, or name a library of version 1.31 or later with \
@@ -184,17 +320,19 @@ pub fn cache_folder() -> Option<PathBuf> {
     Some(base.join("ualm"))
 }
 
-/// The library in `folder`, whatever version its file name carries.
+/// Whether a file of this name is ONNX Runtime's library, whatever its version.
+fn is_library(name: &str) -> bool {
+    if cfg!(windows) {
+        name.eq_ignore_ascii_case("onnxruntime.dll")
+    } else if cfg!(target_os = "macos") {
+        name.starts_with("libonnxruntime.") && name.ends_with(".dylib")
+    } else {
+        name == "libonnxruntime.so" || name.starts_with("libonnxruntime.so.")
+    }
+}
+
+/// The library in `folder`.
 fn library_in(folder: &Path) -> Option<PathBuf> {
-    let is_library = |name: &str| {
-        if cfg!(windows) {
-            name.eq_ignore_ascii_case("onnxruntime.dll")
-        } else if cfg!(target_os = "macos") {
-            name.starts_with("libonnxruntime.") && name.ends_with(".dylib")
-        } else {
-            name == "libonnxruntime.so" || name.starts_with("libonnxruntime.so.")
-        }
-    };
     let entries = std::fs::read_dir(folder).ok()?.flatten();
     let mut found: Vec<_> =
         entries.filter(|e| e.file_name().to_str().is_some_and(is_library)).map(|e| e.path()).collect();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -19,13 +20,18 @@ from vocabulary import ASSISTANT, AUDIO, BOS, EOS, EOT, SPEECH, TEXT, USER, Voca
 
 GUIDANCE_DROPOUT = 0.05
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
+# What follows what is decided once a unit, and most frames of a scene teach nothing of it: scenes of several units are often
+# abridged. Where a unit breaks off, nothing is learned.
+ABRIDGED_SHARE = 0.6
+ABRIDGED = 8  # frames of every unit that are left
 PLANNED_ALONE = 0.2  # of the scenes of a single sound that are drawn: how often one is planned
 # How often each task is drawn.
 TASKS = {
-    "generate": 0.18, "speak": 0.16, "name": 0.09, "question": 0.16, "transcribe": 0.06, "enrich": 0.12, "converse": 0.02,
-    "reflect": 0.19, "talk": 0.02,
+    "generate": 0.14, "speak": 0.08, "name": 0.08, "question": 0.33, "transcribe": 0.06, "enrich": 0.12, "converse": 0.02,
+    "reflect": 0.16, "talk": 0.01,
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
+MOST_QUESTIONS = 5  # about one clip
 IGNORE = -100
 ONSET = 2  # first frames of a unit: which one it is, is decided there
 DECISION_WEIGHT = 20.0  # of those, and of the frame after a unit that ends the sound or does not
@@ -49,7 +55,7 @@ class Example:
     features: np.ndarray  # [slots set, feature size]
     text_targets: np.ndarray  # [n]: what stream 0 must say after each frame, IGNORE elsewhere
     sound_targets: np.ndarray  # [n, streams]: index into each stream's audio logits, IGNORE elsewhere
-    weights: np.ndarray  # [n] of the targets after each frame
+    weights: np.ndarray  # [n, streams] of the targets after each frame
 
 
 class Conversation:
@@ -58,7 +64,7 @@ class Conversation:
     def __init__(self, builder: PromptBuilder):
         self.builder, self.vocabulary = builder, builder.vocabulary
         self._frames, self._slots, self._features = [self.vocabulary.single([BOS])], [np.zeros(1, bool)], []
-        self._text, self._sound, self._weights = [self._nothing(1)], [self._silence(1)], [np.ones(1, np.float32)]
+        self._text, self._sound, self._weights = [self._nothing(1)], [self._silence(1)], [self._even(1)]
 
     def user(self, *parts: Part) -> Conversation:
         v = self.vocabulary
@@ -84,13 +90,13 @@ class Conversation:
         return self
 
     def sound(self, modality: int, content: np.ndarray, weights: np.ndarray, last: bool = True, learned: bool = True) -> Conversation:
-        """A sound segment: frames [n, streams] in the delay pattern, and how much each of them counts.
+        """A sound segment: frames [n, streams] in the delay pattern, and how much each token of them counts.
 
         Of one that is not `learned` only the end is: whether another segment follows.
         """
         v, closing = self.vocabulary, EOS if last else EOT
         frames = np.concatenate([v.single([ASSISTANT, modality]), content, v.single([closing])])
-        text, sound, all_weights = self._nothing(len(frames)), self._silence(len(frames)), np.ones(len(frames), np.float32)
+        text, sound, all_weights = self._nothing(len(frames)), self._silence(len(frames)), self._even(len(frames))
         text[0] = modality
         if learned:
             sound[1:-2] = content - np.array([v.block(i) for i in range(v.streams)])
@@ -119,7 +125,7 @@ class Conversation:
         self._slots.append(np.zeros(n, bool) if slots is None else slots)
         self._text.append(self._nothing(n) if text is None else text)
         self._sound.append(self._silence(n) if sound is None else sound)
-        self._weights.append(np.ones(n, np.float32) if weights is None else weights)
+        self._weights.append(self._even(n) if weights is None else weights)
 
     @staticmethod
     def _nothing(n: int) -> np.ndarray:
@@ -127,6 +133,9 @@ class Conversation:
 
     def _silence(self, n: int) -> np.ndarray:
         return np.full((n, self.vocabulary.streams), IGNORE, np.int64)
+
+    def _even(self, n: int) -> np.ndarray:
+        return np.ones((n, self.vocabulary.streams), np.float32)
 
 
 class PromptBuilder:
@@ -146,10 +155,31 @@ class WrittenUnit:
 
     label: str
     codes: np.ndarray
+    broken_off: bool = False
 
     @property
     def frames(self) -> int:
         return self.codes.shape[1]
+
+    def abridged(self) -> WrittenUnit:
+        return WrittenUnit(self.label, self.codes[:, :ABRIDGED], True) if self.frames > ABRIDGED else self
+
+
+def abridged(placed: list[tuple[WrittenUnit, int]]) -> tuple[list[tuple[WrittenUnit, int]], int]:
+    """Only the beginning of every unit, with the same gaps; and the number of frames."""
+    result, cut = [], 0
+    for unit, at in placed:
+        result.append((unit.abridged(), at - cut))
+        cut += unit.frames - result[-1][0].frames
+    return result, result[-1][1] + result[-1][0].frames + TRAIL
+
+
+class Written(NamedTuple):
+    """A scene as the model writes it."""
+
+    frames: np.ndarray  # [n, streams], in the delay pattern
+    weights: np.ndarray  # [n, streams]
+    spans: list[Span]
 
 
 class Pen:
@@ -175,20 +205,24 @@ class Pen:
         """One unit of every label, for scenes that must sound alike."""
         return {label: [random.choice(self.units[label])] for label in labels}
 
-    def scene(self, scene: Scene, units: dict[str, list[WrittenUnit]] | None = None) -> tuple[np.ndarray, np.ndarray, list[Span]]:
-        """Frames in the delay pattern, their weights, and where the sounds lie; of some `units` only."""
+    def scene(self, scene: Scene, units: dict[str, list[WrittenUnit]] | None = None, abridge: bool = False) -> Written:
+        """A scene in codes; of some `units` only."""
         placed, spans, count = layout(scene, units or self.units, WRITTEN)
-        codes, starts, ends = self._silent(count), [], []
+        if abridge:
+            placed, count = abridged(placed)
+        codes, starts, ends, cuts = self._silent(count), [], [], []
         for unit, at in placed:
             codes[:, at : at + unit.frames] = unit.codes
             starts.append(at)
             ends.append(at + unit.frames + TRAIL)
-        return *self.frames(codes, starts, ends), spans
+            if unit.broken_off:
+                cuts.append(at + unit.frames)
+        return Written(*self.frames(codes, starts, ends, cuts), spans)
 
-    def clip(self, clip: Clip) -> tuple[np.ndarray, np.ndarray, list[Span]]:
+    def clip(self, clip: Clip) -> Written:
         """A scene over a background, which was rendered as a whole."""
         spans = [Span(s, 0.0, clip.data.shape[1] * HOP / 16_000) for s in clip.scene.sounds]
-        return *self.frames(clip.data.astype(np.int64), [0], [clip.data.shape[1]]), spans
+        return Written(*self.frames(clip.data.astype(np.int64), [0], [clip.data.shape[1]]), spans)
 
     def speech(self, words: list[str], voice: str) -> tuple[np.ndarray, np.ndarray]:
         pieces, starts, ends, at = [self._silent(EDGE_FRAMES)], [], [], EDGE_FRAMES
@@ -202,13 +236,19 @@ class Pen:
             ends.append(at + EDGE_FRAMES)
         return self.frames(np.concatenate([*pieces, self._silent(EDGE_FRAMES)], axis=1), starts, ends)
 
-    def frames(self, codes: np.ndarray, starts: list[int], ends: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        """In the delay pattern, and how much each frame counts: units begin at `starts`, and could be the last at `ends`."""
+    def frames(self, codes: np.ndarray, starts: list[int], ends: list[int], cuts: list[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """In the delay pattern, and how much each token counts.
+
+        Units begin at `starts`, could be the last at `ends`, and break off before `cuts`.
+        """
         frames = self.vocabulary.delayed(codes)
-        weights = np.ones(len(frames), np.float32)
+        weights = np.ones(frames.shape, np.float32)
         for start in starts:
             weights[start : start + ONSET] = DECISION_WEIGHT
         weights[ends] = DECISION_WEIGHT
+        streams = np.arange(frames.shape[1])
+        for cut in cuts:
+            weights[cut + streams, streams] = 0.0
         return frames, weights
 
     def _silent(self, count: int) -> np.ndarray:
@@ -232,19 +272,25 @@ class Dialogues:
     def _ask(self, text: str) -> Conversation:
         return self.builder.conversation(Part(TEXT, text=text))
 
-    def _scene(self) -> tuple[Scene, np.ndarray, np.ndarray, list[Span]]:
+    def _scene(self, planned: bool = False) -> tuple[Scene, Written]:
+        """A scene to write, of those that are worth a plan mostly such of several sounds."""
         if random.random() < 0.08 and self.pen.over:
             clip = random.choice(self.pen.over)
-            return clip.scene, *self.pen.clip(clip)
+            return clip.scene, self.pen.clip(clip)
+        scene = self._foreground(planned)
+        return scene, self.pen.scene(scene, abridge=abridges(scene))
+
+    @staticmethod
+    def _foreground(planned: bool = True) -> Scene:
         scene = scenes.draw()
-        while scene.background:
+        while scene.background or (planned and len(scene.sounds) == 1 and random.random() > PLANNED_ALONE):
             scene = scenes.draw()
-        return scene, *self.pen.scene(scene)
+        return scene
 
     def _generate(self) -> Example:
-        scene, frames, weights, _ = self._scene()
+        scene, written = self._scene()
         asked = world.request(scenes.request(scene))
-        return self._ask(asked).sound(AUDIO, frames, weights).example(random.random() < GUIDANCE_DROPOUT)
+        return self._made(self._ask(asked), written)
 
     def _speak(self) -> Example:
         voice = random.choice(list(self.pen.words))
@@ -270,18 +316,22 @@ class Dialogues:
             asked, answer = random.choice(world.DESCRIBE), f"I hear {name}."
         else:
             asked, answer = scenes.presence(clip.scene.labels if clip.scene else [], name)
-        return self._about(clip, asked, answer)
+        return self._heard(clip, asked, answer).example()
 
     def _question(self) -> Example:
-        """A scene of several sounds."""
+        """A scene of several sounds, and a few questions about it, one after the other."""
         clip = random.choice(self.staged)
-        return self._about(clip, *scenes.question(clip.scene))
+        conversation = self._heard(clip, *scenes.question(clip.scene))
+        for _ in range(random.randrange(MOST_QUESTIONS)):
+            asked, answer = scenes.question(clip.scene)
+            conversation.user(Part(TEXT, text=world.worded(asked))).text(answer)
+        return conversation.example()
 
-    def _about(self, clip: Clip, asked: str, answer: str) -> Example:
+    def _heard(self, clip: Clip, asked: str, answer: str) -> Conversation:
         parts = [Part(AUDIO, features=clip.data), Part(TEXT, text=world.worded(asked))]
         if random.random() < 0.5:
             parts.reverse()
-        return self.builder.conversation(*parts).text(answer).example()
+        return self.builder.conversation(*parts).text(answer)
 
     def _transcribe(self) -> Example:
         clip = random.choice(self.overheard)
@@ -292,13 +342,9 @@ class Dialogues:
         return self.builder.conversation(*parts).text(clip.words).example()
 
     def _enrich(self) -> Example:
-        scene, *written = self._scene()
-        if not scene.background:
-            scene = self._planned()
-            written = self.pen.scene(scene)
-        frames, weights, spans = written
-        conversation = self._ask(world.worded(world.ENRICH.format(scenes.request(scene)))).text(scenes.plan(scene, spans), last=False)
-        return conversation.sound(AUDIO, frames, weights).example(random.random() < GUIDANCE_DROPOUT)
+        scene, written = self._scene(planned=True)
+        asked = world.worded(world.ENRICH.format(scenes.request(scene)))
+        return self._made(self._ask(asked).text(scenes.plan(scene, written.spans), last=False), written)
 
     def _converse(self) -> Example:
         """A question back, the answer, then plan and sound."""
@@ -317,15 +363,8 @@ class Dialogues:
             scene = Scene((sound, other))
             answer = random.choice(world.FOLLOWS).format(scenes.request(Scene((other,))))
             conversation.text(world.CONTINUED).user(Part(TEXT, text=answer))
-        frames, weights, spans = self.pen.scene(scene)
-        return conversation.text(scenes.plan(scene, spans), last=False).sound(AUDIO, frames, weights).example()
-
-    def _planned(self) -> Scene:
-        """A scene that is worth a plan: mostly of several sounds."""
-        scene = scenes.draw()
-        while scene.background or (len(scene.sounds) == 1 and random.random() > PLANNED_ALONE):
-            scene = scenes.draw()
-        return scene
+        written = self.pen.scene(scene)
+        return conversation.text(scenes.plan(scene, written.spans), last=False).sound(AUDIO, written.frames, written.weights).example()
 
     def _reflect(self) -> Example:
         """Plan, a draft that is often flawed, what is wrong with it, and the sound as planned.
@@ -333,15 +372,19 @@ class Dialogues:
         A flawed draft is heard but not learned: the model must see its faults, not make them. What was right in the draft
         stays in the final sound as it is.
         """
-        scene = self._planned()
+        scene = self._foreground()
         made = scenes.flawed(scene) if random.random() < FLAWED_SHARE else scene
-        units = self.pen.choose(*scene.labels, *made.labels)
-        frames, weights, spans = self.pen.scene(scene, units)
-        draft, draft_weights, _ = self.pen.scene(made, units)
-        conversation = self._ask(world.worded(world.REFLECT.format(scenes.request(scene)))).text(scenes.plan(scene, spans), last=False)
-        conversation.sound(AUDIO, draft, draft_weights, last=False, learned=made == scene)
-        conversation.text(scenes.critique(scene, made), last=False)
-        return conversation.sound(AUDIO, frames, weights).example(random.random() < GUIDANCE_DROPOUT)
+        units, abridge = self.pen.choose(*scene.labels, *made.labels), abridges(scene)
+        final, draft = self.pen.scene(scene, units, abridge), self.pen.scene(made, units, abridge)
+        asked = world.worded(world.REFLECT.format(scenes.request(scene)))
+        conversation = self._ask(asked).text(scenes.plan(scene, final.spans), last=False)
+        conversation.sound(AUDIO, draft.frames, draft.weights, last=False, learned=made == scene)
+        return self._made(conversation.text(scenes.critique(scene, made), last=False), final)
+
+    @staticmethod
+    def _made(conversation: Conversation, written: Written) -> Example:
+        """The conversation ends with that sound; now and then as guidance sees it without its prompt."""
+        return conversation.sound(AUDIO, written.frames, written.weights).example(random.random() < GUIDANCE_DROPOUT)
 
     def _talk(self) -> Example:
         asked, answer = world.talk()
@@ -359,6 +402,11 @@ def corpus(count: int = 4000) -> list[str]:
         texts += [scenes.critique(scene, scenes.flawed(scene)), world.say(words), " ".join(words), world.transcribe(), *world.talk()]
         texts += [world.ENRICH, world.REFLECT, world.DIALOGUE, world.COUNTED, world.CONTINUED, world.say([random.choice(world.PHRASES)])]
     return texts
+
+
+def abridges(scene: Scene) -> bool:
+    """Whether a scene is to be abridged."""
+    return sum(sound.count for sound in scene.sounds) > 1 and random.random() < ABRIDGED_SHARE
 
 
 def _by_label(clips) -> dict[str, list[Clip]]:

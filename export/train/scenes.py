@@ -13,6 +13,9 @@ import small_world as world
 
 TIMES = {1: "once", 2: "twice", 3: "three times"}
 NUMBERS = {1: ["one", "1"], 2: ["two", "2"], 3: ["three", "3"]}
+BACKGROUND = "background"
+SHARES = {1: 0.25, 2: 0.35, 3: 0.35, BACKGROUND: 0.05}  # of scenes: of so many sounds, or of one over a background
+MOST_UNITS = 5
 BACKGROUNDS = ("rain", "sea waves", "wind", "fire crackling")
 OVER_BACKGROUND = ("dog bark", "person sneeze", "church bell", "car horn", "knocking", "bird")
 
@@ -66,14 +69,8 @@ def draw(held_out: bool = False) -> Scene:
 
 
 def _draw() -> Scene:
-    kind = random.random()
-    if kind < 0.34:
-        return Scene((draw_sound(),))
-    if kind < 0.74:
-        return Scene(draw_sounds(2))
-    if kind < 0.9:
-        return Scene(draw_sounds(3))
-    return over_background()
+    kind = random.choices(list(SHARES), list(SHARES.values()))[0]
+    return over_background() if kind == BACKGROUND else Scene(draw_sounds(kind))
 
 
 def draw_sound(label: str | None = None) -> Sound:
@@ -82,13 +79,16 @@ def draw_sound(label: str | None = None) -> Sound:
 
 
 def draw_sounds(count: int) -> tuple[Sound, ...]:
-    """Different sounds, at most one of them continuing where there are three."""
+    """Different sounds, events twice as often as continuing ones, of which three hold at most one."""
+    labels = list(world.CONCEPTS)
+    weights = [2 if world.CONCEPTS[label].event else 1 for label in labels]
     while True:
-        labels = random.sample(list(world.CONCEPTS), count)
-        if count == 2 or sum(not world.CONCEPTS[label].event for label in labels) <= 1:
-            sounds = [draw_sound(label) for label in labels]
-            if sum(s.count for s in sounds) <= 5:
-                return tuple(sounds)
+        drawn = random.choices(labels, weights if count > 1 else None, k=count)
+        continuing = sum(not world.CONCEPTS[label].event for label in drawn)
+        if len(set(drawn)) == count and (count < 3 or continuing <= 1):
+            sounds = tuple(draw_sound(label) for label in drawn)
+            if sum(s.count for s in sounds) <= MOST_UNITS:
+                return sounds
 
 
 def over_background() -> Scene:

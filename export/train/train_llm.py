@@ -33,7 +33,7 @@ class Batch:
     features: Tensor  # [slots set, size]
     text_targets: Tensor  # [batch, n]: what stream 0 must say after each position, IGNORE elsewhere
     sound_targets: Tensor  # [batch, n, streams]: index into each stream's audio logits
-    weights: Tensor  # [batch, n]
+    weights: Tensor  # [batch, n, streams]
 
 
 def collate(examples: list[Example]) -> Batch:
@@ -43,7 +43,7 @@ def collate(examples: list[Example]) -> Batch:
     slots = np.zeros((count, longest), bool)
     text = np.full((count, longest), IGNORE, np.int64)
     sound = np.full((count, longest, streams), IGNORE, np.int64)
-    weights = np.ones((count, longest), np.float32)
+    weights = np.ones((count, longest, streams), np.float32)
     for row, e in enumerate(examples):
         end = len(e.frames)
         frames[row, :end], slots[row, :end] = e.frames, e.slots
@@ -80,7 +80,7 @@ def losses(model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
         for stream in (*range(WRITTEN_LEVELS), random.randrange(WRITTEN_LEVELS, len(STREAM_WEIGHTS))):
             logits = model.audio_logits(reached, stream)
             loss = F.cross_entropy(logits, targets[:, stream], ignore_index=IGNORE, reduction="none", label_smoothing=SMOOTHING)
-            sound = sound + STREAM_WEIGHTS[stream] * (loss * weights).sum()
+            sound = sound + STREAM_WEIGHTS[stream] * (loss * weights[:, stream]).sum()
     return text, sound
 
 

@@ -45,14 +45,16 @@ _ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class Storage:
-    """How a graph keeps its weights on disk. All arithmetic is float32 whatever is chosen.
+    """How a graph keeps its weights on disk, and what it computes in.
 
     half: weights are float16, widened by a Cast that ONNX Runtime folds when it loads the graph.
     bits: linear layers become MatMulNBits of 4 or 8 bits; None keeps them float.
+    half_arithmetic: all between the boundaries is float16, as CUDA's attention wants it; nothing is widened.
     """
 
     half: bool = False
     bits: int | None = None
+    half_arithmetic: bool = False
 
 
 class GraphBuilder:
@@ -71,6 +73,22 @@ class GraphBuilder:
         self._count = 0
 
     # --- boundary -------------------------------------------------------------------------------
+
+    @property
+    def float_type(self) -> int:
+        """The type of the floats that the graph computes with."""
+        return FLOAT16 if self.storage.half_arithmetic else FLOAT
+
+    def float_input(self, name: str, shape: Sequence[int | str]) -> str:
+        """Declares a float32 input; gives it in the type that the graph computes with."""
+        value = self.input(name, FLOAT, shape)
+        return self.op("Cast", value, to=FLOAT16) if self.storage.half_arithmetic else value
+
+    def float_output(self, name: str, shape: Sequence[int | str], value: str) -> None:
+        """Declares a float32 output of `value`, which is of the type that the graph computes with."""
+        if self.storage.half_arithmetic:
+            value = self.op("Cast", value, outputs=[name], to=FLOAT)
+        self.output(name, FLOAT, shape, value)
 
     def input(self, name: str, element_type: int, shape: Sequence[int | str]) -> str:
         """Declares an input; a string in `shape` is a symbolic size."""
@@ -131,10 +149,14 @@ class GraphBuilder:
             self._constants[key] = name
         return name
 
+    def parameter(self, value) -> str:
+        """A tensor of floats that is small, or must be exact, in the type that the graph computes with."""
+        return self.constant(value, np.float16 if self.storage.half_arithmetic else np.float32)
+
     def weight(self, value, name: str = "weight") -> str:
-        """A float tensor kept as `storage` says (never quantized: see `linear`); gives its float32 value."""
+        """A float tensor kept as `storage` says (never quantized: see `linear`), in the type that is computed with."""
         stored, is_half = self._float_weight(value, name)
-        return self.op("Cast", stored, to=FLOAT) if is_half else stored
+        return stored if is_half == self.storage.half_arithmetic else self.op("Cast", stored, to=self.float_type)
 
     def embedding(self, indices: str, table, name: str = "table") -> str:
         """Rows of `table` [entries, features] at integer `indices`: [..., features], float32."""
@@ -206,10 +228,10 @@ class GraphBuilder:
                 y = self.op("Gemm", x, self.weight(weight), transB=1)
             else:
                 y = self.op("MatMul", x, self.weight(np.ascontiguousarray(weight[:].T)))
-            return y if bias is None else self.add(y, self.constant(np.asarray(bias[:], np.float32)))
+            return y if bias is None else self.add(y, self.parameter(bias[:]))
 
     def _quantized_product(self, x: str, weight) -> str:
-        """x · weightᵀ by MatMulNBits; activations are rounded to int8 block by block (accuracy level 4)."""
+        """x · weightᵀ by MatMulNBits; activations are rounded to int8 block by block (accuracy level 4) on the CPU."""
         bits = self.storage.bits
         rows, features = weight.shape
         scales = np.empty((rows, blocks_of(features)), np.float32)
@@ -225,10 +247,11 @@ class GraphBuilder:
         values_name, scales_name = self.name("weight"), self.name("scales")
         shape = (rows, blocks_of(features), BLOCK * bits // 8)
         self._initializer(values_name, np.dtype(np.uint8), shape, values())
-        self._initializer(scales_name, scales.dtype, scales.shape, [scales])
+        dtype = np.dtype(np.float16 if self.storage.half_arithmetic else np.float32)
+        self._initializer(scales_name, dtype, scales.shape, [scales.astype(dtype)])
         return self.op(
             "MatMulNBits", x, values_name, scales_name, domain=CONTRIB,
-            K=features, N=rows, bits=bits, block_size=BLOCK, accuracy_level=4,
+            K=features, N=rows, bits=bits, block_size=BLOCK, accuracy_level=0 if self.storage.half_arithmetic else 4,
         )  # fmt: skip
 
     def conv(

@@ -133,12 +133,12 @@ def build_embed(path: Path, storage: Storage, model: LanguageModel, vocabulary: 
 
 
 def build_llm(path: Path, storage: Storage, model: LanguageModel, tensors) -> None:
-    """The decoder layers and the final norm; see the contract for the cache."""
+    """The decoder layers and the final norm; see the contract for the cache, which is of the type that is computed with."""
     graph = GraphBuilder(path, storage)
-    branch = graph.input("inputs_embeds", FLOAT, ["batch", "positions", model.hidden_size])
+    branch = graph.float_input("inputs_embeds", ["batch", "positions", model.hidden_size])
     graph.input("seqlens_k", INT32, ["batch"])
     graph.input("total_sequence_length", INT32, [])
-    rotary = [graph.constant(table) for table in rotary_tables(model)]
+    rotary = [graph.parameter(table) for table in rotary_tables(model)]
     residual = None
     for i in range(model.num_hidden_layers):
         with graph.scope(f"layers.{i}"):
@@ -148,11 +148,11 @@ def build_llm(path: Path, storage: Storage, model: LanguageModel, tensors) -> No
             normed, residual = _add_and_norm(graph, model, branch, residual, layer["post_attention_layernorm.weight"])
             branch = _gated_mlp(graph, normed, layer.within("mlp."))
     hidden, _ = _add_and_norm(graph, model, branch, residual, tensors["model.norm.weight"], last=True)
-    graph.output("hidden_states", FLOAT, ["batch", "positions", model.hidden_size], hidden)
+    graph.float_output("hidden_states", ["batch", "positions", model.hidden_size], hidden)
     cache = ["batch", model.num_key_value_heads, "capacity", model.cached_head_dim]
     for i in range(model.num_hidden_layers):
-        graph.output(f"present.{i}.key", FLOAT, cache)
-        graph.output(f"present.{i}.value", FLOAT, cache)
+        graph.output(f"present.{i}.key", graph.float_type, cache)
+        graph.output(f"present.{i}.value", graph.float_type, cache)
     graph.save()
 
 
@@ -172,7 +172,7 @@ def _add_and_norm(
     graph: GraphBuilder, model: LanguageModel, branch: str, residual: str | None, weight, last: bool = False
 ) -> tuple[str, str]:
     """RMS norm of branch + residual; gives the normed value and the sum (which the last norm leaves out)."""
-    scale = graph.constant(weight[:])
+    scale = graph.parameter(weight[:])
     epsilon = float(model.rms_norm_eps)
     if residual is None:
         normed = graph.op("SimplifiedLayerNormalization", branch, scale, axis=-1, epsilon=epsilon, stash_type=1)
@@ -212,8 +212,8 @@ def _attention(graph: GraphBuilder, model: LanguageModel, index: int, x: str, te
     biases = np.concatenate([_padded(tensors[f"{name}_proj.bias"], model)[:] for name in "qkv"])
     packed = graph.linear(x, weights, biases, name="qkv_proj")
     cache = ["batch", model.num_key_value_heads, "capacity", model.cached_head_dim]
-    past_key = graph.input(f"past_key_values.{index}.key", FLOAT, cache)
-    past_value = graph.input(f"past_key_values.{index}.value", FLOAT, cache)
+    past_key = graph.input(f"past_key_values.{index}.key", graph.float_type, cache)
+    past_value = graph.input(f"past_key_values.{index}.value", graph.float_type, cache)
     context, _, _ = graph.op(
         "GroupQueryAttention", packed, "", "", past_key, past_value, "seqlens_k", "total_sequence_length", *rotary,
         outputs=[graph.name("context"), f"present.{index}.key", f"present.{index}.value"], domain=CONTRIB,

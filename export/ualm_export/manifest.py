@@ -92,6 +92,8 @@ def compose(details: Config, precision: str, parts: dict) -> dict:
         manifest[section] = parts[section]
     manifest["limits"] = _LIMITS | details.get("limits", default={})
     manifest["graphs"] = parts["graphs"]
+    if parts.get("variants"):
+        manifest["variants"] = parts["variants"]
     return manifest
 
 

@@ -19,17 +19,19 @@ from .enhancer import CHANNELS, SAMPLING_RATE, copy_enhancer
 from .errors import ExportError
 from .inventory import check_inventory
 from .language_model import LanguageModel, build_audio_head, build_embed, build_llm, build_text_head
-from .precision import storage_by_graph
+from .precision import storage_by_graph, variants
 from .self_check import check_package
 from .tensors import TensorStore
 from .vocabulary import Vocabulary
 
 _MAX_POSITIONS = 32768
+_BUILDERS = {"llm": build_llm}  # of the graphs that have variants
 
 
 @dataclass(frozen=True)
 class Options:
     precision: str = "fp32"
+    targets: tuple[str, ...] = ("cpu",)
     heads_precision: str | None = None
     codec_encoder_precision: str = "fp32"
     max_positions: int = _MAX_POSITIONS
@@ -133,6 +135,9 @@ def write_graphs(folder: Path, parts: Parts, tensors, options: Options) -> None:
     build_audio_encoder(*at("audio_encoder"), parts.encoder, model.hidden_size, tensors)
     codec.build_encoder(*at("codec_encoder"), streams, tensors)
     codec.build_decoder(*at("codec_decoder"), streams, tensors)
+    for target in options.targets:
+        for name, form in variants(target, options.precision).items():
+            _BUILDERS[name](folder / f"{name}.{target}.onnx", form, model, tensors)
 
 
 def sections(folder: Path, parts: Parts, enhancer: bool) -> dict:
@@ -143,8 +148,18 @@ def sections(folder: Path, parts: Parts, enhancer: bool) -> dict:
         "audio_encoder": parts.encoder.manifest(),
         "codec": codec_manifest(parts.codec),
         "enhancer": {"sampling_rate": SAMPLING_RATE, "channels": CHANNELS} if enhancer else None,
-        "graphs": {path.stem: path.name for path in sorted(folder.glob("*.onnx"))},
+        "graphs": {path.stem: path.name for path in sorted(folder.glob("*.onnx")) if "." not in path.stem},
+        "variants": variant_files(folder),
     }
+
+
+def variant_files(folder: Path) -> dict[str, dict[str, str]]:
+    """By provider, the files of the graphs that it has in another form: GRAPH.PROVIDER.onnx."""
+    files: dict[str, dict[str, str]] = {}
+    for path in sorted(folder.glob("*.*.onnx")):
+        name, target = path.stem.split(".")
+        files.setdefault(target, {})[name] = path.name
+    return files
 
 
 def details_with(details: Config, options: Options, name: str) -> Config:

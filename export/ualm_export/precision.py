@@ -3,6 +3,7 @@
 from .graph import Storage
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
+TARGETS = ("cpu", "cuda", "openvino")
 
 _FLOAT32 = Storage()
 _FLOAT16 = Storage(half=True)
@@ -31,3 +32,14 @@ def storage_by_graph(precision: str, heads: str | None = None, codec_encoder: st
         "codec_encoder": _STORAGE[codec_encoder],
         "codec_decoder": plain,
     }
+
+
+def variants(target: str, precision: str) -> dict[str, Storage]:
+    """The graphs that a provider needs in another form than the CPU's, which every package holds.
+
+    CUDA's attention takes float16 alone, and its cache is of the same type; the other graphs run there as they are. OpenVINO
+    takes every graph as it is, but for the attention, which stays on the CPU.
+    """
+    if target == "cuda":
+        return {"llm": Storage(half=True, bits=_STORAGE[precision].bits, half_arithmetic=True)}
+    return {}

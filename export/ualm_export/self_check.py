@@ -65,14 +65,8 @@ def check_package(
     ids[:, :, 0] = vocabulary.text[0]
     check_graph(folder / "embed.onnx", {"input_ids": ids}, {"inputs_embeds": (np.float32, (2, 3, hidden))})
 
-    cache_shape = (2, model.num_key_value_heads, 8, model.cached_head_dim)
-    caches = [f"{i}.{kind}" for i in range(model.num_hidden_layers) for kind in ("key", "value")]
-    feeds = {f"past_key_values.{name}": np.zeros(cache_shape, np.float32) for name in caches}
-    feeds["inputs_embeds"] = np.ones((2, 3, hidden), np.float32)
-    feeds["seqlens_k"] = np.full(2, 2, np.int32)
-    feeds["total_sequence_length"] = np.array(3, np.int32)
-    expected = {f"present.{name}": (np.float32, cache_shape) for name in caches}
-    check_graph(folder / "llm.onnx", feeds, expected | {"hidden_states": (np.float32, (2, 3, hidden))})
+    for path in sorted(folder.glob("llm*.onnx")):
+        check_llm(path, model)
 
     rows = {"hidden_states": np.ones((2, hidden), np.float32)}
     columns = sum(end - start for start, end in vocabulary.audio) + 2
@@ -93,6 +87,19 @@ def check_package(
             {"audio_values": np.zeros((1, 1, 3200), np.float32)},
             {"enhanced_values": (np.float32, (1, 2, 9600))},
         )
+
+
+def check_llm(path: Path, model: LanguageModel) -> None:
+    """One run of the language model; a variant's cache is float16."""
+    cache = np.float16 if path.stem == "llm.cuda" else np.float32
+    cache_shape = (2, model.num_key_value_heads, 8, model.cached_head_dim)
+    caches = [f"{i}.{kind}" for i in range(model.num_hidden_layers) for kind in ("key", "value")]
+    feeds = {f"past_key_values.{name}": np.zeros(cache_shape, cache) for name in caches}
+    feeds["inputs_embeds"] = np.ones((2, 3, model.hidden_size), np.float32)
+    feeds["seqlens_k"] = np.full(2, 2, np.int32)
+    feeds["total_sequence_length"] = np.array(3, np.int32)
+    expected = {f"present.{name}": (cache, cache_shape) for name in caches}
+    check_graph(path, feeds, expected | {"hidden_states": (np.float32, (2, 3, model.hidden_size))})
 
 
 def check_codec(folder: Path, codec: Codec, streams: int, frames: int = 25) -> None:

@@ -1,4 +1,4 @@
-//! The C ABI (`include/ualm.h`, made from this folder by cbindgen): the only unsafe code of the crate.
+//! The C ABI (`include/ualm.h`, made from this folder by cbindgen): with `provider/placement.rs` the only unsafe code of the crate.
 //!
 //! How it stays sound:
 //!

@@ -4,8 +4,9 @@
 //! with a newer header gives a longer one: what this library does not know must be zero, which asks for nothing.
 
 use std::ffi::c_char;
+use std::time::Duration;
 
-use super::argument::{list, path};
+use super::argument::{list, path, text};
 use super::boundary::{Failure, Result, entry, ualm_status};
 use super::handle::share;
 use super::model::ualm_model;
@@ -92,6 +93,16 @@ pub struct ualm_runtime_options {
     pub library: *const c_char,
     /// Threads of the one pool that all graphs share; 0 takes as many as the process may use.
     pub threads: usize,
+    /// The execution providers of a model's graphs, such as "openvino", "cuda:device_id=1,cpu", "codec=openvino,llm=cpu"
+    /// or "auto"; NULL takes UALM_PROVIDER, else "cpu". Models in one process may have different ones.
+    pub provider: *const c_char,
+    /// Paths of plugins that offer providers, provider_library_count of them; none takes UALM_PROVIDER_LIBRARY. Plugins
+    /// beside ONNX Runtime's library are found without. Borrowed.
+    pub provider_libraries: *const *const c_char,
+    /// How many.
+    pub provider_library_count: usize,
+    /// How many seconds a library may take to load; 0 takes 120.
+    pub load_timeout: usize,
 }
 
 // SAFETY: integers and a raw pointer.
@@ -102,7 +113,15 @@ unsafe impl Options for ualm_runtime_options {
 
 impl Default for ualm_runtime_options {
     fn default() -> Self {
-        Self { struct_size: size_of::<Self>(), library: std::ptr::null(), threads: 0 }
+        Self {
+            struct_size: size_of::<Self>(),
+            library: std::ptr::null(),
+            threads: 0,
+            provider: std::ptr::null(),
+            provider_libraries: std::ptr::null(),
+            provider_library_count: 0,
+            load_timeout: 0,
+        }
     }
 }
 
@@ -128,7 +147,23 @@ pub(super) unsafe fn runtime_options(pointer: *const ualm_runtime_options) -> Re
         // SAFETY: the contract is the same.
         false => Some(unsafe { path(options.library, "library") }?.to_path_buf()),
     };
-    Ok(RuntimeOptions { library, threads: (options.threads > 0).then_some(options.threads) })
+    let providers = match options.provider.is_null() {
+        true => None,
+        // SAFETY: the contract is the same.
+        false => Some(unsafe { text(options.provider, "provider") }?.parse()?),
+    };
+    let count = options.provider_library_count;
+    // SAFETY: the contract is the same.
+    let listed = unsafe { list(options.provider_libraries, count, "provider_libraries") }?;
+    // SAFETY: the contract is the same.
+    let named = listed.iter().map(|file| Ok(unsafe { path(*file, "provider_libraries") }?.to_path_buf()));
+    Ok(RuntimeOptions {
+        library,
+        threads: (options.threads > 0).then_some(options.threads),
+        providers,
+        provider_libraries: named.collect::<Result<_>>()?,
+        load_limit: (options.load_timeout > 0).then(|| Duration::from_secs(options.load_timeout as u64)),
+    })
 }
 
 /// Settings of the segments of one modality. This struct never grows.

@@ -5,8 +5,11 @@ use std::ffi::c_char;
 use serde::Serialize;
 
 use super::argument::StringPlace;
-use super::boundary::{Failure, entry, ualm_status};
+use super::boundary::{Failure, Result, entry, ualm_status};
+use super::handle::share;
+use super::model::ualm_model;
 use super::options::{runtime_options, ualm_runtime_options};
+use crate::provider::ProviderReport;
 use crate::runtime::Runtime;
 
 #[derive(Serialize)]
@@ -14,18 +17,26 @@ struct Report {
     library: String,
     build: &'static str,
     threads: usize,
-    devices: Vec<Device>,
+    #[serde(flatten)]
+    providers: ProviderReport,
 }
 
-#[derive(Serialize)]
-struct Device {
-    provider: String,
-    hardware: String,
+impl Report {
+    fn of(runtime: &Runtime, providers: ProviderReport) -> Result<String> {
+        let library = runtime.library().display().to_string();
+        let report = Self { library, build: runtime.build_info(), threads: runtime.threads(), providers };
+        serde_json::to_string(&report)
+            .map_err(|e| Failure::invalid(format!("the report cannot be written as JSON: {e}")))
+    }
 }
 
-/// Starts ONNX Runtime, unless it runs already, and tells what was found: an object with "library" (the file), "build",
-/// "threads", and "devices", a list of {"provider", "hardware"}. `options` may be NULL. Free `json` with
-/// ualm_string_free.
+/// Starts ONNX Runtime, unless it runs already, loads the providers that are asked for, and tells what was found: an
+/// object with "library" (the file), "build", "threads", "asked" (for which providers), "providers" (a list: "asked",
+/// "state" (ready, not_installed, wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library",
+/// "version", "devices", "missing"), "unserved" (graphs for which none of them can serve), "devices", a list of
+/// {"provider", "hardware", "vendor"}, "graphs" (empty) and "other_libraries" (other copies of ONNX Runtime in the
+/// process). A provider that cannot serve is told here, and is an error only when a model is loaded. `options` may be
+/// NULL. Free `json` with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_runtime_report(
     options: *const ualm_runtime_options,
@@ -35,15 +46,18 @@ pub unsafe extern "C" fn ualm_runtime_report(
         // SAFETY: the header's law.
         let (place, options) = unsafe { (StringPlace::new(json, "json")?, runtime_options(options)?) };
         let runtime = Runtime::start(&options)?;
-        let device = |(provider, hardware)| Device { provider, hardware };
-        let report = Report {
-            library: runtime.library().display().to_string(),
-            build: runtime.build_info(),
-            threads: runtime.threads(),
-            devices: runtime.devices().into_iter().map(device).collect(),
-        };
-        let text = serde_json::to_string(&report)
-            .map_err(|e| Failure::invalid(format!("the report cannot be written as JSON: {e}")))?;
-        place.fill(&text)
+        place.fill(&Report::of(runtime, runtime.provider_report(&options)?)?)
+    })
+}
+
+/// The same for a loaded model, with "graphs", a list of where those run that are loaded by now: "graph", "file",
+/// "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take), "operators_on_cpu" and
+/// "passed_over" (a list of {"provider", "why"}). Free `json` with ualm_string_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_model_report(model: *const ualm_model, json: *mut *mut c_char) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, model) = unsafe { (StringPlace::new(json, "json")?, share(model)?) };
+        place.fill(&Report::of(model.0.runtime(), model.0.provider_report()?)?)
     })
 }

@@ -43,10 +43,10 @@ impl DecoderGraphs {
         let hidden = sizes.hidden_size;
         let file = |name| manifest.graph(name);
         let audio_columns = vocabulary.audio.iter().map(|block| block.len()).sum::<usize>() + 2;
+        let body = load_body(loader, manifest)?;
         let audio_head = |file: &str| OutputHead::load(loader, "audio_head", file, hidden, audio_columns);
         Ok(Self {
             embedding: Embedding::load(loader, file("embed")?, vocabulary.streams, hidden)?,
-            body: load_body(loader, manifest)?,
             text_head: OutputHead::load(loader, "text_head", file("text_head")?, hidden, vocabulary.text.end as usize)?,
             audio_head: manifest.graphs.get("audio_head").map(|f| audio_head(f)).transpose()?,
             hidden,
@@ -55,7 +55,9 @@ impl DecoderGraphs {
                 layers: sizes.num_hidden_layers,
                 heads: sizes.num_key_value_heads,
                 head_size: sizes.head_dim,
+                is_half: body.is_half("past_key_values.0.key"),
             },
+            body,
             rotary: Rotary::new(sizes.rope_theta, sizes.head_dim, sizes.rotary_dim.unwrap_or(sizes.head_dim)),
             pad: OnceLock::new(),
         })
@@ -102,8 +104,8 @@ fn load_body(loader: &GraphLoader, manifest: &Manifest) -> Result<Graph> {
     let mut outputs = vec![Port::float("hidden_states", &[None, None, hidden])];
     for layer in 0..sizes.num_hidden_layers {
         for part in ["key", "value"] {
-            inputs.push(Port::float(format!("past_key_values.{layer}.{part}"), &cache));
-            outputs.push(Port::float(format!("present.{layer}.{part}"), &cache));
+            inputs.push(Port::float_or_half(format!("past_key_values.{layer}.{part}"), &cache));
+            outputs.push(Port::float_or_half(format!("present.{layer}.{part}"), &cache));
         }
     }
     loader.load("llm", manifest.graph("llm")?, &inputs, &outputs)
@@ -344,17 +346,31 @@ impl LanguageModel for Decoder {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
     use super::*;
+    use crate::graph::Placements;
     use crate::package::Package;
-    use crate::runtime::{Runtime, RuntimeOptions};
+    use crate::runtime::{Placing, Runtime, RuntimeOptions};
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fixtures/packages").join(name)
+    }
 
     fn decoders(name: &str) -> (Decoder, Decoder, Manifest) {
-        let folder = format!("{}/target/fixtures/packages/{name}", env!("CARGO_MANIFEST_DIR"));
+        let (one, two, manifest, _) = decoders_in(&fixture(name));
+        (one, two, manifest)
+    }
+
+    /// Two decoders of a package, its manifest, and the file that its body is in.
+    fn decoders_in(folder: &Path) -> (Decoder, Decoder, Manifest, String) {
         let package = Package::open(folder).expect("fixtures: run `make test`, or `make fixtures` once");
         let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
-        let loader = GraphLoader::new(runtime, package.folder());
+        let (placing, placements) = (Placing::new(&RuntimeOptions::default()).unwrap(), Placements::default());
+        let loader = GraphLoader::new(runtime, &package, &placing, &placements);
         let graphs = Arc::new(DecoderGraphs::load(&loader, package.manifest()).unwrap());
-        (Decoder::new(Arc::clone(&graphs)), Decoder::new(graphs), package.manifest().clone())
+        let body = placements.all().iter().find(|graph| graph.graph == "llm").unwrap().file.clone();
+        (Decoder::new(Arc::clone(&graphs)), Decoder::new(graphs), package.manifest().clone(), body)
     }
 
     fn distance(a: &[f32], b: &[f32]) -> f32 {
@@ -386,6 +402,42 @@ mod tests {
             let conditional = guided.logits(Head::Text).unwrap()[..text as usize].to_vec();
             guided.end_guidance().unwrap();
             assert_eq!(guided.logits(Head::Text).unwrap()[..text as usize], conditional);
+        }
+    }
+
+    /// The form for CUDA, taken as a variant for the CPU, which can run it: float16 within, and in the cache.
+    #[test]
+    fn a_float16_variant_is_picked_and_gives_nearly_the_same() {
+        let (folder, source) = (tempfile::tempdir().unwrap(), fixture("tiny-afwhisper-fp32"));
+        for entry in std::fs::read_dir(&source).unwrap().flatten() {
+            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+        let manifest = folder.path().join("manifest.json");
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        assert!(text.contains("\"cuda\": {"));
+        std::fs::write(&manifest, text.replace("\"cuda\": {", "\"cpu\": {")).unwrap();
+        let (mut half, mut pads, manifest, file) = decoders_in(folder.path());
+        let (mut float, _, _, base) = decoders_in(&source);
+        assert_eq!((file.as_str(), base.as_str()), ("llm.cuda.onnx", "llm.onnx"));
+        assert!(half.graphs.cache.is_half && !float.graphs.cache.is_half);
+
+        let (streams, text) = (manifest.vocabulary.streams, manifest.vocabulary.text.start);
+        let mut prompt = Frames::new(streams);
+        (0..37).for_each(|i| prompt.push_single(text + i));
+        let (cancel, none) = (Cancel::new(), []);
+        pads.prefill(&Frames::pads(streams, 37), &none, &cancel).unwrap();
+        for decoder in [&mut half, &mut float] {
+            decoder.prefill(&prompt, &none, &cancel).unwrap();
+            decoder.begin_guidance().unwrap();
+        }
+        for step in 0..3 {
+            let frame: Vec<_> = manifest.vocabulary.audio.iter().map(|block| block.start + step).collect();
+            [&mut half, &mut float, &mut pads].into_iter().for_each(|decoder| decoder.step(&frame).unwrap());
+            let both = half.logits(Head::Audio).unwrap().to_vec();
+            let error = distance(&both, float.logits(Head::Audio).unwrap());
+            assert!(error < 1e-2, "step {step}: {error}");
+            let error = distance(&both[both.len() / 2..], pads.logits(Head::Audio).unwrap());
+            assert!(error < 1e-2, "step {step}, pads: {error}");
         }
     }
 

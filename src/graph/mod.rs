@@ -17,7 +17,7 @@ pub use audio_encoder::AudioEncoder;
 pub use codec::{CodecDecoder, CodecEncoder};
 pub use enhancer::Enhancer;
 pub use language_model::{Decoder, DecoderGraphs};
-pub use session::GraphLoader;
+pub use session::{GraphLoader, Placements};
 
 use crate::Result;
 use crate::cancel::Cancel;

@@ -1,35 +1,51 @@
 //! One graph of a package: loaded, held against its contract (`onnx/README.md`), run by one caller at a time.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use ort::session::{IoBinding, Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 
-use crate::runtime::Runtime;
+use crate::package::Package;
+use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, nodes_by_provider};
+use crate::runtime::{Placing, Runtime};
 use crate::{Error, ErrorKind, Result};
+
+/// The graphs of a step of the language model.
+const DECODING: [&str; 4] = ["embed", "llm", "text_head", "audio_head"];
 
 /// A tensor that a contract names: element type and dimensions; `None` is a dimension of any size.
 pub(super) struct Port {
     name: String,
     element: TensorElementType,
+    /// Whether float16 will do as well.
+    may_be_half: bool,
     shape: Vec<Option<usize>>,
 }
 
 impl Port {
+    fn new(name: impl Into<String>, element: TensorElementType, shape: &[Option<usize>]) -> Self {
+        Self { name: name.into(), element, may_be_half: false, shape: shape.to_vec() }
+    }
+
     /// A float32 tensor.
     pub(super) fn float(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
-        Self { name: name.into(), element: TensorElementType::Float32, shape: shape.to_vec() }
+        Self::new(name, TensorElementType::Float32, shape)
     }
 
     /// An int64 tensor.
     pub(super) fn int64(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
-        Self { name: name.into(), element: TensorElementType::Int64, shape: shape.to_vec() }
+        Self::new(name, TensorElementType::Int64, shape)
     }
 
     /// An int32 tensor.
     pub(super) fn int32(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
-        Self { name: name.into(), element: TensorElementType::Int32, shape: shape.to_vec() }
+        Self::new(name, TensorElementType::Int32, shape)
+    }
+
+    /// A float32 or a float16 tensor.
+    pub(super) fn float_or_half(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
+        Self { may_be_half: true, ..Self::float(name, shape) }
     }
 
     /// What is wrong with `found`, if anything is.
@@ -39,7 +55,8 @@ impl Port {
             return Some(format!("{:?} is no tensor", self.name));
         };
         let fits = |(want, have): (&Option<usize>, &i64)| *have < 0 || want.is_none_or(|w| w as i64 == *have);
-        if *ty == self.element && shape.len() == self.shape.len() && self.shape.iter().zip(shape.iter()).all(fits) {
+        let is_right = *ty == self.element || self.may_be_half && *ty == TensorElementType::Float16;
+        if is_right && shape.len() == self.shape.len() && self.shape.iter().zip(shape.iter()).all(fits) {
             return None;
         }
         let want: Vec<_> = self.shape.iter().map(|d| d.map_or("any".into(), |d| d.to_string())).collect();
@@ -48,22 +65,140 @@ impl Port {
     }
 }
 
+/// Where the graphs of a model run, as far as they are loaded.
+#[derive(Default)]
+pub struct Placements(Mutex<BTreeMap<String, GraphPlacement>>);
+
+impl Placements {
+    /// All of them, in the order of their names.
+    pub fn all(&self) -> Vec<GraphPlacement> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn note(&self, placement: GraphPlacement) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(placement.graph.clone(), placement);
+    }
+}
+
 /// Loads the graphs of one package.
 pub struct GraphLoader<'a> {
     runtime: &'a Runtime,
-    folder: &'a Path,
+    package: &'a Package,
+    placing: &'a Placing,
+    placements: &'a Placements,
+}
+
+/// A provider that does not run a graph, or a failure that no other provider would mend.
+enum NotLoaded {
+    PassedOver(String),
+    Failed(Error),
 }
 
 impl<'a> GraphLoader<'a> {
-    /// A loader of the graphs in `folder`.
-    pub fn new(runtime: &'a Runtime, folder: &'a Path) -> Self {
-        Self { runtime, folder }
+    /// A loader of the graphs in `package`; where each of them runs is noted in `placements`.
+    pub fn new(runtime: &'a Runtime, package: &'a Package, placing: &'a Placing, placements: &'a Placements) -> Self {
+        Self { runtime, package, placing, placements }
+    }
+
+    /// Loads the graph in `file`, or in that of its variant, for the first provider that serves it.
+    fn session(&self, name: &str, file: &str) -> Result<(Session, String)> {
+        let asked = self.placing.providers.of(name);
+        let is_auto = asked.iter().any(Provider::is_auto);
+        let mut passed_over = Vec::new();
+        for provider in self.candidates(asked) {
+            match self.session_on(&provider, name, file, is_auto) {
+                Ok((session, placement)) => {
+                    let placement = GraphPlacement { passed_over, ..placement };
+                    match placement.passed_over.is_empty() {
+                        true if self.placing.providers.is_cpu() => {}
+                        true => log::info!(target: "ualm::provider", "{placement}"),
+                        false => log::warn!(target: "ualm::provider", "{placement}"),
+                    }
+                    let file = placement.file.clone();
+                    self.placements.note(placement);
+                    return Ok((session, file));
+                }
+                Err(NotLoaded::Failed(error)) => return Err(error),
+                Err(NotLoaded::PassedOver(why)) => {
+                    passed_over.push(PassedOver { provider: provider.to_string(), why });
+                }
+            }
+        }
+        let reasons: Vec<_> = passed_over.iter().map(|p| format!("{}: {}", p.provider, p.why)).collect();
+        let what = format!("no provider that was asked for serves the graph {name}: {}", reasons.join("; "));
+        let way = format!("give it another one to fall back to (--provider …,cpu, or {name}=cpu), or ask for auto");
+        Err(Error::new(ErrorKind::Provider, format!("{what}. {way}; `ualm doctor` tells more")))
+    }
+
+    /// The providers that `asked` comes to, in order.
+    fn candidates(&self, asked: &[Provider]) -> Vec<Provider> {
+        let cpu = || Provider::new("cpu");
+        let mut candidates = Vec::new();
+        for provider in asked {
+            match provider.is_auto() {
+                true => {
+                    candidates.extend(self.runtime.resolver(self.placing).accelerators());
+                    candidates.push(cpu());
+                }
+                false => candidates.push(provider.clone()),
+            }
+        }
+        if candidates.is_empty() {
+            candidates.push(cpu());
+        }
+        candidates
+    }
+
+    fn session_on(
+        &self,
+        provider: &Provider,
+        name: &str,
+        file: &str,
+        is_auto: bool,
+    ) -> Result<(Session, GraphPlacement), NotLoaded> {
+        let (route, status) = self.runtime.resolver(self.placing).resolve(provider);
+        let route = route.ok_or(NotLoaded::PassedOver(status.message))?;
+        if is_auto && route.is_on_cpu && route.name != CPU && DECODING.contains(&name) {
+            return Err(NotLoaded::PassedOver("on a CPU it decodes more slowly than ONNX Runtime itself".into()));
+        }
+        let file = self.package.manifest().variant(provider.name(), name).unwrap_or(file);
+        let Route { name: runtime_name, device, .. } = &route;
+        let (runtime_name, device) = (runtime_name.clone(), device.clone());
+        let path = self.package.folder().join(file);
+        let session = self.runtime.load_session(&path, route).map_err(|e| {
+            use ort::ErrorCode::{InvalidGraph, InvalidProtobuf, NoModel, NoSuchFile};
+            if runtime_name == CPU || matches!(e.code(), InvalidGraph | InvalidProtobuf | NoModel | NoSuchFile) {
+                let what = format!("{}: ONNX Runtime cannot load this graph: {}", path.display(), e.message());
+                return NotLoaded::Failed(Error::new(ErrorKind::Package, what));
+            }
+            NotLoaded::PassedOver(format!("it rejects the graph: {}", e.message().trim()))
+        })?;
+        let nodes = nodes_by_provider(&session);
+        let mut operators_on_cpu = BTreeMap::new();
+        for (_, operator) in nodes.iter().filter(|(provider, _)| runtime_name != CPU && provider == CPU) {
+            *operators_on_cpu.entry(operator.clone()).or_insert(0) += 1;
+        }
+        let nodes_on_cpu = operators_on_cpu.values().sum();
+        if nodes_on_cpu == nodes.len() && nodes_on_cpu > 0 {
+            return Err(NotLoaded::PassedOver(format!("it takes none of the graph's {nodes_on_cpu} nodes")));
+        }
+        let placement = GraphPlacement {
+            graph: name.to_owned(),
+            file: file.to_owned(),
+            provider: provider.to_string(),
+            device,
+            nodes: nodes.len(),
+            nodes_on_cpu,
+            operators_on_cpu,
+            passed_over: Vec::new(),
+        };
+        Ok((session, placement))
     }
 
     /// Loads the graph in `file` and refuses it when it lacks one of its ports, or has an input beyond them.
     pub(super) fn load(&self, name: &str, file: &str, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
-        let path = self.folder.join(file);
-        let session = self.runtime.load_session(&path)?;
+        let (session, file) = self.session(name, file)?;
+        let path = self.package.folder().join(file);
         let mut wrong: Vec<String> = inputs
             .iter()
             .filter_map(|port| port.mismatch(session.inputs().iter().find(|o| o.name() == port.name)))
@@ -92,6 +227,13 @@ pub(super) struct Graph {
 }
 
 impl Graph {
+    /// Whether the input `name` is float16.
+    pub(super) fn is_half(&self, name: &str) -> bool {
+        let session = self.lock();
+        let input = session.inputs().iter().find(|input| input.name() == name);
+        input.is_some_and(|input| matches!(input.dtype(), ValueType::Tensor { ty: TensorElementType::Float16, .. }))
+    }
+
     /// A binding for [`run_bound`](Self::run_bound).
     pub(super) fn binding(&self) -> Result<IoBinding> {
         self.lock().create_binding().map_err(|e| self.failed(&e))

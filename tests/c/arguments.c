@@ -137,10 +137,12 @@ static void nonsense_is_refused(const ualm_model *model, ualm_session *session, 
     CHECK(ualm_abi_version() == UALM_ABI_VERSION && strchr(ualm_version(), '.') != NULL);
 }
 
-static void options_may_have_other_sizes(const ualm_model *model, ualm_session *session, ualm_prompt *prompt) {
+static void options_may_have_other_sizes(const char *package, const ualm_model *model, ualm_session *session, ualm_prompt *prompt) {
     const int32_t audio = UALM_MODALITY_AUDIO, wrong[] = {UALM_MODALITY_AUDIO, 7};
+    const char *plugin = "no/such/plugin.so";
     ualm_reply *reply;
     ualm_model *other;
+    char *report;
     struct {
         ualm_generation_options known;
         uint64_t later[4];
@@ -198,6 +200,27 @@ static void options_may_have_other_sizes(const ualm_model *model, ualm_session *
     CHECK(runtime.known.library == NULL && runtime.known.threads == 0 && runtime.later == 0);
     runtime.later = 1;
     SAYS(UALM_STATUS_INVALID, "update", ualm_model_load("x", &runtime.known, &other));
+    runtime.later = 0;
+    runtime.known.provider = "codec=";
+    SAYS(UALM_STATUS_INVALID, "names no provider", ualm_model_load("x", &runtime.known, &other));
+    runtime.known.provider = "sorcery";
+    WORKS(ualm_runtime_report(&runtime.known, &report));
+    CHECK(strstr(report, "\"asked\":\"sorcery\"") && strstr(report, "\"state\":\"not_installed\""));
+    ualm_string_free(report);
+    runtime.known.provider_library_count = 1;
+    SAYS(UALM_STATUS_INVALID, "provider_libraries is NULL", ualm_runtime_report(&runtime.known, &report));
+    runtime.known.provider_libraries = &plugin;
+    WORKS(ualm_runtime_report(&runtime.known, &report));
+    CHECK(strstr(report, "no/such/plugin.so"));
+    ualm_string_free(report);
+    FAILS(UALM_STATUS_PROVIDER, ualm_model_load(package, &runtime.known, &other));
+    runtime.known.provider = "sorcery,cpu";
+    WORKS(ualm_model_load(package, &runtime.known, &other));
+    WORKS(ualm_model_report(other, &report));
+    CHECK(strstr(report, "\"graph\":\"llm\"") && strstr(report, "\"passed_over\":[{\"provider\":\"sorcery\""));
+    ualm_string_free(report);
+    ualm_model_free(other);
+    FAILS(UALM_STATUS_INVALID, ualm_model_report(NULL, &report));
     FAILS(UALM_STATUS_INVALID, ualm_runtime_options_init(NULL, sizeof runtime));
     FAILS(UALM_STATUS_INVALID, ualm_runtime_options_init(&runtime.known, 8));
 }
@@ -342,7 +365,7 @@ int main(int argc, char **argv) {
     ualm_prompt *prompt = words("rain");
     nulls_are_refused(model, session, prompt);
     nonsense_is_refused(model, session, argv[2]);
-    options_may_have_other_sizes(model, session, prompt);
+    options_may_have_other_sizes(argv[1], model, session, prompt);
     ualm_generation_options options = one(model, &audio, 6);
     stale_things_are_seen(session, prompt, &options);
     any_order_of_freeing(argv[1]);

@@ -130,5 +130,11 @@ int main(int argc, char **argv) {
     the_codec_and_files(model, argv[2]);
     CHECK(model.manifest()->find("vocabulary") != std::string::npos);
     CHECK(ualm::runtime_report()->find("devices") != std::string::npos);
+    ualm::runtime_options elsewhere;
+    elsewhere.provider = "sorcery";
+    elsewhere.provider_libraries = {"no/such/plugin.so"};
+    CHECK(ualm::runtime_report(elsewhere)->find("no/such/plugin.so") != std::string::npos);
+    CHECK(ualm::model::load(argv[1], elsewhere).error().status == UALM_STATUS_PROVIDER);
+    CHECK(ualm::model::load(argv[1])->report()->find("\"graph\":\"llm\"") != std::string::npos);
     return 0;
 }

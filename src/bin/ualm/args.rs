@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use ualm::Providers;
 
 use crate::batch::Shard;
 use crate::overrides::Overrides;
@@ -18,6 +19,9 @@ pub struct Args {
     pub common: Common,
 }
 
+/// What divides paths in an environment variable.
+const PATH_DELIMITER: char = if cfg!(windows) { ';' } else { ':' };
+
 /// What every command takes.
 #[derive(clap::Args)]
 pub struct Common {
@@ -30,6 +34,19 @@ pub struct Common {
     /// Threads to compute with; by default all that the process may use
     #[arg(long, global = true, env = "UALM_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
+    /// Execution providers: cpu, cuda, tensorrt, coreml, openvino, webgpu or another one's name, with :key=value,…; several
+    /// in order of preference; GRAPH=… for one graph, or codec, or heads; auto takes what is here [default: cpu]
+    #[arg(long, global = true, env = "UALM_PROVIDER", value_name = "NAME")]
+    pub provider: Option<Providers>,
+    /// Plugin that offers providers (repeatable); those beside ONNX Runtime's library are found without
+    #[arg(long, global = true, env = "UALM_PROVIDER_LIBRARY", value_name = "FILE", value_delimiter = PATH_DELIMITER)]
+    pub provider_library: Vec<PathBuf>,
+    /// The longest that a library may take to load
+    #[arg(long, global = true, env = "UALM_LOAD_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub load_timeout: Option<u32>,
+    /// File with defaults for these options (docs/providers.md); by default ualm/config.toml in the user's configuration
+    #[arg(long, global = true, env = "UALM_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Print one JSON object instead of text
     #[arg(long, global = true, env = "UALM_JSON")]
     pub json: bool,

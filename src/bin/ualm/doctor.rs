@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use ualm::audio::Waveform;
-use ualm::{Cancel, Error, ErrorKind, Message, Modality, Model, Package, Result, Runtime};
+use ualm::{Cancel, Error, ErrorKind, Message, Modality, Model, Package, ProviderReport, Result, Runtime};
 
 use crate::args::Common;
 use crate::output::{print, print_json};
@@ -17,6 +17,21 @@ struct Check {
     ok: bool,
     found: String,
     seconds: f64,
+    /// What was asked of the providers, and what came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<ProviderReport>,
+}
+
+/// What a look at one thing found.
+struct Found {
+    words: String,
+    report: Option<ProviderReport>,
+}
+
+impl From<String> for Found {
+    fn from(words: String) -> Self {
+        Self { words, report: None }
+    }
 }
 
 /// `ualm doctor`.
@@ -30,7 +45,8 @@ pub fn run(common: &Common) -> Result<()> {
     if common.json {
         print_json(&checks)?;
     } else {
-        for Check { name, ok, found, seconds } in &checks {
+        for Check { name, ok, found, seconds, .. } in &checks {
+            let found = found.replace('\n', "\n                 ");
             print(&format!("{} {name:<10} {found} ({seconds:.2} s)\n", if *ok { "ok   " } else { "FAILS" }))?;
         }
     }
@@ -40,35 +56,38 @@ pub fn run(common: &Common) -> Result<()> {
     }
 }
 
-fn check(name: &'static str, look: impl FnOnce() -> Result<String>) -> Check {
+fn check(name: &'static str, look: impl FnOnce() -> Result<Found>) -> Check {
     let start = Instant::now();
     let (ok, found) = match look() {
-        Ok(found) => (true, found),
-        Err(error) => (false, error.to_string()),
+        Ok(found) => (found.report.as_ref().is_none_or(|report| report.unserved.is_empty()), found),
+        Err(error) => (false, error.to_string().into()),
     };
-    Check { name, ok, found, seconds: start.elapsed().as_secs_f64() }
+    Check { name, ok, found: found.words, seconds: start.elapsed().as_secs_f64(), report: found.report }
 }
 
-fn library(common: &Common) -> Result<String> {
+fn library(common: &Common) -> Result<Found> {
     let runtime = Runtime::start(&runtime_options(common))?;
-    Ok(format!("{}, {} threads, {}", runtime.library().display(), runtime.threads(), runtime.build_info()))
+    Ok(format!("{}, {} threads, {}", runtime.library().display(), runtime.threads(), runtime.build_info()).into())
 }
 
-fn providers(common: &Common) -> Result<String> {
-    let devices = Runtime::start(&runtime_options(common))?.devices();
-    Ok(devices.iter().map(|(provider, hardware)| format!("{provider} on {hardware}")).collect::<Vec<_>>().join(", "))
+fn providers(common: &Common) -> Result<Found> {
+    let options = runtime_options(common);
+    let report = Runtime::start(&options)?.provider_report(&options)?;
+    let devices: Vec<_> = report.devices.iter().map(|device| format!("{} on {device}", device.provider)).collect();
+    Ok(Found { words: format!("{report}\ndevices: {}", devices.join(", ")), report: Some(report) })
 }
 
-fn package(common: &Common) -> Result<String> {
+fn package(common: &Common) -> Result<Found> {
     let package = Package::open(package_folder(common)?)?;
     package.verify()?;
     let megabytes = package.size() as f64 / 1e6;
     let manifest = package.manifest();
-    Ok(format!("{} ({}, {megabytes:.1} MB) in {}", manifest.name, manifest.precision, package.folder().display()))
+    Ok(format!("{} ({}, {megabytes:.1} MB) in {}", manifest.name, manifest.precision, package.folder().display())
+        .into())
 }
 
 /// Loads every graph, listens to a second of a tone, and makes a little of everything.
-fn self_test(common: &Common) -> Result<String> {
+fn self_test(common: &Common) -> Result<Found> {
     let model = Model::load_with(package_folder(common)?, &runtime_options(common))?;
     model.load_all()?;
     let manifest = model.manifest();
@@ -96,7 +115,9 @@ fn self_test(common: &Common) -> Result<String> {
     if manifest.modalities.contains_key(&Modality::Text) && done.is_empty() {
         return Err(Error::new(ErrorKind::Package, "the package can do nothing"));
     }
-    Ok(done.join(", "))
+    let report = model.provider_report()?;
+    let graphs: String = report.graphs.iter().map(|graph| format!("\n{graph}")).collect();
+    Ok(Found { words: done.join(", ") + &graphs, report: Some(report) })
 }
 
 /// A second of a quiet tone of 440 Hz.

@@ -86,6 +86,10 @@ fn describe(package: &Package, verified: bool) -> String {
         let size = data + manifest.files.get(file).map_or(0, |f| f.size);
         line(&format!("graph {graph}"), format!("{file}, {:.2} MB", size as f64 / 1e6));
     }
+    for (provider, graphs) in &manifest.variants {
+        let files: Vec<_> = graphs.values().map(String::as_str).collect();
+        line("variant", format!("{provider}: {}", files.join(", ")));
+    }
     page
 }
 

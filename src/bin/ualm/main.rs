@@ -7,10 +7,12 @@ mod args;
 mod batch;
 mod chat;
 mod codec;
+mod config;
 mod doctor;
 mod inspect;
 mod interrupt;
 mod listen;
+mod logger;
 mod make;
 mod output;
 mod overrides;
@@ -25,25 +27,14 @@ mod take;
 use std::process::ExitCode;
 
 use clap::Parser;
-use ualm::ErrorKind;
+use ualm::{ErrorKind, Result};
 
-use args::{Args, Command};
+use args::{Args, Command, Common};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = match args.command {
-        Command::Generate(generate) => make::generate(&args.common, &generate),
-        Command::Speak(speak) => make::speak(&args.common, &speak),
-        Command::Ask(ask) => listen::ask(&args.common, &ask),
-        Command::Transcribe(transcribe) => listen::transcribe(&args.common, &transcribe),
-        Command::Reason(reason) => reason::run(&args.common, &reason),
-        Command::Chat(chat) => chat::run(&args.common, &chat),
-        Command::Take(take) => take::run(&args.common, &take),
-        Command::Codec(codec) => codec::run(&args.common, &codec),
-        Command::Batch(batch) => batch::run(&args.common, &batch),
-        Command::Inspect(inspect) => inspect::run(&args.common, &inspect),
-        Command::Doctor => doctor::run(&args.common),
-    };
+    logger::start(args.common.quiet || matches!(args.command, Command::Doctor));
+    let result = args.common.or_configured().and_then(|common| run(args.command, &common));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
@@ -55,5 +46,21 @@ fn main() -> ExitCode {
                 _ => 1,
             })
         }
+    }
+}
+
+fn run(command: Command, common: &Common) -> Result<()> {
+    match command {
+        Command::Generate(generate) => make::generate(common, &generate),
+        Command::Speak(speak) => make::speak(common, &speak),
+        Command::Ask(ask) => listen::ask(common, &ask),
+        Command::Transcribe(transcribe) => listen::transcribe(common, &transcribe),
+        Command::Reason(reason) => reason::run(common, &reason),
+        Command::Chat(chat) => chat::run(common, &chat),
+        Command::Take(take) => take::run(common, &take),
+        Command::Codec(codec) => codec::run(common, &codec),
+        Command::Batch(batch) => batch::run(common, &batch),
+        Command::Inspect(inspect) => inspect::run(common, &inspect),
+        Command::Doctor => doctor::run(common),
     }
 }

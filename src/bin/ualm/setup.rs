@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ualm::audio::{DecodeOptions, Waveform, decode_file, decode_reader};
 use ualm::{Error, ErrorKind, Model, Result, RuntimeOptions};
@@ -17,9 +18,15 @@ pub fn package_folder(common: &Common) -> Result<PathBuf> {
     }
 }
 
-/// How `common` wants ONNX Runtime started.
+/// How `common` wants ONNX Runtime started, and the graphs placed.
 pub fn runtime_options(common: &Common) -> RuntimeOptions {
-    RuntimeOptions { library: common.library.clone(), threads: common.threads.map(usize::from) }
+    RuntimeOptions {
+        library: common.library.clone(),
+        threads: common.threads.map(usize::from),
+        providers: common.provider.clone(),
+        provider_libraries: common.provider_library.clone(),
+        load_limit: common.load_timeout.map(|seconds| Duration::from_secs(seconds.into())),
+    }
 }
 
 /// Loads the model that `common` names.

@@ -1,0 +1,69 @@
+//! The configuration file: defaults for the options that every command takes (docs/providers.md).
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use ualm::{Error, ErrorKind, Result};
+
+use crate::args::Common;
+
+/// What a configuration file may hold.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    model: Option<PathBuf>,
+    library: Option<PathBuf>,
+    threads: Option<u16>,
+    provider: Option<String>,
+    #[serde(default)]
+    provider_libraries: Vec<PathBuf>,
+    load_timeout: Option<u32>,
+}
+
+impl Common {
+    /// The same, where neither an option nor an environment variable says anything: as the configuration file does.
+    pub fn or_configured(mut self) -> Result<Self> {
+        let (path, is_named) = match &self.config {
+            Some(path) => (path.clone(), true),
+            None => match default_path() {
+                Some(path) => (path, false),
+                None => return Ok(self),
+            },
+        };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if !is_named && e.kind() == std::io::ErrorKind::NotFound => return Ok(self),
+            Err(e) => {
+                return Err(Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e));
+            }
+        };
+        let wrong = |what: String| Error::new(ErrorKind::Invalid, format!("{}: {what}", path.display()));
+        let config: Config = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        if config.threads == Some(0) || config.load_timeout == Some(0) {
+            return Err(wrong("threads and load_timeout are at least 1".into()));
+        }
+        let beside = |file: PathBuf| path.parent().unwrap_or(Path::new("")).join(file);
+        if self.provider.is_none() {
+            self.provider =
+                config.provider.map(|text| text.parse()).transpose().map_err(|e: Error| e.context("provider"))?;
+        }
+        self.model = self.model.or(config.model.map(beside));
+        self.library = self.library.or(config.library.map(beside));
+        self.threads = self.threads.or(config.threads);
+        self.load_timeout = self.load_timeout.or(config.load_timeout);
+        if self.provider_library.is_empty() {
+            self.provider_library = config.provider_libraries.into_iter().map(beside).collect();
+        }
+        Ok(self)
+    }
+}
+
+/// `ualm/config.toml` where the user's configuration lies.
+fn default_path() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CONFIG_HOME").or_else(|| match cfg!(windows) {
+        true => set("APPDATA"),
+        false => set("HOME").map(|home| home.join(".config")),
+    })?;
+    Some(base.join("ualm").join("config.toml"))
+}

@@ -1,0 +1,92 @@
+//! Why a library cannot be loaded: the libraries that it needs, and those that they need, down to the ones that are not
+//! there.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+/// A library that another one needs and that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MissingLibrary {
+    /// Its name, as the one that needs it says.
+    pub name: String,
+    /// The file that needs it.
+    pub needed_by: PathBuf,
+}
+
+/// The libraries that `library` needs, itself or by way of others, and that the system does not find.
+///
+/// Empty when all are there, or when the file is no library that could be read.
+pub fn missing_libraries(library: &Path) -> Vec<MissingLibrary> {
+    let (mut missing, mut seen) = (Vec::new(), HashSet::new());
+    let mut open = vec![library.to_path_buf()];
+    while let Some(file) = open.pop() {
+        let Some(needs) = Needs::of(&file) else { continue };
+        for name in needs.libraries {
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            match needs.folders.iter().map(|folder| folder.join(&name)).find(|path| path.is_file()) {
+                Some(found) => open.push(found),
+                None if is_found_by_the_system(&name) => {}
+                None => missing.push(MissingLibrary { name, needed_by: file.clone() }),
+            }
+        }
+    }
+    missing
+}
+
+/// The libraries that are missing, and which file needs which.
+pub(crate) fn in_words(missing: &[MissingLibrary]) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut before = None;
+    for one in missing {
+        let file = one.needed_by.file_name().unwrap_or(one.needed_by.as_os_str()).to_string_lossy();
+        match parts.last_mut().filter(|_| before == Some(&one.needed_by)) {
+            Some(part) => *part += &format!(", {}", one.name),
+            None => parts.push(format!("{file} needs {}", one.name)),
+        }
+        before = Some(&one.needed_by);
+    }
+    parts.join("; ")
+}
+
+/// What a library says that it needs, and where it says these are, as far as it says so.
+struct Needs {
+    libraries: Vec<String>,
+    folders: Vec<PathBuf>,
+}
+
+impl Needs {
+    fn of(file: &Path) -> Option<Self> {
+        let own = file.canonicalize().ok()?.parent()?.to_path_buf();
+        let bytes = std::fs::read(file).ok()?;
+        let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        Some(match goblin::Object::parse(&bytes).ok()? {
+            goblin::Object::Elf(elf) => {
+                let own = own.to_string_lossy();
+                let expand = |path: &str| PathBuf::from(path.replace("${ORIGIN}", &own).replace("$ORIGIN", &own));
+                let lists = elf.runpaths.iter().chain(&elf.rpaths).flat_map(|list| list.split(':'));
+                let asked = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+                let folders = std::env::split_paths(&asked).chain(lists.map(expand)).collect();
+                Self { libraries: texts(&elf.libraries), folders }
+            }
+            goblin::Object::PE(pe) => Self { libraries: texts(&pe.libraries), folders: vec![own] },
+            goblin::Object::Mach(goblin::mach::Mach::Binary(mach)) => {
+                let own = own.to_string_lossy();
+                let expand = |path: &str| path.replace("@loader_path", &own);
+                let folders = mach.rpaths.iter().map(|path| PathBuf::from(expand(path))).collect();
+                let itself = mach.name;
+                let others = mach.libs.iter().filter(|lib| **lib != "self" && Some(**lib) != itself);
+                Self { libraries: others.map(|lib| expand(lib).replace("@rpath/", "")).collect(), folders }
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Whether the system's loader finds `name`. It is loaded to find out, and stays: what needs it was to be loaded anyway.
+fn is_found_by_the_system(name: &str) -> bool {
+    name.starts_with("api-ms-win-") || ort::util::preload_dylib(name).is_ok()
+}

@@ -1,0 +1,162 @@
+//! Plugins: providers in libraries of their own, registered once in a process.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ort::device::Device;
+use ort::environment::Environment;
+
+use super::dependencies::in_words;
+use super::{MissingLibrary, ProviderState, metadata, missing_libraries, provider_key};
+use crate::time_limit::within;
+
+/// Longer names of providers are more than `ort` takes.
+const LONGEST_NAME: usize = 120;
+
+/// Why a library is no provider, for the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PluginFailure {
+    pub state: ProviderState,
+    pub message: String,
+    pub missing: Vec<MissingLibrary>,
+}
+
+/// The plugins of a process, by their files.
+#[derive(Debug, Default)]
+pub(crate) struct Plugins {
+    known: Mutex<BTreeMap<PathBuf, Result<(), PluginFailure>>>,
+    /// A plugin that ONNX Runtime waits for in vain: it holds up whoever asks for a device or loads a graph.
+    hanging: OnceLock<PluginFailure>,
+}
+
+impl Plugins {
+    /// Registers the plugin in `library`, unless that was done or tried before.
+    pub(super) fn register(
+        &self,
+        environment: &Environment,
+        library: &Path,
+        limit: Duration,
+    ) -> Result<PathBuf, PluginFailure> {
+        let path = library.canonicalize().map_err(|e| PluginFailure {
+            state: ProviderState::NotInstalled,
+            message: format!("{}: {e}", library.display()),
+            missing: Vec::new(),
+        })?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = known.len();
+        let one = || self.register_first(environment, &path, number, limit);
+        known.entry(path.clone()).or_insert_with(one).clone()?;
+        Ok(path)
+    }
+
+    /// The plugin, if any, after which nothing can be asked of ONNX Runtime any more.
+    pub(super) fn hanging(&self) -> Option<&PluginFailure> {
+        self.hanging.get()
+    }
+
+    /// Loads the library, then registers it: only the second step holds ONNX Runtime up if it hangs.
+    fn register_first(
+        &self,
+        environment: &Environment,
+        path: &Path,
+        number: usize,
+        limit: Duration,
+    ) -> Result<(), PluginFailure> {
+        let timed_out = || PluginFailure {
+            state: ProviderState::TimedOut,
+            message: format!("{}: it did not load within {} s (--load-timeout)", path.display(), limit.as_secs_f64()),
+            missing: Vec::new(),
+        };
+        let library = path.to_path_buf();
+        let loaded = within(limit, move || ort::util::preload_dylib(&library).map_err(|e| e.to_string()));
+        loaded.ok_or_else(timed_out)?.map_err(|words| explain(path, &words))?;
+        let (environment, library) = (environment.clone(), path.to_path_buf());
+        let registered = within(limit, move || environment.register_ep_library(format!("ualm {number}"), library));
+        match registered {
+            Some(done) => done.map_err(|error| explain(path, error.message())),
+            None => Err(self.hanging.get_or_init(timed_out).clone()),
+        }
+    }
+}
+
+/// Finds the reason behind what ONNX Runtime says of a library that it could not load.
+pub(super) fn explain(library: &Path, words: &str) -> PluginFailure {
+    let missing = missing_libraries(library);
+    let words = words.trim();
+    if !missing.is_empty() {
+        let message = format!("{}: a library is missing: {}", library.display(), in_words(&missing));
+        return PluginFailure { state: ProviderState::MissingDependency, message, missing };
+    }
+    let lower = words.to_lowercase();
+    let signs =
+        ["api version", "ort version", "requires onnx runtime", "undefined symbol: ort", "version `", "too old"];
+    let (state, what) = match signs.iter().any(|sign| lower.contains(sign)) {
+        true => (ProviderState::WrongVersion, "it was made for another version"),
+        false => (ProviderState::Failed, "it cannot be loaded as a provider"),
+    };
+    PluginFailure { state, message: format!("{}: {what}: {words}", library.display()), missing }
+}
+
+/// The devices that the plugin in `library` offers.
+pub(super) fn devices_of<'e>(environment: &'e Environment, library: &Path) -> Vec<Device<'e>> {
+    let is_its = |device: &Device<'_>| {
+        let file = metadata(device, "library_path").and_then(|path| Path::new(&path).canonicalize().ok());
+        file.is_some_and(|file| file == library) && device.ep().is_ok_and(|name| name.len() <= LONGEST_NAME)
+    };
+    environment.devices().filter(is_its).collect()
+}
+
+/// The plugins that lie in `folder`, where ONNX Runtime's own library is: the provider's name and the file.
+pub(super) fn beside(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<_> =
+        entries.filter_map(|path| Some((provider_in(path.file_name()?.to_str()?)?, path))).collect();
+    found.sort();
+    found.dedup_by(|a, b| a.0 == b.0);
+    found
+}
+
+/// The provider that a file of this name holds: `libonnxruntime_providers_openvino_plugin.so` and the like.
+fn provider_in(file: &str) -> Option<String> {
+    let (name, rest) = file.split_once('.')?;
+    let is_library = match rest {
+        "so" | "dll" | "dylib" => true,
+        versioned => versioned.starts_with("so."),
+    };
+    let name = name.strip_prefix("lib").unwrap_or(name);
+    let name = ["onnxruntime_providers_", "onnxruntime_ep_"].iter().find_map(|prefix| name.strip_prefix(prefix))?;
+    let name = name.strip_suffix("_plugin").unwrap_or(name);
+    (is_library && name != "shared").then(|| provider_key(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_known_by_its_file() {
+        for (file, provider) in [
+            ("libonnxruntime_providers_openvino_plugin.so", Some("openvino")),
+            ("libonnxruntime_providers_openvino_plugin.so.1.8.1", Some("openvino")),
+            ("libonnxruntime_providers_webgpu.so", Some("webgpu")),
+            ("onnxruntime_providers_cuda.dll", Some("cuda")),
+            ("libonnxruntime_ep_mlx.dylib", Some("mlx")),
+            ("libonnxruntime_providers_shared.so", None),
+            ("libonnxruntime.so.1.32.0", None),
+            ("libonnxruntime_providers_openvino.txt", None),
+        ] {
+            assert_eq!(provider_in(file).as_deref(), provider, "{file}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_version_is_told_from_other_failures() {
+        let file = Path::new("/no/such/libplugin.so");
+        let wrong = explain(file, "The requested API version [99] is not available");
+        assert_eq!(wrong.state, ProviderState::WrongVersion);
+        assert!(wrong.message.contains("[99]"));
+        assert_eq!(explain(file, "no CreateEpFactories in it").state, ProviderState::Failed);
+    }
+}

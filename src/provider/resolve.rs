@@ -1,0 +1,290 @@
+//! From a provider's name to something that sessions can be built with.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ort::device::Device;
+use ort::environment::Environment;
+use ort::ep::ExecutionProviderDispatch;
+use ort::memory::DeviceType;
+use ort::session::Session;
+use ort::session::builder::SessionBuilder;
+
+use super::built_in::BuiltIn;
+use super::plugin::{Plugins, beside, devices_of, explain};
+use super::{DeviceInfo, Provider, ProviderState, ProviderStatus, metadata, provider_key};
+use crate::time_limit::within;
+
+/// ONNX Runtime's name of the provider that is always there.
+pub(crate) const CPU: &str = "CPUExecutionProvider";
+
+/// Our own option of a plugin's provider: the kind of hardware.
+const DEVICE: &str = "device";
+
+/// On CPUs that can, OpenVINO computes in bfloat16 unless it is told not to: it errs by a hundredth, and codes differ.
+const OPENVINO_EXACT: (&str, &str) = ("load_config", r#"{"CPU":{"INFERENCE_PRECISION_HINT":"f32"}}"#);
+
+/// Built-in accelerators that `auto` tries, the first that serves is taken; plugins come after them.
+const AUTO: [&str; 3] = ["cuda", "coreml", "webgpu"];
+
+/// Where providers come from.
+pub(crate) struct Resolver<'e> {
+    pub environment: &'e Environment,
+    pub plugins: &'e Plugins,
+    /// ONNX Runtime's library.
+    pub library: &'e Path,
+    /// Plugins that were named.
+    pub libraries: &'e [PathBuf],
+    /// How long a library may take to load.
+    pub limit: Duration,
+}
+
+/// What a session is built with.
+pub(crate) struct Route<'e> {
+    kind: RouteKind<'e>,
+    /// ONNX Runtime's name of the provider.
+    pub name: String,
+    /// Where it runs.
+    pub device: String,
+    /// Whether it computes on the CPU, whatever the provider.
+    pub is_on_cpu: bool,
+}
+
+enum RouteKind<'e> {
+    BuiltIn(ExecutionProviderDispatch),
+    Devices(Vec<Device<'e>>, Vec<(String, String)>),
+}
+
+impl Route<'_> {
+    /// The builder with this provider, and, behind it, the CPU alone.
+    pub(crate) fn apply(self, builder: SessionBuilder) -> ort::Result<SessionBuilder> {
+        Ok(match self.kind {
+            RouteKind::BuiltIn(dispatch) => builder.with_execution_providers([dispatch])?,
+            RouteKind::Devices(devices, options) => builder.with_devices(devices, Some(&options))?,
+        })
+    }
+}
+
+impl<'e> Resolver<'e> {
+    /// What `asked` comes to: a way to build sessions, if it can serve, and in any case what was found.
+    pub(crate) fn resolve(&self, asked: &Provider) -> (Option<Route<'e>>, ProviderStatus) {
+        if let Some(why) = self.plugins.hanging() {
+            let message = format!("{}; it holds ONNX Runtime up: start again without it", why.message);
+            return (None, told(asked, why.state, message));
+        }
+        if asked.is_cpu() {
+            return self.cpu(asked);
+        }
+        let (mut others, mut failures) = (Vec::new(), Vec::new());
+        for library in self.libraries {
+            match self.plugin(asked, library) {
+                Some(found @ (Some(_), _)) => return found,
+                Some(failure) => failures.push(failure),
+                None => others.push(library.display().to_string()),
+            }
+        }
+        if let Some(built_in) = BuiltIn::find(asked.name()) {
+            return self.built_in(asked, built_in);
+        }
+        let folder = self.library.parent().unwrap_or(Path::new("."));
+        let lies_here = beside(folder).into_iter().filter(|(name, _)| asked.name().split('.').next() == Some(name));
+        if let Some(found) = lies_here.filter_map(|(_, file)| self.plugin(asked, &file)).next() {
+            return found;
+        }
+        // a plugin that cannot be loaded does not say whose it is: it may be the one
+        failures.into_iter().next().unwrap_or_else(|| (None, self.not_installed(asked, &others)))
+    }
+
+    /// The providers that `auto` stands for here, the best first; the CPU is not among them.
+    pub(crate) fn accelerators(&self) -> Vec<Provider> {
+        let built_in = AUTO.iter().filter(|key| BuiltIn::find(key).is_some()).map(|key| Provider::new(key));
+        let named = self.libraries.iter().filter_map(|library| {
+            let path = self.plugins.register(self.environment, library, self.limit).ok()?;
+            self.devices_of(&path).first().and_then(|device| device.ep().ok().map(Provider::new))
+        });
+        let beside = self.library.parent().map(beside).unwrap_or_default();
+        let beside = beside.into_iter().map(|(name, _)| Provider::new(&name));
+        let mut all: Vec<Provider> = Vec::new();
+        for provider in named.chain(built_in).chain(beside) {
+            if !all.contains(&provider) && provider.name() != "tensorrt" {
+                all.push(provider);
+            }
+        }
+        all
+    }
+
+    /// All devices that there are by now.
+    pub(crate) fn devices(&self) -> Vec<DeviceInfo> {
+        match self.plugins.hanging() {
+            Some(_) => Vec::new(),
+            None => self.environment.devices().map(|device| describe(&device)).collect(),
+        }
+    }
+
+    /// The devices of a plugin; none when asking would never end.
+    fn devices_of(&self, plugin: &Path) -> Vec<Device<'e>> {
+        match self.plugins.hanging() {
+            Some(_) => Vec::new(),
+            None => devices_of(self.environment, plugin),
+        }
+    }
+
+    fn cpu(&self, asked: &Provider) -> (Option<Route<'e>>, ProviderStatus) {
+        if let Some((key, _)) = asked.options().first() {
+            return (None, told(asked, ProviderState::Failed, format!("the CPU takes no options; found {key:?}")));
+        }
+        let devices: Vec<_> = self.environment.devices().filter(|d| d.ep().is_ok_and(|name| name == CPU)).collect();
+        let infos: Vec<_> = devices.iter().map(describe).collect();
+        let route = Route {
+            name: CPU.to_owned(),
+            device: infos.first().map_or_else(|| "CPU".to_owned(), DeviceInfo::to_string),
+            is_on_cpu: true,
+            kind: RouteKind::Devices(devices, Vec::new()),
+        };
+        let status = ProviderStatus {
+            library: Some(self.library.to_path_buf()),
+            devices: infos,
+            ..told(asked, ProviderState::Ready, "ready, part of ONNX Runtime's library")
+        };
+        (Some(route), status)
+    }
+
+    /// A provider that ONNX Runtime's library was built with: it is tried on a session that is never finished, which loads
+    /// what it needs.
+    fn built_in(&self, asked: &Provider, built_in: &BuiltIn) -> (Option<Route<'e>>, ProviderStatus) {
+        let (dispatch, environment) = (built_in.dispatch(asked), self.environment.clone());
+        let tried = dispatch.clone();
+        let done = within(self.limit, move || {
+            let mut builder = Session::builder(&environment).map_err(|e| e.message().to_owned())?;
+            tried.register(&mut builder).map_err(|e| e.message().to_owned())
+        });
+        let library = Some(self.library.to_path_buf());
+        match done {
+            Some(Ok(())) => {
+                let device = match asked.options().iter().find(|(key, _)| key == "device_id") {
+                    Some((_, number)) => format!("device {number}"),
+                    None => "its first device".to_owned(),
+                };
+                let kind = RouteKind::BuiltIn(dispatch);
+                let route = Route { kind, name: built_in.name.to_owned(), device, is_on_cpu: false };
+                let ready = told(asked, ProviderState::Ready, "ready, built into ONNX Runtime's library");
+                (Some(route), ProviderStatus { library, ..ready })
+            }
+            Some(Err(words)) => {
+                let folder = self.library.parent().map(beside).unwrap_or_default();
+                let own = folder.into_iter().find(|(name, _)| name == asked.name()).map(|(_, file)| file);
+                let why = explain(own.as_deref().unwrap_or(self.library), &words);
+                let status = told(asked, why.state, why.message);
+                (None, ProviderStatus { library: own.or(library), missing: why.missing, ..status })
+            }
+            None => (None, ProviderStatus { library, ..told(asked, ProviderState::TimedOut, timed_out(self.limit)) }),
+        }
+    }
+
+    /// The provider from the plugin in `file`; `None` when it offers devices of other providers only.
+    fn plugin(&self, asked: &Provider, file: &Path) -> Option<(Option<Route<'e>>, ProviderStatus)> {
+        let path = match self.plugins.register(self.environment, file, self.limit) {
+            Ok(path) => path,
+            Err(why) => {
+                let status = told(asked, why.state, why.message);
+                return Some((
+                    None,
+                    ProviderStatus { library: Some(file.to_path_buf()), missing: why.missing, ..status },
+                ));
+            }
+        };
+        let all = self.devices_of(&path);
+        let version = all.first().and_then(|device| metadata(device, "version"));
+        let status = |state, message: String, devices| ProviderStatus {
+            library: Some(path.clone()),
+            version: version.clone(),
+            devices,
+            ..told(asked, state, message)
+        };
+        if all.is_empty() {
+            let what = format!("{}: it loaded, but offers no device on this machine", path.display());
+            return Some((None, status(ProviderState::NoDevice, what, Vec::new())));
+        }
+        let its: Vec<_> = all.into_iter().filter(|d| d.ep().is_ok_and(|n| provider_key(n) == asked.name())).collect();
+        let infos: Vec<_> = its.iter().map(describe).collect();
+        let name = its.first()?.ep().ok()?.to_owned();
+        let wanted = asked.options().iter().find(|(key, _)| key == DEVICE).map(|(_, value)| value.as_str());
+        let Some(chosen) = choose(its, wanted) else {
+            let found: Vec<_> = infos.iter().map(DeviceInfo::to_string).collect();
+            let what = format!("it has no device {:?}, only {}", wanted.unwrap_or_default(), found.join(", "));
+            return Some((None, status(ProviderState::NoDevice, what, infos)));
+        };
+        let device = describe(&chosen);
+        let message = format!("ready, {} on {device}", path.display());
+        let is_on_cpu = chosen.hardware_device().ty() == DeviceType::CPU;
+        let mut options: Vec<_> = asked.options().iter().filter(|(key, _)| key != DEVICE).cloned().collect();
+        if is_on_cpu && asked.name() == "openvino" && options.iter().all(|(key, _)| key != OPENVINO_EXACT.0) {
+            options.push((OPENVINO_EXACT.0.to_owned(), OPENVINO_EXACT.1.to_owned()));
+        }
+        let options = options.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)).collect();
+        let kind = RouteKind::Devices(vec![chosen], options);
+        let route = Route { kind, name, device: device.to_string(), is_on_cpu };
+        Some((Some(route), status(ProviderState::Ready, message, infos)))
+    }
+
+    fn not_installed(&self, asked: &Provider, others: &[String]) -> ProviderStatus {
+        let name = asked.name();
+        let flavour = match name {
+            "cuda" | "tensorrt" => Some("cuda"),
+            "openvino" => Some("openvino"),
+            "webgpu" => Some("webgpu"),
+            _ => None,
+        };
+        let way = match flavour {
+            Some(flavour) => {
+                format!("run `python3 scripts/fetch_onnxruntime.py --flavour {flavour}` and name its library")
+            }
+            None => "name a library of ONNX Runtime that was built with it".to_owned(),
+        };
+        let looked = match others {
+            [] => String::new(),
+            others => format!(", nor do the plugins {} offer it", others.join(", ")),
+        };
+        let what =
+            format!("{} was not built with {name:?}, and no plugin of it lies beside it", self.library.display());
+        let message =
+            format!("not installed: {what}{looked}: {way} with --library, or a plugin with --provider-library");
+        told(asked, ProviderState::NotInstalled, message)
+    }
+}
+
+/// The device of the kind that is `wanted`, else a GPU, else the first.
+fn choose<'e>(devices: Vec<Device<'e>>, wanted: Option<&str>) -> Option<Device<'e>> {
+    let kind = |device: &Device<'_>| format!("{:?}", device.hardware_device().ty()).to_lowercase();
+    let wanted = wanted.map(str::to_lowercase);
+    let at = match &wanted {
+        Some(wanted) => devices.iter().position(|device| kind(device) == *wanted)?,
+        None => devices.iter().position(|device| kind(device) == "gpu").unwrap_or(0),
+    };
+    devices.into_iter().nth(at)
+}
+
+fn describe(device: &Device<'_>) -> DeviceInfo {
+    let hardware = device.hardware_device();
+    DeviceInfo {
+        provider: device.ep().unwrap_or("unnamed provider").to_owned(),
+        hardware: format!("{:?}", hardware.ty()),
+        vendor: hardware.vendor().unwrap_or_default().to_owned(),
+    }
+}
+
+fn told(asked: &Provider, state: ProviderState, message: impl Into<String>) -> ProviderStatus {
+    ProviderStatus {
+        asked: asked.to_string(),
+        state,
+        message: message.into(),
+        library: None,
+        version: None,
+        devices: Vec::new(),
+        missing: Vec::new(),
+    }
+}
+
+fn timed_out(limit: Duration) -> String {
+    format!("it did not load within {} s (--load-timeout)", limit.as_secs_f64())
+}

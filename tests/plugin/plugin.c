@@ -1,0 +1,118 @@
+/* A plugin of ONNX Runtime that is of no use, in the ways that real ones fail. Compiled by tests/providers.rs with one of
+ *
+ *   WRONG_VERSION   asks for a version of the interface that no ONNX Runtime has
+ *   NO_DEVICE       loads, and finds no device to run on
+ *   REJECTS         offers the CPU as a device, and refuses to make a provider for any graph
+ *   TAKES_NOTHING   offers the CPU as a device, and takes no node of any graph
+ *   HANGS           never comes back
+ *
+ * and with the numbers of three functions in ONNX Runtime's table: CREATE_STATUS, GET_EP_API and HARDWARE_DEVICE_TYPE.
+ * The structs are as far as version 1.23 of the interface needs them; the first function for plugins makes a device.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+typedef void (*function)(void);
+typedef struct status status;
+typedef struct { const function *(*api)(uint32_t version); const char *(*version)(void); } api_base;
+
+typedef struct provider provider;
+struct provider {
+    uint32_t version;
+    const char *(*name)(const provider *);
+    status *(*capability)(provider *, const void *graph, void *support);
+    function later[32];
+};
+
+typedef struct factory factory;
+struct factory {
+    uint32_t version;
+    const char *(*name)(const factory *);
+    const char *(*vendor)(const factory *);
+    status *(*devices)(factory *, const void *const *devices, size_t count, void **offered, size_t most, size_t *number);
+    status *(*create)(factory *, const void *const *devices, const void *const *metadata, size_t count, const void *options,
+                      const void *logger, provider **made);
+    void (*release)(factory *, provider *);
+    function vendor_id;
+    const char *(*own_version)(const factory *);
+    function later[32];
+};
+
+static const function *api;
+
+static status *failure(const char *words) {
+    return ((status * (*)(int, const char *)) api[CREATE_STATUS])(1, words);
+}
+
+static const char *name_of_factory(const factory *factory) { (void)factory; return "UselessExecutionProvider"; }
+static const char *name_of_provider(const provider *provider) { (void)provider; return "UselessExecutionProvider"; }
+static const char *vendor(const factory *factory) { (void)factory; return "nobody"; }
+static const char *version(const factory *factory) { (void)factory; return "0.1.0"; }
+static void *nothing(void) { return NULL; }
+
+static status *devices(factory *self, const void *const *devices, size_t count, void **offered, size_t most, size_t *number) {
+    *number = 0;
+#ifndef NO_DEVICE
+    const function *ep_api = ((const function *(*)(void)) api[GET_EP_API])();
+    for (size_t i = 0; i < count && *number < most; i++) {
+        if (((int (*)(const void *)) api[HARDWARE_DEVICE_TYPE])(devices[i]) == 0) {
+            return ((status * (*)(factory *, const void *, const void *, const void *, void **)) ep_api[0])(
+                self, devices[i], NULL, NULL, &offered[(*number)++]);
+        }
+    }
+#else
+    (void)self, (void)devices, (void)count, (void)offered, (void)most;
+#endif
+    return NULL;
+}
+
+static status *takes_nothing(provider *self, const void *graph, void *support) {
+    (void)self, (void)graph, (void)support;
+    return NULL;
+}
+
+static status *create(factory *self, const void *const *devices, const void *const *metadata, size_t count,
+                      const void *options, const void *logger, provider **made) {
+    (void)self, (void)devices, (void)metadata, (void)count, (void)options, (void)logger, (void)made;
+#ifdef REJECTS
+    return failure("this graph is not to its taste");
+#else
+    *made = calloc(1, sizeof **made);
+    (*made)->version = 23;
+    (*made)->name = name_of_provider;
+    (*made)->capability = takes_nothing;
+    return NULL;
+#endif
+}
+
+static void release(factory *factory, provider *provider) { (void)factory; free(provider); }
+
+static factory the_factory;
+
+status *CreateEpFactories(const char *name, const api_base *base, const void *logger, factory **made, size_t most,
+                          size_t *number) {
+    (void)name, (void)logger, (void)most;
+#ifdef HANGS
+    for (;;) sleep(1);
+#endif
+    api = base->api(23);
+#ifdef WRONG_VERSION
+    if (base->api(9999) == NULL) return failure("API version 9999 of ONNX Runtime is needed");
+#endif
+    the_factory.version = 23;
+    the_factory.name = name_of_factory;
+    the_factory.vendor = vendor;
+    the_factory.devices = devices;
+    the_factory.create = create;
+    the_factory.release = release;
+    the_factory.vendor_id = (function)nothing;
+    the_factory.own_version = version;
+    for (int i = 0; i < 32; i++) the_factory.later[i] = (function)nothing;
+    made[0] = &the_factory;
+    *number = 1;
+    return NULL;
+}
+
+status *ReleaseEpFactory(factory *factory) { (void)factory; return NULL; }
