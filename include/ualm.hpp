@@ -634,7 +634,8 @@ public:
     static result<model> load(span<const file> files, const runtime_options &options = {}) {
         std::vector<ualm_file> all;
         for (const file &file : files) all.push_back({file.name.c_str(), file.content.data(), file.content.size()});
-        const ualm_runtime_options raw = options.raw();
+        std::vector<const char *> pointers;
+        const ualm_runtime_options raw = options.raw(pointers);
         return own<model>([&](auto place) { return ualm_model_load_files(all.data(), all.size(), &raw, place); });
     }
     /** Sums every file of the package. */
