@@ -21,8 +21,8 @@ from vocabulary import ASSISTANT, AUDIO, BOS, EOS, EOT, SPEECH, TEXT, USER, Voca
 GUIDANCE_DROPOUT = 0.05
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
 # What follows what is decided once a unit, and most frames of a scene teach nothing of it: scenes of several units are often
-# abridged. Where a unit breaks off, nothing is learned.
-ABRIDGED_SHARE = 0.6
+# abridged, the less the longer the training. Where a unit breaks off, nothing is learned.
+ABRIDGED_SHARE = 0.8  # at the start
 ABRIDGED = 8  # frames of every unit that are left
 PLANNED_ALONE = 0.2  # of the scenes of a single sound that are drawn: how often one is planned
 # How often each task is drawn.
@@ -260,6 +260,7 @@ class Dialogues:
 
     def __init__(self, builder: PromptBuilder, written: list[Clip], heard: list[Clip], tasks: dict[str, float] = TASKS):
         self.builder, self.pen = builder, Pen(written, builder.vocabulary)
+        self.abridged_share = ABRIDGED_SHARE
         self.recorded = _by_label(c for c in heard if c.scene and not c.counted)
         self.staged = [c for c in heard if c.scene and c.counted]
         self.overheard = [c for c in heard if c.words]
@@ -278,7 +279,10 @@ class Dialogues:
             clip = random.choice(self.pen.over)
             return clip.scene, self.pen.clip(clip)
         scene = self._foreground(planned)
-        return scene, self.pen.scene(scene, abridge=abridges(scene))
+        return scene, self.pen.scene(scene, abridge=self._abridges(scene))
+
+    def _abridges(self, scene: Scene) -> bool:
+        return sum(sound.count for sound in scene.sounds) > 1 and random.random() < self.abridged_share
 
     @staticmethod
     def _foreground(planned: bool = True) -> Scene:
@@ -374,7 +378,7 @@ class Dialogues:
         """
         scene = self._foreground()
         made = scenes.flawed(scene) if random.random() < FLAWED_SHARE else scene
-        units, abridge = self.pen.choose(*scene.labels, *made.labels), abridges(scene)
+        units, abridge = self.pen.choose(*scene.labels, *made.labels), self._abridges(scene)
         final, draft = self.pen.scene(scene, units, abridge), self.pen.scene(made, units, abridge)
         asked = world.worded(world.REFLECT.format(scenes.request(scene)))
         conversation = self._ask(asked).text(scenes.plan(scene, final.spans), last=False)
@@ -402,11 +406,6 @@ def corpus(count: int = 4000) -> list[str]:
         texts += [scenes.critique(scene, scenes.flawed(scene)), world.say(words), " ".join(words), world.transcribe(), *world.talk()]
         texts += [world.ENRICH, world.REFLECT, world.DIALOGUE, world.COUNTED, world.CONTINUED, world.say([random.choice(world.PHRASES)])]
     return texts
-
-
-def abridges(scene: Scene) -> bool:
-    """Whether a scene is to be abridged."""
-    return sum(sound.count for sound in scene.sounds) > 1 and random.random() < ABRIDGED_SHARE
 
 
 def _by_label(clips) -> dict[str, list[Clip]]:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dialogue import IGNORE, Dialogues, Example
+from dialogue import ABRIDGED_SHARE, IGNORE, Dialogues, Example
 from example_cache import WRITTEN_LEVELS
 from language_model import LanguageModel
 from storage import Run
@@ -21,7 +21,6 @@ FRAMES_PER_BATCH = 2000
 POOL = 96  # examples that are sorted by length and cut into batches
 PEAK_RATE = 1.5e-3
 REPORT_EVERY = 50
-SMOOTHING = 0.05  # of the sound targets: guidance multiplies differences of logits, and those of unlikely codes must be small
 TEXT_WEIGHT = 2.0  # of a text token, against a whole frame of sound
 STREAM_WEIGHTS = (0.26, 0.21, 0.17, 0.14, 0.11, 0.09, 0.01, 0.01)  # the last two always say code 0: one of them a step is enough
 
@@ -79,7 +78,7 @@ def losses(model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
     if len(reached):
         for stream in (*range(WRITTEN_LEVELS), random.randrange(WRITTEN_LEVELS, len(STREAM_WEIGHTS))):
             logits = model.audio_logits(reached, stream)
-            loss = F.cross_entropy(logits, targets[:, stream], ignore_index=IGNORE, reduction="none", label_smoothing=SMOOTHING)
+            loss = F.cross_entropy(logits, targets[:, stream], ignore_index=IGNORE, reduction="none")
             sound = sound + STREAM_WEIGHTS[stream] * (loss * weights[:, stream]).sum()
     return text, sound
 
@@ -99,6 +98,7 @@ def train(model: LanguageModel, dialogues: Dialogues, path: Path, minutes: float
     model.train()
     average = None
     for step in run.steps(warm_up=150):
+        dialogues.abridged_share = ABRIDGED_SHARE * (1 - run.progress)
         batch = next(stream)
         text, sound = losses(model, batch)
         texts = int((batch.text_targets != IGNORE).sum())
