@@ -443,6 +443,10 @@ typedef struct {
      * How many seconds a library may take to load; 0 takes 120.
      */
     size_t load_timeout;
+    /**
+     * 1 takes less memory, for long recordings above all; 0 does not. Models in one process may differ.
+     */
+    size_t low_memory;
 } ualm_runtime_options;
 
 /**
@@ -538,6 +542,44 @@ typedef struct {
      */
     size_t len;
 } ualm_file;
+
+/**
+ * What a model refuses (UALM_STATUS_LIMIT) before it costs anything.
+ */
+typedef struct {
+    /**
+     * Written by ualm_limits_init.
+     */
+    size_t struct_size;
+    /**
+     * The longest sound that is listened to or encoded, in seconds; 0 is as the package says.
+     */
+    double input_seconds;
+    /**
+     * Bytes that one decoded recording may take.
+     */
+    uint64_t decoded_bytes;
+    /**
+     * Bytes that the key/value cache of one conversation may take; 0 is half of the memory that the process may use.
+     */
+    uint64_t memory;
+    /**
+     * Frames of one prompt: about one a token, 25 a second of sound.
+     */
+    size_t prompt_frames;
+    /**
+     * Segments of a reply that may be asked for.
+     */
+    size_t segments;
+    /**
+     * Frames of a segment that may be asked for.
+     */
+    size_t steps;
+    /**
+     * Positions of a conversation; the model's own limit holds as well.
+     */
+    size_t context;
+} ualm_limits;
 
 /**
  * Sound, seen and not owned. This struct never grows.
@@ -815,6 +857,16 @@ ualm_status ualm_model_manifest(const ualm_model *model, char **json);
  * Frees a model; sessions of it go on. NULL is fine.
  */
 void ualm_model_free(ualm_model *model);
+
+/**
+ * Fills `limits` with those of the model; `struct_size` is sizeof *limits.
+ */
+ualm_status ualm_limits_init(ualm_limits *limits, size_t struct_size, const ualm_model *model);
+
+/**
+ * Gives the same model with other limits; what is loaded is shared. `limits` may be NULL: the model's own. Free both.
+ */
+ualm_status ualm_model_with_limits(const ualm_model *model, const ualm_limits *limits, ualm_model **limited);
 
 /**
  * Makes a switch.

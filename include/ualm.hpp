@@ -599,6 +599,8 @@ struct runtime_options {
     std::vector<std::string> provider_libraries;
     /** Seconds that a library may take to load; 0: 120. */
     std::size_t load_timeout = 0;
+    /** Whether to take less memory, for long recordings above all. */
+    bool low_memory = false;
 
     /** For C; valid as long as these options and `pointers`, which it fills, are and do not change. */
     ualm_runtime_options raw(std::vector<const char *> &pointers) const {
@@ -612,6 +614,7 @@ struct runtime_options {
         raw.provider_libraries = pointers.data();
         raw.provider_library_count = pointers.size();
         raw.load_timeout = load_timeout;
+        raw.low_memory = low_memory;
         return raw;
     }
 };
@@ -637,6 +640,16 @@ public:
         std::vector<const char *> pointers;
         const ualm_runtime_options raw = options.raw(pointers);
         return own<model>([&](auto place) { return ualm_model_load_files(all.data(), all.size(), &raw, place); });
+    }
+    /** What it refuses. */
+    result<ualm_limits> limits() const {
+        ualm_limits limits;
+        if (ualm_limits_init(&limits, sizeof limits, get()) != UALM_STATUS_OK) return error::last();
+        return limits;
+    }
+    /** The same model with other limits; what is loaded is shared. */
+    result<model> with_limits(const ualm_limits &limits) const {
+        return own<model>([&](auto place) { return ualm_model_with_limits(get(), &limits, place); });
     }
     /** Sums every file of the package. */
     result<void> verify() const { return detail::check(ualm_model_verify(get())); }

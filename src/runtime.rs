@@ -37,12 +37,16 @@ pub struct RuntimeOptions {
     pub provider_libraries: Vec<PathBuf>,
     /// How long a library may take to load; by default two minutes.
     pub load_limit: Option<Duration>,
+    /// Whether to take less memory, for small machines, for long recordings above all (`docs/edge.md`). Models in one process may
+    /// differ.
+    pub low_memory: bool,
 }
 
 /// What the graphs of a model are to run on: [`RuntimeOptions`] with everything that is left open filled in.
 #[derive(Clone, Debug)]
 pub(crate) struct Placing {
     pub providers: Providers,
+    pub low_memory: bool,
     libraries: Vec<PathBuf>,
     limit: Duration,
 }
@@ -54,7 +58,12 @@ impl Placing {
         if let Some(listed) = std::env::var_os("UALM_PROVIDER_LIBRARY").filter(|_| libraries.is_empty()) {
             libraries = std::env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty()).collect();
         }
-        Ok(Self { providers, libraries, limit: options.load_limit.unwrap_or(LOAD_LIMIT) })
+        Ok(Self {
+            providers,
+            low_memory: options.low_memory,
+            libraries,
+            limit: options.load_limit.unwrap_or(LOAD_LIMIT),
+        })
     }
 }
 
@@ -189,9 +198,20 @@ impl Runtime {
 
     /// Loads the graph in the file `name` of a package to run by way of `route`; its weights are mapped into memory where they lie beside it.
     ///
-    /// Every route names its devices, the CPU's too: a plugin that is registered cannot take a graph over.
-    pub(crate) fn load_session(&self, files: &PackageFiles, name: &str, route: Route<'_>) -> ort::Result<Session> {
-        let builder = Session::builder(&self.environment)?.with_config_entry(RECORD_PLACEMENT, "1")?;
+    /// Every route names its devices, the CPU's too: a plugin that is registered cannot take a graph over. With
+    /// `low_memory` what a run needs on the CPU is given back after use, and not kept in an arena.
+    pub(crate) fn load_session(
+        &self,
+        files: &PackageFiles,
+        name: &str,
+        route: Route<'_>,
+        low_memory: bool,
+    ) -> ort::Result<Session> {
+        let mut builder = Session::builder(&self.environment)?.with_config_entry(RECORD_PLACEMENT, "1")?;
+        if low_memory {
+            let no_arena = ort::ep::CPU::default().with_arena_allocator(false).build();
+            builder = builder.with_execution_providers([no_arena])?.with_memory_pattern(false)?;
+        }
         files.load_graph(route.apply(builder)?, name)
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cbindgen::{Builder, Config};
 
 /// The files of `src/capi` in the order in which the header presents them.
-const SOURCES: [&str; 20] = [
+const SOURCES: [&str; 21] = [
     "version",
     "boundary",
     "names",
@@ -14,6 +14,7 @@ const SOURCES: [&str; 20] = [
     "report",
     "view",
     "model",
+    "limits",
     "cancel",
     "prompt",
     "event",

@@ -304,6 +304,24 @@ fn openvino_runs_what_sounds_and_the_cpu_decodes() {
     assert_eq!(frames(&model).ids(), frames(&cpu).ids());
 }
 
+#[test]
+fn low_memory_gives_the_same_sound() {
+    let samples = |low_memory: bool| {
+        let options = RuntimeOptions { low_memory, ..Default::default() };
+        let model = Model::load_with(package("tiny-omni-fp32"), &options).unwrap();
+        let mut config = model.config();
+        (config.force, config.max_segments) = (vec![ualm::Modality::Audio], 1);
+        config.audio.max_steps = 12;
+        let mut session = model.session();
+        let prompt = session.prompt(&[ualm::Message::text("rain")]).unwrap();
+        let reply = session.generate(prompt, &config, &ualm::Cancel::new()).unwrap().into_reply().unwrap();
+        reply.audio().unwrap().channels()[0].to_vec()
+    };
+    let usual = samples(false);
+    assert!(!usual.is_empty());
+    assert_eq!(usual, samples(true));
+}
+
 /// The library lies where its path has a space and a letter beyond ASCII; the configuration file names it and a provider.
 #[test]
 fn doctor_reports_what_the_configuration_file_asks_for() {

@@ -31,6 +31,7 @@ mod conversation;
 mod event;
 mod generation;
 mod handle;
+mod limits;
 mod model;
 mod names;
 mod options;

@@ -22,7 +22,7 @@ const LARGEST: usize = 4096;
 ///
 /// # Safety
 /// `#[repr(C)]`, the first field is `struct_size: usize`, and every bit pattern is a value.
-unsafe trait Options: Copy {
+pub(super) unsafe trait Options: Copy {
     /// The header's name.
     const NAME: &'static str;
     /// Its size in the first version that had it: it stays when a field is added.
@@ -33,7 +33,7 @@ unsafe trait Options: Copy {
 ///
 /// # Safety
 /// `pointer` is NULL or a struct of as many bytes as its first field says.
-unsafe fn read<T: Options>(pointer: *const T, defaults: T) -> Result<T> {
+pub(super) unsafe fn read<T: Options>(pointer: *const T, defaults: T) -> Result<T> {
     if pointer.is_null() {
         return Ok(defaults);
     }
@@ -60,7 +60,7 @@ unsafe fn read<T: Options>(pointer: *const T, defaults: T) -> Result<T> {
 ///
 /// # Safety
 /// `pointer` is NULL or has `size` bytes behind it that may be written to.
-unsafe fn fill<T: Options>(pointer: *mut T, size: usize, value: T) -> Result<()> {
+pub(super) unsafe fn fill<T: Options>(pointer: *mut T, size: usize, value: T) -> Result<()> {
     if pointer.is_null() || !pointer.is_aligned() {
         return Err(Failure::invalid(format!("{} is NULL or not aligned", T::NAME)));
     }
@@ -103,6 +103,8 @@ pub struct ualm_runtime_options {
     pub provider_library_count: usize,
     /// How many seconds a library may take to load; 0 takes 120.
     pub load_timeout: usize,
+    /// 1 takes less memory, for long recordings above all; 0 does not. Models in one process may differ.
+    pub low_memory: usize,
 }
 
 // SAFETY: integers and a raw pointer.
@@ -121,6 +123,7 @@ impl Default for ualm_runtime_options {
             provider_libraries: std::ptr::null(),
             provider_library_count: 0,
             load_timeout: 0,
+            low_memory: 0,
         }
     }
 }
@@ -163,6 +166,7 @@ pub(super) unsafe fn runtime_options(pointer: *const ualm_runtime_options) -> Re
         providers,
         provider_libraries: named.collect::<Result<_>>()?,
         load_limit: (options.load_timeout > 0).then(|| Duration::from_secs(options.load_timeout as u64)),
+        low_memory: flag(options.low_memory, "low_memory")?,
     })
 }
 
@@ -308,10 +312,10 @@ pub(super) unsafe fn generation_config(
     Ok(config)
 }
 
-fn flag(value: i32, name: &str) -> Result<bool> {
-    match value {
-        0 => Ok(false),
-        1 => Ok(true),
-        other => Err(Failure::invalid(format!("{name} is {other}; expected 0 or 1"))),
+fn flag<T: From<u8> + PartialEq + std::fmt::Display>(value: T, name: &str) -> Result<bool> {
+    match value == T::from(1) {
+        true => Ok(true),
+        false if value == T::from(0) => Ok(false),
+        false => Err(Failure::invalid(format!("{name} is {value}; expected 0 or 1"))),
     }
 }

@@ -169,7 +169,8 @@ impl<'a> GraphLoader<'a> {
         let file = self.package.manifest().variant(provider.name(), name).unwrap_or(file);
         let Route { name: runtime_name, device, .. } = &route;
         let (runtime_name, device) = (runtime_name.clone(), device.clone());
-        let session = self.runtime.load_session(self.files(), file, route).map_err(|e| {
+        let low_memory = self.placing.low_memory;
+        let session = self.runtime.load_session(self.files(), file, route, low_memory).map_err(|e| {
             use ort::ErrorCode::{InvalidGraph, InvalidProtobuf, NoModel, NoSuchFile};
             if runtime_name == CPU || matches!(e.code(), InvalidGraph | InvalidProtobuf | NoModel | NoSuchFile) {
                 let what =

@@ -221,8 +221,45 @@ static void options_may_have_other_sizes(const char *package, const ualm_model *
     ualm_string_free(report);
     ualm_model_free(other);
     FAILS(UALM_STATUS_INVALID, ualm_model_report(NULL, &report));
+    runtime.known.low_memory = 2;
+    SAYS(UALM_STATUS_INVALID, "low_memory is 2", ualm_model_load(package, &runtime.known, &other));
     FAILS(UALM_STATUS_INVALID, ualm_runtime_options_init(NULL, sizeof runtime));
     FAILS(UALM_STATUS_INVALID, ualm_runtime_options_init(&runtime.known, 8));
+}
+
+/* Limits hold for the model that was given them, and for no other. */
+static void limits_are_kept(const ualm_model *model, const ualm_generation_options *options) {
+    ualm_limits limits;
+    ualm_model *limited = NULL;
+    ualm_session *session;
+    ualm_prompt *prompt;
+    ualm_reply *reply;
+
+    WORKS(ualm_limits_init(&limits, sizeof limits, model));
+    CHECK(limits.input_seconds == 0 && limits.memory == 0 && limits.segments > 0);
+    limits.prompt_frames = 3;
+    WORKS(ualm_model_with_limits(model, &limits, &limited));
+    WORKS(ualm_limits_init(&limits, sizeof limits, limited));
+    CHECK(limits.prompt_frames == 3);
+    WORKS(ualm_session_new(limited, &session));
+    WORKS(ualm_prompt_new(&prompt));
+    WORKS(ualm_prompt_add_text(prompt, UALM_ROLE_USER, "a bell, and then another one"));
+    SAYS(UALM_STATUS_LIMIT, "limit is 3",
+         ualm_session_generate(session, prompt, options, NULL, NULL, NULL, &reply));
+    ualm_session_free(session);
+    ualm_model_free(limited);
+    WORKS(ualm_session_new(model, &session));
+    WORKS(ualm_session_generate(session, prompt, options, NULL, NULL, NULL, &reply));
+    ualm_reply_free(reply);
+    ualm_session_free(session);
+    ualm_prompt_free(prompt);
+
+    limits.input_seconds = -1;
+    SAYS(UALM_STATUS_INVALID, "input_seconds is -1", ualm_model_with_limits(model, &limits, &limited));
+    CHECK(limited == NULL);
+    FAILS(UALM_STATUS_INVALID, ualm_limits_init(&limits, 8, model));
+    FAILS(UALM_STATUS_INVALID, ualm_model_with_limits(NULL, NULL, &limited));
+    FAILS(UALM_STATUS_INVALID, ualm_model_with_limits(model, NULL, NULL));
 }
 
 /* What is left of a handle whose owner is freed, ended, or in use. */
@@ -368,6 +405,7 @@ int main(int argc, char **argv) {
     options_may_have_other_sizes(argv[1], model, session, prompt);
     ualm_generation_options options = one(model, &audio, 6);
     stale_things_are_seen(session, prompt, &options);
+    limits_are_kept(model, &options);
     any_order_of_freeing(argv[1]);
     a_conversation_goes_on(model);
     the_codec_goes_both_ways(model);

@@ -135,6 +135,11 @@ int main(int argc, char **argv) {
     elsewhere.provider_libraries = {"no/such/plugin.so"};
     CHECK(ualm::runtime_report(elsewhere)->find("no/such/plugin.so") != std::string::npos);
     CHECK(ualm::model::load(argv[1], elsewhere).error().status == UALM_STATUS_PROVIDER);
+    ualm::runtime_options small;
+    small.low_memory = true;
+    auto limits = model.limits().value();
+    limits.segments = 1;
+    CHECK(ualm::model::load(argv[1], small)->with_limits(limits)->limits()->segments == 1);
     CHECK(ualm::model::load(argv[1])->report()->find("\"graph\":\"llm\"") != std::string::npos);
     return 0;
 }

@@ -45,6 +45,9 @@ pub struct Common {
     /// The longest that a library may take to load
     #[arg(long, global = true, env = "UALM_LOAD_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub load_timeout: Option<u32>,
+    /// Take less memory, for long recordings above all (docs/edge.md)
+    #[arg(long, global = true, env = "UALM_LOW_MEMORY")]
+    pub low_memory: bool,
     /// File with defaults for these options (docs/providers.md); by default ualm/config.toml in the user's configuration
     #[arg(long, global = true, env = "UALM_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -18,6 +18,8 @@ struct Config {
     #[serde(default)]
     provider_libraries: Vec<PathBuf>,
     load_timeout: Option<u32>,
+    #[serde(default)]
+    low_memory: bool,
 }
 
 impl Common {
@@ -51,6 +53,7 @@ impl Common {
         self.library = self.library.or(config.library.map(beside));
         self.threads = self.threads.or(config.threads);
         self.load_timeout = self.load_timeout.or(config.load_timeout);
+        self.low_memory |= config.low_memory;
         if self.provider_library.is_empty() {
             self.provider_library = config.provider_libraries.into_iter().map(beside).collect();
         }

@@ -26,6 +26,7 @@ pub fn runtime_options(common: &Common) -> RuntimeOptions {
         providers: common.provider.clone(),
         provider_libraries: common.provider_library.clone(),
         load_limit: common.load_timeout.map(|seconds| Duration::from_secs(seconds.into())),
+        low_memory: common.low_memory,
     }
 }
 
