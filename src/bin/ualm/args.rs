@@ -46,16 +46,16 @@ pub struct Common {
     #[arg(long, global = true, env = "UALM_LOAD_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub load_timeout: Option<u32>,
     /// Take less memory, for long recordings above all (docs/edge.md)
-    #[arg(long, global = true, env = "UALM_LOW_MEMORY")]
+    #[arg(long, global = true, env = "UALM_LOW_MEMORY", value_parser = clap::builder::FalseyValueParser::new())]
     pub low_memory: bool,
     /// File with defaults for these options (docs/providers.md); by default ualm/config.toml in the user's configuration
     #[arg(long, global = true, env = "UALM_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print one JSON object instead of text
-    #[arg(long, global = true, env = "UALM_JSON")]
+    #[arg(long, global = true, env = "UALM_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     pub json: bool,
     /// No progress and no remarks; errors and warnings remain
-    #[arg(long, short, global = true, env = "UALM_QUIET")]
+    #[arg(long, short, global = true, env = "UALM_QUIET", value_parser = clap::builder::FalseyValueParser::new())]
     pub quiet: bool,
     #[command(flatten)]
     pub limits: LimitFlags,
