@@ -130,6 +130,9 @@ pub fn compile(source: &Path, name: &str, link: Link, arguments: &[&str]) -> Pat
     let mut command = Command::new(if cpp { "c++" } else { "cc" });
     command.arg(if cpp { "-std=c++17" } else { "-std=c99" }).args(["-Wall", "-Wextra", "-pedantic", "-Werror"]);
     command.args(arguments).arg("-I").arg(PREFIX.join("include")).arg(source).arg("-o").arg(&program);
+    if matches!(*WATCH, Watch::Thread) {
+        command.arg(root().join("tests/c/thread_sanitizer.c"));
+    }
     match link {
         Link::Shared => command.arg(shared_library()).arg(format!("-Wl,-rpath,{}", PREFIX.join("lib").display())),
         Link::Static => command.arg(PREFIX.join("lib/libualm.a")).args(static_libraries()),
