@@ -83,7 +83,7 @@ impl Watch {
             Self::Valgrind => {
                 let mut command = Command::new("valgrind");
                 command.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
-                command.arg("--errors-for-leak-kinds=definite");
+                command.args(["--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"]);
                 command.arg(format!("--suppressions={}", tools.join("valgrind.supp").display())).arg(program);
                 command
             }
