@@ -5,7 +5,9 @@ import pathlib
 import re
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 
+FEATURES = "capi"  # of a release, besides the default ones
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|UNLICENSE)[\w.-]*?(\.txt|\.md)?", re.IGNORECASE)
 
@@ -50,9 +52,10 @@ def host():
     return re.search(r"^host: (\S+)$", told, re.MULTILINE)[1]
 
 
-def linked(features):
-    """This project's crate, and then those that are linked into it with `features`, by name. Tools of the build are not among them."""
-    arguments = ["metadata", "--locked", "--format-version=1", f"--features={features}", f"--filter-platform={host()}"]
+@cache
+def linked():
+    """This project's crate, and then those that are linked into a release, by name. Tools of the build are not among them."""
+    arguments = ["metadata", "--locked", "--format-version=1", f"--features={FEATURES}", f"--filter-platform={host()}"]
     metadata = json.loads(cargo(*arguments))
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}

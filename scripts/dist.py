@@ -62,7 +62,7 @@ def lay_out_papers(prefix, onnx_runtime):
         copy(ROOT / name, papers / name)
     for name in ("LICENSE", "ThirdPartyNotices.txt"):
         copy(onnx_runtime / name, papers / "onnxruntime" / name)
-    write(papers / "crates.txt", licences.collect(linked(licences.FEATURES)[1:]))
+    write(papers / "crates.txt", licences.collect(linked()[1:]))
     rust = pathlib.Path(subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=sysroot"], text=True).strip())
     copy(rust / "share/doc/rust/COPYRIGHT-library.html", papers / "rust-standard-library.html")
     write(papers / "sbom.cdx.json", sbom.text())

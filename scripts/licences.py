@@ -4,7 +4,6 @@ import sys
 
 from crates import ROOT, linked
 
-FEATURES = "capi"
 RULE = "=" * 100
 
 INTRODUCTION = """\
@@ -42,7 +41,7 @@ def collect(crates):
 
 def main():
     try:
-        print(collect([crate for crate in linked(FEATURES) if crate.folder != ROOT]), end="")
+        print(collect([crate for crate in linked() if crate.folder != ROOT]), end="")
     except (Failure, OSError) as error:
         sys.exit(f"licences.py: {error}")
 

@@ -7,7 +7,6 @@ import uuid
 from crates import ROOT, linked
 from fetch_onnxruntime import VERSION as ONNX_RUNTIME
 
-FEATURES = "capi"
 PACKAGE = ROOT / "onnx/default/manifest.json"
 
 
@@ -45,7 +44,7 @@ def package():
 
 def bill():
     """The whole bill. It is the same for the same sources."""
-    own, *crates = linked(FEATURES)
+    own, *crates = linked()
     others = [onnx_runtime(), package()]
     needs = [{"ref": crate.purl, "dependsOn": list(crate.needs)} for crate in (own, *crates)]
     needs[0]["dependsOn"] += [other["bom-ref"] for other in others]

@@ -118,7 +118,7 @@ unsafe fn finish(
     begin: impl FnOnce() -> Result<(Running, Cancel)>,
 ) -> Result<()> {
     // SAFETY: the contract is the same.
-    let place = if reply.is_null() { None } else { Some(unsafe { Place::new(reply) }?) };
+    let place = unsafe { Place::if_any(reply) }?;
     let (running, stop) = begin()?;
     // SAFETY: the contract is the same.
     let finished = drive(running, &stop, |event| callback.map_or(0, |told| unsafe { told(event, user_data) }))?;

@@ -29,6 +29,15 @@ impl<T: Handle> Place<T> {
         Ok(Self(pointer))
     }
 
+    /// As [`new`](Self::new), of a place that may be NULL.
+    ///
+    /// # Safety
+    /// As [`new`](Self::new).
+    pub(super) unsafe fn if_any(pointer: *mut *mut T) -> Result<Option<Self>> {
+        // SAFETY: the contract is the same.
+        if pointer.is_null() { Ok(None) } else { unsafe { Self::new(pointer) }.map(Some) }
+    }
+
     /// Hands `object` over to C.
     pub(super) fn fill(self, object: T) {
         // SAFETY: checked by `new`; the call is not over.

@@ -102,7 +102,7 @@ pub unsafe extern "C" fn ualm_session_next_logits(
         // SAFETY: the header's law.
         let text = unsafe { Place::new(text) }?;
         // SAFETY: the header's law.
-        let audio = if audio.is_null() { None } else { Some(unsafe { Place::new(audio) }?) };
+        let audio = unsafe { Place::if_any(audio) }?;
         // SAFETY: the header's law.
         let (session, prompt) = unsafe { (share(session)?, share(prompt)?) };
         let (of_text, of_audio) = session.slot.work(|conversation| -> Result<_> {
