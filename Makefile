@@ -106,7 +106,7 @@ format: ## format the sources
 	@$(CARGO) fmt
 
 bench: ## measure the parts that need no model
-	@$(CARGO) bench --locked
+	@$(CARGO) bench --locked --features benching --bench audio --bench parts
 
 clean: ## remove target/; the cache stays
 	@rm -rf target

@@ -26,6 +26,9 @@
 #![deny(unsafe_code)]
 
 pub mod audio;
+#[cfg(feature = "benching")]
+#[doc(hidden)]
+pub mod benching;
 mod cancel;
 #[cfg(feature = "capi")]
 #[allow(unsafe_code)]
@@ -63,6 +66,7 @@ pub use file::{hold_writes, remove_parts, write_whole, write_whole_with};
 pub use generate::{
     Checkpoint, Draws, Event, Generation, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage,
 };
+pub use graph::GraphTime;
 pub use limits::Limits;
 pub use modality::{Modality, SegmentConfig};
 pub use model::Model;

@@ -9,7 +9,8 @@ use ndarray::Array2;
 use crate::audio::{DecodeOptions, Waveform};
 use crate::generate::{GenerationConfig, Parts};
 use crate::graph::{
-    AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader, Placements,
+    AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader, GraphTime,
+    Placements,
 };
 use crate::limits::{Limits, check_seconds};
 use crate::modality::{Modality, SegmentConfig};
@@ -133,6 +134,11 @@ impl Model {
     pub fn provider_report(&self) -> Result<ProviderReport> {
         let report = self.inner.runtime.provider_report(&self.inner.options)?;
         Ok(ProviderReport { graphs: self.inner.placements.all(), ..report })
+    }
+
+    /// How often and how long each graph that is loaded by now has run, by its name.
+    pub fn graph_times(&self) -> BTreeMap<String, GraphTime> {
+        self.inner.placements.times()
     }
 
     /// The package's defaults for generation, with seed 0.

@@ -140,6 +140,18 @@ fn log_mel_is_that_of_the_reference() {
 }
 
 #[test]
+fn log_mel_is_the_same_on_any_number_of_threads() {
+    let one = LogMel::new(WHISPER).unwrap();
+    for len in [400, 160 * 256 + 1, 160 * 1000] {
+        let samples: Vec<f32> = (0..len).map(|n| (n as f32 * n as f32 * 1e-4).sin()).collect();
+        for threads in [0, 2, 3] {
+            let several = LogMel::new(WHISPER).unwrap().with_threads(threads);
+            assert_eq!(several.compute(&samples).unwrap(), one.compute(&samples).unwrap(), "{len}, {threads}");
+        }
+    }
+}
+
+#[test]
 fn log_mel_needs_half_a_window() {
     let log_mel = LogMel::new(WHISPER).unwrap();
     assert_eq!(log_mel.min_samples(), 201);

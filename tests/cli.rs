@@ -130,6 +130,82 @@ fn dashes_are_standard_input_and_output() {
     assert!(child.wait_with_output().unwrap().status.success());
 }
 
+/// In pieces while it is being made, or whole: the same samples, up to what the codec's chunks differ by.
+#[test]
+fn what_is_streamed_is_what_a_file_holds() {
+    let folder = TempDir::new().unwrap();
+    let made = |more: &[&str]| {
+        let common = ["generate", LONG_ENOUGH, "--seed", "1", "--min-steps", "80", "--max-steps", "80", "--float"];
+        [&common[..], more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let run = |arguments: Vec<String>, stdout: Stdio| {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let output =
+            ualm(&arguments).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        output.stdout
+    };
+    let (named, redirected) = (folder.path().join("named.wav"), folder.path().join("redirected.wav"));
+    run(made(&["-o", named.to_str().unwrap()]), Stdio::null());
+    run(made(&["-o", "-"]), fs::File::create(&redirected).unwrap().into());
+    assert_eq!(fs::read(&named).unwrap(), fs::read(&redirected).unwrap());
+
+    let samples: Vec<f32> = hound::WavReader::open(&named).unwrap().into_samples().map(Result::unwrap).collect();
+    let (raw, wav) = (run(made(&["-o", "-", "--raw"]), Stdio::piped()), run(made(&["-o", "-"]), Stdio::piped()));
+    assert!(wav.starts_with(b"RIFF") && wav.ends_with(&raw));
+    let raw: Vec<f32> = raw.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    assert_eq!(raw.len(), samples.len());
+    assert!(raw.iter().zip(&samples).all(|(a, b)| (a - b).abs() < 1e-5));
+    fails(&["generate", "rain", "-o", "x.wav", "--raw"], 2, "-o -");
+}
+
+/// Its parts run on a small package; what does not fit into its context is left out.
+#[test]
+fn bench_measures_what_is_asked_for() {
+    let report: Value = serde_json::from_str(&works(&[
+        "bench",
+        "--json",
+        "--runs",
+        "1",
+        "--prompt",
+        "40,100000",
+        "--context",
+        "30",
+        "--seconds",
+        "0.2",
+    ]))
+    .unwrap();
+    let figures = report["figures"].as_array().unwrap();
+    let figure = |name: &str| {
+        let found = figures.iter().find(|figure| figure["name"] == name);
+        found.unwrap_or_else(|| panic!("no {name:?} among {figures:#?}"))
+    };
+    for name in [
+        "first load",
+        "clip of 0.2 s, real-time factor",
+        "words to first sound",
+        "prefill of 40",
+        "unconditional prefill of 40",
+        "text step, context 30",
+        "audio step, context 30",
+        "audio step, guidance, context 30",
+        "codec encode 10 s",
+        "codec decode 10 s",
+        "load",
+        "load every graph",
+    ] {
+        assert!(figure(name)["median"].as_f64().unwrap() > 0.0, "{name}");
+    }
+    let parts = &figure("audio step, guidance, context 30")["parts"];
+    for part in ["embed", "llm", "audio_head", "own"] {
+        assert!(parts[part].as_f64().unwrap() > 0.0, "{part}: {parts}");
+    }
+    assert!(figures.iter().all(|figure| figure["name"] != "prefill of 100000"));
+    let lines = works(&["bench", "--only", "encoder", "--runs", "1"]);
+    assert!(lines.contains("first load") && lines.contains("listening to 30 s"), "{lines}");
+    fails(&["bench", "--only", "everything"], 2, "everything");
+}
+
 #[test]
 fn codes_go_out_and_come_back() {
     let folder = TempDir::new().unwrap();

@@ -1,9 +1,10 @@
 //! The Whisper log-mel front end, and the normalisation that Qwen2.5-Omni's encoder wants before it.
 
 use std::f64::consts::{LOG10_E, TAU};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayViewMut2, Axis};
 use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
@@ -36,10 +37,13 @@ pub struct LogMel {
     window: Vec<f64>,
     bands: Vec<Band>,
     transform: Arc<dyn RealToComplex<f64>>,
+    threads: usize,
 }
 
 /// Frames that are computed before they are stored.
 const FRAMES_A_BLOCK: usize = 16;
+/// Fewer frames are not worth a thread of their own.
+const FRAMES_A_THREAD: usize = 256;
 
 /// The bins of the power spectrum that a mel band looks at.
 struct Band {
@@ -48,7 +52,7 @@ struct Band {
 }
 
 impl LogMel {
-    /// A front end of these sizes.
+    /// A front end of these sizes, which computes on the thread that calls it.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when a size is zero, `n_fft` is odd, or a size is absurdly large.
@@ -70,7 +74,12 @@ impl LogMel {
         }
         let window = (0..n_fft).map(|n| 0.5 - 0.5 * (TAU * n as f64 / n_fft as f64).cos()).collect();
         let transform = RealFftPlanner::new().plan_fft_forward(n_fft);
-        Ok(Self { config, window, bands: mel_bands(&config), transform })
+        Ok(Self { config, window, bands: mel_bands(&config), transform, threads: 1 })
+    }
+
+    /// The same front end on up to `threads` threads; the result is the same.
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads: threads.max(1), ..self }
     }
 
     /// The sizes given to [`new`](Self::new).
@@ -113,9 +122,29 @@ impl LogMel {
         Ok(features)
     }
 
-    /// `log10` of the mel power, `[num_mel_bins, frames]`.
+    /// `log10` of the mel power, `[num_mel_bins, frames]`: each thread computes a run of frames.
     fn log_power(&self, padded: &[f64], frames: usize) -> Result<Array2<f32>> {
         let mut features = Array2::zeros((self.config.num_mel_bins, frames));
+        let share = frames.div_ceil(self.threads).max(FRAMES_A_THREAD).next_multiple_of(FRAMES_A_BLOCK);
+        if frames <= share {
+            self.fill_log_power(padded, features.view_mut())?;
+            return Ok(features);
+        }
+        std::thread::scope(|scope| {
+            let shares = features.axis_chunks_iter_mut(Axis(1), share).enumerate();
+            let workers: Vec<_> = shares
+                .map(|(index, columns)| {
+                    let own = &padded[index * share * self.config.hop_length..];
+                    scope.spawn(|| self.fill_log_power(own, columns))
+                })
+                .collect();
+            workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        })?;
+        Ok(features)
+    }
+
+    /// Fills `features`, whose first frame begins where `padded` does.
+    fn fill_log_power(&self, padded: &[f64], mut features: ArrayViewMut2<f32>) -> Result<()> {
         let mut input = self.transform.make_input_vec();
         let mut spectrum = self.transform.make_output_vec();
         let mut scratch = self.transform.make_scratch_vec();
@@ -142,7 +171,7 @@ impl LogMel {
                 row.iter_mut().zip(values).for_each(|(x, &value)| *x = value);
             }
         }
-        Ok(features)
+        Ok(())
     }
 }
 

@@ -138,13 +138,27 @@ fn check(waveform: &Waveform, format: WavFormat) -> Result<()> {
     Ok(())
 }
 
+/// The header of a WAV file that gives the largest length there is.
+pub(super) fn header_of_unknown_length(channels: u16, sample_rate: u32, format: WavFormat) -> Vec<u8> {
+    spec_of(channels, sample_rate, format).into_header_for_infinite_file()
+}
+
+/// A sample as a 16-bit integer: rounded to the nearest, clipped at full scale.
+pub(super) fn pcm16(sample: f32) -> i16 {
+    (sample * 32768.0).round() as i16
+}
+
 fn spec(waveform: &Waveform, format: WavFormat) -> WavSpec {
+    let channels = u16::try_from(waveform.channels().len()).unwrap_or(u16::MAX);
+    spec_of(channels, waveform.sample_rate(), format)
+}
+
+fn spec_of(channels: u16, sample_rate: u32, format: WavFormat) -> WavSpec {
     let (bits_per_sample, sample_format) = match format {
         WavFormat::Pcm16 => (16, SampleFormat::Int),
         WavFormat::Float32 => (32, SampleFormat::Float),
     };
-    let channels = u16::try_from(waveform.channels().len()).unwrap_or(u16::MAX);
-    WavSpec { channels, sample_rate: waveform.sample_rate(), bits_per_sample, sample_format }
+    WavSpec { channels, sample_rate, bits_per_sample, sample_format }
 }
 
 fn encode<W: Write + Seek>(
@@ -159,9 +173,8 @@ fn encode<W: Write + Seek>(
         for channel in waveform.channels() {
             match format {
                 WavFormat::Pcm16 => {
-                    let value = (channel[n] * 32768.0).round();
                     clipped += usize::from(channel[n].abs() > 1.0);
-                    wav.write_sample(value as i16)
+                    wav.write_sample(pcm16(channel[n]))
                 }
                 WavFormat::Float32 => wav.write_sample(channel[n]),
             }

@@ -36,7 +36,8 @@ impl AudioEncoder {
             n_fft: config.n_fft,
             hop_length: config.hop_length,
             num_mel_bins: bins,
-        })?;
+        })?
+        .with_threads(loader.threads());
         let graph = loader.load("audio_encoder", manifest.graph("audio_encoder")?, &inputs, &outputs)?;
         Ok(Self { graph, log_mel, config: config.clone(), hidden })
     }

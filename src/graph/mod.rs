@@ -3,6 +3,7 @@
 //! The generation loop sees them through two object-safe traits, [`LanguageModel`] and [`AudioDecoder`].
 
 mod audio_encoder;
+mod clock;
 mod codec;
 mod embedding;
 mod enhancer;
@@ -14,6 +15,7 @@ mod session;
 use std::ops::Range;
 
 pub use audio_encoder::AudioEncoder;
+pub use clock::GraphTime;
 pub use codec::{CodecDecoder, CodecEncoder};
 pub use enhancer::Enhancer;
 pub use language_model::{Decoder, DecoderGraphs};

@@ -1,11 +1,12 @@
 //! One graph of a package: loaded, held against its contract (`onnx/README.md`), run by one caller at a time.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ort::session::{IoBinding, Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 
+use super::clock::{Clock, GraphTime};
 use crate::package::Package;
 use crate::package_files::PackageFiles;
 use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, nodes_by_provider};
@@ -66,18 +67,30 @@ impl Port {
     }
 }
 
-/// Where the graphs of a model run, as far as they are loaded.
+/// Where the graphs of a model run, and for how long they ran, as far as they are loaded.
 #[derive(Default)]
-pub struct Placements(Mutex<BTreeMap<String, GraphPlacement>>);
+pub struct Placements(Mutex<BTreeMap<String, (GraphPlacement, Arc<Clock>)>>);
 
 impl Placements {
     /// All of them, in the order of their names.
     pub fn all(&self) -> Vec<GraphPlacement> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.lock().values().map(|(placement, _)| placement.clone()).collect()
     }
 
-    fn note(&self, placement: GraphPlacement) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(placement.graph.clone(), placement);
+    /// How long each graph ran, by its name.
+    pub fn times(&self) -> BTreeMap<String, GraphTime> {
+        self.lock().iter().map(|(graph, (_, clock))| (graph.clone(), clock.read())).collect()
+    }
+
+    /// Notes where a graph runs; gives its clock.
+    fn note(&self, placement: GraphPlacement) -> Arc<Clock> {
+        let clock = Arc::default();
+        self.lock().insert(placement.graph.clone(), (placement, Arc::clone(&clock)));
+        clock
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (GraphPlacement, Arc<Clock>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,12 +114,17 @@ impl<'a> GraphLoader<'a> {
         Self { runtime, package, placing, placements }
     }
 
+    /// Threads that the graphs share.
+    pub(super) fn threads(&self) -> usize {
+        self.runtime.threads()
+    }
+
     fn files(&self) -> &PackageFiles {
         self.package.files()
     }
 
     /// Loads the graph in `file`, or in that of its variant, for the first provider that serves it.
-    fn session(&self, name: &str, file: &str) -> Result<(Session, String)> {
+    fn session(&self, name: &str, file: &str) -> Result<(Session, String, Arc<Clock>)> {
         let asked = self.placing.providers.of(name);
         let is_auto = asked.iter().any(Provider::is_auto);
         let mut passed_over = Vec::new();
@@ -120,8 +138,7 @@ impl<'a> GraphLoader<'a> {
                         false => log::warn!(target: "ualm::provider", "{placement}"),
                     }
                     let file = placement.file.clone();
-                    self.placements.note(placement);
-                    return Ok((session, file));
+                    return Ok((session, file, self.placements.note(placement)));
                 }
                 Err(NotLoaded::Failed(error)) => return Err(error),
                 Err(NotLoaded::PassedOver(why)) => {
@@ -203,7 +220,7 @@ impl<'a> GraphLoader<'a> {
 
     /// Loads the graph in `file` and refuses it when it lacks one of its ports, or has an input beyond them.
     pub(super) fn load(&self, name: &str, file: &str, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
-        let (session, file) = self.session(name, file)?;
+        let (session, file, clock) = self.session(name, file)?;
         let mut wrong: Vec<String> = inputs
             .iter()
             .filter_map(|port| port.mismatch(session.inputs().iter().find(|o| o.name() == port.name)))
@@ -222,7 +239,7 @@ impl<'a> GraphLoader<'a> {
                 format!("{}: the graph does not keep its contract: {}", self.files().describe(&file), wrong.join("; "));
             return Err(Error::new(ErrorKind::Package, what));
         }
-        Ok(Graph { name: name.to_owned(), session: Mutex::new(session) })
+        Ok(Graph { name: name.to_owned(), session: Mutex::new(session), clock })
     }
 }
 
@@ -230,6 +247,7 @@ impl<'a> GraphLoader<'a> {
 pub(super) struct Graph {
     name: String,
     session: Mutex<Session>,
+    clock: Arc<Clock>,
 }
 
 impl Graph {
@@ -247,7 +265,8 @@ impl Graph {
 
     /// Runs on bound tensors.
     pub(super) fn run_bound(&self, binding: &IoBinding) -> Result<()> {
-        self.lock().run_binding(binding).map(drop).map_err(|e| self.failed(&e))
+        let mut session = self.lock();
+        self.clock.time(|| session.run_binding(binding).map(drop)).map_err(|e| self.failed(&e))
     }
 
     /// Runs on `inputs` and gives the outputs that `names` lists, in that order.
@@ -257,7 +276,8 @@ impl Graph {
         names: [&str; O],
     ) -> Result<[DynValue; O]> {
         let mut session = self.lock();
-        let mut outputs: SessionOutputs = session.run(Vec::from(inputs)).map_err(|e| self.failed(&e))?;
+        let run = self.clock.time(|| session.run(Vec::from(inputs)));
+        let mut outputs: SessionOutputs = run.map_err(|e| self.failed(&e))?;
         let mut values = Vec::with_capacity(O);
         for name in names {
             let missing = || Error::new(ErrorKind::Graph, format!("{}: no output {name:?}", self.name));
@@ -271,7 +291,7 @@ impl Graph {
         Error::new(ErrorKind::Graph, format!("the graph {} failed: {}", self.name, error.message()))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Session> {
+    fn lock(&self) -> MutexGuard<'_, Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

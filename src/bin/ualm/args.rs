@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use ualm::Providers;
 
 use crate::batch::Shard;
+use crate::bench::Part;
 use crate::limits::LimitFlags;
 use crate::overrides::Overrides;
 
@@ -83,6 +84,8 @@ pub enum Command {
     Batch(Batch),
     /// Show what a model package holds
     Inspect(Inspect),
+    /// Measure how fast a package runs on this machine
+    Bench(Bench),
     /// Check the library, the providers and the package, and run a short self-test
     Doctor,
 }
@@ -93,6 +96,9 @@ pub struct Generate {
     pub prompt: String,
     #[command(flatten)]
     pub output: Output,
+    /// With -o -: bare samples, little-endian, instead of a WAV file
+    #[arg(long)]
+    pub raw: bool,
     #[command(flatten)]
     pub takes: Takes,
     #[command(flatten)]
@@ -107,6 +113,9 @@ pub struct Speak {
     pub text: String,
     #[command(flatten)]
     pub output: Output,
+    /// With -o -: bare samples, little-endian, instead of a WAV file
+    #[arg(long)]
+    pub raw: bool,
     #[command(flatten)]
     pub takes: Takes,
     #[command(flatten)]
@@ -257,7 +266,7 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 /// Where sound goes.
 #[derive(clap::Args)]
 pub struct Output {
-    /// WAV file to write, or - for standard output
+    /// WAV file to write, or - for standard output: what is made goes there while it is being made, unless that is a file
     #[arg(long, short, value_name = "OUT.wav")]
     pub output: PathBuf,
     /// 32-bit float samples instead of 16-bit
@@ -371,4 +380,25 @@ pub struct Inspect {
     /// Read every file and compare its sum
     #[arg(long)]
     pub verify: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Bench {
+    /// Model package; by default that of --model
+    pub package: Option<PathBuf>,
+    /// Measure these alone (repeatable, or with commas between)
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    pub only: Vec<Part>,
+    /// Runs of each, after one that does not count; fewer of what takes long
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
+    pub runs: u16,
+    /// Lengths of prompts to run, in frames
+    #[arg(long, value_name = "FRAMES", value_delimiter = ',', default_values_t = [64, 512, 1000])]
+    pub prompt: Vec<usize>,
+    /// Contexts to make steps in, in frames
+    #[arg(long, value_name = "FRAMES", value_delimiter = ',', default_values_t = [128, 1024, 4096])]
+    pub context: Vec<usize>,
+    /// Length of the whole clip
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = parse_seconds)]
+    pub seconds: f64,
 }

@@ -5,6 +5,7 @@
 
 mod args;
 mod batch;
+mod bench;
 mod chat;
 mod codec;
 mod config;
@@ -23,6 +24,7 @@ mod rank;
 mod reason;
 mod setup;
 mod sound;
+mod stream;
 mod take;
 
 use std::process::ExitCode;
@@ -62,6 +64,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Codec(codec) => codec::run(common, &codec),
         Command::Batch(batch) => batch::run(common, &batch),
         Command::Inspect(inspect) => inspect::run(common, &inspect),
+        Command::Bench(bench) => bench::run(common, &bench),
         Command::Doctor => doctor::run(common),
     }
 }

@@ -11,7 +11,8 @@ use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{complain, print_json, remark};
 use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
-use crate::sound::{numbered, run, sound_of};
+use crate::sound::{numbered, run_streamed, sound_of};
+use crate::stream::{SoundStream, stdout_is_file};
 
 /// `ualm generate`.
 pub fn generate(common: &Common, args: &Generate) -> Result<()> {
@@ -20,6 +21,7 @@ pub fn generate(common: &Common, args: &Generate) -> Result<()> {
         words: read_words(&args.prompt)?,
         modality: Modality::Audio,
         output: &args.output,
+        raw: args.raw,
         takes: &args.takes,
         pictures: &args.pictures,
         sampling: &args.sampling,
@@ -33,6 +35,7 @@ pub fn speak(common: &Common, args: &Speak) -> Result<()> {
         words: read_words(&args.text)?,
         modality: Modality::Speech,
         output: &args.output,
+        raw: args.raw,
         takes: &args.takes,
         pictures: &args.pictures,
         sampling: &args.sampling,
@@ -45,6 +48,7 @@ struct Making<'a> {
     words: String,
     modality: Modality,
     output: &'a Output,
+    raw: bool,
     takes: &'a Takes,
     pictures: &'a Pictures,
     sampling: &'a Sampling,
@@ -88,8 +92,11 @@ fn make(making: &Making) -> Result<()> {
     output.check()?;
     common.limits.check_takes(making.takes.takes)?;
     making.pictures.check()?;
-    if several && output.output.to_str() == Some("-") {
+    if several && output.is_stdout() {
         return Err(Error::new(ErrorKind::Invalid, "several takes cannot go to standard output: name a file with -o"));
+    }
+    if making.raw && !output.is_stdout() {
+        return Err(Error::new(ErrorKind::Invalid, "--raw is for standard output: give it with -o -"));
     }
     let cancel = cancel_on_signal()?;
     let model = load_model(common)?;
@@ -100,7 +107,7 @@ fn make(making: &Making) -> Result<()> {
         true => rank(making, &model, &takes, &cancel)?,
         false => Vec::new(),
     };
-    if common.json && output.output.to_str() != Some("-") {
+    if common.json && !output.is_stdout() {
         let best = making.takes.best.then(|| output.output.display().to_string());
         let mut made: Vec<_> = takes.iter().map(|take| take.describe(&making.words)).collect();
         return match (several, made.pop()) {
@@ -125,34 +132,51 @@ fn make_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Res
         ErrorKind::Cancelled => interrupted("nothing was made yet"),
         _ => error,
     })?;
+    let mut stream = making.stream();
+    config.stream_audio = stream.is_some() && model.manifest().enhancer.is_none();
     let mut takes = Vec::new();
     for number in 1..=making.takes.takes {
         config.seed = seed.wrapping_add(u64::from(number - 1));
         let mut record = Record::new(model.package());
         record.begin_turn(&messages, &prompt, &config);
         let generation = session.generate_from(&checkpoint, &config, cancel)?;
-        let (segment, failure) = run(&Progress::spinner(making.common, "making"), generation)?;
+        let heard = |sound: &Waveform| match stream.as_mut().filter(|_| config.stream_audio) {
+            Some(stream) => stream.push(sound),
+            None => Ok(()),
+        };
+        let (segment, failure) = run_streamed(&Progress::spinner(making.common, "making"), generation, heard)?;
         record.push(&segment);
-        takes.push(keep(making, model, number, segment, record, failure)?);
+        takes.push(keep(making, model, number, (segment, failure), record, stream.take())?);
     }
     Ok(takes)
 }
 
-/// Writes a take; the error that ended it, or an interrupt, says where it is.
+impl Making<'_> {
+    /// Where the sound goes while it is being made, if that is wanted.
+    fn stream(&self) -> Option<SoundStream> {
+        let streams = self.output.is_stdout() && (self.raw || !stdout_is_file());
+        streams.then(|| SoundStream::new(self.output.format(), self.raw))
+    }
+}
+
+/// Writes a take, or what `stream` lacks of it; the error that ended it, or an interrupt, says where it is.
 fn keep(
     making: &Making,
     model: &Model,
     number: u16,
-    segment: Segment,
+    (segment, failure): (Segment, Option<Error>),
     record: Record,
-    failure: Option<Error>,
+    stream: Option<SoundStream>,
 ) -> Result<Take> {
     let sound = sound_of(model, &segment)?;
     let path = match making.takes.takes {
         1 => making.output.output.clone(),
         _ => numbered(&making.output.output, number),
     };
-    making.output.write_take(&path, &sound, Some(&record).filter(|_| !making.takes.no_take))?;
+    match stream {
+        Some(stream) => stream.finish(&sound)?,
+        None => making.output.write_take(&path, &sound, Some(&record).filter(|_| !making.takes.no_take))?,
+    }
     let kept = format!("the first {:.2} s are in {}", sound.seconds(), path.display());
     if let Some(error) = failure {
         return Err(error.context(kept));

@@ -53,6 +53,16 @@ pub fn is_closed_pipe(error: &Error) -> bool {
 }
 
 impl Output {
+    /// Whether it goes to standard output.
+    pub fn is_stdout(&self) -> bool {
+        self.output.to_str() == Some("-")
+    }
+
+    /// How samples are stored.
+    pub fn format(&self) -> WavFormat {
+        if self.float { WavFormat::Float32 } else { WavFormat::Pcm16 }
+    }
+
     /// Finds out before the work whether the result can be written after it.
     pub fn check(&self) -> Result<()> {
         check_writable(&self.output)
@@ -65,7 +75,7 @@ impl Output {
 
     /// Writes `sound` to `path` with the record of how it was made, and says when samples were clipped.
     pub fn write_take(&self, path: &Path, sound: &Waveform, record: Option<&Record>) -> Result<()> {
-        let format = if self.float { WavFormat::Float32 } else { WavFormat::Pcm16 };
+        let format = self.format();
         let clipped = match (path.to_str(), record) {
             (Some("-"), Some(record)) => record.write_wav_to(&mut io::stdout(), sound, format),
             (Some("-"), None) => write_wav_to(&mut io::stdout(), sound, format),

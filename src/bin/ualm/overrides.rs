@@ -22,6 +22,9 @@ pub struct Overrides {
     /// The most frames to make (text: tokens; sound: 50 a second)
     #[arg(long, value_name = "N")]
     max_steps: Option<usize>,
+    /// The fewest frames before the model may end
+    #[arg(long, value_name = "N")]
+    min_steps: Option<usize>,
 }
 
 impl Overrides {
@@ -32,5 +35,6 @@ impl Overrides {
         segment.top_p = self.top_p.unwrap_or(segment.top_p);
         segment.guidance = self.guidance.unwrap_or(segment.guidance);
         segment.max_steps = self.max_steps.unwrap_or(segment.max_steps);
+        segment.min_steps = self.min_steps.unwrap_or(segment.min_steps);
     }
 }

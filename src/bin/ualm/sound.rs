@@ -11,10 +11,20 @@ use crate::progress::Progress;
 
 /// Runs a generation of one segment; what [`kept`] gives of it.
 pub fn run(progress: &Progress, generation: Generation) -> Result<(Segment, Option<Error>)> {
+    run_streamed(progress, generation, |_| Ok(()))
+}
+
+/// [`run`], with `heard` given every piece of the sound as it comes; an error of it stops the generation.
+pub fn run_streamed(
+    progress: &Progress,
+    generation: Generation,
+    mut heard: impl FnMut(&Waveform) -> Result<()>,
+) -> Result<(Segment, Option<Error>)> {
     let (mut made, mut failure) = (None, None);
     for event in generation {
         match event {
             Ok(Event::AudioProgress { seconds }) => progress.seconds(seconds),
+            Ok(Event::AudioChunk(sound)) => heard(&sound)?,
             Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
             Ok(_) => {}
             Err(error) => failure = Some(error),

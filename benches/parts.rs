@@ -1,0 +1,72 @@
+//! What is done between the graphs: guidance and drawing, the delay pattern, laying out prompts.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use ndarray::Array2;
+use ualm::audio::Waveform;
+use ualm::benching::{Candidates, Ears, Rng, Sampler, Sampling, TextTokenizer, delay, guide, undelay};
+use ualm::{Codes, Message, Package, Prompt, Result};
+
+/// The codec and the text of the published model.
+const STREAMS: usize = 8;
+const BLOCK: usize = 1025;
+const TEXT: usize = 151_936;
+
+fn noise(len: usize) -> Vec<f32> {
+    let mut rng = Rng::at(0, 0);
+    (0..len).map(|_| rng.uniform() as f32 * 20.0 - 10.0).collect()
+}
+
+fn drawing(c: &mut Criterion) {
+    let (mut sampler, mut rng) = (Sampler::default(), Rng::at(0, 0));
+    let mut draw = |row: &[f32], sampling: &Sampling| {
+        sampler.sample(&Candidates::new(&[(0, row)]), sampling, &mut rng).expect("the logits are finite")
+    };
+    let unconditional = noise(STREAMS * BLOCK);
+    let mut conditional = noise(STREAMS * BLOCK);
+    c.bench_function("guidance of a frame", |b| b.iter(|| guide(&mut conditional, black_box(&unconditional), 1.0)));
+    let warm = Sampling { temperature: 0.8, top_k: 20, top_p: 1.0 };
+    c.bench_function("drawing a frame, top-k 20", |b| {
+        b.iter(|| conditional.chunks(BLOCK).map(|row| draw(black_box(row), &warm)).sum::<u32>());
+    });
+    let nucleus = Sampling { temperature: 1.0, top_k: 0, top_p: 0.9 };
+    c.bench_function("drawing a frame, top-p 0.9", |b| {
+        b.iter(|| conditional.chunks(BLOCK).map(|row| draw(black_box(row), &nucleus)).sum::<u32>());
+    });
+    let (text, greedy) = (noise(TEXT), Sampling { temperature: 0.0, top_k: 0, top_p: 1.0 });
+    c.bench_function("drawing a word, greedy", |b| b.iter(|| draw(black_box(&text), &greedy)));
+}
+
+/// Hears nothing; the prompts here are words.
+struct Deaf;
+
+impl Ears for Deaf {
+    fn features(&self, _: &Waveform) -> Result<Array2<f32>> {
+        Ok(Array2::zeros((0, 0)))
+    }
+
+    fn codes(&self, _: &Waveform) -> Result<Codes> {
+        Ok(Codes::zeros((0, 0)))
+    }
+}
+
+fn frames(c: &mut Criterion) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/onnx/default");
+    let package = Package::open(folder).expect("the default package is part of the sources");
+    let vocabulary = &package.manifest().vocabulary;
+    let size = vocabulary.codebook_size();
+    let codes = Codes::from_shape_fn((vocabulary.streams, 500), |(s, f)| ((31 * f + 7 * s) % size) as u32);
+    let delayed = delay(&codes, vocabulary);
+    c.bench_function("delaying 500 frames", |b| b.iter(|| delay(black_box(&codes), vocabulary)));
+    c.bench_function("undelaying 500 frames", |b| b.iter(|| undelay(black_box(&delayed), vocabulary)));
+    let json = std::fs::read(format!("{folder}/tokenizer.json")).expect("the package has a tokenizer");
+    let tokenizer = TextTokenizer::from_bytes(&json, vocabulary).expect("it is one");
+    let messages = [Message::text("a dog barks twice, then rain falls on a roof and a siren goes by. ".repeat(8))];
+    c.bench_function("laying out a prompt of 500 characters", |b| {
+        b.iter(|| Prompt::new(black_box(&messages), true, vocabulary, &tokenizer, &Deaf));
+    });
+}
+
+criterion_group!(benches, drawing, frames);
+criterion_main!(benches);

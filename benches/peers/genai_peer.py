@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""onnxruntime-genai: steps of two sequences with the full head, and a prompt, on a package of its own model builder."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime_genai as genai
+from peer import median_milliseconds, serve
+
+CONTEXT = 128
+STEPS = 12
+
+
+def generator(model, rows, length):
+    """A greedy generator of `rows` sequences with room for `length` positions."""
+    parameters = genai.GeneratorParams(model)
+    parameters.set_search_options(max_length=length, min_length=length, batch_size=rows, do_sample=False)
+    return genai.Generator(model, parameters)
+
+
+def ids(rows, length):
+    return np.random.default_rng(0).integers(300, 150000, (rows, length)).astype(np.int32)
+
+
+def measure_step(model):
+    running = generator(model, 2, CONTEXT + 8 * STEPS)
+    running.append_tokens(ids(2, CONTEXT))
+    return median_milliseconds(lambda: [running.generate_next_token() for _ in range(STEPS)], 3, STEPS)
+
+
+def measure_prefill(model, length=512):
+    fresh = [generator(model, 1, length + 1) for _ in range(4)]
+    return median_milliseconds(lambda: fresh.pop().append_tokens(ids(1, length)), 3)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="what onnxruntime_genai.models.builder wrote")
+    parser.add_argument("--threads", type=int, required=True)
+    arguments = parser.parse_args()
+    settings = arguments.folder / "genai_config.json"
+    config = json.loads(settings.read_text())
+    config["model"]["decoder"]["session_options"]["intra_op_num_threads"] = arguments.threads
+    settings.write_text(json.dumps(config, indent=1))
+    model = genai.Model(str(arguments.folder))
+    serve({
+        "audio step, guidance, context 128": lambda: measure_step(model),
+        "prefill of 512": lambda: measure_prefill(model),
+    })  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""What a peer's process does: it reads names of work, one a line, and answers each with the milliseconds it took."""
+
+import statistics
+import sys
+import time
+
+
+def median_milliseconds(work, runs, each=1):
+    """Median over `runs` runs, after one that does not count, of one of the `each` repetitions that a run holds."""
+    work()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - start) * 1e3 / each)
+    return statistics.median(times)
+
+
+def serve(measures):
+    """Answers until standard input ends. `measures` maps names of work to functions that give milliseconds."""
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(measures[line.strip()](), flush=True)

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""PyTorch: the authors' audio step, the same with sliced heads, a prompt, X-codec and the audio encoder.
+
+Random weights in float32; speed does not depend on them.
+"""
+
+import argparse
+
+import torch
+from peer import median_milliseconds, serve
+from sizes import BLOCK, STREAMS, TEXT, VOCABULARY, config
+from transformers import Qwen2AudioEncoder, Qwen2AudioEncoderConfig, Qwen2ForCausalLM, XcodecConfig, XcodecModel
+from transformers.cache_utils import DynamicCache
+
+CONTEXT = 128
+STEPS = 8
+SCALE, TEMPERATURE, TOP_K = 3.0, 0.8, 20
+
+
+class LanguageModel:
+    """One model for all steps."""
+
+    def __init__(self, size):
+        with torch.device("meta"):
+            model = Qwen2ForCausalLM(config(size))
+        self.model = model.to_empty(device="cpu").eval()
+        for parameter in self.model.parameters():
+            parameter.data.normal_(0, 0.02) if parameter.dim() > 1 else parameter.data.fill_(1)
+        rotary = self.model.model.rotary_emb
+        inverse, _ = rotary.compute_default_rope_parameters(self.model.config, device="cpu")
+        rotary.inv_freq.copy_(inverse)
+        self.stream_embedding = torch.randn(STREAMS, self.model.config.hidden_size) * 0.02
+        self.mask = torch.ones(STREAMS, VOCABULARY, dtype=torch.bool)
+        for stream in range(STREAMS):
+            start = TEXT + stream * BLOCK
+            self.mask[stream, start : start + BLOCK] = False
+        self.mask[0, 2:4] = False
+
+    def cache(self, rows):
+        """Keys and values of `CONTEXT` positions."""
+        sizes = self.model.config
+        shape = (rows, sizes.num_key_value_heads, CONTEXT, sizes.hidden_size // sizes.num_attention_heads)
+        cache = DynamicCache()
+        for layer in range(sizes.num_hidden_layers):
+            cache.update(torch.randn(shape), torch.randn(shape), layer)
+        return cache
+
+    def hidden(self, frame, cache):
+        """The last hidden states [2, 1, 1, hidden] of a frame that both branches are given."""
+        embeddings = self.model.model.embed_tokens(frame.tile(2, 1, 1)).sum(dim=2)
+        output = self.model.model(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
+        return output.last_hidden_state.unsqueeze(2)
+
+    def authors_step(self, frame, cache):
+        """The published code: the whole head on every stream, then masks."""
+        streams = self.stream_embedding.clone()
+        streams[0] = 0
+        logits = self.model.lm_head(self.hidden(frame, cache) + streams)
+        logits.masked_fill_(self.mask, float("-inf"))
+        conditional, unconditional = logits.chunk(2)
+        logits = conditional * SCALE + unconditional * (1 - SCALE)
+        logits.masked_fill_(self.mask, float("-inf"))
+        return draw(logits[0, 0])[None, None]
+
+    def sliced_step(self, frame, cache):
+        """The same with each stream's own rows of the head."""
+        hidden = self.hidden(frame, cache)[:, 0] + self.stream_embedding
+        rows = self.model.lm_head.weight[TEXT:].view(STREAMS, BLOCK, -1)
+        logits = torch.bmm(hidden.transpose(0, 1), rows.transpose(1, 2))
+        guided = logits[:, 0] * SCALE + logits[:, 1] * (1 - SCALE)
+        return (draw(guided) + TEXT + torch.arange(STREAMS) * BLOCK)[None, None]
+
+    def measure_step(self, step):
+        cache, frame = self.cache(2), torch.randint(TEXT, VOCABULARY, (1, 1, STREAMS))
+
+        def work():
+            nonlocal frame
+            for _ in range(STEPS):
+                frame = step(frame, cache)
+
+        return median_milliseconds(work, 3, STEPS)
+
+    def measure_prefill(self, length=512):
+        embeddings = torch.randn(1, length, self.model.config.hidden_size)
+        return median_milliseconds(lambda: self.model.model(inputs_embeds=embeddings, use_cache=True), 3)
+
+
+def draw(logits):
+    """One id of each row [rows, ids], of the twenty likeliest."""
+    values, ids = torch.topk(logits, TOP_K)
+    chosen = torch.multinomial(torch.softmax(values / TEMPERATURE, -1), 1)
+    return torch.gather(ids, -1, chosen).squeeze(-1)
+
+
+def codec_measures(seconds=10):
+    codec = XcodecModel(XcodecConfig()).eval()
+    codes, sound = torch.randint(0, 1024, (1, STREAMS, 50 * seconds)), torch.randn(1, 1, 16000 * seconds) * 0.1
+    return {
+        "codec decode 10 s": lambda: median_milliseconds(lambda: codec.decode(codes), 3),
+        "codec encode 10 s": lambda: median_milliseconds(lambda: codec.encode(sound, bandwidth=4), 3),
+    }
+
+
+def encoder_measures():
+    encoder = Qwen2AudioEncoder(Qwen2AudioEncoderConfig()).eval()
+    window = torch.randn(1, 128, 3000)
+    return {"listening to 30 s": lambda: median_milliseconds(lambda: encoder(window), 1)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--part", choices=["language-model", "codec", "encoder"], required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.set_grad_enabled(False)
+    torch.manual_seed(0)
+    if arguments.part == "codec":
+        serve(codec_measures())
+    elif arguments.part == "encoder":
+        serve(encoder_measures())
+    else:
+        model = LanguageModel(arguments.size)
+        serve({
+            "audio step, guidance, context 128": lambda: model.measure_step(model.authors_step),
+            "audio step, guidance, context 128, sliced head": lambda: model.measure_step(model.sliced_step),
+            "prefill of 512": model.measure_prefill,
+        })  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

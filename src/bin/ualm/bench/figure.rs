@@ -1,0 +1,96 @@
+//! A measured figure: the median over some runs, after one that does not count.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use ualm::Result;
+
+/// No more runs than this once they have taken [`LONG_ENOUGH`].
+const FEWEST_RUNS: usize = 3;
+const LONG_ENOUGH: Duration = Duration::from_secs(10);
+
+/// What was measured of one thing.
+#[derive(Serialize)]
+pub struct Figure {
+    /// What was done.
+    pub name: String,
+    /// Unit of the numbers.
+    pub unit: &'static str,
+    /// Median over the runs.
+    pub median: f64,
+    /// The least of the runs.
+    pub least: f64,
+    /// The most of the runs.
+    pub most: f64,
+    /// Runs that count.
+    pub runs: usize,
+    /// Where the mean run spent its time, by graph; `own` is what is spent outside ONNX Runtime.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, f64>,
+}
+
+impl Figure {
+    /// The figure of `samples`, of which there is at least one.
+    pub fn new(name: impl Into<String>, unit: &'static str, mut samples: Vec<f64>) -> Self {
+        samples.sort_by(f64::total_cmp);
+        let at = |index: usize| samples.get(index).copied().unwrap_or(f64::NAN);
+        let middle = samples.len() / 2;
+        let median = if samples.len().is_multiple_of(2) {
+            (at(middle.saturating_sub(1)) + at(middle)) / 2.0
+        } else {
+            at(middle)
+        };
+        let (least, most) = (at(0), at(samples.len().saturating_sub(1)));
+        Self { name: name.into(), unit, median, least, most, runs: samples.len(), parts: BTreeMap::new() }
+    }
+
+    /// Milliseconds of `work`: once that does not count, then `runs` times, or fewer when it takes long.
+    pub fn timed(name: impl Into<String>, runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<Self> {
+        work()?;
+        let (begun, mut samples) = (Instant::now(), Vec::new());
+        while samples.len() < runs && (samples.len() < FEWEST_RUNS || begun.elapsed() < LONG_ENOUGH) {
+            let start = Instant::now();
+            work()?;
+            samples.push(milliseconds(start.elapsed()));
+        }
+        Ok(Self::new(name, "ms", samples))
+    }
+
+    /// The figure on one line.
+    pub fn line(&self) -> String {
+        let Self { name, unit, median, least, most, runs, .. } = self;
+        let spread = if *runs > 1 { format!("  ({least:.2} … {most:.2}, {runs} runs)") } else { String::new() };
+        let parts: Vec<_> = self.parts.iter().map(|(part, value)| format!("{part} {value:.2}")).collect();
+        let parts = if parts.is_empty() { String::new() } else { format!("  of it {}", parts.join(", ")) };
+        format!("{name:<44} {median:>9.2} {unit}{spread}{parts}\n")
+    }
+}
+
+/// `time` in milliseconds.
+pub fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_or_the_mean_of_the_two_in_the_middle() {
+        let odd = Figure::new("odd", "ms", vec![9.0, 1.0, 2.0]);
+        assert_eq!((odd.least, odd.median, odd.most, odd.runs), (1.0, 2.0, 9.0, 3));
+        assert_eq!(Figure::new("even", "ms", vec![4.0, 1.0, 2.0, 9.0]).median, 3.0);
+    }
+
+    #[test]
+    fn the_first_run_does_not_count() {
+        let mut done = 0;
+        let count = || {
+            done += 1;
+            Ok(())
+        };
+        assert_eq!(Figure::timed("count", 5, count).unwrap().runs, 5);
+        assert_eq!(done, 6);
+    }
+}

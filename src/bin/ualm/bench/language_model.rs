@@ -1,0 +1,125 @@
+//! Prompts and steps of the language model.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use ualm::{
+    Cancel, Checkpoint, Error, ErrorKind, Event, GenerationConfig, GraphTime, Message, Modality, Model, Prompt, Result,
+    Session,
+};
+
+use super::figure::{Figure, milliseconds};
+
+/// Steps of a run.
+const STEPS: usize = 24;
+/// The scale of guidance; any but 1 costs the same.
+const GUIDANCE: f32 = 3.0;
+
+/// Words that make a prompt of exactly `frames` frames, or the last part of them.
+pub fn prompt_of(model: &Model, frames: usize) -> Result<Prompt> {
+    let words = "rain falls on a roof while a dog barks and a bell rings ";
+    let said = model.text_frames(words)?;
+    let mut prompt = model.prompt(&[Message::text("")])?;
+    let closing = prompt.frames.slice(prompt.frames.len() - 1..prompt.frames.len());
+    let mut laid = prompt.frames.slice(0..prompt.frames.len() - 1);
+    while laid.len() + 1 < frames {
+        laid.extend(&said.slice(0..said.len().min(frames - 1 - laid.len())));
+    }
+    laid.extend(&closing);
+    prompt.frames = laid.slice(laid.len().saturating_sub(frames)..laid.len());
+    Ok(prompt)
+}
+
+/// How a run of `steps` steps of `modality` is to be made: no more, no fewer.
+pub fn exactly(model: &Model, modality: Modality, guidance: f32, steps: usize) -> GenerationConfig {
+    let mut config = model.config();
+    config.force = vec![modality];
+    config.max_segments = 1;
+    let settings = config.segment_mut(modality);
+    (settings.guidance, settings.max_steps, settings.min_steps) = (guidance, steps, steps);
+    config
+}
+
+/// Running a prompt of `frames` frames.
+pub fn prefill(model: &Model, frames: usize, runs: usize) -> Result<Figure> {
+    let prompt = prompt_of(model, frames)?;
+    let mut session = model.session();
+    let start = session.mark();
+    Figure::timed(format!("prefill of {frames}"), runs, || {
+        session.rewind(&start)?;
+        session.checkpoint(&prompt, &Cancel::new()).map(drop)
+    })
+}
+
+/// What guidance adds to running a prompt of `frames` frames: the unconditional branch, and the copy of the other one.
+pub fn unconditional_prefill(model: &Model, frames: usize, runs: usize) -> Result<Figure> {
+    let mut session = model.session();
+    let checkpoint = session.checkpoint(&prompt_of(model, frames)?, &Cancel::new())?;
+    let config = exactly(model, Modality::Audio, GUIDANCE, 1);
+    Figure::timed(format!("unconditional prefill of {frames}"), runs, || {
+        session.generate_from(&checkpoint, &config, &Cancel::new())?.next().transpose().map(drop)
+    })
+}
+
+/// Steps of text, and of audio without and with guidance, after a prompt of `context` frames.
+pub fn steps(model: &Model, context: usize, runs: usize) -> Result<Vec<Figure>> {
+    let mut session = model.session();
+    let checkpoint = session.checkpoint(&prompt_of(model, context)?, &Cancel::new())?;
+    let offered = |(modality, _): &(Modality, f32)| model.manifest().modalities.contains_key(modality);
+    let kinds = [(Modality::Text, 1.0), (Modality::Audio, 1.0), (Modality::Audio, GUIDANCE)];
+    kinds.into_iter().filter(offered).map(|kind| step(&mut session, &checkpoint, kind, context, runs)).collect()
+}
+
+/// Milliseconds a step, and where they go: the mean over the steps of a run, the first run left out.
+fn step(
+    session: &mut Session,
+    checkpoint: &Checkpoint,
+    (modality, guidance): (Modality, f32),
+    context: usize,
+    runs: usize,
+) -> Result<Figure> {
+    let config = exactly(session.model(), modality, guidance, STEPS);
+    run_steps(session, checkpoint, &config)?;
+    let (mut samples, mut parts) = (Vec::new(), BTreeMap::<String, f64>::new());
+    for _ in 0..runs {
+        let (time, spent) = run_steps(session, checkpoint, &config)?;
+        samples.push(time);
+        for (graph, time) in spent {
+            *parts.entry(graph).or_default() += time / runs as f64;
+        }
+    }
+    let own = samples.iter().sum::<f64>() / runs as f64 - parts.values().sum::<f64>();
+    parts.insert("own".into(), own);
+    let guided = if config.segment(modality).is_guided() { ", guidance" } else { "" };
+    let name = format!("{modality} step{guided}, context {context}");
+    Ok(Figure { parts, ..Figure::new(name, "ms", samples) })
+}
+
+/// Milliseconds of one of [`STEPS`] steps from `checkpoint` on, whole and by graph. What follows the last one, the codec
+/// above all, does not count.
+fn run_steps(
+    session: &mut Session,
+    checkpoint: &Checkpoint,
+    config: &GenerationConfig,
+) -> Result<(f64, BTreeMap<String, f64>)> {
+    let model = session.model().clone();
+    let (mut begun, mut ended) = (None, None);
+    for event in session.generate_from(checkpoint, config, &Cancel::new())? {
+        let now = || Some((Instant::now(), model.graph_times()));
+        match event? {
+            Event::SegmentStarted { .. } => begun = now(),
+            Event::AudioProgress { .. } => ended = now(),
+            Event::SegmentEnded { segment, .. } if !segment.modality.is_sound() => ended = now(),
+            _ => {}
+        }
+    }
+    let (Some((begun, before)), Some((ended, after))) = (begun, ended) else {
+        return Err(Error::new(ErrorKind::Graph, "no step was made"));
+    };
+    let mean = |time: Duration| milliseconds(time) / STEPS as f64;
+    let spent = |(graph, time): (&String, &GraphTime)| {
+        let earlier = before.get(graph).copied().unwrap_or_default();
+        (time.runs > earlier.runs).then(|| (graph.clone(), mean(time.spent - earlier.spent)))
+    };
+    Ok((mean(ended - begun), after.iter().filter_map(spent).collect()))
+}

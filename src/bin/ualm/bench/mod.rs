@@ -1,0 +1,124 @@
+//! `bench`: how fast a package runs on this machine.
+
+mod figure;
+mod language_model;
+mod sound;
+mod whole;
+
+use std::time::Instant;
+
+use clap::ValueEnum;
+use serde::Serialize;
+use ualm::{Model, Result, RuntimeOptions};
+
+use crate::args::{Bench, Common};
+use crate::output::{print, print_json};
+use crate::setup::{package_folder, runtime_options};
+use figure::Figure;
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// A whole clip, and the memory it takes
+    Clip,
+    /// Words to the first sound, streamed
+    First,
+    /// Running prompts
+    Prefill,
+    /// Steps of text and audio
+    Steps,
+    /// The codec, both ways
+    Codec,
+    /// A window of the audio encoder
+    Encoder,
+    /// Log-mel and conversion of rates
+    FrontEnd,
+    /// Loading
+    Load,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    package: &'a str,
+    precision: &'a str,
+    megabytes: f64,
+    threads: usize,
+    library: &'a str,
+    figures: Vec<Figure>,
+}
+
+/// `ualm bench`.
+pub fn run(common: &Common, args: &Bench) -> Result<()> {
+    let folder = args.package.clone().map_or_else(|| package_folder(common), Ok)?;
+    let options = runtime_options(common);
+    let start = Instant::now();
+    let model = Model::load_with(folder, &options)?.with_limits(common.limits.limits());
+    let mut figures = vec![whole::first_load(start)];
+    let parts = if args.only.is_empty() { Part::value_variants() } else { &args.only };
+    let report = |figures: &[Figure]| match common.json {
+        true => Ok(()),
+        false => figures.iter().try_for_each(|figure| print(&figure.line())),
+    };
+    report(&figures)?;
+    for part in parts {
+        let measured = measure(*part, &model, &options, args)?;
+        report(&measured)?;
+        figures.extend(measured);
+    }
+    if !common.json {
+        return Ok(());
+    }
+    let manifest = model.manifest();
+    print_json(&Report {
+        package: &manifest.name,
+        precision: &manifest.precision,
+        megabytes: model.package().size() as f64 / 1e6,
+        threads: model.runtime().threads(),
+        library: model.runtime().build_info(),
+        figures,
+    })
+}
+
+/// The figures of one part; none of what the package cannot do.
+fn measure(part: Part, model: &Model, options: &RuntimeOptions, args: &Bench) -> Result<Vec<Figure>> {
+    let runs = usize::from(args.runs);
+    match part {
+        Part::Clip if sound::is_made_by(model) => {
+            let clip = whole::clip(model, args.seconds, runs.min(3))?;
+            Ok(clip.into_iter().chain(whole::peak_memory()).collect())
+        }
+        Part::First if sound::is_made_by(model) => Ok(vec![whole::first_sound(model, runs)?]),
+        Part::Clip | Part::First => Ok(Vec::new()),
+        Part::Prefill => prefill(model, args),
+        Part::Steps => {
+            let mut figures = Vec::new();
+            for context in args.context.iter().filter(|context| fits(model, **context)) {
+                figures.extend(language_model::steps(model, *context, runs)?);
+            }
+            Ok(figures)
+        }
+        Part::Codec => sound::codec(model, runs),
+        Part::Encoder => sound::encoder(model, runs),
+        Part::FrontEnd => sound::front_end(model, runs),
+        Part::Load => whole::load(model, options, runs),
+    }
+}
+
+/// Prompts of every length that was asked for, and the unconditional branch of the longest.
+fn prefill(model: &Model, args: &Bench) -> Result<Vec<Figure>> {
+    let lengths: Vec<_> = args.prompt.iter().copied().filter(|length| fits(model, *length)).collect();
+    let mut figures = Vec::new();
+    for length in &lengths {
+        figures.push(language_model::prefill(model, *length, usize::from(args.runs))?);
+    }
+    if let (Some(longest), true) = (lengths.iter().max(), sound::is_made_by(model)) {
+        figures.push(language_model::unconditional_prefill(model, *longest, usize::from(args.runs))?);
+    }
+    Ok(figures)
+}
+
+/// Whether a prompt of `frames` frames, and some steps after it, fit into the context.
+fn fits(model: &Model, frames: usize) -> bool {
+    frames + 64 <= model.manifest().language_model.max_position_embeddings.min(model.limits().context)
+}

@@ -1,0 +1,69 @@
+//! What a person waits for: loading, the first sound, a whole clip; and the memory that it takes.
+
+use std::time::Instant;
+
+use ualm::{Cancel, Error, ErrorKind, Event, Message, Modality, Model, Result, RuntimeOptions};
+
+use super::figure::{Figure, milliseconds};
+use super::language_model::exactly;
+
+const WORDS: &str = "a dog barking";
+
+/// Loading `model`'s package once more: what words to sound needs, and every graph.
+pub fn load(model: &Model, options: &RuntimeOptions, runs: usize) -> Result<Vec<Figure>> {
+    let load = || Model::load_with(model.package().folder(), options);
+    Ok(vec![
+        Figure::timed("load", runs, || load().map(drop))?,
+        Figure::timed("load every graph", runs, || load()?.load_all())?,
+    ])
+}
+
+/// From words to the first samples, streamed, with the package's own settings.
+pub fn first_sound(model: &Model, runs: usize) -> Result<Figure> {
+    let steps = model.config().audio.max_steps;
+    let mut config = exactly(model, Modality::Audio, model.config().audio.guidance, steps);
+    config.stream_audio = true;
+    Figure::timed("words to first sound", runs, || {
+        let mut session = model.session();
+        let prompt = session.prompt(&[Message::text(WORDS)])?;
+        for event in session.generate(prompt, &config, &Cancel::new())? {
+            if let Event::AudioChunk(_) = event? {
+                return Ok(());
+            }
+        }
+        Err(Error::new(ErrorKind::Graph, "no sound came"))
+    })
+}
+
+/// A clip of `seconds` from its words on, with the package's own settings, as seconds of work for a second of sound.
+pub fn clip(model: &Model, seconds: f64, runs: usize) -> Result<Option<Figure>> {
+    let Some(codec) = &model.manifest().codec else { return Ok(None) };
+    let frames = (seconds * f64::from(codec.sampling_rate) / codec.hop_length as f64).ceil() as usize;
+    let steps = frames + model.manifest().vocabulary.streams - 1;
+    let config = exactly(model, Modality::Audio, model.config().audio.guidance, steps);
+    let mut samples = Vec::new();
+    for run in 0..=runs {
+        let start = Instant::now();
+        let mut session = model.session();
+        let prompt = session.prompt(&[Message::text(WORDS)])?;
+        let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
+        let made = reply.audio().map_or(0.0, |sound| sound.seconds());
+        if run > 0 {
+            samples.push(start.elapsed().as_secs_f64() / made);
+        }
+    }
+    Ok(Some(Figure::new(format!("clip of {seconds} s, real-time factor"), "", samples)))
+}
+
+/// The most memory that the process has taken so far; `None` where the system does not tell.
+pub fn peak_memory() -> Option<Figure> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?;
+    let megabytes = kilobytes.parse::<f64>().ok()? * 1024.0 / 1e6;
+    Some(Figure::new("peak memory", "MB", vec![megabytes]))
+}
+
+/// The first load of a process, library and all, which took from `start` to now.
+pub fn first_load(start: Instant) -> Figure {
+    Figure::new("first load", "ms", vec![milliseconds(start.elapsed())])
+}

@@ -1,0 +1,57 @@
+//! Sound on standard output while it is being made.
+
+use std::fs::File;
+use std::io::{Stdout, stdout};
+
+use ualm::Result;
+use ualm::audio::{SampleWriter, WavFormat, Waveform};
+
+use crate::output::complain;
+
+/// Standard output as a WAV file of unknown length, or as bare samples.
+pub struct SoundStream {
+    format: WavFormat,
+    raw: bool,
+    writer: Option<SampleWriter<Stdout>>,
+}
+
+impl SoundStream {
+    /// A stream that nothing was written to yet.
+    pub fn new(format: WavFormat, raw: bool) -> Self {
+        Self { format, raw, writer: None }
+    }
+
+    /// Writes what comes next; before the first of it, the header.
+    pub fn push(&mut self, sound: &Waveform) -> Result<()> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None if self.raw => SampleWriter::bare(stdout(), self.format),
+            None => {
+                let channels = u16::try_from(sound.channels().len()).unwrap_or(u16::MAX);
+                SampleWriter::wav(stdout(), self.format, channels, sound.sample_rate())?
+            }
+        };
+        self.writer.insert(writer).write(sound)
+    }
+
+    /// Ends the stream of `sound`; says when samples beyond full scale were clipped.
+    pub fn finish(mut self, sound: &Waveform) -> Result<()> {
+        if self.writer.is_none() {
+            self.push(sound)?;
+        }
+        let clipped = self.writer.map_or(0, |writer| writer.clipped());
+        if clipped > 0 {
+            complain(&format!("warning: {clipped} samples beyond full scale were clipped; --float keeps them"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether standard output is a file: no one waits for its samples, and its header can be made right at the end.
+pub fn stdout_is_file() -> bool {
+    #[cfg(unix)]
+    let handle = std::os::fd::AsFd::as_fd(&stdout()).try_clone_to_owned();
+    #[cfg(windows)]
+    let handle = std::os::windows::io::AsHandle::as_handle(&stdout()).try_clone_to_owned();
+    handle.map(File::from).and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.is_file())
+}
