@@ -10,7 +10,7 @@ use crate::audio::{DecodeOptions, Waveform};
 use crate::generate::{GenerationConfig, Parts};
 use crate::graph::{
     AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader, GraphTime,
-    Placements,
+    LanguageModel, Placements,
 };
 use crate::limits::{Limits, check_seconds};
 use crate::modality::{Modality, SegmentConfig};
@@ -160,11 +160,20 @@ impl Model {
 
     /// A new conversation.
     pub fn session(&self) -> Session {
-        Session::new(self.clone(), Decoder::new(Arc::clone(&self.inner.decoder), &self.limits))
+        Session::new(self.clone(), Box::new(Decoder::new(Arc::clone(&self.inner.decoder), &self.limits)))
+    }
+
+    /// The graphs of the language model.
+    pub(crate) fn decoder(&self) -> &Arc<DecoderGraphs> {
+        &self.inner.decoder
     }
 
     /// What a generation on `language_model` works with.
-    pub(crate) fn parts<'a>(&'a self, language_model: &'a mut Decoder, tail: &'a mut Frames) -> Result<Parts<'a>> {
+    pub(crate) fn parts<'a>(
+        &'a self,
+        language_model: &'a mut dyn LanguageModel,
+        tail: &'a mut Frames,
+    ) -> Result<Parts<'a>> {
         let audio_decoder = match self.manifest().codec {
             Some(_) => Some(self.codec_decoder()? as &dyn AudioDecoder),
             None => None,

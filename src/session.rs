@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::cancel::Cancel;
 use crate::generate::{Checkpoint, Generation, GenerationConfig, PastSegment, PastTurn, Segment, rebuild};
-use crate::graph::{Decoder, Head, LanguageModel};
+use crate::graph::{Head, LanguageModel};
 use crate::modality::Modality;
 use crate::model::Model;
 use crate::prompt::{Message, Prompt};
@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Result};
 /// A conversation: the cache, and with it everything that was said.
 pub struct Session {
     model: Model,
-    language_model: Decoder,
+    language_model: Box<dyn LanguageModel>,
     tail: Frames,
     places: Places,
 }
@@ -30,7 +30,7 @@ pub struct Mark {
 }
 
 impl Session {
-    pub(crate) fn new(model: Model, language_model: Decoder) -> Self {
+    pub(crate) fn new(model: Model, language_model: Box<dyn LanguageModel>) -> Self {
         let tail = Frames::new(model.manifest().vocabulary.streams);
         Self { model, language_model, tail, places: Places::default() }
     }
@@ -59,7 +59,7 @@ impl Session {
     ///
     /// Errors: settings without meaning, a modality the package cannot make, a prompt that does not fit the context.
     pub fn generate(&mut self, prompt: Prompt, config: &GenerationConfig, cancel: &Cancel) -> Result<Generation<'_>> {
-        let parts = self.model.parts(&mut self.language_model, &mut self.tail)?;
+        let parts = self.model.parts(&mut *self.language_model, &mut self.tail)?;
         Generation::new(parts, prompt, config.clone(), cancel.clone())
     }
 
@@ -69,7 +69,7 @@ impl Session {
     /// Errors: a prompt that does not fit the context; cancelled. The conversation is what it was then.
     pub fn checkpoint(&mut self, prompt: &Prompt, cancel: &Cancel) -> Result<Checkpoint> {
         let begun = Instant::now();
-        let mut parts = self.model.parts(&mut self.language_model, &mut self.tail)?;
+        let mut parts = self.model.parts(&mut *self.language_model, &mut self.tail)?;
         parts.check_fits(prompt.frames.len())?;
         Ok(Checkpoint {
             offered: parts.arrive(Some(prompt), cancel)?,
@@ -95,8 +95,20 @@ impl Session {
     ) -> Result<Generation<'_>> {
         self.places.check(checkpoint.place, checkpoint.position, self.language_model.position())?;
         self.go_back(checkpoint.position, Frames::new(self.tail.streams()));
-        let parts = self.model.parts(&mut self.language_model, &mut self.tail)?;
+        let parts = self.model.parts(&mut *self.language_model, &mut self.tail)?;
         Generation::at(parts, checkpoint, config.clone(), cancel.clone())
+    }
+
+    /// Another conversation that stands at `checkpoint`: replies can be made from it in both at once, on two threads.
+    ///
+    /// In an [`Engine`](crate::Engine) they share their steps.
+    ///
+    /// Errors: as [`generate_from`](Self::generate_from); no room for another one.
+    pub fn fork(&mut self, checkpoint: &Checkpoint) -> Result<Self> {
+        self.places.check(checkpoint.place, checkpoint.position, self.language_model.position())?;
+        let mut fork = Self::new(self.model.clone(), self.language_model.fork(checkpoint.position)?);
+        fork.places.live.push((checkpoint.place, checkpoint.position));
+        Ok(fork)
     }
 
     /// Forgets this conversation and runs that of `record` up to `cut`; [`generate_from`](Self::generate_from) then
@@ -110,7 +122,7 @@ impl Session {
         let turn = record.turn_at(cut)?;
         let begun = Instant::now();
         self.places = Places::default();
-        let mut parts = self.model.parts(&mut self.language_model, &mut self.tail)?;
+        let mut parts = self.model.parts(&mut *self.language_model, &mut self.tail)?;
         rebuild(&mut parts, &past(record, cut), true, cancel)?;
         let offered = parts.offered()?;
         let position = self.language_model.position();
@@ -142,7 +154,7 @@ impl Session {
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         self.places = Places::default();
-        let mut parts = self.model.parts(&mut self.language_model, &mut self.tail)?;
+        let mut parts = self.model.parts(&mut *self.language_model, &mut self.tail)?;
         rebuild(&mut parts, &past(record, Cut { turn: last, segment: segments, frame: 0 }), false, cancel)
     }
 
@@ -161,7 +173,7 @@ impl Session {
         let mut tail = said.slice(0..said.len() - 1);
         tail.push_single(eot);
         self.tail = tail;
-        let mut parts = self.model.parts(&mut self.language_model, &mut self.tail)?;
+        let mut parts = self.model.parts(&mut *self.language_model, &mut self.tail)?;
         let offered = parts.check_fits(0).and_then(|()| parts.arrive(None, cancel));
         if offered.is_err() {
             self.tail = said;

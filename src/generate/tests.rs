@@ -133,6 +133,10 @@ impl LanguageModel for Fake {
         self.seen.truncate(position);
     }
 
+    fn fork(&mut self, _: usize) -> Result<Box<dyn LanguageModel>> {
+        unreachable!("no test of the loop forks")
+    }
+
     fn prefill(&mut self, frames: &Frames, _: &[FeatureSlot], cancel: &Cancel) -> Result<()> {
         cancel.check()?;
         assert!(!self.guided, "a prompt under guidance");

@@ -32,14 +32,10 @@ impl Embedding {
         Ok(EmbeddingRun { binding, ids })
     }
 
-    /// Embeds `frames`, the same in every row.
-    pub(super) fn run(&self, run: &mut EmbeddingRun, frames: &[TokenId]) -> Result<()> {
-        let (_, ids) = run.ids.extract_tensor_mut();
-        for row in ids.chunks_exact_mut(frames.len()) {
-            for (slot, id) in row.iter_mut().zip(frames) {
-                *slot = i64::from(*id);
-            }
-        }
+    /// Embeds `ids`, [rows, positions, streams] flattened.
+    pub(super) fn run(&self, run: &mut EmbeddingRun, ids: &[TokenId]) -> Result<()> {
+        let (_, slots) = run.ids.extract_tensor_mut();
+        slots.iter_mut().zip(ids).for_each(|(slot, id)| *slot = i64::from(*id));
         self.graph.run_bound(&run.binding)
     }
 }

@@ -7,6 +7,7 @@ use ort::memory::Allocator;
 use ort::session::IoBinding;
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
+use super::binding::bind_rows;
 use crate::{Error, ErrorKind, Result};
 
 /// The sizes of one row of the cache.
@@ -88,30 +89,55 @@ impl KeyValueCache {
         self.capacity
     }
 
-    /// Binds every buffer as the past and as the present of its layer: the same memory.
-    pub(super) fn bind(&mut self, binding: &mut IoBinding) -> ort::Result<()> {
-        match &mut self.buffers {
-            Buffers::Float(buffers) => bind_all(buffers, binding),
-            Buffers::Half(buffers) => bind_all(buffers, binding),
+    /// Binds `rows` of every buffer as the past and as the present of its layer: the same memory.
+    ///
+    /// # Safety
+    /// `binding` must not be run once the cache is gone.
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn bind(&mut self, binding: &mut IoBinding, rows: &Range<usize>) -> ort::Result<()> {
+        // SAFETY: as the caller promises; while a run goes on nobody borrows the buffers, which are private.
+        unsafe {
+            match &mut self.buffers {
+                Buffers::Float(buffers) => bind_all(buffers, binding, rows),
+                Buffers::Half(buffers) => bind_all(buffers, binding, rows),
+            }
         }
     }
 
-    /// Copies `positions` of row 0 of `other` into row 0.
-    pub(super) fn copy_first_row(&mut self, other: &Self, positions: Range<usize>) {
+    /// Copies the first `len` positions of row 0 of `other`, which may have another capacity, into row 0.
+    pub(super) fn copy_first_row(&mut self, other: &Self, len: usize) {
         let sizes = (self.shape, self.capacity, other.capacity);
         match (&mut self.buffers, &other.buffers) {
-            (Buffers::Float(to), Buffers::Float(from)) => copy_rows(to, from, sizes, &positions),
-            (Buffers::Half(to), Buffers::Half(from)) => copy_rows(to, from, sizes, &positions),
+            (Buffers::Float(to), Buffers::Float(from)) => copy_first_rows(to, from, sizes, len),
+            (Buffers::Half(to), Buffers::Half(from)) => copy_first_rows(to, from, sizes, len),
             _ => unreachable!("the caches of one graph hold numbers of one type"),
         }
     }
 
-    /// Fills the first `len` positions of the last row as a prefix of pad frames.
+    /// Copies the first `len` positions of row `from` into row `to`.
+    pub(super) fn copy_row(&mut self, from: usize, to: usize, len: usize) {
+        let sizes = (self.shape, self.capacity);
+        match &mut self.buffers {
+            Buffers::Float(buffers) => copy_rows(buffers, sizes, from, to, len),
+            Buffers::Half(buffers) => copy_rows(buffers, sizes, from, to, len),
+        }
+    }
+
+    /// Exchanges the first `len` positions of two rows.
+    pub(super) fn swap_rows(&mut self, one: usize, other: usize, len: usize) {
+        let (sizes, low, high) = ((self.shape, self.capacity), one.min(other), one.max(other));
+        match &mut self.buffers {
+            Buffers::Float(buffers) => swap_rows(buffers, sizes, low, high, len),
+            Buffers::Half(buffers) => swap_rows(buffers, sizes, low, high, len),
+        }
+    }
+
+    /// Fills the first `len` positions of `row` as a prefix of pad frames.
     ///
     /// Every position of such a prefix has the same hidden state at every layer, so `first`, a cache of that one
     /// position, tells them all: values are equal, keys differ by the rotary angle of their position.
-    pub(super) fn fill_with_pads(&mut self, first: &Self, len: usize, rotary: &Rotary) {
-        let row = (self.rows - 1) * self.shape.heads * self.capacity * self.shape.head_size;
+    pub(super) fn fill_with_pads(&mut self, row: usize, first: &Self, len: usize, rotary: &Rotary) {
+        let row = row * self.shape.heads * self.capacity * self.shape.head_size;
         let sizes = (self.shape, self.capacity, first.capacity);
         match (&mut self.buffers, &first.buffers) {
             (Buffers::Float(to), Buffers::Float(from)) => fill_rows(to, from, sizes, row, len, rotary),
@@ -126,30 +152,70 @@ fn allocate<T: Element>(shape: CacheShape, rows: usize, capacity: usize) -> ort:
     (0..2 * shape.layers).map(|_| Tensor::<T>::new(&Allocator::default(), shape_of_one)).collect()
 }
 
-fn bind_all<T: Element>(buffers: &mut [Tensor<T>], binding: &mut IoBinding) -> ort::Result<()> {
+/// # Safety
+/// As [`KeyValueCache::bind`].
+#[allow(unsafe_code)]
+unsafe fn bind_all<T: Element>(
+    buffers: &mut [Tensor<T>],
+    binding: &mut IoBinding,
+    rows: &Range<usize>,
+) -> ort::Result<()> {
     for (index, buffer) in buffers.iter_mut().enumerate() {
         let (layer, part) = (index / 2, if index % 2 == 0 { "key" } else { "value" });
-        binding.bind_input(format!("past_key_values.{layer}.{part}"), &*buffer)?;
-        binding.bind_output(format!("present.{layer}.{part}"), buffer)?;
+        let names = [format!("past_key_values.{layer}.{part}"), format!("present.{layer}.{part}")];
+        // SAFETY: as the caller promises.
+        unsafe { bind_rows(binding, [&names[0], &names[1]], buffer, rows)? };
     }
     Ok(())
 }
 
-/// Copies `positions` of row 0; `sizes` are the shape and the capacities of both.
-fn copy_rows<T: Element>(
+/// Copies `len` positions of row 0; `sizes` are the shape and the capacities of both.
+fn copy_first_rows<T: Element>(
     to: &mut [Tensor<T>],
     from: &[Tensor<T>],
     (shape, capacity, other): (CacheShape, usize, usize),
-    positions: &Range<usize>,
+    len: usize,
 ) {
     let size = shape.head_size;
     for (to, from) in to.iter_mut().zip(from) {
         let (to, from) = (to.extract_tensor_mut().1, from.extract_tensor().1);
+        let heads = to.chunks_exact_mut(capacity * size).zip(from.chunks_exact(other * size));
+        heads.take(shape.heads).for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
+    }
+}
+
+/// Copies `len` positions of row `from` to row `to`; `sizes` are the shape and the capacity.
+fn copy_rows<T: Element>(
+    buffers: &mut [Tensor<T>],
+    (shape, capacity): (CacheShape, usize),
+    from: usize,
+    to: usize,
+    len: usize,
+) {
+    let of_head = capacity * shape.head_size;
+    for buffer in buffers {
+        let buffer = buffer.extract_tensor_mut().1;
         for head in 0..shape.heads {
-            let (into, out_of) = (head * capacity * size, head * other * size);
-            to[into + positions.start * size..into + positions.end * size]
-                .copy_from_slice(&from[out_of + positions.start * size..out_of + positions.end * size]);
+            let [from, to] = [from, to].map(|row| (row * shape.heads + head) * of_head);
+            buffer.copy_within(from..from + len * shape.head_size, to);
         }
+    }
+}
+
+/// Exchanges `len` positions of the rows `low` and `high`; `sizes` are the shape and the capacity.
+fn swap_rows<T: Element>(
+    buffers: &mut [Tensor<T>],
+    (shape, capacity): (CacheShape, usize),
+    low: usize,
+    high: usize,
+    len: usize,
+) {
+    let (of_head, of_row) = (capacity * shape.head_size, shape.heads * capacity * shape.head_size);
+    for buffer in buffers.iter_mut().filter(|_| low != high) {
+        let (before, from_high) = buffer.extract_tensor_mut().1.split_at_mut(high * of_row);
+        let low = before[low * of_row..].chunks_exact_mut(of_head);
+        let heads = low.zip(from_high.chunks_exact_mut(of_head)).take(shape.heads);
+        heads.for_each(|(a, b)| a[..len * shape.head_size].swap_with_slice(&mut b[..len * shape.head_size]));
     }
 }
 
@@ -163,13 +229,14 @@ fn fill_rows<T: Element>(
     rotary: &Rotary,
 ) {
     let size = shape.head_size;
+    let turns = rotary.turns(len);
     for (index, (to, from)) in to.iter_mut().zip(from).enumerate() {
         let (to, from) = (to.extract_tensor_mut().1, from.extract_tensor().1);
         for (head, one) in from.chunks_exact(first * size).enumerate() {
             let start = row + head * capacity * size;
             for (position, slot) in to[start..start + len * size].chunks_exact_mut(size).enumerate() {
                 match index % 2 {
-                    0 => rotary.rotate(&one[..size], position, slot),
+                    0 => rotary.rotate(&one[..size], &turns[position * rotary.frequencies.len()..], slot),
                     _ => slot.copy_from_slice(&one[..size]),
                 }
             }
@@ -191,10 +258,16 @@ impl Rotary {
         Self { half: head_dim / 2, frequencies }
     }
 
-    fn rotate<T: Element>(&self, at_zero: &[T], position: usize, out: &mut [T]) {
+    /// Sine and cosine of every frequency at the positions 0 … `len` − 1, [positions, frequencies].
+    fn turns(&self, len: usize) -> Vec<(f64, f64)> {
+        let angles = |position| self.frequencies.iter().map(move |frequency| position as f64 * frequency);
+        (0..len).flat_map(angles).map(f64::sin_cos).collect()
+    }
+
+    /// `at_zero` turned by the `turns` of one position, one for each frequency.
+    fn rotate<T: Element>(&self, at_zero: &[T], turns: &[(f64, f64)], out: &mut [T]) {
         out.copy_from_slice(at_zero);
-        for (i, frequency) in self.frequencies.iter().enumerate() {
-            let (sin, cos) = (position as f64 * frequency).sin_cos();
+        for (i, (sin, cos)) in turns.iter().take(self.frequencies.len()).enumerate() {
             let (a, b) = (f64::from(at_zero[i].to_float()), f64::from(at_zero[self.half + i].to_float()));
             out[i] = T::from_float((a * cos - b * sin) as f32);
             out[self.half + i] = T::from_float((b * cos + a * sin) as f32);

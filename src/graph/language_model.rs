@@ -1,19 +1,10 @@
-//! The language model: embeddings in, logits out, the cache between them.
+//! One sequence on the graphs of a model.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
-use ort::memory::Allocator;
-use ort::session::IoBinding;
-use ort::value::Tensor;
-
-use super::embedding::{Embedding, EmbeddingRun};
-use super::head::{HeadRun, OutputHead};
-use super::key_value_cache::{CacheShape, KeyValueCache, Rotary};
-use super::session::{Graph, Port};
-use super::{GraphLoader, Head, LanguageModel, check_finite};
+use super::{Batch, DecoderGraphs, Head, LanguageModel};
 use crate::cancel::Cancel;
 use crate::limits::Limits;
-use crate::package::Manifest;
 use crate::prompt::FeatureSlot;
 use crate::token::{Frames, TokenId};
 use crate::{Error, ErrorKind, Result};
@@ -23,197 +14,17 @@ const PREFILL_CHUNK: usize = 512;
 /// Capacities are multiples of this.
 const CACHE_STEP: usize = 256;
 
-/// The graphs that every decoder of a model shares.
-pub struct DecoderGraphs {
-    embedding: Embedding,
-    body: Graph,
-    text_head: OutputHead,
-    audio_head: Option<OutputHead>,
-    hidden: usize,
-    max_positions: usize,
-    cache: CacheShape,
-    rotary: Rotary,
-    /// The cache of one pad frame at position 0.
-    pad: OnceLock<Mutex<KeyValueCache>>,
-}
-
-impl DecoderGraphs {
-    /// Loads `embed`, `llm`, `text_head` and, if the package has it, `audio_head`.
-    pub fn load(loader: &GraphLoader, manifest: &Manifest) -> Result<Self> {
-        let (sizes, vocabulary) = (&manifest.language_model, &manifest.vocabulary);
-        let hidden = sizes.hidden_size;
-        let file = |name| manifest.graph(name);
-        let audio_columns = vocabulary.audio.iter().map(|block| block.len()).sum::<usize>() + 2;
-        let body = load_body(loader, manifest)?;
-        let audio_head = |file: &str| OutputHead::load(loader, "audio_head", file, hidden, audio_columns);
-        Ok(Self {
-            embedding: Embedding::load(loader, file("embed")?, vocabulary.streams, hidden)?,
-            text_head: OutputHead::load(loader, "text_head", file("text_head")?, hidden, vocabulary.text.end as usize)?,
-            audio_head: manifest.graphs.get("audio_head").map(|f| audio_head(f)).transpose()?,
-            hidden,
-            max_positions: sizes.max_position_embeddings,
-            cache: CacheShape {
-                layers: sizes.num_hidden_layers,
-                heads: sizes.num_key_value_heads,
-                head_size: sizes.head_dim,
-                is_half: body.is_half("past_key_values.0.key"),
-            },
-            body,
-            rotary: Rotary::new(sizes.rope_theta, sizes.head_dim, sizes.rotary_dim.unwrap_or(sizes.head_dim)),
-            pad: OnceLock::new(),
-        })
-    }
-
-    /// Frames to embeddings [frames, hidden], flattened, `features` in their slots.
-    pub fn embed(&self, frames: &Frames, features: &[FeatureSlot]) -> Result<Vec<f32>> {
-        for slot in features {
-            let (rows, columns) = slot.features.dim();
-            if columns != self.hidden || slot.start.checked_add(rows).is_none_or(|end| end > frames.len()) {
-                let what = format!("features {rows} × {columns} at frame {} of {}", slot.start, frames.len());
-                let expected = format!("expected rows of {} within the prompt", self.hidden);
-                return Err(Error::new(ErrorKind::Invalid, format!("{what}; {expected}")));
-            }
-        }
-        let shape = [1, frames.len(), self.hidden];
-        let mut embeds = Tensor::<f32>::new(&Allocator::default(), shape).map_err(|e| self.body.failed(&e))?;
-        let mut run = self.embedding.bind(1, frames.len(), &mut embeds)?;
-        self.embedding.run(&mut run, frames.ids())?;
-        let mut embeds = embeds.extract_tensor().1.to_vec();
-        for slot in features {
-            let rows = embeds.chunks_exact_mut(self.hidden).skip(slot.start);
-            for (row, feature) in rows.zip(slot.features.rows()) {
-                feature.iter().zip(row).for_each(|(value, cell)| *cell = *value);
-            }
-        }
-        check_finite("embed", "embedding of prompt frame", &embeds, self.hidden)?;
-        Ok(embeds)
-    }
-
-    /// The cache of one pad frame at position 0; computed when it is first needed.
-    fn pad(&self) -> Result<&Mutex<KeyValueCache>> {
-        if let Some(pad) = self.pad.get() {
-            return Ok(pad);
-        }
-        let mut cache = KeyValueCache::new(self.cache, 1, 1)?;
-        let mut run = BodyRun::new(self, &mut cache, 1)?;
-        run.embeds.extract_tensor_mut().1.fill(0.0);
-        run.run(self, 1)?;
-        Ok(self.pad.get_or_init(|| Mutex::new(cache)))
-    }
-}
-
-fn load_body(loader: &GraphLoader, manifest: &Manifest) -> Result<Graph> {
-    let sizes = &manifest.language_model;
-    let hidden = Some(sizes.hidden_size);
-    let cache = [None, Some(sizes.num_key_value_heads), None, Some(sizes.head_dim)];
-    let mut inputs = vec![
-        Port::float("inputs_embeds", &[None, None, hidden]),
-        Port::int32("seqlens_k", &[None]),
-        Port::int32("total_sequence_length", &[]),
-    ];
-    let mut outputs = vec![Port::float("hidden_states", &[None, None, hidden])];
-    for layer in 0..sizes.num_hidden_layers {
-        for part in ["key", "value"] {
-            inputs.push(Port::float_or_half(format!("past_key_values.{layer}.{part}"), &cache));
-            outputs.push(Port::float_or_half(format!("present.{layer}.{part}"), &cache));
-        }
-    }
-    loader.load("llm", manifest.graph("llm")?, &inputs, &outputs)
-}
-
-/// A run of the body over some positions, bound to a cache.
-struct BodyRun {
-    binding: IoBinding,
-    /// Shape [rows, positions, hidden].
-    embeds: Tensor<f32>,
-    /// Shape [rows, positions, hidden].
-    hidden: Tensor<f32>,
-    last_positions: Tensor<i32>,
-    total: Tensor<i32>,
-}
-
-impl BodyRun {
-    fn new(graphs: &DecoderGraphs, cache: &mut KeyValueCache, positions: usize) -> Result<Self> {
-        let rows = cache.rows();
-        let mut bind = || -> ort::Result<Self> {
-            let allocator = Allocator::default();
-            let embeds = Tensor::<f32>::new(&allocator, [rows, positions, graphs.hidden])?;
-            let mut hidden = Tensor::<f32>::new(&allocator, [rows, positions, graphs.hidden])?;
-            let last_positions = Tensor::<i32>::new(&allocator, [rows])?;
-            let total = Tensor::from_array(((), vec![0i32]))?;
-            let mut binding = graphs.body.binding().map_err(|e| ort::Error::new(e.to_string()))?;
-            binding.bind_input("inputs_embeds", &embeds)?;
-            binding.bind_input("seqlens_k", &last_positions)?;
-            binding.bind_input("total_sequence_length", &total)?;
-            binding.bind_output("hidden_states", &mut hidden)?;
-            cache.bind(&mut binding)?;
-            Ok(Self { binding, embeds, hidden, last_positions, total })
-        };
-        bind().map_err(|e| graphs.body.failed(&e))
-    }
-
-    /// Runs `embeds`, after which every row holds `len` positions.
-    fn run(&mut self, graphs: &DecoderGraphs, len: usize) -> Result<()> {
-        let total = i32::try_from(len).map_err(|_| Error::new(ErrorKind::Limit, "too many positions"))?;
-        self.last_positions.extract_tensor_mut().1.fill(total - 1);
-        self.total.extract_tensor_mut().1.fill(total);
-        graphs.body.run_bound(&self.binding)?;
-        check_finite("llm", "hidden state", self.hidden.extract_tensor().1, graphs.hidden)
-    }
-}
-
-/// A run of one frame: embedding and body, the one writing into the other's input.
-struct StepRun {
-    embedding: EmbeddingRun,
-    body: BodyRun,
-}
-
-impl StepRun {
-    fn new(graphs: &DecoderGraphs, cache: &mut KeyValueCache) -> Result<Self> {
-        let mut body = BodyRun::new(graphs, cache, 1)?;
-        let embedding = graphs.embedding.bind(cache.rows(), 1, &mut body.embeds)?;
-        Ok(Self { embedding, body })
-    }
-
-    fn run(&mut self, graphs: &DecoderGraphs, frame: &[TokenId], len: usize) -> Result<()> {
-        graphs.embedding.run(&mut self.embedding, frame)?;
-        check_finite("embed", "embedding of row", self.body.embeds.extract_tensor().1, graphs.hidden)?;
-        self.body.run(graphs, len)
-    }
-}
-
-/// A cache with its step, bound once.
-struct Branch {
-    cache: KeyValueCache,
-    step: StepRun,
-}
-
-impl Branch {
-    fn new(graphs: &DecoderGraphs, rows: usize, capacity: usize) -> Result<Self> {
-        let mut cache = KeyValueCache::new(graphs.cache, rows, capacity)?;
-        let step = StepRun::new(graphs, &mut cache)?;
-        Ok(Self { cache, step })
-    }
-}
-
-/// Bound runs of the heads, for one row and for two; made when first needed.
-#[derive(Default)]
-struct HeadRuns([[Option<HeadRun>; 2]; 2]);
-
-/// One sequence on the graphs of a model: [`LanguageModel`] on ONNX Runtime.
+/// One sequence on the graphs of a model: [`LanguageModel`] on ONNX Runtime, with a cache of its own that grows.
 pub struct Decoder {
     graphs: Arc<DecoderGraphs>,
     position: usize,
-    conditional: Option<Branch>,
-    /// Row 0 conditional, row 1 unconditional.
-    guided: Option<Branch>,
-    /// Where guidance began, while it is on.
-    guided_from: Option<usize>,
-    heads: HeadRuns,
+    /// Row 0 is the sequence, row 1, which is there once guidance was, the unconditional one.
+    batch: Option<Batch>,
+    guided: bool,
     /// Hidden states of the last position, [rows, hidden].
     hidden: Vec<f32>,
     max_positions: usize,
-    /// Bytes that the caches may take.
+    /// Bytes that the cache may take.
     memory: u64,
 }
 
@@ -221,43 +32,44 @@ impl Decoder {
     /// An empty sequence, which stays within `limits`.
     pub fn new(graphs: Arc<DecoderGraphs>, limits: &Limits) -> Self {
         Self {
-            max_positions: graphs.max_positions.min(limits.context),
+            max_positions: graphs.max_positions().min(limits.context),
             memory: limits.memory(),
             graphs,
             position: 0,
-            conditional: None,
-            guided: None,
-            guided_from: None,
-            heads: HeadRuns::default(),
+            batch: None,
+            guided: false,
             hidden: Vec::new(),
         }
     }
 
-    /// The conditional branch with room for `positions`; what it held is kept.
-    fn branch(&mut self, positions: usize) -> Result<&mut Branch> {
-        let capacity = self.conditional.as_ref().map_or(0, |branch| branch.cache.capacity());
-        if capacity < positions {
-            if positions > self.max_positions {
-                let most = self.max_positions;
-                let what = format!("{positions} positions are needed, but the model's context holds {most}");
-                return Err(Error::new(ErrorKind::Limit, what));
-            }
-            let roomy = positions.next_multiple_of(CACHE_STEP).min(self.max_positions);
-            self.check_memory(1, roomy)?;
-            let mut larger = Branch::new(&self.graphs, 1, roomy)?;
-            if let Some(branch) = &self.conditional {
-                larger.cache.copy_first_row(&branch.cache, 0..self.position);
-            }
-            self.conditional = Some(larger);
+    /// The cache with at least `rows` and room for `positions`; what the sequence held is kept.
+    fn room(&mut self, rows: usize, positions: usize) -> Result<&mut Batch> {
+        if positions > self.max_positions {
+            let most = self.max_positions;
+            let what = format!("{positions} positions are needed, but the model's context holds {most}");
+            return Err(Error::new(ErrorKind::Limit, what));
         }
-        self.conditional.as_mut().ok_or_else(|| Error::new(ErrorKind::Graph, "no cache"))
+        let (old_rows, old_capacity) = self.batch.as_ref().map_or((0, 0), |batch| (batch.rows(), batch.capacity()));
+        if old_rows < rows || old_capacity < positions {
+            let capacity = match old_capacity < positions {
+                true => positions.next_multiple_of(CACHE_STEP).min(self.max_positions),
+                false => old_capacity,
+            };
+            let rows = rows.max(old_rows);
+            self.check_memory(rows, capacity)?;
+            let mut larger = Batch::new(Arc::clone(&self.graphs), rows, capacity)?;
+            if let Some(batch) = &self.batch {
+                larger.copy_first_row(batch, self.position);
+            }
+            self.batch = Some(larger);
+        }
+        self.batch.as_mut().ok_or_else(|| Error::new(ErrorKind::Graph, "no cache"))
     }
 
-    /// Refuses a cache of `rows` sequences that would take more than the limit, those that are there already included.
+    /// Refuses a cache of `rows` sequences that would take more than the limit, that which is there already included.
     fn check_memory(&self, rows: usize, capacity: usize) -> Result<()> {
-        let caches = self.conditional.iter().chain(&self.guided).map(|branch| &branch.cache);
-        let held = caches.map(|cache| self.graphs.cache.bytes(cache.rows(), cache.capacity())).sum::<u64>();
-        let asked = self.graphs.cache.bytes(rows, capacity);
+        let held = self.batch.as_ref().map_or(0, |batch| self.graphs.cache_bytes(batch.rows(), batch.capacity()));
+        let asked = self.graphs.cache_bytes(rows, capacity);
         if held.saturating_add(asked) > self.memory {
             let megabytes = [asked, held, self.memory].map(|bytes| bytes.div_ceil(1_000_000));
             let what = format!(
@@ -272,16 +84,11 @@ impl Decoder {
 
     /// Runs one chunk of a prompt, embeddings [positions, hidden].
     fn prefill_chunk(&mut self, embeds: &[f32]) -> Result<()> {
-        let graphs = Arc::clone(&self.graphs);
-        let positions = embeds.len() / graphs.hidden;
-        let end = self.position + positions;
-        let branch = self.branch(end)?;
-        let mut run = BodyRun::new(&graphs, &mut branch.cache, positions)?;
-        run.embeds.extract_tensor_mut().1.copy_from_slice(embeds);
-        run.run(&graphs, end)?;
-        let hidden = run.hidden.extract_tensor().1;
-        self.hidden.clear();
-        self.hidden.extend_from_slice(&hidden[hidden.len() - graphs.hidden..]);
+        let end = self.position + embeds.len() / self.graphs.hidden;
+        let mut hidden = std::mem::take(&mut self.hidden);
+        let run = self.room(1, end).and_then(|batch| batch.prefill(0, end, embeds, &mut hidden));
+        self.hidden = hidden;
+        run?;
         self.position = end;
         Ok(())
     }
@@ -297,11 +104,29 @@ impl LanguageModel for Decoder {
     }
 
     fn reserve(&mut self, positions: usize) -> Result<()> {
-        self.branch(positions).map(drop)
+        self.room(1, positions).map(drop)
     }
 
     fn rewind(&mut self, position: usize) {
         self.position = self.position.min(position);
+    }
+
+    fn fork(&mut self, position: usize) -> Result<Box<dyn LanguageModel>> {
+        let mut fork = Self {
+            graphs: Arc::clone(&self.graphs),
+            position: 0,
+            batch: None,
+            guided: false,
+            hidden: Vec::new(),
+            max_positions: self.max_positions,
+            memory: self.memory,
+        };
+        let room = fork.room(1, position)?;
+        if let Some(batch) = &self.batch {
+            room.copy_first_row(batch, position);
+        }
+        fork.position = position;
+        Ok(Box::new(fork))
     }
 
     fn prefill(&mut self, frames: &Frames, features: &[FeatureSlot], cancel: &Cancel) -> Result<()> {
@@ -320,63 +145,40 @@ impl LanguageModel for Decoder {
 
     fn step(&mut self, frame: &[TokenId]) -> Result<()> {
         let end = self.position + 1;
-        let branch = if self.guided_from.is_some() {
-            self.guided.as_mut()
-        } else {
-            self.branch(end)?;
-            self.conditional.as_mut()
-        };
-        let branch = branch.ok_or_else(|| Error::new(ErrorKind::Graph, "no cache to write to"))?;
-        branch.step.run(&self.graphs, frame, end)?;
-        self.hidden.clear();
-        self.hidden.extend_from_slice(branch.step.body.hidden.extract_tensor().1);
+        let rows = if self.guided { 2 } else { 1 };
+        let mut hidden = std::mem::take(&mut self.hidden);
+        let batch = self.room(rows, end)?;
+        match rows {
+            1 => batch.step(frame, &[end])?,
+            _ => batch.step(&[frame, frame].concat(), &[end, end])?,
+        }
+        hidden.clear();
+        for row in 0..rows {
+            hidden.extend_from_slice(batch.hidden(rows, row)?);
+        }
+        self.hidden = hidden;
         self.position = end;
         Ok(())
     }
 
     fn begin_guidance(&mut self) -> Result<()> {
-        let graphs = Arc::clone(&self.graphs);
-        let capacity = self.branch(self.position)?.cache.capacity();
-        if self.guided.as_ref().is_none_or(|branch| branch.cache.capacity() != capacity) {
-            self.guided = None;
-            self.check_memory(2, capacity)?;
-            self.guided = Some(Branch::new(&graphs, 2, capacity)?);
-        }
-        if let (Some(guided), Some(conditional)) = (&mut self.guided, &self.conditional) {
-            guided.cache.copy_first_row(&conditional.cache, 0..self.position);
-            let pad = graphs.pad()?.lock().unwrap_or_else(PoisonError::into_inner);
-            guided.cache.fill_with_pads(&pad, self.position, &graphs.rotary);
-            self.guided_from = Some(self.position);
-        }
+        let position = self.position;
+        self.room(2, position)?.fill_with_pads(1, position)?;
+        self.guided = true;
         Ok(())
     }
 
     fn end_guidance(&mut self) -> Result<()> {
-        if let (Some(from), Some(guided), Some(conditional)) =
-            (self.guided_from.take(), &self.guided, &mut self.conditional)
-        {
-            conditional.cache.copy_first_row(&guided.cache, from..self.position);
-            self.hidden.truncate(self.graphs.hidden);
-        }
+        self.guided = false;
+        self.hidden.truncate(self.graphs.hidden);
         Ok(())
     }
 
     fn logits(&mut self, head: Head) -> Result<&mut [f32]> {
-        let missing = || Error::new(ErrorKind::Package, "the package has no audio_head, so it cannot make sound");
-        let (graph, index) = match head {
-            Head::Text => (&self.graphs.text_head, 0),
-            Head::Audio => (self.graphs.audio_head.as_ref().ok_or_else(missing)?, 1),
-        };
-        let rows = self.hidden.len() / self.graphs.hidden;
-        if rows == 0 {
-            return Err(Error::new(ErrorKind::Invalid, "nothing was run yet, so there are no logits"));
+        match &mut self.batch {
+            Some(batch) => batch.logits(head, &self.hidden),
+            None => Err(Error::new(ErrorKind::Invalid, "nothing was run yet, so there are no logits")),
         }
-        let slot = &mut self.heads.0[index][rows - 1];
-        let run = match slot {
-            Some(run) => run,
-            None => slot.insert(graph.bind(rows)?),
-        };
-        graph.run(run, &self.hidden)
     }
 }
 
@@ -385,8 +187,8 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::graph::Placements;
-    use crate::package::Package;
+    use crate::graph::{GraphLoader, Placements};
+    use crate::package::{Manifest, Package};
     use crate::runtime::{Placing, Runtime, RuntimeOptions};
 
     fn fixture(name: &str) -> PathBuf {

@@ -3,8 +3,12 @@
 //! The generation loop sees them through two object-safe traits, [`LanguageModel`] and [`AudioDecoder`].
 
 mod audio_encoder;
+mod batch;
+mod binding;
+mod body;
 mod clock;
 mod codec;
+mod decoder_graphs;
 mod embedding;
 mod enhancer;
 mod head;
@@ -15,10 +19,12 @@ mod session;
 use std::ops::Range;
 
 pub use audio_encoder::AudioEncoder;
+pub use batch::Batch;
 pub use clock::GraphTime;
 pub use codec::{CodecDecoder, CodecEncoder};
+pub use decoder_graphs::DecoderGraphs;
 pub use enhancer::Enhancer;
-pub use language_model::{Decoder, DecoderGraphs};
+pub use language_model::Decoder;
 pub use session::{GraphLoader, Placements};
 
 use crate::audio::Waveform;
@@ -61,6 +67,9 @@ pub trait LanguageModel: Send {
 
     /// Forgets everything after `position`.
     fn rewind(&mut self, position: usize);
+
+    /// Another sequence that begins with the first `position` positions of this one.
+    fn fork(&mut self, position: usize) -> Result<Box<dyn LanguageModel>>;
 
     /// Appends `frames`, the embeddings in `features`' slots replaced; not under guidance.
     ///

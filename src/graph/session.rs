@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ort::session::{IoBinding, Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 
+use super::binding;
 use super::clock::{Clock, GraphTime};
 use crate::package::Package;
 use crate::package_files::PackageFiles;
@@ -266,7 +267,7 @@ impl Graph {
     /// Runs on bound tensors.
     pub(super) fn run_bound(&self, binding: &IoBinding) -> Result<()> {
         let mut session = self.lock();
-        self.clock.time(|| session.run_binding(binding).map(drop)).map_err(|e| self.failed(&e))
+        self.clock.time(|| binding::run(&mut session, binding)).map_err(|e| self.failed(&e))
     }
 
     /// Runs on `inputs` and gives the outputs that `names` lists, in that order.
