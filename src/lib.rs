@@ -33,6 +33,7 @@ mod cancel;
 #[cfg(feature = "capi")]
 #[allow(unsafe_code)]
 mod capi;
+mod engine;
 mod error;
 mod file;
 #[cfg(feature = "fuzzing")]
@@ -61,6 +62,7 @@ mod time_limit;
 mod token;
 
 pub use cancel::Cancel;
+pub use engine::{Engine, EngineOptions, EngineStats};
 pub use error::{Error, ErrorKind, Result};
 pub use file::{hold_writes, remove_parts, write_whole, write_whole_with};
 pub use generate::{

@@ -1,0 +1,332 @@
+//! The engine on a scripted body: a row's hidden state tells all that was run in it, so every mix-up shows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{JoinHandle, scope, spawn};
+
+use super::desk::Desk;
+use super::scheduler::{Body, Scheduler};
+use super::seat::{Embed, Seat};
+use crate::cancel::Cancel;
+use crate::graph::{Head, LanguageModel};
+use crate::token::{Frames, TokenId};
+use crate::{Error, ErrorKind, Result};
+
+const CONTEXT: usize = 64;
+const PAD: f32 = -1.0;
+/// A run with this id fails.
+const BROKEN: TokenId = 1000;
+/// The row of this id gets numbers that are not finite.
+const INFINITE: TokenId = 1001;
+/// The thread panics at this id.
+const PANIC: TokenId = 1002;
+
+/// One id a frame; a hidden state has two numbers, a sum over what the row holds and its length.
+#[derive(Default)]
+struct Fake {
+    rows: Vec<Vec<f32>>,
+    hidden: Vec<[f32; 2]>,
+    infinite: Vec<bool>,
+    logits: Vec<f32>,
+    /// Throws the switch after so many chunks of prompts.
+    cancel: Option<(usize, Cancel)>,
+    chunks: Arc<AtomicUsize>,
+    largest_batch: Arc<AtomicUsize>,
+}
+
+fn state(row: &[f32]) -> [f32; 2] {
+    let sum = row.iter().fold(0.0, |sum, id| (sum * 31.0 + id) % 9973.0);
+    [sum, row.len() as f32]
+}
+
+impl Fake {
+    fn new(rows: usize) -> Self {
+        Self { rows: vec![Vec::new(); rows], ..Self::default() }
+    }
+}
+
+impl Body for Fake {
+    fn streams(&self) -> usize {
+        1
+    }
+
+    fn hidden_size(&self) -> usize {
+        2
+    }
+
+    fn prefill(&mut self, place: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
+        let chunks = 1 + self.chunks.fetch_add(1, Ordering::Relaxed);
+        if let Some((_, cancel)) = self.cancel.as_ref().filter(|(after, _)| *after == chunks) {
+            cancel.cancel();
+        }
+        let row = &mut self.rows[place];
+        row.truncate(len - embeds.len() / 2);
+        row.extend(embeds.chunks_exact(2).map(|embed| embed[0]));
+        assert_eq!(row.len(), len);
+        hidden.clear();
+        hidden.extend(state(row));
+        Ok(())
+    }
+
+    fn step(&mut self, frames: &[TokenId], lens: &[usize]) -> Result<()> {
+        assert!(!frames.contains(&PANIC), "as the test wants it");
+        if frames.contains(&BROKEN) {
+            return Err(Error::new(ErrorKind::Graph, "broken"));
+        }
+        self.largest_batch.fetch_max(lens.len(), Ordering::Relaxed);
+        (self.hidden, self.infinite) = Default::default();
+        for ((row, id), len) in self.rows.iter_mut().zip(frames).zip(lens) {
+            row.truncate(len - 1);
+            row.push(*id as f32);
+            assert_eq!(row.len(), *len, "positions are missing");
+            self.hidden.push(state(row));
+            self.infinite.push(*id == INFINITE);
+        }
+        Ok(())
+    }
+
+    fn hidden(&self, rows: usize, place: usize) -> Result<&[f32]> {
+        assert_eq!(rows, self.hidden.len());
+        match self.infinite[place] {
+            true => Err(Error::new(ErrorKind::Numeric, "infinite")),
+            false => Ok(&self.hidden[place]),
+        }
+    }
+
+    fn logits(&mut self, head: Head, hidden: &[f32]) -> Result<&mut [f32]> {
+        let factor = if head == Head::Text { 1.0 } else { 2.0 };
+        self.logits = hidden.iter().map(|number| number * factor).collect();
+        Ok(&mut self.logits)
+    }
+
+    fn copy_row(&mut self, from: usize, to: usize, len: usize) {
+        self.rows[to] = self.rows[from][..len].to_vec();
+    }
+
+    fn swap_rows(&mut self, one: usize, other: usize, len: usize) {
+        assert!(self.rows[one].len().min(len) <= len && self.rows[other].len().min(len) <= len);
+        self.rows.swap(one, other);
+    }
+
+    fn fill_with_pads(&mut self, place: usize, len: usize) -> Result<()> {
+        self.rows[place] = vec![PAD; len];
+        Ok(())
+    }
+}
+
+/// An engine without a model.
+struct Bench {
+    desk: Arc<Desk>,
+    embed: Arc<Embed>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Bench {
+    fn new(fake: Fake) -> Self {
+        let desk = Arc::new(Desk::new(fake.rows.len()));
+        let scheduler = Scheduler::new(Arc::clone(&desk), fake, 3);
+        let embed = |frames: &Frames, _: &[_]| Ok(frames.iter().flat_map(|frame| [frame[0] as f32, 0.0]).collect());
+        Self { desk, embed: Arc::new(embed), thread: Some(spawn(|| scheduler.run())) }
+    }
+
+    fn seat(&self, guidance: bool) -> Result<Seat> {
+        Seat::new(&self.desk, &self.embed, CONTEXT, guidance)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.desk.stop("the test is over");
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+fn prompt(ids: impl IntoIterator<Item = TokenId>) -> Frames {
+    let mut frames = Frames::new(1);
+    ids.into_iter().for_each(|id| frames.push_single(id));
+    frames
+}
+
+fn prefill(seat: &mut Seat, ids: impl IntoIterator<Item = TokenId>) -> Result<()> {
+    seat.prefill(&prompt(ids), &[], &Cancel::new())
+}
+
+/// A conversation with everything in it; checks every state on the way.
+fn converse(bench: &Bench, seed: TokenId) {
+    let mut seat = bench.seat(true).unwrap();
+    let mut said: Vec<f32> = Vec::new();
+    for turn in 0..3 {
+        let ids: Vec<_> = (0..1 + (seed * 5 + turn) % 11).map(|i| seed * 7 + i).collect();
+        prefill(&mut seat, ids.clone()).unwrap();
+        said.extend(ids.iter().map(|id| *id as f32));
+        assert_eq!(seat.logits(Head::Text).unwrap(), state(&said));
+        let guided = (seed + turn) % 2 == 0;
+        let mut pads = vec![PAD; said.len()];
+        if guided {
+            seat.begin_guidance().unwrap();
+        }
+        for step in 0..4 {
+            let id = seed * 3 + turn + step;
+            seat.step(&[id]).unwrap();
+            said.push(id as f32);
+            pads.push(id as f32);
+            let mut expected = state(&said).to_vec();
+            if guided {
+                expected.extend(state(&pads));
+            }
+            expected.iter_mut().for_each(|number| *number *= 2.0);
+            assert_eq!(seat.logits(Head::Audio).unwrap(), expected, "seat {seed}, turn {turn}, step {step}");
+        }
+        seat.end_guidance().unwrap();
+        assert_eq!(seat.logits(Head::Text).unwrap(), state(&said));
+        let back = said.len() - 2;
+        seat.rewind(back);
+        said.truncate(back);
+        assert_eq!(seat.position(), said.len());
+    }
+}
+
+#[test]
+fn every_conversation_is_the_same_as_alone() {
+    let fake = Fake::new(12);
+    let largest = Arc::clone(&fake.largest_batch);
+    let bench = Bench::new(fake);
+    scope(|scope| {
+        for client in 0..6 {
+            let bench = &bench;
+            scope.spawn(move || (0..40).for_each(|round| converse(bench, client * 40 + round)));
+        }
+    });
+    assert!(largest.load(Ordering::Relaxed) > 2, "no step had more than one conversation");
+    let state = bench.desk.lock();
+    assert_eq!((state.rows.free(), state.seats.iter().flatten().count()), (12, 0), "something was not given back");
+    assert!(state.stats.steps > 0 && state.stats.row_steps >= state.stats.steps && state.stats.waiting_prompts == 0);
+}
+
+#[test]
+fn a_fork_goes_its_own_way() {
+    let bench = Bench::new(Fake::new(4));
+    let mut seat = bench.seat(false).unwrap();
+    prefill(&mut seat, 0..9).unwrap();
+    let mut fork = seat.fork(7).unwrap();
+    assert_eq!((seat.position(), fork.position()), (9, 7));
+    (fork.step(&[50]).unwrap(), seat.step(&[60]).unwrap());
+    let said = |len: usize, id: f32| state(&(0..len).map(|i| i as f32).chain([id]).collect::<Vec<_>>());
+    assert_eq!(fork.logits(Head::Text).unwrap(), said(7, 50.0));
+    assert_eq!(seat.logits(Head::Text).unwrap(), said(9, 60.0));
+}
+
+#[test]
+fn seats_are_refused_when_no_rows_are_left() {
+    let bench = Bench::new(Fake::new(3));
+    let (_one, two) = (bench.seat(true).unwrap(), bench.seat(false).unwrap());
+    let error = bench.seat(false).err().unwrap();
+    assert!(error.kind() == ErrorKind::Limit && error.message().contains("0 of its 3 are free"), "{error}");
+    drop(two);
+    assert!(bench.seat(true).is_err());
+    let mut narrow = bench.seat(false).unwrap();
+    let error = narrow.begin_guidance().unwrap_err();
+    assert!(error.message().contains("without room for guidance"), "{error}");
+    let error = prefill(&mut narrow, 0..=CONTEXT as TokenId).unwrap_err();
+    assert!(error.kind() == ErrorKind::Limit && error.message().contains("holds 64"), "{error}");
+}
+
+/// Six step together, one of them with an id that cannot be run: it alone fails, and can go on.
+#[test]
+fn a_failure_hurts_only_its_own_row() {
+    for (bad, kind) in [(BROKEN, ErrorKind::Graph), (INFINITE, ErrorKind::Numeric)] {
+        let bench = Bench::new(Fake::new(6));
+        scope(|scope| {
+            for client in 0..6 {
+                let bench = &bench;
+                scope.spawn(move || {
+                    let mut seat = bench.seat(false).unwrap();
+                    let mut said = Vec::new();
+                    for step in 0..50 {
+                        if client == 0 && step % 5 == 4 {
+                            assert_eq!(seat.step(&[bad]).unwrap_err().kind(), kind);
+                            assert_eq!(seat.position(), said.len());
+                        }
+                        seat.step(&[client + step]).unwrap();
+                        said.push((client + step) as f32);
+                        assert_eq!(seat.logits(Head::Text).unwrap(), state(&said));
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn a_long_prompt_is_cancelled_between_two_chunks() {
+    let (cancel, fake) = (Cancel::new(), Fake::new(2));
+    let chunks = Arc::clone(&fake.chunks);
+    let bench = Bench::new(Fake { cancel: Some((4, cancel.clone())), ..fake });
+    let mut seat = bench.seat(false).unwrap();
+    prefill(&mut seat, 0..2).unwrap();
+    let error = seat.prefill(&prompt(0..60), &[], &cancel).unwrap_err();
+    assert_eq!((error.kind(), seat.position(), chunks.load(Ordering::Relaxed)), (ErrorKind::Cancelled, 2, 4));
+    prefill(&mut seat, [7]).unwrap();
+    assert_eq!(seat.logits(Head::Text).unwrap(), state(&[0.0, 1.0, 7.0]));
+}
+
+/// While a long prompt is run in chunks, steps of another seat go on between them.
+#[test]
+fn a_long_prompt_does_not_stall_the_others() {
+    let fake = Fake::new(2);
+    let chunks = Arc::clone(&fake.chunks);
+    let bench = Bench::new(fake);
+    let mut stepping = bench.seat(false).unwrap();
+    let shared = scope(|scope| {
+        let prompts = scope.spawn(|| {
+            let mut long = bench.seat(false).unwrap();
+            for _ in 0..400 {
+                long.rewind(0);
+                prefill(&mut long, 0..60).unwrap();
+            }
+        });
+        let mut counts = std::collections::BTreeSet::new();
+        while !prompts.is_finished() {
+            stepping.rewind(0);
+            stepping.step(&[1]).unwrap();
+            counts.insert(chunks.load(Ordering::Relaxed) % 20);
+        }
+        counts
+    });
+    // after any number of its twenty chunks, and not only when it was done
+    assert!(shared.len() > 2, "steps were run only after the chunks {shared:?} of 20");
+}
+
+#[test]
+fn nobody_waits_for_an_engine_that_has_ended() {
+    let bench = Bench::new(Fake::new(4));
+    let mut seats: Vec<_> = (0..3).map(|_| bench.seat(false).unwrap()).collect();
+    let desk = Arc::clone(&bench.desk);
+    drop(bench);
+    for seat in &mut seats {
+        let errors = [seat.step(&[1]).unwrap_err(), prefill(seat, [1]).unwrap_err()];
+        assert!(errors.iter().all(|error| error.message().contains("has ended: the test is over")), "{errors:?}");
+    }
+    assert!(desk.open(false).is_err());
+}
+
+#[test]
+fn a_panic_becomes_an_error_in_all_seats() {
+    let bench = Bench::new(Fake::new(3));
+    scope(|scope| {
+        for client in 0..3 {
+            let bench = &bench;
+            scope.spawn(move || {
+                let mut seat = bench.seat(false).unwrap();
+                let failed = (0..).find_map(|step| match client == 0 && step == 10 {
+                    true => seat.step(&[PANIC]).err(),
+                    false => {
+                        seat.rewind(0);
+                        seat.step(&[1]).err()
+                    }
+                });
+                assert!(failed.unwrap().message().contains("its thread panicked"));
+            });
+        }
+    });
+}
