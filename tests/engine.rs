@@ -34,7 +34,7 @@ fn config(model: &Model, seed: u64) -> GenerationConfig {
         segment.max_steps = 4 + 3 * modality as usize + seed as usize % 5;
         segment.guidance = 1.0;
     }
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         config.audio.guidance = 3.0;
     }
     config
@@ -43,7 +43,7 @@ fn config(model: &Model, seed: u64) -> GenerationConfig {
 fn messages(model: &Model, seed: u64) -> Vec<Message> {
     let words = "rain on a roof, then a dog far away, then nothing for a long time";
     let mut messages = vec![Message::text(&words[..words.len() - 7 * (seed as usize % 6)])];
-    if seed % 3 == 0 && model.manifest().audio_encoder.is_some() {
+    if seed.is_multiple_of(3) && model.manifest().audio_encoder.is_some() {
         messages.push(Message::audio(hum(0.3 + 0.2 * (seed % 4) as f64)));
     }
     messages

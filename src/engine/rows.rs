@@ -100,7 +100,8 @@ mod tests {
         let mut exchanges = Vec::new();
         rows.gather(&[1, 0], &mut exchanges);
         assert_eq!(exchanges, []);
-        (rows.set_len(0, 5), rows.set_len(2, 3));
+        rows.set_len(0, 5);
+        rows.set_len(2, 3);
         rows.gather(&[2, 1], &mut exchanges);
         assert_eq!(exchanges, [Exchange { places: [0, 2], len: 5 }]);
         assert_eq!([0, 1, 2].map(|row| rows.place(row)), [2, 1, 0]);

@@ -160,7 +160,7 @@ fn converse(bench: &Bench, seed: TokenId) {
         prefill(&mut seat, ids.clone()).unwrap();
         said.extend(ids.iter().map(|id| *id as f32));
         assert_eq!(seat.logits(Head::Text).unwrap(), state(&said));
-        let guided = (seed + turn) % 2 == 0;
+        let guided = (seed + turn).is_multiple_of(2);
         let mut pads = vec![PAD; said.len()];
         if guided {
             seat.begin_guidance().unwrap();
@@ -210,7 +210,8 @@ fn a_fork_goes_its_own_way() {
     prefill(&mut seat, 0..9).unwrap();
     let mut fork = seat.fork(7).unwrap();
     assert_eq!((seat.position(), fork.position()), (9, 7));
-    (fork.step(&[50]).unwrap(), seat.step(&[60]).unwrap());
+    fork.step(&[50]).unwrap();
+    seat.step(&[60]).unwrap();
     let said = |len: usize, id: f32| state(&(0..len).map(|i| i as f32).chain([id]).collect::<Vec<_>>());
     assert_eq!(fork.logits(Head::Text).unwrap(), said(7, 50.0));
     assert_eq!(seat.logits(Head::Text).unwrap(), said(9, 60.0));
