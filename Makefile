@@ -8,6 +8,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The sound that `make demo` makes: make demo PROMPT="rain on a roof"
 PROMPT ?= a dog barking
 SEED   ?= 1
+# How long `make soak` runs, and `make fuzz` for each target.
+SECONDS ?= 300
 DEMO   := target/demo
 
 # Where `make install-c` installs the C library.
@@ -19,7 +21,7 @@ ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench clean test-openvino test-valgrind test-threads dist test-dist
+.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench clean test-openvino test-valgrind test-threads dist test-dist soak fuzz
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -63,6 +65,16 @@ test-valgrind: fixtures ## run the C programs of the tests under valgrind
 test-threads: fixtures ## run the C tests of threads under ThreadSanitizer, with the library built for it (nightly Rust)
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" UALM_WATCH=thread && \
 	  $(CARGO) test --locked --features capi --test capi threads_and_callbacks
+
+soak: fixtures ## run everything at once for a while, and see that it holds no more after it: make soak SECONDS=300 SEED=1
+	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" UALM_SOAK_SECONDS="$(SECONDS)" UALM_SOAK_SEED="$(SEED)" \
+	  $(CARGO) test --locked --features capi,fuzzing --test soak -- --ignored --nocapture
+
+fuzz: fixtures ## run every fuzz target for a while (nightly Rust, cargo-fuzz): make fuzz SECONDS=300
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && for fuzzed in $$($(CARGO) fuzz list); do \
+	  mkdir -p target/fuzz-corpus/$$fuzzed && \
+	  $(CARGO) +nightly fuzz run $$fuzzed target/fuzz-corpus/$$fuzzed fuzz/corpus/$$fuzzed -- -max_total_time=$(SECONDS) || exit; \
+	done
 
 header: ## write include/ualm.h and include/ualm.abi anew from src/capi
 	@UALM_WRITE_HEADER=1 $(CARGO) test --quiet --locked --features capi --test header

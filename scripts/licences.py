@@ -8,9 +8,7 @@ RULE = "=" * 100
 
 INTRODUCTION = """\
 ualm holds the crates below, in source form at https://crates.io/crates/NAME/VERSION. Where a crate offers a choice of licences
-ualm uses it under MIT or Apache-2.0 if they are among them. A crate under the MPL-2.0 is used unchanged; its source is there. The
-crate ansi_colours (LGPL-3.0-or-later) is part of the program alone, not of the C library, and unchanged; with the source of ualm,
-which is free, the program can be built with another version of it.
+ualm uses it under MIT or Apache-2.0 if they are among them. A crate under the MPL-2.0 is used unchanged; its source is there.
 """
 
 

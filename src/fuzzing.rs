@@ -15,7 +15,7 @@ use crate::token::{Frames, Interval, Special, TokenId, Vocabulary, delay, holes,
 pub type Target = fn(&[u8]);
 
 /// Names and functions.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: &[(&str, Target)] = &[
     ("audio", audio),
     ("manifest", manifest),
     ("graph", graph),
@@ -23,6 +23,8 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("record", record),
     ("take", take),
     ("frames", frames),
+    #[cfg(feature = "capi")]
+    ("calls", calls),
 ];
 
 /// A recording: what comes of it is finite and within the limits.
@@ -88,6 +90,12 @@ pub fn frames(bytes: &[u8]) {
         let again = undelay(&delay(&codes, &vocabulary), &vocabulary);
         assert_eq!(again.ok(), Some(codes));
     }
+}
+
+/// Calls of the C library, with a model.
+#[cfg(feature = "capi")]
+pub fn calls(bytes: &[u8]) {
+    crate::capi::calls::calls(bytes);
 }
 
 /// Three streams of 64 codes.

@@ -24,6 +24,8 @@
 mod argument;
 mod audio;
 mod boundary;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod calls;
 mod cancel;
 mod checkpoint;
 mod codes;

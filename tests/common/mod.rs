@@ -164,3 +164,29 @@ impl Draws {
         (self.0 >> 33) as usize % end
     }
 }
+
+/// The fuzzer's seeds for `target`, with their names.
+pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|seed| seed.unwrap().path()).collect();
+    paths.sort();
+    paths.into_iter().map(|path| (path.display().to_string(), fs::read(&path).unwrap())).collect()
+}
+
+/// Bytes changed, left out, doubled, or an end cut off.
+pub fn damage(bytes: &[u8], draws: &mut Draws) -> Vec<u8> {
+    let mut damaged = bytes.to_vec();
+    for _ in 0..=draws.below(4) {
+        let (place, len) = (draws.below(damaged.len() + 1), 1 + draws.below(9));
+        let end = (place + len).min(damaged.len());
+        match draws.below(5) {
+            0 => damaged[place..end].iter_mut().for_each(|byte| *byte = draws.below(256) as u8),
+            1 => drop(damaged.drain(place..end)),
+            2 => drop(damaged.splice(place..place, bytes[..len.min(bytes.len())].to_vec())),
+            3 => damaged[place..end].iter_mut().for_each(|byte| *byte ^= 1 << draws.below(8)),
+            _ if draws.below(4) == 0 => damaged.truncate(place),
+            _ => damaged[place..end].fill(*[0, 0xff, b'9', b'-'].get(draws.below(4)).unwrap_or(&0)),
+        }
+    }
+    damaged
+}

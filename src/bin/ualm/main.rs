@@ -26,6 +26,7 @@ mod setup;
 mod sound;
 mod stream;
 mod take;
+mod terminal_picture;
 
 use std::process::ExitCode;
 

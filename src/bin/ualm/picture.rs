@@ -1,11 +1,11 @@
 //! Pictures of sound: a log-mel spectrogram with its axes, as a PNG file or in the terminal.
 
-use std::io::{Cursor, IsTerminal};
+use std::io::IsTerminal;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use image::{DynamicImage, ImageFormat, RgbImage, imageops};
+use image::{RgbImage, imageops};
 use ndarray::Array2;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
@@ -18,7 +18,8 @@ use ualm::audio::{LogMel, LogMelConfig, Waveform, hertz_to_mel};
 use ualm::{Error, ErrorKind, Result, write_whole};
 
 use crate::args::Pictures;
-use crate::output::{check_writable, complain};
+use crate::output::{check_writable, complain, print};
+use crate::terminal_picture::{Way, png};
 
 /// Pixels of the picture.
 const SIZE: (u32, u32) = (960, 400);
@@ -66,42 +67,22 @@ impl Pictures {
                 complain(&format!("warning: no spectrogram: {error}"));
                 return Ok(());
             }
-            picture => DynamicImage::ImageRgb8(picture?),
+            picture => picture?,
         };
         if let Some(path) = &self.spectrogram {
-            let mut png = Cursor::new(Vec::new());
-            picture.write_to(&mut png, ImageFormat::Png).map_err(undrawn)?;
-            write_whole(path, png.get_ref())?;
+            write_whole(path, &png(&picture)?)?;
         }
         if self.show { show(&picture) } else { Ok(()) }
     }
 }
 
-/// In the terminal: as sixels, kitty's or iTerm's pictures where it takes them, else as blocks.
-fn show(picture: &DynamicImage) -> Result<()> {
+/// In the terminal, in the way that it takes pictures.
+fn show(picture: &RgbImage) -> Result<()> {
     if !std::io::stdout().is_terminal() {
         complain("warning: --show needs a terminal; --spectrogram FILE.png writes a file");
         return Ok(());
     }
-    let asked = answers_questions();
-    let defaults = viuer::Config::default();
-    let config = viuer::Config { absolute_offset: false, use_kitty: asked, use_sixel: asked, ..defaults };
-    viuer::print(picture, &config).map(drop).map_err(undrawn)
-}
-
-/// Whether the terminal is one that is known to show pictures. Others are not asked: one that never answers would be
-/// waited for without end.
-fn answers_questions() -> bool {
-    let says = |variable: &str| std::env::var(variable).unwrap_or_default().to_lowercase();
-    if says("TERM") == "dumb" {
-        return false;
-    }
-    let named = format!("{} {}", says("TERM"), says("TERM_PROGRAM"));
-    ["kitty", "ghostty", "wezterm", "foot", "mlterm", "contour", "iterm"].iter().any(|known| named.contains(known))
-}
-
-fn undrawn(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Io, "the spectrogram cannot be drawn").with_source(error)
+    print(&Way::of_terminal().draw(picture)?)
 }
 
 /// The spectrogram of `sound` (its channels mixed), with seconds below and kilohertz at its left.

@@ -6,6 +6,8 @@ mod request;
 mod results;
 mod runner;
 mod shard;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};

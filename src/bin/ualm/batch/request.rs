@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use super::shard::Shard;
 use crate::overrides::Overrides;
 
 /// The longest line that is read, in bytes.
-const MOST_LINE: u64 = 16 << 20;
+pub const MOST_LINE: u64 = 16 << 20;
 
 /// What a line asks for.
 #[derive(Deserialize)]
@@ -116,19 +116,23 @@ impl Line {
 /// All requests of a file, or of standard input for `-`, that belong to `shard`; empty lines are passed over.
 pub fn read_requests(path: &Path, shard: Option<Shard>) -> Result<Vec<Line>> {
     let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e);
-    let mut source: Box<dyn BufRead> = match path.to_str() {
-        Some("-") => Box::new(std::io::stdin().lock()),
-        _ => Box::new(BufReader::new(File::open(path).map_err(failed)?)),
-    };
+    match path.to_str() {
+        Some("-") => lines_of(std::io::stdin().lock(), shard).map_err(failed),
+        _ => File::open(path).and_then(|file| lines_of(BufReader::new(file), shard)).map_err(failed),
+    }
+}
+
+/// The requests that `source` holds.
+pub fn lines_of(mut source: impl BufRead, shard: Option<Shard>) -> io::Result<Vec<Line>> {
     let (mut lines, mut first) = (Vec::new(), HashMap::new());
     for number in 1.. {
         let mut text = Vec::new();
-        if source.by_ref().take(MOST_LINE + 1).read_until(b'\n', &mut text).map_err(failed)? == 0 {
+        if source.by_ref().take(MOST_LINE + 1).read_until(b'\n', &mut text)? == 0 {
             break;
         }
         let too_long = text.len() as u64 > MOST_LINE;
         if too_long && text.last() != Some(&b'\n') {
-            source.skip_until(b'\n').map_err(failed)?;
+            source.skip_until(b'\n')?;
         }
         let text = text.trim_ascii();
         if text.is_empty() {
@@ -140,72 +144,4 @@ pub fn read_requests(path: &Path, shard: Option<Shard>) -> Result<Vec<Line>> {
         }
     }
     Ok(lines)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::batch::results::{Finder, scan};
-
-    /// A line as people write it, or with damage.
-    fn line() -> impl Strategy<Value = Vec<u8>> {
-        let request =
-            r#"{"id": "ID", "messages": [{"role": "user", "content": [{"type": "text", "text": "é"}]}], "seed": 1}"#;
-        let result = r#"{"id": "ID", "line": 3, "segments": [{"audio": "a.wav"}], "error": {}, "request": "00"}"#;
-        let whole = (prop::sample::select(vec![request, result, "[]", "{}"]), "[a-c]")
-            .prop_map(|(line, id)| line.replace("ID", &id).into_bytes());
-        let damaged = (whole.clone(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut line, place, byte)| {
-            let place = place.index(line.len());
-            line[place] = byte;
-            line
-        });
-        prop_oneof![whole, damaged, prop::collection::vec(any::<u8>(), 0..50)]
-    }
-
-    proptest! {
-        /// Whatever the lines hold, each has a key of its own, ids belong to one line, and results find theirs or none.
-        #[test]
-        fn any_lines_are_taken(lines in prop::collection::vec(line(), 0..12), shards in 1u64..5) {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("lines");
-            std::fs::write(&path, lines.join(&b'\n')).unwrap();
-            let requests = read_requests(&path, None).unwrap();
-            let keys: HashSet<_> = requests.iter().map(|line| line.key.clone()).collect();
-            prop_assert_eq!(keys.len(), requests.len());
-            requests.iter().for_each(|line| drop(line.request()));
-            let of = |shard: u64| read_requests(&path, Some(format!("{shard}/{shards}").parse().unwrap())).unwrap().len();
-            prop_assert_eq!((1..=shards).map(of).sum::<usize>(), requests.len());
-            let finder = Finder::new(&requests);
-            for (_, written) in scan(&path).unwrap() {
-                prop_assert_eq!(written.and_then(|written| finder.find(&written)), None, "no sum of a request is 00");
-            }
-        }
-    }
-
-    #[test]
-    fn unknown_fields_are_refused_by_name() {
-        let line = r#"{"id": "a", "messages": [], "temprature": 1}"#;
-        let error = serde_json::from_str::<Request>(line).err().map(|e| e.to_string());
-        assert!(error.is_some_and(|e| e.contains("temprature")));
-    }
-
-    #[test]
-    fn lines_are_told_apart_whatever_they_hold() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("requests.jsonl");
-        let mut text = b"{\"id\": \"a\", \"messages\": []}\n\n{broken\n\xff\xfe\n{\"id\": \"a\"}\n".to_vec();
-        text.resize(text.len() + MOST_LINE as usize + 5, b'x');
-        text.extend(b"\n{\"id\": \"b\", \"messages\": []}");
-        std::fs::write(&path, text).unwrap();
-        let lines = read_requests(&path, None).unwrap();
-        let keys: Vec<_> = lines.iter().map(|line| line.key.to_string()).collect();
-        assert_eq!(keys, ["a", "line 3", "line 4", "line 5", "line 6", "b"]);
-        let kinds: Vec<_> = lines.iter().map(|line| line.request().err().map(|e| e.kind())).collect();
-        let invalid = Some(ErrorKind::Invalid);
-        assert_eq!(kinds, [None, invalid, invalid, invalid, Some(ErrorKind::Limit), None]);
-    }
 }

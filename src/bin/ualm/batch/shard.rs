@@ -46,33 +46,3 @@ pub fn seed_of(id: &str) -> u64 {
 fn number(id: &str, from: usize) -> u64 {
     Sha256::digest(id.as_bytes()).iter().skip(from).take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_id_is_in_one_shard_and_shards_are_about_equal() {
-        let shards: Vec<_> = (1..=7).map(|index| format!("{index}/7").parse::<Shard>().unwrap()).collect();
-        let mut sizes = [0; 7];
-        for id in (0..7000).map(|number| format!("id-{number}")) {
-            let holding: Vec<_> = (0..7).filter(|index| shards[*index].holds(&id)).collect();
-            assert_eq!(holding.len(), 1);
-            sizes[holding[0]] += 1;
-        }
-        assert!(sizes.iter().all(|size| (850..1150).contains(size)), "{sizes:?}");
-    }
-
-    #[test]
-    fn seeds_and_shards_are_for_ever() {
-        assert_eq!(seed_of("dog-1"), 0xb0a5_1676_59e3_2054);
-        assert!("4/4".parse::<Shard>().unwrap().holds("dog-1"));
-    }
-
-    #[test]
-    fn shards_that_make_no_sense() {
-        for text in ["", "1", "0/2", "3/2", "1/0", "a/b", "1/2/3", "-1/2", "1/10000"] {
-            assert!(text.parse::<Shard>().is_err(), "{text}");
-        }
-    }
-}
