@@ -61,12 +61,14 @@ fn unpanicked<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Re
 
 /// Turns a growing list of ids into text, piece by piece; the pieces together are the text of the whole.
 ///
-/// A last U+FFFD is held back: it may be a character whose bytes are still to come. What stands before it is final.
+/// A U+FFFD at the end is held back: it may be a character whose bytes are still to come. What stands before it is final.
 #[derive(Default)]
 pub struct TextDecoder {
-    /// Ids since the last point where the text ended with a whole character.
+    /// Ids whose text has been given out, and which the text of the next ones may depend on: a space between two words.
+    before: Vec<TokenId>,
+    /// Ids after those, since the last point where the text ended with a whole character.
     pending: Vec<TokenId>,
-    /// Bytes of the pending ids' text that have been given out.
+    /// Bytes of the text of `before` and `pending` that have been given out.
     given: usize,
 }
 
@@ -74,23 +76,41 @@ impl TextDecoder {
     /// Takes one more id; gives the text that it settled, perhaps none.
     pub fn push(&mut self, id: TokenId, tokenizer: &TextTokenizer) -> Result<String> {
         self.pending.push(id);
-        let text = tokenizer.decode(&self.pending)?;
-        let settled = text.strip_suffix('\u{FFFD}').unwrap_or(&text);
-        let piece = settled.get(self.given..).unwrap_or_default().to_owned();
+        let text = self.text(tokenizer)?;
+        let settled = text.trim_end_matches('\u{FFFD}');
+        let piece = self.not_given(settled);
         if settled.len() == text.len() {
-            *self = Self::default();
+            self.settle(tokenizer)?;
         } else {
-            self.given = settled.len();
+            self.given = self.given.max(settled.len());
         }
         Ok(piece)
     }
 
     /// What is still held back when no more ids come.
     pub fn finish(&mut self, tokenizer: &TextTokenizer) -> Result<String> {
-        let text = tokenizer.decode(&self.pending)?;
-        let piece = text.get(self.given..).unwrap_or_default().to_owned();
+        let piece = self.not_given(&self.text(tokenizer)?);
         *self = Self::default();
         Ok(piece)
+    }
+
+    fn text(&self, tokenizer: &TextTokenizer) -> Result<String> {
+        tokenizer.decode(&[self.before.as_slice(), &self.pending].concat())
+    }
+
+    fn not_given(&self, text: &str) -> String {
+        text.get(self.given..).unwrap_or_default().to_owned()
+    }
+
+    /// Forgets the ids before the pending ones, unless these alone have no text and so settle nothing for the next ones.
+    fn settle(&mut self, tokenizer: &TextTokenizer) -> Result<()> {
+        let alone = tokenizer.decode(&self.pending)?.len();
+        match alone {
+            0 => self.before.append(&mut self.pending),
+            _ => self.before = std::mem::take(&mut self.pending),
+        }
+        self.given = if alone == 0 { self.text(tokenizer)?.len() } else { alone };
+        Ok(())
     }
 }
 
@@ -125,17 +145,46 @@ mod tests {
         Vocabulary { size: 320, streams: 1, special, text, audio: vec![Interval { start: 316, end: 320 }] }
     }
 
-    fn stream(ids: &[TokenId]) -> String {
+    /// Tokenizers whose tokens are words: one that marks the beginnings of words, and drops the space before the first one;
+    /// one that marks what goes on with a word.
+    static WORDS: LazyLock<[TextTokenizer; 2]> = LazyLock::new(|| {
+        let metaspace =
+            serde_json::json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true});
+        let word_piece = serde_json::json!({"type": "WordPiece", "prefix": "##", "cleanup": true});
+        [(metaspace, ["▁a", "▁dog", "s", "▁", "é", "[x]"]), (word_piece, ["a", "dog", "##s", ".", "##é", "[x]"])].map(
+            |(decoder, tokens)| {
+                let vocab: serde_json::Map<_, _> =
+                    tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), id.into())).collect();
+                let special = serde_json::json!({"id": 5, "content": "[x]", "single_word": false, "lstrip": false,
+                    "rstrip": false, "normalized": false, "special": true});
+                let json = serde_json::json!({
+                    "version": "1.0", "truncation": null, "padding": null, "added_tokens": [special], "normalizer": null,
+                    "pre_tokenizer": null, "post_processor": null, "decoder": decoder,
+                    "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[x]"}
+                });
+                TextTokenizer::from_bytes(json.to_string().as_bytes(), &vocabulary()).unwrap()
+            },
+        )
+    });
+
+    fn stream(ids: &[TokenId], tokenizer: &TextTokenizer) -> String {
         let mut decoder = TextDecoder::default();
-        let mut text: String = ids.iter().map(|id| decoder.push(*id, &BYTES).unwrap()).collect();
-        text.push_str(&decoder.finish(&BYTES).unwrap());
+        let mut text: String = ids.iter().map(|id| decoder.push(*id, tokenizer).unwrap()).collect();
+        text.push_str(&decoder.finish(tokenizer).unwrap());
         text
     }
 
     proptest! {
         #[test]
         fn pieces_of_any_ids_are_the_whole_text(ids in prop::collection::vec(16u32..316, 0..40)) {
-            prop_assert_eq!(stream(&ids), BYTES.decode(&ids).unwrap());
+            prop_assert_eq!(stream(&ids, &BYTES), BYTES.decode(&ids).unwrap());
+        }
+
+        #[test]
+        fn pieces_of_words_are_the_whole_text(ids in prop::collection::vec(15u32..23, 0..20)) {
+            for tokenizer in WORDS.iter() {
+                prop_assert_eq!(stream(&ids, tokenizer), tokenizer.decode(&ids).unwrap());
+            }
         }
 
         #[test]
@@ -143,7 +192,7 @@ mod tests {
             let ids = BYTES.encode(&text).unwrap();
             prop_assume!(!ids.contains(&0)); // the tokenizer's id 0 goes in as pad
             prop_assert_eq!(BYTES.decode(&ids).unwrap(), text.clone());
-            prop_assert_eq!(stream(&ids), text);
+            prop_assert_eq!(stream(&ids, &BYTES), text);
         }
     }
 

@@ -15,7 +15,7 @@ use ort::sys::OrtApi;
 use serde_json::Value;
 use tempfile::TempDir;
 use ualm::provider::{ProviderState, ProviderStatus};
-use ualm::{ErrorKind, Model, ProviderReport, Runtime, RuntimeOptions};
+use ualm::{Cancel, ErrorKind, Message, Modality, Model, ProviderReport, Runtime, RuntimeOptions};
 
 /// Where plugins are compiled: a path with a space and a letter that is not ASCII.
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::Builder::new().prefix("plug ïns ").tempdir().unwrap());
@@ -45,6 +45,8 @@ fn plugin(way: &str) -> PathBuf {
         ("CREATE_STATUS", offset_of!(OrtApi, CreateStatus)),
         ("GET_EP_API", offset_of!(OrtApi, GetEpApi)),
         ("HARDWARE_DEVICE_TYPE", offset_of!(OrtApi, HardwareDevice_Type)),
+        ("NODE_COUNT", offset_of!(OrtApi, Graph_GetNumNodes)),
+        ("NODES", offset_of!(OrtApi, Graph_GetNodes)),
     ];
     let mut arguments: Vec<_> = numbers.iter().map(|(name, offset)| format!("-D{name}={}", offset / pointer)).collect();
     arguments.push(format!("-D{way}"));
@@ -211,6 +213,37 @@ fn a_plugin_that_rejects_a_graph_is_told_and_auto_goes_on() {
     // a plugin that is registered does not take over what is to run on the CPU
     let model = Model::load_with(package("tiny-omni-fp32"), &options("cpu", None)).unwrap();
     assert!(model.provider_report().unwrap().graphs.iter().all(|graph| graph.provider == "cpu" && graph.nodes > 0));
+}
+
+#[test]
+fn a_provider_that_fails_in_mid_run_costs_nothing_that_was_made_before() {
+    if !has_compiler() {
+        return;
+    }
+    let asked = options("cpu,codec=useless", Some(plugin("FAILS_LATER")));
+    let model = Model::load_with(package("tiny-omni-fp32"), &asked).unwrap();
+    let mut config = model.config();
+    (config.force, config.insist, config.max_segments) = (vec![Modality::Text, Modality::Audio], true, 2);
+    (config.text.max_steps, config.audio.max_steps, config.audio.min_steps) = (4, 20, 12);
+    let mut session = model.session();
+    for _ in 0..2 {
+        let prompt = session.prompt(&[Message::text("rain")]).unwrap();
+        let generation = session.generate(prompt, &config, &Cancel::new()).unwrap();
+        let (reply, error) = generation.into_partial_reply();
+        let error = error.expect("the sound was made by a device that is gone");
+        assert_eq!(error.kind(), ErrorKind::Graph, "{error}");
+        assert!(
+            error.to_string().contains("codec_decoder") && error.to_string().contains("the device is gone"),
+            "{error}"
+        );
+        let frames: Vec<_> = reply.segments.iter().map(|segment| segment.frames.len()).collect();
+        assert!(frames.len() == 2 && frames[0] > 0 && frames[1] >= 12, "what was drawn is kept: {frames:?}");
+    }
+    config.force = vec![Modality::Text];
+    config.max_segments = 1;
+    let prompt = session.prompt(&[Message::text("what now?")]).unwrap();
+    let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+    assert_eq!(reply.segments.len(), 1, "the conversation goes on");
 }
 
 #[test]

@@ -142,6 +142,25 @@ fn a_chat_is_typed_edited_and_remembered() {
 }
 
 #[test]
+fn chats_at_once_share_one_history() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let cache = folder.path().display().to_string();
+    let environment = [("TERM", "xterm"), ("XDG_CACHE_HOME", cache.as_str())];
+    let chats = [1, 2].map(|seed| (seed, Terminal::new(&["chat"], &environment, 80)));
+    for (seed, chat) in &chats {
+        chat.waits_for("/help tells what there is");
+        chat.types(&format!("/seed {seed}\r/seed\r"));
+        chat.waits_for(&format!("\r\n{seed}\r\n"));
+    }
+    for (_, chat) in chats {
+        chat.types("\x04");
+        assert!(chat.ends().0.success());
+    }
+    let history = std::fs::read_to_string(folder.path().join("ualm/chat_history")).unwrap();
+    assert!(history.contains("/seed 1") && history.contains("/seed 2"), "{history}");
+}
+
+#[test]
 fn a_chat_goes_on_after_a_graph_has_failed() {
     let folder = tempfile::TempDir::new().unwrap();
     let cache = folder.path().display().to_string();

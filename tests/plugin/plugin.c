@@ -4,9 +4,11 @@
  *   NO_DEVICE       loads, and finds no device to run on
  *   REJECTS         offers the CPU as a device, and refuses to make a provider for any graph
  *   TAKES_NOTHING   offers the CPU as a device, and takes no node of any graph
+ *   FAILS_LATER     takes every graph whole, and fails when it is run
  *   HANGS           never comes back
  *
- * and with the numbers of three functions in ONNX Runtime's table: CREATE_STATUS, GET_EP_API and HARDWARE_DEVICE_TYPE.
+ * and with the numbers of five functions in ONNX Runtime's table: CREATE_STATUS, GET_EP_API, HARDWARE_DEVICE_TYPE, NODE_COUNT
+ * and NODES.
  * The structs are as far as version 1.23 of the interface needs them; the first function for plugins makes a device.
  */
 #include <stddef.h>
@@ -23,8 +25,17 @@ struct provider {
     uint32_t version;
     const char *(*name)(const provider *);
     status *(*capability)(provider *, const void *graph, void *support);
+    status *(*compile)(provider *, const void **graphs, const void **fused, size_t count, void **kernels, void **contexts);
+    void (*release)(provider *, void **kernels, size_t count);
     function later[32];
 };
+
+typedef struct {
+    uint32_t version;
+    status *(*create)(void *self, void *context, void **state);
+    status *(*compute)(void *self, void *state, void *context);
+    void (*release)(void *self, void *state);
+} kernel;
 
 typedef struct factory factory;
 struct factory {
@@ -68,10 +79,39 @@ static status *devices(factory *self, const void *const *devices, size_t count, 
     return NULL;
 }
 
+#ifdef FAILS_LATER
+static status *create_state(void *self, void *context, void **state) { (void)self, (void)context, *state = NULL; return NULL; }
+static status *compute(void *self, void *state, void *context) {
+    (void)self, (void)state, (void)context;
+    return failure("the device is gone");
+}
+static void release_state(void *self, void *state) { (void)self, (void)state; }
+static kernel the_kernel = {23, create_state, compute, release_state};
+
+static status *takes_all(provider *self, const void *graph, void *support) {
+    const function *ep_api = ((const function *(*)(void)) api[GET_EP_API])();
+    const void *nodes[4096];
+    size_t count = 0;
+    (void)self;
+    ((status * (*)(const void *, size_t *)) api[NODE_COUNT])(graph, &count);
+    if (count > sizeof nodes / sizeof *nodes) return failure("a graph of too many nodes");
+    ((status * (*)(const void *, const void **, size_t)) api[NODES])(graph, nodes, count);
+    return ((status * (*)(void *, const void *const *, size_t, const void *)) ep_api[2])(support, nodes, count, NULL);
+}
+
+static status *compile(provider *self, const void **graphs, const void **fused, size_t count, void **kernels, void **contexts) {
+    (void)self, (void)graphs, (void)fused, (void)contexts;
+    for (size_t i = 0; i < count; i++) kernels[i] = &the_kernel;
+    return NULL;
+}
+
+static void release_kernels(provider *self, void **kernels, size_t count) { (void)self, (void)kernels, (void)count; }
+#else
 static status *takes_nothing(provider *self, const void *graph, void *support) {
     (void)self, (void)graph, (void)support;
     return NULL;
 }
+#endif
 
 static status *create(factory *self, const void *const *devices, const void *const *metadata, size_t count,
                       const void *options, const void *logger, provider **made) {
@@ -82,7 +122,13 @@ static status *create(factory *self, const void *const *devices, const void *con
     *made = calloc(1, sizeof **made);
     (*made)->version = 23;
     (*made)->name = name_of_provider;
+#ifdef FAILS_LATER
+    (*made)->capability = takes_all;
+    (*made)->compile = compile;
+    (*made)->release = release_kernels;
+#else
     (*made)->capability = takes_nothing;
+#endif
     return NULL;
 #endif
 }

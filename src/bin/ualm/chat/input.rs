@@ -62,7 +62,8 @@ impl Drop for Input {
         if let Self::Person { editor, history: Some(history) } = self {
             // a history that cannot be kept is no reason to fail
             let _ = history.parent().map(std::fs::create_dir_all);
-            let _ = editor.save_history(history);
+            // another chat may have written to it in the meantime
+            let _ = editor.append_history(history);
         }
     }
 }

@@ -1,0 +1,89 @@
+//! What the machine does to a program: memory that runs out, files that go away after they were looked at.
+
+mod common;
+
+use std::fs;
+
+use common::{copied_package, package};
+use tempfile::TempDir;
+use ualm::audio::Waveform;
+use ualm::{Cancel, ErrorKind, Message, Modality, Model, Package, RuntimeOptions};
+
+/// Address space from too little for ONNX Runtime's library to enough for everything: an error at any point, but for what
+/// Rust's own allocations ask for, which end a program in words when there is nothing left.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_that_runs_out_is_an_error() {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/audio/stereo-44k.ogg");
+    let (mut refused, mut worked) = (0, 0);
+    for megabytes in (120..=600).step_by(40) {
+        let script = format!("ulimit -v {}; exec \"$@\"", megabytes * 1024);
+        let mut bash = Command::new("bash");
+        bash.args([
+            "-c",
+            &script,
+            "bash",
+            env!("CARGO_BIN_EXE_ualm"),
+            "ask",
+            recording,
+            "--threads",
+            "1",
+            "--max-steps",
+            "3",
+        ]);
+        let output = bash.env("UALM_MODEL", package("tiny-omni-fp32")).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            Some(0) => worked += 1,
+            Some(1) => {
+                refused += 1;
+                assert!(words.contains("error: "), "{megabytes} MiB: {words}");
+            }
+            code => {
+                let rust_has_none = output.status.signal() == Some(6) && words.contains("memory allocation of");
+                assert!(rust_has_none, "{megabytes} MiB: {code:?}, {words}");
+            }
+        }
+    }
+    assert!(refused > 0 && worked > 0, "{refused} refused, {worked} worked");
+}
+
+#[test]
+fn files_of_a_package_that_vanish_after_the_check_are_told() {
+    let folder = TempDir::new().unwrap();
+    for name in ["llm.onnx", "llm.onnx.data", "tokenizer.json"] {
+        let copy = copied_package("synthetic-fp32", &folder.path().join(name));
+        let opened = Package::open(&copy).unwrap();
+        fs::remove_file(copy.join(name)).unwrap();
+        let error = Model::from_package(opened, &RuntimeOptions::default()).err().expect("a file is missing");
+        assert!(error.to_string().contains(name.trim_end_matches(".data")), "{error}");
+        assert!([ErrorKind::Package, ErrorKind::Io].contains(&error.kind()), "{error}");
+    }
+}
+
+/// The graphs for sound are loaded when they are first used.
+#[test]
+fn graphs_that_vanish_before_their_first_use_are_told() {
+    let folder = TempDir::new().unwrap();
+    let copy = copied_package("tiny-omni-fp32", &folder.path().join("package"));
+    let model = Model::load(&copy).unwrap();
+    for name in ["audio_encoder.onnx", "codec_encoder.onnx", "codec_decoder.onnx"] {
+        fs::remove_file(copy.join(name)).unwrap();
+    }
+    let sound = Waveform::mono(vec![0.1; 16_000], 16_000).unwrap();
+    let mut session = model.session();
+    let prompt = session.prompt(&[Message::text("rain")]).unwrap();
+    let mut config = model.config();
+    config.force = vec![Modality::Audio];
+    let errors = [
+        model.audio_features(&sound).unwrap_err(),
+        model.encode_codes(&sound).unwrap_err(),
+        session.generate(prompt, &config, &Cancel::new()).err().expect("the codec is missing"),
+    ];
+    for (error, name) in errors.iter().zip(["audio_encoder", "codec_encoder", "codec_decoder"]) {
+        assert_eq!(error.kind(), ErrorKind::Package, "{error}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
