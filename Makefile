@@ -113,6 +113,7 @@ lint: ## check format and lints; warnings are errors
 	@$(CARGO) clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy" >&2; exit 1; }
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+	@$(PYTHON) scripts/unsafe_dependencies.py
 
 format: ## format the sources
 	@$(CARGO) fmt

@@ -23,7 +23,20 @@
 //! language model after another → token frames → codec codes → waveform. [`Model`] is shared and immutable, a [`Session`]
 //! is one conversation, a [`Generation`] is one reply in the making.
 
-#![deny(unsafe_code)]
+// what input could make panic, and what a library does not do; the tests may
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::exit,
+        clippy::print_stdout,
+        clippy::print_stderr
+    )
+)]
 
 pub mod audio;
 #[cfg(feature = "benching")]
@@ -31,7 +44,7 @@ pub mod audio;
 pub mod benching;
 mod cancel;
 #[cfg(feature = "capi")]
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "C has no borrows: how it stays sound is said there")]
 mod capi;
 mod engine;
 mod error;

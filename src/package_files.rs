@@ -122,7 +122,7 @@ fn sha256(path: &Path) -> std::io::Result<String> {
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(hexadecimal(&hash.finalize())),
-            read => hash.update(&buffer[..read]),
+            read => hash.update(buffer.get(..read).unwrap_or_default()),
         }
     }
 }

@@ -150,7 +150,7 @@ impl Prompt {
 
     /// Puts `[bos]` first if it is not there yet.
     pub(crate) fn begin(&mut self, vocabulary: &Vocabulary) {
-        if self.frames.get(0).is_some_and(|frame| frame[0] == vocabulary.special.bos) {
+        if self.frames.get(0).is_some_and(|frame| frame.first() == Some(&vocabulary.special.bos)) {
             return;
         }
         let mut frames = Frames::new(vocabulary.streams);

@@ -91,7 +91,7 @@ impl Wanted {
         };
         let covered = share(self.things.iter().filter(|thing| place(thing).is_some()).count(), self.things.len(), 0.0);
         let places: Vec<_> = self.order.iter().filter_map(place).collect();
-        let pairs = || places.iter().enumerate().flat_map(|(i, a)| places[i + 1..].iter().map(move |b| (a, b)));
+        let pairs = || places.iter().enumerate().flat_map(|(i, a)| places.iter().skip(i + 1).map(move |b| (a, b)));
         let ordered = share(pairs().filter(|(a, b)| a <= b).count(), pairs().count(), 1.0);
         Score { covered, ordered, total: covered * (1.0 + ordered) / 2.0 }
     }

@@ -165,7 +165,7 @@ impl Session {
     pub fn go_on(&mut self, segments: usize, last: &Segment, cancel: &Cancel) -> Result<Checkpoint> {
         let begun = Instant::now();
         let special = &self.model.manifest().vocabulary.special;
-        let closed = self.tail.last().is_some_and(|frame| frame[0] == special.eos || frame[0] == special.eot);
+        let closed = self.tail.last().and_then(<[_]>::first).is_some_and(|id| *id == special.eos || *id == special.eot);
         if !closed {
             return Err(Error::new(ErrorKind::Invalid, "nothing was said that could go on: begin with a prompt"));
         }

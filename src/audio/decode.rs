@@ -1,5 +1,10 @@
 //! Any recording to one mono waveform at one rate.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "places that were found in the same slice, or counts that were read into it"
+)]
+
 use std::fs::{self, File};
 use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};

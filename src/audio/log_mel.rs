@@ -1,5 +1,7 @@
 //! The Whisper log-mel front end, and the normalisation that Qwen2.5-Omni's encoder wants before it.
 
+#![expect(clippy::indexing_slicing, reason = "the ranges follow from the sizes that the front end is made with")]
+
 use std::f64::consts::{LOG10_E, TAU};
 use std::panic::resume_unwind;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Sample rate conversion.
 
+#![expect(clippy::indexing_slicing, reason = "the converter says how much it has written")]
+
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
 

@@ -1,5 +1,7 @@
 //! WAV files.
 
+#![expect(clippy::indexing_slicing, reason = "the channels of a waveform are of one length")]
+
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 

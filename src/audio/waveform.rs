@@ -1,5 +1,7 @@
 //! Sound in memory.
 
+#![expect(clippy::indexing_slicing, reason = "the channels of a waveform are of one length")]
+
 use crate::audio::resample;
 use crate::{Error, ErrorKind, Result};
 

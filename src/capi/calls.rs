@@ -1,6 +1,8 @@
 //! Sequences of calls for the fuzzer: bytes choose the functions and what they are given, as a program in C could that
 //! keeps to the header's law: handles that are alive, NULL, and numbers and words without sense.
 
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "for the fuzzer alone, which wants panics")]
+
 mod handles;
 mod look;
 

@@ -71,7 +71,7 @@ pub unsafe extern "C" fn ualm_model_text_ids(
     entry(|| {
         // SAFETY: the header's law.
         let (place, model, words) = unsafe { (Place::new(ids)?, share(model)?, text(words, "words")?) };
-        let ids: Box<[u32]> = model.0.text_frames(words)?.iter().map(|frame| frame[0]).collect();
+        let ids: Box<[u32]> = model.0.text_frames(words)?.iter().filter_map(|frame| frame.first().copied()).collect();
         place.fill(ualm_codes { streams: 1, frames: ids.len(), codes: ids });
         Ok(())
     })

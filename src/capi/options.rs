@@ -46,7 +46,7 @@ pub(super) unsafe fn read<T: Options>(pointer: *const T, defaults: T) -> Result<
     // SAFETY: as many bytes are there by contract.
     let given = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), size) };
     let known = size.min(size_of::<T>());
-    if given[known..].iter().any(|byte| *byte != 0) {
+    if given.iter().skip(known).any(|byte| *byte != 0) {
         let what = "asks for something that this version of the library does not know: update the library";
         return Err(Failure::invalid(format!("{} of {size} bytes {what}", T::NAME)));
     }

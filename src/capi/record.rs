@@ -129,8 +129,8 @@ pub unsafe extern "C" fn ualm_record_options(
             config.seed = segment.draws.seed;
         }
         let mut filled = ualm_generation_options::from(&config);
-        filled.force = record.force[turn].as_ptr();
-        filled.force_len = record.force[turn].len();
+        let force = record.force.get(turn).map(Vec::as_slice).unwrap_or_default();
+        (filled.force, filled.force_len) = (force.as_ptr(), force.len());
         // SAFETY: the header's law.
         unsafe { fill_generation_options(options, struct_size, filled) }
     })

@@ -128,6 +128,7 @@ impl Samples {
     pub(super) fn new(sound: &Waveform) -> Arc<Self> {
         let data: Box<[f32]> = match sound.channels() {
             [one] => one.as_slice().into(),
+            #[expect(clippy::indexing_slicing, reason = "the channels of a waveform are of one length")]
             channels => (0..sound.len()).flat_map(|frame| channels.iter().map(move |c| c[frame])).collect(),
         };
         let view = ualm_samples {
@@ -197,7 +198,7 @@ impl SegmentView {
 
     /// The text's bytes, without the NUL.
     pub(super) fn text(&self) -> &[u8] {
-        &self.text.0[..self.text.len()]
+        self.text.0.split_last().map_or(&[], |(_, text)| text)
     }
 
     /// The sound, unless this is text.

@@ -1,5 +1,10 @@
 //! What a generation works with: the graphs behind their traits, and the conversation's place in them.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a frame has an id for each stream, a row of logits one for each id: the contract was checked"
+)]
+
 use std::collections::BTreeMap;
 
 use crate::cancel::Cancel;

@@ -51,7 +51,7 @@ impl Segment {
         if sound.channels().iter().flatten().all(|sample| sample.abs() <= SILENCE) {
             doubts.push(format!("the sound is silent: all {} samples are below −80 dB", sound.len()));
         }
-        let closed = self.frames.last().is_some_and(|frame| vocabulary.closes(frame[0]));
+        let closed = self.frames.last().and_then(<[_]>::first).is_some_and(|id| vocabulary.closes(*id));
         let sounding = self.frames.slice(0..self.frames.len() - usize::from(closed));
         let holes = holes(&sounding, vocabulary);
         if holes > 0 {

@@ -102,7 +102,7 @@ impl AudioEncoder {
             Error::new(ErrorKind::Graph, "audio_encoder: the features have another rank than 3").with_source(e)
         })?;
         let lengths = lengths.try_extract_tensor::<i64>().map_err(failed)?.1;
-        let rows = features.shape()[1];
+        let (_, rows, _) = features.dim();
         let Some(lengths) =
             lengths.iter().map(|len| usize::try_from(*len).ok().filter(|len| *len <= rows)).collect::<Option<Vec<_>>>()
         else {

@@ -1,5 +1,7 @@
 //! The codec: sound to codes and back.
 
+#![expect(clippy::indexing_slicing, reason = "what a graph gave was held against its shape")]
+
 use ort::value::Tensor;
 
 use super::session::{Graph, Port};

@@ -107,8 +107,8 @@ pub trait AudioDecoder: Sync {
 /// The same sound, if all its samples are finite.
 fn finite(sound: &Waveform) -> Result<&Waveform> {
     for (channel, samples) in sound.channels().iter().enumerate() {
-        if let Some(at) = samples.iter().position(|sample| !sample.is_finite()) {
-            let what = format!("sample {at} of channel {channel} is {}; expected finite numbers", samples[at]);
+        if let Some((at, sample)) = samples.iter().enumerate().find(|(_, sample)| !sample.is_finite()) {
+            let what = format!("sample {at} of channel {channel} is {sample}; expected finite numbers");
             return Err(Error::new(ErrorKind::Audio, what));
         }
     }
@@ -121,9 +121,10 @@ fn check_finite(graph: &str, what: &str, values: &[f32], columns: usize) -> Resu
     if !values.iter().fold(false, |wrong, value| wrong | !value.is_finite()) {
         return Ok(());
     }
-    let at = values.iter().position(|value| !value.is_finite()).unwrap_or_default();
+    let found = values.iter().enumerate().find(|(_, value)| !value.is_finite());
+    let (at, value) = found.unwrap_or((0, &f32::NAN));
     let (row, column) = (at / columns.max(1), at % columns.max(1));
-    let what = format!("{graph}: {what} {row}, {column} is {}; expected finite numbers", values[at]);
+    let what = format!("{graph}: {what} {row}, {column} is {value}; expected finite numbers");
     Err(Error::new(ErrorKind::Numeric, what))
 }
 

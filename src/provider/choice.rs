@@ -147,7 +147,7 @@ impl Providers {
 
 fn graphs_of(name: &str) -> Option<&'static [&'static str]> {
     let group = GROUPS.iter().find(|(group, _)| *group == name).map(|(_, graphs)| *graphs);
-    group.or_else(|| GRAPHS.iter().position(|graph| *graph == name).map(|at| &GRAPHS[at..=at]))
+    group.or_else(|| GRAPHS.iter().position(|graph| *graph == name).and_then(|at| GRAPHS.get(at..=at)))
 }
 
 impl fmt::Display for Providers {

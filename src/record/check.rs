@@ -1,5 +1,7 @@
 //! Whether a record can be run on a package.
 
+#![expect(clippy::indexing_slicing, reason = "a frame has at least one id")]
+
 use super::{PackageId, Record, RecordedSegment, Turn};
 use crate::generate::SegmentEnd;
 use crate::modality::Modality;

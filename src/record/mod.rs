@@ -148,7 +148,8 @@ impl RecordedSegment {
     pub fn sounding_frames(&self, vocabulary: &Vocabulary) -> usize {
         let most = self.frames.streams().saturating_sub(1);
         let pad = vocabulary.audio.first().map(|block| block.start);
-        let ids = (0..self.content_len()).rev().map(|frame| self.frames.get(frame).map(|ids| ids[0]));
+        let ids =
+            (0..self.content_len()).rev().map(|frame| self.frames.get(frame).and_then(|ids| ids.first().copied()));
         self.content_len() - ids.take(most).take_while(|id| *id == pad).count()
     }
 }
@@ -199,8 +200,9 @@ impl Record {
     /// The last segment of all, and the place before the first of its frames that was drawn.
     pub fn last_segment(&self) -> Option<(&RecordedSegment, Cut)> {
         let turn = self.turns.len().checked_sub(1)?;
-        let segment = self.turns[turn].segments.len().checked_sub(1)?;
-        let last = &self.turns[turn].segments[segment];
+        let segments = &self.turns.last()?.segments;
+        let segment = segments.len().checked_sub(1)?;
+        let last = segments.last()?;
         Some((last, Cut { turn, segment, frame: last.kept }))
     }
 

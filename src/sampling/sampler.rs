@@ -90,7 +90,9 @@ impl Sampler {
                 return *id;
             }
         }
-        self.kept[self.weights.len() - 1].1
+        #[expect(clippy::indexing_slicing, reason = "one candidate at least is kept: the likeliest")]
+        let (_, last) = self.kept[self.weights.len() - 1];
+        last
     }
 
     /// Keeps the `count` largest logits (all for 0), sorted by logit descending and id ascending.

@@ -1,5 +1,7 @@
 //! The delay pattern: stream i is shifted by i frames, so that each frame predicts a stream from the streams before it.
 
+#![expect(clippy::indexing_slicing, reason = "a frame has an id for each stream, a vocabulary a block")]
+
 use super::{Codes, Frames, Vocabulary};
 use crate::{Error, ErrorKind, Result};
 

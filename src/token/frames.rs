@@ -1,5 +1,7 @@
 //! Frames: the positions of a sequence, each with one token id for every stream.
 
+#![expect(clippy::indexing_slicing, reason = "a range beyond the frames is a fault of the caller, as with a slice")]
+
 use std::ops::Range;
 
 use ndarray::Array2;

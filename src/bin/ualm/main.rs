@@ -3,6 +3,9 @@
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done (a closed pipe included),
 //! 1 failed, 2 a request that makes no sense, 130 interrupted.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+
 mod args;
 mod batch;
 mod bench;

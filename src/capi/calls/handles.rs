@@ -1,5 +1,7 @@
 //! What the calls are chosen by, and what comes of them.
 
+#![expect(clippy::indexing_slicing, reason = "for the fuzzer alone")]
+
 use std::ffi::CStr;
 use std::ptr::null_mut;
 
