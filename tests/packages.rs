@@ -90,7 +90,7 @@ fn links_and_files_that_are_none_are_refused() {
 #[test]
 fn manifests_that_make_no_sense_are_refused() {
     type Change = fn(&mut Value);
-    let cases: [(Change, &str); 17] = [
+    let cases: [(Change, &str); 18] = [
         (|m| m["files"]["../x"] = m["files"]["llm.onnx"].clone(), "leaves the folder"),
         (|m| m["files"]["/etc/hostname"] = m["files"]["llm.onnx"].clone(), "leaves the folder"),
         (|m| m["graphs"]["llm"] = json!("absent.onnx"), "not among the files"),
@@ -102,6 +102,7 @@ fn manifests_that_make_no_sense_are_refused() {
         (|m| m["language_model"]["max_position_embeddings"] = json!(u64::MAX), "max_position_embeddings is"),
         (|m| m["vocabulary"]["streams"] = json!(1u64 << 40), "streams is"),
         (|m| m["vocabulary"]["special"]["pad"] = json!(1), "pad is 1"),
+        (|m| m["vocabulary"]["audio"][2] = json!([1582, 1047]), "codebook_size is"),
         (|m| m["codec"]["hop_length"] = json!(0), "codec hop_length is 0"),
         (|m| m["codec"]["sampling_rate"] = json!(u32::MAX), "codec sampling_rate is"),
         (|m| m["audio_encoder"]["window_seconds"] = json!(1u64 << 50), "window_seconds is"),

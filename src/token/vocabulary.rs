@@ -16,14 +16,14 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// How many ids the interval holds.
+    /// How many ids the interval holds; none when it ends before it starts.
     pub fn len(&self) -> usize {
-        (self.end - self.start) as usize
+        self.end.saturating_sub(self.start) as usize
     }
 
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.start >= self.end
     }
 
     /// Whether `id` lies in it.
@@ -120,7 +120,7 @@ impl Vocabulary {
 
     /// Number of codes in every codebook: the smallest block's length without its pad.
     pub fn codebook_size(&self) -> usize {
-        self.audio.iter().map(|block| block.len() - 1).min().unwrap_or(0)
+        self.audio.iter().map(|block| block.len().saturating_sub(1)).min().unwrap_or(0)
     }
 
     /// Whether `id` ends a segment.
