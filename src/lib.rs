@@ -46,6 +46,7 @@ mod cancel;
 #[cfg(feature = "capi")]
 #[allow(unsafe_code, reason = "C has no borrows: how it stays sound is said there")]
 mod capi;
+#[allow(clippy::indexing_slicing, reason = "seats and rows are numbers that the engine gives out itself")]
 mod engine;
 mod error;
 mod file;

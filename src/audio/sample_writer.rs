@@ -1,5 +1,7 @@
 //! Sound that is written while more of it is being made.
 
+#![expect(clippy::indexing_slicing, reason = "the channels of a waveform are of one length")]
+
 use std::io::Write;
 
 use super::wav::{header_of_unknown_length, pcm16};

@@ -1,5 +1,7 @@
 //! Sequences side by side: one cache with a row for each of them, and the runs that are bound to it.
 
+#![expect(clippy::indexing_slicing, reason = "rows and positions of buffers that are made here with their sizes")]
+
 use std::sync::{Arc, PoisonError};
 
 use super::body::BodyRun;
