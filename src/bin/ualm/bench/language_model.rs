@@ -10,7 +10,7 @@ use ualm::{
 
 use super::figure::{Figure, milliseconds};
 
-/// Steps of a run.
+/// Steps of a run that count.
 const STEPS: usize = 24;
 /// The scale of guidance; any but 1 costs the same.
 const GUIDANCE: f32 = 3.0;
@@ -78,7 +78,7 @@ fn step(
     context: usize,
     runs: usize,
 ) -> Result<Figure> {
-    let config = exactly(session.model(), modality, guidance, STEPS);
+    let config = exactly(session.model(), modality, guidance, STEPS + 1);
     run_steps(session, checkpoint, &config)?;
     let (mut samples, mut parts) = (Vec::new(), BTreeMap::<String, f64>::new());
     for _ in 0..runs {
@@ -95,31 +95,34 @@ fn step(
     Ok(Figure { parts, ..Figure::new(name, "ms", samples) })
 }
 
-/// Milliseconds of one of [`STEPS`] steps from `checkpoint` on, whole and by graph. What follows the last one, the codec
-/// above all, does not count.
+/// Milliseconds of one step after `checkpoint`, the mean of [`STEPS`], whole and by graph. One more is made and does not
+/// count: what follows the last one, the codec above all, comes with it.
 fn run_steps(
     session: &mut Session,
     checkpoint: &Checkpoint,
     config: &GenerationConfig,
 ) -> Result<(f64, BTreeMap<String, f64>)> {
     let model = session.model().clone();
-    let (mut begun, mut ended) = (None, None);
+    let clock = || (Instant::now(), model.graph_times());
+    let (mut times, mut steps) = (Vec::new(), STEPS as f64);
     for event in session.generate_from(checkpoint, config, &Cancel::new())? {
-        let now = || Some((Instant::now(), model.graph_times()));
         match event? {
-            Event::SegmentStarted { .. } => begun = now(),
-            Event::AudioProgress { .. } => ended = now(),
-            Event::SegmentEnded { segment, .. } if !segment.modality.is_sound() => ended = now(),
+            Event::SegmentStarted { .. } => times.push(clock()),
+            Event::AudioProgress { .. } if times.len() <= STEPS => times.push(clock()),
+            Event::SegmentEnded { .. } if times.len() == 1 => {
+                times.push(clock());
+                steps += 1.0;
+            }
             _ => {}
         }
     }
-    let (Some((begun, before)), Some((ended, after))) = (begun, ended) else {
+    let [(begun, before), .., (ended, after)] = &times[..] else {
         return Err(Error::new(ErrorKind::Graph, "no step was made"));
     };
-    let mean = |time: Duration| milliseconds(time) / STEPS as f64;
+    let mean = |time: Duration| milliseconds(time) / steps;
     let spent = |(graph, time): (&String, &GraphTime)| {
         let earlier = before.get(graph).copied().unwrap_or_default();
         (time.runs > earlier.runs).then(|| (graph.clone(), mean(time.spent - earlier.spent)))
     };
-    Ok((mean(ended - begun), after.iter().filter_map(spent).collect()))
+    Ok((mean(*ended - *begun), after.iter().filter_map(spent).collect()))
 }
