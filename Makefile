@@ -21,7 +21,7 @@ ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench clean test-openvino test-valgrind test-threads dist test-dist soak fuzz
+.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-valgrind test-threads dist test-dist soak fuzz
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -120,6 +120,20 @@ format: ## format the sources
 
 bench: ## measure the parts that need no model
 	@$(CARGO) bench --locked --features benching --bench audio --bench parts
+
+# A package of real size with random weights, made once: make bench-package SIZE=1.5b PRECISION=int4
+SIZE      ?= 0.5b
+PRECISION ?= int8
+RANDOM    := target/random/$(SIZE)-$(PRECISION)
+
+$(RANDOM)/manifest.json:
+	@$(ENVIRONMENT) && mkdir -p target/random && "$$python" export/random_package.py --size $(SIZE) --precision $(PRECISION) $(RANDOM)
+
+bench-package: build $(RANDOM)/manifest.json ## measure a package of real size: make bench-package SIZE=0.5b PRECISION=int8
+	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" $(TARGET)/release/ualm bench $(RANDOM)
+
+bench-peers: build $(RANDOM)/manifest.json ## measure it in turn with PyTorch and onnxruntime-genai (fetches both, 3 GB)
+	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" $(PYTHON) benches/peers/compare.py $(RANDOM) --size $(SIZE) --program $(TARGET)/release/ualm
 
 clean: ## remove target/; the cache stays
 	@rm -rf target

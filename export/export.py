@@ -34,6 +34,10 @@ def parse_arguments() -> argparse.Namespace:
         help="of the codec's encoder; fp16 changes about one code in a hundred (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
+        "--audio-encoder-precision", choices=PRECISIONS[:3], default=defaults.audio_encoder_precision,
+        help="of the audio encoder (default: as --precision, int8 with int4); without AVX-512 VNNI, fp16 is faster than int8",
+    )  # fmt: skip
+    parser.add_argument(
         "--max-positions", type=int, default=defaults.max_positions,
         help="longest context, if shorter than the model's own (default: %(default)s)",
     )  # fmt: skip

@@ -19,11 +19,13 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 WORKS = {
-    "language-model": ["audio step, guidance, context 128", "prefill of 512"],
+    "steps": ["audio step, guidance, context 128"],
+    "prefill": ["prefill of 512"],
     "codec": ["codec encode 10 s", "codec decode 10 s"],
     "encoder": ["listening to 30 s"],
 }
-OUR_PARTS = {"language-model": "steps,prefill", "codec": "codec", "encoder": "encoder"}
+SLICED = ", sliced head"
+"""PyTorch's step with each stream's own rows of the head, which the published code does not have."""
 
 
 class Peer:
@@ -56,7 +58,7 @@ class Peer:
 def ours(arguments, part):
     """The medians of `ualm bench`, by the name of the figure."""
     command = [
-        arguments.program, "bench", arguments.package, "--json", "--only", OUR_PARTS[part], "--runs", "3",
+        arguments.program, "bench", arguments.package, "--json", "--only", part, "--runs", "3",
         "--context", "128", "--prompt", "512", "--threads", arguments.threads,
     ]  # fmt: skip
     report = json.loads(subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout)
@@ -66,14 +68,15 @@ def ours(arguments, part):
 def peers_of(arguments, part, python):
     torch = [python, HERE / "torch_peer.py", "--size", arguments.size, "--threads", arguments.threads, "--part", part]
     works = WORKS[part]
-    if part != "language-model":
-        return [Peer("PyTorch", works, torch)]
-    sliced = ["audio step, guidance, context 128, sliced head"]
-    peers = [Peer("PyTorch", works + sliced, torch)]
+    if part == "steps":
+        works = [*works, works[0] + SLICED]
+    peers = [Peer("PyTorch", works, torch)]
+    if part not in ("steps", "prefill"):
+        return peers
     for precision in arguments.genai:
         folder = genai_package(arguments, precision, python)
         command = [python, HERE / "genai_peer.py", folder, "--threads", arguments.threads]
-        peers.append(Peer(f"genai {precision}", works, command))
+        peers.append(Peer(f"genai {precision}", WORKS[part], command))
     return peers
 
 
@@ -100,7 +103,7 @@ def compare(arguments, part, python):
     for peer, measured in zip(peers, others):
         peer.close()
         for work in peer.works:
-            mine = statistics.median(figures[work.removesuffix(", sliced head")] for figures in own)
+            mine = statistics.median(figures[work.removesuffix(SLICED)] for figures in own)
             theirs = statistics.median(figures[work] for figures in measured)
             print(f"{work:<48} ualm {mine:9.1f} ms  {peer.name:<12} {theirs:9.1f} ms  {theirs / mine:5.2f} ×", flush=True)
 

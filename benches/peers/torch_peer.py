@@ -111,7 +111,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--part", choices=["language-model", "codec", "encoder"], required=True)
+    parser.add_argument("--part", choices=["steps", "prefill", "codec", "encoder"], required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.set_grad_enabled(False)

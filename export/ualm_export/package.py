@@ -34,6 +34,7 @@ class Options:
     targets: tuple[str, ...] = ("cpu",)
     heads_precision: str | None = None
     codec_encoder_precision: str = "fp32"
+    audio_encoder_precision: str | None = None
     max_positions: int = _MAX_POSITIONS
     name: str | None = None
     license: str | None = None
@@ -121,7 +122,9 @@ def progress_bar(elements: int) -> tqdm:
 
 
 def write_graphs(folder: Path, parts: Parts, tensors, options: Options) -> None:
-    storage = storage_by_graph(options.precision, options.heads_precision, options.codec_encoder_precision)
+    storage = storage_by_graph(
+        options.precision, options.heads_precision, options.codec_encoder_precision, options.audio_encoder_precision
+    )
     model, vocabulary, codec = parts.model, parts.vocabulary, parts.codec
     streams = vocabulary.streams
 

@@ -12,8 +12,10 @@ _INT4 = Storage(half=True, bits=4)
 _STORAGE = {"fp32": _FLOAT32, "fp16": _FLOAT16, "int8": _INT8, "int4": _INT4}
 
 
-def storage_by_graph(precision: str, heads: str | None = None, codec_encoder: str = "fp32") -> dict[str, Storage]:
-    """`heads` overrides the precision of the two heads, `codec_encoder` that of the codec's encoder.
+def storage_by_graph(
+    precision: str, heads: str | None = None, codec_encoder: str = "fp32", audio_encoder: str | None = None
+) -> dict[str, Storage]:
+    """`heads` overrides the precision of the two heads, the others that of the encoders.
 
     Four bits are for the language model's body only: heads and audio encoder lose too much by it. The
     embedding is looked up, not multiplied, and the codec's decoder is no linear stack: float16 at the least
@@ -28,7 +30,7 @@ def storage_by_graph(precision: str, heads: str | None = None, codec_encoder: st
         "llm": _STORAGE[precision],
         "text_head": head,
         "audio_head": head,
-        "audio_encoder": eight,
+        "audio_encoder": _STORAGE[audio_encoder] if audio_encoder else eight,
         "codec_encoder": _STORAGE[codec_encoder],
         "codec_decoder": plain,
     }
