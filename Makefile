@@ -21,7 +21,7 @@ ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-valgrind test-threads dist test-dist soak fuzz
+.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-server test-scale test-valgrind test-threads dist test-dist soak fuzz
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -41,10 +41,20 @@ build: library ## build the program, target/release/ualm
 library: ## fetch ONNX Runtime's library
 	@$(LIBRARY) && echo "ONNX Runtime: $$library"
 
-test: test-python test-rust ## set everything up and run all tests
+test: test-python test-rust test-server ## set everything up and run all tests
 
 test-rust: fixtures ## run the tests of the runtime
 	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" $(CARGO) test --locked --all-features
+
+test-server: library ## run the official OpenAI client, curl and bad clients against the server
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(CARGO) build --locked --all-features --bin ualm && \
+	  python=$$($(PYTHON) scripts/python_environment.py tests/server/requirements.txt) && \
+	  UALM="$(abspath $(TARGET))/debug/ualm" "$$python" -m unittest discover --start-directory tests/server
+
+test-scale: fixtures ## fetch Ray, and run examples/scale on this machine
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(CARGO) build --locked --all-features --bin ualm && \
+	  python=$$($(PYTHON) scripts/python_environment.py examples/scale/ray/requirements.txt) && \
+	  UALM="$(abspath $(TARGET))/debug/ualm" "$$python" -m unittest discover --start-directory tests/scale
 
 test-c: fixtures ## run the tests of the C library alone (test-rust has them, too)
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" && \

@@ -10,6 +10,7 @@ use crate::package::{FileSum, Manifest, check_manifest};
 use crate::record::Record;
 use crate::text::{TextDecoder, TextTokenizer};
 use crate::token::{Frames, Interval, Special, TokenId, Vocabulary, delay, holes, undelay};
+use crate::wire::{ChatRequest, SpeechRequest, TranscriptionRequest};
 
 /// Takes any bytes, and comes back.
 pub type Target = fn(&[u8]);
@@ -25,6 +26,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("frames", frames),
     #[cfg(feature = "capi")]
     ("calls", calls),
+    ("chat", chat),
+    ("speech", speech),
+    ("form", form),
 ];
 
 /// A recording: what comes of it is finite and within the limits.
@@ -96,6 +100,25 @@ pub fn frames(bytes: &[u8]) {
 #[cfg(feature = "capi")]
 pub fn calls(bytes: &[u8]) {
     crate::capi::calls::calls(bytes);
+}
+
+/// The body of a chat: of one that passes, every part can be read, and a record is one or is refused.
+pub fn chat(bytes: &[u8]) {
+    let Ok(request) = ChatRequest::from_json(bytes) else { return };
+    assert!(request.messages.iter().all(|message| message.content.iter().all(|part| part.sound().is_some())));
+    let _ = request.ualm.from.map(|from| from.record());
+}
+
+/// The body of a request for speech.
+pub fn speech(bytes: &[u8]) {
+    if let Ok(request) = SpeechRequest::from_json(bytes) {
+        assert!(!request.input.trim().is_empty());
+    }
+}
+
+/// The form of a transcription, whose fields the line `x` divides.
+pub fn form(bytes: &[u8]) {
+    let _ = TranscriptionRequest::from_form(bytes.to_vec().into(), "x");
 }
 
 /// Three streams of 64 codes.

@@ -74,6 +74,9 @@ mod session;
 mod text;
 mod time_limit;
 mod token;
+#[cfg(feature = "wire")]
+#[doc(hidden)]
+pub mod wire;
 
 pub use cancel::Cancel;
 pub use engine::{Engine, EngineOptions, EngineStats};

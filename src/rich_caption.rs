@@ -7,10 +7,10 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use regex::Regex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A plan that says what is to be heard, and when.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RichCaption {
     /// What is heard, in a word or two each.
     pub keywords: Vec<String>,
@@ -21,7 +21,7 @@ pub struct RichCaption {
 }
 
 /// Something that is heard from one point in time to another.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayoutEvent {
     /// Seconds from the beginning.
     pub start: f64,

@@ -44,6 +44,8 @@ pub struct Resampler {
     to: u32,
     /// Samples pushed so far.
     pushed: u64,
+    /// Samples taken so far.
+    taken: u64,
     out: Vec<f32>,
     blocks: Option<Blocks>,
 }
@@ -61,7 +63,7 @@ impl Resampler {
             }
         }
         let blocks = if from == to { None } else { Some(Blocks::new(from, to)?) };
-        Ok(Self { from, to, pushed: 0, out: Vec::new(), blocks })
+        Ok(Self { from, to, pushed: 0, taken: 0, out: Vec::new(), blocks })
     }
 
     /// The next piece of sound.
@@ -77,12 +79,19 @@ impl Resampler {
         Ok(())
     }
 
-    /// The whole converted sound.
+    /// The converted sound that is there by now, and was not taken yet.
+    pub fn take(&mut self) -> Vec<f32> {
+        self.taken += self.out.len() as u64;
+        std::mem::take(&mut self.out)
+    }
+
+    /// The whole converted sound, or what was not taken of it.
     ///
     /// # Errors
     /// As [`push`](Self::push).
     pub fn finish(mut self) -> Result<Vec<f32>> {
-        let wanted = usize::try_from(resampled_len(self.pushed, self.from, self.to)).unwrap_or(usize::MAX);
+        let whole = resampled_len(self.pushed, self.from, self.to);
+        let wanted = usize::try_from(whole.saturating_sub(self.taken)).unwrap_or(usize::MAX);
         if let Some(blocks) = &mut self.blocks {
             while self.out.len() < wanted {
                 blocks.push_silence(&mut self.out)?;

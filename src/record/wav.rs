@@ -2,7 +2,7 @@
 //! samples.
 
 use std::fs::File;
-use std::io::{BufReader, Cursor, Write};
+use std::io::{BufReader, Cursor, Read, Seek, Write};
 use std::path::Path;
 
 use super::Record;
@@ -43,9 +43,20 @@ impl Record {
     /// when it carries no record or a damaged one, [`ErrorKind::Limit`] when that is too large.
     pub fn read_wav(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        open(path).and_then(|mut file| Self::in_wav(&mut file)).map_err(|e| e.context(path.display()))
+    }
+
+    /// Reads the record that a WAV file in memory carries.
+    ///
+    /// # Errors
+    /// As [`read_wav`](Self::read_wav).
+    pub fn from_wav(wav: &[u8]) -> Result<Self> {
+        Self::in_wav(&mut Cursor::new(wav))
+    }
+
+    fn in_wav(wav: &mut (impl Read + Seek)) -> Result<Self> {
         let none = || Error::new(ErrorKind::Invalid, "carries no take: only a WAV file that ualm made does");
-        let read = || Self::from_json(&read_chunk(&mut open(path)?, CHUNK, MOST_BYTES)?.ok_or_else(none)?);
-        read().map_err(|e| e.context(path.display()))
+        Self::from_json(&read_chunk(wav, CHUNK, MOST_BYTES)?.ok_or_else(none)?)
     }
 }
 

@@ -82,6 +82,9 @@ pub enum Command {
     Codec(Codec),
     /// Run a file of requests, one JSON object a line
     Batch(Batch),
+    /// Serve the model over HTTP, to the clients that OpenAI's interface has (docs/server.md)
+    #[cfg(feature = "server")]
+    Serve(Box<crate::serve::Serve>),
     /// Show what a model package holds
     Inspect(Inspect),
     /// Measure how fast a package runs on this machine

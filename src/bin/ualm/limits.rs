@@ -2,6 +2,9 @@
 
 use ualm::{Error, ErrorKind, Limits, Result};
 
+/// Takes of one prompt unless a flag says otherwise.
+const MOST_TAKES: u16 = 99;
+
 /// Flags of what is refused; what is not given is as the library and the package say.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Limits")]
@@ -21,16 +24,9 @@ pub struct LimitFlags {
     /// Frames of a segment that may be asked for [default: 1048576]
     #[arg(long, global = true, hide_short_help = true, env = "UALM_LIMIT_STEPS", value_name = "N")]
     limit_steps: Option<usize>,
-    /// Takes of one prompt
-    #[arg(
-        long,
-        global = true,
-        hide_short_help = true,
-        env = "UALM_LIMIT_TAKES",
-        value_name = "N",
-        default_value_t = 99
-    )]
-    limit_takes: u16,
+    /// Takes of one prompt [default: 99; of serve: 8]
+    #[arg(long, global = true, hide_short_help = true, env = "UALM_LIMIT_TAKES", value_name = "N")]
+    limit_takes: Option<u16>,
     /// Positions of a conversation; the model's own limit holds as well
     #[arg(long, global = true, hide_short_help = true, env = "UALM_LIMIT_CONTEXT", value_name = "N")]
     limit_context: Option<usize>,
@@ -42,7 +38,11 @@ pub struct LimitFlags {
 impl LimitFlags {
     /// The library's limits.
     pub fn limits(&self) -> Limits {
-        let usual = Limits::default();
+        self.limits_or(Limits::default())
+    }
+
+    /// The library's limits; those without a flag are as `usual`.
+    pub fn limits_or(&self, usual: Limits) -> Limits {
         Limits {
             input_seconds: self.limit_input_seconds.or(usual.input_seconds),
             decoded_bytes: self.limit_decoded_bytes.unwrap_or(usual.decoded_bytes),
@@ -54,19 +54,25 @@ impl LimitFlags {
         }
     }
 
+    /// The most takes; without a flag `usual`.
+    pub fn takes_or(&self, usual: u16) -> u16 {
+        self.limit_takes.unwrap_or(usual)
+    }
+
     /// Refuses more takes than are allowed.
     pub fn check_takes(&self, takes: u16) -> Result<()> {
-        match takes <= self.limit_takes {
+        let most = self.takes_or(MOST_TAKES);
+        match takes <= most {
             true => Ok(()),
             false => {
-                let what = format!("{takes} takes are asked for; the limit is {}", self.limit_takes);
+                let what = format!("{takes} takes are asked for; the limit is {most}");
                 Err(Error::new(ErrorKind::Limit, what))
             }
         }
     }
 }
 
-fn parse_seconds(text: &str) -> Result<f64, String> {
+pub fn parse_seconds(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0)
@@ -74,7 +80,7 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 }
 
 /// Bytes, with K, M, G or T behind them for powers of 1024.
-fn parse_bytes(text: &str) -> Result<u64, String> {
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let number = text.trim_end_matches(['K', 'M', 'G', 'T']);
     let shift = match &text[number.len()..] {
         "" => 0,

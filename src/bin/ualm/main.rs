@@ -9,6 +9,7 @@
 mod args;
 mod batch;
 mod bench;
+mod chain;
 mod chat;
 mod codec;
 mod config;
@@ -25,6 +26,8 @@ mod picture;
 mod progress;
 mod rank;
 mod reason;
+#[cfg(feature = "server")]
+mod serve;
 mod setup;
 mod sound;
 mod stream;
@@ -67,6 +70,8 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Take(take) => take::run(common, &take),
         Command::Codec(codec) => codec::run(common, &codec),
         Command::Batch(batch) => batch::run(common, &batch),
+        #[cfg(feature = "server")]
+        Command::Serve(serve) => serve::run(common, &serve),
         Command::Inspect(inspect) => inspect::run(common, &inspect),
         Command::Bench(bench) => bench::run(common, &bench),
         Command::Doctor => doctor::run(common),

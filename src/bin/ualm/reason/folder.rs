@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ualm::{Error, ErrorKind, Record, Result, Stage, write_whole};
 
+use crate::chain::number;
 use crate::output::complain;
 
 /// The record's file.
@@ -64,11 +65,6 @@ impl Folder {
     pub fn write_record(&self, record: &Record) -> Result<()> {
         record.write(self.path(RECORD))
     }
-}
-
-/// The number of stage `index` among those that have files, from 1.
-pub fn number(stages: &[Stage], index: usize) -> usize {
-    stages.iter().take(index + 1).filter(|stage| **stage != Stage::Listen).count()
 }
 
 /// The file of stage `index`.

@@ -7,9 +7,10 @@ mod show;
 
 use std::path::Path;
 
-use ualm::{Chain, Cut, Error, ErrorKind, Model, ReasoningConfig, ReasoningMode, Record, Result, Stage};
+use ualm::{Chain, Error, ErrorKind, Model, ReasoningConfig, ReasoningMode, Record, Result, Stage};
 
 use crate::args::{Common, Reason};
+use crate::chain::{check_same_beginning, seed_at, stage_index};
 use crate::interrupt::cancel_on_signal;
 use crate::output::complain;
 use crate::setup::{load_model, read_words, seed};
@@ -70,8 +71,9 @@ fn go_on(common: &Common, args: &Reason, from: &Path) -> Result<()> {
     let model = load_model(common)?;
     let chain = chain(args, &model.manifest().reasoning.clone().unwrap_or_default(), saved);
     let stages = chain.stages()?;
-    let index = stage_index(&stages, args.segment)?;
-    check_same_beginning(&saved.stages()?, &stages, index)?;
+    let number = args.segment.ok_or_else(|| invalid("--segment N is missing: where to go on, as its files say"))?;
+    let index = stage_index(&stages, number.into())?;
+    check_same_beginning(&saved, &stages, index)?;
     if plan.is_some() && stages[index] != Stage::Plan {
         return Err(invalid("--plan gives the plan that the chain goes on with; name its segment with --segment"));
     }
@@ -103,16 +105,6 @@ fn resumed<'a>(job: Job<'a>, folder: Folder, record: &Record, stages: Vec<Stage>
     Ok(runner)
 }
 
-/// The seed of the segment at `cut`, or of what comes before it.
-fn seed_at(record: &Record, cut: Cut) -> u64 {
-    let turns = record.turns.iter().take(cut.turn + 1).enumerate();
-    let before = turns.flat_map(|(index, turn)| {
-        let most = if index == cut.turn { cut.segment + 1 } else { usize::MAX };
-        turn.segments.iter().take(most)
-    });
-    before.last().map_or(0, |segment| segment.draws.seed)
-}
-
 /// The chain that the arguments ask for, else `usual`.
 fn chain(args: &Reason, config: &ReasoningConfig, usual: Chain) -> Chain {
     let reflect = args.reflect || args.listen || args.rounds.is_some();
@@ -134,24 +126,6 @@ fn warn_untrained(model: &Model, chain: &Chain) {
         complain(&format!(
             "warning: {name:?} was not trained to reason like that; its segments are made in order anyway"
         ));
-    }
-}
-
-/// The stage that file number `number` holds; what is heard has no file.
-fn stage_index(stages: &[Stage], number: Option<u16>) -> Result<usize> {
-    let Some(number) = number else { return Err(invalid("--segment N is missing: where to go on, as its files say")) };
-    let numbered: Vec<_> = (0..stages.len()).filter(|index| stages[*index] != Stage::Listen).collect();
-    let index = usize::from(number).checked_sub(1).and_then(|place| numbered.get(place));
-    index.copied().ok_or_else(|| invalid(format!("segment {number}; expected 1 … {}", numbered.len())))
-}
-
-/// A chain may go on in another way, but not with another past.
-fn check_same_beginning(saved: &[Stage], wanted: &[Stage], index: usize) -> Result<()> {
-    let is_like = |(a, b): (&Stage, &Stage)| a.modality() == b.modality();
-    let same = saved.iter().zip(wanted).take(index).filter(|pair| is_like(*pair)).count();
-    match same == index {
-        true => Ok(()),
-        false => Err(invalid(format!("the chain that was saved differs before segment {}", index + 1))),
     }
 }
 

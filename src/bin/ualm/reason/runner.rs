@@ -9,10 +9,11 @@ use ualm::{
 };
 
 use super::editor::edit;
-use super::folder::{Folder, RECORD, file_name, number};
+use super::folder::{Folder, RECORD, file_name};
 use super::invalid;
 use super::show::{LiveText, Shown, Summary, remark_plan};
 use crate::args::{Common, Output, Reason};
+use crate::chain::number;
 use crate::interrupt::interrupted;
 use crate::output::{complain, print, print_json, remark};
 use crate::progress::Progress;

@@ -1,0 +1,34 @@
+#!/bin/bash
+#SBATCH --job-name=ualm
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=4G
+#SBATCH --time=04:00:00
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --signal=B:TERM@120
+# A shard of a file of requests for every task of an array: sbatch --array=1-8 batch.sh REQUESTS.jsonl DIR
+set -uo pipefail
+
+requests=${1:?usage: sbatch --array=1-N batch.sh REQUESTS.jsonl DIR}
+out=${2:?usage: sbatch --array=1-N batch.sh REQUESTS.jsonl DIR}
+if [ "${SLURM_ARRAY_TASK_MIN:-1}" != 1 ]; then
+    echo "the array must begin with 1: --array=1-N" >&2
+    exit 2
+fi
+
+"${UALM:-ualm}" batch "$requests" --out "$out" --threads "${SLURM_CPUS_PER_TASK:-1}" \
+    --shard "${SLURM_ARRAY_TASK_ID:?this is for an array: --array=1-N}/${SLURM_ARRAY_TASK_COUNT:?}" &
+program=$!
+trap 'kill -TERM "$program"' TERM
+wait "$program"
+code=$?
+if [ "$code" -gt 128 ]; then # a signal came while it was waited for
+    wait "$program"
+    code=$?
+fi
+if [ "$code" = 130 ]; then # its time is over: it goes on later
+    scontrol requeue "${SLURM_JOB_ID:?}"
+    exit 0
+fi
+echo "shard $SLURM_ARRAY_TASK_ID ended with code $code; when all have: ualm batch merge $requests --out $out"
+exit "$code"

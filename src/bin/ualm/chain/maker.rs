@@ -1,0 +1,188 @@
+//! A chain in the making, apart from where its segments go.
+
+use ualm::audio::Waveform;
+use ualm::{
+    Cancel, Chain, Checkpoint, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Record, Result,
+    Segment, Session, Stage,
+};
+
+/// A conversation that is led through the stages of a chain.
+pub struct ChainMaker<'a> {
+    model: &'a Model,
+    session: Session,
+    pub stages: Vec<Stage>,
+    pub seed: u64,
+    /// What is changed of the package's, or the record's, settings.
+    change: Box<dyn Fn(&mut GenerationConfig) + 'a>,
+    /// What was said and made so far.
+    pub record: Record,
+    /// Where the next segment opens; without one, after the last segment.
+    place: Option<Checkpoint>,
+    last: Option<Segment>,
+    /// What a listener hears of the last sound.
+    sound: Option<Waveform>,
+}
+
+/// A segment, or as much of it as there is before the error that comes with it.
+pub type Made = (Segment, Option<Error>);
+
+impl<'a> ChainMaker<'a> {
+    /// Stands before a chain.
+    pub fn new(
+        model: &'a Model,
+        session: Session,
+        chain: Chain,
+        seed: u64,
+        change: impl Fn(&mut GenerationConfig) + 'a,
+    ) -> Result<Self> {
+        let mut record = Record::new(model.package());
+        record.chain = Some(chain);
+        let (stages, change) = (chain.stages()?, Box::new(change));
+        Ok(Self { model, session, stages, seed, change, record, place: None, last: None, sound: None })
+    }
+
+    /// Goes to the place before stage `index` of the chain that `record` holds, which began as this one.
+    pub fn go_to(&mut self, record: &Record, index: usize, cancel: &Cancel) -> Result<()> {
+        let (chain, cut) = (self.record.chain, Chain::cut(&self.stages, index));
+        if self.stages.get(index).is_some_and(|stage| stage.modality().is_some()) {
+            self.place = Some(self.session.restore(record, cut, cancel)?);
+            self.record = record.before(cut)?;
+        } else {
+            self.session.restore_turns(record, cut.turn + 1, cancel)?;
+            self.record = record.clone();
+            self.record.turns.truncate(cut.turn + 1);
+        }
+        self.record.chain = chain;
+        Ok(())
+    }
+
+    /// Begins a turn, whose first segment is stage `first`.
+    pub fn say(&mut self, first: usize, messages: &[Message], cancel: &Cancel) -> Result<()> {
+        let prompt = self.session.prompt(messages)?;
+        self.record.begin_turn(messages, &prompt, &self.config(first));
+        self.place = Some(self.session.checkpoint(&prompt, cancel)?);
+        Ok(())
+    }
+
+    /// Gives the last sound to the audio encoder, before stage `first`.
+    pub fn listen(&mut self, first: usize, cancel: &Cancel) -> Result<()> {
+        let Some(sound) = self.sound.clone() else { return Err(nothing("no sound was made that could be heard")) };
+        let mut messages = vec![Message::audio(sound)];
+        let words = self.model.manifest().reasoning.as_ref().and_then(|config| config.listen_prompt.clone());
+        messages.extend(words.map(Message::text));
+        self.say(first, &messages, cancel)
+    }
+
+    /// The plan that the chain has by now.
+    pub fn plan(&self) -> Option<&str> {
+        let index = self.stages.iter().position(|stage| *stage == Stage::Plan)?;
+        let cut = Chain::cut(&self.stages, index);
+        Some(&self.record.turns.get(cut.turn)?.segments.get(cut.segment)?.text)
+    }
+
+    /// Where the next segment opens.
+    pub fn place(&mut self, cancel: &Cancel) -> Result<Checkpoint> {
+        if let Some(place) = self.place.take() {
+            return Ok(place);
+        }
+        let segments = self.record.turns.last().map_or(0, |turn| turn.segments.len());
+        match &self.last {
+            Some(last) => self.session.go_on(segments, last, cancel),
+            None => Err(nothing("nothing was said that could go on")),
+        }
+    }
+
+    /// A text at `place`: the model's, or the one that is `given`.
+    pub fn text(
+        &mut self,
+        mut place: Checkpoint,
+        given: Option<&str>,
+        cancel: &Cancel,
+        tell: impl FnMut(Event) -> Result<()>,
+    ) -> Result<Made> {
+        let mut config = self.segment_config(&place, Modality::Text);
+        if let Some(text) = given {
+            let mut frames = self.model.text_frames(text)?;
+            frames.push_single(self.model.manifest().vocabulary.special.eot);
+            config.text.max_steps = config.text.max_steps.max(frames.len());
+            place = place.with_kept(Modality::Text, frames);
+        }
+        self.make(&place, &config, cancel, tell)
+    }
+
+    /// A sound at `place`, with a seed of its own for each take.
+    pub fn sound(
+        &mut self,
+        place: &Checkpoint,
+        take: u16,
+        stream: bool,
+        cancel: &Cancel,
+        tell: impl FnMut(Event) -> Result<()>,
+    ) -> Result<Made> {
+        let mut config = self.segment_config(place, Modality::Audio);
+        config.seed = self.seed.wrapping_add(take.into());
+        config.stream_audio = stream;
+        self.make(place, &config, cancel, tell)
+    }
+
+    fn make(
+        &mut self,
+        place: &Checkpoint,
+        config: &GenerationConfig,
+        cancel: &Cancel,
+        mut tell: impl FnMut(Event) -> Result<()>,
+    ) -> Result<Made> {
+        let (mut made, mut failure) = (None, None);
+        for event in self.session.generate_from(place, config, cancel)? {
+            match event {
+                Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
+                Ok(event) => tell(event)?,
+                Err(error) => failure = Some(error),
+            }
+        }
+        match (made.filter(|segment| !segment.frames.is_empty()), failure) {
+            (Some(segment), failure) => Ok((segment, failure)),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(Error::new(ErrorKind::Cancelled, "stopped on request; nothing was made yet")),
+        }
+    }
+
+    /// Puts a segment into the chain; `sound` is what a listener hears of it.
+    pub fn keep(&mut self, segment: Segment, sound: Option<Waveform>) {
+        self.record.push(&segment);
+        self.last = Some(segment);
+        self.sound = sound.or(self.sound.take());
+    }
+
+    /// The record with `segment` at its end, as the take of a sound holds it.
+    pub fn record_with(&self, segment: &Segment) -> Record {
+        let mut record = self.record.clone();
+        record.push(segment);
+        record
+    }
+
+    /// Settings for the turn whose first segment is stage `first`: those of the turn before it, if there is one.
+    fn config(&self, first: usize) -> GenerationConfig {
+        let mut config = self.record.turns.last().map_or_else(|| self.model.config(), |turn| turn.config.clone());
+        (self.change)(&mut config);
+        config.seed = self.seed;
+        config.force = self.stages.iter().skip(first).map_while(|stage| stage.modality()).collect();
+        config.max_segments = config.force.len().max(1);
+        config.insist = true;
+        config.stream_audio = false;
+        config
+    }
+
+    /// Settings of the one segment of `modality` at `place`.
+    fn segment_config(&self, place: &Checkpoint, modality: Modality) -> GenerationConfig {
+        let mut config = self.config(0);
+        config.force.resize(place.segments(), modality);
+        config.force.push(modality);
+        config.max_segments = config.force.len();
+        config
+    }
+}
+
+fn nothing(what: &str) -> Error {
+    Error::new(ErrorKind::Invalid, what)
+}

@@ -1,0 +1,9 @@
+//! Chains of text and sound (`docs/reply.md`).
+
+#[cfg(feature = "server")]
+mod maker;
+mod place;
+
+#[cfg(feature = "server")]
+pub use maker::{ChainMaker, Made};
+pub use place::{check_same_beginning, number, seed_at, stage_index};

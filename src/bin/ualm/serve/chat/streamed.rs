@@ -1,0 +1,135 @@
+//! An answer that comes as it is made: server-sent events.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use ualm::wire::SoundFormat;
+use ualm::{Result, SegmentEnd};
+
+use super::Answer;
+use super::shown::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
+use crate::serve::encode::PcmStream;
+use crate::serve::job::{Made, Outcome, Place};
+use crate::serve::pieces::{Head, Piece};
+use crate::serve::server::Worker;
+
+/// A stream that was begun.
+pub struct Streamed<'a> {
+    worker: &'a Worker,
+    answer: Answer,
+    with_usage: bool,
+    has_begun: bool,
+    pcm: Option<PcmStream>,
+    choices: Vec<Choice>,
+}
+
+/// What the last event of a choice tells.
+#[derive(Default)]
+struct Choice {
+    end: Option<SegmentEnd>,
+    record: Option<Box<RawValue>>,
+}
+
+impl<'a> Streamed<'a> {
+    pub fn new(worker: &'a Worker, answer: Answer, with_usage: bool) -> Self {
+        let choices = (0..answer.takes).map(|_| Choice::default()).collect();
+        Self { worker, answer, with_usage, has_begun: false, pcm: None, choices }
+    }
+
+    /// Something happened.
+    pub fn made(&mut self, made: Made) -> Result<()> {
+        self.begin()?;
+        match made {
+            Made::Began(place) => self.began(place),
+            Made::Text(place, piece) => {
+                self.delta(place.take, json!({"content": piece, "segment": {"number": place.number}}))
+            }
+            Made::Sound(place, sound) => match &mut self.pcm {
+                Some(pcm) => {
+                    let bytes = pcm.push(sound.samples())?;
+                    self.sound(place, &bytes)
+                }
+                None => Ok(()),
+            },
+            Made::Ended { place, segment, sound, record } => {
+                if let Some(pcm) = self.pcm.take() {
+                    self.sound(place, &pcm.finish()?)?;
+                }
+                let vocabulary = &self.worker.server.model.manifest().vocabulary;
+                let mut shown = ShownSegment::new(place, &segment, sound.as_ref(), vocabulary);
+                shown.text = None;
+                if let (Some(sound), true) = (&sound, self.answer.encoding.format != SoundFormat::Pcm) {
+                    shown.audio = Some(self.answer.sound(sound, record)?);
+                }
+                if let Some(choice) = self.choices.get_mut(place.take) {
+                    *choice = Choice { end: Some(segment.end), record: self.answer.record(record)? };
+                }
+                self.delta(place.take, json!({"segments": [shown]}))
+            }
+            Made::Ranked(ranked) => self.chunk(json!([]), json!({"ualm": {"ranked": ranked}})),
+        }
+    }
+
+    /// The head, and the first delta of every choice.
+    fn begin(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return Ok(());
+        }
+        self.worker.sender.send(Piece::Head(Head::events()))?;
+        (0..self.answer.takes).try_for_each(|take| self.delta(take, json!({"role": "assistant", "content": ""})))
+    }
+
+    fn began(&mut self, place: Place) -> Result<()> {
+        let mut segment = json!({"number": place.number, "modality": place.modality});
+        if let Some(stage) = place.stage {
+            segment["stage"] = json!(stage);
+        }
+        if place.modality.is_sound() {
+            let rate = self.answer.encoding.stream_rate();
+            segment["sample_rate"] = json!(rate);
+            self.pcm = Some(PcmStream::new(self.worker.server.sample_rate(), rate)?);
+        }
+        self.delta(place.take, json!({"segment": segment}))
+    }
+
+    fn sound(&self, place: Place, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.worker.sounds();
+        let audio = json!({"id": self.answer.audio_id(place.take), "data": STANDARD.encode(bytes)});
+        self.delta(place.take, json!({"audio": audio, "segment": {"number": place.number}}))
+    }
+
+    /// Sends the end.
+    pub fn finish(mut self, outcome: &Outcome) -> Result<()> {
+        self.begin()?;
+        for (take, choice) in std::mem::take(&mut self.choices).into_iter().enumerate() {
+            let reason = finish_reason(choice.end.unwrap_or(SegmentEnd::Cancelled));
+            let delta = choice.record.map_or_else(|| json!({}), |record| json!({"record": record}));
+            self.chunk(json!([{"index": take, "delta": delta, "finish_reason": reason, "logprobs": null}]), json!({}))?;
+        }
+        let mut rest = json!({"ualm": ShownOutcome::new(outcome, self.worker.stop().why())});
+        if self.with_usage {
+            rest["usage"] = json!(ShownUsage::from(outcome.usage));
+        }
+        self.chunk(json!([]), rest)?;
+        self.worker.sender.bytes("data: [DONE]\n\n")
+    }
+
+    fn delta(&self, take: usize, delta: Value) -> Result<()> {
+        self.chunk(json!([{"index": take, "delta": delta, "finish_reason": null, "logprobs": null}]), json!({}))
+    }
+
+    fn chunk(&self, choices: Value, rest: Value) -> Result<()> {
+        let mut chunk = json!({
+            "id": self.answer.id, "object": "chat.completion.chunk",
+            "created": self.answer.created, "model": self.answer.model, "choices": choices,
+        });
+        if let (Value::Object(chunk), Value::Object(rest)) = (&mut chunk, rest) {
+            chunk.extend(rest);
+        }
+        self.worker.sender.event(&chunk)
+    }
+}

@@ -1,0 +1,136 @@
+//! An answer that comes when everything is made.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use ualm::{Result, SegmentEnd};
+
+use super::Answer;
+use super::shown::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
+use crate::serve::job::{Made, Outcome};
+use crate::serve::pieces::to_json;
+use crate::serve::server::Worker;
+
+/// What there is of it.
+pub struct Whole<'a> {
+    worker: &'a Worker,
+    answer: Answer,
+    choices: Vec<Option<Choice>>,
+}
+
+#[derive(Clone, Default)]
+struct Choice {
+    segments: Vec<ShownSegment>,
+    record: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+struct ShownChoice<'a> {
+    index: usize,
+    finish_reason: &'static str,
+    logprobs: (),
+    message: ShownMessage<'a>,
+}
+
+#[derive(Serialize)]
+struct ShownMessage<'a> {
+    role: &'static str,
+    refusal: (),
+    content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<ShownAudio<'a>>,
+    segments: &'a [ShownSegment],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct ShownAudio<'a> {
+    id: String,
+    data: &'a str,
+    expires_at: u64,
+    transcript: &'static str,
+}
+
+#[derive(Serialize)]
+struct ShownAnswer<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: Vec<ShownChoice<'a>>,
+    usage: ShownUsage,
+    ualm: ShownOutcome<'a>,
+}
+
+impl<'a> Whole<'a> {
+    pub fn new(worker: &'a Worker, answer: Answer) -> Self {
+        let choices = vec![None; answer.takes];
+        Self { worker, answer, choices }
+    }
+
+    /// Something happened.
+    pub fn made(&mut self, made: Made) -> Result<()> {
+        let Made::Ended { place, segment, sound, record } = made else { return Ok(()) };
+        let vocabulary = &self.worker.server.model.manifest().vocabulary;
+        let mut shown = ShownSegment::new(place, &segment, sound.as_ref(), vocabulary);
+        shown.audio = sound.map(|sound| self.answer.sound(&sound, record)).transpose()?;
+        let record = self.answer.record(record)?;
+        let before = match self.choices.get(place.take) {
+            Some(None) => self.before(place.number),
+            _ => Choice::default(),
+        };
+        if let Some(choice) = self.choices.get_mut(place.take) {
+            let choice = choice.get_or_insert(before);
+            choice.segments.push(shown);
+            choice.record = record;
+        }
+        Ok(())
+    }
+
+    /// What a choice shares with the first one: the segments before `number`.
+    fn before(&self, number: usize) -> Choice {
+        let first = self.choices.first().into_iter().flatten().flat_map(|choice| &choice.segments);
+        let segments = first.filter(|segment| segment.number < number).cloned().collect();
+        Choice { segments, record: None }
+    }
+
+    /// Sends the answer.
+    pub fn finish(self, outcome: &Outcome) -> Result<()> {
+        let made = self.choices.iter().flatten().enumerate();
+        let shown = ShownAnswer {
+            id: &self.answer.id,
+            object: "chat.completion",
+            created: self.answer.created,
+            model: &self.answer.model,
+            choices: made.map(|(index, choice)| choice.show(index, &self.answer)).collect(),
+            usage: outcome.usage.into(),
+            ualm: ShownOutcome::new(outcome, self.worker.stop().why()),
+        };
+        self.worker.sender.whole("application/json", Vec::new(), to_json(&shown)?.into_bytes())
+    }
+}
+
+impl Choice {
+    fn show(&self, index: usize, answer: &Answer) -> ShownChoice<'_> {
+        let texts: Vec<_> = self.segments.iter().filter_map(|segment| segment.text.as_deref()).collect();
+        let sound = self.segments.iter().rev().find_map(|segment| segment.audio.as_ref());
+        ShownChoice {
+            index,
+            finish_reason: finish_reason(self.segments.last().map_or(SegmentEnd::Cancelled, |last| last.end)),
+            logprobs: (),
+            message: ShownMessage {
+                role: "assistant",
+                refusal: (),
+                content: (!texts.is_empty()).then(|| texts.join("\n")),
+                audio: sound.map(|sound| ShownAudio {
+                    id: answer.audio_id(index),
+                    data: &sound.data,
+                    expires_at: answer.created,
+                    transcript: "",
+                }),
+                segments: &self.segments,
+                record: self.record.as_deref(),
+            },
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! A reply from its beginning to its end, as it is made: what was asked for in, events out. It knows nothing of HTTP.
+
+mod chain;
+mod reply;
+
+use ualm::audio::Waveform;
+use ualm::wire::{ChainWish, Settings};
+use ualm::{
+    Cancel, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Ranked, Record, Result, Seconds,
+    Segment, Session, Stage, Usage, Wanted, best_first,
+};
+
+/// What is to be made.
+pub struct Job {
+    pub start: Start,
+    pub way: Way,
+    pub takes: u16,
+    /// By default the record's, or one that is drawn.
+    pub seed: Option<u64>,
+    pub text: Settings,
+    /// Of sound and speech.
+    pub audio: Settings,
+    /// The most frames of a sound.
+    pub most_sound_steps: usize,
+    /// Whether the takes are ranked.
+    pub best: bool,
+    /// Whether sound comes in chunks.
+    pub stream: bool,
+}
+
+/// Where it begins.
+pub enum Start {
+    Messages(Vec<Message>),
+    /// Before segment number `segment`, from 1; `said` is an answer that stands there.
+    Record {
+        record: Box<Record>,
+        segment: usize,
+        said: Vec<Message>,
+    },
+}
+
+/// What is made.
+pub enum Way {
+    /// Segments: the first ones of these modalities.
+    Free {
+        force: Vec<Modality>,
+        max_segments: usize,
+    },
+    Chain(ChainWish),
+    /// As the record says.
+    AsRecorded,
+}
+
+/// What a reply is made with.
+pub struct Tools<'a> {
+    pub model: &'a Model,
+    pub session: Session,
+    pub cancel: &'a Cancel,
+    pub tell: &'a mut dyn FnMut(Made) -> Result<()>,
+}
+
+/// A segment's place in the reply.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub take: usize,
+    /// From 1.
+    pub number: usize,
+    pub stage: Option<Stage>,
+    pub modality: Modality,
+}
+
+/// What happened.
+pub enum Made<'a> {
+    Began(Place),
+    Text(Place, String),
+    Sound(Place, Waveform),
+    /// `sound` is what is heard of it, `record` ends with it.
+    Ended {
+        place: Place,
+        segment: Segment,
+        sound: Option<Waveform>,
+        record: &'a Record,
+    },
+    Ranked(&'a Ranked),
+}
+
+/// What came of it.
+#[derive(Default)]
+pub struct Outcome {
+    pub seed: u64,
+    pub usage: Usage,
+    pub seconds: Seconds,
+    /// The best first.
+    pub ranking: Vec<Ranked>,
+}
+
+impl Job {
+    /// Makes the reply. When `cancel` stops it, what there is was told.
+    ///
+    /// # Errors
+    /// As those of generations, and of `tell`; cancelled before anything was made.
+    pub fn run(self, tools: Tools) -> Result<Outcome> {
+        let reasons = match (&self.way, &self.start) {
+            (Way::Chain(_), _) => true,
+            (Way::AsRecorded, Start::Record { record, .. }) => record.chain.is_some(),
+            _ => false,
+        };
+        if reasons { self.reason(tools) } else { self.reply(tools) }
+    }
+
+    /// The settings of a request, within the limits.
+    fn change(&self, config: &mut GenerationConfig) {
+        self.text.apply(&mut config.text);
+        for sound in [&mut config.audio, &mut config.speech] {
+            self.audio.apply(sound);
+            if self.audio.max_steps.is_none() {
+                sound.max_steps = sound.max_steps.min(self.most_sound_steps);
+            }
+        }
+    }
+}
+
+/// A reply in the making.
+struct Making<'a> {
+    model: &'a Model,
+    cancel: &'a Cancel,
+    tell: &'a mut dyn FnMut(Made) -> Result<()>,
+    outcome: Outcome,
+}
+
+impl Making<'_> {
+    /// Counts what a take took. Takes share their prompt, which counts once.
+    fn add(&mut self, usage: Usage, seconds: Seconds) {
+        let outcome = &mut self.outcome;
+        outcome.usage.prompt_frames = outcome.usage.prompt_frames.max(usage.prompt_frames);
+        outcome.usage.steps += usage.steps;
+        outcome.seconds.prefill = outcome.seconds.prefill.max(seconds.prefill);
+        outcome.seconds.decode += seconds.decode;
+    }
+
+    /// Ranks the takes; those that were not listened to when it is stopped have no rank.
+    fn rank(&mut self, sounds: &[Waveform], modality: Modality, wanted: &Wanted) -> Result<()> {
+        if sounds.is_empty() {
+            return Ok(());
+        }
+        for event in self.model.ranking(sounds, modality, wanted, self.cancel)? {
+            match event {
+                Ok(Event::Ranked(ranked)) => {
+                    (self.tell)(Made::Ranked(&ranked))?;
+                    self.outcome.ranking.push(ranked);
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Cancelled => break,
+                Err(error) => return Err(error),
+            }
+        }
+        best_first(&mut self.outcome.ranking);
+        Ok(())
+    }
+}
+
+/// What is heard of a segment: its sound, enhanced when the package can.
+fn heard(model: &Model, segment: &Segment) -> Result<Option<Waveform>> {
+    match &segment.audio {
+        Some(sound) if !sound.is_empty() => Ok(Some(model.enhance(sound)?.unwrap_or_else(|| sound.clone()))),
+        other => Ok(other.clone()),
+    }
+}
+
+fn invalid(what: &str) -> Error {
+    Error::new(ErrorKind::Invalid, what)
+}

@@ -1,0 +1,123 @@
+//! Connections: taken while the server is open, and ended in good order.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_io_timeout::TimeoutStream;
+use tower::ServiceExt;
+use ualm::{Error, ErrorKind, Result};
+
+use super::flags::Serve;
+use super::router::router;
+use super::server::Server;
+use crate::output::complain;
+
+/// How long cut-off replies may take to be sent.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Serves until a signal comes; then replies have their grace.
+///
+/// # Errors
+/// [`ErrorKind::Io`]: the address is taken, or the signals cannot be handled.
+pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()> {
+    let failed = |e| Error::new(ErrorKind::Io, format!("cannot listen on {}", args.listen)).with_source(e);
+    let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let mut stopped = Box::pin(signal()?);
+    if !quiet {
+        complain(&format!("listening on http://{address}"));
+    }
+    let connections = Arc::new(Semaphore::new(args.limit_connections.into()));
+    let (router, graceful) = (router(Arc::clone(&server)), GracefulShutdown::new());
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(server.patience);
+    loop {
+        let accepted = async {
+            // the semaphore is never closed
+            let permit = Arc::clone(&connections).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, stream) = tokio::select! {
+            (permit, accepted) = accepted => match accepted {
+                Ok((stream, _)) => (permit, stream),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was not taken");
+                    sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = &mut stopped => break,
+        };
+        let router = router.clone();
+        let service = service_fn(move |request: Request<Incoming>| router.clone().oneshot(request));
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(quick(stream, server.patience)), service));
+        tokio::spawn(async move {
+            // a client that goes away is no fault
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    end(&server, graceful, Duration::from_secs_f64(args.grace)).await;
+    Ok(())
+}
+
+/// Lets replies come to their end; what is not ready after the grace is cut, and sent as far as it is.
+async fn end(server: &Server, graceful: GracefulShutdown, grace: Duration) {
+    tracing::info!(grace = grace.as_secs_f64(), "closing");
+    server.phase.close();
+    let over = Instant::now() + grace;
+    let mut ended = Box::pin(graceful.shutdown());
+    if timeout_at(over, &mut ended).await.is_err() {
+        server.phase.end();
+        if timeout_at(over + LAST_WORDS, &mut ended).await.is_err() {
+            tracing::warn!("some connections were cut");
+        }
+    }
+    tracing::info!("closed");
+}
+
+/// A connection on which small pieces are sent at once, and that ends when the client takes nothing for so long.
+fn quick(stream: TcpStream, patience: Duration) -> Pin<Box<TimeoutStream<TcpStream>>> {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "small pieces may be late");
+    }
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(patience));
+    Box::pin(stream)
+}
+
+/// Waits for SIGTERM or SIGINT.
+#[cfg(unix)]
+fn signal() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |e| Error::new(ErrorKind::Io, "the signals cannot be handled").with_source(e);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Waits for Ctrl-C.
+#[cfg(not(unix))]
+fn signal() -> Result<impl Future<Output = ()>> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}

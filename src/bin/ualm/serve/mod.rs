@@ -1,0 +1,94 @@
+//! `serve`: the model behind the interface that clients know (`docs/server.md`).
+
+mod admission;
+mod body;
+mod chat;
+mod encode;
+mod error;
+mod flags;
+mod job;
+mod keys;
+mod listener;
+mod metrics;
+mod models;
+mod origin;
+mod pieces;
+mod router;
+mod server;
+mod speech;
+mod stop;
+mod threads;
+mod transcription;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tracing::Level;
+use ualm::{Engine, EngineOptions, Error, ErrorKind, Limits as ModelLimits, Result};
+
+use crate::args::Common;
+use crate::setup::load_model;
+use admission::Admission;
+pub use flags::Serve;
+use keys::Keys;
+use metrics::Metrics;
+use origin::Origins;
+use server::{Limits, Phases, Server, now};
+
+/// Memory that a decoded recording may take unless a flag says otherwise: many are decoded at once.
+const DECODED_BYTES: u64 = 256 << 20;
+/// Takes of one request unless a flag says otherwise.
+const TAKES: u16 = 8;
+
+/// `ualm serve`.
+pub fn run(common: &Common, args: &Serve) -> Result<()> {
+    let keys = args.api_keys.as_deref().map(Keys::read).transpose()?;
+    if keys.is_none() && !args.without_keys && !args.listen.ip().is_loopback() {
+        let what = format!("{} can be reached by others: give --api-keys FILE, or --without-keys", args.listen);
+        return Err(Error::new(ErrorKind::Invalid, what));
+    }
+    let origins = Origins::new(&args.cors, &args.host_name, args.listen, keys.is_some())?;
+    let usual = ModelLimits { decoded_bytes: DECODED_BYTES, ..ModelLimits::default() };
+    let model = load_model(common)?.with_limits(common.limits.limits_or(usual));
+    model.load_all()?;
+    // a guided sequence takes two slots
+    let options = EngineOptions { slots: 2 * usize::from(args.seats), ..EngineOptions::default() };
+    let engine = Engine::new(&model, &options)?;
+    log_lines(common);
+    let seconds = Duration::from_secs_f64;
+    let name = model.manifest().name.clone();
+    let server = Arc::new(Server {
+        names: std::iter::once(name).chain(args.alias.iter().cloned()).collect(),
+        voices: std::iter::once("default".to_owned()).chain(args.voice.iter().cloned()).collect(),
+        limits: Limits {
+            body: args.limit_body,
+            output_seconds: args.limit_output_seconds,
+            takes: common.limits.takes_or(TAKES),
+        },
+        admission: Admission::new(args.seats, args.queue, args.limit_bodies.max(args.limit_body)),
+        metrics: Metrics::new(),
+        keys,
+        origins,
+        deadline: seconds(args.deadline),
+        patience: seconds(args.patience),
+        began: now(),
+        phase: Phases::open(),
+        model,
+        engine,
+    });
+    let failed = |e| Error::new(ErrorKind::Io, "the server's threads cannot be started").with_source(e);
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(failed)?;
+    let served = runtime.block_on(listener::serve(server, args, common.quiet));
+    // a reply that does not notice that it is over must not keep the program
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+/// Lines of JSON on standard error: what was asked and answered, without contents.
+fn log_lines(common: &Common) {
+    let most = if common.quiet { Level::WARN } else { Level::INFO };
+    let lines = tracing_subscriber::fmt().json().with_max_level(most).with_writer(std::io::stderr);
+    // a second subscriber is refused; this is the first
+    let _ = lines.flatten_event(true).with_current_span(true).with_span_list(false).try_init();
+}

@@ -1,0 +1,46 @@
+//! Why a reply is stopped before its end.
+
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
+use ualm::Cancel;
+
+/// What stopped it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Why {
+    /// It took too long.
+    Deadline,
+    /// The server shuts down.
+    Shutdown,
+    /// The client went away.
+    Gone,
+}
+
+/// A switch that remembers why it was thrown first. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    cancel: Cancel,
+    why: Arc<OnceLock<Why>>,
+}
+
+impl Stop {
+    /// A switch below `all`, which is thrown when the server shuts down.
+    pub fn below(all: &Cancel) -> Self {
+        Self { cancel: all.below(), why: Arc::default() }
+    }
+
+    pub fn stop(&self, why: Why) {
+        self.why.get_or_init(|| why);
+        self.cancel.cancel();
+    }
+
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    /// Why it was thrown, if it was.
+    pub fn why(&self) -> Option<Why> {
+        self.cancel.is_cancelled().then(|| *self.why.get_or_init(|| Why::Shutdown))
+    }
+}

@@ -1,0 +1,249 @@
+"""How `ualm serve` behaves: to signals, to clients that go away, stall, send garbage or come too many, and to foreign pages.
+
+Run by `make test-server`.
+"""
+import concurrent.futures
+import http.client
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.parse
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from running import ROOT, Server  # noqa: E402
+
+MODEL = "ualm-small-world"
+CHAIN = {"model": MODEL, "messages": [{"role": "user", "content": "a dog, then rain"}], "modalities": ["text", "audio"], "audio": {"format": "wav"}}
+SPEECH = {"model": MODEL, "input": "one two", "ualm": {"seed": 1}}
+JSON = {"content-type": "application/json"}
+
+
+class Answer:
+    """A status, headers and a body."""
+
+    def __init__(self, server, method, path, body=None, headers=None):
+        address = urllib.parse.urlsplit(server.address)
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=300)
+        try:
+            body = json.dumps(body) if isinstance(body, dict) else body
+            connection.request(method, path, body, headers if headers is not None else JSON)
+            response = connection.getresponse()
+            self.status, self.headers, self.body = response.status, response.headers, response.read()
+        finally:
+            connection.close()
+
+    def error(self):
+        return json.loads(self.body)["error"]
+
+
+def post(server, path, body, headers=None):
+    return Answer(server, "POST", path, body, headers)
+
+
+def speak(server, **more):
+    return post(server, "/v1/audio/speech", {**SPEECH, **more})
+
+
+def reason(server, **more):
+    return post(server, "/v1/chat/completions", {**CHAIN, **more})
+
+
+def metric(server, name):
+    lines = Answer(server, "GET", "/metrics").body.decode().splitlines()
+    return float(next(line.split()[-1] for line in lines if line.startswith(name + " ")))
+
+
+def until(what, seconds=60):
+    """Waits until `what` holds."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+
+
+class ConductTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server("--patience", "2", "--limit-body", "1M", "--limit-output-seconds", "5", "--cors", "https://friend.example")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+
+    def expect(self, answer, status, code, param=None):
+        self.assertEqual((answer.status, answer.error()["code"], answer.error()["param"]), (status, code, param), answer.body)
+        self.assertIn("x-request-id", answer.headers)
+
+    def test_curl_as_the_documents_show_it(self):
+        shown = (ROOT / "README.md").read_text() + (ROOT / "docs" / "server.md").read_text()
+        blocks = re.findall(r"^ *curl (?:.*\\\n)*.*$", shown, re.MULTILINE)
+        self.assertGreaterEqual(len(blocks), 3)
+        with tempfile.TemporaryDirectory() as folder:
+            for block in blocks:
+                command = block.replace("http://127.0.0.1:8080", self.server.address)
+                done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, check=False)
+                self.assertEqual(done.returncode, 0, (command, done.stderr))
+                self.assertNotIn(b'"error"', done.stdout, command)
+            sounds = list(pathlib.Path(folder).glob("*.wav"))
+            self.assertTrue(sounds)
+            for sound in sounds:
+                self.assertEqual(sound.read_bytes()[:4], b"RIFF")
+
+    def test_the_same_seed_is_the_same_sound(self):
+        first, again = speak(self.server), speak(self.server)
+        self.assertEqual((first.status, first.headers["ualm-seed"]), (200, "1"))
+        self.assertEqual(first.body, again.body)
+        with concurrent.futures.ThreadPoolExecutor(4) as clients:
+            many = list(clients.map(lambda _: speak(self.server).body, range(4)))
+        self.assertEqual(set(many), {first.body})
+
+    def test_addresses_methods_and_types(self):
+        self.expect(Answer(self.server, "GET", "/v1/nothing"), 404, "not_found")
+        self.expect(Answer(self.server, "GET", "/v1/chat/completions"), 405, "method")
+        self.expect(post(self.server, "/v1/chat/completions", "{}", {"content-type": "text/plain"}), 415, "content_type")
+        self.expect(post(self.server, "/v1/audio/transcriptions", "{}"), 415, "content_type")
+        self.expect(post(self.server, "/v1/audio/speech", b"", {**JSON, "content-length": str((1 << 20) + 1)}), 413, "too_large")
+        self.assertEqual(json.loads(Answer(self.server, "GET", "/health").body), {"status": "ok"})
+
+    def test_limits(self):
+        self.expect(speak(self.server, ualm={"max_steps": 400}), 400, "limit", "ualm.max_steps")
+        self.expect(reason(self.server, ualm={"audio": {"max_steps": 400}}), 400, "limit", "ualm.audio.max_steps")
+        self.expect(reason(self.server, n=9), 400, "limit", "n")
+        self.expect(reason(self.server, ualm={"reasoning": {"rounds": 33}}), 400, "invalid")
+        long = json.loads(Answer(self.server, "GET", "/v1/models").body)["data"][0]["ualm"]["limits"]
+        self.assertEqual((long["output_seconds"], long["takes"], long["body_bytes"]), (5, 8, 1 << 20))
+
+    def test_pages_of_others(self):
+        foreign = {**JSON, "origin": "https://foe.example"}
+        self.expect(post(self.server, "/v1/audio/speech", SPEECH, foreign), 403, "origin")
+        self.expect(post(self.server, "/v1/audio/speech", SPEECH, {**JSON, "host": "made-up.example"}), 403, "origin")
+        asked = {"origin": "https://friend.example", "access-control-request-method": "POST"}
+        self.assertEqual(Answer(self.server, "OPTIONS", "/v1/audio/speech", headers=asked).headers["access-control-allow-origin"], "https://friend.example")
+        asked["origin"] = "https://foe.example"
+        self.assertNotIn("access-control-allow-origin", Answer(self.server, "OPTIONS", "/v1/audio/speech", headers=asked).headers)
+
+    def test_a_stalled_upload_is_given_up(self):
+        host, port = self.server.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as client:
+            head = b"POST /v1/audio/speech HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+            client.sendall(head)
+            client.settimeout(20)
+            self.assertIn(b" 408 ", client.recv(4096))
+
+    def test_clients_that_go_away_free_their_seats(self):
+        gone = metric(self.server, "ualm_clients_gone_total")
+        host, port = self.server.address.removeprefix("http://").split(":")
+        for stream in (False, True):
+            body = json.dumps({**CHAIN, "stream": stream}).encode()
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+                               + b"content-length: %d\r\n\r\n" % len(body) + body)
+                until(lambda: metric(self.server, "ualm_seats_taken") > 0)
+            until(lambda: metric(self.server, "ualm_seats_taken") == 0)
+        self.assertEqual(metric(self.server, "ualm_clients_gone_total"), gone + 2)
+
+    def test_garbage_is_refused(self):
+        draw = random.Random(8)
+        form = {"content-type": "multipart/form-data; boundary=x"}
+        for _ in range(60):
+            garbage = draw.randbytes(draw.randrange(400))
+            for path, headers in (("/v1/chat/completions", JSON), ("/v1/audio/speech", JSON), ("/v1/audio/transcriptions", form)):
+                self.assertEqual(post(self.server, path, garbage, headers).status, 400)
+        self.assertEqual(speak(self.server).status, 200)
+
+    def test_the_log_does_not_tell_what_was_said(self):
+        secret = "an umbrella of the seventh kind"
+        answer = speak(self.server, input=secret)
+        until(lambda: any(answer.headers["x-request-id"] in line for line in list(self.server.lines)))
+        lines = [json.loads(line) for line in self.server.lines if line.startswith("{")]
+        self.assertFalse(any("umbrella" in line for line in self.server.lines))
+        mine = [line for line in lines if line.get("span", {}).get("id") == answer.headers["x-request-id"]]
+        self.assertTrue(any(line.get("status") == 200 for line in mine), mine)
+
+
+NO_SIGTERM = unittest.skipIf(os.name == "nt", "Windows has no SIGTERM")
+
+
+class EndTest(unittest.TestCase):
+    """Servers that end."""
+
+    def test_more_than_may_wait_are_told_to_come_back(self):
+        with Server("--seats", "1", "--queue", "1") as server, concurrent.futures.ThreadPoolExecutor(6) as clients:
+            answers = list(clients.map(lambda seed: reason(server, seed=seed), range(6)))
+            statuses = [answer.status for answer in answers]
+            self.assertEqual(set(statuses), {200, 429}, statuses)
+            refused = next(answer for answer in answers if answer.status == 429)
+            self.assertGreaterEqual(int(refused.headers["retry-after"]), 1)
+            self.assertEqual(refused.error()["code"], "queue_full")
+
+    @NO_SIGTERM
+    def test_accepted_replies_come_to_their_end_after_sigterm(self):
+        with Server("--seats", "2", "--grace", "120") as server, concurrent.futures.ThreadPoolExecutor(3) as clients:
+            replies = [clients.submit(reason, server, seed=seed) for seed in range(3)]
+            until(lambda: metric(server, "ualm_seats_taken") + metric(server, "ualm_queue_length") == 3)
+            server.process.send_signal(signal.SIGTERM)
+            for reply in replies:
+                answer = reply.result()
+                self.assertEqual(answer.status, 200)
+                whole = json.loads(answer.body)
+                self.assertIsNone(whole["ualm"]["incomplete"])
+                self.assertEqual(whole["choices"][0]["message"]["segments"][-1]["stage"], "final")
+            self.assertEqual(server.process.wait(60), 0)
+
+    @NO_SIGTERM
+    def test_what_there_is_after_the_grace_is_given_back(self):
+        with Server("--seats", "1", "--grace", "0.5") as server, concurrent.futures.ThreadPoolExecutor(2) as clients:
+            many = {"ualm": {"reasoning": {"mode": "reflect", "rounds": 32}}}
+            first = clients.submit(reason, server, **many)
+            until(lambda: metric(server, "ualm_seats_taken") == 1)
+            second = clients.submit(reason, server, **many)
+            until(lambda: metric(server, "ualm_queue_length") == 1)
+            time.sleep(1)
+            self.assertEqual(server.terminate(), 0)
+            whole = json.loads(first.result().body)
+            self.assertEqual((whole["ualm"]["incomplete"], whole["choices"][0]["finish_reason"]), ("shutdown", "length"))
+            self.assertEqual((second.result().status, second.result().error()["code"]), (503, "stopping"))
+
+    def test_what_there_is_at_the_deadline_is_given_back(self):
+        with Server("--deadline", "2") as server:
+            answer = reason(server, ualm={"reasoning": {"mode": "reflect", "rounds": 32}})
+            self.assertEqual(answer.status, 200, answer.body)
+            self.assertEqual(json.loads(answer.body)["ualm"]["incomplete"], "deadline")
+
+    def test_a_server_that_is_killed_leaves_torn_answers_that_look_torn(self):
+        with Server() as server, concurrent.futures.ThreadPoolExecutor(2) as clients:
+            whole = clients.submit(reason, server)
+            streamed = clients.submit(reason, server, stream=True)
+            until(lambda: metric(server, "ualm_seats_taken") == 2)
+            server.process.kill()
+            for reply in (whole, streamed):
+                self.assertIsInstance(reply.exception(), (OSError, http.client.HTTPException))
+        with Server() as again:
+            self.assertEqual(speak(again).status, 200)
+
+    def test_a_sound_is_the_one_that_the_command_line_makes(self):
+        """Every byte of it, the take in it included."""
+        with Server() as server, tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "one-two.wav"
+            command = [Server.program(), "speak", "one two", "--seed", "1", "-o", path, "--model", ROOT / "onnx" / "default"]
+            subprocess.run(command, capture_output=True, check=True)
+            self.assertEqual(path.read_bytes(), speak(server).body)
+
+    def test_others_are_served_with_keys_only(self):
+        command = [Server.program(), "serve", "--listen", "0.0.0.0:0"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--api-keys", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
