@@ -1,0 +1,62 @@
+// Pictures of a sound: its waveform above its spectrogram.
+
+import { BANDS, COLUMNS } from './spectrum.js';
+
+/** Decibels from the darkest to the brightest. */
+const RANGE = 70;
+/** Quiet to loud, as in the program's own spectrograms. */
+const COLOURS = [[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]];
+const PALETTE = Array.from({ length: 256 }, (_, level) => colour(level / 255));
+
+function colour(share) {
+  const place = share * (COLOURS.length - 1);
+  const below = Math.min(Math.floor(place), COLOURS.length - 2);
+  return COLOURS[below].map((from, part) => from + (COLOURS[below + 1][part] - from) * (place - below));
+}
+
+/** Draws the waveform of `spectrum` onto `canvas`, whose width is `seconds`, in its own text colour. */
+export function drawWaveform(canvas, spectrum, seconds) {
+  const { context, width, height } = fit(canvas);
+  context.clearRect(0, 0, width, height);
+  context.fillStyle = getComputedStyle(canvas).color;
+  context.fillRect(0, height / 2, width, 1);
+  for (let x = 0; x < width; x++) {
+    const [from, to] = columnsAt(x, width, seconds);
+    const high = Math.max(0, ...spectrum.highs.slice(from, to));
+    const low = Math.min(0, ...spectrum.lows.slice(from, to));
+    context.fillRect(x, (height / 2) * (1 - high), 1, (height / 2) * (high - low));
+  }
+}
+
+/** Draws the levels of `spectrum` onto `canvas`, whose width is `seconds`: low bands below, loud ones bright. */
+export function drawSpectrogram(canvas, spectrum, seconds) {
+  const { context, width, height } = fit(canvas);
+  const pixels = new ImageData(width, BANDS);
+  for (let x = 0; x < width; x++) {
+    const [from, to] = columnsAt(x, width, seconds);
+    const columns = spectrum.levels.slice(from, to);
+    for (let band = 0; band < BANDS; band++) {
+      const level = Math.max(-Infinity, ...columns.map((levels) => levels[band]));
+      const share = Math.max(0, 1 + (level - spectrum.loudest) / RANGE) || 0;
+      const [red, green, blue] = PALETTE[Math.round(255 * share)];
+      pixels.data.set([red, green, blue, 255], 4 * ((BANDS - 1 - band) * width + x));
+    }
+  }
+  const flat = new OffscreenCanvas(width, BANDS);
+  flat.getContext('2d').putImageData(pixels, 0, 0);
+  context.drawImage(flat, 0, 0, width, height);
+}
+
+/** The columns of the spectrum that fall on pixel `x`: the first, and the one behind the last; at least one. */
+function columnsAt(x, width, seconds) {
+  const column = (pixel) => Math.floor((pixel / width) * seconds * COLUMNS);
+  return [column(x), Math.max(column(x) + 1, column(x + 1))];
+}
+
+/** Gives `canvas` as many pixels as it has on the screen. */
+function fit(canvas) {
+  const width = Math.max(1, Math.round(canvas.clientWidth * devicePixelRatio));
+  const height = Math.max(1, Math.round(canvas.clientHeight * devicePixelRatio));
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  return { context: canvas.getContext('2d'), width, height };
+}

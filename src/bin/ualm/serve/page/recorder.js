@@ -1,0 +1,54 @@
+// Sounds from outside: from the microphone, and from files.
+
+import { Sound } from './sound.js';
+import { wavOf } from './wav.js';
+
+/** What the browser decodes itself is drawn, and sent, at this rate at the most. */
+const MOST_RATE = 48000;
+
+/** A recording from the microphone that has begun; `stop` ends it and gives a WAV file. */
+export class Recording {
+  #recorder;
+  #stream;
+  #pieces = [];
+
+  static async begin() {
+    if (!navigator.mediaDevices) throw new Error('The browser gives the microphone only to pages on this machine or over HTTPS.');
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true }).catch((error) => {
+      throw new Error(`The microphone cannot be used: ${error.message}. Allow it in the browser, or choose a file.`);
+    });
+    return new Recording(stream);
+  }
+
+  constructor(stream) {
+    this.#stream = stream;
+    this.#recorder = new MediaRecorder(stream);
+    this.#recorder.ondataavailable = ({ data }) => this.#pieces.push(data);
+    this.#recorder.start();
+    this.begun = performance.now();
+  }
+
+  get seconds() {
+    return (performance.now() - this.begun) / 1000;
+  }
+
+  async stop() {
+    const stopped = new Promise((resolve) => { this.#recorder.onstop = resolve; });
+    this.#recorder.stop();
+    await stopped;
+    this.#stream.getTracks().forEach((track) => track.stop());
+    const sound = await decode(new Blob(this.#pieces, { type: this.#recorder.mimeType }));
+    return new File([wavOf(sound.samples, sound.sampleRate)], 'recording.wav', { type: 'audio/wav' });
+  }
+}
+
+/** The sound in a file of any form that the browser knows, its channels mixed. */
+export async function decode(file) {
+  const context = new OfflineAudioContext(1, 1, MOST_RATE);
+  const buffer = await context.decodeAudioData(await file.arrayBuffer()).catch(() => {
+    throw new Error(`The browser cannot decode ${file.name ?? 'the recording'}.`);
+  });
+  const channels = Array.from({ length: buffer.numberOfChannels }, (_, channel) => buffer.getChannelData(channel));
+  const samples = channels[0].map((_, n) => channels.reduce((sum, channel) => sum + channel[n], 0) / channels.length);
+  return Sound.of(samples, buffer.sampleRate);
+}

@@ -1,0 +1,151 @@
+// A reply: what was wished, and the segments that the server makes of it.
+
+import { bytesOf } from './base64.js';
+import { Sound } from './sound.js';
+import { readWav, samplesOf, wavOf } from './wav.js';
+
+/**
+ * Says "segment" (with the segment as `detail`) when one begins or changes, "restart" when all that was made is dropped,
+ * and "change" for all else.
+ */
+export class Reply extends EventTarget {
+  /** running, done, stopped, failed, or left: the page was closed while it was made. */
+  state = 'running';
+  /** For each take its record, which a segment can be made again from. */
+  records = [];
+  ranking = [];
+  warnings = [];
+  seed = null;
+  error = null;
+  kept = false;
+
+  /** Of `wish`, or on `from` a segment of another reply (see request.js), whose `segments` before it are these. */
+  constructor(wish, from = null, segments = []) {
+    super();
+    this.begun = Date.now();
+    this.id = `${this.begun}-${Math.random().toString(36).slice(2)}`;
+    this.wish = wish;
+    this.from = from;
+    this.segments = segments;
+    this.given = segments.length;
+  }
+
+  /** Reads `chunks`, the server's answer, to the end. */
+  async read(chunks) {
+    this.segments.length = this.given;
+    this.error = null;
+    this.dispatchEvent(new Event('restart'));
+    this.#become('running');
+    try {
+      for await (const chunk of chunks) this.#take(chunk);
+      this.#become('done');
+    } catch (error) {
+      this.error = error.name === 'AbortError' ? null : error.message;
+      this.#become(this.error === null ? 'stopped' : 'failed');
+    }
+    for (const segment of this.segments) this.#close(segment);
+  }
+
+  /** Another reply, on from `segment` with a `change`: another seed, or another plan. */
+  branch(segment, change) {
+    const earlier = this.segments.filter(({ number, take }) => number < segment.number && (take === 0 || take === segment.take));
+    return new Reply(this.wish, { record: this.recordOf(segment), segment: segment.number, ...change }, earlier);
+  }
+
+  /** Puts `words` behind `question`, so that the reply can be read on. */
+  answer(question, words) {
+    const number = question.number + 1;
+    this.from = { record: this.recordOf(question), segment: number, answer: words };
+    this.#add({ take: 0, number, stage: 'answer', modality: 'text', text: words });
+    this.given = this.segments.length;
+  }
+
+  keep(is) {
+    this.kept = is;
+    this.dispatchEvent(new Event('change'));
+  }
+
+  /** The record that goes with `segment`. */
+  recordOf(segment) {
+    return this.records[segment.take] ?? this.records[0];
+  }
+
+  #add(segment) {
+    this.segments.push(segment);
+    this.#tell(segment);
+  }
+
+  #become(state) {
+    this.state = state;
+    this.dispatchEvent(new Event('change'));
+  }
+
+  #tell(segment) {
+    this.dispatchEvent(new CustomEvent('segment', { detail: segment }));
+  }
+
+  #take({ choices, ualm }) {
+    for (const { index, delta } of choices) {
+      if (delta.record) this.records[index] = delta.record;
+      if (delta.segment) this.#grow(index, delta);
+      for (const ended of delta.segments ?? []) this.#end(index, ended);
+    }
+    if (ualm?.ranked) this.ranking.push(ualm.ranked);
+    if (ualm?.ranking) this.ranking = ualm.ranking;
+    if (ualm?.warnings) this.warnings = ualm.warnings;
+    if (ualm?.incomplete) this.warnings.push(`This is what there was when the server stopped it (${ualm.incomplete}).`);
+    this.seed = ualm?.seed ?? this.seed;
+    if (ualm) this.dispatchEvent(new Event('change'));
+  }
+
+  #grow(take, { segment: { number, stage, modality, sample_rate: sampleRate }, content, audio }) {
+    let segment = this.#find(take, number);
+    if (!segment) {
+      segment = { take, number, stage, modality, text: '', sound: modality === 'text' ? null : new Sound(sampleRate) };
+      this.#add(segment);
+    }
+    if (audio) return segment.sound.append(samplesOf(bytesOf(audio.data)));
+    if (content) {
+      segment.text += content;
+      this.#tell(segment);
+    }
+  }
+
+  #end(take, { audio, text, ...ended }) {
+    const segment = this.#find(take, ended.number);
+    if (!segment) return;
+    Object.assign(segment, ended);
+    if (audio) segment.file = new Blob([bytesOf(audio.data)], { type: 'audio/wav' });
+    segment.sound?.end();
+    this.#tell(segment);
+  }
+
+  /** Of a sound that was cut off there is what had come. */
+  #close(segment) {
+    if (segment.end || segment.stage === 'answer') return;
+    segment.end = 'cancelled';
+    if (segment.sound?.seconds > 0) segment.file = wavOf(segment.sound.samples, segment.sound.sampleRate);
+    segment.sound?.end();
+    this.#tell(segment);
+  }
+
+  #find(take, number) {
+    return this.segments.find((segment) => segment.take === take && segment.number === number);
+  }
+
+  /** As IndexedDB can hold it. */
+  toStored() {
+    const { id, begun, wish, from, given, state, records, ranking, warnings, seed, error, kept } = this;
+    const segments = this.segments.map(({ sound, ...segment }) => segment);
+    return { id, begun, wish, from, given, state, segments, records, ranking, warnings, seed, error, kept };
+  }
+
+  static async fromStored(stored) {
+    const reply = Object.assign(new Reply(stored.wish), stored);
+    if (reply.state === 'running') reply.state = 'left';
+    for (const segment of reply.segments) {
+      if (segment.file) segment.sound = await readWav(segment.file);
+    }
+    return reply;
+  }
+}
