@@ -12,6 +12,9 @@ SEED   ?= 1
 SECONDS ?= 300
 DEMO   := target/demo
 
+# The browser of `make test-page`.
+CHROMIUM ?= /usr/bin/chromium
+
 # Where `make install-c` installs the C library.
 PREFIX ?= /usr/local
 
@@ -21,7 +24,7 @@ ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-server test-scale test-valgrind test-threads dist test-dist soak fuzz
+.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-server test-scale test-valgrind test-threads test-page dist test-dist soak fuzz
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -85,6 +88,11 @@ fuzz: fixtures ## run every fuzz target for a while (nightly Rust, cargo-fuzz): 
 	  mkdir -p target/fuzz-corpus/$$fuzzed && \
 	  $(CARGO) +nightly fuzz run $$fuzzed target/fuzz-corpus/$$fuzzed fuzz/corpus/$$fuzzed -- -max_total_time=$(SECONDS) || exit; \
 	done
+test-page: ## build, and use the page of `ualm serve` in Chromium (CHROMIUM=/usr/bin/chromium; needs Node.js 20 or later)
+	@missing=$$(node --version >/dev/null 2>&1 && npm --version >/dev/null 2>&1 || echo "Node.js with npm"; \
+	  test -x "$(CHROMIUM)" || echo "Chromium at $(CHROMIUM)"); \
+	  if [ -n "$$missing" ]; then echo "test-page is skipped, for there is no $$missing"; else \
+	  $(MAKE) build && cd tests/page && npm ci --silent --ignore-scripts && CHROMIUM="$(CHROMIUM)" UALM_PROGRAM="$(abspath $(TARGET))/release/ualm" npm test; fi
 
 header: ## write include/ualm.h and include/ualm.abi anew from src/capi
 	@UALM_WRITE_HEADER=1 $(CARGO) test --quiet --locked --features capi --test header

@@ -24,7 +24,7 @@ export const missing = existsSync(CHROMIUM) ? false : `no Chromium at ${CHROMIUM
 /** A server of the default package at an address of its own, or the one that UALM_PAGE names. */
 export async function serve() {
   if (process.env.UALM_PAGE) return { address: process.env.UALM_PAGE, stop() {} };
-  const server = spawn(PROGRAM, ['serve', '--listen', '127.0.0.1:0'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const server = spawn(PROGRAM, ['serve', '--listen', '127.0.0.1:0'], { cwd: ROOT, stdio: ['ignore', 'ignore', 'pipe'] });
   const gone = new Promise((_, reject) => {
     server.on('error', reject);
     server.on('exit', (code) => reject(new Error(`${PROGRAM} serve ended with ${code}`)));

@@ -12,6 +12,7 @@ mod listener;
 mod metrics;
 mod models;
 mod origin;
+mod page;
 mod pieces;
 mod router;
 mod server;

@@ -17,7 +17,7 @@ use ualm::ErrorKind;
 use super::error::ApiError;
 use super::server::{Phase, Server, unique};
 use super::stop::Why;
-use super::{chat, metrics, models, speech, transcription};
+use super::{chat, metrics, models, page, speech, transcription};
 
 /// All of it.
 pub fn router(server: Arc<Server>) -> Router {
@@ -31,6 +31,7 @@ pub fn router(server: Arc<Server>) -> Router {
         .route_layer(from_fn_with_state(Arc::clone(&server), check_key));
     Router::new()
         .merge(guarded)
+        .merge(page::routes())
         .route("/health", get(health))
         .fallback(|request: Request| async move { ApiError::not_found(request.uri().path()) })
         .method_not_allowed_fallback(|| async { ApiError::method() })

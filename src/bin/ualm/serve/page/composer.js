@@ -154,8 +154,10 @@ export class Composer extends EventTarget {
     const sound = makesSound(mode) ? null : this.#input.file;
     if (makesSound(mode) && prompt === '') return this.#miss(this.#fields.prompt, 'Write what it is to be first.');
     if (!makesSound(mode) && !sound) return this.#miss(document.getElementById('record'), 'Drop, choose or record a sound first.');
+    const usual = mode === 'ask' ? this.#model?.ualm.prompts.ask : '';
     const plan = mode === 'reason' ? this.#plan.text : null;
-    this.dispatchEvent(new CustomEvent('wish', { detail: { mode, prompt: mode === 'transcribe' ? '' : prompt, sound, settings, plan } }));
+    const wish = { mode, prompt: mode === 'transcribe' ? '' : prompt || usual, sound, settings, plan };
+    this.dispatchEvent(new CustomEvent('wish', { detail: wish }));
   }
 
   #miss(field, reason) {

@@ -3,8 +3,8 @@
 import { Sound } from './sound.js';
 import { wavOf } from './wav.js';
 
-/** What the browser decodes itself is drawn, and sent, at this rate at the most. */
-const MOST_RATE = 48000;
+/** The rate at which sounds are decoded that do not tell theirs. */
+const RATE = 48_000;
 
 /** A recording from the microphone that has begun; `stop` ends it and gives a WAV file. */
 export class Recording {
@@ -44,11 +44,21 @@ export class Recording {
 
 /** The sound in a file of any form that the browser knows, its channels mixed. */
 export async function decode(file) {
-  const context = new OfflineAudioContext(1, 1, MOST_RATE);
-  const buffer = await context.decodeAudioData(await file.arrayBuffer()).catch(() => {
+  const bytes = await file.arrayBuffer();
+  const context = new OfflineAudioContext(1, 1, wavRate(bytes) ?? RATE);
+  const buffer = await context.decodeAudioData(bytes).catch(() => {
     throw new Error(`The browser cannot decode ${file.name ?? 'the recording'}.`);
   });
   const channels = Array.from({ length: buffer.numberOfChannels }, (_, channel) => buffer.getChannelData(channel));
   const samples = channels[0].map((_, n) => channels.reduce((sum, channel) => sum + channel[n], 0) / channels.length);
   return Sound.of(samples, buffer.sampleRate);
+}
+
+/** The sample rate of a WAV file as most are written, if the browser can decode at it. */
+function wavRate(bytes) {
+  if (bytes.byteLength < 44) return null;
+  const view = new DataView(bytes);
+  const rate = view.getUint32(24, true);
+  const isWav = view.getUint32(0) === 0x52494646 && view.getUint32(12) === 0x666d7420;
+  return isWav && rate >= 8000 && rate <= 96_000 ? rate : null;
 }

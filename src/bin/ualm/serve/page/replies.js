@@ -88,6 +88,7 @@ export class Replies {
 
   #keep(reply) {
     reply.keep(!reply.kept);
+    navigator.storage?.persist?.();
     this.#store(reply);
   }
 

@@ -72,6 +72,7 @@ export class ReplyView {
       this.#views.set(segment, made);
       this.#parts.chain.append(made.element);
       this.#actions.begun(made);
+      announce(stateName(this.reply));
     }
     this.#parts.state.textContent = stateName(this.reply);
   }

@@ -4,6 +4,11 @@ import { bytesOf } from './base64.js';
 import { Sound } from './sound.js';
 import { readWav, samplesOf, wavOf } from './wav.js';
 
+/** Whether `segment` is one of the sounds that there are several takes of. */
+export function isTake({ modality, stage }) {
+  return modality !== 'text' && stage !== 'draft';
+}
+
 /**
  * Says "segment" (with the segment as `detail`) when one begins or changes, "restart" when all that was made is dropped,
  * and "change" for all else.
@@ -37,7 +42,7 @@ export class Reply extends EventTarget {
     this.dispatchEvent(new Event('restart'));
     this.#become('running');
     try {
-      for await (const chunk of chunks) this.#take(chunk);
+      for await (const chunk of chunks) await this.#take(chunk);
       this.#become('done');
     } catch (error) {
       this.error = error.name === 'AbortError' ? null : error.message;
@@ -46,10 +51,11 @@ export class Reply extends EventTarget {
     for (const segment of this.segments) this.#close(segment);
   }
 
-  /** Another reply, on from `segment` with a `change`: another seed, or another plan. */
+  /** Another reply, on from `segment` with a `change`: another seed, or another plan. Of a take it is one. */
   branch(segment, change) {
+    const settings = isTake(segment) ? { ...this.wish.settings, takes: 1 } : this.wish.settings;
     const earlier = this.segments.filter(({ number, take }) => number < segment.number && (take === 0 || take === segment.take));
-    return new Reply(this.wish, { record: this.recordOf(segment), segment: segment.number, ...change }, earlier);
+    return new Reply({ ...this.wish, settings }, { record: this.recordOf(segment), segment: segment.number, ...change }, earlier);
   }
 
   /** Puts `words` behind `question`, so that the reply can be read on. */
@@ -84,11 +90,11 @@ export class Reply extends EventTarget {
     this.dispatchEvent(new CustomEvent('segment', { detail: segment }));
   }
 
-  #take({ choices, ualm }) {
+  async #take({ choices, ualm }) {
     for (const { index, delta } of choices) {
       if (delta.record) this.records[index] = delta.record;
       if (delta.segment) this.#grow(index, delta);
-      for (const ended of delta.segments ?? []) this.#end(index, ended);
+      for (const ended of delta.segments ?? []) await this.#end(index, ended);
     }
     if (ualm?.ranked) this.ranking.push(ualm.ranked);
     if (ualm?.ranking) this.ranking = ualm.ranking;
@@ -111,13 +117,20 @@ export class Reply extends EventTarget {
     }
   }
 
-  #end(take, { audio, text, ...ended }) {
+  async #end(take, { audio, text, ...ended }) {
     const segment = this.#find(take, ended.number);
     if (!segment) return;
     Object.assign(segment, ended);
-    if (audio) segment.file = new Blob([bytesOf(audio.data)], { type: 'audio/wav' });
     segment.sound?.end();
+    if (audio) await this.#finishSound(segment, new Blob([bytesOf(audio.data)], { type: 'audio/wav' }));
     this.#tell(segment);
+  }
+
+  /** The whole sound is another one than what was streamed where the model enhances it. */
+  async #finishSound(segment, file) {
+    const whole = await readWav(file);
+    segment.file = file;
+    if (whole.sampleRate !== segment.sound.sampleRate || whole.seconds !== segment.sound.seconds) segment.sound = whole;
   }
 
   /** Of a sound that was cut off there is what had come. */

@@ -25,7 +25,6 @@ export class SegmentView {
     this.element.dataset.stage = segment.stage ?? segment.modality;
     this.name = segmentName(segment, reply.wish);
     this.#parts.name.textContent = this.name;
-    if (segment.sound) this.#showSound();
     this.#listen();
     this.update();
   }
@@ -36,6 +35,7 @@ export class SegmentView {
     const { content, facts, doubts } = this.#parts;
     facts.textContent = segmentFacts(segment, this.#reply.ranking);
     doubts.replaceChildren(...(segment.doubts ?? []).map((doubt) => Object.assign(document.createElement('li'), { textContent: doubt })));
+    if (segment.sound && segment.sound !== this.sound?.sound) this.#showSound();
     if (segment.modality === 'text' && !this.element.querySelector('form.edit')) this.#showText(content);
     this.#showActions();
   }
@@ -54,6 +54,7 @@ export class SegmentView {
   }
 
   #showSound() {
+    this.sound?.player.pause();
     const plan = this.#reply.segments.findLast(({ plan }) => plan)?.plan;
     this.sound = new SoundView(this.segment.sound, this.name, plan ? planSeconds(plan) : 0);
     this.#parts.content.replaceChildren(this.sound.element);

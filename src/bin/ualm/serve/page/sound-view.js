@@ -10,7 +10,6 @@ const FIRST_WIDTH = 2.5;
 
 /** Shows `sound`, which is called `name`, on a line of `seconds` at least. */
 export class SoundView {
-  #sound;
   #name;
   #seconds;
   #spectrum;
@@ -18,7 +17,7 @@ export class SoundView {
   #drawing = false;
 
   constructor(sound, name, seconds = 0) {
-    this.#sound = sound;
+    this.sound = sound;
     this.#name = name;
     this.#seconds = seconds;
     this.#spectrum = new Spectrum(sound.sampleRate);
@@ -39,14 +38,14 @@ export class SoundView {
       play.click();
     });
     this.player.addEventListener('change', () => this.#follow());
-    this.#sound.addEventListener('grow', () => this.#drawSoon());
-    this.#sound.addEventListener('end', () => this.#drawSoon());
+    this.sound.addEventListener('grow', () => this.#drawSoon());
+    this.sound.addEventListener('end', () => this.#drawSoon());
     new ResizeObserver(() => this.#drawSoon()).observe(waveform);
   }
 
   /** Seconds that the picture is wide. */
   get #width() {
-    const { ended, seconds } = this.#sound;
+    const { ended, seconds } = this.sound;
     if (ended) return Math.max(seconds, this.#seconds) || 1;
     let width = Math.max(FIRST_WIDTH, this.#seconds);
     while (width < seconds) width *= 2;
@@ -58,7 +57,7 @@ export class SoundView {
     this.#drawing = true;
     requestAnimationFrame(() => {
       this.#drawing = false;
-      this.#spectrum.follow(this.#sound.samples, this.#sound.ended);
+      this.#spectrum.follow(this.sound.samples, this.sound.ended);
       drawWaveform(this.#parts.waveform, this.#spectrum, this.#width);
       drawSpectrogram(this.#parts.spectrogram, this.#spectrum, this.#width);
       this.#show();
@@ -73,7 +72,7 @@ export class SoundView {
 
   #show() {
     const { play, place, time } = this.#parts;
-    const [now, all] = [this.player.position, this.#sound.seconds];
+    const [now, all] = [this.player.position, this.sound.seconds];
     play.setAttribute('aria-pressed', this.player.playing);
     play.setAttribute('aria-label', `${this.player.playing ? 'Pause' : 'Play'} ${this.#name}`);
     place.max = this.#width;

@@ -1,5 +1,7 @@
 // What things are called.
 
+import { isTake } from './reply.js';
+
 const MODES = { generate: 'Generate', reason: 'Reason', speak: 'Speak', ask: 'Ask', transcribe: 'Transcribe' };
 const WAYS = { enrich: 'plan, then make', dialogue: 'ask first', reflect: 'draft, criticise, make again' };
 const ENDS = {
@@ -16,25 +18,25 @@ export function modeName({ mode, settings }) {
 
 /** The prompt of a reply, or what stands for it. */
 export function titleOf({ mode, prompt, sound }) {
-  if (mode === 'transcribe') return sound.name;
-  return prompt || 'What is heard?';
+  return mode === 'transcribe' ? sound.name : prompt || 'What is heard?';
 }
 
 /** What `segment` of a reply to `wish` is called. */
-export function segmentName({ stage, modality, take }, { mode, settings }) {
+export function segmentName(segment, { mode, settings }) {
+  const { stage, modality, take } = segment;
   const plain = { audio: 'Sound', speech: 'Speech', text: mode === 'transcribe' ? 'Transcript' : 'Answer' };
   const name = stage ? stage[0].toUpperCase() + stage.slice(1) : plain[modality];
-  const several = settings.takes > 1 && modality !== 'text' && stage !== 'draft';
-  return several ? `${name}, take ${take + 1}` : name;
+  return settings.takes > 1 && isTake(segment) ? `${name}, take ${take + 1}` : name;
 }
 
 /** What there is to know of `segment` in a line. */
-export function segmentFacts({ end, seconds, seed, sound, modality, take }, ranking) {
+export function segmentFacts(segment, ranking) {
+  const { end, seconds, seed, sound, modality, take } = segment;
   const facts = [];
   if (modality !== 'text' && end) facts.push(`${(seconds ?? sound?.seconds ?? 0).toFixed(1)} s`);
   if (modality !== 'text' && seed !== undefined) facts.push(`seed ${seed}`);
   if (ENDS[end]) facts.push(ENDS[end]);
-  const place = modality === 'text' ? -1 : ranking.findIndex((ranked) => ranked.take === take);
+  const place = isTake(segment) ? ranking.findIndex((ranked) => ranked.take === take) : -1;
   if (place >= 0) {
     const { caption, score } = ranking[place];
     facts.push(`heard as “${caption}”, ${Math.round(100 * score.total)} %${place === 0 ? ', the best' : ''}`);

@@ -1,0 +1,101 @@
+// The parts of the page that need no server, in the browser that runs them.
+
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { browser, missing, open, serve } from './support.js';
+
+suite('the parts of the page', { skip: missing }, () => {
+  let server;
+  let chromium;
+  let page;
+
+  before(async () => {
+    server = await serve();
+    chromium = await browser();
+    ({ page } = await open(chromium, server.address));
+  });
+  after(async () => {
+    await chromium?.close();
+    server?.stop();
+  });
+
+  test('events of a stream come whole, however it is cut', async () => {
+    const found = await page.evaluate(async () => {
+      const { events } = await import('/page/sse.js');
+      const bytes = new TextEncoder().encode(': waiting\n\ndata: {"a":"é"}\r\n\r\nevent: x\ndata: one\ndata: two\n\ndata: [DONE]\n\ndata: torn');
+      const all = [];
+      for (const size of [1, 2, 7, bytes.length]) {
+        const body = new ReadableStream({
+          start(controller) {
+            for (let at = 0; at < bytes.length; at += size) controller.enqueue(bytes.slice(at, at + size));
+            controller.close();
+          },
+        });
+        const got = [];
+        for await (const data of events(body)) got.push(data);
+        all.push(got);
+      }
+      return all;
+    });
+    for (const got of found) assert.deepEqual(got, ['{"a":"é"}', 'one\ntwo', '[DONE]']);
+  });
+
+  test('a tone is bright in its band alone', async () => {
+    const { band, loudest, quiet } = await page.evaluate(async () => {
+      const { BANDS, Spectrum } = await import('/page/spectrum.js');
+      const samples = Float32Array.from({ length: 16_000 }, (_, n) => Math.sin((2 * Math.PI * 1000 * n) / 16_000));
+      const spectrum = new Spectrum(16_000);
+      spectrum.follow(samples.subarray(0, 7000), false);
+      spectrum.follow(samples, true);
+      const levels = spectrum.levels[50];
+      const mel = (hertz) => 2595 * Math.log10(1 + hertz / 700);
+      return { band: Math.round(levels.indexOf(Math.max(...levels)) - (BANDS * mel(1000)) / mel(8000)), loudest: spectrum.loudest, quiet: levels[5] };
+    });
+    assert.ok(Math.abs(band) <= 1, `${band} bands off`);
+    assert.ok(loudest - quiet > 60);
+  });
+
+  test('the transform is Fourier’s', async () => {
+    const [got, expected] = await page.evaluate(async () => {
+      const { powerSpectrum } = await import('/page/spectrum.js');
+      const signal = Float32Array.from({ length: 32 }, (_, n) => Math.sin(n * n));
+      const slow = Array.from({ length: 16 }, (_, bin) => {
+        const sum = (part) => signal.reduce((total, x, n) => total + x * part((2 * Math.PI * bin * n) / 32), 0);
+        return sum(Math.cos) ** 2 + sum(Math.sin) ** 2;
+      });
+      return [[...powerSpectrum(signal.slice())], slow];
+    });
+    got.forEach((power, bin) => assert.ok(Math.abs(power - expected[bin]) < 1e-3));
+  });
+
+  test('WAV files that are written are read', async () => {
+    const [rate, worst, count] = await page.evaluate(async () => {
+      const { readWav, wavOf } = await import('/page/wav.js');
+      const samples = Float32Array.from({ length: 999 }, (_, n) => 1.1 * Math.sin(n));
+      const sound = await readWav(wavOf(samples, 22_050));
+      const wrong = sound.samples.map((sample, n) => Math.abs(sample - Math.max(-1, Math.min(1, samples[n]))));
+      return [sound.sampleRate, Math.max(...wrong), sound.samples.length];
+    });
+    assert.deepEqual([rate, count], [22_050, 999]);
+    assert.ok(worst < 1e-4);
+  });
+
+  test('plans are written as the model reads them', async () => {
+    const text = await page.evaluate(async () => {
+      const { keywordsOf, planText } = await import('/page/plan.js');
+      const layout = [{ start: 0, end: 1.5, what: 'dog bark' }, { start: 1.5, end: 3, what: 'bell' }];
+      return planText({ keywords: keywordsOf(' dog bark,, bell '), layout, description: 'A dog barks, then a bell rings.' });
+    });
+    assert.equal(text, 'Keywords: dog bark, bell. Layout: 0.0-1.5 dog bark; 1.5-3.0 bell. Description: A dog barks, then a bell rings.');
+  });
+
+  test('of the replies that nobody keeps the oldest are forgotten', async () => {
+    const left = await page.evaluate(async () => {
+      const { forgetOld, storedReplies, storeReply } = await import('/page/store.js');
+      for (let n = 0; n < 25; n++) await storeReply({ id: `${n}`, begun: n, kept: n === 2 });
+      await forgetOld();
+      return (await storedReplies()).map(({ begun }) => begun);
+    });
+    assert.deepEqual(left, [2, ...Array.from({ length: 20 }, (_, n) => n + 5)]);
+  });
+});
