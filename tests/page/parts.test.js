@@ -55,6 +55,20 @@ suite('the parts of the page', { skip: missing }, () => {
     assert.ok(loudest - quiet > 60);
   });
 
+  test('silence is dark', async () => {
+    const brightest = await page.evaluate(async () => {
+      const { drawSpectrogram } = await import('/page/picture.js');
+      const { Spectrum } = await import('/page/spectrum.js');
+      const spectrum = new Spectrum(16_000, 1);
+      spectrum.follow(new Float32Array(16_000), true);
+      const canvas = document.querySelector('#empty').appendChild(document.createElement('canvas'));
+      drawSpectrogram(canvas, spectrum, 1);
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      return Math.max(...data.filter((_, n) => n % 4 !== 3));
+    });
+    assert.ok(brightest < 10, `${brightest}`);
+  });
+
   test('the transform is Fourier’s', async () => {
     const [got, expected] = await page.evaluate(async () => {
       const { powerSpectrum } = await import('/page/spectrum.js');

@@ -1,6 +1,6 @@
 // Pictures of a sound: its waveform above its spectrogram.
 
-import { BANDS, COLUMNS } from './spectrum.js';
+import { BANDS } from './spectrum.js';
 
 /** Decibels from the darkest to the brightest. */
 const RANGE = 70;
@@ -8,10 +8,12 @@ const RANGE = 70;
 const COLOURS = [[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]];
 const PALETTE = Array.from({ length: 256 }, (_, level) => colour(level / 255));
 
+/** Red, green, blue and opacity of a level from 0 to 1. */
 function colour(share) {
   const place = share * (COLOURS.length - 1);
   const below = Math.min(Math.floor(place), COLOURS.length - 2);
-  return COLOURS[below].map((from, part) => from + (COLOURS[below + 1][part] - from) * (place - below));
+  const parts = COLOURS[below].map((from, part) => from + (COLOURS[below + 1][part] - from) * (place - below));
+  return [...parts, 255];
 }
 
 /** Draws the waveform of `spectrum` onto `canvas`, whose width is `seconds`, in its own text colour. */
@@ -21,7 +23,7 @@ export function drawWaveform(canvas, spectrum, seconds) {
   context.fillStyle = getComputedStyle(canvas).color;
   context.fillRect(0, height / 2, width, 1);
   for (let x = 0; x < width; x++) {
-    const [from, to] = columnsAt(x, width, seconds);
+    const [from, to] = columnsAt(x, width, seconds * spectrum.rate);
     const high = Math.max(0, ...spectrum.highs.slice(from, to));
     const low = Math.min(0, ...spectrum.lows.slice(from, to));
     context.fillRect(x, (height / 2) * (1 - high), 1, (height / 2) * (high - low));
@@ -33,13 +35,10 @@ export function drawSpectrogram(canvas, spectrum, seconds) {
   const { context, width, height } = fit(canvas);
   const pixels = new ImageData(width, BANDS);
   for (let x = 0; x < width; x++) {
-    const [from, to] = columnsAt(x, width, seconds);
-    const columns = spectrum.levels.slice(from, to);
+    const [from, to] = columnsAt(x, width, seconds * spectrum.rate);
     for (let band = 0; band < BANDS; band++) {
-      const level = Math.max(-Infinity, ...columns.map((levels) => levels[band]));
-      const share = Math.max(0, 1 + (level - spectrum.loudest) / RANGE) || 0;
-      const [red, green, blue] = PALETTE[Math.round(255 * share)];
-      pixels.data.set([red, green, blue, 255], 4 * ((BANDS - 1 - band) * width + x));
+      const share = Math.max(0, 1 + (loudest(spectrum.levels, from, to, band) - spectrum.loudest) / RANGE);
+      pixels.data.set(PALETTE[Math.round(255 * share)], 4 * ((BANDS - 1 - band) * width + x));
     }
   }
   const flat = new OffscreenCanvas(width, BANDS);
@@ -47,9 +46,15 @@ export function drawSpectrogram(canvas, spectrum, seconds) {
   context.drawImage(flat, 0, 0, width, height);
 }
 
-/** The columns of the spectrum that fall on pixel `x`: the first, and the one behind the last; at least one. */
-function columnsAt(x, width, seconds) {
-  const column = (pixel) => Math.floor((pixel / width) * seconds * COLUMNS);
+function loudest(levels, from, to, band) {
+  let most = -Infinity;
+  for (let column = from; column < to && column < levels.length; column++) most = Math.max(most, levels[column][band]);
+  return most;
+}
+
+/** Of `count` columns those that fall on pixel `x`: the first, and the one behind the last; at least one. */
+function columnsAt(x, width, count) {
+  const column = (pixel) => Math.floor((pixel / width) * count);
   return [column(x), Math.max(column(x) + 1, column(x + 1))];
 }
 

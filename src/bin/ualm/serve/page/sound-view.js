@@ -20,7 +20,7 @@ export class SoundView {
     this.sound = sound;
     this.#name = name;
     this.#seconds = seconds;
-    this.#spectrum = new Spectrum(sound.sampleRate);
+    this.#spectrum = new Spectrum(sound.sampleRate, sound.ended ? sound.seconds : 0);
     this.player = new Player(sound);
     this.#parts = copy('sound');
     this.element = this.#parts.element;

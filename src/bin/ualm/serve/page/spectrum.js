@@ -1,7 +1,11 @@
 // The mel spectrum of a sound that may still be growing.
 
-/** Columns a second. */
-export const COLUMNS = 100;
+/** Columns a second, but of long sounds. */
+const USUAL_RATE = 100;
+/** The most columns of a sound whose length is known. */
+const MOST_COLUMNS = 3000;
+/** Decibels that nothing is heard at. */
+const SILENCE = -20;
 /** Mel bands from 0 Hz to half the sample rate. */
 export const BANDS = 64;
 
@@ -17,11 +21,14 @@ export class Spectrum {
   lows = [];
   highs = [];
   levels = [];
-  /** The loudest of all levels. */
-  loudest = -Infinity;
+  /** The loudest of all levels, and of nearly silent sounds this. */
+  loudest = SILENCE;
 
-  constructor(sampleRate) {
-    this.#hop = Math.max(1, Math.round(sampleRate / COLUMNS));
+  /** Of a sound that is `seconds` long; of one that grows, 0. */
+  constructor(sampleRate, seconds = 0) {
+    this.#hop = Math.max(1, Math.round(Math.max(sampleRate / USUAL_RATE, (sampleRate * seconds) / MOST_COLUMNS)));
+    /** Columns a second. */
+    this.rate = sampleRate / this.#hop;
     this.#size = 2 ** Math.ceil(Math.log2(sampleRate / 25));
     this.#window = Float32Array.from({ length: this.#size }, (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / this.#size));
     this.#bands = bandEdges(sampleRate, this.#size);
