@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, suite, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import {
-  assertContent, browser, colours, downloaded, drop, missing, newest, open, reached, segment, serve, tone, wish,
+  assertContent, browser, colours, downloaded, drop, missing, newest, notePlaying, open, played, reached, segment, serve, tone, wish,
 } from './support.js';
 
 suite('the page', { skip: missing }, () => {
@@ -29,15 +29,10 @@ suite('the page', { skip: missing }, () => {
   });
 
   test('generates a sound, plays it while it is made, and draws it', async () => {
-    await page.evaluate(() => {
-      new MutationObserver((changes) => {
-        const playing = changes.find(({ target }) => target.matches('.play[aria-pressed=true]'));
-        globalThis.playedWhile ??= playing?.target.closest('article').dataset.state;
-      }).observe(document.body, { subtree: true, attributeFilter: ['aria-pressed'] });
-    });
+    await notePlaying(page);
     const reply = await wish(page, 'Generate', 'a dog barking', { seed: 1 });
     await reached(reply, 'done');
-    assert.equal(await page.evaluate(() => globalThis.playedWhile), 'running');
+    assert.deepEqual(await played(page), [{ label: 'Pause Sound', place: 0, state: 'running' }]);
     const sound = segment(reply, 'Sound');
     assert.match(await sound.textContent(), /\d\.\d s · seed 1/);
     assert.ok(await colours(sound, 'waveform') >= 2);
@@ -180,13 +175,19 @@ suite('the page', { skip: missing }, () => {
     await segment(reply, 'Sound, take 1').getByRole('button', { name: 'Compare' }).click();
     await segment(reply, 'Sound, take 2').getByRole('button', { name: 'Compare' }).click();
     const pair = page.getByRole('region', { name: 'Side by side' });
-    const playing = pair.getByRole('button', { name: /^Pause/ });
-    await pair.getByRole('button', { name: /^Play A/ }).click();
-    await page.waitForFunction(() => Number(document.querySelector('#comparison input').value) > 0.2);
-    await pair.getByRole('button', { name: 'Play the other from here' }).click();
-    assert.match(await playing.getAttribute('aria-label'), /^Pause B/);
     const [first, second] = await pair.getByRole('slider').all();
-    assert.ok(Number(await second.inputValue()) >= Number(await first.inputValue()) - 0.1);
+    await first.fill('0.2');
+    await notePlaying(page);
+    await pair.getByRole('button', { name: /^Play A/ }).click();
+    await pair.getByRole('button', { name: 'Play the other from here' }).click();
+    const [one, other] = await played(page);
+    assert.match(one.label, /^Pause A/);
+    assert.match(other.label, /^Pause B/);
+    const place = Number(await first.inputValue());
+    const length = parseFloat((await pair.locator('.time').last().textContent()).split('/')[1]);
+    assert.ok(place >= 0.2);
+    assert.ok(Math.abs(other.place - (place < length ? place : 0)) < 0.1, `${other.place} of ${length} after ${place}`);
+    assert.equal(await first.getAttribute('max'), await second.getAttribute('max'));
     await pair.getByRole('button', { name: 'Close' }).click();
     assert.ok(await pair.isHidden());
   });

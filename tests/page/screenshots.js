@@ -17,7 +17,7 @@ try {
 
 /** A chain, with its plan, its draft and its critique. */
 async function drawChain(colorScheme) {
-  const { context, page } = await open(chromium, server.address, { viewport: { width: 1200, height: 1000 }, colorScheme });
+  const { context, page } = await open(chromium, server.address, { viewport: { width: 1060, height: 860 }, colorScheme });
   const reply = await wish(page, 'Reason', 'a dog, then rain', { seed: 1, way: 'reflect', autoplay: false });
   await reached(reply, 'done');
   await draw(page, 'chain');
@@ -26,7 +26,7 @@ async function drawChain(colorScheme) {
 
 /** Two takes side by side, the first one half heard, and a question about a third. */
 async function drawComparison(colorScheme) {
-  const { context, page } = await open(chromium, server.address, { viewport: { width: 1200, height: 1000 }, colorScheme });
+  const { context, page } = await open(chromium, server.address, { viewport: { width: 1060, height: 860 }, colorScheme });
   const reply = await wish(page, 'Generate', 'a siren', { seed: 1, takes: 2, best: true, autoplay: false });
   await reached(reply, 'done');
   for (const name of ['Sound, take 1', 'Sound, take 2']) await segment(reply, name).getByRole('button', { name: 'Compare' }).click();

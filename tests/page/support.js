@@ -92,6 +92,25 @@ export function segment(reply, name) {
   return reply.getByRole('listitem').filter({ has: reply.page().getByRole('heading', { name, exact: true }) });
 }
 
+/** Notes from now on what begins to play: the label of its button, its place in seconds, and the state of its reply. */
+export async function notePlaying(page) {
+  await page.evaluate(() => {
+    globalThis.played = [];
+    new MutationObserver((changes) => {
+      for (const { target, oldValue } of changes) {
+        if (oldValue === 'true' || !target.matches('.play[aria-pressed=true]')) continue;
+        const place = Number(target.parentElement.querySelector('input').value);
+        globalThis.played.push({ label: target.ariaLabel, place, state: target.closest('article')?.dataset.state });
+      }
+    }).observe(document.body, { subtree: true, attributeFilter: ['aria-pressed'], attributeOldValue: true });
+  });
+}
+
+/** What has begun to play since. */
+export function played(page) {
+  return page.evaluate(() => globalThis.played);
+}
+
 /** The bytes that a segment's "Download" gives. */
 export async function downloaded(segment) {
   const [download] = await Promise.all([

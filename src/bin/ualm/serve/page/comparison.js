@@ -9,6 +9,8 @@ export class Comparison {
   #parts = parts(this.#element);
   #chosen = [];
   #shown = [];
+  /** The last of those shown that was played. */
+  #heard = null;
 
   constructor() {
     this.#parts.switch.addEventListener('click', () => this.#switch());
@@ -25,7 +27,8 @@ export class Comparison {
 
   /** Lets the sounds go that no reply has any more. */
   forget(views) {
-    this.#choose(this.#chosen.filter(({ view }) => !views.includes(view)));
+    const left = this.#chosen.filter(({ view }) => !views.includes(view));
+    if (left.length < this.#chosen.length) this.#choose(left);
   }
 
   #choose(chosen) {
@@ -36,19 +39,22 @@ export class Comparison {
     this.#element.hidden = chosen.length < 2;
     const seconds = Math.max(...chosen.map(({ view }) => view.segment.sound.seconds));
     this.#shown = this.#element.hidden ? [] : chosen.map((one, place) => shown(one, 'AB'[place], seconds));
+    for (const one of this.#shown) one.sound.player.addEventListener('change', () => this.#note(one));
     this.#parts.pair.replaceChildren(...this.#shown.map(({ element }) => element));
     if (this.#element.hidden) return;
     this.#element.scrollIntoView({ block: 'nearest' });
     this.#parts.switch.focus();
   }
 
-  /** Goes on in the other sound where this one is. */
+  /** Goes on in the other sound from where the one is that is, or was last, heard. */
   #switch() {
-    const players = this.#shown.map(({ sound }) => sound.player);
-    const from = players.findIndex((player) => player.playing);
-    const to = players[from === 0 ? 1 : 0];
-    if (from >= 0) to.seek(players[from].position);
-    to.play();
+    const [from, to] = this.#heard === this.#shown[0] ? this.#shown : this.#shown.toReversed();
+    to.sound.player.seek(from.sound.player.position);
+    to.sound.player.play();
+  }
+
+  #note(one) {
+    if (one.sound.player.playing) this.#heard = one;
   }
 }
 

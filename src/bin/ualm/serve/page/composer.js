@@ -14,8 +14,6 @@ const EXPLANATIONS = {
 };
 const PROMPTS = { generate: 'Describe a sound', reason: 'Describe a sound', speak: 'What to say', ask: 'Question' };
 const SUBMITS = { generate: 'Make', reason: 'Make', speak: 'Speak', ask: 'Ask', transcribe: 'Transcribe' };
-/** So many of a model's words are shown as suggestions. */
-const MOST_WORDS = 60;
 
 /** Says "wish", with the wish (see request.js) as `detail`. */
 export class Composer extends EventTarget {
@@ -58,7 +56,7 @@ export class Composer extends EventTarget {
     this.#fields.takes.max = limits.takes;
     this.#fields.seconds.max = limits.output_seconds;
     if (reasoning && this.#isNew) this.#fields.way.value = reasoning.default;
-    document.querySelector('#known ul').replaceChildren(...words.slice(0, MOST_WORDS).map((word) => this.#suggestion(word)));
+    document.querySelector('#known ul').replaceChildren(...words.map((word) => this.#suggestion(word)));
     this.#changed();
   }
 
@@ -125,7 +123,7 @@ export class Composer extends EventTarget {
     const made = { speak: 'speech', ask: 'text', transcribe: 'text' }[mode] ?? 'audio';
     const defaults = this.#model?.ualm.modalities[made];
     if (!defaults) return;
-    this.#fields.temperature.placeholder = defaults.temperature;
+    this.#fields.temperature.placeholder = Number(defaults.temperature.toPrecision(4));
     this.#fields.topK.placeholder = defaults.top_k;
     this.#fields.guidance.placeholder = defaults.guidance;
     this.#fields.seconds.placeholder = (defaults.max_steps / this.#model.ualm.frames_per_second).toFixed(1);
