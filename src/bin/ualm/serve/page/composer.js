@@ -52,7 +52,9 @@ export class Composer extends EventTarget {
   /** Fits the form to what `model` can do. */
   suit(model) {
     this.#model = model;
-    const { limits, known_words: words, reasoning } = model.ualm;
+    const { limits, known_words: words, listens, modalities: made, reasoning } = model.ualm;
+    const can = { generate: made.audio, reason: made.audio, speak: made.speech, ask: listens, transcribe: listens };
+    for (const choice of this.#fields.mode) choice.disabled = !can[choice.value];
     this.#fields.takes.max = limits.takes;
     this.#fields.seconds.max = limits.output_seconds;
     if (reasoning && this.#isNew) this.#fields.way.value = reasoning.default;
@@ -66,7 +68,7 @@ export class Composer extends EventTarget {
     this.#input.take(sound);
     this.#changed();
     this.#form.scrollIntoView({ block: 'start' });
-    (mode === 'transcribe' ? document.getElementById('record') : this.#fields.prompt).focus();
+    this.#fields[mode === 'transcribe' ? 'record' : 'prompt'].focus();
   }
 
   /** Says why something cannot be done; with '' nothing any more. */
@@ -151,11 +153,10 @@ export class Composer extends EventTarget {
     const { mode, prompt, autoplay, ...settings } = this.#values;
     const sound = makesSound(mode) ? null : this.#input.file;
     if (makesSound(mode) && prompt === '') return this.#miss(this.#fields.prompt, 'Write what it is to be first.');
-    if (!makesSound(mode) && !sound) return this.#miss(document.getElementById('record'), 'Drop, choose or record a sound first.');
-    const usual = mode === 'ask' ? this.#model?.ualm.prompts.ask : '';
+    if (!makesSound(mode) && !sound) return this.#miss(this.#fields.record, 'Drop, choose or record a sound first.');
+    const words = { ask: prompt || this.#model?.ualm.prompts.ask, transcribe: '' }[mode] ?? prompt;
     const plan = mode === 'reason' ? this.#plan.text : null;
-    const wish = { mode, prompt: mode === 'transcribe' ? '' : prompt || usual, sound, settings, plan };
-    this.dispatchEvent(new CustomEvent('wish', { detail: wish }));
+    this.dispatchEvent(new CustomEvent('wish', { detail: { mode, prompt: words, sound, settings, plan } }));
   }
 
   #miss(field, reason) {

@@ -70,7 +70,6 @@ export class Replies {
 
   /** A segment has begun: what came before it is stored, and a sound is played if no other one is being made. */
   #begun(reply, { segment, sound }) {
-    if (reply.state !== 'running') return;
     this.#store(reply);
     const others = reply.segments.filter((other) => other.sound && other !== segment);
     if (sound && this.#composer.autoplay && others.every((other) => other.sound.ended)) sound.player.play();

@@ -26,7 +26,10 @@ export class ReplyView {
     reply.segments.forEach((segment) => this.#show(segment));
     reply.addEventListener('segment', ({ detail }) => this.#show(detail));
     reply.addEventListener('restart', () => this.#restart());
-    reply.addEventListener('change', () => this.update());
+    reply.addEventListener('change', () => {
+      this.update();
+      announce(`${titleOf(reply.wish)}: ${stateName(reply)}`);
+    });
     this.update();
   }
 
@@ -51,7 +54,6 @@ export class ReplyView {
     error.hidden = reply.error === null;
     message.textContent = reply.error ?? '';
     this.segments.forEach((view) => view.update());
-    announce(`${titleOf(reply.wish)}: ${stateName(reply)}`);
   }
 
   /** Drops what is not the reply's any more. */
@@ -71,9 +73,13 @@ export class ReplyView {
       const made = new SegmentView(this.reply, segment, this.#actions);
       this.#views.set(segment, made);
       this.#parts.chain.append(made.element);
-      this.#actions.begun(made);
-      announce(stateName(this.reply));
+      if (this.reply.state === 'running') this.#begin(made);
     }
     this.#parts.state.textContent = stateName(this.reply);
+  }
+
+  #begin(view) {
+    this.#actions.begun(view);
+    announce(stateName(this.reply));
   }
 }

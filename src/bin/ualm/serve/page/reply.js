@@ -54,8 +54,9 @@ export class Reply extends EventTarget {
   /** Another reply, on from `segment` with a `change`: another seed, or another plan. Of a take it is one. */
   branch(segment, change) {
     const settings = isTake(segment) ? { ...this.wish.settings, takes: 1 } : this.wish.settings;
-    const earlier = this.segments.filter(({ number, take }) => number < segment.number && (take === 0 || take === segment.take));
-    return new Reply({ ...this.wish, settings }, { record: this.recordOf(segment), segment: segment.number, ...change }, earlier);
+    const from = { record: this.recordOf(segment), segment: segment.number, ...change };
+    const earlier = this.segments.filter(({ number, take }) => number < segment.number && [0, segment.take].includes(take));
+    return new Reply({ ...this.wish, settings }, from, earlier);
   }
 
   /** Puts `words` behind `question`, so that the reply can be read on. */
@@ -157,6 +158,7 @@ export class Reply extends EventTarget {
     const reply = Object.assign(new Reply(stored.wish), stored);
     if (reply.state === 'running') reply.state = 'left';
     for (const segment of reply.segments) {
+      if (segment.stage !== 'answer') segment.end ??= 'cancelled';
       if (segment.file) segment.sound = await readWav(segment.file);
     }
     return reply;

@@ -3,7 +3,7 @@
 import { PlanEditor, planView } from './plan-view.js';
 import { planSeconds } from './plan.js';
 import { SoundView } from './sound-view.js';
-import { copy } from './template.js';
+import { copy, items } from './template.js';
 import { segmentFacts, segmentName } from './words.js';
 
 /**
@@ -34,10 +34,15 @@ export class SegmentView {
     const { segment } = this;
     const { content, facts, doubts } = this.#parts;
     facts.textContent = segmentFacts(segment, this.#reply.ranking);
-    doubts.replaceChildren(...(segment.doubts ?? []).map((doubt) => Object.assign(document.createElement('li'), { textContent: doubt })));
+    doubts.replaceChildren(...items(segment.doubts ?? []));
     if (segment.sound && segment.sound !== this.sound?.sound) this.#showSound();
-    if (segment.modality === 'text' && !this.element.querySelector('form.edit')) this.#showText(content);
+    if (segment.modality === 'text' && !this.#isWrittenIn) this.#showText(content);
     this.#showActions();
+  }
+
+  /** Whether the person may be writing in it: a plan, or an answer. */
+  get #isWrittenIn() {
+    return this.#parts.content.querySelector('form') !== null;
   }
 
   #showText(content) {
@@ -62,8 +67,13 @@ export class SegmentView {
 
   /** Whether this is the question of a dialogue that waits for its answer. */
   #asks() {
-    const { segment } = this;
-    return segment.stage === 'question' && segment.end && this.#reply.segments.at(-1) === segment && this.#reply.recordOf(segment);
+    const isLast = this.#reply.segments.at(-1) === this.segment;
+    return this.segment.stage === 'question' && isLast && this.#goesOn;
+  }
+
+  /** Whether it can be made again. */
+  get #goesOn() {
+    return Boolean(this.segment.end && this.#reply.recordOf(this.segment));
   }
 
   #answerForm() {
@@ -79,10 +89,9 @@ export class SegmentView {
   #showActions() {
     const { segment } = this;
     const { download, compare, ask, edit, again } = this.#parts;
-    const goesOn = Boolean(segment.end && this.#reply.recordOf(segment));
     [download, compare, ask].forEach((part) => { part.hidden = !segment.file; });
-    edit.hidden = !(goesOn && segment.stage === 'plan');
-    again.hidden = !goesOn;
+    edit.hidden = !(this.#goesOn && segment.stage === 'plan') || this.#isWrittenIn;
+    again.hidden = !this.#goesOn;
     if (segment.file && !download.href) {
       download.href = URL.createObjectURL(segment.file);
       download.download = fileName(this.#reply.wish.prompt, this.name, segment.seed);
@@ -124,7 +133,7 @@ export class SegmentView {
     };
     cancel.addEventListener('click', close);
     this.#parts.content.replaceChildren(element);
-    this.#parts.edit.hidden = true;
+    this.#showActions();
     element.querySelector('input, textarea').focus();
   }
 }
