@@ -73,7 +73,7 @@ suite('the page for everyone', { skip: missing }, () => {
       await mode.check();
       await assertFits();
     }
-    const reply = await wish(page, 'Reason', 'a dog, then rain', { seed: 1, way: 'reflect' });
+    const reply = await wish(page, 'Reason', 'a dog, then rain', { seed: 1, way: 'reflect', seconds: 3 });
     await reached(reply, 'done');
     await segment(reply, 'Plan').getByRole('button', { name: 'Edit the plan' }).tap();
     await segment(reply, 'Draft').getByRole('button', { name: 'Compare' }).tap();
@@ -92,7 +92,7 @@ suite('the page for everyone', { skip: missing }, () => {
         assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join('\n')}`), []);
       };
       await assertSound();
-      const reply = await wish(page, 'Reason', 'a dog, then rain', { seed: 1, way: 'reflect' });
+      const reply = await wish(page, 'Reason', 'a dog, then rain', { seed: 1, way: 'reflect', seconds: 3 });
       await reached(reply, 'done');
       await segment(reply, 'Draft').getByRole('button', { name: 'Compare' }).click();
       await segment(reply, 'Final').getByRole('button', { name: 'Compare' }).click();

@@ -115,7 +115,7 @@ suite('the page', { skip: missing }, () => {
   });
 
   test('runs a chain of reflection, edits its plan, and goes on from its draft', async () => {
-    const reply = await wish(page, 'Reason', 'a dog, then rain', { seed: 1, way: 'reflect' });
+    const reply = await wish(page, 'Reason', 'a dog, then rain', { seed: 1, way: 'reflect', seconds: 3 });
     await reached(reply, 'done');
     assert.deepEqual(await reply.getByRole('heading', { level: 4 }).allTextContents(), ['Plan', 'Draft', 'Critique', 'Final']);
     const plan = segment(reply, 'Plan');

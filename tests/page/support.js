@@ -82,9 +82,10 @@ export async function newest(page) {
   return page.locator(`article[aria-labelledby="${id}"]`);
 }
 
-/** Waits until `reply` is in `state`. */
+/** Waits until `reply` is no longer being made, and is in `state`. */
 export async function reached(reply, state) {
-  await reply.and(reply.page().locator(`[data-state="${state}"]`)).waitFor({ timeout: PATIENCE });
+  await reply.and(reply.page().locator(':not([data-state="running"])')).waitFor({ timeout: PATIENCE });
+  assert.equal(await reply.getAttribute('data-state'), state, await reply.innerText());
 }
 
 /** The segment of `reply` that is called `name`. */
