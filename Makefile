@@ -88,6 +88,7 @@ fuzz: fixtures ## run every fuzz target for a while (nightly Rust, cargo-fuzz): 
 	  mkdir -p target/fuzz-corpus/$$fuzzed && \
 	  $(CARGO) +nightly fuzz run $$fuzzed target/fuzz-corpus/$$fuzzed fuzz/corpus/$$fuzzed -- -max_total_time=$(SECONDS) || exit; \
 	done
+
 test-page: ## build, and use the page of `ualm serve` in Chromium (CHROMIUM=/usr/bin/chromium; needs Node.js 20 or later)
 	@missing=$$(node --version >/dev/null 2>&1 && npm --version >/dev/null 2>&1 || echo "Node.js with npm"; \
 	  test -x "$(CHROMIUM)" || echo "Chromium at $(CHROMIUM)"); \
