@@ -148,7 +148,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--clients", type=int, default=12)
     arguments = parser.parse_args()
-    with Server("--patience", "2", "--deadline", "30", "--seats", "4", "--queue", "8", "--quiet") as server:
+    with Server("--patience", "2", "--deadline", "30", "--seats", "4", "--queue", "8") as server:
         found = soak(server, arguments.minutes, arguments.clients)
         print(json.dumps(found))
         code = server.terminate()
