@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use ndarray::Array2;
 
 use crate::audio::{DecodeOptions, Waveform};
+use crate::cancel::Cancel;
 use crate::generate::{GenerationConfig, Parts};
 use crate::graph::{
     AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader, GraphTime,
@@ -201,23 +202,32 @@ impl Model {
 
     /// The prompt of a new conversation that begins with `messages`: sound is encoded, text tokenized.
     pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
-        self.lay_out(messages, true)
+        self.prompt_until(messages, &Cancel::new())
     }
 
-    pub(crate) fn lay_out(&self, messages: &[Message], begins: bool) -> Result<Prompt> {
+    /// [`prompt`](Self::prompt), which `cancel` stops between two windows of a recording.
+    pub fn prompt_until(&self, messages: &[Message], cancel: &Cancel) -> Result<Prompt> {
+        self.lay_out(messages, true, cancel)
+    }
+
+    pub(crate) fn lay_out(&self, messages: &[Message], begins: bool, cancel: &Cancel) -> Result<Prompt> {
         let vocabulary = &self.manifest().vocabulary;
-        Prompt::new(messages, begins, vocabulary, &self.inner.tokenizer, self)
+        Prompt::new(messages, begins, vocabulary, &self.inner.tokenizer, &Listening { model: self, cancel })
     }
 
     /// What the language model hears in `sound`: features [frames, hidden size], about 25 a second.
     pub fn audio_features(&self, sound: &Waveform) -> Result<Array2<f32>> {
+        self.listen_to(sound, &Cancel::new())
+    }
+
+    fn listen_to(&self, sound: &Waveform, cancel: &Cancel) -> Result<Array2<f32>> {
         check_seconds(sound, self.input_seconds())?;
         let encoder = load_once(&self.inner.audio_encoder, || {
             let config =
                 self.manifest().audio_encoder.as_ref().ok_or_else(|| self.lacks("audio encoder: it cannot listen"))?;
             AudioEncoder::load(&self.loader(), self.manifest(), config)
         })?;
-        encoder.encode(sound)
+        encoder.encode(sound, cancel)
     }
 
     /// Embeddings of a prompt, [frames, hidden size] flattened, the features in their places.
@@ -279,13 +289,20 @@ impl Model {
     }
 }
 
-impl Ears for Model {
+/// A model that listens until it is stopped.
+struct Listening<'a> {
+    model: &'a Model,
+    cancel: &'a Cancel,
+}
+
+impl Ears for Listening<'_> {
     fn features(&self, sound: &Waveform) -> Result<Array2<f32>> {
-        self.audio_features(sound)
+        self.model.listen_to(sound, self.cancel)
     }
 
     fn codes(&self, sound: &Waveform) -> Result<Codes> {
-        self.encode_codes(sound)
+        self.cancel.check()?;
+        self.model.encode_codes(sound)
     }
 }
 

@@ -129,7 +129,7 @@ impl Model {
         config.force = vec![Modality::Text];
         config.max_segments = 1;
         let mut session = self.session();
-        let prompt = session.prompt(&messages)?;
+        let prompt = session.prompt_until(&messages, cancel)?;
         let reply = session.generate(prompt, &config, cancel)?.into_reply()?;
         match reply.segments.is_empty() || reply.is_cancelled() {
             true => Err(Error::new(ErrorKind::Cancelled, "stopped on request while it listened")),

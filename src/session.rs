@@ -52,7 +52,12 @@ impl Session {
 
     /// The prompt of the next turn: the first one of a session begins the conversation.
     pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
-        self.model.lay_out(messages, self.position() == 0)
+        self.prompt_until(messages, &Cancel::new())
+    }
+
+    /// [`prompt`](Self::prompt), which `cancel` stops between two windows of a recording.
+    pub fn prompt_until(&self, messages: &[Message], cancel: &Cancel) -> Result<Prompt> {
+        self.model.lay_out(messages, self.position() == 0, cancel)
     }
 
     /// Begins the reply to `prompt`: an iterator over what happens. `cancel` stops it between two steps.

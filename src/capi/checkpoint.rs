@@ -42,7 +42,7 @@ pub unsafe extern "C" fn ualm_session_checkpoint(
         let cancel = unsafe { cancel_of(cancel) }?;
         place.fill(session.slot.work(|conversation| {
             let messages = prompt.messages();
-            let read = conversation.session.prompt(&messages)?;
+            let read = conversation.session.prompt_until(&messages, &cancel)?;
             let checkpoint = conversation.session.checkpoint(&read, &cancel)?;
             conversation.record.begin_turn(&messages, &read, &session.model.config());
             let length = Length::of(&conversation.record);

@@ -64,7 +64,7 @@ impl Running {
             let session = session.borrow_mut();
             match start {
                 Start::Prompt(messages) => {
-                    let prompt = session.prompt(messages)?;
+                    let prompt = session.prompt_until(messages, cancel)?;
                     read = Some(prompt.clone());
                     session.generate(prompt, config, cancel)
                 }

@@ -314,7 +314,7 @@ impl Body for Batch {
     }
 
     fn step(&mut self, frames: &[TokenId], lens: &[usize]) -> Result<()> {
-        self.step(frames, lens)
+        self.step(frames.chunks_exact(self.streams()), lens)
     }
 
     fn hidden(&self, rows: usize, place: usize) -> Result<&[f32]> {

@@ -29,6 +29,9 @@ use crate::text::TextDecoder;
 use crate::token::{Frames, TokenId, Vocabulary};
 use crate::{Error, ErrorKind, Result};
 
+/// Frames for which a segment has room from the beginning, so that they are not moved as it grows.
+const MOST_ROOM: usize = 4096;
+
 /// A reply in the making: an iterator over its events, which ends after [`Event::Finished`], or after an error.
 ///
 /// What a segment had come to before an error is given out before it ([`SegmentEnd::Failed`]).
@@ -38,6 +41,8 @@ pub struct Generation<'a> {
     cancel: Cancel,
     rng: Rng,
     sampler: Sampler,
+    /// The frame that is being drawn.
+    drawn: Vec<TokenId>,
     state: State,
     /// The next segment's modality and first frames, when they are given.
     kept: Option<(Modality, Frames)>,
@@ -100,6 +105,7 @@ impl<'a> Generation<'a> {
             config,
             cancel,
             sampler: Sampler::default(),
+            drawn: Vec::new(),
             state: State::Open(Opening::Prompt(prompt)),
             kept: None,
             segment: None,
@@ -124,6 +130,7 @@ impl<'a> Generation<'a> {
             config,
             cancel,
             sampler: Sampler::default(),
+            drawn: Vec::new(),
             state: State::Open(Opening::Run(from.offered.clone())),
             kept: from.kept.clone(),
             segment: None,
@@ -201,12 +208,13 @@ impl<'a> Generation<'a> {
         };
         let last = self.parts.opening_frame(modality)?;
         self.make_room(modality)?;
+        let config = self.config.segment(modality);
         self.events.push_back(Event::SegmentStarted { index: self.opened, modality });
         self.opened += 1;
         self.state = State::Generate;
         self.segment = Some(OpenSegment {
             modality,
-            frames: Frames::new(self.parts.vocabulary.streams),
+            frames: Frames::with_room(self.parts.vocabulary.streams, config.max_steps.min(MOST_ROOM)),
             kept,
             start: self.parts.language_model.position(),
             drawn: self.rng.draws(),
@@ -290,14 +298,14 @@ impl<'a> Generation<'a> {
             return Ok(Some(SegmentEnd::Context));
         }
         self.parts.language_model.step(&segment.last)?;
-        segment.last = match segment.kept.get(segment.frames.len()) {
-            Some(kept) => kept.to_vec(),
+        match segment.kept.get(segment.frames.len()) {
+            Some(kept) => segment.last.copy_from_slice(kept),
             None => {
-                let drawn = self.draw_frame(segment)?;
+                self.draw_frame(segment)?;
+                segment.last.copy_from_slice(&self.drawn);
                 self.usage.steps += 1;
-                drawn
             }
-        };
+        }
         segment.frames.push(&segment.last);
         let special = &self.parts.vocabulary.special;
         if segment.last[0] == special.eos {
@@ -311,8 +319,8 @@ impl<'a> Generation<'a> {
         Ok(full.then_some(SegmentEnd::Limit))
     }
 
-    /// Draws the next frame of `segment`: the streams in order, each on its own.
-    fn draw_frame(&mut self, segment: &OpenSegment) -> Result<Vec<TokenId>> {
+    /// Draws the next frame of `segment` into `drawn`: the streams in order, each on its own.
+    fn draw_frame(&mut self, segment: &OpenSegment) -> Result<()> {
         let config = self.config.segment(segment.modality);
         let vocabulary = self.parts.vocabulary;
         let sound = segment.modality.is_sound();
@@ -330,7 +338,9 @@ impl<'a> Generation<'a> {
             runs.sort_unstable_by_key(|(first, _)| *first);
             self.sampler.sample(&Candidates::new(runs), &sampling, &mut self.rng).map_err(|e| e.context(head.graph()))
         };
-        let mut frame = vec![vocabulary.special.pad; vocabulary.streams];
+        let frame = &mut self.drawn;
+        frame.clear();
+        frame.resize(vocabulary.streams, vocabulary.special.pad);
         if !sound {
             let text = vocabulary.text;
             let row = &logits[text.start as usize..text.end as usize];
@@ -338,7 +348,7 @@ impl<'a> Generation<'a> {
                 true => draw(&mut [(eos, at(logits, eos)), (eot, at(logits, eot)), (text.start, row)])?,
                 false => draw(&mut [(text.start, row)])?,
             };
-            return Ok(frame);
+            return Ok(());
         }
         let mut rest: &[f32] = logits;
         let closing = rest.split_off(rest.len() - 2..).unwrap_or_default();
@@ -351,7 +361,7 @@ impl<'a> Generation<'a> {
             }
             .map_err(|e| e.context(format!("stream {stream}")))?;
         }
-        Ok(frame)
+        Ok(())
     }
 
     /// Tells what the newest frame brought: text that it settled, or sound.

@@ -6,6 +6,7 @@ use ort::value::Tensor;
 use super::session::{Graph, Port};
 use super::{GraphLoader, check_finite, finite};
 use crate::audio::{LogMel, LogMelConfig, Waveform, normalize};
+use crate::cancel::Cancel;
 use crate::package::{AudioEncoderConfig, Manifest};
 use crate::{Error, ErrorKind, Result};
 
@@ -45,12 +46,14 @@ impl AudioEncoder {
     /// Features of `sound`, shape [frames, hidden size], about 25 a second.
     ///
     /// Channels are mixed down to their mean and the rate is converted. Sound longer than a window is cut into windows
-    /// that are encoded one by one. Errors: too short to hold one feature; samples or features that are not finite.
-    pub fn encode(&self, sound: &Waveform) -> Result<Array2<f32>> {
+    /// that are encoded one by one, `cancel` looked at before each. Errors: too short to hold one feature; samples or
+    /// features that are not finite; cancelled.
+    pub fn encode(&self, sound: &Waveform, cancel: &Cancel) -> Result<Array2<f32>> {
         let sound = finite(sound)?.to_mono().resample(self.config.sampling_rate)?;
         let samples = sound.samples();
         let window = self.config.window_seconds * self.config.sampling_rate as usize;
-        let features = samples.chunks(window).map(|part| self.encode_window(part)).collect::<Result<Vec<_>>>()?;
+        let encode = |part| cancel.check().and_then(|()| self.encode_window(part));
+        let features = samples.chunks(window).map(encode).collect::<Result<Vec<_>>>()?;
         let views: Vec<_> = features.iter().map(|part| part.view()).collect();
         let all = concatenate(Axis(0), &views)
             .map_err(|e| Error::new(ErrorKind::Audio, "the audio is empty").with_source(e))?;

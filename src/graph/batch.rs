@@ -76,11 +76,11 @@ impl Batch {
     }
 
     /// Runs one frame in each of the first rows, as many as there are `lens`: the positions that they hold afterwards.
-    /// `frames` are [rows, streams] flattened. [`hidden`](Self::hidden) has the result.
-    pub fn step(&mut self, frames: &[TokenId], lens: &[usize]) -> Result<()> {
+    /// `frames` are theirs, in order. [`hidden`](Self::hidden) has the result.
+    pub fn step<'f>(&mut self, frames: impl Iterator<Item = &'f [TokenId]>, lens: &[usize]) -> Result<()> {
         let graphs = Arc::clone(&self.graphs);
         let run = self.step_run(lens.len())?;
-        graphs.embedding.run(&mut run.embedding, frames)?;
+        graphs.embedding.run(&mut run.embedding, frames.flatten())?;
         graphs.body.run(&mut run.body, lens)
     }
 

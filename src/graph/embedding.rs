@@ -33,7 +33,7 @@ impl Embedding {
     }
 
     /// Embeds `ids`, [rows, positions, streams] flattened.
-    pub(super) fn run(&self, run: &mut EmbeddingRun, ids: &[TokenId]) -> Result<()> {
+    pub(super) fn run<'i>(&self, run: &mut EmbeddingRun, ids: impl IntoIterator<Item = &'i TokenId>) -> Result<()> {
         let (_, slots) = run.ids.extract_tensor_mut();
         slots.iter_mut().zip(ids).for_each(|(slot, id)| *slot = i64::from(*id));
         self.graph.run_bound(&run.binding)

@@ -148,10 +148,7 @@ impl LanguageModel for Decoder {
         let rows = if self.guided { 2 } else { 1 };
         let mut hidden = std::mem::take(&mut self.hidden);
         let batch = self.room(rows, end)?;
-        match rows {
-            1 => batch.step(frame, &[end])?,
-            _ => batch.step(&[frame, frame].concat(), &[end, end])?,
-        }
+        batch.step(std::iter::repeat_n(frame, rows), &[end, end][..rows])?;
         hidden.clear();
         for row in 0..rows {
             hidden.extend_from_slice(batch.hidden(rows, row)?);

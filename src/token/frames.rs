@@ -26,6 +26,11 @@ impl Frames {
         Self { streams, ids: Vec::new() }
     }
 
+    /// No frames, with room for `len` of them.
+    pub(crate) fn with_room(streams: usize, len: usize) -> Self {
+        Self { streams, ids: Vec::with_capacity(streams * len) }
+    }
+
     /// `len` frames of pad (id 0).
     pub fn pads(streams: usize, len: usize) -> Self {
         Self { streams, ids: vec![0; streams * len] }

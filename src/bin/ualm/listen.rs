@@ -1,7 +1,7 @@
 //! `ask` and `transcribe`: a recording to words.
 
 use serde::Serialize;
-use ualm::{Event, Message, Modality, Model, Result, SegmentEnd, Usage};
+use ualm::{ErrorKind, Event, Message, Modality, Model, Result, SegmentEnd, Usage};
 
 use crate::args::{Ask, Common, Sampling, Transcribe};
 use crate::interrupt::{cancel_on_signal, interrupted};
@@ -51,7 +51,10 @@ fn answer(common: &Common, model: &Model, messages: &[Message], sampling: &Sampl
     config.max_segments = 1;
     let progress = Progress::spinner(common, "listening");
     let mut session = model.session();
-    let prompt = session.prompt(messages)?;
+    let prompt = session.prompt_until(messages, &cancel).map_err(|error| match error.kind() {
+        ErrorKind::Cancelled => interrupted("nothing was answered yet"),
+        _ => error,
+    })?;
     let mut ended = None;
     for event in session.generate(prompt, &config, &cancel)? {
         match event? {

@@ -32,6 +32,7 @@ mod setup;
 mod sound;
 mod stream;
 mod take;
+mod takes;
 mod terminal_picture;
 
 use std::process::ExitCode;

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use ualm::audio::Waveform;
-use ualm::{Cancel, Error, ErrorKind, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd, Wanted};
+use ualm::{
+    Cancel, Error, ErrorKind, GenerationConfig, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd,
+    Wanted,
+};
 
 use crate::args::{Common, Generate, Output, Pictures, Sampling, Speak, Takes};
 use crate::interrupt::{cancel_on_signal, interrupted};
@@ -13,6 +16,7 @@ use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
 use crate::sound::{numbered, run_streamed, sound_of};
 use crate::stream::{SoundStream, stdout_is_file};
+use crate::takes::Studio;
 
 /// `ualm generate`.
 pub fn generate(common: &Common, args: &Generate) -> Result<()> {
@@ -118,35 +122,59 @@ fn make(making: &Making) -> Result<()> {
     Ok(())
 }
 
-/// All takes, from one run of the prompt; each is written as soon as it is there.
+/// All takes, from one run of the prompt, several at once; each is written as soon as they are there.
 fn make_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Result<Vec<Take>> {
     let mut config = model.config();
     making.sampling.overrides.apply(config.segment_mut(making.modality));
     config.force = vec![making.modality];
     config.max_segments = 1;
-    let messages = [Message::text(&*making.words)];
-    let mut session = model.session();
-    let prompt = session.prompt(&messages)?;
     config.validate()?;
-    let checkpoint = session.checkpoint(&prompt, cancel).map_err(|error| match error.kind() {
+    let messages = [Message::text(&*making.words)];
+    let prompt = model.prompt(&messages)?;
+    // `[assistant]` and the modality token stand between them
+    let positions = prompt.frames.len().saturating_add(config.segment(making.modality).max_steps).saturating_add(2);
+    let mut studio = Studio::new(model, making.takes.takes, positions, Some(&config))?;
+    let checkpoint = studio.session.checkpoint(&prompt, cancel).map_err(|error| match error.kind() {
         ErrorKind::Cancelled => interrupted("nothing was made yet"),
         _ => error,
     })?;
     let mut stream = making.stream();
     config.stream_audio = stream.is_some() && model.manifest().enhancer.is_none();
     let mut takes = Vec::new();
-    for number in 1..=making.takes.takes {
-        config.seed = seed.wrapping_add(u64::from(number - 1));
-        let mut record = Record::new(model.package());
-        record.begin_turn(&messages, &prompt, &config);
-        let generation = session.generate_from(&checkpoint, &config, cancel)?;
-        let heard = |sound: &Waveform| match stream.as_mut().filter(|_| config.stream_audio) {
-            Some(stream) => stream.push(sound),
-            None => Ok(()),
+    let numbers: Vec<_> = (1..=making.takes.takes).collect();
+    for numbers in numbers.chunks(studio.at_once) {
+        let with_seed =
+            |number: &u16| GenerationConfig { seed: seed.wrapping_add(u64::from(number - 1)), ..config.clone() };
+        let configs: Vec<_> = numbers.iter().map(with_seed).collect();
+        let progress = Progress::spinner(making.common, "making");
+        let made = match &configs[..] {
+            [config] => {
+                let heard = |sound: &Waveform| match stream.as_mut().filter(|_| config.stream_audio) {
+                    Some(stream) => stream.push(sound),
+                    None => Ok(()),
+                };
+                let generation = studio.session.generate_from(&checkpoint, config, cancel)?;
+                vec![run_streamed(&progress, generation, heard)]
+            }
+            configs => studio.make(&checkpoint, configs, &progress, cancel)?,
         };
-        let (segment, failure) = run_streamed(&Progress::spinner(making.common, "making"), generation, heard)?;
-        record.push(&segment);
-        takes.push(keep(making, model, number, (segment, failure), record, stream.take())?);
+        drop(progress);
+        // all of them are kept before the error of one is told
+        let kept: Vec<_> = numbers
+            .iter()
+            .zip(&configs)
+            .zip(made)
+            .map(|((number, config), made)| {
+                let made = made?;
+                let mut record = Record::new(model.package());
+                record.begin_turn(&messages, &prompt, config);
+                record.push(&made.0);
+                keep(making, model, *number, made, record, stream.take())
+            })
+            .collect();
+        for take in kept {
+            takes.push(take?);
+        }
     }
     Ok(takes)
 }

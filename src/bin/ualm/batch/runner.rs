@@ -70,7 +70,7 @@ impl Runner<'_> {
         let mut warnings = Vec::new();
         let messages = self.messages(request, &mut warnings)?;
         let mut session = self.model.session();
-        let prompt = session.prompt(&messages)?;
+        let prompt = session.prompt_until(&messages, &self.cancel)?;
         let prompt_frames = prompt.frames.clone();
         let (reply, error) = session.generate(prompt, &self.config(request), &self.cancel)?.into_partial_reply();
         Ok(Answer { prompt_frames, warnings, reply, error })

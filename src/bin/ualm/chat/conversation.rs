@@ -98,7 +98,7 @@ impl<'a> Conversation<'a> {
         let reply = config.text.max_steps.min(most / 4);
         let mut keep = self.args.keep_last.map(usize::from);
         loop {
-            let prompt = self.session.prompt(messages)?;
+            let prompt = self.session.prompt_until(messages, cancel)?;
             let (used, asked) = (self.session.position(), prompt.frames.len() + reply + AROUND);
             if used + asked <= most {
                 return Ok(prompt);

@@ -53,7 +53,7 @@ fn begin(common: &Common, args: &Reason, prompt: &str) -> Result<()> {
     let mut record = Record::new(model.package());
     record.chain = Some(chain);
     let job = Job { common, args, model: &model, cancel: &cancel };
-    let mut runner = Runner::new(job, folder, record, stages, seed);
+    let mut runner = Runner::new(job, folder, record, stages, seed)?;
     runner.say(&config.prompt(chain.mode, &words))?;
     runner.run(0, plan)
 }
@@ -93,12 +93,12 @@ fn resumed<'a>(job: Job<'a>, folder: Folder, record: &Record, stages: Vec<Stage>
     let cut = Chain::cut(&stages, index);
     let seed = job.args.sampling.seed.unwrap_or_else(|| seed_at(record, cut));
     let mut before = record.clone();
-    let mut runner = Runner::new(job, folder, Record::new(job.model.package()), stages, seed);
+    let mut runner = Runner::new(job, folder, Record::new(job.model.package()), stages, seed)?;
     if runner.stages[index].modality().is_some() {
-        runner.place = Some(runner.session.restore(record, cut, job.cancel)?);
+        runner.place = Some(runner.studio.session.restore(record, cut, job.cancel)?);
         before = record.before(cut)?;
     } else {
-        runner.session.restore_turns(record, cut.turn + 1, job.cancel)?;
+        runner.studio.session.restore_turns(record, cut.turn + 1, job.cancel)?;
         before.turns.truncate(cut.turn + 1);
     }
     runner.record = before;

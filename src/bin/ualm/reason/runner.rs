@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal};
 use ualm::audio::Waveform;
 use ualm::{
     Cancel, Checkpoint, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Ranked, Record, Result,
-    RichCaption, Segment, SegmentEnd, Session, Stage, Wanted,
+    RichCaption, Segment, SegmentEnd, Stage, Wanted,
 };
 
 use super::editor::edit;
@@ -18,7 +18,8 @@ use crate::interrupt::interrupted;
 use crate::output::{complain, print, print_json, remark};
 use crate::progress::Progress;
 use crate::rank::rank;
-use crate::sound::{kept, numbered, run, sound_of};
+use crate::sound::{kept, numbered, sound_of};
+use crate::takes::{Made, Studio};
 
 /// What was asked for, and what it is made with.
 #[derive(Clone, Copy)]
@@ -35,7 +36,7 @@ pub struct Runner<'a> {
     folder: Folder,
     seed: u64,
     pub stages: Vec<Stage>,
-    pub session: Session,
+    pub studio: Studio,
     /// What was said and made so far.
     pub record: Record,
     /// Where the next segment opens; without one, after the last segment.
@@ -49,13 +50,13 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    pub fn new(job: Job<'a>, folder: Folder, record: Record, stages: Vec<Stage>, seed: u64) -> Self {
-        Self {
+    pub fn new(job: Job<'a>, folder: Folder, record: Record, stages: Vec<Stage>, seed: u64) -> Result<Self> {
+        Ok(Self {
             job,
             folder,
             seed,
             stages,
-            session: job.model.session(),
+            studio: Studio::new(job.model, job.args.takes.takes, usize::MAX, None)?,
             record,
             place: None,
             last: None,
@@ -63,7 +64,7 @@ impl<'a> Runner<'a> {
             plan: None,
             shown: Vec::new(),
             ranking: Vec::new(),
-        }
+        })
     }
 
     /// Begins a turn with the person's words.
@@ -106,12 +107,13 @@ impl<'a> Runner<'a> {
     }
 
     fn begin_turn(&mut self, first: usize, messages: &[Message]) -> Result<()> {
-        let prompt = self.session.prompt(messages)?;
+        let prompt = self.studio.session.prompt_until(messages, self.job.cancel)?;
         self.record.begin_turn(messages, &prompt, &self.config(first));
-        self.place = Some(self.session.checkpoint(&prompt, self.job.cancel).map_err(|error| match error.kind() {
-            ErrorKind::Cancelled => interrupted("finished segments are saved"),
-            _ => error,
-        })?);
+        self.place =
+            Some(self.studio.session.checkpoint(&prompt, self.job.cancel).map_err(|error| match error.kind() {
+                ErrorKind::Cancelled => interrupted("finished segments are saved"),
+                _ => error,
+            })?);
         Ok(())
     }
 
@@ -185,7 +187,7 @@ impl<'a> Runner<'a> {
         }
         let segments = self.record.turns.last().map_or(0, |turn| turn.segments.len());
         match &self.last {
-            Some(last) => self.session.go_on(segments, last, self.job.cancel),
+            Some(last) => self.studio.session.go_on(segments, last, self.job.cancel),
             None => Err(invalid("nothing was said that could go on")),
         }
     }
@@ -207,7 +209,7 @@ impl<'a> Runner<'a> {
         let stage = self.stages[index];
         let mut live = LiveText::new(self.job.common);
         let (mut made, mut failure) = (None, None);
-        for event in self.session.generate_from(&place, &config, self.job.cancel)? {
+        for event in self.studio.session.generate_from(&place, &config, self.job.cancel)? {
             match event {
                 Ok(Event::TextDelta(piece)) if given.is_none() => live.piece(stage, &piece)?,
                 Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
@@ -238,7 +240,7 @@ impl<'a> Runner<'a> {
         match (failure, end) {
             (Some(error), _) => Err(error.context("cut, what there was of it is saved")),
             (None, SegmentEnd::Context) => {
-                let most = self.session.max_positions();
+                let most = self.studio.session.max_positions();
                 Err(Error::new(ErrorKind::Limit, format!("cut: the model's context of {most} positions is full")))
             }
             (None, SegmentEnd::Cancelled) => Err(interrupted("what there was of it is saved")),
@@ -253,7 +255,7 @@ impl<'a> Runner<'a> {
         let place = self.place()?;
         let name = file_name(&self.stages, index);
         let mut made = Vec::new();
-        let mut stopped = (1..=takes).try_for_each(|number| self.take(&place, &name, number, takes, &mut made));
+        let mut stopped = self.take_all(&place, &name, takes, &mut made);
         if made.is_empty() {
             return stopped;
         }
@@ -273,16 +275,33 @@ impl<'a> Runner<'a> {
         stopped
     }
 
-    /// Take number `number` (from 1) of `takes`, with a file of its own if there are several.
-    fn take(
+    /// All takes, several at once; those that were made are kept before the error of one is told.
+    fn take_all(
         &mut self,
         place: &Checkpoint,
         name: &str,
-        number: u16,
         takes: u16,
         made: &mut Vec<(Segment, Waveform)>,
     ) -> Result<()> {
-        let (segment, sound, failure) = self.make_sound(place, u64::from(number - 1))?;
+        let numbers: Vec<_> = (1..=takes).collect();
+        for numbers in numbers.chunks(self.studio.at_once) {
+            let sounds = self.make_sounds(place, numbers)?;
+            let kept = numbers.iter().zip(sounds).map(|(number, sound)| self.take(name, *number, takes, sound?, made));
+            kept.collect::<Vec<_>>().into_iter().collect::<Result<()>>()?;
+        }
+        Ok(())
+    }
+
+    /// Take number `number` (from 1) of `takes`, with a file of its own if there are several.
+    fn take(
+        &mut self,
+        name: &str,
+        number: u16,
+        takes: u16,
+        (segment, failure): (Segment, Option<Error>),
+        made: &mut Vec<(Segment, Waveform)>,
+    ) -> Result<()> {
+        let sound = sound_of(self.job.model, &segment)?;
         if takes > 1 {
             let path = numbered(&self.folder.path(name), number);
             self.write_sound(&path.to_string_lossy(), &segment, &sound)?;
@@ -302,15 +321,14 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn make_sound(&mut self, place: &Checkpoint, more_seed: u64) -> Result<(Segment, Waveform, Option<Error>)> {
-        let mut config = self.segment_config(place, Modality::Audio);
-        config.seed = self.seed.wrapping_add(more_seed);
+    fn make_sounds(&mut self, place: &Checkpoint, numbers: &[u16]) -> Result<Vec<Made>> {
+        let config = self.segment_config(place, Modality::Audio);
+        let seed = |number: &u16| self.seed.wrapping_add(u64::from(number - 1));
+        let configs: Vec<_> =
+            numbers.iter().map(|number| GenerationConfig { seed: seed(number), ..config.clone() }).collect();
         let planned = self.plan.as_deref().and_then(RichCaption::parse).and_then(|plan| plan.seconds());
         let progress = Progress::sound(self.job.common, planned);
-        let (segment, failure) = run(&progress, self.session.generate_from(place, &config, self.job.cancel)?)?;
-        drop(progress);
-        let sound = sound_of(self.job.model, &segment)?;
-        Ok((segment, sound, failure))
+        self.studio.make(place, &configs, &progress, self.job.cancel)
     }
 
     /// Which of the takes covers the plan best.

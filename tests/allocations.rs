@@ -1,0 +1,71 @@
+//! A step of the loop allocates nothing outside ONNX Runtime, whose own memory this program's allocator does not see.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::model;
+use ualm::{Cancel, Engine, EngineOptions, Event, Message, Modality, Session};
+
+/// The system's allocator, which counts.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: all is done by the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations in each of the steps of a sound, but for the first and the last ones.
+fn allocations(mut session: Session, guidance: f32) -> Vec<usize> {
+    let mut config = session.model().config();
+    (config.force, config.max_segments) = (vec![Modality::Audio], 1);
+    (config.audio.min_steps, config.audio.max_steps, config.audio.guidance) = (60, 60, guidance);
+    config.audio.temperature = 0.8;
+    let prompt = session.prompt(&[Message::text("rain")]).unwrap();
+    let mut generation = session.generate(prompt, &config, &Cancel::new()).unwrap();
+    let mut counts = Vec::with_capacity(100);
+    loop {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let Some(event) = generation.next() else { break };
+        let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        if let Event::AudioProgress { .. } = event.unwrap() {
+            counts.push(made);
+        }
+    }
+    counts[4..50].to_vec()
+}
+
+/// One test, so that nothing else is at work meanwhile.
+#[test]
+fn a_step_allocates_nothing() {
+    for name in ["tiny-omni-fp32", "tiny-omni-int8"] {
+        let model = model(name);
+        let engine = Engine::new(&model, &EngineOptions { slots: 2, ..EngineOptions::default() }).unwrap();
+        for guidance in [1.0, 3.0] {
+            assert_eq!(allocations(model.session(), guidance), [0; 46], "{name}, guidance {guidance}");
+            let counts = allocations(engine.session().unwrap(), guidance);
+            assert_eq!(counts, [0; 46], "{name}, guidance {guidance}, in an engine");
+        }
+    }
+}
