@@ -1,5 +1,7 @@
 //! A step of the loop allocates nothing outside ONNX Runtime, whose own memory this program's allocator does not see.
 
+#![allow(unsafe_code, reason = "an allocator is unsafe to write")]
+
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};

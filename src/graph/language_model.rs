@@ -148,7 +148,8 @@ impl LanguageModel for Decoder {
         let rows = if self.guided { 2 } else { 1 };
         let mut hidden = std::mem::take(&mut self.hidden);
         let batch = self.room(rows, end)?;
-        batch.step(std::iter::repeat_n(frame, rows), &[end, end][..rows])?;
+        let lens: &[usize] = if self.guided { &[end, end] } else { &[end] };
+        batch.step(std::iter::repeat_n(frame, rows), lens)?;
         hidden.clear();
         for row in 0..rows {
             hidden.extend_from_slice(batch.hidden(rows, row)?);
