@@ -145,10 +145,10 @@ impl LanguageModel for Decoder {
 
     fn step(&mut self, frame: &[TokenId]) -> Result<()> {
         let end = self.position + 1;
-        let rows = if self.guided { 2 } else { 1 };
+        let lens: &[usize] = if self.guided { &[end, end] } else { &[end] };
+        let rows = lens.len();
         let mut hidden = std::mem::take(&mut self.hidden);
         let batch = self.room(rows, end)?;
-        let lens: &[usize] = if self.guided { &[end, end] } else { &[end] };
         batch.step(std::iter::repeat_n(frame, rows), lens)?;
         hidden.clear();
         for row in 0..rows {
