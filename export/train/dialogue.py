@@ -1,29 +1,23 @@
-"""Training examples as sequences of frames: what the user says, and the segments of the assistant's replies."""
+"""Draws training examples: conversations of every task."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import NamedTuple
-
-import numpy as np
-from tokenizers import Tokenizer
 
 import scenes
 import small_world as world
+from conversation import Conversation, Example, Part, PromptBuilder
 from example_cache import Clip
+from pen import Pen, Written
 from recordings import DIGITS
-from rendering import TRAIL, WRITTEN, layout
-from scenes import Scene, Sound, Span
-from units import HOP
-from vocabulary import ASSISTANT, AUDIO, BOS, EOS, EOT, SPEECH, TEXT, USER, Vocabulary
+from scenes import Scene, Span
+from vocabulary import AUDIO, SPEECH, TEXT
 
 GUIDANCE_DROPOUT = 0.05
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
 # What follows what is decided once a unit, and most frames of a scene teach nothing of it: scenes of several units are often
 # abridged, the less the longer the training. Where a unit breaks off, nothing is learned.
 ABRIDGED_SHARE = 0.8  # at the start
-ABRIDGED = 8  # frames of every unit that are left
 PLANNED_ALONE = 0.2  # of the scenes of a single sound that are drawn: how often one is planned
 # How often each task is drawn.
 TASKS = {
@@ -32,227 +26,6 @@ TASKS = {
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
 MOST_QUESTIONS = 5  # about one clip
-IGNORE = -100
-ONSET = 2  # first frames of a unit: which one it is, is decided there
-DECISION_WEIGHT = 20.0  # of those, and of the frame after a unit that ends the sound or does not
-WORD_GAP = 7  # frames between spoken words
-EDGE_FRAMES = 3
-
-
-@dataclass
-class Part:
-    """One user message."""
-
-    modality: int
-    text: str | None = None
-    features: np.ndarray | None = None
-
-
-@dataclass
-class Example:
-    frames: np.ndarray  # [n, streams]
-    slots: np.ndarray  # [n] bool: embeddings that features replace
-    features: np.ndarray  # [slots set, feature size]
-    text_targets: np.ndarray  # [n]: what stream 0 must say after each frame, IGNORE elsewhere
-    sound_targets: np.ndarray  # [n, streams]: index into each stream's audio logits, IGNORE elsewhere
-    weights: np.ndarray  # [n, streams] of the targets after each frame
-
-
-class Conversation:
-    """A conversation that grows message by message, with what the assistant must learn to say."""
-
-    def __init__(self, builder: PromptBuilder):
-        self.builder, self.vocabulary = builder, builder.vocabulary
-        self._frames, self._slots, self._features = [self.vocabulary.single([BOS])], [np.zeros(1, bool)], []
-        self._text, self._sound, self._weights = [self._nothing(1)], [self._silence(1)], [self._even(1)]
-
-    def user(self, *parts: Part) -> Conversation:
-        v = self.vocabulary
-        for i, part in enumerate(parts):
-            if part.features is None:
-                content = self.builder.text(part.text)
-            else:
-                content = v.single([0] * len(part.features))
-                self._features.append(part.features)
-            frames = np.concatenate([v.single([USER, part.modality]), content, v.single([EOT if i + 1 < len(parts) else EOS])])
-            slots = np.zeros(len(frames), bool)
-            slots[2:-1] = part.features is not None
-            self._append(frames, slots)
-        return self
-
-    def text(self, text: str, last: bool = True) -> Conversation:
-        """A text segment of the assistant; another segment follows unless it is the `last` one."""
-        content, closing = self.builder.text(text), EOS if last else EOT
-        frames = np.concatenate([self.vocabulary.single([ASSISTANT, TEXT]), content, self.vocabulary.single([closing])])
-        targets = np.full(len(frames), IGNORE)
-        targets[:-1] = frames[1:, 0]
-        self._append(frames, text=targets)
-        return self
-
-    def sound(self, modality: int, content: np.ndarray, weights: np.ndarray, last: bool = True, learned: bool = True) -> Conversation:
-        """A sound segment: frames [n, streams] in the delay pattern, and how much each token of them counts.
-
-        Of one that is not `learned` only the end is: whether another segment follows.
-        """
-        v, closing = self.vocabulary, EOS if last else EOT
-        frames = np.concatenate([v.single([ASSISTANT, modality]), content, v.single([closing])])
-        text, sound, all_weights = self._nothing(len(frames)), self._silence(len(frames)), self._even(len(frames))
-        text[0] = modality
-        if learned:
-            sound[1:-2] = content - np.array([v.block(i) for i in range(v.streams)])
-            all_weights[1 : 1 + len(weights)] = weights
-        sound[-2, 0] = v.block_size + (closing == EOT)  # eos and eot follow stream 0's block
-        all_weights[-2] = DECISION_WEIGHT
-        self._append(frames, text=text, sound=sound, weights=all_weights)
-        return self
-
-    def example(self, unconditional: bool = False) -> Example:
-        """`unconditional`: all that precedes the last segment, its [assistant] included, is pad, as guidance needs it."""
-        start = sum(map(len, self._frames[:-1])) + 1
-        features = np.concatenate(self._features) if self._features else np.zeros((0, self.builder.feature_size), np.float16)
-        example = Example(
-            np.concatenate(self._frames), np.concatenate(self._slots), features,
-            np.concatenate(self._text), np.concatenate(self._sound), np.concatenate(self._weights),
-        )  # fmt: skip
-        if unconditional:
-            example.frames[:start], example.slots[:], example.features = 0, False, features[:0]
-            example.text_targets[:start], example.sound_targets[:start] = IGNORE, IGNORE
-        return example
-
-    def _append(self, frames: np.ndarray, slots=None, text=None, sound=None, weights=None) -> None:
-        n = len(frames)
-        self._frames.append(frames)
-        self._slots.append(np.zeros(n, bool) if slots is None else slots)
-        self._text.append(self._nothing(n) if text is None else text)
-        self._sound.append(self._silence(n) if sound is None else sound)
-        self._weights.append(self._even(n) if weights is None else weights)
-
-    @staticmethod
-    def _nothing(n: int) -> np.ndarray:
-        return np.full(n, IGNORE, np.int64)
-
-    def _silence(self, n: int) -> np.ndarray:
-        return np.full((n, self.vocabulary.streams), IGNORE, np.int64)
-
-    def _even(self, n: int) -> np.ndarray:
-        return np.ones((n, self.vocabulary.streams), np.float32)
-
-
-class PromptBuilder:
-    def __init__(self, vocabulary: Vocabulary, tokenizer: Tokenizer, feature_size: int):
-        self.vocabulary, self.tokenizer, self.feature_size = vocabulary, tokenizer, feature_size
-
-    def text(self, text: str) -> np.ndarray:
-        return self.vocabulary.text(self.tokenizer.encode(text).ids)
-
-    def conversation(self, *parts: Part) -> Conversation:
-        return Conversation(self).user(*parts)
-
-
-@dataclass(frozen=True)
-class WrittenUnit:
-    """Stands in for `units.Unit` where a scene is laid out in codes."""
-
-    label: str
-    codes: np.ndarray
-    broken_off: bool = False
-
-    @property
-    def frames(self) -> int:
-        return self.codes.shape[1]
-
-    def abridged(self) -> WrittenUnit:
-        return WrittenUnit(self.label, self.codes[:, :ABRIDGED], True) if self.frames > ABRIDGED else self
-
-
-def abridged(placed: list[tuple[WrittenUnit, int]]) -> tuple[list[tuple[WrittenUnit, int]], int]:
-    """Only the beginning of every unit, with the same gaps; and the number of frames."""
-    result, cut = [], 0
-    for unit, at in placed:
-        result.append((unit.abridged(), at - cut))
-        cut += unit.frames - result[-1][0].frames
-    return result, result[-1][1] + result[-1][0].frames + TRAIL
-
-
-class Written(NamedTuple):
-    """A scene as the model writes it."""
-
-    frames: np.ndarray  # [n, streams], in the delay pattern
-    weights: np.ndarray  # [n, streams]
-    spans: list[Span]
-
-
-class Pen:
-    """Puts scenes and spoken words together from written units."""
-
-    def __init__(self, clips: list[Clip], vocabulary: Vocabulary):
-        self.vocabulary = vocabulary
-        self.units: dict[str, list[WrittenUnit]] = {}
-        self.over: list[Clip] = []
-        self.words: dict[str, dict[str, list[np.ndarray]]] = {}  # voice → word → takes
-        for clip in clips:
-            if clip.words:
-                self.words.setdefault(clip.voice, {}).setdefault(clip.words, []).append(clip.data)
-            elif clip.scene is None:
-                self.silence = clip.data[:, clip.data.shape[1] // 2].astype(np.int64)
-            elif clip.scene.background:
-                self.over.append(clip)
-            else:
-                label = clip.scene.labels[0]
-                self.units.setdefault(label, []).append(WrittenUnit(label, clip.data))
-
-    def choose(self, *labels: str) -> dict[str, list[WrittenUnit]]:
-        """One unit of every label, for scenes that must sound alike."""
-        return {label: [random.choice(self.units[label])] for label in labels}
-
-    def scene(self, scene: Scene, units: dict[str, list[WrittenUnit]] | None = None, abridge: bool = False) -> Written:
-        """A scene in codes; of some `units` only."""
-        placed, spans, count = layout(scene, units or self.units, WRITTEN)
-        if abridge:
-            placed, count = abridged(placed)
-        codes, starts, ends, cuts = self._silent(count), [], [], []
-        for unit, at in placed:
-            codes[:, at : at + unit.frames] = unit.codes
-            starts.append(at)
-            ends.append(at + unit.frames + TRAIL)
-            if unit.broken_off:
-                cuts.append(at + unit.frames)
-        return Written(*self.frames(codes, starts, ends, cuts), spans)
-
-    def clip(self, clip: Clip) -> Written:
-        """A scene over a background, which was rendered as a whole."""
-        spans = [Span(s, 0.0, clip.data.shape[1] * HOP / 16_000) for s in clip.scene.sounds]
-        return Written(*self.frames(clip.data.astype(np.int64), [0], [clip.data.shape[1]]), spans)
-
-    def speech(self, words: list[str], voice: str) -> tuple[np.ndarray, np.ndarray]:
-        pieces, starts, ends, at = [self._silent(EDGE_FRAMES)], [], [], EDGE_FRAMES
-        for i, word in enumerate(words):
-            if i:
-                pieces.append(self._silent(WORD_GAP))
-                at += pieces[-1].shape[1]
-            starts.append(at)
-            pieces.append(random.choice(self.words[voice][word]).astype(np.int64))
-            at += pieces[-1].shape[1]
-            ends.append(at + EDGE_FRAMES)
-        return self.frames(np.concatenate([*pieces, self._silent(EDGE_FRAMES)], axis=1), starts, ends)
-
-    def frames(self, codes: np.ndarray, starts: list[int], ends: list[int], cuts: list[int] = ()) -> tuple[np.ndarray, np.ndarray]:
-        """In the delay pattern, and how much each token counts.
-
-        Units begin at `starts`, could be the last at `ends`, and break off before `cuts`.
-        """
-        frames = self.vocabulary.delayed(codes)
-        weights = np.ones(frames.shape, np.float32)
-        for start in starts:
-            weights[start : start + ONSET] = DECISION_WEIGHT
-        weights[ends] = DECISION_WEIGHT
-        streams = np.arange(frames.shape[1])
-        for cut in cuts:
-            weights[cut + streams, streams] = 0.0
-        return frames, weights
-
-    def _silent(self, count: int) -> np.ndarray:
-        return np.repeat(self.silence[:, None], count, axis=1)
 
 
 class Dialogues:
@@ -332,7 +105,7 @@ class Dialogues:
         return conversation.example()
 
     def _heard(self, clip: Clip, asked: str, answer: str) -> Conversation:
-        parts = [Part(AUDIO, features=clip.data), Part(TEXT, text=world.worded(asked))]
+        parts = [Part(AUDIO, features=clip.data, guides=clip.guides()), Part(TEXT, text=world.worded(asked))]
         if random.random() < 0.5:
             parts.reverse()
         return self.builder.conversation(*parts).text(answer)
@@ -368,7 +141,8 @@ class Dialogues:
             answer = random.choice(world.FOLLOWS).format(scenes.request(Scene((other,))))
             conversation.text(world.CONTINUED).user(Part(TEXT, text=answer))
         written = self.pen.scene(scene)
-        return conversation.text(scenes.plan(scene, written.spans), last=False).sound(AUDIO, written.frames, written.weights).example()
+        conversation.text(scenes.plan(scene, written.spans), last=False)
+        return conversation.sound(AUDIO, written.frames, written.weights, written.guides).example()
 
     def _reflect(self) -> Example:
         """Plan, a draft that is often flawed, what is wrong with it, and the sound as planned.
@@ -382,13 +156,13 @@ class Dialogues:
         final, draft = self.pen.scene(scene, units, abridge), self.pen.scene(made, units, abridge)
         asked = world.worded(world.REFLECT.format(scenes.request(scene)))
         conversation = self._ask(asked).text(scenes.plan(scene, final.spans), last=False)
-        conversation.sound(AUDIO, draft.frames, draft.weights, last=False, learned=made == scene)
+        conversation.sound(AUDIO, draft.frames, draft.weights, draft.guides, last=False, learned=made == scene)
         return self._made(conversation.text(scenes.critique(scene, made), last=False), final)
 
     @staticmethod
     def _made(conversation: Conversation, written: Written) -> Example:
         """The conversation ends with that sound; now and then as guidance sees it without its prompt."""
-        return conversation.sound(AUDIO, written.frames, written.weights).example(random.random() < GUIDANCE_DROPOUT)
+        return conversation.sound(AUDIO, written.frames, written.weights, written.guides).example(random.random() < GUIDANCE_DROPOUT)
 
     def _talk(self) -> Example:
         asked, answer = world.talk()

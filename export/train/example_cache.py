@@ -11,17 +11,19 @@ import numpy as np
 import torch
 
 import augment
+import guides
 import rendering
 import scenes
 import units
 from audio_tower import AudioTower
+from guides import Placed
 from log_mel import log_mel
 from recordings import SAMPLING_RATE, Recording
 from scenes import Scene, Sound
 from small_world import CONCEPTS
 from spectral_codec import SpectralCodec
 from files import write_atomically
-from train_encoder import by, say
+from train_encoder import FEATURES_PER_SECOND, by, say
 from units import Unit
 
 WRITTEN_LEVELS = 6  # of the codec: what the model must write; see `encode`
@@ -42,6 +44,11 @@ class Clip:
     words: str | None = None
     voice: str | None = None
     counted: bool = True  # false: how often the event occurs is not known
+    units: tuple[Placed, ...] = ()  # of a scene that is heard: where they lie, in seconds
+
+    def guides(self) -> np.ndarray | None:
+        """Of the features of a scene whose units are known."""
+        return guides.of_units(self.units, len(self.data), FEATURES_PER_SECOND, written=False) if self.units else None
 
 
 def encode(codec: SpectralCodec, samples: np.ndarray) -> np.ndarray:
@@ -95,12 +102,13 @@ def _heard_sound(tower: AudioTower, recording: Recording, sounds: list[Recording
 
 def _heard_scene(tower: AudioTower, codec: SpectralCodec, staged: dict[str, list[Unit]]) -> Clip:
     scene = scenes.draw()
-    samples, _ = rendering.render(scene, staged, varied=True)
+    samples, spans = rendering.render(scene, staged, varied=True)
     if random.random() < CODED_SHARE:
         samples = decode(codec, encode(codec, samples))
     elif random.random() < 0.4:
         samples = augment.add_noise(samples)
-    return Clip(features(tower, samples, augmented=True), scene=scene)
+    placed = () if scene.background else tuple(Placed(span.sound.label, span.start, span.end) for span in spans)
+    return Clip(features(tower, samples, augmented=True), scene=scene, units=placed)
 
 
 def _heard_string(tower: AudioTower, speakers: dict[str, list[Recording]], sounds: list[Recording]) -> Clip:
@@ -124,7 +132,10 @@ def _heard_words(tower: AudioTower, words: list[Recording], sounds: list[Recordi
 def store(clips: list[Clip], path: Path) -> None:
     flat = np.concatenate([c.data.ravel() for c in clips])
     index = [
-        dict(shape=c.data.shape, scene=c.scene and c.scene.to_dict(), words=c.words, voice=c.voice, counted=c.counted) for c in clips
+        dict(
+            shape=c.data.shape, scene=c.scene and c.scene.to_dict(), words=c.words, voice=c.voice, counted=c.counted, units=c.units
+        )
+        for c in clips
     ]
     header = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
     write_atomically(path, lambda file: np.savez(file, index=header, flat=flat))
@@ -139,6 +150,7 @@ def load(path: Path) -> list[Clip]:
         shape = entry.pop("shape")
         end = start + int(np.prod(shape))
         scene = entry["scene"] and Scene.from_dict(entry["scene"])
-        clips.append(Clip(flat[start:end].reshape(shape), **{**entry, "scene": scene}))
+        placed = tuple(Placed(*unit) for unit in entry["units"])
+        clips.append(Clip(flat[start:end].reshape(shape), **{**entry, "scene": scene, "units": placed}))
         start = end
     return clips

@@ -24,13 +24,15 @@ import train_decoder
 import train_encoder
 import train_llm
 from audio_tower import AudioTower, AudioTowerConfig
-from dialogue import Dialogues, PromptBuilder
+from conversation import PromptBuilder
+from dialogue import Dialogues
 from errors import TrainingError
 from language_model import LanguageModel, LanguageModelConfig
 from recordings import HoldOut, Recording
 from spectral_codec import SpectralCodec, SpectralCodecConfig
 from storage import load_weights
 from train_encoder import EncoderTrainer
+from train_llm import LanguageModelTrainer
 from vocabulary import Vocabulary
 
 # Stage → minutes of wall-clock time, for those that train.
@@ -85,7 +87,7 @@ class Recipe:
         return PromptBuilder(model.vocabulary, self.tokenizer(), model.adaptor["continuous_audio"].in_features)
 
     def trained_language_model(self) -> LanguageModel:
-        return load_weights(self.work / "llm.pt", self.language_model())
+        return load_weights(self.work / "llm.pt", LanguageModelTrainer(self.language_model())).model
 
     def dialogues(self, model: LanguageModel) -> Dialogues:
         heard = self.work / "heard.npz"
@@ -115,7 +117,7 @@ def run_stage(stage: str, recipe: Recipe, minutes: float | None) -> None:
             example_cache.build_heard(recipe.divided[0], recipe.codec(), recipe.tower(), work / "heard.npz")
     elif stage == "llm":
         model = recipe.language_model()
-        train_llm.train(model, recipe.dialogues(model), work / "llm.pt", minutes)
+        train_llm.train(LanguageModelTrainer(model), recipe.dialogues(model), work / "llm.pt", minutes)
     elif stage == "checkpoint":
         checkpoint.write(
             work / "checkpoint",

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from dialogue import ABRIDGED_SHARE, IGNORE, Dialogues, Example
+from conversation import IGNORE, Example
+from dialogue import ABRIDGED_SHARE, Dialogues
 from example_cache import WRITTEN_LEVELS
+from guides import Guides
 from language_model import LanguageModel
 from storage import Run
 
@@ -22,6 +24,7 @@ POOL = 96  # examples that are sorted by length and cut into batches
 PEAK_RATE = 1.5e-3
 REPORT_EVERY = 50
 TEXT_WEIGHT = 2.0  # of a text token, against a whole frame of sound
+GUIDE_WEIGHT = (1.0, 0.1)  # of the guides of a frame, at the start and at the end
 STREAM_WEIGHTS = (0.26, 0.21, 0.17, 0.14, 0.11, 0.09, 0.01, 0.01)  # the last two always say code 0: one of them a step is enough
 
 
@@ -33,6 +36,16 @@ class Batch:
     text_targets: Tensor  # [batch, n]: what stream 0 must say after each position, IGNORE elsewhere
     sound_targets: Tensor  # [batch, n, streams]: index into each stream's audio logits
     weights: Tensor  # [batch, n, streams]
+    guides: Tensor  # [batch, n, 6]
+
+
+class LanguageModelTrainer(nn.Module):
+    """The language model under heads that only its training needs."""
+
+    def __init__(self, model: LanguageModel):
+        super().__init__()
+        self.model = model
+        self.guides = Guides(model.config.hidden_size)
 
 
 def collate(examples: list[Example]) -> Batch:
@@ -43,12 +56,14 @@ def collate(examples: list[Example]) -> Batch:
     text = np.full((count, longest), IGNORE, np.int64)
     sound = np.full((count, longest, streams), IGNORE, np.int64)
     weights = np.ones((count, longest, streams), np.float32)
+    guided = np.full((count, longest, examples[0].guides.shape[1]), IGNORE, np.int64)
     for row, e in enumerate(examples):
         end = len(e.frames)
         frames[row, :end], slots[row, :end] = e.frames, e.slots
         text[row, :end], sound[row, :end], weights[row, :end] = e.text_targets, e.sound_targets, e.weights
+        guided[row, :end] = e.guides
     features = np.concatenate([e.features for e in examples]).astype(np.float32)
-    return Batch(*map(torch.from_numpy, (frames, slots, features, text, sound, weights)))
+    return Batch(*map(torch.from_numpy, (frames, slots, features, text, sound, weights, guided)))
 
 
 def batches(dialogues: Dialogues) -> Iterator[Batch]:
@@ -67,8 +82,9 @@ def batches(dialogues: Dialogues) -> Iterator[Batch]:
             yield collate(group)
 
 
-def losses(model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Summed cross-entropy of the text tokens, and weighted over the streams of the sound frames."""
+def losses(trainer: LanguageModelTrainer, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross-entropy of the text tokens, summed; that of the sound frames, weighted over the streams, summed; the mean of the guides."""
+    model = trainer.model
     hidden = model(model.embed(batch.frames, batch.features, batch.slots))
     says = batch.text_targets != IGNORE
     text = F.cross_entropy(model.text_logits(hidden[says]), batch.text_targets[says], reduction="sum")
@@ -80,10 +96,12 @@ def losses(model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
             logits = model.audio_logits(reached, stream)
             loss = F.cross_entropy(logits, targets[:, stream], ignore_index=IGNORE, reduction="none")
             sound = sound + STREAM_WEIGHTS[stream] * (loss * weights[:, stream]).sum()
-    return text, sound
+    guided = (batch.guides != IGNORE).any(-1)
+    guide = trainer.guides.loss(hidden[guided], batch.guides[guided]) if guided.any() else torch.zeros(())
+    return text, sound, guide
 
 
-def parameter_groups(model: LanguageModel) -> list[dict]:
+def parameter_groups(model: nn.Module) -> list[dict]:
     """Weight decay on matrices only, not on embeddings, norms and biases."""
     decayed, plain = [], []
     for name, parameter in model.named_parameters():
@@ -91,28 +109,29 @@ def parameter_groups(model: LanguageModel) -> list[dict]:
     return [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
 
 
-def train(model: LanguageModel, dialogues: Dialogues, path: Path, minutes: float, peak: float = PEAK_RATE) -> None:
-    optimizer = torch.optim.AdamW(parameter_groups(model), betas=(0.9, 0.95))
-    run = Run(path, minutes, model, optimizer, peak)
+def train(trainer: LanguageModelTrainer, dialogues: Dialogues, path: Path, minutes: float, peak: float = PEAK_RATE) -> None:
+    optimizer = torch.optim.AdamW(parameter_groups(trainer), betas=(0.9, 0.95))
+    run = Run(path, minutes, trainer, optimizer, peak)
     stream = batches(dialogues)
-    model.train()
+    trainer.train()
     average = None
     for step in run.steps(warm_up=150):
         dialogues.abridged_share = ABRIDGED_SHARE * (1 - run.progress)
+        guide_weight = GUIDE_WEIGHT[0] + (GUIDE_WEIGHT[1] - GUIDE_WEIGHT[0]) * run.progress
         batch = next(stream)
-        text, sound = losses(model, batch)
+        text, sound, guide = losses(trainer, batch)
         texts = int((batch.text_targets != IGNORE).sum())
         sounds = int((batch.sound_targets[..., 0] != IGNORE).sum())
-        loss = (TEXT_WEIGHT * text + sound) / (TEXT_WEIGHT * texts + sounds)
+        loss = (TEXT_WEIGHT * text + sound) / (TEXT_WEIGHT * texts + sounds) + guide_weight * guide
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
         optimizer.step()
-        sums = np.array([text.item(), texts, sound.item(), sounds, batch.frames[..., 0].numel()])
+        sums = np.array([text.item(), texts, sound.item(), sounds, guide.item(), batch.frames[..., 0].numel()])
         average = sums if average is None else 0.98 * average + 0.02 * sums
         if (step + 1) % REPORT_EVERY == 0:
             print(
                 f"llm {step + 1} {run.elapsed:.0f}s text {average[0] / average[1]:.3f} "
-                f"sound {average[2] / max(average[3], 1e-6):.3f} frames a step {average[4]:.0f}",
+                f"sound {average[2] / max(average[3], 1e-6):.3f} guides {average[4]:.3f} frames a step {average[5]:.0f}",
                 flush=True,
             )

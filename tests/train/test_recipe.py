@@ -1,4 +1,4 @@
-"""Bad training input: what is broken is named, what was reached is kept, and the same command goes on."""
+"""The recipe: what broken input leads to, that an interrupted run goes on, and what the language model is asked for."""
 
 import contextlib
 import io
@@ -16,9 +16,16 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "export" / "train"))
 
 import files
+import guides
 import recordings
+from conversation import Conversation, PromptBuilder
 from errors import TrainingError
+from example_cache import Clip
+from guides import Placed
+from scenes import Scene, Sound
+from pen import ABRIDGED, Pen
 from storage import Run, load_weights
+from vocabulary import AUDIO, EOS, Vocabulary
 
 
 class TemporaryFolderTest(unittest.TestCase):
@@ -141,6 +148,52 @@ class Writing(TemporaryFolderTest):
         (self.folder / "file").write_bytes(b"")
         with self.assertRaises((TrainingError, OSError)):
             files.write_atomically(self.folder / "file" / "state.pt", lambda file: file.write(b"x"))
+
+
+class Guides(unittest.TestCase):
+    BELL, DOG = guides.LABELS["church bell"], guides.LABELS["dog bark"]
+
+    def test_every_frame_is_told_what_is_now_was_before_and_comes_next(self):
+        units = [Placed("church bell", 2, 4), Placed("dog bark", 5, 6), Placed("dog bark", 7, 9)]
+        targets = guides.of_units(units, 10)
+        sounds = lambda column: targets[:, column].tolist()  # noqa: E731
+        bell, dog = self.BELL, self.DOG
+        self.assertEqual(sounds(guides.NOW), [0, 0, bell, bell, 0, dog, 0, dog, dog, 0])
+        self.assertEqual(sounds(guides.BEFORE), [0, 0, 0, 0, bell, bell, dog, dog, dog, dog])
+        self.assertEqual(sounds(guides.NEXT), [bell, bell, dog, dog, dog, dog, dog, 0, 0, 0])
+        self.assertEqual(sounds(guides.NEXT + 1), [1, 1, 1, 1, 1, 2, 2, 0, 0, 0])
+        self.assertEqual(sounds(guides.NOW + 1), [0, 0, 1, 1, 0, 1, 0, 2, 2, 0])
+
+    def test_what_is_heard_is_placed_in_seconds_and_has_no_next(self):
+        targets = guides.of_units([Placed("dog bark", 0.2, 0.4)], 20, rate=25, written=False)
+        self.assertEqual(np.flatnonzero(targets[:, guides.NOW]).tolist(), list(range(5, 10)))
+        self.assertTrue((targets[:, guides.NEXT :] == guides.IGNORE).all())
+
+    def test_the_guides_of_a_written_scene_stand_where_its_units_are(self):
+        vocabulary = Vocabulary(256, 8, 1024)
+        silence = np.zeros((8, 9), np.int64)
+        clips = [Clip(np.full((8, 12), 7), scene=Scene((Sound(label),))) for label in ("dog bark", "church bell")] + [Clip(silence)]
+        scene = Scene((Sound("church bell", 1), Sound("dog bark", 2)))
+        for abridge, length in ((False, 12), (True, ABRIDGED)):
+            written = Pen(clips, vocabulary).scene(scene, abridge=abridge)
+            first = written.frames[:, 0] - vocabulary.block(0) - 1
+            now = written.guides[1:, guides.NOW]
+            np.testing.assert_array_equal(now > 0, first == 7)
+            self.assertEqual((now == self.BELL).sum(), length)
+            self.assertEqual(written.guides[0, guides.NEXT], self.BELL)
+
+    def test_a_draft_that_is_not_learned_is_not_asked_what_comes_next(self):
+        vocabulary = Vocabulary(256, 8, 1024)
+        content = vocabulary.delayed(np.zeros((8, 4), np.int64))
+        asked = guides.of_units([Placed("dog bark", 1, 3)], 1 + len(content))
+        builder = PromptBuilder(vocabulary, None, 4)
+        for learned in (True, False):
+            conversation = Conversation(builder).sound(AUDIO, content, np.ones(content.shape), asked, learned=learned)
+            example = conversation.example()
+            self.assertEqual(example.frames[-1, 0], EOS)
+            inner = example.guides[2:-1]  # after bos and [assistant], up to the closing frame
+            np.testing.assert_array_equal(inner[:, : guides.NEXT], asked[:, : guides.NEXT])
+            self.assertEqual((inner[:, guides.NEXT :] == guides.IGNORE).all(), not learned)
 
 
 @contextlib.contextmanager
