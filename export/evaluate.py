@@ -241,6 +241,12 @@ def guidance(setting: Setting) -> list[str]:
     return generation(setting, 1.0) + generation(setting, 3.0)
 
 
+def verdict(said: str) -> str:
+    """What an answer comes to: "yes" of "I hear …. So yes." and of "Yes, I hear …."; other answers whole."""
+    concluded = said.rpartition("So ")[2] if ". So " in said else said.split(",")[0]
+    return concluded.strip(" .").lower()
+
+
 def questions(setting: Setting) -> list[str]:
     """Order and count, on rendered scenes that training never drew, of units that it never heard."""
     random.seed(1)
@@ -259,8 +265,7 @@ def questions(setting: Setting) -> list[str]:
     results = setting.batch("questions", [message(("audio", p.resolve()), ("text", q)) for p, (_, _, q, _) in zip(paths, asked)])
     tally = Tally()
     for (kind, _, _, truth), result in zip(asked, results):
-        said = answer(result)
-        tally.add(kind, said.split(",")[0] == truth.split(",")[0])
+        tally.add(kind, verdict(answer(result)) == verdict(truth))
     return [f"order and count questions, unseen scenes: {tally}"]
 
 

@@ -212,7 +212,12 @@ def presence(labels: list[str], heard: str) -> tuple[str, str]:
     there = bool(labels) and random.random() < 0.5
     label = random.choice(labels if there else [c for c in world.CONCEPTS if c not in labels])
     asked = random.choice(world.PRESENCE).format(random.choice(world.CONCEPTS[label].presence))
-    return asked, f"{'Yes' if there else 'No'}, I hear {heard}."
+    return asked, concluded(heard, "yes" if there else "no")
+
+
+def concluded(heard: str, verdict: str) -> str:
+    """What is heard first, then what follows from it: a small model cannot conclude before it has said what it heard."""
+    return f"I hear {heard}. So {verdict}."
 
 
 def _present(scene: Scene) -> tuple[str, str]:
@@ -222,7 +227,7 @@ def _present(scene: Scene) -> tuple[str, str]:
 def _count(scene: Scene) -> tuple[str, str]:
     sound = random.choice([s for s in scene.sounds if world.CONCEPTS[s.label].event])
     asked = random.choice(world.HOW_MANY).format(random.choice([world.CONCEPTS[sound.label].name, *world.CONCEPTS[sound.label].presence]))
-    return asked, f"{TIMES[sound.count].capitalize()}."
+    return asked, concluded(describe(scene), TIMES[sound.count])
 
 
 def _first(scene: Scene) -> tuple[str, str]:
@@ -236,8 +241,7 @@ def _last(scene: Scene) -> tuple[str, str]:
 def _order(scene: Scene) -> tuple[str, str]:
     first, second = random.sample(range(len(scene.sounds)), 2)
     a, b = (random.choice(world.CONCEPTS[scene.sounds[i].label].presence) for i in (first, second))
-    answer = "Yes" if first < second else "No"
-    return random.choice(world.BEFORE).format(a, b), f"{answer}, I hear {describe(scene)}."
+    return random.choice(world.BEFORE).format(a, b), concluded(describe(scene), "yes" if first < second else "no")
 
 
 QUESTIONS = {"describe": _describe, "present": _present, "count": _count, "first": _first, "last": _last, "order": _order}
