@@ -92,8 +92,8 @@ export class Replies {
   }
 
   async #forget(reply) {
-    this.#remove(reply.id);
     await forgetReply(reply.id).catch(() => {});
+    this.#remove(reply.id);
   }
 
   #remove(id) {
