@@ -22,6 +22,9 @@ PREFIX ?= /usr/local
 LIBRARY     := library=$${ORT_DYLIB_PATH:-$$($(PYTHON) scripts/fetch_onnxruntime.py)}
 ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
 
+# The program as the tests of the runtime build it, so that nothing is built twice.
+PROGRAM     := $(CARGO) test --quiet --locked --all-features --no-run --test cli
+
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-server test-scale test-valgrind test-threads test-page dist test-dist soak fuzz
@@ -50,12 +53,12 @@ test-rust: fixtures ## run the tests of the runtime
 	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" $(CARGO) test --locked --all-features
 
 test-server: library ## run the official OpenAI client, curl and bad clients against the server
-	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(CARGO) build --locked --all-features --bin ualm && \
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
 	  python=$$($(PYTHON) scripts/python_environment.py tests/server/requirements.txt) && \
 	  UALM="$(abspath $(TARGET))/debug/ualm" "$$python" -m unittest discover --start-directory tests/server
 
 test-scale: fixtures ## fetch Ray, and run examples/scale on this machine
-	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(CARGO) build --locked --all-features --bin ualm && \
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
 	  python=$$($(PYTHON) scripts/python_environment.py examples/scale/ray/requirements.txt) && \
 	  UALM="$(abspath $(TARGET))/debug/ualm" "$$python" -m unittest discover --start-directory tests/scale
 
