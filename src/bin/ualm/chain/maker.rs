@@ -6,6 +6,8 @@ use ualm::{
     Segment, Session, Stage,
 };
 
+use super::settings::{listening, plan_of, segment_config, turn_config, with_text};
+
 /// A conversation that is led through the stages of a chain.
 pub struct ChainMaker<'a> {
     model: &'a Model,
@@ -67,17 +69,12 @@ impl<'a> ChainMaker<'a> {
     /// Gives the last sound to the audio encoder, before stage `first`.
     pub fn listen(&mut self, first: usize, cancel: &Cancel) -> Result<()> {
         let Some(sound) = self.sound.clone() else { return Err(nothing("no sound was made that could be heard")) };
-        let mut messages = vec![Message::audio(sound)];
-        let words = self.model.manifest().reasoning.as_ref().and_then(|config| config.listen_prompt.clone());
-        messages.extend(words.map(Message::text));
-        self.say(first, &messages, cancel)
+        self.say(first, &listening(self.model, sound), cancel)
     }
 
     /// The plan that the chain has by now.
     pub fn plan(&self) -> Option<&str> {
-        let index = self.stages.iter().position(|stage| *stage == Stage::Plan)?;
-        let cut = Chain::cut(&self.stages, index);
-        Some(&self.record.turns.get(cut.turn)?.segments.get(cut.segment)?.text)
+        plan_of(&self.record, &self.stages)
     }
 
     /// Where the next segment opens.
@@ -102,10 +99,7 @@ impl<'a> ChainMaker<'a> {
     ) -> Result<Made> {
         let mut config = self.segment_config(&place, Modality::Text);
         if let Some(text) = given {
-            let mut frames = self.model.text_frames(text)?;
-            frames.push_single(self.model.manifest().vocabulary.special.eot);
-            config.text.max_steps = config.text.max_steps.max(frames.len());
-            place = place.with_kept(Modality::Text, frames);
+            place = with_text(place, text, self.model, &mut config)?;
         }
         self.make(&place, &config, cancel, tell)
     }
@@ -163,23 +157,14 @@ impl<'a> ChainMaker<'a> {
 
     /// Settings for the turn whose first segment is stage `first`: those of the turn before it, if there is one.
     fn config(&self, first: usize) -> GenerationConfig {
-        let mut config = self.record.turns.last().map_or_else(|| self.model.config(), |turn| turn.config.clone());
-        (self.change)(&mut config);
-        config.seed = self.seed;
-        config.force = self.stages.iter().skip(first).map_while(|stage| stage.modality()).collect();
-        config.max_segments = config.force.len().max(1);
-        config.insist = true;
-        config.stream_audio = false;
-        config
+        let stages = self.stages.get(first..).unwrap_or_default();
+        let config = turn_config(self.model, &self.record, stages, self.seed, &self.change);
+        GenerationConfig { stream_audio: false, ..config }
     }
 
     /// Settings of the one segment of `modality` at `place`.
     fn segment_config(&self, place: &Checkpoint, modality: Modality) -> GenerationConfig {
-        let mut config = self.config(0);
-        config.force.resize(place.segments(), modality);
-        config.force.push(modality);
-        config.max_segments = config.force.len();
-        config
+        segment_config(self.config(0), place, modality)
     }
 }
 

@@ -13,7 +13,7 @@ use super::folder::{Folder, RECORD, file_name};
 use super::invalid;
 use super::show::{LiveText, Shown, Summary, remark_plan};
 use crate::args::{Common, Output, Reason};
-use crate::chain::number;
+use crate::chain::{listening, number, plan_of, segment_config, turn_config, with_text};
 use crate::interrupt::interrupted;
 use crate::output::{complain, print, print_json, remark};
 use crate::progress::Progress;
@@ -90,9 +90,7 @@ impl<'a> Runner<'a> {
 
     /// The plan of a chain that goes on after it.
     fn earlier_plan(&self, first: usize) -> Option<String> {
-        let index = self.stages[..first].iter().position(|stage| *stage == Stage::Plan)?;
-        let cut = ualm::Chain::cut(&self.stages, index);
-        Some(self.record.turns.get(cut.turn)?.segments.get(cut.segment)?.text.clone())
+        plan_of(&self.record, &self.stages[..first]).map(str::to_owned)
     }
 
     /// An error that says how to go on from the segments that are finished.
@@ -119,13 +117,9 @@ impl<'a> Runner<'a> {
 
     /// Settings for the turn whose first segment is stage `first`: those of the turn before it, if there is one.
     fn config(&self, first: usize) -> GenerationConfig {
-        let mut config = self.record.turns.last().map_or_else(|| self.job.model.config(), |turn| turn.config.clone());
-        self.job.args.sampling.overrides.apply(&mut config.audio);
-        config.seed = self.seed;
-        config.force = self.stages[first..].iter().map_while(|stage| stage.modality()).collect();
-        config.max_segments = config.force.len().max(1);
-        config.insist = true;
-        config
+        let overrides = &self.job.args.sampling.overrides;
+        let change = |config: &mut GenerationConfig| overrides.apply(&mut config.audio);
+        turn_config(self.job.model, &self.record, &self.stages[first..], self.seed, change)
     }
 
     /// The person answers a question.
@@ -149,10 +143,7 @@ impl<'a> Runner<'a> {
     /// The last sound is given to the audio encoder.
     fn listen(&mut self, index: usize) -> Result<()> {
         let Some(sound) = self.sound.clone() else { return Err(invalid("no sound was made that could be heard")) };
-        let mut messages = vec![Message::audio(sound)];
-        let words = self.job.model.manifest().reasoning.as_ref().and_then(|config| config.listen_prompt.clone());
-        messages.extend(words.map(Message::text));
-        self.begin_turn(index + 1, &messages)
+        self.begin_turn(index + 1, &listening(self.job.model, sound))
     }
 
     /// The plan: given, or written by the model, and perhaps edited before sound is made of it.
@@ -201,10 +192,7 @@ impl<'a> Runner<'a> {
     fn write_at(&mut self, index: usize, mut place: Checkpoint, given: Option<&str>) -> Result<String> {
         let mut config = self.segment_config(&place, Modality::Text);
         if let Some(text) = given {
-            let mut frames = self.job.model.text_frames(text)?;
-            frames.push_single(self.job.model.manifest().vocabulary.special.eot);
-            config.text.max_steps = config.text.max_steps.max(frames.len());
-            place = place.with_kept(Modality::Text, frames);
+            place = with_text(place, text, self.job.model, &mut config)?;
         }
         let stage = self.stages[index];
         let mut live = LiveText::new(self.job.common);
@@ -228,11 +216,7 @@ impl<'a> Runner<'a> {
 
     /// Settings of the one segment of `modality` at `place`.
     fn segment_config(&self, place: &Checkpoint, modality: Modality) -> GenerationConfig {
-        let mut config = self.config(0);
-        config.force.resize(place.segments(), modality);
-        config.force.push(modality);
-        config.max_segments = config.force.len();
-        config
+        segment_config(self.config(0), place, modality)
     }
 
     /// The error of a segment that was saved, but cut so that nothing can follow it.
