@@ -314,11 +314,11 @@ fn nobody_waits_for_an_engine_that_has_ended() {
 #[test]
 fn a_panic_becomes_an_error_in_all_seats() {
     let bench = Bench::new(Fake::new(3));
+    // all are there before the first of them does harm
+    let seats: Vec<_> = (0..3).map(|_| bench.seat(false).unwrap()).collect();
     scope(|scope| {
-        for client in 0..3 {
-            let bench = &bench;
+        for (client, mut seat) in seats.into_iter().enumerate() {
             scope.spawn(move || {
-                let mut seat = bench.seat(false).unwrap();
                 let failed = (0..).find_map(|step| match client == 0 && step == 10 {
                     true => seat.step(&[PANIC]).err(),
                     false => {

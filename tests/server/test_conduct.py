@@ -214,8 +214,9 @@ class EndTest(unittest.TestCase):
             self.assertEqual((second.result().status, second.result().error()["code"]), (503, "stopping"))
 
     def test_what_there_is_at_the_deadline_is_given_back(self):
-        with Server("--deadline", "2") as server:
-            answer = reason(server, ualm={"reasoning": {"mode": "reflect", "rounds": 32}})
+        long = {"min_steps": 3800, "max_steps": 4000}
+        with Server("--deadline", "3", "--limit-output-seconds", "100") as server:
+            answer = reason(server, modalities=["audio"], ualm={"audio": long})
             self.assertEqual(answer.status, 200, answer.body)
             self.assertEqual(json.loads(answer.body)["ualm"]["incomplete"], "deadline")
 
