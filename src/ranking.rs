@@ -15,6 +15,7 @@ use crate::modality::Modality;
 use crate::model::Model;
 use crate::prompt::Message;
 use crate::rich_caption::RichCaption;
+use crate::session::Session;
 use crate::{Error, ErrorKind, Result};
 
 /// English words that say nothing of a sound.
@@ -115,49 +116,11 @@ impl Model {
     /// # Errors
     /// The package cannot listen, or the sound is too short or too long; stopped on request.
     pub fn caption(&self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<String> {
-        self.listen(sound, modality, cancel).map(|reply| reply.text())
+        self.session().listen(sound, modality, cancel).map(|reply| reply.text())
     }
 
-    fn listen(&self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<Reply> {
-        cancel.check()?;
-        let prompts = &self.manifest().prompts;
-        let messages = match modality {
-            Modality::Speech => [Message::text(&*prompts.transcribe), Message::speech(sound.clone())],
-            Modality::Text | Modality::Audio => [Message::audio(sound.clone()), Message::text(&*prompts.ask)],
-        };
-        let mut config = self.config();
-        config.force = vec![Modality::Text];
-        config.max_segments = 1;
-        let mut session = self.session();
-        let prompt = session.prompt_until(&messages, cancel)?;
-        let reply = session.generate(prompt, &config, cancel)?.into_reply()?;
-        match reply.segments.is_empty() || reply.is_cancelled() {
-            true => Err(Error::new(ErrorKind::Cancelled, "stopped on request while it listened")),
-            false => Ok(reply),
-        }
-    }
-
-    /// Begins to rank `takes` by how well the model's own caption of each covers `wanted`: an iterator over what happens.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`] when the package cannot listen.
-    pub fn ranking<'a>(
-        &'a self,
-        takes: &'a [Waveform],
-        modality: Modality,
-        wanted: &'a Wanted,
-        cancel: &Cancel,
-    ) -> Result<Ranking<'a>> {
-        if self.manifest().audio_encoder.is_none() {
-            let what = format!("the package {:?} cannot listen, so it cannot rank takes", self.manifest().name);
-            return Err(Error::new(ErrorKind::Invalid, what));
-        }
-        let (usage, seconds) = (Usage::default(), Seconds::default());
-        let cancel = cancel.clone();
-        Ok(Ranking { model: self, takes, modality, wanted, cancel, next: Some(0), usage, seconds })
-    }
-
-    /// The whole [`ranking`](Self::ranking): the best first, of equals the earlier.
+    /// `takes` by how well the model's own caption of each covers `wanted` ([`Session::ranking`]): the best first, of
+    /// equals the earlier.
     ///
     /// # Errors
     /// The package cannot listen; stopped on request; a graph failed.
@@ -168,7 +131,51 @@ impl Model {
         wanted: &Wanted,
         cancel: &Cancel,
     ) -> Result<Vec<Ranked>> {
-        self.ranking(takes, modality, wanted, cancel)?.into_ranked()
+        self.session().ranking(takes, modality, wanted, cancel)?.into_ranked()
+    }
+}
+
+impl Session {
+    /// Begins to rank `takes` by how well the model's own caption of each covers `wanted`: an iterator over what happens.
+    /// What was said before is forgotten.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the package cannot listen.
+    pub fn ranking<'a>(
+        &'a mut self,
+        takes: &'a [Waveform],
+        modality: Modality,
+        wanted: &'a Wanted,
+        cancel: &Cancel,
+    ) -> Result<Ranking<'a>> {
+        let manifest = self.model().manifest();
+        if manifest.audio_encoder.is_none() {
+            let what = format!("the package {:?} cannot listen, so it cannot rank takes", manifest.name);
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
+        let (usage, seconds) = (Usage::default(), Seconds::default());
+        let cancel = cancel.clone();
+        Ok(Ranking { session: self, takes, modality, wanted, cancel, next: Some(0), usage, seconds })
+    }
+
+    /// What is heard in `sound`, in a conversation of its own.
+    fn listen(&mut self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<Reply> {
+        cancel.check()?;
+        self.clear();
+        let prompts = &self.model().manifest().prompts;
+        let messages = match modality {
+            Modality::Speech => [Message::text(&*prompts.transcribe), Message::speech(sound.clone())],
+            Modality::Text | Modality::Audio => [Message::audio(sound.clone()), Message::text(&*prompts.ask)],
+        };
+        let mut config = self.model().config();
+        config.force = vec![Modality::Text];
+        config.max_segments = 1;
+        let prompt = self.prompt_until(&messages, cancel)?;
+        let reply = self.generate(prompt, &config, cancel)?.into_reply()?;
+        match reply.segments.is_empty() || reply.is_cancelled() {
+            true => Err(Error::new(ErrorKind::Cancelled, "stopped on request while it listened")),
+            false => Ok(reply),
+        }
     }
 }
 
@@ -178,7 +185,7 @@ impl Model {
 ///
 /// A take that cannot be listened to, an empty one for instance, ranks with an empty caption.
 pub struct Ranking<'a> {
-    model: &'a Model,
+    session: &'a mut Session,
     takes: &'a [Waveform],
     modality: Modality,
     wanted: &'a Wanted,
@@ -206,7 +213,7 @@ impl Ranking<'_> {
     }
 
     fn rank(&mut self, take: usize, sound: &Waveform) -> Result<Event> {
-        let caption = match self.model.listen(sound, self.modality, &self.cancel) {
+        let caption = match self.session.listen(sound, self.modality, &self.cancel) {
             Err(error) if matches!(error.kind(), ErrorKind::Audio | ErrorKind::Limit) => String::new(),
             Err(error) => return Err(error.context(format!("take {}", take + 1))),
             Ok(reply) => {
@@ -287,8 +294,9 @@ mod tests {
         };
         let takes = [hum(0.05), Waveform::mono(Vec::new(), 16_000).unwrap(), hum(0.2)];
         let (wanted, cancel) = (Wanted::of("a hum"), Cancel::new());
-        let ranking = || model.ranking(&takes, Modality::Audio, &wanted, &cancel).unwrap();
-        let events: Vec<_> = ranking().map(Result::unwrap).collect();
+        let mut session = model.session();
+        let ranking = session.ranking(&takes, Modality::Audio, &wanted, &cancel).unwrap();
+        let events: Vec<_> = ranking.map(Result::unwrap).collect();
         let mut ranked = Vec::new();
         for (index, event) in events.iter().enumerate() {
             match event {
@@ -299,10 +307,12 @@ mod tests {
         }
         let heard = |take: usize| model.caption(&takes[take], Modality::Audio, &cancel).unwrap();
         assert_eq!(ranked, [(0, 0, heard(0)), (1, 1, String::new()), (2, 2, heard(2))]);
-        assert_eq!(ranking().into_ranked().unwrap().len(), 3);
+        assert_eq!(model.rank(&takes, Modality::Audio, &wanted, &cancel).unwrap().len(), 3);
 
-        let mut stopped = ranking();
-        assert!(matches!(stopped.next(), Some(Ok(Event::Ranked(_)))));
+        // what was said before changes nothing
+        let mut stopped = session.ranking(&takes, Modality::Audio, &wanted, &cancel).unwrap();
+        let again = stopped.next();
+        assert!(matches!(&again, Some(Ok(Event::Ranked(take))) if take.caption == heard(0)), "{again:?}");
         cancel.cancel();
         assert_eq!(stopped.next().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
         assert!(stopped.next().is_none());

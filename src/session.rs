@@ -150,7 +150,7 @@ impl Session {
     pub fn restore_turns(&mut self, record: &Record, turns: usize, cancel: &Cancel) -> Result<()> {
         record.check(self.model.package())?;
         let Some(last) = turns.checked_sub(1) else {
-            self.go_back(0, Frames::new(self.tail.streams()));
+            self.clear();
             return Ok(());
         };
         let segments = record.turns.get(last).map_or(0, |turn| turn.segments.len());
@@ -209,6 +209,11 @@ impl Session {
         self.places.check(mark.place, mark.position, self.language_model.position())?;
         self.go_back(mark.position, mark.tail.clone());
         Ok(())
+    }
+
+    /// Forgets the conversation: the next prompt begins another one.
+    pub fn clear(&mut self) {
+        self.go_back(0, Frames::new(self.tail.streams()));
     }
 
     fn go_back(&mut self, position: usize, tail: Frames) {

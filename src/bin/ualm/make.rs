@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
 use crate::sound::{numbered, run_streamed, sound_of};
 use crate::stream::{SoundStream, stdout_is_file};
-use crate::takes::Studio;
+use crate::takes::{Studio, make_takes};
 
 /// `ualm generate`.
 pub fn generate(common: &Common, args: &Generate) -> Result<()> {
@@ -106,7 +106,7 @@ fn make(making: &Making) -> Result<()> {
     let model = load_model(common)?;
     warn_outside_small_world(&model, &making.words);
     let seed = seed(making.sampling, common)?;
-    let takes = make_takes(making, &model, seed, &cancel)?;
+    let takes = all_takes(making, &model, seed, &cancel)?;
     let ranking = match making.takes.best {
         true => rank(making, &model, &takes, &cancel)?,
         false => Vec::new(),
@@ -123,7 +123,7 @@ fn make(making: &Making) -> Result<()> {
 }
 
 /// All takes, from one run of the prompt, several at once; each is written as soon as they are there.
-fn make_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Result<Vec<Take>> {
+fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Result<Vec<Take>> {
     let mut config = model.config();
     making.sampling.overrides.apply(config.segment_mut(making.modality));
     config.force = vec![making.modality];
@@ -133,8 +133,9 @@ fn make_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Res
     let prompt = model.prompt(&messages)?;
     // `[assistant]` and the modality token stand between them
     let positions = prompt.frames.len().saturating_add(config.segment(making.modality).max_steps).saturating_add(2);
-    let mut studio = Studio::new(model, making.takes.takes, positions, Some(&config))?;
-    let checkpoint = studio.session.checkpoint(&prompt, cancel).map_err(|error| match error.kind() {
+    let studio = Studio::new(model, making.takes.takes, positions, Some(&config))?;
+    let mut session = studio.session(Some(&config))?;
+    let checkpoint = session.checkpoint(&prompt, cancel).map_err(|error| match error.kind() {
         ErrorKind::Cancelled => interrupted("nothing was made yet"),
         _ => error,
     })?;
@@ -153,10 +154,10 @@ fn make_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Res
                     Some(stream) => stream.push(sound),
                     None => Ok(()),
                 };
-                let generation = studio.session.generate_from(&checkpoint, config, cancel)?;
+                let generation = session.generate_from(&checkpoint, config, cancel)?;
                 vec![run_streamed(&progress, generation, heard)]
             }
-            configs => studio.make(&checkpoint, configs, &progress, cancel)?,
+            configs => make_takes(&mut session, &checkpoint, configs, &progress, cancel)?,
         };
         drop(progress);
         // all of them are kept before the error of one is told
@@ -228,7 +229,7 @@ fn rank(making: &Making, model: &Model, takes: &[Take], cancel: &Cancel) -> Resu
         Modality::Text | Modality::Audio => Wanted::of(&making.words),
     };
     let names: Vec<_> = takes.iter().map(|take| take.path.display().to_string()).collect();
-    let ranking = crate::rank::rank(making.common, model, &sounds, &names, making.modality, &wanted, cancel)?;
+    let ranking = crate::rank::rank(making.common, &mut model.session(), &sounds, &names, making.modality, &wanted, cancel)?;
     if let (Some(best), true) = (ranking.first(), takes.len() > 1) {
         let best = &takes[best.take];
         let record = Some(&best.record).filter(|_| !making.takes.no_take);

@@ -1,17 +1,17 @@
 //! Takes ranked by the model's own ear; each score is told as soon as the model has listened.
 
 use ualm::audio::Waveform;
-use ualm::{Cancel, ErrorKind, Event, Modality, Model, Ranked, Result, Wanted, best_first};
+use ualm::{Cancel, ErrorKind, Event, Modality, Ranked, Result, Session, Wanted, best_first};
 
 use crate::args::Common;
 use crate::interrupt::interrupted;
 use crate::output::remark;
 use crate::progress::Progress;
 
-/// The ranking of `sounds`, the best first; `names` are theirs.
+/// The ranking of `sounds`, the best first; `names` are theirs. What was said in `session` is forgotten.
 pub fn rank(
     common: &Common,
-    model: &Model,
+    session: &mut Session,
     sounds: &[Waveform],
     names: &[String],
     modality: Modality,
@@ -20,7 +20,7 @@ pub fn rank(
 ) -> Result<Vec<Ranked>> {
     let progress = Progress::spinner(common, "listening");
     let mut ranking = Vec::new();
-    for event in model.ranking(sounds, modality, wanted, cancel)? {
+    for event in session.ranking(sounds, modality, wanted, cancel)? {
         match event {
             Ok(Event::Ranked(ranked)) => {
                 progress.aside(|| remark(common, &describe(&names[ranked.take], &ranked)));

@@ -7,11 +7,12 @@ use ualm::{
 };
 
 use super::settings::{listening, plan_of, segment_config, turn_config, with_text};
+use crate::sound::kept;
 
 /// A conversation that is led through the stages of a chain.
 pub struct ChainMaker<'a> {
     model: &'a Model,
-    session: Session,
+    pub session: Session,
     pub stages: Vec<Stage>,
     pub seed: u64,
     /// What is changed of the package's, or the record's, settings.
@@ -60,7 +61,7 @@ impl<'a> ChainMaker<'a> {
 
     /// Begins a turn, whose first segment is stage `first`.
     pub fn say(&mut self, first: usize, messages: &[Message], cancel: &Cancel) -> Result<()> {
-        let prompt = self.session.prompt(messages)?;
+        let prompt = self.session.prompt_until(messages, cancel)?;
         self.record.begin_turn(messages, &prompt, &self.config(first));
         self.place = Some(self.session.checkpoint(&prompt, cancel)?);
         Ok(())
@@ -104,7 +105,8 @@ impl<'a> ChainMaker<'a> {
         self.make(&place, &config, cancel, tell)
     }
 
-    /// A sound at `place`, with a seed of its own for each take.
+    /// A sound at `place`.
+    #[cfg(feature = "server")]
     pub fn sound(
         &mut self,
         place: &Checkpoint,
@@ -113,10 +115,14 @@ impl<'a> ChainMaker<'a> {
         cancel: &Cancel,
         tell: impl FnMut(Event) -> Result<()>,
     ) -> Result<Made> {
-        let mut config = self.segment_config(place, Modality::Audio);
-        config.seed = self.seed.wrapping_add(take.into());
-        config.stream_audio = stream;
+        let config = GenerationConfig { stream_audio: stream, ..self.sound_config(place, take) };
         self.make(place, &config, cancel, tell)
+    }
+
+    /// Settings of the sound at `place`, with a seed of its own for each take.
+    pub fn sound_config(&self, place: &Checkpoint, take: u16) -> GenerationConfig {
+        let seed = self.seed.wrapping_add(take.into());
+        GenerationConfig { seed, ..self.segment_config(place, Modality::Audio) }
     }
 
     fn make(
@@ -134,11 +140,7 @@ impl<'a> ChainMaker<'a> {
                 Err(error) => failure = Some(error),
             }
         }
-        match (made.filter(|segment| !segment.frames.is_empty()), failure) {
-            (Some(segment), failure) => Ok((segment, failure)),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(Error::new(ErrorKind::Cancelled, "stopped on request; nothing was made yet")),
-        }
+        kept(made, failure)
     }
 
     /// Puts a segment into the chain; `sound` is what a listener hears of it.
@@ -146,6 +148,14 @@ impl<'a> ChainMaker<'a> {
         self.record.push(&segment);
         self.last = Some(segment);
         self.sound = sound.or(self.sound.take());
+    }
+
+    /// Takes the last segment back.
+    pub fn forget_last(&mut self) {
+        self.last = None;
+        if let Some(turn) = self.record.turns.last_mut() {
+            turn.segments.pop();
+        }
     }
 
     /// The record with `segment` at its end, as the take of a sound holds it.

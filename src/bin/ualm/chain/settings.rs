@@ -5,7 +5,7 @@ use ualm::{Chain, Checkpoint, GenerationConfig, Message, Modality, Model, Record
 
 /// Settings for a turn that is made of `stages` up to the first that is no segment: those of the turn before it in
 /// `record`, or the package's, as `change` leaves them.
-pub fn turn_config(
+pub(super) fn turn_config(
     model: &Model,
     record: &Record,
     stages: &[Stage],
@@ -22,7 +22,7 @@ pub fn turn_config(
 }
 
 /// `config`, but for one segment of `modality` at `place`.
-pub fn segment_config(mut config: GenerationConfig, place: &Checkpoint, modality: Modality) -> GenerationConfig {
+pub(super) fn segment_config(mut config: GenerationConfig, place: &Checkpoint, modality: Modality) -> GenerationConfig {
     config.force.resize(place.segments(), modality);
     config.force.push(modality);
     config.max_segments = config.force.len();
@@ -33,7 +33,12 @@ pub fn segment_config(mut config: GenerationConfig, place: &Checkpoint, modality
 ///
 /// # Errors
 /// A text that cannot be tokenized.
-pub fn with_text(place: Checkpoint, text: &str, model: &Model, config: &mut GenerationConfig) -> Result<Checkpoint> {
+pub(super) fn with_text(
+    place: Checkpoint,
+    text: &str,
+    model: &Model,
+    config: &mut GenerationConfig,
+) -> Result<Checkpoint> {
     let mut frames = model.text_frames(text)?;
     frames.push_single(model.manifest().vocabulary.special.eot);
     config.text.max_steps = config.text.max_steps.max(frames.len());
@@ -41,13 +46,13 @@ pub fn with_text(place: Checkpoint, text: &str, model: &Model, config: &mut Gene
 }
 
 /// What is said when the model is to hear `sound`.
-pub fn listening(model: &Model, sound: Waveform) -> Vec<Message> {
+pub(super) fn listening(model: &Model, sound: Waveform) -> Vec<Message> {
     let words = model.manifest().reasoning.as_ref().and_then(|config| config.listen_prompt.clone());
     std::iter::once(Message::audio(sound)).chain(words.map(Message::text)).collect()
 }
 
 /// The plan in `record`, whose chain has or begins with `stages`.
-pub fn plan_of<'a>(record: &'a Record, stages: &[Stage]) -> Option<&'a str> {
+pub(super) fn plan_of<'a>(record: &'a Record, stages: &[Stage]) -> Option<&'a str> {
     let index = stages.iter().position(|stage| *stage == Stage::Plan)?;
     let cut = Chain::cut(stages, index);
     Some(&record.turns.get(cut.turn)?.segments.get(cut.segment)?.text)

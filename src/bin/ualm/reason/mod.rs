@@ -50,10 +50,8 @@ fn begin(common: &Common, args: &Reason, prompt: &str) -> Result<()> {
         return Err(invalid("--plan gives the plan that the chain begins with; a dialogue begins with a question"));
     }
     let seed = seed(&args.sampling, common)?;
-    let mut record = Record::new(model.package());
-    record.chain = Some(chain);
     let job = Job { common, args, model: &model, cancel: &cancel };
-    let mut runner = Runner::new(job, folder, record, stages, seed)?;
+    let mut runner = Runner::new(job, folder, chain, seed)?;
     runner.say(&config.prompt(chain.mode, &words))?;
     runner.run(0, plan)
 }
@@ -83,26 +81,10 @@ fn go_on(common: &Common, args: &Reason, from: &Path) -> Result<()> {
         _ => Folder::at(beside),
     };
     let job = Job { common, args, model: &model, cancel: &cancel };
-    let mut runner = resumed(job, folder, &record, stages, index)?;
-    runner.record.chain = Some(chain);
+    let seed = args.sampling.seed.unwrap_or_else(|| seed_at(&record, Chain::cut(&stages, index)));
+    let mut runner = Runner::new(job, folder, chain, seed)?;
+    runner.go_to(&record, index)?;
     runner.run(index, plan)
-}
-
-/// A runner that stands before stage `index`.
-fn resumed<'a>(job: Job<'a>, folder: Folder, record: &Record, stages: Vec<Stage>, index: usize) -> Result<Runner<'a>> {
-    let cut = Chain::cut(&stages, index);
-    let seed = job.args.sampling.seed.unwrap_or_else(|| seed_at(record, cut));
-    let mut before = record.clone();
-    let mut runner = Runner::new(job, folder, Record::new(job.model.package()), stages, seed)?;
-    if runner.stages[index].modality().is_some() {
-        runner.place = Some(runner.studio.session.restore(record, cut, job.cancel)?);
-        before = record.before(cut)?;
-    } else {
-        runner.studio.session.restore_turns(record, cut.turn + 1, job.cancel)?;
-        before.turns.truncate(cut.turn + 1);
-    }
-    runner.record = before;
-    Ok(runner)
 }
 
 /// The chain that the arguments ask for, else `usual`.

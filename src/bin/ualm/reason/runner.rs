@@ -4,8 +4,8 @@ use std::io::{BufRead, IsTerminal};
 
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, Checkpoint, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Ranked, Record, Result,
-    RichCaption, Segment, SegmentEnd, Stage, Wanted,
+    Cancel, Chain, Checkpoint, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Ranked, Record,
+    Result, RichCaption, Segment, SegmentEnd, Stage, Wanted,
 };
 
 use super::editor::edit;
@@ -13,13 +13,13 @@ use super::folder::{Folder, RECORD, file_name};
 use super::invalid;
 use super::show::{LiveText, Shown, Summary, remark_plan};
 use crate::args::{Common, Output, Reason};
-use crate::chain::{listening, number, plan_of, segment_config, turn_config, with_text};
+use crate::chain::{ChainMaker, number};
 use crate::interrupt::interrupted;
 use crate::output::{complain, print, print_json, remark};
 use crate::progress::Progress;
 use crate::rank::rank;
-use crate::sound::{kept, numbered, sound_of};
-use crate::takes::{Made, Studio};
+use crate::sound::{numbered, sound_of};
+use crate::takes::{Made, Studio, make_takes};
 
 /// What was asked for, and what it is made with.
 #[derive(Clone, Copy)]
@@ -30,57 +30,48 @@ pub struct Job<'a> {
     pub cancel: &'a Cancel,
 }
 
-/// A chain in the making.
+/// A chain in the making, with its folder.
 pub struct Runner<'a> {
     job: Job<'a>,
     folder: Folder,
-    seed: u64,
-    pub stages: Vec<Stage>,
-    pub studio: Studio,
-    /// What was said and made so far.
-    pub record: Record,
-    /// Where the next segment opens; without one, after the last segment.
-    pub place: Option<Checkpoint>,
-    last: Option<Segment>,
-    /// What a listener hears of the last sound.
-    sound: Option<Waveform>,
-    plan: Option<String>,
+    studio: Studio,
+    maker: ChainMaker<'a>,
     shown: Vec<Shown>,
     ranking: Vec<Ranked>,
 }
 
 impl<'a> Runner<'a> {
-    pub fn new(job: Job<'a>, folder: Folder, record: Record, stages: Vec<Stage>, seed: u64) -> Result<Self> {
-        Ok(Self {
-            job,
-            folder,
-            seed,
-            stages,
-            studio: Studio::new(job.model, job.args.takes.takes, usize::MAX, None)?,
-            record,
-            place: None,
-            last: None,
-            sound: None,
-            plan: None,
-            shown: Vec::new(),
-            ranking: Vec::new(),
-        })
+    /// Stands before a chain.
+    pub fn new(job: Job<'a>, folder: Folder, chain: Chain, seed: u64) -> Result<Self> {
+        let studio = Studio::new(job.model, job.args.takes.takes, usize::MAX, None)?;
+        let overrides = &job.args.sampling.overrides;
+        let change = |config: &mut GenerationConfig| overrides.apply(&mut config.audio);
+        let maker = ChainMaker::new(job.model, studio.session(None)?, chain, seed, change)?;
+        Ok(Self { job, folder, studio, maker, shown: Vec::new(), ranking: Vec::new() })
+    }
+
+    /// Goes to the place before stage `index` of the chain that `record` holds.
+    pub fn go_to(&mut self, record: &Record, index: usize) -> Result<()> {
+        self.maker.go_to(record, index, self.job.cancel)
     }
 
     /// Begins a turn with the person's words.
     pub fn say(&mut self, words: &str) -> Result<()> {
-        self.begin_turn(0, &[Message::text(words)])
+        self.begin_turn(0, words)
+    }
+
+    fn begin_turn(&mut self, first: usize, words: &str) -> Result<()> {
+        self.maker.say(first, &[Message::text(words)], self.job.cancel).map_err(stopped)
     }
 
     /// Runs the stages from `first` on; `plan` is given in the place of one that the model writes there.
     pub fn run(&mut self, first: usize, mut plan: Option<String>) -> Result<()> {
-        self.plan = self.earlier_plan(first);
-        for index in first..self.stages.len() {
-            let made = match self.stages[index] {
+        for index in first..self.maker.stages.len() {
+            let made = match self.maker.stages[index] {
                 Stage::Answer => self.answer(index),
-                Stage::Listen => self.listen(index),
+                Stage::Listen => self.maker.listen(index + 1, self.job.cancel).map_err(stopped),
                 Stage::Plan => self.write_plan(index, plan.take()),
-                Stage::Question | Stage::Critique => self.write(index, None),
+                Stage::Question | Stage::Critique => self.write(index),
                 Stage::Draft | Stage::Final => self.sound(index),
             };
             made.map_err(|e| self.with_way_on(e, index))?;
@@ -88,38 +79,15 @@ impl<'a> Runner<'a> {
         self.summarize()
     }
 
-    /// The plan of a chain that goes on after it.
-    fn earlier_plan(&self, first: usize) -> Option<String> {
-        plan_of(&self.record, &self.stages[..first]).map(str::to_owned)
-    }
-
     /// An error that says how to go on from the segments that are finished.
     fn with_way_on(&self, error: Error, index: usize) -> Error {
-        let (record, number) = (self.folder.path(RECORD), number(&self.stages, index));
+        let (record, number) = (self.folder.path(RECORD), number(&self.maker.stages, index));
         match record.exists() {
             true => {
                 error.context(format!("segment {number} (go on with --from {} --segment {number})", record.display()))
             }
             false => error.context(format!("segment {number}")),
         }
-    }
-
-    fn begin_turn(&mut self, first: usize, messages: &[Message]) -> Result<()> {
-        let prompt = self.studio.session.prompt_until(messages, self.job.cancel)?;
-        self.record.begin_turn(messages, &prompt, &self.config(first));
-        self.place =
-            Some(self.studio.session.checkpoint(&prompt, self.job.cancel).map_err(|error| match error.kind() {
-                ErrorKind::Cancelled => interrupted("finished segments are saved"),
-                _ => error,
-            })?);
-        Ok(())
-    }
-
-    /// Settings for the turn whose first segment is stage `first`: those of the turn before it, if there is one.
-    fn config(&self, first: usize) -> GenerationConfig {
-        let overrides = &self.job.args.sampling.overrides;
-        let change = |config: &mut GenerationConfig| overrides.apply(&mut config.audio);
-        turn_config(self.job.model, &self.record, &self.stages[first..], self.seed, change)
     }
 
     /// The person answers a question.
@@ -134,89 +102,49 @@ impl<'a> Runner<'a> {
         if answer.is_empty() {
             return Err(invalid("no answer was given"));
         }
-        let name = file_name(&self.stages, index);
+        let name = file_name(&self.maker.stages, index);
         self.folder.write_text(&name, answer)?;
         self.show(index, name, None, Some(answer.to_owned()), None);
-        self.begin_turn(index + 1, &[Message::text(answer)])
-    }
-
-    /// The last sound is given to the audio encoder.
-    fn listen(&mut self, index: usize) -> Result<()> {
-        let Some(sound) = self.sound.clone() else { return Err(invalid("no sound was made that could be heard")) };
-        self.begin_turn(index + 1, &listening(self.job.model, sound))
+        self.begin_turn(index + 1, answer)
     }
 
     /// The plan: given, or written by the model, and perhaps edited before sound is made of it.
     fn write_plan(&mut self, index: usize, given: Option<String>) -> Result<()> {
-        let place = self.place()?;
+        let place = self.maker.place(self.job.cancel)?;
         let mut plan = self.write_at(index, place.clone(), given.as_deref())?;
         if self.job.args.edit {
             let edited = edit(&plan)?;
             if edited != plan.trim() {
-                self.forget_last();
+                self.maker.forget_last();
+                self.shown.pop();
                 plan = self.write_at(index, place, Some(&edited))?;
             }
         }
         remark_plan(self.job.common, &plan);
-        self.plan = Some(plan);
         Ok(())
     }
 
-    /// Takes the last segment back.
-    fn forget_last(&mut self) {
-        self.last = None;
-        self.shown.pop();
-        if let Some(turn) = self.record.turns.last_mut() {
-            turn.segments.pop();
-        }
-    }
-
-    /// Where the next segment opens.
-    fn place(&mut self) -> Result<Checkpoint> {
-        if let Some(place) = self.place.take() {
-            return Ok(place);
-        }
-        let segments = self.record.turns.last().map_or(0, |turn| turn.segments.len());
-        match &self.last {
-            Some(last) => self.studio.session.go_on(segments, last, self.job.cancel),
-            None => Err(invalid("nothing was said that could go on")),
-        }
-    }
-
-    fn write(&mut self, index: usize, given: Option<&str>) -> Result<()> {
-        let place = self.place()?;
-        self.write_at(index, place, given).map(drop)
+    fn write(&mut self, index: usize) -> Result<()> {
+        let place = self.maker.place(self.job.cancel)?;
+        self.write_at(index, place, None).map(drop)
     }
 
     /// A text segment at `place`, written by the model or `given`.
-    fn write_at(&mut self, index: usize, mut place: Checkpoint, given: Option<&str>) -> Result<String> {
-        let mut config = self.segment_config(&place, Modality::Text);
-        if let Some(text) = given {
-            place = with_text(place, text, self.job.model, &mut config)?;
-        }
-        let stage = self.stages[index];
+    fn write_at(&mut self, index: usize, place: Checkpoint, given: Option<&str>) -> Result<String> {
+        let stage = self.maker.stages[index];
         let mut live = LiveText::new(self.job.common);
-        let (mut made, mut failure) = (None, None);
-        for event in self.studio.session.generate_from(&place, &config, self.job.cancel)? {
-            match event {
-                Ok(Event::TextDelta(piece)) if given.is_none() => live.piece(stage, &piece)?,
-                Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
-                Ok(_) => {}
-                Err(error) => failure = Some(error),
-            }
-        }
+        let tell = |event| match event {
+            Event::TextDelta(piece) if given.is_none() => live.piece(stage, &piece),
+            _ => Ok(()),
+        };
+        let made = self.maker.text(place, given, self.job.cancel, tell);
         live.end()?;
-        let (segment, failure) = kept(made, failure)?;
-        let (name, text, end) = (file_name(&self.stages, index), segment.text.clone(), segment.end);
+        let (segment, failure) = made?;
+        let (name, text, end) = (file_name(&self.maker.stages, index), segment.text.clone(), segment.end);
         self.folder.write_text(&name, &text)?;
         self.keep(index, name, segment, None)?;
         self.check_end(end, failure)?;
         Ok(text)
-    }
-
-    /// Settings of the one segment of `modality` at `place`.
-    fn segment_config(&self, place: &Checkpoint, modality: Modality) -> GenerationConfig {
-        segment_config(self.config(0), place, modality)
     }
 
     /// The error of a segment that was saved, but cut so that nothing can follow it.
@@ -224,7 +152,7 @@ impl<'a> Runner<'a> {
         match (failure, end) {
             (Some(error), _) => Err(error.context("cut, what there was of it is saved")),
             (None, SegmentEnd::Context) => {
-                let most = self.studio.session.max_positions();
+                let most = self.maker.session.max_positions();
                 Err(Error::new(ErrorKind::Limit, format!("cut: the model's context of {most} positions is full")))
             }
             (None, SegmentEnd::Cancelled) => Err(interrupted("what there was of it is saved")),
@@ -235,9 +163,9 @@ impl<'a> Runner<'a> {
     /// A sound segment, the last one in as many takes as are asked for. Takes that were made before one that was cut
     /// count.
     fn sound(&mut self, index: usize) -> Result<()> {
-        let takes = if self.stages[index] == Stage::Final { self.job.args.takes.takes } else { 1 };
-        let place = self.place()?;
-        let name = file_name(&self.stages, index);
+        let takes = if self.maker.stages[index] == Stage::Final { self.job.args.takes.takes } else { 1 };
+        let place = self.maker.place(self.job.cancel)?;
+        let name = file_name(&self.maker.stages, index);
         let mut made = Vec::new();
         let mut stopped = self.take_all(&place, &name, takes, &mut made);
         if made.is_empty() {
@@ -298,56 +226,51 @@ impl<'a> Runner<'a> {
 
     /// Draws a sound: the last one into the file that is named, a draft into one with its number.
     fn draw(&self, index: usize, sound: &Waveform) -> Result<()> {
-        let number = u16::try_from(number(&self.stages, index)).unwrap_or(u16::MAX);
-        match self.stages[index] {
+        let number = u16::try_from(number(&self.maker.stages, index)).unwrap_or(u16::MAX);
+        match self.maker.stages[index] {
             Stage::Final => self.job.args.pictures.draw(sound),
             _ => self.job.args.pictures.named(|picture| numbered(picture, number)).draw(sound),
         }
     }
 
     fn make_sounds(&mut self, place: &Checkpoint, numbers: &[u16]) -> Result<Vec<Made>> {
-        let config = self.segment_config(place, Modality::Audio);
-        let seed = |number: &u16| self.seed.wrapping_add(u64::from(number - 1));
-        let configs: Vec<_> =
-            numbers.iter().map(|number| GenerationConfig { seed: seed(number), ..config.clone() }).collect();
-        let planned = self.plan.as_deref().and_then(RichCaption::parse).and_then(|plan| plan.seconds());
+        let configs: Vec<_> = numbers.iter().map(|number| self.maker.sound_config(place, number - 1)).collect();
+        let planned = self.maker.plan().and_then(RichCaption::parse).and_then(|plan| plan.seconds());
         let progress = Progress::sound(self.job.common, planned);
-        self.studio.make(place, &configs, &progress, self.job.cancel)
+        make_takes(&mut self.maker.session, place, &configs, &progress, self.job.cancel)
     }
 
     /// Which of the takes covers the plan best.
     fn rank(&mut self, made: &[(Segment, Waveform)], name: &str) -> Result<usize> {
         let sounds: Vec<_> = made.iter().map(|(_, sound)| sound.clone()).collect();
         let names: Vec<_> = (1..=made.len()).map(|number| format!("{name}, take {number}")).collect();
-        let wanted = Wanted::of(self.plan.as_deref().unwrap_or_default());
+        let wanted = Wanted::of(self.maker.plan().unwrap_or_default());
         let job = self.job;
-        self.ranking = rank(job.common, job.model, &sounds, &names, Modality::Audio, &wanted, job.cancel)?;
+        self.ranking = rank(job.common, &mut self.maker.session, &sounds, &names, Modality::Audio, &wanted, job.cancel)?;
         Ok(self.ranking.first().map_or(0, |best| best.take))
     }
 
     /// Writes a sound with the record of everything before it.
     fn write_sound(&self, path: &str, segment: &Segment, sound: &Waveform) -> Result<()> {
         let output = Output { output: path.into(), float: self.job.args.float };
-        let mut take = self.record.clone();
-        take.push(segment);
+        let take = self.maker.record_with(segment);
         output.write_take(&output.output, sound, Some(&take).filter(|_| !self.job.args.takes.no_take))
     }
 
     /// Puts a finished segment into the record, and saves that.
     fn keep(&mut self, index: usize, name: String, segment: Segment, sound: Option<Waveform>) -> Result<()> {
-        self.record.push(&segment);
-        if let Some(kept) = self.record.turns.last_mut().and_then(|turn| turn.segments.last_mut()) {
+        let (end, most) = (segment.end, segment.config.max_steps);
+        let text = (!segment.modality.is_sound()).then(|| segment.text.clone());
+        let seconds = sound.as_ref().map(Waveform::seconds);
+        self.maker.keep(segment, sound);
+        if let Some(kept) = self.maker.record.turns.last_mut().and_then(|turn| turn.segments.last_mut()) {
             kept.file = Some(name.clone());
         }
-        self.folder.write_record(&self.record)?;
-        if segment.end == SegmentEnd::Limit {
-            let most = segment.config.max_steps;
+        self.folder.write_record(&self.maker.record)?;
+        if end == SegmentEnd::Limit {
             complain(&format!("warning: {name}: cut at its limit of {most} steps (--max-steps for sound)"));
         }
-        let text = (!segment.modality.is_sound()).then(|| segment.text.clone());
-        self.show(index, name, Some(segment.end), text, sound.as_ref().map(Waveform::seconds));
-        self.last = Some(segment);
-        self.sound = sound.or(self.sound.take());
+        self.show(index, name, Some(end), text, seconds);
         Ok(())
     }
 
@@ -359,7 +282,7 @@ impl<'a> Runner<'a> {
         text: Option<String>,
         seconds: Option<f64>,
     ) {
-        let (number, stage) = (number(&self.stages, index), self.stages[index]);
+        let (number, stage) = (number(&self.maker.stages, index), self.maker.stages[index]);
         self.shown.push(Shown { number, stage, file, end, text, seconds });
     }
 
@@ -369,10 +292,18 @@ impl<'a> Runner<'a> {
         }
         print_json(&Summary {
             folder: self.folder.path("").display().to_string(),
-            seed: self.seed,
-            plan: self.plan.as_deref().and_then(RichCaption::parse),
+            seed: self.maker.seed,
+            plan: self.maker.plan().and_then(RichCaption::parse),
             segments: std::mem::take(&mut self.shown),
             ranking: std::mem::take(&mut self.ranking),
         })
+    }
+}
+
+/// The error of a turn that was not begun.
+fn stopped(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Cancelled => interrupted("finished segments are saved"),
+        _ => error,
     }
 }

@@ -120,7 +120,7 @@ impl Steps<'_> {
         }
         if self.job.best && maker.stages[index] == Stage::Final {
             let wanted = Wanted::of(maker.plan().unwrap_or_default());
-            self.making.rank(&sounds, Modality::Audio, &wanted)?;
+            self.making.rank(&mut maker.session, &sounds, Modality::Audio, &wanted)?;
         }
         Ok(true)
     }

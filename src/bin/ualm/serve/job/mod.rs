@@ -139,11 +139,12 @@ impl Making<'_> {
     }
 
     /// Ranks the takes; those that were not listened to when it is stopped have no rank.
-    fn rank(&mut self, sounds: &[Waveform], modality: Modality, wanted: &Wanted) -> Result<()> {
+    /// What was said in `session` is forgotten.
+    fn rank(&mut self, session: &mut Session, sounds: &[Waveform], modality: Modality, wanted: &Wanted) -> Result<()> {
         if sounds.is_empty() {
             return Ok(());
         }
-        for event in self.model.ranking(sounds, modality, wanted, self.cancel)? {
+        for event in session.ranking(sounds, modality, wanted, self.cancel)? {
             match event {
                 Ok(Event::Ranked(ranked)) => {
                     (self.tell)(Made::Ranked(&ranked))?;

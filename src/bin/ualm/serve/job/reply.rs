@@ -56,7 +56,7 @@ impl Job {
             }
         }
         if self.best {
-            making.rank(&sounds, config.force.last().copied().unwrap_or(Modality::Audio), &wanted)?;
+            making.rank(&mut session, &sounds, config.force.last().copied().unwrap_or(Modality::Audio), &wanted)?;
         }
         Ok(making.outcome)
     }
