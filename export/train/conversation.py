@@ -8,10 +8,12 @@ import numpy as np
 from tokenizers import Tokenizer
 
 import guides
+from scenes import VERDICT
 from vocabulary import ASSISTANT, BOS, EOS, EOT, TEXT, USER, Vocabulary
 
 IGNORE = guides.IGNORE
 DECISION_WEIGHT = 20.0  # of a frame in which it is decided what follows
+VERDICT_WEIGHT = 6.0  # of a token of what is concluded from what was heard
 
 
 @dataclass
@@ -64,9 +66,11 @@ class Conversation:
         """A text segment of the assistant; another segment follows unless it is the `last` one."""
         content, closing = self.builder.text(text), EOS if last else EOT
         frames = np.concatenate([self.vocabulary.single([ASSISTANT, TEXT]), content, self.vocabulary.single([closing])])
-        targets = np.full(len(frames), IGNORE)
+        targets, weights = self._nothing(len(frames)), self._even(len(frames))
         targets[:-1] = frames[1:, 0]
-        self._append(frames, text=targets)
+        if verdict := VERDICT.search(text):
+            weights[1 + len(self.builder.text(text[: verdict.start()])) : -2] = VERDICT_WEIGHT
+        self._append(frames, text=targets, weights=weights)
         return self
 
     def sound(

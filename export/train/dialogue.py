@@ -21,11 +21,11 @@ ABRIDGED_SHARE = 0.8  # at the start
 PLANNED_ALONE = 0.2  # of the scenes of a single sound that are drawn: how often one is planned
 # How often each task is drawn.
 TASKS = {
-    "generate": 0.14, "speak": 0.08, "name": 0.08, "question": 0.33, "transcribe": 0.06, "enrich": 0.12, "converse": 0.02,
-    "reflect": 0.16, "talk": 0.01,
+    "generate": 0.16, "speak": 0.10, "name": 0.09, "question": 0.30, "transcribe": 0.07, "enrich": 0.10, "converse": 0.02,
+    "reflect": 0.15, "talk": 0.01,
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
-MOST_QUESTIONS = 5  # about one clip
+MOST_QUESTIONS = 8  # about one clip
 
 
 class Dialogues:
@@ -100,7 +100,7 @@ class Dialogues:
         clip = random.choice(self.staged)
         conversation = self._heard(clip, *scenes.question(clip.scene))
         for _ in range(random.randrange(MOST_QUESTIONS)):
-            asked, answer = scenes.question(clip.scene)
+            asked, answer = scenes.further_question(clip.scene)
             conversation.user(Part(TEXT, text=world.worded(asked))).text(answer)
         return conversation.example()
 

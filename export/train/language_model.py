@@ -16,7 +16,7 @@ class LanguageModelConfig:
     vocab_size: int = 768  # text only
     hidden_size: int = 256
     intermediate_size: int = 640
-    num_hidden_layers: int = 5
+    num_hidden_layers: int = 7
     num_attention_heads: int = 8
     num_key_value_heads: int = 4
     rms_norm_eps: float = 1e-6

@@ -6,6 +6,7 @@ A scene is described in one canonical form (captions, plans, answers) and asked 
 from __future__ import annotations
 
 import random
+import re
 import zlib
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ NUMBERS = {1: ["one", "1"], 2: ["two", "2"], 3: ["three", "3"]}
 BACKGROUND = "background"
 SHARES = {1: 0.25, 2: 0.35, 3: 0.35, BACKGROUND: 0.05}  # of scenes: of so many sounds, or of one over a background
 MOST_UNITS = 5
+ORDER_SHARE = 0.8  # of further questions
+VERDICT = re.compile(r"(?<=\.) (First|So|But|This) ")  # begins what is concluded from what was heard, in answers and critiques
 BACKGROUNDS = ("rain", "sea waves", "wind", "fire crackling")
 OVER_BACKGROUND = ("dog bark", "person sneeze", "church bell", "car horn", "knocking", "bird")
 
@@ -193,9 +196,21 @@ def question(scene: Scene) -> tuple[str, str]:
     kinds = ["describe", "describe", "present"]
     if len(scene.sounds) > 1:
         kinds += ["first", "last", "order"]
-    if any(world.CONCEPTS[s.label].event for s in scene.sounds):
+    if _has_events(scene):
         kinds += ["count", "count"]
     return QUESTIONS[random.choice(kinds)](scene)
+
+
+def further_question(scene: Scene) -> tuple[str, str]:
+    """One about the order, mostly, of a scene that was described before: it teaches to conclude, which takes many examples."""
+    if len(scene.sounds) > 1 and random.random() < ORDER_SHARE:
+        order = Order.draw(scene)
+        return order.question(), f"{order.said()} First {order.earlier}. So {order.verdict}."
+    return QUESTIONS["count" if _has_events(scene) and random.random() < 0.5 else "present"](scene)
+
+
+def _has_events(scene: Scene) -> bool:
+    return any(world.CONCEPTS[s.label].event for s in scene.sounds)
 
 
 def _describe(scene: Scene) -> tuple[str, str]:
@@ -238,10 +253,38 @@ def _last(scene: Scene) -> tuple[str, str]:
     return random.choice(world.WHAT_LAST), f"Last I hear {world.CONCEPTS[scene.sounds[-1].label].name}."
 
 
+@dataclass(frozen=True)
+class Order:
+    """Two sounds of a scene, as somebody asks whether the one comes before the other."""
+
+    asked: tuple[str, str]  # labels
+    is_true: bool
+
+    @classmethod
+    def draw(cls, scene: Scene) -> Order:
+        first, second = random.sample(range(len(scene.sounds)), 2)
+        return cls((scene.sounds[first].label, scene.sounds[second].label), first < second)
+
+    def question(self) -> str:
+        return random.choice(world.BEFORE).format(*(random.choice(world.CONCEPTS[label].presence) for label in self.asked))
+
+    def said(self) -> str:
+        """The question in the words of the answers: what is compared must be said alike."""
+        one, other = (world.CONCEPTS[label].name for label in self.asked)
+        return f"You ask for {one} before {other}."
+
+    @property
+    def earlier(self) -> str:
+        return world.CONCEPTS[self.asked[0 if self.is_true else 1]].name
+
+    @property
+    def verdict(self) -> str:
+        return "yes" if self.is_true else "no"
+
+
 def _order(scene: Scene) -> tuple[str, str]:
-    first, second = random.sample(range(len(scene.sounds)), 2)
-    a, b = (random.choice(world.CONCEPTS[scene.sounds[i].label].presence) for i in (first, second))
-    return random.choice(world.BEFORE).format(a, b), concluded(describe(scene), "yes" if first < second else "no")
+    order = Order.draw(scene)
+    return order.question(), f"{order.said()} {concluded(f'{describe(scene)}. First {order.earlier}', order.verdict)}"
 
 
 QUESTIONS = {"describe": _describe, "present": _present, "count": _count, "first": _first, "last": _last, "order": _order}

@@ -23,8 +23,10 @@ from small_world import CONCEPTS
 from spectral_codec import SpectralCodec
 from units import Unit
 
-KEPT = 8  # units of every sound
+KEPT = 8  # units of every sound, fewer where the judge names fewer
+LEAST_KEPT = 3  # of them, named or not
 TAKES_KEPT = 2  # of every word in every voice
+NAMED = 5  # the judge names what it ranks among so many
 MOST_JUDGED = 60
 REPEATED = 3  # times that a short event is heard
 OVER_VARIANTS = 4  # of every event over every background
@@ -49,8 +51,8 @@ def _best(label: str, found: list[Unit], codec: SpectralCodec) -> list[Unit]:
         if CONCEPTS[label].event:
             decoded = np.tile(np.pad(decoded, (0, SAMPLING_RATE // 5)), REPEATED)
         ranked.append((judge.rank(decoded, label), random.random(), unit))
-    best = sorted(ranked, key=lambda entry: entry[:2])[:KEPT]
-    named = sum(rank < 5 for rank, *_ in ranked)
+    named = sum(rank < NAMED for rank, *_ in ranked)
+    best = sorted(ranked, key=lambda entry: entry[:2])[: max(LEAST_KEPT, min(KEPT, named))]
     print(f"{label}: {named} of {len(ranked)} named, kept at ranks {[rank for rank, *_ in best]}", flush=True)
     return [unit for *_, unit in best]
 

@@ -83,11 +83,12 @@ def batches(dialogues: Dialogues) -> Iterator[Batch]:
 
 
 def losses(trainer: LanguageModelTrainer, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross-entropy of the text tokens, summed; that of the sound frames, weighted over the streams, summed; the mean of the guides."""
+    """Cross-entropy of the text tokens, weighted, summed; that of the sound frames, weighted over the streams, too; the mean of the guides."""
     model = trainer.model
     hidden = model(model.embed(batch.frames, batch.features, batch.slots))
     says = batch.text_targets != IGNORE
-    text = F.cross_entropy(model.text_logits(hidden[says]), batch.text_targets[says], reduction="sum")
+    text = F.cross_entropy(model.text_logits(hidden[says]), batch.text_targets[says], reduction="none")
+    text = (text * batch.weights[says][:, 0]).sum()
     sounds = batch.sound_targets[..., 0] != IGNORE
     reached, targets, weights = hidden[sounds], batch.sound_targets[sounds], batch.weights[sounds]
     sound = torch.zeros(())
