@@ -229,7 +229,8 @@ fn rank(making: &Making, model: &Model, takes: &[Take], cancel: &Cancel) -> Resu
         Modality::Text | Modality::Audio => Wanted::of(&making.words),
     };
     let names: Vec<_> = takes.iter().map(|take| take.path.display().to_string()).collect();
-    let ranking = crate::rank::rank(making.common, &mut model.session(), &sounds, &names, making.modality, &wanted, cancel)?;
+    let ranking =
+        crate::rank::rank(making.common, &mut model.session(), &sounds, &names, making.modality, &wanted, cancel)?;
     if let (Some(best), true) = (ranking.first(), takes.len() > 1) {
         let best = &takes[best.take];
         let record = Some(&best.record).filter(|_| !making.takes.no_take);

@@ -246,7 +246,8 @@ impl<'a> Runner<'a> {
         let names: Vec<_> = (1..=made.len()).map(|number| format!("{name}, take {number}")).collect();
         let wanted = Wanted::of(self.maker.plan().unwrap_or_default());
         let job = self.job;
-        self.ranking = rank(job.common, &mut self.maker.session, &sounds, &names, Modality::Audio, &wanted, job.cancel)?;
+        self.ranking =
+            rank(job.common, &mut self.maker.session, &sounds, &names, Modality::Audio, &wanted, job.cancel)?;
         Ok(self.ranking.first().map_or(0, |best| best.take))
     }
 
