@@ -9,8 +9,11 @@ use crate::interrupt::interrupted;
 use crate::output::complain;
 use crate::progress::Progress;
 
-/// Runs a generation of one segment; what [`kept`] gives of it.
-pub fn run(progress: &Progress, generation: Generation) -> Result<(Segment, Option<Error>)> {
+/// A segment that was made, or as much of it as there is before the error that comes with it.
+pub type Made = (Segment, Option<Error>);
+
+/// Runs a generation of one segment.
+pub fn run(progress: &Progress, generation: Generation) -> Result<Made> {
     run_streamed(progress, generation, |_| Ok(()))
 }
 
@@ -19,23 +22,30 @@ pub fn run_streamed(
     progress: &Progress,
     generation: Generation,
     mut heard: impl FnMut(&Waveform) -> Result<()>,
-) -> Result<(Segment, Option<Error>)> {
+) -> Result<Made> {
+    run_told(generation, |event| match event {
+        Event::AudioProgress { seconds } => {
+            progress.seconds(seconds);
+            Ok(())
+        }
+        Event::AudioChunk(sound) => heard(&sound),
+        _ => Ok(()),
+    })
+}
+
+/// [`run`], with `tell` given everything that happens before the segment's end; an error of it stops the generation.
+///
+/// # Errors
+/// That of the generation, if there is nothing of the segment; interrupted before there was.
+pub fn run_told(generation: Generation, mut tell: impl FnMut(Event) -> Result<()>) -> Result<Made> {
     let (mut made, mut failure) = (None, None);
     for event in generation {
         match event {
-            Ok(Event::AudioProgress { seconds }) => progress.seconds(seconds),
-            Ok(Event::AudioChunk(sound)) => heard(&sound)?,
             Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
-            Ok(_) => {}
+            Ok(event) => tell(event)?,
             Err(error) => failure = Some(error),
         }
     }
-    kept(made, failure)
-}
-
-/// The segment that was made, or as much of it as there is before the error that comes with it; an error alone if there is
-/// nothing of it.
-pub fn kept(made: Option<Segment>, failure: Option<Error>) -> Result<(Segment, Option<Error>)> {
     match (made.filter(|segment| !segment.frames.is_empty()), failure) {
         (Some(segment), failure) => Ok((segment, failure)),
         (None, Some(error)) => Err(error),

@@ -3,18 +3,16 @@
 use std::iter::once;
 use std::thread::scope;
 
-use ualm::{
-    Cancel, Checkpoint, Engine, EngineOptions, Error, ErrorKind, GenerationConfig, Model, Result, Segment, Session,
-};
+use ualm::{Cancel, Checkpoint, Engine, EngineOptions, Error, ErrorKind, GenerationConfig, Model, Result, Session};
 
 use crate::progress::Progress;
-use crate::sound::run;
+use crate::sound::{self, run};
 
 /// The most takes that are made at once: with more of them, none would be there sooner.
 const AT_ONCE: usize = 8;
 
 /// What [`run`] gives of a take.
-pub type Made = Result<(Segment, Option<Error>)>;
+pub type Made = Result<sound::Made>;
 
 /// Room for takes that are made at once.
 pub struct Studio {

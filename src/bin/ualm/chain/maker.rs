@@ -7,7 +7,7 @@ use ualm::{
 };
 
 use super::settings::{listening, plan_of, segment_config, turn_config, with_text};
-use crate::sound::kept;
+use crate::sound::{Made, run_told};
 
 /// A conversation that is led through the stages of a chain.
 pub struct ChainMaker<'a> {
@@ -25,9 +25,6 @@ pub struct ChainMaker<'a> {
     /// What a listener hears of the last sound.
     sound: Option<Waveform>,
 }
-
-/// A segment, or as much of it as there is before the error that comes with it.
-pub type Made = (Segment, Option<Error>);
 
 impl<'a> ChainMaker<'a> {
     /// Stands before a chain.
@@ -130,17 +127,9 @@ impl<'a> ChainMaker<'a> {
         place: &Checkpoint,
         config: &GenerationConfig,
         cancel: &Cancel,
-        mut tell: impl FnMut(Event) -> Result<()>,
+        tell: impl FnMut(Event) -> Result<()>,
     ) -> Result<Made> {
-        let (mut made, mut failure) = (None, None);
-        for event in self.session.generate_from(place, config, cancel)? {
-            match event {
-                Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
-                Ok(event) => tell(event)?,
-                Err(error) => failure = Some(error),
-            }
-        }
-        kept(made, failure)
+        run_told(self.session.generate_from(place, config, cancel)?, tell)
     }
 
     /// Puts a segment into the chain; `sound` is what a listener hears of it.

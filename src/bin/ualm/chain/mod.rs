@@ -5,6 +5,4 @@ mod place;
 mod settings;
 
 pub use maker::ChainMaker;
-#[cfg(feature = "server")]
-pub use maker::Made;
 pub use place::{check_same_beginning, number, seed_at, stage_index};

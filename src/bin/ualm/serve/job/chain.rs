@@ -7,7 +7,8 @@ use ualm::{
 };
 
 use super::{Job, Made, Making, Outcome, Place, Start, Tools, Way, heard, invalid};
-use crate::chain::{ChainMaker, Made as ChainSegment, check_same_beginning, number, seed_at, stage_index};
+use crate::chain::{ChainMaker, check_same_beginning, number, seed_at, stage_index};
+use crate::sound::Made as ChainSegment;
 
 impl Job {
     /// A chain, stage by stage.
