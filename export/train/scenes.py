@@ -205,7 +205,7 @@ def further_question(scene: Scene) -> tuple[str, str]:
     """One about the order, mostly, of a scene that was described before: it teaches to conclude, which takes many examples."""
     if len(scene.sounds) > 1 and random.random() < ORDER_SHARE:
         order = Order.draw(scene)
-        return order.question(), f"{order.said()} First {order.earlier}. So {order.verdict}."
+        return order.question(), f"{order.said()} {order.conclusion()}"
     return QUESTIONS["count" if _has_events(scene) and random.random() < 0.5 else "present"](scene)
 
 
@@ -273,18 +273,14 @@ class Order:
         one, other = (world.CONCEPTS[label].name for label in self.asked)
         return f"You ask for {one} before {other}."
 
-    @property
-    def earlier(self) -> str:
-        return world.CONCEPTS[self.asked[0 if self.is_true else 1]].name
-
-    @property
-    def verdict(self) -> str:
-        return "yes" if self.is_true else "no"
+    def conclusion(self) -> str:
+        earlier, verdict = (self.asked[0], "yes") if self.is_true else (self.asked[1], "no")
+        return f"First {world.CONCEPTS[earlier].name}. So {verdict}."
 
 
 def _order(scene: Scene) -> tuple[str, str]:
     order = Order.draw(scene)
-    return order.question(), f"{order.said()} {concluded(f'{describe(scene)}. First {order.earlier}', order.verdict)}"
+    return order.question(), f"{order.said()} I hear {describe(scene)}. {order.conclusion()}"
 
 
 QUESTIONS = {"describe": _describe, "present": _present, "count": _count, "first": _first, "last": _last, "order": _order}
