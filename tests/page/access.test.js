@@ -3,31 +3,22 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
-import { after, afterEach, before, suite, test } from 'node:test';
-import { assertContent, browser, missing, newest, open, reached, segment, serve, wish } from './support.js';
+import { afterEach, suite, test } from 'node:test';
+import { assertContent, hosted, missing, newest, reached, segment, wish } from './support.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 suite('the page for everyone', { skip: missing }, () => {
-  let server;
-  let chromium;
+  const { open } = hosted();
   let opened;
 
-  before(async () => {
-    server = await serve();
-    chromium = await browser();
-  });
-  after(async () => {
-    await chromium?.close();
-    server?.stop();
-  });
   afterEach(async () => {
     assertContent(opened.complaints);
     await opened.context.close();
   });
 
   test('works with the keyboard alone', async () => {
-    const { page } = opened = await open(chromium, server.address);
+    const { page } = opened = await open();
     const press = async (...keys) => { for (const key of keys) await page.keyboard.press(key); };
     const focused = () => page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent.trim());
     const tabTo = async (name) => {
@@ -64,7 +55,7 @@ suite('the page for everyone', { skip: missing }, () => {
   });
 
   test('fits a phone', async () => {
-    const { page } = opened = await open(chromium, server.address, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
+    const { page } = opened = await open({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
     const assertFits = async () => {
       const { needed, there } = await page.evaluate(() => ({ needed: document.documentElement.scrollWidth, there: innerWidth }));
       assert.ok(needed <= there, `the page is ${needed} wide, the phone ${there}`);
@@ -86,7 +77,7 @@ suite('the page for everyone', { skip: missing }, () => {
 
   for (const colorScheme of ['light', 'dark']) {
     test(`axe finds nothing wrong in ${colorScheme}`, async () => {
-      const { page } = opened = await open(chromium, server.address, { colorScheme });
+      const { page } = opened = await open({ colorScheme });
       const assertSound = async () => {
         const { violations } = await page.evaluate(`${AXE}; axe.run()`);
         assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join('\n')}`), []);
@@ -105,7 +96,7 @@ suite('the page for everyone', { skip: missing }, () => {
   }
 
   test('tells a screen reader what happens', async () => {
-    const { page } = opened = await open(chromium, server.address);
+    const { page } = opened = await open();
     const reply = await wish(page, 'Generate', 'a dog', { seed: 1 });
     await reached(reply, 'done');
     assert.equal(await page.getByRole('status').count(), 1);

@@ -1,28 +1,19 @@
 // What a person does on the page, in a real browser against a real server with the default package.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, suite, test } from 'node:test';
+import { afterEach, beforeEach, suite, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import {
-  assertContent, browser, colours, downloaded, drop, missing, newest, notePlaying, open, played, reached, segment, serve, tone, wish,
+  assertContent, colours, downloaded, drop, hosted, missing, newest, notePlaying, played, reached, segment, tone, wish,
 } from './support.js';
 
 suite('the page', { skip: missing }, () => {
-  let server;
-  let chromium;
+  const { open } = hosted();
   let context;
   let page;
   let complaints;
 
-  before(async () => {
-    server = await serve();
-    chromium = await browser();
-  });
-  after(async () => {
-    await chromium?.close();
-    server?.stop();
-  });
-  beforeEach(async () => ({ context, page, complaints } = await open(chromium, server.address)));
+  beforeEach(async () => ({ context, page, complaints } = await open()));
   afterEach(async () => {
     assertContent(complaints);
     await context.close();

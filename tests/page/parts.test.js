@@ -1,23 +1,14 @@
 // The parts of the page that need no server, in the browser that runs them.
 
 import assert from 'node:assert/strict';
-import { after, before, suite, test } from 'node:test';
-import { browser, missing, open, serve } from './support.js';
+import { before, suite, test } from 'node:test';
+import { hosted, missing } from './support.js';
 
 suite('the parts of the page', { skip: missing }, () => {
-  let server;
-  let chromium;
+  const { open } = hosted();
   let page;
 
-  before(async () => {
-    server = await serve();
-    chromium = await browser();
-    ({ page } = await open(chromium, server.address));
-  });
-  after(async () => {
-    await chromium?.close();
-    server?.stop();
-  });
+  before(async () => ({ page } = await open()));
 
   test('events of a stream come whole, however it is cut', async () => {
     const found = await page.evaluate(async () => {

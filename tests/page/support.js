@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
@@ -42,6 +43,21 @@ export async function serve() {
 
 export function browser() {
   return chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+}
+
+/** A server and a browser for the tests of the suite that calls it; `open` opens a page. */
+export function hosted() {
+  let server;
+  let visitor;
+  before(async () => {
+    server = await serve();
+    visitor = await browser();
+  });
+  after(async () => {
+    await visitor?.close();
+    server?.stop();
+  });
+  return { open: (options) => open(visitor, server.address, options) };
 }
 
 /**
