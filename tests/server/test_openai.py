@@ -172,6 +172,23 @@ class OpenAITest(unittest.TestCase):
         self.assertEqual((first[1]["seed"], second[1]["seed"]), (7, 8))
         self.assertEqual(sorted(ranked["take"] for ranked in answer.ualm["ranking"]), [0, 1])
 
+    def test_takes_made_at_once_are_those_made_alone(self):
+        ask = {"modalities": ["audio"], "extra_body": {"ualm": {"take": False, "sample_rate": 16000, "audio": {"max_steps": 80}}}}
+        wav, pcm = ({"format": name, "voice": "default"} for name in ("wav", "pcm16"))
+        together = self.chat("a dog barking", n=3, seed=5, audio=wav, **ask).choices
+        self.assertEqual([choice.index for choice in together], [0, 1, 2])
+        sounds = {choice.index: samples(base64.b64decode(choice.message.audio.data))[0] for choice in together}
+        alone = self.chat("a dog barking", seed=6, audio=wav, **ask).choices[0].message.audio.data
+        self.assertEqual(sounds[1], samples(base64.b64decode(alone))[0])
+        streamed = {}
+        for chunk in self.chat("a dog barking", n=3, seed=5, audio=pcm, stream=True, **ask):
+            for choice in chunk.choices:
+                if choice.delta.audio:
+                    streamed[choice.index] = streamed.get(choice.index, b"") + base64.b64decode(choice.delta.audio.data)
+        self.assertEqual(sorted(streamed), [0, 1, 2])
+        for take, sound in sounds.items():
+            self.assert_same_sound(streamed[take], sound)
+
     def test_what_is_not_supported_is_named(self):
         self.refused(lambda: self.chat("a", tools=[]), "tools")
         self.refused(lambda: self.chat("a", logprobs=True), "logprobs")

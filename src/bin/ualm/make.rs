@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, Error, ErrorKind, GenerationConfig, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd,
-    Wanted,
+    Cancel, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Ranked, Record, Result, Segment,
+    SegmentEnd, Wanted,
 };
 
 use crate::args::{Common, Generate, Output, Pictures, Sampling, Speak, Takes};
@@ -14,7 +14,7 @@ use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{complain, print_json, remark};
 use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
-use crate::sound::{numbered, run_streamed, sound_of};
+use crate::sound::{numbered, sound_of};
 use crate::stream::{SoundStream, stdout_is_file};
 use crate::takes::{Studio, make_takes};
 
@@ -148,17 +148,13 @@ fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Resu
             |number: &u16| GenerationConfig { seed: seed.wrapping_add(u64::from(number - 1)), ..config.clone() };
         let configs: Vec<_> = numbers.iter().map(with_seed).collect();
         let progress = Progress::spinner(making.common, "making");
-        let made = match &configs[..] {
-            [config] => {
-                let heard = |sound: &Waveform| match stream.as_mut().filter(|_| config.stream_audio) {
-                    Some(stream) => stream.push(sound),
-                    None => Ok(()),
-                };
-                let generation = session.generate_from(&checkpoint, config, cancel)?;
-                vec![run_streamed(&progress, generation, heard)]
+        let made = make_takes(&mut session, &checkpoint, &configs, cancel, |event| {
+            progress.show(&event);
+            match (event, &mut stream) {
+                (Event::AudioChunk(sound), Some(stream)) => stream.push(&sound),
+                _ => Ok(()),
             }
-            configs => make_takes(&mut session, &checkpoint, configs, &progress, cancel)?,
-        };
+        })?;
         drop(progress);
         // all of them are kept before the error of one is told
         let kept: Vec<_> = numbers

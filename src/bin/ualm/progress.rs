@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ualm::Event;
 
 use crate::args::Common;
 
@@ -48,10 +49,12 @@ impl Progress {
         }
     }
 
-    /// So many seconds of sound have been made.
-    pub fn seconds(&self, seconds: f64) {
-        self.0.set_message(format!("{seconds:.1} s of sound"));
-        self.0.set_position(milliseconds(seconds));
+    /// Shows how much sound has been made.
+    pub fn show(&self, event: &Event) {
+        if let Event::AudioProgress { seconds } = event {
+            self.0.set_message(format!("{seconds:.1} s of sound"));
+            self.0.set_position(milliseconds(*seconds));
+        }
     }
 
     /// One more item is done.

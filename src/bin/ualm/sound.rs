@@ -7,50 +7,54 @@ use ualm::{Error, ErrorKind, Event, Generation, Model, Result, Segment, SegmentE
 
 use crate::interrupt::interrupted;
 use crate::output::complain;
-use crate::progress::Progress;
 
 /// A segment that was made, or as much of it as there is before the error that comes with it.
 pub type Made = (Segment, Option<Error>);
 
-/// Runs a generation of one segment.
-pub fn run(progress: &Progress, generation: Generation) -> Result<Made> {
-    run_streamed(progress, generation, |_| Ok(()))
+/// A segment in the making.
+#[derive(Default)]
+pub struct Pending {
+    segment: Option<Segment>,
+    failure: Option<Error>,
 }
 
-/// [`run`], with `heard` given every piece of the sound as it comes; an error of it stops the generation.
-pub fn run_streamed(
-    progress: &Progress,
-    generation: Generation,
-    mut heard: impl FnMut(&Waveform) -> Result<()>,
-) -> Result<Made> {
-    run_told(generation, |event| match event {
-        Event::AudioProgress { seconds } => {
-            progress.seconds(seconds);
-            Ok(())
+impl Pending {
+    /// Keeps the segment and the error that come at its end, and gives back whatever else happened.
+    pub fn keep(&mut self, event: Result<Event>) -> Option<Event> {
+        match event {
+            Ok(Event::SegmentEnded { segment, .. }) => self.segment = Some(segment),
+            Ok(event) => return Some(event),
+            Err(error) => self.failure = Some(error),
         }
-        Event::AudioChunk(sound) => heard(&sound),
-        _ => Ok(()),
-    })
+        None
+    }
+
+    /// What was made.
+    ///
+    /// # Errors
+    /// That of the generation, if there is nothing of the segment; interrupted before there was.
+    pub fn finish(self) -> Result<Made> {
+        match (self.segment.filter(|segment| !segment.frames.is_empty()), self.failure) {
+            (Some(segment), failure) => Ok((segment, failure)),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(interrupted("nothing was made yet")),
+        }
+    }
 }
 
-/// [`run`], with `tell` given everything that happens before the segment's end; an error of it stops the generation.
+/// Runs a generation of one segment; `tell` is given everything that happens before its end, and an error of it stops the
+/// generation.
 ///
 /// # Errors
-/// That of the generation, if there is nothing of the segment; interrupted before there was.
-pub fn run_told(generation: Generation, mut tell: impl FnMut(Event) -> Result<()>) -> Result<Made> {
-    let (mut made, mut failure) = (None, None);
+/// As [`Pending::finish`].
+pub fn run(generation: Generation, mut tell: impl FnMut(Event) -> Result<()>) -> Result<Made> {
+    let mut made = Pending::default();
     for event in generation {
-        match event {
-            Ok(Event::SegmentEnded { segment, .. }) => made = Some(segment),
-            Ok(event) => tell(event)?,
-            Err(error) => failure = Some(error),
+        if let Some(event) = made.keep(event) {
+            tell(event)?;
         }
     }
-    match (made.filter(|segment| !segment.frames.is_empty()), failure) {
-        (Some(segment), failure) => Ok((segment, failure)),
-        (None, Some(error)) => Err(error),
-        (None, None) => Err(interrupted("nothing was made yet")),
-    }
+    made.finish()
 }
 
 /// The segment's sound, enhanced when the package can. A segment that is too short to hold sound is an empty clip, and

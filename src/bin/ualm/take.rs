@@ -81,7 +81,11 @@ impl<'a> Taken<'a> {
         let mut session = model.session();
         let checkpoint = session.restore(self.record, cut, &cancel)?;
         let generation = session.generate_from(&checkpoint, config, &cancel)?;
-        run_generation(&Progress::spinner(common, "making"), generation)
+        let progress = Progress::spinner(common, "making");
+        run_generation(generation, |event| {
+            progress.show(&event);
+            Ok(())
+        })
     }
 }
 

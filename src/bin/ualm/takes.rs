@@ -1,18 +1,19 @@
 //! Several takes of one sound, made at once: they share the run of the prompt, and then their steps.
 
 use std::iter::once;
+use std::sync::mpsc::sync_channel;
 use std::thread::scope;
 
-use ualm::{Cancel, Checkpoint, Engine, EngineOptions, Error, ErrorKind, GenerationConfig, Model, Result, Session};
+use ualm::{
+    Cancel, Checkpoint, Engine, EngineOptions, Error, ErrorKind, Event, GenerationConfig, Model, Result, Session,
+};
 
-use crate::progress::Progress;
-use crate::sound::{self, run};
+use crate::sound::{Made, Pending};
 
 /// The most takes that are made at once: with more of them, none would be there sooner.
-const AT_ONCE: usize = 8;
-
-/// What [`run`] gives of a take.
-pub type Made = Result<sound::Made>;
+pub const AT_ONCE: usize = 8;
+/// Events of the takes that may wait to be told.
+const WAITING: usize = 64;
 
 /// Room for takes that are made at once.
 pub struct Studio {
@@ -51,24 +52,68 @@ impl Studio {
     }
 }
 
-/// Makes a take for each of `configs` from `place`, at the most [`Studio::at_once`]; what [`run`] gives of each, in their
-/// order.
+/// Makes a take for each of `configs` from `place`, all at once; what there is of each, in their order. `tell` is given
+/// what happens before a take's end, in the caller's thread; an error of it stops them all.
 pub fn make_takes(
     session: &mut Session,
     place: &Checkpoint,
     configs: &[GenerationConfig],
-    progress: &Progress,
     cancel: &Cancel,
-) -> Result<Vec<Made>> {
+    mut tell: impl FnMut(Event) -> Result<()>,
+) -> Result<Vec<Result<Made>>> {
+    let mut takes: Vec<_> = configs.iter().map(|_| Pending::default()).collect();
+    run_at_once(session, place, configs, cancel, |take, event| {
+        let event = takes.get_mut(take).and_then(|take| take.keep(event));
+        event.map_or(Ok(()), &mut tell)
+    })?;
+    Ok(takes.into_iter().map(Pending::finish).collect())
+}
+
+/// Runs a reply for each of `configs` from `place`, all at once: the first in `session`, the others in forks of it.
+/// `tell` is given what happens, and in which of them, in the caller's thread; an error of it stops them all.
+///
+/// # Errors
+/// That of `tell`; no room for the forks.
+pub fn run_at_once(
+    session: &mut Session,
+    place: &Checkpoint,
+    configs: &[GenerationConfig],
+    cancel: &Cancel,
+    mut tell: impl FnMut(usize, Result<Event>) -> Result<()>,
+) -> Result<()> {
+    if let [config] = configs {
+        return forward(session, place, config, cancel, |event| tell(0, event));
+    }
     let forks = configs.iter().skip(1).map(|_| session.fork(place));
     let mut forks = forks.collect::<Result<Vec<_>>>()?;
     let sessions = once(session).chain(&mut forks);
-    Ok(scope(|scope| {
-        let take = |(session, config): (&mut Session, &GenerationConfig)| {
-            run(progress, session.generate_from(place, config, cancel)?)
+    scope(|scope| {
+        let (events, told) = sync_channel(WAITING);
+        let run = |(take, (session, config))| {
+            let events = events.clone();
+            // nobody is told any more once one of them was stopped
+            let gone = |_| Error::new(ErrorKind::Cancelled, "another take was stopped");
+            let tell = move |event| events.send((take, event)).map_err(gone);
+            scope.spawn(move || forward(session, place, config, cancel, tell))
         };
-        let threads: Vec<_> = sessions.zip(configs).map(|each| scope.spawn(move || take(each))).collect();
+        let threads: Vec<_> = sessions.zip(configs).enumerate().map(run).collect();
+        drop(events);
+        told.into_iter().try_for_each(|(take, event)| tell(take, event))?;
         let panicked = |_| Err(Error::new(ErrorKind::Graph, "the thread of a take panicked"));
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
-    }))
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
+    })
+}
+
+/// Runs a reply, and hands on what happens and how it fails.
+fn forward(
+    session: &mut Session,
+    place: &Checkpoint,
+    config: &GenerationConfig,
+    cancel: &Cancel,
+    mut tell: impl FnMut(Result<Event>) -> Result<()>,
+) -> Result<()> {
+    match session.generate_from(place, config, cancel) {
+        Ok(mut generation) => generation.try_for_each(tell),
+        Err(error) => tell(Err(error)),
+    }
 }

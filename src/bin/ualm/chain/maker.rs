@@ -7,7 +7,7 @@ use ualm::{
 };
 
 use super::settings::{listening, plan_of, segment_config, turn_config, with_text};
-use crate::sound::{Made, run_told};
+use crate::sound::{Made, run};
 
 /// A conversation that is led through the stages of a chain.
 pub struct ChainMaker<'a> {
@@ -99,37 +99,13 @@ impl<'a> ChainMaker<'a> {
         if let Some(text) = given {
             place = with_text(place, text, self.model, &mut config)?;
         }
-        self.make(&place, &config, cancel, tell)
-    }
-
-    /// A sound at `place`.
-    #[cfg(feature = "server")]
-    pub fn sound(
-        &mut self,
-        place: &Checkpoint,
-        take: u16,
-        stream: bool,
-        cancel: &Cancel,
-        tell: impl FnMut(Event) -> Result<()>,
-    ) -> Result<Made> {
-        let config = GenerationConfig { stream_audio: stream, ..self.sound_config(place, take) };
-        self.make(place, &config, cancel, tell)
+        run(self.session.generate_from(&place, &config, cancel)?, tell)
     }
 
     /// Settings of the sound at `place`, with a seed of its own for each take.
     pub fn sound_config(&self, place: &Checkpoint, take: u16) -> GenerationConfig {
         let seed = self.seed.wrapping_add(take.into());
         GenerationConfig { seed, ..self.segment_config(place, Modality::Audio) }
-    }
-
-    fn make(
-        &mut self,
-        place: &Checkpoint,
-        config: &GenerationConfig,
-        cancel: &Cancel,
-        tell: impl FnMut(Event) -> Result<()>,
-    ) -> Result<Made> {
-        run_told(self.session.generate_from(place, config, cancel)?, tell)
     }
 
     /// Puts a segment into the chain; `sound` is what a listener hears of it.

@@ -147,7 +147,6 @@ impl<'a> Conversation<'a> {
                     progress.clear();
                     print(&piece)?;
                 }
-                Event::AudioProgress { seconds } => progress.seconds(seconds),
                 Event::SegmentEnded { segment, .. } => {
                     progress.clear();
                     if !segment.modality.is_sound() && !self.common.json {
@@ -155,7 +154,7 @@ impl<'a> Conversation<'a> {
                     }
                     segments.push(segment);
                 }
-                _ => {}
+                event => progress.show(&event),
             }
         }
         Ok(())

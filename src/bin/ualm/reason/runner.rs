@@ -18,8 +18,8 @@ use crate::interrupt::interrupted;
 use crate::output::{complain, print, print_json, remark};
 use crate::progress::Progress;
 use crate::rank::rank;
-use crate::sound::{numbered, sound_of};
-use crate::takes::{Made, Studio, make_takes};
+use crate::sound::{Made, numbered, sound_of};
+use crate::takes::{Studio, make_takes};
 
 /// What was asked for, and what it is made with.
 #[derive(Clone, Copy)]
@@ -233,11 +233,14 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn make_sounds(&mut self, place: &Checkpoint, numbers: &[u16]) -> Result<Vec<Made>> {
+    fn make_sounds(&mut self, place: &Checkpoint, numbers: &[u16]) -> Result<Vec<Result<Made>>> {
         let configs: Vec<_> = numbers.iter().map(|number| self.maker.sound_config(place, number - 1)).collect();
         let planned = self.maker.plan().and_then(RichCaption::parse).and_then(|plan| plan.seconds());
         let progress = Progress::sound(self.job.common, planned);
-        make_takes(&mut self.maker.session, place, &configs, &progress, self.job.cancel)
+        make_takes(&mut self.maker.session, place, &configs, self.job.cancel, |event| {
+            progress.show(&event);
+            Ok(())
+        })
     }
 
     /// Which of the takes covers the plan best.

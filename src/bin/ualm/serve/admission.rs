@@ -70,7 +70,18 @@ impl Admission {
         Ok(Seat { _place: place, _seat: seat })
     }
 
-    /// Requests that have a seat.
+    /// Seats for takes that are made beside the first one, at most `most`: of those that are free, all but one, which is
+    /// for the next request.
+    pub fn company(&self, most: usize) -> Vec<Seat> {
+        let free = || self.seats.available_permits() > 1;
+        let seat = || {
+            let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+            Some(Seat { _place: place, _seat: Arc::clone(&self.seats).try_acquire_owned().ok()? })
+        };
+        std::iter::from_fn(|| free().then(seat).flatten()).take(most).collect()
+    }
+
+    /// Requests that have a seat, and takes that have one of their own.
     pub fn seated(&self) -> usize {
         self.most_seats - self.seats.available_permits()
     }
@@ -121,6 +132,19 @@ mod tests {
         drop(first);
         assert!(waiting.await.unwrap());
         assert_eq!((admission.seated(), admission.waiting()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn takes_get_the_seats_that_are_free_and_leave_one() {
+        let admission = Admission::new(4, 1, 4096);
+        let _first = admission.seat().await.unwrap();
+        assert_eq!(admission.company(1).len(), 1);
+        let company = admission.company(7);
+        assert_eq!((company.len(), admission.seated(), admission.waiting()), (2, 3, 0));
+        let _next = admission.seat().await.unwrap();
+        assert!(admission.company(7).is_empty(), "all are taken");
+        drop(company);
+        assert_eq!(admission.seated(), 2);
     }
 
     #[test]

@@ -63,7 +63,11 @@ impl Metrics {
         };
         let registry = &mut metrics.registry;
         registry.register("requests", "Requests by their path and status", metrics.answered.clone());
-        registry.register("seats_taken", "Requests that are being answered", metrics.seats_taken.clone());
+        registry.register(
+            "seats_taken",
+            "Requests that are being answered, and takes that have a seat of their own",
+            metrics.seats_taken.clone(),
+        );
         registry.register("queue_length", "Requests that wait for a seat", metrics.queue_length.clone());
         registry.register("batch_rows", "Sequences in the last step", metrics.batch_rows.clone());
         registry.register("waiting_prompts", "Prompts that are being run", metrics.waiting_prompts.clone());

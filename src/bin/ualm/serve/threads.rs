@@ -9,6 +9,7 @@ use super::body::Received;
 use super::error::ApiError;
 use super::job::{Job, Made, Outcome, Tools};
 use super::server::Worker;
+use crate::takes::AT_ONCE;
 
 /// Reads a request out of its body; the body's memory counts until the permit is dropped.
 pub async fn parsed<T: Send + 'static>(
@@ -30,7 +31,9 @@ pub fn make(
     tell: &mut dyn FnMut(Made) -> ualm::Result<()>,
 ) -> Result<Outcome, ApiError> {
     let session = worker.server.session().map_err(|e| worker.failed(&e, None))?;
-    let outcome = job.run(Tools { model, session, cancel: worker.stop().cancel(), tell });
+    let company = worker.server.admission.company(AT_ONCE.min(job.takes.into()) - 1);
+    let outcome = job.run(Tools { model, session, at_once: 1 + company.len(), cancel: worker.stop().cancel(), tell });
+    drop(company);
     let outcome = outcome.map_err(|e| worker.failed(&e, param))?;
     let metrics = &worker.server.metrics;
     metrics.steps.inc_by(outcome.usage.steps as u64);

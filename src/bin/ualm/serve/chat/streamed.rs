@@ -20,13 +20,14 @@ pub struct Streamed<'a> {
     answer: Answer,
     with_usage: bool,
     has_begun: bool,
-    pcm: Option<PcmStream>,
     choices: Vec<Choice>,
 }
 
-/// What the last event of a choice tells.
 #[derive(Default)]
 struct Choice {
+    /// The sound that is being made.
+    pcm: Option<PcmStream>,
+    /// What its last event tells.
     end: Option<SegmentEnd>,
     record: Option<Box<RawValue>>,
 }
@@ -34,7 +35,7 @@ struct Choice {
 impl<'a> Streamed<'a> {
     pub fn new(worker: &'a Worker, answer: Answer, with_usage: bool) -> Self {
         let choices = (0..answer.takes).map(|_| Choice::default()).collect();
-        Self { worker, answer, with_usage, has_begun: false, pcm: None, choices }
+        Self { worker, answer, with_usage, has_begun: false, choices }
     }
 
     /// Something happened.
@@ -45,15 +46,17 @@ impl<'a> Streamed<'a> {
             Made::Text(place, piece) => {
                 self.delta(place.take, json!({"content": piece, "segment": {"number": place.number}}))
             }
-            Made::Sound(place, sound) => match &mut self.pcm {
-                Some(pcm) => {
-                    let bytes = pcm.push(sound.samples())?;
-                    self.sound(place, &bytes)
+            Made::Sound(place, sound) => {
+                match self.choices.get_mut(place.take).and_then(|choice| choice.pcm.as_mut()) {
+                    Some(pcm) => {
+                        let bytes = pcm.push(sound.samples())?;
+                        self.sound(place, &bytes)
+                    }
+                    None => Ok(()),
                 }
-                None => Ok(()),
-            },
+            }
             Made::Ended { place, segment, sound, record } => {
-                if let Some(pcm) = self.pcm.take() {
+                if let Some(pcm) = self.choices.get_mut(place.take).and_then(|choice| choice.pcm.take()) {
                     self.sound(place, &pcm.finish()?)?;
                 }
                 let vocabulary = &self.worker.server.model.manifest().vocabulary;
@@ -63,7 +66,7 @@ impl<'a> Streamed<'a> {
                     shown.audio = Some(self.answer.sound(sound, record)?);
                 }
                 if let Some(choice) = self.choices.get_mut(place.take) {
-                    *choice = Choice { end: Some(segment.end), record: self.answer.record(record)? };
+                    (choice.end, choice.record) = (Some(segment.end), self.answer.record(record)?);
                 }
                 self.delta(place.take, json!({"segments": [shown]}))
             }
@@ -88,7 +91,9 @@ impl<'a> Streamed<'a> {
         if place.modality.is_sound() {
             let rate = self.answer.encoding.stream_rate();
             segment["sample_rate"] = json!(rate);
-            self.pcm = Some(PcmStream::new(self.worker.server.sample_rate(), rate)?);
+            if let Some(choice) = self.choices.get_mut(place.take) {
+                choice.pcm = Some(PcmStream::new(self.worker.server.sample_rate(), rate)?);
+            }
         }
         self.delta(place.take, json!({"segment": segment}))
     }

@@ -96,7 +96,7 @@ impl<'a> Whole<'a> {
 
     /// Sends the answer.
     pub fn finish(self, outcome: &Outcome) -> Result<()> {
-        let made = self.choices.iter().flatten().enumerate();
+        let made = self.choices.iter().enumerate().filter_map(|(index, choice)| Some((index, choice.as_ref()?)));
         let shown = ShownAnswer {
             id: &self.answer.id,
             object: "chat.completion",

@@ -1,19 +1,15 @@
 //! A chain of text and sound.
 
 use ualm::wire::ChainWish;
-use ualm::{
-    Chain, Checkpoint, Content, Error, Event, GenerationConfig, Message, Modality, ReasoningMode, Result, SegmentEnd,
-    Stage, Wanted,
-};
+use ualm::{Chain, Content, GenerationConfig, Message, Modality, ReasoningMode, Result, SegmentEnd, Stage, Wanted};
 
-use super::{Job, Made, Making, Outcome, Place, Start, Tools, Way, heard, invalid};
+use super::{Job, Making, Outcome, Place, Start, Take, Tools, Way, invalid};
 use crate::chain::{ChainMaker, check_same_beginning, number, seed_at, stage_index};
-use crate::sound::Made as ChainSegment;
 
 impl Job {
     /// A chain, stage by stage.
     pub(super) fn reason(mut self, tools: Tools) -> Result<Outcome> {
-        let Tools { model, session, cancel, tell } = tools;
+        let Tools { model, session, at_once, cancel, tell } = tools;
         let wish = match &mut self.way {
             Way::Chain(wish) => std::mem::take(wish),
             Way::Free { .. } | Way::AsRecorded => ChainWish::default(),
@@ -50,7 +46,7 @@ impl Job {
             }
         };
         let outcome = Outcome { seed: maker.seed, ..Outcome::default() };
-        let making = Making { model, cancel, tell, outcome };
+        let making = Making { model, at_once, cancel, tell, outcome };
         let mut steps = Steps { job: &self, making, plan: wish.plan };
         steps.run(&mut maker, first)?;
         Ok(steps.making.outcome)
@@ -91,71 +87,42 @@ impl Steps<'_> {
     }
 
     fn text(&mut self, maker: &mut ChainMaker, index: usize, given: Option<&str>) -> Result<bool> {
-        let (at, cancel) = (at(maker, index, 0, Modality::Text), self.making.cancel);
+        let cancel = self.making.cancel;
         let place = maker.place(cancel)?;
-        (self.making.tell)(Made::Began(at))?;
-        let (segment, failure) = maker.text(place, given, cancel, |event| self.step(event, at))?;
+        let mut take = Take::new(at(maker, index, Modality::Text), maker.record.clone());
+        let (segment, failure) = maker.text(place, given, cancel, |event| self.making.step(&mut take, event))?;
         let end = segment.end;
         maker.keep(segment.clone(), None);
-        (self.making.tell)(Made::Ended { place: at, segment, sound: None, record: &maker.record })?;
-        goes_on(end, failure)
+        self.making.end(&mut take, segment)?;
+        failure.map_or(Ok(goes_on(end)), Err)
     }
 
-    fn sounds(&mut self, maker: &mut ChainMaker, index: usize, takes: u16) -> Result<bool> {
+    fn sounds(&mut self, maker: &mut ChainMaker, index: usize, count: u16) -> Result<bool> {
         let place = maker.place(self.making.cancel)?;
-        let mut sounds = Vec::new();
-        for take in 0..takes {
-            let (segment, failure) = self.sound(maker, index, &place, take)?;
-            let (at, end) = (at(maker, index, take.into(), Modality::Audio), segment.end);
-            let sound = heard(self.making.model, &segment)?;
-            sounds.extend(sound.clone());
-            let record = maker.record_with(&segment);
-            let ended = Made::Ended { place: at, segment: segment.clone(), sound: sound.clone(), record: &record };
-            (self.making.tell)(ended)?;
-            if !goes_on(end, failure)? {
-                return Ok(false);
-            }
-            if take + 1 == takes {
-                maker.keep(segment, sound);
-            }
+        let config = GenerationConfig { stream_audio: self.job.stream, ..maker.sound_config(&place, 0) };
+        let first = Take::new(at(maker, index, Modality::Audio), maker.record.clone());
+        let takes = self.making.takes(&mut maker.session, &place, &config, &first, count)?;
+        if takes.len() < count.into() || !takes.iter().filter_map(Take::end).all(goes_on) {
+            return Ok(false);
         }
         if self.job.best && maker.stages[index] == Stage::Final {
             let wanted = Wanted::of(maker.plan().unwrap_or_default());
-            self.making.rank(&mut maker.session, &sounds, Modality::Audio, &wanted)?;
+            self.making.rank(&mut maker.session, &takes, Modality::Audio, &wanted)?;
+        }
+        if let Some(Take { last: Some(segment), sound, .. }) = takes.into_iter().last() {
+            maker.keep(segment, sound);
         }
         Ok(true)
-    }
-
-    fn sound(&mut self, maker: &mut ChainMaker, index: usize, place: &Checkpoint, take: u16) -> Result<ChainSegment> {
-        let (at, cancel) = (at(maker, index, take.into(), Modality::Audio), self.making.cancel);
-        (self.making.tell)(Made::Began(at))?;
-        maker.sound(place, take, self.job.stream, cancel, |event| self.step(event, at))
-    }
-
-    /// Tells of an event within a segment.
-    fn step(&mut self, event: Event, at: Place) -> Result<()> {
-        match event {
-            Event::TextDelta(piece) => (self.making.tell)(Made::Text(at, piece)),
-            Event::AudioChunk(chunk) => (self.making.tell)(Made::Sound(at, chunk)),
-            Event::Finished { usage, seconds } => {
-                self.making.add(usage, seconds);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
     }
 }
 
 /// Whether another segment can follow one that ended like that.
-fn goes_on(end: SegmentEnd, failure: Option<Error>) -> Result<bool> {
-    match failure {
-        Some(error) => Err(error),
-        None => Ok(!matches!(end, SegmentEnd::Cancelled | SegmentEnd::Context)),
-    }
+fn goes_on(end: SegmentEnd) -> bool {
+    !matches!(end, SegmentEnd::Cancelled | SegmentEnd::Context)
 }
 
-fn at(maker: &ChainMaker, index: usize, take: usize, modality: Modality) -> Place {
-    Place { take, number: number(&maker.stages, index), stage: maker.stages.get(index).copied(), modality }
+fn at(maker: &ChainMaker, index: usize, modality: Modality) -> Place {
+    Place { take: 0, number: number(&maker.stages, index), stage: maker.stages.get(index).copied(), modality }
 }
 
 /// The chain that a request wishes for; what it does not say is as `usual`.

@@ -6,9 +6,11 @@ mod reply;
 use ualm::audio::Waveform;
 use ualm::wire::{ChainWish, Settings};
 use ualm::{
-    Cancel, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Ranked, Record, Result, Seconds,
-    Segment, Session, Stage, Usage, Wanted, best_first,
+    Cancel, Checkpoint, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Ranked, Record, Result,
+    Seconds, Segment, SegmentEnd, Session, Stage, Usage, Wanted, best_first,
 };
+
+use crate::takes::run_at_once;
 
 /// What is to be made.
 pub struct Job {
@@ -55,6 +57,8 @@ pub enum Way {
 pub struct Tools<'a> {
     pub model: &'a Model,
     pub session: Session,
+    /// Takes that may be made at once.
+    pub at_once: usize,
     pub cancel: &'a Cancel,
     pub tell: &'a mut dyn FnMut(Made) -> Result<()>,
 }
@@ -123,12 +127,104 @@ impl Job {
 /// A reply in the making.
 struct Making<'a> {
     model: &'a Model,
+    at_once: usize,
     cancel: &'a Cancel,
     tell: &'a mut dyn FnMut(Made) -> Result<()>,
     outcome: Outcome,
 }
 
+/// A take in the making.
+#[derive(Clone)]
+struct Take {
+    at: Place,
+    /// What was said and made in it.
+    record: Record,
+    last: Option<Segment>,
+    /// What is heard of its last sound.
+    sound: Option<Waveform>,
+}
+
+impl Take {
+    fn new(at: Place, record: Record) -> Self {
+        Self { at, record, last: None, sound: None }
+    }
+
+    fn end(&self) -> Option<SegmentEnd> {
+        self.last.as_ref().map(|segment| segment.end)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.end().is_some_and(|end| end != SegmentEnd::Cancelled)
+    }
+}
+
 impl Making<'_> {
+    /// Makes takes from `place`, as many at once as may be; each begins as `take`, and has its own seed, `config`'s the
+    /// first. When one is stopped, those that were not made to their end are not among what comes back.
+    ///
+    /// # Errors
+    /// That of a take; stopped before anything was made.
+    fn takes(
+        &mut self,
+        session: &mut Session,
+        place: &Checkpoint,
+        config: &GenerationConfig,
+        take: &Take,
+        count: u16,
+    ) -> Result<Vec<Take>> {
+        let numbers: Vec<_> = (0..count).collect();
+        let mut all = Vec::new();
+        for numbers in numbers.chunks(self.at_once) {
+            let with_seed =
+                |number: &u16| GenerationConfig { seed: config.seed.wrapping_add((*number).into()), ..config.clone() };
+            let configs: Vec<_> = numbers.iter().map(with_seed).collect();
+            let begin = |number: &u16| Take { at: Place { take: (*number).into(), ..take.at }, ..take.clone() };
+            let mut takes: Vec<_> = numbers.iter().map(begin).collect();
+            run_at_once(session, place, &configs, self.cancel, |index, event| match (takes.get_mut(index), event?) {
+                (Some(take), event) => self.step(take, event),
+                (None, _) => Ok(()),
+            })?;
+            if takes.iter().all(|take| take.last.is_none()) && all.is_empty() {
+                return Err(Error::new(ErrorKind::Cancelled, "stopped on request; nothing was made yet"));
+            }
+            let (whole, stopped): (Vec<_>, Vec<_>) = takes.into_iter().partition(Take::is_whole);
+            all.extend(whole);
+            if !stopped.is_empty() {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Tells of what happened in a take.
+    fn step(&mut self, take: &mut Take, event: Event) -> Result<()> {
+        match event {
+            Event::SegmentStarted { index, modality } => {
+                // in a chain the stages are numbered
+                if take.at.stage.is_none() {
+                    (take.at.number, take.at.modality) = (index + 1, modality);
+                }
+                (self.tell)(Made::Began(take.at))
+            }
+            Event::TextDelta(piece) => (self.tell)(Made::Text(take.at, piece)),
+            Event::AudioChunk(chunk) => (self.tell)(Made::Sound(take.at, chunk)),
+            Event::SegmentEnded { segment, .. } => self.end(take, segment),
+            Event::Finished { usage, seconds } => {
+                self.add(usage, seconds);
+                Ok(())
+            }
+            Event::AudioProgress { .. } | Event::Ranked(_) => Ok(()),
+        }
+    }
+
+    fn end(&mut self, take: &mut Take, segment: Segment) -> Result<()> {
+        take.record.push(&segment);
+        let sound = heard(self.model, &segment)?;
+        take.sound = sound.clone().or(take.sound.take());
+        take.last = Some(segment.clone());
+        (self.tell)(Made::Ended { place: take.at, segment, sound, record: &take.record })
+    }
+
     /// Counts what a take took. Takes share their prompt, which counts once.
     fn add(&mut self, usage: Usage, seconds: Seconds) {
         let outcome = &mut self.outcome;
@@ -140,11 +236,12 @@ impl Making<'_> {
 
     /// Ranks the takes; those that were not listened to when it is stopped have no rank.
     /// What was said in `session` is forgotten.
-    fn rank(&mut self, session: &mut Session, sounds: &[Waveform], modality: Modality, wanted: &Wanted) -> Result<()> {
+    fn rank(&mut self, session: &mut Session, takes: &[Take], modality: Modality, wanted: &Wanted) -> Result<()> {
+        let sounds: Vec<_> = takes.iter().filter_map(|take| take.sound.clone()).collect();
         if sounds.is_empty() {
             return Ok(());
         }
-        for event in session.ranking(sounds, modality, wanted, self.cancel)? {
+        for event in session.ranking(&sounds, modality, wanted, self.cancel)? {
             match event {
                 Ok(Event::Ranked(ranked)) => {
                     (self.tell)(Made::Ranked(&ranked))?;
