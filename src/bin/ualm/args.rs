@@ -98,22 +98,20 @@ pub struct Generate {
     /// What to hear, or - to read it from standard input
     pub prompt: String,
     #[command(flatten)]
-    pub output: Output,
-    /// With -o -: bare samples, little-endian, instead of a WAV file
-    #[arg(long)]
-    pub raw: bool,
-    #[command(flatten)]
-    pub takes: Takes,
-    #[command(flatten)]
-    pub pictures: Pictures,
-    #[command(flatten)]
-    pub sampling: Sampling,
+    pub make: Make,
 }
 
 #[derive(clap::Args)]
 pub struct Speak {
     /// What to say, or - to read it from standard input
     pub text: String,
+    #[command(flatten)]
+    pub make: Make,
+}
+
+/// How the sound is made, and where it goes.
+#[derive(clap::Args)]
+pub struct Make {
     #[command(flatten)]
     pub output: Output,
     /// With -o -: bare samples, little-endian, instead of a WAV file

@@ -9,7 +9,7 @@ use ualm::{
     SegmentEnd, Wanted,
 };
 
-use crate::args::{Common, Generate, Output, Pictures, Sampling, Speak, Takes};
+use crate::args::{Common, Generate, Make, Speak};
 use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{complain, print_json, remark};
 use crate::progress::Progress;
@@ -20,30 +20,12 @@ use crate::takes::{Studio, make_takes};
 
 /// `ualm generate`.
 pub fn generate(common: &Common, args: &Generate) -> Result<()> {
-    make(&Making {
-        common,
-        words: read_words(&args.prompt)?,
-        modality: Modality::Audio,
-        output: &args.output,
-        raw: args.raw,
-        takes: &args.takes,
-        pictures: &args.pictures,
-        sampling: &args.sampling,
-    })
+    make(&Making { common, words: read_words(&args.prompt)?, modality: Modality::Audio, args: &args.make })
 }
 
 /// `ualm speak`.
 pub fn speak(common: &Common, args: &Speak) -> Result<()> {
-    make(&Making {
-        common,
-        words: read_words(&args.text)?,
-        modality: Modality::Speech,
-        output: &args.output,
-        raw: args.raw,
-        takes: &args.takes,
-        pictures: &args.pictures,
-        sampling: &args.sampling,
-    })
+    make(&Making { common, words: read_words(&args.text)?, modality: Modality::Speech, args: &args.make })
 }
 
 /// What is to be made.
@@ -51,11 +33,7 @@ struct Making<'a> {
     common: &'a Common,
     words: String,
     modality: Modality,
-    output: &'a Output,
-    raw: bool,
-    takes: &'a Takes,
-    pictures: &'a Pictures,
-    sampling: &'a Sampling,
+    args: &'a Make,
 }
 
 /// What `--json` prints of one take.
@@ -91,28 +69,28 @@ struct Take {
 }
 
 fn make(making: &Making) -> Result<()> {
-    let (common, output) = (making.common, making.output);
-    let several = making.takes.takes > 1 || making.takes.best;
+    let (common, output) = (making.common, &making.args.output);
+    let several = making.args.takes.takes > 1 || making.args.takes.best;
     output.check()?;
-    common.limits.check_takes(making.takes.takes)?;
-    making.pictures.check()?;
+    common.limits.check_takes(making.args.takes.takes)?;
+    making.args.pictures.check()?;
     if several && output.is_stdout() {
         return Err(Error::new(ErrorKind::Invalid, "several takes cannot go to standard output: name a file with -o"));
     }
-    if making.raw && !output.is_stdout() {
+    if making.args.raw && !output.is_stdout() {
         return Err(Error::new(ErrorKind::Invalid, "--raw is for standard output: give it with -o -"));
     }
     let cancel = cancel_on_signal()?;
     let model = load_model(common)?;
     warn_outside_small_world(&model, &making.words);
-    let seed = seed(making.sampling, common)?;
+    let seed = seed(&making.args.sampling, common)?;
     let takes = all_takes(making, &model, seed, &cancel)?;
-    let ranking = match making.takes.best {
+    let ranking = match making.args.takes.best {
         true => rank(making, &model, &takes, &cancel)?,
         false => Vec::new(),
     };
     if common.json && !output.is_stdout() {
-        let best = making.takes.best.then(|| output.output.display().to_string());
+        let best = making.args.takes.best.then(|| output.output.display().to_string());
         let mut made: Vec<_> = takes.iter().map(|take| take.describe(&making.words)).collect();
         return match (several, made.pop()) {
             (false, Some(made)) => print_json(&made),
@@ -125,7 +103,7 @@ fn make(making: &Making) -> Result<()> {
 /// All takes, from one run of the prompt, several at once; each is written as soon as they are there.
 fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Result<Vec<Take>> {
     let mut config = model.config();
-    making.sampling.overrides.apply(config.segment_mut(making.modality));
+    making.args.sampling.overrides.apply(config.segment_mut(making.modality));
     config.force = vec![making.modality];
     config.max_segments = 1;
     config.validate()?;
@@ -133,7 +111,7 @@ fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Resu
     let prompt = model.prompt(&messages)?;
     // `[assistant]` and the modality token stand between them
     let positions = prompt.frames.len().saturating_add(config.segment(making.modality).max_steps).saturating_add(2);
-    let studio = Studio::new(model, making.takes.takes, positions, Some(&config))?;
+    let studio = Studio::new(model, making.args.takes.takes, positions, Some(&config))?;
     let mut session = studio.session(Some(&config))?;
     let checkpoint = session.checkpoint(&prompt, cancel).map_err(|error| match error.kind() {
         ErrorKind::Cancelled => interrupted("nothing was made yet"),
@@ -142,7 +120,7 @@ fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Resu
     let mut stream = making.stream();
     config.stream_audio = stream.is_some() && model.manifest().enhancer.is_none();
     let mut takes = Vec::new();
-    let numbers: Vec<_> = (1..=making.takes.takes).collect();
+    let numbers: Vec<_> = (1..=making.args.takes.takes).collect();
     for numbers in numbers.chunks(studio.at_once) {
         let with_seed =
             |number: &u16| GenerationConfig { seed: seed.wrapping_add(u64::from(number - 1)), ..config.clone() };
@@ -179,8 +157,8 @@ fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Resu
 impl Making<'_> {
     /// Where the sound goes while it is being made, if that is wanted.
     fn stream(&self) -> Option<SoundStream> {
-        let streams = self.output.is_stdout() && (self.raw || !stdout_is_file());
-        streams.then(|| SoundStream::new(self.output.format(), self.raw))
+        let streams = self.args.output.is_stdout() && (self.args.raw || !stdout_is_file());
+        streams.then(|| SoundStream::new(self.args.output.format(), self.args.raw))
     }
 }
 
@@ -194,13 +172,13 @@ fn keep(
     stream: Option<SoundStream>,
 ) -> Result<Take> {
     let sound = sound_of(model, &segment)?;
-    let path = match making.takes.takes {
-        1 => making.output.output.clone(),
-        _ => numbered(&making.output.output, number),
+    let path = match making.args.takes.takes {
+        1 => making.args.output.output.clone(),
+        _ => numbered(&making.args.output.output, number),
     };
     match stream {
         Some(stream) => stream.finish(&sound)?,
-        None => making.output.write_take(&path, &sound, Some(&record).filter(|_| !making.takes.no_take))?,
+        None => making.args.output.write_take(&path, &sound, Some(&record).filter(|_| !making.args.takes.no_take))?,
     }
     let kept = format!("the first {:.2} s are in {}", sound.seconds(), path.display());
     if let Some(error) = failure {
@@ -210,9 +188,9 @@ fn keep(
         return Err(interrupted(&kept));
     }
     remark(making.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
-    match making.takes.takes {
-        1 => making.pictures.draw(&sound)?,
-        _ => making.pictures.named(|picture| numbered(picture, number)).draw(&sound)?,
+    match making.args.takes.takes {
+        1 => making.args.pictures.draw(&sound)?,
+        _ => making.args.pictures.named(|picture| numbered(picture, number)).draw(&sound)?,
     }
     Ok(Take { path, segment, record, sound })
 }
@@ -229,9 +207,9 @@ fn rank(making: &Making, model: &Model, takes: &[Take], cancel: &Cancel) -> Resu
         crate::rank::rank(making.common, &mut model.session(), &sounds, &names, making.modality, &wanted, cancel)?;
     if let (Some(best), true) = (ranking.first(), takes.len() > 1) {
         let best = &takes[best.take];
-        let record = Some(&best.record).filter(|_| !making.takes.no_take);
-        making.output.write_take(&making.output.output, &best.sound, record)?;
-        remark(making.common, &format!("{}: the best, {}", making.output.output.display(), best.path.display()));
+        let record = Some(&best.record).filter(|_| !making.args.takes.no_take);
+        making.args.output.write_take(&making.args.output.output, &best.sound, record)?;
+        remark(making.common, &format!("{}: the best, {}", making.args.output.output.display(), best.path.display()));
     }
     Ok(ranking)
 }
