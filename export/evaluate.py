@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -297,6 +298,7 @@ def reflection(setting: Setting) -> list[str]:
         first, second = Tally(), Tally()
         for i, scene in enumerate(_wanted(setting)):
             folder = setting.work / "reflection" / f"{i}{'-listen' if listen else ''}"
+            shutil.rmtree(folder, ignore_errors=True)
             prompt = small_world.REFLECT.format(scenes.describe(scene))
             setting.ualm("reason", prompt, "-o", folder, "--reflect", "--seed", str(i), *(["--listen"] if listen else []))
             sounds = sorted(folder.glob("*.wav"))
