@@ -31,7 +31,7 @@ pub fn make(
     tell: &mut dyn FnMut(Made) -> ualm::Result<()>,
 ) -> Result<Outcome, ApiError> {
     let session = worker.server.session().map_err(|e| worker.failed(&e, None))?;
-    let company = worker.server.admission.company(AT_ONCE.min(job.takes.into()) - 1);
+    let company = worker.server.admission.company(AT_ONCE.min(job.takes.into()).saturating_sub(1));
     let outcome = job.run(Tools { model, session, at_once: 1 + company.len(), cancel: worker.stop().cancel(), tell });
     drop(company);
     let outcome = outcome.map_err(|e| worker.failed(&e, param))?;
