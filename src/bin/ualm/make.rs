@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Ranked, Record, Result, Segment,
-    SegmentEnd, Wanted,
+    Cancel, Error, ErrorKind, Event, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd, Wanted,
 };
 
 use crate::args::{Common, Generate, Make, Speak};
@@ -16,7 +15,7 @@ use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
 use crate::sound::{numbered, sound_of};
 use crate::stream::{SoundStream, stdout_is_file};
-use crate::takes::{Studio, make_takes};
+use crate::takes::{Studio, make_takes, take_configs};
 
 /// `ualm generate`.
 pub fn generate(common: &Common, args: &Generate) -> Result<()> {
@@ -106,6 +105,7 @@ fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Resu
     making.args.sampling.overrides.apply(config.segment_mut(making.modality));
     config.force = vec![making.modality];
     config.max_segments = 1;
+    config.seed = seed;
     config.validate()?;
     let messages = [Message::text(&*making.words)];
     let prompt = model.prompt(&messages)?;
@@ -122,9 +122,7 @@ fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Resu
     let mut takes = Vec::new();
     let numbers: Vec<_> = (1..=making.args.takes.takes).collect();
     for numbers in numbers.chunks(studio.at_once) {
-        let with_seed =
-            |number: &u16| GenerationConfig { seed: seed.wrapping_add(u64::from(number - 1)), ..config.clone() };
-        let configs: Vec<_> = numbers.iter().map(with_seed).collect();
+        let configs = take_configs(&config, numbers.iter().map(|number| number - 1));
         let progress = Progress::spinner(making.common, "making");
         let made = make_takes(&mut session, &checkpoint, &configs, cancel, |event| {
             progress.show(&event);

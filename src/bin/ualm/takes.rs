@@ -52,6 +52,12 @@ impl Studio {
     }
 }
 
+/// Settings of the takes with these numbers, from 0: each has its own seed, `config`'s the first of all.
+pub fn take_configs(config: &GenerationConfig, numbers: impl IntoIterator<Item = u16>) -> Vec<GenerationConfig> {
+    let with_seed = |number: u16| GenerationConfig { seed: config.seed.wrapping_add(number.into()), ..config.clone() };
+    numbers.into_iter().map(with_seed).collect()
+}
+
 /// Makes a take for each of `configs` from `place`, all at once; what there is of each, in their order. `tell` is given
 /// what happens before a take's end, in the caller's thread; an error of it stops them all.
 pub fn make_takes(

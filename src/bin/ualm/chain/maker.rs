@@ -102,10 +102,9 @@ impl<'a> ChainMaker<'a> {
         run(self.session.generate_from(&place, &config, cancel)?, tell)
     }
 
-    /// Settings of the sound at `place`, with a seed of its own for each take.
-    pub fn sound_config(&self, place: &Checkpoint, take: u16) -> GenerationConfig {
-        let seed = self.seed.wrapping_add(take.into());
-        GenerationConfig { seed, ..self.segment_config(place, Modality::Audio) }
+    /// Settings of the sound at `place`, those of its first take.
+    pub fn sound_config(&self, place: &Checkpoint) -> GenerationConfig {
+        self.segment_config(place, Modality::Audio)
     }
 
     /// Puts a segment into the chain; `sound` is what a listener hears of it.

@@ -19,7 +19,7 @@ use crate::output::{complain, print, print_json, remark};
 use crate::progress::Progress;
 use crate::rank::rank;
 use crate::sound::{Made, numbered, sound_of};
-use crate::takes::{Studio, make_takes};
+use crate::takes::{Studio, make_takes, take_configs};
 
 /// What was asked for, and what it is made with.
 #[derive(Clone, Copy)]
@@ -234,7 +234,7 @@ impl<'a> Runner<'a> {
     }
 
     fn make_sounds(&mut self, place: &Checkpoint, numbers: &[u16]) -> Result<Vec<Result<Made>>> {
-        let configs: Vec<_> = numbers.iter().map(|number| self.maker.sound_config(place, number - 1)).collect();
+        let configs = take_configs(&self.maker.sound_config(place), numbers.iter().map(|number| number - 1));
         let planned = self.maker.plan().and_then(RichCaption::parse).and_then(|plan| plan.seconds());
         let progress = Progress::sound(self.job.common, planned);
         make_takes(&mut self.maker.session, place, &configs, self.job.cancel, |event| {

@@ -99,7 +99,7 @@ impl Steps<'_> {
 
     fn sounds(&mut self, maker: &mut ChainMaker, index: usize, count: u16) -> Result<bool> {
         let place = maker.place(self.making.cancel)?;
-        let config = GenerationConfig { stream_audio: self.job.stream, ..maker.sound_config(&place, 0) };
+        let config = GenerationConfig { stream_audio: self.job.stream, ..maker.sound_config(&place) };
         let first = Take::new(at(maker, index, Modality::Audio), maker.record.clone());
         let takes = self.making.takes(&mut maker.session, &place, &config, &first, count)?;
         if takes.len() < count.into() || !takes.iter().filter_map(Take::end).all(goes_on) {

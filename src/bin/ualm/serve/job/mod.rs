@@ -10,7 +10,7 @@ use ualm::{
     Seconds, Segment, SegmentEnd, Session, Stage, Usage, Wanted, best_first,
 };
 
-use crate::takes::run_at_once;
+use crate::takes::{run_at_once, take_configs};
 
 /// What is to be made.
 pub struct Job {
@@ -175,9 +175,7 @@ impl Making<'_> {
         let numbers: Vec<_> = (0..count).collect();
         let mut all = Vec::new();
         for numbers in numbers.chunks(self.at_once) {
-            let with_seed =
-                |number: &u16| GenerationConfig { seed: config.seed.wrapping_add((*number).into()), ..config.clone() };
-            let configs: Vec<_> = numbers.iter().map(with_seed).collect();
+            let configs = take_configs(config, numbers.iter().copied());
             let begin = |number: &u16| Take { at: Place { take: (*number).into(), ..take.at }, ..take.clone() };
             let mut takes: Vec<_> = numbers.iter().map(begin).collect();
             run_at_once(session, place, &configs, self.cancel, |index, event| match (takes.get_mut(index), event?) {
