@@ -42,6 +42,8 @@ from scenes import Scene
 ROOT = Path(__file__).resolve().parents[1]
 REPEATED = 3  # times that a short event is played to the judge
 KNOWN_UNITS = 12  # of every kind, for the judge of scenes
+PAUSE = 32 * units.HOP  # between clips that go through the codec together: longer than its context
+MOST_JOINED = 60 * SAMPLING_RATE  # samples after which another recording is begun
 
 
 @dataclass
@@ -99,15 +101,17 @@ class Setting:
         return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
     def round_trip(self, name: str, clips: list[np.ndarray]) -> list[np.ndarray]:
-        """The clips after the codec's encoder and decoder."""
-        folder, result = self.work / name, []
+        """The clips after the codec's encoder and decoder, many of them in one recording: a start costs more than a clip."""
+        folder = self.work / name
         folder.mkdir(parents=True, exist_ok=True)
-        for samples in clips:
-            soundfile.write(folder / "clip.wav", samples, SAMPLING_RATE, subtype="FLOAT")
-            self.ualm("codec", "encode", folder / "clip.wav", "-o", folder / "codes.npy")
+        recordings, places = joined_with_pauses(clips)
+        after = []
+        for samples in recordings:
+            soundfile.write(folder / "clips.wav", samples, SAMPLING_RATE, subtype="FLOAT")
+            self.ualm("codec", "encode", folder / "clips.wav", "-o", folder / "codes.npy")
             self.ualm("codec", "decode", folder / "codes.npy", "-o", folder / "back.wav", "--float")
-            result.append(read(folder / "back.wav"))
-        return result
+            after.append(read(folder / "back.wav"))
+        return [after[recording][start:end] for recording, start, end in places]
 
     def save(self, name: str, clips: Iterable[np.ndarray]) -> list[Path]:
         folder = self.work / name
@@ -137,6 +141,20 @@ class Tally:
         every = [hit for hits in self._hits.values() for hit in hits]
         parts = ", ".join(f"{group} {sum(hits)}/{len(hits)}" for group, hits in sorted(self._hits.items()))
         return f"{100 * self.share:.0f} % ({sum(every)} of {len(every)}: {parts})"
+
+
+def joined_with_pauses(clips: list[np.ndarray]) -> tuple[list[np.ndarray], list[tuple[int, int, int]]]:
+    """Recordings of the clips, and which of them holds each clip, from which sample to which; clips begin with a codec frame."""
+    recordings, places = [[]], []
+    at = 0
+    for clip in map(units.whole, clips):
+        if at > MOST_JOINED:
+            recordings.append([])
+            at = 0
+        places.append((len(recordings) - 1, at, at + len(clip)))
+        recordings[-1] += [clip, np.zeros(PAUSE, np.float32)]
+        at += len(clip) + PAUSE
+    return [np.concatenate(parts) for parts in recordings if parts], places
 
 
 def read(path: Path) -> np.ndarray:

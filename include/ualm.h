@@ -746,11 +746,11 @@ typedef struct {
      */
     double total;
     /**
-     * Share of the wanted things that the caption names.
+     * Share of the wanted words that the caption holds; one that is wanted twice must be there twice.
      */
     double covered;
     /**
-     * Share of the pairs of things it names that it names in the wanted order; 1 when there is no pair.
+     * Share of the pairs of words it holds that it holds in the wanted order; 1 when there is no pair.
      */
     double ordered;
 } ualm_ranked;

@@ -18,25 +18,26 @@ use crate::rich_caption::RichCaption;
 use crate::session::Session;
 use crate::{Error, ErrorKind, Result};
 
-/// English words that say nothing of a sound.
-static STOP_WORDS: LazyLock<HashSet<String>> =
-    LazyLock::new(|| get(Language::English).iter().map(|word| word.to_string()).collect());
+/// English words that say nothing of a sound. "Once" says how often.
+static STOP_WORDS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    get(Language::English).iter().filter(|word| **word != "once").map(|word| word.to_string()).collect()
+});
 
 /// What a sound is wanted to hold, in the order in which it is to be heard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
-    /// Stems of the words of each thing.
-    things: Vec<Vec<String>>,
-    /// Things whose order counts: those of `things`, or those of the layout.
-    order: Vec<Vec<String>>,
+    /// Stems of the words for it, as often as they are wanted.
+    words: Vec<String>,
+    /// Those of them whose order counts.
+    order: Vec<String>,
 }
 
 /// How well a caption covers what was wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Score {
-    /// Share of the wanted things that the caption names.
+    /// Share of the wanted words that the caption holds; one that is wanted twice must be there twice.
     pub covered: f64,
-    /// Share of the pairs of things it names that it names in the wanted order; 1 when there is no pair.
+    /// Share of the pairs of words it holds that it holds in the wanted order; 1 when there is no pair.
     pub ordered: f64,
     /// `covered · (1 + ordered) / 2`: naming counts first, and order halves what was named at the most.
     pub total: f64,
@@ -54,59 +55,64 @@ pub struct Ranked {
 }
 
 impl Wanted {
-    /// What `plan` wants: the keywords and the layout of a rich caption, or the words of any other text but for those
+    /// What `plan` wants: the layout and the keywords of a rich caption, or the words of any other text but for those
     /// that every text has.
     pub fn of(plan: &str) -> Self {
-        match RichCaption::parse(plan) {
-            Some(caption) => Self::of_caption(caption),
-            None => Self::of_words(stems(plan).into_iter().filter(|(word, _)| !STOP_WORDS.contains(word))),
-        }
+        RichCaption::parse(plan).map_or_else(|| Self::of_words(telling(plan)), Self::of_caption)
     }
 
     /// Every word of `speech`.
     pub fn spoken(speech: &str) -> Self {
-        Self::of_words(stems(speech).into_iter())
+        Self::of_words(words(speech).map(|word| stem(&word)).collect())
     }
 
-    fn of_words(words: impl Iterator<Item = (String, String)>) -> Self {
-        let things: Vec<_> = words.map(|(_, stem)| vec![stem]).collect();
-        Self { order: things.clone(), things }
+    fn of_words(words: Vec<String>) -> Self {
+        Self { order: words.clone(), words }
     }
 
     fn of_caption(caption: RichCaption) -> Self {
-        let stems_of = |text: &str| stems(text).into_iter().map(|(_, stem)| stem).collect::<Vec<_>>();
         let mut layout = caption.layout;
         layout.sort_by(|a, b| a.start.total_cmp(&b.start));
-        let events: Vec<_> = layout.iter().map(|event| stems_of(&event.what)).collect();
-        let keywords: Vec<_> = caption.keywords.iter().map(|keyword| stems_of(keyword)).collect();
-        let things = if keywords.is_empty() { events.clone() } else { keywords };
-        Self { things, order: events }
+        let order: Vec<_> = layout.iter().flat_map(|event| telling(&event.what)).collect();
+        let keywords = caption.keywords.iter().flat_map(|keyword| telling(keyword));
+        let words = order.iter().cloned().chain(keywords.filter(|word| !order.contains(word))).collect();
+        Self { words, order }
     }
 
-    /// How well `caption` covers it; all zeros where nothing is wanted.
+    /// How well `caption` covers it; all zeros but `ordered` where nothing is wanted.
     pub fn score(&self, caption: &str) -> Score {
-        let said: Vec<String> = stems(caption).into_iter().map(|(_, stem)| stem).collect();
-        let place = |thing: &Vec<String>| {
-            let places = thing.iter().map(|stem| said.iter().position(|word| word == stem));
-            places.collect::<Option<Vec<_>>>().and_then(|places| places.into_iter().min())
-        };
-        let covered = share(self.things.iter().filter(|thing| place(thing).is_some()).count(), self.things.len(), 0.0);
-        let places: Vec<_> = self.order.iter().filter_map(place).collect();
+        let said: Vec<_> = words(caption).map(|word| stem(&word)).collect();
+        let covered = share(places(&self.words, &said).len(), self.words.len(), 0.0);
+        let places = places(&self.order, &said);
         let pairs = || places.iter().enumerate().flat_map(|(i, a)| places.iter().skip(i + 1).map(move |b| (a, b)));
-        let ordered = share(pairs().filter(|(a, b)| a <= b).count(), pairs().count(), 1.0);
+        let ordered = share(pairs().filter(|(a, b)| a < b).count(), pairs().count(), 1.0);
         Score { covered, ordered, total: covered * (1.0 + ordered) / 2.0 }
     }
+}
+
+/// Where `said` holds each of the `wanted` words that it holds, in the order in which they are wanted; a place serves one.
+fn places(wanted: &[String], said: &[String]) -> Vec<usize> {
+    let mut taken = HashSet::new();
+    let mut place = |word| (0..).zip(said).find(|(at, other)| *other == word && taken.insert(*at)).map(|(at, _)| at);
+    wanted.iter().filter_map(&mut place).collect()
 }
 
 fn share(count: usize, of: usize, of_none: f64) -> f64 {
     if of == 0 { of_none } else { count as f64 / of as f64 }
 }
 
-/// The words of `text` in lower case, each with its stem.
-fn stems(text: &str) -> Vec<(String, String)> {
-    let stemmer = Stemmer::create(Algorithm::English);
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase);
-    words.map(|word| (word.clone(), stemmer.stem(&word).into_owned())).collect()
+/// The words of `text` in lower case.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+/// Stems of the words of `text` that say something of a sound.
+fn telling(text: &str) -> Vec<String> {
+    words(text).filter(|word| !STOP_WORDS.contains(word)).map(|word| stem(&word)).collect()
+}
+
+fn stem(word: &str) -> String {
+    Stemmer::create(Algorithm::English).stem(word).into_owned()
 }
 
 impl Model {
@@ -264,12 +270,19 @@ mod tests {
     }
 
     #[test]
-    fn a_rich_caption_wants_its_keywords_in_the_order_of_its_layout() {
-        let plan =
-            "Keywords: church bell, dog. Layout: 2-3 church bell; 0-1 dog. Description: Not counted: helicopters.";
-        assert_eq!(total(plan, "dog barks before a bell of a church"), 1.0);
-        assert_eq!(total(plan, "a church bell, and a dog"), 0.5);
-        assert_eq!(total(plan, "a bell"), 0.0, "half a keyword is none");
+    fn how_often_counts() {
+        let plan = "a fire crackling, a dog barking twice, then a bell ringing twice";
+        assert_eq!(total(plan, "a fire crackles, a dog barks twice, then a bell rings twice"), 1.0);
+        assert_eq!(Wanted::of(plan).score("a fire, a dog barks once, then a bell rings twice").covered, 6.0 / 8.0);
+        assert_eq!(total("a beep once", "a beep twice"), 0.5);
+    }
+
+    #[test]
+    fn a_rich_caption_wants_its_layout_in_order_and_its_other_keywords() {
+        let plan = "Keywords: church bell, dog, rain. Layout: 2-3 church bell twice; 0-1 dog. Description: Not counted: helicopters.";
+        assert_eq!(total(plan, "a dog barks before a church bell rings twice"), 0.8);
+        let score = Wanted::of(plan).score("a church bell, twice, and a dog");
+        assert_eq!((score.covered, score.ordered), (0.8, 0.5));
     }
 
     #[test]

@@ -30,7 +30,7 @@ GENERATION = {
     "speech": {"temperature": 0.0, "top_k": 20, "guidance": 1.0, "max_steps": 200},
 }
 PROMPTS = {
-    "ask": "What sound is this?",
+    "ask": "What do you hear?",
     "transcribe": "Transcribe the speech.",
 }
 REASONING = {

@@ -18,7 +18,7 @@ import units
 from audio_tower import AudioTower
 from guides import Placed
 from log_mel import log_mel
-from recordings import SAMPLING_RATE, Recording
+from recordings import DIGITS, SAMPLING_RATE, Recording
 from scenes import Scene, Sound
 from small_world import CONCEPTS
 from spectral_codec import SpectralCodec
@@ -33,6 +33,8 @@ HEARD_SCENES = 8000
 CODED_SHARE = 0.4  # of the heard scenes: they went through the codec, as what the model makes itself
 HEARD_STRINGS = 5000
 HEARD_PHRASES = 300
+OWN_SCENES = 3000  # of the sounds that the model learns to write: it must know what it made when it listens to it
+OWN_STRINGS = 600
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def features(tower: AudioTower, samples: np.ndarray, augmented: bool = False) ->
     return tower.encode([mel])[0].numpy().astype(np.float16)
 
 
-def build_heard(training: list[Recording], codec: SpectralCodec, tower: AudioTower, path: Path) -> None:
+def build_heard(training: list[Recording], written: list[Clip], codec: SpectralCodec, tower: AudioTower, path: Path) -> None:
     sounds = [r for r in training if r.kind in ("sound", "made") and r.label in CONCEPTS]
     staged = units.extract(training, {label: concept.event for label, concept in CONCEPTS.items()})
     clips = [_heard_sound(tower, r, sounds) for r in sounds for _ in range(RECORDED_VARIANTS if r.kind == "sound" else MADE_VARIANTS)]
@@ -83,7 +85,21 @@ def build_heard(training: list[Recording], codec: SpectralCodec, tower: AudioTow
     clips += [_heard_string(tower, speakers, sounds) for _ in range(HEARD_STRINGS)]
     phrases = [r for r in training if r.kind == "clear"]
     clips += [_heard_words(tower, [random.choice(phrases)], sounds) for _ in range(HEARD_PHRASES)]
-    store(clips, path)
+    store(clips + heard_own(written, sounds, codec, tower), path)
+
+
+def heard_own(written: list[Clip], sounds: list[Recording], codec: SpectralCodec, tower: AudioTower) -> list[Clip]:
+    """Scenes and strings of what the model writes, as it sounds when it is decoded."""
+    staged, voices = {}, {}
+    for clip in written:
+        samples = decode(codec, clip.data)
+        if clip.words in DIGITS:
+            voices.setdefault(clip.voice, []).append(Recording(clip.words, "clear", clip.words, clip.voice, samples))
+        elif clip.scene and not clip.scene.background:
+            label = clip.scene.labels[0]
+            staged.setdefault(label, []).append(Unit(label, samples))
+    clips = [_heard_scene(tower, codec, staged, coded_share=0.0) for _ in range(OWN_SCENES)]
+    return clips + [_heard_string(tower, voices, sounds) for _ in range(OWN_STRINGS)]
 
 
 def _heard_sound(tower: AudioTower, recording: Recording, sounds: list[Recording]) -> Clip:
@@ -100,10 +116,10 @@ def _heard_sound(tower: AudioTower, recording: Recording, sounds: list[Recording
     return Clip(features(tower, samples, augmented=True), scene=Scene((Sound(recording.label),)), counted=False)
 
 
-def _heard_scene(tower: AudioTower, codec: SpectralCodec, staged: dict[str, list[Unit]]) -> Clip:
+def _heard_scene(tower: AudioTower, codec: SpectralCodec, staged: dict[str, list[Unit]], coded_share: float = CODED_SHARE) -> Clip:
     scene = scenes.draw()
     samples, spans = rendering.render(scene, staged, varied=True)
-    if random.random() < CODED_SHARE:
+    if random.random() < coded_share:
         samples = decode(codec, encode(codec, samples))
     elif random.random() < 0.4:
         samples = augment.add_noise(samples)

@@ -114,7 +114,8 @@ def run_stage(stage: str, recipe: Recipe, minutes: float | None) -> None:
             select_examples.select(recipe.divided[0], recipe.codec(), work / "written.npz")
     elif stage == "heard":
         if not (work / "heard.npz").exists():
-            example_cache.build_heard(recipe.divided[0], recipe.codec(), recipe.tower(), work / "heard.npz")
+            written = example_cache.load(work / "written.npz")
+            example_cache.build_heard(recipe.divided[0], written, recipe.codec(), recipe.tower(), work / "heard.npz")
     elif stage == "llm":
         model = recipe.language_model()
         train_llm.train(LanguageModelTrainer(model), recipe.dialogues(model), work / "llm.pt", minutes)

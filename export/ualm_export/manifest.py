@@ -17,7 +17,7 @@ _GENERATION = {
     "audio": {"temperature": 0.8, "top_k": 20, "guidance": 3.0, "max_steps": 1024},
     "speech": {"temperature": 0.8, "top_k": 20, "guidance": 3.0, "max_steps": 1024},
 }
-_PROMPTS = {"ask": "What sound is this?", "transcribe": "Transcribe the speech."}
+_PROMPTS = {"ask": "Describe the audio.", "transcribe": "Transcribe the speech."}
 _LIMITS = {"input_seconds": 600.0}
 _DETAILS = {
     "name": str, "license": str, "origin": str, "attribution": str,

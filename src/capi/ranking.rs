@@ -43,9 +43,9 @@ pub struct ualm_ranked {
     pub caption: *const c_char,
     /// covered x (1 + ordered) / 2: what counts.
     pub total: f64,
-    /// Share of the wanted things that the caption names.
+    /// Share of the wanted words that the caption holds; one that is wanted twice must be there twice.
     pub covered: f64,
-    /// Share of the pairs of things it names that it names in the wanted order; 1 when there is no pair.
+    /// Share of the pairs of words it holds that it holds in the wanted order; 1 when there is no pair.
     pub ordered: f64,
 }
 
