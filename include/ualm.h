@@ -6,8 +6,8 @@
  * Ownership
  *   - Handles (pointers to opaque structs) come from functions that take a place for one (`ualm_model **model`) and are
  *     freed once, by the function of the same name that ends in _free. free(NULL) does nothing. They may be freed in
- *     any order: a session keeps its model alive, a generation its session. A handle may not be used after it was
- *     freed.
+ *     any order: a session keeps its model and its engine alive, a generation its session. A handle may not be used
+ *     after it was freed.
  *   - A function that fails leaves NULL in the place. A place itself may not be NULL, unless it is said.
  *   - Arguments are borrowed for the call and copied where they are kept: texts, samples, options, prompts.
  *   - What a function or an event points to (const) belongs to the library, and is valid as long as it says there.
@@ -364,6 +364,12 @@ typedef struct ualm_checkpoint ualm_checkpoint;
 typedef struct ualm_codes ualm_codes;
 
 /**
+ * Many conversations at once on one model: their steps are run together, by one thread, which costs far less than each
+ * on its own. A reply is the same as that of a session on its own.
+ */
+typedef struct ualm_engine ualm_engine;
+
+/**
  * A reply in the making, taken event by event.
  */
 typedef struct ualm_generation ualm_generation;
@@ -603,6 +609,75 @@ typedef struct {
      */
     uint32_t sample_rate;
 } ualm_samples;
+
+/**
+ * How large an engine is.
+ */
+typedef struct {
+    /**
+     * Written by ualm_engine_options_init.
+     */
+    size_t struct_size;
+    /**
+     * Sequences at once; a session whose replies may be guided takes two.
+     */
+    size_t slots;
+    /**
+     * Positions that each of them may hold; 0 is as many as the model holds and the memory allows, but at most 4096.
+     */
+    size_t context;
+    /**
+     * Positions of a prompt that are run between two steps of the others: fewer make the others wait less, more finish
+     * the prompt sooner.
+     */
+    size_t prefill_chunk;
+} ualm_engine_options;
+
+/**
+ * What an engine does. The library fills it; later versions may add fields at the end.
+ */
+typedef struct {
+    /**
+     * Written by ualm_engine_read_stats.
+     */
+    size_t struct_size;
+    /**
+     * Sequences that it can hold.
+     */
+    size_t slots;
+    /**
+     * Those that no session has.
+     */
+    size_t free_slots;
+    /**
+     * Sessions.
+     */
+    size_t sessions;
+    /**
+     * Prompts that are being run, or wait for it.
+     */
+    size_t waiting_prompts;
+    /**
+     * Sessions in the last step.
+     */
+    size_t batch_sessions;
+    /**
+     * Sequences in the last step.
+     */
+    size_t batch_rows;
+    /**
+     * Steps since it began.
+     */
+    uint64_t steps;
+    /**
+     * Steps times the sequences in each.
+     */
+    uint64_t row_steps;
+    /**
+     * Positions of prompts since it began.
+     */
+    uint64_t prompt_positions;
+} ualm_engine_stats;
 
 /**
  * A segment of a reply. The library makes it; later versions may add fields at the end.
@@ -916,12 +991,19 @@ void ualm_prompt_free(ualm_prompt *prompt);
 ualm_status ualm_session_new(const ualm_model *model, ualm_session **session);
 
 /**
+ * Begins another conversation that stands at `checkpoint` of this one, which replies can then be made from in both at
+ * once, on two threads. In an engine they share their steps. Refused (UALM_STATUS_LIMIT) where there is no room for
+ * another one.
+ */
+ualm_status ualm_session_fork(ualm_session *session, const ualm_checkpoint *checkpoint, ualm_session **fork);
+
+/**
  * Positions of the conversation so far, of the model's context. UALM_STATUS_BUSY while a generation is open.
  */
 ualm_status ualm_session_position(const ualm_session *session, size_t *position);
 
 /**
- * Positions that the model's context holds.
+ * Positions that the conversation may hold: those of the model's context, or of the engine's.
  */
 size_t ualm_session_max_positions(const ualm_session *session);
 
@@ -929,6 +1011,41 @@ size_t ualm_session_max_positions(const ualm_session *session);
  * Frees a session; a generation of it goes on. NULL is fine.
  */
 void ualm_session_free(ualm_session *session);
+
+/**
+ * Fills `options` with the defaults; `struct_size` is sizeof *options.
+ */
+ualm_status ualm_engine_options_init(ualm_engine_options *options, size_t struct_size);
+
+/**
+ * Begins an engine on `model`, within the model's limits; `options` may be NULL. The cache of all slots is allocated
+ * now. Refused (UALM_STATUS_LIMIT) when it takes more memory than the limits allow.
+ */
+ualm_status ualm_engine_new(const ualm_model *model, const ualm_engine_options *options, ualm_engine **engine);
+
+/**
+ * Begins a conversation in the engine; it is worked with and freed as any other, by a thread of its own. It takes two
+ * slots if replies with `options` may be guided, else one; NULL stands for the model's defaults. Refused
+ * (UALM_STATUS_LIMIT) when not enough slots are free.
+ */
+ualm_status ualm_engine_session_new(const ualm_engine *engine,
+                                    const ualm_generation_options *options,
+                                    ualm_session **session);
+
+/**
+ * Positions that a conversation in the engine may hold.
+ */
+size_t ualm_engine_context(const ualm_engine *engine);
+
+/**
+ * What the engine does at the moment; `struct_size` is sizeof *stats.
+ */
+ualm_status ualm_engine_read_stats(const ualm_engine *engine, ualm_engine_stats *stats, size_t struct_size);
+
+/**
+ * Frees an engine; sessions of it go on. NULL is fine.
+ */
+void ualm_engine_free(ualm_engine *engine);
 
 /**
  * Runs `prompt`, after which replies are made with ualm_session_generate_from. `cancel` may be NULL; when it stops this

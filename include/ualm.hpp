@@ -523,6 +523,10 @@ public:
         return checkpoint::own<ualm::checkpoint>(
             [&](auto place) { return ualm_session_go_on(get(), raw(cancel), place); });
     }
+    /** Another conversation at a place of this one: replies can be made in both at once, on two threads. */
+    result<session> fork(const checkpoint &from) {
+        return own<session>([&](auto place) { return ualm_session_fork(get(), from.get(), place); });
+    }
     /** Where the conversation stands. */
     result<ualm::mark> set_mark() {
         return mark::own<ualm::mark>([&](auto place) { return ualm_session_mark(get(), place); });
@@ -552,7 +556,7 @@ public:
         if (audio) of_audio.emplace(tensor(audio));
         return std::pair<tensor, std::optional<tensor>>(tensor(text), std::move(of_audio));
     }
-    /** Positions that the model's context holds. */
+    /** Positions that the conversation may hold. */
     std::size_t max_positions() const { return ualm_session_max_positions(get()); }
     /** Positions of the conversation so far. */
     result<std::size_t> position() const {
@@ -564,6 +568,7 @@ public:
 private:
     friend owner;
     friend class model;
+    friend class engine;
     using owner::owner;
 
     static ualm_cancel *raw(const cancel *cancel) { return cancel ? cancel->get() : nullptr; }
@@ -585,6 +590,30 @@ private:
         return generation::own<generation>(
             [&](auto place) { return call(get(), from, &settings, raw(cancel), place); });
     }
+};
+
+/** Many conversations at once on one model, which share their steps. */
+class engine : public detail::owner<ualm_engine, ualm_engine_free> {
+public:
+    /** A conversation for replies with such options: guided ones take two slots. */
+    result<session> new_session(const options &options) const {
+        const ualm_generation_options settings = options.raw();
+        return session::own<session>(
+            [&](auto place) { return ualm_engine_session_new(get(), &settings, place); });
+    }
+    /** Positions that a conversation in it may hold. */
+    std::size_t context() const { return ualm_engine_context(get()); }
+    /** What it does at the moment. */
+    ualm_engine_stats stats() const {
+        ualm_engine_stats stats;
+        ualm_engine_read_stats(get(), &stats, sizeof stats);
+        return stats;
+    }
+
+private:
+    friend owner;
+    friend class model;
+    using owner::owner;
 };
 
 /** How to start ONNX Runtime. */
@@ -705,6 +734,14 @@ public:
     }
     result<session> new_session() const {
         return session::own<session>([&](auto place) { return ualm_session_new(get(), place); });
+    }
+    /** An engine on it; `context` 0 is as many positions as it holds and the memory allows. */
+    result<engine> new_engine(std::size_t slots = 16, std::size_t context = 0) const {
+        ualm_engine_options options;
+        ualm_engine_options_init(&options, sizeof options);
+        options.slots = slots;
+        options.context = context;
+        return engine::own<engine>([&](auto place) { return ualm_engine_new(get(), &options, place); });
     }
     result<codes> encode(const samples &sound) const {
         return codes::own<codes>([&](auto place) { return ualm_model_encode(get(), sound.get(), place); });

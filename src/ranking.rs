@@ -61,6 +61,14 @@ impl Wanted {
         RichCaption::parse(plan).map_or_else(|| Self::of_words(telling(plan)), Self::of_caption)
     }
 
+    /// What a take of `modality` is wanted to hold that was asked for with `words`.
+    pub fn asked(words: &str, modality: Modality) -> Self {
+        match modality {
+            Modality::Speech => Self::spoken(words),
+            Modality::Text | Modality::Audio => Self::of(words),
+        }
+    }
+
     /// Every word of `speech`.
     pub fn spoken(speech: &str) -> Self {
         Self::of_words(words(speech).map(|word| stem(&word)).collect())

@@ -63,6 +63,11 @@ fn threads_and_callbacks_do_as_the_law_says() {
     run(&test_program("c/threads.c"), &[path(&tiny())]);
 }
 
+#[test]
+fn sessions_of_an_engine_share_their_steps() {
+    run(&test_program("c/engine.c"), &[path(&tiny())]);
+}
+
 /// The files of a package.
 fn files(package: &Path) -> Vec<String> {
     let mut files: Vec<_> = fs::read_dir(package).unwrap().map(|e| path(&e.unwrap().path()).to_owned()).collect();

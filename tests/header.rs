@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cbindgen::{Builder, Config};
 
 /// The files of `src/capi` in the order in which the header presents them.
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
     "version",
     "boundary",
     "names",
@@ -19,6 +19,7 @@ const SOURCES: [&str; 21] = [
     "prompt",
     "event",
     "session",
+    "engine",
     "checkpoint",
     "generation",
     "reply",

@@ -19,6 +19,7 @@ use super::boundary::ualm_status;
 use super::cancel::{ualm_cancel, ualm_cancel_free, ualm_cancel_new, ualm_cancel_throw};
 use super::checkpoint::*;
 use super::codes::*;
+use super::engine::*;
 use super::event::{ualm_event, ualm_event_kind};
 use super::generation::*;
 use super::model::{ualm_model, ualm_model_free};
@@ -27,9 +28,10 @@ use super::prompt::*;
 use super::ranking::{ualm_model_caption, ualm_model_rank, ualm_ranking, ualm_ranking_free, ualm_ranking_get};
 use super::record::*;
 use super::reply::*;
-use super::session::{ualm_session, ualm_session_free, ualm_session_new, ualm_session_position};
+use super::session::{ualm_session, ualm_session_fork, ualm_session_free, ualm_session_new, ualm_session_position};
 use super::tensor::{ualm_model_audio_features, ualm_session_next_logits, ualm_tensor, ualm_tensor_free};
 use super::view::ualm_samples;
+use crate::engine::EngineStats;
 use crate::model::Model;
 
 /// The most calls of a sequence.
@@ -59,6 +61,7 @@ pub(crate) fn calls(bytes: &[u8]) {
 struct Caller<'a> {
     bytes: Bytes<'a>,
     models: Handles<ualm_model>,
+    engines: Handles<ualm_engine>,
     sessions: Handles<ualm_session>,
     prompts: Handles<ualm_prompt>,
     cancels: Handles<ualm_cancel>,
@@ -79,6 +82,7 @@ impl<'a> Caller<'a> {
         let mut caller = Self {
             bytes,
             models: Handles::new(ualm_model_free),
+            engines: Handles::new(ualm_engine_free),
             sessions: Handles::new(ualm_session_free),
             prompts: Handles::new(ualm_prompt_free),
             cancels: Handles::new(ualm_cancel_free),
@@ -114,7 +118,7 @@ impl<'a> Caller<'a> {
         let cancel = self.cancels.any(self.bytes.number());
         // SAFETY: all handles are alive, or NULL.
         unsafe {
-            match function % 32 {
+            match function % 36 {
                 0 => self.sessions.make(|place| ualm_session_new(model, place)),
                 1 => self.prompts.make(|place| ualm_prompt_new(place)),
                 2 => self.cancels.make(|place| ualm_cancel_new(place)),
@@ -142,7 +146,11 @@ impl<'a> Caller<'a> {
                 28 => self.generations.free(n),
                 29 => self.checkpoints.free(n),
                 30 => self.records.free(n),
-                _ => self.free_others(n),
+                31 => self.free_others(n),
+                32 => self.begin_engine(model),
+                33 => self.join_engine(n),
+                34 => self.sessions.make(|place| ualm_session_fork(session, checkpoint, place)),
+                _ => self.engines.free(n),
             }
         }
     }
@@ -156,6 +164,28 @@ impl<'a> Caller<'a> {
             4 => self.codes.free(n),
             5 => self.audios.free(n),
             _ => self.tensors.free(n),
+        }
+    }
+
+    /// Of up to three slots with little room.
+    unsafe fn begin_engine(&mut self, model: *mut ualm_model) {
+        let mut options = ualm_engine_options::default();
+        (options.slots, options.context) = (self.bytes.number() % 4, self.bytes.number());
+        options.prefill_chunk = self.bytes.number() % 9;
+        // SAFETY: the model is alive, or NULL.
+        self.engines.make(|place| unsafe { ualm_engine_new(model, &options, place) });
+    }
+
+    unsafe fn join_engine(&mut self, n: usize) {
+        let (engine, mut force) = (self.engines.any(n), [0; 2]);
+        let options = self.options(&mut force);
+        let mut stats = ualm_engine_stats::from(EngineStats::default());
+        // SAFETY: the engine is alive, or NULL.
+        unsafe {
+            self.sessions.make(|place| ualm_engine_session_new(engine, &options, place));
+            if works(ualm_engine_read_stats(engine, &mut stats, size_of_val(&stats))) {
+                assert!(stats.free_slots <= stats.slots && ualm_engine_context(engine) > 0);
+            }
         }
     }
 

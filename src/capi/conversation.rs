@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::boundary::{Failure, Result};
-use crate::model::Model;
+use crate::engine::Engine;
+use crate::generate::Checkpoint;
 use crate::record::Record;
 use crate::session::Session;
 
@@ -14,8 +15,15 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    pub(super) fn new(model: &Model) -> Self {
-        Self { session: model.session(), record: Record::new(model.package()) }
+    pub(super) fn new(session: Session) -> Self {
+        Self { record: Record::new(session.model().package()), session }
+    }
+
+    /// Another one that stands at `place`, where the record had that length.
+    pub(super) fn fork(&mut self, place: &Checkpoint, length: Length) -> Result<Self> {
+        let (session, mut record) = (self.session.fork(place)?, self.record.clone());
+        length.cut(&mut record);
+        Ok(Self { session, record })
     }
 }
 
@@ -43,11 +51,15 @@ impl Length {
 
 /// The place of a conversation. It is empty while something works with it, and whoever else asks is told that it is
 /// busy.
-pub(super) struct Slot(Mutex<Option<Conversation>>);
+pub(super) struct Slot {
+    conversation: Mutex<Option<Conversation>>,
+    /// The engine that runs its steps, which lives as long.
+    pub(super) engine: Option<Engine>,
+}
 
 impl Slot {
-    pub(super) fn new(conversation: Conversation) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Some(conversation))))
+    pub(super) fn new(conversation: Conversation, engine: Option<&Engine>) -> Arc<Self> {
+        Arc::new(Self { conversation: Mutex::new(Some(conversation)), engine: engine.cloned() })
     }
 
     /// What `look` sees of the conversation.
@@ -72,7 +84,7 @@ impl Slot {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Conversation>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.conversation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -30,6 +30,7 @@ mod cancel;
 mod checkpoint;
 mod codes;
 mod conversation;
+mod engine;
 mod event;
 mod generation;
 mod handle;

@@ -98,6 +98,17 @@ void stopping(const ualm::model &model, const ualm::options &options) {
     CHECK(session.generate(prompt, options, nullptr, &cancel)->size() == 0);
 }
 
+void engines_and_forks(const ualm::model &model, const ualm::options &options) {
+    const auto engine = model.new_engine(4, 200).value();
+    auto session = engine.new_session(options).value();
+    CHECK(engine.context() == 200 && session.max_positions() == 200 && engine.stats().sessions == 1);
+    const auto place = session.run(words("rain")).value();
+    auto fork = session.fork(place).value();
+    const auto left = session.generate(place, options).value(), right = fork.generate(place, options).value();
+    CHECK(left[0].frame_count() == right[0].frame_count() && engine.stats().steps > 0);
+    CHECK(model.new_engine(0).error().status == UALM_STATUS_INVALID);
+}
+
 void the_codec_and_files(const ualm::model &model, const std::string &file) {
     std::vector<float> silence(2 * 16000);
     const ualm::samples stereo({silence.data(), silence.size()}, 2, 16000);
@@ -127,6 +138,7 @@ int main(int argc, char **argv) {
     a_reply_is_told_and_given(model, options);
     events_are_pulled(model, options);
     stopping(model, options);
+    engines_and_forks(model, options);
     the_codec_and_files(model, argv[2]);
     CHECK(model.manifest()->find("vocabulary") != std::string::npos);
     CHECK(ualm::runtime_report()->find("devices") != std::string::npos);

@@ -196,10 +196,7 @@ fn keep(
 /// Ranks the takes, shows the scores, and writes the best one to the file that was named.
 fn rank(making: &Making, model: &Model, takes: &[Take], cancel: &Cancel) -> Result<Vec<Ranked>> {
     let sounds: Vec<_> = takes.iter().map(|take| take.sound.clone()).collect();
-    let wanted = match making.modality {
-        Modality::Speech => Wanted::spoken(&making.words),
-        Modality::Text | Modality::Audio => Wanted::of(&making.words),
-    };
+    let wanted = Wanted::asked(&making.words, making.modality);
     let names: Vec<_> = takes.iter().map(|take| take.path.display().to_string()).collect();
     let ranking =
         crate::rank::rank(making.common, &mut model.session(), &sounds, &names, making.modality, &wanted, cancel)?;

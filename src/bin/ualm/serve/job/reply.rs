@@ -10,7 +10,7 @@ impl Job {
     pub(super) fn reply(mut self, tools: Tools) -> Result<Outcome> {
         let Tools { model, mut session, at_once, cancel, tell } = tools;
         let mut config = model.config();
-        let wanted = wanted(&self.start);
+        let words = words(&self.start);
         let (place, record, first) = match std::mem::replace(&mut self.start, Start::Messages(Vec::new())) {
             Start::Messages(messages) => {
                 self.change(&mut config);
@@ -44,7 +44,8 @@ impl Job {
         let first = Take::new(Place { take: 0, number: 0, stage: None, modality: Modality::Text }, record);
         let takes = making.takes(&mut session, &place, &config, &first, self.takes)?;
         if self.best && takes.len() == usize::from(self.takes) {
-            making.rank(&mut session, &takes, config.force.last().copied().unwrap_or(Modality::Audio), &wanted)?;
+            let modality = config.force.last().copied().unwrap_or(Modality::Audio);
+            making.rank(&mut session, &takes, modality, &Wanted::asked(&words, modality))?;
         }
         Ok(making.outcome)
     }
@@ -58,20 +59,16 @@ impl Job {
     }
 }
 
-/// What the takes of a plain reply are held against.
-fn wanted(start: &Start) -> Wanted {
-    let texts = |messages: &[Message]| {
-        let texts = messages.iter().rev().find_map(|message| match &message.content {
+/// The last words of the person, which the takes of a plain reply are held against.
+fn words(start: &Start) -> String {
+    let words = match start {
+        Start::Messages(messages) => messages.iter().rev().find_map(|message| match &message.content {
             Content::Text(text) => Some(text.clone()),
             _ => None,
-        });
-        texts.unwrap_or_default()
-    };
-    match start {
-        Start::Messages(messages) => Wanted::of(&texts(messages)),
+        }),
         Start::Record { record, .. } => {
-            let said = record.turns.last().map(|turn| turn.messages.iter().rev().find_map(|said| said.text.clone()));
-            Wanted::of(&said.flatten().unwrap_or_default())
+            record.turns.last().and_then(|turn| turn.messages.iter().rev().find_map(|said| said.text.clone()))
         }
-    }
+    };
+    words.unwrap_or_default()
 }
