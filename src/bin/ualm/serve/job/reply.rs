@@ -1,6 +1,6 @@
 //! A reply of one turn.
 
-use ualm::{Content, GenerationConfig, Message, Modality, Record, Result, Wanted};
+use ualm::{Content, GenerationConfig, Modality, Record, Result, Wanted};
 
 use super::{Job, Making, Outcome, Place, Start, Take, Tools, Way, invalid};
 use crate::chain::seed_at;
