@@ -11,6 +11,7 @@ import yaml
 from tokenizers import Tokenizer
 from torch import nn
 
+import dialogue
 import made_sounds
 import small_world
 import tokenizer as tokenizers_files
@@ -27,7 +28,7 @@ MAX_INPUT_SECONDS = 300
 GENERATION = {
     "text": {"temperature": 0.0, "top_k": 20, "guidance": 1.0, "max_steps": 128},
     "audio": {"temperature": 0.6, "top_k": 20, "guidance": 1.0, "max_steps": 400},
-    "speech": {"temperature": 0.0, "top_k": 20, "guidance": 1.0, "max_steps": 200},
+    "speech": {"temperature": 0.0, "top_k": 20, "guidance": 2.0, "max_steps": 200},
 }
 PROMPTS = {
     "ask": "What do you hear?",
@@ -92,7 +93,7 @@ def train_yaml(codec: SpectralCodec) -> dict:
             "audio_input": "continuous_audio",
             "audio_output": "discrete_audio",
             "loss_region": "assistant",
-            "audio_cfg": 0.05,
+            "audio_cfg": dialogue.GUIDANCE_DROPOUT,
         },
         "data_loading": {"batchfy_method": "bucket"},
     }
