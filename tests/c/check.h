@@ -39,6 +39,12 @@ static inline ualm_model *load(const char *package) {
     return model;
 }
 
+/* Whether two segments have the same frames. */
+static inline int same(const ualm_segment *a, const ualm_segment *b) {
+    const size_t bytes = a->frame_count * a->stream_count * sizeof *a->frames;
+    return a->frame_count == b->frame_count && a->modality == b->modality && memcmp(a->frames, b->frames, bytes) == 0;
+}
+
 static inline ualm_prompt *words(const char *text) {
     ualm_prompt *prompt;
     WORKS(ualm_prompt_new(&prompt));

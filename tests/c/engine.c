@@ -41,8 +41,7 @@ static void is_as_alone(const ualm_model *model, struct job *job) {
     WORKS(ualm_session_new(model, &alone.session));
     work(&alone);
     const ualm_segment *a = ualm_reply_segment(job->reply, 0), *b = ualm_reply_segment(alone.reply, 0);
-    const size_t bytes = a->frame_count * a->stream_count * sizeof *a->frames;
-    CHECK(a->frame_count > 0 && a->frame_count == b->frame_count && memcmp(a->frames, b->frames, bytes) == 0);
+    CHECK(a->frame_count > 0 && same(a, b));
     ualm_reply_free(alone.reply), ualm_reply_free(job->reply), ualm_session_free(alone.session);
 }
 

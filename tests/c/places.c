@@ -18,11 +18,6 @@ static size_t position(const ualm_session *session) {
     return position;
 }
 
-static int same(const ualm_segment *a, const ualm_segment *b) {
-    const size_t bytes = a->frame_count * a->stream_count * sizeof *a->frames;
-    return a->frame_count == b->frame_count && a->modality == b->modality && memcmp(a->frames, b->frames, bytes) == 0;
-}
-
 static ualm_reply *generated(ualm_session *session, const ualm_prompt *prompt, const ualm_generation_options *options) {
     ualm_reply *reply;
     WORKS(ualm_session_generate(session, prompt, options, NULL, NULL, NULL, &reply));
