@@ -93,52 +93,44 @@ struct OpenSegment {
 impl<'a> Generation<'a> {
     /// Begins a reply to `prompt`; nothing runs before the first event is asked for.
     pub(crate) fn new(parts: Parts<'a>, prompt: Prompt, config: GenerationConfig, cancel: Cancel) -> Result<Self> {
+        let prompt_frames = prompt.frames.len();
+        let mut generation = Self::begin(parts, Opening::Prompt(prompt), config, 0, cancel)?;
+        let Self { parts, config, .. } = &generation;
+        config.force.iter().try_for_each(|modality| parts.check_offered(*modality))?;
+        parts.check_fits(prompt_frames)?;
+        generation.usage.prompt_frames = prompt_frames;
+        Ok(generation)
+    }
+
+    /// Begins a reply at `checkpoint`, where the cache must stand.
+    pub(crate) fn at(parts: Parts<'a>, from: &Checkpoint, config: GenerationConfig, cancel: Cancel) -> Result<Self> {
+        let mut generation = Self::begin(parts, Opening::Run(from.offered.clone()), config, from.draws, cancel)?;
+        let Self { parts, config, .. } = &generation;
+        let kept = from.kept.iter().map(|(modality, _)| modality);
+        config.force.iter().skip(from.opened).chain(kept).try_for_each(|modality| parts.check_offered(*modality))?;
+        (generation.kept, generation.opened) = (from.kept.clone(), from.opened);
+        (generation.usage.prompt_frames, generation.seconds.prefill) = (from.prompt_frames, from.prefill);
+        Ok(generation)
+    }
+
+    fn begin(parts: Parts<'a>, opening: Opening, config: GenerationConfig, draws: u64, cancel: Cancel) -> Result<Self> {
         config.validate()?;
         parts.limits.check_config(&config)?;
-        config.force.iter().try_for_each(|modality| parts.check_offered(*modality))?;
-        parts.check_fits(prompt.frames.len())?;
-        let usage = Usage { prompt_frames: prompt.frames.len(), steps: 0 };
-        let rng = Rng::at(config.seed, 0);
         Ok(Self {
-            rng,
+            rng: Rng::at(config.seed, draws),
             parts,
             config,
             cancel,
             sampler: Sampler::default(),
             drawn: Vec::new(),
-            state: State::Open(Opening::Prompt(prompt)),
+            state: State::Open(opening),
             kept: None,
             segment: None,
             events: VecDeque::new(),
             failure: None,
             opened: 0,
-            usage,
+            usage: Usage::default(),
             seconds: Seconds::default(),
-        })
-    }
-
-    /// Begins a reply at `checkpoint`, where the cache must stand.
-    pub(crate) fn at(parts: Parts<'a>, from: &Checkpoint, config: GenerationConfig, cancel: Cancel) -> Result<Self> {
-        config.validate()?;
-        parts.limits.check_config(&config)?;
-        let kept = from.kept.iter().map(|(modality, _)| modality);
-        config.force.iter().skip(from.opened).chain(kept).try_for_each(|modality| parts.check_offered(*modality))?;
-        let rng = Rng::at(config.seed, from.draws);
-        Ok(Self {
-            rng,
-            parts,
-            config,
-            cancel,
-            sampler: Sampler::default(),
-            drawn: Vec::new(),
-            state: State::Open(Opening::Run(from.offered.clone())),
-            kept: from.kept.clone(),
-            segment: None,
-            events: VecDeque::new(),
-            failure: None,
-            opened: from.opened,
-            usage: Usage { prompt_frames: from.prompt_frames, steps: 0 },
-            seconds: Seconds { prefill: from.prefill, decode: 0.0 },
         })
     }
 
