@@ -93,7 +93,7 @@ def train_yaml(codec: SpectralCodec) -> dict:
             "audio_input": "continuous_audio",
             "audio_output": "discrete_audio",
             "loss_region": "assistant",
-            "audio_cfg": dialogue.GUIDANCE_DROPOUT,
+            "audio_cfg": dialogue.GUIDED_SHARE,
         },
         "data_loading": {"batchfy_method": "bucket"},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,14 @@ class Example:
     sound_targets: np.ndarray  # [n, streams]: index into each stream's audio logits, IGNORE elsewhere
     weights: np.ndarray  # [n, streams] of the targets after each frame
     guides: np.ndarray  # [n, 6]: see guides.py
+    prompt: int = 0  # frames at the start that a second row lacks, as guidance needs it; 0: there is no such row
+
+    def without_prompt(self) -> Example:
+        """That row: pad for all that precedes the last segment, its [assistant] included, and only that segment to learn."""
+        row = copy.deepcopy(self)
+        row.frames[: self.prompt], row.slots[:], row.features = 0, False, self.features[:0]
+        row.text_targets[:], row.sound_targets[: self.prompt], row.guides[:] = IGNORE, IGNORE, IGNORE
+        return row
 
 
 class Conversation:
@@ -98,18 +107,14 @@ class Conversation:
         self._append(frames, text=text, sound=sound, weights=all_weights, guided=all_guides)
         return self
 
-    def example(self, unconditional: bool = False) -> Example:
-        """`unconditional`: all that precedes the last segment, its [assistant] included, is pad, as guidance needs it."""
-        start = sum(map(len, self._frames[:-1])) + 1
+    def example(self, guided: bool = False) -> Example:
+        """`guided`: its last segment is learned under guidance too."""
         features = np.concatenate(self._features) if self._features else np.zeros((0, self.builder.feature_size), np.float16)
-        example = Example(
+        return Example(
             np.concatenate(self._frames), np.concatenate(self._slots), features,
             np.concatenate(self._text), np.concatenate(self._sound), np.concatenate(self._weights), np.concatenate(self._guides),
+            prompt=sum(map(len, self._frames[:-1])) + 1 if guided else 0,
         )  # fmt: skip
-        if unconditional:
-            example.frames[:start], example.slots[:], example.features = 0, False, features[:0]
-            example.text_targets[:start], example.sound_targets[:start], example.guides[:] = IGNORE, IGNORE, IGNORE
-        return example
 
     def _append(self, frames: np.ndarray, slots=None, text=None, sound=None, weights=None, guided=None) -> None:
         n = len(frames)

@@ -13,7 +13,7 @@ from recordings import DIGITS
 from scenes import Scene, Span
 from vocabulary import AUDIO, SPEECH, TEXT
 
-GUIDANCE_DROPOUT = 0.10
+GUIDED_SHARE = 0.30  # of the examples that end with sound: they are learned under guidance, too
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
 # What follows what is decided once a unit, and most frames of a scene teach nothing of it: scenes of several units are often
 # abridged, the less the longer the training. Where a unit breaks off, nothing is learned.
@@ -76,7 +76,7 @@ class Dialogues:
         else:
             words = random.choices(DIGITS, k=random.choice((1, 1, 1, 1, 2, 2, 3)))
         conversation = self._ask(world.say(words)).sound(SPEECH, *self.pen.speech(words, voice))
-        return conversation.example(random.random() < GUIDANCE_DROPOUT)
+        return conversation.example(random.random() < GUIDED_SHARE)
 
     def _name(self) -> Example:
         """A recording of one sound."""
@@ -161,8 +161,8 @@ class Dialogues:
 
     @staticmethod
     def _made(conversation: Conversation, written: Written) -> Example:
-        """The conversation ends with that sound; now and then as guidance sees it without its prompt."""
-        return conversation.sound(AUDIO, written.frames, written.weights, written.guides).example(random.random() < GUIDANCE_DROPOUT)
+        """The conversation ends with that sound; now and then under guidance too."""
+        return conversation.sound(AUDIO, written.frames, written.weights, written.guides).example(random.random() < GUIDED_SHARE)
 
     def _talk(self) -> Example:
         asked, answer = world.talk()

@@ -22,6 +22,7 @@ from storage import Run
 FRAMES_PER_BATCH = 2000
 POOL = 96  # examples that are sorted by length and cut into batches
 PEAK_RATE = 1.5e-3
+GUIDANCE = 3.0  # as the paper samples
 REPORT_EVERY = 50
 TEXT_WEIGHT = 2.0  # of a text token, against a whole frame of sound
 GUIDE_WEIGHT = (1.0, 0.1)  # of the guides of a frame, at the start and at the end
@@ -37,6 +38,7 @@ class Batch:
     sound_targets: Tensor  # [batch, n, streams]: index into each stream's audio logits
     weights: Tensor  # [batch, n, streams]
     guides: Tensor  # [batch, n, 6]
+    prompted: Tensor  # [batch]: of a row without its prompt the row with it, of any other row itself
 
 
 class LanguageModelTrainer(nn.Module):
@@ -49,6 +51,8 @@ class LanguageModelTrainer(nn.Module):
 
 
 def collate(examples: list[Example]) -> Batch:
+    prompted = [*range(len(examples)), *(row for row, e in enumerate(examples) if e.prompt)]
+    examples = examples + [e.without_prompt() for e in examples if e.prompt]
     count, longest = len(examples), max(len(e.frames) for e in examples)
     streams = examples[0].frames.shape[1]
     frames = np.zeros((count, longest, streams), np.int64)
@@ -63,18 +67,19 @@ def collate(examples: list[Example]) -> Batch:
         text[row, :end], sound[row, :end], weights[row, :end] = e.text_targets, e.sound_targets, e.weights
         guided[row, :end] = e.guides
     features = np.concatenate([e.features for e in examples]).astype(np.float32)
-    return Batch(*map(torch.from_numpy, (frames, slots, features, text, sound, weights, guided)))
+    return Batch(*map(torch.from_numpy, (frames, slots, features, text, sound, weights, guided, np.array(prompted))))
 
 
 def batches(dialogues: Dialogues) -> Iterator[Batch]:
     """Batches of examples of like length, in random order, without end."""
     while True:
         pool = sorted((dialogues.draw() for _ in range(POOL)), key=lambda e: len(e.frames))
-        groups, group = [], []
+        groups, group, rows = [], [], 0
         for example in pool:
-            if group and (len(group) + 1) * len(example.frames) > FRAMES_PER_BATCH:
+            rows += 1 + (example.prompt > 0)
+            if group and rows * len(example.frames) > FRAMES_PER_BATCH:
                 groups.append(group)
-                group = []
+                group, rows = [], 1 + (example.prompt > 0)
             group.append(example)
         groups.append(group)
         random.shuffle(groups)
@@ -83,7 +88,11 @@ def batches(dialogues: Dialogues) -> Iterator[Batch]:
 
 
 def losses(trainer: LanguageModelTrainer, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross-entropy of the text tokens, weighted, summed; that of the sound frames, weighted over the streams, too; the mean of the guides."""
+    """Cross-entropy of the text tokens, weighted, summed; that of the sound frames, weighted over the streams, too; the mean of the guides.
+
+    A row without its prompt is there for guidance alone. So it is not its own logits that are to tell what comes next, but what
+    guidance makes of them and of those of the row with the prompt, which learn nothing by it.
+    """
     model = trainer.model
     hidden = model(model.embed(batch.frames, batch.features, batch.slots))
     says = batch.text_targets != IGNORE
@@ -91,14 +100,20 @@ def losses(trainer: LanguageModelTrainer, batch: Batch) -> tuple[Tensor, Tensor,
     text = (text * batch.weights[says][:, 0]).sum()
     sounds = batch.sound_targets[..., 0] != IGNORE
     reached, targets, weights = hidden[sounds], batch.sound_targets[sounds], batch.weights[sounds]
+    guided = (batch.prompted != torch.arange(len(batch.prompted)))[:, None].expand_as(sounds)[sounds].nonzero()[:, 0]
+    prompted = hidden.detach()[batch.prompted][sounds][guided]
     sound = torch.zeros(())
     if len(reached):
         for stream in (*range(WRITTEN_LEVELS), random.randrange(WRITTEN_LEVELS, len(STREAM_WEIGHTS))):
             logits = model.audio_logits(reached, stream)
+            if len(guided):
+                with torch.no_grad():
+                    conditional = model.audio_logits(prompted, stream)
+                logits = logits.index_put((guided,), GUIDANCE * conditional + (1 - GUIDANCE) * logits[guided])
             loss = F.cross_entropy(logits, targets[:, stream], ignore_index=IGNORE, reduction="none")
             sound = sound + STREAM_WEIGHTS[stream] * (loss * weights[:, stream]).sum()
-    guided = (batch.guides != IGNORE).any(-1)
-    guide = trainer.guides.loss(hidden[guided], batch.guides[guided]) if guided.any() else torch.zeros(())
+    asked = (batch.guides != IGNORE).any(-1)
+    guide = trainer.guides.loss(hidden[asked], batch.guides[asked]) if asked.any() else torch.zeros(())
     return text, sound, guide
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import random
 import resource
 import signal
 import sys
@@ -22,10 +23,12 @@ from conversation import Conversation, PromptBuilder
 from errors import TrainingError
 from example_cache import Clip
 from guides import Placed
+from language_model import LanguageModel, LanguageModelConfig
 from scenes import Scene, Sound
 from pen import ABRIDGED, Pen
 from storage import Run, load_weights
-from vocabulary import AUDIO, EOS, Vocabulary
+from train_llm import GUIDANCE, STREAM_WEIGHTS, LanguageModelTrainer, collate, losses
+from vocabulary import ASSISTANT, AUDIO, BOS, EOS, Vocabulary
 
 
 class TemporaryFolderTest(unittest.TestCase):
@@ -194,6 +197,60 @@ class Guides(unittest.TestCase):
             inner = example.guides[2:-1]  # after bos and [assistant], up to the closing frame
             np.testing.assert_array_equal(inner[:, : guides.NEXT], asked[:, : guides.NEXT])
             self.assertEqual((inner[:, guides.NEXT :] == guides.IGNORE).all(), not learned)
+
+
+class Guided(unittest.TestCase):
+    """What is learned under guidance: a second row without its prompt."""
+
+    def setUp(self):
+        torch.manual_seed(0)
+        vocabulary = Vocabulary(64, 8, 16)
+        config = LanguageModelConfig(
+            vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, dropout=0.0
+        )
+        self.trainer = LanguageModelTrainer(LanguageModel(config, vocabulary, 4))
+        self.content = vocabulary.delayed(np.zeros((8, 4), np.int64))
+        self.conversation = Conversation(PromptBuilder(vocabulary, None, 4)).sound(AUDIO, self.content, np.ones(self.content.shape))
+
+    def test_the_second_row_lacks_what_precedes_the_sound(self):
+        example = self.conversation.example(guided=True)
+        row = example.without_prompt()
+        self.assertEqual(example.prompt, 2, "bos and [assistant]")
+        self.assertTrue((row.frames[:2] == 0).all() and (row.text_targets == guides.IGNORE).all())
+        np.testing.assert_array_equal(row.frames[2:], example.frames[2:])
+        np.testing.assert_array_equal(row.sound_targets, example.sound_targets)
+        self.assertTrue(example.frames[1, 0] != 0, "the first row keeps its prompt")
+        self.assertEqual(collate([self.conversation.example(), example]).prompted.tolist(), [0, 1, 1])
+
+    def test_guided_logits_are_held_against_the_sound(self):
+        batch = collate([self.conversation.example(guided=True)])
+        alone = collate([self.conversation.example()])
+        with torch.no_grad():
+            model, seed = self.trainer.model, 7
+            random.seed(seed)
+            both = losses(self.trainer, batch)[1]
+            random.seed(seed)
+            first = losses(self.trainer, alone)[1]
+            hidden = model(model.embed(batch.frames))
+            random.seed(seed)
+            expected = torch.zeros(())
+            for stream in (*range(6), random.randrange(6, 8)):
+                conditional, unconditional = model.audio_logits(hidden, stream)
+                guided = unconditional + GUIDANCE * (conditional - unconditional)
+                targets = batch.sound_targets[1, :, stream]
+                loss = torch.nn.functional.cross_entropy(guided, targets, ignore_index=guides.IGNORE, reduction="none")
+                expected += STREAM_WEIGHTS[stream] * (loss * batch.weights[1, :, stream]).sum()
+        torch.testing.assert_close(both - first, expected)
+
+    def test_the_row_with_the_prompt_learns_nothing_by_the_other(self):
+        """The embedding of the prompt's own tokens moves as it does without the second row."""
+        gradients = []
+        for guided in (False, True):
+            random.seed(7)
+            self.trainer.zero_grad()
+            losses(self.trainer, collate([self.conversation.example(guided)]))[1].backward()
+            gradients.append(self.trainer.model.model.embed_tokens.weight.grad[[BOS, ASSISTANT]].clone())
+        torch.testing.assert_close(*gradients)
 
 
 @contextlib.contextmanager
