@@ -151,6 +151,13 @@ class ConductTest(unittest.TestCase):
             until(lambda: metric(self.server, "ualm_seats_taken") == 0)
         self.assertEqual(metric(self.server, "ualm_clients_gone_total"), gone + 2)
 
+    def test_a_client_that_has_its_whole_answer_did_not_go_away(self):
+        gone = metric(self.server, "ualm_clients_gone_total")
+        for _ in range(10):
+            self.assertEqual(speak(self.server).status, 200)
+        until(lambda: metric(self.server, "ualm_seats_taken") == 0)
+        self.assertEqual(metric(self.server, "ualm_clients_gone_total"), gone)
+
     def test_garbage_is_refused(self):
         draw = random.Random(8)
         form = {"content-type": "multipart/form-data; boundary=x"}

@@ -101,6 +101,8 @@ pub struct Receiver {
     deadline: Instant,
     /// How long after the deadline the rest may come.
     patience: Duration,
+    /// Bytes that are still to come, where that is known: whoever has all of them asks for nothing more.
+    left: Option<usize>,
     is_over: bool,
 }
 
@@ -108,7 +110,7 @@ pub struct Receiver {
 pub fn channel(stop: Stop, deadline: Instant, patience: Duration) -> (Sender, Receiver) {
     let (to, from) = mpsc::channel(MOST_WAITING);
     let sender = Sender { pieces: to, runtime: Handle::current(), patience, stop: stop.clone() };
-    (sender, Receiver { pieces: from, stop, deadline, patience, is_over: false })
+    (sender, Receiver { pieces: from, stop, deadline, patience, left: None, is_over: false })
 }
 
 impl Receiver {
@@ -125,7 +127,12 @@ impl Receiver {
             Some(why) => Piece::Failed(ApiError::stopped(why)),
             None => Piece::Failed(ApiError::internal(ErrorKind::Graph, "the reply broke off".into())),
         });
-        self.is_over = matches!(piece, Piece::End | Piece::Failed(_));
+        match &piece {
+            Piece::Head(head) => self.left = head.length,
+            Piece::Bytes(bytes) => self.left = self.left.map(|left| left.saturating_sub(bytes.len())),
+            Piece::End | Piece::Failed(_) => self.left = Some(0),
+        }
+        self.is_over = self.left == Some(0);
         piece
     }
 

@@ -212,7 +212,7 @@ fn run(worker: Worker, seat: Seat, body: BodyPermit, work: impl FnOnce(&Worker) 
         server.metrics.gone.inc();
     }
     let seconds = began.elapsed().as_secs_f64();
-    tracing::info!(seconds, stopped = ?why, failed = done.is_err(), "reply");
+    tracing::info!(seconds, stopped = why.map(Why::name), failed = done.is_err(), "reply");
     // the seat is free before the client knows that its answer is complete
     drop((seat, body));
     let last = done.map_or_else(Piece::Failed, |()| Piece::End);

@@ -17,6 +17,17 @@ pub enum Why {
     Gone,
 }
 
+impl Why {
+    /// In a word, as the log has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::Shutdown => "shutdown",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// A switch that remembers why it was thrown first. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Stop {
