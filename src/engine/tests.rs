@@ -18,6 +18,8 @@ const PAD: f32 = -1.0;
 const BROKEN: TokenId = 1000;
 /// The row of this id gets numbers that are not finite.
 const INFINITE: TokenId = 1001;
+/// The heads fail on a row that ends with this id.
+const HEADLESS: TokenId = 1003;
 /// The thread panics at this id.
 const PANIC: TokenId = 1002;
 
@@ -27,6 +29,7 @@ struct Fake {
     rows: Vec<Vec<f32>>,
     hidden: Vec<[f32; 2]>,
     infinite: Vec<bool>,
+    headless: Vec<[f32; 2]>,
     logits: Vec<f32>,
     /// Throws the switch after so many chunks of prompts.
     cancel: Option<(usize, Cancel)>,
@@ -81,6 +84,7 @@ impl Body for Fake {
             assert_eq!(row.len(), *len, "positions are missing");
             self.hidden.push(state(row));
             self.infinite.push(*id == INFINITE);
+            self.headless.extend((*id == HEADLESS).then(|| state(row)));
         }
         Ok(())
     }
@@ -94,6 +98,9 @@ impl Body for Fake {
     }
 
     fn logits(&mut self, head: Head, hidden: &[f32]) -> Result<&mut [f32]> {
+        if hidden.chunks_exact(2).any(|row| self.headless.iter().any(|headless| row == headless)) {
+            return Err(Error::new(ErrorKind::Graph, "no logits"));
+        }
         let factor = if head == Head::Text { 1.0 } else { 2.0 };
         self.logits = hidden.iter().map(|number| number * factor).collect();
         Ok(&mut self.logits)
@@ -256,6 +263,32 @@ fn a_failure_hurts_only_its_own_row() {
             }
         });
     }
+}
+
+/// Six want logits together, and the head cannot run for one of them: its step is made, and it alone gets the error.
+#[test]
+fn a_head_that_fails_hurts_only_its_own_row() {
+    let bench = Bench::new(Fake::new(6));
+    scope(|scope| {
+        for client in 0..6 {
+            let bench = &bench;
+            scope.spawn(move || {
+                let mut seat = bench.seat(false).unwrap();
+                let mut said = Vec::new();
+                for step in 0..50 {
+                    if client == 0 && step % 5 == 4 {
+                        seat.step(&[HEADLESS]).unwrap();
+                        assert_eq!(seat.position(), said.len() + 1);
+                        assert_eq!(seat.logits(Head::Text).unwrap_err().kind(), ErrorKind::Graph);
+                        seat.rewind(said.len());
+                    }
+                    seat.step(&[client + step]).unwrap();
+                    said.push((client + step) as f32);
+                    assert_eq!(seat.logits(Head::Text).unwrap(), state(&said));
+                }
+            });
+        }
+    });
 }
 
 #[test]
