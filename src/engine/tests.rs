@@ -239,48 +239,18 @@ fn seats_are_refused_when_no_rows_are_left() {
     assert!(error.kind() == ErrorKind::Limit && error.message().contains("holds 64"), "{error}");
 }
 
-/// Six step together, one of them with an id that cannot be run: it alone fails, and can go on.
-#[test]
-fn a_failure_hurts_only_its_own_row() {
-    for (bad, kind) in [(BROKEN, ErrorKind::Graph), (INFINITE, ErrorKind::Numeric)] {
-        let bench = Bench::new(Fake::new(6));
-        scope(|scope| {
-            for client in 0..6 {
-                let bench = &bench;
-                scope.spawn(move || {
-                    let mut seat = bench.seat(false).unwrap();
-                    let mut said = Vec::new();
-                    for step in 0..50 {
-                        if client == 0 && step % 5 == 4 {
-                            assert_eq!(seat.step(&[bad]).unwrap_err().kind(), kind);
-                            assert_eq!(seat.position(), said.len());
-                        }
-                        seat.step(&[client + step]).unwrap();
-                        said.push((client + step) as f32);
-                        assert_eq!(seat.logits(Head::Text).unwrap(), state(&said));
-                    }
-                });
-            }
-        });
-    }
-}
-
-/// Six want logits together, and the head cannot run for one of them: its step is made, and it alone gets the error.
-#[test]
-fn a_head_that_fails_hurts_only_its_own_row() {
+/// Six conversations step together; now and then the first of them does `harm`, with that many positions said, and goes on.
+fn one_of_six_does(harm: impl Fn(&mut Seat, usize) + Sync) {
     let bench = Bench::new(Fake::new(6));
     scope(|scope| {
         for client in 0..6 {
-            let bench = &bench;
+            let (bench, harm) = (&bench, &harm);
             scope.spawn(move || {
                 let mut seat = bench.seat(false).unwrap();
                 let mut said = Vec::new();
                 for step in 0..50 {
                     if client == 0 && step % 5 == 4 {
-                        seat.step(&[HEADLESS]).unwrap();
-                        assert_eq!(seat.position(), said.len() + 1);
-                        assert_eq!(seat.logits(Head::Text).unwrap_err().kind(), ErrorKind::Graph);
-                        seat.rewind(said.len());
+                        harm(&mut seat, said.len());
                     }
                     seat.step(&[client + step]).unwrap();
                     said.push((client + step) as f32);
@@ -288,6 +258,28 @@ fn a_head_that_fails_hurts_only_its_own_row() {
                 }
             });
         }
+    });
+}
+
+/// An id that cannot be run: it alone fails, and can go on.
+#[test]
+fn a_failure_hurts_only_its_own_row() {
+    for (bad, kind) in [(BROKEN, ErrorKind::Graph), (INFINITE, ErrorKind::Numeric)] {
+        one_of_six_does(|seat, said| {
+            assert_eq!(seat.step(&[bad]).unwrap_err().kind(), kind);
+            assert_eq!(seat.position(), said);
+        });
+    }
+}
+
+/// The head cannot run for one of them: its step is made, and it alone gets the error.
+#[test]
+fn a_head_that_fails_hurts_only_its_own_row() {
+    one_of_six_does(|seat, said| {
+        seat.step(&[HEADLESS]).unwrap();
+        assert_eq!(seat.position(), said + 1);
+        assert_eq!(seat.logits(Head::Text).unwrap_err().kind(), ErrorKind::Graph);
+        seat.rewind(said);
     });
 }
 

@@ -2,12 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use serde::Serialize;
 use ualm::Cancel;
 
 /// What stopped it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     /// It took too long.
     Deadline,
@@ -18,7 +16,7 @@ pub enum Why {
 }
 
 impl Why {
-    /// In a word, as the log has it.
+    /// In a word, as answers and the log have it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Deadline => "deadline",

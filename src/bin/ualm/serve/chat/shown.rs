@@ -105,14 +105,19 @@ impl From<Usage> for ShownUsage {
 pub struct ShownOutcome<'a> {
     seed: u64,
     seconds: Seconds,
-    incomplete: Option<Why>,
+    incomplete: Option<&'static str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ranking: &'a [Ranked],
 }
 
 impl<'a> ShownOutcome<'a> {
     pub fn new(outcome: &'a Outcome, stopped: Option<Why>) -> Self {
-        Self { seed: outcome.seed, seconds: outcome.seconds, incomplete: stopped, ranking: &outcome.ranking }
+        Self {
+            seed: outcome.seed,
+            seconds: outcome.seconds,
+            incomplete: stopped.map(Why::name),
+            ranking: &outcome.ranking,
+        }
     }
 }
 
