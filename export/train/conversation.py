@@ -38,6 +38,10 @@ class Example:
     guides: np.ndarray  # [n, 6]: see guides.py
     prompt: int = 0  # frames at the start that a second row lacks, as guidance needs it; 0: there is no such row
 
+    @property
+    def rows(self) -> int:
+        return 2 if self.prompt else 1
+
     def without_prompt(self) -> Example:
         """That row: pad for all that precedes the last segment, its [assistant] included, and only that segment to learn."""
         row = copy.deepcopy(self)

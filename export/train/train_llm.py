@@ -76,10 +76,10 @@ def batches(dialogues: Dialogues) -> Iterator[Batch]:
         pool = sorted((dialogues.draw() for _ in range(POOL)), key=lambda e: len(e.frames))
         groups, group, rows = [], [], 0
         for example in pool:
-            rows += 1 + (example.prompt > 0)
+            rows += example.rows
             if group and rows * len(example.frames) > FRAMES_PER_BATCH:
                 groups.append(group)
-                group, rows = [], 1 + (example.prompt > 0)
+                group, rows = [], example.rows
             group.append(example)
         groups.append(group)
         random.shuffle(groups)
