@@ -52,7 +52,7 @@ test: test-python test-rust test-server ## set everything up and run all tests
 test-rust: fixtures ## run the tests of the runtime
 	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" $(CARGO) test --locked --all-features
 
-test-server: library ## run the official OpenAI client, curl and bad clients against the server
+test-server: fixtures ## run the official OpenAI client, curl and bad clients against the server
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
 	  python=$$($(PYTHON) scripts/python_environment.py tests/server/requirements.txt) && \
 	  UALM="$(abspath $(TARGET))/debug/ualm" "$$python" -m unittest discover --start-directory tests/server

@@ -68,6 +68,11 @@ fn sessions_of_an_engine_share_their_steps() {
     run(&test_program("c/engine.c"), &[path(&tiny())]);
 }
 
+#[test]
+fn sound_is_enhanced_by_the_packages_that_can() {
+    run(&test_program("c/enhancer.c"), &[path(&package("enhanced-fp32")), path(&tiny())]);
+}
+
 /// The files of a package.
 fn files(package: &Path) -> Vec<String> {
     let mut files: Vec<_> = fs::read_dir(package).unwrap().map(|e| path(&e.unwrap().path()).to_owned()).collect();

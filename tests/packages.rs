@@ -9,7 +9,7 @@ use std::time::Instant;
 use common::{change_in_package, change_manifest, copied_package, package};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use ualm::{ErrorKind, Package};
+use ualm::{ErrorKind, Message, Model, Package, RuntimeOptions};
 
 struct Copy(TempDir);
 
@@ -129,5 +129,50 @@ fn the_packages_that_are_exported_pass() {
         let begun = Instant::now();
         Package::open(&folder).unwrap();
         println!("{}: {:?}", folder.display(), begun.elapsed());
+    }
+}
+
+/// The files of a package, read into memory.
+fn files(package: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(package).unwrap().map(Result::unwrap);
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+}
+
+#[test]
+fn a_package_in_memory_is_that_of_its_folder() {
+    let folder = package("enhanced-fp32"); // which has a graph of every kind
+    let in_memory = Package::from_files(files(&folder)).unwrap();
+    in_memory.verify().unwrap();
+    assert_eq!(in_memory.sha256(), Package::open(&folder).unwrap().sha256());
+    let models = [Model::from_package(in_memory, &RuntimeOptions::default()).unwrap(), Model::load(&folder).unwrap()];
+    let [from_memory, from_folder] = models.map(|model| {
+        model.load_all().unwrap();
+        let tone = (0..8000).map(|i| (i as f32 * 0.1).sin()).collect();
+        let sound = ualm::audio::Waveform::mono(tone, 16_000).unwrap();
+        let mut session = model.session();
+        let prompt = session.prompt(&[Message::text("what is it?"), Message::audio(sound.clone())]).unwrap();
+        let logits = session.next_logits(&prompt).unwrap();
+        let codes = model.encode_codes(&sound).unwrap();
+        (logits, model.enhance(&model.decode_codes(&codes).unwrap()).unwrap())
+    });
+    assert_eq!(from_memory, from_folder);
+}
+
+#[test]
+fn a_package_in_memory_is_refused_as_that_of_a_folder_is() {
+    let whole = files(&package("synthetic-fp32"));
+    let refused = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>), expected: &str| {
+        let mut files = whole.clone();
+        change(&mut files);
+        let error = Package::from_files(files).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Package, "{error}");
+        assert!(error.to_string().contains(expected), "expected {expected:?} in: {error}");
+    };
+    refused(&|files| files.clear(), "manifest.json");
+    refused(&|files| files.retain(|(name, _)| name != "tokenizer.json"), "tokenizer.json");
+    for (name, _) in &whole {
+        let damage =
+            |files: &mut Vec<(String, Vec<u8>)>| files.iter_mut().find(|file| file.0 == *name).unwrap().1[0] ^= 1;
+        refused(&damage, name);
     }
 }

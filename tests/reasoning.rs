@@ -189,6 +189,17 @@ fn takes_are_kept_ranked_and_made_again() {
 }
 
 #[test]
+fn takes_of_a_plan_are_kept_and_the_best_of_them_ends_the_chain() {
+    let folder = Folder::new();
+    let shown: Value = serde_json::from_str(&folder.reason("rain", &["--takes", "3", "--best", "--json"])).unwrap();
+    let takes = ["02-final.1.wav", "02-final.2.wav", "02-final.3.wav", "02-final.wav"];
+    assert_eq!(folder.files("rain"), [&["01-plan.txt"], &takes[..], &["reply.json"]].concat());
+    let best = shown["ranking"][0]["take"].as_u64().unwrap() as usize;
+    assert_eq!(folder.read("rain/02-final.wav"), folder.read(&format!("rain/{}", takes[best])));
+    works(&["take", &folder.path("rain/02-final.wav"), "--again"]);
+}
+
+#[test]
 fn takes_that_are_damaged_changed_or_none() {
     let folder = Folder::new();
     let out = folder.path("rain.wav");

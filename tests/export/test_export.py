@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from checkpoint_writer import write_safetensors, write_sharded, write_torch_zip
 from context import TemporaryFolderTest
+from enhancer import write_enhancer
 from reply import Package
 from synthetic_checkpoint import AF_ENCODER, SyntheticCheckpoint
 from ualm_export import package as package_module
@@ -219,7 +220,7 @@ class FormsTest(ExportTest):
 
     def test_enhancer_is_copied_when_it_keeps_the_contract(self):
         checkpoint = self.checkpoint()
-        write_enhancer(checkpoint / "enhancer.onnx", "enhanced_values")
+        write_enhancer(checkpoint / "enhancer.onnx")
         manifest = Package(self.export(checkpoint)).manifest
         self.assertEqual(manifest["enhancer"], {"sampling_rate": 48000, "channels": 2})
         self.assertIn("enhancer", manifest["graphs"])
@@ -334,21 +335,6 @@ class VocabularyTest(unittest.TestCase):
         )
         with self.assertRaises(ExportError):
             Vocabulary.layout(["text"], 10, 2, 4)
-
-
-def write_enhancer(path: Path, output: str) -> None:
-    """A stand-in: three times the samples, twice the channels."""
-    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
-    scales = onnx.numpy_helper.from_array(np.array([1.0, 2.0, 3.0], np.float32), "scales")
-    graph = helper.make_graph(
-        [helper.make_node("Resize", ["audio_values", "", "scales"], [output], mode="nearest")],
-        "enhancer",
-        [helper.make_tensor_value_info("audio_values", float32, ["batch", 1, "samples"])],
-        [helper.make_tensor_value_info(output, float32, ["batch", 2, "enhanced"])],
-        [scales],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    path.write_bytes(model.SerializeToString())
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 Run by `make test-server`.
 """
+import base64
 import concurrent.futures
 import http.client
+import io
 import json
 import os
 import pathlib
@@ -17,6 +19,7 @@ import tempfile
 import time
 import unittest
 import urllib.parse
+import wave
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from running import ROOT, Server  # noqa: E402
@@ -245,6 +248,23 @@ class EndTest(unittest.TestCase):
             command = [Server.program(), "speak", "one two", "--seed", "1", "-o", path, "--model", ROOT / "onnx" / "default"]
             subprocess.run(command, capture_output=True, check=True)
             self.assertEqual(path.read_bytes(), speak(server).body)
+
+    def test_what_is_given_is_enhanced(self):
+        """One take and several; the stand-in gives 48000 stereo samples a second."""
+        package = ROOT / "target" / "fixtures" / "packages" / "enhanced-fp32"
+        with Server(package=package) as server:
+            model = json.loads(Answer(server, "GET", "/v1/models").body)["data"][0]["id"]
+            spoken = speak(server, model=model, ualm={"seed": 1, "min_steps": 60, "max_steps": 60})
+            sounds = [spoken.body, *self.sounds(reason(server, model=model, modalities=["audio"], n=2, ualm={"audio": {"min_steps": 60, "max_steps": 60}}))]
+            self.assertEqual(len(sounds), 3)
+            for sound in sounds:
+                with wave.open(io.BytesIO(sound)) as file:
+                    self.assertEqual((file.getnchannels(), file.getframerate()), (2, 48000))
+                    self.assertGreater(file.getnframes(), 48000 // 2)
+
+    @staticmethod
+    def sounds(answer):
+        return [base64.b64decode(choice["message"]["audio"]["data"]) for choice in json.loads(answer.body)["choices"]]
 
     def test_others_are_served_with_keys_only(self):
         command = [Server.program(), "serve", "--listen", "0.0.0.0:0"]

@@ -5,6 +5,7 @@
     answers/NAME             what the trainer's code answered: expected.json, .npy arrays, the input clips
     packages/NAME-PRECISION  the checkpoints exported
     packages/synthetic-fp32  a random checkpoint of unusual sizes, exported
+    packages/enhanced-fp32   tiny-omni-fp32 with an enhancer
     packages/failing-fp32    tiny-omni-fp32 with a language model that fails while it runs
 
 Nothing is done while the sources (exporter, these tools, tests/data) are those of the last time.
@@ -14,6 +15,7 @@ import hashlib
 import json
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import numpy as np
 import onnx
 
 from checkpoint_writer import write_sharded, write_torch_zip
+from enhancer import write_enhancer
 from packed_weights import unpack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +90,7 @@ def build() -> None:
                 Options(precision=precision, targets=TARGETS_OF.get(f"{name}-{precision}", ("cpu",))),
             )  # fmt: skip
     export_synthetic(FIXTURES / "checkpoints" / "synthetic", FIXTURES / "packages" / "synthetic-fp32")
+    export_enhanced(FIXTURES / "checkpoints" / "tiny-omni", FIXTURES / "packages" / "enhanced-fp32")
     break_language_model(FIXTURES / "packages" / "tiny-omni-fp32", FIXTURES / "packages" / "failing-fp32", 32)
 
 
@@ -97,6 +101,13 @@ def export_synthetic(checkpoint: Path, package: Path) -> None:
     synthetic.write(checkpoint)
     write_torch_zip(checkpoint / "mp_rank_00_model_states.pt", synthetic.tensors())
     export_package(checkpoint, package, Options(name="synthetic"))
+
+
+def export_enhanced(checkpoint: Path, package: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        enhanced = shutil.copytree(checkpoint, Path(folder) / checkpoint.name)
+        write_enhancer(enhanced / "enhancer.onnx")
+        export_package(enhanced, package, Options())
 
 
 def break_language_model(package: Path, out: Path, positions: int) -> None:
@@ -122,7 +133,7 @@ def main() -> int:
     start = time.monotonic()
     build()
     stamp.write_text(digest)
-    print(f"target/fixtures: {len(NAMES) * len(PRECISIONS) + 2} packages in {time.monotonic() - start:.0f} s")
+    print(f"target/fixtures: {len(NAMES) * len(PRECISIONS) + 3} packages in {time.monotonic() - start:.0f} s")
     return 0
 
 

@@ -118,7 +118,8 @@ fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Resu
         _ => error,
     })?;
     let mut stream = making.stream();
-    config.stream_audio = stream.is_some() && model.manifest().enhancer.is_none();
+    let is_final = model.manifest().enhancer.is_none(); // what an enhancer gives comes whole, at the end
+    config.stream_audio = stream.is_some() && is_final;
     let mut takes = Vec::new();
     let numbers: Vec<_> = (1..=making.args.takes.takes).collect();
     for numbers in numbers.chunks(studio.at_once) {
@@ -127,7 +128,7 @@ fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Resu
         let made = make_takes(&mut session, &checkpoint, &configs, cancel, |event| {
             progress.show(&event);
             match (event, &mut stream) {
-                (Event::AudioChunk(sound), Some(stream)) => stream.push(&sound),
+                (Event::AudioChunk(sound), Some(stream)) if is_final => stream.push(&sound),
                 _ => Ok(()),
             }
         })?;
