@@ -233,23 +233,24 @@ def codec(setting: Setting) -> list[str]:
     ]
 
 
-def generation(setting: Setting, guidance: float | None = None) -> list[str]:
+def generation(setting: Setting, **audio: float) -> list[str]:
     """Ten prompts a concept; relative to how often the judge finds real clips of that concept after the codec."""
     random.seed(0)
     labels = [label for label in small_world.CONCEPTS for _ in range(setting.count)]
     prompts = [small_world.request(random.choice(small_world.CONCEPTS[label].requests)) for label in labels]
-    settings = {} if guidance is None else {"audio": {"guidance": guidance}}
-    requests = [{**message(("text", p)), "force": ["audio"], "max_segments": 1, "seed": i, **settings} for i, p in enumerate(prompts)]
-    name = "generation" if guidance is None else f"generation-guidance-{guidance:g}"
+    requests = [
+        {**message(("text", p)), "force": ["audio"], "max_segments": 1, "seed": i, "audio": audio} for i, p in enumerate(prompts)
+    ]
+    name = "-".join(["generation", *(f"{key}-{value:g}" for key, value in audio.items())])
     tally, shares = Tally(), defaultdict(Tally)
     for label, result in zip(labels, setting.batch(name, requests)):
         hit = recognised(setting.sounds, made(setting, name, result), label)
         tally.add(label, hit)
         shares[label].add("", hit)
-    title = "sounds made" if guidance is None else f"sounds made with guidance {guidance:g}"
-    lines = [f"{title}, judge's top five: {tally}"]
+    told = ", ".join(f"{key} {value:g}" for key, value in audio.items())
+    lines = [f"sounds made{told and f' with {told}'}, judge's top five: {tally}"]
     stored = setting.work / "round-trip.json"
-    if guidance is None and stored.exists():
+    if not audio and stored.exists():
         real = json.loads(stored.read_text())
         ratio = np.mean([shares[label].share for label in real]) / np.mean(list(real.values()))
         lines.append(f"relative to held-out clips after the codec: {ratio:.2f}")
@@ -257,7 +258,9 @@ def generation(setting: Setting, guidance: float | None = None) -> list[str]:
 
 
 def guidance(setting: Setting) -> list[str]:
-    return generation(setting, 1.0) + generation(setting, 3.0)
+    """None against the paper's, at the package's temperature and at the paper's."""
+    temperatures = ({}, {"temperature": 0.8})
+    return [line for t in temperatures for g in (1.0, 3.0) for line in generation(setting, guidance=g, **t)]
 
 
 def verdict(said: str) -> str:

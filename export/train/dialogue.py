@@ -21,8 +21,8 @@ ABRIDGED_SHARE = 0.8  # at the start
 PLANNED_ALONE = 0.2  # of the scenes of a single sound that are drawn: how often one is planned
 # How often each task is drawn. Speech is short: a third of the examples is an eighth of the frames.
 TASKS = {
-    "generate": 0.14, "speak": 0.30, "name": 0.08, "question": 0.20, "transcribe": 0.12, "enrich": 0.06, "converse": 0.01,
-    "reflect": 0.085, "talk": 0.005,
+    "generate": 0.125, "speak": 0.27, "name": 0.075, "question": 0.18, "transcribe": 0.12, "enrich": 0.06, "converse": 0.01,
+    "reflect": 0.155, "talk": 0.005,
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
 MOST_QUESTIONS = 8  # about one clip

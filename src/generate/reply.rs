@@ -42,9 +42,12 @@ pub struct Segment {
 
 /// The loudest sample that still counts as silence: −80 dB.
 const SILENCE: f32 = 1e-4;
+/// One code in so many may be left out before a sound is doubtful: small models slip where a stream begins and ends.
+const CODES_TO_A_HOLE: usize = 20;
 
 impl Segment {
-    /// What is doubtful about a sound, in sentences for a person: silence, and codes that the model left out.
+    /// What is doubtful about a sound, in sentences for a person: silence, and codes that the model left out if
+    /// they are more than one in twenty.
     pub fn doubts(&self, vocabulary: &Vocabulary) -> Vec<String> {
         let Some(sound) = self.audio.as_ref().filter(|sound| !sound.is_empty()) else { return Vec::new() };
         let mut doubts = Vec::new();
@@ -54,8 +57,8 @@ impl Segment {
         let closed = self.frames.last().and_then(<[_]>::first).is_some_and(|id| vocabulary.closes(*id));
         let sounding = self.frames.slice(0..self.frames.len() - usize::from(closed));
         let holes = holes(&sounding, vocabulary);
-        if holes > 0 {
-            let codes = (sounding.len() + 1).saturating_sub(sounding.streams()) * sounding.streams();
+        let codes = (sounding.len() + 1).saturating_sub(sounding.streams()) * sounding.streams();
+        if holes * CODES_TO_A_HOLE > codes {
             doubts.push(format!("the model left out {holes} of {codes} codes; code 0 sounds in their place"));
         }
         doubts
