@@ -117,6 +117,22 @@ class ConductTest(unittest.TestCase):
         self.expect(post(self.server, "/v1/audio/speech", b"", {**JSON, "content-length": str((1 << 20) + 1)}), 413, "too_large")
         self.assertEqual(json.loads(Answer(self.server, "GET", "/health").body), {"status": "ok"})
 
+    def test_what_makes_no_sense_is_named(self):
+        noise = base64.b64encode(b"not a sound").decode()
+        heard = {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": noise, "format": "wav"}}]}
+        self.expect(speak(self.server, model="other"), 404, "model_not_found", "model")
+        self.expect(reason(self.server, messages=[{"role": "assistant", "content": "rain"}]), 400, "invalid", "messages")
+        self.expect(reason(self.server, messages=[heard]), 400, "audio", "messages[0].content[0].input_audio.data")
+        self.expect(self.transcribe(b"not a sound"), 400, "audio", "file")
+        self.expect(self.transcribe(b"", stream="true", response_format="verbose_json"), 400, "invalid", "response_format")
+
+    def transcribe(self, sound, **fields):
+        head = 'content-disposition: form-data; name="{}"\r\n\r\n'
+        parts = [head.format(name).encode() + value.encode() for name, value in {"model": MODEL, **fields}.items()]
+        parts.append(head.format('file"; filename="a.wav').encode() + sound)
+        body = b"".join(b"--cut\r\n" + part + b"\r\n" for part in parts) + b"--cut--\r\n"
+        return post(self.server, "/v1/audio/transcriptions", body, {"content-type": "multipart/form-data; boundary=cut"})
+
     def test_limits(self):
         self.expect(speak(self.server, ualm={"max_steps": 400}), 400, "limit", "ualm.max_steps")
         self.expect(reason(self.server, ualm={"audio": {"max_steps": 400}}), 400, "limit", "ualm.audio.max_steps")
@@ -271,6 +287,15 @@ class EndTest(unittest.TestCase):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 2)
         self.assertIn("--api-keys", done.stderr)
+
+    def test_keys_that_are_none_are_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            empty, absent = pathlib.Path(folder) / "keys", pathlib.Path(folder) / "absent"
+            empty.write_text("\n# nobody\n")
+            for file, code, why in ((empty, 2, "holds no key"), (absent, 1, "cannot be read")):
+                done = subprocess.run([Server.program(), "serve", "--api-keys", file], capture_output=True, text=True, timeout=60, check=False)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertIn(why, done.stderr)
 
 
 if __name__ == "__main__":
