@@ -132,8 +132,11 @@ fn the_packages_that_are_exported_pass() {
     }
 }
 
+/// A name and what the file of that name holds.
+type File = (String, Vec<u8>);
+
 /// The files of a package, read into memory.
-fn files(package: &Path) -> Vec<(String, Vec<u8>)> {
+fn files(package: &Path) -> Vec<File> {
     let entries = fs::read_dir(package).unwrap().map(Result::unwrap);
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
 }
@@ -161,7 +164,7 @@ fn a_package_in_memory_is_that_of_its_folder() {
 #[test]
 fn a_package_in_memory_is_refused_as_that_of_a_folder_is() {
     let whole = files(&package("synthetic-fp32"));
-    let refused = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>), expected: &str| {
+    let refused = |change: &dyn Fn(&mut Vec<File>), expected: &str| {
         let mut files = whole.clone();
         change(&mut files);
         let error = Package::from_files(files).unwrap_err();
