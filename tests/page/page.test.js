@@ -52,10 +52,10 @@ suite('the page', { skip: missing }, () => {
   });
 
   test('downloads a sound with its take, and makes the same samples of the same seed', async () => {
-    const reply = await wish(page, 'Generate', 'rain', { seed: 3 });
+    const reply = await wish(page, 'Generate', 'sea waves', { seed: 3 });
     await reached(reply, 'done');
     const first = await downloaded(segment(reply, 'Sound'));
-    assert.equal(first.name, 'rain-sound-3.wav');
+    assert.equal(first.name, 'sea-waves-sound-3.wav');
     assert.ok(first.bytes.includes('ualm-record'));
 
     const again = async (seed) => {
@@ -68,7 +68,7 @@ suite('the page', { skip: missing }, () => {
     };
     const samples = (bytes) => bytes.subarray(44, bytes.lastIndexOf('ualm-record') - 64).toString('base64');
     assert.equal(samples(await again(3)), samples(first.bytes));
-    assert.notEqual(samples(await again(4)), samples(first.bytes));
+    assert.ok(samples(await again(4)) !== samples(first.bytes));
   });
 
   test('asks about a dropped file', async () => {
