@@ -80,7 +80,7 @@ test-valgrind: fixtures ## run the C programs of the tests under valgrind
 # The library and the standard library are built for it, too, by a nightly compiler with rust-src.
 test-threads: fixtures ## run the C tests of threads under ThreadSanitizer, with the library built for it (nightly Rust)
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" UALM_WATCH=thread && \
-	  $(CARGO) test --locked --features capi --test capi threads_and_callbacks
+	  $(CARGO) test --locked --features capi --test capi -- threads_and_callbacks sessions_of_an_engine
 
 # A backtrace keeps the debug information that it was made with: 60 MB that would look like a leak.
 soak: fixtures ## run everything at once for a while, and see that it holds no more after it: make soak SECONDS=300 SEED=1

@@ -4,7 +4,11 @@
     python3 benches/peers/compare.py PACKAGE --size 0.5b
 
 PACKAGE is one of export/random_package.py. PyTorch and onnxruntime-genai come from requirements.txt, pinned and hashed, into an
-environment of their own; genai's package of the same size is built once, into --work.
+environment of their own; genai's package of the same size is built once, into --work. llama.cpp is compiled for the machine it is
+measured on, so it needs an environment that has it:
+
+    python3 -m venv llama && llama/bin/pip install llama-cpp-python==0.3.36 gguf==0.19.0
+    python3 benches/peers/compare.py PACKAGE --parts steps prefill --llama-python llama/bin/python
 """
 
 import argparse
@@ -77,6 +81,10 @@ def peers_of(arguments, part, python):
         folder = genai_package(arguments, precision, python)
         command = [python, HERE / "genai_peer.py", folder, "--threads", arguments.threads]
         peers.append(Peer(f"genai {precision}", WORKS[part], command))
+    for precision in arguments.llama if arguments.llama_python else []:
+        path = arguments.work / f"llama-{arguments.size}-{precision}.gguf"
+        command = [arguments.llama_python, HERE / "llama_peer.py", path, "--size", arguments.size, "--precision", precision]
+        peers.append(Peer(f"llama.cpp {precision}", WORKS[part], [*command, "--threads", arguments.threads]))
     return peers
 
 
@@ -105,7 +113,7 @@ def compare(arguments, part, python):
         for work in peer.works:
             mine = statistics.median(figures[work.removesuffix(SLICED)] for figures in own)
             theirs = statistics.median(figures[work] for figures in measured)
-            print(f"{work:<48} ualm {mine:9.1f} ms  {peer.name:<12} {theirs:9.1f} ms  {theirs / mine:5.2f} ×", flush=True)
+            print(f"{work:<48} ualm {mine:9.1f} ms  {peer.name:<14} {theirs:9.1f} ms  {theirs / mine:5.2f} ×", flush=True)
 
 
 def main():
@@ -114,6 +122,8 @@ def main():
     parser.add_argument("--size", choices=["0.5b", "1.5b"], default="0.5b", help="that of the package; default: %(default)s")
     parser.add_argument("--parts", nargs="+", choices=WORKS, default=list(WORKS), help="default: all")
     parser.add_argument("--genai", nargs="*", default=["int4"], metavar="PRECISION", help="int4, fp32; default: int4")
+    parser.add_argument("--llama", nargs="*", default=["Q4_0"], metavar="PRECISION", help="Q4_0, Q8_0, F32; default: Q4_0")
+    parser.add_argument("--llama-python", type=Path, help="interpreter that has llama-cpp-python; without it llama.cpp is left out")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     parser.add_argument("--program", type=Path, default=ROOT / "target/release/ualm", help="default: %(default)s")
@@ -121,6 +131,7 @@ def main():
     parser.add_argument("--python", type=Path, help="interpreter that has requirements.txt; by default an environment made of it")
     arguments = parser.parse_args()
     python = arguments.python or environment()
+    arguments.work.mkdir(parents=True, exist_ok=True)
     for part in arguments.parts:
         compare(arguments, part, python)
 
