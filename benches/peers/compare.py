@@ -19,17 +19,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from peer import CONTEXT, PREFILL, PROMPT, SLICED, STEP
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 WORKS = {
-    "steps": ["audio step, guidance, context 128"],
-    "prefill": ["prefill of 512"],
+    "steps": [STEP],
+    "prefill": [PREFILL],
     "codec": ["codec encode 10 s", "codec decode 10 s"],
     "encoder": ["listening to 30 s"],
 }
-SLICED = ", sliced head"
-"""PyTorch's step with each stream's own rows of the head, which the published code does not have."""
 
 
 class Peer:
@@ -63,7 +63,7 @@ def ours(arguments, part):
     """The medians of `ualm bench`, by the name of the figure."""
     command = [
         arguments.program, "bench", arguments.package, "--json", "--only", part, "--runs", "3",
-        "--context", "128", "--prompt", "512", "--threads", arguments.threads,
+        "--context", CONTEXT, "--prompt", PROMPT, "--threads", arguments.threads,
     ]  # fmt: skip
     report = json.loads(subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout)
     return {figure["name"]: figure["median"] for figure in report["figures"]}
@@ -73,7 +73,7 @@ def peers_of(arguments, part, python):
     torch = [python, HERE / "torch_peer.py", "--size", arguments.size, "--threads", arguments.threads, "--part", part]
     works = WORKS[part]
     if part == "steps":
-        works = [*works, works[0] + SLICED]
+        works = [STEP, STEP + SLICED]
     peers = [Peer("PyTorch", works, torch)]
     if part not in ("steps", "prefill"):
         return peers

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime_genai as genai
-from peer import median_milliseconds, serve
+from peer import CONTEXT, PREFILL, PROMPT, STEP, median_milliseconds, serve
 
-CONTEXT = 128
 STEPS = 12
 
 
@@ -30,9 +29,9 @@ def measure_step(model):
     return median_milliseconds(lambda: [running.generate_next_token() for _ in range(STEPS)], 3, STEPS)
 
 
-def measure_prefill(model, length=512):
-    fresh = [generator(model, 1, length + 1) for _ in range(4)]
-    return median_milliseconds(lambda: fresh.pop().append_tokens(ids(1, length)), 3)
+def measure_prefill(model):
+    fresh = [generator(model, 1, PROMPT + 1) for _ in range(4)]
+    return median_milliseconds(lambda: fresh.pop().append_tokens(ids(1, PROMPT)), 3)
 
 
 def main():
@@ -45,10 +44,7 @@ def main():
     config["model"]["decoder"]["session_options"]["intra_op_num_threads"] = arguments.threads
     settings.write_text(json.dumps(config, indent=1))
     model = genai.Model(str(arguments.folder))
-    serve({
-        "audio step, guidance, context 128": lambda: measure_step(model),
-        "prefill of 512": lambda: measure_prefill(model),
-    })  # fmt: skip
+    serve({STEP: lambda: measure_step(model), PREFILL: lambda: measure_prefill(model)})
 
 
 if __name__ == "__main__":

@@ -4,6 +4,13 @@ import statistics
 import sys
 import time
 
+CONTEXT = 128  # positions before the steps that are measured
+PROMPT = 512  # positions of the prompt that is measured
+STEP = f"audio step, guidance, context {CONTEXT}"
+PREFILL = f"prefill of {PROMPT}"
+SLICED = ", sliced head"
+"""PyTorch's step with each stream's own rows of the head, which the published code does not have."""
+
 
 def median_milliseconds(work, runs, each=1):
     """Median over `runs` runs, after one that does not count, of one of the `each` repetitions that a run holds."""

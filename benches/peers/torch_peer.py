@@ -7,12 +7,11 @@ Random weights in float32; speed does not depend on them.
 import argparse
 
 import torch
-from peer import median_milliseconds, serve
+from peer import CONTEXT, PREFILL, PROMPT, SLICED, STEP, median_milliseconds, serve
 from sizes import BLOCK, STREAMS, TEXT, VOCABULARY, config
 from transformers import Qwen2AudioEncoder, Qwen2AudioEncoderConfig, Qwen2ForCausalLM, XcodecConfig, XcodecModel
 from transformers.cache_utils import DynamicCache
 
-CONTEXT = 128
 STEPS = 8
 SCALE, TEMPERATURE, TOP_K = 3.0, 0.8, 20
 
@@ -80,8 +79,8 @@ class LanguageModel:
 
         return median_milliseconds(work, 3, STEPS)
 
-    def measure_prefill(self, length=512):
-        embeddings = torch.randn(1, length, self.model.config.hidden_size)
+    def measure_prefill(self):
+        embeddings = torch.randn(1, PROMPT, self.model.config.hidden_size)
         return median_milliseconds(lambda: self.model.model(inputs_embeds=embeddings, use_cache=True), 3)
 
 
@@ -123,9 +122,9 @@ def main():
     else:
         model = LanguageModel(arguments.size)
         serve({
-            "audio step, guidance, context 128": lambda: model.measure_step(model.authors_step),
-            "audio step, guidance, context 128, sliced head": lambda: model.measure_step(model.sliced_step),
-            "prefill of 512": model.measure_prefill,
+            STEP: lambda: model.measure_step(model.authors_step),
+            STEP + SLICED: lambda: model.measure_step(model.sliced_step),
+            PREFILL: model.measure_prefill,
         })  # fmt: skip
 
 
