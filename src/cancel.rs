@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A switch that any thread may throw; work looks at it between two steps. Clones share the switch.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,7 @@ use std::sync::{PoisonError, RwLock};
 
 use tempfile::{Builder, NamedTempFile};
 
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What the name of a file ends with while it is being written.
 const PART: &str = ".part";

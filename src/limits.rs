@@ -1,9 +1,9 @@
 //! What is refused before it costs anything.
 
 use crate::audio::Waveform;
+use crate::error::{Error, ErrorKind, Result};
 use crate::generate::GenerationConfig;
 use crate::modality::Modality;
-use crate::{Error, ErrorKind, Result};
 
 /// What a model refuses; [`Model::with_limits`](crate::Model::with_limits) sets it. Errors are of kind
 /// [`ErrorKind::Limit`], and say what was asked for and how much is allowed.

@@ -8,6 +8,7 @@ use ndarray::Array2;
 
 use crate::audio::{DecodeOptions, Waveform};
 use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{GenerationConfig, Parts};
 use crate::graph::{
     AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader, GraphTime,
@@ -22,7 +23,6 @@ use crate::runtime::{Placing, Runtime, RuntimeOptions};
 use crate::session::Session;
 use crate::text::TextTokenizer;
 use crate::token::{Codes, Frames, TokenId};
-use crate::{Error, ErrorKind, Result};
 
 /// The most segments of a reply unless the caller says otherwise.
 const MAX_SEGMENTS: usize = 8;

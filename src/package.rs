@@ -9,12 +9,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::modality::{Modality, SegmentConfig};
 use crate::onnx;
 use crate::package_files::{PackageFiles, hexadecimal};
 use crate::reasoning::ReasoningConfig;
 use crate::token::{TokenId, Vocabulary};
-use crate::{Error, ErrorKind, Result};
 
 /// The newest manifest that this program understands.
 pub const SCHEMA: u32 = 1;

@@ -11,9 +11,9 @@ use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use sha2::{Digest, Sha256};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::file::{read_limited, too_large};
 use crate::package::FileSum;
-use crate::{Error, ErrorKind, Result};
 
 /// Where a package's files are.
 #[derive(Clone, Debug)]

@@ -7,9 +7,9 @@
 use ndarray::Array2;
 
 use crate::audio::Waveform;
+use crate::error::{Error, ErrorKind, Result};
 use crate::text::TextTokenizer;
 use crate::token::{Codes, Frames, TokenId, Vocabulary, delay};
-use crate::{Error, ErrorKind, Result};
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

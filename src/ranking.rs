@@ -10,13 +10,13 @@ use stop_words::{Language, get};
 
 use crate::audio::Waveform;
 use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Event, Reply, Seconds, Usage};
 use crate::modality::Modality;
 use crate::model::Model;
 use crate::prompt::Message;
 use crate::rich_caption::RichCaption;
 use crate::session::Session;
-use crate::{Error, ErrorKind, Result};
 
 /// English words that say nothing of a sound. "Once" says how often.
 static STOP_WORDS: LazyLock<HashSet<String>> = LazyLock::new(|| {

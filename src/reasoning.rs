@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::modality::Modality;
 use crate::record::Cut;
-use crate::{Error, ErrorKind, Result};
 
 /// The most rounds of reflection.
 pub const MOST_ROUNDS: usize = 32;

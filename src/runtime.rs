@@ -9,6 +9,7 @@ use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::logging::LogLevel;
 use ort::session::Session;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::package_files::PackageFiles;
 use crate::place::own_folders;
 use crate::provider::{
@@ -16,7 +17,6 @@ use crate::provider::{
     missing_libraries,
 };
 use crate::time_limit::within;
-use crate::{Error, ErrorKind, Result};
 
 /// How long a library may take to load unless the caller says otherwise.
 const LOAD_LIMIT: Duration = Duration::from_secs(120);

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Checkpoint, Generation, GenerationConfig, PastSegment, PastTurn, Segment, rebuild};
 use crate::graph::{Head, LanguageModel};
 use crate::modality::Modality;
@@ -11,7 +12,6 @@ use crate::model::Model;
 use crate::prompt::{Message, Prompt};
 use crate::record::{Cut, Record, RecordedSegment, Turn};
 use crate::token::Frames;
-use crate::{Error, ErrorKind, Result};
 
 /// A conversation: the cache, and with it everything that was said.
 pub struct Session {

@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokenizers::Tokenizer;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::token::{TokenId, Vocabulary};
-use crate::{Error, ErrorKind, Result};
 
 /// The package's tokenizer, placed in the shared vocabulary.
 pub struct TextTokenizer {

@@ -26,7 +26,7 @@ use crate::audio::edit_list::{Edit, is_mp4, read_edits};
 use crate::audio::resample::SAMPLE_RATES;
 use crate::audio::waveform::mix_down;
 use crate::audio::{Resampler, Waveform};
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What [`decode_file`] and [`decode_reader`] make of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

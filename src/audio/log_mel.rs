@@ -10,7 +10,7 @@ use ndarray::{Array2, ArrayViewMut2, Axis};
 use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Sizes of the front end, as a package's manifest gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
 
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Sample rates that can be converted, in hertz.
 pub(super) const SAMPLE_RATES: std::ops::RangeInclusive<u32> = 1..=768_000;

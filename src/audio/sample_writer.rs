@@ -6,8 +6,8 @@ use std::io::Write;
 
 use super::wav::{header_of_unknown_length, pcm16};
 use super::{WavFormat, Waveform};
+use crate::error::{Error, ErrorKind, Result};
 use crate::file::unwritable;
-use crate::{Error, ErrorKind, Result};
 
 /// Writes samples as they come: bare, or as a WAV file whose length is not known when it begins.
 pub struct SampleWriter<W> {

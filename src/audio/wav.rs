@@ -9,8 +9,8 @@ use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 use riff::{Chunk, ChunkContents, ChunkId};
 
 use crate::audio::Waveform;
+use crate::error::{Error, ErrorKind, Result};
 use crate::file::{unwritable, write_whole};
-use crate::{Error, ErrorKind, Result};
 
 /// How samples are stored in a WAV file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "the channels of a waveform are of one length")]
 
 use crate::audio::resample;
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Sound in memory: one `Vec<f32>` a channel, all of one length, full scale being −1 … 1.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,9 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::EngineStats;
 use super::rows::{Row, Rows};
 use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Head;
 use crate::token::TokenId;
-use crate::{Error, ErrorKind, Result};
 
 /// What a seat asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

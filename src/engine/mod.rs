@@ -19,12 +19,12 @@ use std::thread::JoinHandle;
 
 use serde::Serialize;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::generate::GenerationConfig;
 use crate::graph::Batch;
 use crate::modality::Modality;
 use crate::model::Model;
 use crate::session::Session;
-use crate::{Error, ErrorKind, Result};
 use desk::Desk;
 use scheduler::Scheduler;
 use seat::{Embed, Seat};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::desk::{Ask, Call, Desk, SeatState, State};
 use super::rows::{Exchange, Row};
-use crate::Result;
+use crate::error::Result;
 use crate::graph::{Batch, Head};
 use crate::token::TokenId;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::desk::{Ask, Call, Desk, SeatRows};
 use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Head, LanguageModel};
 use crate::prompt::FeatureSlot;
 use crate::token::{Frames, TokenId};
-use crate::{Error, ErrorKind, Result};
 
 /// Frames and features to embeddings, [frames, hidden] flattened.
 pub(super) type Embed = dyn Fn(&Frames, &[FeatureSlot]) -> Result<Vec<f32>> + Send + Sync;

@@ -8,9 +8,9 @@ use super::desk::Desk;
 use super::scheduler::{Body, Scheduler};
 use super::seat::{Embed, Seat};
 use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Head, LanguageModel};
 use crate::token::{Frames, TokenId};
-use crate::{Error, ErrorKind, Result};
 
 const CONTEXT: usize = 64;
 const PAD: f32 = -1.0;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::Result;
+use crate::error::Result;
 use crate::graph::{AudioDecoder, with_context};
 use crate::token::{Frames, Vocabulary, undelay};
 

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::modality::{Modality, SegmentConfig};
-use crate::{Error, ErrorKind, Result};
 
 /// How a whole reply is generated. [`Model::config`](crate::Model::config) gives the package's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

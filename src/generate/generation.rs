@@ -21,13 +21,13 @@ use super::parts::{Offer, Parts};
 use super::{Checkpoint, Draws, Event, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage};
 use crate::audio::Waveform;
 use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Head;
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
 use crate::sampling::{Candidates, Rng, Sampler, guide};
 use crate::text::TextDecoder;
 use crate::token::{Frames, TokenId, Vocabulary};
-use crate::{Error, ErrorKind, Result};
 
 /// Frames for which a segment has room from the beginning, so that they are not moved as it grows.
 const MOST_ROOM: usize = 4096;

@@ -8,13 +8,13 @@
 use std::collections::BTreeMap;
 
 use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{AudioDecoder, Head, LanguageModel};
 use crate::limits::Limits;
 use crate::modality::Modality;
 use crate::prompt::Prompt;
 use crate::text::TextTokenizer;
 use crate::token::{Frames, TokenId, Vocabulary};
-use crate::{Error, ErrorKind, Result};
 
 /// What a generation works with.
 pub(crate) struct Parts<'a> {

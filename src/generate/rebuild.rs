@@ -7,8 +7,8 @@
 use super::SegmentEnd;
 use super::generation::closing_frames;
 use super::parts::Parts;
-use crate::Result;
 use crate::cancel::Cancel;
+use crate::error::Result;
 use crate::modality::Modality;
 use crate::prompt::Prompt;
 use crate::token::{Frames, TokenId};

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
 use crate::cancel::Cancel;
+use crate::error::{ErrorKind, Result};
 use crate::graph::{AudioDecoder, Head, LanguageModel};
 use crate::limits::Limits;
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::{FeatureSlot, Prompt};
 use crate::text::TextTokenizer;
 use crate::token::{Codes, Frames, Interval, Special, TokenId, Vocabulary, delay};
-use crate::{ErrorKind, Result};
 
 const STREAMS: usize = 2;
 const CODES: u32 = 4;
@@ -82,7 +82,7 @@ impl Fake {
     fn fail(&self, failing: Failing) -> Result<()> {
         match self.fails {
             Some((position, what)) if what == failing && self.position >= position => {
-                Err(crate::Error::new(ErrorKind::Graph, "the graph llm failed"))
+                Err(crate::error::Error::new(ErrorKind::Graph, "the graph llm failed"))
             }
             _ => Ok(()),
         }
@@ -217,7 +217,7 @@ fn prompt() -> Prompt {
 }
 
 /// Runs a whole reply; gives it with the error that ended it, and the tail it left.
-fn run(fake: &mut Fake, config: GenerationConfig, cancel: &Cancel) -> (Reply, Option<crate::Error>, Frames) {
+fn run(fake: &mut Fake, config: GenerationConfig, cancel: &Cancel) -> (Reply, Option<crate::error::Error>, Frames) {
     let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
     let modalities = BTreeMap::from([(Modality::Text, 7), (Modality::Audio, 8), (Modality::Speech, 9)]);
     let mut tail = Frames::new(STREAMS);

@@ -7,8 +7,8 @@ use super::session::{Graph, Port};
 use super::{GraphLoader, check_finite, finite};
 use crate::audio::{LogMel, LogMelConfig, Waveform, normalize};
 use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
 use crate::package::{AudioEncoderConfig, Manifest};
-use crate::{Error, ErrorKind, Result};
 
 /// Mel frames that become one feature: the second convolution's stride and the pooling, two each.
 const MEL_FRAMES_PER_FEATURE: usize = 4;

@@ -9,8 +9,8 @@ use super::embedding::EmbeddingRun;
 use super::head::HeadRun;
 use super::key_value_cache::KeyValueCache;
 use super::{DecoderGraphs, Head, check_finite};
+use crate::error::{Error, ErrorKind, Result};
 use crate::token::TokenId;
-use crate::{Error, ErrorKind, Result};
 
 /// Sequences side by side, each a row of one cache.
 ///

@@ -9,8 +9,8 @@ use ort::value::Tensor;
 use super::GraphLoader;
 use super::key_value_cache::KeyValueCache;
 use super::session::{Graph, Port};
+use crate::error::{Error, ErrorKind, Result};
 use crate::package::Manifest;
-use crate::{Error, ErrorKind, Result};
 
 /// The `llm` graph.
 pub(super) struct Body {

@@ -7,9 +7,9 @@ use ort::value::Tensor;
 use super::session::{Graph, Port};
 use super::{AudioDecoder, GraphLoader, check_finite, finite, with_context};
 use crate::audio::Waveform;
+use crate::error::{Error, ErrorKind, Result};
 use crate::package::{CodecConfig, Manifest};
 use crate::token::Codes;
-use crate::{Error, ErrorKind, Result};
 
 /// The most frames that are decoded at once.
 const LONGEST_CHUNK: usize = 1500;

@@ -10,10 +10,10 @@ use super::embedding::Embedding;
 use super::head::OutputHead;
 use super::key_value_cache::{CacheShape, KeyValueCache, Rotary};
 use super::{GraphLoader, Head, check_finite};
+use crate::error::{Error, ErrorKind, Result};
 use crate::package::Manifest;
 use crate::prompt::FeatureSlot;
 use crate::token::Frames;
-use crate::{Error, ErrorKind, Result};
 
 /// The graphs of the language model.
 pub struct DecoderGraphs {

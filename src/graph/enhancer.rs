@@ -5,8 +5,8 @@ use ort::value::Tensor;
 use super::session::{Graph, Port};
 use super::{GraphLoader, check_finite};
 use crate::audio::Waveform;
+use crate::error::{Error, ErrorKind, Result};
 use crate::package::{EnhancerConfig, Manifest};
-use crate::{Error, ErrorKind, Result};
 
 /// The `enhancer` graph.
 pub struct Enhancer {

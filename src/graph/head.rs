@@ -6,7 +6,7 @@ use ort::value::Tensor;
 
 use super::GraphLoader;
 use super::session::{Graph, Port};
-use crate::Result;
+use crate::error::Result;
 
 /// A `text_head` or `audio_head` graph.
 pub(super) struct OutputHead {

@@ -10,7 +10,7 @@ use ort::session::IoBinding;
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use super::binding::bind_rows;
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The sizes of one row of the cache.
 #[derive(Clone, Copy, Debug)]

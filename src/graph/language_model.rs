@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{Batch, DecoderGraphs, Head, LanguageModel};
 use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::prompt::FeatureSlot;
 use crate::token::{Frames, TokenId};
-use crate::{Error, ErrorKind, Result};
 
 /// Positions of a prompt that are run at once; between such chunks a run can be cancelled.
 const PREFILL_CHUNK: usize = 512;

@@ -29,9 +29,9 @@ pub use session::{GraphLoader, Placements};
 
 use crate::audio::Waveform;
 use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
 use crate::prompt::FeatureSlot;
 use crate::token::{Codes, Frames, TokenId};
-use crate::{Error, ErrorKind, Result};
 
 /// Which rows of the output matrix to multiply with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

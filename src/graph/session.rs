@@ -8,11 +8,11 @@ use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 
 use super::binding;
 use super::clock::{Clock, GraphTime};
+use crate::error::{Error, ErrorKind, Result};
 use crate::package::Package;
 use crate::package_files::PackageFiles;
 use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, nodes_by_provider};
 use crate::runtime::{Placing, Runtime};
-use crate::{Error, ErrorKind, Result};
 
 /// The graphs of a step of the language model.
 const DECODING: [&str; 4] = ["embed", "llm", "text_head", "audio_head"];

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::provider_key;
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The graphs of a package, by their names in the manifest.
 pub const GRAPHS: [&str; 8] =

@@ -3,12 +3,12 @@
 #![expect(clippy::indexing_slicing, reason = "a frame has at least one id")]
 
 use super::{PackageId, Record, RecordedSegment, Turn};
+use crate::error::{Error, ErrorKind, Result};
 use crate::generate::SegmentEnd;
 use crate::modality::Modality;
 use crate::package::Package;
 use crate::prompt::Prompt;
 use crate::token::{TokenId, Vocabulary};
-use crate::{Error, ErrorKind, Result};
 
 impl Record {
     /// Refuses a record that another package made, and one whose frames no package can have made.

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::features::WrittenFeatures;
 use super::{PackageId, Record, RecordedMessage, RecordedSegment, Turn};
+use crate::error::{Error, ErrorKind, Result};
 use crate::file::{read_limited, write_whole};
 use crate::generate::{Draws, GenerationConfig, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
 use crate::reasoning::Chain;
 use crate::token::{Frames, TokenId};
-use crate::{Error, ErrorKind, Result};
 
 /// What marks a record.
 const FORMAT: &str = "ualm-record";

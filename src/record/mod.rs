@@ -8,13 +8,13 @@ mod wav;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Draws, GenerationConfig, Segment, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::package::Package;
 use crate::prompt::{Message, Prompt};
 use crate::reasoning::Chain;
 use crate::token::{Frames, Vocabulary};
-use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "capi")]
 pub(crate) use check::check_frame;

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::Record;
 use super::json::MOST_BYTES;
 use crate::audio::{ExtraChunk, WavFormat, Waveform, read_chunk, stored_format, write_wav_to_with, write_wav_with};
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The chunk's id.
 const CHUNK: [u8; 4] = *b"ualm";

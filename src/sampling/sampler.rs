@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::Rng;
+use crate::error::{Error, ErrorKind, Result};
 use crate::token::TokenId;
-use crate::{Error, ErrorKind, Result};
 
 /// How to draw from a row of logits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a frame has an id for each stream, a vocabulary a block")]
 
 use super::{Codes, Frames, Vocabulary};
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Shifts stream `i` by `i` frames and turns codes into ids: codes [S, F] become F + S − 1 frames (none for F = 0).
 ///

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::TokenId;
-use crate::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A half-open range of token ids, written `[start, end]` in the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

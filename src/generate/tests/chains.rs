@@ -13,7 +13,7 @@ fn shape(reply: &Reply) -> Vec<(Modality, SegmentEnd)> {
 }
 
 /// Runs a reply of a model that can make text only.
-fn run_without_sound(fake: &mut Fake, config: GenerationConfig) -> (Reply, Option<crate::Error>) {
+fn run_without_sound(fake: &mut Fake, config: GenerationConfig) -> (Reply, Option<crate::error::Error>) {
     let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
     let parts = Parts {
         language_model: fake,
