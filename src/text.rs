@@ -7,7 +7,7 @@ use tokenizers::Tokenizer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::token::{TokenId, Vocabulary};
 
-/// The package's tokenizer, placed in the shared vocabulary.
+/// The package's tokenizer, with its tokens' place in the vocabulary.
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
     vocabulary: Vocabulary,
@@ -18,7 +18,7 @@ impl TextTokenizer {
     pub fn from_bytes(json: &[u8], vocabulary: &Vocabulary) -> Result<Self> {
         let tokenizer = unpanicked(|| Tokenizer::from_bytes(json))
             .map_err(|e| Error::new(ErrorKind::Package, "not a tokenizer that is understood").with_source(e))?;
-        let most = vocabulary.text.len();
+        let most = vocabulary.text.ids.len();
         let found = tokenizer.get_vocab_size(true);
         if found > most {
             let what = format!("{found} tokens, but the vocabulary has room for {most}");
@@ -27,26 +27,29 @@ impl TextTokenizer {
         Ok(Self { tokenizer, vocabulary: vocabulary.clone() })
     }
 
-    /// The ids of `text` in the shared vocabulary, without any template of the tokenizer's own.
+    /// Returns the ids of `text` in the vocabulary, without any template of the tokenizer's own.
     ///
-    /// The tokenizer's id 0 becomes pad, as the authors' trainer wrote it (`np.where(seq == pad, pad, seq + offset)`).
+    /// The tokenizer's id 0 becomes the pad where the vocabulary says so ([`TextIds::zero_is_pad`](crate::TextIds)).
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
         let encoding = unpanicked(|| self.tokenizer.encode(text, false))
             .map_err(|e| Error::new(ErrorKind::Invalid, "the text cannot be tokenized").with_source(e))?;
-        let (pad, start, most) = (self.vocabulary.special.pad, self.vocabulary.text.start, self.vocabulary.text.len());
+        let text = self.vocabulary.text;
+        let most = text.ids.len();
         if let Some(id) = encoding.get_ids().iter().find(|id| **id as usize >= most) {
             let what = format!("the tokenizer gives the id {id}, but the vocabulary has room for {most}");
             return Err(Error::new(ErrorKind::Package, what));
         }
-        Ok(encoding.get_ids().iter().map(|&id| if id == pad { pad } else { id + start }).collect())
+        let pad = self.vocabulary.pad.filter(|_| text.zero_is_pad);
+        let id = |token: u32| pad.filter(|_| token == 0).unwrap_or(token + text.ids.start);
+        Ok(encoding.get_ids().iter().map(|token| id(*token)).collect())
     }
 
     /// The text of `ids`; ids that are not text are passed over.
     pub fn decode(&self, ids: &[TokenId]) -> Result<String> {
         let own: Vec<u32> = ids
             .iter()
-            .filter(|id| self.vocabulary.text.contains(**id))
-            .map(|id| id - self.vocabulary.text.start)
+            .filter(|id| self.vocabulary.text.ids.contains(**id))
+            .map(|id| id - self.vocabulary.text.ids.start)
             .collect();
         unpanicked(|| self.tokenizer.decode(&own, true))
             .map_err(|e| Error::new(ErrorKind::Graph, "the answer cannot be turned into text").with_source(e))
@@ -117,7 +120,7 @@ impl TextDecoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::{Interval, Special};
+    use crate::token::{Interval, TextIds};
     use proptest::prelude::*;
     use std::sync::LazyLock;
 
@@ -139,10 +142,8 @@ mod tests {
     });
 
     fn vocabulary() -> Vocabulary {
-        let special =
-            Special { pad: 0, bos: 1, eos: 2, eot: 3, system: 4, user: 5, assistant: 6, text: 7, audio: 8, speech: 9 };
-        let text = Interval { start: 16, end: 16 + 300 };
-        Vocabulary { size: 320, streams: 1, special, text, audio: vec![Interval { start: 316, end: 320 }] }
+        let text = TextIds { ids: Interval { start: 16, end: 16 + 300 }, zero_is_pad: true };
+        Vocabulary::new(320, 1, Some(0), text)
     }
 
     /// Tokenizers whose tokens are words: one that marks the beginnings of words, and drops the space before the first one;

@@ -27,6 +27,13 @@ pub struct GenerationConfig {
 }
 
 impl GenerationConfig {
+    /// The same settings for a reply of one segment of `modality`.
+    pub fn only(mut self, modality: Modality) -> Self {
+        self.force = vec![modality];
+        self.max_segments = 1;
+        self
+    }
+
     /// The settings of `modality`.
     pub fn segment(&self, modality: Modality) -> &SegmentConfig {
         match modality {
