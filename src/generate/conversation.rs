@@ -80,6 +80,12 @@ impl Conversation {
         self.sequence.position() + self.tail.tokens.len()
     }
 
+    /// The tokens that are not run yet.
+    #[cfg(test)]
+    pub fn tail(&self) -> &Tokens {
+        &self.tail.tokens
+    }
+
     /// The state of the conversation.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { state: self.sequence.mark(), tail: self.tail.clone() }

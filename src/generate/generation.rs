@@ -277,7 +277,8 @@ impl<'a> Generation<'a> {
         let runs: Vec<_> = offers.iter().enumerate().map(run).collect();
         let greedy = SegmentConfig::default().sampling();
         let opener = self.sampler.sample(&Candidates::new(&logits, &runs), &greedy, &mut self.rng);
-        let opener = opener.map_err(|e| e.context(format!("the modality of segment {}", self.opened)))?;
+        let head = self.conversation.rules.choice.as_ref().map_or("", |choice| &choice.head_name);
+        let opener = opener.map_err(|e| e.context(format!("{head}: the modality of segment {}", self.opened)))?;
         let chosen = offers.iter().find(|offer| offer.opener == opener).map(|offer| offer.modality);
         chosen.ok_or_else(|| Error::new(ErrorKind::Numeric, "no modality can be chosen"))
     }

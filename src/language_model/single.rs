@@ -209,29 +209,51 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::graph::{GraphLoader, Placements};
+    use crate::modality::Modality;
     use crate::package::{Manifest, Package};
-    use crate::runtime::{Placing, Runtime, RuntimeOptions};
+    use crate::runtime::{GraphLoader, Placing, Runtime, RuntimeOptions};
 
     fn fixture(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fixtures/packages").join(name)
     }
 
-    fn decoders(name: &str) -> (Decoder, Decoder, Manifest) {
-        let (one, two, manifest, _) = decoders_in(&fixture(name));
+    fn sequences(name: &str) -> (SingleSequence, SingleSequence, Manifest) {
+        let (one, two, manifest, _) = sequences_in(&fixture(name));
         (one, two, manifest)
     }
 
-    /// Two decoders of a package, its manifest, and the file that its body is in.
-    fn decoders_in(folder: &Path) -> (Decoder, Decoder, Manifest, String) {
+    /// Two sequences of a package, its manifest, and the file that its body is in.
+    fn sequences_in(folder: &Path) -> (SingleSequence, SingleSequence, Manifest, String) {
         let package = Package::open(folder).expect("fixtures: run `make test`, or `make fixtures` once");
         let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
-        let (placing, placements) = (Placing::new(&RuntimeOptions::default()).unwrap(), Placements::default());
-        let loader = GraphLoader::new(runtime, &package, &placing, &placements);
-        let graphs = Arc::new(DecoderGraphs::load(&loader, package.manifest()).unwrap());
-        let body = placements.all().iter().find(|graph| graph.graph == "llm").unwrap().file.clone();
-        let new = || Decoder::new(Arc::clone(&graphs), &Limits::default());
-        (new(), new(), package.manifest().clone(), body)
+        let manifest = package.manifest().clone();
+        let loader = GraphLoader::new(runtime, package, Placing::new(&RuntimeOptions::default()).unwrap());
+        let graphs = Arc::new(LanguageModel::load(&loader, &manifest).unwrap());
+        let body = loader.placements().all().iter().find(|graph| graph.graph == "llm").unwrap().file.clone();
+        let new = || SingleSequence::new(Arc::clone(&graphs), &Limits::default());
+        (new(), new(), manifest, body)
+    }
+
+    /// The heads of text and of sound.
+    fn heads(manifest: &Manifest) -> [HeadId; 2] {
+        ["text_head", "audio_head"].map(|name| HeadId(manifest.heads.keys().position(|head| head == name).unwrap()))
+    }
+
+    /// A position of sound: a code in every book.
+    fn codes(manifest: &Manifest, code: u32) -> Vec<TokenId> {
+        manifest.modalities[&Modality::Audio].layout.books.iter().map(|book| book.start + code).collect()
+    }
+
+    fn text(manifest: &Manifest, tokens: impl IntoIterator<Item = u32>) -> Tokens {
+        let mut text = manifest.tokens.tokens();
+        tokens.into_iter().for_each(|token| text.push_single(manifest.tokens.text.ids.start + token, 0));
+        text
+    }
+
+    fn pads(manifest: &Manifest, len: usize) -> Tokens {
+        let mut pads = manifest.tokens.tokens();
+        (0..len).for_each(|_| pads.push_single(0, 0));
+        pads
     }
 
     fn distance(a: &[f32], b: &[f32]) -> f32 {
@@ -240,29 +262,35 @@ mod tests {
         a.iter().zip(b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest
     }
 
-    /// Under guidance the rows are two sequences: the prompt, and as many pad frames; both go on with the same frames.
+    /// Under guidance the rows are two sequences: the prompt, and its unconditional counterpart, pads or tokens; both go on
+    /// with the same positions.
     #[test]
     fn guidance_is_two_sequences() {
         for name in ["tiny-omni-fp32", "tiny-afwhisper-fp32", "synthetic-fp32"] {
-            let (mut guided, mut pads, manifest) = decoders(name);
-            let (streams, text) = (manifest.vocabulary.streams, manifest.vocabulary.text.start);
-            let mut prompt = Frames::new(streams);
-            (0..37).for_each(|i| prompt.push_single(text + i));
+            let (mut guided, mut alone, manifest) = sequences(name);
+            let [text_head, audio_head] = heads(&manifest);
             let (cancel, none) = (Cancel::new(), []);
-            guided.prefill(&prompt, &none, &cancel).unwrap();
-            pads.prefill(&Frames::pads(streams, 37), &none, &cancel).unwrap();
-            guided.begin_guidance().unwrap();
-            for step in 0..3 {
-                let frame: Vec<_> = manifest.vocabulary.audio.iter().map(|block| block.start + step).collect();
-                guided.step(&frame).unwrap();
-                pads.step(&frame).unwrap();
-                let both = guided.logits(Head::Audio).unwrap().to_vec();
-                let error = distance(&both[both.len() / 2..], pads.logits(Head::Audio).unwrap());
-                assert!(error < 1e-5, "{name}, step {step}: {error}");
+            let others = text(&manifest, (0..37).map(|i| i * 3 % 50));
+            for (prefix, beside) in [(Prefix::Pads, pads(&manifest, 37)), (Prefix::Tokens(&others), others.clone())] {
+                guided.rewind(&StateMark::START);
+                alone.rewind(&StateMark::START);
+                guided.prefill(&text(&manifest, 0..37), &none, &cancel).unwrap();
+                alone.prefill(&beside, &none, &cancel).unwrap();
+                guided.begin_guidance(prefix, &cancel).unwrap();
+                for step in 0..3 {
+                    let position = codes(&manifest, step);
+                    guided.step(&position).unwrap();
+                    alone.step(&position).unwrap();
+                    let both = guided.logits(audio_head).unwrap().to_vec();
+                    let error = distance(&both[both.len() / 2..], alone.logits(audio_head).unwrap());
+                    assert!(error < 1e-5, "{name}, {prefix:?}, step {step}: {error}");
+                }
+                let both = guided.logits(text_head).unwrap().to_vec();
+                guided.end_guidance().unwrap();
+                assert_eq!(guided.logits(text_head).unwrap(), &both[..both.len() / 2]);
             }
-            let conditional = guided.logits(Head::Text).unwrap()[..text as usize].to_vec();
-            guided.end_guidance().unwrap();
-            assert_eq!(guided.logits(Head::Text).unwrap()[..text as usize], conditional);
+            let error = guided.begin_guidance(Prefix::Tokens(&others), &cancel).unwrap_err();
+            assert!(error.message().contains("37 positions; expected 40"), "{error}");
         }
     }
 
@@ -274,30 +302,28 @@ mod tests {
             std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
         }
         let manifest = folder.path().join("manifest.json");
-        let text = std::fs::read_to_string(&manifest).unwrap();
-        assert!(text.contains("\"cuda\": {"));
-        std::fs::write(&manifest, text.replace("\"cuda\": {", "\"cpu\": {")).unwrap();
-        let (mut half, mut pads, manifest, file) = decoders_in(folder.path());
-        let (mut float, _, _, base) = decoders_in(&source);
+        let json = std::fs::read_to_string(&manifest).unwrap();
+        assert!(json.contains("\"cuda\": {"));
+        std::fs::write(&manifest, json.replace("\"cuda\": {", "\"cpu\": {")).unwrap();
+        let (mut half, mut alone, manifest, file) = sequences_in(folder.path());
+        let (mut float, _, _, base) = sequences_in(&source);
         assert_eq!((file.as_str(), base.as_str()), ("llm.cuda.onnx", "llm.onnx"));
         assert!(half.graphs.cache.is_half && !float.graphs.cache.is_half);
 
-        let (streams, text) = (manifest.vocabulary.streams, manifest.vocabulary.text.start);
-        let mut prompt = Frames::new(streams);
-        (0..37).for_each(|i| prompt.push_single(text + i));
+        let audio_head = heads(&manifest)[1];
         let (cancel, none) = (Cancel::new(), []);
-        pads.prefill(&Frames::pads(streams, 37), &none, &cancel).unwrap();
-        for decoder in [&mut half, &mut float] {
-            decoder.prefill(&prompt, &none, &cancel).unwrap();
-            decoder.begin_guidance().unwrap();
+        alone.prefill(&pads(&manifest, 37), &none, &cancel).unwrap();
+        for sequence in [&mut half, &mut float] {
+            sequence.prefill(&text(&manifest, 0..37), &none, &cancel).unwrap();
+            sequence.begin_guidance(Prefix::Pads, &cancel).unwrap();
         }
         for step in 0..3 {
-            let frame: Vec<_> = manifest.vocabulary.audio.iter().map(|block| block.start + step).collect();
-            [&mut half, &mut float, &mut pads].into_iter().for_each(|decoder| decoder.step(&frame).unwrap());
-            let both = half.logits(Head::Audio).unwrap().to_vec();
-            let error = distance(&both, float.logits(Head::Audio).unwrap());
+            let position = codes(&manifest, step);
+            [&mut half, &mut float, &mut alone].into_iter().for_each(|sequence| sequence.step(&position).unwrap());
+            let both = half.logits(audio_head).unwrap().to_vec();
+            let error = distance(&both, float.logits(audio_head).unwrap());
             assert!(error < 1e-2, "step {step}: {error}");
-            let error = distance(&both[both.len() / 2..], pads.logits(Head::Audio).unwrap());
+            let error = distance(&both[both.len() / 2..], alone.logits(audio_head).unwrap());
             assert!(error < 1e-2, "step {step}, pads: {error}");
         }
     }
@@ -305,22 +331,19 @@ mod tests {
     /// A cache that grows and a sequence that is rewound change nothing.
     #[test]
     fn growing_and_rewinding_change_nothing() {
-        let (mut grown, mut roomy, manifest) = decoders("synthetic-fp32");
-        let text = manifest.vocabulary.text.start;
+        let (mut grown, mut roomy, manifest) = sequences("synthetic-fp32");
+        let [text_head, _] = heads(&manifest);
         let (cancel, none) = (Cancel::new(), []);
-        let frames = |range: std::ops::Range<u32>| {
-            let mut frames = Frames::new(manifest.vocabulary.streams);
-            range.for_each(|i| frames.push_single(text + i % 200));
-            frames
-        };
+        let tokens = |range: std::ops::Range<u32>| text(&manifest, range.map(|i| i % 200));
         roomy.reserve(500).unwrap();
-        roomy.prefill(&frames(0..400), &none, &cancel).unwrap();
-        grown.prefill(&frames(0..250), &none, &cancel).unwrap();
-        grown.prefill(&frames(7..90), &none, &cancel).unwrap();
-        grown.rewind(250);
-        grown.prefill(&frames(250..400), &none, &cancel).unwrap();
+        roomy.prefill(&tokens(0..400), &none, &cancel).unwrap();
+        grown.prefill(&tokens(0..250), &none, &cancel).unwrap();
+        let mark = grown.mark();
+        grown.prefill(&tokens(7..90), &none, &cancel).unwrap();
+        grown.rewind(&mark);
+        grown.prefill(&tokens(250..400), &none, &cancel).unwrap();
         assert_eq!(grown.position(), 400);
-        let error = distance(grown.logits(Head::Text).unwrap(), roomy.logits(Head::Text).unwrap());
+        let error = distance(grown.logits(text_head).unwrap(), roomy.logits(text_head).unwrap());
         assert!(error < 1e-5, "{error}");
         assert_eq!(grown.reserve(513).unwrap_err().kind(), ErrorKind::Limit);
     }

@@ -247,15 +247,15 @@ mod tests {
             let sampling = Sampling { temperature, top_k, top_p };
             let expected = probabilities(&logits, &sampling);
             // two runs of ids, with a gap between them
-            let (first, second) = logits.split_at(cut.index(logits.len()));
-            let gap = 1000 + first.len() as TokenId;
-            let runs = [(7, first), (gap, second)];
+            let first = cut.index(logits.len());
+            let gap = 1000 + first as TokenId;
+            let runs = [Run { first: 7, columns: 0..first }, Run { first: gap, columns: first..logits.len() }];
             let (mut sampler, mut rng) = (Sampler::default(), Rng::at(seed, 0));
             let draws = 4000;
             let mut counts = vec![0usize; logits.len()];
             for _ in 0..draws {
-                let id = sampler.sample(&Candidates::new(&runs), &sampling, &mut rng).unwrap();
-                let place = if id >= gap { id - gap + first.len() as TokenId } else { id - 7 };
+                let id = sampler.sample(&Candidates::new(&logits, &runs), &sampling, &mut rng).unwrap();
+                let place = if id >= gap { id - gap + first as TokenId } else { id - 7 };
                 counts[place as usize] += 1;
             }
             let (mut chi_square, mut bins, mut rare) = (0.0, 0, (0usize, 0.0));

@@ -107,7 +107,7 @@ fn interleaved_books_take_turns() {
 #[test]
 fn pads_among_delayed_codes_are_holes_and_short_segments_hold_nothing() {
     let layout = layout(Pattern::Delayed, 3, 4);
-    let pads = |len| Tokens::from_ids(layout.width, vec![0; 3 * len]).unwrap();
+    let pads = |len: usize| Tokens::from_ids(layout.width, vec![0; 3 * len]).unwrap();
     assert_eq!((layout.frames(&pads(2)), layout.frames(&pads(3))), (0, 1));
     assert_eq!(layout.codes(&pads(3), 0..1).unwrap(), Codes::zeros((3, 1)));
     assert_eq!(layout.holes(&pads(4)), 6);
