@@ -1,5 +1,5 @@
 //! Two questions to ONNX Runtime that `ort` does not ask yet: which provider took which nodes, and what a device says of
-//! itself. The only unsafe code outside the C library.
+//! itself.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char};
