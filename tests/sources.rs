@@ -46,3 +46,22 @@ fn unsafe_code_is_where_the_documents_say() {
         assert!(with_code.iter().any(|name| Path::new(name).starts_with(place)), "{place} has no unsafe code");
     }
 }
+
+/// The library is called from Rust, from C and by the program: its messages name what all of them have.
+#[test]
+fn the_library_names_no_flag_or_command_of_the_program() {
+    const OTHERS: [&str; 3] = ["src/bin", "src/capi", "src/wire"];
+    let own_flag = Regex::new(r"fetch_onnxruntime\.py --[a-z]+").unwrap();
+    let of_the_program = Regex::new("--[a-z]|`ualm ").unwrap();
+    let library: Vec<_> = sources("src")
+        .into_iter()
+        .filter(|(name, _)| !OTHERS.iter().any(|other| Path::new(name).starts_with(other)))
+        .collect();
+    assert!(library.len() > 30);
+    for (name, text) in library {
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let line = own_flag.replace(line, "");
+            assert!(!of_the_program.is_match(&line), "{name}: {}", line.trim());
+        }
+    }
+}

@@ -149,8 +149,8 @@ impl<'a> GraphLoader<'a> {
         }
         let reasons: Vec<_> = passed_over.iter().map(|p| format!("{}: {}", p.provider, p.why)).collect();
         let what = format!("no provider that was asked for serves the graph {name}: {}", reasons.join("; "));
-        let way = format!("give it another one to fall back to (--provider …,cpu, or {name}=cpu), or ask for auto");
-        Err(Error::new(ErrorKind::Provider, format!("{what}. {way}; `ualm doctor` tells more")))
+        let way = format!("name one to fall back to (cpu at the end of the list, or {name}=cpu), or ask for auto");
+        Err(Error::new(ErrorKind::Provider, format!("{what}. {way}; the provider report says more")))
     }
 
     /// The providers that `asked` comes to, in order.
