@@ -11,10 +11,11 @@ use super::clock::{Clock, GraphTime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::Package;
 use crate::package_files::PackageFiles;
-use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, nodes_by_provider};
+use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, check_inputs_on_host, nodes_by_provider};
 use crate::runtime::{Placing, Runtime};
 
-/// The graphs of a step of the language model.
+/// The graphs of a step of the language model. Their inputs are bound once, and are rewritten in the host's memory before every
+/// run.
 const DECODING: [&str; 4] = ["embed", "llm", "text_head", "audio_head"];
 
 /// A tensor that a contract names: element type and dimensions; `None` is a dimension of any size.
@@ -205,6 +206,12 @@ impl<'a> GraphLoader<'a> {
         let nodes_on_cpu = operators_on_cpu.values().sum();
         if nodes_on_cpu == nodes.len() && nodes_on_cpu > 0 {
             return Err(NotLoaded::PassedOver(format!("it takes none of the graph's {nodes_on_cpu} nodes")));
+        }
+        if runtime_name != CPU && DECODING.contains(&name) {
+            check_inputs_on_host(&session).map_err(|why| {
+                let sound = format!("audio_encoder={0},codec={0}", provider.name());
+                NotLoaded::PassedOver(format!("{why}, which is not supported yet for this graph; it may serve {sound}"))
+            })?;
         }
         let placement = GraphPlacement {
             graph: name.to_owned(),
