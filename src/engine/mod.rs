@@ -196,7 +196,7 @@ fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
     let context = options.context.unwrap_or_else(|| most.min(CONTEXT).min(usize::try_from(fits).unwrap_or(most)));
     if context == 0 || context > most {
         let what = format!("{} slots of {context} positions each; expected 1 … {most}", options.slots);
-        let way = "give it fewer slots, or more memory (--limit-memory, Limits::memory)";
+        let way = "give it fewer slots, or raise the limit on memory";
         return Err(Error::new(ErrorKind::Limit, format!("{what}: {way}")));
     }
     let bytes = graphs.cache_bytes(options.slots, context);

@@ -22,7 +22,7 @@ impl Record {
         if self.package.sha256 != found.sha256 && !manifest.formerly.contains(&self.package.sha256) {
             let (made, loaded) = (&self.package, &found);
             let what = format!(
-                "made by the package {:?} ({}), but {:?} ({}) is loaded: name the other one with --model",
+                "made by the package {:?} ({}), but {:?} ({}) is loaded: load the package that made it",
                 made.name,
                 brief(&made.sha256),
                 loaded.name,

@@ -8,13 +8,13 @@ use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 
 use super::binding;
 use super::clock::{Clock, GraphTime};
+use super::{Placing, Runtime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Package, PackageFiles};
-use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, nodes_by_provider};
-use super::{Placing, Runtime};
+use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, check_inputs_on_host, nodes_by_provider};
 
-/// The graphs of a step of the language model.
-const DECODING: [&str; 4] = ["embed", "llm", "text_head", "audio_head"];
+/// The graphs of a step of the language model, beside its heads.
+const STEP: [&str; 2] = ["embed", "llm"];
 
 /// A tensor that a contract names: element type and dimensions; `None` is a dimension of any size.
 pub(crate) struct Port {
@@ -138,6 +138,12 @@ impl GraphLoader {
         self.package.files()
     }
 
+    /// Whether the graph `name` runs in every step of the language model. The inputs of such graphs are bound once, and are
+    /// rewritten in the host's memory before every run.
+    fn is_of_step(&self, name: &str) -> bool {
+        STEP.contains(&name) || self.package.manifest().heads.contains_key(name)
+    }
+
     /// Loads the graph in `file`, or in that of its variant, for the first provider that serves it.
     fn session(&self, name: &str, file: &str) -> Result<(Session, String, Arc<Clock>)> {
         let asked = self.placing.providers.of(name);
@@ -163,8 +169,8 @@ impl GraphLoader {
         }
         let reasons: Vec<_> = passed_over.iter().map(|p| format!("{}: {}", p.provider, p.why)).collect();
         let what = format!("no provider that was asked for serves the graph {name}: {}", reasons.join("; "));
-        let way = format!("give it another one to fall back to (--provider …,cpu, or {name}=cpu), or ask for auto");
-        Err(Error::new(ErrorKind::Provider, format!("{what}. {way}; `ualm doctor` tells more")))
+        let way = format!("name one to fall back to (cpu at the end of the list, or {name}=cpu), or ask for auto");
+        Err(Error::new(ErrorKind::Provider, format!("{what}. {way}; the provider report says more")))
     }
 
     /// The providers that `asked` comes to, in order.
@@ -195,7 +201,7 @@ impl GraphLoader {
     ) -> Result<(Session, GraphPlacement), NotLoaded> {
         let (route, status) = self.runtime.resolver(&self.placing).resolve(provider);
         let route = route.ok_or(NotLoaded::PassedOver(status.message))?;
-        if is_auto && route.is_on_cpu && route.name != CPU && DECODING.contains(&name) {
+        if is_auto && route.is_on_cpu && route.name != CPU && self.is_of_step(name) {
             return Err(NotLoaded::PassedOver("on a CPU it decodes more slowly than ONNX Runtime itself".into()));
         }
         let file = self.package.manifest().variant(provider.name(), name).unwrap_or(file);
@@ -219,6 +225,12 @@ impl GraphLoader {
         let nodes_on_cpu = operators_on_cpu.values().sum();
         if nodes_on_cpu == nodes.len() && nodes_on_cpu > 0 {
             return Err(NotLoaded::PassedOver(format!("it takes none of the graph's {nodes_on_cpu} nodes")));
+        }
+        if runtime_name != CPU && self.is_of_step(name) {
+            check_inputs_on_host(&session).map_err(|why| {
+                let sound = format!("audio_encoder={0},codec={0}", provider.name());
+                NotLoaded::PassedOver(format!("{why}, which is not supported yet for this graph; it may serve {sound}"))
+            })?;
         }
         let placement = GraphPlacement {
             graph: name.to_owned(),

@@ -123,7 +123,7 @@ impl Runtime {
         let environment = match within(limit, move || new_environment(&file, threads)) {
             Some(environment) => environment.map_err(|cause| cannot_be_loaded(&library, &cause))?,
             None => {
-                let cause = format!("it did not load within {} s (--load-timeout)", limit.as_secs_f64());
+                let cause = format!("it did not load within {} s, the limit on loading", limit.as_secs_f64());
                 return Err(cannot_be_loaded(&library, &cause));
             }
         };
@@ -283,8 +283,8 @@ fn loaded_copies() -> Vec<PathBuf> {
     Vec::new()
 }
 
-const HOW_TO_GET_IT: &str = "Run `python3 scripts/fetch_onnxruntime.py`, or name a library of version 1.31 or later with \
-                             --library or ORT_DYLIB_PATH";
+const HOW_TO_GET_IT: &str = "Run `python3 scripts/fetch_onnxruntime.py`, or name a library of version 1.31 or later, as in \
+                             ORT_DYLIB_PATH";
 
 fn log_level(level: LogLevel) -> log::Level {
     match level {

@@ -57,14 +57,22 @@ pub fn run(generation: Generation, mut tell: impl FnMut(Event) -> Result<()>) ->
     made.finish()
 }
 
+/// Returns the segment's sound, through the package's enhancer if it has one; `None` for a segment of text.
+pub fn enhanced(model: &Model, segment: &Segment) -> Result<Option<Waveform>> {
+    match &segment.audio {
+        Some(sound) if !sound.is_empty() => Ok(Some(model.enhance(sound)?.unwrap_or_else(|| sound.clone()))),
+        other => Ok(other.clone()),
+    }
+}
+
 /// The segment's sound, enhanced when the package can. A segment that is too short to hold sound is an empty clip, and
 /// is said to be one.
 pub fn sound_of(model: &Model, segment: &Segment) -> Result<Waveform> {
     for doubt in segment.doubts(&model.manifest().vocabulary) {
         complain(&format!("warning: {doubt}"));
     }
-    match &segment.audio {
-        Some(sound) if !sound.is_empty() => Ok(model.enhance(sound)?.unwrap_or_else(|| sound.clone())),
+    match enhanced(model, segment)? {
+        Some(sound) if !sound.is_empty() => Ok(sound),
         Some(empty) => {
             let (steps, streams) = (segment.frames.len(), segment.frames.streams());
             let why = match segment.end {
@@ -74,7 +82,7 @@ pub fn sound_of(model: &Model, segment: &Segment) -> Result<Waveform> {
                 _ => format!("its {steps} steps were not decoded"),
             };
             complain(&format!("warning: the clip is empty: {why}; try another seed or prompt"));
-            Ok(empty.clone())
+            Ok(empty)
         }
         None => Err(Error::new(ErrorKind::Graph, "the segment has no sound")),
     }

@@ -10,6 +10,7 @@ use ualm::{
     Seconds, Segment, SegmentEnd, Session, Stage, Usage, Wanted, best_first,
 };
 
+use crate::sound::enhanced;
 use crate::takes::{run_at_once, take_configs};
 
 /// What is to be made.
@@ -217,7 +218,7 @@ impl Making<'_> {
 
     fn end(&mut self, take: &mut Take, segment: Segment) -> Result<()> {
         take.record.push(&segment);
-        let sound = heard(self.model, &segment)?;
+        let sound = enhanced(self.model, &segment)?;
         take.sound = sound.clone().or(take.sound.take());
         take.last = Some(segment.clone());
         (self.tell)(Made::Ended { place: take.at, segment, sound, record: &take.record })
@@ -252,14 +253,6 @@ impl Making<'_> {
         }
         best_first(&mut self.outcome.ranking);
         Ok(())
-    }
-}
-
-/// What is heard of a segment: its sound, enhanced when the package can.
-fn heard(model: &Model, segment: &Segment) -> Result<Option<Waveform>> {
-    match &segment.audio {
-        Some(sound) if !sound.is_empty() => Ok(Some(model.enhance(sound)?.unwrap_or_else(|| sound.clone()))),
-        other => Ok(other.clone()),
     }
 }
 
