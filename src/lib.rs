@@ -6,9 +6,7 @@
 //!
 //! # fn main() -> ualm::Result<()> {
 //! let model = Model::load("onnx/default")?;
-//! let mut config = model.config();
-//! config.force = vec![Modality::Audio];
-//! config.max_segments = 1;
+//! let config = model.config().only(Modality::Audio);
 //! let mut session = model.session();
 //! let prompt = session.prompt(&[Message::text("a dog barks")])?;
 //! let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
@@ -64,10 +62,8 @@ mod package_files;
 mod place;
 mod prompt;
 pub mod provider;
-mod ranking;
-mod reasoning;
+mod reason;
 pub mod record;
-mod rich_caption;
 mod runtime;
 mod sampling;
 mod session;
@@ -92,10 +88,11 @@ pub use model::Model;
 pub use package::Package;
 pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};
 pub use provider::{Provider, ProviderReport, Providers};
-pub use ranking::{Ranked, Ranking, Score, Wanted, best_first};
-pub use reasoning::{Chain, MOST_ROUNDS, ReasoningConfig, ReasoningMode, Stage};
+pub use reason::{
+    Chain, Expected, LayoutEvent, MOST_ROUNDS, Ranked, Ranking, RankingEvent, ReasoningConfig, ReasoningMode,
+    RichCaption, Score, Stage, Stages,
+};
 pub use record::{Cut, Record};
-pub use rich_caption::{LayoutEvent, RichCaption};
 pub use runtime::{Runtime, RuntimeOptions, cache_folder};
 pub use session::{Mark, Session};
 pub use token::{Codes, Frames, Interval, Special, TokenId, Vocabulary};

@@ -9,7 +9,7 @@ use ndarray::Array2;
 use crate::audio::{DecodeOptions, Waveform};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::{GenerationConfig, Parts};
+use crate::generate::{GenerationConfig, Parts, Segment};
 use crate::graph::{
     AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader, GraphTime,
     LanguageModel, Placements,
@@ -255,6 +255,18 @@ impl Model {
         let Some(config) = &self.manifest().enhancer else { return Ok(None) };
         let enhancer = load_once(&self.inner.enhancer, || Enhancer::load(&self.loader(), self.manifest(), config))?;
         enhancer.enhance(sound).map(Some)
+    }
+
+    /// Returns the sound of `segment` as a listener is to hear it: through the package's enhancer, if it has one. A segment
+    /// too short to hold sound gives an empty waveform, a text segment `None`.
+    ///
+    /// # Errors
+    /// The enhancer cannot be loaded, or failed.
+    pub fn heard(&self, segment: &Segment) -> Result<Option<Waveform>> {
+        match &segment.audio {
+            Some(sound) if !sound.is_empty() => Ok(Some(self.enhance(sound)?.unwrap_or_else(|| sound.clone()))),
+            other => Ok(other.clone()),
+        }
     }
 
     /// Loads every graph that is not loaded yet, so that nothing waits later and nothing can be wrong unnoticed.

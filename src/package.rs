@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::modality::{Modality, SegmentConfig};
 use crate::onnx;
 use crate::package_files::{PackageFiles, hexadecimal};
-use crate::reasoning::ReasoningConfig;
+use crate::reason::ReasoningConfig;
 use crate::token::{TokenId, Vocabulary};
 
 /// The newest manifest that this program understands.

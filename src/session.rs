@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::{Checkpoint, Generation, GenerationConfig, PastSegment, PastTurn, Segment, rebuild};
+use crate::generate::{Checkpoint, Generation, GenerationConfig, PastSegment, PastTurn, rebuild};
 use crate::graph::{Head, LanguageModel};
 use crate::modality::Modality;
 use crate::model::Model;
@@ -163,11 +163,11 @@ impl Session {
         rebuild(&mut parts, &past(record, Cut { turn: last, segment: segments, frame: 0 }), false, cancel)
     }
 
-    /// Goes on with a reply that has ended, as if the model had opened another segment: the place after its `segments`
-    /// segments, the last of which is `last`.
+    /// Reopens the last reply and returns a checkpoint after its `segments` segments, as if it had ended with `eot`.
+    /// `draws` is the number of random numbers drawn by its end ([`Draws::to`](crate::Draws::to)).
     ///
     /// Errors: nothing was said that could go on; no room in the context; cancelled.
-    pub fn go_on(&mut self, segments: usize, last: &Segment, cancel: &Cancel) -> Result<Checkpoint> {
+    pub fn go_on(&mut self, segments: usize, draws: u64, cancel: &Cancel) -> Result<Checkpoint> {
         let begun = Instant::now();
         let special = &self.model.manifest().vocabulary.special;
         let closed = self.tail.last().and_then(<[_]>::first).is_some_and(|id| *id == special.eos || *id == special.eot);
@@ -189,7 +189,7 @@ impl Session {
             position,
             place: self.places.add(position),
             opened: segments,
-            draws: last.draws.to,
+            draws,
             kept: None,
             prompt_frames: 0,
             prefill: begun.elapsed().as_secs_f64(),

@@ -45,6 +45,12 @@ impl GenerationConfig {
         }
     }
 
+    /// Returns the settings for a reply of one segment of `modality`.
+    #[must_use]
+    pub fn only(self, modality: Modality) -> Self {
+        Self { force: vec![modality], max_segments: 1, ..self }
+    }
+
     /// Refuses settings that have no meaning.
     pub fn validate(&self) -> Result<()> {
         if self.max_segments == 0 {

@@ -11,7 +11,7 @@ use crate::file::{read_limited, write_whole};
 use crate::generate::{Draws, GenerationConfig, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
-use crate::reasoning::Chain;
+use crate::reason::Chain;
 use crate::token::{Frames, TokenId};
 
 /// What marks a record.
