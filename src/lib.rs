@@ -89,8 +89,9 @@ pub use package::Package;
 pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};
 pub use provider::{Provider, ProviderReport, Providers};
 pub use reason::{
-    Chain, Expected, LayoutEvent, MOST_ROUNDS, Ranked, Ranking, RankingEvent, ReasoningConfig, ReasoningMode,
-    RichCaption, Score, Stage, Stages,
+    Chain, ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop, Expected, LayoutEvent, MOST_AT_ONCE,
+    MOST_ROUNDS, Ranked, Ranking, RankingEvent, ReasoningConfig, ReasoningMode, RichCaption, Score, SegmentPosition,
+    Stage, Stages, Take, TakeEvent, TakeRunner,
 };
 pub use record::{Cut, Record};
 pub use runtime::{Runtime, RuntimeOptions, cache_folder};
