@@ -6,9 +6,7 @@
 //!
 //! # fn main() -> ualm::Result<()> {
 //! let model = Model::load("onnx/default")?;
-//! let mut config = model.config();
-//! config.force = vec![Modality::Audio];
-//! config.max_segments = 1;
+//! let config = model.config().only(Modality::Audio);
 //! let mut session = model.session();
 //! let prompt = session.prompt(&[Message::text("a dog barks")])?;
 //! let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
@@ -64,10 +62,8 @@ mod model;
 pub mod package;
 mod prompt;
 pub mod provider;
-mod ranking;
-mod reasoning;
+mod reason;
 pub mod record;
-mod rich_caption;
 mod runtime;
 mod sampling;
 mod session;
@@ -91,10 +87,12 @@ pub use model::Model;
 pub use package::Package;
 pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};
 pub use provider::{Provider, ProviderReport, Providers};
-pub use ranking::{Ranked, Ranking, Score, Wanted, best_first};
-pub use reasoning::{Chain, MOST_ROUNDS, ReasoningConfig, ReasoningMode, Stage};
+pub use reason::{
+    Chain, ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop, Expected, LayoutEvent, MOST_AT_ONCE,
+    MOST_ROUNDS, Ranked, Ranking, RankingEvent, ReasoningConfig, ReasoningMode, RichCaption, Score, SegmentPosition,
+    Stage, Stages, Take, TakeEvent, TakeRunner,
+};
 pub use record::{Cut, Record};
-pub use rich_caption::{LayoutEvent, RichCaption};
 pub use runtime::{GraphTime, Runtime, RuntimeOptions, cache_folder};
 pub use session::{Mark, Session};
 pub use token::{Codes, Ends, Interval, Layout, LayoutConfig, Pattern, TextIds, TokenId, Tokens, Vocabulary};

@@ -10,7 +10,7 @@ use crate::audio::{DecodeOptions, Waveform};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::codec::{Codec, Enhancer, PackageCodec};
-use crate::generate::{GenerationConfig, Rules};
+use crate::generate::{GenerationConfig, Rules, Segment};
 use crate::language_model::LanguageModel;
 use crate::limits::{Limits, check_seconds};
 use crate::listen::AudioEncoder;
@@ -292,6 +292,20 @@ impl Model {
     pub fn enhance(&self, modality: Modality, sound: &Waveform) -> Result<Option<Waveform>> {
         let Some((name, _)) = self.manifest().enhancer(modality) else { return Ok(None) };
         self.enhancer(name)?.map(|enhancer| enhancer.enhance(sound)).transpose()
+    }
+
+    /// Returns the sound of `segment` as a listener is to hear it: through the enhancer of its modality, if there is one. A
+    /// segment too short to hold sound gives an empty waveform, a text segment `None`.
+    ///
+    /// # Errors
+    /// The enhancer cannot be loaded, or failed.
+    pub fn heard(&self, segment: &Segment) -> Result<Option<Waveform>> {
+        match &segment.audio {
+            Some(sound) if !sound.is_empty() => {
+                Ok(Some(self.enhance(segment.modality, sound)?.unwrap_or_else(|| sound.clone())))
+            }
+            other => Ok(other.clone()),
+        }
     }
 
     /// Loads all remaining graphs, so that no later call blocks on loading or fails because of a broken graph.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{
-    Checkpoint, Conversation, Generation, GenerationConfig, Next, PastSegment, PastTurn, Segment, Snapshot, replay,
+    Checkpoint, Conversation, Generation, GenerationConfig, Next, PastSegment, PastTurn, Snapshot, replay,
 };
 use crate::language_model::{Sequence, SingleSequence, StateMark};
 use crate::modality::Modality;
@@ -192,13 +192,13 @@ impl Session {
         replay(&mut self.conversation, &past, None, cancel).map(drop)
     }
 
-    /// Reopens the last reply and returns a checkpoint after its `segments` segments, as if the last one, `last`, had let
-    /// another follow.
+    /// Reopens the last reply and returns a checkpoint after its `segments` segments, as if the last one had let another
+    /// follow. `draws` is the number of random numbers drawn by its end ([`Draws::to`](crate::Draws)).
     ///
     /// # Errors
     /// No reply has ended, or the model's replies have one segment; no room in the context; cancelled. The conversation is
     /// what it was then.
-    pub fn go_on(&mut self, segments: usize, last: &Segment, cancel: &Cancel) -> Result<Checkpoint> {
+    pub fn go_on(&mut self, segments: usize, draws: u64, cancel: &Cancel) -> Result<Checkpoint> {
         let begun = Instant::now();
         let before = self.conversation.snapshot();
         let reopened = self.conversation.reopen().and_then(|()| self.conversation.check_fits(0));
@@ -213,7 +213,7 @@ impl Session {
             state,
             next,
             opened: segments,
-            draws: last.draws.to,
+            draws,
             kept: None,
             prompt_frames: 0,
             prefill: begun.elapsed().as_secs_f64(),

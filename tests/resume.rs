@@ -132,13 +132,13 @@ fn a_reply_made_segment_by_segment_is_the_same() {
         let prompt = session.prompt(&[Message::text("wind")]).unwrap();
         let at_once = session.generate(prompt.clone(), &all, &Cancel::new()).unwrap().into_reply().unwrap().segments;
         let mut session = model.session();
-        assert_eq!(session.go_on(1, &at_once[0], &Cancel::new()).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(session.go_on(1, at_once[0].draws.to, &Cancel::new()).unwrap_err().kind(), ErrorKind::Invalid);
         let mut place = session.checkpoint(&prompt, &Cancel::new()).unwrap();
         for (index, expected) in at_once.iter().enumerate() {
             let config = GenerationConfig { max_segments: index + 1, ..all.clone() };
             let made = go_on(&mut session, &place, &config);
             assert_same(&made, std::slice::from_ref(expected));
-            place = session.go_on(index + 1, &made[0], &Cancel::new()).unwrap();
+            place = session.go_on(index + 1, made[0].draws.to, &Cancel::new()).unwrap();
         }
     }
 }

@@ -21,8 +21,8 @@ use common::{Draws, damage, package, seeds};
 use ualm::audio::{WavFormat, Waveform, decode_file};
 use ualm::fuzzing::{TARGETS, Target};
 use ualm::{
-    Cancel, Chain, Cut, Error, ErrorKind, Event, Generation, GenerationConfig, Message, Modality, Model, Package,
-    ReasoningMode, Record, Reply, RuntimeOptions, Stage, Wanted,
+    Cancel, Chain, Cut, Error, ErrorKind, Event, Expected, Generation, GenerationConfig, Message, Modality, Model,
+    Package, ReasoningMode, Record, Reply, RuntimeOptions,
 };
 
 const WORDS: [&str; 6] = [
@@ -189,7 +189,7 @@ fn converse(work: &mut Work) -> ualm::Result<()> {
 fn reason(work: &mut Work) -> ualm::Result<()> {
     let (model, words) = (work.model(), work.words());
     let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1 + work.draws.below(2), listen: false };
-    let force: Vec<_> = chain.stages()?.into_iter().filter_map(Stage::modality).collect();
+    let force: Vec<_> = chain.stages()?.iter().filter_map(|stage| stage.modality()).collect();
     work.reply(&model, &[Message::text(words)], &force).map(drop)
 }
 
@@ -205,7 +205,7 @@ fn takes(work: &mut Work) -> ualm::Result<()> {
         let reply = work.run(session.generate_from(&place, &config, &Cancel::new())?, &cancel)?;
         sounds.extend(reply.audio().cloned());
     }
-    model.rank(&sounds, Modality::Audio, &Wanted::of(words), &cancel).map(drop)
+    model.rank(&sounds, Modality::Audio, &Expected::of(words), &cancel).map(drop)
 }
 
 /// A record, written and read, and a reply from some place in it.

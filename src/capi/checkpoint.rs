@@ -8,9 +8,9 @@ use super::handle::{Handle, Place, free, share};
 use super::names::modality;
 use super::prompt::ualm_prompt;
 use super::session::ualm_session;
-use crate::generate::{Checkpoint, Segment};
+use crate::generate::Checkpoint;
 use crate::model::Model;
-use crate::record::{RecordedSegment, check_frame};
+use crate::record::check_frame;
 use crate::session::Mark;
 use crate::token::Frames;
 
@@ -66,26 +66,12 @@ pub unsafe extern "C" fn ualm_session_go_on(
         place.fill(session.slot.work(|conversation| {
             let said = conversation.record.turns.last().map(|turn| turn.segments.as_slice()).unwrap_or_default();
             let last = said.last().ok_or_else(|| Failure::invalid("nothing was said that could go on"))?;
-            let checkpoint = conversation.session.go_on(said.len(), &segment(last), &cancel)?;
+            let checkpoint = conversation.session.go_on(said.len(), last.draws.to, &cancel)?;
             let length = Length::of(&conversation.record);
             Ok(ualm_checkpoint { model: session.model.clone(), checkpoint, length })
         })?);
         Ok(())
     })
-}
-
-/// A recorded segment as it was made, but for its sound.
-fn segment(recorded: &RecordedSegment) -> Segment {
-    Segment {
-        modality: recorded.modality,
-        end: recorded.end,
-        frames: recorded.frames.clone(),
-        text: recorded.text.clone(),
-        audio: None,
-        kept: recorded.kept,
-        config: recorded.config,
-        draws: recorded.draws,
-    }
 }
 
 /// The same place with the first frames of its next segment given, which is of `kind` (ualm_modality): `frame_count`

@@ -88,8 +88,7 @@ impl Teller {
         Self { modality: ualm_modality::None, segment_index: 0 }
     }
 
-    /// `None` for an event of which C knows nothing: one that no reply has.
-    pub(super) fn tell(&mut self, event: Event) -> Option<Arc<EventView>> {
+    pub(super) fn tell(&mut self, event: Event) -> Arc<EventView> {
         let mut seconds = 0.0;
         let (mut text, mut audio, mut segment, mut usage) = (None, None, None, None);
         let kind = match event {
@@ -113,7 +112,6 @@ impl Teller {
                 segment = Some(SegmentView::new(ended));
                 ualm_event_kind::SegmentEnded
             }
-            Event::Ranked(_) => return None,
             Event::Finished { usage: used, seconds } => {
                 self.modality = ualm_modality::None;
                 usage = Some(Arc::new(ualm_usage::new(used, seconds)));
@@ -132,6 +130,6 @@ impl Teller {
             segment: segment.as_ref().map_or(std::ptr::null(), |segment| segment.view()),
             usage: usage.as_ref().map_or(std::ptr::null(), Arc::as_ptr),
         };
-        Some(Arc::new(EventView { view: View::new(view), _text: text, _audio: audio, segment, usage }))
+        Arc::new(EventView { view: View::new(view), _text: text, _audio: audio, segment, usage })
     }
 }

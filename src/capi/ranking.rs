@@ -9,7 +9,7 @@ use super::handle::{Handle, Place, free, share};
 use super::model::ualm_model;
 use super::names::modality;
 use super::view::{Text, View, ualm_samples, waveform};
-use crate::ranking::{Ranked, Wanted};
+use crate::reason::{Expected, Ranked};
 
 /// What the model hears in sound: a caption, or for the `kind` UALM_MODALITY_SPEECH what is said. `cancel` may be NULL.
 /// Free `words` with ualm_string_free.
@@ -96,8 +96,8 @@ pub unsafe extern "C" fn ualm_model_rank(
         // SAFETY: the header's law.
         let takes = takes.iter().map(|take| unsafe { waveform(take) }).collect::<Result<Vec<_>>>()?;
         let kind = modality(kind)?;
-        let wanted = Wanted::asked(wanted, kind);
-        let ranked = model.0.rank(&takes, kind, &wanted, &cancel)?;
+        let expected = Expected::asked(wanted, kind);
+        let ranked = model.0.rank(&takes, kind, &expected, &cancel)?;
         place.fill(ualm_ranking(ranked.into_iter().map(RankedView::from).collect()));
         Ok(())
     })

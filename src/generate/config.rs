@@ -27,13 +27,6 @@ pub struct GenerationConfig {
 }
 
 impl GenerationConfig {
-    /// The same settings for a reply of one segment of `modality`.
-    pub fn only(mut self, modality: Modality) -> Self {
-        self.force = vec![modality];
-        self.max_segments = 1;
-        self
-    }
-
     /// The settings of `modality`.
     pub fn segment(&self, modality: Modality) -> &SegmentConfig {
         match modality {
@@ -50,6 +43,12 @@ impl GenerationConfig {
             Modality::Audio => &mut self.audio,
             Modality::Speech => &mut self.speech,
         }
+    }
+
+    /// Returns the settings for a reply of one segment of `modality`.
+    #[must_use]
+    pub fn only(self, modality: Modality) -> Self {
+        Self { force: vec![modality], max_segments: 1, ..self }
     }
 
     /// Refuses settings that have no meaning.

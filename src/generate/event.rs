@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::Segment;
 use crate::audio::Waveform;
 use crate::modality::Modality;
-use crate::ranking::Ranked;
 
 /// Why a segment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +58,7 @@ impl AddAssign for Seconds {
     }
 }
 
-/// One thing that happened while a reply was being made, or takes were being ranked.
+/// An event of a reply in the making.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A segment began.
@@ -85,9 +84,7 @@ pub enum Event {
         /// The segment.
         segment: Segment,
     },
-    /// The model has listened to a take; of a [`Ranking`](crate::Ranking) alone.
-    Ranked(Ranked),
-    /// The reply is complete, or was stopped; all takes are ranked.
+    /// The reply is complete, or was stopped.
     Finished {
         /// Frames read and written.
         usage: Usage,

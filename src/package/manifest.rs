@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Template;
-use crate::reasoning::ReasoningConfig;
+use crate::reason::ReasoningConfig;
 use crate::token::{Interval, LayoutConfig, Vocabulary};
 
 /// The newest schema that this version reads.

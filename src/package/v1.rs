@@ -11,7 +11,7 @@ use super::manifest::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::{Choice, ContentWrap, Piece, Role, Task, Template, Turn, Unconditional, Wrap};
-use crate::reasoning::ReasoningConfig;
+use crate::reason::ReasoningConfig;
 use crate::token::{Ends, Interval, LayoutConfig, Pattern, TextIds, TokenId, Vocabulary};
 
 /// A manifest of schema 1.

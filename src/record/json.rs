@@ -12,7 +12,7 @@ use crate::file::{read_limited, write_whole};
 use crate::generate::{Draws, GenerationConfig, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
-use crate::reasoning::Chain;
+use crate::reason::Chain;
 use crate::token::{TokenId, Tokens};
 
 /// What marks a record.

@@ -14,7 +14,7 @@ use crate::modality::{Modality, SegmentConfig};
 use crate::model::Model;
 use crate::package::Package;
 use crate::prompt::{Message, Prompt};
-use crate::reasoning::Chain;
+use crate::reason::Chain;
 use crate::token::{Layout, Tokens};
 
 pub use wav::{holds_samples, wav_format};
@@ -194,6 +194,15 @@ impl Record {
         let segment = segments.len().checked_sub(1)?;
         let last = segments.last()?;
         Some((last, Cut { turn, segment, frame: last.kept }))
+    }
+
+    /// Returns the seed of the segment at `cut`, or of the last one before it; 0 when there is none.
+    pub fn seed_at(&self, cut: Cut) -> u64 {
+        let segments = self.turns.iter().take(cut.turn + 1).enumerate().flat_map(|(index, turn)| {
+            let most = if index == cut.turn { cut.segment + 1 } else { turn.segments.len() };
+            turn.segments.iter().take(most)
+        });
+        segments.last().map_or(0, |segment| segment.draws.seed)
     }
 
     /// What was said and made before `cut`, whole segments only.

@@ -13,9 +13,8 @@ use super::json::parse;
 use super::{Refusal, Settings, SoundFormat};
 use crate::modality::Modality;
 use crate::prompt::Role;
-use crate::reasoning::ReasoningMode;
+use crate::reason::{ReasoningMode, RichCaption};
 use crate::record::Record;
-use crate::rich_caption::RichCaption;
 
 /// The body.
 #[derive(Debug, Deserialize)]

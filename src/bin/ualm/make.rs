@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, Error, ErrorKind, Event, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd, Wanted,
+    Cancel, Error, ErrorKind, Event, Expected, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd,
 };
 
 use crate::args::{Common, Generate, Make, Speak};
@@ -197,10 +197,10 @@ fn keep(
 /// Ranks the takes, shows the scores, and writes the best one to the file that was named.
 fn rank(making: &Making, model: &Model, takes: &[Take], cancel: &Cancel) -> Result<Vec<Ranked>> {
     let sounds: Vec<_> = takes.iter().map(|take| take.sound.clone()).collect();
-    let wanted = Wanted::asked(&making.words, making.modality);
+    let expected = Expected::asked(&making.words, making.modality);
     let names: Vec<_> = takes.iter().map(|take| take.path.display().to_string()).collect();
     let ranking =
-        crate::rank::rank(making.common, &mut model.session(), &sounds, &names, making.modality, &wanted, cancel)?;
+        crate::rank::rank(making.common, &mut model.session(), &sounds, &names, making.modality, &expected, cancel)?;
     if let (Some(best), true) = (ranking.first(), takes.len() > 1) {
         let best = &takes[best.take];
         let record = Some(&best.record).filter(|_| !making.args.takes.no_take);

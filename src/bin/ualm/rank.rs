@@ -1,7 +1,7 @@
 //! Takes ranked by the model's own ear; each score is told as soon as the model has listened.
 
 use ualm::audio::Waveform;
-use ualm::{Cancel, ErrorKind, Event, Modality, Ranked, Result, Session, Wanted, best_first};
+use ualm::{Cancel, ErrorKind, Expected, Modality, Ranked, Result, Session};
 
 use crate::args::Common;
 use crate::interrupt::interrupted;
@@ -15,27 +15,22 @@ pub fn rank(
     sounds: &[Waveform],
     names: &[String],
     modality: Modality,
-    wanted: &Wanted,
+    expected: &Expected,
     cancel: &Cancel,
 ) -> Result<Vec<Ranked>> {
     let progress = Progress::spinner(common, "listening");
-    let mut ranking = Vec::new();
-    for event in session.ranking(sounds, modality, wanted, cancel)? {
-        match event {
-            Ok(Event::Ranked(ranked)) => {
-                progress.aside(|| remark(common, &describe(&names[ranked.take], &ranked)));
-                ranking.push(ranked);
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::Cancelled => {
-                let (done, all) = (ranking.len(), sounds.len());
-                return Err(interrupted(&format!("all takes are kept, {done} of {all} were listened to")));
-            }
-            Err(error) => return Err(error.context("all takes are kept, but they were not ranked")),
+    let (ranking, failure) = session.ranking(sounds, modality, expected, cancel)?.into_partial(|ranked| {
+        progress.aside(|| remark(common, &describe(&names[ranked.take], ranked)));
+        Ok(())
+    })?;
+    match failure {
+        None => Ok(ranking),
+        Some(error) if error.kind() == ErrorKind::Cancelled => {
+            let (done, all) = (ranking.len(), sounds.len());
+            Err(interrupted(&format!("all takes are kept, {done} of {all} were listened to")))
         }
+        Some(error) => Err(error.context("all takes are kept, but they were not ranked")),
     }
-    best_first(&mut ranking);
-    Ok(ranking)
 }
 
 fn describe(name: &str, ranked: &Ranked) -> String {

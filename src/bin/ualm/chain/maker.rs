@@ -3,7 +3,7 @@
 use ualm::audio::Waveform;
 use ualm::{
     Cancel, Chain, Checkpoint, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Record, Result,
-    Segment, Session, Stage,
+    Segment, Session, Stages,
 };
 
 use super::settings::{listening, plan_of, segment_config, turn_config, with_text};
@@ -13,7 +13,7 @@ use crate::sound::{Made, run};
 pub struct ChainMaker<'a> {
     model: &'a Model,
     pub session: Session,
-    pub stages: Vec<Stage>,
+    pub stages: Stages,
     pub seed: u64,
     /// What is changed of the package's, or the record's, settings.
     change: Box<dyn Fn(&mut GenerationConfig) + 'a>,
@@ -43,7 +43,7 @@ impl<'a> ChainMaker<'a> {
 
     /// Goes to the place before stage `index` of the chain that `record` holds, which began as this one.
     pub fn go_to(&mut self, record: &Record, index: usize, cancel: &Cancel) -> Result<()> {
-        let (chain, cut) = (self.record.chain, Chain::cut(&self.stages, index));
+        let (chain, cut) = (self.record.chain, self.stages.cut(index));
         if self.stages.get(index).is_some_and(|stage| stage.modality().is_some()) {
             self.place = Some(self.session.restore(record, cut, cancel)?);
             self.record = record.before(cut)?;
@@ -82,7 +82,7 @@ impl<'a> ChainMaker<'a> {
         }
         let segments = self.record.turns.last().map_or(0, |turn| turn.segments.len());
         match &self.last {
-            Some(last) => self.session.go_on(segments, last, cancel),
+            Some(last) => self.session.go_on(segments, last.draws.to, cancel),
             None => Err(nothing("nothing was said that could go on")),
         }
     }

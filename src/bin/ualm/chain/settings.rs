@@ -1,7 +1,7 @@
 //! With which settings the turns and segments of a chain are made, and what is said in it that the model does not write.
 
 use ualm::audio::Waveform;
-use ualm::{Chain, Checkpoint, GenerationConfig, Message, Modality, Model, Record, Result, Stage};
+use ualm::{Checkpoint, GenerationConfig, Message, Modality, Model, Record, Result, Stage, Stages};
 
 /// Settings for a turn that is made of `stages` up to the first that is no segment: those of the turn before it in
 /// `record`, or the package's, as `change` leaves them.
@@ -52,8 +52,8 @@ pub(super) fn listening(model: &Model, sound: Waveform) -> Vec<Message> {
 }
 
 /// The plan in `record`, whose chain has or begins with `stages`.
-pub(super) fn plan_of<'a>(record: &'a Record, stages: &[Stage]) -> Option<&'a str> {
+pub(super) fn plan_of<'a>(record: &'a Record, stages: &Stages) -> Option<&'a str> {
     let index = stages.iter().position(|stage| *stage == Stage::Plan)?;
-    let cut = Chain::cut(stages, index);
+    let cut = stages.cut(index);
     Some(&record.turns.get(cut.turn)?.segments.get(cut.segment)?.text)
 }

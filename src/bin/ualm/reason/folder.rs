@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use ualm::{Error, ErrorKind, Record, Result, Stage, write_whole};
+use ualm::{Error, ErrorKind, Record, Result, Stage, Stages, write_whole};
 
-use crate::chain::number;
 use crate::output::complain;
 
 /// The record's file.
@@ -32,10 +31,10 @@ impl Folder {
         Self(path.to_path_buf())
     }
 
-    /// A new folder with the files of `stages` from another one.
-    pub fn copied(from: &Path, to: &Path, stages: &[Stage]) -> Result<Self> {
+    /// A new folder with the files of another one, those of the stages before index `before`.
+    pub fn copied(from: &Path, to: &Path, stages: &Stages, before: usize) -> Result<Self> {
         let folder = Self::begin(to)?;
-        for (index, _) in stages.iter().enumerate().filter(|(_, stage)| **stage != Stage::Listen) {
+        for (index, _) in stages.iter().enumerate().take(before).filter(|(_, stage)| **stage != Stage::Listen) {
             let name = file_name(stages, index);
             if let Err(e) = std::fs::copy(from.join(&name), folder.path(&name)) {
                 complain(&format!("warning: {}: not copied: {e}", from.join(&name).display()));
@@ -68,8 +67,8 @@ impl Folder {
 }
 
 /// The file of stage `index`.
-pub fn file_name(stages: &[Stage], index: usize) -> String {
+pub fn file_name(stages: &Stages, index: usize) -> String {
     let stage = stages[index];
     let extension = if stage.modality().is_some_and(|modality| modality.is_sound()) { "wav" } else { "txt" };
-    format!("{:02}-{}.{extension}", number(stages, index), stage.name())
+    format!("{:02}-{}.{extension}", stages.number(index), stage.name())
 }

@@ -10,7 +10,6 @@ use std::path::Path;
 use ualm::{Chain, Error, ErrorKind, Model, ReasoningConfig, ReasoningMode, Record, Result, Stage};
 
 use crate::args::{Common, Reason};
-use crate::chain::{check_same_beginning, seed_at, stage_index};
 use crate::interrupt::cancel_on_signal;
 use crate::output::complain;
 use crate::setup::{load_model, read_words, seed};
@@ -70,18 +69,18 @@ fn go_on(common: &Common, args: &Reason, from: &Path) -> Result<()> {
     let chain = chain(args, &model.manifest().reasoning.clone().unwrap_or_default(), saved);
     let stages = chain.stages()?;
     let number = args.segment.ok_or_else(|| invalid("--segment N is missing: where to go on, as its files say"))?;
-    let index = stage_index(&stages, number.into())?;
-    check_same_beginning(&saved, &stages, index)?;
+    let index = stages.index_of(number.into())?;
+    stages.check_begins_like(&saved.stages()?, index)?;
     if plan.is_some() && stages[index] != Stage::Plan {
         return Err(invalid("--plan gives the plan that the chain goes on with; name its segment with --segment"));
     }
     record.check(model.package()).map_err(|e| e.context(from.display()))?;
     let folder = match &args.output {
-        Some(output) if output != beside => Folder::copied(beside, output, &stages[..index])?,
+        Some(output) if output != beside => Folder::copied(beside, output, &stages, index)?,
         _ => Folder::at(beside),
     };
     let job = Job { common, args, model: &model, cancel: &cancel };
-    let seed = args.sampling.seed.unwrap_or_else(|| seed_at(&record, Chain::cut(&stages, index)));
+    let seed = args.sampling.seed.unwrap_or_else(|| record.seed_at(stages.cut(index)));
     let mut runner = Runner::new(job, folder, chain, seed)?;
     runner.go_to(&record, index)?;
     runner.run(index, plan)

@@ -4,8 +4,8 @@ use std::io::{BufRead, IsTerminal};
 
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, Chain, Checkpoint, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Ranked, Record,
-    Result, RichCaption, Segment, SegmentEnd, Stage, Wanted,
+    Cancel, Chain, Checkpoint, Error, ErrorKind, Event, Expected, GenerationConfig, Message, Modality, Model, Ranked,
+    Record, Result, RichCaption, Segment, SegmentEnd, Stage,
 };
 
 use super::editor::edit;
@@ -13,7 +13,7 @@ use super::folder::{Folder, RECORD, file_name};
 use super::invalid;
 use super::show::{LiveText, Shown, Summary, remark_plan};
 use crate::args::{Common, Output, Reason};
-use crate::chain::{ChainMaker, number};
+use crate::chain::ChainMaker;
 use crate::interrupt::interrupted;
 use crate::output::{complain, print, print_json, remark};
 use crate::progress::Progress;
@@ -81,7 +81,7 @@ impl<'a> Runner<'a> {
 
     /// An error that says how to go on from the segments that are finished.
     fn with_way_on(&self, error: Error, index: usize) -> Error {
-        let (record, number) = (self.folder.path(RECORD), number(&self.maker.stages, index));
+        let (record, number) = (self.folder.path(RECORD), self.maker.stages.number(index));
         match record.exists() {
             true => {
                 error.context(format!("segment {number} (go on with --from {} --segment {number})", record.display()))
@@ -226,7 +226,7 @@ impl<'a> Runner<'a> {
 
     /// Draws a sound: the last one into the file that is named, a draft into one with its number.
     fn draw(&self, index: usize, sound: &Waveform) -> Result<()> {
-        let number = u16::try_from(number(&self.maker.stages, index)).unwrap_or(u16::MAX);
+        let number = u16::try_from(self.maker.stages.number(index)).unwrap_or(u16::MAX);
         match self.maker.stages[index] {
             Stage::Final => self.job.args.pictures.draw(sound),
             _ => self.job.args.pictures.named(|picture| numbered(picture, number)).draw(sound),
@@ -247,10 +247,10 @@ impl<'a> Runner<'a> {
     fn rank(&mut self, made: &[(Segment, Waveform)], name: &str) -> Result<usize> {
         let sounds: Vec<_> = made.iter().map(|(_, sound)| sound.clone()).collect();
         let names: Vec<_> = (1..=made.len()).map(|number| format!("{name}, take {number}")).collect();
-        let wanted = Wanted::of(self.maker.plan().unwrap_or_default());
+        let expected = Expected::of(self.maker.plan().unwrap_or_default());
         let job = self.job;
         self.ranking =
-            rank(job.common, &mut self.maker.session, &sounds, &names, Modality::Audio, &wanted, job.cancel)?;
+            rank(job.common, &mut self.maker.session, &sounds, &names, Modality::Audio, &expected, job.cancel)?;
         Ok(self.ranking.first().map_or(0, |best| best.take))
     }
 
@@ -286,7 +286,7 @@ impl<'a> Runner<'a> {
         text: Option<String>,
         seconds: Option<f64>,
     ) {
-        let (number, stage) = (number(&self.maker.stages, index), self.maker.stages[index]);
+        let (number, stage) = (self.maker.stages.number(index), self.maker.stages[index]);
         self.shown.push(Shown { number, stage, file, end, text, seconds });
     }
 

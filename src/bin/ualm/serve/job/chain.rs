@@ -1,10 +1,10 @@
 //! A chain of text and sound.
 
 use ualm::wire::ChainWish;
-use ualm::{Chain, Content, GenerationConfig, Message, Modality, ReasoningMode, Result, SegmentEnd, Stage, Wanted};
+use ualm::{Chain, Content, Expected, GenerationConfig, Message, Modality, ReasoningMode, Result, SegmentEnd, Stage};
 
 use super::{Job, Making, Outcome, Place, Start, Take, Tools, Way, invalid};
-use crate::chain::{ChainMaker, check_same_beginning, number, seed_at, stage_index};
+use crate::chain::ChainMaker;
 
 impl Job {
     /// A chain, stage by stage.
@@ -30,9 +30,9 @@ impl Job {
                 0
             }
             Start::Record { record, segment, said } => {
-                let index = stage_index(&maker.stages, segment)?;
-                check_same_beginning(&usual, &maker.stages, index)?;
-                maker.seed = self.seed.unwrap_or_else(|| seed_at(&record, Chain::cut(&maker.stages, index)));
+                let index = maker.stages.index_of(segment)?;
+                maker.stages.check_begins_like(&usual.stages()?, index)?;
+                maker.seed = self.seed.unwrap_or_else(|| record.seed_at(maker.stages.cut(index)));
                 maker.go_to(&record, index, cancel)?;
                 match (maker.stages[index], said.as_slice()) {
                     (Stage::Answer, [_]) => {
@@ -106,8 +106,8 @@ impl Steps<'_> {
             return Ok(false);
         }
         if self.job.best && maker.stages[index] == Stage::Final {
-            let wanted = Wanted::of(maker.plan().unwrap_or_default());
-            self.making.rank(&mut maker.session, &takes, Modality::Audio, &wanted)?;
+            let expected = Expected::of(maker.plan().unwrap_or_default());
+            self.making.rank(&mut maker.session, &takes, Modality::Audio, &expected)?;
         }
         if let Some(Take { last: Some(segment), sound, .. }) = takes.into_iter().last() {
             maker.keep(segment, sound);
@@ -122,7 +122,7 @@ fn goes_on(end: SegmentEnd) -> bool {
 }
 
 fn at(maker: &ChainMaker, index: usize, modality: Modality) -> Place {
-    Place { take: 0, number: number(&maker.stages, index), stage: maker.stages.get(index).copied(), modality }
+    Place { take: 0, number: maker.stages.number(index), stage: maker.stages.get(index).copied(), modality }
 }
 
 /// The chain that a request wishes for; what it does not say is as `usual`.

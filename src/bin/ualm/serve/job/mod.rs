@@ -6,8 +6,8 @@ mod reply;
 use ualm::audio::Waveform;
 use ualm::wire::{ChainWish, Settings};
 use ualm::{
-    Cancel, Checkpoint, Error, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Ranked, Record, Result,
-    Seconds, Segment, SegmentEnd, Session, Stage, Usage, Wanted, best_first,
+    Cancel, Checkpoint, Error, ErrorKind, Event, Expected, GenerationConfig, Message, Modality, Model, Ranked, Record,
+    Result, Seconds, Segment, SegmentEnd, Session, Stage, Usage,
 };
 
 use crate::sound::enhanced;
@@ -212,7 +212,7 @@ impl Making<'_> {
                 self.add(usage, seconds);
                 Ok(())
             }
-            Event::AudioProgress { .. } | Event::Ranked(_) => Ok(()),
+            Event::AudioProgress { .. } => Ok(()),
         }
     }
 
@@ -235,24 +235,18 @@ impl Making<'_> {
 
     /// Ranks the takes; those that were not listened to when it is stopped have no rank.
     /// What was said in `session` is forgotten.
-    fn rank(&mut self, session: &mut Session, takes: &[Take], modality: Modality, wanted: &Wanted) -> Result<()> {
+    fn rank(&mut self, session: &mut Session, takes: &[Take], modality: Modality, expected: &Expected) -> Result<()> {
         let sounds: Vec<_> = takes.iter().filter_map(|take| take.sound.clone()).collect();
         if sounds.is_empty() {
             return Ok(());
         }
-        for event in session.ranking(&sounds, modality, wanted, self.cancel)? {
-            match event {
-                Ok(Event::Ranked(ranked)) => {
-                    (self.tell)(Made::Ranked(&ranked))?;
-                    self.outcome.ranking.push(ranked);
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::Cancelled => break,
-                Err(error) => return Err(error),
-            }
+        let ranking = session.ranking(&sounds, modality, expected, self.cancel)?;
+        let (ranked, failure) = ranking.into_partial(|ranked| (self.tell)(Made::Ranked(ranked)))?;
+        self.outcome.ranking = ranked;
+        match failure {
+            Some(error) if error.kind() != ErrorKind::Cancelled => Err(error),
+            _ => Ok(()),
         }
-        best_first(&mut self.outcome.ranking);
-        Ok(())
     }
 }
 

@@ -1,9 +1,8 @@
 //! A reply of one turn.
 
-use ualm::{Content, GenerationConfig, Modality, Record, Result, Wanted};
+use ualm::{Content, Expected, GenerationConfig, Modality, Record, Result};
 
 use super::{Job, Making, Outcome, Place, Start, Take, Tools, Way, invalid};
-use crate::chain::seed_at;
 
 impl Job {
     /// A reply of one turn, or of the last turn of a record.
@@ -33,7 +32,7 @@ impl Job {
                 config = record.turns.last().map_or(config, |turn| turn.config.clone());
                 self.change(&mut config);
                 self.force(&mut config);
-                config.seed = self.seed.unwrap_or_else(|| seed_at(&record, cut));
+                config.seed = self.seed.unwrap_or_else(|| record.seed_at(cut));
                 (place, before, cut.segment)
             }
         };
@@ -45,7 +44,7 @@ impl Job {
         let takes = making.takes(&mut session, &place, &config, &first, self.takes)?;
         if self.best && takes.len() == usize::from(self.takes) {
             let modality = config.force.last().copied().unwrap_or(Modality::Audio);
-            making.rank(&mut session, &takes, modality, &Wanted::asked(&words, modality))?;
+            making.rank(&mut session, &takes, modality, &Expected::asked(&words, modality))?;
         }
         Ok(making.outcome)
     }

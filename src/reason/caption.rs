@@ -1,5 +1,4 @@
-//! Rich captions (the paper's section on enrichment): a plan of a sound with keywords, a layout in time and a
-//! description.
+//! Rich captions (UALM-Reason, enrichment): the plan of a sound as keywords, a layout in time and a description.
 //!
 //! `Keywords: dog bark, bell. Layout: 0.0-1.5 dog bark; 1.5-3.0 bell. Description: A dog barks, then a bell rings.`
 
@@ -9,29 +8,29 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-/// A plan that says what is to be heard, and when.
+/// The plan of a sound, in three parts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RichCaption {
-    /// What is heard, in a word or two each.
+    /// The sounds to be heard, a word or two each.
     pub keywords: Vec<String>,
-    /// What is heard when.
+    /// The sounds with their times.
     pub layout: Vec<LayoutEvent>,
-    /// All of it in free words.
+    /// The whole scene in free words.
     pub description: String,
 }
 
-/// Something that is heard from one point in time to another.
+/// A sound with its beginning and end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayoutEvent {
     /// Seconds from the beginning.
     pub start: f64,
     /// Seconds from the beginning; not before `start`.
     pub end: f64,
-    /// What is heard.
+    /// The sound, in words.
     pub what: String,
 }
 
-/// The expressions below are constants that the tests run.
+/// Compiles a pattern; `None` cannot come of the constants below, which the tests run.
 fn expression(pattern: &str) -> Option<Regex> {
     Regex::new(pattern).ok()
 }
@@ -42,10 +41,10 @@ static EVENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 impl RichCaption {
-    /// The caption that `text` is, or `None` when it has another form: it needs two of the three parts at least, none
-    /// of them twice, and every event of the layout must say when it begins and ends.
+    /// Parses `text`, or returns `None` when it has another form. At least two of the three parts are needed, none of
+    /// them twice, and every event of the layout needs its times.
     ///
-    /// Upper and lower case, the order of the parts, line breaks, and what stands before the first part do not matter.
+    /// Case, the order of the parts, line breaks and any text before the first part do not matter.
     pub fn parse(text: &str) -> Option<Self> {
         let mut labels: Vec<(String, usize, usize)> = Vec::new();
         for found in LABEL.as_ref()?.captures_iter(text) {
@@ -73,13 +72,13 @@ impl RichCaption {
         Some(caption)
     }
 
-    /// When the last event of the layout ends.
+    /// Returns the end of the last event of the layout, in seconds.
     pub fn seconds(&self) -> Option<f64> {
         self.layout.iter().map(|event| event.end).reduce(f64::max)
     }
 }
 
-/// The parts of a list, without the full stop at its end.
+/// Splits a list into its items, without the full stop at its end.
 fn items<'a>(list: &'a str, separators: &'a [char]) -> impl Iterator<Item = &'a str> {
     let list = list.strip_suffix('.').unwrap_or(list);
     list.split(separators)
@@ -97,7 +96,7 @@ impl LayoutEvent {
     }
 }
 
-/// In the form that [`RichCaption::parse`] reads.
+/// Writes the form that [`RichCaption::parse`] reads.
 impl fmt::Display for RichCaption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let event = |event: &LayoutEvent| format!("{:.1}-{:.1} {}", event.start, event.end, event.what);

@@ -1,4 +1,4 @@
-//! Reasoning in sound (the paper's UALM-Reason): the stages of a chain of text and sound.
+//! Reasoning in sound (UALM-Reason, the section on reasoning in arXiv 2510.12000): the modes of a chain and its stages.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::Modality;
-use crate::record::Cut;
 
 /// The most rounds of reflection.
 pub const MOST_ROUNDS: usize = 32;
 
-/// A way to reason.
+/// A mode of reasoning: one of the three chains of the paper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReasoningMode {
-    /// A plan, then the sound.
+    /// Enrichment: a plan, then the sound.
     #[default]
     Enrich,
-    /// A question, the person's answer, a plan, then the sound.
+    /// Dialogue: a question, the person's answer, a plan, then the sound.
     Dialogue,
-    /// A plan and a sound, then in every round a critique of the last sound and another sound.
+    /// Self-reflection: a plan and a sound, then in every round a critique of the last sound and another sound.
     Reflect,
 }
 
 impl ReasoningMode {
-    /// Its name in manifests and records.
+    /// Returns the mode's name in manifests and records.
     pub fn name(self) -> &'static str {
         match self {
             Self::Enrich => "enrich",
@@ -35,30 +34,55 @@ impl ReasoningMode {
     }
 }
 
-/// How a package wants to reason: what it was trained for.
+/// The reasoning that a package was trained for, from its manifest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReasoningConfig {
-    /// The mode unless the caller has another.
+    /// The mode used when the caller names none.
     pub default: ReasoningMode,
-    /// The modes it was trained for; the others run as well, untrained.
+    /// The modes that the package was trained for. The others run as well, untrained.
     pub modes: Vec<ReasoningMode>,
-    /// For a mode, the prompt with `{}` for the person's words; without one the words alone.
+    /// Prompts by mode, with `{}` in place of the person's words. A mode without one takes the words alone.
     pub prompts: BTreeMap<ReasoningMode, String>,
-    /// Whether a reflection hears its sound through the audio encoder, not only as the codec tokens it wrote.
+    /// `true` if a reflection hears its draft through the audio encoder, not only as the codec tokens it wrote.
     pub listen: bool,
-    /// What is said with a sound that is given to be heard, if anything is.
+    /// Words that go with a draft that is given to the audio encoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen_prompt: Option<String>,
 }
 
 impl ReasoningConfig {
-    /// The prompt of `mode` for `words`.
+    /// Returns the prompt of `mode` for `words`.
     pub fn prompt(&self, mode: ReasoningMode, words: &str) -> String {
         self.prompts.get(&mode).map_or_else(|| words.to_owned(), |prompt| prompt.replace("{}", words))
     }
 
-    /// Refuses prompts that leave no place for the words.
+    /// Checks whether the package was trained to reason in `mode`. A chain of another mode is forced stage by stage.
+    pub fn is_trained_for(&self, mode: ReasoningMode) -> bool {
+        self.modes.contains(&mode)
+    }
+
+    /// Returns the chain that the package prefers: its default mode, with one round.
+    pub fn chain(&self) -> Chain {
+        Chain { mode: self.default, rounds: 1, listen: self.listen }
+    }
+
+    /// Returns `chain` with the given fields changed. `listen` follows the package when the mode changes, and is `false`
+    /// outside of a reflection.
+    pub fn changed(
+        &self,
+        chain: Chain,
+        mode: Option<ReasoningMode>,
+        rounds: Option<usize>,
+        listen: Option<bool>,
+    ) -> Chain {
+        let mode = mode.unwrap_or(chain.mode);
+        let rounds = rounds.unwrap_or(chain.rounds.max(1));
+        let listen = listen.unwrap_or(if mode == chain.mode { chain.listen } else { self.listen });
+        Chain { mode, rounds, listen: listen && mode == ReasoningMode::Reflect }
+    }
+
+    /// Checks that every prompt has a place for the words.
     pub(crate) fn validate(&self) -> Result<()> {
         match self.prompts.iter().find(|(_, prompt)| !prompt.contains("{}")) {
             Some((mode, prompt)) => {
@@ -70,15 +94,15 @@ impl ReasoningConfig {
     }
 }
 
-/// A chain: which way to reason, how often, and through which ear.
+/// A chain of reasoning: its mode, its rounds, and whether drafts are heard through the audio encoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain {
-    /// The way.
+    /// The mode.
     pub mode: ReasoningMode,
-    /// Rounds of reflection.
+    /// Rounds of reflection; without meaning in the other modes.
     #[serde(default)]
     pub rounds: usize,
-    /// Whether a reflection hears its sound through the audio encoder.
+    /// `true` if a reflection hears its drafts through the audio encoder.
     #[serde(default)]
     pub listen: bool,
 }
@@ -87,24 +111,24 @@ pub struct Chain {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// The model asks.
+    /// A question of the model.
     Question,
-    /// The person answers.
+    /// The person's answer.
     Answer,
-    /// The model says what it will make.
+    /// The model's description of the sound that it will make.
     Plan,
     /// A sound that a critique follows.
     Draft,
-    /// The sound is given to the audio encoder.
+    /// The hearing of the draft through the audio encoder.
     Listen,
-    /// The model says what it made, and what is wrong with it.
+    /// The model's words on its draft, and on what is wrong with it.
     Critique,
     /// The sound that ends the chain.
     Final,
 }
 
 impl Stage {
-    /// Its name, for files and people.
+    /// Returns the stage's name, for files and people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Question => "question",
@@ -117,7 +141,7 @@ impl Stage {
         }
     }
 
-    /// What the model makes in it; `None` where it is the model's turn to listen.
+    /// Returns the modality of the segment that the model makes in this stage; `None` for a stage that makes none.
     pub fn modality(self) -> Option<Modality> {
         match self {
             Self::Question | Self::Plan | Self::Critique => Some(Modality::Text),
@@ -128,11 +152,8 @@ impl Stage {
 }
 
 impl Chain {
-    /// Its stages, in order.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`] for more than [`MOST_ROUNDS`] rounds, or a reflection of none.
-    pub fn stages(&self) -> Result<Vec<Stage>> {
+    /// Returns the stages in order.
+    pub(super) fn in_order(&self) -> Result<Vec<Stage>> {
         use Stage::{Answer, Critique, Draft, Final, Listen, Plan, Question};
         Ok(match self.mode {
             ReasoningMode::Enrich => vec![Plan, Final],
@@ -142,25 +163,12 @@ impl Chain {
                     let what = format!("{} rounds of reflection; expected 1 … {MOST_ROUNDS}", self.rounds);
                     return Err(Error::new(ErrorKind::Invalid, what));
                 }
-                let heard = if self.listen { vec![Listen] } else { Vec::new() };
+                let round: &[Stage] = if self.listen { &[Draft, Listen, Critique] } else { &[Draft, Critique] };
                 let mut stages = vec![Plan];
-                for _ in 0..self.rounds {
-                    stages.push(Draft);
-                    stages.extend(&heard);
-                    stages.push(Critique);
-                }
+                stages.extend(round.repeat(self.rounds));
                 stages.push(Final);
                 stages
             }
-        })
-    }
-
-    /// Where stage number `index` (from 0) of `stages` begins in the record of the chain. An answer or a hearing begins
-    /// where the turn before it ended.
-    pub fn cut(stages: &[Stage], index: usize) -> Cut {
-        stages.iter().take(index).fold(Cut::default(), |cut, stage| match stage.modality() {
-            Some(_) => Cut { segment: cut.segment + 1, ..cut },
-            None => Cut { turn: cut.turn + 1, segment: 0, frame: 0 },
         })
     }
 }
@@ -171,7 +179,7 @@ mod tests {
     use Stage::{Answer, Critique, Draft, Final, Listen, Plan, Question};
 
     fn stages(mode: ReasoningMode, rounds: usize, listen: bool) -> Vec<Stage> {
-        Chain { mode, rounds, listen }.stages().unwrap()
+        Chain { mode, rounds, listen }.in_order().unwrap()
     }
 
     #[test]
@@ -185,17 +193,21 @@ mod tests {
         );
         for rounds in [0, MOST_ROUNDS + 1, usize::MAX] {
             let chain = Chain { mode: ReasoningMode::Reflect, rounds, listen: false };
-            assert_eq!(chain.stages().unwrap_err().kind(), ErrorKind::Invalid);
+            assert_eq!(chain.in_order().unwrap_err().kind(), ErrorKind::Invalid);
         }
     }
 
     #[test]
-    fn stages_have_places_in_the_record() {
-        let places = |stages: &[Stage]| -> Vec<_> {
-            (0..stages.len()).map(|index| Chain::cut(stages, index)).map(|cut| (cut.turn, cut.segment)).collect()
-        };
-        assert_eq!(places(&[Plan, Draft, Critique, Final]), [(0, 0), (0, 1), (0, 2), (0, 3)]);
-        assert_eq!(places(&[Question, Answer, Plan, Final]), [(0, 0), (0, 1), (1, 0), (1, 1)]);
+    fn a_change_of_mode_takes_the_package_s_way_of_hearing() {
+        use ReasoningMode::{Enrich, Reflect};
+        let config = ReasoningConfig { default: Enrich, listen: true, ..ReasoningConfig::default() };
+        let usual = config.chain();
+        assert_eq!(usual, Chain { mode: Enrich, rounds: 1, listen: true });
+        assert_eq!(config.changed(usual, None, None, None), Chain { listen: false, ..usual });
+        let reflect = Chain { mode: Reflect, rounds: 3, listen: false };
+        assert_eq!(config.changed(usual, Some(Reflect), Some(3), None), Chain { listen: true, ..reflect });
+        assert_eq!(config.changed(usual, Some(Reflect), Some(3), Some(false)), reflect);
+        assert_eq!(config.changed(reflect, None, None, None), reflect, "a saved chain keeps its way");
     }
 
     #[test]

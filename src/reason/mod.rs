@@ -1,0 +1,19 @@
+//! Reasoning in sound: chains of text and sound, several takes of one prompt, and their ranking.
+
+mod caption;
+mod chain;
+mod event;
+mod ranking;
+mod runner;
+mod score;
+mod stages;
+mod takes;
+
+pub use caption::{LayoutEvent, RichCaption};
+pub use chain::{Chain, MOST_ROUNDS, ReasoningConfig, ReasoningMode, Stage};
+pub use event::{SegmentPosition, TakeEvent};
+pub use ranking::{Ranked, Ranking, RankingEvent};
+pub use runner::{ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop};
+pub use score::{Expected, Score};
+pub use stages::Stages;
+pub use takes::{MOST_AT_ONCE, Take, TakeRunner};

@@ -1,0 +1,233 @@
+//! Takes ranked by the model's own understanding: its caption of each take is scored against what was asked for.
+
+use serde::Serialize;
+
+use super::score::{Expected, Score};
+use crate::audio::Waveform;
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
+use crate::generate::{Reply, Seconds, Usage};
+use crate::modality::Modality;
+use crate::model::Model;
+use crate::prompt::Message;
+use crate::session::Session;
+
+/// A take with its score.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ranked {
+    /// Index of the take, from 0.
+    pub take: usize,
+    /// The model's caption of the take.
+    pub caption: String,
+    /// The caption's score.
+    pub score: Score,
+}
+
+/// An event of a [`Ranking`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum RankingEvent {
+    /// The model has listened to a take.
+    Ranked(Ranked),
+    /// All takes are ranked.
+    Finished {
+        /// Frames read and written.
+        usage: Usage,
+        /// Time spent.
+        seconds: Seconds,
+    },
+}
+
+impl Model {
+    /// Returns the model's caption of `sound`, asked for with the package's own prompt; for [`Modality::Speech`] the
+    /// words that are spoken.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Audio`] or [`ErrorKind::Limit`] for a sound
+    /// that is too short or too long, [`ErrorKind::Cancelled`] once `cancel` was cancelled.
+    pub fn caption(&self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<String> {
+        self.session().listen(sound, modality, cancel).map(|reply| reply.text())
+    }
+
+    /// Ranks `takes` in a session of its own, as [`Session::ranking`] does: the best first, of equals the earlier.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Cancelled`] once `cancel` was cancelled, and
+    /// the errors of graphs.
+    pub fn rank(
+        &self,
+        takes: &[Waveform],
+        modality: Modality,
+        expected: &Expected,
+        cancel: &Cancel,
+    ) -> Result<Vec<Ranked>> {
+        self.session().ranking(takes, modality, expected, cancel)?.into_ranked()
+    }
+}
+
+impl Session {
+    /// Begins to rank `takes` by how well the model's own caption of each covers `expected`. The conversation so far is
+    /// forgotten.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the package cannot listen.
+    pub fn ranking<'a>(
+        &'a mut self,
+        takes: &'a [Waveform],
+        modality: Modality,
+        expected: &'a Expected,
+        cancel: &Cancel,
+    ) -> Result<Ranking<'a>> {
+        let manifest = self.model().manifest();
+        if manifest.audio_encoder.is_none() {
+            let what = format!("the package {:?} cannot listen, so it cannot rank takes", manifest.name);
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
+        Ok(Ranking {
+            session: self,
+            takes,
+            modality,
+            expected,
+            cancel: cancel.clone(),
+            next: Some(0),
+            usage: Usage::default(),
+            seconds: Seconds::default(),
+        })
+    }
+
+    /// Returns the model's words on `sound`, in a conversation of its own.
+    fn listen(&mut self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<Reply> {
+        cancel.check()?;
+        self.clear();
+        let prompts = &self.model().manifest().prompts;
+        let messages = match modality {
+            Modality::Speech => [Message::text(&*prompts.transcribe), Message::speech(sound.clone())],
+            Modality::Text | Modality::Audio => [Message::audio(sound.clone()), Message::text(&*prompts.ask)],
+        };
+        let config = self.model().config().only(Modality::Text);
+        let prompt = self.prompt_until(&messages, cancel)?;
+        let reply = self.generate(prompt, &config, cancel)?.into_reply()?;
+        if reply.segments.is_empty() || reply.is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "stopped on request while it listened"));
+        }
+        Ok(reply)
+    }
+}
+
+/// A ranking in progress: an iterator that yields [`RankingEvent::Ranked`] for every take in order, as soon as the model
+/// has listened to it, then [`RankingEvent::Finished`]. It ends after an error, cancellation included.
+///
+/// A take that cannot be listened to, an empty one for instance, ranks with an empty caption.
+pub struct Ranking<'a> {
+    session: &'a mut Session,
+    takes: &'a [Waveform],
+    modality: Modality,
+    expected: &'a Expected,
+    cancel: Cancel,
+    /// The next take; `None` after the end.
+    next: Option<usize>,
+    usage: Usage,
+    seconds: Seconds,
+}
+
+impl Ranking<'_> {
+    /// Ranks all takes: the best first, of equals the earlier.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`], and the errors of graphs.
+    pub fn into_ranked(self) -> Result<Vec<Ranked>> {
+        match self.into_partial(|_| Ok(()))? {
+            (ranked, None) => Ok(ranked),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// Ranks all takes, or as many as there are before the error that is returned with them. `tell` is given each as soon
+    /// as it is ranked.
+    ///
+    /// # Errors
+    /// The error of `tell`, which ends the ranking.
+    pub fn into_partial(self, mut tell: impl FnMut(&Ranked) -> Result<()>) -> Result<(Vec<Ranked>, Option<Error>)> {
+        let mut ranked = Vec::new();
+        let mut failure = None;
+        for event in self {
+            match event {
+                Ok(RankingEvent::Ranked(take)) => {
+                    tell(&take)?;
+                    ranked.push(take);
+                }
+                Ok(RankingEvent::Finished { .. }) => {}
+                Err(error) => failure = Some(error),
+            }
+        }
+        ranked.sort_by(|a, b| b.score.total.total_cmp(&a.score.total).then(a.take.cmp(&b.take)));
+        Ok((ranked, failure))
+    }
+
+    fn rank(&mut self, take: usize, sound: &Waveform) -> Result<RankingEvent> {
+        let caption = match self.session.listen(sound, self.modality, &self.cancel) {
+            Err(error) if matches!(error.kind(), ErrorKind::Audio | ErrorKind::Limit) => String::new(),
+            Err(error) => return Err(error.context(format!("take {}", take + 1))),
+            Ok(reply) => {
+                self.usage += reply.usage;
+                self.seconds += reply.seconds;
+                reply.text()
+            }
+        };
+        Ok(RankingEvent::Ranked(Ranked { take, score: self.expected.score(&caption), caption }))
+    }
+}
+
+impl Iterator for Ranking<'_> {
+    type Item = Result<RankingEvent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let take = self.next.take()?;
+        let Some(sound) = self.takes.get(take) else {
+            return Some(Ok(RankingEvent::Finished { usage: self.usage, seconds: self.seconds }));
+        };
+        let ranked = self.rank(take, sound);
+        self.next = ranked.is_ok().then_some(take + 1);
+        Some(ranked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_are_ranked_one_by_one_until_it_is_stopped() {
+        let folder = format!("{}/target/fixtures/packages/synthetic-fp32", env!("CARGO_MANIFEST_DIR"));
+        let model = Model::load(folder).expect("fixtures: run `make test`, or `make fixtures` once");
+        let hum = |pitch: f32| {
+            let samples = (0..8000).map(|n| (n as f32 * pitch).sin() * 0.3).collect();
+            Waveform::mono(samples, 16_000).unwrap()
+        };
+        let takes = [hum(0.05), Waveform::mono(Vec::new(), 16_000).unwrap(), hum(0.2)];
+        let (expected, cancel) = (Expected::of("a hum"), Cancel::new());
+        let mut session = model.session();
+        let ranking = session.ranking(&takes, Modality::Audio, &expected, &cancel).unwrap();
+        let events: Vec<_> = ranking.map(Result::unwrap).collect();
+        let mut ranked = Vec::new();
+        for (index, event) in events.iter().enumerate() {
+            match event {
+                RankingEvent::Ranked(take) => ranked.push((index, take.take, take.caption.clone())),
+                RankingEvent::Finished { usage, .. } => {
+                    assert!(index == 3 && usage.steps > 0 && usage.prompt_frames > 0)
+                }
+            }
+        }
+        let heard = |take: usize| model.caption(&takes[take], Modality::Audio, &cancel).unwrap();
+        assert_eq!(ranked, [(0, 0, heard(0)), (1, 1, String::new()), (2, 2, heard(2))]);
+        assert_eq!(model.rank(&takes, Modality::Audio, &expected, &cancel).unwrap().len(), 3);
+
+        // what was said before changes nothing
+        let mut stopped = session.ranking(&takes, Modality::Audio, &expected, &cancel).unwrap();
+        let again = stopped.next();
+        assert!(matches!(&again, Some(Ok(RankingEvent::Ranked(take))) if take.caption == heard(0)), "{again:?}");
+        cancel.cancel();
+        assert_eq!(stopped.next().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(stopped.next().is_none());
+    }
+}

@@ -1,0 +1,405 @@
+//! Several takes of one prompt, made at once: they share the run of the prompt, and then their steps.
+
+use std::iter::once;
+use std::sync::mpsc::sync_channel;
+use std::thread::scope;
+
+use super::chain::Stage;
+use super::event::{SegmentPosition, TakeEvent};
+use super::ranking::Ranked;
+use super::score::Expected;
+use crate::audio::Waveform;
+use crate::cancel::Cancel;
+use crate::engine::{Engine, EngineOptions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::generate::{Checkpoint, Event, GenerationConfig, Seconds, Segment, SegmentEnd, Usage};
+use crate::modality::Modality;
+use crate::model::Model;
+use crate::prompt::Prompt;
+use crate::record::Record;
+use crate::session::Session;
+
+/// The most takes that are made at once: with more of them, none would be finished sooner.
+pub const MOST_AT_ONCE: usize = 8;
+/// Events of takes that may wait for the caller.
+const WAITING: usize = 64;
+
+/// The caller's view of the events.
+pub(super) type Tell<'a> = dyn FnMut(TakeEvent<'_>) -> Result<()> + 'a;
+
+/// A take: one reply of several to the same prompt.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Take {
+    /// Index of the take, from 0.
+    pub index: usize,
+    /// The segments that were made.
+    pub segments: Vec<Segment>,
+    /// The last sound, through the package's enhancer if it has one.
+    pub sound: Option<Waveform>,
+    /// The record of the take, with all of its segments.
+    pub record: Record,
+    /// The error that ended the take.
+    pub failure: Option<Error>,
+}
+
+impl Take {
+    /// Returns why the last segment ended; `None` before there is one.
+    pub fn end(&self) -> Option<SegmentEnd> {
+        self.segments.last().map(|segment| segment.end)
+    }
+
+    /// Checks whether the take was made to its end: it did not fail and was not cancelled.
+    pub fn is_whole(&self) -> bool {
+        self.failure.is_none() && self.end().is_some_and(|end| end != SegmentEnd::Cancelled)
+    }
+}
+
+/// A session with room for several takes of one prompt.
+///
+/// ```no_run
+/// use ualm::{Cancel, Expected, Message, Modality, Model, Record, TakeEvent, TakeRunner};
+///
+/// # fn main() -> ualm::Result<()> {
+/// let model = Model::load("onnx/default")?;
+/// let messages = [Message::text("a dog barks, then rain")];
+/// let config = model.config().only(Modality::Audio);
+/// let prompt = model.prompt(&messages)?;
+/// let mut runner = TakeRunner::for_prompt(&model, 4, &prompt, &config)?;
+/// let mut record = Record::new(model.package());
+/// record.begin_turn(&messages, &prompt, &config);
+/// let cancel = Cancel::new();
+/// let checkpoint = runner.session_mut().checkpoint(&prompt, &cancel)?;
+/// let takes = runner.make(&checkpoint, &record, &config, 4, &cancel, |_| Ok(()))?;
+/// let expected = Expected::of("a dog barks, then rain");
+/// let (ranked, _) = runner.rank(&takes, Modality::Audio, &expected, &cancel, |_| Ok(()))?;
+/// println!("the best one is take {}", ranked[0].take);
+/// # Ok(())
+/// # }
+/// ```
+pub struct TakeRunner {
+    session: Session,
+    at_once: usize,
+    /// Runs the steps of the takes; `None` where a session has no company, or the caller's engine runs them.
+    engine: Option<Engine>,
+    usage: Usage,
+    seconds: Seconds,
+}
+
+/// The start of takes.
+#[derive(Clone, Copy)]
+pub(super) struct TakeStart<'a> {
+    pub(super) checkpoint: &'a Checkpoint,
+    /// Everything before the takes.
+    pub(super) record: &'a Record,
+    /// The number and the stage of the one segment, in a chain.
+    pub(super) stage: Option<(usize, Stage)>,
+}
+
+impl TakeRunner {
+    /// Returns a runner for `takes` takes of any replies, each within the model's whole context. Fewer of them are made
+    /// at once where memory does not allow more, and never more than [`MOST_AT_ONCE`].
+    ///
+    /// # Errors
+    /// The errors of [`Engine::new`], but for its limit on memory.
+    pub fn new(model: &Model, takes: usize) -> Result<Self> {
+        Self::with_room(model, takes, usize::MAX, None)
+    }
+
+    /// Returns a runner for `takes` replies to `prompt` made as `config` says, which needs less memory than
+    /// [`new`](Self::new) where `config` allows one segment.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn for_prompt(model: &Model, takes: usize, prompt: &Prompt, config: &GenerationConfig) -> Result<Self> {
+        Self::with_room(model, takes, positions(model, prompt, config), Some(config))
+    }
+
+    /// Returns a runner on a session of the caller's, which makes up to `at_once` takes at once. The session must be of
+    /// an engine with room for the forks that this needs.
+    pub fn in_session(session: Session, at_once: usize) -> Self {
+        let (usage, seconds) = (Usage::default(), Seconds::default());
+        Self { session, at_once: at_once.max(1), engine: None, usage, seconds }
+    }
+
+    fn with_room(model: &Model, takes: usize, positions: usize, config: Option<&GenerationConfig>) -> Result<Self> {
+        let most = model.manifest().language_model.max_positions.min(model.limits().context);
+        for at_once in (2..=MOST_AT_ONCE.min(takes)).rev() {
+            let slots = at_once * config.map_or(2, Engine::slots_for);
+            let options = EngineOptions { slots, context: Some(positions.min(most)), ..EngineOptions::default() };
+            match Engine::new(model, &options) {
+                Ok(engine) => {
+                    let session = config.map_or_else(|| engine.session(), |config| engine.session_for(config))?;
+                    return Ok(Self { engine: Some(engine), ..Self::in_session(session, at_once) });
+                }
+                Err(error) if error.kind() == ErrorKind::Limit => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self::in_session(model.session(), 1))
+    }
+
+    /// Returns the session that prompts are run in.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Returns the session that prompts are run in, to run one.
+    pub fn session_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Returns how many takes are made at once.
+    pub fn at_once(&self) -> usize {
+        self.at_once
+    }
+
+    /// Returns the positions read and written by all takes so far. A prompt that takes share counts once, and of several
+    /// prompts the longest.
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// Returns the time spent on all takes so far, which they spend at the same time. Prefill counts as prompts do in
+    /// [`usage`](Self::usage).
+    pub fn seconds(&self) -> Seconds {
+        self.seconds
+    }
+
+    /// Makes `count` takes from `checkpoint` and returns those that were begun, in order. Each has its own seed: that of
+    /// `config`, plus its index. `record` is the conversation up to `checkpoint`, which the takes' records go on from.
+    ///
+    /// A take that fails, or is cancelled, keeps what was made of it; those that are made at the same time are finished,
+    /// no others are begun.
+    ///
+    /// # Errors
+    /// The error of `tell`, which stops all takes; no takes at all, no room for forks, a failed enhancer; and the first
+    /// failure, or [`ErrorKind::Cancelled`], when nothing was made of any take.
+    pub fn make(
+        &mut self,
+        checkpoint: &Checkpoint,
+        record: &Record,
+        config: &GenerationConfig,
+        count: usize,
+        cancel: &Cancel,
+        mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
+    ) -> Result<Vec<Take>> {
+        let start = TakeStart { checkpoint, record, stage: None };
+        self.make_from(start, config, count, cancel, &mut tell)
+    }
+
+    pub(super) fn make_from(
+        &mut self,
+        start: TakeStart<'_>,
+        config: &GenerationConfig,
+        count: usize,
+        cancel: &Cancel,
+        tell: &mut Tell<'_>,
+    ) -> Result<Vec<Take>> {
+        if count == 0 {
+            return Err(Error::new(ErrorKind::Invalid, "0 takes were asked for; expected at least 1"));
+        }
+        let indices: Vec<_> = (0..count).collect();
+        let mut takes = Vec::new();
+        for indices in indices.chunks(self.at_once) {
+            takes.extend(self.make_at_once(start, config, indices, cancel, tell)?);
+            if !takes.iter().all(Take::is_whole) {
+                break;
+            }
+        }
+        if takes.iter().all(|take| take.segments.is_empty()) {
+            let failure = takes.into_iter().find_map(|take| take.failure);
+            return Err(failure.unwrap_or_else(nothing_made));
+        }
+        Ok(takes)
+    }
+
+    /// Makes the takes with these indices, all at once.
+    fn make_at_once(
+        &mut self,
+        start: TakeStart<'_>,
+        config: &GenerationConfig,
+        indices: &[usize],
+        cancel: &Cancel,
+        tell: &mut Tell<'_>,
+    ) -> Result<Vec<Take>> {
+        let model = self.session.model().clone();
+        let with_seed =
+            |index: &usize| GenerationConfig { seed: config.seed.wrapping_add(*index as u64), ..config.clone() };
+        let configs: Vec<_> = indices.iter().map(with_seed).collect();
+        let mut takes: Vec<_> = indices.iter().map(|index| OpenTake::new(*index, start)).collect();
+        let (usage, seconds) = (&mut self.usage, &mut self.seconds);
+        run_at_once(&mut self.session, start.checkpoint, &configs, cancel, |index, event| {
+            let Some(take) = takes.get_mut(index) else { return Ok(()) };
+            match event {
+                Err(error) => take.take.failure = Some(error),
+                Ok(Event::Finished { usage: used, seconds: spent }) => {
+                    usage.prompt_frames = usage.prompt_frames.max(used.prompt_frames);
+                    usage.steps += used.steps;
+                    seconds.prefill = seconds.prefill.max(spent.prefill);
+                    seconds.decode += spent.decode;
+                }
+                Ok(event) => take.follow(event, &model, tell)?,
+            }
+            Ok(())
+        })?;
+        Ok(takes.into_iter().map(|take| take.take).collect())
+    }
+
+    /// Ranks `takes` by how well the model's own caption of each last sound covers `expected`, the best first. Takes
+    /// without a sound have no rank. Returns the error that ended the ranking early with what was ranked before it.
+    ///
+    /// The conversation in the runner's session is forgotten.
+    ///
+    /// # Errors
+    /// The error of `tell`; [`ErrorKind::Invalid`] when the package cannot listen.
+    pub fn rank(
+        &mut self,
+        takes: &[Take],
+        modality: Modality,
+        expected: &Expected,
+        cancel: &Cancel,
+        mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
+    ) -> Result<(Vec<Ranked>, Option<Error>)> {
+        self.rank_sounds(takes, modality, expected, cancel, &mut tell)
+    }
+
+    pub(super) fn rank_sounds(
+        &mut self,
+        takes: &[Take],
+        modality: Modality,
+        expected: &Expected,
+        cancel: &Cancel,
+        tell: &mut Tell<'_>,
+    ) -> Result<(Vec<Ranked>, Option<Error>)> {
+        let (indices, sounds): (Vec<_>, Vec<_>) =
+            takes.iter().filter_map(|take| Some((take.index, take.sound.clone()?))).unzip();
+        if sounds.is_empty() {
+            return Ok((Vec::new(), None));
+        }
+        tell(TakeEvent::RankingStarted)?;
+        let of_take = |ranked: Ranked| Ranked { take: indices.get(ranked.take).copied().unwrap_or_default(), ..ranked };
+        // a slot of the runner's own engine may be too small for a recording
+        let mut apart = self.engine.as_ref().map(|engine| engine.model().session());
+        let session = apart.as_mut().unwrap_or(&mut self.session);
+        let ranking = session.ranking(&sounds, modality, expected, cancel)?;
+        let (ranked, failure) = ranking.into_partial(|ranked| tell(TakeEvent::Ranked(&of_take(ranked.clone()))))?;
+        Ok((ranked.into_iter().map(of_take).collect(), failure))
+    }
+}
+
+/// Returns the positions that a reply to `prompt` may take.
+fn positions(model: &Model, prompt: &Prompt, config: &GenerationConfig) -> usize {
+    if config.max_segments > 1 {
+        return usize::MAX;
+    }
+    let steps = |modality: &Modality| config.segment(*modality).max_steps;
+    let most = match config.force.first() {
+        Some(forced) => steps(forced),
+        None => Modality::ALL.iter().map(steps).max().unwrap_or_default(),
+    };
+    model.positions(prompt, most)
+}
+
+pub(super) fn nothing_made() -> Error {
+    Error::new(ErrorKind::Cancelled, "stopped on request; nothing was made yet")
+}
+
+/// A take in the making.
+struct OpenTake {
+    take: Take,
+    position: SegmentPosition,
+}
+
+impl OpenTake {
+    fn new(index: usize, start: TakeStart<'_>) -> Self {
+        let (number, stage) = start.stage.unzip();
+        let modality = stage.and_then(Stage::modality).unwrap_or(Modality::Text);
+        let record = start.record.clone();
+        Self {
+            take: Take { index, segments: Vec::new(), sound: None, record, failure: None },
+            position: SegmentPosition { take: index, number: number.unwrap_or(1), stage, modality },
+        }
+    }
+
+    fn follow(&mut self, event: Event, model: &Model, tell: &mut Tell<'_>) -> Result<()> {
+        match event {
+            Event::SegmentStarted { index, modality } => {
+                self.position.modality = modality;
+                // stages have numbers of their own
+                if self.position.stage.is_none() {
+                    self.position.number = index + 1;
+                }
+                tell(TakeEvent::SegmentStarted(self.position))
+            }
+            Event::TextDelta(piece) => tell(TakeEvent::TextDelta(self.position, piece)),
+            Event::AudioProgress { seconds } => tell(TakeEvent::AudioProgress(self.position, seconds)),
+            Event::AudioChunk(chunk) => tell(TakeEvent::AudioChunk(self.position, chunk)),
+            Event::SegmentEnded { segment, .. } => self.keep(segment, model, tell),
+            Event::Finished { .. } => Ok(()),
+        }
+    }
+
+    fn keep(&mut self, segment: Segment, model: &Model, tell: &mut Tell<'_>) -> Result<()> {
+        let sound = model.heard(&segment)?;
+        self.take.record.push(&segment);
+        let told = tell(TakeEvent::SegmentEnded {
+            position: self.position,
+            segment: &segment,
+            sound: sound.as_ref(),
+            record: &self.take.record,
+        });
+        self.take.sound = sound.or(self.take.sound.take());
+        self.take.segments.push(segment);
+        told
+    }
+}
+
+/// Runs a reply for each of `configs` from `checkpoint`, all at once: the first in `session`, the others in forks of it.
+/// `tell` is given each event with the index of its reply, in the caller's thread; its error stops them all.
+///
+/// # Errors
+/// The error of `tell`; no room for the forks.
+fn run_at_once(
+    session: &mut Session,
+    checkpoint: &Checkpoint,
+    configs: &[GenerationConfig],
+    cancel: &Cancel,
+    mut tell: impl FnMut(usize, Result<Event>) -> Result<()>,
+) -> Result<()> {
+    if let [config] = configs {
+        return forward(session, checkpoint, config, cancel, |event| tell(0, event));
+    }
+    let forks = configs.iter().skip(1).map(|_| session.fork(checkpoint));
+    let mut forks = forks.collect::<Result<Vec<_>>>()?;
+    let sessions = once(session).chain(&mut forks);
+    scope(|scope| {
+        let (events, told) = sync_channel(WAITING);
+        let run = |(index, (session, config))| {
+            let events = events.clone();
+            // nobody receives any more once `tell` has failed
+            let gone = |_| Error::new(ErrorKind::Cancelled, "another take was stopped");
+            let tell = move |event| events.send((index, event)).map_err(gone);
+            scope.spawn(move || forward(session, checkpoint, config, cancel, tell))
+        };
+        let threads: Vec<_> = sessions.zip(configs).enumerate().map(run).collect();
+        drop(events);
+        told.into_iter().try_for_each(|(index, event)| tell(index, event))?;
+        let panicked = |_| Err(Error::new(ErrorKind::Graph, "the thread of a take panicked"));
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
+    })
+}
+
+/// Runs a reply and hands its events and its error to `tell`.
+fn forward(
+    session: &mut Session,
+    checkpoint: &Checkpoint,
+    config: &GenerationConfig,
+    cancel: &Cancel,
+    mut tell: impl FnMut(Result<Event>) -> Result<()>,
+) -> Result<()> {
+    match session.generate_from(checkpoint, config, cancel) {
+        Ok(mut generation) => generation.try_for_each(tell),
+        Err(error) => tell(Err(error)),
+    }
+}
