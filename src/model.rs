@@ -15,7 +15,7 @@ use crate::language_model::LanguageModel;
 use crate::limits::{Limits, check_seconds};
 use crate::listen::AudioEncoder;
 use crate::modality::{Modality, SegmentConfig};
-use crate::package::{MOST_TOKENIZER, Manifest, Package, TOKENIZER};
+use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, Package, TOKENIZER};
 use crate::prompt::{Layouter, Message, Prompt, SoundEncoder};
 use crate::provider::ProviderReport;
 use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
@@ -182,17 +182,38 @@ impl Model {
         Ok(tokens)
     }
 
+    /// Positions of one id each in column 0, as text has them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for an id that the model does not have.
+    pub fn single_tokens(&self, ids: &[TokenId]) -> Result<Tokens> {
+        let vocabulary = &self.manifest().tokens;
+        let mut tokens = vocabulary.tokens();
+        ids.iter().for_each(|id| tokens.push_single(*id, vocabulary.filler()));
+        vocabulary.check(&tokens)?;
+        Ok(tokens)
+    }
+
+    /// Refuses tokens with which no segment of `modality` begins.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`], with the position that does not fit.
+    pub fn check_beginning(&self, modality: Modality, tokens: &Tokens) -> Result<()> {
+        self.inner.rules.voice(modality)?.check_beginning(tokens, &self.manifest().tokens)
+    }
+
+    /// Modalities of sound that the package can make, with the codec of each, in their order.
+    pub fn sounds(&self) -> impl Iterator<Item = (Modality, &CodecConfig)> {
+        let manifest = self.manifest();
+        manifest.modalities.keys().filter_map(|modality| Some((*modality, manifest.codec(*modality)?.1)))
+    }
+
     /// Tokens of a text segment that says `text`, without an end.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the text cannot be tokenized.
     pub fn text_tokens(&self, text: &str) -> Result<Tokens> {
-        let vocabulary = &self.manifest().tokens;
-        let mut tokens = vocabulary.tokens();
-        for id in self.inner.rules.tokenizer.encode(text)? {
-            tokens.push_single(id, vocabulary.filler());
-        }
-        Ok(tokens)
+        self.single_tokens(&self.inner.rules.tokenizer.encode(text)?)
     }
 
     /// Tokens of a text segment that says `text` and lets another segment follow.

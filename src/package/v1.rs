@@ -206,7 +206,7 @@ impl VocabularyV1 {
         } else {
             (Pattern::Interleaved, vec![self.text], TEXT_HEAD)
         };
-        let ends = Ends { turn: vec![self.special.eos], segment: vec![self.special.eot] };
+        let ends = Ends::new(vec![self.special.eos], vec![self.special.eot]);
         ModalityConfig { layout: LayoutConfig::new(pattern, books, ends), head: head.into(), codec, enhancer, generation }
     }
 

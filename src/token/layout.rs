@@ -38,6 +38,12 @@ pub struct Ends {
     pub segment: Vec<TokenId>,
 }
 
+impl Ends {
+    pub(crate) fn new(turn: Vec<TokenId>, segment: Vec<TokenId>) -> Self {
+        Self { turn, segment }
+    }
+}
+
 /// The layout of a modality's segments, as the manifest writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
