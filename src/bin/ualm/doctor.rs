@@ -98,9 +98,7 @@ fn self_test(common: &Common) -> Result<Found> {
         done.push("heard 1 s".to_owned());
     }
     for modality in manifest.modalities.keys() {
-        let mut config = model.config();
-        config.force = vec![*modality];
-        config.max_segments = 1;
+        let mut config = model.config().only(*modality);
         config.segment_mut(*modality).max_steps = 12;
         let mut session = model.session();
         let prompt = session.prompt(&messages)?;

@@ -8,6 +8,7 @@ use ualm::audio::{DecodeOptions, WavFormat, Waveform, decode_file};
 use ualm::record::{PackageId, RecordedMessage, RecordedSegment, holds_samples, wav_format};
 use ualm::{
     Cut, Error, ErrorKind, GenerationConfig, Modality, Model, Record, Result, Segment, SegmentConfig, SegmentEnd,
+    TakeEvent, TakeRunner,
 };
 
 use crate::args::{Common, Output, Take};
@@ -15,7 +16,7 @@ use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{check_writable, print, print_json, remark};
 use crate::progress::Progress;
 use crate::setup::load_model;
-use crate::sound::{run as run_generation, sound_of};
+use crate::sound::{present, warn_of_doubts};
 
 /// `ualm take`.
 pub fn run(common: &Common, args: &Take) -> Result<()> {
@@ -69,24 +70,35 @@ impl<'a> Taken<'a> {
         }
     }
 
-    /// Generates the segment from `cut` on.
-    fn make(
-        &self,
-        common: &Common,
-        model: &Model,
-        cut: Cut,
-        config: &GenerationConfig,
-    ) -> Result<(Segment, Option<Error>)> {
+    /// Makes the segment again, from `cut` on.
+    fn make(&self, common: &Common, model: &Model, cut: Cut, config: &GenerationConfig) -> Result<Made> {
         let cancel = cancel_on_signal()?;
-        let mut session = model.session();
-        let checkpoint = session.restore(self.record, cut, &cancel)?;
-        let generation = session.generate_from(&checkpoint, config, &cancel)?;
+        let mut runner = TakeRunner::in_session(model.session(), 1);
+        let checkpoint = runner.session_mut().restore(self.record, cut, &cancel)?;
+        let before = self.record.before(self.cut)?;
         let progress = Progress::spinner(common, "making");
-        run_generation(generation, |event| {
-            progress.show(&event);
+        let made = runner.make(&checkpoint, &before, config, 1, &cancel, |event| {
+            if let TakeEvent::AudioProgress(_, seconds) = event {
+                progress.show_sound(seconds);
+            }
             Ok(())
-        })
+        });
+        drop(progress);
+        let nothing = || interrupted("nothing was made yet");
+        let made = made.map_err(|error| if error.kind() == ErrorKind::Cancelled { nothing() } else { error })?;
+        let mut take = made.into_iter().next().ok_or_else(nothing)?;
+        let segment = take.segments.pop().filter(|segment| !segment.frames.is_empty());
+        let Some(segment) = segment else { return Err(take.failure.unwrap_or_else(nothing)) };
+        Ok(Made { segment, sound: present(take.sound)?, record: take.record, failure: take.failure })
     }
+}
+
+/// A sound that was made again, or as much of it as there is before the error that comes with it.
+struct Made {
+    segment: Segment,
+    sound: Waveform,
+    record: Record,
+    failure: Option<Error>,
 }
 
 /// What `--json` prints of a take.
@@ -159,11 +171,11 @@ fn describe(shown: &Shown) -> String {
 fn again(common: &Common, args: &Take, taken: &Taken) -> Result<()> {
     let format = wav_format(&args.file)?;
     let model = load_model(common)?;
-    let (segment, failure) = taken.make(common, &model, taken.cut, &taken.config)?;
+    let Made { segment, sound, failure, .. } = taken.make(common, &model, taken.cut, &taken.config)?;
     if failure.is_some() || segment.end == SegmentEnd::Cancelled {
         return Err(failure.unwrap_or_else(|| interrupted("nothing was compared")));
     }
-    let sound = sound_of(&model, &segment)?;
+    warn_of_doubts(&model, &segment);
     if let Some(output) = &args.output {
         write(output, &sound, format, taken.record)?;
     }
@@ -199,10 +211,9 @@ fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64) -> Result<(
     args.overrides.apply(settings);
     settings.min_steps = taken.segment.content_len() + more;
     settings.max_steps = settings.min_steps;
-    let (segment, failure) = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config)?;
-    let sound = sound_of(&model, &segment)?;
-    let mut record = taken.record.before(taken.cut)?;
-    record.push(&segment);
+    let made = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config)?;
+    let Made { segment, sound, record, failure } = made;
+    warn_of_doubts(&model, &segment);
     write(&output, &sound, wav_format(&args.file)?, &record)?;
     remark(common, &format!("{}: {:.2} s", output.display(), sound.seconds()));
     args.pictures.draw(&sound)?;

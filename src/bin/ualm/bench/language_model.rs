@@ -32,9 +32,7 @@ pub fn prompt_of(model: &Model, frames: usize) -> Result<Prompt> {
 
 /// How a run of `steps` steps of `modality` is to be made: no more, no fewer.
 pub fn exactly(model: &Model, modality: Modality, guidance: f32, steps: usize) -> GenerationConfig {
-    let mut config = model.config();
-    config.force = vec![modality];
-    config.max_segments = 1;
+    let mut config = model.config().only(modality);
     let settings = config.segment_mut(modality);
     (settings.guidance, settings.max_steps, settings.min_steps) = (guidance, steps, steps);
     config

@@ -154,7 +154,8 @@ impl<'a> Conversation<'a> {
                     }
                     segments.push(segment);
                 }
-                event => progress.show(&event),
+                Event::AudioProgress { seconds } => progress.show_sound(seconds),
+                _ => {}
             }
         }
         Ok(())

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use ualm::audio::decode_reader;
 use ualm::wire::{Refusal, Settings, TextFormat, TranscriptionRequest};
-use ualm::{Message, Modality, Result as UalmResult, Segment, Usage};
+use ualm::{Message, Modality, Result as UalmResult, Segment, TakeEvent, Usage};
 
 use super::body::read_form;
 use super::error::ApiError;
-use super::job::{Job, Made, Start, Way};
+use super::job::{Job, Start, Way};
 use super::pieces::{Head, Piece};
 use super::server::{Server, Worker, seed};
 use super::threads::{make, parsed};
@@ -46,10 +46,10 @@ fn work(worker: &Worker, request: TranscriptionRequest) -> Result<(), ApiError> 
         best: false,
         stream: false,
     };
-    let outcome = make(worker, model, job, Some("file"), &mut |made| match (made, request.stream) {
-        (Made::Text(_, piece), true) => transcript.delta(&piece),
-        (Made::Ended { segment, .. }, _) => {
-            transcript.segment = Some(segment);
+    let outcome = make(worker, job, Some("file"), &mut |event| match (event, request.stream) {
+        (TakeEvent::TextDelta(_, piece), true) => transcript.delta(&piece),
+        (TakeEvent::SegmentEnded { segment, .. }, _) => {
+            transcript.segment = Some(segment.clone());
             Ok(())
         }
         _ => Ok(()),
