@@ -247,12 +247,13 @@ impl TakeRunner {
     }
 
     /// Ranks `takes` by how well the model's own caption of each last sound covers `expected`, the best first. Takes
-    /// without a sound have no rank. Returns the error that ended the ranking early with what was ranked before it.
+    /// without a sound have no rank. An error that ended the ranking early, because the package cannot listen for
+    /// instance, is returned with the takes that were ranked before it.
     ///
     /// The conversation in the runner's session is forgotten.
     ///
     /// # Errors
-    /// The error of `tell`; [`ErrorKind::Invalid`] when the package cannot listen.
+    /// The error of `tell`.
     pub fn rank(
         &mut self,
         takes: &[Take],
@@ -282,7 +283,10 @@ impl TakeRunner {
         // a slot of the runner's own engine may be too small for a recording
         let mut apart = self.engine.as_ref().map(|engine| engine.model().session());
         let session = apart.as_mut().unwrap_or(&mut self.session);
-        let ranking = session.ranking(&sounds, modality, expected, cancel)?;
+        let ranking = match session.ranking(&sounds, modality, expected, cancel) {
+            Ok(ranking) => ranking,
+            Err(error) => return Ok((Vec::new(), Some(error))),
+        };
         let (ranked, failure) = ranking.into_partial(|ranked| tell(TakeEvent::Ranked(&of_take(ranked.clone()))))?;
         Ok((ranked.into_iter().map(of_take).collect(), failure))
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ndarray::Array2;
 use ndarray_npy::{ReadNpyExt, WriteNpyExt};
-use ualm::{Modality, Codes, Error, ErrorKind, Result, write_whole};
+use ualm::{Modality, Model, Codes, Error, ErrorKind, Result, write_whole};
 
 use crate::args::{Codec, Common, Direction, Output, Pictures};
 use crate::interrupt::cancel_on_signal;

@@ -98,18 +98,16 @@ fn self_test(common: &Common) -> Result<Found> {
         done.push("heard 1 s".to_owned());
     }
     for modality in manifest.modalities.keys() {
-        let mut config = model.config();
-        config.force = vec![*modality];
-        config.max_segments = 1;
+        let mut config = model.config().only(*modality);
         config.segment_mut(*modality).max_steps = 12;
         let mut session = model.session();
         let prompt = session.prompt(&messages)?;
         let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
         done.push(format!("made {} steps of {modality}", reply.usage.steps));
     }
-    if let Some(codec) = &manifest.codec {
-        let codes = model.encode_codes(&tone(codec.sampling_rate)?)?;
-        let sound = model.decode_codes(&codes)?;
+    for (modality, codec) in model.sounds().filter(|(_, codec)| codec.encoder.is_some()).take(1) {
+        let codes = model.encode_codes(modality, &tone(codec.sampling_rate)?)?;
+        let sound = model.decode_codes(modality, &codes)?;
         done.push(format!("coded 1 s as {} frames and back to {:.2} s", codes.ncols(), sound.seconds()));
     }
     if manifest.modalities.contains_key(&Modality::Text) && done.is_empty() {

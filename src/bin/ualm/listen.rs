@@ -42,13 +42,11 @@ struct Answer {
 
 fn answer(common: &Common, model: &Model, messages: &[Message], sampling: &Sampling) -> Result<()> {
     let cancel = cancel_on_signal()?;
-    let mut config = model.config();
+    let mut config = model.config().only(Modality::Text);
     sampling.overrides.apply(&mut config.text);
     if config.text.temperature > 0.0 {
         config.seed = seed(sampling, common)?;
     }
-    config.force = vec![Modality::Text];
-    config.max_segments = 1;
     let progress = Progress::spinner(common, "listening");
     let mut session = model.session();
     let prompt = session.prompt_until(messages, &cancel).map_err(|error| match error.kind() {

@@ -9,11 +9,11 @@
 mod args;
 mod batch;
 mod bench;
-mod chain;
 mod chat;
 mod codec;
 mod config;
 mod doctor;
+mod in_order;
 mod inspect;
 mod interrupt;
 mod limits;
@@ -32,7 +32,6 @@ mod setup;
 mod sound;
 mod stream;
 mod take;
-mod takes;
 mod terminal_picture;
 
 use std::process::ExitCode;

@@ -5,17 +5,18 @@ use std::path::PathBuf;
 use serde::Serialize;
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, Error, ErrorKind, Event, Expected, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd,
+    Cancel, Error, ErrorKind, Expected, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd,
+    TakeEvent, TakeRunner,
 };
 
 use crate::args::{Common, Generate, Make, Speak};
+use crate::in_order::InOrder;
 use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{complain, print_json, remark};
 use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
-use crate::sound::{numbered, sound_of};
+use crate::sound::{numbered, present, warn_of_doubts};
 use crate::stream::{SoundStream, stdout_is_file};
-use crate::takes::{Studio, make_takes, take_configs};
 
 /// `ualm generate`.
 pub fn generate(common: &Common, args: &Generate) -> Result<()> {
@@ -62,6 +63,8 @@ struct AllMade<'a> {
 /// A sound that was written.
 struct Take {
     path: PathBuf,
+    /// The take's number, from 1.
+    number: u16,
     segment: Segment,
     record: Record,
     sound: Waveform,
@@ -99,58 +102,47 @@ fn make(making: &Making) -> Result<()> {
     Ok(())
 }
 
-/// All takes, from one run of the prompt, several at once; each is written as soon as they are there.
+/// Makes all takes, several at once; each is written as soon as it and those before it are there.
 fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Result<Vec<Take>> {
-    let mut config = model.config();
+    let mut config = model.config().only(making.modality);
     making.args.sampling.overrides.apply(config.segment_mut(making.modality));
-    config.force = vec![making.modality];
-    config.max_segments = 1;
     config.seed = seed;
     config.validate()?;
     let messages = [Message::text(&*making.words)];
-    let prompt = model.prompt(&messages)?;
-    // `[assistant]` and the modality token stand between them
-    let positions = prompt.frames.len().saturating_add(config.segment(making.modality).max_steps).saturating_add(2);
-    let studio = Studio::new(model, making.args.takes.takes, positions, Some(&config))?;
-    let mut session = studio.session(Some(&config))?;
-    let checkpoint = session.checkpoint(&prompt, cancel).map_err(|error| match error.kind() {
+    let prompt = model.prompt_for(making.modality, &messages, cancel)?;
+    let count = making.args.takes.takes.into();
+    let mut runner = TakeRunner::for_prompt(model, count, &prompt, &config)?;
+    let checkpoint = runner.session_mut().checkpoint(&prompt, cancel).map_err(nothing_made)?;
+    let mut shelf = Shelf { making, model, stream: making.stream(), order: InOrder::default(), kept: Vec::new() };
+    let is_final = model.manifest().enhancer(making.modality).is_none(); // an enhancer works on the whole sound
+    config.stream_audio = shelf.stream.is_some() && is_final;
+    let mut record = Record::new(model.package());
+    record.begin_turn(&messages, &prompt, &config);
+    let progress = Progress::spinner(making.common, "making");
+    let made = runner.make(&checkpoint, &record, &config, count, cancel, |event| match event {
+        TakeEvent::AudioProgress(_, seconds) => {
+            progress.show_sound(seconds);
+            Ok(())
+        }
+        TakeEvent::AudioChunk(_, chunk) => match &mut shelf.stream {
+            Some(stream) if is_final => stream.push(&chunk),
+            _ => Ok(()),
+        },
+        TakeEvent::SegmentEnded { position, segment, sound, record } => {
+            progress.aside(|| shelf.keep(position.take, segment, sound, record))
+        }
+        _ => Ok(()),
+    });
+    drop(progress);
+    shelf.finish(made.map_err(nothing_made)?)
+}
+
+/// The error of takes of which nothing was made.
+fn nothing_made(error: Error) -> Error {
+    match error.kind() {
         ErrorKind::Cancelled => interrupted("nothing was made yet"),
         _ => error,
-    })?;
-    let mut stream = making.stream();
-    let is_final = model.manifest().enhancer.is_none(); // what an enhancer gives comes whole, at the end
-    config.stream_audio = stream.is_some() && is_final;
-    let mut takes = Vec::new();
-    let numbers: Vec<_> = (1..=making.args.takes.takes).collect();
-    for numbers in numbers.chunks(studio.at_once) {
-        let configs = take_configs(&config, numbers.iter().map(|number| number - 1));
-        let progress = Progress::spinner(making.common, "making");
-        let made = make_takes(&mut session, &checkpoint, &configs, cancel, |event| {
-            progress.show(&event);
-            match (event, &mut stream) {
-                (Event::AudioChunk(sound), Some(stream)) if is_final => stream.push(&sound),
-                _ => Ok(()),
-            }
-        })?;
-        drop(progress);
-        // all of them are kept before the error of one is told
-        let kept: Vec<_> = numbers
-            .iter()
-            .zip(&configs)
-            .zip(made)
-            .map(|((number, config), made)| {
-                let made = made?;
-                let mut record = Record::new(model.package());
-                record.begin_turn(&messages, &prompt, config);
-                record.push(&made.0);
-                keep(making, model, *number, made, record, stream.take())
-            })
-            .collect();
-        for take in kept {
-            takes.push(take?);
-        }
     }
-    Ok(takes)
 }
 
 impl Making<'_> {
@@ -161,37 +153,55 @@ impl Making<'_> {
     }
 }
 
-/// Writes a take, or what `stream` lacks of it; the error that ended it, or an interrupt, says where it is.
-fn keep(
-    making: &Making,
-    model: &Model,
-    number: u16,
-    (segment, failure): (Segment, Option<Error>),
-    record: Record,
+/// The takes that were written.
+struct Shelf<'a> {
+    making: &'a Making<'a>,
+    model: &'a Model,
+    /// The rest of a sound that goes out while it is made.
     stream: Option<SoundStream>,
-) -> Result<Take> {
-    let sound = sound_of(model, &segment)?;
-    let path = match making.args.takes.takes {
-        1 => making.args.output.output.clone(),
-        _ => numbered(&making.args.output.output, number),
-    };
-    match stream {
-        Some(stream) => stream.finish(&sound)?,
-        None => making.args.output.write_take(&path, &sound, Some(&record).filter(|_| !making.args.takes.no_take))?,
+    order: InOrder<Take>,
+    /// Takes by index, with the error of writing.
+    kept: Vec<(usize, Result<Take>)>,
+}
+
+impl Shelf<'_> {
+    /// Writes the take, once those before it are written.
+    fn keep(&mut self, index: usize, segment: &Segment, sound: Option<&Waveform>, record: &Record) -> Result<()> {
+        if segment.tokens.is_empty() {
+            return Ok(());
+        }
+        let sound = present(sound.cloned())?;
+        let take = Take::new(self.making, index, segment.clone(), sound, record.clone());
+        for (index, take) in self.order.push(index, take) {
+            self.write(index, take);
+        }
+        Ok(())
     }
-    let kept = format!("the first {:.2} s are in {}", sound.seconds(), path.display());
-    if let Some(error) = failure {
-        return Err(error.context(kept));
+
+    fn write(&mut self, index: usize, take: Take) {
+        let written = take.write(self.making, self.model, self.stream.take());
+        self.kept.push((index, written.map(|()| take)));
     }
-    if segment.end == SegmentEnd::Cancelled {
-        return Err(interrupted(&kept));
+
+    /// Returns all takes, after those that waited are written; the first error of writing or making one comes first.
+    fn finish(mut self, made: Vec<ualm::Take>) -> Result<Vec<Take>> {
+        for (index, take) in self.order.rest() {
+            self.write(index, take);
+        }
+        let mut takes = Vec::new();
+        for made in made {
+            let at = self.kept.iter().position(|(index, _)| *index == made.index);
+            let Some(at) = at else { return Err(made.failure.unwrap_or_else(|| interrupted("nothing was made yet"))) };
+            let take = self.kept.swap_remove(at).1?;
+            let kept = format!("the first {:.2} s are in {}", take.sound.seconds(), take.path.display());
+            match made.failure {
+                Some(error) => return Err(error.context(kept)),
+                None if take.segment.end == SegmentEnd::Cancelled => return Err(interrupted(&kept)),
+                None => takes.push(take),
+            }
+        }
+        Ok(takes)
     }
-    remark(making.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
-    match making.args.takes.takes {
-        1 => making.args.pictures.draw(&sound)?,
-        _ => making.args.pictures.named(|picture| numbered(picture, number)).draw(&sound)?,
-    }
-    Ok(Take { path, segment, record, sound })
 }
 
 /// Ranks the takes, shows the scores, and writes the best one to the file that was named.
@@ -211,6 +221,38 @@ fn rank(making: &Making, model: &Model, takes: &[Take], cancel: &Cancel) -> Resu
 }
 
 impl Take {
+    fn new(making: &Making, index: usize, segment: Segment, sound: Waveform, mut record: Record) -> Self {
+        let number = u16::try_from(index + 1).unwrap_or(u16::MAX);
+        let path = match making.args.takes.takes {
+            1 => making.args.output.output.clone(),
+            _ => numbered(&making.args.output.output, number),
+        };
+        if let Some(turn) = record.turns.last_mut() {
+            turn.config.seed = segment.draws.seed; // a take says how it is made alone
+        }
+        Self { path, number, segment, record, sound }
+    }
+
+    /// Writes the sound, or what `stream` lacks of it, and shows it if it was made to its end.
+    fn write(&self, making: &Making, model: &Model, stream: Option<SoundStream>) -> Result<()> {
+        warn_of_doubts(model, &self.segment);
+        match stream {
+            Some(stream) => stream.finish(&self.sound)?,
+            None => {
+                let record = Some(&self.record).filter(|_| !making.args.takes.no_take);
+                making.args.output.write_take(&self.path, &self.sound, record)?;
+            }
+        }
+        if matches!(self.segment.end, SegmentEnd::Cancelled | SegmentEnd::Failed) {
+            return Ok(());
+        }
+        remark(making.common, &format!("{}: {:.2} s", self.path.display(), self.sound.seconds()));
+        match making.args.takes.takes {
+            1 => making.args.pictures.draw(&self.sound),
+            _ => making.args.pictures.named(|picture| numbered(picture, self.number)).draw(&self.sound),
+        }
+    }
+
     fn describe<'a>(&self, prompt: &'a str) -> Made<'a> {
         Made {
             prompt,
@@ -218,7 +260,7 @@ impl Take {
             seconds: self.sound.seconds(),
             sample_rate: self.sound.sample_rate(),
             end: self.segment.end,
-            steps: self.segment.frames.len(),
+            steps: self.segment.tokens.len(),
             seed: self.segment.draws.seed,
         }
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ualm::Event;
 
 use crate::args::Common;
 
@@ -50,11 +49,9 @@ impl Progress {
     }
 
     /// Shows how much sound has been made.
-    pub fn show(&self, event: &Event) {
-        if let Event::AudioProgress { seconds } = event {
-            self.0.set_message(format!("{seconds:.1} s of sound"));
-            self.0.set_position(milliseconds(*seconds));
-        }
+    pub fn show_sound(&self, seconds: f64) {
+        self.0.set_message(format!("{seconds:.1} s of sound"));
+        self.0.set_position(milliseconds(seconds));
     }
 
     /// One more item is done.
@@ -63,8 +60,8 @@ impl Progress {
     }
 
     /// Does `work` that writes something while the line is away.
-    pub fn aside(&self, work: impl FnOnce()) {
-        self.0.suspend(work);
+    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.0.suspend(work)
     }
 
     /// Takes the line away for what is written by others.

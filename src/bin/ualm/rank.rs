@@ -1,14 +1,14 @@
-//! Takes ranked by the model's own ear; each score is told as soon as the model has listened.
+//! Takes ranked by the model's own captions; each score is shown as soon as the model has listened.
 
 use ualm::audio::Waveform;
-use ualm::{Cancel, ErrorKind, Expected, Modality, Ranked, Result, Session};
+use ualm::{Cancel, Error, ErrorKind, Expected, Modality, Ranked, Result, Session};
 
 use crate::args::Common;
 use crate::interrupt::interrupted;
 use crate::output::remark;
 use crate::progress::Progress;
 
-/// The ranking of `sounds`, the best first; `names` are theirs. What was said in `session` is forgotten.
+/// Returns the ranking of `sounds`, which have `names`, the best first. The conversation in `session` is forgotten.
 pub fn rank(
     common: &Common,
     session: &mut Session,
@@ -20,23 +20,29 @@ pub fn rank(
 ) -> Result<Vec<Ranked>> {
     let progress = Progress::spinner(common, "listening");
     let (ranking, failure) = session.ranking(sounds, modality, expected, cancel)?.into_partial(|ranked| {
-        progress.aside(|| remark(common, &describe(&names[ranked.take], ranked)));
+        show(common, &progress, &names[ranked.take], ranked);
         Ok(())
     })?;
     match failure {
         None => Ok(ranking),
-        Some(error) if error.kind() == ErrorKind::Cancelled => {
-            let (done, all) = (ranking.len(), sounds.len());
-            Err(interrupted(&format!("all takes are kept, {done} of {all} were listened to")))
-        }
-        Some(error) => Err(error.context("all takes are kept, but they were not ranked")),
+        Some(error) => Err(not_ranked(error, ranking.len(), sounds.len())),
     }
 }
 
-fn describe(name: &str, ranked: &Ranked) -> String {
+/// Shows the score of the take that is called `name`.
+pub fn show(common: &Common, progress: &Progress, name: &str, ranked: &Ranked) {
     let score = ranked.score;
-    format!(
+    let line = format!(
         "{name}: {:.2} (covered {:.2}, ordered {:.2}): {}",
         score.total, score.covered, score.ordered, ranked.caption
-    )
+    );
+    progress.aside(|| remark(common, &line));
+}
+
+/// Returns the error of a ranking that ended after `done` of `all` takes.
+pub fn not_ranked(error: Error, done: usize, all: usize) -> Error {
+    match error.kind() {
+        ErrorKind::Cancelled => interrupted(&format!("all takes are kept, {done} of {all} were listened to")),
+        _ => error.context("all takes are kept, but they were not ranked"),
+    }
 }

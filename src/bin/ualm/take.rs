@@ -8,6 +8,7 @@ use ualm::audio::{DecodeOptions, WavFormat, Waveform, decode_file};
 use ualm::record::{PackageId, RecordedMessage, RecordedSegment, holds_samples, wav_format};
 use ualm::{
     Cut, Error, ErrorKind, GenerationConfig, Modality, Model, Record, Result, Segment, SegmentConfig, SegmentEnd,
+    TakeEvent, TakeRunner,
 };
 
 use crate::args::{Common, Output, Take};
@@ -15,7 +16,7 @@ use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{check_writable, print, print_json, remark};
 use crate::progress::Progress;
 use crate::setup::load_model;
-use crate::sound::{run as run_generation, sound_of};
+use crate::sound::{present, warn_of_doubts};
 
 /// `ualm take`.
 pub fn run(common: &Common, args: &Take) -> Result<()> {
@@ -60,7 +61,7 @@ impl<'a> Taken<'a> {
                 let settings = config.segment_mut(segment.modality);
                 *settings = segment.config;
                 if matches!(segment.end, SegmentEnd::Context | SegmentEnd::Cancelled | SegmentEnd::Failed) {
-                    settings.max_steps = segment.frames.len().max(1);
+                    settings.max_steps = segment.tokens.len().max(1);
                     settings.min_steps = settings.min_steps.min(settings.max_steps);
                 }
                 Ok(Self { record, segment, cut, config })
@@ -69,24 +70,35 @@ impl<'a> Taken<'a> {
         }
     }
 
-    /// Generates the segment from `cut` on.
-    fn make(
-        &self,
-        common: &Common,
-        model: &Model,
-        cut: Cut,
-        config: &GenerationConfig,
-    ) -> Result<(Segment, Option<Error>)> {
+    /// Makes the segment again, from `cut` on.
+    fn make(&self, common: &Common, model: &Model, cut: Cut, config: &GenerationConfig) -> Result<Made> {
         let cancel = cancel_on_signal()?;
-        let mut session = model.session();
-        let checkpoint = session.restore(self.record, cut, &cancel)?;
-        let generation = session.generate_from(&checkpoint, config, &cancel)?;
+        let mut runner = TakeRunner::in_session(model.session(), 1);
+        let checkpoint = runner.session_mut().restore(self.record, cut, &cancel)?;
+        let before = self.record.before(self.cut)?;
         let progress = Progress::spinner(common, "making");
-        run_generation(generation, |event| {
-            progress.show(&event);
+        let made = runner.make(&checkpoint, &before, config, 1, &cancel, |event| {
+            if let TakeEvent::AudioProgress(_, seconds) = event {
+                progress.show_sound(seconds);
+            }
             Ok(())
-        })
+        });
+        drop(progress);
+        let nothing = || interrupted("nothing was made yet");
+        let made = made.map_err(|error| if error.kind() == ErrorKind::Cancelled { nothing() } else { error })?;
+        let mut take = made.into_iter().next().ok_or_else(nothing)?;
+        let segment = take.segments.pop().filter(|segment| !segment.tokens.is_empty());
+        let Some(segment) = segment else { return Err(take.failure.unwrap_or_else(nothing)) };
+        Ok(Made { segment, sound: present(take.sound)?, record: take.record, failure: take.failure })
     }
+}
+
+/// A sound that was made again, or as much of it as there is before the error that comes with it.
+struct Made {
+    segment: Segment,
+    sound: Waveform,
+    record: Record,
+    failure: Option<Error>,
 }
 
 /// What `--json` prints of a take.
@@ -123,7 +135,7 @@ fn show(common: &Common, taken: &Taken) -> Result<()> {
         seed: taken.segment.draws.seed,
         modality: taken.segment.modality,
         end: taken.segment.end,
-        frames: taken.segment.frames.len(),
+        frames: taken.segment.tokens.len(),
         kept: taken.segment.kept,
         config: taken.segment.config,
     };
@@ -159,16 +171,16 @@ fn describe(shown: &Shown) -> String {
 fn again(common: &Common, args: &Take, taken: &Taken) -> Result<()> {
     let format = wav_format(&args.file)?;
     let model = load_model(common)?;
-    let (segment, failure) = taken.make(common, &model, taken.cut, &taken.config)?;
+    let Made { segment, sound, failure, .. } = taken.make(common, &model, taken.cut, &taken.config)?;
     if failure.is_some() || segment.end == SegmentEnd::Cancelled {
         return Err(failure.unwrap_or_else(|| interrupted("nothing was compared")));
     }
-    let sound = sound_of(&model, &segment)?;
+    warn_of_doubts(&model, &segment);
     if let Some(output) = &args.output {
         write(output, &sound, format, taken.record)?;
     }
-    if segment.frames != taken.segment.frames {
-        let same = segment.frames.iter().zip(taken.segment.frames.iter()).take_while(|(a, b)| a == b).count();
+    if segment.tokens != taken.segment.tokens {
+        let same = segment.tokens.iter().zip(taken.segment.tokens.iter()).take_while(|(a, b)| a == b).count();
         let what =
             format!("made again, it differs from frame {same} on: another machine, library or number of threads?");
         return Err(Error::new(ErrorKind::Numeric, what));
@@ -188,21 +200,24 @@ fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64) -> Result<(
         return Err(Error::new(ErrorKind::Invalid, "--extend needs -o OUT.wav"));
     };
     let model = load_model(common)?;
-    let Some(codec) = &model.manifest().codec else {
-        return Err(Error::new(ErrorKind::Invalid, "the package has no codec"));
+    let modality = taken.segment.modality;
+    let Some((_, codec)) = model.manifest().codec(modality) else {
+        return Err(Error::new(ErrorKind::Invalid, format!("the package has no codec for {modality}")));
     };
-    let kept = taken.segment.sounding_frames(&model.manifest().vocabulary);
-    let more = (seconds * f64::from(codec.sampling_rate) / codec.hop_length as f64).round() as usize;
+    let layout = model.layout(modality)?;
+    let kept = taken.segment.sounding_len(layout);
+    let frames = layout.frames(&taken.segment.tokens).max(1);
+    let more = (seconds * codec.frames_per_second()).round() as usize;
+    let more = layout.steps_for(frames + more) - layout.steps_for(frames);
     let mut config = taken.config.clone();
     config.seed = args.seed.unwrap_or(config.seed);
     let settings = config.segment_mut(taken.segment.modality);
     args.overrides.apply(settings);
     settings.min_steps = taken.segment.content_len() + more;
     settings.max_steps = settings.min_steps;
-    let (segment, failure) = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config)?;
-    let sound = sound_of(&model, &segment)?;
-    let mut record = taken.record.before(taken.cut)?;
-    record.push(&segment);
+    let made = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config)?;
+    let Made { segment, sound, record, failure } = made;
+    warn_of_doubts(&model, &segment);
     write(&output, &sound, wav_format(&args.file)?, &record)?;
     remark(common, &format!("{}: {:.2} s", output.display(), sound.seconds()));
     args.pictures.draw(&sound)?;

@@ -9,7 +9,6 @@ use super::outcome::{Outcome, ResultSegment};
 use super::request::{Line, Part, Request};
 use super::shard::seed_of;
 use crate::args::BatchRun;
-use crate::sound::enhanced;
 
 /// What every request is answered with.
 pub struct Runner<'a> {
@@ -114,7 +113,7 @@ impl Runner<'_> {
     /// Writes the sounds, enhanced if the package can, and describes the segments.
     fn save(&self, id: &str, segments: Vec<Segment>) -> Result<Vec<ResultSegment>> {
         let save = |(index, mut segment): (usize, Segment)| {
-            segment.audio = enhanced(&self.model, &segment)?;
+            segment.audio = self.model.heard(&segment)?;
             ResultSegment::save(segment, index, id, self.out, self.args)
         };
         segments.into_iter().enumerate().map(save).collect()

@@ -4,10 +4,11 @@ mod editor;
 mod folder;
 mod runner;
 mod show;
+mod view;
 
 use std::path::Path;
 
-use ualm::{Chain, Error, ErrorKind, Model, ReasoningConfig, ReasoningMode, Record, Result, Stage};
+use ualm::{Chain, Error, ErrorKind, ReasoningConfig, ReasoningMode, Record, Result, Stage};
 
 use crate::args::{Common, Reason};
 use crate::interrupt::cancel_on_signal;
@@ -41,18 +42,21 @@ fn begin(common: &Common, args: &Reason, prompt: &str) -> Result<()> {
     let folder = Folder::begin(output)?;
     let cancel = cancel_on_signal()?;
     let model = load_model(common)?;
-    let config = model.manifest().reasoning.clone().unwrap_or_default();
-    let chain = chain(args, &config, Chain { mode: config.default, rounds: 1, listen: config.listen });
-    warn_untrained(&model, &chain);
+    let config = model.reasoning();
+    let chain = chain(args, &config, config.chain());
+    if !config.is_trained_for(chain.mode) {
+        let name = &model.manifest().name;
+        complain(&format!(
+            "warning: {name:?} was not trained to reason like that; its segments are made in order anyway"
+        ));
+    }
     let stages = chain.stages()?;
     if plan.is_some() && stages.first() != Some(&Stage::Plan) {
         return Err(invalid("--plan gives the plan that the chain begins with; a dialogue begins with a question"));
     }
     let seed = seed(&args.sampling, common)?;
     let job = Job { common, args, model: &model, cancel: &cancel };
-    let mut runner = Runner::new(job, folder, chain, seed)?;
-    runner.say(&config.prompt(chain.mode, &words))?;
-    runner.run(0, plan)
+    Runner::begin(job, folder, chain, &words, seed, plan)?.run()
 }
 
 /// A chain that goes on from one of its segments.
@@ -66,7 +70,7 @@ fn go_on(common: &Common, args: &Reason, from: &Path) -> Result<()> {
     let saved = record.chain.ok_or_else(|| invalid(format!("{}: the record of no chain", from.display())))?;
     let cancel = cancel_on_signal()?;
     let model = load_model(common)?;
-    let chain = chain(args, &model.manifest().reasoning.clone().unwrap_or_default(), saved);
+    let chain = chain(args, &model.reasoning(), saved);
     let stages = chain.stages()?;
     let number = args.segment.ok_or_else(|| invalid("--segment N is missing: where to go on, as its files say"))?;
     let index = stages.index_of(number.into())?;
@@ -80,34 +84,21 @@ fn go_on(common: &Common, args: &Reason, from: &Path) -> Result<()> {
         _ => Folder::at(beside),
     };
     let job = Job { common, args, model: &model, cancel: &cancel };
-    let seed = args.sampling.seed.unwrap_or_else(|| record.seed_at(stages.cut(index)));
-    let mut runner = Runner::new(job, folder, chain, seed)?;
-    runner.go_to(&record, index)?;
-    runner.run(index, plan)
+    Runner::resume(job, folder, chain, &record, index, plan)?.run()
 }
 
-/// The chain that the arguments ask for, else `usual`.
+/// Returns the chain that the arguments ask for, else `usual`.
 fn chain(args: &Reason, config: &ReasoningConfig, usual: Chain) -> Chain {
-    let reflect = args.reflect || args.listen || args.rounds.is_some();
-    let mode = match (args.enrich, args.dialogue, reflect) {
-        (true, ..) => ReasoningMode::Enrich,
-        (_, true, _) => ReasoningMode::Dialogue,
-        (.., true) => ReasoningMode::Reflect,
-        _ => usual.mode,
+    let mode = if args.enrich {
+        Some(ReasoningMode::Enrich)
+    } else if args.dialogue {
+        Some(ReasoningMode::Dialogue)
+    } else if args.reflect || args.listen || args.rounds.is_some() {
+        Some(ReasoningMode::Reflect)
+    } else {
+        None
     };
-    let rounds = args.rounds.map_or(usual.rounds.max(1), usize::from);
-    let listen = args.listen || (usual.listen && usual.mode == mode) || (config.listen && usual.mode != mode);
-    Chain { mode, rounds, listen: listen && mode == ReasoningMode::Reflect }
-}
-
-fn warn_untrained(model: &Model, chain: &Chain) {
-    let trained = model.manifest().reasoning.as_ref().is_some_and(|config| config.modes.contains(&chain.mode));
-    if !trained {
-        let name = &model.manifest().name;
-        complain(&format!(
-            "warning: {name:?} was not trained to reason like that; its segments are made in order anyway"
-        ));
-    }
+    config.changed(usual, mode, args.rounds.map(usize::from), args.listen.then_some(true))
 }
 
 /// A plan by hand.

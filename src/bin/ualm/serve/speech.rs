@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use ualm::audio::Waveform;
 use ualm::wire::{Settings, SoundFormat, SpeechRequest, StreamFormat};
-use ualm::{Message, Modality, Record, Result as UalmResult, SegmentEnd, Usage};
+use ualm::{Message, Modality, Record, Result as UalmResult, SegmentEnd, TakeEvent, Usage};
 
 use super::body::read_json;
 use super::encode::{Encoding, PcmStream, content_type};
 use super::error::ApiError;
-use super::job::{Job, Made, Start, Way};
+use super::job::{Job, Start, Way};
 use super::pieces::{Head, Piece};
 use super::server::{Server, Worker, seed};
 use super::threads::{make, parsed};
@@ -51,7 +51,7 @@ fn work(worker: &Worker, speech: SpeechRequest) -> Result<(), ApiError> {
     };
     let is_events = speech.stream_format == Some(StreamFormat::Sse);
     let mut spoken = Spoken { worker, encoding, is_events, seed, pcm: None, has_begun: false };
-    let outcome = make(worker, &worker.server.model, job, Some("input"), &mut |made| spoken.made(made))?;
+    let outcome = make(worker, job, Some("input"), &mut |event| spoken.made(event))?;
     spoken.finish(outcome.usage).map_err(|e| worker.failed(&e, None))
 }
 
@@ -66,23 +66,23 @@ struct Spoken<'a> {
 }
 
 impl Spoken<'_> {
-    fn made(&mut self, made: Made) -> UalmResult<()> {
-        match made {
-            Made::Began(_) if self.encoding.format == SoundFormat::Pcm => {
+    fn made(&mut self, event: TakeEvent<'_>) -> UalmResult<()> {
+        match event {
+            TakeEvent::SegmentStarted(_) if self.encoding.format == SoundFormat::Pcm => {
                 let rate = self.encoding.stream_rate();
                 self.pcm = Some(PcmStream::new(self.worker.server.sample_rate(), rate)?);
                 self.begin()
             }
-            Made::Sound(_, sound) => match &mut self.pcm {
+            TakeEvent::AudioChunk(_, sound) => match &mut self.pcm {
                 Some(pcm) => {
                     let bytes = pcm.push(sound.samples())?;
                     self.bytes(bytes)
                 }
                 None => Ok(()),
             },
-            Made::Ended { segment, sound, record, .. } => match (self.pcm.take(), sound) {
+            TakeEvent::SegmentEnded { segment, sound, record, .. } => match (self.pcm.take(), sound) {
                 (Some(pcm), _) => self.bytes(pcm.finish()?),
-                (None, Some(sound)) => self.whole(&sound, record, segment.end),
+                (None, Some(sound)) => self.whole(sound, record, segment.end),
                 (None, None) => Ok(()),
             },
             _ => Ok(()),

@@ -2,14 +2,13 @@
 
 use axum::body::Bytes;
 use ualm::wire::Refusal;
-use ualm::{ErrorKind, Model};
+use ualm::{ErrorKind, MOST_AT_ONCE, TakeEvent, TakeRunner};
 
 use super::admission::BodyPermit;
 use super::body::Received;
 use super::error::ApiError;
-use super::job::{Job, Made, Outcome, Tools};
+use super::job::{Job, Outcome, Tools};
 use super::server::Worker;
-use crate::takes::AT_ONCE;
 
 /// Reads a request out of its body; the body's memory counts until the permit is dropped.
 pub async fn parsed<T: Send + 'static>(
@@ -25,14 +24,14 @@ pub async fn parsed<T: Send + 'static>(
 /// Makes a reply on the thread of `worker`; an error of the request is about `param`.
 pub fn make(
     worker: &Worker,
-    model: &Model,
     job: Job,
     param: Option<&str>,
-    tell: &mut dyn FnMut(Made) -> ualm::Result<()>,
+    tell: &mut dyn FnMut(TakeEvent<'_>) -> ualm::Result<()>,
 ) -> Result<Outcome, ApiError> {
     let session = worker.server.session().map_err(|e| worker.failed(&e, None))?;
-    let company = worker.server.admission.company(AT_ONCE.min(job.takes.into()).saturating_sub(1));
-    let outcome = job.run(Tools { model, session, at_once: 1 + company.len(), cancel: worker.stop().cancel(), tell });
+    let company = worker.server.admission.company(MOST_AT_ONCE.min(job.takes.into()).saturating_sub(1));
+    let takes = TakeRunner::in_session(session, 1 + company.len());
+    let outcome = job.run(Tools { takes, cancel: worker.stop().cancel(), tell });
     drop(company);
     let outcome = outcome.map_err(|e| worker.failed(&e, param))?;
     let metrics = &worker.server.metrics;

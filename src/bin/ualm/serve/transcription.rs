@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use ualm::audio::decode_reader;
 use ualm::wire::{Refusal, Settings, TextFormat, TranscriptionRequest};
-use ualm::{Message, Modality, Result as UalmResult, Segment, Usage};
+use ualm::{Message, Modality, Result as UalmResult, Segment, TakeEvent, Usage};
 
 use super::body::read_form;
 use super::error::ApiError;
-use super::job::{Job, Made, Start, Way};
+use super::job::{Job, Start, Way};
 use super::pieces::{Head, Piece};
 use super::server::{Server, Worker, seed};
 use super::threads::{make, parsed};
@@ -46,10 +46,10 @@ fn work(worker: &Worker, request: TranscriptionRequest) -> Result<(), ApiError> 
         best: false,
         stream: false,
     };
-    let outcome = make(worker, model, job, Some("file"), &mut |made| match (made, request.stream) {
-        (Made::Text(_, piece), true) => transcript.delta(&piece),
-        (Made::Ended { segment, .. }, _) => {
-            transcript.segment = Some(segment);
+    let outcome = make(worker, job, Some("file"), &mut |event| match (event, request.stream) {
+        (TakeEvent::TextDelta(_, piece), true) => transcript.delta(&piece),
+        (TakeEvent::SegmentEnded { segment, .. }, _) => {
+            transcript.segment = Some(segment.clone());
             Ok(())
         }
         _ => Ok(()),
@@ -111,9 +111,9 @@ impl Transcript<'_> {
 
     /// The one segment that there is.
     fn describe(&self, segment: &Segment) -> Value {
-        let vocabulary = &self.worker.server.model.manifest().vocabulary;
-        let ids = segment.frames.iter().filter_map(|frame| frame.first().copied());
-        let tokens: Vec<_> = ids.filter(|id| vocabulary.text.contains(*id)).collect();
+        let text = self.worker.server.model.manifest().tokens.text.ids;
+        let ids = segment.tokens.iter().filter_map(|position| position.first().copied());
+        let tokens: Vec<_> = ids.filter(|id| text.contains(*id)).collect();
         let temperature = segment.config.temperature;
         json!({"id": 0, "start": 0.0, "end": self.duration, "text": segment.text, "tokens": tokens, "temperature": temperature})
     }

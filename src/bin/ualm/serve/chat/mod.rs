@@ -11,12 +11,12 @@ use axum::response::Response;
 use tokio::time::Instant;
 use ualm::audio::decode_reader;
 use ualm::wire::{ChatRequest, Refusal, RefusalCode, Settings, Sound, SoundFormat};
-use ualm::{Content, Message, Modality, Model, Role};
+use ualm::{Content, Message, Modality, Model, Role, TakeEvent};
 
 use super::body::read_json;
 use super::encode::Encoding;
 use super::error::ApiError;
-use super::job::{Job, Made, Outcome, Start, Way};
+use super::job::{Job, Outcome, Start, Way};
 use super::server::{Server, Worker, now, seed, unique};
 use super::threads::parsed;
 use streamed::Streamed;
@@ -56,7 +56,6 @@ struct Answer {
 }
 
 fn work(worker: &Worker, chat: ChatRequest) -> Result<(), ApiError> {
-    let model = &worker.server.model;
     let job = job(&worker.server, &chat)?;
     let answer = Answer {
         id: unique("chatcmpl")?,
@@ -73,22 +72,21 @@ fn work(worker: &Worker, chat: ChatRequest) -> Result<(), ApiError> {
     if chat.stream {
         let usage = chat.stream_options.as_ref().is_some_and(|options| options.include_usage);
         let mut streamed = Streamed::new(worker, answer, usage);
-        let outcome = run(worker, model, job, &mut |made| streamed.made(made))?;
+        let outcome = run(worker, job, &mut |event| streamed.made(event))?;
         streamed.finish(&outcome).map_err(|e| worker.failed(&e, None))
     } else {
         let mut whole = Whole::new(worker, answer);
-        let outcome = run(worker, model, job, &mut |made| whole.made(made))?;
+        let outcome = run(worker, job, &mut |event| whole.made(event))?;
         whole.finish(&outcome).map_err(|e| worker.failed(&e, None))
     }
 }
 
 fn run(
     worker: &Worker,
-    model: &Model,
     job: Job,
-    tell: &mut dyn FnMut(Made) -> ualm::Result<()>,
+    tell: &mut dyn FnMut(TakeEvent<'_>) -> ualm::Result<()>,
 ) -> Result<Outcome, ApiError> {
-    super::threads::make(worker, model, job, None, tell)
+    super::threads::make(worker, job, None, tell)
 }
 
 fn job(server: &Server, chat: &ChatRequest) -> Result<Job, ApiError> {

@@ -6,10 +6,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use ualm::audio::Waveform;
 use ualm::wire::SoundFormat;
-use ualm::{Modality, Ranked, Record, Result, RichCaption, Seconds, Segment, SegmentEnd, Stage, Usage, Vocabulary};
+use ualm::{
+    Modality, Ranked, Record, Result, RichCaption, Seconds, Segment, SegmentEnd, SegmentPosition, Stage, Usage,
+    Layout,
+};
 
 use super::Answer;
-use crate::serve::job::{Outcome, Place};
+use crate::serve::job::Outcome;
 use crate::serve::stop::Why;
 
 /// A segment that ended.
@@ -43,11 +46,16 @@ pub struct ShownSound {
 }
 
 impl ShownSegment {
-    pub fn new(place: Place, segment: &Segment, sound: Option<&Waveform>, vocabulary: &Vocabulary) -> Self {
+    pub fn new(
+        position: SegmentPosition,
+        segment: &Segment,
+        sound: Option<&Waveform>,
+        layout: &Layout,
+    ) -> Self {
         let is_sound = segment.modality.is_sound();
         Self {
-            number: place.number,
-            stage: place.stage,
+            number: position.number,
+            stage: position.stage,
             modality: segment.modality,
             end: segment.end,
             text: (!is_sound).then(|| segment.text.clone()),
@@ -55,7 +63,7 @@ impl ShownSegment {
             seed: is_sound.then_some(segment.draws.seed),
             seconds: sound.map(Waveform::seconds),
             audio: None,
-            doubts: is_sound.then(|| segment.doubts(vocabulary)),
+            doubts: is_sound.then(|| segment.doubts(layout)),
         }
     }
 }

@@ -5,12 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use ualm::wire::SoundFormat;
-use ualm::{Result, SegmentEnd};
+use ualm::{Result, SegmentEnd, SegmentPosition, TakeEvent};
 
 use super::Answer;
 use super::shown::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
 use crate::serve::encode::PcmStream;
-use crate::serve::job::{Made, Outcome, Place};
+use crate::serve::job::Outcome;
 use crate::serve::pieces::{Head, Piece};
 use crate::serve::server::Worker;
 
@@ -39,38 +39,39 @@ impl<'a> Streamed<'a> {
     }
 
     /// Something happened.
-    pub fn made(&mut self, made: Made) -> Result<()> {
+    pub fn made(&mut self, event: TakeEvent<'_>) -> Result<()> {
         self.begin()?;
-        match made {
-            Made::Began(place) => self.began(place),
-            Made::Text(place, piece) => {
-                self.delta(place.take, json!({"content": piece, "segment": {"number": place.number}}))
+        match event {
+            TakeEvent::SegmentStarted(position) => self.began(position),
+            TakeEvent::TextDelta(position, piece) => {
+                self.delta(position.take, json!({"content": piece, "segment": {"number": position.number}}))
             }
-            Made::Sound(place, sound) => {
-                match self.choices.get_mut(place.take).and_then(|choice| choice.pcm.as_mut()) {
+            TakeEvent::AudioChunk(position, sound) => {
+                match self.choices.get_mut(position.take).and_then(|choice| choice.pcm.as_mut()) {
                     Some(pcm) => {
                         let bytes = pcm.push(sound.samples())?;
-                        self.sound(place, &bytes)
+                        self.sound(position, &bytes)
                     }
                     None => Ok(()),
                 }
             }
-            Made::Ended { place, segment, sound, record } => {
-                if let Some(pcm) = self.choices.get_mut(place.take).and_then(|choice| choice.pcm.take()) {
-                    self.sound(place, &pcm.finish()?)?;
+            TakeEvent::SegmentEnded { position, segment, sound, record } => {
+                if let Some(pcm) = self.choices.get_mut(position.take).and_then(|choice| choice.pcm.take()) {
+                    self.sound(position, &pcm.finish()?)?;
                 }
-                let vocabulary = &self.worker.server.model.manifest().vocabulary;
-                let mut shown = ShownSegment::new(place, &segment, sound.as_ref(), vocabulary);
+                let layout = self.worker.server.model.layout(segment.modality)?;
+                let mut shown = ShownSegment::new(position, segment, sound, layout);
                 shown.text = None;
-                if let (Some(sound), true) = (&sound, self.answer.encoding.format != SoundFormat::Pcm) {
+                if let (Some(sound), true) = (sound, self.answer.encoding.format != SoundFormat::Pcm) {
                     shown.audio = Some(self.answer.sound(sound, record)?);
                 }
-                if let Some(choice) = self.choices.get_mut(place.take) {
+                if let Some(choice) = self.choices.get_mut(position.take) {
                     (choice.end, choice.record) = (Some(segment.end), self.answer.record(record)?);
                 }
-                self.delta(place.take, json!({"segments": [shown]}))
+                self.delta(position.take, json!({"segments": [shown]}))
             }
-            Made::Ranked(ranked) => self.chunk(json!([]), json!({"ualm": {"ranked": ranked}})),
+            TakeEvent::Ranked(ranked) => self.chunk(json!([]), json!({"ualm": {"ranked": ranked}})),
+            _ => Ok(()),
         }
     }
 
@@ -83,28 +84,28 @@ impl<'a> Streamed<'a> {
         (0..self.answer.takes).try_for_each(|take| self.delta(take, json!({"role": "assistant", "content": ""})))
     }
 
-    fn began(&mut self, place: Place) -> Result<()> {
-        let mut segment = json!({"number": place.number, "modality": place.modality});
-        if let Some(stage) = place.stage {
+    fn began(&mut self, position: SegmentPosition) -> Result<()> {
+        let mut segment = json!({"number": position.number, "modality": position.modality});
+        if let Some(stage) = position.stage {
             segment["stage"] = json!(stage);
         }
-        if place.modality.is_sound() {
+        if position.modality.is_sound() {
             let rate = self.answer.encoding.stream_rate();
             segment["sample_rate"] = json!(rate);
-            if let Some(choice) = self.choices.get_mut(place.take) {
+            if let Some(choice) = self.choices.get_mut(position.take) {
                 choice.pcm = Some(PcmStream::new(self.worker.server.sample_rate(), rate)?);
             }
         }
-        self.delta(place.take, json!({"segment": segment}))
+        self.delta(position.take, json!({"segment": segment}))
     }
 
-    fn sound(&self, place: Place, bytes: &[u8]) -> Result<()> {
+    fn sound(&self, position: SegmentPosition, bytes: &[u8]) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
         self.worker.sounds();
-        let audio = json!({"id": self.answer.audio_id(place.take), "data": STANDARD.encode(bytes)});
-        self.delta(place.take, json!({"audio": audio, "segment": {"number": place.number}}))
+        let audio = json!({"id": self.answer.audio_id(position.take), "data": STANDARD.encode(bytes)});
+        self.delta(position.take, json!({"audio": audio, "segment": {"number": position.number}}))
     }
 
     /// Sends the end.

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use ualm::{Result, SegmentEnd};
+use ualm::{Result, SegmentEnd, TakeEvent};
 
 use super::Answer;
 use super::shown::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
-use crate::serve::job::{Made, Outcome};
+use crate::serve::job::Outcome;
 use crate::serve::pieces::to_json;
 use crate::serve::server::Worker;
 
@@ -69,17 +69,17 @@ impl<'a> Whole<'a> {
     }
 
     /// Something happened.
-    pub fn made(&mut self, made: Made) -> Result<()> {
-        let Made::Ended { place, segment, sound, record } = made else { return Ok(()) };
-        let vocabulary = &self.worker.server.model.manifest().vocabulary;
-        let mut shown = ShownSegment::new(place, &segment, sound.as_ref(), vocabulary);
-        shown.audio = sound.map(|sound| self.answer.sound(&sound, record)).transpose()?;
+    pub fn made(&mut self, event: TakeEvent<'_>) -> Result<()> {
+        let TakeEvent::SegmentEnded { position, segment, sound, record } = event else { return Ok(()) };
+        let layout = self.worker.server.model.layout(segment.modality)?;
+        let mut shown = ShownSegment::new(position, segment, sound, layout);
+        shown.audio = sound.map(|sound| self.answer.sound(sound, record)).transpose()?;
         let record = self.answer.record(record)?;
-        let before = match self.choices.get(place.take) {
-            Some(None) => self.before(place.number),
+        let before = match self.choices.get(position.take) {
+            Some(None) => self.before(position.number),
             _ => Choice::default(),
         };
-        if let Some(choice) = self.choices.get_mut(place.take) {
+        if let Some(choice) = self.choices.get_mut(position.take) {
             let choice = choice.get_or_insert(before);
             choice.segments.push(shown);
             choice.record = record;

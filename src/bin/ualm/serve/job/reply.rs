@@ -1,16 +1,18 @@
 //! A reply of one turn.
 
-use ualm::{Content, Expected, GenerationConfig, Modality, Record, Result};
+use ualm::{Content, ErrorKind, Expected, GenerationConfig, Modality, Record, Result, Take};
 
-use super::{Job, Making, Outcome, Place, Start, Take, Tools, Way, invalid};
+use super::{Job, Outcome, Start, Tools, Way, invalid};
 
 impl Job {
-    /// A reply of one turn, or of the last turn of a record.
+    /// Makes a reply of one turn, or of the last turn of a record.
     pub(super) fn reply(mut self, tools: Tools) -> Result<Outcome> {
-        let Tools { model, mut session, at_once, cancel, tell } = tools;
+        let Tools { mut takes, cancel, tell } = tools;
+        let session = takes.session_mut();
+        let model = session.model().clone();
         let mut config = model.config();
         let words = words(&self.start);
-        let (place, record, first) = match std::mem::replace(&mut self.start, Start::Messages(Vec::new())) {
+        let (checkpoint, record, first) = match std::mem::replace(&mut self.start, Start::Messages(Vec::new())) {
             Start::Messages(messages) => {
                 self.change(&mut config);
                 self.force(&mut config);
@@ -27,26 +29,33 @@ impl Job {
                     ));
                 }
                 let cut = record.before_segment(segment.saturating_sub(1));
-                let place = session.restore(&record, cut, cancel)?;
+                let checkpoint = session.restore(&record, cut, cancel)?;
                 let before = record.before(cut)?;
                 config = record.turns.last().map_or(config, |turn| turn.config.clone());
                 self.change(&mut config);
                 self.force(&mut config);
                 config.seed = self.seed.unwrap_or_else(|| record.seed_at(cut));
-                (place, before, cut.segment)
+                (checkpoint, before, cut.segment)
             }
         };
         config.max_segments = config.max_segments.max(first + 1);
         config.stream_audio = self.stream;
-        let outcome = Outcome { seed: config.seed, ..Outcome::default() };
-        let mut making = Making { model, at_once, cancel, tell, outcome };
-        let first = Take::new(Place { take: 0, number: 0, stage: None, modality: Modality::Text }, record);
-        let takes = making.takes(&mut session, &place, &config, &first, self.takes)?;
-        if self.best && takes.len() == usize::from(self.takes) {
-            let modality = config.force.last().copied().unwrap_or(Modality::Audio);
-            making.rank(&mut session, &takes, modality, &Expected::asked(&words, modality))?;
+        let count = self.takes.into();
+        let mut made = takes.make(&checkpoint, &record, &config, count, cancel, &mut *tell)?;
+        if let Some(error) = made.iter_mut().find_map(|take| take.failure.take()) {
+            return Err(error);
         }
-        Ok(making.outcome)
+        let mut ranking = Vec::new();
+        if self.best && made.len() == count && made.iter().all(Take::is_whole) {
+            let modality = config.force.last().copied().unwrap_or(Modality::Audio);
+            let expected = Expected::asked(&words, modality);
+            let (ranked, failure) = takes.rank(&made, modality, &expected, cancel, tell)?;
+            ranking = ranked;
+            if let Some(error) = failure.filter(|error| error.kind() != ErrorKind::Cancelled) {
+                return Err(error);
+            }
+        }
+        Ok(Outcome { seed: config.seed, usage: takes.usage(), seconds: takes.seconds(), ranking })
     }
 
     /// Puts what this request wants made in the place of what `config` says.
@@ -58,7 +67,7 @@ impl Job {
     }
 }
 
-/// The last words of the person, which the takes of a plain reply are held against.
+/// Returns the last words of the person, which the takes of a plain reply are scored against.
 fn words(start: &Start) -> String {
     let words = match start {
         Start::Messages(messages) => messages.iter().rev().find_map(|message| match &message.content {
