@@ -34,7 +34,8 @@ class Package:
         """The columns of each head that a choice is made among: those of each book of the head's modality."""
         modalities = {modality["head"]: modality for modality in self.manifest["modalities"].values()}
         return {
-            head: [columns(self.heads[head], book) for book in modality["books"]] for head, modality in modalities.items()
+            head: [columns(self.heads[head], book) for book in modality["books"]]
+            for head, modality in modalities.items()
         }
 
     def sequence(self, capacity: int) -> "Sequence":

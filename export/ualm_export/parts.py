@@ -55,7 +55,7 @@ class Text:
 
     ids: Interval
     zero_is_pad: bool = False
-    """Whether token 0 becomes the pad in a prompt."""
+    """True: token 0 becomes the pad in a prompt."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 class Reference:
-    """What the trainer's code answered for one checkpoint, and how far a package is from it."""
+    """The answers of the trainer's code for one checkpoint, and the distance of a package from them."""
 
     def __init__(self, folder: Path, package: Package):
         self.folder = folder
