@@ -63,7 +63,7 @@ fn go_on(session: &mut Session, from: &Checkpoint, config: &GenerationConfig) ->
 fn assert_same(found: &[Segment], expected: &[Segment]) {
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
-        assert_eq!(found.frames, expected.frames);
+        assert_eq!(found.tokens, expected.tokens);
         assert_eq!((found.end, &found.text, &found.audio), (expected.end, &expected.text, &expected.audio));
         assert_eq!(found.draws.to, expected.draws.to);
     }
@@ -79,7 +79,7 @@ proptest! {
         let model = &MODELS[package];
         let (record, made) = conversation(model, seed);
         prop_assert_eq!(made.len(), 4);
-        let frames = made[segment].frames.len();
+        let frames = made[segment].tokens.len();
         let frame = (part * frames as f64) as usize;
         let cut = Cut { turn: 1, segment, frame };
         let mut session = model.session();
@@ -176,7 +176,7 @@ fn a_turn_that_is_taken_back_leaves_nothing() {
 #[test]
 fn a_sound_is_made_longer_from_its_frames() {
     let model = &MODELS[0];
-    let streams = model.manifest().vocabulary.streams;
+    let layout = model.layout(Modality::Audio).unwrap();
     let mut session = model.session();
     let mut record = Record::new(model.package());
     let mut config = config(model, 3);
@@ -184,29 +184,27 @@ fn a_sound_is_made_longer_from_its_frames() {
     config.audio.min_steps = 30;
     config.audio.max_steps = 30;
     let short = turn(&mut session, &mut record, &[Message::text("rain")], &config).segments.remove(0);
-    assert_eq!((short.end, short.frames.len()), (SegmentEnd::Limit, 30));
+    assert_eq!((short.end, short.tokens.len()), (SegmentEnd::Limit, 30));
     config.audio.min_steps = 60;
     config.audio.max_steps = 60;
     let cut = Cut { turn: 0, segment: 0, frame: 30 };
     let checkpoint = session.restore(&record, cut, &Cancel::new()).unwrap();
     let long = go_on(&mut session, &checkpoint, &config).remove(0);
-    assert_eq!((long.kept, long.frames.len()), (30, 60));
-    assert_eq!(long.frames.slice(0..30), short.frames);
-    assert_eq!(long.audio.as_ref().unwrap().len(), (60 - streams + 1) * 320);
+    assert_eq!((long.kept, long.tokens.len()), (30, 60));
+    assert_eq!(long.tokens.slice(0..30), short.tokens);
+    assert_eq!(long.audio.as_ref().unwrap().len(), layout.frames(&long.tokens) * 320);
     let prompt = model.session().prompt(&[Message::text("rain")]).unwrap();
     let at_once = model.session().generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
-    assert_eq!(at_once.segments[0].frames, long.frames, "30 more frames are the frames of 60 at once");
+    assert_eq!(at_once.segments[0].tokens, long.tokens, "30 more frames are the frames of 60 at once");
 }
 
 #[test]
 fn words_put_into_the_models_mouth_are_read() {
     let model = &MODELS[0];
-    let special = &model.manifest().vocabulary.special;
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text("rain")]).unwrap();
     let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
-    let mut plan = model.text_frames("drops on tin").unwrap();
-    plan.push_single(special.eot);
+    let plan = model.closed_text_tokens("drops on tin").unwrap();
     let segments = go_on(&mut session, &checkpoint.with_kept(Modality::Text, plan.clone()), &{
         let mut config = config(model, 4);
         config.text.max_steps = 100;
@@ -277,20 +275,20 @@ fn damaged_and_foreign_records_are_refused() {
     refused("", "not a record");
     refused("{}", "not a record");
     refused(&json[..json.len() / 2], "not a record");
-    refused(r#"{"format": "ualm-record", "schema": 1}"#, "damaged");
+    refused(r#"{"format": "ualm-record", "schema": 2}"#, "damaged");
     let edits = [
-        ("\"schema\":1", "\"schema\":2", "update ualm"),
+        ("\"schema\":2", "\"schema\":3", "update ualm"),
         ("ualm-record", "ualm-recipe", "ualm-recipe"),
         ("\"sha256\":\"", "\"sha256\":\"0", "load the package that made it"),
-        ("\"streams\":8", "\"streams\":0", "streams"),
-        ("\"streams\":8", "\"streams\":7", "expected 7"),
+        ("\"width\":8", "\"width\":0", "positions of 0 ids"),
+        ("\"width\":8", "\"width\":7", "expected 7"),
         ("\"rows\":", "\"rows\":9", "numbers found"),
         ("\"data\":\"", "\"data\":\"*", "Base64"),
         ("\"start\":", "\"start\":99", "within the prompt"),
         ("[[1,0,0,0,0,0,0,0]", "[[1,0,0,0,0,0,0,99999]", "99999"),
-        ("\"end\":\"limit\"", "\"end\":\"eos\"", "does not close"),
+        ("\"end\":\"limit\"", "\"end\":\"eos\"", "does not end it"),
         ("\"kept\":0", "\"kept\":99", "given"),
-        ("\"modality\":\"audio\"", "\"modality\":\"text\"", "no text segment"),
+        ("\"modality\":\"audio\",\"end\"", "\"modality\":\"text\",\"end\"", "text: position 0 is"),
         ("\"temperature\":1.0", "\"temperature\":-1.0", "temperature"),
     ];
     for (from, to, expected) in edits {

@@ -34,8 +34,7 @@ impl Record {
         for (number, turn) in self.turns.iter().enumerate() {
             let is_last = number + 1 == self.turns.len();
             let checked = checker.turn(turn, is_last);
-            checked
-                .map_err(|what| Error::new(ErrorKind::Invalid, format!("a damaged record: turn {number}: {what}")))?;
+            checked.map_err(|what| Error::new(ErrorKind::Invalid, format!("a damaged record: turn {number}: {what}")))?;
         }
         Ok(())
     }
@@ -80,11 +79,7 @@ impl<'a> Checker<'a> {
         if let Some(unconditional) = &prompt.unconditional {
             self.tokens(unconditional)?;
             if unconditional.len() != prompt.len() {
-                return Err(format!(
-                    "an unconditional prompt of {} positions; expected {}",
-                    unconditional.len(),
-                    prompt.len()
-                ));
+                return Err(format!("an unconditional prompt of {} positions; expected {}", unconditional.len(), prompt.len()));
             }
         }
         for slot in &prompt.features {
@@ -119,6 +114,7 @@ impl<'a> Checker<'a> {
             return Err("its last position does not end it".into());
         }
         let open = tokens.iter().take(segment.content_len()).enumerate();
-        open.into_iter().try_for_each(|(step, position)| layout.check(step, position))
+        let check = |(step, position): (usize, _)| layout.check(step, position);
+        open.into_iter().try_for_each(check).map_err(|what| format!("{}: {what}", segment.modality))
     }
 }

@@ -105,8 +105,12 @@ impl Record {
         let Some(width) = width else {
             return Err(damaged(&format!("positions of {} ids; expected 1..={MOST_WIDTH}", written.width)));
         };
-        let turns: Vec<_> =
-            written.turns.iter().map(|turn| turn.read(width)).collect::<Result<_, _>>().map_err(|e| damaged(&e))?;
+        let turns: Vec<_> = written
+            .turns
+            .iter()
+            .map(|turn| turn.read(width))
+            .collect::<Result<_, _>>()
+            .map_err(|e| damaged(&e))?;
         Ok(Self { producer: written.producer, package: written.package, chain: written.chain, turns })
     }
 
