@@ -1,12 +1,12 @@
-//! What is done between the graphs: guidance and drawing, the delay pattern, laying out prompts.
+//! What is done between the graphs: guidance and drawing, layouts of codes, laying out prompts.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ndarray::Array2;
 use ualm::audio::Waveform;
-use ualm::benching::{Candidates, Ears, Rng, Sampler, Sampling, TextTokenizer, delay, guide, undelay};
-use ualm::{Codes, Message, Package, Prompt, Result};
+use ualm::benching::{Candidates, Layouter, Rng, Run, Sampler, Sampling, SoundEncoder, TextTokenizer, guide};
+use ualm::{Codes, Layout, Message, Modality, Package, Result, Tokens};
 
 /// The codec and the text of the published model.
 const STREAMS: usize = 8;
@@ -21,7 +21,8 @@ fn noise(len: usize) -> Vec<f32> {
 fn drawing(c: &mut Criterion) {
     let (mut sampler, mut rng) = (Sampler::default(), Rng::at(0, 0));
     let mut draw = |row: &[f32], sampling: &Sampling| {
-        sampler.sample(&Candidates::new(&[(0, row)]), sampling, &mut rng).expect("the logits are finite")
+        let runs = [Run { first: 0, columns: 0..row.len() }];
+        sampler.sample(&Candidates::new(row, &runs), sampling, &mut rng).expect("the logits are finite")
     };
     let unconditional = noise(STREAMS * BLOCK);
     let mut conditional = noise(STREAMS * BLOCK);
@@ -41,30 +42,38 @@ fn drawing(c: &mut Criterion) {
 /// Hears nothing; the prompts here are words.
 struct Deaf;
 
-impl Ears for Deaf {
+impl SoundEncoder for Deaf {
     fn features(&self, _: &Waveform) -> Result<Array2<f32>> {
         Ok(Array2::zeros((0, 0)))
     }
 
-    fn codes(&self, _: &Waveform) -> Result<Codes> {
-        Ok(Codes::zeros((0, 0)))
+    fn segment(&self, _: Modality, _: &Waveform) -> Result<Tokens> {
+        unreachable!("no prompt here has a sound of the model")
     }
 }
 
 fn frames(c: &mut Criterion) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/onnx/default");
     let package = Package::open(folder).expect("the default package is part of the sources");
-    let vocabulary = &package.manifest().vocabulary;
-    let size = vocabulary.codebook_size();
-    let codes = Codes::from_shape_fn((vocabulary.streams, 500), |(s, f)| ((31 * f + 7 * s) % size) as u32);
-    let delayed = delay(&codes, vocabulary);
-    c.bench_function("delaying 500 frames", |b| b.iter(|| delay(black_box(&codes), vocabulary)));
-    c.bench_function("undelaying 500 frames", |b| b.iter(|| undelay(black_box(&delayed), vocabulary)));
+    let manifest = package.manifest();
+    let config = &manifest.modalities[&Modality::Audio];
+    let layout = Layout::new(&config.layout, &manifest.tokens, &manifest.heads[&config.head]).expect("the package was checked");
+    let size = manifest.codec(Modality::Audio).expect("the package makes sound").1.codebook_size;
+    let codes = Codes::from_shape_fn((layout.books(), 500), |(book, frame)| ((31 * frame + 7 * book) % size) as u32);
+    let laid = layout.lay(&codes).expect("the codes are in their books");
+    c.bench_function("laying out 500 frames of codes", |b| b.iter(|| layout.lay(black_box(&codes))));
+    c.bench_function("reading 500 frames of codes", |b| b.iter(|| layout.codes(black_box(&laid), 0..500)));
     let json = std::fs::read(format!("{folder}/tokenizer.json")).expect("the package has a tokenizer");
-    let tokenizer = TextTokenizer::from_bytes(&json, vocabulary).expect("it is one");
+    let tokenizer = TextTokenizer::from_bytes(&json, &manifest.tokens).expect("it is one");
     let messages = [Message::text("a dog barks twice, then rain falls on a roof and a siren goes by. ".repeat(8))];
+    let layouter = Layouter {
+        template: &manifest.template,
+        vocabulary: &manifest.tokens,
+        tokenizer: &tokenizer,
+        sound: &Deaf,
+    };
     c.bench_function("laying out a prompt of 500 characters", |b| {
-        b.iter(|| Prompt::new(black_box(&messages), true, vocabulary, &tokenizer, &Deaf));
+        b.iter(|| layouter.prompt(Modality::Audio, black_box(&messages), true));
     });
 }
 

@@ -86,26 +86,52 @@ impl Error {
         self.kind
     }
 
-    /// The sentence, without the errors below.
+    /// The sentence with its contexts, without the errors below.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Returns the message followed by those of all errors below, for a person: `Display` gives the message alone, as callers
+    /// that walk [`source`](std::error::Error::source) expect.
+    pub fn full_message(&self) -> String {
+        let mut text = self.message.clone();
+        let mut below = std::error::Error::source(self);
+        while let Some(error) = below {
+            text.push_str(&format!(": {error}"));
+            below = error.source();
+        }
+        text
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        let mut below = std::error::Error::source(self);
-        while let Some(error) = below {
-            write!(f, ": {error}")?;
-            below = error.source();
-        }
-        Ok(())
+        f.write_str(&self.message)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|s| s.as_ref() as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let below = Error::new(ErrorKind::Io, "cannot be read").with_source(std::io::Error::other("the disk is gone"));
+        let error = Error::new(ErrorKind::Package, "no package is here").with_source(below).context("model");
+        assert_eq!(error.to_string(), "model: no package is here");
+        let mut messages = Vec::new();
+        let mut next: Option<&dyn std::error::Error> = Some(&error);
+        while let Some(error) = next {
+            messages.push(error.to_string());
+            next = error.source();
+        }
+        assert_eq!(messages, ["model: no package is here", "cannot be read", "the disk is gone"]);
+        assert_eq!(error.full_message(), messages.join(": "));
     }
 }

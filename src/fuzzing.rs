@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use crate::audio::{DecodeOptions, decode_reader};
-use crate::onnx;
-use crate::package::{FileSum, Manifest, check_manifest};
+use crate::package::{FileSum, check_graph, check_manifest, parse_manifest};
 use crate::record::Record;
 use crate::text::{TextDecoder, TextTokenizer};
-use crate::token::{Frames, Interval, Special, TokenId, Vocabulary, delay, holes, undelay};
+use crate::token::{Ends, Interval, Layout, LayoutConfig, Pattern, TextIds, TokenId, Tokens, Vocabulary};
 use crate::wire::{ChatRequest, SpeechRequest, TranscriptionRequest};
 
 /// Takes any bytes, and comes back.
@@ -23,7 +22,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tokenizer", tokenizer),
     ("record", record),
     ("take", take),
-    ("frames", frames),
+    ("tokens", tokens),
     #[cfg(feature = "capi")]
     ("calls", calls),
     ("chat", chat),
@@ -40,25 +39,25 @@ pub fn audio(bytes: &[u8]) {
     }
 }
 
-/// A manifest, and all that is computed from one that passes.
+/// A manifest of any schema, and all that is computed from one that passes.
 pub fn manifest(bytes: &[u8]) {
-    let Ok(manifest) = serde_json::from_slice::<Manifest>(bytes) else { return };
+    let Ok(manifest) = parse_manifest(bytes) else { return };
     if check_manifest(&manifest).is_ok() {
         assert!(manifest.files.keys().all(|name| name != ".." && !name.starts_with(['/', '\\'])));
-        let block = manifest.vocabulary.audio.iter().map(Interval::len).sum::<usize>();
-        assert!(block <= manifest.vocabulary.size && manifest.vocabulary.codebook_size() > 0);
+        assert!(manifest.modalities.values().all(|modality| manifest.heads.contains_key(&modality.head)));
+        let written = serde_json::to_vec(&manifest).ok().map(|written| parse_manifest(&written).map(|again| again.tokens));
+        assert_eq!(written.and_then(Result::ok), Some(manifest.tokens), "a manifest that passed is not read again");
     }
 }
 
 /// A graph file.
 pub fn graph(bytes: &[u8]) {
-    let sum = FileSum { size: 4096, sha256: String::new() };
-    let _ = onnx::check(bytes, &BTreeMap::from([("llm.onnx.data".to_owned(), sum)]));
+    let _ = check_graph(bytes, &BTreeMap::from([("llm.onnx.data".to_owned(), FileSum::unread(4096))]));
 }
 
 /// A tokenizer, and words through it: pieces are the whole.
 pub fn tokenizer(bytes: &[u8]) {
-    let Ok(tokenizer) = TextTokenizer::from_bytes(bytes, &vocabulary()) else { return };
+    let Ok(tokenizer) = TextTokenizer::from_bytes(bytes, &vocabulary(1)) else { return };
     let Ok(ids) = tokenizer.encode("rain, é and\n42") else { return };
     let mut decoder = TextDecoder::default();
     let pieces: Result<String, _> = ids.iter().map(|id| decoder.push(*id, &tokenizer)).collect();
@@ -80,18 +79,19 @@ pub fn take(bytes: &[u8]) {
     }
 }
 
-/// Token frames to codes and back: what is taken was a sound's.
-pub fn frames(bytes: &[u8]) {
-    let vocabulary = vocabulary();
-    let mut frames = Frames::new(vocabulary.streams);
-    for ids in bytes.as_chunks::<2>().0.as_chunks::<3>().0 {
-        frames.push(&ids.map(|id| TokenId::from(u16::from_le_bytes(id))));
-    }
-    let holes = holes(&frames, &vocabulary);
-    if let Ok(codes) = undelay(&frames, &vocabulary) {
-        assert!(codes.iter().all(|code| (*code as usize) < vocabulary.codebook_size()));
-        assert!(holes <= codes.len());
-        let again = undelay(&delay(&codes, &vocabulary), &vocabulary);
+/// Tokens of a segment to codes and back, in the layout that the first byte names: codes that are read were a sound's.
+pub fn tokens(bytes: &[u8]) {
+    let Some((first, ids)) = bytes.split_first() else { return };
+    let (layout, vocabulary) = layout(*first);
+    let ids = ids.as_chunks::<2>().0.iter().map(|id| TokenId::from(u16::from_le_bytes(*id)));
+    let whole = ids.len() / vocabulary.width * vocabulary.width;
+    let ids: Vec<_> = ids.take(whole).collect();
+    let Ok(segment) = Tokens::from_ids(vocabulary.non_zero_width(), ids) else { return };
+    let frames = layout.frames(&segment);
+    assert!(layout.holes(&segment) <= segment.len() * layout.books() && layout.sounding_len(&segment) <= segment.len());
+    if let Ok(codes) = layout.codes(&segment, 0..frames) {
+        assert_eq!(codes.dim(), (layout.books(), frames));
+        let again = layout.lay(&codes).and_then(|laid| layout.codes(&laid, 0..frames));
         assert_eq!(again.ok(), Some(codes));
     }
 }
@@ -121,11 +121,26 @@ pub fn form(bytes: &[u8]) {
     let _ = TranscriptionRequest::from_form(bytes.to_vec().into(), "x");
 }
 
-/// Three streams of 64 codes.
-fn vocabulary() -> Vocabulary {
-    let special =
-        Special { pad: 0, bos: 1, eos: 2, eot: 3, system: 4, user: 5, assistant: 6, text: 7, audio: 8, speech: 9 };
-    let block = |i: u32| Interval { start: 60_000 + i * 65, end: 60_000 + (i + 1) * 65 };
-    let audio: Vec<_> = (0..3).map(block).collect();
-    Vocabulary { size: 60_195, streams: 3, special, text: Interval { start: 16, end: 60_000 }, audio }
+/// A layout of 64 codes a book: three delayed books, three that take turns, or one among other ids.
+fn layout(number: u8) -> (Layout, Vocabulary) {
+    let (pattern, books, width) = match number % 3 {
+        0 => (Pattern::Delayed, 3, 3),
+        1 => (Pattern::Interleaved, 3, 1),
+        _ => (Pattern::Interleaved, 1, 1),
+    };
+    let book = |i: u32| Interval { start: 60_000 + i * 65, end: 60_000 + (i + 1) * 65 };
+    let mut config = LayoutConfig::new(pattern, (0..books).map(book).collect(), Ends::new(vec![2], vec![3]));
+    config.strict = number % 3 != 2;
+    let vocabulary = vocabulary(width);
+    let head = [Interval { start: 0, end: 60_195 }];
+    match Layout::new(&config, &vocabulary, &head) {
+        Ok(layout) => (layout, vocabulary),
+        #[expect(clippy::panic, reason = "the layouts of this function are right")]
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn vocabulary(width: usize) -> Vocabulary {
+    let text = TextIds { ids: Interval { start: 16, end: 60_000 }, zero_is_pad: true };
+    Vocabulary::new(60_195, width, Some(0), text)
 }

@@ -52,14 +52,14 @@ mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generate;
-mod graph;
+mod codec;
+mod install;
+mod language_model;
+mod listen;
 mod limits;
 mod modality;
 mod model;
-mod onnx;
 pub mod package;
-mod package_files;
-mod place;
 mod prompt;
 pub mod provider;
 mod reason;
@@ -81,7 +81,6 @@ pub use file::{hold_writes, remove_parts, write_whole, write_whole_with};
 pub use generate::{
     Checkpoint, Draws, Event, Generation, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage,
 };
-pub use graph::GraphTime;
 pub use limits::Limits;
 pub use modality::{Modality, SegmentConfig};
 pub use model::Model;
@@ -94,6 +93,6 @@ pub use reason::{
     Stage, Stages, Take, TakeEvent, TakeRunner,
 };
 pub use record::{Cut, Record};
-pub use runtime::{Runtime, RuntimeOptions, cache_folder};
+pub use runtime::{GraphTime, Runtime, RuntimeOptions, cache_folder};
 pub use session::{Mark, Session};
-pub use token::{Codes, Frames, Interval, Special, TokenId, Vocabulary};
+pub use token::{Codes, Ends, Interval, Layout, LayoutConfig, Pattern, TextIds, TokenId, Tokens, Vocabulary};

@@ -9,20 +9,18 @@ use ndarray::Array2;
 use crate::audio::{DecodeOptions, Waveform};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::{GenerationConfig, Parts, Segment};
-use crate::graph::{
-    AudioDecoder, AudioEncoder, CodecDecoder, CodecEncoder, Decoder, DecoderGraphs, Enhancer, GraphLoader, GraphTime,
-    LanguageModel, Placements,
-};
+use crate::codec::{Codec, Enhancer, PackageCodec};
+use crate::generate::{GenerationConfig, Rules, Segment};
+use crate::language_model::LanguageModel;
 use crate::limits::{Limits, check_seconds};
+use crate::listen::AudioEncoder;
 use crate::modality::{Modality, SegmentConfig};
-use crate::package::{MOST_TOKENIZER, Manifest, Package, TOKENIZER};
-use crate::prompt::{Ears, Message, Prompt};
+use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, Package, TOKENIZER};
+use crate::prompt::{Layouter, Message, Prompt, SoundEncoder};
 use crate::provider::ProviderReport;
-use crate::runtime::{Placing, Runtime, RuntimeOptions};
-use crate::session::Session;
+use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
 use crate::text::TextTokenizer;
-use crate::token::{Codes, Frames, TokenId};
+use crate::token::{Codes, End, Layout, TokenId, Tokens};
 
 /// The most segments of a reply unless the caller says otherwise.
 const MAX_SEGMENTS: usize = 8;
@@ -37,58 +35,54 @@ pub struct Model {
 }
 
 struct Inner {
-    runtime: &'static Runtime,
     options: RuntimeOptions,
-    placing: Placing,
-    placements: Placements,
-    package: Package,
-    tokenizer: TextTokenizer,
-    decoder: Arc<DecoderGraphs>,
-    modalities: BTreeMap<Modality, TokenId>,
+    loader: Arc<GraphLoader>,
+    rules: Arc<Rules>,
+    language_model: Arc<LanguageModel>,
     audio_encoder: OnceLock<AudioEncoder>,
-    codec_encoder: OnceLock<CodecEncoder>,
-    codec_decoder: OnceLock<CodecDecoder>,
-    enhancer: OnceLock<Enhancer>,
+    codecs: BTreeMap<String, Arc<PackageCodec>>,
+    enhancers: BTreeMap<String, OnceLock<Enhancer>>,
 }
 
 impl Model {
     /// Loads the package in `folder`, with ONNX Runtime as it is found by default.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with).
     pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
         Self::load_with(folder, &RuntimeOptions::default())
     }
 
     /// Loads the package in `folder` with ONNX Runtime started as `options` say.
     ///
-    /// Errors: the library is missing or too old; a provider that was asked for cannot serve a graph; the package is damaged, incomplete, newer than this program, or one of
-    /// its graphs does not keep the contract.
+    /// # Errors
+    /// The library is missing or too old; a provider that was asked for cannot serve a graph; the package is damaged,
+    /// incomplete, newer than this version, or one of its graphs does not keep the contract.
     pub fn load_with(folder: impl AsRef<Path>, options: &RuntimeOptions) -> Result<Self> {
         Self::from_package(Package::open(folder)?, options)
     }
 
     /// Loads `package`, which may be in memory, with ONNX Runtime started as `options` say.
     ///
-    /// Errors: the library is missing or too old; one of the graphs does not keep the contract.
+    /// # Errors
+    /// The library is missing or too old; one of the graphs does not keep the contract.
     pub fn from_package(package: Package, options: &RuntimeOptions) -> Result<Self> {
         let runtime = Runtime::start(options)?;
-        let (placing, placements) = (Placing::new(options)?, Placements::default());
-        let manifest = package.manifest();
-        let loader = GraphLoader::new(runtime, &package, &placing, &placements);
-        let decoder = Arc::new(DecoderGraphs::load(&loader, manifest)?);
-        let tokenizer = read_tokenizer(&package)?;
-        let modalities = manifest.modalities.iter().map(|(modality, config)| (*modality, config.token)).collect();
+        let loader = Arc::new(GraphLoader::new(runtime, package, Placing::new(options)?));
+        let manifest = loader.package().manifest();
+        let language_model = Arc::new(LanguageModel::load(&loader, manifest)?);
+        let tokenizer = read_tokenizer(loader.package())?;
+        let codec = |(name, config): (&String, &_)| (name.clone(), Arc::new(PackageCodec::new(name, config, &loader)));
+        let codecs: BTreeMap<_, _> = manifest.codecs.iter().map(codec).collect();
+        let shared = codecs.iter().map(|(name, codec)| (name.clone(), Arc::clone(codec) as Arc<dyn Codec>)).collect();
         let inner = Inner {
-            runtime,
             options: options.clone(),
-            placing,
-            placements,
-            tokenizer,
-            decoder,
-            modalities,
-            package,
+            rules: Arc::new(Rules::new(manifest, tokenizer, &shared)?),
+            language_model,
             audio_encoder: OnceLock::new(),
-            codec_encoder: OnceLock::new(),
-            codec_decoder: OnceLock::new(),
-            enhancer: OnceLock::new(),
+            enhancers: manifest.enhancers.keys().map(|name| (name.clone(), OnceLock::new())).collect(),
+            codecs,
+            loader,
         };
         Ok(Self { inner: Arc::new(inner), limits: Limits::default() })
     }
@@ -98,12 +92,12 @@ impl Model {
         Self { inner: Arc::clone(&self.inner), limits }
     }
 
-    /// What it refuses.
+    /// The limits this model enforces.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// How recordings are decoded so that they stay within the limits: at their own rate.
+    /// Decode options that enforce the input limits and keep each recording's own sample rate.
     pub fn decode_options(&self) -> DecodeOptions {
         let (max_seconds, max_bytes) = (Some(self.input_seconds()), Some(self.limits.decoded_bytes));
         DecodeOptions { sample_rate: None, max_seconds, max_bytes }
@@ -115,31 +109,31 @@ impl Model {
 
     /// The package that was loaded.
     pub fn package(&self) -> &Package {
-        &self.inner.package
+        self.inner.loader.package()
     }
 
-    /// What the package says of itself.
+    /// The package's manifest.
     pub fn manifest(&self) -> &Manifest {
-        self.inner.package.manifest()
+        self.inner.loader.package().manifest()
     }
 
     /// The ONNX Runtime that it runs on.
     pub fn runtime(&self) -> &'static Runtime {
-        self.inner.runtime
+        self.inner.loader.runtime()
     }
 
-    /// Which providers were asked for, what came of them, and where the graphs run that are loaded by now.
+    /// Reports the requested execution providers, whether each loaded, and where every graph loaded so far runs.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when `UALM_PROVIDER` was changed to something that makes no sense.
+    /// [`ErrorKind::Invalid`] when `UALM_PROVIDER` was changed to a list that cannot be read.
     pub fn provider_report(&self) -> Result<ProviderReport> {
-        let report = self.inner.runtime.provider_report(&self.inner.options)?;
-        Ok(ProviderReport { graphs: self.inner.placements.all(), ..report })
+        let report = self.runtime().provider_report(&self.inner.options)?;
+        Ok(ProviderReport { graphs: self.inner.loader.placements().all(), ..report })
     }
 
     /// How often and how long each graph that is loaded by now has run, by its name.
     pub fn graph_times(&self) -> BTreeMap<String, GraphTime> {
-        self.inner.placements.times()
+        self.inner.loader.placements().times()
     }
 
     /// The package's defaults for generation, with seed 0.
@@ -159,141 +153,201 @@ impl Model {
         }
     }
 
-    /// A new conversation.
-    pub fn session(&self) -> Session {
-        Session::new(self.clone(), Box::new(Decoder::new(Arc::clone(&self.inner.decoder), &self.limits)))
-    }
-
     /// The graphs of the language model.
-    pub(crate) fn decoder(&self) -> &Arc<DecoderGraphs> {
-        &self.inner.decoder
+    pub(crate) fn language_model(&self) -> &Arc<LanguageModel> {
+        &self.inner.language_model
     }
 
-    /// What a generation on `language_model` works with.
-    pub(crate) fn parts<'a>(
-        &'a self,
-        language_model: &'a mut dyn LanguageModel,
-        tail: &'a mut Frames,
-    ) -> Result<Parts<'a>> {
-        let audio_decoder = match self.manifest().codec {
-            Some(_) => Some(self.codec_decoder()? as &dyn AudioDecoder),
-            None => None,
-        };
-        Ok(Parts {
-            language_model,
-            audio_decoder,
-            tail,
-            tokenizer: &self.inner.tokenizer,
-            vocabulary: &self.manifest().vocabulary,
-            modalities: &self.inner.modalities,
-            limits: &self.limits,
-        })
+    /// The rules of its conversations.
+    pub(crate) fn rules(&self) -> &Arc<Rules> {
+        &self.inner.rules
     }
 
-    /// Frames of a text segment that says `text`, without a closing one.
+    /// The layout of segments of `modality`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the package cannot produce it.
+    pub fn layout(&self, modality: Modality) -> Result<&Layout> {
+        self.inner.rules.voice(modality).map(|voice| &voice.layout)
+    }
+
+    /// Positions that `ids` are, one position after another, each as wide as this model's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when `ids` ends within a position, or holds an id that the model does not have.
+    pub fn tokens(&self, ids: Vec<TokenId>) -> Result<Tokens> {
+        let vocabulary = &self.manifest().tokens;
+        let tokens = Tokens::from_ids(vocabulary.non_zero_width(), ids)?;
+        vocabulary.check(&tokens)?;
+        Ok(tokens)
+    }
+
+    /// Positions of one id each in column 0, as text has them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for an id that the model does not have.
+    pub fn single_tokens(&self, ids: &[TokenId]) -> Result<Tokens> {
+        let vocabulary = &self.manifest().tokens;
+        let mut tokens = vocabulary.tokens();
+        ids.iter().for_each(|id| tokens.push_single(*id, vocabulary.filler()));
+        vocabulary.check(&tokens)?;
+        Ok(tokens)
+    }
+
+    /// Refuses tokens with which no segment of `modality` begins.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`], with the position that does not fit.
+    pub fn check_beginning(&self, modality: Modality, tokens: &Tokens) -> Result<()> {
+        self.inner.rules.voice(modality)?.check_beginning(tokens, &self.manifest().tokens)
+    }
+
+    /// Modalities of sound that the package can make, with the codec of each, in their order.
+    pub fn sounds(&self) -> impl Iterator<Item = (Modality, &CodecConfig)> {
+        let manifest = self.manifest();
+        manifest.modalities.keys().filter_map(|modality| Some((*modality, manifest.codec(*modality)?.1)))
+    }
+
+    /// Tokens of a text segment that says `text`, without an end.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the text cannot be tokenized.
-    pub fn text_frames(&self, text: &str) -> Result<Frames> {
-        let mut frames = Frames::new(self.manifest().vocabulary.streams);
-        self.inner.tokenizer.encode(text)?.into_iter().for_each(|id| frames.push_single(id));
-        Ok(frames)
+    pub fn text_tokens(&self, text: &str) -> Result<Tokens> {
+        self.single_tokens(&self.inner.rules.tokenizer.encode(text)?)
     }
 
-    /// The prompt of a new conversation that begins with `messages`: sound is encoded, text tokenized.
+    /// Tokens of a text segment that says `text` and lets another segment follow.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the text cannot be tokenized, or no segment follows another in this model's replies.
+    pub fn closed_text_tokens(&self, text: &str) -> Result<Tokens> {
+        let mut tokens = self.text_tokens(text)?;
+        let end = self.layout(Modality::Text)?.ending_id(End::Segment);
+        let end = end.ok_or_else(|| Error::new(ErrorKind::Invalid, "a reply of this model has one segment"))?;
+        tokens.push_single(end, self.manifest().tokens.filler());
+        Ok(tokens)
+    }
+
+    /// Positions that a conversation takes which holds `prompt` and a reply of one segment of at most `steps` positions.
+    pub fn positions(&self, prompt: &Prompt, steps: usize) -> usize {
+        prompt.len().saturating_add(self.inner.rules.overhead()).saturating_add(steps)
+    }
+
+    /// Lays out `messages`, which begin a conversation, for a reply in text, or, where the model chooses the modality, for
+    /// any reply: sound is encoded, text tokenized.
+    ///
+    /// # Errors
+    /// As [`Session::prompt`](crate::Session::prompt).
     pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
-        self.prompt_until(messages, &Cancel::new())
+        self.prompt_for(Modality::Text, messages, &Cancel::new())
     }
 
     /// [`prompt`](Self::prompt), which `cancel` stops between two windows of a recording.
     pub fn prompt_until(&self, messages: &[Message], cancel: &Cancel) -> Result<Prompt> {
-        self.lay_out(messages, true, cancel)
+        self.prompt_for(Modality::Text, messages, cancel)
     }
 
-    pub(crate) fn lay_out(&self, messages: &[Message], begins: bool, cancel: &Cancel) -> Result<Prompt> {
-        let vocabulary = &self.manifest().vocabulary;
-        Prompt::new(messages, begins, vocabulary, &self.inner.tokenizer, &Listening { model: self, cancel })
+    /// [`prompt`](Self::prompt) for a reply that begins with a segment of `modality`.
+    ///
+    /// # Errors
+    /// As [`prompt`](Self::prompt).
+    pub fn prompt_for(&self, modality: Modality, messages: &[Message], cancel: &Cancel) -> Result<Prompt> {
+        self.lay_out(modality, messages, true, cancel)
     }
 
-    /// What the language model hears in `sound`: features [frames, hidden size], about 25 a second.
+    pub(crate) fn lay_out(&self, modality: Modality, messages: &[Message], begins: bool, cancel: &Cancel) -> Result<Prompt> {
+        let sound = Listener { model: self, cancel };
+        let Rules { template, vocabulary, tokenizer, .. } = &*self.inner.rules;
+        Layouter { template, vocabulary, tokenizer, sound: &sound }.prompt(modality, messages, begins)
+    }
+
+    /// Encodes `sound` into language-model features, shape [positions, hidden size].
+    ///
+    /// # Errors
+    /// The package cannot listen; sound that is too long or cannot be encoded.
     pub fn audio_features(&self, sound: &Waveform) -> Result<Array2<f32>> {
         self.listen_to(sound, &Cancel::new())
     }
 
     fn listen_to(&self, sound: &Waveform, cancel: &Cancel) -> Result<Array2<f32>> {
         check_seconds(sound, self.input_seconds())?;
-        let encoder = load_once(&self.inner.audio_encoder, || {
-            let config =
-                self.manifest().audio_encoder.as_ref().ok_or_else(|| self.lacks("audio encoder: it cannot listen"))?;
-            AudioEncoder::load(&self.loader(), self.manifest(), config)
-        })?;
+        let encoder = self.audio_encoder()?.ok_or_else(|| self.lacks("audio encoder: it cannot listen"))?;
         encoder.encode(sound, cancel)
     }
 
-    /// Embeddings of a prompt, [frames, hidden size] flattened, the features in their places.
+    /// Embeds a prompt, shape [positions, hidden size], flattened, the features in their places.
+    ///
+    /// # Errors
+    /// A prompt of another model.
     pub fn prompt_embeddings(&self, prompt: &Prompt) -> Result<Vec<f32>> {
-        self.inner.decoder.embed(&prompt.frames, &prompt.features)
+        self.manifest().tokens.check(&prompt.tokens)?;
+        self.inner.language_model.embed(&prompt.tokens, &prompt.features)
     }
 
-    /// Codec codes of `sound`, shape [streams, frames].
-    pub fn encode_codes(&self, sound: &Waveform) -> Result<Codes> {
+    /// Encodes `sound` to the codes of `modality`, shape [books, frames].
+    ///
+    /// # Errors
+    /// The modality has no codec, or one without an encoder; sound that is too long or cannot be encoded.
+    pub fn encode_codes(&self, modality: Modality, sound: &Waveform) -> Result<Codes> {
         check_seconds(sound, self.input_seconds())?;
-        let encoder = load_once(&self.inner.codec_encoder, || {
-            let config = self.manifest().codec.as_ref().ok_or_else(|| self.lacks("codec"))?;
-            CodecEncoder::load(&self.loader(), self.manifest(), config)
-        })?;
-        encoder.encode(sound)
+        self.codec(modality)?.encode(sound)
     }
 
-    /// The sound of codec codes, shape [streams, frames].
-    pub fn decode_codes(&self, codes: &Codes) -> Result<Waveform> {
-        self.codec_decoder()?.decode_clip(codes)
+    /// Decodes codes of `modality`, shape [books, frames].
+    ///
+    /// # Errors
+    /// The modality has no codec; another number of books, or a code outside its codebook.
+    pub fn decode_codes(&self, modality: Modality, codes: &Codes) -> Result<Waveform> {
+        self.codec(modality)?.decode(codes)
     }
 
-    /// The sound after the package's enhancer; `None` when it has none.
-    pub fn enhance(&self, sound: &Waveform) -> Result<Option<Waveform>> {
-        let Some(config) = &self.manifest().enhancer else { return Ok(None) };
-        let enhancer = load_once(&self.inner.enhancer, || Enhancer::load(&self.loader(), self.manifest(), config))?;
-        enhancer.enhance(sound).map(Some)
+    fn codec(&self, modality: Modality) -> Result<&PackageCodec> {
+        let found = self.manifest().codec(modality).and_then(|(name, _)| self.inner.codecs.get(name));
+        found.map(|codec| &**codec).ok_or_else(|| self.lacks(&format!("codec for {modality}")))
     }
 
-    /// Returns the sound of `segment` as a listener is to hear it: through the package's enhancer, if it has one. A segment
-    /// too short to hold sound gives an empty waveform, a text segment `None`.
+    /// Enhances sound of `modality`; `None` when the package has no enhancer for it.
+    ///
+    /// # Errors
+    /// The enhancer cannot be loaded, or fails.
+    pub fn enhance(&self, modality: Modality, sound: &Waveform) -> Result<Option<Waveform>> {
+        let Some((name, _)) = self.manifest().enhancer(modality) else { return Ok(None) };
+        self.enhancer(name)?.map(|enhancer| enhancer.enhance(sound)).transpose()
+    }
+
+    /// Returns the sound of `segment` as a listener is to hear it: through the enhancer of its modality, if there is one. A
+    /// segment too short to hold sound gives an empty waveform, a text segment `None`.
     ///
     /// # Errors
     /// The enhancer cannot be loaded, or failed.
     pub fn heard(&self, segment: &Segment) -> Result<Option<Waveform>> {
         match &segment.audio {
-            Some(sound) if !sound.is_empty() => Ok(Some(self.enhance(sound)?.unwrap_or_else(|| sound.clone()))),
+            Some(sound) if !sound.is_empty() => {
+                Ok(Some(self.enhance(segment.modality, sound)?.unwrap_or_else(|| sound.clone())))
+            }
             other => Ok(other.clone()),
         }
     }
 
-    /// Loads every graph that is not loaded yet, so that nothing waits later and nothing can be wrong unnoticed.
+    /// Loads all remaining graphs, so that no later call blocks on loading or fails because of a broken graph.
+    ///
+    /// # Errors
+    /// A graph that cannot be loaded.
     pub fn load_all(&self) -> Result<()> {
-        let manifest = self.manifest();
-        if let Some(config) = &manifest.audio_encoder {
-            load_once(&self.inner.audio_encoder, || AudioEncoder::load(&self.loader(), manifest, config))?;
-        }
-        if let Some(config) = &manifest.codec {
-            load_once(&self.inner.codec_encoder, || CodecEncoder::load(&self.loader(), manifest, config))?;
-            self.codec_decoder()?;
-        }
-        if let Some(config) = &manifest.enhancer {
-            load_once(&self.inner.enhancer, || Enhancer::load(&self.loader(), manifest, config))?;
-        }
-        Ok(())
+        self.audio_encoder()?;
+        self.inner.codecs.values().try_for_each(|codec| codec.load_all())?;
+        self.inner.enhancers.keys().try_for_each(|name| self.enhancer(name).map(drop))
     }
 
-    fn codec_decoder(&self) -> Result<&CodecDecoder> {
-        load_once(&self.inner.codec_decoder, || {
-            let config = self.manifest().codec.as_ref().ok_or_else(|| self.lacks("codec"))?;
-            CodecDecoder::load(&self.loader(), self.manifest(), config)
-        })
+    fn audio_encoder(&self) -> Result<Option<&AudioEncoder>> {
+        let Some(config) = &self.manifest().audio_encoder else { return Ok(None) };
+        let hidden = self.manifest().language_model.hidden_size;
+        load_once(&self.inner.audio_encoder, || AudioEncoder::load(&self.inner.loader, config, hidden)).map(Some)
     }
 
-    fn loader(&self) -> GraphLoader<'_> {
-        GraphLoader::new(self.inner.runtime, &self.inner.package, &self.inner.placing, &self.inner.placements)
+    fn enhancer(&self, name: &str) -> Result<Option<&Enhancer>> {
+        let found = self.manifest().enhancers.get(name).zip(self.inner.enhancers.get(name));
+        found.map(|(config, cell)| load_once(cell, || Enhancer::load(&self.inner.loader, config))).transpose()
     }
 
     fn lacks(&self, what: &str) -> Error {
@@ -301,36 +355,25 @@ impl Model {
     }
 }
 
-/// A model that listens until it is stopped.
-struct Listening<'a> {
+/// Encodes the sound of messages until it is stopped.
+struct Listener<'a> {
     model: &'a Model,
     cancel: &'a Cancel,
 }
 
-impl Ears for Listening<'_> {
+impl SoundEncoder for Listener<'_> {
     fn features(&self, sound: &Waveform) -> Result<Array2<f32>> {
         self.model.listen_to(sound, self.cancel)
     }
 
-    fn codes(&self, sound: &Waveform) -> Result<Codes> {
+    fn segment(&self, modality: Modality, sound: &Waveform) -> Result<Tokens> {
         self.cancel.check()?;
-        self.model.encode_codes(sound)
+        self.model.layout(modality)?.lay(&self.model.encode_codes(modality, sound)?)
     }
 }
 
 fn read_tokenizer(package: &Package) -> Result<TextTokenizer> {
     let json = package.files().read(TOKENIZER, MOST_TOKENIZER);
-    let tokenizer = json.and_then(|json| TextTokenizer::from_bytes(&json, &package.manifest().vocabulary));
+    let tokenizer = json.and_then(|json| TextTokenizer::from_bytes(&json, &package.manifest().tokens));
     tokenizer.map_err(|e| e.context(package.files().describe(TOKENIZER)))
-}
-
-/// What `cell` holds, loaded now if nothing is there; two threads may both load, one result is kept.
-fn load_once<T>(cell: &OnceLock<T>, load: impl FnOnce() -> Result<T>) -> Result<&T> {
-    match cell.get() {
-        Some(loaded) => Ok(loaded),
-        None => {
-            let loaded = load()?;
-            Ok(cell.get_or_init(|| loaded))
-        }
-    }
 }

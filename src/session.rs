@@ -1,38 +1,47 @@
-//! A conversation with a model, and the places in it that one can come back to.
+//! A session: one conversation with a model, and the points in it to which the conversation can be taken back.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::{Checkpoint, Generation, GenerationConfig, PastSegment, PastTurn, rebuild};
-use crate::graph::{Head, LanguageModel};
+use crate::generate::{
+    Checkpoint, Conversation, Generation, GenerationConfig, Next, PastSegment, PastTurn, Snapshot, replay,
+};
+use crate::language_model::{Sequence, SingleSequence, StateMark};
 use crate::modality::Modality;
 use crate::model::Model;
 use crate::prompt::{Message, Prompt};
 use crate::record::{Cut, Record, RecordedSegment, Turn};
-use crate::token::Frames;
+use crate::token::Tokens;
 
-/// A conversation: the cache, and with it everything that was said.
+/// A conversation with a model. Its history lives in the key/value cache.
 pub struct Session {
     model: Model,
-    language_model: Box<dyn LanguageModel>,
-    tail: Frames,
-    places: Places,
+    conversation: Conversation,
+    points: Points,
 }
 
-/// A place between two turns, to which a conversation can be taken back ([`Session::rewind`]).
+/// A point between two turns, to which a conversation can be taken back ([`Session::rewind`]).
 #[derive(Clone, Debug)]
 pub struct Mark {
-    place: u64,
-    position: usize,
-    tail: Frames,
+    id: u64,
+    snapshot: Snapshot,
+}
+
+impl Model {
+    /// Begins a conversation.
+    pub fn session(&self) -> Session {
+        let sequence = SingleSequence::new(Arc::clone(self.language_model()), self.limits());
+        Session::new(self.clone(), Box::new(sequence))
+    }
 }
 
 impl Session {
-    pub(crate) fn new(model: Model, language_model: Box<dyn LanguageModel>) -> Self {
-        let tail = Frames::new(model.manifest().vocabulary.streams);
-        Self { model, language_model, tail, places: Places::default() }
+    pub(crate) fn new(model: Model, sequence: Box<dyn Sequence>) -> Self {
+        let conversation = Conversation::new(sequence, Arc::clone(model.rules()), *model.limits());
+        Self { model, conversation, points: Points::default() }
     }
 
     /// The model.
@@ -42,111 +51,131 @@ impl Session {
 
     /// Positions of the conversation so far, those included that are run with the next prompt.
     pub fn position(&self) -> usize {
-        self.language_model.position() + self.tail.len()
+        self.conversation.position()
     }
 
     /// Positions that the model's context holds.
     pub fn max_positions(&self) -> usize {
-        self.language_model.max_positions()
+        self.conversation.sequence.max_positions()
     }
 
-    /// The prompt of the next turn: the first one of a session begins the conversation.
+    /// Lays out the next turn for a reply in text, or, where the model chooses the modality, for any reply. The first turn
+    /// of a session begins the conversation.
+    ///
+    /// # Errors
+    /// Messages that the package's template has no place for, or sound that cannot be encoded.
     pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
-        self.prompt_until(messages, &Cancel::new())
+        self.prompt_for(Modality::Text, messages, &Cancel::new())
     }
 
     /// [`prompt`](Self::prompt), which `cancel` stops between two windows of a recording.
     pub fn prompt_until(&self, messages: &[Message], cancel: &Cancel) -> Result<Prompt> {
-        self.model.lay_out(messages, self.position() == 0, cancel)
+        self.prompt_for(Modality::Text, messages, cancel)
     }
 
-    /// Begins the reply to `prompt`: an iterator over what happens. `cancel` stops it between two steps.
+    /// Lays out the next turn for a reply that begins with a segment of `modality`: some models' prompts depend on what is
+    /// to be made. `cancel` stops it between two windows of a recording.
     ///
-    /// Errors: settings without meaning, a modality the package cannot make, a prompt that does not fit the context.
+    /// # Errors
+    /// As [`prompt`](Self::prompt).
+    pub fn prompt_for(&self, modality: Modality, messages: &[Message], cancel: &Cancel) -> Result<Prompt> {
+        self.model.lay_out(modality, messages, self.position() == 0, cancel)
+    }
+
+    /// Begins the reply to `prompt`: an iterator over events. `cancel` stops it between two steps.
+    ///
+    /// # Errors
+    /// Settings without meaning, a modality that the package cannot make, a prompt of another model, or one that does not
+    /// fit the context.
     pub fn generate(&mut self, prompt: Prompt, config: &GenerationConfig, cancel: &Cancel) -> Result<Generation<'_>> {
-        let parts = self.model.parts(&mut *self.language_model, &mut self.tail)?;
-        Generation::new(parts, prompt, config.clone(), cancel.clone())
+        Generation::new(&mut self.conversation, prompt, config.clone(), cancel.clone())
     }
 
     /// Runs `prompt`, after which any number of replies can be made from the checkpoint
     /// ([`generate_from`](Self::generate_from)).
     ///
-    /// Errors: a prompt that does not fit the context; cancelled. The conversation is what it was then.
+    /// # Errors
+    /// A prompt of another model, or one that does not fit the context; cancelled. The conversation is what it was then.
     pub fn checkpoint(&mut self, prompt: &Prompt, cancel: &Cancel) -> Result<Checkpoint> {
         let begun = Instant::now();
-        let mut parts = self.model.parts(&mut *self.language_model, &mut self.tail)?;
-        parts.check_fits(prompt.frames.len())?;
+        self.conversation.check_prompt(prompt)?;
+        let next = self.conversation.arrive(Some(prompt), None, cancel)?;
+        let state = self.conversation.sequence.mark();
         Ok(Checkpoint {
-            offered: parts.arrive(Some(prompt), cancel)?,
-            position: self.language_model.position(),
-            place: self.places.add(self.language_model.position()),
+            id: self.points.add(state),
+            state,
+            next,
             opened: 0,
             draws: 0,
             kept: None,
-            prompt_frames: prompt.frames.len(),
+            prompt_frames: prompt.len(),
             prefill: begun.elapsed().as_secs_f64(),
         })
     }
 
-    /// Begins a reply at `checkpoint`; what was said after it is forgotten.
+    /// Begins a reply at `checkpoint`; the conversation after it is forgotten.
     ///
-    /// Errors: a checkpoint of another session, or one before which this session was taken back; and as
-    /// [`generate`](Self::generate).
+    /// # Errors
+    /// A checkpoint of another session, or one before which this session was taken back; beginnings of a segment that no
+    /// such segment has; and as [`generate`](Self::generate).
     pub fn generate_from(
         &mut self,
         checkpoint: &Checkpoint,
         config: &GenerationConfig,
         cancel: &Cancel,
     ) -> Result<Generation<'_>> {
-        self.places.check(checkpoint.place, checkpoint.position, self.language_model.position())?;
-        self.go_back(checkpoint.position, Frames::new(self.tail.streams()));
-        let parts = self.model.parts(&mut *self.language_model, &mut self.tail)?;
-        Generation::at(parts, checkpoint, config.clone(), cancel.clone())
+        self.points.check(checkpoint.id, &checkpoint.state, self.conversation.sequence.position())?;
+        self.rewind_to(&checkpoint.state);
+        Generation::at(&mut self.conversation, checkpoint, config.clone(), cancel.clone())
     }
 
-    /// Another conversation that stands at `checkpoint`: replies can be made from it in both at once, on two threads.
+    /// Another session that stands at `checkpoint`: replies can be made from it in both at once, on two threads.
     ///
     /// In an [`Engine`](crate::Engine) they share their steps.
     ///
-    /// Errors: as [`generate_from`](Self::generate_from); no room for another one.
+    /// # Errors
+    /// As [`generate_from`](Self::generate_from); no room for another session.
     pub fn fork(&mut self, checkpoint: &Checkpoint) -> Result<Self> {
-        self.places.check(checkpoint.place, checkpoint.position, self.language_model.position())?;
-        let mut fork = Self::new(self.model.clone(), self.language_model.fork(checkpoint.position)?);
-        fork.places.live.push((checkpoint.place, checkpoint.position));
-        Ok(fork)
+        self.points.check(checkpoint.id, &checkpoint.state, self.conversation.sequence.position())?;
+        let conversation = self.conversation.fork(&checkpoint.state)?;
+        let mut points = Points::default();
+        points.live.push((checkpoint.id, checkpoint.state));
+        Ok(Self { model: self.model.clone(), conversation, points })
     }
 
     /// Forgets this conversation and runs that of `record` up to `cut`; [`generate_from`](Self::generate_from) then
-    /// goes on as if the conversation had never stopped, token by token, if the settings and the seed are those of the
+    /// continues as if the conversation had never stopped, token by token, if the settings and the seed are those of the
     /// record.
     ///
-    /// Errors: a record of another package, a damaged one, no such place in it; one that does not fit the context;
-    /// cancelled. The conversation is empty then, unless the record was refused.
+    /// # Errors
+    /// A record of another package, a damaged one, or one without that cut; one that does not fit the context; cancelled.
+    /// The conversation is empty then, unless the record was refused.
     pub fn restore(&mut self, record: &Record, cut: Cut, cancel: &Cancel) -> Result<Checkpoint> {
         record.check(self.model.package())?;
         let turn = record.turn_at(cut)?;
         let begun = Instant::now();
-        self.places = Places::default();
-        let mut parts = self.model.parts(&mut *self.language_model, &mut self.tail)?;
-        rebuild(&mut parts, &past(record, cut), true, cancel)?;
-        let offered = parts.offered()?;
-        let position = self.language_model.position();
-        let place = self.places.add(position);
+        self.points = Points::default();
+        let wanted = turn.segments.get(cut.segment).map(|segment| segment.modality);
+        let next = replay(&mut self.conversation, &past(record, cut), Some(wanted), cancel)?;
+        let next = next.ok_or_else(|| Error::new(ErrorKind::Invalid, "the record has no turns"))?;
+        let draws = self.draws_at(turn, cut)?;
+        let state = self.conversation.sequence.mark();
         Ok(Checkpoint {
-            place,
-            position,
-            offered,
+            id: self.points.add(state),
+            state,
+            next,
             opened: cut.segment,
-            draws: draws_at(turn, cut),
+            draws,
             kept: kept(turn, cut),
-            prompt_frames: turn.prompt.frames.len(),
+            prompt_frames: turn.prompt.len(),
             prefill: begun.elapsed().as_secs_f64(),
         })
     }
 
     /// Forgets this conversation and runs the first `turns` of `record`, after which another turn can begin.
     ///
-    /// Errors: as [`restore`](Self::restore), and a turn without segments.
+    /// # Errors
+    /// As [`restore`](Self::restore), and a turn without segments.
     pub fn restore_turns(&mut self, record: &Record, turns: usize, cancel: &Cancel) -> Result<()> {
         record.check(self.model.package())?;
         let Some(last) = turns.checked_sub(1) else {
@@ -158,36 +187,31 @@ impl Session {
             let what = format!("{turns} turns with their replies were asked for; the record has fewer");
             return Err(Error::new(ErrorKind::Invalid, what));
         }
-        self.places = Places::default();
-        let mut parts = self.model.parts(&mut *self.language_model, &mut self.tail)?;
-        rebuild(&mut parts, &past(record, Cut { turn: last, segment: segments, frame: 0 }), false, cancel)
+        self.points = Points::default();
+        let past = past(record, Cut { turn: last, segment: segments, frame: 0 });
+        replay(&mut self.conversation, &past, None, cancel).map(drop)
     }
 
-    /// Reopens the last reply and returns a checkpoint after its `segments` segments, as if it had ended with `eot`.
-    /// `draws` is the number of random numbers drawn by its end ([`Draws::to`](crate::Draws::to)).
+    /// Reopens the last reply and returns a checkpoint after its `segments` segments, as if the last one had let another
+    /// follow. `draws` is the number of random numbers drawn by its end ([`Draws::to`](crate::Draws)).
     ///
-    /// Errors: nothing was said that could go on; no room in the context; cancelled.
+    /// # Errors
+    /// No reply has ended, or the model's replies have one segment; no room in the context; cancelled. The conversation is
+    /// what it was then.
     pub fn go_on(&mut self, segments: usize, draws: u64, cancel: &Cancel) -> Result<Checkpoint> {
         let begun = Instant::now();
-        let special = &self.model.manifest().vocabulary.special;
-        let closed = self.tail.last().and_then(<[_]>::first).is_some_and(|id| *id == special.eos || *id == special.eot);
-        if !closed {
-            return Err(Error::new(ErrorKind::Invalid, "nothing was said that could go on: begin with a prompt"));
+        let before = self.conversation.snapshot();
+        let reopened = self.conversation.reopen().and_then(|()| self.conversation.check_fits(0));
+        let next = reopened.and_then(|()| self.conversation.arrive(None, None, cancel));
+        if next.is_err() {
+            self.conversation.restore(before);
         }
-        let (said, eot) = (self.tail.clone(), special.eot);
-        let mut tail = said.slice(0..said.len() - 1);
-        tail.push_single(eot);
-        self.tail = tail;
-        let mut parts = self.model.parts(&mut *self.language_model, &mut self.tail)?;
-        let offered = parts.check_fits(0).and_then(|()| parts.arrive(None, cancel));
-        if offered.is_err() {
-            self.tail = said;
-        }
-        let position = self.language_model.position();
+        let next = next?;
+        let state = self.conversation.sequence.mark();
         Ok(Checkpoint {
-            offered: offered?,
-            position,
-            place: self.places.add(position),
+            id: self.points.add(state),
+            state,
+            next,
             opened: segments,
             draws,
             kept: None,
@@ -196,53 +220,72 @@ impl Session {
         })
     }
 
-    /// The place where the conversation stands, between two turns.
+    /// Marks the current point, between two turns.
     pub fn mark(&mut self) -> Mark {
-        let position = self.language_model.position();
-        Mark { place: self.places.add(position), position, tail: self.tail.clone() }
+        let snapshot = self.conversation.snapshot();
+        Mark { id: self.points.add(*snapshot.state()), snapshot }
     }
 
     /// Takes the conversation back to `mark`, exactly.
     ///
-    /// Errors: a mark of another session, or one before which this session was taken back.
+    /// # Errors
+    /// A mark of another session, or one before which this session was taken back.
     pub fn rewind(&mut self, mark: &Mark) -> Result<()> {
-        self.places.check(mark.place, mark.position, self.language_model.position())?;
-        self.go_back(mark.position, mark.tail.clone());
+        let state = *mark.snapshot.state();
+        self.points.check(mark.id, &state, self.conversation.sequence.position())?;
+        self.rewind_to(&state);
+        self.conversation.restore(mark.snapshot.clone());
         Ok(())
     }
 
     /// Forgets the conversation: the next prompt begins another one.
     pub fn clear(&mut self) {
-        self.go_back(0, Frames::new(self.tail.streams()));
+        self.rewind_to(&StateMark::START);
     }
 
-    fn go_back(&mut self, position: usize, tail: Frames) {
-        self.language_model.rewind(position);
-        self.tail = tail;
-        self.places.forget_after(position);
+    fn rewind_to(&mut self, state: &StateMark) {
+        self.conversation.rewind(state);
+        self.points.forget_after(state);
     }
 
-    /// Logits of what could follow the conversation and `prompt`, after `[assistant]`: those of the text head (column =
-    /// id), then those of the audio head (stream blocks, eos, eot). The conversation stays as it was.
+    /// Logits of the ids that could follow the conversation and `prompt`: those from which text is drawn, and those from
+    /// which sound is drawn, if the package makes sound, each with the columns of its head
+    /// ([`Manifest::heads`](crate::package::Manifest)). The conversation stays what it was.
+    ///
+    /// # Errors
+    /// As [`checkpoint`](Self::checkpoint).
     pub fn next_logits(&mut self, prompt: &Prompt) -> Result<(Vec<f32>, Option<Vec<f32>>)> {
-        let start = self.language_model.position();
-        let mut frames = self.tail.clone();
-        let mut features = prompt.features.clone();
-        features.iter_mut().for_each(|slot| slot.start += frames.len());
-        frames.extend(&prompt.frames);
-        frames.push_single(self.model.manifest().vocabulary.special.assistant);
-        self.language_model.prefill(&frames, &features, &Cancel::new())?;
-        let text = self.language_model.logits(Head::Text)?.to_vec();
-        let audio = match self.model.manifest().graphs.contains_key("audio_head") {
-            true => Some(self.language_model.logits(Head::Audio)?.to_vec()),
-            false => None,
-        };
-        self.language_model.rewind(start);
-        Ok((text, audio))
+        self.conversation.check_prompt(prompt)?;
+        let before = self.conversation.snapshot();
+        let logits = self.conversation.arrive(Some(prompt), None, &Cancel::new()).and_then(|next| self.logits_of(next));
+        self.conversation.restore(before);
+        logits
+    }
+
+    fn logits_of(&mut self, next: Next) -> Result<(Vec<f32>, Option<Vec<f32>>)> {
+        if let Next::Decided(_, last) = next {
+            self.conversation.step(&last)?;
+        }
+        let Conversation { rules, sequence, .. } = &mut self.conversation;
+        let text = sequence.logits(rules.voice(Modality::Text)?.head)?.to_vec();
+        let sound = [Modality::Audio, Modality::Speech].into_iter().find_map(|modality| rules.voice(modality).ok());
+        let sound = sound.map(|voice| sequence.logits(voice.head).map(|logits| logits.to_vec())).transpose()?;
+        Ok((text, sound))
+    }
+
+    /// Random numbers drawn before `cut` of `turn`.
+    fn draws_at(&self, turn: &Turn, cut: Cut) -> Result<u64> {
+        match turn.segments.get(cut.segment) {
+            Some(segment) => {
+                let layout = &self.conversation.rules.voice(segment.modality)?.layout;
+                Ok(segment.draws_at(cut.frame, layout))
+            }
+            None => Ok(turn.segments.last().map_or(0, |last| last.draws.to)),
+        }
     }
 }
 
-/// What `record` holds before `cut`.
+/// The turns of `record` before `cut`.
 fn past(record: &Record, cut: Cut) -> Vec<PastTurn<'_>> {
     let turns = record.turns.iter().take(cut.turn + 1).enumerate();
     turns
@@ -258,47 +301,39 @@ fn past_segment(segment: &RecordedSegment) -> PastSegment<'_> {
         modality: segment.modality,
         end: segment.end,
         guided: segment.config.is_guided(),
-        frames: &segment.frames,
+        tokens: &segment.tokens,
     }
 }
 
-/// Random numbers drawn before `cut` of `turn`.
-fn draws_at(turn: &Turn, cut: Cut) -> u64 {
-    match turn.segments.get(cut.segment) {
-        Some(segment) => segment.draws_at(cut.frame),
-        None => turn.segments.last().map_or(0, |last| last.draws.to),
-    }
-}
-
-/// The frames before `cut` of the segment that it cuts through.
-fn kept(turn: &Turn, cut: Cut) -> Option<(Modality, Frames)> {
+/// The positions before `cut` of the segment that it cuts through.
+fn kept(turn: &Turn, cut: Cut) -> Option<(Modality, Tokens)> {
     let segment = turn.segments.get(cut.segment).filter(|_| cut.frame > 0)?;
-    Some((segment.modality, segment.frames.slice(0..cut.frame)))
+    Some((segment.modality, segment.tokens.slice(0..cut.frame)))
 }
 
-/// The places of a session that can be come back to.
+/// The points of a session to which it can be taken back.
 #[derive(Default)]
-struct Places {
-    /// Name and position.
-    live: Vec<(u64, usize)>,
+struct Points {
+    /// Id and state.
+    live: Vec<(u64, StateMark)>,
 }
 
-impl Places {
-    /// Names the place at `position`; no other place of any session has that name.
-    fn add(&mut self, position: usize) -> u64 {
+impl Points {
+    /// Adds a point at `state`; its id is that of no other point of any session.
+    fn add(&mut self, state: StateMark) -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name = NEXT.fetch_add(1, Ordering::Relaxed);
-        self.live.push((name, position));
-        name
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.live.push((id, state));
+        id
     }
 
-    fn forget_after(&mut self, position: usize) {
-        self.live.retain(|(_, at)| *at <= position);
+    fn forget_after(&mut self, state: &StateMark) {
+        self.live.retain(|(_, at)| at.position() <= state.position());
     }
 
-    fn check(&self, name: u64, position: usize, now: usize) -> Result<()> {
-        if position > now || !self.live.contains(&(name, position)) {
-            let what = "a place of another session, or of what this one was taken back from: it cannot be found again";
+    fn check(&self, id: u64, state: &StateMark, now: usize) -> Result<()> {
+        if state.position() > now || !self.live.contains(&(id, *state)) {
+            let what = "a point of another session, or of a part of this one that it was taken back from";
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! A package with an enhancer: what is made is heard through it, everywhere. (The stand-in gives every sample three
-//! times, on the left as it is, on the right times -2.)
+//! A package with an enhancer: every sound that the program writes has gone through it. (The stand-in gives every sample
+//! three times, on the left as it is, on the right times -2.)
 
 mod common;
 
@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use common::{model, package};
+use serde_json::Value;
 use tempfile::TempDir;
 use ualm::ErrorKind;
 use ualm::audio::Waveform;
@@ -71,6 +72,28 @@ fn files_and_streams_hold_the_enhanced_sound() {
     let streamed = generate("enhanced-fp32", "-");
     let samples: Vec<_> = better.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     assert!(streamed.starts_with(b"RIFF") && streamed.ends_with(&samples));
+}
+
+#[test]
+fn a_batch_writes_the_enhanced_sound() {
+    let folder = TempDir::new().unwrap();
+    let requests = folder.path().join("requests.jsonl");
+    let request = r#"{"id": "dog", "messages": [{"role": "user", "content": [{"type": "text", "text": "a dog barks"}]}],
+        "force": ["audio"], "max_segments": 1, "seed": 1, "audio": {"min_steps": 60, "max_steps": 60}}"#;
+    std::fs::write(&requests, request.replace('\n', "")).unwrap();
+    let answer = |package_name: &str| {
+        let out = folder.path().join(package_name);
+        ualm(package_name, &["batch", requests.to_str().unwrap(), "--out", out.to_str().unwrap(), "--float"]);
+        let result: Value = serde_json::from_slice(&std::fs::read(out.join("results.jsonl")).unwrap()).unwrap();
+        let file = hound::WavReader::open(out.join("dog.0.wav")).unwrap();
+        (result, file.spec(), file.into_samples().map(Result::unwrap).collect::<Vec<f32>>())
+    };
+    let (plain_result, _, plain) = answer("tiny-omni-fp32");
+    let (result, spec, better) = answer("enhanced-fp32");
+    assert_eq!((spec.channels, spec.sample_rate), (2, 48_000));
+    assert!(plain.len() > 10_000);
+    assert_eq!(better, plain.iter().flat_map(|sample| enhanced(*sample)).collect::<Vec<_>>());
+    assert_eq!(result["segments"][0]["seconds"], plain_result["segments"][0]["seconds"]);
 }
 
 #[test]

@@ -27,7 +27,8 @@ impl Copy {
     fn refused(&self, expected: &str) {
         let error = Package::open(self.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Package, "{error}");
-        assert!(error.to_string().contains(expected), "expected {expected:?} in: {error}");
+        let message = error.full_message();
+        assert!(message.contains(expected), "expected {expected:?} in: {message}");
     }
 }
 

@@ -42,6 +42,7 @@ fn compile(source: &Path, name: &str, arguments: &[String]) -> PathBuf {
 fn plugin(way: &str) -> PathBuf {
     let pointer = size_of::<usize>();
     let numbers = [
+        ("CREATE_MEMORY_INFO", offset_of!(OrtApi, CreateMemoryInfo_V2)),
         ("CREATE_STATUS", offset_of!(OrtApi, CreateStatus)),
         ("GET_EP_API", offset_of!(OrtApi, GetEpApi)),
         ("HARDWARE_DEVICE_TYPE", offset_of!(OrtApi, HardwareDevice_Type)),
@@ -244,6 +245,39 @@ fn a_provider_that_fails_in_mid_run_costs_nothing_that_was_made_before() {
     let prompt = session.prompt(&[Message::text("what now?")]).unwrap();
     let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
     assert_eq!(reply.segments.len(), 1, "the conversation goes on");
+}
+
+#[test]
+fn a_provider_with_memory_of_its_own_serves_no_graph_of_a_step() {
+    if !has_compiler() {
+        return;
+    }
+    let library = plugin("OWN_MEMORY");
+    for (graph, asked) in [
+        ("llm", "useless"),
+        ("embed", "cpu,embed=useless"),
+        ("llm", "cpu,llm=useless"),
+        ("text_head", "cpu,text_head=useless"),
+        ("audio_head", "cpu,heads=useless,text_head=cpu"),
+    ] {
+        let error = refused(&options(asked, Some(library.clone())));
+        for words in [graph, "memory of its own (Useless_Buf of a GPU)", "codec=useless", &format!("{graph}=cpu")] {
+            assert!(error.contains(words), "{asked}: expected {words:?} in: {error}");
+        }
+    }
+    // graphs that are given new inputs for every run are not concerned
+    for asked in ["cpu,audio_encoder=useless,codec=useless", "useless,embed=cpu,llm=cpu,heads=cpu", "useless,cpu"] {
+        let model = Model::load_with(package("tiny-omni-fp32"), &options(asked, Some(library.clone()))).unwrap();
+        model.load_all().unwrap();
+        let report = model.provider_report().unwrap();
+        assert_eq!(report.graphs.len(), 7, "{report}");
+        for graph in &report.graphs {
+            let is_sound = ["audio_encoder", "codec_encoder", "codec_decoder"].contains(&graph.graph.as_str());
+            assert_eq!(graph.provider, if is_sound { "useless" } else { "cpu" }, "{asked}: {graph}");
+            let is_told = graph.passed_over.iter().any(|passed| passed.why.contains("memory of its own"));
+            assert_eq!(is_told, asked == "useless,cpu" && !is_sound, "{graph}");
+        }
+    }
 }
 
 #[test]

@@ -252,7 +252,7 @@ fn chains_that_cannot_go_on() {
         .env("UALM_MODEL", package("tiny-afwhisper-fp32"))
         .output()
         .unwrap();
-    complains(&other, 2, "--model");
+    complains(&other, 2, "load the package that made it");
     // a folder in the place of a segment's file, as a full disk would: what is finished remains
     let blocked = folder.path("blocked");
     fs::create_dir_all(Path::new(&blocked).join("03-critique.txt")).unwrap();

@@ -281,7 +281,7 @@ fn damaged_and_foreign_records_are_refused() {
     let edits = [
         ("\"schema\":1", "\"schema\":2", "update ualm"),
         ("ualm-record", "ualm-recipe", "ualm-recipe"),
-        ("\"sha256\":\"", "\"sha256\":\"0", "--model"),
+        ("\"sha256\":\"", "\"sha256\":\"0", "load the package that made it"),
         ("\"streams\":8", "\"streams\":0", "streams"),
         ("\"streams\":8", "\"streams\":7", "expected 7"),
         ("\"rows\":", "\"rows\":9", "numbers found"),
@@ -304,5 +304,12 @@ fn damaged_and_foreign_records_are_refused() {
     }
     let other = &MODELS[1];
     let cut = Cut { turn: 1, segment: 1, frame: 0 };
-    assert!(other.session().restore(&record, cut, &Cancel::new()).unwrap_err().message().contains("--model"));
+    assert!(
+        other
+            .session()
+            .restore(&record, cut, &Cancel::new())
+            .unwrap_err()
+            .message()
+            .contains("load the package that made it")
+    );
 }

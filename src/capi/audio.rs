@@ -116,7 +116,8 @@ pub unsafe extern "C" fn ualm_model_enhance(
     entry(|| {
         // SAFETY: the header's law.
         let (place, model, sound) = unsafe { (Place::new(audio)?, share(model)?, waveform(samples)?) };
-        if let Some(enhanced) = model.0.enhance(&sound)? {
+        let modality = model.0.sounds().next().map(|(modality, _)| modality);
+        if let Some(enhanced) = modality.map_or(Ok(None), |modality| model.0.enhance(modality, &sound))? {
             place.fill(ualm_audio::new(&enhanced));
         }
         Ok(())

@@ -115,7 +115,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { status: error.kind().into(), message: error.to_string() }
+        Self { status: error.kind().into(), message: error.full_message() }
     }
 }
 

@@ -10,9 +10,8 @@ use super::prompt::ualm_prompt;
 use super::session::ualm_session;
 use crate::generate::Checkpoint;
 use crate::model::Model;
-use crate::record::check_frame;
 use crate::session::Mark;
-use crate::token::Frames;
+use crate::token::Tokens;
 
 /// A place where the model takes the word. Any number of replies can be made from it, and what was run before it is not
 /// run again.
@@ -96,8 +95,7 @@ pub unsafe extern "C" fn ualm_checkpoint_keep(
         // SAFETY: the header's law.
         let ids = unsafe { list(frames, total, "frames") }?;
         let kept = given(&from.model, ids, stream_count)?;
-        let vocabulary = &from.model.manifest().vocabulary;
-        kept.iter().try_for_each(|frame| check_frame(frame, kind, vocabulary)).map_err(Failure::invalid)?;
+        from.model.check_beginning(kind, &kept)?;
         place.fill(ualm_checkpoint {
             model: from.model.clone(),
             checkpoint: from.checkpoint.clone().with_kept(kind, kept),
@@ -107,16 +105,14 @@ pub unsafe extern "C" fn ualm_checkpoint_keep(
     })
 }
 
-/// The frames of `ids`, of which there are `streams` in each.
-fn given(model: &Model, ids: &[u32], streams: usize) -> Result<Frames> {
-    let wanted = model.manifest().vocabulary.streams;
-    let mut frames = Frames::new(wanted);
-    match streams {
-        1 => ids.iter().for_each(|id| frames.push_single(*id)),
-        found if found == wanted => ids.chunks(wanted).for_each(|frame| frames.push(frame)),
-        found => return Err(Failure::invalid(format!("frames of {found} ids; expected {wanted}, or 1 for text"))),
+/// The tokens of `ids`, of which there are `width` in each position.
+fn given(model: &Model, ids: &[u32], width: usize) -> Result<Tokens> {
+    let wanted = model.manifest().tokens.width;
+    match width {
+        1 => Ok(model.single_tokens(ids)?),
+        found if found == wanted => Ok(model.tokens(ids.to_vec())?),
+        found => Err(Failure::invalid(format!("positions of {found} ids; expected {wanted}, or 1 for text"))),
     }
-    Ok(frames)
 }
 
 /// Positions of the conversation up to a checkpoint, and how many segments of the reply come before it. Either place

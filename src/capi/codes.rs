@@ -8,6 +8,8 @@ use super::boundary::{Failure, entry, ualm_status, value};
 use super::handle::{Handle, Place, free, share};
 use super::model::ualm_model;
 use super::view::{ualm_samples, waveform};
+use crate::modality::Modality;
+use crate::model::Model;
 use crate::token::Codes;
 
 /// Codec codes: as many streams as the codec has codebooks, each of one code a frame.
@@ -32,7 +34,7 @@ pub unsafe extern "C" fn ualm_model_encode(
     entry(|| {
         // SAFETY: the header's law.
         let (place, model, sound) = unsafe { (Place::new(codes)?, share(model)?, waveform(samples)?) };
-        let codes = model.0.encode_codes(&sound)?;
+        let codes = model.0.encode_codes(sound_modality(&model.0)?, &sound)?;
         let (streams, frames) = codes.dim();
         place.fill(ualm_codes { streams, frames, codes: codes.iter().copied().collect() });
         Ok(())
@@ -56,7 +58,7 @@ pub unsafe extern "C" fn ualm_model_decode(
         // SAFETY: the header's law.
         let (model, codes) = unsafe { (share(model)?, list(codes, total, "codes")?) };
         let codes = Codes::from_shape_vec((streams, frames), codes.to_vec()).map_err(|_| shape())?;
-        place.fill(ualm_audio::new(&model.0.decode_codes(&codes)?));
+        place.fill(ualm_audio::new(&model.0.decode_codes(sound_modality(&model.0)?, &codes)?));
         Ok(())
     })
 }
@@ -71,10 +73,16 @@ pub unsafe extern "C" fn ualm_model_text_ids(
     entry(|| {
         // SAFETY: the header's law.
         let (place, model, words) = unsafe { (Place::new(ids)?, share(model)?, text(words, "words")?) };
-        let ids: Box<[u32]> = model.0.text_frames(words)?.iter().filter_map(|frame| frame.first().copied()).collect();
+        let ids: Box<[u32]> = model.0.text_tokens(words)?.iter().filter_map(|position| position.first().copied()).collect();
         place.fill(ualm_codes { streams: 1, frames: ids.len(), codes: ids });
         Ok(())
     })
+}
+
+/// The first modality of sound that the package makes: that of the calls that name none.
+fn sound_modality(model: &Model) -> Result<Modality, Failure> {
+    let first = model.sounds().next().map(|(modality, _)| modality);
+    first.ok_or_else(|| Failure::invalid("the package has no codec: it makes no sound"))
 }
 
 /// The codes, stream after stream, and how many streams and frames there are; NULL when `codes` is. They are valid

@@ -1,5 +1,5 @@
-//! The C ABI (`include/ualm.h`, made from this folder by cbindgen): the unsafe code of the crate, but for
-//! `provider/placement.rs` and one call in `place.rs`.
+//! The C ABI (`include/ualm.h`, made from this folder by cbindgen). C has no borrows, so most functions here are unsafe;
+//! `docs/dependencies.md` lists the other unsafe code of the crate.
 //!
 //! How it stays sound:
 //!

@@ -10,7 +10,7 @@ use super::boundary::{Failure, Result};
 use super::names::{ualm_modality, ualm_segment_end};
 use crate::audio::Waveform;
 use crate::generate::{Seconds, Segment, Usage};
-use crate::token::Frames;
+use crate::token::Tokens;
 
 /// Sound, seen and not owned. This struct never grows.
 #[repr(C)]
@@ -172,7 +172,7 @@ pub(super) struct SegmentView {
     view: View<ualm_segment>,
     text: Text,
     audio: Option<Arc<Samples>>,
-    _frames: Frames,
+    _tokens: Tokens,
 }
 
 impl SegmentView {
@@ -185,11 +185,11 @@ impl SegmentView {
             text: text.as_ptr(),
             text_len: text.len(),
             audio: audio.as_ref().map_or(std::ptr::null(), |audio| audio.view()),
-            frames: segment.frames.ids().as_ptr(),
-            frame_count: segment.frames.len(),
-            stream_count: segment.frames.streams(),
+            frames: segment.tokens.ids().as_ptr(),
+            frame_count: segment.tokens.len(),
+            stream_count: segment.tokens.width(),
         };
-        Arc::new(Self { view: View::new(view), text, audio, _frames: segment.frames })
+        Arc::new(Self { view: View::new(view), text, audio, _tokens: segment.tokens })
     }
 
     pub(super) fn view(&self) -> &ualm_segment {

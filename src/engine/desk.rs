@@ -6,20 +6,20 @@ use super::EngineStats;
 use super::rows::{Row, Rows};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::Head;
+use crate::language_model::HeadId;
 use crate::token::TokenId;
 
 /// What a seat asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// To run `embeds` behind what is there.
-    Prefill,
-    /// To run `frame`, and then `head` if there is one.
+    /// To run `embeds` in this row, from `position` on.
+    Prefill(Row),
+    /// To run `ids`, and then `head` if there is one.
     Step,
     /// To run `head` on `hidden`.
     Logits,
-    /// To begin the unconditional sequence.
-    BeginGuidance,
+    /// To fill the unconditional row with pads.
+    FillWithPads,
     /// To copy what is there into another row.
     Copy(Row),
 }
@@ -33,12 +33,13 @@ pub(super) struct Call {
     pub guided: bool,
     /// Positions that the sequence holds before.
     pub position: usize,
-    pub frame: Vec<TokenId>,
+    /// The ids of the position to run.
+    pub ids: Vec<TokenId>,
     /// Shape [positions, hidden].
     pub embeds: Vec<f32>,
     pub cancel: Cancel,
     /// The head whose logits are wanted; none in the answer when they are not there.
-    pub head: Option<Head>,
+    pub head: Option<HeadId>,
     /// Hidden states of the last position, [rows, hidden].
     pub hidden: Vec<f32>,
     /// [rows, columns].
@@ -66,7 +67,7 @@ impl Call {
             rows,
             guided: false,
             position: 0,
-            frame: Vec::new(),
+            ids: Vec::new(),
             embeds: Vec::new(),
             cancel: Cancel::new(),
             head: None,

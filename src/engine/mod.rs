@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::GenerationConfig;
-use crate::graph::Batch;
+use crate::language_model::Batch;
 use crate::modality::Modality;
 use crate::model::Model;
 use crate::session::Session;
@@ -128,7 +128,7 @@ impl Engine {
             let what = format!("{} slots, chunks of {}; expected at least 1", options.slots, options.prefill_chunk);
             return Err(Error::new(ErrorKind::Invalid, what));
         }
-        let graphs = model.decoder();
+        let graphs = model.language_model();
         let context = context(model, options)?;
         let batch = Batch::new(Arc::clone(graphs), options.slots, context)?;
         let desk = Arc::new(Desk::new(options.slots));
@@ -189,14 +189,14 @@ impl Engine {
 
 /// Positions of a slot, after what they take was counted.
 fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
-    let (graphs, limits) = (model.decoder(), model.limits());
+    let (graphs, limits) = (model.language_model(), model.limits());
     let most = graphs.max_positions().min(limits.context);
     let memory = limits.memory();
     let fits = memory / graphs.cache_bytes(options.slots, 1).max(1);
     let context = options.context.unwrap_or_else(|| most.min(CONTEXT).min(usize::try_from(fits).unwrap_or(most)));
     if context == 0 || context > most {
         let what = format!("{} slots of {context} positions each; expected 1 … {most}", options.slots);
-        let way = "give it fewer slots, or more memory (--limit-memory, Limits::memory)";
+        let way = "give it fewer slots, or raise the limit on memory";
         return Err(Error::new(ErrorKind::Limit, format!("{what}: {way}")));
     }
     let bytes = graphs.cache_bytes(options.slots, context);

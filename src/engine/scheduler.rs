@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::desk::{Ask, Call, Desk, SeatState, State};
 use super::rows::{Exchange, Row};
 use crate::error::Result;
-use crate::graph::{Batch, Head};
+use crate::language_model::{Batch, HeadId};
 use crate::token::TokenId;
 
 /// Which part of the last step's time a step waits for those that are likely to come.
@@ -19,23 +19,25 @@ const PATIENCE: u32 = 8;
 
 /// What the rows are run on.
 pub(super) trait Body: Send {
-    /// Ids in a frame.
-    fn streams(&self) -> usize;
-    /// Numbers in a hidden state.
+    /// Ids of a position.
+    fn width(&self) -> usize;
+    /// Number of heads.
+    fn heads(&self) -> usize;
+    /// The hidden size.
     fn hidden_size(&self) -> usize;
     /// Runs the end of what will be `len` positions at `place`; puts the last hidden state into `hidden`.
     fn prefill(&mut self, place: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()>;
-    /// Runs a frame in each of the first places, which hold `lens` positions then.
-    fn step(&mut self, frames: &[TokenId], lens: &[usize]) -> Result<()>;
+    /// Runs a position in each of the first places, which hold `lens` positions then.
+    fn step(&mut self, ids: &[TokenId], lens: &[usize]) -> Result<()>;
     /// The hidden state at `place` after a step of `rows`.
     fn hidden(&self, rows: usize, place: usize) -> Result<&[f32]>;
     /// The logits of some hidden states.
-    fn logits(&mut self, head: Head, hidden: &[f32]) -> Result<&mut [f32]>;
+    fn logits(&mut self, head: HeadId, hidden: &[f32]) -> Result<&mut [f32]>;
     /// Copies `len` positions.
     fn copy_row(&mut self, from: usize, to: usize, len: usize);
     /// Exchanges `len` positions.
     fn swap_rows(&mut self, one: usize, other: usize, len: usize);
-    /// Puts `len` pad frames there.
+    /// Puts `len` pads there.
     fn fill_with_pads(&mut self, place: usize, len: usize) -> Result<()>;
 }
 
@@ -61,7 +63,7 @@ struct Work {
     rows: Vec<Row>,
     exchanges: Vec<Exchange>,
     places: Vec<usize>,
-    frames: Vec<TokenId>,
+    ids: Vec<TokenId>,
     lens: Vec<usize>,
     hidden: Vec<f32>,
 }
@@ -95,8 +97,7 @@ impl<B: Body> Scheduler<B> {
         while self.collect() {
             self.prepare();
             self.step_all();
-            self.run_head(Head::Text);
-            self.run_head(Head::Audio);
+            (0..self.body.heads()).for_each(|head| self.run_head(HeadId(head)));
             self.answer();
             self.prefill();
         }
@@ -144,7 +145,7 @@ impl<B: Body> Scheduler<B> {
             let Some(seat) = seat else { continue };
             let Some(call) = seat.asked.take_if(|call| wanted(call.ask)) else { continue };
             match call.ask {
-                Ask::Prefill => self.prompts.push_back((number, call, 0)),
+                Ask::Prefill(_) => self.prompts.push_back((number, call, 0)),
                 _ => self.calls.push((number, call)),
             }
         }
@@ -160,7 +161,7 @@ impl<B: Body> Scheduler<B> {
                     self.desk.lock().rows.set_len(to, call.position);
                     self.body.copy_row(place(call.rows.conditional), place(to), call.position);
                 }
-                (Ask::BeginGuidance, Some(row)) => {
+                (Ask::FillWithPads, Some(row)) => {
                     self.desk.lock().rows.set_len(row, call.position);
                     call.result = self.body.fill_with_pads(place(row), call.position);
                 }
@@ -210,17 +211,17 @@ impl<B: Body> Scheduler<B> {
         for exchange in &work.exchanges {
             body.swap_rows(exchange.places[0], exchange.places[1], exchange.len);
         }
-        let (rows, streams) = (work.rows.len(), body.streams());
-        work.frames.resize(rows * streams, 0);
+        let (rows, width) = (work.rows.len(), body.width());
+        work.ids.resize(rows * width, 0);
         work.lens.resize(rows, 0);
         let mut places = work.places.iter();
         for (_, call) in calls.iter() {
             for (_, place) in call.active().zip(&mut places) {
                 work.lens[*place] = call.position + 1;
-                work.frames[place * streams..(place + 1) * streams].copy_from_slice(&call.frame);
+                work.ids[place * width..(place + 1) * width].copy_from_slice(&call.ids);
             }
         }
-        body.step(&work.frames, &work.lens)?;
+        body.step(&work.ids, &work.lens)?;
         let mut places = work.places.iter();
         for (_, call) in calls.iter_mut() {
             call.hidden.clear();
@@ -235,7 +236,7 @@ impl<B: Body> Scheduler<B> {
     }
 
     /// Runs `head` for all who want it.
-    fn run_head(&mut self, head: Head) {
+    fn run_head(&mut self, head: HeadId) {
         let size = self.body.hidden_size();
         let wants =
             |call: &Call| matches!(call.ask, Ask::Step | Ask::Logits) && call.head == Some(head) && call.result.is_ok();
@@ -281,10 +282,11 @@ impl<B: Body> Scheduler<B> {
         let size = self.body.hidden_size();
         let all = call.embeds.len() / size.max(1);
         let end = (done + self.chunk).min(all);
+        let Ask::Prefill(row) = call.ask else { return };
         let place = {
             let mut state = self.desk.lock();
-            state.rows.set_len(call.rows.conditional, call.position + end);
-            state.rows.place(call.rows.conditional)
+            state.rows.set_len(row, call.position + end);
+            state.rows.place(row)
         };
         let chunk = &call.embeds[done * size..end * size];
         let ran = call.cancel.check();
@@ -301,8 +303,12 @@ impl<B: Body> Scheduler<B> {
 }
 
 impl Body for Batch {
-    fn streams(&self) -> usize {
-        self.streams()
+    fn width(&self) -> usize {
+        self.width()
+    }
+
+    fn heads(&self) -> usize {
+        self.heads()
     }
 
     fn hidden_size(&self) -> usize {
@@ -313,15 +319,15 @@ impl Body for Batch {
         self.prefill(place, len, embeds, hidden)
     }
 
-    fn step(&mut self, frames: &[TokenId], lens: &[usize]) -> Result<()> {
-        self.step(frames.chunks_exact(self.streams()), lens)
+    fn step(&mut self, ids: &[TokenId], lens: &[usize]) -> Result<()> {
+        self.step(ids.chunks_exact(self.width()), lens)
     }
 
     fn hidden(&self, rows: usize, place: usize) -> Result<&[f32]> {
         self.hidden(rows, place)
     }
 
-    fn logits(&mut self, head: Head, hidden: &[f32]) -> Result<&mut [f32]> {
+    fn logits(&mut self, head: HeadId, hidden: &[f32]) -> Result<&mut [f32]> {
         self.logits(head, hidden)
     }
 

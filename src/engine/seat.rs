@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::desk::{Ask, Call, Desk, SeatRows};
+use super::rows::Row;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Head, LanguageModel};
+use crate::language_model::{HeadId, Prefix, Sequence, StateMark};
 use crate::prompt::FeatureSlot;
-use crate::token::{Frames, TokenId};
+use crate::token::{TokenId, Tokens};
 
-/// Frames and features to embeddings, [frames, hidden] flattened.
-pub(super) type Embed = dyn Fn(&Frames, &[FeatureSlot]) -> Result<Vec<f32>> + Send + Sync;
+/// Embeds tokens and features, shape [positions, hidden], flattened.
+pub(super) type Embed = dyn Fn(&Tokens, &[FeatureSlot]) -> Result<Vec<f32>> + Send + Sync;
 
 /// A sequence in an engine.
 pub(super) struct Seat {
@@ -24,9 +25,9 @@ pub(super) struct Seat {
     /// Ours but while an answer is awaited.
     call: Option<Box<Call>>,
     /// The head that was asked for after the last step, and will be after the next one.
-    wanted: Option<Head>,
+    wanted: Option<HeadId>,
     /// The head whose logits lie in the call, and were not given out yet.
-    ready: Option<Head>,
+    ready: Option<HeadId>,
 }
 
 impl Seat {
@@ -52,9 +53,30 @@ impl Seat {
         self.call.get_or_insert_with(|| Box::new(Call::new(self.rows)))
     }
 
-    /// Asks and waits. What was in the call is lost when the engine ends meanwhile.
+    /// Runs `tokens` in `row`, which holds `position` positions before.
+    fn run_prompt(
+        &mut self,
+        row: Row,
+        position: usize,
+        tokens: &Tokens,
+        features: &[FeatureSlot],
+        cancel: &Cancel,
+    ) -> Result<()> {
+        let embeds = (self.embed)(tokens, features)?;
+        let call = self.call();
+        (call.embeds, call.cancel) = (embeds, cancel.clone());
+        self.ready = None;
+        let ran = self.ask_at(Ask::Prefill(row), position);
+        self.call().embeds = Vec::new();
+        ran
+    }
+
     fn ask(&mut self, ask: Ask) -> Result<()> {
-        let position = self.position;
+        self.ask_at(ask, self.position)
+    }
+
+    /// Asks and waits. The contents of the call are lost when the engine ends meanwhile.
+    fn ask_at(&mut self, ask: Ask, position: usize) -> Result<()> {
         let call = self.call();
         (call.ask, call.position, call.result) = (ask, position, Ok(()));
         let Some(call) = self.call.take() else { return Ok(()) };
@@ -72,7 +94,7 @@ impl Seat {
     }
 }
 
-impl LanguageModel for Seat {
+impl Sequence for Seat {
     fn position(&self) -> usize {
         self.position
     }
@@ -85,11 +107,16 @@ impl LanguageModel for Seat {
         self.check_room(positions)
     }
 
-    fn rewind(&mut self, position: usize) {
-        self.position = self.position.min(position);
+    fn mark(&self) -> StateMark {
+        StateMark::at(self.position)
     }
 
-    fn fork(&mut self, position: usize) -> Result<Box<dyn LanguageModel>> {
+    fn rewind(&mut self, mark: &StateMark) {
+        self.position = self.position.min(mark.position());
+    }
+
+    fn fork(&mut self, mark: &StateMark) -> Result<Box<dyn Sequence>> {
+        let position = mark.position();
         let mut fork = Self::new(&self.desk, &self.embed, self.context, self.rows.unconditional.is_some())?;
         let here = std::mem::replace(&mut self.position, position);
         let copied = self.ask(Ask::Copy(fork.rows.conditional));
@@ -99,40 +126,38 @@ impl LanguageModel for Seat {
         Ok(Box::new(fork))
     }
 
-    fn prefill(&mut self, frames: &Frames, features: &[FeatureSlot], cancel: &Cancel) -> Result<()> {
+    fn prefill(&mut self, tokens: &Tokens, features: &[FeatureSlot], cancel: &Cancel) -> Result<()> {
         cancel.check()?;
-        self.check_room(self.position + frames.len())?;
-        let embeds = (self.embed)(frames, features)?;
-        let call = self.call();
-        (call.embeds, call.cancel) = (embeds, cancel.clone());
-        self.ready = None;
-        let ran = self.ask(Ask::Prefill);
-        self.call().embeds = Vec::new();
-        ran?;
-        self.position += frames.len();
+        self.check_room(self.position + tokens.len())?;
+        self.run_prompt(self.rows.conditional, self.position, tokens, features, cancel)?;
+        self.position += tokens.len();
         Ok(())
     }
 
-    fn step(&mut self, frame: &[TokenId]) -> Result<()> {
+    fn step(&mut self, position: &[TokenId]) -> Result<()> {
         self.check_room(self.position + 1)?;
         self.ready = None;
         let head = self.wanted.take();
         let call = self.call();
         call.head = head;
-        call.frame.clear();
-        call.frame.extend_from_slice(frame);
+        call.ids.clear();
+        call.ids.extend_from_slice(position);
         self.ask(Ask::Step)?;
         self.ready = self.call().head;
         self.position += 1;
         Ok(())
     }
 
-    fn begin_guidance(&mut self) -> Result<()> {
-        if self.rows.unconditional.is_none() {
+    fn begin_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()> {
+        let Some(row) = self.rows.unconditional else {
             let what = "this session was opened without room for guidance; expected one that was opened for it";
             return Err(Error::new(ErrorKind::Limit, what));
+        };
+        prefix.check(self.position)?;
+        match prefix {
+            Prefix::Pads => self.ask(Ask::FillWithPads)?,
+            Prefix::Tokens(tokens) => self.run_prompt(row, 0, tokens, &[], cancel)?,
         }
-        self.ask(Ask::BeginGuidance)?;
         self.call().guided = true;
         Ok(())
     }
@@ -146,7 +171,7 @@ impl LanguageModel for Seat {
         Ok(())
     }
 
-    fn logits(&mut self, head: Head) -> Result<&mut [f32]> {
+    fn logits(&mut self, head: HeadId) -> Result<&mut [f32]> {
         self.wanted = Some(head);
         if self.ready.take() != Some(head) {
             self.call().head = Some(head);

@@ -9,9 +9,12 @@ use super::scheduler::{Body, Scheduler};
 use super::seat::{Embed, Seat};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Head, LanguageModel};
-use crate::token::{Frames, TokenId};
+use crate::language_model::{HeadId, Prefix, Sequence, StateMark};
+use crate::token::{TokenId, Tokens};
 
+/// The two heads of the fake: logits are the hidden state, or twice that.
+const ONE: HeadId = HeadId(0);
+const TWO: HeadId = HeadId(1);
 const CONTEXT: usize = 64;
 const PAD: f32 = -1.0;
 /// A run with this id fails.
@@ -23,7 +26,7 @@ const HEADLESS: TokenId = 1003;
 /// The thread panics at this id.
 const PANIC: TokenId = 1002;
 
-/// One id a frame; a hidden state has two numbers, a sum over what the row holds and its length.
+/// One id a position; a hidden state has two numbers, a sum over what the row holds and its length.
 #[derive(Default)]
 struct Fake {
     rows: Vec<Vec<f32>>,
@@ -49,8 +52,12 @@ impl Fake {
 }
 
 impl Body for Fake {
-    fn streams(&self) -> usize {
+    fn width(&self) -> usize {
         1
+    }
+
+    fn heads(&self) -> usize {
+        2
     }
 
     fn hidden_size(&self) -> usize {
@@ -71,14 +78,14 @@ impl Body for Fake {
         Ok(())
     }
 
-    fn step(&mut self, frames: &[TokenId], lens: &[usize]) -> Result<()> {
-        assert!(!frames.contains(&PANIC), "as the test wants it");
-        if frames.contains(&BROKEN) {
+    fn step(&mut self, ids: &[TokenId], lens: &[usize]) -> Result<()> {
+        assert!(!ids.contains(&PANIC), "as the test wants it");
+        if ids.contains(&BROKEN) {
             return Err(Error::new(ErrorKind::Graph, "broken"));
         }
         self.largest_batch.fetch_max(lens.len(), Ordering::Relaxed);
         (self.hidden, self.infinite) = Default::default();
-        for ((row, id), len) in self.rows.iter_mut().zip(frames).zip(lens) {
+        for ((row, id), len) in self.rows.iter_mut().zip(ids).zip(lens) {
             row.truncate(len - 1);
             row.push(*id as f32);
             assert_eq!(row.len(), *len, "positions are missing");
@@ -97,11 +104,11 @@ impl Body for Fake {
         }
     }
 
-    fn logits(&mut self, head: Head, hidden: &[f32]) -> Result<&mut [f32]> {
+    fn logits(&mut self, head: HeadId, hidden: &[f32]) -> Result<&mut [f32]> {
         if hidden.chunks_exact(2).any(|row| self.headless.iter().any(|headless| row == headless)) {
             return Err(Error::new(ErrorKind::Graph, "no logits"));
         }
-        let factor = if head == Head::Text { 1.0 } else { 2.0 };
+        let factor = if head == ONE { 1.0 } else { 2.0 };
         self.logits = hidden.iter().map(|number| number * factor).collect();
         Ok(&mut self.logits)
     }
@@ -132,7 +139,7 @@ impl Bench {
     fn new(fake: Fake) -> Self {
         let desk = Arc::new(Desk::new(fake.rows.len()));
         let scheduler = Scheduler::new(Arc::clone(&desk), fake, 3);
-        let embed = |frames: &Frames, _: &[_]| Ok(frames.iter().flat_map(|frame| [frame[0] as f32, 0.0]).collect());
+        let embed = |tokens: &Tokens, _: &[_]| Ok(tokens.ids().iter().flat_map(|id| [*id as f32, 0.0]).collect());
         Self { desk, embed: Arc::new(embed), thread: Some(spawn(|| scheduler.run())) }
     }
 
@@ -148,10 +155,8 @@ impl Drop for Bench {
     }
 }
 
-fn prompt(ids: impl IntoIterator<Item = TokenId>) -> Frames {
-    let mut frames = Frames::new(1);
-    ids.into_iter().for_each(|id| frames.push_single(id));
-    frames
+fn prompt(ids: impl IntoIterator<Item = TokenId>) -> Tokens {
+    Tokens::from_ids(std::num::NonZeroUsize::MIN, ids.into_iter().collect()).unwrap()
 }
 
 fn prefill(seat: &mut Seat, ids: impl IntoIterator<Item = TokenId>) -> Result<()> {
@@ -166,28 +171,32 @@ fn converse(bench: &Bench, seed: TokenId) {
         let ids: Vec<_> = (0..1 + (seed * 5 + turn) % 11).map(|i| seed * 7 + i).collect();
         prefill(&mut seat, ids.clone()).unwrap();
         said.extend(ids.iter().map(|id| *id as f32));
-        assert_eq!(seat.logits(Head::Text).unwrap(), state(&said));
+        assert_eq!(seat.logits(ONE).unwrap(), state(&said));
         let guided = (seed + turn).is_multiple_of(2);
-        let mut pads = vec![PAD; said.len()];
-        if guided {
-            seat.begin_guidance().unwrap();
+        let mut beside = vec![PAD; said.len()];
+        if guided && turn == 0 {
+            seat.begin_guidance(Prefix::Pads, &Cancel::new()).unwrap();
+        } else if guided {
+            let prefix = prompt((0..said.len() as TokenId).map(|i| seed + 2 * i));
+            beside = prefix.ids().iter().map(|id| *id as f32).collect();
+            seat.begin_guidance(Prefix::Tokens(&prefix), &Cancel::new()).unwrap();
         }
         for step in 0..4 {
             let id = seed * 3 + turn + step;
             seat.step(&[id]).unwrap();
             said.push(id as f32);
-            pads.push(id as f32);
+            beside.push(id as f32);
             let mut expected = state(&said).to_vec();
             if guided {
-                expected.extend(state(&pads));
+                expected.extend(state(&beside));
             }
             expected.iter_mut().for_each(|number| *number *= 2.0);
-            assert_eq!(seat.logits(Head::Audio).unwrap(), expected, "seat {seed}, turn {turn}, step {step}");
+            assert_eq!(seat.logits(TWO).unwrap(), expected, "seat {seed}, turn {turn}, step {step}");
         }
         seat.end_guidance().unwrap();
-        assert_eq!(seat.logits(Head::Text).unwrap(), state(&said));
+        assert_eq!(seat.logits(ONE).unwrap(), state(&said));
         let back = said.len() - 2;
-        seat.rewind(back);
+        seat.rewind(&StateMark::at(back));
         said.truncate(back);
         assert_eq!(seat.position(), said.len());
     }
@@ -211,17 +220,32 @@ fn every_conversation_is_the_same_as_alone() {
 }
 
 #[test]
+fn an_unconditional_prompt_is_as_long_as_the_conditional_one() {
+    let bench = Bench::new(Fake::new(2));
+    let mut seat = bench.seat(true).unwrap();
+    prefill(&mut seat, 0..9).unwrap();
+    let error = seat.begin_guidance(Prefix::Tokens(&prompt(0..8)), &Cancel::new()).unwrap_err();
+    assert!(error.kind() == ErrorKind::Invalid && error.message().contains("8 positions; expected 9"), "{error}");
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let error = seat.begin_guidance(Prefix::Tokens(&prompt(0..9)), &cancel).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    seat.step(&[9]).unwrap();
+    assert_eq!(seat.logits(ONE).unwrap(), state(&(0..10).map(|id| id as f32).collect::<Vec<_>>()));
+}
+
+#[test]
 fn a_fork_goes_its_own_way() {
     let bench = Bench::new(Fake::new(4));
     let mut seat = bench.seat(false).unwrap();
     prefill(&mut seat, 0..9).unwrap();
-    let mut fork = seat.fork(7).unwrap();
+    let mut fork = seat.fork(&StateMark::at(7)).unwrap();
     assert_eq!((seat.position(), fork.position()), (9, 7));
     fork.step(&[50]).unwrap();
     seat.step(&[60]).unwrap();
     let said = |len: usize, id: f32| state(&(0..len).map(|i| i as f32).chain([id]).collect::<Vec<_>>());
-    assert_eq!(fork.logits(Head::Text).unwrap(), said(7, 50.0));
-    assert_eq!(seat.logits(Head::Text).unwrap(), said(9, 60.0));
+    assert_eq!(fork.logits(ONE).unwrap(), said(7, 50.0));
+    assert_eq!(seat.logits(ONE).unwrap(), said(9, 60.0));
 }
 
 #[test]
@@ -233,7 +257,7 @@ fn seats_are_refused_when_no_rows_are_left() {
     drop(two);
     assert!(bench.seat(true).is_err());
     let mut narrow = bench.seat(false).unwrap();
-    let error = narrow.begin_guidance().unwrap_err();
+    let error = narrow.begin_guidance(Prefix::Pads, &Cancel::new()).unwrap_err();
     assert!(error.message().contains("without room for guidance"), "{error}");
     let error = prefill(&mut narrow, 0..=CONTEXT as TokenId).unwrap_err();
     assert!(error.kind() == ErrorKind::Limit && error.message().contains("holds 64"), "{error}");
@@ -254,7 +278,7 @@ fn one_of_six_does(harm: impl Fn(&mut Seat, usize) + Sync) {
                     }
                     seat.step(&[client + step]).unwrap();
                     said.push((client + step) as f32);
-                    assert_eq!(seat.logits(Head::Text).unwrap(), state(&said));
+                    assert_eq!(seat.logits(ONE).unwrap(), state(&said));
                 }
             });
         }
@@ -278,8 +302,8 @@ fn a_head_that_fails_hurts_only_its_own_row() {
     one_of_six_does(|seat, said| {
         seat.step(&[HEADLESS]).unwrap();
         assert_eq!(seat.position(), said + 1);
-        assert_eq!(seat.logits(Head::Text).unwrap_err().kind(), ErrorKind::Graph);
-        seat.rewind(said);
+        assert_eq!(seat.logits(ONE).unwrap_err().kind(), ErrorKind::Graph);
+        seat.rewind(&StateMark::at(said));
     });
 }
 
@@ -293,7 +317,7 @@ fn a_long_prompt_is_cancelled_between_two_chunks() {
     let error = seat.prefill(&prompt(0..60), &[], &cancel).unwrap_err();
     assert_eq!((error.kind(), seat.position(), chunks.load(Ordering::Relaxed)), (ErrorKind::Cancelled, 2, 4));
     prefill(&mut seat, [7]).unwrap();
-    assert_eq!(seat.logits(Head::Text).unwrap(), state(&[0.0, 1.0, 7.0]));
+    assert_eq!(seat.logits(ONE).unwrap(), state(&[0.0, 1.0, 7.0]));
 }
 
 /// While a long prompt is run in chunks, steps of another seat go on between them.
@@ -307,13 +331,13 @@ fn a_long_prompt_does_not_stall_the_others() {
         let prompts = scope.spawn(|| {
             let mut long = bench.seat(false).unwrap();
             for _ in 0..400 {
-                long.rewind(0);
+                long.rewind(&StateMark::START);
                 prefill(&mut long, 0..60).unwrap();
             }
         });
         let mut counts = std::collections::BTreeSet::new();
         while !prompts.is_finished() {
-            stepping.rewind(0);
+            stepping.rewind(&StateMark::START);
             stepping.step(&[1]).unwrap();
             counts.insert(chunks.load(Ordering::Relaxed) % 20);
         }
@@ -347,7 +371,7 @@ fn a_panic_becomes_an_error_in_all_seats() {
                 let failed = (0..).find_map(|step| match client == 0 && step == 10 {
                     true => seat.step(&[PANIC]).err(),
                     false => {
-                        seat.rewind(0);
+                        seat.rewind(&StateMark::START);
                         seat.step(&[1]).err()
                     }
                 });

@@ -1,37 +1,39 @@
-//! A place in a conversation where the model takes the word, to which replies can come back.
+//! A place in a conversation at which the model continues, and to which replies can come back.
 
-use super::parts::Offer;
+use super::conversation::Next;
+use crate::language_model::StateMark;
 use crate::modality::Modality;
-use crate::token::Frames;
+use crate::token::Tokens;
 
-/// A place where the model may open a segment: the prompt has been run, and perhaps some segments of the reply.
+/// A place in a conversation where the model may open a segment: the prompt has been run, and perhaps some segments of the
+/// reply.
 ///
 /// Any number of replies can be made from it ([`Session::generate_from`](crate::Session::generate_from)), and what was
 /// run is not run again.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// Names the place within its session.
-    pub(crate) place: u64,
-    /// Positions in the cache, `[assistant]` being the last.
-    pub(crate) position: usize,
-    /// What the model would open there.
-    pub(crate) offered: Vec<Offer>,
+    pub(crate) id: u64,
+    /// The state of the sequence.
+    pub(crate) state: StateMark,
+    /// What may follow.
+    pub(crate) next: Next,
     /// Segments of the reply before it.
     pub(crate) opened: usize,
     /// Random numbers drawn before it.
     pub(crate) draws: u64,
-    /// The segment to open there, and its first frames.
-    pub(crate) kept: Option<(Modality, Frames)>,
-    /// Frames of the reply's prompt.
+    /// The segment to open there, and its first positions.
+    pub(crate) kept: Option<(Modality, Tokens)>,
+    /// Positions of the reply's prompt.
     pub(crate) prompt_frames: usize,
     /// Seconds it took to get there.
     pub(crate) prefill: f64,
 }
 
 impl Checkpoint {
-    /// Positions of the conversation up to there.
+    /// Positions of the conversation before it.
     pub fn position(&self) -> usize {
-        self.position
+        self.state.position()
     }
 
     /// Segments of the reply before it: the next one has this number.
@@ -39,9 +41,10 @@ impl Checkpoint {
         self.opened
     }
 
-    /// The same place with the segment's first frames given: those of `modality`, without a closing one.
-    pub fn with_kept(mut self, modality: Modality, frames: Frames) -> Self {
-        self.kept = Some((modality, frames));
+    /// The same checkpoint with the first positions of the next segment given: tokens of a segment of `modality`, without
+    /// its opener. They are checked when a reply is made from the checkpoint.
+    pub fn with_kept(mut self, modality: Modality, tokens: Tokens) -> Self {
+        self.kept = Some((modality, tokens));
         self
     }
 }

@@ -1,13 +1,14 @@
-//! A reply: a chain of text and sound segments, made one frame at a time.
+//! A reply: a chain of text and sound segments, made one position at a time.
 
-mod audio_stream;
 mod checkpoint;
 mod config;
+mod conversation;
 mod event;
 mod generation;
-mod parts;
-mod rebuild;
+mod replay;
 mod reply;
+mod rules;
+mod sound;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ pub use checkpoint::Checkpoint;
 pub use config::GenerationConfig;
 pub use event::{Event, Seconds, SegmentEnd, Usage};
 pub use generation::Generation;
-pub(crate) use parts::Parts;
-pub(crate) use rebuild::{PastSegment, PastTurn, rebuild};
+pub(crate) use conversation::{Conversation, Next, Snapshot};
+pub(crate) use replay::{PastSegment, PastTurn, replay};
+pub(crate) use rules::Rules;
 pub use reply::{Draws, Reply, Segment};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Seconds, SegmentEnd, Usage};
 use crate::audio::Waveform;
 use crate::modality::{Modality, SegmentConfig};
-use crate::token::{Frames, Vocabulary, holes};
+use crate::token::{Layout, Tokens};
 
 /// The random numbers that a segment took: with them it can be made again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,14 +25,13 @@ pub struct Segment {
     pub modality: Modality,
     /// Why it ended.
     pub end: SegmentEnd,
-    /// Its frames after the modality token, the closing one included.
-    pub frames: Frames,
+    /// Its tokens after the opener, the end included.
+    pub tokens: Tokens,
     /// The text of a text segment; empty for sound.
     pub text: String,
-    /// The sound of a sound segment; without samples when the segment was too short to hold any (fewer frames than
-    /// streams).
+    /// The sound of a sound segment; without samples when the segment was too short to hold any.
     pub audio: Option<Waveform>,
-    /// How many of its frames were given rather than drawn.
+    /// Number of its leading positions that were given rather than drawn.
     pub kept: usize,
     /// The settings it was made with.
     pub config: SegmentConfig,
@@ -46,18 +45,15 @@ const SILENCE: f32 = 1e-4;
 const CODES_TO_A_HOLE: usize = 20;
 
 impl Segment {
-    /// What is doubtful about a sound, in sentences for a person: silence, and codes that the model left out if
-    /// they are more than one in twenty.
-    pub fn doubts(&self, vocabulary: &Vocabulary) -> Vec<String> {
+    /// Doubts about a sound, in sentences for a person: silence, and codes that the model left out if they are more than
+    /// one in twenty. `layout` is that of the segment's modality ([`Model::layout`](crate::Model::layout)).
+    pub fn doubts(&self, layout: &Layout) -> Vec<String> {
         let Some(sound) = self.audio.as_ref().filter(|sound| !sound.is_empty()) else { return Vec::new() };
         let mut doubts = Vec::new();
         if sound.channels().iter().flatten().all(|sample| sample.abs() <= SILENCE) {
             doubts.push(format!("the sound is silent: all {} samples are below −80 dB", sound.len()));
         }
-        let closed = self.frames.last().and_then(<[_]>::first).is_some_and(|id| vocabulary.closes(*id));
-        let sounding = self.frames.slice(0..self.frames.len() - usize::from(closed));
-        let holes = holes(&sounding, vocabulary);
-        let codes = (sounding.len() + 1).saturating_sub(sounding.streams()) * sounding.streams();
+        let (holes, codes) = (layout.holes(&self.tokens), layout.frames(&self.tokens) * layout.books());
         if holes * CODES_TO_A_HOLE > codes {
             doubts.push(format!("the model left out {holes} of {codes} codes; code 0 sounds in their place"));
         }

@@ -3,42 +3,75 @@
 mod chains;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::conversation::Conversation;
+use super::rules::Rules;
 use super::*;
 use crate::cancel::Cancel;
+use crate::codec::{ClipDecoder, Codec, Format, Pace};
 use crate::error::{ErrorKind, Result};
-use crate::graph::{AudioDecoder, Head, LanguageModel};
+use crate::language_model::{HeadId, Prefix, Sequence, StateMark};
 use crate::limits::Limits;
 use crate::modality::{Modality, SegmentConfig};
+use crate::package::Manifest;
 use crate::prompt::{FeatureSlot, Prompt};
 use crate::text::TextTokenizer;
-use crate::token::{Codes, Frames, Interval, Special, TokenId, Vocabulary, delay};
+use crate::token::{Codes, TokenId, Tokens};
 
 const STREAMS: usize = 2;
 const CODES: u32 = 4;
 const HOP: usize = 2;
 
-fn vocabulary() -> Vocabulary {
-    let special =
-        Special { pad: 0, bos: 1, eos: 2, eot: 3, system: 4, user: 5, assistant: 6, text: 7, audio: 8, speech: 9 };
-    let block = |i: u32| Interval { start: 16 + i * (CODES + 1), end: 16 + (i + 1) * (CODES + 1) };
-    Vocabulary {
-        size: 26,
-        streams: STREAMS,
-        special,
-        text: Interval { start: 10, end: 16 },
-        audio: vec![block(0), block(1)],
-    }
+/// A package of two streams, as a manifest of schema 1 describes it.
+fn manifest(modalities: &[Modality]) -> Manifest {
+    let token = |modality: &Modality| match modality {
+        Modality::Text => 7,
+        Modality::Audio => 8,
+        Modality::Speech => 9,
+    };
+    let offered: BTreeMap<_, _> =
+        modalities.iter().map(|modality| (*modality, serde_json::json!({"token": token(modality)}))).collect();
+    let manifest = serde_json::json!({
+        "schema": 1, "name": "fake", "precision": "fp32",
+        "vocabulary": {
+            "size": 26, "streams": STREAMS, "text": [10, 16], "audio": [[16, 17 + CODES], [17 + CODES, 18 + 2 * CODES]],
+            "special": {"pad": 0, "bos": 1, "eos": 2, "eot": 3, "system": 4, "user": 5, "assistant": 6, "text": 7, "audio": 8, "speech": 9}
+        },
+        "modalities": offered,
+        "language_model": {"hidden_size": 1, "num_hidden_layers": 1, "num_key_value_heads": 1, "head_dim": 2,
+                           "rope_theta": 1.0, "max_position_embeddings": 100},
+        "codec": {"kind": "fake", "sampling_rate": 100, "hop_length": HOP, "codebook_size": CODES, "context_frames": 1},
+        "graphs": {}, "files": {}
+    });
+    crate::package::parse_manifest(manifest.to_string().as_bytes()).unwrap()
 }
 
 /// Token ids 0 … 5 are the letters a … f.
-fn tokenizer() -> TextTokenizer {
+fn tokenizer(manifest: &Manifest) -> TextTokenizer {
     let json = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
         "pre_tokenizer": null, "post_processor": null, "decoder": {"type": "Fuse"},
         "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
         "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
         "vocab": {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4, "f": 5}, "merges": []}}"#;
-    TextTokenizer::from_bytes(json.as_bytes(), &vocabulary()).unwrap()
+    TextTokenizer::from_bytes(json.as_bytes(), &manifest.tokens).unwrap()
+}
+
+fn rules(modalities: &[Modality]) -> Arc<Rules> {
+    let manifest = manifest(modalities);
+    let codecs = BTreeMap::from([("fake".to_owned(), Arc::new(FakeCodec) as Arc<dyn Codec>)]);
+    Arc::new(Rules::new(&manifest, tokenizer(&manifest), &codecs).unwrap())
+}
+
+/// The delayed layout of the fake's sounds.
+fn lay(codes: &Codes) -> Tokens {
+    rules(&[Modality::Audio]).voice(Modality::Audio).unwrap().layout.lay(codes).unwrap()
+}
+
+fn tokens(ids: &[TokenId]) -> Tokens {
+    let mut tokens = manifest(&[Modality::Audio]).tokens.tokens();
+    ids.iter().for_each(|id| tokens.push_single(*id, 0));
+    tokens
 }
 
 /// What the fake is to want next, and what it was given.
@@ -53,7 +86,8 @@ struct Fake {
     guided: bool,
     seen: Vec<Vec<TokenId>>,
     prefixes: Vec<usize>,
-    logits: Vec<f32>,
+    /// The number of the text head: heads are numbered in the order of their names.
+    text_head: usize,
     broken: Option<Broken>,
     /// Where a graph fails: in a step, or when logits are asked for.
     fails: Option<(usize, Failing)>,
@@ -88,18 +122,14 @@ impl Fake {
         }
     }
 
-    fn row(&self, head: Head, favoured: &[TokenId]) -> Vec<f32> {
-        let vocabulary = vocabulary();
-        let mut row = match head {
-            Head::Text => vec![0.0; vocabulary.text.end as usize],
-            Head::Audio => vec![0.0; (2 * (CODES + 1) + 2) as usize],
-        };
+    fn row(&self, head: HeadId, favoured: &[TokenId]) -> Vec<f32> {
+        let mut row = vec![0.0; if head.0 == self.text_head { 16 } else { (2 * (CODES + 1) + 2) as usize }];
         for id in favoured {
             let column = match (head, *id) {
-                (Head::Text, id) => id as usize,
-                (Head::Audio, 2) => row.len() - 2,
-                (Head::Audio, 3) => row.len() - 1,
-                (Head::Audio, id) => id.wrapping_sub(16) as usize,
+                (HeadId(head), id) if head == self.text_head => id as usize,
+                (_, 2) => row.len() - 2,
+                (_, 3) => row.len() - 1,
+                (_, id) => id.wrapping_sub(16) as usize,
             };
             // an id that the head lacks favours nothing
             if let Some(logit) = row.get_mut(column) {
@@ -114,85 +144,135 @@ impl Fake {
     }
 }
 
-impl LanguageModel for Fake {
+/// A fake that the test sees while a conversation has it.
+#[derive(Clone, Default)]
+struct SharedFake(Arc<Mutex<Fake>>);
+
+impl SharedFake {
+    fn new(fake: Fake) -> Self {
+        Self(Arc::new(Mutex::new(fake)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fake> {
+        self.0.lock().unwrap()
+    }
+
+    fn conversation(&self, modalities: &[Modality], limits: Limits) -> Conversation {
+        self.lock().text_head = usize::from(modalities.iter().any(|modality| modality.is_sound()));
+        Conversation::new(Box::new(SequenceOf { fake: self.clone(), logits: Vec::new() }), rules(modalities), limits)
+    }
+}
+
+struct SequenceOf {
+    fake: SharedFake,
+    logits: Vec<f32>,
+}
+
+impl Sequence for SequenceOf {
     fn position(&self) -> usize {
-        self.position
+        self.fake.lock().position
     }
 
     fn max_positions(&self) -> usize {
-        self.max_positions
+        self.fake.lock().max_positions
     }
 
     fn reserve(&mut self, positions: usize) -> Result<()> {
-        assert!(positions <= self.max_positions);
+        assert!(positions <= self.max_positions());
         Ok(())
     }
 
-    fn rewind(&mut self, position: usize) {
-        self.position = position;
-        self.seen.truncate(position);
+    fn mark(&self) -> StateMark {
+        StateMark::at(self.position())
     }
 
-    fn fork(&mut self, _: usize) -> Result<Box<dyn LanguageModel>> {
+    fn rewind(&mut self, mark: &StateMark) {
+        let mut fake = self.fake.lock();
+        fake.position = mark.position();
+        fake.seen.truncate(mark.position());
+    }
+
+    fn fork(&mut self, _: &StateMark) -> Result<Box<dyn Sequence>> {
         unreachable!("no test of the loop forks")
     }
 
-    fn prefill(&mut self, frames: &Frames, _: &[FeatureSlot], cancel: &Cancel) -> Result<()> {
+    fn prefill(&mut self, tokens: &Tokens, _: &[FeatureSlot], cancel: &Cancel) -> Result<()> {
         cancel.check()?;
-        assert!(!self.guided, "a prompt under guidance");
-        self.seen.extend(frames.iter().map(<[_]>::to_vec));
-        self.position += frames.len();
+        let mut fake = self.fake.lock();
+        assert!(!fake.guided, "a prompt under guidance");
+        fake.seen.extend(tokens.iter().map(<[_]>::to_vec));
+        fake.position += tokens.len();
         Ok(())
     }
 
-    fn step(&mut self, frame: &[TokenId]) -> Result<()> {
-        self.fail(Failing::Step)?;
-        self.seen.push(frame.to_vec());
-        self.position += 1;
+    fn step(&mut self, position: &[TokenId]) -> Result<()> {
+        let mut fake = self.fake.lock();
+        fake.fail(Failing::Step)?;
+        fake.seen.push(position.to_vec());
+        fake.position += 1;
         Ok(())
     }
 
-    fn begin_guidance(&mut self) -> Result<()> {
-        self.prefixes.push(self.position);
-        self.guided = true;
+    fn begin_guidance(&mut self, _: Prefix, _: &Cancel) -> Result<()> {
+        let mut fake = self.fake.lock();
+        let position = fake.position;
+        fake.prefixes.push(position);
+        fake.guided = true;
         Ok(())
     }
 
     fn end_guidance(&mut self) -> Result<()> {
-        self.guided = false;
+        self.fake.lock().guided = false;
         Ok(())
     }
 
-    fn logits(&mut self, head: Head) -> Result<&mut [f32]> {
-        self.fail(Failing::Logits)?;
-        let favoured = self.script.pop_front().unwrap_or_default();
-        self.logits = self.row(head, &favoured);
-        if self.guided {
-            let unconditional = self.unconditional.clone();
-            self.logits.extend(self.row(head, &unconditional));
+    fn logits(&mut self, head: HeadId) -> Result<&mut [f32]> {
+        let mut fake = self.fake.lock();
+        fake.fail(Failing::Logits)?;
+        let favoured = fake.script.pop_front().unwrap_or_default();
+        self.logits = fake.row(head, &favoured);
+        if fake.guided {
+            self.logits.extend(fake.row(head, &fake.unconditional));
         }
+        drop(fake);
         Ok(&mut self.logits)
     }
 }
 
-/// Each frame becomes two samples: the code of stream 0, and the frame's absolute number.
+/// Each frame becomes two samples: the code of book 0, and the frame's absolute number.
 struct FakeCodec;
 
-impl AudioDecoder for FakeCodec {
-    fn sample_rate(&self) -> u32 {
-        100
+impl Codec for FakeCodec {
+    fn format(&self) -> Format {
+        Format { sample_rate: 100, hop_length: HOP }
     }
 
-    fn hop_length(&self) -> usize {
-        HOP
+    fn clip(&self, pace: Pace) -> Result<Box<dyn ClipDecoder>> {
+        let chunk = if pace == Pace::Streamed { 16 } else { usize::MAX };
+        Ok(Box::new(FakeClip { chunk, frames: 0 }))
+    }
+}
+
+struct FakeClip {
+    chunk: usize,
+    frames: usize,
+}
+
+impl ClipDecoder for FakeClip {
+    fn frames_wanted(&self) -> usize {
+        self.frames.saturating_add(self.chunk)
     }
 
-    fn context_frames(&self) -> usize {
-        1
+    fn push(&mut self, codes: &Codes, samples: &mut Vec<f32>) -> Result<()> {
+        for code in codes.row(0) {
+            samples.extend([*code as f32, self.frames as f32]);
+            self.frames += 1;
+        }
+        Ok(())
     }
 
-    fn decode(&self, codes: &Codes, first_frame: usize) -> Result<Vec<f32>> {
-        Ok((0..codes.ncols()).flat_map(|f| [codes[(0, f)] as f32, (first_frame + f) as f32]).collect())
+    fn finish(&mut self, _: &mut Vec<f32>) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -211,32 +291,24 @@ fn config(force: &[Modality]) -> GenerationConfig {
 }
 
 fn prompt() -> Prompt {
-    let mut frames = Frames::new(STREAMS);
-    [1, 5, 7, 11, 2].iter().for_each(|id| frames.push_single(*id));
-    Prompt { frames, features: Vec::new() }
+    let tokens = tokens(&[1, 5, 7, 11, 2]);
+    Prompt { tokens, features: Vec::new(), unconditional: None, modality: Modality::Text }
 }
 
-/// Runs a whole reply; gives it with the error that ended it, and the tail it left.
-fn run(fake: &mut Fake, config: GenerationConfig, cancel: &Cancel) -> (Reply, Option<crate::error::Error>, Frames) {
-    let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
-    let modalities = BTreeMap::from([(Modality::Text, 7), (Modality::Audio, 8), (Modality::Speech, 9)]);
-    let mut tail = Frames::new(STREAMS);
-    let parts = Parts {
-        language_model: fake,
-        audio_decoder: Some(&FakeCodec),
-        tail: &mut tail,
-        tokenizer: &tokenizer,
-        vocabulary: &vocabulary,
-        modalities: &modalities,
-        limits: &Limits::default(),
-    };
-    let generation = Generation::new(parts, prompt(), config, cancel.clone()).unwrap();
+/// Runs a whole reply; returns it with the error that ended it, and the tokens that were left to run.
+fn run(fake: &mut Fake, config: GenerationConfig, cancel: &Cancel) -> (Reply, Option<crate::error::Error>, Tokens) {
+    let shared = SharedFake::new(std::mem::take(fake));
+    let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
+    let generation = Generation::new(&mut conversation, prompt(), config, cancel.clone()).unwrap();
     let (reply, error) = generation.into_partial_reply();
+    let tail = conversation.tail().clone();
+    drop(conversation);
+    *fake = std::mem::take(&mut shared.lock());
     (reply, error, tail)
 }
 
-fn ids(frames: &Frames) -> Vec<Vec<TokenId>> {
-    frames.iter().map(<[_]>::to_vec).collect()
+fn ids(tokens: &Tokens) -> Vec<Vec<TokenId>> {
+    tokens.iter().map(<[_]>::to_vec).collect()
 }
 
 #[test]
@@ -262,11 +334,11 @@ fn the_model_chooses_the_modality_among_those_offered() {
 #[test]
 fn sound_is_undelayed_and_decoded_without_its_closing_frame() {
     let codes = Codes::from_shape_vec((2, 3), vec![0, 1, 2, 3, 2, 1]).unwrap();
-    let mut script = ids(&delay(&codes, &vocabulary()));
+    let mut script = ids(&lay(&codes));
     script.push(vec![2, 21]);
     let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
     let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]), &Cancel::new());
-    assert_eq!(reply.segments[0].frames.len(), 5);
+    assert_eq!(reply.segments[0].tokens.len(), 5);
     assert_eq!(reply.audio().unwrap().samples(), [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
 }
 
@@ -280,7 +352,7 @@ fn a_sound_segment_shorter_than_a_frame_is_empty() {
 #[test]
 fn streamed_chunks_are_the_whole() {
     let codes = Codes::from_shape_fn((2, 100), |(s, f)| ((s + f) % 4) as u32);
-    let script = ids(&delay(&codes, &vocabulary()));
+    let script = ids(&lay(&codes));
     let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
     let sound = |stream_audio| {
         let mut fake = Fake::new(&script);
@@ -311,7 +383,7 @@ fn guidance_pushes_away_from_the_unconditional_and_ends_with_the_segment() {
     config.audio.guidance = 3.0;
     config.audio.max_steps = 3;
     let (reply, ..) = run(&mut fake, config, &Cancel::new());
-    assert_eq!(reply.segments[0].frames.get(0).unwrap(), [17, 21], "3·1 − 2·1 still leads at step 0");
+    assert_eq!(reply.segments[0].tokens.get(0).unwrap(), [17, 21], "3·1 − 2·1 still leads at step 0");
     assert_eq!(fake.prefixes, [6], "the unconditional prefix ends with [assistant]");
     assert_eq!(reply.text(), "a");
 }
@@ -340,18 +412,9 @@ fn limits_end_a_reply() {
 
 #[test]
 fn a_prompt_that_does_not_fit_is_refused_before_any_work() {
-    let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
-    let mut fake = Fake { max_positions: 7, ..Fake::default() };
-    let parts = Parts {
-        language_model: &mut fake,
-        audio_decoder: None,
-        tail: &mut Frames::new(STREAMS),
-        tokenizer: &tokenizer,
-        vocabulary: &vocabulary,
-        modalities: &BTreeMap::from([(Modality::Text, 7)]),
-        limits: &Limits::default(),
-    };
-    let error = Generation::new(parts, prompt(), config(&[]), Cancel::new()).err().unwrap();
+    let shared = SharedFake::new(Fake { max_positions: 7, ..Fake::default() });
+    let mut conversation = shared.conversation(&[Modality::Text], Limits::default());
+    let error = Generation::new(&mut conversation, prompt(), config(&[]), Cancel::new()).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Limit);
 }
 
@@ -365,7 +428,7 @@ fn breaks(modality: Modality, columns: [usize; 2], value: f32, guidance: f32) ->
     let (reply, error, _) = run(&mut fake, settings, &Cancel::new());
     let error = error.expect("numbers that cannot be right were taken");
     assert_eq!(error.kind(), ErrorKind::Numeric);
-    assert_eq!((reply.segments[0].end, reply.segments[0].frames.len()), (SegmentEnd::Failed, 2), "{error}");
+    assert_eq!((reply.segments[0].end, reply.segments[0].tokens.len()), (SegmentEnd::Failed, 2), "{error}");
     if modality == Modality::Text {
         assert_eq!(reply.text(), "ab");
     }
@@ -377,14 +440,14 @@ fn numbers_that_cannot_be_right_are_never_drawn_from() {
     const ALL: [usize; 2] = [0, usize::MAX];
     for value in [f32::NAN, f32::INFINITY] {
         let error = breaks(Modality::Text, [12, 13], value, 1.0);
-        assert_eq!(error, format!("segment 0, step 2: text_head: the logit of id 12 is {value}; expected a number"));
+        assert_eq!(error, format!("segment 0, step 2: text_head, stream 0: the logit of id 12 is {value}; expected a number"));
         let error = breaks(Modality::Audio, [5, 6], value, 1.0);
-        assert!(error.starts_with("segment 0, step 2: stream 1: audio_head: the logit of id 21 is"), "{error}");
+        assert!(error.starts_with("segment 0, step 2: audio_head, stream 1: the logit of id 21 is"), "{error}");
     }
     let error = breaks(Modality::Text, ALL, f32::NEG_INFINITY, 1.0);
-    assert_eq!(error, "segment 0, step 2: text_head: no id can be chosen: every logit is masked");
+    assert_eq!(error, "segment 0, step 2: text_head, stream 0: no id can be chosen: every logit is masked");
     let error = breaks(Modality::Audio, [5, 10], f32::NEG_INFINITY, 1.0);
-    assert!(error.contains("stream 1: audio_head: no id can be chosen"), "{error}");
+    assert!(error.contains("audio_head, stream 1: no id can be chosen"), "{error}");
     // guidance makes NaN of an infinity on both sides
     assert!(breaks(Modality::Audio, ALL, f32::NEG_INFINITY, 3.0).contains("NaN"));
 }
@@ -396,25 +459,16 @@ fn a_modality_is_not_chosen_from_numbers_that_cannot_be_right() {
     let (reply, error, _) = run(&mut fake, config(&[]), &Cancel::new());
     let error = error.unwrap();
     assert_eq!((error.kind(), reply.segments.len()), (ErrorKind::Numeric, 0));
-    assert!(error.message().starts_with("text_head: modality of segment 0: the logit of id 8 is NaN"), "{error}");
+    assert!(error.message().starts_with("text_head: the modality of segment 0: the logit of id 8 is NaN"), "{error}");
 }
 
 #[test]
 fn more_than_the_limits_is_refused_before_any_work() {
-    let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
     let refused = |limits: Limits, config: GenerationConfig| {
-        let mut fake = Fake::new(&[]);
-        let parts = Parts {
-            language_model: &mut fake,
-            audio_decoder: None,
-            tail: &mut Frames::new(STREAMS),
-            tokenizer: &tokenizer,
-            vocabulary: &vocabulary,
-            modalities: &BTreeMap::from([(Modality::Text, 7)]),
-            limits: &limits,
-        };
-        let error = Generation::new(parts, prompt(), config, Cancel::new()).err().unwrap();
-        assert_eq!((error.kind(), fake.position), (ErrorKind::Limit, 0));
+        let shared = SharedFake::new(Fake::new(&[]));
+        let mut conversation = shared.conversation(&[Modality::Text], limits);
+        let error = Generation::new(&mut conversation, prompt(), config, Cancel::new()).err().unwrap();
+        assert_eq!((error.kind(), shared.lock().position), (ErrorKind::Limit, 0));
         error.to_string()
     };
     let settings = config(&[Modality::Text]);
@@ -430,16 +484,18 @@ fn more_than_the_limits_is_refused_before_any_work() {
 #[test]
 fn doubtful_sounds_are_told() {
     let silent = Codes::zeros((2, 1));
-    let mut script = ids(&delay(&silent, &vocabulary()));
+    let mut script = ids(&lay(&silent));
     script.push(vec![2, 21]);
     let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
+    let rules = rules(&[Modality::Audio]);
+    let layout = &rules.voice(Modality::Audio).unwrap().layout;
     let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]), &Cancel::new());
-    let doubts = reply.segments[0].doubts(&vocabulary());
+    let doubts = reply.segments[0].doubts(layout);
     assert_eq!(doubts, ["the sound is silent: all 2 samples are below −80 dB"]);
 
     let script: [&[TokenId]; 4] = [&[18, 21], &[16, 23], &[18, 21], &[2, 21]];
     let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]), &Cancel::new());
-    let doubts = reply.segments[0].doubts(&vocabulary());
+    let doubts = reply.segments[0].doubts(layout);
     assert_eq!(doubts, ["the model left out 2 of 4 codes; code 0 sounds in their place"]);
 }
 
@@ -450,22 +506,11 @@ fn cancelling_ends_between_two_steps_and_leaves_a_usable_tail() {
     let (reply, error, tail) = run(&mut Fake::new(&[]), config(&[Modality::Text]), &cancel);
     assert!(error.is_none() && reply.segments.is_empty() && tail.is_empty());
 
-    let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
     let script: Vec<&[TokenId]> = vec![&[10]; 9];
-    let mut fake = Fake::new(&script);
-    let mut tail = Frames::new(STREAMS);
+    let mut conversation = SharedFake::new(Fake::new(&script)).conversation(&[Modality::Text], Limits::default());
     let cancel = Cancel::new();
-    let parts = Parts {
-        language_model: &mut fake,
-        audio_decoder: None,
-        tail: &mut tail,
-        tokenizer: &tokenizer,
-        vocabulary: &vocabulary,
-        modalities: &BTreeMap::from([(Modality::Text, 7)]),
-        limits: &Limits::default(),
-    };
     let mut deltas = 0;
-    for event in Generation::new(parts, prompt(), config(&[]), cancel.clone()).unwrap() {
+    for event in Generation::new(&mut conversation, prompt(), config(&[]), cancel.clone()).unwrap() {
         match event.unwrap() {
             Event::TextDelta(_) => {
                 deltas += 1;
@@ -479,29 +524,19 @@ fn cancelling_ends_between_two_steps_and_leaves_a_usable_tail() {
             _ => {}
         }
     }
-    assert_eq!((deltas, ids(&tail)), (3, vec![vec![10, 0], vec![2, 0]]));
+    assert_eq!((deltas, ids(conversation.tail())), (3, vec![vec![10, 0], vec![2, 0]]));
 }
 
 #[test]
 fn a_dropped_generation_leaves_a_usable_tail() {
-    let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
-    let mut fake = Fake::new(&[&[17, 21], &[18, 22]]);
-    let mut tail = Frames::new(STREAMS);
-    let parts = Parts {
-        language_model: &mut fake,
-        audio_decoder: Some(&FakeCodec),
-        tail: &mut tail,
-        tokenizer: &tokenizer,
-        vocabulary: &vocabulary,
-        modalities: &BTreeMap::from([(Modality::Audio, 8)]),
-        limits: &Limits::default(),
-    };
+    let shared = SharedFake::new(Fake::new(&[&[17, 21], &[18, 22]]));
+    let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
     let mut settings = config(&[Modality::Audio]);
     settings.audio.guidance = 2.0;
-    let mut generation = Generation::new(parts, prompt(), settings, Cancel::new()).unwrap();
+    let mut generation = Generation::new(&mut conversation, prompt(), settings, Cancel::new()).unwrap();
     assert!(matches!(generation.next(), Some(Ok(Event::SegmentStarted { .. }))));
     generation.next();
     drop(generation);
-    assert!(!fake.guided);
-    assert_eq!(ids(&tail).last().unwrap(), &[2, 0]);
+    assert!(!shared.lock().guided);
+    assert_eq!(ids(conversation.tail()).last().unwrap(), &[2, 0]);
 }

@@ -8,6 +8,7 @@ mod built_in;
 mod choice;
 mod dependencies;
 mod kinds;
+mod memory;
 mod placement;
 mod plugin;
 mod report;
@@ -19,6 +20,7 @@ pub use report::{DeviceInfo, GraphPlacement, PassedOver, ProviderReport, Provide
 
 pub(crate) use dependencies::in_words;
 pub(crate) use kinds::provider_key;
+pub(crate) use memory::check_inputs_on_host;
 pub(crate) use placement::{RECORD_PLACEMENT, metadata, nodes_by_provider};
 pub(crate) use plugin::Plugins;
 pub(crate) use resolve::{CPU, Resolver, Route};

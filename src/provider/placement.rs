@@ -1,5 +1,5 @@
-//! Two questions to ONNX Runtime that `ort` does not ask yet: which provider took which nodes, and what a device says of
-//! itself. The only unsafe code outside the C library.
+//! Questions to ONNX Runtime that `ort` does not ask yet: which provider took which nodes, which memory a graph takes its
+//! inputs from, and what a device says of itself.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char};
@@ -8,7 +8,9 @@ use std::ptr;
 use ort::AsPointer;
 use ort::device::Device;
 use ort::session::Session;
-use ort::sys::OrtStatusPtr;
+use ort::sys::{OrtDeviceMemoryType, OrtMemoryInfo, OrtMemoryInfoDeviceType, OrtStatusPtr};
+
+use super::memory::Memory;
 
 /// The session's option that makes it remember, to be set to 1.
 pub(crate) const RECORD_PLACEMENT: &str = "session.record_ep_graph_assignment_info";
@@ -28,6 +30,36 @@ pub(crate) fn nodes_by_provider(session: &Session) -> Vec<(String, String)> {
         }
     }
     nodes
+}
+
+/// Returns the memory that `session` takes each of its inputs from, with the input's name.
+pub(crate) fn input_memory(session: &Session) -> ort::Result<Vec<(String, Memory)>> {
+    let mut infos = vec![ptr::null(); session.inputs().len()];
+    // SAFETY: the session lives, the list is as long as is said, and the status is fresh and read once.
+    unsafe {
+        let status = (ort::api().SessionGetMemoryInfoForInputs)(session.ptr(), infos.as_mut_ptr(), infos.len());
+        ort::Error::result_from_status(status)?;
+    }
+    if infos.iter().any(|info| info.is_null()) {
+        return Err(ort::Error::new("an input without memory"));
+    }
+    let names = session.inputs().iter().map(|input| input.name().to_owned());
+    // SAFETY: ONNX Runtime wrote all of them, and they live as long as the session.
+    Ok(names.zip(infos.into_iter().map(|info| unsafe { memory(info) })).collect())
+}
+
+/// # Safety
+/// `info` is alive.
+unsafe fn memory(info: *const OrtMemoryInfo) -> Memory {
+    let api = ort::api();
+    let mut device = OrtMemoryInfoDeviceType::OrtMemoryInfoDeviceType_CPU;
+    // SAFETY: the contract is the same; the name lives as long, and is copied.
+    unsafe {
+        (api.MemoryInfoGetDeviceType)(info, &mut device);
+        let is_shared =
+            (api.MemoryInfoGetDeviceMemType)(info) == OrtDeviceMemoryType::OrtDeviceMemoryType_HOST_ACCESSIBLE;
+        Memory { name: text(|out| (api.MemoryInfoGetName)(info, out)), device: device.into(), is_shared }
+    }
 }
 
 /// What a device says of itself, such as `version` and `library_path` of its plugin.

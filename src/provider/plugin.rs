@@ -66,7 +66,11 @@ impl Plugins {
     ) -> Result<(), PluginFailure> {
         let timed_out = || PluginFailure {
             state: ProviderState::TimedOut,
-            message: format!("{}: it did not load within {} s (--load-timeout)", path.display(), limit.as_secs_f64()),
+            message: format!(
+                "{}: it did not load within {} s, the limit on loading",
+                path.display(),
+                limit.as_secs_f64()
+            ),
             missing: Vec::new(),
         };
         let library = path.to_path_buf();

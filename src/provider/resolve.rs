@@ -248,7 +248,7 @@ impl<'e> Resolver<'e> {
         let what =
             format!("{} was not built with {name:?}, and no plugin of it lies beside it", self.library.display());
         let message =
-            format!("not installed: {what}{looked}: {way} with --library, or a plugin with --provider-library");
+            format!("not installed: {what}{looked}: {way} (ORT_DYLIB_PATH), or name a plugin (UALM_PROVIDER_LIBRARY)");
         told(asked, ProviderState::NotInstalled, message)
     }
 }
@@ -286,5 +286,5 @@ fn told(asked: &Provider, state: ProviderState, message: impl Into<String>) -> P
 }
 
 fn timed_out(limit: Duration) -> String {
-    format!("it did not load within {} s (--load-timeout)", limit.as_secs_f64())
+    format!("it did not load within {} s, the limit on loading", limit.as_secs_f64())
 }

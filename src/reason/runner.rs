@@ -286,7 +286,7 @@ impl<'a> ChainRunner<'a> {
         &self.ranking
     }
 
-    /// Returns the frames read and written so far ([`TakeRunner::usage`]).
+    /// Returns the positions read and written so far ([`TakeRunner::usage`]).
     pub fn usage(&self) -> Usage {
         self.takes.usage()
     }
@@ -434,7 +434,7 @@ impl<'a> ChainRunner<'a> {
         let start = TakeStart { checkpoint: &opened, record: &self.record, stage: Some((number, stage)) };
         let mut takes = self.takes.make_from(start, &config, count, cancel, tell)?;
         let mut stop = takes.iter_mut().find_map(stop_of);
-        takes.retain(has_frames);
+        takes.retain(has_tokens);
         let mut best = None;
         if self.options.best && is_final && stop.is_none() {
             let expected = Expected::of(self.plan().unwrap_or_default());
@@ -457,7 +457,7 @@ impl<'a> ChainRunner<'a> {
         take: Option<Take>,
         stop: Option<ChainStop>,
     ) -> Result<ChainSegment> {
-        let made = take.filter(has_frames).and_then(|mut take| Some((take.index, take.segments.pop()?, take.sound)));
+        let made = take.filter(has_tokens).and_then(|mut take| Some((take.index, take.segments.pop()?, take.sound)));
         let Some((take, segment, sound)) = made else {
             return Err(match stop {
                 Some(ChainStop::Failed(error)) => error,
@@ -513,15 +513,14 @@ impl<'a> ChainRunner<'a> {
 
 /// Returns `checkpoint` with `text` given in place of a segment that the model writes; `config` makes room for it.
 fn with_text(checkpoint: Checkpoint, text: &str, model: &Model, config: &mut GenerationConfig) -> Result<Checkpoint> {
-    let mut frames = model.text_frames(text)?;
-    frames.push_single(model.manifest().vocabulary.special.eot);
-    config.text.max_steps = config.text.max_steps.max(frames.len());
-    Ok(checkpoint.with_kept(Modality::Text, frames))
+    let tokens = model.closed_text_tokens(text)?;
+    config.text.max_steps = config.text.max_steps.max(tokens.len());
+    Ok(checkpoint.with_kept(Modality::Text, tokens))
 }
 
 /// Checks whether anything of the last segment was made.
-fn has_frames(take: &Take) -> bool {
-    take.segments.last().is_some_and(|segment| !segment.frames.is_empty())
+fn has_tokens(take: &Take) -> bool {
+    take.segments.last().is_some_and(|segment| !segment.tokens.is_empty())
 }
 
 /// Returns why nothing can follow `take`.

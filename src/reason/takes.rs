@@ -23,8 +23,6 @@ use crate::session::Session;
 pub const MOST_AT_ONCE: usize = 8;
 /// Events of takes that may wait for the caller.
 const WAITING: usize = 64;
-/// Positions between a prompt and its reply: `[assistant]` and the modality token.
-const OPENING: usize = 2;
 
 /// The caller's view of the events.
 pub(super) type Tell<'a> = dyn FnMut(TakeEvent<'_>) -> Result<()> + 'a;
@@ -114,7 +112,7 @@ impl TakeRunner {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn for_prompt(model: &Model, takes: usize, prompt: &Prompt, config: &GenerationConfig) -> Result<Self> {
-        Self::with_room(model, takes, positions(prompt, config), Some(config))
+        Self::with_room(model, takes, positions(model, prompt, config), Some(config))
     }
 
     /// Returns a runner on a session of the caller's, which makes up to `at_once` takes at once. The session must be of
@@ -125,7 +123,7 @@ impl TakeRunner {
     }
 
     fn with_room(model: &Model, takes: usize, positions: usize, config: Option<&GenerationConfig>) -> Result<Self> {
-        let most = model.manifest().language_model.max_position_embeddings.min(model.limits().context);
+        let most = model.manifest().language_model.max_positions.min(model.limits().context);
         for at_once in (2..=MOST_AT_ONCE.min(takes)).rev() {
             let slots = at_once * config.map_or(2, Engine::slots_for);
             let options = EngineOptions { slots, context: Some(positions.min(most)), ..EngineOptions::default() };
@@ -156,7 +154,7 @@ impl TakeRunner {
         self.at_once
     }
 
-    /// Returns the frames read and written by all takes so far. A prompt that takes share counts once, and of several
+    /// Returns the positions read and written by all takes so far. A prompt that takes share counts once, and of several
     /// prompts the longest.
     pub fn usage(&self) -> Usage {
         self.usage
@@ -295,7 +293,7 @@ impl TakeRunner {
 }
 
 /// Returns the positions that a reply to `prompt` may take.
-fn positions(prompt: &Prompt, config: &GenerationConfig) -> usize {
+fn positions(model: &Model, prompt: &Prompt, config: &GenerationConfig) -> usize {
     if config.max_segments > 1 {
         return usize::MAX;
     }
@@ -304,7 +302,7 @@ fn positions(prompt: &Prompt, config: &GenerationConfig) -> usize {
         Some(forced) => steps(forced),
         None => Modality::ALL.iter().map(steps).max().unwrap_or_default(),
     };
-    prompt.frames.len().saturating_add(most).saturating_add(OPENING)
+    model.positions(prompt, most)
 }
 
 pub(super) fn nothing_made() -> Error {

@@ -1,26 +1,28 @@
 //! Whether a record can be run on a package.
 
-#![expect(clippy::indexing_slicing, reason = "a frame has at least one id")]
+use std::collections::BTreeMap;
 
 use super::{PackageId, Record, RecordedSegment, Turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::SegmentEnd;
 use crate::modality::Modality;
-use crate::package::Package;
+use crate::package::{Manifest, Package};
 use crate::prompt::Prompt;
-use crate::token::{TokenId, Vocabulary};
+use crate::token::{End, Layout, Tokens, Vocabulary};
 
 impl Record {
-    /// Refuses a record that another package made, and one whose frames no package can have made.
+    /// Refuses a record that another package made, and one whose tokens no package can have made. A package also takes the
+    /// records of its former manifests.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`].
     pub fn check(&self, package: &Package) -> Result<()> {
         let found = PackageId::of(package);
-        if self.package.sha256 != found.sha256 {
+        let manifest = package.manifest();
+        if self.package.sha256 != found.sha256 && !manifest.formerly.contains(&self.package.sha256) {
             let (made, loaded) = (&self.package, &found);
             let what = format!(
-                "made by the package {:?} ({}), but {:?} ({}) is loaded: name the other one with --model",
+                "made by the package {:?} ({}), but {:?} ({}) is loaded: load the package that made it",
                 made.name,
                 brief(&made.sha256),
                 loaded.name,
@@ -28,11 +30,11 @@ impl Record {
             );
             return Err(Error::new(ErrorKind::Invalid, what));
         }
-        let manifest = package.manifest();
+        let checker = Checker::new(manifest)?;
         for (number, turn) in self.turns.iter().enumerate() {
             let is_last = number + 1 == self.turns.len();
-            check_turn(turn, is_last, &manifest.vocabulary, manifest.language_model.hidden_size)
-                .map_err(|what| Error::new(ErrorKind::Invalid, format!("a damaged record: turn {number}: {what}")))?;
+            let checked = checker.turn(turn, is_last);
+            checked.map_err(|what| Error::new(ErrorKind::Invalid, format!("a damaged record: turn {number}: {what}")))?;
         }
         Ok(())
     }
@@ -43,72 +45,75 @@ fn brief(sum: &str) -> String {
     sum.chars().take(12).collect()
 }
 
-fn check_turn(turn: &Turn, is_last: bool, vocabulary: &Vocabulary, hidden: usize) -> Result<(), String> {
-    check_prompt(&turn.prompt, vocabulary, hidden)?;
-    if turn.segments.is_empty() && !is_last {
-        return Err("it has no segments, and another turn follows".into());
-    }
-    let named = |(number, segment)| check_segment(segment, vocabulary).map_err(|e| format!("segment {number}: {e}"));
-    turn.segments.iter().enumerate().try_for_each(named)
+/// The sizes and layouts of a package.
+struct Checker<'a> {
+    vocabulary: &'a Vocabulary,
+    hidden: usize,
+    layouts: BTreeMap<Modality, Layout>,
 }
 
-fn check_prompt(prompt: &Prompt, vocabulary: &Vocabulary, hidden: usize) -> Result<(), String> {
-    let frames = &prompt.frames;
-    if frames.is_empty() || frames.streams() != vocabulary.streams {
-        let (count, streams) = (frames.len(), frames.streams());
-        return Err(format!("{count} prompt frames of {streams} ids; expected some of {}", vocabulary.streams));
-    }
-    check_ids(frames.ids(), vocabulary)?;
-    for slot in &prompt.features {
-        let (rows, columns) = slot.features.dim();
-        if columns != hidden || slot.start.checked_add(rows).is_none_or(|end| end > frames.len()) {
-            let what = format!("features {rows} × {columns} at frame {} of {}", slot.start, frames.len());
-            return Err(format!("{what}; expected rows of {hidden} within the prompt"));
+impl<'a> Checker<'a> {
+    fn new(manifest: &'a Manifest) -> Result<Self> {
+        let mut layouts = BTreeMap::new();
+        for (modality, config) in &manifest.modalities {
+            let head = manifest.heads.get(&config.head).map(Vec::as_slice).unwrap_or_default();
+            layouts.insert(*modality, Layout::new(&config.layout, &manifest.tokens, head)?);
         }
+        Ok(Self { vocabulary: &manifest.tokens, hidden: manifest.language_model.hidden_size, layouts })
     }
-    Ok(())
-}
 
-fn check_ids(ids: &[TokenId], vocabulary: &Vocabulary) -> Result<(), String> {
-    match ids.iter().find(|id| **id as usize >= vocabulary.size) {
-        Some(id) => Err(format!("the id {id}; expected ids below {}", vocabulary.size)),
-        None => Ok(()),
-    }
-}
-
-fn check_segment(segment: &RecordedSegment, vocabulary: &Vocabulary) -> Result<(), String> {
-    let frames = &segment.frames;
-    if frames.streams() != vocabulary.streams {
-        return Err(format!("frames of {} ids; expected {}", frames.streams(), vocabulary.streams));
-    }
-    segment.config.validate(segment.modality).map_err(|e| e.to_string())?;
-    if segment.kept > frames.len() {
-        return Err(format!("{} of its {} frames are said to be given", segment.kept, frames.len()));
-    }
-    let closing = match segment.end {
-        SegmentEnd::Eos => Some(vocabulary.special.eos),
-        SegmentEnd::Eot => Some(vocabulary.special.eot),
-        SegmentEnd::Limit | SegmentEnd::Context | SegmentEnd::Cancelled | SegmentEnd::Failed => None,
-    };
-    if closing.is_some() && frames.last().map(|frame| frame[0]) != closing {
-        return Err("its last frame does not close it".into());
-    }
-    let open = frames.len() - usize::from(closing.is_some());
-    frames.iter().take(open).try_for_each(|frame| check_frame(frame, segment.modality, vocabulary))
-}
-
-/// Whether `id` can be text: the tokenizer's id 0 goes in as pad where text is given.
-fn is_text(id: TokenId, vocabulary: &Vocabulary) -> bool {
-    vocabulary.text.contains(id) || id == vocabulary.special.pad
-}
-
-/// A frame that is not the closing one.
-pub(crate) fn check_frame(frame: &[TokenId], modality: Modality, vocabulary: &Vocabulary) -> Result<(), String> {
-    let fits = match modality {
-        Modality::Text => is_text(frame[0], vocabulary) && frame[1..].iter().all(|id| *id == vocabulary.special.pad),
-        Modality::Audio | Modality::Speech => {
-            frame.iter().zip(&vocabulary.audio).all(|(id, block)| block.contains(*id))
+    fn turn(&self, turn: &Turn, is_last: bool) -> Result<(), String> {
+        self.prompt(&turn.prompt)?;
+        if turn.segments.is_empty() && !is_last {
+            return Err("it has no segments, and another turn follows".into());
         }
-    };
-    if fits { Ok(()) } else { Err(format!("the frame {frame:?}, which no {modality} segment has")) }
+        let named = |(number, segment)| self.segment(segment).map_err(|e| format!("segment {number}: {e}"));
+        turn.segments.iter().enumerate().try_for_each(named)
+    }
+
+    fn prompt(&self, prompt: &Prompt) -> Result<(), String> {
+        if prompt.is_empty() {
+            return Err("its prompt is empty; expected some positions".into());
+        }
+        self.tokens(&prompt.tokens)?;
+        if let Some(unconditional) = &prompt.unconditional {
+            self.tokens(unconditional)?;
+            if unconditional.len() != prompt.len() {
+                return Err(format!("an unconditional prompt of {} positions; expected {}", unconditional.len(), prompt.len()));
+            }
+        }
+        for slot in &prompt.features {
+            let (rows, columns) = slot.features.dim();
+            if columns != self.hidden || slot.start.checked_add(rows).is_none_or(|end| end > prompt.len()) {
+                let what = format!("features {rows} × {columns} at position {} of {}", slot.start, prompt.len());
+                return Err(format!("{what}; expected rows of {} within the prompt", self.hidden));
+            }
+        }
+        Ok(())
+    }
+
+    fn tokens(&self, tokens: &Tokens) -> Result<(), String> {
+        self.vocabulary.check(tokens).map_err(|e| e.message().to_owned())
+    }
+
+    fn segment(&self, segment: &RecordedSegment) -> Result<(), String> {
+        let tokens = &segment.tokens;
+        self.tokens(tokens)?;
+        let layout = self.layouts.get(&segment.modality);
+        let layout = layout.ok_or_else(|| format!("it is {}, which the package cannot make", segment.modality))?;
+        segment.config.validate(segment.modality).map_err(|e| e.to_string())?;
+        if segment.kept > tokens.len() {
+            return Err(format!("{} of its {} positions are said to be given", segment.kept, tokens.len()));
+        }
+        let expected = match segment.end {
+            SegmentEnd::Eos => Some(End::Turn),
+            SegmentEnd::Eot => Some(End::Segment),
+            SegmentEnd::Limit | SegmentEnd::Context | SegmentEnd::Cancelled | SegmentEnd::Failed => None,
+        };
+        if expected.is_some() && tokens.last().and_then(|last| layout.end(last)) != expected {
+            return Err("its last position does not end it".into());
+        }
+        let open = tokens.iter().take(segment.content_len()).enumerate();
+        open.into_iter().try_for_each(|(step, position)| layout.check(step, position))
+    }
 }

@@ -1,5 +1,6 @@
 //! A record as JSON, and back.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -12,16 +13,16 @@ use crate::generate::{Draws, GenerationConfig, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
 use crate::reason::Chain;
-use crate::token::{Frames, TokenId};
+use crate::token::{TokenId, Tokens};
 
 /// What marks a record.
 const FORMAT: &str = "ualm-record";
 /// The newest form that this program understands.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// The largest record that is read, in bytes.
 pub(super) const MOST_BYTES: u64 = 1 << 28;
-/// The most ids of a frame that are believed.
-const MOST_STREAMS: usize = 1024;
+/// The most ids of a position that are believed.
+const MOST_WIDTH: usize = 1024;
 
 #[derive(Serialize, Deserialize)]
 struct Written {
@@ -29,7 +30,9 @@ struct Written {
     schema: u32,
     producer: String,
     package: PackageId,
-    streams: usize,
+    /// Schema 1 called it so.
+    #[serde(alias = "streams")]
+    width: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     chain: Option<Chain>,
     turns: Vec<WrittenTurn>,
@@ -38,7 +41,13 @@ struct Written {
 #[derive(Serialize, Deserialize)]
 struct WrittenTurn {
     messages: Vec<RecordedMessage>,
-    frames: Vec<Vec<TokenId>>,
+    /// The modality that the prompt was laid out for; schema 1 had prompts for any.
+    #[serde(default = "text")]
+    modality: Modality,
+    #[serde(alias = "frames")]
+    tokens: Vec<Vec<TokenId>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unconditional: Option<Vec<Vec<TokenId>>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     features: Vec<WrittenFeatures>,
     config: GenerationConfig,
@@ -57,7 +66,12 @@ struct WrittenSegment {
     draws: Draws,
     #[serde(default)]
     kept: usize,
-    frames: Vec<Vec<TokenId>>,
+    #[serde(alias = "frames")]
+    tokens: Vec<Vec<TokenId>>,
+}
+
+fn text() -> Modality {
+    Modality::Text
 }
 
 impl Record {
@@ -66,13 +80,13 @@ impl Record {
     /// # Errors
     /// [`ErrorKind::Invalid`] when a setting is a number that JSON cannot hold.
     pub fn to_json(&self) -> Result<String> {
-        let streams = self.turns.first().map_or(1, |turn| turn.prompt.frames.streams());
+        let width = self.turns.first().map_or(1, |turn| turn.prompt.tokens.width());
         let written = Written {
             format: FORMAT.into(),
             schema: SCHEMA,
             producer: self.producer.clone(),
             package: self.package.clone(),
-            streams,
+            width,
             chain: self.chain,
             turns: self.turns.iter().map(WrittenTurn::from).collect(),
         };
@@ -87,13 +101,14 @@ impl Record {
     pub fn from_json(json: &[u8]) -> Result<Self> {
         check_version(json)?;
         let written: Written = serde_json::from_slice(json).map_err(|e| damaged(&e.to_string()))?;
-        if !(1..=MOST_STREAMS).contains(&written.streams) {
-            return Err(damaged(&format!("{} streams; expected 1 … {MOST_STREAMS}", written.streams)));
-        }
+        let width = NonZeroUsize::new(written.width).filter(|width| width.get() <= MOST_WIDTH);
+        let Some(width) = width else {
+            return Err(damaged(&format!("positions of {} ids; expected 1..={MOST_WIDTH}", written.width)));
+        };
         let turns: Vec<_> = written
             .turns
             .iter()
-            .map(|turn| turn.read(written.streams))
+            .map(|turn| turn.read(width))
             .collect::<Result<_, _>>()
             .map_err(|e| damaged(&e))?;
         Ok(Self { producer: written.producer, package: written.package, chain: written.chain, turns })
@@ -147,7 +162,9 @@ impl From<&Turn> for WrittenTurn {
     fn from(turn: &Turn) -> Self {
         Self {
             messages: turn.messages.clone(),
-            frames: lists(&turn.prompt.frames),
+            modality: turn.prompt.modality,
+            tokens: lists(&turn.prompt.tokens),
+            unconditional: turn.prompt.unconditional.as_ref().map(lists),
             features: turn.prompt.features.iter().map(WrittenFeatures::from).collect(),
             config: turn.config.clone(),
             segments: turn.segments.iter().map(WrittenSegment::from).collect(),
@@ -165,29 +182,34 @@ impl From<&RecordedSegment> for WrittenSegment {
             config: segment.config,
             draws: segment.draws,
             kept: segment.kept,
-            frames: lists(&segment.frames),
+            tokens: lists(&segment.tokens),
         }
     }
 }
 
 impl WrittenTurn {
-    fn read(&self, streams: usize) -> Result<Turn, String> {
+    fn read(&self, width: NonZeroUsize) -> Result<Turn, String> {
         let features = self.features.iter().map(WrittenFeatures::read).collect::<Result<_, _>>()?;
         Ok(Turn {
             messages: self.messages.clone(),
-            prompt: Prompt { frames: frames(&self.frames, streams)?, features },
+            prompt: Prompt {
+                tokens: tokens(&self.tokens, width)?,
+                features,
+                unconditional: self.unconditional.as_ref().map(|lists| tokens(lists, width)).transpose()?,
+                modality: self.modality,
+            },
             config: self.config.clone(),
-            segments: self.segments.iter().map(|segment| segment.read(streams)).collect::<Result<_, _>>()?,
+            segments: self.segments.iter().map(|segment| segment.read(width)).collect::<Result<_, _>>()?,
         })
     }
 }
 
 impl WrittenSegment {
-    fn read(&self, streams: usize) -> Result<RecordedSegment, String> {
+    fn read(&self, width: NonZeroUsize) -> Result<RecordedSegment, String> {
         Ok(RecordedSegment {
             modality: self.modality,
             end: self.end,
-            frames: frames(&self.frames, streams)?,
+            tokens: tokens(&self.tokens, width)?,
             kept: self.kept,
             config: self.config,
             draws: self.draws,
@@ -197,17 +219,17 @@ impl WrittenSegment {
     }
 }
 
-fn lists(frames: &Frames) -> Vec<Vec<TokenId>> {
-    frames.iter().map(<[_]>::to_vec).collect()
+fn lists(tokens: &Tokens) -> Vec<Vec<TokenId>> {
+    tokens.iter().map(<[_]>::to_vec).collect()
 }
 
-fn frames(lists: &[Vec<TokenId>], streams: usize) -> Result<Frames, String> {
-    let mut frames = Frames::new(streams);
+fn tokens(lists: &[Vec<TokenId>], width: NonZeroUsize) -> Result<Tokens, String> {
+    let mut tokens = Tokens::with_capacity(width, lists.len());
     for (index, list) in lists.iter().enumerate() {
-        if list.len() != streams {
-            return Err(format!("frame {index} has {} ids; expected {streams}", list.len()));
+        if list.len() != width.get() {
+            return Err(format!("position {index} has {} ids; expected {width}", list.len()));
         }
-        frames.push(list);
+        tokens.push(list);
     }
-    Ok(frames)
+    Ok(tokens)
 }

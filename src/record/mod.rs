@@ -11,19 +11,18 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Draws, GenerationConfig, Segment, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
+use crate::model::Model;
 use crate::package::Package;
 use crate::prompt::{Message, Prompt};
 use crate::reason::Chain;
-use crate::token::{Frames, Vocabulary};
+use crate::token::{Layout, Tokens};
 
-#[cfg(feature = "capi")]
-pub(crate) use check::check_frame;
 pub use wav::{holds_samples, wav_format};
 
-/// What was said and made, with the package that made it.
+/// A conversation, with the package that made it.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// What wrote it.
+    /// The program that wrote it.
     pub producer: String,
     /// The package that made it.
     pub package: PackageId,
@@ -33,7 +32,7 @@ pub struct Record {
     pub turns: Vec<Turn>,
 }
 
-/// Which package it was.
+/// The identity of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageId {
     /// Its name.
@@ -43,16 +42,16 @@ pub struct PackageId {
 }
 
 impl PackageId {
-    /// That of `package`.
+    /// The identity of `package`.
     pub fn of(package: &Package) -> Self {
         Self { name: package.manifest().name.clone(), sha256: package.sha256().to_owned() }
     }
 }
 
-/// A prompt and what was made of it.
+/// A prompt and the reply to it.
 #[derive(Clone, Debug)]
 pub struct Turn {
-    /// What the prompt says, for people; its frames are what counts.
+    /// The prompt's messages, for people; its tokens are what counts.
     pub messages: Vec<RecordedMessage>,
     /// The prompt as the model read it.
     pub prompt: Prompt,
@@ -97,9 +96,9 @@ pub struct RecordedSegment {
     pub modality: Modality,
     /// Why it ended.
     pub end: SegmentEnd,
-    /// Its frames after the modality token, the closing one included.
-    pub frames: Frames,
-    /// How many of them were given rather than drawn.
+    /// Its tokens after the opener, the end included.
+    pub tokens: Tokens,
+    /// Number of its leading positions that were given rather than drawn.
     pub kept: usize,
     /// The settings it was made with.
     pub config: SegmentConfig,
@@ -116,7 +115,7 @@ impl From<&Segment> for RecordedSegment {
         Self {
             modality: segment.modality,
             end: segment.end,
-            frames: segment.frames.clone(),
+            tokens: segment.tokens.clone(),
             kept: segment.kept,
             config: segment.config,
             draws: segment.draws,
@@ -127,44 +126,35 @@ impl From<&Segment> for RecordedSegment {
 }
 
 impl RecordedSegment {
-    /// Random numbers drawn before the frame `index`.
-    pub(crate) fn draws_at(&self, index: usize) -> u64 {
-        let each = match (self.config.temperature == 0.0, self.modality) {
-            (true, _) => 0,
-            (false, Modality::Text) => 1,
-            (false, Modality::Audio | Modality::Speech) => self.frames.streams() as u64,
-        };
-        let drawn = index.saturating_sub(self.kept) as u64;
-        self.draws.from.saturating_add(drawn.saturating_mul(each))
+    /// Random numbers drawn before the position `index`.
+    pub(crate) fn draws_at(&self, index: usize, layout: &Layout) -> u64 {
+        let drawn = layout.draws(index.saturating_sub(self.kept), self.config.temperature);
+        self.draws.from.saturating_add(drawn)
     }
 
-    /// How many of its frames come before the closing one.
+    /// Positions before the one that ends it.
     pub fn content_len(&self) -> usize {
-        self.frames.len() - usize::from(matches!(self.end, SegmentEnd::Eos | SegmentEnd::Eot))
+        self.tokens.len() - usize::from(matches!(self.end, SegmentEnd::Eos | SegmentEnd::Eot))
     }
 
-    /// How many of a sound's frames come before those in which it runs out: at its end stream 0 is silent while the
-    /// delayed streams finish, for one frame less than there are streams at the most.
-    pub fn sounding_frames(&self, vocabulary: &Vocabulary) -> usize {
-        let most = self.frames.streams().saturating_sub(1);
-        let pad = vocabulary.audio.first().map(|block| block.start);
-        let ids =
-            (0..self.content_len()).rev().map(|frame| self.frames.get(frame).and_then(|ids| ids.first().copied()));
-        self.content_len() - ids.take(most).take_while(|id| *id == pad).count()
+    /// Positions of a sound before its run-out, in which no new frame begins: delayed codebooks that finish, or a frame
+    /// that was not finished.
+    pub fn sounding_len(&self, layout: &Layout) -> usize {
+        layout.sounding_len(&self.tokens)
     }
 }
 
-/// A place in a record: before frame `frame` of segment `segment` of turn `turn`, all from 0.
+/// A cut through a record: before position `frame` of segment `segment` of turn `turn`, all from 0.
 ///
-/// A segment may be the one that follows the last, a frame the one that follows a segment's last; a closing frame
-/// counts as none, so that a cut there opens the segment again.
+/// A segment may be the one that follows the last, a position the one that follows a segment's last; the end of a segment
+/// counts for none, so that a cut there opens the segment again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
     /// The turn.
     pub turn: usize,
     /// The segment within its turn.
     pub segment: usize,
-    /// The frame within its segment.
+    /// The position within its segment.
     pub frame: usize,
 }
 
@@ -197,7 +187,7 @@ impl Record {
         Cut { turn: self.turns.len().saturating_sub(1), segment, frame: 0 }
     }
 
-    /// The last segment of all, and the place before the first of its frames that was drawn.
+    /// The last segment of all, and the cut before the first of its positions that was drawn.
     pub fn last_segment(&self) -> Option<(&RecordedSegment, Cut)> {
         let turn = self.turns.len().checked_sub(1)?;
         let segments = &self.turns.last()?.segments;
@@ -229,14 +219,18 @@ impl Record {
         Ok(before)
     }
 
-    /// A conversation of the last `count` turns alone, which begins as every conversation does.
-    pub fn last_turns(&self, count: usize, vocabulary: &Vocabulary) -> Record {
+    /// A conversation of the last `count` turns alone, which begins as every conversation with `model` does.
+    ///
+    /// # Errors
+    /// The beginning cannot be tokenized.
+    pub fn last_turns(&self, count: usize, model: &Model) -> Result<Record> {
         let mut record = self.clone();
         record.turns.drain(..self.turns.len().saturating_sub(count));
         if let Some(first) = record.turns.first_mut() {
-            first.prompt.begin(vocabulary);
+            let begin = model.rules().begin(first.prompt.modality)?;
+            first.prompt.begin(&begin);
         }
-        record
+        Ok(record)
     }
 
     /// The turn of `cut`, which must exist with its segment and frame.
@@ -247,11 +241,11 @@ impl Record {
         };
         let count = turn.segments.len();
         if cut.segment > count {
-            return fail(format!("segment {} was asked for; expected 0 … {count}, 0 being the first", cut.segment));
+            return fail(format!("segment {} was asked for; expected 0..={count}, 0 being the first", cut.segment));
         }
-        let frames = turn.segments.get(cut.segment).map_or(0, RecordedSegment::content_len);
-        if cut.frame > frames {
-            return fail(format!("frame {} of segment {} was asked for; it has {frames}", cut.frame, cut.segment));
+        let positions = turn.segments.get(cut.segment).map_or(0, RecordedSegment::content_len);
+        if cut.frame > positions {
+            return fail(format!("position {} of segment {} was asked for; it has {positions}", cut.frame, cut.segment));
         }
         Ok(turn)
     }

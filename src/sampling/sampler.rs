@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Rng;
 use crate::error::{Error, ErrorKind, Result};
-use crate::token::TokenId;
+use crate::token::{Run, TokenId};
 
 /// How to draw from a row of logits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,21 +33,21 @@ impl Sampling {
     }
 }
 
-/// The ids that may be chosen and their logits, in ascending order of id.
-///
-/// A list of runs: consecutive ids with their slice of logits.
+/// The ids that may be drawn, in ascending order, and their logits.
 pub struct Candidates<'a> {
-    runs: &'a [(TokenId, &'a [f32])],
+    logits: &'a [f32],
+    runs: &'a [Run],
 }
 
 impl<'a> Candidates<'a> {
-    /// Candidates of `runs`: the first id of each run and its logits; runs ascend.
-    pub fn new(runs: &'a [(TokenId, &'a [f32])]) -> Self {
-        Self { runs }
+    /// The candidates of `runs`, which ascend; their columns are those of `logits`.
+    pub fn new(logits: &'a [f32], runs: &'a [Run]) -> Self {
+        Self { logits, runs }
     }
 
     fn iter(&self) -> impl Iterator<Item = (TokenId, f32)> {
-        self.runs.iter().flat_map(|(first, logits)| (*first..).zip(logits.iter().copied()))
+        let logits_of = |run: &Run| self.logits.get(run.columns.clone()).unwrap_or_default();
+        self.runs.iter().flat_map(move |run| (run.first..).zip(logits_of(run).iter().copied()))
     }
 }
 
@@ -135,7 +135,8 @@ mod tests {
     const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0 };
 
     fn sample(logits: &[f32], sampling: Sampling, rng: &mut Rng) -> Result<TokenId> {
-        Sampler::default().sample(&Candidates::new(&[(10, logits)]), &sampling, rng)
+        let runs = [Run { first: 10, columns: 0..logits.len() }];
+        Sampler::default().sample(&Candidates::new(logits, &runs), &sampling, rng)
     }
 
     #[test]
@@ -145,8 +146,9 @@ mod tests {
 
     #[test]
     fn runs_keep_their_own_ids() {
-        let runs = [(2, &[0.0, 1.0][..]), (100, &[0.5, 9.0][..])];
-        let drawn = Sampler::default().sample(&Candidates::new(&runs), &GREEDY, &mut Rng::at(0, 0));
+        let runs = [Run { first: 2, columns: 1..3 }, Run { first: 100, columns: 4..6 }];
+        let logits = [50.0, 0.0, 1.0, 60.0, 0.5, 9.0, 70.0];
+        let drawn = Sampler::default().sample(&Candidates::new(&logits, &runs), &GREEDY, &mut Rng::at(0, 0));
         assert_eq!(drawn.unwrap(), 101);
     }
 
@@ -245,15 +247,15 @@ mod tests {
             let sampling = Sampling { temperature, top_k, top_p };
             let expected = probabilities(&logits, &sampling);
             // two runs of ids, with a gap between them
-            let (first, second) = logits.split_at(cut.index(logits.len()));
-            let gap = 1000 + first.len() as TokenId;
-            let runs = [(7, first), (gap, second)];
+            let first = cut.index(logits.len());
+            let gap = 1000 + first as TokenId;
+            let runs = [Run { first: 7, columns: 0..first }, Run { first: gap, columns: first..logits.len() }];
             let (mut sampler, mut rng) = (Sampler::default(), Rng::at(seed, 0));
             let draws = 4000;
             let mut counts = vec![0usize; logits.len()];
             for _ in 0..draws {
-                let id = sampler.sample(&Candidates::new(&runs), &sampling, &mut rng).unwrap();
-                let place = if id >= gap { id - gap + first.len() as TokenId } else { id - 7 };
+                let id = sampler.sample(&Candidates::new(&logits, &runs), &sampling, &mut rng).unwrap();
+                let place = if id >= gap { id - gap + first as TokenId } else { id - 7 };
                 counts[place as usize] += 1;
             }
             let (mut chi_square, mut bins, mut rare) = (0.0, 0, (0usize, 0.0));

@@ -1,9 +1,13 @@
-//! Token ids: the one vocabulary, frames of parallel streams, and the delay pattern between frames and codec codes.
+//! Token ids: the space of ids, positions of a sequence, and the layouts of segments in it.
 
-mod delay;
-mod frames;
+mod interval;
+mod layout;
+mod tokens;
 mod vocabulary;
 
-pub use delay::{delay, holes, undelay};
-pub use frames::{Codes, Frames, TokenId};
-pub use vocabulary::{Interval, Special, Vocabulary};
+pub use interval::Interval;
+pub(crate) use interval::column_of;
+pub(crate) use layout::End;
+pub use layout::{Ends, Layout, LayoutConfig, Pattern, Run};
+pub use tokens::{Codes, TokenId, Tokens};
+pub use vocabulary::{TextIds, Vocabulary};

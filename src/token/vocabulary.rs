@@ -1,130 +1,94 @@
-//! The layout of the one vocabulary that text, control tokens and every codec stream share.
+//! The space of token ids, as the manifest describes it.
+
+use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use super::TokenId;
+use super::{Interval, TokenId, Tokens};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A half-open range of token ids, written `[start, end]` in the manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "[TokenId; 2]", into = "[TokenId; 2]")]
-pub struct Interval {
-    /// The first id.
-    pub start: TokenId,
-    /// One past the last id.
-    pub end: TokenId,
-}
+/// The most ids of a position.
+const MOST_WIDTH: usize = 1 << 10;
 
-impl Interval {
-    /// How many ids the interval holds; none when it ends before it starts.
-    pub fn len(&self) -> usize {
-        self.end.saturating_sub(self.start) as usize
-    }
+/// The most ids of a vocabulary.
+const MOST_IDS: usize = 1 << 26;
 
-    /// Whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.start >= self.end
-    }
-
-    /// Whether `id` lies in it.
-    pub fn contains(&self, id: TokenId) -> bool {
-        (self.start..self.end).contains(&id)
-    }
-}
-
-impl From<[TokenId; 2]> for Interval {
-    fn from([start, end]: [TokenId; 2]) -> Self {
-        Self { start, end }
-    }
-}
-
-impl From<Interval> for [TokenId; 2] {
-    fn from(interval: Interval) -> Self {
-        [interval.start, interval.end]
-    }
-}
-
-/// The control tokens that the runtime itself writes and reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Special {
-    /// Padding; embeds to the zero vector.
-    pub pad: TokenId,
-    /// Begins a conversation.
-    pub bos: TokenId,
-    /// Ends a turn.
-    pub eos: TokenId,
-    /// Ends a segment; another one of the same role follows.
-    pub eot: TokenId,
-    /// Opens a message of the system.
-    pub system: TokenId,
-    /// Opens a message of the user.
-    pub user: TokenId,
-    /// Opens a segment of the model.
-    pub assistant: TokenId,
-    /// Modality token of text.
-    pub text: TokenId,
-    /// Modality token of sound and music.
-    pub audio: TokenId,
-    /// Modality token of speech.
-    pub speech: TokenId,
-}
-
-/// One vocabulary for everything: special ids, then text, then one block of codec codes for every stream.
-///
-/// The first id of a stream's block is that stream's own pad; code `c` of stream `i` is `audio[i].start + 1 + c`
-/// (`vocab_intervals` in the authors' trainer).
+/// The space of token ids: how many there are, how many stand in a position, and which are text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Vocabulary {
-    /// Number of ids.
+    /// Number of ids, from 0.
     pub size: usize,
-    /// Ids in a frame: the codec's codebooks.
-    pub streams: usize,
-    /// The control tokens.
-    pub special: Special,
-    /// Text: the tokenizer's id plus `text.start`.
-    pub text: Interval,
-    /// The block of every stream.
-    pub audio: Vec<Interval>,
+    /// Ids of a position.
+    pub width: usize,
+    /// The id whose embedding is zero: it fills the columns of a position that say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pad: Option<TokenId>,
+    /// The ids of the tokenizer's tokens.
+    pub text: TextIds,
+}
+
+/// The ids of the tokenizer's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TextIds {
+    /// Token `t` of the tokenizer is the id `ids.start + t`.
+    pub ids: Interval,
+    /// Whether the tokenizer's id 0 becomes the pad in a prompt, as UALM's trainer wrote it
+    /// (`np.where(seq == pad, pad, seq + offset)`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub zero_is_pad: bool,
 }
 
 impl Vocabulary {
-    /// Checks that the intervals are ordered, disjoint and inside the vocabulary.
-    pub fn validate(&self) -> Result<()> {
-        let fail = |what: String| Err(Error::new(ErrorKind::Package, format!("vocabulary: {what}")));
-        if self.streams == 0 || self.audio.len() != self.streams {
-            return fail(format!("{} streams but {} audio blocks", self.streams, self.audio.len()));
-        }
-        if self.text.start >= self.text.end {
-            return fail(format!("the text interval {:?} is empty", self.text));
-        }
-        let mut end = self.text.end;
-        for (stream, block) in self.audio.iter().enumerate() {
-            if block.start < end || block.end < block.start.saturating_add(2) {
-                return fail(format!("the audio block {block:?} of stream {stream} overlaps, or holds no code"));
+    pub(crate) fn new(size: usize, width: usize, pad: Option<TokenId>, text: TextIds) -> Self {
+        Self { size, width, pad, text }
+    }
+
+    /// Refuses sizes that no model has, and ids outside the vocabulary.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let fail = |what: String| Err(Error::new(ErrorKind::Package, format!("tokens: {what}")));
+        for (name, size, most) in [("size", self.size, MOST_IDS), ("width", self.width, MOST_WIDTH)] {
+            if !(1..=most).contains(&size) {
+                return fail(format!("{name} is {size}; expected 1..={most}"));
             }
-            end = block.end;
         }
-        if end as usize > self.size {
-            return fail(format!("ids go up to {end}, but the size is {}", self.size));
+        let Interval { start, end } = self.text.ids;
+        if start >= end || end as usize > self.size {
+            return fail(format!("text.ids is [{start}, {end}]; expected an interval within 0..{}", self.size));
         }
-        let s = &self.special;
-        if s.pad != 0 {
-            return fail(format!("pad is {}; expected 0", s.pad));
+        match self.pad {
+            Some(pad) if pad as usize >= self.size => fail(format!("pad is {pad}; expected 0..{}", self.size)),
+            None if self.width > 1 => fail(format!("no pad, but a position has {} ids", self.width)),
+            None if self.text.zero_is_pad => fail("no pad, but text.zero_is_pad is set".into()),
+            _ => Ok(()),
         }
-        let special = [s.pad, s.bos, s.eos, s.eot, s.system, s.user, s.assistant, s.text, s.audio, s.speech];
-        match special.iter().find(|id| **id >= self.text.start) {
-            Some(id) => fail(format!("the special id {id} is not below the text ids")),
+    }
+
+    /// An empty list of positions of this width.
+    pub(crate) fn tokens(&self) -> Tokens {
+        Tokens::new(self.non_zero_width())
+    }
+
+    /// The ids of a position; a validated vocabulary has one at least.
+    pub(crate) fn non_zero_width(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.width).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// The id that fills the columns of a position that say nothing; of no meaning where a position has one column.
+    pub(crate) fn filler(&self) -> TokenId {
+        self.pad.unwrap_or(0)
+    }
+
+    /// Refuses `tokens` of another width, or with ids outside the vocabulary.
+    pub(crate) fn check(&self, tokens: &Tokens) -> Result<()> {
+        if tokens.width() != self.width {
+            let what = format!("positions of {} ids; this model's have {}", tokens.width(), self.width);
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
+        match tokens.ids().iter().find(|id| **id as usize >= self.size) {
             None => Ok(()),
+            Some(id) => Err(Error::new(ErrorKind::Invalid, format!("the id {id}; expected ids below {}", self.size))),
         }
-    }
-
-    /// Number of codes in every codebook: the smallest block's length without its pad.
-    pub fn codebook_size(&self) -> usize {
-        self.audio.iter().map(|block| block.len().saturating_sub(1)).min().unwrap_or(0)
-    }
-
-    /// Whether `id` ends a segment.
-    pub fn closes(&self, id: TokenId) -> bool {
-        id == self.special.eos || id == self.special.eot
     }
 }

@@ -293,7 +293,7 @@ impl FromRecord {
         } else {
             Record::from_json(json.as_bytes())
         };
-        read.map_err(|e| Refusal::invalid(PARAM, e.to_string()))
+        read.map_err(|e| Refusal::invalid(PARAM, e.full_message()))
     }
 }
 

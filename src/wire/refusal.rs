@@ -53,6 +53,6 @@ impl Refusal {
             ErrorKind::Limit => RefusalCode::Limit,
             _ => return None,
         };
-        Some(Self { code, param: param.map(str::to_owned), message: error.to_string() })
+        Some(Self { code, param: param.map(str::to_owned), message: error.full_message() })
     }
 }

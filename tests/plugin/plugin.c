@@ -5,16 +5,23 @@
  *   REJECTS         offers the CPU as a device, and refuses to make a provider for any graph
  *   TAKES_NOTHING   offers the CPU as a device, and takes no node of any graph
  *   FAILS_LATER     takes every graph whole, and fails when it is run
+ *   OWN_MEMORY      the same, and wants inputs in the memory of a GPU
  *   HANGS           never comes back
  *
- * and with the numbers of five functions in ONNX Runtime's table: CREATE_STATUS, GET_EP_API, HARDWARE_DEVICE_TYPE, NODE_COUNT
- * and NODES.
- * The structs are as far as version 1.23 of the interface needs them; the first function for plugins makes a device.
+ * and with the numbers of six functions in ONNX Runtime's table: CREATE_MEMORY_INFO, CREATE_STATUS, GET_EP_API,
+ * HARDWARE_DEVICE_TYPE, NODE_COUNT and NODES.
+ * The structs are as far as version 1.23 of the interface needs them. Of the functions for plugins, number 0 makes a device, 2
+ * takes nodes, 5 gives a device memory.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#if defined(FAILS_LATER) || defined(OWN_MEMORY)
+#define TAKES_ALL
+#endif
 
 typedef void (*function)(void);
 typedef struct status status;
@@ -48,7 +55,19 @@ struct factory {
     void (*release)(factory *, provider *);
     function vendor_id;
     const char *(*own_version)(const factory *);
+    function compatibility;
+    status *(*create_allocator)(factory *, const void *info, const void *options, void **allocator);
     function later[32];
+};
+
+typedef struct allocator allocator;
+struct allocator {
+    uint32_t version;
+    void *(*take)(allocator *, size_t size);
+    void (*give)(allocator *, void *memory);
+    const void *(*info)(const allocator *);
+    void *(*reserve)(allocator *, size_t size);
+    function later[8];
 };
 
 static const function *api;
@@ -63,14 +82,39 @@ static const char *vendor(const factory *factory) { (void)factory; return "nobod
 static const char *version(const factory *factory) { (void)factory; return "0.1.0"; }
 static void *nothing(void) { return NULL; }
 
+#ifdef OWN_MEMORY
+static void *memory_info;
+
+static void *take(allocator *self, size_t size) { (void)self; return malloc(size); }
+static void give(allocator *self, void *memory) { (void)self; free(memory); }
+static const void *info(const allocator *self) { (void)self; return memory_info; }
+static allocator the_allocator = {23, take, give, info, take, {NULL}};
+
+static status *create_allocator(factory *self, const void *info, const void *options, void **made) {
+    (void)self, (void)info, (void)options, *made = &the_allocator;
+    return NULL;
+}
+
+/* Memory of a GPU (1), of no vendor, device 0, not shared with the host (0), aligned by 64, from a plain allocator (0). */
+static status *add_memory(void *device, const function *ep_api) {
+    status *made = ((status * (*)(const char *, int, uint32_t, int32_t, int, size_t, int, void **)) api[CREATE_MEMORY_INFO])(
+        "Useless_Buf", 1, 0, 0, 0, 64, 0, &memory_info);
+    return made ? made : ((status * (*)(void *, const void *)) ep_api[5])(device, memory_info);
+}
+#elif !defined(NO_DEVICE)
+static status *add_memory(void *device, const function *ep_api) { (void)device, (void)ep_api; return NULL; }
+#endif
+
 static status *devices(factory *self, const void *const *devices, size_t count, void **offered, size_t most, size_t *number) {
     *number = 0;
 #ifndef NO_DEVICE
     const function *ep_api = ((const function *(*)(void)) api[GET_EP_API])();
     for (size_t i = 0; i < count && *number < most; i++) {
         if (((int (*)(const void *)) api[HARDWARE_DEVICE_TYPE])(devices[i]) == 0) {
-            return ((status * (*)(factory *, const void *, const void *, const void *, void **)) ep_api[0])(
-                self, devices[i], NULL, NULL, &offered[(*number)++]);
+            void **device = &offered[(*number)++];
+            status *made = ((status * (*)(factory *, const void *, const void *, const void *, void **)) ep_api[0])(
+                self, devices[i], NULL, NULL, device);
+            return made ? made : add_memory(*device, ep_api);
         }
     }
 #else
@@ -79,7 +123,10 @@ static status *devices(factory *self, const void *const *devices, size_t count, 
     return NULL;
 }
 
-#ifdef FAILS_LATER
+#ifdef TAKES_ALL
+typedef struct { uint32_t version; bool drops_constants; } fusion;
+static const fusion the_fusion = {23, true};
+
 static status *create_state(void *self, void *context, void **state) { (void)self, (void)context, *state = NULL; return NULL; }
 static status *compute(void *self, void *state, void *context) {
     (void)self, (void)state, (void)context;
@@ -96,7 +143,7 @@ static status *takes_all(provider *self, const void *graph, void *support) {
     ((status * (*)(const void *, size_t *)) api[NODE_COUNT])(graph, &count);
     if (count > sizeof nodes / sizeof *nodes) return failure("a graph of too many nodes");
     ((status * (*)(const void *, const void **, size_t)) api[NODES])(graph, nodes, count);
-    return ((status * (*)(void *, const void *const *, size_t, const void *)) ep_api[2])(support, nodes, count, NULL);
+    return ((status * (*)(void *, const void *const *, size_t, const void *)) ep_api[2])(support, nodes, count, &the_fusion);
 }
 
 static status *compile(provider *self, const void **graphs, const void **fused, size_t count, void **kernels, void **contexts) {
@@ -122,7 +169,7 @@ static status *create(factory *self, const void *const *devices, const void *con
     *made = calloc(1, sizeof **made);
     (*made)->version = 23;
     (*made)->name = name_of_provider;
-#ifdef FAILS_LATER
+#ifdef TAKES_ALL
     (*made)->capability = takes_all;
     (*made)->compile = compile;
     (*made)->release = release_kernels;
@@ -156,6 +203,9 @@ status *CreateEpFactories(const char *name, const api_base *base, const void *lo
     the_factory.vendor_id = (function)nothing;
     the_factory.own_version = version;
     for (int i = 0; i < 32; i++) the_factory.later[i] = (function)nothing;
+#ifdef OWN_MEMORY
+    the_factory.create_allocator = create_allocator;
+#endif
     made[0] = &the_factory;
     *number = 1;
     return NULL;

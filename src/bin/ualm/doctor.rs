@@ -60,7 +60,7 @@ fn check(name: &'static str, look: impl FnOnce() -> Result<Found>) -> Check {
     let start = Instant::now();
     let (ok, found) = match look() {
         Ok(found) => (found.report.as_ref().is_none_or(|report| report.unserved.is_empty()), found),
-        Err(error) => (false, error.to_string().into()),
+        Err(error) => (false, error.full_message().into()),
     };
     Check { name, ok, found: found.words, seconds: start.elapsed().as_secs_f64(), report: found.report }
 }

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::complain(&format!("error: {error}"));
+            output::complain(&format!("error: {}", error.full_message()));
             ExitCode::from(match error.kind() {
                 ErrorKind::Invalid => 2,
                 ErrorKind::Cancelled => 130,

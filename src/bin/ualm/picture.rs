@@ -64,7 +64,7 @@ impl Pictures {
         }
         let picture = match spectrogram(sound) {
             Err(error) if error.kind() == ErrorKind::Audio => {
-                complain(&format!("warning: no spectrogram: {error}"));
+                complain(&format!("warning: no spectrogram: {}", error.full_message()));
                 return Ok(());
             }
             picture => picture?,

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{PastSegment, PastTurn, rebuild};
+use super::super::{PastSegment, PastTurn, replay};
 use super::*;
 
 const OPENS_TEXT: &[TokenId] = &[7];
@@ -10,21 +10,6 @@ const OPENS_AUDIO: &[TokenId] = &[8];
 
 fn shape(reply: &Reply) -> Vec<(Modality, SegmentEnd)> {
     reply.segments.iter().map(|s| (s.modality, s.end)).collect()
-}
-
-/// Runs a reply of a model that can make text only.
-fn run_without_sound(fake: &mut Fake, config: GenerationConfig) -> (Reply, Option<crate::error::Error>) {
-    let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
-    let parts = Parts {
-        language_model: fake,
-        audio_decoder: None,
-        tail: &mut Frames::new(STREAMS),
-        tokenizer: &tokenizer,
-        vocabulary: &vocabulary,
-        modalities: &BTreeMap::from([(Modality::Text, 7), (Modality::Audio, 8)]),
-        limits: &Limits::default(),
-    };
-    Generation::new(parts, prompt(), config, Cancel::new()).unwrap().into_partial_reply()
 }
 
 #[test]
@@ -65,33 +50,34 @@ fn a_chain_of_empty_sounds_ends() {
 }
 
 #[test]
-fn a_modality_that_the_package_cannot_make_ends_a_chain_with_its_name() {
-    let mut fake = Fake::new(&[OPENS_TEXT, &[10], &[3], OPENS_AUDIO]);
-    let (reply, error) = run_without_sound(&mut fake, config(&[]));
-    assert_eq!(shape(&reply), [(Modality::Text, SegmentEnd::Eot)], "what was made before is kept");
-    assert!(error.unwrap().message().contains("cannot make audio"));
-    assert_eq!(fake.seen[5..], [[6, 0], [7, 0], [10, 0]], "the conversation stands behind that");
+fn a_modality_that_the_package_cannot_make_is_refused_before_any_work() {
+    let shared = SharedFake::new(Fake::new(&[]));
+    let mut conversation = shared.conversation(&[Modality::Text], Limits::default());
+    let settings = config(&[Modality::Text, Modality::Audio]);
+    let error = Generation::new(&mut conversation, prompt(), settings, Cancel::new()).err().unwrap();
+    assert!(error.message().contains("cannot make audio; it offers text"), "{error}");
+    assert_eq!(shared.lock().position, 0);
+}
+
+#[test]
+fn only_modalities_that_the_package_can_make_are_chosen() {
+    let mut fake = Fake::new(&[OPENS_AUDIO, &[10], &[2]]);
+    fake.max_positions = 100;
+    let shared = SharedFake::new(fake);
+    let mut conversation = shared.conversation(&[Modality::Text], Limits::default());
+    let reply = Generation::new(&mut conversation, prompt(), config(&[]), Cancel::new()).unwrap().into_reply().unwrap();
+    assert_eq!(shape(&reply), [(Modality::Text, SegmentEnd::Eos)]);
 }
 
 #[test]
 fn a_reply_that_is_stopped_or_dropped_between_segments_is_closed_as_it_ended() {
     for dropped in [false, true] {
-        let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
-        let mut fake = Fake::new(&[&[10], &[11]]);
-        let mut tail = Frames::new(STREAMS);
-        let parts = Parts {
-            language_model: &mut fake,
-            audio_decoder: Some(&FakeCodec),
-            tail: &mut tail,
-            tokenizer: &tokenizer,
-            vocabulary: &vocabulary,
-            limits: &Limits::default(),
-            modalities: &BTreeMap::from([(Modality::Text, 7), (Modality::Audio, 8)]),
-        };
+        let shared = SharedFake::new(Fake::new(&[&[10], &[11]]));
+        let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
         let mut settings = config(&[Modality::Text, Modality::Audio]);
         (settings.insist, settings.text.max_steps) = (true, 2);
         let cancel = Cancel::new();
-        for event in Generation::new(parts, prompt(), settings, cancel.clone()).unwrap() {
+        for event in Generation::new(&mut conversation, prompt(), settings, cancel.clone()).unwrap() {
             if let Event::SegmentEnded { segment, .. } = event.unwrap() {
                 assert_eq!(segment.end, SegmentEnd::Limit);
                 cancel.cancel();
@@ -100,7 +86,7 @@ fn a_reply_that_is_stopped_or_dropped_between_segments_is_closed_as_it_ended() {
                 }
             }
         }
-        assert_eq!(ids(&tail), [[11, 0], [2, 0]], "no other segment follows");
+        assert_eq!(ids(conversation.tail()), [[11, 0], [2, 0]], "no other segment follows");
     }
 }
 
@@ -123,7 +109,7 @@ fn a_segment_does_not_end_before_its_fewest_frames() {
     let mut settings = config(&[Modality::Audio]);
     settings.audio.min_steps = 5;
     let (reply, ..) = run(&mut Fake::new(&closing), settings, &Cancel::new());
-    let frames = ids(&reply.segments[0].frames);
+    let frames = ids(&reply.segments[0].tokens);
     assert_eq!((frames.len(), reply.segments[0].end), (6, SegmentEnd::Eos));
     assert!(frames[..5].iter().all(|frame| frame[0] > 16), "neither closed nor run out: {frames:?}");
 
@@ -139,7 +125,7 @@ fn first_run(
     insist: bool,
     guidance: f32,
     fails: Option<(usize, Failing)>,
-) -> (Fake, Reply, Frames) {
+) -> (Fake, Reply, Tokens) {
     let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
     let mut fake = Fake::new(&script);
     fake.fails = fails;
@@ -154,7 +140,7 @@ fn first_run(
 
 fn past_segment(segment: &Segment) -> PastSegment<'_> {
     let guided = segment.config.is_guided();
-    PastSegment { modality: segment.modality, end: segment.end, guided, frames: &segment.frames }
+    PastSegment { modality: segment.modality, end: segment.end, guided, tokens: &segment.tokens }
 }
 
 proptest! {
@@ -176,28 +162,20 @@ proptest! {
         if another_turn {
             past.push(PastTurn { prompt: &prompt, segments: Vec::new() });
         }
-        let (tokenizer, vocabulary) = (tokenizer(), vocabulary());
-        let mut again = Fake::new(&[]);
-        let mut parts = Parts {
-            language_model: &mut again,
-            audio_decoder: Some(&FakeCodec),
-            tail: &mut Frames::new(STREAMS),
-            tokenizer: &tokenizer,
-            vocabulary: &vocabulary,
-            modalities: &BTreeMap::from([(Modality::Text, 7), (Modality::Audio, 8)]),
-            limits: &Limits::default(),
-        };
-        rebuild(&mut parts, &past, true, &Cancel::new()).unwrap();
-        prop_assert!(parts.tail.is_empty());
+        let shared = SharedFake::new(Fake::new(&[]));
+        let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
+        replay(&mut conversation, &past, Some(None), &Cancel::new()).unwrap();
+        prop_assert!(conversation.tail().is_empty());
+        let again = shared.lock();
         let mut expected = first.seen;
         expected.extend(ids(&tail));
         if another_turn {
-            expected.extend(ids(&prompt.frames));
+            expected.extend(ids(&prompt.tokens));
         } else if let Some(closing) = expected.last_mut() {
             closing[0] = 3; // the reply goes on
         }
         expected.push(vec![6, 0]);
         prop_assert_eq!(&again.seen, &expected);
-        prop_assert_eq!(again.prefixes, first.prefixes);
+        prop_assert_eq!(&again.prefixes, &first.prefixes);
     }
 }

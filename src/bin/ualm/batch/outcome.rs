@@ -42,7 +42,7 @@ pub struct Failure {
 
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
-        Self { kind: error.kind().name(), message: error.to_string() }
+        Self { kind: error.kind().name(), message: error.full_message() }
     }
 }
 

@@ -10,6 +10,7 @@ use super::request::{Line, Part, Request};
 use super::shard::seed_of;
 use crate::args::BatchRun;
 
+
 /// What every request is answered with.
 pub struct Runner<'a> {
     pub model: Model,
@@ -110,9 +111,12 @@ impl Runner<'_> {
         config
     }
 
-    /// Writes the sounds and describes the segments.
+    /// Writes the sounds, enhanced if the package can, and describes the segments.
     fn save(&self, id: &str, segments: Vec<Segment>) -> Result<Vec<ResultSegment>> {
-        let save = |(index, segment)| ResultSegment::save(segment, index, id, self.out, self.args);
+        let save = |(index, mut segment): (usize, Segment)| {
+            segment.audio = self.model.heard(&segment)?;
+            ResultSegment::save(segment, index, id, self.out, self.args)
+        };
         segments.into_iter().enumerate().map(save).collect()
     }
 }

@@ -50,7 +50,7 @@ pub fn run(common: &Common, args: &Chat) -> Result<()> {
             Ok(true) => {}
             Ok(false) => break,
             // a person can go on; a file of lines was written in the belief that each of them works
-            Err(error) if input.is_terminal() => complain(&format!("error: {error}")),
+            Err(error) if input.is_terminal() => complain(&format!("error: {}", error.full_message())),
             Err(error) => return Err(error),
         }
     }

@@ -91,7 +91,7 @@ impl ApiError {
     pub fn of(error: &Error, param: Option<&str>) -> Self {
         match Refusal::of(error, param) {
             Some(refusal) => refusal.into(),
-            None => Self::internal(error.kind(), error.to_string()),
+            None => Self::internal(error.kind(), error.full_message()),
         }
     }
 

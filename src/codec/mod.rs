@@ -1,0 +1,142 @@
+//! Codecs: sound to codes and back. A package may have several; a modality names its own.
+
+mod encoder;
+mod enhancer;
+mod windowed;
+
+use std::sync::{Arc, OnceLock};
+
+use crate::audio::Waveform;
+use crate::error::{Error, ErrorKind, Result};
+use crate::package::{CodecConfig, DecodingConfig};
+use crate::runtime::{GraphLoader, load_once};
+use crate::token::Codes;
+
+use encoder::CodecEncoder;
+pub(crate) use enhancer::Enhancer;
+use windowed::{WindowDecoder, WindowedClip};
+
+/// The format of a codec's sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Format {
+    /// Samples a second.
+    pub sample_rate: u32,
+    /// Samples of a frame.
+    pub hop_length: usize,
+}
+
+/// The lengths of the pieces in which a clip comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Short pieces first, so that sound can be heard while it is being made, at some cost in speed.
+    Streamed,
+    /// As long as the decoder's memory allows.
+    Whole,
+}
+
+/// Decodes the codes of clips, shared by the generations of all threads.
+pub(crate) trait Codec: Send + Sync {
+    /// The format of the sound.
+    fn format(&self) -> Format;
+
+    /// Begins a clip.
+    fn clip(&self, pace: Pace) -> Result<Box<dyn ClipDecoder>>;
+}
+
+/// Decodes one clip as its codes come: the pieces that come out, one after another, are the sound of the whole, however
+/// the codes were divided.
+pub(crate) trait ClipDecoder: Send {
+    /// Frames that must have been pushed before the next samples come.
+    fn frames_wanted(&self) -> usize;
+
+    /// Takes the codes of the next frames, shape [books, frames]; appends the samples that they settle, perhaps none.
+    fn push(&mut self, codes: &Codes, samples: &mut Vec<f32>) -> Result<()>;
+
+    /// Appends the samples that are left when no more codes come.
+    fn finish(&mut self, samples: &mut Vec<f32>) -> Result<()>;
+}
+
+/// A codec of a package; its graphs are loaded when they are first used.
+pub(crate) struct PackageCodec {
+    name: String,
+    config: CodecConfig,
+    loader: Arc<GraphLoader>,
+    encoder: OnceLock<CodecEncoder>,
+    decoder: OnceLock<Arc<WindowDecoder>>,
+}
+
+impl PackageCodec {
+    pub(crate) fn new(name: &str, config: &CodecConfig, loader: &Arc<GraphLoader>) -> Self {
+        let (name, config, loader) = (name.to_owned(), config.clone(), Arc::clone(loader));
+        Self { name, config, loader, encoder: OnceLock::new(), decoder: OnceLock::new() }
+    }
+
+    /// Encodes `sound` to codes, shape [books, frames].
+    ///
+    /// # Errors
+    /// The codec has no encoder; sound that cannot be encoded.
+    pub(crate) fn encode(&self, sound: &Waveform) -> Result<Codes> {
+        match self.encoder()? {
+            Some(encoder) => encoder.encode(sound),
+            None => Err(Error::new(ErrorKind::Invalid, format!("the codec {:?} has no encoder", self.name))),
+        }
+    }
+
+    /// Decodes `codes`, shape [books, frames], of a whole clip.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for another number of books, or a code outside the codebook.
+    pub(crate) fn decode(&self, codes: &Codes) -> Result<Waveform> {
+        check_codes(&self.config, codes)?;
+        let mut clip = self.clip(Pace::Whole)?;
+        let mut samples = Vec::new();
+        clip.push(codes, &mut samples)?;
+        clip.finish(&mut samples)?;
+        Waveform::mono(samples, self.config.sampling_rate)
+    }
+
+    /// Loads the graphs that are not loaded yet.
+    pub(crate) fn load_all(&self) -> Result<()> {
+        self.encoder()?;
+        self.decoder().map(drop)
+    }
+
+    fn encoder(&self) -> Result<Option<&CodecEncoder>> {
+        let Some(graph) = &self.config.encoder else { return Ok(None) };
+        load_once(&self.encoder, || CodecEncoder::load(&self.loader, graph, &self.config)).map(Some)
+    }
+
+    fn decoder(&self) -> Result<&Arc<WindowDecoder>> {
+        let DecodingConfig::Windowed { indexed, .. } = self.config.decoding;
+        load_once(&self.decoder, || WindowDecoder::load(&self.loader, &self.config, indexed).map(Arc::new))
+    }
+}
+
+impl Codec for PackageCodec {
+    fn format(&self) -> Format {
+        Format { sample_rate: self.config.sampling_rate, hop_length: self.config.hop_length }
+    }
+
+    fn clip(&self, pace: Pace) -> Result<Box<dyn ClipDecoder>> {
+        let DecodingConfig::Windowed { context_frames, .. } = self.config.decoding;
+        let CodecConfig { hop_length, books, .. } = self.config;
+        let decoder = Arc::clone(self.decoder()?);
+        Ok(Box::new(WindowedClip::new(decoder, context_frames, hop_length, books, pace)))
+    }
+}
+
+/// Refuses codes of another number of books, and codes outside the codebook.
+fn check_codes(config: &CodecConfig, codes: &Codes) -> Result<()> {
+    if codes.nrows() != config.books {
+        let what = format!("codes of {} books; this codec has {}", codes.nrows(), config.books);
+        return Err(Error::new(ErrorKind::Invalid, what));
+    }
+    let size = config.codebook_size;
+    match codes.indexed_iter().find(|(_, code)| **code as usize >= size) {
+        None => Ok(()),
+        Some(((book, frame), code)) => {
+            let what = format!("code {code} in book {book}, frame {frame}; expected 0..{size}");
+            Err(Error::new(ErrorKind::Invalid, what))
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The state of a conversation, computed again from its tokens.
+//!
+//! Tokens are run as they were run when they were made: prompts at once, segments position by position, guided ones beside
+//! their unconditional sequence. A run over many positions rounds otherwise than many runs of one, so nothing shorter gives
+//! the same numbers, and with them the same tokens, as a conversation that never stopped.
+
+use super::SegmentEnd;
+use super::conversation::{Conversation, Next};
+use crate::cancel::Cancel;
+use crate::error::Result;
+use crate::language_model::StateMark;
+use crate::modality::Modality;
+use crate::prompt::Prompt;
+use crate::token::{TokenId, Tokens};
+
+/// A prompt of the past, and the segments that answered it.
+pub(crate) struct PastTurn<'a> {
+    pub prompt: &'a Prompt,
+    pub segments: Vec<PastSegment<'a>>,
+}
+
+/// A segment of the past.
+pub(crate) struct PastSegment<'a> {
+    pub modality: Modality,
+    pub end: SegmentEnd,
+    pub guided: bool,
+    /// After the opener, the end included.
+    pub tokens: &'a Tokens,
+}
+
+/// Runs `past` from the beginning, after which another turn can begin. If the last turn goes on, with `next_segment` or
+/// any (`Some(None)`), everything before that segment is run, and what may follow is returned. On any error the
+/// conversation is empty.
+pub(crate) fn replay(
+    conversation: &mut Conversation,
+    past: &[PastTurn],
+    next_segment: Option<Option<Modality>>,
+    cancel: &Cancel,
+) -> Result<Option<Next>> {
+    conversation.rewind(&StateMark::START);
+    let mut next = Ok(None);
+    for (index, turn) in past.iter().enumerate() {
+        let next_segment = next_segment.filter(|_| index + 1 == past.len());
+        next = replay_turn(conversation, turn, next_segment, cancel);
+        if next.is_err() {
+            conversation.rewind(&StateMark::START);
+            break;
+        }
+    }
+    next
+}
+
+fn replay_turn(
+    conversation: &mut Conversation,
+    turn: &PastTurn,
+    next_segment: Option<Option<Modality>>,
+    cancel: &Cancel,
+) -> Result<Option<Next>> {
+    let mut prompt = Some(turn.prompt);
+    for segment in &turn.segments {
+        if prompt.is_none() {
+            conversation.reopen()?;
+        }
+        let next = conversation.arrive(prompt.take(), Some(segment.modality), cancel)?;
+        replay_segment(conversation, segment, next, cancel)?;
+    }
+    let Some(wanted) = next_segment else { return Ok(None) };
+    if prompt.is_none() {
+        conversation.reopen()?;
+    }
+    conversation.arrive(prompt, wanted, cancel).map(Some)
+}
+
+fn replay_segment(conversation: &mut Conversation, segment: &PastSegment, next: Next, cancel: &Cancel) -> Result<()> {
+    let mut last = match next {
+        Next::Decided(_, last) => last,
+        Next::Choice(_) => conversation.opening_position(segment.modality)?,
+    };
+    if segment.guided {
+        conversation.begin_guidance(cancel)?;
+    }
+    let run = run_positions(conversation, segment.tokens, &mut last, cancel);
+    conversation.sequence.end_guidance()?;
+    run?;
+    conversation.close(segment.modality, &last, segment.end)
+}
+
+/// Runs `last` and all positions of a segment but its own last one, which `last` is then.
+fn run_positions(conversation: &mut Conversation, segment: &Tokens, last: &mut [TokenId], cancel: &Cancel) -> Result<()> {
+    for position in segment.iter() {
+        cancel.check()?;
+        conversation.step(last)?;
+        last.copy_from_slice(position);
+    }
+    Ok(())
+}

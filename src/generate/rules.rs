@@ -1,0 +1,178 @@
+//! The rules of a package's conversations, which all its sessions share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::SegmentEnd;
+use crate::codec::Codec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::language_model::HeadId;
+use crate::modality::Modality;
+use crate::package::Manifest;
+use crate::prompt::{Choice, Role, Template, Unconditional, write_pieces};
+use crate::text::TextTokenizer;
+use crate::token::{End, Layout, TokenId, Tokens, Vocabulary, column_of};
+
+/// The tokenizer, the template and the voices of a package.
+pub(crate) struct Rules {
+    pub tokenizer: TextTokenizer,
+    pub vocabulary: Vocabulary,
+    pub template: Template,
+    voices: BTreeMap<Modality, Voice>,
+    /// Between two segments of a reply, after the id that ended the first.
+    between: Tokens,
+    /// The openers among which the model chooses; none where the prompt decides.
+    pub choice: Option<OpenerChoice>,
+}
+
+/// The openers among which the model chooses the modality of a segment.
+pub(crate) struct OpenerChoice {
+    pub head: HeadId,
+    /// The name of the head's graph.
+    pub head_name: String,
+    /// Each modality with its opener and that opener's column of the head, in ascending order of opener.
+    pub openers: Vec<(Modality, TokenId, usize)>,
+}
+
+/// The way in which the model produces one modality.
+pub(crate) struct Voice {
+    pub layout: Layout,
+    pub head: HeadId,
+    /// The name of the head's graph.
+    pub head_name: String,
+    /// The codec of sound.
+    pub codec: Option<Arc<dyn Codec>>,
+    /// Before the reply, after the prompt.
+    reply: Tokens,
+    /// Before a segment, after `reply` or the tokens between two segments.
+    opener: Tokens,
+    /// After a segment, and after the model's turn.
+    closer: Tokens,
+    turn_closer: Tokens,
+}
+
+impl Rules {
+    /// The rules of `manifest`; `codecs` are its codecs by name.
+    pub fn new(manifest: &Manifest, tokenizer: TextTokenizer, codecs: &BTreeMap<String, Arc<dyn Codec>>) -> Result<Self> {
+        let (vocabulary, template) = (manifest.tokens.clone(), manifest.template.clone());
+        let write = |pieces: &[_]| write_pieces(pieces, &vocabulary, &tokenizer);
+        let mut voices = BTreeMap::new();
+        for (modality, config) in &manifest.modalities {
+            let head = manifest.heads.keys().position(|name| *name == config.head);
+            let missing = || Error::new(ErrorKind::Package, format!("modality {modality} names no head of the package"));
+            let ids = manifest.heads.get(&config.head).map(Vec::as_slice).unwrap_or_default();
+            let task = template.task(*modality)?;
+            let wrap = template.segments.get(modality).cloned().unwrap_or_default();
+            let turn = task.turns.get(&Role::Assistant).cloned().unwrap_or_default();
+            let voice = Voice {
+                layout: Layout::new(&config.layout, &vocabulary, ids).map_err(|e| e.context(modality))?,
+                head: HeadId(head.ok_or_else(missing)?),
+                head_name: config.head.clone(),
+                codec: config.codec.as_ref().and_then(|name| codecs.get(name)).map(Arc::clone),
+                reply: write(&task.reply)?,
+                opener: write(&wrap.open)?,
+                closer: write(&wrap.close)?,
+                turn_closer: write(&turn.close)?,
+            };
+            voices.insert(*modality, voice);
+        }
+        let between = write(&template.between)?;
+        let choice = match template.choice {
+            Choice::ByOpener => Some(OpenerChoice::new(manifest, &voices)?),
+            Choice::ByPrompt => None,
+        };
+        Ok(Self { tokenizer, vocabulary, template, voices, between, choice })
+    }
+
+    /// The voice of `modality`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the package cannot produce it.
+    pub fn voice(&self, modality: Modality) -> Result<&Voice> {
+        self.voices.get(&modality).ok_or_else(|| {
+            let offered: Vec<_> = self.voices.keys().map(|modality| modality.name()).collect();
+            let what = format!("this package cannot make {modality}; it offers {}", offered.join(", "));
+            Error::new(ErrorKind::Invalid, what)
+        })
+    }
+
+    /// The tokens between a prompt and the opener of a reply's first segment, or between two segments.
+    pub fn before_segment(&self, modality: Modality, is_first: bool) -> Result<&Tokens> {
+        let voice = self.voice(modality)?;
+        Ok(if is_first { &voice.reply } else { &self.between })
+    }
+
+    /// Positions that a reply takes beside its prompt and the steps of one segment: the tokens before the segment.
+    pub fn overhead(&self) -> usize {
+        self.voices.values().map(|voice| voice.reply.len() + voice.opener.len()).max().unwrap_or(0)
+    }
+
+    /// The tokens of an empty unconditional sequence, where the template has such tokens.
+    pub fn unconditional(&self) -> Option<Tokens> {
+        match self.template.unconditional {
+            Unconditional::Pads => None,
+            Unconditional::Fill(_) => Some(self.vocabulary.tokens()),
+        }
+    }
+
+    /// The tokens that begin a conversation.
+    pub fn begin(&self, modality: Modality) -> Result<Tokens> {
+        write_pieces(&self.template.task(modality)?.begin, &self.vocabulary, &self.tokenizer)
+    }
+
+    /// The tokens that the state lacks after a segment of `modality` whose last position is `last` and which ended so:
+    /// that position, unless the model ended the segment with it, and those that end the segment, or the turn. A segment
+    /// that another one follows is ended as the model ends such ones.
+    pub fn closing(&self, modality: Modality, last: &[TokenId], end: SegmentEnd, goes_on: bool) -> Result<Tokens> {
+        let voice = self.voice(modality)?;
+        let mut closing = self.vocabulary.tokens();
+        if !matches!(end, SegmentEnd::Eos | SegmentEnd::Eot) {
+            closing.push(last);
+        }
+        let segment_end = voice.layout.ending_id(End::Segment).filter(|_| goes_on || end == SegmentEnd::Eot);
+        match segment_end {
+            Some(id) => closing.push_single(id, self.vocabulary.filler()),
+            None if goes_on => return Err(Error::new(ErrorKind::Invalid, "a reply of this model has one segment")),
+            None => {
+                closing.extend(&voice.closer);
+                closing.extend(&voice.turn_closer);
+            }
+        }
+        Ok(closing)
+    }
+}
+
+impl OpenerChoice {
+    /// The choice on the head of `manifest` that has the openers of all `voices`.
+    fn new(manifest: &Manifest, voices: &BTreeMap<Modality, Voice>) -> Result<Self> {
+        let openers: Vec<_> =
+            voices.iter().filter_map(|(modality, voice)| Some((*modality, *voice.opener.ids().first()?))).collect();
+        for (number, (name, ids)) in manifest.heads.iter().enumerate() {
+            let found = openers.iter().map(|(modality, id)| Some((*modality, *id, column_of(*id, ids)?)));
+            if let Some(mut openers) = found.collect::<Option<Vec<_>>>() {
+                openers.sort_unstable_by_key(|(_, id, _)| *id);
+                return Ok(Self { head: HeadId(number), head_name: name.clone(), openers });
+            }
+        }
+        Err(Error::new(ErrorKind::Package, "no head has the openers of all modalities, among which the model chooses"))
+    }
+}
+
+impl Voice {
+    /// The tokens that open a segment.
+    pub fn opener(&self) -> &Tokens {
+        &self.opener
+    }
+
+    /// Refuses tokens that no segment of this voice begins with.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`].
+    pub fn check_beginning(&self, tokens: &Tokens, vocabulary: &Vocabulary) -> Result<()> {
+        vocabulary.check(tokens)?;
+        let content = self.layout.content_len(tokens);
+        let check = |(step, position): (usize, &[TokenId])| self.layout.check(step, position);
+        let checked = tokens.iter().take(content).enumerate().try_for_each(check);
+        checked.map_err(|what| Error::new(ErrorKind::Invalid, format!("the beginning of a segment: {what}")))
+    }
+}

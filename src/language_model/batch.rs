@@ -1,0 +1,159 @@
+//! Sequences side by side: one cache with a row for each of them, and the runs that are bound to it.
+
+#![expect(clippy::indexing_slicing, reason = "rows and positions of buffers that are made here with their sizes")]
+
+use std::sync::{Arc, PoisonError};
+
+use super::body::BodyRun;
+use super::embedding::EmbeddingRun;
+use super::head::HeadRun;
+use super::cache::KeyValueCache;
+use super::{HeadId, LanguageModel};
+use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::check_finite;
+use crate::token::TokenId;
+
+/// Sequences side by side, each a row of one cache.
+///
+/// A step runs in the first rows, as many as it has positions for; a row's numbers do not depend on the others.
+pub(crate) struct Batch {
+    graphs: Arc<LanguageModel>,
+    /// Steps of the first row, of the first two, …; bound when first needed.
+    steps: Vec<Option<StepRun>>,
+    /// The same for the heads.
+    heads: Vec<Vec<Option<HeadRun>>>,
+    /// After the runs, which are bound to its memory, so that they go first.
+    cache: KeyValueCache,
+}
+
+/// A run of one position: embedding and body, the one writing into the other's input.
+struct StepRun {
+    embedding: EmbeddingRun,
+    body: BodyRun,
+}
+
+impl Batch {
+    /// An empty cache of `rows` sequences with room for `capacity` positions each.
+    pub(crate) fn new(graphs: Arc<LanguageModel>, rows: usize, capacity: usize) -> Result<Self> {
+        let cache = KeyValueCache::new(graphs.cache, rows, capacity)?;
+        let heads = (0..graphs.heads()).map(|_| (0..rows).map(|_| None).collect()).collect();
+        Ok(Self { graphs, steps: (0..rows).map(|_| None).collect(), heads, cache })
+    }
+
+    /// Sequences.
+    pub(crate) fn rows(&self) -> usize {
+        self.cache.rows()
+    }
+
+    /// Positions that each may hold.
+    pub(crate) fn capacity(&self) -> usize {
+        self.cache.capacity()
+    }
+
+    /// Ids of a position.
+    pub(crate) fn width(&self) -> usize {
+        self.graphs.width
+    }
+
+    /// The number of heads.
+    pub(crate) fn heads(&self) -> usize {
+        self.graphs.heads()
+    }
+
+    /// The hidden size.
+    pub(crate) fn hidden_size(&self) -> usize {
+        self.graphs.hidden
+    }
+
+    /// Runs a part of a prompt in `row`, which then holds `len` positions; `embeds` [positions, hidden] are its last ones.
+    /// Puts the hidden state of the last position into `hidden`.
+    #[allow(unsafe_code)]
+    pub(crate) fn prefill(&mut self, row: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
+        let positions = embeds.len() / self.graphs.hidden;
+        // SAFETY: the run ends within this call, and the cache does not.
+        let mut run = unsafe { self.graphs.body.bind(&mut self.cache, row..row + 1, positions)? };
+        run.embeds.extract_tensor_mut().1.copy_from_slice(embeds);
+        self.graphs.body.run(&mut run, &[len])?;
+        let states = run.hidden.extract_tensor().1;
+        check_finite("llm", "hidden state", states, self.graphs.hidden)?;
+        hidden.clear();
+        hidden.extend_from_slice(&states[states.len() - self.graphs.hidden..]);
+        Ok(())
+    }
+
+    /// Runs one position in each of the first rows, as many as there are `lens`, the positions that each row holds
+    /// afterwards. `positions` holds the ids of each row in order. [`hidden`](Self::hidden) has the result.
+    pub(crate) fn step<'f>(&mut self, positions: impl Iterator<Item = &'f [TokenId]>, lens: &[usize]) -> Result<()> {
+        let graphs = Arc::clone(&self.graphs);
+        let run = self.step_run(lens.len())?;
+        graphs.embedding.run(&mut run.embedding, positions.flatten())?;
+        graphs.body.run(&mut run.body, lens)
+    }
+
+    /// The hidden state of `row` after a [`step`](Self::step) of `rows`.
+    ///
+    /// Errors: numbers that are not finite.
+    pub(crate) fn hidden(&self, rows: usize, row: usize) -> Result<&[f32]> {
+        let run = self.steps.get(rows.wrapping_sub(1)).and_then(Option::as_ref).ok_or_else(|| no_run(rows))?;
+        let size = self.graphs.hidden;
+        let of_row = row * size..(row + 1) * size;
+        check_finite("embed", "embedding of row", &run.body.embeds.extract_tensor().1[of_row.clone()], size)?;
+        let hidden = &run.body.hidden.extract_tensor().1[of_row];
+        check_finite("llm", "hidden state", hidden, size)?;
+        Ok(hidden)
+    }
+
+    #[allow(unsafe_code)]
+    fn step_run(&mut self, rows: usize) -> Result<&mut StepRun> {
+        let slot = self.steps.get_mut(rows.wrapping_sub(1)).ok_or_else(|| no_run(rows))?;
+        if slot.is_none() {
+            // SAFETY: the run lies in a field before the cache, which is never replaced, so it goes first.
+            let mut body = unsafe { self.graphs.body.bind(&mut self.cache, 0..rows, 1)? };
+            let embedding = self.graphs.embedding.bind(rows, 1, &mut body.embeds)?;
+            *slot = Some(StepRun { embedding, body });
+        }
+        slot.as_mut().ok_or_else(|| no_run(rows))
+    }
+
+    /// Computes the logits of `hidden`, one state a row: [rows, columns], flattened.
+    pub(crate) fn logits(&mut self, head: HeadId, hidden: &[f32]) -> Result<&mut [f32]> {
+        let graph = self.graphs.head(head)?;
+        let rows = hidden.len() / self.graphs.hidden;
+        let slot = self.heads[head.0].get_mut(rows.wrapping_sub(1)).ok_or_else(|| no_run(rows))?;
+        let run = match slot {
+            Some(run) => run,
+            None => slot.insert(graph.bind(rows)?),
+        };
+        graph.run(run, hidden)
+    }
+
+    /// Copies the first `len` positions of row 0 of `other` into row 0.
+    pub(crate) fn copy_first_row(&mut self, other: &Self, len: usize) {
+        self.cache.copy_first_row(&other.cache, len);
+    }
+
+    /// Copies the first `len` positions of row `from` into row `to`.
+    pub(crate) fn copy_row(&mut self, from: usize, to: usize, len: usize) {
+        self.cache.copy_row(from, to, len);
+    }
+
+    /// Exchanges the first `len` positions of two rows.
+    pub(crate) fn swap_rows(&mut self, one: usize, other: usize, len: usize) {
+        self.cache.swap_rows(one, other, len);
+    }
+
+    /// Makes the first `len` positions of `row` what as many pads leave: the unconditional sequence of guidance.
+    pub(crate) fn fill_with_pads(&mut self, row: usize, len: usize) -> Result<()> {
+        let pad = self.graphs.pad()?.lock().unwrap_or_else(PoisonError::into_inner);
+        self.cache.fill_with_pads(row, &pad, len, &self.graphs.rotary);
+        Ok(())
+    }
+}
+
+fn no_run(rows: usize) -> Error {
+    let what = match rows {
+        0 => "nothing was run yet, so there are no logits".to_owned(),
+        rows => format!("a run of {rows} rows, which the cache has not"),
+    };
+    Error::new(ErrorKind::Invalid, what)
+}

@@ -1,0 +1,279 @@
+//! The key/value cache: one buffer a layer for keys and one for values, allocated once and written in place.
+
+#![expect(clippy::indexing_slicing, reason = "rows and positions of buffers that are made here with their sizes")]
+
+use std::ops::Range;
+
+use half::f16;
+use ort::memory::Allocator;
+use ort::session::IoBinding;
+use ort::value::{PrimitiveTensorElementType, Tensor};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::binding::bind_rows;
+/// The sizes of one row of the cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CacheShape {
+    pub layers: usize,
+    pub heads: usize,
+    pub head_size: usize,
+    /// Whether the graph keeps keys and values as float16.
+    pub is_half: bool,
+}
+
+impl CacheShape {
+    /// Bytes of the keys and values of `rows` sequences with room for `capacity` positions.
+    pub(super) fn bytes(&self, rows: usize, capacity: usize) -> u64 {
+        let sizes = [self.layers, rows, self.heads, capacity, self.head_size];
+        let width = if self.is_half { size_of::<f16>() } else { size_of::<f32>() };
+        sizes.iter().fold(2 * width as u64, |bytes, size| bytes.saturating_mul(*size as u64))
+    }
+}
+
+/// Keys and values of `rows` sequences, each buffer of shape [rows, heads, capacity, head size].
+pub(super) struct KeyValueCache {
+    shape: CacheShape,
+    rows: usize,
+    capacity: usize,
+    buffers: Buffers,
+}
+
+/// Key and value of layer 0, key and value of layer 1, …
+enum Buffers {
+    Float(Vec<Tensor<f32>>),
+    Half(Vec<Tensor<f16>>),
+}
+
+/// A number in the cache.
+trait Element: PrimitiveTensorElementType + Copy + std::fmt::Debug + 'static {
+    fn to_float(self) -> f32;
+    fn from_float(value: f32) -> Self;
+}
+
+impl Element for f32 {
+    fn to_float(self) -> f32 {
+        self
+    }
+    fn from_float(value: f32) -> Self {
+        value
+    }
+}
+
+impl Element for f16 {
+    fn to_float(self) -> f32 {
+        self.to_f32()
+    }
+    fn from_float(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+}
+
+impl KeyValueCache {
+    pub(super) fn new(shape: CacheShape, rows: usize, capacity: usize) -> Result<Self> {
+        let buffers = match shape.is_half {
+            true => allocate(shape, rows, capacity).map(Buffers::Half),
+            false => allocate(shape, rows, capacity).map(Buffers::Float),
+        };
+        let buffers = buffers.map_err(|e| {
+            let megabytes = shape.bytes(rows, capacity) / 1_000_000;
+            let what = format!("no memory for a cache of {capacity} positions ({megabytes} MB)");
+            Error::new(ErrorKind::Limit, format!("{what}: {}", e.message()))
+        })?;
+        Ok(Self { shape, rows, capacity, buffers })
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Binds `rows` of every buffer as the past and as the present of its layer: the same memory.
+    ///
+    /// # Safety
+    /// `binding` must not be run once the cache is gone.
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn bind(&mut self, binding: &mut IoBinding, rows: &Range<usize>) -> ort::Result<()> {
+        // SAFETY: as the caller promises; while a run goes on nobody borrows the buffers, which are private.
+        unsafe {
+            match &mut self.buffers {
+                Buffers::Float(buffers) => bind_all(buffers, binding, rows),
+                Buffers::Half(buffers) => bind_all(buffers, binding, rows),
+            }
+        }
+    }
+
+    /// Copies the first `len` positions of row 0 of `other`, which may have another capacity, into row 0.
+    pub(super) fn copy_first_row(&mut self, other: &Self, len: usize) {
+        let sizes = (self.shape, self.capacity, other.capacity);
+        match (&mut self.buffers, &other.buffers) {
+            (Buffers::Float(to), Buffers::Float(from)) => copy_first_rows(to, from, sizes, len),
+            (Buffers::Half(to), Buffers::Half(from)) => copy_first_rows(to, from, sizes, len),
+            #[expect(clippy::unreachable, reason = "one graph makes them")]
+            _ => unreachable!("the caches of one graph hold numbers of one type"),
+        }
+    }
+
+    /// Copies the first `len` positions of row `from` into row `to`.
+    pub(super) fn copy_row(&mut self, from: usize, to: usize, len: usize) {
+        let sizes = (self.shape, self.capacity);
+        match &mut self.buffers {
+            Buffers::Float(buffers) => copy_rows(buffers, sizes, from, to, len),
+            Buffers::Half(buffers) => copy_rows(buffers, sizes, from, to, len),
+        }
+    }
+
+    /// Exchanges the first `len` positions of two rows.
+    pub(super) fn swap_rows(&mut self, one: usize, other: usize, len: usize) {
+        let (sizes, low, high) = ((self.shape, self.capacity), one.min(other), one.max(other));
+        match &mut self.buffers {
+            Buffers::Float(buffers) => swap_rows(buffers, sizes, low, high, len),
+            Buffers::Half(buffers) => swap_rows(buffers, sizes, low, high, len),
+        }
+    }
+
+    /// Fills the first `len` positions of `row` as a prefix of pads.
+    ///
+    /// Every position of such a prefix has the same hidden state at every layer, so `first`, a cache of that one
+    /// position, tells them all: values are equal, keys differ by the rotary angle of their position.
+    pub(super) fn fill_with_pads(&mut self, row: usize, first: &Self, len: usize, rotary: &Rotary) {
+        let row = row * self.shape.heads * self.capacity * self.shape.head_size;
+        let sizes = (self.shape, self.capacity, first.capacity);
+        match (&mut self.buffers, &first.buffers) {
+            (Buffers::Float(to), Buffers::Float(from)) => fill_rows(to, from, sizes, row, len, rotary),
+            (Buffers::Half(to), Buffers::Half(from)) => fill_rows(to, from, sizes, row, len, rotary),
+            #[expect(clippy::unreachable, reason = "one graph makes them")]
+            _ => unreachable!("the caches of one graph hold numbers of one type"),
+        }
+    }
+}
+
+fn allocate<T: Element>(shape: CacheShape, rows: usize, capacity: usize) -> ort::Result<Vec<Tensor<T>>> {
+    let shape_of_one = [rows, shape.heads, capacity, shape.head_size];
+    (0..2 * shape.layers).map(|_| Tensor::<T>::new(&Allocator::default(), shape_of_one)).collect()
+}
+
+/// # Safety
+/// As [`KeyValueCache::bind`].
+#[allow(unsafe_code)]
+unsafe fn bind_all<T: Element>(
+    buffers: &mut [Tensor<T>],
+    binding: &mut IoBinding,
+    rows: &Range<usize>,
+) -> ort::Result<()> {
+    for (index, buffer) in buffers.iter_mut().enumerate() {
+        let (layer, part) = (index / 2, if index % 2 == 0 { "key" } else { "value" });
+        let names = [format!("past_key_values.{layer}.{part}"), format!("present.{layer}.{part}")];
+        // SAFETY: as the caller promises.
+        unsafe { bind_rows(binding, [&names[0], &names[1]], buffer, rows)? };
+    }
+    Ok(())
+}
+
+/// Copies `len` positions of row 0; `sizes` are the shape and the capacities of both.
+fn copy_first_rows<T: Element>(
+    to: &mut [Tensor<T>],
+    from: &[Tensor<T>],
+    (shape, capacity, other): (CacheShape, usize, usize),
+    len: usize,
+) {
+    let size = shape.head_size;
+    for (to, from) in to.iter_mut().zip(from) {
+        let (to, from) = (to.extract_tensor_mut().1, from.extract_tensor().1);
+        let heads = to.chunks_exact_mut(capacity * size).zip(from.chunks_exact(other * size));
+        heads.take(shape.heads).for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
+    }
+}
+
+/// Copies `len` positions of row `from` to row `to`; `sizes` are the shape and the capacity.
+fn copy_rows<T: Element>(
+    buffers: &mut [Tensor<T>],
+    (shape, capacity): (CacheShape, usize),
+    from: usize,
+    to: usize,
+    len: usize,
+) {
+    let of_head = capacity * shape.head_size;
+    for buffer in buffers {
+        let buffer = buffer.extract_tensor_mut().1;
+        for head in 0..shape.heads {
+            let [from, to] = [from, to].map(|row| (row * shape.heads + head) * of_head);
+            buffer.copy_within(from..from + len * shape.head_size, to);
+        }
+    }
+}
+
+/// Exchanges `len` positions of the rows `low` and `high`; `sizes` are the shape and the capacity.
+fn swap_rows<T: Element>(
+    buffers: &mut [Tensor<T>],
+    (shape, capacity): (CacheShape, usize),
+    low: usize,
+    high: usize,
+    len: usize,
+) {
+    let (of_head, of_row) = (capacity * shape.head_size, shape.heads * capacity * shape.head_size);
+    for buffer in buffers.iter_mut().filter(|_| low != high) {
+        let (before, from_high) = buffer.extract_tensor_mut().1.split_at_mut(high * of_row);
+        let low = before[low * of_row..].chunks_exact_mut(of_head);
+        let heads = low.zip(from_high.chunks_exact_mut(of_head)).take(shape.heads);
+        heads.for_each(|(a, b)| a[..len * shape.head_size].swap_with_slice(&mut b[..len * shape.head_size]));
+    }
+}
+
+/// Fills `len` positions from the element `row` on with the one position of `from`, its keys turned.
+fn fill_rows<T: Element>(
+    to: &mut [Tensor<T>],
+    from: &[Tensor<T>],
+    (shape, capacity, first): (CacheShape, usize, usize),
+    row: usize,
+    len: usize,
+    rotary: &Rotary,
+) {
+    let size = shape.head_size;
+    let turns = rotary.turns(len);
+    for (index, (to, from)) in to.iter_mut().zip(from).enumerate() {
+        let (to, from) = (to.extract_tensor_mut().1, from.extract_tensor().1);
+        for (head, one) in from.chunks_exact(first * size).enumerate() {
+            let start = row + head * capacity * size;
+            for (position, slot) in to[start..start + len * size].chunks_exact_mut(size).enumerate() {
+                match index % 2 {
+                    0 => rotary.rotate(&one[..size], &turns[position * rotary.frequencies.len()..], slot),
+                    _ => slot.copy_from_slice(&one[..size]),
+                }
+            }
+        }
+    }
+}
+
+/// Rotary position embedding on halves (Qwen2): the angle of component i at position p is `p · theta^(−2i / size)`.
+pub(super) struct Rotary {
+    /// Components of a half; those beyond the frequencies do not turn.
+    half: usize,
+    frequencies: Vec<f64>,
+}
+
+impl Rotary {
+    /// Of heads that are `head_dim` wide in the cache and `size` in the model.
+    pub(super) fn new(theta: f64, head_dim: usize, size: usize) -> Self {
+        let frequencies = (0..size / 2).map(|i| theta.powf(-2.0 * i as f64 / size as f64)).collect();
+        Self { half: head_dim / 2, frequencies }
+    }
+
+    /// Sine and cosine of every frequency at the positions 0 … `len` − 1, [positions, frequencies].
+    fn turns(&self, len: usize) -> Vec<(f64, f64)> {
+        let angles = |position| self.frequencies.iter().map(move |frequency| position as f64 * frequency);
+        (0..len).flat_map(angles).map(f64::sin_cos).collect()
+    }
+
+    /// `at_zero` turned by the `turns` of one position, one for each frequency.
+    fn rotate<T: Element>(&self, at_zero: &[T], turns: &[(f64, f64)], out: &mut [T]) {
+        out.copy_from_slice(at_zero);
+        for (i, (sin, cos)) in turns.iter().take(self.frequencies.len()).enumerate() {
+            let (a, b) = (f64::from(at_zero[i].to_float()), f64::from(at_zero[self.half + i].to_float()));
+            out[i] = T::from_float((a * cos - b * sin) as f32);
+            out[self.half + i] = T::from_float((b * cos + a * sin) as f32);
+        }
+    }
+}

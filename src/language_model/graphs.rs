@@ -1,0 +1,123 @@
+//! The graphs of the language model, which all its sequences share.
+
+use std::sync::{Mutex, OnceLock};
+
+use ort::memory::Allocator;
+use ort::value::Tensor;
+
+use super::HeadId;
+use super::body::Body;
+use super::embedding::Embedding;
+use super::head::OutputHead;
+use super::cache::{CacheShape, KeyValueCache, Rotary};
+use crate::error::{Error, ErrorKind, Result};
+use crate::package::{Manifest, StateConfig};
+use crate::prompt::FeatureSlot;
+use crate::runtime::{GraphLoader, check_finite};
+use crate::token::{Interval, Tokens};
+
+/// The graphs of the language model.
+pub(crate) struct LanguageModel {
+    pub(super) embedding: Embedding,
+    pub(super) body: Body,
+    heads: Vec<OutputHead>,
+    pub(super) hidden: usize,
+    pub(super) width: usize,
+    pub(super) max_positions: usize,
+    pub(super) cache: CacheShape,
+    pub(super) rotary: Rotary,
+    /// The cache of one pad at position 0.
+    pad: OnceLock<Mutex<KeyValueCache>>,
+}
+
+impl LanguageModel {
+    /// Loads `embed`, `llm` and the heads.
+    pub(crate) fn load(loader: &GraphLoader, manifest: &Manifest) -> Result<Self> {
+        let sizes = &manifest.language_model;
+        let (hidden, width) = (sizes.hidden_size, manifest.tokens.width);
+        let [StateConfig::Attention(attention)] = &sizes.state[..] else {
+            let what = format!("language_model.state has {} entries; expected one of attention", sizes.state.len());
+            return Err(Error::new(ErrorKind::Package, what));
+        };
+        let body = Body::load(loader, hidden, attention)?;
+        let columns = |ids: &[Interval]| ids.iter().map(Interval::len).sum();
+        let heads = manifest.heads.iter().map(|(name, ids)| OutputHead::load(loader, name, hidden, columns(ids)));
+        Ok(Self {
+            embedding: Embedding::load(loader, width, hidden)?,
+            heads: heads.collect::<Result<_>>()?,
+            hidden,
+            width,
+            max_positions: sizes.max_positions,
+            cache: CacheShape {
+                layers: attention.layers,
+                heads: attention.heads,
+                head_size: attention.head_size,
+                is_half: body.is_half(),
+            },
+            body,
+            rotary: Rotary::new(attention.rotary.theta, attention.head_size, attention.rotary.size),
+            pad: OnceLock::new(),
+        })
+    }
+
+    /// The most positions that a sequence can hold.
+    pub(crate) fn max_positions(&self) -> usize {
+        self.max_positions
+    }
+
+    /// Bytes of the cache of `rows` sequences with room for `capacity` positions each.
+    pub(crate) fn cache_bytes(&self, rows: usize, capacity: usize) -> u64 {
+        self.cache.bytes(rows, capacity)
+    }
+
+    /// Embeds `tokens`, shape [positions, hidden], flattened, with `features` in their places.
+    pub(crate) fn embed(&self, tokens: &Tokens, features: &[FeatureSlot]) -> Result<Vec<f32>> {
+        for slot in features {
+            let (rows, columns) = slot.features.dim();
+            if columns != self.hidden || slot.start.checked_add(rows).is_none_or(|end| end > tokens.len()) {
+                let what = format!("features {rows} × {columns} at position {} of {}", slot.start, tokens.len());
+                let expected = format!("expected rows of {} within the prompt", self.hidden);
+                return Err(Error::new(ErrorKind::Invalid, format!("{what}; {expected}")));
+            }
+        }
+        let shape = [1, tokens.len(), self.hidden];
+        let mut embeds = Tensor::<f32>::new(&Allocator::default(), shape).map_err(|e| self.body.failed(&e))?;
+        let mut run = self.embedding.bind(1, tokens.len(), &mut embeds)?;
+        self.embedding.run(&mut run, tokens.ids())?;
+        let mut embeds = embeds.extract_tensor().1.to_vec();
+        for slot in features {
+            let rows = embeds.chunks_exact_mut(self.hidden).skip(slot.start);
+            for (row, feature) in rows.zip(slot.features.rows()) {
+                feature.iter().zip(row).for_each(|(value, cell)| *cell = *value);
+            }
+        }
+        check_finite("embed", "embedding of prompt position", &embeds, self.hidden)?;
+        Ok(embeds)
+    }
+
+    /// The number of heads.
+    pub(super) fn heads(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// The graph of `head`.
+    pub(super) fn head(&self, head: HeadId) -> Result<&OutputHead> {
+        let missing = || Error::new(ErrorKind::Invalid, format!("the package has no head {}", head.0));
+        self.heads.get(head.0).ok_or_else(missing)
+    }
+
+    /// The cache of one pad at position 0; computed when it is first needed.
+    #[allow(unsafe_code)]
+    pub(super) fn pad(&self) -> Result<&Mutex<KeyValueCache>> {
+        if let Some(pad) = self.pad.get() {
+            return Ok(pad);
+        }
+        let mut cache = KeyValueCache::new(self.cache, 1, 1)?;
+        // SAFETY: the run ends before the cache does.
+        let mut run = unsafe { self.body.bind(&mut cache, 0..1, 1)? };
+        run.embeds.extract_tensor_mut().1.fill(0.0);
+        self.body.run(&mut run, &[1])?;
+        check_finite("llm", "hidden state", run.hidden.extract_tensor().1, self.hidden)?;
+        Ok(self.pad.get_or_init(|| Mutex::new(cache)))
+    }
+}

@@ -1,0 +1,53 @@
+//! Heads: the output matrix, of which only the rows that can be chosen are ever multiplied.
+
+use ort::memory::Allocator;
+use ort::session::IoBinding;
+use ort::value::Tensor;
+
+use crate::error::Result;
+use crate::runtime::{Graph, GraphLoader, Port};
+
+/// A head of a package: its number among the manifest's `heads`, in the order of their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadId(pub usize);
+
+/// A head graph.
+pub(super) struct OutputHead {
+    graph: Graph,
+    hidden: usize,
+    columns: usize,
+}
+
+impl OutputHead {
+    /// Loads the head `name`, whose logits have `columns` columns.
+    pub(super) fn load(loader: &GraphLoader, name: &str, hidden: usize, columns: usize) -> Result<Self> {
+        let inputs = [Port::float("hidden_states", &[None, Some(hidden)])];
+        let outputs = [Port::float("logits", &[None, Some(columns)])];
+        Ok(Self { graph: loader.load(name, &inputs, &outputs)?, hidden, columns })
+    }
+
+    /// Binds a run of `rows` hidden states.
+    pub(super) fn bind(&self, rows: usize) -> Result<HeadRun> {
+        let failed = |e| self.graph.failed(&e);
+        let hidden = Tensor::<f32>::new(&Allocator::default(), [rows, self.hidden]).map_err(failed)?;
+        let mut logits = Tensor::<f32>::new(&Allocator::default(), [rows, self.columns]).map_err(failed)?;
+        let mut binding = self.graph.binding()?;
+        binding.bind_input("hidden_states", &hidden).map_err(failed)?;
+        binding.bind_output("logits", &mut logits).map_err(failed)?;
+        Ok(HeadRun { binding, hidden, logits })
+    }
+
+    /// Computes the logits of `hidden`, shape [rows, columns], flattened.
+    pub(super) fn run<'r>(&self, run: &'r mut HeadRun, hidden: &[f32]) -> Result<&'r mut [f32]> {
+        run.hidden.extract_tensor_mut().1.copy_from_slice(hidden);
+        self.graph.run_bound(&run.binding)?;
+        Ok(run.logits.extract_tensor_mut().1)
+    }
+}
+
+/// A bound run of the graph.
+pub(super) struct HeadRun {
+    binding: IoBinding,
+    hidden: Tensor<f32>,
+    logits: Tensor<f32>,
+}

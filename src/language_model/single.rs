@@ -1,0 +1,350 @@
+//! One sequence on the graphs of a model.
+
+use std::sync::Arc;
+
+use super::{Batch, HeadId, LanguageModel, Prefix, Sequence, StateMark};
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Limits;
+use crate::prompt::FeatureSlot;
+use crate::token::{TokenId, Tokens};
+
+/// Positions of a prompt that are run at once; between such chunks a run can be cancelled.
+const PREFILL_CHUNK: usize = 512;
+/// Capacities are multiples of this.
+const CACHE_STEP: usize = 256;
+
+/// One sequence on the graphs of a model: a [`Sequence`] with a cache of its own that grows.
+pub(crate) struct SingleSequence {
+    graphs: Arc<LanguageModel>,
+    position: usize,
+    /// Row 0 is the sequence, row 1, which is there once guidance was, the unconditional one.
+    batch: Option<Batch>,
+    guided: bool,
+    /// Hidden states of the last position, [rows, hidden].
+    hidden: Vec<f32>,
+    max_positions: usize,
+    /// Bytes that the cache may take.
+    memory: u64,
+}
+
+impl SingleSequence {
+    /// An empty sequence, which stays within `limits`.
+    pub(crate) fn new(graphs: Arc<LanguageModel>, limits: &Limits) -> Self {
+        Self {
+            max_positions: graphs.max_positions().min(limits.context),
+            memory: limits.memory(),
+            graphs,
+            position: 0,
+            batch: None,
+            guided: false,
+            hidden: Vec::new(),
+        }
+    }
+
+    /// The cache with at least `rows` and room for `positions`; what the sequence held is kept.
+    fn room(&mut self, rows: usize, positions: usize) -> Result<&mut Batch> {
+        if positions > self.max_positions {
+            let most = self.max_positions;
+            let what = format!("{positions} positions are needed, but the model's context holds {most}");
+            return Err(Error::new(ErrorKind::Limit, what));
+        }
+        let (old_rows, old_capacity) = self.batch.as_ref().map_or((0, 0), |batch| (batch.rows(), batch.capacity()));
+        if old_rows < rows || old_capacity < positions {
+            let capacity = match old_capacity < positions {
+                true => positions.next_multiple_of(CACHE_STEP).min(self.max_positions),
+                false => old_capacity,
+            };
+            let rows = rows.max(old_rows);
+            self.check_memory(rows, capacity)?;
+            let mut larger = Batch::new(Arc::clone(&self.graphs), rows, capacity)?;
+            if let Some(batch) = &self.batch {
+                larger.copy_first_row(batch, self.position);
+            }
+            self.batch = Some(larger);
+        }
+        self.batch.as_mut().ok_or_else(|| Error::new(ErrorKind::Graph, "no cache"))
+    }
+
+    /// Refuses a cache of `rows` sequences that would take more than the limit, that which is there already included.
+    fn check_memory(&self, rows: usize, capacity: usize) -> Result<()> {
+        let held = self.batch.as_ref().map_or(0, |batch| self.graphs.cache_bytes(batch.rows(), batch.capacity()));
+        let asked = self.graphs.cache_bytes(rows, capacity);
+        if held.saturating_add(asked) > self.memory {
+            let megabytes = [asked, held, self.memory].map(|bytes| bytes.div_ceil(1_000_000));
+            let what = format!(
+                "a cache of {capacity} positions for {rows} sequences takes {} MB beside {} MB that are in use; the limit on memory is {} MB: \
+                 ask for fewer steps, or give a shorter prompt",
+                megabytes[0], megabytes[1], megabytes[2]
+            );
+            return Err(Error::new(ErrorKind::Limit, what));
+        }
+        Ok(())
+    }
+
+    /// Runs `tokens` from the beginning of the unconditional row.
+    fn prefill_unconditional(&mut self, tokens: &Tokens, cancel: &Cancel) -> Result<()> {
+        let embeds = self.graphs.embed(tokens, &[])?;
+        let size = self.graphs.hidden;
+        let batch = self.room(2, tokens.len())?;
+        let (mut end, mut unused) = (0, Vec::new());
+        embeds.chunks(PREFILL_CHUNK * size).try_for_each(|chunk| {
+            cancel.check()?;
+            end += chunk.len() / size;
+            batch.prefill(1, end, chunk, &mut unused)
+        })
+    }
+
+    /// Runs one chunk of a prompt, embeddings [positions, hidden].
+    fn prefill_chunk(&mut self, embeds: &[f32]) -> Result<()> {
+        let end = self.position + embeds.len() / self.graphs.hidden;
+        let mut hidden = std::mem::take(&mut self.hidden);
+        let run = self.room(1, end).and_then(|batch| batch.prefill(0, end, embeds, &mut hidden));
+        self.hidden = hidden;
+        run?;
+        self.position = end;
+        Ok(())
+    }
+}
+
+impl Sequence for SingleSequence {
+    fn position(&self) -> usize {
+        self.position
+    }
+
+    fn max_positions(&self) -> usize {
+        self.max_positions
+    }
+
+    fn reserve(&mut self, positions: usize) -> Result<()> {
+        self.room(1, positions).map(drop)
+    }
+
+    fn mark(&self) -> StateMark {
+        StateMark::at(self.position)
+    }
+
+    fn rewind(&mut self, mark: &StateMark) {
+        self.position = self.position.min(mark.position());
+    }
+
+    fn fork(&mut self, mark: &StateMark) -> Result<Box<dyn Sequence>> {
+        let position = mark.position();
+        let mut fork = Self {
+            graphs: Arc::clone(&self.graphs),
+            position: 0,
+            batch: None,
+            guided: false,
+            hidden: Vec::new(),
+            max_positions: self.max_positions,
+            memory: self.memory,
+        };
+        let room = fork.room(1, position)?;
+        if let Some(batch) = &self.batch {
+            room.copy_first_row(batch, position);
+        }
+        fork.position = position;
+        Ok(Box::new(fork))
+    }
+
+    fn prefill(&mut self, tokens: &Tokens, features: &[FeatureSlot], cancel: &Cancel) -> Result<()> {
+        let start = self.mark();
+        let embeds = self.graphs.embed(tokens, features)?;
+        self.reserve(start.position() + tokens.len())?;
+        let run = embeds.chunks(PREFILL_CHUNK * self.graphs.hidden).try_for_each(|chunk| {
+            cancel.check()?;
+            self.prefill_chunk(chunk)
+        });
+        if run.is_err() {
+            self.rewind(&start);
+        }
+        run
+    }
+
+    fn step(&mut self, position: &[TokenId]) -> Result<()> {
+        let end = self.position + 1;
+        let lens: &[usize] = if self.guided { &[end, end] } else { &[end] };
+        let rows = lens.len();
+        let mut hidden = std::mem::take(&mut self.hidden);
+        let batch = self.room(rows, end)?;
+        batch.step(std::iter::repeat_n(position, rows), lens)?;
+        hidden.clear();
+        for row in 0..rows {
+            hidden.extend_from_slice(batch.hidden(rows, row)?);
+        }
+        self.hidden = hidden;
+        self.position = end;
+        Ok(())
+    }
+
+    fn begin_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()> {
+        prefix.check(self.position)?;
+        match prefix {
+            Prefix::Pads => {
+                let position = self.position;
+                self.room(2, position)?.fill_with_pads(1, position)?;
+            }
+            Prefix::Tokens(tokens) => self.prefill_unconditional(tokens, cancel)?,
+        }
+        self.guided = true;
+        Ok(())
+    }
+
+    fn end_guidance(&mut self) -> Result<()> {
+        self.guided = false;
+        self.hidden.truncate(self.graphs.hidden);
+        Ok(())
+    }
+
+    fn logits(&mut self, head: HeadId) -> Result<&mut [f32]> {
+        match &mut self.batch {
+            Some(batch) => batch.logits(head, &self.hidden),
+            None => Err(Error::new(ErrorKind::Invalid, "nothing was run yet, so there are no logits")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::modality::Modality;
+    use crate::package::{Manifest, Package};
+    use crate::runtime::{GraphLoader, Placing, Runtime, RuntimeOptions};
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fixtures/packages").join(name)
+    }
+
+    fn sequences(name: &str) -> (SingleSequence, SingleSequence, Manifest) {
+        let (one, two, manifest, _) = sequences_in(&fixture(name));
+        (one, two, manifest)
+    }
+
+    /// Two sequences of a package, its manifest, and the file that its body is in.
+    fn sequences_in(folder: &Path) -> (SingleSequence, SingleSequence, Manifest, String) {
+        let package = Package::open(folder).expect("fixtures: run `make test`, or `make fixtures` once");
+        let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
+        let manifest = package.manifest().clone();
+        let loader = GraphLoader::new(runtime, package, Placing::new(&RuntimeOptions::default()).unwrap());
+        let graphs = Arc::new(LanguageModel::load(&loader, &manifest).unwrap());
+        let body = loader.placements().all().iter().find(|graph| graph.graph == "llm").unwrap().file.clone();
+        let new = || SingleSequence::new(Arc::clone(&graphs), &Limits::default());
+        (new(), new(), manifest, body)
+    }
+
+    /// The heads of text and of sound.
+    fn heads(manifest: &Manifest) -> [HeadId; 2] {
+        ["text_head", "audio_head"].map(|name| HeadId(manifest.heads.keys().position(|head| head == name).unwrap()))
+    }
+
+    /// A position of sound: a code in every book.
+    fn codes(manifest: &Manifest, code: u32) -> Vec<TokenId> {
+        manifest.modalities[&Modality::Audio].layout.books.iter().map(|book| book.start + code).collect()
+    }
+
+    fn text(manifest: &Manifest, tokens: impl IntoIterator<Item = u32>) -> Tokens {
+        let mut text = manifest.tokens.tokens();
+        tokens.into_iter().for_each(|token| text.push_single(manifest.tokens.text.ids.start + token, 0));
+        text
+    }
+
+    fn pads(manifest: &Manifest, len: usize) -> Tokens {
+        let mut pads = manifest.tokens.tokens();
+        (0..len).for_each(|_| pads.push_single(0, 0));
+        pads
+    }
+
+    fn distance(a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len());
+        let largest = b.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+        a.iter().zip(b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest
+    }
+
+    /// Under guidance the rows are two sequences: the prompt, and its unconditional counterpart, pads or tokens; both go on
+    /// with the same positions.
+    #[test]
+    fn guidance_is_two_sequences() {
+        for name in ["tiny-omni-fp32", "tiny-afwhisper-fp32", "synthetic-fp32"] {
+            let (mut guided, mut alone, manifest) = sequences(name);
+            let [text_head, audio_head] = heads(&manifest);
+            let (cancel, none) = (Cancel::new(), []);
+            let others = text(&manifest, (0..37).map(|i| i * 3 % 50));
+            for (prefix, beside) in [(Prefix::Pads, pads(&manifest, 37)), (Prefix::Tokens(&others), others.clone())] {
+                guided.rewind(&StateMark::START);
+                alone.rewind(&StateMark::START);
+                guided.prefill(&text(&manifest, 0..37), &none, &cancel).unwrap();
+                alone.prefill(&beside, &none, &cancel).unwrap();
+                guided.begin_guidance(prefix, &cancel).unwrap();
+                for step in 0..3 {
+                    let position = codes(&manifest, step);
+                    guided.step(&position).unwrap();
+                    alone.step(&position).unwrap();
+                    let both = guided.logits(audio_head).unwrap().to_vec();
+                    let error = distance(&both[both.len() / 2..], alone.logits(audio_head).unwrap());
+                    assert!(error < 1e-5, "{name}, {prefix:?}, step {step}: {error}");
+                }
+                let both = guided.logits(text_head).unwrap().to_vec();
+                guided.end_guidance().unwrap();
+                assert_eq!(guided.logits(text_head).unwrap(), &both[..both.len() / 2]);
+            }
+            let error = guided.begin_guidance(Prefix::Tokens(&others), &cancel).unwrap_err();
+            assert!(error.message().contains("37 positions; expected 40"), "{error}");
+        }
+    }
+
+    /// The form for CUDA, taken as a variant for the CPU, which can run it: float16 within, and in the cache.
+    #[test]
+    fn a_float16_variant_is_picked_and_gives_nearly_the_same() {
+        let (folder, source) = (tempfile::tempdir().unwrap(), fixture("tiny-afwhisper-fp32"));
+        for entry in std::fs::read_dir(&source).unwrap().flatten() {
+            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+        let manifest = folder.path().join("manifest.json");
+        let json = std::fs::read_to_string(&manifest).unwrap();
+        assert!(json.contains("\"cuda\": {"));
+        std::fs::write(&manifest, json.replace("\"cuda\": {", "\"cpu\": {")).unwrap();
+        let (mut half, mut alone, manifest, file) = sequences_in(folder.path());
+        let (mut float, _, _, base) = sequences_in(&source);
+        assert_eq!((file.as_str(), base.as_str()), ("llm.cuda.onnx", "llm.onnx"));
+        assert!(half.graphs.cache.is_half && !float.graphs.cache.is_half);
+
+        let audio_head = heads(&manifest)[1];
+        let (cancel, none) = (Cancel::new(), []);
+        alone.prefill(&pads(&manifest, 37), &none, &cancel).unwrap();
+        for sequence in [&mut half, &mut float] {
+            sequence.prefill(&text(&manifest, 0..37), &none, &cancel).unwrap();
+            sequence.begin_guidance(Prefix::Pads, &cancel).unwrap();
+        }
+        for step in 0..3 {
+            let position = codes(&manifest, step);
+            [&mut half, &mut float, &mut alone].into_iter().for_each(|sequence| sequence.step(&position).unwrap());
+            let both = half.logits(audio_head).unwrap().to_vec();
+            let error = distance(&both, float.logits(audio_head).unwrap());
+            assert!(error < 1e-2, "step {step}: {error}");
+            let error = distance(&both[both.len() / 2..], alone.logits(audio_head).unwrap());
+            assert!(error < 1e-2, "step {step}, pads: {error}");
+        }
+    }
+
+    /// A cache that grows and a sequence that is rewound change nothing.
+    #[test]
+    fn growing_and_rewinding_change_nothing() {
+        let (mut grown, mut roomy, manifest) = sequences("synthetic-fp32");
+        let [text_head, _] = heads(&manifest);
+        let (cancel, none) = (Cancel::new(), []);
+        let tokens = |range: std::ops::Range<u32>| text(&manifest, range.map(|i| i % 200));
+        roomy.reserve(500).unwrap();
+        roomy.prefill(&tokens(0..400), &none, &cancel).unwrap();
+        grown.prefill(&tokens(0..250), &none, &cancel).unwrap();
+        let mark = grown.mark();
+        grown.prefill(&tokens(7..90), &none, &cancel).unwrap();
+        grown.rewind(&mark);
+        grown.prefill(&tokens(250..400), &none, &cancel).unwrap();
+        assert_eq!(grown.position(), 400);
+        let error = distance(grown.logits(text_head).unwrap(), roomy.logits(text_head).unwrap());
+        assert!(error < 1e-5, "{error}");
+        assert_eq!(grown.reserve(513).unwrap_err().kind(), ErrorKind::Limit);
+    }
+}

@@ -1,0 +1,128 @@
+//! Sound to features for the language model: windows, log-mel, chunks, the encoder graph.
+
+use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate, s};
+use ort::value::Tensor;
+
+use crate::audio::{LogMel, LogMelConfig, Waveform, normalize};
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorKind, Result};
+use crate::package::{AudioEncoderConfig, FeatureRows};
+use crate::runtime::{Graph, GraphLoader, Port, check_finite, check_finite_sound};
+
+/// Mel frames that become one feature: the second convolution's stride and the pooling, two each.
+const MEL_FRAMES_PER_FEATURE: usize = 4;
+
+/// The `audio_encoder` graph and the front end before it.
+pub(crate) struct AudioEncoder {
+    graph: Graph,
+    log_mel: LogMel,
+    config: AudioEncoderConfig,
+    hidden: usize,
+}
+
+impl AudioEncoder {
+    /// Loads the encoder that `config` describes, whose features have `hidden` columns.
+    pub(crate) fn load(loader: &GraphLoader, config: &AudioEncoderConfig, hidden: usize) -> Result<Self> {
+        let (bins, frames) = (config.num_mel_bins, config.chunk_frames);
+        let inputs =
+            [Port::float("input_features", &[None, Some(bins), Some(frames)]), Port::int64("feature_lengths", &[None])];
+        let outputs = [
+            Port::float("audio_features", &[None, Some(frames / MEL_FRAMES_PER_FEATURE), Some(hidden)]),
+            Port::int64("audio_feature_lengths", &[None]),
+        ];
+        let log_mel = LogMel::new(LogMelConfig {
+            sample_rate: config.sampling_rate,
+            n_fft: config.n_fft,
+            hop_length: config.hop_length,
+            num_mel_bins: bins,
+        })?
+        .with_threads(loader.threads());
+        let graph = loader.load("audio_encoder", &inputs, &outputs)?;
+        Ok(Self { graph, log_mel, config: config.clone(), hidden })
+    }
+
+    /// Encodes `sound` to features, shape [positions, hidden size], about 25 a second.
+    ///
+    /// Channels are mixed down to their mean and the rate is converted. Sound longer than a window is cut into windows
+    /// that are encoded one by one; `cancel` is looked at before each.
+    ///
+    /// # Errors
+    /// Sound too short to hold one feature; samples or features that are not finite; cancelled.
+    pub(crate) fn encode(&self, sound: &Waveform, cancel: &Cancel) -> Result<Array2<f32>> {
+        let sound = check_finite_sound(sound)?.to_mono().resample(self.config.sampling_rate)?;
+        let samples = sound.samples();
+        let window = self.config.window_seconds * self.config.sampling_rate as usize;
+        let encode = |part| cancel.check().and_then(|()| self.encode_window(part));
+        let features = samples.chunks(window).map(encode).collect::<Result<Vec<_>>>()?;
+        let views: Vec<_> = features.iter().map(|part| part.view()).collect();
+        let all = concatenate(Axis(0), &views)
+            .map_err(|e| Error::new(ErrorKind::Audio, "the audio is empty").with_source(e))?;
+        if all.is_empty() {
+            let least =
+                1000 * (MEL_FRAMES_PER_FEATURE - 1) * self.config.hop_length / self.config.sampling_rate as usize;
+            let what = format!("the audio holds {} samples; expected at least {least} ms", samples.len());
+            return Err(Error::new(ErrorKind::Audio, what));
+        }
+        Ok(all)
+    }
+
+    /// Features of one window; none when it is too short to hold one.
+    fn encode_window(&self, samples: &[f32]) -> Result<Array2<f32>> {
+        let rows = match self.config.rows {
+            FeatureRows::OfSignal => feature_rows(samples.len() / self.config.hop_length),
+            FeatureRows::WholeWindows => usize::MAX,
+        };
+        if rows == 0 {
+            return Ok(Array2::zeros((0, self.hidden)));
+        }
+        let mut samples = if self.config.normalize { normalize(samples) } else { samples.to_vec() };
+        if self.config.pad_to_window {
+            samples.resize(self.config.window_seconds * self.config.sampling_rate as usize, 0.0);
+        }
+        let mel = self.log_mel.compute(&samples)?;
+        let features = self.run(mel.view())?;
+        let features = features.slice(s![..rows.min(features.nrows()), ..]).to_owned();
+        check_finite("audio_encoder", "feature", features.as_slice().unwrap_or_default(), self.hidden)?;
+        Ok(features)
+    }
+
+    /// Runs the graph on `mel` [bins, frames], cut into chunks; the valid rows of all chunks.
+    fn run(&self, mel: ArrayView2<f32>) -> Result<Array2<f32>> {
+        let (bins, frames) = mel.dim();
+        let chunk = self.config.chunk_frames;
+        let count = frames.div_ceil(chunk);
+        let mut input = Array3::<f32>::zeros((count, bins, chunk));
+        let mut lengths = Vec::with_capacity(count);
+        for (mut slot, part) in input.outer_iter_mut().zip(mel.axis_chunks_iter(Axis(1), chunk)) {
+            slot.slice_mut(s![.., ..part.ncols()]).assign(&part);
+            lengths.push(part.ncols() as i64);
+        }
+        let failed = |e| self.graph.failed(&e);
+        let input = Tensor::from_array(input).map_err(failed)?;
+        let lengths = Tensor::from_array(([count], lengths)).map_err(failed)?;
+        let inputs = [("input_features", input.into()), ("feature_lengths", lengths.into())];
+        let [features, lengths] = self.graph.run(inputs, ["audio_features", "audio_feature_lengths"])?;
+        let features = features.try_extract_array::<f32>().map_err(failed)?;
+        let features = features.into_dimensionality::<ndarray::Ix3>().map_err(|e| {
+            Error::new(ErrorKind::Graph, "audio_encoder: the features have another rank than 3").with_source(e)
+        })?;
+        let lengths = lengths.try_extract_tensor::<i64>().map_err(failed)?.1;
+        let (_, rows, _) = features.dim();
+        let Some(lengths) =
+            lengths.iter().map(|len| usize::try_from(*len).ok().filter(|len| *len <= rows)).collect::<Option<Vec<_>>>()
+        else {
+            let what = format!("audio_encoder: lengths {lengths:?}; expected 0 … {rows}");
+            return Err(Error::new(ErrorKind::Numeric, what));
+        };
+        let valid: Vec<_> =
+            features.outer_iter().zip(lengths).map(|(rows, len)| rows.slice_move(s![..len, ..])).collect();
+        concatenate(Axis(0), &valid)
+            .map_err(|e| Error::new(ErrorKind::Graph, "audio_encoder: no features came out").with_source(e))
+    }
+}
+
+/// How many features `mel_frames` frames of signal become (the second convolution's stride, then the pooling: the
+/// trainer's `((n − 1) // 2 + 1) // 2`).
+fn feature_rows(mel_frames: usize) -> usize {
+    mel_frames.div_ceil(2) / 2
+}

@@ -1,0 +1,133 @@
+//! The files of a model package: in a folder, or in memory.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ort::session::Session;
+use ort::session::builder::SessionBuilder;
+use sha2::{Digest, Sha256};
+
+use super::FileSum;
+use crate::error::{Error, ErrorKind, Result};
+use crate::file::{read_limited, too_large};
+
+/// Where a package's files are.
+#[derive(Clone, Debug)]
+pub enum PackageFiles {
+    /// In a folder; they stay there while the package is used.
+    Folder(PathBuf),
+    /// In memory, by their names.
+    Memory(BTreeMap<String, Arc<[u8]>>),
+}
+
+impl PackageFiles {
+    /// What a message calls the file `name`, or all of them for an empty one.
+    pub(crate) fn describe(&self, name: &str) -> String {
+        match self {
+            Self::Folder(folder) if name.is_empty() => folder.display().to_string(),
+            Self::Folder(folder) => folder.join(name).display().to_string(),
+            Self::Memory(_) if name.is_empty() => "files in memory".into(),
+            Self::Memory(_) => format!("{name} (in memory)"),
+        }
+    }
+
+    /// The whole content of the file `name`, which has `most` bytes at the most.
+    pub(crate) fn read(&self, name: &str, most: u64) -> Result<Cow<'_, [u8]>> {
+        let files = match self {
+            Self::Folder(folder) => return read_limited(&folder.join(name), most).map(Cow::Owned),
+            Self::Memory(files) => files,
+        };
+        let content = in_memory(files, name).map_err(|e| Error::new(ErrorKind::Io, "cannot be read").with_source(e))?;
+        match content.len() as u64 <= most {
+            true => Ok(Cow::Borrowed(&**content)),
+            false => Err(too_large(most)),
+        }
+    }
+
+    /// Bytes of the file `name`, which must lie in the folder itself: a link out of it is refused.
+    fn size(&self, name: &str) -> Result<u64> {
+        let missing = |e| Error::new(ErrorKind::Package, "a file of the package is missing").with_source(e);
+        let folder = match self {
+            Self::Folder(folder) => folder,
+            Self::Memory(files) => return in_memory(files, name).map(|content| content.len() as u64).map_err(missing),
+        };
+        let path = folder.join(name).canonicalize().map_err(missing)?;
+        if !path.starts_with(folder.canonicalize().map_err(missing)?) {
+            let what = "a link that leaves the package's folder: put the file itself there (cp -L)";
+            return Err(Error::new(ErrorKind::Package, what));
+        }
+        let metadata = path.metadata().map_err(missing)?;
+        match metadata.is_file() {
+            true => Ok(metadata.len()),
+            false => Err(Error::new(ErrorKind::Package, "not a file")),
+        }
+    }
+
+    fn sha256(&self, name: &str) -> std::io::Result<String> {
+        match self {
+            Self::Folder(folder) => sha256(&folder.join(name)),
+            Self::Memory(files) => in_memory(files, name).map(|content| hexadecimal(&Sha256::digest(content))),
+        }
+    }
+
+    /// Refuses a file that is missing or lies elsewhere, has another size than `sum` says or, if it has `summed` bytes at
+    /// the most, another SHA-256.
+    pub(crate) fn check(&self, name: &str, sum: &FileSum, summed: u64) -> Result<()> {
+        self.hold_against(name, sum, summed).map_err(|e| e.context(self.describe(name)))
+    }
+
+    fn hold_against(&self, name: &str, sum: &FileSum, summed: u64) -> Result<()> {
+        let refused = |what: String| Err(Error::new(ErrorKind::Package, what));
+        let size = self.size(name)?;
+        if size != sum.size {
+            return refused(format!("{size} bytes; the manifest says {}", sum.size));
+        }
+        if size > summed {
+            return Ok(());
+        }
+        let found = self.sha256(name).map_err(|e| Error::new(ErrorKind::Io, "cannot be read").with_source(e))?;
+        match found == sum.sha256.to_lowercase() {
+            true => Ok(()),
+            false => refused(format!("damaged: its SHA-256 is {found}; the manifest says {}", sum.sha256)),
+        }
+    }
+
+    /// Loads the graph in the file `name`. In a folder its weights, which lie beside it, are mapped into memory.
+    pub(crate) fn load_graph(&self, mut builder: SessionBuilder, name: &str) -> ort::Result<Session> {
+        let files = match self {
+            Self::Folder(folder) => return builder.commit_from_file(folder.join(name)),
+            Self::Memory(files) => files,
+        };
+        let graph = in_memory(files, name).map_err(|e| ort::Error::new(e.to_string()))?;
+        for (weights, content) in files.iter().filter(|(weights, _)| weights.starts_with(name) && *weights != name) {
+            builder = builder.with_external_initializer_file_in_memory(weights, Arc::clone(content))?;
+        }
+        builder.commit_from_memory(graph)
+    }
+}
+
+fn in_memory<'a>(files: &'a BTreeMap<String, Arc<[u8]>>, name: &str) -> std::io::Result<&'a Arc<[u8]>> {
+    let missing = || std::io::Error::new(std::io::ErrorKind::NotFound, "not among the files that were given");
+    files.get(name).ok_or_else(missing)
+}
+
+fn sha256(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hexadecimal(&hash.finalize())),
+            read => hash.update(buffer.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
+/// The digits of a sum, in lower case.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,156 @@
+//! Model packages: a manifest, its files, and the check that they are what the manifest says (`onnx/README.md`).
+
+mod check;
+mod files;
+mod manifest;
+mod onnx;
+mod v1;
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ErrorKind, Result};
+
+#[cfg(feature = "fuzzing")]
+pub(crate) use check::check_manifest;
+#[cfg(not(feature = "fuzzing"))]
+use check::check_manifest;
+pub(crate) use files::PackageFiles;
+use files::hexadecimal;
+pub use manifest::{
+    AttentionConfig, AudioEncoderConfig, CodecConfig, DecodingConfig, EnhancerConfig, FeatureRows, FileSum, LanguageModelConfig,
+    Limits, Manifest, ModalityConfig, Prompts, RotaryConfig, SCHEMA, StateConfig,
+};
+#[cfg(feature = "fuzzing")]
+pub(crate) use onnx::check as check_graph;
+
+/// Files up to this size are summed whenever a package is opened; larger ones only by [`Package::verify`].
+const ALWAYS_SUMMED: u64 = 64 << 20;
+
+/// The largest manifest that is read, in bytes.
+const MOST_MANIFEST: u64 = 16 << 20;
+
+/// A package whose manifest was read and whose files are there.
+#[derive(Clone, Debug)]
+pub struct Package {
+    files: PackageFiles,
+    manifest: Manifest,
+    sha256: String,
+}
+
+impl Package {
+    /// Opens the package in `folder`. ONNX Runtime has read nothing of it then.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Package`] for: no or a broken manifest, a newer schema, an inconsistent vocabulary, layout, template or
+    /// size; a file that is missing, has another size or leaves the folder, by its name or by a link; any file of up to
+    /// 64 MiB whose sum differs ([`verify`](Self::verify) sums larger files); a graph with operators of others than ONNX
+    /// and ONNX Runtime, or with data in files that are not the package's.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        Self::check(PackageFiles::Folder(folder.as_ref().to_path_buf()))
+    }
+
+    /// Opens the package whose `files` are in memory, each with its name in the folder: manifest.json, tokenizer.json,
+    /// the graphs and their weights. They stay in memory as long as the package.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_files<C: Into<Arc<[u8]>>>(files: impl IntoIterator<Item = (String, C)>) -> Result<Self> {
+        Self::check(PackageFiles::Memory(files.into_iter().map(|(name, content)| (name, content.into())).collect()))
+    }
+
+    fn check(files: PackageFiles) -> Result<Self> {
+        let (manifest, sha256) = read_manifest(&files)?;
+        let package = Self { files, manifest, sha256 };
+        check_manifest(&package.manifest).map_err(|e| e.context(package.files.describe("manifest.json")))?;
+        package.check_files(ALWAYS_SUMMED)?;
+        package.check_graphs()?;
+        Ok(package)
+    }
+
+    /// The package's folder; an empty path for a package in memory.
+    pub fn folder(&self) -> &Path {
+        match &self.files {
+            PackageFiles::Folder(folder) => folder,
+            PackageFiles::Memory(_) => Path::new(""),
+        }
+    }
+
+    pub(crate) fn files(&self) -> &PackageFiles {
+        &self.files
+    }
+
+    /// The package's manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// SHA-256 of the manifest, which holds the sums of all other files: the package's identity. Lower-case hexadecimal
+    /// digits.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Bytes of all files.
+    pub fn size(&self) -> u64 {
+        self.manifest.files.values().map(|file| file.size).sum()
+    }
+
+    /// Sums every file, however large.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Package`] for a file whose sum differs from the manifest's.
+    pub fn verify(&self) -> Result<()> {
+        self.check_files(u64::MAX)
+    }
+
+    fn check_files(&self, summed: u64) -> Result<()> {
+        self.manifest.files.iter().try_for_each(|(name, sum)| self.files.check(name, sum, summed))
+    }
+
+    fn check_graphs(&self) -> Result<()> {
+        self.manifest.graph_files().try_for_each(|(_, file)| {
+            let check = |bytes: Cow<[u8]>| onnx::check(&bytes, &self.manifest.files);
+            self.files.read(file, onnx::MOST_BYTES).and_then(check).map_err(|e| e.context(self.files.describe(file)))
+        })
+    }
+}
+
+/// The tokenizer's file.
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+
+/// Bytes of the largest tokenizer that is read.
+pub(crate) const MOST_TOKENIZER: u64 = 256 << 20;
+
+/// Reads the manifest, and sums it.
+fn read_manifest(files: &PackageFiles) -> Result<(Manifest, String)> {
+    let path = files.describe("manifest.json");
+    let text = files.read("manifest.json", MOST_MANIFEST).map_err(|e| {
+        let what = format!("{}: no model package is here: manifest.json cannot be read", files.describe(""));
+        Error::new(ErrorKind::Package, what).with_source(e)
+    })?;
+    let manifest = parse_manifest(&text).map_err(|e| e.context(path))?;
+    Ok((manifest, hexadecimal(&Sha256::digest(&text))))
+}
+
+/// Parses a manifest of any schema up to [`SCHEMA`].
+pub(crate) fn parse_manifest(text: &[u8]) -> Result<Manifest> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        schema: u32,
+    }
+    let broken = |e: serde_json::Error| Error::new(ErrorKind::Package, format!("not a manifest: {e}"));
+    let Versioned { schema } = serde_json::from_slice(text).map_err(broken)?;
+    match schema {
+        0 | 1 => v1::convert(serde_json::from_slice(text).map_err(broken)?),
+        SCHEMA => serde_json::from_slice(text).map_err(broken),
+        newer => {
+            let what = format!("schema {newer}, but this version knows up to {SCHEMA}: update ualm");
+            Err(Error::new(ErrorKind::Package, what))
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! What a graph file asks ONNX Runtime to do, read before ONNX Runtime reads it.
+//!
+//! Only the parts of the ONNX format (`onnx.proto`) that reach beyond the graph are declared; `prost` passes over the rest.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use prost::Message;
+
+use crate::error::{Error, ErrorKind, Result};
+use super::FileSum;
+
+/// The largest graph file, its weights beside it.
+pub const MOST_BYTES: u64 = 64 << 20;
+/// Versions of the ONNX operators that are taken.
+const OPSETS: RangeInclusive<i64> = 13..=24;
+/// The names of the ONNX operators.
+const ONNX: [&str; 2] = ["", "ai.onnx"];
+/// ONNX Runtime's own operators.
+const MICROSOFT: &str = "com.microsoft";
+/// Operators that load further files.
+const LOADING: [&str; 1] = ["EPContext"];
+
+#[derive(Clone, PartialEq, Message)]
+struct Model {
+    #[prost(message, optional, tag = "7")]
+    graph: Option<Graph>,
+    #[prost(message, repeated, tag = "8")]
+    opset_import: Vec<OperatorSet>,
+    #[prost(message, repeated, tag = "14")]
+    metadata: Vec<Entry>,
+    #[prost(bytes = "vec", repeated, tag = "20")]
+    training: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "25")]
+    functions: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct OperatorSet {
+    #[prost(string, tag = "1")]
+    domain: String,
+    #[prost(int64, tag = "2")]
+    version: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Entry {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Graph {
+    #[prost(message, repeated, tag = "1")]
+    node: Vec<Node>,
+    #[prost(message, repeated, tag = "5")]
+    initializer: Vec<Tensor>,
+    #[prost(message, repeated, tag = "15")]
+    sparse_initializer: Vec<SparseTensor>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Node {
+    #[prost(string, tag = "4")]
+    op_type: String,
+    #[prost(message, repeated, tag = "5")]
+    attribute: Vec<Attribute>,
+    #[prost(string, tag = "7")]
+    domain: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Attribute {
+    #[prost(message, optional, tag = "5")]
+    tensor: Option<Tensor>,
+    #[prost(message, optional, tag = "6")]
+    graph: Option<Graph>,
+    #[prost(message, repeated, tag = "10")]
+    tensors: Vec<Tensor>,
+    #[prost(message, repeated, tag = "11")]
+    graphs: Vec<Graph>,
+    #[prost(message, optional, tag = "22")]
+    sparse_tensor: Option<SparseTensor>,
+    #[prost(message, repeated, tag = "23")]
+    sparse_tensors: Vec<SparseTensor>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Tensor {
+    #[prost(int64, repeated, tag = "1")]
+    dims: Vec<i64>,
+    #[prost(int32, tag = "2")]
+    data_type: i32,
+    #[prost(string, tag = "8")]
+    name: String,
+    #[prost(message, repeated, tag = "13")]
+    external_data: Vec<Entry>,
+    #[prost(int32, tag = "14")]
+    data_location: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SparseTensor {
+    #[prost(message, optional, tag = "1")]
+    values: Option<Tensor>,
+    #[prost(message, optional, tag = "2")]
+    indices: Option<Tensor>,
+}
+
+/// Refuses a graph file that is no ONNX, uses operators of others than ONNX and ONNX Runtime, or reads files that are not
+/// among `files`, or beyond their ends.
+///
+/// # Errors
+/// [`ErrorKind::Package`], with the first thing that is wrong.
+pub fn check(bytes: &[u8], files: &BTreeMap<String, FileSum>) -> Result<()> {
+    let model = Model::decode(bytes).map_err(|e| wrong(format!("not an ONNX graph: {e}")))?;
+    let Some(graph) = &model.graph else { return Err(wrong("not an ONNX graph: it holds no graph")) };
+    check_operator_sets(&model.opset_import)?;
+    if !model.functions.is_empty() || !model.training.is_empty() {
+        return Err(wrong("it holds functions or training of its own; expected a graph alone"));
+    }
+    if model.metadata.iter().any(|entry| entry.key == "ort_config") {
+        return Err(wrong("its metadata sets options of ONNX Runtime (ort_config)"));
+    }
+    check_graph(graph, files)
+}
+
+fn check_operator_sets(sets: &[OperatorSet]) -> Result<()> {
+    for OperatorSet { domain, version } in sets {
+        check_domain(domain)?;
+        if ONNX.contains(&domain.as_str()) && !OPSETS.contains(version) {
+            let (least, most) = OPSETS.into_inner();
+            return Err(wrong(format!("ONNX operators of version {version}; expected {least} … {most}")));
+        }
+    }
+    match sets.iter().any(|set| ONNX.contains(&set.domain.as_str())) {
+        true => Ok(()),
+        false => Err(wrong("it does not say which version of the ONNX operators it uses")),
+    }
+}
+
+fn check_domain(domain: &str) -> Result<()> {
+    match ONNX.contains(&domain) || domain == MICROSOFT {
+        true => Ok(()),
+        false => Err(wrong(format!("operators of {domain:?}; only those of ONNX and of {MICROSOFT:?} are run"))),
+    }
+}
+
+fn check_graph(graph: &Graph, files: &BTreeMap<String, FileSum>) -> Result<()> {
+    let sparse = graph.sparse_initializer.iter().flat_map(SparseTensor::parts);
+    graph.initializer.iter().chain(sparse).try_for_each(|tensor| check_tensor(tensor, files))?;
+    for node in &graph.node {
+        check_domain(&node.domain)?;
+        if LOADING.contains(&node.op_type.as_str()) {
+            return Err(wrong(format!("the operator {} loads files of its own", node.op_type)));
+        }
+        node.attribute.iter().try_for_each(|attribute| check_attribute(attribute, files))?;
+    }
+    Ok(())
+}
+
+fn check_attribute(attribute: &Attribute, files: &BTreeMap<String, FileSum>) -> Result<()> {
+    let sparse = attribute.sparse_tensor.iter().chain(&attribute.sparse_tensors).flat_map(SparseTensor::parts);
+    let mut tensors = attribute.tensor.iter().chain(&attribute.tensors).chain(sparse);
+    tensors.try_for_each(|tensor| check_tensor(tensor, files))?;
+    attribute.graph.iter().chain(&attribute.graphs).try_for_each(|graph| check_graph(graph, files))
+}
+
+/// Data beside the graph must be in a file of the package, and all of it.
+fn check_tensor(tensor: &Tensor, files: &BTreeMap<String, FileSum>) -> Result<()> {
+    let named = |what: String| Err(wrong(format!("tensor {:?}: {what}", tensor.name)));
+    let Some(bytes) = tensor.bytes() else {
+        return named(format!("dimensions {:?} of type {}, which no file can hold", tensor.dims, tensor.data_type));
+    };
+    if tensor.data_location == 0 && tensor.external_data.is_empty() {
+        return Ok(());
+    }
+    let value = |key| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
+    let number = |key, unsaid: u64| value(key).map_or(Some(unsaid), |text| text.parse().ok());
+    let location = value("location").unwrap_or_default();
+    let Some(file) = files.get(location) else {
+        return named(format!("its data is in {location:?}, which is not among the package's files"));
+    };
+    let (Some(offset), Some(length)) = (number("offset", 0), number("length", bytes)) else {
+        return named("the place of its data is no number".into());
+    };
+    if length != bytes || offset.checked_add(length).is_none_or(|end| end > file.size) {
+        let size = file.size;
+        return named(format!(
+            "{length} bytes from {offset} of {location}, which has {size}; expected {bytes} within it"
+        ));
+    }
+    Ok(())
+}
+
+impl SparseTensor {
+    fn parts(&self) -> impl Iterator<Item = &Tensor> {
+        self.values.iter().chain(&self.indices)
+    }
+}
+
+impl Tensor {
+    /// Bytes of its data; none for a size or a type that cannot be.
+    fn bytes(&self) -> Option<u64> {
+        let bits = match self.data_type {
+            21..=22 => 4,             // uint4, int4
+            2 | 3 | 9 | 17..=20 => 8, // uint8, int8, bool, float8
+            4 | 5 | 10 | 16 => 16,    // uint16, int16, float16, bfloat16
+            1 | 6 | 12 => 32,         // float, int32, uint32
+            7 | 11 | 13 => 64,        // int64, double, uint64
+            8 => return Some(0),      // strings, which are never beside the graph
+            _ => return None,
+        };
+        let elements = self.dims.iter().try_fold(1u64, |all, dim| all.checked_mul(u64::try_from(*dim).ok()?))?;
+        Some(elements.checked_mul(bits)?.div_ceil(8))
+    }
+}
+
+fn wrong(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Package, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(key: &str, value: impl ToString) -> Entry {
+        Entry { key: key.into(), value: value.to_string() }
+    }
+
+    fn weights(location: &str, offset: u64, length: u64) -> Tensor {
+        let place = vec![entry("location", location), entry("offset", offset), entry("length", length)];
+        Tensor { dims: vec![2, 8], data_type: 1, name: "w".into(), external_data: place, data_location: 1 }
+    }
+
+    fn model(graph: Graph) -> Model {
+        let set = |domain: &str, version| OperatorSet { domain: domain.into(), version };
+        Model { graph: Some(graph), opset_import: vec![set("", 20), set(MICROSOFT, 1)], ..Model::default() }
+    }
+
+    fn with_node(op_type: &str, domain: &str, attribute: Vec<Attribute>) -> Graph {
+        Graph { node: vec![Node { op_type: op_type.into(), domain: domain.into(), attribute }], ..Graph::default() }
+    }
+
+    fn with_tensor(tensor: Tensor) -> Graph {
+        Graph { initializer: vec![tensor], ..Graph::default() }
+    }
+
+    fn check_model(model: &Model) -> Result<()> {
+        let sum = FileSum::unread(96);
+        check(&model.encode_to_vec(), &BTreeMap::from([("w.data".to_owned(), sum)]))
+    }
+
+    fn refuses(model: &Model, expected: &str) {
+        let error = check_model(model).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Package);
+        assert!(error.message().contains(expected), "{error}");
+    }
+
+    #[test]
+    fn what_exporters_write_is_taken() {
+        check_model(&model(with_tensor(weights("w.data", 32, 64)))).unwrap();
+        check_model(&model(with_node("MatMulNBits", MICROSOFT, Vec::new()))).unwrap();
+        check_model(&model(with_node("MatMul", "", Vec::new()))).unwrap();
+        let inline = Tensor { dims: vec![3], data_type: 7, ..Tensor::default() };
+        check_model(&model(with_tensor(inline))).unwrap();
+    }
+
+    #[test]
+    fn operators_of_others_are_refused_wherever_they_stand() {
+        refuses(&model(with_node("PyOp", "ai.onnx.contrib", Vec::new())), "ai.onnx.contrib");
+        refuses(&model(with_node("EPContext", MICROSOFT, Vec::new())), "loads files");
+        let inner = Attribute { graph: Some(with_node("X", "evil", Vec::new())), ..Attribute::default() };
+        refuses(&model(with_node("If", "", vec![inner])), "evil");
+        let mut other = model(Graph::default());
+        other.opset_import.push(OperatorSet { domain: "evil".into(), version: 1 });
+        refuses(&other, "evil");
+        other.opset_import = vec![OperatorSet { domain: "ai.onnx".into(), version: 99 }];
+        refuses(&other, "version 99");
+        other.opset_import.clear();
+        refuses(&other, "does not say");
+        refuses(&Model { functions: vec![vec![1]], ..model(Graph::default()) }, "functions");
+        refuses(&Model { metadata: vec![entry("ort_config", "{}")], ..model(Graph::default()) }, "ort_config");
+    }
+
+    #[test]
+    fn data_outside_the_packages_files_is_refused_wherever_it_stands() {
+        for location in ["", "../w.data", "/etc/passwd", "*/_ORT_MEM_ADDR_/*", "other.data", "./w.data"] {
+            refuses(&model(with_tensor(weights(location, 0, 64))), "not among the package's files");
+        }
+        for (offset, length) in [(33, 64), (u64::MAX, 64), (0, 63), (0, 96)] {
+            refuses(&model(with_tensor(weights("w.data", offset, length))), "which has 96");
+        }
+        let attribute = Attribute { tensor: Some(weights("../x", 0, 64)), ..Attribute::default() };
+        refuses(&model(with_node("Constant", "", vec![attribute])), "../x");
+        let sparse = SparseTensor { values: Some(weights("../y", 0, 64)), indices: None };
+        refuses(&model(Graph { sparse_initializer: vec![sparse], ..Graph::default() }), "../y");
+        let unplaced = Tensor { data_location: 0, ..weights("../z", 0, 64) };
+        refuses(&model(with_tensor(unplaced)), "../z");
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_refused() {
+        for dims in [vec![-1], vec![i64::MAX, 2], vec![1 << 62]] {
+            refuses(&model(with_tensor(Tensor { dims, ..weights("w.data", 0, 64) })), "no file can hold");
+        }
+        refuses(&model(with_tensor(Tensor { data_type: 999, ..weights("w.data", 0, 64) })), "type 999");
+    }
+
+    #[test]
+    fn what_is_no_graph_is_refused() {
+        for bytes in [&b""[..], b"ORTM1234", &[0xff; 64], b"not a graph at all"] {
+            assert_eq!(check(bytes, &BTreeMap::new()).unwrap_err().kind(), ErrorKind::Package);
+        }
+        // graphs within graphs without an end
+        let mut graph = Graph::default();
+        for _ in 0..200 {
+            graph = with_node("If", "", vec![Attribute { graph: Some(graph), ..Attribute::default() }]);
+        }
+        refuses(&model(graph), "recursion");
+    }
+}

@@ -1,0 +1,94 @@
+//! Messages: the parts of a conversation that a prompt is laid out from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::audio::Waveform;
+use crate::error::{Error, ErrorKind, Result};
+use crate::modality::Modality;
+
+/// The speaker of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions that stand above the conversation.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Role {
+    /// The role that a request calls `name`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for another name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "system" => Ok(Self::System),
+            "user" => Ok(Self::User),
+            "assistant" => Ok(Self::Assistant),
+            other => {
+                let what = format!("role {other:?}; expected \"system\", \"user\" or \"assistant\"");
+                Err(Error::new(ErrorKind::Invalid, what))
+            }
+        }
+    }
+
+    /// The role's name in requests and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
+/// The content of a message.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Words.
+    Text(String),
+    /// A recording of sound or music.
+    Audio(Waveform),
+    /// A recording of speech. Its features are those of any sound; a template may announce it as speech.
+    Speech(Waveform),
+}
+
+impl Content {
+    /// The modality under which a template announces the content.
+    pub(crate) fn modality(&self) -> Modality {
+        match self {
+            Self::Text(_) => Modality::Text,
+            Self::Audio(_) => Modality::Audio,
+            Self::Speech(_) => Modality::Speech,
+        }
+    }
+}
+
+/// One part of a conversation; a turn of several parts is several messages of the same role.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The speaker.
+    pub role: Role,
+    /// Words or a recording.
+    pub content: Content,
+}
+
+impl Message {
+    /// A message of the user in words.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { role: Role::User, content: Content::Text(text.into()) }
+    }
+
+    /// A recording of sound or music that the user gives.
+    pub fn audio(waveform: Waveform) -> Self {
+        Self { role: Role::User, content: Content::Audio(waveform) }
+    }
+
+    /// A recording of speech that the user gives.
+    pub fn speech(waveform: Waveform) -> Self {
+        Self { role: Role::User, content: Content::Speech(waveform) }
+    }
+}

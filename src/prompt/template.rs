@@ -1,0 +1,175 @@
+//! Templates: the words and ids around the messages of a prompt and the segments of a reply, read from the manifest.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Role;
+use crate::error::{Error, ErrorKind, Result};
+use crate::modality::Modality;
+use crate::token::{TokenId, Vocabulary};
+
+/// A piece of a template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Piece {
+    /// An id of the vocabulary.
+    Id(TokenId),
+    /// Text for the tokenizer; neighbouring texts, a message's own among them, are tokenized as one.
+    Text(String),
+}
+
+/// The words around a prompt's messages and a reply's segments.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Template {
+    /// How messages become a prompt, by the modality that is to be made; one without an entry uses that of text.
+    pub tasks: BTreeMap<Modality, Task>,
+    /// What stands around the content of a message.
+    pub content: BTreeMap<Modality, ContentWrap>,
+    /// What opens and closes a segment that the model makes.
+    pub segments: BTreeMap<Modality, Wrap>,
+    /// What stands between two segments of a reply, after the id that ended the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub between: Vec<Piece>,
+    /// What decides which modality comes next.
+    pub choice: Choice,
+    /// The unconditional prompt of classifier-free guidance.
+    pub unconditional: Unconditional,
+}
+
+/// A layout of messages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Task {
+    /// Before the first turn of a conversation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begin: Vec<Piece>,
+    /// Around the turns of each role.
+    pub turns: BTreeMap<Role, Turn>,
+    /// Whether text is stripped of white space at both ends, and refused when nothing is left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trim: bool,
+    /// After the last turn; the opener of the reply's first segment follows.
+    pub reply: Vec<Piece>,
+}
+
+/// What stands around a turn.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Turn {
+    /// Before the turn.
+    pub open: Vec<Piece>,
+    /// Between two messages of the same role.
+    pub join: Vec<Piece>,
+    /// After the turn.
+    pub close: Vec<Piece>,
+}
+
+/// What stands around something.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Wrap {
+    /// Before it.
+    pub open: Vec<Piece>,
+    /// After it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub close: Vec<Piece>,
+}
+
+/// What stands around the content of a message.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ContentWrap {
+    /// Before it.
+    pub open: Vec<Piece>,
+    /// The id that holds the place of a row of encoder features, for sound that is heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature: Option<TokenId>,
+    /// After it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub close: Vec<Piece>,
+}
+
+/// What decides which modality comes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Choice {
+    /// The likeliest of the openers, each of one id.
+    #[default]
+    ByOpener,
+    /// The task that the prompt was laid out for.
+    ByPrompt,
+}
+
+/// The unconditional prompt of classifier-free guidance, as long as the conditional one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Unconditional {
+    /// Pads alone.
+    #[default]
+    Pads,
+    /// The same prompt, the text of its messages replaced by this id.
+    Fill(TokenId),
+}
+
+impl Template {
+    /// The layout of messages for replies of `modality`.
+    pub(crate) fn task(&self, modality: Modality) -> Result<&Task> {
+        let task = self.tasks.get(&modality).or_else(|| self.tasks.get(&Modality::Text));
+        task.ok_or_else(|| Error::new(ErrorKind::Package, format!("the template has no task for {modality}")))
+    }
+
+    /// Refuses a template that lacks what `modalities` need, or has ids outside `vocabulary`.
+    pub(crate) fn validate(&self, modalities: &[Modality], vocabulary: &Vocabulary) -> Result<()> {
+        let fail = |what: String| Err(Error::new(ErrorKind::Package, format!("template: {what}")));
+        for modality in modalities {
+            let task = self.task(*modality)?;
+            if !task.turns.contains_key(&Role::User) || !task.turns.contains_key(&Role::Assistant) {
+                return fail(format!("the task for {modality} lacks turns of user or assistant"));
+            }
+            let Some(segment) = self.segments.get(modality) else {
+                return fail(format!("segments has no entry for {modality}"));
+            };
+            if self.choice == Choice::ByOpener && !matches!(*segment.open, [Piece::Id(_)]) {
+                return fail(format!("segments.{modality}.open is {:?}; expected one id, as choice is by_opener", segment.open));
+            }
+            if segment.open.is_empty() && task.reply.is_empty() {
+                return fail(format!("nothing stands before a segment of {modality}; expected an id at least"));
+            }
+        }
+        if let Some(id) = self.ids().find(|id| *id as usize >= vocabulary.size) {
+            return fail(format!("the id {id}; expected ids below {}", vocabulary.size));
+        }
+        match self.unconditional {
+            Unconditional::Pads if vocabulary.pad.is_none() => fail("unconditional is \"pads\", but tokens.pad is missing".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Every id that the template names.
+    fn ids(&self) -> impl Iterator<Item = TokenId> {
+        let tasks = self.tasks.values().flat_map(|task| {
+            let turns = task.turns.values().flat_map(|turn| [&turn.open, &turn.join, &turn.close]);
+            turns.chain([&task.begin, &task.reply])
+        });
+        let content = self.content.values().flat_map(|wrap| [&wrap.open, &wrap.close]);
+        let segments = self.segments.values().flat_map(|wrap| [&wrap.open, &wrap.close]);
+        let pieces = tasks.chain(content).chain(segments).chain([&self.between]).flatten();
+        let named = pieces.filter_map(|piece| match piece {
+            Piece::Id(id) => Some(*id),
+            Piece::Text(_) => None,
+        });
+        let fill = match self.unconditional {
+            Unconditional::Fill(id) => Some(id),
+            Unconditional::Pads => None,
+        };
+        named.chain(self.content.values().filter_map(|wrap| wrap.feature)).chain(fill)
+    }
+}

@@ -1,0 +1,185 @@
+//! Prompts of both kinds of template: control ids around every message, and ChatML text around turns.
+
+use serde_json::json;
+
+use super::*;
+use crate::modality::Modality;
+use crate::token::Interval;
+
+/// Two rows of features a second; segments are what the test says.
+struct Sounds;
+
+impl SoundEncoder for Sounds {
+    fn features(&self, sound: &Waveform) -> Result<Array2<f32>> {
+        Ok(Array2::zeros((2 * sound.len(), 3)))
+    }
+
+    fn segment(&self, _: Modality, _: &Waveform) -> Result<Tokens> {
+        Tokens::from_ids(std::num::NonZeroUsize::MIN, vec![71, 72])
+    }
+}
+
+/// Letters are tokens, and "ab" together is one of its own, so that texts that are tokenized apart show.
+fn tokenizer(vocabulary: &Vocabulary) -> TextTokenizer {
+    let letters: Vec<_> = ('a'..='z').chain([' ', '\n', '.', '<', '>']).collect();
+    let mut vocab: serde_json::Map<_, _> = letters.iter().enumerate().map(|(id, c)| (c.to_string(), json!(id))).collect();
+    vocab.insert("ab".into(), json!(letters.len()));
+    vocab.insert("<end>".into(), json!(letters.len() + 1));
+    let special = json!({"id": letters.len() + 1, "content": "<end>", "single_word": false, "lstrip": false, "rstrip": false,
+                         "normalized": false, "special": true});
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [special], "normalizer": null, "pre_tokenizer": null,
+        "post_processor": null, "decoder": {"type": "Fuse"},
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null,
+                  "fuse_unk": false, "byte_fallback": false, "vocab": vocab, "merges": [["a", "b"]]}
+    });
+    TextTokenizer::from_bytes(tokenizer.to_string().as_bytes(), vocabulary).unwrap()
+}
+
+fn vocabulary(width: usize, start: u32, zero_is_pad: bool) -> Vocabulary {
+    let text = crate::token::TextIds { ids: Interval { start, end: start + 40 }, zero_is_pad };
+    Vocabulary::new(200, width, Some(0), text)
+}
+
+fn lay_out(template: &Template, vocabulary: &Vocabulary, modality: Modality, messages: &[Message], begins: bool) -> Result<Prompt> {
+    let tokenizer = tokenizer(vocabulary);
+    Layouter { template, vocabulary, tokenizer: &tokenizer, sound: &Sounds }.prompt(modality, messages, begins)
+}
+
+fn sound(samples: usize) -> Waveform {
+    Waveform::mono(vec![0.5; samples], 16_000).unwrap()
+}
+
+fn says(role: Role, text: &str) -> Message {
+    Message { role, content: Content::Text(text.into()) }
+}
+
+fn first_column(prompt: &Prompt) -> Vec<u32> {
+    prompt.tokens.iter().map(|position| position[0]).collect()
+}
+
+/// `[begin] ([role] [modality] content [join or close])*`.
+fn control_ids() -> Template {
+    let turn = |role: u32| json!({"open": [role], "join": [3, role], "close": [2]});
+    serde_json::from_value(json!({
+        "tasks": {"text": {"begin": [1], "turns": {"system": turn(4), "user": turn(5), "assistant": turn(6)}, "reply": [6]}},
+        "content": {"text": {"open": [7]}, "audio": {"open": [8], "feature": 0}, "speech": {"open": [9], "feature": 0}},
+        "segments": {"text": {"open": [7]}, "audio": {"open": [8]}, "speech": {"open": [9]}},
+        "between": [6], "choice": "by_opener", "unconditional": "pads"
+    }))
+    .unwrap()
+}
+
+/// Turns in words between special ids; a task of its own for speech, whose text is stripped and has an unconditional twin.
+fn chat() -> Template {
+    let turn = |role: &str| json!({"open": [20, format!("{role}\n")], "join": ["\n"], "close": [21, "\n"]});
+    let turns = json!({"system": turn("s"), "user": turn("u"), "assistant": turn("a")});
+    serde_json::from_value(json!({
+        "tasks": {
+            "text": {"begin": [19], "turns": turns, "reply": [20, "a\n", 22, 23]},
+            "speech": {"begin": [20, "s\nbe good.", 21, "\n"], "trim": true, "reply": [20, "a\n", 22, 23],
+                       "turns": {"user": {"open": [20, "u\n", "say. "], "close": [21, "\n"]}, "assistant": turn("a")}}
+        },
+        "content": {"text": {}, "audio": {"open": [30], "feature": 29, "close": [31, "\n"]}},
+        "segments": {"text": {}, "speech": {"open": [40], "close": [41]}},
+        "choice": "by_prompt", "unconditional": {"fill": 18}
+    }))
+    .unwrap()
+}
+
+#[test]
+fn control_ids_stand_around_every_message() {
+    let vocabulary = vocabulary(2, 100, true);
+    let messages = [says(Role::System, "c"), Message::text("ba"), Message::audio(sound(1)), says(Role::Assistant, "ab")];
+    let prompt = lay_out(&control_ids(), &vocabulary, Modality::Audio, &messages, true).unwrap();
+    // the tokenizer's id 0, "a", is the pad
+    assert_eq!(first_column(&prompt), [1, 4, 7, 102, 2, 5, 7, 101, 0, 3, 5, 8, 0, 0, 2, 6, 7, 131, 2]);
+    assert!(prompt.tokens.iter().all(|position| position[1] == 0));
+    assert_eq!((prompt.features[0].start, prompt.features[0].features.dim()), (12, (2, 3)));
+    assert_eq!(prompt.unconditional, None);
+    let next = lay_out(&control_ids(), &vocabulary, Modality::Audio, &messages[..1], false).unwrap();
+    assert_eq!(first_column(&next), [4, 7, 102, 2], "a later turn does not begin the conversation again");
+}
+
+#[test]
+fn texts_that_follow_one_another_are_tokenized_as_one() {
+    let vocabulary = vocabulary(1, 100, false);
+    let prompt = lay_out(&chat(), &vocabulary, Modality::Text, &[Message::text("hi a"), Message::text("b")], true).unwrap();
+    let [a, b, h, i, u, space, line] = ["a", "b", "h", "i", "u", " ", "\n"].map(|c| 100 + "abcdefghijklmnopqrstuvwxyz \n".find(c).unwrap() as u32);
+    assert_eq!(first_column(&prompt), [19, 20, u, line, h, i, space, a, line, b, 21, line]);
+    let mut joined = chat();
+    joined.tasks.get_mut(&Modality::Text).unwrap().turns.get_mut(&Role::User).unwrap().join.clear();
+    let prompt = lay_out(&joined, &vocabulary, Modality::Text, &[Message::text("a"), Message::text("b")], true).unwrap();
+    assert_eq!(first_column(&prompt), [19, 20, u, line, 131, 21, line], "\"a\" and \"b\" are the token \"ab\"");
+}
+
+#[test]
+fn sound_stands_between_its_own_ids() {
+    let vocabulary = vocabulary(1, 100, false);
+    let messages = [Message::audio(sound(1)), Message::text("q")];
+    let mut template = chat();
+    template.tasks.get_mut(&Modality::Text).unwrap().turns.get_mut(&Role::User).unwrap().join.clear();
+    let prompt = lay_out(&template, &vocabulary, Modality::Text, &messages, false).unwrap();
+    assert_eq!(first_column(&prompt), [20, 120, 127, 30, 29, 29, 31, 127, 116, 21, 127]);
+    assert_eq!(prompt.features[0].start, 4);
+    assert_eq!(prompt.unconditional, None, "a recording has no unconditional counterpart");
+    let error = lay_out(&template, &vocabulary, Modality::Text, &[Message::speech(sound(1))], false).unwrap_err();
+    assert!(error.kind() == ErrorKind::Invalid && error.message().contains("no speech"), "{error}");
+}
+
+#[test]
+fn a_given_segment_of_the_model_stands_between_its_opener_and_its_closer() {
+    let vocabulary = vocabulary(1, 100, false);
+    let message = Message { role: Role::Assistant, content: Content::Speech(sound(1)) };
+    let prompt = lay_out(&chat(), &vocabulary, Modality::Text, &[message], false).unwrap();
+    assert_eq!(first_column(&prompt), [20, 100, 127, 40, 71, 72, 41, 21, 127]);
+}
+
+#[test]
+fn the_unconditional_prompt_is_as_long_and_has_no_text_and_no_space_before_it() {
+    let vocabulary = vocabulary(1, 100, false);
+    let prompt = lay_out(&chat(), &vocabulary, Modality::Speech, &[Message::text("  xyz ")], true).unwrap();
+    let unconditional = prompt.unconditional.clone().unwrap();
+    let (said, filled) = (first_column(&prompt), unconditional.ids().to_vec());
+    assert_eq!(said.len(), filled.len());
+    let differs: Vec<_> = (0..said.len()).filter(|index| said[*index] != filled[*index]).collect();
+    assert_eq!(said[differs[0]..=differs[3]], [126, 123, 124, 125], "the space and the stripped text");
+    assert_eq!(filled[differs[0]..=differs[3]], [18; 4]);
+    let error = lay_out(&chat(), &vocabulary, Modality::Speech, &[Message::text(" \n ")], true).unwrap_err();
+    assert!(error.message().contains("the text is empty"), "{error}");
+}
+
+#[test]
+fn a_task_without_an_entry_is_that_of_text_and_unknown_turns_are_refused() {
+    let vocabulary = vocabulary(1, 100, false);
+    let audio = lay_out(&chat(), &vocabulary, Modality::Audio, &[Message::text("q")], true).unwrap();
+    let text = lay_out(&chat(), &vocabulary, Modality::Text, &[Message::text("q")], true).unwrap();
+    assert_eq!((audio.tokens, audio.modality), (text.tokens, Modality::Audio));
+    let error = lay_out(&chat(), &vocabulary, Modality::Speech, &[says(Role::System, "q")], true).unwrap_err();
+    assert!(error.message().contains("no system turn"), "{error}");
+    assert!(lay_out(&chat(), &vocabulary, Modality::Text, &[], true).is_err());
+}
+
+#[test]
+fn templates_that_cannot_be_right_are_refused() {
+    let space = vocabulary(1, 100, false);
+    let refused = |change: &dyn Fn(&mut Template), modality, vocabulary: &Vocabulary| {
+        let mut template = chat();
+        change(&mut template);
+        template.validate(&[modality], vocabulary).unwrap_err().message().to_owned()
+    };
+    assert!(chat().validate(&[Modality::Text, Modality::Speech], &space).is_ok());
+    assert!(control_ids().validate(&Modality::ALL, &vocabulary(2, 100, true)).is_ok());
+    let lacks_task = |template: &mut Template| template.tasks.clear();
+    assert!(refused(&lacks_task, Modality::Text, &space).contains("no task for text"));
+    let lacks_turn = |template: &mut Template| drop(template.tasks.get_mut(&Modality::Text).unwrap().turns.remove(&Role::User));
+    assert!(refused(&lacks_turn, Modality::Text, &space).contains("lacks turns of user"));
+    assert!(refused(&|_| (), Modality::Audio, &space).contains("segments has no entry for audio"));
+    let chosen = |template: &mut Template| template.choice = Choice::ByOpener;
+    assert!(refused(&chosen, Modality::Text, &space).contains("expected one id"));
+    let strange = |template: &mut Template| template.between.push(Piece::Id(200));
+    assert!(refused(&strange, Modality::Text, &space).contains("the id 200"));
+    let padless = Vocabulary::new(200, 1, None, space.text);
+    let pads = |template: &mut Template| template.unconditional = Unconditional::Pads;
+    assert!(refused(&pads, Modality::Text, &padless).contains("tokens.pad is missing"));
+}

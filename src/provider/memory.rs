@@ -1,0 +1,60 @@
+//! The memory that a graph takes its inputs from.
+
+use ort::memory::DeviceType;
+use ort::session::Session;
+
+use super::placement::input_memory;
+
+/// Memory of the host or of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// ONNX Runtime's name of it, such as `Cpu` or `WebGPU_Buf`.
+    pub name: String,
+    /// The kind of hardware whose memory it is.
+    pub device: DeviceType,
+    /// Whether the hardware shares it with the host, beside its usual memory.
+    pub is_shared: bool,
+}
+
+impl Memory {
+    /// Checks whether ONNX Runtime uses a tensor of the host where it lies. Where it does not, it copies the tensor when it is
+    /// bound, and does not see what is written to it afterwards.
+    fn is_host(&self) -> bool {
+        self.device == DeviceType::CPU && !self.is_shared
+    }
+}
+
+/// Refuses a session that takes one of its inputs from other memory than the host's.
+///
+/// # Errors
+/// A part of a sentence, whose subject is the provider.
+pub(crate) fn check_inputs_on_host(session: &Session) -> Result<(), String> {
+    let inputs =
+        input_memory(session).map_err(|e| format!("it does not tell where its inputs lie: {}", e.message()))?;
+    match inputs.iter().find(|(_, memory)| !memory.is_host()) {
+        None => Ok(()),
+        Some((input, Memory { name, device, .. })) => {
+            Err(format!("it keeps the input {input:?} in memory of its own ({name} of a {device:?})"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_usual_memory_of_the_cpu_is_the_host_s() {
+        let memory = |name: &str, device, is_shared| Memory { name: name.to_owned(), device, is_shared };
+        assert!(memory("Cpu", DeviceType::CPU, false).is_host());
+        for other in [
+            memory("WebGPU_Buf", DeviceType::GPU, false),
+            memory("Cuda", DeviceType::GPU, false),
+            memory("CudaPinned", DeviceType::GPU, true),
+            memory("Cann", DeviceType::NPU, false),
+            memory("shared", DeviceType::CPU, true),
+        ] {
+            assert!(!other.is_host(), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! One graph of a package: loaded, held against its contract (`onnx/README.md`), run by one caller at a time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use ort::session::{IoBinding, Session, SessionInputValue, SessionOutputs};
+use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
+
+use super::binding;
+use super::clock::{Clock, GraphTime};
+use super::{Placing, Runtime};
+use crate::error::{Error, ErrorKind, Result};
+use crate::package::{Package, PackageFiles};
+use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, check_inputs_on_host, nodes_by_provider};
+
+/// The graphs of a step of the language model, beside its heads.
+const STEP: [&str; 2] = ["embed", "llm"];
+
+/// A tensor that a contract names: element type and dimensions; `None` is a dimension of any size.
+pub(crate) struct Port {
+    name: String,
+    element: TensorElementType,
+    /// Whether float16 will do as well.
+    may_be_half: bool,
+    shape: Vec<Option<usize>>,
+}
+
+impl Port {
+    fn new(name: impl Into<String>, element: TensorElementType, shape: &[Option<usize>]) -> Self {
+        Self { name: name.into(), element, may_be_half: false, shape: shape.to_vec() }
+    }
+
+    /// A float32 tensor.
+    pub(crate) fn float(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
+        Self::new(name, TensorElementType::Float32, shape)
+    }
+
+    /// An int64 tensor.
+    pub(crate) fn int64(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
+        Self::new(name, TensorElementType::Int64, shape)
+    }
+
+    /// An int32 tensor.
+    pub(crate) fn int32(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
+        Self::new(name, TensorElementType::Int32, shape)
+    }
+
+    /// A float32 or a float16 tensor.
+    pub(crate) fn float_or_half(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
+        Self { may_be_half: true, ..Self::float(name, shape) }
+    }
+
+    /// What is wrong with `found`, if anything is.
+    fn mismatch(&self, found: Option<&Outlet>) -> Option<String> {
+        let Some(found) = found else { return Some(format!("{:?} is missing", self.name)) };
+        let ValueType::Tensor { ty, shape, .. } = found.dtype() else {
+            return Some(format!("{:?} is no tensor", self.name));
+        };
+        let fits = |(want, have): (&Option<usize>, &i64)| *have < 0 || want.is_none_or(|w| w as i64 == *have);
+        let is_right = *ty == self.element || self.may_be_half && *ty == TensorElementType::Float16;
+        if is_right && shape.len() == self.shape.len() && self.shape.iter().zip(shape.iter()).all(fits) {
+            return None;
+        }
+        let want: Vec<_> = self.shape.iter().map(|d| d.map_or("any".into(), |d| d.to_string())).collect();
+        let (name, element) = (&self.name, self.element);
+        Some(format!("{name:?} is {ty} {:?}; expected {element} [{}]", &shape[..], want.join(", ")))
+    }
+}
+
+/// Where the graphs of a model run, and for how long they ran, as far as they are loaded.
+#[derive(Default)]
+pub struct Placements(Mutex<BTreeMap<String, (GraphPlacement, Arc<Clock>)>>);
+
+impl Placements {
+    /// All of them, in the order of their names.
+    pub fn all(&self) -> Vec<GraphPlacement> {
+        self.lock().values().map(|(placement, _)| placement.clone()).collect()
+    }
+
+    /// How long each graph ran, by its name.
+    pub fn times(&self) -> BTreeMap<String, GraphTime> {
+        self.lock().iter().map(|(graph, (_, clock))| (graph.clone(), clock.read())).collect()
+    }
+
+    /// Notes where a graph runs; gives its clock.
+    fn note(&self, placement: GraphPlacement) -> Arc<Clock> {
+        let clock = Arc::default();
+        self.lock().insert(placement.graph.clone(), (placement, Arc::clone(&clock)));
+        clock
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (GraphPlacement, Arc<Clock>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Loads the graphs of one package.
+pub struct GraphLoader {
+    runtime: &'static Runtime,
+    package: Package,
+    placing: Placing,
+    placements: Placements,
+}
+
+/// A provider that does not run a graph, or a failure that no other provider would mend.
+enum NotLoaded {
+    PassedOver(String),
+    Failed(Error),
+}
+
+impl GraphLoader {
+    /// A loader of the graphs in `package`, for the providers of `placing`.
+    pub fn new(runtime: &'static Runtime, package: Package, placing: Placing) -> Self {
+        Self { runtime, package, placing, placements: Placements::default() }
+    }
+
+    /// The ONNX Runtime that the graphs are loaded with.
+    pub fn runtime(&self) -> &'static Runtime {
+        self.runtime
+    }
+
+    /// The package.
+    pub fn package(&self) -> &Package {
+        &self.package
+    }
+
+    /// The placements of the graphs that are loaded by now.
+    pub fn placements(&self) -> &Placements {
+        &self.placements
+    }
+
+    /// Threads that the graphs share.
+    pub(crate) fn threads(&self) -> usize {
+        self.runtime.threads()
+    }
+
+    fn files(&self) -> &PackageFiles {
+        self.package.files()
+    }
+
+    /// Whether the graph `name` runs in every step of the language model. The inputs of such graphs are bound once, and are
+    /// rewritten in the host's memory before every run.
+    fn is_of_step(&self, name: &str) -> bool {
+        STEP.contains(&name) || self.package.manifest().heads.contains_key(name)
+    }
+
+    /// Loads the graph in `file`, or in that of its variant, for the first provider that serves it.
+    fn session(&self, name: &str, file: &str) -> Result<(Session, String, Arc<Clock>)> {
+        let asked = self.placing.providers.of(name);
+        let is_auto = asked.iter().any(Provider::is_auto);
+        let mut passed_over = Vec::new();
+        for provider in self.candidates(asked) {
+            match self.session_on(&provider, name, file, is_auto) {
+                Ok((session, placement)) => {
+                    let placement = GraphPlacement { passed_over, ..placement };
+                    match placement.passed_over.is_empty() {
+                        true if self.placing.providers.is_cpu() => {}
+                        true => log::info!(target: "ualm::provider", "{placement}"),
+                        false => log::warn!(target: "ualm::provider", "{placement}"),
+                    }
+                    let file = placement.file.clone();
+                    return Ok((session, file, self.placements.note(placement)));
+                }
+                Err(NotLoaded::Failed(error)) => return Err(error),
+                Err(NotLoaded::PassedOver(why)) => {
+                    passed_over.push(PassedOver { provider: provider.to_string(), why });
+                }
+            }
+        }
+        let reasons: Vec<_> = passed_over.iter().map(|p| format!("{}: {}", p.provider, p.why)).collect();
+        let what = format!("no provider that was asked for serves the graph {name}: {}", reasons.join("; "));
+        let way = format!("name one to fall back to (cpu at the end of the list, or {name}=cpu), or ask for auto");
+        Err(Error::new(ErrorKind::Provider, format!("{what}. {way}; the provider report says more")))
+    }
+
+    /// The providers that `asked` comes to, in order.
+    fn candidates(&self, asked: &[Provider]) -> Vec<Provider> {
+        let cpu = || Provider::new("cpu");
+        let mut candidates = Vec::new();
+        for provider in asked {
+            match provider.is_auto() {
+                true => {
+                    candidates.extend(self.runtime.resolver(&self.placing).accelerators());
+                    candidates.push(cpu());
+                }
+                false => candidates.push(provider.clone()),
+            }
+        }
+        if candidates.is_empty() {
+            candidates.push(cpu());
+        }
+        candidates
+    }
+
+    fn session_on(
+        &self,
+        provider: &Provider,
+        name: &str,
+        file: &str,
+        is_auto: bool,
+    ) -> Result<(Session, GraphPlacement), NotLoaded> {
+        let (route, status) = self.runtime.resolver(&self.placing).resolve(provider);
+        let route = route.ok_or(NotLoaded::PassedOver(status.message))?;
+        if is_auto && route.is_on_cpu && route.name != CPU && self.is_of_step(name) {
+            return Err(NotLoaded::PassedOver("on a CPU it decodes more slowly than ONNX Runtime itself".into()));
+        }
+        let file = self.package.manifest().variant(provider.name(), name).unwrap_or(file);
+        let Route { name: runtime_name, device, .. } = &route;
+        let (runtime_name, device) = (runtime_name.clone(), device.clone());
+        let low_memory = self.placing.low_memory;
+        let session = self.runtime.load_session(self.files(), file, route, low_memory).map_err(|e| {
+            use ort::ErrorCode::{InvalidGraph, InvalidProtobuf, NoModel, NoSuchFile};
+            if runtime_name == CPU || matches!(e.code(), InvalidGraph | InvalidProtobuf | NoModel | NoSuchFile) {
+                let what =
+                    format!("{}: ONNX Runtime cannot load this graph: {}", self.files().describe(file), e.message());
+                return NotLoaded::Failed(Error::new(ErrorKind::Package, what));
+            }
+            NotLoaded::PassedOver(format!("it rejects the graph: {}", e.message().trim()))
+        })?;
+        let nodes = nodes_by_provider(&session);
+        let mut operators_on_cpu = BTreeMap::new();
+        for (_, operator) in nodes.iter().filter(|(provider, _)| runtime_name != CPU && provider == CPU) {
+            *operators_on_cpu.entry(operator.clone()).or_insert(0) += 1;
+        }
+        let nodes_on_cpu = operators_on_cpu.values().sum();
+        if nodes_on_cpu == nodes.len() && nodes_on_cpu > 0 {
+            return Err(NotLoaded::PassedOver(format!("it takes none of the graph's {nodes_on_cpu} nodes")));
+        }
+        if runtime_name != CPU && self.is_of_step(name) {
+            check_inputs_on_host(&session).map_err(|why| {
+                let sound = format!("audio_encoder={0},codec={0}", provider.name());
+                NotLoaded::PassedOver(format!("{why}, which is not supported yet for this graph; it may serve {sound}"))
+            })?;
+        }
+        let placement = GraphPlacement {
+            graph: name.to_owned(),
+            file: file.to_owned(),
+            provider: provider.to_string(),
+            device,
+            nodes: nodes.len(),
+            nodes_on_cpu,
+            operators_on_cpu,
+            passed_over: Vec::new(),
+        };
+        Ok((session, placement))
+    }
+
+    /// Loads the graph `name`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Package`] when the package lacks it, or when it lacks one of its ports or has an input beyond them.
+    pub(crate) fn load(&self, name: &str, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
+        let (session, file, clock) = self.session(name, self.package.manifest().graph(name)?)?;
+        let mut wrong: Vec<String> = inputs
+            .iter()
+            .filter_map(|port| port.mismatch(session.inputs().iter().find(|o| o.name() == port.name)))
+            .map(|what| format!("input {what}"))
+            .collect();
+        wrong.extend(
+            outputs
+                .iter()
+                .filter_map(|port| port.mismatch(session.outputs().iter().find(|o| o.name() == port.name)))
+                .map(|what| format!("output {what}")),
+        );
+        let extra = session.inputs().iter().filter(|o| inputs.iter().all(|port| port.name != o.name()));
+        wrong.extend(extra.map(|o| format!("input {:?} is not in the contract", o.name())));
+        if !wrong.is_empty() {
+            let what =
+                format!("{}: the graph does not keep its contract: {}", self.files().describe(&file), wrong.join("; "));
+            return Err(Error::new(ErrorKind::Package, what));
+        }
+        Ok(Graph { name: name.to_owned(), session: Mutex::new(session), clock })
+    }
+}
+
+/// A loaded graph. ONNX Runtime's sessions are run by one thread at a time; others wait.
+pub(crate) struct Graph {
+    name: String,
+    session: Mutex<Session>,
+    clock: Arc<Clock>,
+}
+
+impl Graph {
+    /// Whether the input `name` is float16.
+    pub(crate) fn is_half(&self, name: &str) -> bool {
+        let session = self.lock();
+        let input = session.inputs().iter().find(|input| input.name() == name);
+        input.is_some_and(|input| matches!(input.dtype(), ValueType::Tensor { ty: TensorElementType::Float16, .. }))
+    }
+
+    /// A binding for [`run_bound`](Self::run_bound).
+    pub(crate) fn binding(&self) -> Result<IoBinding> {
+        self.lock().create_binding().map_err(|e| self.failed(&e))
+    }
+
+    /// Runs on bound tensors.
+    pub(crate) fn run_bound(&self, binding: &IoBinding) -> Result<()> {
+        let mut session = self.lock();
+        self.clock.time(|| binding::run(&mut session, binding)).map_err(|e| self.failed(&e))
+    }
+
+    /// Runs on `inputs` and gives the outputs that `names` lists, in that order.
+    pub(crate) fn run<const I: usize, const O: usize>(
+        &self,
+        inputs: [(&str, SessionInputValue<'_>); I],
+        names: [&str; O],
+    ) -> Result<[DynValue; O]> {
+        let mut session = self.lock();
+        let run = self.clock.time(|| session.run(Vec::from(inputs)));
+        let mut outputs: SessionOutputs = run.map_err(|e| self.failed(&e))?;
+        let mut values = Vec::with_capacity(O);
+        for name in names {
+            let missing = || Error::new(ErrorKind::Graph, format!("{}: no output {name:?}", self.name));
+            values.push(outputs.remove(name).ok_or_else(missing)?);
+        }
+        values.try_into().map_err(|_| Error::new(ErrorKind::Graph, format!("{}: outputs missing", self.name)))
+    }
+
+    /// An error of this graph.
+    pub(crate) fn failed(&self, error: &ort::Error) -> Error {
+        Error::new(ErrorKind::Graph, format!("the graph {} failed: {}", self.name, error.message()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the value in `cell`, loading it if needed. If two threads race, both load and one result is kept.
+pub(crate) fn load_once<T>(cell: &OnceLock<T>, load: impl FnOnce() -> Result<T>) -> Result<&T> {
+    match cell.get() {
+        Some(loaded) => Ok(loaded),
+        None => {
+            let loaded = load()?;
+            Ok(cell.get_or_init(|| loaded))
+        }
+    }
+}
