@@ -8,16 +8,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from ualm_export.audio_encoder import IO_PREFIX, AudioEncoder
 from ualm_export.byte_tokenizer import byte_tokenizer
-from ualm_export.codec import codec_from_config
 from ualm_export.config import Config
 from ualm_export.errors import ExportError
-from ualm_export.language_model import LanguageModel
-from ualm_export.package import Options, Parts, check_target, write_package
+from ualm_export.families.ualm.model import Configs, parts_of, random_tensors
+from ualm_export.package import Options, check_target, write_package
+from ualm_export.parts import Parts
 from ualm_export.precision import PRECISIONS
-from ualm_export.random_weights import random_store
-from ualm_export.vocabulary import Vocabulary
+from ualm_export.tensors import TensorStore
 
 LANGUAGE_MODELS = {
     "0.5b": {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14},
@@ -33,22 +31,20 @@ ENCODERS = {
 X_CODEC = {"model_type": "xcodec"}  # its defaults are the published sizes
 
 
-def parts_of(size: str, encoder: str, max_positions: int) -> Parts:
+def parts_of_size(size: str, encoder: str, max_positions: int) -> Parts:
     """The model that the size stands for, with X-codec and a full-size audio encoder."""
     common = {
         "model_type": "qwen2", "rms_norm_eps": 1e-6, "rope_theta": 1e6, "max_position_embeddings": 32768,
         "num_key_value_heads": KEY_VALUE_HEADS[size],
     }  # fmt: skip
-    codec = codec_from_config(Config(X_CODEC, "X-codec"))
-    encoder_name = {IO_PREFIX + "model.conv1.weight": None}
-    return Parts(
-        model=LanguageModel.from_config(Config(common | LANGUAGE_MODELS[size], size), {}, max_positions),
-        encoder=AudioEncoder.from_config(Config(ENCODERS[encoder], encoder), encoder_name),
-        codec=codec,
-        vocabulary=Vocabulary.layout(
-            ["text", "discrete_audio"], TEXT_SIZES[size], codec.quantizers, codec.codebook_size
-        ),
+    configs = Configs(
+        language_model=Config(common | LANGUAGE_MODELS[size], size),
+        codec=Config(X_CODEC, "X-codec"),
+        audio_encoder=Config(ENCODERS[encoder], encoder),
+        text_size=TEXT_SIZES[size],
+        io_names=["text", "discrete_audio"],
     )
+    return parts_of(configs, {}, max_positions)
 
 
 def main() -> int:
@@ -63,10 +59,10 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         check_target(arguments.out, arguments.force)
-        parts = parts_of(arguments.size, arguments.encoder, arguments.max_positions)
+        parts = parts_of_size(arguments.size, arguments.encoder, arguments.max_positions)
         details = Config({"name": f"random-{arguments.size}", "origin": "random weights", "license": "none"}, "options")
         write_package(
-            arguments.out, parts, random_store(parts.tensor_shapes(), arguments.seed), details,
+            arguments.out, parts, TensorStore(random_tensors(parts, arguments.seed)), details,
             byte_tokenizer(TEXT_SIZES[arguments.size]), Options(precision=arguments.precision),
         )  # fmt: skip
     except ExportError as error:

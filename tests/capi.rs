@@ -106,7 +106,7 @@ fn places_records_and_numbers_are_those_of_rust() {
         ("features", features.nrows(), features.iter().copied().collect()),
         ("text", 1, text),
         ("audio", 1, audio.unwrap()),
-        ("embeddings", prompt.frames.len(), embeddings),
+        ("embeddings", prompt.len(), embeddings),
     ];
     assert_eq!(told.lines().count(), rust.len());
     for (line, (name, rows, data)) in told.lines().zip(rust) {
@@ -132,7 +132,7 @@ fn rounds_leave_nothing_behind() {
 #[test]
 fn the_same_seed_gives_the_same_frames_everywhere() {
     let rust = reply(|_| ());
-    let frames = serde_json::to_value(&rust.segments[0].frames).unwrap();
+    let frames = serde_json::to_value(&rust.segments[0].tokens).unwrap();
     assert!(frames.as_array().unwrap().len() > 8, "too short to mean anything: {frames}");
 
     let seed = SEED.to_string();

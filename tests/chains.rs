@@ -46,7 +46,7 @@ fn finish(runner: &mut ChainRunner) -> Vec<Vec<Vec<u32>>> {
 
 fn frames(record: &Record) -> Vec<Vec<Vec<u32>>> {
     let segments = record.turns.iter().flat_map(|turn| &turn.segments);
-    segments.map(|segment| segment.frames.iter().map(<[_]>::to_vec).collect()).collect()
+    segments.map(|segment| segment.tokens.iter().map(<[_]>::to_vec).collect()).collect()
 }
 
 fn invalid(result: Result<impl Sized>) -> String {
@@ -70,7 +70,7 @@ fn a_chain_tells_of_every_stage_and_keeps_its_segments() {
             if let TakeEvent::SegmentEnded { segment, sound, record, .. } = event {
                 assert_eq!(sound.is_some(), segment.modality.is_sound());
                 let last = record.turns.last().unwrap().segments.last().unwrap();
-                assert_eq!(last.frames, segment.frames, "the record ends with the segment");
+                assert_eq!(last.tokens, segment.tokens, "the record ends with the segment");
             }
             Ok(())
         });
@@ -175,7 +175,7 @@ fn the_best_take_ends_the_chain() {
     let mut listened = Vec::new();
     let step = runner.advance(&Cancel::new(), |event| {
         match event {
-            TakeEvent::SegmentEnded { position, segment, .. } => ended.push((position.take, segment.frames.clone())),
+            TakeEvent::SegmentEnded { position, segment, .. } => ended.push((position.take, segment.tokens.clone())),
             TakeEvent::Ranked(ranked) => listened.push(ranked.take),
             _ => {}
         }
@@ -186,13 +186,13 @@ fn the_best_take_ends_the_chain() {
     assert_eq!(listened, [0, 1, 2]);
     assert_eq!((runner.ranking().len(), made.position.take), (3, runner.ranking()[0].take));
     ended.sort_by_key(|(take, _)| *take);
-    assert_eq!(ended[made.position.take].1, made.segment.frames);
+    assert_eq!(ended[made.position.take].1, made.segment.tokens);
     for (take, frames) in &ended {
         let seed = Some(5 + *take as u64);
         let alone = ChainOptions { seed, plan: Some(PLAN.into()), ..options() };
         let mut alone = begin(&model, enrich, alone).unwrap();
         finish(&mut alone);
-        assert_eq!(alone.record().turns[0].segments[1].frames, *frames, "take {take} is what its seed makes alone");
+        assert_eq!(alone.record().turns[0].segments[1].tokens, *frames, "take {take} is what its seed makes alone");
     }
 }
 
@@ -213,7 +213,7 @@ fn an_interrupted_chain_keeps_what_was_made_and_resumes() {
     });
     let ChainStep::Segment(made) = step.unwrap() else { panic!("no segment") };
     assert!(matches!(made.stop, Some(ChainStop::Cancelled)));
-    assert_eq!((made.segment.end, made.segment.frames.len()), (SegmentEnd::Cancelled, 1));
+    assert_eq!((made.segment.end, made.segment.tokens.len()), (SegmentEnd::Cancelled, 1));
     assert_eq!(frames(runner.record())[1], expected[1][..1], "the record has the frame that was made");
     assert!(invalid(runner.advance(&Cancel::new(), |_| Ok(()))).contains("resume it from its record"));
     assert_eq!(finish(&mut resume(&model, enrich, runner.record(), 1).unwrap()), expected);
@@ -259,13 +259,13 @@ fn takes_are_the_same_one_by_one_at_once_and_in_an_engine_of_the_caller_s() {
     let mut config = model.config().only(Modality::Audio);
     drawn(&mut config);
     let shown = |takes: Vec<Vec<Segment>>| -> Vec<_> {
-        takes.into_iter().flatten().map(|segment| (segment.frames, segment.audio)).collect()
+        takes.into_iter().flatten().map(|segment| (segment.tokens, segment.audio)).collect()
     };
     let prompt = model.prompt(&[Message::text("rain")]).unwrap();
     let mut at_once = TakeRunner::for_prompt(&model, 3, &prompt, &config).unwrap();
     assert_eq!(at_once.at_once(), 3);
     let expected = shown(takes(&mut at_once, &config, 3));
-    assert_eq!(at_once.usage().prompt_frames, prompt.frames.len(), "the takes share their prompt");
+    assert_eq!(at_once.usage().prompt_frames, prompt.len(), "the takes share their prompt");
     assert_eq!(shown(takes(&mut TakeRunner::in_session(model.session(), 1), &config, 3)), expected);
     let engine = Engine::new(&model, &EngineOptions { slots: 4, ..EngineOptions::default() }).unwrap();
     assert_eq!(shown(takes(&mut TakeRunner::in_session(engine.session().unwrap(), 2), &config, 3)), expected);
@@ -298,7 +298,7 @@ fn takes_that_are_stopped_keep_what_was_made() {
     });
     let takes = takes.unwrap();
     assert_eq!((takes.len(), takes[0].is_whole(), takes[1].is_whole()), (2, true, false), "no other is begun");
-    assert_eq!((takes[1].end(), takes[1].segments[0].frames.len()), (Some(SegmentEnd::Cancelled), 3));
+    assert_eq!((takes[1].end(), takes[1].segments[0].tokens.len()), (Some(SegmentEnd::Cancelled), 3));
     let nothing = runner.make(&checkpoint, &record, &config, 2, &cancel, |_| Ok(())).unwrap_err();
     assert_eq!(nothing.to_string(), "stopped on request; nothing was made yet");
     assert!(invalid(runner.make(&checkpoint, &record, &config, 0, &cancel, |_| Ok(()))).contains("0 takes"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{Draws, model};
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, Cut, Engine, EngineOptions, ErrorKind, Frames, GenerationConfig, Limits, Message, Modality, Model, Record,
+    Cancel, Cut, Engine, EngineOptions, ErrorKind, Tokens, GenerationConfig, Limits, Message, Modality, Model, Record,
     Session,
 };
 
@@ -50,14 +50,14 @@ fn messages(model: &Model, seed: u64) -> Vec<Message> {
 }
 
 /// Two turns; the frames of all segments.
-fn converse(session: &mut Session, seed: u64) -> Vec<Frames> {
+fn converse(session: &mut Session, seed: u64) -> Vec<Tokens> {
     let model = session.model().clone();
     let mut frames = Vec::new();
     for turn in 0..2 {
         let prompt = session.prompt(&messages(&model, seed + turn)).unwrap();
         let config = GenerationConfig { seed: seed + 1000 * turn, ..config(&model, seed) };
         let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
-        frames.extend(reply.segments.into_iter().map(|segment| segment.frames));
+        frames.extend(reply.segments.into_iter().map(|segment| segment.tokens));
     }
     frames
 }
@@ -108,7 +108,7 @@ fn forks_and_restored_sessions_go_on_as_they_would_alone() {
             let (checkpoint, alone, config) = (&checkpoint, &alone, take_config(&model, seed as u64));
             scope.spawn(move || {
                 let generation = session.generate_from(checkpoint, &config, &Cancel::new()).unwrap();
-                assert_eq!(generation.into_reply().unwrap().segments[0].frames, alone[seed], "take {seed}");
+                assert_eq!(generation.into_reply().unwrap().segments[0].tokens, alone[seed], "take {seed}");
             });
         }
     });
@@ -124,7 +124,7 @@ fn forks_and_restored_sessions_go_on_as_they_would_alone() {
         let cut = Cut { turn: 0, segment, frame: 2 };
         let checkpoint = session.restore(&record, cut, &Cancel::new()).unwrap();
         let again = session.generate_from(&checkpoint, &config, &Cancel::new()).unwrap().into_reply().unwrap();
-        let (again, before) = (&again.segments[0].frames, &reply.segments[segment].frames);
+        let (again, before) = (&again.segments[0].tokens, &reply.segments[segment].tokens);
         assert_eq!(again, before, "from segment {segment} on");
     }
 }
@@ -134,11 +134,11 @@ fn take_config(model: &Model, seed: u64) -> GenerationConfig {
     GenerationConfig { seed, force: vec![Modality::Audio], max_segments: 1, ..config }
 }
 
-fn converse_at(session: &mut Session, seed: u64) -> Frames {
+fn converse_at(session: &mut Session, seed: u64) -> Tokens {
     let config = take_config(session.model(), seed);
     let prompt = session.prompt(&[Message::text("rain")]).unwrap();
     let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
-    reply.segments[0].frames.clone()
+    reply.segments[0].tokens.clone()
 }
 
 /// Replies that are cancelled, dropped half-way or refused leave the others alone, and give their slots back.
@@ -198,7 +198,8 @@ fn an_engine_that_is_dropped_leaves_errors() {
 fn memory_is_counted_for_all_slots_together() {
     let whole = model("synthetic-fp32");
     let sizes = &whole.manifest().language_model;
-    let position = (8 * sizes.num_hidden_layers * sizes.num_key_value_heads * sizes.head_dim) as u64;
+    let ualm::package::StateConfig::Attention(attention) = sizes.state[0] else { panic!("attention") };
+    let position = (8 * attention.layers * attention.heads * attention.head_size) as u64;
     let limited = |memory| whole.with_limits(Limits { memory: Some(memory), ..Limits::default() });
     let all = 4 * 400 * position;
     Engine::new(&limited(all), &options(4)).unwrap();

@@ -44,17 +44,17 @@ fn generate(package_name: &str, out: &str) -> Vec<u8> {
 #[test]
 fn a_sound_is_enhanced_and_a_package_without_leaves_it() {
     let sound = Waveform::mono(vec![0.5, -0.25, 0.125], CODEC_RATE).unwrap();
-    let better = model("enhanced-fp32").enhance(&sound).unwrap().unwrap();
+    let better = model("enhanced-fp32").enhance(ualm::Modality::Audio, &sound).unwrap().unwrap();
     assert_eq!(better.sample_rate(), 48_000);
     let left = [0.5, 0.5, 0.5, -0.25, -0.25, -0.25, 0.125, 0.125, 0.125];
     assert_eq!(better.channels(), [left.to_vec(), left.map(|sample| -2.0 * sample).to_vec()]);
-    assert!(model("tiny-omni-fp32").enhance(&sound).unwrap().is_none());
+    assert!(model("tiny-omni-fp32").enhance(ualm::Modality::Audio, &sound).unwrap().is_none());
 }
 
 #[test]
 fn samples_that_are_no_numbers_are_an_error() {
     let loud = Waveform::mono(vec![0.0, f32::MAX], CODEC_RATE).unwrap();
-    let error = model("enhanced-fp32").enhance(&loud).unwrap_err();
+    let error = model("enhanced-fp32").enhance(ualm::Modality::Audio, &loud).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Numeric);
     assert!(error.to_string().contains("enhancer"), "{error}");
 }

@@ -76,7 +76,7 @@ fn graphs_that_vanish_before_their_first_use_are_told() {
     config.force = vec![Modality::Audio];
     let errors = [
         model.audio_features(&sound).unwrap_err(),
-        model.encode_codes(&sound).unwrap_err(),
+        model.encode_codes(ualm::Modality::Audio, &sound).unwrap_err(),
         session.generate(prompt, &config, &Cancel::new()).err().expect("the codec is missing"),
     ];
     for (error, name) in errors.iter().zip(["audio_encoder", "codec_encoder", "codec_decoder"]) {

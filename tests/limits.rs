@@ -47,10 +47,9 @@ fn every_limit_has_a_flag() {
 fn memory_is_counted_before_it_is_taken() {
     let whole = model("synthetic-fp32");
     let sizes = &whole.manifest().language_model;
-    let row = |positions: usize| {
-        (8 * sizes.num_hidden_layers * sizes.num_key_value_heads * sizes.head_dim * positions) as u64
-    };
-    let capacity = 256.min(sizes.max_position_embeddings);
+    let ualm::package::StateConfig::Attention(attention) = sizes.state[0] else { panic!("attention") };
+    let row = |positions: usize| (8 * attention.layers * attention.heads * attention.head_size * positions) as u64;
+    let capacity = 256.min(sizes.max_positions);
     let generate = |memory: u64, guidance: f32| {
         let model = whole.with_limits(Limits { memory: Some(memory), ..Limits::default() });
         let mut session = model.session();
@@ -86,9 +85,9 @@ fn a_context_that_is_cut_ends_as_a_full_one_does() {
 fn long_sound_is_refused_by_the_library_too() {
     let model = model("tiny-omni-fp32").with_limits(Limits { input_seconds: Some(0.5), ..Limits::default() });
     let sound = Waveform::mono(vec![0.1; 16_000], 16_000).unwrap();
-    for error in [model.audio_features(&sound).unwrap_err(), model.encode_codes(&sound).unwrap_err()] {
+    for error in [model.audio_features(&sound).unwrap_err(), model.encode_codes(Modality::Audio, &sound).unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::Limit);
         assert!(error.message().contains("1.0 s long; at most 0.5 s"), "{error}");
     }
-    assert!(model.with_limits(Limits::default()).encode_codes(&sound).is_ok());
+    assert!(model.with_limits(Limits::default()).encode_codes(Modality::Audio, &sound).is_ok());
 }

@@ -63,7 +63,7 @@ fn nan_is_found_in_what_is_heard() {
     let mut samples = hum.samples().to_vec();
     samples[77] = f32::INFINITY;
     let broken = Waveform::mono(samples, 16_000).unwrap();
-    for error in [model.audio_features(&broken).unwrap_err(), model.encode_codes(&broken).unwrap_err()] {
+    for error in [model.audio_features(&broken).unwrap_err(), model.encode_codes(Modality::Audio, &broken).unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::Audio);
         assert!(error.message().contains("sample 77 of channel 0 is inf"), "{error}");
     }
@@ -72,15 +72,39 @@ fn nan_is_found_in_what_is_heard() {
 #[test]
 fn frames_that_no_model_makes_are_not_clamped() {
     let model = Model::load(package("tiny-omni-fp32")).unwrap();
-    let vocabulary = &model.manifest().vocabulary;
+    let (width, books) = (model.manifest().tokens.width, &model.manifest().modalities[&Modality::Audio].layout.books);
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text("a dog barks")]).unwrap();
     let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
-    let mut kept = ualm::Frames::new(vocabulary.streams);
     // every stream holds an id of the first
-    (0..vocabulary.streams + 2).for_each(|_| kept.push(&vec![vocabulary.audio[0].start + 1; vocabulary.streams]));
-    let place = checkpoint.with_kept(Modality::Audio, kept);
-    let generation = session.generate_from(&place, &config(&model, Modality::Audio), &Cancel::new()).unwrap();
-    let (_, error) = generation.into_partial_reply();
-    is_numeric(&error.expect("the ids were clamped"), &["in stream 1 of frame"]);
+    let kept = model.tokens(vec![books[0].start + 1; width * (width + 2)]).unwrap();
+    let strange = checkpoint.clone().with_kept(Modality::Audio, kept);
+    let narrow = checkpoint.with_kept(Modality::Audio, model_of_three_streams().tokens(vec![books[0].start + 1; 3]).unwrap());
+    for (place, expected) in [(strange, "position 0 is"), (narrow, "positions of 3 ids; this model's have 8")] {
+        let error = session.generate_from(&place, &config(&model, Modality::Audio), &Cancel::new()).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.message().contains(expected), "{error}");
+    }
+}
+
+fn model_of_three_streams() -> Model {
+    Model::load(package("synthetic-fp32")).unwrap()
+}
+
+#[test]
+fn a_prompt_of_another_model_is_refused() {
+    let (model, other) = (Model::load(package("tiny-omni-fp32")).unwrap(), model_of_three_streams());
+    let prompt = other.prompt(&[Message::text("a dog barks")]).unwrap();
+    let mut session = model.session();
+    let config = config(&model, Modality::Text);
+    for error in [
+        session.generate(prompt.clone(), &config, &Cancel::new()).err().unwrap(),
+        session.checkpoint(&prompt, &Cancel::new()).unwrap_err(),
+        session.next_logits(&prompt).unwrap_err(),
+        model.prompt_embeddings(&prompt).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.message().contains("positions of 3 ids; this model's have 8"), "{error}");
+    }
+    assert_eq!(session.position(), 0);
 }

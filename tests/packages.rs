@@ -156,8 +156,8 @@ fn a_package_in_memory_is_that_of_its_folder() {
         let mut session = model.session();
         let prompt = session.prompt(&[Message::text("what is it?"), Message::audio(sound.clone())]).unwrap();
         let logits = session.next_logits(&prompt).unwrap();
-        let codes = model.encode_codes(&sound).unwrap();
-        (logits, model.enhance(&model.decode_codes(&codes).unwrap()).unwrap())
+        let codes = model.encode_codes(ualm::Modality::Audio, &sound).unwrap();
+        (logits, model.enhance(ualm::Modality::Audio, &model.decode_codes(ualm::Modality::Audio, &codes).unwrap()).unwrap())
     });
     assert_eq!(from_memory, from_folder);
 }

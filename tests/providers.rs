@@ -237,7 +237,7 @@ fn a_provider_that_fails_in_mid_run_costs_nothing_that_was_made_before() {
             error.to_string().contains("codec_decoder") && error.to_string().contains("the device is gone"),
             "{error}"
         );
-        let frames: Vec<_> = reply.segments.iter().map(|segment| segment.frames.len()).collect();
+        let frames: Vec<_> = reply.segments.iter().map(|segment| segment.tokens.len()).collect();
         assert!(frames.len() == 2 && frames[0] > 0 && frames[1] >= 12, "what was drawn is kept: {frames:?}");
     }
     config.force = vec![Modality::Text];
@@ -350,10 +350,10 @@ fn openvino_runs_what_sounds_and_the_cpu_decodes() {
     let (found, expected) = (model.audio_features(&sound).unwrap(), cpu.audio_features(&sound).unwrap());
     let error = relative_error(&found, &expected);
     assert!(error < 1e-4, "features: {error}");
-    let (found, expected) = (model.encode_codes(&sound).unwrap(), cpu.encode_codes(&sound).unwrap());
+    let (found, expected) = (model.encode_codes(Modality::Audio, &sound).unwrap(), cpu.encode_codes(Modality::Audio, &sound).unwrap());
     let same = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
     assert!(same * 100 >= expected.len() * 99, "{same} of {} codes are the same", expected.len());
-    let (found, decoded) = (model.decode_codes(&expected).unwrap(), cpu.decode_codes(&expected).unwrap());
+    let (found, decoded) = (model.decode_codes(Modality::Audio, &expected).unwrap(), cpu.decode_codes(Modality::Audio, &expected).unwrap());
     let loss = relative_error(found.samples(), decoded.samples());
     assert!(loss < 1e-3, "sound: {loss}");
     println!("features {error:.1e}, sound {loss:.1e}, {same} of {} codes the same as on the CPU", expected.len());
@@ -365,7 +365,7 @@ fn openvino_runs_what_sounds_and_the_cpu_decodes() {
         let mut session = model.session();
         let prompt = session.prompt(&[ualm::Message::text("what is it?")]).unwrap();
         session.generate(prompt, &config, &ualm::Cancel::new()).unwrap().into_reply().unwrap().segments[0]
-            .frames
+            .tokens
             .clone()
     };
     assert_eq!(frames(&model).ids(), frames(&cpu).ids());

@@ -288,7 +288,7 @@ fn what_there_is_when_a_graph_fails_is_kept_and_goes_on() {
     assert_eq!(folder.files("plan"), ["01-plan.txt", "reply.json"]);
     let record = Record::read(folder.path("plan/reply.json")).unwrap();
     let segment = &record.turns[0].segments[0];
-    assert!(segment.end == SegmentEnd::Failed && segment.frames.len() > 5, "{:?}", segment.end);
+    assert!(segment.end == SegmentEnd::Failed && segment.tokens.len() > 5, "{:?}", segment.end);
     assert_eq!(folder.read("plan/01-plan.txt"), format!("{}\n", segment.text.trim_end()).into_bytes());
 
     let (out, by_hand) = (folder.path("sound"), folder.path("plan.txt"));

@@ -58,7 +58,7 @@ fn reply(model: &Model, messages: &[Message], config: &GenerationConfig) -> Repl
     session.generate(prompt, config, &Cancel::new()).unwrap().into_reply().unwrap()
 }
 
-fn frames(frames: &ualm::Frames) -> Vec<Vec<u32>> {
+fn frames(frames: &ualm::Tokens) -> Vec<Vec<u32>> {
     frames.iter().map(<[u32]>::to_vec).collect()
 }
 
@@ -69,9 +69,9 @@ fn prompts_and_greedy_tokens_are_the_authors() {
         assert!(answers.expected.cases.len() >= 4);
         for case in &answers.expected.cases {
             let messages = messages(&answers, case);
-            assert_eq!(frames(&model.prompt(&messages).unwrap().frames), case.prompt_frames, "{name} {}", case.name);
+            assert_eq!(frames(&model.prompt(&messages).unwrap().tokens()), case.prompt_frames, "{name} {}", case.name);
             let reply = reply(&model, &messages, &config(&answers, vec![modality(&case.modality)]));
-            assert_eq!(frames(&reply.segments[0].frames), case.tokens, "{name} {}", case.name);
+            assert_eq!(frames(&reply.segments[0].tokens), case.tokens, "{name} {}", case.name);
             assert_eq!(reply.segments[0].end != SegmentEnd::Limit, case.ended, "{name} {}", case.name);
             if let Some(text) = &case.text {
                 assert_eq!(&reply.text(), text, "{name} {}", case.name);
@@ -92,14 +92,14 @@ fn chains_of_segments_are_the_authors() {
         assert!(!answers.expected.interleaved.is_empty());
         for exchange in &answers.expected.interleaved {
             let messages = [Message::text(&exchange.prompt)];
-            assert_eq!(frames(&model.prompt(&messages).unwrap().frames), exchange.prompt_frames);
+            assert_eq!(frames(&model.prompt(&messages).unwrap().tokens()), exchange.prompt_frames);
             let mut config = config(&answers, [Modality::Text, Modality::Audio, Modality::Text].to_vec());
             config.max_segments = 3;
             let reply = reply(&model, &messages, &config);
             assert_eq!(reply.segments.len(), exchange.segments.len(), "{name} {}", exchange.prompt);
             for (found, expected) in reply.segments.iter().zip(&exchange.segments) {
                 assert_eq!(found.modality, modality(&expected.modality));
-                assert_eq!(frames(&found.frames), expected.tokens, "{name} {}", exchange.prompt);
+                assert_eq!(frames(&found.tokens), expected.tokens, "{name} {}", exchange.prompt);
             }
         }
     }
@@ -109,12 +109,12 @@ fn chains_of_segments_are_the_authors() {
 fn features_embeddings_and_logits_are_the_authors() {
     for name in NAMES {
         let (answers, model) = (Answers::new(name), model(&format!("{name}-fp32")));
-        let vocabulary = model.manifest().vocabulary.clone();
+        let books = model.manifest().modalities[&Modality::Audio].layout.books.clone();
         for case in &answers.expected.cases {
             let prompt = model.prompt(&messages(&answers, case)).unwrap();
             if !case.feature_slots.is_empty() {
                 let expected: Array2<f32> = answers.array(&format!("{}.features", case.name));
-                let error = relative_error(&prompt.features[0].features, &expected);
+                let error = relative_error(prompt.features()[0].features(), &expected);
                 assert!(error < TOLERANCE, "{name} {}: features differ by {error}", case.name);
             }
             let expected: ArrayD<f32> = answers.array(&format!("{}.prompt_embeds", case.name));
@@ -127,7 +127,7 @@ fn features_embeddings_and_logits_are_the_authors() {
             let error = relative_error(&text, expected.row(0).iter().take(text.len()));
             assert!(error < TOLERANCE, "{name} {}: text logits differ by {error}", case.name);
             let mut choosable = Vec::new();
-            for (stream, block) in vocabulary.audio.iter().enumerate() {
+            for (stream, block) in books.iter().enumerate() {
                 choosable.extend(expected.slice(s![stream, block.start as usize..block.end as usize]).iter().copied());
             }
             choosable.extend([expected[(0, 2)], expected[(0, 3)]]);
@@ -142,19 +142,19 @@ fn codes_and_round_trips_are_the_authors() {
     let mut checked = 0;
     for name in NAMES {
         let (answers, model) = (Answers::new(name), model(&format!("{name}-fp32")));
-        let streams = model.manifest().vocabulary.streams;
+        let layout = model.layout(Modality::Audio).unwrap();
+        let block = 1 + model.manifest().codec(Modality::Audio).unwrap().1.codebook_size;
         for clip in &answers.expected.codec {
             let stem = clip.file.trim_end_matches(".wav");
             let sound = decode_file(answers.path(&clip.file), &DecodeOptions::default()).unwrap().waveform;
-            let codes = model.encode_codes(&sound).unwrap();
-            assert_eq!(codes.ncols() + streams - 1, clip.frames_with_delay);
+            let codes = model.encode_codes(Modality::Audio, &sound).unwrap();
+            assert_eq!(layout.steps_for(codes.ncols()), clip.frames_with_delay);
             let delayed: Array2<i32> = answers.array(&format!("codec.{stem}.codes"));
             for ((stream, frame), code) in codes.indexed_iter() {
-                let block = 1 + model.manifest().vocabulary.codebook_size();
                 let expected = delayed[(frame + stream, stream)] - (stream * block) as i32 - 1;
                 assert_eq!(i64::from(*code), i64::from(expected), "{name} {stem}: stream {stream}, frame {frame}");
             }
-            let decoded = model.decode_codes(&codes).unwrap();
+            let decoded = model.decode_codes(Modality::Audio, &codes).unwrap();
             assert_eq!(decoded.len(), clip.samples);
             let expected: ArrayD<f32> = answers.array(&format!("codec.{stem}.audio"));
             let error = relative_error(decoded.samples(), &expected);
@@ -201,14 +201,16 @@ fn a_second_turn_continues_the_first() {
     let continued = session.prompt(&second).unwrap();
     let (one_by_one, _) = session.next_logits(&continued).unwrap();
 
-    let special = model.manifest().vocabulary.special;
-    let mut whole = model.prompt(&first).unwrap();
-    [special.assistant, special.text].iter().for_each(|id| whole.frames.push_single(*id));
-    whole.frames.extend(&reply.segments[0].frames);
+    let [assistant, opens_text, ends_turn] = [6, 7, 2];
+    let mut ids = model.prompt(&first).unwrap().tokens().ids().to_vec();
+    let single = |id| model.single_tokens(&[id]).unwrap().ids().to_vec();
+    [assistant, opens_text].iter().for_each(|id| ids.extend(single(*id)));
+    ids.extend(reply.segments[0].tokens.ids());
     if !matches!(reply.segments[0].end, SegmentEnd::Eos | SegmentEnd::Eot) {
-        whole.frames.push_single(special.eos);
+        ids.extend(single(ends_turn));
     }
-    whole.frames.extend(&continued.frames);
+    ids.extend(continued.tokens().ids());
+    let whole = ualm::Prompt::from_tokens(model.tokens(ids).unwrap());
     let (at_once, _) = model.session().next_logits(&whole).unwrap();
     let error = relative_error(&one_by_one, &at_once);
     assert!(error < TOLERANCE, "logits differ by {error}");
@@ -225,20 +227,21 @@ fn one_seed_gives_the_same_frames_ten_times() {
     let messages = [Message::text("a bell rings")];
     let first = reply(&model, &messages, &config);
     for _ in 0..9 {
-        assert_eq!(reply(&model, &messages, &config).segments[0].frames, first.segments[0].frames);
+        assert_eq!(reply(&model, &messages, &config).segments[0].tokens, first.segments[0].tokens);
     }
     config.seed = 43;
-    assert_ne!(reply(&model, &messages, &config).segments[0].frames, first.segments[0].frames);
+    assert_ne!(reply(&model, &messages, &config).segments[0].tokens, first.segments[0].tokens);
 }
 
 /// Nothing is wired in: another number of streams, codes, mel bins, and heads that are padded in the graph.
 #[test]
 fn other_sizes_run() {
     let model = model("synthetic-fp32");
-    assert_eq!((model.manifest().vocabulary.streams, model.manifest().vocabulary.codebook_size()), (3, 512));
+    let (_, codec) = model.manifest().codec(Modality::Audio).unwrap();
+    assert_eq!((model.manifest().tokens.width, codec.codebook_size), (3, 512));
     let samples = (0..24_000).map(|i| 0.3 * (i as f32 * 0.05).sin()).collect();
     let sound = ualm::audio::Waveform::mono(samples, 16_000).unwrap();
-    let decoded = model.decode_codes(&model.encode_codes(&sound).unwrap()).unwrap();
+    let decoded = model.decode_codes(Modality::Audio, &model.encode_codes(Modality::Audio, &sound).unwrap()).unwrap();
     assert_eq!(decoded.len(), 24_000);
     for modality in Modality::ALL {
         let mut config = model.config();

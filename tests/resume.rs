@@ -63,7 +63,7 @@ fn go_on(session: &mut Session, from: &Checkpoint, config: &GenerationConfig) ->
 fn assert_same(found: &[Segment], expected: &[Segment]) {
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
-        assert_eq!(found.frames, expected.frames);
+        assert_eq!(found.tokens, expected.tokens);
         assert_eq!((found.end, &found.text, &found.audio), (expected.end, &expected.text, &expected.audio));
         assert_eq!(found.draws.to, expected.draws.to);
     }
@@ -79,7 +79,7 @@ proptest! {
         let model = &MODELS[package];
         let (record, made) = conversation(model, seed);
         prop_assert_eq!(made.len(), 4);
-        let frames = made[segment].frames.len();
+        let frames = made[segment].tokens.len();
         let frame = (part * frames as f64) as usize;
         let cut = Cut { turn: 1, segment, frame };
         let mut session = model.session();
@@ -176,7 +176,7 @@ fn a_turn_that_is_taken_back_leaves_nothing() {
 #[test]
 fn a_sound_is_made_longer_from_its_frames() {
     let model = &MODELS[0];
-    let streams = model.manifest().vocabulary.streams;
+    let layout = model.layout(Modality::Audio).unwrap();
     let mut session = model.session();
     let mut record = Record::new(model.package());
     let mut config = config(model, 3);
@@ -184,29 +184,27 @@ fn a_sound_is_made_longer_from_its_frames() {
     config.audio.min_steps = 30;
     config.audio.max_steps = 30;
     let short = turn(&mut session, &mut record, &[Message::text("rain")], &config).segments.remove(0);
-    assert_eq!((short.end, short.frames.len()), (SegmentEnd::Limit, 30));
+    assert_eq!((short.end, short.tokens.len()), (SegmentEnd::Limit, 30));
     config.audio.min_steps = 60;
     config.audio.max_steps = 60;
     let cut = Cut { turn: 0, segment: 0, frame: 30 };
     let checkpoint = session.restore(&record, cut, &Cancel::new()).unwrap();
     let long = go_on(&mut session, &checkpoint, &config).remove(0);
-    assert_eq!((long.kept, long.frames.len()), (30, 60));
-    assert_eq!(long.frames.slice(0..30), short.frames);
-    assert_eq!(long.audio.as_ref().unwrap().len(), (60 - streams + 1) * 320);
+    assert_eq!((long.kept, long.tokens.len()), (30, 60));
+    assert_eq!(long.tokens.slice(0..30), short.tokens);
+    assert_eq!(long.audio.as_ref().unwrap().len(), layout.frames(&long.tokens) * 320);
     let prompt = model.session().prompt(&[Message::text("rain")]).unwrap();
     let at_once = model.session().generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
-    assert_eq!(at_once.segments[0].frames, long.frames, "30 more frames are the frames of 60 at once");
+    assert_eq!(at_once.segments[0].tokens, long.tokens, "30 more frames are the frames of 60 at once");
 }
 
 #[test]
 fn words_put_into_the_models_mouth_are_read() {
     let model = &MODELS[0];
-    let special = &model.manifest().vocabulary.special;
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text("rain")]).unwrap();
     let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
-    let mut plan = model.text_frames("drops on tin").unwrap();
-    plan.push_single(special.eot);
+    let plan = model.closed_text_tokens("drops on tin").unwrap();
     let segments = go_on(&mut session, &checkpoint.with_kept(Modality::Text, plan.clone()), &{
         let mut config = config(model, 4);
         config.text.max_steps = 100;

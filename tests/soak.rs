@@ -220,7 +220,7 @@ fn go_on(work: &mut Work) -> ualm::Result<()> {
     reply.segments.iter().for_each(|segment| record.push(segment));
     let record = Record::from_json(record.to_json()?.as_bytes())?;
     let segment = work.draws.below(reply.segments.len() + 1);
-    let frames = reply.segments.get(segment).map_or(0, |segment| segment.frames.len());
+    let frames = reply.segments.get(segment).map_or(0, |segment| segment.tokens.len());
     let cut = Cut { turn: 0, segment, frame: work.draws.below(frames.max(1)) };
     let place = session.restore(&record, cut, &cancel)?;
     work.run(session.generate_from(&place, &config, &cancel)?, &cancel).map(drop)
@@ -228,9 +228,9 @@ fn go_on(work: &mut Work) -> ualm::Result<()> {
 
 fn codec(work: &mut Work) -> ualm::Result<()> {
     let (model, sound) = (work.model(), work.recording()?);
-    let codes = model.encode_codes(&sound)?;
-    model.decode_codes(&codes)?;
-    model.enhance(&sound).map(drop)
+    let codes = model.encode_codes(Modality::Audio, &sound)?;
+    model.decode_codes(Modality::Audio, &codes)?;
+    model.enhance(Modality::Audio, &sound).map(drop)
 }
 
 fn logits(work: &mut Work) -> ualm::Result<()> {

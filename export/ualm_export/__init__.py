@@ -1,3 +1,3 @@
-"""Turns a UALM checkpoint, as its trainer writes it, into a model package for the `ualm` runtime."""
+"""Turns checkpoints of unified audio language models into model packages for the `ualm` runtime."""
 
 __version__ = "0.1.0"

@@ -1,31 +1,56 @@
 """The optional enhancer: a ready-made graph that is copied into the package once it keeps the contract."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 
 from .errors import ExportError
 
-SAMPLING_RATE = 48000
-CHANNELS = 2
+INPUT_RATE = 16000
+_FILE_NAME = "enhancer.onnx"
 
 
-def copy_enhancer(checkpoint: Path, out: Path) -> bool:
-    """Copies enhancer.onnx and its external data, if the checkpoint folder has one."""
-    source = checkpoint / "enhancer.onnx"
-    if not source.is_file():
-        return False
-    model = onnx.load(source, load_external_data=False)
-    _check_boundary(model, source)
-    shutil.copyfile(source, out / source.name)
-    for name in sorted(_external_files(model)):
-        if Path(name).name != name or not (checkpoint / name).is_file():
-            raise ExportError(f"{source} keeps tensors in {name!r}, which is not a file beside it")
-        if not name.startswith("enhancer.onnx"):
-            raise ExportError(f"{source} keeps tensors in {name}; expected a name that begins with enhancer.onnx")
-        shutil.copyfile(checkpoint / name, out / name)
-    return True
+@dataclass(frozen=True)
+class Enhancer:
+    source: Path
+    """The graph; the package's graph has the name of this file."""
+    sampling_rate: int
+    channels: int
+
+    def copy(self, out: Path) -> None:
+        """Copies the graph and its external data into `out`; refuses a graph with other inputs or outputs."""
+        model = onnx.load(self.source, load_external_data=False)
+        self._check_boundary(model)
+        shutil.copyfile(self.source, out / self.source.name)
+        for name in sorted(_external_files(model)):
+            if Path(name).name != name or not self.source.with_name(name).is_file():
+                raise ExportError(f"{self.source} keeps tensors in {name!r}, which is not a file beside it")
+            if not name.startswith(self.source.name):
+                raise ExportError(
+                    f"{self.source} keeps tensors in {name}; expected a name that begins with {self.source.name}"
+                )
+            shutil.copyfile(self.source.with_name(name), out / name)
+
+    def _check_boundary(self, model: onnx.ModelProto) -> None:
+        for values, name, channels in (
+            (model.graph.input, "audio_values", 1),
+            (model.graph.output, "enhanced_values", self.channels),
+        ):
+            found = [value.name for value in values]
+            if found != [name]:
+                raise ExportError(f"{self.source}: expected the one value {name}, found {', '.join(found) or 'none'}")
+            tensor = values[0].type.tensor_type
+            dims = tensor.shape.dim
+            if tensor.elem_type != onnx.TensorProto.FLOAT or len(dims) != 3 or dims[1].dim_value not in (0, channels):
+                raise ExportError(f"{self.source}: {name} must be float32 [B, {channels}, samples]")
+
+
+def find_enhancer(folder: Path, sampling_rate: int = 48000, channels: int = 2) -> Enhancer | None:
+    """The enhancer of a checkpoint folder, if the folder has one."""
+    source = folder / _FILE_NAME
+    return Enhancer(source, sampling_rate, channels) if source.is_file() else None
 
 
 def _external_files(model: onnx.ModelProto) -> set[str]:
@@ -36,17 +61,3 @@ def _external_files(model: onnx.ModelProto) -> set[str]:
         for entry in tensor.external_data
         if entry.key == "location"
     }
-
-
-def _check_boundary(model: onnx.ModelProto, source: Path) -> None:
-    for values, name, channels in (
-        (model.graph.input, "audio_values", 1),
-        (model.graph.output, "enhanced_values", CHANNELS),
-    ):
-        found = [value.name for value in values]
-        if found != [name]:
-            raise ExportError(f"{source}: expected the one value {name}, found {', '.join(found) or 'none'}")
-        tensor = values[0].type.tensor_type
-        dims = tensor.shape.dim
-        if tensor.elem_type != onnx.TensorProto.FLOAT or len(dims) != 3 or dims[1].dim_value not in (0, channels):
-            raise ExportError(f"{source}: {name} must be float32 [B, {channels}, samples]")

@@ -6,67 +6,14 @@ from pathlib import Path
 
 from . import __version__
 from .config import Config
-from .errors import ExportError
-from .vocabulary import SPECIAL
+from .parts import Parts
 
 SCHEMA = 1
 FILE_NAME = "manifest.json"
 
-_GENERATION = {
-    "text": {"temperature": 0.0, "top_k": 20, "guidance": 1.0, "max_steps": 1024},
-    "audio": {"temperature": 0.8, "top_k": 20, "guidance": 3.0, "max_steps": 1024},
-    "speech": {"temperature": 0.8, "top_k": 20, "guidance": 3.0, "max_steps": 1024},
-}
-_PROMPTS = {"ask": "Describe the audio.", "transcribe": "Transcribe the speech."}
-_LIMITS = {"input_seconds": 600.0}
-_DETAILS = {
-    "name": str, "license": str, "origin": str, "attribution": str,
-    "half_trained": bool, "known_words": list, "prompts": dict, "generation": dict, "limits": dict,
-    "reasoning": dict,
-}  # fmt: skip
-_REASONING = {"default": str, "modes": list, "prompts": dict, "listen": bool, "listen_prompt": str}
-_REASONING_MODES = ("enrich", "dialogue", "reflect")
 
-
-def check_details(details: Config) -> None:
-    """Refuses fields of package.json that are unknown or of another type."""
-    for name, value in details.values.items():
-        if name not in _DETAILS:
-            raise ExportError(f"{details.source}: {name} is not known; known are {', '.join(_DETAILS)}")
-        if not isinstance(value, _DETAILS[name]):
-            raise ExportError(f"{details.source}: {name} is {value!r}, expected {_DETAILS[name].__name__}")
-    for field, known in (("prompts", _PROMPTS), ("limits", _LIMITS), ("generation", _GENERATION)):
-        _check_keys(details, field, details.get(field, default={}), known)
-    for modality, settings in details.get("generation", default={}).items():
-        _check_keys(details, f"generation.{modality}", settings, _GENERATION[modality])
-    if "reasoning" in details.values:
-        _check_reasoning(details, details.get("reasoning"))
-
-
-def _check_reasoning(details: Config, reasoning: dict) -> None:
-    """Refuses modes that no runtime knows, and prompts without a place for the words."""
-    _check_keys(details, "reasoning", reasoning, _REASONING)
-    for name, value in reasoning.items():
-        if not isinstance(value, _REASONING[name]):
-            raise ExportError(f"{details.source}: reasoning.{name} is {value!r}, expected {_REASONING[name].__name__}")
-    prompts = reasoning.get("prompts", {})
-    for mode in [reasoning.get("default", "enrich"), *reasoning.get("modes", []), *prompts]:
-        if mode not in _REASONING_MODES:
-            raise ExportError(f"{details.source}: reasoning mode {mode!r}; known are {', '.join(_REASONING_MODES)}")
-    for mode, prompt in prompts.items():
-        if not isinstance(prompt, str) or "{}" not in prompt:
-            raise ExportError(f"{details.source}: reasoning.prompts.{mode} is {prompt!r}, expected text with {{}} in it")
-
-
-def _check_keys(details: Config, field: str, values: dict, known: dict) -> None:
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ExportError(f"{details.source}: {field} has {', '.join(unknown)}; known are {', '.join(known)}")
-
-
-def compose(details: Config, precision: str, parts: dict) -> dict:
-    """The manifest but for its files. `parts` are the sections that the graphs' builders describe."""
-    check_details(details)
+def compose(details: Config, precision: str, parts: Parts, files: dict) -> dict:
+    """The manifest but for its list of files. `files` are its sections graphs and variants."""
     overrides = details.get("generation", default={})
     manifest = {
         "schema": SCHEMA,
@@ -76,25 +23,49 @@ def compose(details: Config, precision: str, parts: dict) -> dict:
         "license": details.get("license", default="not stated"),
         "origin": details.get("origin", default="not stated"),
     }
-    for optional in ("attribution", "half_trained"):
-        if optional in details.values:
-            manifest[optional] = details.get(optional)
-    manifest["vocabulary"] = parts["vocabulary"]
+    manifest |= _optional(details, "attribution", "half_trained")
+    manifest["vocabulary"] = parts.vocabulary
     manifest["modalities"] = {
-        name: {"token": SPECIAL[name], "generation": defaults | overrides.get(name, {})}
-        for name, defaults in _GENERATION.items()
+        name: {
+            "token": parts.vocabulary["special"][name],
+            "generation": modality.generation | overrides.get(name, {}),
+        }
+        for name, modality in parts.modalities.items()
     }
-    manifest["prompts"] = _PROMPTS | details.get("prompts", default={})
-    for optional in ("reasoning", "known_words"):
-        if optional in details.values:
-            manifest[optional] = details.get(optional)
-    for section in ("language_model", "audio_encoder", "codec", "enhancer"):
-        manifest[section] = parts[section]
-    manifest["limits"] = _LIMITS | details.get("limits", default={})
-    manifest["graphs"] = parts["graphs"]
-    if parts.get("variants"):
-        manifest["variants"] = parts["variants"]
-    return manifest
+    manifest["prompts"] = parts.prompts | details.get("prompts", default={})
+    manifest |= _optional(details, "reasoning", "known_words")
+    manifest["language_model"] = _language_model(parts)
+    manifest["audio_encoder"] = parts.audio_encoder.manifest()
+    manifest["codec"] = _codec(parts)
+    enhancers = [{"sampling_rate": e.sampling_rate, "channels": e.channels} for e in parts.enhancers.values()]
+    manifest["enhancer"] = enhancers[0] if enhancers else None
+    manifest["limits"] = parts.limits | details.get("limits", default={})
+    return manifest | files
+
+
+def _optional(details: Config, *fields: str) -> dict:
+    return {field: details.get(field) for field in fields if field in details.values}
+
+
+def _language_model(parts: Parts) -> dict:
+    attention = parts.decoder.attention
+    return {
+        "hidden_size": parts.decoder.hidden_size,
+        "num_hidden_layers": parts.decoder.layers,
+        "num_attention_heads": attention.heads,
+        "num_key_value_heads": attention.key_value_heads,
+        "rope_theta": attention.rotary_theta,
+        "max_position_embeddings": attention.max_positions,
+        "head_dim": attention.cached_head_size,
+        "rotary_dim": attention.head_size,
+    }
+
+
+def _codec(parts: Parts) -> dict:
+    (codec,) = (graphs.codec for graphs in parts.codecs.values())
+    sizes = {name: getattr(codec, name) for name in ("sampling_rate", "hop_length", "codebook_size")}
+    decoding = {name: codec.decoding[name] for name in ("context_frames", "indexed")}
+    return {"kind": codec.name} | sizes | decoding
 
 
 def write(folder: Path, manifest: dict) -> None:

@@ -1,4 +1,4 @@
-"""From a checkpoint folder to a package folder, all of it or nothing."""
+"""From a checkpoint folder to a package folder, written atomically."""
 
 import contextlib
 import math
@@ -10,22 +10,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import audio_encoder, language_model, manifest
-from .audio_encoder import AudioEncoder, build_audio_encoder, check_front_end
-from .checkpoint import Checkpoint
-from .codec import Codec, codec_from_config, codec_manifest
+from . import manifest
 from .config import Config
-from .enhancer import CHANNELS, SAMPLING_RATE, copy_enhancer
+from .details import check_details
 from .errors import ExportError
+from .families import open_checkpoint
 from .inventory import check_inventory
-from .language_model import LanguageModel, build_audio_head, build_embed, build_llm, build_text_head
-from .precision import storage_by_graph, variants
+from .parts import Parts
+from .precision import storage_by_role, variants
 from .self_check import check_package
 from .tensors import TensorStore
-from .vocabulary import Vocabulary
 
 _MAX_POSITIONS = 32768
-_BUILDERS = {"llm": build_llm}  # of the graphs that have variants
 
 
 @dataclass(frozen=True)
@@ -42,77 +38,31 @@ class Options:
     force: bool = False
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The parts of the model, as the configs describe them."""
-
-    model: LanguageModel
-    encoder: AudioEncoder
-    codec: Codec
-    vocabulary: Vocabulary
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint, max_positions: int = _MAX_POSITIONS) -> "Parts":
-        codec = codec_from_config(checkpoint.codec)
-        streams = codec.quantizers
-        if "stream_emb.weight" in checkpoint.tensors:
-            streams = checkpoint.tensors["stream_emb.weight"].shape[0]
-        if streams > codec.quantizers:
-            raise ExportError(
-                f"stream_emb.weight has {streams} streams, but the codec has {codec.quantizers} quantizers "
-                f"({checkpoint.codec.source})"
-            )
-        encoder = AudioEncoder.from_config(checkpoint.audio_encoder, checkpoint.tensors, checkpoint.encoder_choice)
-        check_front_end(checkpoint.preprocessor, encoder)
-        return cls(
-            model=LanguageModel.from_config(checkpoint.language_model, checkpoint.tensors, max_positions),
-            encoder=encoder,
-            codec=codec,
-            vocabulary=Vocabulary.layout(
-                checkpoint.discrete_ios, checkpoint.text.get("vocab_size"), streams, codec.codebook_size
-            ),
-        )
-
-    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        return (
-            self.model.tensor_shapes(self.vocabulary)
-            | self.encoder.tensor_shapes(self.model.hidden_size)
-            | self.codec.tensor_shapes(self.vocabulary.streams)
-        )
-
-    def unused_tensors(self) -> list[str]:
-        return (
-            language_model.UNUSED_TENSORS
-            + audio_encoder.UNUSED_TENSORS
-            + self.codec.unused_tensors(self.vocabulary.streams)
-        )
-
-
 def export_package(source: Path, out: Path, options: Options) -> Path:
     """Writes the package `out` from the checkpoint folder `source`."""
     check_target(out, options.force, source)
-    checkpoint = Checkpoint.open(source)
-    parts = Parts.of(checkpoint, options.max_positions)
-    check_inventory(checkpoint.tensors, parts.tensor_shapes(), parts.unused_tensors())
+    checkpoint = open_checkpoint(source, options.max_positions)
+    parts, tensors = checkpoint.parts, checkpoint.tensors
+    check_inventory(tensors, parts.tensor_shapes(), parts.unused_tensors)
     details = details_with(checkpoint.details, options, source.resolve().name)
-    return write_package(out, parts, checkpoint.tensors, details, checkpoint.tokenizer.read_bytes(), options, source)
+    return write_package(out, parts, tensors, details, checkpoint.tokenizer, options)
 
 
 def write_package(
-    out: Path, parts: Parts, tensors: TensorStore, details: Config, tokenizer: bytes, options: Options,
-    enhancer_folder: Path | None = None,
-) -> Path:  # fmt: skip
+    out: Path, parts: Parts, tensors: TensorStore, details: Config, tokenizer: bytes, options: Options
+) -> Path:
     """Writes all files of a package, runs every graph once, and puts the folder at `out`."""
-    manifest.check_details(details)
+    check_details(details, parts)
     with replaced_at_the_end(out) as folder:
         elements = sum(math.prod(shape) for shape in parts.tensor_shapes().values())
         with progress_bar(elements) as bar:
             tensors.on_read = bar.update
             write_graphs(folder, parts, tensors, options)
-        enhancer = enhancer_folder is not None and copy_enhancer(enhancer_folder, folder)
+        for enhancer in parts.enhancers.values():
+            enhancer.copy(folder)
         (folder / "tokenizer.json").write_bytes(tokenizer)
-        check_package(folder, parts.model, parts.encoder, parts.codec, parts.vocabulary, enhancer)
-        manifest.write(folder, manifest.compose(details, options.precision, sections(folder, parts, enhancer)))
+        check_package(folder, parts)
+        manifest.write(folder, manifest.compose(details, options.precision, parts, graph_files(folder)))
     return out
 
 
@@ -121,52 +71,34 @@ def progress_bar(elements: int) -> tqdm:
     return tqdm(total=elements, desc="exporting", unit=" weights", unit_scale=True, disable=None, dynamic_ncols=True)
 
 
-def write_graphs(folder: Path, parts: Parts, tensors, options: Options) -> None:
-    storage = storage_by_graph(
+def write_graphs(folder: Path, parts: Parts, tensors: TensorStore, options: Options) -> None:
+    """Writes every graph, and the forms of them that the targets need."""
+    storage = storage_by_role(
         options.precision, options.heads_precision, options.codec_encoder_precision, options.audio_encoder_precision
     )
-    model, vocabulary, codec = parts.model, parts.vocabulary, parts.codec
-    streams = vocabulary.streams
-
-    def at(name: str) -> tuple:
-        return folder / f"{name}.onnx", storage[name]
-
-    build_embed(*at("embed"), model, vocabulary, tensors)
-    build_llm(*at("llm"), model, tensors)
-    build_text_head(*at("text_head"), model, vocabulary, tensors)
-    build_audio_head(*at("audio_head"), model, vocabulary, tensors)
-    build_audio_encoder(*at("audio_encoder"), parts.encoder, model.hidden_size, tensors)
-    codec.build_encoder(*at("codec_encoder"), streams, tensors)
-    codec.build_decoder(*at("codec_decoder"), streams, tensors)
+    graphs = parts.graphs()
+    for name, graph in graphs.items():
+        graph.build(folder / f"{name}.onnx", storage[graph.role], tensors)
     for target in options.targets:
         for name, form in variants(target, options.precision).items():
-            _BUILDERS[name](folder / f"{name}.{target}.onnx", form, model, tensors)
+            graphs[name].build(folder / f"{name}.{target}.onnx", form, tensors)
 
 
-def sections(folder: Path, parts: Parts, enhancer: bool) -> dict:
-    """The parts of the manifest that follow from the model."""
-    return {
-        "vocabulary": parts.vocabulary.manifest(),
-        "language_model": parts.model.manifest(),
-        "audio_encoder": parts.encoder.manifest(),
-        "codec": codec_manifest(parts.codec),
-        "enhancer": {"sampling_rate": SAMPLING_RATE, "channels": CHANNELS} if enhancer else None,
-        "graphs": {path.stem: path.name for path in sorted(folder.glob("*.onnx")) if "." not in path.stem},
-        "variants": variant_files(folder),
-    }
-
-
-def variant_files(folder: Path) -> dict[str, dict[str, str]]:
-    """By provider, the files of the graphs that it has in another form: GRAPH.PROVIDER.onnx."""
-    files: dict[str, dict[str, str]] = {}
-    for path in sorted(folder.glob("*.*.onnx")):
-        name, target = path.stem.split(".")
-        files.setdefault(target, {})[name] = path.name
-    return files
+def graph_files(folder: Path) -> dict:
+    """The manifest's sections graphs and, if there are any, variants: by provider, GRAPH.PROVIDER.onnx."""
+    graphs: dict[str, str] = {}
+    variants: dict[str, dict[str, str]] = {}
+    for path in sorted(folder.glob("*.onnx")):
+        name, _, target = path.stem.partition(".")
+        if target:
+            variants.setdefault(target, {})[name] = path.name
+        else:
+            graphs[name] = path.name
+    return {"graphs": graphs} | ({"variants": variants} if variants else {})
 
 
 def details_with(details: Config, options: Options, name: str) -> Config:
-    """What package.json says, overruled by the options; `name` is used when neither gives one."""
+    """The fields of package.json, overruled by the options; `name` is used when neither gives one."""
     given = {"name": options.name, "license": options.license, "origin": options.origin}
     values = {"name": name} | details.values | {key: value for key, value in given.items() if value is not None}
     return Config(values, details.source)
@@ -175,7 +107,7 @@ def details_with(details: Config, options: Options, name: str) -> Config:
 def check_target(out: Path, force: bool, source: Path | None = None) -> None:
     """Refuses to write over anything but, with `force`, an older package."""
     if source is not None and out.resolve() in (source.resolve(), *source.resolve().parents):
-        raise ExportError(f"{out} is, or holds, the checkpoint itself; choose another place for the package")
+        raise ExportError(f"{out} is, or holds, the checkpoint itself; choose another folder for the package")
     if not out.exists():
         return
     if not force:
@@ -186,7 +118,7 @@ def check_target(out: Path, force: bool, source: Path | None = None) -> None:
 
 @contextlib.contextmanager
 def replaced_at_the_end(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` that takes its place when the block ends well, and is removed when it does not."""
+    """Yields a new folder beside `out` that replaces `out` when the block succeeds, and is removed when it fails."""
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     former = out.with_name(f".{out.name}.former-{os.getpid()}")

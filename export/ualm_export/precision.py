@@ -1,4 +1,4 @@
-"""What `--precision` means for each graph."""
+"""The precision of each graph, by its role in the package."""
 
 from .graph import Storage
 
@@ -12,10 +12,10 @@ _INT4 = Storage(half=True, bits=4)
 _STORAGE = {"fp32": _FLOAT32, "fp16": _FLOAT16, "int8": _INT8, "int4": _INT4}
 
 
-def storage_by_graph(
+def storage_by_role(
     precision: str, heads: str | None = None, codec_encoder: str = "fp32", audio_encoder: str | None = None
 ) -> dict[str, Storage]:
-    """`heads` overrides the precision of the two heads, the others that of the encoders.
+    """`heads` overrides the precision of the heads, the other two that of the encoders.
 
     Four bits are for the language model's body only: heads and audio encoder lose too much by it. The
     embedding is looked up, not multiplied, and the codec's decoder is no linear stack: float16 at the least
@@ -28,8 +28,7 @@ def storage_by_graph(
     return {
         "embed": plain,
         "llm": _STORAGE[precision],
-        "text_head": head,
-        "audio_head": head,
+        "head": head,
         "audio_encoder": _STORAGE[audio_encoder] if audio_encoder else eight,
         "codec_encoder": _STORAGE[codec_encoder],
         "codec_decoder": plain,
@@ -37,7 +36,7 @@ def storage_by_graph(
 
 
 def variants(target: str, precision: str) -> dict[str, Storage]:
-    """The graphs that a provider needs in another form than the CPU's, which every package holds.
+    """The graphs that a provider needs in another form than the CPU's, which every package holds, by name.
 
     CUDA's attention takes float16 alone, and its cache is of the same type; the other graphs run there as they are. OpenVINO
     takes every graph as it is, but for the attention, which stays on the CPU.

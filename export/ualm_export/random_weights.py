@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from .tensors import Tensor, TensorStore
+from .tensors import Tensor
 
 _BLOCK_ELEMENTS = 1 << 20
 
@@ -14,13 +14,17 @@ _BLOCK_ELEMENTS = 1 << 20
 class RandomTensors(Mapping[str, Tensor]):
     """Tensors of the given shapes. The same seed and name give the same numbers, whichever rows are read.
 
-    Matrices keep the magnitude of what they multiply; norms are near one, biases near zero; the
-    embedding's row 0 is zero.
+    Matrices keep the magnitude of what they multiply; norms are near one, biases near zero. Tensors whose names end
+    with one of `tables` are looked up, and have magnitude one. Row 0 of the tensor `zero_row` is zero.
     """
 
-    def __init__(self, shapes: dict[str, tuple[int, ...]], seed: int = 0):
+    def __init__(
+        self, shapes: dict[str, tuple[int, ...]], seed: int = 0, tables: tuple[str, ...] = (), zero_row: str | None = None
+    ):
         self._shapes = shapes
         self._seed = seed
+        self._tables = tables
+        self._zero_row = zero_row
 
     def __getitem__(self, name: str) -> Tensor:
         shape = self._shapes[name]
@@ -35,7 +39,7 @@ class RandomTensors(Mapping[str, Tensor]):
     def _rows(self, name: str, shape: tuple[int, ...], start: int, stop: int) -> np.ndarray:
         width = math.prod(shape[1:])
         height = max(1, _BLOCK_ELEMENTS // max(1, width))
-        mean, deviation = _distribution(name, shape)
+        mean, deviation = self._distribution(name, shape)
         pieces = []
         for block in range(start // height, -(-stop // height)):
             generator = np.random.default_rng([self._seed, zlib.crc32(name.encode()), block])
@@ -43,23 +47,18 @@ class RandomTensors(Mapping[str, Tensor]):
             values = generator.standard_normal((rows, *shape[1:]), np.float32)
             values *= np.float32(deviation)
             values += np.float32(mean)
-            if block == 0 and name == "model.embed_tokens.weight":
+            if block == 0 and name == self._zero_row:
                 values[0] = 0
             first = block * height
             pieces.append(values[max(start - first, 0) : stop - first])
         return np.concatenate(pieces) if pieces else np.empty((0, *shape[1:]), np.float32)
 
-
-def _distribution(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
-    """Mean and standard deviation by the kind of tensor."""
-    if name.endswith(("running_var", "snake1.alpha", "snake2.alpha")):
-        return 1.0, 0.02
-    if len(shape) < 2:
-        return (1.0 if "norm" in name and name.endswith("weight") else 0.0), 0.05
-    if name.endswith(("embed_tokens.weight", "codebook.embed", "stream_emb.weight")):
-        return 0.0, 1.0
-    return 0.0, 1.0 / math.sqrt(math.prod(shape[1:]))
-
-
-def random_store(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> TensorStore:
-    return TensorStore(RandomTensors(shapes, seed))
+    def _distribution(self, name: str, shape: tuple[int, ...]) -> tuple[float, float]:
+        """Mean and standard deviation by the kind of tensor."""
+        if name.endswith(("running_var", "snake1.alpha", "snake2.alpha")):
+            return 1.0, 0.02
+        if len(shape) < 2:
+            return (1.0 if "norm" in name and name.endswith("weight") else 0.0), 0.05
+        if name.endswith(self._tables):
+            return 0.0, 1.0
+        return 0.0, 1.0 / math.sqrt(math.prod(shape[1:]))

@@ -1,15 +1,14 @@
-"""Loads every graph of a package in ONNX Runtime and runs it once, by the contract."""
+"""Loads every graph of a package in ONNX Runtime and runs it once, and checks it against the contract."""
 
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
-from .audio_encoder import AudioEncoder
-from .codec import Codec
+from .enhancer import INPUT_RATE, Enhancer
 from .errors import ExportError
-from .language_model import LanguageModel
-from .vocabulary import Vocabulary
+from .language_model import Decoder
+from .parts import CodecGraphs, Parts
 
 _FRUGAL_BYTES = 2 << 30
 
@@ -56,59 +55,62 @@ def _check_names(path: Path, what: str, found: set[str], expected: set[str]) -> 
         raise ExportError(f"{path.name}: {what} are {', '.join(sorted(found))}; expected {', '.join(sorted(expected))}")
 
 
-def check_package(
-    folder: Path, model: LanguageModel, encoder: AudioEncoder, codec: Codec, vocabulary: Vocabulary, enhancer: bool
-) -> None:
-    """One run of every graph in `folder`."""
-    hidden, streams = model.hidden_size, vocabulary.streams
-    ids = np.zeros((2, 3, streams), np.int64)
-    ids[:, :, 0] = vocabulary.text[0]
+def check_package(folder: Path, parts: Parts) -> None:
+    """Runs every graph of `folder` once."""
+    hidden, width = parts.decoder.hidden_size, parts.embedding.width
+    ids = np.zeros((2, 3, width), np.int64)
+    ids[:, :, 0] = parts.embedding.size - 1
     check_graph(folder / "embed.onnx", {"input_ids": ids}, {"inputs_embeds": (np.float32, (2, 3, hidden))})
 
     for path in sorted(folder.glob("llm*.onnx")):
-        check_llm(path, model)
+        check_llm(path, parts.decoder)
 
     rows = {"hidden_states": np.ones((2, hidden), np.float32)}
-    columns = sum(end - start for start, end in vocabulary.audio) + 2
-    check_graph(folder / "text_head.onnx", rows, {"logits": (np.float32, (2, vocabulary.text[1]))})
-    check_graph(folder / "audio_head.onnx", rows, {"logits": (np.float32, (2, columns))})
+    for name, head in parts.heads.items():
+        check_graph(folder / f"{name}.onnx", rows, {"logits": (np.float32, (2, head.columns))})
 
-    frames = encoder.chunk_frames
-    mel = np.zeros((1, encoder.num_mel_bins, frames), np.float32)
+    frames = parts.audio_encoder.tower.chunk_frames
+    mel = np.zeros((1, parts.audio_encoder.tower.mel_bins, frames), np.float32)
     check_graph(
         folder / "audio_encoder.onnx",
         {"input_features": mel, "feature_lengths": np.array([frames - 3], np.int64)},
         {"audio_features": (np.float32, (1, frames // 4, hidden)), "audio_feature_lengths": (np.int64, (1,))},
     )
-    check_codec(folder, codec, streams)
-    if enhancer:
-        check_graph(
-            folder / "enhancer.onnx",
-            {"audio_values": np.zeros((1, 1, 3200), np.float32)},
-            {"enhanced_values": (np.float32, (1, 2, 9600))},
-        )
+    for codec in parts.codecs.values():
+        check_codec(folder, codec)
+    for name, enhancer in parts.enhancers.items():
+        check_enhancer(folder / f"{name}.onnx", enhancer)
 
 
-def check_llm(path: Path, model: LanguageModel) -> None:
-    """One run of the language model; a variant's cache is float16."""
+def check_llm(path: Path, decoder: Decoder) -> None:
+    """Runs the language model once; the cache of a variant is float16."""
     cache = np.float16 if path.stem == "llm.cuda" else np.float32
-    cache_shape = (2, model.num_key_value_heads, 8, model.cached_head_dim)
-    caches = [f"{i}.{kind}" for i in range(model.num_hidden_layers) for kind in ("key", "value")]
+    cache_shape = (2, decoder.attention.key_value_heads, 8, decoder.attention.cached_head_size)
+    caches = [f"{i}.{kind}" for i in range(decoder.layers) for kind in ("key", "value")]
     feeds = {f"past_key_values.{name}": np.zeros(cache_shape, cache) for name in caches}
-    feeds["inputs_embeds"] = np.ones((2, 3, model.hidden_size), np.float32)
+    feeds["inputs_embeds"] = np.ones((2, 3, decoder.hidden_size), np.float32)
     feeds["seqlens_k"] = np.full(2, 2, np.int32)
     feeds["total_sequence_length"] = np.array(3, np.int32)
     expected = {f"present.{name}": (cache, cache_shape) for name in caches}
-    check_graph(path, feeds, expected | {"hidden_states": (np.float32, (2, 3, model.hidden_size))})
+    check_graph(path, feeds, expected | {"hidden_states": (np.float32, (2, 3, decoder.hidden_size))})
 
 
-def check_codec(folder: Path, codec: Codec, streams: int, frames: int = 25) -> None:
-    """One run of the codec's two graphs."""
+def check_codec(folder: Path, graphs: CodecGraphs, frames: int = 25) -> None:
+    """Runs each graph of a codec once."""
+    codec = graphs.codec
     samples = frames * codec.hop_length
-    noise = np.random.default_rng(0).normal(0.0, 0.1, (1, 1, samples)).astype(np.float32)
-    codes = np.zeros((1, streams, frames), np.int64)
-    feeds = {"audio_codes": codes} | ({"first_frame": np.array([7], np.int64)} if codec.indexed else {})
-    check_graph(
-        folder / "codec_encoder.onnx", {"input_values": noise}, {"audio_codes": (np.int64, (1, streams, frames))}
-    )
-    check_graph(folder / "codec_decoder.onnx", feeds, {"audio_values": (np.float32, (1, 1, samples))})
+    codes = np.zeros((1, codec.books, frames), np.int64)
+    if graphs.encoder:
+        noise = np.random.default_rng(0).normal(0.0, 0.1, (1, 1, samples)).astype(np.float32)
+        path = folder / f"{graphs.encoder}.onnx"
+        check_graph(path, {"input_values": noise}, {"audio_codes": (np.int64, codes.shape)})
+    feeds = {"audio_codes": codes}
+    if codec.decoding["indexed"]:
+        feeds["first_frame"] = np.array([7], np.int64)
+    check_graph(folder / f"{graphs.decoder}.onnx", feeds, {"audio_values": (np.float32, (1, 1, samples))})
+
+
+def check_enhancer(path: Path, enhancer: Enhancer, samples: int = 3200) -> None:
+    enhanced = (1, enhancer.channels, samples * enhancer.sampling_rate // INPUT_RATE)
+    feeds = {"audio_values": np.zeros((1, 1, samples), np.float32)}
+    check_graph(path, feeds, {"enhanced_values": (np.float32, enhanced)})

@@ -175,6 +175,12 @@ fn stripped(text: &str) -> Result<&str> {
 }
 
 impl Prompt {
+    /// A prompt of `tokens` that were laid out by other means, for a reply of any modality. They are checked when a session
+    /// runs them.
+    pub fn from_tokens(tokens: Tokens) -> Self {
+        Self { tokens, features: Vec::new(), unconditional: None, modality: Modality::Text }
+    }
+
     /// The tokens, those that hold the places of features among them.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens

@@ -13,11 +13,11 @@ from context import TemporaryFolderTest
 from enhancer import write_enhancer
 from reply import Package
 from synthetic_checkpoint import AF_ENCODER, SyntheticCheckpoint
-from ualm_export import package as package_module
+from ualm_export.audio_encoder import AudioEncoder
 from ualm_export.errors import ExportError
+from ualm_export.families.ualm.vocabulary import Vocabulary
 from ualm_export.manifest import describe_file
 from ualm_export.package import Options, export_package
-from ualm_export.vocabulary import Vocabulary
 
 HEAD = "model.embed_tokens.weight"
 
@@ -301,13 +301,13 @@ class AllOrNothingTest(ExportTest):
         checkpoint = self.checkpoint()
         out = self.export(checkpoint)
         older = (out / "manifest.json").read_bytes()
-        original = package_module.build_audio_encoder
+        original = AudioEncoder.build
 
         def fail(*_):
             raise KeyboardInterrupt
 
-        package_module.build_audio_encoder = fail
-        self.addCleanup(setattr, package_module, "build_audio_encoder", original)
+        AudioEncoder.build = fail
+        self.addCleanup(setattr, AudioEncoder, "build", original)
         with self.assertRaises(KeyboardInterrupt):
             self.export(checkpoint, force=True)
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["checkpoint", "out"])

@@ -9,23 +9,24 @@ import numpy as np
 import onnx
 import onnxruntime
 from ualm_export.config import Config
+from ualm_export.families.ualm.language_model import decoder
 from ualm_export.graph import Storage
-from ualm_export.language_model import LanguageModel, build_llm
-from ualm_export.vocabulary import Vocabulary
+from ualm_export.language_model import Decoder
 
 THETA, EPSILON = 10000.0, 1e-6
 
 
-def model_of(head_dim: int, heads: int, kv_heads: int) -> tuple[LanguageModel, dict]:
+def model_of(head_dim: int, heads: int, kv_heads: int) -> tuple[Decoder, dict]:
     config = {
         "model_type": "qwen2", "hidden_size": heads * head_dim, "intermediate_size": 48, "num_hidden_layers": 2,
         "num_attention_heads": heads, "num_key_value_heads": kv_heads, "rms_norm_eps": EPSILON, "rope_theta": THETA,
         "max_position_embeddings": 64,
     }  # fmt: skip
-    model = LanguageModel.from_config(Config(config, "test"), {})
+    model = decoder(Config(config, "test"))
     random = np.random.default_rng(head_dim)
-    shapes = model.tensor_shapes(Vocabulary.layout(["text", "discrete_audio"], 10, 2, 4))
-    tensors = {name: random.standard_normal(shape).astype(np.float32) * 0.3 for name, shape in shapes.items()}
+    tensors = {
+        name: random.standard_normal(shape).astype(np.float32) * 0.3 for name, shape in model.tensor_shapes().items()
+    }
     return model, tensors
 
 
@@ -41,10 +42,10 @@ def rotated(x):
     return np.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
 
 
-def qwen2(model: LanguageModel, tensors: dict, x: np.ndarray) -> np.ndarray:
+def qwen2(model: Decoder, tensors: dict, x: np.ndarray) -> np.ndarray:
     """Hidden states [T, H] of embeddings [T, H], in float64."""
-    length, size = len(x), model.head_dim
-    for i in range(model.num_hidden_layers):
+    length, size = len(x), model.attention.head_size
+    for i in range(model.layers):
         layer = {name: tensors[f"model.layers.{i}.{name}"].astype(np.float64) for name in layer_names(tensors)}
 
         def project(name, layer=layer):
@@ -53,7 +54,7 @@ def qwen2(model: LanguageModel, tensors: dict, x: np.ndarray) -> np.ndarray:
 
         normed = norm(x, layer["input_layernorm.weight"])
         query, key, value = rotated(project("q")), rotated(project("k")), project("v")
-        groups = model.num_attention_heads // model.num_key_value_heads
+        groups = model.attention.heads // model.attention.key_value_heads
         key, value = np.repeat(key, groups, 1), np.repeat(value, groups, 1)
         scores = np.einsum("qhd,khd->hqk", query, key) / np.sqrt(size)
         scores = np.where(np.tril(np.ones((length, length), bool)), scores, -np.inf)
@@ -71,12 +72,12 @@ def layer_names(tensors: dict) -> list[str]:
     return [name.removeprefix(first) for name in tensors if name.startswith(first)]
 
 
-def run_graph(folder: Path, model: LanguageModel, tensors: dict, x: np.ndarray, split: int, storage=Storage()) -> np.ndarray:
+def run_graph(folder: Path, model: Decoder, tensors: dict, x: np.ndarray, split: int, storage=Storage()) -> np.ndarray:
     """Hidden states of the exported graph: the first `split` positions at once, the others one by one."""
-    build_llm(folder / "llm.onnx", storage, model, tensors)
+    model.build(folder / "llm.onnx", storage, tensors)
     session = onnxruntime.InferenceSession(folder / "llm.onnx", providers=["CPUExecutionProvider"])
-    shape = (1, model.num_key_value_heads, 64, model.cached_head_dim)
-    names = [f"{i}.{part}" for i in range(model.num_hidden_layers) for part in ("key", "value")]
+    shape = (1, model.attention.key_value_heads, 64, model.attention.cached_head_size)
+    names = [f"{i}.{part}" for i in range(model.layers) for part in ("key", "value")]
     cache = {f"past_key_values.{name}": np.zeros(shape, np.float16 if storage.half_arithmetic else np.float32) for name in names}
     hidden, done = [], 0
     for end in [split, *range(split + 1, len(x) + 1)]:
@@ -107,7 +108,7 @@ class LanguageModelTest(unittest.TestCase):
             with self.subTest(bits=bits), tempfile.TemporaryDirectory() as folder:
                 model, tensors = model_of(16, heads=4, kv_heads=2)
                 path = Path(folder) / "llm.cuda.onnx"
-                build_llm(path, Storage(half=True, bits=bits, half_arithmetic=True), model, tensors)
+                model.build(path, Storage(half=True, bits=bits, half_arithmetic=True), tensors)
                 graph = onnx.load(path)
                 types = {v.name: v.type.tensor_type.elem_type for v in [*graph.graph.input, *graph.graph.output]}
                 caches = {name for name in types if name.startswith(("past_", "present."))}
@@ -124,8 +125,8 @@ class LanguageModelTest(unittest.TestCase):
                 self.assertLess(error, {None: 1e-2, 8: 5e-2, 4: 1.0}[bits])
                 operators = [node.op_type for node in graph.graph.node]
                 self.assertEqual(operators.count("Cast"), 2)
-                self.assertEqual(operators.count("GroupQueryAttention"), model.num_hidden_layers)
-                self.assertEqual(operators.count("MatMulNBits"), 0 if bits is None else 5 * model.num_hidden_layers)
+                self.assertEqual(operators.count("GroupQueryAttention"), model.layers)
+                self.assertEqual(operators.count("MatMulNBits"), 0 if bits is None else 5 * model.layers)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ import unittest
 
 import numpy as np
 import onnxruntime
+from ualm_export.codecs.spectral import SpectralCodec
 from ualm_export.config import Config
 from ualm_export.errors import ExportError
 from ualm_export.graph import Storage
-from ualm_export.spectral_codec import PREFIX, SpectralCodec
 
 SIZES = {
     "model_type": "ualm_spectral", "sampling_rate": 8000, "hop_length": 48, "num_codebooks": 3, "codebook_size": 16,
@@ -20,11 +20,12 @@ SIZES = {
 }  # fmt: skip
 S = type("Sizes", (), SIZES)
 FRAMES = 20
+PREFIX = "codec."
 
 
 def weights_of(codec: SpectralCodec) -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
-    shapes = codec.tensor_shapes(S.num_codebooks)
+    shapes = codec.tensor_shapes()
     tensors = {name: random.standard_normal(shape).astype(np.float32) * 0.3 for name, shape in shapes.items()}
     tensors[PREFIX + "decoder.noise_table"] = random.integers(-99, 99, shapes[PREFIX + "decoder.noise_table"]).astype(np.int8)
     for view in ("narrow", "brief"):
@@ -122,13 +123,13 @@ def overlapped(spectrum, window, hop):
 class SpectralCodecTest(context.TemporaryFolderTest):
     def setUp(self):
         super().setUp()
-        self.codec = SpectralCodec(Config(SIZES, "test"))
+        self.codec = SpectralCodec(Config(SIZES, "test"), PREFIX)
         self.tensors = weights_of(self.codec)
         self.codes = np.random.default_rng(1).integers(0, S.codebook_size, (S.num_codebooks, FRAMES))
 
     def session(self, name: str):
         path = self.folder / f"{name}.onnx"
-        getattr(self.codec, f"build_{name}")(path, Storage(), S.num_codebooks, self.tensors)
+        getattr(self.codec, f"build_{name}")(path, Storage(), self.tensors)
         return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def decode(self, session, codes: np.ndarray, first: int = 0) -> np.ndarray:
@@ -146,7 +147,7 @@ class SpectralCodecTest(context.TemporaryFolderTest):
         self.assertLess(np.abs(found - expected).max() / np.abs(expected).max(), 1e-5)
 
     def test_a_part_with_its_context_is_that_part_of_the_whole(self):
-        session, context_frames = self.session("decoder"), self.codec.context_frames
+        session, context_frames = self.session("decoder"), self.codec.decoding["context_frames"]
         whole = self.decode(session, self.codes)
         start, end = context_frames, FRAMES - context_frames
         part = self.decode(session, self.codes[:, start - context_frames : end + context_frames], start - context_frames)
@@ -159,7 +160,7 @@ class SpectralCodecTest(context.TemporaryFolderTest):
     def test_sizes_without_meaning_are_refused(self):
         for change in ({"brief_factor": 5}, {"kernel_size": 4}, {"noise_factor": 3}, {"tonal_n_fft": 20}, {"hop_length": 49}):
             with self.subTest(change), self.assertRaises(ExportError):
-                SpectralCodec(Config(SIZES | change, "test"))
+                SpectralCodec(Config(SIZES | change, "test"), PREFIX)
 
 
 if __name__ == "__main__":

@@ -67,10 +67,9 @@ def rebuild_answers(cut: Path, out: Path) -> None:
 
 
 def sources_digest() -> str:
-    """Of every file that the fixtures depend on."""
-    files = [
-        path for folder in ("export", "export/ualm_export", "tests/tools") for path in (ROOT / folder).glob("*.py")
-    ]
+    """The digest of every file that the fixtures depend on."""
+    files = [path for folder in ("export", "tests/tools") for path in (ROOT / folder).glob("*.py")]
+    files += (ROOT / "export" / "ualm_export").rglob("*.py")
     files += [path for name in NAMES for path in (DATA / name).rglob("*") if path.is_file()]
     digest = hashlib.sha256()
     for path in sorted(files):

@@ -7,13 +7,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from ualm_export.audio_encoder import IO_PREFIX, AudioEncoder
 from ualm_export.byte_tokenizer import byte_tokenizer
-from ualm_export.codec import codec_from_config
 from ualm_export.config import Config
-from ualm_export.language_model import LanguageModel
-from ualm_export.random_weights import RandomTensors
-from ualm_export.vocabulary import Vocabulary
+from ualm_export.families.ualm.audio_encoder import IO_PREFIX
+from ualm_export.families.ualm.model import Configs, parts_of, random_tensors
 
 LANGUAGE_MODEL = {
     "model_type": "qwen2", "hidden_act": "silu", "hidden_size": 72, "intermediate_size": 100,
@@ -56,14 +53,14 @@ class SyntheticCheckpoint:
     """How train.yaml names the config folders."""
 
     def tensors(self, seed: int = 0) -> dict[str, np.ndarray]:
-        codec = codec_from_config(Config(self.codec, "codec"))
-        model = LanguageModel.from_config(Config(self.language_model, "llm"), {})
-        encoder = AudioEncoder.from_config(Config(self.encoder, "encoder"), {IO_PREFIX + "tower.conv1.weight": None})
-        vocabulary = Vocabulary.layout(
-            list(self.io_order), self.language_model["vocab_size"], codec.quantizers, codec.codebook_size
+        configs = Configs(
+            language_model=Config(self.language_model, "llm"),
+            codec=Config(self.codec, "codec"),
+            audio_encoder=Config(self.encoder, "encoder"),
+            text_size=self.language_model["vocab_size"],
+            io_names=list(self.io_order),
         )
-        shapes = model.tensor_shapes(vocabulary) | encoder.tensor_shapes(model.hidden_size)
-        random = RandomTensors(shapes | codec.tensor_shapes(codec.quantizers), seed)
+        random = random_tensors(parts_of(configs, {IO_PREFIX + "tower.conv1.weight": None}), seed)
         return {name: random[name][:] for name in random}
 
     def write(self, folder: Path) -> None:

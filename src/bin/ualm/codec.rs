@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ndarray::Array2;
 use ndarray_npy::{ReadNpyExt, WriteNpyExt};
-use ualm::{Codes, Error, ErrorKind, Result, write_whole};
+use ualm::{Modality, Model, Codes, Error, ErrorKind, Result, write_whole};
 
 use crate::args::{Codec, Common, Direction, Output, Pictures};
 use crate::interrupt::cancel_on_signal;
@@ -30,7 +30,7 @@ fn encode(common: &Common, audio: &Path, output: &Path, pictures: &Pictures) -> 
     let recording = read_recording(audio, &model)?;
     pictures.draw(&recording)?;
     let progress = Progress::spinner(common, "encoding");
-    let codes = model.encode_codes(&recording).map_err(|e| e.context(audio.display()))?;
+    let codes = model.encode_codes(sound_modality(&model)?, &recording).map_err(|e| e.context(audio.display()))?;
     progress.clear();
     write_codes(&codes, output)?;
     remark(common, &format!("{}: {} streams of {} frames", output.display(), codes.nrows(), codes.ncols()));
@@ -43,12 +43,18 @@ fn decode(common: &Common, codes: &Path, output: &Output, pictures: &Pictures) -
     let found = read_codes(codes)?;
     let model = load_model(common)?;
     let progress = Progress::spinner(common, "decoding");
-    let sound = model.decode_codes(&found).map_err(|e| e.context(codes.display()))?;
+    let sound = model.decode_codes(sound_modality(&model)?, &found).map_err(|e| e.context(codes.display()))?;
     progress.clear();
     output.write(&sound)?;
     pictures.draw(&sound)?;
     remark(common, &format!("{}: {:.2} s", output.output.display(), sound.seconds()));
     Ok(())
+}
+
+/// The first modality of sound that the package makes, whose codec this is about.
+fn sound_modality(model: &Model) -> Result<Modality> {
+    let first = model.sounds().next().map(|(modality, _)| modality);
+    first.ok_or_else(|| Error::new(ErrorKind::Invalid, format!("the package {:?} has no codec", model.manifest().name)))
 }
 
 fn write_codes(codes: &Codes, output: &Path) -> Result<()> {

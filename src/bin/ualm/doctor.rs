@@ -105,9 +105,9 @@ fn self_test(common: &Common) -> Result<Found> {
         let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
         done.push(format!("made {} steps of {modality}", reply.usage.steps));
     }
-    if let Some(codec) = &manifest.codec {
-        let codes = model.encode_codes(&tone(codec.sampling_rate)?)?;
-        let sound = model.decode_codes(&codes)?;
+    for (modality, codec) in model.sounds().filter(|(_, codec)| codec.encoder.is_some()).take(1) {
+        let codes = model.encode_codes(modality, &tone(codec.sampling_rate)?)?;
+        let sound = model.decode_codes(modality, &codes)?;
         done.push(format!("coded 1 s as {} frames and back to {:.2} s", codes.ncols(), sound.seconds()));
     }
     if manifest.modalities.contains_key(&Modality::Text) && done.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use ualm::package::{Manifest, Package};
+use ualm::package::{Manifest, Package, StateConfig};
 use ualm::{Modality, Result};
 
 use crate::args::{Common, Inspect};
@@ -64,12 +64,12 @@ fn describe(package: &Package, verified: bool) -> String {
         let rate = format!("{} Hz, {} mel bins", audio.sampling_rate, audio.num_mel_bins);
         line("hears", format!("{}, {rate}, windows of {} s", audio.kind, audio.window_seconds));
     }
-    if let Some(codec) = &manifest.codec {
-        let rate = f64::from(codec.sampling_rate) / codec.hop_length as f64;
-        let codes = format!("{} streams of {} codes", manifest.vocabulary.streams, codec.codebook_size);
-        line("makes", format!("{}, {} Hz, {rate} frames a second, {codes}", codec.kind, codec.sampling_rate));
+    for (name, codec) in &manifest.codecs {
+        let rate = codec.frames_per_second();
+        let codes = format!("{} streams of {} codes", codec.books, codec.codebook_size);
+        line("makes", format!("{name}, {} Hz, {rate} frames a second, {codes}", codec.sampling_rate));
     }
-    if let Some(enhancer) = &manifest.enhancer {
+    for enhancer in manifest.enhancers.values() {
         line("enhancer", format!("to {} Hz, {} channels", enhancer.sampling_rate, enhancer.channels));
     }
     if let Some(reasoning) = &manifest.reasoning {
@@ -98,13 +98,21 @@ fn or_unknown(text: &str) -> String {
 }
 
 fn language_model(manifest: &Manifest) -> String {
-    let m = &manifest.language_model;
-    let heads = format!("{} heads ({} key/value) of {}", m.num_attention_heads, m.num_key_value_heads, m.head_dim);
-    let (layers, hidden) = (m.num_hidden_layers, m.hidden_size);
-    format!("{layers} layers × {hidden}, {heads}, context {}", m.max_position_embeddings)
+    let model = &manifest.language_model;
+    let entry = |entry: &StateConfig| match entry {
+        StateConfig::Attention(attention) => {
+            let (layers, heads, size) = (attention.layers, attention.heads, attention.head_size);
+            format!("{layers} layers × {}, {heads} key/value heads of {size}", model.hidden_size)
+        }
+        other => format!("{other:?}"),
+    };
+    let state: Vec<_> = model.state.iter().map(entry).collect();
+    format!("{}, context {}", state.join("; "), model.max_positions)
 }
 
 fn vocabulary(manifest: &Manifest) -> String {
-    let v = &manifest.vocabulary;
-    format!("{} ids: text {}–{}, then {} streams", v.size, v.text.start, v.text.end - 1, v.streams)
+    let tokens = &manifest.tokens;
+    let (text, width) = (tokens.text.ids, tokens.width);
+    let each = if width == 1 { "one a position".into() } else { format!("{width} a position") };
+    format!("{} ids, {each}: text {}–{}", tokens.size, text.start, text.end - 1)
 }

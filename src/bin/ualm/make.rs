@@ -109,12 +109,12 @@ fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Resu
     config.seed = seed;
     config.validate()?;
     let messages = [Message::text(&*making.words)];
-    let prompt = model.prompt(&messages)?;
+    let prompt = model.prompt_for(making.modality, &messages, cancel)?;
     let count = making.args.takes.takes.into();
     let mut runner = TakeRunner::for_prompt(model, count, &prompt, &config)?;
     let checkpoint = runner.session_mut().checkpoint(&prompt, cancel).map_err(nothing_made)?;
     let mut shelf = Shelf { making, model, stream: making.stream(), order: InOrder::default(), kept: Vec::new() };
-    let is_final = model.manifest().enhancer.is_none(); // what an enhancer gives comes whole, at the end
+    let is_final = model.manifest().enhancer(making.modality).is_none(); // an enhancer works on the whole sound
     config.stream_audio = shelf.stream.is_some() && is_final;
     let mut record = Record::new(model.package());
     record.begin_turn(&messages, &prompt, &config);
@@ -167,7 +167,7 @@ struct Shelf<'a> {
 impl Shelf<'_> {
     /// Writes the take, once those before it are written.
     fn keep(&mut self, index: usize, segment: &Segment, sound: Option<&Waveform>, record: &Record) -> Result<()> {
-        if segment.frames.is_empty() {
+        if segment.tokens.is_empty() {
             return Ok(());
         }
         let sound = present(sound.cloned())?;
@@ -260,7 +260,7 @@ impl Take {
             seconds: self.sound.seconds(),
             sample_rate: self.sound.sample_rate(),
             end: self.segment.end,
-            steps: self.segment.frames.len(),
+            steps: self.segment.tokens.len(),
             seed: self.segment.draws.seed,
         }
     }

@@ -20,14 +20,15 @@ pub fn present(sound: Option<Waveform>) -> Result<Waveform> {
 
 /// Warns of what is doubtful about the sound of `segment`; of one that is too short to hold sound, that it is empty.
 pub fn warn_of_doubts(model: &Model, segment: &Segment) {
-    for doubt in segment.doubts(&model.manifest().vocabulary) {
+    let Ok(layout) = model.layout(segment.modality) else { return };
+    for doubt in segment.doubts(layout) {
         complain(&format!("warning: {doubt}"));
     }
     if segment.audio.as_ref().is_some_and(Waveform::is_empty) {
-        let (steps, streams) = (segment.frames.len(), segment.frames.streams());
+        let (steps, least) = (segment.tokens.len(), layout.steps_for(1));
         let why = match segment.end {
-            SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Limit if steps <= streams => {
-                format!("the model ended after {steps} steps, and it takes {streams} to make the first frame")
+            SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Limit if layout.frames(&segment.tokens) == 0 => {
+                format!("the model ended after {steps} steps, and it takes {least} to make the first frame")
             }
             _ => format!("its {steps} steps were not decoded"),
         };

@@ -61,7 +61,7 @@ impl<'a> Taken<'a> {
                 let settings = config.segment_mut(segment.modality);
                 *settings = segment.config;
                 if matches!(segment.end, SegmentEnd::Context | SegmentEnd::Cancelled | SegmentEnd::Failed) {
-                    settings.max_steps = segment.frames.len().max(1);
+                    settings.max_steps = segment.tokens.len().max(1);
                     settings.min_steps = settings.min_steps.min(settings.max_steps);
                 }
                 Ok(Self { record, segment, cut, config })
@@ -87,7 +87,7 @@ impl<'a> Taken<'a> {
         let nothing = || interrupted("nothing was made yet");
         let made = made.map_err(|error| if error.kind() == ErrorKind::Cancelled { nothing() } else { error })?;
         let mut take = made.into_iter().next().ok_or_else(nothing)?;
-        let segment = take.segments.pop().filter(|segment| !segment.frames.is_empty());
+        let segment = take.segments.pop().filter(|segment| !segment.tokens.is_empty());
         let Some(segment) = segment else { return Err(take.failure.unwrap_or_else(nothing)) };
         Ok(Made { segment, sound: present(take.sound)?, record: take.record, failure: take.failure })
     }
@@ -135,7 +135,7 @@ fn show(common: &Common, taken: &Taken) -> Result<()> {
         seed: taken.segment.draws.seed,
         modality: taken.segment.modality,
         end: taken.segment.end,
-        frames: taken.segment.frames.len(),
+        frames: taken.segment.tokens.len(),
         kept: taken.segment.kept,
         config: taken.segment.config,
     };
@@ -179,8 +179,8 @@ fn again(common: &Common, args: &Take, taken: &Taken) -> Result<()> {
     if let Some(output) = &args.output {
         write(output, &sound, format, taken.record)?;
     }
-    if segment.frames != taken.segment.frames {
-        let same = segment.frames.iter().zip(taken.segment.frames.iter()).take_while(|(a, b)| a == b).count();
+    if segment.tokens != taken.segment.tokens {
+        let same = segment.tokens.iter().zip(taken.segment.tokens.iter()).take_while(|(a, b)| a == b).count();
         let what =
             format!("made again, it differs from frame {same} on: another machine, library or number of threads?");
         return Err(Error::new(ErrorKind::Numeric, what));
@@ -200,11 +200,15 @@ fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64) -> Result<(
         return Err(Error::new(ErrorKind::Invalid, "--extend needs -o OUT.wav"));
     };
     let model = load_model(common)?;
-    let Some(codec) = &model.manifest().codec else {
-        return Err(Error::new(ErrorKind::Invalid, "the package has no codec"));
+    let modality = taken.segment.modality;
+    let Some((_, codec)) = model.manifest().codec(modality) else {
+        return Err(Error::new(ErrorKind::Invalid, format!("the package has no codec for {modality}")));
     };
-    let kept = taken.segment.sounding_frames(&model.manifest().vocabulary);
-    let more = (seconds * f64::from(codec.sampling_rate) / codec.hop_length as f64).round() as usize;
+    let layout = model.layout(modality)?;
+    let kept = taken.segment.sounding_len(layout);
+    let frames = layout.frames(&taken.segment.tokens).max(1);
+    let more = (seconds * codec.frames_per_second()).round() as usize;
+    let more = layout.steps_for(frames + more) - layout.steps_for(frames);
     let mut config = taken.config.clone();
     config.seed = args.seed.unwrap_or(config.seed);
     let settings = config.segment_mut(taken.segment.modality);

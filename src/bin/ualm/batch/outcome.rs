@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use ualm::audio::{WavFormat, write_wav};
-use ualm::{Error, Frames, Modality, Result, Seconds, Segment, SegmentEnd, Usage};
+use ualm::{Error, Modality, Result, Seconds, Segment, SegmentEnd, Tokens, Usage};
 
 use crate::args::{BatchRun, Pictures};
 use crate::output::complain;
@@ -17,7 +17,7 @@ pub enum Outcome {
         id: String,
         segments: Vec<ResultSegment>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        prompt_frames: Option<Frames>,
+        prompt_frames: Option<Tokens>,
         usage: Usage,
         seconds: Seconds,
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -57,7 +57,7 @@ pub struct ResultSegment {
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    frames: Option<Frames>,
+    frames: Option<Tokens>,
 }
 
 impl ResultSegment {
@@ -69,7 +69,7 @@ impl ResultSegment {
             text: (!segment.modality.is_sound()).then_some(segment.text),
             audio: None,
             seconds: None,
-            frames: args.frames.then_some(segment.frames),
+            frames: args.frames.then_some(segment.tokens),
         };
         if let Some(sound) = &segment.audio {
             let name = sound_name(id, index);

@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use ualm::audio::decode_file;
-use ualm::{Cancel, Content, Error, ErrorKind, Frames, GenerationConfig, Message, Model, Reply, Result, Role, Segment};
+use ualm::{Cancel, Content, Error, ErrorKind, GenerationConfig, Message, Model, Reply, Result, Role, Segment, Tokens};
 
 use super::outcome::{Outcome, ResultSegment};
 use super::request::{Line, Part, Request};
 use super::shard::seed_of;
 use crate::args::BatchRun;
-
 
 /// What every request is answered with.
 pub struct Runner<'a> {
@@ -23,7 +22,7 @@ pub struct Runner<'a> {
 
 /// A reply with what belongs to its result.
 struct Answer {
-    prompt_frames: Frames,
+    prompt_frames: Tokens,
     warnings: Vec<String>,
     reply: Reply,
     /// What ended the reply early.
@@ -44,7 +43,7 @@ impl Runner<'_> {
         };
         let mut warnings = answer.warnings;
         for (index, segment) in answer.reply.segments.iter().enumerate() {
-            let doubts = segment.doubts(&self.model.manifest().vocabulary);
+            let doubts = segment.doubts(self.model.layout(segment.modality)?);
             warnings.extend(doubts.into_iter().map(|doubt| format!("segment {index}: {doubt}")));
         }
         let segments = match self.save(&id, answer.reply.segments) {
@@ -72,7 +71,7 @@ impl Runner<'_> {
         let messages = self.messages(request, &mut warnings)?;
         let mut session = self.model.session();
         let prompt = session.prompt_until(&messages, &self.cancel)?;
-        let prompt_frames = prompt.frames.clone();
+        let prompt_frames = prompt.tokens().clone();
         let (reply, error) = session.generate(prompt, &self.config(request), &self.cancel)?.into_partial_reply();
         Ok(Answer { prompt_frames, warnings, reply, error })
     }

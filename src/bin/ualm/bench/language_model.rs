@@ -15,19 +15,16 @@ const STEPS: usize = 24;
 /// The scale of guidance; any but 1 costs the same.
 const GUIDANCE: f32 = 3.0;
 
-/// Words that make a prompt of exactly `frames` frames, or the last part of them.
-pub fn prompt_of(model: &Model, frames: usize) -> Result<Prompt> {
-    let words = "rain falls on a roof while a dog barks and a bell rings ";
-    let said = model.text_frames(words)?;
-    let mut prompt = model.prompt(&[Message::text("")])?;
-    let closing = prompt.frames.slice(prompt.frames.len() - 1..prompt.frames.len());
-    let mut laid = prompt.frames.slice(0..prompt.frames.len() - 1);
-    while laid.len() + 1 < frames {
-        laid.extend(&said.slice(0..said.len().min(frames - 1 - laid.len())));
-    }
-    laid.extend(&closing);
-    prompt.frames = laid.slice(laid.len().saturating_sub(frames)..laid.len());
-    Ok(prompt)
+/// Returns a prompt of exactly `len` positions: words between those of an empty prompt, or the last part of them.
+pub fn prompt_of(model: &Model, len: usize) -> Result<Prompt> {
+    let words = model.text_tokens("rain falls on a roof while a dog barks and a bell rings ")?;
+    let empty = model.prompt(&[Message::text("")])?;
+    let width = empty.tokens().width();
+    let (open, close) = empty.tokens().ids().split_at((empty.len() - 1) * width);
+    let said = words.ids().iter().cycle().take(len.saturating_sub(empty.len()) * width);
+    let ids: Vec<_> = open.iter().chain(said).chain(close).copied().collect();
+    let cut = ids.len().saturating_sub(len * width);
+    Ok(Prompt::from_tokens(model.tokens(ids[cut..].to_vec())?))
 }
 
 /// How a run of `steps` steps of `modality` is to be made: no more, no fewer.
@@ -38,28 +35,28 @@ pub fn exactly(model: &Model, modality: Modality, guidance: f32, steps: usize) -
     config
 }
 
-/// Running a prompt of `frames` frames.
-pub fn prefill(model: &Model, frames: usize, runs: usize) -> Result<Figure> {
-    let prompt = prompt_of(model, frames)?;
+/// Running a prompt of `len` positions.
+pub fn prefill(model: &Model, len: usize, runs: usize) -> Result<Figure> {
+    let prompt = prompt_of(model, len)?;
     let mut session = model.session();
     let start = session.mark();
-    Figure::timed(format!("prefill of {frames}"), runs, || {
+    Figure::timed(format!("prefill of {len}"), runs, || {
         session.rewind(&start)?;
         session.checkpoint(&prompt, &Cancel::new()).map(drop)
     })
 }
 
-/// What guidance adds to running a prompt of `frames` frames: the unconditional branch, and the copy of the other one.
-pub fn unconditional_prefill(model: &Model, frames: usize, runs: usize) -> Result<Figure> {
+/// What guidance adds to running a prompt of `len` positions: the unconditional branch, and the copy of the other one.
+pub fn unconditional_prefill(model: &Model, len: usize, runs: usize) -> Result<Figure> {
     let mut session = model.session();
-    let checkpoint = session.checkpoint(&prompt_of(model, frames)?, &Cancel::new())?;
+    let checkpoint = session.checkpoint(&prompt_of(model, len)?, &Cancel::new())?;
     let config = exactly(model, Modality::Audio, GUIDANCE, 1);
-    Figure::timed(format!("unconditional prefill of {frames}"), runs, || {
+    Figure::timed(format!("unconditional prefill of {len}"), runs, || {
         session.generate_from(&checkpoint, &config, &Cancel::new())?.next().transpose().map(drop)
     })
 }
 
-/// Steps of text, and of audio without and with guidance, after a prompt of `context` frames.
+/// Steps of text, and of audio without and with guidance, after a prompt of `context` positions.
 pub fn steps(model: &Model, context: usize, runs: usize) -> Result<Vec<Figure>> {
     let mut session = model.session();
     let checkpoint = session.checkpoint(&prompt_of(model, context)?, &Cancel::new())?;

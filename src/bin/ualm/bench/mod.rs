@@ -118,7 +118,7 @@ fn prefill(model: &Model, args: &Bench) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Whether a prompt of `frames` frames, and some steps after it, fit into the context.
-fn fits(model: &Model, frames: usize) -> bool {
-    frames + 64 <= model.manifest().language_model.max_position_embeddings.min(model.limits().context)
+/// Whether a prompt of `positions` positions, and some steps after it, fit into the context.
+fn fits(model: &Model, positions: usize) -> bool {
+    positions + 64 <= model.manifest().language_model.max_positions.min(model.limits().context)
 }

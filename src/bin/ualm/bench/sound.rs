@@ -13,15 +13,14 @@ const RECORDING_RATE: u32 = 44_100;
 
 /// The codec, both ways.
 pub fn codec(model: &Model, runs: usize) -> Result<Vec<Figure>> {
-    let Some(codec) = &model.manifest().codec else { return Ok(Vec::new()) };
+    let Some((modality, codec)) = model.sounds().next() else { return Ok(Vec::new()) };
     let sound = Waveform::mono(noise(CODEC_SECONDS * codec.sampling_rate as usize), codec.sampling_rate)?;
     let frames = sound.len() / codec.hop_length;
     let size = codec.codebook_size;
-    let streams = model.manifest().vocabulary.streams;
-    let codes = Array2::from_shape_fn((streams, frames), |(s, f)| ((7919 * f + 104_729 * s) % size) as TokenId);
+    let codes = Array2::from_shape_fn((codec.books, frames), |(b, f)| ((7919 * f + 104_729 * b) % size) as TokenId);
     Ok(vec![
-        Figure::timed(format!("codec encode {CODEC_SECONDS} s"), runs, || model.encode_codes(&sound).map(drop))?,
-        Figure::timed(format!("codec decode {CODEC_SECONDS} s"), runs, || model.decode_codes(&codes).map(drop))?,
+        Figure::timed(format!("codec encode {CODEC_SECONDS} s"), runs, || model.encode_codes(modality, &sound).map(drop))?,
+        Figure::timed(format!("codec decode {CODEC_SECONDS} s"), runs, || model.decode_codes(modality, &codes).map(drop))?,
     ])
 }
 
@@ -61,7 +60,7 @@ pub fn front_end(model: &Model, runs: usize) -> Result<Vec<Figure>> {
 
 /// Whether the model makes sound.
 pub fn is_made_by(model: &Model) -> bool {
-    model.manifest().codec.is_some() && model.manifest().modalities.contains_key(&Modality::Audio)
+    model.manifest().modalities.contains_key(&Modality::Audio)
 }
 
 /// White noise at half of full scale, the same every time.

@@ -37,9 +37,9 @@ pub fn first_sound(model: &Model, runs: usize) -> Result<Figure> {
 
 /// A clip of `seconds` from its words on, with the package's own settings, as seconds of work for a second of sound.
 pub fn clip(model: &Model, seconds: f64, runs: usize) -> Result<Option<Figure>> {
-    let Some(codec) = &model.manifest().codec else { return Ok(None) };
-    let frames = (seconds * f64::from(codec.sampling_rate) / codec.hop_length as f64).ceil() as usize;
-    let steps = frames + model.manifest().vocabulary.streams - 1;
+    let Some((_, codec)) = model.manifest().codec(Modality::Audio) else { return Ok(None) };
+    let frames = (seconds * codec.frames_per_second()).ceil() as usize;
+    let steps = model.layout(Modality::Audio)?.steps_for(frames);
     let config = exactly(model, Modality::Audio, model.config().audio.guidance, steps);
     let mut samples = Vec::new();
     for run in 0..=runs {

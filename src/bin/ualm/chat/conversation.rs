@@ -13,9 +13,6 @@ use crate::output::{complain, print, print_json, remark};
 use crate::progress::Progress;
 use crate::sound::{numbered, sound_of};
 
-/// Positions beside prompt and reply: `[assistant]`, a modality token, a closing frame.
-const AROUND: usize = 3;
-
 /// A conversation in one cache.
 pub struct Conversation<'a> {
     common: &'a Common,
@@ -99,7 +96,8 @@ impl<'a> Conversation<'a> {
         let mut keep = self.args.keep_last.map(usize::from);
         loop {
             let prompt = self.session.prompt_until(messages, cancel)?;
-            let (used, asked) = (self.session.position(), prompt.frames.len() + reply + AROUND);
+            // one position more, for the end of the reply
+            let (used, asked) = (self.session.position(), self.model.positions(&prompt, reply) + 1);
             if used + asked <= most {
                 return Ok(prompt);
             }
@@ -123,7 +121,7 @@ impl<'a> Conversation<'a> {
 
     /// Goes on with the last `count` turns alone.
     fn forget_all_but(&mut self, count: usize, cancel: &Cancel) -> Result<()> {
-        let kept = self.record.last_turns(count, &self.model.manifest().vocabulary);
+        let kept = self.record.last_turns(count, self.model)?;
         self.session.restore_turns(&kept, count, cancel)?;
         let forgotten = self.record.turns.len() - count;
         self.marks = vec![None; count];
@@ -167,7 +165,7 @@ impl<'a> Conversation<'a> {
         segments.iter().for_each(|segment| self.record.push(segment));
         for segment in segments {
             take.push(segment);
-            if segment.modality.is_sound() && !segment.frames.is_empty() {
+            if segment.modality.is_sound() && !segment.tokens.is_empty() {
                 let waveform = sound_of(self.model, segment)?;
                 remark(self.common, &format!("(a sound of {:.2} s: /play, /save FILE.wav)", waveform.seconds()));
                 self.draw(&waveform)?;

@@ -57,7 +57,7 @@ impl<'a> StageView<'a> {
                 }
             }
             TakeEvent::SegmentEnded { position, segment, sound, record }
-                if segment.modality.is_sound() && !segment.frames.is_empty() =>
+                if segment.modality.is_sound() && !segment.tokens.is_empty() =>
             {
                 let sound = present(sound.cloned())?;
                 let take = SoundTake { position, segment: segment.clone(), sound, record: record.clone() };

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
+use ualm::package::CodecConfig;
 use ualm::wire::{Refusal, RefusalCode};
 use ualm::{Cancel, Engine, Error, ErrorKind, Model, Result, Session};
 
@@ -159,21 +160,23 @@ impl Server {
         }
     }
 
-    /// The most frames of a sound: as long as may be, and those in which the delayed streams run out.
+    /// The most steps of a sound, its end included: those of as many seconds as a reply may have.
     pub fn most_sound_steps(&self) -> usize {
-        let streams = self.model.manifest().vocabulary.streams;
-        (self.limits.output_seconds * self.frames_per_second()).ceil() as usize + streams
+        let steps = |(modality, codec): (_, &CodecConfig)| {
+            let frames = (self.limits.output_seconds * codec.frames_per_second()).ceil() as usize;
+            self.model.layout(modality).map_or(0, |layout| layout.steps_for(frames))
+        };
+        self.model.sounds().map(steps).max().unwrap_or_default() + 1
     }
 
-    /// Frames of a second of sound.
+    /// Codec frames of a second of sound.
     pub fn frames_per_second(&self) -> f64 {
-        let codec = self.model.manifest().codec.as_ref();
-        codec.map_or(1.0, |codec| f64::from(codec.sampling_rate) / codec.hop_length as f64)
+        self.model.sounds().next().map_or(1.0, |(_, codec)| codec.frames_per_second())
     }
 
-    /// The rate of the model's sound.
+    /// The sample rate of the model's sound.
     pub fn sample_rate(&self) -> u32 {
-        self.model.manifest().codec.as_ref().map_or(super::encode::PCM_RATE, |codec| codec.sampling_rate)
+        self.model.sounds().next().map_or(super::encode::PCM_RATE, |(_, codec)| codec.sampling_rate)
     }
 
     /// Waits for a seat and begins `work` on a thread of its own.

@@ -111,9 +111,9 @@ impl Transcript<'_> {
 
     /// The one segment that there is.
     fn describe(&self, segment: &Segment) -> Value {
-        let vocabulary = &self.worker.server.model.manifest().vocabulary;
-        let ids = segment.frames.iter().filter_map(|frame| frame.first().copied());
-        let tokens: Vec<_> = ids.filter(|id| vocabulary.text.contains(*id)).collect();
+        let text = self.worker.server.model.manifest().tokens.text.ids;
+        let ids = segment.tokens.iter().filter_map(|position| position.first().copied());
+        let tokens: Vec<_> = ids.filter(|id| text.contains(*id)).collect();
         let temperature = segment.config.temperature;
         json!({"id": 0, "start": 0.0, "end": self.duration, "text": segment.text, "tokens": tokens, "temperature": temperature})
     }

@@ -8,7 +8,7 @@ use ualm::audio::Waveform;
 use ualm::wire::SoundFormat;
 use ualm::{
     Modality, Ranked, Record, Result, RichCaption, Seconds, Segment, SegmentEnd, SegmentPosition, Stage, Usage,
-    Vocabulary,
+    Layout,
 };
 
 use super::Answer;
@@ -50,7 +50,7 @@ impl ShownSegment {
         position: SegmentPosition,
         segment: &Segment,
         sound: Option<&Waveform>,
-        vocabulary: &Vocabulary,
+        layout: &Layout,
     ) -> Self {
         let is_sound = segment.modality.is_sound();
         Self {
@@ -63,7 +63,7 @@ impl ShownSegment {
             seed: is_sound.then_some(segment.draws.seed),
             seconds: sound.map(Waveform::seconds),
             audio: None,
-            doubts: is_sound.then(|| segment.doubts(vocabulary)),
+            doubts: is_sound.then(|| segment.doubts(layout)),
         }
     }
 }

@@ -59,8 +59,8 @@ impl<'a> Streamed<'a> {
                 if let Some(pcm) = self.choices.get_mut(position.take).and_then(|choice| choice.pcm.take()) {
                     self.sound(position, &pcm.finish()?)?;
                 }
-                let vocabulary = &self.worker.server.model.manifest().vocabulary;
-                let mut shown = ShownSegment::new(position, segment, sound, vocabulary);
+                let layout = self.worker.server.model.layout(segment.modality)?;
+                let mut shown = ShownSegment::new(position, segment, sound, layout);
                 shown.text = None;
                 if let (Some(sound), true) = (sound, self.answer.encoding.format != SoundFormat::Pcm) {
                     shown.audio = Some(self.answer.sound(sound, record)?);

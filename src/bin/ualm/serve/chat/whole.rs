@@ -71,8 +71,8 @@ impl<'a> Whole<'a> {
     /// Something happened.
     pub fn made(&mut self, event: TakeEvent<'_>) -> Result<()> {
         let TakeEvent::SegmentEnded { position, segment, sound, record } = event else { return Ok(()) };
-        let vocabulary = &self.worker.server.model.manifest().vocabulary;
-        let mut shown = ShownSegment::new(position, segment, sound, vocabulary);
+        let layout = self.worker.server.model.layout(segment.modality)?;
+        let mut shown = ShownSegment::new(position, segment, sound, layout);
         shown.audio = sound.map(|sound| self.answer.sound(sound, record)).transpose()?;
         let record = self.answer.record(record)?;
         let before = match self.choices.get(position.take) {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .graph import GraphBuilder
+from ..graph import GraphBuilder
 
 
 def encode(graph: GraphBuilder, x: str, codebooks: list) -> str:

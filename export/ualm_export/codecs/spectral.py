@@ -11,13 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from . import residual_vector_quantizer
-from .config import Config
-from .errors import ExportError
-from .graph import FLOAT, INT64, GraphBuilder, Storage
-from .tensors import Prefixed
-
-PREFIX = "multimodal_io_dict.discrete_audio.codec_model."
+from ..blocks import residual_vector_quantizer
+from ..blocks.convnext import convnext_block, convnext_shapes
+from ..blocks.norm import layer_norm
+from ..blocks.shapes import Shapes, linear_shapes, norm_shapes, within
+from ..blocks.spectrum import dft_basis, hann, inverse_dft_basis, sine
+from ..config import Config
+from ..errors import ExportError
+from ..graph import FLOAT, INT64, GraphBuilder, Storage
+from ..tensors import Prefixed
+from . import books_of, windowed
 
 
 @dataclass(frozen=True)
@@ -117,33 +120,33 @@ class Sizes:
 
 
 class SpectralCodec:
-    """See `codec.Codec` for what is asked of it."""
+    """See `Codec` for its interface. Its tensors have the names of `export/train` behind a prefix."""
 
-    kind = "ualm_spectral"
-    indexed = True
+    name = "ualm_spectral"
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, prefix: str, books: int | None = None):
+        self.prefix = prefix
         self.sizes = Sizes.from_config(config)
         self.sampling_rate = self.sizes.sampling_rate
         self.hop_length = self.sizes.hop_length
         self.codebook_size = self.sizes.codebook_size
-        self.quantizers = self.sizes.num_codebooks
-        self.context_frames = self.sizes.context_frames
+        self.books = books_of(config, self.sizes.num_codebooks, books)
+        self.decoding = windowed(self.sizes.context_frames, indexed=True)
 
-    def tensor_shapes(self, streams: int) -> dict[str, tuple[int, ...]]:
+    def tensor_shapes(self) -> Shapes:
         s = self.sizes
         shapes = {
             "encoder.narrow.bank": (s.narrow_bands, s.narrow_n_fft // 2 + 1),
             "encoder.brief.bank": (s.brief_bands, s.brief_n_fft // 2 + 1),
-            **_linear_shapes("encoder.projection", s.codebook_dim, s.features),
+            **linear_shapes("encoder.projection", s.codebook_dim, s.features),
             "quantizer.codebooks": (s.num_codebooks, s.codebook_size, s.codebook_dim),
             "decoder.conv_in.weight": (s.decoder_hidden_size, s.codebook_dim, s.input_kernel_size),
             "decoder.conv_in.bias": (s.decoder_hidden_size,),
-            **_norm_shapes("decoder.upsample_norm", s.decoder_hidden_size),
-            **_linear_shapes("decoder.upsample", s.tonal_factor * s.fine_hidden_size, s.decoder_hidden_size),
-            **_norm_shapes("decoder.norm", s.fine_hidden_size),
-            **_linear_shapes("decoder.head", s.outputs, s.fine_hidden_size),
-            **_linear_shapes("decoder.expansion", s.tonal_factor * s.outputs, s.codebook_dim),
+            **norm_shapes("decoder.upsample_norm", s.decoder_hidden_size),
+            **linear_shapes("decoder.upsample", s.tonal_factor * s.fine_hidden_size, s.decoder_hidden_size),
+            **norm_shapes("decoder.norm", s.fine_hidden_size),
+            **linear_shapes("decoder.head", s.outputs, s.fine_hidden_size),
+            **linear_shapes("decoder.expansion", s.tonal_factor * s.outputs, s.codebook_dim),
             "decoder.noise_table": (s.noise_period * s.noise_factor, 2 * s.noise_bins),
         }
         for prefix, layers, size in (
@@ -151,26 +154,15 @@ class SpectralCodec:
             ("decoder.fine_blocks.", s.fine_layers, s.fine_hidden_size),
         ):
             for i in range(layers):
-                shapes |= self._block_shapes(f"{prefix}{i}.", size)
-        return {PREFIX + name: shape for name, shape in shapes.items()}
+                shapes |= within(f"{prefix}{i}.", convnext_shapes(size, s.expansion, s.kernel_size))
+        return within(self.prefix, shapes)
 
-    def _block_shapes(self, prefix: str, size: int) -> dict[str, tuple[int, ...]]:
-        wide = self.sizes.expansion * size
-        return {
-            prefix + "depthwise.weight": (size, 1, self.sizes.kernel_size),
-            prefix + "depthwise.bias": (size,),
-            **_norm_shapes(prefix + "norm", size),
-            **_linear_shapes(prefix + "up", wide, size),
-            **_linear_shapes(prefix + "down", size, wide),
-            prefix + "scale": (size,),
-        }
-
-    def unused_tensors(self, streams: int) -> list[str]:
+    def unused_tensors(self) -> list[str]:
         return []
 
-    def build_encoder(self, path: Path, storage: Storage, streams: int, tensors) -> None:
-        """input_values [B, 1, samples] → audio_codes [B, S, F]."""
-        s, weights = self.sizes, Prefixed(tensors, PREFIX)
+    def build_encoder(self, path: Path, storage: Storage, tensors) -> None:
+        """input_values [B, 1, samples] → audio_codes [B, books, F]."""
+        s, weights = self.sizes, Prefixed(tensors, self.prefix)
         encoder = weights.within("encoder.")
         graph = GraphBuilder(path, storage)
         waveform = graph.input("input_values", FLOAT, ["batch", 1, "samples"])
@@ -178,26 +170,26 @@ class SpectralCodec:
         brief = self._energies(graph, waveform, encoder, "brief", s.brief_n_fft, s.hop_length // s.brief_factor)
         brief = graph.op("Reshape", brief, graph.constant([0, -1, s.brief_factor * s.brief_bands]))
         x = _linear(graph, graph.op("Concat", narrow, brief, axis=2), encoder, "projection")
-        codes = residual_vector_quantizer.encode(graph, x, self._codebooks(weights, streams))
-        graph.output("audio_codes", INT64, ["batch", streams, "frames"], codes)
+        codes = residual_vector_quantizer.encode(graph, x, self._codebooks(weights))
+        graph.output("audio_codes", INT64, ["batch", self.books, "frames"], codes)
         graph.save()
 
-    def build_decoder(self, path: Path, storage: Storage, streams: int, tensors) -> None:
-        """audio_codes [B, S, F] and first_frame [1] → audio_values [B, 1, samples]."""
-        s, weights = self.sizes, Prefixed(tensors, PREFIX)
+    def build_decoder(self, path: Path, storage: Storage, tensors) -> None:
+        """audio_codes [B, books, F] and first_frame [1] → audio_values [B, 1, samples]."""
+        s, weights = self.sizes, Prefixed(tensors, self.prefix)
         decoder = weights.within("decoder.")
         graph = GraphBuilder(path, storage)
-        codes = graph.input("audio_codes", INT64, ["batch", streams, "frames"])
+        codes = graph.input("audio_codes", INT64, ["batch", self.books, "frames"])
         first_frame = graph.input("first_frame", INT64, [1])
-        latents = residual_vector_quantizer.decode(graph, codes, self._codebooks(weights, streams))
+        latents = residual_vector_quantizer.decode(graph, codes, self._codebooks(weights))
         x = graph.conv(latents, decoder["conv_in.weight"], decoder["conv_in.bias"], padding=s.input_kernel_size // 2)
         x = self._blocks(graph, x, decoder, "blocks", s.decoder_layers, s.decoder_hidden_size)
-        x = _normed(graph, graph.transpose(x, [0, 2, 1]), decoder, "upsample_norm")
+        x = layer_norm(graph, graph.transpose(x, [0, 2, 1]), decoder, "upsample_norm")
         x = _linear(graph, x, decoder, "upsample")
         x = graph.op("Reshape", x, graph.constant([0, -1, s.fine_hidden_size]))
         x = graph.transpose(x, [0, 2, 1])
         x = self._blocks(graph, x, decoder, "fine_blocks", s.fine_layers, s.fine_hidden_size)
-        x = _normed(graph, graph.transpose(x, [0, 2, 1]), decoder, "norm")
+        x = layer_norm(graph, graph.transpose(x, [0, 2, 1]), decoder, "norm")
         x = _linear(graph, x, decoder, "head")
         coded = _linear(graph, graph.transpose(latents, [0, 2, 1]), decoder, "expansion")
         x = graph.add(x, graph.op("Reshape", coded, graph.constant([0, -1, s.outputs])))
@@ -212,7 +204,7 @@ class SpectralCodec:
         """Log energies of mel bands, [B, frames, bands]."""
         with graph.scope(name):
             edge = (n_fft - hop) // 2
-            spectrum = graph.op("Conv", waveform, graph.constant(_dft_basis(n_fft)), strides=[hop], pads=[edge, edge])
+            spectrum = graph.op("Conv", waveform, graph.constant(dft_basis(n_fft)), strides=[hop], pads=[edge, edge])
             real, imaginary = graph.op("Split", spectrum, outputs=2, axis=1, num_outputs=2)
             power = graph.add(graph.op("Mul", real, real), graph.op("Mul", imaginary, imaginary))
             bank = graph.constant(np.ascontiguousarray(encoder[f"{name}.bank"][:].T))
@@ -220,24 +212,13 @@ class SpectralCodec:
             power = graph.add(power, graph.constant(float(self.sizes.log_floor) ** 2))
             return graph.op("Mul", graph.op("Log", power), graph.constant(0.5))
 
-    def _codebooks(self, weights: Prefixed, streams: int) -> list[np.ndarray]:
-        return list(weights["quantizer.codebooks"][:][:streams])
+    def _codebooks(self, weights: Prefixed) -> list[np.ndarray]:
+        return list(weights["quantizer.codebooks"][:][: self.books])
 
     def _blocks(self, graph: GraphBuilder, x: str, tensors: Prefixed, name: str, layers: int, size: int) -> str:
-        """ConvNeXt blocks over [B, size, frames]; each block's `scale` is folded into its last layer."""
         for i in range(layers):
             with graph.scope(f"{name}.{i}"):
-                block = tensors.within(f"{name}.{i}.")
-                y = graph.conv(
-                    x, block["depthwise.weight"], block["depthwise.bias"],
-                    padding=self.sizes.kernel_size // 2, groups=size,
-                )  # fmt: skip
-                y = _normed(graph, graph.transpose(y, [0, 2, 1]), block, "norm")
-                y = graph.gelu(_linear(graph, y, block, "up"))
-                scale = block["scale"][:]
-                weight, bias = block["down.weight"][:] * scale[:, None], block["down.bias"][:] * scale
-                y = graph.linear(y, weight, bias, name="down", quantize=False)
-                x = graph.add(x, graph.transpose(y, [0, 2, 1]))
+                x = convnext_block(graph, x, tensors.within(f"{name}.{i}."), size, self.sizes.kernel_size)
         return x
 
     def _tones(self, graph: GraphBuilder, log_magnitude: str, phase: str, first_frame: str) -> str:
@@ -249,7 +230,7 @@ class SpectralCodec:
             magnitude = self._magnitude(graph, log_magnitude)
             real = graph.op("Mul", magnitude, graph.op("Cos", phase))
             imaginary = graph.op("Mul", magnitude, graph.op("Sin", phase))
-            return self._inverse(graph, graph.op("Concat", real, imaginary, axis=-1), _hann(s.tonal_n_fft), s.tonal_hop)
+            return self._inverse(graph, graph.op("Concat", real, imaginary, axis=-1), hann(s.tonal_n_fft), s.tonal_hop)
 
     def _shaped(self, graph: GraphBuilder, log_noise: str, first_frame: str, decoder: Prefixed) -> str:
         """Log magnitudes of the noise [B, tonal frames, noise frames · bins] → noise of that shape, [B, 1, samples]."""
@@ -261,7 +242,7 @@ class SpectralCodec:
             noise = self._rows(graph, table, period, magnitude, first_frame, s.noise_factor)
             noise = graph.op("Mul", graph.op("Cast", noise, to=FLOAT), graph.constant(float(s.noise_scale)))
             parts = graph.op("Mul", graph.op("Concat", magnitude, magnitude, axis=-1), noise)
-            return self._inverse(graph, parts, _sine(s.noise_n_fft), s.noise_hop)
+            return self._inverse(graph, parts, sine(s.noise_n_fft), s.noise_hop)
 
     def _rows(self, graph: GraphBuilder, table: str, period: int, like: str, first_frame: str, factor: int) -> str:
         """The rows of a periodic table for the frames of `like` [B, frames, …], counted from the start of the clip."""
@@ -276,51 +257,12 @@ class SpectralCodec:
     def _inverse(self, graph: GraphBuilder, parts: str, window: np.ndarray, hop: int) -> str:
         """Real and imaginary parts [B, frames, 2 · bins] → the overlapping windows' sum [B, 1, hop · frames]."""
         edge = (len(window) - hop) // 2
-        basis = graph.constant(_inverse_dft_basis(window, hop))
+        basis = graph.constant(inverse_dft_basis(window, hop))
         return graph.op("ConvTranspose", graph.transpose(parts, [0, 2, 1]), basis, strides=[hop], pads=[edge, edge])
 
 
 def _linear(graph: GraphBuilder, x: str, tensors: Prefixed, name: str) -> str:
     return graph.linear(x, tensors[name + ".weight"], tensors[name + ".bias"], name=name, quantize=False)
-
-
-def _normed(graph: GraphBuilder, x: str, tensors: Prefixed, name: str) -> str:
-    return graph.layer_norm(x, tensors[name + ".weight"], tensors[name + ".bias"])
-
-
-def _linear_shapes(name: str, out: int, into: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
-
-
-def _norm_shapes(name: str, size: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
-
-
-def _hann(n_fft: int) -> np.ndarray:
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
-
-
-def _angles(n_fft: int) -> np.ndarray:
-    return 2 * np.pi * np.arange(n_fft // 2 + 1)[:, None] * np.arange(n_fft) / n_fft
-
-
-def _dft_basis(n_fft: int) -> np.ndarray:
-    """Windowed DFT as convolution kernels [2 · bins, 1, n_fft]: real parts, then imaginary parts."""
-    basis = np.concatenate([np.cos(_angles(n_fft)), -np.sin(_angles(n_fft))]) * _hann(n_fft)
-    return basis[:, None].astype(np.float32)
-
-
-def _inverse_dft_basis(window: np.ndarray, hop: int) -> np.ndarray:
-    """Inverse DFT, window and division by the window sum as kernels [2 · bins, 1, n_fft]."""
-    n_fft = len(window)
-    weights = np.full((n_fft // 2 + 1, 1), 2.0)
-    weights[0] = weights[-1] = 1.0
-    basis = np.concatenate([weights * np.cos(_angles(n_fft)), -weights * np.sin(_angles(n_fft))]) / n_fft
-    return (basis * window / (np.square(window).sum() / hop))[:, None].astype(np.float32)
-
-
-def _sine(n_fft: int) -> np.ndarray:
-    return np.sin(np.pi * (np.arange(n_fft) + 0.5) / n_fft)
 
 
 def _carriers(n_fft: int, hop: int, period: int) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from .errors import ExportError
+from ...errors import ExportError
+from ...language_model import Interval
 
 SPECIAL_SLOTS = 256
 SPECIAL_NAMES = (
@@ -14,11 +15,9 @@ SPECIAL = {name: token for token, name in enumerate(SPECIAL_NAMES)}
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Half-open intervals of global ids: [start, end)."""
-
     size: int
-    text: tuple[int, int]
-    audio: tuple[tuple[int, int], ...]
+    text: Interval
+    audio: tuple[Interval, ...]
     """One block a stream; its first id is that stream's own pad, its codes follow."""
 
     @property

@@ -1,13 +1,16 @@
-"""HuBERT, the semantic branch of X-codec's encoder: waveform to the mean of all its hidden states."""
+"""HuBERT: waveform to the mean of all its hidden states."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from .config import Config
-from .errors import ExportError
-from .graph import CONTRIB, GraphBuilder
-from .tensors import Prefixed
+from ..config import Config
+from ..errors import ExportError
+from ..graph import GraphBuilder
+from ..tensors import Prefixed
+from .attention import self_attention, self_attention_shapes
+from .norm import layer_norm
+from .shapes import Shapes, linear_shapes, norm_shapes, within
 
 _ACTIVATIONS = {"gelu": "Gelu", "relu": "Relu"}
 
@@ -35,7 +38,7 @@ class Hubert:
 
     @classmethod
     def from_config(cls, config: Config) -> "Hubert":
-        """Reads a HubertConfig; what it leaves out has that class's defaults."""
+        """Reads a HubertConfig; fields that it leaves out have that class's defaults."""
         config.require("model_type", ["hubert"], default="hubert")
         config.require("feat_extract_norm", ["group", "layer"], default="group")
         for name in ("feat_extract_activation", "hidden_act"):
@@ -66,7 +69,7 @@ class Hubert:
         )
 
     def frames(self, samples: int) -> int:
-        """Frames for so many samples."""
+        """Returns the number of frames of `samples` samples."""
         for kernel, stride in zip(self.conv_kernels, self.conv_strides):
             samples = (samples - kernel) // stride + 1
         return samples
@@ -74,83 +77,74 @@ class Hubert:
     def _conv_is_normed(self, index: int) -> bool:
         return self.conv_norm == "layer" or index == 0
 
-    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        hidden, inner = self.hidden_size, self.intermediate_size
+    def shapes(self) -> Shapes:
+        hidden = self.hidden_size
         shapes, before = {}, 1
         for i, (channels, kernel) in enumerate(zip(self.conv_channels, self.conv_kernels)):
-            prefix = f"feature_extractor.conv_layers.{i}."
-            shapes[prefix + "conv.weight"] = (channels, before, kernel)
+            shapes[f"convs.{i}.weight"] = (channels, before, kernel)
             if self.conv_bias:
-                shapes[prefix + "conv.bias"] = (channels,)
+                shapes[f"convs.{i}.bias"] = (channels,)
             if self._conv_is_normed(i):
-                shapes |= _norm_shapes(prefix + "layer_norm", channels)
+                shapes |= norm_shapes(f"convs.{i}.norm", channels)
             before = channels
         if self.projection_norm:
-            shapes |= _norm_shapes("feature_projection.layer_norm", before)
-        shapes |= _linear_shapes("feature_projection.projection", hidden, before)
-        position = "encoder.pos_conv_embed."
-        shapes[position + "conv.weight"] = (hidden, hidden // self.position_groups, self.position_kernel)
-        shapes[position + "conv.bias"] = (hidden,)
+            shapes |= norm_shapes("projection.norm", before)
+        shapes |= linear_shapes("projection", hidden, before)
+        shapes["positions.weight"] = (hidden, hidden // self.position_groups, self.position_kernel)
+        shapes["positions.bias"] = (hidden,)
         if self.position_batch_norm:
-            shapes |= {
-                f"{position}batch_norm.{name}": (hidden,) for name in ("weight", "bias", "running_mean", "running_var")
-            }
-        shapes |= _norm_shapes("encoder.layer_norm", hidden)
+            shapes |= {f"positions.norm.{kind}": (hidden,) for kind in _BATCH_NORM}
+        shapes |= norm_shapes("norm", hidden)
         for i in range(self.num_hidden_layers):
-            prefix = f"encoder.layers.{i}."
-            for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-                shapes |= _linear_shapes(f"{prefix}attention.{name}", hidden, hidden)
-            shapes |= _norm_shapes(prefix + "layer_norm", hidden)
-            shapes |= _linear_shapes(prefix + "feed_forward.intermediate_dense", inner, hidden)
-            shapes |= _linear_shapes(prefix + "feed_forward.output_dense", hidden, inner)
-            shapes |= _norm_shapes(prefix + "final_layer_norm", hidden)
+            shapes |= within(f"layers.{i}.", self._layer_shapes())
         return shapes
 
+    def _layer_shapes(self) -> Shapes:
+        hidden, inner = self.hidden_size, self.intermediate_size
+        return (
+            self_attention_shapes("attention", hidden)
+            | norm_shapes("attention_norm", hidden)
+            | linear_shapes("mlp.up", inner, hidden)
+            | linear_shapes("mlp.down", hidden, inner)
+            | norm_shapes("mlp_norm", hidden)
+        )
 
-def _linear_shapes(name: str, out: int, into: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
 
-
-def _norm_shapes(name: str, size: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 def mean_hidden_state(graph: GraphBuilder, hubert: Hubert, waveform: str, tensors: Prefixed) -> str:
     """waveform [B, 1, samples] → [B, frames, hidden]: the mean over the encoder's input and every layer's output."""
-    x = _extract_features(graph, hubert, waveform, tensors.within("feature_extractor.conv_layers."))
-    projection = tensors.within("feature_projection.")
+    x = _extract_features(graph, hubert, waveform, tensors)
     if hubert.projection_norm:
-        x = graph.layer_norm(x, projection["layer_norm.weight"], projection["layer_norm.bias"], hubert.epsilon)
-    x = graph.linear(x, projection["projection.weight"], projection["projection.bias"], name="projection")
+        x = layer_norm(graph, x, tensors, "projection.norm", hubert.epsilon)
+    x = graph.linear(x, tensors["projection.weight"], tensors["projection.bias"], name="projection")
 
-    encoder = tensors.within("encoder.")
-    norm = encoder["layer_norm.weight"], encoder["layer_norm.bias"], hubert.epsilon
-    x = graph.add(x, _position_embedding(graph, hubert, x, encoder.within("pos_conv_embed.")))
+    x = graph.add(x, _position_embedding(graph, hubert, x, tensors))
     if not hubert.norm_first:
-        x = graph.layer_norm(x, *norm)
+        x = layer_norm(graph, x, tensors, "norm", hubert.epsilon)
     states = [x]
     for i in range(hubert.num_hidden_layers):
         with graph.scope(f"semantic_model.layers.{i}"):
-            x = _layer(graph, hubert, x, encoder.within(f"layers.{i}."))
+            x = _layer(graph, hubert, x, tensors.within(f"layers.{i}."))
         states.append(x)
     if hubert.norm_first:
-        states[-1] = graph.layer_norm(x, *norm)
+        states[-1] = layer_norm(graph, x, tensors, "norm", hubert.epsilon)
     return graph.op("Mul", graph.op("Sum", *states), graph.constant(1.0 / len(states)))
 
 
 def _extract_features(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Prefixed) -> str:
     """The strided convolutions: [B, 1, samples] → [B, frames, channels]."""
     for i, stride in enumerate(hubert.conv_strides):
-        layer = tensors.within(f"{i}.")
-        x = graph.conv(x, layer["conv.weight"], layer["conv.bias"] if hubert.conv_bias else None, stride=stride)
+        bias = tensors[f"convs.{i}.bias"] if hubert.conv_bias else None
+        x = graph.conv(x, tensors[f"convs.{i}.weight"], bias, stride=stride)
         if hubert._conv_is_normed(i):
-            scale, shift = layer["layer_norm.weight"], layer["layer_norm.bias"]
             if hubert.conv_norm == "group":  # one group a channel
-                x = graph.op(
-                    "InstanceNormalization", x, graph.constant(scale[:]), graph.constant(shift[:]), epsilon=1e-5
-                )
+                scale, shift = (graph.constant(tensors[f"convs.{i}.norm.{kind}"][:]) for kind in ("weight", "bias"))
+                x = graph.op("InstanceNormalization", x, scale, shift, epsilon=1e-5)
             else:
-                x = graph.transpose(graph.layer_norm(graph.transpose(x, [0, 2, 1]), scale, shift), [0, 2, 1])
+                x = graph.transpose(x, [0, 2, 1])
+                x = graph.transpose(layer_norm(graph, x, tensors, f"convs.{i}.norm"), [0, 2, 1])
         x = graph.op(hubert.conv_activation, x)
     return graph.transpose(x, [0, 2, 1])
 
@@ -159,43 +153,33 @@ def _position_embedding(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Pr
     """A wide grouped convolution over x [B, frames, hidden], as long as x."""
     x = graph.transpose(x, [0, 2, 1])
     if hubert.position_batch_norm:
-        norm = {name: tensors[f"batch_norm.{name}"][:] for name in ("weight", "bias", "running_mean", "running_var")}
+        norm = {kind: tensors[f"positions.norm.{kind}"][:] for kind in _BATCH_NORM}
         scale = norm["weight"] / np.sqrt(norm["running_var"].astype(np.float64) + 1e-5)
         shift = norm["bias"] - norm["running_mean"] * scale
         x = graph.op("Mul", x, graph.constant(scale.astype(np.float32)[None, :, None]))
         x = graph.add(x, graph.constant(shift.astype(np.float32)[None, :, None]))
     half = hubert.position_kernel // 2
     after = half - 1 if hubert.position_kernel % 2 == 0 else half  # an even kernel's surplus frame is dropped
-    x = graph.conv(
-        x, tensors["conv.weight"], tensors["conv.bias"], padding=(half, after), groups=hubert.position_groups
-    )
+    weight, bias = tensors["positions.weight"], tensors["positions.bias"]
+    x = graph.conv(x, weight, bias, padding=(half, after), groups=hubert.position_groups)
     return graph.transpose(graph.op(hubert.conv_activation, x), [0, 2, 1])
 
 
 def _layer(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Prefixed) -> str:
     """A transformer layer, its norms before ("stable") or after attention and feed-forward."""
-    attention_norm = tensors["layer_norm.weight"], tensors["layer_norm.bias"], hubert.epsilon
-    final_norm = tensors["final_layer_norm.weight"], tensors["final_layer_norm.bias"], hubert.epsilon
+    attention, heads = tensors.within("attention."), hubert.num_attention_heads
     if hubert.norm_first:
-        h = graph.layer_norm(x, *attention_norm)
-        x = graph.add(x, _attention(graph, hubert, h, tensors.within("attention.")))
-        return graph.add(x, _feed_forward(graph, hubert, graph.layer_norm(x, *final_norm), tensors))
-    x = graph.add(x, _attention(graph, hubert, x, tensors.within("attention.")))
-    x = graph.layer_norm(x, *attention_norm)
-    return graph.layer_norm(graph.add(x, _feed_forward(graph, hubert, x, tensors)), *final_norm)
-
-
-def _attention(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Prefixed) -> str:
-    projected = [graph.linear(x, tensors[f"{n}_proj.weight"], name=f"{n}_proj") for n in "qkv"]
-    biases = np.concatenate([tensors[f"{n}_proj.bias"][:] for n in "qkv"])
-    context = graph.op(
-        "MultiHeadAttention", *projected, graph.constant(biases), domain=CONTRIB, num_heads=hubert.num_attention_heads
-    )
-    return graph.linear(context, tensors["out_proj.weight"], tensors["out_proj.bias"], name="out_proj")
+        h = layer_norm(graph, x, tensors, "attention_norm", hubert.epsilon)
+        x = graph.add(x, self_attention(graph, h, attention, heads))
+        h = layer_norm(graph, x, tensors, "mlp_norm", hubert.epsilon)
+        return graph.add(x, _feed_forward(graph, hubert, h, tensors.within("mlp.")))
+    x = graph.add(x, self_attention(graph, x, attention, heads))
+    x = layer_norm(graph, x, tensors, "attention_norm", hubert.epsilon)
+    x = graph.add(x, _feed_forward(graph, hubert, x, tensors.within("mlp.")))
+    return layer_norm(graph, x, tensors, "mlp_norm", hubert.epsilon)
 
 
 def _feed_forward(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Prefixed) -> str:
-    dense = tensors.within("feed_forward.")
-    x = graph.linear(x, dense["intermediate_dense.weight"], dense["intermediate_dense.bias"], name="intermediate_dense")
+    x = graph.linear(x, tensors["up.weight"], tensors["up.bias"], name="intermediate_dense")
     x = graph.op(hubert.activation, x)
-    return graph.linear(x, dense["output_dense.weight"], dense["output_dense.bias"], name="output_dense")
+    return graph.linear(x, tensors["down.weight"], tensors["down.bias"], name="output_dense")

@@ -1,0 +1,123 @@
+"""Attention: over a whole input, or causal with rotary positions and a key/value cache."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import CONTRIB, GraphBuilder
+from ..tensors import Prefixed, Rows
+from .shapes import Shapes, linear_shapes
+
+
+def self_attention(graph: GraphBuilder, x: str, tensors: Prefixed, heads: int, key_bias: bool = True, mask: str = "") -> str:
+    """Every position of x [B, T, H] attends to every other; `mask` (int32 [B, T], optional) is zero where none may."""
+    projected = [graph.linear(x, tensors[f"{role}.weight"], name=name) for role, name in _PROJECTIONS.items()]
+    query, value = tensors["query.bias"][:], tensors["value.bias"][:]
+    key = tensors["key.bias"][:] if key_bias else np.zeros_like(query)
+    biases = graph.constant(np.concatenate([query, key, value]))
+    context = graph.op(
+        "MultiHeadAttention", *projected, biases, *([mask] if mask else []), domain=CONTRIB, num_heads=heads
+    )
+    return graph.linear(context, tensors["output.weight"], tensors["output.bias"], name="out_proj")
+
+
+def self_attention_shapes(name: str, hidden_size: int, key_bias: bool = True) -> Shapes:
+    shapes = {}
+    for role in (*_PROJECTIONS, "output"):
+        shapes |= linear_shapes(f"{name}.{role}", hidden_size, hidden_size, bias=role != "key" or key_bias)
+    return shapes
+
+
+_PROJECTIONS = {"query": "q_proj", "key": "k_proj", "value": "v_proj"}
+
+
+@dataclass(frozen=True)
+class CachedAttention:
+    """Grouped queries over all positions so far, whose keys and values a cache holds."""
+
+    hidden_size: int
+    heads: int
+    key_value_heads: int
+    head_size: int
+    rotary_theta: float
+    max_positions: int
+    biases: bool
+    """Whether queries, keys and values have biases."""
+
+    @property
+    def cached_head_size(self) -> int:
+        """Size of a head in the graph and its cache: ONNX Runtime's attention rotates multiples of 16."""
+        return -(-self.head_size // 16) * 16
+
+    def shapes(self) -> Shapes:
+        queries, keys = self.heads * self.head_size, self.key_value_heads * self.head_size
+        return (
+            linear_shapes("query", queries, self.hidden_size, self.biases)
+            | linear_shapes("key", keys, self.hidden_size, self.biases)
+            | linear_shapes("value", keys, self.hidden_size, self.biases)
+            | linear_shapes("output", self.hidden_size, queries, bias=False)
+        )
+
+    def rotary_tables(self) -> tuple[np.ndarray, np.ndarray]:
+        """Cosines and sines [positions, cached_head_size / 2] of the rotary angles, rounded once from float64.
+
+        The columns beyond the head's own, which meet zeros only, do not turn.
+        """
+        exponents = np.arange(0, self.head_size, 2, dtype=np.float64) / self.head_size
+        positions = np.arange(self.max_positions, dtype=np.float64)
+        angles = np.outer(positions, self.rotary_theta**-exponents)
+        beyond = ((0, 0), (0, (self.cached_head_size - self.head_size) // 2))
+        cosines, sines = np.pad(np.cos(angles), beyond, constant_values=1), np.pad(np.sin(angles), beyond)
+        return cosines.astype(np.float32), sines.astype(np.float32)
+
+    def cache_shape(self) -> list[int | str]:
+        return ["batch", self.key_value_heads, "capacity", self.cached_head_size]
+
+    def apply(self, graph: GraphBuilder, index: int, x: str, tensors: Prefixed, rotary: list[str]) -> str:
+        """Attention of layer `index` with packed projections; rotates, and extends the cache in place.
+
+        The graph has the inputs `seqlens_k` and `total_sequence_length`; `rotary` are the tables' names in it.
+        """
+        roles = ("query", "key", "value")
+        weights = Rows([self._padded(tensors[f"{role}.weight"]) for role in roles])
+        biases = np.concatenate([self._padded(tensors[f"{role}.bias"])[:] for role in roles]) if self.biases else None
+        packed = graph.linear(x, weights, biases, name="qkv_proj")
+        past_key = graph.input(f"past_key_values.{index}.key", graph.float_type, self.cache_shape())
+        past_value = graph.input(f"past_key_values.{index}.value", graph.float_type, self.cache_shape())
+        context, _, _ = graph.op(
+            "GroupQueryAttention", packed, "", "", past_key, past_value, "seqlens_k", "total_sequence_length", *rotary,
+            outputs=[graph.name("context"), f"present.{index}.key", f"present.{index}.value"], domain=CONTRIB,
+            num_heads=self.heads, kv_num_heads=self.key_value_heads, scale=float(self.head_size**-0.5),
+            do_rotary=1, rotary_interleaved=0,
+        )  # fmt: skip
+        output = tensors["output.weight"]
+        if self.cached_head_size != self.head_size:
+            output = _PaddedHeads(output[:].T, self)[:].T
+        return graph.linear(context, output, name="o_proj")
+
+    def declare_cache(self, graph: GraphBuilder, layers: int) -> None:
+        """Declares the outputs that the attention of each layer writes."""
+        for i in range(layers):
+            graph.output(f"present.{i}.key", graph.float_type, self.cache_shape())
+            graph.output(f"present.{i}.value", graph.float_type, self.cache_shape())
+
+    def _padded(self, tensor):
+        """The projection's rows as the graph has them: padded only where the head's size asks for it."""
+        return tensor if self.cached_head_size == self.head_size else _PaddedHeads(tensor, self)
+
+
+class _PaddedHeads:
+    """Rows of a projection [heads × size, …] with zeros behind each half of every head, as a lazy tensor.
+
+    The halves are what the rotary positions turn against each other, so each is padded by itself.
+    """
+
+    def __init__(self, tensor, attention: CachedAttention):
+        self._tensor, self._half = tensor, attention.head_size // 2
+        self._padded = attention.cached_head_size // 2
+        self.shape = (tensor.shape[0] // self._half * self._padded, *tensor.shape[1:])
+
+    def __getitem__(self, rows) -> np.ndarray:
+        halves = self._tensor[:].reshape(-1, self._half, *self.shape[1:])
+        beyond = [(0, 0), (0, self._padded - self._half)] + [(0, 0)] * (len(self.shape) - 1)
+        return np.pad(halves, beyond).reshape(self.shape)[rows]

@@ -1,0 +1,38 @@
+"""Feed-forward layers of a decoder."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..graph import GraphBuilder
+from ..tensors import Prefixed
+from .shapes import Shapes, linear_shapes
+
+
+class Mlp(Protocol):
+    def shapes(self) -> Shapes:
+        """Shapes of the tensors by role."""
+
+    def apply(self, graph: GraphBuilder, x: str, tensors: Prefixed) -> str:
+        """x [B, T, H] → [B, T, H]."""
+
+
+@dataclass(frozen=True)
+class GatedMlp:
+    """down(silu(gate(x)) · up(x)), without biases."""
+
+    hidden_size: int
+    intermediate_size: int
+
+    def shapes(self) -> Shapes:
+        hidden, inner = self.hidden_size, self.intermediate_size
+        return (
+            linear_shapes("gate", inner, hidden, bias=False)
+            | linear_shapes("up", inner, hidden, bias=False)
+            | linear_shapes("down", hidden, inner, bias=False)
+        )
+
+    def apply(self, graph: GraphBuilder, x: str, tensors: Prefixed) -> str:
+        gate = graph.linear(x, tensors["gate.weight"], name="gate_proj")
+        up = graph.linear(x, tensors["up.weight"], name="up_proj")
+        activated = graph.op("Mul", gate, graph.op("Sigmoid", gate))
+        return graph.linear(graph.op("Mul", activated, up), tensors["down.weight"], name="down_proj")

@@ -1,0 +1,24 @@
+"""Norms by role."""
+
+from ..graph import CONTRIB, GraphBuilder
+from ..tensors import Prefixed
+
+
+def layer_norm(graph: GraphBuilder, x: str, tensors: Prefixed, name: str, epsilon: float = 1e-5) -> str:
+    return graph.layer_norm(x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], epsilon)
+
+
+def add_and_rms_norm(
+    graph: GraphBuilder, branch: str, residual: str | None, weight, epsilon: float, last: bool = False
+) -> tuple[str, str]:
+    """RMS norm of branch + residual; returns the normed value and the sum (which the last norm leaves out)."""
+    scale = graph.parameter(weight[:])
+    if residual is None:
+        normed = graph.op("SimplifiedLayerNormalization", branch, scale, axis=-1, epsilon=epsilon, stash_type=1)
+        return normed, branch
+    normed, total = graph.name("normed"), "" if last else graph.name("sum")
+    graph.op(
+        "SkipSimplifiedLayerNormalization", residual, branch, scale,
+        outputs=[normed] if last else [normed, "", "", total], domain=CONTRIB, epsilon=epsilon,
+    )  # fmt: skip
+    return normed, total

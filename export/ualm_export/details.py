@@ -1,0 +1,49 @@
+"""package.json: fields of the manifest that a checkpoint brings along."""
+
+from .config import Config
+from .errors import ExportError
+from .parts import Parts
+
+_FIELDS = {
+    "name": str, "license": str, "origin": str, "attribution": str,
+    "half_trained": bool, "known_words": list, "prompts": dict, "generation": dict, "limits": dict,
+    "reasoning": dict,
+}  # fmt: skip
+_REASONING = {"default": str, "modes": list, "prompts": dict, "listen": bool, "listen_prompt": str}
+_REASONING_MODES = ("enrich", "dialogue", "reflect")
+
+
+def check_details(details: Config, parts: Parts) -> None:
+    """Refuses fields that are unknown or of another type."""
+    for name, value in details.values.items():
+        if name not in _FIELDS:
+            raise ExportError(f"{details.source}: {name} is not known; known are {', '.join(_FIELDS)}")
+        if not isinstance(value, _FIELDS[name]):
+            raise ExportError(f"{details.source}: {name} is {value!r}, expected {_FIELDS[name].__name__}")
+    for field, known in (("prompts", parts.prompts), ("limits", parts.limits), ("generation", parts.modalities)):
+        _check_keys(details, field, details.get(field, default={}), known)
+    for modality, settings in details.get("generation", default={}).items():
+        _check_keys(details, f"generation.{modality}", settings, parts.modalities[modality].generation)
+    if "reasoning" in details.values:
+        _check_reasoning(details, details.get("reasoning"))
+
+
+def _check_reasoning(details: Config, reasoning: dict) -> None:
+    """Refuses modes that no runtime knows, and prompts without a place for the words."""
+    _check_keys(details, "reasoning", reasoning, _REASONING)
+    for name, value in reasoning.items():
+        if not isinstance(value, _REASONING[name]):
+            raise ExportError(f"{details.source}: reasoning.{name} is {value!r}, expected {_REASONING[name].__name__}")
+    prompts = reasoning.get("prompts", {})
+    for mode in [reasoning.get("default", "enrich"), *reasoning.get("modes", []), *prompts]:
+        if mode not in _REASONING_MODES:
+            raise ExportError(f"{details.source}: reasoning mode {mode!r}; known are {', '.join(_REASONING_MODES)}")
+    for mode, prompt in prompts.items():
+        if not isinstance(prompt, str) or "{}" not in prompt:
+            raise ExportError(f"{details.source}: reasoning.prompts.{mode} is {prompt!r}, expected text with {{}} in it")
+
+
+def _check_keys(details: Config, field: str, values: dict, known: dict) -> None:
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ExportError(f"{details.source}: {field} has {', '.join(unknown)}; known are {', '.join(known)}")

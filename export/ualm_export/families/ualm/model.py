@@ -1,0 +1,76 @@
+"""The parts of a UALM model, as its configs describe them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...codecs import codec_from_config
+from ...config import Config
+from ...enhancer import Enhancer
+from ...parts import CodecGraphs, Modality, Parts
+from ...random_weights import RandomTensors
+from .audio_encoder import UNUSED_TENSORS as UNUSED_BY_ENCODER
+from .audio_encoder import audio_encoder
+from .language_model import EMBEDDING, STREAMS, decoder, embedding, heads
+from .language_model import UNUSED_TENSORS as UNUSED_BY_LANGUAGE_MODEL
+from .vocabulary import SPECIAL, Vocabulary
+
+CODEC_PREFIX = "multimodal_io_dict.discrete_audio.codec_model."
+
+_TEXT = {"temperature": 0.0, "top_k": 20, "guidance": 1.0, "max_steps": 1024}
+_SOUND = {"temperature": 0.8, "top_k": 20, "guidance": 3.0, "max_steps": 1024}
+_PROMPTS = {"ask": "Describe the audio.", "transcribe": "Transcribe the speech."}
+_LIMITS = {"input_seconds": 600.0}
+_ENDS = {"turn": [SPECIAL["eos"]], "segment": [SPECIAL["eot"]]}
+_TABLES = ("embed_tokens.weight", "codebook.embed", STREAMS)
+
+
+@dataclass(frozen=True)
+class Configs:
+    """The configs of a checkpoint, and what train.yaml chooses."""
+
+    language_model: Config
+    codec: Config
+    audio_encoder: Config
+    text_size: int
+    """Size of the text interval."""
+    io_names: list[str]
+    """Names of the discrete inputs and outputs, in the order that lays out the vocabulary."""
+    encoder_choice: str = ""
+    """The trainer's word for the audio encoder: AFWhisper, huggingface."""
+
+
+def parts_of(
+    configs: Configs, tensors: Mapping, max_positions: int | None = None, enhancer: Enhancer | None = None
+) -> Parts:
+    """The parts of the model; of the tensors, names and shapes are asked alone."""
+    streams = tensors[STREAMS].shape[0] if STREAMS in tensors else None
+    codec = codec_from_config(configs.codec, CODEC_PREFIX, streams)
+    vocabulary = Vocabulary.layout(configs.io_names, configs.text_size, codec.books, codec.codebook_size)
+    body = decoder(configs.language_model, max_positions)
+    encoder = audio_encoder(configs.audio_encoder, tensors, body.hidden_size, configs.encoder_choice)
+    return Parts(
+        vocabulary=vocabulary.manifest(),
+        embedding=embedding(vocabulary, body.hidden_size),
+        decoder=body,
+        heads=heads(configs.language_model, tensors, vocabulary, body.hidden_size),
+        modalities=_modalities(vocabulary, codec.name, enhancer is not None),
+        audio_encoder=encoder,
+        codecs={codec.name: CodecGraphs(codec, decoder="codec_decoder", encoder="codec_encoder")},
+        enhancers={"enhancer": enhancer} if enhancer else {},
+        prompts=_PROMPTS,
+        limits=_LIMITS,
+        unused_tensors=UNUSED_BY_LANGUAGE_MODEL + UNUSED_BY_ENCODER + codec.unused_tensors(),
+    )
+
+
+def _modalities(vocabulary: Vocabulary, codec: str, enhanced: bool) -> dict[str, Modality]:
+    sound = Modality(
+        "delayed", vocabulary.audio, "audio_head", _ENDS, _SOUND, codec, "enhancer" if enhanced else None
+    )
+    text = Modality("interleaved", (vocabulary.text,), "text_head", _ENDS, _TEXT)
+    return {"text": text, "audio": sound, "speech": sound}
+
+
+def random_tensors(parts: Parts, seed: int = 0) -> RandomTensors:
+    """Random weights of the model, as its trainer would begin with them: the pad embeds to zero."""
+    return RandomTensors(parts.tensor_shapes(), seed, _TABLES, zero_row=EMBEDDING)

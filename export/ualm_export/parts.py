@@ -1,0 +1,99 @@
+"""The parts of a model: everything that a package is made of but the weights, with no family in it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .audio_encoder import AudioEncoder
+from .blocks.shapes import Shapes
+from .codecs import Codec
+from .config import Config
+from .enhancer import Enhancer
+from .graph import Storage
+from .language_model import Decoder, Embedding, Head, Interval
+from .tensors import TensorStore
+
+
+@dataclass(frozen=True)
+class CodecGraphs:
+    """A codec, and the names of its graphs."""
+
+    codec: Codec
+    decoder: str
+    encoder: str | None = None
+
+
+@dataclass(frozen=True)
+class Modality:
+    """The layout of a modality in the sequence; the manifest's contract describes the fields."""
+
+    pattern: str
+    books: tuple[Interval, ...]
+    head: str
+    ends: dict[str, list[int]]
+    generation: dict
+    """Defaults, which a checkpoint's package.json may override."""
+    codec: str | None = None
+    enhancer: str | None = None
+    cap: int | None = None
+    strict: bool = True
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph of the package: `role` is its column among the precisions."""
+
+    role: str
+    build: Callable[[Path, Storage, Mapping], None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    vocabulary: dict
+    """A section of the manifest."""
+    embedding: Embedding
+    decoder: Decoder
+    heads: dict[str, Head]
+    """By the name of the graph."""
+    modalities: dict[str, Modality]
+    audio_encoder: AudioEncoder
+    codecs: dict[str, CodecGraphs]
+    enhancers: dict[str, Enhancer]
+    """By the name of the graph."""
+    prompts: dict[str, str]
+    """Defaults, which a checkpoint's package.json may override; so are the limits."""
+    limits: dict[str, float]
+    unused_tensors: list[str]
+    """Patterns of names of tensors that the checkpoint may hold besides."""
+
+    def tensor_shapes(self) -> Shapes:
+        """Names and shapes of all tensors that the graphs need."""
+        parts = [self.embedding, self.decoder, *self.heads.values(), self.audio_encoder]
+        parts += [graphs.codec for graphs in self.codecs.values()]
+        shapes = {}
+        for part in parts:
+            shapes |= part.tensor_shapes()
+        return shapes
+
+    def graphs(self) -> dict[str, Graph]:
+        """The graphs that are built, by name."""
+        graphs = {"embed": Graph("embed", self.embedding.build), "llm": Graph("llm", self.decoder.build)}
+        graphs |= {name: Graph("head", head.build) for name, head in self.heads.items()}
+        graphs["audio_encoder"] = Graph("audio_encoder", self.audio_encoder.build)
+        for part in self.codecs.values():
+            if part.encoder:
+                graphs[part.encoder] = Graph("codec_encoder", part.codec.build_encoder)
+            graphs[part.decoder] = Graph("codec_decoder", part.codec.build_decoder)
+        return graphs
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint, as its family reads it."""
+
+    parts: Parts
+    tensors: TensorStore
+    tokenizer: bytes
+    """tokenizer.json, as it goes into the package."""
+    details: Config
+    """The optional package.json: name, licence and the like for the manifest."""
