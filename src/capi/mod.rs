@@ -27,6 +27,7 @@ mod boundary;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod calls;
 mod cancel;
+mod chain;
 mod checkpoint;
 mod codes;
 mod conversation;
@@ -45,6 +46,8 @@ mod reply;
 mod report;
 mod running;
 mod session;
+mod stages;
+mod takes;
 mod tensor;
 mod version;
 mod view;

@@ -25,6 +25,12 @@ impl Handle for ualm_record {
     const NAME: &'static str = "record";
 }
 
+impl ualm_record {
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+}
+
 impl From<Record> for ualm_record {
     fn from(record: Record) -> Self {
         let number = |modality: &crate::Modality| ualm_modality::from(*modality) as i32;
