@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Says how far the logits of a package are from those of another one of the same checkpoint, and how many greedy choices change.
+"""Compares the logits of two packages of one checkpoint, and counts the greedy choices that change.
 
     python3 export/compare.py REFERENCE PACKAGE
 
-Both are given the same random prompts, after which both are given what the reference chooses, frame by frame.
+Both are given the same random prompts, and then the choices of the reference, frame by frame.
 """
 
 import argparse
@@ -14,25 +14,29 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-_GRAPHS = ("embed", "llm", "text_head", "audio_head")
-
 
 class Package:
-    """The graphs that words to tokens need."""
+    """The graphs from tokens to logits."""
 
     def __init__(self, folder: Path):
         self.manifest = json.loads((folder / "manifest.json").read_text())
+        self.heads = self.manifest["heads"]
         files = self.manifest["graphs"]
         self._graphs = {
             name: onnxruntime.InferenceSession(folder / files[name], providers=["CPUExecutionProvider"])
-            for name in _GRAPHS if name in files
-        }  # fmt: skip
+            for name in ("embed", "llm", *self.heads)
+        }
 
     def _run(self, graph: str, **inputs: np.ndarray) -> list[np.ndarray]:
         return self._graphs[graph].run(None, inputs)
 
-    def heads(self) -> list[str]:
-        return [name for name in ("text_head", "audio_head") if name in self._graphs]
+    def books(self) -> dict[str, list[slice]]:
+        """The columns of each head that a choice is made among: those of each book of the head's modality."""
+        modalities = {modality["head"]: modality for modality in self.manifest["modalities"].values()}
+        return {
+            head: [columns(self.heads[head], book) for book in modality["books"]]
+            for head, modality in modalities.items()
+        }
 
     def sequence(self, capacity: int) -> "Sequence":
         return Sequence(self, capacity)
@@ -42,12 +46,12 @@ class Sequence:
     """A sequence and its cache."""
 
     def __init__(self, package: Package, capacity: int):
-        sizes = package.manifest["language_model"]
-        shape = (1, sizes["num_key_value_heads"], capacity, sizes["head_dim"])
+        (state,) = package.manifest["language_model"]["state"]
+        shape = (1, state["heads"], capacity, state["head_size"])
         self._package, self._position = package, 0
         self._cache = {
             f"past_key_values.{layer}.{part}": np.zeros(shape, np.float32)
-            for layer in range(sizes["num_hidden_layers"]) for part in ("key", "value")
+            for layer in range(state["layers"]) for part in ("key", "value")
         }  # fmt: skip
 
     def run(self, frames: np.ndarray) -> dict[str, np.ndarray]:
@@ -60,7 +64,17 @@ class Sequence:
             total_sequence_length=np.array(self._position, np.int32), **self._cache,
         )  # fmt: skip
         self._cache = dict(zip(self._cache, present))
-        return {head: package._run(head, hidden_states=hidden[:, -1])[0][0] for head in package.heads()}
+        return {head: package._run(head, hidden_states=hidden[:, -1])[0][0] for head in package.heads}
+
+
+def columns(ids: list[list[int]], book: list[int]) -> slice:
+    """The columns of the ids of `book` in a head whose columns have `ids`."""
+    offset = 0
+    for start, end in ids:
+        if start <= book[0] and book[1] <= end:
+            return slice(offset + book[0] - start, offset + book[1] - start)
+        offset += end - start
+    raise ValueError(f"a head of {ids} has no columns for {book}")
 
 
 class Distance:
@@ -69,10 +83,10 @@ class Distance:
     def __init__(self):
         self.errors, self.same, self.choices = [], 0, 0
 
-    def add(self, expected: np.ndarray, found: np.ndarray, blocks: list[slice]):
+    def add(self, expected: np.ndarray, found: np.ndarray, books: list[slice]):
         self.errors.append(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-        for block in blocks:
-            self.same += expected[block].argmax() == found[block].argmax()
+        for book in books:
+            self.same += expected[book].argmax() == found[book].argmax()
             self.choices += 1
 
     def line(self, head: str) -> str:
@@ -83,30 +97,26 @@ class Distance:
 
 
 def compare(reference: Package, package: Package, prompts: int, length: int, steps: int, seed: int) -> dict[str, Distance]:
-    vocabulary = reference.manifest["vocabulary"]
-    text, streams = vocabulary["text"], vocabulary["streams"]
-    starts = [start for start, _ in vocabulary["audio"]]
-    ends = np.cumsum([0] + [end - start for start, end in vocabulary["audio"]])
-    blocks = {
-        "text_head": [slice(*text)],
-        "audio_head": [slice(start, end) for start, end in zip(ends, ends[1:])],
-    }
+    tokens, books = reference.manifest["tokens"], reference.books()
+    followed = max(reference.manifest["modalities"].values(), key=lambda modality: len(modality["books"]))
     generator = np.random.default_rng(seed)
-    distances = {head: Distance() for head in reference.heads()}
+    distances = {head: Distance() for head in books}
     for _ in range(prompts):
         pair = [one.sequence(length + steps) for one in (reference, package)]
-        frames = np.zeros((length, streams), np.int64)
-        frames[:, 0] = generator.integers(*text, length)
-        for _ in range(steps):
+        frames = np.full((length, tokens["width"]), tokens.get("pad", 0), np.int64)
+        frames[:, 0] = generator.integers(*tokens["text"]["ids"], length)
+        for step in range(steps):
             expected, found = (sequence.run(frames) for sequence in pair)
             for head, distance in distances.items():
-                distance.add(expected[head], found[head], blocks[head])
-            frames = np.zeros((1, streams), np.int64)
-            if "audio_head" in expected:
-                chosen = [expected["audio_head"][block].argmax() for block in blocks["audio_head"]]
-                frames[0] = np.add(starts, chosen)
+                distance.add(expected[head], found[head], books[head])
+            logits = expected[followed["head"]]
+            chosen = [logits[book].argmax() for book in books[followed["head"]]]
+            frames = np.full((1, tokens["width"]), tokens.get("pad", 0), np.int64)
+            ids = np.add([start for start, _ in followed["books"]], chosen)
+            if followed["pattern"] == "delayed":
+                frames[0, : len(ids)] = ids
             else:
-                frames[0, 0] = text[0] + expected["text_head"][blocks["text_head"][0]].argmax()
+                frames[0, 0] = ids[step % len(ids)]
     return distances
 
 
@@ -120,8 +130,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     arguments = parser.parse_args()
     packages = [Package(folder) for folder in (arguments.reference, arguments.package)]
-    if packages[0].manifest["vocabulary"] != packages[1].manifest["vocabulary"]:
-        print("error: the packages have different vocabularies; expected two of one checkpoint", file=sys.stderr)
+    if any(packages[0].manifest[section] != packages[1].manifest[section] for section in ("tokens", "heads")):
+        print("error: the packages have different tokens or heads; expected two of one checkpoint", file=sys.stderr)
         return 1
     distances = compare(*packages, arguments.prompts, arguments.length, arguments.steps, arguments.seed)
     for head, distance in distances.items():

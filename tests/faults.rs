@@ -77,8 +77,9 @@ fn graphs_that_vanish_before_their_first_use_are_told() {
     let errors = [
         model.audio_features(&sound).unwrap_err(),
         model.encode_codes(ualm::Modality::Audio, &sound).unwrap_err(),
-        session.generate(prompt, &config, &Cancel::new()).err().expect("the codec is missing"),
+        session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap_err(),
     ];
+    assert_eq!(session.position(), 0, "the conversation is what it was");
     for (error, name) in errors.iter().zip(["audio_encoder", "codec_encoder", "codec_decoder"]) {
         assert_eq!(error.kind(), ErrorKind::Package, "{error}");
         assert!(error.to_string().contains(name), "{error}");

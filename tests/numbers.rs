@@ -45,10 +45,10 @@ fn is_numeric(error: &Error, expected: &[&str]) {
 
 #[test]
 fn nan_is_found_in_the_graph_that_made_it() {
-    generates("embed", Modality::Text, &["before segment 0", "embed: embedding of prompt frame 0"]);
+    generates("embed", Modality::Text, &["before segment 0", "embed: embedding of prompt position 0"]);
     generates("llm", Modality::Text, &["before segment 0", "llm: hidden state 0, 0 is NaN"]);
     generates("text_head", Modality::Text, &["segment 0, step 0", "text_head: the logit of id", "NaN"]);
-    generates("audio_head", Modality::Audio, &["segment 0, step 0", "stream 0: audio_head", "NaN"]);
+    generates("audio_head", Modality::Audio, &["segment 0, step 0", "audio_head, stream 0", "NaN"]);
     generates("codec_decoder", Modality::Audio, &["codec_decoder: after frame 0: sample of frame 0"]);
 }
 

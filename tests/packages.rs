@@ -88,34 +88,70 @@ fn links_and_files_that_are_none_are_refused() {
     Package::open(link).unwrap();
 }
 
+type Change = fn(&mut Value);
+
+/// Writes the manifest of a package in the newest schema, whatever it was exported with.
+fn rewrite_manifest(package: &Path) {
+    let manifest = serde_json::to_value(Package::open(package).unwrap().manifest()).unwrap();
+    fs::write(package.join("manifest.json"), manifest.to_string()).unwrap();
+    Package::open(package).unwrap();
+}
+
 #[test]
-fn manifests_that_make_no_sense_are_refused() {
-    type Change = fn(&mut Value);
-    let cases: [(Change, &str); 18] = [
+fn manifests_that_are_not_consistent_are_refused() {
+    let cases: [(Change, &str); 42] = [
         (|m| m["files"]["../x"] = m["files"]["llm.onnx"].clone(), "leaves the folder"),
         (|m| m["files"]["/etc/hostname"] = m["files"]["llm.onnx"].clone(), "leaves the folder"),
         (|m| m["graphs"]["llm"] = json!("absent.onnx"), "not among the files"),
         (|m| m["graphs"]["llm"] = json!("llm.onnx.data"), "expected a file .onnx"),
         (|m| drop(m["files"].as_object_mut().unwrap().remove("tokenizer.json")), "tokenizer.json is not among"),
-        (|m| m["language_model"]["num_hidden_layers"] = json!(1u64 << 60), "num_hidden_layers is"),
-        (|m| m["language_model"]["head_dim"] = json!(0), "head_dim is 0"),
-        (|m| m["language_model"]["rope_theta"] = json!(-1), "no sense"),
-        (|m| m["language_model"]["max_position_embeddings"] = json!(u64::MAX), "max_position_embeddings is"),
-        (|m| m["vocabulary"]["streams"] = json!(1u64 << 40), "streams is"),
-        (|m| m["vocabulary"]["special"]["pad"] = json!(1), "pad is 1"),
-        (|m| m["vocabulary"]["audio"][2] = json!([1582, 1047]), "codebook_size is"),
-        (|m| m["codec"]["hop_length"] = json!(0), "codec hop_length is 0"),
-        (|m| m["codec"]["sampling_rate"] = json!(u32::MAX), "codec sampling_rate is"),
+        (|m| m["language_model"]["state"] = json!([]), "entries of language_model.state is 0; expected 1..=1"),
+        (|m| m["language_model"]["state"][0]["kind"] = json!("dreams"), "unknown variant `dreams`"),
+        (|m| m["language_model"]["state"][0]["layers"] = json!(1u64 << 60), "layers is"),
+        (|m| m["language_model"]["state"][0]["head_size"] = json!(0), "head_size is 0; expected"),
+        (|m| m["language_model"]["state"][0]["rotary"]["theta"] = json!(-1), "rotary.theta -1"),
+        (|m| m["language_model"]["max_positions"] = json!(u64::MAX), "max_positions is"),
+        (|m| m["tokens"]["width"] = json!(1u64 << 40), "tokens: width is"),
+        (|m| m["tokens"]["pad"] = Value::Null, "no pad, but a position has 3 ids"),
+        (|m| m["tokens"]["text"]["ids"] = json!([10, 10]), "text.ids is [10, 10]"),
+        (|m| m["heads"]["audio_head"] = json!([[0, 99_999_999]]), "heads.audio_head"),
+        (|m| m["heads"]["audio_head"] = json!([[1, 20], [10, 30]]), "expected each id once"),
+        (|m| m["heads"]["loose_head"] = json!([[0, 5]]), "has no graph \"loose_head\""),
+        (|m| m["heads"]["audio_head"].as_array_mut().unwrap().truncate(3), "its head has 0 of the ids 2..3"),
+        (|m| m["modalities"] = json!({}), "no modalities"),
+        (|m| m["modalities"]["audio"]["pattern"] = json!("scattered"), "unknown variant `scattered`"),
+        (|m| m["modalities"]["audio"]["books"][2] = m["modalities"]["audio"]["books"][1].clone(), "overlaps book 1"),
+        (|m| m["modalities"]["audio"]["books"][2] = json!([1582, 1047]), "book 2 is [1582, 1047]"),
+        (|m| drop(m["modalities"]["audio"]["books"].as_array_mut().unwrap().pop()), "2 books; its codec has 3"),
+        (|m| m["modalities"]["audio"]["ends"]["turn"] = json!([]), "ends.turn is empty"),
+        (|m| m["modalities"]["audio"]["ends"]["segment"] = json!([99_999_999]), "the end 99999999 is outside"),
+        (|m| m["modalities"]["audio"]["strict"] = json!(false), "expected one interleaved book"),
+        (|m| m["modalities"]["audio"]["head"] = json!("no_head"), "head is \"no_head\""),
+        (|m| m["modalities"]["audio"]["codec"] = json!("no_codec"), "codec is \"no_codec\""),
+        (|m| m["modalities"]["audio"]["codec"] = Value::Null, "modalities.audio: no codec"),
+        (|m| m["modalities"]["text"]["codec"] = m["modalities"]["audio"]["codec"].clone(), "expected none for text"),
+        (|m| m["modalities"]["audio"]["generation"]["temperature"] = json!(-1), "temperature"),
+        (|m| m["codecs"]["idle"] = m["codecs"]["xcodec"].clone(), "codecs.idle is named by no modality"),
+        (|m| m["codecs"]["xcodec"]["decoder"] = json!("absent"), "has no graph \"absent\""),
+        (|m| m["codecs"]["xcodec"]["hop_length"] = json!(0), "codecs.xcodec.hop_length is 0"),
+        (|m| m["codecs"]["xcodec"]["sampling_rate"] = json!(u32::MAX), "codecs.xcodec.sampling_rate is"),
+        (|m| m["codecs"]["xcodec"]["codebook_size"] = json!(4096), "book 0 is too small for the 4096 codes"),
+        (|m| m["template"]["tasks"] = json!({}), "template has no task for text"),
+        (|m| m["template"]["segments"]["audio"] = Value::Null, "invalid type: null"),
+        (|m| drop(m["template"]["segments"].as_object_mut().unwrap().remove("audio")), "segments has no entry for audio"),
+        (|m| m["template"]["between"] = json!([99_999_999]), "template: the id 99999999"),
         (|m| m["audio_encoder"]["window_seconds"] = json!(1u64 << 50), "window_seconds is"),
         (|m| m["limits"]["input_seconds"] = json!(-5), "limits.input_seconds is -5"),
-        (|m| m["modalities"]["audio"]["generation"]["temperature"] = json!(-1), "temperature"),
-        (|m| m["language_model"] = json!([]), "not a manifest"),
     ];
     for (change, expected) in cases {
         let copy = Copy::new();
+        rewrite_manifest(&copy.path());
         change_manifest(&copy.path(), change);
         copy.refused(expected);
     }
+    let copy = Copy::new();
+    change_manifest(&copy.path(), |m| m["language_model"] = json!([]));
+    copy.refused("not a manifest");
     let copy = Copy::new();
     let manifest = fs::File::create(copy.path().join("manifest.json")).unwrap();
     manifest.set_len(1 << 40).unwrap();

@@ -275,20 +275,20 @@ fn damaged_and_foreign_records_are_refused() {
     refused("", "not a record");
     refused("{}", "not a record");
     refused(&json[..json.len() / 2], "not a record");
-    refused(r#"{"format": "ualm-record", "schema": 1}"#, "damaged");
+    refused(r#"{"format": "ualm-record", "schema": 2}"#, "damaged");
     let edits = [
-        ("\"schema\":1", "\"schema\":2", "update ualm"),
+        ("\"schema\":2", "\"schema\":3", "update ualm"),
         ("ualm-record", "ualm-recipe", "ualm-recipe"),
         ("\"sha256\":\"", "\"sha256\":\"0", "load the package that made it"),
-        ("\"streams\":8", "\"streams\":0", "streams"),
-        ("\"streams\":8", "\"streams\":7", "expected 7"),
+        ("\"width\":8", "\"width\":0", "positions of 0 ids"),
+        ("\"width\":8", "\"width\":7", "expected 7"),
         ("\"rows\":", "\"rows\":9", "numbers found"),
         ("\"data\":\"", "\"data\":\"*", "Base64"),
         ("\"start\":", "\"start\":99", "within the prompt"),
         ("[[1,0,0,0,0,0,0,0]", "[[1,0,0,0,0,0,0,99999]", "99999"),
-        ("\"end\":\"limit\"", "\"end\":\"eos\"", "does not close"),
+        ("\"end\":\"limit\"", "\"end\":\"eos\"", "does not end it"),
         ("\"kept\":0", "\"kept\":99", "given"),
-        ("\"modality\":\"audio\"", "\"modality\":\"text\"", "no text segment"),
+        ("\"modality\":\"audio\",\"end\"", "\"modality\":\"text\",\"end\"", "text: position 0 is"),
         ("\"temperature\":1.0", "\"temperature\":-1.0", "temperature"),
     ];
     for (from, to, expected) in edits {

@@ -52,6 +52,8 @@ class AudioEncoder:
     window_seconds: int
     pad_to_window: bool
     normalize: bool
+    rows: str = "of_signal"
+    """The rows of a window that are used: "of_signal", or all of "whole_windows"."""
 
     def tensor_shapes(self) -> Shapes:
         return self.names.shapes(self.tower.shapes()) | self.projector.tensor_shapes()
@@ -67,6 +69,7 @@ class AudioEncoder:
             "window_seconds": self.window_seconds,
             "pad_to_window": self.pad_to_window,
             "normalize": self.normalize,
+            "rows": self.rows,
         }
 
     def build(self, path: Path, storage: Storage, tensors) -> None:

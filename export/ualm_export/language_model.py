@@ -118,7 +118,7 @@ class Head:
         return {self.matrix: (self.size, self.hidden_size)}
 
     def bias(self, tensors: Mapping) -> np.ndarray | None:
-        """What is added to the logits [columns]."""
+        """The bias of the logits [columns]."""
         return None
 
     def build(self, path: Path, storage: Storage, tensors) -> None:

@@ -2,14 +2,18 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from . import __version__
 from .config import Config
-from .parts import Parts
+from .manifest_form import check_manifest
+from .parts import CodecGraphs, Parts
 
-SCHEMA = 1
+SCHEMA = 2
 FILE_NAME = "manifest.json"
+
+_LIST_OF_NUMBERS = re.compile(r"\[\n\s+-?\d+(?:,\n\s+-?\d+)*\n\s+\]")  # no string of JSON holds a line break
 
 
 def compose(details: Config, precision: str, parts: Parts, files: dict) -> dict:
@@ -18,61 +22,97 @@ def compose(details: Config, precision: str, parts: Parts, files: dict) -> dict:
     manifest = {
         "schema": SCHEMA,
         "name": details.get("name"),
+        "family": parts.family,
         "producer": f"ualm-export {__version__}",
         "precision": precision,
         "license": details.get("license", default="not stated"),
         "origin": details.get("origin", default="not stated"),
+        **_optional(details, "attribution", "half_trained"),
+        "tokens": _tokens(parts),
+        "heads": {name: _intervals(head.ids) for name, head in parts.heads.items()},
+        "modalities": {
+            name: modality.manifest(modality.generation | overrides.get(name, {}))
+            for name, modality in parts.modalities.items()
+        },
+        "template": parts.template,
+        "prompts": parts.prompts | details.get("prompts", default={}),
+        **_optional(details, "reasoning", "known_words"),
+        "language_model": _language_model(parts),
+        "audio_encoder": parts.audio_encoder.manifest(),
+        "codecs": {name: _codec(graphs) for name, graphs in parts.codecs.items()},
     }
-    manifest |= _optional(details, "attribution", "half_trained")
-    manifest["vocabulary"] = parts.vocabulary
-    manifest["modalities"] = {
-        name: {
-            "token": parts.vocabulary["special"][name],
-            "generation": modality.generation | overrides.get(name, {}),
+    if parts.enhancers:
+        manifest["enhancers"] = {
+            name: {"graph": name, "sampling_rate": enhancer.sampling_rate, "channels": enhancer.channels}
+            for name, enhancer in parts.enhancers.items()
         }
-        for name, modality in parts.modalities.items()
-    }
-    manifest["prompts"] = parts.prompts | details.get("prompts", default={})
-    manifest |= _optional(details, "reasoning", "known_words")
-    manifest["language_model"] = _language_model(parts)
-    manifest["audio_encoder"] = parts.audio_encoder.manifest()
-    manifest["codec"] = _codec(parts)
-    enhancers = [{"sampling_rate": e.sampling_rate, "channels": e.channels} for e in parts.enhancers.values()]
-    manifest["enhancer"] = enhancers[0] if enhancers else None
     manifest["limits"] = parts.limits | details.get("limits", default={})
-    return manifest | files
+    manifest |= files
+    check_manifest(manifest)
+    return manifest
 
 
 def _optional(details: Config, *fields: str) -> dict:
     return {field: details.get(field) for field in fields if field in details.values}
 
 
+def _intervals(intervals) -> list[list[int]]:
+    return [list(interval) for interval in intervals]
+
+
+def _tokens(parts: Parts) -> dict:
+    tokens = {"size": parts.embedding.size, "width": parts.embedding.width}
+    if parts.embedding.pad is not None:
+        tokens["pad"] = parts.embedding.pad
+    text = {"ids": list(parts.text.ids)} | ({"zero_is_pad": True} if parts.text.zero_is_pad else {})
+    return tokens | {"text": text}
+
+
 def _language_model(parts: Parts) -> dict:
     attention = parts.decoder.attention
+    state = attention_state(
+        layers=parts.decoder.layers,
+        heads=attention.key_value_heads,
+        head_size=attention.cached_head_size,
+        rotary_size=attention.head_size,
+        theta=attention.rotary_theta,
+    )
     return {
         "hidden_size": parts.decoder.hidden_size,
-        "num_hidden_layers": parts.decoder.layers,
-        "num_attention_heads": attention.heads,
-        "num_key_value_heads": attention.key_value_heads,
-        "rope_theta": attention.rotary_theta,
-        "max_position_embeddings": attention.max_positions,
-        "head_dim": attention.cached_head_size,
-        "rotary_dim": attention.head_size,
+        "max_positions": attention.max_positions,
+        "state": [state],
     }
 
 
-def _codec(parts: Parts) -> dict:
-    (codec,) = (graphs.codec for graphs in parts.codecs.values())
-    sizes = {name: getattr(codec, name) for name in ("sampling_rate", "hop_length", "codebook_size")}
-    decoding = {name: codec.decoding[name] for name in ("context_frames", "indexed")}
-    return {"kind": codec.name} | sizes | decoding
+def attention_state(*, layers: int, heads: int, head_size: int, rotary_size: int, theta: float) -> dict:
+    """The key/value cache of `layers` layers of attention; `heads` are those of keys and values."""
+    rotary = {"size": rotary_size, "theta": theta}
+    return {"kind": "attention", "layers": layers, "heads": heads, "head_size": head_size, "rotary": rotary}
+
+
+def _codec(graphs: CodecGraphs) -> dict:
+    codec = graphs.codec
+    return {
+        **({"encoder": graphs.encoder} if graphs.encoder else {}),
+        "decoder": graphs.decoder,
+        "sampling_rate": codec.sampling_rate,
+        "hop_length": codec.hop_length,
+        "books": codec.books,
+        "codebook_size": codec.codebook_size,
+        "decoding": codec.decoding,
+    }
 
 
 def write(folder: Path, manifest: dict) -> None:
     """Writes manifest.json with the size and SHA-256 of every other file of `folder`."""
     files = {path.name: describe_file(path) for path in sorted(folder.iterdir()) if path.name != FILE_NAME}
-    text = json.dumps(manifest | {"files": files}, indent=2, ensure_ascii=False)
-    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / FILE_NAME).write_text(text_of(manifest | {"files": files}), encoding="utf-8")
+
+
+def text_of(manifest: dict) -> str:
+    """The text of a manifest's file, with each list of numbers on one line."""
+    text = json.dumps(manifest, indent=2, ensure_ascii=False)
+    return _LIST_OF_NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
 
 
 def describe_file(path: Path) -> dict:

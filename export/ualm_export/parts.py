@@ -38,6 +38,25 @@ class Modality:
     cap: int | None = None
     strict: bool = True
 
+    def manifest(self, generation: dict) -> dict:
+        """The modality in the manifest, with `generation` for the defaults; optional fields only where they say something."""
+        section = {"pattern": self.pattern, "books": [list(book) for book in self.books], "head": self.head}
+        section["ends"] = self.ends
+        optional = {"codec": self.codec, "enhancer": self.enhancer, "cap": self.cap}
+        section |= {field: value for field, value in optional.items() if value is not None}
+        if not self.strict:
+            section["strict"] = False
+        return section | {"generation": generation}
+
+
+@dataclass(frozen=True)
+class Text:
+    """The ids of the tokenizer's tokens: token t is the id ids[0] + t."""
+
+    ids: Interval
+    zero_is_pad: bool = False
+    """True: token 0 becomes the pad in a prompt."""
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -49,13 +68,16 @@ class Graph:
 
 @dataclass(frozen=True)
 class Parts:
-    vocabulary: dict
-    """A section of the manifest."""
+    family: str
+    """Name in the manifest, for people."""
+    text: Text
     embedding: Embedding
     decoder: Decoder
     heads: dict[str, Head]
     """By the name of the graph."""
     modalities: dict[str, Modality]
+    template: dict
+    """A section of the manifest: the words and ids around messages and segments."""
     audio_encoder: AudioEncoder
     codecs: dict[str, CodecGraphs]
     enhancers: dict[str, Enhancer]

@@ -348,10 +348,14 @@ impl<'a> Generation<'a> {
         let step = segment.tokens.len();
         self.drawn.clear();
         self.drawn.resize(rules.vocabulary.width, rules.vocabulary.filler());
-        for slot in voice.layout.slots(step, step >= config.min_steps) {
+        let slots = voice.layout.slots(step, step >= config.min_steps);
+        for slot in slots {
             let candidates = Candidates::new(logits, &slot.runs);
             let id = self.sampler.sample(&candidates, &config.sampling(), &mut self.rng);
-            let id = id.map_err(|e| e.context(format!("{}, stream {}", voice.head_name, slot.column)))?;
+            let id = id.map_err(|e| match slots {
+                [_] => e.context(&voice.head_name),
+                _ => e.context(format!("{}, stream {}", voice.head_name, slot.column)),
+            })?;
             if let Some(cell) = self.drawn.get_mut(slot.column) {
                 *cell = id;
             }

@@ -440,12 +440,12 @@ fn numbers_that_cannot_be_right_are_never_drawn_from() {
     const ALL: [usize; 2] = [0, usize::MAX];
     for value in [f32::NAN, f32::INFINITY] {
         let error = breaks(Modality::Text, [12, 13], value, 1.0);
-        assert_eq!(error, format!("segment 0, step 2: text_head, stream 0: the logit of id 12 is {value}; expected a number"));
+        assert_eq!(error, format!("segment 0, step 2: text_head: the logit of id 12 is {value}; expected a number"));
         let error = breaks(Modality::Audio, [5, 6], value, 1.0);
         assert!(error.starts_with("segment 0, step 2: audio_head, stream 1: the logit of id 21 is"), "{error}");
     }
     let error = breaks(Modality::Text, ALL, f32::NEG_INFINITY, 1.0);
-    assert_eq!(error, "segment 0, step 2: text_head, stream 0: no id can be chosen: every logit is masked");
+    assert_eq!(error, "segment 0, step 2: text_head: no id can be chosen: every logit is masked");
     let error = breaks(Modality::Audio, [5, 10], f32::NEG_INFINITY, 1.0);
     assert!(error.contains("audio_head, stream 1: no id can be chosen"), "{error}");
     // guidance makes NaN of an infinity on both sides

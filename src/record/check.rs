@@ -114,6 +114,7 @@ impl<'a> Checker<'a> {
             return Err("its last position does not end it".into());
         }
         let open = tokens.iter().take(segment.content_len()).enumerate();
-        open.into_iter().try_for_each(|(step, position)| layout.check(step, position))
+        let check = |(step, position): (usize, _)| layout.check(step, position);
+        open.into_iter().try_for_each(check).map_err(|what| format!("{}: {what}", segment.modality))
     }
 }

@@ -177,7 +177,7 @@ int main(int argc, char **argv) {
     engines_and_forks(model, options);
     chains_and_takes(model, options);
     the_codec_and_files(model, argv[2]);
-    CHECK(model.manifest()->find("vocabulary") != std::string::npos);
+    CHECK(model.manifest()->find("tokens") != std::string::npos);
     CHECK(ualm::runtime_report()->find("devices") != std::string::npos);
     ualm::runtime_options elsewhere;
     elsewhere.provider = "sorcery";

@@ -30,7 +30,7 @@ class CompareTest(TemporaryFolderTest):
             distances = compare(packages["fp32"], packages[name], prompts=1, length=6, steps=4, seed=0)
             self.assertEqual(set(distances), {"text_head", "audio_head"})
             audio = distances["audio_head"]
-            self.assertEqual(audio.choices, 4 * packages[name].manifest["vocabulary"]["streams"])
+            self.assertEqual(audio.choices, 4 * packages[name].manifest["tokens"]["width"])
             errors.append(max(audio.errors))
             if name == "fp32":
                 self.assertEqual(audio.same, audio.choices)

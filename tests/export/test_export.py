@@ -58,10 +58,11 @@ class SizesTest(ExportTest):
         for precision in ("fp32", "fp16", "int8", "int4"):
             out = export_package(checkpoint, self.folder / precision, Options(precision=precision))
             package = Package(out)
-            vocabulary = package.vocabulary
-            self.assertEqual((package.streams, vocabulary["size"]), (3, 256 + 300 + 3 * 513))
-            self.assertEqual(vocabulary["audio"][1], [556 + 513, 556 + 2 * 513])
-            self.assertEqual(package.manifest["language_model"]["rope_theta"], 50000.0)
+            self.assertEqual((package.width, package.tokens["size"]), (3, 256 + 300 + 3 * 513))
+            self.assertEqual(package.audio[1], [556 + 513, 556 + 2 * 513])
+            (state,) = package.manifest["language_model"]["state"]
+            self.assertEqual(state["rotary"], {"size": 24, "theta": 50000.0})
+            self.assertEqual((state["layers"], state["heads"], state["head_size"]), (1, 3, 32))
             self.assertEqual(package.manifest["audio_encoder"]["chunk_frames"], 100)
             noise = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
             features = package.features(noise)
@@ -100,11 +101,11 @@ class SizesTest(ExportTest):
         package = Package(self.export())
         hidden = np.random.default_rng(0).standard_normal((72,), np.float32)
         head, streams = self.tensors[HEAD], self.tensors["stream_emb.weight"]
-        np.testing.assert_allclose(package.text_logits(hidden), head[:556] @ hidden, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(package.logits("text", hidden), head[:556] @ hidden, rtol=1e-3, atol=1e-4)
         expected = [head[556:1069] @ hidden]
         expected += [head[556 + 513 * i : 556 + 513 * (i + 1)] @ (hidden + streams[i]) for i in (1, 2)]
         expected.append(head[2:4] @ hidden)
-        np.testing.assert_allclose(package.audio_logits(hidden), np.concatenate(expected), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(package.logits("audio", hidden), np.concatenate(expected), rtol=1e-3, atol=1e-4)
         ids = [[5, 0, 0], [700, 1100, 2000]]
         np.testing.assert_allclose(package.embed(ids), head[np.array(ids)].sum(1), rtol=1e-5, atol=1e-5)
 
@@ -113,26 +114,28 @@ class SizesTest(ExportTest):
         self.tensors["lm_head.weight"] = head
         hidden = np.ones(72, np.float32)
         np.testing.assert_allclose(
-            Package(self.export()).text_logits(hidden), head[:556] @ hidden, rtol=1e-3, atol=1e-4
+            Package(self.export()).logits("text", hidden), head[:556] @ hidden, rtol=1e-3, atol=1e-4
         )
 
     def test_audio_before_text(self):
         self.synthetic.io_order = ("discrete_audio", "continuous_audio", "text")
         self.tensors = self.synthetic.tensors()
-        vocabulary = Package(self.export()).vocabulary
-        self.assertEqual(vocabulary["audio"][0], [256, 769])
-        self.assertEqual(vocabulary["text"], [1795, 2095])
+        package = Package(self.export())
+        self.assertEqual(package.audio[0], [256, 769])
+        self.assertEqual(package.tokens["text"]["ids"], [1795, 2095])
+        self.assertEqual(package.manifest["heads"]["text_head"], [[0, 2095]])
 
     def test_fewer_streams_than_quantizers(self):
         self.synthetic.codec["target_bandwidths"] = [0.45, 1.8]
         for name in list(self.tensors):
             if "quantizers.2.codebook.embed" in name:
                 self.tensors[name.replace("quantizers.2", "quantizers.3")] = self.tensors[name]
-        self.assertEqual(Package(self.export()).streams, 3)
+        package = Package(self.export())
+        self.assertEqual((package.width, package.codec["books"], len(package.audio)), (3, 3, 3))
 
     def test_max_positions_caps_the_context(self):
         model = Package(self.export(max_positions=100)).manifest["language_model"]
-        self.assertEqual(model["max_position_embeddings"], 100)
+        self.assertEqual(model["max_positions"], 100)
 
 
 class FormsTest(ExportTest):
@@ -171,7 +174,7 @@ class FormsTest(ExportTest):
     def test_rope_theta_of_both_generations(self):
         del self.synthetic.language_model["rope_parameters"]
         self.synthetic.language_model["rope_theta"] = 1234.0
-        self.assertEqual(Package(self.export()).manifest["language_model"]["rope_theta"], 1234.0)
+        self.assertEqual(Package(self.export()).manifest["language_model"]["state"][0]["rotary"]["theta"], 1234.0)
         del self.synthetic.language_model["rope_theta"]
         self.assert_refused("rope_theta", force=True)
 
@@ -222,7 +225,9 @@ class FormsTest(ExportTest):
         checkpoint = self.checkpoint()
         write_enhancer(checkpoint / "enhancer.onnx")
         manifest = Package(self.export(checkpoint)).manifest
-        self.assertEqual(manifest["enhancer"], {"sampling_rate": 48000, "channels": 2})
+        enhancer = {"graph": "enhancer", "sampling_rate": 48000, "channels": 2}
+        self.assertEqual(manifest["enhancers"], {"enhancer": enhancer})
+        self.assertEqual(manifest["modalities"]["speech"]["enhancer"], "enhancer")
         self.assertIn("enhancer", manifest["graphs"])
         write_enhancer(checkpoint / "enhancer.onnx", "something_else")
         self.assert_refused("enhancer.onnx", "something_else", checkpoint=checkpoint, force=True)

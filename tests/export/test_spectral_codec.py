@@ -34,7 +34,7 @@ def weights_of(codec: SpectralCodec) -> dict[str, np.ndarray]:
 
 
 class Reference:
-    """What the graphs must compute, in float64."""
+    """The computation of the graphs, in float64."""
 
     def __init__(self, tensors: dict[str, np.ndarray]):
         self.tensors = {name.removeprefix(PREFIX): array.astype(np.float64) for name, array in tensors.items()}

@@ -16,7 +16,7 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 class Reference:
-    """What the trainer's code answered for one checkpoint, and how far a package is from it."""
+    """The answers of the trainer's code for one checkpoint, and the distance of a package from them."""
 
     def __init__(self, folder: Path, package: Package):
         self.folder = folder
@@ -50,7 +50,7 @@ class Reference:
         prompt = package.embed(case["prompt_frames"], features, at)
         branch = package.branch()
         hidden = package.open_segment(branch, prompt)
-        embedded = np.concatenate([prompt, package.embed([package.special_frame(package.special["assistant"])])])
+        embedded = np.concatenate([prompt, package.embed([package.special_frame(package.reply)])])
         self.errors[f"{name}.prompt_embeds"] = relative_error(embedded, self.array(f"{name}.prompt_embeds"))
         self._check_next_logits(name, hidden)
         segment = self._segment(branch, case["modality"])
@@ -62,11 +62,11 @@ class Reference:
             self.errors[f"{name}.audio"] = relative_error(audio, self.array(f"{name}.audio").reshape(-1))
 
     def _check_next_logits(self, name: str, hidden: np.ndarray) -> None:
-        """What can be chosen of [S, vocabulary]: special and text ids for stream 0, each stream's own block."""
+        """Compares the ids that can be chosen of [S, vocabulary]: special and text ids for stream 0, each stream's own block."""
         expected = self.array(f"{name}.next_logits")
-        text, audio = self.package.text_logits(hidden), self.package.audio_logits(hidden)
+        text, audio = self.package.logits("text", hidden), self.package.logits("audio", hidden)
         pieces = [expected[0, : len(text)]]
-        pieces += [expected[stream, start:end] for stream, (start, end) in enumerate(self.package.vocabulary["audio"])]
+        pieces += [expected[stream, start:end] for stream, (start, end) in enumerate(self.package.audio)]
         pieces.append(expected[0, 2:4])
         self.errors[f"{name}.next_logits"] = relative_error(np.concatenate([text, audio]), np.concatenate(pieces))
 

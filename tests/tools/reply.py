@@ -43,12 +43,12 @@ class Branch:
 
 @dataclass
 class Segment:
-    modality: str
+    ends: list[int]
     frames: list[list[int]] = field(default_factory=list)
 
     @property
     def ended(self) -> bool:
-        return bool(self.frames) and self.frames[-1][0] in (2, 3)
+        return bool(self.frames) and self.frames[-1][0] in self.ends
 
 
 class Package:
@@ -61,9 +61,14 @@ class Package:
             name: onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
             for name, file in self.manifest["graphs"].items()
         }
-        self.vocabulary = self.manifest["vocabulary"]
-        self.special = self.vocabulary["special"]
-        self.streams = self.vocabulary["streams"]
+        self.tokens = self.manifest["tokens"]
+        self.width = self.tokens["width"]
+        self.pad = self.tokens["pad"]
+        self.modalities = self.manifest["modalities"]
+        self.template = self.manifest["template"]
+        (self.reply,) = self.template["tasks"]["text"]["reply"]
+        self.audio = self.modalities["audio"]["books"]
+        self.codec = self.manifest["codecs"][self.modalities["audio"]["codec"]]
 
     def run(self, graph: str, **feeds) -> list[np.ndarray]:
         return self.sessions[graph].run(None, feeds)
@@ -100,9 +105,9 @@ class Package:
     # --- language model ---
 
     def branch(self, capacity: int = 1024) -> Branch:
-        model = self.manifest["language_model"]
-        shape = (1, model["num_key_value_heads"], capacity, model["head_dim"])
-        names = [f"{i}.{kind}" for i in range(model["num_hidden_layers"]) for kind in ("key", "value")]
+        (state,) = self.manifest["language_model"]["state"]
+        shape = (1, state["heads"], capacity, state["head_size"])
+        names = [f"{i}.{kind}" for i in range(state["layers"]) for kind in ("key", "value")]
         return Branch({name: np.zeros(shape, np.float32) for name in names})
 
     def extend(self, branch: Branch, rows: np.ndarray) -> np.ndarray:
@@ -117,23 +122,27 @@ class Package:
         branch.length = total
         return outputs["hidden_states"][0, -1]
 
-    def text_logits(self, hidden: np.ndarray) -> np.ndarray:
-        """[text end]: a column is a global id."""
-        return self.run("text_head", hidden_states=hidden[None])[0][0]
+    def logits(self, modality: str, hidden: np.ndarray) -> np.ndarray:
+        """The columns of the modality's head."""
+        return self.run(self.modalities[modality]["head"], hidden_states=hidden[None])[0][0]
 
-    def audio_logits(self, hidden: np.ndarray) -> np.ndarray:
-        """[blocks, eos, eot]."""
-        return self.run("audio_head", hidden_states=hidden[None])[0][0]
+    def head_ids(self, modality: str) -> np.ndarray:
+        """The ids of the columns of the modality's head."""
+        intervals = self.manifest["heads"][self.modalities[modality]["head"]]
+        return np.concatenate([np.arange(*interval) for interval in intervals])
+
+    def ends(self, modality: str) -> list[int]:
+        ends = self.modalities[modality]["ends"]
+        return ends["turn"] + ends["segment"]
 
     def special_frame(self, token: int) -> list[int]:
-        return [token] + [0] * (self.streams - 1)
+        return [token] + [self.pad] * (self.width - 1)
 
     # --- replies ---
 
     def open_segment(self, branch: Branch, prompt: np.ndarray) -> np.ndarray:
         """Feeds prompt rows and `[assistant]`; gives the hidden state that chooses the modality."""
-        assistant = self.embed([self.special_frame(self.special["assistant"])])
-        return self.extend(branch, np.concatenate([prompt, assistant]))
+        return self.extend(branch, np.concatenate([prompt, self.embed([self.special_frame(self.reply)])]))
 
     def segment(self, branch: Branch, modality: str, max_steps: int, guidance: float) -> Segment:
         """Greedy frames of one segment, and its closing token put into the cache.
@@ -147,58 +156,55 @@ class Package:
                 unconditional, np.zeros((branch.length, self.manifest["language_model"]["hidden_size"]), np.float32)
             )
             branches.append(unconditional)
-        segment = Segment(modality)
-        frame = self.special_frame(self.special[modality])
+        segment = Segment(self.ends(modality))
+        (opener,) = self.template["segments"][modality]["open"]
+        frame = self.special_frame(opener)
         while len(segment.frames) < max_steps and not segment.ended:
             rows = self.embed([frame])
-            head = self.text_logits if modality == "text" else self.audio_logits
-            logits = [head(self.extend(b, rows)) for b in branches]
+            logits = [self.logits(modality, self.extend(b, rows)) for b in branches]
             if len(logits) == 2:
                 logits = [np.float32(guidance) * logits[0] + np.float32(1 - guidance) * logits[1]]
-            frame = self._greedy_text(logits[0]) if modality == "text" else self._greedy_audio(logits[0])
+            frame = self._greedy(modality, logits[0])
             segment.frames.append(frame)
         self.extend(branch, self.embed([self.special_frame(frame[0])]))
         return segment
 
-    def _greedy_text(self, logits: np.ndarray) -> list[int]:
-        start, end = self.vocabulary["text"]
-        candidates = [self.special["eos"], self.special["eot"], *range(start, end)]
-        return self.special_frame(candidates[int(np.argmax(logits[candidates]))])
-
-    def _greedy_audio(self, logits: np.ndarray) -> list[int]:
-        frame, column = [], 0
-        for start, end in self.vocabulary["audio"]:
-            frame.append(start + int(np.argmax(logits[column : column + end - start])))
-            column += end - start
-        ends = logits[column : column + 2]
-        first = self.vocabulary["audio"][0][0]
-        if ends.max() >= logits[frame[0] - first]:
-            frame[0] = (self.special["eos"], self.special["eot"])[int(np.argmax(ends))]
+    def _greedy(self, modality: str, logits: np.ndarray) -> list[int]:
+        """The largest logit of each book; column 0 may end the segment instead."""
+        by_id = np.full(self.tokens["size"], -np.inf, np.float32)
+        by_id[self.head_ids(modality)] = logits
+        books = self.modalities[modality]["books"]
+        frame = [start + int(np.argmax(by_id[start:end])) for start, end in books]
+        frame += [self.pad] * (self.width - len(books))
+        ends = self.ends(modality)
+        best = ends[int(np.argmax(by_id[ends]))]
+        if by_id[best] >= by_id[frame[0]]:
+            frame[0] = best
         return frame
 
     # --- codec ---
 
     def codes(self, frames: list[list[int]]) -> np.ndarray:
         """Delayed frames of global ids, without the closing one → codes [S, F]."""
-        ids = np.array(frames, np.int64).reshape(-1, self.streams)
-        count = max(len(ids) - self.streams + 1, 0)
-        starts = [start for start, _ in self.vocabulary["audio"]]
+        ids = np.array(frames, np.int64).reshape(-1, self.width)
+        count = max(len(ids) - len(self.audio) + 1, 0)
+        starts = [start for start, _ in self.audio]
         rows = [ids[i : i + count, i] - start - 1 for i, start in enumerate(starts)]
         return np.maximum(np.stack(rows), 0)
 
     def delayed(self, codes: np.ndarray) -> np.ndarray:
         """codes [S, F] → frames [F + S − 1, S] of ids that count from the start of the audio blocks."""
-        starts = [start - self.vocabulary["audio"][0][0] for start, _ in self.vocabulary["audio"]]
-        frames = np.tile(np.array(starts, np.int64), (codes.shape[1] + self.streams - 1, 1))
+        starts = [start - self.audio[0][0] for start, _ in self.audio]
+        frames = np.tile(np.array(starts, np.int64), (codes.shape[1] + len(starts) - 1, 1))
         for i, start in enumerate(starts):
             frames[i : i + codes.shape[1], i] = codes[i] + start + 1
         return frames
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
         """samples [N] → codes [S, F]; the remainder of a frame is dropped."""
-        whole = len(samples) - len(samples) % self.manifest["codec"]["hop_length"]
-        return self.run("codec_encoder", input_values=samples[None, None, :whole])[0][0]
+        whole = len(samples) - len(samples) % self.codec["hop_length"]
+        return self.run(self.codec["encoder"], input_values=samples[None, None, :whole])[0][0]
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """codes [S, F] → samples."""
-        return self.run("codec_decoder", audio_codes=codes[None])[0][0, 0]
+        return self.run(self.codec["decoder"], audio_codes=codes[None])[0][0, 0]

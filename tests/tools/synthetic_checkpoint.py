@@ -50,7 +50,7 @@ class SyntheticCheckpoint:
     encoder: dict = field(default_factory=lambda: json.loads(json.dumps(OMNI_ENCODER)))
     io_order: tuple[str, ...] = ("text", "discrete_audio", "continuous_audio")
     folders: dict[str, str] = field(default_factory=lambda: {"llm": "llm", "codec": "codec", "encoder": "encoder"})
-    """How train.yaml names the config folders."""
+    """Names of the config folders in train.yaml."""
 
     def tensors(self, seed: int = 0) -> dict[str, np.ndarray]:
         configs = Configs(

@@ -42,7 +42,7 @@ class CachedAttention:
     rotary_theta: float
     max_positions: int
     biases: bool
-    """Whether queries, keys and values have biases."""
+    """True: queries, keys and values have biases."""
 
     @property
     def cached_head_size(self) -> int:

@@ -25,7 +25,7 @@ class WhisperTower:
     masked: bool
     """True: positions past a chunk's end are masked. False: every position attends to every other, padding included."""
     learned_positions: bool
-    """Whether the positions are weights; else they are sinusoids."""
+    """True: the positions are weights. False: they are sinusoids."""
     projected_size: int | None = None
     """Features after a last projection, where there is one."""
 

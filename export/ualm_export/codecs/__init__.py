@@ -21,7 +21,7 @@ class Codec(Protocol):
     """Codebooks in use; the config may speak of more."""
     codebook_size: int
     decoding: dict
-    """How the decoder is run over a long sound: the section of the manifest."""
+    """The section of the manifest that describes how the decoder is run over a long sound."""
 
     def tensor_shapes(self) -> Shapes:
         """Names in the checkpoint and shapes of all tensors that the graphs need."""

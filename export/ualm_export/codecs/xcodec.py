@@ -163,7 +163,7 @@ class XCodec:
             )
 
     def _acoustic_needs_padding(self, config: Config) -> bool:
-        """Whether the acoustic branch, as the model does when lengths differ, gets half a hop on each side."""
+        """Checks whether the acoustic branch needs half a hop on each side, which the model adds when lengths differ."""
         half = self.hop_length // 2
         plain, padded = True, True
         for frames in range(4, 200):

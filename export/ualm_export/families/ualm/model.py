@@ -6,21 +6,19 @@ from dataclasses import dataclass
 from ...codecs import codec_from_config
 from ...config import Config
 from ...enhancer import Enhancer
-from ...parts import CodecGraphs, Modality, Parts
+from ...parts import CodecGraphs, Parts, Text
 from ...random_weights import RandomTensors
 from .audio_encoder import UNUSED_TENSORS as UNUSED_BY_ENCODER
 from .audio_encoder import audio_encoder
 from .language_model import EMBEDDING, STREAMS, decoder, embedding, heads
 from .language_model import UNUSED_TENSORS as UNUSED_BY_LANGUAGE_MODEL
+from .template import FAMILY, modalities, template
 from .vocabulary import SPECIAL, Vocabulary
 
 CODEC_PREFIX = "multimodal_io_dict.discrete_audio.codec_model."
 
-_TEXT = {"temperature": 0.0, "top_k": 20, "guidance": 1.0, "max_steps": 1024}
-_SOUND = {"temperature": 0.8, "top_k": 20, "guidance": 3.0, "max_steps": 1024}
 _PROMPTS = {"ask": "Describe the audio.", "transcribe": "Transcribe the speech."}
 _LIMITS = {"input_seconds": 600.0}
-_ENDS = {"turn": [SPECIAL["eos"]], "segment": [SPECIAL["eot"]]}
 _TABLES = ("embed_tokens.weight", "codebook.embed", STREAMS)
 
 
@@ -49,11 +47,15 @@ def parts_of(
     body = decoder(configs.language_model, max_positions)
     encoder = audio_encoder(configs.audio_encoder, tensors, body.hidden_size, configs.encoder_choice)
     return Parts(
-        vocabulary=vocabulary.manifest(),
+        family=FAMILY,
+        text=Text(vocabulary.text, zero_is_pad=True),
         embedding=embedding(vocabulary, body.hidden_size),
         decoder=body,
         heads=heads(configs.language_model, tensors, vocabulary, body.hidden_size),
-        modalities=_modalities(vocabulary, codec.name, enhancer is not None),
+        modalities=modalities(
+            SPECIAL, vocabulary.text, vocabulary.audio, codec.name, "enhancer" if enhancer else None
+        ),
+        template=template(SPECIAL),
         audio_encoder=encoder,
         codecs={codec.name: CodecGraphs(codec, decoder="codec_decoder", encoder="codec_encoder")},
         enhancers={"enhancer": enhancer} if enhancer else {},
@@ -61,14 +63,6 @@ def parts_of(
         limits=_LIMITS,
         unused_tensors=UNUSED_BY_LANGUAGE_MODEL + UNUSED_BY_ENCODER + codec.unused_tensors(),
     )
-
-
-def _modalities(vocabulary: Vocabulary, codec: str, enhanced: bool) -> dict[str, Modality]:
-    sound = Modality(
-        "delayed", vocabulary.audio, "audio_head", _ENDS, _SOUND, codec, "enhancer" if enhanced else None
-    )
-    text = Modality("interleaved", (vocabulary.text,), "text_head", _ENDS, _TEXT)
-    return {"text": text, "audio": sound, "speech": sound}
 
 
 def random_tensors(parts: Parts, seed: int = 0) -> RandomTensors:

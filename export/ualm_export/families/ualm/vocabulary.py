@@ -41,12 +41,3 @@ class Vocabulary:
                 f"train.yaml: multimodal_io names {', '.join(io_names)}; both text and discrete_audio are needed"
             )
         return cls(start, text, tuple(audio))
-
-    def manifest(self) -> dict:
-        return {
-            "size": self.size,
-            "streams": self.streams,
-            "special": SPECIAL,
-            "text": list(self.text),
-            "audio": [list(block) for block in self.audio],
-        }

@@ -1,0 +1,156 @@
+"""Checks that a manifest has the form of schema 2 and agrees with itself."""
+
+from collections.abc import Iterable, Mapping
+
+from .errors import ExportError
+
+_ROLES = {"system", "user", "assistant"}
+_PATTERNS = {"interleaved", "delayed"}
+_CHOICES = {"by_opener", "by_prompt"}
+
+
+def check_manifest(manifest: Mapping) -> None:
+    """Refuses names that no other section has, ids that the model does not have, and books that no head can draw."""
+    try:
+        _Checker(manifest).check()
+    except KeyError as missing:
+        raise ExportError(f"the manifest has no {missing}") from None
+
+
+class _Checker:
+    def __init__(self, manifest: Mapping):
+        self.manifest = manifest
+        self.tokens = manifest["tokens"]
+        self.size = self.tokens["size"]
+
+    def check(self) -> None:
+        self._check_tokens()
+        for name, ids in self.manifest["heads"].items():
+            self._check_name(f"heads.{name}", name, self.manifest["graphs"])
+            self._check_intervals(f"heads.{name}", ids)
+        for name, modality in self.manifest["modalities"].items():
+            self._check_modality(f"modalities.{name}", modality)
+        self._check_template(self.manifest["template"])
+        self._check_language_model(self.manifest["language_model"])
+        self._check_graphs()
+
+    def _check_tokens(self) -> None:
+        self._check_intervals("tokens.text.ids", [self.tokens["text"]["ids"]])
+        pad, width = self.tokens.get("pad"), self.tokens["width"]
+        if pad is not None:
+            self._check_id("tokens.pad", pad)
+        elif width > 1 or self.tokens["text"].get("zero_is_pad") or self.manifest["template"]["unconditional"] == "pads":
+            raise ExportError("tokens.pad is absent; width above 1, zero_is_pad and unconditional \"pads\" need it")
+
+    def _check_modality(self, field: str, modality: Mapping) -> None:
+        books, head = modality["books"], modality["head"]
+        self._check_choice(f"{field}.pattern", modality["pattern"], _PATTERNS)
+        self._check_intervals(f"{field}.books", books)
+        self._check_name(f"{field}.head", head, self.manifest["heads"])
+        columns = self.manifest["heads"][head]
+        for start, end in books:
+            if not any(first <= start and end <= last for first, last in columns):
+                raise ExportError(f"{field}.books: {head} has no columns for all of {[start, end]}")
+        for kind, ids in modality["ends"].items():
+            self._check_choice(f"{field}.ends", kind, {"turn", "segment"})
+            for token in ids:
+                if not any(first <= token < last for first, last in columns):
+                    raise ExportError(f"{field}.ends: {head} has no column for the id {token}")
+        delayed = modality["pattern"] == "delayed"
+        if delayed and len(books) > self.tokens["width"]:
+            raise ExportError(f"{field}: {len(books)} books in a position of {self.tokens['width']} ids")
+        if "codec" in modality:
+            self._check_codec(field, modality, pads=1 if delayed else 0)
+        if "enhancer" in modality:
+            self._check_name(f"{field}.enhancer", modality["enhancer"], self.manifest.get("enhancers", {}))
+
+    def _check_codec(self, field: str, modality: Mapping, pads: int) -> None:
+        """Each book of the codec is a book of the modality, behind `pads` ids that are no codes."""
+        self._check_name(f"{field}.codec", modality["codec"], self.manifest["codecs"])
+        codec = self.manifest["codecs"][modality["codec"]]
+        found = [end - start - pads for start, end in modality["books"]]
+        expected = [codec["codebook_size"]] * codec["books"]
+        if found != expected:
+            raise ExportError(f"{field}.books hold {found} codes; the codec {modality['codec']} has {expected}")
+
+    def _check_template(self, template: Mapping) -> None:
+        modalities, tasks = self.manifest["modalities"], template["tasks"]
+        self._check_name("template.tasks", "text", tasks)
+        for name, task in tasks.items():
+            field = f"template.tasks.{name}"
+            self._check_name(field, name, {"text", *modalities})
+            self._check_pieces(field, task["begin"], task["reply"])
+            for role, turn in task["turns"].items():
+                self._check_choice(f"{field}.turns", role, _ROLES)
+                self._check_pieces(f"{field}.turns.{role}", turn["open"], turn["join"], turn["close"])
+        for name, content in template["content"].items():
+            self._check_pieces(f"template.content.{name}", content["open"], content.get("close", []))
+            if "feature" in content:
+                self._check_id(f"template.content.{name}.feature", content["feature"])
+        self._check_pieces("template.between", template["between"])
+        self._check_choice("template.choice", template["choice"], _CHOICES)
+        for name in modalities:
+            self._check_name("template.segments", name, template["segments"])
+            segment = template["segments"][name]
+            self._check_pieces(f"template.segments.{name}", segment["open"], segment.get("close", []))
+        if template["choice"] == "by_opener":
+            self._check_openers([template["segments"][name]["open"][:1] for name in modalities])
+        if template["unconditional"] != "pads":
+            self._check_id("template.unconditional.fill", template["unconditional"]["fill"])
+
+    def _check_openers(self, openers: list[list]) -> None:
+        ids = [opener[0] if opener else None for opener in openers]
+        if len(set(ids)) < len(ids) or not all(isinstance(token, int) for token in ids):
+            raise ExportError(f"template.segments open with {ids}; by_opener needs another id for each modality")
+
+    def _check_language_model(self, model: Mapping) -> None:
+        self._check_positive("language_model", model, "hidden_size", "max_positions")
+        if not model["state"]:
+            raise ExportError("language_model.state is empty; expected the caches of the layers")
+        for state in model["state"]:
+            self._check_choice("language_model.state.kind", state["kind"], {"attention"})
+            self._check_positive("language_model.state", state, "layers", "heads", "head_size")
+            if not 0 < state["rotary"]["size"] <= state["head_size"]:
+                raise ExportError(
+                    f"language_model.state.rotary.size is {state['rotary']['size']}; expected 1 ... {state['head_size']}"
+                )
+
+    def _check_graphs(self) -> None:
+        graphs = self.manifest["graphs"]
+        needed = ["embed", "llm"] + (["audio_encoder"] if "audio_encoder" in self.manifest else [])
+        for name, codec in self.manifest.get("codecs", {}).items():
+            self._check_positive(f"codecs.{name}", codec, "sampling_rate", "hop_length", "books", "codebook_size")
+            self._check_choice(f"codecs.{name}.decoding.kind", codec["decoding"]["kind"], {"windowed"})
+            needed += [codec[kind] for kind in ("encoder", "decoder") if kind in codec]
+        needed += [enhancer["graph"] for enhancer in self.manifest.get("enhancers", {}).values()]
+        for name in needed:
+            self._check_name("graphs", name, graphs)
+
+    def _check_intervals(self, field: str, intervals: Iterable) -> None:
+        if not intervals:
+            raise ExportError(f"{field} is empty; expected at least one interval of ids")
+        for start, end in intervals:
+            if not 0 <= start < end <= self.size:
+                raise ExportError(f"{field} has {[start, end]}; expected 0 <= start < end <= {self.size}")
+
+    def _check_pieces(self, field: str, *lists: list) -> None:
+        for piece in (piece for pieces in lists for piece in pieces):
+            if not isinstance(piece, str):
+                self._check_id(field, piece)
+
+    def _check_positive(self, field: str, section: Mapping, *names: str) -> None:
+        for name in names:
+            if not isinstance(section[name], int) or section[name] < 1:
+                raise ExportError(f"{field}.{name} is {section[name]!r}; expected a positive integer")
+
+    def _check_id(self, field: str, token) -> None:
+        if not isinstance(token, int) or not 0 <= token < self.size:
+            raise ExportError(f"{field} has {token!r}; expected an id below {self.size}")
+
+    def _check_name(self, field: str, name: str, known: Iterable[str]) -> None:
+        if name not in known:
+            raise ExportError(f"{field}: {name!r} is not among {', '.join(known) or 'none'}")
+
+    def _check_choice(self, field: str, value: str, known: set[str]) -> None:
+        if value not in known:
+            raise ExportError(f"{field} is {value!r}; expected {' or '.join(sorted(known))}")

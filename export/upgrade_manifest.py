@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Rewrites the manifest of a schema-1 package in schema 2: python3 export/upgrade_manifest.py PACKAGE.
+
+No other file of the package changes. The new manifest names the old one's checksum, so that records made with it still
+run.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from ualm_export.errors import ExportError
+from ualm_export.families.ualm.schema1 import upgraded
+from ualm_export.manifest import FILE_NAME, text_of
+
+
+def upgrade_package(package: Path) -> None:
+    """Replaces the manifest atomically; refuses a folder that is no schema-1 package."""
+    path = package / FILE_NAME
+    if not path.is_file():
+        raise ExportError(f"{package} is no package: it holds no {FILE_NAME}")
+    content = path.read_bytes()
+    try:
+        manifest = json.loads(content)
+    except ValueError as error:
+        raise ExportError(f"{path} is not JSON: {error}") from None
+    if not isinstance(manifest, dict):
+        raise ExportError(f"{path} holds {type(manifest).__name__}; expected the fields of a manifest")
+    try:
+        text = text_of(upgraded(manifest, hashlib.sha256(content).hexdigest()))
+    except ExportError as error:
+        raise ExportError(f"{path}: {error}") from None
+    _check_files(package, manifest["files"])
+    _replace(path, text)
+
+
+def _check_files(package: Path, files: dict) -> None:
+    for name, description in files.items():
+        found = (package / name).stat().st_size if (package / name).is_file() else None
+        if found != description["size"]:
+            raise ExportError(f"{package / name} has {found} bytes; the manifest says {description['size']}")
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("package", type=Path)
+    arguments = parser.parse_args()
+    try:
+        upgrade_package(arguments.package)
+    except ExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{arguments.package / FILE_NAME}: schema 2")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
