@@ -281,7 +281,8 @@ mod tests {
     #[test]
     fn commas_and_colons_may_stand_in_values() {
         let providers = parsed(r"openvino:device_type=HETERO:NPU\,GPU,cache_dir=C:\\models");
-        let options = providers.of("llm")[0].options();
+        let providers = providers.of("llm");
+        let options = providers[0].options();
         assert_eq!(options[0], ("device_type".into(), "HETERO:NPU,GPU".into()));
         assert_eq!(options[1], ("cache_dir".into(), r"C:\models".into()));
     }

@@ -40,6 +40,7 @@ mod boundary;
 #[cfg(feature = "internal")]
 mod calls;
 mod cancel;
+mod chain;
 mod checkpoint;
 mod codes;
 mod conversation;
@@ -58,6 +59,8 @@ mod reply;
 mod report;
 mod running;
 mod session;
+mod stages;
+mod takes;
 mod tensor;
 mod version;
 mod view;
