@@ -266,3 +266,6 @@ impl EnhancerV1 {
         EnhancerConfig { graph: ENHANCER.into(), sampling_rate: self.sampling_rate, channels: self.channels }
     }
 }
+
+#[cfg(test)]
+mod tests;
