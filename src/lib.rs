@@ -38,6 +38,7 @@
 
 pub mod audio;
 mod cancel;
+mod chain;
 mod codec;
 #[allow(clippy::indexing_slicing, reason = "seats and rows are numbers that the engine gives out itself")]
 mod engine;
@@ -65,6 +66,7 @@ mod time_limit;
 mod token;
 
 pub use cancel::Cancel;
+pub use chain::{Chain, MOST_ROUNDS, ReasoningConfig, ReasoningMode, Stage};
 pub use engine::{Engine, EngineOptions, EngineStats};
 pub use error::{Error, ErrorKind, Result};
 pub use generate::{
@@ -77,9 +79,8 @@ pub use package::Package;
 pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};
 pub use provider::{Provider, ProviderReport, Providers};
 pub use reason::{
-    Chain, ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop, Expected, LayoutEvent, MOST_AT_ONCE,
-    MOST_ROUNDS, Ranked, Ranking, RankingEvent, ReasoningConfig, ReasoningMode, RichCaption, Score, SegmentPosition,
-    Stage, Stages, Take, TakeEvent, TakeRunner,
+    ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop, Expected, LayoutEvent, MOST_AT_ONCE, Ranked,
+    Ranking, RankingEvent, RichCaption, Score, SegmentPosition, Stages, Take, TakeEvent, TakeRunner,
 };
 pub use record::{Cut, Record};
 pub use runtime::{GraphTime, Runtime, RuntimeOptions};

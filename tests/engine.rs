@@ -8,8 +8,8 @@ use std::time::Duration;
 use common::{Draws, model};
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, Cut, Engine, EngineOptions, ErrorKind, Tokens, GenerationConfig, Limits, Message, Modality, Model, Record,
-    Session,
+    Cancel, Cut, Engine, EngineOptions, ErrorKind, GenerationConfig, Limits, Message, Modality, Model, Record, Session,
+    Tokens,
 };
 
 fn options(slots: usize) -> EngineOptions {

@@ -63,7 +63,8 @@ fn nan_is_found_in_what_is_heard() {
     let mut samples = hum.samples().to_vec();
     samples[77] = f32::INFINITY;
     let broken = Waveform::mono(samples, 16_000).unwrap();
-    for error in [model.audio_features(&broken).unwrap_err(), model.encode_codes(Modality::Audio, &broken).unwrap_err()] {
+    for error in [model.audio_features(&broken).unwrap_err(), model.encode_codes(Modality::Audio, &broken).unwrap_err()]
+    {
         assert_eq!(error.kind(), ErrorKind::Audio);
         assert!(error.message().contains("sample 77 of channel 0 is inf"), "{error}");
     }
@@ -79,7 +80,8 @@ fn frames_that_no_model_makes_are_not_clamped() {
     // every stream holds an id of the first
     let kept = model.tokens(vec![books[0].start + 1; width * (width + 2)]).unwrap();
     let strange = checkpoint.clone().with_kept(Modality::Audio, kept);
-    let narrow = checkpoint.with_kept(Modality::Audio, model_of_three_streams().tokens(vec![books[0].start + 1; 3]).unwrap());
+    let narrow =
+        checkpoint.with_kept(Modality::Audio, model_of_three_streams().tokens(vec![books[0].start + 1; 3]).unwrap());
     for (place, expected) in [(strange, "position 0 is"), (narrow, "positions of 3 ids; this model's have 8")] {
         let error = session.generate_from(&place, &config(&model, Modality::Audio), &Cancel::new()).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Invalid);

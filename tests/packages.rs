@@ -138,7 +138,10 @@ fn manifests_that_are_not_consistent_are_refused() {
         (|m| m["codecs"]["xcodec"]["codebook_size"] = json!(4096), "book 0 is too small for the 4096 codes"),
         (|m| m["template"]["tasks"] = json!({}), "template has no task for text"),
         (|m| m["template"]["segments"]["audio"] = Value::Null, "invalid type: null"),
-        (|m| drop(m["template"]["segments"].as_object_mut().unwrap().remove("audio")), "segments has no entry for audio"),
+        (
+            |m| drop(m["template"]["segments"].as_object_mut().unwrap().remove("audio")),
+            "segments has no entry for audio",
+        ),
         (|m| m["template"]["between"] = json!([99_999_999]), "template: the id 99999999"),
         (|m| m["audio_encoder"]["window_seconds"] = json!(1u64 << 50), "window_seconds is"),
         (|m| m["limits"]["input_seconds"] = json!(-5), "limits.input_seconds is -5"),
@@ -193,7 +196,10 @@ fn a_package_in_memory_is_that_of_its_folder() {
         let prompt = session.prompt(&[Message::text("what is it?"), Message::audio(sound.clone())]).unwrap();
         let logits = session.next_logits(&prompt).unwrap();
         let codes = model.encode_codes(ualm::Modality::Audio, &sound).unwrap();
-        (logits, model.enhance(ualm::Modality::Audio, &model.decode_codes(ualm::Modality::Audio, &codes).unwrap()).unwrap())
+        (
+            logits,
+            model.enhance(ualm::Modality::Audio, &model.decode_codes(ualm::Modality::Audio, &codes).unwrap()).unwrap(),
+        )
     });
     assert_eq!(from_memory, from_folder);
 }

@@ -350,10 +350,14 @@ fn openvino_runs_what_sounds_and_the_cpu_decodes() {
     let (found, expected) = (model.audio_features(&sound).unwrap(), cpu.audio_features(&sound).unwrap());
     let error = relative_error(&found, &expected);
     assert!(error < 1e-4, "features: {error}");
-    let (found, expected) = (model.encode_codes(Modality::Audio, &sound).unwrap(), cpu.encode_codes(Modality::Audio, &sound).unwrap());
+    let (found, expected) =
+        (model.encode_codes(Modality::Audio, &sound).unwrap(), cpu.encode_codes(Modality::Audio, &sound).unwrap());
     let same = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
     assert!(same * 100 >= expected.len() * 99, "{same} of {} codes are the same", expected.len());
-    let (found, decoded) = (model.decode_codes(Modality::Audio, &expected).unwrap(), cpu.decode_codes(Modality::Audio, &expected).unwrap());
+    let (found, decoded) = (
+        model.decode_codes(Modality::Audio, &expected).unwrap(),
+        cpu.decode_codes(Modality::Audio, &expected).unwrap(),
+    );
     let loss = relative_error(found.samples(), decoded.samples());
     assert!(loss < 1e-3, "sound: {loss}");
     println!("features {error:.1e}, sound {loss:.1e}, {same} of {} codes the same as on the CPU", expected.len());

@@ -118,7 +118,8 @@ impl Providers {
         match self.items.iter().filter_map(|(graph, _)| graph.as_deref()).find(|name| !is_known(name)) {
             None => Ok(()),
             Some(name) => {
-                let what = format!("a provider is named for the graph {name:?}, but the package has {}", graphs.join(", "));
+                let what =
+                    format!("a provider is named for the graph {name:?}, but the package has {}", graphs.join(", "));
                 Err(Error::new(ErrorKind::Invalid, what))
             }
         }

@@ -4,12 +4,12 @@ use std::iter::once;
 use std::sync::mpsc::sync_channel;
 use std::thread::scope;
 
-use super::chain::Stage;
 use super::event::{SegmentPosition, TakeEvent};
 use super::ranking::Ranked;
 use super::score::Expected;
 use crate::audio::Waveform;
 use crate::cancel::Cancel;
+use crate::chain::Stage;
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Checkpoint, Event, GenerationConfig, Seconds, Segment, SegmentEnd, Usage};

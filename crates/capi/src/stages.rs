@@ -199,9 +199,8 @@ impl Running {
             (runner, step)
         };
         let thread = std::thread::Builder::new().name("ualm-chain".to_owned()).spawn(run);
-        let thread = thread.map_err(|e| {
-            Error::new(ErrorKind::Limit, "the thread of a stage cannot be started").with_source(e)
-        })?;
+        let thread = thread
+            .map_err(|e| Error::new(ErrorKind::Limit, "the thread of a stage cannot be started").with_source(e))?;
         Ok(Self { stage_index, events: Some(events), thread: Some(thread), stop })
     }
 

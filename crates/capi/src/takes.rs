@@ -3,7 +3,10 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;
 
-use ualm::{Cancel, Engine, ErrorKind, Expected, GenerationConfig, MOST_AT_ONCE, Message, Modality, Model, Ranked, Record, SegmentPosition, Take, TakeEvent, TakeRunner};
+use ualm::{
+    Cancel, Engine, ErrorKind, Expected, GenerationConfig, MOST_AT_ONCE, Message, Modality, Model, Ranked, Record,
+    SegmentPosition, Take, TakeEvent, TakeRunner,
+};
 
 use super::argument::text;
 use super::boundary::{Failure, Result, entry, ualm_status, value};
