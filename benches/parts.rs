@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use ndarray::Array2;
 use ualm::audio::Waveform;
-use ualm::benching::{Candidates, Layouter, Rng, Run, Sampler, Sampling, SoundEncoder, TextTokenizer, guide};
+use ualm::internal::benching::{Candidates, Layouter, Rng, Run, Sampler, Sampling, SoundEncoder, TextTokenizer, guide};
 use ualm::{Codes, Layout, Message, Modality, Package, Result, Tokens};
 
 /// The codec and the text of the published model.
@@ -57,7 +57,8 @@ fn frames(c: &mut Criterion) {
     let package = Package::open(folder).expect("the default package is part of the sources");
     let manifest = package.manifest();
     let config = &manifest.modalities[&Modality::Audio];
-    let layout = Layout::new(&config.layout, &manifest.tokens, &manifest.heads[&config.head]).expect("the package was checked");
+    let layout =
+        Layout::new(&config.layout, &manifest.tokens, &manifest.heads[&config.head]).expect("the package was checked");
     let size = manifest.codec(Modality::Audio).expect("the package makes sound").1.codebook_size;
     let codes = Codes::from_shape_fn((layout.books(), 500), |(book, frame)| ((31 * frame + 7 * book) % size) as u32);
     let laid = layout.lay(&codes).expect("the codes are in their books");
@@ -66,12 +67,8 @@ fn frames(c: &mut Criterion) {
     let json = std::fs::read(format!("{folder}/tokenizer.json")).expect("the package has a tokenizer");
     let tokenizer = TextTokenizer::from_bytes(&json, &manifest.tokens).expect("it is one");
     let messages = [Message::text("a dog barks twice, then rain falls on a roof and a siren goes by. ".repeat(8))];
-    let layouter = Layouter {
-        template: &manifest.template,
-        vocabulary: &manifest.tokens,
-        tokenizer: &tokenizer,
-        sound: &Deaf,
-    };
+    let layouter =
+        Layouter { template: &manifest.template, vocabulary: &manifest.tokens, tokenizer: &tokenizer, sound: &Deaf };
     c.bench_function("laying out a prompt of 500 characters", |b| {
         b.iter(|| layouter.prompt(Modality::Audio, black_box(&messages), true));
     });

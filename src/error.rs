@@ -29,6 +29,20 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All kinds.
+    pub const ALL: [Self; 10] = [
+        Self::Invalid,
+        Self::Io,
+        Self::Audio,
+        Self::Limit,
+        Self::Package,
+        Self::Library,
+        Self::Provider,
+        Self::Graph,
+        Self::Numeric,
+        Self::Cancelled,
+    ];
+
     /// The kind's name as results and logs write it.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,18 +1,20 @@
-//! Where this program lies: what it comes with lies beside it.
+//! Where the program and the library are installed: ONNX Runtime and the default package may lie beside them.
 
 use std::path::{Path, PathBuf};
 
-/// The folder of the program and `lib` next to it; then, where this code is a C library, the same for its file.
+/// Returns the folder of the program and `lib` next to it; then the same for the shared library that holds this code, such as
+/// the C library, if there is one.
 pub(crate) fn own_folders() -> Vec<PathBuf> {
-    let program = std::env::current_exe().ok();
-    let files = program.into_iter().chain(shared_library());
+    let files = [std::env::current_exe().ok(), shared_library()].into_iter().flatten();
     // links are followed: what lies beside the file does not lie beside a link to it
     let folder = |file: PathBuf| file.canonicalize().ok()?.parent().map(Path::to_path_buf);
-    files.filter_map(folder).flat_map(|folder| [folder.clone(), folder.join("../lib")]).collect()
+    let mut folders: Vec<_> = files.filter_map(folder).collect();
+    folders.dedup();
+    folders.into_iter().flat_map(|folder| [folder.clone(), folder.join("../lib")]).collect()
 }
 
-/// The file that this code was loaded from.
-#[cfg(all(unix, feature = "capi"))]
+/// Returns the file that this code was loaded from: a shared library, or the program itself.
+#[cfg(unix)]
 #[allow(unsafe_code)]
 fn shared_library() -> Option<PathBuf> {
     use std::ffi::{CStr, OsStr};
@@ -33,8 +35,8 @@ fn shared_library() -> Option<PathBuf> {
     Some(PathBuf::from(OsStr::from_bytes(file.to_bytes()))).filter(|file| file.is_absolute())
 }
 
-/// Windows finds a DLL beside the program, which is looked at anyway; without the C library there is no other file.
-#[cfg(not(all(unix, feature = "capi")))]
+/// Windows finds a DLL beside the program, whose folder is searched anyway.
+#[cfg(not(unix))]
 fn shared_library() -> Option<PathBuf> {
     None
 }

@@ -38,26 +38,19 @@
 )]
 
 pub mod audio;
-#[cfg(feature = "benching")]
-#[doc(hidden)]
-pub mod benching;
 mod cancel;
-#[cfg(feature = "capi")]
-#[allow(unsafe_code, reason = "C has no borrows: how it stays sound is said there")]
-mod capi;
+mod codec;
 #[allow(clippy::indexing_slicing, reason = "seats and rows are numbers that the engine gives out itself")]
 mod engine;
 mod error;
 mod file;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 mod generate;
-mod codec;
 mod install;
+#[doc(hidden)]
+pub mod internal;
 mod language_model;
-mod listen;
 mod limits;
+mod listen;
 mod modality;
 mod model;
 pub mod package;
@@ -71,14 +64,10 @@ mod session;
 mod text;
 mod time_limit;
 mod token;
-#[cfg(feature = "wire")]
-#[doc(hidden)]
-pub mod wire;
 
 pub use cancel::Cancel;
 pub use engine::{Engine, EngineOptions, EngineStats};
 pub use error::{Error, ErrorKind, Result};
-pub use file::{hold_writes, remove_parts, write_whole, write_whole_with};
 pub use generate::{
     Checkpoint, Draws, Event, Generation, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage,
 };
@@ -94,6 +83,6 @@ pub use reason::{
     Stage, Stages, Take, TakeEvent, TakeRunner,
 };
 pub use record::{Cut, Record};
-pub use runtime::{GraphTime, Runtime, RuntimeOptions, cache_folder};
+pub use runtime::{GraphTime, Runtime, RuntimeOptions};
 pub use session::{Mark, Session};
 pub use token::{Codes, Ends, Interval, Layout, LayoutConfig, Pattern, TextIds, TokenId, Tokens, Vocabulary};

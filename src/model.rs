@@ -70,6 +70,7 @@ impl Model {
         let runtime = Runtime::start(options)?;
         let loader = Arc::new(GraphLoader::new(runtime, package, Placing::new(options)?));
         let manifest = loader.package().manifest();
+        loader.check_providers()?;
         let language_model = Arc::new(LanguageModel::load(&loader, manifest)?);
         let tokenizer = read_tokenizer(loader.package())?;
         let codec = |(name, config): (&String, &_)| (name.clone(), Arc::new(PackageCodec::new(name, config, &loader)));

@@ -8,7 +8,7 @@
 #[allow(dead_code)]
 mod batch_lines;
 mod common;
-#[path = "../src/bin/ualm/overrides.rs"]
+#[path = "../crates/cli/src/overrides.rs"]
 #[allow(dead_code)]
 mod overrides;
 

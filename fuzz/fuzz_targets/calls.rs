@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ualm::fuzzing::calls(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ualm_capi::internal::calls(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ualm::fuzzing::form(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ualm_cli::internal::form(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ualm::fuzzing::graph(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ualm::internal::fuzzing::graph(bytes));

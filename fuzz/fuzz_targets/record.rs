@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ualm::fuzzing::record(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ualm::internal::fuzzing::record(bytes));

@@ -77,7 +77,7 @@ pub(crate) fn stored_format<R: Read>(reader: R) -> Result<WavFormat> {
 /// Writes `waveform` to `path` as a WAV file and returns the number of samples that had to be clipped (none for
 /// [`WavFormat::Float32`]).
 ///
-/// The file is there whole or not at all; see [`write_whole`](crate::write_whole).
+/// The file is there whole or not at all; a reader never sees a part of it.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] when the file cannot be written, [`ErrorKind::Numeric`] when a sample is not finite,

@@ -336,7 +336,7 @@ pub struct FileSum {
     pub sha256: String,
 }
 
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "internal"))]
 impl FileSum {
     /// The sum of a file that nothing reads.
     pub(crate) fn unread(size: u64) -> Self {

@@ -15,17 +15,17 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 
-#[cfg(feature = "fuzzing")]
+#[cfg(feature = "internal")]
 pub(crate) use check::check_manifest;
-#[cfg(not(feature = "fuzzing"))]
+#[cfg(not(feature = "internal"))]
 use check::check_manifest;
 pub(crate) use files::PackageFiles;
 use files::hexadecimal;
 pub use manifest::{
-    AttentionConfig, AudioEncoderConfig, CodecConfig, DecodingConfig, EnhancerConfig, FeatureRows, FileSum, LanguageModelConfig,
-    Limits, Manifest, ModalityConfig, Prompts, RotaryConfig, SCHEMA, StateConfig,
+    AttentionConfig, AudioEncoderConfig, CodecConfig, DecodingConfig, EnhancerConfig, FeatureRows, FileSum,
+    LanguageModelConfig, Limits, Manifest, ModalityConfig, Prompts, RotaryConfig, SCHEMA, StateConfig,
 };
-#[cfg(feature = "fuzzing")]
+#[cfg(feature = "internal")]
 pub(crate) use onnx::check as check_graph;
 
 /// Files up to this size are summed whenever a package is opened; larger ones only by [`Package::verify`].

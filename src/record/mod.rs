@@ -233,8 +233,11 @@ impl Record {
         Ok(record)
     }
 
-    /// The turn of `cut`, which must exist with its segment and frame.
-    pub(crate) fn turn_at(&self, cut: Cut) -> Result<&Turn> {
+    /// Returns the turn that `cut` is in.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the record has no such turn, segment or position.
+    pub fn turn_at(&self, cut: Cut) -> Result<&Turn> {
         let fail = |what: String| Err(Error::new(ErrorKind::Invalid, what));
         let Some(turn) = self.turns.get(cut.turn) else {
             return fail(format!("turn {} was asked for; the record has {}", cut.turn, self.turns.len()));
@@ -245,7 +248,10 @@ impl Record {
         }
         let positions = turn.segments.get(cut.segment).map_or(0, RecordedSegment::content_len);
         if cut.frame > positions {
-            return fail(format!("position {} of segment {} was asked for; it has {positions}", cut.frame, cut.segment));
+            return fail(format!(
+                "position {} of segment {} was asked for; it has {positions}",
+                cut.frame, cut.segment
+            ));
         }
         Ok(turn)
     }

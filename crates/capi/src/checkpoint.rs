@@ -1,0 +1,188 @@
+//! Places in a conversation to come back to: several replies from one prompt, and turns taken back.
+
+use ualm::{Checkpoint, Mark, Model, Tokens};
+
+use super::argument::{list, write};
+use super::boundary::{Failure, Result, entry, ualm_status};
+use super::cancel::{cancel_of, ualm_cancel};
+use super::conversation::Length;
+use super::handle::{Handle, Place, free, share};
+use super::names::modality;
+use super::prompt::ualm_prompt;
+use super::session::ualm_session;
+
+/// A place where the model takes the word. Any number of replies can be made from it, and what was run before it is not
+/// run again.
+pub struct ualm_checkpoint {
+    pub(super) model: Model,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) length: Length,
+}
+
+impl Handle for ualm_checkpoint {
+    const NAME: &'static str = "checkpoint";
+}
+
+/// Runs `prompt`, after which replies are made with ualm_session_generate_from. `cancel` may be NULL; when it stops this
+/// call, the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is what it was.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_checkpoint(
+    session: *mut ualm_session,
+    prompt: *const ualm_prompt,
+    cancel: *const ualm_cancel,
+    checkpoint: *mut *mut ualm_checkpoint,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, session, prompt) = unsafe { (Place::new(checkpoint)?, share(session)?, share(prompt)?) };
+        // SAFETY: the header's law.
+        let cancel = unsafe { cancel_of(cancel) }?;
+        place.fill(session.slot.work(|conversation| {
+            let messages = prompt.messages();
+            let read = conversation.session.prompt_until(&messages, &cancel)?;
+            let checkpoint = conversation.session.checkpoint(&read, &cancel)?;
+            conversation.record.begin_turn(&messages, &read, &session.model.config());
+            let length = Length::of(&conversation.record);
+            Ok(ualm_checkpoint { model: session.model.clone(), checkpoint, length })
+        })?);
+        Ok(())
+    })
+}
+
+/// The place after the last reply of a session, as if the model had opened another segment of it. `cancel` may be NULL.
+/// Refused (UALM_STATUS_INVALID) where nothing was said that could go on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_go_on(
+    session: *mut ualm_session,
+    cancel: *const ualm_cancel,
+    checkpoint: *mut *mut ualm_checkpoint,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, session, cancel) = unsafe { (Place::new(checkpoint)?, share(session)?, cancel_of(cancel)?) };
+        place.fill(session.slot.work(|conversation| {
+            let said = conversation.record.turns.last().map(|turn| turn.segments.as_slice()).unwrap_or_default();
+            let last = said.last().ok_or_else(|| Failure::invalid("nothing was said that could go on"))?;
+            let checkpoint = conversation.session.go_on(said.len(), last.draws.to, &cancel)?;
+            let length = Length::of(&conversation.record);
+            Ok(ualm_checkpoint { model: session.model.clone(), checkpoint, length })
+        })?);
+        Ok(())
+    })
+}
+
+/// The same place with the first frames of its next segment given, which is of `kind` (ualm_modality): `frame_count`
+/// frames of `stream_count` ids each, without a closing one, as a segment of a reply holds them, or as
+/// ualm_model_text_ids gives them (one stream).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_checkpoint_keep(
+    checkpoint: *const ualm_checkpoint,
+    kind: i32,
+    frames: *const u32,
+    frame_count: usize,
+    stream_count: usize,
+    kept: *mut *mut ualm_checkpoint,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let place = unsafe { Place::new(kept) }?;
+        // SAFETY: the header's law.
+        let (from, kind) = (unsafe { share(checkpoint) }?, modality(kind)?);
+        let shape = || Failure::invalid(format!("{frame_count} x {stream_count} ids are more than memory can hold"));
+        let total = frame_count.checked_mul(stream_count).ok_or_else(shape)?;
+        // SAFETY: the header's law.
+        let ids = unsafe { list(frames, total, "frames") }?;
+        let kept = given(&from.model, ids, stream_count)?;
+        from.model.check_beginning(kind, &kept)?;
+        place.fill(ualm_checkpoint {
+            model: from.model.clone(),
+            checkpoint: from.checkpoint.clone().with_kept(kind, kept),
+            length: from.length,
+        });
+        Ok(())
+    })
+}
+
+/// The tokens of `ids`, of which there are `width` in each position.
+fn given(model: &Model, ids: &[u32], width: usize) -> Result<Tokens> {
+    let wanted = model.manifest().tokens.width;
+    match width {
+        1 => Ok(model.single_tokens(ids)?),
+        found if found == wanted => Ok(model.tokens(ids.to_vec())?),
+        found => Err(Failure::invalid(format!("positions of {found} ids; expected {wanted}, or 1 for text"))),
+    }
+}
+
+/// Positions of the conversation up to a checkpoint, and how many segments of the reply come before it. Either place
+/// may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_checkpoint_position(
+    checkpoint: *const ualm_checkpoint,
+    position: *mut usize,
+    segments: *mut usize,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let from = unsafe { share(checkpoint) }?;
+        for (place, value) in [(position, from.checkpoint.position()), (segments, from.checkpoint.segments())] {
+            if !place.is_null() {
+                // SAFETY: the header's law.
+                unsafe { write(place, value, "position or segments") }?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Frees a checkpoint. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_checkpoint_free(checkpoint: *mut ualm_checkpoint) {
+    // SAFETY: the header's law.
+    unsafe { free(checkpoint) }
+}
+
+/// A place between two turns, to which a conversation can be taken back.
+pub struct ualm_mark {
+    mark: Mark,
+    length: Length,
+}
+
+impl Handle for ualm_mark {
+    const NAME: &'static str = "mark";
+}
+
+/// Marks where a conversation stands.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_mark(session: *mut ualm_session, mark: *mut *mut ualm_mark) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, session) = unsafe { (Place::new(mark)?, share(session)?) };
+        place.fill(session.slot.work(|conversation| {
+            let length = Length::of(&conversation.record);
+            Ok(ualm_mark { mark: conversation.session.mark(), length })
+        })?);
+        Ok(())
+    })
+}
+
+/// Takes a conversation back to `mark`, exactly. Refused (UALM_STATUS_INVALID) for a mark of another session, and for
+/// one before which this session was taken back.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_rewind(session: *mut ualm_session, mark: *const ualm_mark) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (session, mark) = unsafe { (share(session)?, share(mark)?) };
+        session.slot.work(|conversation| {
+            conversation.session.rewind(&mark.mark)?;
+            mark.length.cut(&mut conversation.record);
+            Ok(())
+        })
+    })
+}
+
+/// Frees a mark. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_mark_free(mark: *mut ualm_mark) {
+    // SAFETY: the header's law.
+    unsafe { free(mark) }
+}

@@ -1,0 +1,91 @@
+//! A session with the record of what was said in it, and the place that both lie in.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ualm::{Checkpoint, Engine, Record, Session};
+
+use super::boundary::{Failure, Result};
+
+/// A session, and what was said in it.
+pub(super) struct Conversation {
+    pub(super) session: Session,
+    pub(super) record: Record,
+}
+
+impl Conversation {
+    pub(super) fn new(session: Session) -> Self {
+        Self { record: Record::new(session.model().package()), session }
+    }
+
+    /// Another one that stands at `place`, where the record had that length.
+    pub(super) fn fork(&mut self, place: &Checkpoint, length: Length) -> Result<Self> {
+        let (session, mut record) = (self.session.fork(place)?, self.record.clone());
+        length.cut(&mut record);
+        Ok(Self { session, record })
+    }
+}
+
+/// How much of a record there was at some place of the conversation.
+#[derive(Clone, Copy)]
+pub(super) struct Length {
+    turns: usize,
+    /// Segments of the last turn.
+    segments: usize,
+}
+
+impl Length {
+    pub(super) fn of(record: &Record) -> Self {
+        Self { turns: record.turns.len(), segments: record.turns.last().map_or(0, |turn| turn.segments.len()) }
+    }
+
+    /// Takes away what came later.
+    pub(super) fn cut(self, record: &mut Record) {
+        record.turns.truncate(self.turns);
+        if let Some(last) = record.turns.last_mut() {
+            last.segments.truncate(self.segments);
+        }
+    }
+}
+
+/// The place of a conversation. It is empty while something works with it, and whoever else asks is told that it is
+/// busy.
+pub(super) struct Slot {
+    conversation: Mutex<Option<Conversation>>,
+    /// The engine that runs its steps, which lives as long.
+    pub(super) engine: Option<Engine>,
+}
+
+impl Slot {
+    pub(super) fn new(conversation: Conversation, engine: Option<&Engine>) -> Arc<Self> {
+        Arc::new(Self { conversation: Mutex::new(Some(conversation)), engine: engine.cloned() })
+    }
+
+    /// What `look` sees of the conversation.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Conversation) -> T) -> Result<T> {
+        self.lock().as_ref().map(look).ok_or_else(busy)
+    }
+
+    /// What `work` does with the conversation, which is not put back after a panic.
+    pub(super) fn work<T>(&self, work: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
+        let mut conversation = self.take()?;
+        let result = work(&mut conversation);
+        self.put(conversation);
+        result
+    }
+
+    pub(super) fn take(&self) -> Result<Conversation> {
+        self.lock().take().ok_or_else(busy)
+    }
+
+    pub(super) fn put(&self, conversation: Conversation) {
+        *self.lock() = Some(conversation);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Conversation>> {
+        self.conversation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn busy() -> Failure {
+    Failure::busy("the session is in use by a generation or another thread: let that come to its end, or free it")
+}

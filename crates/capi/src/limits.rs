@@ -1,0 +1,98 @@
+//! What a model refuses.
+
+use ualm::Limits;
+
+use super::boundary::{Failure, Result, entry, ualm_status};
+use super::handle::{Place, share};
+use super::model::ualm_model;
+use super::options::{Options, fill, read};
+
+/// What a model refuses (UALM_STATUS_LIMIT) before it costs anything.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ualm_limits {
+    /// Written by ualm_limits_init.
+    pub struct_size: usize,
+    /// The longest sound that is listened to or encoded, in seconds; 0 is as the package says.
+    pub input_seconds: f64,
+    /// Bytes that one decoded recording may take.
+    pub decoded_bytes: u64,
+    /// Bytes that the key/value cache of one conversation may take; 0 is half of the memory that the process may use.
+    pub memory: u64,
+    /// Frames of one prompt: about one a token, 25 a second of sound.
+    pub prompt_frames: usize,
+    /// Segments of a reply that may be asked for.
+    pub segments: usize,
+    /// Frames of a segment that may be asked for.
+    pub steps: usize,
+    /// Positions of a conversation; the model's own limit holds as well.
+    pub context: usize,
+}
+
+// SAFETY: integers and a float.
+unsafe impl Options for ualm_limits {
+    const NAME: &'static str = "ualm_limits";
+    const OLDEST: usize = size_of::<Self>();
+}
+
+impl From<&Limits> for ualm_limits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            struct_size: size_of::<Self>(),
+            input_seconds: limits.input_seconds.unwrap_or(0.0),
+            decoded_bytes: limits.decoded_bytes,
+            memory: limits.memory.unwrap_or(0),
+            prompt_frames: limits.prompt_frames,
+            segments: limits.segments,
+            steps: limits.steps,
+            context: limits.context,
+        }
+    }
+}
+
+impl ualm_limits {
+    fn limits(&self) -> Result<Limits> {
+        if !(self.input_seconds.is_finite() && self.input_seconds >= 0.0) {
+            let what =
+                format!("input_seconds is {}; expected seconds, or 0 for the package's limit", self.input_seconds);
+            return Err(Failure::invalid(what));
+        }
+        Ok(Limits {
+            input_seconds: (self.input_seconds > 0.0).then_some(self.input_seconds),
+            decoded_bytes: self.decoded_bytes,
+            prompt_frames: self.prompt_frames,
+            segments: self.segments,
+            steps: self.steps,
+            context: self.context,
+            memory: (self.memory > 0).then_some(self.memory),
+        })
+    }
+}
+
+/// Fills `limits` with those of the model; `struct_size` is sizeof *limits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_limits_init(
+    limits: *mut ualm_limits,
+    struct_size: usize,
+    model: *const ualm_model,
+) -> ualm_status {
+    // SAFETY: the header's law.
+    entry(|| unsafe { fill(limits, struct_size, share(model)?.0.limits().into()) })
+}
+
+/// Gives the same model with other limits; what is loaded is shared. `limits` may be NULL: the model's own. Free both.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_model_with_limits(
+    model: *const ualm_model,
+    limits: *const ualm_limits,
+    limited: *mut *mut ualm_model,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, model) = unsafe { (Place::new(limited)?, share(model)?) };
+        // SAFETY: the header's law.
+        let limits = unsafe { read(limits, model.0.limits().into()) }?.limits()?;
+        place.fill(ualm_model(model.0.with_limits(limits)));
+        Ok(())
+    })
+}

@@ -1,0 +1,189 @@
+//! The enumerations of the header, and their counterparts in Rust.
+//!
+//! They go out as what they are and come in as plain integers, because C may pass any number.
+
+use ualm::audio::WavFormat;
+use ualm::{Modality, ReasoningMode, Role, SegmentEnd, Stage};
+
+use super::boundary::{Failure, Result};
+
+/// What a segment of a reply, or a part of a prompt, is made of.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ualm_modality {
+    /// None: the field says nothing in this place.
+    None = 0,
+    /// Words.
+    Text = 1,
+    /// Sound and music.
+    Audio = 2,
+    /// Spoken words.
+    Speech = 3,
+}
+
+impl From<Modality> for ualm_modality {
+    fn from(modality: Modality) -> Self {
+        match modality {
+            Modality::Text => Self::Text,
+            Modality::Audio => Self::Audio,
+            Modality::Speech => Self::Speech,
+        }
+    }
+}
+
+/// Who speaks.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ualm_role {
+    /// Instructions that stand above the conversation.
+    System = 1,
+    /// The person.
+    User = 2,
+    /// The model.
+    Assistant = 3,
+}
+
+/// Why a segment ended.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ualm_segment_end {
+    /// The model ended its turn.
+    Eos = 1,
+    /// The model ended the segment; another one follows, unless the limit on segments forbids it.
+    Eot = 2,
+    /// The limit on steps was reached.
+    Limit = 3,
+    /// The model's context is full.
+    Context = 4,
+    /// Stopped on request.
+    Cancelled = 5,
+    /// An error came in between; the call fails with it.
+    Failed = 6,
+}
+
+impl From<SegmentEnd> for ualm_segment_end {
+    fn from(end: SegmentEnd) -> Self {
+        match end {
+            SegmentEnd::Eos => Self::Eos,
+            SegmentEnd::Eot => Self::Eot,
+            SegmentEnd::Limit => Self::Limit,
+            SegmentEnd::Context => Self::Context,
+            SegmentEnd::Cancelled => Self::Cancelled,
+            SegmentEnd::Failed => Self::Failed,
+        }
+    }
+}
+
+/// A way to reason (docs/reply.md).
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ualm_reasoning_mode {
+    /// That of the package, or of the chain that is resumed.
+    Usual = 0,
+    /// A plan, then the sound.
+    Enrich = 1,
+    /// A question, the person's answer, a plan, then the sound.
+    Dialogue = 2,
+    /// A plan and a sound, then in every round a critique of the last sound and another sound.
+    Reflect = 3,
+}
+
+/// A stage of a chain of reasoning.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ualm_stage {
+    /// None: there is no such stage, or the segment is of no chain.
+    None = 0,
+    /// A question of the model: text.
+    Question = 1,
+    /// The person's answer.
+    Answer = 2,
+    /// The model's plan of the sound: text.
+    Plan = 3,
+    /// A sound that a critique follows.
+    Draft = 4,
+    /// The hearing of the draft through the audio encoder; it makes no segment.
+    Listen = 5,
+    /// The model's words on its draft: text.
+    Critique = 6,
+    /// The sound that ends the chain.
+    Final = 7,
+}
+
+impl From<Stage> for ualm_stage {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Question => Self::Question,
+            Stage::Answer => Self::Answer,
+            Stage::Plan => Self::Plan,
+            Stage::Draft => Self::Draft,
+            Stage::Listen => Self::Listen,
+            Stage::Critique => Self::Critique,
+            Stage::Final => Self::Final,
+        }
+    }
+}
+
+/// Why a chain cannot go on after a stage. What was made is in its record, from which it can be resumed.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ualm_stop_reason {
+    /// It can.
+    None = 0,
+    /// Stopped on request.
+    Cancelled = 1,
+    /// The model's context is full.
+    Context = 2,
+    /// The segment, or another take of it, failed; the next call for an event fails with the error.
+    Failed = 3,
+    /// All takes were made, but not ranked; the next call for an event fails with the error.
+    NotRanked = 4,
+}
+
+/// How samples are stored in a WAV file.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ualm_wav_format {
+    /// 16-bit integers: rounded to the nearest, clipped at full scale.
+    Pcm16 = 1,
+    /// 32-bit floats, as they are.
+    Float32 = 2,
+}
+
+/// The modality of the number `modality`.
+pub(super) fn modality(modality: i32) -> Result<Modality> {
+    Modality::ALL
+        .into_iter()
+        .find(|known| ualm_modality::from(*known) as i32 == modality)
+        .ok_or_else(|| Failure::invalid(format!("modality {modality}; expected one of UALM_MODALITY_*")))
+}
+
+/// The role of the number `role`.
+pub(super) fn role(role: i32) -> Result<Role> {
+    match role {
+        role if role == ualm_role::System as i32 => Ok(Role::System),
+        role if role == ualm_role::User as i32 => Ok(Role::User),
+        role if role == ualm_role::Assistant as i32 => Ok(Role::Assistant),
+        other => Err(Failure::invalid(format!("role {other}; expected one of UALM_ROLE_*"))),
+    }
+}
+
+/// Returns the mode of reasoning with the number `mode`; `None` for the usual one.
+pub(super) fn reasoning_mode(mode: i32) -> Result<Option<ReasoningMode>> {
+    match mode {
+        mode if mode == ualm_reasoning_mode::Usual as i32 => Ok(None),
+        mode if mode == ualm_reasoning_mode::Enrich as i32 => Ok(Some(ReasoningMode::Enrich)),
+        mode if mode == ualm_reasoning_mode::Dialogue as i32 => Ok(Some(ReasoningMode::Dialogue)),
+        mode if mode == ualm_reasoning_mode::Reflect as i32 => Ok(Some(ReasoningMode::Reflect)),
+        other => Err(Failure::invalid(format!("mode {other}; expected one of UALM_REASONING_MODE_*"))),
+    }
+}
+
+/// The format of the number `format`.
+pub(super) fn wav_format(format: i32) -> Result<WavFormat> {
+    match format {
+        format if format == ualm_wav_format::Pcm16 as i32 => Ok(WavFormat::Pcm16),
+        format if format == ualm_wav_format::Float32 as i32 => Ok(WavFormat::Float32),
+        other => Err(Failure::invalid(format!("WAV format {other}; expected one of UALM_WAV_FORMAT_*"))),
+    }
+}

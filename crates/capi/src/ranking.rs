@@ -1,0 +1,134 @@
+//! The model's own ear: captions, and takes ranked by them.
+
+use std::ffi::c_char;
+
+use ualm::{Expected, Ranked};
+
+use super::argument::{StringPlace, list, text};
+use super::boundary::{Result, entry, ualm_status, value};
+use super::cancel::{cancel_of, ualm_cancel};
+use super::handle::{Handle, Place, free, share};
+use super::model::ualm_model;
+use super::names::modality;
+use super::view::{Text, View, ualm_samples, waveform};
+
+/// What the model hears in sound: a caption, or for the `kind` UALM_MODALITY_SPEECH what is said. `cancel` may be NULL.
+/// Free `words` with ualm_string_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_model_caption(
+    model: *const ualm_model,
+    samples: *const ualm_samples,
+    kind: i32,
+    cancel: *const ualm_cancel,
+    words: *mut *mut c_char,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, model) = unsafe { (StringPlace::new(words, "words")?, share(model)?) };
+        // SAFETY: the header's law.
+        let (sound, cancel) = unsafe { (waveform(samples)?, cancel_of(cancel)?) };
+        place.fill(&model.0.caption(&sound, modality(kind)?, &cancel)?)
+    })
+}
+
+/// A take with its rank. The library makes it; later versions may add fields at the end.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ualm_ranked {
+    /// Its size in this version of the library.
+    pub struct_size: usize,
+    /// Which take it is, from 0.
+    pub take: usize,
+    /// What the model hears in it, with a NUL at its end.
+    pub caption: *const c_char,
+    /// covered x (1 + ordered) / 2: what counts.
+    pub total: f64,
+    /// Share of the wanted words that the caption holds; one that is wanted twice must be there twice.
+    pub covered: f64,
+    /// Share of the pairs of words it holds that it holds in the wanted order; 1 when there is no pair.
+    pub ordered: f64,
+}
+
+/// Takes, the best first.
+pub struct ualm_ranking(Vec<RankedView>);
+
+impl From<Vec<Ranked>> for ualm_ranking {
+    fn from(ranked: Vec<Ranked>) -> Self {
+        Self(ranked.into_iter().map(RankedView::from).collect())
+    }
+}
+
+impl Handle for ualm_ranking {
+    const NAME: &'static str = "ranking";
+}
+
+pub(super) struct RankedView {
+    view: View<ualm_ranked>,
+    _caption: Text,
+}
+
+impl RankedView {
+    pub(super) fn view(&self) -> &ualm_ranked {
+        self.view.get()
+    }
+}
+
+impl From<Ranked> for RankedView {
+    fn from(ranked: Ranked) -> Self {
+        let caption = Text::new(&ranked.caption);
+        let view = ualm_ranked {
+            struct_size: size_of::<ualm_ranked>(),
+            take: ranked.take,
+            caption: caption.as_ptr(),
+            total: ranked.score.total,
+            covered: ranked.score.covered,
+            ordered: ranked.score.ordered,
+        };
+        Self { view: View::new(view), _caption: caption }
+    }
+}
+
+/// Ranks `take_count` takes by how well the model's own caption of each covers `wanted`: the words that they were made
+/// from, or for the `kind` UALM_MODALITY_SPEECH what was to be said. Of equals the earlier one is first; a take that
+/// cannot be listened to has an empty caption. `cancel` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_model_rank(
+    model: *const ualm_model,
+    takes: *const ualm_samples,
+    take_count: usize,
+    kind: i32,
+    wanted: *const c_char,
+    cancel: *const ualm_cancel,
+    ranking: *mut *mut ualm_ranking,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, model, wanted) = unsafe { (Place::new(ranking)?, share(model)?, text(wanted, "wanted")?) };
+        // SAFETY: the header's law.
+        let (takes, cancel) = unsafe { (list(takes, take_count, "takes")?, cancel_of(cancel)?) };
+        // SAFETY: the header's law.
+        let takes = takes.iter().map(|take| unsafe { waveform(take) }).collect::<Result<Vec<_>>>()?;
+        let kind = modality(kind)?;
+        let expected = Expected::asked(wanted, kind);
+        let ranked = model.0.rank(&takes, kind, &expected, &cancel)?;
+        place.fill(ranked.into());
+        Ok(())
+    })
+}
+
+/// The take of rank `index`, 0 being the best; NULL after the last one. It is valid until the ranking is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_ranking_get(ranking: *const ualm_ranking, index: usize) -> *const ualm_ranked {
+    value(std::ptr::null(), || {
+        // SAFETY: the header's law. The ranking outlives the share that is taken here.
+        let ranking = unsafe { share(ranking) }?;
+        Ok(ranking.0.get(index).map_or(std::ptr::null(), |ranked| std::ptr::from_ref(ranked.view())))
+    })
+}
+
+/// Frees a ranking. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_ranking_free(ranking: *mut ualm_ranking) {
+    // SAFETY: the header's law.
+    unsafe { free(ranking) }
+}

@@ -1,0 +1,62 @@
+//! What it runs on.
+
+use std::ffi::c_char;
+
+use serde::Serialize;
+use ualm::{ProviderReport, Runtime};
+
+use super::argument::StringPlace;
+use super::boundary::{Failure, Result, entry, ualm_status};
+use super::handle::share;
+use super::model::ualm_model;
+use super::options::{runtime_options, ualm_runtime_options};
+
+#[derive(Serialize)]
+struct Report {
+    library: String,
+    build: &'static str,
+    threads: usize,
+    #[serde(flatten)]
+    providers: ProviderReport,
+}
+
+impl Report {
+    fn of(runtime: &Runtime, providers: ProviderReport) -> Result<String> {
+        let library = runtime.library().display().to_string();
+        let report = Self { library, build: runtime.build_info(), threads: runtime.threads(), providers };
+        serde_json::to_string(&report)
+            .map_err(|e| Failure::invalid(format!("the report cannot be written as JSON: {e}")))
+    }
+}
+
+/// Starts ONNX Runtime, unless it runs already, loads the providers that are asked for, and tells what was found: an
+/// object with "library" (the file), "build", "threads", "asked" (for which providers), "providers" (a list: "asked",
+/// "state" (ready, not_installed, wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library",
+/// "version", "devices", "missing"), "unserved" (graphs for which none of them can serve), "devices", a list of
+/// {"provider", "hardware", "vendor"}, "graphs" (empty) and "other_libraries" (other copies of ONNX Runtime in the
+/// process). A provider that cannot serve is told here, and is an error only when a model is loaded. `options` may be
+/// NULL. Free `json` with ualm_string_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_runtime_report(
+    options: *const ualm_runtime_options,
+    json: *mut *mut c_char,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, options) = unsafe { (StringPlace::new(json, "json")?, runtime_options(options)?) };
+        let runtime = Runtime::start(&options)?;
+        place.fill(&Report::of(runtime, runtime.provider_report(&options)?)?)
+    })
+}
+
+/// The same for a loaded model, with "graphs", a list of where those run that are loaded by now: "graph", "file",
+/// "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take), "operators_on_cpu" and
+/// "passed_over" (a list of {"provider", "why"}). Free `json` with ualm_string_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_model_report(model: *const ualm_model, json: *mut *mut c_char) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, model) = unsafe { (StringPlace::new(json, "json")?, share(model)?) };
+        place.fill(&Report::of(model.0.runtime(), model.0.provider_report()?)?)
+    })
+}

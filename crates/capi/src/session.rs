@@ -1,0 +1,90 @@
+//! Conversations.
+
+use std::sync::Arc;
+
+use ualm::{Engine, Model, Session};
+
+use super::argument::write;
+use super::boundary::{entry, ualm_status, value};
+use super::checkpoint::ualm_checkpoint;
+use super::conversation::{Conversation, Slot};
+use super::handle::{Handle, Place, free, share};
+use super::model::ualm_model;
+
+/// A conversation: what was said stays in it, and the next prompt goes on from there.
+pub struct ualm_session {
+    pub(super) model: Model,
+    pub(super) slot: Arc<Slot>,
+    max_positions: usize,
+}
+
+impl ualm_session {
+    /// A conversation that nothing was said in, of the engine if it is one's.
+    pub(super) fn new(session: Session, engine: Option<&Engine>) -> Self {
+        Self::of(Conversation::new(session), engine)
+    }
+
+    fn of(conversation: Conversation, engine: Option<&Engine>) -> Self {
+        let (model, max_positions) = (conversation.session.model().clone(), conversation.session.max_positions());
+        Self { model, slot: Slot::new(conversation, engine), max_positions }
+    }
+}
+
+impl Handle for ualm_session {
+    const NAME: &'static str = "session";
+}
+
+/// Begins a conversation.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_new(model: *const ualm_model, session: *mut *mut ualm_session) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, model) = unsafe { (Place::new(session)?, share(model)?) };
+        place.fill(ualm_session::new(model.0.session(), None));
+        Ok(())
+    })
+}
+
+/// Begins another conversation that stands at `checkpoint` of this one, which replies can then be made from in both at
+/// once, on two threads. In an engine they share their steps. Refused (UALM_STATUS_LIMIT) where there is no room for
+/// another one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_fork(
+    session: *mut ualm_session,
+    checkpoint: *const ualm_checkpoint,
+    fork: *mut *mut ualm_session,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, session, from) = unsafe { (Place::new(fork)?, share(session)?, share(checkpoint)?) };
+        let forked = session.slot.work(|conversation| conversation.fork(&from.checkpoint, from.length))?;
+        place.fill(ualm_session::of(forked, session.slot.engine.as_ref()));
+        Ok(())
+    })
+}
+
+/// Positions of the conversation so far, of the model's context. UALM_STATUS_BUSY while a generation is open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_position(session: *const ualm_session, position: *mut usize) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let session = unsafe { share(session) }?;
+        let found = session.slot.look(|conversation| conversation.session.position())?;
+        // SAFETY: the header's law.
+        unsafe { write(position, found, "position") }
+    })
+}
+
+/// Positions that the conversation may hold: those of the model's context, or of the engine's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_max_positions(session: *const ualm_session) -> usize {
+    // SAFETY: the header's law.
+    value(0, || Ok(unsafe { share(session) }?.max_positions))
+}
+
+/// Frees a session; a generation of it goes on. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_free(session: *mut ualm_session) {
+    // SAFETY: the header's law.
+    unsafe { free(session) }
+}

@@ -1,0 +1,186 @@
+//! `batch merge`: the results of all shards in one file, if every request has exactly one.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use ualm::internal::{write_whole, write_whole_with};
+use ualm::{Error, ErrorKind, Result};
+
+use super::request::{Line, read_requests};
+use super::results::{Finder, Settings, copy_range, names, scan, settings_beside};
+use crate::args::{BatchMerge, Common};
+use crate::output::{print_json, remark};
+
+/// How many of those that are wrong are named.
+const MOST_NAMED: usize = 20;
+
+/// What was found; `--json` prints it.
+#[derive(Default, Serialize)]
+struct Report {
+    requests: usize,
+    failed: usize,
+    /// Requests without a result.
+    missing: Vec<String>,
+    /// Requests with more than one.
+    doubled: Vec<String>,
+    /// Sounds that results name and that are not there.
+    lost: Vec<String>,
+    /// Results of no request, or of one that has changed, by file and line.
+    foreign: Vec<String>,
+}
+
+/// A result in one of the files.
+struct Found {
+    file: usize,
+    place: Range<u64>,
+    failed: bool,
+    sounds: Vec<String>,
+}
+
+/// `ualm batch merge`.
+pub fn run(common: &Common, args: &BatchMerge) -> Result<()> {
+    let requests = read_requests(&args.requests, None)?;
+    let target = args.out.join(names(None).0);
+    let from = if args.from.is_empty() { std::slice::from_ref(&args.out) } else { &args.from };
+    let files = result_files(from)?;
+    let settings = common_settings(&files)?;
+    let (found, report) = gather(&requests, &files)?;
+    if common.json {
+        print_json(&report)?;
+    }
+    report.check()?;
+    fs::create_dir_all(&args.out).map_err(|e| failed(&args.out, e))?;
+    copy_sounds(&found, &files, &args.out)?;
+    let mut sources = files.iter().map(File::open).collect::<Result<Vec<_>, _>>().map_err(|e| failed(&target, e))?;
+    write_whole_with(&target, |to| {
+        found.values().try_for_each(|found| copy_range(&mut sources[found.file], &found.place, to))
+    })?;
+    if let Some(settings) = settings {
+        write_whole(settings_beside(&target), (crate::output::to_json(&settings)? + "\n").as_bytes())?;
+    }
+    let what = format!("{} requests, each with one result, {} failed", report.requests, report.failed);
+    remark(common, &format!("{what}: {}", target.display()));
+    Ok(())
+}
+
+/// The results of every request, by its index, and what is wrong.
+fn gather(requests: &[Line], files: &[PathBuf]) -> Result<(BTreeMap<usize, Found>, Report)> {
+    let finder = Finder::new(requests);
+    let mut report = Report { requests: requests.len(), ..Report::default() };
+    let mut found = BTreeMap::new();
+    for (file, path) in files.iter().enumerate() {
+        for (line, (place, written)) in scan(path)?.into_iter().enumerate() {
+            let Some((index, written)) = written.and_then(|written| Some((finder.find(&written)?, written))) else {
+                report.foreign.push(format!("{}:{}", path.display(), line + 1));
+                continue;
+            };
+            let sounds: Vec<_> = written.sounds().map(str::to_owned).collect();
+            let lost = sounds.iter().map(|name| sound(path, name)).filter(|path| !path.is_file());
+            report.lost.extend(lost.map(|path| path.display().to_string()));
+            if found.insert(index, Found { file, place, failed: written.failed(), sounds }).is_some() {
+                report.doubled.push(requests[index].key.to_string());
+            }
+        }
+    }
+    let missing = requests.iter().enumerate().filter(|(index, _)| !found.contains_key(index));
+    report.missing = missing.map(|(_, line)| line.key.to_string()).collect();
+    report.failed = found.values().filter(|found| found.failed).count();
+    Ok((found, report))
+}
+
+impl Report {
+    fn check(&self) -> Result<()> {
+        let wrong: Vec<_> = [
+            ("without a result", &self.missing),
+            ("with more than one", &self.doubled),
+            ("whose sound is gone", &self.lost),
+            ("that answer no request of the file", &self.foreign),
+        ]
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| {
+            let more = names.len().saturating_sub(MOST_NAMED);
+            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{} {what}: {}{rest}", names.len(), names[..names.len() - more].join(", "))
+        })
+        .collect();
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => {
+                Err(Error::new(ErrorKind::Io, format!("not complete, and nothing was merged: {}", wrong.join("; "))))
+            }
+        }
+    }
+}
+
+/// The files that `from` names: files themselves, and of folders those of all shards, or else `results.jsonl`.
+fn result_files(from: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in from {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let entries = fs::read_dir(path).map_err(|e| failed(path, e))?.flatten();
+        let mut shards: Vec<_> = entries.map(|entry| entry.path()).filter(|path| is_shard(path)).collect();
+        shards.sort();
+        files.extend(if shards.is_empty() { vec![path.join(names(None).0)] } else { shards });
+    }
+    Ok(files)
+}
+
+fn is_shard(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let shard = name.strip_prefix("results.").and_then(|rest| rest.strip_suffix(".jsonl"));
+    shard.is_some_and(|shard| shard.replacen("-of-", "/", 1).parse::<super::Shard>().is_ok())
+}
+
+/// The settings of all files, which must be the same; files without settings say nothing.
+fn common_settings(files: &[PathBuf]) -> Result<Option<Settings>> {
+    let mut common: Option<(&Path, Settings)> = None;
+    for path in files {
+        let text = fs::read_to_string(settings_beside(path)).unwrap_or_default();
+        let Ok(settings) = serde_json::from_str::<Settings>(&text) else { continue };
+        match &common {
+            Some((first, found)) if *found != settings => {
+                let what = "were made with another package, or with other flags, and cannot be merged";
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!("{} and {} {what}", first.display(), path.display()),
+                ));
+            }
+            Some(_) => {}
+            None => common = Some((path, settings)),
+        }
+    }
+    Ok(common.map(|(_, settings)| settings))
+}
+
+fn sound(results: &Path, name: &str) -> PathBuf {
+    results.with_file_name(name)
+}
+
+/// Copies the sounds that lie elsewhere.
+fn copy_sounds(found: &BTreeMap<usize, Found>, files: &[PathBuf], out: &Path) -> Result<()> {
+    let out = out.canonicalize().map_err(|e| failed(out, e))?;
+    for found in found.values() {
+        let folder =
+            files[found.file].parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if folder.canonicalize().is_ok_and(|folder| folder == out) {
+            continue;
+        }
+        for name in &found.sounds {
+            let from = sound(&files[found.file], name);
+            let bytes = fs::read(&from).map_err(|e| failed(&from, e))?;
+            write_whole(out.join(name), &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn failed(path: &Path, error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("{}: cannot be read or written", path.display())).with_source(error)
+}

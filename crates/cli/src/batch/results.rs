@@ -1,0 +1,295 @@
+//! The file of results: grows line by line, outlives a `kill -9`, and is in the order of the requests at the end.
+//!
+//! A line is on the disk before the next one begins, and its sounds are before it. What a killed run left is a file whose
+//! last line may be torn; it is cut off, and the run goes on with the requests that have no line.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use ualm::internal::{remove_parts, write_whole_with};
+use ualm::{Error, ErrorKind, Result};
+
+use super::outcome::{Outcome, Written, file_name};
+use super::request::{Key, Line};
+use super::shard::Shard;
+use crate::args::Common;
+use crate::output::{complain, remark, to_json};
+
+/// What all results of a file have in common. It stands beside them, and is locked while they are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The package's sum.
+    pub package: String,
+    pub frames: bool,
+    pub float: bool,
+}
+
+/// The results of a run.
+pub struct Results {
+    path: PathBuf,
+    file: File,
+    /// Where in the file the result of each request lies.
+    places: Vec<Option<Place>>,
+    len: u64,
+    /// Held for as long as the run goes on.
+    _lock: File,
+}
+
+/// A line of the file.
+#[derive(Clone)]
+struct Place {
+    range: Range<u64>,
+    failed: bool,
+}
+
+/// A file's name, and that of its settings.
+pub fn names(shard: Option<Shard>) -> (String, String) {
+    let stem = shard.map_or_else(|| "results".into(), |shard| format!("results.{shard}"));
+    (format!("{stem}.jsonl"), format!("{stem}.run.json"))
+}
+
+/// What stands before the number of the segment in the name of a sound.
+fn sounding(name: &str) -> &str {
+    name.strip_suffix(".wav").and_then(|name| name.rsplit_once('.')).map_or("", |(id, _)| id)
+}
+
+/// The settings' file beside a file of results.
+pub fn settings_beside(results: &Path) -> PathBuf {
+    results.with_extension("run.json")
+}
+
+impl Results {
+    /// The results in `folder` to which a run on `requests` adds: those that are there already count, unless they were
+    /// made with other settings, or failed and are to be made again.
+    pub fn open(
+        folder: &Path,
+        shard: Option<Shard>,
+        settings: &Settings,
+        requests: &[Line],
+        keep: Keep,
+        common: &Common,
+    ) -> Result<Self> {
+        let (name, settings_name) = names(shard);
+        let (path, settings_path) = (folder.join(&name), folder.join(settings_name));
+        fs::create_dir_all(folder).map_err(|e| unwritable(folder, e))?;
+        let mut lock = lock(&settings_path)?;
+        let sounds: HashSet<_> = requests.iter().filter_map(|line| line.id.as_deref()).map(file_name).collect();
+        remove_parts(folder, |part| part == name || sounds.contains(sounding(part)))?;
+        let same = read_settings(&mut lock).is_some_and(|found| found == *settings) && keep != Keep::None;
+        if !same {
+            set_aside(&path, common)?;
+            write_settings(&mut lock, settings).map_err(|e| unwritable(&settings_path, e))?;
+        }
+        let mut results = Self::reopen(path, lock, requests.len())?;
+        results.keep(requests, keep, common)?;
+        Ok(results)
+    }
+
+    fn reopen(path: PathBuf, lock: File, requests: usize) -> Result<Self> {
+        let file = OpenOptions::new().read(true).append(true).create(true).open(&path);
+        let file = file.map_err(|e| unwritable(&path, e))?;
+        Ok(Self { path, file, places: vec![None; requests], len: 0, _lock: lock })
+    }
+
+    /// Which requests have a result.
+    pub fn is_done(&self, index: usize) -> bool {
+        self.places[index].is_some()
+    }
+
+    /// How many requests have a result.
+    pub fn done(&self) -> usize {
+        self.places.iter().flatten().count()
+    }
+
+    /// How many of them failed.
+    pub fn failed(&self) -> usize {
+        self.places.iter().flatten().filter(|place| place.failed).count()
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Finds the results that count; the file then holds these and no others.
+    fn keep(&mut self, requests: &[Line], keep: Keep, common: &Common) -> Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let finder = Finder::new(requests);
+        let (mut torn, mut foreign) = (0, 0);
+        for (range, written) in scan(&self.path)? {
+            let Some(written) = written else {
+                torn += 1;
+                continue;
+            };
+            match finder.find(&written) {
+                Some(index) => {
+                    let counts = !(written.failed() && keep == Keep::Answered);
+                    let there = written.sounds().all(|name| folder.join(name).is_file());
+                    self.places[index] = (counts && there).then_some(Place { range, failed: written.failed() });
+                }
+                None => foreign += 1,
+            }
+        }
+        if torn > 0 {
+            complain(&format!("warning: {}: {torn} torn or damaged lines are made again", self.path.display()));
+        }
+        if foreign > 0 {
+            let kept = previous(&self.path);
+            fs::copy(&self.path, &kept).map_err(|e| unwritable(&kept, e))?;
+            let what = "results answer no request of the file as it is now; they are kept in";
+            remark(common, &format!("{foreign} {what} {}", kept.display()));
+        }
+        self.len = fs::metadata(&self.path).map_err(|e| unwritable(&self.path, e))?.len();
+        let counted: u64 = self.places.iter().flatten().map(|place| place.range.end - place.range.start).sum();
+        if counted == self.len { Ok(()) } else { self.put_in_order() }
+    }
+
+    /// Adds the result of request `index`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when it cannot be written; the file is what it was then.
+    pub fn add(&mut self, index: usize, outcome: &Outcome) -> Result<()> {
+        let line = format!("{}\n", to_json(outcome)?);
+        if let Err(e) = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()) {
+            let _ = self.file.set_len(self.len); // a torn line would be found and cut off by the next run
+            return Err(unwritable(&self.path, e));
+        }
+        let end = self.len + line.len() as u64;
+        self.places[index] = Some(Place { range: self.len..end, failed: matches!(outcome, Outcome::Failed { .. }) });
+        self.len = end;
+        Ok(())
+    }
+
+    /// Puts the lines in the order of the requests, if they are not.
+    pub fn finish(&mut self) -> Result<()> {
+        match self.places.iter().flatten().is_sorted_by_key(|place| place.range.start) {
+            true => Ok(()),
+            false => self.put_in_order(),
+        }
+    }
+
+    fn put_in_order(&mut self) -> Result<()> {
+        let mut from = File::open(&self.path).map_err(|e| unwritable(&self.path, e))?;
+        write_whole_with(&self.path, |to| {
+            self.places.iter().flatten().try_for_each(|place| copy_range(&mut from, &place.range, to))
+        })?;
+        let mut end = 0;
+        for Place { range, .. } in self.places.iter_mut().flatten() {
+            let start = end;
+            end += range.end - range.start;
+            *range = start..end;
+        }
+        self.len = end;
+        let file = OpenOptions::new().read(true).append(true).open(&self.path);
+        self.file = file.map_err(|e| unwritable(&self.path, e))?;
+        Ok(())
+    }
+}
+
+/// Which results of an earlier run count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    All,
+    /// Those that are no failures.
+    Answered,
+    None,
+}
+
+/// Finds the request that a result answers.
+pub struct Finder<'a> {
+    requests: &'a [Line],
+    by_key: HashMap<&'a Key, usize>,
+}
+
+impl<'a> Finder<'a> {
+    pub fn new(requests: &'a [Line]) -> Self {
+        Self { requests, by_key: requests.iter().enumerate().map(|(index, line)| (&line.key, index)).collect() }
+    }
+
+    /// The request's index; none for a result of a request that is not there, or has changed.
+    pub fn find(&self, written: &Written) -> Option<usize> {
+        let by_line = written.line.and_then(|number| self.by_key.get(&Key::Line(number)));
+        let by_id = || written.id.as_ref().and_then(|id| self.by_key.get(&Key::Id(id.clone())));
+        let same = |index: &usize| self.requests[*index].sum == written.request;
+        by_line.copied().filter(same).or_else(|| by_id().copied().filter(same))
+    }
+}
+
+/// Every line of a file of results, with its place; `None` for what is no whole line of results.
+pub fn scan(path: &Path) -> Result<Vec<(Range<u64>, Option<Written>)>> {
+    let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e);
+    let mut reader = BufReader::new(File::open(path).map_err(failed)?);
+    let (mut lines, mut line, mut start) = (Vec::new(), Vec::new(), 0);
+    loop {
+        line.clear();
+        let len = reader.read_until(b'\n', &mut line).map_err(failed)? as u64;
+        if len == 0 {
+            return Ok(lines);
+        }
+        let whole = line.ends_with(b"\n");
+        let written = whole.then(|| serde_json::from_slice(&line).ok()).flatten();
+        lines.push((start..start + len, written));
+        start += len;
+    }
+}
+
+pub fn copy_range(from: &mut File, range: &Range<u64>, to: &mut File) -> io::Result<()> {
+    from.seek(SeekFrom::Start(range.start))?;
+    let len = range.end - range.start;
+    match io::copy(&mut from.take(len), to)? {
+        copied if copied == len => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+fn unwritable(path: &Path, error: io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("{}: cannot be written", path.display())).with_source(error)
+}
+
+/// The settings' file, which no other run may hold.
+fn lock(path: &Path) -> Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|e| unwritable(path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let what =
+                format!("{}: another `ualm batch` writes these results: wait for it, or stop it", path.display());
+            Err(Error::new(ErrorKind::Io, what))
+        }
+        // a file system without locks
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
+        Err(TryLockError::Error(error)) => Err(unwritable(path, error)),
+    }
+}
+
+fn read_settings(file: &mut File) -> Option<Settings> {
+    let mut text = String::new();
+    file.take(1 << 16).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+fn write_settings(file: &mut File, settings: &Settings) -> io::Result<()> {
+    let text = serde_json::to_string(settings)? + "\n";
+    file.rewind()?;
+    file.set_len(0)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn previous(path: &Path) -> PathBuf {
+    path.with_extension("previous.jsonl")
+}
+
+/// Keeps a file of results that does not count under another name.
+fn set_aside(path: &Path, common: &Common) -> Result<()> {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0) {
+        let kept = previous(path);
+        fs::rename(path, &kept).map_err(|e| unwritable(&kept, e))?;
+        remark(common, &format!("the results that were there are now in {}", kept.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Sound on its way to the language model and from it: conversion of rates, log-mel, encoder, codec.
+
+use ndarray::Array2;
+use ualm::audio::{LogMel, LogMelConfig, Waveform, resample};
+use ualm::{Modality, Model, Result, TokenId};
+
+use super::figure::{Figure, milliseconds};
+
+/// Seconds of sound that go through the codec.
+const CODEC_SECONDS: usize = 10;
+/// A usual rate of recordings, which no model takes as it is.
+const RECORDING_RATE: u32 = 44_100;
+
+/// The codec, both ways.
+pub fn codec(model: &Model, runs: usize) -> Result<Vec<Figure>> {
+    let Some((modality, codec)) = model.sounds().next() else { return Ok(Vec::new()) };
+    let sound = Waveform::mono(noise(CODEC_SECONDS * codec.sampling_rate as usize), codec.sampling_rate)?;
+    let frames = sound.len() / codec.hop_length;
+    let size = codec.codebook_size;
+    let codes = Array2::from_shape_fn((codec.books, frames), |(b, f)| ((7919 * f + 104_729 * b) % size) as TokenId);
+    Ok(vec![
+        Figure::timed(format!("codec encode {CODEC_SECONDS} s"), runs, || {
+            model.encode_codes(modality, &sound).map(drop)
+        })?,
+        Figure::timed(format!("codec decode {CODEC_SECONDS} s"), runs, || {
+            model.decode_codes(modality, &codes).map(drop)
+        })?,
+    ])
+}
+
+/// One window of the audio encoder, whole and without what comes before the graph.
+pub fn encoder(model: &Model, runs: usize) -> Result<Vec<Figure>> {
+    let Some(encoder) = &model.manifest().audio_encoder else { return Ok(Vec::new()) };
+    let (seconds, rate) = (encoder.window_seconds, encoder.sampling_rate);
+    let sound = Waveform::mono(noise(seconds * rate as usize), rate)?;
+    let listening =
+        Figure::timed(format!("listening to {seconds} s"), runs, || model.audio_features(&sound).map(drop))?;
+    let time = model.graph_times().get("audio_encoder").copied().unwrap_or_default();
+    let graph = milliseconds(time.spent) / time.runs.max(1) as f64;
+    let parts = [("audio_encoder".to_owned(), graph)].into();
+    Ok(vec![Figure { parts, ..listening }])
+}
+
+/// What comes before the audio encoder, on one window.
+pub fn front_end(model: &Model, runs: usize) -> Result<Vec<Figure>> {
+    let Some(encoder) = &model.manifest().audio_encoder else { return Ok(Vec::new()) };
+    let (seconds, rate) = (encoder.window_seconds, encoder.sampling_rate);
+    let log_mel = LogMel::new(LogMelConfig {
+        sample_rate: rate,
+        n_fft: encoder.n_fft,
+        hop_length: encoder.hop_length,
+        num_mel_bins: encoder.num_mel_bins,
+    })?
+    .with_threads(model.runtime().threads());
+    let sound = noise(seconds * rate as usize);
+    let recording = noise(seconds * RECORDING_RATE as usize);
+    Ok(vec![
+        Figure::timed(format!("log-mel of {seconds} s"), runs, || log_mel.compute(&sound).map(drop))?,
+        Figure::timed(format!("{RECORDING_RATE} to {rate} Hz, {seconds} s"), runs, || {
+            resample(&recording, RECORDING_RATE, rate).map(drop)
+        })?,
+    ])
+}
+
+/// Whether the model makes sound.
+pub fn is_made_by(model: &Model) -> bool {
+    model.manifest().modalities.contains_key(&Modality::Audio)
+}
+
+/// White noise at half of full scale, the same every time.
+fn noise(samples: usize) -> Vec<f32> {
+    let mut state = 1_u32;
+    let next = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state as f32 / u32::MAX as f32 - 0.5
+    };
+    (0..samples).map(next).collect()
+}

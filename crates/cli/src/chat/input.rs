@@ -1,0 +1,73 @@
+//! Lines from a person, who can edit them and find them again, or from a file.
+
+use std::io::{BufRead, IsTerminal, Stdin, stdin};
+use std::path::PathBuf;
+
+use rustyline::DefaultEditor;
+use rustyline::error::ReadlineError;
+use ualm::{Error, ErrorKind, Result};
+
+/// Where the lines of earlier chats are kept.
+const HISTORY: &str = "chat_history";
+const PROMPT: &str = "> ";
+
+/// Lines of a chat.
+pub enum Input {
+    Person { editor: Box<DefaultEditor>, history: Option<PathBuf> },
+    File(Stdin),
+}
+
+impl Input {
+    /// From standard input: with an editor where a terminal is.
+    pub fn new() -> Result<Self> {
+        if !stdin().is_terminal() {
+            return Ok(Self::File(stdin()));
+        }
+        let mut editor = DefaultEditor::new().map_err(unreadable)?;
+        let history = ualm::internal::cache_folder().map(|folder| folder.join(HISTORY));
+        if let Some(history) = &history {
+            // the first chat has no history yet
+            let _ = editor.load_history(history);
+        }
+        Ok(Self::Person { editor: Box::new(editor), history })
+    }
+
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Person { .. })
+    }
+
+    /// The next line; `None` at the end.
+    pub fn line(&mut self) -> Result<Option<String>> {
+        match self {
+            Self::File(stdin) => {
+                let mut line = String::new();
+                let read = stdin.lock().read_line(&mut line).map_err(unreadable)?;
+                Ok((read > 0).then_some(line))
+            }
+            Self::Person { editor, .. } => match editor.readline(PROMPT) {
+                Ok(line) => {
+                    editor.add_history_entry(&line).map_err(unreadable)?;
+                    Ok(Some(line))
+                }
+                Err(ReadlineError::Interrupted) => Ok(Some(String::new())),
+                Err(ReadlineError::Eof) => Ok(None),
+                Err(error) => Err(unreadable(error)),
+            },
+        }
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        if let Self::Person { editor, history: Some(history) } = self {
+            // a history that cannot be kept is no reason to fail
+            let _ = history.parent().map(std::fs::create_dir_all);
+            // another chat may have written to it in the meantime
+            let _ = editor.append_history(history);
+        }
+    }
+}
+
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Io, "standard input cannot be read as text").with_source(error)
+}

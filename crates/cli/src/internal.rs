@@ -1,0 +1,50 @@
+//! One function for each thing that others write for the program: it takes any bytes, and must come back. `fuzz/` calls
+//! them with what a fuzzer finds, the tests with the committed seeds and with damage to them.
+
+#![expect(clippy::expect_used, reason = "the fuzzer wants panics")]
+
+use std::collections::HashSet;
+
+use crate::batch::lines_of;
+use crate::wire::{ChatRequest, SpeechRequest, TranscriptionRequest};
+
+/// Names and functions.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[("batch", batch), ("chat", chat), ("speech", speech), ("form", form)];
+
+/// Lines of a batch: each has a key of its own, belongs to one of the shards, and is a request or says what is wrong with
+/// it.
+pub fn batch(bytes: &[u8]) {
+    let of = |shard: Option<&str>| {
+        let shard = shard.map(|shard| shard.parse().expect("a shard"));
+        lines_of(bytes, shard).expect("memory can be read")
+    };
+    let lines = of(None);
+    let keys: HashSet<_> = lines.iter().map(|line| &line.key).collect();
+    assert_eq!(keys.len(), lines.len());
+    assert_eq!(of(Some("1/2")).len() + of(Some("2/2")).len(), lines.len());
+    for line in &lines {
+        match line.request() {
+            Ok(request) => assert_eq!(Some(request.id), line.id),
+            Err(error) => assert!(error.message().contains("line ") || error.message().contains("used before")),
+        }
+    }
+}
+
+/// The body of a chat: of one that passes, every part can be read, and a record is one or is refused.
+pub fn chat(bytes: &[u8]) {
+    let Ok(request) = ChatRequest::from_json(bytes) else { return };
+    assert!(request.messages.iter().all(|message| message.content.iter().all(|part| part.sound().is_some())));
+    let _ = request.ualm.from.map(|from| from.record());
+}
+
+/// The body of a request for speech.
+pub fn speech(bytes: &[u8]) {
+    if let Ok(request) = SpeechRequest::from_json(bytes) {
+        assert!(!request.input.trim().is_empty());
+    }
+}
+
+/// The form of a transcription, whose fields the line `x` divides.
+pub fn form(bytes: &[u8]) {
+    let _ = TranscriptionRequest::from_form(bytes.to_vec().into(), "x");
+}

@@ -1,0 +1,5 @@
+//! The program `ualm`.
+
+fn main() -> std::process::ExitCode {
+    ualm_cli::main()
+}

@@ -1,0 +1,172 @@
+//! `POST /v1/chat/completions`.
+
+mod shown;
+mod streamed;
+mod whole;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use tokio::time::Instant;
+use ualm::audio::decode_reader;
+use ualm::{Content, Message, Modality, Model, Role, TakeEvent};
+
+use super::body::read_json;
+use super::encode::Encoding;
+use super::error::ApiError;
+use super::job::{Job, Outcome, Start, Way};
+use super::server::{Server, Worker, now, seed, unique};
+use super::threads::parsed;
+use crate::wire::{ChatRequest, Refusal, RefusalCode, Settings, Sound, SoundFormat};
+use streamed::Streamed;
+use whole::Whole;
+
+/// The most segments that a model opens by itself.
+const MOST_FREE_SEGMENTS: usize = 8;
+
+pub async fn complete(State(server): State<Arc<Server>>, request: Request) -> Result<Response, ApiError> {
+    let arrived = Instant::now();
+    let (chat, permit) = parsed(read_json(&server, request).await?, |body| ChatRequest::from_json(&body)).await?;
+    server.check_model(&chat.model)?;
+    check(&server, &chat)?;
+    let reply = server.start(arrived, permit, move |worker| work(worker, chat)).await?;
+    Ok(reply.respond().await)
+}
+
+fn check(server: &Server, chat: &ChatRequest) -> Result<(), ApiError> {
+    server.check_voice("audio.voice", chat.audio.as_ref().and_then(|audio| audio.voice.as_deref()))?;
+    server.check_sound_steps("ualm.audio.max_steps", chat.ualm.audio.max_steps)?;
+    let most = server.limits.takes;
+    if chat.n.is_some_and(|takes| takes > most) {
+        let (param, message) = (Some("n".to_owned()), format!("too many takes are asked for; at most {most}"));
+        return Err(Refusal { code: RefusalCode::Limit, param, message }.into());
+    }
+    Ok(())
+}
+
+/// What an answer is called, and what is told in it.
+struct Answer {
+    id: String,
+    created: u64,
+    model: String,
+    takes: usize,
+    encoding: Encoding,
+    with_records: bool,
+}
+
+fn work(worker: &Worker, chat: ChatRequest) -> Result<(), ApiError> {
+    let job = job(&worker.server, &chat)?;
+    let answer = Answer {
+        id: unique("chatcmpl")?,
+        created: now(),
+        model: chat.model.clone(),
+        takes: job.takes.into(),
+        encoding: Encoding {
+            format: chat.audio.as_ref().map_or(SoundFormat::Wav, |audio| audio.format),
+            sample_rate: chat.ualm.sample_rate,
+            take: chat.ualm.take.unwrap_or(true),
+        },
+        with_records: chat.ualm.record,
+    };
+    if chat.stream {
+        let usage = chat.stream_options.as_ref().is_some_and(|options| options.include_usage);
+        let mut streamed = Streamed::new(worker, answer, usage);
+        let outcome = run(worker, job, &mut |event| streamed.made(event))?;
+        streamed.finish(&outcome).map_err(|e| worker.failed(&e, None))
+    } else {
+        let mut whole = Whole::new(worker, answer);
+        let outcome = run(worker, job, &mut |event| whole.made(event))?;
+        whole.finish(&outcome).map_err(|e| worker.failed(&e, None))
+    }
+}
+
+fn run(
+    worker: &Worker,
+    job: Job,
+    tell: &mut dyn FnMut(TakeEvent<'_>) -> ualm::Result<()>,
+) -> Result<Outcome, ApiError> {
+    super::threads::make(worker, job, None, tell)
+}
+
+fn job(server: &Server, chat: &ChatRequest) -> Result<Job, ApiError> {
+    let (start, seed) = match &chat.ualm.from {
+        None => (Start::Messages(messages(&server.model, chat)?), Some(seed(chat.seed)?)),
+        Some(from) => {
+            let (record, segment) = (Box::new(from.record()?), from.segment);
+            record.check(server.model.package()).map_err(|e| ApiError::of(&e, Some("ualm.from.record")))?;
+            (Start::Record { record, segment, said: messages(&server.model, chat)? }, chat.seed)
+        }
+    };
+    let (text, audio) = settings(chat);
+    server.check_sound_steps("max_completion_tokens", audio.max_steps.filter(|_| chat.wants_sound()))?;
+    Ok(Job {
+        start,
+        way: way(server, chat),
+        takes: chat.n.unwrap_or(1),
+        seed,
+        text,
+        audio,
+        most_sound_steps: server.most_sound_steps(),
+        best: chat.ualm.best,
+        stream: chat.stream && chat.wants_sound(),
+    })
+}
+
+/// What is made, as `modalities` and the field `ualm` say.
+fn way(server: &Server, chat: &ChatRequest) -> Way {
+    let own = &chat.ualm;
+    if let Some(wish) = &own.reasoning {
+        return Way::Chain(wish.clone());
+    }
+    if own.force.is_some() || own.max_segments.is_some() {
+        let force = own.force.clone().unwrap_or_default();
+        let max_segments = own.max_segments.unwrap_or(force.len().max(1));
+        return Way::Free { force, max_segments };
+    }
+    if own.from.is_some() {
+        return Way::AsRecorded;
+    }
+    let is_trained = server.model.manifest().reasoning.as_ref().is_some_and(|config| !config.modes.is_empty());
+    match chat.modalities[..] {
+        [modality] => Way::Free { force: vec![modality], max_segments: 1 },
+        _ if is_trained => Way::Chain(Default::default()),
+        _ => Way::Free { force: Vec::new(), max_segments: MOST_FREE_SEGMENTS },
+    }
+}
+
+/// Settings of text, and of sound.
+fn settings(chat: &ChatRequest) -> (Settings, Settings) {
+    let usual = Settings { temperature: chat.temperature, top_p: chat.top_p, ..Settings::default() };
+    let limit = Settings { max_steps: chat.max_tokens(), ..Settings::default() };
+    let is_sound_alone = chat.modalities == [Modality::Audio];
+    let (text, audio) = if is_sound_alone { (Settings::default(), usual) } else { (usual, Settings::default()) };
+    (chat.ualm.text.or(text).or(limit), chat.ualm.audio.or(audio).or(limit))
+}
+
+/// Each part becomes one message.
+fn messages(model: &Model, chat: &ChatRequest) -> Result<Vec<Message>, ApiError> {
+    let options = model.decode_options();
+    let mut messages = Vec::new();
+    for (index, message) in chat.messages.iter().enumerate() {
+        for (number, part) in message.content.iter().enumerate() {
+            let content = match part.sound() {
+                Some(Sound::Recording(modality, bytes)) => {
+                    let decoded = decode_reader(bytes, "the recording", &options);
+                    let param = format!("messages[{index}].content[{number}].input_audio.data");
+                    let sound = decoded.map_err(|e| ApiError::of(&e, Some(&param)))?.waveform;
+                    if modality == Modality::Speech { Content::Speech(sound) } else { Content::Audio(sound) }
+                }
+                Some(Sound::Text(text)) => Content::Text(text.to_owned()),
+                None => continue,
+            };
+            messages.push(Message { role: message.role, content });
+        }
+    }
+    match messages.last() {
+        Some(last) if last.role != Role::User => {
+            Err(Refusal::invalid("messages", "the last message is not the user's: nothing is to be answered").into())
+        }
+        _ => Ok(messages),
+    }
+}

@@ -1,0 +1,132 @@
+//! A reply's parts as an answer shows them.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use ualm::audio::Waveform;
+use ualm::{
+    Layout, Modality, Ranked, Record, Result, RichCaption, Seconds, Segment, SegmentEnd, SegmentPosition, Stage, Usage,
+};
+
+use super::Answer;
+use crate::serve::job::Outcome;
+use crate::serve::stop::Why;
+use crate::wire::SoundFormat;
+
+/// A segment that ended.
+#[derive(Clone, Serialize)]
+pub struct ShownSegment {
+    pub number: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<Stage>,
+    modality: Modality,
+    pub end: SegmentEnd,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<RichCaption>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio: Option<ShownSound>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doubts: Option<Vec<String>>,
+}
+
+/// A whole sound.
+#[derive(Clone, Serialize)]
+pub struct ShownSound {
+    pub data: String,
+    format: SoundFormat,
+    sample_rate: u32,
+}
+
+impl ShownSegment {
+    pub fn new(position: SegmentPosition, segment: &Segment, sound: Option<&Waveform>, layout: &Layout) -> Self {
+        let is_sound = segment.modality.is_sound();
+        Self {
+            number: position.number,
+            stage: position.stage,
+            modality: segment.modality,
+            end: segment.end,
+            text: (!is_sound).then(|| segment.text.clone()),
+            plan: Some(&segment.text).filter(|_| !is_sound).and_then(|text| RichCaption::parse(text)),
+            seed: is_sound.then_some(segment.draws.seed),
+            seconds: sound.map(Waveform::seconds),
+            audio: None,
+            doubts: is_sound.then(|| segment.doubts(layout)),
+        }
+    }
+}
+
+impl Answer {
+    /// A sound in the form that was asked for.
+    pub fn sound(&self, sound: &Waveform, record: &Record) -> Result<ShownSound> {
+        Ok(ShownSound {
+            data: STANDARD.encode(self.encoding.encode(sound, record)?),
+            format: self.encoding.format,
+            sample_rate: self.encoding.rate(sound.sample_rate()),
+        })
+    }
+
+    /// What a choice's sound is called.
+    pub fn audio_id(&self, choice: usize) -> String {
+        format!("{}-{choice}", self.id.replacen("chatcmpl", "audio", 1))
+    }
+
+    /// The record as it is given back, if it was asked for.
+    pub fn record(&self, record: &Record) -> Result<Option<Box<RawValue>>> {
+        if !self.with_records {
+            return Ok(None);
+        }
+        // what was just written as JSON is JSON
+        Ok(RawValue::from_string(record.to_json()?).ok())
+    }
+}
+
+/// What OpenAI's clients count.
+#[derive(Serialize)]
+pub struct ShownUsage {
+    prompt_tokens: usize,
+    completion_tokens: usize,
+    total_tokens: usize,
+}
+
+impl From<Usage> for ShownUsage {
+    fn from(usage: Usage) -> Self {
+        let (prompt_tokens, completion_tokens) = (usage.prompt_frames, usage.steps);
+        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
+    }
+}
+
+/// The field `ualm` of an answer.
+#[derive(Serialize)]
+pub struct ShownOutcome<'a> {
+    seed: u64,
+    seconds: Seconds,
+    incomplete: Option<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ranking: &'a [Ranked],
+}
+
+impl<'a> ShownOutcome<'a> {
+    pub fn new(outcome: &'a Outcome, stopped: Option<Why>) -> Self {
+        Self {
+            seed: outcome.seed,
+            seconds: outcome.seconds,
+            incomplete: stopped.map(Why::name),
+            ranking: &outcome.ranking,
+        }
+    }
+}
+
+/// Why a choice ended, in OpenAI's words.
+pub fn finish_reason(end: SegmentEnd) -> &'static str {
+    match end {
+        SegmentEnd::Eos | SegmentEnd::Eot => "stop",
+        SegmentEnd::Limit | SegmentEnd::Context | SegmentEnd::Cancelled | SegmentEnd::Failed => "length",
+    }
+}

@@ -1,0 +1,141 @@
+//! An answer that comes as it is made: server-sent events.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use ualm::{Result, SegmentEnd, SegmentPosition, TakeEvent};
+
+use super::Answer;
+use super::shown::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
+use crate::serve::encode::PcmStream;
+use crate::serve::job::Outcome;
+use crate::serve::pieces::{Head, Piece};
+use crate::serve::server::Worker;
+use crate::wire::SoundFormat;
+
+/// A stream that was begun.
+pub struct Streamed<'a> {
+    worker: &'a Worker,
+    answer: Answer,
+    with_usage: bool,
+    has_begun: bool,
+    choices: Vec<Choice>,
+}
+
+#[derive(Default)]
+struct Choice {
+    /// The sound that is being made.
+    pcm: Option<PcmStream>,
+    /// What its last event tells.
+    end: Option<SegmentEnd>,
+    record: Option<Box<RawValue>>,
+}
+
+impl<'a> Streamed<'a> {
+    pub fn new(worker: &'a Worker, answer: Answer, with_usage: bool) -> Self {
+        let choices = (0..answer.takes).map(|_| Choice::default()).collect();
+        Self { worker, answer, with_usage, has_begun: false, choices }
+    }
+
+    /// Something happened.
+    pub fn made(&mut self, event: TakeEvent<'_>) -> Result<()> {
+        self.begin()?;
+        match event {
+            TakeEvent::SegmentStarted(position) => self.began(position),
+            TakeEvent::TextDelta(position, piece) => {
+                self.delta(position.take, json!({"content": piece, "segment": {"number": position.number}}))
+            }
+            TakeEvent::AudioChunk(position, sound) => {
+                match self.choices.get_mut(position.take).and_then(|choice| choice.pcm.as_mut()) {
+                    Some(pcm) => {
+                        let bytes = pcm.push(sound.samples())?;
+                        self.sound(position, &bytes)
+                    }
+                    None => Ok(()),
+                }
+            }
+            TakeEvent::SegmentEnded { position, segment, sound, record } => {
+                if let Some(pcm) = self.choices.get_mut(position.take).and_then(|choice| choice.pcm.take()) {
+                    self.sound(position, &pcm.finish()?)?;
+                }
+                let layout = self.worker.server.model.layout(segment.modality)?;
+                let mut shown = ShownSegment::new(position, segment, sound, layout);
+                shown.text = None;
+                if let (Some(sound), true) = (sound, self.answer.encoding.format != SoundFormat::Pcm) {
+                    shown.audio = Some(self.answer.sound(sound, record)?);
+                }
+                if let Some(choice) = self.choices.get_mut(position.take) {
+                    (choice.end, choice.record) = (Some(segment.end), self.answer.record(record)?);
+                }
+                self.delta(position.take, json!({"segments": [shown]}))
+            }
+            TakeEvent::Ranked(ranked) => self.chunk(json!([]), json!({"ualm": {"ranked": ranked}})),
+            _ => Ok(()),
+        }
+    }
+
+    /// The head, and the first delta of every choice.
+    fn begin(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return Ok(());
+        }
+        self.worker.sender.send(Piece::Head(Head::events()))?;
+        (0..self.answer.takes).try_for_each(|take| self.delta(take, json!({"role": "assistant", "content": ""})))
+    }
+
+    fn began(&mut self, position: SegmentPosition) -> Result<()> {
+        let mut segment = json!({"number": position.number, "modality": position.modality});
+        if let Some(stage) = position.stage {
+            segment["stage"] = json!(stage);
+        }
+        if position.modality.is_sound() {
+            let rate = self.answer.encoding.stream_rate();
+            segment["sample_rate"] = json!(rate);
+            if let Some(choice) = self.choices.get_mut(position.take) {
+                choice.pcm = Some(PcmStream::new(self.worker.server.sample_rate(), rate)?);
+            }
+        }
+        self.delta(position.take, json!({"segment": segment}))
+    }
+
+    fn sound(&self, position: SegmentPosition, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.worker.sounds();
+        let audio = json!({"id": self.answer.audio_id(position.take), "data": STANDARD.encode(bytes)});
+        self.delta(position.take, json!({"audio": audio, "segment": {"number": position.number}}))
+    }
+
+    /// Sends the end.
+    pub fn finish(mut self, outcome: &Outcome) -> Result<()> {
+        self.begin()?;
+        for (take, choice) in std::mem::take(&mut self.choices).into_iter().enumerate() {
+            let reason = finish_reason(choice.end.unwrap_or(SegmentEnd::Cancelled));
+            let delta = choice.record.map_or_else(|| json!({}), |record| json!({"record": record}));
+            self.chunk(json!([{"index": take, "delta": delta, "finish_reason": reason, "logprobs": null}]), json!({}))?;
+        }
+        let mut rest = json!({"ualm": ShownOutcome::new(outcome, self.worker.stop().why())});
+        if self.with_usage {
+            rest["usage"] = json!(ShownUsage::from(outcome.usage));
+        }
+        self.chunk(json!([]), rest)?;
+        self.worker.sender.bytes("data: [DONE]\n\n")
+    }
+
+    fn delta(&self, take: usize, delta: Value) -> Result<()> {
+        self.chunk(json!([{"index": take, "delta": delta, "finish_reason": null, "logprobs": null}]), json!({}))
+    }
+
+    fn chunk(&self, choices: Value, rest: Value) -> Result<()> {
+        let mut chunk = json!({
+            "id": self.answer.id, "object": "chat.completion.chunk",
+            "created": self.answer.created, "model": self.answer.model, "choices": choices,
+        });
+        if let (Value::Object(chunk), Value::Object(rest)) = (&mut chunk, rest) {
+            chunk.extend(rest);
+        }
+        self.worker.sender.event(&chunk)
+    }
+}

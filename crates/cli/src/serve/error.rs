@@ -1,0 +1,141 @@
+//! Errors as clients see them, in OpenAI's form.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use ualm::{Error, ErrorKind};
+
+use super::stop::Why;
+use crate::wire::{Refusal, RefusalCode};
+
+/// What is answered in the place of a reply.
+#[derive(Debug)]
+pub struct ApiError {
+    pub status: StatusCode,
+    kind: &'static str,
+    code: &'static str,
+    param: Option<String>,
+    message: String,
+    /// Seconds after which to come back.
+    retry_after: Option<u32>,
+    /// What only the log says.
+    pub cause: Option<String>,
+}
+
+const INVALID: &str = "invalid_request_error";
+
+impl ApiError {
+    fn new(status: StatusCode, kind: &'static str, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, kind, code, param: None, message: message.into(), retry_after: None, cause: None }
+    }
+
+    pub fn unauthorized() -> Self {
+        let message = "an API key is needed, in the header `Authorization: Bearer KEY`; this one, or none, will not do";
+        Self::new(StatusCode::UNAUTHORIZED, "authentication_error", "invalid_api_key", message)
+    }
+
+    pub fn foreign(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "permission_error", "origin", message)
+    }
+
+    pub fn not_found(path: &str) -> Self {
+        let message = format!("nothing is at {path:?}; docs/server.md lists what there is");
+        Self::new(StatusCode::NOT_FOUND, INVALID, "not_found", message)
+    }
+
+    pub fn method() -> Self {
+        let message = "this address takes another method; docs/server.md lists them";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, INVALID, "method", message)
+    }
+
+    pub fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, INVALID, "too_slow", "the request's body did not come in time")
+    }
+
+    pub fn too_large(most: u64) -> Self {
+        let message = format!("the request's body is too large; at most {most} bytes are taken");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, "too_large", message)
+    }
+
+    pub fn torn() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, INVALID, "invalid", "the request's body could not be read to its end")
+    }
+
+    pub fn content_type(expected: &str) -> Self {
+        let message = format!("expected the header `Content-Type: {expected}`");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, "content_type", message)
+    }
+
+    pub fn queue_full(retry_after: u32) -> Self {
+        let message = format!("too many requests are waiting: come back in {retry_after} s");
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "queue_full", message);
+        Self { retry_after: Some(retry_after), ..error }
+    }
+
+    pub fn stopped(why: Why) -> Self {
+        match why {
+            Why::Deadline => {
+                let message = "nothing was made within the deadline";
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "server_error", "deadline", message)
+            }
+            Why::Shutdown | Why::Gone => {
+                let message = "the server shuts down: ask again, or another one";
+                let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "stopping", message);
+                Self { retry_after: Some(1), ..error }
+            }
+        }
+    }
+
+    /// What `error` is to the client, where it is about the field `param`.
+    pub fn of(error: &Error, param: Option<&str>) -> Self {
+        match Refusal::of(error, param) {
+            Some(refusal) => refusal.into(),
+            None => Self::internal(error.kind(), error.full_message()),
+        }
+    }
+
+    pub fn internal(kind: ErrorKind, cause: String) -> Self {
+        let message = "the reply failed; the server's log says more under the id in the header x-request-id";
+        let error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", kind.name(), message);
+        Self { cause: Some(cause), ..error }
+    }
+
+    /// `{"error": {…}}`.
+    pub fn to_json(&self) -> Value {
+        json!({"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}})
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal.code {
+            RefusalCode::ModelNotFound => StatusCode::NOT_FOUND,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let code = match refusal.code {
+            RefusalCode::UnsupportedField => "unsupported_field",
+            RefusalCode::Invalid => "invalid",
+            RefusalCode::Audio => "audio",
+            RefusalCode::Limit => "limit",
+            RefusalCode::ModelNotFound => "model_not_found",
+        };
+        Self { param: refusal.param, ..Self::new(status, INVALID, code, refusal.message) }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Some(cause) = &self.cause {
+            tracing::error!(cause, "failed");
+        }
+        let mut response = (self.status, Json(self.to_json())).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

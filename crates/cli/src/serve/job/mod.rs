@@ -1,0 +1,100 @@
+//! A reply from its beginning to its end, as it is made: what was asked for in, events out. It knows nothing of HTTP.
+
+mod chain;
+mod reply;
+
+use ualm::{
+    Cancel, Error, ErrorKind, GenerationConfig, Message, Modality, Ranked, Record, Result, Seconds, TakeEvent,
+    TakeRunner, Usage,
+};
+
+use crate::wire::{ChainWish, Settings};
+
+/// A request for a reply.
+pub struct Job {
+    pub start: Start,
+    pub way: Way,
+    pub takes: u16,
+    /// By default the record's, or one that is drawn.
+    pub seed: Option<u64>,
+    pub text: Settings,
+    /// Of sound and speech.
+    pub audio: Settings,
+    /// The most frames of a sound.
+    pub most_sound_steps: usize,
+    /// Whether the takes are ranked.
+    pub best: bool,
+    /// Whether sound comes in chunks.
+    pub stream: bool,
+}
+
+/// The start of a reply.
+pub enum Start {
+    Messages(Vec<Message>),
+    /// Before segment number `segment`, from 1; `said` is an answer that stands there.
+    Record {
+        record: Box<Record>,
+        segment: usize,
+        said: Vec<Message>,
+    },
+}
+
+/// The content of a reply.
+pub enum Way {
+    /// Segments: the first ones of these modalities.
+    Free {
+        force: Vec<Modality>,
+        max_segments: usize,
+    },
+    Chain(ChainWish),
+    /// As the record says.
+    AsRecorded,
+}
+
+/// The tools that a reply is made with.
+pub struct Tools<'a> {
+    /// The session of the request, with room for the takes that are made at once.
+    pub takes: TakeRunner,
+    pub cancel: &'a Cancel,
+    pub tell: &'a mut dyn FnMut(TakeEvent<'_>) -> Result<()>,
+}
+
+/// The outcome of a reply.
+#[derive(Default)]
+pub struct Outcome {
+    pub seed: u64,
+    pub usage: Usage,
+    pub seconds: Seconds,
+    /// The best first.
+    pub ranking: Vec<Ranked>,
+}
+
+impl Job {
+    /// Makes the reply. When `cancel` stops it, `tell` was given what there is.
+    ///
+    /// # Errors
+    /// The errors of generations and of `tell`; [`ErrorKind::Cancelled`] before anything was made.
+    pub fn run(self, tools: Tools) -> Result<Outcome> {
+        let reasons = match (&self.way, &self.start) {
+            (Way::Chain(_), _) => true,
+            (Way::AsRecorded, Start::Record { record, .. }) => record.chain.is_some(),
+            _ => false,
+        };
+        if reasons { self.reason(tools) } else { self.reply(tools) }
+    }
+
+    /// Changes `config` as the request asks, within the limits.
+    fn change(&self, config: &mut GenerationConfig) {
+        self.text.apply(&mut config.text);
+        for sound in [&mut config.audio, &mut config.speech] {
+            self.audio.apply(sound);
+            if self.audio.max_steps.is_none() {
+                sound.max_steps = sound.max_steps.min(self.most_sound_steps);
+            }
+        }
+    }
+}
+
+fn invalid(what: &str) -> Error {
+    Error::new(ErrorKind::Invalid, what)
+}

@@ -1,0 +1,149 @@
+//! `POST /v1/audio/speech`.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use ualm::audio::Waveform;
+use ualm::{Message, Modality, Record, Result as UalmResult, SegmentEnd, TakeEvent, Usage};
+
+use super::body::read_json;
+use super::encode::{Encoding, PcmStream, content_type};
+use super::error::ApiError;
+use super::job::{Job, Start, Way};
+use super::pieces::{Head, Piece};
+use super::server::{Server, Worker, seed};
+use super::threads::{make, parsed};
+use crate::wire::{Settings, SoundFormat, SpeechRequest, StreamFormat};
+
+pub async fn speak(State(server): State<Arc<Server>>, request: Request) -> Result<Response, ApiError> {
+    let arrived = Instant::now();
+    let (speech, permit) = parsed(read_json(&server, request).await?, |body| SpeechRequest::from_json(&body)).await?;
+    server.check_model(&speech.model)?;
+    server.check_voice("voice", speech.voice.as_deref())?;
+    server.check_sound_steps("ualm.max_steps", speech.ualm.unwrap_or_default().settings().max_steps)?;
+    let reply = server.start(arrived, permit, move |worker| work(worker, speech)).await?;
+    Ok(reply.respond().await)
+}
+
+fn work(worker: &Worker, speech: SpeechRequest) -> Result<(), ApiError> {
+    let own = speech.ualm.unwrap_or_default();
+    let encoding = Encoding {
+        format: speech.response_format.unwrap_or_default(),
+        sample_rate: own.sample_rate,
+        take: own.take.unwrap_or(true),
+    };
+    let seed = seed(own.seed)?;
+    let job = Job {
+        start: Start::Messages(vec![Message::text(speech.input.trim())]),
+        way: Way::Free { force: vec![own.modality.unwrap_or(Modality::Speech)], max_segments: 1 },
+        takes: 1,
+        seed: Some(seed),
+        text: Settings::default(),
+        audio: own.settings(),
+        most_sound_steps: worker.server.most_sound_steps(),
+        best: false,
+        stream: encoding.format == SoundFormat::Pcm,
+    };
+    let is_events = speech.stream_format == Some(StreamFormat::Sse);
+    let mut spoken = Spoken { worker, encoding, is_events, seed, pcm: None, has_begun: false };
+    let outcome = make(worker, job, Some("input"), &mut |event| spoken.made(event))?;
+    spoken.finish(outcome.usage).map_err(|e| worker.failed(&e, None))
+}
+
+/// A sound on its way.
+struct Spoken<'a> {
+    worker: &'a Worker,
+    encoding: Encoding,
+    is_events: bool,
+    seed: u64,
+    pcm: Option<PcmStream>,
+    has_begun: bool,
+}
+
+impl Spoken<'_> {
+    fn made(&mut self, event: TakeEvent<'_>) -> UalmResult<()> {
+        match event {
+            TakeEvent::SegmentStarted(_) if self.encoding.format == SoundFormat::Pcm => {
+                let rate = self.encoding.stream_rate();
+                self.pcm = Some(PcmStream::new(self.worker.server.sample_rate(), rate)?);
+                self.begin()
+            }
+            TakeEvent::AudioChunk(_, sound) => match &mut self.pcm {
+                Some(pcm) => {
+                    let bytes = pcm.push(sound.samples())?;
+                    self.bytes(bytes)
+                }
+                None => Ok(()),
+            },
+            TakeEvent::SegmentEnded { segment, sound, record, .. } => match (self.pcm.take(), sound) {
+                (Some(pcm), _) => self.bytes(pcm.finish()?),
+                (None, Some(sound)) => self.whole(sound, record, segment.end),
+                (None, None) => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// The head of what is streamed.
+    fn begin(&mut self) -> UalmResult<()> {
+        self.has_begun = true;
+        let head = if self.is_events { Head::events() } else { Head::default() };
+        let content_type = match self.is_events {
+            true => head.content_type,
+            false => content_type(self.encoding.format, self.encoding.stream_rate()),
+        };
+        let headers = vec![("ualm-seed", self.seed.to_string())];
+        self.worker.sender.send(Piece::Head(Head { content_type, headers, ..head }))
+    }
+
+    fn bytes(&self, bytes: Vec<u8>) -> UalmResult<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.worker.sounds();
+        match self.is_events {
+            true => self.event(&json!({"type": "speech.audio.delta", "audio": STANDARD.encode(bytes)})),
+            false => self.worker.sender.bytes(bytes),
+        }
+    }
+
+    /// A sound whose header says how long it is.
+    fn whole(&mut self, sound: &Waveform, record: &Record, end: SegmentEnd) -> UalmResult<()> {
+        let bytes = self.encoding.encode(sound, record)?;
+        if self.is_events {
+            self.begin()?;
+            return self.bytes(bytes);
+        }
+        self.has_begun = true;
+        self.worker.sounds();
+        let content_type = content_type(self.encoding.format, self.encoding.rate(sound.sample_rate()));
+        let headers = vec![("ualm-seed", self.seed.to_string()), ("ualm-end", name(end))];
+        self.worker.sender.whole(&content_type, headers, bytes)
+    }
+
+    fn finish(mut self, usage: Usage) -> UalmResult<()> {
+        if !self.has_begun {
+            self.begin()?;
+        }
+        if !self.is_events {
+            return Ok(());
+        }
+        let (input_tokens, output_tokens) = (usage.prompt_frames, usage.steps);
+        let total_tokens = input_tokens + output_tokens;
+        let usage = json!({"input_tokens": input_tokens, "output_tokens": output_tokens, "total_tokens": total_tokens});
+        self.event(&json!({"type": "speech.audio.done", "usage": usage}))
+    }
+
+    fn event(&self, event: &Value) -> UalmResult<()> {
+        self.worker.sender.event(event)
+    }
+}
+
+fn name(end: SegmentEnd) -> String {
+    serde_json::to_value(end).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,47 @@
+//! Settings of a modality that a request may give.
+
+use serde::Deserialize;
+
+use ualm::SegmentConfig;
+
+/// What is not given is as the package says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Softmax temperature.
+    pub temperature: Option<f32>,
+    /// Only the largest logits of each stream.
+    pub top_k: Option<usize>,
+    /// Only the most probable ids that together reach it.
+    pub top_p: Option<f32>,
+    /// Scale of classifier-free guidance.
+    pub guidance: Option<f32>,
+    /// The most frames of a segment.
+    pub max_steps: Option<usize>,
+    /// The fewest frames before the model may end.
+    pub min_steps: Option<usize>,
+}
+
+impl Settings {
+    /// Puts what was given in the place of what `config` says.
+    pub fn apply(&self, config: &mut SegmentConfig) {
+        config.temperature = self.temperature.unwrap_or(config.temperature);
+        config.top_k = self.top_k.unwrap_or(config.top_k);
+        config.top_p = self.top_p.unwrap_or(config.top_p);
+        config.guidance = self.guidance.unwrap_or(config.guidance);
+        config.max_steps = self.max_steps.unwrap_or(config.max_steps);
+        config.min_steps = self.min_steps.unwrap_or(config.min_steps);
+    }
+
+    /// The same, with `others` where it says nothing.
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            temperature: self.temperature.or(others.temperature),
+            top_k: self.top_k.or(others.top_k),
+            top_p: self.top_p.or(others.top_p),
+            guidance: self.guidance.or(others.guidance),
+            max_steps: self.max_steps.or(others.max_steps),
+            min_steps: self.min_steps.or(others.min_steps),
+        }
+    }
+}

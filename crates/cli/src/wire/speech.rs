@@ -1,0 +1,109 @@
+//! `POST /v1/audio/speech`.
+
+use serde::Deserialize;
+
+use super::json::parse;
+use super::{Refusal, Settings, SoundFormat, StreamFormat};
+use ualm::Modality;
+
+/// The body.
+#[derive(Debug, Deserialize)]
+pub struct SpeechRequest {
+    /// The model's name.
+    pub model: String,
+    /// What to say, or what to hear.
+    pub input: String,
+    /// In whose voice.
+    pub voice: Option<String>,
+    /// As what the sound is given back.
+    pub response_format: Option<SoundFormat>,
+    /// How it comes.
+    pub stream_format: Option<StreamFormat>,
+    /// What OpenAI's interface has no word for.
+    pub ualm: Option<SpeechExtension>,
+}
+
+/// The field `ualm`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct SpeechExtension {
+    /// Speech that says the input, or sound that the input describes.
+    pub modality: Option<Modality>,
+    /// Seed of every draw.
+    pub seed: Option<u64>,
+    temperature: Option<f32>,
+    top_k: Option<usize>,
+    top_p: Option<f32>,
+    guidance: Option<f32>,
+    max_steps: Option<usize>,
+    min_steps: Option<usize>,
+    /// Whether a WAV file holds its take.
+    pub take: Option<bool>,
+    /// Rate of the sound that is given back, in hertz.
+    pub sample_rate: Option<u32>,
+}
+
+impl SpeechRequest {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// A field that is not known, or whose value has no meaning.
+    pub fn from_json(body: &[u8]) -> Result<Self, Refusal> {
+        let request: Self = parse(body)?;
+        if request.input.trim().is_empty() {
+            return Err(Refusal::invalid("input", "the text is empty; expected some words"));
+        }
+        let own = request.ualm.unwrap_or_default();
+        if own.modality == Some(Modality::Text) {
+            return Err(Refusal::invalid("ualm.modality", "expected \"speech\" or \"audio\""));
+        }
+        if own.sample_rate.is_some_and(|rate| !(8_000..=192_000).contains(&rate)) {
+            return Err(Refusal::invalid("ualm.sample_rate", "expected 8000 to 192000 hertz"));
+        }
+        Ok(request)
+    }
+}
+
+impl SpeechExtension {
+    /// Settings of the sound.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            guidance: self.guidance,
+            max_steps: self.max_steps,
+            min_steps: self.min_steps,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_what_it_says() {
+        let body = br#"{"model": "m", "input": "rain", "response_format": "pcm", "stream_format": "sse",
+            "ualm": {"modality": "audio", "seed": 3, "top_k": 5}}"#;
+        let request = SpeechRequest::from_json(body).unwrap();
+        let own = request.ualm.unwrap();
+        assert_eq!((request.response_format, request.stream_format), (Some(SoundFormat::Pcm), Some(StreamFormat::Sse)));
+        assert_eq!((own.modality, own.seed, own.settings().top_k), (Some(Modality::Audio), Some(3), Some(5)));
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named() {
+        for (body, param) in [
+            (r#"{"model": "m", "input": "a", "speed": 2}"#, "speed"),
+            (r#"{"model": "m", "input": "a", "instructions": "softly"}"#, "instructions"),
+            (r#"{"model": "m", "input": "a", "response_format": "mp3"}"#, "response_format"),
+            (r#"{"model": "m", "input": " "}"#, "input"),
+            (r#"{"model": "m", "input": "a", "ualm": {"modality": "text"}}"#, "ualm.modality"),
+            (r#"{"model": "m", "input": "a", "ualm": {"pitch": 1}}"#, "ualm.pitch"),
+            (r#"{"model": "m", "input": "a", "ualm": {"sample_rate": 1}}"#, "ualm.sample_rate"),
+        ] {
+            assert_eq!(SpeechRequest::from_json(body.as_bytes()).unwrap_err().param.as_deref(), Some(param), "{body}");
+        }
+    }
+}

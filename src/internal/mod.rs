@@ -1,0 +1,9 @@
+//! Items for the other packages of this workspace. They are no part of the interface and may change in any version.
+
+#[cfg(feature = "internal")]
+pub mod benching;
+#[cfg(feature = "internal")]
+pub mod fuzzing;
+
+pub use crate::file::{hold_writes, remove_parts, write_whole, write_whole_with};
+pub use crate::runtime::cache_folder;
