@@ -19,7 +19,8 @@
 //!
 //! The way of the data: audio file → [`audio::Waveform`] → log-mel → encoder features → prompt embeddings → one step of the
 //! language model after another → token frames → codec codes → waveform. [`Model`] is shared and immutable, a [`Session`]
-//! is one conversation, a [`Generation`] is one reply in the making.
+//! is one conversation, a [`Generation`] is one reply in the making. A [`TakeRunner`] makes several takes of one prompt and ranks
+//! them, a [`ChainRunner`] leads a conversation through the stages of a chain of reasoning.
 
 // what input could make panic, and what a library does not do; the tests may
 #![cfg_attr(
