@@ -17,9 +17,31 @@
 //! # }
 //! ```
 //!
-//! The way of the data: audio file → [`audio::Waveform`] → log-mel → encoder features → prompt embeddings → one step of the
-//! language model after another → token frames → codec codes → waveform. [`Model`] is shared and immutable, a [`Session`]
-//! is one conversation, a [`Generation`] is one reply in the making.
+//! The path of the data: audio file → [`audio::Waveform`] → log-mel → encoder features → prompt → one step of the language
+//! model after another → tokens → codec codes → waveform. [`Model`] is shared and immutable, a [`Session`] is one
+//! conversation, a [`Generation`] is one reply in the making. A model's family is not known here: its vocabulary, layouts,
+//! heads, template, codecs and state are values of the package's [manifest](package::Manifest).
+//!
+//! # Glossary
+//!
+//! | term | meaning |
+//! |---|---|
+//! | token, id | a number of the [`Vocabulary`]: a piece of text, a codec code or a control token |
+//! | position | one place of the sequence that the language model reads: one id, or one for each parallel stream |
+//! | frame | one time step of a codec: a code of each of its books, 20 ms in most |
+//! | book | a codebook of a codec: the codes that one residual level, or stream, may have |
+//! | [`Layout`] | the rule by which frames of codes become positions, and what each position may hold |
+//! | head | a part of the output matrix, by the ids of its columns |
+//! | segment | a run of text or sound in a reply, with an opener before it and an end |
+//! | turn | a prompt and the segments that reply to it |
+//! | template | the words and ids around messages and segments |
+//! | prefill | running many positions at once: a prompt |
+//! | step | running one position, and drawing the next one |
+//! | guidance | classifier-free guidance: a second, unconditional sequence from which the first is pushed away |
+//! | KV cache | keys and values of all positions of a sequence, kept between steps |
+//! | take | one reply of several to the same prompt |
+//! | chain | a chain of reasoning: plan, sound, critique, sound |
+//! | row, slot | a sequence in the cache of an [`Engine`]; a guided session has two |
 
 // what input could make panic, and what a library does not do; the tests may
 #![cfg_attr(
@@ -38,6 +60,7 @@
 
 pub mod audio;
 mod cancel;
+mod chain;
 mod codec;
 #[allow(clippy::indexing_slicing, reason = "seats and rows are numbers that the engine gives out itself")]
 mod engine;
@@ -65,6 +88,7 @@ mod time_limit;
 mod token;
 
 pub use cancel::Cancel;
+pub use chain::{Chain, MOST_ROUNDS, ReasoningConfig, ReasoningMode, Stage};
 pub use engine::{Engine, EngineOptions, EngineStats};
 pub use error::{Error, ErrorKind, Result};
 pub use generate::{
@@ -77,9 +101,8 @@ pub use package::Package;
 pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};
 pub use provider::{Provider, ProviderReport, Providers};
 pub use reason::{
-    Chain, ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop, Expected, LayoutEvent, MOST_AT_ONCE,
-    MOST_ROUNDS, Ranked, Ranking, RankingEvent, ReasoningConfig, ReasoningMode, RichCaption, Score, SegmentPosition,
-    Stage, Stages, Take, TakeEvent, TakeRunner,
+    ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop, Expected, LayoutEvent, MOST_AT_ONCE, Ranked,
+    Ranking, RankingEvent, RichCaption, Score, SegmentPosition, Stages, Take, TakeEvent, TakeRunner,
 };
 pub use record::{Cut, Record};
 pub use runtime::{GraphTime, Runtime, RuntimeOptions};

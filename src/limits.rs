@@ -2,8 +2,6 @@
 
 use crate::audio::Waveform;
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::GenerationConfig;
-use crate::modality::Modality;
 
 /// What a model refuses; [`Model::with_limits`](crate::Model::with_limits) sets it. Errors are of kind
 /// [`ErrorKind::Limit`], and say what was asked for and how much is allowed.
@@ -41,17 +39,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Refuses more segments or steps than are allowed.
-    pub(crate) fn check_config(&self, config: &GenerationConfig) -> Result<()> {
-        at_most("segments", config.max_segments, self.segments)?;
-        Modality::ALL.into_iter().try_for_each(|modality| {
-            at_most("steps", config.segment(modality).max_steps, self.steps).map_err(|e| e.context(modality))
-        })
-    }
-
-    /// Refuses a prompt of more `frames` than are allowed.
-    pub(crate) fn check_prompt(&self, frames: usize) -> Result<()> {
-        at_most("prompt frames", frames, self.prompt_frames)
+    /// Refuses a prompt of more `positions` than are allowed.
+    pub(crate) fn check_prompt(&self, positions: usize) -> Result<()> {
+        at_most("prompt frames", positions, self.prompt_frames)
     }
 
     /// Bytes that a conversation's cache may take.
@@ -70,7 +60,8 @@ pub(crate) fn check_seconds(sound: &Waveform, most: f64) -> Result<()> {
     Ok(())
 }
 
-fn at_most(what: &str, asked: usize, most: usize) -> Result<()> {
+/// Refuses more than `most` of `what`.
+pub(crate) fn at_most(what: &str, asked: usize, most: usize) -> Result<()> {
     match asked <= most {
         true => Ok(()),
         false => Err(Error::new(ErrorKind::Limit, format!("{asked} {what} are asked for; the limit is {most}"))),

@@ -8,8 +8,8 @@ use ndarray::Array2;
 
 use crate::audio::{DecodeOptions, Waveform};
 use crate::cancel::Cancel;
-use crate::error::{Error, ErrorKind, Result};
 use crate::codec::{Codec, Enhancer, PackageCodec};
+use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{GenerationConfig, Rules, Segment};
 use crate::language_model::LanguageModel;
 use crate::limits::{Limits, check_seconds};
@@ -70,6 +70,7 @@ impl Model {
         let runtime = Runtime::start(options)?;
         let loader = Arc::new(GraphLoader::new(runtime, package, Placing::new(options)?));
         let manifest = loader.package().manifest();
+        loader.check_providers()?;
         let language_model = Arc::new(LanguageModel::load(&loader, manifest)?);
         let tokenizer = read_tokenizer(loader.package())?;
         let codec = |(name, config): (&String, &_)| (name.clone(), Arc::new(PackageCodec::new(name, config, &loader)));
@@ -255,7 +256,13 @@ impl Model {
         self.lay_out(modality, messages, true, cancel)
     }
 
-    pub(crate) fn lay_out(&self, modality: Modality, messages: &[Message], begins: bool, cancel: &Cancel) -> Result<Prompt> {
+    pub(crate) fn lay_out(
+        &self,
+        modality: Modality,
+        messages: &[Message],
+        begins: bool,
+        cancel: &Cancel,
+    ) -> Result<Prompt> {
         let sound = Listener { model: self, cancel };
         let Rules { template, vocabulary, tokenizer, .. } = &*self.inner.rules;
         Layouter { template, vocabulary, tokenizer, sound: &sound }.prompt(modality, messages, begins)

@@ -51,7 +51,8 @@ impl CodecEncoder {
 
     fn checked(&self, shape: &[i64], codes: &[i64], frames: usize) -> Result<Codes> {
         if codes.len() != self.config.books * frames {
-            let what = format!("{}: codes of shape {shape:?}; expected [1, {}, {frames}]", self.name, self.config.books);
+            let what =
+                format!("{}: codes of shape {shape:?}; expected [1, {}, {frames}]", self.name, self.config.books);
             return Err(Error::new(ErrorKind::Graph, what));
         }
         let size = self.config.codebook_size;
@@ -69,8 +70,7 @@ impl CodecEncoder {
         match wrong {
             None => Ok(codes),
             Some(((book, frame), code)) => {
-                let what =
-                    format!("{}: code {code} in book {book}, frame {frame}; expected 0..{size}", self.name);
+                let what = format!("{}: code {code} in book {book}, frame {frame}; expected 0..{size}", self.name);
                 Err(Error::new(ErrorKind::Numeric, what))
             }
         }

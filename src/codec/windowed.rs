@@ -164,7 +164,8 @@ mod tests {
                 let around = frame.saturating_sub(2)..(frame + 3).min(codes.ncols());
                 around.map(|other| codes.column(other).sum() * (3 + other.abs_diff(frame) as u32)).sum::<u32>()
             };
-            let sample = |at: usize| (sum(at / HOP) * 7 + (first_frame + at / HOP) as u32 * 13 + (at % HOP) as u32) as f32;
+            let sample =
+                |at: usize| (sum(at / HOP) * 7 + (first_frame + at / HOP) as u32 * 13 + (at % HOP) as u32) as f32;
             Ok((0..codes.ncols() * HOP).map(sample).collect())
         }
     }

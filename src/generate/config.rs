@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{Limits, at_most};
 use crate::modality::{Modality, SegmentConfig};
 
 /// How a whole reply is generated. [`Model::config`](crate::Model::config) gives the package's defaults.
@@ -49,6 +50,15 @@ impl GenerationConfig {
     #[must_use]
     pub fn only(self, modality: Modality) -> Self {
         Self { force: vec![modality], max_segments: 1, ..self }
+    }
+
+    /// Refuses more segments or steps than `limits` allow.
+    pub(crate) fn check_limits(&self, limits: &Limits) -> Result<()> {
+        at_most("segments", self.max_segments, limits.segments)?;
+        Modality::ALL.into_iter().try_for_each(|modality| {
+            let steps = self.segment(modality).max_steps;
+            at_most("steps", steps, limits.steps).map_err(|e| e.context(modality))
+        })
     }
 
     /// Refuses settings that have no meaning.

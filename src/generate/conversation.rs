@@ -142,7 +142,12 @@ impl Conversation {
     /// Runs the tail, the prompt (for the first segment of a reply) and the tokens before a segment of `modality`; then
     /// only the model's choice, or the returned position, stands before that segment. On failure the conversation is what
     /// it was.
-    fn prefill(&mut self, prompt: Option<&Prompt>, modality: Modality, cancel: &Cancel) -> Result<Option<Vec<TokenId>>> {
+    fn prefill(
+        &mut self,
+        prompt: Option<&Prompt>,
+        modality: Modality,
+        cancel: &Cancel,
+    ) -> Result<Option<Vec<TokenId>>> {
         let (mut tokens, mut features) = (self.tail.tokens.clone(), Vec::new());
         let mut unconditional = self.unconditional.is_some().then(|| tokens.clone());
         if let Some(prompt) = prompt {

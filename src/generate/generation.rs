@@ -128,7 +128,7 @@ impl<'a> Generation<'a> {
         cancel: Cancel,
     ) -> Result<Self> {
         config.validate()?;
-        conversation.limits.check_config(&config)?;
+        config.check_limits(&conversation.limits)?;
         Ok(Self {
             rng: Rng::at(config.seed, draws),
             conversation,

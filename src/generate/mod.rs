@@ -14,9 +14,9 @@ mod tests;
 
 pub use checkpoint::Checkpoint;
 pub use config::GenerationConfig;
+pub(crate) use conversation::{Conversation, Next, Snapshot};
 pub use event::{Event, Seconds, SegmentEnd, Usage};
 pub use generation::Generation;
-pub(crate) use conversation::{Conversation, Next, Snapshot};
 pub(crate) use replay::{PastSegment, PastTurn, replay};
-pub(crate) use rules::Rules;
 pub use reply::{Draws, Reply, Segment};
+pub(crate) use rules::Rules;

@@ -86,7 +86,12 @@ fn replay_segment(conversation: &mut Conversation, segment: &PastSegment, next: 
 }
 
 /// Runs `last` and all positions of a segment but its own last one, which `last` is then.
-fn run_positions(conversation: &mut Conversation, segment: &Tokens, last: &mut [TokenId], cancel: &Cancel) -> Result<()> {
+fn run_positions(
+    conversation: &mut Conversation,
+    segment: &Tokens,
+    last: &mut [TokenId],
+    cancel: &Cancel,
+) -> Result<()> {
     for position in segment.iter() {
         cancel.check()?;
         conversation.step(last)?;

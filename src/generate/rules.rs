@@ -53,13 +53,18 @@ pub(crate) struct Voice {
 
 impl Rules {
     /// The rules of `manifest`; `codecs` are its codecs by name.
-    pub fn new(manifest: &Manifest, tokenizer: TextTokenizer, codecs: &BTreeMap<String, Arc<dyn Codec>>) -> Result<Self> {
+    pub fn new(
+        manifest: &Manifest,
+        tokenizer: TextTokenizer,
+        codecs: &BTreeMap<String, Arc<dyn Codec>>,
+    ) -> Result<Self> {
         let (vocabulary, template) = (manifest.tokens.clone(), manifest.template.clone());
         let write = |pieces: &[_]| write_pieces(pieces, &vocabulary, &tokenizer);
         let mut voices = BTreeMap::new();
         for (modality, config) in &manifest.modalities {
             let head = manifest.heads.keys().position(|name| *name == config.head);
-            let missing = || Error::new(ErrorKind::Package, format!("modality {modality} names no head of the package"));
+            let missing =
+                || Error::new(ErrorKind::Package, format!("modality {modality} names no head of the package"));
             let ids = manifest.heads.get(&config.head).map(Vec::as_slice).unwrap_or_default();
             let task = template.task(*modality)?;
             let wrap = template.segments.get(modality).cloned().unwrap_or_default();

@@ -5,9 +5,9 @@
 use std::sync::{Arc, PoisonError};
 
 use super::body::BodyRun;
+use super::cache::KeyValueCache;
 use super::embedding::EmbeddingRun;
 use super::head::HeadRun;
-use super::cache::KeyValueCache;
 use super::{HeadId, LanguageModel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::check_finite;

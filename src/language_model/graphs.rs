@@ -7,9 +7,9 @@ use ort::value::Tensor;
 
 use super::HeadId;
 use super::body::Body;
+use super::cache::{CacheShape, KeyValueCache, Rotary};
 use super::embedding::Embedding;
 use super::head::OutputHead;
-use super::cache::{CacheShape, KeyValueCache, Rotary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Manifest, StateConfig};
 use crate::prompt::FeatureSlot;

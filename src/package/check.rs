@@ -22,7 +22,10 @@ type Size = (String, usize, RangeInclusive<usize>);
 pub(crate) fn check_manifest(manifest: &Manifest) -> Result<()> {
     check_sizes(manifest)?;
     manifest.tokens.validate()?;
-    manifest.heads.iter().try_for_each(|(name, ids)| check_head(manifest, name, ids).map_err(|e| e.context(format!("heads.{name}"))))?;
+    manifest
+        .heads
+        .iter()
+        .try_for_each(|(name, ids)| check_head(manifest, name, ids).map_err(|e| e.context(format!("heads.{name}"))))?;
     if manifest.modalities.is_empty() {
         return refused("no modalities; expected one at least".into());
     }
@@ -59,7 +62,10 @@ fn check_sizes(manifest: &Manifest) -> Result<()> {
             size("rotary.size", rotary.size, 2..=*head_size),
         ]);
         if !(head_size.is_multiple_of(2) && rotary.theta.is_finite() && rotary.theta > 0.0) {
-            return refused(format!("head_size is {head_size} and rotary.theta {}; expected an even number and one above 0", rotary.theta));
+            return refused(format!(
+                "head_size is {head_size} and rotary.theta {}; expected an even number and one above 0",
+                rotary.theta
+            ));
         }
     }
     if let Some(audio) = &manifest.audio_encoder {
@@ -134,7 +140,9 @@ fn check_modality(manifest: &Manifest, modality: Modality, config: &ModalityConf
         },
     }
     match &config.enhancer {
-        Some(name) if !manifest.enhancers.contains_key(name) => refused(format!("enhancer is {name:?}, which is not among the enhancers")),
+        Some(name) if !manifest.enhancers.contains_key(name) => {
+            refused(format!("enhancer is {name:?}, which is not among the enhancers"))
+        }
         Some(_) if config.codec.is_none() => refused("an enhancer, but no codec".into()),
         _ => Ok(()),
     }

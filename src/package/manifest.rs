@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chain::ReasoningConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Template;
-use crate::reason::ReasoningConfig;
 use crate::token::{Interval, LayoutConfig, Vocabulary};
 
 /// The newest schema that this version reads.

@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 
 use prost::Message;
 
-use crate::error::{Error, ErrorKind, Result};
 use super::FileSum;
+use crate::error::{Error, ErrorKind, Result};
 
 /// The largest graph file, its weights beside it.
 pub const MOST_BYTES: u64 = 64 << 20;

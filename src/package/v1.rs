@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::manifest::{
-    AttentionConfig, AudioEncoderConfig, CodecConfig, DecodingConfig, EnhancerConfig, FileSum, LanguageModelConfig, Limits, Manifest,
-    ModalityConfig, Prompts, RotaryConfig, SCHEMA, StateConfig,
+    AttentionConfig, AudioEncoderConfig, CodecConfig, DecodingConfig, EnhancerConfig, FileSum, LanguageModelConfig,
+    Limits, Manifest, ModalityConfig, Prompts, RotaryConfig, SCHEMA, StateConfig,
 };
+use crate::chain::ReasoningConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::{Choice, ContentWrap, Piece, Role, Task, Template, Turn, Unconditional, Wrap};
-use crate::reason::ReasoningConfig;
 use crate::token::{Ends, Interval, LayoutConfig, Pattern, TextIds, TokenId, Vocabulary};
 
 /// A manifest of schema 1.
@@ -207,7 +207,13 @@ impl VocabularyV1 {
             (Pattern::Interleaved, vec![self.text], TEXT_HEAD)
         };
         let ends = Ends::new(vec![self.special.eos], vec![self.special.eot]);
-        ModalityConfig { layout: LayoutConfig::new(pattern, books, ends), head: head.into(), codec, enhancer, generation }
+        ModalityConfig {
+            layout: LayoutConfig::new(pattern, books, ends),
+            head: head.into(),
+            codec,
+            enhancer,
+            generation,
+        }
     }
 
     /// `[bos]`, then for each message `[role] [modality] content [eot or eos]`; a segment of a reply is
@@ -223,8 +229,13 @@ impl VocabularyV1 {
             trim: false,
             reply: ids(&[s.assistant]),
         };
-        let announced = [(Modality::Text, s.text, None), (Modality::Audio, s.audio, Some(s.pad)), (Modality::Speech, s.speech, Some(s.pad))];
-        let wrap = |(modality, token, feature)| (modality, ContentWrap { open: ids(&[token]), feature, close: Vec::new() });
+        let announced = [
+            (Modality::Text, s.text, None),
+            (Modality::Audio, s.audio, Some(s.pad)),
+            (Modality::Speech, s.speech, Some(s.pad)),
+        ];
+        let wrap =
+            |(modality, token, feature)| (modality, ContentWrap { open: ids(&[token]), feature, close: Vec::new() });
         let opener = |(modality, config): (&Modality, &ModalityV1)| {
             (*modality, Wrap { open: ids(&[config.token]), close: Vec::new() })
         };
@@ -243,7 +254,11 @@ impl LanguageModelV1 {
     fn config(&self) -> LanguageModelConfig {
         let rotary = RotaryConfig::new(self.rotary_dim.unwrap_or(self.head_dim), self.rope_theta);
         let attention = AttentionConfig::new(self.num_hidden_layers, self.num_key_value_heads, self.head_dim, rotary);
-        LanguageModelConfig::new(self.hidden_size, self.max_position_embeddings, vec![StateConfig::Attention(attention)])
+        LanguageModelConfig::new(
+            self.hidden_size,
+            self.max_position_embeddings,
+            vec![StateConfig::Attention(attention)],
+        )
     }
 }
 
@@ -266,3 +281,6 @@ impl EnhancerV1 {
         EnhancerConfig { graph: ENHANCER.into(), sampling_rate: self.sampling_rate, channels: self.channels }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,7 +84,9 @@ impl Layouter<'_> {
         }
         let (tokens, features) = self.write(modality, messages, begins, None)?;
         let unconditional = match self.template.unconditional {
-            Unconditional::Fill(id) if features.is_empty() => self.filled(modality, messages, begins, id, tokens.len())?,
+            Unconditional::Fill(id) if features.is_empty() => {
+                self.filled(modality, messages, begins, id, tokens.len())?
+            }
             Unconditional::Fill(_) | Unconditional::Pads => None,
         };
         Ok(Prompt { tokens, features, unconditional, modality })
@@ -92,7 +94,14 @@ impl Layouter<'_> {
 
     /// The prompt of `len` positions in which `fill` stands for the text of the messages; `None` when the template leaves
     /// no room for one.
-    fn filled(&self, modality: Modality, messages: &[Message], begins: bool, fill: u32, len: usize) -> Result<Option<Tokens>> {
+    fn filled(
+        &self,
+        modality: Modality,
+        messages: &[Message],
+        begins: bool,
+        fill: u32,
+        len: usize,
+    ) -> Result<Option<Tokens>> {
         let (bare, _) = self.write(modality, messages, begins, Some((fill, 0)))?;
         let Some(count) = len.checked_sub(bare.len()).filter(|count| *count > 0) else { return Ok(None) };
         Ok(Some(self.write(modality, messages, begins, Some((fill, count)))?.0))
@@ -115,7 +124,8 @@ impl Layouter<'_> {
         let mut previous: Option<Role> = None;
         for (index, message) in messages.iter().enumerate() {
             let turn = |role: Role| {
-                let unknown = || Error::new(ErrorKind::Invalid, format!("this model's prompts have no {} turn", role.name()));
+                let unknown =
+                    || Error::new(ErrorKind::Invalid, format!("this model's prompts have no {} turn", role.name()));
                 task.turns.get(&role).ok_or_else(unknown)
             };
             match previous {

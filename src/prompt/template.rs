@@ -138,7 +138,10 @@ impl Template {
                 return fail(format!("segments has no entry for {modality}"));
             };
             if self.choice == Choice::ByOpener && !matches!(*segment.open, [Piece::Id(_)]) {
-                return fail(format!("segments.{modality}.open is {:?}; expected one id, as choice is by_opener", segment.open));
+                return fail(format!(
+                    "segments.{modality}.open is {:?}; expected one id, as choice is by_opener",
+                    segment.open
+                ));
             }
             if segment.open.is_empty() && task.reply.is_empty() {
                 return fail(format!("nothing stands before a segment of {modality}; expected an id at least"));
@@ -148,7 +151,9 @@ impl Template {
             return fail(format!("the id {id}; expected ids below {}", vocabulary.size));
         }
         match self.unconditional {
-            Unconditional::Pads if vocabulary.pad.is_none() => fail("unconditional is \"pads\", but tokens.pad is missing".into()),
+            Unconditional::Pads if vocabulary.pad.is_none() => {
+                fail("unconditional is \"pads\", but tokens.pad is missing".into())
+            }
             _ => Ok(()),
         }
     }

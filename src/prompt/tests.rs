@@ -22,7 +22,8 @@ impl SoundEncoder for Sounds {
 /// Letters are tokens, and "ab" together is one of its own, so that texts that are tokenized apart show.
 fn tokenizer(vocabulary: &Vocabulary) -> TextTokenizer {
     let letters: Vec<_> = ('a'..='z').chain([' ', '\n', '.', '<', '>']).collect();
-    let mut vocab: serde_json::Map<_, _> = letters.iter().enumerate().map(|(id, c)| (c.to_string(), json!(id))).collect();
+    let mut vocab: serde_json::Map<_, _> =
+        letters.iter().enumerate().map(|(id, c)| (c.to_string(), json!(id))).collect();
     vocab.insert("ab".into(), json!(letters.len()));
     vocab.insert("<end>".into(), json!(letters.len() + 1));
     let special = json!({"id": letters.len() + 1, "content": "<end>", "single_word": false, "lstrip": false, "rstrip": false,
@@ -41,7 +42,13 @@ fn vocabulary(width: usize, start: u32, zero_is_pad: bool) -> Vocabulary {
     Vocabulary::new(200, width, Some(0), text)
 }
 
-fn lay_out(template: &Template, vocabulary: &Vocabulary, modality: Modality, messages: &[Message], begins: bool) -> Result<Prompt> {
+fn lay_out(
+    template: &Template,
+    vocabulary: &Vocabulary,
+    modality: Modality,
+    messages: &[Message],
+    begins: bool,
+) -> Result<Prompt> {
     let tokenizer = tokenizer(vocabulary);
     Layouter { template, vocabulary, tokenizer: &tokenizer, sound: &Sounds }.prompt(modality, messages, begins)
 }
@@ -90,7 +97,8 @@ fn chat() -> Template {
 #[test]
 fn control_ids_stand_around_every_message() {
     let vocabulary = vocabulary(2, 100, true);
-    let messages = [says(Role::System, "c"), Message::text("ba"), Message::audio(sound(1)), says(Role::Assistant, "ab")];
+    let messages =
+        [says(Role::System, "c"), Message::text("ba"), Message::audio(sound(1)), says(Role::Assistant, "ab")];
     let prompt = lay_out(&control_ids(), &vocabulary, Modality::Audio, &messages, true).unwrap();
     // the tokenizer's id 0, "a", is the pad
     assert_eq!(first_column(&prompt), [1, 4, 7, 102, 2, 5, 7, 101, 0, 3, 5, 8, 0, 0, 2, 6, 7, 131, 2]);
@@ -104,12 +112,15 @@ fn control_ids_stand_around_every_message() {
 #[test]
 fn texts_that_follow_one_another_are_tokenized_as_one() {
     let vocabulary = vocabulary(1, 100, false);
-    let prompt = lay_out(&chat(), &vocabulary, Modality::Text, &[Message::text("hi a"), Message::text("b")], true).unwrap();
-    let [a, b, h, i, u, space, line] = ["a", "b", "h", "i", "u", " ", "\n"].map(|c| 100 + "abcdefghijklmnopqrstuvwxyz \n".find(c).unwrap() as u32);
+    let prompt =
+        lay_out(&chat(), &vocabulary, Modality::Text, &[Message::text("hi a"), Message::text("b")], true).unwrap();
+    let [a, b, h, i, u, space, line] =
+        ["a", "b", "h", "i", "u", " ", "\n"].map(|c| 100 + "abcdefghijklmnopqrstuvwxyz \n".find(c).unwrap() as u32);
     assert_eq!(first_column(&prompt), [19, 20, u, line, h, i, space, a, line, b, 21, line]);
     let mut joined = chat();
     joined.tasks.get_mut(&Modality::Text).unwrap().turns.get_mut(&Role::User).unwrap().join.clear();
-    let prompt = lay_out(&joined, &vocabulary, Modality::Text, &[Message::text("a"), Message::text("b")], true).unwrap();
+    let prompt =
+        lay_out(&joined, &vocabulary, Modality::Text, &[Message::text("a"), Message::text("b")], true).unwrap();
     assert_eq!(first_column(&prompt), [19, 20, u, line, 131, 21, line], "\"a\" and \"b\" are the token \"ab\"");
 }
 
@@ -172,7 +183,8 @@ fn templates_that_cannot_be_right_are_refused() {
     assert!(control_ids().validate(&Modality::ALL, &vocabulary(2, 100, true)).is_ok());
     let lacks_task = |template: &mut Template| template.tasks.clear();
     assert!(refused(&lacks_task, Modality::Text, &space).contains("no task for text"));
-    let lacks_turn = |template: &mut Template| drop(template.tasks.get_mut(&Modality::Text).unwrap().turns.remove(&Role::User));
+    let lacks_turn =
+        |template: &mut Template| drop(template.tasks.get_mut(&Modality::Text).unwrap().turns.remove(&Role::User));
     assert!(refused(&lacks_turn, Modality::Text, &space).contains("lacks turns of user"));
     assert!(refused(&|_| (), Modality::Audio, &space).contains("segments has no entry for audio"));
     let chosen = |template: &mut Template| template.choice = Choice::ByOpener;

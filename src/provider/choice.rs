@@ -1,19 +1,20 @@
 //! What is asked for: providers in order of preference, for all graphs and for some.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use super::provider_key;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The graphs of a package, by their names in the manifest.
+/// Graphs that packages have, by their names in the manifest; a package may have others of the same roles.
 pub const GRAPHS: [&str; 8] =
     ["embed", "llm", "text_head", "audio_head", "audio_encoder", "codec_encoder", "codec_decoder", "enhancer"];
 
-/// Names for several graphs at once.
-const GROUPS: [(&str, &[&str]); 2] =
-    [("codec", &["codec_encoder", "codec_decoder"]), ("heads", &["text_head", "audio_head"])];
+/// Names for all graphs of a role.
+const GROUPS: [&str; 2] = ["codec", "heads"];
+
+/// The ends of graphs' names, which tell their roles.
+const ROLES: [&str; 4] = ["_head", "_encoder", "_decoder", "_enhancer"];
 
 /// Falls back to whatever is here, and says so.
 const AUTO: &str = "auto";
@@ -75,8 +76,8 @@ impl fmt::Display for Provider {
 /// value is written `\,`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Providers {
-    all: Vec<Provider>,
-    graphs: BTreeMap<String, Vec<Provider>>,
+    /// In order of preference, each with the graph or the group that it is for, if it is not for all.
+    items: Vec<(Option<String>, Provider)>,
 }
 
 impl Providers {
@@ -92,30 +93,42 @@ impl Providers {
 
     /// The same with one more provider for the graphs that have no list of their own.
     pub fn prefer(mut self, provider: Provider) -> Self {
-        self.all.push(provider);
+        self.items.push((None, provider));
         self
     }
 
     /// The same with one more provider for `graph`, or the graphs of a group.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when no graph has this name.
+    /// [`ErrorKind::Invalid`] for a name that no graph has. A package may still lack the graph; loading it says so.
     pub fn prefer_for(mut self, graph: &str, provider: Provider) -> Result<Self> {
-        let graphs = graphs_of(graph).ok_or_else(|| {
-            let groups: Vec<_> = GROUPS.iter().map(|(name, _)| *name).collect();
-            let known = format!("{}, {}", GRAPHS.join(", "), groups.join(", "));
-            Error::new(ErrorKind::Invalid, format!("{graph:?} is no graph of a package; expected one of {known}"))
-        })?;
-        for graph in graphs {
-            self.graphs.entry((*graph).to_owned()).or_default().push(provider.clone());
+        if !names_graphs(graph) {
+            let known = format!("{}, {}", GRAPHS.join(", "), GROUPS.join(", "));
+            let what = format!("{graph:?} is no graph of a package; expected one such as {known}");
+            return Err(Error::new(ErrorKind::Invalid, what));
         }
+        self.items.push((Some(graph.to_owned()), provider));
         Ok(self)
     }
 
-    /// What `UALM_PROVIDER` asks for; the CPU when it is not set.
+    /// Refuses a name that neither packages usually have nor `graphs`, the graphs of a package, hold.
+    pub(crate) fn check<'g>(&self, graphs: impl Iterator<Item = &'g str>) -> Result<()> {
+        let graphs: Vec<_> = graphs.collect();
+        let is_known = |name: &&str| GROUPS.contains(name) || GRAPHS.contains(name) || graphs.contains(name);
+        match self.items.iter().filter_map(|(graph, _)| graph.as_deref()).find(|name| !is_known(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let what =
+                    format!("a provider is named for the graph {name:?}, but the package has {}", graphs.join(", "));
+                Err(Error::new(ErrorKind::Invalid, what))
+            }
+        }
+    }
+
+    /// The providers that `UALM_PROVIDER` lists; the CPU when it is not set.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when it makes no sense.
+    /// [`ErrorKind::Invalid`] when the list cannot be read.
     pub fn from_environment() -> Result<Self> {
         match std::env::var("UALM_PROVIDER") {
             Ok(text) if !text.trim().is_empty() => text.parse().map_err(|e: Error| e.context("UALM_PROVIDER")),
@@ -124,14 +137,17 @@ impl Providers {
     }
 
     /// The providers for `graph` in order of preference; none is the CPU.
-    pub fn of(&self, graph: &str) -> &[Provider] {
-        self.graphs.get(graph).unwrap_or(&self.all)
+    pub fn of(&self, graph: &str) -> Vec<Provider> {
+        let own = |name: &Option<String>| name.as_deref().is_some_and(|name| is_for(name, graph));
+        let has_own = self.items.iter().any(|(name, _)| own(name));
+        let chosen = self.items.iter().filter(|(name, _)| if has_own { own(name) } else { name.is_none() });
+        chosen.map(|(_, provider)| provider.clone()).collect()
     }
 
     /// Every provider that is asked for, once.
     pub fn distinct(&self) -> Vec<&Provider> {
         let mut distinct: Vec<&Provider> = Vec::new();
-        for provider in self.all.iter().chain(self.graphs.values().flatten()) {
+        for (_, provider) in &self.items {
             if !distinct.contains(&provider) {
                 distinct.push(provider);
             }
@@ -145,17 +161,24 @@ impl Providers {
     }
 }
 
-fn graphs_of(name: &str) -> Option<&'static [&'static str]> {
-    let group = GROUPS.iter().find(|(group, _)| *group == name).map(|(_, graphs)| *graphs);
-    group.or_else(|| GRAPHS.iter().position(|graph| *graph == name).and_then(|at| GRAPHS.get(at..=at)))
+/// Whether `name` is that of a graph, or of a group of graphs.
+fn names_graphs(name: &str) -> bool {
+    GRAPHS.contains(&name) || GROUPS.contains(&name) || ROLES.iter().any(|role| name.ends_with(role))
+}
+
+/// Whether `name`, that of a graph or of a group, stands for `graph`.
+fn is_for(name: &str, graph: &str) -> bool {
+    let is_codec = graph.ends_with("_decoder") || (graph.ends_with("_encoder") && graph != "audio_encoder");
+    name == graph || (name == "heads" && graph.ends_with("_head")) || (name == "codec" && is_codec)
 }
 
 impl fmt::Display for Providers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.all.iter().map(Provider::to_string);
-        let one = |graph: &String, provider| format!("{graph}={provider}");
-        let graphs = self.graphs.iter().flat_map(|(graph, list)| list.iter().map(move |p| one(graph, p)));
-        let items: Vec<_> = all.chain(graphs).collect();
+        let item = |(graph, provider): &(Option<String>, Provider)| match graph {
+            None => provider.to_string(),
+            Some(graph) => format!("{graph}={provider}"),
+        };
+        let items: Vec<_> = self.items.iter().map(item).collect();
         f.write_str(if items.is_empty() { "cpu".to_owned() } else { items.join(",") }.as_str())
     }
 }
@@ -203,7 +226,7 @@ fn split_at_commas(text: &str) -> Result<Vec<String>> {
 /// `key=value` of an item that goes on with the options before it: an equals sign, no colon before it, no graph's name.
 fn option_of(item: &str) -> Option<(&str, &str)> {
     let (key, value) = item.split_once('=')?;
-    (!key.contains(':') && graphs_of(key).is_none()).then_some((key, value))
+    (!key.contains(':') && !names_graphs(key)).then_some((key, value))
 }
 
 /// `[graph=]name[:key=value]`.
@@ -242,14 +265,25 @@ mod tests {
             Provider::new("cuda").with_option("device_id", "1").with_option("cudnn_conv_algo_search", "HEURISTIC");
         assert_eq!(providers.of("embed"), [cuda, Provider::new("cpu")]);
         assert_eq!(providers.of("codec_decoder"), [Provider::new("OpenVINO").with_option("device", "cpu")]);
+        assert_eq!(providers.of("speech_decoder"), providers.of("codec_encoder"), "a group is all graphs of its role");
         assert_eq!(providers.of("llm"), [Provider::new("cpu")]);
+        assert_eq!(providers.of("audio_encoder"), providers.of("embed"));
         assert_eq!(providers.distinct().len(), 3);
+    }
+
+    #[test]
+    fn a_graph_that_the_package_lacks_is_refused() {
+        let providers = parsed("heads=cpu,enhancer=cpu,speech_head=cpu");
+        assert!(providers.check(["speech_head"].into_iter()).is_ok(), "packages usually have the others");
+        let error = providers.check(["embed", "text_head"].into_iter()).unwrap_err();
+        assert!(error.message().contains("\"speech_head\", but the package has embed, text_head"), "{error}");
     }
 
     #[test]
     fn commas_and_colons_may_stand_in_values() {
         let providers = parsed(r"openvino:device_type=HETERO:NPU\,GPU,cache_dir=C:\\models");
-        let options = providers.of("llm")[0].options();
+        let providers = providers.of("llm");
+        let options = providers[0].options();
         assert_eq!(options[0], ("device_type".into(), "HETERO:NPU,GPU".into()));
         assert_eq!(options[1], ("cache_dir".into(), r"C:\models".into()));
     }

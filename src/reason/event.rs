@@ -1,8 +1,8 @@
 //! Events of takes in the making, whether of a plain reply or of a stage of a chain.
 
-use super::chain::Stage;
 use super::ranking::Ranked;
 use crate::audio::Waveform;
+use crate::chain::Stage;
 use crate::generate::Segment;
 use crate::modality::Modality;
 use crate::record::Record;

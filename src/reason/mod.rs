@@ -1,7 +1,6 @@
 //! Reasoning in sound: chains of text and sound, several takes of one prompt, and their ranking.
 
 mod caption;
-mod chain;
 mod event;
 mod ranking;
 mod runner;
@@ -10,7 +9,6 @@ mod stages;
 mod takes;
 
 pub use caption::{LayoutEvent, RichCaption};
-pub use chain::{Chain, MOST_ROUNDS, ReasoningConfig, ReasoningMode, Stage};
 pub use event::{SegmentPosition, TakeEvent};
 pub use ranking::{Ranked, Ranking, RankingEvent};
 pub use runner::{ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop};

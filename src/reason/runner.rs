@@ -1,6 +1,5 @@
 //! The conductor of a chain: it runs one stage after another and keeps the record.
 
-use super::chain::{Chain, ReasoningConfig, Stage};
 use super::event::{SegmentPosition, TakeEvent};
 use super::ranking::Ranked;
 use super::score::Expected;
@@ -8,6 +7,7 @@ use super::stages::Stages;
 use super::takes::{Take, TakeRunner, TakeStart, Tell, nothing_made};
 use crate::audio::Waveform;
 use crate::cancel::Cancel;
+use crate::chain::{Chain, ReasoningConfig, Stage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Checkpoint, GenerationConfig, Seconds, Segment, SegmentEnd, Usage};
 

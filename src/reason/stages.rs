@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use super::chain::{Chain, Stage};
+use crate::chain::{Chain, Stage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Cut;
 
@@ -77,7 +77,7 @@ impl Stages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reason::ReasoningMode;
+    use crate::chain::ReasoningMode;
 
     fn stages(mode: ReasoningMode, rounds: usize, listen: bool) -> Stages {
         Chain { mode, rounds, listen }.stages().unwrap()

@@ -4,12 +4,12 @@ use std::iter::once;
 use std::sync::mpsc::sync_channel;
 use std::thread::scope;
 
-use super::chain::Stage;
 use super::event::{SegmentPosition, TakeEvent};
 use super::ranking::Ranked;
 use super::score::Expected;
 use crate::audio::Waveform;
 use crate::cancel::Cancel;
+use crate::chain::Stage;
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Checkpoint, Event, GenerationConfig, Seconds, Segment, SegmentEnd, Usage};
@@ -115,8 +115,8 @@ impl TakeRunner {
         Self::with_room(model, takes, positions(model, prompt, config), Some(config))
     }
 
-    /// Returns a runner on a session of the caller's, which makes up to `at_once` takes at once. The session must be of
-    /// an engine with room for the forks that this needs.
+    /// Returns a runner on a session of the caller's, which makes up to `at_once` takes at once: as many as the session's
+    /// engine has slots for.
     pub fn in_session(session: Session, at_once: usize) -> Self {
         let (usage, seconds) = (Usage::default(), Seconds::default());
         Self { session, at_once: at_once.max(1), engine: None, usage, seconds }
@@ -173,7 +173,7 @@ impl TakeRunner {
     /// no others are begun.
     ///
     /// # Errors
-    /// The error of `tell`, which stops all takes; no takes at all, no room for forks, a failed enhancer; and the first
+    /// The error of `tell`, which stops all takes; no takes at all, a failed enhancer; and the first
     /// failure, or [`ErrorKind::Cancelled`], when nothing was made of any take.
     pub fn make(
         &mut self,
@@ -199,13 +199,10 @@ impl TakeRunner {
         if count == 0 {
             return Err(Error::new(ErrorKind::Invalid, "0 takes were asked for; expected at least 1"));
         }
-        let indices: Vec<_> = (0..count).collect();
         let mut takes = Vec::new();
-        for indices in indices.chunks(self.at_once) {
-            takes.extend(self.make_at_once(start, config, indices, cancel, tell)?);
-            if !takes.iter().all(Take::is_whole) {
-                break;
-            }
+        while takes.len() < count && takes.iter().all(Take::is_whole) {
+            let mut forks = self.forks(start.checkpoint, self.at_once.min(count - takes.len()) - 1)?;
+            takes.extend(self.make_at_once(start, config, takes.len(), &mut forks, cancel, tell)?);
         }
         if takes.iter().all(|take| take.segments.is_empty()) {
             let failure = takes.into_iter().find_map(|take| take.failure);
@@ -214,22 +211,36 @@ impl TakeRunner {
         Ok(takes)
     }
 
-    /// Makes the takes with these indices, all at once.
+    /// Forks the session up to `most` times, as often as there is room.
+    fn forks(&mut self, checkpoint: &Checkpoint, most: usize) -> Result<Vec<Session>> {
+        let mut forks = Vec::new();
+        while forks.len() < most {
+            match self.session.fork(checkpoint) {
+                Ok(fork) => forks.push(fork),
+                Err(error) if error.kind() == ErrorKind::Limit => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(forks)
+    }
+
+    /// Makes a take in the session and one in each of the forks, all at once. `first` is the index of the first.
     fn make_at_once(
         &mut self,
         start: TakeStart<'_>,
         config: &GenerationConfig,
-        indices: &[usize],
+        first: usize,
+        forks: &mut [Session],
         cancel: &Cancel,
         tell: &mut Tell<'_>,
     ) -> Result<Vec<Take>> {
         let model = self.session.model().clone();
-        let with_seed =
-            |index: &usize| GenerationConfig { seed: config.seed.wrapping_add(*index as u64), ..config.clone() };
-        let configs: Vec<_> = indices.iter().map(with_seed).collect();
-        let mut takes: Vec<_> = indices.iter().map(|index| OpenTake::new(*index, start)).collect();
+        let indices = first..=first + forks.len();
+        let with_seed = |index| GenerationConfig { seed: config.seed.wrapping_add(index as u64), ..config.clone() };
+        let configs: Vec<_> = indices.clone().map(with_seed).collect();
+        let mut takes: Vec<_> = indices.map(|index| OpenTake::new(index, start)).collect();
         let (usage, seconds) = (&mut self.usage, &mut self.seconds);
-        run_at_once(&mut self.session, start.checkpoint, &configs, cancel, |index, event| {
+        run_at_once(&mut self.session, forks, start.checkpoint, &configs, cancel, |index, event| {
             let Some(take) = takes.get_mut(index) else { return Ok(()) };
             match event {
                 Err(error) => take.take.failure = Some(error),
@@ -359,13 +370,14 @@ impl OpenTake {
     }
 }
 
-/// Runs a reply for each of `configs` from `checkpoint`, all at once: the first in `session`, the others in forks of it.
+/// Runs a reply for each of `configs` from `checkpoint`, all at once: the first in `session`, the others in its `forks`.
 /// `tell` is given each event with the index of its reply, in the caller's thread; its error stops them all.
 ///
 /// # Errors
-/// The error of `tell`; no room for the forks.
+/// The error of `tell`.
 fn run_at_once(
     session: &mut Session,
+    forks: &mut [Session],
     checkpoint: &Checkpoint,
     configs: &[GenerationConfig],
     cancel: &Cancel,
@@ -374,9 +386,7 @@ fn run_at_once(
     if let [config] = configs {
         return forward(session, checkpoint, config, cancel, |event| tell(0, event));
     }
-    let forks = configs.iter().skip(1).map(|_| session.fork(checkpoint));
-    let mut forks = forks.collect::<Result<Vec<_>>>()?;
-    let sessions = once(session).chain(&mut forks);
+    let sessions = once(session).chain(forks);
     scope(|scope| {
         let (events, told) = sync_channel(WAITING);
         let run = |(index, (session, config))| {

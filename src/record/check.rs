@@ -34,7 +34,8 @@ impl Record {
         for (number, turn) in self.turns.iter().enumerate() {
             let is_last = number + 1 == self.turns.len();
             let checked = checker.turn(turn, is_last);
-            checked.map_err(|what| Error::new(ErrorKind::Invalid, format!("a damaged record: turn {number}: {what}")))?;
+            checked
+                .map_err(|what| Error::new(ErrorKind::Invalid, format!("a damaged record: turn {number}: {what}")))?;
         }
         Ok(())
     }
@@ -79,7 +80,11 @@ impl<'a> Checker<'a> {
         if let Some(unconditional) = &prompt.unconditional {
             self.tokens(unconditional)?;
             if unconditional.len() != prompt.len() {
-                return Err(format!("an unconditional prompt of {} positions; expected {}", unconditional.len(), prompt.len()));
+                return Err(format!(
+                    "an unconditional prompt of {} positions; expected {}",
+                    unconditional.len(),
+                    prompt.len()
+                ));
             }
         }
         for slot in &prompt.features {

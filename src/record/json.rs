@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::features::WrittenFeatures;
 use super::{PackageId, Record, RecordedMessage, RecordedSegment, Turn};
+use crate::chain::Chain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{read_limited, write_whole};
 use crate::generate::{Draws, GenerationConfig, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
-use crate::reason::Chain;
 use crate::token::{TokenId, Tokens};
 
 /// What marks a record.
@@ -105,12 +105,8 @@ impl Record {
         let Some(width) = width else {
             return Err(damaged(&format!("positions of {} ids; expected 1..={MOST_WIDTH}", written.width)));
         };
-        let turns: Vec<_> = written
-            .turns
-            .iter()
-            .map(|turn| turn.read(width))
-            .collect::<Result<_, _>>()
-            .map_err(|e| damaged(&e))?;
+        let turns: Vec<_> =
+            written.turns.iter().map(|turn| turn.read(width)).collect::<Result<_, _>>().map_err(|e| damaged(&e))?;
         Ok(Self { producer: written.producer, package: written.package, chain: written.chain, turns })
     }
 

@@ -8,13 +8,13 @@ mod wav;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chain::Chain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Draws, GenerationConfig, Segment, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::model::Model;
 use crate::package::Package;
 use crate::prompt::{Message, Prompt};
-use crate::reason::Chain;
 use crate::token::{Layout, Tokens};
 
 pub use wav::{holds_samples, wav_format};

@@ -129,6 +129,11 @@ impl GraphLoader {
         &self.placements
     }
 
+    /// Refuses providers that are named for a graph which the package lacks.
+    pub fn check_providers(&self) -> Result<()> {
+        self.placing.providers.check(self.package.manifest().graphs.keys().map(String::as_str))
+    }
+
     /// Threads that the graphs share.
     pub(crate) fn threads(&self) -> usize {
         self.runtime.threads()
@@ -149,7 +154,7 @@ impl GraphLoader {
         let asked = self.placing.providers.of(name);
         let is_auto = asked.iter().any(Provider::is_auto);
         let mut passed_over = Vec::new();
-        for provider in self.candidates(asked) {
+        for provider in self.candidates(&asked) {
             match self.session_on(&provider, name, file, is_auto) {
                 Ok((session, placement)) => {
                     let placement = GraphPlacement { passed_over, ..placement };

@@ -16,8 +16,8 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::package::PackageFiles;
 use crate::install::own_folders;
+use crate::package::PackageFiles;
 use crate::provider::{
     GRAPHS, Plugins, Provider, ProviderReport, ProviderState, Providers, RECORD_PLACEMENT, Resolver, Route, in_words,
     missing_libraries,

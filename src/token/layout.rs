@@ -313,9 +313,8 @@ impl Layout {
             Pattern::Interleaved if !self.config.strict => len,
             Pattern::Interleaved => self.frames(segment) * self.books(),
             Pattern::Delayed => {
-                let is_pad = |step: &usize| {
-                    segment.get(*step).is_some_and(|position| position[0] == self.config.books[0].start)
-                };
+                let is_pad =
+                    |step: &usize| segment.get(*step).is_some_and(|position| position[0] == self.config.books[0].start);
                 len - (0..len).rev().take(self.books() - 1).take_while(is_pad).count()
             }
         }
@@ -408,7 +407,11 @@ fn check_config(config: &LayoutConfig, vocabulary: &Vocabulary) -> std::result::
         return Err(format!("{} delayed books, but a position has {} ids", books.len(), vocabulary.width));
     }
     if !config.strict && (config.pattern == Pattern::Delayed || books.len() > 1) {
-        return Err(format!("strict is false with {} {:?} books; expected one interleaved book", books.len(), config.pattern));
+        return Err(format!(
+            "strict is false with {} {:?} books; expected one interleaved book",
+            books.len(),
+            config.pattern
+        ));
     }
     if config.ends.turn.is_empty() {
         return Err("ends.turn is empty; expected an id at least".into());
@@ -436,7 +439,8 @@ fn slot(column: usize, intervals: Vec<Interval>, head: &[Interval]) -> Result<Sl
             first_column += of_head.len();
         }
         if found != wanted.len() {
-            let what = format!("its head has {found} of the ids {}..{}; expected all of them", wanted.start, wanted.end);
+            let what =
+                format!("its head has {found} of the ids {}..{}; expected all of them", wanted.start, wanted.end);
             return Err(Error::new(ErrorKind::Package, what));
         }
         parts.sort_unstable_by_key(|run| run.first);

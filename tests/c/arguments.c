@@ -388,7 +388,7 @@ static void reports_are_json(const ualm_model *model) {
     CHECK(json[0] == '{' && strstr(json, "CPUExecutionProvider") != NULL);
     ualm_string_free(json);
     WORKS(ualm_model_manifest(model, &json));
-    CHECK(json[0] == '{' && strstr(json, "\"vocabulary\"") != NULL);
+    CHECK(json[0] == '{' && strstr(json, "\"tokens\"") != NULL);
     ualm_string_free(json);
 }
 

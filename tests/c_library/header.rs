@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cbindgen::{Builder, Config};
 
 /// The files of `crates/capi/src` in the order in which the header presents them.
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 24] = [
     "version",
     "boundary",
     "names",
@@ -28,6 +28,8 @@ const SOURCES: [&str; 22] = [
     "tensor",
     "ranking",
     "record",
+    "takes",
+    "chain",
     "argument",
 ];
 

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use ualm::audio::{WavFormat, Waveform, write_wav};
-use ualm::{Cancel, GenerationConfig, Message, Modality, Model, Reply};
+use ualm::audio::{DecodeOptions, WavFormat, Waveform, decode_file, write_wav};
+use ualm::{
+    Cancel, Chain, ChainOptions, ChainRunner, GenerationConfig, Message, Modality, Model, ReasoningMode, Reply,
+    TakeRunner,
+};
 use ualm_testing::{package, root, skip_without_fixtures};
 
 use crate::installed::{
@@ -122,6 +125,32 @@ fn places_records_and_numbers_are_those_of_rust() {
 }
 
 #[test]
+fn chains_and_takes_are_those_of_rust() {
+    skip_without_fixtures!();
+    let told = run(&test_program("c/chains.c"), &[path(&tiny())]);
+
+    let model = Model::load(tiny()).unwrap();
+    let drawn = |config: &mut GenerationConfig| (config.audio.temperature, config.audio.max_steps) = (1.0, 14);
+    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, listen: true };
+    let options = ChainOptions { seed: Some(5), settings: Box::new(drawn), ..ChainOptions::default() };
+    let (takes, cancel) = (TakeRunner::new(&model, 1).unwrap(), Cancel::new());
+    let mut runner = ChainRunner::begin(takes, chain, "rain", options, &cancel).unwrap();
+    runner.run(&cancel, |_| Ok(())).unwrap();
+    let segments = runner.record().turns.iter().flat_map(|turn| &turn.segments);
+    let mut expected: Vec<_> = segments.map(|segment| segment.tokens.ids().to_vec()).collect();
+    for seed in 7..10 {
+        let mut config = GenerationConfig { seed, ..model.config().only(Modality::Audio) };
+        drawn(&mut config);
+        let mut session = model.session();
+        let prompt = session.prompt(&[Message::text("rain")]).unwrap();
+        let reply = session.generate(prompt, &config, &cancel).unwrap().into_reply().unwrap();
+        expected.push(reply.segments[0].tokens.ids().to_vec());
+    }
+    let found: Vec<Vec<u32>> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn the_cpp_wrapper_offers_the_same() {
     skip_without_fixtures!();
     run(&test_program("cpp/wrapper.cpp"), &[path(&tiny()), path(&scratch("from-wrapper.wav"))]);
@@ -187,6 +216,15 @@ fn the_examples_give_what_the_command_line_gives() {
     let ask = compile(&example("c/ask.c"), "ask", Link::Shared, &[]);
     let answer = run(&ask, &[path(&tiny()), path(&wanted), "What is it?"]);
     assert_eq!(answer, ualm(&["ask", path(&wanted), "What is it?"]), "ask.c");
+
+    let reason = compile(&example("c/reason.c"), "reason", Link::Shared, &[]);
+    let (out, folder) = (scratch("from-reason.wav"), tempfile::tempdir().unwrap());
+    run(&reason, &[path(&tiny()), PROMPT, path(&out), &seed]);
+    let chain = folder.path().join("chain");
+    ualm(&["reason", PROMPT, "-o", path(&chain), "--seed", &seed, "-q"]);
+    let samples = |file: &Path| decode_file(file, &DecodeOptions::default()).unwrap().waveform;
+    assert_eq!(samples(&out), samples(&chain.join("02-final.wav")), "reason.c");
+    ualm(&["take", path(&out), "--again"]);
 
     let stream = compile(&example("cpp/stream.cpp"), "stream", Link::Shared, &[]);
     let (out, rust) = (scratch("from-cpp.wav"), scratch("from-rust.wav"));

@@ -125,6 +125,42 @@ void the_codec_and_files(const ualm::model &model, const std::string &file) {
     prompt.add_audio(UALM_ROLE_USER, UALM_MODALITY_SPEECH, back.samples()).value();
 }
 
+void chains_and_takes(const ualm::model &model, const ualm::options &options) {
+    auto taken = ualm::takes::make(model, words("rain"), options, 2, "rain", [](const auto &) { return true; });
+    CHECK(taken && taken->size() == 2 && taken->segment(1) && !taken->segment(2) && taken->audio(1));
+    CHECK((*taken->ranking())[1] && taken->record(0)->segments(0) == 1 && taken->usage().steps > 0);
+    try {
+        (void)ualm::takes::make(model, words("rain"), options, 2, "",
+                                [](const auto &) -> bool { throw std::runtime_error("enough"); });
+        CHECK(false);
+    } catch (const std::runtime_error &thrown) {
+        CHECK(std::string(thrown.what()) == "enough");
+    }
+
+    ualm::chain_options way;
+    way.mode(UALM_REASONING_MODE_DIALOGUE).seed(3).takes(2, true);
+    auto chain = ualm::chain::begin(model, "rain", way, &options).value();
+    CHECK(!chain.is_trained() && chain.size() == 4 && chain.stage(0) == UALM_STAGE_QUESTION);
+    std::size_t ended = 0;
+    while (const auto event = chain.next().value()) {
+        if (event->kind() == UALM_TAKE_EVENT_KIND_QUESTION) chain.answer("on tin").value();
+        if (event->kind() == UALM_TAKE_EVENT_KIND_STAGE_ENDED) {
+            CHECK(event->segment());
+            ended++;
+        }
+        if (event->stage() == UALM_STAGE_FINAL && event->segment()) CHECK(event->audio());
+    }
+    CHECK(ended == 3 && chain.segment(0) && !chain.segment(1) && chain.audio(3) && (*chain.ranking())[1]);
+
+    auto engine = model.new_engine(2).value();
+    auto resumed = ualm::chain::resume(engine, *chain.record(), 2).value();
+    CHECK(resumed.set_plan("a steady rain"));
+    while (resumed.next().value()) {}
+    CHECK(resumed.segment(2)->text() == "a steady rain" && resumed.audio(3));
+    resumed.stop();
+    CHECK(!ualm::chain::resume(model, *chain.record(), 9));
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -139,6 +175,7 @@ int main(int argc, char **argv) {
     events_are_pulled(model, options);
     stopping(model, options);
     engines_and_forks(model, options);
+    chains_and_takes(model, options);
     the_codec_and_files(model, argv[2]);
     CHECK(model.manifest()->find("tokens") != std::string::npos);
     CHECK(ualm::runtime_report()->find("devices") != std::string::npos);

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use ualm::audio::{WavFormat, Waveform, decode_file};
 use ualm::internal::fuzzing::{self, Target};
 use ualm::{
-    Cancel, Chain, Cut, Error, ErrorKind, Event, Expected, Generation, GenerationConfig, Message, Modality, Model,
-    Package, ReasoningMode, Record, Reply, RuntimeOptions,
+    Cancel, Chain, ChainOptions, ChainRunner, Cut, Error, ErrorKind, Event, Expected, Generation, GenerationConfig,
+    Message, Modality, Model, Package, ReasoningMode, Record, Reply, RuntimeOptions, TakeRunner,
 };
 use ualm_testing::{Draws, damage, package, root, seeds, skip_without_fixtures};
 
@@ -178,11 +178,33 @@ fn converse(work: &mut Work) -> ualm::Result<()> {
     Ok(())
 }
 
+/// A chain that may be stopped or given up, and that goes on from its record.
 fn reason(work: &mut Work) -> ualm::Result<()> {
-    let (model, words) = (work.model(), work.words());
-    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1 + work.draws.below(2), listen: false };
-    let force: Vec<_> = chain.stages()?.iter().filter_map(|stage| stage.modality()).collect();
-    work.reply(&model, &[Message::text(words)], &force).map(drop)
+    let (model, words, cancel) = (work.model(), work.words(), Cancel::new());
+    let mode = work.one_of(&[ReasoningMode::Enrich, ReasoningMode::Reflect]);
+    let chain = Chain { mode, rounds: 1 + work.draws.below(2), listen: work.draws.below(2) == 0 };
+    let config = work.config(&model, &[]);
+    let takes = 1 + work.draws.below(2);
+    let options = || ChainOptions {
+        takes,
+        best: takes > 1,
+        settings: Box::new(|changed| (changed.text, changed.audio) = (config.text, config.audio)),
+        ..ChainOptions::default()
+    };
+    let mut runner = ChainRunner::begin(TakeRunner::new(&model, takes)?, chain, words, options(), &cancel)?;
+    let mut left = work.draws.below(400);
+    runner.run(&cancel, |_| {
+        left = left.saturating_sub(1);
+        if left == 0 {
+            cancel.cancel();
+        }
+        Ok(())
+    })?;
+    let record = runner.record().clone();
+    let index = work.draws.below(record.turns[0].segments.len().max(1));
+    let cancel = Cancel::new();
+    let mut runner = ChainRunner::resume(TakeRunner::new(&model, takes)?, chain, &record, index, options(), &cancel)?;
+    runner.advance(&cancel, |_| Ok(())).map(drop)
 }
 
 /// Several replies from one prompt, ranked.

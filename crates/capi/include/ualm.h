@@ -6,8 +6,8 @@
  * Ownership
  *   - Handles (pointers to opaque structs) come from functions that take a place for one (`ualm_model **model`) and are
  *     freed once, by the function of the same name that ends in _free. free(NULL) does nothing. They may be freed in
- *     any order: a session keeps its model and its engine alive, a generation its session. A handle may not be used
- *     after it was freed.
+ *     any order: a session or a chain keeps its model and its engine alive, a generation its session. A handle may not
+ *     be used after it was freed.
  *   - A function that fails leaves NULL in the place. A place itself may not be NULL, unless it is said.
  *   - Arguments are borrowed for the call and copied where they are kept: texts, samples, options, prompts.
  *   - What a function or an event points to (const) belongs to the library, and is valid as long as it says there.
@@ -27,8 +27,9 @@
  * Threads
  *   - Any thread may use any handle, and threads may take turns. Many may use one at once, but for the following.
  *   - ualm_prompt may be used by many at once when nothing is added any more.
- *   - ualm_session and ualm_generation are worked with by one thread at a time; when another one comes in between, it
- *     is told UALM_STATUS_BUSY. ualm_generation_stop and ualm_cancel_throw are made for coming in between.
+ *   - ualm_session, ualm_generation and ualm_chain are worked with by one thread at a time; when another one comes in
+ *     between, it is told UALM_STATUS_BUSY. ualm_generation_stop, ualm_chain_stop and ualm_cancel_throw are made for
+ *     coming in between.
  *   - A handle is freed when no other thread uses it. (A callback may free the handles of the call that it is in.)
  *   - Callbacks run in the thread of the call that they were given to.
  *   - The graphs run on one pool of threads for the process. It does not survive fork(): load models after it.
@@ -289,6 +290,183 @@ typedef int32_t ualm_segment_end;
 #endif // __cplusplus
 
 /**
+ * The kind of an event of takes. Those of a chain alone come last.
+ */
+enum ualm_take_event_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * A segment began.
+     */
+    UALM_TAKE_EVENT_KIND_SEGMENT_STARTED = 1,
+    /**
+     * More text of a segment: text, text_len.
+     */
+    UALM_TAKE_EVENT_KIND_TEXT_DELTA = 2,
+    /**
+     * A sound segment grew, and is not decoded yet: seconds.
+     */
+    UALM_TAKE_EVENT_KIND_AUDIO_PROGRESS = 3,
+    /**
+     * The next samples of a sound segment, without the package's enhancer: audio.
+     */
+    UALM_TAKE_EVENT_KIND_AUDIO_CHUNK = 4,
+    /**
+     * A segment ended: segment, and audio as it is to be heard.
+     */
+    UALM_TAKE_EVENT_KIND_SEGMENT_ENDED = 5,
+    /**
+     * All takes are made, and the model begins to listen to them.
+     */
+    UALM_TAKE_EVENT_KIND_RANKING_STARTED = 6,
+    /**
+     * The model has listened to a take: ranked.
+     */
+    UALM_TAKE_EVENT_KIND_RANKED = 7,
+    /**
+     * All is done, or was stopped: usage.
+     */
+    UALM_TAKE_EVENT_KIND_FINISHED = 8,
+    /**
+     * A stage of a chain ended with the take that was chosen: segment, and audio as it is to be heard; both are NULL
+     * after a hearing. stop says whether the chain can go on.
+     */
+    UALM_TAKE_EVENT_KIND_STAGE_ENDED = 9,
+    /**
+     * The model has asked: the chain goes on after ualm_chain_answer.
+     */
+    UALM_TAKE_EVENT_KIND_QUESTION = 10,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ualm_take_event_kind ualm_take_event_kind;
+#else
+typedef int32_t ualm_take_event_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * A stage of a chain of reasoning.
+ */
+enum ualm_stage
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * None: there is no such stage, or the segment is of no chain.
+     */
+    UALM_STAGE_NONE = 0,
+    /**
+     * A question of the model: text.
+     */
+    UALM_STAGE_QUESTION = 1,
+    /**
+     * The person's answer.
+     */
+    UALM_STAGE_ANSWER = 2,
+    /**
+     * The model's plan of the sound: text.
+     */
+    UALM_STAGE_PLAN = 3,
+    /**
+     * A sound that a critique follows.
+     */
+    UALM_STAGE_DRAFT = 4,
+    /**
+     * The hearing of the draft through the audio encoder; it makes no segment.
+     */
+    UALM_STAGE_LISTEN = 5,
+    /**
+     * The model's words on its draft: text.
+     */
+    UALM_STAGE_CRITIQUE = 6,
+    /**
+     * The sound that ends the chain.
+     */
+    UALM_STAGE_FINAL = 7,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ualm_stage ualm_stage;
+#else
+typedef int32_t ualm_stage;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Why a chain cannot go on after a stage. What was made is in its record, from which it can be resumed.
+ */
+enum ualm_stop_reason
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * It can.
+     */
+    UALM_STOP_REASON_NONE = 0,
+    /**
+     * Stopped on request.
+     */
+    UALM_STOP_REASON_CANCELLED = 1,
+    /**
+     * The model's context is full.
+     */
+    UALM_STOP_REASON_CONTEXT = 2,
+    /**
+     * The segment, or another take of it, failed; the next call for an event fails with the error.
+     */
+    UALM_STOP_REASON_FAILED = 3,
+    /**
+     * All takes were made, but not ranked; the next call for an event fails with the error.
+     */
+    UALM_STOP_REASON_NOT_RANKED = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ualm_stop_reason ualm_stop_reason;
+#else
+typedef int32_t ualm_stop_reason;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * A way to reason (docs/reply.md).
+ */
+enum ualm_reasoning_mode
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * That of the package, or of the chain that is resumed.
+     */
+    UALM_REASONING_MODE_USUAL = 0,
+    /**
+     * A plan, then the sound.
+     */
+    UALM_REASONING_MODE_ENRICH = 1,
+    /**
+     * A question, the person's answer, a plan, then the sound.
+     */
+    UALM_REASONING_MODE_DIALOGUE = 2,
+    /**
+     * A plan and a sound, then in every round a critique of the last sound and another sound.
+     */
+    UALM_REASONING_MODE_REFLECT = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum ualm_reasoning_mode ualm_reasoning_mode;
+#else
+typedef int32_t ualm_reasoning_mode;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * Who speaks.
  */
 enum ualm_role
@@ -353,6 +531,11 @@ typedef struct ualm_audio ualm_audio;
 typedef struct ualm_cancel ualm_cancel;
 
 /**
+ * A chain of reasoning in the making: a conversation that is led through its stages, taken event by event.
+ */
+typedef struct ualm_chain ualm_chain;
+
+/**
  * A place where the model takes the word. Any number of replies can be made from it, and what was run before it is not
  * run again.
  */
@@ -408,6 +591,11 @@ typedef struct ualm_reply ualm_reply;
  * A conversation: what was said stays in it, and the next prompt goes on from there.
  */
 typedef struct ualm_session ualm_session;
+
+/**
+ * Takes of one prompt.
+ */
+typedef struct ualm_takes ualm_takes;
 
 /**
  * A matrix of numbers, owned by the library.
@@ -829,6 +1017,120 @@ typedef struct {
      */
     double ordered;
 } ualm_ranked;
+
+/**
+ * An event of takes in the making. Takes that are made at once mix their events. The library makes it; later versions
+ * may add fields at the end, and kinds: pass over those that you do not know.
+ */
+typedef struct {
+    /**
+     * Its size in this version of the library.
+     */
+    size_t struct_size;
+    /**
+     * What happened; it says which of the other fields mean something.
+     */
+    ualm_take_event_kind kind;
+    /**
+     * The stage of a chain.
+     */
+    ualm_stage stage;
+    /**
+     * Index of the take, from 0.
+     */
+    size_t take;
+    /**
+     * Index of the segment in its reply, from 0; in a chain the index of its stage (ualm_chain_stage).
+     */
+    size_t segment_index;
+    /**
+     * The segment's modality.
+     */
+    ualm_modality modality;
+    /**
+     * Why a chain cannot go on, if it cannot.
+     */
+    ualm_stop_reason stop;
+    /**
+     * The text, with a NUL at its end, else NULL. It ends between characters, never within one.
+     */
+    const char *text;
+    /**
+     * Bytes of the text, without the NUL.
+     */
+    size_t text_len;
+    /**
+     * Seconds of the sound segment so far.
+     */
+    double seconds;
+    /**
+     * The sound, else NULL.
+     */
+    const ualm_samples *audio;
+    /**
+     * The segment, else NULL. Its own audio is without the package's enhancer.
+     */
+    const ualm_segment *segment;
+    /**
+     * The take's rank, else NULL.
+     */
+    const ualm_ranked *ranked;
+    /**
+     * What everything took so far, else NULL.
+     */
+    const ualm_usage *usage;
+} ualm_take_event;
+
+/**
+ * Is told what happens, in the thread that called ualm_takes_make. The event is valid until it returns; 0 goes on,
+ * anything else stops all takes, which then end with what they have. It must return: no longjmp, no exception.
+ */
+typedef int (*ualm_take_callback)(const ualm_take_event *event, void *user_data);
+
+/**
+ * How a chain of reasoning goes.
+ */
+typedef struct {
+    /**
+     * Written by ualm_chain_options_init.
+     */
+    size_t struct_size;
+    /**
+     * Seed of every segment; take n (from 0) of the final sound has the seed plus n.
+     */
+    uint64_t seed;
+    /**
+     * Rounds of reflection, 1 to 32; 0 is those of the chain that is resumed, or 1.
+     */
+    size_t rounds;
+    /**
+     * Takes of the final sound; at least 1.
+     */
+    size_t takes;
+    /**
+     * The way to reason (ualm_reasoning_mode); UALM_REASONING_MODE_USUAL is that of the package, or of the chain that is
+     * resumed.
+     */
+    int32_t mode;
+    /**
+     * 1 lets a reflection hear its drafts through the audio encoder, 0 does not; -1 is as the package, or the chain that
+     * is resumed.
+     */
+    int32_t listen;
+    /**
+     * 1 ranks the takes of the final sound by how well they cover the plan, and ends the chain with the best; 0 ends it
+     * with the first.
+     */
+    int32_t best;
+    /**
+     * 1 gives sound out in chunks while it is being made, at some cost in speed; 0 at the end of its segment.
+     */
+    int32_t stream_audio;
+    /**
+     * 1 resumes a chain with `seed`; 0 with that of its record. A chain that begins has `seed` in any case.
+     */
+    size_t reseed;
+} ualm_chain_options;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1401,6 +1703,172 @@ ualm_status ualm_session_restore_turns(ualm_session *session,
  * Frees a record. NULL is fine.
  */
 void ualm_record_free(ualm_record *record);
+
+/**
+ * Makes `take_count` takes of the reply to `prompt`, several at once: they share the run of the prompt and then their
+ * steps, and each has its own seed, that of the options plus its index. They run in `engine`, as many at once as it has
+ * slots for, or with NULL in an engine of their own on `model`; one of the two may be NULL.
+ *
+ * With `wanted` they are ranked by how well the model's own caption of each covers these words, as ualm_model_rank
+ * does. `options` (the model's defaults), `wanted`, `cancel` and `callback` may be NULL. Takes that were stopped are no
+ * failure: they end with what they have, and those that were not begun are not there. After a failure of one of them
+ * there are none, but the callback has seen what had been made.
+ */
+ualm_status ualm_takes_make(const ualm_model *model,
+                            const ualm_engine *engine,
+                            const ualm_prompt *prompt,
+                            const ualm_generation_options *options,
+                            size_t take_count,
+                            const char *wanted,
+                            const ualm_cancel *cancel,
+                            ualm_take_callback callback,
+                            void *user_data,
+                            ualm_takes **takes);
+
+/**
+ * How many takes there are: those that were begun.
+ */
+size_t ualm_takes_count(const ualm_takes *takes);
+
+/**
+ * The segment at `index` of the take `take`, both from 0; NULL after the last one. It is valid until the takes are
+ * freed.
+ */
+const ualm_segment *ualm_takes_segment(const ualm_takes *takes, size_t take, size_t index);
+
+/**
+ * The last sound of the take `take` (from 0) as it is to be heard: through the package's enhancer, if it has one. NULL
+ * when there is none. It is valid until the takes are freed.
+ */
+const ualm_samples *ualm_takes_audio(const ualm_takes *takes, size_t take);
+
+/**
+ * The record of the take `take` (from 0), with which it is made again or gone on from.
+ */
+ualm_status ualm_takes_record(const ualm_takes *takes, size_t take, ualm_record **record);
+
+/**
+ * The ranking of the takes, the best first; it is empty when they were not ranked.
+ */
+ualm_status ualm_takes_ranking(const ualm_takes *takes, ualm_ranking **ranking);
+
+/**
+ * What all takes took; the run of the prompt, which they share, counts once. Valid until the takes are freed.
+ */
+const ualm_usage *ualm_takes_usage(const ualm_takes *takes);
+
+/**
+ * Frees takes. NULL is fine.
+ */
+void ualm_takes_free(ualm_takes *takes);
+
+/**
+ * Fills `options` with the defaults; `struct_size` is sizeof *options.
+ */
+ualm_status ualm_chain_options_init(ualm_chain_options *options, size_t struct_size);
+
+/**
+ * Begins a chain about `words` and runs its prompt; its events are taken with ualm_chain_next. It has a conversation of
+ * its own: in `engine`, where it takes two slots, and its takes as many more as are free, or with NULL on `model`; one of
+ * the two may be NULL.
+ *
+ * `options` may be NULL. Of `settings` those of text, audio and speech count; NULL stands for the package's. `cancel`
+ * may be NULL; it stops the chain at any time, and fails this call with UALM_STATUS_CANCELLED.
+ */
+ualm_status ualm_chain_new(const ualm_model *model,
+                           const ualm_engine *engine,
+                           const char *words,
+                           const ualm_chain_options *options,
+                           const ualm_generation_options *settings,
+                           const ualm_cancel *cancel,
+                           ualm_chain **chain);
+
+/**
+ * Resumes the chain of `record` before the stage at `stage_index` (from 0, as ualm_chain_stage counts them), id by id as
+ * if it had never stopped. The chain may go on in another way, but the stages before that must be of the same modalities.
+ * A hearing cannot be resumed at, but its draft or its critique can. The rest is as of ualm_chain_new; NULL for
+ * `settings` stands for those of the record.
+ */
+ualm_status ualm_chain_resume(const ualm_model *model,
+                              const ualm_engine *engine,
+                              const ualm_record *record,
+                              size_t stage_index,
+                              const ualm_chain_options *options,
+                              const ualm_generation_options *settings,
+                              const ualm_cancel *cancel,
+                              ualm_chain **chain);
+
+/**
+ * Works until something happens, and tells it. Each stage ends with UALM_TAKE_EVENT_KIND_STAGE_ENDED, the chain with
+ * UALM_TAKE_EVENT_KIND_FINISHED; `event` becomes NULL after it, and after a failure. A question is told again until it
+ * is answered. A chain that was stopped is no failure: it ends with what it has. After a failure of which no stage has
+ * told (stop), nothing of the stage was kept, and the next call makes it again. The event is valid until the next call
+ * for this chain, or until it is freed. A stage works ahead by one event, in a thread of its own.
+ */
+ualm_status ualm_chain_next(ualm_chain *chain, const ualm_take_event **event);
+
+/**
+ * Answers the model's question, after UALM_TAKE_EVENT_KIND_QUESTION. Refused (UALM_STATUS_INVALID) where none awaits an
+ * answer.
+ */
+ualm_status ualm_chain_answer(ualm_chain *chain, const char *words);
+
+/**
+ * Sets the plan, in place of one that the model writes or has just written: the next events make a segment of it.
+ * Refused (UALM_STATUS_INVALID) where neither the next stage nor the last one is a plan, and while a stage is being made
+ * (UALM_STATUS_BUSY).
+ */
+ualm_status ualm_chain_set_plan(ualm_chain *chain,
+                                const char *plan);
+
+/**
+ * Stops a chain, from any thread: it ends after its current step. The events that are left are still given.
+ */
+ualm_status ualm_chain_stop(ualm_chain *chain);
+
+/**
+ * 1 when the package was trained to reason in the chain's mode. 0 when not: its stages are forced in their order.
+ */
+int ualm_chain_is_trained(const ualm_chain *chain);
+
+/**
+ * How many stages the chain has.
+ */
+size_t ualm_chain_stage_count(const ualm_chain *chain);
+
+/**
+ * The stage at `index`, from 0; UALM_STAGE_NONE after the last one.
+ */
+ualm_stage ualm_chain_stage(const ualm_chain *chain, size_t index);
+
+/**
+ * The segment that the stage at `index` (from 0) has ended with; NULL before that, and where it makes none. It is valid
+ * until the chain is freed.
+ */
+const ualm_segment *ualm_chain_segment(const ualm_chain *chain, size_t index);
+
+/**
+ * The sound of that segment as it is to be heard: through the package's enhancer, if it has one. NULL where there is
+ * none. It is valid until the chain is freed.
+ */
+const ualm_samples *ualm_chain_audio(const ualm_chain *chain, size_t index);
+
+/**
+ * The record of the chain so far: it is resumed from there (ualm_chain_resume), and a sound that is written with it
+ * (ualm_record_write_wav) can be made again. UALM_STATUS_BUSY while a stage is being made.
+ */
+ualm_status ualm_chain_record(const ualm_chain *chain, ualm_record **record);
+
+/**
+ * The ranking of the takes of the final sound, the best first; it is empty before they were ranked. UALM_STATUS_BUSY
+ * while a stage is being made.
+ */
+ualm_status ualm_chain_ranking(const ualm_chain *chain, ualm_ranking **ranking);
+
+/**
+ * Frees a chain; a stage that is being made ends after its current step. NULL is fine.
+ */
+void ualm_chain_free(ualm_chain *chain);
 
 /**
  * Frees a string that a function of this library gave to the caller. NULL is fine.

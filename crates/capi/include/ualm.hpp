@@ -225,14 +225,16 @@ result<std::string> string(Make make) {
 }
 
 /** A callback on its way through C, which no exception may cross. */
+template <class Event, class Callback>
 struct listener {
-    const callback &told;
+    const Callback &told;
     std::exception_ptr thrown;
 
-    static int hear(const ualm_event *what, void *self) noexcept {
-        auto &listener = *static_cast<detail::listener *>(self);
+    template <class Raw>
+    static int hear(const Raw *what, void *self) noexcept {
+        auto &listener = *static_cast<detail::listener<Event, Callback> *>(self);
         try {
-            return listener.told(event(*what)) ? 0 : 1;
+            return listener.told(Event(*what)) ? 0 : 1;
         } catch (...) {
             listener.thrown = std::current_exception();
             return 1;
@@ -368,8 +370,42 @@ public:
 private:
     friend owner;
     friend class model;
+    friend class takes;
+    friend class chain;
     using owner::owner;
 };
+
+/** An event of takes in the making; valid until the next one. */
+class take_event {
+public:
+    explicit take_event(const ualm_take_event &view) : view_(&view) {}
+
+    ualm_take_event_kind kind() const { return view_->kind; }
+    ualm_stage stage() const { return view_->stage; }
+    /** Index of the take. */
+    std::size_t take() const { return view_->take; }
+    /** Index of the segment in its reply, or of its stage in a chain. */
+    std::size_t segment_index() const { return view_->segment_index; }
+    ualm_modality modality() const { return view_->modality; }
+    ualm_stop_reason stop() const { return view_->stop; }
+    std::string_view text() const { return view_->text ? std::string_view(view_->text, view_->text_len) : ""; }
+    double seconds() const { return view_->seconds; }
+    /** A chunk of sound, or the sound of the segment as it is to be heard. */
+    std::optional<samples> audio() const {
+        return view_->audio ? std::optional<samples>(*view_->audio) : std::nullopt;
+    }
+    std::optional<ualm::segment> segment() const {
+        return view_->segment ? std::optional<ualm::segment>(*view_->segment) : std::nullopt;
+    }
+    const ualm_ranked *ranked() const { return view_->ranked; }
+    const ualm_usage *usage() const { return view_->usage; }
+
+private:
+    const ualm_take_event *view_;
+};
+
+/** Is told what happens to takes; false stops them. What it throws stops them, too, and comes out of the call. */
+using take_callback = std::function<bool(const take_event &)>;
 
 /** What is said to the model. */
 class prompt : public detail::owner<ualm_prompt, ualm_prompt_free> {
@@ -452,6 +488,8 @@ public:
 private:
     friend owner;
     friend class session;
+    friend class takes;
+    friend class chain;
     using owner::owner;
 };
 
@@ -576,9 +614,10 @@ private:
     template <class Call, class From>
     result<reply> make(Call call, From *from, const options &options, const callback &told, const cancel *cancel) {
         const ualm_generation_options settings = options.raw();
-        detail::listener listener{told, nullptr};
+        detail::listener<event, callback> listener{told, nullptr};
+        constexpr auto hear = detail::listener<event, callback>::hear<ualm_event>;
         auto made = reply::own<reply>([&](auto place) {
-            return call(get(), from, &settings, raw(cancel), told ? detail::listener::hear : nullptr, &listener, place);
+            return call(get(), from, &settings, raw(cancel), told ? hear : nullptr, &listener, place);
         });
         if (listener.thrown) std::rethrow_exception(listener.thrown);
         return made;
@@ -762,6 +801,172 @@ public:
 private:
     friend owner;
     using owner::owner;
+};
+
+/** Several takes of a prompt. */
+class takes : public detail::owner<ualm_takes, ualm_takes_free> {
+public:
+    /**
+     * Makes `count` takes, several at once, each with its own seed: that of the options plus its index. With `wanted` they
+     * are ranked by how well the model's own captions of them cover these words.
+     */
+    static result<takes> make(const model &model, const prompt &prompt, const options &options, std::size_t count,
+                              const std::string &wanted = {}, const take_callback &told = nullptr,
+                              const cancel *cancel = nullptr) {
+        return make(model.get(), nullptr, prompt, options, count, wanted, told, cancel);
+    }
+    /** The same in an engine, as many at once as it has slots for. */
+    static result<takes> make(const engine &engine, const prompt &prompt, const options &options, std::size_t count,
+                              const std::string &wanted = {}, const take_callback &told = nullptr,
+                              const cancel *cancel = nullptr) {
+        return make(nullptr, engine.get(), prompt, options, count, wanted, told, cancel);
+    }
+    /** How many there are. */
+    std::size_t size() const { return ualm_takes_count(get()); }
+    /** The segment at `index` of a take; none after the last one. */
+    std::optional<ualm::segment> segment(std::size_t take, std::size_t index = 0) const {
+        const ualm_segment *found = ualm_takes_segment(get(), take, index);
+        return found ? std::optional<ualm::segment>(*found) : std::nullopt;
+    }
+    /** The last sound of a take, as it is to be heard. */
+    std::optional<samples> audio(std::size_t take) const {
+        const ualm_samples *sound = ualm_takes_audio(get(), take);
+        return sound ? std::optional<samples>(*sound) : std::nullopt;
+    }
+    /** How a take was made. */
+    result<ualm::record> record(std::size_t take) const {
+        return record::own<ualm::record>([&](auto place) { return ualm_takes_record(get(), take, place); });
+    }
+    /** The best first; empty when they were not ranked. */
+    result<ualm::ranking> ranking() const {
+        return ranking::own<ualm::ranking>([&](auto place) { return ualm_takes_ranking(get(), place); });
+    }
+    const ualm_usage &usage() const { return *ualm_takes_usage(get()); }
+
+private:
+    friend owner;
+    using owner::owner;
+
+    static result<takes> make(const ualm_model *model, const ualm_engine *engine, const prompt &prompt,
+                              const options &options, std::size_t count, const std::string &wanted,
+                              const take_callback &told, const cancel *cancel) {
+        const ualm_generation_options settings = options.raw();
+        detail::listener<take_event, take_callback> listener{told, nullptr};
+        auto made = own<takes>([&](auto place) {
+            return ualm_takes_make(model, engine, prompt.get(), &settings, count, wanted.empty() ? nullptr : wanted.c_str(),
+                                   cancel ? cancel->get() : nullptr,
+                                   told ? detail::listener<take_event, take_callback>::hear<ualm_take_event> : nullptr,
+                                   &listener, place);
+        });
+        if (listener.thrown) std::rethrow_exception(listener.thrown);
+        return made;
+    }
+};
+
+/** How a chain of reasoning goes: the package's, or the record's, way, and what is changed of it. */
+class chain_options {
+public:
+    chain_options() { ualm_chain_options_init(&raw_, sizeof raw_); }
+
+    chain_options &mode(ualm_reasoning_mode mode) { return raw_.mode = mode, *this; }
+    /** Rounds of reflection. */
+    chain_options &rounds(std::size_t rounds) { return raw_.rounds = rounds, *this; }
+    /** Whether a reflection hears its drafts through the audio encoder. */
+    chain_options &listen(bool listen) { return raw_.listen = listen, *this; }
+    /** A chain that is resumed has its record's seed without it. */
+    chain_options &seed(std::uint64_t seed) { return raw_.seed = seed, raw_.reseed = 1, *this; }
+    /** Takes of the final sound, and whether the chain ends with the best of them. */
+    chain_options &takes(std::size_t count, bool best = false) { return raw_.takes = count, raw_.best = best, *this; }
+    chain_options &stream_audio(bool stream) { return raw_.stream_audio = stream, *this; }
+    const ualm_chain_options *get() const { return &raw_; }
+
+private:
+    ualm_chain_options raw_{};
+};
+
+/** A chain of reasoning in the making, taken event by event. */
+class chain : public detail::owner<ualm_chain, ualm_chain_free> {
+public:
+    /** Begins a chain about `words`. Of `settings` those of text, audio and speech count; NULL: the package's. */
+    static result<chain> begin(const model &model, const std::string &words, const chain_options &options = {},
+                               const ualm::options *settings = nullptr, const cancel *cancel = nullptr) {
+        return begin(model.get(), nullptr, words, options, settings, cancel);
+    }
+    /** The same in an engine. */
+    static result<chain> begin(const engine &engine, const std::string &words, const chain_options &options = {},
+                               const ualm::options *settings = nullptr, const cancel *cancel = nullptr) {
+        return begin(nullptr, engine.get(), words, options, settings, cancel);
+    }
+    /** Resumes the chain of a record before the stage at `stage_index`. `settings` may be NULL: the record's. */
+    static result<chain> resume(const model &model, const ualm::record &record, std::size_t stage_index,
+                                const chain_options &options = {}, const ualm::options *settings = nullptr,
+                                const cancel *cancel = nullptr) {
+        return resume(model.get(), nullptr, record, stage_index, options, settings, cancel);
+    }
+    /** The same in an engine. */
+    static result<chain> resume(const engine &engine, const ualm::record &record, std::size_t stage_index,
+                                const chain_options &options = {}, const ualm::options *settings = nullptr,
+                                const cancel *cancel = nullptr) {
+        return resume(nullptr, engine.get(), record, stage_index, options, settings, cancel);
+    }
+
+    /** The next event, valid until the next call; none after the last one. */
+    result<std::optional<take_event>> next() {
+        const ualm_take_event *found = nullptr;
+        if (ualm_chain_next(get(), &found) != UALM_STATUS_OK) return error::last();
+        return found ? std::optional<take_event>(*found) : std::nullopt;
+    }
+    /** Answers the model's question. */
+    result<void> answer(const std::string &words) { return detail::check(ualm_chain_answer(get(), words.c_str())); }
+    /** Sets the plan, in place of one that the model writes or has just written. */
+    result<void> set_plan(const std::string &plan) { return detail::check(ualm_chain_set_plan(get(), plan.c_str())); }
+    /** Stops it, from any thread. */
+    void stop() { ualm_chain_stop(get()); }
+    /** Whether the package was trained to reason in this way. */
+    bool is_trained() const { return ualm_chain_is_trained(get()) != 0; }
+    /** How many stages it has. */
+    std::size_t size() const { return ualm_chain_stage_count(get()); }
+    ualm_stage stage(std::size_t index) const { return ualm_chain_stage(get(), index); }
+    /** The segment of a stage; none before it is made. */
+    std::optional<ualm::segment> segment(std::size_t index) const {
+        const ualm_segment *found = ualm_chain_segment(get(), index);
+        return found ? std::optional<ualm::segment>(*found) : std::nullopt;
+    }
+    /** The sound of a stage, as it is to be heard. */
+    std::optional<samples> audio(std::size_t index) const {
+        const ualm_samples *sound = ualm_chain_audio(get(), index);
+        return sound ? std::optional<samples>(*sound) : std::nullopt;
+    }
+    /** The chain so far. */
+    result<ualm::record> record() const {
+        return record::own<ualm::record>([&](auto place) { return ualm_chain_record(get(), place); });
+    }
+    /** The takes of the final sound, the best first; empty before they were ranked. */
+    result<ualm::ranking> ranking() const {
+        return ranking::own<ualm::ranking>([&](auto place) { return ualm_chain_ranking(get(), place); });
+    }
+
+private:
+    friend owner;
+    using owner::owner;
+
+    static result<chain> begin(const ualm_model *model, const ualm_engine *engine, const std::string &words,
+                               const chain_options &options, const ualm::options *settings, const cancel *cancel) {
+        const auto raw = settings ? std::optional<ualm_generation_options>(settings->raw()) : std::nullopt;
+        return own<chain>([&](auto place) {
+            return ualm_chain_new(model, engine, words.c_str(), options.get(), raw ? &*raw : nullptr,
+                                  cancel ? cancel->get() : nullptr, place);
+        });
+    }
+    static result<chain> resume(const ualm_model *model, const ualm_engine *engine, const ualm::record &record,
+                                std::size_t stage_index, const chain_options &options, const ualm::options *settings,
+                                const cancel *cancel) {
+        const auto raw = settings ? std::optional<ualm_generation_options>(settings->raw()) : std::nullopt;
+        return own<chain>([&](auto place) {
+            return ualm_chain_resume(model, engine, record.get(), stage_index, options.get(), raw ? &*raw : nullptr,
+                                     cancel ? cancel->get() : nullptr, place);
+        });
+    }
 };
 
 /** What it runs on, as JSON. */

@@ -14,11 +14,12 @@ use std::sync::{Arc, LazyLock};
 use ualm::{EngineStats, Model};
 
 use handles::{Bytes, Handles, works};
-use look::{read_event, read_reply, read_samples};
+use look::{read_event, read_reply, read_samples, read_segment, read_take_event};
 
 use super::audio::{ualm_audio, ualm_audio_free, ualm_audio_samples};
 use super::boundary::ualm_status;
 use super::cancel::{ualm_cancel, ualm_cancel_free, ualm_cancel_new, ualm_cancel_throw};
+use super::chain::*;
 use super::checkpoint::*;
 use super::codes::*;
 use super::engine::*;
@@ -31,6 +32,7 @@ use super::ranking::{ualm_model_caption, ualm_model_rank, ualm_ranking, ualm_ran
 use super::record::*;
 use super::reply::*;
 use super::session::{ualm_session, ualm_session_fork, ualm_session_free, ualm_session_new, ualm_session_position};
+use super::takes::*;
 use super::tensor::{ualm_model_audio_features, ualm_session_next_logits, ualm_tensor, ualm_tensor_free};
 use super::view::ualm_samples;
 
@@ -74,6 +76,8 @@ struct Caller<'a> {
     audios: Handles<ualm_audio>,
     tensors: Handles<ualm_tensor>,
     rankings: Handles<ualm_ranking>,
+    chains: Handles<ualm_chain>,
+    takes: Handles<ualm_takes>,
 }
 
 impl<'a> Caller<'a> {
@@ -95,6 +99,8 @@ impl<'a> Caller<'a> {
             audios: Handles::new(ualm_audio_free),
             tensors: Handles::new(ualm_tensor_free),
             rankings: Handles::new(ualm_ranking_free),
+            chains: Handles::new(ualm_chain_free),
+            takes: Handles::new(ualm_takes_free),
         };
         let model = Arc::into_raw(Arc::new(ualm_model(MODEL.clone()))).cast_mut();
         caller.models.alive.push(model);
@@ -118,7 +124,7 @@ impl<'a> Caller<'a> {
         let cancel = self.cancels.any(self.bytes.number());
         // SAFETY: all handles are alive, or NULL.
         unsafe {
-            match function % 36 {
+            match function % 43 {
                 0 => self.sessions.make(|place| ualm_session_new(model, place)),
                 1 => self.prompts.make(|place| ualm_prompt_new(place)),
                 2 => self.cancels.make(|place| ualm_cancel_new(place)),
@@ -150,8 +156,105 @@ impl<'a> Caller<'a> {
                 32 => self.begin_engine(model),
                 33 => self.join_engine(n),
                 34 => self.sessions.make(|place| ualm_session_fork(session, checkpoint, place)),
-                _ => self.engines.free(n),
+                35 => self.engines.free(n),
+                36 => self.begin_chain(model, record, cancel),
+                37 | 38 => self.take_chain_events(n),
+                39 => self.direct_chain(n),
+                40 => self.look_at_chain(n),
+                41 => self.make_takes(model, prompt, cancel),
+                _ => self.free_made(n),
             }
+        }
+    }
+
+    fn free_made(&mut self, n: usize) {
+        match n % 3 {
+            0 => self.chains.free(n),
+            1 => self.takes.free(n),
+            _ => self.rankings.free(n),
+        }
+    }
+
+    /// A chain that begins, or goes on from a record; some of its options make no sense.
+    unsafe fn begin_chain(&mut self, model: *mut ualm_model, record: *mut ualm_record, cancel: *mut ualm_cancel) {
+        let (engine, words) = (self.engines.any(self.bytes.number()), self.bytes.one_of(&WORDS).as_ptr());
+        let mut force = [0; 2];
+        let settings = self.options(&mut force);
+        let mut options = ualm_chain_options::default();
+        (options.mode, options.rounds) = (self.bytes.number() as i32 % 5, self.bytes.number() % 4);
+        (options.takes, options.listen) = (self.bytes.number() % 4, self.bytes.number() as i32 % 4 - 1);
+        (options.best, options.stream_audio) = (self.bytes.number() as i32 % 3, self.bytes.number() as i32 % 3);
+        (options.seed, options.reseed) = (self.bytes.number() as u64, self.bytes.number() % 3);
+        let stage = self.bytes.number() % 8;
+        // SAFETY: handles are alive or NULL.
+        self.chains.make(|place| unsafe {
+            match record.is_null() {
+                true => ualm_chain_new(model, engine, words, &options, &settings, cancel, place),
+                false => ualm_chain_resume(model, engine, record, stage, &options, &settings, cancel, place),
+            }
+        });
+    }
+
+    unsafe fn take_chain_events(&mut self, n: usize) {
+        let (chain, mut event) = (self.chains.any(n), null());
+        for _ in 0..=n >> 3 {
+            // SAFETY: the chain is alive or NULL; the event is valid until the next call.
+            unsafe {
+                if !works(ualm_chain_next(chain, &mut event)) || event.is_null() {
+                    break;
+                }
+                read_take_event(event);
+            }
+        }
+    }
+
+    /// Answers, plans and stops, wanted or not.
+    unsafe fn direct_chain(&mut self, n: usize) {
+        let (chain, words) = (self.chains.any(n >> 2), self.bytes.one_of(&WORDS).as_ptr());
+        // SAFETY: the chain is alive or NULL.
+        unsafe {
+            match n % 4 {
+                0 => works(ualm_chain_stop(chain)),
+                1 => works(ualm_chain_set_plan(chain, words)),
+                _ => works(ualm_chain_answer(chain, words)),
+            }
+        };
+    }
+
+    unsafe fn look_at_chain(&mut self, n: usize) {
+        let chain = self.chains.any(n);
+        // SAFETY: the chain is alive or NULL; what it shows stays until it is freed.
+        unsafe {
+            for index in 0..=ualm_chain_stage_count(chain) {
+                read_segment(ualm_chain_segment(chain, index));
+                read_samples(ualm_chain_audio(chain, index));
+                std::hint::black_box(ualm_chain_stage(chain, index));
+            }
+            std::hint::black_box(ualm_chain_is_trained(chain));
+            self.records.make(|place| ualm_chain_record(chain, place));
+            self.rankings.make(|place| ualm_chain_ranking(chain, place));
+        }
+    }
+
+    unsafe fn make_takes(&mut self, model: *mut ualm_model, prompt: *mut ualm_prompt, cancel: *mut ualm_cancel) {
+        let (engine, mut force) = (self.engines.any(self.bytes.number()), [0; 2]);
+        let (options, count) = (self.options(&mut force), self.bytes.number() % 4);
+        let wanted = if self.bytes.number().is_multiple_of(2) { null() } else { self.bytes.one_of(&WORDS).as_ptr() };
+        let mut left = self.bytes.number();
+        let (told, data): (ualm_take_callback, _) = (Some(watch_takes), (&raw mut left).cast());
+        // SAFETY: handles are alive or NULL; the number outlives the call.
+        unsafe {
+            let make =
+                |place| ualm_takes_make(model, engine, prompt, &options, count, wanted, cancel, told, data, place);
+            self.takes.make(make);
+            let takes = self.takes.any(0);
+            for take in 0..=ualm_takes_count(takes) {
+                read_segment(ualm_takes_segment(takes, take, 0));
+                read_samples(ualm_takes_audio(takes, take));
+            }
+            self.records.make(|place| ualm_takes_record(takes, count, place));
+            self.rankings.make(|place| ualm_takes_ranking(takes, place));
+            assert_eq!(ualm_takes_usage(takes).is_null(), takes.is_null());
         }
     }
 
@@ -369,6 +472,17 @@ unsafe extern "C" fn watch(event: *const ualm_event, watcher: *mut c_void) -> c_
         assert_eq!(ualm_session_position(watcher.session, &mut position), expected);
         watcher.left = watcher.left.saturating_sub(1);
         c_int::from(watcher.left == 0)
+    }
+}
+
+/// Stops takes after as many events as it is given.
+unsafe extern "C" fn watch_takes(event: *const ualm_take_event, left: *mut c_void) -> c_int {
+    // SAFETY: the event is valid until this returns, the number is that of the call.
+    unsafe {
+        read_take_event(event);
+        let left = &mut *left.cast::<usize>();
+        *left = left.saturating_sub(1);
+        c_int::from(*left == 0)
     }
 }
 

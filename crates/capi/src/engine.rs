@@ -10,7 +10,7 @@ use super::session::ualm_session;
 
 /// Many conversations at once on one model: their steps are run together, by one thread, which costs far less than each
 /// on its own. A reply is the same as that of a session on its own.
-pub struct ualm_engine(Engine);
+pub struct ualm_engine(pub(super) Engine);
 
 impl Handle for ualm_engine {
     const NAME: &'static str = "engine";

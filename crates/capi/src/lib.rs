@@ -9,6 +9,7 @@
 //!   in between another one is told that the handle is busy. All handles are `Send + Sync`, which the compiler checks.
 //! - *A reply in the making* ([`running`]) borrows its session in Rust. Here it takes the session out of its slot into
 //!   one value that holds both; the session goes back when the reply is finished or given up.
+//! - *A stage of a chain* ([`stages`]) runs in a thread that owns the chain meanwhile and hands over one event at a time.
 //! - *Arguments* ([`argument`], [`options`]) are looked at once, at the entry: NULL, UTF-8, alignment, length, size.
 //! - *Views* ([`view`]): what C reads without a call (events, segments, samples) points into memory that its owner
 //!   never changes and never moves.
@@ -40,6 +41,7 @@ mod boundary;
 #[cfg(feature = "internal")]
 mod calls;
 mod cancel;
+mod chain;
 mod checkpoint;
 mod codes;
 mod conversation;
@@ -58,6 +60,8 @@ mod reply;
 mod report;
 mod running;
 mod session;
+mod stages;
+mod takes;
 mod tensor;
 mod version;
 mod view;

@@ -3,7 +3,7 @@
 //! They go out as what they are and come in as plain integers, because C may pass any number.
 
 use ualm::audio::WavFormat;
-use ualm::{Modality, Role, SegmentEnd};
+use ualm::{Modality, ReasoningMode, Role, SegmentEnd, Stage};
 
 use super::boundary::{Failure, Result};
 
@@ -74,6 +74,72 @@ impl From<SegmentEnd> for ualm_segment_end {
     }
 }
 
+/// A way to reason (docs/reply.md).
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ualm_reasoning_mode {
+    /// That of the package, or of the chain that is resumed.
+    Usual = 0,
+    /// A plan, then the sound.
+    Enrich = 1,
+    /// A question, the person's answer, a plan, then the sound.
+    Dialogue = 2,
+    /// A plan and a sound, then in every round a critique of the last sound and another sound.
+    Reflect = 3,
+}
+
+/// A stage of a chain of reasoning.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ualm_stage {
+    /// None: there is no such stage, or the segment is of no chain.
+    None = 0,
+    /// A question of the model: text.
+    Question = 1,
+    /// The person's answer.
+    Answer = 2,
+    /// The model's plan of the sound: text.
+    Plan = 3,
+    /// A sound that a critique follows.
+    Draft = 4,
+    /// The hearing of the draft through the audio encoder; it makes no segment.
+    Listen = 5,
+    /// The model's words on its draft: text.
+    Critique = 6,
+    /// The sound that ends the chain.
+    Final = 7,
+}
+
+impl From<Stage> for ualm_stage {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Question => Self::Question,
+            Stage::Answer => Self::Answer,
+            Stage::Plan => Self::Plan,
+            Stage::Draft => Self::Draft,
+            Stage::Listen => Self::Listen,
+            Stage::Critique => Self::Critique,
+            Stage::Final => Self::Final,
+        }
+    }
+}
+
+/// Why a chain cannot go on after a stage. What was made is in its record, from which it can be resumed.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ualm_stop_reason {
+    /// It can.
+    None = 0,
+    /// Stopped on request.
+    Cancelled = 1,
+    /// The model's context is full.
+    Context = 2,
+    /// The segment, or another take of it, failed; the next call for an event fails with the error.
+    Failed = 3,
+    /// All takes were made, but not ranked; the next call for an event fails with the error.
+    NotRanked = 4,
+}
+
 /// How samples are stored in a WAV file.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +165,17 @@ pub(super) fn role(role: i32) -> Result<Role> {
         role if role == ualm_role::User as i32 => Ok(Role::User),
         role if role == ualm_role::Assistant as i32 => Ok(Role::Assistant),
         other => Err(Failure::invalid(format!("role {other}; expected one of UALM_ROLE_*"))),
+    }
+}
+
+/// Returns the mode of reasoning with the number `mode`; `None` for the usual one.
+pub(super) fn reasoning_mode(mode: i32) -> Result<Option<ReasoningMode>> {
+    match mode {
+        mode if mode == ualm_reasoning_mode::Usual as i32 => Ok(None),
+        mode if mode == ualm_reasoning_mode::Enrich as i32 => Ok(Some(ReasoningMode::Enrich)),
+        mode if mode == ualm_reasoning_mode::Dialogue as i32 => Ok(Some(ReasoningMode::Dialogue)),
+        mode if mode == ualm_reasoning_mode::Reflect as i32 => Ok(Some(ReasoningMode::Reflect)),
+        other => Err(Failure::invalid(format!("mode {other}; expected one of UALM_REASONING_MODE_*"))),
     }
 }
 

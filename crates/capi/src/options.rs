@@ -311,7 +311,7 @@ pub(super) unsafe fn generation_config(
     Ok(config)
 }
 
-fn flag<T: From<u8> + PartialEq + std::fmt::Display>(value: T, name: &str) -> Result<bool> {
+pub(super) fn flag<T: From<u8> + PartialEq + std::fmt::Display>(value: T, name: &str) -> Result<bool> {
     match value == T::from(1) {
         true => Ok(true),
         false if value == T::from(0) => Ok(false),

@@ -52,13 +52,25 @@ pub struct ualm_ranked {
 /// Takes, the best first.
 pub struct ualm_ranking(Vec<RankedView>);
 
+impl From<Vec<Ranked>> for ualm_ranking {
+    fn from(ranked: Vec<Ranked>) -> Self {
+        Self(ranked.into_iter().map(RankedView::from).collect())
+    }
+}
+
 impl Handle for ualm_ranking {
     const NAME: &'static str = "ranking";
 }
 
-struct RankedView {
+pub(super) struct RankedView {
     view: View<ualm_ranked>,
     _caption: Text,
+}
+
+impl RankedView {
+    pub(super) fn view(&self) -> &ualm_ranked {
+        self.view.get()
+    }
 }
 
 impl From<Ranked> for RankedView {
@@ -99,7 +111,7 @@ pub unsafe extern "C" fn ualm_model_rank(
         let kind = modality(kind)?;
         let expected = Expected::asked(wanted, kind);
         let ranked = model.0.rank(&takes, kind, &expected, &cancel)?;
-        place.fill(ualm_ranking(ranked.into_iter().map(RankedView::from).collect()));
+        place.fill(ranked.into());
         Ok(())
     })
 }
@@ -110,7 +122,7 @@ pub unsafe extern "C" fn ualm_ranking_get(ranking: *const ualm_ranking, index: u
     value(std::ptr::null(), || {
         // SAFETY: the header's law. The ranking outlives the share that is taken here.
         let ranking = unsafe { share(ranking) }?;
-        Ok(ranking.0.get(index).map_or(std::ptr::null(), |ranked| std::ptr::from_ref(ranked.view.get())))
+        Ok(ranking.0.get(index).map_or(std::ptr::null(), |ranked| std::ptr::from_ref(ranked.view())))
     })
 }
 

@@ -26,6 +26,12 @@ impl Handle for ualm_record {
     const NAME: &'static str = "record";
 }
 
+impl ualm_record {
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+}
+
 impl From<Record> for ualm_record {
     fn from(record: Record) -> Self {
         let number = |modality: &ualm::Modality| ualm_modality::from(*modality) as i32;

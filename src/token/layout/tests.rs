@@ -15,13 +15,23 @@ fn layout(pattern: Pattern, books: usize, codes: u32) -> Layout {
 fn layout_with(pattern: Pattern, books: usize, codes: u32, change: impl FnOnce(&mut LayoutConfig)) -> Layout {
     let (config, vocabulary) = config(pattern, books, codes, change);
     let ends = [Interval::of(2), Interval::of(3)];
-    let head: Vec<_> = if config.strict { [&config.books[..], &ends].concat() } else { vec![Interval { start: 0, end: vocabulary.size as u32 }] };
+    let head: Vec<_> = if config.strict {
+        [&config.books[..], &ends].concat()
+    } else {
+        vec![Interval { start: 0, end: vocabulary.size as u32 }]
+    };
     Layout::new(&config, &vocabulary, &head).unwrap()
 }
 
-fn config(pattern: Pattern, books: usize, codes: u32, change: impl FnOnce(&mut LayoutConfig)) -> (LayoutConfig, Vocabulary) {
+fn config(
+    pattern: Pattern,
+    books: usize,
+    codes: u32,
+    change: impl FnOnce(&mut LayoutConfig),
+) -> (LayoutConfig, Vocabulary) {
     let len = if pattern == Pattern::Delayed { codes + 1 } else { codes };
-    let intervals = (0..books as u32).map(|book| Interval { start: 30 + book * len, end: 30 + (book + 1) * len }).collect();
+    let intervals =
+        (0..books as u32).map(|book| Interval { start: 30 + book * len, end: 30 + (book + 1) * len }).collect();
     let mut config = LayoutConfig::new(pattern, intervals, Ends { turn: vec![2], segment: vec![3] });
     change(&mut config);
     let width = if pattern == Pattern::Delayed { books } else { 1 };

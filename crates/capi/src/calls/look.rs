@@ -4,6 +4,7 @@ use std::ffi::CStr;
 
 use crate::event::ualm_event;
 use crate::reply::{ualm_reply, ualm_reply_audio, ualm_reply_segment, ualm_reply_segment_count};
+use crate::takes::ualm_take_event;
 use crate::view::{ualm_samples, ualm_segment};
 
 /// Looks at all that an event points to.
@@ -16,6 +17,21 @@ pub(super) unsafe fn read_event(event: *const ualm_event) {
         );
         read_samples(event.audio);
         read_segment(event.segment);
+    }
+}
+
+/// Looks at all that an event of takes points to.
+pub(super) unsafe fn read_take_event(event: *const ualm_take_event) {
+    // SAFETY: it is valid, and so is what it points to.
+    unsafe {
+        let event = &*event;
+        assert!(
+            event.text.is_null() || CStr::from_ptr(event.text).to_str().is_ok_and(|text| text.len() == event.text_len)
+        );
+        read_samples(event.audio);
+        read_segment(event.segment);
+        assert!(event.ranked.as_ref().is_none_or(|ranked| CStr::from_ptr(ranked.caption).to_str().is_ok()));
+        assert!(event.usage.as_ref().is_none_or(|usage| usage.decode_seconds.is_finite()));
     }
 }
 
