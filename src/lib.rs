@@ -17,10 +17,31 @@
 //! # }
 //! ```
 //!
-//! The way of the data: audio file → [`audio::Waveform`] → log-mel → encoder features → prompt embeddings → one step of the
-//! language model after another → token frames → codec codes → waveform. [`Model`] is shared and immutable, a [`Session`]
-//! is one conversation, a [`Generation`] is one reply in the making. A [`TakeRunner`] makes several takes of one prompt and ranks
-//! them, a [`ChainRunner`] leads a conversation through the stages of a chain of reasoning.
+//! The path of the data: audio file → [`audio::Waveform`] → log-mel → encoder features → prompt → one step of the language
+//! model after another → tokens → codec codes → waveform. [`Model`] is shared and immutable, a [`Session`] is one
+//! conversation, a [`Generation`] is one reply in the making. A model's family is not known here: its vocabulary, layouts,
+//! heads, template, codecs and state are values of the package's [manifest](package::Manifest).
+//!
+//! # Glossary
+//!
+//! | term | meaning |
+//! |---|---|
+//! | token, id | a number of the [`Vocabulary`]: a piece of text, a codec code or a control token |
+//! | position | one place of the sequence that the language model reads: one id, or one for each parallel stream |
+//! | frame | one time step of a codec: a code of each of its books, 20 ms in most |
+//! | book | a codebook of a codec: the codes that one residual level, or stream, may have |
+//! | [`Layout`] | the rule by which frames of codes become positions, and what each position may hold |
+//! | head | a part of the output matrix, by the ids of its columns |
+//! | segment | a run of text or sound in a reply, with an opener before it and an end |
+//! | turn | a prompt and the segments that reply to it |
+//! | template | the words and ids around messages and segments |
+//! | prefill | running many positions at once: a prompt |
+//! | step | running one position, and drawing the next one |
+//! | guidance | classifier-free guidance: a second, unconditional sequence from which the first is pushed away |
+//! | KV cache | keys and values of all positions of a sequence, kept between steps |
+//! | take | one reply of several to the same prompt |
+//! | chain | a chain of reasoning: plan, sound, critique, sound |
+//! | row, slot | a sequence in the cache of an [`Engine`]; a guided session has two |
 
 // what input could make panic, and what a library does not do; the tests may
 #![cfg_attr(
