@@ -130,9 +130,9 @@ pub struct ChainRunner<'a> {
     record: Record,
     /// Index of the next stage.
     next: usize,
-    /// Where the next segment opens; `None` after a segment.
+    /// The checkpoint at which the next segment opens; `None` after a segment.
     checkpoint: Option<Checkpoint>,
-    /// Where the last segment opened.
+    /// The checkpoint at which the last segment opened.
     opened: Option<Checkpoint>,
     /// Random numbers drawn by the end of the last segment.
     draws: Option<u64>,

@@ -1,4 +1,4 @@
-//! How well a caption covers what a sound was asked to hold: scores of text alone.
+//! Scores of a caption against the words that a sound was asked for: text alone.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;

@@ -8,6 +8,7 @@ mod numbers;
 mod packages;
 mod reference;
 mod resume;
+mod schemas;
 #[cfg(feature = "internal")]
 mod seeds;
 mod sources;

@@ -397,7 +397,7 @@ typedef int32_t ualm_stage;
 #endif // __cplusplus
 
 /**
- * Why a chain cannot go on after a stage. What was made is in its record, from which it can be resumed.
+ * The reason why a chain cannot go on after a stage. All that was made is in its record, from which it can be resumed.
  */
 enum ualm_stop_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -1028,7 +1028,7 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * What happened; it says which of the other fields mean something.
+     * The kind; it says which of the other fields mean something.
      */
     ualm_take_event_kind kind;
     /**
@@ -1076,7 +1076,7 @@ typedef struct {
      */
     const ualm_ranked *ranked;
     /**
-     * What everything took so far, else NULL.
+     * The usage so far, else NULL.
      */
     const ualm_usage *usage;
 } ualm_take_event;
@@ -1088,7 +1088,7 @@ typedef struct {
 typedef int (*ualm_take_callback)(const ualm_take_event *event, void *user_data);
 
 /**
- * How a chain of reasoning goes.
+ * The options of a chain of reasoning.
  */
 typedef struct {
     /**
@@ -1726,7 +1726,7 @@ ualm_status ualm_takes_make(const ualm_model *model,
                             ualm_takes **takes);
 
 /**
- * How many takes there are: those that were begun.
+ * Returns the number of takes that were begun.
  */
 size_t ualm_takes_count(const ualm_takes *takes);
 
@@ -1753,7 +1753,8 @@ ualm_status ualm_takes_record(const ualm_takes *takes, size_t take, ualm_record 
 ualm_status ualm_takes_ranking(const ualm_takes *takes, ualm_ranking **ranking);
 
 /**
- * What all takes took; the run of the prompt, which they share, counts once. Valid until the takes are freed.
+ * Returns the usage of all takes; the run of the prompt, which they share, counts once. Valid until the takes are
+ * freed.
  */
 const ualm_usage *ualm_takes_usage(const ualm_takes *takes);
 
@@ -1832,7 +1833,7 @@ ualm_status ualm_chain_stop(ualm_chain *chain);
 int ualm_chain_is_trained(const ualm_chain *chain);
 
 /**
- * How many stages the chain has.
+ * Returns the number of stages.
  */
 size_t ualm_chain_stage_count(const ualm_chain *chain);
 

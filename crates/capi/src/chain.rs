@@ -53,7 +53,7 @@ impl ualm_chain {
     }
 }
 
-/// How a chain of reasoning goes.
+/// The options of a chain of reasoning.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_chain_options {
@@ -315,7 +315,7 @@ pub unsafe extern "C" fn ualm_chain_is_trained(chain: *const ualm_chain) -> c_in
     value(0, || Ok(c_int::from(unsafe { share(chain) }?.is_trained)))
 }
 
-/// How many stages the chain has.
+/// Returns the number of stages.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_chain_stage_count(chain: *const ualm_chain) -> usize {
     // SAFETY: the header's law.

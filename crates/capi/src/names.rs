@@ -124,7 +124,7 @@ impl From<Stage> for ualm_stage {
     }
 }
 
-/// Why a chain cannot go on after a stage. What was made is in its record, from which it can be resumed.
+/// The reason why a chain cannot go on after a stage. All that was made is in its record, from which it can be resumed.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_stop_reason {

@@ -55,7 +55,7 @@ pub enum ualm_take_event_kind {
 pub struct ualm_take_event {
     /// Its size in this version of the library.
     pub struct_size: usize,
-    /// What happened; it says which of the other fields mean something.
+    /// The kind; it says which of the other fields mean something.
     pub kind: ualm_take_event_kind,
     /// The stage of a chain.
     pub stage: ualm_stage,
@@ -79,7 +79,7 @@ pub struct ualm_take_event {
     pub segment: *const ualm_segment,
     /// The take's rank, else NULL.
     pub ranked: *const ualm_ranked,
-    /// What everything took so far, else NULL.
+    /// The usage so far, else NULL.
     pub usage: *const ualm_usage,
 }
 
@@ -230,7 +230,7 @@ impl From<Take> for TakeView {
     }
 }
 
-/// Where takes and chains run.
+/// The model or the engine that takes and chains run on.
 pub(super) enum Room {
     Model(Model),
     Engine(Engine),
@@ -351,7 +351,7 @@ fn make(
     Ok(ualm_takes { takes: takes.into_iter().map(TakeView::from).collect(), ranking, usage })
 }
 
-/// How many takes there are: those that were begun.
+/// Returns the number of takes that were begun.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_count(takes: *const ualm_takes) -> usize {
     // SAFETY: the header's law.
@@ -414,7 +414,8 @@ pub unsafe extern "C" fn ualm_takes_ranking(takes: *const ualm_takes, ranking: *
     })
 }
 
-/// What all takes took; the run of the prompt, which they share, counts once. Valid until the takes are freed.
+/// Returns the usage of all takes; the run of the prompt, which they share, counts once. Valid until the takes are
+/// freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_usage(takes: *const ualm_takes) -> *const ualm_usage {
     // SAFETY: the header's law. The takes outlive the share that is taken here.

@@ -28,7 +28,7 @@ pub fn speak(common: &Common, args: &Speak) -> Result<()> {
     make(&Making { common, words: read_words(&args.text)?, modality: Modality::Speech, args: &args.make })
 }
 
-/// What is to be made.
+/// A request for a sound.
 struct Making<'a> {
     common: &'a Common,
     words: String,
@@ -36,7 +36,7 @@ struct Making<'a> {
     args: &'a Make,
 }
 
-/// What `--json` prints of one take.
+/// The JSON of one take (`--json`).
 #[derive(Serialize)]
 struct Made<'a> {
     prompt: &'a str,
@@ -48,7 +48,7 @@ struct Made<'a> {
     seed: u64,
 }
 
-/// What `--json` prints of several.
+/// The JSON of several takes (`--json`).
 #[derive(Serialize)]
 struct AllMade<'a> {
     takes: Vec<Made<'a>>,
@@ -146,7 +146,7 @@ fn nothing_made(error: Error) -> Error {
 }
 
 impl Making<'_> {
-    /// Where the sound goes while it is being made, if that is wanted.
+    /// Returns the stream that takes the sound while it is being made, if one is wanted.
     fn stream(&self) -> Option<SoundStream> {
         let streams = self.args.output.is_stdout() && (self.args.raw || !stdout_is_file());
         streams.then(|| SoundStream::new(self.args.output.format(), self.args.raw))

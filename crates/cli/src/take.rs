@@ -101,7 +101,7 @@ struct Made {
     failure: Option<Error>,
 }
 
-/// What `--json` prints of a take.
+/// The JSON of a take (`--json`).
 #[derive(Serialize)]
 struct Shown<'a> {
     producer: &'a str,

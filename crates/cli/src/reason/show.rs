@@ -6,7 +6,7 @@ use ualm::{Ranked, RichCaption, SegmentEnd, Stage};
 use crate::args::Common;
 use crate::output::{print, remark};
 
-/// What `--json` prints.
+/// The JSON of a chain (`--json`).
 #[derive(Serialize)]
 pub struct Summary {
     pub folder: String,

@@ -61,7 +61,7 @@ fn work(worker: &Worker, request: TranscriptionRequest) -> Result<(), ApiError> 
     finished.map_err(|e| worker.failed(&e, None))
 }
 
-/// What there is of it.
+/// The transcript so far.
 struct Transcript<'a> {
     worker: &'a Worker,
     /// Seconds of the recording.

@@ -45,7 +45,7 @@ fn check(server: &Server, chat: &ChatRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// What an answer is called, and what is told in it.
+/// The names of an answer, and the form of its parts.
 struct Answer {
     id: String,
     created: u64,
@@ -113,7 +113,7 @@ fn job(server: &Server, chat: &ChatRequest) -> Result<Job, ApiError> {
     })
 }
 
-/// What is made, as `modalities` and the field `ualm` say.
+/// Returns the content that `modalities` and the field `ualm` ask for.
 fn way(server: &Server, chat: &ChatRequest) -> Way {
     let own = &chat.ualm;
     if let Some(wish) = &own.reasoning {

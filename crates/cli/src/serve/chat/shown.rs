@@ -72,7 +72,7 @@ impl Answer {
         })
     }
 
-    /// What a choice's sound is called.
+    /// Returns the id of a choice's sound.
     pub fn audio_id(&self, choice: usize) -> String {
         format!("{}-{choice}", self.id.replacen("chatcmpl", "audio", 1))
     }
@@ -87,7 +87,7 @@ impl Answer {
     }
 }
 
-/// What OpenAI's clients count.
+/// The usage as OpenAI's clients count it.
 #[derive(Serialize)]
 pub struct ShownUsage {
     prompt_tokens: usize,

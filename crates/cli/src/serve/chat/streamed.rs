@@ -27,7 +27,7 @@ pub struct Streamed<'a> {
 struct Choice {
     /// The sound that is being made.
     pcm: Option<PcmStream>,
-    /// What its last event tells.
+    /// The end that the choice's last event tells.
     end: Option<SegmentEnd>,
     record: Option<Box<RawValue>>,
 }

@@ -10,7 +10,7 @@ use crate::serve::job::Outcome;
 use crate::serve::pieces::to_json;
 use crate::serve::server::Worker;
 
-/// What there is of it.
+/// The parts of an answer so far.
 pub struct Whole<'a> {
     worker: &'a Worker,
     answer: Answer,
@@ -87,7 +87,7 @@ impl<'a> Whole<'a> {
         Ok(())
     }
 
-    /// What a choice shares with the first one: the segments before `number`.
+    /// Returns what a choice shares with the first one: the segments before `number`.
     fn before(&self, number: usize) -> Choice {
         let first = self.choices.first().into_iter().flatten().flat_map(|choice| &choice.segments);
         let segments = first.filter(|segment| segment.number < number).cloned().collect();

@@ -22,9 +22,9 @@ pub struct Job {
     pub audio: Settings,
     /// The most frames of a sound.
     pub most_sound_steps: usize,
-    /// Whether the takes are ranked.
+    /// `true` ranks the takes.
     pub best: bool,
-    /// Whether sound comes in chunks.
+    /// `true` gives sound in chunks.
     pub stream: bool,
 }
 
