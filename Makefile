@@ -139,6 +139,7 @@ lint: ## check format and lints; warnings are errors
 	@$(CARGO) clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy" >&2; exit 1; }
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --package ualm --no-deps
 	@$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	@$(PYTHON) scripts/unsafe_dependencies.py
 

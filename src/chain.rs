@@ -13,6 +13,7 @@ pub const MOST_ROUNDS: usize = 32;
 /// A mode of reasoning: one of the three chains of the paper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ReasoningMode {
     /// Enrichment: a plan, then the sound.
     #[default]
@@ -37,6 +38,7 @@ impl ReasoningMode {
 /// The reasoning that a package was trained for, from its manifest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct ReasoningConfig {
     /// The mode used when the caller names none.
     pub default: ReasoningMode,
@@ -110,6 +112,7 @@ pub struct Chain {
 /// A stage of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Stage {
     /// A question of the model.
     Question,

@@ -22,6 +22,9 @@
 //! conversation, a [`Generation`] is one reply in the making. A model's family is not known here: its vocabulary, layouts,
 //! heads, template, codecs and state are values of the package's [manifest](package::Manifest).
 //!
+//! The crate holds no model. A checkout of the sources has the default package in `onnx/default`, a release archive in
+//! `share/ualm/default`. ONNX Runtime is loaded at run time; [`Runtime::start`] says where it is looked for.
+//!
 //! # Glossary
 //!
 //! | term | meaning |
@@ -43,6 +46,7 @@
 //! | chain | a chain of reasoning: plan, sound, critique, sound |
 //! | row, slot | a sequence in the cache of an [`Engine`]; a guided session has two |
 
+#![warn(missing_docs)]
 // what input could make panic, and what a library does not do; the tests may
 #![cfg_attr(
     not(test),

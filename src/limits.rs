@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// What a model refuses; [`Model::with_limits`](crate::Model::with_limits) sets it. Errors are of kind
 /// [`ErrorKind::Limit`], and say what was asked for and how much is allowed.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Limits {
     /// The longest sound that is listened to or encoded, in seconds; by default as the package says.
     pub input_seconds: Option<f64>,
@@ -39,13 +40,55 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Sets the longest sound that is listened to or encoded, in seconds.
+    #[must_use]
+    pub fn input_seconds(self, input_seconds: impl Into<Option<f64>>) -> Self {
+        Self { input_seconds: input_seconds.into(), ..self }
+    }
+
+    /// Sets the bytes that one decoded recording may take.
+    #[must_use]
+    pub fn decoded_bytes(self, decoded_bytes: u64) -> Self {
+        Self { decoded_bytes, ..self }
+    }
+
+    /// Sets the most frames of one prompt.
+    #[must_use]
+    pub fn prompt_frames(self, prompt_frames: usize) -> Self {
+        Self { prompt_frames, ..self }
+    }
+
+    /// Sets the most segments of a reply.
+    #[must_use]
+    pub fn segments(self, segments: usize) -> Self {
+        Self { segments, ..self }
+    }
+
+    /// Sets the most frames of a segment.
+    #[must_use]
+    pub fn steps(self, steps: usize) -> Self {
+        Self { steps, ..self }
+    }
+
+    /// Sets the most positions of a conversation.
+    #[must_use]
+    pub fn context(self, context: usize) -> Self {
+        Self { context, ..self }
+    }
+
+    /// Sets the bytes that the key/value cache of one conversation may take.
+    #[must_use]
+    pub fn memory(self, memory: impl Into<Option<u64>>) -> Self {
+        Self { memory: memory.into(), ..self }
+    }
+
     /// Refuses a prompt of more `positions` than are allowed.
     pub(crate) fn check_prompt(&self, positions: usize) -> Result<()> {
         at_most("prompt frames", positions, self.prompt_frames)
     }
 
     /// Bytes that a conversation's cache may take.
-    pub(crate) fn memory(&self) -> u64 {
+    pub(crate) fn cache_bytes(&self) -> u64 {
         self.memory.unwrap_or_else(|| usable_memory() / 2)
     }
 }
@@ -85,6 +128,6 @@ mod tests {
 
     #[test]
     fn the_machine_has_some_memory() {
-        assert!((1 << 26..=u64::MAX / 2).contains(&Limits::default().memory()));
+        assert!((1 << 26..=u64::MAX / 2).contains(&Limits::default().cache_bytes()));
     }
 }

@@ -8,6 +8,7 @@ use crate::sampling::Sampling;
 /// What a segment of a reply is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Modality {
     /// Words.
     Text,
@@ -45,6 +46,7 @@ impl std::fmt::Display for Modality {
 /// Settings of the segments of one modality.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct SegmentConfig {
     /// Softmax temperature; 0 takes the largest logit.
     pub temperature: f32,
@@ -68,6 +70,42 @@ impl Default for SegmentConfig {
 }
 
 impl SegmentConfig {
+    /// Sets the softmax temperature; 0 takes the largest logit.
+    #[must_use]
+    pub fn temperature(self, temperature: f32) -> Self {
+        Self { temperature, ..self }
+    }
+
+    /// Keeps the `top_k` largest logits of each stream; 0 keeps all.
+    #[must_use]
+    pub fn top_k(self, top_k: usize) -> Self {
+        Self { top_k, ..self }
+    }
+
+    /// Keeps the most probable ids that together reach `top_p`; 1 keeps all.
+    #[must_use]
+    pub fn top_p(self, top_p: f32) -> Self {
+        Self { top_p, ..self }
+    }
+
+    /// Sets the scale of classifier-free guidance; 1 is none.
+    #[must_use]
+    pub fn guidance(self, guidance: f32) -> Self {
+        Self { guidance, ..self }
+    }
+
+    /// Sets the most frames of a segment, the closing one included.
+    #[must_use]
+    pub fn max_steps(self, max_steps: usize) -> Self {
+        Self { max_steps, ..self }
+    }
+
+    /// Sets the fewest frames before the model may close a segment.
+    #[must_use]
+    pub fn min_steps(self, min_steps: usize) -> Self {
+        Self { min_steps, ..self }
+    }
+
     /// The part that drawing an id needs.
     pub fn sampling(&self) -> Sampling {
         Sampling { temperature: self.temperature, top_k: self.top_k, top_p: self.top_p }

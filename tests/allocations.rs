@@ -62,7 +62,7 @@ fn a_step_allocates_nothing() {
     skip_without_fixtures!();
     for name in ["tiny-omni-fp32", "tiny-omni-int8"] {
         let model = model(name);
-        let engine = Engine::new(&model, &EngineOptions { slots: 2, ..EngineOptions::default() }).unwrap();
+        let engine = Engine::new(&model, &EngineOptions::default().slots(2)).unwrap();
         for guidance in [1.0, 3.0] {
             assert_eq!(allocations(model.session(), guidance), [0; 46], "{name}, guidance {guidance}");
             let counts = allocations(engine.session().unwrap(), guidance);

@@ -30,6 +30,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What [`decode_file`] and [`decode_reader`] make of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct DecodeOptions {
     /// Rate of the result, in hertz; `None` keeps the recording's own.
     pub sample_rate: Option<u32>,
@@ -40,8 +41,29 @@ pub struct DecodeOptions {
     pub max_bytes: Option<u64>,
 }
 
+impl DecodeOptions {
+    /// Sets the rate of the result, in hertz.
+    #[must_use]
+    pub fn sample_rate(self, sample_rate: impl Into<Option<u32>>) -> Self {
+        Self { sample_rate: sample_rate.into(), ..self }
+    }
+
+    /// Sets the longest recording that is accepted, in seconds.
+    #[must_use]
+    pub fn max_seconds(self, max_seconds: impl Into<Option<f64>>) -> Self {
+        Self { max_seconds: max_seconds.into(), ..self }
+    }
+
+    /// Sets the most bytes of samples that are accepted.
+    #[must_use]
+    pub fn max_bytes(self, max_bytes: impl Into<Option<u64>>) -> Self {
+        Self { max_bytes: max_bytes.into(), ..self }
+    }
+}
+
 /// A recording in memory.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Decoded {
     /// The sound: mono (the mean of the channels), at the rate asked for.
     pub waveform: Waveform,
@@ -53,6 +75,7 @@ pub struct Decoded {
 
 /// What a recording was stored as.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SourceFormat {
     /// Short name of the container, as `wave`.
     pub container: String,

@@ -14,6 +14,7 @@ use crate::file::{unwritable, write_whole};
 
 /// How samples are stored in a WAV file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WavFormat {
     /// 16-bit integers: rounded to the nearest, clipped at full scale.
     #[default]

@@ -34,6 +34,7 @@ const CONTEXT: usize = 4096;
 
 /// How large an engine is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EngineOptions {
     /// Sequences at once; a guided one takes two.
     pub slots: usize,
@@ -51,8 +52,29 @@ impl Default for EngineOptions {
     }
 }
 
+impl EngineOptions {
+    /// Sets the number of sequences at once.
+    #[must_use]
+    pub fn slots(self, slots: usize) -> Self {
+        Self { slots, ..self }
+    }
+
+    /// Sets the number of positions that a sequence may hold.
+    #[must_use]
+    pub fn context(self, context: impl Into<Option<usize>>) -> Self {
+        Self { context: context.into(), ..self }
+    }
+
+    /// Sets the number of positions of a prompt that are run between two steps of the others.
+    #[must_use]
+    pub fn prefill_chunk(self, prefill_chunk: usize) -> Self {
+        Self { prefill_chunk, ..self }
+    }
+}
+
 /// What an engine does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct EngineStats {
     /// Sequences that it can hold.
     pub slots: usize,
@@ -191,7 +213,7 @@ impl Engine {
 fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
     let (graphs, limits) = (model.language_model(), model.limits());
     let most = graphs.max_positions().min(limits.context);
-    let memory = limits.memory();
+    let memory = limits.cache_bytes();
     let fits = memory / graphs.cache_bytes(options.slots, 1).max(1);
     let context = options.context.unwrap_or_else(|| most.min(CONTEXT).min(usize::try_from(fits).unwrap_or(most)));
     if context == 0 || context > most {

@@ -8,6 +8,7 @@ use crate::modality::{Modality, SegmentConfig};
 
 /// How a whole reply is generated. [`Model::config`](crate::Model::config) gives the package's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GenerationConfig {
     /// Seed of every random draw.
     pub seed: u64,
@@ -50,6 +51,36 @@ impl GenerationConfig {
     #[must_use]
     pub fn only(self, modality: Modality) -> Self {
         Self { force: vec![modality], max_segments: 1, ..self }
+    }
+
+    /// Sets the seed of every random draw.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Sets the modalities of the first segments.
+    #[must_use]
+    pub fn force(self, force: impl IntoIterator<Item = Modality>) -> Self {
+        Self { force: force.into_iter().collect(), ..self }
+    }
+
+    /// Sets the most segments of the reply.
+    #[must_use]
+    pub fn max_segments(self, max_segments: usize) -> Self {
+        Self { max_segments, ..self }
+    }
+
+    /// Sets whether the modalities of `force` are gone on with when the model ends its turn before them.
+    #[must_use]
+    pub fn insist(self, insist: bool) -> Self {
+        Self { insist, ..self }
+    }
+
+    /// Sets whether sound is given out in chunks while it is being made.
+    #[must_use]
+    pub fn stream_audio(self, stream_audio: bool) -> Self {
+        Self { stream_audio, ..self }
     }
 
     /// Refuses more segments or steps than `limits` allow.

@@ -11,6 +11,7 @@ use crate::modality::Modality;
 /// Why a segment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum SegmentEnd {
     /// The model ended its turn.
     Eos,
@@ -28,6 +29,7 @@ pub enum SegmentEnd {
 
 /// What it took to make a reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Usage {
     /// Frames of the prompt.
     pub prompt_frames: usize,
@@ -37,6 +39,7 @@ pub struct Usage {
 
 /// Where the time went, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Seconds {
     /// Running prompts and segment openings.
     pub prefill: f64,
@@ -60,6 +63,7 @@ impl AddAssign for Seconds {
 
 /// An event of a reply in the making.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Event {
     /// A segment began.
     SegmentStarted {

@@ -9,6 +9,7 @@ use crate::token::{Layout, Tokens};
 
 /// The random numbers that a segment took: with them it can be made again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Draws {
     /// Seed of the generator.
     pub seed: u64,
@@ -20,6 +21,7 @@ pub struct Draws {
 
 /// One segment of a reply: text, or sound.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Segment {
     /// What it is made of.
     pub modality: Modality,
@@ -63,6 +65,7 @@ impl Segment {
 
 /// A reply: its segments in order, and what they took to make.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Reply {
     /// The segments.
     pub segments: Vec<Segment>,

@@ -33,7 +33,7 @@ impl SingleSequence {
     pub(crate) fn new(graphs: Arc<LanguageModel>, limits: &Limits) -> Self {
         Self {
             max_positions: graphs.max_positions().min(limits.context),
-            memory: limits.memory(),
+            memory: limits.cache_bytes(),
             graphs,
             position: 0,
             batch: None,

@@ -9,6 +9,7 @@ use crate::modality::Modality;
 /// The speaker of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Role {
     /// Instructions that stand above the conversation.
     System,
@@ -47,6 +48,7 @@ impl Role {
 
 /// The content of a message.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Content {
     /// Words.
     Text(String),
@@ -69,6 +71,7 @@ impl Content {
 
 /// One part of a conversation; a turn of several parts is several messages of the same role.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Message {
     /// The speaker.
     pub role: Role,
@@ -77,6 +80,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// Returns a message of `role`.
+    pub fn new(role: Role, content: Content) -> Self {
+        Self { role, content }
+    }
+
     /// A message of the user in words.
     pub fn text(text: impl Into<String>) -> Self {
         Self { role: Role::User, content: Content::Text(text.into()) }

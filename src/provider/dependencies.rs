@@ -8,6 +8,7 @@ use serde::Serialize;
 
 /// A library that another one needs and that is not there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MissingLibrary {
     /// Its name, as the one that needs it says.
     pub name: String,

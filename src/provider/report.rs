@@ -31,6 +31,7 @@ pub enum ProviderState {
 
 /// A device that a provider runs on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct DeviceInfo {
     /// ONNX Runtime's name of the provider.
     pub provider: String,
@@ -51,6 +52,7 @@ impl fmt::Display for DeviceInfo {
 
 /// What came of one provider that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ProviderStatus {
     /// As it was asked for, options included.
     pub asked: String,
@@ -70,6 +72,7 @@ pub struct ProviderStatus {
 
 /// A provider that a graph was not given to, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PassedOver {
     /// As it was asked for.
     pub provider: String,
@@ -79,6 +82,7 @@ pub struct PassedOver {
 
 /// Where a graph runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct GraphPlacement {
     /// The graph's name.
     pub graph: String,
@@ -112,6 +116,7 @@ impl fmt::Display for GraphPlacement {
 
 /// What was asked for, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ProviderReport {
     /// What was asked for.
     pub asked: String,

@@ -14,6 +14,7 @@ use crate::session::Session;
 
 /// A take with its score.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Ranked {
     /// Index of the take, from 0.
     pub take: usize,

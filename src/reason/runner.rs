@@ -25,6 +25,7 @@ impl Model {
 }
 
 /// The settings of a chain, beside the [`Chain`] itself.
+#[non_exhaustive]
 pub struct ChainOptions<'a> {
     /// The seed of every segment. By default 0, or the seed of the record at the stage to resume at.
     pub seed: Option<u64>,
@@ -43,6 +44,44 @@ pub struct ChainOptions<'a> {
 impl Default for ChainOptions<'_> {
     fn default() -> Self {
         Self { seed: None, takes: 1, best: false, stream_audio: false, plan: None, settings: Box::new(|_| {}) }
+    }
+}
+
+impl<'a> ChainOptions<'a> {
+    /// Sets the seed of every segment.
+    #[must_use]
+    pub fn seed(self, seed: impl Into<Option<u64>>) -> Self {
+        Self { seed: seed.into(), ..self }
+    }
+
+    /// Sets the number of takes of the final sound.
+    #[must_use]
+    pub fn takes(self, takes: usize) -> Self {
+        Self { takes, ..self }
+    }
+
+    /// Sets whether the takes are ranked and the chain ends with the best.
+    #[must_use]
+    pub fn best(self, best: bool) -> Self {
+        Self { best, ..self }
+    }
+
+    /// Sets whether sounds are yielded in chunks while they are made.
+    #[must_use]
+    pub fn stream_audio(self, stream_audio: bool) -> Self {
+        Self { stream_audio, ..self }
+    }
+
+    /// Sets the plan that the chain begins or resumes with.
+    #[must_use]
+    pub fn plan(self, plan: impl Into<Option<String>>) -> Self {
+        Self { plan: plan.into(), ..self }
+    }
+
+    /// Sets how the settings of each turn are changed.
+    #[must_use]
+    pub fn settings(self, settings: impl Fn(&mut GenerationConfig) + Send + 'a) -> Self {
+        Self { settings: Box::new(settings), ..self }
     }
 }
 

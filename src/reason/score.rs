@@ -26,6 +26,7 @@ pub struct Expected {
 
 /// A caption's score against [`Expected`] words.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Score {
     /// Share of the expected words that the caption contains. A word that is expected twice must be there twice.
     pub covered: f64,

@@ -21,6 +21,7 @@ pub use wav::{holds_samples, wav_format};
 
 /// A conversation, with the package that made it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Record {
     /// The program that wrote it.
     pub producer: String,
@@ -34,6 +35,7 @@ pub struct Record {
 
 /// The identity of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PackageId {
     /// Its name.
     pub name: String,
@@ -50,6 +52,7 @@ impl PackageId {
 
 /// A prompt and the reply to it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Turn {
     /// The prompt's messages, for people; its tokens are what counts.
     pub messages: Vec<RecordedMessage>,
@@ -63,6 +66,7 @@ pub struct Turn {
 
 /// A message of a prompt, for people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RecordedMessage {
     /// Who speaks.
     pub role: String,
@@ -91,6 +95,7 @@ impl From<&Message> for RecordedMessage {
 
 /// A segment without its sound, which its frames hold.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RecordedSegment {
     /// What it is made of.
     pub modality: Modality,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 /// How often a graph ran, and how long altogether, from the call of ONNX Runtime to its return.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GraphTime {
     /// Runs so far.
     pub runs: u64,

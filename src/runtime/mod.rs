@@ -33,6 +33,7 @@ const LOAD_LIMIT: Duration = Duration::from_secs(120);
 
 /// How to start ONNX Runtime, and what the graphs of a model run on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RuntimeOptions {
     /// The library's file; by default it is looked for (see [`Runtime::start`]).
     pub library: Option<PathBuf>,
@@ -50,6 +51,44 @@ pub struct RuntimeOptions {
     /// Whether to take less memory, for small machines, for long recordings above all (`docs/edge.md`). Models in one process may
     /// differ.
     pub low_memory: bool,
+}
+
+impl RuntimeOptions {
+    /// Names the file of ONNX Runtime's library.
+    #[must_use]
+    pub fn library(self, library: impl Into<Option<PathBuf>>) -> Self {
+        Self { library: library.into(), ..self }
+    }
+
+    /// Sets the number of threads of the pool.
+    #[must_use]
+    pub fn threads(self, threads: impl Into<Option<usize>>) -> Self {
+        Self { threads: threads.into(), ..self }
+    }
+
+    /// Sets the providers of a model's graphs.
+    #[must_use]
+    pub fn providers(self, providers: impl Into<Option<Providers>>) -> Self {
+        Self { providers: providers.into(), ..self }
+    }
+
+    /// Names the files of plugins that offer providers.
+    #[must_use]
+    pub fn provider_libraries(self, provider_libraries: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { provider_libraries: provider_libraries.into_iter().collect(), ..self }
+    }
+
+    /// Sets how long a library may take to load.
+    #[must_use]
+    pub fn load_limit(self, load_limit: impl Into<Option<Duration>>) -> Self {
+        Self { load_limit: load_limit.into(), ..self }
+    }
+
+    /// Sets whether to take less memory.
+    #[must_use]
+    pub fn low_memory(self, low_memory: bool) -> Self {
+        Self { low_memory, ..self }
+    }
 }
 
 /// What the graphs of a model are to run on: [`RuntimeOptions`] with everything that is left open filled in.

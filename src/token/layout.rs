@@ -264,7 +264,7 @@ impl Layout {
     }
 
     /// The codes of `frames`, which `segment` holds, shape [books, frames]. A pad among delayed codes becomes code 0, as
-    /// the authors' decoder clamps it; [`holes`](Self::holes) counts them.
+    /// the authors' decoder clamps it.
     ///
     /// # Errors
     /// [`ErrorKind::Numeric`] for an id that no position of this layout holds there.

@@ -132,14 +132,14 @@ fn chains_and_takes_are_those_of_rust() {
     let model = Model::load(tiny()).unwrap();
     let drawn = |config: &mut GenerationConfig| (config.audio.temperature, config.audio.max_steps) = (1.0, 14);
     let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, listen: true };
-    let options = ChainOptions { seed: Some(5), settings: Box::new(drawn), ..ChainOptions::default() };
+    let options = ChainOptions::default().seed(5).settings(drawn);
     let (takes, cancel) = (TakeRunner::new(&model, 1).unwrap(), Cancel::new());
     let mut runner = ChainRunner::begin(takes, chain, "rain", options, &cancel).unwrap();
     runner.run(&cancel, |_| Ok(())).unwrap();
     let segments = runner.record().turns.iter().flat_map(|turn| &turn.segments);
     let mut expected: Vec<_> = segments.map(|segment| segment.tokens.ids().to_vec()).collect();
     for seed in 7..10 {
-        let mut config = GenerationConfig { seed, ..model.config().only(Modality::Audio) };
+        let mut config = model.config().only(Modality::Audio).seed(seed);
         drawn(&mut config);
         let mut session = model.session();
         let prompt = session.prompt(&[Message::text("rain")]).unwrap();

@@ -18,7 +18,10 @@ use ualm::audio::{
 use ualm_testing::root;
 
 const WHISPER: LogMelConfig = LogMelConfig { sample_rate: 16000, n_fft: 400, hop_length: 160, num_mel_bins: 128 };
-const AT_16K: DecodeOptions = DecodeOptions { sample_rate: Some(16000), max_seconds: Some(600.0), max_bytes: None };
+
+fn at_16k() -> DecodeOptions {
+    DecodeOptions::default().sample_rate(16000).max_seconds(600.0)
+}
 
 fn data(name: &str) -> PathBuf {
     root().join("tests/data/audio").join(name)
@@ -110,7 +113,7 @@ fn wav_file(rate: u32, channels: u16, tag: u16, bits: u16, data: &[u8]) -> Vec<u
 }
 
 fn decode_bytes(bytes: Vec<u8>) -> ualm::Result<Decoded> {
-    decode_reader(Cursor::new(bytes), "bytes", &AT_16K)
+    decode_reader(Cursor::new(bytes), "bytes", &at_16k())
 }
 
 /// A 32-bit float `.npy` file of two dimensions.
@@ -221,8 +224,8 @@ fn every_format_gives_the_same_features() {
         ("mono-44k.m4a", 0.5, 0.01),
         ("stereo-48k.m4a", 0.5, 0.01),
     ] {
-        let decoded = decode_file(data(name), &AT_16K).unwrap();
-        let piped = decode_reader(fs::File::open(data(name)).unwrap(), name, &AT_16K).unwrap();
+        let decoded = decode_file(data(name), &at_16k()).unwrap();
+        let piped = decode_reader(fs::File::open(data(name)).unwrap(), name, &at_16k()).unwrap();
         assert_eq!(decoded.warnings, [""; 0], "{name}");
         assert_eq!(decoded.waveform, piped.waveform, "{name}: a pipe and a file must sound alike");
         let (worst, mean) = distance(&decoded);
@@ -238,7 +241,7 @@ fn every_format_gives_the_same_features() {
 #[test]
 fn lengths_are_exact_where_the_format_tells_them() {
     for name in ["mono-16k.flac", "mono-44k.mp3", "stereo-44k.ogg", "mono-44k.m4a", "alac-16k.m4a"] {
-        let decoded = decode_file(data(name), &AT_16K).unwrap();
+        let decoded = decode_file(data(name), &at_16k()).unwrap();
         assert_eq!(decoded.waveform.len(), 16000, "{name}");
     }
     let own_rate = decode_file(data("mono-44k.mp3"), &DecodeOptions::default()).unwrap();
@@ -323,7 +326,7 @@ fn bad_files_are_named_with_what_is_wrong() {
         (file("nothing.wav", &wav_file(16000, 1, 1, 16, &[])), ErrorKind::Audio, "no sound"),
         (data("mono-16k-opus.ogg"), ErrorKind::Audio, "Opus"),
     ] {
-        let error = decode_file(&path, &AT_16K).unwrap_err();
+        let error = decode_file(&path, &at_16k()).unwrap_err();
         println!("{error}");
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.message().starts_with(&path.display().to_string()), "{error}");
@@ -365,7 +368,7 @@ impl Read for Endless<'_> {
 
 #[test]
 fn two_hours_are_refused_without_being_read() {
-    let limit = DecodeOptions { max_seconds: Some(30.0), ..AT_16K };
+    let limit = at_16k().max_seconds(30.0);
     // A pipe of unknown length: refused as soon as 30 s have come.
     let mut header = wav_file(16000, 1, 1, 16, &[]);
     header[4..8].fill(0xff);

@@ -23,7 +23,7 @@ fn drawn(config: &mut GenerationConfig) {
 }
 
 fn options<'a>() -> ChainOptions<'a> {
-    ChainOptions { seed: Some(5), settings: Box::new(drawn), ..ChainOptions::default() }
+    ChainOptions::default().seed(5).settings(drawn)
 }
 
 fn begin<'a>(model: &Model, chain: Chain, options: ChainOptions<'a>) -> Result<ChainRunner<'a>> {
@@ -32,7 +32,7 @@ fn begin<'a>(model: &Model, chain: Chain, options: ChainOptions<'a>) -> Result<C
 }
 
 fn resume<'a>(model: &Model, chain: Chain, record: &Record, index: usize) -> Result<ChainRunner<'a>> {
-    let options = ChainOptions { seed: None, ..options() };
+    let options = options().seed(None);
     ChainRunner::resume(TakeRunner::new(model, 1)?, chain, record, index, options, &Cancel::new())
 }
 
@@ -113,7 +113,8 @@ fn a_chain_resumes_at_any_segment_as_if_it_had_never_stopped() {
     assert!(invalid(resume(&model, reflect, &record, 2)).contains("resumes at a segment or at an answer"));
     assert!(invalid(resume(&model, chain(ReasoningMode::Dialogue, 0, false), &record, 2)).contains("differs"));
     assert!(invalid(resume(&model, reflect, &record, 5)).contains("resumes at a segment"));
-    let plain = Record { chain: None, ..record };
+    let mut plain = record;
+    plain.chain = None;
     assert!(invalid(resume(&model, reflect, &plain, 0)).contains("of no chain"));
 }
 
@@ -146,7 +147,7 @@ fn a_plan_is_given_or_replaced() {
     skip_without_fixtures!();
     let model = model();
     let enrich = chain(ReasoningMode::Enrich, 0, false);
-    let mut given = begin(&model, enrich, ChainOptions { plan: Some(PLAN.into()), ..options() }).unwrap();
+    let mut given = begin(&model, enrich, options().plan(PLAN.to_owned())).unwrap();
     let whole = finish(&mut given);
     assert_eq!(given.plan(), Some(PLAN));
 
@@ -161,7 +162,7 @@ fn a_plan_is_given_or_replaced() {
     early.set_plan(PLAN).unwrap();
     assert_eq!(finish(&mut early), whole);
 
-    let options = ChainOptions { plan: Some(PLAN.into()), ..options() };
+    let options = options().plan(PLAN.to_owned());
     assert!(invalid(begin(&model, chain(ReasoningMode::Dialogue, 0, false), options)).contains("no plan"));
 }
 
@@ -170,7 +171,7 @@ fn the_best_take_ends_the_chain() {
     skip_without_fixtures!();
     let model = model();
     let enrich = chain(ReasoningMode::Enrich, 0, false);
-    let several = ChainOptions { takes: 3, best: true, plan: Some(PLAN.into()), ..options() };
+    let several = options().takes(3).best(true).plan(PLAN.to_owned());
     let mut runner = begin(&model, enrich, several).unwrap();
     assert!(runner.takes().at_once() > 1);
     runner.advance(&Cancel::new(), |_| Ok(())).unwrap();
@@ -191,8 +192,7 @@ fn the_best_take_ends_the_chain() {
     ended.sort_by_key(|(take, _)| *take);
     assert_eq!(ended[made.position.take].1, made.segment.tokens);
     for (take, frames) in &ended {
-        let seed = Some(5 + *take as u64);
-        let alone = ChainOptions { seed, plan: Some(PLAN.into()), ..options() };
+        let alone = options().seed(5 + *take as u64).plan(PLAN.to_owned());
         let mut alone = begin(&model, enrich, alone).unwrap();
         finish(&mut alone);
         assert_eq!(alone.record().turns[0].segments[1].tokens, *frames, "take {take} is what its seed makes alone");
@@ -273,11 +273,11 @@ fn takes_are_the_same_one_by_one_at_once_and_in_an_engine_of_the_caller_s() {
     let expected = shown(takes(&mut at_once, &config, 3));
     assert_eq!(at_once.usage().prompt_frames, prompt.len(), "the takes share their prompt");
     assert_eq!(shown(takes(&mut TakeRunner::in_session(model.session(), 1), &config, 3)), expected);
-    let engine = Engine::new(&model, &EngineOptions { slots: 4, ..EngineOptions::default() }).unwrap();
+    let engine = Engine::new(&model, &EngineOptions::default().slots(4)).unwrap();
     assert_eq!(shown(takes(&mut TakeRunner::in_session(engine.session().unwrap(), 2), &config, 3)), expected);
 
     // a reply of several segments is a take as well
-    config = GenerationConfig { force: vec![Modality::Text, Modality::Audio], max_segments: 2, insist: true, ..config };
+    config = config.force([Modality::Text, Modality::Audio]).max_segments(2).insist(true);
     let replies = takes(&mut TakeRunner::new(&model, 2).unwrap(), &config, 2);
     assert!(replies.iter().all(|segments| segments.len() == 2));
 }

@@ -11,7 +11,7 @@ use ualm::{
 use ualm_testing::{Draws, model, skip_without_fixtures};
 
 fn options(slots: usize) -> EngineOptions {
-    EngineOptions { slots, context: Some(400), prefill_chunk: 16 }
+    EngineOptions::default().slots(slots).context(400).prefill_chunk(16)
 }
 
 fn hum(seconds: f64) -> Waveform {
@@ -53,7 +53,7 @@ fn converse(session: &mut Session, seed: u64) -> Vec<Tokens> {
     let mut frames = Vec::new();
     for turn in 0..2 {
         let prompt = session.prompt(&messages(&model, seed + turn)).unwrap();
-        let config = GenerationConfig { seed: seed + 1000 * turn, ..config(&model, seed) };
+        let config = config(&model, seed).seed(seed + 1000 * turn);
         let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
         frames.extend(reply.segments.into_iter().map(|segment| segment.tokens));
     }
@@ -130,8 +130,7 @@ fn forks_and_restored_sessions_go_on_as_they_would_alone() {
 }
 
 fn take_config(model: &Model, seed: u64) -> GenerationConfig {
-    let config = config(model, 0);
-    GenerationConfig { seed, force: vec![Modality::Audio], max_segments: 1, ..config }
+    config(model, 0).only(Modality::Audio).seed(seed)
 }
 
 fn converse_at(session: &mut Session, seed: u64) -> Tokens {
@@ -203,21 +202,21 @@ fn memory_is_counted_for_all_slots_together() {
     let sizes = &whole.manifest().language_model;
     let ualm::package::StateConfig::Attention(attention) = sizes.state[0] else { panic!("attention") };
     let position = (8 * attention.layers * attention.heads * attention.head_size) as u64;
-    let limited = |memory| whole.with_limits(Limits { memory: Some(memory), ..Limits::default() });
+    let limited = |memory| whole.with_limits(Limits::default().memory(memory));
     let all = 4 * 400 * position;
     Engine::new(&limited(all), &options(4)).unwrap();
     for (model, options) in [
         (limited(all - 1), options(4)),
-        (limited(u64::MAX), EngineOptions { context: Some(513), ..options(4) }),
-        (limited(3 * position), EngineOptions { context: None, ..options(4) }),
+        (limited(u64::MAX), options(4).context(513)),
+        (limited(3 * position), options(4).context(None)),
     ] {
         let error = Engine::new(&model, &options).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
         assert!(error.message().contains("4 slots of"), "{error}");
     }
-    let fitted = Engine::new(&limited(all), &EngineOptions { context: None, ..options(8) }).unwrap();
+    let fitted = Engine::new(&limited(all), &options(8).context(None)).unwrap();
     assert_eq!(fitted.context(), 200);
-    for options in [EngineOptions { slots: 0, ..options(1) }, EngineOptions { prefill_chunk: 0, ..options(1) }] {
+    for options in [options(1).slots(0), options(1).prefill_chunk(0)] {
         assert_eq!(Engine::new(&whole, &options).err().unwrap().kind(), ErrorKind::Invalid);
     }
 }

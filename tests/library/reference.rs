@@ -13,28 +13,21 @@ fn modality(name: &str) -> Modality {
 }
 
 fn settings(settings: &Settings) -> SegmentConfig {
-    SegmentConfig {
-        temperature: settings.temperature,
-        top_k: settings.topk,
-        top_p: 1.0,
-        guidance: settings.cfg,
-        max_steps: settings.max_step,
-        min_steps: 0,
-    }
+    SegmentConfig::default()
+        .temperature(settings.temperature)
+        .top_k(settings.topk)
+        .top_p(1.0)
+        .guidance(settings.cfg)
+        .max_steps(settings.max_step)
+        .min_steps(0)
 }
 
-fn config(answers: &Answers, force: Vec<Modality>) -> GenerationConfig {
-    let (text, audio) = (settings(&answers.expected.inference.text), settings(&answers.expected.inference.audio));
-    GenerationConfig {
-        seed: 0,
-        text,
-        audio,
-        speech: audio,
-        max_segments: force.len(),
-        force,
-        insist: false,
-        stream_audio: false,
-    }
+fn config(model: &Model, answers: &Answers, force: &[Modality]) -> GenerationConfig {
+    let mut config = model.config().force(force.iter().copied()).max_segments(force.len());
+    config.text = settings(&answers.expected.inference.text);
+    config.audio = settings(&answers.expected.inference.audio);
+    config.speech = config.audio;
+    config
 }
 
 /// The messages of a case in the order that its task has in training.
@@ -69,7 +62,7 @@ fn prompts_and_greedy_tokens_are_the_authors() {
         for case in &answers.expected.cases {
             let messages = messages(&answers, case);
             assert_eq!(frames(&model.prompt(&messages).unwrap().tokens()), case.prompt_frames, "{name} {}", case.name);
-            let reply = reply(&model, &messages, &config(&answers, vec![modality(&case.modality)]));
+            let reply = reply(&model, &messages, &config(&model, &answers, &[modality(&case.modality)]));
             assert_eq!(frames(&reply.segments[0].tokens), case.tokens, "{name} {}", case.name);
             assert_eq!(reply.segments[0].end != SegmentEnd::Limit, case.ended, "{name} {}", case.name);
             if let Some(text) = &case.text {
@@ -93,7 +86,7 @@ fn chains_of_segments_are_the_authors() {
         for exchange in &answers.expected.interleaved {
             let messages = [Message::text(&exchange.prompt)];
             assert_eq!(frames(&model.prompt(&messages).unwrap().tokens()), exchange.prompt_frames);
-            let mut config = config(&answers, [Modality::Text, Modality::Audio, Modality::Text].to_vec());
+            let mut config = config(&model, &answers, &[Modality::Text, Modality::Audio, Modality::Text]);
             config.max_segments = 3;
             let reply = reply(&model, &messages, &config);
             assert_eq!(reply.segments.len(), exchange.segments.len(), "{name} {}", exchange.prompt);

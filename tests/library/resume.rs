@@ -143,7 +143,7 @@ fn a_reply_made_segment_by_segment_is_the_same() {
         assert_eq!(session.go_on(1, at_once[0].draws.to, &Cancel::new()).unwrap_err().kind(), ErrorKind::Invalid);
         let mut place = session.checkpoint(&prompt, &Cancel::new()).unwrap();
         for (index, expected) in at_once.iter().enumerate() {
-            let config = GenerationConfig { max_segments: index + 1, ..all.clone() };
+            let config = all.clone().max_segments(index + 1);
             let made = go_on(&mut session, &place, &config);
             assert_same(&made, std::slice::from_ref(expected));
             place = session.go_on(index + 1, made[0].draws.to, &Cancel::new()).unwrap();

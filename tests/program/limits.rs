@@ -52,7 +52,7 @@ fn memory_is_counted_before_it_is_taken() {
     let row = |positions: usize| (8 * attention.layers * attention.heads * attention.head_size * positions) as u64;
     let capacity = 256.min(sizes.max_positions);
     let generate = |memory: u64, guidance: f32| {
-        let model = whole.with_limits(Limits { memory: Some(memory), ..Limits::default() });
+        let model = whole.with_limits(Limits::default().memory(memory));
         let mut session = model.session();
         let mut config = model.config();
         (config.force, config.max_segments) = (vec![Modality::Audio], 1);
@@ -71,7 +71,7 @@ fn memory_is_counted_before_it_is_taken() {
 #[test]
 fn a_context_that_is_cut_ends_as_a_full_one_does() {
     skip_without_fixtures!();
-    let model = model("synthetic-fp32").with_limits(Limits { context: 20, ..Limits::default() });
+    let model = model("synthetic-fp32").with_limits(Limits::default().context(20));
     let mut session = model.session();
     assert_eq!(session.max_positions(), 20);
     let mut config = model.config();
@@ -86,7 +86,7 @@ fn a_context_that_is_cut_ends_as_a_full_one_does() {
 #[test]
 fn long_sound_is_refused_by_the_library_too() {
     skip_without_fixtures!();
-    let model = model("tiny-omni-fp32").with_limits(Limits { input_seconds: Some(0.5), ..Limits::default() });
+    let model = model("tiny-omni-fp32").with_limits(Limits::default().input_seconds(0.5));
     let sound = Waveform::mono(vec![0.1; 16_000], 16_000).unwrap();
     for error in [model.audio_features(&sound).unwrap_err(), model.encode_codes(Modality::Audio, &sound).unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::Limit);

@@ -12,7 +12,7 @@ use ort::sys::OrtApi;
 use serde_json::Value;
 use tempfile::TempDir;
 use ualm::provider::{ProviderState, ProviderStatus};
-use ualm::{Cancel, ErrorKind, Message, Modality, Model, ProviderReport, Runtime, RuntimeOptions};
+use ualm::{Cancel, ErrorKind, Message, Modality, Model, ProviderReport, Providers, Runtime, RuntimeOptions};
 use ualm_testing::{package, relative_error, root, skip_without_fixtures};
 
 /// Where plugins are compiled: a path with a space and a letter that is not ASCII.
@@ -54,11 +54,8 @@ fn plugin(way: &str) -> PathBuf {
 }
 
 fn options(providers: &str, library: Option<PathBuf>) -> RuntimeOptions {
-    RuntimeOptions {
-        providers: Some(providers.parse().unwrap()),
-        provider_libraries: library.into_iter().collect(),
-        ..Default::default()
-    }
+    let providers: Providers = providers.parse().unwrap();
+    RuntimeOptions::default().providers(providers).provider_libraries(library)
 }
 
 fn report(options: &RuntimeOptions) -> ProviderReport {
@@ -390,7 +387,7 @@ fn openvino_runs_what_sounds_and_the_cpu_decodes() {
 fn low_memory_gives_the_same_sound() {
     skip_without_fixtures!();
     let samples = |low_memory: bool| {
-        let options = RuntimeOptions { low_memory, ..Default::default() };
+        let options = RuntimeOptions::default().low_memory(low_memory);
         let model = Model::load_with(package("tiny-omni-fp32"), &options).unwrap();
         let mut config = model.config();
         (config.force, config.max_segments) = (vec![ualm::Modality::Audio], 1);

@@ -55,7 +55,7 @@ const JOBS: [(&str, Job); 12] = [
 
 impl Work {
     fn new(seed: u64) -> Self {
-        let options = RuntimeOptions { threads: Some(1), ..RuntimeOptions::default() };
+        let options = RuntimeOptions::default().threads(1);
         let default = root().join("onnx/default");
         let folders = [package("tiny-omni-fp32"), package("tiny-afwhisper-int8"), package("synthetic-fp32"), default];
         let models: Vec<_> = folders.iter().map(|folder| Model::load_with(folder, &options).unwrap()).collect();
@@ -185,11 +185,9 @@ fn reason(work: &mut Work) -> ualm::Result<()> {
     let chain = Chain { mode, rounds: 1 + work.draws.below(2), listen: work.draws.below(2) == 0 };
     let config = work.config(&model, &[]);
     let takes = 1 + work.draws.below(2);
-    let options = || ChainOptions {
-        takes,
-        best: takes > 1,
-        settings: Box::new(|changed| (changed.text, changed.audio) = (config.text, config.audio)),
-        ..ChainOptions::default()
+    let options = || {
+        let settings = |changed: &mut GenerationConfig| (changed.text, changed.audio) = (config.text, config.audio);
+        ChainOptions::default().takes(takes).best(takes > 1).settings(settings)
     };
     let mut runner = ChainRunner::begin(TakeRunner::new(&model, takes)?, chain, words, options(), &cancel)?;
     let mut left = work.draws.below(400);

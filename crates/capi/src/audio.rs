@@ -71,7 +71,7 @@ fn decode_options(max_seconds: f64) -> Result<DecodeOptions> {
     if !(max_seconds.is_finite() && max_seconds >= 0.0) {
         return Err(Failure::invalid(format!("max_seconds is {max_seconds}; expected 0 or more")));
     }
-    Ok(DecodeOptions { max_seconds: (max_seconds > 0.0).then_some(max_seconds), ..DecodeOptions::default() })
+    Ok(DecodeOptions::default().max_seconds((max_seconds > 0.0).then_some(max_seconds)))
 }
 
 /// The samples; NULL when `audio` is. They are valid until the audio is freed.

@@ -157,18 +157,16 @@ impl Begun {
 
     fn chain_options(&self, seed: Option<u64>) -> Result<ChainOptions<'static>> {
         let settings = self.settings.clone();
-        Ok(ChainOptions {
-            seed,
-            takes: self.options.takes,
-            best: flag(self.options.best, "best")?,
-            stream_audio: flag(self.options.stream_audio, "stream_audio")?,
-            plan: None,
-            settings: Box::new(move |config| {
+        Ok(ChainOptions::default()
+            .seed(seed)
+            .takes(self.options.takes)
+            .best(flag(self.options.best, "best")?)
+            .stream_audio(flag(self.options.stream_audio, "stream_audio")?)
+            .settings(move |config| {
                 if let Some(given) = &settings {
                     (config.text, config.audio, config.speech) = (given.text, given.audio, given.speech);
                 }
-            }),
-        })
+            }))
     }
 
     fn takes(&self) -> Result<TakeRunner> {

@@ -40,7 +40,7 @@ unsafe impl Options for ualm_engine_options {
 
 impl Default for ualm_engine_options {
     fn default() -> Self {
-        let EngineOptions { slots, context, prefill_chunk } = EngineOptions::default();
+        let EngineOptions { slots, context, prefill_chunk, .. } = EngineOptions::default();
         Self { struct_size: size_of::<Self>(), slots, context: context.unwrap_or(0), prefill_chunk }
     }
 }
@@ -48,7 +48,7 @@ impl Default for ualm_engine_options {
 impl From<ualm_engine_options> for EngineOptions {
     fn from(options: ualm_engine_options) -> Self {
         let context = (options.context > 0).then_some(options.context);
-        Self { slots: options.slots, context, prefill_chunk: options.prefill_chunk }
+        Self::default().slots(options.slots).context(context).prefill_chunk(options.prefill_chunk)
     }
 }
 

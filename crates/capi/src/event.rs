@@ -89,7 +89,8 @@ impl Teller {
         Self { modality: ualm_modality::None, segment_index: 0 }
     }
 
-    pub(super) fn tell(&mut self, event: Event) -> Arc<EventView> {
+    /// Returns the event for C; `None` for one that the header does not have.
+    pub(super) fn tell(&mut self, event: Event) -> Option<Arc<EventView>> {
         let mut seconds = 0.0;
         let (mut text, mut audio, mut segment, mut usage) = (None, None, None, None);
         let kind = match event {
@@ -118,6 +119,7 @@ impl Teller {
                 usage = Some(Arc::new(ualm_usage::new(used, seconds)));
                 ualm_event_kind::Finished
             }
+            _ => return None,
         };
         let view = ualm_event {
             struct_size: size_of::<ualm_event>(),
@@ -131,6 +133,6 @@ impl Teller {
             segment: segment.as_ref().map_or(std::ptr::null(), |segment| segment.view()),
             usage: usage.as_ref().map_or(std::ptr::null(), Arc::as_ptr),
         };
-        Arc::new(EventView { view: View::new(view), _text: text, _audio: audio, segment, usage })
+        Some(Arc::new(EventView { view: View::new(view), _text: text, _audio: audio, segment, usage }))
     }
 }

@@ -134,7 +134,7 @@ fn drive(mut running: Running, stop: &Cancel, mut told: impl FnMut(&ualm_event) 
     let mut teller = Teller::new();
     let (mut segments, mut listens) = (Vec::new(), true);
     while let Some(event) = running.next()? {
-        let event = teller.tell(event);
+        let Some(event) = teller.tell(event) else { continue };
         segments.extend(event.segment().cloned());
         if listens && told(event.view()) != 0 {
             stop.cancel();
@@ -207,7 +207,11 @@ pub unsafe extern "C" fn ualm_generation_next(
         };
         let puller = &mut *puller;
         puller.current = None;
-        puller.current = puller.running.next()?.map(|event| puller.teller.tell(event));
+        while puller.current.is_none()
+            && let Some(event) = puller.running.next()?
+        {
+            puller.current = puller.teller.tell(event);
+        }
         let found = puller.current.as_ref().map_or(std::ptr::null(), |event| std::ptr::from_ref(event.view()));
         // SAFETY: the header's law. The event lives in the generation until the next call.
         unsafe { write(event, found, "event") }

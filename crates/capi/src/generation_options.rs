@@ -43,14 +43,13 @@ impl From<&SegmentConfig> for ualm_segment_options {
 
 impl From<ualm_segment_options> for SegmentConfig {
     fn from(options: ualm_segment_options) -> Self {
-        Self {
-            temperature: options.temperature,
-            top_p: options.top_p,
-            guidance: options.guidance,
-            top_k: options.top_k as usize,
-            max_steps: options.max_steps as usize,
-            min_steps: options.min_steps as usize,
-        }
+        Self::default()
+            .temperature(options.temperature)
+            .top_p(options.top_p)
+            .guidance(options.guidance)
+            .top_k(options.top_k as usize)
+            .max_steps(options.max_steps as usize)
+            .min_steps(options.min_steps as usize)
     }
 }
 

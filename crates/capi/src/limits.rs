@@ -57,15 +57,14 @@ impl ualm_limits {
                 format!("input_seconds is {}; expected seconds, or 0 for the package's limit", self.input_seconds);
             return Err(Failure::invalid(what));
         }
-        Ok(Limits {
-            input_seconds: (self.input_seconds > 0.0).then_some(self.input_seconds),
-            decoded_bytes: self.decoded_bytes,
-            prompt_frames: self.prompt_frames,
-            segments: self.segments,
-            steps: self.steps,
-            context: self.context,
-            memory: (self.memory > 0).then_some(self.memory),
-        })
+        Ok(Limits::default()
+            .input_seconds((self.input_seconds > 0.0).then_some(self.input_seconds))
+            .decoded_bytes(self.decoded_bytes)
+            .prompt_frames(self.prompt_frames)
+            .segments(self.segments)
+            .steps(self.steps)
+            .context(self.context)
+            .memory((self.memory > 0).then_some(self.memory)))
     }
 }
 

@@ -27,6 +27,7 @@ impl From<Modality> for ualm_modality {
             Modality::Text => Self::Text,
             Modality::Audio => Self::Audio,
             Modality::Speech => Self::Speech,
+            _ => Self::None,
         }
     }
 }
@@ -69,7 +70,7 @@ impl From<SegmentEnd> for ualm_segment_end {
             SegmentEnd::Limit => Self::Limit,
             SegmentEnd::Context => Self::Context,
             SegmentEnd::Cancelled => Self::Cancelled,
-            SegmentEnd::Failed => Self::Failed,
+            _ => Self::Failed,
         }
     }
 }
@@ -120,6 +121,7 @@ impl From<Stage> for ualm_stage {
             Stage::Listen => Self::Listen,
             Stage::Critique => Self::Critique,
             Stage::Final => Self::Final,
+            _ => Self::None,
         }
     }
 }

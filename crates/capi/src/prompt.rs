@@ -25,7 +25,7 @@ impl ualm_prompt {
     }
 
     fn push(&self, role: Role, content: Content) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).push(Message { role, content });
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(Message::new(role, content));
     }
 }
 
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn ualm_prompt_add_audio(
         let content = match modality(kind)? {
             Modality::Audio => Content::Audio(sound),
             Modality::Speech => Content::Speech(sound),
-            Modality::Text => return Err(Failure::invalid("kind is text; expected audio or speech")),
+            other => return Err(Failure::invalid(format!("kind is {other}; expected audio or speech"))),
         };
         prompt.push(role(speaker)?, content);
         Ok(())

@@ -87,12 +87,11 @@ pub(super) unsafe fn runtime_options(pointer: *const ualm_runtime_options) -> Re
     let listed = unsafe { list(options.provider_libraries, count, "provider_libraries") }?;
     // SAFETY: the contract is the same.
     let named = listed.iter().map(|file| Ok(unsafe { path(*file, "provider_libraries") }?.to_path_buf()));
-    Ok(RuntimeOptions {
-        library,
-        threads: (options.threads > 0).then_some(options.threads),
-        providers,
-        provider_libraries: named.collect::<Result<_>>()?,
-        load_limit: (options.load_timeout > 0).then(|| Duration::from_secs(options.load_timeout as u64)),
-        low_memory: flag(options.low_memory, "low_memory")?,
-    })
+    Ok(RuntimeOptions::default()
+        .library(library)
+        .threads((options.threads > 0).then_some(options.threads))
+        .providers(providers)
+        .provider_libraries(named.collect::<Result<Vec<_>>>()?)
+        .load_limit((options.load_timeout > 0).then(|| Duration::from_secs(options.load_timeout as u64)))
+        .low_memory(flag(options.low_memory, "low_memory")?))
 }

@@ -18,16 +18,15 @@ pub fn package_folder(common: &Common) -> Result<PathBuf> {
     }
 }
 
-/// How `common` wants ONNX Runtime started, and the graphs placed.
+/// Returns how `common` wants ONNX Runtime started, and the graphs placed.
 pub fn runtime_options(common: &Common) -> RuntimeOptions {
-    RuntimeOptions {
-        library: common.library.clone(),
-        threads: common.threads.map(usize::from),
-        providers: common.provider.clone(),
-        provider_libraries: common.provider_library.clone(),
-        load_limit: common.load_timeout.map(|seconds| Duration::from_secs(seconds.into())),
-        low_memory: common.low_memory,
-    }
+    RuntimeOptions::default()
+        .library(common.library.clone())
+        .threads(common.threads.map(usize::from))
+        .providers(common.provider.clone())
+        .provider_libraries(common.provider_library.clone())
+        .load_limit(common.load_timeout.map(|seconds| Duration::from_secs(seconds.into())))
+        .low_memory(common.low_memory)
 }
 
 /// Loads the model that `common` names.

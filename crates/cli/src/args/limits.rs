@@ -43,15 +43,14 @@ impl LimitFlags {
 
     /// The library's limits; those without a flag are as `usual`.
     pub fn limits_or(&self, usual: Limits) -> Limits {
-        Limits {
-            input_seconds: self.limit_input_seconds.or(usual.input_seconds),
-            decoded_bytes: self.limit_decoded_bytes.unwrap_or(usual.decoded_bytes),
-            prompt_frames: self.limit_prompt_frames.unwrap_or(usual.prompt_frames),
-            segments: self.limit_segments.unwrap_or(usual.segments),
-            steps: self.limit_steps.unwrap_or(usual.steps),
-            context: self.limit_context.unwrap_or(usual.context),
-            memory: self.limit_memory.or(usual.memory),
-        }
+        usual
+            .input_seconds(self.limit_input_seconds.or(usual.input_seconds))
+            .decoded_bytes(self.limit_decoded_bytes.unwrap_or(usual.decoded_bytes))
+            .prompt_frames(self.limit_prompt_frames.unwrap_or(usual.prompt_frames))
+            .segments(self.limit_segments.unwrap_or(usual.segments))
+            .steps(self.limit_steps.unwrap_or(usual.steps))
+            .context(self.limit_context.unwrap_or(usual.context))
+            .memory(self.limit_memory.or(usual.memory))
     }
 
     /// The most takes; without a flag `usual`.

@@ -92,7 +92,7 @@ impl Runner<'_> {
                     Part::Audio { path } => Content::Audio(read(path)?),
                     Part::Speech { path } => Content::Speech(read(path)?),
                 };
-                messages.push(Message { role, content });
+                messages.push(Message::new(role, content));
             }
         }
         Ok(messages)

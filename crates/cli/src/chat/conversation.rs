@@ -175,7 +175,7 @@ impl<'a> Conversation<'a> {
                 SegmentEnd::Context => complain("warning: the model's context is full: /undo takes turns back"),
                 SegmentEnd::Limit => remark(self.common, "(cut at its limit of steps)"),
                 SegmentEnd::Cancelled => remark(self.common, "(stopped)"),
-                SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Failed => {}
+                _ => {}
             }
         }
         if !self.common.json {

@@ -35,14 +35,12 @@ impl<'a> Job<'a> {
 
     fn options(&self, seed: Option<u64>, plan: Option<String>) -> ChainOptions<'a> {
         let overrides = &self.args.sampling.overrides;
-        ChainOptions {
-            seed,
-            plan,
-            takes: self.args.takes.takes.into(),
-            best: self.args.takes.best && self.args.takes.takes > 1,
-            settings: Box::new(|config| overrides.apply(&mut config.audio)),
-            ..ChainOptions::default()
-        }
+        ChainOptions::default()
+            .seed(seed)
+            .plan(plan)
+            .takes(self.args.takes.takes.into())
+            .best(self.args.takes.best && self.args.takes.takes > 1)
+            .settings(|config| overrides.apply(&mut config.audio))
     }
 
     /// Writes a sound with its record.

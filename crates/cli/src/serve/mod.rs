@@ -48,11 +48,11 @@ pub fn run(common: &Common, args: &Serve) -> Result<()> {
         return Err(Error::new(ErrorKind::Invalid, what));
     }
     let origins = Origins::new(&args.cors, &args.host_name, args.listen, keys.is_some())?;
-    let usual = ModelLimits { decoded_bytes: DECODED_BYTES, ..ModelLimits::default() };
+    let usual = ModelLimits::default().decoded_bytes(DECODED_BYTES);
     let model = load_model(common)?.with_limits(common.limits.limits_or(usual));
     model.load_all()?;
     // a guided sequence takes two slots
-    let options = EngineOptions { slots: 2 * usize::from(args.seats), ..EngineOptions::default() };
+    let options = EngineOptions::default().slots(2 * usize::from(args.seats));
     let engine = Engine::new(&model, &options)?;
     log_lines(common);
     let seconds = Duration::from_secs_f64;

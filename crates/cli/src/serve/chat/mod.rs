@@ -160,7 +160,7 @@ fn messages(model: &Model, chat: &ChatRequest) -> Result<Vec<Message>, ApiError>
                 Some(Sound::Text(text)) => Content::Text(text.to_owned()),
                 None => continue,
             };
-            messages.push(Message { role: message.role, content });
+            messages.push(Message::new(message.role, content));
         }
     }
     match messages.last() {

@@ -127,6 +127,6 @@ impl<'a> ShownOutcome<'a> {
 pub fn finish_reason(end: SegmentEnd) -> &'static str {
     match end {
         SegmentEnd::Eos | SegmentEnd::Eot => "stop",
-        SegmentEnd::Limit | SegmentEnd::Context | SegmentEnd::Cancelled | SegmentEnd::Failed => "length",
+        _ => "length",
     }
 }

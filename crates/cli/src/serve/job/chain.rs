@@ -1,9 +1,6 @@
 //! A chain of text and sound.
 
-use ualm::{
-    ChainOptions, ChainRunner, ChainStep, ChainStop, Content, ErrorKind, GenerationConfig, Message, Record, Result,
-    Stage,
-};
+use ualm::{ChainOptions, ChainRunner, ChainStep, ChainStop, Content, ErrorKind, Message, Record, Result, Stage};
 
 use super::{Job, Outcome, Start, Tools, Way, invalid};
 use crate::wire::ChainWish;
@@ -68,14 +65,13 @@ impl Job {
     }
 
     fn chain_options(&self, plan: Option<String>) -> ChainOptions<'_> {
-        ChainOptions {
-            seed: self.seed,
-            takes: self.takes.into(),
-            best: self.best,
-            stream_audio: self.stream,
-            plan,
-            settings: Box::new(|config: &mut GenerationConfig| self.change(config)),
-        }
+        ChainOptions::default()
+            .seed(self.seed)
+            .takes(self.takes.into())
+            .best(self.best)
+            .stream_audio(self.stream)
+            .plan(plan)
+            .settings(|config| self.change(config))
     }
 }
 
