@@ -52,6 +52,12 @@ impl GenerationConfig {
         Self { force: vec![modality], max_segments: 1, ..self }
     }
 
+    /// The modality that a prompt for such a reply is laid out for: that of its first segment, or text where the model
+    /// chooses it.
+    pub fn first_modality(&self) -> Modality {
+        self.force.first().copied().unwrap_or(Modality::Text)
+    }
+
     /// Refuses more segments or steps than `limits` allow.
     pub(crate) fn check_limits(&self, limits: &Limits) -> Result<()> {
         at_most("segments", self.max_segments, limits.segments)?;
