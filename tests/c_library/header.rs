@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use cbindgen::{Builder, Config};
 
 /// The files of `crates/capi/src` in the order in which the header presents them.
-const SOURCES: [&str; 24] = [
+const SOURCES: [&str; 25] = [
     "version",
     "boundary",
     "names",
-    "options",
+    "runtime_options",
+    "generation_options",
     "report",
     "view",
     "model",

@@ -1293,13 +1293,6 @@ void ualm_prompt_free(ualm_prompt *prompt);
 ualm_status ualm_session_new(const ualm_model *model, ualm_session **session);
 
 /**
- * Begins another conversation that stands at `checkpoint` of this one, which replies can then be made from in both at
- * once, on two threads. In an engine they share their steps. Refused (UALM_STATUS_LIMIT) where there is no room for
- * another one.
- */
-ualm_status ualm_session_fork(ualm_session *session, const ualm_checkpoint *checkpoint, ualm_session **fork);
-
-/**
  * Positions of the conversation so far, of the model's context. UALM_STATUS_BUSY while a generation is open.
  */
 ualm_status ualm_session_position(const ualm_session *session, size_t *position);
@@ -1357,6 +1350,13 @@ ualm_status ualm_session_checkpoint(ualm_session *session,
                                     const ualm_prompt *prompt,
                                     const ualm_cancel *cancel,
                                     ualm_checkpoint **checkpoint);
+
+/**
+ * Begins another conversation that stands at `checkpoint` of this one, which replies can then be made from in both at
+ * once, on two threads. In an engine they share their steps. Refused (UALM_STATUS_LIMIT) where there is no room for
+ * another one.
+ */
+ualm_status ualm_session_fork(ualm_session *session, const ualm_checkpoint *checkpoint, ualm_session **fork);
 
 /**
  * The place after the last reply of a session, as if the model had opened another segment of it. `cancel` may be NULL.

@@ -49,6 +49,24 @@ pub unsafe extern "C" fn ualm_session_checkpoint(
     })
 }
 
+/// Begins another conversation that stands at `checkpoint` of this one, which replies can then be made from in both at
+/// once, on two threads. In an engine they share their steps. Refused (UALM_STATUS_LIMIT) where there is no room for
+/// another one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_fork(
+    session: *mut ualm_session,
+    checkpoint: *const ualm_checkpoint,
+    fork: *mut *mut ualm_session,
+) -> ualm_status {
+    entry(|| {
+        // SAFETY: the header's law.
+        let (place, session, from) = unsafe { (Place::new(fork)?, share(session)?, share(checkpoint)?) };
+        let forked = session.slot.work(|conversation| conversation.fork(&from.checkpoint, from.length))?;
+        place.fill(ualm_session::of(forked, session.slot.engine.as_ref()));
+        Ok(())
+    })
+}
+
 /// The place after the last reply of a session, as if the model had opened another segment of it. `cancel` may be NULL.
 /// Refused (UALM_STATUS_INVALID) where nothing was said that could go on.
 #[unsafe(no_mangle)]

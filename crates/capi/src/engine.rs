@@ -3,10 +3,11 @@
 use ualm::{Engine, EngineOptions, EngineStats};
 
 use super::boundary::{entry, ualm_status, value};
+use super::generation_options::{generation_config, ualm_generation_options};
 use super::handle::{Handle, Place, free, share};
 use super::model::ualm_model;
-use super::options::{Options, fill, generation_config, read, ualm_generation_options};
 use super::session::ualm_session;
+use super::sized::{Options, fill, read};
 
 /// Many conversations at once on one model: their steps are run together, by one thread, which costs far less than each
 /// on its own. A reply is the same as that of a session on its own.

@@ -10,7 +10,7 @@
 //! - *A reply in the making* ([`running`]) borrows its session in Rust. Here it takes the session out of its slot into
 //!   one value that holds both; the session goes back when the reply is finished or given up.
 //! - *A stage of a chain* ([`stages`]) runs in a thread that owns the chain meanwhile and hands over one event at a time.
-//! - *Arguments* ([`argument`], [`options`]) are looked at once, at the entry: NULL, UTF-8, alignment, length, size.
+//! - *Arguments* ([`argument`], [`sized`]) are looked at once, at the entry: NULL, UTF-8, alignment, length, size.
 //! - *Views* ([`view`]): what C reads without a call (events, segments, samples) points into memory that its owner
 //!   never changes and never moves.
 //! - *Panics* ([`boundary`]) end at the entry, as a status.
@@ -48,18 +48,20 @@ mod conversation;
 mod engine;
 mod event;
 mod generation;
+mod generation_options;
 mod handle;
 mod limits;
 mod model;
 mod names;
-mod options;
 mod prompt;
 mod ranking;
 mod record;
 mod reply;
 mod report;
 mod running;
+mod runtime_options;
 mod session;
+mod sized;
 mod stages;
 mod takes;
 mod tensor;

@@ -5,7 +5,7 @@ use ualm::Limits;
 use super::boundary::{Failure, Result, entry, ualm_status};
 use super::handle::{Place, share};
 use super::model::ualm_model;
-use super::options::{Options, fill, read};
+use super::sized::{Options, fill, read};
 
 /// What a model refuses (UALM_STATUS_LIMIT) before it costs anything.
 #[repr(C)]

@@ -7,7 +7,7 @@ use ualm::{Model, Package};
 use super::argument::{StringPlace, list, path, text};
 use super::boundary::{Failure, Result, entry, ualm_status};
 use super::handle::{Handle, Place, free, share};
-use super::options::{runtime_options, ualm_runtime_options};
+use super::runtime_options::{runtime_options, ualm_runtime_options};
 
 /// A loaded model: immutable, for all threads.
 pub struct ualm_model(pub(super) Model);

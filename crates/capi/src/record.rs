@@ -9,10 +9,11 @@ use super::boundary::{Result, entry, ualm_status, value};
 use super::cancel::{cancel_of, ualm_cancel};
 use super::checkpoint::ualm_checkpoint;
 use super::conversation::Length;
+use super::generation_options::ualm_generation_options;
 use super::handle::{Handle, Place, free, share};
 use super::names::{ualm_modality, wav_format};
-use super::options::{fill_generation_options, ualm_generation_options};
 use super::session::ualm_session;
+use super::sized::fill;
 use super::view::{ualm_samples, waveform};
 
 /// A conversation as data: prompts, settings, seeds and frames, and which package made them.
@@ -139,7 +140,7 @@ pub unsafe extern "C" fn ualm_record_options(
         let force = record.force.get(turn).map(Vec::as_slice).unwrap_or_default();
         (filled.force, filled.force_len) = (force.as_ptr(), force.len());
         // SAFETY: the header's law.
-        unsafe { fill_generation_options(options, struct_size, filled) }
+        unsafe { fill(options, struct_size, filled) }
     })
 }
 

@@ -9,7 +9,7 @@ use super::argument::StringPlace;
 use super::boundary::{Failure, Result, entry, ualm_status};
 use super::handle::share;
 use super::model::ualm_model;
-use super::options::{runtime_options, ualm_runtime_options};
+use super::runtime_options::{runtime_options, ualm_runtime_options};
 
 #[derive(Serialize)]
 struct Report {

@@ -6,7 +6,6 @@ use ualm::{Engine, Model, Session};
 
 use super::argument::write;
 use super::boundary::{entry, ualm_status, value};
-use super::checkpoint::ualm_checkpoint;
 use super::conversation::{Conversation, Slot};
 use super::handle::{Handle, Place, free, share};
 use super::model::ualm_model;
@@ -24,7 +23,8 @@ impl ualm_session {
         Self::of(Conversation::new(session), engine)
     }
 
-    fn of(conversation: Conversation, engine: Option<&Engine>) -> Self {
+    /// A conversation, of the engine if it is one's.
+    pub(super) fn of(conversation: Conversation, engine: Option<&Engine>) -> Self {
         let (model, max_positions) = (conversation.session.model().clone(), conversation.session.max_positions());
         Self { model, slot: Slot::new(conversation, engine), max_positions }
     }
@@ -41,24 +41,6 @@ pub unsafe extern "C" fn ualm_session_new(model: *const ualm_model, session: *mu
         // SAFETY: the header's law.
         let (place, model) = unsafe { (Place::new(session)?, share(model)?) };
         place.fill(ualm_session::new(model.0.session(), None));
-        Ok(())
-    })
-}
-
-/// Begins another conversation that stands at `checkpoint` of this one, which replies can then be made from in both at
-/// once, on two threads. In an engine they share their steps. Refused (UALM_STATUS_LIMIT) where there is no room for
-/// another one.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ualm_session_fork(
-    session: *mut ualm_session,
-    checkpoint: *const ualm_checkpoint,
-    fork: *mut *mut ualm_session,
-) -> ualm_status {
-    entry(|| {
-        // SAFETY: the header's law.
-        let (place, session, from) = unsafe { (Place::new(fork)?, share(session)?, share(checkpoint)?) };
-        let forked = session.slot.work(|conversation| conversation.fork(&from.checkpoint, from.length))?;
-        place.fill(ualm_session::of(forked, session.slot.engine.as_ref()));
         Ok(())
     })
 }

@@ -19,12 +19,10 @@ mod inspect;
 #[doc(hidden)]
 pub mod internal;
 mod interrupt;
-mod limits;
 mod listen;
 mod logger;
 mod make;
 mod output;
-mod overrides;
 mod picture;
 mod progress;
 mod rank;

@@ -11,7 +11,7 @@ use ualm::{Error, ErrorKind, Result};
 
 use super::request::{Line, read_requests};
 use super::results::{Finder, Settings, copy_range, names, scan, settings_beside};
-use crate::args::{BatchMerge, Common};
+use crate::args::{BatchMerge, Common, Shard};
 use crate::output::{print_json, remark};
 
 /// How many of those that are wrong are named.
@@ -135,7 +135,7 @@ fn result_files(from: &[PathBuf]) -> Result<Vec<PathBuf>> {
 fn is_shard(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let shard = name.strip_prefix("results.").and_then(|rest| rest.strip_suffix(".jsonl"));
-    shard.is_some_and(|shard| shard.replacen("-of-", "/", 1).parse::<super::Shard>().is_ok())
+    shard.is_some_and(|shard| shard.replacen("-of-", "/", 1).parse::<Shard>().is_ok())
 }
 
 /// The settings of all files, which must be the same; files without settings say nothing.

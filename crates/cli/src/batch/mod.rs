@@ -5,7 +5,6 @@ mod outcome;
 mod request;
 mod results;
 mod runner;
-mod shard;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +14,6 @@ use std::sync::mpsc;
 use std::thread;
 
 use ualm::{Error, ErrorKind, Model, Result};
-
-pub use shard::Shard;
 
 use crate::args::{Batch, BatchCommand, BatchRun, Common};
 use crate::interrupt::{cancel_on_signal, interrupted};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use ualm::audio::{WavFormat, write_wav};
 use ualm::{Error, Modality, Result, Seconds, Segment, SegmentEnd, Tokens, Usage};
 
-use crate::args::{BatchRun, Pictures};
+use crate::args::{BatchRun, Pictures, seed_of};
 use crate::output::complain;
 
 /// What became of a request.
@@ -133,7 +133,7 @@ pub fn file_name(id: &str) -> String {
         .map(|(index, byte)| if plain(index, byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
         .collect();
     match name.get(..MOST_NAME) {
-        Some(beginning) if name.len() > MOST_NAME => format!("{beginning}~{:016x}", super::shard::seed_of(id)),
+        Some(beginning) if name.len() > MOST_NAME => format!("{beginning}~{:016x}", seed_of(id)),
         _ => name,
     }
 }

@@ -9,8 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use ualm::{Error, ErrorKind, Modality, Result};
 
-use super::shard::Shard;
-use crate::overrides::Overrides;
+use crate::args::{Overrides, Shard};
 
 /// The longest line that is read, in bytes.
 pub const MOST_LINE: u64 = 16 << 20;

@@ -15,8 +15,7 @@ use ualm::{Error, ErrorKind, Result};
 
 use super::outcome::{Outcome, Written, file_name};
 use super::request::{Key, Line};
-use super::shard::Shard;
-use crate::args::Common;
+use crate::args::{Common, Shard};
 use crate::output::{complain, remark, to_json};
 
 /// What all results of a file have in common. It stands beside them, and is locked while they are written.

@@ -7,8 +7,7 @@ use ualm::{Cancel, Content, Error, ErrorKind, GenerationConfig, Message, Model, 
 
 use super::outcome::{Outcome, ResultSegment};
 use super::request::{Line, Part, Request};
-use super::shard::seed_of;
-use crate::args::BatchRun;
+use crate::args::{BatchRun, seed_of};
 
 /// What every request is answered with.
 pub struct Runner<'a> {

@@ -7,7 +7,7 @@ use ualm::ErrorKind;
 
 use super::request::{self, Request, read_requests};
 use super::results::{Finder, scan};
-use super::shard::{Shard, seed_of};
+use crate::args::{Shard, seed_of};
 
 /// A line as people write it, or with damage.
 fn line() -> impl Strategy<Value = Vec<u8>> {

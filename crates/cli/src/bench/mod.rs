@@ -11,31 +11,10 @@ use clap::ValueEnum;
 use serde::Serialize;
 use ualm::{Model, Result, RuntimeOptions};
 
-use crate::args::{Bench, Common};
+use crate::args::{Bench, Common, Part};
 use crate::output::{print, print_json};
 use crate::setup::{package_folder, runtime_options};
 use figure::Figure;
-
-/// What can be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Part {
-    /// A whole clip, and the memory it takes
-    Clip,
-    /// Words to the first sound, streamed
-    First,
-    /// Running prompts
-    Prefill,
-    /// Steps of text and audio
-    Steps,
-    /// The codec, both ways
-    Codec,
-    /// A window of the audio encoder
-    Encoder,
-    /// Log-mel and conversion of rates
-    FrontEnd,
-    /// Loading
-    Load,
-}
 
 /// What `--json` prints.
 #[derive(Serialize)]

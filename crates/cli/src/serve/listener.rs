@@ -17,9 +17,9 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 use ualm::{Error, ErrorKind, Result};
 
-use super::flags::Serve;
 use super::router::router;
 use super::server::Server;
+use crate::args::Serve;
 use crate::output::complain;
 
 /// How long cut-off replies may take to be sent.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::limits::{parse_bytes, parse_seconds};
+use super::limits::{parse_bytes, parse_seconds};
 
 /// How to serve.
 #[derive(clap::Args)]

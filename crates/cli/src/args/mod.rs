@@ -1,14 +1,23 @@
 //! The arguments of every command.
 
+mod limits;
+mod overrides;
+mod part;
+#[cfg(feature = "server")]
+mod serve;
+mod shard;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use ualm::Providers;
 
-use crate::batch::Shard;
-use crate::bench::Part;
-use crate::limits::LimitFlags;
-use crate::overrides::Overrides;
+pub use limits::LimitFlags;
+pub use overrides::Overrides;
+pub use part::Part;
+#[cfg(feature = "server")]
+pub use serve::Serve;
+pub use shard::{Shard, seed_of};
 
 /// One model that listens, writes and makes sound.
 #[derive(Parser)]
@@ -84,7 +93,7 @@ pub enum Command {
     Batch(Batch),
     /// Serve the model over HTTP, to the clients that OpenAI's interface has (docs/server.md)
     #[cfg(feature = "server")]
-    Serve(Box<crate::serve::Serve>),
+    Serve(Box<Serve>),
     /// Show what a model package holds
     Inspect(Inspect),
     /// Measure how fast a package runs on this machine

@@ -1,4 +1,4 @@
-//! A part of the requests that the id alone decides, so that several machines can share them.
+//! A shard of the requests and the seed of one: the id alone decides both, so that several machines can share the requests.
 
 use std::fmt;
 use std::str::FromStr;

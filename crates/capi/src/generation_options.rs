@@ -1,0 +1,139 @@
+//! How a reply is generated.
+
+use ualm::{GenerationConfig, SegmentConfig};
+
+use super::argument::list;
+use super::boundary::{Result, entry, ualm_status};
+use super::handle::share;
+use super::model::ualm_model;
+use super::names::modality;
+use super::sized::{Options, fill, flag, read};
+
+/// Settings of the segments of one modality. This struct never grows.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ualm_segment_options {
+    /// Softmax temperature; 0 takes the largest logit.
+    pub temperature: f32,
+    /// Only the most probable ids that together reach top_p; 1 keeps all.
+    pub top_p: f32,
+    /// Scale of classifier-free guidance; 1 is none.
+    pub guidance: f32,
+    /// Only the top_k largest logits of each stream; 0 keeps all.
+    pub top_k: u32,
+    /// The most frames of a segment, the closing one included.
+    pub max_steps: u32,
+    /// The fewest frames before the model may close a segment, or let its sound run out; 0 leaves it free.
+    pub min_steps: u32,
+}
+
+impl From<&SegmentConfig> for ualm_segment_options {
+    fn from(config: &SegmentConfig) -> Self {
+        let most = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Self {
+            temperature: config.temperature,
+            top_p: config.top_p,
+            guidance: config.guidance,
+            top_k: most(config.top_k),
+            max_steps: most(config.max_steps),
+            min_steps: most(config.min_steps),
+        }
+    }
+}
+
+impl From<ualm_segment_options> for SegmentConfig {
+    fn from(options: ualm_segment_options) -> Self {
+        Self {
+            temperature: options.temperature,
+            top_p: options.top_p,
+            guidance: options.guidance,
+            top_k: options.top_k as usize,
+            max_steps: options.max_steps as usize,
+            min_steps: options.min_steps as usize,
+        }
+    }
+}
+
+/// How a reply is generated.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ualm_generation_options {
+    /// Written by ualm_generation_options_init.
+    pub struct_size: usize,
+    /// Seed of every random draw: the same one gives the same reply on the same package, library and number of threads.
+    pub seed: u64,
+    /// The most segments of a reply.
+    pub max_segments: usize,
+    /// Modalities (ualm_modality) of the first segments, in order; the model chooses those of the others. Borrowed.
+    pub force: *const i32,
+    /// How many.
+    pub force_len: usize,
+    /// Settings of text segments.
+    pub text: ualm_segment_options,
+    /// Settings of audio segments.
+    pub audio: ualm_segment_options,
+    /// Settings of speech segments.
+    pub speech: ualm_segment_options,
+    /// 1 gives sound out in chunks while it is being made, at some cost in speed; 0 at the end of its segment.
+    pub stream_audio: i32,
+    /// 1 goes on with the modalities of `force` when the model ends its turn, or a segment meets its limit, before them.
+    pub insist: i32,
+}
+
+// SAFETY: integers, floats and a raw pointer.
+unsafe impl Options for ualm_generation_options {
+    const NAME: &'static str = "ualm_generation_options";
+    const OLDEST: usize = size_of::<Self>();
+}
+
+impl From<&GenerationConfig> for ualm_generation_options {
+    fn from(config: &GenerationConfig) -> Self {
+        Self {
+            struct_size: size_of::<Self>(),
+            seed: config.seed,
+            max_segments: config.max_segments,
+            force: std::ptr::null(),
+            force_len: 0,
+            text: (&config.text).into(),
+            audio: (&config.audio).into(),
+            speech: (&config.speech).into(),
+            stream_audio: i32::from(config.stream_audio),
+            insist: i32::from(config.insist),
+        }
+    }
+}
+
+/// Fills `options` with the model's defaults, seed 0 and nothing forced; `struct_size` is sizeof *options.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_generation_options_init(
+    options: *mut ualm_generation_options,
+    struct_size: usize,
+    model: *const ualm_model,
+) -> ualm_status {
+    // SAFETY: the header's law.
+    entry(|| unsafe { fill(options, struct_size, (&share(model)?.0.config()).into()) })
+}
+
+/// The settings that `pointer` names, over the model's `defaults`.
+///
+/// # Safety
+/// The header's law for `ualm_generation_options`.
+pub(super) unsafe fn generation_config(
+    pointer: *const ualm_generation_options,
+    defaults: GenerationConfig,
+) -> Result<GenerationConfig> {
+    // SAFETY: the contract is the same.
+    let options = unsafe { read(pointer, (&defaults).into()) }?;
+    // SAFETY: the contract is the same.
+    let force = unsafe { list(options.force, options.force_len, "force") }?;
+    let mut config = defaults;
+    config.seed = options.seed;
+    config.max_segments = options.max_segments;
+    config.force = force.iter().map(|number| modality(*number)).collect::<Result<_>>()?;
+    config.text = options.text.into();
+    config.audio = options.audio.into();
+    config.speech = options.speech.into();
+    config.stream_audio = flag(options.stream_audio, "stream_audio")?;
+    config.insist = flag(options.insist, "insist")?;
+    Ok(config)
+}
