@@ -22,8 +22,13 @@ PREFIX ?= /usr/local
 LIBRARY     := library=$${ORT_DYLIB_PATH:-$$($(PYTHON) scripts/fetch_onnxruntime.py)}
 ENVIRONMENT := python=$$($(PYTHON) scripts/python_environment.py)
 
-# The program as the tests of the runtime build it, so that nothing is built twice.
-PROGRAM     := $(CARGO) test --quiet --locked --all-features --no-run --test cli
+# All tests are built with the same features, so that nothing is built twice.
+TEST        := $(CARGO) test --locked --workspace --all-features
+# The program as the tests build it.
+PROGRAM     := $(TEST) --quiet --no-run --test program
+
+# A test whose fixtures are missing fails here; `cargo test` alone skips it.
+export UALM_REQUIRE_FIXTURES := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -50,7 +55,7 @@ library: ## fetch ONNX Runtime's library
 test: test-python test-rust test-server ## set everything up and run all tests
 
 test-rust: fixtures ## run the tests of the runtime
-	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" $(CARGO) test --locked --all-features
+	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" $(TEST)
 
 test-server: fixtures ## run the official OpenAI client, curl and bad clients against the server
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
@@ -63,29 +68,27 @@ test-scale: fixtures ## fetch Ray, and run examples/scale on this machine
 	  UALM="$(abspath $(TARGET))/debug/ualm" "$$python" -m unittest discover --start-directory tests/scale
 
 test-c: fixtures ## run the tests of the C library alone (test-rust has them, too)
-	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" && \
-	  $(CARGO) test --locked --features capi --lib capi:: && \
-	  $(CARGO) test --locked --features capi --test header --test abi --test capi
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" && $(PROGRAM) && $(TEST) --test c_library
 
 test-openvino: fixtures ## fetch OpenVINO's plugin (50 MB), and run the graphs for sound on it
 	@library=$$($(PYTHON) scripts/fetch_onnxruntime.py --flavour openvino) && export ORT_DYLIB_PATH="$$library" && \
 	  export UALM_TEST_OPENVINO=$$(ls "$$(dirname "$$library")"/*onnxruntime_providers_openvino_plugin.*) && \
-	  $(CARGO) test --locked --all-features --test providers openvino -- --nocapture
+	  $(TEST) --test providers openvino -- --nocapture
 
 # The programs that are quick enough for it.
 test-valgrind: fixtures ## run the C programs of the tests under valgrind
 	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" UALM_WATCH=valgrind \
-	  $(CARGO) test --locked --features capi --test capi -- --test-threads=1 wrong_arguments places
+	  $(TEST) --test c_library -- --test-threads=1 wrong_arguments places
 
 # The library and the standard library are built for it, too, by a nightly compiler with rust-src.
 test-threads: fixtures ## run the C tests of threads under ThreadSanitizer, with the library built for it (nightly Rust)
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" UALM_WATCH=thread && \
-	  $(CARGO) test --locked --features capi --test capi -- threads_and_callbacks sessions_of_an_engine
+	  $(TEST) --test c_library -- threads_and_callbacks sessions_of_an_engine
 
 # A backtrace keeps the debug information that it was made with: 60 MB that would look like a leak.
 soak: fixtures ## run everything at once for a while, and see that it holds no more after it: make soak SECONDS=300 SEED=1
 	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" RUST_BACKTRACE=0 UALM_SOAK_SECONDS="$(SECONDS)" UALM_SOAK_SEED="$(SEED)" \
-	  $(CARGO) test --locked --features capi,fuzzing --test soak -- --ignored --nocapture
+	  $(TEST) --test soak -- --ignored --nocapture
 
 fuzz: fixtures ## run every fuzz target for a while (nightly Rust, cargo-fuzz): make fuzz SECONDS=300
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && for fuzzed in $$($(CARGO) fuzz list); do \
@@ -99,9 +102,9 @@ test-page: ## build, and use the page of `ualm serve` in Chromium (CHROMIUM=/usr
 	  if [ -n "$$missing" ]; then echo "test-page is skipped, for there is no $$missing"; else \
 	  $(MAKE) build && cd tests/page && npm ci --silent --ignore-scripts && CHROMIUM="$(CHROMIUM)" UALM_PROGRAM="$(abspath $(TARGET))/release/ualm" npm test; fi
 
-header: ## write include/ualm.h and include/ualm.abi anew from src/capi
-	@UALM_WRITE_HEADER=1 $(CARGO) test --quiet --locked --features capi --test header
-	@UALM_WRITE_HEADER=1 PYTHON="$(PYTHON)" $(CARGO) test --quiet --locked --features capi --test abi
+header: ## write ualm.h and ualm.abi in crates/capi/include anew from crates/capi/src
+	@UALM_WRITE_HEADER=1 $(TEST) --quiet --test c_library header::
+	@UALM_WRITE_HEADER=1 PYTHON="$(PYTHON)" $(TEST) --quiet --test c_library abi::
 
 install-c: ## install the C library, for pkg-config and CMake too: make install-c PREFIX=/usr/local
 	@$(PYTHON) scripts/install_c_library.py --prefix "$(PREFIX)"
@@ -134,16 +137,16 @@ fixtures: ## export the small packages that the tests read, into target/fixtures
 lint: ## check format and lints; warnings are errors
 	@$(CARGO) fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing: rustup component add rustfmt" >&2; exit 1; }
 	@$(CARGO) clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy" >&2; exit 1; }
-	@$(CARGO) fmt --check
-	@$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	@$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	@$(PYTHON) scripts/unsafe_dependencies.py
 
 format: ## format the sources
-	@$(CARGO) fmt
+	@$(CARGO) fmt --all
 
 bench: ## measure the parts that need no model
-	@$(CARGO) bench --locked --features benching --bench audio --bench parts
+	@$(CARGO) bench --locked --package ualm --features internal --bench audio --bench parts
 
 # A package of real size with random weights, made once: make bench-package SIZE=1.5b PRECISION=int4
 SIZE      ?= 0.5b

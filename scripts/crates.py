@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 
-FEATURES = "capi"  # of a release, besides the default ones
+OWN = ("ualm", "ualm-capi", "ualm-cli")  # the packages of this workspace that a release holds
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|UNLICENSE)[\w.-]*?(\.txt|\.md)?", re.IGNORECASE)
 
@@ -54,26 +54,28 @@ def host():
 
 @cache
 def linked():
-    """This project's crate, and then those that are linked into a release, by name. Tools of the build are not among them."""
-    arguments = ["metadata", "--locked", "--format-version=1", f"--features={FEATURES}", f"--filter-platform={host()}"]
-    metadata = json.loads(cargo(*arguments))
+    """This project as one crate, and then those that are linked into a release, by name. Tools of the build are not among them."""
+    metadata = json.loads(cargo("metadata", "--locked", "--format-version=1", f"--filter-platform={host()}"))
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    root, sums = metadata["resolve"]["root"], checksums()
+    own = [node for node in metadata["workspace_members"] if packages[node]["name"] in OWN]
+    sums = checksums()
 
     def used(node):
         """The crates that are part of the same program as this one."""
         normal = (d["pkg"] for d in nodes[node]["deps"] if any(kind["kind"] is None for kind in d["dep_kinds"]))
         return [d for d in normal if not any("proc-macro" in target["kind"] for target in packages[d]["targets"])]
 
-    found, waiting = set(), [root]
+    found, waiting = set(), list(own)
     while waiting:
         node = waiting.pop()
         if node not in found:
             found.add(node)
             waiting += used(node)
-    order = sorted(found, key=lambda node: (node != root, packages[node]["name"], packages[node]["version"]))
-    return [crate(packages[node], [packages[d] for d in used(node)], sums) for node in order]
+    others = sorted(found.difference(own), key=lambda node: (packages[node]["name"], packages[node]["version"]))
+    needs = {need for node in own for need in used(node)}.difference(own)
+    project = crate(packages[metadata["resolve"]["root"]], [packages[need] for need in needs], sums)
+    return [project, *(crate(packages[node], [packages[need] for need in used(node)], sums) for node in others)]
 
 
 def crate(package, needs, sums):

@@ -40,9 +40,9 @@ def settle_paths():
 
 def lay_out(prefix):
     """Everything that goes into the archive."""
-    abi = find(r"UALM_ABI_VERSION: u32 = (\d+);", "src/capi/version.rs")
+    abi = install_c_library.abi_version()
     install_c_library.install(*install_c_library.build("release", abi), prefix, abi)
-    cargo("build", "--release", "--locked", "--bin=ualm")
+    cargo("build", "--release", "--locked", "--package=ualm-cli")
     program = "ualm.exe" if WINDOWS else "ualm"
     copy(DIST / "build/release" / program, prefix / "bin" / program, 0o755)
     library = pathlib.Path(fetch("cpu"))

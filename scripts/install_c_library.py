@@ -33,6 +33,11 @@ def find(pattern, path):
     return found[1]
 
 
+def abi_version():
+    """The version of the binary interface."""
+    return find(r"UALM_ABI_VERSION: u32 = (\d+);", "crates/capi/src/version.rs")
+
+
 def names(abi):
     """Where the libraries lie under PREFIX: shared, its links, for linking to it on Windows, static."""
     if sys.platform == "win32":
@@ -52,25 +57,33 @@ def link_arguments(abi):
 
 
 def build(profile, abi):
-    """Builds both libraries, without what only the program needs; returns their files, and the flags of the system's libraries that
-    the static one needs."""
-    command = [os.environ.get("CARGO", "cargo"), "rustc", "--locked", "--lib", f"--profile={profile}"]
-    command += ["--no-default-features", "--features=capi"]
-    command += ["--crate-type=cdylib,staticlib", "--message-format=json", "--", "--print=native-static-libs", *link_arguments(abi)]
-    files, static_libs = [], ""
+    """Builds both libraries; returns their folder, and the flags of the system's libraries that the static one needs."""
+    folder = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute() / "c-library" / profile
+    folder.mkdir(parents=True, exist_ok=True)
+    places = names(abi)
+    rustc("cdylib", profile, folder / pathlib.Path(places["shared"]).name, link_arguments(abi))
+    static = folder / pathlib.Path(places["static"]).name
+    for line in rustc("staticlib", profile, static, ["--print=native-static-libs"]):
+        if line.startswith("native-static-libs: "):
+            return folder, line.split(": ", 1)[1].strip()
+    raise Failure("rustc does not say which of the system's libraries the static library needs")
+
+
+def rustc(crate_type, profile, file, arguments):
+    """Builds one library as `file`, whose name a DLL carries within; returns what the compiler remarks."""
+    command = [os.environ.get("CARGO", "cargo"), "rustc", "--locked", "--package=ualm-capi", "--lib", f"--profile={profile}"]
+    command += [f"--crate-type={crate_type}", "--message-format=json", "--", f"--emit=link={file}", *arguments]
+    remarks = []
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8") as cargo:
         for message in map(json.loads, cargo.stdout):
-            if message["reason"] == "compiler-artifact" and message["target"]["name"] == "ualm":
-                files = [pathlib.Path(file) for file in message["filenames"]]
-            elif message["reason"] == "compiler-message":
-                text = message["message"]["message"]
-                if text.startswith("native-static-libs: "):
-                    static_libs = text.split(": ", 1)[1].strip()
-                elif message["message"]["level"] != "note":
+            if message["reason"] == "compiler-message":
+                if message["message"]["level"] == "note":
+                    remarks.append(message["message"]["message"])
+                else:
                     print(message["message"]["rendered"], file=sys.stderr, end="")
-    if cargo.returncode != 0 or not files:
+    if cargo.returncode != 0 or not file.exists():
         raise Failure("cargo could not build the library; its own words are above")
-    return files, static_libs
+    return remarks
 
 
 def fill(template, target, values):
@@ -82,24 +95,18 @@ def fill(template, target, values):
     target.write_text(text, encoding="utf-8")
 
 
-def install(files, static_libs, prefix, abi):
-    """Lays everything out under `prefix`."""
+def install(folder, static_libs, prefix, abi):
+    """Lays everything out under `prefix`; the libraries are in `folder`."""
     places = names(abi)
-    suffixes = {"shared": (".so", ".dylib", ".dll"), "static": (".a", ".lib"), "import": (".dll.lib",)}
-    for kind, place in places.items():
-        if kind == "links" or not place:
-            continue
-        found = [file for file in files if file.name.endswith(suffixes[kind])]
-        if kind == "static":
-            found = [file for file in found if not file.name.endswith(".dll.lib")]
+    for place in filter(None, (places["shared"], places["import"], places["static"])):
         (prefix / place).parent.mkdir(parents=True, exist_ok=True)
-        replace(found[0], prefix / place)
+        replace(folder / pathlib.Path(place).name, prefix / place)
     for link in places["links"]:
         (prefix / link).unlink(missing_ok=True)
         (prefix / link).symlink_to(pathlib.Path(places["shared"]).name)
     (prefix / "include").mkdir(parents=True, exist_ok=True)
     for header in ("ualm.h", "ualm.hpp"):
-        replace(ROOT / "include" / header, prefix / "include" / header)
+        replace(ROOT / "crates/capi/include" / header, prefix / "include" / header)
     version = find(r'^version = "(.+)"', "Cargo.toml")
     values = {
         "VERSION": version, "SHARED": places["shared"], "STATIC": places["static"], "IMPORT": places["import"],
@@ -124,12 +131,12 @@ def main():
     parser.add_argument("--profile", default="release", help="Cargo's profile (default: release)")
     arguments = parser.parse_args()
     try:
-        abi = find(r"UALM_ABI_VERSION: u32 = (\d+);", "src/capi/version.rs")
-        files, static_libs = build(arguments.profile, abi)
+        abi = abi_version()
+        folder, static_libs = build(arguments.profile, abi)
         prefix = arguments.prefix.absolute()
         if os.environ.get("DESTDIR"):
             prefix = pathlib.Path(os.environ["DESTDIR"], *prefix.parts[1:])
-        install(files, static_libs, prefix, abi)
+        install(folder, static_libs, prefix, abi)
         print(prefix)
     except (Failure, OSError) as error:
         sys.exit(f"install_c_library.py: {error}")

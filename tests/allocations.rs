@@ -2,13 +2,11 @@
 
 #![allow(unsafe_code, reason = "an allocator is unsafe to write")]
 
-mod common;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::model;
 use ualm::{Cancel, Engine, EngineOptions, Event, Message, Modality, Session};
+use ualm_testing::{model, skip_without_fixtures};
 
 /// The system's allocator, which counts.
 struct Counting;
@@ -61,6 +59,7 @@ fn allocations(mut session: Session, guidance: f32) -> Vec<usize> {
 /// One test, so that nothing else is at work meanwhile.
 #[test]
 fn a_step_allocates_nothing() {
+    skip_without_fixtures!();
     for name in ["tiny-omni-fp32", "tiny-omni-int8"] {
         let model = model(name);
         let engine = Engine::new(&model, &EngineOptions { slots: 2, ..EngineOptions::default() }).unwrap();

@@ -206,25 +206,23 @@ impl Sequence for SingleSequence {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
+
+    use ualm_testing::{copied_package, package, skip_without_fixtures};
 
     use super::*;
     use crate::modality::Modality;
     use crate::package::{Manifest, Package};
     use crate::runtime::{GraphLoader, Placing, Runtime, RuntimeOptions};
 
-    fn fixture(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fixtures/packages").join(name)
-    }
-
     fn sequences(name: &str) -> (SingleSequence, SingleSequence, Manifest) {
-        let (one, two, manifest, _) = sequences_in(&fixture(name));
+        let (one, two, manifest, _) = sequences_in(&package(name));
         (one, two, manifest)
     }
 
     /// Two sequences of a package, its manifest, and the file that its body is in.
     fn sequences_in(folder: &Path) -> (SingleSequence, SingleSequence, Manifest, String) {
-        let package = Package::open(folder).expect("fixtures: run `make test`, or `make fixtures` once");
+        let package = Package::open(folder).unwrap();
         let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
         let manifest = package.manifest().clone();
         let loader = GraphLoader::new(runtime, package, Placing::new(&RuntimeOptions::default()).unwrap());
@@ -266,6 +264,7 @@ mod tests {
     /// with the same positions.
     #[test]
     fn guidance_is_two_sequences() {
+        skip_without_fixtures!();
         for name in ["tiny-omni-fp32", "tiny-afwhisper-fp32", "synthetic-fp32"] {
             let (mut guided, mut alone, manifest) = sequences(name);
             let [text_head, audio_head] = heads(&manifest);
@@ -297,16 +296,15 @@ mod tests {
     /// The form for CUDA, taken as a variant for the CPU, which can run it: float16 within, and in the cache.
     #[test]
     fn a_float16_variant_is_picked_and_gives_nearly_the_same() {
-        let (folder, source) = (tempfile::tempdir().unwrap(), fixture("tiny-afwhisper-fp32"));
-        for entry in std::fs::read_dir(&source).unwrap().flatten() {
-            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
-        }
-        let manifest = folder.path().join("manifest.json");
+        skip_without_fixtures!();
+        let folder = tempfile::tempdir().unwrap();
+        let copy = copied_package("tiny-afwhisper-fp32", &folder.path().join("copy"));
+        let manifest = copy.join("manifest.json");
         let json = std::fs::read_to_string(&manifest).unwrap();
         assert!(json.contains("\"cuda\": {"));
         std::fs::write(&manifest, json.replace("\"cuda\": {", "\"cpu\": {")).unwrap();
-        let (mut half, mut alone, manifest, file) = sequences_in(folder.path());
-        let (mut float, _, _, base) = sequences_in(&source);
+        let (mut half, mut alone, manifest, file) = sequences_in(&copy);
+        let (mut float, _, _, base) = sequences_in(&package("tiny-afwhisper-fp32"));
         assert_eq!((file.as_str(), base.as_str()), ("llm.cuda.onnx", "llm.onnx"));
         assert!(half.graphs.cache.is_half && !float.graphs.cache.is_half);
 
@@ -331,6 +329,7 @@ mod tests {
     /// A cache that grows and a sequence that is rewound change nothing.
     #[test]
     fn growing_and_rewinding_change_nothing() {
+        skip_without_fixtures!();
         let (mut grown, mut roomy, manifest) = sequences("synthetic-fp32");
         let [text_head, _] = heads(&manifest);
         let (cancel, none) = (Cancel::new(), []);

@@ -194,12 +194,14 @@ impl Iterator for Ranking<'_> {
 
 #[cfg(test)]
 mod tests {
+    use ualm_testing::{package, skip_without_fixtures};
+
     use super::*;
 
     #[test]
     fn takes_are_ranked_one_by_one_until_it_is_stopped() {
-        let folder = format!("{}/target/fixtures/packages/synthetic-fp32", env!("CARGO_MANIFEST_DIR"));
-        let model = Model::load(folder).expect("fixtures: run `make test`, or `make fixtures` once");
+        skip_without_fixtures!();
+        let model = Model::load(package("synthetic-fp32")).unwrap();
         let hum = |pitch: f32| {
             let samples = (0..8000).map(|n| (n as f32 * pitch).sin() * 0.3).collect();
             Waveform::mono(samples, 16_000).unwrap()

@@ -93,7 +93,7 @@
 #ifndef UALM_H
 #define UALM_H
 
-/* Made by `make header` from src/capi. Change it there. */
+/* Made by `make header` from crates/capi/src. Change it there. */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -45,7 +45,7 @@ const COUNTS: [u32; 6] = [1, 3, 6, 0, 9, 2];
 
 /// The smallest package of the tests, loaded once (`make fixtures` lays it out).
 static MODEL: LazyLock<Model> = LazyLock::new(|| {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fixtures/packages/tiny-omni-fp32");
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/fixtures/packages/tiny-omni-fp32");
     Model::load(package).unwrap_or_else(|e| panic!("{e}; `make fixtures` lays the package out"))
 });
 

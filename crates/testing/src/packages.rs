@@ -1,0 +1,54 @@
+//! The fixtures that `tests/tools/fixtures.py` lays out (`make fixtures`), and copies of their packages to damage.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use ualm::Model;
+
+use crate::root;
+
+/// A path under `target/fixtures`.
+pub fn fixture(path: &str) -> PathBuf {
+    let path = root().join("target/fixtures").join(path);
+    assert!(path.exists(), "{} is missing: run `make test`, or `make fixtures` once", path.display());
+    path
+}
+
+/// A package under `target/fixtures/packages`.
+pub fn package(name: &str) -> PathBuf {
+    fixture(&format!("packages/{name}"))
+}
+
+/// A loaded package.
+pub fn model(name: &str) -> Model {
+    Model::load(package(name)).unwrap()
+}
+
+/// A copy of a package in the new folder `copy`, that may be damaged.
+pub fn copied_package(name: &str, copy: &Path) -> PathBuf {
+    fs::create_dir(copy).unwrap();
+    for entry in fs::read_dir(package(name)).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    copy.to_path_buf()
+}
+
+/// Changes a file of a package, and its sum with it.
+pub fn change_in_package(package: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(package.join(name)).unwrap();
+    change(&mut bytes);
+    let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(package.join(name), &bytes).unwrap();
+    change_manifest(package, |manifest| manifest["files"][name] = json!({"size": bytes.len(), "sha256": sum}));
+}
+
+/// Changes the manifest of a package.
+pub fn change_manifest(package: &Path, change: impl FnOnce(&mut Value)) {
+    let path = package.join("manifest.json");
+    let mut manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    fs::write(path, manifest.to_string()).unwrap();
+}

@@ -1,0 +1,166 @@
+//! The C library as its users meet it: installed in a folder of its own, and programs compiled against it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use ualm_testing::root;
+
+/// Where the library is installed, debug build.
+pub static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
+    let mut install = python();
+    install.arg(root().join("scripts/install_c_library.py")).args(["--profile", "dev", "--prefix"]);
+    let prefix = match *WATCH {
+        Watch::Thread => {
+            for_threads(&mut install);
+            scratch("c library for threads")
+        }
+        _ => {
+            install.env("CARGO", env!("CARGO"));
+            scratch("c library")
+        }
+    };
+    works(install.arg(&prefix).env_remove("DESTDIR"));
+    prefix
+});
+
+/// Lets a nightly compiler build the library and the standard library under ThreadSanitizer.
+fn for_threads(install: &mut Command) {
+    install.env("CARGO", "cargo").env("RUSTUP_TOOLCHAIN", "nightly").env("RUSTFLAGS", "-Zsanitizer=thread");
+    install.env("CARGO_UNSTABLE_BUILD_STD", "std,panic_unwind").env("CARGO_TARGET_DIR", scratch("thread-sanitizer"));
+    install.env("CARGO_BUILD_TARGET", format!("{}-unknown-linux-gnu", std::env::consts::ARCH));
+}
+
+/// What looks after the programs of the tests while they run.
+#[derive(Clone, Copy)]
+pub enum Watch {
+    Nothing,
+    Address,
+    Thread,
+    Valgrind,
+}
+
+/// The one that UALM_WATCH names: `address` (the default, if the C compiler has it), `thread` (`make test-threads`, with
+/// the library built for it, too) or `valgrind`.
+pub static WATCH: LazyLock<Watch> = LazyLock::new(|| match std::env::var("UALM_WATCH").as_deref() {
+    Ok("thread") => Watch::Thread,
+    Ok("valgrind") => Watch::Valgrind,
+    Ok("address") => Watch::Address,
+    Ok(other) => panic!("UALM_WATCH is {other:?}; expected address, thread or valgrind"),
+    Err(_) if has_address_sanitizer() => Watch::Address,
+    Err(_) => {
+        eprintln!("note: the C compiler has no AddressSanitizer; the C tests run without it");
+        Watch::Nothing
+    }
+});
+
+fn has_address_sanitizer() -> bool {
+    let (source, program) = (scratch("empty.c"), scratch("empty"));
+    std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+    let compiled = Command::new("cc").arg("-fsanitize=address").arg(&source).arg("-o").arg(&program).output();
+    compiled.is_ok_and(|o| o.status.success()) && Command::new(&program).output().is_ok_and(|o| o.status.success())
+}
+
+impl Watch {
+    /// For the C compiler.
+    pub fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Nothing | Self::Valgrind => &[],
+            Self::Address => &["-fsanitize=address", "-fno-omit-frame-pointer"],
+            Self::Thread => &["-fsanitize=thread", "-fno-omit-frame-pointer"],
+        }
+    }
+
+    /// How `program` is started.
+    pub fn command(self, program: &Path) -> Command {
+        let tools = root().join("tests/tools");
+        match self {
+            Self::Nothing | Self::Address => Command::new(program),
+            Self::Thread => {
+                let mut command = Command::new(program);
+                let suppressions = tools.join("thread_sanitizer.supp");
+                command.env("TSAN_OPTIONS", format!("suppressions='{}'", suppressions.display()));
+                command
+            }
+            Self::Valgrind => {
+                let mut command = Command::new("valgrind");
+                command.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
+                command.args(["--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"]);
+                command.arg(format!("--suppressions={}", tools.join("valgrind.supp").display())).arg(program);
+                command
+            }
+        }
+    }
+}
+
+/// Which library is linked.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Link {
+    Shared,
+    Static,
+}
+
+/// Returns the program `ualm`, which `cargo test --workspace` builds beside this test.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join("ualm");
+    assert!(program.exists(), "{} is missing: run `cargo build --package ualm-cli`", program.display());
+    program
+}
+
+/// A path for something that a test writes.
+pub fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// The shared library.
+pub fn shared_library() -> PathBuf {
+    PREFIX.join(if cfg!(target_os = "macos") { "lib/libualm.dylib" } else { "lib/libualm.so" })
+}
+
+/// Python, the one that `make` was given.
+pub fn python() -> Command {
+    Command::new(std::env::var_os("PYTHON").unwrap_or("python3".into()))
+}
+
+/// Whether a program of the system is there.
+pub fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Compiles `source` (C99, or C++17 with that ending); every warning is an error.
+pub fn compile(source: &Path, name: &str, link: Link, arguments: &[&str]) -> PathBuf {
+    let cpp = source.extension().is_some_and(|extension| extension == "cpp");
+    let program = scratch(name);
+    let mut command = Command::new(if cpp { "c++" } else { "cc" });
+    command.arg(if cpp { "-std=c++17" } else { "-std=c99" }).args(["-Wall", "-Wextra", "-pedantic", "-Werror"]);
+    command.args(arguments).arg("-I").arg(PREFIX.join("include")).arg(source).arg("-o").arg(&program);
+    if matches!(*WATCH, Watch::Thread) {
+        command.arg(root().join("tests/c/thread_sanitizer.c"));
+    }
+    match link {
+        Link::Shared => command.arg(shared_library()).arg(format!("-Wl,-rpath,{}", PREFIX.join("lib").display())),
+        Link::Static => command.arg(PREFIX.join("lib/libualm.a")).args(static_libraries()),
+    };
+    works(command.args(["-lm", "-lpthread"]));
+    program
+}
+
+/// What the static library needs of the system, as the pkg-config file says.
+fn static_libraries() -> Vec<String> {
+    let file = std::fs::read_to_string(PREFIX.join("lib/pkgconfig/ualm.pc")).unwrap();
+    let line = file.lines().find_map(|line| line.strip_prefix("Libs.private: ")).unwrap();
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Runs what must work; gives its output.
+pub fn works(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {:?}\n{told}", output.status);
+    output
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

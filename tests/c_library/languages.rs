@@ -1,0 +1,330 @@
+//! The C library from C, C++ and Python: it keeps its law, and gives what Rust and the command line give.
+#![cfg(unix)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use ualm::audio::{DecodeOptions, WavFormat, Waveform, decode_file, write_wav};
+use ualm::{
+    Cancel, Chain, ChainOptions, ChainRunner, GenerationConfig, Message, Modality, Model, ReasoningMode, Reply,
+    TakeRunner,
+};
+use ualm_testing::{package, root, skip_without_fixtures};
+
+use crate::installed::{
+    Link, PREFIX, WATCH, compile, is_installed, program, python, scratch, shared_library, text, works,
+};
+
+const PROMPT: &str = "a dog barks twice and then a bell rings";
+const SEED: u64 = 3;
+
+/// A program of the tests, which looks after its memory or its threads.
+fn test_program(source: &str) -> PathBuf {
+    let mut arguments = vec!["-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE", "-g"];
+    arguments.extend(WATCH.flags());
+    compile(&root().join("tests").join(source), &source.replace(['/', '.'], "-"), Link::Shared, &arguments)
+}
+
+fn tiny() -> PathBuf {
+    package("tiny-omni-fp32")
+}
+
+fn run(program: &Path, arguments: &[&str]) -> String {
+    text(&works(WATCH.command(program).args(arguments)).stdout)
+}
+
+fn ualm(arguments: &[&str]) -> String {
+    text(&works(Command::new(program()).args(arguments).arg("--model").arg(tiny())).stdout)
+}
+
+/// What Rust makes of the prompt.
+fn reply(change: impl FnOnce(&mut GenerationConfig)) -> Reply {
+    let model = Model::load(tiny()).unwrap();
+    let mut config = model.config();
+    (config.force, config.max_segments, config.seed) = (vec![Modality::Audio], 1, SEED);
+    change(&mut config);
+    let mut session = model.session();
+    let prompt = session.prompt(&[Message::text(PROMPT)]).unwrap();
+    session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn wrong_arguments_are_refused() {
+    skip_without_fixtures!();
+    let empty = tempfile::tempdir().unwrap();
+    run(&test_program("c/arguments.c"), &[path(&tiny()), path(empty.path())]);
+}
+
+#[test]
+fn threads_and_callbacks_do_as_the_law_says() {
+    skip_without_fixtures!();
+    run(&test_program("c/threads.c"), &[path(&tiny())]);
+}
+
+#[test]
+fn sessions_of_an_engine_share_their_steps() {
+    skip_without_fixtures!();
+    run(&test_program("c/engine.c"), &[path(&tiny())]);
+}
+
+#[test]
+fn sound_is_enhanced_by_the_packages_that_can() {
+    skip_without_fixtures!();
+    run(&test_program("c/enhancer.c"), &[path(&package("enhanced-fp32")), path(&tiny())]);
+}
+
+/// The files of a package.
+fn files(package: &Path) -> Vec<String> {
+    let mut files: Vec<_> = fs::read_dir(package).unwrap().map(|e| path(&e.unwrap().path()).to_owned()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn places_records_and_numbers_are_those_of_rust() {
+    skip_without_fixtures!();
+    let (package, out) = (tiny(), scratch("from-places.wav"));
+    let mut arguments = vec![path(&package), path(&out)];
+    let files = files(&package);
+    arguments.extend(files.iter().map(String::as_str));
+    let told = run(&test_program("c/places.c"), &arguments);
+
+    let model = Model::load(&package).unwrap();
+    let mut state = 1u32;
+    let noise = (0..16000).map(|_| {
+        state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+        (state >> 16) as f32 / 65536.0 - 0.5
+    });
+    let noise = Waveform::mono(noise.collect(), 16000).unwrap();
+    let question = Message::text("what is it?");
+    let mut session = model.session();
+    let prompt = session.prompt(std::slice::from_ref(&question)).unwrap();
+    let (text, audio) = session.next_logits(&prompt).unwrap();
+    let features = model.audio_features(&noise).unwrap();
+    let prompt = model.prompt(&[question, Message::audio(noise)]).unwrap();
+    let embeddings = model.prompt_embeddings(&prompt).unwrap();
+    let rust = [
+        ("features", features.nrows(), features.iter().copied().collect()),
+        ("text", 1, text),
+        ("audio", 1, audio.unwrap()),
+        ("embeddings", prompt.len(), embeddings),
+    ];
+    assert_eq!(told.lines().count(), rust.len());
+    for (line, (name, rows, data)) in told.lines().zip(rust) {
+        let words: Vec<_> = line.split(' ').collect();
+        assert_eq!(words[..3], [name, &rows.to_string(), &(data.len() / rows).to_string()]);
+        let (found, wanted) = (words[3].parse::<f64>().unwrap(), data.iter().map(|x| f64::from(*x)).sum::<f64>());
+        assert!((found - wanted).abs() <= 1e-6 * wanted.abs().max(1.0), "{line}: the sum in Rust is {wanted}");
+    }
+}
+
+#[test]
+fn chains_and_takes_are_those_of_rust() {
+    skip_without_fixtures!();
+    let told = run(&test_program("c/chains.c"), &[path(&tiny())]);
+
+    let model = Model::load(tiny()).unwrap();
+    let drawn = |config: &mut GenerationConfig| (config.audio.temperature, config.audio.max_steps) = (1.0, 14);
+    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, listen: true };
+    let options = ChainOptions { seed: Some(5), settings: Box::new(drawn), ..ChainOptions::default() };
+    let (takes, cancel) = (TakeRunner::new(&model, 1).unwrap(), Cancel::new());
+    let mut runner = ChainRunner::begin(takes, chain, "rain", options, &cancel).unwrap();
+    runner.run(&cancel, |_| Ok(())).unwrap();
+    let segments = runner.record().turns.iter().flat_map(|turn| &turn.segments);
+    let mut expected: Vec<_> = segments.map(|segment| segment.tokens.ids().to_vec()).collect();
+    for seed in 7..10 {
+        let mut config = GenerationConfig { seed, ..model.config().only(Modality::Audio) };
+        drawn(&mut config);
+        let mut session = model.session();
+        let prompt = session.prompt(&[Message::text("rain")]).unwrap();
+        let reply = session.generate(prompt, &config, &cancel).unwrap().into_reply().unwrap();
+        expected.push(reply.segments[0].tokens.ids().to_vec());
+    }
+    let found: Vec<Vec<u32>> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_cpp_wrapper_offers_the_same() {
+    skip_without_fixtures!();
+    run(&test_program("cpp/wrapper.cpp"), &[path(&tiny()), path(&scratch("from-wrapper.wav"))]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn rounds_leave_nothing_behind() {
+    skip_without_fixtures!();
+    let rounds = std::env::var("UALM_ROUNDS").unwrap_or_else(|_| "300".into());
+    print!("{}", run(&test_program("c/rounds.c"), &[path(&tiny()), &rounds]));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_frames_everywhere() {
+    skip_without_fixtures!();
+    let rust = reply(|_| ());
+    let frames = serde_json::to_value(&rust.segments[0].tokens).unwrap();
+    assert!(frames.as_array().unwrap().len() > 8, "too short to mean anything: {frames}");
+
+    let seed = SEED.to_string();
+    for source in ["c/frames.c", "cpp/frames.cpp"] {
+        let found = run(&test_program(source), &[path(&tiny()), PROMPT, &seed]);
+        assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), frames, "{source}");
+    }
+
+    let out = scratch("from-python.wav");
+    let script = root().join("examples/python/ualm_ctypes.py");
+    let library = shared_library();
+    let arguments = [path(&script), path(&library), path(&tiny()), PROMPT, path(&out), "--seed", &seed, "--json"]
+        .map(str::to_owned);
+    let python = text(&works(python().args(arguments)).stdout);
+    assert_eq!(serde_json::from_str::<Value>(&python).unwrap()["frames"], frames, "Python");
+
+    let folder = tempfile::tempdir().unwrap();
+    let requests = folder.path().join("requests.jsonl");
+    let content = json!([{"type": "text", "text": PROMPT}]);
+    let request = json!({"id": "1", "messages": [{"role": "user", "content": content}], "force": ["audio"],
+        "max_segments": 1, "seed": SEED});
+    fs::write(&requests, request.to_string()).unwrap();
+    ualm(&["batch", path(&requests), "--out", path(folder.path()), "--frames"]);
+    let results = fs::read_to_string(folder.path().join("results.jsonl")).unwrap();
+    let result: Value = serde_json::from_str(results.lines().next().unwrap()).unwrap();
+    assert_eq!(result["segments"][0]["frames"], frames, "command line");
+}
+
+#[test]
+fn the_examples_give_what_the_command_line_gives() {
+    skip_without_fixtures!();
+    let seed = SEED.to_string();
+    let wanted = scratch("from-ualm.wav");
+    ualm(&["generate", PROMPT, "-o", path(&wanted), "--seed", &seed, "--no-take"]);
+    let wanted_bytes = fs::read(&wanted).unwrap();
+    assert!(wanted_bytes.len() > 1000);
+
+    let example = |name: &str| root().join("examples").join(name);
+    for (link, kind) in [(Link::Shared, "shared"), (Link::Static, "static")] {
+        let generate = compile(&example("c/generate.c"), &format!("generate-{kind}"), link, &[]);
+        let out = scratch(&format!("from-c-{kind}.wav"));
+        run(&generate, &[path(&tiny()), PROMPT, path(&out), &seed]);
+        assert!(fs::read(&out).unwrap() == wanted_bytes, "generate.c, {kind}: another sound than the program's");
+    }
+    let ask = compile(&example("c/ask.c"), "ask", Link::Shared, &[]);
+    let answer = run(&ask, &[path(&tiny()), path(&wanted), "What is it?"]);
+    assert_eq!(answer, ualm(&["ask", path(&wanted), "What is it?"]), "ask.c");
+
+    let reason = compile(&example("c/reason.c"), "reason", Link::Shared, &[]);
+    let (out, folder) = (scratch("from-reason.wav"), tempfile::tempdir().unwrap());
+    run(&reason, &[path(&tiny()), PROMPT, path(&out), &seed]);
+    let chain = folder.path().join("chain");
+    ualm(&["reason", PROMPT, "-o", path(&chain), "--seed", &seed, "-q"]);
+    let samples = |file: &Path| decode_file(file, &DecodeOptions::default()).unwrap().waveform;
+    assert_eq!(samples(&out), samples(&chain.join("02-final.wav")), "reason.c");
+    ualm(&["take", path(&out), "--again"]);
+
+    let stream = compile(&example("cpp/stream.cpp"), "stream", Link::Shared, &[]);
+    let (out, rust) = (scratch("from-cpp.wav"), scratch("from-rust.wav"));
+    run(&stream, &[path(&tiny()), PROMPT, path(&out), &seed]);
+    write_wav(&rust, reply(|config| config.stream_audio = true).audio().unwrap(), WavFormat::Float32).unwrap();
+    assert_eq!(fs::read(&out).unwrap(), fs::read(&rust).unwrap(), "stream.cpp");
+
+    let script = example("python/ualm_ctypes.py");
+    let out = scratch("from-ctypes.wav");
+    let mut python = python();
+    python.args([&script, &shared_library(), &tiny()]).arg(PROMPT).arg(&out).args(["--seed", &seed]);
+    works(&mut python);
+    assert_eq!(fs::read(&out).unwrap(), wanted_bytes, "ualm_ctypes.py");
+}
+
+#[test]
+fn failures_of_the_examples_are_told() {
+    skip_without_fixtures!();
+    let generate = compile(&root().join("examples/c/generate.c"), "generate-failing", Link::Shared, &[]);
+    let output = Command::new(&generate).args(["no/such/package", "rain", "x.wav"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("error (package): no/such/package: no model package is here"));
+    let stream = compile(&root().join("examples/cpp/stream.cpp"), "stream-failing", Link::Shared, &[]);
+    let output = Command::new(&stream).args([path(&tiny()), "rain", "no/such/folder/x.wav"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("error (io): no/such/folder/x.wav"), "{}", text(&output.stderr));
+}
+
+/// The example in the header's own comment.
+fn example_of_the_header() -> String {
+    let header = fs::read_to_string(root().join("crates/capi/include/ualm.h")).unwrap();
+    let example = header.split("AN EXAMPLE").nth(1).unwrap().split("*/").next().unwrap();
+    let lines = example.lines().filter_map(|line| line.strip_prefix(" *     "));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_header_s_example_works_as_c_and_cpp_with_both_libraries() {
+    skip_without_fixtures!();
+    let (c, cpp) = (scratch("header-example.c"), scratch("header-example.cpp"));
+    let example = example_of_the_header();
+    assert!(example.lines().count() <= 40, "the example is to be short");
+    fs::write(&c, &example).unwrap();
+    fs::write(&cpp, &example).unwrap();
+    let package = root().join("onnx/default");
+    let watched = WATCH.flags();
+    let mut results = Vec::new();
+    for (name, source, link, arguments) in [
+        ("header-c-shared", &c, Link::Shared, watched),
+        ("header-c-static", &c, Link::Static, &[]),
+        ("header-cpp-shared", &cpp, Link::Shared, &[]),
+        ("header-cpp-static", &cpp, Link::Static, &[]),
+    ] {
+        let out = scratch(&format!("{name}.wav"));
+        let program = compile(source, name, link, arguments);
+        results.push((run(&program, &[path(&package), path(&out)]), fs::read(&out).unwrap()));
+    }
+    assert!(results.iter().all(|result| *result == results[0]));
+    assert!(results[0].0.trim().len() > 2 && results[0].1.len() > 10_000);
+    let usage = Command::new(scratch("header-c-shared")).output().unwrap();
+    assert_eq!((usage.status.code(), text(&usage.stderr).trim()), (Some(1), "error: usage: PACKAGE OUT.wav"));
+}
+
+#[test]
+fn pkg_config_finds_the_library() {
+    skip_without_fixtures!();
+    if !is_installed("pkg-config") {
+        eprintln!("note: no pkg-config here; its file was not tried");
+        return;
+    }
+    let asked = |arguments: &[&str]| {
+        let mut command = Command::new("pkg-config");
+        text(&works(command.args(arguments).arg("ualm").env("PKG_CONFIG_PATH", PREFIX.join("lib/pkgconfig"))).stdout)
+    };
+    assert_eq!(asked(&["--modversion"]).trim(), env!("CARGO_PKG_VERSION"));
+    assert!(asked(&["--cflags"]).contains("include") && asked(&["--libs"]).contains("-lualm"));
+    assert!(asked(&["--libs", "--static"]).contains("-lm"));
+}
+
+#[test]
+fn cmake_finds_the_library_both_ways() {
+    skip_without_fixtures!();
+    if !is_installed("cmake") {
+        eprintln!("note: no CMake here; examples/CMakeLists.txt was not tried");
+        return;
+    }
+    let mut ways: Vec<&[&str]> = vec![&[], &["-DUALM_STATIC=ON"]];
+    if is_installed("pkg-config") {
+        ways.push(&["-DUALM_PKG_CONFIG=ON"]);
+    }
+    for (number, way) in ways.iter().enumerate() {
+        let build = scratch(&format!("cmake-{number}"));
+        let _ = fs::remove_dir_all(&build);
+        let mut configure = Command::new("cmake");
+        configure.arg("-S").arg(root().join("examples")).arg("-B").arg(&build).args(*way);
+        configure.arg(format!("-DCMAKE_PREFIX_PATH={}", PREFIX.display()));
+        works(configure.env("PKG_CONFIG_PATH", PREFIX.join("lib/pkgconfig")));
+        works(Command::new("cmake").arg("--build").arg(&build));
+        let out = build.join("sound.wav");
+        run(&build.join("generate"), &[path(&tiny()), PROMPT, path(&out), "3"]);
+        assert!(fs::metadata(&out).unwrap().len() > 1000);
+    }
+}

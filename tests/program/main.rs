@@ -1,0 +1,12 @@
+//! The program `ualm` as a person or a script uses it.
+
+mod batch;
+mod cli;
+mod enhancer;
+mod faults;
+mod files;
+mod limits;
+mod reasoning;
+#[cfg(feature = "internal")]
+mod seeds;
+mod terminal;

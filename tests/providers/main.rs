@@ -1,0 +1,449 @@
+//! Providers: what is asked for, what comes of it, where the graphs run. Plugins that fail are made here, with the C
+//! compiler; OpenVINO's is real, and tried where it is (`make test-openvino`).
+#![cfg(unix)]
+
+use std::mem::offset_of;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use ort::sys::OrtApi;
+use serde_json::Value;
+use tempfile::TempDir;
+use ualm::provider::{ProviderState, ProviderStatus};
+use ualm::{Cancel, ErrorKind, Message, Modality, Model, ProviderReport, Runtime, RuntimeOptions};
+use ualm_testing::{package, relative_error, root, skip_without_fixtures};
+
+/// Where plugins are compiled: a path with a space and a letter that is not ASCII.
+static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::Builder::new().prefix("plug ïns ").tempdir().unwrap());
+
+/// Whether there is a C compiler.
+fn has_compiler() -> bool {
+    let has = Command::new("cc").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !has {
+        eprintln!("note: no C compiler (cc) here; plugins that fail were not tried");
+    }
+    has
+}
+
+fn compile(source: &Path, name: &str, arguments: &[String]) -> PathBuf {
+    let library = FOLDER.path().join(name);
+    let mut command = Command::new("cc");
+    command.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).args(arguments);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    library
+}
+
+/// The plugin that fails in this way.
+fn plugin(way: &str) -> PathBuf {
+    let pointer = size_of::<usize>();
+    let numbers = [
+        ("CREATE_MEMORY_INFO", offset_of!(OrtApi, CreateMemoryInfo_V2)),
+        ("CREATE_STATUS", offset_of!(OrtApi, CreateStatus)),
+        ("GET_EP_API", offset_of!(OrtApi, GetEpApi)),
+        ("HARDWARE_DEVICE_TYPE", offset_of!(OrtApi, HardwareDevice_Type)),
+        ("NODE_COUNT", offset_of!(OrtApi, Graph_GetNumNodes)),
+        ("NODES", offset_of!(OrtApi, Graph_GetNodes)),
+    ];
+    let mut arguments: Vec<_> = numbers.iter().map(|(name, offset)| format!("-D{name}={}", offset / pointer)).collect();
+    arguments.push(format!("-D{way}"));
+    let source = root().join("tests/plugin/plugin.c");
+    compile(&source, &format!("libonnxruntime_providers_{}.so", way.to_lowercase()), &arguments)
+}
+
+fn options(providers: &str, library: Option<PathBuf>) -> RuntimeOptions {
+    RuntimeOptions {
+        providers: Some(providers.parse().unwrap()),
+        provider_libraries: library.into_iter().collect(),
+        ..Default::default()
+    }
+}
+
+fn report(options: &RuntimeOptions) -> ProviderReport {
+    Runtime::start(options).unwrap().provider_report(options).unwrap()
+}
+
+/// What came of the one provider that is asked for.
+fn status(providers: &str, library: PathBuf) -> ProviderStatus {
+    let report = report(&options(providers, Some(library)));
+    assert_eq!(report.providers.len(), 1, "{report}");
+    assert_eq!(report.unserved.is_empty(), report.providers[0].state == ProviderState::Ready, "{report}");
+    report.providers[0].clone()
+}
+
+/// Says why a model cannot be loaded like this.
+fn refused(options: &RuntimeOptions) -> String {
+    let error = Model::load_with(package("tiny-omni-fp32"), options).err().expect("a provider that cannot serve");
+    assert_eq!(error.kind(), ErrorKind::Provider, "{error}");
+    error.to_string()
+}
+
+#[test]
+fn the_cpu_serves_every_graph_and_says_so() {
+    skip_without_fixtures!();
+    let options = options("cpu", None);
+    let model = Model::load_with(package("tiny-omni-fp32"), &options).unwrap();
+    model.load_all().unwrap();
+    let report = model.provider_report().unwrap();
+    assert_eq!((report.asked.as_str(), report.providers.len(), report.graphs.len()), ("cpu", 1, 7), "{report}");
+    assert_eq!(report.providers[0].state, ProviderState::Ready);
+    for graph in &report.graphs {
+        assert!(graph.nodes > 0 && graph.nodes_on_cpu == 0 && graph.provider == "cpu", "{graph}");
+        assert!(graph.device.starts_with("CPU"), "{graph}");
+    }
+    assert!(report.other_libraries.iter().all(|other| other != model.runtime().library()));
+}
+
+#[test]
+fn what_is_not_installed_is_told_with_the_way_to_it() {
+    skip_without_fixtures!();
+    for (name, words) in [("cuda", "--flavour cuda"), ("sorcery", "built with it")] {
+        let report = report(&options(name, None));
+        assert_eq!(report.providers[0].state, ProviderState::NotInstalled, "{report}");
+        assert!(report.providers[0].message.contains(words), "{report}");
+        assert_eq!(report.unserved.len(), 8);
+        assert!(refused(&options(name, None)).contains(words));
+    }
+    let missing = status("sorcery", "/no/such/plugin.so".into());
+    assert_eq!(missing.state, ProviderState::NotInstalled);
+    assert!(missing.message.contains("/no/such/plugin.so"), "{}", missing.message);
+    let with_options = report(&options("cpu:speed=high", None));
+    assert!(with_options.providers[0].message.contains("takes no options"), "{with_options}");
+}
+
+#[test]
+fn only_a_named_way_back_or_auto_falls_back() {
+    skip_without_fixtures!();
+    let model = Model::load_with(package("tiny-omni-fp32"), &options("sorcery,cpu", None)).unwrap();
+    let report = model.provider_report().unwrap();
+    assert!(report.unserved.is_empty(), "{report}");
+    let llm = report.graphs.iter().find(|graph| graph.graph == "llm").unwrap();
+    assert_eq!((llm.provider.as_str(), llm.passed_over[0].provider.as_str()), ("cpu", "sorcery"));
+    assert!(llm.passed_over[0].why.contains("not installed"), "{llm}");
+
+    Model::load_with(package("tiny-omni-fp32"), &options("auto", None)).unwrap();
+    let one = "cpu,codec_decoder=sorcery";
+    let model = Model::load_with(package("tiny-omni-fp32"), &options(one, None)).unwrap();
+    let error = model.load_all().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Provider);
+    assert!(error.to_string().contains("codec_decoder=cpu"), "{error}");
+    assert_eq!(model.provider_report().unwrap().unserved, ["codec_decoder"]);
+}
+
+#[test]
+fn a_plugin_for_another_version_is_told() {
+    skip_without_fixtures!();
+    if has_compiler() {
+        let status = status("useless", plugin("WRONG_VERSION"));
+        assert_eq!(status.state, ProviderState::WrongVersion, "{}", status.message);
+        assert!(status.message.contains("9999"), "{}", status.message);
+    }
+}
+
+#[test]
+fn a_plugin_without_a_device_is_told() {
+    skip_without_fixtures!();
+    if has_compiler() {
+        let status = status("useless", plugin("NO_DEVICE"));
+        assert_eq!(status.state, ProviderState::NoDevice, "{}", status.message);
+        assert!(status.message.contains("offers no device"), "{}", status.message);
+    }
+}
+
+#[test]
+fn the_library_that_is_missing_is_named_however_deep() {
+    skip_without_fixtures!();
+    if !has_compiler() {
+        return;
+    }
+    let source = FOLDER.path().join("empty.c");
+    std::fs::write(&source, "int nothing;\n").unwrap();
+    let here = format!("-L{}", FOLDER.path().display());
+    let needs =
+        |name: &str| vec![here.clone(), "-Wl,--no-as-needed".into(), format!("-l{name}"), "-Wl,-rpath,$ORIGIN".into()];
+    if cfg!(target_os = "macos") {
+        eprintln!("note: the chain of libraries is built with the options of GNU's linker; not tried here");
+        return;
+    }
+    let deep = compile(&source, "libdeep.so", &[]);
+    let middle = compile(&source, "libmiddle.so", &needs("deep"));
+    let top = compile(&source, "libtop.so", &needs("middle"));
+    std::fs::remove_file(deep).unwrap();
+    let status = status("useless", top);
+    assert_eq!(status.state, ProviderState::MissingDependency, "{}", status.message);
+    assert_eq!(status.missing.len(), 1);
+    assert_eq!(status.missing[0].name, "libdeep.so");
+    assert_eq!(status.missing[0].needed_by.file_name(), middle.file_name());
+    assert!(status.message.contains("libmiddle.so needs libdeep.so"), "{}", status.message);
+}
+
+#[test]
+fn a_library_that_is_no_plugin_is_told() {
+    skip_without_fixtures!();
+    if has_compiler() {
+        let source = FOLDER.path().join("other.c");
+        std::fs::write(&source, "int other;\n").unwrap();
+        let status = status("useless", compile(&source, "libother.so", &[]));
+        assert_eq!(status.state, ProviderState::Failed, "{}", status.message);
+        assert!(status.message.contains("libother.so"), "{}", status.message);
+    }
+}
+
+#[test]
+fn a_plugin_that_rejects_a_graph_is_told_and_auto_goes_on() {
+    skip_without_fixtures!();
+    if !has_compiler() {
+        return;
+    }
+    for (way, words) in [("REJECTS", "not to its taste"), ("TAKES_NOTHING", "takes none of the graph's")] {
+        let library = plugin(way);
+        let ready = status("useless", library.clone());
+        assert_eq!(ready.state, ProviderState::Ready, "{}", ready.message);
+        assert_eq!(
+            (ready.devices[0].hardware.as_str(), ready.devices[0].provider.as_str()),
+            ("CPU", "UselessExecutionProvider")
+        );
+        let error = refused(&options("useless", Some(library.clone())));
+        assert!(error.contains(words) && error.contains("llm=cpu"), "{error}");
+        let no_gpu = status("useless:device=gpu", library.clone());
+        assert_eq!(no_gpu.state, ProviderState::NoDevice, "{}", no_gpu.message);
+
+        let model = Model::load_with(package("tiny-omni-fp32"), &options("auto", Some(library))).unwrap();
+        model.load_all().unwrap();
+        let report = model.provider_report().unwrap();
+        let encoder = report.graphs.iter().find(|graph| graph.graph == "audio_encoder").unwrap();
+        assert_eq!((encoder.provider.as_str(), encoder.nodes_on_cpu), ("cpu", 0), "{encoder}");
+        assert!(encoder.passed_over.iter().any(|passed| passed.why.contains(words)), "{encoder}");
+    }
+    // a plugin that is registered does not take over what is to run on the CPU
+    let model = Model::load_with(package("tiny-omni-fp32"), &options("cpu", None)).unwrap();
+    assert!(model.provider_report().unwrap().graphs.iter().all(|graph| graph.provider == "cpu" && graph.nodes > 0));
+}
+
+#[test]
+fn a_provider_that_fails_in_mid_run_costs_nothing_that_was_made_before() {
+    skip_without_fixtures!();
+    if !has_compiler() {
+        return;
+    }
+    let asked = options("cpu,codec=useless", Some(plugin("FAILS_LATER")));
+    let model = Model::load_with(package("tiny-omni-fp32"), &asked).unwrap();
+    let mut config = model.config();
+    (config.force, config.insist, config.max_segments) = (vec![Modality::Text, Modality::Audio], true, 2);
+    (config.text.max_steps, config.audio.max_steps, config.audio.min_steps) = (4, 20, 12);
+    let mut session = model.session();
+    for _ in 0..2 {
+        let prompt = session.prompt(&[Message::text("rain")]).unwrap();
+        let generation = session.generate(prompt, &config, &Cancel::new()).unwrap();
+        let (reply, error) = generation.into_partial_reply();
+        let error = error.expect("the sound was made by a device that is gone");
+        assert_eq!(error.kind(), ErrorKind::Graph, "{error}");
+        assert!(
+            error.to_string().contains("codec_decoder") && error.to_string().contains("the device is gone"),
+            "{error}"
+        );
+        let frames: Vec<_> = reply.segments.iter().map(|segment| segment.tokens.len()).collect();
+        assert!(frames.len() == 2 && frames[0] > 0 && frames[1] >= 12, "what was drawn is kept: {frames:?}");
+    }
+    config.force = vec![Modality::Text];
+    config.max_segments = 1;
+    let prompt = session.prompt(&[Message::text("what now?")]).unwrap();
+    let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+    assert_eq!(reply.segments.len(), 1, "the conversation goes on");
+}
+
+#[test]
+fn a_provider_with_memory_of_its_own_serves_no_graph_of_a_step() {
+    skip_without_fixtures!();
+    if !has_compiler() {
+        return;
+    }
+    let library = plugin("OWN_MEMORY");
+    for (graph, asked) in [
+        ("llm", "useless"),
+        ("embed", "cpu,embed=useless"),
+        ("llm", "cpu,llm=useless"),
+        ("text_head", "cpu,text_head=useless"),
+        ("audio_head", "cpu,heads=useless,text_head=cpu"),
+    ] {
+        let error = refused(&options(asked, Some(library.clone())));
+        for words in [graph, "memory of its own (Useless_Buf of a GPU)", "codec=useless", &format!("{graph}=cpu")] {
+            assert!(error.contains(words), "{asked}: expected {words:?} in: {error}");
+        }
+    }
+    // graphs that are given new inputs for every run are not concerned
+    for asked in ["cpu,audio_encoder=useless,codec=useless", "useless,embed=cpu,llm=cpu,heads=cpu", "useless,cpu"] {
+        let model = Model::load_with(package("tiny-omni-fp32"), &options(asked, Some(library.clone()))).unwrap();
+        model.load_all().unwrap();
+        let report = model.provider_report().unwrap();
+        assert_eq!(report.graphs.len(), 7, "{report}");
+        for graph in &report.graphs {
+            let is_sound = ["audio_encoder", "codec_encoder", "codec_decoder"].contains(&graph.graph.as_str());
+            assert_eq!(graph.provider, if is_sound { "useless" } else { "cpu" }, "{asked}: {graph}");
+            let is_told = graph.passed_over.iter().any(|passed| passed.why.contains("memory of its own"));
+            assert_eq!(is_told, asked == "useless,cpu" && !is_sound, "{graph}");
+        }
+    }
+}
+
+#[test]
+fn another_onnx_runtime_in_the_process_is_told() {
+    skip_without_fixtures!();
+    if cfg!(target_os = "linux") && has_compiler() {
+        let source = FOLDER.path().join("copy.c");
+        std::fs::write(&source, "int copy;\n").unwrap();
+        let copy = compile(&source, "libonnxruntime.so.1.17.0", &[]);
+        Runtime::start(&RuntimeOptions::default()).unwrap();
+        ort::util::preload_dylib(&copy).unwrap();
+        let others = report(&options("cpu", None)).other_libraries;
+        assert!(others.contains(&copy.canonicalize().unwrap()), "{others:?}");
+    }
+}
+
+fn doctor(arguments: &[&str], folder: &Path) -> (bool, Value) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ualm"));
+    command.args(["doctor", "--json", "--model"]).arg(package("tiny-omni-fp32")).args(arguments);
+    let output = command.env("XDG_CONFIG_HOME", folder).output().unwrap();
+    let checks = serde_json::from_slice(&output.stdout);
+    (output.status.success(), checks.unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr))))
+}
+
+#[test]
+fn a_load_that_hangs_is_given_up() {
+    skip_without_fixtures!();
+    if has_compiler() {
+        let (library, start) = (plugin("HANGS"), Instant::now());
+        let arguments = ["--provider", "useless,cpu", "--load-timeout", "1", "--provider-library"];
+        let (worked, checks) = doctor(&[&arguments[..], &[library.to_str().unwrap()]].concat(), FOLDER.path());
+        assert!(!worked && start.elapsed() < Duration::from_secs(100));
+        let providers = &checks[1]["report"]["providers"];
+        assert_eq!((&providers[0]["state"], &providers[1]["state"]), (&"timed_out".into(), &"timed_out".into()));
+        let words = providers[1]["message"].as_str().unwrap();
+        assert!(words.contains("did not load within 1 s") && words.contains("start again"), "{words}");
+    }
+}
+
+/// OpenVINO's plugin, where it is: in `UALM_TEST_OPENVINO`, a file that `make test-openvino` fetches.
+#[test]
+fn openvino_runs_what_sounds_and_the_cpu_decodes() {
+    skip_without_fixtures!();
+    let Some(plugin) = std::env::var_os("UALM_TEST_OPENVINO").filter(|file| !file.is_empty()) else {
+        eprintln!("note: OpenVINO was not tried: run `make test-openvino`, which fetches it");
+        return;
+    };
+    let name = "tiny-omni-fp32";
+    let asked = "openvino,llm=cpu,embed=cpu,heads=cpu";
+    let cpu = Model::load_with(package(name), &options("cpu", None)).unwrap();
+    let model = Model::load_with(package(name), &options(asked, Some(plugin.into()))).unwrap();
+    cpu.load_all().unwrap();
+    model.load_all().unwrap();
+
+    let report = model.provider_report().unwrap();
+    assert!(report.unserved.is_empty(), "{report}");
+    let openvino = &report.providers[0];
+    assert_eq!((openvino.state, openvino.devices[0].hardware.as_str()), (ProviderState::Ready, "CPU"));
+    assert!(openvino.version.as_ref().is_some_and(|version| version.starts_with("1.")), "{openvino:?}");
+    for graph in &report.graphs {
+        let is_sound = ["audio_encoder", "codec_encoder", "codec_decoder"].contains(&graph.graph.as_str());
+        assert_eq!(graph.provider, if is_sound { "openvino" } else { "cpu" }, "{graph}");
+        assert!(graph.nodes > 0 && graph.nodes_on_cpu == 0 && graph.passed_over.is_empty(), "{graph}");
+        println!("{graph}");
+    }
+    assert!(cpu.provider_report().unwrap().graphs.iter().all(|graph| graph.provider == "cpu"));
+
+    let tone = |rate: u32| {
+        let sample = |i| 0.3 * (i as f32 * 0.05).sin() * (1.0 - i as f32 / rate as f32);
+        ualm::audio::Waveform::mono((0..rate).map(sample).collect(), rate).unwrap()
+    };
+    let sound = tone(16_000);
+    let (found, expected) = (model.audio_features(&sound).unwrap(), cpu.audio_features(&sound).unwrap());
+    let error = relative_error(&found, &expected);
+    assert!(error < 1e-4, "features: {error}");
+    let (found, expected) =
+        (model.encode_codes(Modality::Audio, &sound).unwrap(), cpu.encode_codes(Modality::Audio, &sound).unwrap());
+    let same = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
+    assert!(same * 100 >= expected.len() * 99, "{same} of {} codes are the same", expected.len());
+    let (found, decoded) = (
+        model.decode_codes(Modality::Audio, &expected).unwrap(),
+        cpu.decode_codes(Modality::Audio, &expected).unwrap(),
+    );
+    let loss = relative_error(found.samples(), decoded.samples());
+    assert!(loss < 1e-3, "sound: {loss}");
+    println!("features {error:.1e}, sound {loss:.1e}, {same} of {} codes the same as on the CPU", expected.len());
+
+    let mut config = model.config();
+    (config.force, config.max_segments) = (vec![ualm::Modality::Text], 1);
+    config.text.max_steps = 8;
+    let frames = |model: &Model| {
+        let mut session = model.session();
+        let prompt = session.prompt(&[ualm::Message::text("what is it?")]).unwrap();
+        session.generate(prompt, &config, &ualm::Cancel::new()).unwrap().into_reply().unwrap().segments[0]
+            .tokens
+            .clone()
+    };
+    assert_eq!(frames(&model).ids(), frames(&cpu).ids());
+}
+
+#[test]
+fn low_memory_gives_the_same_sound() {
+    skip_without_fixtures!();
+    let samples = |low_memory: bool| {
+        let options = RuntimeOptions { low_memory, ..Default::default() };
+        let model = Model::load_with(package("tiny-omni-fp32"), &options).unwrap();
+        let mut config = model.config();
+        (config.force, config.max_segments) = (vec![ualm::Modality::Audio], 1);
+        config.audio.max_steps = 12;
+        let mut session = model.session();
+        let prompt = session.prompt(&[ualm::Message::text("rain")]).unwrap();
+        let reply = session.generate(prompt, &config, &ualm::Cancel::new()).unwrap().into_reply().unwrap();
+        reply.audio().unwrap().channels()[0].to_vec()
+    };
+    let usual = samples(false);
+    assert!(!usual.is_empty());
+    assert_eq!(usual, samples(true));
+}
+
+/// The library lies where its path has a space and a letter beyond ASCII; the configuration file names it and a provider.
+#[test]
+fn doctor_reports_what_the_configuration_file_asks_for() {
+    skip_without_fixtures!();
+    let folder = tempfile::Builder::new().prefix("ünder a földer ").tempdir().unwrap();
+    let library = Runtime::start(&RuntimeOptions::default()).unwrap().library().to_path_buf();
+    let copy = folder.path().join(library.file_name().unwrap());
+    std::fs::hard_link(&library, &copy).or_else(|_| std::fs::copy(&library, &copy).map(drop)).unwrap();
+    let config = folder.path().join("ualm/config.toml");
+    std::fs::create_dir(config.parent().unwrap()).unwrap();
+    let text = format!("library = {:?}\nprovider = \"sorcery\"\n", copy.to_str().unwrap());
+    std::fs::write(&config, text).unwrap();
+    let (worked, checks) = doctor(&[], folder.path());
+    assert!(!worked && checks[0]["ok"] == true && checks[1]["ok"] == false, "{checks}");
+    assert_eq!(checks[1]["report"]["asked"], "sorcery");
+    assert_eq!(checks[1]["report"]["providers"][0]["state"], "not_installed");
+
+    std::fs::write(&config, "provider = \"cpu\"\ncolour = 1\n").unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_ualm")).arg("doctor").env("XDG_CONFIG_HOME", folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("colour"));
+}
+
+#[test]
+fn the_program_says_when_a_graph_falls_back() {
+    skip_without_fixtures!();
+    let out = FOLDER.path().join("rain.wav");
+    let run = |provider: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ualm"));
+        command.args(["generate", "rain", "--seed", "1", "--max-steps", "12", "--quiet", "--provider", provider, "-o"]);
+        let output = command.arg(&out).arg("--model").arg(package("tiny-omni-fp32")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let told = run("sorcery,cpu");
+    for graph in ["llm", "codec_decoder"] {
+        let line = told.lines().find(|line| line.starts_with(graph)).unwrap_or_else(|| panic!("{graph}: {told}"));
+        assert!(line.contains("on cpu") && line.contains("not on sorcery: not installed"), "{line}");
+    }
+    assert!(!run("cpu").contains("codec_decoder"));
+}
