@@ -52,9 +52,9 @@ impl GenerationConfig {
         Self { force: vec![modality], max_segments: 1, ..self }
     }
 
-    /// The modality that a prompt for such a reply is laid out for: that of its first segment, or text where the model
-    /// chooses it.
-    pub fn first_modality(&self) -> Modality {
+    /// Returns the modality that the prompt of a reply must be laid out for
+    /// ([`Session::prompt_for`](crate::Session::prompt_for)): the first forced one, else text.
+    pub fn opens_with(&self) -> Modality {
         self.force.first().copied().unwrap_or(Modality::Text)
     }
 

@@ -70,7 +70,7 @@ impl Runner<'_> {
         let messages = self.messages(request, &mut warnings)?;
         let mut session = self.model.session();
         let config = self.config(request);
-        let prompt = session.prompt_for(config.first_modality(), &messages, &self.cancel)?;
+        let prompt = session.prompt_for(config.opens_with(), &messages, &self.cancel)?;
         let prompt_frames = prompt.tokens().clone();
         let (reply, error) = session.generate(prompt, &config, &self.cancel)?.into_partial_reply();
         Ok(Answer { prompt_frames, warnings, reply, error })
