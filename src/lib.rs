@@ -66,7 +66,7 @@ pub mod audio;
 mod cancel;
 mod chain;
 mod codec;
-#[allow(clippy::indexing_slicing, reason = "seats and rows are numbers that the engine gives out itself")]
+#[allow(clippy::indexing_slicing, reason = "sessions and rows are indices that the engine assigns itself")]
 mod engine;
 mod error;
 mod file;

@@ -1,16 +1,16 @@
-//! Many conversations at once on one model: their steps are run together (continuous batching).
+//! Continuous batching: an engine runs the steps of many conversations on one model together.
 //!
-//! One thread runs the language model for all sessions of an engine. Before a step it gathers those that want one; a
-//! session joins and leaves between two steps, and a prompt is run in chunks between them. A step of eight sequences
-//! costs far less than eight steps, because the weights are read and unpacked once.
+//! One thread runs the language model for all sessions of an engine. Before a step the thread gathers the sessions that
+//! have requested one; a session joins and leaves between two steps, and prompts run in chunks between steps. A step of
+//! eight sequences costs far less than eight steps, because the weights are read and unpacked once.
 //!
-//! A reply is the same as that of a session on its own, token by token, in fp32 and int8: a row's numbers do not depend
-//! on the rows beside it. int4 differs in the last bits between one row and several.
+//! In fp32 and int8 a reply equals that of a session without an engine, token by token, because the numbers of a row do
+//! not depend on the other rows. In int4, one row and several rows differ in the last bits.
 
-mod desk;
+mod queue;
 mod rows;
 mod scheduler;
-mod seat;
+mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -25,24 +25,24 @@ use crate::language_model::Batch;
 use crate::modality::Modality;
 use crate::model::Model;
 use crate::session::Session;
-use desk::Desk;
+use queue::RequestQueue;
 use scheduler::Scheduler;
-use seat::{Embed, Seat};
+use slot::{Embed, SlotSequence};
 
-/// The most positions of a slot unless the caller says otherwise.
+/// The most positions of a slot by default.
 const CONTEXT: usize = 4096;
 
-/// How large an engine is.
+/// Capacity of an [`Engine`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineOptions {
-    /// Sequences at once; a guided one takes two.
+    /// Number of slots: a session takes one, or two if it has room for guidance.
     pub slots: usize,
-    /// Positions that each of them may hold; by default as many as the model holds and the memory allows
+    /// Most positions of a slot; by default as many as the model allows and as fit into memory
     /// ([`Limits::memory`](crate::Limits::memory), here for all slots together), but at most 4096.
     pub context: Option<usize>,
-    /// Positions of a prompt that are run between two steps of the others: fewer make the others wait less, more finish
-    /// the prompt sooner.
+    /// Positions of a prompt to run between two steps of other sessions: a smaller chunk delays the steps less, a larger
+    /// one finishes the prompt sooner.
     pub prefill_chunk: usize,
 }
 
@@ -53,61 +53,62 @@ impl Default for EngineOptions {
 }
 
 impl EngineOptions {
-    /// Sets the number of sequences at once.
+    /// Sets the number of slots.
     #[must_use]
     pub fn slots(self, slots: usize) -> Self {
         Self { slots, ..self }
     }
 
-    /// Sets the number of positions that a sequence may hold.
+    /// Sets the number of positions of a slot.
     #[must_use]
     pub fn context(self, context: impl Into<Option<usize>>) -> Self {
         Self { context: context.into(), ..self }
     }
 
-    /// Sets the number of positions of a prompt that are run between two steps of the others.
+    /// Sets the number of positions of a prompt to run between two steps of other sessions.
     #[must_use]
     pub fn prefill_chunk(self, prefill_chunk: usize) -> Self {
         Self { prefill_chunk, ..self }
     }
 }
 
-/// What an engine does.
+/// A snapshot of an engine's load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct EngineStats {
-    /// Sequences that it can hold.
+    /// Number of slots.
     pub slots: usize,
-    /// Those that no session has.
+    /// Slots that no session takes.
     pub free_slots: usize,
-    /// Sessions.
+    /// Open sessions.
     pub sessions: usize,
-    /// Prompts that are being run, or wait for it.
+    /// Prompts that are running or waiting.
     pub waiting_prompts: usize,
     /// Sessions in the last step.
     pub batch_sessions: usize,
-    /// Sequences in the last step: guided sessions have two.
+    /// Rows in the last step: a guided session has two.
     pub batch_rows: usize,
-    /// Steps since it began.
+    /// Steps since the engine started.
     pub steps: u64,
-    /// Steps times the sequences in each.
+    /// Sum of the rows of all steps.
     pub row_steps: u64,
-    /// Positions of prompts since it began.
+    /// Prompt positions run since the engine started.
     pub prompt_positions: u64,
 }
 
 impl EngineStats {
     fn count_step(&mut self, sessions: usize, rows: usize) {
-        (self.batch_sessions, self.batch_rows) = (sessions, rows);
+        self.batch_sessions = sessions;
+        self.batch_rows = rows;
         self.steps += 1;
         self.row_steps += rows as u64;
     }
 }
 
-/// Many conversations at once on one model; cheap to clone.
+/// A batching engine for many conversations at once on one model; cheap to clone.
 ///
-/// Its sessions are like any others, each for a thread of its own. When the last clone is dropped, sessions that are
-/// still there get errors.
+/// A session of an engine works like any other session, each on a thread of its own. When the last clone of the engine is
+/// dropped, the sessions that are still open return errors.
 ///
 /// ```no_run
 /// use ualm::{Cancel, Engine, EngineOptions, Message, Model};
@@ -135,16 +136,18 @@ pub struct Engine {
 
 struct Inner {
     model: Model,
-    desk: Arc<Desk>,
+    queue: Arc<RequestQueue>,
     embed: Arc<Embed>,
     context: usize,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Engine {
-    /// An engine on `model`, within its limits. The cache of all slots is allocated at once.
+    /// Creates an engine on `model`, within the model's limits, and allocates the cache of all slots.
     ///
-    /// Errors: no slots, or a context that the model does not have; more memory than the limit allows.
+    /// # Errors
+    ///
+    /// There are no slots, the model has fewer positions than `context`, or the cache exceeds the limit on memory.
     pub fn new(model: &Model, options: &EngineOptions) -> Result<Self> {
         if options.slots == 0 || options.prefill_chunk == 0 {
             let what = format!("{} slots, chunks of {}; expected at least 1", options.slots, options.prefill_chunk);
@@ -153,42 +156,46 @@ impl Engine {
         let graphs = model.language_model();
         let context = context(model, options)?;
         let batch = Batch::new(Arc::clone(graphs), options.slots, context)?;
-        let desk = Arc::new(Desk::new(options.slots));
-        let scheduler = Scheduler::new(Arc::clone(&desk), batch, options.prefill_chunk);
+        let queue = Arc::new(RequestQueue::new(options.slots));
+        let scheduler = Scheduler::new(Arc::clone(&queue), batch, options.prefill_chunk);
         let thread = std::thread::Builder::new()
             .name("ualm-engine".to_owned())
             .spawn(|| scheduler.run())
             .map_err(|e| Error::new(ErrorKind::Limit, "the engine's thread cannot be started").with_source(e))?;
         let graphs = Arc::clone(graphs);
-        let embed: Arc<Embed> = Arc::new(move |frames, features| graphs.embed(frames, features));
-        Ok(Self { inner: Arc::new(Inner { model: model.clone(), desk, embed, context, thread: Some(thread) }) })
+        let embed: Arc<Embed> = Arc::new(move |tokens, features| graphs.embed(tokens, features));
+        Ok(Self { inner: Arc::new(Inner { model: model.clone(), queue, embed, context, thread: Some(thread) }) })
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> &Model {
         &self.inner.model
     }
 
-    /// Positions that a session may hold.
+    /// Returns the most positions of a session.
     pub fn context(&self) -> usize {
         self.inner.context
     }
 
-    /// A new conversation, with room for guidance: it takes two slots until it is dropped.
+    /// Opens a session with room for guidance, which takes two slots until it is dropped.
     ///
-    /// Errors: [`ErrorKind::Limit`] when not enough slots are free.
+    /// # Errors
+    ///
+    /// [`ErrorKind::Limit`] when not enough slots are free.
     pub fn session(&self) -> Result<Session> {
         self.open(true)
     }
 
-    /// A new conversation for replies made as `config` says: it takes two slots if any segment may be guided, else one.
+    /// Opens a session for replies with `config`, which takes two slots if any segment may be guided, else one.
     ///
-    /// Errors: [`ErrorKind::Limit`] when not enough slots are free.
+    /// # Errors
+    ///
+    /// [`ErrorKind::Limit`] when not enough slots are free.
     pub fn session_for(&self, config: &GenerationConfig) -> Result<Session> {
         self.open(Self::slots_for(config) > 1)
     }
 
-    /// Slots that a session for `config` takes.
+    /// Returns the number of slots that a session for `config` takes.
     pub fn slots_for(config: &GenerationConfig) -> usize {
         let forced_only = config.force.len() >= config.max_segments;
         let may_come = |modality: &Modality| !forced_only || config.force.contains(modality);
@@ -197,21 +204,22 @@ impl Engine {
     }
 
     fn open(&self, guidance: bool) -> Result<Session> {
-        let Inner { model, desk, embed, context, .. } = &*self.inner;
-        Ok(Session::new(model.clone(), Box::new(Seat::new(desk, embed, *context, guidance)?)))
+        let Inner { model, queue, embed, context, .. } = &*self.inner;
+        Ok(Session::new(model.clone(), Box::new(SlotSequence::new(queue, embed, *context, guidance)?)))
     }
 
-    /// What it does at the moment.
+    /// Returns the current load.
     pub fn stats(&self) -> EngineStats {
-        let state = self.inner.desk.lock();
-        let sessions = state.seats.iter().flatten().count();
+        let state = self.inner.queue.lock();
+        let sessions = state.sessions.iter().flatten().count();
         EngineStats { slots: state.rows.count(), free_slots: state.rows.free(), sessions, ..state.stats }
     }
 }
 
-/// Positions of a slot, after what they take was counted.
+/// Returns the positions of a slot, checked against the limits and the memory.
 fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
-    let (graphs, limits) = (model.language_model(), model.limits());
+    let graphs = model.language_model();
+    let limits = model.limits();
     let most = graphs.max_positions().min(limits.context);
     let memory = limits.cache_bytes();
     let fits = memory / graphs.cache_bytes(options.slots, 1).max(1);
@@ -232,9 +240,9 @@ fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.desk.stop("it was dropped");
+        self.queue.stop("it was dropped");
         if let Some(thread) = self.thread.take() {
-            // a thread that panicked has told the sessions so
+            // a panic of the thread has reached the sessions as an error
             let _ = thread.join();
         }
     }

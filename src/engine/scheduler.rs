@@ -1,58 +1,61 @@
-//! The engine's thread. A turn goes so:
+//! The scheduler loop, on the engine's thread. Each iteration:
 //!
-//! 1. *Collect*: what was asked for since; steps wait a moment for those that are likely to come, too.
-//! 2. *Step*: one run for all rows that want one, and one of each head that they want; then the answers go out.
-//! 3. *Prefill*: one chunk of one prompt, the prompts in turn, so that a long one stalls nobody.
+//! 1. *Collect*: takes the new requests; steps wait a moment for sessions that are likely to request one, too.
+//! 2. *Step*: runs the body once for all rows that step, then each requested head once, and sends the responses.
+//! 3. *Prefill*: runs one chunk of one prompt, the prompts in turn, so that a long prompt does not stall the steps.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::desk::{Ask, Call, Desk, SeatState, State};
+use super::queue::{Request, RequestKind, RequestQueue, SessionState, State};
 use super::rows::{Exchange, Row};
 use crate::error::Result;
 use crate::language_model::{Batch, HeadId};
 use crate::token::TokenId;
 
-/// Which part of the last step's time a step waits for those that are likely to come.
+/// A step waits for stragglers, sessions that have just stepped and not requested another step yet, for at most
+/// 1/`PATIENCE` of the last step's duration: a wait that costs little more than it saves.
 const PATIENCE: u32 = 8;
 
-/// What the rows are run on.
+/// The model that the scheduler runs; rows are given by their index in the cache.
 pub(super) trait Body: Send {
-    /// Ids of a position.
+    /// Returns the number of ids of a position.
     fn width(&self) -> usize;
-    /// Number of heads.
+    /// Returns the number of heads.
     fn heads(&self) -> usize;
-    /// The hidden size.
+    /// Returns the hidden size.
     fn hidden_size(&self) -> usize;
-    /// Runs the end of what will be `len` positions at `place`; puts the last hidden state into `hidden`.
-    fn prefill(&mut self, place: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()>;
-    /// Runs a position in each of the first places, which hold `lens` positions then.
+    /// Appends `embeds` to the row at `index`, which has `len` positions afterwards; writes the last hidden state to
+    /// `hidden`.
+    fn prefill(&mut self, index: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()>;
+    /// Appends one position to each of the first `lens.len()` rows, which have `lens` positions afterwards.
     fn step(&mut self, ids: &[TokenId], lens: &[usize]) -> Result<()>;
-    /// The hidden state at `place` after a step of `rows`.
-    fn hidden(&self, rows: usize, place: usize) -> Result<&[f32]>;
-    /// The logits of some hidden states.
+    /// Returns the hidden state of the row at `index` after a step of `rows`.
+    fn hidden(&self, rows: usize, index: usize) -> Result<&[f32]>;
+    /// Returns the logits of some hidden states.
     fn logits(&mut self, head: HeadId, hidden: &[f32]) -> Result<&mut [f32]>;
-    /// Copies `len` positions.
+    /// Copies `len` positions from one row to another.
     fn copy_row(&mut self, from: usize, to: usize, len: usize);
-    /// Exchanges `len` positions.
+    /// Swaps the first `len` positions of two rows.
     fn swap_rows(&mut self, one: usize, other: usize, len: usize);
-    /// Puts `len` pads there.
-    fn fill_with_pads(&mut self, place: usize, len: usize) -> Result<()>;
+    /// Makes the row at `index` consist of `len` pads.
+    fn fill_with_pads(&mut self, index: usize, len: usize) -> Result<()>;
 }
 
-/// The thread's work.
+/// The state of the scheduler thread.
 pub(super) struct Scheduler<B> {
-    desk: Arc<Desk>,
+    queue: Arc<RequestQueue>,
     body: B,
-    /// Positions of a prompt that are run in a turn.
+    /// Positions of a prompt to run in an iteration.
     chunk: usize,
-    /// Prompts in the making, with the positions that were run.
-    prompts: VecDeque<(usize, Box<Call>, usize)>,
-    /// What this turn answers.
-    calls: Vec<(usize, Box<Call>)>,
-    /// Since when steps wait, and how long the last one took.
+    /// Unfinished prompts: the session, its request, and the number of positions already run.
+    prompts: VecDeque<(usize, Box<Request>, usize)>,
+    /// The requests of this iteration, each with its session.
+    requests: Vec<(usize, Box<Request>)>,
+    /// The time since when steps have waited for stragglers.
     waiting_since: Option<Instant>,
+    /// Duration of the last step.
     last_step: Duration,
     work: Work,
 }
@@ -62,118 +65,119 @@ pub(super) struct Scheduler<B> {
 struct Work {
     rows: Vec<Row>,
     exchanges: Vec<Exchange>,
-    places: Vec<usize>,
+    indices: Vec<usize>,
     ids: Vec<TokenId>,
     lens: Vec<usize>,
     hidden: Vec<f32>,
 }
 
-/// Tells the seats that the thread has ended, however it did.
-struct Farewell(Arc<Desk>);
+/// A guard that stops the queue when the thread ends, by a panic too, so that no session waits forever.
+struct StopOnExit(Arc<RequestQueue>);
 
-impl Drop for Farewell {
+impl Drop for StopOnExit {
     fn drop(&mut self) {
         self.0.stop(if std::thread::panicking() { "its thread panicked" } else { "it was dropped" });
     }
 }
 
 impl<B: Body> Scheduler<B> {
-    pub(super) fn new(desk: Arc<Desk>, body: B, chunk: usize) -> Self {
+    pub(super) fn new(queue: Arc<RequestQueue>, body: B, chunk: usize) -> Self {
         Self {
-            desk,
+            queue,
             body,
             chunk: chunk.max(1),
             prompts: VecDeque::new(),
-            calls: Vec::new(),
+            requests: Vec::new(),
             waiting_since: None,
             last_step: Duration::ZERO,
             work: Work::default(),
         }
     }
 
-    /// Works until the engine is dropped.
+    /// Runs until the engine is dropped.
     pub(super) fn run(mut self) {
-        let _farewell = Farewell(Arc::clone(&self.desk));
+        let _stop = StopOnExit(Arc::clone(&self.queue));
         while self.collect() {
             self.prepare();
             self.step_all();
             (0..self.body.heads()).for_each(|head| self.run_head(HeadId(head)));
-            self.answer();
+            self.respond();
             self.prefill();
         }
     }
 
-    /// Waits for work and takes it; false when the engine ends.
+    /// Waits for work and takes it; returns false when the engine stops.
     fn collect(&mut self) -> bool {
-        let desk = Arc::clone(&self.desk);
-        let mut state = desk.lock();
+        let queue = Arc::clone(&self.queue);
+        let mut state = queue.lock();
         loop {
             if state.stopped.is_some() {
                 return false;
             }
-            self.take(&mut state, |ask| ask != Ask::Step);
-            let has_other_work = !self.calls.is_empty() || !self.prompts.is_empty();
-            let is_waiting = |seat: &SeatState| seat.asked.is_some();
-            let steps = state.seats.iter().flatten().filter(|seat| is_waiting(seat)).count();
+            self.take(&mut state, |kind| kind != RequestKind::Step);
+            let has_other_work = !self.requests.is_empty() || !self.prompts.is_empty();
+            let is_waiting = |session: &SessionState| session.request.is_some();
+            let steps = state.sessions.iter().flatten().filter(|session| is_waiting(session)).count();
             if steps == 0 {
                 self.waiting_since = None;
                 if has_other_work {
                     return true;
                 }
-                state = desk.wait(state, None);
+                state = queue.wait(state, None);
                 continue;
             }
             let since = *self.waiting_since.get_or_insert_with(Instant::now);
-            let patience = (self.last_step / PATIENCE).saturating_sub(since.elapsed());
-            let late = state.seats.iter().flatten().any(|seat| seat.expected && !is_waiting(seat));
-            if !late || patience.is_zero() {
-                state.seats.iter_mut().flatten().for_each(|seat| seat.expected &= seat.asked.is_some());
-                self.take(&mut state, |ask| ask == Ask::Step);
+            let remaining = (self.last_step / PATIENCE).saturating_sub(since.elapsed());
+            let has_stragglers =
+                state.sessions.iter().flatten().any(|session| session.expected && !is_waiting(session));
+            if !has_stragglers || remaining.is_zero() {
+                state.sessions.iter_mut().flatten().for_each(|session| session.expected &= is_waiting(session));
+                self.take(&mut state, |kind| kind == RequestKind::Step);
                 self.waiting_since = None;
                 return true;
             }
-            if !self.calls.is_empty() {
+            if !self.requests.is_empty() {
                 return true;
             }
-            state = desk.wait(state, Some(patience));
+            state = queue.wait(state, Some(remaining));
         }
     }
 
-    /// Takes the calls that `wanted` wants from the desk.
-    fn take(&mut self, state: &mut State, wanted: impl Fn(Ask) -> bool) {
-        for (number, seat) in state.seats.iter_mut().enumerate() {
-            let Some(seat) = seat else { continue };
-            let Some(call) = seat.asked.take_if(|call| wanted(call.ask)) else { continue };
-            match call.ask {
-                Ask::Prefill(_) => self.prompts.push_back((number, call, 0)),
-                _ => self.calls.push((number, call)),
+    /// Takes the requests of the `wanted` kinds from the queue.
+    fn take(&mut self, state: &mut State, wanted: impl Fn(RequestKind) -> bool) {
+        for (session_index, session) in state.sessions.iter_mut().enumerate() {
+            let Some(session) = session else { continue };
+            let Some(request) = session.request.take_if(|request| wanted(request.kind)) else { continue };
+            match request.kind {
+                RequestKind::Prefill(_) => self.prompts.push_back((session_index, request, 0)),
+                _ => self.requests.push((session_index, request)),
             }
         }
         state.stats.waiting_prompts = self.prompts.len();
     }
 
-    /// Does what touches rows but runs no graph.
+    /// Executes the requests that touch rows but run no graph.
     fn prepare(&mut self) {
-        for (_, call) in &mut self.calls {
-            let place = |row| self.desk.lock().rows.place(row);
-            match (call.ask, call.rows.unconditional) {
-                (Ask::Copy(to), _) => {
-                    self.desk.lock().rows.set_len(to, call.position);
-                    self.body.copy_row(place(call.rows.conditional), place(to), call.position);
+        for (_, request) in &mut self.requests {
+            let index = |row| self.queue.lock().rows.index(row);
+            match (request.kind, request.rows.unconditional) {
+                (RequestKind::Copy(to), _) => {
+                    self.queue.lock().rows.set_len(to, request.position);
+                    self.body.copy_row(index(request.rows.conditional), index(to), request.position);
                 }
-                (Ask::FillWithPads, Some(row)) => {
-                    self.desk.lock().rows.set_len(row, call.position);
-                    call.result = self.body.fill_with_pads(place(row), call.position);
+                (RequestKind::FillWithPads, Some(row)) => {
+                    self.queue.lock().rows.set_len(row, request.position);
+                    request.result = self.body.fill_with_pads(index(row), request.position);
                 }
                 _ => {}
             }
         }
     }
 
-    /// Runs the steps that were asked for.
+    /// Runs the requested steps.
     fn step_all(&mut self) {
-        self.calls.sort_by_key(|(_, call)| call.ask != Ask::Step);
-        let steps = self.calls.iter().take_while(|(_, call)| call.ask == Ask::Step).count();
+        self.requests.sort_by_key(|(_, request)| request.kind != RequestKind::Step);
+        let steps = self.requests.iter().take_while(|(_, request)| request.kind == RequestKind::Step).count();
         if steps == 0 {
             return;
         }
@@ -181,68 +185,72 @@ impl<B: Body> Scheduler<B> {
         let ran = self.step(0..steps);
         match (ran, steps) {
             (Ok(()), _) => {}
-            (Err(error), 1) => self.calls[0].1.result = Err(error),
-            // one of them, or the run as a whole: each for itself, so that only those fail that must
+            (Err(error), 1) => self.requests[0].1.result = Err(error),
+            // one row may have failed the run for all: each step alone, so that only the faulty ones fail
             (Err(_), _) => (0..steps).for_each(|i| {
                 let ran = self.step(i..i + 1);
-                self.calls[i].1.result = ran;
+                self.requests[i].1.result = ran;
             }),
         }
         self.last_step = begun.elapsed();
     }
 
-    /// Runs the steps of some calls together. Numbers that are not finite are the error of their own call.
-    fn step(&mut self, calls: std::ops::Range<usize>) -> Result<()> {
-        let Self { calls: all, body, work, .. } = self;
-        let calls = &mut all[calls];
+    /// Runs the steps of some requests together. Numbers that are not finite fail only the request they belong to.
+    fn step(&mut self, requests: std::ops::Range<usize>) -> Result<()> {
+        let Self { requests: all, body, work, .. } = self;
+        let requests = &mut all[requests];
         work.rows.clear();
-        work.rows.extend(calls.iter().flat_map(|(_, call)| call.active()));
+        work.rows.extend(requests.iter().flat_map(|(_, request)| request.active()));
         work.exchanges.clear();
         {
-            let mut state = self.desk.lock();
+            let mut state = self.queue.lock();
             state.rows.gather(&work.rows, &mut work.exchanges);
-            for (_, call) in calls.iter() {
-                call.active().for_each(|row| state.rows.set_len(row, call.position + 1));
+            for (_, request) in requests.iter() {
+                request.active().for_each(|row| state.rows.set_len(row, request.position + 1));
             }
-            work.places.clear();
-            work.places.extend(work.rows.iter().map(|row| state.rows.place(*row)));
-            state.stats.count_step(calls.len(), work.rows.len());
+            work.indices.clear();
+            work.indices.extend(work.rows.iter().map(|row| state.rows.index(*row)));
+            state.stats.count_step(requests.len(), work.rows.len());
         }
         for exchange in &work.exchanges {
-            body.swap_rows(exchange.places[0], exchange.places[1], exchange.len);
+            body.swap_rows(exchange.indices[0], exchange.indices[1], exchange.len);
         }
-        let (rows, width) = (work.rows.len(), body.width());
+        let rows = work.rows.len();
+        let width = body.width();
         work.ids.resize(rows * width, 0);
         work.lens.resize(rows, 0);
-        let mut places = work.places.iter();
-        for (_, call) in calls.iter() {
-            for (_, place) in call.active().zip(&mut places) {
-                work.lens[*place] = call.position + 1;
-                work.ids[place * width..(place + 1) * width].copy_from_slice(&call.ids);
+        let mut indices = work.indices.iter();
+        for (_, request) in requests.iter() {
+            for (_, index) in request.active().zip(&mut indices) {
+                work.lens[*index] = request.position + 1;
+                work.ids[index * width..(index + 1) * width].copy_from_slice(&request.ids);
             }
         }
         body.step(&work.ids, &work.lens)?;
-        let mut places = work.places.iter();
-        for (_, call) in calls.iter_mut() {
-            call.hidden.clear();
-            for (_, place) in call.active().zip(&mut places) {
-                match body.hidden(rows, *place) {
-                    Ok(hidden) => call.hidden.extend_from_slice(hidden),
-                    Err(error) => call.result = Err(error),
+        let mut indices = work.indices.iter();
+        for (_, request) in requests.iter_mut() {
+            request.hidden.clear();
+            for (_, index) in request.active().zip(&mut indices) {
+                match body.hidden(rows, *index) {
+                    Ok(hidden) => request.hidden.extend_from_slice(hidden),
+                    Err(error) => request.result = Err(error),
                 }
             }
         }
         Ok(())
     }
 
-    /// Runs `head` for all who want it.
+    /// Runs `head` for all requests that want it.
     fn run_head(&mut self, head: HeadId) {
         let size = self.body.hidden_size();
-        let wants =
-            |call: &Call| matches!(call.ask, Ask::Step | Ask::Logits) && call.head == Some(head) && call.result.is_ok();
+        let wants = |request: &Request| {
+            matches!(request.kind, RequestKind::Step | RequestKind::Logits)
+                && request.head == Some(head)
+                && request.result.is_ok()
+        };
         self.work.hidden.clear();
-        for (_, call) in self.calls.iter().filter(|(_, call)| wants(call)) {
-            self.work.hidden.extend_from_slice(&call.hidden);
+        for (_, request) in self.requests.iter().filter(|(_, request)| wants(request)) {
+            self.work.hidden.extend_from_slice(&request.hidden);
         }
         let rows = self.work.hidden.len() / size.max(1);
         if rows == 0 {
@@ -251,52 +259,54 @@ impl<B: Body> Scheduler<B> {
         if let Ok(logits) = self.body.logits(head, &self.work.hidden) {
             let columns = logits.len() / rows;
             let mut logits = logits.chunks_exact(columns.max(1));
-            for (_, call) in self.calls.iter_mut().filter(|(_, call)| wants(call)) {
-                call.logits.clear();
-                logits.by_ref().take(call.hidden.len() / size).for_each(|row| call.logits.extend_from_slice(row));
+            for (_, request) in self.requests.iter_mut().filter(|(_, request)| wants(request)) {
+                request.logits.clear();
+                logits.by_ref().take(request.hidden.len() / size).for_each(|row| request.logits.extend_from_slice(row));
             }
             return;
         }
-        // each for itself: a step has been made even so, and whoever then asks for its logits gets the error
-        for (_, call) in self.calls.iter_mut().filter(|(_, call)| wants(call)) {
-            call.logits.clear();
-            match (self.body.logits(head, &call.hidden), call.ask) {
-                (Ok(logits), _) => call.logits.extend_from_slice(logits),
-                (Err(_), Ask::Step) => call.head = None,
-                (Err(error), _) => call.result = Err(error),
+        // each request alone; a step has succeeded without its logits, and a later request for them gets the error
+        for (_, request) in self.requests.iter_mut().filter(|(_, request)| wants(request)) {
+            request.logits.clear();
+            match (self.body.logits(head, &request.hidden), request.kind) {
+                (Ok(logits), _) => request.logits.extend_from_slice(logits),
+                (Err(_), RequestKind::Step) => request.head = None,
+                (Err(error), _) => request.result = Err(error),
             }
         }
     }
 
-    fn answer(&mut self) {
-        if self.calls.is_empty() {
+    /// Sends the responses.
+    fn respond(&mut self) {
+        if self.requests.is_empty() {
             return;
         }
-        let mut state = self.desk.lock();
-        self.calls.drain(..).for_each(|(seat, call)| state.answer(seat, call));
+        let mut state = self.queue.lock();
+        self.requests.drain(..).for_each(|(session, request)| state.respond(session, request));
     }
 
-    /// Runs a chunk of the prompt whose turn it is.
+    /// Runs a chunk of the next prompt.
     fn prefill(&mut self) {
-        let Some((seat, mut call, done)) = self.prompts.pop_front() else { return };
+        let Some((session, mut request, start)) = self.prompts.pop_front() else { return };
         let size = self.body.hidden_size();
-        let all = call.embeds.len() / size.max(1);
-        let end = (done + self.chunk).min(all);
-        let Ask::Prefill(row) = call.ask else { return };
-        let place = {
-            let mut state = self.desk.lock();
-            state.rows.set_len(row, call.position + end);
-            state.rows.place(row)
+        let all = request.embeds.len() / size.max(1);
+        let end = (start + self.chunk).min(all);
+        let RequestKind::Prefill(row) = request.kind else { return };
+        let index = {
+            let mut state = self.queue.lock();
+            state.rows.set_len(row, request.position + end);
+            state.rows.index(row)
         };
-        let chunk = &call.embeds[done * size..end * size];
-        let ran = call.cancel.check();
-        call.result = ran.and_then(|()| self.body.prefill(place, call.position + end, chunk, &mut call.hidden));
-        let mut state = self.desk.lock();
-        state.stats.prompt_positions += (end - done) as u64;
-        if call.result.is_ok() && end < all {
-            self.prompts.push_back((seat, call, end));
+        let chunk = &request.embeds[start * size..end * size];
+        let ran = request.cancel.check();
+        request.result =
+            ran.and_then(|()| self.body.prefill(index, request.position + end, chunk, &mut request.hidden));
+        let mut state = self.queue.lock();
+        state.stats.prompt_positions += (end - start) as u64;
+        if request.result.is_ok() && end < all {
+            self.prompts.push_back((session, request, end));
         } else {
-            state.answer(seat, call);
+            state.respond(session, request);
         }
         state.stats.waiting_prompts = self.prompts.len();
     }
@@ -315,16 +325,16 @@ impl Body for Batch {
         self.hidden_size()
     }
 
-    fn prefill(&mut self, place: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
-        self.prefill(place, len, embeds, hidden)
+    fn prefill(&mut self, index: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
+        self.prefill(index, len, embeds, hidden)
     }
 
     fn step(&mut self, ids: &[TokenId], lens: &[usize]) -> Result<()> {
         self.step(ids.chunks_exact(self.width()), lens)
     }
 
-    fn hidden(&self, rows: usize, place: usize) -> Result<&[f32]> {
-        self.hidden(rows, place)
+    fn hidden(&self, rows: usize, index: usize) -> Result<&[f32]> {
+        self.hidden(rows, index)
     }
 
     fn logits(&mut self, head: HeadId, hidden: &[f32]) -> Result<&mut [f32]> {
@@ -339,7 +349,7 @@ impl Body for Batch {
         self.swap_rows(one, other, len);
     }
 
-    fn fill_with_pads(&mut self, place: usize, len: usize) -> Result<()> {
-        self.fill_with_pads(place, len)
+    fn fill_with_pads(&mut self, index: usize, len: usize) -> Result<()> {
+        self.fill_with_pads(index, len)
     }
 }

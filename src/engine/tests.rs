@@ -1,18 +1,19 @@
-//! The engine on a scripted body: a row's hidden state tells all that was run in it, so every mix-up shows.
+//! Tests of the engine on a scripted body: a row's hidden state is a digest of everything run in the row, so that any
+//! mix-up of rows shows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{JoinHandle, scope, spawn};
 
-use super::desk::Desk;
+use super::queue::RequestQueue;
 use super::scheduler::{Body, Scheduler};
-use super::seat::{Embed, Seat};
+use super::slot::{Embed, SlotSequence};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::language_model::{HeadId, Prefix, Sequence, StateMark};
 use crate::token::{TokenId, Tokens};
 
-/// The two heads of the fake: logits are the hidden state, or twice that.
+/// The two heads of the fake: `ONE` returns the hidden state as logits, `TWO` twice the hidden state.
 const ONE: HeadId = HeadId(0);
 const TWO: HeadId = HeadId(1);
 const CONTEXT: usize = 64;
@@ -26,7 +27,7 @@ const HEADLESS: TokenId = 1003;
 /// The thread panics at this id.
 const PANIC: TokenId = 1002;
 
-/// One id a position; a hidden state has two numbers, a sum over what the row holds and its length.
+/// A body with one id a position; a hidden state has two numbers, a digest of the row's ids and the row's length.
 #[derive(Default)]
 struct Fake {
     rows: Vec<Vec<f32>>,
@@ -34,7 +35,7 @@ struct Fake {
     infinite: Vec<bool>,
     headless: Vec<[f32; 2]>,
     logits: Vec<f32>,
-    /// Throws the switch after so many chunks of prompts.
+    /// Cancels the token after so many chunks of prompts.
     cancel: Option<(usize, Cancel)>,
     chunks: Arc<AtomicUsize>,
     largest_batch: Arc<AtomicUsize>,
@@ -64,12 +65,12 @@ impl Body for Fake {
         2
     }
 
-    fn prefill(&mut self, place: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
+    fn prefill(&mut self, index: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
         let chunks = 1 + self.chunks.fetch_add(1, Ordering::Relaxed);
         if let Some((_, cancel)) = self.cancel.as_ref().filter(|(after, _)| *after == chunks) {
             cancel.cancel();
         }
-        let row = &mut self.rows[place];
+        let row = &mut self.rows[index];
         row.truncate(len - embeds.len() / 2);
         row.extend(embeds.chunks_exact(2).map(|embed| embed[0]));
         assert_eq!(row.len(), len);
@@ -84,7 +85,8 @@ impl Body for Fake {
             return Err(Error::new(ErrorKind::Graph, "broken"));
         }
         self.largest_batch.fetch_max(lens.len(), Ordering::Relaxed);
-        (self.hidden, self.infinite) = Default::default();
+        self.hidden.clear();
+        self.infinite.clear();
         for ((row, id), len) in self.rows.iter_mut().zip(ids).zip(lens) {
             row.truncate(len - 1);
             row.push(*id as f32);
@@ -96,12 +98,12 @@ impl Body for Fake {
         Ok(())
     }
 
-    fn hidden(&self, rows: usize, place: usize) -> Result<&[f32]> {
+    fn hidden(&self, rows: usize, index: usize) -> Result<&[f32]> {
         assert_eq!(rows, self.hidden.len());
-        match self.infinite[place] {
-            true => Err(Error::new(ErrorKind::Numeric, "infinite")),
-            false => Ok(&self.hidden[place]),
+        if self.infinite[index] {
+            return Err(Error::new(ErrorKind::Numeric, "infinite"));
         }
+        Ok(&self.hidden[index])
     }
 
     fn logits(&mut self, head: HeadId, hidden: &[f32]) -> Result<&mut [f32]> {
@@ -122,35 +124,35 @@ impl Body for Fake {
         self.rows.swap(one, other);
     }
 
-    fn fill_with_pads(&mut self, place: usize, len: usize) -> Result<()> {
-        self.rows[place] = vec![PAD; len];
+    fn fill_with_pads(&mut self, index: usize, len: usize) -> Result<()> {
+        self.rows[index] = vec![PAD; len];
         Ok(())
     }
 }
 
 /// An engine without a model.
 struct Bench {
-    desk: Arc<Desk>,
+    queue: Arc<RequestQueue>,
     embed: Arc<Embed>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Bench {
     fn new(fake: Fake) -> Self {
-        let desk = Arc::new(Desk::new(fake.rows.len()));
-        let scheduler = Scheduler::new(Arc::clone(&desk), fake, 3);
+        let queue = Arc::new(RequestQueue::new(fake.rows.len()));
+        let scheduler = Scheduler::new(Arc::clone(&queue), fake, 3);
         let embed = |tokens: &Tokens, _: &[_]| Ok(tokens.ids().iter().flat_map(|id| [*id as f32, 0.0]).collect());
-        Self { desk, embed: Arc::new(embed), thread: Some(spawn(|| scheduler.run())) }
+        Self { queue, embed: Arc::new(embed), thread: Some(spawn(|| scheduler.run())) }
     }
 
-    fn seat(&self, guidance: bool) -> Result<Seat> {
-        Seat::new(&self.desk, &self.embed, CONTEXT, guidance)
+    fn sequence(&self, guidance: bool) -> Result<SlotSequence> {
+        SlotSequence::new(&self.queue, &self.embed, CONTEXT, guidance)
     }
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        self.desk.stop("the test is over");
+        self.queue.stop("the test is over");
         let _ = self.thread.take().unwrap().join();
     }
 }
@@ -159,31 +161,31 @@ fn prompt(ids: impl IntoIterator<Item = TokenId>) -> Tokens {
     Tokens::from_ids(std::num::NonZeroUsize::MIN, ids.into_iter().collect()).unwrap()
 }
 
-fn prefill(seat: &mut Seat, ids: impl IntoIterator<Item = TokenId>) -> Result<()> {
-    seat.prefill(&prompt(ids), &[], &Cancel::new())
+fn prefill(sequence: &mut SlotSequence, ids: impl IntoIterator<Item = TokenId>) -> Result<()> {
+    sequence.prefill(&prompt(ids), &[], &Cancel::new())
 }
 
-/// A conversation with everything in it; checks every state on the way.
+/// Holds a conversation that uses every operation, and checks every state on the way.
 fn converse(bench: &Bench, seed: TokenId) {
-    let mut seat = bench.seat(true).unwrap();
+    let mut sequence = bench.sequence(true).unwrap();
     let mut said: Vec<f32> = Vec::new();
     for turn in 0..3 {
         let ids: Vec<_> = (0..1 + (seed * 5 + turn) % 11).map(|i| seed * 7 + i).collect();
-        prefill(&mut seat, ids.clone()).unwrap();
+        prefill(&mut sequence, ids.clone()).unwrap();
         said.extend(ids.iter().map(|id| *id as f32));
-        assert_eq!(seat.logits(ONE).unwrap(), state(&said));
+        assert_eq!(sequence.logits(ONE).unwrap(), state(&said));
         let guided = (seed + turn).is_multiple_of(2);
         let mut beside = vec![PAD; said.len()];
         if guided && turn == 0 {
-            seat.begin_guidance(Prefix::Pads, &Cancel::new()).unwrap();
+            sequence.begin_guidance(Prefix::Pads, &Cancel::new()).unwrap();
         } else if guided {
             let prefix = prompt((0..said.len() as TokenId).map(|i| seed + 2 * i));
             beside = prefix.ids().iter().map(|id| *id as f32).collect();
-            seat.begin_guidance(Prefix::Tokens(&prefix), &Cancel::new()).unwrap();
+            sequence.begin_guidance(Prefix::Tokens(&prefix), &Cancel::new()).unwrap();
         }
         for step in 0..4 {
             let id = seed * 3 + turn + step;
-            seat.step(&[id]).unwrap();
+            sequence.step(&[id]).unwrap();
             said.push(id as f32);
             beside.push(id as f32);
             let mut expected = state(&said).to_vec();
@@ -191,14 +193,14 @@ fn converse(bench: &Bench, seed: TokenId) {
                 expected.extend(state(&beside));
             }
             expected.iter_mut().for_each(|number| *number *= 2.0);
-            assert_eq!(seat.logits(TWO).unwrap(), expected, "seat {seed}, turn {turn}, step {step}");
+            assert_eq!(sequence.logits(TWO).unwrap(), expected, "sequence {seed}, turn {turn}, step {step}");
         }
-        seat.end_guidance().unwrap();
-        assert_eq!(seat.logits(ONE).unwrap(), state(&said));
+        sequence.end_guidance().unwrap();
+        assert_eq!(sequence.logits(ONE).unwrap(), state(&said));
         let back = said.len() - 2;
-        seat.rewind(&StateMark::at(back));
+        sequence.rewind(&StateMark::at(back));
         said.truncate(back);
-        assert_eq!(seat.position(), said.len());
+        assert_eq!(sequence.position(), said.len());
     }
 }
 
@@ -214,96 +216,100 @@ fn every_conversation_is_the_same_as_alone() {
         }
     });
     assert!(largest.load(Ordering::Relaxed) > 2, "no step had more than one conversation");
-    let state = bench.desk.lock();
-    assert_eq!((state.rows.free(), state.seats.iter().flatten().count()), (12, 0), "something was not given back");
+    let state = bench.queue.lock();
+    assert_eq!(
+        (state.rows.free(), state.sessions.iter().flatten().count()),
+        (12, 0),
+        "a slot or a session was not released"
+    );
     assert!(state.stats.steps > 0 && state.stats.row_steps >= state.stats.steps && state.stats.waiting_prompts == 0);
 }
 
 #[test]
 fn an_unconditional_prompt_is_as_long_as_the_conditional_one() {
     let bench = Bench::new(Fake::new(2));
-    let mut seat = bench.seat(true).unwrap();
-    prefill(&mut seat, 0..9).unwrap();
-    let error = seat.begin_guidance(Prefix::Tokens(&prompt(0..8)), &Cancel::new()).unwrap_err();
+    let mut sequence = bench.sequence(true).unwrap();
+    prefill(&mut sequence, 0..9).unwrap();
+    let error = sequence.begin_guidance(Prefix::Tokens(&prompt(0..8)), &Cancel::new()).unwrap_err();
     assert!(error.kind() == ErrorKind::Invalid && error.message().contains("8 positions; expected 9"), "{error}");
     let cancel = Cancel::new();
     cancel.cancel();
-    let error = seat.begin_guidance(Prefix::Tokens(&prompt(0..9)), &cancel).unwrap_err();
+    let error = sequence.begin_guidance(Prefix::Tokens(&prompt(0..9)), &cancel).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
-    seat.step(&[9]).unwrap();
-    assert_eq!(seat.logits(ONE).unwrap(), state(&(0..10).map(|id| id as f32).collect::<Vec<_>>()));
+    sequence.step(&[9]).unwrap();
+    assert_eq!(sequence.logits(ONE).unwrap(), state(&(0..10).map(|id| id as f32).collect::<Vec<_>>()));
 }
 
 #[test]
-fn a_fork_goes_its_own_way() {
+fn a_fork_is_independent() {
     let bench = Bench::new(Fake::new(4));
-    let mut seat = bench.seat(false).unwrap();
-    prefill(&mut seat, 0..9).unwrap();
-    let mut fork = seat.fork(&StateMark::at(7)).unwrap();
-    assert_eq!((seat.position(), fork.position()), (9, 7));
+    let mut sequence = bench.sequence(false).unwrap();
+    prefill(&mut sequence, 0..9).unwrap();
+    let mut fork = sequence.fork(&StateMark::at(7)).unwrap();
+    assert_eq!((sequence.position(), fork.position()), (9, 7));
     fork.step(&[50]).unwrap();
-    seat.step(&[60]).unwrap();
+    sequence.step(&[60]).unwrap();
     let said = |len: usize, id: f32| state(&(0..len).map(|i| i as f32).chain([id]).collect::<Vec<_>>());
     assert_eq!(fork.logits(ONE).unwrap(), said(7, 50.0));
-    assert_eq!(seat.logits(ONE).unwrap(), said(9, 60.0));
+    assert_eq!(sequence.logits(ONE).unwrap(), said(9, 60.0));
 }
 
 #[test]
-fn seats_are_refused_when_no_rows_are_left() {
+fn a_sequence_is_refused_when_no_rows_are_left() {
     let bench = Bench::new(Fake::new(3));
-    let (_one, two) = (bench.seat(true).unwrap(), bench.seat(false).unwrap());
-    let error = bench.seat(false).err().unwrap();
+    let (_one, two) = (bench.sequence(true).unwrap(), bench.sequence(false).unwrap());
+    let error = bench.sequence(false).err().unwrap();
     assert!(error.kind() == ErrorKind::Limit && error.message().contains("0 of its 3 are free"), "{error}");
     drop(two);
-    assert!(bench.seat(true).is_err());
-    let mut narrow = bench.seat(false).unwrap();
+    assert!(bench.sequence(true).is_err());
+    let mut narrow = bench.sequence(false).unwrap();
     let error = narrow.begin_guidance(Prefix::Pads, &Cancel::new()).unwrap_err();
     assert!(error.message().contains("without room for guidance"), "{error}");
     let error = prefill(&mut narrow, 0..=CONTEXT as TokenId).unwrap_err();
     assert!(error.kind() == ErrorKind::Limit && error.message().contains("holds 64"), "{error}");
 }
 
-/// Six conversations step together; now and then the first of them does `harm`, with that many positions said, and goes on.
-fn one_of_six_does(harm: impl Fn(&mut Seat, usize) + Sync) {
+/// Steps six conversations together; every fifth step the first one calls `harm` with its length, and continues.
+fn one_of_six_does(harm: impl Fn(&mut SlotSequence, usize) + Sync) {
     let bench = Bench::new(Fake::new(6));
     scope(|scope| {
         for client in 0..6 {
             let (bench, harm) = (&bench, &harm);
             scope.spawn(move || {
-                let mut seat = bench.seat(false).unwrap();
+                let mut sequence = bench.sequence(false).unwrap();
                 let mut said = Vec::new();
                 for step in 0..50 {
                     if client == 0 && step % 5 == 4 {
-                        harm(&mut seat, said.len());
+                        harm(&mut sequence, said.len());
                     }
-                    seat.step(&[client + step]).unwrap();
+                    sequence.step(&[client + step]).unwrap();
                     said.push((client + step) as f32);
-                    assert_eq!(seat.logits(ONE).unwrap(), state(&said));
+                    assert_eq!(sequence.logits(ONE).unwrap(), state(&said));
                 }
             });
         }
     });
 }
 
-/// An id that cannot be run: it alone fails, and can go on.
+/// A step that fails is an error of its own sequence alone, which can continue.
 #[test]
 fn a_failure_hurts_only_its_own_row() {
     for (bad, kind) in [(BROKEN, ErrorKind::Graph), (INFINITE, ErrorKind::Numeric)] {
-        one_of_six_does(|seat, said| {
-            assert_eq!(seat.step(&[bad]).unwrap_err().kind(), kind);
-            assert_eq!(seat.position(), said);
+        one_of_six_does(|sequence, said| {
+            assert_eq!(sequence.step(&[bad]).unwrap_err().kind(), kind);
+            assert_eq!(sequence.position(), said);
         });
     }
 }
 
-/// The head cannot run for one of them: its step is made, and it alone gets the error.
+/// A head that fails for one row: the step succeeds, and only the request for that row's logits fails.
 #[test]
 fn a_head_that_fails_hurts_only_its_own_row() {
-    one_of_six_does(|seat, said| {
-        seat.step(&[HEADLESS]).unwrap();
-        assert_eq!(seat.position(), said + 1);
-        assert_eq!(seat.logits(ONE).unwrap_err().kind(), ErrorKind::Graph);
-        seat.rewind(&StateMark::at(said));
+    one_of_six_does(|sequence, said| {
+        sequence.step(&[HEADLESS]).unwrap();
+        assert_eq!(sequence.position(), said + 1);
+        assert_eq!(sequence.logits(ONE).unwrap_err().kind(), ErrorKind::Graph);
+        sequence.rewind(&StateMark::at(said));
     });
 }
 
@@ -312,24 +318,24 @@ fn a_long_prompt_is_cancelled_between_two_chunks() {
     let (cancel, fake) = (Cancel::new(), Fake::new(2));
     let chunks = Arc::clone(&fake.chunks);
     let bench = Bench::new(Fake { cancel: Some((4, cancel.clone())), ..fake });
-    let mut seat = bench.seat(false).unwrap();
-    prefill(&mut seat, 0..2).unwrap();
-    let error = seat.prefill(&prompt(0..60), &[], &cancel).unwrap_err();
-    assert_eq!((error.kind(), seat.position(), chunks.load(Ordering::Relaxed)), (ErrorKind::Cancelled, 2, 4));
-    prefill(&mut seat, [7]).unwrap();
-    assert_eq!(seat.logits(ONE).unwrap(), state(&[0.0, 1.0, 7.0]));
+    let mut sequence = bench.sequence(false).unwrap();
+    prefill(&mut sequence, 0..2).unwrap();
+    let error = sequence.prefill(&prompt(0..60), &[], &cancel).unwrap_err();
+    assert_eq!((error.kind(), sequence.position(), chunks.load(Ordering::Relaxed)), (ErrorKind::Cancelled, 2, 4));
+    prefill(&mut sequence, [7]).unwrap();
+    assert_eq!(sequence.logits(ONE).unwrap(), state(&[0.0, 1.0, 7.0]));
 }
 
-/// While a long prompt is run in chunks, steps of another seat go on between them.
+/// Steps of another sequence run between the chunks of a long prompt.
 #[test]
 fn a_long_prompt_does_not_stall_the_others() {
     let fake = Fake::new(2);
     let chunks = Arc::clone(&fake.chunks);
     let bench = Bench::new(fake);
-    let mut stepping = bench.seat(false).unwrap();
+    let mut stepping = bench.sequence(false).unwrap();
     let shared = scope(|scope| {
         let prompts = scope.spawn(|| {
-            let mut long = bench.seat(false).unwrap();
+            let mut long = bench.sequence(false).unwrap();
             for _ in 0..400 {
                 long.rewind(&StateMark::START);
                 prefill(&mut long, 0..60).unwrap();
@@ -343,37 +349,37 @@ fn a_long_prompt_does_not_stall_the_others() {
         }
         counts
     });
-    // after any number of its twenty chunks, and not only when it was done
+    // steps ran after various numbers of the twenty chunks, not only after the last one
     assert!(shared.len() > 2, "steps were run only after the chunks {shared:?} of 20");
 }
 
 #[test]
 fn nobody_waits_for_an_engine_that_has_ended() {
     let bench = Bench::new(Fake::new(4));
-    let mut seats: Vec<_> = (0..3).map(|_| bench.seat(false).unwrap()).collect();
-    let desk = Arc::clone(&bench.desk);
+    let mut sequences: Vec<_> = (0..3).map(|_| bench.sequence(false).unwrap()).collect();
+    let queue = Arc::clone(&bench.queue);
     drop(bench);
-    for seat in &mut seats {
-        let errors = [seat.step(&[1]).unwrap_err(), prefill(seat, [1]).unwrap_err()];
+    for sequence in &mut sequences {
+        let errors = [sequence.step(&[1]).unwrap_err(), prefill(sequence, [1]).unwrap_err()];
         assert!(errors.iter().all(|error| error.message().contains("has ended: the test is over")), "{errors:?}");
     }
-    assert!(desk.open(false).is_err());
+    assert!(queue.open(false).is_err());
 }
 
 #[test]
-fn a_panic_becomes_an_error_in_all_seats() {
+fn a_panic_is_an_error_of_every_sequence() {
     let bench = Bench::new(Fake::new(3));
-    // all are there before the first of them does harm
-    let seats: Vec<_> = (0..3).map(|_| bench.seat(false).unwrap()).collect();
+    // all sequences are open before the first of them causes the panic
+    let sequences: Vec<_> = (0..3).map(|_| bench.sequence(false).unwrap()).collect();
     scope(|scope| {
-        for (client, mut seat) in seats.into_iter().enumerate() {
+        for (client, mut sequence) in sequences.into_iter().enumerate() {
             scope.spawn(move || {
-                let failed = (0..).find_map(|step| match client == 0 && step == 10 {
-                    true => seat.step(&[PANIC]).err(),
-                    false => {
-                        seat.rewind(&StateMark::START);
-                        seat.step(&[1]).err()
+                let failed = (0..).find_map(|step| {
+                    if client == 0 && step == 10 {
+                        return sequence.step(&[PANIC]).err();
                     }
+                    sequence.rewind(&StateMark::START);
+                    sequence.step(&[1]).err()
                 });
                 assert!(failed.unwrap().message().contains("its thread panicked"));
             });

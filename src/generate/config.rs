@@ -83,6 +83,12 @@ impl GenerationConfig {
         Self { stream_audio, ..self }
     }
 
+    /// Returns the modality that the prompt of a reply must be laid out for
+    /// ([`Session::prompt_for`](crate::Session::prompt_for)): the first forced one, else text.
+    pub fn opens_with(&self) -> Modality {
+        self.force.first().copied().unwrap_or(Modality::Text)
+    }
+
     /// Refuses more segments or steps than `limits` allow.
     pub(crate) fn check_limits(&self, limits: &Limits) -> Result<()> {
         at_most("segments", self.max_segments, limits.segments)?;

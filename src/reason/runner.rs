@@ -428,7 +428,7 @@ impl<'a> ChainRunner<'a> {
     fn begin_turn(&mut self, first: usize, messages: &[Message], cancel: &Cancel) -> Result<()> {
         let config = self.turn_config(first);
         let session = self.takes.session_mut();
-        let prompt = session.prompt_until(messages, cancel)?;
+        let prompt = session.prompt_for(config.opens_with(), messages, cancel)?;
         self.checkpoint = Some(session.checkpoint(&prompt, cancel)?);
         self.record.begin_turn(messages, &prompt, &config);
         Ok(())

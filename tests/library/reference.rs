@@ -61,7 +61,7 @@ fn prompts_and_greedy_tokens_are_the_authors() {
         assert!(answers.expected.cases.len() >= 4);
         for case in &answers.expected.cases {
             let messages = messages(&answers, case);
-            assert_eq!(frames(&model.prompt(&messages).unwrap().tokens()), case.prompt_frames, "{name} {}", case.name);
+            assert_eq!(frames(model.prompt(&messages).unwrap().tokens()), case.prompt_frames, "{name} {}", case.name);
             let reply = reply(&model, &messages, &config(&model, &answers, &[modality(&case.modality)]));
             assert_eq!(frames(&reply.segments[0].tokens), case.tokens, "{name} {}", case.name);
             assert_eq!(reply.segments[0].end != SegmentEnd::Limit, case.ended, "{name} {}", case.name);
@@ -85,7 +85,7 @@ fn chains_of_segments_are_the_authors() {
         assert!(!answers.expected.interleaved.is_empty());
         for exchange in &answers.expected.interleaved {
             let messages = [Message::text(&exchange.prompt)];
-            assert_eq!(frames(&model.prompt(&messages).unwrap().tokens()), exchange.prompt_frames);
+            assert_eq!(frames(model.prompt(&messages).unwrap().tokens()), exchange.prompt_frames);
             let mut config = config(&model, &answers, &[Modality::Text, Modality::Audio, Modality::Text]);
             config.max_segments = 3;
             let reply = reply(&model, &messages, &config);

@@ -333,7 +333,7 @@ fn packages_that_are_not_what_they_say() {
     // what a manifest claims of a graph is held against the graph itself
     let folder = TempDir::new().unwrap();
     let copy = copied_package("tiny-omni-fp32", &folder.path().join("package"));
-    edit(&copy, "\"head_dim\": 16", "\"head_dim\": 32");
+    edit(&copy, "\"head_size\": 16", "\"head_size\": 32");
     fails(&["generate", "x", "-o", "-", "--model", copy.to_str().unwrap()], 1, "does not keep its contract");
 }
 

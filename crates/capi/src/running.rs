@@ -60,7 +60,7 @@ impl Running {
             let session = session.borrow_mut();
             match start {
                 Start::Prompt(messages) => {
-                    let prompt = session.prompt_until(messages, cancel)?;
+                    let prompt = session.prompt_for(config.opens_with(), messages, cancel)?;
                     read = Some(prompt.clone());
                     session.generate(prompt, config, cancel)
                 }

@@ -320,7 +320,7 @@ fn make(
         TakeEventView::of(event, None).into_iter().for_each(&mut tell);
         Ok(())
     };
-    let prompt = room.model().prompt_until(messages, cancel)?;
+    let prompt = room.model().prompt_for(config.opens_with(), messages, cancel)?;
     let mut runner = match room {
         Room::Model(model) => TakeRunner::for_prompt(model, count, &prompt, config)?,
         Room::Engine(engine) => TakeRunner::in_session(engine.session_for(config)?, MOST_AT_ONCE),

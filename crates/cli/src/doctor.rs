@@ -101,7 +101,7 @@ fn self_test(common: &Common) -> Result<Found> {
         let mut config = model.config().only(*modality);
         config.segment_mut(*modality).max_steps = 12;
         let mut session = model.session();
-        let prompt = session.prompt(&messages)?;
+        let prompt = session.prompt_for(*modality, &messages, &Cancel::new())?;
         let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
         done.push(format!("made {} steps of {modality}", reply.usage.steps));
     }

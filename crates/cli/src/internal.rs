@@ -8,8 +8,11 @@ use std::collections::HashSet;
 use crate::batch::lines_of;
 use crate::wire::{ChatRequest, SpeechRequest, TranscriptionRequest};
 
-/// Names and functions.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[("batch", batch), ("chat", chat), ("speech", speech), ("form", form)];
+/// A fuzz target: its name, and the function that takes any bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// The targets of the program's own formats.
+pub const TARGETS: &[Target] = &[("batch", batch), ("chat", chat), ("speech", speech), ("form", form)];
 
 /// Lines of a batch: each has a key of its own, belongs to one of the shards, and is a request or says what is wrong with
 /// it.

@@ -41,8 +41,11 @@ pub fn damage(bytes: &[u8], draws: &mut Draws) -> Vec<u8> {
     damaged
 }
 
+/// A fuzz target: its name, and the function that takes any bytes.
+pub type Target<'a> = (&'a str, fn(&[u8]));
+
 /// Gives each target its seeds, each as it is and in `copies` damaged copies: every call must return, soon.
-pub fn run_seeds(targets: &[(&str, fn(&[u8]))], copies: usize) {
+pub fn run_seeds(targets: &[Target<'_>], copies: usize) {
     let mut draws = Draws(21);
     for (name, target) in targets {
         let seeds = seeds(name);

@@ -179,3 +179,41 @@ proptest! {
         prop_assert_eq!(&again.prefixes, &first.prefixes);
     }
 }
+
+/// A conversation of one reply, `[1, 5, 7, 11, 2]` and "ab", that has ended.
+fn ended_conversation(shared: &SharedFake) -> Conversation {
+    let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
+    let settings = config(&[Modality::Text]);
+    let reply = Generation::new(&mut conversation, prompt(), settings, Cancel::new()).unwrap().into_reply().unwrap();
+    assert_eq!(reply.text(), "ab");
+    conversation
+}
+
+#[test]
+fn a_conversation_whose_next_segment_cannot_be_reached_is_what_it_was() {
+    let shared = SharedFake::new(Fake::new(&[&[10], &[11], &[2]]));
+    let mut conversation = ended_conversation(&shared);
+    let before = (conversation.position(), conversation.tail().clone());
+    shared.lock().fails = Some((0, Failing::Logits));
+    let snapshot = conversation.snapshot();
+    conversation.reopen().unwrap();
+    assert_eq!(ids(conversation.tail()), [[3, 0]], "closed as a segment that is followed by another one");
+    assert_eq!(conversation.arrive(None, None, &Cancel::new()).unwrap_err().kind(), ErrorKind::Graph);
+    conversation.restore(snapshot);
+    assert_eq!((conversation.position(), conversation.tail().clone()), before);
+    shared.lock().fails = None;
+    conversation.reopen().unwrap();
+    assert!(conversation.arrive(None, None, &Cancel::new()).is_ok(), "it can still go on");
+    assert!(conversation.reopen().is_err(), "no segment has ended since");
+}
+
+#[test]
+fn a_state_that_cannot_be_computed_again_leaves_nothing() {
+    let shared = SharedFake::new(Fake::new(&[]));
+    let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
+    let prompt = prompt();
+    let past = [PastTurn { prompt: &prompt, segments: Vec::new() }];
+    shared.lock().fails = Some((0, Failing::Logits));
+    let error = replay(&mut conversation, &past, Some(None), &Cancel::new()).unwrap_err();
+    assert_eq!((error.kind(), conversation.position()), (ErrorKind::Graph, 0), "the prompt was run, and is forgotten");
+}

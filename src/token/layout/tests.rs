@@ -191,7 +191,8 @@ fn layouts_that_cannot_be_right_are_refused() {
     let endless = |config: &mut LayoutConfig| config.ends.turn.clear();
     let strange_end = |config: &mut LayoutConfig| config.ends.segment = vec![u32::MAX];
     let headless = |config: &mut LayoutConfig| config.ends.turn = vec![7];
-    let cases: [(&str, &dyn Fn(&mut LayoutConfig)); 8] = [
+    type Case<'a> = (&'a str, &'a dyn Fn(&mut LayoutConfig));
+    let cases: [Case; 8] = [
         ("overlaps book 0", &overlap),
         ("book 1 is", &empty),
         ("book 1 is", &outside),

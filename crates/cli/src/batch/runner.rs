@@ -69,9 +69,10 @@ impl Runner<'_> {
         let mut warnings = Vec::new();
         let messages = self.messages(request, &mut warnings)?;
         let mut session = self.model.session();
-        let prompt = session.prompt_until(&messages, &self.cancel)?;
+        let config = self.config(request);
+        let prompt = session.prompt_for(config.opens_with(), &messages, &self.cancel)?;
         let prompt_frames = prompt.tokens().clone();
-        let (reply, error) = session.generate(prompt, &self.config(request), &self.cancel)?.into_partial_reply();
+        let (reply, error) = session.generate(prompt, &config, &self.cancel)?.into_partial_reply();
         Ok(Answer { prompt_frames, warnings, reply, error })
     }
 

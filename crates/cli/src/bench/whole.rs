@@ -25,7 +25,7 @@ pub fn first_sound(model: &Model, runs: usize) -> Result<Figure> {
     config.stream_audio = true;
     Figure::timed("words to first sound", runs, || {
         let mut session = model.session();
-        let prompt = session.prompt(&[Message::text(WORDS)])?;
+        let prompt = session.prompt_for(Modality::Audio, &[Message::text(WORDS)], &Cancel::new())?;
         for event in session.generate(prompt, &config, &Cancel::new())? {
             if let Event::AudioChunk(_) = event? {
                 return Ok(());
@@ -45,7 +45,7 @@ pub fn clip(model: &Model, seconds: f64, runs: usize) -> Result<Option<Figure>> 
     for run in 0..=runs {
         let start = Instant::now();
         let mut session = model.session();
-        let prompt = session.prompt(&[Message::text(WORDS)])?;
+        let prompt = session.prompt_for(Modality::Audio, &[Message::text(WORDS)], &Cancel::new())?;
         let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
         let made = reply.audio().map_or(0.0, |sound| sound.seconds());
         if run > 0 {

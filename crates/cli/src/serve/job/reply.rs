@@ -17,7 +17,7 @@ impl Job {
                 self.change(&mut config);
                 self.force(&mut config);
                 config.seed = self.seed.unwrap_or_default();
-                let prompt = session.prompt(&messages)?;
+                let prompt = session.prompt_for(config.opens_with(), &messages, cancel)?;
                 let mut record = Record::new(model.package());
                 record.begin_turn(&messages, &prompt, &config);
                 (session.checkpoint(&prompt, cancel)?, record, 0)

@@ -1,8 +1,8 @@
-//! A session's place in the engine: a language model whose work others do.
+//! A session's sequence in the slots of an engine: a [`Sequence`] that forwards each operation to the scheduler.
 
 use std::sync::Arc;
 
-use super::desk::{Ask, Call, Desk, SeatRows};
+use super::queue::{Request, RequestKind, RequestQueue, SlotRows};
 use super::rows::Row;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
@@ -10,50 +10,53 @@ use crate::language_model::{HeadId, Prefix, Sequence, StateMark};
 use crate::prompt::FeatureSlot;
 use crate::token::{TokenId, Tokens};
 
-/// Embeds tokens and features, shape [positions, hidden], flattened.
+/// A function that embeds tokens and features, shape [positions, hidden], flattened.
 pub(super) type Embed = dyn Fn(&Tokens, &[FeatureSlot]) -> Result<Vec<f32>> + Send + Sync;
 
-/// A sequence in an engine.
-pub(super) struct Seat {
-    desk: Arc<Desk>,
+/// A sequence in an engine: it takes one slot, or two if it has room for guidance.
+pub(super) struct SlotSequence {
+    queue: Arc<RequestQueue>,
     embed: Arc<Embed>,
-    number: usize,
-    rows: SeatRows,
-    /// Positions that a row holds.
+    /// Index of the session in the queue.
+    session: usize,
+    rows: SlotRows,
+    /// Most positions of a row.
     context: usize,
     position: usize,
-    /// Ours but while an answer is awaited.
-    call: Option<Box<Call>>,
-    /// The head that was asked for after the last step, and will be after the next one.
+    /// `None` while the scheduler has it, and after an engine stopped meanwhile.
+    request: Option<Box<Request>>,
+    /// The head requested after the last step, which the next step runs at once.
     wanted: Option<HeadId>,
-    /// The head whose logits lie in the call, and were not given out yet.
+    /// The head whose logits the last step has put into the request, until they are returned.
     ready: Option<HeadId>,
 }
 
-impl Seat {
-    /// An empty sequence; with room for guidance if `guidance`.
+impl SlotSequence {
+    /// Creates an empty sequence, with room for guidance if `guidance`.
     ///
-    /// Errors: no rows are free; the engine has ended.
-    pub(super) fn new(desk: &Arc<Desk>, embed: &Arc<Embed>, context: usize, guidance: bool) -> Result<Self> {
-        let (number, rows) = desk.open(guidance)?;
+    /// # Errors
+    ///
+    /// Not enough rows are free, or the engine has stopped.
+    pub(super) fn new(queue: &Arc<RequestQueue>, embed: &Arc<Embed>, context: usize, guidance: bool) -> Result<Self> {
+        let (session, rows) = queue.open(guidance)?;
         Ok(Self {
-            desk: Arc::clone(desk),
+            queue: Arc::clone(queue),
             embed: Arc::clone(embed),
-            number,
+            session,
             rows,
             context,
             position: 0,
-            call: Some(Box::new(Call::new(rows))),
+            request: Some(Box::new(Request::new(rows))),
             wanted: None,
             ready: None,
         })
     }
 
-    fn call(&mut self) -> &mut Call {
-        self.call.get_or_insert_with(|| Box::new(Call::new(self.rows)))
+    fn request(&mut self) -> &mut Request {
+        self.request.get_or_insert_with(|| Box::new(Request::new(self.rows)))
     }
 
-    /// Runs `tokens` in `row`, which holds `position` positions before.
+    /// Runs `tokens` in `row`, after its first `position` positions.
     fn run_prompt(
         &mut self,
         row: Row,
@@ -63,25 +66,28 @@ impl Seat {
         cancel: &Cancel,
     ) -> Result<()> {
         let embeds = (self.embed)(tokens, features)?;
-        let call = self.call();
-        (call.embeds, call.cancel) = (embeds, cancel.clone());
+        let request = self.request();
+        request.embeds = embeds;
+        request.cancel = cancel.clone();
         self.ready = None;
-        let ran = self.ask_at(Ask::Prefill(row), position);
-        self.call().embeds = Vec::new();
+        let ran = self.send_at(RequestKind::Prefill(row), position);
+        self.request().embeds = Vec::new();
         ran
     }
 
-    fn ask(&mut self, ask: Ask) -> Result<()> {
-        self.ask_at(ask, self.position)
+    fn send(&mut self, kind: RequestKind) -> Result<()> {
+        self.send_at(kind, self.position)
     }
 
-    /// Asks and waits. The contents of the call are lost when the engine ends meanwhile.
-    fn ask_at(&mut self, ask: Ask, position: usize) -> Result<()> {
-        let call = self.call();
-        (call.ask, call.position, call.result) = (ask, position, Ok(()));
-        let Some(call) = self.call.take() else { return Ok(()) };
-        let call = self.call.insert(self.desk.exchange(self.number, call)?);
-        std::mem::replace(&mut call.result, Ok(()))
+    /// Submits the request and waits for the response. The request's contents are lost if the engine stops meanwhile.
+    fn send_at(&mut self, kind: RequestKind, position: usize) -> Result<()> {
+        let request = self.request();
+        request.kind = kind;
+        request.position = position;
+        request.result = Ok(());
+        let Some(request) = self.request.take() else { return Ok(()) };
+        let request = self.request.insert(self.queue.submit(self.session, request)?);
+        std::mem::replace(&mut request.result, Ok(()))
     }
 
     fn check_room(&self, positions: usize) -> Result<()> {
@@ -94,7 +100,7 @@ impl Seat {
     }
 }
 
-impl Sequence for Seat {
+impl Sequence for SlotSequence {
     fn position(&self) -> usize {
         self.position
     }
@@ -117,9 +123,9 @@ impl Sequence for Seat {
 
     fn fork(&mut self, mark: &StateMark) -> Result<Box<dyn Sequence>> {
         let position = mark.position();
-        let mut fork = Self::new(&self.desk, &self.embed, self.context, self.rows.unconditional.is_some())?;
+        let mut fork = Self::new(&self.queue, &self.embed, self.context, self.rows.unconditional.is_some())?;
         let here = std::mem::replace(&mut self.position, position);
-        let copied = self.ask(Ask::Copy(fork.rows.conditional));
+        let copied = self.send(RequestKind::Copy(fork.rows.conditional));
         self.position = here;
         copied?;
         fork.position = position;
@@ -138,12 +144,12 @@ impl Sequence for Seat {
         self.check_room(self.position + 1)?;
         self.ready = None;
         let head = self.wanted.take();
-        let call = self.call();
-        call.head = head;
-        call.ids.clear();
-        call.ids.extend_from_slice(position);
-        self.ask(Ask::Step)?;
-        self.ready = self.call().head;
+        let request = self.request();
+        request.head = head;
+        request.ids.clear();
+        request.ids.extend_from_slice(position);
+        self.send(RequestKind::Step)?;
+        self.ready = self.request().head;
         self.position += 1;
         Ok(())
     }
@@ -155,17 +161,17 @@ impl Sequence for Seat {
         };
         prefix.check(self.position)?;
         match prefix {
-            Prefix::Pads => self.ask(Ask::FillWithPads)?,
+            Prefix::Pads => self.send(RequestKind::FillWithPads)?,
             Prefix::Tokens(tokens) => self.run_prompt(row, 0, tokens, &[], cancel)?,
         }
-        self.call().guided = true;
+        self.request().guided = true;
         Ok(())
     }
 
     fn end_guidance(&mut self) -> Result<()> {
-        let call = self.call();
-        if std::mem::replace(&mut call.guided, false) {
-            call.hidden.truncate(call.hidden.len() / 2);
+        let request = self.request();
+        if std::mem::replace(&mut request.guided, false) {
+            request.hidden.truncate(request.hidden.len() / 2);
         }
         self.ready = None;
         Ok(())
@@ -174,16 +180,16 @@ impl Sequence for Seat {
     fn logits(&mut self, head: HeadId) -> Result<&mut [f32]> {
         self.wanted = Some(head);
         if self.ready.take() != Some(head) {
-            self.call().head = Some(head);
-            self.ask(Ask::Logits)?;
+            self.request().head = Some(head);
+            self.send(RequestKind::Logits)?;
         }
-        Ok(&mut self.call().logits)
+        Ok(&mut self.request().logits)
     }
 }
 
-/// The rows are free for others then.
-impl Drop for Seat {
+/// Releases the rows.
+impl Drop for SlotSequence {
     fn drop(&mut self) {
-        self.desk.leave(self.number, self.rows);
+        self.queue.close(self.session, self.rows);
     }
 }
