@@ -78,7 +78,7 @@ impl Request {
         }
     }
 
-    /// The rows that take part.
+    /// Returns the rows that take part.
     pub(super) fn active(&self) -> impl Iterator<Item = Row> + use<> {
         let unconditional = self.rows.unconditional.filter(|_| self.guided);
         std::iter::once(self.rows.conditional).chain(unconditional)
@@ -139,7 +139,6 @@ impl RequestQueue {
     /// Opens a session, which takes two rows if it has room for `guidance`, else one. Returns its index and its rows.
     ///
     /// # Errors
-    ///
     /// Not enough rows are free, or the engine has stopped.
     pub(super) fn open(&self, guidance: bool) -> Result<(usize, SlotRows)> {
         let mut state = self.lock();
@@ -174,7 +173,6 @@ impl RequestQueue {
     /// Submits a request and waits for the response.
     ///
     /// # Errors
-    ///
     /// The engine has stopped.
     pub(super) fn submit(&self, session: usize, request: Box<Request>) -> Result<Box<Request>> {
         let mut state = self.lock();

@@ -74,22 +74,22 @@ fn tokens(ids: &[TokenId]) -> Tokens {
     tokens
 }
 
-/// What the fake is to want next, and what it was given.
+/// A sequence that prefers the ids of a script, and records the positions it is given.
 #[derive(Default)]
 struct Fake {
     /// Ids that the next logits favour: one for text or a modality, one a stream for sound.
     script: VecDeque<Vec<TokenId>>,
-    /// What the unconditional branch favours all the time.
+    /// The ids that the unconditional branch always prefers.
     unconditional: Vec<TokenId>,
     position: usize,
     max_positions: usize,
     guided: bool,
     seen: Vec<Vec<TokenId>>,
     prefixes: Vec<usize>,
-    /// The number of the text head: heads are numbered in the order of their names.
+    /// Index of the text head, among the heads in the order of their names.
     text_head: usize,
     broken: Option<Broken>,
-    /// Where a graph fails: in a step, or when logits are asked for.
+    /// The position at which a graph fails, and the operation that fails.
     fails: Option<(usize, Failing)>,
 }
 

@@ -144,8 +144,8 @@ fn past_segment(segment: &Segment) -> PastSegment<'_> {
 }
 
 proptest! {
-    /// Whatever the model draws and wherever it fails, a cache made again from the frames has seen the same frames in the
-    /// same way.
+    /// Whatever the model draws and wherever it fails, a cache made again from the frames has seen the same frames in
+    /// the same way.
     #[test]
     fn a_cache_made_again_has_seen_the_same(
         script in prop::collection::vec(prop_oneof![Just(2u32), Just(3), 10u32..16, 17u32..21], 30),

@@ -16,7 +16,8 @@ fn read(text: &[u8]) -> Value {
 
 #[test]
 fn a_manifest_of_schema_1_is_that_of_schema_2() {
-    let (old, new) = (read(SCHEMA_1), read(SCHEMA_2));
+    let old = read(SCHEMA_1);
+    let new = read(SCHEMA_2);
     for (section, expected) in new.as_object().unwrap() {
         assert_eq!(old[section], *expected, "{section}");
     }
