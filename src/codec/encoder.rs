@@ -1,6 +1,6 @@
 //! The encoder of a codec: sound to codes.
 
-#![expect(clippy::indexing_slicing, reason = "the output of the graph was held against its shape")]
+#![expect(clippy::indexing_slicing, reason = "the length of the graph's output is checked before it is indexed")]
 
 use ort::value::Tensor;
 

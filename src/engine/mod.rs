@@ -38,7 +38,7 @@ pub struct EngineOptions {
     /// Number of slots: a session takes one, or two if it has room for guidance.
     pub slots: usize,
     /// Most positions of a slot; by default as many as the model allows and as fit into memory
-    /// ([`Limits::memory`](crate::Limits::memory), here for all slots together), but at most 4096.
+    /// ([`Limits::memory`](field@crate::Limits::memory), here for all slots together), but at most 4096.
     pub context: Option<usize>,
     /// Positions of a prompt to run between two steps of other sessions: a smaller chunk delays the steps less, a
     /// larger one finishes the prompt sooner.

@@ -30,7 +30,7 @@ pub(super) struct Request {
     pub kind: RequestKind,
     /// The session's rows.
     pub rows: SlotRows,
-    /// Whether both rows take part.
+    /// True if the unconditional row takes part.
     pub guided: bool,
     /// Number of positions in the sequence before the request.
     pub position: usize,
@@ -106,7 +106,7 @@ pub(super) struct SessionState {
     pub request: Option<Box<Request>>,
     /// The response that the session has not taken yet.
     pub response: Option<Box<Request>>,
-    /// Whether the session is likely to request another step at once, because its last request was one.
+    /// True if the session is likely to request another step at once, because its last request was a step.
     pub expected: bool,
     /// Signals the session that its response is there, or that the engine has stopped.
     ready: Arc<Condvar>,

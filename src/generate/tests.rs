@@ -239,7 +239,7 @@ impl Sequence for SequenceOf {
     }
 }
 
-/// Each frame becomes two samples: the code of book 0, and the frame's absolute number.
+/// A codec with two samples per frame: the code of book 0, and the frame's index in the clip.
 struct FakeCodec;
 
 impl Codec for FakeCodec {
@@ -418,7 +418,7 @@ fn a_prompt_that_does_not_fit_is_refused_before_any_work() {
     assert_eq!(error.kind(), ErrorKind::Limit);
 }
 
-/// A reply whose logits break at step 2: what is reported, and that what came before it is kept.
+/// Checks a reply whose logits are invalid at step 2: the error is reported, and the positions before it are kept.
 fn breaks(modality: Modality, columns: [usize; 2], value: f32, guidance: f32) -> String {
     let script: [&[TokenId]; 2] = if modality.is_sound() { [&[17, 22], &[18, 23]] } else { [&[10], &[11]] };
     let mut fake = Fake::new(&script.repeat(4));

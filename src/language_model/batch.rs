@@ -1,6 +1,6 @@
 //! A batch of sequences: one cache with a row for each sequence, and the runs bound to the cache.
 
-#![expect(clippy::indexing_slicing, reason = "rows and positions of buffers that are made here with their sizes")]
+#![expect(clippy::indexing_slicing, reason = "rows and positions are within the buffers, which are allocated here")]
 
 use std::sync::{Arc, PoisonError};
 

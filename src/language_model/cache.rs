@@ -1,6 +1,6 @@
 //! The key/value cache: one buffer a layer for keys and one for values, allocated once and written in place.
 
-#![expect(clippy::indexing_slicing, reason = "rows and positions of buffers that are made here with their sizes")]
+#![expect(clippy::indexing_slicing, reason = "rows and positions are within the buffers, which are allocated here")]
 
 use std::ops::Range;
 
@@ -114,7 +114,7 @@ impl KeyValueCache {
         match (&mut self.buffers, &other.buffers) {
             (Buffers::Float(to), Buffers::Float(from)) => copy_first_rows(to, from, sizes, len),
             (Buffers::Half(to), Buffers::Half(from)) => copy_first_rows(to, from, sizes, len),
-            #[expect(clippy::unreachable, reason = "one graph makes them")]
+            #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
         }
     }
@@ -149,7 +149,7 @@ impl KeyValueCache {
         match (&mut self.buffers, &first.buffers) {
             (Buffers::Float(to), Buffers::Float(from)) => fill_rows(to, from, sizes, row, len, rotary),
             (Buffers::Half(to), Buffers::Half(from)) => fill_rows(to, from, sizes, row, len, rotary),
-            #[expect(clippy::unreachable, reason = "one graph makes them")]
+            #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
         }
     }

@@ -7,7 +7,7 @@ use crate::package::parse_manifest;
 const SCHEMA_1: &[u8] = include_bytes!("../../../tests/data/manifests/schema1.json");
 const SCHEMA_2: &[u8] = include_bytes!("../../../tests/data/manifests/schema2.json");
 
-/// What the runtime reads of a manifest, as it writes it.
+/// Returns a manifest as parsed and written again by the runtime.
 fn read(text: &[u8]) -> Value {
     let manifest = parse_manifest(text).unwrap();
     super::super::check::check_manifest(&manifest).unwrap();
