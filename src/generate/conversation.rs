@@ -208,7 +208,7 @@ impl Conversation {
                     return Err(Error::new(ErrorKind::Invalid, what));
                 }
                 let last = self.prefill(prompt, modality, cancel)?;
-                let missing = || Error::new(ErrorKind::Package, "nothing stands before a segment");
+                let missing = || Error::new(ErrorKind::Package, "the template has no tokens before a segment");
                 Ok(Next::Decided(modality, last.ok_or_else(missing)?))
             }
             Choice::ByOpener => {
@@ -234,7 +234,8 @@ impl Conversation {
     /// Returns the position that opens a segment of `modality` in packages whose model chooses the modality.
     pub fn opening_position(&self, modality: Modality) -> Result<Vec<TokenId>> {
         let opener = self.rules.voice(modality)?.opener();
-        let missing = || Error::new(ErrorKind::Package, format!("nothing opens a segment of {modality}"));
+        let missing =
+            || Error::new(ErrorKind::Package, format!("the template has no opener for a segment of {modality}"));
         opener.last().map(<[_]>::to_vec).ok_or_else(missing)
     }
 

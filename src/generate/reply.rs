@@ -57,7 +57,7 @@ impl Segment {
         let holes = layout.holes(&self.tokens);
         let codes = layout.frames(&self.tokens) * layout.books();
         if holes * CODES_TO_A_HOLE > codes {
-            doubts.push(format!("the model left out {holes} of {codes} codes; code 0 sounds in their place"));
+            doubts.push(format!("the model left out {holes} of {codes} codes; they are decoded as code 0"));
         }
         doubts
     }

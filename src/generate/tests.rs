@@ -496,7 +496,7 @@ fn doubtful_sounds_are_told() {
     let script: [&[TokenId]; 4] = [&[18, 21], &[16, 23], &[18, 21], &[2, 21]];
     let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]), &Cancel::new());
     let doubts = reply.segments[0].doubts(layout);
-    assert_eq!(doubts, ["the model left out 2 of 4 codes; code 0 sounds in their place"]);
+    assert_eq!(doubts, ["the model left out 2 of 4 codes; they are decoded as code 0"]);
 }
 
 #[test]

@@ -154,7 +154,7 @@ impl Batch {
 fn no_run(rows: usize) -> Error {
     let what = match rows {
         0 => "nothing was run yet, so there are no logits".to_owned(),
-        rows => format!("a run of {rows} rows, which the cache has not"),
+        rows => format!("a run of {rows} rows; the cache has fewer"),
     };
     Error::new(ErrorKind::Invalid, what)
 }

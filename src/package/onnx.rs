@@ -184,7 +184,7 @@ fn check_tensor(tensor: &Tensor, files: &BTreeMap<String, FileSum>) -> Result<()
         return named(format!("its data is in {location:?}, which is not among the package's files"));
     };
     let (Some(offset), Some(length)) = (number("offset", 0), number("length", bytes)) else {
-        return named("the place of its data is no number".into());
+        return named("the offset or the length of its data is not a number".into());
     };
     if length != bytes || offset.checked_add(length).is_none_or(|end| end > file.size) {
         let size = file.size;

@@ -214,7 +214,7 @@ fn split_at_commas(text: &str) -> Result<Vec<String>> {
         match letter {
             ',' => parts.push(std::mem::take(&mut part)),
             '\\' => part.extend(letters.next()),
-            '\0' => return Err(wrong(text, "a NUL is in it")),
+            '\0' => return Err(wrong(text, "it has a NUL")),
             letter => part.push(letter),
         }
     }
@@ -249,7 +249,7 @@ fn provider_of(item: &str) -> Result<(Option<String>, Provider)> {
 }
 
 fn wrong(text: &str, what: &str) -> Error {
-    let expected = "expected NAME[:KEY=VALUE,…] or GRAPH=NAME[:KEY=VALUE,…], several divided by commas";
+    let expected = "expected NAME[:KEY=VALUE,…] or GRAPH=NAME[:KEY=VALUE,…], several separated by commas";
     Error::new(ErrorKind::Invalid, format!("{text:?} names no provider: {what}; {expected}"))
 }
 

@@ -31,11 +31,13 @@ pub(crate) unsafe fn bind_rows<T: PrimitiveTensorElementType + Debug>(
     rows: &Range<usize>,
 ) -> ort::Result<()> {
     let (shape, numbers) = buffer.extract_tensor_mut();
-    let [all, of_row @ ..] = &shape[..] else { return Err(ort::Error::new("a tensor without rows was to be bound")) };
+    let [all, of_row @ ..] = &shape[..] else {
+        return Err(ort::Error::new("cannot bind rows of a tensor without rows"));
+    };
     let of_row = of_row.to_vec();
     let size = numbers.len() / usize::try_from(*all).unwrap_or(1).max(1);
     let Some(numbers) = numbers.get_mut(rows.start * size..rows.end * size) else {
-        return Err(ort::Error::new(format!("rows {rows:?} of {all} were to be bound")));
+        return Err(ort::Error::new(format!("cannot bind the rows {rows:?} of {all}")));
     };
     let shape = Shape::new(std::iter::once(rows.len() as i64).chain(of_row));
     // SAFETY: the memory has the size of the shape, and the caller keeps it alive.

@@ -55,7 +55,7 @@ impl Port {
     fn mismatch(&self, found: Option<&Outlet>) -> Option<String> {
         let Some(found) = found else { return Some(format!("{:?} is missing", self.name)) };
         let ValueType::Tensor { ty, shape, .. } = found.dtype() else {
-            return Some(format!("{:?} is no tensor", self.name));
+            return Some(format!("{:?} is not a tensor", self.name));
         };
         let fits = |(want, have): (&Option<usize>, &i64)| *have < 0 || want.is_none_or(|w| w as i64 == *have);
         let is_right = *ty == self.element || self.may_be_half && *ty == TensorElementType::Float16;
@@ -175,7 +175,7 @@ impl GraphLoader {
             }
         }
         let reasons: Vec<_> = passed_over.iter().map(|p| format!("{}: {}", p.provider, p.why)).collect();
-        let what = format!("no provider that was asked for serves the graph {name}: {}", reasons.join("; "));
+        let what = format!("none of the requested providers serves the graph {name}: {}", reasons.join("; "));
         let way = format!("name one to fall back to (cpu at the end of the list, or {name}=cpu), or ask for auto");
         Err(Error::new(ErrorKind::Provider, format!("{what}. {way}; the provider report says more")))
     }

@@ -309,7 +309,7 @@ fn find_library(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = named.map(Path::to_path_buf).or(from_environment) {
         return match path.canonicalize() {
             Ok(found) if found.is_file() => Ok(found),
-            Ok(_) => Err(missing(format!("{}: is no file; expected ONNX Runtime's library", path.display()))),
+            Ok(_) => Err(missing(format!("{}: not a file; expected ONNX Runtime's library", path.display()))),
             Err(e) => Err(missing(format!("{}: {e}", path.display()))),
         };
     }
