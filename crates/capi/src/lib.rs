@@ -1,21 +1,22 @@
-//! The C library: the C ABI of `ualm` (`include/ualm.h`, which cbindgen makes from this folder). C has no borrows, so most
-//! functions here are unsafe.
+//! The C library: the C ABI of `ualm` (`include/ualm.h`, which cbindgen generates from this folder). C has no
+//! borrows, so most functions here are unsafe.
 //!
-//! How it stays sound:
+//! Soundness:
 //!
-//! - *Handles* ([`handle`]): what C holds is an `Arc`, and every call takes a share of it first. So a handle that is
-//!   freed in the midst of a call (by its callback) lives until the call ends, and what belongs together may be freed
-//!   in any order. Calls see handles by shared reference only; what changes lies behind a lock, and a call that comes
-//!   in between another one is told that the handle is busy. All handles are `Send + Sync`, which the compiler checks.
-//! - *A reply in the making* ([`running`]) borrows its session in Rust. Here it takes the session out of its slot into
-//!   one value that holds both; the session goes back when the reply is finished or given up.
-//! - *A stage of a chain* ([`stages`]) runs in a thread that owns the chain meanwhile and hands over one event at a time.
-//! - *Arguments* ([`argument`], [`options`]) are looked at once, at the entry: NULL, UTF-8, alignment, length, size.
+//! - *Handles* ([`handle`]): C holds a share of an `Arc`, and every call takes another one first. So a handle that is
+//!   freed during a call (by its callback) lives until the call ends, and related handles may be freed in any order.
+//!   Calls see handles by shared reference only; mutable state is behind a lock, and a call during another one fails as
+//!   busy. All handles are `Send + Sync`, which the compiler checks.
+//! - *A running generation* ([`running`]) borrows its session in Rust. Here it takes the session out of its slot into
+//!   one value that holds both; the session goes back when the reply ends or is dropped.
+//! - *A stage of a chain* ([`stages`]) runs in a thread that owns the chain meanwhile and passes on one event at a time.
+//! - *Arguments* ([`argument`], [`options`]) are checked once, at the entry: NULL, UTF-8, alignment, length, size.
 //! - *Views* ([`view`]): what C reads without a call (events, segments, samples) points into memory that its owner
 //!   never changes and never moves.
 //! - *Panics* ([`boundary`]) end at the entry, as a status.
 //!
-//! What is left to the caller is the law on top of the header; it is the safety contract of every function here.
+//! The remaining obligations of the caller are the safety contract at the top of the header, which holds for every
+//! function here.
 
 #![allow(unsafe_code, reason = "a call from C is unsafe by its nature")]
 #![allow(non_camel_case_types, reason = "the header and the source use the same names")]
@@ -66,7 +67,7 @@ mod tensor;
 mod version;
 mod view;
 
-/// What the fuzzer and the tests of this workspace call; no part of the interface.
+/// Entry points for the fuzzer and the tests of this workspace; no part of the interface.
 #[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod internal {

@@ -1,7 +1,8 @@
 //! Options: structs that begin with their own size, so that they can grow.
 //!
-//! A caller compiled with an older header gives a shorter struct: what it lacks is as the defaults say. One compiled
-//! with a newer header gives a longer one: what this library does not know must be zero, which asks for nothing.
+//! A caller compiled with an older header passes a shorter struct: missing fields take their defaults. A caller
+//! compiled with a newer header passes a longer one: fields that this library does not know must be zero, which
+//! requests nothing.
 
 use std::ffi::c_char;
 use std::time::Duration;
@@ -14,24 +15,24 @@ use super::handle::share;
 use super::model::ualm_model;
 use super::names::modality;
 
-/// Nothing that is an options struct is larger than this.
+/// The largest accepted size of an options struct.
 const LARGEST: usize = 4096;
 
-/// A struct of options. It has no padding at its end (on 64-bit machines), where a new field would not be told apart.
+/// An options struct. It has no padding at its end (on 64-bit machines), where a new field could not be recognised.
 ///
 /// # Safety
 /// `#[repr(C)]`, the first field is `struct_size: usize`, and every bit pattern is a value.
 pub(super) unsafe trait Options: Copy {
-    /// The header's name.
+    /// The struct's name in the header.
     const NAME: &'static str;
-    /// Its size in the first version that had it: it stays when a field is added.
+    /// The size in the first version that had the struct, unchanged when a field is added.
     const OLDEST: usize;
 }
 
-/// What the caller's struct says, over `defaults`; NULL says nothing.
+/// Returns `defaults` with the fields of the caller's struct applied; NULL changes nothing.
 ///
 /// # Safety
-/// `pointer` is NULL or a struct of as many bytes as its first field says.
+/// `pointer` is NULL or points to a struct of as many bytes as its first field says.
 pub(super) unsafe fn read<T: Options>(pointer: *const T, defaults: T) -> Result<T> {
     if pointer.is_null() {
         return Ok(defaults);
@@ -55,10 +56,10 @@ pub(super) unsafe fn read<T: Options>(pointer: *const T, defaults: T) -> Result<
     Ok(value)
 }
 
-/// Fills the caller's struct of `size` bytes with `value`, and the rest with zeros; notes the size.
+/// Fills the caller's struct of `size` bytes with `value`, and the rest with zeros; writes the size to `struct_size`.
 ///
 /// # Safety
-/// `pointer` is NULL or has `size` bytes behind it that may be written to.
+/// `pointer` is NULL or points to `size` writable bytes.
 pub(super) unsafe fn fill<T: Options>(pointer: *mut T, size: usize, value: T) -> Result<()> {
     if pointer.is_null() || !pointer.is_aligned() {
         return Err(Failure::invalid(format!("{} is NULL or not aligned", T::NAME)));
@@ -81,28 +82,28 @@ fn check_size<T: Options>(size: usize) -> Result<()> {
     Err(Failure::invalid(format!("{name}: struct_size is {size}; expected {oldest} or more, as {name}_init writes it")))
 }
 
-/// How to start ONNX Runtime. There is one in a process: later calls must ask for the same, or for nothing (NULL).
+/// Options of ONNX Runtime. A process has one: later calls must pass the same options, or NULL.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_runtime_options {
     /// Written by ualm_runtime_options_init.
     pub struct_size: usize,
-    /// Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program and in ../lib of it,
-    /// beside this library, in the user's cache.
+    /// Path of ONNX Runtime's library; NULL searches ORT_DYLIB_PATH, the program's folder and its ../lib, this
+    /// library's folder and the user's cache.
     pub library: *const c_char,
     /// Threads of the one pool that all graphs share; 0 takes as many as the process may use.
     pub threads: usize,
     /// The execution providers of a model's graphs, such as "openvino", "cuda:device_id=1,cpu", "codec=openvino,llm=cpu"
     /// or "auto"; NULL takes UALM_PROVIDER, else "cpu". Models in one process may have different ones.
     pub provider: *const c_char,
-    /// Paths of plugins that offer providers, provider_library_count of them; none takes UALM_PROVIDER_LIBRARY. Plugins
-    /// beside ONNX Runtime's library are found without. Borrowed.
+    /// Paths of provider plugins, provider_library_count of them; none takes UALM_PROVIDER_LIBRARY. Plugins beside ONNX
+    /// Runtime's library are found without it. Borrowed.
     pub provider_libraries: *const *const c_char,
-    /// How many.
+    /// Number of entries.
     pub provider_library_count: usize,
-    /// How many seconds a library may take to load; 0 takes 120.
+    /// Seconds that a library may take to load; 0 takes 120.
     pub load_timeout: usize,
-    /// 1 takes less memory, for long recordings above all; 0 does not. Models in one process may differ.
+    /// 1 reduces memory, mostly for long recordings; 0 does not. Models in one process may differ.
     pub low_memory: usize,
 }
 
@@ -133,31 +134,33 @@ pub unsafe extern "C" fn ualm_runtime_options_init(
     options: *mut ualm_runtime_options,
     struct_size: usize,
 ) -> ualm_status {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     entry(|| unsafe { fill(options, struct_size, ualm_runtime_options::default()) })
 }
 
-/// The options that `pointer` names.
+/// Returns the options at `pointer`.
 ///
 /// # Safety
-/// The header's law for `ualm_runtime_options`.
+/// The header's contract for `ualm_runtime_options`.
 pub(super) unsafe fn runtime_options(pointer: *const ualm_runtime_options) -> Result<RuntimeOptions> {
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     let options = unsafe { read(pointer, ualm_runtime_options::default()) }?;
-    let library = match options.library.is_null() {
-        true => None,
-        // SAFETY: the contract is the same.
-        false => Some(unsafe { path(options.library, "library") }?.to_path_buf()),
+    let library = if options.library.is_null() {
+        None
+    } else {
+        // SAFETY: same contract.
+        Some(unsafe { path(options.library, "library") }?.to_path_buf())
     };
-    let providers = match options.provider.is_null() {
-        true => None,
-        // SAFETY: the contract is the same.
-        false => Some(unsafe { text(options.provider, "provider") }?.parse()?),
+    let providers = if options.provider.is_null() {
+        None
+    } else {
+        // SAFETY: same contract.
+        Some(unsafe { text(options.provider, "provider") }?.parse()?)
     };
     let count = options.provider_library_count;
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     let listed = unsafe { list(options.provider_libraries, count, "provider_libraries") }?;
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     let named = listed.iter().map(|file| Ok(unsafe { path(*file, "provider_libraries") }?.to_path_buf()));
     Ok(RuntimeOptions {
         library,
@@ -175,15 +178,15 @@ pub(super) unsafe fn runtime_options(pointer: *const ualm_runtime_options) -> Re
 pub struct ualm_segment_options {
     /// Softmax temperature; 0 takes the largest logit.
     pub temperature: f32,
-    /// Only the most probable ids that together reach top_p; 1 keeps all.
+    /// Keeps the most probable ids that together reach top_p; 1 keeps all.
     pub top_p: f32,
     /// Scale of classifier-free guidance; 1 is none.
     pub guidance: f32,
-    /// Only the top_k largest logits of each stream; 0 keeps all.
+    /// Keeps the top_k largest logits of each stream; 0 keeps all.
     pub top_k: u32,
     /// The most frames of a segment, the closing one included.
     pub max_steps: u32,
-    /// The fewest frames before the model may close a segment, or let its sound run out; 0 leaves it free.
+    /// The fewest frames before the model may close a segment, or let its sound run out; 0 is no minimum.
     pub min_steps: u32,
 }
 
@@ -214,19 +217,20 @@ impl From<ualm_segment_options> for SegmentConfig {
     }
 }
 
-/// How a reply is generated.
+/// Settings of a reply.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_generation_options {
     /// Written by ualm_generation_options_init.
     pub struct_size: usize,
-    /// Seed of every random draw: the same one gives the same reply on the same package, library and number of threads.
+    /// Seed of every random draw: the same seed reproduces the reply with the same package, library and number of
+    /// threads.
     pub seed: u64,
     /// The most segments of a reply.
     pub max_segments: usize,
     /// Modalities (ualm_modality) of the first segments, in order; the model chooses those of the others. Borrowed.
     pub force: *const i32,
-    /// How many.
+    /// Number of entries.
     pub force_len: usize,
     /// Settings of text segments.
     pub text: ualm_segment_options,
@@ -234,9 +238,10 @@ pub struct ualm_generation_options {
     pub audio: ualm_segment_options,
     /// Settings of speech segments.
     pub speech: ualm_segment_options,
-    /// 1 gives sound out in chunks while it is being made, at some cost in speed; 0 at the end of its segment.
+    /// 1 emits sound in chunks while it is being generated, at some cost in speed; 0 at the end of its segment.
     pub stream_audio: i32,
-    /// 1 goes on with the modalities of `force` when the model ends its turn, or a segment meets its limit, before them.
+    /// 1 continues with the modalities of `force` when the model ends its turn, or a segment reaches its limit, before
+    /// them.
     pub insist: i32,
 }
 
@@ -270,34 +275,34 @@ pub unsafe extern "C" fn ualm_generation_options_init(
     struct_size: usize,
     model: *const ualm_model,
 ) -> ualm_status {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     entry(|| unsafe { fill(options, struct_size, (&share(model)?.0.config()).into()) })
 }
 
 /// Fills the caller's `options` of `struct_size` bytes with `filled`.
 ///
 /// # Safety
-/// The header's law for the place of a `ualm_generation_options`.
+/// The header's contract for an out-pointer to a `ualm_generation_options`.
 pub(super) unsafe fn fill_generation_options(
     options: *mut ualm_generation_options,
     struct_size: usize,
     filled: ualm_generation_options,
 ) -> Result<()> {
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     unsafe { fill(options, struct_size, filled) }
 }
 
-/// The settings that `pointer` names, over the model's `defaults`.
+/// Returns the model's `defaults` with the settings at `pointer` applied.
 ///
 /// # Safety
-/// The header's law for `ualm_generation_options`.
+/// The header's contract for `ualm_generation_options`.
 pub(super) unsafe fn generation_config(
     pointer: *const ualm_generation_options,
     defaults: GenerationConfig,
 ) -> Result<GenerationConfig> {
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     let options = unsafe { read(pointer, (&defaults).into()) }?;
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     let force = unsafe { list(options.force, options.force_len, "force") }?;
     let mut config = defaults;
     config.seed = options.seed;
@@ -312,9 +317,11 @@ pub(super) unsafe fn generation_config(
 }
 
 pub(super) fn flag<T: From<u8> + PartialEq + std::fmt::Display>(value: T, name: &str) -> Result<bool> {
-    match value == T::from(1) {
-        true => Ok(true),
-        false if value == T::from(0) => Ok(false),
-        false => Err(Failure::invalid(format!("{name} is {value}; expected 0 or 1"))),
+    if value == T::from(0) {
+        Ok(false)
+    } else if value == T::from(1) {
+        Ok(true)
+    } else {
+        Err(Failure::invalid(format!("{name} is {value}; expected 0 or 1")))
     }
 }

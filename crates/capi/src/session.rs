@@ -8,10 +8,10 @@ use super::argument::write;
 use super::boundary::{entry, ualm_status, value};
 use super::checkpoint::ualm_checkpoint;
 use super::conversation::{Conversation, Slot};
-use super::handle::{Handle, Place, free, share};
+use super::handle::{Handle, Out, free, share};
 use super::model::ualm_model;
 
-/// A conversation: what was said stays in it, and the next prompt goes on from there.
+/// A conversation. It keeps its history, and the next prompt continues from there.
 pub struct ualm_session {
     pub(super) model: Model,
     pub(super) slot: Arc<Slot>,
@@ -19,7 +19,7 @@ pub struct ualm_session {
 }
 
 impl ualm_session {
-    /// A conversation that nothing was said in, of the engine if it is one's.
+    /// Returns an empty conversation; `engine` is the one that runs it, if any.
     pub(super) fn new(session: Session, engine: Option<&Engine>) -> Self {
         Self::of(Conversation::new(session), engine)
     }
@@ -38,16 +38,16 @@ impl Handle for ualm_session {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_new(model: *const ualm_model, session: *mut *mut ualm_session) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, model) = unsafe { (Place::new(session)?, share(model)?) };
-        place.fill(ualm_session::new(model.0.session(), None));
+        // SAFETY: per the header's contract.
+        let (out, model) = unsafe { (Out::new(session)?, share(model)?) };
+        out.fill(ualm_session::new(model.0.session(), None));
         Ok(())
     })
 }
 
-/// Begins another conversation that stands at `checkpoint` of this one, which replies can then be made from in both at
-/// once, on two threads. In an engine they share their steps. Refused (UALM_STATUS_LIMIT) where there is no room for
-/// another one.
+/// Begins another conversation at `checkpoint` of this one. Both can then generate replies from it at once, on two
+/// threads; in an engine they share their steps. Fails with UALM_STATUS_LIMIT when there is no room for another
+/// conversation.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_fork(
     session: *mut ualm_session,
@@ -55,36 +55,37 @@ pub unsafe extern "C" fn ualm_session_fork(
     fork: *mut *mut ualm_session,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, session, from) = unsafe { (Place::new(fork)?, share(session)?, share(checkpoint)?) };
+        // SAFETY: per the header's contract.
+        let (out, session, from) = unsafe { (Out::new(fork)?, share(session)?, share(checkpoint)?) };
         let forked = session.slot.work(|conversation| conversation.fork(&from.checkpoint, from.length))?;
-        place.fill(ualm_session::of(forked, session.slot.engine.as_ref()));
+        out.fill(ualm_session::of(forked, session.slot.engine.as_ref()));
         Ok(())
     })
 }
 
-/// Positions of the conversation so far, of the model's context. UALM_STATUS_BUSY while a generation is open.
+/// Returns the number of positions of the conversation so far, within the model's context. UALM_STATUS_BUSY while a
+/// generation is open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_position(session: *const ualm_session, position: *mut usize) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         let session = unsafe { share(session) }?;
         let found = session.slot.look(|conversation| conversation.session.position())?;
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         unsafe { write(position, found, "position") }
     })
 }
 
-/// Positions that the conversation may hold: those of the model's context, or of the engine's.
+/// Returns the number of positions that the conversation may hold: the model's context, or the engine's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_max_positions(session: *const ualm_session) -> usize {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     value(0, || Ok(unsafe { share(session) }?.max_positions))
 }
 
-/// Frees a session; a generation of it goes on. NULL is fine.
+/// Frees a session; its generation stays usable. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_free(session: *mut ualm_session) {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     unsafe { free(session) }
 }
