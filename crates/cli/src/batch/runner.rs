@@ -10,7 +10,7 @@ use super::request::{Line, Part, Request};
 use super::shard::seed_of;
 use crate::args::BatchRun;
 
-/// What every request is answered with.
+/// The state that all requests share.
 pub struct Runner<'a> {
     pub model: Model,
     /// The requests' folder: their paths are relative to it.
@@ -25,7 +25,7 @@ struct Answer {
     prompt_frames: Tokens,
     warnings: Vec<String>,
     reply: Reply,
-    /// What ended the reply early.
+    /// The error that ended the reply early.
     error: Option<Error>,
 }
 
