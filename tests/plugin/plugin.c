@@ -1,4 +1,4 @@
-/* A plugin of ONNX Runtime that is of no use, in the ways that real ones fail. Compiled by tests/providers.rs with one of
+/* A plugin of ONNX Runtime that is of no use, in the ways that real ones fail. Compiled by tests/providers/main.rs with one of
  *
  *   WRONG_VERSION   asks for a version of the interface that no ONNX Runtime has
  *   NO_DEVICE       loads, and finds no device to run on

@@ -68,7 +68,7 @@ class OpenAITest(unittest.TestCase):
         wav = self.speech(response_format="wav").read()
         self.assertEqual(samples(wav)[1], 16000)
         said = self.client.audio.transcriptions.create(model=MODEL, file=("a.wav", wav)).text
-        # how well the package hears is tested in tests/default_package.rs
+        # how well the package hears is tested in tests/library/default_package.rs
         self.assertRegex(said, f"^({'|'.join(DIGITS)})( ({'|'.join(DIGITS)}))*$")
         text = self.client.audio.transcriptions.create(model=MODEL, file=("a.wav", wav), response_format="text")
         self.assertEqual(text.strip(), said)

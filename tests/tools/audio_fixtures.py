@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the sound files of tests/data/audio. Needs numpy and ffmpeg (with libmp3lame); only for making them anew.
 
-Every file holds the same second of sound, `sound(t)`, which tests/audio.rs computes too: a gliding harmonic tone over a bed
+Every file holds the same second of sound, `sound(t)`, which tests/library/audio.rs computes too: a gliding harmonic tone over a bed
 of steady ones, all below 3.7 kHz so that a rate of 8 kHz can carry it. In stereo, left is 1.2 and right 0.8 times it, so that the
 mean is the mono file. `log_mel.npy` is the log-mel spectrogram of `noise()` by the formula in numpy and float64.
 """
@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent.parent / "data" / "audio"
 
 
 def generator(state):
-    """The generator of tests/audio.rs: 32 bits, the high 16 returned."""
+    """The generator of tests/library/audio.rs: 32 bits, the high 16 returned."""
     while True:
         state = (state * 1664525 + 1013904223) % 2**32
         yield state >> 16
