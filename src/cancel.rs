@@ -1,42 +1,42 @@
-//! Stopping from another thread.
+//! Cancellation from another thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A switch that any thread may throw; work looks at it between two steps. Clones share the switch.
+/// A cancellation token, which work checks between two steps. Any thread may cancel it; clones share their state.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<Switch>);
+pub struct Cancel(Arc<State>);
 
 #[derive(Debug, Default)]
-struct Switch {
-    thrown: AtomicBool,
-    above: Option<Cancel>,
+struct State {
+    cancelled: AtomicBool,
+    parent: Option<Cancel>,
 }
 
 impl Cancel {
-    /// A switch that has not been thrown.
+    /// Creates a token that is not cancelled.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A switch below this one: throwing this one throws it too, throwing it leaves this one alone.
+    /// Returns a child token: cancelling this token cancels the child too, but not the reverse.
     pub fn below(&self) -> Self {
-        Self(Arc::new(Switch { thrown: AtomicBool::new(false), above: Some(self.clone()) }))
+        Self(Arc::new(State { cancelled: AtomicBool::new(false), parent: Some(self.clone()) }))
     }
 
-    /// Asks the work to stop.
+    /// Cancels the token: work that checks it stops.
     pub fn cancel(&self) {
-        self.0.thrown.store(true, Ordering::Relaxed);
+        self.0.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was asked to stop.
+    /// Returns whether the token, or a parent of it, is cancelled.
     pub fn is_cancelled(&self) -> bool {
-        self.0.thrown.load(Ordering::Relaxed) || self.0.above.as_ref().is_some_and(Self::is_cancelled)
+        self.0.cancelled.load(Ordering::Relaxed) || self.0.parent.as_ref().is_some_and(Self::is_cancelled)
     }
 
-    /// An error of kind [`ErrorKind::Cancelled`] once the switch was thrown.
+    /// Returns an error of kind [`ErrorKind::Cancelled`] if the token is cancelled.
     pub fn check(&self) -> Result<()> {
         if self.is_cancelled() { Err(Error::new(ErrorKind::Cancelled, "stopped on request")) } else { Ok(()) }
     }
@@ -47,12 +47,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_switch_below_follows_and_does_not_lead() {
-        let above = Cancel::new();
-        let (one, two) = (above.below(), above.below());
+    fn a_child_is_cancelled_with_its_parent_and_not_the_reverse() {
+        let parent = Cancel::new();
+        let one = parent.below();
+        let two = parent.below();
         one.cancel();
-        assert!(one.is_cancelled() && !two.is_cancelled() && !above.is_cancelled());
-        above.cancel();
+        assert!(one.is_cancelled() && !two.is_cancelled() && !parent.is_cancelled());
+        parent.cancel();
         assert!(two.is_cancelled());
     }
 }

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, and files that are read up to a limit.
+//! Atomic writes and size-limited reads.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -9,25 +9,25 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What the name of a file ends with while it is being written.
+/// The suffix of a part: a temporary file that becomes the target once it is written.
 const PART: &str = ".part";
-/// The most bytes that a part's name takes from the file's: names may have 255 in all.
+/// The most bytes of the target's name that a part's name repeats: a name has at most 255 bytes.
 const MOST_NAME: usize = 200;
 
-/// Writes `bytes` to `path`: aside in the same folder, onto the disk, then in its place. Whoever looks at `path`, even after
-/// the machine lost its power, finds the old file or the whole new one. A link at `path` is followed. What is no regular file
-/// (a device, a named pipe) is written to directly.
+/// Writes `bytes` to `path` atomically: to a temporary file in the same folder, synced to the disk and then renamed. A
+/// reader of `path`, even after a loss of power, finds the old file or the complete new one. A link at `path` is
+/// followed; a device or a named pipe is written to directly.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when the file cannot be written; what was at `path` before stays, and nothing is left beside it.
+/// [`ErrorKind::Io`] when the file cannot be written; a previous file at `path` stays, and no temporary file is left.
 pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_whole_with(path, |file| file.write_all(bytes))
 }
 
-/// [`write_whole`] of what `write` writes.
+/// Writes a file atomically, as [`write_whole`], with `write` for its contents.
 ///
 /// # Errors
-/// As [`write_whole`].
+/// As for [`write_whole`].
 pub fn write_whole_with(path: impl AsRef<Path>, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let path = path.as_ref();
     let written = match fs::metadata(path) {
@@ -43,11 +43,11 @@ pub fn write_whole_with(path: impl AsRef<Path>, write: impl FnOnce(&mut File) ->
     written.map_err(|e| e.context(path.display()))
 }
 
-/// Removes what writers that were killed have left in `folder`: the parts of those files whose names `is_ours` knows, which
-/// no one may be writing.
+/// Removes the temporary files that killed writers have left in `folder`, of the files whose names `is_ours` accepts.
+/// No such file may be being written.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when a part is there and cannot be removed.
+/// [`ErrorKind::Io`] when a temporary file cannot be removed.
 pub fn remove_parts(folder: impl AsRef<Path>, is_ours: impl Fn(&str) -> bool) -> Result<()> {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_str().and_then(part_of).is_some_and(&is_ours) {
@@ -58,10 +58,10 @@ pub fn remove_parts(folder: impl AsRef<Path>, is_ours: impl Fn(&str) -> bool) ->
     Ok(())
 }
 
-/// The contents of the file at `path`, if it has at most `most` bytes.
+/// Reads the file at `path`, of at most `most` bytes.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Limit`] when it is larger.
+/// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Limit`] when it is larger.
 pub(crate) fn read_limited(path: &Path, most: u64) -> Result<Vec<u8>> {
     let failed = |e| Error::new(ErrorKind::Io, "cannot be read").with_source(e);
     let mut bytes = Vec::new();
@@ -72,7 +72,7 @@ pub(crate) fn read_limited(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A file that has more than `most` bytes.
+/// Returns the error of a file that has more than `most` bytes.
 pub(crate) fn too_large(most: u64) -> Error {
     Error::new(ErrorKind::Limit, format!("larger than the {most} bytes that are read"))
 }
@@ -87,17 +87,17 @@ pub(crate) fn unwritable(error: io::Error) -> Error {
     Error::new(ErrorKind::Io, hint).with_source(error)
 }
 
-/// Held for reading by those who write.
+/// A lock that writers hold shared, and [`hold_writes`] exclusively.
 static WRITERS: RwLock<()> = RwLock::new(());
 
-/// Waits until no file is being written, and keeps others from being begun as long as the guard lives: a process that ends
-/// then leaves no part behind.
+/// Waits until no file is being written, and blocks new writes while the returned guard lives, so that a process can
+/// exit without leaving temporary files behind.
 #[must_use]
 pub fn hold_writes() -> impl Drop {
     WRITERS.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets `write` fill a part and puts it in the place of `path`; the part is removed when that fails.
+/// Replaces `path` by a part that `write` fills; removes the part on failure.
 fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let _writes = WRITERS.read().unwrap_or_else(PoisonError::into_inner);
     let mut part = part_beside(path)?;
@@ -111,11 +111,11 @@ fn part_beside(path: &Path) -> Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(&prefix).suffix(PART);
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // what the umask leaves of it
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask applies
     builder.tempfile_in(folder_of(path)).map_err(unwritable)
 }
 
-/// What the names of `path`'s parts begin with; random letters and [`PART`] follow.
+/// Returns the prefix of the names of `path`'s parts; random letters and [`PART`] follow.
 fn part_prefix(path: &Path) -> Result<String> {
     let Some(name) = path.file_name() else {
         return Err(Error::new(ErrorKind::Io, "a file name is needed to write to"));
@@ -124,7 +124,7 @@ fn part_prefix(path: &Path) -> Result<String> {
     Ok(format!(".{}.", &name[..name.floor_char_boundary(MOST_NAME)]))
 }
 
-/// The name of the file that the part `name` was to become.
+/// Returns the name of the target of the part `name`, if `name` is that of a part.
 fn part_of(name: &str) -> Option<&str> {
     let (file, random) = name.strip_prefix('.')?.strip_suffix(PART)?.rsplit_once('.')?;
     (random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(file)
@@ -134,7 +134,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Sees to it that a new name in `folder` outlives a loss of power.
+/// Syncs `folder`, so that a rename in it survives a loss of power.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
@@ -167,7 +167,9 @@ mod tests {
     fn links_are_followed_and_the_umask_is_kept() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
-        let (file, link, plain) = (folder.path().join("file"), folder.path().join("link"), folder.path().join("plain"));
+        let file = folder.path().join("file");
+        let link = folder.path().join("link");
+        let plain = folder.path().join("plain");
         fs::write(&plain, "").unwrap();
         write_whole(&file, b"one").unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions(), fs::metadata(&plain).unwrap().permissions());

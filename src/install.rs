@@ -1,12 +1,13 @@
-//! Where the program and the library are installed: ONNX Runtime and the default package may lie beside them.
+//! Install locations: the folders beside the program or the shared library, where ONNX Runtime and the default package
+//! may lie.
 
 use std::path::{Path, PathBuf};
 
-/// Returns the folder of the program and `lib` next to it; then the same for the shared library that holds this code, such as
-/// the C library, if there is one.
+/// Returns the folder of the program and `lib` next to it; then the same for the shared library that holds this code,
+/// such as the C library, if there is one.
 pub(crate) fn own_folders() -> Vec<PathBuf> {
     let files = [std::env::current_exe().ok(), shared_library()].into_iter().flatten();
-    // links are followed: what lies beside the file does not lie beside a link to it
+    // follow links: the other files lie beside the file, not beside a link to it
     let folder = |file: PathBuf| file.canonicalize().ok()?.parent().map(Path::to_path_buf);
     let mut folders: Vec<_> = files.filter_map(folder).collect();
     folders.dedup();
@@ -22,20 +23,20 @@ fn shared_library() -> Option<PathBuf> {
 
     static HERE: u8 = 0;
     let mut found = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
-    // SAFETY: the address is one of this code, the place is writable; a result other than 0 means that it was written.
+    // SAFETY: `HERE` is in this code, `found` is writable, and a result other than 0 means that it is initialized.
     let found = unsafe {
-        match libc::dladdr((&raw const HERE).cast(), found.as_mut_ptr()) {
-            0 => return None,
-            _ => found.assume_init(),
+        if libc::dladdr((&raw const HERE).cast(), found.as_mut_ptr()) == 0 {
+            return None;
         }
+        found.assume_init()
     };
-    // SAFETY: `dli_fname` is NULL, or a string that lives as long as this code is loaded.
+    // SAFETY: `dli_fname` is NULL, or a string that is valid while this code is loaded.
     let file = (!found.dli_fname.is_null()).then(|| unsafe { CStr::from_ptr(found.dli_fname) })?;
-    // of a program the name that it was called by, which may be found in the current folder by chance
+    // for a program this is the name it was called by, and a relative name may match another file in the current folder
     Some(PathBuf::from(OsStr::from_bytes(file.to_bytes()))).filter(|file| file.is_absolute())
 }
 
-/// Windows finds a DLL beside the program, whose folder is searched anyway.
+/// Returns nothing: a DLL lies beside the program, the folder of which is searched anyway.
 #[cfg(not(unix))]
 fn shared_library() -> Option<PathBuf> {
     None

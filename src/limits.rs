@@ -1,27 +1,27 @@
-//! What is refused before it costs anything.
+//! Resource limits, checked before any work is done.
 
 use crate::audio::Waveform;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a model refuses; [`Model::with_limits`](crate::Model::with_limits) sets it. Errors are of kind
-/// [`ErrorKind::Limit`], and say what was asked for and how much is allowed.
+/// The resource limits of a model, set by [`Model::with_limits`](crate::Model::with_limits). A request beyond a limit
+/// fails with [`ErrorKind::Limit`]; the message has the requested amount and the limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The longest sound that is listened to or encoded, in seconds; by default as the package says.
+    /// The longest sound that is encoded, in seconds; by default the limit of the package.
     pub input_seconds: Option<f64>,
-    /// Bytes that one decoded recording may take: 4 a sample at its own rate, in one channel.
+    /// The most bytes of one decoded recording: 4 per sample at its own rate, in one channel.
     pub decoded_bytes: u64,
-    /// Frames of one prompt: about one a token, 25 a second of sound.
+    /// The most positions of one prompt: one per token of text, about 25 per second of sound.
     pub prompt_frames: usize,
-    /// Segments of a reply that may be asked for.
+    /// The most segments of a reply that a configuration may allow.
     pub segments: usize,
-    /// Frames of a segment that may be asked for.
+    /// The most positions of a segment that a configuration may allow.
     pub steps: usize,
-    /// Positions of a conversation; the model's own limit holds as well.
+    /// The most positions of a conversation; the model's own limit applies as well.
     pub context: usize,
-    /// Bytes that the key/value cache of one conversation may take, guidance included; by default half of the memory that
-    /// the process may use, a container's limit included.
+    /// The most bytes of the key/value cache of one conversation, guidance included; by default half of the memory that
+    /// the process may use, within a container's limit.
     pub memory: Option<u64>,
 }
 
@@ -93,7 +93,7 @@ impl Limits {
     }
 }
 
-/// Refuses sound of more than `most` seconds.
+/// Checks that `sound` has at most `most` seconds.
 pub(crate) fn check_seconds(sound: &Waveform, most: f64) -> Result<()> {
     let found = sound.seconds();
     if found > most {
@@ -103,15 +103,15 @@ pub(crate) fn check_seconds(sound: &Waveform, most: f64) -> Result<()> {
     Ok(())
 }
 
-/// Refuses more than `most` of `what`.
+/// Checks that at most `most` of `what` are requested.
 pub(crate) fn at_most(what: &str, asked: usize, most: usize) -> Result<()> {
-    match asked <= most {
-        true => Ok(()),
-        false => Err(Error::new(ErrorKind::Limit, format!("{asked} {what} are asked for; the limit is {most}"))),
+    if asked > most {
+        return Err(Error::new(ErrorKind::Limit, format!("{asked} {what} are asked for; the limit is {most}")));
     }
+    Ok(())
 }
 
-/// Bytes of memory that the process may use; all there could be when the system does not tell.
+/// Returns the bytes of memory that the process may use, or `u64::MAX` if the system does not report it.
 fn usable_memory() -> u64 {
     let mut system = sysinfo::System::new();
     system.refresh_memory();

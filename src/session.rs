@@ -1,4 +1,4 @@
-//! A session: one conversation with a model, and the points in it to which the conversation can be taken back.
+//! A session: one conversation with a model, and the points to which the conversation can be rewound.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ pub struct Session {
     points: Points,
 }
 
-/// A point between two turns, to which a conversation can be taken back ([`Session::rewind`]).
+/// A point between two turns to which a conversation can be rewound ([`Session::rewind`]).
 #[derive(Clone, Debug)]
 pub struct Mark {
     id: u64,
@@ -31,7 +31,7 @@ pub struct Mark {
 }
 
 impl Model {
-    /// Begins a conversation.
+    /// Opens a session, with an empty conversation.
     pub fn session(&self) -> Session {
         let sequence = SingleSequence::new(Arc::clone(self.language_model()), self.limits());
         Session::new(self.clone(), Box::new(sequence))
@@ -44,58 +44,60 @@ impl Session {
         Self { model, conversation, points: Points::default() }
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// Positions of the conversation so far, those included that are run with the next prompt.
+    /// Returns the number of positions of the conversation, including those that run with the next prompt.
     pub fn position(&self) -> usize {
         self.conversation.position()
     }
 
-    /// Positions that the model's context holds.
+    /// Returns the most positions of the conversation.
     pub fn max_positions(&self) -> usize {
         self.conversation.sequence.max_positions()
     }
 
-    /// Lays out the next turn for a reply in text, or, where the model chooses the modality, for any reply. The first turn
+    /// Lays out the next turn for a reply in text, or, if the model chooses the modality, for any reply. The first turn
     /// of a session begins the conversation.
     ///
     /// # Errors
-    /// Messages that the package's template has no place for, or sound that cannot be encoded.
+    /// The package's template cannot lay out the messages, or sound cannot be encoded.
     pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
         self.prompt_for(Modality::Text, messages, &Cancel::new())
     }
 
-    /// [`prompt`](Self::prompt), which `cancel` stops between two windows of a recording.
+    /// Lays out the next turn as [`prompt`](Self::prompt); `cancel` stops the work between two windows of a recording.
     pub fn prompt_until(&self, messages: &[Message], cancel: &Cancel) -> Result<Prompt> {
         self.prompt_for(Modality::Text, messages, cancel)
     }
 
-    /// Lays out the next turn for a reply that begins with a segment of `modality`: some models' prompts depend on what is
-    /// to be made. `cancel` stops it between two windows of a recording.
+    /// Lays out the next turn for a reply that begins with a segment of `modality`, on which the prompts of some models
+    /// depend. `cancel` stops the work between two windows of a recording.
     ///
     /// # Errors
-    /// As [`prompt`](Self::prompt).
+    /// As for [`prompt`](Self::prompt).
     pub fn prompt_for(&self, modality: Modality, messages: &[Message], cancel: &Cancel) -> Result<Prompt> {
         self.model.lay_out(modality, messages, self.position() == 0, cancel)
     }
 
-    /// Begins the reply to `prompt`: an iterator over events. `cancel` stops it between two steps.
+    /// Begins the reply to `prompt` and returns an iterator over its events. `cancel` stops the reply between two
+    /// steps.
     ///
     /// # Errors
-    /// Settings without meaning, a modality that the package cannot make, a prompt of another model, or one that does not
-    /// fit the context.
+    /// A setting is out of its range, the package cannot produce a modality, or `prompt` is of another model or does
+    /// not fit the context.
     pub fn generate(&mut self, prompt: Prompt, config: &GenerationConfig, cancel: &Cancel) -> Result<Generation<'_>> {
         Generation::new(&mut self.conversation, prompt, config.clone(), cancel.clone())
     }
 
-    /// Runs `prompt`, after which any number of replies can be made from the checkpoint
+    /// Runs `prompt` and returns a checkpoint, from which any number of replies can be generated
     /// ([`generate_from`](Self::generate_from)).
     ///
     /// # Errors
-    /// A prompt of another model, or one that does not fit the context; cancelled. The conversation is what it was then.
+    /// `prompt` is of another model or does not fit the context, or the work was cancelled. The conversation is
+    /// unchanged then.
     pub fn checkpoint(&mut self, prompt: &Prompt, cancel: &Cancel) -> Result<Checkpoint> {
         let begun = Instant::now();
         self.conversation.check_prompt(prompt)?;
@@ -113,11 +115,11 @@ impl Session {
         })
     }
 
-    /// Begins a reply at `checkpoint`; the conversation after it is forgotten.
+    /// Begins a reply at `checkpoint`; the conversation after the checkpoint is dropped.
     ///
     /// # Errors
-    /// A checkpoint of another session, or one before which this session was taken back; beginnings of a segment that no
-    /// such segment has; and as [`generate`](Self::generate).
+    /// The checkpoint is of another session, or of a part of this one that a rewind has dropped; its first positions of
+    /// a segment are not valid for the modality; and as for [`generate`](Self::generate).
     pub fn generate_from(
         &mut self,
         checkpoint: &Checkpoint,
@@ -129,12 +131,12 @@ impl Session {
         Generation::at(&mut self.conversation, checkpoint, config.clone(), cancel.clone())
     }
 
-    /// Another session that stands at `checkpoint`: replies can be made from it in both at once, on two threads.
+    /// Returns a new session at `checkpoint`, so that two threads can generate replies from the checkpoint at once.
     ///
-    /// In an [`Engine`](crate::Engine) they share their steps.
+    /// In an [`Engine`](crate::Engine) the two sessions share their steps.
     ///
     /// # Errors
-    /// As [`generate_from`](Self::generate_from); no room for another session.
+    /// As for [`generate_from`](Self::generate_from), or there is no room for another session.
     pub fn fork(&mut self, checkpoint: &Checkpoint) -> Result<Self> {
         self.points.check(checkpoint.id, &checkpoint.state, self.conversation.sequence.position())?;
         let conversation = self.conversation.fork(&checkpoint.state)?;
@@ -143,13 +145,12 @@ impl Session {
         Ok(Self { model: self.model.clone(), conversation, points })
     }
 
-    /// Forgets this conversation and runs that of `record` up to `cut`; [`generate_from`](Self::generate_from) then
-    /// continues as if the conversation had never stopped, token by token, if the settings and the seed are those of the
-    /// record.
+    /// Replaces this conversation by that of `record` up to `cut`. With the settings and the seed of the record,
+    /// [`generate_from`](Self::generate_from) then reproduces the tokens of a conversation that never stopped.
     ///
     /// # Errors
-    /// A record of another package, a damaged one, or one without that cut; one that does not fit the context; cancelled.
-    /// The conversation is empty then, unless the record was refused.
+    /// The record is of another package, is damaged, has no such cut or does not fit the context, or the work was
+    /// cancelled. The conversation is empty then, unless the record was refused before it ran.
     pub fn restore(&mut self, record: &Record, cut: Cut, cancel: &Cancel) -> Result<Checkpoint> {
         record.check(self.model.package())?;
         let turn = record.turn_at(cut)?;
@@ -172,10 +173,10 @@ impl Session {
         })
     }
 
-    /// Forgets this conversation and runs the first `turns` of `record`, after which another turn can begin.
+    /// Replaces this conversation by the first `turns` of `record`, after which another turn can begin.
     ///
     /// # Errors
-    /// As [`restore`](Self::restore), and a turn without segments.
+    /// As for [`restore`](Self::restore), or the last of these turns has no segments.
     pub fn restore_turns(&mut self, record: &Record, turns: usize, cancel: &Cancel) -> Result<()> {
         record.check(self.model.package())?;
         let Some(last) = turns.checked_sub(1) else {
@@ -192,12 +193,13 @@ impl Session {
         replay(&mut self.conversation, &past, None, cancel).map(drop)
     }
 
-    /// Reopens the last reply and returns a checkpoint after its `segments` segments, as if the last one had let another
-    /// follow. `draws` is the number of random numbers drawn by its end ([`Draws::to`](crate::Draws)).
+    /// Reopens the last reply and returns a checkpoint after its `segments` segments, as if the last segment had let
+    /// another follow. `draws` is the number of random numbers drawn up to the end of the reply
+    /// ([`Draws::to`](crate::Draws)).
     ///
     /// # Errors
-    /// No reply has ended, or the model's replies have one segment; no room in the context; cancelled. The conversation is
-    /// what it was then.
+    /// No reply has ended, the model's replies have only one segment, the context has no room, or the work was
+    /// cancelled. The conversation is unchanged then.
     pub fn go_on(&mut self, segments: usize, draws: u64, cancel: &Cancel) -> Result<Checkpoint> {
         let begun = Instant::now();
         let before = self.conversation.snapshot();
@@ -220,16 +222,16 @@ impl Session {
         })
     }
 
-    /// Marks the current point, between two turns.
+    /// Returns a mark of the current point, between two turns.
     pub fn mark(&mut self) -> Mark {
         let snapshot = self.conversation.snapshot();
         Mark { id: self.points.add(*snapshot.state()), snapshot }
     }
 
-    /// Takes the conversation back to `mark`, exactly.
+    /// Rewinds the conversation to `mark`, exactly.
     ///
     /// # Errors
-    /// A mark of another session, or one before which this session was taken back.
+    /// The mark is of another session, or of a part of this one that a rewind has dropped.
     pub fn rewind(&mut self, mark: &Mark) -> Result<()> {
         let state = *mark.snapshot.state();
         self.points.check(mark.id, &state, self.conversation.sequence.position())?;
@@ -238,7 +240,7 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets the conversation: the next prompt begins another one.
+    /// Drops the conversation: the next prompt begins a new one.
     pub fn clear(&mut self) {
         self.rewind_to(&StateMark::START);
     }
@@ -248,12 +250,12 @@ impl Session {
         self.points.forget_after(state);
     }
 
-    /// Logits of the ids that could follow the conversation and `prompt`: those from which text is drawn, and those from
-    /// which sound is drawn, if the package makes sound, each with the columns of its head
-    /// ([`Manifest::heads`](crate::package::Manifest)). The conversation stays what it was.
+    /// Returns the logits of the ids that may follow the conversation and `prompt`: those of the text head, and those
+    /// of the sound head if the package produces sound, each with the columns of its head
+    /// ([`Manifest::heads`](crate::package::Manifest)). The conversation is unchanged.
     ///
     /// # Errors
-    /// As [`checkpoint`](Self::checkpoint).
+    /// As for [`checkpoint`](Self::checkpoint).
     pub fn next_logits(&mut self, prompt: &Prompt) -> Result<(Vec<f32>, Option<Vec<f32>>)> {
         self.conversation.check_prompt(prompt)?;
         let before = self.conversation.snapshot();
@@ -273,7 +275,7 @@ impl Session {
         Ok((text, sound))
     }
 
-    /// Random numbers drawn before `cut` of `turn`.
+    /// Returns the number of random numbers drawn before `cut` of `turn`.
     fn draws_at(&self, turn: &Turn, cut: Cut) -> Result<u64> {
         match turn.segments.get(cut.segment) {
             Some(segment) => {
@@ -285,7 +287,7 @@ impl Session {
     }
 }
 
-/// The turns of `record` before `cut`.
+/// Returns the turns of `record` before `cut`.
 fn past(record: &Record, cut: Cut) -> Vec<PastTurn<'_>> {
     let turns = record.turns.iter().take(cut.turn + 1).enumerate();
     turns
@@ -305,21 +307,21 @@ fn past_segment(segment: &RecordedSegment) -> PastSegment<'_> {
     }
 }
 
-/// The positions before `cut` of the segment that it cuts through.
+/// Returns the positions before `cut` in the segment that is cut through, if one is.
 fn kept(turn: &Turn, cut: Cut) -> Option<(Modality, Tokens)> {
     let segment = turn.segments.get(cut.segment).filter(|_| cut.frame > 0)?;
     Some((segment.modality, segment.tokens.slice(0..cut.frame)))
 }
 
-/// The points of a session to which it can be taken back.
+/// The points to which a session can be rewound.
 #[derive(Default)]
 struct Points {
-    /// Id and state.
+    /// Id and state of each point.
     live: Vec<(u64, StateMark)>,
 }
 
 impl Points {
-    /// Adds a point at `state`; its id is that of no other point of any session.
+    /// Adds a point at `state` and returns its id, which is unique among all sessions.
     fn add(&mut self, state: StateMark) -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -1,9 +1,6 @@
-//! Any recording to one mono waveform at one rate.
+//! Decoding of recordings to a mono waveform at a given rate.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "places that were found in the same slice, or counts that were read into it"
-)]
+#![expect(clippy::indexing_slicing, reason = "indices found in the same slice, or counts of bytes read into it")]
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Cursor, Read, Seek};
@@ -28,16 +25,16 @@ use crate::audio::waveform::mix_down;
 use crate::audio::{Resampler, Waveform};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What [`decode_file`] and [`decode_reader`] make of a recording.
+/// Options of [`decode_file`] and [`decode_reader`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct DecodeOptions {
-    /// Rate of the result, in hertz; `None` keeps the recording's own.
+    /// Rate of the result, in hertz; `None` keeps the recording's own rate.
     pub sample_rate: Option<u32>,
-    /// Longest recording that is accepted, in seconds; `None` accepts any length.
+    /// The longest accepted recording, in seconds; `None` accepts any length.
     pub max_seconds: Option<f64>,
-    /// Most bytes of samples that are accepted, at 4 a sample of the one channel, before the rate is converted; `None`
-    /// accepts any number.
+    /// The most bytes of samples, 4 per sample of one channel before the conversion of the rate; `None` accepts any
+    /// number.
     pub max_bytes: Option<u64>,
 }
 
@@ -65,15 +62,15 @@ impl DecodeOptions {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Decoded {
-    /// The sound: mono (the mean of the channels), at the rate asked for.
+    /// The sound: mono (the mean of the channels), at the requested rate.
     pub waveform: Waveform,
-    /// What the recording was stored as.
+    /// The format of the recording.
     pub source: SourceFormat,
-    /// What is wrong with the recording, in sentences for a person: damaged or missing parts that were left out.
+    /// Defects of the recording, in sentences for a person: damaged or missing parts that were left out.
     pub warnings: Vec<String>,
 }
 
-/// What a recording was stored as.
+/// The stored format of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SourceFormat {
@@ -87,43 +84,44 @@ pub struct SourceFormat {
     pub channels: usize,
 }
 
-/// The formats that are read, for error messages.
+/// The supported formats, for error messages.
 const FORMATS: &str = "WAV, FLAC, MP3, Ogg Vorbis, M4A (AAC, ALAC), AIFF, CAF and MKV/WebM";
 
-/// Bytes at a recording's beginning that error messages are made from.
+/// Number of bytes at a recording's beginning from which errors are diagnosed.
 const HEAD_LEN: u64 = 4096;
 
-/// Most bytes of an MP4 or CAF file from a pipe that are kept in memory (these have to be read back and forth).
+/// The most bytes of an MP4 or CAF file from a pipe, which is read into memory because decoding it needs seeking.
 const MOST_BUFFERED: u64 = 256 << 20;
 
-/// Faults one after another after which the rest of a recording is given up.
+/// Number of consecutive faults after which decoding stops.
 const MOST_FAULTS: usize = 1000;
 
 /// Decodes the first audio track of a file: WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV/WebM, whatever its name.
 ///
-/// The file is decoded, mixed and resampled piece by piece: memory is that of the result. Samples that an encoder added at
-/// either end (MP3, AAC, Vorbis) are dropped. A damaged recording gives what can be decoded of it, and warnings.
+/// The file is decoded, mixed and resampled piece by piece, in memory bounded by the result. Samples that an encoder
+/// added at either end (MP3, AAC, Vorbis) are dropped. The result of a damaged recording has its intact parts, and
+/// warnings.
 ///
 /// # Errors
 /// The message begins with the file's name.
 /// - [`ErrorKind::Io`]: no such file, a folder, not readable.
 /// - [`ErrorKind::Audio`]: empty, not audio, a codec that is not supported, nothing that can be decoded, no channels or no
 ///   sample rate, samples that are not finite.
-/// - [`ErrorKind::Limit`]: longer than `max_seconds`, or more than `max_bytes`; found from the header where it can be believed, else as soon as that
-///   much is decoded.
+/// - [`ErrorKind::Limit`]: longer than `max_seconds`, or more than `max_bytes`; determined from the header where it is
+///   reliable, else as soon as that much is decoded.
 /// - [`ErrorKind::Invalid`]: `sample_rate` is not within 1 … 768,000 Hz.
 pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Decoded> {
     let path = path.as_ref();
     open(path).and_then(|source| source.decode(options)).map_err(|error| error.context(path.display()))
 }
 
-/// Decodes the first audio track of what `reader` gives, as [`decode_file`] does; `name` is for error messages.
+/// Decodes the first audio track of a recording from `reader`, as [`decode_file`]; `name` is for error messages.
 ///
-/// Reading ends as soon as the limit is passed. Only MP4 and CAF files, which cannot be read front to back, are first taken
-/// into memory (256 MiB at most).
+/// Reading ends as soon as a limit is exceeded. MP4 and CAF files, which need seeking, are first read into memory (at
+/// most 256 MiB).
 ///
 /// # Errors
-/// As [`decode_file`].
+/// As for [`decode_file`].
 pub fn decode_reader(reader: impl Read + Send, name: &str, options: &DecodeOptions) -> Result<Decoded> {
     open_reader(reader).and_then(|source| source.decode(options)).map_err(|error| error.context(name))
 }
@@ -132,7 +130,7 @@ pub fn decode_reader(reader: impl Read + Send, name: &str, options: &DecodeOptio
 struct Source<'a> {
     stream: Box<dyn MediaSource + 'a>,
     head: Vec<u8>,
-    /// The last bytes that were read, of formats that do not say where they end.
+    /// The last bytes read, for formats without a stated end.
     tail: Option<Tail>,
     edits: Vec<Edit>,
 }
@@ -178,7 +176,7 @@ fn open_reader<'a>(mut reader: impl Read + Send + 'a) -> Result<Source<'a>> {
     Ok(Source { stream: Box::new(Cursor::new(bytes)), head, tail: None, edits })
 }
 
-/// Whether these are bare MPEG frames (MP3, or AAC in ADTS), perhaps behind a tag.
+/// Returns whether `head` begins bare MPEG frames (MP3, or AAC in ADTS), perhaps after a tag.
 fn is_mpeg(head: &[u8]) -> bool {
     head.starts_with(b"ID3") || is_mpeg_frame(head)
 }
@@ -212,11 +210,11 @@ impl<R: Read> Read for Shared<R> {
     }
 }
 
-/// The last bytes that were read of a stream, kept while Symphonia owns it.
+/// The last bytes read of a stream, accessible while Symphonia owns the stream.
 #[derive(Clone, Default)]
 struct Tail(Arc<Mutex<Vec<u8>>>);
 
-/// Longer than any MPEG audio frame.
+/// Number of bytes to keep: more than any MPEG audio frame has.
 const TAIL_LEN: usize = 8192;
 
 impl Tail {
@@ -227,7 +225,7 @@ impl Tail {
         kept.drain(..surplus);
     }
 
-    /// Whether another MPEG frame begins right behind `last`, the last whole one.
+    /// Returns whether another MPEG frame begins right after `last`, the last whole one.
     fn goes_on_after(&self, last: &[u8]) -> bool {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = if last.is_empty() { None } else { kept.windows(last.len()).rposition(|bytes| bytes == last) };
@@ -235,7 +233,7 @@ impl Tail {
     }
 }
 
-/// A reader whose last bytes are kept.
+/// A reader that keeps the last bytes read.
 struct Tailed<R> {
     reader: R,
     tail: Tail,
@@ -250,8 +248,8 @@ impl<R: Read> Read for Tailed<R> {
 }
 
 impl<'a> Source<'a> {
-    /// Bare MPEG frames. Of such a file that it can measure, Symphonia guesses the length from the first frames and drops
-    /// what lies beyond the guess; so it must not measure.
+    /// Opens bare MPEG frames, without the file's size: with it, Symphonia guesses the length from the first frames and
+    /// drops everything beyond the guess.
     fn mpeg(reader: impl Read + Send + Sync + 'a, head: Vec<u8>) -> Self {
         let tail = Tail::default();
         let stream = Box::new(ReadOnlySource::new(Tailed { reader, tail: tail.clone() }));
@@ -261,7 +259,7 @@ impl<'a> Source<'a> {
 
 impl Source<'_> {
     fn decode(self, options: &DecodeOptions) -> Result<Decoded> {
-        // Decoders of damaged files run into arithmetic that no one foresaw; a library must not take its caller down.
+        // A decoder may panic on a damaged file; a library must not take its caller down.
         catch_unwind(AssertUnwindSafe(|| self.decode_inner(options)))
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Audio, "is damaged in a way that its decoder cannot handle")))
     }
@@ -287,7 +285,7 @@ impl Source<'_> {
                 Ok(Some(packet)) => packet,
                 Ok(None) => break,
                 Err(SymphoniaError::ResetRequired) => {
-                    // Another stream follows in the same file (a chained Ogg).
+                    // Another stream follows in the same file (chained Ogg).
                     (track, decoder) = open_track(format.as_ref())?;
                     damage.next_timestamp = None;
                     continue;
@@ -337,7 +335,7 @@ impl Source<'_> {
     }
 }
 
-/// The default audio track and its decoder.
+/// Returns the default audio track and its decoder.
 fn open_track(format: &dyn FormatReader) -> Result<(Track, Box<dyn AudioDecoder>)> {
     let Some(track) = format.default_track(TrackType::Audio) else {
         return Err(Error::new(ErrorKind::Audio, "holds no audio track that can be read"));
@@ -361,19 +359,19 @@ fn audio_parameters(track: &Track) -> Option<&AudioCodecParameters> {
     track.codec_params.as_ref().and_then(|parameters| parameters.audio())
 }
 
-/// What a recording's header says of its length, so far as it can be believed.
+/// The length of a recording according to its header, as far as the header is reliable.
 struct Claim {
     edit: Option<Edit>,
-    /// The length that the header states, if a shorter recording is worth a warning.
+    /// The stated length, if a shorter recording deserves a warning.
     promised_seconds: Option<f64>,
-    /// The same, if it can be true.
+    /// The stated length, if it is possible.
     credible_seconds: Option<f64>,
-    /// Whether the end of the file is the end of the sound, whatever the header says.
+    /// True if the sound ends with the file, whatever length the header states.
     is_endless: bool,
 }
 
 impl Claim {
-    /// `bytes` is the size of the file, if known.
+    /// Reads the length of `track`; `bytes` is the size of the file, if known.
     fn new(track: &Track, bytes: Option<u64>, edit: Option<&Edit>) -> Self {
         let edit = edit.copied();
         let parameters = audio_parameters(track);
@@ -417,7 +415,7 @@ fn too_long(found: &str, most: f64) -> Error {
     Error::new(ErrorKind::Limit, message)
 }
 
-/// Bytes that a second of uncompressed audio takes; `None` for codecs that compress.
+/// Returns the bytes per second of uncompressed audio; `None` for codecs that compress.
 fn pcm_bytes_per_second(parameters: &AudioCodecParameters) -> Option<f64> {
     let codec = symphonia::default::get_codecs().get_audio_decoder(parameters.codec)?;
     let bits = match codec.codec.info.short_name.strip_prefix("pcm_")? {
@@ -430,7 +428,7 @@ fn pcm_bytes_per_second(parameters: &AudioCodecParameters) -> Option<f64> {
     Some(f64::from(bits.div_ceil(8)) * channels as f64 * f64::from(parameters.sample_rate?))
 }
 
-/// Where decoded sound goes: mixed, trimmed, resampled and counted.
+/// The sink of decoded sound, which mixes, trims, resamples and counts it.
 struct Sink {
     max_seconds: Option<f64>,
     max_bytes: Option<u64>,
@@ -438,13 +436,13 @@ struct Sink {
     edit: Option<Edit>,
     planes: Vec<Vec<f32>>,
     mixed: Vec<f32>,
-    /// The converter of the rate at hand, and that rate.
+    /// The converter of the current rate, and that rate.
     resampler: Option<(u32, Resampler)>,
     /// Sound from before the last change of rate.
     done: Vec<f32>,
     first_rate: u32,
     first_channels: usize,
-    /// Frames decoded at the rate at hand, those that the edit drops included.
+    /// Number of samples per channel decoded at the current rate, including those that the edit drops.
     position: u64,
     /// Seconds of sound kept so far.
     seconds: f64,
@@ -478,7 +476,8 @@ impl Sink {
         if buffer.frames() == 0 {
             return Ok(());
         }
-        let (rate, channels) = (buffer.spec().rate(), buffer.num_planes());
+        let rate = buffer.spec().rate();
+        let channels = buffer.num_planes();
         if channels == 0 {
             return Err(Error::new(ErrorKind::Audio, "has 0 channels"));
         }
@@ -494,7 +493,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Sees to a converter for `rate`.
+    /// Ensures that the converter is one for `rate`.
     fn prepare(&mut self, rate: u32, channels: usize) -> Result<()> {
         if !SAMPLE_RATES.contains(&rate) {
             let message = format!("has a sample rate of {rate} Hz; 1 to 768000 Hz can be read");
@@ -504,7 +503,8 @@ impl Sink {
             return Ok(());
         }
         if self.first_rate == 0 {
-            (self.first_rate, self.first_channels) = (rate, channels);
+            self.first_rate = rate;
+            self.first_channels = channels;
         }
         let next = Resampler::new(rate, self.wanted_rate.unwrap_or(self.first_rate))?;
         if let Some((_, last)) = self.resampler.replace((rate, next)) {
@@ -515,7 +515,7 @@ impl Sink {
         Ok(())
     }
 
-    /// The part of the mixed samples that the edit keeps.
+    /// Returns the range of the mixed samples that the edit keeps.
     fn kept(&mut self, rate: u32) -> std::ops::Range<usize> {
         let len = self.mixed.len();
         let position = self.position;
@@ -547,7 +547,7 @@ impl Sink {
         }
     }
 
-    /// Whether the edit's end has been reached.
+    /// Returns whether the edit's end has been reached.
     fn is_full(&self) -> bool {
         let Some(Edit { start, length: Some(length), .. }) = self.edit else { return false };
         self.position as f64 >= (start + length) * f64::from(self.first_rate) + 1.0
@@ -582,19 +582,19 @@ impl Sink {
     }
 }
 
-/// What could not be decoded.
+/// The damage found in a recording.
 #[derive(Default)]
 struct Damage {
     skipped: usize,
-    /// Faults since the last packet that could be decoded.
+    /// Number of faults since the last decoded packet.
     in_a_row: usize,
     /// The first fault met.
     first: Option<String>,
-    /// Seconds that packets' times leap over.
+    /// Seconds missing between the times of packets.
     missing: f64,
     /// The time at which the next packet should begin, in the track's units.
     next_timestamp: Option<i64>,
-    /// Why reading stopped, if not at the end.
+    /// The reason why reading stopped before the end, if it did.
     end: Option<String>,
 }
 
@@ -605,7 +605,8 @@ impl Damage {
         self.first.get_or_insert_with(|| error.to_string());
     }
 
-    /// Looks for a leap in the packets' times, which is what is left of damage that a container has already dropped.
+    /// Checks for a leap in the packets' times, the only trace of damage that the container's reader has already
+    /// dropped.
     fn note_time(&mut self, packet: &Packet, units: Option<TimeBase>) {
         let begins = packet.pts.get();
         let leap = self.next_timestamp.map_or(0, |expected| begins.saturating_sub(expected));
@@ -614,7 +615,7 @@ impl Damage {
             // Containers round times, to a thousandth at worst.
             self.missing += if seconds > 0.005 { seconds } else { 0.0 };
         }
-        // Some containers (Matroska) do not tell how long a packet lasts.
+        // Some containers (Matroska) have no durations of packets.
         let lasts = packet.block_dur().get();
         self.next_timestamp = if lasts == 0 { None } else { begins.checked_add_unsigned(lasts) };
     }
@@ -651,7 +652,7 @@ impl Damage {
     }
 }
 
-/// Why a recording that begins with `head` is not recognised.
+/// Returns the error of a recording that begins with `head` and is not recognised, with the cause.
 fn not_audio(head: &[u8], error: SymphoniaError) -> Error {
     let message = if is_text(head) {
         format!("holds text, not audio; {FORMATS} can be read")
@@ -666,7 +667,7 @@ fn not_audio(head: &[u8], error: SymphoniaError) -> Error {
 fn is_text(head: &[u8]) -> bool {
     let valid = match std::str::from_utf8(head) {
         Ok(text) => text,
-        // A character may be cut by the end of the head.
+        // The end of the head may cut a character.
         Err(error) if head.len() - error.valid_up_to() < 4 => {
             std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or("\0")
         }
@@ -675,7 +676,7 @@ fn is_text(head: &[u8]) -> bool {
     !valid.contains(|c: char| c.is_control() && !c.is_whitespace())
 }
 
-/// What is wrong with a WAV file's format chunk, in words that a person can act on.
+/// Describes the defect of a WAV file's format chunk, with a remedy.
 fn wav_header_fault(head: &[u8]) -> Option<String> {
     let is_wav = head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WAVE");
     let chunk = head.windows(4).position(|w| w == b"fmt ").filter(|_| is_wav)?;

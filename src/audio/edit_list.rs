@@ -1,27 +1,27 @@
-//! The edit lists of MP4 files: where a track's sound begins and how long it is.
+//! The edit lists of MP4 files: the beginning and the length of a track's sound.
 //!
-//! AAC begins with samples that only warm the decoder up, and MP4 says in an edit list how many to drop. Symphonia 0.6
-//! reads the list but does not apply it, which would shift every M4A file by some 20 ms.
+//! AAC begins with samples that only warm up the decoder, and an edit list in MP4 has the number of samples to drop.
+//! Symphonia 0.6 reads the list but does not apply it, which would shift every M4A file by some 20 ms.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// What a track's edit list says, in seconds.
+/// The edit of a track, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Edit {
-    /// The track's number, as Symphonia gives it too.
+    /// The track's id, the same as Symphonia's.
     pub track_id: u32,
-    /// Where the sound to keep begins.
+    /// The beginning of the sound to keep.
     pub start: f64,
-    /// How long it is, if the list says so.
+    /// The length of the sound to keep, if the list has it.
     pub length: Option<f64>,
 }
 
-/// Whether a file that begins with `head` is of the MP4 family.
+/// Returns whether a file that begins with `head` is of the MP4 family.
 pub(super) fn is_mp4(head: &[u8]) -> bool {
     head.get(4..8) == Some(b"ftyp")
 }
 
-/// The edit of each track that has a plain one: at most one piece of sound, played at its own speed.
+/// Returns the edit of each track that has a plain one: at most one piece of sound, played at its own speed.
 pub(super) fn read_edits(file: &mut (impl Read + Seek)) -> io::Result<Vec<Edit>> {
     let end = file.seek(SeekFrom::End(0))?;
     let Some(movie) = find(file, 0..end, b"moov")? else { return Ok(Vec::new()) };
@@ -38,7 +38,7 @@ pub(super) fn read_edits(file: &mut (impl Read + Seek)) -> io::Result<Vec<Edit>>
 
 type Span = std::ops::Range<u64>;
 
-/// More boxes than this in one parent: the file is not worth the trouble.
+/// The most boxes to read in one parent; a file with more is not worth the effort.
 const MOST_BOXES: usize = 10_000;
 
 fn read_track(file: &mut (impl Read + Seek), track: Span, movie_scale: u32) -> io::Result<Option<Edit>> {
@@ -76,31 +76,32 @@ fn read_track(file: &mut (impl Read + Seek), track: Span, movie_scale: u32) -> i
     Ok(Some(Edit { track_id, start: start as f64 / f64::from(media_scale), length }))
 }
 
-/// Time units a second, from a movie's or a track's header.
+/// Returns the time units per second in a movie's or a track's header.
 fn time_scale(file: &mut (impl Read + Seek), header: Span) -> io::Result<u32> {
     let (version, body) = full_box(file, header)?;
     file.seek(SeekFrom::Start(body + if version == 1 { 16 } else { 8 }))?;
     read_u32(file)
 }
 
-/// The version of a box, and where its content begins after version and flags.
+/// Returns the version of a box, and the offset of its content after version and flags.
 fn full_box(file: &mut (impl Read + Seek), content: Span) -> io::Result<(u8, u64)> {
     file.seek(SeekFrom::Start(content.start))?;
     Ok((read_array::<4>(file)?[0], content.start + 4))
 }
 
-/// The content of the first box of a kind.
+/// Returns the content of the first box of a kind.
 fn find(file: &mut (impl Read + Seek), parent: Span, kind: &[u8; 4]) -> io::Result<Option<Span>> {
     Ok(boxes(file, parent)?.into_iter().find(|(found, _)| found == kind).map(|(_, content)| content))
 }
 
-/// Kind and content of the boxes in `parent`, as far as they make sense.
+/// Returns the kind and content of the boxes in `parent`, up to the first invalid box.
 fn boxes(file: &mut (impl Read + Seek), parent: Span) -> io::Result<Vec<([u8; 4], Span)>> {
     let mut found = Vec::new();
     let mut start = parent.start;
     while parent.end.saturating_sub(start) >= 8 && found.len() < MOST_BOXES {
         file.seek(SeekFrom::Start(start))?;
-        let (size, kind) = (u64::from(read_u32(file)?), read_array::<4>(file)?);
+        let size = u64::from(read_u32(file)?);
+        let kind = read_array::<4>(file)?;
         let (size, header) = match size {
             0 => (parent.end - start, 8),
             1 => (read_u64(file)?, 16),

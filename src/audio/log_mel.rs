@@ -1,6 +1,6 @@
-//! The Whisper log-mel front end, and the normalisation that Qwen2.5-Omni's encoder wants before it.
+//! The Whisper log-mel front end, and the normalisation for Qwen2.5-Omni's encoder before it.
 
-#![expect(clippy::indexing_slicing, reason = "the ranges follow from the sizes that the front end is made with")]
+#![expect(clippy::indexing_slicing, reason = "the ranges follow from the sizes of the front end")]
 
 use std::f64::consts::{LOG10_E, TAU};
 use std::panic::resume_unwind;
@@ -12,7 +12,7 @@ use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Sizes of the front end, as a package's manifest gives them.
+/// Sizes of the front end, from a package's manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogMelConfig {
     /// Rate of the waveform, in hertz.
@@ -25,15 +25,15 @@ pub struct LogMelConfig {
     pub num_mel_bins: usize,
 }
 
-/// Waveform to log-mel spectrogram, as Whisper's feature extractor computes it.
+/// A front end from waveforms to log-mel spectrograms, the same as in Whisper's feature extractor.
 ///
 /// Frames are centred (the waveform is reflected at both ends), windowed by a periodic Hann window, and their power
-/// spectrum is gathered into bands of the Slaney mel scale with Slaney's area norm; then `log10` with a floor of 1e-10, a
-/// clamp to 8 below the clip's maximum, and `(x + 4) / 4`. The last centred frame is dropped, so a clip of `n` samples has
-/// `n / hop_length` frames.
+/// spectrum is gathered into bands of the Slaney mel scale with Slaney's area norm; then `log10` with a floor of 1e-10,
+/// a clamp to 8 below the clip's maximum, and `(x + 4) / 4`. The last centred frame is dropped, so that a clip of `n`
+/// samples has `n / hop_length` frames.
 ///
-/// All of it is computed in f64 (f32 is off by 1e-4 in quiet bands): the result is within 1e-6 of an f64 reference. One value
-/// serves any number of threads.
+/// All computations are in f64 (f32 has errors of 1e-4 in quiet bands): the result is within 1e-6 of an f64 reference.
+/// Any number of threads can share one front end.
 pub struct LogMel {
     config: LogMelConfig,
     window: Vec<f64>,
@@ -42,22 +42,22 @@ pub struct LogMel {
     threads: usize,
 }
 
-/// Frames that are computed before they are stored.
+/// Number of frames to compute before storing them.
 const FRAMES_A_BLOCK: usize = 16;
-/// Fewer frames are not worth a thread of their own.
+/// The fewest frames for a thread of their own.
 const FRAMES_A_THREAD: usize = 256;
 
-/// The bins of the power spectrum that a mel band looks at.
+/// The bins of the power spectrum in a mel band, with their weights.
 struct Band {
     first_bin: usize,
     weights: Vec<f64>,
 }
 
 impl LogMel {
-    /// A front end of these sizes, which computes on the thread that calls it.
+    /// Creates a front end of these sizes, which computes on the calling thread.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when a size is zero, `n_fft` is odd, or a size is absurdly large.
+    /// [`ErrorKind::Invalid`] when a size is zero or implausibly large, or `n_fft` is odd.
     pub fn new(config: LogMelConfig) -> Result<Self> {
         let LogMelConfig { sample_rate, n_fft, hop_length, num_mel_bins } = config;
         for (name, value, most) in [
@@ -79,34 +79,36 @@ impl LogMel {
         Ok(Self { config, window, bands: mel_bands(&config), transform, threads: 1 })
     }
 
-    /// The same front end on up to `threads` threads; the result is the same.
+    /// Sets the most threads to compute on; the result does not depend on the number.
     pub fn with_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }
     }
 
-    /// The sizes given to [`new`](Self::new).
+    /// Returns the sizes given to [`new`](Self::new).
     pub fn config(&self) -> &LogMelConfig {
         &self.config
     }
 
-    /// Frames that a clip of `samples` samples has.
+    /// Returns the number of frames of a clip of `samples` samples.
     pub fn frames(&self, samples: usize) -> usize {
         samples / self.config.hop_length
     }
 
-    /// The fewest samples that [`compute`](Self::compute) takes.
+    /// Returns the fewest samples that [`compute`](Self::compute) takes.
     pub fn min_samples(&self) -> usize {
         (self.config.n_fft / 2 + 1).max(self.config.hop_length)
     }
 
-    /// The log-mel spectrogram, `[num_mel_bins, frames]`, of mono `samples` at the configured rate.
+    /// Computes the log-mel spectrogram, `[num_mel_bins, frames]`, of mono `samples` at the configured rate.
     ///
     /// # Errors
-    /// [`ErrorKind::Audio`] when the clip is too short to be reflected at its ends (`n_fft / 2` samples or fewer) or holds
-    /// no frame, or when a sample is not finite.
+    /// [`ErrorKind::Audio`] when the clip is too short to be reflected at its ends (`n_fft / 2` samples or fewer) or
+    /// for one frame, or when a sample is not finite.
     pub fn compute(&self, samples: &[f32]) -> Result<Array2<f32>> {
         if samples.len() < self.min_samples() {
-            let (found, least, rate) = (samples.len(), self.min_samples(), self.config.sample_rate);
+            let found = samples.len();
+            let least = self.min_samples();
+            let rate = self.config.sample_rate;
             let milliseconds = 1000.0 * least as f64 / f64::from(rate);
             let message = format!(
                 "the clip is too short to listen to: at least {least} samples at {rate} Hz ({milliseconds:.1} ms) are needed, found {found}"
@@ -124,7 +126,7 @@ impl LogMel {
         Ok(features)
     }
 
-    /// `log10` of the mel power, `[num_mel_bins, frames]`: each thread computes a run of frames.
+    /// Computes `log10` of the mel power, `[num_mel_bins, frames]`; each thread computes a run of frames.
     fn log_power(&self, padded: &[f64], frames: usize) -> Result<Array2<f32>> {
         let mut features = Array2::zeros((self.config.num_mel_bins, frames));
         let share = frames.div_ceil(self.threads).max(FRAMES_A_THREAD).next_multiple_of(FRAMES_A_BLOCK);
@@ -145,7 +147,7 @@ impl LogMel {
         Ok(features)
     }
 
-    /// Fills `features`, whose first frame begins where `padded` does.
+    /// Fills `features`; the first frame begins at the beginning of `padded`.
     fn fill_log_power(&self, padded: &[f64], mut features: ArrayViewMut2<f32>) -> Result<()> {
         let mut input = self.transform.make_input_vec();
         let mut spectrum = self.transform.make_output_vec();
@@ -183,14 +185,14 @@ impl Band {
     }
 }
 
-/// `samples` with `padding` more on each side, mirrored without repeating the end (numpy's `reflect`).
+/// Returns `samples` with `padding` more on each side, mirrored without repeating the end (numpy's `reflect`).
 fn reflect(samples: &[f32], padding: usize) -> Vec<f64> {
     let before = samples[1..=padding].iter().rev();
     let after = samples[samples.len() - 1 - padding..samples.len() - 1].iter().rev();
     before.chain(samples).chain(after).map(|&x| f64::from(x)).collect()
 }
 
-/// Slaney's mel scale: linear below 1 kHz, logarithmic above.
+/// Converts to Slaney's mel scale: linear below 1 kHz, logarithmic above.
 pub fn hertz_to_mel(hertz: f64) -> f64 {
     if hertz < 1000.0 { hertz * 3.0 / 200.0 } else { 15.0 + (hertz / 1000.0).ln() * 27.0 / 6.4_f64.ln() }
 }
@@ -199,7 +201,7 @@ fn mel_to_hertz(mel: f64) -> f64 {
     if mel < 15.0 { mel * 200.0 / 3.0 } else { 1000.0 * ((mel - 15.0) * 6.4_f64.ln() / 27.0).exp() }
 }
 
-/// Triangular bands, equally spaced in mel from 0 Hz to half the rate, each of unit area.
+/// Returns triangular bands, equally spaced in mel from 0 Hz to half the rate, each of unit area.
 fn mel_bands(config: &LogMelConfig) -> Vec<Band> {
     let nyquist = f64::from(config.sample_rate) / 2.0;
     let bins = config.n_fft / 2 + 1;
@@ -208,7 +210,9 @@ fn mel_bands(config: &LogMelConfig) -> Vec<Band> {
     let hertz = |bin: usize| nyquist * bin as f64 / (bins - 1) as f64;
     (0..config.num_mel_bins)
         .map(|i| {
-            let (low, centre, high) = (edge(i), edge(i + 1), edge(i + 2));
+            let low = edge(i);
+            let centre = edge(i + 1);
+            let high = edge(i + 2);
             let weight = |f: f64| ((f - low) / (centre - low)).min((high - f) / (high - centre)).max(0.0);
             let inside = |bin: &usize| weight(hertz(*bin)) > 0.0;
             let first_bin = (0..bins).find(inside).unwrap_or(0);
@@ -218,9 +222,9 @@ fn mel_bands(config: &LogMelConfig) -> Vec<Band> {
         .collect()
 }
 
-/// `samples` with zero mean and unit variance: `(x − mean) / √(variance + 1e-7)`, the variance being that of the
-/// population, as Whisper's feature extractor with `do_normalize` does (which UALM's Qwen2.5-Omni encoder was trained with).
-/// Computed in f64. Silence stays silence; no samples stay none.
+/// Normalizes `samples` to zero mean and unit variance: `(x − mean) / √(variance + 1e-7)`, with the variance of the
+/// population, as Whisper's feature extractor with `do_normalize`, with which UALM's Qwen2.5-Omni encoder was trained.
+/// Computes in f64. Silence stays silence, and an empty input stays empty.
 pub fn normalize(samples: &[f32]) -> Vec<f32> {
     let count = samples.len().max(1) as f64;
     let mean = samples.iter().map(|&x| f64::from(x)).sum::<f64>() / count;

@@ -1,8 +1,8 @@
-//! Sound in and out: decoding, downmix, resampling, the log-mel front end, and WAV files.
+//! Audio input and output: decoding, downmix, resampling, the log-mel front end, and WAV files.
 //!
-//! The way in is [`decode_file`] (or [`decode_reader`] for a pipe): any container, rate and channel count becomes a mono
-//! [`Waveform`] at the rate that a model wants, in one pass whose memory is bounded by the output. [`LogMel`] and
-//! [`normalize`] turn it into an encoder's input. The way out is [`write_wav`], or [`SampleWriter`] while the sound is being made.
+//! For input, [`decode_file`] (or [`decode_reader`] for a pipe) decodes any container, rate and channel count to a mono
+//! [`Waveform`] at the rate of a model, in one pass whose memory is bounded by the output. [`LogMel`] and [`normalize`]
+//! compute an encoder's input. For output, [`write_wav`] writes a whole sound, and [`SampleWriter`] a sound in pieces.
 
 mod decode;
 mod edit_list;

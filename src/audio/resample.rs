@@ -1,25 +1,25 @@
 //! Sample rate conversion.
 
-#![expect(clippy::indexing_slicing, reason = "the converter says how much it has written")]
+#![expect(clippy::indexing_slicing, reason = "the converter returns the number of samples written")]
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Sample rates that can be converted, in hertz.
+/// Supported sample rates, in hertz.
 pub(super) const SAMPLE_RATES: std::ops::RangeInclusive<u32> = 1..=768_000;
 
-/// Least length of the anti-aliasing filter, in samples at the lower of the two rates. 1024 keeps everything below
-/// 97 % of the lower Nyquist frequency.
+/// The least length of the anti-aliasing filter, in samples at the lower of the two rates. With 1024 the filter passes
+/// everything below 97 % of the lower Nyquist frequency.
 const FILTER_LEN: usize = 1024;
 
-/// The whole of `samples` (one channel) from rate `from` to rate `to`, both in hertz.
+/// Converts `samples` (one channel) from rate `from` to rate `to`, both in hertz.
 ///
-/// A band-limited conversion with a linear phase: sample 0 stays at time 0, and
-/// [`resampled_len`]`(samples.len(), from, to)` samples come out. Tones up to 97 % of the lower Nyquist frequency keep
-/// their level within 0.001 dB, what lies above that frequency is at least 120 dB down. With `from == to` the samples
-/// come back as they are.
+/// The conversion is band-limited with a linear phase: sample 0 stays at time 0, and the result has
+/// [`resampled_len`]`(samples.len(), from, to)` samples. Tones up to 97 % of the lower Nyquist frequency keep their
+/// level within 0.001 dB; tones above that frequency are attenuated by at least 120 dB. With `from == to` the samples
+/// are unchanged.
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] when a rate is not within 1 … 768,000 Hz.
@@ -29,16 +29,18 @@ pub fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
     resampler.finish()
 }
 
-/// Samples that [`resample`] makes of `len`: `len · to / from`, rounded (a half goes up).
+/// Returns the number of samples after [`resample`] of `len` samples: `len · to / from`, rounded half up.
 pub fn resampled_len(len: u64, from: u32, to: u32) -> u64 {
     if from == 0 {
         return 0;
     }
-    let (len, from, to) = (u128::from(len), u128::from(from), u128::from(to));
+    let len = u128::from(len);
+    let from = u128::from(from);
+    let to = u128::from(to);
     u64::try_from((2 * len * to + from) / (2 * from)).unwrap_or(u64::MAX)
 }
 
-/// [`resample`] for sound that arrives in pieces: however it is cut, the result is the same.
+/// A converter for sound in pieces, with the same result as [`resample`], however the sound is divided.
 pub struct Resampler {
     from: u32,
     to: u32,
@@ -51,7 +53,7 @@ pub struct Resampler {
 }
 
 impl Resampler {
-    /// A conversion of one channel from rate `from` to rate `to`.
+    /// Creates a converter of one channel from rate `from` to rate `to`.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when a rate is not within 1 … 768,000 Hz.
@@ -66,10 +68,10 @@ impl Resampler {
         Ok(Self { from, to, pushed: 0, taken: 0, out: Vec::new(), blocks })
     }
 
-    /// The next piece of sound.
+    /// Converts the next piece of sound.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the converter refuses its input, which would be a bug here.
+    /// [`ErrorKind::Invalid`] when the underlying converter rejects its input, which would be a bug of this library.
     pub fn push(&mut self, samples: &[f32]) -> Result<()> {
         self.pushed += samples.len() as u64;
         match &mut self.blocks {
@@ -79,16 +81,16 @@ impl Resampler {
         Ok(())
     }
 
-    /// The converted sound that is there by now, and was not taken yet.
+    /// Takes the sound converted so far that has not been taken yet.
     pub fn take(&mut self) -> Vec<f32> {
         self.taken += self.out.len() as u64;
         std::mem::take(&mut self.out)
     }
 
-    /// The whole converted sound, or what was not taken of it.
+    /// Finishes the conversion and returns the rest of the converted sound that has not been taken.
     ///
     /// # Errors
-    /// As [`push`](Self::push).
+    /// As for [`push`](Self::push).
     pub fn finish(mut self) -> Result<Vec<f32>> {
         let whole = resampled_len(self.pushed, self.from, self.to);
         let wanted = usize::try_from(whole.saturating_sub(self.taken)).unwrap_or(usize::MAX);
@@ -102,20 +104,21 @@ impl Resampler {
     }
 }
 
-/// Rubato's synchronous converter with the cutting into blocks around it. It works in f64, so that the f32 result does
-/// not depend on which vector instructions a machine has.
+/// Rubato's synchronous converter, with the division into blocks. It computes in f64, so that the f32 result does not
+/// depend on the vector instructions of the machine.
 struct Blocks {
     fft: Fft<f64>,
     input: Vec<f64>,
     output: Vec<f64>,
-    /// Samples of the filter's delay that are still to be dropped.
+    /// Number of samples of the filter's delay still to be dropped.
     delay: usize,
 }
 
 impl Blocks {
     fn new(from: u32, to: u32) -> Result<Self> {
         let divisor = greatest_common_divisor(from, to);
-        let (unit_in, unit_out) = ((from / divisor) as usize, (to / divisor) as usize);
+        let unit_in = (from / divisor) as usize;
+        let unit_out = (to / divisor) as usize;
         // An even number of units puts the filter's centre on a sample at both rates: the delay is then exact.
         let units = FILTER_LEN.div_ceil(unit_in.min(unit_out)).next_multiple_of(2);
         let fft = Fft::new_custom(
@@ -128,7 +131,8 @@ impl Blocks {
             FixedSync::Both,
         )
         .map_err(refused)?;
-        let (block_in, block_out) = (fft.input_frames_max(), fft.output_frames_max());
+        let block_in = fft.input_frames_max();
+        let block_out = fft.output_frames_max();
         let delay = fft.output_delay();
         Ok(Self { fft, input: Vec::with_capacity(block_in), output: vec![0.0; block_out], delay })
     }
@@ -152,7 +156,8 @@ impl Blocks {
     }
 
     fn convert(&mut self, out: &mut Vec<f32>) -> Result<()> {
-        let (block_in, block_out) = (self.input.len(), self.output.len());
+        let block_in = self.input.len();
+        let block_out = self.output.len();
         let input = InterleavedSlice::new(&self.input, 1, block_in).map_err(refused)?;
         let mut output = InterleavedSlice::new_mut(&mut self.output, 1, block_out).map_err(refused)?;
         let (_, written) = self.fft.process_into_buffer(&input, &mut output, None).map_err(refused)?;
@@ -187,7 +192,7 @@ mod tests {
         (0..len).map(|n| (0.5 * (TAU * hertz * n as f64 / f64::from(rate) + 0.3).sin()) as f32).collect()
     }
 
-    /// Largest distance between the two away from the ends.
+    /// Returns largest distance between the two away from the ends.
     fn distance(a: &[f32], b: &[f32], margin: usize) -> f32 {
         a.iter()
             .zip(b)

@@ -1,6 +1,6 @@
-//! Sound that is written while more of it is being made.
+//! Writing of sound in pieces.
 
-#![expect(clippy::indexing_slicing, reason = "the channels of a waveform are of one length")]
+#![expect(clippy::indexing_slicing, reason = "the channels of a waveform have the same length")]
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use super::{WavFormat, Waveform};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::unwritable;
 
-/// Writes samples as they come: bare, or as a WAV file whose length is not known when it begins.
+/// A writer of samples in pieces: bare samples, or a WAV file of unknown length.
 pub struct SampleWriter<W> {
     writer: W,
     format: WavFormat,
@@ -17,12 +17,13 @@ pub struct SampleWriter<W> {
 }
 
 impl<W: Write> SampleWriter<W> {
-    /// Bare samples: little-endian, those of the channels in turn.
+    /// Creates a writer of bare samples: little-endian, with interleaved channels.
     pub fn bare(writer: W, format: WavFormat) -> Self {
         Self { writer, format, clipped: 0 }
     }
 
-    /// A WAV file. Its header gives the largest length there is, which players and converters take for an unknown one.
+    /// Creates a writer of a WAV file. Its header has the largest possible length, which players and converters take
+    /// for an unknown one.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] when the header cannot be written.
@@ -32,11 +33,11 @@ impl<W: Write> SampleWriter<W> {
         Ok(Self::bare(writer, format))
     }
 
-    /// Writes the next samples, all of them at once.
+    /// Writes the next samples in one call of the underlying writer.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when they cannot be written, [`ErrorKind::Numeric`] when one is not finite: nothing is written
-    /// then.
+    /// [`ErrorKind::Io`] when the samples cannot be written; [`ErrorKind::Numeric`] when a sample is not finite, in
+    /// which case nothing is written.
     pub fn write(&mut self, sound: &Waveform) -> Result<()> {
         let mut bytes = Vec::with_capacity(sound.len() * sound.channels().len() * size_of::<f32>());
         for n in 0..sound.len() {
@@ -58,7 +59,7 @@ impl<W: Write> SampleWriter<W> {
         self.writer.write_all(&bytes).and_then(|()| self.writer.flush()).map_err(unwritable)
     }
 
-    /// Samples that had to be clipped so far; none of [`WavFormat::Float32`].
+    /// Returns the number of samples clipped so far; always 0 for [`WavFormat::Float32`].
     pub fn clipped(&self) -> usize {
         self.clipped
     }
@@ -71,14 +72,16 @@ mod tests {
     use super::*;
     use crate::audio::{DecodeOptions, decode_reader, write_wav_to};
 
-    /// Behind the header, a stream in pieces is what a file of the whole holds; and it can be read.
+    /// After the header, a stream in pieces equals a file of the whole sound, and it can be decoded.
     #[test]
     fn pieces_are_the_whole() {
         let sound = |range: std::ops::Range<usize>| {
             Waveform::mono(range.map(|n| (n as f32 * 0.3).sin() * 1.2).collect(), 16_000).unwrap()
         };
         for format in [WavFormat::Pcm16, WavFormat::Float32] {
-            let (mut whole, mut streamed, mut bare) = (Cursor::new(Vec::new()), Vec::new(), Vec::new());
+            let mut whole = Cursor::new(Vec::new());
+            let mut streamed = Vec::new();
+            let mut bare = Vec::new();
             let clipped = write_wav_to(&mut whole, &sound(0..900), format).unwrap();
             let mut wav = SampleWriter::wav(&mut streamed, format, 1, 16_000).unwrap();
             let mut samples = SampleWriter::bare(&mut bare, format);

@@ -1,6 +1,6 @@
 //! WAV files.
 
-#![expect(clippy::indexing_slicing, reason = "the channels of a waveform are of one length")]
+#![expect(clippy::indexing_slicing, reason = "the channels of a waveform have the same length")]
 
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -12,25 +12,25 @@ use crate::audio::Waveform;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{unwritable, write_whole};
 
-/// How samples are stored in a WAV file.
+/// The sample format of a WAV file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WavFormat {
     /// 16-bit integers: rounded to the nearest, clipped at full scale.
     #[default]
     Pcm16,
-    /// 32-bit floats, as they are.
+    /// 32-bit floats, unchanged.
     Float32,
 }
 
-/// A chunk behind the samples, which other programs pass over.
+/// A chunk after the samples, which other programs skip.
 pub(crate) struct ExtraChunk {
     pub id: [u8; 4],
     pub data: Vec<u8>,
 }
 
 impl ExtraChunk {
-    /// Puts the chunk at the end of a finished WAV file, and the file's length right.
+    /// Appends the chunk to a finished WAV file, and updates the length in the header.
     fn append<W: Write + Seek>(&self, writer: &mut W) -> std::io::Result<()> {
         writer.seek(SeekFrom::End(0))?;
         ChunkContents::Data(ChunkId { value: self.id }, self.data.clone()).write(writer)?;
@@ -41,10 +41,10 @@ impl ExtraChunk {
     }
 }
 
-/// The contents of the chunk `id` of a WAV file, if it has one of at most `most` bytes.
+/// Reads the chunk `id`, of at most `most` bytes, of a WAV file, if the file has it.
 ///
 /// # Errors
-/// [`ErrorKind::Audio`] for what is no WAV file, or a damaged one; [`ErrorKind::Limit`] for a chunk that is larger.
+/// [`ErrorKind::Audio`] when the file is not a WAV file, or is damaged; [`ErrorKind::Limit`] when the chunk is larger.
 pub(crate) fn read_chunk<R: Read + Seek>(reader: &mut R, id: [u8; 4], most: u64) -> Result<Option<Vec<u8>>> {
     let broken = |e| Error::new(ErrorKind::Audio, "not a WAV file, or a damaged one").with_source(e);
     let whole = Chunk::read(reader, 0).map_err(broken)?;
@@ -63,7 +63,7 @@ pub(crate) fn read_chunk<R: Read + Seek>(reader: &mut R, id: [u8; 4], most: u64)
     found.read_contents(reader).map(Some).map_err(broken)
 }
 
-/// How the samples of a WAV file that we wrote are stored.
+/// Returns the sample format of a WAV file that this library has written.
 pub(crate) fn stored_format<R: Read>(reader: R) -> Result<WavFormat> {
     let spec = WavReader::new(reader).map_err(refused)?.spec();
     match (spec.sample_format, spec.bits_per_sample) {
@@ -75,19 +75,17 @@ pub(crate) fn stored_format<R: Read>(reader: R) -> Result<WavFormat> {
     }
 }
 
-/// Writes `waveform` to `path` as a WAV file and returns the number of samples that had to be clipped (none for
+/// Writes `waveform` to `path` atomically as a WAV file, and returns the number of clipped samples (0 for
 /// [`WavFormat::Float32`]).
-///
-/// The file is there whole or not at all; a reader never sees a part of it.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] when the file cannot be written, [`ErrorKind::Numeric`] when a sample is not finite,
-/// [`ErrorKind::Limit`] when the sound is longer than a WAV file can hold (4 GiB). Nothing is left behind then.
+/// [`ErrorKind::Limit`] when the sound exceeds the 4 GiB of a WAV file. No file is left then.
 pub fn write_wav(path: impl AsRef<Path>, waveform: &Waveform, format: WavFormat) -> Result<usize> {
     write_wav_with(path.as_ref(), waveform, format, None)
 }
 
-/// [`write_wav`] with a chunk of one's own behind the samples.
+/// Writes a WAV file as [`write_wav`], with `extra` after the samples.
 pub(crate) fn write_wav_with(
     path: &Path,
     waveform: &Waveform,
@@ -101,16 +99,16 @@ pub(crate) fn write_wav_with(
         .and_then(|clipped| write_whole(path, bytes.get_ref()).map(|()| clipped))
 }
 
-/// Writes `waveform` to `writer`, which need not be seekable, as a WAV file and returns the number of samples that had to
-/// be clipped (none for [`WavFormat::Float32`]).
+/// Writes `waveform` to `writer`, which need not be seekable, as a WAV file, and returns the number of clipped samples
+/// (0 for [`WavFormat::Float32`]).
 ///
 /// # Errors
-/// As [`write_wav`].
+/// As for [`write_wav`].
 pub fn write_wav_to(writer: &mut impl Write, waveform: &Waveform, format: WavFormat) -> Result<usize> {
     write_wav_to_with(writer, waveform, format, None)
 }
 
-/// [`write_wav_to`] with a chunk of one's own behind the samples.
+/// Writes a WAV file as [`write_wav_to`], with `extra` after the samples.
 pub(crate) fn write_wav_to_with(
     writer: &mut impl Write,
     waveform: &Waveform,
@@ -141,12 +139,12 @@ fn check(waveform: &Waveform, format: WavFormat) -> Result<()> {
     Ok(())
 }
 
-/// The header of a WAV file that gives the largest length there is.
+/// Returns the header of a WAV file with the largest possible length.
 pub(super) fn header_of_unknown_length(channels: u16, sample_rate: u32, format: WavFormat) -> Vec<u8> {
     spec_of(channels, sample_rate, format).into_header_for_infinite_file()
 }
 
-/// A sample as a 16-bit integer: rounded to the nearest, clipped at full scale.
+/// Converts a sample to a 16-bit integer, rounded to the nearest and clipped at full scale.
 pub(super) fn pcm16(sample: f32) -> i16 {
     (sample * 32768.0).round() as i16
 }

@@ -1,11 +1,11 @@
-//! Sound in memory.
+//! Waveforms.
 
-#![expect(clippy::indexing_slicing, reason = "the channels of a waveform are of one length")]
+#![expect(clippy::indexing_slicing, reason = "the channels of a waveform have the same length")]
 
 use crate::audio::resample;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Sound in memory: one `Vec<f32>` a channel, all of one length, full scale being −1 … 1.
+/// Sound in memory: one `Vec<f32>` per channel, all of the same length, with full scale at −1 … 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waveform {
     channels: Vec<Vec<f32>>,
@@ -13,7 +13,7 @@ pub struct Waveform {
 }
 
 impl Waveform {
-    /// A waveform of `channels`, in the order left, right.
+    /// Creates a waveform of `channels`, in the order left, right.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when there is no channel, when lengths differ, or when `sample_rate` is zero.
@@ -31,7 +31,7 @@ impl Waveform {
         Ok(Self { channels, sample_rate })
     }
 
-    /// A waveform of one channel.
+    /// Creates a waveform of one channel.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when `sample_rate` is zero.
@@ -39,48 +39,49 @@ impl Waveform {
         Self::new(vec![samples], sample_rate)
     }
 
-    /// The channels, equally long.
+    /// Returns the channels, all of the same length.
     pub fn channels(&self) -> &[Vec<f32>] {
         &self.channels
     }
 
-    /// Samples a second, in each channel.
+    /// Returns the number of samples per second in each channel.
     pub fn sample_rate(&self) -> u32 {
         self.sample_rate
     }
 
-    /// Samples in each channel.
+    /// Returns the number of samples in each channel.
     pub fn len(&self) -> usize {
         self.channels.first().map_or(0, Vec::len)
     }
 
-    /// Whether there is no sample at all.
+    /// Returns whether the waveform has no samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How long it lasts.
+    /// Returns the length in seconds.
     pub fn seconds(&self) -> f64 {
         self.len() as f64 / f64::from(self.sample_rate)
     }
 
-    /// The samples of a mono waveform, or the first channel of another; [`to_mono`](Self::to_mono) mixes.
+    /// Returns the samples of the first channel, the only one of a mono waveform; [`to_mono`](Self::to_mono) mixes
+    /// channels.
     pub fn samples(&self) -> &[f32] {
         self.channels.first().map_or(&[], Vec::as_slice)
     }
 
-    /// All channels in one: their mean. This is the downmix of the whole runtime (the UALM authors' code takes the first
-    /// channel and drops the rest).
+    /// Returns the mean of all channels. The whole runtime mixes down so; the UALM authors' code takes the first
+    /// channel and drops the rest.
     pub fn to_mono(&self) -> Self {
         let mut mixed = Vec::with_capacity(self.len());
         mix_down(&self.channels, &mut mixed);
         Self { channels: vec![mixed], sample_rate: self.sample_rate }
     }
 
-    /// The same sound at another rate; see [`resample`](fn@resample).
+    /// Converts the sound to another rate; see [`resample`](fn@resample).
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when `sample_rate` is outside the rates that [`resample`](fn@resample) takes.
+    /// [`ErrorKind::Invalid`] when `sample_rate` is outside the rates that [`resample`](fn@resample) supports.
     pub fn resample(&self, sample_rate: u32) -> Result<Self> {
         let channels =
             self.channels.iter().map(|c| resample(c, self.sample_rate, sample_rate)).collect::<Result<_>>()?;
@@ -88,7 +89,7 @@ impl Waveform {
     }
 }
 
-/// Appends the mean of `channels` (equally long) to `out`.
+/// Appends the mean of `channels`, which have the same length, to `out`.
 pub(super) fn mix_down(channels: &[Vec<f32>], out: &mut Vec<f32>) {
     match channels {
         [] => {}

@@ -1,6 +1,6 @@
-//! Sound to codes.
+//! The encoder of a codec: sound to codes.
 
-#![expect(clippy::indexing_slicing, reason = "the output of the graph was held against its shape")]
+#![expect(clippy::indexing_slicing, reason = "the length of the graph's output is checked before it is indexed")]
 
 use ort::value::Tensor;
 
@@ -26,17 +26,19 @@ impl CodecEncoder {
         Ok(Self { graph, name: name.to_owned(), config: config.clone() })
     }
 
-    /// Encodes `sound`, mixed down, at the codec's rate and cut to whole frames, to codes of shape [books, frames].
+    /// Encodes `sound`, mixed down, resampled to the codec's rate and cut to whole frames; returns codes of shape
+    /// [books, frames].
     ///
     /// # Errors
-    /// Sound shorter than one frame; samples that are not finite; codes out of range.
+    /// `sound` is shorter than one frame or has samples that are not finite, or the graph returns codes out of range.
     pub(crate) fn encode(&self, sound: &Waveform) -> Result<Codes> {
         let sound = check_finite_sound(sound)?.to_mono().resample(self.config.sampling_rate)?;
         let hop = self.config.hop_length;
         let samples = sound.samples();
         let frames = samples.len() / hop;
         if frames == 0 {
-            let (found, rate) = (samples.len(), self.config.sampling_rate);
+            let found = samples.len();
+            let rate = self.config.sampling_rate;
             let what =
                 format!("the audio holds {found} samples at {rate} Hz; expected at least {hop}, one codec frame");
             return Err(Error::new(ErrorKind::Audio, what));

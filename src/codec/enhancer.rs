@@ -1,4 +1,4 @@
-//! The optional enhancer after a codec: higher rate and more channels (the paper's enhancement VAE).
+//! The optional enhancer after a codec, which raises the rate and adds channels (the paper's enhancement VAE).
 
 use ort::value::Tensor;
 
@@ -22,7 +22,7 @@ impl Enhancer {
         Ok(Self { graph, config: config.clone() })
     }
 
-    /// Enhances `sound`, which comes from the codec's decoder.
+    /// Enhances `sound`, the output of the codec's decoder.
     pub(crate) fn enhance(&self, sound: &Waveform) -> Result<Waveform> {
         let failed = |e| self.graph.failed(&e);
         let samples = sound.to_mono().samples().to_vec();

@@ -1,4 +1,4 @@
-//! Codecs: sound to codes and back. A package may have several; a modality names its own.
+//! Codecs: sound to codes and back. A package may have several codecs; each sound modality names one.
 
 mod encoder;
 mod enhancer;
@@ -19,44 +19,44 @@ use windowed::{WindowDecoder, WindowedClip};
 /// The format of a codec's sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
-    /// Samples a second.
+    /// Samples per second.
     pub sample_rate: u32,
-    /// Samples of a frame.
+    /// Samples per frame.
     pub hop_length: usize,
 }
 
-/// The lengths of the pieces in which a clip comes out.
+/// The lengths of the pieces in which a clip is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// Short pieces first, so that sound can be heard while it is being made, at some cost in speed.
+    /// Short pieces first, so that sound can be heard while it is being generated, at some cost in speed.
     Streamed,
-    /// As long as the decoder's memory allows.
+    /// Pieces as long as the bound on the decoder's memory allows.
     Whole,
 }
 
-/// Decodes the codes of clips, shared by the generations of all threads.
+/// A decoder of clips, shared by the generations of all threads.
 pub(crate) trait Codec: Send + Sync {
-    /// The format of the sound.
+    /// Returns the format of the sound.
     fn format(&self) -> Format;
 
     /// Begins a clip.
     fn clip(&self, pace: Pace) -> Result<Box<dyn ClipDecoder>>;
 }
 
-/// Decodes one clip as its codes come: the pieces that come out, one after another, are the sound of the whole, however
-/// the codes were divided.
+/// A decoder of one clip, which takes the codes in pieces. Its output, concatenated, is the sound of the whole clip,
+/// however the codes are divided.
 pub(crate) trait ClipDecoder: Send {
-    /// Frames that must have been pushed before the next samples come.
+    /// Returns the number of frames that must have been pushed before more samples are decoded.
     fn frames_wanted(&self) -> usize;
 
-    /// Takes the codes of the next frames, shape [books, frames]; appends the samples that they settle, perhaps none.
+    /// Takes the codes of the next frames, shape [books, frames], and appends the samples that can be decoded, if any.
     fn push(&mut self, codes: &Codes, samples: &mut Vec<f32>) -> Result<()>;
 
-    /// Appends the samples that are left when no more codes come.
+    /// Appends the remaining samples at the end of the codes.
     fn finish(&mut self, samples: &mut Vec<f32>) -> Result<()>;
 }
 
-/// A codec of a package; its graphs are loaded when they are first used.
+/// A codec of a package; its graphs are loaded on first use.
 pub(crate) struct PackageCodec {
     name: String,
     config: CodecConfig,
@@ -67,14 +67,16 @@ pub(crate) struct PackageCodec {
 
 impl PackageCodec {
     pub(crate) fn new(name: &str, config: &CodecConfig, loader: &Arc<GraphLoader>) -> Self {
-        let (name, config, loader) = (name.to_owned(), config.clone(), Arc::clone(loader));
+        let name = name.to_owned();
+        let config = config.clone();
+        let loader = Arc::clone(loader);
         Self { name, config, loader, encoder: OnceLock::new(), decoder: OnceLock::new() }
     }
 
     /// Encodes `sound` to codes, shape [books, frames].
     ///
     /// # Errors
-    /// The codec has no encoder; sound that cannot be encoded.
+    /// The codec has no encoder, or `sound` cannot be encoded.
     pub(crate) fn encode(&self, sound: &Waveform) -> Result<Codes> {
         match self.encoder()? {
             Some(encoder) => encoder.encode(sound),
@@ -125,7 +127,7 @@ impl Codec for PackageCodec {
     }
 }
 
-/// Refuses codes of another number of books, and codes outside the codebook.
+/// Checks the number of books, and that all codes are within the codebook.
 fn check_codes(config: &CodecConfig, codes: &Codes) -> Result<()> {
     if codes.nrows() != config.books {
         let what = format!("codes of {} books; this codec has {}", codes.nrows(), config.books);

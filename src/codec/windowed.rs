@@ -1,4 +1,5 @@
-//! Decoders whose samples depend on a few frames on each side: sound is decoded in windows with that context around them.
+//! Windowed decoding, for decoders whose samples depend on a few frames on each side: each window is decoded with that
+//! context around it.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,14 +13,14 @@ use crate::package::CodecConfig;
 use crate::runtime::{Graph, GraphLoader, Port, check_finite};
 use crate::token::{Codes, TokenId};
 
-/// Frames of the first chunk of a clip that is streamed; each chunk is twice as long as the one before it.
+/// Frames of the first chunk of a streamed clip; each chunk is twice as long as the previous one.
 const FIRST_CHUNK: usize = 16;
-/// The longest chunk: bounds the decoder's working memory.
+/// Frames of the longest chunk, which bounds the decoder's working memory.
 const LONGEST_CHUNK: usize = 1500;
 
-/// Decodes a window of a clip.
+/// A decoder of windows of a clip.
 pub(super) trait DecodeWindow: Send + Sync {
-    /// The samples of `codes`, shape [books, frames], the first frame of which has the number `first_frame` in its clip.
+    /// Decodes `codes`, shape [books, frames], the first of which is frame `first_frame` of the clip.
     fn decode(&self, codes: &Codes, first_frame: usize) -> Result<Vec<f32>>;
 }
 
@@ -32,7 +33,7 @@ pub(super) struct WindowDecoder {
 }
 
 impl WindowDecoder {
-    /// Loads the decoder of the codec that `config` describes; `indexed` says that it is told its first frame's number.
+    /// Loads the decoder of the codec that `config` describes; an `indexed` graph takes the index of its first frame.
     pub(super) fn load(loader: &GraphLoader, config: &CodecConfig, indexed: bool) -> Result<Self> {
         let mut inputs = vec![Port::int64("audio_codes", &[None, Some(config.books), None])];
         if indexed {
@@ -62,7 +63,8 @@ impl DecodeWindow for WindowDecoder {
     fn decode(&self, codes: &Codes, first_frame: usize) -> Result<Vec<f32>> {
         let numeric = |e: Error| Error::new(ErrorKind::Numeric, format!("after frame {first_frame}: {e}"));
         super::check_codes(&self.config, codes).map_err(numeric)?;
-        let (frames, hop) = (codes.ncols(), self.config.hop_length);
+        let frames = codes.ncols();
+        let hop = self.config.hop_length;
         let samples = self.run(codes, first_frame)?;
         if samples.len() != frames * hop {
             let what = format!("{}: {} samples for {frames} frames; expected {hop} for each", self.name, samples.len());
@@ -73,18 +75,19 @@ impl DecodeWindow for WindowDecoder {
     }
 }
 
-/// A clip that is decoded in windows.
+/// The state of decoding one clip in windows.
 pub(super) struct WindowedClip<D> {
     decoder: Arc<D>,
-    /// Frames on each side that a frame's samples depend on.
+    /// Number of frames on each side that the samples of a frame depend on.
     context: usize,
     hop: usize,
     books: usize,
     /// Codes from the frame `first` on, frame by frame.
     codes: VecDeque<TokenId>,
     first: usize,
-    /// Frames that were pushed, and those whose samples were given out.
+    /// Frames pushed so far.
     pushed: usize,
+    /// Frames decoded so far.
     decoded: usize,
     /// Frames of the next chunk.
     chunk: usize,
@@ -99,7 +102,7 @@ impl<D: DecodeWindow> WindowedClip<D> {
         Self { decoder, context, hop, books, codes: VecDeque::new(), first: 0, pushed: 0, decoded: 0, chunk }
     }
 
-    /// Decodes the frames up to `end`, the context of which is there as far as the clip has it.
+    /// Decodes the frames up to `end`, whose context has been pushed as far as the clip has it.
     fn decode_to(&mut self, end: usize, samples: &mut Vec<f32>) -> Result<()> {
         let part = self.decoded..end;
         let around = part.start.saturating_sub(self.context)..(part.end + self.context).min(self.pushed);
@@ -114,10 +117,10 @@ impl<D: DecodeWindow> WindowedClip<D> {
 
     fn window(&self, frames: &Range<usize>) -> Codes {
         let at = |(book, frame)| self.codes.get((frames.start - self.first + frame) * self.books + book);
-        Codes::from_shape_fn((self.books, frames.len()), |place| at(place).copied().unwrap_or_default())
+        Codes::from_shape_fn((self.books, frames.len()), |index| at(index).copied().unwrap_or_default())
     }
 
-    /// Drops the codes before `frame`, which nothing needs any more.
+    /// Drops the codes before `frame`, which are no longer needed.
     fn forget(&mut self, frame: usize) {
         self.codes.drain(..(frame - self.first) * self.books);
         self.first = frame;
@@ -154,8 +157,8 @@ mod tests {
 
     const HOP: usize = 4;
 
-    /// Each frame's samples sum the codes of two frames on each side, with its own number among them, so that a window
-    /// without its context, or from another place, shows.
+    /// A decoder whose samples depend on the codes of two frames on each side and on the frame's index, so that a
+    /// window with missing context, or at another index, gives other samples.
     struct Sums;
 
     impl DecodeWindow for Sums {
@@ -171,7 +174,7 @@ mod tests {
     }
 
     proptest! {
-        /// Codes pushed in chunks of any length give the samples of the whole, and none is given before it is settled.
+        /// Codes pushed in chunks of any length give the samples of the whole clip, none of them too early.
         #[test]
         fn chunks_of_any_length_are_the_whole(
             frames in 0usize..4000, sizes in prop::collection::vec(1usize..300, 1..8), streamed in any::<bool>(), seed in any::<u32>(),

@@ -39,10 +39,10 @@ pub struct EngineOptions {
     /// Number of slots: a session takes one, or two if it has room for guidance.
     pub slots: usize,
     /// Most positions of a slot; by default as many as the model allows and as fit into memory
-    /// ([`Limits::memory`](crate::Limits::memory), here for all slots together), but at most 4096.
+    /// ([`Limits::memory`](field@crate::Limits::memory), here for all slots together), but at most 4096.
     pub context: Option<usize>,
-    /// Positions of a prompt to run between two steps of other sessions: a smaller chunk delays the steps less, a larger
-    /// one finishes the prompt sooner.
+    /// Positions of a prompt to run between two steps of other sessions: a smaller chunk delays the steps less, a
+    /// larger one finishes the prompt sooner.
     pub prefill_chunk: usize,
 }
 
@@ -107,8 +107,8 @@ impl EngineStats {
 
 /// A batching engine for many conversations at once on one model; cheap to clone.
 ///
-/// A session of an engine works like any other session, each on a thread of its own. When the last clone of the engine is
-/// dropped, the sessions that are still open return errors.
+/// A session of an engine works like any other session, each on a thread of its own. When the last clone of the engine
+/// is dropped, the sessions that are still open return errors.
 ///
 /// ```no_run
 /// use ualm::{Cancel, Engine, EngineOptions, Message, Model};
@@ -146,7 +146,6 @@ impl Engine {
     /// Creates an engine on `model`, within the model's limits, and allocates the cache of all slots.
     ///
     /// # Errors
-    ///
     /// There are no slots, the model has fewer positions than `context`, or the cache exceeds the limit on memory.
     pub fn new(model: &Model, options: &EngineOptions) -> Result<Self> {
         if options.slots == 0 || options.prefill_chunk == 0 {
@@ -180,7 +179,6 @@ impl Engine {
     /// Opens a session with room for guidance, which takes two slots until it is dropped.
     ///
     /// # Errors
-    ///
     /// [`ErrorKind::Limit`] when not enough slots are free.
     pub fn session(&self) -> Result<Session> {
         self.open(true)
@@ -189,7 +187,6 @@ impl Engine {
     /// Opens a session for replies with `config`, which takes two slots if any segment may be guided, else one.
     ///
     /// # Errors
-    ///
     /// [`ErrorKind::Limit`] when not enough slots are free.
     pub fn session_for(&self, config: &GenerationConfig) -> Result<Session> {
         self.open(Self::slots_for(config) > 1)

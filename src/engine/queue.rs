@@ -30,7 +30,7 @@ pub(super) struct Request {
     pub kind: RequestKind,
     /// The session's rows.
     pub rows: SlotRows,
-    /// Whether both rows take part.
+    /// True if the unconditional row takes part.
     pub guided: bool,
     /// Number of positions in the sequence before the request.
     pub position: usize,
@@ -78,7 +78,7 @@ impl Request {
         }
     }
 
-    /// The rows that take part.
+    /// Returns the rows that take part.
     pub(super) fn active(&self) -> impl Iterator<Item = Row> + use<> {
         let unconditional = self.rows.unconditional.filter(|_| self.guided);
         std::iter::once(self.rows.conditional).chain(unconditional)
@@ -106,7 +106,7 @@ pub(super) struct SessionState {
     pub request: Option<Box<Request>>,
     /// The response that the session has not taken yet.
     pub response: Option<Box<Request>>,
-    /// Whether the session is likely to request another step at once, because its last request was one.
+    /// True if the session is likely to request another step at once, because its last request was a step.
     pub expected: bool,
     /// Signals the session that its response is there, or that the engine has stopped.
     ready: Arc<Condvar>,
@@ -139,7 +139,6 @@ impl RequestQueue {
     /// Opens a session, which takes two rows if it has room for `guidance`, else one. Returns its index and its rows.
     ///
     /// # Errors
-    ///
     /// Not enough rows are free, or the engine has stopped.
     pub(super) fn open(&self, guidance: bool) -> Result<(usize, SlotRows)> {
         let mut state = self.lock();
@@ -174,7 +173,6 @@ impl RequestQueue {
     /// Submits a request and waits for the response.
     ///
     /// # Errors
-    ///
     /// The engine has stopped.
     pub(super) fn submit(&self, session: usize, request: Box<Request>) -> Result<Box<Request>> {
         let mut state = self.lock();

@@ -59,7 +59,8 @@ impl Rows {
         self.lens[row] = Some(len);
     }
 
-    /// Assigns the first row indices to the rows `wanted`, in any order, and appends the swaps this takes to `exchanges`.
+    /// Assigns the first row indices to the rows `wanted`, in any order, and appends the swaps this takes to
+    /// `exchanges`.
     pub(super) fn gather(&mut self, wanted: &[Row], exchanges: &mut Vec<Exchange>) {
         let mut behind = wanted.iter().copied();
         for index in 0..wanted.len() {

@@ -35,7 +35,6 @@ impl SlotSequence {
     /// Creates an empty sequence, with room for guidance if `guidance`.
     ///
     /// # Errors
-    ///
     /// Not enough rows are free, or the engine has stopped.
     pub(super) fn new(queue: &Arc<RequestQueue>, embed: &Arc<Embed>, context: usize, guidance: bool) -> Result<Self> {
         let (session, rows) = queue.open(guidance)?;

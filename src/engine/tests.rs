@@ -257,7 +257,8 @@ fn a_fork_is_independent() {
 #[test]
 fn a_sequence_is_refused_when_no_rows_are_left() {
     let bench = Bench::new(Fake::new(3));
-    let (_one, two) = (bench.sequence(true).unwrap(), bench.sequence(false).unwrap());
+    let _one = bench.sequence(true).unwrap();
+    let two = bench.sequence(false).unwrap();
     let error = bench.sequence(false).err().unwrap();
     assert!(error.kind() == ErrorKind::Limit && error.message().contains("0 of its 3 are free"), "{error}");
     drop(two);
@@ -274,7 +275,8 @@ fn one_of_six_does(harm: impl Fn(&mut SlotSequence, usize) + Sync) {
     let bench = Bench::new(Fake::new(6));
     scope(|scope| {
         for client in 0..6 {
-            let (bench, harm) = (&bench, &harm);
+            let bench = &bench;
+            let harm = &harm;
             scope.spawn(move || {
                 let mut sequence = bench.sequence(false).unwrap();
                 let mut said = Vec::new();
@@ -315,7 +317,8 @@ fn a_head_that_fails_hurts_only_its_own_row() {
 
 #[test]
 fn a_long_prompt_is_cancelled_between_two_chunks() {
-    let (cancel, fake) = (Cancel::new(), Fake::new(2));
+    let cancel = Cancel::new();
+    let fake = Fake::new(2);
     let chunks = Arc::clone(&fake.chunks);
     let bench = Bench::new(Fake { cancel: Some((4, cancel.clone())), ..fake });
     let mut sequence = bench.sequence(false).unwrap();

@@ -1,48 +1,48 @@
-//! A place in a conversation at which the model continues, and to which replies can come back.
+//! A checkpoint: a point in a conversation from which any number of replies can be generated.
 
 use super::conversation::Next;
 use crate::language_model::StateMark;
 use crate::modality::Modality;
 use crate::token::Tokens;
 
-/// A place in a conversation where the model may open a segment: the prompt has been run, and perhaps some segments of the
+/// A point in a conversation at which the model may open a segment: after the prompt, or after some segments of the
 /// reply.
 ///
-/// Any number of replies can be made from it ([`Session::generate_from`](crate::Session::generate_from)), and what was
-/// run is not run again.
+/// Any number of replies can be generated from a checkpoint ([`Session::generate_from`](crate::Session::generate_from))
+/// without running the conversation before it again.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// Names the place within its session.
+    /// Identifies the point within its session.
     pub(crate) id: u64,
     /// The state of the sequence.
     pub(crate) state: StateMark,
-    /// What may follow.
+    /// The continuation of the conversation.
     pub(crate) next: Next,
-    /// Segments of the reply before it.
+    /// Number of segments of the reply before the checkpoint.
     pub(crate) opened: usize,
-    /// Random numbers drawn before it.
+    /// Number of random numbers drawn before the checkpoint.
     pub(crate) draws: u64,
-    /// The segment to open there, and its first positions.
+    /// The modality and the first positions of the segment to open, if given.
     pub(crate) kept: Option<(Modality, Tokens)>,
     /// Positions of the reply's prompt.
     pub(crate) prompt_frames: usize,
-    /// Seconds it took to get there.
+    /// Seconds spent on reaching the checkpoint.
     pub(crate) prefill: f64,
 }
 
 impl Checkpoint {
-    /// Positions of the conversation before it.
+    /// Returns the number of positions of the conversation before the checkpoint.
     pub fn position(&self) -> usize {
         self.state.position()
     }
 
-    /// Segments of the reply before it: the next one has this number.
+    /// Returns the number of segments of the reply before the checkpoint, which is the index of the next segment.
     pub fn segments(&self) -> usize {
         self.opened
     }
 
-    /// The same checkpoint with the first positions of the next segment given: tokens of a segment of `modality`, without
-    /// its opener. They are checked when a reply is made from the checkpoint.
+    /// Sets the first positions of the next segment: `tokens` of a segment of `modality`, without its opener. A reply
+    /// from the checkpoint checks them.
     pub fn with_kept(mut self, modality: Modality, tokens: Tokens) -> Self {
         self.kept = Some((modality, tokens));
         self

@@ -1,4 +1,4 @@
-//! How to generate: the settings of every modality, and limits.
+//! The settings of a generation.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Limits, at_most};
 use crate::modality::{Modality, SegmentConfig};
 
-/// How a whole reply is generated. [`Model::config`](crate::Model::config) gives the package's defaults.
+/// The settings of a reply. [`Model::config`](crate::Model::config) returns the package's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GenerationConfig {
@@ -18,18 +18,18 @@ pub struct GenerationConfig {
     pub audio: SegmentConfig,
     /// Settings of speech segments.
     pub speech: SegmentConfig,
-    /// Modalities of the first segments, in order; the model chooses those of the others.
+    /// Modalities of the first segments, in order; the model chooses the modalities of later segments.
     pub force: Vec<Modality>,
     /// The most segments of a reply.
     pub max_segments: usize,
-    /// Go on with the modalities of `force` when the model ends its turn, or a segment meets its limit, before them.
+    /// Continues with the next modality of `force` even if the model ends its turn, or a segment reaches its limit.
     pub insist: bool,
-    /// Give sound out in chunks while it is being made, at some cost in speed; else at the end of its segment.
+    /// Decodes sound in chunks during generation, at some cost in speed, rather than at the end of its segment.
     pub stream_audio: bool,
 }
 
 impl GenerationConfig {
-    /// The settings of `modality`.
+    /// Returns the settings of `modality`.
     pub fn segment(&self, modality: Modality) -> &SegmentConfig {
         match modality {
             Modality::Text => &self.text,
@@ -38,7 +38,7 @@ impl GenerationConfig {
         }
     }
 
-    /// The settings of `modality`, to change.
+    /// Returns the mutable settings of `modality`.
     pub fn segment_mut(&mut self, modality: Modality) -> &mut SegmentConfig {
         match modality {
             Modality::Text => &mut self.text,
@@ -98,7 +98,7 @@ impl GenerationConfig {
         })
     }
 
-    /// Refuses settings that have no meaning.
+    /// Checks that every setting is in its range.
     pub fn validate(&self) -> Result<()> {
         if self.max_segments == 0 {
             return Err(Error::new(ErrorKind::Invalid, "max_segments is 0; expected at least 1"));

@@ -1,4 +1,4 @@
-//! A conversation: the sequence, and the tokens that belong to it but are not run yet.
+//! A conversation: its sequence, and the tokens at its end that have not been run yet.
 
 use std::sync::Arc;
 
@@ -18,23 +18,23 @@ pub(crate) struct Conversation {
     pub sequence: Box<dyn Sequence>,
     /// The rules that all conversations with the model share.
     pub rules: Arc<Rules>,
-    /// The limits that this one keeps.
+    /// The limits of this conversation.
     pub limits: Limits,
     tail: Tail,
-    /// The tokens of the unconditional sequence, as many as the conditional one has run, where the template has such
-    /// tokens.
+    /// The tokens of the unconditional sequence, as many as the conditional sequence has run; `None` where the template
+    /// has no such tokens.
     unconditional: Option<Tokens>,
 }
 
-/// Tokens that belong to a conversation but are not run yet.
+/// Tokens at the end of a conversation that have not been run yet.
 #[derive(Clone, Debug)]
 struct Tail {
     tokens: Tokens,
-    /// The segment that the tokens end, if they end one.
+    /// The segment that ends with these tokens, if one does.
     closed: Option<ClosedSegment>,
 }
 
-/// The end of a segment, from which the conversation can also go on with another one.
+/// The end of a segment, after which the conversation can also continue with another segment.
 #[derive(Clone, Debug)]
 struct ClosedSegment {
     modality: Modality,
@@ -42,23 +42,23 @@ struct ClosedSegment {
     end: SegmentEnd,
 }
 
-/// A state of a conversation, to go back to.
+/// A state of a conversation to restore.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     state: StateMark,
     tail: Tail,
 }
 
-/// What may follow a prompt or a segment.
+/// The continuation of a conversation after a prompt or a segment.
 #[derive(Clone, Debug)]
 pub(crate) enum Next {
-    /// The segment of one of these openers.
+    /// A segment with one of these openers.
     Choice(Vec<Offer>),
-    /// A segment of this modality, before which one position is still to be run.
+    /// A segment of this modality, after one more position.
     Decided(Modality, Vec<TokenId>),
 }
 
-/// A modality that may come next.
+/// A modality of the next segment, with the logit of its opener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offer {
     pub modality: Modality,
@@ -68,14 +68,14 @@ pub(crate) struct Offer {
 }
 
 impl Conversation {
-    /// An empty conversation on `sequence`.
+    /// Creates an empty conversation on `sequence`.
     pub fn new(sequence: Box<dyn Sequence>, rules: Arc<Rules>, limits: Limits) -> Self {
         let tail = Tail { tokens: rules.vocabulary.tokens(), closed: None };
         let unconditional = rules.unconditional();
         Self { sequence, rules, limits, tail, unconditional }
     }
 
-    /// Positions of the conversation, those included that are not run yet.
+    /// Returns the number of positions of the conversation, including those not run yet.
     pub fn position(&self) -> usize {
         self.sequence.position() + self.tail.tokens.len()
     }
@@ -86,18 +86,18 @@ impl Conversation {
         &self.tail.tokens
     }
 
-    /// The state of the conversation.
+    /// Returns a snapshot of the current state.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { state: self.sequence.mark(), tail: self.tail.clone() }
     }
 
-    /// Takes the conversation back to `snapshot`.
+    /// Restores `snapshot`.
     pub fn restore(&mut self, snapshot: Snapshot) {
         self.rewind(&snapshot.state);
         self.tail = snapshot.tail;
     }
 
-    /// Takes the sequence back to `state`, with nothing left to run.
+    /// Rewinds the sequence to `state`, with no tokens left to run.
     pub fn rewind(&mut self, state: &StateMark) {
         self.sequence.rewind(state);
         if state.position() == 0 {
@@ -109,7 +109,7 @@ impl Conversation {
         self.tail = Tail { tokens: self.rules.vocabulary.tokens(), closed: None };
     }
 
-    /// Another conversation that stands at `state`, with nothing left to run.
+    /// Returns a new conversation at `state`, with no tokens left to run.
     pub fn fork(&mut self, state: &StateMark) -> Result<Self> {
         let mut fork = Self::new(self.sequence.fork(state)?, Arc::clone(&self.rules), self.limits);
         fork.unconditional = self.unconditional.clone();
@@ -119,17 +119,17 @@ impl Conversation {
         Ok(fork)
     }
 
-    /// Notes that a segment ended, so that the next prompt runs what the state lacks of it.
+    /// Records the end of a segment, so that the next prompt runs the tokens that close the segment.
     pub fn close(&mut self, modality: Modality, last: &[TokenId], end: SegmentEnd) -> Result<()> {
         let tokens = self.rules.closing(modality, last, end, false)?;
         self.tail = Tail { tokens, closed: Some(ClosedSegment { modality, last: last.to_vec(), end }) };
         Ok(())
     }
 
-    /// Notes that another segment follows the one that ended last.
+    /// Records that another segment follows the last one.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when no segment has ended, or none may follow.
+    /// [`ErrorKind::Invalid`] when no segment has ended, or when no segment may follow.
     pub fn reopen(&mut self) -> Result<()> {
         let Some(closed) = &self.tail.closed else {
             return Err(Error::new(ErrorKind::Invalid, "nothing was said that could go on: begin with a prompt"));
@@ -139,16 +139,17 @@ impl Conversation {
         Ok(())
     }
 
-    /// Runs the tail, the prompt (for the first segment of a reply) and the tokens before a segment of `modality`; then
-    /// only the model's choice, or the returned position, stands before that segment. On failure the conversation is what
-    /// it was.
+    /// Runs the tail, the prompt (for the first segment of a reply) and the tokens before a segment of `modality`.
+    /// After that only the model's choice, or the returned position, is missing before the segment. On an error the
+    /// conversation is unchanged.
     fn prefill(
         &mut self,
         prompt: Option<&Prompt>,
         modality: Modality,
         cancel: &Cancel,
     ) -> Result<Option<Vec<TokenId>>> {
-        let (mut tokens, mut features) = (self.tail.tokens.clone(), Vec::new());
+        let mut tokens = self.tail.tokens.clone();
+        let mut features = Vec::new();
         let mut unconditional = self.unconditional.is_some().then(|| tokens.clone());
         if let Some(prompt) = prompt {
             features.clone_from(&prompt.features);
@@ -186,8 +187,8 @@ impl Conversation {
         Ok(last)
     }
 
-    /// Runs everything before the next segment of a reply, whose first one follows `prompt`; `wanted` is the modality that
-    /// it must have, if it is known. On failure the conversation is what it was.
+    /// Runs everything before the next segment of a reply; the first segment follows `prompt`. `wanted` is the modality
+    /// of the segment, if known. On an error the conversation is unchanged.
     pub fn arrive(&mut self, prompt: Option<&Prompt>, wanted: Option<Modality>, cancel: &Cancel) -> Result<Next> {
         let snapshot = self.snapshot();
         let next = self.try_to_arrive(prompt, wanted, cancel);
@@ -207,7 +208,7 @@ impl Conversation {
                     return Err(Error::new(ErrorKind::Invalid, what));
                 }
                 let last = self.prefill(prompt, modality, cancel)?;
-                let missing = || Error::new(ErrorKind::Package, "nothing stands before a segment");
+                let missing = || Error::new(ErrorKind::Package, "the template has no tokens before a segment");
                 Ok(Next::Decided(modality, last.ok_or_else(missing)?))
             }
             Choice::ByOpener => {
@@ -217,7 +218,7 @@ impl Conversation {
         }
     }
 
-    /// The modalities that may come next, with the logits of their openers, in ascending order of opener.
+    /// Returns the modalities that may come next, with the logits of their openers, in ascending order of opener.
     pub fn offers(&mut self) -> Result<Vec<Offer>> {
         let rules = Arc::clone(&self.rules);
         let Some(choice) = &rules.choice else { return Ok(Vec::new()) };
@@ -230,10 +231,11 @@ impl Conversation {
         choice.openers.iter().map(offer).collect()
     }
 
-    /// The position that opens a segment of `modality`, when the model chose it.
+    /// Returns the position that opens a segment of `modality` in packages whose model chooses the modality.
     pub fn opening_position(&self, modality: Modality) -> Result<Vec<TokenId>> {
         let opener = self.rules.voice(modality)?.opener();
-        let missing = || Error::new(ErrorKind::Package, format!("nothing opens a segment of {modality}"));
+        let missing =
+            || Error::new(ErrorKind::Package, format!("the template has no opener for a segment of {modality}"));
         opener.last().map(<[_]>::to_vec).ok_or_else(missing)
     }
 
@@ -246,7 +248,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// Takes back the last step, before which the sequence stood at `state`.
+    /// Undoes the last step, before which the sequence was at `state`.
     pub fn undo_step(&mut self, state: &StateMark) {
         self.sequence.rewind(state);
         if let Some(tokens) = &mut self.unconditional {
@@ -268,18 +270,18 @@ impl Conversation {
         self.sequence.begin_guidance(prefix, cancel)
     }
 
-    /// Refuses a prompt of another model, one longer than the limit, and one that leaves no room for a segment of one
-    /// position.
+    /// Checks that the prompt is of this model, within the limit, and leaves room for a segment of one position.
     pub fn check_prompt(&self, prompt: &Prompt) -> Result<()> {
         self.rules.vocabulary.check(&prompt.tokens)?;
         prompt.unconditional.iter().try_for_each(|tokens| self.rules.vocabulary.check(tokens))?;
         self.check_fits(prompt.len())
     }
 
-    /// Refuses `positions` that leave no room for a segment of one position.
+    /// Checks that `positions` are within the limit and leave room for a segment of one position.
     pub fn check_fits(&self, positions: usize) -> Result<()> {
         self.limits.check_prompt(positions)?;
-        let (used, asked) = (self.position(), positions + self.rules.overhead() + 1);
+        let used = self.position();
+        let asked = positions + self.rules.overhead() + 1;
         if used + asked > self.sequence.max_positions() {
             let what = format!(
                 "the prompt takes {asked} positions and {used} are in use, but the model's context holds {}: \
@@ -293,7 +295,7 @@ impl Conversation {
 }
 
 impl Snapshot {
-    /// The state of the sequence.
+    /// Returns the state of the sequence.
     pub fn state(&self) -> &StateMark {
         &self.state
     }

@@ -1,4 +1,4 @@
-//! What the caller sees while a reply is being made.
+//! The events of a generation.
 
 use std::ops::AddAssign;
 
@@ -8,42 +8,42 @@ use super::Segment;
 use crate::audio::Waveform;
 use crate::modality::Modality;
 
-/// Why a segment ended.
+/// The reason why a segment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum SegmentEnd {
     /// The model ended its turn.
     Eos,
-    /// The model ended the segment; another one follows, unless the limit on segments forbids it.
+    /// The model ended the segment; another segment follows, within the limit on segments.
     Eot,
     /// The limit on steps was reached.
     Limit,
     /// The model's context is full.
     Context,
-    /// Stopped on request.
+    /// The generation was cancelled.
     Cancelled,
-    /// An error came in between; it follows.
+    /// A step failed; the error follows.
     Failed,
 }
 
-/// What it took to make a reply.
+/// The number of positions that a reply took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Frames of the prompt.
+    /// Positions of the prompt.
     pub prompt_frames: usize,
-    /// Frames generated, closing ones included.
+    /// Positions generated, ends of segments included.
     pub steps: usize,
 }
 
-/// Where the time went, in seconds.
+/// The time that a reply took, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Seconds {
     /// Running prompts and segment openings.
     pub prefill: f64,
-    /// Generating frames and decoding their sound.
+    /// Generating positions and decoding their sound.
     pub decode: f64,
 }
 
@@ -61,36 +61,36 @@ impl AddAssign for Seconds {
     }
 }
 
-/// An event of a reply in the making.
+/// An event of a generation.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
     /// A segment began.
     SegmentStarted {
-        /// Its place in the reply, from 0.
+        /// Index of the segment in the reply.
         index: usize,
-        /// What it is made of.
+        /// Modality of the segment.
         modality: Modality,
     },
     /// More text of the current segment.
     TextDelta(String),
-    /// The current sound segment grew to this many seconds, not yet decoded.
+    /// The current sound segment grew; its sound may not be decoded yet.
     AudioProgress {
-        /// Seconds so far.
+        /// Length of the sound so far, in seconds.
         seconds: f64,
     },
     /// The next samples of the current sound segment.
     AudioChunk(Waveform),
-    /// A segment ended; here it is, whole.
+    /// A segment ended.
     SegmentEnded {
-        /// Its place in the reply, from 0.
+        /// Index of the segment in the reply.
         index: usize,
-        /// The segment.
+        /// The complete segment.
         segment: Segment,
     },
-    /// The reply is complete, or was stopped.
+    /// The reply is complete, or was cancelled.
     Finished {
-        /// Frames read and written.
+        /// Positions read and generated.
         usage: Usage,
         /// Time spent.
         seconds: Seconds,

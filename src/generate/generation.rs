@@ -1,12 +1,12 @@
-//! The loop. A reply is made in these steps:
+//! The generation loop. A reply is generated in these steps:
 //!
-//! 1. *Open*: the tokens that the state still lacks are run: the prompt, or the end of the last segment, and what the
-//!    template puts before the next. A segment is opened: forced, decided by the prompt, or the likeliest of the openers.
-//! 2. *Generate*: the last position is run, its logits are guided, and one id is drawn for every slot of the layout, until
-//!    an end is drawn or a limit is met.
-//! 3. *Close*: an end that lets another segment follow leads to it; anything else ends the reply.
+//! 1. *Open*: runs the prompt, or the end of the last segment, and the template's tokens before the next segment; then
+//!    opens a segment of the modality that is forced, decided by the prompt, or has the likeliest opener.
+//! 2. *Generate*: runs the last position, guides its logits and draws one id for every slot of the layout, until an end
+//!    is drawn or a limit is reached.
+//! 3. *Close*: opens another segment if the end allows one; otherwise the reply ends.
 //!
-//! [`Generation`] is the iterator over what happens meanwhile.
+//! [`Generation`] is the iterator over the events of the loop.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -24,10 +24,10 @@ use crate::sampling::{Candidates, Rng, Sampler, guide};
 use crate::text::TextDecoder;
 use crate::token::{End, Run, TokenId, Tokens};
 
-/// Positions for which a segment has room from the beginning, so that they are not moved as it grows.
+/// The most positions for which a segment reserves memory at its beginning.
 const MOST_ROOM: usize = 4096;
 
-/// A reply in the making: an iterator over its events, which ends after [`Event::Finished`], or after an error.
+/// A reply being generated: an iterator over its events, which ends after [`Event::Finished`], or after an error.
 ///
 /// If a step fails, the partial segment is yielded first, marked [`SegmentEnd::Failed`].
 pub struct Generation<'a> {
@@ -39,7 +39,7 @@ pub struct Generation<'a> {
     /// The position that is being drawn.
     drawn: Vec<TokenId>,
     state: State,
-    /// The next segment's modality and first positions, when they are given.
+    /// The next segment's modality and first positions, if given.
     kept: Option<(Modality, Tokens)>,
     segment: Option<OpenSegment>,
     events: VecDeque<Event>,
@@ -49,33 +49,35 @@ pub struct Generation<'a> {
     seconds: Seconds,
 }
 
+/// The step of the loop to execute next.
 enum State {
-    /// A segment is to be opened.
+    /// Open a segment.
     Open(Opening),
-    /// The open segment grows.
+    /// Extend the open segment.
     Generate,
-    /// Nothing is left to do.
+    /// The reply has ended.
     Done,
 }
 
-/// The tokens that are to be run before a segment.
+/// The tokens to run before a segment.
 enum Opening {
     /// The prompt: the segment is the first of a reply.
     Prompt(Prompt),
     /// The end of the last segment.
     Next,
-    /// None: everything was run, and this may follow.
+    /// None: everything before the segment has been run.
     Run(Next),
 }
 
+/// The segment being generated.
 struct OpenSegment {
     modality: Modality,
     tokens: Tokens,
-    /// Positions that are given rather than drawn.
+    /// The first positions, supplied by the caller rather than sampled.
     kept: Tokens,
-    /// Random numbers drawn before the segment.
+    /// Number of random numbers drawn before the segment.
     drawn: u64,
-    /// The position to run next: the last one before the segment, then whatever was drawn.
+    /// The position to run next: the last one before the segment, then the last of the segment.
     last: Vec<TokenId>,
     decoder: TextDecoder,
     text: String,
@@ -84,7 +86,7 @@ struct OpenSegment {
 }
 
 impl<'a> Generation<'a> {
-    /// Begins a reply to `prompt`; nothing runs before the first event is asked for.
+    /// Begins a reply to `prompt`; nothing runs before the first call of `next`.
     pub(crate) fn new(
         conversation: &'a mut Conversation,
         prompt: Prompt,
@@ -99,7 +101,7 @@ impl<'a> Generation<'a> {
         Ok(generation)
     }
 
-    /// Begins a reply at `checkpoint`, where the conversation must stand.
+    /// Begins a reply at the checkpoint `from`, to which the conversation must have been rewound.
     pub(crate) fn at(
         conversation: &'a mut Conversation,
         from: &Checkpoint,
@@ -147,7 +149,7 @@ impl<'a> Generation<'a> {
         })
     }
 
-    /// Makes the whole reply.
+    /// Generates the whole reply.
     pub fn into_reply(self) -> Result<Reply> {
         match self.into_partial_reply() {
             (reply, None) => Ok(reply),
@@ -155,13 +157,16 @@ impl<'a> Generation<'a> {
         }
     }
 
-    /// Makes the whole reply, or as much of it as there is before the error that comes with it.
+    /// Generates the whole reply, or, with an error, the part before the error.
     pub fn into_partial_reply(self) -> (Reply, Option<Error>) {
         let mut reply = Reply::default();
         for event in self {
             match event {
                 Ok(Event::SegmentEnded { segment, .. }) => reply.segments.push(segment),
-                Ok(Event::Finished { usage, seconds }) => (reply.usage, reply.seconds) = (usage, seconds),
+                Ok(Event::Finished { usage, seconds }) => {
+                    reply.usage = usage;
+                    reply.seconds = seconds;
+                }
                 Ok(_) => {}
                 Err(error) => return (reply, Some(error)),
             }
@@ -169,7 +174,7 @@ impl<'a> Generation<'a> {
         (reply, None)
     }
 
-    /// Does the next piece of work.
+    /// Executes the next step.
     fn advance(&mut self) -> Result<()> {
         let start = Instant::now();
         match std::mem::replace(&mut self.state, State::Done) {
@@ -187,7 +192,7 @@ impl<'a> Generation<'a> {
         }
     }
 
-    /// Step 1, or the reply ends where it stands.
+    /// Executes step 1; if it is cancelled, ends the reply.
     fn open(&mut self, opening: Opening) -> Result<()> {
         let snapshot = self.conversation.snapshot();
         let Err(error) = self.open_segment(opening) else { return Ok(()) };
@@ -228,7 +233,7 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// Runs the tokens before the segment; returns what may follow.
+    /// Runs the tokens before the segment, and returns the possible continuations.
     fn arrive(&mut self, opening: Opening) -> Result<Next> {
         let wanted = self.config.force.get(self.opened).copied();
         match opening {
@@ -241,7 +246,7 @@ impl<'a> Generation<'a> {
         }
     }
 
-    /// Room in the state for a segment, and the unconditional sequence if it is guided.
+    /// Reserves positions for a segment, and begins the unconditional sequence of a guided one.
     fn make_room(&mut self, config: &SegmentConfig) -> Result<()> {
         let sequence = &mut *self.conversation.sequence;
         let wanted = sequence.position().saturating_add(config.max_steps).saturating_add(1);
@@ -252,7 +257,8 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// The modality of the segment, `kept` or forced or the likeliest, and the position to run before its own.
+    /// Returns the modality of the segment (that of `kept`, the forced one, or the likeliest) and the position to run
+    /// before those of the segment.
     fn choose(&mut self, next: Next, kept: Option<Modality>) -> Result<(Modality, Vec<TokenId>)> {
         let wanted = kept.or_else(|| self.config.force.get(self.opened).copied());
         match next {
@@ -270,7 +276,7 @@ impl<'a> Generation<'a> {
         }
     }
 
-    /// The modality whose opener is the likeliest of `offers`.
+    /// Returns the modality with the likeliest opener of `offers`.
     fn likeliest(&mut self, offers: &[Offer]) -> Result<Modality> {
         let logits: Vec<_> = offers.iter().map(|offer| offer.logit).collect();
         let run = |(column, offer): (usize, &Offer)| Run { first: offer.opener, columns: column..column + 1 };
@@ -283,7 +289,7 @@ impl<'a> Generation<'a> {
         chosen.ok_or_else(|| Error::new(ErrorKind::Numeric, "no modality can be chosen"))
     }
 
-    /// Step 2: one position.
+    /// Executes step 2, for one position.
     fn generate(&mut self) -> Result<()> {
         let Some(mut segment) = self.segment.take() else { return Ok(()) };
         match self.grow(&mut segment) {
@@ -301,7 +307,7 @@ impl<'a> Generation<'a> {
         }
     }
 
-    /// Runs and draws a position, and tells what it brought; returns the reason when the segment is at its end.
+    /// Runs and draws a position, and emits its text or sound. Returns the reason if the segment ends with it.
     fn grow(&mut self, segment: &mut OpenSegment) -> Result<Option<SegmentEnd>> {
         if self.cancel.is_cancelled() {
             return Ok(Some(SegmentEnd::Cancelled));
@@ -334,7 +340,7 @@ impl<'a> Generation<'a> {
         Ok(full.then_some(SegmentEnd::Limit))
     }
 
-    /// Draws the next position of `segment` into `drawn`: the slots of its layout in order, each on its own.
+    /// Draws the next position of `segment` into `drawn`: the slots of its layout in order, each independently.
     fn draw_position(&mut self, segment: &OpenSegment) -> Result<()> {
         let config = self.config.segment(segment.modality);
         let Conversation { rules, sequence, .. } = &mut *self.conversation;
@@ -363,7 +369,7 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// Tells what the newest position brought: text that it settled, or sound.
+    /// Emits the text or the sound that the newest position completes.
     fn tell(&mut self, segment: &mut OpenSegment) -> Result<()> {
         let rules = &self.conversation.rules;
         if let Some(sound) = &segment.sound {
@@ -394,7 +400,7 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// Step 3: the rest of the segment's text or sound, then the next segment or the end.
+    /// Executes step 3: emits the rest of the segment's text or sound, then opens the next segment or ends the reply.
     fn close(&mut self, mut segment: OpenSegment, end: SegmentEnd) -> Result<()> {
         self.leave(&segment, end)?;
         let told = self.tell_rest(&mut segment);
@@ -408,7 +414,7 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// Whether another segment follows one that ended so.
+    /// Returns whether another segment follows one with this `end`.
     fn goes_on(&self, end: SegmentEnd) -> bool {
         let insists = self.config.insist && self.opened < self.config.force.len();
         let asked = match end {
@@ -419,17 +425,17 @@ impl<'a> Generation<'a> {
         asked && self.opened < self.config.max_segments
     }
 
-    /// Emits the partial segment after a failed step; the conversation goes on behind it.
+    /// Emits the partial segment after a failed step; the conversation can continue after the segment.
     fn abandon(&mut self, mut segment: OpenSegment) {
         if self.leave(&segment, SegmentEnd::Failed).is_err() {
             self.conversation.rewind(&StateMark::START);
         }
-        // the error that led here is the one to report
+        // the caller reports the error of the failed step, not one that follows from it
         let _ = self.tell_rest(&mut segment);
         let _ = self.emit(segment, SegmentEnd::Failed);
     }
 
-    /// Ends guidance, and notes the tokens that the state lacks if no other segment follows.
+    /// Ends guidance, and records the tokens that close the segment.
     fn leave(&mut self, segment: &OpenSegment, end: SegmentEnd) -> Result<()> {
         self.conversation.close(segment.modality, &segment.last, end)?;
         self.conversation.sequence.end_guidance()
@@ -488,7 +494,7 @@ impl Iterator for Generation<'_> {
     }
 }
 
-/// A generation that is dropped half-way leaves the session usable: its segment counts as cancelled.
+/// Closes an unfinished segment as cancelled, so that the session stays usable.
 impl Drop for Generation<'_> {
     fn drop(&mut self) {
         if let Some(segment) = self.segment.take()

@@ -1,4 +1,4 @@
-//! A reply: a chain of text and sound segments, made one position at a time.
+//! Generation of replies: chains of text and sound segments, one position at a time.
 
 mod checkpoint;
 mod config;

@@ -1,8 +1,8 @@
-//! The state of a conversation, computed again from its tokens.
+//! Replay: recomputes the state of a conversation from its tokens.
 //!
-//! Tokens are run as they were run when they were made: prompts at once, segments position by position, guided ones beside
-//! their unconditional sequence. A run over many positions rounds otherwise than many runs of one, so nothing shorter gives
-//! the same numbers, and with them the same tokens, as a conversation that never stopped.
+//! Tokens are run as they were run originally: prompts at once, segments position by position, guided segments with
+//! their unconditional sequence. One run over many positions rounds differently from many runs of one position, so that
+//! no shorter way reproduces the numbers, and hence the tokens, of a conversation that never stopped.
 
 use super::SegmentEnd;
 use super::conversation::{Conversation, Next};
@@ -13,24 +13,24 @@ use crate::modality::Modality;
 use crate::prompt::Prompt;
 use crate::token::{TokenId, Tokens};
 
-/// A prompt of the past, and the segments that answered it.
+/// A past prompt with the segments of its reply.
 pub(crate) struct PastTurn<'a> {
     pub prompt: &'a Prompt,
     pub segments: Vec<PastSegment<'a>>,
 }
 
-/// A segment of the past.
+/// A past segment.
 pub(crate) struct PastSegment<'a> {
     pub modality: Modality,
     pub end: SegmentEnd,
     pub guided: bool,
-    /// After the opener, the end included.
+    /// The tokens after the opener, the end included.
     pub tokens: &'a Tokens,
 }
 
-/// Runs `past` from the beginning, after which another turn can begin. If the last turn goes on, with `next_segment` or
-/// any (`Some(None)`), everything before that segment is run, and what may follow is returned. On any error the
-/// conversation is empty.
+/// Runs `past` from the beginning, after which another turn can begin. If the last turn continues, with a segment of
+/// the modality `next_segment` or of any (`Some(None)`), also runs everything before that segment, and returns the
+/// possible continuations. On any error the conversation is empty.
 pub(crate) fn replay(
     conversation: &mut Conversation,
     past: &[PastTurn],
@@ -85,7 +85,7 @@ fn replay_segment(conversation: &mut Conversation, segment: &PastSegment, next: 
     conversation.close(segment.modality, &last, segment.end)
 }
 
-/// Runs `last` and all positions of a segment but its own last one, which `last` is then.
+/// Runs `last` and all positions of a segment but the last, and sets `last` to the last position.
 fn run_positions(
     conversation: &mut Conversation,
     segment: &Tokens,

@@ -19,9 +19,9 @@ pub(crate) struct Rules {
     pub vocabulary: Vocabulary,
     pub template: Template,
     voices: BTreeMap<Modality, Voice>,
-    /// Between two segments of a reply, after the id that ended the first.
+    /// The tokens between two segments of a reply, after the id that ended the first.
     between: Tokens,
-    /// The openers among which the model chooses; none where the prompt decides.
+    /// The openers among which the model chooses; `None` where the prompt decides.
     pub choice: Option<OpenerChoice>,
 }
 
@@ -30,35 +30,37 @@ pub(crate) struct OpenerChoice {
     pub head: HeadId,
     /// The name of the head's graph.
     pub head_name: String,
-    /// Each modality with its opener and that opener's column of the head, in ascending order of opener.
+    /// Each modality with its opener and the opener's column of the head, in ascending order of opener.
     pub openers: Vec<(Modality, TokenId, usize)>,
 }
 
-/// The way in which the model produces one modality.
+/// The rules for producing one modality.
 pub(crate) struct Voice {
     pub layout: Layout,
     pub head: HeadId,
     /// The name of the head's graph.
     pub head_name: String,
-    /// The codec of sound.
+    /// The codec of a sound modality.
     pub codec: Option<Arc<dyn Codec>>,
-    /// Before the reply, after the prompt.
+    /// The tokens between a prompt and the reply.
     reply: Tokens,
-    /// Before a segment, after `reply` or the tokens between two segments.
+    /// The tokens before a segment, after `reply` or `between`.
     opener: Tokens,
-    /// After a segment, and after the model's turn.
+    /// The tokens after a segment.
     closer: Tokens,
+    /// The tokens after the model's turn.
     turn_closer: Tokens,
 }
 
 impl Rules {
-    /// The rules of `manifest`; `codecs` are its codecs by name.
+    /// Creates the rules of `manifest`, with its `codecs` by name.
     pub fn new(
         manifest: &Manifest,
         tokenizer: TextTokenizer,
         codecs: &BTreeMap<String, Arc<dyn Codec>>,
     ) -> Result<Self> {
-        let (vocabulary, template) = (manifest.tokens.clone(), manifest.template.clone());
+        let vocabulary = manifest.tokens.clone();
+        let template = manifest.template.clone();
         let write = |pieces: &[_]| write_pieces(pieces, &vocabulary, &tokenizer);
         let mut voices = BTreeMap::new();
         for (modality, config) in &manifest.modalities {
@@ -89,10 +91,10 @@ impl Rules {
         Ok(Self { tokenizer, vocabulary, template, voices, between, choice })
     }
 
-    /// The voice of `modality`.
+    /// Returns the voice of `modality`.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the package cannot produce it.
+    /// [`ErrorKind::Invalid`] when the package cannot produce `modality`.
     pub fn voice(&self, modality: Modality) -> Result<&Voice> {
         self.voices.get(&modality).ok_or_else(|| {
             let offered: Vec<_> = self.voices.keys().map(|modality| modality.name()).collect();
@@ -101,18 +103,18 @@ impl Rules {
         })
     }
 
-    /// The tokens between a prompt and the opener of a reply's first segment, or between two segments.
+    /// Returns the tokens between a prompt and the opener of a reply's first segment, or between two segments.
     pub fn before_segment(&self, modality: Modality, is_first: bool) -> Result<&Tokens> {
         let voice = self.voice(modality)?;
         Ok(if is_first { &voice.reply } else { &self.between })
     }
 
-    /// Positions that a reply takes beside its prompt and the steps of one segment: the tokens before the segment.
+    /// Returns the most positions that a reply takes in addition to its prompt and the steps of one segment.
     pub fn overhead(&self) -> usize {
         self.voices.values().map(|voice| voice.reply.len() + voice.opener.len()).max().unwrap_or(0)
     }
 
-    /// The tokens of an empty unconditional sequence, where the template has such tokens.
+    /// Returns the tokens of an empty unconditional sequence, where the template has such tokens.
     pub fn unconditional(&self) -> Option<Tokens> {
         match self.template.unconditional {
             Unconditional::Pads => None,
@@ -120,14 +122,14 @@ impl Rules {
         }
     }
 
-    /// The tokens that begin a conversation.
+    /// Returns the tokens that begin a conversation.
     pub fn begin(&self, modality: Modality) -> Result<Tokens> {
         write_pieces(&self.template.task(modality)?.begin, &self.vocabulary, &self.tokenizer)
     }
 
-    /// The tokens that the state lacks after a segment of `modality` whose last position is `last` and which ended so:
-    /// that position, unless the model ended the segment with it, and those that end the segment, or the turn. A segment
-    /// that another one follows is ended as the model ends such ones.
+    /// Returns the tokens to run after a segment of `modality` with the last position `last` and this `end`: that
+    /// position, unless it ended the segment, and the tokens that close the segment, or the turn. If the reply
+    /// `goes_on`, the segment is closed with the id that lets another segment follow.
     pub fn closing(&self, modality: Modality, last: &[TokenId], end: SegmentEnd, goes_on: bool) -> Result<Tokens> {
         let voice = self.voice(modality)?;
         let mut closing = self.vocabulary.tokens();
@@ -148,7 +150,7 @@ impl Rules {
 }
 
 impl OpenerChoice {
-    /// The choice on the head of `manifest` that has the openers of all `voices`.
+    /// Creates the choice on the head of `manifest` that has the openers of all `voices`.
     fn new(manifest: &Manifest, voices: &BTreeMap<Modality, Voice>) -> Result<Self> {
         let openers: Vec<_> =
             voices.iter().filter_map(|(modality, voice)| Some((*modality, *voice.opener.ids().first()?))).collect();
@@ -164,15 +166,15 @@ impl OpenerChoice {
 }
 
 impl Voice {
-    /// The tokens that open a segment.
+    /// Returns the tokens that open a segment.
     pub fn opener(&self) -> &Tokens {
         &self.opener
     }
 
-    /// Refuses tokens that no segment of this voice begins with.
+    /// Checks that a segment of this voice can begin with `tokens`.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`].
+    /// [`ErrorKind::Invalid`] if it cannot.
     pub fn check_beginning(&self, tokens: &Tokens, vocabulary: &Vocabulary) -> Result<()> {
         vocabulary.check(tokens)?;
         let content = self.layout.content_len(tokens);

@@ -1,15 +1,15 @@
-//! The sound of a segment, decoded while the segment is being made.
+//! Decoding of a segment's sound during its generation.
 
 use crate::audio::Waveform;
 use crate::codec::{ClipDecoder, Codec, Format, Pace};
 use crate::error::Result;
 use crate::token::{Layout, Tokens};
 
-/// Decodes the sound of a growing segment.
+/// A decoder of the sound of a growing segment.
 pub(super) struct SoundStream {
     clip: Box<dyn ClipDecoder>,
     format: Format,
-    /// Frames whose codes were given to the decoder.
+    /// Number of frames pushed to the decoder.
     pushed: usize,
     samples: Vec<f32>,
 }
@@ -19,13 +19,13 @@ impl SoundStream {
         Ok(Self { clip: codec.clip(pace)?, format: codec.format(), pushed: 0, samples: Vec::new() })
     }
 
-    /// Seconds of sound that `frames` frames make.
+    /// Returns the length of `frames` frames in seconds.
     pub(super) fn seconds(&self, frames: usize) -> f64 {
         (frames * self.format.hop_length) as f64 / f64::from(self.format.sample_rate)
     }
 
-    /// Decodes the frames of `segment` that are settled, or all that are left when it is `complete`; returns the new
-    /// samples, if there are any.
+    /// Decodes the complete frames of `segment`, and all remaining ones if the segment is `complete`; returns the new
+    /// samples, if any.
     pub(super) fn decode(&mut self, segment: &Tokens, layout: &Layout, complete: bool) -> Result<Option<Waveform>> {
         let frames = layout.frames(segment);
         if !complete && frames < self.clip.frames_wanted() {
@@ -44,7 +44,7 @@ impl SoundStream {
         }
     }
 
-    /// The sound so far.
+    /// Returns the decoded sound.
     pub(super) fn into_sound(self) -> Result<Waveform> {
         Waveform::mono(self.samples, self.format.sample_rate)
     }

@@ -74,22 +74,22 @@ fn tokens(ids: &[TokenId]) -> Tokens {
     tokens
 }
 
-/// What the fake is to want next, and what it was given.
+/// A sequence that prefers the ids of a script, and records the positions it is given.
 #[derive(Default)]
 struct Fake {
     /// Ids that the next logits favour: one for text or a modality, one a stream for sound.
     script: VecDeque<Vec<TokenId>>,
-    /// What the unconditional branch favours all the time.
+    /// The ids that the unconditional branch always prefers.
     unconditional: Vec<TokenId>,
     position: usize,
     max_positions: usize,
     guided: bool,
     seen: Vec<Vec<TokenId>>,
     prefixes: Vec<usize>,
-    /// The number of the text head: heads are numbered in the order of their names.
+    /// Index of the text head, among the heads in the order of their names.
     text_head: usize,
     broken: Option<Broken>,
-    /// Where a graph fails: in a step, or when logits are asked for.
+    /// The position at which a graph fails, and the operation that fails.
     fails: Option<(usize, Failing)>,
 }
 
@@ -239,7 +239,7 @@ impl Sequence for SequenceOf {
     }
 }
 
-/// Each frame becomes two samples: the code of book 0, and the frame's absolute number.
+/// A codec with two samples per frame: the code of book 0, and the frame's index in the clip.
 struct FakeCodec;
 
 impl Codec for FakeCodec {
@@ -418,7 +418,7 @@ fn a_prompt_that_does_not_fit_is_refused_before_any_work() {
     assert_eq!(error.kind(), ErrorKind::Limit);
 }
 
-/// A reply whose logits break at step 2: what is reported, and that what came before it is kept.
+/// Checks a reply whose logits are invalid at step 2: the error is reported, and the positions before it are kept.
 fn breaks(modality: Modality, columns: [usize; 2], value: f32, guidance: f32) -> String {
     let script: [&[TokenId]; 2] = if modality.is_sound() { [&[17, 22], &[18, 23]] } else { [&[10], &[11]] };
     let mut fake = Fake::new(&script.repeat(4));
@@ -496,7 +496,7 @@ fn doubtful_sounds_are_told() {
     let script: [&[TokenId]; 4] = [&[18, 21], &[16, 23], &[18, 21], &[2, 21]];
     let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]), &Cancel::new());
     let doubts = reply.segments[0].doubts(layout);
-    assert_eq!(doubts, ["the model left out 2 of 4 codes; code 0 sounds in their place"]);
+    assert_eq!(doubts, ["the model left out 2 of 4 codes; they are decoded as code 0"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Sequences side by side: one cache with a row for each of them, and the runs that are bound to it.
+//! A batch of sequences: one cache with a row for each sequence, and the runs bound to the cache.
 
-#![expect(clippy::indexing_slicing, reason = "rows and positions of buffers that are made here with their sizes")]
+#![expect(clippy::indexing_slicing, reason = "rows and positions are within the buffers, which are allocated here")]
 
 use std::sync::{Arc, PoisonError};
 
@@ -13,64 +13,64 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::check_finite;
 use crate::token::TokenId;
 
-/// Sequences side by side, each a row of one cache.
+/// A batch of sequences, each a row of one cache.
 ///
-/// A step runs in the first rows, as many as it has positions for; a row's numbers do not depend on the others.
+/// A step runs the first rows, as many as it has positions for; the numbers of a row do not depend on the other rows.
 pub(crate) struct Batch {
     graphs: Arc<LanguageModel>,
-    /// Steps of the first row, of the first two, …; bound when first needed.
+    /// Runs of a step in the first row, in the first two rows, and so on, bound on first use.
     steps: Vec<Option<StepRun>>,
-    /// The same for the heads.
+    /// Runs of each head, likewise.
     heads: Vec<Vec<Option<HeadRun>>>,
-    /// After the runs, which are bound to its memory, so that they go first.
+    /// The cache; declared after the runs, which are bound to its memory, so that they are dropped first.
     cache: KeyValueCache,
 }
 
-/// A run of one position: embedding and body, the one writing into the other's input.
+/// A run of one position in each row: the embedding writes into the body's input.
 struct StepRun {
     embedding: EmbeddingRun,
     body: BodyRun,
 }
 
 impl Batch {
-    /// An empty cache of `rows` sequences with room for `capacity` positions each.
+    /// Creates a batch of `rows` empty sequences with room for `capacity` positions each.
     pub(crate) fn new(graphs: Arc<LanguageModel>, rows: usize, capacity: usize) -> Result<Self> {
         let cache = KeyValueCache::new(graphs.cache, rows, capacity)?;
         let heads = (0..graphs.heads()).map(|_| (0..rows).map(|_| None).collect()).collect();
         Ok(Self { graphs, steps: (0..rows).map(|_| None).collect(), heads, cache })
     }
 
-    /// Sequences.
+    /// Returns the number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.cache.rows()
     }
 
-    /// Positions that each may hold.
+    /// Returns the most positions of a row.
     pub(crate) fn capacity(&self) -> usize {
         self.cache.capacity()
     }
 
-    /// Ids of a position.
+    /// Returns the number of ids of a position.
     pub(crate) fn width(&self) -> usize {
         self.graphs.width
     }
 
-    /// The number of heads.
+    /// Returns the number of heads.
     pub(crate) fn heads(&self) -> usize {
         self.graphs.heads()
     }
 
-    /// The hidden size.
+    /// Returns the hidden size.
     pub(crate) fn hidden_size(&self) -> usize {
         self.graphs.hidden
     }
 
-    /// Runs a part of a prompt in `row`, which then holds `len` positions; `embeds` [positions, hidden] are its last ones.
-    /// Puts the hidden state of the last position into `hidden`.
+    /// Appends `embeds`, shape [positions, hidden], to `row`, which has `len` positions afterwards. Writes the hidden
+    /// state of the last position to `hidden`.
     #[allow(unsafe_code)]
     pub(crate) fn prefill(&mut self, row: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
         let positions = embeds.len() / self.graphs.hidden;
-        // SAFETY: the run ends within this call, and the cache does not.
+        // SAFETY: the cache outlives the run, which is dropped at the end of this call.
         let mut run = unsafe { self.graphs.body.bind(&mut self.cache, row..row + 1, positions)? };
         run.embeds.extract_tensor_mut().1.copy_from_slice(embeds);
         self.graphs.body.run(&mut run, &[len])?;
@@ -81,8 +81,8 @@ impl Batch {
         Ok(())
     }
 
-    /// Runs one position in each of the first rows, as many as there are `lens`, the positions that each row holds
-    /// afterwards. `positions` holds the ids of each row in order. [`hidden`](Self::hidden) has the result.
+    /// Appends one position to each of the first `lens.len()` rows, which have `lens` positions afterwards. `positions`
+    /// are the ids for each row in order. [`hidden`](Self::hidden) returns the result.
     pub(crate) fn step<'f>(&mut self, positions: impl Iterator<Item = &'f [TokenId]>, lens: &[usize]) -> Result<()> {
         let graphs = Arc::clone(&self.graphs);
         let run = self.step_run(lens.len())?;
@@ -90,9 +90,10 @@ impl Batch {
         graphs.body.run(&mut run.body, lens)
     }
 
-    /// The hidden state of `row` after a [`step`](Self::step) of `rows`.
+    /// Returns the hidden state of `row` after a [`step`](Self::step) of `rows`.
     ///
-    /// Errors: numbers that are not finite.
+    /// # Errors
+    /// A number is not finite, or no such step has run.
     pub(crate) fn hidden(&self, rows: usize, row: usize) -> Result<&[f32]> {
         let run = self.steps.get(rows.wrapping_sub(1)).and_then(Option::as_ref).ok_or_else(|| no_run(rows))?;
         let size = self.graphs.hidden;
@@ -107,7 +108,7 @@ impl Batch {
     fn step_run(&mut self, rows: usize) -> Result<&mut StepRun> {
         let slot = self.steps.get_mut(rows.wrapping_sub(1)).ok_or_else(|| no_run(rows))?;
         if slot.is_none() {
-            // SAFETY: the run lies in a field before the cache, which is never replaced, so it goes first.
+            // SAFETY: the run is dropped before the cache: its field is declared first, and the cache is never replaced.
             let mut body = unsafe { self.graphs.body.bind(&mut self.cache, 0..rows, 1)? };
             let embedding = self.graphs.embedding.bind(rows, 1, &mut body.embeds)?;
             *slot = Some(StepRun { embedding, body });
@@ -137,12 +138,12 @@ impl Batch {
         self.cache.copy_row(from, to, len);
     }
 
-    /// Exchanges the first `len` positions of two rows.
+    /// Swaps the first `len` positions of two rows.
     pub(crate) fn swap_rows(&mut self, one: usize, other: usize, len: usize) {
         self.cache.swap_rows(one, other, len);
     }
 
-    /// Makes the first `len` positions of `row` what as many pads leave: the unconditional sequence of guidance.
+    /// Makes `row` consist of `len` pads: the unconditional sequence of guidance.
     pub(crate) fn fill_with_pads(&mut self, row: usize, len: usize) -> Result<()> {
         let pad = self.graphs.pad()?.lock().unwrap_or_else(PoisonError::into_inner);
         self.cache.fill_with_pads(row, &pad, len, &self.graphs.rotary);
@@ -153,7 +154,7 @@ impl Batch {
 fn no_run(rows: usize) -> Error {
     let what = match rows {
         0 => "nothing was run yet, so there are no logits".to_owned(),
-        rows => format!("a run of {rows} rows, which the cache has not"),
+        rows => format!("a run of {rows} rows; the cache has fewer"),
     };
     Error::new(ErrorKind::Invalid, what)
 }

@@ -1,4 +1,4 @@
-//! The layers of the language model: embeddings and cache in, hidden states out.
+//! The layers of the language model: embeddings and cache to hidden states.
 
 use std::ops::Range;
 
@@ -37,21 +37,21 @@ impl Body {
         Ok(Self { graph, hidden: hidden_size })
     }
 
-    /// Whether the cache is float16.
+    /// Returns whether the cache is float16.
     pub(super) fn is_half(&self) -> bool {
         self.graph.is_half("past_key_values.0.key")
     }
 
-    /// An error of this graph.
+    /// Returns an error of this graph.
     pub(super) fn failed(&self, error: &ort::Error) -> Error {
         self.graph.failed(error)
     }
 
-    /// Binds a run of `positions` in each of the `rows` of `cache`. Several positions that follow others need a row of
-    /// their own.
+    /// Binds a run of `positions` in each of the `rows` of `cache`. A run that appends several positions to others must
+    /// have one row only.
     ///
     /// # Safety
-    /// What this gives must not be run once `cache` is gone.
+    /// The returned run must not be used after `cache` is dropped.
     #[allow(unsafe_code)]
     pub(super) unsafe fn bind(
         &self,
@@ -70,7 +70,7 @@ impl Body {
             binding.bind_input("seqlens_k", &last_positions)?;
             binding.bind_input("total_sequence_length", &total)?;
             binding.bind_output("hidden_states", &mut hidden)?;
-            // SAFETY: as the caller promises.
+            // SAFETY: the caller does not use the run after `cache` is dropped.
             unsafe { cache.bind(&mut binding, &rows)? };
             Ok((embeds, hidden, last_positions, total))
         };
@@ -78,8 +78,8 @@ impl Body {
         Ok(BodyRun { binding, embeds, hidden, last_positions, total })
     }
 
-    /// Runs the embeddings, after which the rows hold as many positions as `lens` says. Whether the numbers are finite
-    /// is for the caller to check.
+    /// Runs the embeddings, after which the rows have `lens` positions. The caller must check that the results are
+    /// finite.
     pub(super) fn run(&self, run: &mut BodyRun, lens: &[usize]) -> Result<()> {
         let too_many = |_| Error::new(ErrorKind::Limit, "more positions than a graph can count");
         let mut total = 0;

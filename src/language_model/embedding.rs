@@ -21,7 +21,8 @@ impl Embedding {
         Ok(Self { graph: loader.load("embed", &inputs, &outputs)?, width })
     }
 
-    /// Binds a run of `positions` positions in each of `rows`, whose embeddings go straight into `output`, shape [rows, positions, hidden].
+    /// Binds a run of `positions` positions in each of `rows`, which writes the embeddings to `output`, shape
+    /// [rows, positions, hidden].
     pub(super) fn bind(&self, rows: usize, positions: usize, output: &mut Tensor<f32>) -> Result<EmbeddingRun> {
         let failed = |e| self.graph.failed(&e);
         let ids = Tensor::<i64>::new(&Allocator::default(), [rows, positions, self.width]).map_err(failed)?;
@@ -31,7 +32,7 @@ impl Embedding {
         Ok(EmbeddingRun { binding, ids })
     }
 
-    /// Embeds `ids`, [rows, positions, width] flattened.
+    /// Embeds `ids`, shape [rows, positions, width], flattened.
     pub(super) fn run<'i>(&self, run: &mut EmbeddingRun, ids: impl IntoIterator<Item = &'i TokenId>) -> Result<()> {
         let (_, slots) = run.ids.extract_tensor_mut();
         slots.iter_mut().zip(ids).for_each(|(slot, id)| *slot = i64::from(*id));

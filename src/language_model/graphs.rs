@@ -34,7 +34,8 @@ impl LanguageModel {
     /// Loads `embed`, `llm` and the heads.
     pub(crate) fn load(loader: &GraphLoader, manifest: &Manifest) -> Result<Self> {
         let sizes = &manifest.language_model;
-        let (hidden, width) = (sizes.hidden_size, manifest.tokens.width);
+        let hidden = sizes.hidden_size;
+        let width = manifest.tokens.width;
         let [StateConfig::Attention(attention)] = &sizes.state[..] else {
             let what = format!("language_model.state has {} entries; expected one of attention", sizes.state.len());
             return Err(Error::new(ErrorKind::Package, what));
@@ -60,17 +61,17 @@ impl LanguageModel {
         })
     }
 
-    /// The most positions that a sequence can hold.
+    /// Returns the most positions that a sequence can hold.
     pub(crate) fn max_positions(&self) -> usize {
         self.max_positions
     }
 
-    /// Bytes of the cache of `rows` sequences with room for `capacity` positions each.
+    /// Returns the bytes of the cache of `rows` sequences with room for `capacity` positions each.
     pub(crate) fn cache_bytes(&self, rows: usize, capacity: usize) -> u64 {
         self.cache.bytes(rows, capacity)
     }
 
-    /// Embeds `tokens`, shape [positions, hidden], flattened, with `features` in their places.
+    /// Embeds `tokens`, shape [positions, hidden], flattened, with `features` at their positions.
     pub(crate) fn embed(&self, tokens: &Tokens, features: &[FeatureSlot]) -> Result<Vec<f32>> {
         for slot in features {
             let (rows, columns) = slot.features.dim();
@@ -95,25 +96,25 @@ impl LanguageModel {
         Ok(embeds)
     }
 
-    /// The number of heads.
+    /// Returns the number of heads.
     pub(super) fn heads(&self) -> usize {
         self.heads.len()
     }
 
-    /// The graph of `head`.
+    /// Returns the graph of `head`.
     pub(super) fn head(&self, head: HeadId) -> Result<&OutputHead> {
         let missing = || Error::new(ErrorKind::Invalid, format!("the package has no head {}", head.0));
         self.heads.get(head.0).ok_or_else(missing)
     }
 
-    /// The cache of one pad at position 0; computed when it is first needed.
+    /// Returns the cache of one pad at position 0, computing it on first use.
     #[allow(unsafe_code)]
     pub(super) fn pad(&self) -> Result<&Mutex<KeyValueCache>> {
         if let Some(pad) = self.pad.get() {
             return Ok(pad);
         }
         let mut cache = KeyValueCache::new(self.cache, 1, 1)?;
-        // SAFETY: the run ends before the cache does.
+        // SAFETY: `cache` outlives the run.
         let mut run = unsafe { self.body.bind(&mut cache, 0..1, 1)? };
         run.embeds.extract_tensor_mut().1.fill(0.0);
         self.body.run(&mut run, &[1])?;

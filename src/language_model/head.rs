@@ -1,4 +1,4 @@
-//! Heads: the output matrix, of which only the rows that can be chosen are ever multiplied.
+//! Heads: parts of the output matrix, so that only the rows of ids that can be chosen are multiplied.
 
 use ort::memory::Allocator;
 use ort::session::IoBinding;
@@ -7,7 +7,7 @@ use ort::value::Tensor;
 use crate::error::Result;
 use crate::runtime::{Graph, GraphLoader, Port};
 
-/// A head of a package: its number among the manifest's `heads`, in the order of their names.
+/// A head of a package, by its index among the manifest's `heads` in the order of their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeadId(pub usize);
 

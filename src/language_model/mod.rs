@@ -1,6 +1,6 @@
-//! The language model: tokens to logits, one position after another, on a state that the graphs keep outside themselves.
+//! The language model: tokens to logits, one position after another, on a state kept outside the graphs.
 //!
-//! The generation loop sees it through one object-safe trait, [`Sequence`].
+//! The generation loop uses the language model through one object-safe trait, [`Sequence`].
 
 mod batch;
 mod body;
@@ -20,50 +20,49 @@ use crate::error::Result;
 use crate::prompt::FeatureSlot;
 use crate::token::{TokenId, Tokens};
 
-/// A sequence that grows, with the state that the language model keeps of it, and under guidance a second, unconditional
-/// sequence beside it.
+/// A growing sequence with its language-model state, and, under guidance, a second, unconditional sequence.
 ///
-/// `Send`, so that a generation may be carried on by another thread.
+/// The trait is `Send` so that another thread can continue a generation.
 pub(crate) trait Sequence: Send {
-    /// Positions that the state holds.
+    /// Returns the number of positions in the state.
     fn position(&self) -> usize;
 
-    /// The most positions that it can hold.
+    /// Returns the most positions of the state.
     fn max_positions(&self) -> usize;
 
     /// Reserves capacity for `positions`, so that steps up to it do not allocate.
     fn reserve(&mut self, positions: usize) -> Result<()>;
 
-    /// The state as it is now, to go back to.
+    /// Returns a mark of the current state, for [`rewind`](Self::rewind).
     fn mark(&self) -> StateMark;
 
-    /// Goes back to `mark`, which was made of this sequence and not undone by going back further.
+    /// Rewinds to `mark`, which must be of this sequence, and of a state that no rewind has removed.
     fn rewind(&mut self, mark: &StateMark);
 
-    /// Another sequence that stands at `mark`.
+    /// Returns a new sequence whose state is that at `mark`.
     fn fork(&mut self, mark: &StateMark) -> Result<Box<dyn Sequence>>;
 
-    /// Appends `tokens`, the embeddings in `features`' places replaced; not under guidance.
+    /// Appends `tokens`, with embeddings replaced by `features` at their positions; not allowed under guidance.
     ///
-    /// Looks at `cancel` between chunks; on any error the state is what it was.
+    /// Checks `cancel` between chunks. On any error the state is unchanged.
     fn prefill(&mut self, tokens: &Tokens, features: &[FeatureSlot], cancel: &Cancel) -> Result<()>;
 
-    /// Appends one position, to both sequences under guidance. On an error the state is what it was.
+    /// Appends one position, under guidance to both sequences. On an error the state is unchanged.
     fn step(&mut self, position: &[TokenId]) -> Result<()>;
 
-    /// Begins the unconditional sequence with `prefix`, which is as long as the conditional one.
+    /// Begins the unconditional sequence with `prefix`, which must be as long as the conditional sequence.
     fn begin_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()>;
 
     /// Drops the unconditional sequence.
     fn end_guidance(&mut self) -> Result<()>;
 
-    /// Logits at the last position, a column for each id of `head`: one row, or two under guidance, the conditional one
-    /// first.
+    /// Returns the logits at the last position, a column for each id of `head`: one row, or two under guidance, the
+    /// conditional one first.
     fn logits(&mut self, head: HeadId) -> Result<&mut [f32]>;
 }
 
-/// A state to which a sequence can go back. Keys and values of attention are never changed once they are there, so their
-/// number tells it.
+/// A state to which a sequence can be rewound. Keys and values of attention do not change once written, so that their
+/// number identifies a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StateMark {
     position: usize,
@@ -77,7 +76,7 @@ impl StateMark {
         Self { position }
     }
 
-    /// Positions that the state held.
+    /// Returns the number of positions in the state.
     pub(crate) fn position(&self) -> usize {
         self.position
     }
@@ -93,7 +92,7 @@ pub(crate) enum Prefix<'a> {
 }
 
 impl Prefix<'_> {
-    /// Refuses a prefix that is not as long as the conditional sequence.
+    /// Checks that the prefix is as long as the conditional sequence.
     pub(crate) fn check(&self, position: usize) -> Result<()> {
         use crate::error::{Error, ErrorKind};
         match self {

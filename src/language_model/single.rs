@@ -1,4 +1,4 @@
-//! One sequence on the graphs of a model.
+//! A sequence with a cache of its own.
 
 use std::sync::Arc;
 
@@ -9,27 +9,27 @@ use crate::limits::Limits;
 use crate::prompt::FeatureSlot;
 use crate::token::{TokenId, Tokens};
 
-/// Positions of a prompt that are run at once; between such chunks a run can be cancelled.
+/// The most positions of a prompt in one run; between such chunks a prefill can be cancelled.
 const PREFILL_CHUNK: usize = 512;
 /// Capacities are multiples of this.
 const CACHE_STEP: usize = 256;
 
-/// One sequence on the graphs of a model: a [`Sequence`] with a cache of its own that grows.
+/// A [`Sequence`] with a cache of its own, which grows.
 pub(crate) struct SingleSequence {
     graphs: Arc<LanguageModel>,
     position: usize,
-    /// Row 0 is the sequence, row 1, which is there once guidance was, the unconditional one.
+    /// Row 0 is the sequence; row 1, which is added when guidance first begins, the unconditional sequence.
     batch: Option<Batch>,
     guided: bool,
     /// Hidden states of the last position, [rows, hidden].
     hidden: Vec<f32>,
     max_positions: usize,
-    /// Bytes that the cache may take.
+    /// The most bytes of the cache.
     memory: u64,
 }
 
 impl SingleSequence {
-    /// An empty sequence, which stays within `limits`.
+    /// Creates an empty sequence within `limits`.
     pub(crate) fn new(graphs: Arc<LanguageModel>, limits: &Limits) -> Self {
         Self {
             max_positions: graphs.max_positions().min(limits.context),
@@ -42,7 +42,7 @@ impl SingleSequence {
         }
     }
 
-    /// The cache with at least `rows` and room for `positions`; what the sequence held is kept.
+    /// Returns the cache, grown to at least `rows` and `positions` with its contents kept.
     fn room(&mut self, rows: usize, positions: usize) -> Result<&mut Batch> {
         if positions > self.max_positions {
             let most = self.max_positions;
@@ -51,9 +51,10 @@ impl SingleSequence {
         }
         let (old_rows, old_capacity) = self.batch.as_ref().map_or((0, 0), |batch| (batch.rows(), batch.capacity()));
         if old_rows < rows || old_capacity < positions {
-            let capacity = match old_capacity < positions {
-                true => positions.next_multiple_of(CACHE_STEP).min(self.max_positions),
-                false => old_capacity,
+            let capacity = if old_capacity < positions {
+                positions.next_multiple_of(CACHE_STEP).min(self.max_positions)
+            } else {
+                old_capacity
             };
             let rows = rows.max(old_rows);
             self.check_memory(rows, capacity)?;
@@ -66,7 +67,7 @@ impl SingleSequence {
         self.batch.as_mut().ok_or_else(|| Error::new(ErrorKind::Graph, "no cache"))
     }
 
-    /// Refuses a cache of `rows` sequences that would take more than the limit, that which is there already included.
+    /// Checks that a new cache of `rows` sequences, together with the present one, stays within the limit on memory.
     fn check_memory(&self, rows: usize, capacity: usize) -> Result<()> {
         let held = self.batch.as_ref().map_or(0, |batch| self.graphs.cache_bytes(batch.rows(), batch.capacity()));
         let asked = self.graphs.cache_bytes(rows, capacity);
@@ -82,12 +83,13 @@ impl SingleSequence {
         Ok(())
     }
 
-    /// Runs `tokens` from the beginning of the unconditional row.
+    /// Runs `tokens` as the beginning of the unconditional row.
     fn prefill_unconditional(&mut self, tokens: &Tokens, cancel: &Cancel) -> Result<()> {
         let embeds = self.graphs.embed(tokens, &[])?;
         let size = self.graphs.hidden;
         let batch = self.room(2, tokens.len())?;
-        let (mut end, mut unused) = (0, Vec::new());
+        let mut end = 0;
+        let mut unused = Vec::new();
         embeds.chunks(PREFILL_CHUNK * size).try_for_each(|chunk| {
             cancel.check()?;
             end += chunk.len() / size;
@@ -220,7 +222,7 @@ mod tests {
         (one, two, manifest)
     }
 
-    /// Two sequences of a package, its manifest, and the file that its body is in.
+    /// Returns two sequences of a package, its manifest, and the file that its body is in.
     fn sequences_in(folder: &Path) -> (SingleSequence, SingleSequence, Manifest, String) {
         let package = Package::open(folder).unwrap();
         let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
@@ -232,12 +234,12 @@ mod tests {
         (new(), new(), manifest, body)
     }
 
-    /// The heads of text and of sound.
+    /// Returns the heads of text and of sound.
     fn heads(manifest: &Manifest) -> [HeadId; 2] {
         ["text_head", "audio_head"].map(|name| HeadId(manifest.heads.keys().position(|head| head == name).unwrap()))
     }
 
-    /// A position of sound: a code in every book.
+    /// Returns a position of sound: a code in every book.
     fn codes(manifest: &Manifest, code: u32) -> Vec<TokenId> {
         manifest.modalities[&Modality::Audio].layout.books.iter().map(|book| book.start + code).collect()
     }
@@ -260,15 +262,16 @@ mod tests {
         a.iter().zip(b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest
     }
 
-    /// Under guidance the rows are two sequences: the prompt, and its unconditional counterpart, pads or tokens; both go on
-    /// with the same positions.
+    /// Under guidance the rows are two sequences: the prompt, and its unconditional counterpart, pads or tokens; both
+    /// go on with the same positions.
     #[test]
     fn guidance_is_two_sequences() {
         skip_without_fixtures!();
         for name in ["tiny-omni-fp32", "tiny-afwhisper-fp32", "synthetic-fp32"] {
             let (mut guided, mut alone, manifest) = sequences(name);
             let [text_head, audio_head] = heads(&manifest);
-            let (cancel, none) = (Cancel::new(), []);
+            let cancel = Cancel::new();
+            let none = [];
             let others = text(&manifest, (0..37).map(|i| i * 3 % 50));
             for (prefix, beside) in [(Prefix::Pads, pads(&manifest, 37)), (Prefix::Tokens(&others), others.clone())] {
                 guided.rewind(&StateMark::START);
@@ -309,7 +312,8 @@ mod tests {
         assert!(half.graphs.cache.is_half && !float.graphs.cache.is_half);
 
         let audio_head = heads(&manifest)[1];
-        let (cancel, none) = (Cancel::new(), []);
+        let cancel = Cancel::new();
+        let none = [];
         alone.prefill(&pads(&manifest, 37), &none, &cancel).unwrap();
         for sequence in [&mut half, &mut float] {
             sequence.prefill(&text(&manifest, 0..37), &none, &cancel).unwrap();
@@ -332,7 +336,8 @@ mod tests {
         skip_without_fixtures!();
         let (mut grown, mut roomy, manifest) = sequences("synthetic-fp32");
         let [text_head, _] = heads(&manifest);
-        let (cancel, none) = (Cancel::new(), []);
+        let cancel = Cancel::new();
+        let none = [];
         let tokens = |range: std::ops::Range<u32>| text(&manifest, range.map(|i| i % 200));
         roomy.reserve(500).unwrap();
         roomy.prefill(&tokens(0..400), &none, &cancel).unwrap();

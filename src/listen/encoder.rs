@@ -1,4 +1,4 @@
-//! Sound to features for the language model: windows, log-mel, chunks, the encoder graph.
+//! The audio encoder: windows, log-mel spectrogram, chunks and the encoder graph.
 
 use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate, s};
 use ort::value::Tensor;
@@ -9,10 +9,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::package::{AudioEncoderConfig, FeatureRows};
 use crate::runtime::{Graph, GraphLoader, Port, check_finite, check_finite_sound};
 
-/// Mel frames that become one feature: the second convolution's stride and the pooling, two each.
+/// Mel frames per feature: the strides of the second convolution and of the pooling are 2 each.
 const MEL_FRAMES_PER_FEATURE: usize = 4;
 
-/// The `audio_encoder` graph and the front end before it.
+/// The `audio_encoder` graph and its front end.
 pub(crate) struct AudioEncoder {
     graph: Graph,
     log_mel: LogMel,
@@ -23,7 +23,8 @@ pub(crate) struct AudioEncoder {
 impl AudioEncoder {
     /// Loads the encoder that `config` describes, whose features have `hidden` columns.
     pub(crate) fn load(loader: &GraphLoader, config: &AudioEncoderConfig, hidden: usize) -> Result<Self> {
-        let (bins, frames) = (config.num_mel_bins, config.chunk_frames);
+        let bins = config.num_mel_bins;
+        let frames = config.chunk_frames;
         let inputs =
             [Port::float("input_features", &[None, Some(bins), Some(frames)]), Port::int64("feature_lengths", &[None])];
         let outputs = [
@@ -43,11 +44,11 @@ impl AudioEncoder {
 
     /// Encodes `sound` to features, shape [positions, hidden size], about 25 a second.
     ///
-    /// Channels are mixed down to their mean and the rate is converted. Sound longer than a window is cut into windows
-    /// that are encoded one by one; `cancel` is looked at before each.
+    /// Channels are mixed down to their mean, and the rate is converted. Sound longer than a window is cut into
+    /// windows, which are encoded one by one; `cancel` is checked before each window.
     ///
     /// # Errors
-    /// Sound too short to hold one feature; samples or features that are not finite; cancelled.
+    /// `sound` is too short for one feature, samples or features are not finite, or the work was cancelled.
     pub(crate) fn encode(&self, sound: &Waveform, cancel: &Cancel) -> Result<Array2<f32>> {
         let sound = check_finite_sound(sound)?.to_mono().resample(self.config.sampling_rate)?;
         let samples = sound.samples();
@@ -66,7 +67,7 @@ impl AudioEncoder {
         Ok(all)
     }
 
-    /// Features of one window; none when it is too short to hold one.
+    /// Encodes one window; returns no features if the window is too short for one.
     fn encode_window(&self, samples: &[f32]) -> Result<Array2<f32>> {
         let rows = match self.config.rows {
             FeatureRows::OfSignal => feature_rows(samples.len() / self.config.hop_length),
@@ -86,7 +87,7 @@ impl AudioEncoder {
         Ok(features)
     }
 
-    /// Runs the graph on `mel` [bins, frames], cut into chunks; the valid rows of all chunks.
+    /// Runs the graph on `mel`, shape [bins, frames], cut into chunks, and returns the valid rows of all chunks.
     fn run(&self, mel: ArrayView2<f32>) -> Result<Array2<f32>> {
         let (bins, frames) = mel.dim();
         let chunk = self.config.chunk_frames;
@@ -121,8 +122,8 @@ impl AudioEncoder {
     }
 }
 
-/// How many features `mel_frames` frames of signal become (the second convolution's stride, then the pooling: the
-/// trainer's `((n − 1) // 2 + 1) // 2`).
+/// Returns the number of features of `mel_frames` mel frames, after the second convolution and the pooling (in the
+/// trainer `((n − 1) // 2 + 1) // 2`).
 fn feature_rows(mel_frames: usize) -> usize {
     mel_frames.div_ceil(2) / 2
 }

@@ -1,4 +1,4 @@
-//! Sound to the features that the language model hears.
+//! Encoding of sound to features for the language model.
 
 mod encoder;
 

@@ -1,4 +1,4 @@
-//! Refuses manifests that no package can have, before anything is computed from them.
+//! The check of a manifest, before anything is computed from it.
 
 use std::ops::RangeInclusive;
 use std::path::{Component, Path};
@@ -12,13 +12,13 @@ use crate::token::{Interval, Layout, Pattern};
 /// Sample rates that sound can be converted to, in hertz.
 const RATES: RangeInclusive<usize> = 1..=768_000;
 
-/// A size of the manifest, its value, and the values that it may have.
+/// The name of a size in the manifest, its value, and the allowed values.
 type Size = (String, usize, RangeInclusive<usize>);
 
-/// Refuses a manifest that is not consistent.
+/// Checks that a manifest is consistent.
 ///
 /// # Errors
-/// [`ErrorKind::Package`] with the field, what was found and what was expected.
+/// [`ErrorKind::Package`] with the field, the value found and the values expected.
 pub(crate) fn check_manifest(manifest: &Manifest) -> Result<()> {
     check_sizes(manifest)?;
     manifest.tokens.validate()?;
@@ -45,7 +45,7 @@ fn refused<T>(what: String) -> Result<T> {
     Err(Error::new(ErrorKind::Package, what))
 }
 
-/// Refuses sizes that no model has: what is computed from the others stays far from overflowing.
+/// Checks that all sizes are plausible, so that computations from them cannot overflow.
 fn check_sizes(manifest: &Manifest) -> Result<()> {
     let model = &manifest.language_model;
     let size = |name: &str, size, range| (name.to_owned(), size, range);
@@ -106,7 +106,7 @@ fn check_sizes(manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a head without a graph, and columns that are empty, leave the vocabulary or repeat an id.
+/// Checks that a head has a graph, and columns that are not empty, lie in the vocabulary and repeat no id.
 fn check_head(manifest: &Manifest, name: &str, ids: &[Interval]) -> Result<()> {
     manifest.graph(name)?;
     let size = manifest.tokens.size;
@@ -148,7 +148,7 @@ fn check_modality(manifest: &Manifest, modality: Modality, config: &ModalityConf
     }
 }
 
-/// Refuses a layout whose books do not hold the codes of `codec`.
+/// Checks that the books of a layout have room for the codes of `codec`.
 fn check_codes(config: &ModalityConfig, codec: &CodecConfig) -> Result<()> {
     let books = &config.layout.books;
     if books.len() != codec.books {
@@ -161,7 +161,7 @@ fn check_codes(config: &ModalityConfig, codec: &CodecConfig) -> Result<()> {
     }
 }
 
-/// Refuses heads, codecs and enhancers that no modality names, and graphs that a codec or an enhancer lacks.
+/// Checks that a modality names every head, codec and enhancer, and that the graphs of these exist.
 fn check_all_named(manifest: &Manifest) -> Result<()> {
     let modalities = || manifest.modalities.values();
     if let Some(head) = manifest.heads.keys().find(|head| !modalities().any(|config| config.head == **head)) {
@@ -183,7 +183,7 @@ fn check_all_named(manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Refuses names that leave the folder, and files that are used and not summed.
+/// Checks that no file name leaves the folder, and that all files in use are listed with their checksums.
 fn check_names(manifest: &Manifest) -> Result<()> {
     if let Some(file) = manifest.files.keys().find(|file| !stays_inside(file)) {
         return refused(format!("the file name {file:?} leaves the folder"));
@@ -196,13 +196,13 @@ fn check_names(manifest: &Manifest) -> Result<()> {
             return refused(format!("graph {name:?} is in {file:?}; expected a file .onnx"));
         }
     }
-    match manifest.files.contains_key(TOKENIZER) {
-        true => Ok(()),
-        false => refused(format!("{TOKENIZER} is not among the files")),
+    if !manifest.files.contains_key(TOKENIZER) {
+        return refused(format!("{TOKENIZER} is not among the files"));
     }
+    Ok(())
 }
 
-/// Whether a file's name is a plain relative path.
+/// Returns whether a file's name is a plain relative path.
 fn stays_inside(name: &str) -> bool {
     !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
 }

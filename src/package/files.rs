@@ -1,4 +1,4 @@
-//! The files of a model package: in a folder, or in memory.
+//! The files of a model package, in a folder or in memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,17 +15,17 @@ use super::FileSum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{read_limited, too_large};
 
-/// Where a package's files are.
+/// The location of a package's files.
 #[derive(Clone, Debug)]
 pub enum PackageFiles {
-    /// In a folder; they stay there while the package is used.
+    /// Files in a folder, which must stay there while the package is used.
     Folder(PathBuf),
-    /// In memory, by their names.
+    /// Files in memory, by name.
     Memory(BTreeMap<String, Arc<[u8]>>),
 }
 
 impl PackageFiles {
-    /// What a message calls the file `name`, or all of them for an empty one.
+    /// Returns the name of the file `name` in messages, or that of the package if `name` is empty.
     pub(crate) fn describe(&self, name: &str) -> String {
         match self {
             Self::Folder(folder) if name.is_empty() => folder.display().to_string(),
@@ -35,20 +35,20 @@ impl PackageFiles {
         }
     }
 
-    /// The whole content of the file `name`, which has `most` bytes at the most.
+    /// Reads the file `name`, of at most `most` bytes.
     pub(crate) fn read(&self, name: &str, most: u64) -> Result<Cow<'_, [u8]>> {
         let files = match self {
             Self::Folder(folder) => return read_limited(&folder.join(name), most).map(Cow::Owned),
             Self::Memory(files) => files,
         };
         let content = in_memory(files, name).map_err(|e| Error::new(ErrorKind::Io, "cannot be read").with_source(e))?;
-        match content.len() as u64 <= most {
-            true => Ok(Cow::Borrowed(&**content)),
-            false => Err(too_large(most)),
+        if content.len() as u64 > most {
+            return Err(too_large(most));
         }
+        Ok(Cow::Borrowed(&**content))
     }
 
-    /// Bytes of the file `name`, which must lie in the folder itself: a link out of it is refused.
+    /// Returns the size of the file `name` in bytes; refuses a link that leads out of the folder.
     fn size(&self, name: &str) -> Result<u64> {
         let missing = |e| Error::new(ErrorKind::Package, "a file of the package is missing").with_source(e);
         let folder = match self {
@@ -61,10 +61,10 @@ impl PackageFiles {
             return Err(Error::new(ErrorKind::Package, what));
         }
         let metadata = path.metadata().map_err(missing)?;
-        match metadata.is_file() {
-            true => Ok(metadata.len()),
-            false => Err(Error::new(ErrorKind::Package, "not a file")),
+        if !metadata.is_file() {
+            return Err(Error::new(ErrorKind::Package, "not a file"));
         }
+        Ok(metadata.len())
     }
 
     fn sha256(&self, name: &str) -> std::io::Result<String> {
@@ -74,8 +74,8 @@ impl PackageFiles {
         }
     }
 
-    /// Refuses a file that is missing or lies elsewhere, has another size than `sum` says or, if it has `summed` bytes at
-    /// the most, another SHA-256.
+    /// Checks that the file exists in the package and has the size in `sum` and, if it has at most `summed` bytes, the
+    /// SHA-256 in `sum`.
     pub(crate) fn check(&self, name: &str, sum: &FileSum, summed: u64) -> Result<()> {
         self.hold_against(name, sum, summed).map_err(|e| e.context(self.describe(name)))
     }
@@ -90,13 +90,14 @@ impl PackageFiles {
             return Ok(());
         }
         let found = self.sha256(name).map_err(|e| Error::new(ErrorKind::Io, "cannot be read").with_source(e))?;
-        match found == sum.sha256.to_lowercase() {
-            true => Ok(()),
-            false => refused(format!("damaged: its SHA-256 is {found}; the manifest says {}", sum.sha256)),
+        if found != sum.sha256.to_lowercase() {
+            return refused(format!("damaged: its SHA-256 is {found}; the manifest says {}", sum.sha256));
         }
+        Ok(())
     }
 
-    /// Loads the graph in the file `name`. In a folder its weights, which lie beside it, are mapped into memory.
+    /// Loads the graph in the file `name`. For a package in a folder, weights in a file beside the graph are mapped
+    /// into memory.
     pub(crate) fn load_graph(&self, mut builder: SessionBuilder, name: &str) -> ort::Result<Session> {
         let files = match self {
             Self::Folder(folder) => return builder.commit_from_file(folder.join(name)),
@@ -127,7 +128,7 @@ fn sha256(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// The digits of a sum, in lower case.
+/// Formats a checksum as lower-case hexadecimal digits.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

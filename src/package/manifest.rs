@@ -1,4 +1,4 @@
-//! The manifest of a package: its form, as the exporter writes it (`onnx/README.md`).
+//! The manifest of a package, in the form that the exporter writes (`onnx/README.md`).
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ pub const SCHEMA: u32 = 2;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Manifest {
-    /// Version of the manifest's form.
+    /// Version of the manifest's schema.
     pub schema: u32,
     /// The model's name.
     pub name: String,
-    /// The model's family, for people: the runtime never asks for it.
+    /// The model's family, for people: the runtime does not read it.
     #[serde(default)]
     pub family: String,
-    /// SHA-256 sums of earlier manifests of the same weights: records made with them still run.
+    /// SHA-256 sums of earlier manifests of the same weights, the records of which this package accepts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub formerly: Vec<String>,
     /// The program that wrote the package.
@@ -41,21 +41,21 @@ pub struct Manifest {
     /// Authors of the data that the weights were trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<String>,
-    /// Whether the training run was not finished.
+    /// True if the training run was not finished.
     #[serde(default)]
     pub half_trained: bool,
     /// The space of token ids.
     pub tokens: Vocabulary,
-    /// By head graph, the ids of its columns, in order.
+    /// The ids of the columns of each head graph, in order.
     pub heads: BTreeMap<String, Vec<Interval>>,
     /// The modalities that the model can produce.
     pub modalities: BTreeMap<Modality, ModalityConfig>,
-    /// The words and ids around messages and segments.
+    /// The text and ids around messages and segments.
     pub template: Template,
     /// Words that the program says on the user's behalf.
     #[serde(default)]
     pub prompts: Prompts,
-    /// The ways in which the model reasons in sound, if it was trained to.
+    /// The modes in which the model reasons in sound, if it was trained to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<ReasoningConfig>,
     /// The words of a small model's small world; empty for a large one.
@@ -77,7 +77,7 @@ pub struct Manifest {
     pub limits: Limits,
     /// File of every graph.
     pub graphs: BTreeMap<String, String>,
-    /// By provider (`cuda` …), the files of the graphs that it has in another form.
+    /// For each provider (`cuda` …), the files of the graphs that have a variant for it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variants: BTreeMap<String, BTreeMap<String, String>>,
     /// Size and sum of every file but the manifest.
@@ -85,32 +85,32 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The file of the graph `name`.
+    /// Returns the file of the graph `name`.
     ///
     /// # Errors
-    /// [`ErrorKind::Package`] when the package lacks it.
+    /// [`ErrorKind::Package`] when the package lacks the graph.
     pub fn graph(&self, name: &str) -> Result<&str> {
         let missing = || Error::new(ErrorKind::Package, format!("the package {:?} has no graph {name:?}", self.name));
         self.graphs.get(name).map(String::as_str).ok_or_else(missing)
     }
 
-    /// The file of the graph `name` in its form for `provider`, if there is one.
+    /// Returns the file of the variant of the graph `name` for `provider`, if there is one.
     pub fn variant(&self, provider: &str, name: &str) -> Option<&str> {
         self.variants.get(provider)?.get(name).map(String::as_str)
     }
 
-    /// Name and file of every graph, those of all variants included.
+    /// Returns the name and file of every graph, variants included.
     pub(crate) fn graph_files(&self) -> impl Iterator<Item = (&String, &String)> {
         self.graphs.iter().chain(self.variants.values().flatten())
     }
 
-    /// The codec of `modality`, with its name.
+    /// Returns the codec of `modality`, with its name.
     pub fn codec(&self, modality: Modality) -> Option<(&str, &CodecConfig)> {
         let name = self.modalities.get(&modality)?.codec.as_deref()?;
         self.codecs.get(name).map(|codec| (name, codec))
     }
 
-    /// The enhancer of `modality`, with its name.
+    /// Returns the enhancer of `modality`, with its name.
     pub fn enhancer(&self, modality: Modality) -> Option<(&str, &EnhancerConfig)> {
         let name = self.modalities.get(&modality)?.enhancer.as_deref()?;
         self.enhancers.get(name).map(|enhancer| (name, enhancer))
@@ -124,15 +124,15 @@ pub struct ModalityConfig {
     /// The layout of its segments.
     #[serde(flatten)]
     pub layout: LayoutConfig,
-    /// The head graph that its ids are drawn from.
+    /// The head graph from whose logits the ids are drawn.
     pub head: String,
-    /// The codec that its codes are of; none for text.
+    /// The codec of the codes; `None` for text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
-    /// The enhancer that its sound goes through, if any.
+    /// The enhancer of the decoded sound, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enhancer: Option<String>,
-    /// Settings to generate it with unless the caller has others.
+    /// The default settings.
     #[serde(default)]
     pub generation: SegmentConfig,
 }
@@ -144,7 +144,7 @@ pub struct ModalityConfig {
 pub struct Prompts {
     /// The question when none is given.
     pub ask: String,
-    /// The instruction to write down speech.
+    /// The instruction to transcribe speech.
     pub transcribe: String,
 }
 
@@ -160,7 +160,7 @@ impl Default for Prompts {
 pub struct LanguageModelConfig {
     /// Size of a hidden state.
     pub hidden_size: usize,
-    /// The most positions that the graph can hold.
+    /// The most positions of a sequence.
     pub max_positions: usize,
     /// The state that the graph keeps of a sequence.
     pub state: Vec<StateConfig>,
@@ -189,11 +189,11 @@ pub struct AttentionConfig {
     pub rotary: RotaryConfig,
 }
 
-/// A rotary position embedding whose halves are turned.
+/// A rotary position embedding on halves.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RotaryConfig {
-    /// Size of the model's own heads, whose halves are turned; the rest of a head is zeros.
+    /// Size of the model's own heads, the halves of which are rotated; the rest of a head is zeros.
     pub size: usize,
     /// Base of the frequencies.
     pub theta: f64,
@@ -235,21 +235,21 @@ pub struct AudioEncoderConfig {
     pub chunk_frames: usize,
     /// Length of a window in seconds; longer sound is cut into windows.
     pub window_seconds: usize,
-    /// Whether a window is filled with silence before the mel.
+    /// True if a window is padded with silence before the mel spectrogram.
     pub pad_to_window: bool,
-    /// Whether a window is brought to zero mean and unit variance.
+    /// True if a window is normalized to zero mean and unit variance.
     pub normalize: bool,
-    /// The rows of features that a window gives.
+    /// The rows of features kept of a window.
     #[serde(default)]
     pub rows: FeatureRows,
 }
 
-/// The rows of features that a window of sound gives.
+/// The rows of features kept of a window of sound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FeatureRows {
-    /// Those of the signal, about 25 a second.
+    /// The rows of the signal, about 25 per second.
     #[default]
     OfSignal,
     /// All rows of every window, silence included.
@@ -278,7 +278,7 @@ pub struct CodecConfig {
 }
 
 impl CodecConfig {
-    /// Frames of a second.
+    /// Returns the number of frames per second.
     pub fn frames_per_second(&self) -> f64 {
         f64::from(self.sampling_rate) / self.hop_length as f64
     }
@@ -289,11 +289,11 @@ impl CodecConfig {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DecodingConfig {
-    /// Any window of frames can be decoded on its own, but for `context_frames` on each side.
+    /// A decoder that can decode any window of frames, exact except for `context_frames` on each side.
     Windowed {
-        /// Frames on each side that the samples of a frame depend on.
+        /// Number of frames on each side that the samples of a frame depend on.
         context_frames: usize,
-        /// Whether the graph is told the number of its first frame.
+        /// True if the graph takes the index of its first frame.
         #[serde(default)]
         indexed: bool,
     },
@@ -316,7 +316,7 @@ pub struct EnhancerConfig {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The longest sound that it listens to, in seconds.
+    /// The longest sound that is encoded, in seconds.
     pub input_seconds: f64,
 }
 
@@ -338,7 +338,7 @@ pub struct FileSum {
 
 #[cfg(any(test, feature = "internal"))]
 impl FileSum {
-    /// The sum of a file that nothing reads.
+    /// Creates the sum of a file that is not read.
     pub(crate) fn unread(size: u64) -> Self {
         Self { size, sha256: String::new() }
     }

@@ -1,4 +1,4 @@
-//! Model packages: a manifest, its files, and the check that they are what the manifest says (`onnx/README.md`).
+//! Model packages: a manifest and its files, with the check of the files against the manifest (`onnx/README.md`).
 
 mod check;
 mod files;
@@ -28,13 +28,13 @@ pub use manifest::{
 #[cfg(feature = "internal")]
 pub(crate) use onnx::check as check_graph;
 
-/// Files up to this size are summed whenever a package is opened; larger ones only by [`Package::verify`].
+/// The largest file whose checksum is verified whenever a package is opened; [`Package::verify`] verifies all files.
 const ALWAYS_SUMMED: u64 = 64 << 20;
 
-/// The largest manifest that is read, in bytes.
+/// The largest manifest to read, in bytes.
 const MOST_MANIFEST: u64 = 16 << 20;
 
-/// A package whose manifest was read and whose files are there.
+/// An opened package: its manifest has been read, and its files have been checked.
 #[derive(Clone, Debug)]
 pub struct Package {
     files: PackageFiles,
@@ -43,22 +43,23 @@ pub struct Package {
 }
 
 impl Package {
-    /// Opens the package in `folder`. ONNX Runtime has read nothing of it then.
+    /// Opens the package in `folder`. ONNX Runtime does not read any file yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Package`] for: no or a broken manifest, a newer schema, an inconsistent vocabulary, layout, template or
-    /// size; a file that is missing, has another size or leaves the folder, by its name or by a link; any file of up to
-    /// 64 MiB whose sum differs ([`verify`](Self::verify) sums larger files); a graph with operators of others than ONNX
-    /// and ONNX Runtime, or with data in files that are not the package's.
+    /// [`ErrorKind::Package`] if the manifest is missing, broken or of a newer schema; if its vocabulary, layouts,
+    /// template or sizes are inconsistent; if a file is missing, has another size or is outside the folder, by its name
+    /// or by a link; if the checksum of a file of up to 64 MiB differs ([`verify`](Self::verify) checks larger files
+    /// too); or if a graph has operators other than those of ONNX and ONNX Runtime, or data in files outside the
+    /// package.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         Self::check(PackageFiles::Folder(folder.as_ref().to_path_buf()))
     }
 
-    /// Opens the package whose `files` are in memory, each with its name in the folder: manifest.json, tokenizer.json,
-    /// the graphs and their weights. They stay in memory as long as the package.
+    /// Opens a package from `files` in memory, by the names that they have in a folder: manifest.json, tokenizer.json,
+    /// the graphs and their weights. The files stay in memory as long as the package.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As for [`open`](Self::open).
     pub fn from_files<C: Into<Arc<[u8]>>>(files: impl IntoIterator<Item = (String, C)>) -> Result<Self> {
         Self::check(PackageFiles::Memory(files.into_iter().map(|(name, content)| (name, content.into())).collect()))
     }
@@ -72,7 +73,7 @@ impl Package {
         Ok(package)
     }
 
-    /// The package's folder; an empty path for a package in memory.
+    /// Returns the package's folder, or an empty path for a package in memory.
     pub fn folder(&self) -> &Path {
         match &self.files {
             PackageFiles::Folder(folder) => folder,
@@ -84,26 +85,26 @@ impl Package {
         &self.files
     }
 
-    /// The package's manifest.
+    /// Returns the package's manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// SHA-256 of the manifest, which holds the sums of all other files: the package's identity. Lower-case hexadecimal
-    /// digits.
+    /// Returns the package's identity: the SHA-256 of the manifest, which has the sums of all other files, in
+    /// lower-case hexadecimal digits.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// Bytes of all files.
+    /// Returns the size of all files in bytes.
     pub fn size(&self) -> u64 {
         self.manifest.files.values().map(|file| file.size).sum()
     }
 
-    /// Sums every file, however large.
+    /// Verifies the checksum of every file, however large.
     ///
     /// # Errors
-    /// [`ErrorKind::Package`] for a file whose sum differs from the manifest's.
+    /// [`ErrorKind::Package`] for a file whose checksum differs from the manifest's.
     pub fn verify(&self) -> Result<()> {
         self.check_files(u64::MAX)
     }
@@ -123,10 +124,10 @@ impl Package {
 /// The tokenizer's file.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
-/// Bytes of the largest tokenizer that is read.
+/// The largest tokenizer to read, in bytes.
 pub(crate) const MOST_TOKENIZER: u64 = 256 << 20;
 
-/// Reads the manifest, and sums it.
+/// Reads the manifest, and returns it with its SHA-256.
 fn read_manifest(files: &PackageFiles) -> Result<(Manifest, String)> {
     let path = files.describe("manifest.json");
     let text = files.read("manifest.json", MOST_MANIFEST).map_err(|e| {

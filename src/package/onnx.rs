@@ -1,6 +1,6 @@
-//! What a graph file asks ONNX Runtime to do, read before ONNX Runtime reads it.
+//! Vets an ONNX file before ONNX Runtime parses it.
 //!
-//! Only the parts of the ONNX format (`onnx.proto`) that reach beyond the graph are declared; `prost` passes over the rest.
+//! Only the parts of the ONNX format (`onnx.proto`) that refer beyond the graph are declared; `prost` skips the rest.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -10,15 +10,15 @@ use prost::Message;
 use super::FileSum;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The largest graph file, its weights beside it.
+/// The largest graph file, without weights in files beside it.
 pub const MOST_BYTES: u64 = 64 << 20;
-/// Versions of the ONNX operators that are taken.
+/// Accepted versions of the ONNX operators.
 const OPSETS: RangeInclusive<i64> = 13..=24;
-/// The names of the ONNX operators.
+/// The domains of the ONNX operators.
 const ONNX: [&str; 2] = ["", "ai.onnx"];
-/// ONNX Runtime's own operators.
+/// The domain of ONNX Runtime's own operators.
 const MICROSOFT: &str = "com.microsoft";
-/// Operators that load further files.
+/// Operators that load other files.
 const LOADING: [&str; 1] = ["EPContext"];
 
 #[derive(Clone, PartialEq, Message)]
@@ -109,11 +109,11 @@ struct SparseTensor {
     indices: Option<Tensor>,
 }
 
-/// Refuses a graph file that is no ONNX, uses operators of others than ONNX and ONNX Runtime, or reads files that are not
-/// among `files`, or beyond their ends.
+/// Checks that the file is an ONNX graph, uses only operators of ONNX and ONNX Runtime, and reads only from `files`,
+/// within their sizes.
 ///
 /// # Errors
-/// [`ErrorKind::Package`], with the first thing that is wrong.
+/// [`ErrorKind::Package`] with the first defect found.
 pub fn check(bytes: &[u8], files: &BTreeMap<String, FileSum>) -> Result<()> {
     let model = Model::decode(bytes).map_err(|e| wrong(format!("not an ONNX graph: {e}")))?;
     let Some(graph) = &model.graph else { return Err(wrong("not an ONNX graph: it holds no graph")) };
@@ -135,17 +135,17 @@ fn check_operator_sets(sets: &[OperatorSet]) -> Result<()> {
             return Err(wrong(format!("ONNX operators of version {version}; expected {least} … {most}")));
         }
     }
-    match sets.iter().any(|set| ONNX.contains(&set.domain.as_str())) {
-        true => Ok(()),
-        false => Err(wrong("it does not say which version of the ONNX operators it uses")),
+    if !sets.iter().any(|set| ONNX.contains(&set.domain.as_str())) {
+        return Err(wrong("it does not say which version of the ONNX operators it uses"));
     }
+    Ok(())
 }
 
 fn check_domain(domain: &str) -> Result<()> {
-    match ONNX.contains(&domain) || domain == MICROSOFT {
-        true => Ok(()),
-        false => Err(wrong(format!("operators of {domain:?}; only those of ONNX and of {MICROSOFT:?} are run"))),
+    if !ONNX.contains(&domain) && domain != MICROSOFT {
+        return Err(wrong(format!("operators of {domain:?}; only those of ONNX and of {MICROSOFT:?} are run")));
     }
+    Ok(())
 }
 
 fn check_graph(graph: &Graph, files: &BTreeMap<String, FileSum>) -> Result<()> {
@@ -168,7 +168,7 @@ fn check_attribute(attribute: &Attribute, files: &BTreeMap<String, FileSum>) -> 
     attribute.graph.iter().chain(&attribute.graphs).try_for_each(|graph| check_graph(graph, files))
 }
 
-/// Data beside the graph must be in a file of the package, and all of it.
+/// Checks that external data of `tensor` lies in a file of the package, completely.
 fn check_tensor(tensor: &Tensor, files: &BTreeMap<String, FileSum>) -> Result<()> {
     let named = |what: String| Err(wrong(format!("tensor {:?}: {what}", tensor.name)));
     let Some(bytes) = tensor.bytes() else {
@@ -184,7 +184,7 @@ fn check_tensor(tensor: &Tensor, files: &BTreeMap<String, FileSum>) -> Result<()
         return named(format!("its data is in {location:?}, which is not among the package's files"));
     };
     let (Some(offset), Some(length)) = (number("offset", 0), number("length", bytes)) else {
-        return named("the place of its data is no number".into());
+        return named("the offset or the length of its data is not a number".into());
     };
     if length != bytes || offset.checked_add(length).is_none_or(|end| end > file.size) {
         let size = file.size;
@@ -202,7 +202,7 @@ impl SparseTensor {
 }
 
 impl Tensor {
-    /// Bytes of its data; none for a size or a type that cannot be.
+    /// Returns the size of the data in bytes; `None` for an invalid size or type.
     fn bytes(&self) -> Option<u64> {
         let bits = match self.data_type {
             21..=22 => 4,             // uint4, int4

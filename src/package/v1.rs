@@ -1,4 +1,4 @@
-//! Manifests of schema 1, which knew one model family: its constants, written out as schema 2 states them.
+//! Manifests of schema 1, which had one model family, converted to schema 2 with the constants of that family.
 
 use std::collections::BTreeMap;
 
@@ -116,10 +116,10 @@ const TEXT_HEAD: &str = "text_head";
 const AUDIO_HEAD: &str = "audio_head";
 const ENHANCER: &str = "enhancer";
 
-/// Converts a manifest of schema 1. What the result lacks or repeats is for its own check to say.
+/// Converts a manifest of schema 1. The result must still pass the check of manifests.
 ///
 /// # Errors
-/// [`ErrorKind::Package`] for what only schema 1 could say wrongly.
+/// [`ErrorKind::Package`] for defects that the check of the result cannot find.
 pub(super) fn convert(v1: V1) -> Result<Manifest> {
     v1.vocabulary.check(&v1.modalities)?;
     let makes_sound = v1.modalities.keys().any(|modality| modality.is_sound());
@@ -162,7 +162,7 @@ pub(super) fn convert(v1: V1) -> Result<Manifest> {
 }
 
 impl VocabularyV1 {
-    /// Refuses blocks that are not one a stream, and control ids that are not below the text.
+    /// Checks that there is one block for each stream, and that the control ids are below those of text.
     fn check(&self, modalities: &BTreeMap<Modality, ModalityV1>) -> Result<()> {
         let fail = |what: String| Err(Error::new(ErrorKind::Package, format!("vocabulary: {what}")));
         if self.audio.len() != self.streams {
@@ -216,8 +216,8 @@ impl VocabularyV1 {
         }
     }
 
-    /// `[bos]`, then for each message `[role] [modality] content [eot or eos]`; a segment of a reply is
-    /// `[assistant] [modality] content [eot or eos]`.
+    /// Returns the template of schema 1: `[bos]`, then for each message `[role] [modality] content [eot or eos]`; a
+    /// segment of a reply is `[assistant] [modality] content [eot or eos]`.
     fn template(&self, modalities: &BTreeMap<Modality, ModalityV1>) -> Template {
         let s = &self.special;
         let ids = |ids: &[TokenId]| ids.iter().copied().map(Piece::Id).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! The providers that a build of ONNX Runtime may have within, and how each takes its options.
+//! Providers that may be compiled into ONNX Runtime's library, with their options.
 
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProvider, ExecutionProviderDispatch};
 
@@ -36,13 +36,13 @@ impl BuiltIn {
         Self { name: E::NAME, is_available: E::is_available, dispatch: dispatch::<E> }
     }
 
-    /// The provider `key` (`cuda` …), if the loaded library was built with it.
+    /// Returns the provider `key` (`cuda` …), if the loaded library was built with it.
     pub(super) fn find(key: &str) -> Option<&'static Self> {
         let has = |built_in: &&Self| provider_key(built_in.name) == key && (built_in.is_available)().unwrap_or(false);
         ALL.iter().find(has)
     }
 
-    /// What a session is built with.
+    /// Returns the registration of the provider, with the requested options, for a session builder.
     pub(super) fn dispatch(&self, asked: &Provider) -> ExecutionProviderDispatch {
         (self.dispatch)(asked.options()).error_on_failure()
     }
@@ -59,7 +59,7 @@ where
 mod tests {
     use super::*;
 
-    /// What `dispatch` hands over for each provider, down to the texts that go into the session's options.
+    /// Returns the options that `dispatch` sets for the provider in `text`, in their debug form.
     fn options<E: ArbitrarilyConfigurableExecutionProvider + Default + std::fmt::Debug>(text: &str) -> String {
         let providers: super::super::Providers = text.parse().unwrap();
         let asked = &providers.of("llm")[0];

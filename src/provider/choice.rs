@@ -1,4 +1,4 @@
-//! What is asked for: providers in order of preference, for all graphs and for some.
+//! Provider selection: an ordered preference list, global and per graph.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 use super::provider_key;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Graphs that packages have, by their names in the manifest; a package may have others of the same roles.
+/// The usual graphs of packages, by their names in the manifest; a package may have other graphs with the same roles.
 pub const GRAPHS: [&str; 8] =
     ["embed", "llm", "text_head", "audio_head", "audio_encoder", "codec_encoder", "codec_decoder", "enhancer"];
 
-/// Names for all graphs of a role.
+/// Names of groups of graphs.
 const GROUPS: [&str; 2] = ["codec", "heads"];
 
-/// The ends of graphs' names, which tell their roles.
+/// Suffixes of graphs' names, which determine their roles.
 const ROLES: [&str; 4] = ["_head", "_encoder", "_decoder", "_enhancer"];
 
-/// Falls back to whatever is here, and says so.
+/// The name that stands for the accelerators of the machine, then the CPU.
 const AUTO: &str = "auto";
 
 /// A provider by its name, with its own options.
@@ -27,24 +27,25 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// The provider `name`: `cpu`, `cuda`, `openvino` …, ONNX Runtime's own name for it, or that of a plugin's.
+    /// Creates the provider `name`: `cpu`, `cuda`, `openvino` …, ONNX Runtime's own name, or that of a plugin's
+    /// provider.
     pub fn new(name: &str) -> Self {
         Self { name: provider_key(name), options: Vec::new() }
     }
 
-    /// The same with an option, given to the provider as it is; `device` (`cpu`, `gpu`, `npu`) chooses among those of a
+    /// Adds an option, which is passed to the provider unchanged; `device` (`cpu`, `gpu`, `npu`) selects a device of a
     /// plugin.
     pub fn with_option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((key.into(), value.into()));
         self
     }
 
-    /// Its name, as a person writes it.
+    /// Returns the short form of the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its options.
+    /// Returns the options.
     pub fn options(&self) -> &[(String, String)] {
         &self.options
     }
@@ -71,36 +72,37 @@ impl fmt::Display for Provider {
 
 /// The providers of a model's graphs, each list in order of preference: a graph runs on the first that serves it.
 ///
-/// Written as `openvino`, `cuda:device_id=1,cpu`, `auto`, `codec=openvino,llm=cpu`: providers with their options after a
-/// colon; before an equals sign the graph, or group of graphs (`codec`, `heads`), that it is for. A comma in an option's
-/// value is written `\,`.
+/// The text form is `openvino`, `cuda:device_id=1,cpu`, `auto` or `codec=openvino,llm=cpu`: options follow a provider
+/// after a colon, and the graph, or group of graphs (`codec`, `heads`), precedes a provider before an equals sign. A
+/// comma in the value of an option is written `\,`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Providers {
-    /// In order of preference, each with the graph or the group that it is for, if it is not for all.
+    /// Providers in order of preference, each with its graph or group; `None` stands for all graphs.
     items: Vec<(Option<String>, Provider)>,
 }
 
 impl Providers {
-    /// The CPU for every graph.
+    /// Selects the CPU for every graph.
     pub fn cpu() -> Self {
         Self::default()
     }
 
-    /// An accelerator that is here and serves the graph, else the CPU.
+    /// Selects for each graph an accelerator of the machine that serves it, else the CPU.
     pub fn auto() -> Self {
         Self::default().prefer(Provider::new(AUTO))
     }
 
-    /// The same with one more provider for the graphs that have no list of their own.
+    /// Adds a provider for the graphs without a list of their own.
     pub fn prefer(mut self, provider: Provider) -> Self {
         self.items.push((None, provider));
         self
     }
 
-    /// The same with one more provider for `graph`, or the graphs of a group.
+    /// Adds a provider for `graph`, or for the graphs of a group.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a name that no graph has. A package may still lack the graph; loading it says so.
+    /// [`ErrorKind::Invalid`] for a name that no graph of any package can have. The check whether a package has the
+    /// graph follows when the package is loaded.
     pub fn prefer_for(mut self, graph: &str, provider: Provider) -> Result<Self> {
         if !names_graphs(graph) {
             let known = format!("{}, {}", GRAPHS.join(", "), GROUPS.join(", "));
@@ -111,7 +113,7 @@ impl Providers {
         Ok(self)
     }
 
-    /// Refuses a name that neither packages usually have nor `graphs`, the graphs of a package, hold.
+    /// Checks that every named graph is one of [`GRAPHS`], a group, or one of `graphs`, those of a package.
     pub(crate) fn check<'g>(&self, graphs: impl Iterator<Item = &'g str>) -> Result<()> {
         let graphs: Vec<_> = graphs.collect();
         let is_known = |name: &&str| GROUPS.contains(name) || GRAPHS.contains(name) || graphs.contains(name);
@@ -125,10 +127,10 @@ impl Providers {
         }
     }
 
-    /// The providers that `UALM_PROVIDER` lists; the CPU when it is not set.
+    /// Returns the providers that `UALM_PROVIDER` lists, or the CPU if it is not set.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the list cannot be read.
+    /// [`ErrorKind::Invalid`] when the list cannot be parsed.
     pub fn from_environment() -> Result<Self> {
         match std::env::var("UALM_PROVIDER") {
             Ok(text) if !text.trim().is_empty() => text.parse().map_err(|e: Error| e.context("UALM_PROVIDER")),
@@ -136,7 +138,7 @@ impl Providers {
         }
     }
 
-    /// The providers for `graph` in order of preference; none is the CPU.
+    /// Returns the providers for `graph` in order of preference; an empty list stands for the CPU.
     pub fn of(&self, graph: &str) -> Vec<Provider> {
         let own = |name: &Option<String>| name.as_deref().is_some_and(|name| is_for(name, graph));
         let has_own = self.items.iter().any(|(name, _)| own(name));
@@ -144,7 +146,7 @@ impl Providers {
         chosen.map(|(_, provider)| provider.clone()).collect()
     }
 
-    /// Every provider that is asked for, once.
+    /// Returns every requested provider once.
     pub fn distinct(&self) -> Vec<&Provider> {
         let mut distinct: Vec<&Provider> = Vec::new();
         for (_, provider) in &self.items {
@@ -155,18 +157,18 @@ impl Providers {
         distinct
     }
 
-    /// Whether nothing but the CPU is asked for.
+    /// Returns whether only the CPU is requested.
     pub fn is_cpu(&self) -> bool {
         self.distinct().iter().all(|provider| provider.is_cpu())
     }
 }
 
-/// Whether `name` is that of a graph, or of a group of graphs.
+/// Returns whether `name` is that of a graph, or of a group of graphs.
 fn names_graphs(name: &str) -> bool {
     GRAPHS.contains(&name) || GROUPS.contains(&name) || ROLES.iter().any(|role| name.ends_with(role))
 }
 
-/// Whether `name`, that of a graph or of a group, stands for `graph`.
+/// Returns whether `name`, of a graph or of a group, stands for `graph`.
 fn is_for(name: &str, graph: &str) -> bool {
     let is_codec = graph.ends_with("_decoder") || (graph.ends_with("_encoder") && graph != "audio_encoder");
     name == graph || (name == "heads" && graph.ends_with("_head")) || (name == "codec" && is_codec)
@@ -203,33 +205,35 @@ impl FromStr for Providers {
     }
 }
 
-/// The parts between commas; `\,` and `\\` are plain characters.
+/// Splits `text` at commas; `\,` and `\\` are plain characters.
 fn split_at_commas(text: &str) -> Result<Vec<String>> {
-    let (mut parts, mut part) = (Vec::new(), String::new());
+    let mut parts = Vec::new();
+    let mut part = String::new();
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
         match letter {
             ',' => parts.push(std::mem::take(&mut part)),
             '\\' => part.extend(letters.next()),
-            '\0' => return Err(wrong(text, "a NUL is in it")),
+            '\0' => return Err(wrong(text, "it has a NUL")),
             letter => part.push(letter),
         }
     }
     parts.push(part);
     let parts: Vec<_> = parts.iter().map(|part| part.trim().to_owned()).collect();
-    match parts.iter().any(String::is_empty) {
-        true => Err(wrong(text, "a name is missing")),
-        false => Ok(parts),
+    if parts.iter().any(String::is_empty) {
+        return Err(wrong(text, "a name is missing"));
     }
+    Ok(parts)
 }
 
-/// `key=value` of an item that goes on with the options before it: an equals sign, no colon before it, no graph's name.
+/// Returns the key and value of an item that continues the options before it: an item with an equals sign that does not
+/// name a graph and has no colon before the sign.
 fn option_of(item: &str) -> Option<(&str, &str)> {
     let (key, value) = item.split_once('=')?;
     (!key.contains(':') && !names_graphs(key)).then_some((key, value))
 }
 
-/// `[graph=]name[:key=value]`.
+/// Parses an item of the form `[graph=]name[:key=value]`.
 fn provider_of(item: &str) -> Result<(Option<String>, Provider)> {
     let (head, option) = item.split_once(':').map_or((item, None), |(head, option)| (head, Some(option)));
     let (graph, name) = head.split_once('=').map_or((None, head), |(graph, name)| (Some(graph), name));
@@ -245,7 +249,7 @@ fn provider_of(item: &str) -> Result<(Option<String>, Provider)> {
 }
 
 fn wrong(text: &str, what: &str) -> Error {
-    let expected = "expected NAME[:KEY=VALUE,…] or GRAPH=NAME[:KEY=VALUE,…], several divided by commas";
+    let expected = "expected NAME[:KEY=VALUE,…] or GRAPH=NAME[:KEY=VALUE,…], several separated by commas";
     Error::new(ErrorKind::Invalid, format!("{text:?} names no provider: {what}; {expected}"))
 }
 

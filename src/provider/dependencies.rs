@@ -1,26 +1,26 @@
-//! Why a library cannot be loaded: the libraries that it needs, and those that they need, down to the ones that are not
-//! there.
+//! Missing dependencies of a library that cannot be loaded, direct and indirect.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// A library that another one needs and that is not there.
+/// A missing library that another library needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MissingLibrary {
-    /// Its name, as the one that needs it says.
+    /// Name of the missing library, as in the file that needs it.
     pub name: String,
-    /// The file that needs it.
+    /// The file that needs the library.
     pub needed_by: PathBuf,
 }
 
-/// The libraries that `library` needs, itself or by way of others, and that the system does not find.
+/// Returns the libraries that `library` needs, directly or indirectly, and that the system does not find.
 ///
-/// Empty when all are there, or when the file is no library that could be read.
+/// The list is empty if none is missing, or if the file is not a readable library.
 pub fn missing_libraries(library: &Path) -> Vec<MissingLibrary> {
-    let (mut missing, mut seen) = (Vec::new(), HashSet::new());
+    let mut missing = Vec::new();
+    let mut seen = HashSet::new();
     let mut open = vec![library.to_path_buf()];
     while let Some(file) = open.pop() {
         let Some(needs) = Needs::of(&file) else { continue };
@@ -38,7 +38,7 @@ pub fn missing_libraries(library: &Path) -> Vec<MissingLibrary> {
     missing
 }
 
-/// The libraries that are missing, and which file needs which.
+/// Lists the missing libraries in words, with the files that need them.
 pub(crate) fn in_words(missing: &[MissingLibrary]) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut before = None;
@@ -53,7 +53,7 @@ pub(crate) fn in_words(missing: &[MissingLibrary]) -> String {
     parts.join("; ")
 }
 
-/// What a library says that it needs, and where it says these are, as far as it says so.
+/// The dependencies of a library, and the folders in which it says they lie.
 struct Needs {
     libraries: Vec<String>,
     folders: Vec<PathBuf>,
@@ -87,7 +87,8 @@ impl Needs {
     }
 }
 
-/// Whether the system's loader finds `name`. It is loaded to find out, and stays: what needs it was to be loaded anyway.
+/// Returns whether the system's loader finds `name`, by loading the library. It stays loaded: the library that needs it
+/// was to be loaded anyway.
 fn is_found_by_the_system(name: &str) -> bool {
     name.starts_with("api-ms-win-") || ort::util::preload_dylib(name).is_ok()
 }

@@ -1,6 +1,6 @@
-//! Names of providers: a person writes `openvino`, ONNX Runtime `OpenVINOExecutionProvider`.
+//! Names of providers: `openvino` for people, `OpenVINOExecutionProvider` in ONNX Runtime.
 
-/// The name that a person writes for `name`: lower case, without `ExecutionProvider`.
+/// Returns the short form of a provider's `name`: lower case, without `ExecutionProvider`.
 pub(crate) fn provider_key(name: &str) -> String {
     let name = name.trim().to_ascii_lowercase().replace("executionprovider", "");
     match name.as_str() {

@@ -8,26 +8,26 @@ use super::placement::input_memory;
 /// Memory of the host or of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Memory {
-    /// ONNX Runtime's name of it, such as `Cpu` or `WebGPU_Buf`.
+    /// ONNX Runtime's name of the memory, such as `Cpu` or `WebGPU_Buf`.
     pub name: String,
-    /// The kind of hardware whose memory it is.
+    /// The kind of hardware that the memory belongs to.
     pub device: DeviceType,
-    /// Whether the hardware shares it with the host, beside its usual memory.
+    /// True for memory that a device shares with the host, in addition to its own memory.
     pub is_shared: bool,
 }
 
 impl Memory {
-    /// Checks whether ONNX Runtime uses a tensor of the host where it lies. Where it does not, it copies the tensor when it is
-    /// bound, and does not see what is written to it afterwards.
+    /// Returns whether ONNX Runtime reads a tensor of the host in place. Otherwise it copies the tensor when bound, and
+    /// does not see later writes to it.
     fn is_host(&self) -> bool {
         self.device == DeviceType::CPU && !self.is_shared
     }
 }
 
-/// Refuses a session that takes one of its inputs from other memory than the host's.
+/// Checks that a session reads all its inputs from host memory.
 ///
 /// # Errors
-/// A part of a sentence, whose subject is the provider.
+/// A part of a sentence with the provider as its subject.
 pub(crate) fn check_inputs_on_host(session: &Session) -> Result<(), String> {
     let inputs =
         input_memory(session).map_err(|e| format!("it does not tell where its inputs lie: {}", e.message()))?;

@@ -1,8 +1,8 @@
-//! Execution providers: which ones are asked for, what loaded, and where every graph runs.
+//! Execution providers: selection, loading, and a report of where every graph runs.
 //!
-//! A provider is either built into ONNX Runtime's library, or a plugin: a library of its own that offers devices. Both are
-//! asked for by the same names. Nothing falls back in silence: what a graph cannot have is an error, unless the caller
-//! named something else to fall back to, or `auto`; and a report says what happened.
+//! A provider is either built into ONNX Runtime's library, or a plugin: a library of its own with devices. The same
+//! names select both kinds. No fallback is silent: a provider that cannot serve a graph is an error, unless the caller
+//! lists another provider after it, or `auto`; the report has the outcome.
 
 mod built_in;
 mod choice;

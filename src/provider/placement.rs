@@ -1,5 +1,5 @@
-//! Questions to ONNX Runtime that `ort` does not ask yet: which provider took which nodes, which memory a graph takes its
-//! inputs from, and what a device says of itself.
+//! Queries of ONNX Runtime that `ort` does not expose yet: the provider of each node, the memory of a graph's inputs,
+//! and the metadata of a device.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char};
@@ -12,14 +12,14 @@ use ort::sys::{OrtDeviceMemoryType, OrtMemoryInfo, OrtMemoryInfoDeviceType, OrtS
 
 use super::memory::Memory;
 
-/// The session's option that makes it remember, to be set to 1.
+/// The option that makes a session record the provider of each node; to be set to 1.
 pub(crate) const RECORD_PLACEMENT: &str = "session.record_ep_graph_assignment_info";
 
-/// Provider and operator of every node of `session`, which was built with [`RECORD_PLACEMENT`].
+/// Returns the provider and operator of every node of `session`, which must be built with [`RECORD_PLACEMENT`].
 pub(crate) fn nodes_by_provider(session: &Session) -> Vec<(String, String)> {
     let api = ort::api();
     let mut nodes = Vec::new();
-    // SAFETY: the session lives; what it gives out lives as long as it does, and is copied here.
+    // SAFETY: the session is alive, and its data, which live as long as the session, are copied here.
     unsafe {
         let subgraphs = list(|start, count| (api.Session_GetEpGraphAssignmentInfo)(session.ptr(), start, count));
         for subgraph in subgraphs {
@@ -32,10 +32,10 @@ pub(crate) fn nodes_by_provider(session: &Session) -> Vec<(String, String)> {
     nodes
 }
 
-/// Returns the memory that `session` takes each of its inputs from, with the input's name.
+/// Returns the name of each input of `session`, with the memory that the session reads it from.
 pub(crate) fn input_memory(session: &Session) -> ort::Result<Vec<(String, Memory)>> {
     let mut infos = vec![ptr::null(); session.inputs().len()];
-    // SAFETY: the session lives, the list is as long as is said, and the status is fresh and read once.
+    // SAFETY: the session is alive, `infos` has the given length, and the status is consumed once.
     unsafe {
         let status = (ort::api().SessionGetMemoryInfoForInputs)(session.ptr(), infos.as_mut_ptr(), infos.len());
         ort::Error::result_from_status(status)?;
@@ -44,16 +44,18 @@ pub(crate) fn input_memory(session: &Session) -> ort::Result<Vec<(String, Memory
         return Err(ort::Error::new("an input without memory"));
     }
     let names = session.inputs().iter().map(|input| input.name().to_owned());
-    // SAFETY: ONNX Runtime wrote all of them, and they live as long as the session.
+    // SAFETY: ONNX Runtime has written all pointers; they are not null, and valid as long as the session.
     Ok(names.zip(infos.into_iter().map(|info| unsafe { memory(info) })).collect())
 }
 
+/// Returns the description of `info`.
+///
 /// # Safety
-/// `info` is alive.
+/// `info` must be valid.
 unsafe fn memory(info: *const OrtMemoryInfo) -> Memory {
     let api = ort::api();
     let mut device = OrtMemoryInfoDeviceType::OrtMemoryInfoDeviceType_CPU;
-    // SAFETY: the contract is the same; the name lives as long, and is copied.
+    // SAFETY: `info` is valid; so is its name, which is copied.
     unsafe {
         (api.MemoryInfoGetDeviceType)(info, &mut device);
         let is_shared =
@@ -62,28 +64,31 @@ unsafe fn memory(info: *const OrtMemoryInfo) -> Memory {
     }
 }
 
-/// What a device says of itself, such as `version` and `library_path` of its plugin.
+/// Returns an item of a device's metadata, such as `version` or `library_path` of its plugin.
 pub(crate) fn metadata(device: &Device<'_>, wanted: &str) -> Option<String> {
     let api = ort::api();
-    // SAFETY: the device lives, and with it its list of pairs, whose lengths ONNX Runtime tells.
+    // SAFETY: the device, and hence its list of pairs, is alive; ONNX Runtime sets the length of the list.
     unsafe {
         let pairs = (api.EpDevice_EpMetadata)(device.ptr());
         if pairs.is_null() {
             return None;
         }
-        let (mut keys, mut values, mut count) = (ptr::null(), ptr::null(), 0);
+        let mut keys = ptr::null();
+        let mut values = ptr::null();
+        let mut count = 0;
         (api.GetKeyValuePairs)(pairs, &mut keys, &mut values, &mut count);
         (0..count).find(|i| copied(*keys.add(*i)) == wanted).map(|i| copied(*values.add(i)))
     }
 }
 
-/// The list that `get` gives; empty when it fails.
+/// Returns a copy of the list from `get`, or an empty list if `get` fails.
 ///
 /// # Safety
-/// `get` gives a pointer to as many values as it says.
+/// `get` must set a pointer that is NULL or valid for the count of values that it sets.
 unsafe fn list<T: Copy>(get: impl FnOnce(*mut *const T, *mut usize) -> OrtStatusPtr) -> Vec<T> {
-    let (mut start, mut count) = (ptr::null(), 0);
-    // SAFETY: a status is given away once; the values are there by contract.
+    let mut start = ptr::null();
+    let mut count = 0;
+    // SAFETY: the status is consumed once; the caller ensures that the values are valid.
     unsafe {
         match ort::Error::result_from_status(get(&mut start, &mut count)) {
             Ok(()) if !start.is_null() => std::slice::from_raw_parts(start, count).to_vec(),
@@ -92,13 +97,13 @@ unsafe fn list<T: Copy>(get: impl FnOnce(*mut *const T, *mut usize) -> OrtStatus
     }
 }
 
-/// The text that `get` gives; empty when it fails.
+/// Returns a copy of the text from `get`, or an empty text if `get` fails.
 ///
 /// # Safety
-/// `get` gives a pointer to a text that ends with a NUL.
+/// `get` must set a pointer that is NULL or points to a NUL-terminated string.
 unsafe fn text(get: impl FnOnce(*mut *const c_char) -> OrtStatusPtr) -> String {
     let mut start = ptr::null();
-    // SAFETY: a status is given away once; the text is there by contract.
+    // SAFETY: the status is consumed once; the caller ensures that the text is valid.
     unsafe {
         match ort::Error::result_from_status(get(&mut start)) {
             Ok(()) => copied(start),
@@ -107,12 +112,14 @@ unsafe fn text(get: impl FnOnce(*mut *const c_char) -> OrtStatusPtr) -> String {
     }
 }
 
+/// Returns a copy of the string at `start`, empty for NULL.
+///
 /// # Safety
-/// `start` is NULL or a text that ends with a NUL.
+/// `start` must be NULL or point to a NUL-terminated string.
 unsafe fn copied(start: *const c_char) -> String {
-    match start.is_null() {
-        true => String::new(),
-        // SAFETY: the contract is the same.
-        false => unsafe { CStr::from_ptr(start) }.to_string_lossy().into_owned(),
+    if start.is_null() {
+        return String::new();
     }
+    // SAFETY: `start` is not NULL, so that it points to a NUL-terminated string.
+    unsafe { CStr::from_ptr(start) }.to_string_lossy().into_owned()
 }

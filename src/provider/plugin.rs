@@ -12,10 +12,10 @@ use super::dependencies::in_words;
 use super::{MissingLibrary, ProviderState, metadata, missing_libraries, provider_key};
 use crate::time_limit::within;
 
-/// Longer names of providers are more than `ort` takes.
+/// The longest name of a provider that `ort` accepts.
 const LONGEST_NAME: usize = 120;
 
-/// Why a library is no provider, for the report.
+/// The reason why a library does not work as a plugin, for the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PluginFailure {
     pub state: ProviderState,
@@ -27,12 +27,12 @@ pub(super) struct PluginFailure {
 #[derive(Debug, Default)]
 pub(crate) struct Plugins {
     known: Mutex<BTreeMap<PathBuf, Result<(), PluginFailure>>>,
-    /// A plugin that ONNX Runtime waits for in vain: it holds up whoever asks for a device or loads a graph.
+    /// A plugin that hangs in ONNX Runtime, which blocks every query of devices and the loading of graphs.
     hanging: OnceLock<PluginFailure>,
 }
 
 impl Plugins {
-    /// Registers the plugin in `library`, unless that was done or tried before.
+    /// Registers the plugin in `library`, unless an earlier call has registered it or has failed.
     pub(super) fn register(
         &self,
         environment: &Environment,
@@ -51,12 +51,12 @@ impl Plugins {
         Ok(path)
     }
 
-    /// The plugin, if any, after which nothing can be asked of ONNX Runtime any more.
+    /// Returns the plugin, if any, that hangs in ONNX Runtime.
     pub(super) fn hanging(&self) -> Option<&PluginFailure> {
         self.hanging.get()
     }
 
-    /// Loads the library, then registers it: only the second step holds ONNX Runtime up if it hangs.
+    /// Loads the library, then registers it: only the second step blocks ONNX Runtime if it hangs.
     fn register_first(
         &self,
         environment: &Environment,
@@ -76,7 +76,8 @@ impl Plugins {
         let library = path.to_path_buf();
         let loaded = within(limit, move || ort::util::preload_dylib(&library).map_err(|e| e.to_string()));
         loaded.ok_or_else(timed_out)?.map_err(|words| explain(path, &words))?;
-        let (environment, library) = (environment.clone(), path.to_path_buf());
+        let environment = environment.clone();
+        let library = path.to_path_buf();
         let registered = within(limit, move || environment.register_ep_library(format!("ualm {number}"), library));
         match registered {
             Some(done) => done.map_err(|error| explain(path, error.message())),
@@ -85,7 +86,7 @@ impl Plugins {
     }
 }
 
-/// Finds the reason behind what ONNX Runtime says of a library that it could not load.
+/// Determines why ONNX Runtime could not load a library, from the library and the message.
 pub(super) fn explain(library: &Path, words: &str) -> PluginFailure {
     let missing = missing_libraries(library);
     let words = words.trim();
@@ -96,14 +97,15 @@ pub(super) fn explain(library: &Path, words: &str) -> PluginFailure {
     let lower = words.to_lowercase();
     let signs =
         ["api version", "ort version", "requires onnx runtime", "undefined symbol: ort", "version `", "too old"];
-    let (state, what) = match signs.iter().any(|sign| lower.contains(sign)) {
-        true => (ProviderState::WrongVersion, "it was made for another version"),
-        false => (ProviderState::Failed, "it cannot be loaded as a provider"),
+    let (state, what) = if signs.iter().any(|sign| lower.contains(sign)) {
+        (ProviderState::WrongVersion, "it was made for another version")
+    } else {
+        (ProviderState::Failed, "it cannot be loaded as a provider")
     };
     PluginFailure { state, message: format!("{}: {what}: {words}", library.display()), missing }
 }
 
-/// The devices that the plugin in `library` offers.
+/// Returns the devices of the plugin in `library`.
 pub(super) fn devices_of<'e>(environment: &'e Environment, library: &Path) -> Vec<Device<'e>> {
     let is_its = |device: &Device<'_>| {
         let file = metadata(device, "library_path").and_then(|path| Path::new(&path).canonicalize().ok());
@@ -112,7 +114,7 @@ pub(super) fn devices_of<'e>(environment: &'e Environment, library: &Path) -> Ve
     environment.devices().filter(is_its).collect()
 }
 
-/// The plugins that lie in `folder`, where ONNX Runtime's own library is: the provider's name and the file.
+/// Returns the plugins in `folder`, that of ONNX Runtime's library: the provider's name and the file of each.
 pub(super) fn beside(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut found: Vec<_> =
@@ -122,7 +124,7 @@ pub(super) fn beside(folder: &Path) -> Vec<(String, PathBuf)> {
     found
 }
 
-/// The provider that a file of this name holds: `libonnxruntime_providers_openvino_plugin.so` and the like.
+/// Returns the provider in a plugin by the name of its file, such as `libonnxruntime_providers_openvino_plugin.so`.
 fn provider_in(file: &str) -> Option<String> {
     let (name, rest) = file.split_once('.')?;
     let is_library = match rest {

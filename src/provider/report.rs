@@ -1,4 +1,4 @@
-//! The report: what was asked for, what came of it, and where the graphs run.
+//! The provider report: the requested providers, the outcome of each, and the placements of graphs.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -8,24 +8,24 @@ use serde::Serialize;
 
 use super::MissingLibrary;
 
-/// What came of a provider.
+/// The outcome of loading a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ProviderState {
-    /// It can serve.
+    /// The provider can run graphs.
     Ready,
-    /// Neither ONNX Runtime's library has it, nor a plugin.
+    /// Neither ONNX Runtime's library nor a plugin has the provider.
     NotInstalled,
-    /// It was made for another version of ONNX Runtime, or of the system.
+    /// The provider was built for another version of ONNX Runtime, or of the system.
     WrongVersion,
-    /// A library that it needs is not there.
+    /// A library that the provider needs is missing.
     MissingDependency,
-    /// It loaded, and found no device to run on.
+    /// The provider loaded, but found no device.
     NoDevice,
-    /// It took too long to load.
+    /// Loading exceeded the time limit.
     TimedOut,
-    /// It failed otherwise.
+    /// Loading failed in another way.
     Failed,
 }
 
@@ -37,7 +37,7 @@ pub struct DeviceInfo {
     pub provider: String,
     /// CPU, GPU or NPU.
     pub hardware: String,
-    /// Who made the hardware.
+    /// Vendor of the hardware.
     pub vendor: String,
 }
 
@@ -50,55 +50,55 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
-/// What came of one provider that was asked for.
+/// The outcome of loading one requested provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ProviderStatus {
-    /// As it was asked for, options included.
+    /// The provider as requested, options included.
     pub asked: String,
-    /// What came of it.
+    /// The outcome.
     pub state: ProviderState,
-    /// A sentence about it: what was found, or what is wrong and what to do.
+    /// A description of the outcome: the device found, or the failure and its remedy.
     pub message: String,
     /// The plugin's file, or ONNX Runtime's library for a provider built into it.
     pub library: Option<PathBuf>,
     /// The plugin's version.
     pub version: Option<String>,
-    /// The devices that it offers.
+    /// Devices of the provider.
     pub devices: Vec<DeviceInfo>,
-    /// The libraries that it needs and that are not there.
+    /// Missing libraries that the provider needs.
     pub missing: Vec<MissingLibrary>,
 }
 
-/// A provider that a graph was not given to, and why.
+/// A preferred provider that does not run a graph, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PassedOver {
-    /// As it was asked for.
+    /// The provider as requested.
     pub provider: String,
-    /// Why it does not run the graph.
+    /// The reason why it does not run the graph.
     pub why: String,
 }
 
-/// Where a graph runs.
+/// The placement of a graph on a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct GraphPlacement {
     /// The graph's name.
     pub graph: String,
-    /// The file that was loaded: that of the provider's variant, where the package has one.
+    /// The loaded file: the variant for the provider, if the package has one.
     pub file: String,
-    /// The provider, as it was asked for.
+    /// The provider as requested.
     pub provider: String,
-    /// Its device.
+    /// The provider's device.
     pub device: String,
-    /// Nodes of the graph.
+    /// Number of nodes of the graph.
     pub nodes: usize,
-    /// Those that fell back to the CPU, because the provider does not take them; none when it is the CPU itself.
+    /// Number of nodes that fell back to the CPU, because the provider does not support them; 0 on the CPU provider.
     pub nodes_on_cpu: usize,
-    /// The operators of these, and how many of each.
+    /// The operators of these nodes, with the number of nodes of each.
     pub operators_on_cpu: BTreeMap<String, usize>,
-    /// Providers that were preferred, and do not serve.
+    /// Preferred providers that do not run the graph.
     pub passed_over: Vec<PassedOver>,
 }
 
@@ -114,21 +114,21 @@ impl fmt::Display for GraphPlacement {
     }
 }
 
-/// What was asked for, and what came of it.
+/// The requested providers and the outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ProviderReport {
-    /// What was asked for.
+    /// The request.
     pub asked: String,
-    /// Every provider of that.
+    /// The status of every requested provider.
     pub providers: Vec<ProviderStatus>,
-    /// Graphs for which none of their providers can serve.
+    /// Graphs that none of their providers can run.
     pub unserved: Vec<String>,
-    /// Devices of all providers that are loaded, whether asked for or not.
+    /// Devices of all loaded providers, requested or not.
     pub devices: Vec<DeviceInfo>,
-    /// Where the graphs run that are loaded.
+    /// Placements of the loaded graphs.
     pub graphs: Vec<GraphPlacement>,
-    /// Other copies of ONNX Runtime in this process: plugins and models of one do not work with another.
+    /// Other copies of ONNX Runtime in this process; plugins and models of one copy do not work with another.
     pub other_libraries: Vec<PathBuf>,
 }
 

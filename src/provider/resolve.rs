@@ -1,4 +1,4 @@
-//! From a provider's name to something that sessions can be built with.
+//! Resolution of a provider's name to a route for building sessions.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,38 +15,38 @@ use super::plugin::{Plugins, beside, devices_of, explain};
 use super::{DeviceInfo, Provider, ProviderState, ProviderStatus, metadata, provider_key};
 use crate::time_limit::within;
 
-/// ONNX Runtime's name of the provider that is always there.
+/// ONNX Runtime's name of the CPU provider, which is always available.
 pub(crate) const CPU: &str = "CPUExecutionProvider";
 
-/// Our own option of a plugin's provider: the kind of hardware.
+/// An option of a plugin's provider that this library reads itself: the kind of hardware.
 const DEVICE: &str = "device";
 
-/// On CPUs that can, OpenVINO computes in bfloat16 unless it is told not to: it errs by a hundredth, and codes differ.
+/// By default OpenVINO computes in bfloat16 on CPUs that support it, with errors of about 1 %, which change codes.
 const OPENVINO_EXACT: (&str, &str) = ("load_config", r#"{"CPU":{"INFERENCE_PRECISION_HINT":"f32"}}"#);
 
-/// Built-in accelerators that `auto` tries, the first that serves is taken; plugins come after them.
+/// Built-in accelerators that `auto` tries in this order, before plugins.
 const AUTO: [&str; 3] = ["cuda", "coreml", "webgpu"];
 
-/// Where providers come from.
+/// A resolver of providers, with the libraries that they come from.
 pub(crate) struct Resolver<'e> {
     pub environment: &'e Environment,
     pub plugins: &'e Plugins,
     /// ONNX Runtime's library.
     pub library: &'e Path,
-    /// Plugins that were named.
+    /// Files of the plugins that the options name.
     pub libraries: &'e [PathBuf],
-    /// How long a library may take to load.
+    /// The time limit on loading a library.
     pub limit: Duration,
 }
 
-/// What a session is built with.
+/// A route for building sessions on a provider.
 pub(crate) struct Route<'e> {
     kind: RouteKind<'e>,
     /// ONNX Runtime's name of the provider.
     pub name: String,
-    /// Where it runs.
+    /// The devices of the provider.
     pub device: String,
-    /// Whether it computes on the CPU, whatever the provider.
+    /// True if the device is a CPU, whatever the provider.
     pub is_on_cpu: bool,
 }
 
@@ -56,7 +56,7 @@ enum RouteKind<'e> {
 }
 
 impl Route<'_> {
-    /// The builder with this provider, and, behind it, the CPU alone.
+    /// Adds this provider to the builder, with only the CPU after it.
     pub(crate) fn apply(self, builder: SessionBuilder) -> ort::Result<SessionBuilder> {
         Ok(match self.kind {
             RouteKind::BuiltIn(dispatch) => builder.with_execution_providers([dispatch])?,
@@ -66,7 +66,7 @@ impl Route<'_> {
 }
 
 impl<'e> Resolver<'e> {
-    /// What `asked` comes to: a way to build sessions, if it can serve, and in any case what was found.
+    /// Resolves a requested provider to a route, if it can serve, and a status in any case.
     pub(crate) fn resolve(&self, asked: &Provider) -> (Option<Route<'e>>, ProviderStatus) {
         if let Some(why) = self.plugins.hanging() {
             let message = format!("{}; it holds ONNX Runtime up: start again without it", why.message);
@@ -75,7 +75,8 @@ impl<'e> Resolver<'e> {
         if asked.is_cpu() {
             return self.cpu(asked);
         }
-        let (mut others, mut failures) = (Vec::new(), Vec::new());
+        let mut others = Vec::new();
+        let mut failures = Vec::new();
         for library in self.libraries {
             match self.plugin(asked, library) {
                 Some(found @ (Some(_), _)) => return found,
@@ -91,11 +92,11 @@ impl<'e> Resolver<'e> {
         if let Some(found) = lies_here.filter_map(|(_, file)| self.plugin(asked, &file)).next() {
             return found;
         }
-        // a plugin that cannot be loaded does not say whose it is: it may be the one
+        // the provider of a plugin that fails to load is unknown, so that it may be the requested one
         failures.into_iter().next().unwrap_or_else(|| (None, self.not_installed(asked, &others)))
     }
 
-    /// The providers that `auto` stands for here, the best first; the CPU is not among them.
+    /// Returns the providers that `auto` stands for on this machine, best first, without the CPU.
     pub(crate) fn accelerators(&self) -> Vec<Provider> {
         let built_in = AUTO.iter().filter(|key| BuiltIn::find(key).is_some()).map(|key| Provider::new(key));
         let named = self.libraries.iter().filter_map(|library| {
@@ -113,7 +114,7 @@ impl<'e> Resolver<'e> {
         all
     }
 
-    /// All devices that there are by now.
+    /// Returns all devices known so far.
     pub(crate) fn devices(&self) -> Vec<DeviceInfo> {
         match self.plugins.hanging() {
             Some(_) => Vec::new(),
@@ -121,7 +122,7 @@ impl<'e> Resolver<'e> {
         }
     }
 
-    /// The devices of a plugin; none when asking would never end.
+    /// Returns the devices of a plugin; none if a hanging plugin blocks the query.
     fn devices_of(&self, plugin: &Path) -> Vec<Device<'e>> {
         match self.plugins.hanging() {
             Some(_) => Vec::new(),
@@ -149,10 +150,11 @@ impl<'e> Resolver<'e> {
         (Some(route), status)
     }
 
-    /// A provider that ONNX Runtime's library was built with: it is tried on a session that is never finished, which loads
-    /// what it needs.
+    /// Resolves a provider built into ONNX Runtime's library, by trying it on a session that is never finished, which
+    /// loads the libraries that the provider needs.
     fn built_in(&self, asked: &Provider, built_in: &BuiltIn) -> (Option<Route<'e>>, ProviderStatus) {
-        let (dispatch, environment) = (built_in.dispatch(asked), self.environment.clone());
+        let dispatch = built_in.dispatch(asked);
+        let environment = self.environment.clone();
         let tried = dispatch.clone();
         let done = within(self.limit, move || {
             let mut builder = Session::builder(&environment).map_err(|e| e.message().to_owned())?;
@@ -181,7 +183,7 @@ impl<'e> Resolver<'e> {
         }
     }
 
-    /// The provider from the plugin in `file`; `None` when it offers devices of other providers only.
+    /// Resolves a provider to the plugin in `file`; returns `None` if the plugin has devices of other providers only.
     fn plugin(&self, asked: &Provider, file: &Path) -> Option<(Option<Route<'e>>, ProviderStatus)> {
         let path = match self.plugins.register(self.environment, file, self.limit) {
             Ok(path) => path,
@@ -253,7 +255,7 @@ impl<'e> Resolver<'e> {
     }
 }
 
-/// The device of the kind that is `wanted`, else a GPU, else the first.
+/// Returns a device of the `wanted` kind; without one, a GPU, else the first device.
 fn choose<'e>(devices: Vec<Device<'e>>, wanted: Option<&str>) -> Option<Device<'e>> {
     let kind = |device: &Device<'_>| format!("{:?}", device.hardware_device().ty()).to_lowercase();
     let wanted = wanted.map(str::to_lowercase);

@@ -1,4 +1,4 @@
-//! Whether a record can be run on a package.
+//! The check that a record can be run on a package.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use crate::prompt::Prompt;
 use crate::token::{End, Layout, Tokens, Vocabulary};
 
 impl Record {
-    /// Refuses a record that another package made, and one whose tokens no package can have made. A package also takes the
-    /// records of its former manifests.
+    /// Checks that `package`, or an earlier manifest of it, made this record, and that the record's tokens are valid.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`].
+    /// [`ErrorKind::Invalid`] if not.
     pub fn check(&self, package: &Package) -> Result<()> {
         let found = PackageId::of(package);
         let manifest = package.manifest();
         if self.package.sha256 != found.sha256 && !manifest.formerly.contains(&self.package.sha256) {
-            let (made, loaded) = (&self.package, &found);
+            let made = &self.package;
+            let loaded = &found;
             let what = format!(
                 "made by the package {:?} ({}), but {:?} ({}) is loaded: load the package that made it",
                 made.name,
@@ -41,7 +41,7 @@ impl Record {
     }
 }
 
-/// The first digits of a sum.
+/// Returns the first digits of a checksum.
 fn brief(sum: &str) -> String {
     sum.chars().take(12).collect()
 }

@@ -1,4 +1,4 @@
-//! Encoder features in a record: little-endian floats in Base64, so that every bit comes back.
+//! Encoder features in a record: little-endian floats in Base64, which keep every bit.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::prompt::FeatureSlot;
 
-/// A feature slot as it is written.
+/// The JSON form of a feature slot.
 #[derive(Serialize, Deserialize)]
 pub(super) struct WrittenFeatures {
     start: usize,
@@ -25,7 +25,7 @@ impl From<&FeatureSlot> for WrittenFeatures {
 }
 
 impl WrittenFeatures {
-    /// The slot, or what is wrong with it.
+    /// Returns the slot, or a description of the defect.
     pub(super) fn read(&self) -> Result<FeatureSlot, String> {
         let bytes = STANDARD.decode(&self.data).map_err(|e| format!("features are not Base64: {e}"))?;
         let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();

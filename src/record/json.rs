@@ -1,4 +1,4 @@
-//! A record as JSON, and back.
+//! The JSON form of a record.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -15,13 +15,13 @@ use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
 use crate::token::{TokenId, Tokens};
 
-/// What marks a record.
+/// The value of `format` in every record.
 const FORMAT: &str = "ualm-record";
-/// The newest form that this program understands.
+/// The newest schema that this version reads.
 const SCHEMA: u32 = 2;
-/// The largest record that is read, in bytes.
+/// The largest record to read, in bytes.
 pub(super) const MOST_BYTES: u64 = 1 << 28;
-/// The most ids of a position that are believed.
+/// The most ids of a position that a record may have.
 const MOST_WIDTH: usize = 1024;
 
 #[derive(Serialize, Deserialize)]
@@ -30,7 +30,7 @@ struct Written {
     schema: u32,
     producer: String,
     package: PackageId,
-    /// Schema 1 called it so.
+    /// Number of ids of a position; schema 1 named the field `streams`.
     #[serde(alias = "streams")]
     width: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ struct Written {
 #[derive(Serialize, Deserialize)]
 struct WrittenTurn {
     messages: Vec<RecordedMessage>,
-    /// The modality that the prompt was laid out for; schema 1 had prompts for any.
+    /// The modality that the prompt was laid out for; prompts of schema 1 were for any modality.
     #[serde(default = "text")]
     modality: Modality,
     #[serde(alias = "frames")]
@@ -75,10 +75,10 @@ fn text() -> Modality {
 }
 
 impl Record {
-    /// The record as one line of JSON.
+    /// Returns the record as one line of JSON.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when a setting is a number that JSON cannot hold.
+    /// [`ErrorKind::Invalid`] when a setting is a number that JSON cannot represent.
     pub fn to_json(&self) -> Result<String> {
         let width = self.turns.first().map_or(1, |turn| turn.prompt.tokens.width());
         let written = Written {
@@ -94,10 +94,10 @@ impl Record {
             .map_err(|e| Error::new(ErrorKind::Invalid, "the record cannot be written as JSON").with_source(e))
     }
 
-    /// Reads what [`to_json`](Self::to_json) wrote.
+    /// Reads a record from the output of [`to_json`](Self::to_json).
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for what is no record, is damaged, or is newer than this program.
+    /// [`ErrorKind::Invalid`] when `json` is not a record, is damaged, or has a newer schema.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         check_version(json)?;
         let written: Written = serde_json::from_slice(json).map_err(|e| damaged(&e.to_string()))?;
@@ -110,10 +110,10 @@ impl Record {
         Ok(Self { producer: written.producer, package: written.package, chain: written.chain, turns })
     }
 
-    /// Writes the record to `path`: aside, then in its place, so that no one finds half of it.
+    /// Writes the record to `path` atomically.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be written; what was there before stays.
+    /// [`ErrorKind::Io`] when the record cannot be written; a previous file at `path` stays.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         write_whole(path, (self.to_json()? + "\n").as_bytes())
     }
@@ -121,7 +121,7 @@ impl Record {
     /// Reads a record from `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Limit`] when it is too large, and as
+    /// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Limit`] when it is too large, and as for
     /// [`from_json`](Self::from_json).
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -134,7 +134,7 @@ fn damaged(what: &str) -> Error {
     Error::new(ErrorKind::Invalid, format!("a damaged record: {what}"))
 }
 
-/// Looks at the marks before anything else, so that a foreign or newer file is called what it is.
+/// Checks the format and the schema before anything else, so that the error names a foreign or a newer file as such.
 fn check_version(json: &[u8]) -> Result<()> {
     #[derive(Deserialize)]
     struct Marks {

@@ -1,4 +1,4 @@
-//! A conversation as data: everything needed to go on from any of its segments, or to make one again
+//! Records: conversations as data, with everything needed to continue from any segment or to reproduce it
 //! (`docs/reply.md`).
 
 mod check;
@@ -19,17 +19,17 @@ use crate::token::{Layout, Tokens};
 
 pub use wav::{holds_samples, wav_format};
 
-/// A conversation, with the package that made it.
+/// A conversation, with the identity of its package.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Record {
-    /// The program that wrote it.
+    /// The program that wrote the record.
     pub producer: String,
-    /// The package that made it.
+    /// The package that generated the replies.
     pub package: PackageId,
-    /// The chain of reasoning that it is a part of.
+    /// The reasoning chain of the conversation, if it is one.
     pub chain: Option<Chain>,
-    /// The turns, in order; all but the last one have segments.
+    /// The turns, in order; all but the last have segments.
     pub turns: Vec<Turn>,
 }
 
@@ -37,14 +37,14 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PackageId {
-    /// Its name.
+    /// Name of the package.
     pub name: String,
-    /// SHA-256 of its manifest, which holds the sums of all its files; lower-case hexadecimal digits.
+    /// SHA-256 of the manifest, which has the sums of all other files; lower-case hexadecimal digits.
     pub sha256: String,
 }
 
 impl PackageId {
-    /// The identity of `package`.
+    /// Returns the identity of `package`.
     pub fn of(package: &Package) -> Self {
         Self { name: package.manifest().name.clone(), sha256: package.sha256().to_owned() }
     }
@@ -54,11 +54,11 @@ impl PackageId {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Turn {
-    /// The prompt's messages, for people; its tokens are what counts.
+    /// The prompt's messages, for people; replies depend on the tokens of `prompt` alone.
     pub messages: Vec<RecordedMessage>,
-    /// The prompt as the model read it.
+    /// The prompt in tokens and features.
     pub prompt: Prompt,
-    /// How the reply was generated.
+    /// The settings of the reply.
     pub config: GenerationConfig,
     /// The reply.
     pub segments: Vec<RecordedSegment>,
@@ -68,15 +68,15 @@ pub struct Turn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RecordedMessage {
-    /// Who speaks.
+    /// Role of the speaker.
     pub role: String,
-    /// What it is made of.
+    /// Modality of the content.
     #[serde(rename = "type")]
     pub modality: Modality,
-    /// Words.
+    /// The text of a text message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Seconds of sound.
+    /// Length of a sound, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
 }
@@ -93,25 +93,25 @@ impl From<&Message> for RecordedMessage {
     }
 }
 
-/// A segment without its sound, which its frames hold.
+/// A segment without its decoded sound, which its tokens determine.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RecordedSegment {
-    /// What it is made of.
+    /// Modality of the segment.
     pub modality: Modality,
-    /// Why it ended.
+    /// The reason why the segment ended.
     pub end: SegmentEnd,
-    /// Its tokens after the opener, the end included.
+    /// The tokens after the opener, the end included.
     pub tokens: Tokens,
-    /// Number of its leading positions that were given rather than drawn.
+    /// Number of leading positions supplied by the caller rather than sampled.
     pub kept: usize,
-    /// The settings it was made with.
+    /// The settings of the segment.
     pub config: SegmentConfig,
-    /// The random numbers it took.
+    /// The random numbers of the segment.
     pub draws: Draws,
     /// The text of a text segment; empty for sound.
     pub text: String,
-    /// The file beside the record that holds it.
+    /// Name of the file beside the record with the segment's content, if one was written.
     pub file: Option<String>,
 }
 
@@ -131,46 +131,46 @@ impl From<&Segment> for RecordedSegment {
 }
 
 impl RecordedSegment {
-    /// Random numbers drawn before the position `index`.
+    /// Returns the number of random numbers drawn before the position `index`.
     pub(crate) fn draws_at(&self, index: usize, layout: &Layout) -> u64 {
         let drawn = layout.draws(index.saturating_sub(self.kept), self.config.temperature);
         self.draws.from.saturating_add(drawn)
     }
 
-    /// Positions before the one that ends it.
+    /// Returns the number of positions before the end of the segment.
     pub fn content_len(&self) -> usize {
         self.tokens.len() - usize::from(matches!(self.end, SegmentEnd::Eos | SegmentEnd::Eot))
     }
 
-    /// Positions of a sound before its run-out, in which no new frame begins: delayed codebooks that finish, or a frame
-    /// that was not finished.
+    /// Returns the number of positions of a sound before its run-out, in which no new frame begins: positions that
+    /// complete delayed codebooks, or an incomplete frame.
     pub fn sounding_len(&self, layout: &Layout) -> usize {
         layout.sounding_len(&self.tokens)
     }
 }
 
-/// A cut through a record: before position `frame` of segment `segment` of turn `turn`, all from 0.
+/// A cut through a record: before position `frame` of segment `segment` of turn `turn`, all counted from 0.
 ///
-/// A segment may be the one that follows the last, a position the one that follows a segment's last; the end of a segment
-/// counts for none, so that a cut there opens the segment again.
+/// The segment may be the one after the last of its turn, and the position the one after the last of its segment. The
+/// position that ends a segment does not count, so that a cut there reopens the segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
-    /// The turn.
+    /// Index of the turn.
     pub turn: usize,
-    /// The segment within its turn.
+    /// Index of the segment in its turn.
     pub segment: usize,
-    /// The position within its segment.
+    /// Index of the position in its segment.
     pub frame: usize,
 }
 
 impl Record {
-    /// An empty one.
+    /// Creates an empty record.
     pub fn new(package: &Package) -> Self {
         let producer = format!("ualm {}", env!("CARGO_PKG_VERSION"));
         Self { producer, package: PackageId::of(package), chain: None, turns: Vec::new() }
     }
 
-    /// Adds a turn that has no segments yet.
+    /// Adds a turn without segments.
     pub fn begin_turn(&mut self, messages: &[Message], prompt: &Prompt, config: &GenerationConfig) {
         self.turns.push(Turn {
             messages: messages.iter().map(RecordedMessage::from).collect(),
@@ -187,12 +187,12 @@ impl Record {
         }
     }
 
-    /// The place before segment `segment` of the last turn.
+    /// Returns the cut before segment `segment` of the last turn.
     pub fn before_segment(&self, segment: usize) -> Cut {
         Cut { turn: self.turns.len().saturating_sub(1), segment, frame: 0 }
     }
 
-    /// The last segment of all, and the cut before the first of its positions that was drawn.
+    /// Returns the last segment of the record, and the cut before its first sampled position.
     pub fn last_segment(&self) -> Option<(&RecordedSegment, Cut)> {
         let turn = self.turns.len().checked_sub(1)?;
         let segments = &self.turns.last()?.segments;
@@ -210,10 +210,10 @@ impl Record {
         segments.last().map_or(0, |segment| segment.draws.seed)
     }
 
-    /// What was said and made before `cut`, whole segments only.
+    /// Returns the part of the record before `cut`, in whole segments.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when there is no such place.
+    /// [`ErrorKind::Invalid`] when the record has no such turn, segment or position.
     pub fn before(&self, cut: Cut) -> Result<Record> {
         self.turn_at(cut)?;
         let mut before = self.clone();
@@ -224,10 +224,10 @@ impl Record {
         Ok(before)
     }
 
-    /// A conversation of the last `count` turns alone, which begins as every conversation with `model` does.
+    /// Returns a record of the last `count` turns only, with the tokens that begin a conversation with `model`.
     ///
     /// # Errors
-    /// The beginning cannot be tokenized.
+    /// The tokenizer fails on these tokens.
     pub fn last_turns(&self, count: usize, model: &Model) -> Result<Record> {
         let mut record = self.clone();
         record.turns.drain(..self.turns.len().saturating_sub(count));

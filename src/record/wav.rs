@@ -1,5 +1,4 @@
-//! A record in a WAV file: a *take*, a sound that knows how it was made. It stands in a chunk `ualm` behind the
-//! samples.
+//! Takes: WAV files with the record of their sound, in a chunk `ualm` after the samples.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, Write};
@@ -10,24 +9,25 @@ use super::json::MOST_BYTES;
 use crate::audio::{ExtraChunk, WavFormat, Waveform, read_chunk, stored_format, write_wav_to_with, write_wav_with};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The chunk's id.
+/// RIFF id of the record's chunk.
 const CHUNK: [u8; 4] = *b"ualm";
-/// That of the samples.
+/// RIFF id of the sample data.
 const SAMPLES: [u8; 4] = *b"data";
 
 impl Record {
-    /// [`write_wav`](crate::audio::write_wav) of the sound of the record's last segment, with the record in it.
+    /// Writes `sound`, that of the record's last segment, with the record to a WAV file, as
+    /// [`write_wav`](crate::audio::write_wav).
     ///
     /// # Errors
-    /// As [`write_wav`](crate::audio::write_wav), and as [`to_json`](Self::to_json).
+    /// As for [`write_wav`](crate::audio::write_wav) and [`to_json`](Self::to_json).
     pub fn write_wav(&self, path: impl AsRef<Path>, sound: &Waveform, format: WavFormat) -> Result<usize> {
         write_wav_with(path.as_ref(), sound, format, Some(&self.chunk()?))
     }
 
-    /// [`write_wav_to`](crate::audio::write_wav_to) with the record in it.
+    /// Writes `sound` with the record to `writer`, as [`write_wav_to`](crate::audio::write_wav_to).
     ///
     /// # Errors
-    /// As [`write_wav`](Self::write_wav).
+    /// As for [`write_wav`](Self::write_wav).
     pub fn write_wav_to(&self, writer: &mut impl Write, sound: &Waveform, format: WavFormat) -> Result<usize> {
         write_wav_to_with(writer, sound, format, Some(&self.chunk()?))
     }
@@ -36,20 +36,21 @@ impl Record {
         Ok(ExtraChunk { id: CHUNK, data: self.to_json()?.into_bytes() })
     }
 
-    /// Reads the record that the WAV file at `path` carries.
+    /// Reads the record in the WAV file at `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Audio`] when it is no WAV file, [`ErrorKind::Invalid`]
-    /// when it carries no record or a damaged one, [`ErrorKind::Limit`] when that is too large.
+    /// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Audio`] when it is not a WAV file,
+    /// [`ErrorKind::Invalid`] when it has no record or a damaged one, [`ErrorKind::Limit`] when the record is too
+    /// large.
     pub fn read_wav(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         open(path).and_then(|mut file| Self::in_wav(&mut file)).map_err(|e| e.context(path.display()))
     }
 
-    /// Reads the record that a WAV file in memory carries.
+    /// Reads the record in a WAV file in memory.
     ///
     /// # Errors
-    /// As [`read_wav`](Self::read_wav).
+    /// As for [`read_wav`](Self::read_wav).
     pub fn from_wav(wav: &[u8]) -> Result<Self> {
         Self::in_wav(&mut Cursor::new(wav))
     }
@@ -60,19 +61,20 @@ impl Record {
     }
 }
 
-/// How the samples of the WAV file at `path` are stored.
+/// Returns the sample format of the WAV file at `path`.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Invalid`] when its samples are of a kind that we never write.
+/// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Invalid`] when its samples have a format that this
+/// library does not write.
 pub fn wav_format(path: impl AsRef<Path>) -> Result<WavFormat> {
     let path = path.as_ref();
     open(path).and_then(stored_format).map_err(|e| e.context(path.display()))
 }
 
-/// Whether the WAV file at `path` holds exactly the samples that `sound` would be written as.
+/// Returns whether the WAV file at `path` has exactly the samples that `sound` would be written as.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Audio`] when it is no WAV file.
+/// [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Audio`] when it is not a WAV file.
 pub fn holds_samples(path: impl AsRef<Path>, sound: &Waveform, format: WavFormat) -> Result<bool> {
     let path = path.as_ref();
     let compare = || {

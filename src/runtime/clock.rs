@@ -1,9 +1,9 @@
-//! How long graphs run.
+//! Run times of graphs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often a graph ran, and how long altogether, from the call of ONNX Runtime to its return.
+/// The number of runs of a graph and their total time, from the call of ONNX Runtime to its return.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GraphTime {
@@ -13,7 +13,7 @@ pub struct GraphTime {
     pub spent: Duration,
 }
 
-/// Adds up the runs of one graph.
+/// A counter of the runs of one graph.
 #[derive(Default)]
 pub(super) struct Clock {
     runs: AtomicU64,
@@ -21,7 +21,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Does `run`, and counts it.
+    /// Calls `run`, and counts it.
     pub(super) fn time<T>(&self, run: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = run();
@@ -31,7 +31,7 @@ impl Clock {
         result
     }
 
-    /// What was counted so far.
+    /// Returns the counts so far.
     pub(super) fn read(&self) -> GraphTime {
         GraphTime {
             runs: self.runs.load(Ordering::Relaxed),

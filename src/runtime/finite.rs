@@ -1,4 +1,4 @@
-//! Checks that numbers are finite, on their way into a graph and out of it.
+//! Checks that the inputs and outputs of graphs are finite.
 
 use crate::audio::Waveform;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,15 +14,16 @@ pub(crate) fn check_finite_sound(sound: &Waveform) -> Result<&Waveform> {
     Ok(sound)
 }
 
-/// Refuses `values`, rows of `columns` that `graph` gave as `what`, when they hold NaN or an infinity.
+/// Checks that `values`, rows of `columns` that `graph` returned as `what`, have no NaN and no infinity.
 pub(crate) fn check_finite(graph: &str, what: &str, values: &[f32], columns: usize) -> Result<()> {
-    // without an early end, so that it is done many values at a time
+    // no early exit, so that the compiler vectorizes the loop
     if !values.iter().fold(false, |wrong, value| wrong | !value.is_finite()) {
         return Ok(());
     }
     let found = values.iter().enumerate().find(|(_, value)| !value.is_finite());
     let (at, value) = found.unwrap_or((0, &f32::NAN));
-    let (row, column) = (at / columns.max(1), at % columns.max(1));
+    let row = at / columns.max(1);
+    let column = at % columns.max(1);
     let what = format!("{graph}: {what} {row}, {column} is {value}; expected finite numbers");
     Err(Error::new(ErrorKind::Numeric, what))
 }

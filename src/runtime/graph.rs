@@ -1,4 +1,5 @@
-//! One graph of a package: loaded, held against its contract (`onnx/README.md`), run by one caller at a time.
+//! The graphs of a package: loading, the check against their contract (`onnx/README.md`), and runs by one caller at a
+//! time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,14 +14,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Package, PackageFiles};
 use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, check_inputs_on_host, nodes_by_provider};
 
-/// The graphs of a step of the language model, beside its heads.
+/// The graphs of a step of the language model, apart from the heads.
 const STEP: [&str; 2] = ["embed", "llm"];
 
-/// A tensor that a contract names: element type and dimensions; `None` is a dimension of any size.
+/// A tensor of a graph's contract: element type and dimensions, where `None` is a dimension of any size.
 pub(crate) struct Port {
     name: String,
     element: TensorElementType,
-    /// Whether float16 will do as well.
+    /// True if float16 is accepted as well.
     may_be_half: bool,
     shape: Vec<Option<usize>>,
 }
@@ -30,31 +31,31 @@ impl Port {
         Self { name: name.into(), element, may_be_half: false, shape: shape.to_vec() }
     }
 
-    /// A float32 tensor.
+    /// Creates a float32 tensor.
     pub(crate) fn float(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
         Self::new(name, TensorElementType::Float32, shape)
     }
 
-    /// An int64 tensor.
+    /// Creates an int64 tensor.
     pub(crate) fn int64(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
         Self::new(name, TensorElementType::Int64, shape)
     }
 
-    /// An int32 tensor.
+    /// Creates an int32 tensor.
     pub(crate) fn int32(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
         Self::new(name, TensorElementType::Int32, shape)
     }
 
-    /// A float32 or a float16 tensor.
+    /// Creates a float32 or a float16 tensor.
     pub(crate) fn float_or_half(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
         Self { may_be_half: true, ..Self::float(name, shape) }
     }
 
-    /// What is wrong with `found`, if anything is.
+    /// Describes how `found` differs from this port, if it does.
     fn mismatch(&self, found: Option<&Outlet>) -> Option<String> {
         let Some(found) = found else { return Some(format!("{:?} is missing", self.name)) };
         let ValueType::Tensor { ty, shape, .. } = found.dtype() else {
-            return Some(format!("{:?} is no tensor", self.name));
+            return Some(format!("{:?} is not a tensor", self.name));
         };
         let fits = |(want, have): (&Option<usize>, &i64)| *have < 0 || want.is_none_or(|w| w as i64 == *have);
         let is_right = *ty == self.element || self.may_be_half && *ty == TensorElementType::Float16;
@@ -62,27 +63,28 @@ impl Port {
             return None;
         }
         let want: Vec<_> = self.shape.iter().map(|d| d.map_or("any".into(), |d| d.to_string())).collect();
-        let (name, element) = (&self.name, self.element);
+        let name = &self.name;
+        let element = self.element;
         Some(format!("{name:?} is {ty} {:?}; expected {element} [{}]", &shape[..], want.join(", ")))
     }
 }
 
-/// Where the graphs of a model run, and for how long they ran, as far as they are loaded.
+/// The placements and run times of the loaded graphs of a model.
 #[derive(Default)]
 pub struct Placements(Mutex<BTreeMap<String, (GraphPlacement, Arc<Clock>)>>);
 
 impl Placements {
-    /// All of them, in the order of their names.
+    /// Returns all placements in the order of the graphs' names.
     pub fn all(&self) -> Vec<GraphPlacement> {
         self.lock().values().map(|(placement, _)| placement.clone()).collect()
     }
 
-    /// How long each graph ran, by its name.
+    /// Returns the run times of each graph, by name.
     pub fn times(&self) -> BTreeMap<String, GraphTime> {
         self.lock().iter().map(|(graph, (_, clock))| (graph.clone(), clock.read())).collect()
     }
 
-    /// Notes where a graph runs; gives its clock.
+    /// Records the placement of a graph, and returns its clock.
     fn note(&self, placement: GraphPlacement) -> Arc<Clock> {
         let clock = Arc::default();
         self.lock().insert(placement.graph.clone(), (placement, Arc::clone(&clock)));
@@ -94,7 +96,7 @@ impl Placements {
     }
 }
 
-/// Loads the graphs of one package.
+/// A loader of the graphs of one package.
 pub struct GraphLoader {
     runtime: &'static Runtime,
     package: Package,
@@ -102,39 +104,39 @@ pub struct GraphLoader {
     placements: Placements,
 }
 
-/// A provider that does not run a graph, or a failure that no other provider would mend.
+/// The reason why a graph was not loaded: the provider does not serve it, or it fails on any provider.
 enum NotLoaded {
     PassedOver(String),
     Failed(Error),
 }
 
 impl GraphLoader {
-    /// A loader of the graphs in `package`, for the providers of `placing`.
+    /// Creates a loader of the graphs in `package` for the providers of `placing`.
     pub fn new(runtime: &'static Runtime, package: Package, placing: Placing) -> Self {
         Self { runtime, package, placing, placements: Placements::default() }
     }
 
-    /// The ONNX Runtime that the graphs are loaded with.
+    /// Returns the ONNX Runtime that the graphs are loaded with.
     pub fn runtime(&self) -> &'static Runtime {
         self.runtime
     }
 
-    /// The package.
+    /// Returns the package.
     pub fn package(&self) -> &Package {
         &self.package
     }
 
-    /// The placements of the graphs that are loaded by now.
+    /// Returns the placements of the graphs loaded so far.
     pub fn placements(&self) -> &Placements {
         &self.placements
     }
 
-    /// Refuses providers that are named for a graph which the package lacks.
+    /// Checks that providers are named only for graphs that the package has.
     pub fn check_providers(&self) -> Result<()> {
         self.placing.providers.check(self.package.manifest().graphs.keys().map(String::as_str))
     }
 
-    /// Threads that the graphs share.
+    /// Returns the number of threads that the graphs share.
     pub(crate) fn threads(&self) -> usize {
         self.runtime.threads()
     }
@@ -143,13 +145,13 @@ impl GraphLoader {
         self.package.files()
     }
 
-    /// Whether the graph `name` runs in every step of the language model. The inputs of such graphs are bound once, and are
-    /// rewritten in the host's memory before every run.
+    /// Returns whether the graph `name` runs in every step of the language model. The inputs of such graphs are bound
+    /// once and rewritten in host memory before every run.
     fn is_of_step(&self, name: &str) -> bool {
         STEP.contains(&name) || self.package.manifest().heads.contains_key(name)
     }
 
-    /// Loads the graph in `file`, or in that of its variant, for the first provider that serves it.
+    /// Loads the graph in `file`, or in the file of its variant, for the first provider that serves it.
     fn session(&self, name: &str, file: &str) -> Result<(Session, String, Arc<Clock>)> {
         let asked = self.placing.providers.of(name);
         let is_auto = asked.iter().any(Provider::is_auto);
@@ -158,10 +160,10 @@ impl GraphLoader {
             match self.session_on(&provider, name, file, is_auto) {
                 Ok((session, placement)) => {
                     let placement = GraphPlacement { passed_over, ..placement };
-                    match placement.passed_over.is_empty() {
-                        true if self.placing.providers.is_cpu() => {}
-                        true => log::info!(target: "ualm::provider", "{placement}"),
-                        false => log::warn!(target: "ualm::provider", "{placement}"),
+                    if !placement.passed_over.is_empty() {
+                        log::warn!(target: "ualm::provider", "{placement}");
+                    } else if !self.placing.providers.is_cpu() {
+                        log::info!(target: "ualm::provider", "{placement}");
                     }
                     let file = placement.file.clone();
                     return Ok((session, file, self.placements.note(placement)));
@@ -173,22 +175,21 @@ impl GraphLoader {
             }
         }
         let reasons: Vec<_> = passed_over.iter().map(|p| format!("{}: {}", p.provider, p.why)).collect();
-        let what = format!("no provider that was asked for serves the graph {name}: {}", reasons.join("; "));
+        let what = format!("none of the requested providers serves the graph {name}: {}", reasons.join("; "));
         let way = format!("name one to fall back to (cpu at the end of the list, or {name}=cpu), or ask for auto");
         Err(Error::new(ErrorKind::Provider, format!("{what}. {way}; the provider report says more")))
     }
 
-    /// The providers that `asked` comes to, in order.
+    /// Expands `asked` to the providers to try, in order.
     fn candidates(&self, asked: &[Provider]) -> Vec<Provider> {
         let cpu = || Provider::new("cpu");
         let mut candidates = Vec::new();
         for provider in asked {
-            match provider.is_auto() {
-                true => {
-                    candidates.extend(self.runtime.resolver(&self.placing).accelerators());
-                    candidates.push(cpu());
-                }
-                false => candidates.push(provider.clone()),
+            if provider.is_auto() {
+                candidates.extend(self.runtime.resolver(&self.placing).accelerators());
+                candidates.push(cpu());
+            } else {
+                candidates.push(provider.clone());
             }
         }
         if candidates.is_empty() {
@@ -211,7 +212,8 @@ impl GraphLoader {
         }
         let file = self.package.manifest().variant(provider.name(), name).unwrap_or(file);
         let Route { name: runtime_name, device, .. } = &route;
-        let (runtime_name, device) = (runtime_name.clone(), device.clone());
+        let runtime_name = runtime_name.clone();
+        let device = device.clone();
         let low_memory = self.placing.low_memory;
         let session = self.runtime.load_session(self.files(), file, route, low_memory).map_err(|e| {
             use ort::ErrorCode::{InvalidGraph, InvalidProtobuf, NoModel, NoSuchFile};
@@ -253,7 +255,7 @@ impl GraphLoader {
     /// Loads the graph `name`.
     ///
     /// # Errors
-    /// [`ErrorKind::Package`] when the package lacks it, or when it lacks one of its ports or has an input beyond them.
+    /// [`ErrorKind::Package`] when the package lacks the graph, or when the graph lacks a port or has another input.
     pub(crate) fn load(&self, name: &str, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
         let (session, file, clock) = self.session(name, self.package.manifest().graph(name)?)?;
         let mut wrong: Vec<String> = inputs
@@ -278,7 +280,7 @@ impl GraphLoader {
     }
 }
 
-/// A loaded graph. ONNX Runtime's sessions are run by one thread at a time; others wait.
+/// A loaded graph. One thread at a time runs it; others wait.
 pub(crate) struct Graph {
     name: String,
     session: Mutex<Session>,
@@ -286,14 +288,14 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// Whether the input `name` is float16.
+    /// Returns whether the input `name` is float16.
     pub(crate) fn is_half(&self, name: &str) -> bool {
         let session = self.lock();
         let input = session.inputs().iter().find(|input| input.name() == name);
         input.is_some_and(|input| matches!(input.dtype(), ValueType::Tensor { ty: TensorElementType::Float16, .. }))
     }
 
-    /// A binding for [`run_bound`](Self::run_bound).
+    /// Returns a binding for [`run_bound`](Self::run_bound).
     pub(crate) fn binding(&self) -> Result<IoBinding> {
         self.lock().create_binding().map_err(|e| self.failed(&e))
     }
@@ -304,7 +306,7 @@ impl Graph {
         self.clock.time(|| binding::run(&mut session, binding)).map_err(|e| self.failed(&e))
     }
 
-    /// Runs on `inputs` and gives the outputs that `names` lists, in that order.
+    /// Runs on `inputs` and returns the outputs in `names`, in that order.
     pub(crate) fn run<const I: usize, const O: usize>(
         &self,
         inputs: [(&str, SessionInputValue<'_>); I],
@@ -321,7 +323,7 @@ impl Graph {
         values.try_into().map_err(|_| Error::new(ErrorKind::Graph, format!("{}: outputs missing", self.name)))
     }
 
-    /// An error of this graph.
+    /// Returns an error of this graph.
     pub(crate) fn failed(&self, error: &ort::Error) -> Error {
         Error::new(ErrorKind::Graph, format!("the graph {} failed: {}", self.name, error.message()))
     }
@@ -333,11 +335,9 @@ impl Graph {
 
 /// Returns the value in `cell`, loading it if needed. If two threads race, both load and one result is kept.
 pub(crate) fn load_once<T>(cell: &OnceLock<T>, load: impl FnOnce() -> Result<T>) -> Result<&T> {
-    match cell.get() {
-        Some(loaded) => Ok(loaded),
-        None => {
-            let loaded = load()?;
-            Ok(cell.get_or_init(|| loaded))
-        }
+    if let Some(loaded) = cell.get() {
+        return Ok(loaded);
     }
+    let loaded = load()?;
+    Ok(cell.get_or_init(|| loaded))
 }

@@ -1,5 +1,5 @@
-//! ONNX Runtime: its library, found, loaded once and its version checked, with one environment and one thread pool for the
-//! process; and the graphs that run on it.
+//! ONNX Runtime: finds and loads its library once, with one environment and one thread pool for the process, and runs
+//! the graphs of packages.
 
 pub(crate) mod binding;
 mod clock;
@@ -28,28 +28,28 @@ pub use clock::GraphTime;
 pub(crate) use finite::{check_finite, check_finite_sound};
 pub(crate) use graph::{Graph, GraphLoader, Port, load_once};
 
-/// How long a library may take to load unless the caller says otherwise.
+/// The default time limit on loading a library.
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
 
-/// How to start ONNX Runtime, and what the graphs of a model run on.
+/// Options for ONNX Runtime in the process, and for the graphs of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuntimeOptions {
-    /// The library's file; by default it is looked for (see [`Runtime::start`]).
+    /// The library's file; by default the library is searched for (see [`Runtime::start`]).
     pub library: Option<PathBuf>,
-    /// Threads of the one pool that all graphs share; by default as many as the process may use, a container's quota
-    /// included.
+    /// Number of threads in the pool that all graphs share; by default as many as the process may use, a container's
+    /// quota included.
     pub threads: Option<usize>,
-    /// The providers of a model's graphs; by default what `UALM_PROVIDER` asks for, else the CPU. Models in one process
-    /// may have different ones.
+    /// The providers of a model's graphs; by default those that `UALM_PROVIDER` lists, else the CPU. Models in one
+    /// process may have different providers.
     pub providers: Option<Providers>,
-    /// Files of plugins that offer providers; by default those that `UALM_PROVIDER_LIBRARY` lists. Plugins beside ONNX
-    /// Runtime's library are found without.
+    /// Files of plugins with providers; by default those that `UALM_PROVIDER_LIBRARY` lists. Plugins beside ONNX
+    /// Runtime's library need no mention.
     pub provider_libraries: Vec<PathBuf>,
-    /// How long a library may take to load; by default two minutes.
+    /// The time limit on loading a library; by default two minutes.
     pub load_limit: Option<Duration>,
-    /// Whether to take less memory, for small machines, for long recordings above all (`docs/edge.md`). Models in one process may
-    /// differ.
+    /// Reduces memory use at some cost in speed, for small machines and long recordings (`docs/edge.md`). Models in one
+    /// process may differ.
     pub low_memory: bool,
 }
 
@@ -116,7 +116,7 @@ impl Placing {
     }
 }
 
-/// The loaded library. There is one in a process, for ever.
+/// The loaded library. A process has at most one, until it ends.
 #[derive(Debug)]
 pub struct Runtime {
     environment: Environment,
@@ -126,30 +126,32 @@ pub struct Runtime {
     asked: Asked,
 }
 
-/// What can be asked for only once in a process: the library and the threads.
+/// The options that a process can set only once: the library and the number of threads.
 type Asked = (Option<PathBuf>, Option<usize>);
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 static STARTING: Mutex<()> = Mutex::new(());
 
 impl Runtime {
-    /// Loads the library and makes the thread pool; later calls give what the first one made.
+    /// Loads the library and creates the thread pool; later calls return the same runtime.
     ///
     /// The library is the one that `options` names; else the one in `ORT_DYLIB_PATH`; else one beside the program or in
-    /// `../lib` of it, or so placed to the C library; else the one that `scripts/fetch_onnxruntime.py` put into the
-    /// cache. Errors, all of kind [`ErrorKind::Library`]: none is found, it cannot be loaded, it is too old, it does not
-    /// load in time, another copy is in use, or a process that already runs on another library or number of threads asks
-    /// for these.
+    /// `../lib` from there, or likewise beside the C library; else the one that `scripts/fetch_onnxruntime.py` put into
+    /// the cache.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Library`] if no library is found, if the library cannot be loaded, is too old or does not load in
+    /// time, if the process uses another copy of it, or if the process already runs with another library or number of
+    /// threads than `options` name.
     pub fn start(options: &RuntimeOptions) -> Result<&'static Self> {
         let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = (options.library.clone(), options.threads);
         if let Some(runtime) = RUNTIME.get() {
-            return match asked == runtime.asked || asked == Asked::default() {
-                true => Ok(runtime),
-                false => {
-                    Err(Error::new(ErrorKind::Library, "ONNX Runtime already runs in this process with other options"))
-                }
-            };
+            if asked == runtime.asked || asked == Asked::default() {
+                return Ok(runtime);
+            }
+            let what = "ONNX Runtime already runs in this process with other options";
+            return Err(Error::new(ErrorKind::Library, what));
         }
         let runtime = Self::load(asked, options.load_limit.unwrap_or(LOAD_LIMIT))?;
         Ok(RUNTIME.get_or_init(|| runtime))
@@ -179,40 +181,41 @@ impl Runtime {
         Ok(runtime)
     }
 
-    /// The library's file.
+    /// Returns the library's file.
     pub fn library(&self) -> &Path {
         &self.library
     }
 
-    /// Threads of the pool.
+    /// Returns the number of threads in the pool.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// The library's build: version, commit and flags.
+    /// Returns the library's build: version, commit and flags.
     pub fn build_info(&self) -> &'static str {
         ort::info()
     }
 
-    /// Other copies of ONNX Runtime in this process, as far as the system tells (Linux does): what was made for one does
-    /// not work with another.
+    /// Returns the other copies of ONNX Runtime in this process; empty on systems other than Linux. Objects of one copy
+    /// do not work with another.
     pub fn other_libraries(&self) -> Vec<PathBuf> {
         loaded_copies().into_iter().filter(|path| *path != self.library).collect()
     }
 
-    /// What came of the providers that `options` ask for: each is loaded, none is given a graph.
+    /// Loads the providers that `options` request, without any graph, and reports the outcome of each.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when `UALM_PROVIDER` is needed and makes no sense. A provider that cannot serve is no error
-    /// here: the report tells it.
+    /// [`ErrorKind::Invalid`] when `options` name no providers and `UALM_PROVIDER` cannot be parsed. A provider that
+    /// cannot serve is part of the report, not an error.
     pub fn provider_report(&self, options: &RuntimeOptions) -> Result<ProviderReport> {
         let placing = Placing::new(options)?;
         let resolver = self.resolver(&placing);
         let mut providers = Vec::new();
         for asked in placing.providers.distinct() {
-            match asked.is_auto() {
-                true => providers.extend(resolver.accelerators().iter().map(|found| resolver.resolve(found).1)),
-                false => providers.push(resolver.resolve(asked).1),
+            if asked.is_auto() {
+                providers.extend(resolver.accelerators().iter().map(|found| resolver.resolve(found).1));
+            } else {
+                providers.push(resolver.resolve(asked).1);
             }
         }
         let serves = |provider: &Provider| {
@@ -234,7 +237,7 @@ impl Runtime {
         })
     }
 
-    /// Where the providers of `placing` come from.
+    /// Returns the resolver of the providers in `placing`.
     pub(crate) fn resolver<'e>(&'e self, placing: &'e Placing) -> Resolver<'e> {
         Resolver {
             environment: &self.environment,
@@ -245,10 +248,11 @@ impl Runtime {
         }
     }
 
-    /// Loads the graph in the file `name` of a package to run by way of `route`; its weights are mapped into memory where they lie beside it.
+    /// Loads the graph in the file `name` of a package, for the provider of `route`; weights in a file beside the graph
+    /// are mapped into memory.
     ///
-    /// Every route names its devices, the CPU's too: a plugin that is registered cannot take a graph over. With
-    /// `low_memory` what a run needs on the CPU is given back after use, and not kept in an arena.
+    /// Every route names its devices, also that of the CPU, so that a registered plugin cannot take over a graph. With
+    /// `low_memory` a run releases its memory on the CPU after use rather than keeping it in an arena.
     pub(crate) fn load_session(
         &self,
         files: &PackageFiles,
@@ -283,7 +287,7 @@ fn new_environment(library: &Path, threads: usize) -> Result<Environment, String
     Ok(environment)
 }
 
-/// The cause in words, down to a library that the library needs.
+/// Returns the cause in words; names the missing libraries that `library` depends on.
 fn why_not_loaded(library: &Path, error: &LoadDynamicError) -> String {
     match error {
         LoadDynamicError::BadVersion { version_str, .. } => {
@@ -303,7 +307,7 @@ fn cannot_be_loaded(library: &Path, cause: &str) -> Error {
     Error::new(ErrorKind::Library, format!("{what}. {HOW_TO_GET_IT}"))
 }
 
-/// The files of ONNX Runtime, or of Python's module that holds it, that are mapped into this process.
+/// Returns the files of ONNX Runtime, or of Python's module with it, that are mapped into this process.
 #[cfg(target_os = "linux")]
 fn loaded_copies() -> Vec<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
@@ -316,7 +320,7 @@ fn loaded_copies() -> Vec<PathBuf> {
     copies.into_iter().collect()
 }
 
-/// No other system tells it in safe code.
+/// Returns nothing: safe code can list the mapped files on Linux only.
 #[cfg(not(target_os = "linux"))]
 fn loaded_copies() -> Vec<PathBuf> {
     Vec::new()
@@ -334,7 +338,7 @@ fn log_level(level: LogLevel) -> log::Level {
     }
 }
 
-/// Threads that the process may use: its affinity and its container's quota count.
+/// Returns the number of threads that the process may use, by its affinity and its container's quota.
 fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
 }
@@ -344,7 +348,7 @@ fn find_library(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = named.map(Path::to_path_buf).or(from_environment) {
         return match path.canonicalize() {
             Ok(found) if found.is_file() => Ok(found),
-            Ok(_) => Err(missing(format!("{}: is no file; expected ONNX Runtime's library", path.display()))),
+            Ok(_) => Err(missing(format!("{}: not a file; expected ONNX Runtime's library", path.display()))),
             Err(e) => Err(missing(format!("{}: {e}", path.display()))),
         };
     }
@@ -362,8 +366,8 @@ fn missing(what: String) -> Error {
     Error::new(ErrorKind::Library, format!("{what}. {HOW_TO_GET_IT}"))
 }
 
-/// Where the library may lie: beside the program and in `lib` next to its folder, the same for the C library, in the
-/// versions of the cache (newest first).
+/// Returns the folders to search for the library: that of the program and `lib` next to it, the same for the C library,
+/// and the versions in the cache, newest first.
 fn library_folders() -> Vec<PathBuf> {
     let mut folders = own_folders();
     if let Some(cache) = cache_folder() {
@@ -378,13 +382,14 @@ fn library_folders() -> Vec<PathBuf> {
     folders
 }
 
-/// The numbers in a folder's name, for sorting `1.9.0` before `1.31.1`.
+/// Returns the numbers in a folder's name, which sort `1.9.0` before `1.31.1`.
 fn version(path: &Path) -> Vec<u64> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.split('.').map_while(|part| part.parse().ok()).collect()
 }
 
-/// This project's folder in the user's cache: `$XDG_CACHE_HOME/ualm`, `~/.cache/ualm`, or `%LOCALAPPDATA%\ualm`.
+/// Returns this project's folder in the user's cache: `$XDG_CACHE_HOME/ualm`, `~/.cache/ualm`, or
+/// `%LOCALAPPDATA%\ualm`.
 pub fn cache_folder() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_CACHE_HOME")
@@ -392,7 +397,7 @@ pub fn cache_folder() -> Option<PathBuf> {
     Some(base.join("ualm"))
 }
 
-/// Whether a file of this name is ONNX Runtime's library, whatever its version.
+/// Returns whether a file of this name is ONNX Runtime's library, whatever its version.
 fn is_library(name: &str) -> bool {
     if cfg!(windows) {
         name.eq_ignore_ascii_case("onnxruntime.dll")
@@ -403,7 +408,7 @@ fn is_library(name: &str) -> bool {
     }
 }
 
-/// The library in `folder`.
+/// Returns the library in `folder`.
 fn library_in(folder: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?.flatten();
     let mut found: Vec<_> =

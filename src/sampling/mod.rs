@@ -1,4 +1,4 @@
-//! From logits to token ids: guidance, then the candidates a segment allows, then top-k, top-p and temperature.
+//! Sampling of token ids from logits: guidance, then the candidates of a segment, then top-k, top-p and temperature.
 
 mod guidance;
 mod rng;

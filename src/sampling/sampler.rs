@@ -8,19 +8,19 @@ use super::Rng;
 use crate::error::{Error, ErrorKind, Result};
 use crate::token::{Run, TokenId};
 
-/// How to draw from a row of logits.
+/// Sampling parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
     /// Softmax temperature; 0 takes the largest logit.
     pub temperature: f32,
-    /// Only the `top_k` largest logits; 0 keeps all.
+    /// Number of largest logits to keep; 0 keeps all.
     pub top_k: usize,
-    /// Only the most probable ids whose probabilities first reach `top_p` together; 1 keeps all.
+    /// Sum of probabilities that the most probable ids to keep must reach; 1 keeps all.
     pub top_p: f32,
 }
 
 impl Sampling {
-    /// Refuses settings that have no meaning.
+    /// Checks that every parameter is in its range.
     pub fn validate(&self) -> Result<()> {
         let fail = |what: String| Err(Error::new(ErrorKind::Invalid, what));
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
@@ -40,7 +40,7 @@ pub struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// The candidates of `runs`, which ascend; their columns are those of `logits`.
+    /// Creates the candidates of `runs`, in ascending order of id; the runs' columns index `logits`.
     pub fn new(logits: &'a [f32], runs: &'a [Run]) -> Self {
         Self { logits, runs }
     }
@@ -51,7 +51,7 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Draws ids; keeps its working memory from draw to draw.
+/// A sampler, which keeps its working memory from draw to draw.
 #[derive(Default)]
 pub struct Sampler {
     kept: Vec<(f32, TokenId)>,
@@ -61,7 +61,8 @@ pub struct Sampler {
 impl Sampler {
     /// Draws one of `candidates`. Ties go to the smaller id; a temperature of 0 draws no random number.
     ///
-    /// Logits that are NaN or +∞, or all −∞, are an error of kind [`ErrorKind::Numeric`].
+    /// # Errors
+    /// [`ErrorKind::Numeric`] if a logit is NaN or +∞, or all are −∞.
     pub fn sample(&mut self, candidates: &Candidates, sampling: &Sampling, rng: &mut Rng) -> Result<TokenId> {
         if let Some((id, logit)) = candidates.iter().find(|(_, l)| l.is_nan() || *l == f32::INFINITY) {
             return Err(Error::new(ErrorKind::Numeric, format!("the logit of id {id} is {logit}; expected a number")));
@@ -76,7 +77,7 @@ impl Sampler {
         }
     }
 
-    /// Softmax over the best candidates, then the inverse of its running sum at one random number.
+    /// Draws from the softmax over the best candidates, by inverting its cumulative sum at one random number.
     fn draw(&mut self, candidates: &Candidates, sampling: &Sampling, most: f32, rng: &mut Rng) -> TokenId {
         self.keep_best(candidates, sampling.top_k);
         let temperature = f64::from(sampling.temperature);
@@ -90,12 +91,12 @@ impl Sampler {
                 return *id;
             }
         }
-        #[expect(clippy::indexing_slicing, reason = "one candidate at least is kept: the likeliest")]
+        #[expect(clippy::indexing_slicing, reason = "the likeliest candidate is always kept")]
         let (_, last) = self.kept[self.weights.len() - 1];
         last
     }
 
-    /// Keeps the `count` largest logits (all for 0), sorted by logit descending and id ascending.
+    /// Keeps the `count` largest logits (all for 0), sorted by descending logit, then ascending id.
     fn keep_best(&mut self, candidates: &Candidates, count: usize) {
         self.kept.clear();
         self.kept.extend(candidates.iter().map(|(id, logit)| (logit, id)));
@@ -106,7 +107,7 @@ impl Sampler {
         self.kept.sort_unstable_by(by_rank);
     }
 
-    /// Drops the weights behind the first ones that hold `top_p` of their sum.
+    /// Drops the weights after the first ones whose sum reaches `top_p` of the total.
     fn keep_probable(&mut self, top_p: f64) {
         if top_p >= 1.0 {
             return;
@@ -205,7 +206,7 @@ mod tests {
         assert_ne!(run(5), run(6));
     }
 
-    /// The probability of each logit, computed in another way: by rank, one after another.
+    /// Returns the probability of each logit, computed in another way: by rank, one after another.
     fn probabilities(logits: &[f32], sampling: &Sampling) -> Vec<f64> {
         let mut ranked: Vec<usize> = (0..logits.len()).filter(|i| logits[*i] > f32::NEG_INFINITY).collect();
         ranked.sort_by(|a, b| logits[*b].partial_cmp(&logits[*a]).unwrap().then(a.cmp(b)));
@@ -213,7 +214,8 @@ mod tests {
         let most = f64::from(logits[ranked[0]]);
         let weight = |i: usize| ((f64::from(logits[i]) - most) / f64::from(sampling.temperature)).exp();
         let all: f64 = ranked.iter().map(|i| weight(*i)).sum();
-        let (mut sum, mut result) = (0.0, vec![0.0; logits.len()]);
+        let mut sum = 0.0;
+        let mut result = vec![0.0; logits.len()];
         for i in ranked {
             if sum < f64::from(sampling.top_p) || sampling.top_p >= 1.0 {
                 result[i] = weight(i) / all;
@@ -224,7 +226,7 @@ mod tests {
         result.iter().map(|p| p / kept).collect()
     }
 
-    /// The value that chi-square of `degrees` stays below but for one case in a million (Wilson and Hilferty).
+    /// Returns the value that chi-square of `degrees` stays below but for one case in a million (Wilson and Hilferty).
     fn critical(degrees: usize) -> f64 {
         let part = 2.0 / (9.0 * degrees as f64);
         degrees as f64 * (1.0 - part + 4.75 * part.sqrt()).powi(3)
@@ -233,7 +235,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-        /// What is masked, or beyond top-k or top-p, is never drawn; the rest as often as it should be.
+        /// Ids that are masked, or beyond top-k or top-p, are never drawn; the others have their expected frequencies.
         #[test]
         fn any_row_is_drawn_from_with_its_own_frequencies(
             logits in prop::collection::vec(prop_oneof![1 => Just(f32::NEG_INFINITY), 6 => -4.0f32..4.0], 2..40),
@@ -250,15 +252,18 @@ mod tests {
             let first = cut.index(logits.len());
             let gap = 1000 + first as TokenId;
             let runs = [Run { first: 7, columns: 0..first }, Run { first: gap, columns: first..logits.len() }];
-            let (mut sampler, mut rng) = (Sampler::default(), Rng::at(seed, 0));
+            let mut sampler = Sampler::default();
+            let mut rng = Rng::at(seed, 0);
             let draws = 4000;
             let mut counts = vec![0usize; logits.len()];
             for _ in 0..draws {
                 let id = sampler.sample(&Candidates::new(&logits, &runs), &sampling, &mut rng).unwrap();
-                let place = if id >= gap { id - gap + first as TokenId } else { id - 7 };
-                counts[place as usize] += 1;
+                let column = if id >= gap { id - gap + first as TokenId } else { id - 7 };
+                counts[column as usize] += 1;
             }
-            let (mut chi_square, mut bins, mut rare) = (0.0, 0, (0usize, 0.0));
+            let mut chi_square = 0.0;
+            let mut bins = 0;
+            let mut rare = (0usize, 0.0);
             for (count, share) in counts.into_iter().zip(expected) {
                 let expected = share * f64::from(draws);
                 prop_assert!(share > 0.0 || count == 0, "what is masked was drawn");

@@ -51,6 +51,17 @@ impl Terminal {
         }
     }
 
+    /// Waits until nothing new comes to the screen: the program waits for a line.
+    fn waits_for_quiet(&self) {
+        let begun = Instant::now();
+        let mut before = String::new();
+        while self.screen() != before {
+            assert!(begun.elapsed() < Duration::from_secs(120), "it goes on: {:?}", self.screen());
+            before = self.screen();
+            sleep(Duration::from_millis(500));
+        }
+    }
+
     /// Waits for the end; gives all that was shown.
     fn ends(mut self) -> (ExitStatus, String) {
         let begun = Instant::now();
@@ -131,6 +142,7 @@ fn a_chat_is_typed_edited_and_remembered() {
     chat.types("grün 日本\r");
     chat.waits_for("thinking");
     chat.types("\x03");
+    chat.waits_for_quiet(); // whether the reply was stopped, or had ended and the line was
     chat.types("/seed 6\r/seed\r");
     chat.waits_for("\r\n6\r\n");
     chat.types("\x04");

@@ -1,47 +1,49 @@
 /*
- * ualm: a runtime for unified audio language models. One model that listens, writes and makes sound.
+ * ualm: a runtime for unified audio language models: one model that listens, writes and generates sound.
  *
- * THE LAW OF THIS INTERFACE
+ * THE CONTRACT OF THIS INTERFACE
  *
  * Ownership
- *   - Handles (pointers to opaque structs) come from functions that take a place for one (`ualm_model **model`) and are
- *     freed once, by the function of the same name that ends in _free. free(NULL) does nothing. They may be freed in
- *     any order: a session or a chain keeps its model and its engine alive, a generation its session. A handle may not
- *     be used after it was freed.
- *   - A function that fails leaves NULL in the place. A place itself may not be NULL, unless it is said.
+ *   - Handles (pointers to opaque structs) are returned through out-pointers (`ualm_model **model`) and freed once, by
+ *     the function of the same name that ends in _free, which accepts NULL. They may be freed in any order: a session
+ *     or a chain keeps its model and its engine alive, a generation its session. A handle may not be used after it was
+ *     freed.
+ *   - A function that fails sets its out-pointer's target to NULL. An out-pointer may not be NULL unless its function
+ *     says so.
  *   - Arguments are borrowed for the call and copied where they are kept: texts, samples, options, prompts.
- *   - What a function or an event points to (const) belongs to the library, and is valid as long as it says there.
- *   - Strings given as `char **` are freed with ualm_string_free, never with free().
- *   - Texts are UTF-8 with a NUL at the end. Paths are too, except on Unix, where they are bytes as the system has
- *     them.
+ *   - Memory that a function or an event points to (const) belongs to the library, and is valid as long as its
+ *     description says.
+ *   - Strings returned as `char **` are freed with ualm_string_free, never with free().
+ *   - Texts are NUL-terminated UTF-8. Paths are too, except on Unix, where they are any bytes.
  *
  * Errors
  *   - Functions return a ualm_status, 0 for success. Its numbers never change. The thread's last failure is kept, with
  *     a message for people, until the thread's next one: ualm_last_error, ualm_last_status.
  *   - Functions that return something else return 0 or NULL when they fail, and keep the failure likewise.
- *   - NULL where it may not be, numbers out of range, text that is not UTF-8, samples that are not finite: all refused.
- *     Freed handles, handles of another kind and wrong lengths cannot be seen from inside, and must not be given.
- *   - The process is never ended, nothing is printed (but for a fault inside the library, UALM_STATUS_PANIC, on
- *     stderr), and no exception leaves the library.
+ *   - NULL where it is not allowed, numbers out of range, text that is not UTF-8 and samples that are not finite are
+ *     refused. Freed handles, handles of another kind and wrong lengths cannot be detected, and must not be passed.
+ *   - The library never ends the process, prints nothing (except for a bug inside the library, UALM_STATUS_PANIC, on
+ *     stderr), and throws no exception.
  *
  * Threads
- *   - Any thread may use any handle, and threads may take turns. Many may use one at once, but for the following.
- *   - ualm_prompt may be used by many at once when nothing is added any more.
- *   - ualm_session, ualm_generation and ualm_chain are worked with by one thread at a time; when another one comes in
- *     between, it is told UALM_STATUS_BUSY. ualm_generation_stop, ualm_chain_stop and ualm_cancel_throw are made for
- *     coming in between.
- *   - A handle is freed when no other thread uses it. (A callback may free the handles of the call that it is in.)
- *   - Callbacks run in the thread of the call that they were given to.
- *   - The graphs run on one pool of threads for the process. It does not survive fork(): load models after it.
+ *   - Any thread may use any handle, and several threads may use one at once, with these exceptions:
+ *   - ualm_prompt may be used by several threads at once when nothing is added any more.
+ *   - ualm_session, ualm_generation and ualm_chain are used by one thread at a time; a call by another one meanwhile
+ *     fails with UALM_STATUS_BUSY. ualm_generation_stop, ualm_chain_stop and ualm_cancel_throw may be called at any
+ *     time.
+ *   - A handle may only be freed when no other thread uses it. (A callback may free the handles of the call that it is
+ *     in.)
+ *   - Callbacks run in the thread of the call that they were passed to.
+ *   - The graphs run on one thread pool per process. It does not survive fork(): load models after it.
  *
  * Versions
  *   - UALM_ABI_VERSION changes when a program would have to be compiled again; the shared library's name (SONAME)
  *     carries it. Within one version functions, fields, enumerators and statuses are only added.
- *   - Options are structs that begin with `struct_size`. Fill them with their _init function, giving sizeof, and change
- *     what you want: then a program and a library of different versions understand each other, and a setting that the
- *     library does not know is refused. NULL stands for the defaults.
- *   - Structs that the library makes begin with `struct_size` as well: fields beyond it are not there. Those without it
- *     never change.
+ *   - Options are structs that begin with `struct_size`. Fill them with their _init function, passing sizeof, and
+ *     change what you need: then a program and a library of different versions work together, and a setting that the
+ *     library does not know is refused. NULL takes the defaults.
+ *   - Structs that the library fills begin with `struct_size` as well: fields beyond it do not exist. Structs without
+ *     it never change.
  *
  * AN EXAMPLE
  *
@@ -105,7 +107,7 @@
 #define UALM_ABI_VERSION 1
 
 /**
- * What a call came to. The numbers never change; later versions may add some.
+ * The outcome of a call. The numbers never change; later versions may add some.
  */
 enum ualm_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -113,56 +115,55 @@ enum ualm_status
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * It worked.
+     * Success.
      */
     UALM_STATUS_OK = 0,
     /**
-     * A request, option or argument that makes no sense.
+     * An invalid request, option or argument.
      */
     UALM_STATUS_INVALID = 1,
     /**
-     * A file that is not there, cannot be read or cannot be written.
+     * A file that does not exist, cannot be read or cannot be written.
      */
     UALM_STATUS_IO = 2,
     /**
-     * Sound that cannot be read: not audio, damaged, empty, not finite.
+     * Sound that cannot be read: not audio, damaged, empty, or with samples that are not finite.
      */
     UALM_STATUS_AUDIO = 3,
     /**
-     * More than a limit allows: seconds of input, positions of context.
+     * A limit was exceeded, such as seconds of input or positions of context.
      */
     UALM_STATUS_LIMIT = 4,
     /**
-     * A model package that is damaged, incomplete or does not keep its contract.
+     * A model package that is damaged, incomplete or violates its contract.
      */
     UALM_STATUS_PACKAGE = 5,
     /**
-     * ONNX Runtime's library: missing, too old, not loadable.
+     * ONNX Runtime's library is missing, too old or cannot be loaded.
      */
     UALM_STATUS_LIBRARY = 6,
     /**
-     * An execution provider that was asked for and cannot serve.
+     * A requested execution provider is not available.
      */
     UALM_STATUS_PROVIDER = 7,
     /**
-     * A graph that failed while it ran.
+     * A graph failed while running.
      */
     UALM_STATUS_GRAPH = 8,
     /**
-     * Numbers that cannot be right: logits that are not finite.
+     * Invalid numbers, such as logits that are not finite.
      */
     UALM_STATUS_NUMERIC = 9,
     /**
-     * Stopped on request.
+     * Cancelled on request.
      */
     UALM_STATUS_CANCELLED = 10,
     /**
-     * The handle is in use: by a generation that is still open, or by a call of another thread or of the caller's
-     * callback.
+     * The handle is in use by an open generation, by another thread, or by the call whose callback is running.
      */
     UALM_STATUS_BUSY = 11,
     /**
-     * A fault inside the library. The handles of the call may only be freed now; please report it.
+     * A bug in the library. The handles of the call may only be freed afterwards; please report it.
      */
     UALM_STATUS_PANIC = 12,
 };
@@ -175,7 +176,7 @@ typedef int32_t ualm_status;
 #endif // __cplusplus
 
 /**
- * What happened.
+ * The kind of an event.
  */
 enum ualm_event_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -187,11 +188,11 @@ enum ualm_event_kind
      */
     UALM_EVENT_KIND_SEGMENT_STARTED = 1,
     /**
-     * More text of the current segment: text, text_len.
+     * The current segment got more text: text, text_len.
      */
     UALM_EVENT_KIND_TEXT_DELTA = 2,
     /**
-     * The current sound segment grew, and is not decoded yet: seconds.
+     * The current sound segment grew and is not decoded yet: seconds.
      */
     UALM_EVENT_KIND_AUDIO_PROGRESS = 3,
     /**
@@ -203,7 +204,7 @@ enum ualm_event_kind
      */
     UALM_EVENT_KIND_SEGMENT_ENDED = 5,
     /**
-     * The reply is complete, or was stopped: usage.
+     * The reply is complete or was stopped: usage.
      */
     UALM_EVENT_KIND_FINISHED = 6,
 };
@@ -216,7 +217,7 @@ typedef int32_t ualm_event_kind;
 #endif // __cplusplus
 
 /**
- * What a segment of a reply, or a part of a prompt, is made of.
+ * The modality of a segment of a reply, or of a part of a prompt.
  */
 enum ualm_modality
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -224,7 +225,7 @@ enum ualm_modality
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * None: the field says nothing in this place.
+     * None: the field does not apply.
      */
     UALM_MODALITY_NONE = 0,
     /**
@@ -249,7 +250,7 @@ typedef int32_t ualm_modality;
 #endif // __cplusplus
 
 /**
- * Why a segment ended.
+ * The reason why a segment ended.
  */
 enum ualm_segment_end
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -277,7 +278,7 @@ enum ualm_segment_end
      */
     UALM_SEGMENT_END_CANCELLED = 5,
     /**
-     * An error came in between; the call fails with it.
+     * An error occurred; the call fails with it.
      */
     UALM_SEGMENT_END_FAILED = 6,
 };
@@ -302,11 +303,11 @@ enum ualm_take_event_kind
      */
     UALM_TAKE_EVENT_KIND_SEGMENT_STARTED = 1,
     /**
-     * More text of a segment: text, text_len.
+     * A segment got more text: text, text_len.
      */
     UALM_TAKE_EVENT_KIND_TEXT_DELTA = 2,
     /**
-     * A sound segment grew, and is not decoded yet: seconds.
+     * A sound segment grew and is not decoded yet: seconds.
      */
     UALM_TAKE_EVENT_KIND_AUDIO_PROGRESS = 3,
     /**
@@ -314,7 +315,7 @@ enum ualm_take_event_kind
      */
     UALM_TAKE_EVENT_KIND_AUDIO_CHUNK = 4,
     /**
-     * A segment ended: segment, and audio as it is to be heard.
+     * A segment ended: segment, and audio ready to play.
      */
     UALM_TAKE_EVENT_KIND_SEGMENT_ENDED = 5,
     /**
@@ -326,16 +327,16 @@ enum ualm_take_event_kind
      */
     UALM_TAKE_EVENT_KIND_RANKED = 7,
     /**
-     * All is done, or was stopped: usage.
+     * All work is done or was stopped: usage.
      */
     UALM_TAKE_EVENT_KIND_FINISHED = 8,
     /**
-     * A stage of a chain ended with the take that was chosen: segment, and audio as it is to be heard; both are NULL
-     * after a hearing. stop says whether the chain can go on.
+     * A stage of a chain ended with the chosen take: segment, and audio ready to play; both are NULL after a hearing.
+     * stop tells whether the chain can continue.
      */
     UALM_TAKE_EVENT_KIND_STAGE_ENDED = 9,
     /**
-     * The model has asked: the chain goes on after ualm_chain_answer.
+     * The model has asked a question: the chain continues after ualm_chain_answer.
      */
     UALM_TAKE_EVENT_KIND_QUESTION = 10,
 };
@@ -380,7 +381,7 @@ enum ualm_stage
      */
     UALM_STAGE_LISTEN = 5,
     /**
-     * The model's words on its draft: text.
+     * The model's critique of its draft: text.
      */
     UALM_STAGE_CRITIQUE = 6,
     /**
@@ -397,7 +398,8 @@ typedef int32_t ualm_stage;
 #endif // __cplusplus
 
 /**
- * The reason why a chain cannot go on after a stage. All that was made is in its record, from which it can be resumed.
+ * The reason why a chain cannot continue after a stage. Everything made so far is in its record, from which it can be
+ * resumed.
  */
 enum ualm_stop_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -405,7 +407,7 @@ enum ualm_stop_reason
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * It can.
+     * None: the chain continues.
      */
     UALM_STOP_REASON_NONE = 0,
     /**
@@ -434,7 +436,7 @@ typedef int32_t ualm_stop_reason;
 #endif // __cplusplus
 
 /**
- * A way to reason (docs/reply.md).
+ * A mode of reasoning (docs/reply.md).
  */
 enum ualm_reasoning_mode
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -442,7 +444,7 @@ enum ualm_reasoning_mode
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * That of the package, or of the chain that is resumed.
+     * The package's mode, or that of the resumed chain.
      */
     UALM_REASONING_MODE_USUAL = 0,
     /**
@@ -467,7 +469,7 @@ typedef int32_t ualm_reasoning_mode;
 #endif // __cplusplus
 
 /**
- * Who speaks.
+ * The speaker's role.
  */
 enum ualm_role
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -496,7 +498,7 @@ typedef int32_t ualm_role;
 #endif // __cplusplus
 
 /**
- * How samples are stored in a WAV file.
+ * The sample format of a WAV file.
  */
 enum ualm_wav_format
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -526,59 +528,59 @@ typedef int32_t ualm_wav_format;
 typedef struct ualm_audio ualm_audio;
 
 /**
- * A switch that stops the generations it was given to. It is thrown once and for all.
+ * A cancellation token, which stops every generation that it was passed to. It cannot be reset.
  */
 typedef struct ualm_cancel ualm_cancel;
 
 /**
- * A chain of reasoning in the making: a conversation that is led through its stages, taken event by event.
+ * A running reasoning chain: a conversation that is led through its stages, pulled event by event.
  */
 typedef struct ualm_chain ualm_chain;
 
 /**
- * A place where the model takes the word. Any number of replies can be made from it, and what was run before it is not
- * run again.
+ * A point of a conversation at which the model's reply begins. Any number of replies can start from it, without
+ * running the conversation before it again.
  */
 typedef struct ualm_checkpoint ualm_checkpoint;
 
 /**
- * Codec codes: as many streams as the codec has codebooks, each of one code a frame.
+ * Codec codes: one stream per codebook, one code per frame.
  */
 typedef struct ualm_codes ualm_codes;
 
 /**
- * Many conversations at once on one model: their steps are run together, by one thread, which costs far less than each
- * on its own. A reply is the same as that of a session on its own.
+ * Many concurrent conversations on one model. One thread runs their steps in batches, which costs far less than
+ * running each conversation alone. A reply is the same as that of a session without an engine.
  */
 typedef struct ualm_engine ualm_engine;
 
 /**
- * A reply in the making, taken event by event.
+ * A running generation, pulled event by event.
  */
 typedef struct ualm_generation ualm_generation;
 
 /**
- * A place between two turns, to which a conversation can be taken back.
+ * A point between two turns, to which a conversation can be rewound.
  */
 typedef struct ualm_mark ualm_mark;
 
 /**
- * A loaded model: immutable, for all threads.
+ * A loaded model: immutable, and usable from all threads at once.
  */
 typedef struct ualm_model ualm_model;
 
 /**
- * What is said to the model: parts in order, each with its role. It may be used again, and for several sessions.
+ * A prompt: parts in order, each with its role. It may be reused, also by several sessions.
  */
 typedef struct ualm_prompt ualm_prompt;
 
 /**
- * Takes, the best first.
+ * A ranking of takes, the best first.
  */
 typedef struct ualm_ranking ualm_ranking;
 
 /**
- * A conversation as data: prompts, settings, seeds and frames, and which package made them.
+ * A conversation as data: prompts, settings, seeds and frames, and the package that made them.
  */
 typedef struct ualm_record ualm_record;
 
@@ -588,7 +590,7 @@ typedef struct ualm_record ualm_record;
 typedef struct ualm_reply ualm_reply;
 
 /**
- * A conversation: what was said stays in it, and the next prompt goes on from there.
+ * A conversation. It keeps its history, and the next prompt continues from there.
  */
 typedef struct ualm_session ualm_session;
 
@@ -720,15 +722,15 @@ typedef struct {
 } ualm_generation_options;
 
 /**
- * A file of a package that is in memory. This struct never grows.
+ * A file of a package in memory. This struct never grows.
  */
 typedef struct {
     /**
-     * Its name in the package's folder.
+     * The file's name in the package's folder.
      */
     const char *name;
     /**
-     * Its content.
+     * The file's content.
      */
     const uint8_t *data;
     /**
@@ -738,7 +740,7 @@ typedef struct {
 } ualm_file;
 
 /**
- * What a model refuses (UALM_STATUS_LIMIT) before it costs anything.
+ * Resource limits, checked before any work is done (UALM_STATUS_LIMIT).
  */
 typedef struct {
     /**
@@ -746,7 +748,7 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * The longest sound that is listened to or encoded, in seconds; 0 is as the package says.
+     * The longest sound that is listened to or encoded, in seconds; 0 takes the package's limit.
      */
     double input_seconds;
     /**
@@ -754,7 +756,8 @@ typedef struct {
      */
     uint64_t decoded_bytes;
     /**
-     * Bytes that the key/value cache of one conversation may take; 0 is half of the memory that the process may use.
+     * Bytes that the key/value cache of one conversation may take; 0 takes half of the memory that the process may
+     * use.
      */
     uint64_t memory;
     /**
@@ -762,11 +765,11 @@ typedef struct {
      */
     size_t prompt_frames;
     /**
-     * Segments of a reply that may be asked for.
+     * The most segments of a reply.
      */
     size_t segments;
     /**
-     * Frames of a segment that may be asked for.
+     * The most frames of a segment.
      */
     size_t steps;
     /**
@@ -776,7 +779,7 @@ typedef struct {
 } ualm_limits;
 
 /**
- * Sound, seen and not owned. This struct never grows.
+ * Borrowed sound. This struct never grows.
  */
 typedef struct {
     /**
@@ -799,7 +802,7 @@ typedef struct {
 } ualm_samples;
 
 /**
- * How large an engine is.
+ * The capacity of an engine.
  */
 typedef struct {
     /**
@@ -811,18 +814,18 @@ typedef struct {
      */
     size_t slots;
     /**
-     * Positions that each of them may hold; 0 is as many as the model holds and the memory allows, but at most 4096.
+     * Positions of each slot; 0 takes as many as the model and the memory allow, but at most 4096.
      */
     size_t context;
     /**
-     * Positions of a prompt that are run between two steps of the others: fewer make the others wait less, more finish
-     * the prompt sooner.
+     * Positions of a prompt that run between two steps of the other sessions: a smaller chunk delays the other
+     * sessions less, a larger one finishes the prompt sooner.
      */
     size_t prefill_chunk;
 } ualm_engine_options;
 
 /**
- * What an engine does. The library fills it; later versions may add fields at the end.
+ * A snapshot of an engine's load. The library fills it; later versions may add fields at the end.
  */
 typedef struct {
     /**
@@ -830,11 +833,11 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * Sequences that it can hold.
+     * Slots in total.
      */
     size_t slots;
     /**
-     * Those that no session has.
+     * Free slots.
      */
     size_t free_slots;
     /**
@@ -842,7 +845,7 @@ typedef struct {
      */
     size_t sessions;
     /**
-     * Prompts that are being run, or wait for it.
+     * Prompts that are running or queued.
      */
     size_t waiting_prompts;
     /**
@@ -854,15 +857,15 @@ typedef struct {
      */
     size_t batch_rows;
     /**
-     * Steps since it began.
+     * Steps since the engine started.
      */
     uint64_t steps;
     /**
-     * Steps times the sequences in each.
+     * Sum of the sequences of all steps.
      */
     uint64_t row_steps;
     /**
-     * Positions of prompts since it began.
+     * Positions of prompts since the engine started.
      */
     uint64_t prompt_positions;
 } ualm_engine_stats;
@@ -876,15 +879,15 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * What it is made of.
+     * The modality.
      */
     ualm_modality modality;
     /**
-     * Why it ended.
+     * The reason why the segment ended.
      */
     ualm_segment_end end;
     /**
-     * The text of a text segment, with a NUL at its end; "" for sound.
+     * The NUL-terminated text of a text segment; "" for sound.
      */
     const char *text;
     /**
@@ -910,7 +913,7 @@ typedef struct {
 } ualm_segment;
 
 /**
- * What it took to make a reply. The library makes it; later versions may add fields at the end.
+ * The usage of a reply. The library fills it; later versions may add fields at the end.
  */
 typedef struct {
     /**
@@ -936,8 +939,8 @@ typedef struct {
 } ualm_usage;
 
 /**
- * One thing that happened while a reply was being made. The library makes it; later versions may add fields at the
- * end, and kinds: pass over those that you do not know.
+ * An event of a reply that is being generated. The library fills it; later versions may add fields at the end, and
+ * kinds: ignore unknown kinds.
  */
 typedef struct {
     /**
@@ -945,19 +948,19 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * What happened; it says which of the other fields mean something.
+     * The kind, which determines the other fields that are set.
      */
     ualm_event_kind kind;
     /**
-     * What the current segment is made of; none in UALM_EVENT_KIND_FINISHED.
+     * The modality of the current segment; UALM_MODALITY_NONE in UALM_EVENT_KIND_FINISHED.
      */
     ualm_modality modality;
     /**
-     * The current segment's place in the reply, from 0.
+     * Index of the current segment in the reply, from 0.
      */
     size_t segment_index;
     /**
-     * The text, with a NUL at its end, else NULL. It ends between characters, never within one.
+     * The NUL-terminated text, else NULL. It always ends on a character boundary.
      */
     const char *text;
     /**
@@ -977,14 +980,15 @@ typedef struct {
      */
     const ualm_segment *segment;
     /**
-     * What the reply took, else NULL.
+     * The usage of the reply, else NULL.
      */
     const ualm_usage *usage;
 } ualm_event;
 
 /**
- * Is told what happens, in the thread that called ualm_session_generate. The event is valid until it returns; 0 goes
- * on, anything else stops the reply, which then ends with what it has. It must return: no longjmp, no exception.
+ * A callback for events, called in the thread that called ualm_session_generate. The event is valid until the callback
+ * returns. 0 continues; any other value stops the reply, which ends with what it has. The callback must return: no
+ * longjmp, no exception.
  */
 typedef int (*ualm_event_callback)(const ualm_event *event, void *user_data);
 
@@ -997,30 +1001,30 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * Which take it is, from 0.
+     * Index of the take, from 0.
      */
     size_t take;
     /**
-     * What the model hears in it, with a NUL at its end.
+     * The model's caption of the take, NUL-terminated.
      */
     const char *caption;
     /**
-     * covered x (1 + ordered) / 2: what counts.
+     * covered x (1 + ordered) / 2, which takes are ranked by.
      */
     double total;
     /**
-     * Share of the wanted words that the caption holds; one that is wanted twice must be there twice.
+     * Share of the wanted words in the caption; a word wanted twice must occur twice.
      */
     double covered;
     /**
-     * Share of the pairs of words it holds that it holds in the wanted order; 1 when there is no pair.
+     * Share of the pairs of covered words that occur in the wanted order; 1 when there is no pair.
      */
     double ordered;
 } ualm_ranked;
 
 /**
- * An event of takes in the making. Takes that are made at once mix their events. The library makes it; later versions
- * may add fields at the end, and kinds: pass over those that you do not know.
+ * An event of takes that are being generated. Concurrent takes interleave their events. The library fills it; later
+ * versions may add fields at the end, and kinds: ignore unknown kinds.
  */
 typedef struct {
     /**
@@ -1028,7 +1032,7 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * The kind; it says which of the other fields mean something.
+     * The kind, which determines the other fields that are set.
      */
     ualm_take_event_kind kind;
     /**
@@ -1048,11 +1052,11 @@ typedef struct {
      */
     ualm_modality modality;
     /**
-     * Why a chain cannot go on, if it cannot.
+     * The reason why a chain cannot continue, if it cannot.
      */
     ualm_stop_reason stop;
     /**
-     * The text, with a NUL at its end, else NULL. It ends between characters, never within one.
+     * The NUL-terminated text, else NULL. It always ends on a character boundary.
      */
     const char *text;
     /**
@@ -1082,13 +1086,14 @@ typedef struct {
 } ualm_take_event;
 
 /**
- * Is told what happens, in the thread that called ualm_takes_make. The event is valid until it returns; 0 goes on,
- * anything else stops all takes, which then end with what they have. It must return: no longjmp, no exception.
+ * A callback for events, called in the thread that called ualm_takes_make. The event is valid until the callback
+ * returns. 0 continues; any other value stops all takes, which end with what they have. The callback must return: no
+ * longjmp, no exception.
  */
 typedef int (*ualm_take_callback)(const ualm_take_event *event, void *user_data);
 
 /**
- * The options of a chain of reasoning.
+ * The options of a reasoning chain.
  */
 typedef struct {
     /**
@@ -1100,7 +1105,7 @@ typedef struct {
      */
     uint64_t seed;
     /**
-     * Rounds of reflection, 1 to 32; 0 is those of the chain that is resumed, or 1.
+     * Rounds of reflection, 1 to 32; 0 takes those of the resumed chain, or 1.
      */
     size_t rounds;
     /**
@@ -1108,13 +1113,13 @@ typedef struct {
      */
     size_t takes;
     /**
-     * The way to reason (ualm_reasoning_mode); UALM_REASONING_MODE_USUAL is that of the package, or of the chain that is
-     * resumed.
+     * The reasoning mode (ualm_reasoning_mode); UALM_REASONING_MODE_USUAL takes the package's, or that of the resumed
+     * chain.
      */
     int32_t mode;
     /**
-     * 1 lets a reflection hear its drafts through the audio encoder, 0 does not; -1 is as the package, or the chain that
-     * is resumed.
+     * 1 lets a reflection hear its drafts through the audio encoder, 0 does not; -1 takes the package's setting, or
+     * that of the resumed chain.
      */
     int32_t listen;
     /**
@@ -1123,11 +1128,11 @@ typedef struct {
      */
     int32_t best;
     /**
-     * 1 gives sound out in chunks while it is being made, at some cost in speed; 0 at the end of its segment.
+     * 1 emits sound in chunks while it is being generated, at some cost in speed; 0 at the end of its segment.
      */
     int32_t stream_audio;
     /**
-     * 1 resumes a chain with `seed`; 0 with that of its record. A chain that begins has `seed` in any case.
+     * 1 resumes a chain with `seed`, 0 with the seed of its record. A new chain always uses `seed`.
      */
     size_t reseed;
 } ualm_chain_options;
@@ -1137,28 +1142,29 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The library's version, such as "0.1.0".
+ * Returns the library's version, such as "0.1.0".
  */
 const char *ualm_version(void);
 
 /**
- * Version of the library's binary interface; it serves a program whose UALM_ABI_VERSION is the same.
+ * Returns the version of the library's binary interface; it serves a program whose UALM_ABI_VERSION is the same.
  */
 uint32_t ualm_abi_version(void);
 
 /**
- * The status of this thread's last call that failed; UALM_STATUS_OK when none has. Calls that work leave it as it is.
+ * Returns the status of this thread's last failed call; UALM_STATUS_OK when none has failed. Successful calls do not
+ * change it.
  */
 ualm_status ualm_last_status(void);
 
 /**
- * What this thread's last call that failed has to say: what was expected, what was found, what to do; "" when none
- * has. Valid until the thread's next call that fails.
+ * Returns the error message of this thread's last failed call: what was expected, what was found, what to do; "" when
+ * none has failed. Valid until the thread's next failed call.
  */
 const char *ualm_last_error(void);
 
 /**
- * The name of a status, such as "invalid"; "unknown" for a number that is none.
+ * Returns the name of a status, such as "invalid"; "unknown" for an unknown number.
  */
 const char *ualm_status_name(int32_t status);
 
@@ -1173,21 +1179,20 @@ ualm_status ualm_runtime_options_init(ualm_runtime_options *options, size_t stru
 ualm_status ualm_generation_options_init(ualm_generation_options *options, size_t struct_size, const ualm_model *model);
 
 /**
- * Starts ONNX Runtime, unless it runs already, loads the providers that are asked for, and tells what was found: an
- * object with "library" (the file), "build", "threads", "asked" (for which providers), "providers" (a list: "asked",
- * "state" (ready, not_installed, wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library",
+ * Starts ONNX Runtime if it is not running, loads the requested providers, and returns a report: an object with
+ * "library" (the file), "build", "threads", "asked" (for which providers), "providers" (a list: "asked", "state"
+ * (ready, not_installed, wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library",
  * "version", "devices", "missing"), "unserved" (graphs for which none of them can serve), "devices", a list of
  * {"provider", "hardware", "vendor"}, "graphs" (empty) and "other_libraries" (other copies of ONNX Runtime in the
- * process). A provider that cannot serve is told here, and is an error only when a model is loaded. `options` may be
+ * process). A provider that cannot serve is no error here, but when a model is loaded. `options` may be
  * NULL. Free `json` with ualm_string_free.
  */
-ualm_status ualm_runtime_report(const ualm_runtime_options *options,
-                                char **json);
+ualm_status ualm_runtime_report(const ualm_runtime_options *options, char **json);
 
 /**
- * The same for a loaded model, with "graphs", a list of where those run that are loaded by now: "graph", "file",
- * "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take), "operators_on_cpu" and
- * "passed_over" (a list of {"provider", "why"}). Free `json` with ualm_string_free.
+ * Returns the report of a loaded model, as ualm_runtime_report does, with "graphs", a list of the graphs loaded so
+ * far: "graph", "file", "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take),
+ * "operators_on_cpu" and "passed_over" (a list of {"provider", "why"}). Free `json` with ualm_string_free.
  */
 ualm_status ualm_model_report(const ualm_model *model, char **json);
 
@@ -1199,8 +1204,8 @@ ualm_status ualm_model_report(const ualm_model *model, char **json);
 ualm_status ualm_model_load(const char *folder, const ualm_runtime_options *options, ualm_model **model);
 
 /**
- * As ualm_model_load, of a package whose `file_count` files are in memory: manifest.json, tokenizer.json, the graphs and
- * their weights. Their contents are copied, and stay in memory as long as the model.
+ * Loads a package whose `file_count` files are in memory (manifest.json, tokenizer.json, the graphs and their
+ * weights), as ualm_model_load does. The contents are copied, and stay in memory as long as the model.
  */
 ualm_status ualm_model_load_files(const ualm_file *files,
                                   size_t file_count,
@@ -1208,70 +1213,72 @@ ualm_status ualm_model_load_files(const ualm_file *files,
                                   ualm_model **model);
 
 /**
- * Sums every file of the model's package, however large, and refuses (UALM_STATUS_PACKAGE) one that is damaged; loading
- * sums those of up to 64 MiB.
+ * Verifies the checksum of every file of the model's package and fails with UALM_STATUS_PACKAGE for a damaged one.
+ * Loading verifies files of up to 64 MiB only.
  */
 ualm_status ualm_model_verify(const ualm_model *model);
 
 /**
- * What names the model's package: SHA-256 of its manifest, which holds the sums of all other files, in hexadecimal
- * digits. Free `digits` with ualm_string_free.
+ * Returns the identity of the model's package: SHA-256 of its manifest, which holds the checksums of all other files,
+ * in hexadecimal digits. Free `digits` with ualm_string_free.
  */
 ualm_status ualm_model_sha256(const ualm_model *model, char **digits);
 
 /**
- * Loads every graph that is not loaded yet, so that nothing waits later and nothing is wrong unnoticed.
+ * Loads all remaining graphs, so that no later call waits for loading or fails because of a broken graph.
  */
 ualm_status ualm_model_load_all(const ualm_model *model);
 
 /**
- * What the package says of itself, its manifest.json: name, precision, modalities and their defaults, rates, licence.
- * Free `json` with ualm_string_free.
+ * Returns the package's manifest.json: name, precision, modalities and their defaults, rates, licence. Free `json`
+ * with ualm_string_free.
  */
 ualm_status ualm_model_manifest(const ualm_model *model, char **json);
 
 /**
- * Frees a model; sessions of it go on. NULL is fine.
+ * Frees a model; its sessions stay usable. NULL is allowed.
  */
 void ualm_model_free(ualm_model *model);
 
 /**
- * Fills `limits` with those of the model; `struct_size` is sizeof *limits.
+ * Fills `limits` with the model's limits; `struct_size` is sizeof *limits.
  */
 ualm_status ualm_limits_init(ualm_limits *limits, size_t struct_size, const ualm_model *model);
 
 /**
- * Gives the same model with other limits; what is loaded is shared. `limits` may be NULL: the model's own. Free both.
+ * Returns the same model with other limits; both share what is loaded. NULL for `limits` takes the model's own. Free
+ * both models.
  */
 ualm_status ualm_model_with_limits(const ualm_model *model, const ualm_limits *limits, ualm_model **limited);
 
 /**
- * Makes a switch.
+ * Creates a cancellation token.
  */
 ualm_status ualm_cancel_new(ualm_cancel **cancel);
 
 /**
- * Throws the switch, from any thread: every generation with this switch ends after its current step, with what it has.
+ * Cancels the token, from any thread: every generation that has it ends after its current step and keeps what it has
+ * made.
  */
 ualm_status ualm_cancel_throw(ualm_cancel *cancel);
 
 /**
- * 1 when the switch was thrown, else 0.
+ * Returns 1 when the token was cancelled, else 0.
  */
 int ualm_cancel_is_thrown(const ualm_cancel *cancel);
 
 /**
- * Frees a switch; generations that have it go on. NULL is fine.
+ * Frees a token; generations that have it continue. NULL is allowed.
  */
 void ualm_cancel_free(ualm_cancel *cancel);
 
 /**
- * Makes an empty prompt.
+ * Creates an empty prompt.
  */
 ualm_status ualm_prompt_new(ualm_prompt **prompt);
 
 /**
- * Adds words, said by `speaker` (ualm_role). The text is copied.
+ * Adds text, said by `speaker` (ualm_role). The text is copied.
  */
 ualm_status ualm_prompt_add_text(ualm_prompt *prompt, int32_t speaker, const char *words);
 
@@ -1283,7 +1290,7 @@ ualm_status ualm_prompt_add_text(ualm_prompt *prompt, int32_t speaker, const cha
 ualm_status ualm_prompt_add_audio(ualm_prompt *prompt, int32_t speaker, int32_t kind, const ualm_samples *samples);
 
 /**
- * Frees a prompt. NULL is fine.
+ * Frees a prompt. NULL is allowed.
  */
 void ualm_prompt_free(ualm_prompt *prompt);
 
@@ -1298,12 +1305,12 @@ ualm_status ualm_session_new(const ualm_model *model, ualm_session **session);
 ualm_status ualm_session_position(const ualm_session *session, size_t *position);
 
 /**
- * Positions that the conversation may hold: those of the model's context, or of the engine's.
+ * Returns the number of positions that the conversation may hold: the model's context, or the engine's.
  */
 size_t ualm_session_max_positions(const ualm_session *session);
 
 /**
- * Frees a session; a generation of it goes on. NULL is fine.
+ * Frees a session; its generation stays usable. NULL is allowed.
  */
 void ualm_session_free(ualm_session *session);
 
@@ -1313,38 +1320,39 @@ void ualm_session_free(ualm_session *session);
 ualm_status ualm_engine_options_init(ualm_engine_options *options, size_t struct_size);
 
 /**
- * Begins an engine on `model`, within the model's limits; `options` may be NULL. The cache of all slots is allocated
+ * Starts an engine on `model`, within the model's limits; `options` may be NULL. The cache of all slots is allocated
  * now. Refused (UALM_STATUS_LIMIT) when it takes more memory than the limits allow.
  */
 ualm_status ualm_engine_new(const ualm_model *model, const ualm_engine_options *options, ualm_engine **engine);
 
 /**
- * Begins a conversation in the engine; it is worked with and freed as any other, by a thread of its own. It takes two
- * slots if replies with `options` may be guided, else one; NULL stands for the model's defaults. Refused
- * (UALM_STATUS_LIMIT) when not enough slots are free.
+ * Begins a conversation in the engine; it is used and freed like any other, by a thread of its own. It takes two slots
+ * if replies with `options` may be guided, else one; NULL takes the model's defaults. Fails with UALM_STATUS_LIMIT
+ * when too few slots are free.
  */
 ualm_status ualm_engine_session_new(const ualm_engine *engine,
                                     const ualm_generation_options *options,
                                     ualm_session **session);
 
 /**
- * Positions that a conversation in the engine may hold.
+ * Returns the number of positions that a conversation in the engine may hold.
  */
 size_t ualm_engine_context(const ualm_engine *engine);
 
 /**
- * What the engine does at the moment; `struct_size` is sizeof *stats.
+ * Fills `stats` with the engine's current load; `struct_size` is sizeof *stats.
  */
 ualm_status ualm_engine_read_stats(const ualm_engine *engine, ualm_engine_stats *stats, size_t struct_size);
 
 /**
- * Frees an engine; sessions of it go on. NULL is fine.
+ * Frees an engine; its sessions stay usable. NULL is allowed.
  */
 void ualm_engine_free(ualm_engine *engine);
 
 /**
- * Runs `prompt`, after which replies are made with ualm_session_generate_from. `cancel` may be NULL; when it stops this
- * call, the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is what it was.
+ * Runs `prompt` and returns the checkpoint after it, from which ualm_session_generate_from makes replies. `cancel` may
+ * be NULL; when it stops this call, the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is
+ * unchanged.
  */
 ualm_status ualm_session_checkpoint(ualm_session *session,
                                     const ualm_prompt *prompt,
@@ -1365,9 +1373,9 @@ ualm_status ualm_session_fork(ualm_session *session, const ualm_checkpoint *chec
 ualm_status ualm_session_go_on(ualm_session *session, const ualm_cancel *cancel, ualm_checkpoint **checkpoint);
 
 /**
- * The same place with the first frames of its next segment given, which is of `kind` (ualm_modality): `frame_count`
- * frames of `stream_count` ids each, without a closing one, as a segment of a reply holds them, or as
- * ualm_model_text_ids gives them (one stream).
+ * Returns the same checkpoint with the first frames of its next segment given; that segment is of `kind`
+ * (ualm_modality): `frame_count` frames of `stream_count` ids each, without a closing one, as a segment of a reply
+ * holds them, or as ualm_model_text_ids gives them (one stream).
  */
 ualm_status ualm_checkpoint_keep(const ualm_checkpoint *checkpoint,
                                  int32_t kind,
@@ -1377,37 +1385,36 @@ ualm_status ualm_checkpoint_keep(const ualm_checkpoint *checkpoint,
                                  ualm_checkpoint **kept);
 
 /**
- * Positions of the conversation up to a checkpoint, and how many segments of the reply come before it. Either place
- * may be NULL.
+ * Returns the number of positions of the conversation up to a checkpoint, and the number of segments of the reply
+ * before it. Either out-pointer may be NULL.
  */
 ualm_status ualm_checkpoint_position(const ualm_checkpoint *checkpoint, size_t *position, size_t *segments);
 
 /**
- * Frees a checkpoint. NULL is fine.
+ * Frees a checkpoint. NULL is allowed.
  */
 void ualm_checkpoint_free(ualm_checkpoint *checkpoint);
 
 /**
- * Marks where a conversation stands.
+ * Marks the end of a conversation.
  */
 ualm_status ualm_session_mark(ualm_session *session, ualm_mark **mark);
 
 /**
- * Takes a conversation back to `mark`, exactly. Refused (UALM_STATUS_INVALID) for a mark of another session, and for
- * one before which this session was taken back.
+ * Rewinds a conversation to `mark`, exactly. Fails with UALM_STATUS_INVALID for a mark of another session, and for one
+ * that the session was rewound beyond.
  */
 ualm_status ualm_session_rewind(ualm_session *session, const ualm_mark *mark);
 
 /**
- * Frees a mark. NULL is fine.
+ * Frees a mark. NULL is allowed.
  */
 void ualm_mark_free(ualm_mark *mark);
 
 /**
- * Makes the whole reply to `prompt`. `options` (the model's defaults), `cancel` and `callback` may be NULL, and
- * `reply` too when the callback sees all that is wanted. A reply that was stopped is no failure: it ends with what it
- * has. After a failure there is no reply, but the callback has seen what had been made, and the session may be used
- * again.
+ * Generates the whole reply to `prompt`. `options` (NULL takes the model's defaults), `cancel`, `callback` and `reply`
+ * may be NULL. A stopped reply is no failure: it ends with what it has. After a failure there is no reply, but the
+ * callback has received everything made before it, and the session may be used again.
  */
 ualm_status ualm_session_generate(ualm_session *session,
                                   const ualm_prompt *prompt,
@@ -1418,9 +1425,9 @@ ualm_status ualm_session_generate(ualm_session *session,
                                   ualm_reply **reply);
 
 /**
- * As ualm_session_generate, of a reply that begins at `checkpoint`. What was said after that place is forgotten.
- * Refused (UALM_STATUS_INVALID) for a checkpoint of another session, and for one before which this session was taken
- * back.
+ * Generates a reply that begins at `checkpoint`, as ualm_session_generate does. The conversation after the checkpoint
+ * is forgotten. Fails with UALM_STATUS_INVALID for a checkpoint of another session, and for one that the session was
+ * rewound beyond.
  */
 ualm_status ualm_session_generate_from(ualm_session *session,
                                        const ualm_checkpoint *checkpoint,
@@ -1431,8 +1438,9 @@ ualm_status ualm_session_generate_from(ualm_session *session,
                                        ualm_reply **reply);
 
 /**
- * Begins the reply to `prompt`, to be taken event by event; nothing is generated before the first one is asked for.
- * The session is busy until the last event was given, or the generation is freed. `options` and `cancel` may be NULL.
+ * Begins the reply to `prompt`, to be pulled event by event; nothing is generated before the first call of
+ * ualm_generation_next. The session is busy until the last event was returned or the generation is freed. `options`
+ * and `cancel` may be NULL.
  */
 ualm_status ualm_generation_new(ualm_session *session,
                                 const ualm_prompt *prompt,
@@ -1441,7 +1449,7 @@ ualm_status ualm_generation_new(ualm_session *session,
                                 ualm_generation **generation);
 
 /**
- * As ualm_generation_new, of a reply that begins at `checkpoint` (see ualm_session_generate_from).
+ * Begins a reply at `checkpoint` (see ualm_session_generate_from), as ualm_generation_new does.
  */
 ualm_status ualm_generation_new_from(ualm_session *session,
                                      const ualm_checkpoint *checkpoint,
@@ -1450,96 +1458,97 @@ ualm_status ualm_generation_new_from(ualm_session *session,
                                      ualm_generation **generation);
 
 /**
- * Works until something happens, and tells it. The last event is UALM_EVENT_KIND_FINISHED; `event` becomes NULL after
- * it, and after a failure. The event is valid until the next call for this generation, or until it is freed.
+ * Runs until the next event, and returns it in `event`. The last event is UALM_EVENT_KIND_FINISHED; after it, and
+ * after a failure, `event` is NULL. The event is valid until the next call for this generation, or until it is freed.
  */
 ualm_status ualm_generation_next(ualm_generation *generation, const ualm_event **event);
 
 /**
- * Stops a reply, from any thread: it ends after its current step. The events that are left, the end of its segment
- * among them, are still given.
+ * Stops a reply, from any thread: it ends after its current step. The remaining events, including the end of its
+ * segment, are still returned.
  */
 ualm_status ualm_generation_stop(ualm_generation *generation);
 
 /**
- * Frees a generation; one that has not come to its end counts as cancelled. NULL is fine.
+ * Frees a generation; an unfinished one counts as cancelled. NULL is allowed.
  */
 void ualm_generation_free(ualm_generation *generation);
 
 /**
- * How many segments there are; none when the reply was stopped before the first one.
+ * Returns the number of segments; 0 when the reply was stopped before the first one.
  */
 size_t ualm_reply_segment_count(const ualm_reply *reply);
 
 /**
- * The segment at `index`, from 0; NULL after the last one. It is valid until the reply is freed.
+ * Returns the segment at `index`, from 0; NULL after the last one. It is valid until the reply is freed.
  */
 const ualm_segment *ualm_reply_segment(const ualm_reply *reply, size_t index);
 
 /**
- * The text of all text segments, one after another, with a NUL at its end. It is valid until the reply is freed.
+ * Returns the text of all text segments, concatenated and NUL-terminated. It is valid until the reply is freed.
  */
 const char *ualm_reply_text(const ualm_reply *reply);
 
 /**
- * The last sound segment's sound; NULL when there is none. It is valid until the reply is freed.
+ * Returns the sound of the last sound segment; NULL when there is none. It is valid until the reply is freed.
  */
 const ualm_samples *ualm_reply_audio(const ualm_reply *reply);
 
 /**
- * What it took. Valid until the reply is freed.
+ * Returns the usage of the reply. It is valid until the reply is freed.
  */
 const ualm_usage *ualm_reply_usage(const ualm_reply *reply);
 
 /**
- * Frees a reply. NULL is fine.
+ * Frees a reply. NULL is allowed.
  */
 void ualm_reply_free(ualm_reply *reply);
 
 /**
- * Reads a sound file: WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV, mixed to one channel, at its own rate. A
- * longer one than `max_seconds` is refused (UALM_STATUS_LIMIT); 0 refuses none.
+ * Reads a sound file (WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV), mixed to one channel, at its own rate.
+ * Refuses a file longer than `max_seconds` (UALM_STATUS_LIMIT); 0 is no limit.
  */
 ualm_status ualm_audio_read(const char *file, double max_seconds, ualm_audio **audio);
 
 /**
- * As ualm_audio_read, of the `len` bytes of a sound file in memory.
+ * Reads a sound file from `len` bytes in memory, as ualm_audio_read does.
  */
 ualm_status ualm_audio_read_memory(const uint8_t *bytes, size_t len, double max_seconds, ualm_audio **audio);
 
 /**
- * The samples; NULL when `audio` is. They are valid until the audio is freed.
+ * Returns the samples; NULL when `audio` is NULL. They are valid until the audio is freed.
  */
 const ualm_samples *ualm_audio_samples(const ualm_audio *audio);
 
 /**
- * What was wrong with the file and did not keep it from being read: one warning after another, NULL after the last
- * one.
+ * Returns the warning at `index` (from 0) about a damaged but readable file; NULL after the last one. It is valid
+ * until the audio is freed.
  */
 const char *ualm_audio_warning(const ualm_audio *audio, size_t index);
 
 /**
- * Frees sound. NULL is fine.
+ * Frees sound. NULL is allowed.
  */
 void ualm_audio_free(ualm_audio *audio);
 
 /**
- * Writes a WAV file in a `format` (ualm_wav_format): whoever looks at `file` finds the old one or the whole new one.
+ * Writes a WAV file in a `format` (ualm_wav_format). The write is atomic: `file` is either the old file or the
+ * complete new one.
  */
 ualm_status ualm_wav_write(const char *file, const ualm_samples *samples, int32_t format);
 
 /**
- * The sound after the package's enhancer; `audio` becomes NULL when the package has none.
+ * Runs the package's enhancer on sound; sets `audio` to NULL when the package has none.
  */
 ualm_status ualm_model_enhance(const ualm_model *model, const ualm_samples *samples, ualm_audio **audio);
 
 /**
- * Codes of sound, at any rate, with any number of channels.
+ * Encodes sound, at any sample rate and with any number of channels.
  */
 ualm_status ualm_model_encode(const ualm_model *model, const ualm_samples *samples, ualm_codes **codes);
 
 /**
- * The sound of codes: `streams` x `frames` of them, stream after stream.
+ * Decodes `streams` x `frames` codes, stream after stream, to sound.
  */
 ualm_status ualm_model_decode(const ualm_model *model,
                               const uint32_t *codes,
@@ -1548,47 +1557,48 @@ ualm_status ualm_model_decode(const ualm_model *model,
                               ualm_audio **audio);
 
 /**
- * The ids of words, as one stream: what ualm_checkpoint_keep takes to begin a text segment with them.
+ * Returns the token ids of `words` as one stream, which ualm_checkpoint_keep accepts as the beginning of a text
+ * segment.
  */
 ualm_status ualm_model_text_ids(const ualm_model *model, const char *words, ualm_codes **ids);
 
 /**
- * The codes, stream after stream, and how many streams and frames there are; NULL when `codes` is. They are valid
- * until the handle is freed.
+ * Returns the codes, stream after stream, and the numbers of streams and frames; NULL when `codes` is NULL. They are
+ * valid until the handle is freed.
  */
 const uint32_t *ualm_codes_data(const ualm_codes *codes, size_t *streams, size_t *frames);
 
 /**
- * Frees codes. NULL is fine.
+ * Frees codes. NULL is allowed.
  */
 void ualm_codes_free(ualm_codes *codes);
 
 /**
- * The numbers, row after row, and how many rows and columns there are; NULL when `tensor` is. They are valid until the
- * handle is freed.
+ * Returns the numbers, row after row, and the numbers of rows and columns; NULL when `tensor` is NULL. They are valid
+ * until the handle is freed.
  */
 const float *ualm_tensor_data(const ualm_tensor *tensor, size_t *rows, size_t *columns);
 
 /**
- * Frees a tensor. NULL is fine.
+ * Frees a tensor. NULL is allowed.
  */
 void ualm_tensor_free(ualm_tensor *tensor);
 
 /**
- * What the language model hears in sound: a row of the hidden size for every frame, about 25 a second.
+ * Encodes sound into language-model features: a row of the hidden size for every frame, about 25 a second.
  */
 ualm_status ualm_model_audio_features(const ualm_model *model, const ualm_samples *samples, ualm_tensor **features);
 
 /**
- * What the language model reads of a prompt that begins a conversation: a row of the hidden size for every frame, the
- * features of sound in their places.
+ * Returns the embeddings of a prompt that begins a conversation: a row of the hidden size for every frame, with the
+ * features of sound in their slots.
  */
 ualm_status ualm_model_prompt_embeddings(const ualm_model *model, const ualm_prompt *prompt, ualm_tensor **embeddings);
 
 /**
- * Logits of what could follow the conversation and `prompt`, one row each: of the text head (column = id), and of the
- * audio head (the streams' codes one after another, then the ends of turn and segment), whose place may be NULL, and
- * becomes NULL for a package that makes no sound. The conversation stays as it was.
+ * Returns the logits that follow the conversation and `prompt`, one row each: of the text head (column = id), and of
+ * the audio head (the codes of all streams, then the ends of turn and segment). `audio` may be NULL, and is set to
+ * NULL for a package that generates no sound. The conversation is unchanged.
  */
 ualm_status ualm_session_next_logits(ualm_session *session,
                                      const ualm_prompt *prompt,
@@ -1596,8 +1606,8 @@ ualm_status ualm_session_next_logits(ualm_session *session,
                                      ualm_tensor **audio);
 
 /**
- * What the model hears in sound: a caption, or for the `kind` UALM_MODALITY_SPEECH what is said. `cancel` may be NULL.
- * Free `words` with ualm_string_free.
+ * Describes sound with the model: a caption, or a transcript for the `kind` UALM_MODALITY_SPEECH. `cancel` may be
+ * NULL. Free `words` with ualm_string_free.
  */
 ualm_status ualm_model_caption(const ualm_model *model,
                                const ualm_samples *samples,
@@ -1619,27 +1629,27 @@ ualm_status ualm_model_rank(const ualm_model *model,
                             ualm_ranking **ranking);
 
 /**
- * The take of rank `index`, 0 being the best; NULL after the last one. It is valid until the ranking is freed.
+ * Returns the take of rank `index`, 0 being the best; NULL after the last one. It is valid until the ranking is freed.
  */
 const ualm_ranked *ualm_ranking_get(const ualm_ranking *ranking, size_t index);
 
 /**
- * Frees a ranking. NULL is fine.
+ * Frees a ranking. NULL is allowed.
  */
 void ualm_ranking_free(ualm_ranking *ranking);
 
 /**
- * The record of what was said in a session so far.
+ * Returns the record of a session so far.
  */
 ualm_status ualm_session_record(const ualm_session *session, ualm_record **record);
 
 /**
- * Reads the record that a WAV file carries, one that `ualm` or ualm_record_write_wav wrote.
+ * Reads the record of a WAV file that `ualm` or ualm_record_write_wav wrote.
  */
 ualm_status ualm_record_read_wav(const char *file, ualm_record **record);
 
 /**
- * As ualm_wav_write, with the record in the file: the samples are those of its last segment.
+ * Writes a WAV file with the record in it, as ualm_wav_write does; `samples` are those of its last segment.
  */
 ualm_status ualm_record_write_wav(const ualm_record *record,
                                   const char *file,
@@ -1647,22 +1657,22 @@ ualm_status ualm_record_write_wav(const ualm_record *record,
                                   int32_t format);
 
 /**
- * Reads a record from `json`, which ualm_record_to_json gave.
+ * Reads a record from `json`, as ualm_record_to_json returns it.
  */
 ualm_status ualm_record_from_json(const char *json, ualm_record **record);
 
 /**
- * The record as one line of JSON (docs/reply.md). Free `json` with ualm_string_free.
+ * Returns the record as one line of JSON (docs/reply.md). Free `json` with ualm_string_free.
  */
 ualm_status ualm_record_to_json(const ualm_record *record, char **json);
 
 /**
- * How many turns there are: a prompt with its reply each.
+ * Returns the number of turns: prompts with their replies.
  */
 size_t ualm_record_turn_count(const ualm_record *record);
 
 /**
- * How many segments the reply of turn `turn` (from 0) has; 0 when there is no such turn.
+ * Returns the number of segments in the reply of turn `turn` (from 0); 0 when there is no such turn.
  */
 size_t ualm_record_segment_count(const ualm_record *record, size_t turn);
 
@@ -1678,9 +1688,9 @@ ualm_status ualm_record_options(const ualm_record *record,
 
 /**
  * Forgets the conversation of a session and runs that of `record` up to frame `frame` of segment `segment` of turn
- * `turn`, all from 0. With the settings of the record (ualm_record_options) a reply from this place goes on as if the
- * conversation had never stopped, id by id. `cancel` may be NULL. After a failure the conversation is empty, unless the
- * record was refused: one of another package, a damaged one, or one without such a place.
+ * `turn`, all from 0. With the settings of the record (ualm_record_options) a reply from the checkpoint continues as
+ * if the conversation had never stopped, id by id. `cancel` may be NULL. After a failure the conversation is empty,
+ * unless the record was refused: a record of another package, a damaged one, or one without such a frame.
  */
 ualm_status ualm_session_restore(ualm_session *session,
                                  const ualm_record *record,
@@ -1692,7 +1702,7 @@ ualm_status ualm_session_restore(ualm_session *session,
 
 /**
  * Forgets the conversation of a session and runs the first `turns` turns of `record`, after which another turn can
- * begin. `cancel` may be NULL. Failures as of ualm_session_restore.
+ * begin. `cancel` may be NULL. Fails as ualm_session_restore does.
  */
 ualm_status ualm_session_restore_turns(ualm_session *session,
                                        const ualm_record *record,
@@ -1700,7 +1710,7 @@ ualm_status ualm_session_restore_turns(ualm_session *session,
                                        const ualm_cancel *cancel);
 
 /**
- * Frees a record. NULL is fine.
+ * Frees a record. NULL is allowed.
  */
 void ualm_record_free(ualm_record *record);
 
@@ -1709,10 +1719,10 @@ void ualm_record_free(ualm_record *record);
  * steps, and each has its own seed, that of the options plus its index. They run in `engine`, as many at once as it has
  * slots for, or with NULL in an engine of their own on `model`; one of the two may be NULL.
  *
- * With `wanted` they are ranked by how well the model's own caption of each covers these words, as ualm_model_rank
- * does. `options` (the model's defaults), `wanted`, `cancel` and `callback` may be NULL. Takes that were stopped are no
- * failure: they end with what they have, and those that were not begun are not there. After a failure of one of them
- * there are none, but the callback has seen what had been made.
+ * With `wanted` the takes are ranked by how well the model's own caption of each covers these words, as
+ * ualm_model_rank does. `options` (NULL takes the model's defaults), `wanted`, `cancel` and `callback` may be NULL.
+ * Stopped takes are no failure: they end with what they have, and takes that were not begun are missing. After the
+ * failure of a take there are none, but the callback has received everything made before it.
  */
 ualm_status ualm_takes_make(const ualm_model *model,
                             const ualm_engine *engine,
@@ -1731,24 +1741,24 @@ ualm_status ualm_takes_make(const ualm_model *model,
 size_t ualm_takes_count(const ualm_takes *takes);
 
 /**
- * The segment at `index` of the take `take`, both from 0; NULL after the last one. It is valid until the takes are
- * freed.
+ * Returns the segment at `index` of the take `take`, both from 0; NULL after the last one. It is valid until the takes
+ * are freed.
  */
 const ualm_segment *ualm_takes_segment(const ualm_takes *takes, size_t take, size_t index);
 
 /**
- * The last sound of the take `take` (from 0) as it is to be heard: through the package's enhancer, if it has one. NULL
- * when there is none. It is valid until the takes are freed.
+ * Returns the last sound of the take `take` (from 0), ready to play: through the package's enhancer, if it has one.
+ * NULL when there is none. It is valid until the takes are freed.
  */
 const ualm_samples *ualm_takes_audio(const ualm_takes *takes, size_t take);
 
 /**
- * The record of the take `take` (from 0), with which it is made again or gone on from.
+ * Returns the record of the take `take` (from 0), from which the take can be made again or resumed.
  */
 ualm_status ualm_takes_record(const ualm_takes *takes, size_t take, ualm_record **record);
 
 /**
- * The ranking of the takes, the best first; it is empty when they were not ranked.
+ * Returns the ranking of the takes, the best first; it is empty when they were not ranked.
  */
 ualm_status ualm_takes_ranking(const ualm_takes *takes, ualm_ranking **ranking);
 
@@ -1759,7 +1769,7 @@ ualm_status ualm_takes_ranking(const ualm_takes *takes, ualm_ranking **ranking);
 const ualm_usage *ualm_takes_usage(const ualm_takes *takes);
 
 /**
- * Frees takes. NULL is fine.
+ * Frees takes. NULL is allowed.
  */
 void ualm_takes_free(ualm_takes *takes);
 
@@ -1769,12 +1779,12 @@ void ualm_takes_free(ualm_takes *takes);
 ualm_status ualm_chain_options_init(ualm_chain_options *options, size_t struct_size);
 
 /**
- * Begins a chain about `words` and runs its prompt; its events are taken with ualm_chain_next. It has a conversation of
- * its own: in `engine`, where it takes two slots, and its takes as many more as are free, or with NULL on `model`; one of
- * the two may be NULL.
+ * Begins a chain about `words` and runs its prompt; ualm_chain_next returns its events. The chain has a conversation
+ * of its own: in `engine`, where it takes two slots, and its takes as many more as are free, or with NULL on `model`;
+ * one of the two may be NULL.
  *
- * `options` may be NULL. Of `settings` those of text, audio and speech count; NULL stands for the package's. `cancel`
- * may be NULL; it stops the chain at any time, and fails this call with UALM_STATUS_CANCELLED.
+ * `options` may be NULL. Of `settings` only text, audio and speech are used; NULL takes the package's. `cancel` may be
+ * NULL; it stops the chain at any time, and fails this call with UALM_STATUS_CANCELLED.
  */
 ualm_status ualm_chain_new(const ualm_model *model,
                            const ualm_engine *engine,
@@ -1785,10 +1795,10 @@ ualm_status ualm_chain_new(const ualm_model *model,
                            ualm_chain **chain);
 
 /**
- * Resumes the chain of `record` before the stage at `stage_index` (from 0, as ualm_chain_stage counts them), id by id as
- * if it had never stopped. The chain may go on in another way, but the stages before that must be of the same modalities.
- * A hearing cannot be resumed at, but its draft or its critique can. The rest is as of ualm_chain_new; NULL for
- * `settings` stands for those of the record.
+ * Resumes the chain of `record` before the stage at `stage_index` (from 0, as in ualm_chain_stage), id by id as if it
+ * had never stopped. The chain may continue in another mode, but the stages before `stage_index` must have the same
+ * modalities. A chain cannot be resumed at a hearing, but at its draft or its critique. The other arguments are those
+ * of ualm_chain_new; NULL for `settings` takes those of the record.
  */
 ualm_status ualm_chain_resume(const ualm_model *model,
                               const ualm_engine *engine,
@@ -1800,35 +1810,35 @@ ualm_status ualm_chain_resume(const ualm_model *model,
                               ualm_chain **chain);
 
 /**
- * Works until something happens, and tells it. Each stage ends with UALM_TAKE_EVENT_KIND_STAGE_ENDED, the chain with
- * UALM_TAKE_EVENT_KIND_FINISHED; `event` becomes NULL after it, and after a failure. A question is told again until it
- * is answered. A chain that was stopped is no failure: it ends with what it has. After a failure of which no stage has
- * told (stop), nothing of the stage was kept, and the next call makes it again. The event is valid until the next call
- * for this chain, or until it is freed. A stage works ahead by one event, in a thread of its own.
+ * Runs until the next event, and returns it in `event`. Each stage ends with UALM_TAKE_EVENT_KIND_STAGE_ENDED, the
+ * chain with UALM_TAKE_EVENT_KIND_FINISHED; after that, and after a failure, `event` is NULL. A question is returned
+ * again until it is answered. A stopped chain is no failure: it ends with what it has. After a failure that no stage
+ * has reported (stop), nothing of the stage is kept, and the next call makes it again. The event is valid until the
+ * next call for this chain, or until the chain is freed. A stage works ahead by one event, in a thread of its own.
  */
 ualm_status ualm_chain_next(ualm_chain *chain, const ualm_take_event **event);
 
 /**
- * Answers the model's question, after UALM_TAKE_EVENT_KIND_QUESTION. Refused (UALM_STATUS_INVALID) where none awaits an
- * answer.
+ * Answers the model's question, after UALM_TAKE_EVENT_KIND_QUESTION. Fails with UALM_STATUS_INVALID when no question
+ * awaits an answer.
  */
 ualm_status ualm_chain_answer(ualm_chain *chain, const char *words);
 
 /**
  * Sets the plan, in place of one that the model writes or has just written: the next events make a segment of it.
- * Refused (UALM_STATUS_INVALID) where neither the next stage nor the last one is a plan, and while a stage is being made
- * (UALM_STATUS_BUSY).
+ * Fails with UALM_STATUS_INVALID when neither the next stage nor the last one is a plan, and with UALM_STATUS_BUSY
+ * while a stage is running.
  */
-ualm_status ualm_chain_set_plan(ualm_chain *chain,
-                                const char *plan);
+ualm_status ualm_chain_set_plan(ualm_chain *chain, const char *plan);
 
 /**
- * Stops a chain, from any thread: it ends after its current step. The events that are left are still given.
+ * Stops a chain, from any thread: it ends after its current step. The remaining events are still returned.
  */
 ualm_status ualm_chain_stop(ualm_chain *chain);
 
 /**
- * 1 when the package was trained to reason in the chain's mode. 0 when not: its stages are forced in their order.
+ * Returns 1 when the package was trained to reason in the chain's mode; 0 when not, in which case the stages are
+ * forced in order.
  */
 int ualm_chain_is_trained(const ualm_chain *chain);
 
@@ -1838,41 +1848,41 @@ int ualm_chain_is_trained(const ualm_chain *chain);
 size_t ualm_chain_stage_count(const ualm_chain *chain);
 
 /**
- * The stage at `index`, from 0; UALM_STAGE_NONE after the last one.
+ * Returns the stage at `index`, from 0; UALM_STAGE_NONE after the last one.
  */
 ualm_stage ualm_chain_stage(const ualm_chain *chain, size_t index);
 
 /**
- * The segment that the stage at `index` (from 0) has ended with; NULL before that, and where it makes none. It is valid
- * until the chain is freed.
+ * Returns the segment that the stage at `index` (from 0) ended with; NULL before its end, and for a stage without a
+ * segment. It is valid until the chain is freed.
  */
 const ualm_segment *ualm_chain_segment(const ualm_chain *chain, size_t index);
 
 /**
- * The sound of that segment as it is to be heard: through the package's enhancer, if it has one. NULL where there is
- * none. It is valid until the chain is freed.
+ * Returns the sound of the segment of the stage at `index`, ready to play: through the package's enhancer, if it has
+ * one. NULL where there is none. It is valid until the chain is freed.
  */
 const ualm_samples *ualm_chain_audio(const ualm_chain *chain, size_t index);
 
 /**
- * The record of the chain so far: it is resumed from there (ualm_chain_resume), and a sound that is written with it
- * (ualm_record_write_wav) can be made again. UALM_STATUS_BUSY while a stage is being made.
+ * Returns the record of the chain so far. The chain can be resumed from it (ualm_chain_resume), and a sound written
+ * with it (ualm_record_write_wav) can be made again. Fails with UALM_STATUS_BUSY while a stage is running.
  */
 ualm_status ualm_chain_record(const ualm_chain *chain, ualm_record **record);
 
 /**
- * The ranking of the takes of the final sound, the best first; it is empty before they were ranked. UALM_STATUS_BUSY
- * while a stage is being made.
+ * Returns the ranking of the takes of the final sound, the best first; it is empty before they are ranked. Fails with
+ * UALM_STATUS_BUSY while a stage is running.
  */
 ualm_status ualm_chain_ranking(const ualm_chain *chain, ualm_ranking **ranking);
 
 /**
- * Frees a chain; a stage that is being made ends after its current step. NULL is fine.
+ * Frees a chain; a running stage ends after its current step. NULL is allowed.
  */
 void ualm_chain_free(ualm_chain *chain);
 
 /**
- * Frees a string that a function of this library gave to the caller. NULL is fine.
+ * Frees a string that this library returned. NULL is allowed.
  */
 void ualm_string_free(char *string);
 

@@ -1,6 +1,6 @@
 /*
  * ualm for C++17: what ualm.h offers, with owners that free, results that are values or errors, and callbacks that are
- * functions. Header only. The law on top of ualm.h (threads, versions) holds here as well; ownership keeps itself.
+ * functions. Header only. The contract at the top of ualm.h (threads, versions) holds here as well; ownership keeps itself.
  *
  *     auto model = ualm::model::load("onnx/default");
  *     if (!model) return fail(model.error().message);

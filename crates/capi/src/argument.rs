@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::boundary::{Failure, Result};
 
-/// A text: NUL-terminated UTF-8.
+/// Borrows the NUL-terminated UTF-8 text at `pointer`.
 ///
 /// # Safety
-/// `pointer` is NULL or ends with a NUL, and stays as it is during the call.
+/// `pointer` is NULL or a NUL-terminated string that does not change during the call.
 pub(super) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str> {
     if pointer.is_null() {
         return Err(Failure::null(name));
@@ -18,7 +18,7 @@ pub(super) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a 
     bytes.to_str().map_err(|e| Failure::invalid(format!("{name} is not UTF-8 after byte {}", e.valid_up_to())))
 }
 
-/// A path: as [`text`], but on Unix any bytes, as the system has them.
+/// Borrows a path, as [`text`] does; on Unix it may be any bytes.
 ///
 /// # Safety
 /// As [`text`].
@@ -33,14 +33,14 @@ pub(super) unsafe fn path<'a>(pointer: *const c_char, name: &str) -> Result<&'a 
         Ok(Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(pointer) }.to_bytes())))
     }
     #[cfg(not(unix))]
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     Ok(Path::new(OsStr::new(unsafe { text(pointer, name) }?)))
 }
 
-/// A list of `len` values; NULL is an empty one.
+/// Borrows a list of `len` values, which may be NULL when `len` is 0.
 ///
 /// # Safety
-/// `pointer` is NULL or has `len` values behind it, which stay as they are during the call. `T` takes any bytes.
+/// `pointer` is NULL or points to `len` values that do not change during the call. Every bit pattern is a valid `T`.
 pub(super) unsafe fn list<'a, T: Copy>(pointer: *const T, len: usize, name: &str) -> Result<&'a [T]> {
     if len == 0 {
         return Ok(&[]);
@@ -58,34 +58,34 @@ pub(super) unsafe fn list<'a, T: Copy>(pointer: *const T, len: usize, name: &str
     Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
 }
 
-/// Writes `value` where the caller wants it.
+/// Writes `value` to the out-pointer `pointer`.
 ///
 /// # Safety
 /// `pointer` is NULL or may be written to.
 pub(super) unsafe fn write<T>(pointer: *mut T, value: T, name: &str) -> Result<()> {
     if pointer.is_null() || !pointer.is_aligned() {
-        return Err(Failure::invalid(format!("the place for {name} is NULL or not aligned")));
+        return Err(Failure::invalid(format!("the out-pointer for {name} is NULL or not aligned")));
     }
     // SAFETY: not NULL, aligned, and writable by contract.
     unsafe { pointer.write(value) };
     Ok(())
 }
 
-/// Where a call puts the string that it makes.
-pub(super) struct StringPlace(*mut *mut c_char);
+/// An out-pointer for a string.
+pub(super) struct StringOut(*mut *mut c_char);
 
-impl StringPlace {
-    /// The place that `pointer` names, which holds NULL from now on, until [`fill`](Self::fill).
+impl StringOut {
+    /// Wraps `pointer`, which holds NULL from now on, until [`fill`](Self::fill).
     ///
     /// # Safety
     /// `pointer` is NULL or may be written to during the call.
     pub(super) unsafe fn new(pointer: *mut *mut c_char, name: &str) -> Result<Self> {
-        // SAFETY: the contract is the same.
+        // SAFETY: same contract.
         unsafe { write(pointer, std::ptr::null_mut(), name) }?;
         Ok(Self(pointer))
     }
 
-    /// Hands `text` over to C, which gives it back to `ualm_string_free`.
+    /// Passes ownership of `text` to C, which frees it with `ualm_string_free`.
     pub(super) fn fill(self, text: &str) -> Result<()> {
         let text = CString::new(text).map_err(|e| Failure::invalid(format!("NUL in the text: {e}")))?;
         // SAFETY: checked by `new`; the call is not over.
@@ -94,11 +94,11 @@ impl StringPlace {
     }
 }
 
-/// Frees a string that a function of this library gave to the caller. NULL is fine.
+/// Frees a string that this library returned. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_string_free(string: *mut c_char) {
     if !string.is_null() {
-        // SAFETY: by the header's law it came from `StringPlace::fill` and was not freed yet.
+        // SAFETY: per the header's contract it came from `StringOut::fill` and was not freed yet.
         drop(unsafe { CString::from_raw(string) });
     }
 }

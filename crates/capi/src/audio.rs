@@ -1,4 +1,4 @@
-//! Sound files, and sound that the library made.
+//! Sound files, and sound owned by the library.
 
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use ualm::audio::{DecodeOptions, Decoded, Waveform, decode_file, decode_reader, 
 
 use super::argument::{list, path};
 use super::boundary::{Failure, Result, entry, ualm_status, value};
-use super::handle::{Handle, Place, free, share};
+use super::handle::{Handle, Out, free, share};
 use super::model::ualm_model;
 use super::names::wav_format;
 use super::view::{Samples, Text, ualm_samples, waveform};
@@ -35,8 +35,8 @@ impl From<Decoded> for ualm_audio {
     }
 }
 
-/// Reads a sound file: WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV, mixed to one channel, at its own rate. A
-/// longer one than `max_seconds` is refused (UALM_STATUS_LIMIT); 0 refuses none.
+/// Reads a sound file (WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV), mixed to one channel, at its own rate.
+/// Refuses a file longer than `max_seconds` (UALM_STATUS_LIMIT); 0 is no limit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_audio_read(
     file: *const c_char,
@@ -44,14 +44,14 @@ pub unsafe extern "C" fn ualm_audio_read(
     audio: *mut *mut ualm_audio,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, file) = unsafe { (Place::new(audio)?, path(file, "file")?) };
-        place.fill(decode_file(file, &decode_options(max_seconds)?)?.into());
+        // SAFETY: per the header's contract.
+        let (out, file) = unsafe { (Out::new(audio)?, path(file, "file")?) };
+        out.fill(decode_file(file, &decode_options(max_seconds)?)?.into());
         Ok(())
     })
 }
 
-/// As ualm_audio_read, of the `len` bytes of a sound file in memory.
+/// Reads a sound file from `len` bytes in memory, as ualm_audio_read does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_audio_read_memory(
     bytes: *const u8,
@@ -60,9 +60,9 @@ pub unsafe extern "C" fn ualm_audio_read_memory(
     audio: *mut *mut ualm_audio,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, bytes) = unsafe { (Place::new(audio)?, list(bytes, len, "bytes")?) };
-        place.fill(decode_reader(bytes, "sound in memory", &decode_options(max_seconds)?)?.into());
+        // SAFETY: per the header's contract.
+        let (out, bytes) = unsafe { (Out::new(audio)?, list(bytes, len, "bytes")?) };
+        out.fill(decode_reader(bytes, "sound in memory", &decode_options(max_seconds)?)?.into());
         Ok(())
     })
 }
@@ -74,40 +74,41 @@ fn decode_options(max_seconds: f64) -> Result<DecodeOptions> {
     Ok(DecodeOptions::default().max_seconds((max_seconds > 0.0).then_some(max_seconds)))
 }
 
-/// The samples; NULL when `audio` is. They are valid until the audio is freed.
+/// Returns the samples; NULL when `audio` is NULL. They are valid until the audio is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_audio_samples(audio: *const ualm_audio) -> *const ualm_samples {
-    // SAFETY: the header's law. The audio outlives the share that is taken here.
+    // SAFETY: per the header's contract. The audio outlives the share that is taken here.
     value(std::ptr::null(), || Ok(std::ptr::from_ref(unsafe { share(audio) }?.samples.view())))
 }
 
-/// What was wrong with the file and did not keep it from being read: one warning after another, NULL after the last
-/// one.
+/// Returns the warning at `index` (from 0) about a damaged but readable file; NULL after the last one. It is valid
+/// until the audio is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_audio_warning(audio: *const ualm_audio, index: usize) -> *const c_char {
-    // SAFETY: the header's law. The audio outlives the share that is taken here.
+    // SAFETY: per the header's contract. The audio outlives the share that is taken here.
     value(std::ptr::null(), || Ok(unsafe { share(audio) }?.warnings.get(index).map_or(std::ptr::null(), Text::as_ptr)))
 }
 
-/// Frees sound. NULL is fine.
+/// Frees sound. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_audio_free(audio: *mut ualm_audio) {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     unsafe { free(audio) }
 }
 
-/// Writes a WAV file in a `format` (ualm_wav_format): whoever looks at `file` finds the old one or the whole new one.
+/// Writes a WAV file in a `format` (ualm_wav_format). The write is atomic: `file` is either the old file or the
+/// complete new one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_wav_write(file: *const c_char, samples: *const ualm_samples, format: i32) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         let (file, sound) = unsafe { (path(file, "file")?, waveform(samples)?) };
         write_wav(file, &sound, wav_format(format)?)?;
         Ok(())
     })
 }
 
-/// The sound after the package's enhancer; `audio` becomes NULL when the package has none.
+/// Runs the package's enhancer on sound; sets `audio` to NULL when the package has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_enhance(
     model: *const ualm_model,
@@ -115,11 +116,11 @@ pub unsafe extern "C" fn ualm_model_enhance(
     audio: *mut *mut ualm_audio,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, model, sound) = unsafe { (Place::new(audio)?, share(model)?, waveform(samples)?) };
+        // SAFETY: per the header's contract.
+        let (out, model, sound) = unsafe { (Out::new(audio)?, share(model)?, waveform(samples)?) };
         let modality = model.0.sounds().next().map(|(modality, _)| modality);
         if let Some(enhanced) = modality.map_or(Ok(None), |modality| model.0.enhance(modality, &sound))? {
-            place.fill(ualm_audio::new(&enhanced));
+            out.fill(ualm_audio::new(&enhanced));
         }
         Ok(())
     })

@@ -7,36 +7,35 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ualm::{Error, ErrorKind};
 
-/// What a call came to. The numbers never change; later versions may add some.
+/// The outcome of a call. The numbers never change; later versions may add some.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_status {
-    /// It worked.
+    /// Success.
     Ok = 0,
-    /// A request, option or argument that makes no sense.
+    /// An invalid request, option or argument.
     Invalid = 1,
-    /// A file that is not there, cannot be read or cannot be written.
+    /// A file that does not exist, cannot be read or cannot be written.
     Io = 2,
-    /// Sound that cannot be read: not audio, damaged, empty, not finite.
+    /// Sound that cannot be read: not audio, damaged, empty, or with samples that are not finite.
     Audio = 3,
-    /// More than a limit allows: seconds of input, positions of context.
+    /// A limit was exceeded, such as seconds of input or positions of context.
     Limit = 4,
-    /// A model package that is damaged, incomplete or does not keep its contract.
+    /// A model package that is damaged, incomplete or violates its contract.
     Package = 5,
-    /// ONNX Runtime's library: missing, too old, not loadable.
+    /// ONNX Runtime's library is missing, too old or cannot be loaded.
     Library = 6,
-    /// An execution provider that was asked for and cannot serve.
+    /// A requested execution provider is not available.
     Provider = 7,
-    /// A graph that failed while it ran.
+    /// A graph failed while running.
     Graph = 8,
-    /// Numbers that cannot be right: logits that are not finite.
+    /// Invalid numbers, such as logits that are not finite.
     Numeric = 9,
-    /// Stopped on request.
+    /// Cancelled on request.
     Cancelled = 10,
-    /// The handle is in use: by a generation that is still open, or by a call of another thread or of the caller's
-    /// callback.
+    /// The handle is in use by an open generation, by another thread, or by the call whose callback is running.
     Busy = 11,
-    /// A fault inside the library. The handles of the call may only be freed now; please report it.
+    /// A bug in the library. The handles of the call may only be freed afterwards; please report it.
     Panic = 12,
 }
 
@@ -71,39 +70,39 @@ impl From<ErrorKind> for ualm_status {
             ErrorKind::Graph => Self::Graph,
             ErrorKind::Numeric => Self::Numeric,
             ErrorKind::Cancelled => Self::Cancelled,
-            // a kind without a status is a fault of this library, which a test below looks for
+            // a kind without a status is a bug in this library; a test below checks for it
             _ => Self::Panic,
         }
     }
 }
 
-/// Why a call failed.
+/// The reason why a call failed.
 #[derive(Debug)]
 pub(super) struct Failure {
     status: ualm_status,
     message: String,
 }
 
-/// The result of what a call does.
+/// The result of the body of a call.
 pub(super) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
-    /// An argument that makes no sense.
+    /// Returns a failure for an invalid argument.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self { status: ualm_status::Invalid, message: message.into() }
     }
 
-    /// The argument `name` is NULL and must not be.
+    /// Returns a failure for the argument `name`, which is NULL and must not be.
     pub(super) fn null(name: &str) -> Self {
         Self::invalid(format!("{name} is NULL"))
     }
 
-    /// Sound that makes no sense.
+    /// Returns a failure for invalid sound.
     pub(super) fn audio(message: impl Into<String>) -> Self {
         Self { status: ualm_status::Audio, message: message.into() }
     }
 
-    /// Something that is in use.
+    /// Returns a failure for a handle that is in use.
     pub(super) fn busy(message: impl Into<String>) -> Self {
         Self { status: ualm_status::Busy, message: message.into() }
     }
@@ -129,7 +128,7 @@ pub(super) fn entry(call: impl FnOnce() -> Result<()>) -> ualm_status {
     }
 }
 
-/// Runs a call that gives a value; after a failure it is `otherwise`, and the thread's last error says why.
+/// Runs a call that returns a value. A failure becomes the thread's last error, and `otherwise` is returned.
 pub(super) fn value<T>(otherwise: T, call: impl FnOnce() -> Result<T>) -> T {
     guarded(call).unwrap_or_else(|failure| {
         remember(failure);
@@ -138,8 +137,8 @@ pub(super) fn value<T>(otherwise: T, call: impl FnOnce() -> Result<T>) -> T {
 }
 
 fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
-    // What a panic leaves behind is not used again: locks are taken as they are, and a session that was being worked
-    // with does not go back to its slot.
+    // State that a panic leaves behind is not used again: locks are taken as they are, and a session that was being
+    // worked with does not go back to its slot.
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| Err(Failure::panicked(&*payload)))
 }
 
@@ -154,20 +153,21 @@ fn remember(Failure { status, message }: Failure) -> ualm_status {
     status
 }
 
-/// The status of this thread's last call that failed; UALM_STATUS_OK when none has. Calls that work leave it as it is.
+/// Returns the status of this thread's last failed call; UALM_STATUS_OK when none has failed. Successful calls do not
+/// change it.
 #[unsafe(no_mangle)]
 pub extern "C" fn ualm_last_status() -> ualm_status {
     LAST.try_with(|last| last.borrow().0).unwrap_or(ualm_status::Ok)
 }
 
-/// What this thread's last call that failed has to say: what was expected, what was found, what to do; "" when none
-/// has. Valid until the thread's next call that fails.
+/// Returns the error message of this thread's last failed call: what was expected, what was found, what to do; "" when
+/// none has failed. Valid until the thread's next failed call.
 #[unsafe(no_mangle)]
 pub extern "C" fn ualm_last_error() -> *const c_char {
     LAST.try_with(|last| last.borrow().1.as_ptr()).unwrap_or(c"".as_ptr())
 }
 
-/// The name of a status, such as "invalid"; "unknown" for a number that is none.
+/// Returns the name of a status, such as "invalid"; "unknown" for an unknown number.
 #[unsafe(no_mangle)]
 pub extern "C" fn ualm_status_name(status: i32) -> *const c_char {
     let known = ualm_status::ALL.iter().find(|(known, _)| *known as i32 == status);

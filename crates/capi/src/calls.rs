@@ -1,5 +1,5 @@
-//! Sequences of calls for the fuzzer: bytes choose the functions and what they are given, as a program in C could that
-//! keeps to the header's law: handles that are alive, NULL, and numbers and words without sense.
+//! Sequences of calls for the fuzzer. Bytes choose the functions and their arguments, within the header's contract:
+//! live handles, NULL, and arbitrary numbers and words.
 
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "for the fuzzer alone, which wants panics")]
 
@@ -43,13 +43,14 @@ const WORDS: [&CStr; 5] = [c"", c"rain", c"a dog, then \xc3\xa9\n", c"\xff\xfe",
 const NUMBERS: [f32; 8] = [0.0, 1.0, 0.5, -1.0, 3.0, 1e30, f32::NAN, f32::INFINITY];
 const COUNTS: [u32; 6] = [1, 3, 6, 0, 9, 2];
 
-/// The smallest package of the tests, loaded once (`make fixtures` lays it out).
+/// The smallest package of the tests, loaded once (`make fixtures` creates it).
 static MODEL: LazyLock<Model> = LazyLock::new(|| {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/fixtures/packages/tiny-omni-fp32");
     Model::load(package).unwrap_or_else(|e| panic!("{e}; `make fixtures` lays the package out"))
 });
 
-/// Makes the calls that `bytes` name: none may panic, and each keeps what the header says of handles and errors.
+/// Makes the calls that `bytes` encode: none may panic, and each must follow what the header says of handles and
+/// errors.
 pub fn calls(bytes: &[u8]) {
     let mut caller = Caller::new(Bytes(bytes));
     for _ in 0..MOST_CALLS {
@@ -81,7 +82,7 @@ struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// With a model, a session and a prompt, so that few bytes are enough for a reply.
+    /// Returns a caller with a model, a session and a prompt, so that few bytes are enough for a reply.
     fn new(bytes: Bytes<'a>) -> Self {
         let mut caller = Self {
             bytes,
@@ -106,8 +107,8 @@ impl<'a> Caller<'a> {
         caller.models.alive.push(model);
         // SAFETY: the model is alive.
         unsafe {
-            caller.sessions.make(|place| ualm_session_new(model, place));
-            caller.prompts.make(|place| ualm_prompt_new(place));
+            caller.sessions.make(|out| ualm_session_new(model, out));
+            caller.prompts.make(|out| ualm_prompt_new(out));
             works(ualm_prompt_add_text(caller.prompts.any(0), 2, c"rain".as_ptr()));
         }
         caller
@@ -125,9 +126,9 @@ impl<'a> Caller<'a> {
         // SAFETY: all handles are alive, or NULL.
         unsafe {
             match function % 43 {
-                0 => self.sessions.make(|place| ualm_session_new(model, place)),
-                1 => self.prompts.make(|place| ualm_prompt_new(place)),
-                2 => self.cancels.make(|place| ualm_cancel_new(place)),
+                0 => self.sessions.make(|out| ualm_session_new(model, out)),
+                1 => self.prompts.make(|out| ualm_prompt_new(out)),
+                2 => self.cancels.make(|out| ualm_cancel_new(out)),
                 3 => drop(works(ualm_cancel_throw(cancel))),
                 4 => self.say(prompt),
                 5 => self.play(prompt),
@@ -135,18 +136,18 @@ impl<'a> Caller<'a> {
                 8 | 9 => self.begin(session, prompt, checkpoint, cancel, function.is_multiple_of(2)),
                 10..=12 => self.take_events(n),
                 13 => drop(works(ualm_generation_stop(self.generations.any(n)))),
-                14 => self.checkpoints.make(|place| ualm_session_checkpoint(session, prompt, cancel, place)),
-                15 => self.checkpoints.make(|place| ualm_session_go_on(session, cancel, place)),
+                14 => self.checkpoints.make(|out| ualm_session_checkpoint(session, prompt, cancel, out)),
+                15 => self.checkpoints.make(|out| ualm_session_go_on(session, cancel, out)),
                 16 => self.keep(checkpoint, model),
-                17 => self.marks.make(|place| ualm_session_mark(session, place)),
+                17 => self.marks.make(|out| ualm_session_mark(session, out)),
                 18 => drop(works(ualm_session_rewind(session, self.marks.any(n >> 4)))),
-                19 => self.records.make(|place| ualm_session_record(session, place)),
+                19 => self.records.make(|out| ualm_session_record(session, out)),
                 20 => self.write_and_read(record),
                 21 => self.restore(session, record, cancel),
                 22 => drop(works(ualm_session_restore_turns(session, record, self.bytes.number() % 4, cancel))),
                 23 => self.codec(model),
                 24 => self.hear(model, cancel),
-                25 => self.tensors.make(|place| ualm_session_next_logits(session, prompt, place, null_mut())),
+                25 => self.tensors.make(|out| ualm_session_next_logits(session, prompt, out, null_mut())),
                 26 => self.sessions.free(n),
                 27 => self.prompts.free(n),
                 28 => self.generations.free(n),
@@ -155,7 +156,7 @@ impl<'a> Caller<'a> {
                 31 => self.free_others(n),
                 32 => self.begin_engine(model),
                 33 => self.join_engine(n),
-                34 => self.sessions.make(|place| ualm_session_fork(session, checkpoint, place)),
+                34 => self.sessions.make(|out| ualm_session_fork(session, checkpoint, out)),
                 35 => self.engines.free(n),
                 36 => self.begin_chain(model, record, cancel),
                 37 | 38 => self.take_chain_events(n),
@@ -175,7 +176,7 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// A chain that begins, or goes on from a record; some of its options make no sense.
+    /// Begins a chain, or resumes one from a record; some of its options are invalid.
     unsafe fn begin_chain(&mut self, model: *mut ualm_model, record: *mut ualm_record, cancel: *mut ualm_cancel) {
         let (engine, words) = (self.engines.any(self.bytes.number()), self.bytes.one_of(&WORDS).as_ptr());
         let mut force = [0; 2];
@@ -187,10 +188,11 @@ impl<'a> Caller<'a> {
         (options.seed, options.reseed) = (self.bytes.number() as u64, self.bytes.number() % 3);
         let stage = self.bytes.number() % 8;
         // SAFETY: handles are alive or NULL.
-        self.chains.make(|place| unsafe {
-            match record.is_null() {
-                true => ualm_chain_new(model, engine, words, &options, &settings, cancel, place),
-                false => ualm_chain_resume(model, engine, record, stage, &options, &settings, cancel, place),
+        self.chains.make(|out| unsafe {
+            if record.is_null() {
+                ualm_chain_new(model, engine, words, &options, &settings, cancel, out)
+            } else {
+                ualm_chain_resume(model, engine, record, stage, &options, &settings, cancel, out)
             }
         });
     }
@@ -208,7 +210,7 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Answers, plans and stops, wanted or not.
+    /// Answers, plans and stops, in any state of the chain.
     unsafe fn direct_chain(&mut self, n: usize) {
         let (chain, words) = (self.chains.any(n >> 2), self.bytes.one_of(&WORDS).as_ptr());
         // SAFETY: the chain is alive or NULL.
@@ -231,8 +233,8 @@ impl<'a> Caller<'a> {
                 std::hint::black_box(ualm_chain_stage(chain, index));
             }
             std::hint::black_box(ualm_chain_is_trained(chain));
-            self.records.make(|place| ualm_chain_record(chain, place));
-            self.rankings.make(|place| ualm_chain_ranking(chain, place));
+            self.records.make(|out| ualm_chain_record(chain, out));
+            self.rankings.make(|out| ualm_chain_ranking(chain, out));
         }
     }
 
@@ -244,16 +246,15 @@ impl<'a> Caller<'a> {
         let (told, data): (ualm_take_callback, _) = (Some(watch_takes), (&raw mut left).cast());
         // SAFETY: handles are alive or NULL; the number outlives the call.
         unsafe {
-            let make =
-                |place| ualm_takes_make(model, engine, prompt, &options, count, wanted, cancel, told, data, place);
+            let make = |out| ualm_takes_make(model, engine, prompt, &options, count, wanted, cancel, told, data, out);
             self.takes.make(make);
             let takes = self.takes.any(0);
             for take in 0..=ualm_takes_count(takes) {
                 read_segment(ualm_takes_segment(takes, take, 0));
                 read_samples(ualm_takes_audio(takes, take));
             }
-            self.records.make(|place| ualm_takes_record(takes, count, place));
-            self.rankings.make(|place| ualm_takes_ranking(takes, place));
+            self.records.make(|out| ualm_takes_record(takes, count, out));
+            self.rankings.make(|out| ualm_takes_ranking(takes, out));
             assert_eq!(ualm_takes_usage(takes).is_null(), takes.is_null());
         }
     }
@@ -270,13 +271,13 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Of up to three slots with little room.
+    /// Starts an engine of up to three small slots.
     unsafe fn begin_engine(&mut self, model: *mut ualm_model) {
         let mut options = ualm_engine_options::default();
         (options.slots, options.context) = (self.bytes.number() % 4, self.bytes.number());
         options.prefill_chunk = self.bytes.number() % 9;
         // SAFETY: the model is alive, or NULL.
-        self.engines.make(|place| unsafe { ualm_engine_new(model, &options, place) });
+        self.engines.make(|out| unsafe { ualm_engine_new(model, &options, out) });
     }
 
     unsafe fn join_engine(&mut self, n: usize) {
@@ -285,7 +286,7 @@ impl<'a> Caller<'a> {
         let mut stats = ualm_engine_stats::from(EngineStats::default());
         // SAFETY: the engine is alive, or NULL.
         unsafe {
-            self.sessions.make(|place| ualm_engine_session_new(engine, &options, place));
+            self.sessions.make(|out| ualm_engine_session_new(engine, &options, out));
             if works(ualm_engine_read_stats(engine, &mut stats, size_of_val(&stats))) {
                 assert!(stats.free_slots <= stats.slots && ualm_engine_context(engine) > 0);
             }
@@ -304,7 +305,7 @@ impl<'a> Caller<'a> {
         unsafe { works(ualm_prompt_add_audio(prompt, speaker, kind, &samples(&sound, self.bytes.number()))) };
     }
 
-    /// Up to half a second at 16 kHz, sometimes with a number that is none.
+    /// Returns up to half a second at 16 kHz, sometimes with a sample that is not finite.
     fn sound(&mut self) -> Vec<f32> {
         let (len, step) = (self.bytes.number() * 32, self.bytes.number() as f32);
         let mut sound: Vec<f32> = (0..len).map(|n| (n as f32 * step * 0.01).sin()).collect();
@@ -314,7 +315,7 @@ impl<'a> Caller<'a> {
         sound
     }
 
-    /// Settings for a short reply; some make no sense.
+    /// Returns settings for a short reply; some are invalid.
     fn options(&mut self, force: &mut [i32; 2]) -> ualm_generation_options {
         let mut options = ualm_generation_options::from(&MODEL.config());
         *force = [self.bytes.number() as i32 % 5, self.bytes.number() as i32 % 5];
@@ -349,10 +350,11 @@ impl<'a> Caller<'a> {
         let told: ualm_event_callback = Some(watch);
         let data = (&raw mut watcher).cast();
         // SAFETY: handles are alive or NULL; the watcher outlives the call.
-        self.replies.make(|place| unsafe {
-            match from_prompt {
-                true => ualm_session_generate(session, prompt, &options, cancel, told, data, place),
-                false => ualm_session_generate_from(session, checkpoint, &options, cancel, told, data, place),
+        self.replies.make(|out| unsafe {
+            if from_prompt {
+                ualm_session_generate(session, prompt, &options, cancel, told, data, out)
+            } else {
+                ualm_session_generate_from(session, checkpoint, &options, cancel, told, data, out)
             }
         });
         // SAFETY: the reply is alive, or NULL.
@@ -370,10 +372,11 @@ impl<'a> Caller<'a> {
         let mut force = [0; 2];
         let options = self.options(&mut force);
         // SAFETY: handles are alive or NULL.
-        self.generations.make(|place| unsafe {
-            match from_prompt {
-                true => ualm_generation_new(session, prompt, &options, cancel, place),
-                false => ualm_generation_new_from(session, checkpoint, &options, cancel, place),
+        self.generations.make(|out| unsafe {
+            if from_prompt {
+                ualm_generation_new(session, prompt, &options, cancel, out)
+            } else {
+                ualm_generation_new_from(session, checkpoint, &options, cancel, out)
             }
         });
     }
@@ -396,20 +399,20 @@ impl<'a> Caller<'a> {
         let count = self.bytes.number() % 4;
         // SAFETY: handles are alive or NULL; the codes stay until they are freed.
         unsafe {
-            self.codes.make(|place| ualm_model_text_ids(model, words.as_ptr(), place));
+            self.codes.make(|out| ualm_model_text_ids(model, words.as_ptr(), out));
             let (mut streams, mut frames) = (0, 0);
             let ids = ualm_codes_data(self.codes.any(count), &mut streams, &mut frames);
-            self.checkpoints.make(|place| ualm_checkpoint_keep(from, kind, ids, frames.min(count), streams, place));
+            self.checkpoints.make(|out| ualm_checkpoint_keep(from, kind, ids, frames.min(count), streams, out));
         }
     }
 
-    /// A record as text and back.
+    /// Converts a record to JSON and back.
     unsafe fn write_and_read(&mut self, record: *mut ualm_record) {
         let mut json = null_mut();
         // SAFETY: the record is alive or NULL; the text is freed once.
         unsafe {
             if works(ualm_record_to_json(record, &mut json)) {
-                self.records.make(|place| ualm_record_from_json(json, place));
+                self.records.make(|out| ualm_record_from_json(json, out));
             }
             super::argument::ualm_string_free(json);
         }
@@ -421,20 +424,20 @@ impl<'a> Caller<'a> {
         // SAFETY: handles are alive or NULL.
         unsafe {
             works(ualm_record_options(record, turn, segment, &mut options, size_of_val(&options)));
-            let make = |place| ualm_session_restore(session, record, turn, segment, frame, cancel, place);
+            let make = |out| ualm_session_restore(session, record, turn, segment, frame, cancel, out);
             self.checkpoints.make(make);
         }
     }
 
-    /// Sound to codes, and to sound again.
+    /// Encodes sound and decodes its codes.
     unsafe fn codec(&mut self, model: *mut ualm_model) {
         let (sound, rate) = (self.sound(), self.bytes.number());
         let (mut streams, mut frames) = (0, 0);
         // SAFETY: handles are alive or NULL; the codes stay until they are freed.
         unsafe {
-            self.codes.make(|place| ualm_model_encode(model, &samples(&sound, rate), place));
+            self.codes.make(|out| ualm_model_encode(model, &samples(&sound, rate), out));
             let codes = ualm_codes_data(self.codes.any(0), &mut streams, &mut frames);
-            self.audios.make(|place| super::codes::ualm_model_decode(model, codes, streams, frames, place));
+            self.audios.make(|out| super::codes::ualm_model_decode(model, codes, streams, frames, out));
             read_samples(ualm_audio_samples(self.audios.any(0)));
         }
     }
@@ -445,16 +448,16 @@ impl<'a> Caller<'a> {
         let wanted = self.bytes.one_of(&WORDS);
         // SAFETY: handles are alive or NULL; the text is freed once.
         unsafe {
-            self.tensors.make(|place| ualm_model_audio_features(model, takes.as_ptr(), place));
+            self.tensors.make(|out| ualm_model_audio_features(model, takes.as_ptr(), out));
             works(ualm_model_caption(model, takes.as_ptr(), kind, cancel, &mut words));
             super::argument::ualm_string_free(words);
-            self.rankings.make(|place| ualm_model_rank(model, takes.as_ptr(), 2, kind, wanted.as_ptr(), cancel, place));
+            self.rankings.make(|out| ualm_model_rank(model, takes.as_ptr(), 2, kind, wanted.as_ptr(), cancel, out));
             ualm_ranking_get(self.rankings.any(0), 1);
         }
     }
 }
 
-/// What a callback knows.
+/// The state of a callback.
 struct Watcher {
     session: *mut ualm_session,
     /// Events until it stops the reply.
@@ -475,7 +478,7 @@ unsafe extern "C" fn watch(event: *const ualm_event, watcher: *mut c_void) -> c_
     }
 }
 
-/// Stops takes after as many events as it is given.
+/// Stops takes after the given number of events.
 unsafe extern "C" fn watch_takes(event: *const ualm_take_event, left: *mut c_void) -> c_int {
     // SAFETY: the event is valid until this returns, the number is that of the call.
     unsafe {
@@ -486,7 +489,7 @@ unsafe extern "C" fn watch_takes(event: *const ualm_take_event, left: *mut c_voi
     }
 }
 
-/// One channel of `sound`, or a shape or rate that makes no sense.
+/// Returns one channel of `sound`, or samples of an invalid shape or rate.
 fn samples(sound: &[f32], choice: usize) -> ualm_samples {
     let sample_rate = [16_000, 16_000, 44_100, 0, 8_000, u32::MAX][choice % 6];
     let channels = [1, 1, 1, 2, 0][choice / 6 % 5];

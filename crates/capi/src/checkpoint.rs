@@ -1,4 +1,4 @@
-//! Places in a conversation to come back to: several replies from one prompt, and turns taken back.
+//! Checkpoints and marks of a conversation: several replies from one prompt, and turns taken back.
 
 use ualm::{Checkpoint, Mark, Model, Tokens};
 
@@ -6,13 +6,13 @@ use super::argument::{list, write};
 use super::boundary::{Failure, Result, entry, ualm_status};
 use super::cancel::{cancel_of, ualm_cancel};
 use super::conversation::Length;
-use super::handle::{Handle, Place, free, share};
+use super::handle::{Handle, Out, free, share};
 use super::names::modality;
 use super::prompt::ualm_prompt;
 use super::session::ualm_session;
 
-/// A place where the model takes the word. Any number of replies can be made from it, and what was run before it is not
-/// run again.
+/// A point of a conversation at which the model's reply begins. Any number of replies can start from it, without
+/// running the conversation before it again.
 pub struct ualm_checkpoint {
     pub(super) model: Model,
     pub(super) checkpoint: Checkpoint,
@@ -23,8 +23,9 @@ impl Handle for ualm_checkpoint {
     const NAME: &'static str = "checkpoint";
 }
 
-/// Runs `prompt`, after which replies are made with ualm_session_generate_from. `cancel` may be NULL; when it stops this
-/// call, the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is what it was.
+/// Runs `prompt` and returns the checkpoint after it, from which ualm_session_generate_from makes replies. `cancel` may
+/// be NULL; when it stops this call, the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is
+/// unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_checkpoint(
     session: *mut ualm_session,
@@ -33,11 +34,11 @@ pub unsafe extern "C" fn ualm_session_checkpoint(
     checkpoint: *mut *mut ualm_checkpoint,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, session, prompt) = unsafe { (Place::new(checkpoint)?, share(session)?, share(prompt)?) };
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
+        let (out, session, prompt) = unsafe { (Out::new(checkpoint)?, share(session)?, share(prompt)?) };
+        // SAFETY: per the header's contract.
         let cancel = unsafe { cancel_of(cancel) }?;
-        place.fill(session.slot.work(|conversation| {
+        out.fill(session.slot.work(|conversation| {
             let messages = prompt.messages();
             let read = conversation.session.prompt_until(&messages, &cancel)?;
             let checkpoint = conversation.session.checkpoint(&read, &cancel)?;
@@ -59,8 +60,8 @@ pub unsafe extern "C" fn ualm_session_fork(
     fork: *mut *mut ualm_session,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, session, from) = unsafe { (Place::new(fork)?, share(session)?, share(checkpoint)?) };
+        // SAFETY: per the header's contract.
+        let (place, session, from) = unsafe { (Out::new(fork)?, share(session)?, share(checkpoint)?) };
         let forked = session.slot.work(|conversation| conversation.fork(&from.checkpoint, from.length))?;
         place.fill(ualm_session::of(forked, session.slot.engine.as_ref()));
         Ok(())
@@ -76,9 +77,9 @@ pub unsafe extern "C" fn ualm_session_go_on(
     checkpoint: *mut *mut ualm_checkpoint,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, session, cancel) = unsafe { (Place::new(checkpoint)?, share(session)?, cancel_of(cancel)?) };
-        place.fill(session.slot.work(|conversation| {
+        // SAFETY: per the header's contract.
+        let (out, session, cancel) = unsafe { (Out::new(checkpoint)?, share(session)?, cancel_of(cancel)?) };
+        out.fill(session.slot.work(|conversation| {
             let said = conversation.record.turns.last().map(|turn| turn.segments.as_slice()).unwrap_or_default();
             let last = said.last().ok_or_else(|| Failure::invalid("nothing was said that could go on"))?;
             let checkpoint = conversation.session.go_on(said.len(), last.draws.to, &cancel)?;
@@ -89,9 +90,9 @@ pub unsafe extern "C" fn ualm_session_go_on(
     })
 }
 
-/// The same place with the first frames of its next segment given, which is of `kind` (ualm_modality): `frame_count`
-/// frames of `stream_count` ids each, without a closing one, as a segment of a reply holds them, or as
-/// ualm_model_text_ids gives them (one stream).
+/// Returns the same checkpoint with the first frames of its next segment given; that segment is of `kind`
+/// (ualm_modality): `frame_count` frames of `stream_count` ids each, without a closing one, as a segment of a reply
+/// holds them, or as ualm_model_text_ids gives them (one stream).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_checkpoint_keep(
     checkpoint: *const ualm_checkpoint,
@@ -102,17 +103,17 @@ pub unsafe extern "C" fn ualm_checkpoint_keep(
     kept: *mut *mut ualm_checkpoint,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let place = unsafe { Place::new(kept) }?;
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
+        let out = unsafe { Out::new(kept) }?;
+        // SAFETY: per the header's contract.
         let (from, kind) = (unsafe { share(checkpoint) }?, modality(kind)?);
         let shape = || Failure::invalid(format!("{frame_count} x {stream_count} ids are more than memory can hold"));
         let total = frame_count.checked_mul(stream_count).ok_or_else(shape)?;
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         let ids = unsafe { list(frames, total, "frames") }?;
         let kept = given(&from.model, ids, stream_count)?;
         from.model.check_beginning(kind, &kept)?;
-        place.fill(ualm_checkpoint {
+        out.fill(ualm_checkpoint {
             model: from.model.clone(),
             checkpoint: from.checkpoint.clone().with_kept(kind, kept),
             length: from.length,
@@ -121,7 +122,7 @@ pub unsafe extern "C" fn ualm_checkpoint_keep(
     })
 }
 
-/// The tokens of `ids`, of which there are `width` in each position.
+/// Returns `ids` as tokens, `width` of them per position.
 fn given(model: &Model, ids: &[u32], width: usize) -> Result<Tokens> {
     let wanted = model.manifest().tokens.width;
     match width {
@@ -131,8 +132,8 @@ fn given(model: &Model, ids: &[u32], width: usize) -> Result<Tokens> {
     }
 }
 
-/// Positions of the conversation up to a checkpoint, and how many segments of the reply come before it. Either place
-/// may be NULL.
+/// Returns the number of positions of the conversation up to a checkpoint, and the number of segments of the reply
+/// before it. Either out-pointer may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_checkpoint_position(
     checkpoint: *const ualm_checkpoint,
@@ -140,26 +141,26 @@ pub unsafe extern "C" fn ualm_checkpoint_position(
     segments: *mut usize,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         let from = unsafe { share(checkpoint) }?;
-        for (place, value) in [(position, from.checkpoint.position()), (segments, from.checkpoint.segments())] {
-            if !place.is_null() {
-                // SAFETY: the header's law.
-                unsafe { write(place, value, "position or segments") }?;
+        for (out, value) in [(position, from.checkpoint.position()), (segments, from.checkpoint.segments())] {
+            if !out.is_null() {
+                // SAFETY: per the header's contract.
+                unsafe { write(out, value, "position or segments") }?;
             }
         }
         Ok(())
     })
 }
 
-/// Frees a checkpoint. NULL is fine.
+/// Frees a checkpoint. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_checkpoint_free(checkpoint: *mut ualm_checkpoint) {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     unsafe { free(checkpoint) }
 }
 
-/// A place between two turns, to which a conversation can be taken back.
+/// A point between two turns, to which a conversation can be rewound.
 pub struct ualm_mark {
     mark: Mark,
     length: Length,
@@ -169,13 +170,13 @@ impl Handle for ualm_mark {
     const NAME: &'static str = "mark";
 }
 
-/// Marks where a conversation stands.
+/// Marks the end of a conversation.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_mark(session: *mut ualm_session, mark: *mut *mut ualm_mark) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, session) = unsafe { (Place::new(mark)?, share(session)?) };
-        place.fill(session.slot.work(|conversation| {
+        // SAFETY: per the header's contract.
+        let (out, session) = unsafe { (Out::new(mark)?, share(session)?) };
+        out.fill(session.slot.work(|conversation| {
             let length = Length::of(&conversation.record);
             Ok(ualm_mark { mark: conversation.session.mark(), length })
         })?);
@@ -183,12 +184,12 @@ pub unsafe extern "C" fn ualm_session_mark(session: *mut ualm_session, mark: *mu
     })
 }
 
-/// Takes a conversation back to `mark`, exactly. Refused (UALM_STATUS_INVALID) for a mark of another session, and for
-/// one before which this session was taken back.
+/// Rewinds a conversation to `mark`, exactly. Fails with UALM_STATUS_INVALID for a mark of another session, and for one
+/// that the session was rewound beyond.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_rewind(session: *mut ualm_session, mark: *const ualm_mark) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         let (session, mark) = unsafe { (share(session)?, share(mark)?) };
         session.slot.work(|conversation| {
             conversation.session.rewind(&mark.mark)?;
@@ -198,9 +199,9 @@ pub unsafe extern "C" fn ualm_session_rewind(session: *mut ualm_session, mark: *
     })
 }
 
-/// Frees a mark. NULL is fine.
+/// Frees a mark. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_mark_free(mark: *mut ualm_mark) {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     unsafe { free(mark) }
 }

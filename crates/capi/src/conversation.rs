@@ -1,4 +1,4 @@
-//! A session with the record of what was said in it, and the place that both lie in.
+//! A session with its record, and the slot that holds both.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use ualm::{Checkpoint, Engine, Record, Session};
 
 use super::boundary::{Failure, Result};
 
-/// A session, and what was said in it.
+/// A session and its record.
 pub(super) struct Conversation {
     pub(super) session: Session,
     pub(super) record: Record,
@@ -17,15 +17,15 @@ impl Conversation {
         Self { record: Record::new(session.model().package()), session }
     }
 
-    /// Another one that stands at `place`, where the record had that length.
-    pub(super) fn fork(&mut self, place: &Checkpoint, length: Length) -> Result<Self> {
-        let (session, mut record) = (self.session.fork(place)?, self.record.clone());
+    /// Returns a copy of the conversation at `checkpoint`, where its record had the given length.
+    pub(super) fn fork(&mut self, checkpoint: &Checkpoint, length: Length) -> Result<Self> {
+        let (session, mut record) = (self.session.fork(checkpoint)?, self.record.clone());
         length.cut(&mut record);
         Ok(Self { session, record })
     }
 }
 
-/// How much of a record there was at some place of the conversation.
+/// The length of a record at some point of the conversation.
 #[derive(Clone, Copy)]
 pub(super) struct Length {
     turns: usize,
@@ -38,7 +38,7 @@ impl Length {
         Self { turns: record.turns.len(), segments: record.turns.last().map_or(0, |turn| turn.segments.len()) }
     }
 
-    /// Takes away what came later.
+    /// Removes everything beyond this length from `record`.
     pub(super) fn cut(self, record: &mut Record) {
         record.turns.truncate(self.turns);
         if let Some(last) = record.turns.last_mut() {
@@ -47,11 +47,10 @@ impl Length {
     }
 }
 
-/// The place of a conversation. It is empty while something works with it, and whoever else asks is told that it is
-/// busy.
+/// A slot for a conversation. It is empty while a call or a generation uses the conversation; other calls fail as busy.
 pub(super) struct Slot {
     conversation: Mutex<Option<Conversation>>,
-    /// The engine that runs its steps, which lives as long.
+    /// The engine that runs its steps, kept alive by the slot.
     pub(super) engine: Option<Engine>,
 }
 
@@ -60,12 +59,12 @@ impl Slot {
         Arc::new(Self { conversation: Mutex::new(Some(conversation)), engine: engine.cloned() })
     }
 
-    /// What `look` sees of the conversation.
+    /// Returns the result of `look` for the conversation.
     pub(super) fn look<T>(&self, look: impl FnOnce(&Conversation) -> T) -> Result<T> {
         self.lock().as_ref().map(look).ok_or_else(busy)
     }
 
-    /// What `work` does with the conversation, which is not put back after a panic.
+    /// Runs `work` on the conversation, which is not put back after a panic.
     pub(super) fn work<T>(&self, work: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
         let mut conversation = self.take()?;
         let result = work(&mut conversation);

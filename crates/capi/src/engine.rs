@@ -1,23 +1,23 @@
-//! Engines: many conversations at once on one model.
+//! Engines: many concurrent conversations on one model.
 
 use ualm::{Engine, EngineOptions, EngineStats};
 
 use super::boundary::{entry, ualm_status, value};
 use super::generation_options::{generation_config, ualm_generation_options};
-use super::handle::{Handle, Place, free, share};
+use super::handle::{Handle, Out, free, share};
 use super::model::ualm_model;
 use super::session::ualm_session;
 use super::sized::{Options, fill, read};
 
-/// Many conversations at once on one model: their steps are run together, by one thread, which costs far less than each
-/// on its own. A reply is the same as that of a session on its own.
+/// Many concurrent conversations on one model. One thread runs their steps in batches, which costs far less than
+/// running each conversation alone. A reply is the same as that of a session without an engine.
 pub struct ualm_engine(pub(super) Engine);
 
 impl Handle for ualm_engine {
     const NAME: &'static str = "engine";
 }
 
-/// How large an engine is.
+/// The capacity of an engine.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_engine_options {
@@ -25,10 +25,10 @@ pub struct ualm_engine_options {
     pub struct_size: usize,
     /// Sequences at once; a session whose replies may be guided takes two.
     pub slots: usize,
-    /// Positions that each of them may hold; 0 is as many as the model holds and the memory allows, but at most 4096.
+    /// Positions of each slot; 0 takes as many as the model and the memory allow, but at most 4096.
     pub context: usize,
-    /// Positions of a prompt that are run between two steps of the others: fewer make the others wait less, more finish
-    /// the prompt sooner.
+    /// Positions of a prompt that run between two steps of the other sessions: a smaller chunk delays the other
+    /// sessions less, a larger one finishes the prompt sooner.
     pub prefill_chunk: usize,
 }
 
@@ -58,11 +58,11 @@ pub unsafe extern "C" fn ualm_engine_options_init(
     options: *mut ualm_engine_options,
     struct_size: usize,
 ) -> ualm_status {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     entry(|| unsafe { fill(options, struct_size, ualm_engine_options::default()) })
 }
 
-/// Begins an engine on `model`, within the model's limits; `options` may be NULL. The cache of all slots is allocated
+/// Starts an engine on `model`, within the model's limits; `options` may be NULL. The cache of all slots is allocated
 /// now. Refused (UALM_STATUS_LIMIT) when it takes more memory than the limits allow.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_engine_new(
@@ -71,18 +71,18 @@ pub unsafe extern "C" fn ualm_engine_new(
     engine: *mut *mut ualm_engine,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, model) = unsafe { (Place::new(engine)?, share(model)?) };
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
+        let (out, model) = unsafe { (Out::new(engine)?, share(model)?) };
+        // SAFETY: per the header's contract.
         let options = unsafe { read(options, ualm_engine_options::default()) }?;
-        place.fill(ualm_engine(Engine::new(&model.0, &options.into())?));
+        out.fill(ualm_engine(Engine::new(&model.0, &options.into())?));
         Ok(())
     })
 }
 
-/// Begins a conversation in the engine; it is worked with and freed as any other, by a thread of its own. It takes two
-/// slots if replies with `options` may be guided, else one; NULL stands for the model's defaults. Refused
-/// (UALM_STATUS_LIMIT) when not enough slots are free.
+/// Begins a conversation in the engine; it is used and freed like any other, by a thread of its own. It takes two slots
+/// if replies with `options` may be guided, else one; NULL takes the model's defaults. Fails with UALM_STATUS_LIMIT
+/// when too few slots are free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_engine_session_new(
     engine: *const ualm_engine,
@@ -90,45 +90,45 @@ pub unsafe extern "C" fn ualm_engine_session_new(
     session: *mut *mut ualm_session,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, engine) = unsafe { (Place::new(session)?, share(engine)?) };
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
+        let (out, engine) = unsafe { (Out::new(session)?, share(engine)?) };
+        // SAFETY: per the header's contract.
         let config = unsafe { generation_config(options, engine.0.model().config()) }?;
-        place.fill(ualm_session::new(engine.0.session_for(&config)?, Some(&engine.0)));
+        out.fill(ualm_session::new(engine.0.session_for(&config)?, Some(&engine.0)));
         Ok(())
     })
 }
 
-/// Positions that a conversation in the engine may hold.
+/// Returns the number of positions that a conversation in the engine may hold.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_engine_context(engine: *const ualm_engine) -> usize {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     value(0, || Ok(unsafe { share(engine) }?.0.context()))
 }
 
-/// What an engine does. The library fills it; later versions may add fields at the end.
+/// A snapshot of an engine's load. The library fills it; later versions may add fields at the end.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_engine_stats {
     /// Written by ualm_engine_read_stats.
     pub struct_size: usize,
-    /// Sequences that it can hold.
+    /// Slots in total.
     pub slots: usize,
-    /// Those that no session has.
+    /// Free slots.
     pub free_slots: usize,
     /// Sessions.
     pub sessions: usize,
-    /// Prompts that are being run, or wait for it.
+    /// Prompts that are running or queued.
     pub waiting_prompts: usize,
     /// Sessions in the last step.
     pub batch_sessions: usize,
     /// Sequences in the last step.
     pub batch_rows: usize,
-    /// Steps since it began.
+    /// Steps since the engine started.
     pub steps: u64,
-    /// Steps times the sequences in each.
+    /// Sum of the sequences of all steps.
     pub row_steps: u64,
-    /// Positions of prompts since it began.
+    /// Positions of prompts since the engine started.
     pub prompt_positions: u64,
 }
 
@@ -155,20 +155,20 @@ impl From<EngineStats> for ualm_engine_stats {
     }
 }
 
-/// What the engine does at the moment; `struct_size` is sizeof *stats.
+/// Fills `stats` with the engine's current load; `struct_size` is sizeof *stats.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_engine_read_stats(
     engine: *const ualm_engine,
     stats: *mut ualm_engine_stats,
     struct_size: usize,
 ) -> ualm_status {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     entry(|| unsafe { fill(stats, struct_size, share(engine)?.0.stats().into()) })
 }
 
-/// Frees an engine; sessions of it go on. NULL is fine.
+/// Frees an engine; its sessions stay usable. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_engine_free(engine: *mut ualm_engine) {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     unsafe { free(engine) }
 }

@@ -1,4 +1,4 @@
-//! Events as C sees them.
+//! Events of a generation, as C structs.
 
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -8,38 +8,38 @@ use ualm::Event;
 use super::names::ualm_modality;
 use super::view::{Samples, SegmentView, Text, View, ualm_samples, ualm_segment, ualm_usage};
 
-/// What happened.
+/// The kind of an event.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_event_kind {
     /// A segment began.
     SegmentStarted = 1,
-    /// More text of the current segment: text, text_len.
+    /// The current segment got more text: text, text_len.
     TextDelta = 2,
-    /// The current sound segment grew, and is not decoded yet: seconds.
+    /// The current sound segment grew and is not decoded yet: seconds.
     AudioProgress = 3,
     /// The next samples of the current sound segment: audio.
     AudioChunk = 4,
     /// A segment ended: segment.
     SegmentEnded = 5,
-    /// The reply is complete, or was stopped: usage.
+    /// The reply is complete or was stopped: usage.
     Finished = 6,
 }
 
-/// One thing that happened while a reply was being made. The library makes it; later versions may add fields at the
-/// end, and kinds: pass over those that you do not know.
+/// An event of a reply that is being generated. The library fills it; later versions may add fields at the end, and
+/// kinds: ignore unknown kinds.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_event {
     /// Its size in this version of the library.
     pub struct_size: usize,
-    /// What happened; it says which of the other fields mean something.
+    /// The kind, which determines the other fields that are set.
     pub kind: ualm_event_kind,
-    /// What the current segment is made of; none in UALM_EVENT_KIND_FINISHED.
+    /// The modality of the current segment; UALM_MODALITY_NONE in UALM_EVENT_KIND_FINISHED.
     pub modality: ualm_modality,
-    /// The current segment's place in the reply, from 0.
+    /// Index of the current segment in the reply, from 0.
     pub segment_index: usize,
-    /// The text, with a NUL at its end, else NULL. It ends between characters, never within one.
+    /// The NUL-terminated text, else NULL. It always ends on a character boundary.
     pub text: *const c_char,
     /// Bytes of the text, without the NUL.
     pub text_len: usize,
@@ -49,11 +49,11 @@ pub struct ualm_event {
     pub audio: *const ualm_samples,
     /// The segment, else NULL.
     pub segment: *const ualm_segment,
-    /// What the reply took, else NULL.
+    /// The usage of the reply, else NULL.
     pub usage: *const ualm_usage,
 }
 
-/// An event that C may look at.
+/// An event that C may read.
 pub(super) struct EventView {
     view: View<ualm_event>,
     _text: Option<Text>,
@@ -72,13 +72,13 @@ impl EventView {
         self.segment.as_ref()
     }
 
-    /// What the finished reply took.
+    /// The usage of the finished reply.
     pub(super) fn usage(&self) -> Option<&ualm_usage> {
         self.usage.as_deref()
     }
 }
 
-/// Turns events into those of C, which say at each point which segment they are about.
+/// Converts events to C structs, adding the current segment to each.
 pub(super) struct Teller {
     modality: ualm_modality,
     segment_index: usize,

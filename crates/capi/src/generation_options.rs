@@ -109,14 +109,14 @@ pub unsafe extern "C" fn ualm_generation_options_init(
     struct_size: usize,
     model: *const ualm_model,
 ) -> ualm_status {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     entry(|| unsafe { fill(options, struct_size, (&share(model)?.0.config()).into()) })
 }
 
 /// The settings that `pointer` names, over the model's `defaults`.
 ///
 /// # Safety
-/// The header's law for `ualm_generation_options`.
+/// The safety contract of the header for `ualm_generation_options`.
 pub(super) unsafe fn generation_config(
     pointer: *const ualm_generation_options,
     defaults: GenerationConfig,

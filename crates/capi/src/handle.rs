@@ -1,51 +1,51 @@
-//! Handles: what C holds of an object.
+//! Handles: the pointers by which C holds objects.
 
 use std::sync::Arc;
 
 use super::boundary::{Failure, Result, entry};
 
-/// An object that C holds by pointer. The pointer is a share of an `Arc`; `free` gives it back.
+/// An object that C holds by pointer. The pointer owns one count of an `Arc`, which `free` releases.
 ///
-/// `Send + Sync`: any thread may call with it, and two at once must do no harm.
+/// `Send + Sync`: any thread may use it, also several at once.
 pub(super) trait Handle: Send + Sync + Sized {
-    /// What the header calls it.
+    /// The header's name for it.
     const NAME: &'static str;
 }
 
-/// Where a call puts the handle that it makes.
-pub(super) struct Place<T>(*mut *mut T);
+/// An out-pointer for a handle.
+pub(super) struct Out<T>(*mut *mut T);
 
-impl<T: Handle> Place<T> {
-    /// The place that `pointer` names, which holds NULL from now on, until [`fill`](Self::fill).
+impl<T: Handle> Out<T> {
+    /// Wraps `pointer`, which holds NULL from now on, until [`fill`](Self::fill).
     ///
     /// # Safety
     /// `pointer` is NULL or may be written to during the call.
     pub(super) unsafe fn new(pointer: *mut *mut T) -> Result<Self> {
         if pointer.is_null() || !pointer.is_aligned() {
-            return Err(Failure::invalid(format!("the place for the {} is NULL or not aligned", T::NAME)));
+            return Err(Failure::invalid(format!("the out-pointer for the {} is NULL or not aligned", T::NAME)));
         }
         // SAFETY: not NULL, aligned, and writable by contract.
         unsafe { pointer.write(std::ptr::null_mut()) };
         Ok(Self(pointer))
     }
 
-    /// As [`new`](Self::new), of a place that may be NULL.
+    /// Wraps `pointer`, as [`new`](Self::new) does; `None` when it is NULL.
     ///
     /// # Safety
     /// As [`new`](Self::new).
     pub(super) unsafe fn if_any(pointer: *mut *mut T) -> Result<Option<Self>> {
-        // SAFETY: the contract is the same.
+        // SAFETY: same contract.
         if pointer.is_null() { Ok(None) } else { unsafe { Self::new(pointer) }.map(Some) }
     }
 
-    /// Hands `object` over to C.
+    /// Passes ownership of `object` to C.
     pub(super) fn fill(self, object: T) {
         // SAFETY: checked by `new`; the call is not over.
         unsafe { self.0.write(Arc::into_raw(Arc::new(object)).cast_mut()) }
     }
 }
 
-/// A share of the object behind a handle, for the time of a call.
+/// Returns a share of the object behind a handle, for the duration of a call.
 ///
 /// # Safety
 /// `pointer` is NULL or a handle that is not freed before this function returns.
@@ -56,31 +56,31 @@ pub(super) unsafe fn share<T: Handle>(pointer: *const T) -> Result<Arc<T>> {
     if !pointer.is_aligned() {
         return Err(Failure::invalid(format!("{} is no handle of this library", T::NAME)));
     }
-    // SAFETY: by contract it came from `Place::fill` and is alive.
+    // SAFETY: by contract it came from `Out::fill` and is alive.
     unsafe {
         Arc::increment_strong_count(pointer);
         Ok(Arc::from_raw(pointer))
     }
 }
 
-/// As [`share`], of a handle that may be NULL.
+/// Returns a share, as [`share`] does; `None` when the handle is NULL.
 ///
 /// # Safety
 /// As [`share`].
 pub(super) unsafe fn share_if_any<T: Handle>(pointer: *const T) -> Result<Option<Arc<T>>> {
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     if pointer.is_null() { Ok(None) } else { unsafe { share(pointer) }.map(Some) }
 }
 
-/// Gives C's share back; NULL is passed over.
+/// Releases C's share; does nothing for NULL.
 ///
 /// # Safety
-/// `pointer` is NULL or a handle that no one uses after this.
+/// `pointer` is NULL or a handle that is not used afterwards.
 pub(super) unsafe fn free<T: Handle>(pointer: *mut T) {
     if !pointer.is_null() {
-        // the status has nowhere to go; a fault is in the thread's last error
+        // a free function returns no status; a panic is kept in the thread's last error
         entry(|| {
-            // SAFETY: by contract it came from `Place::fill` and was not freed yet.
+            // SAFETY: by contract it came from `Out::fill` and was not freed yet.
             drop(unsafe { Arc::from_raw(pointer) });
             Ok(())
         });

@@ -1,7 +1,7 @@
-//! The C library: the C ABI of `ualm` (`include/ualm.h`, which cbindgen makes from this folder). C has no borrows, so most
-//! functions here are unsafe.
+//! The C library: the C ABI of `ualm` (`include/ualm.h`, which cbindgen generates from this folder). C has no
+//! borrows, so most functions here are unsafe.
 //!
-//! How it stays sound:
+//! Soundness:
 //!
 //! - *Handles* ([`handle`]): what C holds is an `Arc`, and every call takes a share of it first. So a handle that is
 //!   freed in the midst of a call (by its callback) lives until the call ends, and what belongs together may be freed
@@ -15,7 +15,8 @@
 //!   never changes and never moves.
 //! - *Panics* ([`boundary`]) end at the entry, as a status.
 //!
-//! What is left to the caller is the law on top of the header; it is the safety contract of every function here.
+//! The remaining obligations of the caller are the safety contract at the top of the header, which holds for every
+//! function here.
 
 #![allow(unsafe_code, reason = "a call from C is unsafe by its nature")]
 #![allow(non_camel_case_types, reason = "the header and the source use the same names")]
@@ -68,7 +69,7 @@ mod tensor;
 mod version;
 mod view;
 
-/// What the fuzzer and the tests of this workspace call; no part of the interface.
+/// Entry points for the fuzzer and the tests of this workspace; no part of the interface.
 #[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod internal {

@@ -1,29 +1,30 @@
-//! What a model refuses.
+//! Resource limits of a model.
 
 use ualm::Limits;
 
 use super::boundary::{Failure, Result, entry, ualm_status};
-use super::handle::{Place, share};
+use super::handle::{Out, share};
 use super::model::ualm_model;
 use super::sized::{Options, fill, read};
 
-/// What a model refuses (UALM_STATUS_LIMIT) before it costs anything.
+/// Resource limits, checked before any work is done (UALM_STATUS_LIMIT).
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_limits {
     /// Written by ualm_limits_init.
     pub struct_size: usize,
-    /// The longest sound that is listened to or encoded, in seconds; 0 is as the package says.
+    /// The longest sound that is listened to or encoded, in seconds; 0 takes the package's limit.
     pub input_seconds: f64,
     /// Bytes that one decoded recording may take.
     pub decoded_bytes: u64,
-    /// Bytes that the key/value cache of one conversation may take; 0 is half of the memory that the process may use.
+    /// Bytes that the key/value cache of one conversation may take; 0 takes half of the memory that the process may
+    /// use.
     pub memory: u64,
     /// Frames of one prompt: about one a token, 25 a second of sound.
     pub prompt_frames: usize,
-    /// Segments of a reply that may be asked for.
+    /// The most segments of a reply.
     pub segments: usize,
-    /// Frames of a segment that may be asked for.
+    /// The most frames of a segment.
     pub steps: usize,
     /// Positions of a conversation; the model's own limit holds as well.
     pub context: usize,
@@ -68,18 +69,19 @@ impl ualm_limits {
     }
 }
 
-/// Fills `limits` with those of the model; `struct_size` is sizeof *limits.
+/// Fills `limits` with the model's limits; `struct_size` is sizeof *limits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_limits_init(
     limits: *mut ualm_limits,
     struct_size: usize,
     model: *const ualm_model,
 ) -> ualm_status {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     entry(|| unsafe { fill(limits, struct_size, share(model)?.0.limits().into()) })
 }
 
-/// Gives the same model with other limits; what is loaded is shared. `limits` may be NULL: the model's own. Free both.
+/// Returns the same model with other limits; both share what is loaded. NULL for `limits` takes the model's own. Free
+/// both models.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_with_limits(
     model: *const ualm_model,
@@ -87,11 +89,11 @@ pub unsafe extern "C" fn ualm_model_with_limits(
     limited: *mut *mut ualm_model,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, model) = unsafe { (Place::new(limited)?, share(model)?) };
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
+        let (out, model) = unsafe { (Out::new(limited)?, share(model)?) };
+        // SAFETY: per the header's contract.
         let limits = unsafe { read(limits, model.0.limits().into()) }?.limits()?;
-        place.fill(ualm_model(model.0.with_limits(limits)));
+        out.fill(ualm_model(model.0.with_limits(limits)));
         Ok(())
     })
 }

@@ -1,17 +1,17 @@
 //! The enumerations of the header, and their counterparts in Rust.
 //!
-//! They go out as what they are and come in as plain integers, because C may pass any number.
+//! The library returns them as enumerations and accepts plain integers, because C may pass any number.
 
 use ualm::audio::WavFormat;
 use ualm::{Modality, ReasoningMode, Role, SegmentEnd, Stage};
 
 use super::boundary::{Failure, Result};
 
-/// What a segment of a reply, or a part of a prompt, is made of.
+/// The modality of a segment of a reply, or of a part of a prompt.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_modality {
-    /// None: the field says nothing in this place.
+    /// None: the field does not apply.
     None = 0,
     /// Words.
     Text = 1,
@@ -32,7 +32,7 @@ impl From<Modality> for ualm_modality {
     }
 }
 
-/// Who speaks.
+/// The speaker's role.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_role {
@@ -44,7 +44,7 @@ pub enum ualm_role {
     Assistant = 3,
 }
 
-/// Why a segment ended.
+/// The reason why a segment ended.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_segment_end {
@@ -58,7 +58,7 @@ pub enum ualm_segment_end {
     Context = 4,
     /// Stopped on request.
     Cancelled = 5,
-    /// An error came in between; the call fails with it.
+    /// An error occurred; the call fails with it.
     Failed = 6,
 }
 
@@ -75,11 +75,11 @@ impl From<SegmentEnd> for ualm_segment_end {
     }
 }
 
-/// A way to reason (docs/reply.md).
+/// A mode of reasoning (docs/reply.md).
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_reasoning_mode {
-    /// That of the package, or of the chain that is resumed.
+    /// The package's mode, or that of the resumed chain.
     Usual = 0,
     /// A plan, then the sound.
     Enrich = 1,
@@ -105,7 +105,7 @@ pub enum ualm_stage {
     Draft = 4,
     /// The hearing of the draft through the audio encoder; it makes no segment.
     Listen = 5,
-    /// The model's words on its draft: text.
+    /// The model's critique of its draft: text.
     Critique = 6,
     /// The sound that ends the chain.
     Final = 7,
@@ -126,11 +126,12 @@ impl From<Stage> for ualm_stage {
     }
 }
 
-/// The reason why a chain cannot go on after a stage. All that was made is in its record, from which it can be resumed.
+/// The reason why a chain cannot continue after a stage. Everything made so far is in its record, from which it can be
+/// resumed.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_stop_reason {
-    /// It can.
+    /// None: the chain continues.
     None = 0,
     /// Stopped on request.
     Cancelled = 1,
@@ -142,7 +143,7 @@ pub enum ualm_stop_reason {
     NotRanked = 4,
 }
 
-/// How samples are stored in a WAV file.
+/// The sample format of a WAV file.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_wav_format {
@@ -152,7 +153,7 @@ pub enum ualm_wav_format {
     Float32 = 2,
 }
 
-/// The modality of the number `modality`.
+/// Returns the modality with the number `modality`.
 pub(super) fn modality(modality: i32) -> Result<Modality> {
     Modality::ALL
         .into_iter()
@@ -160,7 +161,7 @@ pub(super) fn modality(modality: i32) -> Result<Modality> {
         .ok_or_else(|| Failure::invalid(format!("modality {modality}; expected one of UALM_MODALITY_*")))
 }
 
-/// The role of the number `role`.
+/// Returns the role with the number `role`.
 pub(super) fn role(role: i32) -> Result<Role> {
     match role {
         role if role == ualm_role::System as i32 => Ok(Role::System),
@@ -181,7 +182,7 @@ pub(super) fn reasoning_mode(mode: i32) -> Result<Option<ReasoningMode>> {
     }
 }
 
-/// The format of the number `format`.
+/// Returns the format with the number `format`.
 pub(super) fn wav_format(format: i32) -> Result<WavFormat> {
     match format {
         format if format == ualm_wav_format::Pcm16 as i32 => Ok(WavFormat::Pcm16),

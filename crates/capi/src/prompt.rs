@@ -7,11 +7,11 @@ use ualm::{Content, Message, Modality, Role};
 
 use super::argument::text;
 use super::boundary::{Failure, entry, ualm_status};
-use super::handle::{Handle, Place, free, share};
+use super::handle::{Handle, Out, free, share};
 use super::names::{modality, role};
 use super::view::{ualm_samples, waveform};
 
-/// What is said to the model: parts in order, each with its role. It may be used again, and for several sessions.
+/// A prompt: parts in order, each with its role. It may be reused, also by several sessions.
 pub struct ualm_prompt(RwLock<Vec<Message>>);
 
 impl Handle for ualm_prompt {
@@ -19,7 +19,7 @@ impl Handle for ualm_prompt {
 }
 
 impl ualm_prompt {
-    /// The parts; nothing is added while they are looked at.
+    /// Returns the parts, locked against additions while they are read.
     pub(super) fn messages(&self) -> RwLockReadGuard<'_, Vec<Message>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -29,17 +29,17 @@ impl ualm_prompt {
     }
 }
 
-/// Makes an empty prompt.
+/// Creates an empty prompt.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_prompt_new(prompt: *mut *mut ualm_prompt) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        unsafe { Place::new(prompt) }?.fill(ualm_prompt(RwLock::default()));
+        // SAFETY: per the header's contract.
+        unsafe { Out::new(prompt) }?.fill(ualm_prompt(RwLock::default()));
         Ok(())
     })
 }
 
-/// Adds words, said by `speaker` (ualm_role). The text is copied.
+/// Adds text, said by `speaker` (ualm_role). The text is copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_prompt_add_text(
     prompt: *mut ualm_prompt,
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn ualm_prompt_add_text(
     words: *const c_char,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         let (prompt, words) = unsafe { (share(prompt)?, text(words, "words")?) };
         prompt.push(role(speaker)?, Content::Text(words.to_owned()));
         Ok(())
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn ualm_prompt_add_audio(
     samples: *const ualm_samples,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         let (prompt, sound) = unsafe { (share(prompt)?, waveform(samples)?) };
         let content = match modality(kind)? {
             Modality::Audio => Content::Audio(sound),
@@ -77,9 +77,9 @@ pub unsafe extern "C" fn ualm_prompt_add_audio(
     })
 }
 
-/// Frees a prompt. NULL is fine.
+/// Frees a prompt. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_prompt_free(prompt: *mut ualm_prompt) {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     unsafe { free(prompt) }
 }

@@ -1,19 +1,19 @@
-//! The model's own ear: captions, and takes ranked by them.
+//! Captions by the model, and takes ranked by them.
 
 use std::ffi::c_char;
 
 use ualm::{Expected, Ranked};
 
-use super::argument::{StringPlace, list, text};
+use super::argument::{StringOut, list, text};
 use super::boundary::{Result, entry, ualm_status, value};
 use super::cancel::{cancel_of, ualm_cancel};
-use super::handle::{Handle, Place, free, share};
+use super::handle::{Handle, Out, free, share};
 use super::model::ualm_model;
 use super::names::modality;
 use super::view::{Text, View, ualm_samples, waveform};
 
-/// What the model hears in sound: a caption, or for the `kind` UALM_MODALITY_SPEECH what is said. `cancel` may be NULL.
-/// Free `words` with ualm_string_free.
+/// Describes sound with the model: a caption, or a transcript for the `kind` UALM_MODALITY_SPEECH. `cancel` may be
+/// NULL. Free `words` with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_caption(
     model: *const ualm_model,
@@ -23,11 +23,11 @@ pub unsafe extern "C" fn ualm_model_caption(
     words: *mut *mut c_char,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, model) = unsafe { (StringPlace::new(words, "words")?, share(model)?) };
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
+        let (out, model) = unsafe { (StringOut::new(words, "words")?, share(model)?) };
+        // SAFETY: per the header's contract.
         let (sound, cancel) = unsafe { (waveform(samples)?, cancel_of(cancel)?) };
-        place.fill(&model.0.caption(&sound, modality(kind)?, &cancel)?)
+        out.fill(&model.0.caption(&sound, modality(kind)?, &cancel)?)
     })
 }
 
@@ -37,19 +37,19 @@ pub unsafe extern "C" fn ualm_model_caption(
 pub struct ualm_ranked {
     /// Its size in this version of the library.
     pub struct_size: usize,
-    /// Which take it is, from 0.
+    /// Index of the take, from 0.
     pub take: usize,
-    /// What the model hears in it, with a NUL at its end.
+    /// The model's caption of the take, NUL-terminated.
     pub caption: *const c_char,
-    /// covered x (1 + ordered) / 2: what counts.
+    /// covered x (1 + ordered) / 2, which takes are ranked by.
     pub total: f64,
-    /// Share of the wanted words that the caption holds; one that is wanted twice must be there twice.
+    /// Share of the wanted words in the caption; a word wanted twice must occur twice.
     pub covered: f64,
-    /// Share of the pairs of words it holds that it holds in the wanted order; 1 when there is no pair.
+    /// Share of the pairs of covered words that occur in the wanted order; 1 when there is no pair.
     pub ordered: f64,
 }
 
-/// Takes, the best first.
+/// A ranking of takes, the best first.
 pub struct ualm_ranking(Vec<RankedView>);
 
 impl From<Vec<Ranked>> for ualm_ranking {
@@ -102,33 +102,33 @@ pub unsafe extern "C" fn ualm_model_rank(
     ranking: *mut *mut ualm_ranking,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, model, wanted) = unsafe { (Place::new(ranking)?, share(model)?, text(wanted, "wanted")?) };
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
+        let (out, model, wanted) = unsafe { (Out::new(ranking)?, share(model)?, text(wanted, "wanted")?) };
+        // SAFETY: per the header's contract.
         let (takes, cancel) = unsafe { (list(takes, take_count, "takes")?, cancel_of(cancel)?) };
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         let takes = takes.iter().map(|take| unsafe { waveform(take) }).collect::<Result<Vec<_>>>()?;
         let kind = modality(kind)?;
         let expected = Expected::asked(wanted, kind);
         let ranked = model.0.rank(&takes, kind, &expected, &cancel)?;
-        place.fill(ranked.into());
+        out.fill(ranked.into());
         Ok(())
     })
 }
 
-/// The take of rank `index`, 0 being the best; NULL after the last one. It is valid until the ranking is freed.
+/// Returns the take of rank `index`, 0 being the best; NULL after the last one. It is valid until the ranking is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_ranking_get(ranking: *const ualm_ranking, index: usize) -> *const ualm_ranked {
     value(std::ptr::null(), || {
-        // SAFETY: the header's law. The ranking outlives the share that is taken here.
+        // SAFETY: per the header's contract. The ranking outlives the share that is taken here.
         let ranking = unsafe { share(ranking) }?;
         Ok(ranking.0.get(index).map_or(std::ptr::null(), |ranked| std::ptr::from_ref(ranked.view())))
     })
 }
 
-/// Frees a ranking. NULL is fine.
+/// Frees a ranking. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_ranking_free(ranking: *mut ualm_ranking) {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     unsafe { free(ranking) }
 }

@@ -1,25 +1,25 @@
-//! Records: what was said and made, kept so that any of it can be gone on from, or made again.
+//! Records: conversations as data, from which any reply can be resumed or made again.
 
 use std::ffi::c_char;
 
 use ualm::{Cut, Record};
 
-use super::argument::{StringPlace, path, text};
+use super::argument::{StringOut, path, text};
 use super::boundary::{Result, entry, ualm_status, value};
 use super::cancel::{cancel_of, ualm_cancel};
 use super::checkpoint::ualm_checkpoint;
 use super::conversation::Length;
 use super::generation_options::ualm_generation_options;
-use super::handle::{Handle, Place, free, share};
+use super::handle::{Handle, Out, free, share};
 use super::names::{ualm_modality, wav_format};
 use super::session::ualm_session;
 use super::sized::fill;
 use super::view::{ualm_samples, waveform};
 
-/// A conversation as data: prompts, settings, seeds and frames, and which package made them.
+/// A conversation as data: prompts, settings, seeds and frames, and the package that made them.
 pub struct ualm_record {
     record: Record,
-    /// What each turn forces, for ualm_record_options to point to.
+    /// The forced modalities of each turn, which ualm_record_options points to.
     force: Vec<Vec<i32>>,
 }
 
@@ -41,32 +41,32 @@ impl From<Record> for ualm_record {
     }
 }
 
-/// The record of what was said in a session so far.
+/// Returns the record of a session so far.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_record(
     session: *const ualm_session,
     record: *mut *mut ualm_record,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, session) = unsafe { (Place::new(record)?, share(session)?) };
-        place.fill(session.slot.look(|conversation| conversation.record.clone())?.into());
+        // SAFETY: per the header's contract.
+        let (out, session) = unsafe { (Out::new(record)?, share(session)?) };
+        out.fill(session.slot.look(|conversation| conversation.record.clone())?.into());
         Ok(())
     })
 }
 
-/// Reads the record that a WAV file carries, one that `ualm` or ualm_record_write_wav wrote.
+/// Reads the record of a WAV file that `ualm` or ualm_record_write_wav wrote.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_record_read_wav(file: *const c_char, record: *mut *mut ualm_record) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, file) = unsafe { (Place::new(record)?, path(file, "file")?) };
-        place.fill(Record::read_wav(file)?.into());
+        // SAFETY: per the header's contract.
+        let (out, file) = unsafe { (Out::new(record)?, path(file, "file")?) };
+        out.fill(Record::read_wav(file)?.into());
         Ok(())
     })
 }
 
-/// As ualm_wav_write, with the record in the file: the samples are those of its last segment.
+/// Writes a WAV file with the record in it, as ualm_wav_write does; `samples` are those of its last segment.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_record_write_wav(
     record: *const ualm_record,
@@ -75,45 +75,45 @@ pub unsafe extern "C" fn ualm_record_write_wav(
     format: i32,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         let (record, file, sound) = unsafe { (share(record)?, path(file, "file")?, waveform(samples)?) };
         record.record.write_wav(file, &sound, wav_format(format)?)?;
         Ok(())
     })
 }
 
-/// Reads a record from `json`, which ualm_record_to_json gave.
+/// Reads a record from `json`, as ualm_record_to_json returns it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_record_from_json(json: *const c_char, record: *mut *mut ualm_record) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, json) = unsafe { (Place::new(record)?, text(json, "json")?) };
-        place.fill(Record::from_json(json.as_bytes())?.into());
+        // SAFETY: per the header's contract.
+        let (out, json) = unsafe { (Out::new(record)?, text(json, "json")?) };
+        out.fill(Record::from_json(json.as_bytes())?.into());
         Ok(())
     })
 }
 
-/// The record as one line of JSON (docs/reply.md). Free `json` with ualm_string_free.
+/// Returns the record as one line of JSON (docs/reply.md). Free `json` with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_record_to_json(record: *const ualm_record, json: *mut *mut c_char) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, record) = unsafe { (StringPlace::new(json, "json")?, share(record)?) };
-        place.fill(&record.record.to_json()?)
+        // SAFETY: per the header's contract.
+        let (out, record) = unsafe { (StringOut::new(json, "json")?, share(record)?) };
+        out.fill(&record.record.to_json()?)
     })
 }
 
-/// How many turns there are: a prompt with its reply each.
+/// Returns the number of turns: prompts with their replies.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_record_turn_count(record: *const ualm_record) -> usize {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     value(0, || Ok(unsafe { share(record) }?.record.turns.len()))
 }
 
-/// How many segments the reply of turn `turn` (from 0) has; 0 when there is no such turn.
+/// Returns the number of segments in the reply of turn `turn` (from 0); 0 when there is no such turn.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_record_segment_count(record: *const ualm_record, turn: usize) -> usize {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     value(0, || Ok(unsafe { share(record) }?.record.turns.get(turn).map_or(0, |turn| turn.segments.len())))
 }
 
@@ -128,7 +128,7 @@ pub unsafe extern "C" fn ualm_record_options(
     struct_size: usize,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law. What `force` points to lives in the record.
+        // SAFETY: per the header's contract. `force` points into the record.
         let record = unsafe { share(record) }?;
         let recorded = record.record.turn_at(Cut { turn, segment, frame: 0 })?;
         let mut config = recorded.config.clone();
@@ -139,15 +139,15 @@ pub unsafe extern "C" fn ualm_record_options(
         let mut filled = ualm_generation_options::from(&config);
         let force = record.force.get(turn).map(Vec::as_slice).unwrap_or_default();
         (filled.force, filled.force_len) = (force.as_ptr(), force.len());
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         unsafe { fill(options, struct_size, filled) }
     })
 }
 
 /// Forgets the conversation of a session and runs that of `record` up to frame `frame` of segment `segment` of turn
-/// `turn`, all from 0. With the settings of the record (ualm_record_options) a reply from this place goes on as if the
-/// conversation had never stopped, id by id. `cancel` may be NULL. After a failure the conversation is empty, unless the
-/// record was refused: one of another package, a damaged one, or one without such a place.
+/// `turn`, all from 0. With the settings of the record (ualm_record_options) a reply from the checkpoint continues as
+/// if the conversation had never stopped, id by id. `cancel` may be NULL. After a failure the conversation is empty,
+/// unless the record was refused: a record of another package, a damaged one, or one without such a frame.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_restore(
     session: *mut ualm_session,
@@ -159,12 +159,12 @@ pub unsafe extern "C" fn ualm_session_restore(
     checkpoint: *mut *mut ualm_checkpoint,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, session, record) = unsafe { (Place::new(checkpoint)?, share(session)?, share(record)?) };
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
+        let (out, session, record) = unsafe { (Out::new(checkpoint)?, share(session)?, share(record)?) };
+        // SAFETY: per the header's contract.
         let cancel = unsafe { cancel_of(cancel) }?;
         let cut = Cut { turn, segment, frame };
-        place.fill(session.slot.work(|conversation| {
+        out.fill(session.slot.work(|conversation| {
             let restored = conversation.session.restore(&record.record, cut, &cancel);
             forget_if_empty(conversation);
             let checkpoint = restored?;
@@ -177,7 +177,7 @@ pub unsafe extern "C" fn ualm_session_restore(
 }
 
 /// Forgets the conversation of a session and runs the first `turns` turns of `record`, after which another turn can
-/// begin. `cancel` may be NULL. Failures as of ualm_session_restore.
+/// begin. `cancel` may be NULL. Fails as ualm_session_restore does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_restore_turns(
     session: *mut ualm_session,
@@ -186,7 +186,7 @@ pub unsafe extern "C" fn ualm_session_restore_turns(
     cancel: *const ualm_cancel,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         let (session, record, cancel) = unsafe { (share(session)?, share(record)?, cancel_of(cancel)?) };
         session.slot.work(|conversation| -> Result<()> {
             let restored = conversation.session.restore_turns(&record.record, turns, &cancel);
@@ -199,16 +199,16 @@ pub unsafe extern "C" fn ualm_session_restore_turns(
     })
 }
 
-/// A conversation without positions has nothing to record.
+/// Clears the record of a conversation without positions.
 fn forget_if_empty(conversation: &mut super::conversation::Conversation) {
     if conversation.session.position() == 0 {
         conversation.record.turns.clear();
     }
 }
 
-/// Frees a record. NULL is fine.
+/// Frees a record. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_record_free(record: *mut ualm_record) {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     unsafe { free(record) }
 }

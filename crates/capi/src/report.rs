@@ -1,11 +1,11 @@
-//! What it runs on.
+//! Reports on ONNX Runtime and its execution providers.
 
 use std::ffi::c_char;
 
 use serde::Serialize;
 use ualm::{ProviderReport, Runtime};
 
-use super::argument::StringPlace;
+use super::argument::StringOut;
 use super::boundary::{Failure, Result, entry, ualm_status};
 use super::handle::share;
 use super::model::ualm_model;
@@ -29,12 +29,12 @@ impl Report {
     }
 }
 
-/// Starts ONNX Runtime, unless it runs already, loads the providers that are asked for, and tells what was found: an
-/// object with "library" (the file), "build", "threads", "asked" (for which providers), "providers" (a list: "asked",
-/// "state" (ready, not_installed, wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library",
+/// Starts ONNX Runtime if it is not running, loads the requested providers, and returns a report: an object with
+/// "library" (the file), "build", "threads", "asked" (for which providers), "providers" (a list: "asked", "state"
+/// (ready, not_installed, wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library",
 /// "version", "devices", "missing"), "unserved" (graphs for which none of them can serve), "devices", a list of
 /// {"provider", "hardware", "vendor"}, "graphs" (empty) and "other_libraries" (other copies of ONNX Runtime in the
-/// process). A provider that cannot serve is told here, and is an error only when a model is loaded. `options` may be
+/// process). A provider that cannot serve is no error here, but when a model is loaded. `options` may be
 /// NULL. Free `json` with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_runtime_report(
@@ -42,21 +42,21 @@ pub unsafe extern "C" fn ualm_runtime_report(
     json: *mut *mut c_char,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, options) = unsafe { (StringPlace::new(json, "json")?, runtime_options(options)?) };
+        // SAFETY: per the header's contract.
+        let (out, options) = unsafe { (StringOut::new(json, "json")?, runtime_options(options)?) };
         let runtime = Runtime::start(&options)?;
-        place.fill(&Report::of(runtime, runtime.provider_report(&options)?)?)
+        out.fill(&Report::of(runtime, runtime.provider_report(&options)?)?)
     })
 }
 
-/// The same for a loaded model, with "graphs", a list of where those run that are loaded by now: "graph", "file",
-/// "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take), "operators_on_cpu" and
-/// "passed_over" (a list of {"provider", "why"}). Free `json` with ualm_string_free.
+/// Returns the report of a loaded model, as ualm_runtime_report does, with "graphs", a list of the graphs loaded so
+/// far: "graph", "file", "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take),
+/// "operators_on_cpu" and "passed_over" (a list of {"provider", "why"}). Free `json` with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_report(model: *const ualm_model, json: *mut *mut c_char) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, model) = unsafe { (StringPlace::new(json, "json")?, share(model)?) };
-        place.fill(&Report::of(model.0.runtime(), model.0.provider_report()?)?)
+        // SAFETY: per the header's contract.
+        let (out, model) = unsafe { (StringOut::new(json, "json")?, share(model)?) };
+        out.fill(&Report::of(model.0.runtime(), model.0.provider_report()?)?)
     })
 }

@@ -1,8 +1,8 @@
-//! A reply in the making, together with the session that it borrows.
+//! A running generation, together with the session that it borrows.
 //!
-//! In Rust a [`Generation`] borrows its [`Session`] mutably. C has no borrows, so the session lies in a [`Slot`]: a
-//! generation takes it out, holds both as one value ([`Borrowed`], whose self-reference `self_cell` keeps sound), and
-//! puts the session back when the reply has come to its end or is given up. In between the slot is empty.
+//! In Rust a [`Generation`] borrows its [`Session`] mutably. C has no borrows, so the session is stored in a [`Slot`]:
+//! starting a generation takes it out, holds both as one value ([`Borrowed`], whose self-reference `self_cell` keeps
+//! sound), and puts the session back when the reply ends or is dropped. In between the slot is empty.
 
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::checkpoint::ualm_checkpoint;
 use super::conversation::{Conversation, Slot};
 
 self_cell!(
-    /// A session, and the generation that borrows it.
+    /// A session and the generation that borrows it.
     struct Borrowed {
         owner: MutBorrow<Session>,
         #[not_covariant]
@@ -23,16 +23,16 @@ self_cell!(
     }
 );
 
-/// Where a reply begins.
+/// The start of a reply.
 #[derive(Clone, Copy)]
 pub(super) enum Start<'a> {
     /// After these messages.
     Prompt(&'a [Message]),
-    /// At this place, whose prompt was run.
+    /// At this checkpoint, whose prompt was run.
     At(&'a ualm_checkpoint),
 }
 
-/// A reply in the making.
+/// A running generation.
 pub(super) struct Running {
     slot: Arc<Slot>,
     /// `None` once the session is back in its slot.
@@ -64,7 +64,7 @@ impl Running {
                     read = Some(prompt.clone());
                     session.generate(prompt, config, cancel)
                 }
-                Start::At(place) => session.generate_from(&place.checkpoint, config, cancel),
+                Start::At(checkpoint) => session.generate_from(&checkpoint.checkpoint, config, cancel),
             }
         });
         match started {
@@ -74,11 +74,11 @@ impl Running {
             }
             Err((session, error)) => {
                 let session = session.into_inner();
-                // refused after it had gone back to the place
-                if let Start::At(place) = start
+                // refused after the session had gone back to the checkpoint
+                if let Start::At(checkpoint) = start
                     && session.position() != begun
                 {
-                    place.length.cut(&mut record);
+                    checkpoint.length.cut(&mut record);
                 }
                 slot.put(Conversation { session, record });
                 Err(ualm::Error::into(error))
@@ -86,10 +86,10 @@ impl Running {
         }
     }
 
-    /// The next event; `None` after the last one, or after a failure. With either the session is free again.
+    /// Returns the next event; `None` after the last one, or after a failure. Both return the session to its slot.
     pub(super) fn next(&mut self) -> Result<Option<Event>> {
         let Some(open) = self.open.take() else { return Ok(None) };
-        // After a panic all is left where it is, for ever: nothing says what state it is in.
+        // After a panic everything is leaked, because its state is unknown.
         let mut open = ManuallyDrop::new(open);
         let event = open.borrowed.with_dependent_mut(|_, generation| generation.next()).transpose();
         let mut open = ManuallyDrop::into_inner(open);
@@ -106,7 +106,7 @@ impl Running {
     fn hand_back(&self, open: Open) {
         let Open { borrowed, mut record, begun } = open;
         let session = borrowed.into_owner().into_inner();
-        // a prompt that was never run was not said
+        // a prompt that was never run is no part of the conversation
         if session.position() <= begun && record.turns.last().is_some_and(|turn| turn.segments.is_empty()) {
             record.turns.pop();
         }
@@ -114,7 +114,7 @@ impl Running {
     }
 }
 
-/// Writes down how the reply begins; `read` is the prompt of the messages as the model reads it.
+/// Records the start of the reply; `read` is the prompt made from the messages.
 fn begin_turn(record: &mut Record, start: Start<'_>, read: Option<&Prompt>, config: &GenerationConfig) {
     match start {
         Start::Prompt(messages) => {
@@ -122,8 +122,8 @@ fn begin_turn(record: &mut Record, start: Start<'_>, read: Option<&Prompt>, conf
                 record.begin_turn(messages, prompt, config);
             }
         }
-        Start::At(place) => {
-            place.length.cut(record);
+        Start::At(checkpoint) => {
+            checkpoint.length.cut(record);
             if let Some(turn) = record.turns.last_mut() {
                 turn.config = config.clone();
             }
@@ -131,7 +131,7 @@ fn begin_turn(record: &mut Record, start: Start<'_>, read: Option<&Prompt>, conf
     }
 }
 
-/// A reply that is given up half-way counts as cancelled; the session goes back.
+/// A reply that is dropped before its end counts as cancelled; the session goes back to its slot.
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {

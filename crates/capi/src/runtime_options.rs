@@ -61,14 +61,14 @@ pub unsafe extern "C" fn ualm_runtime_options_init(
     options: *mut ualm_runtime_options,
     struct_size: usize,
 ) -> ualm_status {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     entry(|| unsafe { fill(options, struct_size, ualm_runtime_options::default()) })
 }
 
 /// The options that `pointer` names.
 ///
 /// # Safety
-/// The header's law for `ualm_runtime_options`.
+/// The safety contract of the header for `ualm_runtime_options`.
 pub(super) unsafe fn runtime_options(pointer: *const ualm_runtime_options) -> Result<RuntimeOptions> {
     // SAFETY: the contract is the same.
     let options = unsafe { read(pointer, ualm_runtime_options::default()) }?;

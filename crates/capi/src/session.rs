@@ -7,10 +7,10 @@ use ualm::{Engine, Model, Session};
 use super::argument::write;
 use super::boundary::{entry, ualm_status, value};
 use super::conversation::{Conversation, Slot};
-use super::handle::{Handle, Place, free, share};
+use super::handle::{Handle, Out, free, share};
 use super::model::ualm_model;
 
-/// A conversation: what was said stays in it, and the next prompt goes on from there.
+/// A conversation. It keeps its history, and the next prompt continues from there.
 pub struct ualm_session {
     pub(super) model: Model,
     pub(super) slot: Arc<Slot>,
@@ -18,7 +18,7 @@ pub struct ualm_session {
 }
 
 impl ualm_session {
-    /// A conversation that nothing was said in, of the engine if it is one's.
+    /// Returns an empty conversation; `engine` is the one that runs it, if any.
     pub(super) fn new(session: Session, engine: Option<&Engine>) -> Self {
         Self::of(Conversation::new(session), engine)
     }
@@ -38,9 +38,9 @@ impl Handle for ualm_session {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_new(model: *const ualm_model, session: *mut *mut ualm_session) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, model) = unsafe { (Place::new(session)?, share(model)?) };
-        place.fill(ualm_session::new(model.0.session(), None));
+        // SAFETY: per the header's contract.
+        let (out, model) = unsafe { (Out::new(session)?, share(model)?) };
+        out.fill(ualm_session::new(model.0.session(), None));
         Ok(())
     })
 }
@@ -49,24 +49,24 @@ pub unsafe extern "C" fn ualm_session_new(model: *const ualm_model, session: *mu
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_position(session: *const ualm_session, position: *mut usize) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         let session = unsafe { share(session) }?;
         let found = session.slot.look(|conversation| conversation.session.position())?;
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         unsafe { write(position, found, "position") }
     })
 }
 
-/// Positions that the conversation may hold: those of the model's context, or of the engine's.
+/// Returns the number of positions that the conversation may hold: the model's context, or the engine's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_max_positions(session: *const ualm_session) -> usize {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     value(0, || Ok(unsafe { share(session) }?.max_positions))
 }
 
-/// Frees a session; a generation of it goes on. NULL is fine.
+/// Frees a session; its generation stays usable. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_free(session: *mut ualm_session) {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     unsafe { free(session) }
 }

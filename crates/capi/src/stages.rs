@@ -1,7 +1,7 @@
 //! The stages of a chain, pulled event by event.
 //!
-//! In Rust a [`ChainRunner`] is told what to do next, and tells what happens through a closure. C pulls: a stage runs in a
-//! thread of its own, which owns the runner meanwhile and hands over one event at a time.
+//! In Rust a [`ChainRunner`] is advanced step by step, and passes its events to a closure. C pulls events: a stage runs
+//! in a thread of its own, which owns the runner meanwhile and passes on one event at a time.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ type Outcome = (Runner, ualm::Result<ChainStep>);
 pub(super) struct Stages {
     state: State,
     stop: Cancel,
-    /// The segments of the chain so far, with the index of their stage; one that was replaced stays, as C may look at it.
+    /// The segments of the chain so far, with the index of their stage; a replaced one is kept, as C may still read it.
     made: Vec<Made>,
     end: Option<End>,
-    /// Runs the steps; it lives as long as the chain.
+    /// The engine that runs the steps, kept alive by the chain.
     _engine: Option<Engine>,
 }
 
-/// A segment of the chain that C may look at.
+/// A segment of the chain that C may read.
 pub(super) struct Made {
     pub(super) stage_index: usize,
     pub(super) segment: Arc<SegmentView>,
@@ -39,7 +39,7 @@ pub(super) struct Made {
 enum State {
     Ready(Box<Runner>),
     Running(Running),
-    /// A fault ended the thread, and the runner with it.
+    /// A panic ended the thread, and the runner with it.
     Lost,
 }
 
@@ -154,7 +154,7 @@ impl Stages {
         }
     }
 
-    /// Sets the plan, and goes on with a chain that had ended with one.
+    /// Sets the plan, and reopens a chain that had ended with one.
     pub(super) fn set_plan(&mut self, plan: &str) -> Result<()> {
         self.runner()?.set_plan(plan)?;
         self.end = None;
@@ -179,7 +179,7 @@ fn lost() -> Failure {
 /// A stage that is being made.
 struct Running {
     stage_index: usize,
-    /// `None` once the events are at their end, or nobody wants them.
+    /// `None` once the events have ended, or are no longer wanted.
     events: Option<Receiver<TakeEventView>>,
     thread: Option<JoinHandle<Outcome>>,
     stop: Cancel,
@@ -187,7 +187,7 @@ struct Running {
 
 impl Running {
     fn start(mut runner: Runner, stop: Cancel) -> Result<Self> {
-        // without room in it, the stage is never ahead by more than the next event
+        // the channel has no buffer, so the stage is never ahead by more than one event
         let (sender, events) = sync_channel(0);
         let stage_index = runner.next_index();
         let cancel = stop.clone();
@@ -209,7 +209,7 @@ impl Running {
         self.events.as_ref()?.recv().ok()
     }
 
-    /// Waits for the thread; its panic goes on in the caller's.
+    /// Waits for the thread; its panic resumes in the caller's thread.
     fn finish(mut self) -> Outcome {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(outcome)) => outcome,
@@ -219,13 +219,13 @@ impl Running {
     }
 }
 
-/// A stage that is given up: it ends after its current step.
+/// A stage that is dropped before its end stops after its current step.
 impl Drop for Running {
     fn drop(&mut self) {
         self.events = None;
         if let Some(thread) = self.thread.take() {
             self.stop.cancel();
-            // its panic has nowhere to go
+            // a drop has no way to report its panic
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! Several takes of a prompt, and the events of takes, those of a chain among them.
+//! Several takes of a prompt, and the events of takes and chains.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::boundary::{Failure, Result, entry, ualm_status, value};
 use super::cancel::{cancel_of, ualm_cancel};
 use super::engine::ualm_engine;
 use super::generation_options::{generation_config, ualm_generation_options};
-use super::handle::{Handle, Place, free, share, share_if_any};
+use super::handle::{Handle, Out, free, share, share_if_any};
 use super::model::ualm_model;
 use super::names::{ualm_modality, ualm_stage, ualm_stop_reason};
 use super::prompt::ualm_prompt;
@@ -27,35 +27,35 @@ use super::view::{Samples, SegmentView, Text, View, ualm_samples, ualm_segment, 
 pub enum ualm_take_event_kind {
     /// A segment began.
     SegmentStarted = 1,
-    /// More text of a segment: text, text_len.
+    /// A segment got more text: text, text_len.
     TextDelta = 2,
-    /// A sound segment grew, and is not decoded yet: seconds.
+    /// A sound segment grew and is not decoded yet: seconds.
     AudioProgress = 3,
     /// The next samples of a sound segment, without the package's enhancer: audio.
     AudioChunk = 4,
-    /// A segment ended: segment, and audio as it is to be heard.
+    /// A segment ended: segment, and audio ready to play.
     SegmentEnded = 5,
     /// All takes are made, and the model begins to listen to them.
     RankingStarted = 6,
     /// The model has listened to a take: ranked.
     Ranked = 7,
-    /// All is done, or was stopped: usage.
+    /// All work is done or was stopped: usage.
     Finished = 8,
-    /// A stage of a chain ended with the take that was chosen: segment, and audio as it is to be heard; both are NULL
-    /// after a hearing. stop says whether the chain can go on.
+    /// A stage of a chain ended with the chosen take: segment, and audio ready to play; both are NULL after a hearing.
+    /// stop tells whether the chain can continue.
     StageEnded = 9,
-    /// The model has asked: the chain goes on after ualm_chain_answer.
+    /// The model has asked a question: the chain continues after ualm_chain_answer.
     Question = 10,
 }
 
-/// An event of takes in the making. Takes that are made at once mix their events. The library makes it; later versions
-/// may add fields at the end, and kinds: pass over those that you do not know.
+/// An event of takes that are being generated. Concurrent takes interleave their events. The library fills it; later
+/// versions may add fields at the end, and kinds: ignore unknown kinds.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_take_event {
     /// Its size in this version of the library.
     pub struct_size: usize,
-    /// The kind; it says which of the other fields mean something.
+    /// The kind, which determines the other fields that are set.
     pub kind: ualm_take_event_kind,
     /// The stage of a chain.
     pub stage: ualm_stage,
@@ -65,9 +65,9 @@ pub struct ualm_take_event {
     pub segment_index: usize,
     /// The segment's modality.
     pub modality: ualm_modality,
-    /// Why a chain cannot go on, if it cannot.
+    /// The reason why a chain cannot continue, if it cannot.
     pub stop: ualm_stop_reason,
-    /// The text, with a NUL at its end, else NULL. It ends between characters, never within one.
+    /// The NUL-terminated text, else NULL. It always ends on a character boundary.
     pub text: *const c_char,
     /// Bytes of the text, without the NUL.
     pub text_len: usize,
@@ -83,7 +83,7 @@ pub struct ualm_take_event {
     pub usage: *const ualm_usage,
 }
 
-/// An event that C may look at.
+/// An event that C may read.
 pub(super) struct TakeEventView {
     view: View<ualm_take_event>,
     _content: Content,
@@ -197,8 +197,9 @@ impl TakeEventView {
     }
 }
 
-/// Is told what happens, in the thread that called ualm_takes_make. The event is valid until it returns; 0 goes on,
-/// anything else stops all takes, which then end with what they have. It must return: no longjmp, no exception.
+/// A callback for events, called in the thread that called ualm_takes_make. The event is valid until the callback
+/// returns. 0 continues; any other value stops all takes, which end with what they have. The callback must return: no
+/// longjmp, no exception.
 pub type ualm_take_callback =
     Option<unsafe extern "C" fn(event: *const ualm_take_event, user_data: *mut c_void) -> c_int>;
 
@@ -213,7 +214,7 @@ impl Handle for ualm_takes {
     const NAME: &'static str = "takes";
 }
 
-/// A take that C may look at.
+/// A take that C may read.
 struct TakeView {
     segments: Vec<Arc<SegmentView>>,
     sound: Option<Arc<Samples>>,
@@ -240,13 +241,13 @@ impl Room {
     /// Returns the engine, if there is one, else the model.
     ///
     /// # Safety
-    /// The header's law.
+    /// The header's contract.
     pub(super) unsafe fn new(model: *const ualm_model, engine: *const ualm_engine) -> Result<Self> {
-        // SAFETY: the contract is the same.
+        // SAFETY: same contract.
         if let Some(engine) = unsafe { share_if_any(engine) }? {
             return Ok(Self::Engine(engine.0.clone()));
         }
-        // SAFETY: the contract is the same.
+        // SAFETY: same contract.
         Ok(Self::Model(unsafe { share(model) }?.0.clone()))
     }
 
@@ -262,10 +263,10 @@ impl Room {
 /// steps, and each has its own seed, that of the options plus its index. They run in `engine`, as many at once as it has
 /// slots for, or with NULL in an engine of their own on `model`; one of the two may be NULL.
 ///
-/// With `wanted` they are ranked by how well the model's own caption of each covers these words, as ualm_model_rank
-/// does. `options` (the model's defaults), `wanted`, `cancel` and `callback` may be NULL. Takes that were stopped are no
-/// failure: they end with what they have, and those that were not begun are not there. After a failure of one of them
-/// there are none, but the callback has seen what had been made.
+/// With `wanted` the takes are ranked by how well the model's own caption of each covers these words, as
+/// ualm_model_rank does. `options` (NULL takes the model's defaults), `wanted`, `cancel` and `callback` may be NULL.
+/// Stopped takes are no failure: they end with what they have, and takes that were not begun are missing. After the
+/// failure of a take there are none, but the callback has received everything made before it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_make(
     model: *const ualm_model,
@@ -280,26 +281,27 @@ pub unsafe extern "C" fn ualm_takes_make(
     takes: *mut *mut ualm_takes,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, room, prompt) = unsafe { (Place::new(takes)?, Room::new(model, engine)?, share(prompt)?) };
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
+        let (out, room, prompt) = unsafe { (Out::new(takes)?, Room::new(model, engine)?, share(prompt)?) };
+        // SAFETY: per the header's contract.
         let config = unsafe { generation_config(options, room.model().config()) }?;
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         let cancel = unsafe { cancel_of(cancel) }?.below();
         let kind = config.force.last().copied().unwrap_or(Modality::Audio);
-        let expected = match wanted.is_null() {
-            true => None,
-            // SAFETY: the header's law.
-            false => Some((kind, Expected::asked(unsafe { text(wanted, "wanted") }?, kind))),
+        let expected = if wanted.is_null() {
+            None
+        } else {
+            // SAFETY: per the header's contract.
+            Some((kind, Expected::asked(unsafe { text(wanted, "wanted") }?, kind)))
         };
-        // SAFETY: the header's law.
-        let told = |event: &ualm_take_event| callback.map_or(0, |told| unsafe { told(event, user_data) });
-        place.fill(make(&room, &prompt.messages(), &config, take_count, expected.as_ref(), &cancel, told)?);
+        // SAFETY: per the header's contract.
+        let callback = |event: &ualm_take_event| callback.map_or(0, |callback| unsafe { callback(event, user_data) });
+        out.fill(make(&room, &prompt.messages(), &config, take_count, expected.as_ref(), &cancel, callback)?);
         Ok(())
     })
 }
 
-/// Makes and ranks takes. `told` is told everything until it wants to stop.
+/// Makes and ranks takes. `callback` receives every event until it asks to stop.
 fn make(
     room: &Room,
     messages: &[Message],
@@ -307,13 +309,13 @@ fn make(
     count: usize,
     expected: Option<&(Modality, Expected)>,
     cancel: &Cancel,
-    told: impl Fn(&ualm_take_event) -> c_int,
+    callback: impl Fn(&ualm_take_event) -> c_int,
 ) -> Result<ualm_takes> {
-    let mut listens = true;
+    let mut is_listening = true;
     let mut tell = |view: TakeEventView| {
-        if listens && told(view.view()) != 0 {
+        if is_listening && callback(view.view()) != 0 {
             cancel.cancel();
-            listens = false;
+            is_listening = false;
         }
     };
     let mut on_event = |event: TakeEvent<'_>| {
@@ -354,12 +356,12 @@ fn make(
 /// Returns the number of takes that were begun.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_count(takes: *const ualm_takes) -> usize {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     value(0, || Ok(unsafe { share(takes) }?.takes.len()))
 }
 
-/// The segment at `index` of the take `take`, both from 0; NULL after the last one. It is valid until the takes are
-/// freed.
+/// Returns the segment at `index` of the take `take`, both from 0; NULL after the last one. It is valid until the takes
+/// are freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_segment(
     takes: *const ualm_takes,
@@ -367,26 +369,26 @@ pub unsafe extern "C" fn ualm_takes_segment(
     index: usize,
 ) -> *const ualm_segment {
     value(std::ptr::null(), || {
-        // SAFETY: the header's law. The takes outlive the share that is taken here.
+        // SAFETY: per the header's contract. The takes outlive the share that is taken here.
         let takes = unsafe { share(takes) }?;
         let segment = takes.takes.get(take).and_then(|take| take.segments.get(index));
         Ok(segment.map_or(std::ptr::null(), |segment| std::ptr::from_ref(segment.view())))
     })
 }
 
-/// The last sound of the take `take` (from 0) as it is to be heard: through the package's enhancer, if it has one. NULL
-/// when there is none. It is valid until the takes are freed.
+/// Returns the last sound of the take `take` (from 0), ready to play: through the package's enhancer, if it has one.
+/// NULL when there is none. It is valid until the takes are freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_audio(takes: *const ualm_takes, take: usize) -> *const ualm_samples {
     value(std::ptr::null(), || {
-        // SAFETY: the header's law. The takes outlive the share that is taken here.
+        // SAFETY: per the header's contract. The takes outlive the share that is taken here.
         let takes = unsafe { share(takes) }?;
         let sound = takes.takes.get(take).and_then(|take| take.sound.as_ref());
         Ok(sound.map_or(std::ptr::null(), |sound| std::ptr::from_ref(sound.view())))
     })
 }
 
-/// The record of the take `take` (from 0), with which it is made again or gone on from.
+/// Returns the record of the take `take` (from 0), from which the take can be made again or resumed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_record(
     takes: *const ualm_takes,
@@ -394,22 +396,22 @@ pub unsafe extern "C" fn ualm_takes_record(
     record: *mut *mut ualm_record,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, takes) = unsafe { (Place::new(record)?, share(takes)?) };
+        // SAFETY: per the header's contract.
+        let (out, takes) = unsafe { (Out::new(record)?, share(takes)?) };
         let count = takes.takes.len();
         let found = takes.takes.get(take).ok_or_else(|| Failure::invalid(format!("take {take}; there are {count}")))?;
-        place.fill(found.record.clone().into());
+        out.fill(found.record.clone().into());
         Ok(())
     })
 }
 
-/// The ranking of the takes, the best first; it is empty when they were not ranked.
+/// Returns the ranking of the takes, the best first; it is empty when they were not ranked.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_ranking(takes: *const ualm_takes, ranking: *mut *mut ualm_ranking) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, takes) = unsafe { (Place::new(ranking)?, share(takes)?) };
-        place.fill(takes.ranking.clone().into());
+        // SAFETY: per the header's contract.
+        let (out, takes) = unsafe { (Out::new(ranking)?, share(takes)?) };
+        out.fill(takes.ranking.clone().into());
         Ok(())
     })
 }
@@ -418,13 +420,13 @@ pub unsafe extern "C" fn ualm_takes_ranking(takes: *const ualm_takes, ranking: *
 /// freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_usage(takes: *const ualm_takes) -> *const ualm_usage {
-    // SAFETY: the header's law. The takes outlive the share that is taken here.
+    // SAFETY: per the header's contract. The takes outlive the share that is taken here.
     value(std::ptr::null(), || Ok(&raw const unsafe { share(takes) }?.usage))
 }
 
-/// Frees takes. NULL is fine.
+/// Frees takes. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_free(takes: *mut ualm_takes) {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     unsafe { free(takes) }
 }

@@ -1,8 +1,8 @@
-//! What the model computes on its way: features of sound, embeddings of a prompt, logits.
+//! Intermediate results of the model: features of sound, embeddings of a prompt, logits.
 
 use super::argument::write;
 use super::boundary::{Result, entry, ualm_status, value};
-use super::handle::{Handle, Place, free, share};
+use super::handle::{Handle, Out, free, share};
 use super::model::ualm_model;
 use super::prompt::ualm_prompt;
 use super::session::ualm_session;
@@ -30,8 +30,8 @@ impl ualm_tensor {
     }
 }
 
-/// The numbers, row after row, and how many rows and columns there are; NULL when `tensor` is. They are valid until the
-/// handle is freed.
+/// Returns the numbers, row after row, and the numbers of rows and columns; NULL when `tensor` is NULL. They are valid
+/// until the handle is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_tensor_data(
     tensor: *const ualm_tensor,
@@ -39,22 +39,22 @@ pub unsafe extern "C" fn ualm_tensor_data(
     columns: *mut usize,
 ) -> *const f32 {
     value(std::ptr::null(), || {
-        // SAFETY: the header's law. The numbers outlive the share that is taken here.
+        // SAFETY: per the header's contract. The numbers outlive the share that is taken here.
         let tensor = unsafe { share(tensor) }?;
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
         unsafe { (write(rows, tensor.rows, "rows")?, write(columns, tensor.columns, "columns")?) };
         Ok(tensor.data.as_ptr())
     })
 }
 
-/// Frees a tensor. NULL is fine.
+/// Frees a tensor. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_tensor_free(tensor: *mut ualm_tensor) {
-    // SAFETY: the header's law.
+    // SAFETY: per the header's contract.
     unsafe { free(tensor) }
 }
 
-/// What the language model hears in sound: a row of the hidden size for every frame, about 25 a second.
+/// Encodes sound into language-model features: a row of the hidden size for every frame, about 25 a second.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_audio_features(
     model: *const ualm_model,
@@ -62,16 +62,16 @@ pub unsafe extern "C" fn ualm_model_audio_features(
     features: *mut *mut ualm_tensor,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, model, sound) = unsafe { (Place::new(features)?, share(model)?, waveform(samples)?) };
+        // SAFETY: per the header's contract.
+        let (out, model, sound) = unsafe { (Out::new(features)?, share(model)?, waveform(samples)?) };
         let found = model.0.audio_features(&sound)?;
-        place.fill(ualm_tensor::new(found.iter().copied().collect(), found.ncols()));
+        out.fill(ualm_tensor::new(found.iter().copied().collect(), found.ncols()));
         Ok(())
     })
 }
 
-/// What the language model reads of a prompt that begins a conversation: a row of the hidden size for every frame, the
-/// features of sound in their places.
+/// Returns the embeddings of a prompt that begins a conversation: a row of the hidden size for every frame, with the
+/// features of sound in their slots.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_prompt_embeddings(
     model: *const ualm_model,
@@ -79,18 +79,18 @@ pub unsafe extern "C" fn ualm_model_prompt_embeddings(
     embeddings: *mut *mut ualm_tensor,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let (place, model, prompt) = unsafe { (Place::new(embeddings)?, share(model)?, share(prompt)?) };
+        // SAFETY: per the header's contract.
+        let (out, model, prompt) = unsafe { (Out::new(embeddings)?, share(model)?, share(prompt)?) };
         let laid_out = model.0.prompt(&prompt.messages())?;
         let columns = model.0.manifest().language_model.hidden_size;
-        place.fill(ualm_tensor::new(model.0.prompt_embeddings(&laid_out)?, columns));
+        out.fill(ualm_tensor::new(model.0.prompt_embeddings(&laid_out)?, columns));
         Ok(())
     })
 }
 
-/// Logits of what could follow the conversation and `prompt`, one row each: of the text head (column = id), and of the
-/// audio head (the streams' codes one after another, then the ends of turn and segment), whose place may be NULL, and
-/// becomes NULL for a package that makes no sound. The conversation stays as it was.
+/// Returns the logits that follow the conversation and `prompt`, one row each: of the text head (column = id), and of
+/// the audio head (the codes of all streams, then the ends of turn and segment). `audio` may be NULL, and is set to
+/// NULL for a package that generates no sound. The conversation is unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_next_logits(
     session: *mut ualm_session,
@@ -99,19 +99,19 @@ pub unsafe extern "C" fn ualm_session_next_logits(
     audio: *mut *mut ualm_tensor,
 ) -> ualm_status {
     entry(|| {
-        // SAFETY: the header's law.
-        let text = unsafe { Place::new(text) }?;
-        // SAFETY: the header's law.
-        let audio = unsafe { Place::if_any(audio) }?;
-        // SAFETY: the header's law.
+        // SAFETY: per the header's contract.
+        let text = unsafe { Out::new(text) }?;
+        // SAFETY: per the header's contract.
+        let audio = unsafe { Out::if_any(audio) }?;
+        // SAFETY: per the header's contract.
         let (session, prompt) = unsafe { (share(session)?, share(prompt)?) };
         let (of_text, of_audio) = session.slot.work(|conversation| -> Result<_> {
             let read = conversation.session.prompt(&prompt.messages())?;
             Ok(conversation.session.next_logits(&read)?)
         })?;
         text.fill(ualm_tensor::row(of_text));
-        if let (Some(place), Some(logits)) = (audio, of_audio) {
-            place.fill(ualm_tensor::row(logits));
+        if let (Some(out), Some(logits)) = (audio, of_audio) {
+            out.fill(ualm_tensor::row(logits));
         }
         Ok(())
     })

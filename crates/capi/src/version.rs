@@ -11,13 +11,13 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_V
     Err(_) => c"",
 };
 
-/// The library's version, such as "0.1.0".
+/// Returns the library's version, such as "0.1.0".
 #[unsafe(no_mangle)]
 pub extern "C" fn ualm_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// Version of the library's binary interface; it serves a program whose UALM_ABI_VERSION is the same.
+/// Returns the version of the library's binary interface; it serves a program whose UALM_ABI_VERSION is the same.
 #[unsafe(no_mangle)]
 pub extern "C" fn ualm_abi_version() -> u32 {
     UALM_ABI_VERSION

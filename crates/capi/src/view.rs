@@ -1,4 +1,4 @@
-//! Views: what C reads without a call. Each lies with the memory that it points into.
+//! Views: structs that C reads without a call, stored beside the memory that they point into.
 //!
 //! That memory is on the heap (`Vec`, `Box<[T]>`, `Arc`): it stays where it is when its owner moves, and nothing here
 //! changes it once the view is made.
@@ -12,7 +12,7 @@ use ualm::{Seconds, Segment, Tokens, Usage};
 use super::boundary::{Failure, Result};
 use super::names::{ualm_modality, ualm_segment_end};
 
-/// Sound, seen and not owned. This struct never grows.
+/// Borrowed sound. This struct never grows.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_samples {
@@ -33,11 +33,11 @@ pub struct ualm_samples {
 pub struct ualm_segment {
     /// Its size in this version of the library.
     pub struct_size: usize,
-    /// What it is made of.
+    /// The modality.
     pub modality: ualm_modality,
-    /// Why it ended.
+    /// The reason why the segment ended.
     pub end: ualm_segment_end,
-    /// The text of a text segment, with a NUL at its end; "" for sound.
+    /// The NUL-terminated text of a text segment; "" for sound.
     pub text: *const c_char,
     /// Bytes of the text, without the NUL. (A model may write a NUL, too.)
     pub text_len: usize,
@@ -51,7 +51,7 @@ pub struct ualm_segment {
     pub stream_count: usize,
 }
 
-/// What it took to make a reply. The library makes it; later versions may add fields at the end.
+/// The usage of a reply. The library fills it; later versions may add fields at the end.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_usage {
@@ -82,24 +82,24 @@ impl ualm_usage {
 /// A struct of pointers into memory that lies beside it and does not change.
 pub(super) struct View<T>(T);
 
-// SAFETY: a view only says where memory is; whoever holds one keeps that memory alive, and nothing writes to it.
+// SAFETY: a view only holds addresses; its owner keeps the memory alive, and nothing writes to it.
 unsafe impl<T> Send for View<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for View<T> {}
 
 impl<T> View<T> {
-    /// A view of memory that its holder keeps and does not change.
+    /// Wraps pointers into memory that the owner keeps and does not change.
     pub(super) fn new(view: T) -> Self {
         Self(view)
     }
 
-    /// The view, for C.
+    /// Returns the struct, for C.
     pub(super) fn get(&self) -> &T {
         &self.0
     }
 }
 
-/// A text with a NUL at its end.
+/// A NUL-terminated text.
 pub(super) struct Text(Box<[u8]>);
 
 impl Text {
@@ -117,14 +117,14 @@ impl Text {
     }
 }
 
-/// Sound that C may look at.
+/// Sound that C may read.
 pub(super) struct Samples {
     view: View<ualm_samples>,
     _data: Box<[f32]>,
 }
 
 impl Samples {
-    /// The samples of `sound`, interleaved.
+    /// Copies the samples of `sound`, interleaved.
     pub(super) fn new(sound: &Waveform) -> Arc<Self> {
         let data: Box<[f32]> = match sound.channels() {
             [one] => one.as_slice().into(),
@@ -145,10 +145,10 @@ impl Samples {
     }
 }
 
-/// The sound that C shows us.
+/// Copies the caller's sound.
 ///
 /// # Safety
-/// `pointer` is NULL or a `ualm_samples` whose data is there.
+/// `pointer` is NULL or points to a valid `ualm_samples`.
 pub(super) unsafe fn waveform(pointer: *const ualm_samples) -> Result<Waveform> {
     // SAFETY: the contract is the same; every bit pattern is a `ualm_samples`.
     let [samples] = unsafe { super::argument::list(pointer, 1, "samples") }? else {
@@ -158,7 +158,7 @@ pub(super) unsafe fn waveform(pointer: *const ualm_samples) -> Result<Waveform> 
     let what = format!("{} frames of {channels} channels", samples.frames);
     let total = samples.frames.checked_mul(channels).filter(|_| channels > 0);
     let total = total.ok_or_else(|| Failure::invalid(format!("samples are {what}: expected at least one channel")))?;
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     let data = unsafe { super::argument::list(samples.data, total, "data of the samples") }?;
     if let Some(at) = data.iter().position(|sample| !sample.is_finite()) {
         return Err(Failure::audio(format!("sample {at} of {what} is not a finite number")));
@@ -167,7 +167,7 @@ pub(super) unsafe fn waveform(pointer: *const ualm_samples) -> Result<Waveform> 
     Ok(Waveform::new((0..channels).map(channel).collect(), samples.sample_rate)?)
 }
 
-/// A segment that C may look at.
+/// A segment that C may read.
 pub(super) struct SegmentView {
     view: View<ualm_segment>,
     text: Text,
@@ -196,12 +196,12 @@ impl SegmentView {
         self.view.get()
     }
 
-    /// The text's bytes, without the NUL.
+    /// Returns the text's bytes, without the NUL.
     pub(super) fn text(&self) -> &[u8] {
         self.text.0.split_last().map_or(&[], |(_, text)| text)
     }
 
-    /// The sound, unless this is text.
+    /// Returns the sound of a sound segment.
     pub(super) fn audio(&self) -> Option<&Arc<Samples>> {
         self.audio.as_ref()
     }

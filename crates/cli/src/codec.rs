@@ -11,7 +11,7 @@ use ualm::{Codes, Error, ErrorKind, Modality, Model, Result};
 
 use crate::args::{Codec, Common, Direction, Output, Pictures};
 use crate::interrupt::cancel_on_signal;
-use crate::output::{check_writable, remark};
+use crate::output::{check_writable, note};
 use crate::progress::Progress;
 use crate::setup::{load_model, read_recording};
 
@@ -34,7 +34,7 @@ fn encode(common: &Common, audio: &Path, output: &Path, pictures: &Pictures) -> 
     let codes = model.encode_codes(sound_modality(&model)?, &recording).map_err(|e| e.context(audio.display()))?;
     progress.clear();
     write_codes(&codes, output)?;
-    remark(common, &format!("{}: {} streams of {} frames", output.display(), codes.nrows(), codes.ncols()));
+    note(common, &format!("{}: {} streams of {} frames", output.display(), codes.nrows(), codes.ncols()));
     Ok(())
 }
 
@@ -48,7 +48,7 @@ fn decode(common: &Common, codes: &Path, output: &Output, pictures: &Pictures) -
     progress.clear();
     output.write(&sound)?;
     pictures.draw(&sound)?;
-    remark(common, &format!("{}: {:.2} s", output.output.display(), sound.seconds()));
+    note(common, &format!("{}: {:.2} s", output.output.display(), sound.seconds()));
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use ualm::{Error, ErrorKind, Result};
 
 use crate::args::Common;
 
-/// What a configuration file may hold.
+/// The contents of a configuration file.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
@@ -64,9 +64,7 @@ impl Common {
 /// `ualm/config.toml` where the user's configuration lies.
 fn default_path() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CONFIG_HOME").or_else(|| match cfg!(windows) {
-        true => set("APPDATA"),
-        false => set("HOME").map(|home| home.join(".config")),
-    })?;
+    let base = set("XDG_CONFIG_HOME")
+        .or_else(|| if cfg!(windows) { set("APPDATA") } else { set("HOME").map(|home| home.join(".config")) })?;
     Some(base.join("ualm").join("config.toml"))
 }

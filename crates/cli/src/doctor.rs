@@ -17,12 +17,12 @@ struct Check {
     ok: bool,
     found: String,
     seconds: f64,
-    /// What was asked of the providers, and what came of it.
+    /// The requested providers and their states.
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<ProviderReport>,
 }
 
-/// What a look at one thing found.
+/// The finding of a check.
 struct Found {
     words: String,
     report: Option<ProviderReport>,

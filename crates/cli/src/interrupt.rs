@@ -6,7 +6,7 @@ use std::time::Duration;
 use ualm::internal::hold_writes;
 use ualm::{Cancel, Error, ErrorKind, Result};
 
-/// How long the work may take to notice.
+/// The time in which the work must notice an interruption.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The switch that the signals throw.

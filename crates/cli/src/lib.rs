@@ -1,7 +1,7 @@
 //! The program `ualm`: arguments to domain values, domain values to work, work to output and an exit code.
 //!
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done (a closed pipe included),
-//! 1 failed, 2 a request that makes no sense, 130 interrupted.
+//! 1 failed, 2 usage error, 130 interrupted.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
@@ -53,7 +53,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::complain(&format!("error: {}", error.full_message()));
+            output::warn(&format!("error: {}", error.full_message()));
             ExitCode::from(match error.kind() {
                 ErrorKind::Invalid => 2,
                 ErrorKind::Cancelled => 130,

@@ -32,7 +32,7 @@ pub fn transcribe(common: &Common, args: &Transcribe) -> Result<()> {
     answer(common, &model, &[Message::text(instruction), Message::speech(recording)], &args.sampling)
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Answer {
     text: String,

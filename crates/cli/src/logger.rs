@@ -1,10 +1,10 @@
-//! What the library says on its way, told on standard error: where a graph was placed, when that was not plainly the CPU.
+//! The log of the library, on standard error: where a graph was placed, when that was not plainly the CPU.
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::output::complain;
+use crate::output::warn;
 
-/// What the library calls its words about providers.
+/// The target of the library's log records about providers.
 const PROVIDERS: &str = "ualm::provider";
 
 struct Logger;
@@ -16,7 +16,7 @@ impl Log for Logger {
 
     fn log(&self, record: &Record) {
         if self.enabled(record.metadata()) {
-            complain(&record.args().to_string());
+            warn(&record.args().to_string());
         }
     }
 

@@ -12,7 +12,7 @@ use ualm::{
 use crate::args::{Common, Generate, Make, Speak};
 use crate::in_order::InOrder;
 use crate::interrupt::{cancel_on_signal, interrupted};
-use crate::output::{complain, print_json, remark};
+use crate::output::{note, print_json, warn};
 use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
 use crate::sound::{numbered, present, warn_of_doubts};
@@ -87,10 +87,7 @@ fn make(making: &Making) -> Result<()> {
     warn_outside_small_world(&model, &making.words);
     let seed = seed(&making.args.sampling, common)?;
     let takes = all_takes(making, &model, seed, &cancel)?;
-    let ranking = match making.args.takes.best {
-        true => rank(making, &model, &takes, &cancel)?,
-        false => Vec::new(),
-    };
+    let ranking = if making.args.takes.best { rank(making, &model, &takes, &cancel)? } else { Vec::new() };
     if common.json && !output.is_stdout() {
         let best = making.args.takes.best.then(|| output.output.display().to_string());
         let mut made: Vec<_> = takes.iter().map(|take| take.describe(&making.words)).collect();
@@ -215,7 +212,7 @@ fn rank(making: &Making, model: &Model, takes: &[Take], cancel: &Cancel) -> Resu
         let best = &takes[best.take];
         let record = Some(&best.record).filter(|_| !making.args.takes.no_take);
         making.args.output.write_take(&making.args.output.output, &best.sound, record)?;
-        remark(making.common, &format!("{}: the best, {}", making.args.output.output.display(), best.path.display()));
+        note(making.common, &format!("{}: the best, {}", making.args.output.output.display(), best.path.display()));
     }
     Ok(ranking)
 }
@@ -246,7 +243,7 @@ impl Take {
         if matches!(self.segment.end, SegmentEnd::Cancelled | SegmentEnd::Failed) {
             return Ok(());
         }
-        remark(making.common, &format!("{}: {:.2} s", self.path.display(), self.sound.seconds()));
+        note(making.common, &format!("{}: {:.2} s", self.path.display(), self.sound.seconds()));
         match making.args.takes.takes {
             1 => making.args.pictures.draw(&self.sound),
             _ => making.args.pictures.named(|picture| numbered(picture, self.number)).draw(&self.sound),
@@ -272,7 +269,7 @@ fn warn_outside_small_world(model: &Model, words: &str) {
     let words = words.to_lowercase();
     let mut said = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     if !known.is_empty() && !said.any(|word| known.iter().any(|k| k == word)) {
-        complain(&format!(
+        warn(&format!(
             "warning: {:?} was trained on a small world and knows none of these words; \
              `ualm inspect` lists those it knows",
             model.manifest().name

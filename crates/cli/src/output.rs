@@ -1,4 +1,4 @@
-//! Where results go: standard output, files, and remarks on standard error.
+//! Output: results on standard output and in files, notes and warnings on standard error.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,15 +9,15 @@ use ualm::{Error, ErrorKind, Record, Result};
 
 use crate::args::{Common, Output};
 
-/// Tells something on standard error unless it is to be quiet.
-pub fn remark(common: &Common, what: &str) {
+/// Writes a line to standard error unless `--quiet` is given.
+pub fn note(common: &Common, what: &str) {
     if !common.quiet {
-        complain(what);
+        warn(what);
     }
 }
 
-/// Tells something on standard error; nothing can be done if that fails.
-pub fn complain(what: &str) {
+/// Writes a line to standard error, ignoring failures.
+pub fn warn(what: &str) {
     let _ = writeln!(io::stderr(), "{what}");
 }
 
@@ -34,13 +34,13 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
     print(&format!("{}\n", to_json(value)?))
 }
 
-/// `value` as one line of JSON.
+/// Returns `value` as one line of JSON.
 pub fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value)
         .map_err(|e| Error::new(ErrorKind::Io, "a result cannot be written as JSON").with_source(e))
 }
 
-/// Whether an error is that of a reader who went away, which is no failure.
+/// Returns whether an error is a closed pipe, which is no failure: its reader has left.
 pub fn is_closed_pipe(error: &Error) -> bool {
     let mut below: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = below {
@@ -53,27 +53,27 @@ pub fn is_closed_pipe(error: &Error) -> bool {
 }
 
 impl Output {
-    /// Whether it goes to standard output.
+    /// Returns whether the sound goes to standard output.
     pub fn is_stdout(&self) -> bool {
         self.output.to_str() == Some("-")
     }
 
-    /// How samples are stored.
+    /// Returns the sample format.
     pub fn format(&self) -> WavFormat {
         if self.float { WavFormat::Float32 } else { WavFormat::Pcm16 }
     }
 
-    /// Finds out before the work whether the result can be written after it.
+    /// Checks before the work that its result can be written.
     pub fn check(&self) -> Result<()> {
         check_writable(&self.output)
     }
 
-    /// Writes `sound`, and says when samples beyond full scale were clipped.
+    /// Writes `sound`, and warns when samples beyond full scale were clipped.
     pub fn write(&self, sound: &Waveform) -> Result<()> {
         self.write_take(&self.output, sound, None)
     }
 
-    /// Writes `sound` to `path` with the record of how it was made, and says when samples were clipped.
+    /// Writes `sound` to `path` with its record, and warns when samples were clipped.
     pub fn write_take(&self, path: &Path, sound: &Waveform, record: Option<&Record>) -> Result<()> {
         let format = self.format();
         let clipped = match (path.to_str(), record) {
@@ -84,13 +84,13 @@ impl Output {
         }?;
         if clipped > 0 {
             let path = path.display();
-            complain(&format!("warning: {path}: {clipped} samples beyond full scale were clipped; --float keeps them"));
+            warn(&format!("warning: {path}: {clipped} samples beyond full scale were clipped; --float keeps them"));
         }
         Ok(())
     }
 }
 
-/// Refuses a path whose folder is not there or takes no new file.
+/// Refuses a path whose folder does not exist or is not writable.
 pub fn check_writable(path: &Path) -> Result<()> {
     if path.to_str() == Some("-") {
         return Ok(());

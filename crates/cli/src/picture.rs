@@ -19,7 +19,7 @@ use ualm::internal::write_whole;
 use ualm::{Error, ErrorKind, Result};
 
 use crate::args::Pictures;
-use crate::output::{check_writable, complain, print};
+use crate::output::{check_writable, print, warn};
 use crate::terminal_picture::{Way, png};
 
 /// Pixels of the picture.
@@ -65,7 +65,7 @@ impl Pictures {
         }
         let picture = match spectrogram(sound) {
             Err(error) if error.kind() == ErrorKind::Audio => {
-                complain(&format!("warning: no spectrogram: {}", error.full_message()));
+                warn(&format!("warning: no spectrogram: {}", error.full_message()));
                 return Ok(());
             }
             picture => picture?,
@@ -80,7 +80,7 @@ impl Pictures {
 /// In the terminal, in the way that it takes pictures.
 fn show(picture: &RgbImage) -> Result<()> {
     if !std::io::stdout().is_terminal() {
-        complain("warning: --show needs a terminal; --spectrogram FILE.png writes a file");
+        warn("warning: --show needs a terminal; --spectrogram FILE.png writes a file");
         return Ok(());
     }
     print(&Way::of_terminal().draw(picture)?)

@@ -5,7 +5,7 @@ use ualm::{Cancel, Error, ErrorKind, Expected, Modality, Ranked, Result, Session
 
 use crate::args::Common;
 use crate::interrupt::interrupted;
-use crate::output::remark;
+use crate::output::note;
 use crate::progress::Progress;
 
 /// Returns the ranking of `sounds`, which have `names`, the best first. The conversation in `session` is forgotten.
@@ -36,7 +36,7 @@ pub fn show(common: &Common, progress: &Progress, name: &str, ranked: &Ranked) {
         "{name}: {:.2} (covered {:.2}, ordered {:.2}): {}",
         score.total, score.covered, score.ordered, ranked.caption
     );
-    progress.aside(|| remark(common, &line));
+    progress.aside(|| note(common, &line));
 }
 
 /// Returns the error of a ranking that ended after `done` of `all` takes.

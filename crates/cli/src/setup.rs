@@ -8,7 +8,7 @@ use ualm::audio::{Waveform, decode_file, decode_reader};
 use ualm::{Error, ErrorKind, Model, Result, RuntimeOptions};
 
 use crate::args::{Common, Sampling};
-use crate::output::{complain, remark};
+use crate::output::{note, warn};
 
 /// The package that `--model` names, or the one that comes with the program.
 pub fn package_folder(common: &Common) -> Result<PathBuf> {
@@ -34,7 +34,7 @@ pub fn load_model(common: &Common) -> Result<Model> {
     let model =
         Model::load_with(package_folder(common)?, &runtime_options(common))?.with_limits(common.limits.limits());
     if model.manifest().half_trained {
-        complain(&format!("warning: the training of {:?} was not finished", model.manifest().name));
+        warn(&format!("warning: the training of {:?} was not finished", model.manifest().name));
     }
     Ok(model)
 }
@@ -59,7 +59,7 @@ pub fn seed(sampling: &Sampling, common: &Common) -> Result<u64> {
     }
     let drawn = getrandom::u32()
         .map_err(|e| Error::new(ErrorKind::Io, format!("the system gives no random numbers: {e}; give a --seed")))?;
-    remark(common, &format!("seed {drawn}"));
+    note(common, &format!("seed {drawn}"));
     Ok(u64::from(drawn))
 }
 
@@ -86,7 +86,7 @@ pub fn read_recording(path: &Path, model: &Model) -> Result<Waveform> {
         _ => decode_file(path, &options),
     }?;
     for warning in &decoded.warnings {
-        complain(&format!("warning: {}: {warning}", path.display()));
+        warn(&format!("warning: {}: {warning}", path.display()));
     }
     Ok(decoded.waveform)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ualm::audio::Waveform;
 use ualm::{Error, ErrorKind, Model, Result, Segment, SegmentEnd};
 
-use crate::output::complain;
+use crate::output::warn;
 
 /// Returns the sound of `segment`, through the package's enhancer if it has one, and warns of what is doubtful about it.
 pub fn sound_of(model: &Model, segment: &Segment) -> Result<Waveform> {
@@ -22,7 +22,7 @@ pub fn present(sound: Option<Waveform>) -> Result<Waveform> {
 pub fn warn_of_doubts(model: &Model, segment: &Segment) {
     let Ok(layout) = model.layout(segment.modality) else { return };
     for doubt in segment.doubts(layout) {
-        complain(&format!("warning: {doubt}"));
+        warn(&format!("warning: {doubt}"));
     }
     if segment.audio.as_ref().is_some_and(Waveform::is_empty) {
         let (steps, least) = (segment.tokens.len(), layout.steps_for(1));
@@ -32,7 +32,7 @@ pub fn warn_of_doubts(model: &Model, segment: &Segment) {
             }
             _ => format!("its {steps} steps were not decoded"),
         };
-        complain(&format!("warning: the clip is empty: {why}; try another seed or prompt"));
+        warn(&format!("warning: the clip is empty: {why}; try another seed or prompt"));
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{Stdout, stdout};
 use ualm::Result;
 use ualm::audio::{SampleWriter, WavFormat, Waveform};
 
-use crate::output::complain;
+use crate::output::warn;
 
 /// Standard output as a WAV file of unknown length, or as bare samples.
 pub struct SoundStream {
@@ -41,13 +41,13 @@ impl SoundStream {
         }
         let clipped = self.writer.map_or(0, |writer| writer.clipped());
         if clipped > 0 {
-            complain(&format!("warning: {clipped} samples beyond full scale were clipped; --float keeps them"));
+            warn(&format!("warning: {clipped} samples beyond full scale were clipped; --float keeps them"));
         }
         Ok(())
     }
 }
 
-/// Whether standard output is a file: no one waits for its samples, and its header can be made right at the end.
+/// Returns whether standard output is a file: nobody waits for its samples, and its header can be corrected at the end.
 pub fn stdout_is_file() -> bool {
     #[cfg(unix)]
     let handle = std::os::fd::AsFd::as_fd(&stdout()).try_clone_to_owned();

@@ -13,7 +13,7 @@ use ualm::{
 
 use crate::args::{Common, Output, Take};
 use crate::interrupt::{cancel_on_signal, interrupted};
-use crate::output::{check_writable, print, print_json, remark};
+use crate::output::{check_writable, note, print, print_json};
 use crate::progress::Progress;
 use crate::setup::load_model;
 use crate::sound::{present, warn_of_doubts};
@@ -190,7 +190,7 @@ fn again(common: &Common, args: &Take, taken: &Taken) -> Result<()> {
             "made again, its frames are the same and its samples differ: the file was changed, or another machine";
         return Err(Error::new(ErrorKind::Numeric, what));
     }
-    remark(common, &format!("the same {} samples", sound.len()));
+    note(common, &format!("the same {} samples", sound.len()));
     args.pictures.draw(&sound)
 }
 
@@ -219,7 +219,7 @@ fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64) -> Result<(
     let Made { segment, sound, record, failure } = made;
     warn_of_doubts(&model, &segment);
     write(&output, &sound, wav_format(&args.file)?, &record)?;
-    remark(common, &format!("{}: {:.2} s", output.display(), sound.seconds()));
+    note(common, &format!("{}: {:.2} s", output.display(), sound.seconds()));
     args.pictures.draw(&sound)?;
     let cut = format!("the first {:.2} s are in {}", sound.seconds(), output.display());
     match (failure, segment.end) {

@@ -16,7 +16,7 @@ const KITTY_CHUNK: usize = 4096;
 const SIXEL_CELL: (u32, u32) = (6, 12);
 const SIXEL_WIDTH: u32 = 1000;
 
-/// How a terminal takes pictures.
+/// The protocol by which a terminal shows pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Way {
     Kitty,
@@ -25,8 +25,8 @@ pub enum Way {
     Blocks,
 }
 
-/// What is in the names of terminals that take pictures. Others are not asked: one that never answers would be waited for
-/// without end.
+/// Names of terminals that show pictures. Terminals are not queried: one that never answers would block the program
+/// forever.
 const TERMINALS: [(&str, Way); 9] = [
     ("kitty", Way::Kitty),
     ("ghostty", Way::Kitty),
@@ -40,7 +40,7 @@ const TERMINALS: [(&str, Way); 9] = [
 ];
 
 impl Way {
-    /// That of the terminal which the environment names.
+    /// Returns the protocol of the terminal that the environment names.
     pub fn of_terminal() -> Self {
         let says = |variable: &str| std::env::var(variable).unwrap_or_default().to_lowercase();
         if says("TERM") == "dumb" {
@@ -50,7 +50,7 @@ impl Way {
         TERMINALS.iter().find(|(name, _)| named.contains(name)).map_or(Self::Blocks, |(_, way)| *way)
     }
 
-    /// What a terminal is sent to show `picture` as wide as it is.
+    /// Returns the bytes that make a terminal show `picture` at its full width.
     pub fn draw(self, picture: &RgbImage) -> Result<String> {
         let cells = fit(picture.dimensions(), Term::stdout().size());
         match self {

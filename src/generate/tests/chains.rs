@@ -75,7 +75,8 @@ fn a_reply_that_is_stopped_or_dropped_between_segments_is_closed_as_it_ended() {
         let shared = SharedFake::new(Fake::new(&[&[10], &[11]]));
         let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
         let mut settings = config(&[Modality::Text, Modality::Audio]);
-        (settings.insist, settings.text.max_steps) = (true, 2);
+        settings.insist = true;
+        settings.text.max_steps = 2;
         let cancel = Cancel::new();
         for event in Generation::new(&mut conversation, prompt(), settings, cancel.clone()).unwrap() {
             if let Event::SegmentEnded { segment, .. } = event.unwrap() {
@@ -119,7 +120,8 @@ fn a_segment_does_not_end_before_its_fewest_frames() {
     assert_eq!(run(&mut Fake::new(&closing), settings, &Cancel::new()).0.text(), "aaa");
 }
 
-/// What the chain `script` let the cache see, and the reply.
+/// Generates the chain `script`, and returns the fake, which has recorded the positions it was given, the reply, and the
+/// tokens left to run.
 fn first_run(
     script: &[Vec<TokenId>],
     insist: bool,
@@ -130,8 +132,11 @@ fn first_run(
     let mut fake = Fake::new(&script);
     fake.fails = fails;
     let mut settings = config(&[Modality::Text, Modality::Audio, Modality::Text, Modality::Audio]);
-    (settings.insist, settings.audio.guidance, settings.max_segments) = (insist, guidance, 4);
-    (settings.text.max_steps, settings.audio.max_steps) = (4, 6);
+    settings.insist = insist;
+    settings.max_segments = 4;
+    settings.text.max_steps = 4;
+    settings.audio.max_steps = 6;
+    settings.audio.guidance = guidance;
     let (reply, error, tail) = run(&mut fake, settings, &Cancel::new());
     let failed = reply.segments.iter().any(|segment| segment.end == SegmentEnd::Failed);
     assert_eq!(failed, error.is_some());
@@ -144,8 +149,7 @@ fn past_segment(segment: &Segment) -> PastSegment<'_> {
 }
 
 proptest! {
-    /// Whatever the model draws and wherever it fails, a cache made again from the frames has seen the same frames in the
-    /// same way.
+    /// A replay of the tokens runs the same positions in the same way, whatever the model draws and wherever it fails.
     #[test]
     fn a_cache_made_again_has_seen_the_same(
         script in prop::collection::vec(prop_oneof![Just(2u32), Just(3), 10u32..16, 17u32..21], 30),

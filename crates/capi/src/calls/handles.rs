@@ -1,4 +1,4 @@
-//! What the calls are chosen by, and what comes of them.
+//! The input of the fuzzer, and the handles that its calls return.
 
 #![expect(clippy::indexing_slicing, reason = "for the fuzzer alone")]
 
@@ -7,7 +7,7 @@ use std::ptr::null_mut;
 
 use crate::boundary::{ualm_last_error, ualm_last_status, ualm_status};
 
-/// What is left of the input.
+/// The rest of the input.
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
 impl Bytes<'_> {
@@ -17,7 +17,7 @@ impl Bytes<'_> {
         Some(*first)
     }
 
-    /// The next number, 0 after the end.
+    /// Returns the next number; 0 after the end.
     pub(super) fn number(&mut self) -> usize {
         usize::from(self.next().unwrap_or(0))
     }
@@ -27,7 +27,7 @@ impl Bytes<'_> {
     }
 }
 
-/// All handles of a kind that are alive.
+/// All live handles of a kind.
 pub(super) struct Handles<T> {
     pub(super) alive: Vec<*mut T>,
     free: unsafe extern "C" fn(*mut T),
@@ -38,13 +38,13 @@ impl<T> Handles<T> {
         Self { alive: Vec::new(), free }
     }
 
-    /// One of them, or NULL.
+    /// Returns one of the handles, or NULL.
     pub(super) fn any(&self, number: usize) -> *mut T {
         let at = number % (self.alive.len() + 1);
         self.alive.iter().rev().nth(at).copied().unwrap_or(null_mut())
     }
 
-    /// Keeps the handle that `call` makes: there is one exactly when it worked.
+    /// Keeps the handle that `call` returns, which must be NULL exactly when the call failed.
     pub(super) fn make(&mut self, call: impl FnOnce(*mut *mut T) -> ualm_status) {
         let mut made = std::ptr::dangling_mut();
         let worked = works(call(&mut made));
@@ -52,7 +52,7 @@ impl<T> Handles<T> {
         self.alive.extend(worked.then_some(made));
     }
 
-    /// Frees one of them, or NULL.
+    /// Frees one of the handles, or NULL.
     pub(super) fn free(&mut self, number: usize) {
         let one = self.any(number);
         self.alive.retain(|handle| *handle != one);
@@ -68,7 +68,7 @@ impl<T> Drop for Handles<T> {
     }
 }
 
-/// Whether a call worked; one that did not has said why.
+/// Returns whether a call succeeded; a failed one must have set the last error.
 pub(super) fn works(status: ualm_status) -> bool {
     // SAFETY: valid until the next call that fails.
     let words = unsafe { CStr::from_ptr(ualm_last_error()) };

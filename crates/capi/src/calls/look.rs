@@ -1,4 +1,4 @@
-//! Looks at all that the library hands out, as a reader of it would.
+//! Reads everything that the library returns, as a C program could.
 
 use std::ffi::CStr;
 
@@ -7,7 +7,7 @@ use crate::reply::{ualm_reply, ualm_reply_audio, ualm_reply_segment, ualm_reply_
 use crate::takes::ualm_take_event;
 use crate::view::{ualm_samples, ualm_segment};
 
-/// Looks at all that an event points to.
+/// Reads everything that an event points to.
 pub(super) unsafe fn read_event(event: *const ualm_event) {
     // SAFETY: it is valid, and so is what it points to.
     unsafe {
@@ -20,7 +20,7 @@ pub(super) unsafe fn read_event(event: *const ualm_event) {
     }
 }
 
-/// Looks at all that an event of takes points to.
+/// Reads everything that an event of takes points to.
 pub(super) unsafe fn read_take_event(event: *const ualm_take_event) {
     // SAFETY: it is valid, and so is what it points to.
     unsafe {

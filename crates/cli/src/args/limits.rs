@@ -1,4 +1,4 @@
-//! What the program refuses before it costs anything, as flags of every command.
+//! Resource limits, as flags of every command.
 
 use ualm::{Error, ErrorKind, Limits, Result};
 
@@ -61,12 +61,11 @@ impl LimitFlags {
     /// Refuses more takes than are allowed.
     pub fn check_takes(&self, takes: u16) -> Result<()> {
         let most = self.takes_or(MOST_TAKES);
-        match takes <= most {
-            true => Ok(()),
-            false => {
-                let what = format!("{takes} takes are asked for; the limit is {most}");
-                Err(Error::new(ErrorKind::Limit, what))
-            }
+        if takes <= most {
+            Ok(())
+        } else {
+            let what = format!("{takes} takes are asked for; the limit is {most}");
+            Err(Error::new(ErrorKind::Limit, what))
         }
     }
 }

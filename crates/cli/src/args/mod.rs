@@ -22,7 +22,7 @@ pub use shard::{Shard, seed_of};
 /// One model that listens, writes and makes sound.
 #[derive(Parser)]
 #[command(name = "ualm", version, about, propagate_version = true)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 a request that makes no sense, 130 interrupted.")]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage error, 130 interrupted.")]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -30,7 +30,7 @@ pub struct Args {
     pub common: Common,
 }
 
-/// What divides paths in an environment variable.
+/// The separator of paths in an environment variable.
 const PATH_DELIMITER: char = if cfg!(windows) { ';' } else { ':' };
 
 /// What every command takes.

@@ -13,7 +13,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Whether the request `id` belongs to it.
+    /// Returns whether the request `id` belongs to the shard.
     pub fn holds(self, id: &str) -> bool {
         number(id, 8) % self.count + 1 == self.index
     }

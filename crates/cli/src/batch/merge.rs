@@ -12,12 +12,12 @@ use ualm::{Error, ErrorKind, Result};
 use super::request::{Line, read_requests};
 use super::results::{Finder, Settings, copy_range, names, scan, settings_beside};
 use crate::args::{BatchMerge, Common, Shard};
-use crate::output::{print_json, remark};
+use crate::output::{note, print_json};
 
-/// How many of those that are wrong are named.
+/// The most faults of a kind that are named.
 const MOST_NAMED: usize = 20;
 
-/// What was found; `--json` prints it.
+/// The findings, printed by `--json`.
 #[derive(Default, Serialize)]
 struct Report {
     requests: usize,
@@ -62,7 +62,7 @@ pub fn run(common: &Common, args: &BatchMerge) -> Result<()> {
         write_whole(settings_beside(&target), (crate::output::to_json(&settings)? + "\n").as_bytes())?;
     }
     let what = format!("{} requests, each with one result, {} failed", report.requests, report.failed);
-    remark(common, &format!("{what}: {}", target.display()));
+    note(common, &format!("{what}: {}", target.display()));
     Ok(())
 }
 
@@ -107,11 +107,10 @@ impl Report {
             format!("{} {what}: {}{rest}", names.len(), names[..names.len() - more].join(", "))
         })
         .collect();
-        match wrong.is_empty() {
-            true => Ok(()),
-            false => {
-                Err(Error::new(ErrorKind::Io, format!("not complete, and nothing was merged: {}", wrong.join("; "))))
-            }
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Io, format!("not complete, and nothing was merged: {}", wrong.join("; "))))
         }
     }
 }

@@ -17,7 +17,7 @@ use ualm::{Error, ErrorKind, Model, Result};
 
 use crate::args::{Batch, BatchCommand, BatchRun, Common};
 use crate::interrupt::{cancel_on_signal, interrupted};
-use crate::output::remark;
+use crate::output::note;
 use crate::progress::Progress;
 use crate::setup::load_model;
 #[cfg(feature = "internal")]
@@ -48,14 +48,14 @@ fn answer_all(common: &Common, args: &BatchRun) -> Result<()> {
     };
     let mut results = Results::open(out, args.shard, &settings(&model, args), &requests, keep, common)?;
     if results.done() > 0 {
-        remark(common, &format!("{} of {} requests have their results already", results.done(), requests.len()));
+        note(common, &format!("{} of {} requests have their results already", results.done(), requests.len()));
     }
     let base = path.parent().unwrap_or(Path::new(""));
     let runner = Runner { model, base, out, args, cancel };
     answer_rest(common, &runner, &requests, &mut results)?;
     results.finish()?;
     let (count, failed, path) = (requests.len(), results.failed(), results.path().display());
-    remark(common, &format!("{count} requests, {failed} failed: {path}"));
+    note(common, &format!("{count} requests, {failed} failed: {path}"));
     match failed {
         0 => Ok(()),
         _ => {

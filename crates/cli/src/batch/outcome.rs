@@ -7,9 +7,9 @@ use ualm::audio::{WavFormat, write_wav};
 use ualm::{Error, Modality, Result, Seconds, Segment, SegmentEnd, Tokens, Usage};
 
 use crate::args::{BatchRun, Pictures, seed_of};
-use crate::output::complain;
+use crate::output::warn;
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub enum Outcome {
@@ -75,7 +75,7 @@ impl ResultSegment {
             let name = sound_name(id, index);
             let format = if args.float { WavFormat::Float32 } else { WavFormat::Pcm16 };
             if write_wav(folder.join(&name), sound, format)? > 0 {
-                complain(&format!("warning: {name}: samples beyond full scale were clipped; --float keeps them"));
+                warn(&format!("warning: {name}: samples beyond full scale were clipped; --float keeps them"));
             }
             let picture = args.spectrogram.then(|| folder.join(&name).with_extension("png"));
             Pictures { spectrogram: picture, show: args.show }.draw(sound)?;
@@ -86,7 +86,7 @@ impl ResultSegment {
     }
 }
 
-/// What is read back of a line of results.
+/// The fields that are read back from a line of results.
 #[derive(Deserialize)]
 pub struct Written {
     pub id: Option<String>,

@@ -14,7 +14,7 @@ use crate::args::{Overrides, Shard};
 /// The longest line that is read, in bytes.
 pub const MOST_LINE: u64 = 16 << 20;
 
-/// What a line asks for.
+/// The request of a line.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -45,7 +45,7 @@ pub enum Part {
     Speech { path: PathBuf },
 }
 
-/// What tells a line of the file from all others.
+/// The key that identifies a line of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
     /// The id, of the first line that has it.
@@ -76,7 +76,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// What the line asks for, or why it makes no sense.
+    /// Parses the request of the line.
     pub fn request(&self) -> Result<Request> {
         let invalid = |what: String| Error::new(ErrorKind::Invalid, what);
         let Some(text) = &self.text else {
@@ -106,7 +106,7 @@ impl Line {
         Self { number, key, id, sum, text }
     }
 
-    /// What decides the line's shard: its id, or all of it.
+    /// Returns the text that decides the line's shard: its id, or the whole line.
     pub fn shard_key(&self) -> &str {
         self.id.as_deref().unwrap_or(&self.sum)
     }

@@ -16,9 +16,9 @@ use ualm::{Error, ErrorKind, Result};
 use super::outcome::{Outcome, Written, file_name};
 use super::request::{Key, Line};
 use crate::args::{Common, Shard};
-use crate::output::{complain, remark, to_json};
+use crate::output::{note, to_json, warn};
 
-/// What all results of a file have in common. It stands beside them, and is locked while they are written.
+/// The settings that all results of a file share, in a file beside them that is locked while they are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// The package's sum.
@@ -31,27 +31,27 @@ pub struct Settings {
 pub struct Results {
     path: PathBuf,
     file: File,
-    /// Where in the file the result of each request lies.
-    places: Vec<Option<Place>>,
+    /// The line of each result in the file.
+    lines: Vec<Option<ResultLine>>,
     len: u64,
     /// Held for as long as the run goes on.
     _lock: File,
 }
 
-/// A line of the file.
+/// A line of the file, by its byte range.
 #[derive(Clone)]
-struct Place {
+struct ResultLine {
     range: Range<u64>,
     failed: bool,
 }
 
-/// A file's name, and that of its settings.
+/// Returns the names of a file of results and of its settings.
 pub fn names(shard: Option<Shard>) -> (String, String) {
     let stem = shard.map_or_else(|| "results".into(), |shard| format!("results.{shard}"));
     (format!("{stem}.jsonl"), format!("{stem}.run.json"))
 }
 
-/// What stands before the number of the segment in the name of a sound.
+/// Returns the part before the segment number in the name of a sound.
 fn sounding(name: &str) -> &str {
     name.strip_suffix(".wav").and_then(|name| name.rsplit_once('.')).map_or("", |(id, _)| id)
 }
@@ -91,22 +91,22 @@ impl Results {
     fn reopen(path: PathBuf, lock: File, requests: usize) -> Result<Self> {
         let file = OpenOptions::new().read(true).append(true).create(true).open(&path);
         let file = file.map_err(|e| unwritable(&path, e))?;
-        Ok(Self { path, file, places: vec![None; requests], len: 0, _lock: lock })
+        Ok(Self { path, file, lines: vec![None; requests], len: 0, _lock: lock })
     }
 
-    /// Which requests have a result.
+    /// Returns whether the request at `index` has a result.
     pub fn is_done(&self, index: usize) -> bool {
-        self.places[index].is_some()
+        self.lines[index].is_some()
     }
 
-    /// How many requests have a result.
+    /// Returns the number of requests with a result.
     pub fn done(&self) -> usize {
-        self.places.iter().flatten().count()
+        self.lines.iter().flatten().count()
     }
 
-    /// How many of them failed.
+    /// Returns the number of failed results.
     pub fn failed(&self) -> usize {
-        self.places.iter().flatten().filter(|place| place.failed).count()
+        self.lines.iter().flatten().filter(|line| line.failed).count()
     }
 
     pub fn path(&self) -> &Path {
@@ -127,22 +127,22 @@ impl Results {
                 Some(index) => {
                     let counts = !(written.failed() && keep == Keep::Answered);
                     let there = written.sounds().all(|name| folder.join(name).is_file());
-                    self.places[index] = (counts && there).then_some(Place { range, failed: written.failed() });
+                    self.lines[index] = (counts && there).then_some(ResultLine { range, failed: written.failed() });
                 }
                 None => foreign += 1,
             }
         }
         if torn > 0 {
-            complain(&format!("warning: {}: {torn} torn or damaged lines are made again", self.path.display()));
+            warn(&format!("warning: {}: {torn} torn or damaged lines are made again", self.path.display()));
         }
         if foreign > 0 {
             let kept = previous(&self.path);
             fs::copy(&self.path, &kept).map_err(|e| unwritable(&kept, e))?;
             let what = "results answer no request of the file as it is now; they are kept in";
-            remark(common, &format!("{foreign} {what} {}", kept.display()));
+            note(common, &format!("{foreign} {what} {}", kept.display()));
         }
         self.len = fs::metadata(&self.path).map_err(|e| unwritable(&self.path, e))?.len();
-        let counted: u64 = self.places.iter().flatten().map(|place| place.range.end - place.range.start).sum();
+        let counted: u64 = self.lines.iter().flatten().map(|line| line.range.end - line.range.start).sum();
         if counted == self.len { Ok(()) } else { self.put_in_order() }
     }
 
@@ -157,26 +157,24 @@ impl Results {
             return Err(unwritable(&self.path, e));
         }
         let end = self.len + line.len() as u64;
-        self.places[index] = Some(Place { range: self.len..end, failed: matches!(outcome, Outcome::Failed { .. }) });
+        self.lines[index] =
+            Some(ResultLine { range: self.len..end, failed: matches!(outcome, Outcome::Failed { .. }) });
         self.len = end;
         Ok(())
     }
 
     /// Puts the lines in the order of the requests, if they are not.
     pub fn finish(&mut self) -> Result<()> {
-        match self.places.iter().flatten().is_sorted_by_key(|place| place.range.start) {
-            true => Ok(()),
-            false => self.put_in_order(),
-        }
+        if self.lines.iter().flatten().is_sorted_by_key(|line| line.range.start) { Ok(()) } else { self.put_in_order() }
     }
 
     fn put_in_order(&mut self) -> Result<()> {
         let mut from = File::open(&self.path).map_err(|e| unwritable(&self.path, e))?;
         write_whole_with(&self.path, |to| {
-            self.places.iter().flatten().try_for_each(|place| copy_range(&mut from, &place.range, to))
+            self.lines.iter().flatten().try_for_each(|line| copy_range(&mut from, &line.range, to))
         })?;
         let mut end = 0;
-        for Place { range, .. } in self.places.iter_mut().flatten() {
+        for ResultLine { range, .. } in self.lines.iter_mut().flatten() {
             let start = end;
             end += range.end - range.start;
             *range = start..end;
@@ -188,11 +186,11 @@ impl Results {
     }
 }
 
-/// Which results of an earlier run count.
+/// The results of an earlier run that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     All,
-    /// Those that are no failures.
+    /// Results that are no failures.
     Answered,
     None,
 }
@@ -288,7 +286,7 @@ fn set_aside(path: &Path, common: &Common) -> Result<()> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0) {
         let kept = previous(path);
         fs::rename(path, &kept).map_err(|e| unwritable(&kept, e))?;
-        remark(common, &format!("the results that were there are now in {}", kept.display()));
+        note(common, &format!("the results that were there are now in {}", kept.display()));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::outcome::{Outcome, ResultSegment};
 use super::request::{Line, Part, Request};
 use crate::args::{BatchRun, seed_of};
 
-/// What every request is answered with.
+/// The state that all requests share.
 pub struct Runner<'a> {
     pub model: Model,
     /// The requests' folder: their paths are relative to it.
@@ -24,7 +24,7 @@ struct Answer {
     prompt_frames: Tokens,
     warnings: Vec<String>,
     reply: Reply,
-    /// What ended the reply early.
+    /// The error that ended the reply early.
     error: Option<Error>,
 }
 

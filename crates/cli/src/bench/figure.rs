@@ -10,10 +10,10 @@ use ualm::Result;
 const FEWEST_RUNS: usize = 3;
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
 
-/// What was measured of one thing.
+/// A measurement.
 #[derive(Serialize)]
 pub struct Figure {
-    /// What was done.
+    /// The name of the measured work.
     pub name: String,
     /// Unit of the numbers.
     pub unit: &'static str,
@@ -25,7 +25,7 @@ pub struct Figure {
     pub most: f64,
     /// Runs that count.
     pub runs: usize,
-    /// Where the mean run spent its time, by graph; `own` is what is spent outside ONNX Runtime.
+    /// The time of the mean run by graph; `own` is the time outside ONNX Runtime.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, f64>,
 }

@@ -27,7 +27,7 @@ pub fn prompt_of(model: &Model, len: usize) -> Result<Prompt> {
     Ok(Prompt::from_tokens(model.tokens(ids[cut..].to_vec())?))
 }
 
-/// How a run of `steps` steps of `modality` is to be made: no more, no fewer.
+/// Returns the settings of a run of exactly `steps` steps of `modality`.
 pub fn exactly(model: &Model, modality: Modality, guidance: f32, steps: usize) -> GenerationConfig {
     let mut config = model.config().only(modality);
     let settings = config.segment_mut(modality);
@@ -46,7 +46,8 @@ pub fn prefill(model: &Model, len: usize, runs: usize) -> Result<Figure> {
     })
 }
 
-/// What guidance adds to running a prompt of `len` positions: the unconditional branch, and the copy of the other one.
+/// The cost that guidance adds to running a prompt of `len` positions: the unconditional branch, and the copy of the
+/// other one.
 pub fn unconditional_prefill(model: &Model, len: usize, runs: usize) -> Result<Figure> {
     let mut session = model.session();
     let checkpoint = session.checkpoint(&prompt_of(model, len)?, &Cancel::new())?;

@@ -16,7 +16,7 @@ use crate::output::{print, print_json};
 use crate::setup::{package_folder, runtime_options};
 use figure::Figure;
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Report<'a> {
     package: &'a str,
@@ -35,9 +35,8 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
     let model = Model::load_with(folder, &options)?.with_limits(common.limits.limits());
     let mut figures = vec![whole::first_load(start)];
     let parts = if args.only.is_empty() { Part::value_variants() } else { &args.only };
-    let report = |figures: &[Figure]| match common.json {
-        true => Ok(()),
-        false => figures.iter().try_for_each(|figure| print(&figure.line())),
+    let report = |figures: &[Figure]| {
+        if common.json { Ok(()) } else { figures.iter().try_for_each(|figure| print(&figure.line())) }
     };
     report(&figures)?;
     for part in parts {
@@ -97,7 +96,7 @@ fn prefill(model: &Model, args: &Bench) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Whether a prompt of `positions` positions, and some steps after it, fit into the context.
+/// Returns whether a prompt of `positions` positions, and some steps after it, fit into the context.
 fn fits(model: &Model, positions: usize) -> bool {
     positions + 64 <= model.manifest().language_model.max_positions.min(model.limits().context)
 }

@@ -41,7 +41,7 @@ pub fn encoder(model: &Model, runs: usize) -> Result<Vec<Figure>> {
     Ok(vec![Figure { parts, ..listening }])
 }
 
-/// What comes before the audio encoder, on one window.
+/// The preprocessing of the audio encoder, on one window.
 pub fn front_end(model: &Model, runs: usize) -> Result<Vec<Figure>> {
     let Some(encoder) = &model.manifest().audio_encoder else { return Ok(Vec::new()) };
     let (seconds, rate) = (encoder.window_seconds, encoder.sampling_rate);
@@ -62,7 +62,7 @@ pub fn front_end(model: &Model, runs: usize) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Whether the model makes sound.
+/// Returns whether the model generates sound.
 pub fn is_made_by(model: &Model) -> bool {
     model.manifest().modalities.contains_key(&Modality::Audio)
 }

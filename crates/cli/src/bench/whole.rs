@@ -1,4 +1,4 @@
-//! What a person waits for: loading, the first sound, a whole clip; and the memory that it takes.
+//! End-to-end times: loading, the first sound, a whole clip; and the memory they take.
 
 use std::time::Instant;
 

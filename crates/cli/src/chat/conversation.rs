@@ -1,4 +1,4 @@
-//! What was said so far, and what is said next.
+//! A conversation and its next turn.
 
 use serde::Serialize;
 use ualm::audio::Waveform;
@@ -9,7 +9,7 @@ use ualm::{
 
 use super::invalid;
 use crate::args::{Chat, Common};
-use crate::output::{complain, print, print_json, remark};
+use crate::output::{note, print, print_json, warn};
 use crate::progress::Progress;
 use crate::sound::{numbered, sound_of};
 
@@ -21,7 +21,7 @@ pub struct Conversation<'a> {
     session: Session,
     /// Everything that is in the cache.
     pub record: Record,
-    /// Where each turn of the record began; those before turns that were forgotten are no longer known.
+    /// The mark before each turn of the record; `None` for turns before a forgotten one.
     marks: Vec<Option<Mark>>,
     pub seed: u64,
     /// Turns so far, forgotten ones included.
@@ -31,14 +31,14 @@ pub struct Conversation<'a> {
     sound: Option<Sound>,
 }
 
-/// A sound that was made, and where.
+/// A generated sound and its turn.
 struct Sound {
     waveform: Waveform,
     take: Record,
     turn: usize,
 }
 
-/// What `--json` prints of a turn.
+/// The output of `--json` for a turn.
 #[derive(Serialize)]
 struct Turn<'a> {
     turn: usize,
@@ -126,7 +126,7 @@ impl<'a> Conversation<'a> {
         let forgotten = self.record.turns.len() - count;
         self.marks = vec![None; count];
         self.record = kept;
-        remark(self.common, &format!("the context was full: {forgotten} turns are forgotten, {count} are kept"));
+        note(self.common, &format!("the context was full: {forgotten} turns are forgotten, {count} are kept"));
         Ok(())
     }
 
@@ -167,14 +167,14 @@ impl<'a> Conversation<'a> {
             take.push(segment);
             if segment.modality.is_sound() && !segment.tokens.is_empty() {
                 let waveform = sound_of(self.model, segment)?;
-                remark(self.common, &format!("(a sound of {:.2} s: /play, /save FILE.wav)", waveform.seconds()));
+                note(self.common, &format!("(a sound of {:.2} s: /play, /save FILE.wav)", waveform.seconds()));
                 self.draw(&waveform)?;
                 self.sound = Some(Sound { waveform, take: take.clone(), turn: self.said });
             }
             match segment.end {
-                SegmentEnd::Context => complain("warning: the model's context is full: /undo takes turns back"),
-                SegmentEnd::Limit => remark(self.common, "(cut at its limit of steps)"),
-                SegmentEnd::Cancelled => remark(self.common, "(stopped)"),
+                SegmentEnd::Context => warn("warning: the model's context is full: /undo takes turns back"),
+                SegmentEnd::Limit => note(self.common, "(cut at its limit of steps)"),
+                SegmentEnd::Cancelled => note(self.common, "(stopped)"),
                 _ => {}
             }
         }

@@ -7,7 +7,7 @@ use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use ualm::{Error, ErrorKind, Result};
 
-/// Where the lines of earlier chats are kept.
+/// The file of earlier input lines.
 const HISTORY: &str = "chat_history";
 const PROMPT: &str = "> ";
 

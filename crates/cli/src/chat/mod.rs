@@ -11,7 +11,7 @@ use ualm::{Error, ErrorKind, Message, Result};
 
 use crate::args::{Chat, Common};
 use crate::interrupt::Turns;
-use crate::output::{complain, print, remark};
+use crate::output::{note, print, warn};
 use crate::setup::{load_model, read_recording, seed};
 use conversation::Conversation;
 use input::Input;
@@ -43,14 +43,14 @@ pub fn run(common: &Common, args: &Chat) -> Result<()> {
     };
     let mut input = Input::new()?;
     if input.is_terminal() {
-        remark(common, &format!("{}; /help tells what there is", model.manifest().name));
+        note(common, &format!("{}; /help tells what there is", model.manifest().name));
     }
     while let Some(line) = input.line()? {
         match chat.take_all(line.trim()) {
             Ok(true) => {}
             Ok(false) => break,
             // a person can go on; a file of lines was written in the belief that each of them works
-            Err(error) if input.is_terminal() => complain(&format!("error: {}", error.full_message())),
+            Err(error) if input.is_terminal() => warn(&format!("error: {}", error.full_message())),
             Err(error) => return Err(error),
         }
     }
@@ -64,7 +64,7 @@ struct Chatting<'a> {
     turns: Turns,
     /// Recordings that go with the next line.
     pending: Vec<Message>,
-    /// Where the sounds lie that are played; gone when the chat ends.
+    /// The folder of played sounds, deleted when the chat ends.
     played: Option<TempDir>,
 }
 
@@ -95,7 +95,7 @@ impl Chatting<'_> {
             ("/undo", _) => {
                 let undone = self.conversation.undo(self.turns.begin());
                 self.turns.end();
-                remark(self.common, &format!("taken back: {}", undone?));
+                note(self.common, &format!("taken back: {}", undone?));
             }
             ("/seed", "") => print(&format!("{}\n", self.conversation.seed))?,
             ("/seed", seed) => {
@@ -125,7 +125,7 @@ impl Chatting<'_> {
             return Err(invalid("/audio FILE: the file is missing"));
         }
         let recording = read_recording(Path::new(path), self.conversation.model)?;
-        remark(self.common, &format!("{path}: {:.1} s, given with your next line", recording.seconds()));
+        note(self.common, &format!("{path}: {:.1} s, given with your next line", recording.seconds()));
         self.conversation.draw(&recording)?;
         self.pending.push(Message::audio(recording));
         Ok(())
@@ -141,7 +141,7 @@ impl Chatting<'_> {
             }
             _ => return Err(invalid("/save FILE: expected FILE.wav for the last sound or FILE.json for everything")),
         }
-        remark(self.common, path);
+        note(self.common, path);
         Ok(())
     }
 

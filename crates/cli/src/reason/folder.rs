@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ualm::internal::write_whole;
 use ualm::{Error, ErrorKind, Record, Result, Stage, Stages};
 
-use crate::output::complain;
+use crate::output::warn;
 
 /// The record's file.
 pub const RECORD: &str = "reply.json";
@@ -38,7 +38,7 @@ impl Folder {
         for (index, _) in stages.iter().enumerate().take(before).filter(|(_, stage)| **stage != Stage::Listen) {
             let name = file_name(stages, index);
             if let Err(e) = std::fs::copy(from.join(&name), folder.path(&name)) {
-                complain(&format!("warning: {}: not copied: {e}", from.join(&name).display()));
+                warn(&format!("warning: {}: not copied: {e}", from.join(&name).display()));
             }
         }
         Ok(folder)

@@ -12,7 +12,7 @@ use ualm::{Chain, Error, ErrorKind, ReasoningConfig, ReasoningMode, Record, Resu
 
 use crate::args::{Common, Reason};
 use crate::interrupt::cancel_on_signal;
-use crate::output::complain;
+use crate::output::warn;
 use crate::setup::{load_model, read_words, seed};
 use folder::Folder;
 use runner::{Job, Runner};
@@ -46,9 +46,7 @@ fn begin(common: &Common, args: &Reason, prompt: &str) -> Result<()> {
     let chain = chain(args, &config, config.chain());
     if !config.is_trained_for(chain.mode) {
         let name = &model.manifest().name;
-        complain(&format!(
-            "warning: {name:?} was not trained to reason like that; its segments are made in order anyway"
-        ));
+        warn(&format!("warning: {name:?} was not trained to reason like that; its segments are made in order anyway"));
     }
     let stages = chain.stages()?;
     if plan.is_some() && stages.first() != Some(&Stage::Plan) {

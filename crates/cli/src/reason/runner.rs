@@ -11,11 +11,11 @@ use ualm::{
 use super::editor::edit;
 use super::folder::{Folder, RECORD, file_name};
 use super::invalid;
-use super::show::{Shown, Summary, remark_plan};
+use super::show::{Shown, Summary, note_plan};
 use super::view::StageView;
 use crate::args::{Common, Output, Reason};
 use crate::interrupt::interrupted;
-use crate::output::{complain, print, print_json, remark};
+use crate::output::{note, print, print_json, warn};
 use crate::rank::not_ranked;
 use crate::sound::{numbered, present};
 
@@ -47,7 +47,7 @@ impl<'a> Job<'a> {
     pub fn write_sound(&self, path: &str, sound: &Waveform, record: &Record) -> Result<()> {
         let output = Output { output: path.into(), float: self.args.float };
         output.write_take(&output.output, sound, Some(record).filter(|_| !self.args.takes.no_take))?;
-        remark(self.common, &format!("{path}: {:.2} s", sound.seconds()));
+        note(self.common, &format!("{path}: {:.2} s", sound.seconds()));
         Ok(())
     }
 }
@@ -171,7 +171,7 @@ impl<'a> Runner<'a> {
         self.folder.write_record(self.chain.record())?;
         if segment.end == SegmentEnd::Limit {
             let most = segment.config.max_steps;
-            complain(&format!("warning: {name}: cut at its limit of {most} steps (--max-steps for sound)"));
+            warn(&format!("warning: {name}: cut at its limit of {most} steps (--max-steps for sound)"));
         }
         let stage = self.chain.stages()[index];
         self.shown.push(Shown {
@@ -209,7 +209,7 @@ impl<'a> Runner<'a> {
                 return self.chain.set_plan(edited);
             }
         }
-        remark_plan(self.job.common, &segment.text);
+        note_plan(self.job.common, &segment.text);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use ualm::{Ranked, RichCaption, SegmentEnd, Stage};
 
 use crate::args::Common;
-use crate::output::{print, remark};
+use crate::output::{note, print};
 
 /// The JSON of a chain (`--json`).
 #[derive(Serialize)]
@@ -62,15 +62,15 @@ impl<'a> LiveText<'a> {
 }
 
 /// Says what a plan was understood as.
-pub fn remark_plan(common: &Common, plan: &str) -> Option<RichCaption> {
+pub fn note_plan(common: &Common, plan: &str) -> Option<RichCaption> {
     let parsed = RichCaption::parse(plan);
     match &parsed {
         Some(caption) => {
             let events = caption.layout.iter().map(|e| format!("{:.1}–{:.1} s {}", e.start, e.end, e.what));
-            remark(common, &format!("keywords: {}", caption.keywords.join(", ")));
-            remark(common, &format!("layout: {}", events.collect::<Vec<_>>().join("; ")));
+            note(common, &format!("keywords: {}", caption.keywords.join(", ")));
+            note(common, &format!("layout: {}", events.collect::<Vec<_>>().join("; ")));
         }
-        None => remark(common, "the plan is free text, not a rich caption: it is kept as it is"),
+        None => note(common, "the plan is free text, not a rich caption: it is kept as it is"),
     }
     parsed
 }

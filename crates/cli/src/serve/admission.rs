@@ -1,4 +1,4 @@
-//! Who may come in: memory for bodies, places in the queue, and seats.
+//! Admission of requests: memory for bodies, places in the queue, and seats.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ const BLOCK: u64 = 1024;
 /// The longest that a client is told to stay away, in seconds.
 const LONGEST_WAIT: u32 = 60;
 
-/// What is left of everything that is limited.
+/// The free capacity of every limited resource.
 pub struct Admission {
     seats: Arc<Semaphore>,
     /// Seats, and places to wait for one.
@@ -21,7 +21,7 @@ pub struct Admission {
     bodies: Arc<Semaphore>,
     most_seats: usize,
     most_places: usize,
-    /// How long a reply took, in milliseconds: a moving mean.
+    /// The duration of a reply in milliseconds, as a moving mean.
     usual: AtomicU64,
 }
 

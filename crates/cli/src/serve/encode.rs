@@ -9,13 +9,13 @@ use ualm::{Error, ErrorKind, Record, Result};
 /// The rate of samples without a header, unless a request says otherwise: OpenAI's.
 pub const PCM_RATE: u32 = 24_000;
 
-/// How sound is given back.
+/// The encoding of returned sound.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding {
     pub format: SoundFormat,
     /// Rate of the result; by default the model's own, of samples without a header [`PCM_RATE`].
     pub sample_rate: Option<u32>,
-    /// Whether WAV files hold their takes.
+    /// `true` when WAV files contain their takes.
     pub take: bool,
 }
 
@@ -36,9 +36,10 @@ impl Encoding {
         match self.format {
             SoundFormat::Wav => {
                 let mut bytes = Vec::new();
-                match self.take {
-                    true => record.write_wav_to(&mut bytes, &sound, WavFormat::Pcm16)?,
-                    false => write_wav_to(&mut bytes, &sound, WavFormat::Pcm16)?,
+                if self.take {
+                    record.write_wav_to(&mut bytes, &sound, WavFormat::Pcm16)?
+                } else {
+                    write_wav_to(&mut bytes, &sound, WavFormat::Pcm16)?
                 };
                 Ok(bytes)
             }
@@ -48,7 +49,7 @@ impl Encoding {
     }
 }
 
-/// What a format is called in HTTP.
+/// Returns the content type of a format.
 pub fn content_type(format: SoundFormat, rate: u32) -> String {
     match format {
         SoundFormat::Wav => "audio/wav".to_owned(),

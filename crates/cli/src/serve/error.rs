@@ -9,7 +9,7 @@ use ualm::{Error, ErrorKind};
 use super::stop::Why;
 use crate::wire::{Refusal, RefusalCode};
 
-/// What is answered in the place of a reply.
+/// An error response.
 #[derive(Debug)]
 pub struct ApiError {
     pub status: StatusCode,
@@ -19,7 +19,7 @@ pub struct ApiError {
     message: String,
     /// Seconds after which to come back.
     retry_after: Option<u32>,
-    /// What only the log says.
+    /// The cause, which only the log shows.
     pub cause: Option<String>,
 }
 
@@ -87,7 +87,7 @@ impl ApiError {
         }
     }
 
-    /// What `error` is to the client, where it is about the field `param`.
+    /// Converts `error`, which concerns the field `param`, to an error response.
     pub fn of(error: &Error, param: Option<&str>) -> Self {
         match Refusal::of(error, param) {
             Some(refusal) => refusal.into(),

@@ -17,9 +17,10 @@ impl Keys {
     pub fn read(path: &Path) -> Result<Self> {
         let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e);
         let keys = Self::parse(&std::fs::read_to_string(path).map_err(failed)?);
-        match keys.0.is_empty() {
-            true => Err(Error::new(ErrorKind::Invalid, format!("{}: holds no key, one a line", path.display()))),
-            false => Ok(keys),
+        if keys.0.is_empty() {
+            Err(Error::new(ErrorKind::Invalid, format!("{}: holds no key, one a line", path.display())))
+        } else {
+            Ok(keys)
         }
     }
 
@@ -28,7 +29,7 @@ impl Keys {
         Self(lines.map(sum).collect())
     }
 
-    /// Whether the header `Authorization` shows one of them.
+    /// Returns whether the header `Authorization` holds one of the keys.
     pub fn admit(&self, authorization: Option<&str>) -> bool {
         let shown = authorization.and_then(|value| value.split_once(' '));
         shown.is_some_and(|(scheme, key)| scheme.eq_ignore_ascii_case("bearer") && self.0.contains(&sum(key.trim())))

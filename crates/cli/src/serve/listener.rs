@@ -20,9 +20,9 @@ use ualm::{Error, ErrorKind, Result};
 use super::router::router;
 use super::server::Server;
 use crate::args::Serve;
-use crate::output::complain;
+use crate::output::warn;
 
-/// How long cut-off replies may take to be sent.
+/// The time in which cut-off replies may be sent.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Serves until a signal comes; then replies have their grace.
@@ -35,7 +35,7 @@ pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()>
     let address = listener.local_addr().map_err(failed)?;
     let mut stopped = Box::pin(signal()?);
     if !quiet {
-        complain(&format!("listening on http://{address}"));
+        warn(&format!("listening on http://{address}"));
     }
     let connections = Arc::new(Semaphore::new(args.limit_connections.into()));
     let (router, graceful) = (router(Arc::clone(&server)), GracefulShutdown::new());

@@ -1,4 +1,4 @@
-//! What `/metrics` tells.
+//! The metrics of `/metrics`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use ualm::EngineStats;
 
 use super::admission::Admission;
 
-/// What Prometheus wants its text to be called.
+/// The content type of Prometheus's text format.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Bounds of times, in seconds.

@@ -1,5 +1,5 @@
-//! Whose pages may ask: those that the server gave itself, and those of origins that were named. Without this, any page that
-//! a person opens could ask a server on the person's own machine.
+//! Allowed origins: pages of this server, and of the origins named with `--cors`. Without this, any page that a person
+//! opens could ask a server on the person's own machine.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,7 +9,7 @@ use ualm::{Error, ErrorKind, Result};
 
 use super::error::ApiError;
 
-/// What is allowed.
+/// The allowed hosts and origins.
 pub struct Origins {
     /// Origins that were named.
     named: Vec<HeaderValue>,
@@ -49,9 +49,10 @@ impl Origins {
         }
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
         let is_same = |origin: &str| origin.split_once("://").is_some_and(|(_, origin)| origin == host);
-        match self.named.contains(origin) || origin.to_str().is_ok_and(is_same) {
-            true => Ok(()),
-            false => Err(ApiError::foreign("pages of this origin may not ask: start the server with --cors ORIGIN")),
+        if self.named.contains(origin) || origin.to_str().is_ok_and(is_same) {
+            Ok(())
+        } else {
+            Err(ApiError::foreign("pages of this origin may not ask: start the server with --cors ORIGIN"))
         }
     }
 }

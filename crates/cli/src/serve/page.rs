@@ -12,7 +12,7 @@ use rust_embed::{Embed, EmbeddedFile};
 #[folder = "src/serve/page"]
 struct Files;
 
-/// What a browser lets the page do: nothing but its own files and this server.
+/// The content security policy of the page: nothing but its own files and this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -23,7 +23,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/page/{name}", get(async |Path(name): Path<String>, headers: HeaderMap| answer(&name, &headers)))
 }
 
-/// The file `name`, unless the browser that asks has it already.
+/// Returns the file `name`, or 304 if the browser has it already.
 fn answer(name: &str, asked: &HeaderMap) -> Response {
     let Some(file) = Files::get(name) else { return StatusCode::NOT_FOUND.into_response() };
     let tag = tag(&file);
@@ -36,13 +36,10 @@ fn answer(name: &str, asked: &HeaderMap) -> Response {
         (header::CACHE_CONTROL, "no-cache".into()),
         (header::ETAG, tag),
     ];
-    match is_known {
-        true => (StatusCode::NOT_MODIFIED, headers).into_response(),
-        false => (headers, file.data).into_response(),
-    }
+    if is_known { (StatusCode::NOT_MODIFIED, headers).into_response() } else { (headers, file.data).into_response() }
 }
 
-/// What changes with the contents of `file`.
+/// Returns an entity tag, which changes with the contents of `file`.
 fn tag(file: &EmbeddedFile) -> String {
     let sum = file.metadata.sha256_hash();
     let digits: Vec<_> = sum.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -31,19 +31,19 @@ pub enum Piece {
     End,
 }
 
-/// What the client is told before the rest.
+/// A response's head.
 #[derive(Default)]
 pub struct Head {
     pub content_type: String,
     pub headers: Vec<(&'static str, String)>,
     /// Bytes that will follow, where that is known.
     pub length: Option<usize>,
-    /// Whether server-sent events follow.
+    /// `true` when server-sent events follow.
     pub is_events: bool,
 }
 
 impl Head {
-    /// That of server-sent events.
+    /// Returns the head of server-sent events.
     pub fn events() -> Self {
         Self { content_type: "text/event-stream".into(), is_events: true, ..Self::default() }
     }
@@ -99,7 +99,7 @@ pub struct Receiver {
     pieces: mpsc::Receiver<Piece>,
     stop: Stop,
     deadline: Instant,
-    /// How long after the deadline the rest may come.
+    /// The time after the deadline in which the rest may be sent.
     patience: Duration,
     /// Bytes that are still to come, where that is known: whoever has all of them asks for nothing more.
     left: Option<usize>,
@@ -178,12 +178,7 @@ impl Receiver {
         if self.is_over {
             return Ok(None);
         }
-        let silence = async {
-            match is_events {
-                true => sleep(SILENCE).await,
-                false => pending::<()>().await,
-            }
-        };
+        let silence = async { if is_events { sleep(SILENCE).await } else { pending::<()>().await } };
         let piece = tokio::select! {
             piece = self.next() => piece,
             () = silence => return Ok(Some(Bytes::from_static(b": waiting\n\n"))),
@@ -194,9 +189,10 @@ impl Receiver {
                 if let Some(cause) = &error.cause {
                     tracing::error!(cause, "failed");
                 }
-                match is_events {
-                    true => Ok(Some(format!("data: {}\n\n", error.to_json()).into())),
-                    false => Err(std::io::Error::other("the reply failed")),
+                if is_events {
+                    Ok(Some(format!("data: {}\n\n", error.to_json()).into()))
+                } else {
+                    Err(std::io::Error::other("the reply failed"))
                 }
             }
             Piece::End | Piece::Head(_) => Ok(None),

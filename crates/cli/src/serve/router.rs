@@ -1,4 +1,4 @@
-//! What is where, and who may come.
+//! The routes, and access to them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What all requests share.
+//! The state that all requests share.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -37,7 +37,7 @@ pub struct Server {
     pub phase: Phases,
 }
 
-/// What a request may ask for.
+/// The limits of a request.
 #[derive(Clone, Copy)]
 pub struct Limits {
     pub body: u64,
@@ -45,13 +45,13 @@ pub struct Limits {
     pub takes: u16,
 }
 
-/// How far the server is.
+/// The phase of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Open,
-    /// It takes no new requests.
+    /// New requests are refused.
     Closing,
-    /// What is still being made is cut off.
+    /// Unfinished replies are cut off.
     Over,
 }
 

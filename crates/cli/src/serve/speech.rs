@@ -93,9 +93,10 @@ impl Spoken<'_> {
     fn begin(&mut self) -> UalmResult<()> {
         self.has_begun = true;
         let head = if self.is_events { Head::events() } else { Head::default() };
-        let content_type = match self.is_events {
-            true => head.content_type,
-            false => content_type(self.encoding.format, self.encoding.stream_rate()),
+        let content_type = if self.is_events {
+            head.content_type
+        } else {
+            content_type(self.encoding.format, self.encoding.stream_rate())
         };
         let headers = vec![("ualm-seed", self.seed.to_string())];
         self.worker.sender.send(Piece::Head(Head { content_type, headers, ..head }))
@@ -106,9 +107,10 @@ impl Spoken<'_> {
             return Ok(());
         }
         self.worker.sounds();
-        match self.is_events {
-            true => self.event(&json!({"type": "speech.audio.delta", "audio": STANDARD.encode(bytes)})),
-            false => self.worker.sender.bytes(bytes),
+        if self.is_events {
+            self.event(&json!({"type": "speech.audio.delta", "audio": STANDARD.encode(bytes)}))
+        } else {
+            self.worker.sender.bytes(bytes)
         }
     }
 

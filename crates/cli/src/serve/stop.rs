@@ -1,13 +1,13 @@
-//! Why a reply is stopped before its end.
+//! Reasons to stop a reply before its end.
 
 use std::sync::{Arc, OnceLock};
 
 use ualm::Cancel;
 
-/// What stopped it.
+/// The reason why a reply was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// It took too long.
+    /// The deadline has passed.
     Deadline,
     /// The server shuts down.
     Shutdown,

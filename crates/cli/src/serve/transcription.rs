@@ -54,9 +54,10 @@ fn work(worker: &Worker, request: TranscriptionRequest) -> Result<(), ApiError> 
         }
         _ => Ok(()),
     })?;
-    let finished = match request.stream {
-        true => transcript.end_stream(outcome.usage),
-        false => transcript.send(request.response_format, outcome.usage),
+    let finished = if request.stream {
+        transcript.end_stream(outcome.usage)
+    } else {
+        transcript.send(request.response_format, outcome.usage)
     };
     finished.map_err(|e| worker.failed(&e, None))
 }
@@ -76,9 +77,10 @@ impl Transcript<'_> {
     }
 
     fn begin(&mut self) -> UalmResult<()> {
-        match std::mem::replace(&mut self.has_begun, true) {
-            true => Ok(()),
-            false => self.worker.sender.send(Piece::Head(Head::events())),
+        if std::mem::replace(&mut self.has_begun, true) {
+            Ok(())
+        } else {
+            self.worker.sender.send(Piece::Head(Head::events()))
         }
     }
 

@@ -18,17 +18,17 @@ use ualm::{Modality, ReasoningMode, Record, RichCaption, Role};
 pub struct ChatRequest {
     /// The model's name.
     pub model: String,
-    /// What was said.
+    /// The conversation.
     pub messages: Vec<ChatMessage>,
-    /// What to make.
+    /// The modalities of the reply.
     #[serde(default = "text_alone")]
     pub modalities: Vec<Modality>,
-    /// How sound is given back.
+    /// The encoding of returned sound.
     pub audio: Option<AudioChoice>,
-    /// Whether the answer comes as it is made.
+    /// `true` streams the answer.
     #[serde(default, deserialize_with = "or_default")]
     pub stream: bool,
-    /// What else is streamed.
+    /// Options of the stream.
     pub stream_options: Option<StreamOptions>,
     /// Takes.
     pub n: Option<u16>,
@@ -42,7 +42,7 @@ pub struct ChatRequest {
     pub max_completion_tokens: Option<usize>,
     /// The same under its older name.
     pub max_tokens: Option<usize>,
-    /// What OpenAI's interface has no word for.
+    /// Extensions of OpenAI's interface.
     #[serde(default, deserialize_with = "or_default")]
     pub ualm: ChatExtension,
 }
@@ -50,10 +50,10 @@ pub struct ChatRequest {
 /// One message.
 #[derive(Debug, Deserialize)]
 pub struct ChatMessage {
-    /// Who speaks.
+    /// The speaker's role.
     #[serde(deserialize_with = "role")]
     pub role: Role,
-    /// What is said; a text alone is one part.
+    /// The content; a text alone is one part.
     #[serde(deserialize_with = "content")]
     pub content: Vec<Part>,
 }
@@ -99,7 +99,7 @@ enum InputFormat {
     Webm,
 }
 
-/// What a part says.
+/// The kind and content of a part.
 #[derive(Debug, PartialEq)]
 pub enum Sound<'a> {
     /// Words.
@@ -108,19 +108,19 @@ pub enum Sound<'a> {
     Recording(Modality, &'a [u8]),
 }
 
-/// How sound is given back.
+/// The encoding of returned sound.
 #[derive(Debug, Deserialize)]
 pub struct AudioChoice {
-    /// As what.
+    /// The format.
     pub format: SoundFormat,
-    /// In whose voice.
+    /// The voice.
     pub voice: Option<String>,
 }
 
-/// What else is streamed.
+/// Options of the stream.
 #[derive(Debug, Deserialize)]
 pub struct StreamOptions {
-    /// Whether what it took is told at the end.
+    /// `true` adds the usage at the end.
     #[serde(default)]
     pub include_usage: bool,
 }
@@ -135,38 +135,38 @@ pub struct ChatExtension {
     pub max_segments: Option<usize>,
     /// A chain.
     pub reasoning: Option<ChainWish>,
-    /// On from a segment.
+    /// The segment to resume at.
     pub from: Option<FromRecord>,
     /// Settings of text.
     pub text: Settings,
     /// Settings of sound and speech.
     pub audio: Settings,
-    /// Whether the takes are ranked.
+    /// `true` ranks the takes.
     pub best: bool,
-    /// Whether the records are given back.
+    /// `true` returns the records.
     pub record: bool,
-    /// Whether WAV files hold their takes.
+    /// `true` when WAV files contain their takes.
     pub take: Option<bool>,
     /// Rate of the sound that is given back, in hertz.
     pub sample_rate: Option<u32>,
 }
 
-/// How to reason; what is not given is as the package or the record says.
+/// Settings of reasoning; missing ones are the package's or the record's.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct ChainWish {
-    /// The way.
+    /// The reasoning mode.
     pub mode: Option<ReasoningMode>,
     /// Rounds of reflection.
     pub rounds: Option<usize>,
-    /// Whether a reflection hears its sound through the audio encoder.
+    /// `true` lets a reflection hear its sound through the audio encoder.
     pub listen: Option<bool>,
     /// The plan, in the place of the model's.
     #[serde(deserialize_with = "plan")]
     pub plan: Option<String>,
 }
 
-/// Where to go on.
+/// The point to resume at.
 #[derive(Debug, Deserialize)]
 pub struct FromRecord {
     record: Box<RawValue>,
@@ -187,7 +187,7 @@ impl ChatRequest {
         Ok(request)
     }
 
-    /// Whether sound may be made.
+    /// Returns whether the reply may contain sound.
     pub fn wants_sound(&self) -> bool {
         let forced = self.ualm.force.iter().flatten();
         self.ualm.reasoning.is_some() || self.modalities.iter().chain(forced).any(|modality| modality.is_sound())
@@ -254,7 +254,7 @@ impl ChatRequest {
 }
 
 impl Part {
-    /// What it says; of a part that was checked.
+    /// Returns the content of a checked part.
     pub fn sound(&self) -> Option<Sound<'_>> {
         self.read().ok()
     }

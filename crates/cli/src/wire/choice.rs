@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How sound is given back.
+/// Formats of returned sound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SoundFormat {
@@ -21,7 +21,7 @@ impl SoundFormat {
     pub const ALL: [Self; 3] = [Self::Wav, Self::Flac, Self::Pcm];
 }
 
-/// How speech comes.
+/// Formats of a speech stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StreamFormat {
@@ -32,7 +32,7 @@ pub enum StreamFormat {
     Sse,
 }
 
-/// How a transcript is given back.
+/// Formats of a transcript.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextFormat {

@@ -1,5 +1,5 @@
-//! What clients of `ualm serve` send, as values (`docs/server.md`). Whatever is not understood is refused in the name of its
-//! field, and nothing is ignored; no model is needed for it.
+//! The requests of clients of `ualm serve`, as values (`docs/server.md`). Whatever is not understood is refused in the
+//! name of its field, and nothing is ignored; no model is needed for it.
 
 mod chat;
 mod choice;

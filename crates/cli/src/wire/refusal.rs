@@ -20,14 +20,14 @@ pub enum RefusalCode {
     ModelNotFound,
 }
 
-/// A request that makes no sense: which field, and what is wrong with it.
+/// An invalid request: the field, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Why.
     pub code: RefusalCode,
     /// The field, as in `messages[0].content`; none where it is the whole body.
     pub param: Option<String>,
-    /// What was expected, what was found, and what to do.
+    /// The message: what was expected, what was found, and what to do.
     pub message: String,
 }
 
@@ -45,7 +45,7 @@ impl Refusal {
         Self { code: RefusalCode::UnsupportedField, param: Some(param), message }
     }
 
-    /// What the library says of `param`, if that is the client's fault.
+    /// Converts an error of the library about `param`, if it is the client's fault.
     pub fn of(error: &Error, param: Option<&str>) -> Option<Self> {
         let code = match error.kind() {
             ErrorKind::Invalid => RefusalCode::Invalid,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use ualm::SegmentConfig;
 
-/// What is not given is as the package says.
+/// Generation settings; missing ones are the package's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Settings {

@@ -11,15 +11,15 @@ use ualm::Modality;
 pub struct SpeechRequest {
     /// The model's name.
     pub model: String,
-    /// What to say, or what to hear.
+    /// The words to say, or the sound to describe.
     pub input: String,
     /// In whose voice.
     pub voice: Option<String>,
     /// As what the sound is given back.
     pub response_format: Option<SoundFormat>,
-    /// How it comes.
+    /// The stream format.
     pub stream_format: Option<StreamFormat>,
-    /// What OpenAI's interface has no word for.
+    /// Extensions of OpenAI's interface.
     pub ualm: Option<SpeechExtension>,
 }
 
@@ -37,7 +37,7 @@ pub struct SpeechExtension {
     guidance: Option<f32>,
     max_steps: Option<usize>,
     min_steps: Option<usize>,
-    /// Whether a WAV file holds its take.
+    /// `true` when a WAV file contains its take.
     pub take: Option<bool>,
     /// Rate of the sound that is given back, in hertz.
     pub sample_rate: Option<u32>,

@@ -17,7 +17,7 @@ pub struct TranscriptionRequest {
     pub file: Bytes,
     /// As what the text is given back.
     pub response_format: TextFormat,
-    /// Whether it comes as it is made.
+    /// `true` streams the transcript.
     pub stream: bool,
     /// Softmax temperature.
     pub temperature: Option<f32>,
@@ -35,9 +35,10 @@ impl TranscriptionRequest {
         let mut take = |name: &str| -> Result<Option<Field>, Refusal> {
             let Some(index) = fields.iter().position(|field| field.name == name) else { return Ok(None) };
             let field = fields.remove(index);
-            match fields.iter().any(|other| other.name == name) {
-                true => Err(Refusal::invalid(name, "the field is given twice")),
-                false => Ok(Some(field)),
+            if fields.iter().any(|other| other.name == name) {
+                Err(Refusal::invalid(name, "the field is given twice"))
+            } else {
+                Ok(Some(field))
             }
         };
         let request = Self {
