@@ -31,8 +31,13 @@ class Crate:
 
     def licence_files(self):
         """Its licences, and those of what it brings along: a font, a C library."""
-        found = (path for path in self.folder.rglob("*") if path.is_file() and LICENCE_FILE.fullmatch(path.name))
+        found = (path for path in self.folder.rglob("*") if path.is_file() and is_licence(path))
         return sorted(path for path in found if path.suffix not in (".rs", ".c", ".h", ".html"))
+
+
+def is_licence(path):
+    """Whether a file is a licence, by its name or as one of a folder of licences (https://reuse.software)."""
+    return path.parent.name == "LICENSES" or LICENCE_FILE.fullmatch(path.name)
 
 
 def purl(name, version):
