@@ -6,4 +6,4 @@ pub mod benching;
 pub mod fuzzing;
 
 pub use crate::file::{hold_writes, remove_parts, write_whole, write_whole_with};
-pub use crate::runtime::cache_folder;
+pub use crate::runtime::{cache_folder, find_library};

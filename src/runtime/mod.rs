@@ -343,7 +343,9 @@ fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
 }
 
-fn find_library(named: Option<&Path>) -> Result<PathBuf> {
+/// Returns the file of ONNX Runtime's library: the one that is named, else the one of `ORT_DYLIB_PATH`, else the first that is
+/// found beside the program or in the cache.
+pub fn find_library(named: Option<&Path>) -> Result<PathBuf> {
     let from_environment = std::env::var_os("ORT_DYLIB_PATH").filter(|p| !p.is_empty()).map(PathBuf::from);
     if let Some(path) = named.map(Path::to_path_buf).or(from_environment) {
         return match path.canonicalize() {

@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+use ualm::internal::find_library;
 use ualm_testing::{package, root, skip_without_fixtures};
 
 struct Terminal {
@@ -23,6 +24,7 @@ impl Terminal {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_ualm"));
         command.args(arguments);
         command.env("UALM_MODEL", package("tiny-omni-fp32"));
+        command.env("ORT_DYLIB_PATH", find_library(None).unwrap()); // the cache of a test is empty
         ["TERM_PROGRAM", "LC_TERMINAL", "UALM_PLAYER", "UALM_SEED"].iter().for_each(|name| command.env_remove(name));
         environment.iter().for_each(|(name, value)| command.env(name, value));
         let child = pair.slave.spawn_command(command).unwrap();

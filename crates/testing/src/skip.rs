@@ -19,8 +19,7 @@ pub enum Need {
 impl Need {
     /// Returns what is missing and how to get it.
     fn missing(self) -> Option<&'static str> {
-        let cached = || ualm::internal::cache_folder().is_some_and(|cache| cache.join("onnxruntime").is_dir());
-        if var_os("ORT_DYLIB_PATH").is_none() && !cached() {
+        if ualm::internal::find_library(None).is_err() {
             return Some("ONNX Runtime's library is missing; run `make library`");
         }
         // the exporter writes the stamp last
