@@ -1,5 +1,6 @@
 //! The loop on a scripted fake: no ONNX Runtime, every decision in plain sight.
 
+mod by_prompt;
 mod chains;
 
 use std::collections::{BTreeMap, VecDeque};
