@@ -68,7 +68,12 @@ fn replay_turn(
     if prompt.is_none() {
         conversation.reopen()?;
     }
-    conversation.arrive(prompt, wanted, cancel).map(Some)
+    let next = match conversation.arrive(prompt, wanted, cancel)? {
+        // the recorded modality may have been chosen by the model, which must be able to choose again
+        Next::Choice(_) => Next::Choice(conversation.offers()?),
+        decided @ Next::Decided(..) => decided,
+    };
+    Ok(Some(next))
 }
 
 fn replay_segment(conversation: &mut Conversation, segment: &PastSegment, next: Next, cancel: &Cancel) -> Result<()> {

@@ -152,6 +152,24 @@ fn a_reply_made_segment_by_segment_is_the_same() {
 }
 
 #[test]
+fn a_segment_that_the_model_chose_is_chosen_again() {
+    skip_without_fixtures!();
+    let mut chosen = 0;
+    for seed in 0..20 {
+        let model = &MODELS[0];
+        let (mut session, mut record) = (model.session(), Record::new(model.package()));
+        let config = config(model, seed).force([Modality::Text, Modality::Audio]).max_segments(3);
+        let made = turn(&mut session, &mut record, &[Message::text("rain")], &config).segments;
+        let Some(last) = made.get(2..).filter(|last| !last.is_empty()) else { continue };
+        let cut = Cut { turn: 0, segment: 2, frame: 0 };
+        let checkpoint = session.restore(&record, cut, &Cancel::new()).unwrap();
+        assert_same(&go_on(&mut session, &checkpoint, &config), last);
+        chosen += 1;
+    }
+    assert!(chosen > 0, "no reply goes on after what is forced");
+}
+
+#[test]
 fn turns_come_back_whole() {
     skip_without_fixtures!();
     let model = &MODELS[0];
