@@ -20,7 +20,7 @@ use crate::prompt::{Layouter, Message, Prompt, SoundEncoder};
 use crate::provider::ProviderReport;
 use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
 use crate::text::TextTokenizer;
-use crate::token::{Codes, End, Layout, TokenId, Tokens};
+use crate::token::{Codes, Layout, TokenId, Tokens};
 
 /// The most segments of a reply unless the caller says otherwise.
 const MAX_SEGMENTS: usize = 8;
@@ -223,8 +223,7 @@ impl Model {
     /// [`ErrorKind::Invalid`] when the text cannot be tokenized, or no segment follows another in this model's replies.
     pub fn closed_text_tokens(&self, text: &str) -> Result<Tokens> {
         let mut tokens = self.text_tokens(text)?;
-        let end = self.layout(Modality::Text)?.ending_id(End::Segment);
-        let end = end.ok_or_else(|| Error::new(ErrorKind::Invalid, "a reply of this model has one segment"))?;
+        let end = self.inner.rules.voice(Modality::Text)?.segment_end()?;
         tokens.push_single(end, self.manifest().tokens.filler());
         Ok(tokens)
     }

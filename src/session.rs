@@ -102,17 +102,7 @@ impl Session {
         let begun = Instant::now();
         self.conversation.check_prompt(prompt)?;
         let next = self.conversation.arrive(Some(prompt), None, cancel)?;
-        let state = self.conversation.sequence.mark();
-        Ok(Checkpoint {
-            id: self.points.add(state),
-            state,
-            next,
-            opened: 0,
-            draws: 0,
-            kept: None,
-            prompt_frames: prompt.len(),
-            prefill: begun.elapsed().as_secs_f64(),
-        })
+        Ok(Checkpoint { prompt_frames: prompt.len(), ..self.checkpoint_here(next, begun) })
     }
 
     /// Begins a reply at `checkpoint`; the conversation after the checkpoint is dropped.
@@ -160,16 +150,12 @@ impl Session {
         let next = replay(&mut self.conversation, &past(record, cut), Some(wanted), cancel)?;
         let next = next.ok_or_else(|| Error::new(ErrorKind::Invalid, "the record has no turns"))?;
         let draws = self.draws_at(turn, cut)?;
-        let state = self.conversation.sequence.mark();
         Ok(Checkpoint {
-            id: self.points.add(state),
-            state,
-            next,
             opened: cut.segment,
             draws,
             kept: kept(turn, cut),
             prompt_frames: turn.prompt.len(),
-            prefill: begun.elapsed().as_secs_f64(),
+            ..self.checkpoint_here(next, begun)
         })
     }
 
@@ -209,17 +195,22 @@ impl Session {
             self.conversation.restore(before);
         }
         let next = next?;
+        Ok(Checkpoint { opened: segments, draws, ..self.checkpoint_here(next, begun) })
+    }
+
+    /// Returns a checkpoint of the current state, before the first segment of a reply; the prefill began at `begun`.
+    fn checkpoint_here(&mut self, next: Next, begun: Instant) -> Checkpoint {
         let state = self.conversation.sequence.mark();
-        Ok(Checkpoint {
+        Checkpoint {
             id: self.points.add(state),
             state,
             next,
-            opened: segments,
-            draws,
+            opened: 0,
+            draws: 0,
             kept: None,
             prompt_frames: 0,
             prefill: begun.elapsed().as_secs_f64(),
-        })
+        }
     }
 
     /// Returns a mark of the current point, between two turns.

@@ -70,7 +70,7 @@ pub(crate) struct Offer {
 impl Conversation {
     /// Creates an empty conversation on `sequence`.
     pub fn new(sequence: Box<dyn Sequence>, rules: Arc<Rules>, limits: Limits) -> Self {
-        let tail = Tail { tokens: rules.vocabulary.tokens(), closed: None };
+        let tail = Tail::empty(&rules);
         let unconditional = rules.unconditional();
         Self { sequence, rules, limits, tail, unconditional }
     }
@@ -99,14 +99,11 @@ impl Conversation {
 
     /// Rewinds the sequence to `state`, with no tokens left to run.
     pub fn rewind(&mut self, state: &StateMark) {
-        self.sequence.rewind(state);
         if state.position() == 0 {
             self.unconditional = self.rules.unconditional();
         }
-        if let Some(tokens) = &mut self.unconditional {
-            tokens.truncate(state.position());
-        }
-        self.tail = Tail { tokens: self.rules.vocabulary.tokens(), closed: None };
+        self.undo_steps(state);
+        self.tail = Tail::empty(&self.rules);
     }
 
     /// Returns a new conversation at `state`, with no tokens left to run.
@@ -183,7 +180,7 @@ impl Conversation {
             }
             (unconditional, _) => *unconditional = None,
         }
-        self.tail = Tail { tokens: self.rules.vocabulary.tokens(), closed: None };
+        self.tail = Tail::empty(&self.rules);
         Ok(last)
     }
 
@@ -248,8 +245,8 @@ impl Conversation {
         Ok(())
     }
 
-    /// Undoes the last step, before which the sequence was at `state`.
-    pub fn undo_step(&mut self, state: &StateMark) {
+    /// Undoes the steps since the sequence was at `state`; the tail stays.
+    pub fn undo_steps(&mut self, state: &StateMark) {
         self.sequence.rewind(state);
         if let Some(tokens) = &mut self.unconditional {
             tokens.truncate(state.position());
@@ -291,6 +288,12 @@ impl Conversation {
             return Err(Error::new(ErrorKind::Limit, what));
         }
         Ok(())
+    }
+}
+
+impl Tail {
+    fn empty(rules: &Rules) -> Self {
+        Self { tokens: rules.vocabulary.tokens(), closed: None }
     }
 }
 

@@ -321,7 +321,7 @@ impl<'a> Generation<'a> {
             Some(kept) => segment.last.copy_from_slice(kept),
             None => {
                 if let Err(error) = self.draw_position(segment) {
-                    self.conversation.undo_step(&before);
+                    self.conversation.undo_steps(&before);
                     return Err(error);
                 }
                 segment.last.copy_from_slice(&self.drawn);

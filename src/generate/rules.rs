@@ -67,12 +67,11 @@ impl Rules {
             let head = manifest.heads.keys().position(|name| *name == config.head);
             let missing =
                 || Error::new(ErrorKind::Package, format!("modality {modality} names no head of the package"));
-            let ids = manifest.heads.get(&config.head).map(Vec::as_slice).unwrap_or_default();
             let task = template.task(*modality)?;
             let wrap = template.segments.get(modality).cloned().unwrap_or_default();
             let turn = task.turns.get(&Role::Assistant).cloned().unwrap_or_default();
             let voice = Voice {
-                layout: Layout::new(&config.layout, &vocabulary, ids).map_err(|e| e.context(modality))?,
+                layout: manifest.layout(config).map_err(|e| e.context(modality))?,
                 head: HeadId(head.ok_or_else(missing)?),
                 head_name: config.head.clone(),
                 codec: config.codec.as_ref().and_then(|name| codecs.get(name)).map(Arc::clone),
@@ -136,10 +135,13 @@ impl Rules {
         if !matches!(end, SegmentEnd::Eos | SegmentEnd::Eot) {
             closing.push(last);
         }
-        let segment_end = voice.layout.ending_id(End::Segment).filter(|_| goes_on || end == SegmentEnd::Eot);
+        let segment_end = match end {
+            _ if goes_on => Some(voice.segment_end()?),
+            SegmentEnd::Eot => voice.layout.ending_id(End::Segment),
+            _ => None,
+        };
         match segment_end {
             Some(id) => closing.push_single(id, self.vocabulary.filler()),
-            None if goes_on => return Err(Error::new(ErrorKind::Invalid, "a reply of this model has one segment")),
             None => {
                 closing.extend(&voice.closer);
                 closing.extend(&voice.turn_closer);
@@ -169,6 +171,15 @@ impl Voice {
     /// Returns the tokens that open a segment.
     pub fn opener(&self) -> &Tokens {
         &self.opener
+    }
+
+    /// Returns the id that ends a segment and lets another one follow.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if none may follow.
+    pub fn segment_end(&self) -> Result<TokenId> {
+        let end = self.layout.ending_id(End::Segment);
+        end.ok_or_else(|| Error::new(ErrorKind::Invalid, "a reply of this model has one segment"))
     }
 
     /// Checks that a segment of this voice can begin with `tokens`.

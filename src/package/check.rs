@@ -7,7 +7,7 @@ use super::TOKENIZER;
 use super::manifest::{AttentionConfig, CodecConfig, DecodingConfig, Manifest, ModalityConfig, StateConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::Modality;
-use crate::token::{Interval, Layout, Pattern};
+use crate::token::{Interval, Pattern};
 
 /// Sample rates that sound can be converted to, in hertz.
 const RATES: RangeInclusive<usize> = 1..=768_000;
@@ -125,10 +125,10 @@ fn check_head(manifest: &Manifest, name: &str, ids: &[Interval]) -> Result<()> {
 }
 
 fn check_modality(manifest: &Manifest, modality: Modality, config: &ModalityConfig) -> Result<()> {
-    let Some(head) = manifest.heads.get(&config.head) else {
+    if !manifest.heads.contains_key(&config.head) {
         return refused(format!("head is {:?}, which is not among the heads", config.head));
-    };
-    Layout::new(&config.layout, &manifest.tokens, head)?;
+    }
+    manifest.layout(config)?;
     config.generation.validate(modality).or_else(|e| refused(e.to_string()))?;
     match &config.codec {
         None if modality.is_sound() => return refused("no codec; expected one for sound".into()),

@@ -8,7 +8,7 @@ use crate::chain::ReasoningConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Template;
-use crate::token::{Interval, LayoutConfig, Vocabulary};
+use crate::token::{Interval, Layout, LayoutConfig, Vocabulary};
 
 /// The newest schema that this version reads.
 pub const SCHEMA: u32 = 2;
@@ -102,6 +102,15 @@ impl Manifest {
     /// Returns the name and file of every graph, variants included.
     pub(crate) fn graph_files(&self) -> impl Iterator<Item = (&String, &String)> {
         self.graphs.iter().chain(self.variants.values().flatten())
+    }
+
+    /// Returns the layout of the segments of a modality with `config`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Package`] when the layout does not fit the vocabulary or the head.
+    pub(crate) fn layout(&self, config: &ModalityConfig) -> Result<Layout> {
+        let head = self.heads.get(&config.head).map(Vec::as_slice).unwrap_or_default();
+        Layout::new(&config.layout, &self.tokens, head)
     }
 
     /// Returns the codec of `modality`, with its name.

@@ -57,8 +57,7 @@ impl<'a> Checker<'a> {
     fn new(manifest: &'a Manifest) -> Result<Self> {
         let mut layouts = BTreeMap::new();
         for (modality, config) in &manifest.modalities {
-            let head = manifest.heads.get(&config.head).map(Vec::as_slice).unwrap_or_default();
-            layouts.insert(*modality, Layout::new(&config.layout, &manifest.tokens, head)?);
+            layouts.insert(*modality, manifest.layout(config)?);
         }
         Ok(Self { vocabulary: &manifest.tokens, hidden: manifest.language_model.hidden_size, layouts })
     }
