@@ -15,7 +15,7 @@ use crate::language_model::LanguageModel;
 use crate::limits::{Limits, check_seconds};
 use crate::listen::AudioEncoder;
 use crate::modality::{Modality, SegmentConfig};
-use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, Package, TOKENIZER};
+use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, Package, Purpose, TOKENIZER};
 use crate::prompt::{Layouter, Message, Prompt, SoundEncoder};
 use crate::provider::ProviderReport;
 use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
@@ -151,7 +151,27 @@ impl Model {
             max_segments: MAX_SEGMENTS,
             insist: false,
             stream_audio: false,
+            thinking: self.manifest().template.thinks && self.thinks(),
         }
+    }
+
+    /// Returns the package's defaults for text made for `purpose`, without thinking.
+    pub fn config_for(&self, purpose: Purpose) -> GenerationConfig {
+        let config = self.config().only(Modality::Text).thinking(false);
+        let text = self.manifest().settings.get(&purpose).copied().unwrap_or(config.text);
+        GenerationConfig { text, ..config }
+    }
+
+    /// Returns whether the model can think before it answers in text.
+    pub fn thinks(&self) -> bool {
+        self.manifest().modalities.contains_key(&Modality::Thinking)
+    }
+
+    /// Returns the words of a transcript without the sentence that the model puts around them; `text` itself if it has no
+    /// such sentence.
+    pub fn unwrap_transcript<'t>(&self, text: &'t str) -> &'t str {
+        let frames = &self.manifest().prompts.transcript;
+        frames.iter().find_map(|frame| frame.content(text)).unwrap_or(text).trim()
     }
 
     /// The graphs of the language model.

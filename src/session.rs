@@ -118,6 +118,7 @@ impl Session {
     ) -> Result<Generation<'_>> {
         self.points.check(checkpoint.id, &checkpoint.state, self.conversation.sequence.position())?;
         self.rewind_to(&checkpoint.state);
+        self.conversation.continue_thoughtful(checkpoint.thoughtful.clone());
         Generation::at(&mut self.conversation, checkpoint, config.clone(), cancel.clone())
     }
 
@@ -205,6 +206,7 @@ impl Session {
             id: self.points.add(state),
             state,
             next,
+            thoughtful: self.conversation.thoughtful().cloned(),
             opened: 0,
             draws: 0,
             kept: None,
