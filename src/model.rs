@@ -20,7 +20,7 @@ use crate::prompt::{Layouter, Message, Prompt, SoundEncoder};
 use crate::provider::ProviderReport;
 use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
 use crate::text::TextTokenizer;
-use crate::token::{Codes, Layout, TokenId, Tokens};
+use crate::token::{Codes, End, Layout, TokenId, Tokens};
 
 /// The most segments of a reply unless the caller says otherwise.
 const MAX_SEGMENTS: usize = 8;
@@ -237,13 +237,17 @@ impl Model {
         self.single_tokens(&self.inner.rules.tokenizer.encode(text)?)
     }
 
-    /// Tokens of a text segment that says `text` and lets another segment follow.
+    /// Tokens of a text segment that says `text` and lets another segment follow; where none follows another in this
+    /// model's replies, the text ends the reply.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the text cannot be tokenized, or no segment follows another in this model's replies.
+    /// [`ErrorKind::Invalid`] when the text cannot be tokenized.
     pub fn closed_text_tokens(&self, text: &str) -> Result<Tokens> {
         let mut tokens = self.text_tokens(text)?;
-        let end = self.inner.rules.voice(Modality::Text)?.segment_end()?;
+        let voice = self.inner.rules.voice(Modality::Text)?;
+        let Some(end) = voice.layout.ending_id(End::Segment).or_else(|| voice.layout.ending_id(End::Turn)) else {
+            return Ok(tokens);
+        };
         tokens.push_single(end, self.manifest().tokens.filler());
         Ok(tokens)
     }

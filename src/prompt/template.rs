@@ -227,8 +227,7 @@ impl Template {
                 return fail(format!("nothing stands before a segment of {modality}; expected an id at least"));
             }
         }
-        if self.history == History::WithoutThinking
-            && !self.task(TaskName::Text)?.turns.contains_key(&Role::Assistant)
+        if self.history == History::WithoutThinking && !self.task(TaskName::Text)?.turns.contains_key(&Role::Assistant)
         {
             return fail("history is without_thinking, but the task for text has no turn of the assistant".into());
         }

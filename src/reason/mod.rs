@@ -1,6 +1,8 @@
 //! Reasoning in sound: chains of text and sound, several takes of one prompt, and their ranking.
 
+mod by_prompt;
 mod caption;
+mod cost;
 mod event;
 mod ranking;
 mod runner;
@@ -9,9 +11,13 @@ mod stages;
 mod takes;
 
 pub use caption::{LayoutEvent, RichCaption};
+pub use cost::StageCost;
 pub use event::{SegmentPosition, TakeEvent};
 pub use ranking::{Ranked, Ranking, RankingEvent};
 pub use runner::{ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop};
 pub use score::{Expected, Score};
 pub use stages::Stages;
 pub use takes::{MOST_AT_ONCE, Take, TakeRunner};
+
+#[cfg(test)]
+mod tests;

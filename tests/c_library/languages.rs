@@ -131,7 +131,7 @@ fn chains_and_takes_are_those_of_rust() {
 
     let model = Model::load(tiny()).unwrap();
     let drawn = |config: &mut GenerationConfig| (config.audio.temperature, config.audio.max_steps) = (1.0, 14);
-    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, listen: true };
+    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, listen: true, ..Chain::default() };
     let options = ChainOptions::default().seed(5).settings(drawn);
     let (takes, cancel) = (TakeRunner::new(&model, 1).unwrap(), Cancel::new());
     let mut runner = ChainRunner::begin(takes, chain, "rain", options, &cancel).unwrap();

@@ -2,6 +2,7 @@
 
 mod audio;
 mod chains;
+mod chains_by_prompt;
 mod default_package;
 mod engine;
 mod numbers;
