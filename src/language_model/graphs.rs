@@ -7,9 +7,10 @@ use ort::value::Tensor;
 
 use super::HeadId;
 use super::body::Body;
-use super::cache::{CacheShape, KeyValueCache, Rotary};
 use super::embedding::Embedding;
 use super::head::OutputHead;
+use super::rotary::Rotary;
+use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Manifest, StateConfig};
 use crate::prompt::FeatureSlot;
