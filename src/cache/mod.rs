@@ -3,6 +3,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "rows and positions are within the buffers, which are allocated here")]
 
+mod run;
+
 use std::ops::Range;
 
 use half::f16;
@@ -11,7 +13,10 @@ use ort::session::IoBinding;
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::Graph;
 use crate::runtime::binding::bind_rows;
+
+pub(crate) use run::run_length;
 
 /// The sizes of one row of the cache.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +112,15 @@ impl KeyValueCache {
                 Buffers::Half(buffers) => bind_all(buffers, binding, rows),
             }
         }
+    }
+
+    /// Runs `graph` once on `binding`, to which the cache is bound.
+    #[allow(unsafe_code)]
+    pub(crate) fn run_once(&mut self, graph: &Graph, mut binding: IoBinding) -> Result<()> {
+        let rows = 0..self.rows;
+        // SAFETY: the binding is dropped at the end of this call, before the cache.
+        unsafe { self.bind(&mut binding, &rows) }.map_err(|e| graph.failed(&e))?;
+        graph.run_bound(&binding)
     }
 
     /// Copies the first `len` positions of row 0 of `other`, which may have another capacity, into row 0.

@@ -245,10 +245,10 @@ struct FakeCodec;
 
 impl Codec for FakeCodec {
     fn format(&self) -> Format {
-        Format { sample_rate: 100, hop_length: HOP }
+        Format { sample_rate: 100, hop_length: HOP, most_frames: None }
     }
 
-    fn clip(&self, pace: Pace) -> Result<Box<dyn ClipDecoder>> {
+    fn clip(&self, pace: Pace, _: u64) -> Result<Box<dyn ClipDecoder>> {
         let chunk = if pace == Pace::Streamed { 16 } else { usize::MAX };
         Ok(Box::new(FakeClip { chunk, frames: 0 }))
     }
