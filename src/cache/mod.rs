@@ -3,8 +3,6 @@
 
 #![expect(clippy::indexing_slicing, reason = "rows and positions are within the buffers, which are allocated here")]
 
-mod run;
-
 use std::ops::Range;
 
 use half::f16;
@@ -15,8 +13,6 @@ use ort::value::{PrimitiveTensorElementType, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Graph;
 use crate::runtime::binding::bind_rows;
-
-pub(crate) use run::run_length;
 
 /// The sizes of one row of the cache.
 #[derive(Clone, Copy, Debug)]
