@@ -162,6 +162,34 @@ impl Model {
         GenerationConfig { text, ..config }
     }
 
+    /// Returns the package's defaults for a reply to `messages`: as [`config`](Self::config), but with its settings of
+    /// answers about sound where sound is heard.
+    pub fn config_about(&self, messages: &[Message]) -> GenerationConfig {
+        let config = self.config();
+        if messages.iter().any(Message::is_heard) {
+            GenerationConfig { text: self.config_for(Purpose::Ask).text, thinking: false, ..config }
+        } else {
+            config
+        }
+    }
+
+    /// Returns whether the model thinks before it answers `messages` in text: as `asked`, else as the package says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when thinking is asked of a model that cannot, or about sound.
+    pub fn thinking(&self, asked: Option<bool>, messages: &[Message]) -> Result<bool> {
+        let hears = messages.iter().any(Message::is_heard);
+        match asked {
+            Some(true) if !self.thinks() => Err(self.lacks("thinking: its model answers at once")),
+            Some(true) if hears => {
+                let what = "thinking was asked for about sound; the model thinks about text alone: leave it out";
+                Err(Error::new(ErrorKind::Invalid, what))
+            }
+            Some(asked) => Ok(asked),
+            None => Ok(self.config().thinking && !hears),
+        }
+    }
+
     /// Returns whether the model can think before it answers in text.
     pub fn thinks(&self) -> bool {
         self.manifest().modalities.contains_key(&Modality::Thinking)

@@ -219,19 +219,17 @@ impl Conversation {
         }
         let prompted = tokens.len();
         let rules = Arc::clone(&self.rules);
-        let before = rules.before_segment(modality, prompt.is_some())?;
-        let opener = match rules.template.choice {
-            Choice::ByOpener => None,
-            Choice::ByPrompt => Some(rules.voice(modality)?.opener()),
-        };
-        for part in std::iter::once(before).chain(opener) {
+        for part in rules.before_segment(modality, prompt.is_some())? {
             tokens.extend(part);
             unconditional.iter_mut().for_each(|tokens| tokens.extend(part));
         }
-        let last = opener.and_then(|_| tokens.last().map(<[_]>::to_vec));
+        let last = match rules.template.choice {
+            Choice::ByOpener => None,
+            Choice::ByPrompt => tokens.last().map(<[_]>::to_vec),
+        };
         let run = tokens.len() - usize::from(last.is_some());
         tokens.truncate(run);
-        let before_reply = StateMark::at(self.sequence.position() + prompted);
+        let before_reply = StateMark::at(self.sequence.position() + prompted - rules.reply_len(modality)?.min(prompted));
         if run > 0 {
             self.sequence.prefill(&tokens, &features, cancel)?;
         }
