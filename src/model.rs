@@ -16,7 +16,7 @@ use crate::limits::{Limits, check_seconds};
 use crate::listen::AudioEncoder;
 use crate::modality::{Modality, SegmentConfig};
 use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, Package, Purpose, TOKENIZER};
-use crate::prompt::{Layouter, Message, Prompt, SoundEncoder};
+use crate::prompt::{Choice, Layouter, Message, Prompt, SoundEncoder};
 use crate::provider::ProviderReport;
 use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
 use crate::text::TextTokenizer;
@@ -188,6 +188,12 @@ impl Model {
             Some(asked) => Ok(asked),
             None => Ok(self.config().thinking && !hears),
         }
+    }
+
+    /// Returns whether the model chooses what each segment of a reply is made of. Otherwise the prompt decides: it is laid
+    /// out for what is to be made ([`prompt_for`](Self::prompt_for)).
+    pub fn chooses_modality(&self) -> bool {
+        self.manifest().template.choice == Choice::ByOpener
     }
 
     /// Returns whether the model can think before it answers in text.
