@@ -358,7 +358,7 @@ impl Model {
     /// # Errors
     /// The modality has no codec; another number of books, or a code outside its codebook.
     pub fn decode_codes(&self, modality: Modality, codes: &Codes) -> Result<Waveform> {
-        self.codec(modality)?.decode(codes)
+        self.codec(modality)?.decode(codes, self.limits.cache_bytes())
     }
 
     fn codec(&self, modality: Modality) -> Result<&PackageCodec> {

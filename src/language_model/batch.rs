@@ -5,10 +5,10 @@
 use std::sync::{Arc, PoisonError};
 
 use super::body::BodyRun;
-use super::cache::KeyValueCache;
 use super::embedding::EmbeddingRun;
 use super::head::HeadRun;
 use super::{HeadId, LanguageModel};
+use crate::cache::KeyValueCache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::check_finite;
 use crate::token::TokenId;
@@ -144,9 +144,13 @@ impl Batch {
     }
 
     /// Makes `row` consist of `len` pads: the unconditional sequence of guidance.
+    ///
+    /// Every position of such a prefix has the same hidden state at every layer, so that the cache of one pad determines
+    /// all of them: values are equal, and keys differ by the rotary angle of their position.
     pub(crate) fn fill_with_pads(&mut self, row: usize, len: usize) -> Result<()> {
         let pad = self.graphs.pad()?.lock().unwrap_or_else(PoisonError::into_inner);
-        self.cache.fill_with_pads(row, &pad, len, &self.graphs.rotary);
+        let turns = self.graphs.rotary.turns(len);
+        self.cache.repeat(row, &pad, len, |position, key| turns.rotate(position, key));
         Ok(())
     }
 }

@@ -4,10 +4,10 @@
 
 mod batch;
 mod body;
-mod cache;
 mod embedding;
 mod graphs;
 mod head;
+mod rotary;
 mod single;
 
 pub(crate) use batch::Batch;

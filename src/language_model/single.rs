@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::prompt::FeatureSlot;
 use crate::token::{TokenId, Tokens};
 
-/// The most positions of a prompt in one run; between such chunks a prefill can be cancelled.
+/// The most positions of a prompt that are embedded and run at once; between such chunks a prefill can be cancelled.
 const PREFILL_CHUNK: usize = 512;
 /// Capacities are multiples of this.
 const CACHE_STEP: usize = 256;
@@ -85,26 +85,31 @@ impl SingleSequence {
 
     /// Runs `tokens` as the beginning of the unconditional row.
     fn prefill_unconditional(&mut self, tokens: &Tokens, cancel: &Cancel) -> Result<()> {
-        let embeds = self.graphs.embed(tokens, &[])?;
-        let size = self.graphs.hidden;
-        let batch = self.room(2, tokens.len())?;
-        let mut end = 0;
-        let mut unused = Vec::new();
-        embeds.chunks(PREFILL_CHUNK * size).try_for_each(|chunk| {
-            cancel.check()?;
-            end += chunk.len() / size;
-            batch.prefill(1, end, chunk, &mut unused)
-        })
+        self.room(2, tokens.len())?;
+        self.run_prompt(1, 0, tokens, &[], cancel, &mut Vec::new())
     }
 
-    /// Runs one chunk of a prompt, embeddings [positions, hidden].
-    fn prefill_chunk(&mut self, embeds: &[f32]) -> Result<()> {
-        let end = self.position + embeds.len() / self.graphs.hidden;
-        let mut hidden = std::mem::take(&mut self.hidden);
-        let run = self.room(1, end).and_then(|batch| batch.prefill(0, end, embeds, &mut hidden));
-        self.hidden = hidden;
-        run?;
-        self.position = end;
+    /// Runs `tokens` chunk by chunk in `row`, after its first `before` positions, and writes the hidden state of the last
+    /// position to `hidden`.
+    fn run_prompt(
+        &mut self,
+        row: usize,
+        before: usize,
+        tokens: &Tokens,
+        features: &[FeatureSlot],
+        cancel: &Cancel,
+        hidden: &mut Vec<f32>,
+    ) -> Result<()> {
+        let graphs = Arc::clone(&self.graphs);
+        let batch = self.room(1, before + tokens.len())?;
+        let mut start = 0;
+        while start < tokens.len() {
+            cancel.check()?;
+            let end = tokens.len().min(start + graphs.run_length(before + start, PREFILL_CHUNK));
+            let embeds = graphs.embed_part(tokens, features, start..end)?;
+            batch.prefill(row, before + end, &embeds, hidden)?;
+            start = end;
+        }
         Ok(())
     }
 }
@@ -150,17 +155,13 @@ impl Sequence for SingleSequence {
     }
 
     fn prefill(&mut self, tokens: &Tokens, features: &[FeatureSlot], cancel: &Cancel) -> Result<()> {
-        let start = self.mark();
-        let embeds = self.graphs.embed(tokens, features)?;
-        self.reserve(start.position() + tokens.len())?;
-        let run = embeds.chunks(PREFILL_CHUNK * self.graphs.hidden).try_for_each(|chunk| {
-            cancel.check()?;
-            self.prefill_chunk(chunk)
-        });
-        if run.is_err() {
-            self.rewind(&start);
-        }
-        run
+        self.graphs.check_features(tokens, features)?;
+        let mut hidden = std::mem::take(&mut self.hidden);
+        let run = self.run_prompt(0, self.position, tokens, features, cancel, &mut hidden);
+        self.hidden = hidden;
+        run?;
+        self.position += tokens.len();
+        Ok(())
     }
 
     fn step(&mut self, position: &[TokenId]) -> Result<()> {

@@ -8,6 +8,8 @@ mod message;
 mod template;
 mod writer;
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 
 use crate::audio::Waveform;
@@ -25,7 +27,8 @@ pub(crate) use writer::write_pieces;
 #[derive(Clone, Debug)]
 pub struct FeatureSlot {
     pub(crate) start: usize,
-    pub(crate) features: Array2<f32>,
+    /// Shared, because those of a long recording are large.
+    pub(crate) features: Arc<Array2<f32>>,
 }
 
 impl FeatureSlot {
