@@ -217,6 +217,10 @@ impl Sequence for SequenceOf {
         Ok(())
     }
 
+    fn prepare_guidance(&mut self, _: Prefix, _: &Cancel) -> Result<()> {
+        Ok(())
+    }
+
     fn begin_guidance(&mut self, _: Prefix, _: &Cancel) -> Result<()> {
         let mut fake = self.fake.lock();
         let position = fake.position;
@@ -385,7 +389,7 @@ fn sound_before_a_limit_of_the_decoder_is_kept() {
     let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
     for (stream_audio, end) in [(true, SegmentEnd::Failed), (false, SegmentEnd::Eos)] {
         let shared = SharedFake::new(Fake::new(&script));
-        let mut conversation = shared.conversation(&Modality::ALL, Limits::default().memory(20));
+        let mut conversation = shared.conversation(&SCHEMA1, Limits::default().memory(20));
         let mut config = config(&[Modality::Audio]);
         config.audio.max_steps = 60;
         config.stream_audio = stream_audio;

@@ -85,10 +85,16 @@ impl Sequence for Noted {
         Ok(())
     }
 
+    fn prepare_guidance(&mut self, _: Prefix, _: &Cancel) -> Result<()> {
+        unreachable!("no test of the loop prepares")
+    }
+
     fn begin_guidance(&mut self, prefix: Prefix, _: &Cancel) -> Result<()> {
         prefix.check(self.position())?;
-        let Prefix::Tokens(tokens) = prefix else { panic!("the template has tokens") };
+        let Prefix::Tokens { tokens, shared } = prefix else { panic!("the template has tokens") };
         let mut notes = self.0.lock().unwrap();
+        assert_eq!(tokens.ids()[..shared], notes.seen[..shared]);
+        assert_ne!(tokens.ids().get(shared), notes.seen.get(shared), "no more is shared");
         notes.prefixes.push(tokens.ids().to_vec());
         notes.guided = true;
         Ok(())
