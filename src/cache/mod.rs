@@ -119,12 +119,12 @@ impl KeyValueCache {
         graph.run_bound(&binding)
     }
 
-    /// Copies the first `len` positions of row 0 of `other`, which may have another capacity, into row 0.
-    pub(crate) fn copy_first_row(&mut self, other: &Self, len: usize) {
+    /// Copies the first `len` positions of `row` of `other`, which may have another capacity, into the same row.
+    pub(crate) fn copy_row_of(&mut self, other: &Self, row: usize, len: usize) {
         let sizes = (self.shape, self.capacity, other.capacity);
         match (&mut self.buffers, &other.buffers) {
-            (Buffers::Float(to), Buffers::Float(from)) => copy_first_rows(to, from, sizes, len),
-            (Buffers::Half(to), Buffers::Half(from)) => copy_first_rows(to, from, sizes, len),
+            (Buffers::Float(to), Buffers::Float(from)) => copy_row_of(to, from, sizes, row, len),
+            (Buffers::Half(to), Buffers::Half(from)) => copy_row_of(to, from, sizes, row, len),
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
         }
@@ -188,11 +188,12 @@ unsafe fn bind_all<T: Element>(
     Ok(())
 }
 
-/// Copies `len` positions of row 0; the tuple has the shape and the capacities of both caches.
-fn copy_first_rows<T: Element>(
+/// Copies `len` positions of `row`; the tuple has the shape and the capacities of both caches.
+fn copy_row_of<T: Element>(
     to: &mut [Tensor<T>],
     from: &[Tensor<T>],
     (shape, capacity, other): (CacheShape, usize, usize),
+    row: usize,
     len: usize,
 ) {
     let size = shape.head_size;
@@ -200,7 +201,7 @@ fn copy_first_rows<T: Element>(
         let to = to.extract_tensor_mut().1;
         let from = from.extract_tensor().1;
         let heads = to.chunks_exact_mut(capacity * size).zip(from.chunks_exact(other * size));
-        heads.take(shape.heads).for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
+        heads.skip(row * shape.heads).take(shape.heads).for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
     }
 }
 

@@ -125,7 +125,7 @@ impl ClipState {
             let capacity = self.capacity(frames, shape, max_frames)?;
             let mut larger = KeyValueCache::new(shape, 1, capacity)?;
             if let Some(cache) = &self.cache {
-                larger.copy_first_row(cache, self.frames);
+                larger.copy_row_of(cache, 0, self.frames);
             }
             self.cache = Some(larger);
         }

@@ -23,6 +23,8 @@ use crate::token::{Codes, TokenId, Tokens};
 const STREAMS: usize = 2;
 const CODES: u32 = 4;
 const HOP: usize = 2;
+/// The modalities of schema 1.
+const SCHEMA1: [Modality; 3] = [Modality::Text, Modality::Audio, Modality::Speech];
 
 /// A package of two streams, as a manifest of schema 1 describes it.
 fn manifest(modalities: &[Modality]) -> Manifest {
@@ -30,6 +32,7 @@ fn manifest(modalities: &[Modality]) -> Manifest {
         Modality::Text => 7,
         Modality::Audio => 8,
         Modality::Speech => 9,
+        Modality::Thinking => unreachable!("schema 1 has no thoughts"),
     };
     let offered: BTreeMap<_, _> =
         modalities.iter().map(|modality| (*modality, serde_json::json!({"token": token(modality)}))).collect();
@@ -214,6 +217,10 @@ impl Sequence for SequenceOf {
         Ok(())
     }
 
+    fn prepare_guidance(&mut self, _: Prefix, _: &Cancel) -> Result<()> {
+        Ok(())
+    }
+
     fn begin_guidance(&mut self, _: Prefix, _: &Cancel) -> Result<()> {
         let mut fake = self.fake.lock();
         let position = fake.position;
@@ -293,6 +300,7 @@ fn config(force: &[Modality]) -> GenerationConfig {
         max_segments: 8,
         insist: false,
         stream_audio: false,
+        thinking: false,
     }
 }
 
@@ -304,7 +312,7 @@ fn prompt() -> Prompt {
 /// Runs a whole reply; returns it with the error that ended it, and the tokens that were left to run.
 fn run(fake: &mut Fake, config: GenerationConfig, cancel: &Cancel) -> (Reply, Option<crate::error::Error>, Tokens) {
     let shared = SharedFake::new(std::mem::take(fake));
-    let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
+    let mut conversation = shared.conversation(&SCHEMA1, Limits::default());
     let generation = Generation::new(&mut conversation, prompt(), config, cancel.clone()).unwrap();
     let (reply, error) = generation.into_partial_reply();
     let tail = conversation.tail().clone();
@@ -381,7 +389,7 @@ fn sound_before_a_limit_of_the_decoder_is_kept() {
     let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
     for (stream_audio, end) in [(true, SegmentEnd::Failed), (false, SegmentEnd::Eos)] {
         let shared = SharedFake::new(Fake::new(&script));
-        let mut conversation = shared.conversation(&Modality::ALL, Limits::default().memory(20));
+        let mut conversation = shared.conversation(&SCHEMA1, Limits::default().memory(20));
         let mut config = config(&[Modality::Audio]);
         config.audio.max_steps = 60;
         config.stream_audio = stream_audio;
@@ -567,7 +575,7 @@ fn cancelling_ends_between_two_steps_and_leaves_a_usable_tail() {
 #[test]
 fn a_dropped_generation_leaves_a_usable_tail() {
     let shared = SharedFake::new(Fake::new(&[&[17, 21], &[18, 22]]));
-    let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
+    let mut conversation = shared.conversation(&SCHEMA1, Limits::default());
     let mut settings = config(&[Modality::Audio]);
     settings.audio.guidance = 2.0;
     let mut generation = Generation::new(&mut conversation, prompt(), settings, Cancel::new()).unwrap();

@@ -128,9 +128,9 @@ impl Batch {
         graph.run(run, hidden)
     }
 
-    /// Copies the first `len` positions of row 0 of `other` into row 0.
-    pub(crate) fn copy_first_row(&mut self, other: &Self, len: usize) {
-        self.cache.copy_first_row(&other.cache, len);
+    /// Copies the first `len` positions of `row` of `other` into the same row.
+    pub(crate) fn copy_row_of(&mut self, other: &Self, row: usize, len: usize) {
+        self.cache.copy_row_of(&other.cache, row, len);
     }
 
     /// Copies the first `len` positions of row `from` into row `to`.

@@ -34,6 +34,9 @@ pub(crate) fn check_manifest(manifest: &Manifest) -> Result<()> {
     for (modality, config) in &manifest.modalities {
         check_modality(manifest, *modality, config).map_err(|e| e.context(format!("modalities.{modality}")))?;
     }
+    for (purpose, config) in &manifest.settings {
+        config.validate(Modality::Text).or_else(|e| refused(format!("settings.{purpose:?}: {e}")))?;
+    }
     check_all_named(manifest)?;
     let modalities: Vec<_> = manifest.modalities.keys().copied().collect();
     manifest.template.validate(&modalities, &manifest.tokens)?;
