@@ -122,6 +122,26 @@ impl Session {
         Generation::at(&mut self.conversation, checkpoint, config.clone(), cancel.clone())
     }
 
+    /// Runs at `checkpoint` what replies with `config` have in common beside the prompt: the unconditional prompt of
+    /// guidance, where the package has one of tokens. Replies from the checkpoint, in forks too, do not run it again.
+    ///
+    /// # Errors
+    /// As for [`generate_from`](Self::generate_from).
+    pub(crate) fn prepare(
+        &mut self,
+        checkpoint: &Checkpoint,
+        config: &GenerationConfig,
+        cancel: &Cancel,
+    ) -> Result<()> {
+        let Next::Decided(modality, _) = &checkpoint.next else { return Ok(()) };
+        if !config.segment(*modality).is_guided() {
+            return Ok(());
+        }
+        self.points.check(checkpoint.id, &checkpoint.state, self.conversation.sequence.position())?;
+        self.rewind_to(&checkpoint.state);
+        self.conversation.prepare_guidance(cancel)
+    }
+
     /// Returns a new session at `checkpoint`, so that two threads can generate replies from the checkpoint at once.
     ///
     /// In an [`Engine`](crate::Engine) the two sessions share their steps.

@@ -21,11 +21,39 @@ pub(crate) struct Conversation {
     /// The limits of this conversation.
     pub limits: Limits,
     tail: Tail,
-    /// The tokens of the unconditional sequence, as many as the conditional sequence has run; `None` where the template
-    /// has no such tokens.
-    unconditional: Option<Tokens>,
+    /// The unconditional sequence, as long as the conditional one; `None` where the template has no tokens for it.
+    unconditional: Option<UnconditionalTokens>,
     /// The reply in progress, if it begins with thoughts.
     thoughtful: Option<ThoughtfulReply>,
+}
+
+/// The tokens of an unconditional sequence.
+#[derive(Clone, Debug)]
+struct UnconditionalTokens {
+    tokens: Tokens,
+    /// Number of first positions that equal those of the conditional sequence.
+    shared: usize,
+}
+
+impl UnconditionalTokens {
+    /// Appends `tokens`, beside which the conditional sequence runs `conditional`.
+    fn extend(&mut self, tokens: &Tokens, conditional: &Tokens) {
+        if self.shared == self.tokens.len() {
+            self.shared += tokens.iter().zip(conditional.iter()).take_while(|(a, b)| a == b).count();
+        }
+        self.tokens.extend(tokens);
+    }
+
+    /// Appends a position of both sequences.
+    fn push(&mut self, position: &[TokenId]) {
+        self.shared += usize::from(self.shared == self.tokens.len());
+        self.tokens.push(position);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.tokens.truncate(len);
+        self.shared = self.shared.min(len);
+    }
 }
 
 /// A reply that begins with thoughts.
@@ -85,7 +113,7 @@ impl Conversation {
     /// Creates an empty conversation on `sequence`.
     pub fn new(sequence: Box<dyn Sequence>, rules: Arc<Rules>, limits: Limits) -> Self {
         let tail = Tail::empty(&rules);
-        let unconditional = rules.unconditional();
+        let unconditional = beside(&rules);
         Self { sequence, rules, limits, tail, unconditional, thoughtful: None }
     }
 
@@ -135,7 +163,7 @@ impl Conversation {
     /// Rewinds the sequence to `state`, with no tokens left to run.
     pub fn rewind(&mut self, state: &StateMark) {
         if state.position() == 0 {
-            self.unconditional = self.rules.unconditional();
+            self.unconditional = beside(&self.rules);
         }
         self.undo_steps(state);
         self.tail = Tail::empty(&self.rules);
@@ -219,19 +247,18 @@ impl Conversation {
         }
         let prompted = tokens.len();
         let rules = Arc::clone(&self.rules);
-        let before = rules.before_segment(modality, prompt.is_some())?;
-        let opener = match rules.template.choice {
-            Choice::ByOpener => None,
-            Choice::ByPrompt => Some(rules.voice(modality)?.opener()),
-        };
-        for part in std::iter::once(before).chain(opener) {
+        for part in rules.before_segment(modality, prompt.is_some())? {
             tokens.extend(part);
             unconditional.iter_mut().for_each(|tokens| tokens.extend(part));
         }
-        let last = opener.and_then(|_| tokens.last().map(<[_]>::to_vec));
+        let last = match rules.template.choice {
+            Choice::ByOpener => None,
+            Choice::ByPrompt => tokens.last().map(<[_]>::to_vec),
+        };
         let run = tokens.len() - usize::from(last.is_some());
         tokens.truncate(run);
-        let before_reply = StateMark::at(self.sequence.position() + prompted);
+        let before_reply =
+            StateMark::at(self.sequence.position() + prompted - rules.reply_len(modality)?.min(prompted));
         if run > 0 {
             self.sequence.prefill(&tokens, &features, cancel)?;
         }
@@ -241,9 +268,9 @@ impl Conversation {
             self.thoughtful = thinks.then_some(ThoughtfulReply { before: before_reply, thoughts: 0, answer });
         }
         match (&mut self.unconditional, unconditional) {
-            (Some(all), Some(mut tokens)) => {
-                tokens.truncate(run);
-                all.extend(&tokens);
+            (Some(all), Some(mut unconditional)) => {
+                unconditional.truncate(run);
+                all.extend(&unconditional, &tokens);
             }
             (unconditional, _) => *unconditional = None,
         }
@@ -325,17 +352,15 @@ impl Conversation {
         }
     }
 
+    /// Runs the beginning of the unconditional sequence, so that forks and later replies need not run it again.
+    pub fn prepare_guidance(&mut self, cancel: &Cancel) -> Result<()> {
+        let prefix = unconditional_prefix(&self.rules, self.unconditional.as_ref())?;
+        self.sequence.prepare_guidance(prefix, cancel)
+    }
+
     /// Begins the unconditional sequence of guidance.
     pub fn begin_guidance(&mut self, cancel: &Cancel) -> Result<()> {
-        let prefix = match (self.rules.template.unconditional, &self.unconditional) {
-            (Unconditional::Pads, _) => Prefix::Pads,
-            (Unconditional::Fill(_), Some(tokens)) => Prefix::Tokens(tokens),
-            (Unconditional::Fill(_), None) => {
-                let what = "guidance needs an unconditional prompt, and this conversation has none: a recording was heard, \
-                            or a text is too short; set guidance to 1";
-                return Err(Error::new(ErrorKind::Invalid, what));
-            }
-        };
+        let prefix = unconditional_prefix(&self.rules, self.unconditional.as_ref())?;
         self.sequence.begin_guidance(prefix, cancel)
     }
 
@@ -360,6 +385,26 @@ impl Conversation {
             return Err(Error::new(ErrorKind::Limit, what));
         }
         Ok(())
+    }
+}
+
+/// Returns the empty unconditional sequence beside an empty conversation, where the template has tokens for it.
+fn beside(rules: &Rules) -> Option<UnconditionalTokens> {
+    rules.unconditional().map(|tokens| UnconditionalTokens { tokens, shared: 0 })
+}
+
+/// Returns the beginning of the unconditional sequence of guidance.
+fn unconditional_prefix<'a>(rules: &Rules, unconditional: Option<&'a UnconditionalTokens>) -> Result<Prefix<'a>> {
+    match (rules.template.unconditional, unconditional) {
+        (Unconditional::Pads, _) => Ok(Prefix::Pads),
+        (Unconditional::Fill(_), Some(UnconditionalTokens { tokens, shared })) => {
+            Ok(Prefix::Tokens { tokens, shared: *shared })
+        }
+        (Unconditional::Fill(_), None) => {
+            let what = "guidance needs an unconditional prompt, and this conversation has none: a recording was heard, \
+                        or a text is too short; set guidance to 1";
+            Err(Error::new(ErrorKind::Invalid, what))
+        }
     }
 }
 

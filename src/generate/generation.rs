@@ -215,8 +215,10 @@ impl<'a> Generation<'a> {
         let (modality, last) = self.choose(next, kept.as_ref().map(|(modality, _)| *modality))?;
         let rules = &self.conversation.rules;
         let config = self.segment_config(modality);
+        let memory = self.conversation.limits.cache_bytes();
         let pace = if self.config.stream_audio { Pace::Streamed } else { Pace::Whole };
-        let sound = rules.voice(modality)?.codec.as_deref().map(|codec| SoundStream::new(codec, pace)).transpose()?;
+        let sound =
+            rules.voice(modality)?.codec.as_deref().map(|codec| SoundStream::new(codec, pace, memory)).transpose()?;
         let width = rules.vocabulary.non_zero_width();
         let segment = OpenSegment {
             modality,
@@ -405,10 +407,11 @@ impl<'a> Generation<'a> {
     fn tell_sound(&mut self, segment: &mut OpenSegment, complete: bool) -> Result<()> {
         let layout = &self.conversation.rules.voice(segment.modality)?.layout;
         let OpenSegment { sound: Some(sound), tokens, .. } = segment else { return Ok(()) };
-        if let Some(chunk) = sound.decode(tokens, layout, complete)? {
+        let decoded = sound.decode(tokens, layout, complete);
+        if let Some(chunk) = sound.take_new()? {
             self.events.push_back(Event::AudioChunk(chunk));
         }
-        Ok(())
+        decoded
     }
 
     /// Executes step 3: emits the rest of the segment's text or sound, then opens the next segment or ends the reply.

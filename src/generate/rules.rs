@@ -116,15 +116,31 @@ impl Rules {
         })
     }
 
-    /// Returns the tokens between a prompt and the opener of a reply's first segment, or between two segments.
-    pub fn before_segment(&self, modality: Modality, is_first: bool) -> Result<&Tokens> {
+    /// Returns the tokens that are run after a prompt, or after a segment, before the next segment: up to its opener, which
+    /// the model chooses or the prompt has decided. A prompt that decides holds them itself.
+    pub fn before_segment(&self, modality: Modality, is_first: bool) -> Result<Vec<&Tokens>> {
         let voice = self.voice(modality)?;
-        Ok(if is_first { &voice.reply } else { &self.between })
+        Ok(match (self.template.choice, is_first) {
+            (Choice::ByOpener, true) => vec![&voice.reply],
+            (Choice::ByOpener, false) => vec![&self.between],
+            (Choice::ByPrompt, true) => Vec::new(),
+            (Choice::ByPrompt, false) => vec![&self.between, &voice.opener],
+        })
+    }
+
+    /// Returns the number of positions between a prompt's messages and the first segment of a reply.
+    pub fn reply_len(&self, modality: Modality) -> Result<usize> {
+        self.voice(modality).map(|voice| voice.reply.len() + voice.opener.len())
     }
 
     /// Returns the most positions that a reply takes in addition to its prompt and the steps of one segment.
     pub fn overhead(&self) -> usize {
-        self.voices.values().map(|voice| voice.reply.len() + voice.opener.len()).max().unwrap_or(0)
+        match self.template.choice {
+            Choice::ByOpener => {
+                self.voices.values().map(|voice| voice.reply.len() + voice.opener.len()).max().unwrap_or(0)
+            }
+            Choice::ByPrompt => 0,
+        }
     }
 
     /// Returns the tokens of an empty unconditional sequence, where the template has such tokens.
@@ -137,7 +153,7 @@ impl Rules {
 
     /// Returns the tokens that begin a conversation.
     pub fn begin(&self, modality: Modality) -> Result<Tokens> {
-        write_pieces(&self.template.task(modality.into())?.begin, &self.vocabulary, &self.tokenizer)
+        write_pieces(&self.template.beginning(modality.into())?, &self.vocabulary, &self.tokenizer)
     }
 
     /// Returns whether the thoughts of earlier replies stay in a conversation.

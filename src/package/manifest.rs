@@ -289,6 +289,9 @@ pub struct AudioEncoderConfig {
     pub pad_to_window: bool,
     /// True if a window is normalized to zero mean and unit variance.
     pub normalize: bool,
+    /// True if sound whose peak is above 1 is divided by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub limit_peak: bool,
     /// The rows of features kept of a window.
     #[serde(default)]
     pub rows: FeatureRows,
@@ -323,6 +326,9 @@ pub struct CodecConfig {
     pub books: usize,
     /// Codes of a codebook.
     pub codebook_size: usize,
+    /// The most frames of a clip; later ones are dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_frames: Option<usize>,
     /// The form of the decoder.
     pub decoding: DecodingConfig,
 }
@@ -347,6 +353,30 @@ pub enum DecodingConfig {
         #[serde(default)]
         indexed: bool,
     },
+    /// A decoder of one book whose samples depend on all earlier frames, of which it keeps a state, and on a few later
+    /// ones.
+    Causal {
+        /// Frames of the first chunk when sound is decoded while it is being generated.
+        chunk: usize,
+        /// Number of later frames that the samples of a frame depend on.
+        lookahead: usize,
+        /// The most frames of a clip that the graph can decode.
+        max_frames: usize,
+        /// The keys and values that the graph keeps.
+        state: CausalState,
+    },
+}
+
+/// The sizes of the keys and values that a causal decoder keeps of the frames of a clip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CausalState {
+    /// Number of layers.
+    pub layers: usize,
+    /// Key/value heads.
+    pub heads: usize,
+    /// Size of a head in the graph and its cache.
+    pub head_size: usize,
 }
 
 /// The output of an enhancer.

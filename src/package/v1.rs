@@ -271,6 +271,7 @@ impl CodecV1 {
             hop_length: self.hop_length,
             books,
             codebook_size: self.codebook_size,
+            most_frames: None,
             decoding: DecodingConfig::Windowed { context_frames: self.context_frames, indexed: self.indexed },
         }
     }

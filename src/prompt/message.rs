@@ -96,7 +96,7 @@ impl Message {
     }
 
     /// Returns whether the message holds sound that the audio encoder hears.
-    pub(crate) fn is_heard(&self) -> bool {
+    pub fn is_heard(&self) -> bool {
         !self.is_text() && self.role != Role::Assistant
     }
 

@@ -8,6 +8,8 @@ mod message;
 mod template;
 mod writer;
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 
 use crate::audio::Waveform;
@@ -25,7 +27,8 @@ pub(crate) use writer::write_pieces;
 #[derive(Clone, Debug)]
 pub struct FeatureSlot {
     pub(crate) start: usize,
-    pub(crate) features: Array2<f32>,
+    /// Shared, because those of a long recording are large.
+    pub(crate) features: Arc<Array2<f32>>,
 }
 
 impl FeatureSlot {
@@ -102,9 +105,10 @@ impl Layouter<'_> {
             return Err(Error::new(ErrorKind::Invalid, "no messages; expected at least one"));
         }
         let task = self.template.task(name)?;
-        let (tokens, features) = self.write(task, messages, begins, None)?;
+        let request = Request { task, modality, messages, begins };
+        let (tokens, features) = self.write(request, None)?;
         let unconditional = match self.template.unconditional {
-            Unconditional::Fill(id) if features.is_empty() => self.filled(task, messages, begins, id, tokens.len())?,
+            Unconditional::Fill(id) if features.is_empty() => self.filled(request, id, tokens.len())?,
             Unconditional::Fill(_) | Unconditional::Pads => None,
         };
         Ok(Prompt { tokens, features, unconditional, modality })
@@ -112,27 +116,16 @@ impl Layouter<'_> {
 
     /// Returns the prompt of `len` positions in which `fill` stands for the user's text; `None` when the template leaves
     /// no room for one.
-    fn filled(
-        &self,
-        task: &Task,
-        messages: &[Message],
-        begins: bool,
-        fill: TokenId,
-        len: usize,
-    ) -> Result<Option<Tokens>> {
-        let (bare, _) = self.write(task, messages, begins, Some(Fill { id: fill, count: 0 }))?;
+    fn filled(&self, request: Request, id: TokenId, len: usize) -> Result<Option<Tokens>> {
+        let (bare, _) = self.write(request, Some(Fill { id, count: 0 }))?;
         let Some(count) = len.checked_sub(bare.len()).filter(|count| *count > 0) else { return Ok(None) };
-        Ok(Some(self.write(task, messages, begins, Some(Fill { id: fill, count }))?.0))
+        Ok(Some(self.write(request, Some(Fill { id, count }))?.0))
     }
 
-    /// Writes the messages; with `fill`, that in place of the user's text.
-    fn write(
-        &self,
-        task: &Task,
-        messages: &[Message],
-        begins: bool,
-        fill: Option<Fill>,
-    ) -> Result<(Tokens, Vec<FeatureSlot>)> {
+    /// Writes the messages; with `fill`, that in place of the user's text. Where the prompt decides what is made, it holds
+    /// everything before the first position of the reply.
+    fn write(&self, request: Request, fill: Option<Fill>) -> Result<(Tokens, Vec<FeatureSlot>)> {
+        let Request { task, modality, messages, begins } = request;
         let mut writer = Writer::new(self.vocabulary, self.tokenizer);
         if begins {
             writer.pieces(&task.begin)?;
@@ -147,6 +140,12 @@ impl Layouter<'_> {
         for (index, turn) in turns.iter().enumerate() {
             let fill = fill.map(|fill| Fill { count: if Some(index) == filled { fill.count } else { 0 }, ..fill });
             self.turn(&mut writer, task, &ordered(task, turn), fill)?;
+        }
+        if self.template.choice == Choice::ByPrompt {
+            writer.pieces(&task.reply)?;
+            if let Some(segment) = self.template.segments.get(&modality) {
+                writer.pieces(&segment.open)?;
+            }
         }
         writer.finish()
     }
@@ -210,6 +209,15 @@ impl Layouter<'_> {
     }
 }
 
+/// A request for a prompt.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    task: &'a Task,
+    modality: Modality,
+    messages: &'a [Message],
+    begins: bool,
+}
+
 /// An id, and how often it is written in place of a text.
 #[derive(Clone, Copy)]
 struct Fill {
@@ -246,8 +254,8 @@ fn stripped(text: &str) -> Result<&str> {
 }
 
 impl Prompt {
-    /// A prompt of `tokens` that were laid out by other means, for a reply of any modality. They are checked when a session
-    /// runs them.
+    /// A prompt of `tokens` that were laid out by other means, for a reply of any modality; where the prompt decides what is
+    /// made, for text, with all that stands before the reply. They are checked when a session runs them.
     pub fn from_tokens(tokens: Tokens) -> Self {
         Self { tokens, features: Vec::new(), unconditional: None, modality: Modality::Text }
     }
@@ -255,6 +263,11 @@ impl Prompt {
     /// The tokens, those that hold the places of features among them.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// The unconditional prompt of guidance, where the package's template has one of tokens and the prompt room for it.
+    pub fn unconditional(&self) -> Option<&Tokens> {
+        self.unconditional.as_ref()
     }
 
     /// The features of the places, in order.

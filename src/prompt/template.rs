@@ -100,7 +100,7 @@ pub struct Task {
     /// The text of a turn that has sound and no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
-    /// After the last turn; the opener of the reply's first segment follows. All tasks for text have the one of `text`.
+    /// After the last turn; the opener of the reply's first segment follows.
     pub reply: Vec<Piece>,
 }
 
@@ -200,6 +200,19 @@ impl Task {
 }
 
 impl Template {
+    /// Returns the pieces that begin a conversation for the task `name`: those before its first turn, and the system turn
+    /// that messages without one get.
+    pub(crate) fn beginning(&self, name: TaskName) -> Result<Vec<Piece>> {
+        let task = self.task(name)?;
+        let mut pieces = task.begin.clone();
+        if let Some((system, turn)) = task.system.as_ref().zip(task.turns.get(&Role::System)) {
+            pieces.extend(turn.open.iter().cloned());
+            pieces.push(Piece::Text(system.clone()));
+            pieces.extend(turn.close.iter().cloned());
+        }
+        Ok(pieces)
+    }
+
     /// Returns the layout of messages for the task `name`.
     pub(crate) fn task(&self, name: TaskName) -> Result<&Task> {
         let task = self.tasks.get(&name).or_else(|| self.tasks.get(&TaskName::Text));
@@ -226,6 +239,11 @@ impl Template {
             if segment.open.is_empty() && task.reply.is_empty() {
                 return fail(format!("nothing stands before a segment of {modality}; expected an id at least"));
             }
+        }
+        if let Some((name, _)) =
+            self.tasks.iter().find(|(_, task)| task.system.is_some() && !task.turns.contains_key(&Role::System))
+        {
+            return fail(format!("tasks.{name:?} has the text of a system turn, but no such turn"));
         }
         if self.history == History::WithoutThinking && !self.task(TaskName::Text)?.turns.contains_key(&Role::Assistant)
         {

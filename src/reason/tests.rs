@@ -69,6 +69,10 @@ impl Sequence for Scripted {
         Ok(())
     }
 
+    fn prepare_guidance(&mut self, _: Prefix, _: &Cancel) -> Result<()> {
+        Ok(())
+    }
+
     fn begin_guidance(&mut self, _: Prefix, _: &Cancel) -> Result<()> {
         self.is_guided = true;
         Ok(())

@@ -3,8 +3,10 @@
 mod audio;
 mod chains;
 mod chains_by_prompt;
+mod codecs;
 mod default_package;
 mod engine;
+mod listening;
 mod numbers;
 mod packages;
 mod reference;

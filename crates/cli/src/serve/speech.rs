@@ -44,6 +44,8 @@ fn work(worker: &Worker, speech: SpeechRequest) -> Result<(), ApiError> {
         takes: 1,
         seed: Some(seed),
         text: Settings::default(),
+        thinking: None,
+        purpose: None,
         audio: own.settings(),
         most_sound_steps: worker.server.most_sound_steps(),
         best: false,

@@ -3,6 +3,7 @@
 mod chain;
 mod reply;
 
+use ualm::package::Purpose;
 use ualm::{
     Cancel, Error, ErrorKind, GenerationConfig, Message, Modality, Ranked, Record, Result, Seconds, TakeEvent,
     TakeRunner, Usage,
@@ -18,6 +19,10 @@ pub struct Job {
     /// By default the record's, or one that is drawn.
     pub seed: Option<u64>,
     pub text: Settings,
+    /// Whether the model thinks before it answers in text; by default as the package says.
+    pub thinking: Option<bool>,
+    /// What text is made for, where the package has settings for it.
+    pub purpose: Option<Purpose>,
     /// Of sound and speech.
     pub audio: Settings,
     /// The most frames of a sound.
