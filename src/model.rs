@@ -16,7 +16,7 @@ use crate::limits::{Limits, check_seconds};
 use crate::listen::AudioEncoder;
 use crate::modality::{Modality, SegmentConfig};
 use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, Package, Purpose, TOKENIZER};
-use crate::prompt::{Choice, Layouter, Message, Prompt, SoundEncoder};
+use crate::prompt::{Choice, Layouter, Message, Prompt, SoundEncoder, TaskName};
 use crate::provider::ProviderReport;
 use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
 use crate::text::TextTokenizer;
@@ -313,6 +313,20 @@ impl Model {
         self.lay_out(modality, messages, true, cancel)
     }
 
+    /// Lays out `messages`, which begin a conversation, as the template's task `name`, for a reply of `modality`.
+    ///
+    /// # Errors
+    /// As [`prompt`](Self::prompt).
+    pub(crate) fn prompt_of(
+        &self,
+        name: TaskName,
+        modality: Modality,
+        messages: &[Message],
+        cancel: &Cancel,
+    ) -> Result<Prompt> {
+        self.layouter(&Listener { model: self, cancel }).prompt_of(name, modality, messages, true)
+    }
+
     pub(crate) fn lay_out(
         &self,
         modality: Modality,
@@ -320,9 +334,12 @@ impl Model {
         begins: bool,
         cancel: &Cancel,
     ) -> Result<Prompt> {
-        let sound = Listener { model: self, cancel };
+        self.layouter(&Listener { model: self, cancel }).prompt(modality, messages, begins)
+    }
+
+    fn layouter<'a>(&'a self, sound: &'a dyn SoundEncoder) -> Layouter<'a> {
         let Rules { template, vocabulary, tokenizer, .. } = &*self.inner.rules;
-        Layouter { template, vocabulary, tokenizer, sound: &sound }.prompt(modality, messages, begins)
+        Layouter { template, vocabulary, tokenizer, sound }
     }
 
     /// Encodes `sound` into language-model features, shape [positions, hidden size].

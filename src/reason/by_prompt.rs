@@ -231,15 +231,12 @@ fn caption_in(critique: &str) -> Option<String> {
     (!caption.is_empty()).then(|| caption.to_owned())
 }
 
-/// Returns the error of a stage in which the model made nothing. Another seed may make something of the same request, so
-/// that it is no fault of the request.
-pub(super) fn nothing_in(stage: Stage) -> Error {
-    let what = match stage.modality() {
-        Some(modality) if modality.is_sound() => "has no sound",
-        _ => "has no text",
-    };
+/// Returns the error of a request in which the model made nothing of `modality`. Another seed may make something of the
+/// same request, so that it is no fault of the request.
+pub(super) fn empty(name: &str, modality: Modality) -> Error {
+    let what = if modality.is_sound() { "has no sound" } else { "has no text" };
     let way = "nothing of it is kept; make it again with another seed, other settings or another wording";
-    Error::new(ErrorKind::Numeric, format!("the {} {what}: {way}", stage.name()))
+    Error::new(ErrorKind::Numeric, format!("the {name} {what}: {way}"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! Reasoning in sound: chains of text and sound, several takes of one prompt, and their ranking.
+//! Reasoning in sound: chains of text and sound, spoken conversations, several takes of one prompt, and their ranking.
 
 mod by_prompt;
 mod caption;
+mod converse;
 mod cost;
 mod event;
 mod ranking;
@@ -11,6 +12,7 @@ mod stages;
 mod takes;
 
 pub use caption::{LayoutEvent, RichCaption};
+pub use converse::{ConverseOptions, Converser, Spoken};
 pub use cost::StageCost;
 pub use event::{SegmentPosition, TakeEvent};
 pub use ranking::{Ranked, Ranking, RankingEvent};

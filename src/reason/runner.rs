@@ -1,6 +1,6 @@
 //! The conductor of a chain: it runs one stage after another and keeps the record.
 
-use super::by_prompt::nothing_in;
+use super::by_prompt::empty;
 use super::cost::Paces;
 use super::event::{SegmentPosition, TakeEvent};
 use super::ranking::Ranked;
@@ -491,12 +491,12 @@ impl<'a> ChainRunner<'a> {
             None => opened.clone(),
         };
         let number = self.stages.number(self.next);
-        let start = TakeStart { checkpoint: &start, record: &self.record, stage: Some((number, stage)) };
+        let start = TakeStart { checkpoint: &start, record: &self.record, stage: Some((number, stage)), before: 0 };
         let mut takes = self.takes.make_from(start, &config, 1, cancel, tell)?;
         let stop = takes.iter_mut().find_map(stop_of);
         let is_empty = |take: &Take| take.segments.last().is_some_and(|segment| segment.text.trim().is_empty());
         if self.chain.by_prompt && stop.is_none() && takes.iter().all(is_empty) {
-            return Err(nothing_in(stage));
+            return Err(empty(stage.name(), Modality::Text));
         }
         let made = self.keep(opened, stage, takes.pop(), stop)?;
         if stage == Stage::Plan {
@@ -512,7 +512,7 @@ impl<'a> ChainRunner<'a> {
         let stream_audio = self.options.stream_audio;
         let config = GenerationConfig { stream_audio, ..self.segment_config(&opened, stage) };
         let number = self.stages.number(self.next);
-        let start = TakeStart { checkpoint: &opened, record: &self.record, stage: Some((number, stage)) };
+        let start = TakeStart { checkpoint: &opened, record: &self.record, stage: Some((number, stage)), before: 0 };
         let mut takes = self.takes.make_from(start, &config, count, cancel, tell)?;
         let mut stop = takes.iter_mut().find_map(stop_of);
         takes.retain(has_tokens);
@@ -520,7 +520,7 @@ impl<'a> ChainRunner<'a> {
         if self.chain.by_prompt && stop.is_none() {
             takes.retain(|take| !is_empty(take));
             if takes.is_empty() {
-                return Err(nothing_in(stage));
+                return Err(empty(stage.name(), Modality::Audio));
             }
         }
         let mut best = None;

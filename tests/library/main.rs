@@ -4,6 +4,7 @@ mod audio;
 mod chains;
 mod chains_by_prompt;
 mod codecs;
+mod converse;
 mod default_package;
 mod engine;
 mod listening;
