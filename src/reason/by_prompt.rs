@@ -161,7 +161,7 @@ impl ChainRunner<'_> {
     /// Returns the last segment of `stage` before the next stage.
     fn last_segment_of(&self, stage: Stage) -> Option<&RecordedSegment> {
         let turns = self.record.turns.iter().enumerate().take(self.stages.cut(self.next).turn);
-        turns.filter(|(turn, _)| self.stages.of_turn(*turn) == Some(stage)).last()?.1.segments.last()
+        turns.rev().find(|(turn, _)| self.stages.of_turn(*turn) == Some(stage))?.1.segments.last()
     }
 
     /// Returns the last draft as it is heard.

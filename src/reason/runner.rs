@@ -14,15 +14,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Checkpoint, GenerationConfig, Seconds, Segment, SegmentEnd, Usage};
 use crate::modality::Modality;
 use crate::model::Model;
-use crate::prompt::{Choice, Message};
+use crate::prompt::Message;
 use crate::record::Record;
 
 impl Model {
     /// Returns the reasoning that the package was trained for; for a package that was trained for none, the defaults,
     /// with which every mode runs untrained.
     pub fn reasoning(&self) -> ReasoningConfig {
-        let by_prompt = self.manifest().template.choice == Choice::ByPrompt;
-        ReasoningConfig { by_prompt, ..self.manifest().reasoning.clone().unwrap_or_default() }
+        ReasoningConfig {
+            by_prompt: self.manifest().is_by_prompt(),
+            ..self.manifest().reasoning.clone().unwrap_or_default()
+        }
     }
 }
 
