@@ -127,7 +127,12 @@ impl Session {
     ///
     /// # Errors
     /// As for [`generate_from`](Self::generate_from).
-    pub(crate) fn prepare(&mut self, checkpoint: &Checkpoint, config: &GenerationConfig, cancel: &Cancel) -> Result<()> {
+    pub(crate) fn prepare(
+        &mut self,
+        checkpoint: &Checkpoint,
+        config: &GenerationConfig,
+        cancel: &Cancel,
+    ) -> Result<()> {
         let Next::Decided(modality, _) = &checkpoint.next else { return Ok(()) };
         if !config.segment(*modality).is_guided() {
             return Ok(());

@@ -3,8 +3,6 @@
 
 #![expect(clippy::indexing_slicing, reason = "rows and positions are within the buffers, which are allocated here")]
 
-mod run;
-
 use std::ops::Range;
 
 use half::f16;
@@ -15,8 +13,6 @@ use ort::value::{PrimitiveTensorElementType, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Graph;
 use crate::runtime::binding::bind_rows;
-
-pub(crate) use run::run_length;
 
 /// The sizes of one row of the cache.
 #[derive(Clone, Copy, Debug)]
@@ -205,7 +201,10 @@ fn copy_row_of<T: Element>(
         let to = to.extract_tensor_mut().1;
         let from = from.extract_tensor().1;
         let heads = to.chunks_exact_mut(capacity * size).zip(from.chunks_exact(other * size));
-        heads.skip(row * shape.heads).take(shape.heads).for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
+        heads
+            .skip(row * shape.heads)
+            .take(shape.heads)
+            .for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
     }
 }
 

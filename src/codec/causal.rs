@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{ClipDecoder, Pace};
-use crate::cache::run_length;
 use crate::error::{Error, ErrorKind, Result};
 use crate::token::Codes;
 
@@ -25,8 +24,6 @@ pub(super) struct CausalSizes {
     pub lookahead: usize,
     /// The most frames of a clip.
     pub max_frames: usize,
-    /// Number of attention heads.
-    pub heads: usize,
 }
 
 /// A decoder of chunks of a clip.
@@ -68,15 +65,14 @@ impl<D: DecodeChunk> CausalClip<D> {
         Self { decoder, state, sizes, codes: VecDeque::new(), decoded: 0, chunk, longest }
     }
 
-    /// Decodes the next frames, a chunk of them or as many as a run may have; missing lookahead lies past the end.
+    /// Decodes a chunk, or the frames that are left; missing lookahead lies past the end.
     fn decode_chunk(&mut self, samples: &mut Vec<f32>) -> Result<()> {
-        let CausalSizes { lookahead, max_frames, heads, .. } = self.sizes;
+        let CausalSizes { lookahead, max_frames, .. } = self.sizes;
         if self.decoded == max_frames {
             let what = format!("the sound is longer than {max_frames} frames, the most that its decoder can decode");
             return Err(Error::new(ErrorKind::Limit, format!("{what}: ask for fewer steps")));
         }
-        let left = self.codes.len().min(max_frames - self.decoded);
-        let frames = run_length(heads, self.decoded, self.chunk).min(left);
+        let frames = self.chunk.min(self.codes.len()).min(max_frames - self.decoded);
         let mut codes: Vec<_> = self.codes.iter().take(frames + lookahead).copied().collect();
         codes.resize(frames + lookahead, PAST_THE_END);
         samples.extend(self.decoder.decode(&codes, &mut self.state)?);
@@ -121,7 +117,7 @@ mod tests {
 
     impl Sums {
         fn new(lookahead: usize, max_frames: usize) -> Self {
-            Self(CausalSizes { chunk: 5, lookahead, max_frames, heads: 2 })
+            Self(CausalSizes { chunk: 5, lookahead, max_frames })
         }
     }
 

@@ -160,7 +160,7 @@ impl Decoder {
                 Self::Windowed { decoder, context_frames }
             }
             DecodingConfig::Causal { chunk, lookahead, max_frames, state } => {
-                let sizes = CausalSizes { chunk, lookahead, max_frames, heads: state.heads };
+                let sizes = CausalSizes { chunk, lookahead, max_frames };
                 Self::Causal { decoder: Arc::new(CausalDecoder::load(loader, config, sizes, state)?) }
             }
         })

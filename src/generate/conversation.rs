@@ -257,7 +257,8 @@ impl Conversation {
         };
         let run = tokens.len() - usize::from(last.is_some());
         tokens.truncate(run);
-        let before_reply = StateMark::at(self.sequence.position() + prompted - rules.reply_len(modality)?.min(prompted));
+        let before_reply =
+            StateMark::at(self.sequence.position() + prompted - rules.reply_len(modality)?.min(prompted));
         if run > 0 {
             self.sequence.prefill(&tokens, &features, cancel)?;
         }
@@ -296,7 +297,8 @@ impl Conversation {
         match self.rules.template.choice {
             Choice::ByPrompt => {
                 let modality = if prompt.is_some() { of_prompt } else { wanted.unwrap_or(of_prompt) };
-                let leads_to = |wanted| wanted == modality || (modality, wanted) == (Modality::Thinking, Modality::Text);
+                let leads_to =
+                    |wanted| wanted == modality || (modality, wanted) == (Modality::Thinking, Modality::Text);
                 if wanted.is_some_and(|wanted| !leads_to(wanted)) {
                     let what = format!("the prompt was laid out for {modality}; lay it out for what is to be made");
                     return Err(Error::new(ErrorKind::Invalid, what));

@@ -13,7 +13,7 @@ use super::body::Body;
 use super::embedding::Embedding;
 use super::head::OutputHead;
 use super::rotary::Rotary;
-use crate::cache::{CacheShape, KeyValueCache, run_length};
+use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Manifest, StateConfig};
 use crate::prompt::FeatureSlot;
@@ -30,8 +30,6 @@ pub(crate) struct LanguageModel {
     pub(super) max_positions: usize,
     pub(super) cache: CacheShape,
     pub(super) rotary: Rotary,
-    /// The most query heads that the layers may have: those of the model's head size that fill a hidden state.
-    query_heads: usize,
     /// The cache of one pad at position 0.
     pad: OnceLock<Mutex<KeyValueCache>>,
 }
@@ -62,7 +60,6 @@ impl LanguageModel {
                 is_half: body.is_half(),
             },
             body,
-            query_heads: hidden / attention.rotary.size,
             rotary: Rotary::new(attention.rotary.theta, attention.head_size, attention.rotary.size),
             pad: OnceLock::new(),
         })
@@ -76,11 +73,6 @@ impl LanguageModel {
     /// Returns the bytes of the cache of `rows` sequences with room for `capacity` positions each.
     pub(crate) fn cache_bytes(&self, rows: usize, capacity: usize) -> u64 {
         self.cache.bytes(rows, capacity)
-    }
-
-    /// Returns the number of positions, at most `most`, to append in one run to a sequence of `before` positions.
-    pub(super) fn run_length(&self, before: usize, most: usize) -> usize {
-        run_length(self.query_heads, before, most)
     }
 
     /// Embeds `tokens`, shape [positions, hidden], flattened, with `features` at their positions.

@@ -121,7 +121,7 @@ impl SingleSequence {
         let mut start = 0;
         while start < tokens.len() {
             cancel.check()?;
-            let end = tokens.len().min(start + graphs.run_length(before + start, PREFILL_CHUNK));
+            let end = tokens.len().min(start + PREFILL_CHUNK);
             let embeds = graphs.embed_part(tokens, features, start..end)?;
             batch.prefill(row, before + end, &embeds, hidden)?;
             start = end;

@@ -135,7 +135,8 @@ impl Layouter<'_> {
             }
         }
         let turns: Vec<_> = messages.chunk_by(|a, b| a.role == b.role && (task.merges || !b.begins_turn)).collect();
-        let filled = turns.iter().rposition(|turn| turn.iter().any(|message| message.role == Role::User && message.is_text()));
+        let filled =
+            turns.iter().rposition(|turn| turn.iter().any(|message| message.role == Role::User && message.is_text()));
         for (index, turn) in turns.iter().enumerate() {
             let fill = fill.map(|fill| Fill { count: if Some(index) == filled { fill.count } else { 0 }, ..fill });
             self.turn(&mut writer, task, &ordered(task, turn), fill)?;

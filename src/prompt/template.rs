@@ -245,8 +245,7 @@ impl Template {
         {
             return fail(format!("tasks.{name:?} has the text of a system turn, but no such turn"));
         }
-        if self.history == History::WithoutThinking
-            && !self.task(TaskName::Text)?.turns.contains_key(&Role::Assistant)
+        if self.history == History::WithoutThinking && !self.task(TaskName::Text)?.turns.contains_key(&Role::Assistant)
         {
             return fail("history is without_thinking, but the task for text has no turn of the assistant".into());
         }

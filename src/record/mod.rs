@@ -231,7 +231,8 @@ impl Record {
     pub fn last_turns(&self, count: usize, model: &Model) -> Result<Record> {
         let mut record = self.clone();
         record.turns.drain(..self.turns.len().saturating_sub(count));
-        let gives_system = |turn: &Turn| turn.messages.first().is_some_and(|message| message.role == Role::System.name());
+        let gives_system =
+            |turn: &Turn| turn.messages.first().is_some_and(|message| message.role == Role::System.name());
         if let Some(first) = record.turns.first_mut().filter(|turn| !gives_system(turn)) {
             let begin = model.rules().begin(first.prompt.modality)?;
             first.prompt.begin(&begin);

@@ -2,8 +2,10 @@
 
 mod audio;
 mod chains;
+mod codecs;
 mod default_package;
 mod engine;
+mod listening;
 mod numbers;
 mod packages;
 mod reference;
