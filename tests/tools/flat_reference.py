@@ -13,6 +13,20 @@ CHUNKS = (1, 3, 5, 7)
 _MODALITIES = {"tts": "speech", "tta": "audio"}
 
 
+def drawable(
+    logits: np.ndarray, temperature: float, top_k: int | None = None, top_p: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and probabilities of what may be drawn, likeliest first."""
+    ids = np.argsort(-logits, kind="stable")[: top_k or len(logits)]
+    scaled = logits[ids].astype(np.float64) / temperature
+    probabilities = np.exp(scaled - scaled[0])
+    probabilities /= probabilities.sum()
+    if top_p is not None:
+        count = 1 + int(np.sum(np.cumsum(probabilities) < top_p))
+        ids, probabilities = ids[:count], probabilities[:count] / probabilities[:count].sum()
+    return ids, probabilities
+
+
 class FlatReference:
     """The answers of the reference implementation for one checkpoint, and the distance of a package from them."""
 
@@ -23,6 +37,7 @@ class FlatReference:
         columns = folder / "logit_ids.npy"
         self.columns = np.load(columns) if columns.is_file() else np.arange(package.size)
         """Ids of the columns of arrays of logits."""
+        self.row_step = self.expected.get("kept", {}).get("row_step", 1)
         self.errors: dict[str, float] = {}
         """Relative error by the name of the array."""
         self.mismatches: list[str] = []
@@ -52,6 +67,7 @@ class FlatReference:
         self._check_first_logits(name, prompt, null)
         made = package.generate(modality, prompt, null, case["max_tokens"], case["guidance"], case.get("cap"))
         self._check_tokens(case, made.tokens, made.ended)
+        self._check_draw(case, made.masked)
         self._close(f"{name}.first_guided_logits", made.guided[self.columns])
         self._close(f"{name}.first_masked_logits", made.masked[self.columns])
         codes = package.codes(modality, made.tokens)
@@ -75,10 +91,11 @@ class FlatReference:
         prompt = package.prompt(task, segment, messages)
         self._check_first_logits(name, prompt, None)
         if prompt.rows is not None:
-            self._close(f"{name}.rows", prompt.rows)
+            self._close(f"{name}.rows", prompt.rows[:: self.row_step])
             self._check_features(f"{name}.features", package.mel(self._sound(case["sound"])))
         made = package.generate(segment, prompt, None, case["max_tokens"])
         self._check_tokens(case, made.tokens, made.ended)
+        self._check_draw(case, made.masked)
 
     def _messages(self, case: dict) -> list[Message]:
         if case["task"] == "qa":
@@ -100,6 +117,13 @@ class FlatReference:
         self._equal(f"{case['name']}.tokens", tokens)
         self._same(f"{case['name']}: ended", ended, case["ended"])
 
+    def _check_draw(self, case: dict, logits: np.ndarray) -> None:
+        """What may be drawn at the first step, and how likely it is."""
+        if "draw" in case:
+            ids, probabilities = drawable(logits, **case["draw"])
+            self._equal(f"{case['name']}.draw_ids", ids.tolist())
+            self._close(f"{case['name']}.draw_probabilities", probabilities)
+
     def _is_speech(self, token: int) -> bool:
         ((start, end),) = self.package.modalities["speech"]["books"]
         return start <= token < end
@@ -109,13 +133,11 @@ class FlatReference:
     def _check_parts(self) -> None:
         self._check_speech("speech_decoder", self.array("speech_decoder.codes"))
         codes = self.array("xcodec.codes").astype(np.int64)
-        audio = self.array("xcodec.audio_of_the_first_40_frames")
-        self._close("xcodec.audio_of_the_first_40_frames", self.package.decode_audio(codes[:, :40]), audio)
-        if codes.shape[1] > 40:
-            audio = self.package.decode_audio(codes)
-            self._same("xcodec: samples", len(audio), self.expected["xcodec"]["samples"])
-            self._close("xcodec.audio_of_all_head", audio[:1280])
-            self._close("xcodec.audio_of_all_tail", audio[-1280:])
+        self._close("xcodec.audio_of_the_first_40_frames", self.package.decode_audio(codes[:, :40]))
+        audio = self.package.decode_audio(codes)
+        self._same("xcodec: samples", len(audio), self.expected["xcodec"]["samples"])
+        self._close("xcodec.audio_of_all_head", audio[:1280])
+        self._close("xcodec.audio_of_all_tail", audio[-1280:])
         self._check_features("sound_parts.loud_features", self.package.mel(self._sound("loud.wav")))
 
     def _check_speech(self, name: str, codes: np.ndarray) -> None:
@@ -145,9 +167,9 @@ class FlatReference:
         if found != expected:
             self.mismatches.append(what)
 
-    def _close(self, name: str, found: np.ndarray, expected: np.ndarray | None = None) -> None:
+    def _close(self, name: str, found: np.ndarray) -> None:
         """Compares with the array of that name, if there is one; −∞ must be in the same places."""
-        expected = self.array(name) if expected is None else expected
+        expected = self.array(name)
         if expected is None:
             return
         if expected.shape == found.shape and (np.isneginf(found) != np.isneginf(expected)).any():
