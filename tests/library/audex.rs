@@ -90,7 +90,7 @@ fn every_case_has_the_reference_s_prompts_tokens_and_sound() {
         let name = &case.name;
         let model = model_of(case, &folder);
         let prompt = prompt(&model, &answers, case);
-        assert_eq!(prompt.tokens().ids(), answers.ids(&format!("{name}.prompt_ids")), "{name}: prompt");
+        assert!(prompt.tokens().ids() == answers.ids(&format!("{name}.prompt_ids")), "{name}: prompt");
         if case.null_prompt.is_some() {
             let null = prompt.unconditional().unwrap().ids();
             assert_eq!(null, answers.ids(&format!("{name}.null_ids")), "{name}: null prompt");
