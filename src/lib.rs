@@ -63,6 +63,7 @@
 )]
 
 pub mod audio;
+mod cache;
 mod cancel;
 mod chain;
 mod codec;

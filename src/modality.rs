@@ -16,11 +16,13 @@ pub enum Modality {
     Audio,
     /// Spoken words.
     Speech,
+    /// Words that the model thinks before it answers in text. They have the settings of text.
+    Thinking,
 }
 
 impl Modality {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Text, Self::Audio, Self::Speech];
+    pub const ALL: [Self; 4] = [Self::Text, Self::Audio, Self::Speech, Self::Thinking];
 
     /// Its name in manifests, requests and results.
     pub fn name(self) -> &'static str {
@@ -28,12 +30,13 @@ impl Modality {
             Self::Text => "text",
             Self::Audio => "audio",
             Self::Speech => "speech",
+            Self::Thinking => "thinking",
         }
     }
 
     /// Whether its frames are codec codes.
     pub fn is_sound(self) -> bool {
-        self != Self::Text
+        matches!(self, Self::Audio | Self::Speech)
     }
 }
 

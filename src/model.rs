@@ -15,8 +15,8 @@ use crate::language_model::LanguageModel;
 use crate::limits::{Limits, check_seconds};
 use crate::listen::AudioEncoder;
 use crate::modality::{Modality, SegmentConfig};
-use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, Package, TOKENIZER};
-use crate::prompt::{Layouter, Message, Prompt, SoundEncoder};
+use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, Package, Purpose, TOKENIZER};
+use crate::prompt::{Choice, Layouter, Message, Prompt, SoundEncoder};
 use crate::provider::ProviderReport;
 use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
 use crate::text::TextTokenizer;
@@ -151,7 +151,61 @@ impl Model {
             max_segments: MAX_SEGMENTS,
             insist: false,
             stream_audio: false,
+            thinking: self.manifest().template.thinks && self.thinks(),
         }
+    }
+
+    /// Returns the package's defaults for text made for `purpose`, without thinking.
+    pub fn config_for(&self, purpose: Purpose) -> GenerationConfig {
+        let config = self.config().only(Modality::Text).thinking(false);
+        let text = self.manifest().settings.get(&purpose).copied().unwrap_or(config.text);
+        GenerationConfig { text, ..config }
+    }
+
+    /// Returns the package's defaults for a reply to `messages`: as [`config`](Self::config), but with its settings of
+    /// answers about sound where sound is heard.
+    pub fn config_about(&self, messages: &[Message]) -> GenerationConfig {
+        let config = self.config();
+        if messages.iter().any(Message::is_heard) {
+            GenerationConfig { text: self.config_for(Purpose::Ask).text, thinking: false, ..config }
+        } else {
+            config
+        }
+    }
+
+    /// Returns whether the model thinks before it answers `messages` in text: as `asked`, else as the package says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when thinking is asked of a model that cannot, or about sound.
+    pub fn thinking(&self, asked: Option<bool>, messages: &[Message]) -> Result<bool> {
+        let hears = messages.iter().any(Message::is_heard);
+        match asked {
+            Some(true) if !self.thinks() => Err(self.lacks("thinking: its model answers at once")),
+            Some(true) if hears => {
+                let what = "thinking was asked for about sound; the model thinks about text alone: leave it out";
+                Err(Error::new(ErrorKind::Invalid, what))
+            }
+            Some(asked) => Ok(asked),
+            None => Ok(self.config().thinking && !hears),
+        }
+    }
+
+    /// Returns whether the model chooses what each segment of a reply is made of. Otherwise the prompt decides: it is laid
+    /// out for what is to be made ([`prompt_for`](Self::prompt_for)).
+    pub fn chooses_modality(&self) -> bool {
+        self.manifest().template.choice == Choice::ByOpener
+    }
+
+    /// Returns whether the model can think before it answers in text.
+    pub fn thinks(&self) -> bool {
+        self.manifest().modalities.contains_key(&Modality::Thinking)
+    }
+
+    /// Returns the words of a transcript without the sentence that the model puts around them; `text` itself if it has no
+    /// such sentence.
+    pub fn unwrap_transcript<'t>(&self, text: &'t str) -> &'t str {
+        let frames = &self.manifest().prompts.transcript;
+        frames.iter().find_map(|frame| frame.content(text)).unwrap_or(text).trim()
     }
 
     /// The graphs of the language model.
@@ -304,7 +358,7 @@ impl Model {
     /// # Errors
     /// The modality has no codec; another number of books, or a code outside its codebook.
     pub fn decode_codes(&self, modality: Modality, codes: &Codes) -> Result<Waveform> {
-        self.codec(modality)?.decode(codes)
+        self.codec(modality)?.decode(codes, self.limits.cache_bytes())
     }
 
     fn codec(&self, modality: Modality) -> Result<&PackageCodec> {

@@ -118,7 +118,28 @@ impl Session {
     ) -> Result<Generation<'_>> {
         self.points.check(checkpoint.id, &checkpoint.state, self.conversation.sequence.position())?;
         self.rewind_to(&checkpoint.state);
+        self.conversation.continue_thoughtful(checkpoint.thoughtful.clone());
         Generation::at(&mut self.conversation, checkpoint, config.clone(), cancel.clone())
+    }
+
+    /// Runs at `checkpoint` what replies with `config` have in common beside the prompt: the unconditional prompt of
+    /// guidance, where the package has one of tokens. Replies from the checkpoint, in forks too, do not run it again.
+    ///
+    /// # Errors
+    /// As for [`generate_from`](Self::generate_from).
+    pub(crate) fn prepare(
+        &mut self,
+        checkpoint: &Checkpoint,
+        config: &GenerationConfig,
+        cancel: &Cancel,
+    ) -> Result<()> {
+        let Next::Decided(modality, _) = &checkpoint.next else { return Ok(()) };
+        if !config.segment(*modality).is_guided() {
+            return Ok(());
+        }
+        self.points.check(checkpoint.id, &checkpoint.state, self.conversation.sequence.position())?;
+        self.rewind_to(&checkpoint.state);
+        self.conversation.prepare_guidance(cancel)
     }
 
     /// Returns a new session at `checkpoint`, so that two threads can generate replies from the checkpoint at once.
@@ -205,6 +226,7 @@ impl Session {
             id: self.points.add(state),
             state,
             next,
+            thoughtful: self.conversation.thoughtful().cloned(),
             opened: 0,
             draws: 0,
             kept: None,

@@ -70,6 +70,11 @@ impl Waveform {
         self.channels.first().map_or(&[], Vec::as_slice)
     }
 
+    /// Returns the samples of the first channel.
+    pub(crate) fn into_samples(self) -> Vec<f32> {
+        self.channels.into_iter().next().unwrap_or_default()
+    }
+
     /// Returns the mean of all channels. The whole runtime mixes down so; the UALM authors' code takes the first
     /// channel and drops the rest.
     pub fn to_mono(&self) -> Self {

@@ -1,7 +1,10 @@
 //! Codecs: sound to codes and back. A package may have several codecs; each sound modality names one.
 
+mod causal;
+mod causal_graph;
 mod encoder;
 mod enhancer;
+mod shortened;
 mod windowed;
 
 use std::sync::{Arc, OnceLock};
@@ -12,8 +15,11 @@ use crate::package::{CodecConfig, DecodingConfig};
 use crate::runtime::{GraphLoader, load_once};
 use crate::token::Codes;
 
+use causal::{CausalClip, CausalSizes};
+use causal_graph::CausalDecoder;
 use encoder::CodecEncoder;
 pub(crate) use enhancer::Enhancer;
+use shortened::ShortenedClip;
 use windowed::{WindowDecoder, WindowedClip};
 
 /// The format of a codec's sound.
@@ -23,6 +29,16 @@ pub(crate) struct Format {
     pub sample_rate: u32,
     /// Samples per frame.
     pub hop_length: usize,
+    /// The most frames of a clip; later ones are dropped.
+    pub most_frames: Option<usize>,
+}
+
+impl Format {
+    /// Returns the length in seconds of a clip of `frames` codes.
+    pub(crate) fn seconds(&self, frames: usize) -> f64 {
+        let frames = self.most_frames.map_or(frames, |most| frames.min(most));
+        (frames * self.hop_length) as f64 / f64::from(self.sample_rate)
+    }
 }
 
 /// The lengths of the pieces in which a clip is decoded.
@@ -39,8 +55,8 @@ pub(crate) trait Codec: Send + Sync {
     /// Returns the format of the sound.
     fn format(&self) -> Format;
 
-    /// Begins a clip.
-    fn clip(&self, pace: Pace) -> Result<Box<dyn ClipDecoder>>;
+    /// Begins a clip, of which at most `memory` bytes are kept as the state of a causal decoder.
+    fn clip(&self, pace: Pace, memory: u64) -> Result<Box<dyn ClipDecoder>>;
 }
 
 /// A decoder of one clip, which takes the codes in pieces. Its output, concatenated, is the sound of the whole clip,
@@ -49,7 +65,8 @@ pub(crate) trait ClipDecoder: Send {
     /// Returns the number of frames that must have been pushed before more samples are decoded.
     fn frames_wanted(&self) -> usize;
 
-    /// Takes the codes of the next frames, shape [books, frames], and appends the samples that can be decoded, if any.
+    /// Takes the codes of the next frames, shape [books, frames], and appends the samples that can be decoded, if any. On
+    /// an error the samples before it have been appended.
     fn push(&mut self, codes: &Codes, samples: &mut Vec<f32>) -> Result<()>;
 
     /// Appends the remaining samples at the end of the codes.
@@ -62,7 +79,13 @@ pub(crate) struct PackageCodec {
     config: CodecConfig,
     loader: Arc<GraphLoader>,
     encoder: OnceLock<CodecEncoder>,
-    decoder: OnceLock<Arc<WindowDecoder>>,
+    decoder: OnceLock<Decoder>,
+}
+
+/// The loaded decoder graph of a codec.
+enum Decoder {
+    Windowed { decoder: Arc<WindowDecoder>, context_frames: usize },
+    Causal { decoder: Arc<CausalDecoder> },
 }
 
 impl PackageCodec {
@@ -84,13 +107,14 @@ impl PackageCodec {
         }
     }
 
-    /// Decodes `codes`, shape [books, frames], of a whole clip.
+    /// Decodes `codes`, shape [books, frames], of a whole clip, with at most `memory` bytes of decoder state.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for another number of books, or a code outside the codebook.
-    pub(crate) fn decode(&self, codes: &Codes) -> Result<Waveform> {
+    /// [`ErrorKind::Invalid`] for another number of books, or a code outside the codebook. [`ErrorKind::Limit`] for a
+    /// clip that is too long for a causal decoder.
+    pub(crate) fn decode(&self, codes: &Codes, memory: u64) -> Result<Waveform> {
         check_codes(&self.config, codes)?;
-        let mut clip = self.clip(Pace::Whole)?;
+        let mut clip = self.clip(Pace::Whole, memory)?;
         let mut samples = Vec::new();
         clip.push(codes, &mut samples)?;
         clip.finish(&mut samples)?;
@@ -108,22 +132,48 @@ impl PackageCodec {
         load_once(&self.encoder, || CodecEncoder::load(&self.loader, graph, &self.config)).map(Some)
     }
 
-    fn decoder(&self) -> Result<&Arc<WindowDecoder>> {
-        let DecodingConfig::Windowed { indexed, .. } = self.config.decoding;
-        load_once(&self.decoder, || WindowDecoder::load(&self.loader, &self.config, indexed).map(Arc::new))
+    fn decoder(&self) -> Result<&Decoder> {
+        load_once(&self.decoder, || Decoder::load(&self.loader, &self.config))
     }
 }
 
 impl Codec for PackageCodec {
     fn format(&self) -> Format {
-        Format { sample_rate: self.config.sampling_rate, hop_length: self.config.hop_length }
+        let CodecConfig { sampling_rate, hop_length, most_frames, .. } = self.config;
+        Format { sample_rate: sampling_rate, hop_length, most_frames }
     }
 
-    fn clip(&self, pace: Pace) -> Result<Box<dyn ClipDecoder>> {
-        let DecodingConfig::Windowed { context_frames, .. } = self.config.decoding;
-        let CodecConfig { hop_length, books, .. } = self.config;
-        let decoder = Arc::clone(self.decoder()?);
-        Ok(Box::new(WindowedClip::new(decoder, context_frames, hop_length, books, pace)))
+    fn clip(&self, pace: Pace, memory: u64) -> Result<Box<dyn ClipDecoder>> {
+        let clip = self.decoder()?.clip(&self.config, pace, memory);
+        Ok(match self.config.most_frames {
+            Some(most) => Box::new(ShortenedClip::new(clip, most)),
+            None => clip,
+        })
+    }
+}
+
+impl Decoder {
+    fn load(loader: &GraphLoader, config: &CodecConfig) -> Result<Self> {
+        Ok(match config.decoding {
+            DecodingConfig::Windowed { context_frames, indexed } => {
+                let decoder = Arc::new(WindowDecoder::load(loader, config, indexed)?);
+                Self::Windowed { decoder, context_frames }
+            }
+            DecodingConfig::Causal { chunk, lookahead, max_frames, state } => {
+                let sizes = CausalSizes { chunk, lookahead, max_frames };
+                Self::Causal { decoder: Arc::new(CausalDecoder::load(loader, config, sizes, state)?) }
+            }
+        })
+    }
+
+    fn clip(&self, config: &CodecConfig, pace: Pace, memory: u64) -> Box<dyn ClipDecoder> {
+        match self {
+            Self::Windowed { decoder, context_frames } => {
+                let CodecConfig { hop_length, books, .. } = *config;
+                Box::new(WindowedClip::new(Arc::clone(decoder), *context_frames, hop_length, books, pace))
+            }
+            Self::Causal { decoder } => Box::new(CausalClip::new(Arc::clone(decoder), decoder.begin(memory), pace)),
+        }
     }
 }
 

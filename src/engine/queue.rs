@@ -20,8 +20,8 @@ pub(super) enum RequestKind {
     Logits,
     /// Fills the unconditional row with pads.
     FillWithPads,
-    /// Copies the first `position` positions into another row.
-    Copy(Row),
+    /// Copies the first `position` positions of a row into another one.
+    Copy { from: Row, to: Row },
 }
 
 /// A session's request, and the response to it. The same box travels to the scheduler and back, so that a step

@@ -161,9 +161,9 @@ impl<B: Body> Scheduler<B> {
         for (_, request) in &mut self.requests {
             let index = |row| self.queue.lock().rows.index(row);
             match (request.kind, request.rows.unconditional) {
-                (RequestKind::Copy(to), _) => {
+                (RequestKind::Copy { from, to }, _) => {
                     self.queue.lock().rows.set_len(to, request.position);
-                    self.body.copy_row(index(request.rows.conditional), index(to), request.position);
+                    self.body.copy_row(index(from), index(to), request.position);
                 }
                 (RequestKind::FillWithPads, Some(row)) => {
                     self.queue.lock().rows.set_len(row, request.position);

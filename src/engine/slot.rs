@@ -25,6 +25,8 @@ pub(super) struct SlotSequence {
     position: usize,
     /// `None` while the scheduler has it, and after an engine stopped meanwhile.
     request: Option<Box<Request>>,
+    /// The tokens that the unconditional row begins with, kept for the next replies to the same prompt.
+    prepared: Option<Tokens>,
     /// The head requested after the last step, which the next step runs at once.
     wanted: Option<HeadId>,
     /// The head whose logits the last step has put into the request, until they are returned.
@@ -46,6 +48,7 @@ impl SlotSequence {
             context,
             position: 0,
             request: Some(Box::new(Request::new(rows))),
+            prepared: None,
             wanted: None,
             ready: None,
         })
@@ -89,6 +92,30 @@ impl SlotSequence {
         std::mem::replace(&mut request.result, Ok(()))
     }
 
+    /// Returns the row of the unconditional sequence.
+    fn unconditional(&self) -> Result<Row> {
+        let what = "this session was opened without room for guidance; expected one that was opened for it";
+        self.rows.unconditional.ok_or_else(|| Error::new(ErrorKind::Limit, what))
+    }
+
+    /// Copies the first `len` positions of the row `from` into the row `to`.
+    fn copy(&mut self, from: Row, to: Row, len: usize) -> Result<()> {
+        self.send_at(RequestKind::Copy { from, to }, len)
+    }
+
+    /// Runs `tokens` as the beginning of the unconditional row; the first `shared` of them are in the other row.
+    fn prepare_unconditional(&mut self, tokens: &Tokens, shared: usize, cancel: &Cancel) -> Result<()> {
+        if self.prepared.as_ref() == Some(tokens) {
+            return Ok(());
+        }
+        self.prepared = None;
+        let row = self.unconditional()?;
+        self.copy(self.rows.conditional, row, shared)?;
+        self.run_prompt(row, shared, &tokens.slice(shared..tokens.len()), &[], cancel)?;
+        self.prepared = Some(tokens.clone());
+        Ok(())
+    }
+
     fn check_room(&self, positions: usize) -> Result<()> {
         if positions > self.context {
             let most = self.context;
@@ -118,15 +145,21 @@ impl Sequence for SlotSequence {
 
     fn rewind(&mut self, mark: &StateMark) {
         self.position = self.position.min(mark.position());
+        if self.position == 0 {
+            self.prepared = None;
+        }
     }
 
     fn fork(&mut self, mark: &StateMark) -> Result<Box<dyn Sequence>> {
         let position = mark.position();
         let mut fork = Self::new(&self.queue, &self.embed, self.context, self.rows.unconditional.is_some())?;
-        let here = std::mem::replace(&mut self.position, position);
-        let copied = self.send(RequestKind::Copy(fork.rows.conditional));
-        self.position = here;
-        copied?;
+        self.copy(self.rows.conditional, fork.rows.conditional, position)?;
+        if let (Some(from), Some(to), Some(prepared)) =
+            (self.rows.unconditional, fork.rows.unconditional, self.prepared.clone())
+        {
+            self.copy(from, to, prepared.len())?;
+            fork.prepared = Some(prepared);
+        }
         fork.position = position;
         Ok(Box::new(fork))
     }
@@ -153,16 +186,17 @@ impl Sequence for SlotSequence {
         Ok(())
     }
 
-    fn begin_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()> {
-        let Some(row) = self.rows.unconditional else {
-            let what = "this session was opened without room for guidance; expected one that was opened for it";
-            return Err(Error::new(ErrorKind::Limit, what));
-        };
+    fn prepare_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()> {
+        self.unconditional()?;
         prefix.check(self.position)?;
         match prefix {
-            Prefix::Pads => self.send(RequestKind::FillWithPads)?,
-            Prefix::Tokens(tokens) => self.run_prompt(row, 0, tokens, &[], cancel)?,
+            Prefix::Pads => self.send(RequestKind::FillWithPads),
+            Prefix::Tokens { tokens, shared } => self.prepare_unconditional(tokens, shared, cancel),
         }
+    }
+
+    fn begin_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()> {
+        self.prepare_guidance(prefix, cancel)?;
         self.request().guided = true;
         Ok(())
     }

@@ -179,9 +179,11 @@ fn converse(bench: &Bench, seed: TokenId) {
         if guided && turn == 0 {
             sequence.begin_guidance(Prefix::Pads, &Cancel::new()).unwrap();
         } else if guided {
-            let prefix = prompt((0..said.len() as TokenId).map(|i| seed + 2 * i));
-            beside = prefix.ids().iter().map(|id| *id as f32).collect();
-            sequence.begin_guidance(Prefix::Tokens(&prefix), &Cancel::new()).unwrap();
+            let shared = said.len() / 2;
+            let same = said[..shared].iter().map(|id| *id as TokenId);
+            let tokens = prompt(same.chain((shared as TokenId..said.len() as TokenId).map(|i| seed + 2 * i)));
+            beside = tokens.ids().iter().map(|id| *id as f32).collect();
+            sequence.begin_guidance(Prefix::Tokens { tokens: &tokens, shared }, &Cancel::new()).unwrap();
         }
         for step in 0..4 {
             let id = seed * 3 + turn + step;
@@ -230,14 +232,39 @@ fn an_unconditional_prompt_is_as_long_as_the_conditional_one() {
     let bench = Bench::new(Fake::new(2));
     let mut sequence = bench.sequence(true).unwrap();
     prefill(&mut sequence, 0..9).unwrap();
-    let error = sequence.begin_guidance(Prefix::Tokens(&prompt(0..8)), &Cancel::new()).unwrap_err();
+    let error =
+        sequence.begin_guidance(Prefix::Tokens { tokens: &prompt(0..8), shared: 0 }, &Cancel::new()).unwrap_err();
     assert!(error.kind() == ErrorKind::Invalid && error.message().contains("8 positions; expected 9"), "{error}");
     let cancel = Cancel::new();
     cancel.cancel();
-    let error = sequence.begin_guidance(Prefix::Tokens(&prompt(0..9)), &cancel).unwrap_err();
+    let error = sequence.begin_guidance(Prefix::Tokens { tokens: &prompt(0..9), shared: 0 }, &cancel).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     sequence.step(&[9]).unwrap();
     assert_eq!(sequence.logits(ONE).unwrap(), state(&(0..10).map(|id| id as f32).collect::<Vec<_>>()));
+}
+
+#[test]
+fn an_unconditional_prompt_is_run_once_for_all_forks() {
+    let bench = Bench::new(Fake::new(4));
+    let mut sequence = bench.sequence(true).unwrap();
+    prefill(&mut sequence, 0..9).unwrap();
+    let tokens = prompt((0..4).chain(20..25));
+    let prefix = Prefix::Tokens { tokens: &tokens, shared: 4 };
+    sequence.prepare_guidance(prefix, &Cancel::new()).unwrap();
+    let run = bench.queue.lock().stats.prompt_positions;
+    assert_eq!(run, 9 + 5, "what both prompts begin with is copied");
+    let mut fork = sequence.fork(&StateMark::at(9)).unwrap();
+    for sequence in [&mut sequence as &mut dyn Sequence, &mut *fork] {
+        sequence.begin_guidance(prefix, &Cancel::new()).unwrap();
+        sequence.step(&[50]).unwrap();
+        let beside: Vec<_> = tokens.ids().iter().chain(&[50]).map(|id| *id as f32).collect();
+        let both = sequence.logits(ONE).unwrap().to_vec();
+        assert_eq!(both[both.len() / 2..], state(&beside));
+        sequence.end_guidance().unwrap();
+    }
+    sequence.rewind(&StateMark::at(9));
+    sequence.begin_guidance(prefix, &Cancel::new()).unwrap();
+    assert_eq!(bench.queue.lock().stats.prompt_positions, run);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A checkpoint: a point in a conversation from which any number of replies can be generated.
 
-use super::conversation::Next;
+use super::conversation::{Next, ThoughtfulReply};
 use crate::language_model::StateMark;
 use crate::modality::Modality;
 use crate::token::Tokens;
@@ -18,6 +18,8 @@ pub struct Checkpoint {
     pub(crate) state: StateMark,
     /// The continuation of the conversation.
     pub(crate) next: Next,
+    /// The reply, if it begins with thoughts.
+    pub(crate) thoughtful: Option<ThoughtfulReply>,
     /// Number of segments of the reply before the checkpoint.
     pub(crate) opened: usize,
     /// Number of random numbers drawn before the checkpoint.

@@ -26,13 +26,17 @@ pub struct GenerationConfig {
     pub insist: bool,
     /// Decodes sound in chunks during generation, at some cost in speed, rather than at the end of its segment.
     pub stream_audio: bool,
+    /// Lets the model think before it answers in text, where it was trained to and hears no sound. The prompt must be laid
+    /// out for it ([`opens_with`](Self::opens_with)); the steps of `text` are for thoughts and answer together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub thinking: bool,
 }
 
 impl GenerationConfig {
     /// Returns the settings of `modality`.
     pub fn segment(&self, modality: Modality) -> &SegmentConfig {
         match modality {
-            Modality::Text => &self.text,
+            Modality::Text | Modality::Thinking => &self.text,
             Modality::Audio => &self.audio,
             Modality::Speech => &self.speech,
         }
@@ -41,7 +45,7 @@ impl GenerationConfig {
     /// Returns the mutable settings of `modality`.
     pub fn segment_mut(&mut self, modality: Modality) -> &mut SegmentConfig {
         match modality {
-            Modality::Text => &mut self.text,
+            Modality::Text | Modality::Thinking => &mut self.text,
             Modality::Audio => &mut self.audio,
             Modality::Speech => &mut self.speech,
         }
@@ -83,10 +87,29 @@ impl GenerationConfig {
         Self { stream_audio, ..self }
     }
 
+    /// Sets whether the model thinks before it answers in text.
+    #[must_use]
+    pub fn thinking(self, thinking: bool) -> Self {
+        Self { thinking, ..self }
+    }
+
     /// Returns the modality that the prompt of a reply must be laid out for
-    /// ([`Session::prompt_for`](crate::Session::prompt_for)): the first forced one, else text.
+    /// ([`Session::prompt_for`](crate::Session::prompt_for)): the first forced one, else text; for text the thoughts
+    /// before it, if the model is to think.
     pub fn opens_with(&self) -> Modality {
-        self.force.first().copied().unwrap_or(Modality::Text)
+        match self.force.first().copied().unwrap_or(Modality::Text) {
+            Modality::Text if self.thinking => Modality::Thinking,
+            modality => modality,
+        }
+    }
+
+    /// Returns these settings for a reply that begins with thoughts, which are a segment of their own.
+    pub(super) fn after_thoughts(mut self) -> Self {
+        if self.force.first() != Some(&Modality::Thinking) {
+            self.force.insert(0, Modality::Thinking);
+            self.max_segments = self.max_segments.saturating_add(1);
+        }
+        self
     }
 
     /// Refuses more segments or steps than `limits` allow.

@@ -21,9 +21,50 @@ pub(crate) struct Conversation {
     /// The limits of this conversation.
     pub limits: Limits,
     tail: Tail,
-    /// The tokens of the unconditional sequence, as many as the conditional sequence has run; `None` where the template
-    /// has no such tokens.
-    unconditional: Option<Tokens>,
+    /// The unconditional sequence, as long as the conditional one; `None` where the template has no tokens for it.
+    unconditional: Option<UnconditionalTokens>,
+    /// The reply in progress, if it begins with thoughts.
+    thoughtful: Option<ThoughtfulReply>,
+}
+
+/// The tokens of an unconditional sequence.
+#[derive(Clone, Debug)]
+struct UnconditionalTokens {
+    tokens: Tokens,
+    /// Number of first positions that equal those of the conditional sequence.
+    shared: usize,
+}
+
+impl UnconditionalTokens {
+    /// Appends `tokens`, beside which the conditional sequence runs `conditional`.
+    fn extend(&mut self, tokens: &Tokens, conditional: &Tokens) {
+        if self.shared == self.tokens.len() {
+            self.shared += tokens.iter().zip(conditional.iter()).take_while(|(a, b)| a == b).count();
+        }
+        self.tokens.extend(tokens);
+    }
+
+    /// Appends a position of both sequences.
+    fn push(&mut self, position: &[TokenId]) {
+        self.shared += usize::from(self.shared == self.tokens.len());
+        self.tokens.push(position);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.tokens.truncate(len);
+        self.shared = self.shared.min(len);
+    }
+}
+
+/// A reply that begins with thoughts.
+#[derive(Clone, Debug)]
+pub(crate) struct ThoughtfulReply {
+    /// The state before the reply's turn.
+    before: StateMark,
+    /// Positions of the thoughts, 0 until they have ended.
+    thoughts: usize,
+    /// The answer after the thoughts, without the id that ended it; empty before there is one.
+    answer: Tokens,
 }
 
 /// Tokens at the end of a conversation that have not been run yet.
@@ -47,6 +88,7 @@ struct ClosedSegment {
 pub(crate) struct Snapshot {
     state: StateMark,
     tail: Tail,
+    thoughtful: Option<ThoughtfulReply>,
 }
 
 /// The continuation of a conversation after a prompt or a segment.
@@ -71,13 +113,17 @@ impl Conversation {
     /// Creates an empty conversation on `sequence`.
     pub fn new(sequence: Box<dyn Sequence>, rules: Arc<Rules>, limits: Limits) -> Self {
         let tail = Tail::empty(&rules);
-        let unconditional = rules.unconditional();
-        Self { sequence, rules, limits, tail, unconditional }
+        let unconditional = beside(&rules);
+        Self { sequence, rules, limits, tail, unconditional, thoughtful: None }
     }
 
-    /// Returns the number of positions of the conversation, including those not run yet.
+    /// Returns the number of positions of the conversation before the next prompt, including those not run yet.
     pub fn position(&self) -> usize {
-        self.sequence.position() + self.tail.tokens.len()
+        let thoughtful = self.thoughtful.as_ref().and_then(|reply| {
+            let kept = self.rules.without_thoughts(&reply.answer).ok().flatten()?;
+            Some(reply.before.position() + kept.len())
+        });
+        thoughtful.unwrap_or_else(|| self.sequence.position() + self.tail.tokens.len())
     }
 
     /// The tokens that are not run yet.
@@ -88,22 +134,40 @@ impl Conversation {
 
     /// Returns a snapshot of the current state.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { state: self.sequence.mark(), tail: self.tail.clone() }
+        Snapshot { state: self.sequence.mark(), tail: self.tail.clone(), thoughtful: self.thoughtful.clone() }
     }
 
     /// Restores `snapshot`.
     pub fn restore(&mut self, snapshot: Snapshot) {
         self.rewind(&snapshot.state);
         self.tail = snapshot.tail;
+        self.thoughtful = snapshot.thoughtful;
+    }
+
+    /// Returns the reply in progress, if it begins with thoughts.
+    pub fn thoughtful(&self) -> Option<&ThoughtfulReply> {
+        self.thoughtful.as_ref()
+    }
+
+    /// Continues a reply that begins with thoughts, at a checkpoint in it.
+    pub fn continue_thoughtful(&mut self, reply: Option<ThoughtfulReply>) {
+        self.thoughtful = reply;
+    }
+
+    /// Returns how many of the steps of a segment of `modality` the thoughts before it have taken.
+    pub fn thought_steps(&self, modality: Modality) -> usize {
+        let reply = self.thoughtful.as_ref().filter(|_| modality == Modality::Text);
+        reply.map_or(0, |reply| reply.thoughts)
     }
 
     /// Rewinds the sequence to `state`, with no tokens left to run.
     pub fn rewind(&mut self, state: &StateMark) {
         if state.position() == 0 {
-            self.unconditional = self.rules.unconditional();
+            self.unconditional = beside(&self.rules);
         }
         self.undo_steps(state);
         self.tail = Tail::empty(&self.rules);
+        self.thoughtful = None;
     }
 
     /// Returns a new conversation at `state`, with no tokens left to run.
@@ -116,10 +180,32 @@ impl Conversation {
         Ok(fork)
     }
 
-    /// Records the end of a segment, so that the next prompt runs the tokens that close the segment.
-    pub fn close(&mut self, modality: Modality, last: &[TokenId], end: SegmentEnd) -> Result<()> {
+    /// Records the end of a segment of `modality` with `tokens` and the last position `last`, so that the next prompt runs
+    /// the tokens that close the segment.
+    pub fn close(&mut self, modality: Modality, tokens: &Tokens, last: &[TokenId], end: SegmentEnd) -> Result<()> {
+        if let Some(reply) = &mut self.thoughtful {
+            match modality {
+                Modality::Thinking => reply.thoughts = tokens.len(),
+                Modality::Text => {
+                    let content = self.rules.voice(modality)?.layout.content_len(tokens);
+                    reply.answer = tokens.slice(0..content);
+                }
+                Modality::Audio | Modality::Speech => {}
+            }
+        }
         let tokens = self.rules.closing(modality, last, end, false)?;
         self.tail = Tail { tokens, closed: Some(ClosedSegment { modality, last: last.to_vec(), end }) };
+        Ok(())
+    }
+
+    /// Takes the last reply back if it began with thoughts and the template keeps none of earlier replies, and leaves its
+    /// answer to be run with the next prompt.
+    pub fn forget_thoughts(&mut self) -> Result<()> {
+        let Some(reply) = self.thoughtful.take() else { return Ok(()) };
+        if let Some(tokens) = self.rules.without_thoughts(&reply.answer)? {
+            self.undo_steps(&reply.before);
+            self.tail = Tail { tokens, closed: None };
+        }
         Ok(())
     }
 
@@ -159,24 +245,32 @@ impl Conversation {
                 (unconditional, _) => *unconditional = None,
             }
         }
+        let prompted = tokens.len();
         let rules = Arc::clone(&self.rules);
-        let before = rules.before_segment(modality, prompt.is_some())?;
-        let opener = match rules.template.choice {
-            Choice::ByOpener => None,
-            Choice::ByPrompt => Some(rules.voice(modality)?.opener()),
-        };
-        for part in std::iter::once(before).chain(opener) {
+        for part in rules.before_segment(modality, prompt.is_some())? {
             tokens.extend(part);
             unconditional.iter_mut().for_each(|tokens| tokens.extend(part));
         }
-        let last = opener.and_then(|_| tokens.last().map(<[_]>::to_vec));
+        let last = match rules.template.choice {
+            Choice::ByOpener => None,
+            Choice::ByPrompt => tokens.last().map(<[_]>::to_vec),
+        };
         let run = tokens.len() - usize::from(last.is_some());
         tokens.truncate(run);
-        self.sequence.prefill(&tokens, &features, cancel)?;
+        let before_reply =
+            StateMark::at(self.sequence.position() + prompted - rules.reply_len(modality)?.min(prompted));
+        if run > 0 {
+            self.sequence.prefill(&tokens, &features, cancel)?;
+        }
+        if prompt.is_some() {
+            let thinks = modality == Modality::Thinking;
+            let answer = self.rules.vocabulary.tokens();
+            self.thoughtful = thinks.then_some(ThoughtfulReply { before: before_reply, thoughts: 0, answer });
+        }
         match (&mut self.unconditional, unconditional) {
-            (Some(all), Some(mut tokens)) => {
-                tokens.truncate(run);
-                all.extend(&tokens);
+            (Some(all), Some(mut unconditional)) => {
+                unconditional.truncate(run);
+                all.extend(&unconditional, &tokens);
             }
             (unconditional, _) => *unconditional = None,
         }
@@ -187,6 +281,9 @@ impl Conversation {
     /// Runs everything before the next segment of a reply; the first segment follows `prompt`. `wanted` is the modality
     /// of the segment, if known. On an error the conversation is unchanged.
     pub fn arrive(&mut self, prompt: Option<&Prompt>, wanted: Option<Modality>, cancel: &Cancel) -> Result<Next> {
+        if prompt.is_some() {
+            self.forget_thoughts()?;
+        }
         let snapshot = self.snapshot();
         let next = self.try_to_arrive(prompt, wanted, cancel);
         if next.is_err() {
@@ -200,7 +297,9 @@ impl Conversation {
         match self.rules.template.choice {
             Choice::ByPrompt => {
                 let modality = if prompt.is_some() { of_prompt } else { wanted.unwrap_or(of_prompt) };
-                if wanted.is_some_and(|wanted| wanted != modality) {
+                let leads_to =
+                    |wanted| wanted == modality || (modality, wanted) == (Modality::Thinking, Modality::Text);
+                if wanted.is_some_and(|wanted| !leads_to(wanted)) {
                     let what = format!("the prompt was laid out for {modality}; lay it out for what is to be made");
                     return Err(Error::new(ErrorKind::Invalid, what));
                 }
@@ -253,17 +352,15 @@ impl Conversation {
         }
     }
 
+    /// Runs the beginning of the unconditional sequence, so that forks and later replies need not run it again.
+    pub fn prepare_guidance(&mut self, cancel: &Cancel) -> Result<()> {
+        let prefix = unconditional_prefix(&self.rules, self.unconditional.as_ref())?;
+        self.sequence.prepare_guidance(prefix, cancel)
+    }
+
     /// Begins the unconditional sequence of guidance.
     pub fn begin_guidance(&mut self, cancel: &Cancel) -> Result<()> {
-        let prefix = match (self.rules.template.unconditional, &self.unconditional) {
-            (Unconditional::Pads, _) => Prefix::Pads,
-            (Unconditional::Fill(_), Some(tokens)) => Prefix::Tokens(tokens),
-            (Unconditional::Fill(_), None) => {
-                let what = "guidance needs an unconditional prompt, and this conversation has none: a recording was heard, \
-                            or a text is too short; set guidance to 1";
-                return Err(Error::new(ErrorKind::Invalid, what));
-            }
-        };
+        let prefix = unconditional_prefix(&self.rules, self.unconditional.as_ref())?;
         self.sequence.begin_guidance(prefix, cancel)
     }
 
@@ -288,6 +385,26 @@ impl Conversation {
             return Err(Error::new(ErrorKind::Limit, what));
         }
         Ok(())
+    }
+}
+
+/// Returns the empty unconditional sequence beside an empty conversation, where the template has tokens for it.
+fn beside(rules: &Rules) -> Option<UnconditionalTokens> {
+    rules.unconditional().map(|tokens| UnconditionalTokens { tokens, shared: 0 })
+}
+
+/// Returns the beginning of the unconditional sequence of guidance.
+fn unconditional_prefix<'a>(rules: &Rules, unconditional: Option<&'a UnconditionalTokens>) -> Result<Prefix<'a>> {
+    match (rules.template.unconditional, unconditional) {
+        (Unconditional::Pads, _) => Ok(Prefix::Pads),
+        (Unconditional::Fill(_), Some(UnconditionalTokens { tokens, shared })) => {
+            Ok(Prefix::Tokens { tokens, shared: *shared })
+        }
+        (Unconditional::Fill(_), None) => {
+            let what = "guidance needs an unconditional prompt, and this conversation has none: a recording was heard, \
+                        or a text is too short; set guidance to 1";
+            Err(Error::new(ErrorKind::Invalid, what))
+        }
     }
 }
 

@@ -72,6 +72,7 @@ enum Opening {
 /// The segment being generated.
 struct OpenSegment {
     modality: Modality,
+    config: SegmentConfig,
     tokens: Tokens,
     /// The first positions, supplied by the caller rather than sampled.
     kept: Tokens,
@@ -95,6 +96,7 @@ impl<'a> Generation<'a> {
     ) -> Result<Self> {
         conversation.check_prompt(&prompt)?;
         config.force.iter().try_for_each(|modality| conversation.rules.voice(*modality).map(drop))?;
+        let config = if prompt.modality == Modality::Thinking { config.after_thoughts() } else { config };
         let prompt_frames = prompt.len();
         let mut generation = Self::begin(conversation, Opening::Prompt(prompt), config, 0, cancel)?;
         generation.usage.prompt_frames = prompt_frames;
@@ -108,6 +110,7 @@ impl<'a> Generation<'a> {
         config: GenerationConfig,
         cancel: Cancel,
     ) -> Result<Self> {
+        let config = if conversation.thoughtful().is_some() { config.after_thoughts() } else { config };
         let rules = &conversation.rules;
         config.force.iter().skip(from.opened).try_for_each(|modality| rules.voice(*modality).map(drop))?;
         if let Some((modality, kept)) = &from.kept {
@@ -211,12 +214,15 @@ impl<'a> Generation<'a> {
         let kept = self.kept.take();
         let (modality, last) = self.choose(next, kept.as_ref().map(|(modality, _)| *modality))?;
         let rules = &self.conversation.rules;
-        let config = *self.config.segment(modality);
+        let config = self.segment_config(modality);
         let pace = if self.config.stream_audio { Pace::Streamed } else { Pace::Whole };
-        let sound = rules.voice(modality)?.codec.as_deref().map(|codec| SoundStream::new(codec, pace)).transpose()?;
+        let limits = &self.conversation.limits;
+        let sound_of = |codec| SoundStream::new(codec, pace, limits.cache_bytes());
+        let sound = rules.voice(modality)?.codec.as_deref().map(sound_of).transpose()?;
         let width = rules.vocabulary.non_zero_width();
         let segment = OpenSegment {
             modality,
+            config,
             tokens: Tokens::with_capacity(width, config.max_steps.min(MOST_ROOM)),
             kept: kept.map_or_else(|| Tokens::new(width), |(_, tokens)| tokens),
             drawn: self.rng.draws(),
@@ -231,6 +237,13 @@ impl<'a> Generation<'a> {
         self.state = State::Generate;
         self.segment = Some(segment);
         Ok(())
+    }
+
+    /// Returns the settings of the next segment. The steps of a text are for the thoughts before it, too.
+    fn segment_config(&self, modality: Modality) -> SegmentConfig {
+        let config = *self.config.segment(modality);
+        let taken = self.conversation.thought_steps(modality);
+        config.max_steps(config.max_steps.saturating_sub(taken))
     }
 
     /// Runs the tokens before the segment, and returns the possible continuations.
@@ -336,13 +349,13 @@ impl<'a> Generation<'a> {
             None => {}
         }
         self.tell(segment)?;
-        let full = segment.tokens.len() >= self.config.segment(segment.modality).max_steps;
+        let full = segment.tokens.len() >= segment.config.max_steps;
         Ok(full.then_some(SegmentEnd::Limit))
     }
 
     /// Draws the next position of `segment` into `drawn`: the slots of its layout in order, each independently.
     fn draw_position(&mut self, segment: &OpenSegment) -> Result<()> {
-        let config = self.config.segment(segment.modality);
+        let config = segment.config;
         let Conversation { rules, sequence, .. } = &mut *self.conversation;
         let voice = rules.voice(segment.modality)?;
         let mut logits = sequence.logits(voice.head)?;
@@ -394,10 +407,11 @@ impl<'a> Generation<'a> {
     fn tell_sound(&mut self, segment: &mut OpenSegment, complete: bool) -> Result<()> {
         let layout = &self.conversation.rules.voice(segment.modality)?.layout;
         let OpenSegment { sound: Some(sound), tokens, .. } = segment else { return Ok(()) };
-        if let Some(chunk) = sound.decode(tokens, layout, complete)? {
+        let decoded = sound.decode(tokens, layout, complete);
+        if let Some(chunk) = sound.take_new()? {
             self.events.push_back(Event::AudioChunk(chunk));
         }
-        Ok(())
+        decoded
     }
 
     /// Executes step 3: emits the rest of the segment's text or sound, then opens the next segment or ends the reply.
@@ -422,7 +436,12 @@ impl<'a> Generation<'a> {
             SegmentEnd::Eos | SegmentEnd::Limit => insists,
             SegmentEnd::Context | SegmentEnd::Cancelled | SegmentEnd::Failed => false,
         };
-        asked && self.opened < self.config.max_segments
+        asked && self.opened < self.config.max_segments && self.has_steps_left()
+    }
+
+    /// Returns whether thoughts have left a step for the answer; a segment after no thoughts has its own.
+    fn has_steps_left(&self) -> bool {
+        self.conversation.thoughtful().is_none() || self.segment_config(Modality::Text).max_steps > 0
     }
 
     /// Emits the partial segment after a failed step; the conversation can continue after the segment.
@@ -437,7 +456,7 @@ impl<'a> Generation<'a> {
 
     /// Ends guidance, and records the tokens that close the segment.
     fn leave(&mut self, segment: &OpenSegment, end: SegmentEnd) -> Result<()> {
-        self.conversation.close(segment.modality, &segment.last, end)?;
+        self.conversation.close(segment.modality, &segment.tokens, &segment.last, end)?;
         self.conversation.sequence.end_guidance()
     }
 
@@ -451,7 +470,7 @@ impl<'a> Generation<'a> {
     }
 
     fn emit(&mut self, segment: OpenSegment, end: SegmentEnd) -> Result<()> {
-        let OpenSegment { modality, tokens, kept, drawn, text, sound, .. } = segment;
+        let OpenSegment { modality, config, tokens, kept, drawn, text, sound, .. } = segment;
         let segment = Segment {
             modality,
             end,
@@ -459,7 +478,7 @@ impl<'a> Generation<'a> {
             tokens,
             text,
             audio: sound.map(SoundStream::into_sound).transpose()?,
-            config: *self.config.segment(modality),
+            config,
             draws: Draws { seed: self.config.seed, from: drawn, to: self.rng.draws() },
         };
         self.events.push_back(Event::SegmentEnded { index: self.opened - 1, segment });

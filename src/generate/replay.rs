@@ -57,6 +57,9 @@ fn replay_turn(
     cancel: &Cancel,
 ) -> Result<Option<Next>> {
     let mut prompt = Some(turn.prompt);
+    if next_segment.is_none() && turn.prompt.modality == Modality::Thinking && !conversation.rules.keeps_thoughts() {
+        return replay_answer(conversation, turn, cancel).map(|()| None);
+    }
     for segment in &turn.segments {
         if prompt.is_none() {
             conversation.reopen()?;
@@ -76,6 +79,17 @@ fn replay_turn(
     Ok(Some(next))
 }
 
+/// Runs the prompt of a turn whose reply began with thoughts, which are not kept, and leaves its answer to be run with the
+/// next prompt.
+fn replay_answer(conversation: &mut Conversation, turn: &PastTurn, cancel: &Cancel) -> Result<()> {
+    conversation.arrive(Some(turn.prompt), Some(Modality::Thinking), cancel)?;
+    for segment in &turn.segments {
+        let last = segment.tokens.last().unwrap_or_default();
+        conversation.close(segment.modality, segment.tokens, last, segment.end)?;
+    }
+    conversation.forget_thoughts()
+}
+
 fn replay_segment(conversation: &mut Conversation, segment: &PastSegment, next: Next, cancel: &Cancel) -> Result<()> {
     let mut last = match next {
         Next::Decided(_, last) => last,
@@ -87,7 +101,7 @@ fn replay_segment(conversation: &mut Conversation, segment: &PastSegment, next: 
     let run = run_positions(conversation, segment.tokens, &mut last, cancel);
     conversation.sequence.end_guidance()?;
     run?;
-    conversation.close(segment.modality, &last, segment.end)
+    conversation.close(segment.modality, segment.tokens, &last, segment.end)
 }
 
 /// Runs `last` and all positions of a segment but the last, and sets `last` to the last position.

@@ -78,9 +78,9 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Returns the concatenated text of all text segments.
+    /// Returns the concatenated text of all text segments, without thoughts.
     pub fn text(&self) -> String {
-        self.segments.iter().map(|s| s.text.as_str()).collect()
+        self.segments.iter().filter(|s| s.modality == Modality::Text).map(|s| s.text.as_str()).collect()
     }
 
     /// Returns the sound of the last sound segment.

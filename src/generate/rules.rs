@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::language_model::HeadId;
 use crate::modality::Modality;
 use crate::package::Manifest;
-use crate::prompt::{Choice, Role, Template, Unconditional, write_pieces};
+use crate::prompt::{Choice, History, Role, TaskName, Template, Unconditional, write_pieces};
 use crate::text::TextTokenizer;
 use crate::token::{End, Layout, TokenId, Tokens, Vocabulary, column_of};
 
@@ -23,6 +23,11 @@ pub(crate) struct Rules {
     between: Tokens,
     /// The openers among which the model chooses; `None` where the prompt decides.
     pub choice: Option<OpenerChoice>,
+    /// The tokens before an earlier answer that is laid out without the thoughts before it; `None` where answers stay as
+    /// they were made.
+    answer_opener: Option<Tokens>,
+    /// Why the package lacks a modality, if its manifest says so.
+    absent: BTreeMap<Modality, String>,
 }
 
 /// The openers among which the model chooses the modality of a segment.
@@ -67,7 +72,7 @@ impl Rules {
             let head = manifest.heads.keys().position(|name| *name == config.head);
             let missing =
                 || Error::new(ErrorKind::Package, format!("modality {modality} names no head of the package"));
-            let task = template.task(*modality)?;
+            let task = template.task((*modality).into())?;
             let wrap = template.segments.get(modality).cloned().unwrap_or_default();
             let turn = task.turns.get(&Role::Assistant).cloned().unwrap_or_default();
             let voice = Voice {
@@ -87,7 +92,15 @@ impl Rules {
             Choice::ByOpener => Some(OpenerChoice::new(manifest, &voices)?),
             Choice::ByPrompt => None,
         };
-        Ok(Self { tokenizer, vocabulary, template, voices, between, choice })
+        let answer_opener = match template.history {
+            History::AsMade => None,
+            History::WithoutThinking => {
+                let turn = template.task(TaskName::Text)?.turns.get(&Role::Assistant);
+                Some(write(turn.map(|turn| &turn.open[..]).unwrap_or_default())?)
+            }
+        };
+        let absent = manifest.absent.clone();
+        Ok(Self { tokenizer, vocabulary, template, voices, between, choice, answer_opener, absent })
     }
 
     /// Returns the voice of `modality`.
@@ -97,20 +110,37 @@ impl Rules {
     pub fn voice(&self, modality: Modality) -> Result<&Voice> {
         self.voices.get(&modality).ok_or_else(|| {
             let offered: Vec<_> = self.voices.keys().map(|modality| modality.name()).collect();
-            let what = format!("this package cannot make {modality}; it offers {}", offered.join(", "));
+            let why = self.absent.get(&modality).map_or_else(String::new, |why| format!(": {why}"));
+            let what = format!("this package cannot make {modality}; it offers {}{why}", offered.join(", "));
             Error::new(ErrorKind::Invalid, what)
         })
     }
 
-    /// Returns the tokens between a prompt and the opener of a reply's first segment, or between two segments.
-    pub fn before_segment(&self, modality: Modality, is_first: bool) -> Result<&Tokens> {
+    /// Returns the tokens that are run after a prompt, or after a segment, before the next segment: up to its opener, which
+    /// the model chooses or the prompt has decided. A prompt that decides holds them itself.
+    pub fn before_segment(&self, modality: Modality, is_first: bool) -> Result<Vec<&Tokens>> {
         let voice = self.voice(modality)?;
-        Ok(if is_first { &voice.reply } else { &self.between })
+        Ok(match (self.template.choice, is_first) {
+            (Choice::ByOpener, true) => vec![&voice.reply],
+            (Choice::ByOpener, false) => vec![&self.between],
+            (Choice::ByPrompt, true) => Vec::new(),
+            (Choice::ByPrompt, false) => vec![&self.between, &voice.opener],
+        })
+    }
+
+    /// Returns the number of positions between a prompt's messages and the first segment of a reply.
+    pub fn reply_len(&self, modality: Modality) -> Result<usize> {
+        self.voice(modality).map(|voice| voice.reply.len() + voice.opener.len())
     }
 
     /// Returns the most positions that a reply takes in addition to its prompt and the steps of one segment.
     pub fn overhead(&self) -> usize {
-        self.voices.values().map(|voice| voice.reply.len() + voice.opener.len()).max().unwrap_or(0)
+        match self.template.choice {
+            Choice::ByOpener => {
+                self.voices.values().map(|voice| voice.reply.len() + voice.opener.len()).max().unwrap_or(0)
+            }
+            Choice::ByPrompt => 0,
+        }
     }
 
     /// Returns the tokens of an empty unconditional sequence, where the template has such tokens.
@@ -123,7 +153,24 @@ impl Rules {
 
     /// Returns the tokens that begin a conversation.
     pub fn begin(&self, modality: Modality) -> Result<Tokens> {
-        write_pieces(&self.template.task(modality)?.begin, &self.vocabulary, &self.tokenizer)
+        write_pieces(&self.template.beginning(modality.into())?, &self.vocabulary, &self.tokenizer)
+    }
+
+    /// Returns whether the thoughts of earlier replies stay in a conversation.
+    pub fn keeps_thoughts(&self) -> bool {
+        self.answer_opener.is_none()
+    }
+
+    /// Returns the tokens that stand in a conversation for a turn of thoughts and `answer`: the answer alone. `None`
+    /// where replies stay as they were made.
+    pub fn without_thoughts(&self, answer: &Tokens) -> Result<Option<Tokens>> {
+        let Some(opener) = &self.answer_opener else { return Ok(None) };
+        let voice = self.voice(Modality::Text)?;
+        let mut turn = opener.clone();
+        for part in [answer, &voice.closer, &voice.turn_closer] {
+            turn.extend(part);
+        }
+        Ok(Some(turn))
     }
 
     /// Returns the tokens to run after a segment of `modality` with the last position `last` and this `end`: that

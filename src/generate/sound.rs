@@ -11,34 +11,43 @@ pub(super) struct SoundStream {
     format: Format,
     /// Number of frames pushed to the decoder.
     pushed: usize,
+    /// Number of samples returned by [`take_new`](Self::take_new) so far.
+    taken: usize,
     samples: Vec<f32>,
 }
 
 impl SoundStream {
-    pub(super) fn new(codec: &dyn Codec, pace: Pace) -> Result<Self> {
-        Ok(Self { clip: codec.clip(pace)?, format: codec.format(), pushed: 0, samples: Vec::new() })
+    /// Begins the sound of a segment; the state of a causal decoder takes at most `memory` bytes.
+    pub(super) fn new(codec: &dyn Codec, pace: Pace, memory: u64) -> Result<Self> {
+        let clip = codec.clip(pace, memory)?;
+        Ok(Self { clip, format: codec.format(), pushed: 0, taken: 0, samples: Vec::new() })
     }
 
     /// Returns the length of `frames` frames in seconds.
     pub(super) fn seconds(&self, frames: usize) -> f64 {
-        (frames * self.format.hop_length) as f64 / f64::from(self.format.sample_rate)
+        self.format.seconds(frames)
     }
 
-    /// Decodes the complete frames of `segment`, and all remaining ones if the segment is `complete`; returns the new
-    /// samples, if any.
-    pub(super) fn decode(&mut self, segment: &Tokens, layout: &Layout, complete: bool) -> Result<Option<Waveform>> {
+    /// Decodes the complete frames of `segment`, and all remaining ones if the segment is `complete`. On an error the
+    /// samples before it are kept.
+    pub(super) fn decode(&mut self, segment: &Tokens, layout: &Layout, complete: bool) -> Result<()> {
         let frames = layout.frames(segment);
         if !complete && frames < self.clip.frames_wanted() {
-            return Ok(None);
+            return Ok(());
         }
-        let before = self.samples.len();
         let codes = layout.codes(segment, self.pushed..frames)?;
         self.pushed = frames;
         self.clip.push(&codes, &mut self.samples)?;
         if complete {
             self.clip.finish(&mut self.samples)?;
         }
-        match self.samples.get(before..) {
+        Ok(())
+    }
+
+    /// Returns the samples decoded since the last call, if any.
+    pub(super) fn take_new(&mut self) -> Result<Option<Waveform>> {
+        let taken = std::mem::replace(&mut self.taken, self.samples.len());
+        match self.samples.get(taken..) {
             Some(new) if !new.is_empty() => Waveform::mono(new.to_vec(), self.format.sample_rate).map(Some),
             _ => Ok(None),
         }

@@ -23,6 +23,8 @@ use crate::token::{Codes, TokenId, Tokens};
 const STREAMS: usize = 2;
 const CODES: u32 = 4;
 const HOP: usize = 2;
+/// The modalities of schema 1.
+const SCHEMA1: [Modality; 3] = [Modality::Text, Modality::Audio, Modality::Speech];
 
 /// A package of two streams, as a manifest of schema 1 describes it.
 fn manifest(modalities: &[Modality]) -> Manifest {
@@ -30,6 +32,7 @@ fn manifest(modalities: &[Modality]) -> Manifest {
         Modality::Text => 7,
         Modality::Audio => 8,
         Modality::Speech => 9,
+        Modality::Thinking => unreachable!("schema 1 has no thoughts"),
     };
     let offered: BTreeMap<_, _> =
         modalities.iter().map(|modality| (*modality, serde_json::json!({"token": token(modality)}))).collect();
@@ -214,6 +217,10 @@ impl Sequence for SequenceOf {
         Ok(())
     }
 
+    fn prepare_guidance(&mut self, _: Prefix, _: &Cancel) -> Result<()> {
+        Ok(())
+    }
+
     fn begin_guidance(&mut self, _: Prefix, _: &Cancel) -> Result<()> {
         let mut fake = self.fake.lock();
         let position = fake.position;
@@ -240,23 +247,25 @@ impl Sequence for SequenceOf {
     }
 }
 
-/// A codec with two samples per frame: the code of book 0, and the frame's index in the clip.
+/// A codec with two samples per frame: the code of book 0, and the frame's index in the clip. A frame takes a byte of
+/// memory.
 struct FakeCodec;
 
 impl Codec for FakeCodec {
     fn format(&self) -> Format {
-        Format { sample_rate: 100, hop_length: HOP }
+        Format { sample_rate: 100, hop_length: HOP, most_frames: None }
     }
 
-    fn clip(&self, pace: Pace) -> Result<Box<dyn ClipDecoder>> {
+    fn clip(&self, pace: Pace, memory: u64) -> Result<Box<dyn ClipDecoder>> {
         let chunk = if pace == Pace::Streamed { 16 } else { usize::MAX };
-        Ok(Box::new(FakeClip { chunk, frames: 0 }))
+        Ok(Box::new(FakeClip { chunk, frames: 0, memory }))
     }
 }
 
 struct FakeClip {
     chunk: usize,
     frames: usize,
+    memory: u64,
 }
 
 impl ClipDecoder for FakeClip {
@@ -266,6 +275,9 @@ impl ClipDecoder for FakeClip {
 
     fn push(&mut self, codes: &Codes, samples: &mut Vec<f32>) -> Result<()> {
         for code in codes.row(0) {
+            if self.frames as u64 == self.memory {
+                return Err(crate::error::Error::new(ErrorKind::Limit, "the limit on memory is reached"));
+            }
             samples.extend([*code as f32, self.frames as f32]);
             self.frames += 1;
         }
@@ -288,6 +300,7 @@ fn config(force: &[Modality]) -> GenerationConfig {
         max_segments: 8,
         insist: false,
         stream_audio: false,
+        thinking: false,
     }
 }
 
@@ -299,7 +312,7 @@ fn prompt() -> Prompt {
 /// Runs a whole reply; returns it with the error that ended it, and the tokens that were left to run.
 fn run(fake: &mut Fake, config: GenerationConfig, cancel: &Cancel) -> (Reply, Option<crate::error::Error>, Tokens) {
     let shared = SharedFake::new(std::mem::take(fake));
-    let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
+    let mut conversation = shared.conversation(&SCHEMA1, Limits::default());
     let generation = Generation::new(&mut conversation, prompt(), config, cancel.clone()).unwrap();
     let (reply, error) = generation.into_partial_reply();
     let tail = conversation.tail().clone();
@@ -365,6 +378,37 @@ fn streamed_chunks_are_the_whole() {
     };
     assert_eq!(sound(false).len(), 200);
     assert_eq!(sound(true), sound(false));
+}
+
+/// A sound that its decoder cannot hold ends with an error, and the sound before it is kept.
+#[test]
+fn sound_before_a_limit_of_the_decoder_is_kept() {
+    let codes = Codes::from_shape_fn((2, 40), |(s, f)| ((s + f) % 4) as u32);
+    let mut script = ids(&lay(&codes));
+    script.push(vec![2, 21]);
+    let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
+    for (stream_audio, end) in [(true, SegmentEnd::Failed), (false, SegmentEnd::Eos)] {
+        let shared = SharedFake::new(Fake::new(&script));
+        let mut conversation = shared.conversation(&SCHEMA1, Limits::default().memory(20));
+        let mut config = config(&[Modality::Audio]);
+        config.audio.max_steps = 60;
+        config.stream_audio = stream_audio;
+        let mut streamed = Vec::new();
+        let mut segments = Vec::new();
+        let mut errors = Vec::new();
+        for event in Generation::new(&mut conversation, prompt(), config, Cancel::new()).unwrap() {
+            match event {
+                Ok(Event::AudioChunk(chunk)) => streamed.extend_from_slice(chunk.samples()),
+                Ok(Event::SegmentEnded { segment, .. }) => segments.push(segment),
+                Ok(_) => {}
+                Err(error) => errors.push(error.kind()),
+            }
+        }
+        assert_eq!(errors, [ErrorKind::Limit]);
+        assert_eq!((segments.len(), segments[0].end), (1, end));
+        let sound = segments[0].audio.as_ref().unwrap();
+        assert_eq!((sound.len(), sound.samples()), (20 * HOP, &*streamed), "streamed: {stream_audio}");
+    }
 }
 
 #[test]
@@ -531,7 +575,7 @@ fn cancelling_ends_between_two_steps_and_leaves_a_usable_tail() {
 #[test]
 fn a_dropped_generation_leaves_a_usable_tail() {
     let shared = SharedFake::new(Fake::new(&[&[17, 21], &[18, 22]]));
-    let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
+    let mut conversation = shared.conversation(&SCHEMA1, Limits::default());
     let mut settings = config(&[Modality::Audio]);
     settings.audio.guidance = 2.0;
     let mut generation = Generation::new(&mut conversation, prompt(), settings, Cancel::new()).unwrap();

@@ -5,10 +5,10 @@
 use std::sync::{Arc, PoisonError};
 
 use super::body::BodyRun;
-use super::cache::KeyValueCache;
 use super::embedding::EmbeddingRun;
 use super::head::HeadRun;
 use super::{HeadId, LanguageModel};
+use crate::cache::KeyValueCache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::check_finite;
 use crate::token::TokenId;
@@ -128,9 +128,9 @@ impl Batch {
         graph.run(run, hidden)
     }
 
-    /// Copies the first `len` positions of row 0 of `other` into row 0.
-    pub(crate) fn copy_first_row(&mut self, other: &Self, len: usize) {
-        self.cache.copy_first_row(&other.cache, len);
+    /// Copies the first `len` positions of `row` of `other` into the same row.
+    pub(crate) fn copy_row_of(&mut self, other: &Self, row: usize, len: usize) {
+        self.cache.copy_row_of(&other.cache, row, len);
     }
 
     /// Copies the first `len` positions of row `from` into row `to`.
@@ -144,9 +144,13 @@ impl Batch {
     }
 
     /// Makes `row` consist of `len` pads: the unconditional sequence of guidance.
+    ///
+    /// Every position of such a prefix has the same hidden state at every layer, so that the cache of one pad determines
+    /// all of them: values are equal, and keys differ by the rotary angle of their position.
     pub(crate) fn fill_with_pads(&mut self, row: usize, len: usize) -> Result<()> {
         let pad = self.graphs.pad()?.lock().unwrap_or_else(PoisonError::into_inner);
-        self.cache.fill_with_pads(row, &pad, len, &self.graphs.rotary);
+        let turns = self.graphs.rotary.turns(len);
+        self.cache.repeat(row, &pad, len, |position, key| turns.rotate(position, key));
         Ok(())
     }
 }

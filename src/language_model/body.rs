@@ -6,7 +6,7 @@ use ort::memory::Allocator;
 use ort::session::IoBinding;
 use ort::value::Tensor;
 
-use super::cache::KeyValueCache;
+use crate::cache::KeyValueCache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::AttentionConfig;
 use crate::runtime::{Graph, GraphLoader, Port};

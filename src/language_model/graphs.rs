@@ -1,5 +1,8 @@
 //! The graphs of the language model, which all its sequences share.
 
+#![expect(clippy::indexing_slicing, reason = "positions are within the prompt, which is checked before")]
+
+use std::ops::Range;
 use std::sync::{Mutex, OnceLock};
 
 use ort::memory::Allocator;
@@ -7,9 +10,10 @@ use ort::value::Tensor;
 
 use super::HeadId;
 use super::body::Body;
-use super::cache::{CacheShape, KeyValueCache, Rotary};
 use super::embedding::Embedding;
 use super::head::OutputHead;
+use super::rotary::Rotary;
+use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Manifest, StateConfig};
 use crate::prompt::FeatureSlot;
@@ -73,6 +77,12 @@ impl LanguageModel {
 
     /// Embeds `tokens`, shape [positions, hidden], flattened, with `features` at their positions.
     pub(crate) fn embed(&self, tokens: &Tokens, features: &[FeatureSlot]) -> Result<Vec<f32>> {
+        self.check_features(tokens, features)?;
+        self.embed_part(tokens, features, 0..tokens.len())
+    }
+
+    /// Checks that `features` have the size of embeddings and lie within `tokens`.
+    pub(super) fn check_features(&self, tokens: &Tokens, features: &[FeatureSlot]) -> Result<()> {
         for slot in features {
             let (rows, columns) = slot.features.dim();
             if columns != self.hidden || slot.start.checked_add(rows).is_none_or(|end| end > tokens.len()) {
@@ -81,18 +91,28 @@ impl LanguageModel {
                 return Err(Error::new(ErrorKind::Invalid, format!("{what}; {expected}")));
             }
         }
-        let shape = [1, tokens.len(), self.hidden];
+        Ok(())
+    }
+
+    /// Embeds the positions `part` of `tokens`; the features have been checked.
+    pub(super) fn embed_part(&self, tokens: &Tokens, features: &[FeatureSlot], part: Range<usize>) -> Result<Vec<f32>> {
+        let shape = [1, part.len(), self.hidden];
         let mut embeds = Tensor::<f32>::new(&Allocator::default(), shape).map_err(|e| self.body.failed(&e))?;
-        let mut run = self.embedding.bind(1, tokens.len(), &mut embeds)?;
-        self.embedding.run(&mut run, tokens.ids())?;
+        let mut run = self.embedding.bind(1, part.len(), &mut embeds)?;
+        self.embedding.run(&mut run, &tokens.ids()[part.start * self.width..part.end * self.width])?;
         let mut embeds = embeds.extract_tensor().1.to_vec();
         for slot in features {
-            let rows = embeds.chunks_exact_mut(self.hidden).skip(slot.start);
-            for (row, feature) in rows.zip(slot.features.rows()) {
-                feature.iter().zip(row).for_each(|(value, cell)| *cell = *value);
+            let replaced = part.start.max(slot.start)..part.end.min(slot.start + slot.features.nrows());
+            for position in replaced {
+                let row = &mut embeds[(position - part.start) * self.hidden..][..self.hidden];
+                slot.features.row(position - slot.start).iter().zip(row).for_each(|(value, cell)| *cell = *value);
             }
         }
-        check_finite("embed", "embedding of prompt position", &embeds, self.hidden)?;
+        let what = match part.start {
+            0 => "embedding of prompt position".to_owned(),
+            start => format!("after prompt position {start}: embedding of position"),
+        };
+        check_finite("embed", &what, &embeds, self.hidden)?;
         Ok(embeds)
     }
 

@@ -4,10 +4,10 @@
 
 mod batch;
 mod body;
-mod cache;
 mod embedding;
 mod graphs;
 mod head;
+mod rotary;
 mod single;
 
 pub(crate) use batch::Batch;
@@ -50,7 +50,11 @@ pub(crate) trait Sequence: Send {
     /// Appends one position, under guidance to both sequences. On an error the state is unchanged.
     fn step(&mut self, position: &[TokenId]) -> Result<()>;
 
-    /// Begins the unconditional sequence with `prefix`, which must be as long as the conditional sequence.
+    /// Runs the beginning of the unconditional sequence, which must be as long as the conditional sequence, so that
+    /// guidance can begin at once, here and in forks. A beginning that was run before is not run again.
+    fn prepare_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()>;
+
+    /// Begins the unconditional sequence with `prefix`, as [`prepare_guidance`](Self::prepare_guidance).
     fn begin_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()>;
 
     /// Drops the unconditional sequence.
@@ -88,7 +92,11 @@ pub(crate) enum Prefix<'a> {
     /// Pads, as many as the conditional sequence has positions.
     Pads,
     /// Tokens of a prompt.
-    Tokens(&'a Tokens),
+    Tokens {
+        tokens: &'a Tokens,
+        /// Number of first positions that equal those of the conditional sequence.
+        shared: usize,
+    },
 }
 
 impl Prefix<'_> {
@@ -96,7 +104,7 @@ impl Prefix<'_> {
     pub(crate) fn check(&self, position: usize) -> Result<()> {
         use crate::error::{Error, ErrorKind};
         match self {
-            Self::Tokens(tokens) if tokens.len() != position => {
+            Self::Tokens { tokens, .. } if tokens.len() != position => {
                 let what = format!("the unconditional prompt has {} positions; expected {position}", tokens.len());
                 Err(Error::new(ErrorKind::Invalid, what))
             }

@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::prompt::FeatureSlot;
 use crate::token::{TokenId, Tokens};
 
-/// The most positions of a prompt in one run; between such chunks a prefill can be cancelled.
+/// The most positions of a prompt that are embedded and run at once; between such chunks a prefill can be cancelled.
 const PREFILL_CHUNK: usize = 512;
 /// Capacities are multiples of this.
 const CACHE_STEP: usize = 256;
@@ -21,6 +21,8 @@ pub(crate) struct SingleSequence {
     /// Row 0 is the sequence; row 1, which is added when guidance first begins, the unconditional sequence.
     batch: Option<Batch>,
     guided: bool,
+    /// The tokens that the unconditional sequence begins with in row 1, kept for the next replies to the same prompt.
+    prepared: Option<Tokens>,
     /// Hidden states of the last position, [rows, hidden].
     hidden: Vec<f32>,
     max_positions: usize,
@@ -38,6 +40,7 @@ impl SingleSequence {
             position: 0,
             batch: None,
             guided: false,
+            prepared: None,
             hidden: Vec::new(),
         }
     }
@@ -60,7 +63,8 @@ impl SingleSequence {
             self.check_memory(rows, capacity)?;
             let mut larger = Batch::new(Arc::clone(&self.graphs), rows, capacity)?;
             if let Some(batch) = &self.batch {
-                larger.copy_first_row(batch, self.position);
+                larger.copy_row_of(batch, 0, self.position);
+                larger.copy_row_of(batch, 1, self.unconditional_len());
             }
             self.batch = Some(larger);
         }
@@ -83,28 +87,45 @@ impl SingleSequence {
         Ok(())
     }
 
-    /// Runs `tokens` as the beginning of the unconditional row.
-    fn prefill_unconditional(&mut self, tokens: &Tokens, cancel: &Cancel) -> Result<()> {
-        let embeds = self.graphs.embed(tokens, &[])?;
-        let size = self.graphs.hidden;
-        let batch = self.room(2, tokens.len())?;
-        let mut end = 0;
-        let mut unused = Vec::new();
-        embeds.chunks(PREFILL_CHUNK * size).try_for_each(|chunk| {
-            cancel.check()?;
-            end += chunk.len() / size;
-            batch.prefill(1, end, chunk, &mut unused)
-        })
+    /// Returns the number of positions that row 1 holds.
+    fn unconditional_len(&self) -> usize {
+        if self.guided { self.position } else { self.prepared.as_ref().map_or(0, Tokens::len) }
     }
 
-    /// Runs one chunk of a prompt, embeddings [positions, hidden].
-    fn prefill_chunk(&mut self, embeds: &[f32]) -> Result<()> {
-        let end = self.position + embeds.len() / self.graphs.hidden;
-        let mut hidden = std::mem::take(&mut self.hidden);
-        let run = self.room(1, end).and_then(|batch| batch.prefill(0, end, embeds, &mut hidden));
-        self.hidden = hidden;
-        run?;
-        self.position = end;
+    /// Runs `tokens` as the beginning of the unconditional row; the first `shared` of them are in the other row.
+    fn prepare_unconditional(&mut self, tokens: &Tokens, shared: usize, cancel: &Cancel) -> Result<()> {
+        if self.prepared.as_ref() == Some(tokens) {
+            return Ok(());
+        }
+        self.prepared = None;
+        self.room(2, tokens.len())?.copy_row(0, 1, shared);
+        let rest = tokens.slice(shared..tokens.len());
+        self.run_prompt(1, shared, &rest, &[], cancel, &mut Vec::new())?;
+        self.prepared = Some(tokens.clone());
+        Ok(())
+    }
+
+    /// Runs `tokens` chunk by chunk in `row`, after its first `before` positions, and writes the hidden state of the last
+    /// position to `hidden`.
+    fn run_prompt(
+        &mut self,
+        row: usize,
+        before: usize,
+        tokens: &Tokens,
+        features: &[FeatureSlot],
+        cancel: &Cancel,
+        hidden: &mut Vec<f32>,
+    ) -> Result<()> {
+        let graphs = Arc::clone(&self.graphs);
+        let batch = self.room(1, before + tokens.len())?;
+        let mut start = 0;
+        while start < tokens.len() {
+            cancel.check()?;
+            let end = tokens.len().min(start + PREFILL_CHUNK);
+            let embeds = graphs.embed_part(tokens, features, start..end)?;
+            batch.prefill(row, before + end, &embeds, hidden)?;
+            start = end;
+        }
         Ok(())
     }
 }
@@ -128,6 +149,9 @@ impl Sequence for SingleSequence {
 
     fn rewind(&mut self, mark: &StateMark) {
         self.position = self.position.min(mark.position());
+        if self.position == 0 {
+            self.prepared = None;
+        }
     }
 
     fn fork(&mut self, mark: &StateMark) -> Result<Box<dyn Sequence>> {
@@ -137,30 +161,30 @@ impl Sequence for SingleSequence {
             position: 0,
             batch: None,
             guided: false,
+            prepared: self.prepared.clone(),
             hidden: Vec::new(),
             max_positions: self.max_positions,
             memory: self.memory,
         };
-        let room = fork.room(1, position)?;
+        let prepared = fork.unconditional_len();
+        let rows = if prepared > 0 { 2 } else { 1 };
+        let room = fork.room(rows, position.max(prepared))?;
         if let Some(batch) = &self.batch {
-            room.copy_first_row(batch, position);
+            room.copy_row_of(batch, 0, position);
+            room.copy_row_of(batch, 1, prepared);
         }
         fork.position = position;
         Ok(Box::new(fork))
     }
 
     fn prefill(&mut self, tokens: &Tokens, features: &[FeatureSlot], cancel: &Cancel) -> Result<()> {
-        let start = self.mark();
-        let embeds = self.graphs.embed(tokens, features)?;
-        self.reserve(start.position() + tokens.len())?;
-        let run = embeds.chunks(PREFILL_CHUNK * self.graphs.hidden).try_for_each(|chunk| {
-            cancel.check()?;
-            self.prefill_chunk(chunk)
-        });
-        if run.is_err() {
-            self.rewind(&start);
-        }
-        run
+        self.graphs.check_features(tokens, features)?;
+        let mut hidden = std::mem::take(&mut self.hidden);
+        let run = self.run_prompt(0, self.position, tokens, features, cancel, &mut hidden);
+        self.hidden = hidden;
+        run?;
+        self.position += tokens.len();
+        Ok(())
     }
 
     fn step(&mut self, position: &[TokenId]) -> Result<()> {
@@ -179,15 +203,19 @@ impl Sequence for SingleSequence {
         Ok(())
     }
 
-    fn begin_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()> {
+    fn prepare_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()> {
         prefix.check(self.position)?;
         match prefix {
             Prefix::Pads => {
                 let position = self.position;
-                self.room(2, position)?.fill_with_pads(1, position)?;
+                self.room(2, position)?.fill_with_pads(1, position)
             }
-            Prefix::Tokens(tokens) => self.prefill_unconditional(tokens, cancel)?,
+            Prefix::Tokens { tokens, shared } => self.prepare_unconditional(tokens, shared, cancel),
         }
+    }
+
+    fn begin_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()> {
+        self.prepare_guidance(prefix, cancel)?;
         self.guided = true;
         Ok(())
     }
@@ -273,7 +301,8 @@ mod tests {
             let cancel = Cancel::new();
             let none = [];
             let others = text(&manifest, (0..37).map(|i| i * 3 % 50));
-            for (prefix, beside) in [(Prefix::Pads, pads(&manifest, 37)), (Prefix::Tokens(&others), others.clone())] {
+            let filled = Prefix::Tokens { tokens: &others, shared: 0 };
+            for (prefix, beside) in [(Prefix::Pads, pads(&manifest, 37)), (filled, others.clone())] {
                 guided.rewind(&StateMark::START);
                 alone.rewind(&StateMark::START);
                 guided.prefill(&text(&manifest, 0..37), &none, &cancel).unwrap();
@@ -291,7 +320,7 @@ mod tests {
                 guided.end_guidance().unwrap();
                 assert_eq!(guided.logits(text_head).unwrap(), &both[..both.len() / 2]);
             }
-            let error = guided.begin_guidance(Prefix::Tokens(&others), &cancel).unwrap_err();
+            let error = guided.begin_guidance(filled, &cancel).unwrap_err();
             assert!(error.message().contains("37 positions; expected 40"), "{error}");
         }
     }

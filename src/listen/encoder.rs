@@ -1,6 +1,6 @@
 //! The audio encoder: windows, log-mel spectrogram, chunks and the encoder graph.
 
-use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate, s};
+use ndarray::{Array2, Array3, ArrayView2, Axis, s};
 use ort::value::Tensor;
 
 use crate::audio::{LogMel, LogMelConfig, Waveform, normalize};
@@ -50,45 +50,78 @@ impl AudioEncoder {
     /// # Errors
     /// `sound` is too short for one feature, samples or features are not finite, or the work was cancelled.
     pub(crate) fn encode(&self, sound: &Waveform, cancel: &Cancel) -> Result<Array2<f32>> {
-        let sound = check_finite_sound(sound)?.to_mono().resample(self.config.sampling_rate)?;
-        let samples = sound.samples();
-        let window = self.config.window_seconds * self.config.sampling_rate as usize;
-        let encode = |part| cancel.check().and_then(|()| self.encode_window(part));
-        let features = samples.chunks(window).map(encode).collect::<Result<Vec<_>>>()?;
-        let views: Vec<_> = features.iter().map(|part| part.view()).collect();
-        let all = concatenate(Axis(0), &views)
-            .map_err(|e| Error::new(ErrorKind::Audio, "the audio is empty").with_source(e))?;
-        if all.is_empty() {
+        let samples = self.samples(sound)?;
+        let windows = samples.chunks(self.window());
+        let rows = windows.clone().map(|window| self.rows(window).min(self.most_rows(window))).sum::<usize>();
+        let mut features = Vec::with_capacity(rows * self.hidden);
+        for window in windows {
+            cancel.check()?;
+            self.encode_window(window, &mut features)?;
+        }
+        if features.is_empty() {
             let least =
                 1000 * (MEL_FRAMES_PER_FEATURE - 1) * self.config.hop_length / self.config.sampling_rate as usize;
             let what = format!("the audio holds {} samples; expected at least {least} ms", samples.len());
             return Err(Error::new(ErrorKind::Audio, what));
         }
-        Ok(all)
+        Array2::from_shape_vec((features.len() / self.hidden, self.hidden), features).map_err(|e| {
+            Error::new(ErrorKind::Graph, "audio_encoder: the features have another size than expected").with_source(e)
+        })
     }
 
-    /// Encodes one window; returns no features if the window is too short for one.
-    fn encode_window(&self, samples: &[f32]) -> Result<Array2<f32>> {
-        let rows = match self.config.rows {
-            FeatureRows::OfSignal => feature_rows(samples.len() / self.config.hop_length),
-            FeatureRows::WholeWindows => usize::MAX,
-        };
-        if rows == 0 {
-            return Ok(Array2::zeros((0, self.hidden)));
+    /// Returns the samples that are encoded: in one channel, at the encoder's rate, and within −1 … 1 if the encoder
+    /// expects it.
+    fn samples(&self, sound: &Waveform) -> Result<Vec<f32>> {
+        let sound = check_finite_sound(sound)?.to_mono().resample(self.config.sampling_rate)?;
+        let mut samples = sound.into_samples();
+        if self.config.limit_peak {
+            limit_peak(&mut samples);
         }
-        let mut samples = if self.config.normalize { normalize(samples) } else { samples.to_vec() };
+        if samples.is_empty() && self.config.rows == FeatureRows::WholeWindows {
+            samples.push(0.0);
+        }
+        Ok(samples)
+    }
+
+    /// Returns the number of samples of a window.
+    fn window(&self) -> usize {
+        self.config.window_seconds * self.config.sampling_rate as usize
+    }
+
+    /// Returns the most features to keep of a window.
+    fn rows(&self, window: &[f32]) -> usize {
+        match self.config.rows {
+            FeatureRows::OfSignal => feature_rows(window.len() / self.config.hop_length),
+            FeatureRows::WholeWindows => usize::MAX,
+        }
+    }
+
+    /// Returns the most features that the graph makes of a window.
+    fn most_rows(&self, window: &[f32]) -> usize {
+        let samples = if self.config.pad_to_window { self.window() } else { window.len() };
+        let chunks = (samples / self.config.hop_length).div_ceil(self.config.chunk_frames);
+        chunks * (self.config.chunk_frames / MEL_FRAMES_PER_FEATURE)
+    }
+
+    /// Appends the features of one window to `all`: none if the window is too short for one.
+    fn encode_window(&self, window: &[f32], all: &mut Vec<f32>) -> Result<()> {
+        let rows = self.rows(window);
+        if rows == 0 {
+            return Ok(());
+        }
+        let mut samples = if self.config.normalize { normalize(window) } else { window.to_vec() };
         if self.config.pad_to_window {
-            samples.resize(self.config.window_seconds * self.config.sampling_rate as usize, 0.0);
+            samples.resize(self.window(), 0.0);
         }
         let mel = self.log_mel.compute(&samples)?;
-        let features = self.run(mel.view())?;
-        let features = features.slice(s![..rows.min(features.nrows()), ..]).to_owned();
-        check_finite("audio_encoder", "feature", features.as_slice().unwrap_or_default(), self.hidden)?;
-        Ok(features)
+        let start = all.len();
+        self.run(mel.view(), rows, all)?;
+        check_finite("audio_encoder", "feature", all.get(start..).unwrap_or_default(), self.hidden)
     }
 
-    /// Runs the graph on `mel`, shape [bins, frames], cut into chunks, and returns the valid rows of all chunks.
-    fn run(&self, mel: ArrayView2<f32>) -> Result<Array2<f32>> {
+    /// Runs the graph on `mel`, shape [bins, frames], cut into chunks, and appends the valid rows of all chunks to `all`,
+    /// at most `most_rows`.
+    fn run(&self, mel: ArrayView2<f32>, most_rows: usize, all: &mut Vec<f32>) -> Result<()> {
         let (bins, frames) = mel.dim();
         let chunk = self.config.chunk_frames;
         let count = frames.div_ceil(chunk);
@@ -115,10 +148,21 @@ impl AudioEncoder {
             let what = format!("audio_encoder: lengths {lengths:?}; expected 0 … {rows}");
             return Err(Error::new(ErrorKind::Numeric, what));
         };
-        let valid: Vec<_> =
-            features.outer_iter().zip(lengths).map(|(rows, len)| rows.slice_move(s![..len, ..])).collect();
-        concatenate(Axis(0), &valid)
-            .map_err(|e| Error::new(ErrorKind::Graph, "audio_encoder: no features came out").with_source(e))
+        let mut left = most_rows;
+        for (rows, len) in features.outer_iter().zip(lengths) {
+            let len = len.min(left);
+            left -= len;
+            all.extend(rows.slice_move(s![..len, ..]));
+        }
+        Ok(())
+    }
+}
+
+/// Divides `samples` by their peak if it is above 1.
+fn limit_peak(samples: &mut [f32]) {
+    let peak = samples.iter().fold(0.0f32, |peak, sample| peak.max(sample.abs()));
+    if peak > 1.0 {
+        samples.iter_mut().for_each(|sample| *sample /= peak);
     }
 }
 
@@ -126,4 +170,23 @@ impl AudioEncoder {
 /// trainer `((n − 1) // 2 + 1) // 2`).
 fn feature_rows(mel_frames: usize) -> usize {
     mel_frames.div_ceil(2) / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_above_one_becomes_one() {
+        for (samples, expected) in [
+            (vec![0.5, -2.0, 1.0], vec![0.25, -1.0, 0.5]),
+            (vec![0.5, -1.0], vec![0.5, -1.0]),
+            (vec![0.0; 3], vec![0.0; 3]),
+            (vec![], vec![]),
+        ] {
+            let mut limited = samples.clone();
+            limit_peak(&mut limited);
+            assert_eq!(limited, expected, "{samples:?}");
+        }
+    }
 }

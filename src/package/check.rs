@@ -4,7 +4,9 @@ use std::ops::RangeInclusive;
 use std::path::{Component, Path};
 
 use super::TOKENIZER;
-use super::manifest::{AttentionConfig, CodecConfig, DecodingConfig, Manifest, ModalityConfig, StateConfig};
+use super::manifest::{
+    AttentionConfig, CausalState, CodecConfig, DecodingConfig, Manifest, ModalityConfig, StateConfig,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::Modality;
 use crate::token::{Interval, Pattern};
@@ -31,6 +33,9 @@ pub(crate) fn check_manifest(manifest: &Manifest) -> Result<()> {
     }
     for (modality, config) in &manifest.modalities {
         check_modality(manifest, *modality, config).map_err(|e| e.context(format!("modalities.{modality}")))?;
+    }
+    for (purpose, config) in &manifest.settings {
+        config.validate(Modality::Text).or_else(|e| refused(format!("settings.{purpose:?}: {e}")))?;
     }
     check_all_named(manifest)?;
     let modalities: Vec<_> = manifest.modalities.keys().copied().collect();
@@ -79,15 +84,35 @@ fn check_sizes(manifest: &Manifest) -> Result<()> {
         ]);
     }
     for (name, codec) in &manifest.codecs {
-        let DecodingConfig::Windowed { context_frames, .. } = codec.decoding;
         let size = |field, size, range| (format!("codecs.{name}.{field}"), size, range);
         sizes.extend([
             size("sampling_rate", codec.sampling_rate as usize, RATES),
             size("hop_length", codec.hop_length, 1..=1 << 18),
             size("books", codec.books, 1..=1 << 10),
             size("codebook_size", codec.codebook_size, 1..=1 << 26),
-            size("context_frames", context_frames, 0..=1 << 16),
+            size("most_frames", codec.most_frames.unwrap_or(1), 1..=1 << 24),
         ]);
+        match codec.decoding {
+            DecodingConfig::Windowed { context_frames, .. } => {
+                sizes.push(size("context_frames", context_frames, 0..=1 << 16));
+            }
+            DecodingConfig::Causal {
+                chunk,
+                lookahead,
+                max_frames,
+                state: CausalState { layers, heads, head_size },
+            } => {
+                sizes.extend([
+                    size("books", codec.books, 1..=1),
+                    size("max_frames", max_frames, 1..=1 << 24),
+                    size("chunk", chunk, 1..=max_frames),
+                    size("lookahead", lookahead, 0..=1 << 10),
+                    size("state.layers", layers, 1..=1 << 10),
+                    size("state.heads", heads, 1..=1 << 12),
+                    size("state.head_size", head_size, 1..=1 << 12),
+                ]);
+            }
+        }
     }
     for (name, enhancer) in &manifest.enhancers {
         let size = |field, size, range| (format!("enhancers.{name}.{field}"), size, range);

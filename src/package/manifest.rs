@@ -50,11 +50,17 @@ pub struct Manifest {
     pub heads: BTreeMap<String, Vec<Interval>>,
     /// The modalities that the model can produce.
     pub modalities: BTreeMap<Modality, ModalityConfig>,
+    /// Why the package lacks a modality that the model has, for people.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub absent: BTreeMap<Modality, String>,
     /// The text and ids around messages and segments.
     pub template: Template,
     /// Words that the program says on the user's behalf.
     #[serde(default)]
     pub prompts: Prompts,
+    /// Settings of text for a purpose, where they are not those of the modality.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<Purpose, SegmentConfig>,
     /// The modes in which the model reasons in sound, if it was trained to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<ReasoningConfig>,
@@ -155,12 +161,47 @@ pub struct Prompts {
     pub ask: String,
     /// The instruction to transcribe speech.
     pub transcribe: String,
+    /// The sentences that the model puts around a transcript; the first that fits counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub transcript: Vec<Frame>,
 }
 
 impl Default for Prompts {
     fn default() -> Self {
-        Self { ask: "Describe the audio.".into(), transcribe: "Transcribe the speech.".into() }
+        let [ask, transcribe] = ["Describe the audio.", "Transcribe the speech."].map(str::to_owned);
+        Self { ask, transcribe, transcript: Vec::new() }
     }
+}
+
+/// A sentence around a text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Frame {
+    /// The words before the text.
+    pub before: String,
+    /// The words after it.
+    pub after: String,
+}
+
+impl Frame {
+    /// Returns the text within the frame, from the first `before` to the last `after`; `None` if `text` has no such frame.
+    pub(crate) fn content<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let (_, rest) = text.split_once(&*self.before)?;
+        rest.rsplit_once(&*self.after).map(|(content, _)| content)
+    }
+}
+
+/// What text is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Purpose {
+    /// An answer to a question about sound.
+    Ask,
+    /// A transcript.
+    Transcribe,
+    /// The answer in a spoken conversation.
+    Converse,
 }
 
 /// Sizes of the language model.
@@ -248,6 +289,9 @@ pub struct AudioEncoderConfig {
     pub pad_to_window: bool,
     /// True if a window is normalized to zero mean and unit variance.
     pub normalize: bool,
+    /// True if sound whose peak is above 1 is divided by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub limit_peak: bool,
     /// The rows of features kept of a window.
     #[serde(default)]
     pub rows: FeatureRows,
@@ -282,6 +326,9 @@ pub struct CodecConfig {
     pub books: usize,
     /// Codes of a codebook.
     pub codebook_size: usize,
+    /// The most frames of a clip; later ones are dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_frames: Option<usize>,
     /// The form of the decoder.
     pub decoding: DecodingConfig,
 }
@@ -306,6 +353,30 @@ pub enum DecodingConfig {
         #[serde(default)]
         indexed: bool,
     },
+    /// A decoder of one book whose samples depend on all earlier frames, of which it keeps a state, and on a few later
+    /// ones.
+    Causal {
+        /// Frames of the first chunk when sound is decoded while it is being generated.
+        chunk: usize,
+        /// Number of later frames that the samples of a frame depend on.
+        lookahead: usize,
+        /// The most frames of a clip that the graph can decode.
+        max_frames: usize,
+        /// The keys and values that the graph keeps.
+        state: CausalState,
+    },
+}
+
+/// The sizes of the keys and values that a causal decoder keeps of the frames of a clip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CausalState {
+    /// Number of layers.
+    pub layers: usize,
+    /// Key/value heads.
+    pub heads: usize,
+    /// Size of a head in the graph and its cache.
+    pub head_size: usize,
 }
 
 /// The output of an enhancer.

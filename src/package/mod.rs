@@ -22,8 +22,9 @@ use check::check_manifest;
 pub(crate) use files::PackageFiles;
 use files::hexadecimal;
 pub use manifest::{
-    AttentionConfig, AudioEncoderConfig, CodecConfig, DecodingConfig, EnhancerConfig, FeatureRows, FileSum,
-    LanguageModelConfig, Limits, Manifest, ModalityConfig, Prompts, RotaryConfig, SCHEMA, StateConfig,
+    AttentionConfig, AudioEncoderConfig, CausalState, CodecConfig, DecodingConfig, EnhancerConfig, FeatureRows,
+    FileSum, Frame, LanguageModelConfig, Limits, Manifest, ModalityConfig, Prompts, Purpose, RotaryConfig, SCHEMA,
+    StateConfig,
 };
 #[cfg(feature = "internal")]
 pub(crate) use onnx::check as check_graph;

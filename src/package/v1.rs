@@ -11,7 +11,7 @@ use super::manifest::{
 use crate::chain::ReasoningConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::{Modality, SegmentConfig};
-use crate::prompt::{Choice, ContentWrap, Piece, Role, Task, Template, Turn, Unconditional, Wrap};
+use crate::prompt::{Choice, ContentWrap, History, Piece, Role, Task, TaskName, Template, Turn, Unconditional, Wrap};
 use crate::token::{Ends, Interval, LayoutConfig, Pattern, TextIds, TokenId, Vocabulary};
 
 /// A manifest of schema 1.
@@ -146,8 +146,10 @@ pub(super) fn convert(v1: V1) -> Result<Manifest> {
         tokens: v1.vocabulary.space(),
         heads: v1.vocabulary.heads(makes_sound),
         modalities: v1.modalities.iter().map(modality).collect(),
+        absent: BTreeMap::new(),
         template: v1.vocabulary.template(&v1.modalities),
         prompts: v1.prompts,
+        settings: BTreeMap::new(),
         reasoning: v1.reasoning,
         known_words: v1.known_words,
         language_model: v1.language_model.config(),
@@ -221,14 +223,10 @@ impl VocabularyV1 {
     fn template(&self, modalities: &BTreeMap<Modality, ModalityV1>) -> Template {
         let s = &self.special;
         let ids = |ids: &[TokenId]| ids.iter().copied().map(Piece::Id).collect::<Vec<_>>();
-        let turn = |role| Turn { open: ids(&[role]), join: ids(&[s.eot, role]), close: ids(&[s.eos]) };
+        let turn = |role| Turn { open: ids(&[role]), join: ids(&[s.eot, role]), close: ids(&[s.eos]), after: None };
         let roles = [(Role::System, s.system), (Role::User, s.user), (Role::Assistant, s.assistant)];
-        let task = Task {
-            begin: ids(&[s.bos]),
-            turns: roles.into_iter().map(|(role, token)| (role, turn(token))).collect(),
-            trim: false,
-            reply: ids(&[s.assistant]),
-        };
+        let turns = roles.into_iter().map(|(role, token)| (role, turn(token))).collect();
+        let task = Task::new(ids(&[s.bos]), turns, ids(&[s.assistant]));
         let announced = [
             (Modality::Text, s.text, None),
             (Modality::Audio, s.audio, Some(s.pad)),
@@ -240,10 +238,12 @@ impl VocabularyV1 {
             (*modality, Wrap { open: ids(&[config.token]), close: Vec::new() })
         };
         Template {
-            tasks: BTreeMap::from([(Modality::Text, task)]),
+            tasks: BTreeMap::from([(TaskName::Text, task)]),
             content: announced.into_iter().map(wrap).collect(),
             segments: modalities.iter().map(opener).collect(),
             between: ids(&[s.assistant]),
+            thinks: false,
+            history: History::AsMade,
             choice: Choice::ByOpener,
             unconditional: Unconditional::Pads,
         }
@@ -271,6 +271,7 @@ impl CodecV1 {
             hop_length: self.hop_length,
             books,
             codebook_size: self.codebook_size,
+            most_frames: None,
             decoding: DecodingConfig::Windowed { context_frames: self.context_frames, indexed: self.indexed },
         }
     }

@@ -70,6 +70,8 @@ impl Content {
 }
 
 /// One part of a conversation; a turn of several parts is several messages of the same role.
+///
+/// Words are only words: the name of a control token in a text does not become that token.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Message {
@@ -77,26 +79,45 @@ pub struct Message {
     pub role: Role,
     /// Words or a recording.
     pub content: Content,
+    /// True if the message begins a turn although the one before it is of the same role. Templates that let every message
+    /// of a role go on with its turn ignore it.
+    pub begins_turn: bool,
 }
 
 impl Message {
     /// Returns a message of `role`.
     pub fn new(role: Role, content: Content) -> Self {
-        Self { role, content }
+        Self { role, content, begins_turn: false }
+    }
+
+    /// Returns whether the content is words.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.content, Content::Text(_))
+    }
+
+    /// Returns whether the message holds sound that the audio encoder hears.
+    pub fn is_heard(&self) -> bool {
+        !self.is_text() && self.role != Role::Assistant
+    }
+
+    /// Makes the message begin a turn of its own.
+    #[must_use]
+    pub fn in_new_turn(self) -> Self {
+        Self { begins_turn: true, ..self }
     }
 
     /// A message of the user in words.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { role: Role::User, content: Content::Text(text.into()) }
+        Self::new(Role::User, Content::Text(text.into()))
     }
 
     /// A recording of sound or music that the user gives.
     pub fn audio(waveform: Waveform) -> Self {
-        Self { role: Role::User, content: Content::Audio(waveform) }
+        Self::new(Role::User, Content::Audio(waveform))
     }
 
     /// A recording of speech that the user gives.
     pub fn speech(waveform: Waveform) -> Self {
-        Self { role: Role::User, content: Content::Speech(waveform) }
+        Self::new(Role::User, Content::Speech(waveform))
     }
 }

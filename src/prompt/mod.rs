@@ -8,16 +8,18 @@ mod message;
 mod template;
 mod writer;
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 
 use crate::audio::Waveform;
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::Modality;
 use crate::text::TextTokenizer;
-use crate::token::{Tokens, Vocabulary};
+use crate::token::{TokenId, Tokens, Vocabulary};
 
 pub use message::{Content, Message, Role};
-pub use template::{Choice, ContentWrap, Piece, Task, Template, Turn, Unconditional, Wrap};
+pub use template::{Choice, ContentWrap, History, Piece, Task, TaskName, Template, Turn, Unconditional, Wrap};
 use writer::Writer;
 pub(crate) use writer::write_pieces;
 
@@ -25,7 +27,8 @@ pub(crate) use writer::write_pieces;
 #[derive(Clone, Debug)]
 pub struct FeatureSlot {
     pub(crate) start: usize,
-    pub(crate) features: Array2<f32>,
+    /// Shared, because those of a long recording are large.
+    pub(crate) features: Arc<Array2<f32>>,
 }
 
 impl FeatureSlot {
@@ -73,80 +76,110 @@ pub struct Layouter<'a> {
 }
 
 impl Layouter<'_> {
-    /// Lays out `messages` for a reply of `modality`; `begins` says that they begin a conversation.
+    /// Lays out `messages` for a reply of `modality`; `begins` says that they begin a conversation. Thoughts come before
+    /// text alone: where sound is heard, a prompt for them is one for text.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for no messages, for text that cannot be tokenized or is empty where the template forbids
-    /// it, and for a role or content that the template does not know; and those of encoding sound.
+    /// it, for thoughts of a model that has none, and for a role or content that the template does not know; and those
+    /// of encoding sound.
     pub fn prompt(&self, modality: Modality, messages: &[Message], begins: bool) -> Result<Prompt> {
+        if modality == Modality::Thinking && !self.template.segments.contains_key(&Modality::Thinking) {
+            let what = "this package's model does not think before it answers: ask for text without thinking";
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
+        match modality {
+            Modality::Text | Modality::Thinking if messages.iter().any(Message::is_heard) => {
+                self.prompt_of(TaskName::Listening, Modality::Text, messages, begins)
+            }
+            modality => self.prompt_of(modality.into(), modality, messages, begins),
+        }
+    }
+
+    /// Lays out `messages` as the task `name`, for a reply of `modality`.
+    ///
+    /// # Errors
+    /// As [`prompt`](Self::prompt).
+    pub fn prompt_of(&self, name: TaskName, modality: Modality, messages: &[Message], begins: bool) -> Result<Prompt> {
         if messages.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "no messages; expected at least one"));
         }
-        let (tokens, features) = self.write(modality, messages, begins, None)?;
+        let task = self.template.task(name)?;
+        let request = Request { task, modality, messages, begins };
+        let (tokens, features) = self.write(request, None)?;
         let unconditional = match self.template.unconditional {
-            Unconditional::Fill(id) if features.is_empty() => {
-                self.filled(modality, messages, begins, id, tokens.len())?
-            }
+            Unconditional::Fill(id) if features.is_empty() => self.filled(request, id, tokens.len())?,
             Unconditional::Fill(_) | Unconditional::Pads => None,
         };
         Ok(Prompt { tokens, features, unconditional, modality })
     }
 
-    /// The prompt of `len` positions in which `fill` stands for the text of the messages; `None` when the template leaves
+    /// Returns the prompt of `len` positions in which `fill` stands for the user's text; `None` when the template leaves
     /// no room for one.
-    fn filled(
-        &self,
-        modality: Modality,
-        messages: &[Message],
-        begins: bool,
-        fill: u32,
-        len: usize,
-    ) -> Result<Option<Tokens>> {
-        let (bare, _) = self.write(modality, messages, begins, Some((fill, 0)))?;
+    fn filled(&self, request: Request, id: TokenId, len: usize) -> Result<Option<Tokens>> {
+        let (bare, _) = self.write(request, Some(Fill { id, count: 0 }))?;
         let Some(count) = len.checked_sub(bare.len()).filter(|count| *count > 0) else { return Ok(None) };
-        Ok(Some(self.write(modality, messages, begins, Some((fill, count)))?.0))
+        Ok(Some(self.write(request, Some(Fill { id, count }))?.0))
     }
 
-    /// Writes the messages; with `fill`, an id and a count, as many of that id in place of their text.
-    fn write(
-        &self,
-        modality: Modality,
-        messages: &[Message],
-        begins: bool,
-        fill: Option<(u32, usize)>,
-    ) -> Result<(Tokens, Vec<FeatureSlot>)> {
-        let task = self.template.task(modality)?;
+    /// Writes the messages; with `fill`, that in place of the user's text. Where the prompt decides what is made, it holds
+    /// everything before the first position of the reply.
+    fn write(&self, request: Request, fill: Option<Fill>) -> Result<(Tokens, Vec<FeatureSlot>)> {
+        let Request { task, modality, messages, begins } = request;
         let mut writer = Writer::new(self.vocabulary, self.tokenizer);
-        let last_text = messages.iter().rposition(|message| matches!(message.content, Content::Text(_)));
         if begins {
             writer.pieces(&task.begin)?;
-        }
-        let mut previous: Option<Role> = None;
-        for (index, message) in messages.iter().enumerate() {
-            let turn = |role: Role| {
-                let unknown =
-                    || Error::new(ErrorKind::Invalid, format!("this model's prompts have no {} turn", role.name()));
-                task.turns.get(&role).ok_or_else(unknown)
-            };
-            match previous {
-                Some(role) if role == message.role => writer.pieces(&turn(role)?.join)?,
-                Some(role) => {
-                    writer.pieces(&turn(role)?.close)?;
-                    writer.pieces(&turn(message.role)?.open)?;
-                }
-                None => writer.pieces(&turn(message.role)?.open)?,
+            if let Some(system) = task.system.as_ref().filter(|_| !begins_with_system(messages)) {
+                let message = Message::new(Role::System, Content::Text(system.clone()));
+                self.turn(&mut writer, task, &[&message], None)?;
             }
-            previous = Some(message.role);
-            let fill = fill.map(|(id, count)| (id, if Some(index) == last_text { count } else { 0 }));
-            self.content(&mut writer, task, message, fill)?;
-            if index + 1 == messages.len() {
-                writer.pieces(&turn(message.role)?.close)?;
+        }
+        let turns: Vec<_> = messages.chunk_by(|a, b| a.role == b.role && (task.merges || !b.begins_turn)).collect();
+        let filled =
+            turns.iter().rposition(|turn| turn.iter().any(|message| message.role == Role::User && message.is_text()));
+        for (index, turn) in turns.iter().enumerate() {
+            let fill = fill.map(|fill| Fill { count: if Some(index) == filled { fill.count } else { 0 }, ..fill });
+            self.turn(&mut writer, task, &ordered(task, turn), fill)?;
+        }
+        if self.template.choice == Choice::ByPrompt {
+            writer.pieces(&task.reply)?;
+            if let Some(segment) = self.template.segments.get(&modality) {
+                writer.pieces(&segment.open)?;
             }
         }
         writer.finish()
     }
 
-    fn content(&self, writer: &mut Writer, task: &Task, message: &Message, fill: Option<(u32, usize)>) -> Result<()> {
+    /// Writes the messages of one turn.
+    fn turn(&self, writer: &mut Writer, task: &Task, messages: &[&Message], fill: Option<Fill>) -> Result<()> {
+        let Some(role) = messages.first().map(|message| message.role) else { return Ok(()) };
+        let unknown = || Error::new(ErrorKind::Invalid, format!("this model's prompts have no {} turn", role.name()));
+        let turn = task.turns.get(&role).ok_or_else(unknown)?;
+        let last_text = messages.iter().rposition(|message| message.is_text());
+        writer.pieces(&turn.open)?;
+        for (index, message) in messages.iter().enumerate() {
+            if index > 0 {
+                writer.pieces(&turn.join)?;
+            }
+            let fill = fill.filter(|_| role == Role::User);
+            let fill = fill.map(|fill| Fill { count: if Some(index) == last_text { fill.count } else { 0 }, ..fill });
+            self.content(writer, task, turn, message, fill)?;
+        }
+        if let (Some(question), None, Role::User) = (&task.question, last_text, role) {
+            writer.pieces(&turn.join)?;
+            writer.text(question);
+        }
+        writer.pieces(&turn.close)
+    }
+
+    fn content(
+        &self,
+        writer: &mut Writer,
+        task: &Task,
+        turn: &Turn,
+        message: &Message,
+        fill: Option<Fill>,
+    ) -> Result<()> {
         let modality = message.content.modality();
         let unknown = || Error::new(ErrorKind::Invalid, format!("this model's prompts have no {modality}"));
         match (&message.content, message.role) {
@@ -154,9 +187,8 @@ impl Layouter<'_> {
                 let wrap = self.template.content.get(&modality).ok_or_else(unknown)?;
                 writer.pieces(&wrap.open)?;
                 match fill {
-                    Some((id, count)) => writer.fill(id, count)?,
-                    None if task.trim => writer.text(stripped(text)?),
-                    None => writer.text(text),
+                    Some(Fill { id, count }) => writer.fill(id, count)?,
+                    None => writer.text(written(text, task, turn)?),
                 }
                 writer.pieces(&wrap.close)
             }
@@ -177,16 +209,53 @@ impl Layouter<'_> {
     }
 }
 
+/// A request for a prompt.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    task: &'a Task,
+    modality: Modality,
+    messages: &'a [Message],
+    begins: bool,
+}
+
+/// An id, and how often it is written in place of a text.
+#[derive(Clone, Copy)]
+struct Fill {
+    id: TokenId,
+    count: usize,
+}
+
+fn begins_with_system(messages: &[Message]) -> bool {
+    messages.first().is_some_and(|message| message.role == Role::System)
+}
+
+/// Returns the messages of a turn in the order in which `task` writes them.
+fn ordered<'m>(task: &Task, turn: &'m [Message]) -> Vec<&'m Message> {
+    let mut messages: Vec<_> = turn.iter().collect();
+    if task.sound_first {
+        messages.sort_by_key(|message| message.is_text());
+    }
+    messages
+}
+
+/// Returns the part of `text` that `task` and `turn` write.
+fn written<'t>(text: &'t str, task: &Task, turn: &Turn) -> Result<&'t str> {
+    let text = turn.after.as_deref().and_then(|mark| text.rsplit_once(mark)).map_or(text, |(_, rest)| rest);
+    if task.trim { stripped(text) } else { Ok(text) }
+}
+
+/// Strips white space as Python's `str.strip` does, which the reference implementations use: the separators U+001C to
+/// U+001F are white space, too.
 fn stripped(text: &str) -> Result<&str> {
-    match text.trim() {
+    match text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')) {
         "" => Err(Error::new(ErrorKind::Invalid, "the text is empty; expected some words")),
         text => Ok(text),
     }
 }
 
 impl Prompt {
-    /// A prompt of `tokens` that were laid out by other means, for a reply of any modality. They are checked when a session
-    /// runs them.
+    /// A prompt of `tokens` that were laid out by other means, for a reply of any modality; where the prompt decides what is
+    /// made, for text, with all that stands before the reply. They are checked when a session runs them.
     pub fn from_tokens(tokens: Tokens) -> Self {
         Self { tokens, features: Vec::new(), unconditional: None, modality: Modality::Text }
     }
@@ -194,6 +263,11 @@ impl Prompt {
     /// The tokens, those that hold the places of features among them.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// The unconditional prompt of guidance, where the package's template has one of tokens and the prompt room for it.
+    pub fn unconditional(&self) -> Option<&Tokens> {
+        self.unconditional.as_ref()
     }
 
     /// The features of the places, in order.

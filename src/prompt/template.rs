@@ -24,8 +24,8 @@ pub enum Piece {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Template {
-    /// How messages become a prompt, by the modality that is to be made; one without an entry uses that of text.
-    pub tasks: BTreeMap<Modality, Task>,
+    /// How messages become a prompt, by what is to be made; a task without an entry is laid out as text.
+    pub tasks: BTreeMap<TaskName, Task>,
     /// What stands around the content of a message.
     pub content: BTreeMap<Modality, ContentWrap>,
     /// What opens and closes a segment that the model makes.
@@ -33,26 +33,79 @@ pub struct Template {
     /// What stands between two segments of a reply, after the id that ended the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub between: Vec<Piece>,
+    /// True if the model thinks before it answers in text unless told otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub thinks: bool,
+    /// The form in which earlier replies stay in a conversation.
+    #[serde(default, skip_serializing_if = "History::is_as_made")]
+    pub history: History,
     /// What decides which modality comes next.
     pub choice: Choice,
     /// The unconditional prompt of classifier-free guidance.
     pub unconditional: Unconditional,
 }
 
+/// The name of a task: what a prompt is laid out for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TaskName {
+    /// Text.
+    Text,
+    /// Sound and music.
+    Audio,
+    /// Spoken words.
+    Speech,
+    /// Thoughts, which text follows.
+    Thinking,
+    /// Text about sound that is heard.
+    Listening,
+    /// The text that answers in a spoken conversation, where the question was heard before and the answer is spoken after.
+    Cascade,
+}
+
+impl From<Modality> for TaskName {
+    fn from(modality: Modality) -> Self {
+        match modality {
+            Modality::Text => Self::Text,
+            Modality::Audio => Self::Audio,
+            Modality::Speech => Self::Speech,
+            Modality::Thinking => Self::Thinking,
+        }
+    }
+}
+
 /// A layout of messages.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Task {
     /// Before the first turn of a conversation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub begin: Vec<Piece>,
+    /// The text of the system turn of a conversation whose messages give none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// Around the turns of each role.
     pub turns: BTreeMap<Role, Turn>,
     /// Whether text is stripped of white space at both ends, and refused when nothing is left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trim: bool,
+    /// Whether messages of one role that follow one another form one turn, even if they begin turns of their own
+    /// ([`Message::begins_turn`](crate::Message)).
+    #[serde(default = "merges", skip_serializing_if = "Clone::clone")]
+    pub merges: bool,
+    /// Whether the sounds of a turn stand before its texts, wherever they were given.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sound_first: bool,
+    /// The text of a turn that has sound and no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
     /// After the last turn; the opener of the reply's first segment follows.
     pub reply: Vec<Piece>,
+}
+
+fn merges() -> bool {
+    true
 }
 
 /// What stands around a turn.
@@ -66,6 +119,9 @@ pub struct Turn {
     pub join: Vec<Piece>,
     /// After the turn.
     pub close: Vec<Piece>,
+    /// Of a text of the turn, only what follows the last of these is written: an earlier answer without its thoughts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// What stands around something.
@@ -95,6 +151,24 @@ pub struct ContentWrap {
     pub close: Vec<Piece>,
 }
 
+/// The form in which earlier replies stay in a conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum History {
+    /// Position by position as the model made them.
+    #[default]
+    AsMade,
+    /// Without the model's thoughts: an answer is laid out again as if the model had not thought.
+    WithoutThinking,
+}
+
+impl History {
+    fn is_as_made(&self) -> bool {
+        *self == Self::AsMade
+    }
+}
+
 /// What decides which modality comes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -119,18 +193,37 @@ pub enum Unconditional {
     Fill(TokenId),
 }
 
+impl Task {
+    pub(crate) fn new(begin: Vec<Piece>, turns: BTreeMap<Role, Turn>, reply: Vec<Piece>) -> Self {
+        Self { begin, system: None, turns, trim: false, merges: true, sound_first: false, question: None, reply }
+    }
+}
+
 impl Template {
-    /// The layout of messages for replies of `modality`.
-    pub(crate) fn task(&self, modality: Modality) -> Result<&Task> {
-        let task = self.tasks.get(&modality).or_else(|| self.tasks.get(&Modality::Text));
-        task.ok_or_else(|| Error::new(ErrorKind::Package, format!("the template has no task for {modality}")))
+    /// Returns the pieces that begin a conversation for the task `name`: those before its first turn, and the system turn
+    /// that messages without one get.
+    pub(crate) fn beginning(&self, name: TaskName) -> Result<Vec<Piece>> {
+        let task = self.task(name)?;
+        let mut pieces = task.begin.clone();
+        if let Some((system, turn)) = task.system.as_ref().zip(task.turns.get(&Role::System)) {
+            pieces.extend(turn.open.iter().cloned());
+            pieces.push(Piece::Text(system.clone()));
+            pieces.extend(turn.close.iter().cloned());
+        }
+        Ok(pieces)
+    }
+
+    /// Returns the layout of messages for the task `name`.
+    pub(crate) fn task(&self, name: TaskName) -> Result<&Task> {
+        let task = self.tasks.get(&name).or_else(|| self.tasks.get(&TaskName::Text));
+        task.ok_or_else(|| Error::new(ErrorKind::Package, "the template has no task for text".to_owned()))
     }
 
     /// Refuses a template that lacks what `modalities` need, or has ids outside `vocabulary`.
     pub(crate) fn validate(&self, modalities: &[Modality], vocabulary: &Vocabulary) -> Result<()> {
         let fail = |what: String| Err(Error::new(ErrorKind::Package, format!("template: {what}")));
         for modality in modalities {
-            let task = self.task(*modality)?;
+            let task = self.task((*modality).into())?;
             if !task.turns.contains_key(&Role::User) || !task.turns.contains_key(&Role::Assistant) {
                 return fail(format!("the task for {modality} lacks turns of user or assistant"));
             }
@@ -146,6 +239,15 @@ impl Template {
             if segment.open.is_empty() && task.reply.is_empty() {
                 return fail(format!("nothing stands before a segment of {modality}; expected an id at least"));
             }
+        }
+        if let Some((name, _)) =
+            self.tasks.iter().find(|(_, task)| task.system.is_some() && !task.turns.contains_key(&Role::System))
+        {
+            return fail(format!("tasks.{name:?} has the text of a system turn, but no such turn"));
+        }
+        if self.history == History::WithoutThinking && !self.task(TaskName::Text)?.turns.contains_key(&Role::Assistant)
+        {
+            return fail("history is without_thinking, but the task for text has no turn of the assistant".into());
         }
         if let Some(id) = self.ids().find(|id| *id as usize >= vocabulary.size) {
             return fail(format!("the id {id}; expected ids below {}", vocabulary.size));

@@ -58,7 +58,14 @@ fn sound(samples: usize) -> Waveform {
 }
 
 fn says(role: Role, text: &str) -> Message {
-    Message { role, content: Content::Text(text.into()) }
+    Message::new(role, Content::Text(text.into()))
+}
+
+/// The positions of a prompt of `chat` before those that every one ends with: `[20] a ↵ [22] [23]`.
+fn before_reply(prompt: &Prompt) -> Vec<u32> {
+    let mut ids = first_column(prompt);
+    assert_eq!(ids.split_off(ids.len() - 5), [20, 100, 127, 22, 23]);
+    ids
 }
 
 fn first_column(prompt: &Prompt) -> Vec<u32> {
@@ -116,12 +123,12 @@ fn texts_that_follow_one_another_are_tokenized_as_one() {
         lay_out(&chat(), &vocabulary, Modality::Text, &[Message::text("hi a"), Message::text("b")], true).unwrap();
     let [a, b, h, i, u, space, line] =
         ["a", "b", "h", "i", "u", " ", "\n"].map(|c| 100 + "abcdefghijklmnopqrstuvwxyz \n".find(c).unwrap() as u32);
-    assert_eq!(first_column(&prompt), [19, 20, u, line, h, i, space, a, line, b, 21, line]);
+    assert_eq!(before_reply(&prompt), [19, 20, u, line, h, i, space, a, line, b, 21, line]);
     let mut joined = chat();
-    joined.tasks.get_mut(&Modality::Text).unwrap().turns.get_mut(&Role::User).unwrap().join.clear();
+    joined.tasks.get_mut(&TaskName::Text).unwrap().turns.get_mut(&Role::User).unwrap().join.clear();
     let prompt =
         lay_out(&joined, &vocabulary, Modality::Text, &[Message::text("a"), Message::text("b")], true).unwrap();
-    assert_eq!(first_column(&prompt), [19, 20, u, line, 131, 21, line], "\"a\" and \"b\" are the token \"ab\"");
+    assert_eq!(before_reply(&prompt), [19, 20, u, line, 131, 21, line], "\"a\" and \"b\" are the token \"ab\"");
 }
 
 #[test]
@@ -129,9 +136,9 @@ fn sound_stands_between_its_own_ids() {
     let vocabulary = vocabulary(1, 100, false);
     let messages = [Message::audio(sound(1)), Message::text("q")];
     let mut template = chat();
-    template.tasks.get_mut(&Modality::Text).unwrap().turns.get_mut(&Role::User).unwrap().join.clear();
+    template.tasks.get_mut(&TaskName::Text).unwrap().turns.get_mut(&Role::User).unwrap().join.clear();
     let prompt = lay_out(&template, &vocabulary, Modality::Text, &messages, false).unwrap();
-    assert_eq!(first_column(&prompt), [20, 120, 127, 30, 29, 29, 31, 127, 116, 21, 127]);
+    assert_eq!(before_reply(&prompt), [20, 120, 127, 30, 29, 29, 31, 127, 116, 21, 127]);
     assert_eq!(prompt.features[0].start, 4);
     assert_eq!(prompt.unconditional, None, "a recording has no unconditional counterpart");
     let error = lay_out(&template, &vocabulary, Modality::Text, &[Message::speech(sound(1))], false).unwrap_err();
@@ -141,9 +148,9 @@ fn sound_stands_between_its_own_ids() {
 #[test]
 fn a_given_segment_of_the_model_stands_between_its_opener_and_its_closer() {
     let vocabulary = vocabulary(1, 100, false);
-    let message = Message { role: Role::Assistant, content: Content::Speech(sound(1)) };
+    let message = Message::new(Role::Assistant, Content::Speech(sound(1)));
     let prompt = lay_out(&chat(), &vocabulary, Modality::Text, &[message], false).unwrap();
-    assert_eq!(first_column(&prompt), [20, 100, 127, 40, 71, 72, 41, 21, 127]);
+    assert_eq!(before_reply(&prompt), [20, 100, 127, 40, 71, 72, 41, 21, 127]);
 }
 
 #[test]
@@ -180,11 +187,11 @@ fn templates_that_cannot_be_right_are_refused() {
         template.validate(&[modality], vocabulary).unwrap_err().message().to_owned()
     };
     assert!(chat().validate(&[Modality::Text, Modality::Speech], &space).is_ok());
-    assert!(control_ids().validate(&Modality::ALL, &vocabulary(2, 100, true)).is_ok());
+    assert!(control_ids().validate(&Modality::ALL[..3], &vocabulary(2, 100, true)).is_ok());
     let lacks_task = |template: &mut Template| template.tasks.clear();
     assert!(refused(&lacks_task, Modality::Text, &space).contains("no task for text"));
     let lacks_turn =
-        |template: &mut Template| drop(template.tasks.get_mut(&Modality::Text).unwrap().turns.remove(&Role::User));
+        |template: &mut Template| drop(template.tasks.get_mut(&TaskName::Text).unwrap().turns.remove(&Role::User));
     assert!(refused(&lacks_turn, Modality::Text, &space).contains("lacks turns of user"));
     assert!(refused(&|_| (), Modality::Audio, &space).contains("segments has no entry for audio"));
     let chosen = |template: &mut Template| template.choice = Choice::ByOpener;
@@ -194,4 +201,85 @@ fn templates_that_cannot_be_right_are_refused() {
     let padless = Vocabulary::new(200, 1, None, space.text);
     let pads = |template: &mut Template| template.unconditional = Unconditional::Pads;
     assert!(refused(&pads, Modality::Text, &padless).contains("tokens.pad is missing"));
+}
+
+/// The text of the letters from id 100 on; other ids stand in brackets.
+fn spelled(ids: &[u32]) -> String {
+    let letter = |id: &u32| "abcdefghijklmnopqrstuvwxyz \n.<>".chars().nth((*id as usize).wrapping_sub(100));
+    ids.iter().map(|id| letter(id).map_or_else(|| format!("[{id}]"), String::from)).collect()
+}
+
+/// A model that thinks, with a system turn of its own and a task for text about sound.
+fn thoughtful() -> Template {
+    let turn = |role: &str| json!({"open": [20, format!("{role}\n")], "join": ["\n"], "close": [21, "\n"]});
+    let mut assistant = turn("a");
+    assistant["open"] = json!([20, "a\n", 22, 23]);
+    assistant["after"] = json!("<x>");
+    let turns = json!({"system": turn("s"), "user": turn("u"), "assistant": assistant});
+    serde_json::from_value(json!({
+        "tasks": {
+            "text": {"system": "be good.", "turns": turns, "merges": false, "reply": [20, "a\n", 22, 23]},
+            "thinking": {"system": "be good.", "turns": turns, "merges": false, "reply": [20, "a\n"]},
+            "listening": {"turns": turns, "merges": false, "sound_first": true, "question": "what", "reply": [20, "a\n", 22, 23]},
+            "cascade": {"begin": [19], "turns": turns, "reply": [20, "a\n", 22, 23]}
+        },
+        "content": {"text": {}, "audio": {"open": [30], "feature": 29, "close": [31]}},
+        "segments": {"text": {}, "thinking": {"open": [22, "\n"]}},
+        "history": "without_thinking", "choice": "by_prompt", "unconditional": {"fill": 18}
+    }))
+    .unwrap()
+}
+
+#[test]
+fn each_task_for_text_has_its_own_layout() {
+    let space = vocabulary(1, 100, false);
+    let written = |modality, messages: &[Message]| {
+        spelled(lay_out(&thoughtful(), &space, modality, messages, true).unwrap().tokens.ids())
+    };
+    let asked = [Message::text("hi")];
+    let system = "[20]s\nbe good.[21]\n";
+    assert_eq!(written(Modality::Text, &asked), format!("{system}[20]u\nhi[21]\n[20]a\n[22][23]"));
+    assert_eq!(written(Modality::Thinking, &asked), format!("{system}[20]u\nhi[21]\n[20]a\n[22]\n"));
+    let given = [says(Role::System, "c"), Message::text("hi")];
+    assert_eq!(written(Modality::Text, &given), "[20]s\nc[21]\n[20]u\nhi[21]\n[20]a\n[22][23]");
+    let about_sound = "[20]u\n[30][29][29][31]\nhi[21]\n[20]a\n[22][23]";
+    let heard = [Message::text("hi"), Message::audio(sound(1))];
+    for modality in [Modality::Text, Modality::Thinking] {
+        assert_eq!(written(modality, &heard), about_sound, "sound comes first, and is not thought about");
+    }
+    let unasked = "[20]u\n[30][29][29][31]\nwhat[21]\n[20]a\n[22][23]";
+    assert_eq!(written(Modality::Text, &heard[1..]), unasked);
+    let tokenizer = tokenizer(&space);
+    let layouter = Layouter { template: &thoughtful(), vocabulary: &space, tokenizer: &tokenizer, sound: &Sounds };
+    let cascade = layouter.prompt_of(TaskName::Cascade, Modality::Text, &asked, true).unwrap();
+    assert_eq!(spelled(cascade.tokens.ids()), "[19][20]u\nhi[21]\n[20]a\n[22][23]");
+    let error = lay_out(&chat(), &space, Modality::Thinking, &asked, true).unwrap_err();
+    assert!(error.kind() == ErrorKind::Invalid && error.message().contains("does not think"), "{error}");
+}
+
+#[test]
+fn parts_of_a_message_form_a_turn_and_earlier_answers_have_no_thoughts() {
+    let space = vocabulary(1, 100, false);
+    let messages = [
+        Message::text("a"),
+        Message::text("b"),
+        Message::text("c").in_new_turn(),
+        says(Role::Assistant, "no<x>yes<x> well"),
+        Message::text("d"),
+    ];
+    let prompt = lay_out(&thoughtful(), &space, Modality::Text, &messages, false).unwrap();
+    let expected = "[20]u\na\nb[21]\n[20]u\nc[21]\n[20]a\n[22][23] well[21]\n[20]u\nd[21]\n[20]a\n[22][23]";
+    assert_eq!(spelled(prompt.tokens.ids()), expected);
+    let mut merging = thoughtful();
+    merging.tasks.get_mut(&TaskName::Text).unwrap().merges = true;
+    let prompt = lay_out(&merging, &space, Modality::Text, &messages[..3], false).unwrap();
+    assert_eq!(spelled(prompt.tokens.ids()), "[20]u\na\nb\nc[21]\n[20]a\n[22][23]");
+}
+
+#[test]
+fn text_is_stripped_as_python_strips_it() {
+    for (text, expected) in [("\u{1c}\u{1f} a b\u{85}\u{a0}\u{3000}", "a b"), ("\u{200b}a", "\u{200b}a")] {
+        assert_eq!(stripped(text).unwrap(), expected);
+    }
+    assert!(stripped(" \u{1d}\n").is_err());
 }

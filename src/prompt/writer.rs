@@ -1,5 +1,7 @@
 //! Pieces of a template, text and features, one after another, as tokens.
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 
 use super::{FeatureSlot, Piece};
@@ -56,7 +58,7 @@ impl<'a> Writer<'a> {
         self.tokenize()?;
         let start = self.tokens.len();
         (0..features.nrows()).for_each(|_| self.tokens.push_single(id, self.pad));
-        self.features.push(FeatureSlot { start, features });
+        self.features.push(FeatureSlot { start, features: Arc::new(features) });
         Ok(())
     }
 

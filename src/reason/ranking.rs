@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Reply, Seconds, Usage};
 use crate::modality::Modality;
 use crate::model::Model;
+use crate::package::Purpose;
 use crate::prompt::Message;
 use crate::session::Session;
 
@@ -47,7 +48,7 @@ impl Model {
     /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Audio`] or [`ErrorKind::Limit`] for a sound
     /// that is too short or too long, [`ErrorKind::Cancelled`] once `cancel` was cancelled.
     pub fn caption(&self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<String> {
-        self.session().listen(sound, modality, cancel).map(|reply| reply.text())
+        self.session().listen(sound, modality, cancel).map(|reply| words(self, modality, &reply))
     }
 
     /// Ranks `takes` in a session of its own, as [`Session::ranking`] does: the best first, of equals the earlier.
@@ -101,17 +102,29 @@ impl Session {
         cancel.check()?;
         self.clear();
         let prompts = &self.model().manifest().prompts;
-        let messages = match modality {
-            Modality::Speech => [Message::text(&*prompts.transcribe), Message::speech(sound.clone())],
-            Modality::Text | Modality::Audio => [Message::audio(sound.clone()), Message::text(&*prompts.ask)],
+        let (messages, purpose) = match modality {
+            Modality::Speech => {
+                ([Message::text(&*prompts.transcribe), Message::speech(sound.clone())], Purpose::Transcribe)
+            }
+            Modality::Text | Modality::Thinking | Modality::Audio => {
+                ([Message::audio(sound.clone()), Message::text(&*prompts.ask)], Purpose::Ask)
+            }
         };
-        let config = self.model().config().only(Modality::Text);
+        let config = self.model().config_for(purpose);
         let prompt = self.prompt_until(&messages, cancel)?;
         let reply = self.generate(prompt, &config, cancel)?.into_reply()?;
         if reply.segments.is_empty() || reply.is_cancelled() {
             return Err(Error::new(ErrorKind::Cancelled, "stopped on request while it listened"));
         }
         Ok(reply)
+    }
+}
+
+/// Returns the words of the model's `reply` about a sound of `modality`.
+fn words(model: &Model, modality: Modality, reply: &Reply) -> String {
+    match modality {
+        Modality::Speech => model.unwrap_transcript(&reply.text()).to_owned(),
+        Modality::Text | Modality::Thinking | Modality::Audio => reply.text(),
     }
 }
 
@@ -172,7 +185,7 @@ impl Ranking<'_> {
             Ok(reply) => {
                 self.usage += reply.usage;
                 self.seconds += reply.seconds;
-                reply.text()
+                words(self.session.model(), self.modality, &reply)
             }
         };
         Ok(RankingEvent::Ranked(Ranked { take, score: self.expected.score(&caption), caption }))

@@ -47,7 +47,7 @@ impl Expected {
     pub fn asked(words: &str, modality: Modality) -> Self {
         match modality {
             Modality::Speech => Self::spoken(words),
-            Modality::Text | Modality::Audio => Self::of(words),
+            Modality::Text | Modality::Thinking | Modality::Audio => Self::of(words),
         }
     }
 

@@ -199,6 +199,9 @@ impl TakeRunner {
         if count == 0 {
             return Err(Error::new(ErrorKind::Invalid, "0 takes were asked for; expected at least 1"));
         }
+        if count > 1 {
+            self.session.prepare(start.checkpoint, config, cancel)?;
+        }
         let mut takes = Vec::new();
         while takes.len() < count && takes.iter().all(Take::is_whole) {
             let mut forks = self.forks(start.checkpoint, self.at_once.min(count - takes.len()) - 1)?;

@@ -1,5 +1,7 @@
 //! Encoder features in a record: little-endian floats in Base64, which keep every bit.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ndarray::Array2;
@@ -35,6 +37,6 @@ impl WrittenFeatures {
         let found = values.len();
         let wrong = |_| format!("features of {} × {} were expected, {found} numbers found", self.rows, self.columns);
         let features = Array2::from_shape_vec((self.rows, self.columns), values).map_err(wrong)?;
-        Ok(FeatureSlot { start: self.start, features })
+        Ok(FeatureSlot { start: self.start, features: Arc::new(features) })
     }
 }

@@ -14,7 +14,7 @@ use crate::generate::{Draws, GenerationConfig, Segment, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::model::Model;
 use crate::package::Package;
-use crate::prompt::{Message, Prompt};
+use crate::prompt::{Message, Prompt, Role};
 use crate::token::{Layout, Tokens};
 
 pub use wav::{holds_samples, wav_format};
@@ -231,7 +231,9 @@ impl Record {
     pub fn last_turns(&self, count: usize, model: &Model) -> Result<Record> {
         let mut record = self.clone();
         record.turns.drain(..self.turns.len().saturating_sub(count));
-        if let Some(first) = record.turns.first_mut() {
+        let gives_system =
+            |turn: &Turn| turn.messages.first().is_some_and(|message| message.role == Role::System.name());
+        if let Some(first) = record.turns.first_mut().filter(|turn| !gives_system(turn)) {
             let begin = model.rules().begin(first.prompt.modality)?;
             first.prompt.begin(&begin);
         }

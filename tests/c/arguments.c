@@ -1,5 +1,6 @@
 /* Every function with NULL, wrong and stale arguments, and options of other sizes: arguments PACKAGE EMPTY_FOLDER */
 #include <math.h>
+#include <stddef.h>
 
 #include "check.h"
 
@@ -171,7 +172,7 @@ static void options_may_have_other_sizes(const char *package, const ualm_model *
          ualm_session_generate(session, prompt, &longer.known, NULL, NULL, NULL, &reply));
     longer.known.struct_size = 0;
     SAYS(UALM_STATUS_INVALID, "_init", ualm_session_generate(session, prompt, &longer.known, NULL, NULL, NULL, &reply));
-    longer.known.struct_size = sizeof longer.known - 1;
+    longer.known.struct_size = offsetof(ualm_generation_options, thinking) - 1; // shorter than the first version's
     FAILS(UALM_STATUS_INVALID, ualm_session_generate(session, prompt, &longer.known, NULL, NULL, NULL, &reply));
     longer.known.struct_size = SIZE_MAX;
     FAILS(UALM_STATUS_INVALID, ualm_session_generate(session, prompt, &longer.known, NULL, NULL, NULL, &reply));
@@ -188,6 +189,8 @@ static void options_may_have_other_sizes(const char *package, const ualm_model *
     BAD(force_len, SIZE_MAX / 2, "more than memory");
     BAD(stream_audio, 2, "stream_audio");
     BAD(insist, 2, "insist");
+    BAD(thinking, 2, "thinking");
+    BAD(reserved, 1, "reserved");
     BAD(max_segments, 0, "max_segments");
     BAD(audio.temperature, -1, "temperature");
     BAD(audio.guidance, INFINITY, "guidance");

@@ -1,9 +1,12 @@
 //! The library as a Rust program uses it.
 
+mod audex;
 mod audio;
 mod chains;
+mod codecs;
 mod default_package;
 mod engine;
+mod listening;
 mod numbers;
 mod packages;
 mod reference;

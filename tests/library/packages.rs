@@ -97,10 +97,18 @@ fn rewrite_manifest(package: &Path) {
     Package::open(package).unwrap();
 }
 
+/// The `decoding` section of a causal decoder.
+fn causal(change: fn(&mut Value)) -> Value {
+    let mut decoding = json!({"kind": "causal", "chunk": 5, "lookahead": 4, "max_frames": 100,
+                              "state": {"layers": 2, "heads": 2, "head_size": 16}});
+    change(&mut decoding);
+    decoding
+}
+
 #[test]
 fn manifests_that_are_not_consistent_are_refused() {
     skip_without_fixtures!();
-    let cases: [(Change, &str); 42] = [
+    let cases: [(Change, &str); 47] = [
         (|m| m["files"]["../x"] = m["files"]["llm.onnx"].clone(), "leaves the folder"),
         (|m| m["files"]["/etc/hostname"] = m["files"]["llm.onnx"].clone(), "leaves the folder"),
         (|m| m["graphs"]["llm"] = json!("absent.onnx"), "not among the files"),
@@ -137,6 +145,23 @@ fn manifests_that_are_not_consistent_are_refused() {
         (|m| m["codecs"]["xcodec"]["hop_length"] = json!(0), "codecs.xcodec.hop_length is 0"),
         (|m| m["codecs"]["xcodec"]["sampling_rate"] = json!(u32::MAX), "codecs.xcodec.sampling_rate is"),
         (|m| m["codecs"]["xcodec"]["codebook_size"] = json!(4096), "book 0 is too small for the 4096 codes"),
+        (|m| m["codecs"]["xcodec"]["most_frames"] = json!(0), "codecs.xcodec.most_frames is 0"),
+        (|m| m["codecs"]["xcodec"]["decoding"] = causal(|_| {}), "codecs.xcodec.books is 3; expected 1..=1"),
+        (|m| m["codecs"]["xcodec"]["decoding"] = causal(|d| d["state"] = json!({})), "missing field `layers`"),
+        (
+            |m| {
+                m["codecs"]["xcodec"]["books"] = json!(1);
+                m["codecs"]["xcodec"]["decoding"] = causal(|decoding| decoding["chunk"] = json!(101));
+            },
+            "codecs.xcodec.chunk is 101; expected 1..=100",
+        ),
+        (
+            |m| {
+                m["codecs"]["xcodec"]["books"] = json!(1);
+                m["codecs"]["xcodec"]["decoding"] = causal(|decoding| decoding["state"]["heads"] = json!(1u64 << 40));
+            },
+            "codecs.xcodec.state.heads is",
+        ),
         (|m| m["template"]["tasks"] = json!({}), "template has no task for text"),
         (|m| m["template"]["segments"]["audio"] = Value::Null, "invalid type: null"),
         (

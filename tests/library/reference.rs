@@ -242,7 +242,7 @@ fn other_sizes_run() {
     let sound = ualm::audio::Waveform::mono(samples, 16_000).unwrap();
     let decoded = model.decode_codes(Modality::Audio, &model.encode_codes(Modality::Audio, &sound).unwrap()).unwrap();
     assert_eq!(decoded.len(), 24_000);
-    for modality in Modality::ALL {
+    for modality in [Modality::Text, Modality::Audio, Modality::Speech] {
         let mut config = model.config();
         config.force = vec![modality];
         config.max_segments = 1;

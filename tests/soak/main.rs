@@ -95,7 +95,7 @@ impl Work {
         config.insist = self.draws.below(2) == 0;
         config.max_segments = force.len().max(1) + self.draws.below(2);
         config.stream_audio = self.draws.below(2) == 0;
-        for modality in Modality::ALL {
+        for modality in [Modality::Text, Modality::Audio, Modality::Speech] {
             let segment = config.segment_mut(modality);
             segment.temperature = self.one_of(&[0.0, 0.7, 1.0, 5.0]);
             segment.guidance = self.one_of(&[1.0, 1.0, 3.0]);

@@ -69,15 +69,13 @@ class FlatPackage:
         for number, (role, contents) in enumerate(messages):
             turn, last = layout["turns"][role], number == len(messages) - 1
             pieces += turn["open"]
-            texts = 0
-            for content in contents:
+            for index, content in enumerate(contents):
+                pieces += turn["join"] if index else []
                 if isinstance(content, np.ndarray):
                     wrap = self.template["content"]["audio"]
                     rows.append(self.features(content))
                     pieces += [*wrap["open"], *[wrap["feature"]] * len(rows[-1]), *wrap["close"]]
                     continue
-                pieces += turn["join"] if texts else []
-                texts += 1
                 if fill is not None and last:
                     while pieces and isinstance(pieces[-1], str):
                         pieces[-1] = pieces[-1].rstrip()

@@ -240,6 +240,10 @@ enum ualm_modality
      * Spoken words.
      */
     UALM_MODALITY_SPEECH = 3,
+    /**
+     * Words that the model thinks before it answers in text.
+     */
+    UALM_MODALITY_THINKING = 4,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -719,6 +723,15 @@ typedef struct {
      * 1 goes on with the modalities of `force` when the model ends its turn, or a segment meets its limit, before them.
      */
     int32_t insist;
+    /**
+     * 1 lets the model think before it answers in text, in a segment of its own (UALM_MODALITY_THINKING), where it was
+     * trained to and hears no sound. The steps of `text` are for thoughts and answer together.
+     */
+    int32_t thinking;
+    /**
+     * Must be 0.
+     */
+    int32_t reserved;
 } ualm_generation_options;
 
 /**
@@ -1350,14 +1363,24 @@ ualm_status ualm_engine_read_stats(const ualm_engine *engine, ualm_engine_stats 
 void ualm_engine_free(ualm_engine *engine);
 
 /**
- * Runs `prompt` and returns the checkpoint after it, from which ualm_session_generate_from makes replies. `cancel` may
- * be NULL; when it stops this call, the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is
- * unchanged.
+ * Runs `prompt`, laid out for a reply in text or, where the model chooses the modality, for any reply, and returns the
+ * checkpoint after it, from which ualm_session_generate_from makes replies. `cancel` may be NULL; when it stops this call,
+ * the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is unchanged.
  */
 ualm_status ualm_session_checkpoint(ualm_session *session,
                                     const ualm_prompt *prompt,
                                     const ualm_cancel *cancel,
                                     ualm_checkpoint **checkpoint);
+
+/**
+ * Runs `prompt`, laid out for a reply that begins with a segment of `kind` (ualm_modality), on which the prompts of some
+ * models depend. Otherwise as ualm_session_checkpoint.
+ */
+ualm_status ualm_session_checkpoint_for(ualm_session *session,
+                                        const ualm_prompt *prompt,
+                                        int32_t kind,
+                                        const ualm_cancel *cancel,
+                                        ualm_checkpoint **checkpoint);
 
 /**
  * Begins another conversation that stands at `checkpoint` of this one, which replies can then be made from in both at

@@ -431,6 +431,7 @@ public:
     options &max_segments(std::size_t most) { return raw_.max_segments = most, *this; }
     options &stream_audio(bool stream) { return raw_.stream_audio = stream, *this; }
     options &insist(bool insist) { return raw_.insist = insist, *this; }
+    options &thinking(bool thinking) { return raw_.thinking = thinking, *this; }
     /** Modalities of the first segments, in order. */
     options &force(std::initializer_list<ualm_modality> modalities) {
         force_.assign(modalities.begin(), modalities.end());

@@ -7,7 +7,7 @@ use super::boundary::{Failure, Result, entry, ualm_status};
 use super::cancel::{cancel_of, ualm_cancel};
 use super::conversation::Length;
 use super::handle::{Handle, Out, free, share};
-use super::names::modality;
+use super::names::{modality, ualm_modality};
 use super::prompt::ualm_prompt;
 use super::session::ualm_session;
 
@@ -23,9 +23,9 @@ impl Handle for ualm_checkpoint {
     const NAME: &'static str = "checkpoint";
 }
 
-/// Runs `prompt` and returns the checkpoint after it, from which ualm_session_generate_from makes replies. `cancel` may
-/// be NULL; when it stops this call, the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is
-/// unchanged.
+/// Runs `prompt`, laid out for a reply in text or, where the model chooses the modality, for any reply, and returns the
+/// checkpoint after it, from which ualm_session_generate_from makes replies. `cancel` may be NULL; when it stops this call,
+/// the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_checkpoint(
     session: *mut ualm_session,
@@ -33,14 +33,28 @@ pub unsafe extern "C" fn ualm_session_checkpoint(
     cancel: *const ualm_cancel,
     checkpoint: *mut *mut ualm_checkpoint,
 ) -> ualm_status {
+    // SAFETY: per the header's contract.
+    unsafe { ualm_session_checkpoint_for(session, prompt, ualm_modality::Text as i32, cancel, checkpoint) }
+}
+
+/// Runs `prompt`, laid out for a reply that begins with a segment of `kind` (ualm_modality), on which the prompts of some
+/// models depend. Otherwise as ualm_session_checkpoint.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ualm_session_checkpoint_for(
+    session: *mut ualm_session,
+    prompt: *const ualm_prompt,
+    kind: i32,
+    cancel: *const ualm_cancel,
+    checkpoint: *mut *mut ualm_checkpoint,
+) -> ualm_status {
     entry(|| {
         // SAFETY: per the header's contract.
         let (out, session, prompt) = unsafe { (Out::new(checkpoint)?, share(session)?, share(prompt)?) };
         // SAFETY: per the header's contract.
-        let cancel = unsafe { cancel_of(cancel) }?;
+        let (cancel, kind) = (unsafe { cancel_of(cancel) }?, modality(kind)?);
         out.fill(session.slot.work(|conversation| {
             let messages = prompt.messages();
-            let read = conversation.session.prompt_until(&messages, &cancel)?;
+            let read = conversation.session.prompt_for(kind, &messages, &cancel)?;
             let checkpoint = conversation.session.checkpoint(&read, &cancel)?;
             conversation.record.begin_turn(&messages, &read, &session.model.config());
             let length = Length::of(&conversation.record);

@@ -3,7 +3,7 @@
 use ualm::{GenerationConfig, SegmentConfig};
 
 use super::argument::list;
-use super::boundary::{Result, entry, ualm_status};
+use super::boundary::{Failure, Result, entry, ualm_status};
 use super::handle::share;
 use super::model::ualm_model;
 use super::names::modality;
@@ -77,12 +77,17 @@ pub struct ualm_generation_options {
     pub stream_audio: i32,
     /// 1 goes on with the modalities of `force` when the model ends its turn, or a segment meets its limit, before them.
     pub insist: i32,
+    /// 1 lets the model think before it answers in text, in a segment of its own (UALM_MODALITY_THINKING), where it was
+    /// trained to and hears no sound. The steps of `text` are for thoughts and answer together.
+    pub thinking: i32,
+    /// Must be 0.
+    pub reserved: i32,
 }
 
 // SAFETY: integers, floats and a raw pointer.
 unsafe impl Options for ualm_generation_options {
     const NAME: &'static str = "ualm_generation_options";
-    const OLDEST: usize = size_of::<Self>();
+    const OLDEST: usize = std::mem::offset_of!(Self, thinking);
 }
 
 impl From<&GenerationConfig> for ualm_generation_options {
@@ -98,6 +103,8 @@ impl From<&GenerationConfig> for ualm_generation_options {
             speech: (&config.speech).into(),
             stream_audio: i32::from(config.stream_audio),
             insist: i32::from(config.insist),
+            thinking: i32::from(config.thinking),
+            reserved: 0,
         }
     }
 }
@@ -134,5 +141,9 @@ pub(super) unsafe fn generation_config(
     config.speech = options.speech.into();
     config.stream_audio = flag(options.stream_audio, "stream_audio")?;
     config.insist = flag(options.insist, "insist")?;
+    config.thinking = flag(options.thinking, "thinking")?;
+    if options.reserved != 0 {
+        return Err(Failure::invalid(format!("reserved is {}; expected 0", options.reserved)));
+    }
     Ok(config)
 }

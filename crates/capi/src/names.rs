@@ -19,6 +19,8 @@ pub enum ualm_modality {
     Audio = 2,
     /// Spoken words.
     Speech = 3,
+    /// Words that the model thinks before it answers in text.
+    Thinking = 4,
 }
 
 impl From<Modality> for ualm_modality {
@@ -27,6 +29,7 @@ impl From<Modality> for ualm_modality {
             Modality::Text => Self::Text,
             Modality::Audio => Self::Audio,
             Modality::Speech => Self::Speech,
+            Modality::Thinking => Self::Thinking,
             _ => Self::None,
         }
     }

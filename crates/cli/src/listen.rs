@@ -1,7 +1,8 @@
 //! `ask` and `transcribe`: a recording to words.
 
 use serde::Serialize;
-use ualm::{ErrorKind, Event, Message, Modality, Model, Result, SegmentEnd, Usage};
+use ualm::package::Purpose;
+use ualm::{ErrorKind, Event, Message, Model, Result, SegmentEnd, Usage};
 
 use crate::args::{Ask, Common, Sampling, Transcribe};
 use crate::interrupt::{cancel_on_signal, interrupted};
@@ -19,44 +20,55 @@ pub fn ask(common: &Common, args: &Ask) -> Result<()> {
     };
     let recording = read_recording(&args.audio, &model)?;
     args.pictures.draw(&recording)?;
-    answer(common, &model, &[Message::audio(recording), Message::text(question)], &args.sampling)
+    let messages = [Message::audio(recording), Message::text(question)];
+    answer(common, &model, &Listening { messages, purpose: Purpose::Ask, unwraps: false }, &args.sampling)
 }
 
 /// `ualm transcribe`.
 pub fn transcribe(common: &Common, args: &Transcribe) -> Result<()> {
     args.pictures.check()?;
     let model = load_model(common)?;
-    let instruction = model.manifest().prompts.transcribe.clone();
+    let prompts = &model.manifest().prompts;
+    let (instruction, unwraps) = (prompts.transcribe.clone(), !args.raw && !prompts.transcript.is_empty());
     let recording = read_recording(&args.audio, &model)?;
     args.pictures.draw(&recording)?;
-    answer(common, &model, &[Message::text(instruction), Message::speech(recording)], &args.sampling)
+    let messages = [Message::text(instruction), Message::speech(recording)];
+    answer(common, &model, &Listening { messages, purpose: Purpose::Transcribe, unwraps }, &args.sampling)
+}
+
+/// A request for words about a recording.
+struct Listening {
+    messages: [Message; 2],
+    purpose: Purpose,
+    /// True if the transcript is taken out of the sentence around it, for which it must be complete.
+    unwraps: bool,
 }
 
 /// The output of `--json`.
 #[derive(Serialize)]
-struct Answer {
-    text: String,
+struct Answer<'a> {
+    text: &'a str,
     end: SegmentEnd,
     usage: Usage,
 }
 
-fn answer(common: &Common, model: &Model, messages: &[Message], sampling: &Sampling) -> Result<()> {
+fn answer(common: &Common, model: &Model, listening: &Listening, sampling: &Sampling) -> Result<()> {
     let cancel = cancel_on_signal()?;
-    let mut config = model.config().only(Modality::Text);
+    let mut config = model.config_for(listening.purpose);
     sampling.overrides.apply(&mut config.text);
     if config.text.temperature > 0.0 {
         config.seed = seed(sampling, common)?;
     }
     let progress = Progress::spinner(common, "listening");
     let mut session = model.session();
-    let prompt = session.prompt_until(messages, &cancel).map_err(|error| match error.kind() {
+    let prompt = session.prompt_until(&listening.messages, &cancel).map_err(|error| match error.kind() {
         ErrorKind::Cancelled => interrupted("nothing was answered yet"),
         _ => error,
     })?;
     let mut ended = None;
     for event in session.generate(prompt, &config, &cancel)? {
         match event? {
-            Event::TextDelta(piece) if !common.json => {
+            Event::TextDelta(piece) if !common.json && !listening.unwraps => {
                 progress.clear();
                 print(&piece)?;
             }
@@ -64,10 +76,11 @@ fn answer(common: &Common, model: &Model, messages: &[Message], sampling: &Sampl
             Event::Finished { usage, .. } => {
                 progress.clear();
                 let Some((text, end)) = ended else { return Err(interrupted("nothing was answered yet")) };
-                if common.json {
-                    print_json(&Answer { text, end, usage })?;
-                } else {
-                    print("\n")?;
+                let text = if listening.unwraps { model.unwrap_transcript(&text) } else { &text };
+                match (common.json, listening.unwraps) {
+                    (true, _) => print_json(&Answer { text, end, usage })?,
+                    (false, true) => print(&format!("{text}\n"))?,
+                    (false, false) => print("\n")?,
                 }
                 return if end == SegmentEnd::Cancelled { Err(interrupted("the answer is cut")) } else { Ok(()) };
             }

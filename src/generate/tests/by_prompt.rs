@@ -4,7 +4,8 @@
 use super::*;
 use crate::prompt::{Layouter, Message, SoundEncoder};
 
-/// Words are the ids 10 to 15, sound two interleaved books of four codes; 2 ends a turn, 3 a sound.
+/// Words are the ids 10 to 15, sound two interleaved books of four codes; 2 ends a turn, 3 a sound. Thoughts stand between
+/// 16 and 17; an answer that was not thought about has both before it.
 fn manifest() -> Manifest {
     let turns = |open: &[TokenId]| serde_json::json!({"user": {"open": open, "close": [2]}, "assistant": {"open": [6], "close": [2]}});
     let manifest = serde_json::json!({
@@ -13,15 +14,18 @@ fn manifest() -> Manifest {
         "heads": {"head": [[0, 40]]},
         "modalities": {
             "text": {"pattern": "interleaved", "books": [[10, 16]], "head": "head", "ends": {"turn": [2]}},
+            "thinking": {"pattern": "interleaved", "books": [[10, 16]], "head": "head", "ends": {"turn": [2], "segment": [17]}},
             "audio": {"pattern": "interleaved", "books": [[20, 24], [24, 28]], "head": "head", "ends": {"turn": [3]}, "cap": 8, "codec": "fake"}
         },
         "template": {
             "tasks": {
                 "text": {"begin": [1], "turns": turns(&[5]), "reply": [6, 7]},
+                "thinking": {"begin": [1], "turns": turns(&[5]), "reply": [6]},
                 "audio": {"begin": [1], "turns": turns(&[5, 8]), "trim": true, "reply": [6, 7]}
             },
-            "content": {"text": {}}, "segments": {"text": {}, "audio": {"open": [9], "close": [3]}},
-            "choice": "by_prompt", "unconditional": {"fill": 0}
+            "content": {"text": {}},
+            "segments": {"text": {}, "thinking": {"open": [16]}, "audio": {"open": [9], "close": [3]}},
+            "history": "without_thinking", "choice": "by_prompt", "unconditional": {"fill": 0}
         },
         "language_model": {"hidden_size": 1, "max_positions": 100, "state": []},
         "codecs": {"fake": {"decoder": "decoder", "sampling_rate": 100, "hop_length": HOP, "books": 2, "codebook_size": 4,
@@ -81,10 +85,16 @@ impl Sequence for Noted {
         Ok(())
     }
 
+    fn prepare_guidance(&mut self, _: Prefix, _: &Cancel) -> Result<()> {
+        unreachable!("no test of the loop prepares")
+    }
+
     fn begin_guidance(&mut self, prefix: Prefix, _: &Cancel) -> Result<()> {
         prefix.check(self.position())?;
-        let Prefix::Tokens(tokens) = prefix else { panic!("the template has tokens") };
+        let Prefix::Tokens { tokens, shared } = prefix else { panic!("the template has tokens") };
         let mut notes = self.0.lock().unwrap();
+        assert_eq!(tokens.ids()[..shared], notes.seen[..shared]);
+        assert_ne!(tokens.ids().get(shared), notes.seen.get(shared), "no more is shared");
         notes.prefixes.push(tokens.ids().to_vec());
         notes.guided = true;
         Ok(())
@@ -196,4 +206,73 @@ fn another_modality_than_the_prompt_s_and_a_second_segment_are_refused() {
     self::reply(&mut conversation, prompt, 1.0);
     let error = conversation.reopen().unwrap_err();
     assert!(error.kind() == ErrorKind::Invalid && error.message().contains("one segment"), "{error}");
+}
+
+fn think(conversation: &mut Conversation, words: &str, steps: usize) -> Reply {
+    let prompt = lay_out(conversation, Modality::Thinking, words);
+    let mut settings = config(&[Modality::Text]).max_segments(1).thinking(true);
+    settings.text.max_steps = steps;
+    Generation::new(conversation, prompt, settings, Cancel::new()).unwrap().into_reply().unwrap()
+}
+
+#[test]
+fn thoughts_are_a_segment_that_the_next_prompt_does_not_find() {
+    let notes = Arc::<Mutex<Notes>>::default();
+    notes.lock().unwrap().script = [12, 13, 17, 10, 11, 2, 14, 2].into();
+    let mut conversation = conversation(&notes);
+    let made = think(&mut conversation, "ab", 20);
+    let ends: Vec<_> = made.segments.iter().map(|segment| (segment.modality, segment.end)).collect();
+    assert_eq!(ends, [(Modality::Thinking, SegmentEnd::Eot), (Modality::Text, SegmentEnd::Eos)]);
+    assert_eq!((made.segments[0].text.as_str(), made.text().as_str()), ("cd", "ab"), "the answer is without them");
+    assert_eq!(notes.lock().unwrap().seen, [1, 5, 10, 11, 2, 6, 16, 12, 13, 17, 10, 11]);
+    // the prompt, then the answer as if it had not been thought about: [6 7] is the assistant's turn in this template
+    assert_eq!(conversation.position(), 5 + 4);
+    let prompt = lay_out(&conversation, Modality::Text, "c");
+    reply(&mut conversation, prompt, 1.0);
+    assert_eq!(notes.lock().unwrap().seen, [1, 5, 10, 11, 2, 6, 10, 11, 2, 5, 12, 2, 6, 7, 14]);
+}
+
+#[test]
+fn thoughts_and_answer_share_their_steps() {
+    let steps = |limit: usize, script: &[TokenId]| {
+        let notes = Arc::<Mutex<Notes>>::default();
+        notes.lock().unwrap().script = script.iter().copied().collect();
+        let mut conversation = conversation(&notes);
+        let made = think(&mut conversation, "ab", limit);
+        made.segments.iter().map(|segment| (segment.tokens.len(), segment.end)).collect::<Vec<_>>()
+    };
+    let script = [12, 13, 17, 10, 11, 10, 11, 2];
+    assert_eq!(steps(5, &script), [(3, SegmentEnd::Eot), (2, SegmentEnd::Limit)]);
+    assert_eq!(steps(3, &script), [(3, SegmentEnd::Eot)], "no step is left for an answer");
+    assert_eq!(steps(2, &script), [(2, SegmentEnd::Limit)]);
+}
+
+#[test]
+fn a_conversation_with_thoughts_is_the_same_when_it_is_replayed() {
+    let notes = Arc::<Mutex<Notes>>::default();
+    notes.lock().unwrap().script = [12, 17, 10, 11, 2, 14, 2].into();
+    let mut first = conversation(&notes);
+    let asked = lay_out(&first, Modality::Thinking, "ab");
+    let made = think(&mut first, "ab", 20);
+    let position = first.position();
+    let prompt = lay_out(&first, Modality::Text, "c");
+    reply(&mut first, prompt.clone(), 1.0);
+    let seen = notes.lock().unwrap().seen.clone();
+
+    let again = Arc::<Mutex<Notes>>::default();
+    again.lock().unwrap().script = [14, 2].into();
+    let mut second = conversation(&again);
+    let segments = made.segments.iter().map(|segment| PastSegment {
+        modality: segment.modality,
+        end: segment.end,
+        guided: false,
+        tokens: &segment.tokens,
+    });
+    let past = [PastTurn { prompt: &asked, segments: segments.collect() }];
+    replay(&mut second, &past, None, &Cancel::new()).unwrap();
+    assert_eq!(second.position(), position);
+    assert_eq!(again.lock().unwrap().seen, [1, 5, 10, 11, 2], "thoughts that are forgotten are not run again");
+    reply(&mut second, prompt, 1.0);
+    assert_eq!(again.lock().unwrap().seen, seen);
+    second.reopen().unwrap_err();
 }

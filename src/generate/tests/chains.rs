@@ -73,7 +73,7 @@ fn only_modalities_that_the_package_can_make_are_chosen() {
 fn a_reply_that_is_stopped_or_dropped_between_segments_is_closed_as_it_ended() {
     for dropped in [false, true] {
         let shared = SharedFake::new(Fake::new(&[&[10], &[11]]));
-        let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
+        let mut conversation = shared.conversation(&SCHEMA1, Limits::default());
         let mut settings = config(&[Modality::Text, Modality::Audio]);
         settings.insist = true;
         settings.text.max_steps = 2;
@@ -167,7 +167,7 @@ proptest! {
             past.push(PastTurn { prompt: &prompt, segments: Vec::new() });
         }
         let shared = SharedFake::new(Fake::new(&[]));
-        let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
+        let mut conversation = shared.conversation(&SCHEMA1, Limits::default());
         replay(&mut conversation, &past, Some(None), &Cancel::new()).unwrap();
         prop_assert!(conversation.tail().is_empty());
         let again = shared.lock();
@@ -186,7 +186,7 @@ proptest! {
 
 /// A conversation of one reply, `[1, 5, 7, 11, 2]` and "ab", that has ended.
 fn ended_conversation(shared: &SharedFake) -> Conversation {
-    let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
+    let mut conversation = shared.conversation(&SCHEMA1, Limits::default());
     let settings = config(&[Modality::Text]);
     let reply = Generation::new(&mut conversation, prompt(), settings, Cancel::new()).unwrap().into_reply().unwrap();
     assert_eq!(reply.text(), "ab");
@@ -214,7 +214,7 @@ fn a_conversation_whose_next_segment_cannot_be_reached_is_what_it_was() {
 #[test]
 fn a_state_that_cannot_be_computed_again_leaves_nothing() {
     let shared = SharedFake::new(Fake::new(&[]));
-    let mut conversation = shared.conversation(&Modality::ALL, Limits::default());
+    let mut conversation = shared.conversation(&SCHEMA1, Limits::default());
     let prompt = prompt();
     let past = [PastTurn { prompt: &prompt, segments: Vec::new() }];
     shared.lock().fails = Some((0, Failing::Logits));

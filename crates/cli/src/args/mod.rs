@@ -175,6 +175,9 @@ pub struct Ask {
 pub struct Transcribe {
     /// Recording (WAV, FLAC, MP3, Ogg, M4A …), or - for standard input
     pub audio: PathBuf,
+    /// Print all that the model writes, with the sentence that some models put around a transcript
+    #[arg(long)]
+    pub raw: bool,
     #[command(flatten)]
     pub pictures: Pictures,
     #[command(flatten)]
@@ -231,6 +234,8 @@ pub struct Chat {
     /// When the context is full, go on with the last N turns alone
     #[arg(long, value_name = "N")]
     pub keep_last: Option<u16>,
+    #[command(flatten)]
+    pub thinking: Thinking,
     /// Program that /play starts; by default the system's own for WAV files
     #[arg(long, env = "UALM_PLAYER", value_name = "PROGRAM")]
     pub player: Option<String>,
@@ -241,6 +246,17 @@ pub struct Chat {
     pub pictures: Pictures,
     #[command(flatten)]
     pub sampling: Sampling,
+}
+
+/// Whether the model thinks before it answers, and whether its thoughts are shown.
+#[derive(clap::Args)]
+pub struct Thinking {
+    /// Let the model think before it answers in text, or not; by default as the package says, and never about sound
+    #[arg(long, value_name = "yes|no", value_parser = clap::builder::BoolishValueParser::new())]
+    pub thinking: Option<bool>,
+    /// Show the model's thoughts as well
+    #[arg(long)]
+    pub show_thinking: bool,
 }
 
 #[derive(clap::Args)]

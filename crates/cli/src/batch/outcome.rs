@@ -18,6 +18,9 @@ pub enum Outcome {
         segments: Vec<ResultSegment>,
         #[serde(skip_serializing_if = "Option::is_none")]
         prompt_frames: Option<Tokens>,
+        /// The unconditional prompt of guidance, where it is one of tokens.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unconditional_frames: Option<Tokens>,
         usage: Usage,
         seconds: Seconds,
         #[serde(skip_serializing_if = "Vec::is_empty")]

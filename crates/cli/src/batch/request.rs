@@ -26,6 +26,10 @@ pub struct Request {
     pub text: Overrides,
     #[serde(default)]
     pub audio: Overrides,
+    /// Settings of speech; those of `audio` where it is absent.
+    pub speech: Option<Overrides>,
+    /// Whether the model thinks before it answers in text; by default as the package says, and not about sound.
+    pub thinking: Option<bool>,
     pub max_segments: Option<usize>,
     pub seed: Option<u64>,
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ualm::audio::decode_file;
-use ualm::{Cancel, Content, Error, ErrorKind, GenerationConfig, Message, Model, Reply, Result, Role, Segment, Tokens};
+use ualm::{Cancel, Content, Error, ErrorKind, GenerationConfig, Message, Model, Prompt, Reply, Result, Role, Segment};
 
 use super::outcome::{Outcome, ResultSegment};
 use super::request::{Line, Part, Request};
@@ -21,7 +21,9 @@ pub struct Runner<'a> {
 
 /// A reply with what belongs to its result.
 struct Answer {
-    prompt_frames: Tokens,
+    prompt: Prompt,
+    /// Whether a segment was guided.
+    guided: bool,
     warnings: Vec<String>,
     reply: Reply,
     /// The error that ended the reply early.
@@ -55,7 +57,12 @@ impl Runner<'_> {
             None => Outcome::Answered {
                 id,
                 segments,
-                prompt_frames: self.args.frames.then_some(answer.prompt_frames),
+                prompt_frames: self.args.frames.then(|| answer.prompt.tokens().clone()),
+                unconditional_frames: answer
+                    .prompt
+                    .unconditional()
+                    .filter(|_| self.args.frames && answer.guided)
+                    .cloned(),
                 usage: answer.reply.usage,
                 seconds: answer.reply.seconds,
                 warnings,
@@ -69,14 +76,14 @@ impl Runner<'_> {
         let mut warnings = Vec::new();
         let messages = self.messages(request, &mut warnings)?;
         let mut session = self.model.session();
-        let config = self.config(request);
+        let config = self.config(request, &messages)?;
         let prompt = session.prompt_for(config.opens_with(), &messages, &self.cancel)?;
-        let prompt_frames = prompt.tokens().clone();
-        let (reply, error) = session.generate(prompt, &config, &self.cancel)?.into_partial_reply();
-        Ok(Answer { prompt_frames, warnings, reply, error })
+        let (reply, error) = session.generate(prompt.clone(), &config, &self.cancel)?.into_partial_reply();
+        let guided = reply.segments.iter().any(|segment| segment.config.is_guided());
+        Ok(Answer { prompt, guided, warnings, reply, error })
     }
 
-    /// Each content part becomes one message.
+    /// Each content part becomes one message; the first of a message begins a turn.
     fn messages(&self, request: &Request, warnings: &mut Vec<String>) -> Result<Vec<Message>> {
         let options = self.model.decode_options();
         let mut read = |path: &Path| {
@@ -87,27 +94,29 @@ impl Runner<'_> {
         let mut messages = Vec::new();
         for message in &request.messages {
             let role = Role::from_name(&message.role)?;
-            for part in &message.content {
+            for (index, part) in message.content.iter().enumerate() {
                 let content = match part {
                     Part::Text { text } => Content::Text(text.clone()),
                     Part::Audio { path } => Content::Audio(read(path)?),
                     Part::Speech { path } => Content::Speech(read(path)?),
                 };
-                messages.push(Message::new(role, content));
+                let part = Message::new(role, content);
+                messages.push(if index == 0 { part.in_new_turn() } else { part });
             }
         }
         Ok(messages)
     }
 
-    fn config(&self, request: &Request) -> GenerationConfig {
-        let mut config = self.model.config();
+    fn config(&self, request: &Request, messages: &[Message]) -> Result<GenerationConfig> {
+        let mut config = self.model.config_about(messages);
+        config.thinking = self.model.thinking(request.thinking, messages)?;
         request.text.apply(&mut config.text);
         request.audio.apply(&mut config.audio);
-        request.audio.apply(&mut config.speech);
+        request.speech.unwrap_or(request.audio).apply(&mut config.speech);
         config.force.clone_from(&request.force);
         config.max_segments = request.max_segments.unwrap_or(config.max_segments);
         config.seed = request.seed.unwrap_or_else(|| seed_of(&request.id));
-        config
+        Ok(config)
     }
 
     /// Writes the sounds, enhanced if the package can, and describes the segments.

@@ -65,7 +65,7 @@ impl<'a> Conversation<'a> {
     /// Says `messages` and shows the reply. If that fails, the conversation is what it was, or holds what there is of the
     /// reply.
     pub fn say(&mut self, messages: &[Message], cancel: Cancel) -> Result<()> {
-        let config = self.config();
+        let config = self.config(messages)?;
         let prompt = self.prompt_that_fits(messages, &config, &cancel)?;
         let mark = self.session.mark();
         self.record.begin_turn(messages, &prompt, &config);
@@ -81,12 +81,18 @@ impl<'a> Conversation<'a> {
         replied.map_err(|e| e.context("the reply is kept as far as it came, /undo takes it back"))
     }
 
-    fn config(&self) -> GenerationConfig {
-        let mut config = self.model.config();
+    fn config(&self, messages: &[Message]) -> Result<GenerationConfig> {
+        let mut config = self.model.config_about(messages);
+        let hears = messages.iter().any(Message::is_heard);
+        let asked = self.args.thinking.thinking.filter(|asked| !(*asked && hears));
+        config.thinking = self.model.thinking(asked, messages)?;
         self.args.sampling.overrides.apply(&mut config.audio);
         self.args.sampling.overrides.apply(&mut config.speech);
+        if !self.model.chooses_modality() {
+            self.args.sampling.overrides.apply(&mut config.text); // every reply is text
+        }
         config.seed = self.seed.wrapping_add(self.said as u64);
-        config
+        Ok(config)
     }
 
     /// The prompt, if it and a reply of words have room; else the oldest turns are forgotten, if that was allowed.
@@ -95,7 +101,7 @@ impl<'a> Conversation<'a> {
         let reply = config.text.max_steps.min(most / 4);
         let mut keep = self.args.keep_last.map(usize::from);
         loop {
-            let prompt = self.session.prompt_until(messages, cancel)?;
+            let prompt = self.session.prompt_for(config.opens_with(), messages, cancel)?;
             // one position more, for the end of the reply
             let (used, asked) = (self.session.position(), self.model.positions(&prompt, reply) + 1);
             if used + asked <= most {
@@ -139,15 +145,21 @@ impl<'a> Conversation<'a> {
         segments: &mut Vec<Segment>,
     ) -> Result<()> {
         let progress = Progress::spinner(self.common, "thinking");
+        let shows = |modality| match modality {
+            Modality::Thinking => self.args.thinking.show_thinking && !self.common.json,
+            modality => !modality.is_sound() && !self.common.json,
+        };
+        let mut is_shown = false;
         for event in self.session.generate(prompt, config, cancel)? {
             match event? {
-                Event::TextDelta(piece) if !self.common.json => {
+                Event::SegmentStarted { modality, .. } => is_shown = shows(modality),
+                Event::TextDelta(piece) if is_shown => {
                     progress.clear();
                     print(&piece)?;
                 }
                 Event::SegmentEnded { segment, .. } => {
-                    progress.clear();
-                    if !segment.modality.is_sound() && !self.common.json {
+                    if is_shown {
+                        progress.clear();
                         print("\n")?;
                     }
                     segments.push(segment);
@@ -173,6 +185,9 @@ impl<'a> Conversation<'a> {
             }
             match segment.end {
                 SegmentEnd::Context => warn("warning: the model's context is full: /undo takes turns back"),
+                SegmentEnd::Limit if segment.modality == Modality::Thinking => {
+                    note(self.common, "(it thought until its limit of steps, and did not answer)");
+                }
                 SegmentEnd::Limit => note(self.common, "(cut at its limit of steps)"),
                 SegmentEnd::Cancelled => note(self.common, "(stopped)"),
                 _ => {}
@@ -181,7 +196,8 @@ impl<'a> Conversation<'a> {
         if !self.common.json {
             return Ok(());
         }
-        let shown = segments.iter().map(|segment| TurnSegment {
+        let is_shown = |segment: &&Segment| segment.modality != Modality::Thinking || self.args.thinking.show_thinking;
+        let shown = segments.iter().filter(is_shown).map(|segment| TurnSegment {
             modality: segment.modality,
             end: segment.end,
             text: (!segment.modality.is_sound()).then_some(segment.text.as_str()),

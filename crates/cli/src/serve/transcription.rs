@@ -7,6 +7,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use ualm::audio::decode_reader;
+use ualm::package::Purpose;
 use ualm::{Message, Modality, Result as UalmResult, Segment, TakeEvent, Usage};
 
 use super::body::read_form;
@@ -41,13 +42,15 @@ fn work(worker: &Worker, request: TranscriptionRequest) -> Result<(), ApiError> 
         takes: 1,
         seed: Some(seed(request.seed)?),
         text: Settings { temperature: request.temperature, ..Settings::default() },
+        thinking: None,
+        purpose: Some(Purpose::Transcribe),
         audio: Settings::default(),
         most_sound_steps: worker.server.most_sound_steps(),
         best: false,
         stream: false,
     };
     let outcome = make(worker, job, Some("file"), &mut |event| match (event, request.stream) {
-        (TakeEvent::TextDelta(_, piece), true) => transcript.delta(&piece),
+        (TakeEvent::TextDelta(_, piece), true) if !transcript.is_wrapped() => transcript.delta(&piece),
         (TakeEvent::SegmentEnded { segment, .. }, _) => {
             transcript.segment = Some(segment.clone());
             Ok(())
@@ -73,7 +76,17 @@ struct Transcript<'a> {
 
 impl Transcript<'_> {
     fn text(&self) -> &str {
-        self.segment.as_ref().map_or("", |segment| &segment.text)
+        let model = &self.worker.server.model;
+        match &self.segment {
+            Some(segment) if self.is_wrapped() => model.unwrap_transcript(&segment.text),
+            Some(segment) => &segment.text,
+            None => "",
+        }
+    }
+
+    /// Returns whether the model puts a sentence around a transcript, which must be complete before it is taken out.
+    fn is_wrapped(&self) -> bool {
+        !self.worker.server.model.manifest().prompts.transcript.is_empty()
     }
 
     fn begin(&mut self) -> UalmResult<()> {
@@ -91,6 +104,9 @@ impl Transcript<'_> {
 
     fn end_stream(&mut self, usage: Usage) -> UalmResult<()> {
         self.begin()?;
+        if self.is_wrapped() {
+            self.worker.sender.event(&json!({"type": "transcript.text.delta", "delta": self.text()}))?;
+        }
         let done = json!({"type": "transcript.text.done", "text": self.text(), "usage": tokens(usage)});
         self.worker.sender.event(&done)
     }
@@ -117,7 +133,7 @@ impl Transcript<'_> {
         let ids = segment.tokens.iter().filter_map(|position| position.first().copied());
         let tokens: Vec<_> = ids.filter(|id| text.contains(*id)).collect();
         let temperature = segment.config.temperature;
-        json!({"id": 0, "start": 0.0, "end": self.duration, "text": segment.text, "tokens": tokens, "temperature": temperature})
+        json!({"id": 0, "start": 0.0, "end": self.duration, "text": self.text(), "tokens": tokens, "temperature": temperature})
     }
 }
 

@@ -139,6 +139,10 @@ pub struct ChatExtension {
     pub from: Option<FromRecord>,
     /// Settings of text.
     pub text: Settings,
+    /// `true` lets the model think before it answers in text; by default as the package says.
+    pub thinking: Option<bool>,
+    /// `true` returns the model's thoughts as well.
+    pub show_thinking: bool,
     /// Settings of sound and speech.
     pub audio: Settings,
     /// `true` ranks the takes.

@@ -13,6 +13,7 @@ SPEECH_START, SPEECH_END = "<speechgen_start>", "<speechgen_end>"
 AUDIO_START, AUDIO_END = "<audiogen_start>", "<audiogen_end>"
 UNKNOWN = "<unk>"
 _JOIN = "\n"
+"""Stands between the parts of a message: sound and the question about it, or two texts."""
 
 
 def template(chat: ChatSchema, tokens: Tokens, sound: dict, has_audio: bool) -> dict:
@@ -64,8 +65,8 @@ def _turn(writer: PieceWriter, turn: Turn, after: str | None = None) -> dict[str
 
 
 def heard_sound(tokens: Tokens, start: str, embedding: str, end: str) -> dict:
-    """What stands around sound that is heard, by the names of the tokens; a line feed parts it from the text."""
-    return {"open": [tokens.id(start)], "feature": tokens.id(embedding), "close": [tokens.id(end), "\n"]}
+    """What stands around sound that is heard, by the names of the tokens."""
+    return {"open": [tokens.id(start)], "feature": tokens.id(embedding), "close": [tokens.id(end)]}
 
 
 def end_of_thinking(tokens: Tokens) -> int:

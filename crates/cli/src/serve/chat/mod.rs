@@ -53,6 +53,7 @@ struct Answer {
     takes: usize,
     encoding: Encoding,
     with_records: bool,
+    with_thinking: bool,
 }
 
 fn work(worker: &Worker, chat: ChatRequest) -> Result<(), ApiError> {
@@ -68,6 +69,7 @@ fn work(worker: &Worker, chat: ChatRequest) -> Result<(), ApiError> {
             take: chat.ualm.take.unwrap_or(true),
         },
         with_records: chat.ualm.record,
+        with_thinking: chat.ualm.show_thinking,
     };
     if chat.stream {
         let usage = chat.stream_options.as_ref().is_some_and(|options| options.include_usage);
@@ -106,6 +108,8 @@ fn job(server: &Server, chat: &ChatRequest) -> Result<Job, ApiError> {
         takes: chat.n.unwrap_or(1),
         seed,
         text,
+        thinking: chat.ualm.thinking,
+        purpose: None,
         audio,
         most_sound_steps: server.most_sound_steps(),
         best: chat.ualm.best,
@@ -160,7 +164,8 @@ fn messages(model: &Model, chat: &ChatRequest) -> Result<Vec<Message>, ApiError>
                 Some(Sound::Text(text)) => Content::Text(text.to_owned()),
                 None => continue,
             };
-            messages.push(Message::new(message.role, content));
+            let part = Message::new(message.role, content);
+            messages.push(if number == 0 { part.in_new_turn() } else { part });
         }
     }
     match messages.last() {

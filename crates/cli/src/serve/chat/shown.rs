@@ -20,8 +20,8 @@ pub struct ShownSegment {
     pub number: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<Stage>,
-    modality: Modality,
-    pub end: SegmentEnd,
+    pub modality: Modality,
+    end: SegmentEnd,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +70,11 @@ impl Answer {
             format: self.encoding.format,
             sample_rate: self.encoding.rate(sound.sample_rate()),
         })
+    }
+
+    /// Returns whether segments of `modality` are part of the answer.
+    pub fn shows(&self, modality: Modality) -> bool {
+        modality != Modality::Thinking || self.with_thinking
     }
 
     /// Returns the id of a choice's sound.

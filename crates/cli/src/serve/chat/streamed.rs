@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use ualm::{Result, SegmentEnd, SegmentPosition, TakeEvent};
+use ualm::{Modality, Result, SegmentEnd, SegmentPosition, TakeEvent};
 
 use super::Answer;
 use super::shown::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
@@ -42,9 +42,17 @@ impl<'a> Streamed<'a> {
     pub fn made(&mut self, event: TakeEvent<'_>) -> Result<()> {
         self.begin()?;
         match event {
+            TakeEvent::SegmentStarted(position) | TakeEvent::TextDelta(position, _)
+                if !self.answer.shows(position.modality) =>
+            {
+                Ok(())
+            }
+            TakeEvent::SegmentEnded { segment, .. } if !self.answer.shows(segment.modality) => Ok(()),
             TakeEvent::SegmentStarted(position) => self.began(position),
             TakeEvent::TextDelta(position, piece) => {
-                self.delta(position.take, json!({"content": piece, "segment": {"number": position.number}}))
+                // the name that clients of other servers know thoughts by
+                let field = if position.modality == Modality::Thinking { "reasoning_content" } else { "content" };
+                self.delta(position.take, json!({field: piece, "segment": {"number": position.number}}))
             }
             TakeEvent::AudioChunk(position, sound) => {
                 match self.choices.get_mut(position.take).and_then(|choice| choice.pcm.as_mut()) {
@@ -93,7 +101,7 @@ impl<'a> Streamed<'a> {
             let rate = self.answer.encoding.stream_rate();
             segment["sample_rate"] = json!(rate);
             if let Some(choice) = self.choices.get_mut(position.take) {
-                choice.pcm = Some(PcmStream::new(self.worker.server.sample_rate(), rate)?);
+                choice.pcm = Some(PcmStream::new(self.worker.server.sample_rate(Some(position.modality)), rate)?);
             }
         }
         self.delta(position.take, json!({"segment": segment}))

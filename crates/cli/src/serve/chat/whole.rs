@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use ualm::{Result, SegmentEnd, TakeEvent};
+use ualm::{Modality, Result, SegmentEnd, TakeEvent};
 
 use super::Answer;
 use super::shown::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
@@ -19,7 +19,10 @@ pub struct Whole<'a> {
 
 #[derive(Clone, Default)]
 struct Choice {
+    /// Those that are shown.
     segments: Vec<ShownSegment>,
+    /// The end of the last segment.
+    end: Option<SegmentEnd>,
     record: Option<Box<RawValue>>,
 }
 
@@ -75,13 +78,15 @@ impl<'a> Whole<'a> {
         let mut shown = ShownSegment::new(position, segment, sound, layout);
         shown.audio = sound.map(|sound| self.answer.sound(sound, record)).transpose()?;
         let record = self.answer.record(record)?;
+        let shown = Some(shown).filter(|_| self.answer.shows(segment.modality));
         let before = match self.choices.get(position.take) {
             Some(None) => self.before(position.number),
             _ => Choice::default(),
         };
         if let Some(choice) = self.choices.get_mut(position.take) {
             let choice = choice.get_or_insert(before);
-            choice.segments.push(shown);
+            choice.segments.extend(shown);
+            choice.end = Some(segment.end);
             choice.record = record;
         }
         Ok(())
@@ -91,7 +96,7 @@ impl<'a> Whole<'a> {
     fn before(&self, number: usize) -> Choice {
         let first = self.choices.first().into_iter().flatten().flat_map(|choice| &choice.segments);
         let segments = first.filter(|segment| segment.number < number).cloned().collect();
-        Choice { segments, record: None }
+        Choice { segments, end: None, record: None }
     }
 
     /// Sends the answer.
@@ -112,11 +117,12 @@ impl<'a> Whole<'a> {
 
 impl Choice {
     fn show(&self, index: usize, answer: &Answer) -> ShownChoice<'_> {
-        let texts: Vec<_> = self.segments.iter().filter_map(|segment| segment.text.as_deref()).collect();
+        let answers = self.segments.iter().filter(|segment| segment.modality != Modality::Thinking);
+        let texts: Vec<_> = answers.filter_map(|segment| segment.text.as_deref()).collect();
         let sound = self.segments.iter().rev().find_map(|segment| segment.audio.as_ref());
         ShownChoice {
             index,
-            finish_reason: finish_reason(self.segments.last().map_or(SegmentEnd::Cancelled, |last| last.end)),
+            finish_reason: finish_reason(self.end.unwrap_or(SegmentEnd::Cancelled)),
             logprobs: (),
             message: ShownMessage {
                 role: "assistant",

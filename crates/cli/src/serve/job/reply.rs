@@ -14,9 +14,14 @@ impl Job {
         let words = words(&self.start);
         let (checkpoint, record, first) = match std::mem::replace(&mut self.start, Start::Messages(Vec::new())) {
             Start::Messages(messages) => {
+                config = match self.purpose {
+                    Some(purpose) => model.config_for(purpose),
+                    None => model.config_about(&messages),
+                };
                 self.change(&mut config);
                 self.force(&mut config);
                 config.seed = self.seed.unwrap_or_default();
+                config.thinking = self.purpose.is_none() && model.thinking(self.thinking, &messages)?;
                 let prompt = session.prompt_for(config.opens_with(), &messages, cancel)?;
                 let mut record = Record::new(model.package());
                 record.begin_turn(&messages, &prompt, &config);

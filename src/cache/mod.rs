@@ -1,4 +1,5 @@
-//! The key/value cache: one buffer a layer for keys and one for values, allocated once and written in place.
+//! The key/value cache of attention: one buffer a layer for keys and one for values, allocated once and written in place
+//! by the graph that it is bound to. The language model has one, and a causal decoder of a codec.
 
 #![expect(clippy::indexing_slicing, reason = "rows and positions are within the buffers, which are allocated here")]
 
@@ -10,11 +11,12 @@ use ort::session::IoBinding;
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::Graph;
 use crate::runtime::binding::bind_rows;
 
 /// The sizes of one row of the cache.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CacheShape {
+pub(crate) struct CacheShape {
     pub layers: usize,
     pub heads: usize,
     pub head_size: usize,
@@ -24,7 +26,7 @@ pub(super) struct CacheShape {
 
 impl CacheShape {
     /// Returns the bytes of the keys and values of `rows` sequences with room for `capacity` positions.
-    pub(super) fn bytes(&self, rows: usize, capacity: usize) -> u64 {
+    pub(crate) fn bytes(&self, rows: usize, capacity: usize) -> u64 {
         let sizes = [self.layers, rows, self.heads, capacity, self.head_size];
         let width = if self.is_half { size_of::<f16>() } else { size_of::<f32>() };
         sizes.iter().fold(2 * width as u64, |bytes, size| bytes.saturating_mul(*size as u64))
@@ -32,7 +34,7 @@ impl CacheShape {
 }
 
 /// The keys and values of `rows` sequences, each buffer of shape [rows, heads, capacity, head size].
-pub(super) struct KeyValueCache {
+pub(crate) struct KeyValueCache {
     shape: CacheShape,
     rows: usize,
     capacity: usize,
@@ -70,7 +72,7 @@ impl Element for f16 {
 }
 
 impl KeyValueCache {
-    pub(super) fn new(shape: CacheShape, rows: usize, capacity: usize) -> Result<Self> {
+    pub(crate) fn new(shape: CacheShape, rows: usize, capacity: usize) -> Result<Self> {
         let buffers = if shape.is_half {
             allocate(shape, rows, capacity).map(Buffers::Half)
         } else {
@@ -84,11 +86,11 @@ impl KeyValueCache {
         Ok(Self { shape, rows, capacity, buffers })
     }
 
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
 
@@ -97,7 +99,7 @@ impl KeyValueCache {
     /// # Safety
     /// `binding` must not be run after the cache is dropped.
     #[allow(unsafe_code)]
-    pub(super) unsafe fn bind(&mut self, binding: &mut IoBinding, rows: &Range<usize>) -> ort::Result<()> {
+    pub(crate) unsafe fn bind(&mut self, binding: &mut IoBinding, rows: &Range<usize>) -> ort::Result<()> {
         // SAFETY: the caller does not run `binding` after the cache is dropped; the buffers are private, and no method
         // borrows them during a run.
         unsafe {
@@ -108,19 +110,28 @@ impl KeyValueCache {
         }
     }
 
-    /// Copies the first `len` positions of row 0 of `other`, which may have another capacity, into row 0.
-    pub(super) fn copy_first_row(&mut self, other: &Self, len: usize) {
+    /// Runs `graph` once on `binding`, to which the cache is bound.
+    #[allow(unsafe_code)]
+    pub(crate) fn run_once(&mut self, graph: &Graph, mut binding: IoBinding) -> Result<()> {
+        let rows = 0..self.rows;
+        // SAFETY: the binding is dropped at the end of this call, before the cache.
+        unsafe { self.bind(&mut binding, &rows) }.map_err(|e| graph.failed(&e))?;
+        graph.run_bound(&binding)
+    }
+
+    /// Copies the first `len` positions of `row` of `other`, which may have another capacity, into the same row.
+    pub(crate) fn copy_row_of(&mut self, other: &Self, row: usize, len: usize) {
         let sizes = (self.shape, self.capacity, other.capacity);
         match (&mut self.buffers, &other.buffers) {
-            (Buffers::Float(to), Buffers::Float(from)) => copy_first_rows(to, from, sizes, len),
-            (Buffers::Half(to), Buffers::Half(from)) => copy_first_rows(to, from, sizes, len),
+            (Buffers::Float(to), Buffers::Float(from)) => copy_row_of(to, from, sizes, row, len),
+            (Buffers::Half(to), Buffers::Half(from)) => copy_row_of(to, from, sizes, row, len),
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
         }
     }
 
     /// Copies the first `len` positions of row `from` into row `to`.
-    pub(super) fn copy_row(&mut self, from: usize, to: usize, len: usize) {
+    pub(crate) fn copy_row(&mut self, from: usize, to: usize, len: usize) {
         let sizes = (self.shape, self.capacity);
         match &mut self.buffers {
             Buffers::Float(buffers) => copy_rows(buffers, sizes, from, to, len),
@@ -129,7 +140,7 @@ impl KeyValueCache {
     }
 
     /// Swaps the first `len` positions of two rows.
-    pub(super) fn swap_rows(&mut self, one: usize, other: usize, len: usize) {
+    pub(crate) fn swap_rows(&mut self, one: usize, other: usize, len: usize) {
         let sizes = (self.shape, self.capacity);
         let low = one.min(other);
         let high = one.max(other);
@@ -139,16 +150,13 @@ impl KeyValueCache {
         }
     }
 
-    /// Fills the first `len` positions of `row` as a prefix of pads.
-    ///
-    /// Every position of such a prefix has the same hidden state at every layer, so that `first`, a cache of one pad,
-    /// determines all of them: values are equal, and keys differ by the rotary angle of their position.
-    pub(super) fn fill_with_pads(&mut self, row: usize, first: &Self, len: usize, rotary: &Rotary) {
-        let row = row * self.shape.heads * self.capacity * self.shape.head_size;
-        let sizes = (self.shape, self.capacity, first.capacity);
-        match (&mut self.buffers, &first.buffers) {
-            (Buffers::Float(to), Buffers::Float(from)) => fill_rows(to, from, sizes, row, len, rotary),
-            (Buffers::Half(to), Buffers::Half(from)) => fill_rows(to, from, sizes, row, len, rotary),
+    /// Fills the first `len` positions of `row` with the one position of `one`, a cache of one row and one position.
+    /// `place_key` moves a key, given as it is at position 0, to another position; values are the same everywhere.
+    pub(crate) fn repeat(&mut self, row: usize, one: &Self, len: usize, place_key: impl Fn(usize, &mut [f32])) {
+        let sizes = (self.shape, self.capacity);
+        match (&mut self.buffers, &one.buffers) {
+            (Buffers::Float(to), Buffers::Float(from)) => repeat(to, from, sizes, row, len, place_key),
+            (Buffers::Half(to), Buffers::Half(from)) => repeat(to, from, sizes, row, len, place_key),
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
         }
@@ -180,11 +188,12 @@ unsafe fn bind_all<T: Element>(
     Ok(())
 }
 
-/// Copies `len` positions of row 0; the tuple has the shape and the capacities of both caches.
-fn copy_first_rows<T: Element>(
+/// Copies `len` positions of `row`; the tuple has the shape and the capacities of both caches.
+fn copy_row_of<T: Element>(
     to: &mut [Tensor<T>],
     from: &[Tensor<T>],
     (shape, capacity, other): (CacheShape, usize, usize),
+    row: usize,
     len: usize,
 ) {
     let size = shape.head_size;
@@ -192,7 +201,10 @@ fn copy_first_rows<T: Element>(
         let to = to.extract_tensor_mut().1;
         let from = from.extract_tensor().1;
         let heads = to.chunks_exact_mut(capacity * size).zip(from.chunks_exact(other * size));
-        heads.take(shape.heads).for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
+        heads
+            .skip(row * shape.heads)
+            .take(shape.heads)
+            .for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
     }
 }
 
@@ -232,62 +244,30 @@ fn swap_rows<T: Element>(
     }
 }
 
-/// Fills `len` positions, from the element `row` on, with the one position of `from`, rotating its keys.
-fn fill_rows<T: Element>(
+/// Fills `len` positions of `row` with the one position of `from`; the tuple has the shape and the capacity of `to`.
+fn repeat<T: Element>(
     to: &mut [Tensor<T>],
     from: &[Tensor<T>],
-    (shape, capacity, first): (CacheShape, usize, usize),
+    (shape, capacity): (CacheShape, usize),
     row: usize,
     len: usize,
-    rotary: &Rotary,
+    place_key: impl Fn(usize, &mut [f32]),
 ) {
     let size = shape.head_size;
-    let turns = rotary.turns(len);
+    let mut key = vec![0.0; size];
     for (index, (to, from)) in to.iter_mut().zip(from).enumerate() {
-        let to = to.extract_tensor_mut().1;
-        let from = from.extract_tensor().1;
-        for (head, one) in from.chunks_exact(first * size).enumerate() {
-            let start = row + head * capacity * size;
-            for (position, slot) in to[start..start + len * size].chunks_exact_mut(size).enumerate() {
+        let heads = to.extract_tensor_mut().1.chunks_exact_mut(capacity * size).skip(row * shape.heads);
+        for (head, one) in heads.zip(from.extract_tensor().1.chunks_exact(size)) {
+            for (position, slot) in head[..len * size].chunks_exact_mut(size).enumerate() {
                 let is_key = index % 2 == 0;
                 if is_key {
-                    rotary.rotate(&one[..size], &turns[position * rotary.frequencies.len()..], slot);
+                    key.iter_mut().zip(one).for_each(|(number, at_zero)| *number = at_zero.to_float());
+                    place_key(position, &mut key);
+                    slot.iter_mut().zip(&key).for_each(|(number, placed)| *number = T::from_float(*placed));
                 } else {
-                    slot.copy_from_slice(&one[..size]);
+                    slot.copy_from_slice(one);
                 }
             }
-        }
-    }
-}
-
-/// Rotary position embedding on halves (Qwen2): the angle of component i at position p is `p · theta^(−2i / size)`.
-pub(super) struct Rotary {
-    /// Number of components of a half; those beyond the frequencies are not rotated.
-    half: usize,
-    frequencies: Vec<f64>,
-}
-
-impl Rotary {
-    /// Creates the embedding of heads with `head_dim` components in the cache and `size` in the model.
-    pub(super) fn new(theta: f64, head_dim: usize, size: usize) -> Self {
-        let frequencies = (0..size / 2).map(|i| theta.powf(-2.0 * i as f64 / size as f64)).collect();
-        Self { half: head_dim / 2, frequencies }
-    }
-
-    /// Returns the sine and cosine of every frequency at the positions `0..len`, shape [positions, frequencies].
-    fn turns(&self, len: usize) -> Vec<(f64, f64)> {
-        let angles = |position| self.frequencies.iter().map(move |frequency| position as f64 * frequency);
-        (0..len).flat_map(angles).map(f64::sin_cos).collect()
-    }
-
-    /// Writes `at_zero`, rotated by the `turns` of one position, one for each frequency, to `out`.
-    fn rotate<T: Element>(&self, at_zero: &[T], turns: &[(f64, f64)], out: &mut [T]) {
-        out.copy_from_slice(at_zero);
-        for (i, (sin, cos)) in turns.iter().take(self.frequencies.len()).enumerate() {
-            let a = f64::from(at_zero[i].to_float());
-            let b = f64::from(at_zero[self.half + i].to_float());
-            out[i] = T::from_float((a * cos - b * sin) as f32);
-            out[self.half + i] = T::from_float((b * cos + a * sin) as f32);
         }
     }
 }

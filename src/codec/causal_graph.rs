@@ -1,0 +1,177 @@
+//! The graph of a causal decoder, whose state is a key/value cache.
+
+use ort::memory::Allocator;
+use ort::value::Tensor;
+
+use super::causal::{CausalSizes, DecodeChunk, PAST_THE_END};
+use crate::cache::{CacheShape, KeyValueCache};
+use crate::error::{Error, ErrorKind, Result};
+use crate::package::{CausalState, CodecConfig};
+use crate::runtime::{Graph, GraphLoader, Port, check_finite};
+
+/// Frames for which a clip has room at first; the room is doubled as it fills up.
+const FIRST_ROOM: usize = 64;
+
+/// The decoder graph of a codec.
+pub(super) struct CausalDecoder {
+    graph: Graph,
+    name: String,
+    sizes: CausalSizes,
+    hop: usize,
+    codebook_size: usize,
+    cache: CacheShape,
+}
+
+/// The keys and values of the frames of a clip.
+pub(super) struct ClipState {
+    cache: Option<KeyValueCache>,
+    frames: usize,
+    /// The most bytes of the cache.
+    memory: u64,
+}
+
+impl CausalDecoder {
+    /// Loads the decoder of the codec that `config` describes.
+    pub(super) fn load(
+        loader: &GraphLoader,
+        config: &CodecConfig,
+        sizes: CausalSizes,
+        state: CausalState,
+    ) -> Result<Self> {
+        let past = [None, Some(state.heads), None, Some(state.head_size)];
+        let mut inputs = vec![
+            Port::int64("audio_codes", &[None, Some(1), None]),
+            Port::int32("seqlens_k", &[None]),
+            Port::int32("total_sequence_length", &[]),
+        ];
+        let mut outputs = vec![Port::float("audio_values", &[None, Some(1), None])];
+        for layer in 0..state.layers {
+            for part in ["key", "value"] {
+                inputs.push(Port::float(format!("past_key_values.{layer}.{part}"), &past));
+                outputs.push(Port::float(format!("present.{layer}.{part}"), &past));
+            }
+        }
+        Ok(Self {
+            graph: loader.load(&config.decoder, &inputs, &outputs)?,
+            name: config.decoder.clone(),
+            sizes,
+            hop: config.hop_length,
+            codebook_size: config.codebook_size,
+            cache: CacheShape { layers: state.layers, heads: state.heads, head_size: state.head_size, is_half: false },
+        })
+    }
+
+    /// Returns the state of a clip without frames, which may take `memory` bytes.
+    pub(super) fn begin(&self, memory: u64) -> ClipState {
+        ClipState { cache: None, frames: 0, memory }
+    }
+
+    /// Checks that all codes are within the codebook, or past the end.
+    fn check_codes(&self, codes: &[i64], first: usize) -> Result<()> {
+        let size = self.codebook_size;
+        let is_code = |code: &i64| *code == PAST_THE_END || usize::try_from(*code).is_ok_and(|code| code < size);
+        match codes.iter().enumerate().find(|(_, code)| !is_code(code)) {
+            None => Ok(()),
+            Some((frame, code)) => {
+                let what = format!("{}: code {code} in frame {}; expected 0..{size}", self.name, first + frame);
+                Err(Error::new(ErrorKind::Numeric, what))
+            }
+        }
+    }
+
+    /// Runs the graph on `codes`, after which the cache holds `end` frames.
+    fn run(&self, codes: &[i64], cache: &mut KeyValueCache, end: usize) -> Result<Vec<f32>> {
+        let failed = |e| self.graph.failed(&e);
+        let frames = codes.len() - self.sizes.lookahead;
+        let total = i32::try_from(end)
+            .map_err(|_| Error::new(ErrorKind::Limit, format!("{end} frames, more than a graph can count")))?;
+        let codes = Tensor::from_array(([1, 1, codes.len()], codes.to_vec())).map_err(failed)?;
+        let last = Tensor::from_array(([1], vec![total - 1])).map_err(failed)?;
+        let total = Tensor::from_array(((), vec![total])).map_err(failed)?;
+        let mut samples = Tensor::<f32>::new(&Allocator::default(), [1, 1, frames * self.hop]).map_err(failed)?;
+        let mut binding = self.graph.binding()?;
+        binding.bind_input("audio_codes", &codes).map_err(failed)?;
+        binding.bind_input("seqlens_k", &last).map_err(failed)?;
+        binding.bind_input("total_sequence_length", &total).map_err(failed)?;
+        binding.bind_output("audio_values", &mut samples).map_err(failed)?;
+        cache.run_once(&self.graph, binding)?;
+        Ok(samples.extract_tensor().1.to_vec())
+    }
+}
+
+impl DecodeChunk for CausalDecoder {
+    type State = ClipState;
+
+    fn sizes(&self) -> CausalSizes {
+        self.sizes
+    }
+
+    fn decode(&self, codes: &[i64], state: &mut ClipState) -> Result<Vec<f32>> {
+        let first = state.frames;
+        self.check_codes(codes, first)?;
+        let end = first + codes.len().saturating_sub(self.sizes.lookahead);
+        let samples = self.run(codes, state.room(end, self.cache, self.sizes.max_frames)?, end)?;
+        check_finite(&self.name, &format!("after frame {first}: sample of frame"), &samples, self.hop)?;
+        state.frames = end;
+        Ok(samples)
+    }
+}
+
+impl ClipState {
+    /// Returns the cache, grown to at least `frames` with its contents kept.
+    fn room(&mut self, frames: usize, shape: CacheShape, max_frames: usize) -> Result<&mut KeyValueCache> {
+        let held = self.cache.as_ref().map_or(0, KeyValueCache::capacity);
+        if held < frames {
+            let capacity = self.capacity(frames, shape, max_frames)?;
+            let mut larger = KeyValueCache::new(shape, 1, capacity)?;
+            if let Some(cache) = &self.cache {
+                larger.copy_row_of(cache, 0, self.frames);
+            }
+            self.cache = Some(larger);
+        }
+        self.cache.as_mut().ok_or_else(|| Error::new(ErrorKind::Graph, "no cache"))
+    }
+
+    /// Returns the capacity of a new cache for at least `frames`: twice the present one, or less where the two caches
+    /// together would exceed the limit on memory.
+    fn capacity(&self, frames: usize, shape: CacheShape, max_frames: usize) -> Result<usize> {
+        let held = self.cache.as_ref().map_or(0, KeyValueCache::capacity);
+        let in_use = shape.bytes(1, held);
+        let fits = self.memory.saturating_sub(in_use) / shape.bytes(1, 1).max(1);
+        if (frames as u64) > fits {
+            let megabytes = [shape.bytes(1, frames), in_use, self.memory].map(|bytes| bytes.div_ceil(1_000_000));
+            let what = format!(
+                "the decoder's state after {frames} frames takes {} MB beside {} MB that are in use; the limit on memory is {} MB: \
+                 ask for fewer steps",
+                megabytes[0], megabytes[1], megabytes[2]
+            );
+            return Err(Error::new(ErrorKind::Limit, what));
+        }
+        let wanted = frames.max(2 * held).max(FIRST_ROOM).min(max_frames);
+        Ok(usize::try_from(fits).map_or(wanted, |fits| wanted.min(fits)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: CacheShape = CacheShape { layers: 2, heads: 4, head_size: 16, is_half: false };
+
+    /// The room doubles up to the most frames, and stays within the limit on memory.
+    #[test]
+    fn room_is_bounded() {
+        let of_frame = SHAPE.bytes(1, 1);
+        let mut state = ClipState { cache: None, frames: 0, memory: 1000 * of_frame };
+        let mut grow = |frames| state.room(frames, SHAPE, 500).map(|cache| cache.capacity());
+        assert_eq!([5, 64, 65, 200, 257, 500].map(|frames| grow(frames).unwrap()), [64, 64, 128, 256, 500, 500]);
+
+        let mut state = ClipState { cache: None, frames: 0, memory: 150 * of_frame };
+        let mut grow = |frames| state.room(frames, SHAPE, 500).map(|cache| cache.capacity());
+        assert_eq!([5, 65, 86].map(|frames| grow(frames).unwrap()), [64, 86, 86], "both caches are within the limit");
+        let error = grow(87).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        assert!(error.message().contains("after 87 frames takes 1 MB beside 1 MB"), "{error}");
+        assert!(error.message().contains("the limit on memory is 1 MB"), "{error}");
+    }
+}
