@@ -110,7 +110,7 @@ class ManifestTest(unittest.TestCase):
         self.assertEqual([tasks[name]["begin"] for name in tasks], [[], [], [], [1], [1], [1]])
         self.assertEqual([name for name in tasks if "system" in tasks[name]], ["text", "thinking", "speech", "audio"])
         self.assertTrue(tasks["listening"]["sound_first"])
-        self.assertEqual(template["content"]["audio"], {"open": [30], "feature": 29, "close": [31, "\n"]})
+        self.assertEqual(template["content"]["audio"], {"open": [30], "feature": 29, "close": [31]})
         self.assertEqual((template["thinks"], template["history"]), (True, "without_thinking"))
         self.assertEqual((template["choice"], template["unconditional"]), ("by_prompt", {"fill": 0}))
 
