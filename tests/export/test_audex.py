@@ -105,8 +105,8 @@ class ManifestTest(unittest.TestCase):
         self.assertEqual(tasks["text"]["reply"], [10, "assistant\n", 12, 13])
         self.assertEqual(tasks["thinking"]["reply"], [10, "assistant\n"])
         self.assertEqual(template["segments"]["thinking"], {"open": [12, "\n"]})
-        self.assertEqual(tasks["text"]["turns"]["assistant"],
-                         {"open": [10, "assistant\n", 12, 13], "join": ["\n"], "close": [11, "\n"], "after": "</think>"})  # fmt: skip
+        turn = {"open": [10, "assistant\n", 12, 13], "join": ["\n"], "close": [11, "\n"], "after": "</think>"}
+        self.assertEqual(tasks["text"]["turns"]["assistant"], turn)
         self.assertEqual([tasks[name]["begin"] for name in tasks], [[], [], [], [1], [1], [1]])
         self.assertEqual([name for name in tasks if "system" in tasks[name]], ["text", "thinking", "speech", "audio"])
         self.assertTrue(tasks["listening"]["sound_first"])

@@ -290,8 +290,10 @@ class RefusalTest(AudexTest):
                 self.assert_refused("tokenizer.json", *words)
 
     def test_without_xcodec_audio_symbols_are_not_counted(self):
-        self.synthetic.tokenizer = tokenizer(audio=100)
-        self.export(self.checkpoint(), xcodec=False)
+        for audio in (100, 0):
+            self.synthetic.tokenizer = tokenizer(audio=audio)
+            self.export(self.checkpoint(), xcodec=False, force=True)
+        self.assert_refused("<audiocodec_0> is missing", force=True)
 
     def test_ids_beyond_the_vocabulary(self):
         self.synthetic.language_model["vocab_size"] = 2400

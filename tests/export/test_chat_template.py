@@ -6,7 +6,8 @@ import unittest
 from synthetic_audex import tokenizer
 from ualm_export.config import Config
 from ualm_export.errors import ExportError
-from ualm_export.families.audex.chat_schema import ChatSchema, read_chat
+from ualm_export.families.audex.chat_check import read_chat
+from ualm_export.families.audex.chat_schema import ChatSchema
 from ualm_export.families.audex.chat_template import chat_template
 from ualm_export.families.audex.pieces import PieceWriter
 from ualm_export.families.audex.tokens import tokens_of
@@ -60,6 +61,8 @@ class ChatTemplateTest(unittest.TestCase):
         self.assertEqual(found.system, "Be kind.\n\nAlways.")
         with self.assertRaisesRegex(ExportError, "no system turn"):
             schema(template("Be kind."))
+        with self.assertRaisesRegex(ExportError, "names an added token"):
+            schema(template("<|im_start|>system\nNo <unk>.</s>\n"))
 
     def test_thoughts_that_are_left_out_of_earlier_answers(self):
         self.assertEqual(schema(template(answer=CUT)).after, "</think>")

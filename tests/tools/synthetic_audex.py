@@ -10,7 +10,7 @@ from audex_checkpoint import AUDIOGEN, FULL, INDEX, SINGLE, SPEECH, XCODEC
 from checkpoint_writer import write_safetensors
 from ualm_export.byte_tokenizer import byte_symbols
 from ualm_export.config import Config
-from ualm_export.families.audex.chat_schema import read_chat
+from ualm_export.families.audex.chat_check import read_chat
 from ualm_export.families.audex.chat_template import chat_template
 from ualm_export.families.audex.model import SPEECH_PREFIX, XCODEC_PREFIX, Configs, parts_of
 from ualm_export.families.audex.stand_in import random_tensors
