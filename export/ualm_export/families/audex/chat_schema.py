@@ -1,14 +1,13 @@
 """The structure of a chat template, found by rendering probes: what stands around the turns of each role.
 
 A template is code; the package holds words and ids alone. So the structure is read off conversations whose contents are
-known, and `chat_check.py` then holds it against the template over others.
+known; `chat_check.py` then holds it against the template over others.
 """
 
 from dataclasses import dataclass
 
 from ...errors import ExportError
 from .chat_template import ChatTemplate, Message
-from .tokens import Tokens
 
 THINK, END_OF_THINKING = "<think>", "</think>"
 _SYSTEM, _USER, _ANSWER, _NEXT, _LAST = (f"(probe {number})" for number in range(5))
@@ -56,13 +55,9 @@ class ChatSchema:
         return turn.open + (content.strip() if self.trim else content) + turn.close
 
 
-def read_chat(template: ChatTemplate, tokens: Tokens) -> ChatSchema:
-    """Finds the structure of the template; refuses one that has another."""
-    from .chat_check import check_chat
-
-    schema = _Probes(template).schema()
-    check_chat(schema, template, tokens)
-    return schema
+def find_schema(template: ChatTemplate) -> ChatSchema:
+    """Reads the structure off a few renderings; refuses a template in which it is not to be seen."""
+    return _Probes(template).schema()
 
 
 class _Probes:
@@ -117,7 +112,7 @@ class _Probes:
         if not default:
             return None
         if not (default.startswith(turn.open) and default.endswith(turn.close)):
-            self._refuse(f"it puts {default!r} in front of a conversation, which is no system turn {turn.open!r} … {turn.close!r}")
+            self._refuse(f"it begins a conversation with {default!r}, which is no system turn {turn.open!r} … {turn.close!r}")
         return default[len(turn.open) : len(default) - len(turn.close)]
 
     def _replies(self) -> tuple[str, str, bool]:

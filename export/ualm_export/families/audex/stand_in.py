@@ -7,9 +7,10 @@ import itertools
 
 from ...byte_tokenizer import byte_symbols
 from ...config import Config
-from ...random_weights import RandomTensors
 from ...parts import Parts
-from .chat_schema import ChatSchema, read_chat
+from ...random_weights import RandomTensors
+from .chat_check import read_chat
+from .chat_schema import ChatSchema
 from .chat_template import chat_template
 from .model import Configs
 from .template import SYSTEM
@@ -110,7 +111,7 @@ def _tokenizer() -> dict:
 
 
 def _words(size: int) -> tuple[list[str], list[list[str]]]:
-    """`size` byte-level tokens, the 256 bytes first, and the merges that make the others: of letters, then of pairs of letters."""
+    """`size` byte-level tokens, the 256 bytes first, and the merges of letters and of their pairs that make the others."""
     letters = "Ġetaoinshrdlcumwfgypbvkxjqz"
     words, merges = byte_symbols(), []
     pairs = [a + b for a, b in itertools.product(letters, repeat=2)]

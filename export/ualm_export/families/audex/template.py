@@ -60,7 +60,7 @@ def _sound_task(chat: ChatSchema, tokens: Tokens, writer: PieceWriter, words: st
 
 
 def _turn(writer: PieceWriter, turn: Turn, after: str | None = None) -> dict[str, Pieces | str]:
-    pieces = {"open": writer.pieces(turn.open), "join": [_JOIN], "close": writer.pieces(turn.close)}
+    pieces = {"open": writer.pieces(turn.open), "join": writer.pieces(_JOIN), "close": writer.pieces(turn.close)}
     return pieces | ({"after": after} if after else {})
 
 
