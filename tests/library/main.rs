@@ -3,7 +3,9 @@
 mod audex;
 mod audio;
 mod chains;
+mod chains_by_prompt;
 mod codecs;
+mod converse;
 mod default_package;
 mod engine;
 mod listening;
