@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns a UALM checkpoint into a model package: python3 export/export.py CHECKPOINT OUT."""
+"""Turns a UALM or Audex checkpoint into a model package: python3 export/export.py CHECKPOINT OUT."""
 
 import argparse
 import signal
@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 
 from ualm_export.errors import ExportError
-from ualm_export.package import Options, export_package
+from ualm_export.options import SPEECH_HEADS, Options
+from ualm_export.package import export_package
 from ualm_export.precision import PRECISIONS, TARGETS
 
 
 def parse_arguments() -> argparse.Namespace:
     defaults = Options()
-    parser = argparse.ArgumentParser(description="Turns a UALM checkpoint into a model package for ualm.")
-    parser.add_argument("checkpoint", type=Path, help="folder with train.yaml, weights, configs and tokenizer")
+    parser = argparse.ArgumentParser(description="Turns a UALM or Audex checkpoint into a model package for ualm.")
+    parser.add_argument("checkpoint", type=Path, help="UALM: folder with train.yaml; Audex: the repository's folder")
     parser.add_argument("out", type=Path, help="package folder to write")
     parser.add_argument(
         "--precision", choices=PRECISIONS, default=defaults.precision,
@@ -27,15 +28,28 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--heads-precision", choices=PRECISIONS[:3],
-        help="of the two output heads (default: as --precision, int8 with int4)",
+        help="of the output heads (default: as --precision, int8 with int4)",
     )  # fmt: skip
     parser.add_argument(
-        "--codec-encoder-precision", choices=PRECISIONS[:2], default=defaults.codec_encoder_precision,
-        help="of the codec's encoder; fp16 changes about one code in a hundred (default: %(default)s)",
+        "--codec-encoder-precision", choices=PRECISIONS[:2],
+        help="UALM: of the codec's encoder; fp16 changes about one code in a hundred (default: fp32)",
     )  # fmt: skip
     parser.add_argument(
         "--audio-encoder-precision", choices=PRECISIONS[:3], default=defaults.audio_encoder_precision,
         help="of the audio encoder (default: as --precision, int8 with int4); without AVX-512 VNNI, fp16 is faster than int8",
+    )  # fmt: skip
+    parser.add_argument(
+        "--speech-decoder-precision", choices=PRECISIONS[:3],
+        help="Audex: of the decoder of speech (default: as --precision, int8 with int4)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--speech-head", choices=SPEECH_HEADS,
+        help="Audex: full draws text and speech from all ids, as the reference does; sliced from their own, which costs less "
+        "(default: full with fp32 and fp16, sliced with int8 and int4)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--xcodec", type=Path, metavar="FOLDER",
+        help="Audex: folder of hf-audio/xcodec-hubert-general-balanced; without it the package makes no general audio",
     )  # fmt: skip
     parser.add_argument(
         "--max-positions", type=int, default=defaults.max_positions,

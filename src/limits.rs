@@ -20,8 +20,8 @@ pub struct Limits {
     pub steps: usize,
     /// The most positions of a conversation; the model's own limit applies as well.
     pub context: usize,
-    /// The most bytes of the key/value cache of one conversation, guidance included; by default half of the memory that
-    /// the process may use, within a container's limit.
+    /// The most bytes of the key/value cache of one conversation, guidance included, and of the cache of a causal decoder
+    /// of its sound; by default half of the memory that the process may use, within a container's limit.
     pub memory: Option<u64>,
 }
 

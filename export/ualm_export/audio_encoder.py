@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from .blocks.shapes import Shapes, linear_shapes
+from .blocks.activation import ACTIVATIONS
+from .blocks.norm import rms_norm
+from .blocks.shapes import Shapes, linear_shapes, within
 from .blocks.whisper_tower import WhisperTower
 from .config import Config
 from .graph import FLOAT, INT64, GraphBuilder, Storage
 from .names import Names
+from .tensors import Prefixed
 
 SAMPLING_RATE, N_FFT, HOP_LENGTH = 16000, 400, 160
 FRAMES_PER_SECOND = SAMPLING_RATE // HOP_LENGTH
@@ -42,6 +45,32 @@ class LinearProjector:
 
 
 @dataclass(frozen=True)
+class MlpProjector:
+    """A norm by the root of the mean square, and two layers with an activation between them, all without biases."""
+
+    prefix: str
+    """Of the names norm, fc1 and fc2 in the checkpoint."""
+    input_size: int
+    inner_size: int
+    output_size: int
+    activation: str
+    """One of `ACTIVATIONS`."""
+    epsilon: float
+
+    def tensor_shapes(self) -> Shapes:
+        shapes = {"norm.weight": (self.input_size,)}
+        shapes |= linear_shapes("fc1", self.inner_size, self.input_size, bias=False)
+        return within(self.prefix, shapes | linear_shapes("fc2", self.output_size, self.inner_size, bias=False))
+
+    def apply(self, graph: GraphBuilder, x: str, tensors) -> str:
+        weights = Prefixed(tensors, self.prefix)
+        x = rms_norm(graph, x, weights["norm.weight"], self.epsilon)
+        x = graph.linear(x, weights["fc1.weight"], name="projector.fc1", quantize=False)
+        x = ACTIVATIONS[self.activation](graph, x)
+        return graph.linear(x, weights["fc2.weight"], name="projector.fc2", quantize=False)
+
+
+@dataclass(frozen=True)
 class AudioEncoder:
     kind: str
     """Name in the manifest."""
@@ -54,6 +83,8 @@ class AudioEncoder:
     normalize: bool
     rows: str = "of_signal"
     """The rows of a window that are used: "of_signal", or all of "whole_windows"."""
+    limit_peak: bool = False
+    """True: samples are divided by their peak where it is above one."""
 
     def tensor_shapes(self) -> Shapes:
         return self.names.shapes(self.tower.shapes()) | self.projector.tensor_shapes()
@@ -70,6 +101,7 @@ class AudioEncoder:
             "pad_to_window": self.pad_to_window,
             "normalize": self.normalize,
             "rows": self.rows,
+            **({"limit_peak": True} if self.limit_peak else {}),
         }
 
     def build(self, path: Path, storage: Storage, tensors) -> None:

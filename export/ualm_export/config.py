@@ -31,6 +31,11 @@ class Config:
             raise ExportError(f"{path} holds {type(values).__name__}, expected a mapping of names to values")
         return cls(values, str(path))
 
+    @classmethod
+    def optional(cls, path: Path) -> "Config":
+        """Reads a file that may be absent; then nothing is in it."""
+        return cls.read(path) if path.is_file() else cls({}, str(path))
+
     def get(self, *names: str, default=_REQUIRED):
         """The value of the first of `names` that is present and not null."""
         for name in names:

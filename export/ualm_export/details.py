@@ -7,9 +7,10 @@ from .parts import Parts
 _FIELDS = {
     "name": str, "license": str, "origin": str, "attribution": str,
     "half_trained": bool, "known_words": list, "prompts": dict, "generation": dict, "limits": dict,
-    "reasoning": dict,
+    "settings": dict, "reasoning": dict,
 }  # fmt: skip
-_REASONING = {"default": str, "modes": list, "prompts": dict, "listen": bool, "listen_prompt": str}
+_REASONING = {"default": str, "modes": list, "prompts": dict, "listen": bool, "listen_prompt": str, "stages": dict}
+_STAGES = ("question", "plan", "draft", "description", "critique", "final")
 _REASONING_MODES = ("enrich", "dialogue", "reflect")
 
 
@@ -20,10 +21,13 @@ def check_details(details: Config, parts: Parts) -> None:
             raise ExportError(f"{details.source}: {name} is not known; known are {', '.join(_FIELDS)}")
         if not isinstance(value, _FIELDS[name]):
             raise ExportError(f"{details.source}: {name} is {value!r}, expected {_FIELDS[name].__name__}")
-    for field, known in (("prompts", parts.prompts), ("limits", parts.limits), ("generation", parts.modalities)):
+    generation = {name: modality.generation for name, modality in parts.modalities.items() if modality.generation}
+    for field, known in (("prompts", parts.prompts), ("limits", parts.limits)):
         _check_keys(details, field, details.get(field, default={}), known)
-    for modality, settings in details.get("generation", default={}).items():
-        _check_keys(details, f"generation.{modality}", settings, parts.modalities[modality].generation)
+    for field, known in (("generation", generation), ("settings", parts.settings)):
+        _check_keys(details, field, details.get(field, default={}), known)
+        for name, settings in details.get(field, default={}).items():
+            _check_keys(details, f"{field}.{name}", settings, known[name])
     if "reasoning" in details.values:
         _check_reasoning(details, details.get("reasoning"))
 
@@ -34,6 +38,11 @@ def _check_reasoning(details: Config, reasoning: dict) -> None:
     for name, value in reasoning.items():
         if not isinstance(value, _REASONING[name]):
             raise ExportError(f"{details.source}: reasoning.{name} is {value!r}, expected {_REASONING[name].__name__}")
+    stages = reasoning.get("stages", {})
+    _check_keys(details, "reasoning.stages", stages, dict.fromkeys(_STAGES))
+    for stage, prompt in stages.items():
+        if not isinstance(prompt, str):
+            raise ExportError(f"{details.source}: reasoning.stages.{stage} is {prompt!r}, expected text")
     prompts = reasoning.get("prompts", {})
     for mode in [reasoning.get("default", "enrich"), *reasoning.get("modes", []), *prompts]:
         if mode not in _REASONING_MODES:

@@ -33,5 +33,5 @@ def check_inventory(tensors: Mapping, expected: dict[str, tuple[int, ...]], unus
         if lines
     ]
     if parts:
-        title = "The weights are not those that the configs describe; do train.yaml and the configs belong to them?"
+        title = "The weights are not those that the configs describe; do these belong together?"
         raise ExportError("\n".join([title, *parts]))

@@ -1,19 +1,18 @@
 """The language model as graphs: its embedding, its decoder and its heads."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from .blocks.attention import CachedAttention
-from .blocks.mlp import Mlp
-from .blocks.norm import add_and_rms_norm
-from .blocks.shapes import Shapes, within
+from .blocks.decoder_stack import DecoderStack
+from .blocks.shapes import Shapes
 from .errors import ExportError
-from .graph import FLOAT, INT32, INT64, GraphBuilder, Storage
+from .graph import FLOAT, INT64, GraphBuilder, Storage
 from .names import Names
-from .tensors import Rows
+from .tensors import Rows, Scaled
 
 Interval = tuple[int, int]
 """The ids start … end − 1, as (start, end)."""
@@ -53,50 +52,34 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Decoder:
-    """Layers of attention and feed-forward behind RMS norms, and a last norm."""
+    """The layers between embedding and heads, and the names of their tensors."""
 
     names: Names
-    layers: int
-    attention: CachedAttention
-    mlp: Mlp
-    epsilon: float
-    """Of the norms."""
+    stack: DecoderStack
 
     @property
     def hidden_size(self) -> int:
-        return self.attention.hidden_size
+        return self.stack.hidden_size
+
+    @property
+    def layers(self) -> int:
+        return self.stack.layers
+
+    @property
+    def attention(self) -> CachedAttention:
+        return self.stack.attention
 
     def tensor_shapes(self) -> Shapes:
-        layer = {"attention_norm.weight": (self.hidden_size,)} | within("attention.", self.attention.shapes())
-        layer |= {"mlp_norm.weight": (self.hidden_size,)} | within("mlp.", self.mlp.shapes())
-        shapes = {}
-        for i in range(self.layers):
-            shapes |= within(f"layers.{i}.", layer)
-        return self.names.shapes(shapes | {"norm.weight": (self.hidden_size,)})
+        return self.names.shapes(self.stack.shapes())
 
     def build(self, path: Path, storage: Storage, tensors) -> None:
         """The layers and the last norm; see the contract for the cache, which is of the type that is computed with."""
-        weights = self.names.roles(tensors)
         graph = GraphBuilder(path, storage)
-        branch = graph.float_input("inputs_embeds", ["batch", "positions", self.hidden_size])
-        graph.input("seqlens_k", INT32, ["batch"])
-        graph.input("total_sequence_length", INT32, [])
-        rotary = [graph.parameter(table) for table in self.attention.rotary_tables()]
-        residual = None
-        for i in range(self.layers):
-            with graph.scope(f"layers.{i}"):
-                layer = weights.within(f"layers.{i}.")
-                normed, residual = self._norm(graph, branch, residual, layer["attention_norm.weight"])
-                branch = self.attention.apply(graph, i, normed, layer.within("attention."), rotary)
-                normed, residual = self._norm(graph, branch, residual, layer["mlp_norm.weight"])
-                branch = self.mlp.apply(graph, normed, layer.within("mlp."))
-        hidden, _ = self._norm(graph, branch, residual, weights["norm.weight"], last=True)
+        embeds = graph.float_input("inputs_embeds", ["batch", "positions", self.hidden_size])
+        hidden = self.stack.apply(graph, embeds, self.names.roles(tensors))
         graph.float_output("hidden_states", ["batch", "positions", self.hidden_size], hidden)
-        self.attention.declare_cache(graph, self.layers)
+        self.stack.declare_cache(graph)
         graph.save()
-
-    def _norm(self, graph: GraphBuilder, branch: str, residual: str | None, weight, last: bool = False) -> tuple[str, str]:
-        return add_and_rms_norm(graph, branch, residual, weight, self.epsilon, last)
 
 
 @dataclass(frozen=True)
@@ -109,6 +92,8 @@ class Head:
     hidden_size: int
     ids: tuple[Interval, ...]
     """Ids of the columns, in order."""
+    scale: float = field(default=1.0, kw_only=True)
+    """Multiplies the logits; it is folded into the weights."""
 
     @property
     def columns(self) -> int:
@@ -127,6 +112,8 @@ class Head:
         graph = GraphBuilder(path, storage)
         hidden = graph.input("hidden_states", FLOAT, ["rows", self.hidden_size])
         weights = Rows([tensors[self.matrix].part(start, end) for start, end in self.ids])
+        if self.scale != 1:
+            weights = Scaled(weights, self.scale)
         logits = graph.linear(hidden, weights, bias, name="lm_head", rank=2)
         graph.output("logits", FLOAT, ["rows", self.columns], logits)
         graph.save()

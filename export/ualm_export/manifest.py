@@ -31,12 +31,15 @@ def compose(details: Config, precision: str, parts: Parts, files: dict) -> dict:
         "tokens": _tokens(parts),
         "heads": {name: _intervals(head.ids) for name, head in parts.heads.items()},
         "modalities": {
-            name: modality.manifest(modality.generation | overrides.get(name, {}))
+            name: modality.manifest(_overridden(modality.generation, overrides.get(name, {})))
             for name, modality in parts.modalities.items()
         },
+        **({"absent": parts.absent} if parts.absent else {}),
         "template": parts.template,
         "prompts": parts.prompts | details.get("prompts", default={}),
-        **_optional(details, "reasoning", "known_words"),
+        **_settings(details, parts),
+        **_reasoning(details, parts),
+        **_optional(details, "known_words"),
         "language_model": _language_model(parts),
         "audio_encoder": parts.audio_encoder.manifest(),
         "codecs": {name: _codec(graphs) for name, graphs in parts.codecs.items()},
@@ -54,6 +57,25 @@ def compose(details: Config, precision: str, parts: Parts, files: dict) -> dict:
 
 def _optional(details: Config, *fields: str) -> dict:
     return {field: details.get(field) for field in fields if field in details.values}
+
+
+def _overridden(defaults: dict | None, others: dict) -> dict | None:
+    return defaults if defaults is None else defaults | others
+
+
+def _settings(details: Config, parts: Parts) -> dict:
+    overrides = details.get("settings", default={})
+    settings = {name: defaults | overrides.get(name, {}) for name, defaults in parts.settings.items()}
+    return {"settings": settings} if settings else {}
+
+
+def _reasoning(details: Config, parts: Parts) -> dict:
+    """The family's way of reasoning, with the fields that package.json gives; its stages one by one."""
+    given = details.get("reasoning", default={})
+    reasoning = parts.reasoning | given
+    if "stages" in parts.reasoning:
+        reasoning["stages"] = parts.reasoning["stages"] | given.get("stages", {})
+    return {"reasoning": reasoning} if parts.reasoning or "reasoning" in details.values else {}
 
 
 def _intervals(intervals) -> list[list[int]]:
@@ -99,6 +121,7 @@ def _codec(graphs: CodecGraphs) -> dict:
         "hop_length": codec.hop_length,
         "books": codec.books,
         "codebook_size": codec.codebook_size,
+        **({"most_frames": graphs.most_frames} if graphs.most_frames else {}),
         "decoding": codec.decoding,
     }
 

@@ -7,6 +7,11 @@ from .errors import ExportError
 _ROLES = {"system", "user", "assistant"}
 _PATTERNS = {"interleaved", "delayed"}
 _CHOICES = {"by_opener", "by_prompt"}
+_FORMS_OF_TEXT = {"text", "listening", "cascade"}
+_HISTORIES = {"as_made", "without_thinking"}
+_PURPOSES = {"ask", "transcribe", "converse"}
+_STAGES = {"question", "plan", "draft", "description", "critique", "final"}
+_SETTINGS = {"temperature", "top_k", "top_p", "guidance", "max_steps"}
 
 
 def check_manifest(manifest: Mapping) -> None:
@@ -30,7 +35,9 @@ class _Checker:
             self._check_intervals(f"heads.{name}", ids)
         for name, modality in self.manifest["modalities"].items():
             self._check_modality(f"modalities.{name}", modality)
+        self._check_absent(self.manifest.get("absent", {}))
         self._check_template(self.manifest["template"])
+        self._check_prompts()
         self._check_language_model(self.manifest["language_model"])
         self._check_graphs()
 
@@ -78,17 +85,18 @@ class _Checker:
         self._check_name("template.tasks", "text", tasks)
         for name, task in tasks.items():
             field = f"template.tasks.{name}"
-            self._check_name(field, name, {"text", *modalities})
-            self._check_pieces(field, task["begin"], task["reply"])
-            for role, turn in task["turns"].items():
-                self._check_choice(f"{field}.turns", role, _ROLES)
-                self._check_pieces(f"{field}.turns.{role}", turn["open"], turn["join"], turn["close"])
+            self._check_name(field, name, {*_FORMS_OF_TEXT, *modalities})
+            self._check_task(field, task)
         for name, content in template["content"].items():
-            self._check_pieces(f"template.content.{name}", content["open"], content.get("close", []))
+            self._check_pieces(f"template.content.{name}", content.get("open", []), content.get("close", []))
             if "feature" in content:
                 self._check_id(f"template.content.{name}.feature", content["feature"])
-        self._check_pieces("template.between", template["between"])
+        self._check_pieces("template.between", template.get("between", []))
         self._check_choice("template.choice", template["choice"], _CHOICES)
+        self._check_choice("template.history", template.get("history", "as_made"), _HISTORIES)
+        self._check_types("template", template, thinks=bool)
+        if template.get("thinks"):
+            self._check_name("template.thinks", "thinking", modalities)
         for name in modalities:
             self._check_name("template.segments", name, template["segments"])
             segment = template["segments"][name]
@@ -97,6 +105,36 @@ class _Checker:
             self._check_openers([template["segments"][name]["open"][:1] for name in modalities])
         if template["unconditional"] != "pads":
             self._check_id("template.unconditional.fill", template["unconditional"]["fill"])
+
+    def _check_task(self, field: str, task: Mapping) -> None:
+        self._check_types(field, task, system=str, trim=bool, merges=bool, sound_first=bool, question=str)
+        self._check_pieces(field, task["begin"], task["reply"])
+        if "system" in task:
+            self._check_name(f"{field}.system", "system", task["turns"])
+        for role, turn in task["turns"].items():
+            self._check_choice(f"{field}.turns", role, _ROLES)
+            self._check_types(f"{field}.turns.{role}", turn, after=str)
+            self._check_pieces(f"{field}.turns.{role}", turn["open"], turn["join"], turn["close"])
+
+    def _check_absent(self, absent: Mapping) -> None:
+        for name, reason in absent.items():
+            if name in self.manifest["modalities"]:
+                raise ExportError(f"absent.{name}: the modality is there")
+            if not isinstance(reason, str):
+                raise ExportError(f"absent.{name} is {reason!r}; expected a sentence")
+
+    def _check_prompts(self) -> None:
+        """The program's instructions, the settings of a purpose, and the stages of reasoning."""
+        for i, frame in enumerate(self.manifest["prompts"].get("transcript", [])):
+            self._check_types(f"prompts.transcript[{i}]", frame, before=str, after=str)
+        for purpose, settings in self.manifest.get("settings", {}).items():
+            self._check_choice("settings", purpose, _PURPOSES)
+            for name in settings:
+                self._check_choice(f"settings.{purpose}", name, _SETTINGS)
+        for stage, prompt in self.manifest.get("reasoning", {}).get("stages", {}).items():
+            self._check_choice("reasoning.stages", stage, _STAGES)
+            if not isinstance(prompt, str):
+                raise ExportError(f"reasoning.stages.{stage} is {prompt!r}; expected text")
 
     def _check_openers(self, openers: list[list]) -> None:
         ids = [opener[0] if opener else None for opener in openers]
@@ -120,11 +158,24 @@ class _Checker:
         needed = ["embed", "llm"] + (["audio_encoder"] if "audio_encoder" in self.manifest else [])
         for name, codec in self.manifest.get("codecs", {}).items():
             self._check_positive(f"codecs.{name}", codec, "sampling_rate", "hop_length", "books", "codebook_size")
-            self._check_choice(f"codecs.{name}.decoding.kind", codec["decoding"]["kind"], {"windowed"})
+            self._check_decoding(f"codecs.{name}", codec)
             needed += [codec[kind] for kind in ("encoder", "decoder") if kind in codec]
         needed += [enhancer["graph"] for enhancer in self.manifest.get("enhancers", {}).values()]
         for name in needed:
             self._check_name("graphs", name, graphs)
+
+    def _check_decoding(self, field: str, codec: Mapping) -> None:
+        decoding = codec["decoding"]
+        self._check_choice(f"{field}.decoding.kind", decoding["kind"], {"windowed", "causal"})
+        if "most_frames" in codec:
+            self._check_positive(field, codec, "most_frames")
+        if decoding["kind"] == "causal":
+            self._check_positive(f"{field}.decoding", decoding, "chunk", "max_frames")
+            self._check_positive(f"{field}.decoding.state", decoding["state"], "layers", "heads", "head_size")
+            if not isinstance(decoding["lookahead"], int) or decoding["lookahead"] < 0:
+                raise ExportError(f"{field}.decoding.lookahead is {decoding['lookahead']!r}; expected zero or more frames")
+            if codec["books"] != 1 or "encoder" in codec:
+                raise ExportError(f"{field}: a causal decoder has one codebook and no encoder")
 
     def _check_intervals(self, field: str, intervals: Iterable) -> None:
         if not intervals:
@@ -142,6 +193,12 @@ class _Checker:
         for name in names:
             if not isinstance(section[name], int) or section[name] < 1:
                 raise ExportError(f"{field}.{name} is {section[name]!r}; expected a positive integer")
+
+    def _check_types(self, field: str, section: Mapping, **types: type) -> None:
+        """The types of optional fields."""
+        for name, kind in types.items():
+            if name in section and not isinstance(section[name], kind):
+                raise ExportError(f"{field}.{name} is {section[name]!r}; expected {kind.__name__}")
 
     def _check_id(self, field: str, token) -> None:
         if not isinstance(token, int) or not 0 <= token < self.size:

@@ -5,7 +5,6 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,32 +15,16 @@ from .details import check_details
 from .errors import ExportError
 from .families import open_checkpoint
 from .inventory import check_inventory
+from .options import Options
 from .parts import Parts
 from .precision import storage_by_role, variants
 from .self_check import check_package
 from .tensors import TensorStore
 
-_MAX_POSITIONS = 32768
-
-
-@dataclass(frozen=True)
-class Options:
-    precision: str = "fp32"
-    targets: tuple[str, ...] = ("cpu",)
-    heads_precision: str | None = None
-    codec_encoder_precision: str = "fp32"
-    audio_encoder_precision: str | None = None
-    max_positions: int = _MAX_POSITIONS
-    name: str | None = None
-    license: str | None = None
-    origin: str | None = None
-    force: bool = False
-
-
 def export_package(source: Path, out: Path, options: Options) -> Path:
     """Writes the package `out` from the checkpoint folder `source`."""
     check_target(out, options.force, source)
-    checkpoint = open_checkpoint(source, options.max_positions)
+    checkpoint = open_checkpoint(source, options)
     parts, tensors = checkpoint.parts, checkpoint.tensors
     check_inventory(tensors, parts.tensor_shapes(), parts.unused_tensors)
     details = details_with(checkpoint.details, options, source.resolve().name)
@@ -74,7 +57,11 @@ def progress_bar(elements: int) -> tqdm:
 def write_graphs(folder: Path, parts: Parts, tensors: TensorStore, options: Options) -> None:
     """Writes every graph, and the forms of them that the targets need."""
     storage = storage_by_role(
-        options.precision, options.heads_precision, options.codec_encoder_precision, options.audio_encoder_precision
+        options.precision,
+        heads=options.heads_precision,
+        codec_encoder=options.codec_encoder_precision,
+        audio_encoder=options.audio_encoder_precision,
+        speech_decoder=options.speech_decoder_precision,
     )
     graphs = parts.graphs()
     for name, graph in graphs.items():

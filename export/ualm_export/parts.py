@@ -1,7 +1,7 @@
 """The parts of a model: everything that a package is made of but the weights, with no family in it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .audio_encoder import AudioEncoder
@@ -21,6 +21,10 @@ class CodecGraphs:
     codec: Codec
     decoder: str
     encoder: str | None = None
+    decoder_role: str = "codec_decoder"
+    """Column of the decoder among the precisions."""
+    most_frames: int | None = None
+    """Frames of a sound that are decoded; later ones are dropped."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +35,14 @@ class Modality:
     books: tuple[Interval, ...]
     head: str
     ends: dict[str, list[int]]
-    generation: dict
-    """Defaults, which a checkpoint's package.json may override."""
+    generation: dict | None
+    """Defaults, which a checkpoint's package.json may override; None: those of text."""
     codec: str | None = None
     enhancer: str | None = None
     cap: int | None = None
     strict: bool = True
 
-    def manifest(self, generation: dict) -> dict:
+    def manifest(self, generation: dict | None) -> dict:
         """The modality in the manifest, with `generation` for the defaults; optional fields only where they say something."""
         section = {"pattern": self.pattern, "books": [list(book) for book in self.books], "head": self.head}
         section["ends"] = self.ends
@@ -46,7 +50,7 @@ class Modality:
         section |= {field: value for field, value in optional.items() if value is not None}
         if not self.strict:
             section["strict"] = False
-        return section | {"generation": generation}
+        return section if generation is None else section | {"generation": generation}
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,17 @@ class Parts:
     codecs: dict[str, CodecGraphs]
     enhancers: dict[str, Enhancer]
     """By the name of the graph."""
-    prompts: dict[str, str]
+    prompts: dict
     """Defaults, which a checkpoint's package.json may override; so are the limits."""
     limits: dict[str, float]
     unused_tensors: list[str]
     """Patterns of names of tensors that the checkpoint may hold besides."""
+    settings: dict[str, dict] = field(default_factory=dict)
+    """Settings of text for a purpose (ask, transcribe, converse), where they are others; package.json may override them."""
+    reasoning: dict = field(default_factory=dict)
+    """How the model reasons in sound; package.json may override the fields."""
+    absent: dict[str, str] = field(default_factory=dict)
+    """Why a modality that the family has is not there."""
 
     def tensor_shapes(self) -> Shapes:
         """Names and shapes of all tensors that the graphs need."""
@@ -105,7 +115,7 @@ class Parts:
         for part in self.codecs.values():
             if part.encoder:
                 graphs[part.encoder] = Graph("codec_encoder", part.codec.build_encoder)
-            graphs[part.decoder] = Graph("codec_decoder", part.codec.build_decoder)
+            graphs[part.decoder] = Graph(part.decoder_role, part.codec.build_decoder)
         return graphs
 
 

@@ -13,25 +13,29 @@ _STORAGE = {"fp32": _FLOAT32, "fp16": _FLOAT16, "int8": _INT8, "int4": _INT4}
 
 
 def storage_by_role(
-    precision: str, heads: str | None = None, codec_encoder: str = "fp32", audio_encoder: str | None = None
+    precision: str,
+    heads: str | None = None,
+    codec_encoder: str | None = None,
+    audio_encoder: str | None = None,
+    speech_decoder: str | None = None,
 ) -> dict[str, Storage]:
-    """`heads` overrides the precision of the heads, the other two that of the encoders.
+    """The others override the precision of the parts that they name.
 
-    Four bits are for the language model's body only: heads and audio encoder lose too much by it. The
+    Four bits are for the language model's body only: heads, audio encoder and speech decoder lose too much by it. The
     embedding is looked up, not multiplied, and the codec's decoder is no linear stack: float16 at the least
     (errors of 3e-4 and 5e-4 of the largest value). The codec's encoder stays float32 unless asked: rounded
     to float16 it chooses another code about once in a hundred times.
     """
     plain = _FLOAT32 if precision == "fp32" else _FLOAT16
     eight = _INT8 if precision in ("int8", "int4") else plain
-    head = _STORAGE[heads] if heads else eight
     return {
         "embed": plain,
         "llm": _STORAGE[precision],
-        "head": head,
-        "audio_encoder": _STORAGE[audio_encoder] if audio_encoder else eight,
-        "codec_encoder": _STORAGE[codec_encoder],
+        "head": _STORAGE.get(heads, eight),
+        "audio_encoder": _STORAGE.get(audio_encoder, eight),
+        "codec_encoder": _STORAGE.get(codec_encoder, _FLOAT32),
         "codec_decoder": plain,
+        "speech_decoder": _STORAGE.get(speech_decoder, eight),
     }
 
 

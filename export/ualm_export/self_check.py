@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from .codecs import Codec
 from .enhancer import INPUT_RATE, Enhancer
 from .errors import ExportError
 from .language_model import Decoder
@@ -99,15 +100,33 @@ def check_codec(folder: Path, graphs: CodecGraphs, frames: int = 25) -> None:
     """Runs each graph of a codec once."""
     codec = graphs.codec
     samples = frames * codec.hop_length
-    codes = np.zeros((1, codec.books, frames), np.int64)
     if graphs.encoder:
         noise = np.random.default_rng(0).normal(0.0, 0.1, (1, 1, samples)).astype(np.float32)
         path = folder / f"{graphs.encoder}.onnx"
-        check_graph(path, {"input_values": noise}, {"audio_codes": (np.int64, codes.shape)})
-    feeds = {"audio_codes": codes}
+        check_graph(path, {"input_values": noise}, {"audio_codes": (np.int64, (1, codec.books, frames))})
+    path = folder / f"{graphs.decoder}.onnx"
+    if codec.decoding["kind"] == "causal":
+        check_causal_decoder(path, codec, frames)
+        return
+    feeds = {"audio_codes": np.zeros((1, codec.books, frames), np.int64)}
     if codec.decoding["indexed"]:
         feeds["first_frame"] = np.array([7], np.int64)
-    check_graph(folder / f"{graphs.decoder}.onnx", feeds, {"audio_values": (np.float32, (1, 1, samples))})
+    check_graph(path, feeds, {"audio_values": (np.float32, (1, 1, samples))})
+
+
+def check_causal_decoder(path: Path, codec: Codec, frames: int) -> None:
+    """Decodes the first frames of a sound, which ends with them: what they look ahead to is past the end."""
+    lookahead, state = codec.decoding["lookahead"], codec.decoding["state"]
+    codes = np.full((1, 1, frames + lookahead), -1, np.int64)
+    codes[..., :frames] = codec.codebook_size - 1
+    cache_shape = (1, state["heads"], frames + 3, state["head_size"])
+    caches = [f"{i}.{kind}" for i in range(state["layers"]) for kind in ("key", "value")]
+    feeds = {f"past_key_values.{name}": np.zeros(cache_shape, np.float32) for name in caches}
+    feeds["seqlens_k"] = np.array([frames - 1], np.int32)
+    feeds["total_sequence_length"] = np.array(frames, np.int32)
+    expected = {f"present.{name}": (np.float32, cache_shape) for name in caches}
+    expected["audio_values"] = (np.float32, (1, 1, frames * codec.hop_length))
+    check_graph(path, feeds | {"audio_codes": codes}, expected)
 
 
 def check_enhancer(path: Path, enhancer: Enhancer, samples: int = 3200) -> None:

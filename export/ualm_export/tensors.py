@@ -66,6 +66,17 @@ class Rows:
         return np.concatenate(pieces) if pieces else np.empty((0, *self.shape[1:]), np.float32)
 
 
+class Scaled:
+    """A tensor times a number, as a lazy tensor."""
+
+    def __init__(self, tensor, factor: float):
+        self._tensor, self._factor = tensor, np.float32(factor)
+        self.shape = tensor.shape
+
+    def __getitem__(self, rows) -> np.ndarray:
+        return self._tensor[rows] * self._factor
+
+
 @dataclass(frozen=True)
 class _Stored:
     """Where a tensor lies in a file: `offset` in bytes, `strides` in elements."""
@@ -206,18 +217,38 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def read_safetensors_index(path: Path) -> dict[str, Tensor]:
-    """The tensors of a sharded checkpoint, given its `*.safetensors.index.json`."""
-    weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-    shards = {}
-    for shard in sorted(set(weight_map.values())):
-        if not (path.parent / shard).is_file():
-            raise ExportError(f"{path.name} names {shard}, which is not in {path.parent}")
-        shards[shard] = read_safetensors(path.parent / shard)
+def read_safetensors_index(path: Path, elsewhere: Path | None = None) -> dict[str, Tensor]:
+    """The tensors of a sharded checkpoint, given its `*.safetensors.index.json`.
+
+    A shard that is not beside the index is looked up by name in the folder `elsewhere`, if there is one.
+    """
+    weight_map = _weight_map(path)
+    shards = {shard: read_safetensors(_find_shard(path, shard, elsewhere)) for shard in sorted(set(weight_map.values()))}
     absent = [name for name, shard in weight_map.items() if name not in shards[shard]]
     if absent:
         raise ExportError(f"{path.name} lists tensors that their shards do not hold: {', '.join(absent[:10])}")
     return {name: shards[shard][name] for name, shard in weight_map.items()}
+
+
+def _weight_map(path: Path) -> dict[str, str]:
+    """Which shard holds each tensor."""
+    try:
+        weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        shards = list(weight_map.values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExportError(f"{path} cannot be read: expected JSON with a weight_map of shards by tensor ({error!r})") from None
+    for shard in shards:
+        if not isinstance(shard, str) or Path(shard).name != shard:
+            raise ExportError(f"{path} names the shard {shard!r}; expected the name of a file")
+    return weight_map
+
+
+def _find_shard(index: Path, shard: str, elsewhere: Path | None) -> Path:
+    folders = [index.parent] + ([elsewhere] if elsewhere and elsewhere != index.parent else [])
+    for folder in folders:
+        if (folder / shard).is_file():
+            return folder / shard
+    raise ExportError(f"{index.name} names {shard}, which is not in {' nor in '.join(map(str, folders))}")
 
 
 # --- torch.save -----------------------------------------------------------------------------------

@@ -201,7 +201,10 @@ fn copy_row_of<T: Element>(
         let to = to.extract_tensor_mut().1;
         let from = from.extract_tensor().1;
         let heads = to.chunks_exact_mut(capacity * size).zip(from.chunks_exact(other * size));
-        heads.skip(row * shape.heads).take(shape.heads).for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
+        heads
+            .skip(row * shape.heads)
+            .take(shape.heads)
+            .for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
     }
 }
 

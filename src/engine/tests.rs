@@ -232,7 +232,8 @@ fn an_unconditional_prompt_is_as_long_as_the_conditional_one() {
     let bench = Bench::new(Fake::new(2));
     let mut sequence = bench.sequence(true).unwrap();
     prefill(&mut sequence, 0..9).unwrap();
-    let error = sequence.begin_guidance(Prefix::Tokens { tokens: &prompt(0..8), shared: 0 }, &Cancel::new()).unwrap_err();
+    let error =
+        sequence.begin_guidance(Prefix::Tokens { tokens: &prompt(0..8), shared: 0 }, &Cancel::new()).unwrap_err();
     assert!(error.kind() == ErrorKind::Invalid && error.message().contains("8 positions; expected 9"), "{error}");
     let cancel = Cancel::new();
     cancel.cancel();

@@ -215,10 +215,10 @@ impl<'a> Generation<'a> {
         let (modality, last) = self.choose(next, kept.as_ref().map(|(modality, _)| *modality))?;
         let rules = &self.conversation.rules;
         let config = self.segment_config(modality);
-        let memory = self.conversation.limits.cache_bytes();
         let pace = if self.config.stream_audio { Pace::Streamed } else { Pace::Whole };
-        let sound =
-            rules.voice(modality)?.codec.as_deref().map(|codec| SoundStream::new(codec, pace, memory)).transpose()?;
+        let limits = &self.conversation.limits;
+        let sound_of = |codec| SoundStream::new(codec, pace, limits.cache_bytes());
+        let sound = rules.voice(modality)?.codec.as_deref().map(sound_of).transpose()?;
         let width = rules.vocabulary.non_zero_width();
         let segment = OpenSegment {
             modality,

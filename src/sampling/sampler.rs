@@ -33,6 +33,9 @@ impl Sampling {
     }
 }
 
+/// The most candidates that are sorted whole when only the most probable ones are kept.
+const MOST_SORTED: usize = 4096;
+
 /// The ids that may be drawn, in ascending order, and their logits.
 pub struct Candidates<'a> {
     logits: &'a [f32],
@@ -79,11 +82,16 @@ impl Sampler {
 
     /// Draws from the softmax over the best candidates, by inverting its cumulative sum at one random number.
     fn draw(&mut self, candidates: &Candidates, sampling: &Sampling, most: f32, rng: &mut Rng) -> TokenId {
-        self.keep_best(candidates, sampling.top_k);
         let temperature = f64::from(sampling.temperature);
-        self.weights.clear();
-        self.weights.extend(self.kept.iter().map(|(l, _)| ((f64::from(*l) - f64::from(most)) / temperature).exp()));
-        self.keep_probable(f64::from(sampling.top_p));
+        let weight = |logit: f32| ((f64::from(logit) - f64::from(most)) / temperature).exp();
+        let top_p = f64::from(sampling.top_p);
+        if sampling.top_k == 0 && top_p < 1.0 && candidates.iter().nth(MOST_SORTED).is_some() {
+            self.keep_probable_of_many(candidates, top_p, weight);
+        } else {
+            self.keep_best(candidates, sampling.top_k);
+            self.weigh(self.kept.len(), weight);
+            self.keep_probable(top_p * self.weights.iter().sum::<f64>(), top_p);
+        }
         let mut left = rng.uniform() * self.weights.iter().sum::<f64>();
         for (weight, (_, id)) in self.weights.iter().zip(&self.kept) {
             left -= weight;
@@ -107,18 +115,45 @@ impl Sampler {
         self.kept.sort_unstable_by(by_rank);
     }
 
-    /// Drops the weights after the first ones whose sum reaches `top_p` of the total.
-    fn keep_probable(&mut self, top_p: f64) {
+    /// Computes the weights of the first `count` candidates kept.
+    fn weigh(&mut self, count: usize, weight: impl Fn(f32) -> f64) {
+        self.weights.clear();
+        self.weights.extend(self.kept.iter().take(count).map(|(logit, _)| weight(*logit)));
+    }
+
+    /// Drops the weights after the first ones whose sum is `enough`, unless `top_p` keeps all; returns whether it is
+    /// reached.
+    fn keep_probable(&mut self, enough: f64, top_p: f64) -> bool {
         if top_p >= 1.0 {
-            return;
+            return true;
         }
-        let enough = top_p * self.weights.iter().sum::<f64>();
         let mut sum = 0.0;
         let reached = self.weights.iter().position(|w| {
             sum += w;
             sum >= enough
         });
         self.weights.truncate(reached.map_or(self.weights.len(), |last| last + 1));
+        reached.is_some()
+    }
+
+    /// Keeps the most probable candidates that together reach `top_p`, sorting no more of them than it takes.
+    fn keep_probable_of_many(&mut self, candidates: &Candidates, top_p: f64, weight: impl Fn(f32) -> f64) {
+        self.kept.clear();
+        self.kept.extend(candidates.iter().map(|(id, logit)| (logit, id)));
+        let enough = top_p * self.kept.iter().map(|(logit, _)| weight(*logit)).sum::<f64>();
+        let mut count = MOST_SORTED / 16;
+        loop {
+            count = count.min(self.kept.len());
+            self.kept.select_nth_unstable_by(count - 1, by_rank);
+            if let Some(best) = self.kept.get_mut(..count) {
+                best.sort_unstable_by(by_rank);
+            }
+            self.weigh(count, &weight);
+            if self.keep_probable(enough, top_p) || count == self.kept.len() {
+                return;
+            }
+            count *= 8;
+        }
     }
 }
 
@@ -192,6 +227,28 @@ mod tests {
         let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 0.7 };
         let drawn: Vec<_> = (0..500).map(|_| sample(&logits, sampling, &mut rng).unwrap()).collect();
         assert!(drawn.contains(&10) && drawn.contains(&11) && !drawn.contains(&12));
+    }
+
+    #[test]
+    fn the_most_probable_of_many_are_those_of_a_whole_sort() {
+        let mut rng = Rng::at(9, 0);
+        for spread in [0.0, 0.5, 4.0] {
+            let logits: Vec<f32> = (0..3 * MOST_SORTED).map(|_| (rng.uniform() * 3.0 * spread) as f32).collect();
+            let runs = [Run { first: 0, columns: 0..logits.len() }];
+            let candidates = Candidates::new(&logits, &runs);
+            for top_p in [0.01, 0.5, 0.95, 0.9999] {
+                let weight = |logit: f32| f64::from(logit).exp();
+                let (mut whole, mut part) = (Sampler::default(), Sampler::default());
+                whole.keep_best(&candidates, 0);
+                whole.weigh(logits.len(), weight);
+                whole.keep_probable(top_p * whole.weights.iter().sum::<f64>(), top_p);
+                part.keep_probable_of_many(&candidates, top_p, weight);
+                let count = whole.weights.len();
+                assert!(part.weights.len().abs_diff(count) <= 1, "the sums may round apart");
+                let least = count.min(part.weights.len());
+                assert_eq!(part.kept[..least], whole.kept[..least], "spread {spread}, top-p {top_p}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The library as a Rust program uses it.
 
+mod audex;
 mod audio;
 mod chains;
 mod chains_by_prompt;

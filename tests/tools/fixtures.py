@@ -4,6 +4,7 @@
     checkpoints/NAME         the cut reference checkpoints, in the trainer's format and as safetensors
     answers/NAME             what the trainer's code answered: expected.json, .npy arrays, the input clips
     packages/NAME-PRECISION  the checkpoints exported
+    packages/tiny-audex-no-audio  tiny-audex in fp32 without X-codec
     packages/synthetic-fp32  a random checkpoint of unusual sizes, exported
     packages/enhanced-fp32   tiny-omni-fp32 with an enhancer
     packages/failing-fp32    tiny-omni-fp32 with a language model that fails while it runs
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from audex_checkpoint import XCODEC, rebuild_audex_answers, rebuild_audex_checkpoint
 from checkpoint_writer import write_sharded, write_torch_zip
 from enhancer import write_enhancer
 from packed_weights import unpack
@@ -30,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data"
 FIXTURES = ROOT / "target" / "fixtures"
 NAMES = ("tiny-omni", "tiny-afwhisper")
+AUDEX = "tiny-audex"
 PRECISIONS = ("fp32", "int8", "int4")
 TARGETS_OF = {"tiny-afwhisper-fp32": ("cpu", "cuda", "openvino")}
 CONFIG_FOLDERS = ("llm", "codec", "encoder")
@@ -70,7 +73,7 @@ def sources_digest() -> str:
     """The digest of every file that the fixtures depend on."""
     files = [path for folder in ("export", "tests/tools") for path in (ROOT / folder).glob("*.py")]
     files += (ROOT / "export" / "ualm_export").rglob("*.py")
-    files += [path for name in NAMES for path in (DATA / name).rglob("*") if path.is_file()]
+    files += [path for name in (*NAMES, AUDEX) for path in (DATA / name).rglob("*") if path.is_file()]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
@@ -88,9 +91,19 @@ def build() -> None:
                 FIXTURES / "checkpoints" / name, FIXTURES / "packages" / f"{name}-{precision}",
                 Options(precision=precision, targets=TARGETS_OF.get(f"{name}-{precision}", ("cpu",))),
             )  # fmt: skip
+    build_audex(FIXTURES / "checkpoints" / AUDEX, FIXTURES / "packages")
     export_synthetic(FIXTURES / "checkpoints" / "synthetic", FIXTURES / "packages" / "synthetic-fp32")
     export_enhanced(FIXTURES / "checkpoints" / "tiny-omni", FIXTURES / "packages" / "enhanced-fp32")
     break_language_model(FIXTURES / "packages" / "tiny-omni-fp32", FIXTURES / "packages" / "failing-fp32", 32)
+
+
+def build_audex(checkpoint: Path, packages: Path) -> None:
+    """The Audex checkpoint in the layout in which it is published, its answers and its packages."""
+    rebuild_audex_checkpoint(DATA / AUDEX, checkpoint)
+    rebuild_audex_answers(DATA / AUDEX, FIXTURES / "answers" / AUDEX)
+    for precision in PRECISIONS:
+        export_package(checkpoint, packages / f"{AUDEX}-{precision}", Options(precision=precision, xcodec=checkpoint / XCODEC))
+    export_package(checkpoint, packages / f"{AUDEX}-no-audio", Options())
 
 
 def export_synthetic(checkpoint: Path, package: Path) -> None:
@@ -132,7 +145,7 @@ def main() -> int:
     start = time.monotonic()
     build()
     stamp.write_text(digest)
-    print(f"target/fixtures: {len(NAMES) * len(PRECISIONS) + 3} packages in {time.monotonic() - start:.0f} s")
+    print(f"target/fixtures: {len(list((FIXTURES / 'packages').iterdir()))} packages in {time.monotonic() - start:.0f} s")
     return 0
 
 

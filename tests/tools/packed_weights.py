@@ -1,4 +1,4 @@
-"""Arrays in few bytes: float32 rounded to 24 bits, one plane for each byte, deflated in one .npz."""
+"""Arrays in few bytes: float32, mostly rounded to 24 bits, one plane for each byte, deflated in one .npz."""
 
 from pathlib import Path
 
@@ -11,15 +11,16 @@ def rounded(array: np.ndarray) -> np.ndarray:
     return ((bits + 0x80) & np.uint32(0xFFFFFF00)).view(np.float32)
 
 
-def pack(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Stores float arrays, rounded, as byte planes [3, …]; integers as they are."""
+def pack(path: Path, arrays: dict[str, np.ndarray], exact: bool = False) -> None:
+    """Stores float arrays, rounded unless `exact`, as byte planes [3 or 4, …]; integers as they are."""
     planes = {}
     for name, array in arrays.items():
         if np.issubdtype(array.dtype, np.integer):
             planes[name] = array
         else:
-            bits = rounded(array).view(np.uint32)
-            planes[name] = np.stack([(bits >> shift).astype(np.uint8) for shift in (24, 16, 8)])
+            bits = (np.ascontiguousarray(array, np.float32) if exact else rounded(array)).view(np.uint32)
+            shifts = (24, 16, 8, 0) if exact else (24, 16, 8)
+            planes[name] = np.stack([(bits >> shift).astype(np.uint8) for shift in shifts])
     np.savez_compressed(path, **planes)
 
 
@@ -29,7 +30,10 @@ def unpack(path: Path) -> dict[str, np.ndarray]:
         for name in packed.files:
             array = packed[name]
             if array.dtype == np.uint8:
-                high, middle, low = array.astype(np.uint32)
-                array = (high << 24 | middle << 16 | low << 8).view(np.float32)
+                planes = array.astype(np.uint32)
+                bits = np.zeros_like(planes[0])
+                for plane, shift in zip(planes, (24, 16, 8, 0)):
+                    bits |= plane << np.uint32(shift)
+                array = bits.view(np.float32)
             arrays[name] = array
     return arrays

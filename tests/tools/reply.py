@@ -15,8 +15,8 @@ import onnxruntime
 from log_mel import HOP, log_mel, normalized
 
 
-def read_wav(path: Path) -> np.ndarray:
-    """The samples of a mono WAV file of 16-bit integers or 32-bit floats, float32 [N]."""
+def read_wav(path: Path, mixes: bool = False) -> np.ndarray:
+    """The samples of a WAV file of 16-bit integers or 32-bit floats, float32 [N]; `mixes` takes the mean of channels."""
     content = path.read_bytes()
     chunks, at = {}, 12
     while at + 8 <= len(content):
@@ -24,13 +24,15 @@ def read_wav(path: Path) -> np.ndarray:
         chunks[name] = content[at + 8 : at + 8 + size]
         at += 8 + size + size % 2
     encoding, channels, _rate, _bytes, _block, bits = struct.unpack_from("<HHIIHH", chunks[b"fmt "])
-    if channels != 1:
+    if channels != 1 and not mixes:
         raise ValueError(f"{path} has {channels} channels, expected one")
     if (encoding, bits) == (1, 16):
-        return (np.frombuffer(chunks[b"data"], "<i2") / 32768.0).astype(np.float32)
-    if (encoding, bits) == (3, 32):
-        return np.frombuffer(chunks[b"data"], "<f4")
-    raise ValueError(f"{path}: encoding {encoding} of {bits} bits is not read here")
+        samples = (np.frombuffer(chunks[b"data"], "<i2") / 32768.0).astype(np.float32)
+    elif (encoding, bits) == (3, 32):
+        samples = np.frombuffer(chunks[b"data"], "<f4")
+    else:
+        raise ValueError(f"{path}: encoding {encoding} of {bits} bits is not read here")
+    return samples.reshape(-1, channels).mean(1) if channels > 1 else samples
 
 
 @dataclass

@@ -92,16 +92,20 @@ fn self_test(common: &Common) -> Result<Found> {
     model.load_all()?;
     let manifest = model.manifest();
     let mut done = Vec::new();
-    let mut messages = vec![Message::text("a short test")];
+    let words = Message::text("a short test");
+    let mut heard = vec![words.clone()];
     if let Some(audio) = &manifest.audio_encoder {
-        messages.push(Message::audio(tone(audio.sampling_rate)?));
+        heard.push(Message::audio(tone(audio.sampling_rate)?));
         done.push("heard 1 s".to_owned());
     }
     for modality in manifest.modalities.keys() {
-        let mut config = model.config().only(*modality);
+        // where the prompt decides, sound is heard for text alone
+        let hears = *modality == Modality::Text || model.chooses_modality();
+        let messages = if hears { &heard[..] } else { std::slice::from_ref(&words) };
+        let mut config = model.config().only(*modality).thinking(false);
         config.segment_mut(*modality).max_steps = 12;
         let mut session = model.session();
-        let prompt = session.prompt_for(*modality, &messages, &Cancel::new())?;
+        let prompt = session.prompt_for(*modality, messages, &Cancel::new())?;
         let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
         done.push(format!("made {} steps of {modality}", reply.usage.steps));
     }

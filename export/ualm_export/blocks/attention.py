@@ -43,6 +43,8 @@ class CachedAttention:
     max_positions: int
     biases: bool
     """True: queries, keys and values have biases."""
+    interleaved: bool = False
+    """True: rotary positions turn neighbours against each other. False: the halves of a head."""
 
     @property
     def cached_head_size(self) -> int:
@@ -88,7 +90,7 @@ class CachedAttention:
             "GroupQueryAttention", packed, "", "", past_key, past_value, "seqlens_k", "total_sequence_length", *rotary,
             outputs=[graph.name("context"), f"present.{index}.key", f"present.{index}.value"], domain=CONTRIB,
             num_heads=self.heads, kv_num_heads=self.key_value_heads, scale=float(self.head_size**-0.5),
-            do_rotary=1, rotary_interleaved=0,
+            do_rotary=1, rotary_interleaved=int(self.interleaved),
         )  # fmt: skip
         output = tensors["output.weight"]
         if self.cached_head_size != self.head_size:
@@ -107,17 +109,18 @@ class CachedAttention:
 
 
 class _PaddedHeads:
-    """Rows of a projection [heads × size, …] with zeros behind each half of every head, as a lazy tensor.
+    """Rows of a projection [heads × size, …] with zeros behind each head, as a lazy tensor.
 
-    The halves are what the rotary positions turn against each other, so each is padded by itself.
+    Where rotary positions turn the halves of a head against each other, each half is padded by itself.
     """
 
     def __init__(self, tensor, attention: CachedAttention):
-        self._tensor, self._half = tensor, attention.head_size // 2
-        self._padded = attention.cached_head_size // 2
-        self.shape = (tensor.shape[0] // self._half * self._padded, *tensor.shape[1:])
+        pieces = 1 if attention.interleaved else 2
+        self._tensor, self._piece = tensor, attention.head_size // pieces
+        self._padded = attention.cached_head_size // pieces
+        self.shape = (tensor.shape[0] // self._piece * self._padded, *tensor.shape[1:])
 
     def __getitem__(self, rows) -> np.ndarray:
-        halves = self._tensor[:].reshape(-1, self._half, *self.shape[1:])
-        beyond = [(0, 0), (0, self._padded - self._half)] + [(0, 0)] * (len(self.shape) - 1)
-        return np.pad(halves, beyond).reshape(self.shape)[rows]
+        pieces = self._tensor[:].reshape(-1, self._piece, *self.shape[1:])
+        beyond = [(0, 0), (0, self._padded - self._piece)] + [(0, 0)] * (len(self.shape) - 1)
+        return np.pad(pieces, beyond).reshape(self.shape)[rows]

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from ..graph import GraphBuilder
 from ..tensors import Prefixed
+from .activation import ACTIVATIONS, silu
 from .shapes import Shapes, linear_shapes
 
 
@@ -34,5 +35,22 @@ class GatedMlp:
     def apply(self, graph: GraphBuilder, x: str, tensors: Prefixed) -> str:
         gate = graph.linear(x, tensors["gate.weight"], name="gate_proj")
         up = graph.linear(x, tensors["up.weight"], name="up_proj")
-        activated = graph.op("Mul", gate, graph.op("Sigmoid", gate))
-        return graph.linear(graph.op("Mul", activated, up), tensors["down.weight"], name="down_proj")
+        return graph.linear(graph.op("Mul", silu(graph, gate), up), tensors["down.weight"], name="down_proj")
+
+
+@dataclass(frozen=True)
+class PlainMlp:
+    """down(activation(up(x))), without a gate and without biases."""
+
+    hidden_size: int
+    intermediate_size: int
+    activation: str
+    """One of `ACTIVATIONS`."""
+
+    def shapes(self) -> Shapes:
+        hidden, inner = self.hidden_size, self.intermediate_size
+        return linear_shapes("up", inner, hidden, bias=False) | linear_shapes("down", hidden, inner, bias=False)
+
+    def apply(self, graph: GraphBuilder, x: str, tensors: Prefixed) -> str:
+        up = graph.linear(x, tensors["up.weight"], name="up_proj")
+        return graph.linear(ACTIVATIONS[self.activation](graph, up), tensors["down.weight"], name="down_proj")

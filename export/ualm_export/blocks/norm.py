@@ -8,14 +8,19 @@ def layer_norm(graph: GraphBuilder, x: str, tensors: Prefixed, name: str, epsilo
     return graph.layer_norm(x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], epsilon)
 
 
+def rms_norm(graph: GraphBuilder, x: str, weight, epsilon: float) -> str:
+    """x over the root of its mean square, which is taken in float32, times a weight."""
+    scale = graph.parameter(weight[:])
+    return graph.op("SimplifiedLayerNormalization", x, scale, axis=-1, epsilon=epsilon, stash_type=1)
+
+
 def add_and_rms_norm(
     graph: GraphBuilder, branch: str, residual: str | None, weight, epsilon: float, last: bool = False
 ) -> tuple[str, str]:
     """RMS norm of branch + residual; returns the normed value and the sum (which the last norm leaves out)."""
-    scale = graph.parameter(weight[:])
     if residual is None:
-        normed = graph.op("SimplifiedLayerNormalization", branch, scale, axis=-1, epsilon=epsilon, stash_type=1)
-        return normed, branch
+        return rms_norm(graph, branch, weight, epsilon), branch
+    scale = graph.parameter(weight[:])
     normed, total = graph.name("normed"), "" if last else graph.name("sum")
     graph.op(
         "SkipSimplifiedLayerNormalization", residual, branch, scale,

@@ -124,12 +124,13 @@ class SemanticEncoder:
 
 
 class XCodec:
-    """See `Codec` for its interface."""
+    """See `Codec` for its interface. Where it does not encode, the tensors of its encoder are left alone."""
 
     name = "xcodec"
 
-    def __init__(self, config: Config, prefix: str, books: int | None = None):
+    def __init__(self, config: Config, prefix: str, books: int | None = None, encodes: bool = True):
         self.prefix = prefix
+        self.encodes = encodes
         self.acoustic = Dac.from_config(config.section("acoustic_model_config", default={}))
         self.hubert = Hubert.from_config(config.section("semantic_model_config", default={}))
         self.semantic = SemanticEncoder.from_config(config, self.hubert.hidden_size)
@@ -188,19 +189,24 @@ class XCodec:
         return Names(f"{self.prefix}semantic_model.", _HUBERT)
 
     def tensor_shapes(self) -> Shapes:
+        shapes = self._encoder_tensor_shapes() if self.encodes else {}
+        shapes |= self._decoder_names().shapes(self.acoustic.decoder_shapes())
+        quantizer = linear_shapes("fc2", self.acoustic.hidden_size, self.dimension)
+        quantizer |= {_codebook_name(level): (self.codebook_size, self.dimension) for level in range(self.books)}
+        return shapes | within(self.prefix, quantizer)
+
+    def _encoder_tensor_shapes(self) -> Shapes:
+        """Those that the encoder alone needs."""
         shapes = within("encoder_semantic.", self.semantic.shapes())
         shapes |= linear_shapes("fc", self.dimension, self.dimension)
-        shapes |= linear_shapes("fc2", self.acoustic.hidden_size, self.dimension)
-        shapes |= {_codebook_name(level): (self.codebook_size, self.dimension) for level in range(self.books)}
         return (
             self._encoder_names().shapes(self.acoustic.encoder_shapes())
-            | self._decoder_names().shapes(self.acoustic.decoder_shapes())
             | self._hubert_names().shapes(self.hubert.shapes())
             | within(self.prefix, shapes)
         )
 
     def unused_tensors(self) -> list[str]:
-        """The semantic decoder, the statistics of training, and the quantizers beyond those in use."""
+        """The semantic decoder, the statistics of training, the quantizers beyond those in use, the encoder if it is."""
         unused = [
             r"fc1\..*",
             r"decoder_semantic\..*",
@@ -208,6 +214,8 @@ class XCodec:
             r"semantic_model\.masked_spec_embed",
             r".*\.num_batches_tracked",
         ]
+        if not self.encodes:
+            unused += [r"acoustic_encoder\..*", r"encoder_semantic\..*", r"semantic_model\..*", r"fc\..*"]
         unused += [rf"quantizer\.quantizers\.{level}\..*" for level in range(self.books, self.quantizers)]
         return [re.escape(self.prefix) + pattern for pattern in unused]
 

@@ -58,7 +58,11 @@ impl Runner<'_> {
                 id,
                 segments,
                 prompt_frames: self.args.frames.then(|| answer.prompt.tokens().clone()),
-                unconditional_frames: answer.prompt.unconditional().filter(|_| self.args.frames && answer.guided).cloned(),
+                unconditional_frames: answer
+                    .prompt
+                    .unconditional()
+                    .filter(|_| self.args.frames && answer.guided)
+                    .cloned(),
                 usage: answer.reply.usage,
                 seconds: answer.reply.seconds,
                 warnings,

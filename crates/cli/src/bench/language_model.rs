@@ -15,8 +15,21 @@ const STEPS: usize = 24;
 /// The scale of guidance; any but 1 costs the same.
 const GUIDANCE: f32 = 3.0;
 
+/// Returns a prompt of `len` positions for a reply of `modality`. Where the prompt decides what is made, it is not shorter
+/// than one of a word, and at most a few positions shorter than `len`.
+pub fn prompt_of(model: &Model, modality: Modality, len: usize) -> Result<Prompt> {
+    if model.chooses_modality() {
+        return exact_prompt(model, len);
+    }
+    let prompt = |words: usize| {
+        model.prompt_for(modality, &[Message::text("rain ".repeat(words.max(1)))], &Cancel::new())
+    };
+    let (one, many) = (prompt(1)?.len(), prompt(101)?.len());
+    prompt(1 + 100 * len.saturating_sub(one) / (many - one).max(1))
+}
+
 /// Returns a prompt of exactly `len` positions: words between those of an empty prompt, or the last part of them.
-pub fn prompt_of(model: &Model, len: usize) -> Result<Prompt> {
+fn exact_prompt(model: &Model, len: usize) -> Result<Prompt> {
     let words = model.text_tokens("rain falls on a roof while a dog barks and a bell rings ")?;
     let empty = model.prompt(&[Message::text("")])?;
     let width = empty.tokens().width();
@@ -29,7 +42,7 @@ pub fn prompt_of(model: &Model, len: usize) -> Result<Prompt> {
 
 /// Returns the settings of a run of exactly `steps` steps of `modality`.
 pub fn exactly(model: &Model, modality: Modality, guidance: f32, steps: usize) -> GenerationConfig {
-    let mut config = model.config().only(modality);
+    let mut config = model.config().only(modality).thinking(false);
     let settings = config.segment_mut(modality);
     (settings.guidance, settings.max_steps, settings.min_steps) = (guidance, steps, steps);
     config
@@ -37,7 +50,7 @@ pub fn exactly(model: &Model, modality: Modality, guidance: f32, steps: usize) -
 
 /// Running a prompt of `len` positions.
 pub fn prefill(model: &Model, len: usize, runs: usize) -> Result<Figure> {
-    let prompt = prompt_of(model, len)?;
+    let prompt = prompt_of(model, Modality::Text, len)?;
     let mut session = model.session();
     let start = session.mark();
     Figure::timed(format!("prefill of {len}"), runs, || {
@@ -49,21 +62,36 @@ pub fn prefill(model: &Model, len: usize, runs: usize) -> Result<Figure> {
 /// The cost that guidance adds to running a prompt of `len` positions: the unconditional branch, and the copy of the
 /// other one.
 pub fn unconditional_prefill(model: &Model, len: usize, runs: usize) -> Result<Figure> {
-    let mut session = model.session();
-    let checkpoint = session.checkpoint(&prompt_of(model, len)?, &Cancel::new())?;
+    let prompt = prompt_of(model, Modality::Audio, len)?;
     let config = exactly(model, Modality::Audio, GUIDANCE, 1);
-    Figure::timed(format!("unconditional prefill of {len}"), runs, || {
-        session.generate_from(&checkpoint, &config, &Cancel::new())?.next().transpose().map(drop)
-    })
+    let mut samples = Vec::new();
+    for _ in 0..=runs {
+        // a session keeps an unconditional prompt that it has run
+        let mut session = model.session();
+        let checkpoint = session.checkpoint(&prompt, &Cancel::new())?;
+        let start = Instant::now();
+        session.generate_from(&checkpoint, &config, &Cancel::new())?.next().transpose()?;
+        samples.push(milliseconds(start.elapsed()));
+    }
+    Ok(Figure::new(format!("unconditional prefill of {len}"), "ms", samples.split_off(1)))
 }
 
-/// Steps of text, and of audio without and with guidance, after a prompt of `context` positions.
+/// Steps of text, and of sound without and with guidance, after a prompt of `context` positions. Speech is measured where
+/// its steps are others than those of audio.
 pub fn steps(model: &Model, context: usize, runs: usize) -> Result<Vec<Figure>> {
-    let mut session = model.session();
-    let checkpoint = session.checkpoint(&prompt_of(model, context)?, &Cancel::new())?;
-    let offered = |(modality, _): &(Modality, f32)| model.manifest().modalities.contains_key(modality);
-    let kinds = [(Modality::Text, 1.0), (Modality::Audio, 1.0), (Modality::Audio, GUIDANCE)];
-    kinds.into_iter().filter(offered).map(|kind| step(&mut session, &checkpoint, kind, context, runs)).collect()
+    let modalities = &model.manifest().modalities;
+    let head = |modality| modalities.get(&modality).map(|config| &config.head);
+    let mut kinds = vec![(Modality::Text, 1.0), (Modality::Audio, 1.0), (Modality::Audio, GUIDANCE)];
+    if head(Modality::Speech) != head(Modality::Audio) {
+        kinds.extend([(Modality::Speech, 1.0), (Modality::Speech, GUIDANCE)]);
+    }
+    kinds.retain(|(modality, _)| modalities.contains_key(modality));
+    let measure = |kind: (Modality, f32)| {
+        let mut session = model.session();
+        let checkpoint = session.checkpoint(&prompt_of(model, kind.0, context)?, &Cancel::new())?;
+        step(&mut session, &checkpoint, kind, context, runs)
+    };
+    kinds.into_iter().map(measure).collect()
 }
 
 /// Milliseconds a step, and where they go: the mean over the steps of a run, the first run left out.

@@ -76,7 +76,7 @@ fn measure(part: Part, model: &Model, options: &RuntimeOptions, args: &Bench) ->
             }
             Ok(figures)
         }
-        Part::Codec => sound::codec(model, runs),
+        Part::Codec => sound::codecs(model, runs),
         Part::Encoder => sound::encoder(model, runs),
         Part::FrontEnd => sound::front_end(model, runs),
         Part::Load => whole::load(model, options, runs),

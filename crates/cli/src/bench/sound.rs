@@ -2,6 +2,7 @@
 
 use ndarray::Array2;
 use ualm::audio::{LogMel, LogMelConfig, Waveform, resample};
+use ualm::package::CodecConfig;
 use ualm::{Modality, Model, Result, TokenId};
 
 use super::figure::{Figure, milliseconds};
@@ -11,21 +12,35 @@ const CODEC_SECONDS: usize = 10;
 /// A usual rate of recordings, which no model takes as it is.
 const RECORDING_RATE: u32 = 44_100;
 
-/// The codec, both ways.
-pub fn codec(model: &Model, runs: usize) -> Result<Vec<Figure>> {
-    let Some((modality, codec)) = model.sounds().next() else { return Ok(Vec::new()) };
+/// The codecs, both ways.
+pub fn codecs(model: &Model, runs: usize) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    let mut measured = Vec::new();
+    for (modality, config) in model.sounds() {
+        let Some((name, _)) = model.manifest().codec(modality) else { continue };
+        if !measured.contains(&name) {
+            measured.push(name);
+            figures.extend(codec(model, modality, config, runs)?);
+        }
+    }
+    Ok(figures)
+}
+
+/// The codec of `modality`, both ways, but for an encoder that the package lacks.
+fn codec(model: &Model, modality: Modality, codec: &CodecConfig, runs: usize) -> Result<Vec<Figure>> {
+    let of = if model.chooses_modality() { String::new() } else { format!("{modality} ") };
     let sound = Waveform::mono(noise(CODEC_SECONDS * codec.sampling_rate as usize), codec.sampling_rate)?;
     let frames = sound.len() / codec.hop_length;
     let size = codec.codebook_size;
     let codes = Array2::from_shape_fn((codec.books, frames), |(b, f)| ((7919 * f + 104_729 * b) % size) as TokenId);
-    Ok(vec![
-        Figure::timed(format!("codec encode {CODEC_SECONDS} s"), runs, || {
-            model.encode_codes(modality, &sound).map(drop)
-        })?,
-        Figure::timed(format!("codec decode {CODEC_SECONDS} s"), runs, || {
-            model.decode_codes(modality, &codes).map(drop)
-        })?,
-    ])
+    let mut figures = Vec::new();
+    if codec.encoder.is_some() {
+        let encode = || model.encode_codes(modality, &sound).map(drop);
+        figures.push(Figure::timed(format!("{of}codec encode {CODEC_SECONDS} s"), runs, encode)?);
+    }
+    let decode = || model.decode_codes(modality, &codes).map(drop);
+    figures.push(Figure::timed(format!("{of}codec decode {CODEC_SECONDS} s"), runs, decode)?);
+    Ok(figures)
 }
 
 /// One window of the audio encoder, whole and without what comes before the graph.

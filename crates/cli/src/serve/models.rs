@@ -38,15 +38,16 @@ fn describe(server: &Server, name: &str) -> Value {
             "reasoning": manifest.reasoning.as_ref().map(|reasoning| json!({
                 "default": reasoning.default, "modes": reasoning.modes, "listen": reasoning.listen,
             })),
-            "sample_rate": server.sample_rate(),
+            "sample_rate": server.sample_rate(None),
             "frames_per_second": server.frames_per_second(),
+            "steps_per_second": server.steps_per_second(),
             "voices": server.voices,
             "formats": SoundFormat::ALL,
             "known_words": manifest.known_words,
             "limits": {
                 "input_seconds": seconds,
                 "output_seconds": server.limits.output_seconds,
-                "steps": server.most_sound_steps(),
+                "steps": server.most_steps(),
                 "takes": server.limits.takes,
                 "rounds": MOST_ROUNDS,
                 "body_bytes": server.limits.body,

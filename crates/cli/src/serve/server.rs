@@ -1,12 +1,13 @@
 //! The state that all requests share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use ualm::package::CodecConfig;
-use ualm::{Cancel, Engine, Error, ErrorKind, Model, Result, Session};
+use ualm::{Cancel, Engine, Error, ErrorKind, Modality, Model, Result, Session};
 
 use super::admission::{Admission, BodyPermit, Seat};
 use super::error::ApiError;
@@ -149,7 +150,7 @@ impl Server {
 
     /// Refuses more frames of sound than are allowed.
     pub fn check_sound_steps(&self, param: &str, steps: Option<usize>) -> Result<(), ApiError> {
-        let most = self.most_sound_steps();
+        let most = self.most_steps();
         match steps {
             Some(steps) if steps > most => {
                 let message =
@@ -160,13 +161,27 @@ impl Server {
         }
     }
 
-    /// The most steps of a sound, its end included: those of as many seconds as a reply may have.
-    pub fn most_sound_steps(&self) -> usize {
+    /// The most steps of a sound of each modality, its end included: those of as many seconds as a reply may have.
+    pub fn most_sound_steps(&self) -> BTreeMap<Modality, usize> {
         let steps = |(modality, codec): (_, &CodecConfig)| {
             let frames = (self.limits.output_seconds * codec.frames_per_second()).ceil() as usize;
-            self.model.layout(modality).map_or(0, |layout| layout.steps_for(frames))
+            (modality, self.model.layout(modality).map_or(0, |layout| layout.steps_for(frames)) + 1)
         };
-        self.model.sounds().map(steps).max().unwrap_or_default() + 1
+        self.model.sounds().map(steps).collect()
+    }
+
+    /// The most steps of any sound.
+    pub fn most_steps(&self) -> usize {
+        self.most_sound_steps().into_values().max().unwrap_or(1)
+    }
+
+    /// Steps of a second of sound of each modality.
+    pub fn steps_per_second(&self) -> BTreeMap<Modality, f64> {
+        let steps = |(modality, codec): (_, &CodecConfig)| {
+            let each = self.model.layout(modality).map_or(1, |layout| layout.steps_for(2) - layout.steps_for(1));
+            (modality, codec.frames_per_second() * each as f64)
+        };
+        self.model.sounds().map(steps).collect()
     }
 
     /// Codec frames of a second of sound.
@@ -174,9 +189,10 @@ impl Server {
         self.model.sounds().next().map_or(1.0, |(_, codec)| codec.frames_per_second())
     }
 
-    /// The sample rate of the model's sound.
-    pub fn sample_rate(&self) -> u32 {
-        self.model.sounds().next().map_or(super::encode::PCM_RATE, |(_, codec)| codec.sampling_rate)
+    /// The sample rate of the model's sound of `modality`, or of any that it makes.
+    pub fn sample_rate(&self, modality: Option<Modality>) -> u32 {
+        let mut sounds = self.model.sounds().filter(|(made, _)| modality.is_none_or(|modality| modality == *made));
+        sounds.next().map_or(super::encode::PCM_RATE, |(_, codec)| codec.sampling_rate)
     }
 
     /// Waits for a seat and begins `work` on a thread of its own.

@@ -70,9 +70,9 @@ struct Spoken<'a> {
 impl Spoken<'_> {
     fn made(&mut self, event: TakeEvent<'_>) -> UalmResult<()> {
         match event {
-            TakeEvent::SegmentStarted(_) if self.encoding.format == SoundFormat::Pcm => {
+            TakeEvent::SegmentStarted(position) if self.encoding.format == SoundFormat::Pcm => {
                 let rate = self.encoding.stream_rate();
-                self.pcm = Some(PcmStream::new(self.worker.server.sample_rate(), rate)?);
+                self.pcm = Some(PcmStream::new(self.worker.server.sample_rate(Some(position.modality)), rate)?);
                 self.begin()
             }
             TakeEvent::AudioChunk(_, sound) => match &mut self.pcm {

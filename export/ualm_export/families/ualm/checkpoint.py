@@ -6,6 +6,7 @@ from ...audio_encoder import check_front_end
 from ...config import Config
 from ...enhancer import find_enhancer
 from ...errors import ExportError, listing
+from ...options import Options
 from ...parts import Checkpoint
 from ...tensors import Tensor, TensorStore
 from ...weights import read_weights
@@ -14,8 +15,8 @@ from .model import Configs, parts_of
 _TRAINER_WEIGHTS = "mp_rank_00_model_states.pt"
 
 
-def open_checkpoint(folder: Path, max_positions: int) -> Checkpoint:
-    """Reads everything but the weights, which are read when they are written; `max_positions` caps the context."""
+def open_checkpoint(folder: Path, options: Options) -> Checkpoint:
+    """Reads everything but the weights, which are read when they are written."""
     train = Config.read(folder / "train.yaml")
     _check_training(train)
     io = train.section("multimodal_io")
@@ -38,15 +39,11 @@ def open_checkpoint(folder: Path, max_positions: int) -> Checkpoint:
         io_names=[name for name in io.values if name != "continuous_audio"],
         encoder_choice=io.section("continuous_audio").get("encoder_choice", default=""),
     )
-    details = _optional(folder / "package.json")
+    details = Config.optional(folder / "package.json")
     tensors = TensorStore(_read_weights(folder))
-    parts = parts_of(configs, tensors, max_positions, find_enhancer(folder))
-    check_front_end(_optional(encoder_folder / "preprocessor_config.json"), parts.audio_encoder)
+    parts = parts_of(configs, tensors, options.max_positions, find_enhancer(folder))
+    check_front_end(Config.optional(encoder_folder / "preprocessor_config.json"), parts.audio_encoder)
     return Checkpoint(parts, tensors, tokenizer.read_bytes(), details)
-
-
-def _optional(path: Path) -> Config:
-    return Config.read(path) if path.is_file() else Config({}, str(path))
 
 
 def _check_training(train: Config) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...blocks.decoder_stack import DecoderStack
 from ...blocks.mlp import GatedMlp
 from ...blocks.shapes import Shapes
 from ...config import Config
@@ -27,13 +28,13 @@ def decoder(config: Config, max_positions: int | None = None) -> Decoder:
     config.require("use_sliding_window", [False], default=False)
     if "sliding_attention" in config.get("layer_types", default=[]):
         raise ExportError(f"{config.source}: layer_types names sliding_attention; implemented is full_attention")
-    return Decoder(
-        names=Names("model.", DECODER),
+    stack = DecoderStack(
         layers=config.get("num_hidden_layers"),
         attention=cached_attention(config, biases=True, max_positions=max_positions),
         mlp=GatedMlp(config.get("hidden_size"), config.get("intermediate_size")),
         epsilon=float(config.get("rms_norm_eps")),
     )
+    return Decoder(Names("model.", DECODER), stack)
 
 
 def embedding(vocabulary: Vocabulary, hidden_size: int) -> Embedding:

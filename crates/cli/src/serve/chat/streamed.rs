@@ -117,7 +117,7 @@ impl<'a> Streamed<'a> {
             let rate = self.answer.encoding.stream_rate();
             segment["sample_rate"] = json!(rate);
             if let Some(choice) = self.choices.get_mut(position.take) {
-                choice.pcm = Some(PcmStream::new(self.worker.server.sample_rate(), rate)?);
+                choice.pcm = Some(PcmStream::new(self.worker.server.sample_rate(Some(position.modality)), rate)?);
             }
         }
         let mut delta = json!({"segment": segment});

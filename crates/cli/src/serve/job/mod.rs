@@ -4,6 +4,8 @@ mod chain;
 mod converse;
 mod reply;
 
+use std::collections::BTreeMap;
+
 use ualm::package::Purpose;
 use ualm::{
     Cancel, Error, ErrorKind, GenerationConfig, Message, Modality, Ranked, Record, Result, Seconds, TakeEvent,
@@ -26,8 +28,8 @@ pub struct Job {
     pub purpose: Option<Purpose>,
     /// Of sound and speech.
     pub audio: Settings,
-    /// The most frames of a sound.
-    pub most_sound_steps: usize,
+    /// The most steps of a sound of each modality.
+    pub most_sound_steps: BTreeMap<Modality, usize>,
     /// `true` ranks the takes.
     pub best: bool,
     /// `true` gives sound in chunks.
@@ -99,11 +101,10 @@ impl Job {
     /// Changes `config` as the request asks, within the limits.
     fn change(&self, config: &mut GenerationConfig) {
         self.text.apply(&mut config.text);
-        for sound in [&mut config.audio, &mut config.speech] {
+        for modality in [Modality::Audio, Modality::Speech] {
+            let sound = config.segment_mut(modality);
             self.audio.apply(sound);
-            if self.audio.max_steps.is_none() {
-                sound.max_steps = sound.max_steps.min(self.most_sound_steps);
-            }
+            sound.max_steps = sound.max_steps.min(self.most_sound_steps.get(&modality).copied().unwrap_or(usize::MAX));
         }
     }
 }

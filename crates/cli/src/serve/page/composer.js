@@ -128,7 +128,8 @@ export class Composer extends EventTarget {
     this.#fields.temperature.placeholder = Number(defaults.temperature.toPrecision(4));
     this.#fields.topK.placeholder = defaults.top_k;
     this.#fields.guidance.placeholder = defaults.guidance;
-    this.#fields.seconds.placeholder = (defaults.max_steps / this.#model.ualm.frames_per_second).toFixed(1);
+    const stepsPerSecond = this.#model.ualm.steps_per_second[made];
+    if (stepsPerSecond) this.#fields.seconds.placeholder = (defaults.max_steps / stepsPerSecond).toFixed(1);
   }
 
   /** A recording is for asking about. */

@@ -62,7 +62,7 @@ function reasoning({ way, rounds, listen }, plan) {
 
 /** The settings that were given: of the sound where one is made, else of the text. */
 function sampling(mode, { temperature, topK, guidance, seconds }, model) {
-  const steps = seconds === null ? null : Math.ceil(seconds * model.ualm.frames_per_second);
+  const steps = seconds === null ? null : Math.ceil(seconds * model.ualm.steps_per_second[mode === 'speak' ? 'speech' : 'audio']);
   const ofSound = makesSound(mode) ? { guidance, max_steps: steps } : {};
   const given = Object.entries({ temperature, top_k: topK, ...ofSound }).filter(([, value]) => value !== null);
   return { [makesSound(mode) ? 'audio' : 'text']: Object.fromEntries(given) };

@@ -1,0 +1,15 @@
+"""Activations by the names that configs of the transformers library give them."""
+
+from ..graph import GraphBuilder
+
+
+def relu_squared(graph: GraphBuilder, x: str) -> str:
+    rectified = graph.op("Relu", x)
+    return graph.op("Mul", rectified, rectified)
+
+
+def silu(graph: GraphBuilder, x: str) -> str:
+    return graph.op("Mul", x, graph.op("Sigmoid", x))
+
+
+ACTIVATIONS = {"relu2": relu_squared, "silu": silu, "gelu": GraphBuilder.gelu}

@@ -1,0 +1,157 @@
+"""The structure of a chat template, found by rendering probes: what stands around the turns of each role.
+
+A template is code; the package holds words and ids alone. So the structure is read off conversations whose contents are
+known; `chat_check.py` then holds it against the template over others.
+"""
+
+from dataclasses import dataclass
+
+from ...errors import ExportError
+from .chat_template import ChatTemplate, Message
+
+THINK, END_OF_THINKING = "<think>", "</think>"
+_SYSTEM, _USER, _ANSWER, _NEXT, _LAST = (f"(probe {number})" for number in range(5))
+_THOUGHT = "(thought)"
+
+
+@dataclass(frozen=True)
+class Turn:
+    open: str
+    close: str
+
+
+@dataclass(frozen=True)
+class ChatSchema:
+    source: str
+    begin: str
+    system: str | None
+    """The text of the system turn where the messages give none; None: then there is no such turn."""
+    turns: dict[str, Turn]
+    """By role."""
+    after: str | None
+    """Of an earlier answer only what follows the last of these is written."""
+    trim: bool
+    """Contents are stripped of white space at both ends."""
+    reply: str
+    """After the last turn, for an answer without thinking."""
+    thinking_reply: str
+    """The same for an answer that thinks first; `thinking_open` follows."""
+    thinking_open: str
+    thinks: bool
+    """Whether answers begin with thinking unless told otherwise."""
+
+    def text(self, messages: list[Message], thinking: bool | None = None) -> str:
+        """The text that the template gives to a conversation, with what opens the answer."""
+        if self.system is not None and messages[0][0] != "system":
+            messages = [("system", self.system), *messages]
+        turns = "".join(self._turn(role, content) for role, content in messages)
+        thinks = self.thinks if thinking is None else thinking
+        return self.begin + turns + (self.thinking_reply + self.thinking_open if thinks else self.reply)
+
+    def _turn(self, role: str, content: str) -> str:
+        if self.after is not None and role == "assistant":
+            content = content.rpartition(self.after)[2]
+        turn = self.turns[role]
+        return turn.open + (content.strip() if self.trim else content) + turn.close
+
+
+def find_schema(template: ChatTemplate) -> ChatSchema:
+    """Reads the structure off a few renderings; refuses a template in which it is not to be seen."""
+    return _Probes(template).schema()
+
+
+class _Probes:
+    def __init__(self, template: ChatTemplate):
+        self.template = template
+
+    def schema(self) -> ChatSchema:
+        turns, begin = self._turns()
+        reply, thinking, thinks = self._replies()
+        at = thinking.rfind(THINK)
+        return ChatSchema(
+            source=self.template.source,
+            begin=begin,
+            system=self._system(begin, turns),
+            turns=turns,
+            after=self._after(),
+            trim=f" {_USER} " not in self.template.render([("user", f" {_USER} ")]),
+            reply=reply,
+            thinking_reply=thinking[:at],
+            thinking_open=thinking[at:],
+            thinks=thinks,
+        )
+
+    def _turns(self) -> tuple[dict[str, Turn], str]:
+        """What stands around each role, and in front of a conversation."""
+        contents = {_SYSTEM: "system", _USER: "user", _ANSWER: "assistant", _NEXT: "user", _LAST: "assistant"}
+        text = self.template.render([(role, content) for content, role in contents.items()], generation=False)
+        front, to_user, to_answer, to_next, _, answer_close = self._split(text, *contents)
+        user_open = self._without_prefix(to_next, answer_close)
+        user_close = self._split(self.template.render([("user", _USER)], generation=False), _USER)[1]
+        answer_open = self._without_prefix(to_answer, user_close)
+        if not to_user.endswith(user_open):
+            self._refuse(f"a user's turn opens with {user_open!r}, but behind a system turn stands {to_user!r}")
+        begin = self.template.tokens.get("bos_token", "")
+        if not begin or not front.startswith(begin) or user_open.startswith(begin):
+            begin = ""
+        turns = {
+            "system": Turn(front.removeprefix(begin), to_user.removesuffix(user_open)),
+            "user": Turn(user_open, user_close),
+            "assistant": Turn(answer_open, answer_close),
+        }
+        return turns, begin
+
+    def _system(self, begin: str, turns: dict[str, Turn]) -> str | None:
+        """The default system text."""
+        front = self._split(self.template.render([("user", _USER)]), _USER)[0]
+        turn = turns["system"]
+        default = self._without_prefix(front, begin)
+        if not default.endswith(turns["user"].open):
+            self._refuse(f"a user's turn opens with {turns['user'].open!r}, but a conversation begins with {front!r}")
+        default = default.removesuffix(turns["user"].open)
+        if not default:
+            return None
+        if not (default.startswith(turn.open) and default.endswith(turn.close)):
+            self._refuse(f"it begins a conversation with {default!r}, which is no system turn {turn.open!r} … {turn.close!r}")
+        return default[len(turn.open) : len(default) - len(turn.close)]
+
+    def _replies(self) -> tuple[str, str, bool]:
+        """What opens an answer without and with thinking, and which of them is the default."""
+        messages = [("system", _SYSTEM), ("user", _USER)]
+        bare = self.template.render(messages, generation=False)
+        plain, thinking, default = (
+            self._without_prefix(self.template.render(messages, thinking=choice), bare) for choice in (False, True, None)
+        )
+        closed = 0 <= plain.find(THINK) < plain.find(END_OF_THINKING)
+        if not closed or THINK not in thinking or END_OF_THINKING in thinking[thinking.rfind(THINK) :]:
+            self._refuse(
+                f"an answer opens with {plain!r} without thinking and with {thinking!r} with it; "
+                f"expected {THINK}…{END_OF_THINKING} in the first, and {THINK} not closed in the second"
+            )
+        if default not in (plain, thinking):
+            self._refuse(f"an answer opens with {default!r} by default; expected {plain!r} or {thinking!r}")
+        return plain, thinking, default == thinking
+
+    def _after(self) -> str | None:
+        """Whether the thoughts of earlier answers are left out."""
+        answer = f"{_THOUGHT}{END_OF_THINKING}{_ANSWER}"
+        text = self.template.render([("user", _USER), ("assistant", answer), ("user", _NEXT)])
+        return None if _THOUGHT in text else END_OF_THINKING
+
+    def _split(self, text: str, *contents: str) -> list[str]:
+        """What stands in front of, between and behind the contents."""
+        parts = []
+        for content in contents:
+            before, found, text = text.partition(content)
+            if not found:
+                self._refuse(f"the content {content!r} of a turn is not written, or not in its place")
+            parts.append(before)
+        return [*parts, text]
+
+    def _without_prefix(self, text: str, prefix: str) -> str:
+        if not text.startswith(prefix):
+            self._refuse(f"{prefix!r} is expected at the beginning of {text!r}")
+        return text[len(prefix) :]
+
+    def _refuse(self, why: str) -> None:
+        raise ExportError(f"{self.template.source} is not a template of Audex's kind, and cannot be exported: {why}")

@@ -1,0 +1,81 @@
+"""An Audex repository as it is published: the folders of the model, the speech decoder, and X-codec from elsewhere."""
+
+from pathlib import Path
+
+from ...audio_encoder import AudioEncoder, check_front_end
+from ...config import Config
+from ...errors import ExportError
+from ...options import Options
+from ...parts import Checkpoint
+from ...tensors import Tensor, TensorStore, read_safetensors, read_safetensors_index
+from .chat_check import read_chat
+from .chat_template import read_chat_template
+from .folders import Folders, find_folders
+from .model import ENCODER_PREFIXES, SPEECH_PREFIX, XCODEC_PREFIX, Configs, parts_of
+from .tokens import read_tokens
+
+_INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
+_LICENSE = "NVIDIA OneWay Noncommercial License (weights brought by the user)"
+_ORIGIN = "NVIDIA Nemotron-Labs-Audex (brought by the user)"
+
+
+def open_checkpoint(folder: Path, options: Options) -> Checkpoint:
+    """Reads everything but the weights, which are read when they are written."""
+    folders = find_folders(folder)
+    configs = _read_configs(folders, options.xcodec)
+    tokenizer, tokens = read_tokens(folders.language_model / "tokenizer.json")
+    chat = read_chat(read_chat_template(folders.language_model), tokens)
+    tensors = TensorStore(_read_tensors(folders, options.xcodec))
+    parts = parts_of(configs, tokens, chat, tensors, options)
+    _check_front_end(folders.full, configs.full, parts.audio_encoder)
+    return Checkpoint(parts, tensors, tokenizer, _details(folder, folders.root))
+
+
+def _read_configs(folders: Folders, xcodec: Path | None) -> Configs:
+    generation = Config.optional(folders.language_model / "generation_config.json")
+    language_model = Config.read(folders.language_model / "config.json")
+    ends = generation.get("eos_token_id", default=None)
+    return Configs(
+        language_model=language_model,
+        full=Config.read(folders.full / "config.json"),
+        speech_decoder=Config.read(folders.speech_decoder / "config.json"),
+        xcodec=Config.read(xcodec / "config.json") if xcodec else None,
+        ends=language_model.get("eos_token_id") if ends is None else ends,
+    )
+
+
+def _read_tensors(folders: Folders, xcodec: Path | None) -> dict[str, Tensor]:
+    """All tensors; those of the speech decoder and of X-codec behind prefixes."""
+    tensors = _read_weights(folders.language_model, folders.full)
+    if folders.language_model != folders.full:
+        encoder = _read_weights(folders.full, folders.full)
+        tensors |= {name: tensor for name, tensor in encoder.items() if name.startswith(ENCODER_PREFIXES)}
+    tensors |= _prefixed(SPEECH_PREFIX, _read_weights(folders.speech_decoder))
+    return tensors | (_prefixed(XCODEC_PREFIX, _read_weights(xcodec)) if xcodec else {})
+
+
+def _read_weights(folder: Path, elsewhere: Path | None = None) -> dict[str, Tensor]:
+    """The tensors of a folder by its index, or of its only file; shards may lie `elsewhere`."""
+    if (folder / _INDEX).is_file():
+        return read_safetensors_index(folder / _INDEX, elsewhere)
+    if (folder / _SINGLE).is_file():
+        return read_safetensors(folder / _SINGLE)
+    raise ExportError(f"{folder} holds no weights; expected {_INDEX} or {_SINGLE}")
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _check_front_end(full: Path, config: Config, encoder: AudioEncoder) -> None:
+    name = config.get("audio_preprocessor_path", default="audio_preprocessor")
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ExportError(f"{config.source}: audio_preprocessor_path is {name!r}; expected a folder inside {full}")
+    check_front_end(Config.optional(full / name / "preprocessor_config.json"), encoder)
+
+
+def _details(given: Path, root: Path) -> Config:
+    """The fields of package.json, in the folder that is given or in the repository, over the family's own."""
+    path = given / "package.json"
+    details = Config.optional(path if path.is_file() else root / "package.json")
+    return Config({"name": root.name, "license": _LICENSE, "origin": _ORIGIN} | details.values, details.source)

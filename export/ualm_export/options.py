@@ -1,0 +1,33 @@
+"""What the person who exports may choose."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_POSITIONS = 32768
+SPEECH_HEADS = ("full", "sliced")
+
+
+@dataclass(frozen=True)
+class Options:
+    """None leaves a choice to the family, or to the precision."""
+
+    precision: str = "fp32"
+    targets: tuple[str, ...] = ("cpu",)
+    heads_precision: str | None = None
+    codec_encoder_precision: str | None = None
+    audio_encoder_precision: str | None = None
+    speech_decoder_precision: str | None = None
+    speech_head: str | None = None
+    """One of `SPEECH_HEADS`: speech and text are drawn from all ids, as where the model was trained, or from their own."""
+    xcodec: Path | None = None
+    """Folder of X-codec, where the checkpoint does not hold its codec."""
+    max_positions: int = MAX_POSITIONS
+    name: str | None = None
+    license: str | None = None
+    origin: str | None = None
+    force: bool = False
+
+    @property
+    def has_sliced_heads(self) -> bool:
+        """Without a choice, the small precisions have the small heads."""
+        return (self.speech_head or ("sliced" if self.precision in ("int8", "int4") else "full")) == "sliced"
