@@ -7,7 +7,7 @@ use ualm::{
     Cancel, Chain, ChainOptions, ChainRunner, ChainStep, ChainStop, ErrorKind, GenerationConfig, Message, Modality,
     Model, ReasoningMode, Record, Result, SegmentEnd, Stage, StageCost, TakeEvent, TakeRunner, Wording,
 };
-use ualm_testing::{has_package, model, package_by_prompt, skip_without_fixtures};
+use ualm_testing::{model, package_by_prompt, skip_without_fixtures};
 
 const PLAN: &str = "Keywords: rain. Layout: 0-0.1 rain. Description: It rains.";
 
@@ -303,9 +303,6 @@ fn short(config: &mut GenerationConfig) {
 #[test]
 fn audex_reasons_by_prompt() {
     skip_without_fixtures!();
-    if !has_package("tiny-audex-fp32") {
-        return;
-    }
     let model = model("tiny-audex-fp32");
     let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, ..Chain::default() };
     let options = || ChainOptions::default().seed(3).settings(short);
