@@ -167,6 +167,10 @@ fn an_answer_is_kept_with_the_plan() {
     let question = whole.turns[0].segments[0].text.trim();
     assert!(said(&whole, 1).contains(&format!("You asked: {question}\nThe answer was: on tin\n")));
 
+    assert!(invalid(resume(dialogue, &asked, 2, options())).contains("resume at the answer"));
+    let enriched = finish(&mut resume(chain(ReasoningMode::Enrich, 1), &whole, 0, options()).unwrap());
+    assert!(!said(&enriched, 0).contains("on tin") && enriched.turns[0].messages.len() == 1, "nobody asks");
+
     // the answer may come another day
     let mut resumed = resume(dialogue, &asked, 1, options()).unwrap();
     resumed.answer(Message::text("on tin"), &cancel).unwrap();
