@@ -80,7 +80,7 @@ class SizesTest(AudexTest):
         self.assertEqual(tasks["text"]["begin"], [ids["<s>"]])
         self.assertEqual(tasks["speech"]["begin"], [])
         self.assertEqual(tasks["text"]["turns"]["user"]["close"], [ids["</s>"]])
-        self.assertTrue(tasks["text"]["trim"])
+        self.assertTrue(all(turn["strip"] for turn in tasks["text"]["turns"].values()))
         self.assertNotIn("system", tasks["text"])
         self.assertNotIn("history", manifest["template"])
         self.assertFalse(manifest["template"]["thinks"])
@@ -356,7 +356,7 @@ class TemplateRefusalTest(AudexTest):
             (self.synthetic.template.replace("<think>", "[T]"), ("<think>",)),
             ("{% for m in messages %}", ("is not a template that can be read",)),
             ("{{ raise_exception('no roles') }}", ("no roles",)),
-            (self.synthetic.template.replace("m.content|trim", "(m.content if m.role == 'user' else m.content|trim)"),
+            (self.synthetic.template.replace("m.content|trim", "(m.content if m.role == 'user' else m.content.lstrip())"),
              ("white space at the ends",)),
             (self.synthetic.template.replace("{% for m", "{% for x in messages[5:] %}!{% endfor %}{% for m"),
              ("several turns behind a system turn", "!<|im_start|>")),

@@ -50,7 +50,7 @@ def template(default: str = "", answer: str = WHOLE) -> str:
 class ChatTemplateTest(unittest.TestCase):
     def test_turns_and_thinking(self):
         found = schema(template())
-        self.assertEqual((found.begin, found.system, found.after, found.trim), ("", None, None, False))
+        self.assertEqual((found.begin, found.system, found.after), ("", None, None))
         self.assertEqual((found.turns["user"].open, found.turns["user"].close), ("<|im_start|>user\n", "</s>\n"))
         self.assertEqual(found.reply, "<|im_start|>assistant\n<think>\n\n</think>\n\n")
         self.assertEqual((found.thinking_reply, found.thinking_open), ("<|im_start|>assistant\n", "<think>\n"))
@@ -70,11 +70,16 @@ class ChatTemplateTest(unittest.TestCase):
                          "<|im_start|>assistant\n<think></think>")  # fmt: skip
 
     def test_answers_that_are_stripped_where_questions_are_not(self):
-        for answer in (CUT + ".lstrip('\\n')", WHOLE + "|trim"):
-            with self.subTest(answer=answer), self.assertRaises(ExportError) as raised:
-                schema(template(answer=answer))
-            self.assertIn("cannot be exported", str(raised.exception))
-            self.assertIn("For the conversation", str(raised.exception))
+        for answer in (CUT + "|trim", CUT + ".strip()", WHOLE + "|trim"):
+            with self.subTest(answer=answer):
+                found = schema(template(answer=answer))
+                self.assertEqual([role for role, turn in found.turns.items() if turn.strip], ["assistant"])
+
+    def test_answers_that_are_stripped_at_one_end(self):
+        with self.assertRaises(ExportError) as raised:
+            schema(template(answer=CUT + ".lstrip('\\n')"))
+        self.assertIn("cannot be exported", str(raised.exception))
+        self.assertIn("For the conversation", str(raised.exception))
 
     def test_without_thinking_there_is_no_such_template(self):
         for old, new in (("<think>\\n\\n</think>\\n\\n", ""), ("<think>\\n'", "'"), ("<think>\\n'", "<think></think>'")):

@@ -96,7 +96,7 @@ class FlatPackage:
     def _text(self, text: str, layout: dict, turn: dict) -> str:
         if "after" in turn:
             text = text.rpartition(turn["after"])[2]
-        return text.strip() if layout["trim"] else text
+        return text.strip() if layout["trim"] or turn.get("strip") else text
 
     def _ids(self, pieces: list) -> list[int]:
         """Strings that follow one another are tokenized as one."""

@@ -18,6 +18,8 @@ _THOUGHT = "(thought)"
 class Turn:
     open: str
     close: str
+    strip: bool = False
+    """Contents are stripped of white space at both ends."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,6 @@ class ChatSchema:
     """By role."""
     after: str | None
     """Of an earlier answer only what follows the last of these is written."""
-    trim: bool
-    """Contents are stripped of white space at both ends."""
     reply: str
     """After the last turn, for an answer without thinking."""
     thinking_reply: str
@@ -52,7 +52,7 @@ class ChatSchema:
         if self.after is not None and role == "assistant":
             content = content.rpartition(self.after)[2]
         turn = self.turns[role]
-        return turn.open + (content.strip() if self.trim else content) + turn.close
+        return turn.open + (content.strip() if turn.strip else content) + turn.close
 
 
 def find_schema(template: ChatTemplate) -> ChatSchema:
@@ -74,7 +74,6 @@ class _Probes:
             system=self._system(begin, turns),
             turns=turns,
             after=self._after(),
-            trim=f" {_USER} " not in self.template.render([("user", f" {_USER} ")]),
             reply=reply,
             thinking_reply=thinking[:at],
             thinking_open=thinking[at:],
@@ -94,12 +93,18 @@ class _Probes:
         begin = self.template.tokens.get("bos_token", "")
         if not begin or not front.startswith(begin) or user_open.startswith(begin):
             begin = ""
-        turns = {
-            "system": Turn(front.removeprefix(begin), to_user.removesuffix(user_open)),
-            "user": Turn(user_open, user_close),
-            "assistant": Turn(answer_open, answer_close),
+        around = {
+            "system": (front.removeprefix(begin), to_user.removesuffix(user_open)),
+            "user": (user_open, user_close),
+            "assistant": (answer_open, answer_close),
         }
-        return turns, begin
+        return {role: Turn(*pieces, strip=role in self._stripped()) for role, pieces in around.items()}, begin
+
+    def _stripped(self) -> set[str]:
+        """The roles whose contents are stripped of white space."""
+        contents = {"system": _SYSTEM, "user": _USER, "assistant": _ANSWER}
+        text = self.template.render([(role, f" {content} ") for role, content in contents.items()] + [("user", _NEXT)])
+        return {role for role, content in contents.items() if f" {content} " not in text}
 
     def _system(self, begin: str, turns: dict[str, Turn]) -> str | None:
         """The default system text."""

@@ -45,7 +45,7 @@ def _text_task(chat: ChatSchema, writer: PieceWriter) -> dict:
         "begin": writer.pieces(chat.begin),
         **({} if chat.system is None else {"system": chat.system}),
         "turns": {role: _turn(writer, turn, chat.after if role == "assistant" else None) for role, turn in chat.turns.items()},
-        "trim": chat.trim,
+        "trim": False,
         "merges": False,
         "reply": writer.pieces(chat.reply),
     }
@@ -55,13 +55,13 @@ def _sound_task(chat: ChatSchema, tokens: Tokens, writer: PieceWriter, words: st
     """Text to sound: the reference implementation's words in front of a stripped text."""
     user = chat.turns["user"]
     task = _text_task(chat, writer) | {"begin": tokens.front, "system": SYSTEM, "trim": True}
-    task["turns"] = task["turns"] | {"user": _turn(writer, Turn(user.open + words, user.close))}
+    task["turns"] = task["turns"] | {"user": _turn(writer, Turn(user.open + words, user.close, user.strip))}
     return task
 
 
 def _turn(writer: PieceWriter, turn: Turn, after: str | None = None) -> dict[str, Pieces | str]:
     pieces = {"open": writer.pieces(turn.open), "join": writer.pieces(_JOIN), "close": writer.pieces(turn.close)}
-    return pieces | ({"after": after} if after else {})
+    return pieces | ({"after": after} if after else {}) | ({"strip": True} if turn.strip else {})
 
 
 def heard_sound(tokens: Tokens, start: str, embedding: str, end: str) -> dict:
