@@ -101,6 +101,8 @@ class ByPromptTest(unittest.TestCase):
         self.assertEqual(sounds[0]["transcript"], text.strip())
         self.assertTrue(all(sound["data"] for sound in sounds[1:]) and len(sounds) > 1)
         self.assertEqual(chunks[-1]["ualm"]["heard"], whole["ualm"]["heard"])
+        heard = [chunk["ualm"]["heard"] for chunk in chunks[:-1] if "heard" in chunk.get("ualm", {})]
+        self.assertEqual(heard, whole["ualm"]["heard"])
 
     def test_a_chain_goes_on_and_tells_what_it_costs(self):
         way = {"mode": "reflect", "prompts": {"plan": "Say {words}."}}
