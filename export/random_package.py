@@ -11,9 +11,12 @@ from pathlib import Path
 from ualm_export.byte_tokenizer import byte_tokenizer
 from ualm_export.config import Config
 from ualm_export.errors import ExportError
-from ualm_export.families.ualm.model import Configs, parts_of, random_tensors
-from ualm_export.package import Options, check_target, write_package
-from ualm_export.parts import Parts
+from ualm_export.families.audex import model as audex
+from ualm_export.families.audex import stand_in
+from ualm_export.families.ualm import model as ualm
+from ualm_export.options import MAX_POSITIONS, SPEECH_HEADS, Options
+from ualm_export.package import check_target, write_package
+from ualm_export.parts import Checkpoint
 from ualm_export.precision import PRECISIONS
 from ualm_export.tensors import TensorStore
 
@@ -31,40 +34,74 @@ ENCODERS = {
 X_CODEC = {"model_type": "xcodec"}  # its defaults are the published sizes
 
 
-def parts_of_size(size: str, encoder: str, max_positions: int) -> Parts:
+AUDEX = "audex-2b"
+
+
+def ualm_of_size(size: str, encoder: str, options: Options, seed: int) -> Checkpoint:
     """The model that the size stands for, with X-codec and a full-size audio encoder."""
     common = {
         "model_type": "qwen2", "rms_norm_eps": 1e-6, "rope_theta": 1e6, "max_position_embeddings": 32768,
         "num_key_value_heads": KEY_VALUE_HEADS[size],
     }  # fmt: skip
-    configs = Configs(
+    configs = ualm.Configs(
         language_model=Config(common | LANGUAGE_MODELS[size], size),
         codec=Config(X_CODEC, "X-codec"),
         audio_encoder=Config(ENCODERS[encoder], encoder),
         text_size=TEXT_SIZES[size],
         io_names=["text", "discrete_audio"],
     )
-    return parts_of(configs, {}, max_positions)
+    parts = ualm.parts_of(configs, {}, options.max_positions)
+    tensors = TensorStore(ualm.random_tensors(parts, seed))
+    return Checkpoint(parts, tensors, byte_tokenizer(TEXT_SIZES[size]), details_of(size))
 
 
-def main() -> int:
+def audex_2b(options: Options, seed: int) -> Checkpoint:
+    """Audex of the published size, with X-codec and the decoder of speech."""
+    configs, tokenizer, tokens, chat = stand_in.stand_in_2b()
+    parts = audex.parts_of(configs, tokens, chat, {}, options)
+    return Checkpoint(parts, TensorStore(stand_in.random_tensors(parts, seed)), tokenizer, details_of(AUDEX))
+
+
+def details_of(size: str) -> Config:
+    return Config({"name": f"random-{size}", "origin": "random weights", "license": "none"}, "options")
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="package folder to write")
-    parser.add_argument("--size", choices=LANGUAGE_MODELS, default="1.5b", help="default: %(default)s")
+    parser.add_argument("--size", choices=[*LANGUAGE_MODELS, AUDEX], default="1.5b", help="default: %(default)s")
     parser.add_argument("--precision", choices=PRECISIONS, default="int8", help="default: %(default)s")
-    parser.add_argument("--encoder", choices=ENCODERS, default="af_whisper", help="default: %(default)s")
-    parser.add_argument("--max-positions", type=int, default=32768, help="default: %(default)s")
+    parser.add_argument("--encoder", choices=ENCODERS, help=f"but for {AUDEX} (default: af_whisper)")
+    parser.add_argument("--speech-head", choices=SPEECH_HEADS, help=f"for {AUDEX}; default: as the exporter's")
+    parser.add_argument(
+        "--speech-decoder-precision", choices=PRECISIONS[:3], help=f"for {AUDEX}; default: as the exporter's"
+    )
+    parser.add_argument("--max-positions", type=int, default=MAX_POSITIONS, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--force", action="store_true", help="replace OUT if it is a package already")
     arguments = parser.parse_args()
+    unused = ("encoder",) if arguments.size == AUDEX else ("speech_head", "speech_decoder_precision")
+    for field in unused:
+        if getattr(arguments, field) is not None:
+            parser.error(f"--{field.replace('_', '-')} is of no use for the size {arguments.size}")
+    return arguments
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    options = Options(
+        precision=arguments.precision,
+        speech_head=arguments.speech_head,
+        speech_decoder_precision=arguments.speech_decoder_precision,
+        max_positions=arguments.max_positions,
+    )
     try:
         check_target(arguments.out, arguments.force)
-        parts = parts_of_size(arguments.size, arguments.encoder, arguments.max_positions)
-        details = Config({"name": f"random-{arguments.size}", "origin": "random weights", "license": "none"}, "options")
-        write_package(
-            arguments.out, parts, TensorStore(random_tensors(parts, arguments.seed)), details,
-            byte_tokenizer(TEXT_SIZES[arguments.size]), Options(precision=arguments.precision),
-        )  # fmt: skip
+        if arguments.size == AUDEX:
+            made = audex_2b(options, arguments.seed)
+        else:
+            made = ualm_of_size(arguments.size, arguments.encoder or "af_whisper", options, arguments.seed)
+        write_package(arguments.out, made.parts, made.tensors, made.details, made.tokenizer, options)
     except ExportError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,11 +1,16 @@
 //! Reasoning in sound (UALM-Reason, the section on reasoning in arXiv 2510.12000): the modes of a chain and its stages.
 
+mod wording;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::Modality;
+
+pub use wording::Wording;
+pub(crate) use wording::{Values, fill};
 
 /// The most rounds of reflection.
 pub const MOST_ROUNDS: usize = 32;
@@ -51,6 +56,12 @@ pub struct ReasoningConfig {
     /// Words that go with a draft that is given to the audio encoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen_prompt: Option<String>,
+    /// The wording of chains by prompt, where it is not the library's own.
+    #[serde(skip_serializing_if = "Wording::is_empty")]
+    pub stages: Wording,
+    /// `true` if chains are by prompt: the package's template decides ([`Chain::by_prompt`]).
+    #[serde(skip)]
+    pub by_prompt: bool,
 }
 
 impl ReasoningConfig {
@@ -66,11 +77,12 @@ impl ReasoningConfig {
 
     /// Returns the chain that the package prefers: its default mode, with one round.
     pub fn chain(&self) -> Chain {
-        Chain { mode: self.default, rounds: 1, listen: self.listen }
+        let listen = self.listen && !self.by_prompt;
+        Chain { mode: self.default, rounds: 1, listen, by_prompt: self.by_prompt }
     }
 
     /// Returns `chain` with the given fields changed. `listen` follows the package when the mode changes, and is `false`
-    /// outside of a reflection.
+    /// outside of a reflection, and by prompt, where every draft is heard.
     pub fn changed(
         &self,
         chain: Chain,
@@ -81,17 +93,25 @@ impl ReasoningConfig {
         let mode = mode.unwrap_or(chain.mode);
         let rounds = rounds.unwrap_or(chain.rounds.max(1));
         let listen = listen.unwrap_or(if mode == chain.mode { chain.listen } else { self.listen });
-        Chain { mode, rounds, listen: listen && mode == ReasoningMode::Reflect }
+        self.fitted(Chain { mode, rounds, listen: listen && mode == ReasoningMode::Reflect, by_prompt: false })
     }
 
-    /// Checks that every prompt has a place for the words.
+    /// Returns `chain` in the way in which the package runs chains.
+    pub(crate) fn fitted(&self, chain: Chain) -> Chain {
+        Chain { listen: chain.listen && !self.by_prompt, by_prompt: self.by_prompt, ..chain }
+    }
+
+    /// Checks that every prompt has a place for the words, and the wording known placeholders.
     pub(crate) fn validate(&self) -> Result<()> {
         match self.prompts.iter().find(|(_, prompt)| !prompt.contains("{}")) {
             Some((mode, prompt)) => {
                 let what = format!("the reasoning prompt {prompt:?} of {} has no {{}} for the words", mode.name());
                 Err(Error::new(ErrorKind::Package, what))
             }
-            None => Ok(()),
+            None => {
+                let named = |e: Error| Error::new(ErrorKind::Package, format!("reasoning.stages: {}", e.message()));
+                self.stages.validate().map_err(named)
+            }
         }
     }
 }
@@ -107,10 +127,26 @@ pub struct Chain {
     /// `true` if a reflection hears its drafts through the audio encoder.
     #[serde(default)]
     pub listen: bool,
+    /// `true` if every stage is a request of its own, whose prompt is worded from the stages before it ([`Wording`]);
+    /// `false` if the segments are those of one long reply. The package decides: [`ChainRunner`](crate::ChainRunner) runs
+    /// a chain of either kind as its model needs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_prompt: bool,
+}
+
+/// The request of a chain by prompt, which its record keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ChainRequest {
+    /// The person's words.
+    pub words: String,
+    /// The wording in place of the package's.
+    #[serde(default, skip_serializing_if = "Wording::is_empty")]
+    pub wording: Wording,
 }
 
 /// A stage of a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Stage {
@@ -124,6 +160,8 @@ pub enum Stage {
     Draft,
     /// The hearing of the draft through the audio encoder.
     Listen,
+    /// The model's description of the draft that it hears, in a chain by prompt.
+    Description,
     /// The model's words on its draft, and on what is wrong with it.
     Critique,
     /// The sound that ends the chain.
@@ -139,6 +177,7 @@ impl Stage {
             Self::Plan => "plan",
             Self::Draft => "draft",
             Self::Listen => "listen",
+            Self::Description => "description",
             Self::Critique => "critique",
             Self::Final => "final",
         }
@@ -147,7 +186,7 @@ impl Stage {
     /// Returns the modality of the segment that the model makes in this stage; `None` for a stage that makes none.
     pub fn modality(self) -> Option<Modality> {
         match self {
-            Self::Question | Self::Plan | Self::Critique => Some(Modality::Text),
+            Self::Question | Self::Plan | Self::Description | Self::Critique => Some(Modality::Text),
             Self::Draft | Self::Final => Some(Modality::Audio),
             Self::Answer | Self::Listen => None,
         }
@@ -157,7 +196,7 @@ impl Stage {
 impl Chain {
     /// Returns the stages in order.
     pub(super) fn in_order(&self) -> Result<Vec<Stage>> {
-        use Stage::{Answer, Critique, Draft, Final, Listen, Plan, Question};
+        use Stage::{Answer, Critique, Description, Draft, Final, Listen, Plan, Question};
         Ok(match self.mode {
             ReasoningMode::Enrich => vec![Plan, Final],
             ReasoningMode::Dialogue => vec![Question, Answer, Plan, Final],
@@ -166,7 +205,11 @@ impl Chain {
                     let what = format!("{} rounds of reflection; expected 1 … {MOST_ROUNDS}", self.rounds);
                     return Err(Error::new(ErrorKind::Invalid, what));
                 }
-                let round: &[Stage] = if self.listen { &[Draft, Listen, Critique] } else { &[Draft, Critique] };
+                let round: &[Stage] = match (self.by_prompt, self.listen) {
+                    (true, _) => &[Draft, Description, Critique],
+                    (false, true) => &[Draft, Listen, Critique],
+                    (false, false) => &[Draft, Critique],
+                };
                 let mut stages = vec![Plan];
                 stages.extend(round.repeat(self.rounds));
                 stages.push(Final);
@@ -182,7 +225,7 @@ mod tests {
     use Stage::{Answer, Critique, Draft, Final, Listen, Plan, Question};
 
     fn stages(mode: ReasoningMode, rounds: usize, listen: bool) -> Vec<Stage> {
-        Chain { mode, rounds, listen }.in_order().unwrap()
+        Chain { mode, rounds, listen, by_prompt: false }.in_order().unwrap()
     }
 
     #[test]
@@ -195,7 +238,7 @@ mod tests {
             [Plan, Draft, Listen, Critique, Draft, Listen, Critique, Final]
         );
         for rounds in [0, MOST_ROUNDS + 1, usize::MAX] {
-            let chain = Chain { mode: ReasoningMode::Reflect, rounds, listen: false };
+            let chain = Chain { mode: ReasoningMode::Reflect, rounds, ..Chain::default() };
             assert_eq!(chain.in_order().unwrap_err().kind(), ErrorKind::Invalid);
         }
     }
@@ -205,12 +248,24 @@ mod tests {
         use ReasoningMode::{Enrich, Reflect};
         let config = ReasoningConfig { default: Enrich, listen: true, ..ReasoningConfig::default() };
         let usual = config.chain();
-        assert_eq!(usual, Chain { mode: Enrich, rounds: 1, listen: true });
+        assert_eq!(usual, Chain { mode: Enrich, rounds: 1, listen: true, by_prompt: false });
         assert_eq!(config.changed(usual, None, None, None), Chain { listen: false, ..usual });
-        let reflect = Chain { mode: Reflect, rounds: 3, listen: false };
+        let reflect = Chain { mode: Reflect, rounds: 3, ..Chain::default() };
         assert_eq!(config.changed(usual, Some(Reflect), Some(3), None), Chain { listen: true, ..reflect });
         assert_eq!(config.changed(usual, Some(Reflect), Some(3), Some(false)), reflect);
         assert_eq!(config.changed(reflect, None, None, None), reflect, "a saved chain keeps its way");
+    }
+
+    #[test]
+    fn a_chain_by_prompt_hears_every_draft() {
+        use Stage::Description;
+        let config = ReasoningConfig { by_prompt: true, listen: true, ..ReasoningConfig::default() };
+        let chain = config.changed(config.chain(), Some(ReasoningMode::Reflect), Some(2), Some(true));
+        assert_eq!((chain.by_prompt, chain.listen), (true, false));
+        let round = [Draft, Description, Critique];
+        assert_eq!(chain.in_order().unwrap(), [&[Plan][..], &round, &round, &[Final]].concat());
+        assert_eq!(serde_json::to_string(&Chain::default()).unwrap(), r#"{"mode":"enrich","rounds":0,"listen":false}"#);
+        assert!(serde_json::to_string(&chain).unwrap().contains(r#""by_prompt":true"#));
     }
 
     #[test]

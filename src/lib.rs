@@ -93,7 +93,7 @@ mod time_limit;
 mod token;
 
 pub use cancel::Cancel;
-pub use chain::{Chain, MOST_ROUNDS, ReasoningConfig, ReasoningMode, Stage};
+pub use chain::{Chain, ChainRequest, MOST_ROUNDS, ReasoningConfig, ReasoningMode, Stage, Wording};
 pub use engine::{Engine, EngineOptions, EngineStats};
 pub use error::{Error, ErrorKind, Result};
 pub use generate::{
@@ -106,8 +106,9 @@ pub use package::Package;
 pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};
 pub use provider::{Provider, ProviderReport, Providers};
 pub use reason::{
-    ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop, Expected, LayoutEvent, MOST_AT_ONCE, Ranked,
-    Ranking, RankingEvent, RichCaption, Score, SegmentPosition, Stages, Take, TakeEvent, TakeRunner,
+    ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop, ConverseOptions, Converser, Expected, LayoutEvent,
+    MOST_AT_ONCE, Ranked, Ranking, RankingEvent, RichCaption, Score, SegmentPosition, Spoken, StageCost, Stages, Take,
+    TakeEvent, TakeRunner,
 };
 pub use record::{Cut, Record};
 pub use runtime::{GraphTime, Runtime, RuntimeOptions};

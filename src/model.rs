@@ -16,11 +16,11 @@ use crate::limits::{Limits, check_seconds};
 use crate::listen::AudioEncoder;
 use crate::modality::{Modality, SegmentConfig};
 use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, Package, Purpose, TOKENIZER};
-use crate::prompt::{Choice, Layouter, Message, Prompt, SoundEncoder};
+use crate::prompt::{Choice, Layouter, Message, Prompt, SoundEncoder, TaskName};
 use crate::provider::ProviderReport;
 use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
 use crate::text::TextTokenizer;
-use crate::token::{Codes, Layout, TokenId, Tokens};
+use crate::token::{Codes, End, Layout, TokenId, Tokens};
 
 /// The most segments of a reply unless the caller says otherwise.
 const MAX_SEGMENTS: usize = 8;
@@ -271,13 +271,17 @@ impl Model {
         self.single_tokens(&self.inner.rules.tokenizer.encode(text)?)
     }
 
-    /// Tokens of a text segment that says `text` and lets another segment follow.
+    /// Tokens of a text segment that says `text` and lets another segment follow; where none follows another in this
+    /// model's replies, the text ends the reply.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the text cannot be tokenized, or no segment follows another in this model's replies.
+    /// [`ErrorKind::Invalid`] when the text cannot be tokenized.
     pub fn closed_text_tokens(&self, text: &str) -> Result<Tokens> {
         let mut tokens = self.text_tokens(text)?;
-        let end = self.inner.rules.voice(Modality::Text)?.segment_end()?;
+        let voice = self.inner.rules.voice(Modality::Text)?;
+        let Some(end) = voice.layout.ending_id(End::Segment).or_else(|| voice.layout.ending_id(End::Turn)) else {
+            return Ok(tokens);
+        };
         tokens.push_single(end, self.manifest().tokens.filler());
         Ok(tokens)
     }
@@ -309,6 +313,20 @@ impl Model {
         self.lay_out(modality, messages, true, cancel)
     }
 
+    /// Lays out `messages`, which begin a conversation, as the template's task `name`, for a reply of `modality`.
+    ///
+    /// # Errors
+    /// As [`prompt`](Self::prompt).
+    pub(crate) fn prompt_of(
+        &self,
+        name: TaskName,
+        modality: Modality,
+        messages: &[Message],
+        cancel: &Cancel,
+    ) -> Result<Prompt> {
+        self.layouter(&Listener { model: self, cancel }).prompt_of(name, modality, messages, true)
+    }
+
     pub(crate) fn lay_out(
         &self,
         modality: Modality,
@@ -316,9 +334,12 @@ impl Model {
         begins: bool,
         cancel: &Cancel,
     ) -> Result<Prompt> {
-        let sound = Listener { model: self, cancel };
+        self.layouter(&Listener { model: self, cancel }).prompt(modality, messages, begins)
+    }
+
+    fn layouter<'a>(&'a self, sound: &'a dyn SoundEncoder) -> Layouter<'a> {
         let Rules { template, vocabulary, tokenizer, .. } = &*self.inner.rules;
-        Layouter { template, vocabulary, tokenizer, sound: &sound }.prompt(modality, messages, begins)
+        Layouter { template, vocabulary, tokenizer, sound }
     }
 
     /// Encodes `sound` into language-model features, shape [positions, hidden size].

@@ -300,9 +300,9 @@ impl Session {
     }
 }
 
-/// Returns the turns of `record` before `cut`.
+/// Returns the turns of `record` before `cut`, of the conversation that `cut` is in alone.
 fn past(record: &Record, cut: Cut) -> Vec<PastTurn<'_>> {
-    let turns = record.turns.iter().take(cut.turn + 1).enumerate();
+    let turns = record.turns.iter().take(cut.turn + 1).enumerate().skip(record.beginning_of(cut.turn));
     turns
         .map(|(index, turn)| {
             let count = if index == cut.turn { cut.segment } else { turn.segments.len() };

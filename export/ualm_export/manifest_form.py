@@ -113,7 +113,7 @@ class _Checker:
             self._check_name(f"{field}.system", "system", task["turns"])
         for role, turn in task["turns"].items():
             self._check_choice(f"{field}.turns", role, _ROLES)
-            self._check_types(f"{field}.turns.{role}", turn, after=str)
+            self._check_types(f"{field}.turns.{role}", turn, after=str, strip=bool)
             self._check_pieces(f"{field}.turns.{role}", turn["open"], turn["join"], turn["close"])
 
     def _check_absent(self, absent: Mapping) -> None:

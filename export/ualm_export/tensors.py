@@ -236,7 +236,7 @@ def _weight_map(path: Path) -> dict[str, str]:
         weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         shards = list(weight_map.values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ExportError(f"{path} cannot be read: expected JSON with a weight_map from tensors to shards ({error!r})") from None
+        raise ExportError(f"{path} cannot be read: expected JSON with a weight_map of shards by tensor ({error!r})") from None
     for shard in shards:
         if not isinstance(shard, str) or Path(shard).name != shard:
             raise ExportError(f"{path} names the shard {shard!r}; expected the name of a file")

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::language_model::HeadId;
 use crate::modality::Modality;
 use crate::package::Manifest;
-use crate::prompt::{Choice, History, Role, TaskName, Template, Unconditional, write_pieces};
+use crate::prompt::{Choice, History, Role, TaskName, Template, Unconditional, strip, write_pieces};
 use crate::text::TextTokenizer;
 use crate::token::{End, Layout, TokenId, Tokens, Vocabulary, column_of};
 
@@ -26,6 +26,8 @@ pub(crate) struct Rules {
     /// The tokens before an earlier answer that is laid out without the thoughts before it; `None` where answers stay as
     /// they were made.
     answer_opener: Option<Tokens>,
+    /// Whether the text of such an answer is stripped of white space at both ends.
+    strips_answers: bool,
     /// Why the package lacks a modality, if its manifest says so.
     absent: BTreeMap<Modality, String>,
 }
@@ -99,8 +101,10 @@ impl Rules {
                 Some(write(turn.map(|turn| &turn.open[..]).unwrap_or_default())?)
             }
         };
+        let answer_turn = template.task(TaskName::Text)?.turns.get(&Role::Assistant);
+        let strips_answers = answer_turn.is_some_and(|turn| turn.strip);
         let absent = manifest.absent.clone();
-        Ok(Self { tokenizer, vocabulary, template, voices, between, choice, answer_opener, absent })
+        Ok(Self { tokenizer, vocabulary, template, voices, between, choice, answer_opener, strips_answers, absent })
     }
 
     /// Returns the voice of `modality`.
@@ -166,11 +170,22 @@ impl Rules {
     pub fn without_thoughts(&self, answer: &Tokens) -> Result<Option<Tokens>> {
         let Some(opener) = &self.answer_opener else { return Ok(None) };
         let voice = self.voice(Modality::Text)?;
+        let stripped = if self.strips_answers { Some(self.stripped(answer)?) } else { None };
         let mut turn = opener.clone();
-        for part in [answer, &voice.closer, &voice.turn_closer] {
+        for part in [stripped.as_ref().unwrap_or(answer), &voice.closer, &voice.turn_closer] {
             turn.extend(part);
         }
         Ok(Some(turn))
+    }
+
+    /// Returns the tokens of the text of `answer` without the white space at its ends.
+    fn stripped(&self, answer: &Tokens) -> Result<Tokens> {
+        let ids: Vec<_> = answer.iter().filter_map(|position| position.first().copied()).collect();
+        let mut tokens = self.vocabulary.tokens();
+        for id in self.tokenizer.encode(strip(&self.tokenizer.decode(&ids)?))? {
+            tokens.push_single(id, self.vocabulary.filler());
+        }
+        Ok(tokens)
     }
 
     /// Returns the tokens to run after a segment of `modality` with the last position `last` and this `end`: that

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::chain::ReasoningConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::{Modality, SegmentConfig};
-use crate::prompt::Template;
+use crate::prompt::{Choice, Template};
 use crate::token::{Interval, Layout, LayoutConfig, Vocabulary};
 
 /// The newest schema that this version reads.
@@ -91,6 +91,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Returns whether a prompt decides what is made, so that a reply has one segment and chains are by prompt.
+    pub fn is_by_prompt(&self) -> bool {
+        self.template.choice == Choice::ByPrompt
+    }
+
     /// Returns the file of the graph `name`.
     ///
     /// # Errors

@@ -241,16 +241,17 @@ fn ordered<'m>(task: &Task, turn: &'m [Message]) -> Vec<&'m Message> {
 /// Returns the part of `text` that `task` and `turn` write.
 fn written<'t>(text: &'t str, task: &Task, turn: &Turn) -> Result<&'t str> {
     let text = turn.after.as_deref().and_then(|mark| text.rsplit_once(mark)).map_or(text, |(_, rest)| rest);
-    if task.trim { stripped(text) } else { Ok(text) }
+    match strip(text) {
+        "" if task.trim => Err(Error::new(ErrorKind::Invalid, "the text is empty; expected some words")),
+        stripped if task.trim || turn.strip => Ok(stripped),
+        _ => Ok(text),
+    }
 }
 
 /// Strips white space as Python's `str.strip` does, which the reference implementations use: the separators U+001C to
 /// U+001F are white space, too.
-fn stripped(text: &str) -> Result<&str> {
-    match text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')) {
-        "" => Err(Error::new(ErrorKind::Invalid, "the text is empty; expected some words")),
-        text => Ok(text),
-    }
+pub(crate) fn strip(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}'))
 }
 
 impl Prompt {

@@ -122,6 +122,9 @@ pub struct Turn {
     /// Of a text of the turn, only what follows the last of these is written: an earlier answer without its thoughts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// Whether texts of the turn are stripped of white space at both ends; nothing may be left.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strip: bool,
 }
 
 /// What stands around something.

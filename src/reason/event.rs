@@ -1,5 +1,6 @@
 //! Events of takes in the making, whether of a plain reply or of a stage of a chain.
 
+use super::cost::StageCost;
 use super::ranking::Ranked;
 use crate::audio::Waveform;
 use crate::chain::Stage;
@@ -25,6 +26,8 @@ pub struct SegmentPosition {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TakeEvent<'a> {
+    /// A stage of a chain begins, at this cost.
+    StageStarted(StageCost),
     /// A segment began.
     SegmentStarted(SegmentPosition),
     /// More text of a segment.

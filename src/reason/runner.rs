@@ -1,5 +1,7 @@
 //! The conductor of a chain: it runs one stage after another and keeps the record.
 
+use super::by_prompt::empty;
+use super::cost::Paces;
 use super::event::{SegmentPosition, TakeEvent};
 use super::ranking::Ranked;
 use super::score::Expected;
@@ -7,10 +9,9 @@ use super::stages::Stages;
 use super::takes::{Take, TakeRunner, TakeStart, Tell, nothing_made};
 use crate::audio::Waveform;
 use crate::cancel::Cancel;
-use crate::chain::{Chain, ReasoningConfig, Stage};
+use crate::chain::{Chain, ReasoningConfig, Stage, Wording};
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Checkpoint, GenerationConfig, Seconds, Segment, SegmentEnd, Usage};
-
 use crate::modality::Modality;
 use crate::model::Model;
 use crate::prompt::Message;
@@ -20,7 +21,10 @@ impl Model {
     /// Returns the reasoning that the package was trained for; for a package that was trained for none, the defaults,
     /// with which every mode runs untrained.
     pub fn reasoning(&self) -> ReasoningConfig {
-        self.manifest().reasoning.clone().unwrap_or_default()
+        ReasoningConfig {
+            by_prompt: self.manifest().is_by_prompt(),
+            ..self.manifest().reasoning.clone().unwrap_or_default()
+        }
     }
 }
 
@@ -37,13 +41,23 @@ pub struct ChainOptions<'a> {
     pub stream_audio: bool,
     /// The plan that the chain begins with, or resumes with, in place of one that the model writes.
     pub plan: Option<String>,
+    /// The wording of a chain by prompt in the place of the package's, or of the record's.
+    pub wording: Wording,
     /// Changes the settings of each turn: the package's, or those of the turn before it in the record.
     pub settings: Box<dyn Fn(&mut GenerationConfig) + Send + 'a>,
 }
 
 impl Default for ChainOptions<'_> {
     fn default() -> Self {
-        Self { seed: None, takes: 1, best: false, stream_audio: false, plan: None, settings: Box::new(|_| {}) }
+        Self {
+            seed: None,
+            takes: 1,
+            best: false,
+            stream_audio: false,
+            plan: None,
+            wording: Wording::default(),
+            settings: Box::new(|_| {}),
+        }
     }
 }
 
@@ -76,6 +90,12 @@ impl<'a> ChainOptions<'a> {
     #[must_use]
     pub fn plan(self, plan: impl Into<Option<String>>) -> Self {
         Self { plan: plan.into(), ..self }
+    }
+
+    /// Sets the wording of a chain by prompt.
+    #[must_use]
+    pub fn wording(self, wording: Wording) -> Self {
+        Self { wording, ..self }
     }
 
     /// Sets how the settings of each turn are changed.
@@ -161,22 +181,25 @@ pub enum ChainStop {
 /// # }
 /// ```
 pub struct ChainRunner<'a> {
-    takes: TakeRunner,
+    pub(super) takes: TakeRunner,
     chain: Chain,
-    stages: Stages,
-    options: ChainOptions<'a>,
-    seed: u64,
-    record: Record,
+    pub(super) stages: Stages,
+    pub(super) options: ChainOptions<'a>,
+    pub(super) seed: u64,
+    pub(super) record: Record,
     /// Index of the next stage.
-    next: usize,
+    pub(super) next: usize,
     /// The checkpoint at which the next segment opens; `None` after a segment.
-    checkpoint: Option<Checkpoint>,
-    /// The checkpoint at which the last segment opened.
-    opened: Option<Checkpoint>,
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// The checkpoint at which the last segment opened; `None` once the session has left it.
+    pub(super) opened: Option<Checkpoint>,
     /// Random numbers drawn by the end of the last segment.
     draws: Option<u64>,
     /// The last sound as it is heard.
-    sound: Option<Waveform>,
+    pub(super) sound: Option<Waveform>,
+    /// The person's answer, in a chain by prompt.
+    pub(super) answer: Option<String>,
+    pub(super) paces: Paces,
     ranking: Vec<Ranked>,
     is_stopped: bool,
 }
@@ -195,11 +218,15 @@ impl<'a> ChainRunner<'a> {
         cancel: &Cancel,
     ) -> Result<Self> {
         takes.session_mut().clear();
-        let prompt = takes.session().model().reasoning().prompt(chain.mode, words);
         let seed = options.seed.unwrap_or_default();
         let mut runner = Self::new(takes, chain, options, seed)?;
         runner.check_plan()?;
-        runner.begin_turn(0, &[Message::text(prompt)], cancel)?;
+        if runner.chain.by_prompt {
+            runner.begin_by_prompt(words, cancel)?;
+        } else {
+            let prompt = runner.model().reasoning().prompt(chain.mode, words);
+            runner.begin_turn(0, &[Message::text(prompt)], cancel)?;
+        }
         Ok(runner)
     }
 
@@ -218,17 +245,23 @@ impl<'a> ChainRunner<'a> {
         cancel: &Cancel,
     ) -> Result<Self> {
         let saved = record.chain.ok_or_else(|| invalid("the record is of no chain"))?.stages()?;
-        let stages = chain.stages()?;
+        let stages = takes.session().model().reasoning().fitted(chain).stages()?;
         stages.check_begins_like(&saved, index)?;
         let seed = options.seed.unwrap_or_else(|| record.seed_at(stages.cut(index)));
         let mut runner = Self::new(takes, chain, options, seed)?;
         runner.next = index;
         runner.check_plan()?;
-        runner.go_to(record, index, cancel)?;
+        if runner.chain.by_prompt {
+            runner.go_to_by_prompt(record, saved.get(index).copied(), cancel)?;
+        } else {
+            runner.go_to(record, index, cancel)?;
+        }
+        runner.record.chain = Some(runner.chain);
         Ok(runner)
     }
 
     fn new(takes: TakeRunner, chain: Chain, options: ChainOptions<'a>, seed: u64) -> Result<Self> {
+        let chain = takes.session().model().reasoning().fitted(chain);
         let stages = chain.stages()?;
         let mut record = Record::new(takes.session().model().package());
         record.chain = Some(chain);
@@ -244,6 +277,8 @@ impl<'a> ChainRunner<'a> {
             opened: None,
             draws: None,
             sound: None,
+            answer: None,
+            paces: Paces::default(),
             ranking: Vec::new(),
             is_stopped: false,
         })
@@ -269,7 +304,6 @@ impl<'a> ChainRunner<'a> {
             }
             _ => return Err(invalid("a chain resumes at a segment or at an answer: name one of them")),
         }
-        self.record.chain = Some(self.chain);
         Ok(())
     }
 
@@ -351,11 +385,10 @@ impl<'a> ChainRunner<'a> {
         let last = self.next.checked_sub(1).filter(|last| self.stages.get(*last) == Some(&Stage::Plan));
         match (self.stage(), last, self.opened.take()) {
             (Some(Stage::Plan), ..) => {}
-            (_, Some(last), Some(opened)) => {
-                if let Some(turn) = self.record.turns.last_mut() {
-                    turn.segments.pop();
-                }
-                self.checkpoint = Some(opened);
+            // by prompt, the turn that follows may have begun, and the plan's is restored
+            (_, Some(last), opened) if opened.is_some() || self.chain.by_prompt => {
+                self.record = self.record.before(self.stages.cut(last))?;
+                self.checkpoint = opened;
                 self.next = last;
                 self.is_stopped = false;
             }
@@ -375,6 +408,9 @@ impl<'a> ChainRunner<'a> {
         if self.stage() != Some(Stage::Answer) {
             return Err(invalid("an answer is given, but no question awaits one"));
         }
+        if self.chain.by_prompt {
+            return self.answer_by_prompt(&answer, cancel);
+        }
         self.begin_turn(self.next + 1, &[answer], cancel)?;
         self.next += 1;
         Ok(())
@@ -391,12 +427,17 @@ impl<'a> ChainRunner<'a> {
     pub fn advance(&mut self, cancel: &Cancel, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<ChainStep> {
         self.check_open()?;
         let Some(stage) = self.stage() else { return Ok(ChainStep::Finished) };
+        if let Some(cost) = self.cost() {
+            tell(TakeEvent::StageStarted(cost))?;
+        }
+        let before = (self.usage(), self.seconds());
         let made = match stage {
             Stage::Answer => return Ok(ChainStep::Question),
             Stage::Listen => return self.listen(cancel).map(|()| ChainStep::Heard),
-            Stage::Question | Stage::Plan | Stage::Critique => self.text(stage, cancel, &mut tell),
+            Stage::Question | Stage::Plan | Stage::Description | Stage::Critique => self.text(stage, cancel, &mut tell),
             Stage::Draft | Stage::Final => self.sound(stage, cancel, &mut tell),
         }?;
+        self.paces.add(made.segment.config.is_guided(), before, (self.takes.usage(), self.takes.seconds()));
         self.next += 1;
         self.is_stopped = made.stop.is_some();
         Ok(ChainStep::Segment(Box::new(made)))
@@ -446,16 +487,19 @@ impl<'a> ChainRunner<'a> {
 
     fn text(&mut self, stage: Stage, cancel: &Cancel, tell: &mut Tell<'_>) -> Result<ChainSegment> {
         let opened = self.open(cancel)?;
-        let mut config = self.segment_config(&opened, Modality::Text);
-        let given = self.options.plan.as_ref().filter(|_| stage == Stage::Plan);
-        let start = match given {
-            Some(text) => with_text(opened.clone(), text, self.takes.session().model(), &mut config)?,
+        let mut config = self.segment_config(&opened, stage);
+        let start = match self.given(stage) {
+            Some(text) => with_text(opened.clone(), text, self.model(), &mut config)?,
             None => opened.clone(),
         };
         let number = self.stages.number(self.next);
-        let start = TakeStart { checkpoint: &start, record: &self.record, stage: Some((number, stage)) };
+        let start = TakeStart { checkpoint: &start, record: &self.record, stage: Some((number, stage)), before: 0 };
         let mut takes = self.takes.make_from(start, &config, 1, cancel, tell)?;
         let stop = takes.iter_mut().find_map(stop_of);
+        let is_empty = |take: &Take| take.segments.last().is_some_and(|segment| segment.text.trim().is_empty());
+        if self.chain.by_prompt && stop.is_none() && takes.iter().all(is_empty) {
+            return Err(empty(stage.name(), Modality::Text));
+        }
         let made = self.keep(opened, stage, takes.pop(), stop)?;
         if stage == Stage::Plan {
             self.options.plan = None;
@@ -465,15 +509,22 @@ impl<'a> ChainRunner<'a> {
 
     fn sound(&mut self, stage: Stage, cancel: &Cancel, tell: &mut Tell<'_>) -> Result<ChainSegment> {
         let is_final = stage == Stage::Final;
-        let count = if is_final { self.options.takes } else { 1 };
+        let count = self.takes_of(stage);
         let opened = self.open(cancel)?;
         let stream_audio = self.options.stream_audio;
-        let config = GenerationConfig { stream_audio, ..self.segment_config(&opened, Modality::Audio) };
+        let config = GenerationConfig { stream_audio, ..self.segment_config(&opened, stage) };
         let number = self.stages.number(self.next);
-        let start = TakeStart { checkpoint: &opened, record: &self.record, stage: Some((number, stage)) };
+        let start = TakeStart { checkpoint: &opened, record: &self.record, stage: Some((number, stage)), before: 0 };
         let mut takes = self.takes.make_from(start, &config, count, cancel, tell)?;
         let mut stop = takes.iter_mut().find_map(stop_of);
         takes.retain(has_tokens);
+        let is_empty = |take: &Take| take.sound.as_ref().is_none_or(Waveform::is_empty);
+        if self.chain.by_prompt && stop.is_none() {
+            takes.retain(|take| !is_empty(take));
+            if takes.is_empty() {
+                return Err(empty(stage.name(), Modality::Audio));
+            }
+        }
         let mut best = None;
         if self.options.best && is_final && stop.is_none() {
             let expected = Expected::of(self.plan().unwrap_or_default());
@@ -520,6 +571,9 @@ impl<'a> ChainRunner<'a> {
         if let Some(checkpoint) = &self.checkpoint {
             return Ok(checkpoint.clone());
         }
+        if self.chain.by_prompt {
+            return self.open_turn(cancel);
+        }
         let segments = self.record.turns.last().map_or(0, |turn| turn.segments.len());
         let draws = self.draws.ok_or_else(|| invalid("nothing was said that could go on"))?;
         let checkpoint = self.takes.session_mut().go_on(segments, draws, cancel)?;
@@ -540,9 +594,25 @@ impl<'a> ChainRunner<'a> {
         config
     }
 
-    /// Returns the settings of the one segment of `modality` at `checkpoint`.
-    fn segment_config(&self, checkpoint: &Checkpoint, modality: Modality) -> GenerationConfig {
-        let mut config = self.turn_config(0);
+    /// Returns the settings of `stage`, which is not made yet, but for its place in the reply.
+    pub(super) fn config_of(&self, stage: Stage) -> GenerationConfig {
+        if self.chain.by_prompt { self.config_by_prompt(stage) } else { self.turn_config(0) }
+    }
+
+    /// Returns the number of takes of `stage`.
+    pub(super) fn takes_of(&self, stage: Stage) -> usize {
+        if stage == Stage::Final { self.options.takes } else { 1 }
+    }
+
+    /// Returns the text that is given in place of a segment of `stage`.
+    pub(super) fn given(&self, stage: Stage) -> Option<&String> {
+        self.options.plan.as_ref().filter(|_| stage == Stage::Plan)
+    }
+
+    /// Returns the settings of the one segment of `stage` at `checkpoint`.
+    fn segment_config(&self, checkpoint: &Checkpoint, stage: Stage) -> GenerationConfig {
+        let mut config = self.config_of(stage);
+        let modality = stage.modality().unwrap_or(Modality::Text);
         config.force.resize(checkpoint.segments(), modality);
         config.force.push(modality);
         config.max_segments = config.force.len();
@@ -574,6 +644,6 @@ fn stop_of(take: &mut Take) -> Option<ChainStop> {
     }
 }
 
-fn invalid(what: &str) -> Error {
+pub(super) fn invalid(what: &str) -> Error {
     Error::new(ErrorKind::Invalid, what)
 }

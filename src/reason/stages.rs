@@ -11,7 +11,10 @@ use crate::record::Cut;
 /// Stages have an index, from 0, and a *number*, from 1, which is how people and file names count them: a hearing
 /// ([`Stage::Listen`]) has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stages(Vec<Stage>);
+pub struct Stages {
+    list: Vec<Stage>,
+    by_prompt: bool,
+}
 
 impl Chain {
     /// Returns the stages of the chain.
@@ -19,7 +22,7 @@ impl Chain {
     /// # Errors
     /// [`ErrorKind::Invalid`] for a reflection without rounds, or with more than [`MOST_ROUNDS`](crate::MOST_ROUNDS).
     pub fn stages(&self) -> Result<Stages> {
-        self.in_order().map(Stages)
+        Ok(Stages { list: self.in_order()?, by_prompt: self.by_prompt })
     }
 }
 
@@ -27,7 +30,7 @@ impl Deref for Stages {
     type Target = [Stage];
 
     fn deref(&self) -> &[Stage] {
-        &self.0
+        &self.list
     }
 }
 
@@ -50,23 +53,40 @@ impl Stages {
     }
 
     /// Returns the position of the stage at `index` in the record of the chain. An answer or a hearing begins where the
-    /// turn before it ended.
+    /// turn before it ended. By prompt, every stage that makes a segment is a turn.
     pub fn cut(&self, index: usize) -> Cut {
+        if self.by_prompt {
+            return self.cut_by_prompt(index);
+        }
         self.iter().take(index).fold(Cut::default(), |cut, stage| match stage.modality() {
             Some(_) => Cut { segment: cut.segment + 1, ..cut },
             None => Cut { turn: cut.turn + 1, segment: 0, frame: 0 },
         })
     }
 
-    /// Checks that a chain with these stages can go on at `index` from a record of `saved`: the modalities of the stages
+    fn cut_by_prompt(&self, index: usize) -> Cut {
+        let turn = self.iter().take(index).filter(|stage| stage.modality().is_some()).count();
+        match self.get(index) {
+            Some(Stage::Answer) => Cut { turn: turn.saturating_sub(1), segment: 1, frame: 0 },
+            _ => Cut { turn, segment: 0, frame: 0 },
+        }
+    }
+
+    /// Returns the stage of the turn at `turn` of a chain by prompt.
+    pub(super) fn of_turn(&self, turn: usize) -> Option<Stage> {
+        self.iter().filter(|stage| stage.modality().is_some()).nth(turn).copied()
+    }
+
+    /// Checks that a chain with these stages can go on at `index` from a record of `other`: the modalities of the stages
     /// before it must be the same.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when they differ.
-    pub fn check_begins_like(&self, saved: &Stages, index: usize) -> Result<()> {
+    pub fn check_begins_like(&self, other: &Stages, index: usize) -> Result<()> {
         let before = |stages: &Stages| -> Vec<_> { stages.iter().take(index).map(|stage| stage.modality()).collect() };
-        let (own, saved) = (before(self), before(saved));
-        if own.len() == index && own == saved {
+        let (own, before) = (before(self), before(other));
+        let is_alike = self.by_prompt == other.by_prompt && own == before;
+        if own.len() == index && is_alike {
             return Ok(());
         }
         let what = format!("the chain that was saved differs before segment {}", index + 1);
@@ -80,7 +100,7 @@ mod tests {
     use crate::chain::ReasoningMode;
 
     fn stages(mode: ReasoningMode, rounds: usize, listen: bool) -> Stages {
-        Chain { mode, rounds, listen }.stages().unwrap()
+        Chain { mode, rounds, listen, by_prompt: false }.stages().unwrap()
     }
 
     #[test]
@@ -91,6 +111,21 @@ mod tests {
         assert_eq!(cuts(stages(ReasoningMode::Reflect, 1, false)), [(0, 0), (0, 1), (0, 2), (0, 3)]);
         assert_eq!(cuts(stages(ReasoningMode::Dialogue, 0, false)), [(0, 0), (0, 1), (1, 0), (1, 1)]);
         assert_eq!(cuts(stages(ReasoningMode::Reflect, 1, true)), [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]);
+    }
+
+    #[test]
+    fn by_prompt_every_segment_is_a_turn() {
+        let cuts = |mode, rounds| -> Vec<_> {
+            let stages = Chain { mode, rounds, listen: false, by_prompt: true }.stages().unwrap();
+            (0..=stages.len()).map(|index| stages.cut(index)).map(|cut| (cut.turn, cut.segment)).collect()
+        };
+        assert_eq!(cuts(ReasoningMode::Reflect, 1), [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 0)]);
+        assert_eq!(cuts(ReasoningMode::Dialogue, 0), [(0, 0), (0, 1), (1, 0), (2, 0), (3, 0)]);
+        let dialogue = Chain { mode: ReasoningMode::Dialogue, by_prompt: true, ..Chain::default() }.stages().unwrap();
+        assert_eq!((dialogue.of_turn(1), dialogue.of_turn(3)), (Some(Stage::Plan), None));
+        assert_eq!((dialogue.number(2), dialogue.index_of(4).unwrap()), (3, 3));
+        let in_one_reply = stages(ReasoningMode::Dialogue, 0, false);
+        assert!(dialogue.check_begins_like(&in_one_reply, 1).is_err(), "the records differ");
     }
 
     #[test]

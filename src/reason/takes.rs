@@ -94,6 +94,8 @@ pub(super) struct TakeStart<'a> {
     pub(super) record: &'a Record,
     /// The number and the stage of the one segment, in a chain.
     pub(super) stage: Option<(usize, Stage)>,
+    /// Segments that the numbers of the others go on from, outside of a chain.
+    pub(super) before: usize,
 }
 
 impl TakeRunner {
@@ -184,7 +186,7 @@ impl TakeRunner {
         cancel: &Cancel,
         mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
     ) -> Result<Vec<Take>> {
-        let start = TakeStart { checkpoint, record, stage: None };
+        let start = TakeStart { checkpoint, record, stage: None, before: 0 };
         self.make_from(start, config, count, cancel, &mut tell)
     }
 
@@ -327,6 +329,7 @@ pub(super) fn nothing_made() -> Error {
 struct OpenTake {
     take: Take,
     position: SegmentPosition,
+    before: usize,
 }
 
 impl OpenTake {
@@ -337,6 +340,7 @@ impl OpenTake {
         Self {
             take: Take { index, segments: Vec::new(), sound: None, record, failure: None },
             position: SegmentPosition { take: index, number: number.unwrap_or(1), stage, modality },
+            before: start.before,
         }
     }
 
@@ -346,7 +350,7 @@ impl OpenTake {
                 self.position.modality = modality;
                 // stages have numbers of their own
                 if self.position.stage.is_none() {
-                    self.position.number = index + 1;
+                    self.position.number = self.before + index + 1;
                 }
                 tell(TakeEvent::SegmentStarted(self.position))
             }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::features::WrittenFeatures;
 use super::{PackageId, Record, RecordedMessage, RecordedSegment, Turn};
-use crate::chain::Chain;
+use crate::chain::{Chain, ChainRequest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{read_limited, write_whole};
 use crate::generate::{Draws, GenerationConfig, SegmentEnd};
@@ -35,11 +35,15 @@ struct Written {
     width: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     chain: Option<Chain>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<ChainRequest>,
     turns: Vec<WrittenTurn>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct WrittenTurn {
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    begins: bool,
     messages: Vec<RecordedMessage>,
     /// The modality that the prompt was laid out for; prompts of schema 1 were for any modality.
     #[serde(default = "text")]
@@ -88,6 +92,7 @@ impl Record {
             package: self.package.clone(),
             width,
             chain: self.chain,
+            request: self.request.clone(),
             turns: self.turns.iter().map(WrittenTurn::from).collect(),
         };
         serde_json::to_string(&written)
@@ -107,7 +112,8 @@ impl Record {
         };
         let turns: Vec<_> =
             written.turns.iter().map(|turn| turn.read(width)).collect::<Result<_, _>>().map_err(|e| damaged(&e))?;
-        Ok(Self { producer: written.producer, package: written.package, chain: written.chain, turns })
+        let Written { producer, package, chain, request, .. } = written;
+        Ok(Self { producer, package, chain, request, turns })
     }
 
     /// Writes the record to `path` atomically.
@@ -157,6 +163,7 @@ fn check_version(json: &[u8]) -> Result<()> {
 impl From<&Turn> for WrittenTurn {
     fn from(turn: &Turn) -> Self {
         Self {
+            begins: turn.begins,
             messages: turn.messages.clone(),
             modality: turn.prompt.modality,
             tokens: lists(&turn.prompt.tokens),
@@ -196,6 +203,7 @@ impl WrittenTurn {
             },
             config: self.config.clone(),
             segments: self.segments.iter().map(|segment| segment.read(width)).collect::<Result<_, _>>()?,
+            begins: self.begins,
         })
     }
 }

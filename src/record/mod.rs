@@ -8,7 +8,7 @@ mod wav;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chain::Chain;
+use crate::chain::{Chain, ChainRequest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Draws, GenerationConfig, Segment, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
@@ -29,6 +29,8 @@ pub struct Record {
     pub package: PackageId,
     /// The reasoning chain of the conversation, if it is one.
     pub chain: Option<Chain>,
+    /// The request of a chain by prompt.
+    pub request: Option<ChainRequest>,
     /// The turns, in order; all but the last have segments.
     pub turns: Vec<Turn>,
 }
@@ -62,6 +64,8 @@ pub struct Turn {
     pub config: GenerationConfig,
     /// The reply.
     pub segments: Vec<RecordedSegment>,
+    /// `true` if the turn begins a new conversation: the turns before it are not in the model's context.
+    pub begins: bool,
 }
 
 /// A message of a prompt, for people.
@@ -167,7 +171,7 @@ impl Record {
     /// Creates an empty record.
     pub fn new(package: &Package) -> Self {
         let producer = format!("ualm {}", env!("CARGO_PKG_VERSION"));
-        Self { producer, package: PackageId::of(package), chain: None, turns: Vec::new() }
+        Self { producer, package: PackageId::of(package), chain: None, request: None, turns: Vec::new() }
     }
 
     /// Adds a turn without segments.
@@ -177,7 +181,22 @@ impl Record {
             prompt: prompt.clone(),
             config: config.clone(),
             segments: Vec::new(),
+            begins: false,
         });
+    }
+
+    /// Adds a turn without segments whose prompt begins a new conversation.
+    pub fn begin_conversation(&mut self, messages: &[Message], prompt: &Prompt, config: &GenerationConfig) {
+        self.begin_turn(messages, prompt, config);
+        let is_first = self.turns.len() == 1;
+        if let Some(turn) = self.turns.last_mut() {
+            turn.begins = !is_first;
+        }
+    }
+
+    /// Returns the index of the turn that begins the conversation which the turn at `turn` belongs to.
+    pub(crate) fn beginning_of(&self, turn: usize) -> usize {
+        self.turns.iter().take(turn.saturating_add(1)).rposition(|turn| turn.begins).unwrap_or_default()
     }
 
     /// Adds `segment` to the last turn, if there is one.

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use ualm::audio::{DecodeOptions, WavFormat, Waveform, decode_file, write_wav};
 use ualm::{
     Cancel, Chain, ChainOptions, ChainRunner, GenerationConfig, Message, Modality, Model, ReasoningMode, Reply,
     TakeRunner,
 };
-use ualm_testing::{package, root, skip_without_fixtures};
+use ualm_testing::{package, package_by_prompt, root, skip_without_fixtures};
 
 use crate::installed::{
     Link, PREFIX, WATCH, compile, is_installed, program, python, scratch, shared_library, text, works,
@@ -131,7 +132,7 @@ fn chains_and_takes_are_those_of_rust() {
 
     let model = Model::load(tiny()).unwrap();
     let drawn = |config: &mut GenerationConfig| (config.audio.temperature, config.audio.max_steps) = (1.0, 14);
-    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, listen: true };
+    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, listen: true, ..Chain::default() };
     let options = ChainOptions::default().seed(5).settings(drawn);
     let (takes, cancel) = (TakeRunner::new(&model, 1).unwrap(), Cancel::new());
     let mut runner = ChainRunner::begin(takes, chain, "rain", options, &cancel).unwrap();
@@ -146,6 +147,24 @@ fn chains_and_takes_are_those_of_rust() {
         let reply = session.generate(prompt, &config, &cancel).unwrap().into_reply().unwrap();
         expected.push(reply.segments[0].tokens.ids().to_vec());
     }
+    let found: Vec<Vec<u32>> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn chains_by_prompt_are_those_of_rust() {
+    skip_without_fixtures!();
+    let folder = TempDir::new().unwrap();
+    let package = package_by_prompt(&folder.path().join("package"));
+    let told = run(&test_program("c/chains_by_prompt.c"), &[path(&package)]);
+
+    let model = Model::load(&package).unwrap();
+    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, ..Chain::default() };
+    let (takes, cancel) = (TakeRunner::new(&model, 1).unwrap(), Cancel::new());
+    let mut runner = ChainRunner::begin(takes, chain, "rain", ChainOptions::default().seed(5), &cancel).unwrap();
+    runner.run(&cancel, |_| Ok(())).unwrap();
+    let segments = runner.record().turns.iter().flat_map(|turn| &turn.segments);
+    let expected: Vec<_> = segments.map(|segment| segment.tokens.ids().to_vec()).collect();
     let found: Vec<Vec<u32>> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(found, expected);
 }

@@ -14,7 +14,7 @@ fn model() -> Model {
 }
 
 fn chain(mode: ReasoningMode, rounds: usize, listen: bool) -> Chain {
-    Chain { mode, rounds, listen }
+    Chain { mode, rounds, listen, by_prompt: false }
 }
 
 /// Settings with which the tiny model draws a few frames at random.

@@ -1,8 +1,11 @@
 //! The library as a Rust program uses it.
 
+mod audex;
 mod audio;
 mod chains;
+mod chains_by_prompt;
 mod codecs;
+mod converse;
 mod default_package;
 mod engine;
 mod listening;

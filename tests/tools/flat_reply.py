@@ -69,15 +69,13 @@ class FlatPackage:
         for number, (role, contents) in enumerate(messages):
             turn, last = layout["turns"][role], number == len(messages) - 1
             pieces += turn["open"]
-            texts = 0
-            for content in contents:
+            for index, content in enumerate(contents):
+                pieces += turn["join"] if index else []
                 if isinstance(content, np.ndarray):
                     wrap = self.template["content"]["audio"]
                     rows.append(self.features(content))
                     pieces += [*wrap["open"], *[wrap["feature"]] * len(rows[-1]), *wrap["close"]]
                     continue
-                pieces += turn["join"] if texts else []
-                texts += 1
                 if fill is not None and last:
                     while pieces and isinstance(pieces[-1], str):
                         pieces[-1] = pieces[-1].rstrip()
@@ -98,7 +96,7 @@ class FlatPackage:
     def _text(self, text: str, layout: dict, turn: dict) -> str:
         if "after" in turn:
             text = text.rpartition(turn["after"])[2]
-        return text.strip() if layout["trim"] else text
+        return text.strip() if layout["trim"] or turn.get("strip") else text
 
     def _ids(self, pieces: list) -> list[int]:
         """Strings that follow one another are tokenized as one."""

@@ -392,6 +392,10 @@ enum ualm_stage
      * The sound that ends the chain.
      */
     UALM_STAGE_FINAL = 7,
+    /**
+     * The model's description of the draft that it hears, in a chain by prompt: text.
+     */
+    UALM_STAGE_DESCRIPTION = 8,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -1148,6 +1152,11 @@ typedef struct {
      * 1 resumes a chain with `seed`, 0 with the seed of its record. A new chain always uses `seed`.
      */
     size_t reseed;
+    /**
+     * The wording of a chain by prompt: a JSON object of texts by the names of their stages (docs/chains.md); NULL takes
+     * the package's, or that of the resumed chain.
+     */
+    const char *wording;
 } ualm_chain_options;
 
 #ifdef __cplusplus

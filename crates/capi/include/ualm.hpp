@@ -879,10 +879,16 @@ public:
     /** Takes of the final sound, and whether the chain ends with the best of them. */
     chain_options &takes(std::size_t count, bool best = false) { return raw_.takes = count, raw_.best = best, *this; }
     chain_options &stream_audio(bool stream) { return raw_.stream_audio = stream, *this; }
-    const ualm_chain_options *get() const { return &raw_; }
+    /** The wording of a chain by prompt: a JSON object of texts by the names of their stages. */
+    chain_options &wording(std::string json) { return wording_ = std::move(json), *this; }
+    const ualm_chain_options *get() const {
+        raw_.wording = wording_.empty() ? nullptr : wording_.c_str();
+        return &raw_;
+    }
 
 private:
-    ualm_chain_options raw_{};
+    mutable ualm_chain_options raw_{};
+    std::string wording_;
 };
 
 /** A chain of reasoning in the making, taken event by event. */

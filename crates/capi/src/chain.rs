@@ -1,9 +1,10 @@
 //! Reasoning chains, pulled event by event.
 
 use std::ffi::{c_char, c_int};
+use std::mem::offset_of;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use ualm::{Cancel, Chain, ChainOptions, ChainRunner, GenerationConfig, MOST_AT_ONCE, Message, TakeRunner};
+use ualm::{Cancel, Chain, ChainOptions, ChainRunner, GenerationConfig, MOST_AT_ONCE, Message, TakeRunner, Wording};
 
 use super::argument::{text, write};
 use super::boundary::{Failure, Result, entry, ualm_status, value};
@@ -78,12 +79,15 @@ pub struct ualm_chain_options {
     pub stream_audio: i32,
     /// 1 resumes a chain with `seed`, 0 with the seed of its record. A new chain always uses `seed`.
     pub reseed: usize,
+    /// The wording of a chain by prompt: a JSON object of texts by the names of their stages (docs/chains.md); NULL takes
+    /// the package's, or that of the resumed chain.
+    pub wording: *const c_char,
 }
 
-// SAFETY: integers.
+// SAFETY: integers and a pointer, which is read by the header's contract alone.
 unsafe impl Options for ualm_chain_options {
     const NAME: &'static str = "ualm_chain_options";
-    const OLDEST: usize = size_of::<Self>();
+    const OLDEST: usize = offset_of!(Self, wording);
 }
 
 impl Default for ualm_chain_options {
@@ -98,6 +102,7 @@ impl Default for ualm_chain_options {
             best: 0,
             stream_audio: 0,
             reseed: 0,
+            wording: std::ptr::null(),
         }
     }
 }
@@ -115,6 +120,8 @@ struct Begun {
     options: ualm_chain_options,
     /// Settings in place of those of the package or the record.
     settings: Option<GenerationConfig>,
+    /// The wording in place of the package's or the record's.
+    wording: Wording,
     stop: Cancel,
 }
 
@@ -141,8 +148,14 @@ impl Begun {
             // SAFETY: same contract.
             Some(unsafe { generation_config(settings, room.model().config()) }?)
         };
+        let wording = if options.wording.is_null() {
+            Wording::default()
+        } else {
+            // SAFETY: same contract.
+            Wording::from_json(unsafe { text(options.wording, "wording") }?)?
+        };
         let stop = cancel.map_or_else(Cancel::new, |cancel| cancel.0.below());
-        Ok(Self { room, options, settings, stop })
+        Ok(Self { room, options, settings, wording, stop })
     }
 
     /// Returns `usual` with the options applied.
@@ -161,6 +174,7 @@ impl Begun {
         Ok(ChainOptions::default()
             .seed(seed)
             .takes(self.options.takes)
+            .wording(self.wording.clone())
             .best(flag(self.options.best, "best")?)
             .stream_audio(flag(self.options.stream_audio, "stream_audio")?)
             .settings(move |config| {

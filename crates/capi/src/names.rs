@@ -112,6 +112,8 @@ pub enum ualm_stage {
     Critique = 6,
     /// The sound that ends the chain.
     Final = 7,
+    /// The model's description of the draft that it hears, in a chain by prompt: text.
+    Description = 8,
 }
 
 impl From<Stage> for ualm_stage {
@@ -122,6 +124,7 @@ impl From<Stage> for ualm_stage {
             Stage::Plan => Self::Plan,
             Stage::Draft => Self::Draft,
             Stage::Listen => Self::Listen,
+            Stage::Description => Self::Description,
             Stage::Critique => Self::Critique,
             Stage::Final => Self::Final,
             _ => Self::None,

@@ -74,8 +74,10 @@ fn describe(package: &Package, verified: bool) -> String {
     }
     if let Some(reasoning) = &manifest.reasoning {
         let modes: Vec<_> = reasoning.modes.iter().map(|mode| mode.name()).collect();
-        let ear = if reasoning.listen { ", hearing its sounds" } else { "" };
-        line("reasons", format!("{}; {} unless told{ear}", modes.join(", "), reasoning.default.name()));
+        let is_by_prompt = manifest.is_by_prompt();
+        let ear = if reasoning.listen || is_by_prompt { ", hearing its sounds" } else { "" };
+        let modes = if is_by_prompt { "by prompt".to_owned() } else { modes.join(", ") };
+        line("reasons", format!("{modes}; {} unless told{ear}", reasoning.default.name()));
     }
     line("listens to", format!("at most {} s", manifest.limits.input_seconds));
     if !manifest.known_words.is_empty() {

@@ -12,6 +12,7 @@ mod bench;
 mod chat;
 mod codec;
 mod config;
+mod converse;
 mod doctor;
 mod in_order;
 mod inspect;
@@ -70,6 +71,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Ask(ask) => listen::ask(common, &ask),
         Command::Transcribe(transcribe) => listen::transcribe(common, &transcribe),
         Command::Reason(reason) => reason::run(common, &reason),
+        Command::Converse(converse) => converse::run(common, &converse),
         Command::Chat(chat) => chat::run(common, &chat),
         Command::Take(take) => take::run(common, &take),
         Command::Codec(codec) => codec::run(common, &codec),

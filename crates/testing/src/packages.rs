@@ -21,6 +21,11 @@ pub fn package(name: &str) -> PathBuf {
     fixture(&format!("packages/{name}"))
 }
 
+/// Returns whether a package is under `target/fixtures/packages`, for those that not every run of `make fixtures` writes.
+pub fn has_package(name: &str) -> bool {
+    root().join("target/fixtures/packages").join(name).join("manifest.json").is_file()
+}
+
 /// A loaded package.
 pub fn model(name: &str) -> Model {
     Model::load(package(name)).unwrap()
@@ -34,6 +39,24 @@ pub fn copied_package(name: &str, copy: &Path) -> PathBuf {
         fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
     }
     copy.to_path_buf()
+}
+
+/// A copy of `tiny-omni-fp32` in the new folder `copy` whose prompts decide what is made: a reply has one segment, and
+/// chains are by prompt. It writes any text, and draws a few frames of sound.
+pub fn package_by_prompt(copy: &Path) -> PathBuf {
+    let package = copied_package("tiny-omni-fp32", copy);
+    change_manifest(&package, |manifest| {
+        manifest["template"]["choice"] = json!("by_prompt");
+        manifest["template"]["between"] = json!([]);
+        for modality in ["text", "audio", "speech"] {
+            let config = &mut manifest["modalities"][modality];
+            config["ends"] = json!({"turn": [2]});
+            config["generation"]["max_steps"] = json!(12);
+            // random weights may end a text before its first word
+            config["generation"]["min_steps"] = json!(if modality == "text" { 4 } else { 10 });
+        }
+    });
+    package
 }
 
 /// Changes a file of a package, and its sum with it.

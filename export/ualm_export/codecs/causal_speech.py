@@ -124,9 +124,6 @@ class CausalSpeech:
     def _names(self) -> Names:
         return Names(f"{self.prefix}module.backbone.", _STACK)
 
-    def build_encoder(self, path: Path, storage: Storage, tensors) -> None:
-        raise NotImplementedError("the speech codec is exported without an encoder")
-
     def build_decoder(self, path: Path, storage: Storage, tensors) -> None:
         """audio_codes [B, 1, N + lookahead], the cache → audio_values [B, 1, N × hop]; −1 is a frame past the end."""
         graph = GraphBuilder(path, storage)
@@ -155,7 +152,7 @@ class CausalSpeech:
         return graph.op("Mul", embedded, known)
 
     def _looked_ahead(self, graph: GraphBuilder, x: str, tensors) -> str:
-        """x [B, N + lookahead, hidden] → [B, N, hidden]: each frame plus a mix of itself and of those that it looks ahead to."""
+        """x [B, N + lookahead, hidden] → [B, N, hidden]: each frame plus a mix of itself and of those behind it."""
         ahead = graph.conv(
             graph.transpose(x, [0, 2, 1]), tensors[f"{self.prefix}module.lookahead_conv.weight"], groups=self.hidden_size
         )

@@ -83,6 +83,8 @@ pub enum Command {
     Speak(Speak),
     /// Plan, make, criticise, make again: a chain of text and sound, saved segment by segment
     Reason(Reason),
+    /// Hear a spoken question, answer it, and speak the answer
+    Converse(Converse),
     /// Talk with the model over text and sound
     Chat(Chat),
     /// Show how a sound was made, make it again, or make it longer
@@ -212,6 +214,10 @@ pub struct Reason {
     /// Open $EDITOR on the plan before sound is made of it
     #[arg(long)]
     pub edit: bool,
+    /// JSON file with what is said to the model at each stage, in the place of the package's words (docs/chains.md); for
+    /// models that reason by prompt
+    #[arg(long, value_name = "FILE.json")]
+    pub prompts: Option<PathBuf>,
     /// Go on with a saved chain
     #[arg(long, value_name = "DIR/reply.json")]
     pub from: Option<PathBuf>,
@@ -223,6 +229,24 @@ pub struct Reason {
     pub float: bool,
     #[command(flatten)]
     pub takes: Takes,
+    #[command(flatten)]
+    pub pictures: Pictures,
+    #[command(flatten)]
+    pub sampling: Sampling,
+}
+
+#[derive(clap::Args)]
+pub struct Converse {
+    /// Recording of the question (WAV, FLAC, MP3, Ogg, M4A …), or - for standard input
+    pub question: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
+    /// With -o -: bare samples, little-endian, instead of a WAV file
+    #[arg(long)]
+    pub raw: bool,
+    /// Leave out of the WAV file how it was made
+    #[arg(long)]
+    pub no_take: bool,
     #[command(flatten)]
     pub pictures: Pictures,
     #[command(flatten)]

@@ -8,14 +8,14 @@ mod view;
 
 use std::path::Path;
 
-use ualm::{Chain, Error, ErrorKind, ReasoningConfig, ReasoningMode, Record, Result, Stage};
+use ualm::{Chain, Error, ErrorKind, ReasoningConfig, ReasoningMode, Record, Result, Stage, Wording};
 
 use crate::args::{Common, Reason};
 use crate::interrupt::cancel_on_signal;
 use crate::output::warn;
 use crate::setup::{load_model, read_words, seed};
 use folder::Folder;
-use runner::{Job, Runner};
+use runner::{Given, Job, Runner};
 
 /// `ualm reason`.
 pub fn run(common: &Common, args: &Reason) -> Result<()> {
@@ -36,6 +36,7 @@ fn invalid(what: impl Into<String>) -> Error {
 fn begin(common: &Common, args: &Reason, prompt: &str) -> Result<()> {
     let words = read_words(prompt)?;
     let plan = args.plan.as_deref().map(read_plan).transpose()?;
+    let wording = read_wording(args)?;
     let Some(output) = &args.output else {
         return Err(invalid("-o DIR is missing: the folder for the segments"));
     };
@@ -44,7 +45,8 @@ fn begin(common: &Common, args: &Reason, prompt: &str) -> Result<()> {
     let model = load_model(common)?;
     let config = model.reasoning();
     let chain = chain(args, &config, config.chain());
-    if !config.is_trained_for(chain.mode) {
+    check_wording(&wording, chain)?;
+    if !chain.by_prompt && !config.is_trained_for(chain.mode) {
         let name = &model.manifest().name;
         warn(&format!("warning: {name:?} was not trained to reason like that; its segments are made in order anyway"));
     }
@@ -54,7 +56,7 @@ fn begin(common: &Common, args: &Reason, prompt: &str) -> Result<()> {
     }
     let seed = seed(&args.sampling, common)?;
     let job = Job { common, args, model: &model, cancel: &cancel };
-    Runner::begin(job, folder, chain, &words, seed, plan)?.run()
+    Runner::begin(job, folder, chain, &words, seed, Given { plan, wording })?.run()
 }
 
 /// A chain that goes on from one of its segments.
@@ -63,12 +65,14 @@ fn go_on(common: &Common, args: &Reason, from: &Path) -> Result<()> {
         return Err(invalid("the prompt of a chain that goes on is in its record: leave it out"));
     }
     let plan = args.plan.as_deref().map(read_plan).transpose()?;
+    let wording = read_wording(args)?;
     let record = Record::read(from)?;
     let beside = from.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let saved = record.chain.ok_or_else(|| invalid(format!("{}: the record of no chain", from.display())))?;
     let cancel = cancel_on_signal()?;
     let model = load_model(common)?;
     let chain = chain(args, &model.reasoning(), saved);
+    check_wording(&wording, chain)?;
     let stages = chain.stages()?;
     let number = args.segment.ok_or_else(|| invalid("--segment N is missing: where to go on, as its files say"))?;
     let index = stages.index_of(number.into())?;
@@ -82,7 +86,7 @@ fn go_on(common: &Common, args: &Reason, from: &Path) -> Result<()> {
         _ => Folder::at(beside),
     };
     let job = Job { common, args, model: &model, cancel: &cancel };
-    Runner::resume(job, folder, chain, &record, index, plan)?.run()
+    Runner::resume(job, folder, chain, &record, index, Given { plan, wording })?.run()
 }
 
 /// Returns the chain that the arguments ask for, else `usual`.
@@ -97,6 +101,22 @@ fn chain(args: &Reason, config: &ReasoningConfig, usual: Chain) -> Chain {
         None
     };
     config.changed(usual, mode, args.rounds.map(usize::from), args.listen.then_some(true))
+}
+
+/// Reads the wording by hand; none if there is none.
+fn read_wording(args: &Reason) -> Result<Wording> {
+    let Some(path) = &args.prompts else { return Ok(Wording::default()) };
+    let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read as text", path.display())).with_source(e);
+    let json = std::fs::read_to_string(path).map_err(failed)?;
+    Wording::from_json(&json).map_err(|e| e.context(path.display()))
+}
+
+/// Refuses a wording where nothing is worded.
+fn check_wording(wording: &Wording, chain: Chain) -> Result<()> {
+    if chain.by_prompt || wording.is_empty() {
+        return Ok(());
+    }
+    Err(invalid("--prompts is for models that reason by prompt; this one makes its chains in one reply"))
 }
 
 /// A plan by hand.

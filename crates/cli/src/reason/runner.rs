@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal};
 use ualm::audio::Waveform;
 use ualm::{
     Cancel, Chain, ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop, Error, ErrorKind, Message, Model,
-    Record, Result, RichCaption, Segment, SegmentEnd, Stage, TakeRunner,
+    Record, Result, RichCaption, Segment, SegmentEnd, Stage, StageCost, TakeRunner, Wording,
 };
 
 use super::editor::edit;
@@ -33,11 +33,12 @@ impl<'a> Job<'a> {
         TakeRunner::new(self.model, self.args.takes.takes.into())
     }
 
-    fn options(&self, seed: Option<u64>, plan: Option<String>) -> ChainOptions<'a> {
+    fn options(&self, seed: Option<u64>, given: Given) -> ChainOptions<'a> {
         let overrides = &self.args.sampling.overrides;
         ChainOptions::default()
             .seed(seed)
-            .plan(plan)
+            .plan(given.plan)
+            .wording(given.wording)
             .takes(self.args.takes.takes.into())
             .best(self.args.takes.best && self.args.takes.takes > 1)
             .settings(|config| overrides.apply(&mut config.audio))
@@ -52,6 +53,12 @@ impl<'a> Job<'a> {
     }
 }
 
+/// Texts by hand.
+pub struct Given {
+    pub plan: Option<String>,
+    pub wording: Wording,
+}
+
 /// A chain in the making, with its folder.
 pub struct Runner<'a> {
     job: Job<'a>,
@@ -61,22 +68,17 @@ pub struct Runner<'a> {
     /// `true` if the plan is by hand.
     is_given: bool,
     is_edited: bool,
+    /// The cost of the stage that is made.
+    cost: Option<StageCost>,
 }
 
 impl<'a> Runner<'a> {
     /// Begins a chain about `words`.
-    pub fn begin(
-        job: Job<'a>,
-        folder: Folder,
-        chain: Chain,
-        words: &str,
-        seed: u64,
-        plan: Option<String>,
-    ) -> Result<Self> {
-        let is_given = plan.is_some();
-        let options = job.options(Some(seed), plan);
+    pub fn begin(job: Job<'a>, folder: Folder, chain: Chain, words: &str, seed: u64, given: Given) -> Result<Self> {
+        let is_given = given.plan.is_some();
+        let options = job.options(Some(seed), given);
         let chain = ChainRunner::begin(job.takes()?, chain, words, options, job.cancel).map_err(stopped)?;
-        Ok(Self { job, folder, chain, shown: Vec::new(), is_given, is_edited: false })
+        Ok(Self { job, folder, chain, shown: Vec::new(), is_given, is_edited: false, cost: None })
     }
 
     /// Resumes the chain that `record` holds before stage `index`.
@@ -86,12 +88,12 @@ impl<'a> Runner<'a> {
         chain: Chain,
         record: &Record,
         index: usize,
-        plan: Option<String>,
+        given: Given,
     ) -> Result<Self> {
-        let is_given = plan.is_some();
-        let options = job.options(job.args.sampling.seed, plan);
+        let is_given = given.plan.is_some();
+        let options = job.options(job.args.sampling.seed, given);
         let chain = ChainRunner::resume(job.takes()?, chain, record, index, options, job.cancel)?;
-        Ok(Self { job, folder, chain, shown: Vec::new(), is_given, is_edited: false })
+        Ok(Self { job, folder, chain, shown: Vec::new(), is_given, is_edited: false, cost: None })
     }
 
     /// Runs the stages that are left.
@@ -107,6 +109,7 @@ impl<'a> Runner<'a> {
         let is_given = self.is_given && stage == Stage::Plan;
         let plan = self.chain.plan().and_then(RichCaption::parse);
         let name = file_name(self.chain.stages(), index);
+        self.cost = self.chain.cost();
         let mut view = StageView::new(self.job, self.folder.path(&name), is_given, plan);
         let step = self.chain.advance(self.job.cancel, |event| view.show(event));
         view.end()?;
@@ -151,6 +154,7 @@ impl<'a> Runner<'a> {
             end: None,
             text: Some(answer.to_owned()),
             seconds: None,
+            cost: None,
         });
         self.chain.answer(Message::text(answer), self.job.cancel).map_err(stopped)
     }
@@ -181,6 +185,7 @@ impl<'a> Runner<'a> {
             end: Some(segment.end),
             text: (!segment.modality.is_sound()).then(|| segment.text.clone()),
             seconds,
+            cost: self.cost,
         });
         match stop {
             Some(stop) => Err(self.cut(stop)),

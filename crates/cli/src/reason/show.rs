@@ -1,7 +1,7 @@
 //! A chain as a person or a machine sees it.
 
 use serde::Serialize;
-use ualm::{Ranked, RichCaption, SegmentEnd, Stage};
+use ualm::{Ranked, RichCaption, SegmentEnd, Stage, StageCost};
 
 use crate::args::Common;
 use crate::output::{note, print};
@@ -31,6 +31,27 @@ pub struct Shown {
     pub text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
+    /// The cost as it was known before the stage began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<StageCost>,
+}
+
+/// Says what a stage costs, before it begins.
+pub fn note_cost(common: &Common, cost: &StageCost) {
+    let StageCost { stage, takes, steps, expected_steps, seconds, .. } = *cost;
+    let steps = if expected_steps < steps {
+        format!("about {expected_steps} of up to {steps} steps")
+    } else {
+        format!("up to {steps} steps")
+    };
+    let takes = if takes > 1 { format!("{takes} takes of ") } else { String::new() };
+    let bound = if expected_steps < cost.steps { "about" } else { "at most about" };
+    let seconds = seconds.map(|seconds| format!(", {bound} {}", rounded(seconds))).unwrap_or_default();
+    note(common, &format!("{}: {takes}{steps}{seconds}", stage.name()));
+}
+
+fn rounded(seconds: f64) -> String {
+    if seconds < 10.0 { format!("{:.1} s", seconds.max(0.1)) } else { format!("{seconds:.0} s") }
 }
 
 /// Text as it comes, under the name of its stage.

@@ -6,7 +6,7 @@ use ualm::audio::Waveform;
 use ualm::{Record, Result, RichCaption, Segment, SegmentPosition, Stage, TakeEvent};
 
 use super::runner::Job;
-use super::show::LiveText;
+use super::show::{LiveText, note_cost};
 use crate::in_order::InOrder;
 use crate::progress::Progress;
 use crate::rank;
@@ -45,6 +45,7 @@ impl<'a> StageView<'a> {
     /// Shows an event.
     pub fn show(&mut self, event: TakeEvent<'_>) -> Result<()> {
         match event {
+            TakeEvent::StageStarted(cost) if !self.is_given => note_cost(self.job.common, &cost),
             TakeEvent::SegmentStarted(position) if position.modality.is_sound() && self.progress.is_none() => {
                 self.progress = Some(Progress::sound(self.job.common, self.planned));
             }

@@ -91,6 +91,11 @@ impl ApiError {
     pub fn of(error: &Error, param: Option<&str>) -> Self {
         match Refusal::of(error, param) {
             Some(refusal) => refusal.into(),
+            // what a model made of a request is no secret of the server's
+            None if error.kind() == ErrorKind::Numeric => {
+                let message = error.full_message();
+                Self { message: message.clone(), ..Self::internal(error.kind(), message) }
+            }
             None => Self::internal(error.kind(), error.full_message()),
         }
     }

@@ -1,5 +1,6 @@
 //! `POST /v1/chat/completions`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
@@ -11,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::json::parse;
 use super::{Refusal, Settings, SoundFormat};
-use ualm::{Modality, ReasoningMode, Record, RichCaption, Role};
+use ualm::{Modality, ReasoningMode, Record, RichCaption, Role, Wording};
 
 /// The body.
 #[derive(Debug, Deserialize)]
@@ -168,6 +169,9 @@ pub struct ChainWish {
     /// The plan, in the place of the model's.
     #[serde(deserialize_with = "plan")]
     pub plan: Option<String>,
+    /// What is said to the model at each stage, in the place of the package's words.
+    #[serde(deserialize_with = "prompts")]
+    pub prompts: Option<Wording>,
 }
 
 /// The point to resume at.
@@ -347,6 +351,11 @@ fn content<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Part>, D::Error> {
         }
     }
     from.deserialize_any(Content)
+}
+
+fn prompts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Wording>, D::Error> {
+    let texts: Option<BTreeMap<String, String>> = Option::deserialize(from)?;
+    texts.map(Wording::new).transpose().map_err(|e| D::Error::custom(e.message()))
 }
 
 fn plan<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {

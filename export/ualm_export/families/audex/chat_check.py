@@ -1,7 +1,7 @@
 """Holds the structure found in a chat template against the template itself."""
 
 from ...errors import ExportError
-from .chat_schema import END_OF_THINKING, THINK, ChatSchema
+from .chat_schema import END_OF_THINKING, THINK, ChatSchema, find_schema
 from .chat_template import ChatTemplate, Message
 from .tokens import Tokens
 
@@ -27,9 +27,12 @@ _PROBES: dict[str, list[Message]] = {
 }  # fmt: skip
 
 
-def check_chat(schema: ChatSchema, template: ChatTemplate, tokens: Tokens) -> None:
-    """Refuses a template that lays out a conversation in another way than the structure says, or in other ids."""
+def read_chat(template: ChatTemplate, tokens: Tokens) -> ChatSchema:
+    """The structure of a template; refuses one that lays out a conversation in another way, or in other ids."""
+    schema = find_schema(template)
     writer = tokens.writer()
+    if any(isinstance(piece, int) for piece in writer.pieces(schema.system or "")):
+        raise ExportError(f"{schema.source}: its default system turn {schema.system!r} names an added token; expected words")
     for name, messages in _PROBES.items():
         for thinking in (None, False, True):
             expected, found = template.render(messages, thinking=thinking), schema.text(messages, thinking)
@@ -42,10 +45,12 @@ def check_chat(schema: ChatSchema, template: ChatTemplate, tokens: Tokens) -> No
             whole = tokens.tokenizer.encode(expected, add_special_tokens=False).ids
             if ids != whole:
                 _refuse(schema, probe, whole, ids)
+    return schema
 
 
 def _refuse(schema: ChatSchema, probe: str, expected, found) -> None:
     raise ExportError(
-        f"{schema.source} is not a template of Audex's kind, and cannot be exported. For the conversation \"{probe}\" it gives\n"
+        f"{schema.source} is not a template of Audex's kind, and cannot be exported. "
+        f"For the conversation \"{probe}\" it gives\n"
         f"  {expected!r}\nand the structure that was found in it gives\n  {found!r}"
     )

@@ -1,14 +1,13 @@
 """The structure of a chat template, found by rendering probes: what stands around the turns of each role.
 
 A template is code; the package holds words and ids alone. So the structure is read off conversations whose contents are
-known, and `chat_check.py` then holds it against the template over others.
+known; `chat_check.py` then holds it against the template over others.
 """
 
 from dataclasses import dataclass
 
 from ...errors import ExportError
 from .chat_template import ChatTemplate, Message
-from .tokens import Tokens
 
 THINK, END_OF_THINKING = "<think>", "</think>"
 _SYSTEM, _USER, _ANSWER, _NEXT, _LAST = (f"(probe {number})" for number in range(5))
@@ -19,6 +18,8 @@ _THOUGHT = "(thought)"
 class Turn:
     open: str
     close: str
+    strip: bool = False
+    """Contents are stripped of white space at both ends."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,6 @@ class ChatSchema:
     """By role."""
     after: str | None
     """Of an earlier answer only what follows the last of these is written."""
-    trim: bool
-    """Contents are stripped of white space at both ends."""
     reply: str
     """After the last turn, for an answer without thinking."""
     thinking_reply: str
@@ -53,16 +52,12 @@ class ChatSchema:
         if self.after is not None and role == "assistant":
             content = content.rpartition(self.after)[2]
         turn = self.turns[role]
-        return turn.open + (content.strip() if self.trim else content) + turn.close
+        return turn.open + (content.strip() if turn.strip else content) + turn.close
 
 
-def read_chat(template: ChatTemplate, tokens: Tokens) -> ChatSchema:
-    """Finds the structure of the template; refuses one that has another."""
-    from .chat_check import check_chat
-
-    schema = _Probes(template).schema()
-    check_chat(schema, template, tokens)
-    return schema
+def find_schema(template: ChatTemplate) -> ChatSchema:
+    """Reads the structure off a few renderings; refuses a template in which it is not to be seen."""
+    return _Probes(template).schema()
 
 
 class _Probes:
@@ -79,7 +74,6 @@ class _Probes:
             system=self._system(begin, turns),
             turns=turns,
             after=self._after(),
-            trim=f" {_USER} " not in self.template.render([("user", f" {_USER} ")]),
             reply=reply,
             thinking_reply=thinking[:at],
             thinking_open=thinking[at:],
@@ -99,12 +93,18 @@ class _Probes:
         begin = self.template.tokens.get("bos_token", "")
         if not begin or not front.startswith(begin) or user_open.startswith(begin):
             begin = ""
-        turns = {
-            "system": Turn(front.removeprefix(begin), to_user.removesuffix(user_open)),
-            "user": Turn(user_open, user_close),
-            "assistant": Turn(answer_open, answer_close),
+        around = {
+            "system": (front.removeprefix(begin), to_user.removesuffix(user_open)),
+            "user": (user_open, user_close),
+            "assistant": (answer_open, answer_close),
         }
-        return turns, begin
+        return {role: Turn(*pieces, strip=role in self._stripped()) for role, pieces in around.items()}, begin
+
+    def _stripped(self) -> set[str]:
+        """The roles whose contents are stripped of white space."""
+        contents = {"system": _SYSTEM, "user": _USER, "assistant": _ANSWER}
+        text = self.template.render([(role, f" {content} ") for role, content in contents.items()] + [("user", _NEXT)])
+        return {role for role, content in contents.items() if f" {content} " not in text}
 
     def _system(self, begin: str, turns: dict[str, Turn]) -> str | None:
         """The default system text."""
@@ -117,7 +117,7 @@ class _Probes:
         if not default:
             return None
         if not (default.startswith(turn.open) and default.endswith(turn.close)):
-            self._refuse(f"it puts {default!r} in front of a conversation, which is no system turn {turn.open!r} … {turn.close!r}")
+            self._refuse(f"it begins a conversation with {default!r}, which is no system turn {turn.open!r} … {turn.close!r}")
         return default[len(turn.open) : len(default) - len(turn.close)]
 
     def _replies(self) -> tuple[str, str, bool]:

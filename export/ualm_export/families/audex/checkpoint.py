@@ -8,7 +8,7 @@ from ...errors import ExportError
 from ...options import Options
 from ...parts import Checkpoint
 from ...tensors import Tensor, TensorStore, read_safetensors, read_safetensors_index
-from .chat_schema import read_chat
+from .chat_check import read_chat
 from .chat_template import read_chat_template
 from .folders import Folders, find_folders
 from .model import ENCODER_PREFIXES, SPEECH_PREFIX, XCODEC_PREFIX, Configs, parts_of

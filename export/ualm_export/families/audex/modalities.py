@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ...errors import ExportError
 from ...language_model import Head, Interval
 from ...parts import Modality
-from .tokens import Tokens
+from .tokens import AUDIO_SYMBOL, SPEECH_SYMBOL, Tokens
 
 AUDIO_LEVELS, GENERATED_LEVELS = 8, 4
 """Levels of X-codec that have symbols, and those that the model makes. The second stands in no file."""
@@ -26,7 +26,8 @@ class Layout:
     """The ids of the generation config, which end anything."""
     end_of_thinking: int
     speech_end: int
-    audio_end: int
+    audio_end: int | None
+    """None where there are no codes."""
     codes: int | None
     """Codes of a level of the audio codec; None: the package has no audio codec."""
     sliced: bool
@@ -73,15 +74,15 @@ def check_symbols(tokens: Tokens, speech_codes: int, audio_codes: int | None, si
 
     `speech_codes` and `audio_codes` are the codes of the speech codec and of one level of the audio codec.
     """
-    expected = {"speechcodec": (tokens.speech, speech_codes)}
+    expected = {SPEECH_SYMBOL: (tokens.speech, speech_codes)}
     if audio_codes is not None:
-        expected["audiocodec"] = (tokens.audio, AUDIO_LEVELS * audio_codes)
+        expected[AUDIO_SYMBOL] = (tokens.audio or (0, 0), AUDIO_LEVELS * audio_codes)
     for kind, ((start, end), count) in expected.items():
         if end - start < count:
             raise ExportError(f"{tokens.source}: <{kind}_{end - start}> is missing; the codec has {count} codes")
         if end - start > count:
             raise ExportError(f"{tokens.source}: <{kind}_{count}> is there; the codec has {count} codes")
-    largest = max(tokens.size, tokens.speech[1], tokens.audio[1])
+    largest = max(tokens.size, *(block[1] for block in (tokens.speech, tokens.audio) if block))
     if largest > size:
         raise ExportError(f"{tokens.source} has the id {largest - 1}; the model's vocab_size is {size}")
 

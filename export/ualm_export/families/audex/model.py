@@ -91,7 +91,7 @@ def _layout(configs: Configs, tokens: Tokens, chat: ChatSchema, codes: int | Non
         eos=eos,
         end_of_thinking=end_of_thinking(tokens),
         speech_end=tokens.id(SPEECH_END),
-        audio_end=tokens.id(AUDIO_END),
+        audio_end=tokens.id(AUDIO_END) if codes else None,
         codes=codes,
         sliced=sliced,
     )

@@ -13,6 +13,7 @@ SPEECH_START, SPEECH_END = "<speechgen_start>", "<speechgen_end>"
 AUDIO_START, AUDIO_END = "<audiogen_start>", "<audiogen_end>"
 UNKNOWN = "<unk>"
 _JOIN = "\n"
+"""Stands between the parts of a message: sound and the question about it, or two texts."""
 
 
 def template(chat: ChatSchema, tokens: Tokens, sound: dict, has_audio: bool) -> dict:
@@ -44,7 +45,7 @@ def _text_task(chat: ChatSchema, writer: PieceWriter) -> dict:
         "begin": writer.pieces(chat.begin),
         **({} if chat.system is None else {"system": chat.system}),
         "turns": {role: _turn(writer, turn, chat.after if role == "assistant" else None) for role, turn in chat.turns.items()},
-        "trim": chat.trim,
+        "trim": False,
         "merges": False,
         "reply": writer.pieces(chat.reply),
     }
@@ -54,18 +55,18 @@ def _sound_task(chat: ChatSchema, tokens: Tokens, writer: PieceWriter, words: st
     """Text to sound: the reference implementation's words in front of a stripped text."""
     user = chat.turns["user"]
     task = _text_task(chat, writer) | {"begin": tokens.front, "system": SYSTEM, "trim": True}
-    task["turns"] = task["turns"] | {"user": _turn(writer, Turn(user.open + words, user.close))}
+    task["turns"] = task["turns"] | {"user": _turn(writer, Turn(user.open + words, user.close, user.strip))}
     return task
 
 
 def _turn(writer: PieceWriter, turn: Turn, after: str | None = None) -> dict[str, Pieces | str]:
-    pieces = {"open": writer.pieces(turn.open), "join": [_JOIN], "close": writer.pieces(turn.close)}
-    return pieces | ({"after": after} if after else {})
+    pieces = {"open": writer.pieces(turn.open), "join": writer.pieces(_JOIN), "close": writer.pieces(turn.close)}
+    return pieces | ({"after": after} if after else {}) | ({"strip": True} if turn.strip else {})
 
 
 def heard_sound(tokens: Tokens, start: str, embedding: str, end: str) -> dict:
-    """What stands around sound that is heard, by the names of the tokens; a line feed parts it from the text."""
-    return {"open": [tokens.id(start)], "feature": tokens.id(embedding), "close": [tokens.id(end), "\n"]}
+    """What stands around sound that is heard, by the names of the tokens."""
+    return {"open": [tokens.id(start)], "feature": tokens.id(embedding), "close": [tokens.id(end)]}
 
 
 def end_of_thinking(tokens: Tokens) -> int:

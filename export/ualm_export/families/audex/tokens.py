@@ -27,8 +27,8 @@ class Tokens:
     """1 + the largest id that is no codec symbol."""
     speech: Interval
     """Ids of `<speechcodec_N>`."""
-    audio: Interval
-    """Ids of `<audiocodec_N>`."""
+    audio: Interval | None
+    """Ids of `<audiocodec_N>`, if there are any."""
     front: list[int]
     """What the tokenizer itself puts in front of a text."""
     tokenizer: Tokenizer
@@ -57,6 +57,8 @@ def tokens_of(content: dict, source: str) -> tuple[bytes, Tokens]:
     ids = _ids_by_name(content, source)
     speech = _block(ids, SPEECH_SYMBOL, source)
     audio = _block(ids, AUDIO_SYMBOL, source)
+    if speech is None:
+        raise ExportError(f"{source} has no tokens <{SPEECH_SYMBOL}_N>; expected those of an Audex checkpoint")
     _leave_symbols_out(content)
     added = {token["content"]: token["id"] for token in content["added_tokens"]}
     stripped = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
@@ -75,7 +77,7 @@ def _ids_by_name(content: dict, source: str) -> dict[str, int]:
     return ids
 
 
-def _block(ids: dict[str, int], kind: str, source: str) -> Interval:
+def _block(ids: dict[str, int], kind: str, source: str) -> Interval | None:
     """The ids of the symbols of one kind, which count from 0 without a gap."""
     numbers = {}
     for name, token in ids.items():
@@ -83,7 +85,7 @@ def _block(ids: dict[str, int], kind: str, source: str) -> Interval:
         if symbol and symbol[1] == kind:
             numbers[int(symbol[2])] = token
     if not numbers:
-        raise ExportError(f"{source} has no tokens <{kind}_N>; expected those of an Audex checkpoint")
+        return None
     for number in range(1 + max(numbers)):
         if number not in numbers:
             raise ExportError(f"{source}: <{kind}_{number}> is missing among <{kind}_0> … <{kind}_{max(numbers)}>")

@@ -37,6 +37,14 @@ pub async fn complete(State(server): State<Arc<Server>>, request: Request) -> Re
 fn check(server: &Server, chat: &ChatRequest) -> Result<(), ApiError> {
     server.check_voice("audio.voice", chat.audio.as_ref().and_then(|audio| audio.voice.as_deref()))?;
     server.check_sound_steps("ualm.audio.max_steps", chat.ualm.audio.max_steps)?;
+    if let (Way::Converse, Some(2..)) = (way(server, chat), chat.n) {
+        return Err(Refusal::invalid("n", "a spoken conversation has one answer: leave n out").into());
+    }
+    let is_worded = chat.ualm.reasoning.as_ref().is_some_and(|wish| wish.prompts.is_some());
+    if is_worded && !server.model.reasoning().by_prompt {
+        let what = "this model makes its chains in one reply, without prompts for their stages: leave them out";
+        return Err(Refusal::invalid("ualm.reasoning.prompts", what).into());
+    }
     let most = server.limits.takes;
     if chat.n.is_some_and(|takes| takes > most) {
         let (param, message) = (Some("n".to_owned()), format!("too many takes are asked for; at most {most}"));
@@ -54,6 +62,8 @@ struct Answer {
     encoding: Encoding,
     with_records: bool,
     with_thinking: bool,
+    /// `true` if the sound says the text.
+    is_spoken: bool,
 }
 
 fn work(worker: &Worker, chat: ChatRequest) -> Result<(), ApiError> {
@@ -70,6 +80,7 @@ fn work(worker: &Worker, chat: ChatRequest) -> Result<(), ApiError> {
         },
         with_records: chat.ualm.record,
         with_thinking: chat.ualm.show_thinking,
+        is_spoken: matches!(job.way, Way::Converse),
     };
     if chat.stream {
         let usage = chat.stream_options.as_ref().is_some_and(|options| options.include_usage);
@@ -134,6 +145,7 @@ fn way(server: &Server, chat: &ChatRequest) -> Way {
     let is_trained = server.model.manifest().reasoning.as_ref().is_some_and(|config| !config.modes.is_empty());
     match chat.modalities[..] {
         [modality] => Way::Free { force: vec![modality], max_segments: 1 },
+        _ if server.model.reasoning().by_prompt => Way::Converse,
         _ if is_trained => Way::Chain(Default::default()),
         _ => Way::Free { force: Vec::new(), max_segments: MOST_FREE_SEGMENTS },
     }

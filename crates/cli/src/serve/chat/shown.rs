@@ -115,6 +115,8 @@ pub struct ShownOutcome<'a> {
     incomplete: Option<&'static str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ranking: &'a [Ranked],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    heard: &'a [String],
 }
 
 impl<'a> ShownOutcome<'a> {
@@ -124,6 +126,7 @@ impl<'a> ShownOutcome<'a> {
             seconds: outcome.seconds,
             incomplete: stopped.map(Why::name),
             ranking: &outcome.ranking,
+            heard: &outcome.heard,
         }
     }
 }

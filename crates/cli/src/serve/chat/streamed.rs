@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use ualm::{Modality, Result, SegmentEnd, SegmentPosition, TakeEvent};
+use ualm::{Modality, Result, SegmentEnd, SegmentPosition, StageCost, TakeEvent};
 
 use super::Answer;
 use super::shown::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
@@ -20,6 +20,10 @@ pub struct Streamed<'a> {
     answer: Answer,
     with_usage: bool,
     has_begun: bool,
+    /// The cost of the stage that begins.
+    cost: Option<StageCost>,
+    /// The text so far of an answer that is spoken.
+    spoken: String,
     choices: Vec<Choice>,
 }
 
@@ -35,11 +39,16 @@ struct Choice {
 impl<'a> Streamed<'a> {
     pub fn new(worker: &'a Worker, answer: Answer, with_usage: bool) -> Self {
         let choices = (0..answer.takes).map(|_| Choice::default()).collect();
-        Self { worker, answer, with_usage, has_begun: false, choices }
+        Self { worker, answer, with_usage, has_begun: false, cost: None, spoken: String::new(), choices }
     }
 
     /// Something happened.
     pub fn made(&mut self, event: TakeEvent<'_>) -> Result<()> {
+        // nothing is sent for it alone: an error before the first segment still has a status of its own
+        if let TakeEvent::StageStarted(cost) = event {
+            self.cost = Some(cost);
+            return Ok(());
+        }
         self.begin()?;
         match event {
             TakeEvent::SegmentStarted(position) | TakeEvent::TextDelta(position, _)
@@ -51,6 +60,9 @@ impl<'a> Streamed<'a> {
             TakeEvent::SegmentStarted(position) => self.began(position),
             TakeEvent::TextDelta(position, piece) => {
                 // the name that clients of other servers know thoughts by
+                if self.answer.is_spoken {
+                    self.spoken.push_str(&piece);
+                }
                 let field = if position.modality == Modality::Thinking { "reasoning_content" } else { "content" };
                 self.delta(position.take, json!({field: piece, "segment": {"number": position.number}}))
             }
@@ -97,6 +109,10 @@ impl<'a> Streamed<'a> {
         if let Some(stage) = position.stage {
             segment["stage"] = json!(stage);
         }
+        if let Some(cost) = self.cost.filter(|cost| Some(cost.stage) == position.stage) {
+            segment["cost"] = json!({"takes": cost.takes, "steps": cost.steps, "expected_steps": cost.expected_steps,
+                "seconds": cost.seconds});
+        }
         if position.modality.is_sound() {
             let rate = self.answer.encoding.stream_rate();
             segment["sample_rate"] = json!(rate);
@@ -104,7 +120,11 @@ impl<'a> Streamed<'a> {
                 choice.pcm = Some(PcmStream::new(self.worker.server.sample_rate(Some(position.modality)), rate)?);
             }
         }
-        self.delta(position.take, json!({"segment": segment}))
+        let mut delta = json!({"segment": segment});
+        if position.modality.is_sound() && self.answer.is_spoken {
+            delta["audio"] = json!({"id": self.answer.audio_id(position.take), "transcript": self.spoken.trim()});
+        }
+        self.delta(position.take, delta)
     }
 
     fn sound(&self, position: SegmentPosition, bytes: &[u8]) -> Result<()> {

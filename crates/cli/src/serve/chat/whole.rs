@@ -51,7 +51,7 @@ struct ShownAudio<'a> {
     id: String,
     data: &'a str,
     expires_at: u64,
-    transcript: &'static str,
+    transcript: String,
 }
 
 #[derive(Serialize)]
@@ -119,6 +119,7 @@ impl Choice {
     fn show(&self, index: usize, answer: &Answer) -> ShownChoice<'_> {
         let answers = self.segments.iter().filter(|segment| segment.modality != Modality::Thinking);
         let texts: Vec<_> = answers.filter_map(|segment| segment.text.as_deref()).collect();
+        let text = (!texts.is_empty()).then(|| texts.join("\n"));
         let sound = self.segments.iter().rev().find_map(|segment| segment.audio.as_ref());
         ShownChoice {
             index,
@@ -127,13 +128,13 @@ impl Choice {
             message: ShownMessage {
                 role: "assistant",
                 refusal: (),
-                content: (!texts.is_empty()).then(|| texts.join("\n")),
                 audio: sound.map(|sound| ShownAudio {
                     id: answer.audio_id(index),
                     data: &sound.data,
                     expires_at: answer.created,
-                    transcript: "",
+                    transcript: text.clone().filter(|_| answer.is_spoken).unwrap_or_default(),
                 }),
+                content: text,
                 segments: &self.segments,
                 record: self.record.as_deref(),
             },

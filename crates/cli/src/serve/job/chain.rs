@@ -1,6 +1,8 @@
 //! A chain of text and sound.
 
-use ualm::{ChainOptions, ChainRunner, ChainStep, ChainStop, Content, ErrorKind, Message, Record, Result, Stage};
+use ualm::{
+    ChainOptions, ChainRunner, ChainStep, ChainStop, Content, ErrorKind, Message, Record, Result, Stage, Wording,
+};
 
 use super::{Job, Outcome, Start, Tools, Way, invalid};
 use crate::wire::ChainWish;
@@ -11,13 +13,13 @@ impl Job {
         let cancel = tools.cancel;
         let wish = match &mut self.way {
             Way::Chain(wish) => std::mem::take(wish),
-            Way::Free { .. } | Way::AsRecorded => ChainWish::default(),
+            Way::Free { .. } | Way::AsRecorded | Way::Converse => ChainWish::default(),
         };
         let mut runner = match std::mem::replace(&mut self.start, Start::Messages(Vec::new())) {
             Start::Messages(messages) => {
                 let config = tools.takes.session().model().reasoning();
                 let chain = config.changed(config.chain(), wish.mode, wish.rounds, wish.listen);
-                let options = self.chain_options(wish.plan);
+                let options = self.chain_options(wish.plan, wish.prompts);
                 ChainRunner::begin(tools.takes, chain, words(&messages)?, options, cancel)?
             }
             Start::Record { record, segment, said } => {
@@ -36,6 +38,7 @@ impl Job {
             usage: runner.usage(),
             seconds: runner.seconds(),
             ranking: runner.ranking().to_vec(),
+            heard: Vec::new(),
         })
     }
 
@@ -52,7 +55,8 @@ impl Job {
         let saved = record.chain.ok_or_else(|| invalid("the record is of no chain"))?;
         let chain = takes.session().model().reasoning().changed(saved, wish.mode, wish.rounds, wish.listen);
         let index = chain.stages()?.index_of(segment)?;
-        let mut runner = ChainRunner::resume(takes, chain, record, index, self.chain_options(wish.plan), cancel)?;
+        let mut runner =
+            ChainRunner::resume(takes, chain, record, index, self.chain_options(wish.plan, wish.prompts), cancel)?;
         let is_answer = runner.stage() == Some(Stage::Answer);
         let mut said = said.into_iter();
         match (is_answer, said.next(), said.next()) {
@@ -64,13 +68,14 @@ impl Job {
         Ok(runner)
     }
 
-    fn chain_options(&self, plan: Option<String>) -> ChainOptions<'_> {
+    fn chain_options(&self, plan: Option<String>, prompts: Option<Wording>) -> ChainOptions<'_> {
         ChainOptions::default()
             .seed(self.seed)
             .takes(self.takes.into())
             .best(self.best)
             .stream_audio(self.stream)
             .plan(plan)
+            .wording(prompts.unwrap_or_default())
             .settings(|config| self.change(config))
     }
 }

@@ -1,6 +1,7 @@
 //! A reply from its beginning to its end, as it is made: what was asked for in, events out. It knows nothing of HTTP.
 
 mod chain;
+mod converse;
 mod reply;
 
 use std::collections::BTreeMap;
@@ -54,6 +55,8 @@ pub enum Way {
         max_segments: usize,
     },
     Chain(ChainWish),
+    /// A text and its speech, in requests of their own.
+    Converse,
     /// As the record says.
     AsRecorded,
 }
@@ -74,6 +77,8 @@ pub struct Outcome {
     pub seconds: Seconds,
     /// The best first.
     pub ranking: Vec<Ranked>,
+    /// The words of the recordings that were heard first, in order.
+    pub heard: Vec<String>,
 }
 
 impl Job {
@@ -82,6 +87,9 @@ impl Job {
     /// # Errors
     /// The errors of generations and of `tell`; [`ErrorKind::Cancelled`] before anything was made.
     pub fn run(self, tools: Tools) -> Result<Outcome> {
+        if matches!(self.way, Way::Converse) {
+            return self.converse(tools);
+        }
         let reasons = match (&self.way, &self.start) {
             (Way::Chain(_), _) => true,
             (Way::AsRecorded, Start::Record { record, .. }) => record.chain.is_some(),

@@ -60,7 +60,7 @@ impl Job {
                 return Err(error);
             }
         }
-        Ok(Outcome { seed: config.seed, usage: takes.usage(), seconds: takes.seconds(), ranking })
+        Ok(Outcome { seed: config.seed, usage: takes.usage(), seconds: takes.seconds(), ranking, heard: Vec::new() })
     }
 
     /// Puts what this request wants made in the place of what `config` says.

@@ -1,0 +1,180 @@
+//! `converse`: a spoken question to a spoken answer, by way of text.
+
+use serde::Serialize;
+use ualm::audio::Waveform;
+use ualm::{
+    Cancel, ConverseOptions, Converser, Error, ErrorKind, Message, Modality, Model, Record, Result, SegmentEnd, Spoken,
+    TakeEvent, TakeRunner,
+};
+
+use crate::args::{Common, Converse};
+use crate::interrupt::{cancel_on_signal, interrupted};
+use crate::output::{note, print, print_json, warn};
+use crate::progress::Progress;
+use crate::setup::{load_model, read_recording, seed};
+use crate::sound::warn_of_doubts;
+use crate::stream::{SoundStream, stdout_is_file};
+
+/// The JSON of a spoken answer (`--json`).
+#[derive(Serialize)]
+struct Said {
+    question: String,
+    answer: String,
+    audio: String,
+    seconds: f64,
+    sample_rate: u32,
+    end: SegmentEnd,
+    steps: usize,
+    seed: u64,
+}
+
+/// `ualm converse`.
+pub fn run(common: &Common, args: &Converse) -> Result<()> {
+    args.output.check()?;
+    args.pictures.check()?;
+    if args.raw && !args.output.is_stdout() {
+        return Err(Error::new(ErrorKind::Invalid, "--raw is for standard output: give it with -o -"));
+    }
+    let cancel = cancel_on_signal()?;
+    let model = load_model(common)?;
+    let seed = seed(&args.sampling, common)?;
+    let mut stream = stream(args);
+    // an enhancer works on the whole sound
+    let streams = stream.is_some() && model.manifest().enhancer(Modality::Speech).is_none();
+    let overrides = &args.sampling.overrides;
+    let options = ConverseOptions::default()
+        .seed(seed)
+        .stream_audio(streams)
+        .settings(|config| overrides.apply(&mut config.speech));
+    let mut converser = Converser::new(TakeRunner::in_session(model.session(), 1), options)?;
+    let recording = read_recording(&args.question, &model)?;
+
+    let shown = Lines { common, args };
+    let progress = Progress::spinner(common, "listening");
+    let question = converser.hear(recording, &cancel, |_| Ok(())).map_err(cut)?;
+    drop(progress);
+    shown.line("question", &question)?;
+    let answer = answer(&mut converser, &question, &shown, &cancel)?;
+    let progress = Progress::spinner(common, "speaking");
+    let spoken = converser.speak(&answer, &cancel, |event| match event {
+        TakeEvent::AudioProgress(_, seconds) => {
+            progress.show_sound(seconds);
+            Ok(())
+        }
+        TakeEvent::AudioChunk(_, chunk) => stream.as_mut().map_or(Ok(()), |stream| stream.push(&chunk)),
+        _ => Ok(()),
+    });
+    drop(progress);
+    let spoken = spoken.map_err(cut)?;
+    write(args, converser.record(), &spoken.sound, stream)?;
+    finish(common, args, &model, spoken, (question, answer), seed)
+}
+
+/// Makes the answer, and shows it as it comes.
+fn answer(converser: &mut Converser, question: &str, shown: &Lines, cancel: &Cancel) -> Result<String> {
+    let mut progress = Some(Progress::spinner(shown.common, "answering"));
+    let answer = converser.answer(&[Message::text(question)], cancel, |event| match event {
+        TakeEvent::TextDelta(_, piece) if shown.is_live() => match progress.take() {
+            Some(_) => print(&format!("answer: {}", piece.trim_start())),
+            None => print(&piece),
+        },
+        _ => Ok(()),
+    });
+    let is_begun = progress.take().is_none();
+    if shown.is_live() && is_begun {
+        print("\n")?;
+    }
+    let answer = answer.map_err(cut)?;
+    if !shown.is_live() {
+        shown.line("answer", &answer)?;
+    }
+    Ok(answer)
+}
+
+/// Returns the stream that takes the speech while it is made, if one is wanted.
+fn stream(args: &Converse) -> Option<SoundStream> {
+    let streams = args.output.is_stdout() && (args.raw || !stdout_is_file());
+    streams.then(|| SoundStream::new(args.output.format(), args.raw))
+}
+
+/// Writes the speech, or what `stream` lacks of it.
+fn write(args: &Converse, record: &Record, sound: &Waveform, stream: Option<SoundStream>) -> Result<()> {
+    match stream {
+        Some(stream) => stream.finish(sound),
+        None => {
+            let record = Some(record).filter(|_| !args.no_take);
+            args.output.write_take(&args.output.output, sound, record)
+        }
+    }
+}
+
+/// Says what was made.
+fn finish(
+    common: &Common,
+    args: &Converse,
+    model: &Model,
+    spoken: Spoken,
+    (question, answer): (String, String),
+    seed: u64,
+) -> Result<()> {
+    let Spoken { segment, sound, .. } = spoken;
+    let path = args.output.output.display().to_string();
+    warn_of_doubts(model, &segment);
+    match segment.end {
+        SegmentEnd::Cancelled => return Err(interrupted(&format!("the first {:.2} s are in {path}", sound.seconds()))),
+        SegmentEnd::Limit => {
+            let most = segment.config.max_steps;
+            warn(&format!("warning: {path}: cut at its limit of {most} steps (--max-steps)"));
+        }
+        SegmentEnd::Context => warn(&format!("warning: {path}: cut, the model's context is full")),
+        _ => {}
+    }
+    note(common, &format!("{path}: {:.2} s", sound.seconds()));
+    args.pictures.draw(&sound)?;
+    if !common.json || args.output.is_stdout() {
+        return Ok(());
+    }
+    print_json(&Said {
+        question,
+        answer,
+        audio: path,
+        seconds: sound.seconds(),
+        sample_rate: sound.sample_rate(),
+        end: segment.end,
+        steps: segment.tokens.len(),
+        seed,
+    })
+}
+
+/// The texts as a person sees them.
+struct Lines<'a> {
+    common: &'a Common,
+    args: &'a Converse,
+}
+
+impl Lines<'_> {
+    /// Returns whether text goes to standard output as it comes.
+    fn is_live(&self) -> bool {
+        !self.args.output.is_stdout() && !self.common.json
+    }
+
+    /// Shows a text: on standard output, or where sound goes there on standard error.
+    fn line(&self, name: &str, text: &str) -> Result<()> {
+        match (self.args.output.is_stdout(), self.common.json) {
+            (true, _) => {
+                note(self.common, &format!("{name}: {text}"));
+                Ok(())
+            }
+            (false, true) => Ok(()),
+            (false, false) => print(&format!("{name}: {text}\n")),
+        }
+    }
+}
+
+/// Returns the error of a step of the conversation.
+fn cut(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Cancelled => interrupted("nothing was spoken yet"),
+        _ => error,
+    }
+}

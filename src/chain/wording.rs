@@ -1,0 +1,273 @@
+//! The wording of a chain by prompt: the text that is said to the model at each stage.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Stage;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Texts by stage, with placeholders in braces for the words and for the segments so far:
+///
+/// | placeholder | value |
+/// |---|---|
+/// | `{words}` | the person's words |
+/// | `{question}`, `{answer}` | the model's question, and the person's answer |
+/// | `{plan}` | the plan |
+/// | `{description}` | the description of a plan that is a rich caption, else the plan |
+/// | `{heard}` | the last description of a draft |
+/// | `{critique}` | the last critique |
+/// | `{caption}` | the text after the last "Caption:" of the last critique; `{description}` before there is one |
+///
+/// A line whose placeholders have no value yet is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Wording(BTreeMap<Stage, String>);
+
+/// The stages at which something is said to the model.
+const WORDED: [Stage; 6] =
+    [Stage::Question, Stage::Plan, Stage::Draft, Stage::Description, Stage::Critique, Stage::Final];
+
+const PLACEHOLDERS: [&str; 8] = ["words", "question", "answer", "plan", "description", "heard", "critique", "caption"];
+
+const QUESTION: &str = "\
+A sound is to be made from these words: {words}
+Ask one short question whose answer helps most to make the sound as it is wanted. Write the question and nothing else.";
+
+const PLAN: &str = "\
+Plan a sound of at most ten seconds from these words: {words}
+You asked: {question}
+The answer was: {answer}
+Write the plan and nothing else, in one paragraph of three parts: the keywords, the layout with the seconds at which each \
+sound begins and ends, and a description of one sentence. For example:
+Keywords: dog bark, bell. Layout: 0.0-1.5 dog bark; 1.5-3.0 bell. Description: A dog barks, then a bell rings.";
+
+const CRITIQUE: &str = "\
+A sound was made by this plan:
+{plan}
+A listener who does not know the plan heard this in it:
+{heard}
+Compare both, and say in one or two sentences what is missing or wrong. Then write a last line that begins with \
+\"Caption:\" and describes in one sentence the sound as it should be.";
+
+const SOUND: &str = "{caption}";
+
+/// The values of the placeholders at a stage; an empty one has no value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Values {
+    pub words: String,
+    pub question: String,
+    pub answer: String,
+    pub plan: String,
+    pub description: String,
+    pub heard: String,
+    pub critique: String,
+    pub caption: String,
+}
+
+impl Values {
+    fn get(&self, placeholder: &str) -> Option<&str> {
+        Some(match placeholder {
+            "words" => &self.words,
+            "question" => &self.question,
+            "answer" => &self.answer,
+            "plan" => &self.plan,
+            "description" => &self.description,
+            "heard" => &self.heard,
+            "critique" => &self.critique,
+            "caption" => &self.caption,
+            _ => return None,
+        })
+    }
+}
+
+impl Wording {
+    /// Reads a JSON object of texts by the names of their stages.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for another form, and for a stage or a placeholder that is not known.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let texts: BTreeMap<String, String> = serde_json::from_str(json).map_err(|e| {
+            let what = "the wording is no JSON object of texts by stage";
+            Error::new(ErrorKind::Invalid, what).with_source(e)
+        })?;
+        Self::new(texts)
+    }
+
+    /// Returns the wording with `texts` by the names of their stages.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a stage or a placeholder that is not known.
+    pub fn new(texts: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let named = texts.into_iter().map(|(name, text)| Ok((worded(&name)?, text)));
+        let wording = Self(named.collect::<Result<_>>()?);
+        wording.validate()?;
+        Ok(wording)
+    }
+
+    /// Returns whether no stage has a text.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the text of `stage`, if there is one.
+    pub fn get(&self, stage: Stage) -> Option<&str> {
+        self.0.get(&stage).map(String::as_str)
+    }
+
+    /// Puts the texts of `other` in the place of these.
+    pub(crate) fn change(&mut self, other: &Self) {
+        self.0.extend(other.0.iter().map(|(stage, text)| (*stage, text.clone())));
+    }
+
+    /// Returns the text of `stage`, or the library's; `ask` is the package's question about a sound.
+    pub(crate) fn of<'a>(&'a self, stage: Stage, ask: &'a str) -> &'a str {
+        self.get(stage).unwrap_or(match stage {
+            Stage::Question => QUESTION,
+            Stage::Plan => PLAN,
+            Stage::Critique => CRITIQUE,
+            Stage::Draft | Stage::Final => SOUND,
+            Stage::Description => ask,
+            Stage::Answer | Stage::Listen => "",
+        })
+    }
+
+    /// Checks that all texts are for stages at which something is said to the model, and have known placeholders.
+    pub(crate) fn validate(&self) -> Result<()> {
+        for (stage, text) in &self.0 {
+            worded(stage.name())?;
+            let unknown = Pieces(text).find_map(|piece| match piece {
+                Piece::Placeholder(name) if !PLACEHOLDERS.contains(&name) => Some(name),
+                _ => None,
+            });
+            if let Some(name) = unknown {
+                let known = PLACEHOLDERS.map(|name| format!("{{{name}}}")).join(", ");
+                let what = format!("the wording of {}: {{{name}}}; expected one of {known}", stage.name());
+                return Err(Error::new(ErrorKind::Invalid, what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the stage called `name`, at which something is said to the model.
+fn worded(name: &str) -> Result<Stage> {
+    WORDED.into_iter().find(|stage| stage.name() == name).ok_or_else(|| {
+        let what = format!("the wording of {name:?}; expected one of {}", WORDED.map(Stage::name).join(", "));
+        Error::new(ErrorKind::Invalid, what)
+    })
+}
+
+/// Returns `text` with its placeholders replaced, without the lines whose placeholders have no value.
+pub(crate) fn fill(text: &str, values: &Values) -> String {
+    let lines: Vec<_> = text.lines().filter_map(|line| fill_line(line, values)).collect();
+    lines.join("\n").trim().to_owned()
+}
+
+/// Returns `line` with its placeholders replaced; `None` if it has some, and none has a value.
+fn fill_line(line: &str, values: &Values) -> Option<String> {
+    let mut filled = String::new();
+    let (mut placeholders, mut empty) = (0, 0);
+    for piece in Pieces(line) {
+        match piece {
+            Piece::Text(text) => filled.push_str(text),
+            Piece::Placeholder(name) => match values.get(name) {
+                Some(value) => {
+                    placeholders += 1;
+                    empty += usize::from(value.is_empty());
+                    filled.push_str(value);
+                }
+                None => filled.extend(["{", name, "}"]),
+            },
+        }
+    }
+    (placeholders == 0 || empty < placeholders).then_some(filled)
+}
+
+/// A part of a text.
+enum Piece<'a> {
+    Text(&'a str),
+    /// A name in braces; braces around anything but lower-case letters are text.
+    Placeholder(&'a str),
+}
+
+/// The parts of a text, in order.
+struct Pieces<'a>(&'a str);
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        if let Some((name, rest)) = placeholder(self.0) {
+            self.0 = rest;
+            return Some(Piece::Placeholder(name));
+        }
+        let later = self.0.char_indices().skip(1).map(|(at, _)| at);
+        let end = later.filter(|at| self.0.get(*at..).is_some_and(|rest| placeholder(rest).is_some())).min();
+        let (text, rest) = self.0.split_at_checked(end.unwrap_or(self.0.len()))?;
+        self.0 = rest;
+        Some(Piece::Text(text))
+    }
+}
+
+/// Returns the name and the rest of a text that begins with a placeholder.
+fn placeholder(text: &str) -> Option<(&str, &str)> {
+    let (name, rest) = text.strip_prefix('{')?.split_once('}')?;
+    (!name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase())).then_some((name, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wording(stage: &str, text: &str) -> Result<Wording> {
+        Wording::new([(stage.to_owned(), text.to_owned())])
+    }
+
+    #[test]
+    fn placeholders_are_replaced_once() {
+        let values = Values { words: "a {plan} dog".into(), plan: "{words}".into(), ..Values::default() };
+        assert_eq!(fill("{words}: {plan}!", &values), "a {plan} dog: {words}!");
+        assert_eq!(fill("{\"a\": {}} {X} {é}{words", &values), "{\"a\": {}} {X} {é}{words");
+    }
+
+    #[test]
+    fn lines_without_a_value_are_left_out() {
+        let mut values = Values { words: "rain".into(), ..Values::default() };
+        assert_eq!(fill("{words}\nYou asked: {question}\nend", &values), "rain\nend");
+        assert_eq!(fill("{words}, {answer}.", &values), "rain, .", "one value is enough");
+        values.question = "where?".into();
+        assert_eq!(fill("{words}\nYou asked: {question}\nend", &values), "rain\nYou asked: where?\nend");
+        assert_eq!(fill("{heard}", &values), "");
+    }
+
+    #[test]
+    fn the_library_s_own_texts_are_valid() {
+        let texts = WORDED.map(|stage| (stage.name().to_owned(), Wording::default().of(stage, "What?").to_owned()));
+        assert!(texts.iter().all(|(_, text)| !text.is_empty()));
+        assert!(Wording::new(texts).is_ok());
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_known_ones() {
+        let error = wording("answer", "x").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.message().ends_with("expected one of question, plan, draft, description, critique, final"));
+        let error = wording("plan", "{words} {word}").unwrap_err();
+        assert!(error.message().starts_with("the wording of plan: {word}; expected one of {words}, {question}"));
+        assert!(Wording::from_json("[]").is_err() && Wording::from_json(r#"{"plan": 1}"#).is_err());
+        assert_eq!(Wording::from_json(r#"{"plan": "{words}"}"#).unwrap(), wording("plan", "{words}").unwrap());
+    }
+
+    #[test]
+    fn texts_are_changed_one_by_one() {
+        let mut own = wording("plan", "a").unwrap();
+        own.change(&wording("final", "b").unwrap());
+        own.change(&wording("plan", "c").unwrap());
+        assert_eq!((own.get(Stage::Plan), own.get(Stage::Final)), (Some("c"), Some("b")));
+        assert_eq!(own.of(Stage::Draft, "What?"), "{caption}");
+    }
+}

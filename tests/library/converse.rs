@@ -1,0 +1,117 @@
+//! Spoken conversations: a question is heard, answered and the answer spoken, in three requests.
+
+use tempfile::TempDir;
+use ualm::audio::Waveform;
+use ualm::{
+    Cancel, ConverseOptions, Converser, Cut, ErrorKind, GenerationConfig, Message, Modality, Model, Record, TakeEvent,
+    TakeRunner,
+};
+use ualm_testing::{change_manifest, copied_package, has_package, model, package_by_prompt, skip_without_fixtures};
+
+fn short(config: &mut GenerationConfig) {
+    for modality in [Modality::Text, Modality::Speech] {
+        let segment = config.segment_mut(modality);
+        (segment.temperature, segment.max_steps, segment.min_steps) = (1.0, 16, 12);
+    }
+}
+
+fn question() -> Waveform {
+    let samples = (0..8000).map(|i| (i as f32 * 0.1).sin() * 0.3).collect();
+    Waveform::mono(samples, 16_000).unwrap()
+}
+
+fn converser(model: &Model) -> Converser<'static> {
+    let options = ConverseOptions::default().seed(3).stream_audio(true).settings(short);
+    Converser::new(TakeRunner::in_session(model.session(), 1), options).unwrap()
+}
+
+/// A conversation in which a question is heard, answered and spoken, with the numbers of the segments that were told.
+fn converse(model: &Model) -> (Record, Waveform, Vec<(usize, Modality)>) {
+    let (mut converser, cancel) = (converser(model), Cancel::new());
+    let mut told = Vec::new();
+    let mut chunks = 0;
+    let mut tell = |event: TakeEvent<'_>| {
+        match event {
+            TakeEvent::SegmentStarted(position) => told.push((position.number, position.modality)),
+            TakeEvent::AudioChunk(_, chunk) => chunks += chunk.len(),
+            _ => {}
+        }
+        Ok(())
+    };
+    let question = converser.hear(question(), &cancel, &mut tell).unwrap();
+    let answer = converser.answer(&[Message::text(&*question)], &cancel, &mut tell).unwrap();
+    let spoken = converser.speak(&answer, &cancel, &mut tell).unwrap();
+    let record = converser.record().clone();
+    assert_eq!(record.turns[1].messages[0].text.as_deref(), Some(&*question));
+    assert_eq!(record.turns[2].messages[0].text.as_deref(), Some(&*answer));
+    assert_eq!(record.turns[0].config.text.temperature, 0.0, "a question is heard greedily");
+    assert_eq!(chunks, spoken.sound.len(), "the speech came in chunks");
+    (record, spoken.sound, told)
+}
+
+fn check(model: &Model) {
+    let (record, sound, told) = converse(model);
+    assert_eq!(told, [(1, Modality::Text), (2, Modality::Text), (3, Modality::Speech)]);
+    assert_eq!(record.turns.iter().map(|turn| turn.begins).collect::<Vec<_>>(), [false, true, true]);
+
+    // the speech is made again from the record alone
+    let record = Record::from_json(record.to_json().unwrap().as_bytes()).unwrap();
+    let mut session = model.session();
+    let checkpoint = session.restore(&record, Cut { turn: 2, segment: 0, frame: 0 }, &Cancel::new()).unwrap();
+    let config = &record.turns[2].config;
+    let again = session.generate_from(&checkpoint, config, &Cancel::new()).unwrap().into_reply().unwrap();
+    assert_eq!(again.segments[0].tokens, record.turns[2].segments[0].tokens);
+    assert_eq!(again.audio().unwrap().samples(), sound.samples());
+}
+
+#[test]
+fn a_question_is_heard_answered_and_spoken() {
+    skip_without_fixtures!();
+    let folder = TempDir::new().unwrap();
+    let in_one_reply = copied_package("tiny-omni-fp32", &folder.path().join("in-one-reply"));
+    change_manifest(&in_one_reply, |manifest| {
+        manifest["modalities"]["text"]["generation"]["min_steps"] = serde_json::json!(4);
+    });
+    check(&Model::load(in_one_reply).unwrap());
+    check(&Model::load(package_by_prompt(&folder.path().join("package"))).unwrap());
+}
+
+#[test]
+fn audex_answers_a_spoken_question() {
+    skip_without_fixtures!();
+    if has_package("tiny-audex-fp32") {
+        check(&model("tiny-audex-fp32"));
+    }
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    skip_without_fixtures!();
+    let folder = TempDir::new().unwrap();
+    let package = package_by_prompt(&folder.path().join("package"));
+    let cancel = Cancel::new();
+    let silent = converser(&model("tiny-omni-fp32")).hear(question(), &cancel, |_| Ok(())).unwrap_err();
+    assert_eq!(silent.kind(), ErrorKind::Audio, "its first token ends the transcript");
+    assert!(silent.message().starts_with("no speech was understood"), "{silent}");
+    let model = Model::load(&package).unwrap();
+    let stopped = Cancel::new();
+    stopped.cancel();
+    let error = converser(&model).answer(&[Message::text("why?")], &stopped, |_| Ok(())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    let error = converser(&model).answer(&[], &cancel, |_| Ok(())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+
+    change_manifest(&package, |manifest| manifest["audio_encoder"] = serde_json::Value::Null);
+    let model = Model::load(&package).unwrap();
+    let error = converser(&model).hear(question(), &cancel, |_| Ok(())).unwrap_err();
+    assert!(error.message().contains("cannot listen"), "{error}");
+
+    change_manifest(&package, |manifest| {
+        manifest["modalities"].as_object_mut().unwrap().remove("speech");
+        manifest["absent"] = serde_json::json!({"speech": "the package was exported without it"});
+    });
+    let model = Model::load(&package).unwrap();
+    let takes = TakeRunner::in_session(model.session(), 1);
+    let error = Converser::new(takes, ConverseOptions::default()).err().unwrap();
+    assert!(error.message().ends_with("the package was exported without it"), "{error}");
+}
