@@ -59,7 +59,11 @@ impl ChainRunner<'_> {
             let what = format!("the record does not reach segment {}", self.stages.number(self.next));
             return Err(invalid(&what));
         }
-        self.answer = answer_in(record);
+        let is_answered = self.stages.iter().take(self.next).any(|stage| *stage == Stage::Answer);
+        self.answer = answer_in(record).filter(|_| is_answered);
+        if is_answered && self.answer.is_none() {
+            return Err(invalid("the record has no answer to its question: resume at the answer"));
+        }
         self.record = match stage {
             Stage::Answer => record.before(cut)?,
             _ if record.turns.len() > cut.turn && saved == Some(stage) && self.options.wording.is_empty() => {

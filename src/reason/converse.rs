@@ -120,7 +120,10 @@ impl<'a> Converser<'a> {
                 let what = "no speech was understood in the recording: give a clearer one, or one of speech";
                 Err(Error::new(ErrorKind::Audio, what))
             }
-            words => Ok(words.to_owned()),
+            words => {
+                tell(TakeEvent::Heard(words))?;
+                Ok(words.to_owned())
+            }
         }
     }
 

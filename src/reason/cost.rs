@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::caption::RichCaption;
 use super::runner::ChainRunner;
 use crate::chain::Stage;
-use crate::generate::{Seconds, Usage};
+use crate::generate::{Seconds, Segment, Usage};
 use crate::modality::Modality;
 use crate::model::Model;
 
@@ -51,10 +51,11 @@ impl Pace {
 }
 
 impl Paces {
-    /// Adds the steps between two states of the usage.
-    pub(super) fn add(&mut self, is_guided: bool, before: (Usage, Seconds), after: (Usage, Seconds)) {
-        let pace = if is_guided { &mut self.guided } else { &mut self.unguided };
-        pace.steps += after.0.steps.saturating_sub(before.0.steps);
+    /// Adds what was made between two states of the usage, which ended with `segment`. The usage does not count positions
+    /// that were given, but they take their time.
+    pub(super) fn add(&mut self, segment: &Segment, before: (Usage, Seconds), after: (Usage, Seconds)) {
+        let pace = if segment.config.is_guided() { &mut self.guided } else { &mut self.unguided };
+        pace.steps += after.0.steps.saturating_sub(before.0.steps) + segment.kept;
         pace.seconds += after.1.decode - before.1.decode;
     }
 
@@ -99,20 +100,38 @@ fn steps_for(model: &Model, modality: Modality, seconds: f64) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generate::{Draws, SegmentEnd};
+    use crate::modality::SegmentConfig;
+    use crate::token::Tokens;
 
     fn stood(steps: usize, decode: f64) -> (Usage, Seconds) {
         (Usage { steps, ..Usage::default() }, Seconds { decode, ..Seconds::default() })
+    }
+
+    /// A segment without a position of its own.
+    fn segment(guidance: f32, kept: usize) -> Segment {
+        let width = std::num::NonZeroUsize::MIN;
+        Segment {
+            modality: Modality::Text,
+            end: SegmentEnd::Eos,
+            tokens: Tokens::new(width),
+            text: String::new(),
+            audio: None,
+            kept,
+            config: SegmentConfig { guidance, ..SegmentConfig::default() },
+            draws: Draws::default(),
+        }
     }
 
     #[test]
     fn guided_steps_have_a_pace_of_their_own() {
         let mut paces = Paces::default();
         assert_eq!((paces.seconds_per_step(true), paces.seconds_per_step(false)), (None, None));
-        paces.add(false, stood(0, 0.0), stood(10, 1.0));
+        paces.add(&segment(1.0, 4), stood(0, 0.0), stood(6, 1.0));
         assert_eq!((paces.seconds_per_step(true), paces.seconds_per_step(false)), (Some(0.2), Some(0.1)));
-        paces.add(true, stood(10, 1.0), stood(30, 4.0));
+        paces.add(&segment(3.0, 0), stood(6, 1.0), stood(26, 4.0));
         assert_eq!((paces.seconds_per_step(true), paces.seconds_per_step(false)), (Some(0.15), Some(0.1)));
-        paces.add(true, stood(30, 4.0), stood(30, 4.0));
+        paces.add(&segment(3.0, 0), stood(26, 4.0), stood(26, 4.0));
         assert_eq!(paces.seconds_per_step(true), Some(0.15), "a stage without steps tells nothing");
     }
 }

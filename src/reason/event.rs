@@ -47,6 +47,8 @@ pub enum TakeEvent<'a> {
         /// The record of the take, which ends with this segment.
         record: &'a Record,
     },
+    /// The words of a recording that was heard, in a spoken conversation.
+    Heard(&'a str),
     /// All takes are made, and the model begins to listen to them.
     RankingStarted,
     /// The model has listened to a take.

@@ -437,7 +437,7 @@ impl<'a> ChainRunner<'a> {
             Stage::Question | Stage::Plan | Stage::Description | Stage::Critique => self.text(stage, cancel, &mut tell),
             Stage::Draft | Stage::Final => self.sound(stage, cancel, &mut tell),
         }?;
-        self.paces.add(made.segment.config.is_guided(), before, (self.takes.usage(), self.takes.seconds()));
+        self.paces.add(&made.segment, before, (self.takes.usage(), self.takes.seconds()));
         self.next += 1;
         self.is_stopped = made.stop.is_some();
         Ok(ChainStep::Segment(Box::new(made)))

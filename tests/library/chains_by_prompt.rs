@@ -7,7 +7,7 @@ use ualm::{
     Cancel, Chain, ChainOptions, ChainRunner, ChainStep, ChainStop, ErrorKind, GenerationConfig, Message, Modality,
     Model, ReasoningMode, Record, Result, SegmentEnd, Stage, StageCost, TakeEvent, TakeRunner, Wording,
 };
-use ualm_testing::{package_by_prompt, skip_without_fixtures};
+use ualm_testing::{model, package_by_prompt, skip_without_fixtures};
 
 const PLAN: &str = "Keywords: rain. Layout: 0-0.1 rain. Description: It rains.";
 
@@ -167,6 +167,10 @@ fn an_answer_is_kept_with_the_plan() {
     let question = whole.turns[0].segments[0].text.trim();
     assert!(said(&whole, 1).contains(&format!("You asked: {question}\nThe answer was: on tin\n")));
 
+    assert!(invalid(resume(dialogue, &asked, 2, options())).contains("resume at the answer"));
+    let enriched = finish(&mut resume(chain(ReasoningMode::Enrich, 1), &whole, 0, options()).unwrap());
+    assert!(!said(&enriched, 0).contains("on tin") && enriched.turns[0].messages.len() == 1, "nobody asks");
+
     // the answer may come another day
     let mut resumed = resume(dialogue, &asked, 1, options()).unwrap();
     resumed.answer(Message::text("on tin"), &cancel).unwrap();
@@ -290,4 +294,30 @@ fn limits_stop_a_chain_where_they_are_met() {
     let begun = ChainRunner::begin(takes, chain(ReasoningMode::Enrich, 1), "rain", options(), &Cancel::new());
     let error = begun.unwrap().advance(&Cancel::new(), |_| Ok(())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+}
+
+/// Every stage of Audex, few steps of each.
+fn short(config: &mut GenerationConfig) {
+    for modality in [Modality::Text, Modality::Audio] {
+        let segment = config.segment_mut(modality);
+        (segment.max_steps, segment.min_steps) = (33, 12);
+    }
+}
+
+#[test]
+fn audex_reasons_by_prompt() {
+    skip_without_fixtures!();
+    let model = model("tiny-audex-fp32");
+    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, ..Chain::default() };
+    let options = || ChainOptions::default().seed(3).settings(short);
+    let takes = || TakeRunner::new(&model, 2).unwrap();
+    let mut runner = ChainRunner::begin(takes(), chain, "rain", options().takes(2).best(true), &Cancel::new()).unwrap();
+    let whole = read_again(&finish(&mut runner));
+    assert_eq!((whole.turns.len(), runner.ranking().len()), (5, 2));
+    assert!(whole.turns[4].prompt.modality() == Modality::Audio && !whole.turns[2].prompt.features().is_empty());
+    for index in 0..4 {
+        let resumed = ChainRunner::resume(takes(), chain, &whole, index, options(), &Cancel::new());
+        let again = finish(&mut resumed.unwrap());
+        assert_eq!(tokens(&again)[..8], tokens(&whole)[..8], "stage {index}");
+    }
 }

@@ -6,7 +6,7 @@ use ualm::{
     Cancel, ConverseOptions, Converser, Cut, ErrorKind, GenerationConfig, Message, Modality, Model, Record, TakeEvent,
     TakeRunner,
 };
-use ualm_testing::{change_manifest, copied_package, has_package, model, package_by_prompt, skip_without_fixtures};
+use ualm_testing::{change_manifest, copied_package, model, package_by_prompt, skip_without_fixtures};
 
 fn short(config: &mut GenerationConfig) {
     for modality in [Modality::Text, Modality::Speech] {
@@ -79,9 +79,7 @@ fn a_question_is_heard_answered_and_spoken() {
 #[test]
 fn audex_answers_a_spoken_question() {
     skip_without_fixtures!();
-    if has_package("tiny-audex-fp32") {
-        check(&model("tiny-audex-fp32"));
-    }
+    check(&model("tiny-audex-fp32"));
 }
 
 #[test]

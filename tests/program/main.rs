@@ -1,6 +1,7 @@
 //! The program `ualm` as a person or a script uses it.
 
 mod batch;
+mod by_prompt;
 mod cli;
 mod enhancer;
 mod faults;

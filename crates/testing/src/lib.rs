@@ -12,9 +12,7 @@ use std::path::Path;
 pub use answers::*;
 pub use audex_answers::{AudexAnswers, AudexCase, AudexMessage};
 pub use damage::{Draws, damage, run_seeds, seeds};
-pub use packages::{
-    change_in_package, change_manifest, copied_package, fixture, has_package, model, package, package_by_prompt,
-};
+pub use packages::{change_in_package, change_manifest, copied_package, fixture, model, package, package_by_prompt};
 pub use skip::{Need, is_skipped};
 
 /// Returns the folder of the workspace.

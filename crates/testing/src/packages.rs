@@ -21,11 +21,6 @@ pub fn package(name: &str) -> PathBuf {
     fixture(&format!("packages/{name}"))
 }
 
-/// Returns whether a package is under `target/fixtures/packages`, for those that not every run of `make fixtures` writes.
-pub fn has_package(name: &str) -> bool {
-    root().join("target/fixtures/packages").join(name).join("manifest.json").is_file()
-}
-
 /// A loaded package.
 pub fn model(name: &str) -> Model {
     Model::load(package(name)).unwrap()

@@ -90,6 +90,7 @@ impl<'a> Streamed<'a> {
                 }
                 self.delta(position.take, json!({"segments": [shown]}))
             }
+            TakeEvent::Heard(words) => self.chunk(json!([]), json!({"ualm": {"heard": words}})),
             TakeEvent::Ranked(ranked) => self.chunk(json!([]), json!({"ualm": {"ranked": ranked}})),
             _ => Ok(()),
         }

@@ -5,7 +5,7 @@ use ualm::{Content, ConverseOptions, Converser, Message, Record, Result, Role, T
 use super::{Job, Outcome, Start, Tools, invalid};
 
 impl Job {
-    /// Makes a spoken answer. Only the answer and its speech are told of.
+    /// Makes a spoken answer. The words of the recordings, the answer and its speech are told of.
     pub(super) fn converse(mut self, tools: Tools) -> Result<Outcome> {
         let Tools { takes, cancel, tell } = tools;
         let Start::Messages(messages) = std::mem::replace(&mut self.start, Start::Messages(Vec::new())) else {
@@ -15,7 +15,7 @@ impl Job {
         let options =
             ConverseOptions::default().seed(seed).stream_audio(self.stream).settings(|config| self.change(config));
         let mut converser = Converser::new(takes, options)?;
-        let mut heard = Vec::new();
+        let mut heard: Vec<String> = Vec::new();
         let mut said = Vec::new();
         for message in messages {
             said.push(match message {
@@ -25,7 +25,10 @@ impl Job {
                     begins_turn,
                     ..
                 } => {
-                    let words = converser.hear(sound, cancel, |_| Ok(()))?;
+                    let words = converser.hear(sound, cancel, |event| match event {
+                        TakeEvent::Heard(_) => tell(event),
+                        _ => Ok(()),
+                    })?;
                     heard.push(words.clone());
                     let message = Message::text(words);
                     if begins_turn { message.in_new_turn() } else { message }

@@ -132,3 +132,20 @@ fn records_come_back_as_objects_or_sounds() {
         assert_eq!(from(wrong).unwrap_err().param.as_deref(), Some("ualm.from.record"), "{wrong}");
     }
 }
+
+#[test]
+fn prompts_of_stages_are_checked() {
+    let prompts = |prompts: &str| {
+        let own = format!(r#", "audio": {{"format": "wav"}}, "ualm": {{"reasoning": {{"prompts": {prompts}}}}}"#);
+        chat(&own).map(|request| request.ualm.reasoning.unwrap().prompts)
+    };
+    let wording = ualm::Wording::from_json(r#"{"plan": "{words}"}"#).unwrap();
+    assert_eq!(prompts(r#"{"plan": "{words}"}"#).unwrap(), Some(wording));
+    assert_eq!(prompts("null").unwrap(), None);
+    for (bad, expected) in [(r#"{"answer": "x"}"#, "question, plan"), (r#"{"plan": "{wrods}"}"#, "{words}, {question}")]
+    {
+        let refusal = prompts(bad).unwrap_err();
+        assert_eq!(refusal.param.as_deref(), Some("ualm.reasoning.prompts"));
+        assert!(refusal.message.contains(expected), "{}", refusal.message);
+    }
+}
