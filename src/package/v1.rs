@@ -223,7 +223,13 @@ impl VocabularyV1 {
     fn template(&self, modalities: &BTreeMap<Modality, ModalityV1>) -> Template {
         let s = &self.special;
         let ids = |ids: &[TokenId]| ids.iter().copied().map(Piece::Id).collect::<Vec<_>>();
-        let turn = |role| Turn { open: ids(&[role]), join: ids(&[s.eot, role]), close: ids(&[s.eos]), after: None, strip: false };
+        let turn = |role| Turn {
+            open: ids(&[role]),
+            join: ids(&[s.eot, role]),
+            close: ids(&[s.eos]),
+            after: None,
+            strip: false,
+        };
         let roles = [(Role::System, s.system), (Role::User, s.user), (Role::Assistant, s.assistant)];
         let turns = roles.into_iter().map(|(role, token)| (role, turn(token))).collect();
         let task = Task::new(ids(&[s.bos]), turns, ids(&[s.assistant]));

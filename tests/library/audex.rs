@@ -162,7 +162,8 @@ fn rows_of_sound_are_the_reference_s() {
     let answers = AudexAnswers::new();
     let model = model(PACKAGE);
     for case in answers.cases.iter().filter(|case| case.task == "qa") {
-        let sound = decode_file(answers.path(case.sound.as_ref().unwrap()), &DecodeOptions::default()).unwrap().waveform;
+        let sound =
+            decode_file(answers.path(case.sound.as_ref().unwrap()), &DecodeOptions::default()).unwrap().waveform;
         let rows = model.audio_features(&sound).unwrap();
         assert_eq!(rows.nrows(), 750 * case.clips.unwrap());
         let expected: Array2<f32> = answers.array(&format!("{}.rows", case.name));

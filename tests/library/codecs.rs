@@ -1,10 +1,10 @@
 //! Codecs, by the package's manifest.
 
-use ndarray::{Array1, s};
+use ndarray::s;
 use serde_json::json;
 use tempfile::TempDir;
 use ualm::{Cancel, Codes, ErrorKind, Event, Limits, Message, Modality, Model};
-use ualm_testing::{answer, change_manifest, copied_package, model, relative_error, skip_without_fixtures};
+use ualm_testing::{change_manifest, copied_package, model, skip_without_fixtures};
 
 /// Frames beyond `most_frames` are dropped, as if the clip ended there.
 #[test]
@@ -39,58 +39,6 @@ fn a_clip_ends_at_the_most_frames_of_its_codec() {
         }
         assert_eq!((seconds, chunks), (0.4, 20 * 320), "streamed: {stream_audio}");
     }
-}
-
-fn speech_codes(name: &str) -> Codes {
-    let codes: Array1<i32> = answer("tiny-audex", &format!("{name}.codes"));
-    Codes::from_shape_fn((1, codes.len()), |(_, frame)| codes[frame] as u32)
-}
-
-#[test]
-fn a_causal_decoder_gives_the_sound_of_the_authors() {
-    skip_without_fixtures!();
-    let model = model("tiny-audex-fp32");
-    for name in ["speech_decoder", "tts_greedy", "tts_guided", "tts_guided_ends", "tts_skips"] {
-        let sound = model.decode_codes(Modality::Speech, &speech_codes(name)).unwrap();
-        let expected: Array1<f32> = answer("tiny-audex", &format!("{name}.audio"));
-        let error = relative_error(sound.samples(), expected.iter());
-        assert!(error < 1e-5, "{name}: {error}");
-    }
-    let sound = model.decode_codes(Modality::Speech, &speech_codes("tts_greedy")).unwrap();
-    let error = model.encode_codes(Modality::Speech, &sound).unwrap_err();
-    assert!(error.message().contains("has no encoder"), "{error}");
-}
-
-/// Speech that is decoded while it is being generated is that of its codes.
-#[test]
-fn a_causal_decoder_streams() {
-    skip_without_fixtures!();
-    let model = model("tiny-audex-fp32");
-    let mut config = model.config();
-    (config.force, config.max_segments, config.stream_audio) = (vec![Modality::Speech], 1, true);
-    (config.speech.temperature, config.speech.min_steps, config.speech.max_steps) = (0.0, 120, 120);
-    let mut session = model.session();
-    let messages = [Message::text("The quick brown fox.")];
-    let prompt = model.prompt_for(Modality::Speech, &messages, &Cancel::new()).unwrap();
-    let mut chunks = Vec::new();
-    let mut speech = None;
-    for event in session.generate(prompt, &config, &Cancel::new()).unwrap() {
-        match event.unwrap() {
-            Event::AudioChunk(chunk) => chunks.push(chunk.samples().to_vec()),
-            Event::SegmentEnded { segment, .. } => speech = Some(segment),
-            _ => {}
-        }
-    }
-    let speech = speech.unwrap();
-    let layout = model.layout(Modality::Speech).unwrap();
-    let codes = layout.codes(&speech.tokens, 0..layout.frames(&speech.tokens)).unwrap();
-    assert!(codes.ncols() > 19 && chunks.len() > 2, "{} frames, {} chunks", codes.ncols(), chunks.len());
-    assert_eq!(chunks[0].len(), 5 * 320, "the first chunk is heard early");
-    let streamed = chunks.concat();
-    assert_eq!(speech.audio.unwrap().samples(), streamed);
-    let whole = model.decode_codes(Modality::Speech, &codes).unwrap();
-    let error = relative_error(&streamed, whole.samples());
-    assert!(error < 1e-5, "{error}");
 }
 
 /// A clip that is too long for the decoder's limit on memory is refused with the limit.

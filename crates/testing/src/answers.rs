@@ -80,11 +80,6 @@ pub struct Clip {
     pub samples: usize,
 }
 
-/// An array of the answers of the authors' code for `model`.
-pub fn answer<T: ReadableElement, D: Dimension>(model: &str, name: &str) -> Array<T, D> {
-    read_npy(fixture(&format!("answers/{model}/{name}.npy"))).unwrap_or_else(|e| panic!("{model}: {name}.npy: {e}"))
-}
-
 impl Answers {
     pub fn new(name: &str) -> Self {
         let folder = fixture(&format!("answers/{name}"));

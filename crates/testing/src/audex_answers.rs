@@ -100,4 +100,3 @@ impl AudexAnswers {
         array.iter().map(|id| u32::try_from(*id).unwrap()).collect()
     }
 }
-

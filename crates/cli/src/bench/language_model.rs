@@ -21,9 +21,8 @@ pub fn prompt_of(model: &Model, modality: Modality, len: usize) -> Result<Prompt
     if model.chooses_modality() {
         return exact_prompt(model, len);
     }
-    let prompt = |words: usize| {
-        model.prompt_for(modality, &[Message::text("rain ".repeat(words.max(1)))], &Cancel::new())
-    };
+    let prompt =
+        |words: usize| model.prompt_for(modality, &[Message::text("rain ".repeat(words.max(1)))], &Cancel::new());
     let (one, many) = (prompt(1)?.len(), prompt(101)?.len());
     prompt(1 + 100 * len.saturating_sub(one) / (many - one).max(1))
 }
