@@ -30,7 +30,7 @@ REASONING = {
             "Answer in one line of this form:\n"
             "Keywords: dog bark, bell. Layout: 0.0-1.5 dog bark; 1.5-3.0 bell. Description: A dog barks, then a bell rings."
         ),
-        "draft": "{description}",
+        "draft": "{caption}",
         "description": "What do you hear? Name all sounds in the order in which they occur, and say how each of them sounds.",
         "critique": (
             "A sound was to be made after this plan:\n{plan}\n"
