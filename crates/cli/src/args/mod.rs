@@ -10,7 +10,7 @@ mod shard;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use ualm::Providers;
+use ualm::{Providers, SegmentConfig};
 
 pub use limits::LimitFlags;
 pub use overrides::Overrides;
@@ -232,6 +232,8 @@ pub struct Reason {
     #[command(flatten)]
     pub pictures: Pictures,
     #[command(flatten)]
+    pub texts: Texts,
+    #[command(flatten)]
     pub sampling: Sampling,
 }
 
@@ -249,6 +251,8 @@ pub struct Converse {
     pub no_take: bool,
     #[command(flatten)]
     pub pictures: Pictures,
+    #[command(flatten)]
+    pub texts: Texts,
     #[command(flatten)]
     pub sampling: Sampling,
 }
@@ -322,6 +326,21 @@ pub struct Output {
     /// 32-bit float samples instead of 16-bit
     #[arg(long)]
     pub float: bool,
+}
+
+/// How long the texts of a command that makes sound may be.
+#[derive(clap::Args)]
+pub struct Texts {
+    /// The most tokens of each text on the way; by default as many as the package says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    text_steps: Option<u32>,
+}
+
+impl Texts {
+    /// Puts the limit, if one was given, in the place of what `text` says.
+    pub fn apply(&self, text: &mut SegmentConfig) {
+        text.max_steps = self.text_steps.map_or(text.max_steps, |steps| steps as usize);
+    }
 }
 
 /// How to draw.
