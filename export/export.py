@@ -75,6 +75,9 @@ def main() -> int:
     except ExportError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {error.filename or out}: {error.strerror or error}; nothing was written to {out}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     size = sum(path.stat().st_size for path in out.iterdir())

@@ -1,6 +1,8 @@
 """Configuration files (JSON or YAML) that say where a missing value was looked for."""
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -22,8 +24,8 @@ class Config:
         """Reads a .json, .yaml or .yml file that holds a mapping."""
         if not path.is_file():
             raise ExportError(f"{path} does not exist")
-        text = path.read_text(encoding="utf-8")
         try:
+            text = path.read_text(encoding="utf-8")
             values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         except (ValueError, yaml.YAMLError) as error:
             raise ExportError(f"{path} cannot be read: {error}") from None
@@ -45,6 +47,30 @@ class Config:
             raise ExportError(f"{self.source} has no {' or '.join(names)}")
         return default
 
+    def size(self, *names: str, default=_REQUIRED, least: int = 1) -> int:
+        """A whole number of at least `least`."""
+        return self._checked(names, default, lambda value: _is_size(value, least), f"a whole number of at least {least}")
+
+    def sizes(self, *names: str, default=_REQUIRED, least: int = 1) -> list[int]:
+        """A list of whole numbers of at least `least`."""
+        return self._checked(
+            names,
+            default,
+            lambda value: isinstance(value, list) and all(_is_size(size, least) for size in value),
+            f"a list of whole numbers of at least {least}",
+        )
+
+    def number(self, *names: str, default=_REQUIRED) -> float:
+        """A finite number."""
+        return float(self._checked(names, default, _is_number, "a number"))
+
+    def _checked(self, names: tuple[str, ...], default, accepts: Callable[[object], bool], expected: str):
+        value = self.get(*names, default=default)
+        if value is not default and not accepts(value):
+            name = next(n for n in names if self.values.get(n) is not None)
+            raise ExportError(f"{self.source}: {name} is {value!r}; expected {expected}")
+        return value
+
     def section(self, *names: str, default=_REQUIRED) -> "Config":
         """The mapping under the first of `names` that is present."""
         values = self.get(*names, default=default)
@@ -59,3 +85,11 @@ class Config:
         if value not in accepted:
             names = " or ".join(repr(choice) for choice in accepted)
             raise ExportError(f"{self.source}: {name} is {value!r}; implemented is {names}")
+
+
+def _is_size(value, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

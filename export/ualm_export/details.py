@@ -10,6 +10,7 @@ _FIELDS = {
     "settings": dict, "reasoning": dict,
 }  # fmt: skip
 _REASONING = {"default": str, "modes": list, "prompts": dict, "listen": bool, "listen_prompt": str, "stages": dict}
+_COUNTS = {"top_k": 0, "max_steps": 1}
 _STAGES = ("question", "plan", "draft", "description", "critique", "final")
 _REASONING_MODES = ("enrich", "dialogue", "reflect")
 
@@ -27,9 +28,22 @@ def check_details(details: Config, parts: Parts) -> None:
     for field, known in (("generation", generation), ("settings", parts.settings)):
         _check_keys(details, field, details.get(field, default={}), known)
         for name, settings in details.get(field, default={}).items():
-            _check_keys(details, f"{field}.{name}", settings, known[name])
+            _check_settings(details, f"{field}.{name}", settings, known[name])
     if "reasoning" in details.values:
         _check_reasoning(details, details.get("reasoning"))
+
+
+def _check_settings(details: Config, field: str, settings, known: dict) -> None:
+    """Refuses settings that are no numbers, and counts that are no whole ones."""
+    if not isinstance(settings, dict):
+        raise ExportError(f"{details.source}: {field} is {settings!r}, expected settings by name")
+    _check_keys(details, field, settings, known)
+    for name in settings:
+        section = Config(settings, f"{details.source}: {field}")
+        if name in _COUNTS:
+            section.size(name, least=_COUNTS[name])
+        else:
+            section.number(name)
 
 
 def _check_reasoning(details: Config, reasoning: dict) -> None:

@@ -23,7 +23,7 @@ from .tensors import TensorStore
 
 def export_package(source: Path, out: Path, options: Options) -> Path:
     """Writes the package `out` from the checkpoint folder `source`."""
-    check_target(out, options.force, source)
+    check_target(out, options.force, source, options.xcodec)
     checkpoint = open_checkpoint(source, options)
     parts, tensors = checkpoint.parts, checkpoint.tensors
     check_inventory(tensors, parts.tensor_shapes(), parts.unused_tensors)
@@ -91,10 +91,11 @@ def details_with(details: Config, options: Options, name: str) -> Config:
     return Config(values, details.source)
 
 
-def check_target(out: Path, force: bool, source: Path | None = None) -> None:
-    """Refuses to write over anything but, with `force`, an older package."""
-    if source is not None and out.resolve() in (source.resolve(), *source.resolve().parents):
-        raise ExportError(f"{out} is, or holds, the checkpoint itself; choose another folder for the package")
+def check_target(out: Path, force: bool, *sources: Path | None) -> None:
+    """Refuses to write over anything but, with `force`, an older package; `sources` are folders that are read."""
+    for source in filter(None, sources):
+        if out.resolve() in (source.resolve(), *source.resolve().parents):
+            raise ExportError(f"{out} is, or holds, the checkpoint {source} itself; choose another folder for the package")
     if not out.exists():
         return
     if not force:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import ExportError
+from .errors import ExportError, Faults, listing
 
 _SAFETENSORS_TYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
@@ -27,6 +27,10 @@ _TORCH_STORAGES = {
     "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
     "ByteStorage": "uint8", "BoolStorage": "bool",
 }  # fmt: skip
+
+
+_LFS_POINTER = b"version "
+"""The first bytes of a file that Git LFS has not fetched."""
 
 
 class Tensor:
@@ -192,16 +196,22 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     with open(path, "rb") as file:
         prefix = file.read(8)
         header_size = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
+        if prefix == _LFS_POINTER:
+            raise ExportError(f"{path} is a pointer of Git LFS, not the weights; get them with: git lfs pull")
         if header_size > size - 8:
             raise ExportError(f"{path} is not a safetensors file, or is cut short: its header does not fit in it")
         try:
             header = json.loads(file.read(header_size))
         except ValueError as error:
             raise ExportError(f"{path} is not a safetensors file: its header is not JSON ({error})") from None
+    if not isinstance(header, dict):
+        raise ExportError(f"{path} is not a safetensors file: its header is a {type(header).__name__}; expected names of tensors")
     tensors = {}
     for name, entry in header.items():
         if name == "__metadata__":
             continue
+        if not _is_entry(entry):
+            raise ExportError(f"{path}: tensor {name} is {entry!r} in its header; expected dtype, shape and data_offsets")
         dtype = _SAFETENSORS_TYPES.get(entry["dtype"])
         if dtype is None:
             raise ExportError(
@@ -217,16 +227,30 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def _is_entry(entry) -> bool:
+    """Whether an entry of a header holds the three fields, the offsets in their order."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+        return False
+    lists = [entry.get("shape"), entry.get("data_offsets")]
+    if not all(isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers) for numbers in lists):
+        return False
+    return len(lists[1]) == 2 and lists[1][0] <= lists[1][1]
+
+
 def read_safetensors_index(path: Path, elsewhere: Path | None = None) -> dict[str, Tensor]:
     """The tensors of a sharded checkpoint, given its `*.safetensors.index.json`.
 
     A shard that is not beside the index is looked up by name in the folder `elsewhere`, if there is one.
     """
     weight_map = _weight_map(path)
-    shards = {shard: read_safetensors(_find_shard(path, shard, elsewhere)) for shard in sorted(set(weight_map.values()))}
+    shards, faults = {}, Faults()
+    for shard in sorted(set(weight_map.values())):
+        with faults.kept():
+            shards[shard] = read_safetensors(_find_shard(path, shard, elsewhere))
+    faults.raise_all(f"{path}: its shards cannot be read")
     absent = [name for name, shard in weight_map.items() if name not in shards[shard]]
     if absent:
-        raise ExportError(f"{path.name} lists tensors that their shards do not hold: {', '.join(absent[:10])}")
+        raise ExportError(listing(f"{path} lists tensors that their shards do not hold:", absent))
     return {name: shards[shard][name] for name, shard in weight_map.items()}
 
 
@@ -248,7 +272,8 @@ def _find_shard(index: Path, shard: str, elsewhere: Path | None) -> Path:
     for folder in folders:
         if (folder / shard).is_file():
             return folder / shard
-    raise ExportError(f"{index.name} names {shard}, which is not in {' nor in '.join(map(str, folders))}")
+    where = " nor in ".join(map(str, folders))
+    raise ExportError(f"{index} names {shard}, which is not in {where}; fetch the checkpoint whole")
 
 
 # --- torch.save -----------------------------------------------------------------------------------

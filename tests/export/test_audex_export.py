@@ -328,6 +328,65 @@ class RefusalTest(AudexTest):
                 change(self.synthetic)
                 self.assert_refused(word)
 
+    def test_values_of_other_types(self):
+        changes = {
+            "hidden_size is '32'": lambda c: c.language_model.update(hidden_size="32"),
+            "num_attention_heads is 0": lambda c: c.language_model.update(num_attention_heads=0),
+            "num_hidden_layers is 2.0": lambda c: c.language_model.update(num_hidden_layers=2.0),
+            "max_position_embeddings is -1": lambda c: c.language_model.update(max_position_embeddings=-1),
+            "rope_parameters is [1]": lambda c: c.language_model.update(rope_parameters=[1]),
+            "rope_theta is 'large'": lambda c: c.language_model.update(rope_parameters={"rope_theta": "large"}),
+            "logit_scale is True": lambda c: c.language_model.update(logit_scale=True),
+            "codebook_levels is '537'": lambda c: c.speech_decoder.update(codebook_levels="537"),
+            "lookahead_steps is -1": lambda c: c.speech_decoder.update(lookahead_steps=-1),
+            "codebook_size is '8'": lambda c: c.xcodec.update(codebook_size="8"),
+        }
+        for words, change in changes.items():
+            with self.subTest(words=words):
+                self.synthetic = SyntheticAudex()
+                change(self.synthetic)
+                self.assert_refused(words, "expected")
+
+    def test_one_error_lists_the_faults_of_all_files(self):
+        root = self.checkpoint()
+        index = json.loads((root / FULL / INDEX).read_text())
+        shards = sorted(set(index["weight_map"].values()))
+        for shard in shards:
+            (root / FULL / shard).unlink()
+        (root / FULL / "chat_template.jinja").write_bytes(b"\xff\xfe")
+        (root / SPEECH / SINGLE).write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+        tokens = json.loads((root / FULL / "tokenizer.json").read_text())
+        gone = ("<so_end>", "<speechgen_end>", "<audiogen_start>")
+        tokens["added_tokens"] = [token for token in tokens["added_tokens"] if token["content"] not in gone]
+        (root / FULL / "tokenizer.json").write_text(json.dumps(tokens))
+        self.assert_refused(*shards, "chat_template.jinja", "Git LFS", *gone, checkpoint=root)
+
+    def test_files_that_are_no_text(self):
+        for path in ("config.json", f"{FULL}/config.json", f"{FULL}/tokenizer.json", f"{FULL}/chat_template.jinja"):
+            with self.subTest(path=path):
+                root = self.checkpoint()
+                (root / path).write_bytes(b"\xff\xfe\x00{")
+                self.assert_refused(path, checkpoint=root)
+
+    def test_settings_of_package_json_that_are_none(self):
+        root = self.checkpoint()
+        for generation, words in (
+            ({"audio": 5}, "generation.audio is 5"),
+            ({"audio": {"temperature": "hot"}}, "temperature is 'hot'"),
+            ({"speech": {"max_steps": 0}}, "max_steps is 0"),
+            ({"speech": {"top_k": 1.5}}, "top_k is 1.5"),
+        ):  # fmt: skip
+            (root / "package.json").write_text(json.dumps({"generation": generation}))
+            self.assert_refused(words, checkpoint=root)
+
+    def test_a_package_does_not_replace_the_x_codec_that_it_is_made_of(self):
+        xcodec = self.checkpoint() / XCODEC
+        (xcodec / "manifest.json").write_text("{}")
+        with self.assertRaises(ExportError) as raised:
+            export_package(self.folder / "checkpoint", xcodec, Options(xcodec=xcodec, force=True))
+        self.assertIn("itself", str(raised.exception))
+        self.assertTrue((xcodec / SINGLE).is_file())
+
     def test_options_of_other_families(self):
         self.assert_refused("--codec-encoder-precision", "Audex", codec_encoder_precision="fp16")
         ualm = FIXTURES / "checkpoints" / "tiny-omni"

@@ -121,6 +121,10 @@ class DamageTest(TemporaryFolderTest):
         for entry, word in (
             ({"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}, "F8_E4M3"),
             ({"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}, "does not fill"),
+            ({"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}, "data_offsets"),
+            ({"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}, "data_offsets"),
+            ({"dtype": "F32", "data_offsets": [0, 4]}, "shape"),
+            ([4], "expected dtype"),
         ):
             text = json.dumps({"x": entry}).encode()
             path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))

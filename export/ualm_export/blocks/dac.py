@@ -27,11 +27,11 @@ class Dac:
         """Reads a DacConfig; fields that it leaves out are as in the published X-codec."""
         config.require("model_type", ["dac"], default="dac")
         return cls(
-            encoder_width=config.get("encoder_hidden_size", default=64),
-            decoder_width=config.get("decoder_hidden_size", default=1024),
-            downsampling=tuple(config.get("downsampling_ratios", default=[8, 5, 4, 2])),
-            upsampling=tuple(config.get("upsampling_ratios", default=[8, 5, 4, 2])),
-            hidden_size=config.get("hidden_size", default=256),
+            encoder_width=config.size("encoder_hidden_size", default=64),
+            decoder_width=config.size("decoder_hidden_size", default=1024),
+            downsampling=tuple(config.sizes("downsampling_ratios", default=[8, 5, 4, 2])),
+            upsampling=tuple(config.sizes("upsampling_ratios", default=[8, 5, 4, 2])),
+            hidden_size=config.size("hidden_size", default=256),
         )
 
     def frames(self, samples: int) -> int:

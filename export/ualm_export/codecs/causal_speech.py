@@ -50,16 +50,16 @@ class CausalSpeech:
     def __init__(self, config: Config, prefix: str):
         config.require("embed_tokens_from_codes", [True], default=True)
         self.prefix = prefix
-        self.levels = [int(level) for level in config.get("codebook_levels")]
-        self.hidden_size, self.heads = config.get("hidden_dim"), config.get("heads")
-        self.quantizer_size = config.get("vq_dim")
-        self.lookahead = config.get("lookahead_steps", default=0)
-        self.sampling_rate = config.get("sample_rate")
-        self.hop_length = config.get("hop_length")
+        self.levels = config.sizes("codebook_levels", least=2)
+        self.hidden_size, self.heads = config.size("hidden_dim"), config.size("heads")
+        self.quantizer_size = config.size("vq_dim")
+        self.lookahead = config.size("lookahead_steps", default=0, least=0)
+        self.sampling_rate = config.size("sample_rate")
+        self.hop_length = config.size("hop_length")
         self.codebook_size = math.prod(self.levels)
         self._check(config)
         self.stack = DecoderStack(
-            layers=config.get("depth"),
+            layers=config.size("depth"),
             attention=CachedAttention(
                 hidden_size=self.hidden_size,
                 heads=self.heads,
@@ -79,8 +79,8 @@ class CausalSpeech:
         }  # fmt: skip
 
     def _check(self, config: Config) -> None:
-        if not self.levels or min(self.levels) < 2:
-            raise ExportError(f"{config.source}: codebook_levels are {self.levels}; expected two or more values each")
+        if not self.levels:
+            raise ExportError(f"{config.source}: codebook_levels is empty; expected the number of values of each digit")
         if self.hidden_size % self.heads or self.hidden_size // self.heads % 2:
             raise ExportError(
                 f"{config.source}: hidden_dim {self.hidden_size} over {self.heads} heads; expected heads of an even size"

@@ -69,7 +69,7 @@ class SemanticEncoder:
     @classmethod
     def from_config(cls, config: Config, width: int) -> "SemanticEncoder":
         ratios = config.get("channel_ratios", default=[1, 1])
-        strides = config.get("strides", default=[1, 1])
+        strides = config.sizes("strides", default=[1, 1])
         if len(ratios) != len(strides):
             raise ExportError(
                 f"{config.source}: {len(strides)} strides and {len(ratios)} channel_ratios; expected as many"
@@ -81,9 +81,9 @@ class SemanticEncoder:
             width=width,
             channels=tuple(int(width * ratio) for ratio in ratios),
             strides=tuple(strides),
-            dilations=tuple(config.get("block_dilations", default=[1, 1])),
-            kernel=config.get("kernel_size", default=3),
-            unit_kernel=config.get("unit_kernel_size", default=3),
+            dilations=tuple(config.sizes("block_dilations", default=[1, 1])),
+            kernel=config.size("kernel_size", default=3),
+            unit_kernel=config.size("unit_kernel_size", default=3),
         )
 
     @staticmethod
@@ -134,9 +134,9 @@ class XCodec:
         self.acoustic = Dac.from_config(config.section("acoustic_model_config", default={}))
         self.hubert = Hubert.from_config(config.section("semantic_model_config", default={}))
         self.semantic = SemanticEncoder.from_config(config, self.hubert.hidden_size)
-        self.sampling_rate = config.get("sample_rate", "sampling_rate", default=16000)
+        self.sampling_rate = config.size("sample_rate", "sampling_rate", default=16000)
         self.hop_length = math.prod(self.acoustic.downsampling)
-        self.codebook_size = config.get("codebook_size", default=1024)
+        self.codebook_size = config.size("codebook_size", default=1024)
         bandwidths = config.get("target_bandwidths", default=[0.5, 1, 1.5, 2, 4])
         frame_rate = math.ceil(self.sampling_rate / self.hop_length)
         self.quantizers = int(1000 * bandwidths[-1] // (frame_rate * math.ceil(math.log2(self.codebook_size))))
@@ -147,7 +147,7 @@ class XCodec:
         self._pad_acoustic = self._acoustic_needs_padding(config)
 
     def _check(self, config: Config) -> None:
-        dimension = config.get("codebook_dim", default=self.dimension)
+        dimension = config.size("codebook_dim", default=self.dimension)
         if dimension != self.dimension:
             raise ExportError(
                 f"{config.source}: codebook_dim is {dimension}; implemented is acoustic plus semantic hidden size, "

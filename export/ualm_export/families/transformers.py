@@ -36,15 +36,15 @@ WHISPER_TOWER = {
 
 def cached_attention(config: Config, biases: bool, max_positions: int | None = None) -> CachedAttention:
     """The attention of a decoder; `max_positions` caps the context."""
-    hidden_size, heads = config.get("hidden_size"), config.get("num_attention_heads")
-    positions = config.get("max_position_embeddings")
-    head_size = config.get("head_dim", default=hidden_size // heads)
+    hidden_size, heads = config.size("hidden_size"), config.size("num_attention_heads")
+    positions = config.size("max_position_embeddings")
+    head_size = config.size("head_dim", default=hidden_size // heads)
     if head_size % 2:
         raise ExportError(f"{config.source}: heads of size {head_size}; rotary positions need an even size")
     return CachedAttention(
         hidden_size=hidden_size,
         heads=heads,
-        key_value_heads=config.get("num_key_value_heads", default=heads),
+        key_value_heads=config.size("num_key_value_heads", default=heads),
         head_size=head_size,
         rotary_theta=_rotary_theta(config),
         max_positions=min(positions, max_positions or positions),
@@ -54,18 +54,18 @@ def cached_attention(config: Config, biases: bool, max_positions: int | None = N
 
 def _rotary_theta(config: Config) -> float:
     """The rotary base: `rope_theta` (transformers 4) or `rope_parameters` (transformers 5)."""
-    parameters = config.get("rope_parameters", default={})
-    scaling = config.get("rope_scaling", default={})
-    for name, value in (("rope_parameters", parameters), ("rope_scaling", scaling)):
+    parameters = config.section("rope_parameters", default={})
+    for name in ("rope_parameters", "rope_scaling"):
+        value = config.section(name, default={}).values
         kind = value.get("rope_type", value.get("type", "default"))
         if kind != "default":
             raise ExportError(f"{config.source}: {name} asks for rotary scaling {kind!r}; implemented is 'default'")
         if value.get("partial_rotary_factor", 1) != 1:
             raise ExportError(f"{config.source}: {name} rotates a part of each head; implemented are whole heads")
-    theta = parameters.get("rope_theta", config.get("rope_theta", default=None))
-    if theta is None:
-        raise ExportError(f"{config.source} has neither rope_theta nor rope_parameters.rope_theta")
-    return float(theta)
+    for section in (parameters, config):
+        if section.get("rope_theta", default=None) is not None:
+            return section.number("rope_theta")
+    raise ExportError(f"{config.source} has neither rope_theta nor rope_parameters.rope_theta")
 
 
 def whisper_tower(
@@ -75,11 +75,11 @@ def whisper_tower(
     config.require("activation_function", ["gelu"], default="gelu")
     config.require("scale_embedding", [False], default=False)
     return WhisperTower(
-        hidden_size=config.get("d_model", "hidden_size", default=1280),
-        intermediate_size=config.get("encoder_ffn_dim", "intermediate_size", default=5120),
-        layers=config.get("encoder_layers", "num_hidden_layers", default=32),
-        heads=config.get("encoder_attention_heads", "num_attention_heads", default=20),
-        mel_bins=config.get("num_mel_bins", default=128),
+        hidden_size=config.size("d_model", "hidden_size", default=1280),
+        intermediate_size=config.size("encoder_ffn_dim", "intermediate_size", default=5120),
+        layers=config.size("encoder_layers", "num_hidden_layers", default=32),
+        heads=config.size("encoder_attention_heads", "num_attention_heads", default=20),
+        mel_bins=config.size("num_mel_bins", default=128),
         chunk_frames=chunk_frames,
         masked=masked,
         learned_positions=learned_positions,

@@ -13,7 +13,7 @@ def audio_encoder(config: Config, hidden_size: int) -> AudioEncoder:
     """Reads the config of checkpoint_folder_full; `hidden_size` is the language model's."""
     encoder = config.section("audio_config")
     encoder.require("model_type", ["qwen2_audio_encoder"])
-    positions = encoder.get("max_source_positions", default=1500)
+    positions = encoder.size("max_source_positions", default=1500)
     if positions % 50:
         raise ExportError(f"{encoder.source}: max_source_positions is {positions}; expected whole seconds, 50 each")
     tower = whisper_tower(encoder, 2 * positions, masked=False, learned_positions=True)
@@ -31,10 +31,10 @@ def audio_encoder(config: Config, hidden_size: int) -> AudioEncoder:
     projector = MlpProjector(
         prefix=PROJECTOR_PREFIX,
         input_size=tower.hidden_size,
-        inner_size=config.get("audio_projector_intermediate_size"),
+        inner_size=config.size("audio_projector_intermediate_size"),
         output_size=hidden_size,
         activation=config.get("audio_projector_activation"),
-        epsilon=float(config.get("audio_projector_norm_eps")),
+        epsilon=config.number("audio_projector_norm_eps"),
     )
     return AudioEncoder(
         kind="af_whisper",

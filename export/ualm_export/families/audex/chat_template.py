@@ -42,7 +42,11 @@ def read_chat_template(folder: Path) -> ChatTemplate:
     config = Config.optional(folder / "tokenizer_config.json")
     path = folder / FILE_NAME
     if path.is_file():
-        return chat_template(path.read_text(encoding="utf-8"), config, str(path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except ValueError as error:
+            raise ExportError(f"{path} is not a template that can be read: {error}") from None
+        return chat_template(text, config, str(path))
     text = config.get("chat_template", default=None)
     if isinstance(text, list):  # several by name
         text = next((entry["template"] for entry in text if entry.get("name") == "default"), None)

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from ...audio_encoder import AudioEncoder, check_front_end
 from ...config import Config
-from ...errors import ExportError
+from ...errors import ExportError, Faults
 from ...options import Options
 from ...parts import Checkpoint
 from ...tensors import Tensor, TensorStore, read_safetensors, read_safetensors_index
 from .chat_check import read_chat
 from .chat_template import read_chat_template
 from .folders import Folders, find_folders
-from .model import ENCODER_PREFIXES, SPEECH_PREFIX, XCODEC_PREFIX, Configs, parts_of
+from .model import ENCODER_PREFIXES, SPEECH_PREFIX, XCODEC_PREFIX, Configs, check_tokens, parts_of
 from .tokens import read_tokens
 
 _INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
@@ -21,11 +21,23 @@ _ORIGIN = "NVIDIA Nemotron-Labs-Audex (brought by the user)"
 
 def open_checkpoint(folder: Path, options: Options) -> Checkpoint:
     """Reads everything but the weights, which are read when they are written."""
-    folders = find_folders(folder)
-    configs = _read_configs(folders, options.xcodec)
-    tokenizer, tokens = read_tokens(folders.language_model / "tokenizer.json")
-    chat = read_chat(read_chat_template(folders.language_model), tokens)
-    tensors = TensorStore(_read_tensors(folders, options.xcodec))
+    folders, faults = find_folders(folder), Faults()
+    configs = tokens = template = None
+    with faults.kept():
+        configs = _read_configs(folders, options.xcodec)
+    with faults.kept():
+        tokenizer, tokens = read_tokens(folders.language_model / "tokenizer.json")
+    with faults.kept():
+        template = read_chat_template(folders.language_model)
+    if template and tokens:
+        with faults.kept():
+            chat = read_chat(template, tokens)
+    if configs and tokens:
+        with faults.kept():
+            check_tokens(configs, tokens)
+    with faults.kept():
+        tensors = TensorStore(_read_tensors(folders, options.xcodec))
+    faults.raise_all(f"{folders.root} cannot be exported:")
     parts = parts_of(configs, tokens, chat, tensors, options)
     _check_front_end(folders.full, configs.full, parts.audio_encoder)
     return Checkpoint(parts, tensors, tokenizer, _details(folder, folders.root))
@@ -46,12 +58,20 @@ def _read_configs(folders: Folders, xcodec: Path | None) -> Configs:
 
 def _read_tensors(folders: Folders, xcodec: Path | None) -> dict[str, Tensor]:
     """All tensors; those of the speech decoder and of X-codec behind prefixes."""
-    tensors = _read_weights(folders.language_model, folders.full)
+    tensors, faults = {}, Faults()
+    with faults.kept():
+        tensors |= _read_weights(folders.language_model, folders.full)
     if folders.language_model != folders.full:
-        encoder = _read_weights(folders.full, folders.full)
-        tensors |= {name: tensor for name, tensor in encoder.items() if name.startswith(ENCODER_PREFIXES)}
-    tensors |= _prefixed(SPEECH_PREFIX, _read_weights(folders.speech_decoder))
-    return tensors | (_prefixed(XCODEC_PREFIX, _read_weights(xcodec)) if xcodec else {})
+        with faults.kept():
+            encoder = _read_weights(folders.full, folders.full)
+            tensors |= {name: tensor for name, tensor in encoder.items() if name.startswith(ENCODER_PREFIXES)}
+    with faults.kept():
+        tensors |= _prefixed(SPEECH_PREFIX, _read_weights(folders.speech_decoder))
+    if xcodec:
+        with faults.kept():
+            tensors |= _prefixed(XCODEC_PREFIX, _read_weights(xcodec))
+    faults.raise_all("Weights cannot be read:")
+    return tensors
 
 
 def _read_weights(folder: Path, elsewhere: Path | None = None) -> dict[str, Tensor]:

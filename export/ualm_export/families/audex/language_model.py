@@ -31,16 +31,16 @@ def decoder(config: Config, max_positions: int | None = None) -> Decoder:
             "expected a multiple"
         )
     stack = DecoderStack(
-        layers=config.get("num_hidden_layers"),
+        layers=config.size("num_hidden_layers"),
         attention=attention,
-        mlp=PlainMlp(attention.hidden_size, config.get("intermediate_size"), "relu2"),
-        epsilon=float(config.get("norm_eps")),
+        mlp=PlainMlp(attention.hidden_size, config.size("intermediate_size"), "relu2"),
+        epsilon=config.number("norm_eps"),
     )
     return Decoder(Names("model.", DECODER), stack)
 
 
 def embedding(config: Config) -> Embedding:
-    return Embedding(EMBEDDING, config.get("vocab_size"), config.get("hidden_size"), width=1)
+    return Embedding(EMBEDDING, config.size("vocab_size"), config.size("hidden_size"), width=1)
 
 
 def head_matrix(config: Config, tensors: Mapping) -> str:

@@ -7,15 +7,15 @@ from ...codecs import Codec
 from ...codecs.causal_speech import CausalSpeech
 from ...codecs.xcodec import XCodec
 from ...config import Config
-from ...errors import ExportError
+from ...errors import ExportError, Faults
 from ...options import Options
 from ...parts import CodecGraphs, Parts, Text
 from .audio_encoder import ENCODER_PREFIX, PROJECTOR_PREFIX, audio_encoder
-from .chat_schema import ChatSchema
+from .chat_schema import END_OF_THINKING, ChatSchema
 from .language_model import UNUSED_TENSORS, decoder, embedding, head_matrix
 from .modalities import GENERATED_LEVELS, Layout, check_symbols
 from .prompts import LIMITS, PROMPTS, REASONING, SETTINGS
-from .template import AUDIO_END, SPEECH_END, end_of_thinking, heard_sound, template
+from .template import AUDIO_END, AUDIO_START, SPEECH_END, SPEECH_START, UNKNOWN, end_of_thinking, heard_sound, template
 from .tokens import Tokens
 
 FAMILY = "audex"
@@ -42,11 +42,10 @@ def parts_of(configs: Configs, tokens: Tokens, chat: ChatSchema, tensors: Mappin
     body, table = decoder(config, options.max_positions), embedding(config)
     speech, xcodec = _codecs(configs)
     codes = xcodec.codebook_size if xcodec else None
-    check_symbols(tokens, speech.codebook_size, codes, table.size)
     layout = _layout(configs, tokens, chat, codes, options.has_sliced_heads)
     codecs = {"xcodec": CodecGraphs(xcodec, "audio_decoder", most_frames=_MOST_AUDIO_FRAMES)} if xcodec else {}
     codecs["speech"] = CodecGraphs(speech, "speech_decoder", decoder_role="speech_decoder")
-    scale = float(config.get("logit_scale", default=1.0))
+    scale = config.number("logit_scale", default=1.0)
     return Parts(
         family=FAMILY,
         text=Text((0, tokens.size)),
@@ -65,6 +64,19 @@ def parts_of(configs: Configs, tokens: Tokens, chat: ChatSchema, tensors: Mappin
         reasoning=REASONING,
         absent={} if xcodec else {"audio": _NO_XCODEC},
     )
+
+
+def check_tokens(configs: Configs, tokens: Tokens) -> None:
+    """Refuses a tokenizer that lacks tokens of the model, or has other codec symbols than the codecs have codes."""
+    faults = Faults()
+    with faults.kept():
+        needed = [SPEECH_START, SPEECH_END, UNKNOWN, END_OF_THINKING, *_sound_names(configs.full).values()]
+        tokens.require(needed + ([AUDIO_START, AUDIO_END] if configs.xcodec else []))
+    with faults.kept():
+        speech, xcodec = _codecs(configs)
+        codes = xcodec.codebook_size if xcodec else None
+        check_symbols(tokens, speech.codebook_size, codes, embedding(configs.language_model).size)
+    faults.raise_all(f"{tokens.source} does not fit the model:")
 
 
 def _codecs(configs: Configs) -> tuple[CausalSpeech, Codec | None]:
@@ -107,12 +119,17 @@ def _eos(configs: Configs) -> list[int]:
 
 def _sound(config: Config, tokens: Tokens) -> dict:
     """What stands around sound that is heard; the names of the tokens are those of the config."""
+    found = _sound_names(config)
+    for field, name in found.items():
+        config.require(f"{field}_id", [tokens.id(name)], default=tokens.id(name))
+    return heard_sound(tokens, *found.values())
+
+
+def _sound_names(config: Config) -> dict[str, str]:
+    """The names of the tokens around sound, by the fields of the config."""
     names = {
         "sound_start_token": "<so_start>",
         "sound_token": "<so_embedding>",
         "sound_end_token": "<so_end>",
     }
-    found = {field: config.get(field, default=name) for field, name in names.items()}
-    for field, name in found.items():
-        config.require(f"{field}_id", [tokens.id(name)], default=tokens.id(name))
-    return heard_sound(tokens, *found.values())
+    return {field: config.get(field, default=name) for field, name in names.items()}

@@ -34,9 +34,15 @@ class Tokens:
     tokenizer: Tokenizer
 
     def id(self, name: str) -> int:
-        if name not in self.ids:
-            raise ExportError(f"{self.source} has no token {name} among its added_tokens; the model needs it")
+        self.require([name])
         return self.ids[name]
+
+    def require(self, names: list[str]) -> None:
+        """Refuses to lack any of the tokens."""
+        missing = [name for name in names if name not in self.ids]
+        if missing:
+            what, them = ("token", "it") if len(missing) == 1 else ("tokens", "them")
+            raise ExportError(f"{self.source} has no {what} {', '.join(missing)} among its added_tokens; the model needs {them}")
 
     def writer(self) -> PieceWriter:
         return PieceWriter(self.ids)

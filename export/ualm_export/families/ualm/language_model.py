@@ -29,10 +29,10 @@ def decoder(config: Config, max_positions: int | None = None) -> Decoder:
     if "sliding_attention" in config.get("layer_types", default=[]):
         raise ExportError(f"{config.source}: layer_types names sliding_attention; implemented is full_attention")
     stack = DecoderStack(
-        layers=config.get("num_hidden_layers"),
+        layers=config.size("num_hidden_layers"),
         attention=cached_attention(config, biases=True, max_positions=max_positions),
-        mlp=GatedMlp(config.get("hidden_size"), config.get("intermediate_size")),
-        epsilon=float(config.get("rms_norm_eps")),
+        mlp=GatedMlp(config.size("hidden_size"), config.size("intermediate_size")),
+        epsilon=config.number("rms_norm_eps"),
     )
     return Decoder(Names("model.", DECODER), stack)
 
