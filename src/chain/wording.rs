@@ -85,7 +85,7 @@ impl Wording {
     /// Reads a JSON object of texts by the names of their stages.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for another form, and for a stage or a placeholder that is not known.
+    /// [`ErrorKind::Invalid`] for another form, for a stage or a placeholder that is not known, and for an empty text.
     pub fn from_json(json: &str) -> Result<Self> {
         let texts: BTreeMap<String, String> = serde_json::from_str(json).map_err(|e| {
             let what = "the wording is no JSON object of texts by stage";
@@ -97,7 +97,7 @@ impl Wording {
     /// Returns the wording with `texts` by the names of their stages.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a stage or a placeholder that is not known.
+    /// [`ErrorKind::Invalid`] for a stage or a placeholder that is not known, and for an empty text.
     pub fn new(texts: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let named = texts.into_iter().map(|(name, text)| Ok((worded(&name)?, text)));
         let wording = Self(named.collect::<Result<_>>()?);
@@ -136,6 +136,10 @@ impl Wording {
     pub(crate) fn validate(&self) -> Result<()> {
         for (stage, text) in &self.0 {
             worded(stage.name())?;
+            if text.trim().is_empty() {
+                let what = format!("the wording of {} is empty; expected some words", stage.name());
+                return Err(Error::new(ErrorKind::Invalid, what));
+            }
             let unknown = Pieces(text).find_map(|piece| match piece {
                 Piece::Placeholder(name) if !PLACEHOLDERS.contains(&name) => Some(name),
                 _ => None,
@@ -260,6 +264,14 @@ mod tests {
         assert!(error.message().starts_with("the wording of plan: {word}; expected one of {words}, {question}"));
         assert!(Wording::from_json("[]").is_err() && Wording::from_json(r#"{"plan": 1}"#).is_err());
         assert_eq!(Wording::from_json(r#"{"plan": "{words}"}"#).unwrap(), wording("plan", "{words}").unwrap());
+    }
+
+    #[test]
+    fn a_text_without_words_is_refused() {
+        for text in ["", " \n\t"] {
+            let error = wording("final", text).unwrap_err();
+            assert!(error.kind() == ErrorKind::Invalid && error.message().contains("final is empty"), "{error}");
+        }
     }
 
     #[test]

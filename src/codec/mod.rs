@@ -103,7 +103,10 @@ impl PackageCodec {
     pub(crate) fn encode(&self, sound: &Waveform) -> Result<Codes> {
         match self.encoder()? {
             Some(encoder) => encoder.encode(sound),
-            None => Err(Error::new(ErrorKind::Invalid, format!("the codec {:?} has no encoder", self.name))),
+            None => {
+                let what = format!("the codec {:?} of this package has no encoder: it decodes alone", self.name);
+                Err(Error::new(ErrorKind::Invalid, what))
+            }
         }
     }
 

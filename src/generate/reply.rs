@@ -48,20 +48,42 @@ const SILENCE: f32 = 1e-4;
 const CODES_TO_A_HOLE: usize = 20;
 
 impl Segment {
-    /// Describes defects of a sound in sentences for a person: silence, and more than one missing code in twenty.
+    /// Describes defects of a sound in sentences for a person: none at all, silence, and more than one code in twenty that is missing,
+    /// or one token in twenty that is none.
     /// `layout` is the layout of the segment's modality ([`Model::layout`](crate::Model::layout)).
     pub fn doubts(&self, layout: &Layout) -> Vec<String> {
-        let Some(sound) = self.audio.as_ref().filter(|sound| !sound.is_empty()) else { return Vec::new() };
+        let Some(sound) = &self.audio else { return Vec::new() };
+        if sound.is_empty() {
+            return vec![format!("the clip is empty: {}; try another seed or prompt", self.why_empty(layout))];
+        }
         let mut doubts = Vec::new();
         if sound.channels().iter().flatten().all(|sample| sample.abs() <= SILENCE) {
             doubts.push(format!("the sound is silent: all {} samples are below −80 dB", sound.len()));
         }
         let holes = layout.holes(&self.tokens);
         let codes = layout.frames(&self.tokens) * layout.books();
-        if holes * CODES_TO_A_HOLE > codes {
+        if layout.skips() {
+            let all = codes + holes;
+            if holes * CODES_TO_A_HOLE > all {
+                doubts.push(format!("{holes} of the {all} tokens are no codes; the sound is that of the others"));
+            }
+        } else if holes * CODES_TO_A_HOLE > codes {
             doubts.push(format!("the model left out {holes} of {codes} codes; they are decoded as code 0"));
         }
         doubts
+    }
+
+    /// Why the sound has no samples.
+    fn why_empty(&self, layout: &Layout) -> String {
+        let (steps, least) = (self.tokens.len(), layout.steps_for(1));
+        let has_ended = matches!(self.end, SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Limit);
+        if !has_ended || layout.frames(&self.tokens) > 0 {
+            format!("its {steps} steps were not decoded")
+        } else if layout.skips() {
+            format!("the model made {steps} steps, and none of them is a code")
+        } else {
+            format!("the model ended after {steps} steps, and it takes {least} to make the first frame")
+        }
     }
 }
 

@@ -208,8 +208,9 @@ impl<'a> ChainRunner<'a> {
     /// Begins a chain about `words` and runs its prompt. The conversation in the session of `takes` is forgotten.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a reflection without rounds, or with too many, and for a plan where the chain does not
-    /// begin with one; a prompt that does not fit the context; [`ErrorKind::Cancelled`].
+    /// [`ErrorKind::Invalid`] for a reflection without rounds, or with too many, for a package that cannot make the
+    /// segments of a stage, and for a plan where the chain does not begin with one; a prompt that does not fit the
+    /// context; [`ErrorKind::Cancelled`].
     pub fn begin(
         mut takes: TakeRunner,
         chain: Chain,
@@ -263,7 +264,9 @@ impl<'a> ChainRunner<'a> {
     fn new(takes: TakeRunner, chain: Chain, options: ChainOptions<'a>, seed: u64) -> Result<Self> {
         let chain = takes.session().model().reasoning().fitted(chain);
         let stages = chain.stages()?;
-        let mut record = Record::new(takes.session().model().package());
+        let model = takes.session().model();
+        stages.iter().filter_map(|stage| stage.modality()).try_for_each(|made| model.layout(made).map(drop))?;
+        let mut record = Record::new(model.package());
         record.chain = Some(chain);
         Ok(Self {
             takes,

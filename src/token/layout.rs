@@ -289,7 +289,12 @@ impl Layout {
         Err(Error::new(ErrorKind::Numeric, what))
     }
 
-    /// The number of places for a code in the whole frames of `segment` that hold none.
+    /// Whether ids that are no codes are passed over, rather than decoded as code 0.
+    pub(crate) fn skips(&self) -> bool {
+        self.config.pattern == Pattern::Interleaved && !self.config.strict
+    }
+
+    /// The number of places for a code in the whole frames of `segment` that hold none; where ids are skipped, those ids.
     pub(crate) fn holes(&self, segment: &Tokens) -> usize {
         match self.config.pattern {
             Pattern::Interleaved if self.config.strict => 0,

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use ualm::audio::{DecodeOptions, decode_file};
 use ualm::{
-    Cancel, Codes, Cut, Engine, EngineOptions, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Prompt,
-    Record, Reply, Role, SegmentEnd, TakeRunner,
+    Cancel, ChainOptions, ChainRunner, Codes, Cut, Engine, EngineOptions, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Prompt,
+    ReasoningMode, Record, Reply, Role, SegmentEnd, TakeRunner,
 };
 use ualm_testing::{
     AudexAnswers, AudexCase, change_manifest, copied_package, model, relative_error, skip_without_fixtures,
@@ -325,6 +325,24 @@ fn control_tokens_in_a_text_are_words() {
 }
 
 #[test]
+fn ids_that_are_no_speech_codes_are_told() {
+    skip_without_fixtures!();
+    let model = model(PACKAGE);
+    let layout = model.layout(Modality::Speech).unwrap();
+    let mut config = model.config().only(Modality::Speech);
+    (config.speech.temperature, config.speech.max_steps) = (0.0, 40);
+    let prompt = model.prompt_for(Modality::Speech, &[Message::text("Why is the sky blue?")], &Cancel::new()).unwrap();
+    let segment = &reply(&model, prompt, &config).segments[0];
+    assert_eq!(segment.doubts(layout), ["19 of the 40 tokens are no codes; the sound is that of the others"]);
+
+    let mut empty = segment.clone();
+    empty.tokens = model.tokens(vec![5, 5, 5]).unwrap();
+    empty.audio = Some(ualm::audio::Waveform::mono(Vec::new(), 16_000).unwrap());
+    let doubts = empty.doubts(layout);
+    assert!(doubts.len() == 1 && doubts[0].contains("made 3 steps, and none of them is a code"), "{doubts:?}");
+}
+
+#[test]
 fn what_the_package_lacks_is_refused_with_the_reason() {
     skip_without_fixtures!();
     let model = model("tiny-audex-no-audio");
@@ -333,6 +351,13 @@ fn what_the_package_lacks_is_refused_with_the_reason() {
     let config = model.config().only(Modality::Audio);
     let error = session.generate(prompt, &config, &Cancel::new()).err().unwrap();
     assert!(error.kind() == ErrorKind::Invalid && error.message().contains("--xcodec"), "{error}");
+    for mode in [ReasoningMode::Enrich, ReasoningMode::Dialogue, ReasoningMode::Reflect] {
+        let config = model.reasoning();
+        let chain = config.changed(config.chain(), Some(mode), None, None);
+        let takes = TakeRunner::new(&model, 1).unwrap();
+        let error = ChainRunner::begin(takes, chain, "rain", ChainOptions::default(), &Cancel::new()).err().unwrap();
+        assert!(error.kind() == ErrorKind::Invalid && error.message().contains("--xcodec"), "{error}");
+    }
     let long = ualm::audio::Waveform::mono(vec![0.1; 901 * 16_000], 16_000).unwrap();
     let error = model.prompt(&[Message::audio(long), Message::text("What?")]).unwrap_err();
     assert!(error.kind() == ErrorKind::Limit && error.message().contains("900"), "{error}");

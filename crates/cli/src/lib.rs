@@ -23,6 +23,7 @@ mod interrupt;
 mod listen;
 mod logger;
 mod make;
+mod object;
 mod output;
 mod picture;
 mod progress;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ualm::audio::Waveform;
-use ualm::{Error, ErrorKind, Model, Result, Segment, SegmentEnd};
+use ualm::{Error, ErrorKind, Model, Result, Segment};
 
 use crate::output::warn;
 
@@ -18,21 +18,11 @@ pub fn present(sound: Option<Waveform>) -> Result<Waveform> {
     sound.ok_or_else(|| Error::new(ErrorKind::Graph, "the segment has no sound"))
 }
 
-/// Warns of what is doubtful about the sound of `segment`; of one that is too short to hold sound, that it is empty.
+/// Warns of what is doubtful about the sound of `segment`.
 pub fn warn_of_doubts(model: &Model, segment: &Segment) {
     let Ok(layout) = model.layout(segment.modality) else { return };
     for doubt in segment.doubts(layout) {
         warn(&format!("warning: {doubt}"));
-    }
-    if segment.audio.as_ref().is_some_and(Waveform::is_empty) {
-        let (steps, least) = (segment.tokens.len(), layout.steps_for(1));
-        let why = match segment.end {
-            SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Limit if layout.frames(&segment.tokens) == 0 => {
-                format!("the model ended after {steps} steps, and it takes {least} to make the first frame")
-            }
-            _ => format!("its {steps} steps were not decoded"),
-        };
-        warn(&format!("warning: the clip is empty: {why}; try another seed or prompt"));
     }
 }
 

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use ualm::{Error, ErrorKind, Modality, Result};
 
 use crate::args::{Overrides, Shard};
+use crate::object::{object, optional_object};
 
 /// The longest line that is read, in bytes.
 pub const MOST_LINE: u64 = 16 << 20;
@@ -22,11 +23,12 @@ pub struct Request {
     pub messages: Vec<RequestMessage>,
     #[serde(default)]
     pub force: Vec<Modality>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub text: Overrides,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub audio: Overrides,
     /// Settings of speech; those of `audio` where it is absent.
+    #[serde(default, deserialize_with = "optional_object")]
     pub speech: Option<Overrides>,
     /// Whether the model thinks before it answers in text; by default as the package says, and not about sound.
     pub thinking: Option<bool>,

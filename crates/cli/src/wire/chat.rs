@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::json::parse;
 use super::{Refusal, Settings, SoundFormat};
+use crate::object::object;
 use ualm::{Modality, ReasoningMode, Record, RichCaption, Role, Wording};
 
 /// The body.
@@ -139,12 +140,14 @@ pub struct ChatExtension {
     /// The segment to resume at.
     pub from: Option<FromRecord>,
     /// Settings of text.
+    #[serde(deserialize_with = "object")]
     pub text: Settings,
     /// `true` lets the model think before it answers in text; by default as the package says.
     pub thinking: Option<bool>,
     /// `true` returns the model's thoughts as well.
     pub show_thinking: bool,
     /// Settings of sound and speech.
+    #[serde(deserialize_with = "object")]
     pub audio: Settings,
     /// `true` ranks the takes.
     pub best: bool,

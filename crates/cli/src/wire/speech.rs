@@ -54,7 +54,7 @@ impl SpeechRequest {
             return Err(Refusal::invalid("input", "the text is empty; expected some words"));
         }
         let own = request.ualm.unwrap_or_default();
-        if own.modality == Some(Modality::Text) {
+        if !matches!(own.modality, None | Some(Modality::Speech | Modality::Audio)) {
             return Err(Refusal::invalid("ualm.modality", "expected \"speech\" or \"audio\""));
         }
         if own.sample_rate.is_some_and(|rate| !(8_000..=192_000).contains(&rate)) {
@@ -100,6 +100,7 @@ mod tests {
             (r#"{"model": "m", "input": "a", "response_format": "mp3"}"#, "response_format"),
             (r#"{"model": "m", "input": " "}"#, "input"),
             (r#"{"model": "m", "input": "a", "ualm": {"modality": "text"}}"#, "ualm.modality"),
+            (r#"{"model": "m", "input": "a", "ualm": {"modality": "thinking"}}"#, "ualm.modality"),
             (r#"{"model": "m", "input": "a", "ualm": {"pitch": 1}}"#, "ualm.pitch"),
             (r#"{"model": "m", "input": "a", "ualm": {"sample_rate": 1}}"#, "ualm.sample_rate"),
         ] {
