@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use ualm::audio::{DecodeOptions, decode_file};
 use ualm::{
-    Cancel, ChainOptions, ChainRunner, Codes, Cut, Engine, EngineOptions, ErrorKind, Event, GenerationConfig, Message, Modality, Model, Prompt,
-    ReasoningMode, Record, Reply, Role, SegmentEnd, TakeRunner,
+    Cancel, ChainOptions, ChainRunner, Codes, Cut, Engine, EngineOptions, ErrorKind, Event, GenerationConfig, Message,
+    Modality, Model, Prompt, ReasoningMode, Record, Reply, Role, SegmentEnd, TakeRunner,
 };
 use ualm_testing::{
     AudexAnswers, AudexCase, change_manifest, copied_package, model, relative_error, skip_without_fixtures,

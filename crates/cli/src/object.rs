@@ -78,7 +78,9 @@ mod tests {
 
     #[test]
     fn nothing_else_is() {
-        for json in [r#"{"inner": [3]}"#, r#"{"inner": []}"#, r#"{"other": [3]}"#, r#"{"other": 5}"#, r#"{"inner": null}"#] {
+        for json in
+            [r#"{"inner": [3]}"#, r#"{"inner": []}"#, r#"{"other": [3]}"#, r#"{"other": 5}"#, r#"{"inner": null}"#]
+        {
             let error = read(json).unwrap_err();
             assert!(error.contains("expected an object"), "{json}: {error}");
         }
