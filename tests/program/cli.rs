@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use ualm_testing::{copied_package, package, root, skip_without_fixtures};
+use ualm_testing::{change_manifest, copied_package, package, root, skip_without_fixtures};
 
 /// A prompt after which the tiny model goes on for some frames.
 const LONG_ENOUGH: &str = "a dog barks twice and then a bell rings";
@@ -471,4 +471,21 @@ fn a_reader_that_goes_away_is_no_failure() {
     let mut child = ualm(&["inspect", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_sound_beyond_what_the_package_decodes_is_told() {
+    skip_without_fixtures!();
+    let folder = TempDir::new().unwrap();
+    let package = copied_package("tiny-audex-int8", &folder.path().join("package"));
+    change_manifest(&package, |manifest| manifest["codecs"]["xcodec"]["most_frames"] = 2.into());
+    let (package, out) = (package.to_str().unwrap(), folder.path().join("out.wav"));
+    let out = out.to_str().unwrap();
+    for (steps, is_told) in [("8", false), ("12", true)] {
+        let steps = ["--min-steps", steps, "--max-steps", steps];
+        let output = run(&[&["-m", package, "generate", "rain", "-o", out, "--seed", "1"], &steps[..]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stderr).contains("3 frames were made, and the first 2"), is_told, "{steps:?}");
+        assert_eq!(ualm::audio::decode_file(out, &Default::default()).unwrap().waveform.len(), 640);
+    }
 }

@@ -24,6 +24,13 @@ pub fn warn_of_doubts(model: &Model, segment: &Segment) {
     for doubt in segment.doubts(layout) {
         warn(&format!("warning: {doubt}"));
     }
+    let most = model.manifest().codec(segment.modality).and_then(|(_, codec)| codec.most_frames);
+    let frames = layout.frames(&segment.tokens);
+    if let Some(most) = most.filter(|most| frames > *most) {
+        warn(&format!(
+            "warning: {frames} frames were made, and the first {most} of them are heard: a sound is no longer"
+        ));
+    }
 }
 
 /// Returns `path` with a number: `out.wav` becomes `out.2.wav`.
