@@ -45,7 +45,7 @@ pub fn run(common: &Common, args: &Converse) -> Result<()> {
         .seed(seed)
         .stream_audio(streams)
         .settings(|config| {
-            args.texts.apply(&mut config.text);
+            config.text.max_steps = args.text_steps.map_or(config.text.max_steps, |steps| steps.get() as usize);
             args.sampling.overrides.apply(&mut config.speech);
         });
     let mut converser = Converser::new(TakeRunner::in_session(model.session(), 1), options)?;

@@ -7,10 +7,11 @@ mod part;
 mod serve;
 mod shard;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use ualm::{Providers, SegmentConfig};
+use ualm::Providers;
 
 pub use limits::LimitFlags;
 pub use overrides::Overrides;
@@ -231,8 +232,9 @@ pub struct Reason {
     pub takes: Takes,
     #[command(flatten)]
     pub pictures: Pictures,
-    #[command(flatten)]
-    pub texts: Texts,
+    /// The most tokens of each text; by default as many as the package says
+    #[arg(long, value_name = "N")]
+    pub text_steps: Option<NonZeroU32>,
     #[command(flatten)]
     pub sampling: Sampling,
 }
@@ -251,8 +253,9 @@ pub struct Converse {
     pub no_take: bool,
     #[command(flatten)]
     pub pictures: Pictures,
-    #[command(flatten)]
-    pub texts: Texts,
+    /// The most tokens of the answer; by default as many as the package says
+    #[arg(long, value_name = "N")]
+    pub text_steps: Option<NonZeroU32>,
     #[command(flatten)]
     pub sampling: Sampling,
 }
@@ -326,21 +329,6 @@ pub struct Output {
     /// 32-bit float samples instead of 16-bit
     #[arg(long)]
     pub float: bool,
-}
-
-/// How long the texts of a command that makes sound may be.
-#[derive(clap::Args)]
-pub struct Texts {
-    /// The most tokens of each text on the way; by default as many as the package says
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    text_steps: Option<u32>,
-}
-
-impl Texts {
-    /// Puts the limit, if one was given, in the place of what `text` says.
-    pub fn apply(&self, text: &mut SegmentConfig) {
-        text.max_steps = self.text_steps.map_or(text.max_steps, |steps| steps as usize);
-    }
 }
 
 /// How to draw.

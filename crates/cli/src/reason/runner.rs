@@ -34,7 +34,7 @@ impl<'a> Job<'a> {
     }
 
     fn options(&self, seed: Option<u64>, given: Given) -> ChainOptions<'a> {
-        let Reason { texts, sampling, .. } = self.args;
+        let Reason { text_steps, sampling, .. } = self.args;
         ChainOptions::default()
             .seed(seed)
             .plan(given.plan)
@@ -42,7 +42,7 @@ impl<'a> Job<'a> {
             .takes(self.args.takes.takes.into())
             .best(self.args.takes.best && self.args.takes.takes > 1)
             .settings(|config| {
-                texts.apply(&mut config.text);
+                config.text.max_steps = text_steps.map_or(config.text.max_steps, |steps| steps.get() as usize);
                 sampling.overrides.apply(&mut config.audio);
             })
     }
