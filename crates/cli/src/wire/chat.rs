@@ -274,7 +274,7 @@ impl Part {
         match (self.r#type, &self.text, &self.input_audio, self.modality) {
             (PartType::Text, Some(text), None, None) => Ok(Sound::Text(text)),
             (PartType::InputAudio, None, Some(audio), modality) => match modality.unwrap_or(Modality::Audio) {
-                Modality::Text => Err(("modality", "expected \"audio\" or \"speech\"")),
+                Modality::Text | Modality::Thinking => Err(("modality", "expected \"audio\" or \"speech\"")),
                 modality => Ok(Sound::Recording(modality, &audio.data)),
             },
             (PartType::Text, None, ..) => Err(("text", "missing: the part is of type \"text\"")),

@@ -60,6 +60,10 @@ fn what_is_wrong_in_a_message_is_named() {
             r#"[{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}, "modality": "text"}]"#,
             "messages[0].content[0].modality",
         ),
+        (
+            r#"[{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}, "modality": "thinking"}]"#,
+            "messages[0].content[0].modality",
+        ),
     ] {
         assert_eq!(refused(message(content)), (RefusalCode::Invalid, param.to_owned()), "{content}");
     }
