@@ -6,7 +6,7 @@ use super::queue::{Request, RequestKind, RequestQueue, SlotRows};
 use super::rows::Row;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
-use crate::language_model::{HeadId, Prefix, Sequence, StateMark};
+use crate::language_model::{HeadId, Prefix, Prepared, Sequence, StateMark};
 use crate::prompt::FeatureSlot;
 use crate::token::{TokenId, Tokens};
 
@@ -26,7 +26,7 @@ pub(super) struct SlotSequence {
     /// `None` while the scheduler has it, and after an engine stopped meanwhile.
     request: Option<Box<Request>>,
     /// The tokens that the unconditional row begins with, kept for the next replies to the same prompt.
-    prepared: Option<Tokens>,
+    prepared: Option<Prepared>,
     /// The head requested after the last step, which the next step runs at once.
     wanted: Option<HeadId>,
     /// The head whose logits the last step has put into the request, until they are returned.
@@ -105,14 +105,17 @@ impl SlotSequence {
 
     /// Runs `tokens` as the beginning of the unconditional row; the first `shared` of them are in the other row.
     fn prepare_unconditional(&mut self, tokens: &Tokens, shared: usize, cancel: &Cancel) -> Result<()> {
-        if self.prepared.as_ref() == Some(tokens) {
+        if self.prepared.as_ref().is_some_and(|prepared| prepared.is_for(tokens, shared)) {
             return Ok(());
         }
         self.prepared = None;
         let row = self.unconditional()?;
         self.copy(self.rows.conditional, row, shared)?;
-        self.run_prompt(row, shared, &tokens.slice(shared..tokens.len()), &[], cancel)?;
-        self.prepared = Some(tokens.clone());
+        let rest = tokens.slice(shared..tokens.len());
+        if !rest.is_empty() {
+            self.run_prompt(row, shared, &rest, &[], cancel)?;
+        }
+        self.prepared = Some(Prepared::new(tokens, shared));
         Ok(())
     }
 
@@ -190,7 +193,10 @@ impl Sequence for SlotSequence {
         self.unconditional()?;
         prefix.check(self.position)?;
         match prefix {
-            Prefix::Pads => self.send(RequestKind::FillWithPads),
+            Prefix::Pads => {
+                self.prepared = None;
+                self.send(RequestKind::FillWithPads)
+            }
             Prefix::Tokens { tokens, shared } => self.prepare_unconditional(tokens, shared, cancel),
         }
     }

@@ -265,6 +265,14 @@ fn an_unconditional_prompt_is_run_once_for_all_forks() {
     sequence.rewind(&StateMark::at(9));
     sequence.begin_guidance(prefix, &Cancel::new()).unwrap();
     assert_eq!(bench.queue.lock().stats.prompt_positions, run);
+    sequence.end_guidance().unwrap();
+    // other positions are copied: another run, as one from the beginning would be
+    sequence.begin_guidance(Prefix::Tokens { tokens: &tokens, shared: 3 }, &Cancel::new()).unwrap();
+    assert_eq!(bench.queue.lock().stats.prompt_positions, run + 6);
+    sequence.end_guidance().unwrap();
+    let same = prompt(0..9);
+    sequence.begin_guidance(Prefix::Tokens { tokens: &same, shared: 9 }, &Cancel::new()).unwrap();
+    assert_eq!(bench.queue.lock().stats.prompt_positions, run + 6, "nothing is left to run");
 }
 
 #[test]
