@@ -197,6 +197,9 @@ impl<'a> Generation<'a> {
 
     /// Executes step 1; if it is cancelled, ends the reply.
     fn open(&mut self, opening: Opening) -> Result<()> {
+        if matches!(opening, Opening::Prompt(_)) {
+            self.conversation.forget_thoughts()?;
+        }
         let snapshot = self.conversation.snapshot();
         let Err(error) = self.open_segment(opening) else { return Ok(()) };
         self.conversation.restore(snapshot);
@@ -456,8 +459,8 @@ impl<'a> Generation<'a> {
 
     /// Ends guidance, and records the tokens that close the segment.
     fn leave(&mut self, segment: &OpenSegment, end: SegmentEnd) -> Result<()> {
-        self.conversation.close(segment.modality, &segment.tokens, &segment.last, end)?;
-        self.conversation.sequence.end_guidance()
+        self.conversation.sequence.end_guidance()?;
+        self.conversation.close(segment.modality, &segment.tokens, &segment.last, end)
     }
 
     fn tell_rest(&mut self, segment: &mut OpenSegment) -> Result<()> {
