@@ -25,6 +25,8 @@ pub(super) struct SlotSequence {
     position: usize,
     /// `None` while the scheduler has it, and after an engine stopped meanwhile.
     request: Option<Box<Request>>,
+    /// Size of a hidden state; 0 until a prompt has run.
+    hidden_size: usize,
     /// The tokens that the unconditional row begins with, kept for the next replies to the same prompt.
     prepared: Option<Prepared>,
     /// The head requested after the last step, which the next step runs at once.
@@ -48,6 +50,7 @@ impl SlotSequence {
             context,
             position: 0,
             request: Some(Box::new(Request::new(rows))),
+            hidden_size: 0,
             prepared: None,
             wanted: None,
             ready: None,
@@ -68,6 +71,7 @@ impl SlotSequence {
         cancel: &Cancel,
     ) -> Result<()> {
         let embeds = (self.embed)(tokens, features)?;
+        self.hidden_size = embeds.len() / tokens.len().max(1);
         let request = self.request();
         request.embeds = embeds;
         request.cancel = cancel.clone();
@@ -113,7 +117,11 @@ impl SlotSequence {
         self.copy(self.rows.conditional, row, shared)?;
         let rest = tokens.slice(shared..tokens.len());
         if !rest.is_empty() {
-            self.run_prompt(row, shared, &rest, &[], cancel)?;
+            // the logits stay those of the conditional row
+            let hidden = std::mem::take(&mut self.request().hidden);
+            let ran = self.run_prompt(row, shared, &rest, &[], cancel);
+            self.request().hidden = hidden;
+            ran?;
         }
         self.prepared = Some(Prepared::new(tokens, shared));
         Ok(())
@@ -163,6 +171,7 @@ impl Sequence for SlotSequence {
             self.copy(from, to, prepared.len())?;
             fork.prepared = Some(prepared);
         }
+        fork.hidden_size = self.hidden_size;
         fork.position = position;
         Ok(Box::new(fork))
     }
@@ -208,10 +217,10 @@ impl Sequence for SlotSequence {
     }
 
     fn end_guidance(&mut self) -> Result<()> {
+        let size = self.hidden_size;
         let request = self.request();
-        if std::mem::replace(&mut request.guided, false) {
-            request.hidden.truncate(request.hidden.len() / 2);
-        }
+        request.guided = false;
+        request.hidden.truncate(size);
         self.ready = None;
         Ok(())
     }
