@@ -289,6 +289,15 @@ fn thoughts_and_answer_share_their_steps() {
 }
 
 #[test]
+fn thoughts_do_not_count_among_the_segments_that_a_limit_allows() {
+    let notes = Arc::<Mutex<Notes>>::default();
+    notes.lock().unwrap().script = [12, 17, 10, 2].into();
+    let mut conversation = conversation(&notes);
+    conversation.limits = Limits::default().segments(1);
+    assert_eq!(think(&mut conversation, "ab", 20).segments.len(), 2);
+}
+
+#[test]
 fn a_conversation_with_thoughts_is_the_same_when_it_is_replayed() {
     let notes = Arc::<Mutex<Notes>>::default();
     notes.lock().unwrap().script = [12, 17, 10, 11, 2, 14, 2].into();
