@@ -271,8 +271,7 @@ impl Conversation {
         };
         let run = tokens.len() - usize::from(last.is_some());
         tokens.truncate(run);
-        let before_reply =
-            StateMark::at(position + prompted - rules.reply_len(modality)?.min(prompted));
+        let before_reply = StateMark::at(position + prompted - rules.reply_len(modality)?.min(prompted));
         if run > 0 {
             self.sequence.prefill(&tokens, &features, cancel)?;
         }

@@ -349,7 +349,7 @@ fn marks_outlive_thoughts_and_checkpoints_in_them_do_not() {
     assert_eq!(session.position(), position);
     assert_eq!(session.next_logits(&prompt).unwrap().0, logits);
     assert_eq!(say(&mut session, "Two?", true), second);
-    assert_eq!(say(&mut session, "Three?", false).is_empty(), false);
+    assert!(!say(&mut session, "Three?", false).is_empty());
 }
 
 #[test]
