@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::language_model::{Prefix, Sequence, StateMark};
 use crate::limits::Limits;
 use crate::modality::Modality;
-use crate::prompt::{Choice, Prompt, Unconditional};
+use crate::prompt::{Choice, FeatureSlot, Prompt, Unconditional};
 use crate::token::{TokenId, Tokens};
 
 /// A conversation with a model.
@@ -87,6 +87,16 @@ struct ClosedSegment {
     modality: Modality,
     last: Vec<TokenId>,
     end: SegmentEnd,
+}
+
+/// Tokens that are run before a segment.
+struct Run {
+    tokens: Tokens,
+    features: Vec<FeatureSlot>,
+    /// The same for the unconditional sequence, if there is one.
+    unconditional: Option<Tokens>,
+    /// Number of first positions that belong to the turns before the reply.
+    turns: usize,
 }
 
 /// A state of a conversation to restore.
@@ -234,19 +244,12 @@ impl Conversation {
         Ok(())
     }
 
-    /// Runs the tail, the prompt (for the first segment of a reply) and the tokens before a segment of `modality`.
-    /// After that only the model's choice, or the returned position, is missing before the segment. On an error the
-    /// conversation is unchanged.
-    fn prefill(
-        &mut self,
-        prompt: Option<&Prompt>,
-        modality: Modality,
-        cancel: &Cancel,
-    ) -> Result<Option<Vec<TokenId>>> {
+    /// Returns the tail, the prompt (for the first segment of a reply) and the tokens before a segment of `modality`, which
+    /// are to be run now.
+    fn before_segment(&self, prompt: Option<&Prompt>, modality: Modality) -> Result<Run> {
         let mut tokens = self.tail.tokens.clone();
         let mut features = Vec::new();
-        let position = self.sequence.position();
-        let beside = self.unconditional.as_ref().filter(|beside| beside.is_beside(position));
+        let beside = self.unconditional.as_ref().filter(|beside| beside.is_beside(self.sequence.position()));
         let mut unconditional = beside.map(|_| tokens.clone());
         if let Some(prompt) = prompt {
             features.clone_from(&prompt.features);
@@ -259,20 +262,30 @@ impl Conversation {
                 (unconditional, _) => *unconditional = None,
             }
         }
-        let prompted = tokens.len();
-        let rules = Arc::clone(&self.rules);
-        for part in rules.before_segment(modality, prompt.is_some())? {
+        let turns = tokens.len().saturating_sub(self.rules.reply_in_prompt(modality)?);
+        for part in self.rules.before_segment(modality, prompt.is_some())? {
             tokens.extend(part);
             unconditional.iter_mut().for_each(|tokens| tokens.extend(part));
         }
-        let last = match rules.template.choice {
+        Ok(Run { tokens, features, unconditional, turns })
+    }
+
+    /// Runs the tokens before a segment of `modality` ([`before_segment`](Self::before_segment)). After that only the
+    /// model's choice, or the returned position, is missing before the segment. On an error the conversation is unchanged.
+    fn prefill(
+        &mut self,
+        prompt: Option<&Prompt>,
+        modality: Modality,
+        cancel: &Cancel,
+    ) -> Result<Option<Vec<TokenId>>> {
+        let Run { mut tokens, features, unconditional, turns } = self.before_segment(prompt, modality)?;
+        let last = match self.rules.template.choice {
             Choice::ByOpener => None,
             Choice::ByPrompt => tokens.last().map(<[_]>::to_vec),
         };
-        let run = tokens.len() - usize::from(last.is_some());
-        tokens.truncate(run);
-        let before_reply = StateMark::at(position + prompted - rules.reply_len(modality)?.min(prompted));
-        if run > 0 {
+        tokens.truncate(tokens.len() - usize::from(last.is_some()));
+        let before_reply = StateMark::at(self.sequence.position() + turns);
+        if !tokens.is_empty() {
             self.sequence.prefill(&tokens, &features, cancel)?;
         }
         if prompt.is_some() {
@@ -281,7 +294,7 @@ impl Conversation {
             self.thoughtful = thinks.then_some(ThoughtfulReply { before: before_reply, thoughts: 0, answer });
         }
         if let (Some(all), Some(mut unconditional)) = (&mut self.unconditional, unconditional) {
-            unconditional.truncate(run);
+            unconditional.truncate(tokens.len());
             all.extend(&unconditional, &tokens);
         }
         self.tail = Tail::empty(&self.rules);
