@@ -30,13 +30,10 @@ class Package:
     def _run(self, graph: str, **inputs: np.ndarray) -> list[np.ndarray]:
         return self._graphs[graph].run(None, inputs)
 
-    def books(self) -> dict[str, list[slice]]:
-        """The columns of each head that a choice is made among: those of each book of the head's modality."""
-        modalities = {modality["head"]: modality for modality in self.manifest["modalities"].values()}
-        return {
-            head: [columns(self.heads[head], book) for book in modality["books"]]
-            for head, modality in modalities.items()
-        }
+    def books(self, modality: str) -> list[slice]:
+        """The columns of the modality's head that a choice is made among: those of each of its books."""
+        modality = self.manifest["modalities"][modality]
+        return [columns(self.heads[modality["head"]], book) for book in modality["books"]]
 
     def sequence(self, capacity: int) -> "Sequence":
         return Sequence(self, capacity)
@@ -54,8 +51,8 @@ class Sequence:
             for layer in range(state["layers"]) for part in ("key", "value")
         }  # fmt: skip
 
-    def run(self, frames: np.ndarray) -> dict[str, np.ndarray]:
-        """Appends `frames` [T, S]; gives the logits of every head at the last of them."""
+    def run(self, frames: np.ndarray) -> dict[str, list[np.ndarray]]:
+        """Appends `frames` [T, S]; gives the logits of every modality's books at the last of them."""
         package = self._package
         self._position += len(frames)
         (embeddings,) = package._run("embed", input_ids=frames[None].astype(np.int64))
@@ -64,7 +61,11 @@ class Sequence:
             total_sequence_length=np.array(self._position, np.int32), **self._cache,
         )  # fmt: skip
         self._cache = dict(zip(self._cache, present))
-        return {head: package._run(head, hidden_states=hidden[:, -1])[0][0] for head in package.heads}
+        logits = {head: package._run(head, hidden_states=hidden[:, -1])[0][0] for head in package.heads}
+        return {
+            name: [logits[modality["head"]][book] for book in package.books(name)]
+            for name, modality in package.manifest["modalities"].items()
+        }
 
 
 def columns(ids: list[list[int]], book: list[int]) -> slice:
@@ -83,34 +84,38 @@ class Distance:
     def __init__(self):
         self.errors, self.same, self.choices = [], 0, 0
 
-    def add(self, expected: np.ndarray, found: np.ndarray, books: list[slice]):
-        self.errors.append(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-        for book in books:
-            self.same += expected[book].argmax() == found[book].argmax()
-            self.choices += 1
+    def add(self, expected: list[np.ndarray], found: list[np.ndarray]):
+        """Takes the logits of one position, book by book."""
+        whole = np.concatenate(expected)
+        self.errors.append(np.linalg.norm(np.concatenate(found) - whole) / np.linalg.norm(whole))
+        self.same += sum(one.argmax() == other.argmax() for one, other in zip(expected, found))
+        self.choices += len(expected)
 
-    def line(self, head: str) -> str:
+    def line(self, modality: str) -> str:
         return (
-            f"{head:<11} error {100 * np.mean(self.errors):6.2f} % of the logits' norm, at most {100 * max(self.errors):6.2f} %; "
+            f"{modality:<8} error {100 * np.mean(self.errors):6.2f} % of the logits' norm, at most {100 * max(self.errors):6.2f} %; "
             f"{100 * self.same / self.choices:6.2f} % of {self.choices} greedy choices the same"
         )
 
 
+def books_by_modality(package: Package) -> dict[str, list[list[int]]]:
+    return {name: modality["books"] for name, modality in package.manifest["modalities"].items()}
+
+
 def compare(reference: Package, package: Package, prompts: int, length: int, steps: int, seed: int) -> dict[str, Distance]:
-    tokens, books = reference.manifest["tokens"], reference.books()
-    followed = max(reference.manifest["modalities"].values(), key=lambda modality: len(modality["books"]))
+    tokens, modalities = reference.manifest["tokens"], reference.manifest["modalities"]
+    name, followed = max(modalities.items(), key=lambda item: len(item[1]["books"]))
     generator = np.random.default_rng(seed)
-    distances = {head: Distance() for head in books}
+    distances = {modality: Distance() for modality in modalities}
     for _ in range(prompts):
         pair = [one.sequence(length + steps) for one in (reference, package)]
         frames = np.full((length, tokens["width"]), tokens.get("pad", 0), np.int64)
         frames[:, 0] = generator.integers(*tokens["text"]["ids"], length)
         for step in range(steps):
             expected, found = (sequence.run(frames) for sequence in pair)
-            for head, distance in distances.items():
-                distance.add(expected[head], found[head], books[head])
-            logits = expected[followed["head"]]
-            chosen = [logits[book].argmax() for book in books[followed["head"]]]
+            for modality, distance in distances.items():
+                distance.add(expected[modality], found[modality])
+            chosen = [logits.argmax() for logits in expected[name]]
             frames = np.full((1, tokens["width"]), tokens.get("pad", 0), np.int64)
             ids = np.add([start for start, _ in followed["books"]], chosen)
             if followed["pattern"] == "delayed":
@@ -130,12 +135,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     arguments = parser.parse_args()
     packages = [Package(folder) for folder in (arguments.reference, arguments.package)]
-    if any(packages[0].manifest[section] != packages[1].manifest[section] for section in ("tokens", "heads")):
-        print("error: the packages have different tokens or heads; expected two of one checkpoint", file=sys.stderr)
+    expected, found = ((one.manifest["tokens"], books_by_modality(one)) for one in packages)
+    if expected != found:
+        print(f"error: expected two packages of one checkpoint, but the tokens of one are {expected} and of the other {found}", file=sys.stderr)
         return 1
     distances = compare(*packages, arguments.prompts, arguments.length, arguments.steps, arguments.seed)
-    for head, distance in distances.items():
-        print(distance.line(head))
+    for modality, distance in distances.items():
+        print(distance.line(modality))
     return 0
 
 

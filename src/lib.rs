@@ -39,6 +39,7 @@
 //! | turn | a prompt and the segments that reply to it |
 //! | template | the words and ids around messages and segments |
 //! | prefill | running many positions at once: a prompt |
+//! | thinking | text that the model writes for itself before it answers |
 //! | step | running one position, and drawing the next one |
 //! | guidance | classifier-free guidance: a second, unconditional sequence from which the first is pushed away |
 //! | KV cache | keys and values of all positions of a sequence, kept between steps |

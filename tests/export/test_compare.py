@@ -28,8 +28,8 @@ class CompareTest(TemporaryFolderTest):
         errors = []
         for name in ("fp32", "int8", "int4"):
             distances = compare(packages["fp32"], packages[name], prompts=1, length=6, steps=4, seed=0)
-            self.assertEqual(set(distances), {"text_head", "audio_head"})
-            audio = distances["audio_head"]
+            self.assertEqual(set(distances), {"text", "audio", "speech"})
+            audio = distances["audio"]
             self.assertEqual(audio.choices, 4 * packages[name].manifest["tokens"]["width"])
             errors.append(max(audio.errors))
             if name == "fp32":

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use ualm::package::{Manifest, Package, StateConfig};
+use ualm::package::{Manifest, ModalityConfig, Package, StateConfig};
 use ualm::{Modality, Result};
 
 use crate::args::{Common, Inspect};
@@ -53,12 +53,14 @@ fn describe(package: &Package, verified: bool) -> String {
     }
     line("language model", language_model(manifest));
     line("vocabulary", vocabulary(manifest));
-    for modality in Modality::ALL {
+    for modality in [Modality::Text, Modality::Audio, Modality::Speech] {
         if let Some(config) = manifest.modalities.get(&modality) {
-            let g = &config.generation;
-            let sampling = format!("temperature {}, top-k {}, top-p {}", g.temperature, g.top_k, g.top_p);
-            line(modality.name(), format!("{sampling}, guidance {}, at most {} steps", g.guidance, g.max_steps));
+            line(modality.name(), settings(config));
         }
+    }
+    if manifest.modalities.contains_key(&Modality::Thinking) {
+        let when = if manifest.template.thinks { "unless told not to" } else { "when asked to" };
+        line("thinks", format!("before it answers in text, {when}, with the settings of text"));
     }
     if let Some(audio) = &manifest.audio_encoder {
         let rate = format!("{} Hz, {} mel bins", audio.sampling_rate, audio.num_mel_bins);
@@ -93,6 +95,13 @@ fn describe(package: &Package, verified: bool) -> String {
         line("variant", format!("{provider}: {}", files.join(", ")));
     }
     page
+}
+
+fn settings(modality: &ModalityConfig) -> String {
+    let g = &modality.generation;
+    let sampling = format!("temperature {}, top-k {}, top-p {}", g.temperature, g.top_k, g.top_p);
+    let ids = if modality.layout.strict { "" } else { ", drawn from the whole vocabulary" };
+    format!("{sampling}, guidance {}, at most {} steps{ids}", g.guidance, g.max_steps)
 }
 
 fn or_unknown(text: &str) -> String {

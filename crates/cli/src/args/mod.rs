@@ -7,6 +7,7 @@ mod part;
 mod serve;
 mod shard;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -231,6 +232,9 @@ pub struct Reason {
     pub takes: Takes,
     #[command(flatten)]
     pub pictures: Pictures,
+    /// The most tokens of each text; by default as many as the package says
+    #[arg(long, value_name = "N")]
+    pub text_steps: Option<NonZeroU32>,
     #[command(flatten)]
     pub sampling: Sampling,
 }
@@ -249,6 +253,9 @@ pub struct Converse {
     pub no_take: bool,
     #[command(flatten)]
     pub pictures: Pictures,
+    /// The most tokens of the answer; by default as many as the package says
+    #[arg(long, value_name = "N")]
+    pub text_steps: Option<NonZeroU32>,
     #[command(flatten)]
     pub sampling: Sampling,
 }

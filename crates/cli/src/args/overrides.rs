@@ -19,7 +19,7 @@ pub struct Overrides {
     /// Scale of classifier-free guidance; 1 is none
     #[arg(long, value_name = "SCALE")]
     guidance: Option<f32>,
-    /// The most frames to make (text: tokens; sound: 50 a second)
+    /// The most steps to make (text: tokens; sound: 50 or more a second)
     #[arg(long, value_name = "N")]
     max_steps: Option<usize>,
     /// The fewest frames before the model may end

@@ -34,14 +34,17 @@ impl<'a> Job<'a> {
     }
 
     fn options(&self, seed: Option<u64>, given: Given) -> ChainOptions<'a> {
-        let overrides = &self.args.sampling.overrides;
+        let Reason { text_steps, sampling, .. } = self.args;
         ChainOptions::default()
             .seed(seed)
             .plan(given.plan)
             .wording(given.wording)
             .takes(self.args.takes.takes.into())
             .best(self.args.takes.best && self.args.takes.takes > 1)
-            .settings(|config| overrides.apply(&mut config.audio))
+            .settings(|config| {
+                config.text.max_steps = text_steps.map_or(config.text.max_steps, |steps| steps.get() as usize);
+                sampling.overrides.apply(&mut config.audio);
+            })
     }
 
     /// Writes a sound with its record.
@@ -175,7 +178,8 @@ impl<'a> Runner<'a> {
         self.folder.write_record(self.chain.record())?;
         if segment.end == SegmentEnd::Limit {
             let most = segment.config.max_steps;
-            warn(&format!("warning: {name}: cut at its limit of {most} steps (--max-steps for sound)"));
+            let flag = if segment.modality.is_sound() { "--max-steps" } else { "--text-steps" };
+            warn(&format!("warning: {name}: cut at its limit of {most} steps ({flag})"));
         }
         let stage = self.chain.stages()[index];
         self.shown.push(Shown {
