@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::language_model::HeadId;
 use crate::modality::Modality;
 use crate::package::{Manifest, ModalityConfig};
-use crate::prompt::{Choice, History, Piece, Role, TaskName, Template, Unconditional, strip, write_pieces};
+use crate::prompt::{Choice, History, Piece, Prompt, Role, TaskName, Template, Unconditional, strip, write_pieces};
 use crate::text::TextTokenizer;
 use crate::token::{End, Layout, TokenId, Tokens, Vocabulary, column_of};
 
@@ -140,9 +140,10 @@ impl Rules {
         }
     }
 
-    /// Returns the tokens that begin a conversation.
-    pub fn begin(&self, modality: Modality) -> Result<Tokens> {
-        write_pieces(&self.template.beginning(modality.into())?, &self.vocabulary, &self.tokenizer)
+    /// Returns the tokens that a conversation begins with whose first prompt is `prompt`.
+    pub fn begin(&self, prompt: &Prompt) -> Result<Tokens> {
+        let task = TaskName::of(prompt.modality, !prompt.features.is_empty());
+        write_pieces(&self.template.beginning(task)?, &self.vocabulary, &self.tokenizer)
     }
 
     /// Returns whether the thoughts of earlier replies stay in a conversation.

@@ -64,6 +64,17 @@ pub enum TaskName {
     Cascade,
 }
 
+impl TaskName {
+    /// Returns the name of the task for a reply that begins with `modality`; `hears` says that its messages hold sound.
+    /// Thoughts come before text alone.
+    pub(crate) fn of(modality: Modality, hears: bool) -> Self {
+        match modality {
+            Modality::Text | Modality::Thinking if hears => Self::Listening,
+            modality => modality.into(),
+        }
+    }
+}
+
 impl From<Modality> for TaskName {
     fn from(modality: Modality) -> Self {
         match modality {

@@ -352,6 +352,31 @@ fn marks_outlive_thoughts_and_checkpoints_in_them_do_not() {
     assert!(!say(&mut session, "Three?", false).is_empty());
 }
 
+/// A turn about sound that becomes the first of a conversation has no system turn before it, as one laid out anew.
+#[test]
+fn the_last_turns_begin_a_conversation_as_their_task_does() {
+    skip_without_fixtures!();
+    let model = model(PACKAGE);
+    let sound = ualm::audio::Waveform::mono(vec![0.1; 16_000], 16_000).unwrap();
+    let mut config = model.config().only(Modality::Text).thinking(false);
+    config.text.max_steps = 4;
+    for messages in [vec![Message::audio(sound), Message::text("What?")], vec![Message::text("Why?")]] {
+        let mut session = model.session();
+        let mut record = Record::new(model.package());
+        let first = [Message::text("Hello.")];
+        let prompt = session.prompt(&first).unwrap();
+        record.begin_turn(&first, &prompt, &config);
+        session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+        let prompt = session.prompt(&messages).unwrap();
+        record.begin_turn(&messages, &prompt, &config);
+        let last = record.last_turns(1, &model).unwrap();
+        let anew = model.prompt(&messages).unwrap();
+        assert_eq!(last.turns[0].prompt.tokens(), anew.tokens());
+        let starts = |prompt: &Prompt| prompt.features().iter().map(|slot| slot.start()).collect::<Vec<_>>();
+        assert_eq!(starts(&last.turns[0].prompt), starts(&anew));
+    }
+}
+
 #[test]
 fn control_tokens_in_a_text_are_words() {
     skip_without_fixtures!();
