@@ -29,7 +29,7 @@ use queue::RequestQueue;
 use scheduler::Scheduler;
 use slot::{Embed, SlotSequence};
 
-/// The most positions of a slot by default.
+/// The most positions of a slot, unless the limits say how many.
 const CONTEXT: usize = 4096;
 
 /// Capacity of an [`Engine`].
@@ -38,8 +38,9 @@ const CONTEXT: usize = 4096;
 pub struct EngineOptions {
     /// Number of slots: a session takes one, or two if it has room for guidance.
     pub slots: usize,
-    /// Most positions of a slot; by default as many as the model allows and as fit into memory
-    /// ([`Limits::memory`](field@crate::Limits::memory), here for all slots together), but at most 4096.
+    /// Most positions of a slot; by default as many as the model and [`Limits::context`](field@crate::Limits::context) allow
+    /// and as fit into memory ([`Limits::memory`](field@crate::Limits::memory), here for all slots together), but without a
+    /// limit on positions at most 4096.
     pub context: Option<usize>,
     /// Positions of a prompt to run between two steps of other sessions: a smaller chunk delays the steps less, a
     /// larger one finishes the prompt sooner.
@@ -220,7 +221,8 @@ fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
     let most = graphs.max_positions().min(limits.context);
     let memory = limits.cache_bytes();
     let fits = memory / graphs.cache_bytes(options.slots, 1).max(1);
-    let context = options.context.unwrap_or_else(|| most.min(CONTEXT).min(usize::try_from(fits).unwrap_or(most)));
+    let usual = if limits.context == usize::MAX { CONTEXT } else { limits.context };
+    let context = options.context.unwrap_or_else(|| most.min(usual).min(usize::try_from(fits).unwrap_or(most)));
     if context == 0 || context > most {
         let what = format!("{} slots of {context} positions each; expected 1 … {most}", options.slots);
         let way = "give it fewer slots, or raise the limit on memory";

@@ -8,7 +8,7 @@ use ualm::{
     Cancel, Cut, Engine, EngineOptions, ErrorKind, GenerationConfig, Limits, Message, Modality, Model, Record, Session,
     Tokens,
 };
-use ualm_testing::{Draws, model, skip_without_fixtures};
+use ualm_testing::{Draws, change_manifest, copied_package, model, skip_without_fixtures};
 
 fn options(slots: usize) -> EngineOptions {
     EngineOptions::default().slots(slots).context(400).prefill_chunk(16)
@@ -219,6 +219,19 @@ fn memory_is_counted_for_all_slots_together() {
     for options in [options(1).slots(0), options(1).prefill_chunk(0)] {
         assert_eq!(Engine::new(&whole, &options).err().unwrap().kind(), ErrorKind::Invalid);
     }
+}
+
+#[test]
+fn slots_have_4096_positions_unless_the_limits_say_how_many() {
+    skip_without_fixtures!();
+    let folder = tempfile::tempdir().unwrap();
+    let package = copied_package("tiny-omni-fp32", &folder.path().join("package"));
+    change_manifest(&package, |manifest| manifest["language_model"]["max_positions"] = 8192.into());
+    let model = Model::load(package).unwrap();
+    let positions = |model: &Model| Engine::new(model, &options(1).context(None)).unwrap().context();
+    assert_eq!(positions(&model), 4096);
+    assert_eq!(positions(&model.with_limits(Limits::default().context(6000))), 6000);
+    assert_eq!(positions(&model.with_limits(Limits::default().context(60_000))), 8192);
 }
 
 #[test]

@@ -831,7 +831,7 @@ typedef struct {
      */
     size_t slots;
     /**
-     * Positions of each slot; 0 takes as many as the model and the memory allow, but at most 4096.
+     * Positions of each slot; 0 takes as many as the model and the limits allow, but without a limit on positions at most 4096.
      */
     size_t context;
     /**

@@ -25,7 +25,7 @@ pub struct ualm_engine_options {
     pub struct_size: usize,
     /// Sequences at once; a session whose replies may be guided takes two.
     pub slots: usize,
-    /// Positions of each slot; 0 takes as many as the model and the memory allow, but at most 4096.
+    /// Positions of each slot; 0 takes as many as the model and the limits allow, but without a limit on positions at most 4096.
     pub context: usize,
     /// Positions of a prompt that run between two steps of the other sessions: a smaller chunk delays the other
     /// sessions less, a larger one finishes the prompt sooner.
