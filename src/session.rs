@@ -27,6 +27,8 @@ pub struct Session {
 #[derive(Clone, Debug)]
 pub struct Mark {
     id: u64,
+    /// The state of the sequence that must still be there.
+    state: StateMark,
     snapshot: Snapshot,
 }
 
@@ -89,7 +91,10 @@ impl Session {
     /// A setting is out of its range, the package cannot produce a modality, or `prompt` is of another model or does
     /// not fit the context.
     pub fn generate(&mut self, prompt: Prompt, config: &GenerationConfig, cancel: &Cancel) -> Result<Generation<'_>> {
-        Generation::new(&mut self.conversation, prompt, config.clone(), cancel.clone())
+        let lasting = self.conversation.lasting_state();
+        let generation = Generation::new(&mut self.conversation, prompt, config.clone(), cancel.clone())?;
+        self.points.forget_after(&lasting);
+        Ok(generation)
     }
 
     /// Runs `prompt` and returns a checkpoint, from which any number of replies can be generated
@@ -97,10 +102,11 @@ impl Session {
     ///
     /// # Errors
     /// `prompt` is of another model or does not fit the context, or the work was cancelled. The conversation is
-    /// unchanged then.
+    /// unchanged then, but for thoughts that the prompt made it forget.
     pub fn checkpoint(&mut self, prompt: &Prompt, cancel: &Cancel) -> Result<Checkpoint> {
         let begun = Instant::now();
         self.conversation.check_prompt(prompt)?;
+        self.points.forget_after(&self.conversation.lasting_state());
         let next = self.conversation.arrive(Some(prompt), None, cancel)?;
         Ok(Checkpoint { prompt_frames: prompt.len(), ..self.checkpoint_here(next, begun) })
     }
@@ -235,10 +241,11 @@ impl Session {
         }
     }
 
-    /// Returns a mark of the current point, between two turns.
+    /// Returns a mark of the current point, between two turns: of the conversation as the next prompt finds it, without
+    /// thoughts that it makes the conversation forget.
     pub fn mark(&mut self) -> Mark {
-        let snapshot = self.conversation.snapshot();
-        Mark { id: self.points.add(*snapshot.state()), snapshot }
+        let state = self.conversation.lasting_state();
+        Mark { id: self.points.add(state), state, snapshot: self.conversation.snapshot() }
     }
 
     /// Rewinds the conversation to `mark`, exactly.
@@ -246,11 +253,10 @@ impl Session {
     /// # Errors
     /// The mark is of another session, or of a part of this one that a rewind has dropped.
     pub fn rewind(&mut self, mark: &Mark) -> Result<()> {
-        let state = *mark.snapshot.state();
-        self.points.check(mark.id, &state, self.conversation.sequence.position())?;
-        self.rewind_to(&state);
+        self.points.check(mark.id, &mark.state, self.conversation.sequence.position())?;
+        self.rewind_to(&mark.state);
         self.conversation.restore(mark.snapshot.clone());
-        Ok(())
+        self.conversation.forget_thoughts()
     }
 
     /// Drops the conversation: the next prompt begins a new one.
@@ -265,12 +271,15 @@ impl Session {
 
     /// Returns the logits of the ids that may follow the conversation and `prompt`: those of the text head, and those
     /// of the sound head if the package produces sound, each with the columns of its head
-    /// ([`Manifest::heads`](crate::package::Manifest)). The conversation is unchanged.
+    /// ([`Manifest::heads`](crate::package::Manifest)). The conversation is unchanged, but for thoughts that the prompt
+    /// made it forget.
     ///
     /// # Errors
     /// As for [`checkpoint`](Self::checkpoint).
     pub fn next_logits(&mut self, prompt: &Prompt) -> Result<(Vec<f32>, Option<Vec<f32>>)> {
         self.conversation.check_prompt(prompt)?;
+        self.points.forget_after(&self.conversation.lasting_state());
+        self.conversation.forget_thoughts()?;
         let before = self.conversation.snapshot();
         let logits = self.conversation.arrive(Some(prompt), None, &Cancel::new()).and_then(|next| self.logits_of(next));
         self.conversation.restore(before);

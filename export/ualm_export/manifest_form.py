@@ -101,10 +101,20 @@ class _Checker:
             self._check_name("template.segments", name, template["segments"])
             segment = template["segments"][name]
             self._check_pieces(f"template.segments.{name}", segment["open"], segment.get("close", []))
+        if template.get("history") == "without_thinking" and "thinking" in modalities:
+            reply = tasks.get("thinking", tasks["text"])["reply"]
+            self._check_thinking_reply(reply + template["segments"]["thinking"]["open"])
         if template["choice"] == "by_opener":
             self._check_openers([template["segments"][name]["open"][:1] for name in modalities])
         if template["unconditional"] != "pads":
             self._check_id("template.unconditional.fill", template["unconditional"]["fill"])
+
+    def _check_thinking_reply(self, opening: list) -> None:
+        if not opening or not isinstance(opening[0], int):
+            raise ExportError(
+                f"template: a reply that thinks begins with {opening[:1]}; expected an id first, from where the reply is "
+                "taken back, as history is without_thinking"
+            )
 
     def _check_task(self, field: str, task: Mapping) -> None:
         self._check_types(field, task, system=str, trim=bool, merges=bool, sound_first=bool, question=str)

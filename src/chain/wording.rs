@@ -28,6 +28,9 @@ pub struct Wording(BTreeMap<Stage, String>);
 const WORDED: [Stage; 6] =
     [Stage::Question, Stage::Plan, Stage::Draft, Stage::Description, Stage::Critique, Stage::Final];
 
+/// The most bytes of what is said at a stage. A wording may name a long value any number of times.
+const MOST_TEXT: usize = 1 << 20;
+
 const PLACEHOLDERS: [&str; 8] = ["words", "question", "answer", "plan", "description", "heard", "critique", "caption"];
 
 const QUESTION: &str = "\
@@ -163,29 +166,49 @@ fn worded(name: &str) -> Result<Stage> {
 }
 
 /// Returns `text` with its placeholders replaced, without the lines whose placeholders have no value.
-pub(crate) fn fill(text: &str, values: &Values) -> String {
-    let lines: Vec<_> = text.lines().filter_map(|line| fill_line(line, values)).collect();
-    lines.join("\n").trim().to_owned()
+///
+/// # Errors
+/// [`ErrorKind::Limit`] when that is more than [`MOST_TEXT`].
+pub(crate) fn fill(text: &str, values: &Values) -> Result<String> {
+    let mut filled = String::new();
+    for line in text.lines() {
+        let before = filled.len();
+        if fill_line(line, values, &mut filled)? {
+            push(&mut filled, "\n")?;
+        } else {
+            filled.truncate(before);
+        }
+    }
+    Ok(filled.trim().to_owned())
 }
 
-/// Returns `line` with its placeholders replaced; `None` if it has some, and none has a value.
-fn fill_line(line: &str, values: &Values) -> Option<String> {
-    let mut filled = String::new();
+/// Appends `piece`, if there is room for it.
+fn push(filled: &mut String, piece: &str) -> Result<()> {
+    if filled.len() + piece.len() > MOST_TEXT {
+        let what = format!("a wording with its values is longer than {MOST_TEXT} bytes: give shorter ones");
+        return Err(Error::new(ErrorKind::Limit, what));
+    }
+    filled.push_str(piece);
+    Ok(())
+}
+
+/// Appends `line` with its placeholders replaced; returns `false` if it has some, and none has a value.
+fn fill_line(line: &str, values: &Values, filled: &mut String) -> Result<bool> {
     let (mut placeholders, mut empty) = (0, 0);
     for piece in Pieces(line) {
         match piece {
-            Piece::Text(text) => filled.push_str(text),
+            Piece::Text(text) => push(filled, text)?,
             Piece::Placeholder(name) => match values.get(name) {
                 Some(value) => {
                     placeholders += 1;
                     empty += usize::from(value.is_empty());
-                    filled.push_str(value);
+                    push(filled, value)?;
                 }
-                None => filled.extend(["{", name, "}"]),
+                None => ["{", name, "}"].into_iter().try_for_each(|piece| push(filled, piece))?,
             },
         }
     }
-    (placeholders == 0 || empty < placeholders).then_some(filled)
+    Ok(placeholders == 0 || empty < placeholders)
 }
 
 /// A part of a text.
@@ -209,8 +232,8 @@ impl<'a> Iterator for Pieces<'a> {
             self.0 = rest;
             return Some(Piece::Placeholder(name));
         }
-        let later = self.0.char_indices().skip(1).map(|(at, _)| at);
-        let end = later.filter(|at| self.0.get(*at..).is_some_and(|rest| placeholder(rest).is_some())).min();
+        let mut later = self.0.char_indices().skip(1).map(|(at, _)| at);
+        let end = later.find(|at| self.0.get(*at..).is_some_and(|rest| placeholder(rest).is_some()));
         let (text, rest) = self.0.split_at_checked(end.unwrap_or(self.0.len()))?;
         self.0 = rest;
         Some(Piece::Text(text))
@@ -219,8 +242,9 @@ impl<'a> Iterator for Pieces<'a> {
 
 /// Returns the name and the rest of a text that begins with a placeholder.
 fn placeholder(text: &str) -> Option<(&str, &str)> {
-    let (name, rest) = text.strip_prefix('{')?.split_once('}')?;
-    (!name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase())).then_some((name, rest))
+    let text = text.strip_prefix('{')?;
+    let (name, rest) = text.split_at_checked(text.find(|c: char| !c.is_ascii_lowercase())?)?;
+    Some((name, rest.strip_prefix('}')?)).filter(|_| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -234,18 +258,37 @@ mod tests {
     #[test]
     fn placeholders_are_replaced_once() {
         let values = Values { words: "a {plan} dog".into(), plan: "{words}".into(), ..Values::default() };
-        assert_eq!(fill("{words}: {plan}!", &values), "a {plan} dog: {words}!");
-        assert_eq!(fill("{\"a\": {}} {X} {é}{words", &values), "{\"a\": {}} {X} {é}{words");
+        assert_eq!(fill("{words}: {plan}!", &values).unwrap(), "a {plan} dog: {words}!");
+        assert_eq!(fill("{\"a\": {}} {X} {é}{words", &values).unwrap(), "{\"a\": {}} {X} {é}{words");
+    }
+
+    /// The time grows with the text, not with its square: requests of the server hold texts of any kind.
+    #[test]
+    fn texts_full_of_braces_are_read_in_no_time() {
+        let begun = std::time::Instant::now();
+        for text in ["{", "{a", "{words} ", "{}"] {
+            let long = text.repeat(1 << 18);
+            assert!(wording("plan", &long).is_ok());
+        }
+        assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_value_that_is_named_too_often_is_a_limit() {
+        let values = Values { words: "a".repeat(1 << 16), ..Values::default() };
+        assert_eq!(fill(&"{words}".repeat(15), &values).unwrap().len(), 15 << 16);
+        let error = fill(&"{words}\n".repeat(16), &values).unwrap_err();
+        assert!(error.kind() == ErrorKind::Limit && error.message().contains("1048576 bytes"), "{error}");
     }
 
     #[test]
     fn lines_without_a_value_are_left_out() {
         let mut values = Values { words: "rain".into(), ..Values::default() };
-        assert_eq!(fill("{words}\nYou asked: {question}\nend", &values), "rain\nend");
-        assert_eq!(fill("{words}, {answer}.", &values), "rain, .", "one value is enough");
+        assert_eq!(fill("{words}\nYou asked: {question}\nend", &values).unwrap(), "rain\nend");
+        assert_eq!(fill("{words}, {answer}.", &values).unwrap(), "rain, .", "one value is enough");
         values.question = "where?".into();
-        assert_eq!(fill("{words}\nYou asked: {question}\nend", &values), "rain\nYou asked: where?\nend");
-        assert_eq!(fill("{heard}", &values), "");
+        assert_eq!(fill("{words}\nYou asked: {question}\nend", &values).unwrap(), "rain\nYou asked: where?\nend");
+        assert_eq!(fill("{heard}", &values).unwrap(), "");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::queue::{Request, RequestKind, RequestQueue, SlotRows};
 use super::rows::Row;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
-use crate::language_model::{HeadId, Prefix, Sequence, StateMark};
+use crate::language_model::{HeadId, Prefix, Prepared, Sequence, StateMark};
 use crate::prompt::FeatureSlot;
 use crate::token::{TokenId, Tokens};
 
@@ -25,8 +25,10 @@ pub(super) struct SlotSequence {
     position: usize,
     /// `None` while the scheduler has it, and after an engine stopped meanwhile.
     request: Option<Box<Request>>,
+    /// Size of a hidden state; 0 until a prompt has run.
+    hidden_size: usize,
     /// The tokens that the unconditional row begins with, kept for the next replies to the same prompt.
-    prepared: Option<Tokens>,
+    prepared: Option<Prepared>,
     /// The head requested after the last step, which the next step runs at once.
     wanted: Option<HeadId>,
     /// The head whose logits the last step has put into the request, until they are returned.
@@ -48,6 +50,7 @@ impl SlotSequence {
             context,
             position: 0,
             request: Some(Box::new(Request::new(rows))),
+            hidden_size: 0,
             prepared: None,
             wanted: None,
             ready: None,
@@ -68,6 +71,7 @@ impl SlotSequence {
         cancel: &Cancel,
     ) -> Result<()> {
         let embeds = (self.embed)(tokens, features)?;
+        self.hidden_size = embeds.len() / tokens.len().max(1);
         let request = self.request();
         request.embeds = embeds;
         request.cancel = cancel.clone();
@@ -105,14 +109,21 @@ impl SlotSequence {
 
     /// Runs `tokens` as the beginning of the unconditional row; the first `shared` of them are in the other row.
     fn prepare_unconditional(&mut self, tokens: &Tokens, shared: usize, cancel: &Cancel) -> Result<()> {
-        if self.prepared.as_ref() == Some(tokens) {
+        if self.prepared.as_ref().is_some_and(|prepared| prepared.is_for(tokens, shared)) {
             return Ok(());
         }
         self.prepared = None;
         let row = self.unconditional()?;
         self.copy(self.rows.conditional, row, shared)?;
-        self.run_prompt(row, shared, &tokens.slice(shared..tokens.len()), &[], cancel)?;
-        self.prepared = Some(tokens.clone());
+        let rest = tokens.slice(shared..tokens.len());
+        if !rest.is_empty() {
+            // the logits stay those of the conditional row
+            let hidden = std::mem::take(&mut self.request().hidden);
+            let ran = self.run_prompt(row, shared, &rest, &[], cancel);
+            self.request().hidden = hidden;
+            ran?;
+        }
+        self.prepared = Some(Prepared::new(tokens, shared));
         Ok(())
     }
 
@@ -160,6 +171,7 @@ impl Sequence for SlotSequence {
             self.copy(from, to, prepared.len())?;
             fork.prepared = Some(prepared);
         }
+        fork.hidden_size = self.hidden_size;
         fork.position = position;
         Ok(Box::new(fork))
     }
@@ -190,7 +202,10 @@ impl Sequence for SlotSequence {
         self.unconditional()?;
         prefix.check(self.position)?;
         match prefix {
-            Prefix::Pads => self.send(RequestKind::FillWithPads),
+            Prefix::Pads => {
+                self.prepared = None;
+                self.send(RequestKind::FillWithPads)
+            }
             Prefix::Tokens { tokens, shared } => self.prepare_unconditional(tokens, shared, cancel),
         }
     }
@@ -202,10 +217,10 @@ impl Sequence for SlotSequence {
     }
 
     fn end_guidance(&mut self) -> Result<()> {
+        let size = self.hidden_size;
         let request = self.request();
-        if std::mem::replace(&mut request.guided, false) {
-            request.hidden.truncate(request.hidden.len() / 2);
-        }
+        request.guided = false;
+        request.hidden.truncate(size);
         self.ready = None;
         Ok(())
     }

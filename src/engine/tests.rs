@@ -253,6 +253,11 @@ fn an_unconditional_prompt_is_run_once_for_all_forks() {
     sequence.prepare_guidance(prefix, &Cancel::new()).unwrap();
     let run = bench.queue.lock().stats.prompt_positions;
     assert_eq!(run, 9 + 5, "what both prompts begin with is copied");
+    let logits = state(&(0..9).map(|id| id as f32).collect::<Vec<_>>());
+    assert_eq!(sequence.logits(ONE).unwrap(), logits, "those of the prompt");
+    sequence.begin_guidance(prefix, &Cancel::new()).unwrap();
+    sequence.end_guidance().unwrap();
+    assert_eq!(sequence.logits(ONE).unwrap(), logits, "guidance without a step changes nothing");
     let mut fork = sequence.fork(&StateMark::at(9)).unwrap();
     for sequence in [&mut sequence as &mut dyn Sequence, &mut *fork] {
         sequence.begin_guidance(prefix, &Cancel::new()).unwrap();
@@ -265,6 +270,14 @@ fn an_unconditional_prompt_is_run_once_for_all_forks() {
     sequence.rewind(&StateMark::at(9));
     sequence.begin_guidance(prefix, &Cancel::new()).unwrap();
     assert_eq!(bench.queue.lock().stats.prompt_positions, run);
+    sequence.end_guidance().unwrap();
+    // other positions are copied: another run, as one from the beginning would be
+    sequence.begin_guidance(Prefix::Tokens { tokens: &tokens, shared: 3 }, &Cancel::new()).unwrap();
+    assert_eq!(bench.queue.lock().stats.prompt_positions, run + 6);
+    sequence.end_guidance().unwrap();
+    let same = prompt(0..9);
+    sequence.begin_guidance(Prefix::Tokens { tokens: &same, shared: 9 }, &Cancel::new()).unwrap();
+    assert_eq!(bench.queue.lock().stats.prompt_positions, run + 6, "nothing is left to run");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::language_model::{Prefix, Sequence, StateMark};
 use crate::limits::Limits;
 use crate::modality::Modality;
-use crate::prompt::{Choice, Prompt, Unconditional};
+use crate::prompt::{Choice, FeatureSlot, Prompt, Unconditional};
 use crate::token::{TokenId, Tokens};
 
 /// A conversation with a model.
@@ -21,7 +21,8 @@ pub(crate) struct Conversation {
     /// The limits of this conversation.
     pub limits: Limits,
     tail: Tail,
-    /// The unconditional sequence, as long as the conditional one; `None` where the template has no tokens for it.
+    /// The unconditional sequence, as long as the conditional one; shorter after a prompt that had none, until the
+    /// conversation is rewound to before that prompt. `None` where the template has no tokens for it.
     unconditional: Option<UnconditionalTokens>,
     /// The reply in progress, if it begins with thoughts.
     thoughtful: Option<ThoughtfulReply>,
@@ -36,6 +37,11 @@ struct UnconditionalTokens {
 }
 
 impl UnconditionalTokens {
+    /// Checks whether these are the tokens beside a conditional sequence of `position` positions.
+    fn is_beside(&self, position: usize) -> bool {
+        self.tokens.len() == position
+    }
+
     /// Appends `tokens`, beside which the conditional sequence runs `conditional`.
     fn extend(&mut self, tokens: &Tokens, conditional: &Tokens) {
         if self.shared == self.tokens.len() {
@@ -83,6 +89,16 @@ struct ClosedSegment {
     end: SegmentEnd,
 }
 
+/// Tokens that are run before a segment.
+struct Run {
+    tokens: Tokens,
+    features: Vec<FeatureSlot>,
+    /// The same for the unconditional sequence, if there is one.
+    unconditional: Option<Tokens>,
+    /// Number of first positions that belong to the turns before the reply.
+    turns: usize,
+}
+
 /// A state of a conversation to restore.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
@@ -113,7 +129,7 @@ impl Conversation {
     /// Creates an empty conversation on `sequence`.
     pub fn new(sequence: Box<dyn Sequence>, rules: Arc<Rules>, limits: Limits) -> Self {
         let tail = Tail::empty(&rules);
-        let unconditional = beside(&rules);
+        let unconditional = rules.unconditional().map(|tokens| UnconditionalTokens { tokens, shared: 0 });
         Self { sequence, rules, limits, tail, unconditional, thoughtful: None }
     }
 
@@ -162,9 +178,6 @@ impl Conversation {
 
     /// Rewinds the sequence to `state`, with no tokens left to run.
     pub fn rewind(&mut self, state: &StateMark) {
-        if state.position() == 0 {
-            self.unconditional = beside(&self.rules);
-        }
         self.undo_steps(state);
         self.tail = Tail::empty(&self.rules);
         self.thoughtful = None;
@@ -198,13 +211,22 @@ impl Conversation {
         Ok(())
     }
 
+    /// Returns the last state that the next prompt finds unchanged: that before the last reply, if the prompt makes the
+    /// conversation forget its thoughts ([`forget_thoughts`](Self::forget_thoughts)), else the present one.
+    pub fn lasting_state(&self) -> StateMark {
+        let forgotten = self.thoughtful.as_ref().filter(|_| !self.rules.keeps_thoughts());
+        forgotten.map_or_else(|| self.sequence.mark(), |reply| reply.before)
+    }
+
     /// Takes the last reply back if it began with thoughts and the template keeps none of earlier replies, and leaves its
     /// answer to be run with the next prompt.
     pub fn forget_thoughts(&mut self) -> Result<()> {
-        let Some(reply) = self.thoughtful.take() else { return Ok(()) };
+        let Some(reply) = &self.thoughtful else { return Ok(()) };
+        let before = reply.before;
         if let Some(tokens) = self.rules.without_thoughts(&reply.answer)? {
-            self.undo_steps(&reply.before);
+            self.undo_steps(&before);
             self.tail = Tail { tokens, closed: None };
+            self.thoughtful = None;
         }
         Ok(())
     }
@@ -222,18 +244,13 @@ impl Conversation {
         Ok(())
     }
 
-    /// Runs the tail, the prompt (for the first segment of a reply) and the tokens before a segment of `modality`.
-    /// After that only the model's choice, or the returned position, is missing before the segment. On an error the
-    /// conversation is unchanged.
-    fn prefill(
-        &mut self,
-        prompt: Option<&Prompt>,
-        modality: Modality,
-        cancel: &Cancel,
-    ) -> Result<Option<Vec<TokenId>>> {
+    /// Returns the tail, the prompt (for the first segment of a reply) and the tokens before a segment of `modality`, which
+    /// are to be run now.
+    fn before_segment(&self, prompt: Option<&Prompt>, modality: Modality) -> Result<Run> {
         let mut tokens = self.tail.tokens.clone();
         let mut features = Vec::new();
-        let mut unconditional = self.unconditional.is_some().then(|| tokens.clone());
+        let beside = self.unconditional.as_ref().filter(|beside| beside.is_beside(self.sequence.position()));
+        let mut unconditional = beside.map(|_| tokens.clone());
         if let Some(prompt) = prompt {
             features.clone_from(&prompt.features);
             for slot in &mut features {
@@ -245,21 +262,30 @@ impl Conversation {
                 (unconditional, _) => *unconditional = None,
             }
         }
-        let prompted = tokens.len();
-        let rules = Arc::clone(&self.rules);
-        for part in rules.before_segment(modality, prompt.is_some())? {
+        let turns = tokens.len().saturating_sub(self.rules.reply_in_prompt(modality)?);
+        for part in self.rules.before_segment(modality, prompt.is_some())? {
             tokens.extend(part);
             unconditional.iter_mut().for_each(|tokens| tokens.extend(part));
         }
-        let last = match rules.template.choice {
+        Ok(Run { tokens, features, unconditional, turns })
+    }
+
+    /// Runs the tokens before a segment of `modality` ([`before_segment`](Self::before_segment)). After that only the
+    /// model's choice, or the returned position, is missing before the segment. On an error the conversation is unchanged.
+    fn prefill(
+        &mut self,
+        prompt: Option<&Prompt>,
+        modality: Modality,
+        cancel: &Cancel,
+    ) -> Result<Option<Vec<TokenId>>> {
+        let Run { mut tokens, features, unconditional, turns } = self.before_segment(prompt, modality)?;
+        let last = match self.rules.template.choice {
             Choice::ByOpener => None,
             Choice::ByPrompt => tokens.last().map(<[_]>::to_vec),
         };
-        let run = tokens.len() - usize::from(last.is_some());
-        tokens.truncate(run);
-        let before_reply =
-            StateMark::at(self.sequence.position() + prompted - rules.reply_len(modality)?.min(prompted));
-        if run > 0 {
+        tokens.truncate(tokens.len() - usize::from(last.is_some()));
+        let before_reply = StateMark::at(self.sequence.position() + turns);
+        if !tokens.is_empty() {
             self.sequence.prefill(&tokens, &features, cancel)?;
         }
         if prompt.is_some() {
@@ -267,19 +293,17 @@ impl Conversation {
             let answer = self.rules.vocabulary.tokens();
             self.thoughtful = thinks.then_some(ThoughtfulReply { before: before_reply, thoughts: 0, answer });
         }
-        match (&mut self.unconditional, unconditional) {
-            (Some(all), Some(mut unconditional)) => {
-                unconditional.truncate(run);
-                all.extend(&unconditional, &tokens);
-            }
-            (unconditional, _) => *unconditional = None,
+        if let (Some(all), Some(mut unconditional)) = (&mut self.unconditional, unconditional) {
+            unconditional.truncate(tokens.len());
+            all.extend(&unconditional, &tokens);
         }
         self.tail = Tail::empty(&self.rules);
         Ok(last)
     }
 
-    /// Runs everything before the next segment of a reply; the first segment follows `prompt`. `wanted` is the modality
-    /// of the segment, if known. On an error the conversation is unchanged.
+    /// Runs everything before the next segment of a reply; the first segment follows `prompt`, before which the
+    /// conversation forgets thoughts ([`forget_thoughts`](Self::forget_thoughts)). `wanted` is the modality of the segment,
+    /// if known. On an error the conversation is otherwise unchanged.
     pub fn arrive(&mut self, prompt: Option<&Prompt>, wanted: Option<Modality>, cancel: &Cancel) -> Result<Next> {
         if prompt.is_some() {
             self.forget_thoughts()?;
@@ -337,9 +361,10 @@ impl Conversation {
 
     /// Runs one position.
     pub fn step(&mut self, position: &[TokenId]) -> Result<()> {
+        let before = self.sequence.position();
         self.sequence.step(position)?;
-        if let Some(tokens) = &mut self.unconditional {
-            tokens.push(position);
+        if let Some(beside) = self.unconditional.as_mut().filter(|beside| beside.is_beside(before)) {
+            beside.push(position);
         }
         Ok(())
     }
@@ -354,13 +379,13 @@ impl Conversation {
 
     /// Runs the beginning of the unconditional sequence, so that forks and later replies need not run it again.
     pub fn prepare_guidance(&mut self, cancel: &Cancel) -> Result<()> {
-        let prefix = unconditional_prefix(&self.rules, self.unconditional.as_ref())?;
+        let prefix = unconditional_prefix(&self.rules, self.unconditional.as_ref(), self.sequence.position())?;
         self.sequence.prepare_guidance(prefix, cancel)
     }
 
     /// Begins the unconditional sequence of guidance.
     pub fn begin_guidance(&mut self, cancel: &Cancel) -> Result<()> {
-        let prefix = unconditional_prefix(&self.rules, self.unconditional.as_ref())?;
+        let prefix = unconditional_prefix(&self.rules, self.unconditional.as_ref(), self.sequence.position())?;
         self.sequence.begin_guidance(prefix, cancel)
     }
 
@@ -388,14 +413,13 @@ impl Conversation {
     }
 }
 
-/// Returns the empty unconditional sequence beside an empty conversation, where the template has tokens for it.
-fn beside(rules: &Rules) -> Option<UnconditionalTokens> {
-    rules.unconditional().map(|tokens| UnconditionalTokens { tokens, shared: 0 })
-}
-
-/// Returns the beginning of the unconditional sequence of guidance.
-fn unconditional_prefix<'a>(rules: &Rules, unconditional: Option<&'a UnconditionalTokens>) -> Result<Prefix<'a>> {
-    match (rules.template.unconditional, unconditional) {
+/// Returns the beginning of the unconditional sequence of guidance, beside a conditional sequence of `position` positions.
+fn unconditional_prefix<'a>(
+    rules: &Rules,
+    unconditional: Option<&'a UnconditionalTokens>,
+    position: usize,
+) -> Result<Prefix<'a>> {
+    match (rules.template.unconditional, unconditional.filter(|beside| beside.is_beside(position))) {
         (Unconditional::Pads, _) => Ok(Prefix::Pads),
         (Unconditional::Fill(_), Some(UnconditionalTokens { tokens, shared })) => {
             Ok(Prefix::Tokens { tokens, shared: *shared })
@@ -411,12 +435,5 @@ fn unconditional_prefix<'a>(rules: &Rules, unconditional: Option<&'a Uncondition
 impl Tail {
     fn empty(rules: &Rules) -> Self {
         Self { tokens: rules.vocabulary.tokens(), closed: None }
-    }
-}
-
-impl Snapshot {
-    /// Returns the state of the sequence.
-    pub fn state(&self) -> &StateMark {
-        &self.state
     }
 }

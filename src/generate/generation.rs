@@ -96,6 +96,7 @@ impl<'a> Generation<'a> {
     ) -> Result<Self> {
         conversation.check_prompt(&prompt)?;
         config.force.iter().try_for_each(|modality| conversation.rules.voice(*modality).map(drop))?;
+        config.check_limits(&conversation.limits)?;
         let config = if prompt.modality == Modality::Thinking { config.after_thoughts() } else { config };
         let prompt_frames = prompt.len();
         let mut generation = Self::begin(conversation, Opening::Prompt(prompt), config, 0, cancel)?;
@@ -110,6 +111,7 @@ impl<'a> Generation<'a> {
         config: GenerationConfig,
         cancel: Cancel,
     ) -> Result<Self> {
+        config.check_limits(&conversation.limits)?;
         let config = if conversation.thoughtful().is_some() { config.after_thoughts() } else { config };
         let rules = &conversation.rules;
         config.force.iter().skip(from.opened).try_for_each(|modality| rules.voice(*modality).map(drop))?;
@@ -133,7 +135,6 @@ impl<'a> Generation<'a> {
         cancel: Cancel,
     ) -> Result<Self> {
         config.validate()?;
-        config.check_limits(&conversation.limits)?;
         Ok(Self {
             rng: Rng::at(config.seed, draws),
             conversation,
@@ -197,6 +198,9 @@ impl<'a> Generation<'a> {
 
     /// Executes step 1; if it is cancelled, ends the reply.
     fn open(&mut self, opening: Opening) -> Result<()> {
+        if matches!(opening, Opening::Prompt(_)) {
+            self.conversation.forget_thoughts()?;
+        }
         let snapshot = self.conversation.snapshot();
         let Err(error) = self.open_segment(opening) else { return Ok(()) };
         self.conversation.restore(snapshot);
@@ -456,8 +460,8 @@ impl<'a> Generation<'a> {
 
     /// Ends guidance, and records the tokens that close the segment.
     fn leave(&mut self, segment: &OpenSegment, end: SegmentEnd) -> Result<()> {
-        self.conversation.close(segment.modality, &segment.tokens, &segment.last, end)?;
-        self.conversation.sequence.end_guidance()
+        self.conversation.sequence.end_guidance()?;
+        self.conversation.close(segment.modality, &segment.tokens, &segment.last, end)
     }
 
     fn tell_rest(&mut self, segment: &mut OpenSegment) -> Result<()> {

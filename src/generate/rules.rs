@@ -8,8 +8,8 @@ use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::language_model::HeadId;
 use crate::modality::Modality;
-use crate::package::Manifest;
-use crate::prompt::{Choice, History, Role, TaskName, Template, Unconditional, strip, write_pieces};
+use crate::package::{Manifest, ModalityConfig};
+use crate::prompt::{Choice, History, Piece, Prompt, Role, TaskName, Template, Unconditional, strip, write_pieces};
 use crate::text::TextTokenizer;
 use crate::token::{End, Layout, TokenId, Tokens, Vocabulary, column_of};
 
@@ -53,6 +53,8 @@ pub(crate) struct Voice {
     reply: Tokens,
     /// The tokens before a segment, after `reply` or `between`.
     opener: Tokens,
+    /// The number of positions of `reply` and `opener` behind one another, where their words are tokenized as one.
+    reply_len: usize,
     /// The tokens after a segment.
     closer: Tokens,
     /// The tokens after the model's turn.
@@ -68,40 +70,22 @@ impl Rules {
     ) -> Result<Self> {
         let vocabulary = manifest.tokens.clone();
         let template = manifest.template.clone();
-        let write = |pieces: &[_]| write_pieces(pieces, &vocabulary, &tokenizer);
+        let write = |pieces: &[Piece]| write_pieces(pieces, &vocabulary, &tokenizer);
         let mut voices = BTreeMap::new();
         for (modality, config) in &manifest.modalities {
-            let head = manifest.heads.keys().position(|name| *name == config.head);
-            let missing =
-                || Error::new(ErrorKind::Package, format!("modality {modality} names no head of the package"));
-            let task = template.task((*modality).into())?;
-            let wrap = template.segments.get(modality).cloned().unwrap_or_default();
-            let turn = task.turns.get(&Role::Assistant).cloned().unwrap_or_default();
-            let voice = Voice {
-                layout: manifest.layout(config).map_err(|e| e.context(modality))?,
-                head: HeadId(head.ok_or_else(missing)?),
-                head_name: config.head.clone(),
-                codec: config.codec.as_ref().and_then(|name| codecs.get(name)).map(Arc::clone),
-                reply: write(&task.reply)?,
-                opener: write(&wrap.open)?,
-                closer: write(&wrap.close)?,
-                turn_closer: write(&turn.close)?,
-            };
-            voices.insert(*modality, voice);
+            let codec = config.codec.as_ref().and_then(|name| codecs.get(name)).map(Arc::clone);
+            voices.insert(*modality, Voice::new(manifest, *modality, config, codec, &write)?);
         }
         let between = write(&template.between)?;
         let choice = match template.choice {
             Choice::ByOpener => Some(OpenerChoice::new(manifest, &voices)?),
             Choice::ByPrompt => None,
         };
+        let answer_turn = template.task(TaskName::Text)?.turns.get(&Role::Assistant);
         let answer_opener = match template.history {
             History::AsMade => None,
-            History::WithoutThinking => {
-                let turn = template.task(TaskName::Text)?.turns.get(&Role::Assistant);
-                Some(write(turn.map(|turn| &turn.open[..]).unwrap_or_default())?)
-            }
+            History::WithoutThinking => Some(write(answer_turn.map(|turn| &turn.open[..]).unwrap_or_default())?),
         };
-        let answer_turn = template.task(TaskName::Text)?.turns.get(&Role::Assistant);
         let strips_answers = answer_turn.is_some_and(|turn| turn.strip);
         let absent = manifest.absent.clone();
         Ok(Self { tokenizer, vocabulary, template, voices, between, choice, answer_opener, strips_answers, absent })
@@ -132,17 +116,18 @@ impl Rules {
         })
     }
 
-    /// Returns the number of positions between a prompt's messages and the first segment of a reply.
-    pub fn reply_len(&self, modality: Modality) -> Result<usize> {
-        self.voice(modality).map(|voice| voice.reply.len() + voice.opener.len())
+    /// Returns the number of last positions of a prompt that stand between its messages and the first segment of the reply.
+    pub fn reply_in_prompt(&self, modality: Modality) -> Result<usize> {
+        match self.template.choice {
+            Choice::ByOpener => Ok(0),
+            Choice::ByPrompt => self.voice(modality).map(|voice| voice.reply_len),
+        }
     }
 
     /// Returns the most positions that a reply takes in addition to its prompt and the steps of one segment.
     pub fn overhead(&self) -> usize {
         match self.template.choice {
-            Choice::ByOpener => {
-                self.voices.values().map(|voice| voice.reply.len() + voice.opener.len()).max().unwrap_or(0)
-            }
+            Choice::ByOpener => self.voices.values().map(|voice| voice.reply_len).max().unwrap_or(0),
             Choice::ByPrompt => 0,
         }
     }
@@ -155,9 +140,10 @@ impl Rules {
         }
     }
 
-    /// Returns the tokens that begin a conversation.
-    pub fn begin(&self, modality: Modality) -> Result<Tokens> {
-        write_pieces(&self.template.beginning(modality.into())?, &self.vocabulary, &self.tokenizer)
+    /// Returns the tokens that a conversation begins with whose first prompt is `prompt`.
+    pub fn begin(&self, prompt: &Prompt) -> Result<Tokens> {
+        let task = TaskName::of(prompt.modality, !prompt.features.is_empty());
+        write_pieces(&self.template.beginning(task)?, &self.vocabulary, &self.tokenizer)
     }
 
     /// Returns whether the thoughts of earlier replies stay in a conversation.
@@ -230,6 +216,32 @@ impl OpenerChoice {
 }
 
 impl Voice {
+    /// Creates the voice of `modality` with `config`; `write` writes the template's pieces.
+    fn new(
+        manifest: &Manifest,
+        modality: Modality,
+        config: &ModalityConfig,
+        codec: Option<Arc<dyn Codec>>,
+        write: &impl Fn(&[Piece]) -> Result<Tokens>,
+    ) -> Result<Self> {
+        let head = manifest.heads.keys().position(|name| *name == config.head);
+        let missing = || Error::new(ErrorKind::Package, format!("modality {modality} names no head of the package"));
+        let task = manifest.template.task(modality.into())?;
+        let wrap = manifest.template.segments.get(&modality).cloned().unwrap_or_default();
+        let turn = task.turns.get(&Role::Assistant).cloned().unwrap_or_default();
+        Ok(Self {
+            layout: manifest.layout(config).map_err(|e| e.context(modality))?,
+            head: HeadId(head.ok_or_else(missing)?),
+            head_name: config.head.clone(),
+            codec,
+            reply: write(&task.reply)?,
+            reply_len: write(&[&task.reply[..], &wrap.open].concat())?.len(),
+            opener: write(&wrap.open)?,
+            closer: write(&wrap.close)?,
+            turn_closer: write(&turn.close)?,
+        })
+    }
+
     /// Returns the tokens that open a segment.
     pub fn opener(&self) -> &Tokens {
         &self.opener

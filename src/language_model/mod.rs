@@ -16,7 +16,7 @@ pub(crate) use head::HeadId;
 pub(crate) use single::SingleSequence;
 
 use crate::cancel::Cancel;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::prompt::FeatureSlot;
 use crate::token::{TokenId, Tokens};
 
@@ -99,10 +99,34 @@ pub(crate) enum Prefix<'a> {
     },
 }
 
+/// Tokens that the unconditional row of a sequence begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    tokens: Tokens,
+    /// Number of first positions that were copied from the conditional sequence. Keys and values that are copied may be
+    /// rounded otherwise than those that are computed beside other positions.
+    shared: usize,
+}
+
+impl Prepared {
+    pub(crate) fn new(tokens: &Tokens, shared: usize) -> Self {
+        Self { tokens: tokens.clone(), shared }
+    }
+
+    /// Checks whether a run of `tokens`, of which `shared` are copied, gives the same keys and values.
+    pub(crate) fn is_for(&self, tokens: &Tokens, shared: usize) -> bool {
+        self.shared == shared && self.tokens == *tokens
+    }
+
+    /// Returns the number of positions.
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+}
+
 impl Prefix<'_> {
     /// Checks that the prefix is as long as the conditional sequence.
     pub(crate) fn check(&self, position: usize) -> Result<()> {
-        use crate::error::{Error, ErrorKind};
         match self {
             Self::Tokens { tokens, .. } if tokens.len() != position => {
                 let what = format!("the unconditional prompt has {} positions; expected {position}", tokens.len());

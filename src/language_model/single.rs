@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Batch, HeadId, LanguageModel, Prefix, Sequence, StateMark};
+use super::{Batch, HeadId, LanguageModel, Prefix, Prepared, Sequence, StateMark};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
@@ -22,7 +22,7 @@ pub(crate) struct SingleSequence {
     batch: Option<Batch>,
     guided: bool,
     /// The tokens that the unconditional sequence begins with in row 1, kept for the next replies to the same prompt.
-    prepared: Option<Tokens>,
+    prepared: Option<Prepared>,
     /// Hidden states of the last position, [rows, hidden].
     hidden: Vec<f32>,
     max_positions: usize,
@@ -89,19 +89,19 @@ impl SingleSequence {
 
     /// Returns the number of positions that row 1 holds.
     fn unconditional_len(&self) -> usize {
-        if self.guided { self.position } else { self.prepared.as_ref().map_or(0, Tokens::len) }
+        if self.guided { self.position } else { self.prepared.as_ref().map_or(0, Prepared::len) }
     }
 
     /// Runs `tokens` as the beginning of the unconditional row; the first `shared` of them are in the other row.
     fn prepare_unconditional(&mut self, tokens: &Tokens, shared: usize, cancel: &Cancel) -> Result<()> {
-        if self.prepared.as_ref() == Some(tokens) {
+        if self.prepared.as_ref().is_some_and(|prepared| prepared.is_for(tokens, shared)) {
             return Ok(());
         }
         self.prepared = None;
         self.room(2, tokens.len())?.copy_row(0, 1, shared);
         let rest = tokens.slice(shared..tokens.len());
         self.run_prompt(1, shared, &rest, &[], cancel, &mut Vec::new())?;
-        self.prepared = Some(tokens.clone());
+        self.prepared = Some(Prepared::new(tokens, shared));
         Ok(())
     }
 
@@ -208,6 +208,7 @@ impl Sequence for SingleSequence {
         match prefix {
             Prefix::Pads => {
                 let position = self.position;
+                self.prepared = None;
                 self.room(2, position)?.fill_with_pads(1, position)
             }
             Prefix::Tokens { tokens, shared } => self.prepare_unconditional(tokens, shared, cancel),

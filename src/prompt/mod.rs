@@ -88,12 +88,9 @@ impl Layouter<'_> {
             let what = "this package's model does not think before it answers: ask for text without thinking";
             return Err(Error::new(ErrorKind::Invalid, what));
         }
-        match modality {
-            Modality::Text | Modality::Thinking if messages.iter().any(Message::is_heard) => {
-                self.prompt_of(TaskName::Listening, Modality::Text, messages, begins)
-            }
-            modality => self.prompt_of(modality.into(), modality, messages, begins),
-        }
+        let task = TaskName::of(modality, messages.iter().any(Message::is_heard));
+        let modality = if task == TaskName::Listening { Modality::Text } else { modality };
+        self.prompt_of(task, modality, messages, begins)
     }
 
     /// Lays out `messages` as the task `name`, for a reply of `modality`.

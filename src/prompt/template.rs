@@ -64,6 +64,17 @@ pub enum TaskName {
     Cascade,
 }
 
+impl TaskName {
+    /// Returns the name of the task for a reply that begins with `modality`; `hears` says that its messages hold sound.
+    /// Thoughts come before text alone.
+    pub(crate) fn of(modality: Modality, hears: bool) -> Self {
+        match modality {
+            Modality::Text | Modality::Thinking if hears => Self::Listening,
+            modality => modality.into(),
+        }
+    }
+}
+
 impl From<Modality> for TaskName {
     fn from(modality: Modality) -> Self {
         match modality {
@@ -248,9 +259,11 @@ impl Template {
         {
             return fail(format!("tasks.{name:?} has the text of a system turn, but no such turn"));
         }
-        if self.history == History::WithoutThinking && !self.task(TaskName::Text)?.turns.contains_key(&Role::Assistant)
-        {
-            return fail("history is without_thinking, but the task for text has no turn of the assistant".into());
+        if self.history == History::WithoutThinking {
+            if !self.task(TaskName::Text)?.turns.contains_key(&Role::Assistant) {
+                return fail("history is without_thinking, but the task for text has no turn of the assistant".into());
+            }
+            self.check_thinking_reply().or_else(fail)?;
         }
         if let Some(id) = self.ids().find(|id| *id as usize >= vocabulary.size) {
             return fail(format!("the id {id}; expected ids below {}", vocabulary.size));
@@ -259,6 +272,20 @@ impl Template {
             Unconditional::Pads if vocabulary.pad.is_none() => {
                 fail("unconditional is \"pads\", but tokens.pad is missing".into())
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that a reply with thoughts begins with an id: it is taken back from there, and words would be tokenized as one
+    /// with those before it.
+    fn check_thinking_reply(&self) -> std::result::Result<(), String> {
+        let task = self.task(TaskName::Thinking).ok();
+        let Some((task, segment)) = task.zip(self.segments.get(&Modality::Thinking)) else { return Ok(()) };
+        match task.reply.first().or(segment.open.first()) {
+            Some(Piece::Text(text)) => Err(format!(
+                "history is without_thinking, but the reply of the task for thinking begins with the text {text:?}; \
+                 expected an id"
+            )),
             _ => Ok(()),
         }
     }

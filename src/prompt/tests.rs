@@ -201,6 +201,11 @@ fn templates_that_cannot_be_right_are_refused() {
     let padless = Vocabulary::new(200, 1, None, space.text);
     let pads = |template: &mut Template| template.unconditional = Unconditional::Pads;
     assert!(refused(&pads, Modality::Text, &padless).contains("tokens.pad is missing"));
+    assert!(thoughtful().validate(&[Modality::Text, Modality::Thinking], &space).is_ok());
+    let mut worded = thoughtful();
+    worded.tasks.get_mut(&TaskName::Thinking).unwrap().reply.remove(0);
+    let error = worded.validate(&[Modality::Text], &space).unwrap_err();
+    assert!(error.message().contains(r#"begins with the text "a\n"; expected an id"#), "{error}");
 }
 
 /// The text of the letters from id 100 on; other ids stand in brackets.

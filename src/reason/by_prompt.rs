@@ -132,7 +132,8 @@ impl ChainRunner<'_> {
         if let Some(request) = &self.record.request {
             wording.change(&request.wording);
         }
-        let text = fill(wording.of(stage, &manifest.prompts.ask), &self.values());
+        let text =
+            fill(wording.of(stage, &manifest.prompts.ask), &self.values()).map_err(|e| e.context(stage.name()))?;
         if text.is_empty() {
             let what = format!("the wording of {} gives no text at this place of the chain", stage.name());
             return Err(invalid(&what));

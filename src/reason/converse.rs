@@ -61,7 +61,7 @@ pub struct Spoken {
 }
 
 /// A spoken conversation: each call is a request of its own, which begins a new conversation with the model. All of them
-/// are in one record, a turn for each. Events count their segments from 1 on.
+/// are in one record, a turn for each, but for those that returned an error. Events count their segments from 1 on.
 ///
 /// ```no_run
 /// use ualm::{Cancel, ConverseOptions, Converser, Message, Model, TakeRunner};
@@ -113,18 +113,14 @@ impl<'a> Converser<'a> {
         config.text.temperature = 0.0;
         let messages = [Message::text(&*model.manifest().prompts.transcribe), Message::speech(recording)];
         let prompt = model.prompt_until(&messages, cancel)?;
-        let take = self.request(&messages, &prompt, &config, cancel, &mut tell)?;
-        let segment = whole(take.segments)?;
-        match self.model().unwrap_transcript(&segment.text) {
-            "" => {
-                let what = "no speech was understood in the recording: give a clearer one, or one of speech";
-                Err(Error::new(ErrorKind::Audio, what))
-            }
-            words => {
-                tell(TakeEvent::Heard(words))?;
-                Ok(words.to_owned())
-            }
-        }
+        let words = self.request(&messages, &prompt, &config, cancel, &mut tell, |model, take| {
+            let what = "no speech was understood in the recording: give a clearer one, or one of speech";
+            let segment = whole(take.segments)?;
+            let words = Some(model.unwrap_transcript(&segment.text)).filter(|words| !words.is_empty());
+            words.map(str::to_owned).ok_or_else(|| Error::new(ErrorKind::Audio, what))
+        })?;
+        tell(TakeEvent::Heard(&words))?;
+        Ok(words)
     }
 
     /// Returns the answer to `messages`: the conversation so far in text, which ends with the question.
@@ -140,12 +136,10 @@ impl<'a> Converser<'a> {
     ) -> Result<String> {
         let config = self.changed(self.model().config_for(Purpose::Converse));
         let prompt = self.model().prompt_of(TaskName::Cascade, Modality::Text, messages, cancel)?;
-        let take = self.request(messages, &prompt, &config, cancel, &mut tell)?;
-        let segment = whole(take.segments)?;
-        match segment.text.trim() {
+        self.request(messages, &prompt, &config, cancel, &mut tell, |_, take| match whole(take.segments)?.text.trim() {
             "" => Err(empty("answer", Modality::Text)),
             words => Ok(words.to_owned()),
-        }
+        })
     }
 
     /// Speaks `words`. Speech that is cancelled is returned as far as it came.
@@ -163,12 +157,14 @@ impl<'a> Converser<'a> {
         let config = self.changed(model.config().only(Modality::Speech)).stream_audio(self.options.stream_audio);
         let messages = [Message::text(words)];
         let prompt = model.prompt_for(Modality::Speech, &messages, cancel)?;
-        let Take { mut segments, sound, .. } = self.request(&messages, &prompt, &config, cancel, &mut tell)?;
-        match (segments.pop(), sound.filter(|sound| !sound.is_empty())) {
-            (Some(segment), Some(sound)) => Ok(Spoken { segment, sound }),
-            (Some(segment), None) if segment.end == SegmentEnd::Cancelled => Err(nothing_made()),
-            _ => Err(empty("speech", Modality::Speech)),
-        }
+        self.request(&messages, &prompt, &config, cancel, &mut tell, |_, take| {
+            let Take { mut segments, sound, .. } = take;
+            match (segments.pop(), sound.filter(|sound| !sound.is_empty())) {
+                (Some(segment), Some(sound)) => Ok(Spoken { segment, sound }),
+                (Some(segment), None) if segment.end == SegmentEnd::Cancelled => Err(nothing_made()),
+                _ => Err(empty("speech", Modality::Speech)),
+            }
+        })
     }
 
     /// Returns the model.
@@ -196,15 +192,17 @@ impl<'a> Converser<'a> {
         config.seed(self.options.seed)
     }
 
-    /// Makes the reply to `prompt` in a conversation of its own.
-    fn request(
+    /// Makes the reply to `prompt` in a conversation of its own, and returns what `read` finds in it. After an error nothing
+    /// of the request is in the record.
+    fn request<T>(
         &mut self,
         messages: &[Message],
         prompt: &Prompt,
         config: &GenerationConfig,
         cancel: &Cancel,
         tell: &mut Tell<'_>,
-    ) -> Result<Take> {
+        read: impl FnOnce(&Model, Take) -> Result<T>,
+    ) -> Result<T> {
         let before = self.record.turns.len();
         let session = self.takes.session_mut();
         session.clear();
@@ -213,11 +211,12 @@ impl<'a> Converser<'a> {
         let start = TakeStart { checkpoint: &checkpoint, record: &self.record, stage: None, before };
         let made = self.takes.make_from(start, config, 1, cancel, tell).and_then(|takes| {
             let take = takes.into_iter().next().ok_or_else(nothing_made)?;
-            take.failure.map_or(Ok(Take { failure: None, ..take }), Err)
+            let take = take.failure.map_or(Ok(Take { failure: None, ..take }), Err)?;
+            take.segments.iter().for_each(|segment| self.record.push(segment));
+            read(self.takes.session().model(), take)
         });
-        match &made {
-            Ok(take) => take.segments.iter().for_each(|segment| self.record.push(segment)),
-            Err(_) => self.record.turns.truncate(before),
+        if made.is_err() {
+            self.record.turns.truncate(before);
         }
         made
     }

@@ -253,7 +253,7 @@ impl Record {
         let gives_system =
             |turn: &Turn| turn.messages.first().is_some_and(|message| message.role == Role::System.name());
         if let Some(first) = record.turns.first_mut().filter(|turn| !gives_system(turn)) {
-            let begin = model.rules().begin(first.prompt.modality)?;
+            let begin = model.rules().begin(&first.prompt)?;
             first.prompt.begin(&begin);
         }
         Ok(record)

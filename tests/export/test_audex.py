@@ -147,6 +147,7 @@ class ManifestTest(unittest.TestCase):
             "merges": lambda m: m["template"]["tasks"]["text"].update(merges="no"),
             "template.tasks.singing": lambda m: m["template"]["tasks"].update(singing=m["template"]["tasks"]["text"]),
             "history": lambda m: m["template"].update(history="none"),
+            "a reply that thinks": lambda m: m["template"]["tasks"]["thinking"].update(reply=["assistant\n"]),
             "absent.audio": lambda m: m.update(absent={"audio": "why"}),
             "settings.ask": lambda m: m["settings"]["ask"].update(topk=3),
             "settings": lambda m: m["settings"].update(sing={}),

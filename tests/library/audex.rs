@@ -306,6 +306,77 @@ fn thoughts_are_dropped_from_the_history() {
     assert!(error < TOLERANCE, "logits differ by {error}");
 }
 
+/// Once the next prompt has taken the thoughts of a reply out of the conversation, no point in that reply is left; marks
+/// between turns stay, and lead to the same conversation again.
+#[test]
+fn marks_outlive_thoughts_and_checkpoints_in_them_do_not() {
+    skip_without_fixtures!();
+    let model = model(PACKAGE);
+    let cancel = Cancel::new();
+    let say = |session: &mut ualm::Session, words: &str, thinks: bool| {
+        let mut config = model.config().only(Modality::Text).thinking(thinks);
+        (config.text.temperature, config.text.max_steps, config.text.min_steps) = (0.0, 24, 6);
+        let prompt = session.prompt_for(config.opens_with(), &[Message::text(words)], &cancel).unwrap();
+        let reply = session.generate(prompt, &config, &cancel).unwrap().into_reply().unwrap();
+        tokens(&reply)
+    };
+    let mut session = model.session();
+    let config = model.config().only(Modality::Text).thinking(true);
+    let prompt = session.prompt_for(config.opens_with(), &[Message::text("One?")], &cancel).unwrap();
+    let checkpoint = session.checkpoint(&prompt, &cancel).unwrap();
+    let replies = |session: &mut ualm::Session| {
+        session.generate_from(&checkpoint, &config, &cancel).map(|reply| tokens(&reply.into_reply().unwrap()))
+    };
+    let first = replies(&mut session).unwrap();
+    assert_eq!(replies(&mut session).unwrap(), first);
+
+    let mark = session.mark();
+    let position = session.position();
+    let second = say(&mut session, "Two?", true);
+    let error = replies(&mut session).unwrap_err();
+    assert!(error.kind() == ErrorKind::Invalid && error.message().contains("taken back"), "{error}");
+    session.rewind(&mark).unwrap();
+    assert_eq!(session.position(), position);
+    assert_eq!(say(&mut session, "Two?", true), second);
+
+    session.rewind(&mark).unwrap();
+    let stopped = Cancel::new();
+    stopped.cancel();
+    let prompt = session.prompt(&[Message::text("Two?")]).unwrap();
+    session.checkpoint(&prompt, &stopped).unwrap_err();
+    session.rewind(&mark).unwrap();
+    let logits = session.next_logits(&prompt).unwrap().0;
+    assert_eq!(session.position(), position);
+    assert_eq!(session.next_logits(&prompt).unwrap().0, logits);
+    assert_eq!(say(&mut session, "Two?", true), second);
+    assert!(!say(&mut session, "Three?", false).is_empty());
+}
+
+/// A turn about sound that becomes the first of a conversation has no system turn before it, as one laid out anew.
+#[test]
+fn the_last_turns_begin_a_conversation_as_their_task_does() {
+    skip_without_fixtures!();
+    let model = model(PACKAGE);
+    let sound = ualm::audio::Waveform::mono(vec![0.1; 16_000], 16_000).unwrap();
+    let mut config = model.config().only(Modality::Text).thinking(false);
+    config.text.max_steps = 4;
+    for messages in [vec![Message::audio(sound), Message::text("What?")], vec![Message::text("Why?")]] {
+        let mut session = model.session();
+        let mut record = Record::new(model.package());
+        let first = [Message::text("Hello.")];
+        let prompt = session.prompt(&first).unwrap();
+        record.begin_turn(&first, &prompt, &config);
+        session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+        let prompt = session.prompt(&messages).unwrap();
+        record.begin_turn(&messages, &prompt, &config);
+        let last = record.last_turns(1, &model).unwrap();
+        let anew = model.prompt(&messages).unwrap();
+        assert_eq!(last.turns[0].prompt.tokens(), anew.tokens());
+        let starts = |prompt: &Prompt| prompt.features().iter().map(|slot| slot.start()).collect::<Vec<_>>();
+        assert_eq!(starts(&last.turns[0].prompt), starts(&anew));
+    }
+}
+
 #[test]
 fn control_tokens_in_a_text_are_words() {
     skip_without_fixtures!();

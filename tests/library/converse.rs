@@ -88,8 +88,11 @@ fn what_is_missing_is_said() {
     let folder = TempDir::new().unwrap();
     let package = package_by_prompt(&folder.path().join("package"));
     let cancel = Cancel::new();
-    let silent = converser(&model("tiny-omni-fp32")).hear(question(), &cancel, |_| Ok(())).unwrap_err();
+    let in_one_reply = model("tiny-omni-fp32");
+    let mut converser_of_silence = converser(&in_one_reply);
+    let silent = converser_of_silence.hear(question(), &cancel, |_| Ok(())).unwrap_err();
     assert_eq!(silent.kind(), ErrorKind::Audio, "its first token ends the transcript");
+    assert!(converser_of_silence.record().turns.is_empty(), "nothing of a request that failed is kept");
     assert!(silent.message().starts_with("no speech was understood"), "{silent}");
     let model = Model::load(&package).unwrap();
     let stopped = Cancel::new();

@@ -1374,7 +1374,8 @@ void ualm_engine_free(ualm_engine *engine);
 /**
  * Runs `prompt`, laid out for a reply in text or, where the model chooses the modality, for any reply, and returns the
  * checkpoint after it, from which ualm_session_generate_from makes replies. `cancel` may be NULL; when it stops this call,
- * the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is unchanged.
+ * the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is unchanged, but for thoughts that the
+ * prompt made it forget; checkpoints in a reply with such thoughts are no longer of the conversation.
  */
 ualm_status ualm_session_checkpoint(ualm_session *session,
                                     const ualm_prompt *prompt,
@@ -1428,7 +1429,7 @@ ualm_status ualm_checkpoint_position(const ualm_checkpoint *checkpoint, size_t *
 void ualm_checkpoint_free(ualm_checkpoint *checkpoint);
 
 /**
- * Marks the end of a conversation.
+ * Marks the end of a conversation: as the next prompt finds it, without thoughts that it makes the conversation forget.
  */
 ualm_status ualm_session_mark(ualm_session *session, ualm_mark **mark);
 

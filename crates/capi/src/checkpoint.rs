@@ -25,7 +25,8 @@ impl Handle for ualm_checkpoint {
 
 /// Runs `prompt`, laid out for a reply in text or, where the model chooses the modality, for any reply, and returns the
 /// checkpoint after it, from which ualm_session_generate_from makes replies. `cancel` may be NULL; when it stops this call,
-/// the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is unchanged.
+/// the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is unchanged, but for thoughts that the
+/// prompt made it forget; checkpoints in a reply with such thoughts are no longer of the conversation.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_checkpoint(
     session: *mut ualm_session,
@@ -184,7 +185,7 @@ impl Handle for ualm_mark {
     const NAME: &'static str = "mark";
 }
 
-/// Marks the end of a conversation.
+/// Marks the end of a conversation: as the next prompt finds it, without thoughts that it makes the conversation forget.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_mark(session: *mut ualm_session, mark: *mut *mut ualm_mark) -> ualm_status {
     entry(|| {

@@ -41,13 +41,10 @@ pub fn run(common: &Common, args: &Converse) -> Result<()> {
     let mut stream = stream(args);
     // an enhancer works on the whole sound
     let streams = stream.is_some() && model.manifest().enhancer(Modality::Speech).is_none();
-    let options = ConverseOptions::default()
-        .seed(seed)
-        .stream_audio(streams)
-        .settings(|config| {
-            config.text.max_steps = args.text_steps.map_or(config.text.max_steps, |steps| steps.get() as usize);
-            args.sampling.overrides.apply(&mut config.speech);
-        });
+    let options = ConverseOptions::default().seed(seed).stream_audio(streams).settings(|config| {
+        config.text.max_steps = args.text_steps.map_or(config.text.max_steps, |steps| steps.get() as usize);
+        args.sampling.overrides.apply(&mut config.speech);
+    });
     let mut converser = Converser::new(TakeRunner::in_session(model.session(), 1), options)?;
     let recording = read_recording(&args.question, &model)?;
 

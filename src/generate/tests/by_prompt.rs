@@ -208,6 +208,26 @@ fn another_modality_than_the_prompt_s_and_a_second_segment_are_refused() {
     assert!(error.kind() == ErrorKind::Invalid && error.message().contains("one segment"), "{error}");
 }
 
+/// A prompt without an unconditional one, of a recording for instance, rules guidance out behind it alone.
+#[test]
+fn guidance_is_possible_again_before_a_prompt_that_ruled_it_out() {
+    let notes = Arc::<Mutex<Notes>>::default();
+    notes.lock().unwrap().script = [10, 2, 11, 2, 20, 24, 3].into();
+    let mut conversation = conversation(&notes);
+    let prompt = lay_out(&conversation, Modality::Text, "ab");
+    reply(&mut conversation, prompt, 1.0);
+    let before = conversation.snapshot();
+    let prompt = Prompt { unconditional: None, ..lay_out(&conversation, Modality::Text, "c") };
+    reply(&mut conversation, prompt, 1.0);
+    let error = conversation.begin_guidance(&Cancel::new()).unwrap_err();
+    assert!(error.kind() == ErrorKind::Invalid && error.message().contains("has none"), "{error}");
+
+    conversation.restore(before);
+    let prompt = lay_out(&conversation, Modality::Audio, "c");
+    reply(&mut conversation, prompt, 3.0);
+    assert_eq!(notes.lock().unwrap().prefixes, [[1, 5, 0, 0, 2, 6, 7, 10, 2, 5, 8, 0, 2, 6, 7]]);
+}
+
 fn think(conversation: &mut Conversation, words: &str, steps: usize) -> Reply {
     let prompt = lay_out(conversation, Modality::Thinking, words);
     let mut settings = config(&[Modality::Text]).max_segments(1).thinking(true);
@@ -232,6 +252,27 @@ fn thoughts_are_a_segment_that_the_next_prompt_does_not_find() {
     assert_eq!(notes.lock().unwrap().seen, [1, 5, 10, 11, 2, 6, 10, 11, 2, 5, 12, 2, 6, 7, 14]);
 }
 
+/// A prompt that is stopped has made the conversation forget the thoughts, of which nothing can be gone on with.
+#[test]
+fn thoughts_are_forgotten_by_a_prompt_that_fails() {
+    let notes = Arc::<Mutex<Notes>>::default();
+    notes.lock().unwrap().script = [12, 17, 10, 11, 2, 14, 2].into();
+    let mut conversation = conversation(&notes);
+    think(&mut conversation, "ab", 20);
+    let before = conversation.lasting_state();
+    assert_eq!(before.position(), 5, "the prompt of the turn");
+    let prompt = lay_out(&conversation, Modality::Text, "c");
+    let stopped = Cancel::new();
+    stopped.cancel();
+    Generation::new(&mut conversation, prompt.clone(), config(&[]), stopped).unwrap().into_reply().unwrap();
+    assert_eq!(conversation.sequence.position(), 5);
+    assert_eq!(conversation.tail().ids(), [6, 10, 11, 2]);
+    assert_eq!(conversation.lasting_state(), before);
+    conversation.reopen().unwrap_err();
+    reply(&mut conversation, prompt, 1.0);
+    assert_eq!(notes.lock().unwrap().seen, [1, 5, 10, 11, 2, 6, 10, 11, 2, 5, 12, 2, 6, 7, 14]);
+}
+
 #[test]
 fn thoughts_and_answer_share_their_steps() {
     let steps = |limit: usize, script: &[TokenId]| {
@@ -245,6 +286,15 @@ fn thoughts_and_answer_share_their_steps() {
     assert_eq!(steps(5, &script), [(3, SegmentEnd::Eot), (2, SegmentEnd::Limit)]);
     assert_eq!(steps(3, &script), [(3, SegmentEnd::Eot)], "no step is left for an answer");
     assert_eq!(steps(2, &script), [(2, SegmentEnd::Limit)]);
+}
+
+#[test]
+fn thoughts_do_not_count_among_the_segments_that_a_limit_allows() {
+    let notes = Arc::<Mutex<Notes>>::default();
+    notes.lock().unwrap().script = [12, 17, 10, 2].into();
+    let mut conversation = conversation(&notes);
+    conversation.limits = Limits::default().segments(1);
+    assert_eq!(think(&mut conversation, "ab", 20).segments.len(), 2);
 }
 
 #[test]

@@ -98,7 +98,8 @@ class _Probes:
             "user": (user_open, user_close),
             "assistant": (answer_open, answer_close),
         }
-        return {role: Turn(*pieces, strip=role in self._stripped()) for role, pieces in around.items()}, begin
+        stripped = self._stripped()
+        return {role: Turn(*pieces, strip=role in stripped) for role, pieces in around.items()}, begin
 
     def _stripped(self) -> set[str]:
         """The roles whose contents are stripped of white space."""

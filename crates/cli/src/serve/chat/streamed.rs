@@ -59,10 +59,10 @@ impl<'a> Streamed<'a> {
             TakeEvent::SegmentEnded { segment, .. } if !self.answer.shows(segment.modality) => Ok(()),
             TakeEvent::SegmentStarted(position) => self.began(position),
             TakeEvent::TextDelta(position, piece) => {
-                // the name that clients of other servers know thoughts by
                 if self.answer.is_spoken {
                     self.spoken.push_str(&piece);
                 }
+                // the name that clients of other servers know thoughts by
                 let field = if position.modality == Modality::Thinking { "reasoning_content" } else { "content" };
                 self.delta(position.take, json!({field: piece, "segment": {"number": position.number}}))
             }
