@@ -95,7 +95,7 @@ impl<'a> Generation<'a> {
         cancel: Cancel,
     ) -> Result<Self> {
         conversation.check_prompt(&prompt)?;
-        config.force.iter().try_for_each(|modality| conversation.rules.voice(*modality).map(drop))?;
+        conversation.rules.check_force(&config.force)?;
         config.check_limits(&conversation.limits)?;
         let config = if prompt.modality == Modality::Thinking { config.after_thoughts() } else { config };
         let prompt_frames = prompt.len();

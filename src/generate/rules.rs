@@ -104,6 +104,19 @@ impl Rules {
         })
     }
 
+    /// Refuses segments that the package cannot make, and more than one where the prompt decides what is made.
+    pub fn check_force(&self, force: &[Modality]) -> Result<()> {
+        force.iter().try_for_each(|modality| self.voice(*modality).map(drop))?;
+        let answers = force.iter().filter(|modality| **modality != Modality::Thinking).count();
+        if answers > 1 && self.template.choice == Choice::ByPrompt {
+            let what = format!(
+                "{answers} segments were asked for in one reply; this model makes one: ask for the others after it"
+            );
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
+        Ok(())
+    }
+
     /// Returns the tokens that are run after a prompt, or after a segment, before the next segment: up to its opener, which
     /// the model chooses or the prompt has decided. A prompt that decides holds them itself.
     pub fn before_segment(&self, modality: Modality, is_first: bool) -> Result<Vec<&Tokens>> {

@@ -201,6 +201,10 @@ fn another_modality_than_the_prompt_s_and_a_second_segment_are_refused() {
     let error = error.unwrap();
     assert!(reply.segments.is_empty() && error.message().contains("the prompt was laid out for audio"), "{error}");
     assert_eq!(conversation.position(), 0, "the conversation is what it was");
+    let prompt = lay_out(&conversation, Modality::Text, "ab");
+    let both = config(&[Modality::Text, Modality::Audio]);
+    let error = Generation::new(&mut conversation, prompt, both, Cancel::new()).err().unwrap();
+    assert!(error.message().contains("2 segments were asked for"), "{error}");
     notes.lock().unwrap().script = [10, 2].into();
     let prompt = lay_out(&conversation, Modality::Text, "ab");
     self::reply(&mut conversation, prompt, 1.0);
