@@ -227,15 +227,22 @@ class EndTest(unittest.TestCase):
 
     @NO_SIGTERM
     def test_what_there_is_after_the_grace_is_given_back(self):
-        with Server("--seats", "1", "--grace", "0.5") as server, concurrent.futures.ThreadPoolExecutor(2) as clients:
+        for grace in ("0.35", "0.4", "0.45", "0.5"):  # stopped within a segment, or between two
+            with self.subTest(grace=grace):
+                self.check_what_there_is_after(grace)
+
+    def check_what_there_is_after(self, grace):
+        with Server("--seats", "1", "--grace", grace) as server, concurrent.futures.ThreadPoolExecutor(2) as clients:
             many = {"ualm": {"reasoning": {"mode": "reflect", "rounds": 32}}}
             first = clients.submit(reason, server, **many)
             until(lambda: metric(server, "ualm_seats_taken") == 1)
             second = clients.submit(reason, server, **many)
             until(lambda: metric(server, "ualm_queue_length") == 1)
-            time.sleep(1)
+            time.sleep(0.5)
             self.assertEqual(server.terminate(), 0)
-            whole = json.loads(first.result().body)
+            answer = first.result()
+            self.assertEqual(answer.status, 200, answer.body)
+            whole = json.loads(answer.body)
             self.assertEqual((whole["ualm"]["incomplete"], whole["choices"][0]["finish_reason"]), ("shutdown", "length"))
             self.assertEqual((second.result().status, second.result().error()["code"]), (503, "stopping"))
 

@@ -131,10 +131,10 @@ impl<'a> ShownOutcome<'a> {
     }
 }
 
-/// Why a choice ended, in OpenAI's words.
-pub fn finish_reason(end: SegmentEnd) -> &'static str {
-    match end {
-        SegmentEnd::Eos | SegmentEnd::Eot => "stop",
+/// Why a choice ended, in OpenAI's words: by its last segment, if there is one, and by what stopped the reply.
+pub fn finish_reason(end: Option<SegmentEnd>, stopped: Option<Why>) -> &'static str {
+    match (end, stopped) {
+        (Some(SegmentEnd::Eos | SegmentEnd::Eot), None) => "stop",
         _ => "length",
     }
 }

@@ -140,12 +140,13 @@ impl<'a> Streamed<'a> {
     /// Sends the end.
     pub fn finish(mut self, outcome: &Outcome) -> Result<()> {
         self.begin()?;
+        let stopped = self.worker.stop().why();
         for (take, choice) in std::mem::take(&mut self.choices).into_iter().enumerate() {
-            let reason = finish_reason(choice.end.unwrap_or(SegmentEnd::Cancelled));
+            let reason = finish_reason(choice.end, stopped);
             let delta = choice.record.map_or_else(|| json!({}), |record| json!({"record": record}));
             self.chunk(json!([{"index": take, "delta": delta, "finish_reason": reason, "logprobs": null}]), json!({}))?;
         }
-        let mut rest = json!({"ualm": ShownOutcome::new(outcome, self.worker.stop().why())});
+        let mut rest = json!({"ualm": ShownOutcome::new(outcome, stopped)});
         if self.with_usage {
             rest["usage"] = json!(ShownUsage::from(outcome.usage));
         }

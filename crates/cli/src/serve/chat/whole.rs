@@ -9,6 +9,7 @@ use super::shown::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
 use crate::serve::job::Outcome;
 use crate::serve::pieces::to_json;
 use crate::serve::server::Worker;
+use crate::serve::stop::Why;
 
 /// The parts of an answer so far.
 pub struct Whole<'a> {
@@ -102,28 +103,29 @@ impl<'a> Whole<'a> {
     /// Sends the answer.
     pub fn finish(self, outcome: &Outcome) -> Result<()> {
         let made = self.choices.iter().enumerate().filter_map(|(index, choice)| Some((index, choice.as_ref()?)));
+        let stopped = self.worker.stop().why();
         let shown = ShownAnswer {
             id: &self.answer.id,
             object: "chat.completion",
             created: self.answer.created,
             model: &self.answer.model,
-            choices: made.map(|(index, choice)| choice.show(index, &self.answer)).collect(),
+            choices: made.map(|(index, choice)| choice.show(index, &self.answer, stopped)).collect(),
             usage: outcome.usage.into(),
-            ualm: ShownOutcome::new(outcome, self.worker.stop().why()),
+            ualm: ShownOutcome::new(outcome, stopped),
         };
         self.worker.sender.whole("application/json", Vec::new(), to_json(&shown)?.into_bytes())
     }
 }
 
 impl Choice {
-    fn show(&self, index: usize, answer: &Answer) -> ShownChoice<'_> {
+    fn show(&self, index: usize, answer: &Answer, stopped: Option<Why>) -> ShownChoice<'_> {
         let answers = self.segments.iter().filter(|segment| segment.modality != Modality::Thinking);
         let texts: Vec<_> = answers.filter_map(|segment| segment.text.as_deref()).collect();
         let text = (!texts.is_empty()).then(|| texts.join("\n"));
         let sound = self.segments.iter().rev().find_map(|segment| segment.audio.as_ref());
         ShownChoice {
             index,
-            finish_reason: finish_reason(self.end.unwrap_or(SegmentEnd::Cancelled)),
+            finish_reason: finish_reason(self.end, stopped),
             logprobs: (),
             message: ShownMessage {
                 role: "assistant",

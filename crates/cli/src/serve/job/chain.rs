@@ -1,10 +1,12 @@
 //! A chain of text and sound.
 
+use std::cell::Cell;
+
 use ualm::{
     ChainOptions, ChainRunner, ChainStep, ChainStop, Content, ErrorKind, Message, Record, Result, Stage, Wording,
 };
 
-use super::{Job, Outcome, Start, Tools, Way, invalid};
+use super::{Job, Outcome, Start, Tools, Way, invalid, noting_segments};
 use crate::wire::ChainWish;
 
 impl Job {
@@ -26,12 +28,20 @@ impl Job {
                 self.resume(tools.takes, wish, &record, segment, said, cancel)?
             }
         };
-        let step = runner.run(cancel, tools.tell)?;
-        if let ChainStep::Segment(made) = step
-            && let Some(ChainStop::Failed(error) | ChainStop::NotRanked(error)) = made.stop
-            && error.kind() != ErrorKind::Cancelled
-        {
-            return Err(error);
+        let has_told = Cell::new(false);
+        match runner.run(cancel, noting_segments(tools.tell, &has_told)) {
+            // stopped between two segments: those before it are the answer
+            Err(error) if error.kind() == ErrorKind::Cancelled && has_told.get() => {}
+            Err(error) => return Err(error),
+            Ok(ChainStep::Segment(made)) => match made.stop {
+                Some(ChainStop::Failed(error) | ChainStop::NotRanked(error))
+                    if error.kind() != ErrorKind::Cancelled =>
+                {
+                    return Err(error);
+                }
+                _ => {}
+            },
+            Ok(_) => {}
         }
         Ok(Outcome {
             seed: runner.seed(),

@@ -1,8 +1,10 @@
 //! A spoken answer: recordings are heard, the conversation in text is answered, and the answer is spoken.
 
-use ualm::{Content, ConverseOptions, Converser, Message, Record, Result, Role, TakeEvent};
+use std::cell::Cell;
 
-use super::{Job, Outcome, Start, Tools, invalid};
+use ualm::{Content, ConverseOptions, Converser, ErrorKind, Message, Record, Result, Role, TakeEvent};
+
+use super::{Job, Outcome, Start, Tools, invalid, noting_segments};
 
 impl Job {
     /// Makes a spoken answer. The words of the recordings, the answer and its speech are told of.
@@ -36,6 +38,8 @@ impl Job {
                 message => message,
             });
         }
+        let has_told = Cell::new(false);
+        let mut tell = noting_segments(tell, &has_told);
         let mut tell = |event: TakeEvent<'_>| match event {
             TakeEvent::SegmentEnded { position, segment, sound, record } => {
                 tell(TakeEvent::SegmentEnded { position, segment, sound, record: &last_request(record) })
@@ -43,7 +47,12 @@ impl Job {
             event => tell(event),
         };
         let answer = converser.answer(&said, cancel, &mut tell)?;
-        converser.speak(&answer, cancel, &mut tell)?;
+        match converser.speak(&answer, cancel, &mut tell) {
+            // stopped before it was spoken: the answer in text is what there is
+            Err(error) if error.kind() == ErrorKind::Cancelled && has_told.get() => {}
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
         let (usage, seconds) = (converser.usage(), converser.seconds());
         Ok(Outcome { seed, usage, seconds, ranking: Vec::new(), heard })
     }

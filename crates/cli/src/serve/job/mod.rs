@@ -4,6 +4,7 @@ mod chain;
 mod converse;
 mod reply;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use ualm::package::Purpose;
@@ -106,6 +107,17 @@ impl Job {
             self.audio.apply(sound);
             sound.max_steps = sound.max_steps.min(self.most_sound_steps.get(&modality).copied().unwrap_or(usize::MAX));
         }
+    }
+}
+
+/// Returns a closure that passes events on to `tell`, and sets `has_told` once a segment has ended.
+fn noting_segments(
+    tell: &mut dyn FnMut(TakeEvent<'_>) -> Result<()>,
+    has_told: &Cell<bool>,
+) -> impl FnMut(TakeEvent<'_>) -> Result<()> {
+    |event| {
+        has_told.set(has_told.get() || matches!(event, TakeEvent::SegmentEnded { .. }));
+        tell(event)
     }
 }
 
