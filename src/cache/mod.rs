@@ -11,8 +11,11 @@ use ort::session::IoBinding;
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::runtime::Graph;
+use crate::runtime::{DeviceTensor, Graph};
 use crate::runtime::binding::bind_rows;
+
+/// The parts of the cache of a layer, as ports name them.
+const PARTS: [&str; 2] = ["key", "value"];
 
 /// The sizes of one row of the cache.
 #[derive(Clone, Copy, Debug)]
@@ -41,10 +44,16 @@ pub(crate) struct KeyValueCache {
     buffers: Buffers,
 }
 
-/// Key and value of layer 0, key and value of layer 1, …
+/// The buffers, by their numbers.
 enum Buffers {
-    Float(Vec<Tensor<f32>>),
-    Half(Vec<Tensor<f16>>),
+    Float(Layers<f32>),
+    Half(Layers<f16>),
+}
+
+/// Key and value of layer 0, key and value of layer 1, …, where the graph wants them.
+enum Layers<T: Element> {
+    Host(Vec<Tensor<T>>),
+    Device(Vec<DeviceTensor<T>>),
 }
 
 /// A number in the cache.
@@ -72,11 +81,12 @@ impl Element for f16 {
 }
 
 impl KeyValueCache {
-    pub(crate) fn new(shape: CacheShape, rows: usize, capacity: usize) -> Result<Self> {
+    /// Allocates a cache where `graph` wants it.
+    pub(crate) fn new(shape: CacheShape, rows: usize, capacity: usize, graph: &Graph) -> Result<Self> {
         let buffers = if shape.is_half {
-            allocate(shape, rows, capacity).map(Buffers::Half)
+            Layers::new(shape, rows, capacity, graph).map(Buffers::Half)
         } else {
-            allocate(shape, rows, capacity).map(Buffers::Float)
+            Layers::new(shape, rows, capacity, graph).map(Buffers::Float)
         };
         let buffers = buffers.map_err(|e| {
             let megabytes = shape.bytes(rows, capacity) / 1_000_000;
@@ -94,6 +104,11 @@ impl KeyValueCache {
         self.capacity
     }
 
+    /// Returns whether any rows can be bound. On a device a binding begins at the first row.
+    pub(crate) fn binds_any_rows(&self) -> bool {
+        matches!(self.buffers, Buffers::Float(Layers::Host(_)) | Buffers::Half(Layers::Host(_)))
+    }
+
     /// Binds `rows` of every buffer both as the past and as the present of its layer, in the same memory.
     ///
     /// # Safety
@@ -104,8 +119,8 @@ impl KeyValueCache {
         // borrows them during a run.
         unsafe {
             match &mut self.buffers {
-                Buffers::Float(buffers) => bind_all(buffers, binding, rows),
-                Buffers::Half(buffers) => bind_all(buffers, binding, rows),
+                Buffers::Float(layers) => layers.bind(binding, rows),
+                Buffers::Half(layers) => layers.bind(binding, rows),
             }
         }
     }
@@ -119,92 +134,164 @@ impl KeyValueCache {
         graph.run_bound(&binding)
     }
 
-    /// Copies the first `len` positions of `row` of `other`, which may have another capacity, into the same row.
-    pub(crate) fn copy_row_of(&mut self, other: &Self, row: usize, len: usize) {
+    /// Copies the first `len` positions of row `from` of `other`, which may have another capacity, into row `to`.
+    pub(crate) fn copy_row_of(&mut self, other: &Self, from: usize, to: usize, len: usize) -> Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
         let sizes = (self.shape, self.capacity, other.capacity);
-        match (&mut self.buffers, &other.buffers) {
-            (Buffers::Float(to), Buffers::Float(from)) => copy_row_of(to, from, sizes, row, len),
-            (Buffers::Half(to), Buffers::Half(from)) => copy_row_of(to, from, sizes, row, len),
+        let copied = match (&mut self.buffers, &other.buffers) {
+            (Buffers::Float(this), Buffers::Float(other)) => {
+                other.read(|other| this.edit(|this| copy_row_of(this, other, sizes, from, to, len)))
+            }
+            (Buffers::Half(this), Buffers::Half(other)) => {
+                other.read(|other| this.edit(|this| copy_row_of(this, other, sizes, from, to, len)))
+            }
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
-        }
+        };
+        copied.map_err(not_copied)
     }
 
     /// Copies the first `len` positions of row `from` into row `to`.
-    pub(crate) fn copy_row(&mut self, from: usize, to: usize, len: usize) {
+    pub(crate) fn copy_row(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
         let sizes = (self.shape, self.capacity);
         match &mut self.buffers {
-            Buffers::Float(buffers) => copy_rows(buffers, sizes, from, to, len),
-            Buffers::Half(buffers) => copy_rows(buffers, sizes, from, to, len),
+            _ if len == 0 => Ok(()),
+            Buffers::Float(layers) => layers.edit(|layers| copy_rows(layers, sizes, from, to, len)),
+            Buffers::Half(layers) => layers.edit(|layers| copy_rows(layers, sizes, from, to, len)),
         }
+        .map_err(not_copied)
     }
 
     /// Swaps the first `len` positions of two rows.
-    pub(crate) fn swap_rows(&mut self, one: usize, other: usize, len: usize) {
+    pub(crate) fn swap_rows(&mut self, one: usize, other: usize, len: usize) -> Result<()> {
         let sizes = (self.shape, self.capacity);
         let low = one.min(other);
         let high = one.max(other);
         match &mut self.buffers {
-            Buffers::Float(buffers) => swap_rows(buffers, sizes, low, high, len),
-            Buffers::Half(buffers) => swap_rows(buffers, sizes, low, high, len),
+            _ if len == 0 || low == high => Ok(()),
+            Buffers::Float(layers) => layers.edit(|layers| swap_rows(layers, sizes, low, high, len)),
+            Buffers::Half(layers) => layers.edit(|layers| swap_rows(layers, sizes, low, high, len)),
         }
+        .map_err(not_copied)
     }
 
     /// Fills the first `len` positions of `row` with the one position of `one`, a cache of one row and one position.
     /// `place_key` moves a key, given as it is at position 0, to another position; values are the same everywhere.
-    pub(crate) fn repeat(&mut self, row: usize, one: &Self, len: usize, place_key: impl Fn(usize, &mut [f32])) {
+    pub(crate) fn repeat(
+        &mut self,
+        row: usize,
+        one: &Self,
+        len: usize,
+        place_key: impl Fn(usize, &mut [f32]),
+    ) -> Result<()> {
         let sizes = (self.shape, self.capacity);
-        match (&mut self.buffers, &one.buffers) {
-            (Buffers::Float(to), Buffers::Float(from)) => repeat(to, from, sizes, row, len, place_key),
-            (Buffers::Half(to), Buffers::Half(from)) => repeat(to, from, sizes, row, len, place_key),
+        let filled = match (&mut self.buffers, &one.buffers) {
+            (Buffers::Float(to), Buffers::Float(from)) => {
+                from.read(|from| to.edit(|to| repeat(to, from, sizes, row, len, &place_key)))
+            }
+            (Buffers::Half(to), Buffers::Half(from)) => {
+                from.read(|from| to.edit(|to| repeat(to, from, sizes, row, len, &place_key)))
+            }
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
+        };
+        filled.map_err(not_copied)
+    }
+}
+
+/// Returns the error of a copy to or from a device.
+fn not_copied(error: ort::Error) -> Error {
+    Error::new(ErrorKind::Graph, format!("the cache on the device cannot be copied: {}", error.message()))
+}
+
+impl<T: Element> Layers<T> {
+    fn new(shape: CacheShape, rows: usize, capacity: usize, graph: &Graph) -> ort::Result<Self> {
+        let dimensions = [rows, shape.heads, capacity, shape.head_size];
+        let mut host = Vec::new();
+        let mut device = Vec::new();
+        for layer in 0..shape.layers {
+            for part in PARTS {
+                match graph.device_tensor(&format!("past_key_values.{layer}.{part}"), &dimensions)? {
+                    None => host.push(Tensor::<T>::new(&Allocator::default(), dimensions)?),
+                    Some(tensor) => device.push(tensor),
+                }
+            }
+        }
+        match (host.is_empty(), device.is_empty()) {
+            (false, false) => Err(ort::Error::new("a part of the cache is wanted on the host, and another on a device")),
+            (_, true) => Ok(Self::Host(host)),
+            _ => Ok(Self::Device(device)),
+        }
+    }
+
+    /// Binds `rows` of all buffers.
+    ///
+    /// # Safety
+    /// As for [`KeyValueCache::bind`].
+    #[allow(unsafe_code)]
+    unsafe fn bind(&mut self, binding: &mut IoBinding, rows: &Range<usize>) -> ort::Result<()> {
+        let names = |index: usize| {
+            let (layer, part) = (index / 2, PARTS[index % 2]);
+            [format!("past_key_values.{layer}.{part}"), format!("present.{layer}.{part}")]
+        };
+        match self {
+            Self::Host(buffers) => buffers.iter_mut().enumerate().try_for_each(|(index, buffer)| {
+                let [past, present] = names(index);
+                // SAFETY: the caller does not run `binding` after the buffers are dropped.
+                unsafe { bind_rows(binding, [&past, &present], buffer, rows) }
+            }),
+            Self::Device(_) if rows.start > 0 => Err(ort::Error::new("a binding on a device begins at the first row")),
+            Self::Device(buffers) => buffers.iter().enumerate().try_for_each(|(index, buffer)| {
+                let [past, present] = names(index);
+                // SAFETY: the caller does not run `binding` after the buffers are dropped.
+                unsafe { buffer.bind_first_rows(binding, [&past, &present], rows.end) }
+            }),
+        }
+    }
+
+    /// Gives `read` the buffers on the host, where a device's are copied.
+    fn read<R>(&self, read: impl FnOnce(&[Tensor<T>]) -> ort::Result<R>) -> ort::Result<R> {
+        match self {
+            Self::Host(buffers) => read(buffers),
+            Self::Device(buffers) => {
+                let copies = buffers.iter().map(DeviceTensor::download).collect::<ort::Result<Vec<_>>>()?;
+                read(&copies)
+            }
+        }
+    }
+
+    /// Gives `change` the buffers on the host; a device's are copied there and back.
+    fn edit(&mut self, change: impl FnOnce(&mut [Tensor<T>])) -> ort::Result<()> {
+        match self {
+            Self::Host(buffers) => {
+                change(buffers);
+                Ok(())
+            }
+            Self::Device(buffers) => {
+                let mut copies = buffers.iter().map(DeviceTensor::download).collect::<ort::Result<Vec<_>>>()?;
+                change(&mut copies);
+                buffers.iter().zip(&copies).try_for_each(|(buffer, copy)| buffer.upload(copy))
+            }
         }
     }
 }
 
-fn allocate<T: Element>(shape: CacheShape, rows: usize, capacity: usize) -> ort::Result<Vec<Tensor<T>>> {
-    let shape_of_one = [rows, shape.heads, capacity, shape.head_size];
-    (0..2 * shape.layers).map(|_| Tensor::<T>::new(&Allocator::default(), shape_of_one)).collect()
-}
-
-/// Binds `rows` of all `buffers`.
-///
-/// # Safety
-/// As for [`KeyValueCache::bind`].
-#[allow(unsafe_code)]
-unsafe fn bind_all<T: Element>(
-    buffers: &mut [Tensor<T>],
-    binding: &mut IoBinding,
-    rows: &Range<usize>,
-) -> ort::Result<()> {
-    for (index, buffer) in buffers.iter_mut().enumerate() {
-        let layer = index / 2;
-        let part = if index % 2 == 0 { "key" } else { "value" };
-        let names = [format!("past_key_values.{layer}.{part}"), format!("present.{layer}.{part}")];
-        // SAFETY: the caller does not run `binding` after the buffers are dropped.
-        unsafe { bind_rows(binding, [&names[0], &names[1]], buffer, rows)? };
-    }
-    Ok(())
-}
-
-/// Copies `len` positions of `row`; the tuple has the shape and the capacities of both caches.
+/// Copies `len` positions of row `of` to row `row`; the tuple has the shape and the capacities of both caches.
 fn copy_row_of<T: Element>(
     to: &mut [Tensor<T>],
     from: &[Tensor<T>],
     (shape, capacity, other): (CacheShape, usize, usize),
+    of: usize,
     row: usize,
     len: usize,
 ) {
     let size = shape.head_size;
     for (to, from) in to.iter_mut().zip(from) {
-        let to = to.extract_tensor_mut().1;
-        let from = from.extract_tensor().1;
-        let heads = to.chunks_exact_mut(capacity * size).zip(from.chunks_exact(other * size));
-        heads
-            .skip(row * shape.heads)
-            .take(shape.heads)
-            .for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
+        let to = to.extract_tensor_mut().1.chunks_exact_mut(capacity * size).skip(row * shape.heads);
+        let from = from.extract_tensor().1.chunks_exact(other * size).skip(of * shape.heads);
+        to.zip(from).take(shape.heads).for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
     }
 }
 
@@ -251,7 +338,7 @@ fn repeat<T: Element>(
     (shape, capacity): (CacheShape, usize),
     row: usize,
     len: usize,
-    place_key: impl Fn(usize, &mut [f32]),
+    place_key: &impl Fn(usize, &mut [f32]),
 ) {
     let size = shape.head_size;
     let mut key = vec![0.0; size];

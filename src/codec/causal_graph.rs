@@ -1,13 +1,15 @@
 //! The graph of a causal decoder, whose state is a key/value cache.
 
+use std::fmt::Debug;
+
 use ort::memory::Allocator;
-use ort::value::Tensor;
+use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use super::causal::{CausalSizes, DecodeChunk, PAST_THE_END};
 use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{CausalState, CodecConfig};
-use crate::runtime::{Graph, GraphLoader, Port, check_finite};
+use crate::runtime::{Buffer, Graph, GraphLoader, Port, check_finite};
 
 /// Frames for which a clip has room at first; the room is doubled as it fills up.
 const FIRST_ROOM: usize = 64;
@@ -79,20 +81,31 @@ impl CausalDecoder {
         }
     }
 
+    /// Returns `numbers` where the graph reads its input `port`.
+    fn input<T>(&self, port: &str, shape: &[usize], numbers: &[T]) -> Result<Buffer<T>>
+    where
+        T: PrimitiveTensorElementType + Debug + Copy + 'static,
+    {
+        let mut input = self.graph.buffer(port, shape)?;
+        input.numbers_mut().copy_from_slice(numbers);
+        input.upload().map_err(|e| self.graph.failed(&e))?;
+        Ok(input)
+    }
+
     /// Runs the graph on `codes`, after which the cache holds `end` frames.
     fn run(&self, codes: &[i64], cache: &mut KeyValueCache, end: usize) -> Result<Vec<f32>> {
         let failed = |e| self.graph.failed(&e);
         let frames = codes.len() - self.sizes.lookahead;
         let total = i32::try_from(end)
             .map_err(|_| Error::new(ErrorKind::Limit, format!("{end} frames, more than a graph can count")))?;
-        let codes = Tensor::from_array(([1, 1, codes.len()], codes.to_vec())).map_err(failed)?;
-        let last = Tensor::from_array(([1], vec![total - 1])).map_err(failed)?;
-        let total = Tensor::from_array(((), vec![total])).map_err(failed)?;
+        let codes = self.input("audio_codes", &[1, 1, codes.len()], codes)?;
+        let last = self.input("seqlens_k", &[1], &[total - 1])?;
+        let total = self.input("total_sequence_length", &[], &[total])?;
         let mut samples = Tensor::<f32>::new(&Allocator::default(), [1, 1, frames * self.hop]).map_err(failed)?;
         let mut binding = self.graph.binding()?;
-        binding.bind_input("audio_codes", &codes).map_err(failed)?;
-        binding.bind_input("seqlens_k", &last).map_err(failed)?;
-        binding.bind_input("total_sequence_length", &total).map_err(failed)?;
+        codes.bind_input(&mut binding, "audio_codes").map_err(failed)?;
+        last.bind_input(&mut binding, "seqlens_k").map_err(failed)?;
+        total.bind_input(&mut binding, "total_sequence_length").map_err(failed)?;
         binding.bind_output("audio_values", &mut samples).map_err(failed)?;
         cache.run_once(&self.graph, binding)?;
         Ok(samples.extract_tensor().1.to_vec())
@@ -110,7 +123,7 @@ impl DecodeChunk for CausalDecoder {
         let first = state.frames;
         self.check_codes(codes, first)?;
         let end = first + codes.len().saturating_sub(self.sizes.lookahead);
-        let samples = self.run(codes, state.room(end, self.cache, self.sizes.max_frames)?, end)?;
+        let samples = self.run(codes, state.room(end, self.cache, self.sizes.max_frames, &self.graph)?, end)?;
         check_finite(&self.name, &format!("after frame {first}: sample of frame"), &samples, self.hop)?;
         state.frames = end;
         Ok(samples)
@@ -119,13 +132,19 @@ impl DecodeChunk for CausalDecoder {
 
 impl ClipState {
     /// Returns the cache, grown to at least `frames` with its contents kept.
-    fn room(&mut self, frames: usize, shape: CacheShape, max_frames: usize) -> Result<&mut KeyValueCache> {
+    fn room(
+        &mut self,
+        frames: usize,
+        shape: CacheShape,
+        max_frames: usize,
+        graph: &Graph,
+    ) -> Result<&mut KeyValueCache> {
         let held = self.cache.as_ref().map_or(0, KeyValueCache::capacity);
         if held < frames {
             let capacity = self.capacity(frames, shape, max_frames)?;
-            let mut larger = KeyValueCache::new(shape, 1, capacity)?;
+            let mut larger = KeyValueCache::new(shape, 1, capacity, graph)?;
             if let Some(cache) = &self.cache {
-                larger.copy_row_of(cache, 0, self.frames);
+                larger.copy_row_of(cache, 0, 0, self.frames)?;
             }
             self.cache = Some(larger);
         }

@@ -5,9 +5,6 @@
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock};
 
-use ort::memory::Allocator;
-use ort::value::Tensor;
-
 use super::HeadId;
 use super::body::Body;
 use super::embedding::Embedding;
@@ -17,7 +14,7 @@ use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Manifest, StateConfig};
 use crate::prompt::FeatureSlot;
-use crate::runtime::{GraphLoader, check_finite};
+use crate::runtime::{Buffer, GraphLoader, check_finite};
 use crate::token::{Interval, Tokens};
 
 /// The graphs of the language model.
@@ -97,10 +94,10 @@ impl LanguageModel {
     /// Embeds the positions `part` of `tokens`; the features have been checked.
     pub(super) fn embed_part(&self, tokens: &Tokens, features: &[FeatureSlot], part: Range<usize>) -> Result<Vec<f32>> {
         let shape = [1, part.len(), self.hidden];
-        let mut embeds = Tensor::<f32>::new(&Allocator::default(), shape).map_err(|e| self.body.failed(&e))?;
+        let mut embeds = Buffer::<f32>::on_host(&shape).map_err(|e| self.body.failed(&e))?;
         let mut run = self.embedding.bind(1, part.len(), &mut embeds)?;
         self.embedding.run(&mut run, &tokens.ids()[part.start * self.width..part.end * self.width])?;
-        let mut embeds = embeds.extract_tensor().1.to_vec();
+        let mut embeds = embeds.numbers().to_vec();
         for slot in features {
             let replaced = part.start.max(slot.start)..part.end.min(slot.start + slot.features.nrows());
             for position in replaced {
@@ -133,10 +130,11 @@ impl LanguageModel {
         if let Some(pad) = self.pad.get() {
             return Ok(pad);
         }
-        let mut cache = KeyValueCache::new(self.cache, 1, 1)?;
+        let mut cache = self.body.cache(self.cache, 1, 1)?;
         // SAFETY: `cache` outlives the run.
         let mut run = unsafe { self.body.bind(&mut cache, 0..1, 1)? };
-        run.embeds.extract_tensor_mut().1.fill(0.0);
+        run.embeds.numbers_mut().fill(0.0);
+        run.embeds.upload().map_err(|e| self.body.failed(&e))?;
         self.body.run(&mut run, &[1])?;
         check_finite("llm", "hidden state", run.hidden.extract_tensor().1, self.hidden)?;
         Ok(self.pad.get_or_init(|| Mutex::new(cache)))

@@ -63,8 +63,8 @@ impl SingleSequence {
             self.check_memory(rows, capacity)?;
             let mut larger = Batch::new(Arc::clone(&self.graphs), rows, capacity)?;
             if let Some(batch) = &self.batch {
-                larger.copy_row_of(batch, 0, self.position);
-                larger.copy_row_of(batch, 1, self.unconditional_len());
+                larger.copy_row_of(batch, 0, self.position)?;
+                larger.copy_row_of(batch, 1, self.unconditional_len())?;
             }
             self.batch = Some(larger);
         }
@@ -98,7 +98,7 @@ impl SingleSequence {
             return Ok(());
         }
         self.prepared = None;
-        self.room(2, tokens.len())?.copy_row(0, 1, shared);
+        self.room(2, tokens.len())?.copy_row(0, 1, shared)?;
         let rest = tokens.slice(shared..tokens.len());
         self.run_prompt(1, shared, &rest, &[], cancel, &mut Vec::new())?;
         self.prepared = Some(Prepared::new(tokens, shared));
@@ -170,8 +170,8 @@ impl Sequence for SingleSequence {
         let rows = if prepared > 0 { 2 } else { 1 };
         let room = fork.room(rows, position.max(prepared))?;
         if let Some(batch) = &self.batch {
-            room.copy_row_of(batch, 0, position);
-            room.copy_row_of(batch, 1, prepared);
+            room.copy_row_of(batch, 0, position)?;
+            room.copy_row_of(batch, 1, prepared)?;
         }
         fork.position = position;
         Ok(Box::new(fork))

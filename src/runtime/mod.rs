@@ -2,10 +2,13 @@
 //! the graphs of packages.
 
 pub(crate) mod binding;
+mod buffer;
 mod clock;
 mod finite;
 mod graph;
+mod place;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -23,7 +26,9 @@ use crate::provider::{
     missing_libraries,
 };
 use crate::time_limit::within;
+use place::Device;
 
+pub(crate) use buffer::{Buffer, DeviceTensor};
 pub use clock::GraphTime;
 pub(crate) use finite::{check_finite, check_finite_sound};
 pub(crate) use graph::{Graph, GraphLoader, Port, load_once};
@@ -121,6 +126,8 @@ impl Placing {
 pub struct Runtime {
     environment: Environment,
     plugins: Plugins,
+    /// The devices with memory of their own, by ONNX Runtime's names of their providers.
+    devices: Mutex<BTreeMap<String, Arc<Device>>>,
     library: PathBuf,
     threads: usize,
     asked: Asked,
@@ -174,7 +181,8 @@ impl Runtime {
             let cause = format!("another part of this process already runs on {}; name that file", used.join(", "));
             return Err(cannot_be_loaded(&library, &cause));
         }
-        let runtime = Self { environment, plugins: Plugins::default(), library, threads, asked };
+        let runtime =
+            Self { environment, plugins: Plugins::default(), devices: Mutex::default(), library, threads, asked };
         for other in runtime.other_libraries() {
             log::warn!("another ONNX Runtime is in this process: {}", other.display());
         }
@@ -235,6 +243,14 @@ impl Runtime {
             graphs: Vec::new(),
             other_libraries: self.other_libraries(),
         })
+    }
+
+    /// Returns the device of the provider that ONNX Runtime calls `provider`. All devices of a provider are one, with one
+    /// lock.
+    fn device(&self, provider: &str) -> Arc<Device> {
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Device::new(self.environment.clone()));
+        Arc::clone(devices.entry(provider.to_owned()).or_insert_with(new))
     }
 
     /// Returns the resolver of the providers in `placing`.

@@ -1,0 +1,130 @@
+//! Where a session wants the tensors of its ports: in memory of the host, or in memory of a device.
+
+#![allow(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ort::AsPointer;
+use ort::environment::Environment;
+use ort::session::Session;
+use ort::sys::{OrtMemoryInfo, OrtStatusPtr};
+
+use crate::provider::Memory;
+
+/// A device that has memory of its own. What runs on it or copies to and from it holds its lock: providers of devices
+/// are not safe for use by several threads at once.
+#[derive(Debug)]
+pub(crate) struct Device {
+    environment: Environment,
+    lock: Mutex<()>,
+}
+
+impl Device {
+    pub(super) fn new(environment: Environment) -> Self {
+        Self { environment, lock: Mutex::new(()) }
+    }
+
+    /// Waits until no other thread uses the device.
+    pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+}
+
+/// The place of a tensor.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Host,
+    Device(DeviceMemory),
+}
+
+/// Memory of a device, by ONNX Runtime's description of it.
+#[derive(Clone, Debug)]
+pub(super) struct DeviceMemory {
+    /// Valid as long as the session that named it.
+    info: NonNull<OrtMemoryInfo>,
+    pub device: Arc<Device>,
+}
+
+// SAFETY: the description is never changed.
+unsafe impl Send for DeviceMemory {}
+// SAFETY: as above.
+unsafe impl Sync for DeviceMemory {}
+
+impl DeviceMemory {
+    pub fn info(&self) -> *const OrtMemoryInfo {
+        self.info.as_ptr()
+    }
+}
+
+/// The places of the inputs and outputs of a session, by name.
+#[derive(Debug)]
+pub(super) struct Places(BTreeMap<String, Place>);
+
+impl Places {
+    /// Asks `session`, which runs on `device`.
+    ///
+    /// # Errors
+    /// A part of a sentence with the provider as its subject.
+    pub fn of(session: &Session, device: &Arc<Device>) -> Result<Self, String> {
+        let api = ort::api();
+        let inputs = session.inputs().iter().map(|port| port.name().to_owned());
+        let outputs = session.outputs().iter().map(|port| port.name().to_owned());
+        let untold = |e: ort::Error| format!("it does not tell where its tensors lie: {}", e.message());
+        // SAFETY: the session is alive, and the lists have the lengths that are told.
+        let (of_inputs, of_outputs) = unsafe {
+            (
+                list(session.inputs().len(), |list, len| (api.SessionGetMemoryInfoForInputs)(session.ptr(), list, len)),
+                list(session.outputs().len(), |list, len| {
+                    (api.SessionGetMemoryInfoForOutputs)(session.ptr(), list, len)
+                }),
+            )
+        };
+        let infos = of_inputs.map_err(untold)?.into_iter().chain(of_outputs.map_err(untold)?);
+        let places = inputs.chain(outputs).zip(infos).map(|(name, info)| {
+            // SAFETY: ONNX Runtime wrote the pointer, which is valid as long as the session.
+            let memory = unsafe { Memory::of(info.as_ptr()) };
+            if memory.is_host() {
+                return Ok((name, Place::Host));
+            }
+            if memory.is_shared {
+                return Err(format!("it wants {name:?} in memory shared with the host ({})", memory.name));
+            }
+            Ok((name, Place::Device(DeviceMemory { info, device: Arc::clone(device) })))
+        });
+        places.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Returns the place of the port `name`; that of a port without one is the host.
+    pub fn get(&self, name: &str) -> &Place {
+        self.0.get(name).unwrap_or(&Place::Host)
+    }
+
+    /// Returns the device, if any port lies on one.
+    pub fn device(&self) -> Option<&Arc<Device>> {
+        self.0.values().find_map(|place| match place {
+            Place::Host => None,
+            Place::Device(memory) => Some(&memory.device),
+        })
+    }
+}
+
+/// Returns the list of `len` descriptions that `get` writes.
+///
+/// # Safety
+/// `get` must write as many pointers as it is told.
+unsafe fn list(
+    len: usize,
+    get: impl FnOnce(*mut *const OrtMemoryInfo, usize) -> OrtStatusPtr,
+) -> ort::Result<Vec<NonNull<OrtMemoryInfo>>> {
+    let mut infos = vec![std::ptr::null(); len];
+    // SAFETY: the status is consumed once.
+    unsafe { ort::Error::result_from_status(get(infos.as_mut_ptr(), len))? };
+    let missing = || ort::Error::new("a tensor without memory");
+    infos.into_iter().map(|info| NonNull::new(info.cast_mut()).ok_or_else(missing)).collect()
+}
