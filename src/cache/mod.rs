@@ -11,8 +11,8 @@ use ort::session::IoBinding;
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::runtime::{DeviceTensor, Graph};
 use crate::runtime::binding::bind_rows;
+use crate::runtime::{DeviceTensor, Graph};
 
 /// The parts of the cache of a layer, as ports name them.
 const PARTS: [&str; 2] = ["key", "value"];
@@ -81,6 +81,15 @@ impl Element for f16 {
 }
 
 impl KeyValueCache {
+    /// Allocates a cache on the host.
+    #[cfg(test)]
+    pub(crate) fn on_host(shape: CacheShape, rows: usize, capacity: usize) -> Result<Self> {
+        let dimensions = [rows, shape.heads, capacity, shape.head_size];
+        let layers = (0..2 * shape.layers).map(|_| Tensor::new(&Allocator::default(), dimensions));
+        let layers = layers.collect::<ort::Result<_>>().map_err(not_copied)?;
+        Ok(Self { shape, rows, capacity, buffers: Buffers::Float(Layers::Host(layers)) })
+    }
+
     /// Allocates a cache where `graph` wants it.
     pub(crate) fn new(shape: CacheShape, rows: usize, capacity: usize, graph: &Graph) -> Result<Self> {
         let buffers = if shape.is_half {
@@ -220,7 +229,9 @@ impl<T: Element> Layers<T> {
             }
         }
         match (host.is_empty(), device.is_empty()) {
-            (false, false) => Err(ort::Error::new("a part of the cache is wanted on the host, and another on a device")),
+            (false, false) => {
+                Err(ort::Error::new("a part of the cache is wanted on the host, and another on a device"))
+            }
             (_, true) => Ok(Self::Host(host)),
             _ => Ok(Self::Device(device)),
         }

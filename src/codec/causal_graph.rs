@@ -123,7 +123,18 @@ impl DecodeChunk for CausalDecoder {
         let first = state.frames;
         self.check_codes(codes, first)?;
         let end = first + codes.len().saturating_sub(self.sizes.lookahead);
-        let samples = self.run(codes, state.room(end, self.cache, self.sizes.max_frames, &self.graph)?, end)?;
+        let allocate = |capacity| KeyValueCache::new(self.cache, 1, capacity, &self.graph);
+        let cache = state.room(end, self.cache, self.sizes.max_frames, allocate)?;
+        let mut samples = Vec::with_capacity((end - first) * self.hop);
+        let most = self.graph.most_positions();
+        let (mut rest, mut done) = (codes, first);
+        while done < end {
+            let frames = most.min(end - done);
+            let (of_run, _) = rest.split_at(frames + self.sizes.lookahead);
+            done += frames;
+            samples.extend(self.run(of_run, cache, done)?);
+            rest = rest.split_at(frames).1;
+        }
         check_finite(&self.name, &format!("after frame {first}: sample of frame"), &samples, self.hop)?;
         state.frames = end;
         Ok(samples)
@@ -131,18 +142,18 @@ impl DecodeChunk for CausalDecoder {
 }
 
 impl ClipState {
-    /// Returns the cache, grown to at least `frames` with its contents kept.
+    /// Returns the cache, grown to at least `frames` with its contents kept; `allocate` makes one of a capacity.
     fn room(
         &mut self,
         frames: usize,
         shape: CacheShape,
         max_frames: usize,
-        graph: &Graph,
+        allocate: impl FnOnce(usize) -> Result<KeyValueCache>,
     ) -> Result<&mut KeyValueCache> {
         let held = self.cache.as_ref().map_or(0, KeyValueCache::capacity);
         if held < frames {
             let capacity = self.capacity(frames, shape, max_frames)?;
-            let mut larger = KeyValueCache::new(shape, 1, capacity, graph)?;
+            let mut larger = allocate(capacity)?;
             if let Some(cache) = &self.cache {
                 larger.copy_row_of(cache, 0, 0, self.frames)?;
             }
@@ -182,11 +193,17 @@ mod tests {
     fn room_is_bounded() {
         let of_frame = SHAPE.bytes(1, 1);
         let mut state = ClipState { cache: None, frames: 0, memory: 1000 * of_frame };
-        let mut grow = |frames| state.room(frames, SHAPE, 500).map(|cache| cache.capacity());
+        let mut grow = |frames| {
+            let allocate = |capacity| KeyValueCache::on_host(SHAPE, 1, capacity);
+            state.room(frames, SHAPE, 500, allocate).map(|cache| cache.capacity())
+        };
         assert_eq!([5, 64, 65, 200, 257, 500].map(|frames| grow(frames).unwrap()), [64, 64, 128, 256, 500, 500]);
 
         let mut state = ClipState { cache: None, frames: 0, memory: 150 * of_frame };
-        let mut grow = |frames| state.room(frames, SHAPE, 500).map(|cache| cache.capacity());
+        let mut grow = |frames| {
+            let allocate = |capacity| KeyValueCache::on_host(SHAPE, 1, capacity);
+            state.room(frames, SHAPE, 500, allocate).map(|cache| cache.capacity())
+        };
         assert_eq!([5, 65, 86].map(|frames| grow(frames).unwrap()), [64, 86, 86], "both caches are within the limit");
         let error = grow(87).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Limit);

@@ -70,6 +70,12 @@ impl Batch {
     #[allow(unsafe_code)]
     pub(crate) fn prefill(&mut self, row: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
         let positions = embeds.len() / self.graphs.hidden;
+        let most = self.graphs.body.most_positions();
+        if positions > most {
+            let (first, rest) = embeds.split_at(most * self.graphs.hidden);
+            self.prefill(row, len - (positions - most), first, hidden)?;
+            return self.prefill(row, len, rest, hidden);
+        }
         if row > 0 && !self.cache.binds_any_rows() {
             return self.prefill_apart(row, len, embeds, hidden);
         }

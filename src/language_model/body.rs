@@ -42,6 +42,11 @@ impl Body {
         self.graph.is_half("past_key_values.0.key")
     }
 
+    /// Returns the most positions that one run may have.
+    pub(super) fn most_positions(&self) -> usize {
+        self.graph.most_positions()
+    }
+
     /// Returns an error of this graph.
     pub(super) fn failed(&self, error: &ort::Error) -> Error {
         self.graph.failed(error)

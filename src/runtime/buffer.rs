@@ -129,8 +129,13 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
         let element = T::into_tensor_element_type().into();
         // SAFETY: the allocator is valid; the shape has the length that is told.
         let made = unsafe {
-            let status =
-                (api.CreateTensorAsOrtValue)(allocator.as_ptr(), dimensions.as_ptr(), dimensions.len(), element, &mut value);
+            let status = (api.CreateTensorAsOrtValue)(
+                allocator.as_ptr(),
+                dimensions.as_ptr(),
+                dimensions.len(),
+                element,
+                &mut value,
+            );
             ort::Error::result_from_status(status)
         };
         match (made, NonNull::new(value)) {

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use ort::session::{IoBinding, Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Outlet, PrimitiveTensorElementType, TensorElementType, ValueType};
 
+use super::attention::FEW_POSITIONS;
 use super::binding;
 use super::buffer::{Buffer, DeviceTensor};
 use super::clock::{Clock, GraphTime};
-use super::place::{Place, Places};
+use super::place::{Device, Place, Places};
 use super::{Placing, Runtime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Package, PackageFiles};
@@ -107,6 +108,14 @@ pub struct GraphLoader {
     placements: Placements,
 }
 
+/// A session on the devices of a provider.
+struct Placed {
+    session: Session,
+    places: Places,
+    /// True if it must run few positions at once.
+    few_positions: bool,
+}
+
 /// The reason why a graph was not loaded: the provider does not serve it, or it fails on any provider.
 enum NotLoaded {
     PassedOver(String),
@@ -154,13 +163,13 @@ impl GraphLoader {
     }
 
     /// Loads the graph in `file`, or in the file of its variant, for the first provider that serves it.
-    fn session(&self, name: &str, file: &str) -> Result<(Session, Places, String, Arc<Clock>)> {
+    fn session(&self, name: &str, file: &str) -> Result<(Placed, String, Arc<Clock>)> {
         let asked = self.placing.providers.of(name);
         let is_auto = asked.iter().any(Provider::is_auto);
         let mut passed_over = Vec::new();
         for provider in self.candidates(&asked) {
             match self.session_on(&provider, name, file, is_auto) {
-                Ok((session, places, placement)) => {
+                Ok((placed, placement)) => {
                     let placement = GraphPlacement { passed_over, ..placement };
                     if !placement.passed_over.is_empty() {
                         log::warn!(target: "ualm::provider", "{placement}");
@@ -168,7 +177,7 @@ impl GraphLoader {
                         log::info!(target: "ualm::provider", "{placement}");
                     }
                     let file = placement.file.clone();
-                    return Ok((session, places, file, self.placements.note(placement)));
+                    return Ok((placed, file, self.placements.note(placement)));
                 }
                 Err(NotLoaded::Failed(error)) => return Err(error),
                 Err(NotLoaded::PassedOver(why)) => {
@@ -206,7 +215,7 @@ impl GraphLoader {
         name: &str,
         file: &str,
         is_auto: bool,
-    ) -> Result<(Session, Places, GraphPlacement), NotLoaded> {
+    ) -> Result<(Placed, GraphPlacement), NotLoaded> {
         let (route, status) = self.runtime.resolver(&self.placing).resolve(provider);
         let route = route.ok_or(NotLoaded::PassedOver(status.message))?;
         if is_auto && route.is_on_cpu && route.name != CPU && self.is_of_step(name) {
@@ -240,6 +249,10 @@ impl GraphLoader {
             return Err(NotLoaded::PassedOver(format!("it takes none of the graph's {nodes_on_cpu} nodes")));
         }
         let places = Places::of(&session, &its_device).map_err(NotLoaded::PassedOver)?;
+        let few_positions = match places.device() {
+            None => false,
+            Some(device) => self.runs_few_positions(provider, device, &nodes)?,
+        };
         let placement = GraphPlacement {
             graph: name.to_owned(),
             file: file.to_owned(),
@@ -250,7 +263,36 @@ impl GraphLoader {
             operators_on_cpu,
             passed_over: Vec::new(),
         };
-        Ok((session, places, placement))
+        Ok((Placed { session, places, few_positions }, placement))
+    }
+
+    /// Returns whether a graph with `nodes` must run few positions at once, for the attention of `device` over many is
+    /// wrong. A graph that cannot is passed over.
+    fn runs_few_positions(
+        &self,
+        provider: &Provider,
+        device: &Device,
+        nodes: &[(String, String)],
+    ) -> Result<bool, NotLoaded> {
+        let has = |wanted: &str| nodes.iter().any(|(provider, operator)| provider != CPU && operator == wanted);
+        let is_causal = has("GroupQueryAttention");
+        if !is_causal && !has("MultiHeadAttention") {
+            return Ok(false);
+        }
+        let route = self.runtime.resolver(&self.placing).resolve(provider).0;
+        let is_right = device.attends_right(|| {
+            let gone = || ort::Error::new("its device is gone");
+            self.runtime.check_attention(route.ok_or_else(gone)?)
+        });
+        match is_right {
+            Ok(true) => Ok(false),
+            Ok(false) if is_causal => Ok(true),
+            Ok(false) => {
+                let what = "its attention over many positions was checked and is wrong on this device";
+                Err(NotLoaded::PassedOver(what.into()))
+            }
+            Err(e) => Err(NotLoaded::PassedOver(format!("it cannot run attention: {}", e.message().trim()))),
+        }
     }
 
     /// Loads the graph `name`.
@@ -258,26 +300,27 @@ impl GraphLoader {
     /// # Errors
     /// [`ErrorKind::Package`] when the package lacks the graph, or when the graph lacks a port or has another input.
     pub(crate) fn load(&self, name: &str, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
-        let (session, places, file, clock) = self.session(name, self.package.manifest().graph(name)?)?;
+        let (placed, file, clock) = self.session(name, self.package.manifest().graph(name)?)?;
         let mut wrong: Vec<String> = inputs
             .iter()
-            .filter_map(|port| port.mismatch(session.inputs().iter().find(|o| o.name() == port.name)))
+            .filter_map(|port| port.mismatch(placed.session.inputs().iter().find(|o| o.name() == port.name)))
             .map(|what| format!("input {what}"))
             .collect();
         wrong.extend(
             outputs
                 .iter()
-                .filter_map(|port| port.mismatch(session.outputs().iter().find(|o| o.name() == port.name)))
+                .filter_map(|port| port.mismatch(placed.session.outputs().iter().find(|o| o.name() == port.name)))
                 .map(|what| format!("output {what}")),
         );
-        let extra = session.inputs().iter().filter(|o| inputs.iter().all(|port| port.name != o.name()));
+        let extra = placed.session.inputs().iter().filter(|o| inputs.iter().all(|port| port.name != o.name()));
         wrong.extend(extra.map(|o| format!("input {:?} is not in the contract", o.name())));
         if !wrong.is_empty() {
             let what =
                 format!("{}: the graph does not keep its contract: {}", self.files().describe(&file), wrong.join("; "));
             return Err(Error::new(ErrorKind::Package, what));
         }
-        Ok(Graph { name: name.to_owned(), session: Mutex::new(session), places, clock })
+        let Placed { session, places, few_positions } = placed;
+        Ok(Graph { name: name.to_owned(), session: Mutex::new(session), places, few_positions, clock })
     }
 }
 
@@ -286,6 +329,7 @@ pub(crate) struct Graph {
     name: String,
     session: Mutex<Session>,
     places: Places,
+    few_positions: bool,
     clock: Arc<Clock>,
 }
 
@@ -295,6 +339,11 @@ impl Graph {
         let session = self.lock();
         let input = session.inputs().iter().find(|input| input.name() == name);
         input.is_some_and(|input| matches!(input.dtype(), ValueType::Tensor { ty: TensorElementType::Float16, .. }))
+    }
+
+    /// Returns the most positions that one run may have, for all numbers to be right.
+    pub(crate) fn most_positions(&self) -> usize {
+        if self.few_positions { FEW_POSITIONS } else { usize::MAX }
     }
 
     /// Allocates numbers of `shape` where the graph reads its input `port`.

@@ -1,6 +1,7 @@
 //! ONNX Runtime: finds and loads its library once, with one environment and one thread pool for the process, and runs
 //! the graphs of packages.
 
+mod attention;
 pub(crate) mod binding;
 mod buffer;
 mod clock;
@@ -282,6 +283,12 @@ impl Runtime {
             builder = builder.with_execution_providers([no_arena])?.with_memory_pattern(false)?;
         }
         files.load_graph(route.apply(builder)?, name)
+    }
+
+    /// Runs the check of attention on the devices of `route`.
+    fn check_attention(&self, route: Route<'_>) -> ort::Result<bool> {
+        let builder = route.apply(Session::builder(&self.environment)?)?;
+        attention::is_right(&mut { builder }.commit_from_memory(attention::GRAPH)?)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ort::AsPointer;
 use ort::environment::Environment;
@@ -19,16 +19,30 @@ use crate::provider::Memory;
 pub(crate) struct Device {
     environment: Environment,
     lock: Mutex<()>,
+    /// Whether its attention over many positions is right, once that was checked.
+    attention: OnceLock<bool>,
 }
 
 impl Device {
     pub(super) fn new(environment: Environment) -> Self {
-        Self { environment, lock: Mutex::new(()) }
+        Self { environment, lock: Mutex::new(()), attention: OnceLock::new() }
     }
 
     /// Waits until no other thread uses the device.
     pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether its attention over many positions is right, as `check` finds the first time.
+    pub(super) fn attends_right(&self, check: impl FnOnce() -> ort::Result<bool>) -> ort::Result<bool> {
+        if let Some(is_right) = self.attention.get() {
+            return Ok(*is_right);
+        }
+        let is_right = {
+            let _using = self.lock();
+            check()?
+        };
+        Ok(*self.attention.get_or_init(|| is_right))
     }
 
     pub(super) fn environment(&self) -> &Environment {
