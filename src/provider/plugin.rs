@@ -60,27 +60,22 @@ impl Plugins {
             return Err(why.clone());
         }
         let stated = provider_of(library).or_else(|| provider_of(&path));
-        if !known.contains_key(&path) {
-            let outcome = if devices_of(environment, &path).is_empty() {
-                let wanted = stated.as_deref().map_or_else(|| stem_of(&path), registration_name);
-                let name = free_name(&wanted, &taken(&known, environment));
-                self.register_as(&name, environment, &path, limit).map(|()| vec![name])
-            } else {
-                Ok(Vec::new())
-            };
-            known.insert(path.clone(), outcome);
-        }
-        let mut names = known[&path].clone()?;
-        if let Some(asked) = asked.filter(|asked| stated.is_none() && may_take_name(asked)) {
-            let devices = devices_of(environment, &path);
-            let took_name = |device: &Device<'_>| device.ep().is_ok_and(|ep| names.iter().any(|name| name == ep));
-            let is_missing = !devices.iter().any(|device| key_of(device).as_deref() == Some(asked));
-            if is_missing && !devices.is_empty() && devices.iter().all(took_name) {
-                let name = free_name(&registration_name(asked), &taken(&known, environment));
-                self.register_as(&name, environment, &path, limit)?;
-                names.push(name);
-                known.insert(path.clone(), Ok(names));
+        let outcome = known.get(&path).cloned().unwrap_or_else(|| {
+            if !devices_of(environment, &path).is_empty() {
+                return Ok(Vec::new());
             }
+            let wanted = stated.as_deref().map_or_else(|| stem_of(&path), registration_name);
+            let name = free_name(&wanted, &taken(&known, environment));
+            self.register_as(&name, environment, &path, limit).map(|()| vec![name])
+        });
+        known.insert(path.clone(), outcome.clone());
+        let mut names = outcome?;
+        let wanted = asked.filter(|asked| stated.is_none() && may_take_name(asked));
+        if let Some(asked) = wanted.filter(|asked| took_other_names(&devices_of(environment, &path), &names, asked)) {
+            let name = free_name(&registration_name(asked), &taken(&known, environment));
+            self.register_as(&name, environment, &path, limit)?;
+            names.push(name);
+            known.insert(path.clone(), Ok(names));
         }
         Ok(path)
     }
@@ -119,6 +114,12 @@ impl Plugins {
             None => Err(self.hanging.get_or_init(timed_out).clone()),
         }
     }
+}
+
+/// Returns whether the providers of `devices` took their names from registrations as `names`, none of them `asked`.
+fn took_other_names(devices: &[Device<'_>], names: &[String], asked: &str) -> bool {
+    let took_name = |device: &Device<'_>| device.ep().is_ok_and(|ep| names.iter().any(|name| name == ep));
+    !devices.is_empty() && devices.iter().all(|device| took_name(device) && key_of(device).as_deref() != Some(asked))
 }
 
 /// Returns the name to register a plugin of the provider `key` as.
