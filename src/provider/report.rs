@@ -56,6 +56,8 @@ impl fmt::Display for DeviceInfo {
 pub struct ProviderStatus {
     /// The provider as requested, options included.
     pub asked: String,
+    /// Options that this library sets for the provider because the request does not.
+    pub default_options: BTreeMap<String, String>,
     /// The outcome.
     pub state: ProviderState,
     /// A description of the outcome: the device found, or the failure and its remedy.

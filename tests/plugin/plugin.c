@@ -1,9 +1,11 @@
-/* A plugin of ONNX Runtime that is of no use, in the ways that real ones fail. Compiled by tests/providers/main.rs with one of
+/* A plugin of ONNX Runtime that is of no use, in the ways that real ones fail or are odd. Compiled by tests/providers/main.rs
+ * with one of
  *
  *   WRONG_VERSION   asks for a version of the interface that no ONNX Runtime has
  *   NO_DEVICE       loads, and finds no device to run on
  *   REJECTS         offers the CPU as a device, and refuses to make a provider for any graph
  *   TAKES_NOTHING   offers the CPU as a device, and takes no node of any graph
+ *   TAKES_NAME      the same, and its provider has the name that the plugin is registered with, as QNN's
  *   FAILS_LATER     takes every graph whole, and fails when it is run
  *   OWN_MEMORY      the same, and wants inputs in the memory of a GPU
  *   HANGS           never comes back
@@ -17,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #if defined(FAILS_LATER) || defined(OWN_MEMORY)
@@ -76,8 +79,19 @@ static status *failure(const char *words) {
     return ((status * (*)(int, const char *)) api[CREATE_STATUS])(1, words);
 }
 
+#ifdef TAKES_NAME
+/* Each registration has a factory of its own, and a provider the name of its factory. */
+typedef struct { factory factory; char name[128]; } named_factory;
+typedef struct { provider provider; const char *name; } named_provider;
+
+static const char *name_of_factory(const factory *factory) { return ((const named_factory *)factory)->name; }
+static const char *name_of_provider(const provider *provider) { return ((const named_provider *)provider)->name; }
+#else
+typedef provider named_provider;
+
 static const char *name_of_factory(const factory *factory) { (void)factory; return "UselessExecutionProvider"; }
 static const char *name_of_provider(const provider *provider) { (void)provider; return "UselessExecutionProvider"; }
+#endif
 static const char *vendor(const factory *factory) { (void)factory; return "nobody"; }
 static const char *version(const factory *factory) { (void)factory; return "0.1.0"; }
 static void *nothing(void) { return NULL; }
@@ -166,7 +180,10 @@ static status *create(factory *self, const void *const *devices, const void *con
 #ifdef REJECTS
     return failure("this graph is not to its taste");
 #else
-    *made = calloc(1, sizeof **made);
+    *made = calloc(1, sizeof(named_provider));
+#ifdef TAKES_NAME
+    ((named_provider *)*made)->name = name_of_factory(self);
+#endif
     (*made)->version = 23;
     (*made)->name = name_of_provider;
 #ifdef TAKES_ALL
@@ -206,9 +223,20 @@ status *CreateEpFactories(const char *name, const api_base *base, const void *lo
 #ifdef OWN_MEMORY
     the_factory.create_allocator = create_allocator;
 #endif
+#ifdef TAKES_NAME
+    named_factory *own = calloc(1, sizeof *own);
+    own->factory = the_factory;
+    strncpy(own->name, name, sizeof own->name - 1);
+    made[0] = &own->factory;
+#else
     made[0] = &the_factory;
+#endif
     *number = 1;
     return NULL;
 }
 
+#ifdef TAKES_NAME
+status *ReleaseEpFactory(factory *factory) { free(factory); return NULL; }
+#else
 status *ReleaseEpFactory(factory *factory) { (void)factory; return NULL; }
+#endif

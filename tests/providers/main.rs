@@ -38,6 +38,11 @@ fn compile(source: &Path, name: &str, arguments: &[String]) -> PathBuf {
 
 /// The plugin that fails in this way.
 fn plugin(way: &str) -> PathBuf {
+    plugin_in(&format!("libonnxruntime_providers_{}.so", way.to_lowercase()), way)
+}
+
+/// The plugin of this kind in a file of this name.
+fn plugin_in(file: &str, way: &str) -> PathBuf {
     let pointer = size_of::<usize>();
     let numbers = [
         ("CREATE_MEMORY_INFO", offset_of!(OrtApi, CreateMemoryInfo_V2)),
@@ -50,7 +55,7 @@ fn plugin(way: &str) -> PathBuf {
     let mut arguments: Vec<_> = numbers.iter().map(|(name, offset)| format!("-D{name}={}", offset / pointer)).collect();
     arguments.push(format!("-D{way}"));
     let source = root().join("tests/plugin/plugin.c");
-    compile(&source, &format!("libonnxruntime_providers_{}.so", way.to_lowercase()), &arguments)
+    compile(&source, file, &arguments)
 }
 
 fn options(providers: &str, library: Option<PathBuf>) -> RuntimeOptions {
@@ -217,6 +222,81 @@ fn a_plugin_that_rejects_a_graph_is_told_and_auto_goes_on() {
     // a plugin that is registered does not take over what is to run on the CPU
     let model = Model::load_with(package("tiny-omni-fp32"), &options("cpu", None)).unwrap();
     assert!(model.provider_report().unwrap().graphs.iter().all(|graph| graph.provider == "cpu" && graph.nodes > 0));
+}
+
+/// QNN's plugin, for one, has no name of its own. A process registers a file once, so that every case has its own files.
+#[test]
+fn a_plugin_without_a_name_of_its_own_gets_that_of_its_provider() {
+    skip_without_fixtures!();
+    if !has_compiler() {
+        return;
+    }
+    let provider_in = |file: &str, asked: &str| {
+        let status = status(asked, plugin_in(file, "TAKES_NAME"));
+        assert_eq!(status.state, ProviderState::Ready, "{file}: {}", status.message);
+        status.devices[0].provider.clone()
+    };
+    let qnn = "libonnxruntime_providers_qnn.so";
+    assert_eq!(provider_in(qnn, "qnn"), "QNNExecutionProvider", "a known provider, by ONNX Runtime's name");
+    assert_eq!(provider_in("libonnxruntime_providers_ggml.so", "ggml"), "ggml", "another one, by its own");
+    assert_eq!(provider_in("libmagic.so", "sorcery"), "sorcery", "a file that names none, by what is asked for");
+    let magic = FOLDER.path().join("libmagic.so");
+    for asked in ["sorcery", "magic", "witchcraft"] {
+        let again = status(asked, magic.clone());
+        assert_eq!((again.state, again.devices[0].provider.as_str()), (ProviderState::Ready, asked));
+    }
+    for (asked, library) in [("openvino", magic), ("openvino", FOLDER.path().join(qnn))] {
+        let other = status(asked, library);
+        assert_eq!(other.state, ProviderState::NotInstalled, "a plugin of another provider: {}", other.message);
+    }
+
+    // the same file by two names, and twice in a list
+    let link = FOLDER.path().join("libother_name.so");
+    std::os::unix::fs::symlink(FOLDER.path().join(qnn), &link).unwrap();
+    let mut asked = options("qnn,ggml", Some(link.clone()));
+    asked = asked.provider_libraries([link.clone(), link, FOLDER.path().join(qnn)]);
+    let both = report(&asked);
+    assert_eq!(both.providers[0].devices[0].provider, "QNNExecutionProvider", "{both}");
+    assert_eq!(both.providers[1].state, ProviderState::NotInstalled, "{both}");
+
+    // two files of one provider: the first serves, the other one is told from it
+    let copy = FOLDER.path().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    let copy = copy.join(qnn);
+    std::fs::copy(FOLDER.path().join(qnn), &copy).unwrap();
+    let second = status("qnn", copy.clone());
+    assert_eq!((second.state, second.devices[0].provider.as_str()), (ProviderState::Ready, "QNNExecutionProvider#2"));
+    assert_eq!(second.library.unwrap(), copy.canonicalize().unwrap());
+    let error = refused(&options("qnn", Some(copy)));
+    assert!(error.contains("takes none of the graph's"), "a session is built on the one that is numbered: {error}");
+}
+
+#[test]
+fn a_file_that_names_the_provider_is_tried_before_others() {
+    skip_without_fixtures!();
+    if has_compiler() {
+        let others =
+            [plugin_in("libany.so", "TAKES_NAME"), plugin_in("libonnxruntime_providers_cann.so", "TAKES_NAME")];
+        let status = report(&options("cann", None).provider_libraries(others.clone())).providers[0].clone();
+        assert_eq!(status.library.unwrap(), others[1].canonicalize().unwrap());
+        assert_eq!(status.devices[0].provider, "CANNExecutionProvider");
+    }
+}
+
+#[test]
+fn the_options_that_make_webgpu_exact_are_set_and_told() {
+    skip_without_fixtures!();
+    if !has_compiler() {
+        return;
+    }
+    let library = plugin_in("libonnxruntime_providers_webgpu.so", "TAKES_NAME");
+    let usual = status("webgpu", library.clone());
+    assert_eq!(usual.devices[0].provider, "WebGpuExecutionProvider");
+    assert_eq!(usual.default_options.get("preferredLayout").map(String::as_str), Some("NCHW"));
+    assert!(usual.message.ends_with(", with preferredLayout=NCHW"), "{}", usual.message);
+    assert_eq!(usual.asked, "webgpu");
+    let own = status("webgpu:preferredLayout=NHWC", library);
+    assert!(own.default_options.is_empty() && !own.message.contains("NCHW"), "{}", own.message);
 }
 
 #[test]
