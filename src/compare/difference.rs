@@ -42,7 +42,7 @@ pub(super) struct Bounds {
 impl Bounds {
     /// Returns the bounds for a graph of this arithmetic. Right implementations were seen to differ by 2e-5 in float32, 6e-3
     /// in float16, and by 0.07 in quantized graphs, where each provider rounds activations in its own way; wrong ones by
-    /// 0.02 and more, and in a third of the codes.
+    /// 0.007 and more, and in a third of the codes.
     pub fn of(arithmetic: Arithmetic) -> Self {
         match arithmetic {
             Arithmetic::Float => Self { numbers: 1e-4, codes: 0.02 },

@@ -23,6 +23,9 @@ const STEPS: usize = 3;
 /// Positions of the two rows of different lengths, which step together.
 const ROWS: [usize; 2] = [9, 5];
 
+/// What to try where nothing better is known.
+const OTHERS: &str = "try other options, or another version, of the provider (docs/providers.md)";
+
 /// Some graphs to run, and what the CPU makes of the same inputs.
 pub(super) struct Job<'m> {
     graphs: Vec<GraphPlacement>,
@@ -53,7 +56,9 @@ impl Job<'_> {
             Err(error) => {
                 let words = error.full_message();
                 let words: Vec<_> = words.split_whitespace().collect();
-                compared.failure = Some(self.failure(&format!("{how}it fails: {}", words.join(" "))));
+                let words = words.join(" ");
+                let what = format!("{how}it fails: {}", words.trim_end_matches('.'));
+                compared.failure = Some(self.failure(&what, OTHERS));
                 return compared;
             }
         };
@@ -71,19 +76,21 @@ impl Job<'_> {
                 }
                 (None, None) => "a number is not finite, or is where the CPU gives zeros alone".to_owned(),
             };
-            compared.failure = Some(self.failure(&format!("otherwise than on the CPU ({run}): {what}")));
+            // options that make numbers right do not help where they are right alone
+            let provider = self.graphs.first().map_or("", |placed| &placed.provider);
+            let other = if how.is_empty() { remedy(provider) } else { OTHERS };
+            compared.failure = Some(self.failure(&format!("otherwise than on the CPU ({run}): {what}"), other));
         }
         compared.run = Some(run);
         compared
     }
 
-    /// Returns a sentence with the graphs and their provider, and what to do.
-    fn failure(&self, what: &str) -> String {
+    /// Returns a sentence with the graphs and their provider, and what to do: to ask for the CPU, or `other`.
+    fn failure(&self, what: &str, other: &str) -> String {
         let names: Vec<_> = self.graphs.iter().map(|placed| placed.graph.as_str()).collect();
         let mut providers: Vec<_> = self.graphs.iter().map(|placed| placed.provider.as_str()).collect();
         providers.dedup();
         let way: Vec<_> = names.iter().map(|name| format!("{name}=cpu")).collect();
-        let other = providers.iter().map(|provider| remedy(provider)).next().unwrap_or_default();
         let [names, providers, way] = [names.join(", "), providers.join(", "), way.join(",")];
         format!("{names} on {providers}: {what}. Ask for the CPU ({way}), or {other}")
     }
@@ -95,7 +102,7 @@ fn remedy(provider: &str) -> &'static str {
     match name {
         "webgpu" if !options.contains("preferredLayout=NCHW") => "try webgpu:preferredLayout=NCHW",
         "cuda" if !options.contains("use_tf32=0") => "try cuda:use_tf32=0",
-        _ => "try other options, or another version, of the provider (docs/providers.md)",
+        _ => OTHERS,
     }
 }
 
