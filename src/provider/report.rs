@@ -104,6 +104,13 @@ pub struct GraphPlacement {
     pub passed_over: Vec<PassedOver>,
 }
 
+impl GraphPlacement {
+    /// Returns whether the graph was placed on the CPU provider.
+    pub(crate) fn is_on_cpu(&self) -> bool {
+        self.provider == "cpu"
+    }
+}
+
 impl fmt::Display for GraphPlacement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { graph, file, provider, device, nodes, nodes_on_cpu, .. } = self;

@@ -49,11 +49,20 @@ fn plugin_in(file: &str, way: &str) -> PathBuf {
         ("CREATE_STATUS", offset_of!(OrtApi, CreateStatus)),
         ("GET_EP_API", offset_of!(OrtApi, GetEpApi)),
         ("HARDWARE_DEVICE_TYPE", offset_of!(OrtApi, HardwareDevice_Type)),
+        ("KERNEL_INPUT", offset_of!(OrtApi, KernelContext_GetInput)),
+        ("KERNEL_OUTPUT", offset_of!(OrtApi, KernelContext_GetOutput)),
         ("NODE_COUNT", offset_of!(OrtApi, Graph_GetNumNodes)),
+        ("NODE_OPERATOR", offset_of!(OrtApi, Node_GetOperatorType)),
         ("NODES", offset_of!(OrtApi, Graph_GetNodes)),
+        ("TENSOR_DATA", offset_of!(OrtApi, GetTensorMutableData)),
+        ("TENSOR_INFO", offset_of!(OrtApi, GetTensorTypeAndShape)),
+        ("RANK", offset_of!(OrtApi, GetDimensionsCount)),
+        ("DIMENSIONS", offset_of!(OrtApi, GetDimensions)),
+        ("SIZE", offset_of!(OrtApi, GetTensorShapeElementCount)),
+        ("RELEASE_TENSOR_INFO", offset_of!(OrtApi, ReleaseTensorTypeAndShapeInfo)),
     ];
     let mut arguments: Vec<_> = numbers.iter().map(|(name, offset)| format!("-D{name}={}", offset / pointer)).collect();
-    arguments.push(format!("-D{way}"));
+    arguments.extend([format!("-D{way}"), "-lm".to_owned()]);
     let source = root().join("tests/plugin/plugin.c");
     compile(&source, file, &arguments)
 }
@@ -385,6 +394,47 @@ fn doctor(arguments: &[&str], folder: &Path) -> (bool, Value) {
     let output = command.env("XDG_CONFIG_HOME", folder).output().unwrap();
     let checks = serde_json::from_slice(&output.stdout);
     (output.status.success(), checks.unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr))))
+}
+
+/// A plugin that computes some nodes: right, by 1 % too much, or with the inputs of an earlier run, as providers with memory
+/// of their own do where inputs are bound once.
+#[test]
+fn doctor_compares_numbers_with_those_of_the_cpu() {
+    skip_without_fixtures!();
+    if !has_compiler() {
+        return;
+    }
+    let asked = ["--provider", "cpu,llm=useless,codec=useless", "--provider-library"];
+    for way in ["COMPUTES", "ERRS", "KEEPS_INPUTS"] {
+        let library = plugin(way);
+        let arguments = [&asked[..], &[library.to_str().unwrap()]].concat();
+        let (worked, checks) = doctor(&arguments, FOLDER.path());
+        let is_right = way == "COMPUTES";
+        assert_eq!(worked, is_right, "{checks}");
+        let numbers = &checks[4];
+        assert_eq!((&numbers["name"], &numbers["ok"]), (&"numbers".into(), &is_right.into()), "{numbers}");
+        let compared = numbers["comparison"]["compared"].as_array().unwrap();
+        let of = |graph: &str| compared.iter().find(|compared| compared["graphs"][0] == graph).unwrap();
+        assert_eq!(compared.len(), 3, "{numbers}");
+        assert_eq!(numbers["comparison"]["on_cpu"].as_array().unwrap().len(), 4);
+        for graph in compared {
+            let differs = graph["difference"].as_f64().unwrap() > graph["bound"].as_f64().unwrap();
+            assert_eq!(differs, graph["failure"].is_string(), "{graph}");
+        }
+        let (llm, encoder) = (of("llm"), of("codec_encoder"));
+        assert_eq!((&llm["bound"], &encoder["bound"]), (&1e-4.into(), &0.02.into()));
+        assert!(encoder["codes"][1].as_u64() > Some(100), "{encoder}");
+        if is_right {
+            assert!(llm["failure"].is_null() && encoder["codes"][0] == 0, "{numbers}");
+            assert_eq!((&checks[5]["name"], &checks[5]["ok"]), (&"threads".into(), &true.into()), "{checks}");
+        } else {
+            let failure = llm["failure"].as_str().unwrap();
+            for words in ["llm on useless", "otherwise", "of the largest value", "llm=cpu"] {
+                assert!(failure.contains(words), "{failure}");
+            }
+            assert!(numbers["found"].as_str().unwrap().contains(failure));
+        }
+    }
 }
 
 #[test]
