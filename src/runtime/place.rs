@@ -11,6 +11,7 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::sys::{OrtMemoryInfo, OrtStatusPtr};
 
+use super::buffer::Buffer;
 use crate::provider::Memory;
 
 /// A device that has memory of its own. What runs on it or copies to and from it holds its lock: providers of devices
@@ -60,6 +61,8 @@ pub(super) enum Place {
 /// Memory of a device, by ONNX Runtime's description of it.
 #[derive(Clone, Debug)]
 pub(super) struct DeviceMemory {
+    /// ONNX Runtime's name of it, such as `WebGPU_Buf`, and the kind of the device.
+    name: String,
     /// Valid as long as the session that named it.
     info: NonNull<OrtMemoryInfo>,
     pub device: Arc<Device>,
@@ -109,9 +112,12 @@ impl Places {
             if memory.is_shared {
                 return Err(format!("it wants {name:?} in memory shared with the host ({})", memory.name));
             }
-            Ok((name, Place::Device(DeviceMemory { info, device: Arc::clone(device) })))
+            let words = format!("{} of a {:?}", memory.name, memory.device);
+            Ok((name, Place::Device(DeviceMemory { name: words, info, device: Arc::clone(device) })))
         });
-        places.collect::<Result<_, _>>().map(Self)
+        let places: BTreeMap<_, _> = places.collect::<Result<_, _>>()?;
+        places.iter().try_for_each(|(port, place)| check_copies(session, port, place))?;
+        Ok(Self(places))
     }
 
     /// Returns the place of the port `name`; that of a port without one is the host.
@@ -126,6 +132,16 @@ impl Places {
             Place::Device(memory) => Some(&memory.device),
         })
     }
+}
+
+/// Checks that numbers can be copied to `place`.
+fn check_copies(session: &Session, port: &str, place: &Place) -> Result<(), String> {
+    let Place::Device(memory) = place else { return Ok(()) };
+    let copied = Buffer::<f32>::new(session, place, &[1]).and_then(|buffer| buffer.upload());
+    copied.map_err(|e| {
+        let kept = format!("it keeps {port:?} in memory of its own ({})", memory.name);
+        format!("{kept}, to which nothing can be copied: {}", e.message().trim())
+    })
 }
 
 /// Returns the list of `len` descriptions that `get` writes.
