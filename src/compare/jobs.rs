@@ -100,7 +100,7 @@ impl Job<'_> {
 fn remedy(provider: &str) -> &'static str {
     let (name, options) = provider.split_once(':').unwrap_or((provider, ""));
     match name {
-        "webgpu" if !options.contains("preferredLayout=NCHW") => "try webgpu:preferredLayout=NCHW",
+        "webgpu" if options.contains("preferredLayout=NHWC") => "leave preferredLayout as it is without asking (NCHW)",
         "cuda" if !options.contains("use_tf32=0") => "try cuda:use_tf32=0",
         _ => OTHERS,
     }
@@ -400,9 +400,9 @@ mod tests {
 
     #[test]
     fn remedies_are_the_provider_s() {
-        assert!(remedy("webgpu").contains("preferredLayout=NCHW"));
+        assert!(remedy("webgpu:preferredLayout=NHWC").contains("NCHW"));
         assert!(remedy("cuda:device_id=1").contains("use_tf32=0"));
-        for other in ["webgpu:preferredLayout=NCHW", "cuda:use_tf32=0", "qnn"] {
+        for other in ["webgpu", "cuda:use_tf32=0", "qnn"] {
             assert!(remedy(other).contains("other options"), "{other}");
         }
     }

@@ -8,8 +8,8 @@ use std::thread::scope;
 
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, Codes, Engine, EngineOptions, GenerationConfig, Message, Modality, Model, Providers, RuntimeOptions, Session,
-    Tokens,
+    Cancel, Codes, Engine, EngineOptions, GenerationConfig, Message, Modality, Model, Providers, RuntimeOptions,
+    Session, Tokens,
 };
 use ualm_testing::{package, relative_error, skip_without_fixtures};
 
@@ -65,7 +65,8 @@ fn config(model: &Model, modality: Modality, seed: u64) -> GenerationConfig {
 
 /// The prompts of all kinds: short, longer than 31 positions, and one that is heard.
 fn prompts() -> [Vec<Message>; 3] {
-    let long = "rain on a roof, then a dog far away, then nothing for a long time, and then again rain and wind in the trees";
+    let long =
+        "rain on a roof, then a dog far away, then nothing for a long time, and then again rain and wind in the trees";
     [
         vec![Message::text("a bell")],
         vec![Message::text(long)],
@@ -105,7 +106,8 @@ fn conversations_takes_and_forks_are_those_of_the_cpu() {
             let mut session = model.session();
             let mut made = tokens(&mut session, &[Message::text("a dog")], &config(model, Modality::Text, 1));
             let sound = config(model, Modality::Audio, 0);
-            let prompt = session.prompt_for(Modality::Audio, &[Message::text("rain, then wind")], &Cancel::new()).unwrap();
+            let prompt =
+                session.prompt_for(Modality::Audio, &[Message::text("rain, then wind")], &Cancel::new()).unwrap();
             let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
             let mut fork = session.fork(&checkpoint).unwrap();
             for (seed, session) in [(1, &mut session), (2, &mut fork)] {
