@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ort::AsPointer;
 use ort::memory::Allocator;
-use ort::session::{IoBinding, Session};
+use ort::session::{IoBinding, Session, SharedSessionInner};
 use ort::sys::{OrtAllocator, OrtValue};
 use ort::value::{PrimitiveTensorElementType, Shape, Tensor};
 
@@ -104,6 +104,8 @@ pub(crate) struct DeviceTensor<T> {
     device: Arc<Device>,
     shape: Vec<usize>,
     element: PhantomData<T>,
+    /// The session of the allocator, which must outlive it.
+    _session: Arc<SharedSessionInner>,
 }
 
 // SAFETY: ONNX Runtime's values may be used by any thread; all uses of the memory hold the device's lock.
@@ -141,7 +143,8 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
         match (made, NonNull::new(value)) {
             (Ok(()), Some(value)) => {
                 drop(_using);
-                Ok(Self { value, allocator, device, shape: shape.to_vec(), element: PhantomData })
+                let (shape, _session) = (shape.to_vec(), session.inner());
+                Ok(Self { value, allocator, device, shape, element: PhantomData, _session })
             }
             (made, _) => {
                 // SAFETY: nothing uses the allocator.
