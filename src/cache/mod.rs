@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "rows and positions are within the buffers, which are allocated here")]
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use half::f16;
 use ort::memory::Allocator;
@@ -12,7 +13,7 @@ use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::binding::bind_rows;
-use crate::runtime::{DeviceTensor, Graph};
+use crate::runtime::{DeviceTensor, Graph, Mover, Moves};
 
 /// The parts of the cache of a layer, as ports name them.
 const PARTS: [&str; 2] = ["key", "value"];
@@ -34,6 +35,13 @@ impl CacheShape {
         let width = if self.is_half { size_of::<f16>() } else { size_of::<f32>() };
         sizes.iter().fold(2 * width as u64, |bytes, size| bytes.saturating_mul(*size as u64))
     }
+
+    /// Returns where the first `len` positions of each head of `row` lie in a buffer with room for `capacity` positions,
+    /// counted in positions of a head.
+    fn places(&self, capacity: usize, row: usize, len: usize) -> impl Iterator<Item = usize> + Clone + use<> {
+        let heads = row * self.heads..(row + 1) * self.heads;
+        heads.flat_map(move |head| head * capacity..head * capacity + len)
+    }
 }
 
 /// The keys and values of `rows` sequences, each buffer of shape [rows, heads, capacity, head size].
@@ -53,7 +61,14 @@ enum Buffers {
 /// Key and value of layer 0, key and value of layer 1, …, where the graph wants them.
 enum Layers<T: Element> {
     Host(Vec<Tensor<T>>),
-    Device(Vec<DeviceTensor<T>>),
+    Device(OnDevice<T>),
+}
+
+/// Buffers on a device.
+struct OnDevice<T: Element> {
+    buffers: Vec<DeviceTensor<T>>,
+    /// Moves rows on the device; without it they are moved on the host.
+    mover: Option<Arc<Mover>>,
 }
 
 /// A number in the cache.
@@ -151,10 +166,10 @@ impl KeyValueCache {
         let sizes = (self.shape, self.capacity, other.capacity);
         let copied = match (&mut self.buffers, &other.buffers) {
             (Buffers::Float(this), Buffers::Float(other)) => {
-                other.read(|other| this.edit(|this| copy_row_of(this, other, sizes, from, to, len)))
+                this.copy_row_of(other, sizes, from, to, len)
             }
             (Buffers::Half(this), Buffers::Half(other)) => {
-                other.read(|other| this.edit(|this| copy_row_of(this, other, sizes, from, to, len)))
+                this.copy_row_of(other, sizes, from, to, len)
             }
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
@@ -167,8 +182,8 @@ impl KeyValueCache {
         let sizes = (self.shape, self.capacity);
         match &mut self.buffers {
             _ if len == 0 => Ok(()),
-            Buffers::Float(layers) => layers.edit(|layers| copy_rows(layers, sizes, from, to, len)),
-            Buffers::Half(layers) => layers.edit(|layers| copy_rows(layers, sizes, from, to, len)),
+            Buffers::Float(layers) => layers.copy_rows(sizes, from, to, len),
+            Buffers::Half(layers) => layers.copy_rows(sizes, from, to, len),
         }
         .map_err(not_copied)
     }
@@ -180,8 +195,8 @@ impl KeyValueCache {
         let high = one.max(other);
         match &mut self.buffers {
             _ if len == 0 || low == high => Ok(()),
-            Buffers::Float(layers) => layers.edit(|layers| swap_rows(layers, sizes, low, high, len)),
-            Buffers::Half(layers) => layers.edit(|layers| swap_rows(layers, sizes, low, high, len)),
+            Buffers::Float(layers) => layers.swap_rows(sizes, low, high, len),
+            Buffers::Half(layers) => layers.swap_rows(sizes, low, high, len),
         }
         .map_err(not_copied)
     }
@@ -198,10 +213,10 @@ impl KeyValueCache {
         let sizes = (self.shape, self.capacity);
         let filled = match (&mut self.buffers, &one.buffers) {
             (Buffers::Float(to), Buffers::Float(from)) => {
-                from.read(|from| to.edit(|to| repeat(to, from, sizes, row, len, &place_key)))
+                to.repeat(from, sizes, row, len, &place_key)
             }
             (Buffers::Half(to), Buffers::Half(from)) => {
-                from.read(|from| to.edit(|to| repeat(to, from, sizes, row, len, &place_key)))
+                to.repeat(from, sizes, row, len, &place_key)
             }
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
@@ -233,7 +248,7 @@ impl<T: Element> Layers<T> {
                 Err(ort::Error::new("a part of the cache is wanted on the host, and another on a device"))
             }
             (_, true) => Ok(Self::Host(host)),
-            _ => Ok(Self::Device(device)),
+            _ => Ok(Self::Device(OnDevice { buffers: device, mover: graph.mover() })),
         }
     }
 
@@ -254,7 +269,7 @@ impl<T: Element> Layers<T> {
                 unsafe { bind_rows(binding, [&past, &present], buffer, rows) }
             }),
             Self::Device(_) if rows.start > 0 => Err(ort::Error::new("a binding on a device begins at the first row")),
-            Self::Device(buffers) => buffers.iter().enumerate().try_for_each(|(index, buffer)| {
+            Self::Device(device) => device.buffers.iter().enumerate().try_for_each(|(index, buffer)| {
                 let [past, present] = names(index);
                 // SAFETY: the caller does not run `binding` after the buffers are dropped.
                 unsafe { buffer.bind_first_rows(binding, [&past, &present], rows.end) }
@@ -262,12 +277,86 @@ impl<T: Element> Layers<T> {
         }
     }
 
+    /// Returns the buffers on a device that can move rows, and what moves them.
+    fn movable(&self) -> Option<(&[DeviceTensor<T>], &Mover)> {
+        match self {
+            Self::Device(OnDevice { buffers, mover: Some(mover) }) => Some((buffers, mover)),
+            _ => None,
+        }
+    }
+
+    /// See [`copy_row_of`].
+    fn copy_row_of(
+        &mut self,
+        other: &Self,
+        sizes: (CacheShape, usize, usize),
+        of: usize,
+        row: usize,
+        len: usize,
+    ) -> ort::Result<()> {
+        if let (Some((buffers, mover)), Some((others, _))) = (self.movable(), other.movable()) {
+            let (shape, capacity, of_other) = sizes;
+            let moves = Moves::new(shape.places(of_other, of, len), shape.places(capacity, row, len));
+            return mover.run(buffers, others, shape.head_size, &moves);
+        }
+        other.read(|other| self.edit(|this| copy_row_of(this, other, sizes, of, row, len)))
+    }
+
+    /// See [`copy_rows`].
+    fn copy_rows(&mut self, sizes: (CacheShape, usize), from: usize, to: usize, len: usize) -> ort::Result<()> {
+        if let Some((buffers, mover)) = self.movable() {
+            let (shape, capacity) = sizes;
+            let moves = Moves::new(shape.places(capacity, from, len), shape.places(capacity, to, len));
+            return mover.run(buffers, buffers, shape.head_size, &moves);
+        }
+        self.edit(|layers| copy_rows(layers, sizes, from, to, len))
+    }
+
+    /// See [`swap_rows`].
+    fn swap_rows(&mut self, sizes: (CacheShape, usize), low: usize, high: usize, len: usize) -> ort::Result<()> {
+        if let Some((buffers, mover)) = self.movable() {
+            let (shape, capacity) = sizes;
+            let [one, other] = [low, high].map(|row| shape.places(capacity, row, len));
+            let moves = Moves::new(one.clone().chain(other.clone()), other.chain(one));
+            return mover.run(buffers, buffers, shape.head_size, &moves);
+        }
+        self.edit(|layers| swap_rows(layers, sizes, low, high, len))
+    }
+
+    /// See [`repeat`]. For a device the row is made on the host, and nothing but the row is copied there.
+    fn repeat(
+        &mut self,
+        one: &Self,
+        sizes: (CacheShape, usize),
+        row: usize,
+        len: usize,
+        place_key: &impl Fn(usize, &mut [f32]),
+    ) -> ort::Result<()> {
+        let Some((buffers, mover)) = self.movable().filter(|_| len > 0) else {
+            return one.read(|one| self.edit(|to| repeat(to, one, sizes, row, len, place_key)));
+        };
+        let (shape, capacity) = sizes;
+        let dimensions = [1, shape.heads, len, shape.head_size];
+        let new = |_| Tensor::new(&Allocator::default(), dimensions);
+        let mut rows = (0..buffers.len()).map(new).collect::<ort::Result<Vec<_>>>()?;
+        one.read(|one| {
+            repeat(&mut rows, one, (shape, len), 0, len, place_key);
+            Ok(())
+        })?;
+        let moves = Moves::new(shape.places(len, 0, len), shape.places(capacity, row, len));
+        let staged = [mover.tensor(&dimensions)?];
+        buffers.chunks(1).zip(&rows).try_for_each(|(buffer, row)| {
+            staged[0].upload(row)?;
+            mover.run(buffer, &staged, shape.head_size, &moves)
+        })
+    }
+
     /// Gives `read` the buffers on the host, where a device's are copied.
     fn read<R>(&self, read: impl FnOnce(&[Tensor<T>]) -> ort::Result<R>) -> ort::Result<R> {
         match self {
             Self::Host(buffers) => read(buffers),
-            Self::Device(buffers) => {
-                let copies = buffers.iter().map(DeviceTensor::download).collect::<ort::Result<Vec<_>>>()?;
+            Self::Device(device) => {
+                let copies = device.buffers.iter().map(DeviceTensor::download).collect::<ort::Result<Vec<_>>>()?;
                 read(&copies)
             }
         }
@@ -280,7 +369,7 @@ impl<T: Element> Layers<T> {
                 change(buffers);
                 Ok(())
             }
-            Self::Device(buffers) => {
+            Self::Device(OnDevice { buffers, .. }) => {
                 let mut copies = buffers.iter().map(DeviceTensor::download).collect::<ort::Result<Vec<_>>>()?;
                 change(&mut copies);
                 buffers.iter().zip(&copies).try_for_each(|(buffer, copy)| buffer.upload(copy))

@@ -69,15 +69,15 @@ impl Batch {
     /// state of the last position to `hidden`.
     #[allow(unsafe_code)]
     pub(crate) fn prefill(&mut self, row: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
+        if row > 0 && !self.cache.binds_any_rows() {
+            return self.prefill_apart(row, len, embeds, hidden);
+        }
         let positions = embeds.len() / self.graphs.hidden;
         let most = self.graphs.body.most_positions();
         if positions > most {
             let (first, rest) = embeds.split_at(most * self.graphs.hidden);
             self.prefill(row, len - (positions - most), first, hidden)?;
             return self.prefill(row, len, rest, hidden);
-        }
-        if row > 0 && !self.cache.binds_any_rows() {
-            return self.prefill_apart(row, len, embeds, hidden);
         }
         // SAFETY: the cache outlives the run, which is dropped at the end of this call.
         let mut run = unsafe { self.graphs.body.bind(&mut self.cache, row..row + 1, positions)? };
