@@ -165,12 +165,8 @@ impl KeyValueCache {
         }
         let sizes = (self.shape, self.capacity, other.capacity);
         let copied = match (&mut self.buffers, &other.buffers) {
-            (Buffers::Float(this), Buffers::Float(other)) => {
-                this.copy_row_of(other, sizes, from, to, len)
-            }
-            (Buffers::Half(this), Buffers::Half(other)) => {
-                this.copy_row_of(other, sizes, from, to, len)
-            }
+            (Buffers::Float(this), Buffers::Float(other)) => this.copy_row_of(other, sizes, from, to, len),
+            (Buffers::Half(this), Buffers::Half(other)) => this.copy_row_of(other, sizes, from, to, len),
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
         };
@@ -212,12 +208,8 @@ impl KeyValueCache {
     ) -> Result<()> {
         let sizes = (self.shape, self.capacity);
         let filled = match (&mut self.buffers, &one.buffers) {
-            (Buffers::Float(to), Buffers::Float(from)) => {
-                to.repeat(from, sizes, row, len, &place_key)
-            }
-            (Buffers::Half(to), Buffers::Half(from)) => {
-                to.repeat(from, sizes, row, len, &place_key)
-            }
+            (Buffers::Float(to), Buffers::Float(from)) => to.repeat(from, sizes, row, len, &place_key),
+            (Buffers::Half(to), Buffers::Half(from)) => to.repeat(from, sizes, row, len, &place_key),
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
         };
@@ -225,7 +217,21 @@ impl KeyValueCache {
     }
 }
 
-/// Returns the error of a copy to or from a device.
+impl Moves {
+    /// Returns the moves that copy `len` positions from a row to a row, each given with its cache's capacity before it.
+    fn copy(shape: CacheShape, from: (usize, usize), to: (usize, usize), len: usize) -> Self {
+        let [from, to] = [from, to].map(|(capacity, row)| shape.places(capacity, row, len));
+        Self::new(from, to)
+    }
+
+    /// Returns the moves that swap `len` positions of two rows.
+    fn swap(shape: CacheShape, capacity: usize, rows: [usize; 2], len: usize) -> Self {
+        let [one, other] = rows.map(|row| shape.places(capacity, row, len));
+        Self::new(one.clone().chain(other.clone()), other.chain(one))
+    }
+}
+
+/// Returns the error of a copy to, from or within a device.
 fn not_copied(error: ort::Error) -> Error {
     Error::new(ErrorKind::Graph, format!("the cache on the device cannot be copied: {}", error.message()))
 }
@@ -296,7 +302,7 @@ impl<T: Element> Layers<T> {
     ) -> ort::Result<()> {
         if let (Some((buffers, mover)), Some((others, _))) = (self.movable(), other.movable()) {
             let (shape, capacity, of_other) = sizes;
-            let moves = Moves::new(shape.places(of_other, of, len), shape.places(capacity, row, len));
+            let moves = Moves::copy(shape, (of_other, of), (capacity, row), len);
             return mover.run(buffers, others, shape.head_size, &moves);
         }
         other.read(|other| self.edit(|this| copy_row_of(this, other, sizes, of, row, len)))
@@ -306,7 +312,7 @@ impl<T: Element> Layers<T> {
     fn copy_rows(&mut self, sizes: (CacheShape, usize), from: usize, to: usize, len: usize) -> ort::Result<()> {
         if let Some((buffers, mover)) = self.movable() {
             let (shape, capacity) = sizes;
-            let moves = Moves::new(shape.places(capacity, from, len), shape.places(capacity, to, len));
+            let moves = Moves::copy(shape, (capacity, from), (capacity, to), len);
             return mover.run(buffers, buffers, shape.head_size, &moves);
         }
         self.edit(|layers| copy_rows(layers, sizes, from, to, len))
@@ -316,8 +322,7 @@ impl<T: Element> Layers<T> {
     fn swap_rows(&mut self, sizes: (CacheShape, usize), low: usize, high: usize, len: usize) -> ort::Result<()> {
         if let Some((buffers, mover)) = self.movable() {
             let (shape, capacity) = sizes;
-            let [one, other] = [low, high].map(|row| shape.places(capacity, row, len));
-            let moves = Moves::new(one.clone().chain(other.clone()), other.chain(one));
+            let moves = Moves::swap(shape, capacity, [low, high], len);
             return mover.run(buffers, buffers, shape.head_size, &moves);
         }
         self.edit(|layers| swap_rows(layers, sizes, low, high, len))
@@ -343,7 +348,7 @@ impl<T: Element> Layers<T> {
             repeat(&mut rows, one, (shape, len), 0, len, place_key);
             Ok(())
         })?;
-        let moves = Moves::new(shape.places(len, 0, len), shape.places(capacity, row, len));
+        let moves = Moves::copy(shape, (len, 0), (capacity, row), len);
         let staged = [mover.tensor(&dimensions)?];
         buffers.chunks(1).zip(&rows).try_for_each(|(buffer, row)| {
             staged[0].upload(row)?;
@@ -455,6 +460,56 @@ fn repeat<T: Element>(
                     slot.copy_from_slice(one);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: CacheShape = CacheShape { layers: 1, heads: 3, head_size: 2, is_half: false };
+    const CAPACITY: usize = 5;
+
+    /// Returns `rows` rows of numbers from `first` up.
+    fn layer(rows: usize, capacity: usize, first: usize) -> Tensor<f32> {
+        let dimensions = [rows, SHAPE.heads, capacity, SHAPE.head_size];
+        let len: usize = dimensions.iter().product();
+        Tensor::from_array((dimensions, (first..first + len).map(|n| n as f32).collect::<Vec<_>>())).unwrap()
+    }
+
+    /// Does what the graph of a device does.
+    fn moved(to: &Tensor<f32>, from: &Tensor<f32>, moves: &Moves) -> Vec<f32> {
+        let from = from.extract_tensor().1;
+        let mut to = to.extract_tensor().1.to_vec();
+        let size = SHAPE.head_size;
+        moves.pairs().for_each(|(of, at)| {
+            to[at * size..(at + 1) * size].copy_from_slice(&from[of * size..(of + 1) * size]);
+        });
+        to
+    }
+
+    /// The moves on a device are those on the host.
+    #[test]
+    fn a_device_moves_what_the_host_moves() {
+        for len in 0..=CAPACITY {
+            let mut host = [layer(4, CAPACITY, 0)];
+            let moves = Moves::copy(SHAPE, (CAPACITY, 2), (CAPACITY, 1), len);
+            let expected = moved(&host[0], &host[0], &moves);
+            copy_rows(&mut host, (SHAPE, CAPACITY), 2, 1, len);
+            assert_eq!(host[0].extract_tensor().1, expected, "{len} positions copied");
+
+            let mut host = [layer(4, CAPACITY, 0)];
+            let expected = moved(&host[0], &host[0], &Moves::swap(SHAPE, CAPACITY, [1, 3], len));
+            swap_rows(&mut host, (SHAPE, CAPACITY), 1, 3, len);
+            assert_eq!(host[0].extract_tensor().1, expected, "{len} positions swapped");
+
+            let mut larger = [layer(4, CAPACITY + 3, 0)];
+            let other = [layer(2, CAPACITY, 1000)];
+            let moves = Moves::copy(SHAPE, (CAPACITY, 1), (CAPACITY + 3, 3), len);
+            let expected = moved(&larger[0], &other[0], &moves);
+            copy_row_of(&mut larger, &other, (SHAPE, CAPACITY + 3, CAPACITY), 1, 3, len);
+            assert_eq!(larger[0].extract_tensor().1, expected, "{len} positions copied from another cache");
         }
     }
 }

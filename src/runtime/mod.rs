@@ -302,7 +302,11 @@ impl Runtime {
             let mut builder = route.apply(builder)?;
             builder.commit_from_memory(moves::graph(is_half))?
         };
-        if is_half { Mover::new::<f16>(session, device, provider) } else { Mover::new::<f32>(session, device, provider) }
+        if is_half {
+            Mover::new::<f16>(session, device, provider)
+        } else {
+            Mover::new::<f32>(session, device, provider)
+        }
     }
 }
 
