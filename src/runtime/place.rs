@@ -22,11 +22,13 @@ pub(crate) struct Device {
     lock: Mutex<()>,
     /// Whether its attention over many positions is right, once that was checked.
     attention: OnceLock<bool>,
-    /// The sessions that move rows of its memory, by the provider with its options and whether numbers are float16;
-    /// `None` where it cannot.
-    movers: Mutex<BTreeMap<(String, bool), Option<Arc<Mover>>>>,
+    movers: Mutex<Movers>,
     provider: String,
 }
+
+/// The sessions that move rows of a device's memory, by the provider with its options and whether numbers are float16;
+/// `None` where that fails.
+type Movers = BTreeMap<(String, bool), Option<Arc<Mover>>>;
 
 impl Device {
     /// Creates the device of the provider that ONNX Runtime calls `provider`.
