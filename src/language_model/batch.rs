@@ -13,6 +13,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::check_finite;
 use crate::token::TokenId;
 
+/// Caches for a prefill apart have capacities of a multiple of this many positions, so that a device can use their memory
+/// again.
+const APART_STEP: usize = 256;
+
 /// A batch of sequences, each a row of one cache.
 ///
 /// A step runs the first rows, as many as it has positions for; the numbers of a row do not depend on the other rows.
@@ -69,15 +73,15 @@ impl Batch {
     /// state of the last position to `hidden`.
     #[allow(unsafe_code)]
     pub(crate) fn prefill(&mut self, row: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
+        if row > 0 && !self.cache.binds_any_rows() {
+            return self.prefill_apart(row, len, embeds, hidden);
+        }
         let positions = embeds.len() / self.graphs.hidden;
         let most = self.graphs.body.most_positions();
         if positions > most {
             let (first, rest) = embeds.split_at(most * self.graphs.hidden);
             self.prefill(row, len - (positions - most), first, hidden)?;
             return self.prefill(row, len, rest, hidden);
-        }
-        if row > 0 && !self.cache.binds_any_rows() {
-            return self.prefill_apart(row, len, embeds, hidden);
         }
         // SAFETY: the cache outlives the run, which is dropped at the end of this call.
         let mut run = unsafe { self.graphs.body.bind(&mut self.cache, row..row + 1, positions)? };
@@ -93,7 +97,8 @@ impl Batch {
 
     /// As [`prefill`](Self::prefill), in a cache of one row, which is copied from the row and back.
     fn prefill_apart(&mut self, row: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
-        let mut apart = Self::new(Arc::clone(&self.graphs), 1, self.capacity())?;
+        let capacity = len.next_multiple_of(APART_STEP).min(self.capacity());
+        let mut apart = Self::new(Arc::clone(&self.graphs), 1, capacity)?;
         let before = len - embeds.len() / self.graphs.hidden;
         apart.cache.copy_row_of(&self.cache, row, 0, before)?;
         apart.prefill(0, len, embeds, hidden)?;

@@ -244,6 +244,7 @@ mod tests {
     use super::*;
     use crate::modality::Modality;
     use crate::package::{Manifest, Package};
+    use crate::provider::{Provider, Providers};
     use crate::runtime::{GraphLoader, Placing, Runtime, RuntimeOptions};
 
     fn sequences(name: &str) -> (SingleSequence, SingleSequence, Manifest) {
@@ -326,7 +327,7 @@ mod tests {
         }
     }
 
-    /// The form for CUDA, taken as a variant for the CPU, which can run it: float16 within, and in the cache.
+    /// The form for CUDA, taken as a variant for the provider of the tests, which can run it: float16 within, and in the cache.
     #[test]
     fn a_float16_variant_is_picked_and_gives_nearly_the_same() {
         skip_without_fixtures!();
@@ -335,7 +336,9 @@ mod tests {
         let manifest = copy.join("manifest.json");
         let json = std::fs::read_to_string(&manifest).unwrap();
         assert!(json.contains("\"cuda\": {"));
-        std::fs::write(&manifest, json.replace("\"cuda\": {", "\"cpu\": {")).unwrap();
+        let providers = Providers::from_environment().unwrap().of("llm");
+        let provider = providers.first().map_or("cpu", Provider::name);
+        std::fs::write(&manifest, json.replace("\"cuda\": {", &format!("\"{provider}\": {{"))).unwrap();
         let (mut half, mut alone, manifest, file) = sequences_in(&copy);
         let (mut float, _, _, base) = sequences_in(&package("tiny-afwhisper-fp32"));
         assert_eq!((file.as_str(), base.as_str()), ("llm.cuda.onnx", "llm.onnx"));

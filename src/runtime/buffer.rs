@@ -175,6 +175,7 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
             let status = (ort::api().CopyTensors)(environment, &from, &mut to, null_mut(), 1);
             ort::Error::result_from_status(status)
         }
+        .map_err(|e| ort::Error::new(format!("{}: {}", self.device.provider(), e.message())))
     }
 
     fn is_in(&self, memory: &DeviceMemory) -> ort::Result<bool> {
@@ -193,6 +194,11 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
         bind(binding, name, self.value.as_ptr(), direction)
     }
 
+    /// Returns how many numbers the tensor has.
+    pub(super) fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
     /// Binds the first `rows` rows both as `input` and as `output`, in this memory.
     ///
     /// # Safety
@@ -209,8 +215,28 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
         if rows > *all {
             return Err(ort::Error::new(format!("cannot bind {rows} rows of {all}")));
         }
-        let shape: Vec<_> = std::iter::once(rows).chain(of_row.iter().copied()).map(|size| size as i64).collect();
-        let bytes = rows * of_row.iter().product::<usize>() * size_of::<T>();
+        let shape: Vec<_> = std::iter::once(rows).chain(of_row.iter().copied()).collect();
+        // SAFETY: the caller does not run the binding after this tensor is dropped.
+        unsafe { self.bind_as(binding, &[input], &[output], &shape) }
+    }
+
+    /// Binds the first numbers as tensors of `shape`, in this memory.
+    ///
+    /// # Safety
+    /// `binding` must not be run after this tensor is dropped.
+    pub(super) unsafe fn bind_as(
+        &self,
+        binding: &mut IoBinding,
+        inputs: &[&str],
+        outputs: &[&str],
+        shape: &[usize],
+    ) -> ort::Result<()> {
+        let len: usize = shape.iter().product();
+        if len > self.len() {
+            return Err(ort::Error::new(format!("cannot bind {len} numbers of {}", self.len())));
+        }
+        let shape: Vec<_> = shape.iter().map(|size| *size as i64).collect();
+        let bytes = len * size_of::<T>();
         let api = ort::api();
         let (mut info, mut data, mut view) = (null(), null_mut(), null_mut());
         // SAFETY: the value is alive; the view begins where it begins, is not larger, and is released here, while the
@@ -229,8 +255,9 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
                 &mut view,
             );
             ort::Error::result_from_status(status)?;
-            let bound = bind(binding, input, view, Direction::Input)
-                .and_then(|()| bind(binding, output, view, Direction::Output));
+            let inputs = inputs.iter().map(|name| (name, Direction::Input));
+            let outputs = outputs.iter().map(|name| (name, Direction::Output));
+            let bound = inputs.chain(outputs).try_for_each(|(name, direction)| bind(binding, name, view, direction));
             (api.ReleaseValue)(view);
             bound
         }

@@ -12,6 +12,7 @@ use super::attention::FEW_POSITIONS;
 use super::binding;
 use super::buffer::{Buffer, DeviceTensor};
 use super::clock::{Clock, GraphTime};
+use super::moves::Mover;
 use super::place::{Device, Place, Places};
 use super::{Placing, Runtime};
 use crate::error::{Error, ErrorKind, Result};
@@ -114,6 +115,8 @@ struct Placed {
     places: Places,
     /// True if it must run few positions at once.
     few_positions: bool,
+    /// Moves the rows of the graph's cache, if the graph has one on a device that can.
+    mover: Option<Arc<Mover>>,
 }
 
 /// The reason why a graph was not loaded: the provider does not serve it, or it fails on any provider.
@@ -253,6 +256,7 @@ impl GraphLoader {
             None => false,
             Some(device) => self.runs_few_positions(provider, device, &nodes)?,
         };
+        let mover = places.device().and_then(|device| self.mover(provider, device, &session));
         let placement = GraphPlacement {
             graph: name.to_owned(),
             file: file.to_owned(),
@@ -263,7 +267,7 @@ impl GraphLoader {
             operators_on_cpu,
             passed_over: Vec::new(),
         };
-        Ok((Placed { session, places, few_positions }, placement))
+        Ok((Placed { session, places, few_positions, mover }, placement))
     }
 
     /// Returns whether a graph with `nodes` must run few positions at once, for the attention of `device` over many is
@@ -295,6 +299,18 @@ impl GraphLoader {
         }
     }
 
+    /// Returns what moves the rows of the cache of `session`, if it has one and `device` can.
+    fn mover(&self, provider: &Provider, device: &Arc<Device>, session: &Session) -> Option<Arc<Mover>> {
+        let past = session.inputs().iter().find(|input| input.name().starts_with("past_key_values."))?;
+        let is_half = is_half(past);
+        let provider_name = provider.to_string();
+        device.mover(&provider_name, is_half, || {
+            let route = self.runtime.resolver(&self.placing).resolve(provider).0;
+            let route = route.ok_or_else(|| ort::Error::new("its device is gone"))?;
+            self.runtime.load_mover(route, device, &provider_name, is_half)
+        })
+    }
+
     /// Loads the graph `name`.
     ///
     /// # Errors
@@ -319,8 +335,8 @@ impl GraphLoader {
                 format!("{}: the graph does not keep its contract: {}", self.files().describe(&file), wrong.join("; "));
             return Err(Error::new(ErrorKind::Package, what));
         }
-        let Placed { session, places, few_positions } = placed;
-        Ok(Graph { name: name.to_owned(), session: Mutex::new(session), places, few_positions, clock })
+        let Placed { session, places, few_positions, mover } = placed;
+        Ok(Graph { name: name.to_owned(), session: Mutex::new(session), places, few_positions, mover, clock })
     }
 }
 
@@ -330,6 +346,7 @@ pub(crate) struct Graph {
     session: Mutex<Session>,
     places: Places,
     few_positions: bool,
+    mover: Option<Arc<Mover>>,
     clock: Arc<Clock>,
 }
 
@@ -338,7 +355,12 @@ impl Graph {
     pub(crate) fn is_half(&self, name: &str) -> bool {
         let session = self.lock();
         let input = session.inputs().iter().find(|input| input.name() == name);
-        input.is_some_and(|input| matches!(input.dtype(), ValueType::Tensor { ty: TensorElementType::Float16, .. }))
+        input.is_some_and(is_half)
+    }
+
+    /// Returns what moves rows of the graph's cache on its device, if the device can.
+    pub(crate) fn mover(&self) -> Option<Arc<Mover>> {
+        self.mover.clone()
     }
 
     /// Returns the most positions that one run may have, for all numbers to be right.
@@ -412,6 +434,11 @@ impl Graph {
     fn lock(&self) -> MutexGuard<'_, Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns whether `port` is float16.
+fn is_half(port: &Outlet) -> bool {
+    matches!(port.dtype(), ValueType::Tensor { ty: TensorElementType::Float16, .. })
 }
 
 /// Returns the value in `cell`, loading it if needed. If two threads race, both load and one result is kept.

@@ -7,6 +7,7 @@ mod buffer;
 mod clock;
 mod finite;
 mod graph;
+mod moves;
 mod place;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use half::f16;
 use ort::LoadDynamicError;
 use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::logging::LogLevel;
@@ -33,6 +35,7 @@ pub(crate) use buffer::{Buffer, DeviceTensor};
 pub use clock::GraphTime;
 pub(crate) use finite::{check_finite, check_finite_sound};
 pub(crate) use graph::{Graph, GraphLoader, Port, load_once};
+pub(crate) use moves::{Mover, Moves};
 
 /// The default time limit on loading a library.
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
@@ -250,7 +253,7 @@ impl Runtime {
     /// lock.
     fn device(&self, provider: &str) -> Arc<Device> {
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Device::new(self.environment.clone()));
+        let new = || Arc::new(Device::new(self.environment.clone(), provider));
         Arc::clone(devices.entry(provider.to_owned()).or_insert_with(new))
     }
 
@@ -289,6 +292,21 @@ impl Runtime {
     fn check_attention(&self, route: Route<'_>) -> ort::Result<bool> {
         let builder = route.apply(Session::builder(&self.environment)?)?;
         attention::is_right(&mut { builder }.commit_from_memory(attention::GRAPH)?)
+    }
+
+    /// Loads the graph that moves rows on `device`, the device of `route`, which `provider` names.
+    fn load_mover(&self, route: Route<'_>, device: &Arc<Device>, provider: &str, is_half: bool) -> ort::Result<Mover> {
+        let session = {
+            let _using = device.lock();
+            let builder = Session::builder(&self.environment)?.with_config_entry(RECORD_PLACEMENT, "1")?;
+            let mut builder = route.apply(builder)?;
+            builder.commit_from_memory(moves::graph(is_half))?
+        };
+        if is_half {
+            Mover::new::<f16>(session, device, provider)
+        } else {
+            Mover::new::<f32>(session, device, provider)
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use ort::session::Session;
 use ort::sys::{OrtMemoryInfo, OrtStatusPtr};
 
 use super::buffer::Buffer;
+use super::moves::Mover;
 use crate::provider::Memory;
 
 /// A device that has memory of its own. What runs on it or copies to and from it holds its lock: providers of devices
@@ -22,11 +23,43 @@ pub(crate) struct Device {
     lock: Mutex<()>,
     /// Whether its attention over many positions is right, once that was checked.
     attention: OnceLock<bool>,
+    movers: Mutex<Movers>,
+    provider: String,
 }
 
+/// The sessions that move rows of a device's memory, by the provider with its options and whether numbers are float16;
+/// `None` where that fails.
+type Movers = BTreeMap<(String, bool), Option<Arc<Mover>>>;
+
 impl Device {
-    pub(super) fn new(environment: Environment) -> Self {
-        Self { environment, lock: Mutex::new(()), attention: OnceLock::new() }
+    /// Creates the device of the provider that ONNX Runtime calls `provider`.
+    pub(super) fn new(environment: Environment, provider: &str) -> Self {
+        let (movers, provider) = (Mutex::default(), provider.to_owned());
+        Self { environment, lock: Mutex::new(()), attention: OnceLock::new(), movers, provider }
+    }
+
+    /// Returns ONNX Runtime's name of the provider.
+    pub(super) fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// Returns what moves rows of numbers of float16 or of float32, as `load` makes it the first time; `None` if that
+    /// fails.
+    pub(super) fn mover(
+        &self,
+        provider: &str,
+        is_half: bool,
+        load: impl FnOnce() -> ort::Result<Mover>,
+    ) -> Option<Arc<Mover>> {
+        let mut movers = self.movers.lock().unwrap_or_else(PoisonError::into_inner);
+        let load = || {
+            let not_loaded = |e: &ort::Error| {
+                let why = e.message().trim();
+                log::warn!("{provider} does not move rows of a cache on its device, so the host does, slowly: {why}");
+            };
+            load().inspect_err(not_loaded).ok().map(Arc::new)
+        };
+        movers.entry((provider.to_owned(), is_half)).or_insert_with(load).clone()
     }
 
     /// Waits until no other thread uses the device.
