@@ -54,10 +54,11 @@ SHORTEST = 2.0
 GUIDANCE = 3.0
 LONG_PROMPT = "rain falls on a roof while a dog barks and a bell rings; " * 6
 # What the references cover, the exact ones first.
-REFERENCES = [f"{name}-{precision}" for precision in ("fp32", "int8", "int4") for name in ("tiny-omni", "tiny-afwhisper", "tiny-audex")]
+NAMES = ("tiny-omni", "tiny-afwhisper", "tiny-audex")
+REFERENCES = [f"{name}-{precision}" for precision in ("fp32", "int8", "int4") for name in NAMES]
 
 
-# --- packages and what is asked of them ---------------------------------------------------------------------------------------------
+# --- packages and what is asked of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ def write_sound(path: Path, seconds: int = 3, rate: int = 16000) -> None:
         file.writeframes(struct.pack(f"<{len(samples)}h", *samples))
 
 
-# --- reading what the program prints ------------------------------------------------------------------------------------------------
+# --- reading what the program prints
 
 
 def summary_of_doctor(checks: list[dict]) -> dict:
@@ -192,7 +193,7 @@ def compare_ids(asked: list[str], device: dict[str, dict], cpu: dict[str, dict])
     return {"equal": equal, "differing": differing, "errors": errors}
 
 
-# --- running the program ------------------------------------------------------------------------------------------------------------
+# --- running the program
 
 
 @dataclasses.dataclass
@@ -333,7 +334,7 @@ class Watch:
         return None if self.before is None else (self.most - self.before) * 1.048576
 
 
-# --- the parts and their time -------------------------------------------------------------------------------------------------------
+# --- the parts and their time
 
 
 @dataclasses.dataclass
@@ -468,7 +469,8 @@ class Check:
                 result["failure"] = told.replace("\n", " / ")[:1500]
             for provider in summary["providers"]:
                 known = self.machine["providers"].setdefault(part.provider, {})
-                known |= {"plugin_version": provider.get("version"), "message": provider.get("message")}
+                devices = [f"{device['hardware']} ({device['vendor']})" for device in provider.get("devices", [])]
+                known |= {"plugin_version": provider.get("version"), "message": provider.get("message"), "device": ", ".join(devices)}
             for check in checks:
                 if check["name"] == "library" and check["ok"]:
                     self.machine["providers"].setdefault(part.provider, {})["onnxruntime"] = version_in(check["found"])
@@ -623,7 +625,7 @@ def processor() -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-# --- the table ----------------------------------------------------------------------------------------------------------------------
+# --- the table
 
 
 def table(report: dict) -> str:
@@ -638,10 +640,12 @@ def table(report: dict) -> str:
     for provider in providers:
         known = machine["providers"].get(provider, {})
         plugin = f", plugin {known['plugin_version']}" if known.get("plugin_version") else ""
-        lines.append(f"`{provider}`: ONNX Runtime {known.get('onnxruntime') or '(unknown)'}{plugin}.")
+        device = f", on {known['device']}" if known.get("device") else ""
+        lines.append(f"`{provider}`: ONNX Runtime {known.get('onnxruntime') or '(unknown)'}{plugin}{device}.")
     lines += [f"Made by `scripts/device_check.py` in {report['seconds']:.0f} s.", ""]
     lines += numbers_table(parts) + times_table(parts, providers) + memory_table(parts, providers)
-    for title, told in (("Failed", [f"{key}: {what}" for key, what in report["failures"].items()]), ("Not reached", report["not_reached"])):
+    failed = [f"{key}: {what}" for key, what in report["failures"].items()]
+    for title, told in (("Failed", failed), ("Not reached", report["not_reached"])):
         if told:
             lines += [f"{title}:", "", *(f"- {line}" for line in told), ""]
     return "\n".join(lines)
@@ -703,15 +707,20 @@ def times_table(parts: list[dict], providers: list[str]) -> list[str]:
     if not figures:
         return []
     columns = [*providers, "cpu"]
-    head = cells("package", "median of 3 runs", *(f"`{provider}`" if provider != "cpu" else "CPU" for provider in columns), "CPU / device")
+    head = cells("package", f"median of {RUNS} runs", *map(heading, columns), "CPU / device")
     rows = []
     for (package, name), by_provider in figures.items():
         unit = next(iter(by_provider.values()))["unit"]
         values = [number(by_provider[provider]["median"]) if provider in by_provider else "–" for provider in columns]
         cpu = by_provider.get("cpu")
-        ratios = [number(cpu["median"] / by_provider[p]["median"]) + " ×" for p in providers if cpu and p in by_provider and by_provider[p]["median"]]
+        medians = [by_provider[provider]["median"] for provider in providers if cpu and provider in by_provider]
+        ratios = [f"{number(cpu['median'] / median)} ×" for median in medians if median]
         rows.append(cells(package, name + (f", {unit}" if unit else ""), *values, ", ".join(ratios) or "–"))
     return [head, "|" + "---|" * (len(columns) + 3), *rows, ""]
+
+
+def heading(provider: str) -> str:
+    return "CPU" if provider == "cpu" else f"`{provider}`"
 
 
 def memory_table(parts: list[dict], providers: list[str]) -> list[str]:
@@ -724,7 +733,7 @@ def memory_table(parts: list[dict], providers: list[str]) -> list[str]:
         rows.append(cells(package, kind, *values))
     if not rows:
         return []
-    head = cells("package", "peak of the process + of the card, MB", *(f"`{p}`" if p != "cpu" else "CPU" for p in columns))
+    head = cells("package", "peak of the process + of the card, MB", *map(heading, columns))
     return [head, "|" + "---|" * (len(columns) + 2), *rows, ""]
 
 
@@ -740,7 +749,7 @@ def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-# --- the command line ---------------------------------------------------------------------------------------------------------------
+# --- the command line
 
 
 def parser() -> argparse.ArgumentParser:
@@ -758,7 +767,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--library", action="append", default=[], metavar="[PROVIDER=]FILE",
-        help="ONNX Runtime's library (repeatable); by default what fetch_onnxruntime.py --flavour PROVIDER fetched, then ORT_DYLIB_PATH",
+        help="ONNX Runtime's library (repeatable); by default that of fetch_onnxruntime.py --flavour PROVIDER, then ORT_DYLIB_PATH",
     )
     add(
         "--program", type=Path, default=ROOT / "target/release" / name, metavar="FILE",

@@ -22,7 +22,10 @@ REAL = device_check.Package("0.5b (int8)", Path("0.5b-int8"), "int8", ("text", "
 COMPARED = [
     {"graphs": ["llm"], "providers": ["webgpu"], "difference": 8e-7, "bound": 1e-4, "run": "31 positions", "failure": None},
     {"graphs": ["embed"], "providers": ["webgpu"], "difference": 0.0, "bound": 1e-4, "run": "31 positions", "failure": None},
-    {"graphs": ["codec_encoder"], "providers": ["webgpu"], "difference": 0.01, "codes": [8, 800], "bound": 0.02, "run": "2 s", "failure": None},
+    {
+        "graphs": ["codec_encoder"], "providers": ["webgpu"], "difference": 0.01, "codes": [8, 800], "bound": 0.02,
+        "run": "2 s", "failure": None,
+    },  # fmt: skip
 ]
 WRONG = {"graphs": ["text_head"], "providers": ["webgpu"], "difference": 0.3, "bound": 1e-4, "run": "64 positions", "failure": None}
 REPORT = {
@@ -87,7 +90,8 @@ class ReadingTest(unittest.TestCase):
             ("/lib/libonnxruntime.so, 2 threads", None),
         ):
             self.assertEqual(device_check.version_in(found), version)
-        summary = "GPU0:\n\tdeviceName         = Arc A770\n\tdriverName         = Mesa\n\tdriverInfo         = 25.0.7\nGPU1:\n\tdeviceName = llvmpipe\n"
+        fields = ("GPU0:", "deviceName         = Arc A770", "driverName         = Mesa", "driverInfo = 25.0.7")
+        summary = "\n\t".join([*fields, "deviceName = llvmpipe"])
         self.assertEqual(device_check.vulkan_device(summary), ("Arc A770", "Mesa 25.0.7"))
         self.assertEqual(device_check.vulkan_device(""), (None, None))
 
@@ -97,7 +101,8 @@ class PlanTest(unittest.TestCase):
         parts = device_check.plan(["cuda", "webgpu"], [TINY, QUANTIZED], [REAL])
         keys = [part.key for part in parts]
         self.assertEqual(len(keys), len(set(keys)))
-        self.assertEqual(keys[:3], ["cpu | tiny-omni (fp32) | ids", "cuda | tiny-omni (fp32) | doctor", "cuda | tiny-omni (fp32) | ids"])
+        begins = ["cpu | tiny-omni (fp32) | ids", "cuda | tiny-omni (fp32) | doctor", "cuda | tiny-omni (fp32) | ids"]
+        self.assertEqual(keys[:3], begins)
         self.assertIn("webgpu | 0.5b (int8) | doctor", keys)
         self.assertIn("cpu | 0.5b (int8) | steps 1024", keys)
         self.assertNotIn("cpu | 0.5b (int8) | steps 4096", keys)  # its context has 2048
@@ -158,7 +163,7 @@ def report(*parts, failures=None, not_reached=()):
     machine = {
         "date": "2026-01-02", "card": "Card X", "driver": "1.2", "card_memory_mib": "81559", "processor": "CPU Y", "cores": 2,
         "system": "Linux x86_64", "program": "ualm 0.1.0", "commit": "abc1234",
-        "providers": {"webgpu": {"onnxruntime": "1.32.0", "plugin_version": "0.4.0"}},
+        "providers": {"webgpu": {"onnxruntime": "1.32.0", "plugin_version": "0.4.0", "device": "GPU (Maker)"}},
     }  # fmt: skip
     return {"machine": machine, "seconds": 12.3, "parts": list(parts), "failures": failures or {}, "not_reached": list(not_reached)}
 
@@ -184,7 +189,7 @@ class TableTest(unittest.TestCase):
         for line in (
             "### Card X, 2026-01-02",
             "Card X, driver 1.2; 2 cores of CPU Y, Linux x86_64; ualm 0.1.0, commit abc1234.",
-            "`webgpu`: ONNX Runtime 1.32.0, plugin 0.4.0.",
+            "`webgpu`: ONNX Runtime 1.32.0, plugin 0.4.0, on GPU (Maker).",
             "| tiny (fp32) | webgpu, but embed on the CPU | 8.0e-07 (0.0001), 8 of 800 codes | – | 1 of 2 |",
             "| tiny (fp32) | text step, context 128, ms | 2 | 9 | 4.5 × |",
             "| tiny (fp32) | steps 128 | 201 + 310 | 59 |",
@@ -202,7 +207,8 @@ class TableTest(unittest.TestCase):
         self.assertIn("| 1 of 2 (not float32) |", device_check.table(report(self.ids({"b": "3 of 4"}, False))))
 
     def test_failures_and_what_was_not_reached(self):
-        table = device_check.table(report(part("doctor", failure="no"), failures={"webgpu | x | doctor": "no"}, not_reached=["webgpu | y"]))
+        failed = part("doctor", failure="no")
+        table = device_check.table(report(failed, failures={"webgpu | x | doctor": "no"}, not_reached=["webgpu | y"]))
         self.assertIn("| tiny (fp32) | webgpu | failed | failed | – |", table)
         self.assertIn("Failed:\n\n- webgpu | x | doctor: no\n", table)
         self.assertIn("Not reached:\n\n- webgpu | y\n", table)
