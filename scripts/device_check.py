@@ -364,12 +364,17 @@ def plan(providers: list[str], references: list[Package], measured: list[Package
     parts = [part for package in first for part in numbers(package, 1.0)]
     for kind, weight in BENCH.items():
         for package in measured:
-            if kind.startswith("steps ") and int(kind.split()[1]) + 64 > package.positions:
+            if not fits(kind, package):
                 continue
             if kind in ("codec", "clip") and not {"audio", "speech"} & set(package.modalities):
                 continue
             parts += [Part(kind, provider, package, weight) for provider in (*providers, "cpu")]
     return parts + [part for package in later for part in numbers(package, 0.5)]
+
+
+def fits(kind: str, package: Package) -> bool:
+    """Whether `ualm bench` measures steps at this context, and some more, within the positions of the package."""
+    return not kind.startswith("steps ") or int(kind.split()[1]) + 64 <= package.positions
 
 
 def is_tiny(package: Package) -> bool:
@@ -403,6 +408,9 @@ class Check:
         # what the user has set for other uses does not count
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("UALM_")}
         self.references, self.measured = packages(arguments)
+        for package in self.measured:
+            beyond = [kind for kind in BENCH if not fits(kind, package)]
+            self.not_reached += [f"{package.label} | {kind}: the package has {package.positions} positions" for kind in beyond]
         self.machine = machine(arguments, self.card)
 
     def left(self) -> float:
