@@ -52,6 +52,8 @@ RESERVE = 3.0
 # Below this no part is begun.
 SHORTEST = 2.0
 GUIDANCE = 3.0
+# Characters of a failure in the table; the JSON file has more.
+LONGEST = 300
 LONG_PROMPT = "rain falls on a roof while a dog barks and a bell rings; " * 6
 # What the references cover, the exact ones first.
 NAMES = ("tiny-omni", "tiny-afwhisper", "tiny-audex")
@@ -399,6 +401,7 @@ class Check:
         self.libraries["cpu"] = next((library for library in self.libraries.values() if library), None)
         self.served = {}  # by provider and package: the text after --provider
         self.replies = {}  # by provider and package: ids
+        self.told = set()  # providers whose doctor was run for its words
         self.parts = {}
         self.not_reached = [f"{name}: not there" for name in absent(arguments)]
         self.ended = False
@@ -435,19 +438,29 @@ class Check:
             if result.get("failure"):
                 print(f"    FAILED: {result['failure']}", file=sys.stderr, flush=True)
             waiting[:0] = self.after(part, result)
+            if self.cannot_serve(part, result):
+                dropped = [other for other in waiting if other.provider == part.provider]
+                self.not_reached.append(f"{part.provider}: {len(dropped)} more parts, because it is not ready")
+                waiting = [other for other in waiting if other.provider != part.provider]
             self.write()
         self.ended = True
         self.write()
 
     def after(self, part: Part, result: dict) -> list[Part]:
         """What is to be looked at once more: checks of which nothing was printed, and a provider that does not take a graph."""
-        if part.kind == "doctor" and "summary" not in result:
+        if part.kind == "doctor" and "summary" not in result and part.provider not in self.told:
+            self.told.add(part.provider)
             return [dataclasses.replace(part, kind="doctor's words")]
-        if part.kind == "doctor" and not result["summary"]["served"]:
+        if part.kind == "doctor" and "summary" in result and not result["summary"]["served"]:
             if "ready" in [provider["state"] for provider in result["summary"]["providers"]]:
                 self.served[part.provider, part.package.label] = f"{part.provider},cpu"
                 return [dataclasses.replace(part, kind="doctor again")]
         return []
+
+    def cannot_serve(self, part: Part, result: dict) -> bool:
+        """Whether doctor says that the provider itself is not there or does not work."""
+        states = [provider["state"] for provider in (result.get("summary") or {}).get("providers", [])]
+        return part.kind == "doctor" and bool(states) and "ready" not in states
 
     def one(self, part: Part, limit: float) -> dict:
         if part.kind == "doctor's words":
@@ -652,7 +665,7 @@ def table(report: dict) -> str:
         lines.append(f"`{provider}`: ONNX Runtime {known.get('onnxruntime') or '(unknown)'}{plugin}{device}.")
     lines += [f"Made by `scripts/device_check.py` in {report['seconds']:.0f} s.", ""]
     lines += numbers_table(parts) + times_table(parts, providers) + memory_table(parts, providers)
-    failed = [f"{key}: {what}" for key, what in report["failures"].items()]
+    failed = [f"{key}: {what[:LONGEST]}{'…' if len(what) > LONGEST else ''}" for key, what in report["failures"].items()]
     for title, told in (("Failed", failed), ("Not reached", report["not_reached"])):
         if told:
             lines += [f"{title}:", "", *(f"- {line}" for line in told), ""]

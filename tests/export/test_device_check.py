@@ -237,5 +237,22 @@ class WholeTest(context.TemporaryFolderTest):
         self.assertIn("Failed:", (self.folder / "out.md").read_text())
 
 
+    def test_a_provider_that_is_not_ready_is_left_out(self):
+        program = self.folder / "program"
+        found = [{"name": "providers", "ok": False, "found": "no device", "report": {"providers": [{"state": "no_device"}]}}]
+        (self.folder / "found.json").write_text(json.dumps(found))
+        program.write_text(f"#!/bin/sh\n[ $1 = doctor ] && cat {self.folder}/found.json\nexit 1\n")
+        program.chmod(0o755)
+        arguments = device_check.parser().parse_args(["cuda", "--program", str(program), "--library", "x.so"])
+        arguments = argparse.Namespace(**{**vars(arguments), "fixtures": self.folder, "out": self.folder / "out"})
+        check = device_check.Check(arguments, self.folder)
+        with contextlib.redirect_stderr(io.StringIO()):
+            check.run()
+        report = json.loads((self.folder / "out.json").read_text())
+        self.assertEqual([part["kind"] for part in report["parts"] if part["provider"] == "cuda"], ["doctor"])
+        self.assertEqual(report["parts"][1]["failure"], "providers: no device")
+        self.assertIn("cuda: 6 more parts, because it is not ready", report["not_reached"])
+
+
 if __name__ == "__main__":
     unittest.main()
