@@ -363,7 +363,8 @@ def plan(providers: list[str], references: list[Package], measured: list[Package
         of_devices = [Part(kind, provider, package, share) for provider in providers for kind, share in shares.items()]
         return [Part("ids", "cpu", package, weight / 2), *of_devices]
 
-    parts = [part for package in first for part in numbers(package, 1.0)]
+    # packages that are named may be of real size
+    parts = [part for package in first for part in numbers(package, 1.0 if package in references else 3.0)]
     for kind, weight in BENCH.items():
         for package in measured:
             if not fits(kind, package):
