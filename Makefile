@@ -32,7 +32,7 @@ export UALM_REQUIRE_FIXTURES := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-server test-scale test-valgrind test-threads test-page dist test-dist soak fuzz
+.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-server test-scale test-valgrind test-threads test-page dist test-dist soak fuzz
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -53,6 +53,8 @@ library: ## fetch ONNX Runtime's library
 	@$(LIBRARY) && echo "ONNX Runtime: $$library"
 
 test: test-python test-rust test-server ## set everything up and run all tests
+	@if $(PYTHON) tests/tools/software_vulkan.py >/dev/null 2>&1; then $(MAKE) test-webgpu; else \
+	  echo "note: WebGPU was not tried: make test-webgpu says what it needs"; fi
 
 test-rust: fixtures ## run the tests of the runtime
 	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" $(TEST)
@@ -74,6 +76,12 @@ test-openvino: fixtures ## fetch OpenVINO's plugin (50 MB), and run the graphs f
 	@library=$$($(PYTHON) scripts/fetch_onnxruntime.py --flavour openvino) && export ORT_DYLIB_PATH="$$library" && \
 	  export UALM_TEST_OPENVINO=$$(ls "$$(dirname "$$library")"/*onnxruntime_providers_openvino_plugin.*) && \
 	  $(TEST) --test providers openvino -- --nocapture
+
+# ONNX Runtime offers WebGPU on a CPU where this variable is set.
+test-webgpu: fixtures ## fetch WebGPU's plugin (7 MB), and compare with the CPU what it makes on a driver that needs no GPU
+	@driver=$$($(PYTHON) tests/tools/software_vulkan.py) && eval "$$driver" && export ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER=1 && \
+	  library=$$($(PYTHON) scripts/fetch_onnxruntime.py --flavour webgpu) && export ORT_DYLIB_PATH="$$library" && \
+	  $(TEST) --test devices
 
 # The programs that are quick enough for it.
 test-valgrind: fixtures ## run the C programs of the tests under valgrind

@@ -17,7 +17,7 @@ from ualm_export.families.ualm import model as ualm
 from ualm_export.options import MAX_POSITIONS, SPEECH_HEADS, Options
 from ualm_export.package import check_target, write_package
 from ualm_export.parts import Checkpoint
-from ualm_export.precision import PRECISIONS
+from ualm_export.precision import PRECISIONS, TARGETS
 from ualm_export.tensors import TensorStore
 
 LANGUAGE_MODELS = {
@@ -76,6 +76,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--speech-decoder-precision", choices=PRECISIONS[:3], help=f"for {AUDEX}; default: as the exporter's"
     )
+    parser.add_argument(
+        "--target", dest="targets", action="append", choices=TARGETS, metavar="|".join(TARGETS),
+        help="add what this provider needs, as for export.py (repeatable; default: cpu)",
+    )  # fmt: skip
     parser.add_argument("--max-positions", type=int, default=MAX_POSITIONS, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--force", action="store_true", help="replace OUT if it is a package already")
@@ -94,6 +98,7 @@ def main() -> int:
         speech_head=arguments.speech_head,
         speech_decoder_precision=arguments.speech_decoder_precision,
         max_positions=arguments.max_positions,
+        targets=tuple(dict.fromkeys(arguments.targets or ("cpu",))),
     )
     try:
         check_target(arguments.out, arguments.force)

@@ -8,13 +8,12 @@ run.
 import argparse
 import hashlib
 import json
-import os
 import sys
 from pathlib import Path
 
 from ualm_export.errors import ExportError
 from ualm_export.families.ualm.schema1 import upgraded
-from ualm_export.manifest import FILE_NAME, text_of
+from ualm_export.manifest import FILE_NAME, replace_file, text_of
 
 
 def upgrade_package(package: Path) -> None:
@@ -34,7 +33,7 @@ def upgrade_package(package: Path) -> None:
     except ExportError as error:
         raise ExportError(f"{path}: {error}") from None
     _check_files(package, manifest["files"])
-    _replace(path, text)
+    replace_file(path, text.encode())
 
 
 def _check_files(package: Path, files: dict) -> None:
@@ -42,18 +41,6 @@ def _check_files(package: Path, files: dict) -> None:
         found = (package / name).stat().st_size if (package / name).is_file() else None
         if found != description["size"]:
             raise ExportError(f"{package / name} has {found} bytes; the manifest says {description['size']}")
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def main() -> int:

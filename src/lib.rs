@@ -68,6 +68,7 @@ mod cache;
 mod cancel;
 mod chain;
 mod codec;
+mod compare;
 #[allow(clippy::indexing_slicing, reason = "sessions and rows are indices that the engine assigns itself")]
 mod engine;
 mod error;

@@ -17,7 +17,7 @@ use crate::listen::AudioEncoder;
 use crate::modality::{Modality, SegmentConfig};
 use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, Package, Purpose, TOKENIZER};
 use crate::prompt::{Choice, Layouter, Message, Prompt, SoundEncoder, TaskName};
-use crate::provider::ProviderReport;
+use crate::provider::{GraphPlacement, ProviderReport, Providers};
 use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
 use crate::text::TextTokenizer;
 use crate::token::{Codes, End, Layout, TokenId, Tokens};
@@ -42,6 +42,20 @@ struct Inner {
     audio_encoder: OnceLock<AudioEncoder>,
     codecs: BTreeMap<String, Arc<PackageCodec>>,
     enhancers: BTreeMap<String, OnceLock<Enhancer>>,
+}
+
+impl Inner {
+    fn new(
+        options: RuntimeOptions,
+        loader: Arc<GraphLoader>,
+        rules: Arc<Rules>,
+        language_model: Arc<LanguageModel>,
+        codecs: BTreeMap<String, Arc<PackageCodec>>,
+    ) -> Self {
+        let enhancers = loader.package().manifest().enhancers.keys().map(|name| (name.clone(), OnceLock::new()));
+        let enhancers = enhancers.collect();
+        Self { options, rules, language_model, audio_encoder: OnceLock::new(), codecs, enhancers, loader }
+    }
 }
 
 impl Model {
@@ -73,19 +87,33 @@ impl Model {
         loader.check_providers()?;
         let language_model = Arc::new(LanguageModel::load(&loader, manifest)?);
         let tokenizer = read_tokenizer(loader.package())?;
-        let codec = |(name, config): (&String, &_)| (name.clone(), Arc::new(PackageCodec::new(name, config, &loader)));
-        let codecs: BTreeMap<_, _> = manifest.codecs.iter().map(codec).collect();
+        let codecs = codecs_of(&loader);
         let shared = codecs.iter().map(|(name, codec)| (name.clone(), Arc::clone(codec) as Arc<dyn Codec>)).collect();
-        let inner = Inner {
-            options: options.clone(),
-            rules: Arc::new(Rules::new(manifest, tokenizer, &shared)?),
-            language_model,
-            audio_encoder: OnceLock::new(),
-            enhancers: manifest.enhancers.keys().map(|name| (name.clone(), OnceLock::new())).collect(),
-            codecs,
-            loader,
-        };
+        let rules = Arc::new(Rules::new(manifest, tokenizer, &shared)?);
+        let inner = Inner::new(options.clone(), loader, rules, language_model, codecs);
         Ok(Self { inner: Arc::new(inner), limits: Limits::default() })
+    }
+
+    /// Loads this model once more with every graph on the CPU, to compare with; a language model that runs there already
+    /// is shared.
+    ///
+    /// # Errors
+    /// A graph cannot be loaded.
+    pub(crate) fn on_cpu(&self) -> Result<Self> {
+        let options = self.inner.options.clone().providers(Providers::cpu());
+        let loader = GraphLoader::new(self.runtime(), self.package().clone(), Placing::new(&options)?);
+        let loader = Arc::new(loader);
+        let heads = &self.manifest().heads;
+        let is_of_step = |graph: &str| graph == "embed" || graph == "llm" || heads.contains_key(graph);
+        let is_moved = self.placements().iter().any(|placed| is_of_step(&placed.graph) && !placed.is_on_cpu());
+        let language_model = if is_moved {
+            Arc::new(LanguageModel::load(&loader, self.manifest())?)
+        } else {
+            Arc::clone(&self.inner.language_model)
+        };
+        let codecs = codecs_of(&loader);
+        let inner = Inner::new(options, loader, Arc::clone(&self.inner.rules), language_model, codecs);
+        Ok(Self { inner: Arc::new(inner), limits: self.limits })
     }
 
     /// The same model with other limits; what is loaded is shared.
@@ -129,7 +157,12 @@ impl Model {
     /// [`ErrorKind::Invalid`] when `UALM_PROVIDER` was changed to a list that cannot be read.
     pub fn provider_report(&self) -> Result<ProviderReport> {
         let report = self.runtime().provider_report(&self.inner.options)?;
-        Ok(ProviderReport { graphs: self.inner.loader.placements().all(), ..report })
+        Ok(ProviderReport { graphs: self.placements(), ..report })
+    }
+
+    /// Where each graph that is loaded by now runs.
+    pub(crate) fn placements(&self) -> Vec<GraphPlacement> {
+        self.inner.loader.placements().all()
     }
 
     /// How often and how long each graph that is loaded by now has run, by its name.
@@ -382,7 +415,7 @@ impl Model {
         self.codec(modality)?.decode(codes, self.limits.cache_bytes())
     }
 
-    fn codec(&self, modality: Modality) -> Result<&PackageCodec> {
+    pub(crate) fn codec(&self, modality: Modality) -> Result<&PackageCodec> {
         let found = self.manifest().codec(modality).and_then(|(name, _)| self.inner.codecs.get(name));
         found.map(|codec| &**codec).ok_or_else(|| self.lacks(&format!("codec for {modality}")))
     }
@@ -451,6 +484,12 @@ impl SoundEncoder for Listener<'_> {
         self.cancel.check()?;
         self.model.layout(modality)?.lay(&self.model.encode_codes(modality, sound)?)
     }
+}
+
+/// Returns the codecs of a package, none of whose graphs is loaded yet.
+fn codecs_of(loader: &Arc<GraphLoader>) -> BTreeMap<String, Arc<PackageCodec>> {
+    let codec = |(name, config): (&String, &_)| (name.clone(), Arc::new(PackageCodec::new(name, config, loader)));
+    loader.package().manifest().codecs.iter().map(codec).collect()
 }
 
 fn read_tokenizer(package: &Package) -> Result<TextTokenizer> {

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -136,6 +137,19 @@ def text_of(manifest: dict) -> str:
     """The text of a manifest's file, with each list of numbers on one line."""
     text = json.dumps(manifest, indent=2, ensure_ascii=False)
     return _LIST_OF_NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replaces a file of a package atomically."""
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def describe_file(path: Path) -> dict:

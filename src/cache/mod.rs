@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "rows and positions are within the buffers, which are allocated here")]
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use half::f16;
 use ort::memory::Allocator;
@@ -11,8 +12,11 @@ use ort::session::IoBinding;
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::runtime::Graph;
 use crate::runtime::binding::bind_rows;
+use crate::runtime::{DeviceTensor, Graph, Mover, Moves};
+
+/// The parts of the cache of a layer, as ports name them.
+const PARTS: [&str; 2] = ["key", "value"];
 
 /// The sizes of one row of the cache.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +35,13 @@ impl CacheShape {
         let width = if self.is_half { size_of::<f16>() } else { size_of::<f32>() };
         sizes.iter().fold(2 * width as u64, |bytes, size| bytes.saturating_mul(*size as u64))
     }
+
+    /// Returns where the first `len` positions of each head of `row` lie in a buffer with room for `capacity` positions,
+    /// counted in positions of a head.
+    fn places(&self, capacity: usize, row: usize, len: usize) -> impl Iterator<Item = usize> + Clone + use<> {
+        let heads = row * self.heads..(row + 1) * self.heads;
+        heads.flat_map(move |head| head * capacity..head * capacity + len)
+    }
 }
 
 /// The keys and values of `rows` sequences, each buffer of shape [rows, heads, capacity, head size].
@@ -41,10 +52,23 @@ pub(crate) struct KeyValueCache {
     buffers: Buffers,
 }
 
-/// Key and value of layer 0, key and value of layer 1, …
+/// The buffers, by their numbers.
 enum Buffers {
-    Float(Vec<Tensor<f32>>),
-    Half(Vec<Tensor<f16>>),
+    Float(Layers<f32>),
+    Half(Layers<f16>),
+}
+
+/// Key and value of layer 0, key and value of layer 1, …, where the graph wants them.
+enum Layers<T: Element> {
+    Host(Vec<Tensor<T>>),
+    Device(OnDevice<T>),
+}
+
+/// Buffers on a device.
+struct OnDevice<T: Element> {
+    buffers: Vec<DeviceTensor<T>>,
+    /// Moves rows on the device; without it they are moved on the host.
+    mover: Option<Arc<Mover>>,
 }
 
 /// A number in the cache.
@@ -72,11 +96,21 @@ impl Element for f16 {
 }
 
 impl KeyValueCache {
-    pub(crate) fn new(shape: CacheShape, rows: usize, capacity: usize) -> Result<Self> {
+    /// Allocates a cache on the host.
+    #[cfg(test)]
+    pub(crate) fn on_host(shape: CacheShape, rows: usize, capacity: usize) -> Result<Self> {
+        let dimensions = [rows, shape.heads, capacity, shape.head_size];
+        let layers = (0..2 * shape.layers).map(|_| Tensor::new(&Allocator::default(), dimensions));
+        let layers = layers.collect::<ort::Result<_>>().map_err(not_copied)?;
+        Ok(Self { shape, rows, capacity, buffers: Buffers::Float(Layers::Host(layers)) })
+    }
+
+    /// Allocates a cache where `graph` wants it.
+    pub(crate) fn new(shape: CacheShape, rows: usize, capacity: usize, graph: &Graph) -> Result<Self> {
         let buffers = if shape.is_half {
-            allocate(shape, rows, capacity).map(Buffers::Half)
+            Layers::new(shape, rows, capacity, graph).map(Buffers::Half)
         } else {
-            allocate(shape, rows, capacity).map(Buffers::Float)
+            Layers::new(shape, rows, capacity, graph).map(Buffers::Float)
         };
         let buffers = buffers.map_err(|e| {
             let megabytes = shape.bytes(rows, capacity) / 1_000_000;
@@ -94,6 +128,11 @@ impl KeyValueCache {
         self.capacity
     }
 
+    /// Returns whether any rows can be bound. On a device a binding begins at the first row.
+    pub(crate) fn binds_any_rows(&self) -> bool {
+        matches!(self.buffers, Buffers::Float(Layers::Host(_)) | Buffers::Half(Layers::Host(_)))
+    }
+
     /// Binds `rows` of every buffer both as the past and as the present of its layer, in the same memory.
     ///
     /// # Safety
@@ -104,8 +143,8 @@ impl KeyValueCache {
         // borrows them during a run.
         unsafe {
             match &mut self.buffers {
-                Buffers::Float(buffers) => bind_all(buffers, binding, rows),
-                Buffers::Half(buffers) => bind_all(buffers, binding, rows),
+                Buffers::Float(layers) => layers.bind(binding, rows),
+                Buffers::Half(layers) => layers.bind(binding, rows),
             }
         }
     }
@@ -119,92 +158,245 @@ impl KeyValueCache {
         graph.run_bound(&binding)
     }
 
-    /// Copies the first `len` positions of `row` of `other`, which may have another capacity, into the same row.
-    pub(crate) fn copy_row_of(&mut self, other: &Self, row: usize, len: usize) {
+    /// Copies the first `len` positions of row `from` of `other`, which may have another capacity, into row `to`.
+    pub(crate) fn copy_row_of(&mut self, other: &Self, from: usize, to: usize, len: usize) -> Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
         let sizes = (self.shape, self.capacity, other.capacity);
-        match (&mut self.buffers, &other.buffers) {
-            (Buffers::Float(to), Buffers::Float(from)) => copy_row_of(to, from, sizes, row, len),
-            (Buffers::Half(to), Buffers::Half(from)) => copy_row_of(to, from, sizes, row, len),
+        let copied = match (&mut self.buffers, &other.buffers) {
+            (Buffers::Float(this), Buffers::Float(other)) => this.copy_row_of(other, sizes, from, to, len),
+            (Buffers::Half(this), Buffers::Half(other)) => this.copy_row_of(other, sizes, from, to, len),
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
-        }
+        };
+        copied.map_err(not_copied)
     }
 
     /// Copies the first `len` positions of row `from` into row `to`.
-    pub(crate) fn copy_row(&mut self, from: usize, to: usize, len: usize) {
+    pub(crate) fn copy_row(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
         let sizes = (self.shape, self.capacity);
         match &mut self.buffers {
-            Buffers::Float(buffers) => copy_rows(buffers, sizes, from, to, len),
-            Buffers::Half(buffers) => copy_rows(buffers, sizes, from, to, len),
+            _ if len == 0 => Ok(()),
+            Buffers::Float(layers) => layers.copy_rows(sizes, from, to, len),
+            Buffers::Half(layers) => layers.copy_rows(sizes, from, to, len),
         }
+        .map_err(not_copied)
     }
 
     /// Swaps the first `len` positions of two rows.
-    pub(crate) fn swap_rows(&mut self, one: usize, other: usize, len: usize) {
+    pub(crate) fn swap_rows(&mut self, one: usize, other: usize, len: usize) -> Result<()> {
         let sizes = (self.shape, self.capacity);
         let low = one.min(other);
         let high = one.max(other);
         match &mut self.buffers {
-            Buffers::Float(buffers) => swap_rows(buffers, sizes, low, high, len),
-            Buffers::Half(buffers) => swap_rows(buffers, sizes, low, high, len),
+            _ if len == 0 || low == high => Ok(()),
+            Buffers::Float(layers) => layers.swap_rows(sizes, low, high, len),
+            Buffers::Half(layers) => layers.swap_rows(sizes, low, high, len),
         }
+        .map_err(not_copied)
     }
 
     /// Fills the first `len` positions of `row` with the one position of `one`, a cache of one row and one position.
     /// `place_key` moves a key, given as it is at position 0, to another position; values are the same everywhere.
-    pub(crate) fn repeat(&mut self, row: usize, one: &Self, len: usize, place_key: impl Fn(usize, &mut [f32])) {
+    pub(crate) fn repeat(
+        &mut self,
+        row: usize,
+        one: &Self,
+        len: usize,
+        place_key: impl Fn(usize, &mut [f32]),
+    ) -> Result<()> {
         let sizes = (self.shape, self.capacity);
-        match (&mut self.buffers, &one.buffers) {
-            (Buffers::Float(to), Buffers::Float(from)) => repeat(to, from, sizes, row, len, place_key),
-            (Buffers::Half(to), Buffers::Half(from)) => repeat(to, from, sizes, row, len, place_key),
+        let filled = match (&mut self.buffers, &one.buffers) {
+            (Buffers::Float(to), Buffers::Float(from)) => to.repeat(from, sizes, row, len, &place_key),
+            (Buffers::Half(to), Buffers::Half(from)) => to.repeat(from, sizes, row, len, &place_key),
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
+        };
+        filled.map_err(not_copied)
+    }
+}
+
+impl Moves {
+    /// Returns the moves that copy `len` positions from a row to a row, each given with its cache's capacity before it.
+    fn copy(shape: CacheShape, from: (usize, usize), to: (usize, usize), len: usize) -> Self {
+        let [from, to] = [from, to].map(|(capacity, row)| shape.places(capacity, row, len));
+        Self::new(from, to)
+    }
+
+    /// Returns the moves that swap `len` positions of two rows.
+    fn swap(shape: CacheShape, capacity: usize, rows: [usize; 2], len: usize) -> Self {
+        let [one, other] = rows.map(|row| shape.places(capacity, row, len));
+        Self::new(one.clone().chain(other.clone()), other.chain(one))
+    }
+}
+
+/// Returns the error of a copy to, from or within a device.
+fn not_copied(error: ort::Error) -> Error {
+    Error::new(ErrorKind::Graph, format!("the cache on the device cannot be copied: {}", error.message()))
+}
+
+impl<T: Element> Layers<T> {
+    fn new(shape: CacheShape, rows: usize, capacity: usize, graph: &Graph) -> ort::Result<Self> {
+        let dimensions = [rows, shape.heads, capacity, shape.head_size];
+        let mut host = Vec::new();
+        let mut device = Vec::new();
+        for layer in 0..shape.layers {
+            for part in PARTS {
+                match graph.device_tensor(&format!("past_key_values.{layer}.{part}"), &dimensions)? {
+                    None => host.push(Tensor::<T>::new(&Allocator::default(), dimensions)?),
+                    Some(tensor) => device.push(tensor),
+                }
+            }
+        }
+        match (host.is_empty(), device.is_empty()) {
+            (false, false) => {
+                Err(ort::Error::new("a part of the cache is wanted on the host, and another on a device"))
+            }
+            (_, true) => Ok(Self::Host(host)),
+            _ => Ok(Self::Device(OnDevice { buffers: device, mover: graph.mover() })),
+        }
+    }
+
+    /// Binds `rows` of all buffers.
+    ///
+    /// # Safety
+    /// As for [`KeyValueCache::bind`].
+    #[allow(unsafe_code)]
+    unsafe fn bind(&mut self, binding: &mut IoBinding, rows: &Range<usize>) -> ort::Result<()> {
+        let names = |index: usize| {
+            let (layer, part) = (index / 2, PARTS[index % 2]);
+            [format!("past_key_values.{layer}.{part}"), format!("present.{layer}.{part}")]
+        };
+        match self {
+            Self::Host(buffers) => buffers.iter_mut().enumerate().try_for_each(|(index, buffer)| {
+                let [past, present] = names(index);
+                // SAFETY: the caller does not run `binding` after the buffers are dropped.
+                unsafe { bind_rows(binding, [&past, &present], buffer, rows) }
+            }),
+            Self::Device(_) if rows.start > 0 => Err(ort::Error::new("a binding on a device begins at the first row")),
+            Self::Device(device) => device.buffers.iter().enumerate().try_for_each(|(index, buffer)| {
+                let [past, present] = names(index);
+                // SAFETY: the caller does not run `binding` after the buffers are dropped.
+                unsafe { buffer.bind_first_rows(binding, [&past, &present], rows.end) }
+            }),
+        }
+    }
+
+    /// Returns the buffers on a device that can move rows, and what moves them.
+    fn movable(&self) -> Option<(&[DeviceTensor<T>], &Mover)> {
+        match self {
+            Self::Device(OnDevice { buffers, mover: Some(mover) }) => Some((buffers, mover)),
+            _ => None,
+        }
+    }
+
+    /// See [`copy_row_of`].
+    fn copy_row_of(
+        &mut self,
+        other: &Self,
+        sizes: (CacheShape, usize, usize),
+        of: usize,
+        row: usize,
+        len: usize,
+    ) -> ort::Result<()> {
+        if let (Some((buffers, mover)), Some((others, _))) = (self.movable(), other.movable()) {
+            let (shape, capacity, of_other) = sizes;
+            let moves = Moves::copy(shape, (of_other, of), (capacity, row), len);
+            return mover.run(buffers, others, shape.head_size, &moves);
+        }
+        other.read(|other| self.edit(|this| copy_row_of(this, other, sizes, of, row, len)))
+    }
+
+    /// See [`copy_rows`].
+    fn copy_rows(&mut self, sizes: (CacheShape, usize), from: usize, to: usize, len: usize) -> ort::Result<()> {
+        if let Some((buffers, mover)) = self.movable() {
+            let (shape, capacity) = sizes;
+            let moves = Moves::copy(shape, (capacity, from), (capacity, to), len);
+            return mover.run(buffers, buffers, shape.head_size, &moves);
+        }
+        self.edit(|layers| copy_rows(layers, sizes, from, to, len))
+    }
+
+    /// See [`swap_rows`].
+    fn swap_rows(&mut self, sizes: (CacheShape, usize), low: usize, high: usize, len: usize) -> ort::Result<()> {
+        if let Some((buffers, mover)) = self.movable() {
+            let (shape, capacity) = sizes;
+            let moves = Moves::swap(shape, capacity, [low, high], len);
+            return mover.run(buffers, buffers, shape.head_size, &moves);
+        }
+        self.edit(|layers| swap_rows(layers, sizes, low, high, len))
+    }
+
+    /// See [`repeat`]. For a device the row is made on the host, and nothing but the row is copied there.
+    fn repeat(
+        &mut self,
+        one: &Self,
+        sizes: (CacheShape, usize),
+        row: usize,
+        len: usize,
+        place_key: &impl Fn(usize, &mut [f32]),
+    ) -> ort::Result<()> {
+        let Some((buffers, mover)) = self.movable().filter(|_| len > 0) else {
+            return one.read(|one| self.edit(|to| repeat(to, one, sizes, row, len, place_key)));
+        };
+        let (shape, capacity) = sizes;
+        let dimensions = [1, shape.heads, len, shape.head_size];
+        let new = |_| Tensor::new(&Allocator::default(), dimensions);
+        let mut rows = (0..buffers.len()).map(new).collect::<ort::Result<Vec<_>>>()?;
+        one.read(|one| {
+            repeat(&mut rows, one, (shape, len), 0, len, place_key);
+            Ok(())
+        })?;
+        let moves = Moves::copy(shape, (len, 0), (capacity, row), len);
+        let staged = [mover.tensor(&dimensions)?];
+        buffers.chunks(1).zip(&rows).try_for_each(|(buffer, row)| {
+            staged[0].upload(row)?;
+            mover.run(buffer, &staged, shape.head_size, &moves)
+        })
+    }
+
+    /// Gives `read` the buffers on the host, where a device's are copied.
+    fn read<R>(&self, read: impl FnOnce(&[Tensor<T>]) -> ort::Result<R>) -> ort::Result<R> {
+        match self {
+            Self::Host(buffers) => read(buffers),
+            Self::Device(device) => {
+                let copies = device.buffers.iter().map(DeviceTensor::download).collect::<ort::Result<Vec<_>>>()?;
+                read(&copies)
+            }
+        }
+    }
+
+    /// Gives `change` the buffers on the host; a device's are copied there and back.
+    fn edit(&mut self, change: impl FnOnce(&mut [Tensor<T>])) -> ort::Result<()> {
+        match self {
+            Self::Host(buffers) => {
+                change(buffers);
+                Ok(())
+            }
+            Self::Device(OnDevice { buffers, .. }) => {
+                let mut copies = buffers.iter().map(DeviceTensor::download).collect::<ort::Result<Vec<_>>>()?;
+                change(&mut copies);
+                buffers.iter().zip(&copies).try_for_each(|(buffer, copy)| buffer.upload(copy))
+            }
         }
     }
 }
 
-fn allocate<T: Element>(shape: CacheShape, rows: usize, capacity: usize) -> ort::Result<Vec<Tensor<T>>> {
-    let shape_of_one = [rows, shape.heads, capacity, shape.head_size];
-    (0..2 * shape.layers).map(|_| Tensor::<T>::new(&Allocator::default(), shape_of_one)).collect()
-}
-
-/// Binds `rows` of all `buffers`.
-///
-/// # Safety
-/// As for [`KeyValueCache::bind`].
-#[allow(unsafe_code)]
-unsafe fn bind_all<T: Element>(
-    buffers: &mut [Tensor<T>],
-    binding: &mut IoBinding,
-    rows: &Range<usize>,
-) -> ort::Result<()> {
-    for (index, buffer) in buffers.iter_mut().enumerate() {
-        let layer = index / 2;
-        let part = if index % 2 == 0 { "key" } else { "value" };
-        let names = [format!("past_key_values.{layer}.{part}"), format!("present.{layer}.{part}")];
-        // SAFETY: the caller does not run `binding` after the buffers are dropped.
-        unsafe { bind_rows(binding, [&names[0], &names[1]], buffer, rows)? };
-    }
-    Ok(())
-}
-
-/// Copies `len` positions of `row`; the tuple has the shape and the capacities of both caches.
+/// Copies `len` positions of row `of` to row `row`; the tuple has the shape and the capacities of both caches.
 fn copy_row_of<T: Element>(
     to: &mut [Tensor<T>],
     from: &[Tensor<T>],
     (shape, capacity, other): (CacheShape, usize, usize),
+    of: usize,
     row: usize,
     len: usize,
 ) {
     let size = shape.head_size;
     for (to, from) in to.iter_mut().zip(from) {
-        let to = to.extract_tensor_mut().1;
-        let from = from.extract_tensor().1;
-        let heads = to.chunks_exact_mut(capacity * size).zip(from.chunks_exact(other * size));
-        heads
-            .skip(row * shape.heads)
-            .take(shape.heads)
-            .for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
+        let to = to.extract_tensor_mut().1.chunks_exact_mut(capacity * size).skip(row * shape.heads);
+        let from = from.extract_tensor().1.chunks_exact(other * size).skip(of * shape.heads);
+        to.zip(from).take(shape.heads).for_each(|(to, from)| to[..len * size].copy_from_slice(&from[..len * size]));
     }
 }
 
@@ -251,7 +443,7 @@ fn repeat<T: Element>(
     (shape, capacity): (CacheShape, usize),
     row: usize,
     len: usize,
-    place_key: impl Fn(usize, &mut [f32]),
+    place_key: &impl Fn(usize, &mut [f32]),
 ) {
     let size = shape.head_size;
     let mut key = vec![0.0; size];
@@ -268,6 +460,56 @@ fn repeat<T: Element>(
                     slot.copy_from_slice(one);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: CacheShape = CacheShape { layers: 1, heads: 3, head_size: 2, is_half: false };
+    const CAPACITY: usize = 5;
+
+    /// Returns `rows` rows of numbers from `first` up.
+    fn layer(rows: usize, capacity: usize, first: usize) -> Tensor<f32> {
+        let dimensions = [rows, SHAPE.heads, capacity, SHAPE.head_size];
+        let len: usize = dimensions.iter().product();
+        Tensor::from_array((dimensions, (first..first + len).map(|n| n as f32).collect::<Vec<_>>())).unwrap()
+    }
+
+    /// Does what the graph of a device does.
+    fn moved(to: &Tensor<f32>, from: &Tensor<f32>, moves: &Moves) -> Vec<f32> {
+        let from = from.extract_tensor().1;
+        let mut to = to.extract_tensor().1.to_vec();
+        let size = SHAPE.head_size;
+        moves.pairs().for_each(|(of, at)| {
+            to[at * size..(at + 1) * size].copy_from_slice(&from[of * size..(of + 1) * size]);
+        });
+        to
+    }
+
+    /// The moves on a device are those on the host.
+    #[test]
+    fn a_device_moves_what_the_host_moves() {
+        for len in 0..=CAPACITY {
+            let mut host = [layer(4, CAPACITY, 0)];
+            let moves = Moves::copy(SHAPE, (CAPACITY, 2), (CAPACITY, 1), len);
+            let expected = moved(&host[0], &host[0], &moves);
+            copy_rows(&mut host, (SHAPE, CAPACITY), 2, 1, len);
+            assert_eq!(host[0].extract_tensor().1, expected, "{len} positions copied");
+
+            let mut host = [layer(4, CAPACITY, 0)];
+            let expected = moved(&host[0], &host[0], &Moves::swap(SHAPE, CAPACITY, [1, 3], len));
+            swap_rows(&mut host, (SHAPE, CAPACITY), 1, 3, len);
+            assert_eq!(host[0].extract_tensor().1, expected, "{len} positions swapped");
+
+            let mut larger = [layer(4, CAPACITY + 3, 0)];
+            let other = [layer(2, CAPACITY, 1000)];
+            let moves = Moves::copy(SHAPE, (CAPACITY, 1), (CAPACITY + 3, 3), len);
+            let expected = moved(&larger[0], &other[0], &moves);
+            copy_row_of(&mut larger, &other, (SHAPE, CAPACITY + 3, CAPACITY), 1, 3, len);
+            assert_eq!(larger[0].extract_tensor().1, expected, "{len} positions copied from another cache");
         }
     }
 }

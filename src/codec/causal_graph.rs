@@ -1,13 +1,15 @@
 //! The graph of a causal decoder, whose state is a key/value cache.
 
+use std::fmt::Debug;
+
 use ort::memory::Allocator;
-use ort::value::Tensor;
+use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use super::causal::{CausalSizes, DecodeChunk, PAST_THE_END};
 use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{CausalState, CodecConfig};
-use crate::runtime::{Graph, GraphLoader, Port, check_finite};
+use crate::runtime::{Buffer, Graph, GraphLoader, Port, check_finite};
 
 /// Frames for which a clip has room at first; the room is doubled as it fills up.
 const FIRST_ROOM: usize = 64;
@@ -79,20 +81,31 @@ impl CausalDecoder {
         }
     }
 
+    /// Returns `numbers` where the graph reads its input `port`.
+    fn input<T>(&self, port: &str, shape: &[usize], numbers: &[T]) -> Result<Buffer<T>>
+    where
+        T: PrimitiveTensorElementType + Debug + Copy + 'static,
+    {
+        let mut input = self.graph.buffer(port, shape)?;
+        input.numbers_mut().copy_from_slice(numbers);
+        input.upload().map_err(|e| self.graph.failed(&e))?;
+        Ok(input)
+    }
+
     /// Runs the graph on `codes`, after which the cache holds `end` frames.
     fn run(&self, codes: &[i64], cache: &mut KeyValueCache, end: usize) -> Result<Vec<f32>> {
         let failed = |e| self.graph.failed(&e);
         let frames = codes.len() - self.sizes.lookahead;
         let total = i32::try_from(end)
             .map_err(|_| Error::new(ErrorKind::Limit, format!("{end} frames, more than a graph can count")))?;
-        let codes = Tensor::from_array(([1, 1, codes.len()], codes.to_vec())).map_err(failed)?;
-        let last = Tensor::from_array(([1], vec![total - 1])).map_err(failed)?;
-        let total = Tensor::from_array(((), vec![total])).map_err(failed)?;
+        let codes = self.input("audio_codes", &[1, 1, codes.len()], codes)?;
+        let last = self.input("seqlens_k", &[1], &[total - 1])?;
+        let total = self.input("total_sequence_length", &[], &[total])?;
         let mut samples = Tensor::<f32>::new(&Allocator::default(), [1, 1, frames * self.hop]).map_err(failed)?;
         let mut binding = self.graph.binding()?;
-        binding.bind_input("audio_codes", &codes).map_err(failed)?;
-        binding.bind_input("seqlens_k", &last).map_err(failed)?;
-        binding.bind_input("total_sequence_length", &total).map_err(failed)?;
+        codes.bind_input(&mut binding, "audio_codes").map_err(failed)?;
+        last.bind_input(&mut binding, "seqlens_k").map_err(failed)?;
+        total.bind_input(&mut binding, "total_sequence_length").map_err(failed)?;
         binding.bind_output("audio_values", &mut samples).map_err(failed)?;
         cache.run_once(&self.graph, binding)?;
         Ok(samples.extract_tensor().1.to_vec())
@@ -110,7 +123,18 @@ impl DecodeChunk for CausalDecoder {
         let first = state.frames;
         self.check_codes(codes, first)?;
         let end = first + codes.len().saturating_sub(self.sizes.lookahead);
-        let samples = self.run(codes, state.room(end, self.cache, self.sizes.max_frames)?, end)?;
+        let allocate = |capacity| KeyValueCache::new(self.cache, 1, capacity, &self.graph);
+        let cache = state.room(end, self.cache, self.sizes.max_frames, allocate)?;
+        let mut samples = Vec::with_capacity((end - first) * self.hop);
+        let most = self.graph.most_positions();
+        let (mut rest, mut done) = (codes, first);
+        while done < end {
+            let frames = most.min(end - done);
+            let (of_run, _) = rest.split_at(frames + self.sizes.lookahead);
+            done += frames;
+            samples.extend(self.run(of_run, cache, done)?);
+            rest = rest.split_at(frames).1;
+        }
         check_finite(&self.name, &format!("after frame {first}: sample of frame"), &samples, self.hop)?;
         state.frames = end;
         Ok(samples)
@@ -118,14 +142,20 @@ impl DecodeChunk for CausalDecoder {
 }
 
 impl ClipState {
-    /// Returns the cache, grown to at least `frames` with its contents kept.
-    fn room(&mut self, frames: usize, shape: CacheShape, max_frames: usize) -> Result<&mut KeyValueCache> {
+    /// Returns the cache, grown to at least `frames` with its contents kept; `allocate` makes one of a capacity.
+    fn room(
+        &mut self,
+        frames: usize,
+        shape: CacheShape,
+        max_frames: usize,
+        allocate: impl FnOnce(usize) -> Result<KeyValueCache>,
+    ) -> Result<&mut KeyValueCache> {
         let held = self.cache.as_ref().map_or(0, KeyValueCache::capacity);
         if held < frames {
             let capacity = self.capacity(frames, shape, max_frames)?;
-            let mut larger = KeyValueCache::new(shape, 1, capacity)?;
+            let mut larger = allocate(capacity)?;
             if let Some(cache) = &self.cache {
-                larger.copy_row_of(cache, 0, self.frames);
+                larger.copy_row_of(cache, 0, 0, self.frames)?;
             }
             self.cache = Some(larger);
         }
@@ -163,11 +193,17 @@ mod tests {
     fn room_is_bounded() {
         let of_frame = SHAPE.bytes(1, 1);
         let mut state = ClipState { cache: None, frames: 0, memory: 1000 * of_frame };
-        let mut grow = |frames| state.room(frames, SHAPE, 500).map(|cache| cache.capacity());
+        let mut grow = |frames| {
+            let allocate = |capacity| KeyValueCache::on_host(SHAPE, 1, capacity);
+            state.room(frames, SHAPE, 500, allocate).map(|cache| cache.capacity())
+        };
         assert_eq!([5, 64, 65, 200, 257, 500].map(|frames| grow(frames).unwrap()), [64, 64, 128, 256, 500, 500]);
 
         let mut state = ClipState { cache: None, frames: 0, memory: 150 * of_frame };
-        let mut grow = |frames| state.room(frames, SHAPE, 500).map(|cache| cache.capacity());
+        let mut grow = |frames| {
+            let allocate = |capacity| KeyValueCache::on_host(SHAPE, 1, capacity);
+            state.room(frames, SHAPE, 500, allocate).map(|cache| cache.capacity())
+        };
         assert_eq!([5, 65, 86].map(|frames| grow(frames).unwrap()), [64, 86, 86], "both caches are within the limit");
         let error = grow(87).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Limit);

@@ -36,9 +36,9 @@ pub(super) trait Body: Send {
     /// Returns the logits of some hidden states.
     fn logits(&mut self, head: HeadId, hidden: &[f32]) -> Result<&mut [f32]>;
     /// Copies `len` positions from one row to another.
-    fn copy_row(&mut self, from: usize, to: usize, len: usize);
+    fn copy_row(&mut self, from: usize, to: usize, len: usize) -> Result<()>;
     /// Swaps the first `len` positions of two rows.
-    fn swap_rows(&mut self, one: usize, other: usize, len: usize);
+    fn swap_rows(&mut self, one: usize, other: usize, len: usize) -> Result<()>;
     /// Makes the row at `index` consist of `len` pads.
     fn fill_with_pads(&mut self, index: usize, len: usize) -> Result<()>;
 }
@@ -163,7 +163,7 @@ impl<B: Body> Scheduler<B> {
             match (request.kind, request.rows.unconditional) {
                 (RequestKind::Copy { from, to }, _) => {
                     self.queue.lock().rows.set_len(to, request.position);
-                    self.body.copy_row(index(from), index(to), request.position);
+                    request.result = self.body.copy_row(index(from), index(to), request.position);
                 }
                 (RequestKind::FillWithPads, Some(row)) => {
                     self.queue.lock().rows.set_len(row, request.position);
@@ -213,7 +213,9 @@ impl<B: Body> Scheduler<B> {
             state.stats.count_step(requests.len(), work.rows.len());
         }
         for exchange in &work.exchanges {
-            body.swap_rows(exchange.indices[0], exchange.indices[1], exchange.len);
+            // rows that were half swapped are nobody's any more
+            let swapped = body.swap_rows(exchange.indices[0], exchange.indices[1], exchange.len);
+            swapped.inspect_err(|_| self.queue.stop("its cache could not be rearranged"))?;
         }
         let rows = work.rows.len();
         let width = body.width();
@@ -341,12 +343,12 @@ impl Body for Batch {
         self.logits(head, hidden)
     }
 
-    fn copy_row(&mut self, from: usize, to: usize, len: usize) {
-        self.copy_row(from, to, len);
+    fn copy_row(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
+        self.copy_row(from, to, len)
     }
 
-    fn swap_rows(&mut self, one: usize, other: usize, len: usize) {
-        self.swap_rows(one, other, len);
+    fn swap_rows(&mut self, one: usize, other: usize, len: usize) -> Result<()> {
+        self.swap_rows(one, other, len)
     }
 
     fn fill_with_pads(&mut self, index: usize, len: usize) -> Result<()> {

@@ -115,13 +115,15 @@ impl Body for Fake {
         Ok(&mut self.logits)
     }
 
-    fn copy_row(&mut self, from: usize, to: usize, len: usize) {
+    fn copy_row(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
         self.rows[to] = self.rows[from][..len].to_vec();
+        Ok(())
     }
 
-    fn swap_rows(&mut self, one: usize, other: usize, len: usize) {
+    fn swap_rows(&mut self, one: usize, other: usize, len: usize) -> Result<()> {
         assert!(self.rows[one].len().min(len) <= len && self.rows[other].len().min(len) <= len);
         self.rows.swap(one, other);
+        Ok(())
     }
 
     fn fill_with_pads(&mut self, index: usize, len: usize) -> Result<()> {

@@ -5,5 +5,6 @@ pub mod benching;
 #[cfg(feature = "internal")]
 pub mod fuzzing;
 
+pub use crate::compare::{Comparer, Comparison, GraphComparison};
 pub use crate::file::{hold_writes, remove_parts, write_whole, write_whole_with};
 pub use crate::runtime::{cache_folder, find_library};

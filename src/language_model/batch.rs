@@ -13,6 +13,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::check_finite;
 use crate::token::TokenId;
 
+/// Caches for a prefill apart have capacities of a multiple of this many positions, so that a device can use their memory
+/// again.
+const APART_STEP: usize = 256;
+
 /// A batch of sequences, each a row of one cache.
 ///
 /// A step runs the first rows, as many as it has positions for; the numbers of a row do not depend on the other rows.
@@ -35,7 +39,7 @@ struct StepRun {
 impl Batch {
     /// Creates a batch of `rows` empty sequences with room for `capacity` positions each.
     pub(crate) fn new(graphs: Arc<LanguageModel>, rows: usize, capacity: usize) -> Result<Self> {
-        let cache = KeyValueCache::new(graphs.cache, rows, capacity)?;
+        let cache = graphs.body.cache(graphs.cache, rows, capacity)?;
         let heads = (0..graphs.heads()).map(|_| (0..rows).map(|_| None).collect()).collect();
         Ok(Self { graphs, steps: (0..rows).map(|_| None).collect(), heads, cache })
     }
@@ -69,10 +73,20 @@ impl Batch {
     /// state of the last position to `hidden`.
     #[allow(unsafe_code)]
     pub(crate) fn prefill(&mut self, row: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
+        if row > 0 && !self.cache.binds_any_rows() {
+            return self.prefill_apart(row, len, embeds, hidden);
+        }
         let positions = embeds.len() / self.graphs.hidden;
+        let most = self.graphs.body.most_positions();
+        if positions > most {
+            let (first, rest) = embeds.split_at(most * self.graphs.hidden);
+            self.prefill(row, len - (positions - most), first, hidden)?;
+            return self.prefill(row, len, rest, hidden);
+        }
         // SAFETY: the cache outlives the run, which is dropped at the end of this call.
         let mut run = unsafe { self.graphs.body.bind(&mut self.cache, row..row + 1, positions)? };
-        run.embeds.extract_tensor_mut().1.copy_from_slice(embeds);
+        run.embeds.numbers_mut().copy_from_slice(embeds);
+        run.embeds.upload().map_err(|e| self.graphs.body.failed(&e))?;
         self.graphs.body.run(&mut run, &[len])?;
         let states = run.hidden.extract_tensor().1;
         check_finite("llm", "hidden state", states, self.graphs.hidden)?;
@@ -81,12 +95,25 @@ impl Batch {
         Ok(())
     }
 
+    /// As [`prefill`](Self::prefill), in a cache of one row, which is copied from the row and back.
+    fn prefill_apart(&mut self, row: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
+        let capacity = len.next_multiple_of(APART_STEP).min(self.capacity());
+        let mut apart = Self::new(Arc::clone(&self.graphs), 1, capacity)?;
+        let before = len - embeds.len() / self.graphs.hidden;
+        apart.cache.copy_row_of(&self.cache, row, 0, before)?;
+        apart.prefill(0, len, embeds, hidden)?;
+        self.cache.copy_row_of(&apart.cache, 0, row, len)
+    }
+
     /// Appends one position to each of the first `lens.len()` rows, which have `lens` positions afterwards. `positions`
     /// are the ids for each row in order. [`hidden`](Self::hidden) returns the result.
     pub(crate) fn step<'f>(&mut self, positions: impl Iterator<Item = &'f [TokenId]>, lens: &[usize]) -> Result<()> {
         let graphs = Arc::clone(&self.graphs);
         let run = self.step_run(lens.len())?;
         graphs.embedding.run(&mut run.embedding, positions.flatten())?;
+        if !run.embedding.is_in_place {
+            run.body.embeds.upload().map_err(|e| graphs.body.failed(&e))?;
+        }
         graphs.body.run(&mut run.body, lens)
     }
 
@@ -98,7 +125,9 @@ impl Batch {
         let run = self.steps.get(rows.wrapping_sub(1)).and_then(Option::as_ref).ok_or_else(|| no_run(rows))?;
         let size = self.graphs.hidden;
         let of_row = row * size..(row + 1) * size;
-        check_finite("embed", "embedding of row", &run.body.embeds.extract_tensor().1[of_row.clone()], size)?;
+        if run.body.embeds.is_on_host() {
+            check_finite("embed", "embedding of row", &run.body.embeds.numbers()[of_row.clone()], size)?;
+        }
         let hidden = &run.body.hidden.extract_tensor().1[of_row];
         check_finite("llm", "hidden state", hidden, size)?;
         Ok(hidden)
@@ -129,18 +158,18 @@ impl Batch {
     }
 
     /// Copies the first `len` positions of `row` of `other` into the same row.
-    pub(crate) fn copy_row_of(&mut self, other: &Self, row: usize, len: usize) {
-        self.cache.copy_row_of(&other.cache, row, len);
+    pub(crate) fn copy_row_of(&mut self, other: &Self, row: usize, len: usize) -> Result<()> {
+        self.cache.copy_row_of(&other.cache, row, row, len)
     }
 
     /// Copies the first `len` positions of row `from` into row `to`.
-    pub(crate) fn copy_row(&mut self, from: usize, to: usize, len: usize) {
-        self.cache.copy_row(from, to, len);
+    pub(crate) fn copy_row(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
+        self.cache.copy_row(from, to, len)
     }
 
     /// Swaps the first `len` positions of two rows.
-    pub(crate) fn swap_rows(&mut self, one: usize, other: usize, len: usize) {
-        self.cache.swap_rows(one, other, len);
+    pub(crate) fn swap_rows(&mut self, one: usize, other: usize, len: usize) -> Result<()> {
+        self.cache.swap_rows(one, other, len)
     }
 
     /// Makes `row` consist of `len` pads: the unconditional sequence of guidance.
@@ -150,8 +179,7 @@ impl Batch {
     pub(crate) fn fill_with_pads(&mut self, row: usize, len: usize) -> Result<()> {
         let pad = self.graphs.pad()?.lock().unwrap_or_else(PoisonError::into_inner);
         let turns = self.graphs.rotary.turns(len);
-        self.cache.repeat(row, &pad, len, |position, key| turns.rotate(position, key));
-        Ok(())
+        self.cache.repeat(row, &pad, len, |position, key| turns.rotate(position, key))
     }
 }
 

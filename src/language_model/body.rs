@@ -6,10 +6,10 @@ use ort::memory::Allocator;
 use ort::session::IoBinding;
 use ort::value::Tensor;
 
-use crate::cache::KeyValueCache;
+use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::AttentionConfig;
-use crate::runtime::{Graph, GraphLoader, Port};
+use crate::runtime::{Buffer, Graph, GraphLoader, Port};
 
 /// The `llm` graph.
 pub(super) struct Body {
@@ -42,6 +42,11 @@ impl Body {
         self.graph.is_half("past_key_values.0.key")
     }
 
+    /// Returns the most positions that one run may have.
+    pub(super) fn most_positions(&self) -> usize {
+        self.graph.most_positions()
+    }
+
     /// Returns an error of this graph.
     pub(super) fn failed(&self, error: &ort::Error) -> Error {
         self.graph.failed(error)
@@ -60,35 +65,41 @@ impl Body {
         positions: usize,
     ) -> Result<BodyRun> {
         let mut binding = self.graph.binding()?;
+        let embeds = self.graph.buffer::<f32>("inputs_embeds", &[rows.len(), positions, self.hidden])?;
+        let last_positions = self.graph.buffer::<i32>("seqlens_k", &[rows.len()])?;
+        let mut total = self.graph.buffer::<i32>("total_sequence_length", &[])?;
+        total.numbers_mut().fill(1); // where the session checks it when it is bound
         let mut bind = || -> ort::Result<_> {
-            let allocator = Allocator::default();
-            let embeds = Tensor::<f32>::new(&allocator, [rows.len(), positions, self.hidden])?;
-            let mut hidden = Tensor::<f32>::new(&allocator, [rows.len(), positions, self.hidden])?;
-            let last_positions = Tensor::<i32>::new(&allocator, [rows.len()])?;
-            let total = Tensor::from_array(((), vec![0i32]))?;
-            binding.bind_input("inputs_embeds", &embeds)?;
-            binding.bind_input("seqlens_k", &last_positions)?;
-            binding.bind_input("total_sequence_length", &total)?;
+            let mut hidden = Tensor::<f32>::new(&Allocator::default(), [rows.len(), positions, self.hidden])?;
+            embeds.bind_input(&mut binding, "inputs_embeds")?;
+            last_positions.bind_input(&mut binding, "seqlens_k")?;
+            total.bind_input(&mut binding, "total_sequence_length")?;
             binding.bind_output("hidden_states", &mut hidden)?;
             // SAFETY: the caller does not use the run after `cache` is dropped.
             unsafe { cache.bind(&mut binding, &rows)? };
-            Ok((embeds, hidden, last_positions, total))
+            Ok(hidden)
         };
-        let (embeds, hidden, last_positions, total) = bind().map_err(|e| self.failed(&e))?;
+        let hidden = bind().map_err(|e| self.failed(&e))?;
         Ok(BodyRun { binding, embeds, hidden, last_positions, total })
     }
 
-    /// Runs the embeddings, after which the rows have `lens` positions. The caller must check that the results are
+    /// Returns an empty cache of this graph, with room for `capacity` positions in each of `rows`.
+    pub(super) fn cache(&self, shape: CacheShape, rows: usize, capacity: usize) -> Result<KeyValueCache> {
+        KeyValueCache::new(shape, rows, capacity, &self.graph)
+    }
+
+    /// Runs the embeddings, which have been uploaded, after which the rows have `lens` positions. The caller must check that the results are
     /// finite.
     pub(super) fn run(&self, run: &mut BodyRun, lens: &[usize]) -> Result<()> {
         let too_many = |_| Error::new(ErrorKind::Limit, "more positions than a graph can count");
         let mut total = 0;
-        for (slot, len) in run.last_positions.extract_tensor_mut().1.iter_mut().zip(lens) {
+        for (slot, len) in run.last_positions.numbers_mut().iter_mut().zip(lens) {
             let len = i32::try_from(*len).map_err(too_many)?;
             *slot = len - 1;
             total = total.max(len);
         }
-        run.total.extract_tensor_mut().1.fill(total);
+        run.total.numbers_mut().fill(total);
+        run.last_positions.upload().and_then(|()| run.total.upload()).map_err(|e| self.failed(&e))?;
         self.graph.run_bound(&run.binding)
     }
 }
@@ -97,9 +108,9 @@ impl Body {
 pub(super) struct BodyRun {
     binding: IoBinding,
     /// Shape [rows, positions, hidden].
-    pub embeds: Tensor<f32>,
+    pub embeds: Buffer<f32>,
     /// Shape [rows, positions, hidden].
     pub hidden: Tensor<f32>,
-    last_positions: Tensor<i32>,
-    total: Tensor<i32>,
+    last_positions: Buffer<i32>,
+    total: Buffer<i32>,
 }

@@ -1,11 +1,9 @@
 //! Tokens to embeddings, summed over the ids of a position.
 
-use ort::memory::Allocator;
 use ort::session::IoBinding;
-use ort::value::Tensor;
 
 use crate::error::Result;
-use crate::runtime::{Graph, GraphLoader, Port};
+use crate::runtime::{Buffer, Graph, GraphLoader, Port};
 use crate::token::TokenId;
 
 /// The `embed` graph.
@@ -23,19 +21,18 @@ impl Embedding {
 
     /// Binds a run of `positions` positions in each of `rows`, which writes the embeddings to `output`, shape
     /// [rows, positions, hidden].
-    pub(super) fn bind(&self, rows: usize, positions: usize, output: &mut Tensor<f32>) -> Result<EmbeddingRun> {
-        let failed = |e| self.graph.failed(&e);
-        let ids = Tensor::<i64>::new(&Allocator::default(), [rows, positions, self.width]).map_err(failed)?;
+    pub(super) fn bind(&self, rows: usize, positions: usize, output: &mut Buffer<f32>) -> Result<EmbeddingRun> {
+        let ids = self.graph.buffer::<i64>("input_ids", &[rows, positions, self.width])?;
         let mut binding = self.graph.binding()?;
-        binding.bind_input("input_ids", &ids).map_err(failed)?;
-        binding.bind_output("inputs_embeds", output).map_err(failed)?;
-        Ok(EmbeddingRun { binding, ids })
+        ids.bind_input(&mut binding, "input_ids").map_err(|e| self.graph.failed(&e))?;
+        let is_in_place = self.graph.bind_output(&mut binding, "inputs_embeds", output)?;
+        Ok(EmbeddingRun { binding, ids, is_in_place })
     }
 
     /// Embeds `ids`, shape [rows, positions, width], flattened.
     pub(super) fn run<'i>(&self, run: &mut EmbeddingRun, ids: impl IntoIterator<Item = &'i TokenId>) -> Result<()> {
-        let (_, slots) = run.ids.extract_tensor_mut();
-        slots.iter_mut().zip(ids).for_each(|(slot, id)| *slot = i64::from(*id));
+        run.ids.numbers_mut().iter_mut().zip(ids).for_each(|(slot, id)| *slot = i64::from(*id));
+        run.ids.upload().map_err(|e| self.graph.failed(&e))?;
         self.graph.run_bound(&run.binding)
     }
 }
@@ -43,5 +40,7 @@ impl Embedding {
 /// A bound run of the graph.
 pub(super) struct EmbeddingRun {
     binding: IoBinding,
-    ids: Tensor<i64>,
+    ids: Buffer<i64>,
+    /// True if the embeddings are written to where the body reads them, false if they come to the host first.
+    pub is_in_place: bool,
 }

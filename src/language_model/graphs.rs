@@ -3,10 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "positions are within the prompt, which is checked before")]
 
 use std::ops::Range;
-use std::sync::{Mutex, OnceLock};
-
-use ort::memory::Allocator;
-use ort::value::Tensor;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::HeadId;
 use super::body::Body;
@@ -17,14 +14,14 @@ use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Manifest, StateConfig};
 use crate::prompt::FeatureSlot;
-use crate::runtime::{GraphLoader, check_finite};
+use crate::runtime::{Buffer, GraphLoader, check_finite};
 use crate::token::{Interval, Tokens};
 
 /// The graphs of the language model.
 pub(crate) struct LanguageModel {
-    pub(super) embedding: Embedding,
-    pub(super) body: Body,
-    heads: Vec<OutputHead>,
+    pub(super) embedding: Arc<Embedding>,
+    pub(super) body: Arc<Body>,
+    heads: Vec<Arc<OutputHead>>,
     pub(super) hidden: usize,
     pub(super) width: usize,
     pub(super) max_positions: usize,
@@ -46,9 +43,10 @@ impl LanguageModel {
         };
         let body = Body::load(loader, hidden, attention)?;
         let columns = |ids: &[Interval]| ids.iter().map(Interval::len).sum();
-        let heads = manifest.heads.iter().map(|(name, ids)| OutputHead::load(loader, name, hidden, columns(ids)));
+        let head = |(name, ids): (&String, &Vec<_>)| OutputHead::load(loader, name, hidden, columns(ids)).map(Arc::new);
+        let heads = manifest.heads.iter().map(head);
         Ok(Self {
-            embedding: Embedding::load(loader, width, hidden)?,
+            embedding: Arc::new(Embedding::load(loader, width, hidden)?),
             heads: heads.collect::<Result<_>>()?,
             hidden,
             width,
@@ -59,10 +57,31 @@ impl LanguageModel {
                 head_size: attention.head_size,
                 is_half: body.is_half(),
             },
-            body,
+            body: Arc::new(body),
             rotary: Rotary::new(attention.rotary.theta, attention.head_size, attention.rotary.size),
             pad: OnceLock::new(),
         })
+    }
+
+    /// Returns these graphs, but for those that `takes`, which are of `other`, the same package on other providers.
+    /// `heads` are the names of the heads in order.
+    pub(crate) fn with_graphs_of<'n>(
+        &self,
+        other: &Self,
+        heads: impl Iterator<Item = &'n str>,
+        takes: impl Fn(&str) -> bool,
+    ) -> Self {
+        let from = |name: &str| if takes(name) { other } else { self };
+        let own = self.heads.iter().zip(&other.heads).zip(heads);
+        Self {
+            embedding: Arc::clone(&from("embed").embedding),
+            body: Arc::clone(&from("llm").body),
+            cache: from("llm").cache,
+            heads: own.map(|((own, other), name)| Arc::clone(if takes(name) { other } else { own })).collect(),
+            rotary: self.rotary.clone(),
+            pad: OnceLock::new(),
+            ..*self
+        }
     }
 
     /// Returns the most positions that a sequence can hold.
@@ -97,10 +116,10 @@ impl LanguageModel {
     /// Embeds the positions `part` of `tokens`; the features have been checked.
     pub(super) fn embed_part(&self, tokens: &Tokens, features: &[FeatureSlot], part: Range<usize>) -> Result<Vec<f32>> {
         let shape = [1, part.len(), self.hidden];
-        let mut embeds = Tensor::<f32>::new(&Allocator::default(), shape).map_err(|e| self.body.failed(&e))?;
+        let mut embeds = Buffer::<f32>::on_host(&shape).map_err(|e| self.body.failed(&e))?;
         let mut run = self.embedding.bind(1, part.len(), &mut embeds)?;
         self.embedding.run(&mut run, &tokens.ids()[part.start * self.width..part.end * self.width])?;
-        let mut embeds = embeds.extract_tensor().1.to_vec();
+        let mut embeds = embeds.numbers().to_vec();
         for slot in features {
             let replaced = part.start.max(slot.start)..part.end.min(slot.start + slot.features.nrows());
             for position in replaced {
@@ -117,14 +136,14 @@ impl LanguageModel {
     }
 
     /// Returns the number of heads.
-    pub(super) fn heads(&self) -> usize {
+    pub(crate) fn heads(&self) -> usize {
         self.heads.len()
     }
 
     /// Returns the graph of `head`.
     pub(super) fn head(&self, head: HeadId) -> Result<&OutputHead> {
         let missing = || Error::new(ErrorKind::Invalid, format!("the package has no head {}", head.0));
-        self.heads.get(head.0).ok_or_else(missing)
+        self.heads.get(head.0).map(|head| &**head).ok_or_else(missing)
     }
 
     /// Returns the cache of one pad at position 0, computing it on first use.
@@ -133,10 +152,11 @@ impl LanguageModel {
         if let Some(pad) = self.pad.get() {
             return Ok(pad);
         }
-        let mut cache = KeyValueCache::new(self.cache, 1, 1)?;
+        let mut cache = self.body.cache(self.cache, 1, 1)?;
         // SAFETY: `cache` outlives the run.
         let mut run = unsafe { self.body.bind(&mut cache, 0..1, 1)? };
-        run.embeds.extract_tensor_mut().1.fill(0.0);
+        run.embeds.numbers_mut().fill(0.0);
+        run.embeds.upload().map_err(|e| self.body.failed(&e))?;
         self.body.run(&mut run, &[1])?;
         check_finite("llm", "hidden state", run.hidden.extract_tensor().1, self.hidden)?;
         Ok(self.pad.get_or_init(|| Mutex::new(cache)))

@@ -5,7 +5,7 @@ use ort::session::IoBinding;
 use ort::value::Tensor;
 
 use crate::error::Result;
-use crate::runtime::{Graph, GraphLoader, Port};
+use crate::runtime::{Buffer, Graph, GraphLoader, Port};
 
 /// A head of a package, by its index among the manifest's `heads` in the order of their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +29,18 @@ impl OutputHead {
     /// Binds a run of `rows` hidden states.
     pub(super) fn bind(&self, rows: usize) -> Result<HeadRun> {
         let failed = |e| self.graph.failed(&e);
-        let hidden = Tensor::<f32>::new(&Allocator::default(), [rows, self.hidden]).map_err(failed)?;
+        let hidden = self.graph.buffer::<f32>("hidden_states", &[rows, self.hidden])?;
         let mut logits = Tensor::<f32>::new(&Allocator::default(), [rows, self.columns]).map_err(failed)?;
         let mut binding = self.graph.binding()?;
-        binding.bind_input("hidden_states", &hidden).map_err(failed)?;
+        hidden.bind_input(&mut binding, "hidden_states").map_err(failed)?;
         binding.bind_output("logits", &mut logits).map_err(failed)?;
         Ok(HeadRun { binding, hidden, logits })
     }
 
     /// Computes the logits of `hidden`, shape [rows, columns], flattened.
     pub(super) fn run<'r>(&self, run: &'r mut HeadRun, hidden: &[f32]) -> Result<&'r mut [f32]> {
-        run.hidden.extract_tensor_mut().1.copy_from_slice(hidden);
+        run.hidden.numbers_mut().copy_from_slice(hidden);
+        run.hidden.upload().map_err(|e| self.graph.failed(&e))?;
         self.graph.run_bound(&run.binding)?;
         Ok(run.logits.extract_tensor_mut().1)
     }
@@ -48,6 +49,6 @@ impl OutputHead {
 /// A bound run of the graph.
 pub(super) struct HeadRun {
     binding: IoBinding,
-    hidden: Tensor<f32>,
+    hidden: Buffer<f32>,
     logits: Tensor<f32>,
 }

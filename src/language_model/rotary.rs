@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "the frequencies are at most as many as the components of half a head")]
 
 /// Rotary position embedding on halves (Qwen2): the angle of component i at position p is `p · theta^(−2i / size)`.
+#[derive(Clone)]
 pub(super) struct Rotary {
     /// Number of components of a half; those beyond the frequencies are not rotated.
     half: usize,

@@ -63,8 +63,8 @@ impl SingleSequence {
             self.check_memory(rows, capacity)?;
             let mut larger = Batch::new(Arc::clone(&self.graphs), rows, capacity)?;
             if let Some(batch) = &self.batch {
-                larger.copy_row_of(batch, 0, self.position);
-                larger.copy_row_of(batch, 1, self.unconditional_len());
+                larger.copy_row_of(batch, 0, self.position)?;
+                larger.copy_row_of(batch, 1, self.unconditional_len())?;
             }
             self.batch = Some(larger);
         }
@@ -98,7 +98,7 @@ impl SingleSequence {
             return Ok(());
         }
         self.prepared = None;
-        self.room(2, tokens.len())?.copy_row(0, 1, shared);
+        self.room(2, tokens.len())?.copy_row(0, 1, shared)?;
         let rest = tokens.slice(shared..tokens.len());
         self.run_prompt(1, shared, &rest, &[], cancel, &mut Vec::new())?;
         self.prepared = Some(Prepared::new(tokens, shared));
@@ -170,8 +170,8 @@ impl Sequence for SingleSequence {
         let rows = if prepared > 0 { 2 } else { 1 };
         let room = fork.room(rows, position.max(prepared))?;
         if let Some(batch) = &self.batch {
-            room.copy_row_of(batch, 0, position);
-            room.copy_row_of(batch, 1, prepared);
+            room.copy_row_of(batch, 0, position)?;
+            room.copy_row_of(batch, 1, prepared)?;
         }
         fork.position = position;
         Ok(Box::new(fork))
@@ -244,6 +244,7 @@ mod tests {
     use super::*;
     use crate::modality::Modality;
     use crate::package::{Manifest, Package};
+    use crate::provider::{Provider, Providers};
     use crate::runtime::{GraphLoader, Placing, Runtime, RuntimeOptions};
 
     fn sequences(name: &str) -> (SingleSequence, SingleSequence, Manifest) {
@@ -326,7 +327,7 @@ mod tests {
         }
     }
 
-    /// The form for CUDA, taken as a variant for the CPU, which can run it: float16 within, and in the cache.
+    /// The form for CUDA, taken as a variant for the provider of the tests, which can run it: float16 within, and in the cache.
     #[test]
     fn a_float16_variant_is_picked_and_gives_nearly_the_same() {
         skip_without_fixtures!();
@@ -335,7 +336,9 @@ mod tests {
         let manifest = copy.join("manifest.json");
         let json = std::fs::read_to_string(&manifest).unwrap();
         assert!(json.contains("\"cuda\": {"));
-        std::fs::write(&manifest, json.replace("\"cuda\": {", "\"cpu\": {")).unwrap();
+        let providers = Providers::from_environment().unwrap().of("llm");
+        let provider = providers.first().map_or("cpu", Provider::name);
+        std::fs::write(&manifest, json.replace("\"cuda\": {", &format!("\"{provider}\": {{"))).unwrap();
         let (mut half, mut alone, manifest, file) = sequences_in(&copy);
         let (mut float, _, _, base) = sequences_in(&package("tiny-afwhisper-fp32"));
         assert_eq!((file.as_str(), base.as_str()), ("llm.cuda.onnx", "llm.onnx"));

@@ -26,6 +26,7 @@ pub use manifest::{
     FileSum, Frame, LanguageModelConfig, Limits, Manifest, ModalityConfig, Prompts, Purpose, RotaryConfig, SCHEMA,
     StateConfig,
 };
+pub(crate) use onnx::Arithmetic;
 #[cfg(feature = "internal")]
 pub(crate) use onnx::check as check_graph;
 
@@ -108,6 +109,12 @@ impl Package {
     /// [`ErrorKind::Package`] for a file whose checksum differs from the manifest's.
     pub fn verify(&self) -> Result<()> {
         self.check_files(u64::MAX)
+    }
+
+    /// Returns the arithmetic of the graph in `file`.
+    pub(crate) fn arithmetic(&self, file: &str) -> Result<Arithmetic> {
+        let bytes = self.files.read(file, onnx::MOST_BYTES)?;
+        onnx::arithmetic(&bytes).map_err(|e| e.context(self.files.describe(file)))
     }
 
     fn check_files(&self, summed: u64) -> Result<()> {

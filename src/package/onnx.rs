@@ -1,6 +1,7 @@
-//! Vets an ONNX file before ONNX Runtime parses it.
+//! Vets an ONNX file before ONNX Runtime parses it, and tells in what arithmetic it computes.
 //!
-//! Only the parts of the ONNX format (`onnx.proto`) that refer beyond the graph are declared; `prost` skips the rest.
+//! Only the parts of the ONNX format (`onnx.proto`) that refer beyond the graph or tell the arithmetic are declared;
+//! `prost` skips the rest.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -20,6 +21,12 @@ const ONNX: [&str; 2] = ["", "ai.onnx"];
 const MICROSOFT: &str = "com.microsoft";
 /// Operators that load other files.
 const LOADING: [&str; 1] = ["EPContext"];
+/// Parts of the names of operators that multiply by quantized weights, or quantize activations.
+const QUANTIZING: [&str; 4] = ["NBits", "Quantize", "QLinear", "Integer"];
+/// Operators that take float16 weights without computing in float16.
+const CONVERTING: [&str; 2] = ["Cast", "Gather"];
+/// ONNX's number of float16.
+const FLOAT16: i32 = 10;
 
 #[derive(Clone, PartialEq, Message)]
 struct Model {
@@ -63,6 +70,8 @@ struct Graph {
 
 #[derive(Clone, PartialEq, Message)]
 struct Node {
+    #[prost(string, repeated, tag = "1")]
+    input: Vec<String>,
     #[prost(string, tag = "4")]
     op_type: String,
     #[prost(message, repeated, tag = "5")]
@@ -125,6 +134,33 @@ pub fn check(bytes: &[u8], files: &BTreeMap<String, FileSum>) -> Result<()> {
         return Err(wrong("its metadata sets options of ONNX Runtime (ort_config)"));
     }
     check_graph(graph, files)
+}
+
+/// The arithmetic of a graph, from the most exact to the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Arithmetic {
+    /// float32.
+    Float,
+    /// float16, at least in one operator.
+    Half,
+    /// Quantized weights or activations, at least in one operator.
+    Quantized,
+}
+
+/// Returns the arithmetic of the graph in a file.
+///
+/// # Errors
+/// [`ErrorKind::Package`] if the file is not an ONNX graph.
+pub fn arithmetic(bytes: &[u8]) -> Result<Arithmetic> {
+    let model = Model::decode(bytes).map_err(|e| wrong(format!("not an ONNX graph: {e}")))?;
+    let graph = model.graph.unwrap_or_default();
+    if graph.node.iter().any(|node| QUANTIZING.iter().any(|part| node.op_type.contains(part))) {
+        return Ok(Arithmetic::Quantized);
+    }
+    let is_half = |name: &String| graph.initializer.iter().any(|w| w.data_type == FLOAT16 && w.name == *name);
+    let computes = |node: &&Node| !CONVERTING.contains(&node.op_type.as_str());
+    let in_half = graph.node.iter().filter(computes).any(|node| node.input.iter().any(is_half));
+    Ok(if in_half { Arithmetic::Half } else { Arithmetic::Float })
 }
 
 fn check_operator_sets(sets: &[OperatorSet]) -> Result<()> {
@@ -241,7 +277,8 @@ mod tests {
     }
 
     fn with_node(op_type: &str, domain: &str, attribute: Vec<Attribute>) -> Graph {
-        Graph { node: vec![Node { op_type: op_type.into(), domain: domain.into(), attribute }], ..Graph::default() }
+        let node = Node { op_type: op_type.into(), domain: domain.into(), attribute, ..Node::default() };
+        Graph { node: vec![node], ..Graph::default() }
     }
 
     fn with_tensor(tensor: Tensor) -> Graph {
@@ -266,6 +303,29 @@ mod tests {
         check_model(&model(with_node("MatMul", "", Vec::new()))).unwrap();
         let inline = Tensor { dims: vec![3], data_type: 7, ..Tensor::default() };
         check_model(&model(with_tensor(inline))).unwrap();
+    }
+
+    #[test]
+    fn arithmetic_is_that_of_the_least_exact_operator() {
+        let node = |op_type: &str, input: &str| Node {
+            op_type: op_type.into(),
+            input: vec!["x".into(), input.into()],
+            ..Node::default()
+        };
+        let half = Tensor { data_type: FLOAT16, name: "half".into(), ..Tensor::default() };
+        for (op_type, input, expected) in [
+            ("MatMul", "float", Arithmetic::Float),
+            ("Cast", "half", Arithmetic::Float),
+            ("Gather", "half", Arithmetic::Float),
+            ("MatMul", "half", Arithmetic::Half),
+            ("MatMulNBits", "float", Arithmetic::Quantized),
+            ("GatherBlockQuantized", "float", Arithmetic::Quantized),
+            ("DynamicQuantizeLinear", "float", Arithmetic::Quantized),
+        ] {
+            let nodes = vec![node("Add", "float"), node(op_type, input)];
+            let graph = Graph { node: nodes, initializer: vec![half.clone()], ..Graph::default() };
+            assert_eq!(arithmetic(&model(graph).encode_to_vec()).unwrap(), expected, "{op_type} of {input}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProvider, ExecutionProviderDispatch};
 
-use super::{Provider, provider_key};
+use super::provider_key;
 
 /// A provider that may be compiled into ONNX Runtime's library.
 pub(super) struct BuiltIn {
@@ -42,9 +42,9 @@ impl BuiltIn {
         ALL.iter().find(has)
     }
 
-    /// Returns the registration of the provider, with the requested options, for a session builder.
-    pub(super) fn dispatch(&self, asked: &Provider) -> ExecutionProviderDispatch {
-        (self.dispatch)(asked.options()).error_on_failure()
+    /// Returns the registration of the provider, with `options`, for a session builder.
+    pub(super) fn dispatch(&self, options: &[(String, String)]) -> ExecutionProviderDispatch {
+        (self.dispatch)(options).error_on_failure()
     }
 }
 
@@ -57,6 +57,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use super::super::kinds::known_name;
     use super::*;
 
     /// Returns the options that `dispatch` sets for the provider in `text`, in their debug form.
@@ -86,6 +87,9 @@ mod tests {
         let keys: Vec<_> = ALL.iter().map(|built_in| provider_key(built_in.name)).collect();
         for key in ["cuda", "tensorrt", "coreml", "webgpu", "openvino", "qnn", "nvtensorrtrtx", "xnnpack", "cann"] {
             assert!(keys.iter().any(|k| k == key), "{key} is not among {keys:?}");
+        }
+        for built_in in &ALL {
+            assert_eq!(known_name(&provider_key(built_in.name)), Some(built_in.name));
         }
     }
 }

@@ -1,9 +1,6 @@
-//! The memory that a graph takes its inputs from.
+//! The memory that a graph takes its inputs from and writes its outputs to.
 
 use ort::memory::DeviceType;
-use ort::session::Session;
-
-use super::placement::input_memory;
 
 /// Memory of the host or of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,25 +14,10 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Returns whether ONNX Runtime reads a tensor of the host in place. Otherwise it copies the tensor when bound, and
-    /// does not see later writes to it.
-    fn is_host(&self) -> bool {
+    /// Returns whether ONNX Runtime reads a tensor of the host in place. Otherwise it copies the tensor when it is bound,
+    /// and does not see what is written to it later.
+    pub fn is_host(&self) -> bool {
         self.device == DeviceType::CPU && !self.is_shared
-    }
-}
-
-/// Checks that a session reads all its inputs from host memory.
-///
-/// # Errors
-/// A part of a sentence with the provider as its subject.
-pub(crate) fn check_inputs_on_host(session: &Session) -> Result<(), String> {
-    let inputs =
-        input_memory(session).map_err(|e| format!("it does not tell where its inputs lie: {}", e.message()))?;
-    match inputs.iter().find(|(_, memory)| !memory.is_host()) {
-        None => Ok(()),
-        Some((input, Memory { name, device, .. })) => {
-            Err(format!("it keeps the input {input:?} in memory of its own ({name} of a {device:?})"))
-        }
     }
 }
 

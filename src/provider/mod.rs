@@ -20,7 +20,7 @@ pub use report::{DeviceInfo, GraphPlacement, PassedOver, ProviderReport, Provide
 
 pub(crate) use dependencies::in_words;
 pub(crate) use kinds::provider_key;
-pub(crate) use memory::check_inputs_on_host;
+pub(crate) use memory::Memory;
 pub(crate) use placement::{RECORD_PLACEMENT, metadata, nodes_by_provider};
 pub(crate) use plugin::Plugins;
 pub(crate) use resolve::{CPU, Resolver, Route};

@@ -1,5 +1,5 @@
-//! Queries of ONNX Runtime that `ort` does not expose yet: the provider of each node, the memory of a graph's inputs,
-//! and the metadata of a device.
+//! Queries of ONNX Runtime that `ort` does not expose yet: the provider of each node, the description of memory, and the
+//! metadata of a device.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char};
@@ -32,35 +32,21 @@ pub(crate) fn nodes_by_provider(session: &Session) -> Vec<(String, String)> {
     nodes
 }
 
-/// Returns the name of each input of `session`, with the memory that the session reads it from.
-pub(crate) fn input_memory(session: &Session) -> ort::Result<Vec<(String, Memory)>> {
-    let mut infos = vec![ptr::null(); session.inputs().len()];
-    // SAFETY: the session is alive, `infos` has the given length, and the status is consumed once.
-    unsafe {
-        let status = (ort::api().SessionGetMemoryInfoForInputs)(session.ptr(), infos.as_mut_ptr(), infos.len());
-        ort::Error::result_from_status(status)?;
-    }
-    if infos.iter().any(|info| info.is_null()) {
-        return Err(ort::Error::new("an input without memory"));
-    }
-    let names = session.inputs().iter().map(|input| input.name().to_owned());
-    // SAFETY: ONNX Runtime has written all pointers; they are not null, and valid as long as the session.
-    Ok(names.zip(infos.into_iter().map(|info| unsafe { memory(info) })).collect())
-}
-
-/// Returns the description of `info`.
-///
-/// # Safety
-/// `info` must be valid.
-unsafe fn memory(info: *const OrtMemoryInfo) -> Memory {
-    let api = ort::api();
-    let mut device = OrtMemoryInfoDeviceType::OrtMemoryInfoDeviceType_CPU;
-    // SAFETY: `info` is valid; so is its name, which is copied.
-    unsafe {
-        (api.MemoryInfoGetDeviceType)(info, &mut device);
-        let is_shared =
-            (api.MemoryInfoGetDeviceMemType)(info) == OrtDeviceMemoryType::OrtDeviceMemoryType_HOST_ACCESSIBLE;
-        Memory { name: text(|out| (api.MemoryInfoGetName)(info, out)), device: device.into(), is_shared }
+impl Memory {
+    /// Returns the description of `info`.
+    ///
+    /// # Safety
+    /// `info` must be valid.
+    pub(crate) unsafe fn of(info: *const OrtMemoryInfo) -> Self {
+        let api = ort::api();
+        let mut device = OrtMemoryInfoDeviceType::OrtMemoryInfoDeviceType_CPU;
+        // SAFETY: `info` is valid; so is its name, which is copied.
+        unsafe {
+            (api.MemoryInfoGetDeviceType)(info, &mut device);
+            let is_shared =
+                (api.MemoryInfoGetDeviceMemType)(info) == OrtDeviceMemoryType::OrtDeviceMemoryType_HOST_ACCESSIBLE;
+            Self { name: text(|out| (api.MemoryInfoGetName)(info, out)), device: device.into(), is_shared }
+        }
     }
 }
 

@@ -56,6 +56,8 @@ impl fmt::Display for DeviceInfo {
 pub struct ProviderStatus {
     /// The provider as requested, options included.
     pub asked: String,
+    /// Options that this library sets for the provider because the request does not.
+    pub default_options: BTreeMap<String, String>,
     /// The outcome.
     pub state: ProviderState,
     /// A description of the outcome: the device found, or the failure and its remedy.
@@ -100,6 +102,13 @@ pub struct GraphPlacement {
     pub operators_on_cpu: BTreeMap<String, usize>,
     /// Preferred providers that do not run the graph.
     pub passed_over: Vec<PassedOver>,
+}
+
+impl GraphPlacement {
+    /// Returns whether the graph was placed on the CPU provider.
+    pub(crate) fn is_on_cpu(&self) -> bool {
+        self.provider == "cpu"
+    }
 }
 
 impl fmt::Display for GraphPlacement {

@@ -1,5 +1,6 @@
 //! Resolution of a provider's name to a route for building sessions.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 
 use super::built_in::BuiltIn;
-use super::plugin::{Plugins, beside, devices_of, explain};
-use super::{DeviceInfo, Provider, ProviderState, ProviderStatus, metadata, provider_key};
+use super::plugin::{Plugins, beside, devices_of, explain, key_of, provider_of};
+use super::{DeviceInfo, Provider, ProviderState, ProviderStatus, metadata};
 use crate::time_limit::within;
 
 /// ONNX Runtime's name of the CPU provider, which is always available.
@@ -23,6 +24,9 @@ const DEVICE: &str = "device";
 
 /// By default OpenVINO computes in bfloat16 on CPUs that support it, with errors of about 1 %, which change codes.
 const OPENVINO_EXACT: (&str, &str) = ("load_config", r#"{"CPU":{"INFERENCE_PRECISION_HINT":"f32"}}"#);
+
+/// In its default layout, NHWC, WebGPU's grouped convolutions give wrong numbers for some numbers of channels.
+const WEBGPU_EXACT: (&str, &str) = ("preferredLayout", "NCHW");
 
 /// Built-in accelerators that `auto` tries in this order, before plugins.
 const AUTO: [&str; 3] = ["cuda", "coreml", "webgpu"];
@@ -77,7 +81,9 @@ impl<'e> Resolver<'e> {
         }
         let mut others = Vec::new();
         let mut failures = Vec::new();
-        for library in self.libraries {
+        let (stated, rest): (Vec<_>, Vec<_>) =
+            self.libraries.iter().partition(|library| provider_of(library).as_deref() == Some(asked.name()));
+        for library in stated.into_iter().chain(rest) {
             match self.plugin(asked, library) {
                 Some(found @ (Some(_), _)) => return found,
                 Some(failure) => failures.push(failure),
@@ -100,8 +106,8 @@ impl<'e> Resolver<'e> {
     pub(crate) fn accelerators(&self) -> Vec<Provider> {
         let built_in = AUTO.iter().filter(|key| BuiltIn::find(key).is_some()).map(|key| Provider::new(key));
         let named = self.libraries.iter().filter_map(|library| {
-            let path = self.plugins.register(self.environment, library, self.limit).ok()?;
-            self.devices_of(&path).first().and_then(|device| device.ep().ok().map(Provider::new))
+            let path = self.plugins.register(self.environment, library, None, self.limit).ok()?;
+            self.devices_of(&path).first().and_then(key_of).map(|key| Provider::new(&key))
         });
         let beside = self.library.parent().map(beside).unwrap_or_default();
         let beside = beside.into_iter().map(|(name, _)| Provider::new(&name));
@@ -153,7 +159,9 @@ impl<'e> Resolver<'e> {
     /// Resolves a provider built into ONNX Runtime's library, by trying it on a session that is never finished, which
     /// loads the libraries that the provider needs.
     fn built_in(&self, asked: &Provider, built_in: &BuiltIn) -> (Option<Route<'e>>, ProviderStatus) {
-        let dispatch = built_in.dispatch(asked);
+        let defaults = default_options(asked, false);
+        let options: Vec<_> = asked.options().iter().chain(&defaults).cloned().collect();
+        let dispatch = built_in.dispatch(&options);
         let environment = self.environment.clone();
         let tried = dispatch.clone();
         let done = within(self.limit, move || {
@@ -169,8 +177,9 @@ impl<'e> Resolver<'e> {
                 };
                 let kind = RouteKind::BuiltIn(dispatch);
                 let route = Route { kind, name: built_in.name.to_owned(), device, is_on_cpu: false };
-                let ready = told(asked, ProviderState::Ready, "ready, built into ONNX Runtime's library");
-                (Some(route), ProviderStatus { library, ..ready })
+                let message = format!("ready, built into ONNX Runtime's library{}", in_words(&defaults));
+                let ready = told(asked, ProviderState::Ready, message);
+                (Some(route), ProviderStatus { library, default_options: defaults.into_iter().collect(), ..ready })
             }
             Some(Err(words)) => {
                 let folder = self.library.parent().map(beside).unwrap_or_default();
@@ -185,7 +194,7 @@ impl<'e> Resolver<'e> {
 
     /// Resolves a provider to the plugin in `file`; returns `None` if the plugin has devices of other providers only.
     fn plugin(&self, asked: &Provider, file: &Path) -> Option<(Option<Route<'e>>, ProviderStatus)> {
-        let path = match self.plugins.register(self.environment, file, self.limit) {
+        let path = match self.plugins.register(self.environment, file, Some(asked.name()), self.limit) {
             Ok(path) => path,
             Err(why) => {
                 let status = told(asked, why.state, why.message);
@@ -207,7 +216,7 @@ impl<'e> Resolver<'e> {
             let what = format!("{}: it loaded, but offers no device on this machine", path.display());
             return Some((None, status(ProviderState::NoDevice, what, Vec::new())));
         }
-        let its: Vec<_> = all.into_iter().filter(|d| d.ep().is_ok_and(|n| provider_key(n) == asked.name())).collect();
+        let its: Vec<_> = all.into_iter().filter(|d| key_of(d).as_deref() == Some(asked.name())).collect();
         let infos: Vec<_> = its.iter().map(describe).collect();
         let name = its.first()?.ep().ok()?.to_owned();
         let wanted = asked.options().iter().find(|(key, _)| key == DEVICE).map(|(_, value)| value.as_str());
@@ -217,16 +226,15 @@ impl<'e> Resolver<'e> {
             return Some((None, status(ProviderState::NoDevice, what, infos)));
         };
         let device = describe(&chosen);
-        let message = format!("ready, {} on {device}", path.display());
         let is_on_cpu = chosen.hardware_device().ty() == DeviceType::CPU;
-        let mut options: Vec<_> = asked.options().iter().filter(|(key, _)| key != DEVICE).cloned().collect();
-        if is_on_cpu && asked.name() == "openvino" && options.iter().all(|(key, _)| key != OPENVINO_EXACT.0) {
-            options.push((OPENVINO_EXACT.0.to_owned(), OPENVINO_EXACT.1.to_owned()));
-        }
-        let options = options.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)).collect();
+        let defaults = default_options(asked, is_on_cpu);
+        let message = format!("ready, {} on {device}{}", path.display(), in_words(&defaults));
+        let own = asked.options().iter().filter(|(key, _)| key != DEVICE);
+        let options = own.chain(&defaults).map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect();
         let kind = RouteKind::Devices(vec![chosen], options);
         let route = Route { kind, name, device: device.to_string(), is_on_cpu };
-        Some((Some(route), status(ProviderState::Ready, message, infos)))
+        let ready = status(ProviderState::Ready, message, infos);
+        Some((Some(route), ProviderStatus { default_options: defaults.into_iter().collect(), ..ready }))
     }
 
     fn not_installed(&self, asked: &Provider, others: &[String]) -> ProviderStatus {
@@ -255,6 +263,22 @@ impl<'e> Resolver<'e> {
     }
 }
 
+/// Returns the options that make a provider exact, unless the request sets them.
+fn default_options(asked: &Provider, is_on_cpu: bool) -> Vec<(String, String)> {
+    let default = match asked.name() {
+        "webgpu" => Some(WEBGPU_EXACT),
+        "openvino" if is_on_cpu => Some(OPENVINO_EXACT),
+        _ => None,
+    };
+    let is_unset = |(default, _): &(&str, &str)| asked.options().iter().all(|(key, _)| key != default);
+    default.filter(is_unset).map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect()
+}
+
+/// Returns the ending of a message that names `options`, empty without any.
+fn in_words(options: &[(String, String)]) -> String {
+    options.iter().map(|(key, value)| format!(", with {key}={value}")).collect()
+}
+
 /// Returns a device of the `wanted` kind; without one, a GPU, else the first device.
 fn choose<'e>(devices: Vec<Device<'e>>, wanted: Option<&str>) -> Option<Device<'e>> {
     let kind = |device: &Device<'_>| format!("{:?}", device.hardware_device().ty()).to_lowercase();
@@ -278,6 +302,7 @@ fn describe(device: &Device<'_>) -> DeviceInfo {
 fn told(asked: &Provider, state: ProviderState, message: impl Into<String>) -> ProviderStatus {
     ProviderStatus {
         asked: asked.to_string(),
+        default_options: BTreeMap::new(),
         state,
         message: message.into(),
         library: None,
@@ -289,4 +314,28 @@ fn told(asked: &Provider, state: ProviderState, message: impl Into<String>) -> P
 
 fn timed_out(limit: Duration) -> String {
     format!("it did not load within {} s, the limit on loading", limit.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_are_made_exact_unless_the_request_says_otherwise() {
+        let defaults = |text: &str, is_on_cpu| {
+            let providers: crate::provider::Providers = text.parse().unwrap();
+            default_options(&providers.of("llm")[0], is_on_cpu)
+        };
+        let layout = vec![("preferredLayout".to_owned(), "NCHW".to_owned())];
+        for is_on_cpu in [false, true] {
+            assert_eq!(defaults("webgpu", is_on_cpu), layout);
+            assert_eq!(defaults("WebGpuExecutionProvider:deviceId=1", is_on_cpu), layout);
+            assert_eq!(defaults("webgpu:preferredLayout=NHWC", is_on_cpu), []);
+            assert_eq!(defaults("cuda", is_on_cpu), []);
+            assert_eq!(defaults("openvino", is_on_cpu).len(), usize::from(is_on_cpu));
+        }
+        assert_eq!(defaults("openvino:load_config=settings.json", true), []);
+        assert_eq!(in_words(&layout), ", with preferredLayout=NCHW");
+        assert_eq!(in_words(&[]), "");
+    }
 }

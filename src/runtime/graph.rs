@@ -2,17 +2,22 @@
 //! time.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ort::session::{IoBinding, Session, SessionInputValue, SessionOutputs};
-use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
+use ort::value::{DynValue, Outlet, PrimitiveTensorElementType, TensorElementType, ValueType};
 
+use super::attention::FEW_POSITIONS;
 use super::binding;
+use super::buffer::{Buffer, DeviceTensor};
 use super::clock::{Clock, GraphTime};
+use super::moves::Mover;
+use super::place::{Device, Place, Places};
 use super::{Placing, Runtime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Package, PackageFiles};
-use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, check_inputs_on_host, nodes_by_provider};
+use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, nodes_by_provider};
 
 /// The graphs of a step of the language model, apart from the heads.
 const STEP: [&str; 2] = ["embed", "llm"];
@@ -104,6 +109,16 @@ pub struct GraphLoader {
     placements: Placements,
 }
 
+/// A session on the devices of a provider.
+struct Placed {
+    session: Session,
+    places: Places,
+    /// True if it must run few positions at once.
+    few_positions: bool,
+    /// Moves the rows of the graph's cache, if the graph has one on a device that can.
+    mover: Option<Arc<Mover>>,
+}
+
 /// The reason why a graph was not loaded: the provider does not serve it, or it fails on any provider.
 enum NotLoaded {
     PassedOver(String),
@@ -145,20 +160,19 @@ impl GraphLoader {
         self.package.files()
     }
 
-    /// Returns whether the graph `name` runs in every step of the language model. The inputs of such graphs are bound
-    /// once and rewritten in host memory before every run.
+    /// Returns whether the graph `name` runs in every step of the language model.
     fn is_of_step(&self, name: &str) -> bool {
         STEP.contains(&name) || self.package.manifest().heads.contains_key(name)
     }
 
     /// Loads the graph in `file`, or in the file of its variant, for the first provider that serves it.
-    fn session(&self, name: &str, file: &str) -> Result<(Session, String, Arc<Clock>)> {
+    fn session(&self, name: &str, file: &str) -> Result<(Placed, String, Arc<Clock>)> {
         let asked = self.placing.providers.of(name);
         let is_auto = asked.iter().any(Provider::is_auto);
         let mut passed_over = Vec::new();
         for provider in self.candidates(&asked) {
             match self.session_on(&provider, name, file, is_auto) {
-                Ok((session, placement)) => {
+                Ok((placed, placement)) => {
                     let placement = GraphPlacement { passed_over, ..placement };
                     if !placement.passed_over.is_empty() {
                         log::warn!(target: "ualm::provider", "{placement}");
@@ -166,7 +180,7 @@ impl GraphLoader {
                         log::info!(target: "ualm::provider", "{placement}");
                     }
                     let file = placement.file.clone();
-                    return Ok((session, file, self.placements.note(placement)));
+                    return Ok((placed, file, self.placements.note(placement)));
                 }
                 Err(NotLoaded::Failed(error)) => return Err(error),
                 Err(NotLoaded::PassedOver(why)) => {
@@ -204,7 +218,7 @@ impl GraphLoader {
         name: &str,
         file: &str,
         is_auto: bool,
-    ) -> Result<(Session, GraphPlacement), NotLoaded> {
+    ) -> Result<(Placed, GraphPlacement), NotLoaded> {
         let (route, status) = self.runtime.resolver(&self.placing).resolve(provider);
         let route = route.ok_or(NotLoaded::PassedOver(status.message))?;
         if is_auto && route.is_on_cpu && route.name != CPU && self.is_of_step(name) {
@@ -215,7 +229,11 @@ impl GraphLoader {
         let runtime_name = runtime_name.clone();
         let device = device.clone();
         let low_memory = self.placing.low_memory;
-        let session = self.runtime.load_session(self.files(), file, route, low_memory).map_err(|e| {
+        let its_device = self.runtime.device(&runtime_name);
+        let using = (runtime_name != CPU).then(|| its_device.lock());
+        let session = self.runtime.load_session(self.files(), file, route, low_memory);
+        drop(using);
+        let session = session.map_err(|e| {
             use ort::ErrorCode::{InvalidGraph, InvalidProtobuf, NoModel, NoSuchFile};
             if runtime_name == CPU || matches!(e.code(), InvalidGraph | InvalidProtobuf | NoModel | NoSuchFile) {
                 let what =
@@ -233,12 +251,12 @@ impl GraphLoader {
         if nodes_on_cpu == nodes.len() && nodes_on_cpu > 0 {
             return Err(NotLoaded::PassedOver(format!("it takes none of the graph's {nodes_on_cpu} nodes")));
         }
-        if runtime_name != CPU && self.is_of_step(name) {
-            check_inputs_on_host(&session).map_err(|why| {
-                let sound = format!("audio_encoder={0},codec={0}", provider.name());
-                NotLoaded::PassedOver(format!("{why}, which is not supported yet for this graph; it may serve {sound}"))
-            })?;
-        }
+        let places = Places::of(&session, &its_device).map_err(NotLoaded::PassedOver)?;
+        let few_positions = match places.device() {
+            None => false,
+            Some(device) => self.runs_few_positions(provider, device, &nodes)?,
+        };
+        let mover = places.device().and_then(|device| self.mover(provider, device, &session));
         let placement = GraphPlacement {
             graph: name.to_owned(),
             file: file.to_owned(),
@@ -249,7 +267,48 @@ impl GraphLoader {
             operators_on_cpu,
             passed_over: Vec::new(),
         };
-        Ok((session, placement))
+        Ok((Placed { session, places, few_positions, mover }, placement))
+    }
+
+    /// Returns whether a graph with `nodes` must run few positions at once, for the attention of `device` over many is
+    /// wrong. A graph that cannot is passed over.
+    fn runs_few_positions(
+        &self,
+        provider: &Provider,
+        device: &Device,
+        nodes: &[(String, String)],
+    ) -> Result<bool, NotLoaded> {
+        let has = |wanted: &str| nodes.iter().any(|(provider, operator)| provider != CPU && operator == wanted);
+        let is_causal = has("GroupQueryAttention");
+        if !is_causal && !has("MultiHeadAttention") {
+            return Ok(false);
+        }
+        let route = self.runtime.resolver(&self.placing).resolve(provider).0;
+        let is_right = device.attends_right(|| {
+            let gone = || ort::Error::new("its device is gone");
+            self.runtime.check_attention(route.ok_or_else(gone)?)
+        });
+        match is_right {
+            Ok(true) => Ok(false),
+            Ok(false) if is_causal => Ok(true),
+            Ok(false) => {
+                let what = "its attention over many positions was checked and is wrong on this device";
+                Err(NotLoaded::PassedOver(what.into()))
+            }
+            Err(e) => Err(NotLoaded::PassedOver(format!("it cannot run attention: {}", e.message().trim()))),
+        }
+    }
+
+    /// Returns what moves the rows of the cache of `session`, if it has one and `device` can.
+    fn mover(&self, provider: &Provider, device: &Arc<Device>, session: &Session) -> Option<Arc<Mover>> {
+        let past = session.inputs().iter().find(|input| input.name().starts_with("past_key_values."))?;
+        let is_half = is_half(past);
+        let provider_name = provider.to_string();
+        device.mover(&provider_name, is_half, || {
+            let route = self.runtime.resolver(&self.placing).resolve(provider).0;
+            let route = route.ok_or_else(|| ort::Error::new("its device is gone"))?;
+            self.runtime.load_mover(route, device, &provider_name, is_half)
+        })
     }
 
     /// Loads the graph `name`.
@@ -257,26 +316,27 @@ impl GraphLoader {
     /// # Errors
     /// [`ErrorKind::Package`] when the package lacks the graph, or when the graph lacks a port or has another input.
     pub(crate) fn load(&self, name: &str, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
-        let (session, file, clock) = self.session(name, self.package.manifest().graph(name)?)?;
+        let (placed, file, clock) = self.session(name, self.package.manifest().graph(name)?)?;
         let mut wrong: Vec<String> = inputs
             .iter()
-            .filter_map(|port| port.mismatch(session.inputs().iter().find(|o| o.name() == port.name)))
+            .filter_map(|port| port.mismatch(placed.session.inputs().iter().find(|o| o.name() == port.name)))
             .map(|what| format!("input {what}"))
             .collect();
         wrong.extend(
             outputs
                 .iter()
-                .filter_map(|port| port.mismatch(session.outputs().iter().find(|o| o.name() == port.name)))
+                .filter_map(|port| port.mismatch(placed.session.outputs().iter().find(|o| o.name() == port.name)))
                 .map(|what| format!("output {what}")),
         );
-        let extra = session.inputs().iter().filter(|o| inputs.iter().all(|port| port.name != o.name()));
+        let extra = placed.session.inputs().iter().filter(|o| inputs.iter().all(|port| port.name != o.name()));
         wrong.extend(extra.map(|o| format!("input {:?} is not in the contract", o.name())));
         if !wrong.is_empty() {
             let what =
                 format!("{}: the graph does not keep its contract: {}", self.files().describe(&file), wrong.join("; "));
             return Err(Error::new(ErrorKind::Package, what));
         }
-        Ok(Graph { name: name.to_owned(), session: Mutex::new(session), clock })
+        let Placed { session, places, few_positions, mover } = placed;
+        Ok(Graph { name: name.to_owned(), session: Mutex::new(session), places, few_positions, mover, clock })
     }
 }
 
@@ -284,6 +344,9 @@ impl GraphLoader {
 pub(crate) struct Graph {
     name: String,
     session: Mutex<Session>,
+    places: Places,
+    few_positions: bool,
+    mover: Option<Arc<Mover>>,
     clock: Arc<Clock>,
 }
 
@@ -292,7 +355,45 @@ impl Graph {
     pub(crate) fn is_half(&self, name: &str) -> bool {
         let session = self.lock();
         let input = session.inputs().iter().find(|input| input.name() == name);
-        input.is_some_and(|input| matches!(input.dtype(), ValueType::Tensor { ty: TensorElementType::Float16, .. }))
+        input.is_some_and(is_half)
+    }
+
+    /// Returns what moves rows of the graph's cache on its device, if the device can.
+    pub(crate) fn mover(&self) -> Option<Arc<Mover>> {
+        self.mover.clone()
+    }
+
+    /// Returns the most positions that one run may have, for all numbers to be right.
+    pub(crate) fn most_positions(&self) -> usize {
+        if self.few_positions { FEW_POSITIONS } else { usize::MAX }
+    }
+
+    /// Allocates numbers of `shape` where the graph reads its input `port`.
+    pub(crate) fn buffer<T>(&self, port: &str, shape: &[usize]) -> Result<Buffer<T>>
+    where
+        T: PrimitiveTensorElementType + Debug + Clone + 'static,
+    {
+        Buffer::new(&self.lock(), self.places.get(port), shape).map_err(|e| self.failed(&e))
+    }
+
+    /// Allocates a tensor of `shape` on the device where the graph reads its input `port`; `None` if that is the host.
+    pub(crate) fn device_tensor<T>(&self, port: &str, shape: &[usize]) -> ort::Result<Option<DeviceTensor<T>>>
+    where
+        T: PrimitiveTensorElementType + Debug + Clone + 'static,
+    {
+        match self.places.get(port) {
+            Place::Host => Ok(None),
+            Place::Device(memory) => DeviceTensor::new(&self.lock(), memory, shape).map(Some),
+        }
+    }
+
+    /// Binds `buffer` as the output `port`. Returns whether the graph writes to where the buffer is read; otherwise the
+    /// buffer must be uploaded after each run.
+    pub(crate) fn bind_output<T>(&self, binding: &mut IoBinding, port: &str, buffer: &mut Buffer<T>) -> Result<bool>
+    where
+        T: PrimitiveTensorElementType + Debug + Clone + 'static,
+    {
+        buffer.bind_output(binding, port, self.places.get(port)).map_err(|e| self.failed(&e))
     }
 
     /// Returns a binding for [`run_bound`](Self::run_bound).
@@ -303,6 +404,7 @@ impl Graph {
     /// Runs on bound tensors.
     pub(crate) fn run_bound(&self, binding: &IoBinding) -> Result<()> {
         let mut session = self.lock();
+        let _using = self.places.device().map(|device| device.lock());
         self.clock.time(|| binding::run(&mut session, binding)).map_err(|e| self.failed(&e))
     }
 
@@ -313,6 +415,7 @@ impl Graph {
         names: [&str; O],
     ) -> Result<[DynValue; O]> {
         let mut session = self.lock();
+        let _using = self.places.device().map(|device| device.lock());
         let run = self.clock.time(|| session.run(Vec::from(inputs)));
         let mut outputs: SessionOutputs = run.map_err(|e| self.failed(&e))?;
         let mut values = Vec::with_capacity(O);
@@ -331,6 +434,11 @@ impl Graph {
     fn lock(&self) -> MutexGuard<'_, Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns whether `port` is float16.
+fn is_half(port: &Outlet) -> bool {
+    matches!(port.dtype(), ValueType::Tensor { ty: TensorElementType::Float16, .. })
 }
 
 /// Returns the value in `cell`, loading it if needed. If two threads race, both load and one result is kept.

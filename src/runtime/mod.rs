@@ -1,15 +1,21 @@
 //! ONNX Runtime: finds and loads its library once, with one environment and one thread pool for the process, and runs
 //! the graphs of packages.
 
+mod attention;
 pub(crate) mod binding;
+mod buffer;
 mod clock;
 mod finite;
 mod graph;
+mod moves;
+mod place;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use half::f16;
 use ort::LoadDynamicError;
 use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::logging::LogLevel;
@@ -23,10 +29,13 @@ use crate::provider::{
     missing_libraries,
 };
 use crate::time_limit::within;
+use place::Device;
 
+pub(crate) use buffer::{Buffer, DeviceTensor};
 pub use clock::GraphTime;
 pub(crate) use finite::{check_finite, check_finite_sound};
 pub(crate) use graph::{Graph, GraphLoader, Port, load_once};
+pub(crate) use moves::{Mover, Moves};
 
 /// The default time limit on loading a library.
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
@@ -121,6 +130,8 @@ impl Placing {
 pub struct Runtime {
     environment: Environment,
     plugins: Plugins,
+    /// The devices with memory of their own, by ONNX Runtime's names of their providers.
+    devices: Mutex<BTreeMap<String, Arc<Device>>>,
     library: PathBuf,
     threads: usize,
     asked: Asked,
@@ -174,7 +185,8 @@ impl Runtime {
             let cause = format!("another part of this process already runs on {}; name that file", used.join(", "));
             return Err(cannot_be_loaded(&library, &cause));
         }
-        let runtime = Self { environment, plugins: Plugins::default(), library, threads, asked };
+        let runtime =
+            Self { environment, plugins: Plugins::default(), devices: Mutex::default(), library, threads, asked };
         for other in runtime.other_libraries() {
             log::warn!("another ONNX Runtime is in this process: {}", other.display());
         }
@@ -237,6 +249,14 @@ impl Runtime {
         })
     }
 
+    /// Returns the device of the provider that ONNX Runtime calls `provider`. All devices of a provider are one, with one
+    /// lock.
+    fn device(&self, provider: &str) -> Arc<Device> {
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Device::new(self.environment.clone(), provider));
+        Arc::clone(devices.entry(provider.to_owned()).or_insert_with(new))
+    }
+
     /// Returns the resolver of the providers in `placing`.
     pub(crate) fn resolver<'e>(&'e self, placing: &'e Placing) -> Resolver<'e> {
         Resolver {
@@ -266,6 +286,27 @@ impl Runtime {
             builder = builder.with_execution_providers([no_arena])?.with_memory_pattern(false)?;
         }
         files.load_graph(route.apply(builder)?, name)
+    }
+
+    /// Runs the check of attention on the devices of `route`.
+    fn check_attention(&self, route: Route<'_>) -> ort::Result<bool> {
+        let builder = route.apply(Session::builder(&self.environment)?)?;
+        attention::is_right(&mut { builder }.commit_from_memory(attention::GRAPH)?)
+    }
+
+    /// Loads the graph that moves rows on `device`, the device of `route`, which `provider` names.
+    fn load_mover(&self, route: Route<'_>, device: &Arc<Device>, provider: &str, is_half: bool) -> ort::Result<Mover> {
+        let session = {
+            let _using = device.lock();
+            let builder = Session::builder(&self.environment)?.with_config_entry(RECORD_PLACEMENT, "1")?;
+            let mut builder = route.apply(builder)?;
+            builder.commit_from_memory(moves::graph(is_half))?
+        };
+        if is_half {
+            Mover::new::<f16>(session, device, provider)
+        } else {
+            Mover::new::<f32>(session, device, provider)
+        }
     }
 }
 

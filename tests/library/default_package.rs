@@ -77,6 +77,18 @@ fn the_package_is_whole_and_small() {
 /// The seeds of what is made.
 const SEEDS: [u64; 3] = [1, 2, 3];
 
+/// Takes that were made with an earlier manifest of the same weights run on.
+#[test]
+fn earlier_manifests_of_the_package_are_named() {
+    let package = Package::open(folder()).unwrap();
+    for sum in [
+        "d9b96bbb1104d5219a90d5c8c4f36b78b6126d1f77d631c8adcc0406738dce10",
+        "42e9ef11a3db01b7e03d7c1ef8080ac9e30d15083ed81843489e86ea486f20a3",
+    ] {
+        assert!(package.manifest().formerly.iter().any(|former| former == sum), "{sum}");
+    }
+}
+
 #[test]
 fn prompts_make_sounds_that_are_heard_as_such() {
     skip_without_library!();

@@ -1,26 +1,35 @@
-/* A plugin of ONNX Runtime that is of no use, in the ways that real ones fail. Compiled by tests/providers/main.rs with one of
+/* A plugin of ONNX Runtime that is of no use, in the ways that real ones fail or are odd. Compiled by tests/providers/main.rs
+ * with one of
  *
  *   WRONG_VERSION   asks for a version of the interface that no ONNX Runtime has
  *   NO_DEVICE       loads, and finds no device to run on
  *   REJECTS         offers the CPU as a device, and refuses to make a provider for any graph
  *   TAKES_NOTHING   offers the CPU as a device, and takes no node of any graph
+ *   TAKES_NAME      the same, and its provider has the name that the plugin is registered with, as QNN's
  *   FAILS_LATER     takes every graph whole, and fails when it is run
  *   OWN_MEMORY      the same, and wants inputs in the memory of a GPU
+ *   COMPUTES        takes Sin and Sigmoid of any graph, and computes them
+ *   ERRS            the same, by 1 % too much
+ *   KEEPS_INPUTS    the same as COMPUTES, but always on the first input that it was given of a size
  *   HANGS           never comes back
  *
- * and with the numbers of six functions in ONNX Runtime's table: CREATE_MEMORY_INFO, CREATE_STATUS, GET_EP_API,
- * HARDWARE_DEVICE_TYPE, NODE_COUNT and NODES.
+ * and with the numbers of functions in ONNX Runtime's table: CREATE_MEMORY_INFO, CREATE_STATUS, GET_EP_API and the others below.
  * The structs are as far as version 1.23 of the interface needs them. Of the functions for plugins, number 0 makes a device, 2
  * takes nodes, 5 gives a device memory.
  */
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #if defined(FAILS_LATER) || defined(OWN_MEMORY)
 #define TAKES_ALL
+#endif
+#if defined(ERRS) || defined(KEEPS_INPUTS)
+#define COMPUTES
 #endif
 
 typedef void (*function)(void);
@@ -76,8 +85,19 @@ static status *failure(const char *words) {
     return ((status * (*)(int, const char *)) api[CREATE_STATUS])(1, words);
 }
 
+#ifdef TAKES_NAME
+/* Each registration has a factory of its own, and a provider the name of its factory. */
+typedef struct { factory factory; char name[128]; } named_factory;
+typedef struct { provider provider; const char *name; } named_provider;
+
+static const char *name_of_factory(const factory *factory) { return ((const named_factory *)factory)->name; }
+static const char *name_of_provider(const provider *provider) { return ((const named_provider *)provider)->name; }
+#else
+typedef provider named_provider;
+
 static const char *name_of_factory(const factory *factory) { (void)factory; return "UselessExecutionProvider"; }
 static const char *name_of_provider(const provider *provider) { (void)provider; return "UselessExecutionProvider"; }
+#endif
 static const char *vendor(const factory *factory) { (void)factory; return "nobody"; }
 static const char *version(const factory *factory) { (void)factory; return "0.1.0"; }
 static void *nothing(void) { return NULL; }
@@ -153,6 +173,105 @@ static status *compile(provider *self, const void **graphs, const void **fused, 
 }
 
 static void release_kernels(provider *self, void **kernels, size_t count) { (void)self, (void)kernels, (void)count; }
+#elif defined(COMPUTES)
+typedef struct { uint32_t version; bool drops_constants; } fusion;
+static const fusion the_fusion = {23, false};
+
+/* One node, and the first input of each size, with KEEPS_INPUTS. */
+typedef struct { kernel base; bool is_sine; float *kept[64]; size_t sizes[64], sorts; } node_kernel;
+
+static const char *operator_of(const void *node) {
+    const char *name = "";
+    ((status * (*)(const void *, const char **)) api[NODE_OPERATOR])(node, &name);
+    return name;
+}
+
+static status *takes_some(provider *self, const void *graph, void *support) {
+    const function *ep_api = ((const function *(*)(void)) api[GET_EP_API])();
+    const void *nodes[4096];
+    size_t count = 0;
+    status *failed = NULL;
+    (void)self;
+    ((status * (*)(const void *, size_t *)) api[NODE_COUNT])(graph, &count);
+    if (count > sizeof nodes / sizeof *nodes) return failure("a graph of too many nodes");
+    ((status * (*)(const void *, const void **, size_t)) api[NODES])(graph, nodes, count);
+    for (size_t i = 0; i < count && !failed; i++)
+        if (!strcmp(operator_of(nodes[i]), "Sin") || !strcmp(operator_of(nodes[i]), "Sigmoid"))
+            failed = ((status * (*)(void *, const void *const *, size_t, const void *)) ep_api[2])(support, &nodes[i], 1, &the_fusion);
+    return failed;
+}
+
+static status *create_state(void *self, void *context, void **state) { (void)context, *state = self; return NULL; }
+static void release_state(void *self, void *state) { (void)self, (void)state; }
+
+static float *data(void *value) {
+    void *data = NULL;
+    ((status * (*)(void *, void **)) api[TENSOR_DATA])(value, &data);
+    return data;
+}
+
+/* The input to compute with instead of `given`. */
+static const float *input_of(node_kernel *node, const float *given, size_t size) {
+#ifdef KEEPS_INPUTS
+    for (size_t i = 0; i < node->sorts; i++)
+        if (node->sizes[i] == size) return node->kept[i];
+    if (node->sorts < 64) {
+        node->sizes[node->sorts] = size;
+        node->kept[node->sorts] = malloc(size * sizeof *given);
+        memcpy(node->kept[node->sorts++], given, size * sizeof *given);
+    }
+#else
+    (void)node, (void)size;
+#endif
+    return given;
+}
+
+static status *compute(void *self, void *state, void *context) {
+    node_kernel *node = state;
+    void *input = NULL, *output = NULL, *info = NULL;
+    size_t rank = 0, size = 0;
+    int64_t dimensions[8];
+#ifdef ERRS
+    const float gain = 1.01f;
+#else
+    const float gain = 1.0f;
+#endif
+    (void)self;
+    ((status * (*)(void *, size_t, void **)) api[KERNEL_INPUT])(context, 0, &input);
+    ((status * (*)(void *, void **)) api[TENSOR_INFO])(input, &info);
+    ((status * (*)(void *, size_t *)) api[RANK])(info, &rank);
+    ((status * (*)(void *, size_t *)) api[SIZE])(info, &size);
+    if (rank > 8) return failure("a tensor of too many dimensions");
+    ((status * (*)(void *, int64_t *, size_t)) api[DIMENSIONS])(info, dimensions, rank);
+    ((void (*)(void *)) api[RELEASE_TENSOR_INFO])(info);
+    ((status * (*)(void *, size_t, const int64_t *, size_t, void **)) api[KERNEL_OUTPUT])(context, 0, dimensions, rank, &output);
+    const float *x = input_of(node, data(input), size);
+    float *y = data(output);
+    for (size_t i = 0; i < size; i++) y[i] = gain * (node->is_sine ? sinf(x[i]) : 1 / (1 + expf(-x[i])));
+    return NULL;
+}
+
+static status *compile(provider *self, const void **graphs, const void **fused, size_t count, void **kernels, void **contexts) {
+    (void)self, (void)fused, (void)contexts;
+    for (size_t i = 0; i < count; i++) {
+        const void *inner = NULL;
+        node_kernel *made = calloc(1, sizeof *made);
+        ((status * (*)(const void *, const void **, size_t)) api[NODES])(graphs[i], &inner, 1);
+        made->base = (kernel){23, create_state, compute, release_state};
+        made->is_sine = !strcmp(operator_of(inner), "Sin");
+        kernels[i] = made;
+    }
+    return NULL;
+}
+
+static void release_kernels(provider *self, void **kernels, size_t count) {
+    (void)self;
+    for (size_t i = 0; i < count; i++) {
+        node_kernel *node = kernels[i];
+        while (node->sorts) free(node->kept[--node->sorts]);
+        free(node);
+    }
+}
 #else
 static status *takes_nothing(provider *self, const void *graph, void *support) {
     (void)self, (void)graph, (void)support;
@@ -166,11 +285,18 @@ static status *create(factory *self, const void *const *devices, const void *con
 #ifdef REJECTS
     return failure("this graph is not to its taste");
 #else
-    *made = calloc(1, sizeof **made);
+    *made = calloc(1, sizeof(named_provider));
+#ifdef TAKES_NAME
+    ((named_provider *)*made)->name = name_of_factory(self);
+#endif
     (*made)->version = 23;
     (*made)->name = name_of_provider;
 #ifdef TAKES_ALL
     (*made)->capability = takes_all;
+#elif defined(COMPUTES)
+    (*made)->capability = takes_some;
+#endif
+#if defined(TAKES_ALL) || defined(COMPUTES)
     (*made)->compile = compile;
     (*made)->release = release_kernels;
 #else
@@ -206,9 +332,20 @@ status *CreateEpFactories(const char *name, const api_base *base, const void *lo
 #ifdef OWN_MEMORY
     the_factory.create_allocator = create_allocator;
 #endif
+#ifdef TAKES_NAME
+    named_factory *own = calloc(1, sizeof *own);
+    own->factory = the_factory;
+    strncpy(own->name, name, sizeof own->name - 1);
+    made[0] = &own->factory;
+#else
     made[0] = &the_factory;
+#endif
     *number = 1;
     return NULL;
 }
 
+#ifdef TAKES_NAME
+status *ReleaseEpFactory(factory *factory) { free(factory); return NULL; }
+#else
 status *ReleaseEpFactory(factory *factory) { (void)factory; return NULL; }
+#endif

@@ -30,9 +30,10 @@ impl Report {
 }
 
 /// Starts ONNX Runtime if it is not running, loads the requested providers, and returns a report: an object with
-/// "library" (the file), "build", "threads", "asked" (for which providers), "providers" (a list: "asked", "state"
-/// (ready, not_installed, wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library",
-/// "version", "devices", "missing"), "unserved" (graphs for which none of them can serve), "devices", a list of
+/// "library" (the file), "build", "threads", "asked" (for which providers), "providers" (a list: "asked",
+/// "default_options" (an object: options set because the request does not), "state" (ready, not_installed,
+/// wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library", "version", "devices",
+/// "missing"), "unserved" (graphs for which none of them can serve), "devices", a list of
 /// {"provider", "hardware", "vendor"}, "graphs" (empty) and "other_libraries" (other copies of ONNX Runtime in the
 /// process). A provider that cannot serve is no error here, but when a model is loaded. `options` may be
 /// NULL. Free `json` with ualm_string_free.

@@ -1,13 +1,15 @@
 //! `doctor`: is everything here that the program needs, and does it work?
 
+use std::cell::OnceCell;
 use std::time::Instant;
 
 use serde::Serialize;
 use ualm::audio::Waveform;
+use ualm::internal::{Comparer, Comparison};
 use ualm::{Cancel, Error, ErrorKind, Message, Modality, Model, Package, ProviderReport, Result, Runtime};
 
 use crate::args::Common;
-use crate::output::{print, print_json};
+use crate::output::{note, print, print_json};
 use crate::setup::{package_folder, runtime_options};
 
 /// One thing that was looked at.
@@ -20,35 +22,74 @@ struct Check {
     /// The requested providers and their states.
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<ProviderReport>,
+    /// The differences of the graphs on other providers from the same graphs on the CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<Comparison>,
 }
 
 /// The finding of a check.
 struct Found {
     words: String,
     report: Option<ProviderReport>,
+    comparison: Option<Comparison>,
+}
+
+impl Found {
+    fn is_right(&self) -> bool {
+        self.report.as_ref().is_none_or(|report| report.unserved.is_empty())
+            && self.comparison.as_ref().is_none_or(Comparison::is_right)
+    }
 }
 
 impl From<String> for Found {
     fn from(words: String) -> Self {
-        Self { words, report: None }
+        Self { words, report: None, comparison: None }
+    }
+}
+
+impl From<Comparison> for Found {
+    fn from(comparison: Comparison) -> Self {
+        Self { words: comparison.to_string(), report: None, comparison: Some(comparison) }
     }
 }
 
 /// `ualm doctor`.
 pub fn run(common: &Common) -> Result<()> {
-    let mut checks = vec![check("library", || library(common))];
-    checks.push(check("providers", || providers(common)));
-    checks.push(check("package", || package(common)));
-    if checks.iter().all(|check| check.ok) {
-        checks.push(check("self-test", || self_test(common)));
+    let mut checks = Vec::new();
+    let mut look = |name, look: &dyn Fn() -> Result<Found>| -> Result<bool> {
+        let check = check(name, look);
+        // at once, for a provider may end the process
+        if !common.json {
+            tell(&check)?;
+        }
+        let ok = check.ok;
+        checks.push(check);
+        Ok(ok)
+    };
+    let model = OnceCell::new();
+    let library = look("library", &|| library(common))?;
+    let providers = look("providers", &|| providers(common))?;
+    let package = look("package", &|| package(common))?;
+    if library && providers && package {
+        look("self-test", &|| {
+            let loaded = Model::load_with(package_folder(common)?, &runtime_options(common))?;
+            self_test(model.get_or_init(|| loaded))
+        })?;
+    }
+    if let Some(model) = model.get() {
+        let comparer = OnceCell::new();
+        look("numbers", &|| {
+            let compared = Comparer::new(model)?;
+            Ok(comparer.get_or_init(|| compared).alone.clone().into())
+        })?;
+        if let Some(comparer) = comparer.get().filter(|comparer| comparer.has_right()) {
+            // for the case that the provider ends the process
+            note(common, "running graphs on two threads at once; a crash now is the fault of their provider");
+            look("threads", &|| Ok(comparer.on_two_threads().into()))?;
+        }
     }
     if common.json {
         print_json(&checks)?;
-    } else {
-        for Check { name, ok, found, seconds, .. } in &checks {
-            let found = found.replace('\n', "\n                 ");
-            print(&format!("{} {name:<10} {found} ({seconds:.2} s)\n", if *ok { "ok   " } else { "FAILS" }))?;
-        }
     }
     match checks.iter().filter(|check| !check.ok).count() {
         0 => Ok(()),
@@ -59,10 +100,16 @@ pub fn run(common: &Common) -> Result<()> {
 fn check(name: &'static str, look: impl FnOnce() -> Result<Found>) -> Check {
     let start = Instant::now();
     let (ok, found) = match look() {
-        Ok(found) => (found.report.as_ref().is_none_or(|report| report.unserved.is_empty()), found),
+        Ok(found) => (found.is_right(), found),
         Err(error) => (false, error.full_message().into()),
     };
-    Check { name, ok, found: found.words, seconds: start.elapsed().as_secs_f64(), report: found.report }
+    let Found { words, report, comparison } = found;
+    Check { name, ok, found: words, seconds: start.elapsed().as_secs_f64(), report, comparison }
+}
+
+fn tell(Check { name, ok, found, seconds, .. }: &Check) -> Result<()> {
+    let found = found.replace('\n', "\n                 ");
+    print(&format!("{} {name:<10} {found} ({seconds:.2} s)\n", if *ok { "ok   " } else { "FAILS" }))
 }
 
 fn library(common: &Common) -> Result<Found> {
@@ -74,7 +121,8 @@ fn providers(common: &Common) -> Result<Found> {
     let options = runtime_options(common);
     let report = Runtime::start(&options)?.provider_report(&options)?;
     let devices: Vec<_> = report.devices.iter().map(|device| format!("{} on {device}", device.provider)).collect();
-    Ok(Found { words: format!("{report}\ndevices: {}", devices.join(", ")), report: Some(report) })
+    let words = format!("{report}\ndevices: {}", devices.join(", "));
+    Ok(Found { words, report: Some(report), comparison: None })
 }
 
 fn package(common: &Common) -> Result<Found> {
@@ -87,8 +135,7 @@ fn package(common: &Common) -> Result<Found> {
 }
 
 /// Loads every graph, listens to a second of a tone, and makes a little of everything.
-fn self_test(common: &Common) -> Result<Found> {
-    let model = Model::load_with(package_folder(common)?, &runtime_options(common))?;
+fn self_test(model: &Model) -> Result<Found> {
     model.load_all()?;
     let manifest = model.manifest();
     let mut done = Vec::new();
@@ -119,7 +166,7 @@ fn self_test(common: &Common) -> Result<Found> {
     }
     let report = model.provider_report()?;
     let graphs: String = report.graphs.iter().map(|graph| format!("\n{graph}")).collect();
-    Ok(Found { words: done.join(", ") + &graphs, report: Some(report) })
+    Ok(Found { words: done.join(", ") + &graphs, report: Some(report), comparison: None })
 }
 
 /// A second of a quiet tone of 440 Hz.

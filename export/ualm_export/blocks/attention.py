@@ -9,16 +9,29 @@ from ..tensors import Prefixed, Rows
 from .shapes import Shapes, linear_shapes
 
 
+MASKED = -30000.0
+"""Added to the score of a position that is masked: its weight is then zero, and float16 holds the number."""
+
+
 def self_attention(graph: GraphBuilder, x: str, tensors: Prefixed, heads: int, key_bias: bool = True, mask: str = "") -> str:
-    """Every position of x [B, T, H] attends to every other; `mask` (int32 [B, T], optional) is zero where none may."""
+    """Every position of x [B, T, H] attends to every other, or to those that `mask`, of `attention_mask`, leaves."""
     projected = [graph.linear(x, tensors[f"{role}.weight"], name=name) for role, name in _PROJECTIONS.items()]
     query, value = tensors["query.bias"][:], tensors["value.bias"][:]
     key = tensors["key.bias"][:] if key_bias else np.zeros_like(query)
     biases = graph.constant(np.concatenate([query, key, value]))
-    context = graph.op(
-        "MultiHeadAttention", *projected, biases, *([mask] if mask else []), domain=CONTRIB, num_heads=heads
-    )
+    masks = ["", mask] if mask else []
+    context = graph.op("MultiHeadAttention", *projected, biases, *masks, domain=CONTRIB, num_heads=heads)
     return graph.linear(context, tensors["output.weight"], tensors["output.bias"], name="out_proj")
+
+
+def attention_mask(graph: GraphBuilder, inside: str, positions: int) -> str:
+    """What is added to the scores [B, 1, T, T] so that no position attends where `inside` (bool [B, T]) is false.
+
+    The operator's own mask of keys is not used: WebGPU does not have it.
+    """
+    scores = graph.op("Where", inside, graph.constant(0.0), graph.constant(MASKED))
+    scores = graph.op("Unsqueeze", scores, graph.constant([1, 2]))
+    return graph.op("Expand", scores, graph.constant([1, 1, positions, 1]))
 
 
 def self_attention_shapes(name: str, hidden_size: int, key_bias: bool = True) -> Shapes:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import FLOAT, INT32, GraphBuilder
+from ..graph import FLOAT, GraphBuilder
 from ..tensors import Prefixed
-from .attention import self_attention, self_attention_shapes
+from .attention import attention_mask, self_attention, self_attention_shapes
 from .norm import layer_norm
 from .shapes import Shapes, conv_shapes, linear_shapes, norm_shapes, within
 
@@ -75,7 +75,7 @@ class WhisperTower:
             x = graph.add(x, graph.weight(tensors["positions.weight"], "embed_positions"))
         else:
             x = graph.add(x, graph.constant(sinusoids(self.positions, self.hidden_size)))
-        mask = graph.op("Cast", _before(graph, self.positions, valid), to=INT32) if self.masked else ""
+        mask = attention_mask(graph, _before(graph, self.positions, valid), self.positions) if self.masked else ""
         for i in range(self.layers):
             with graph.scope(f"layers.{i}"):
                 x = self._layer(graph, x, mask, tensors.within(f"layers.{i}."))

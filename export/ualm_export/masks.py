@@ -1,0 +1,73 @@
+"""Graphs of earlier exports that mask keys by the operator's own input: rewritten to add a mask to the scores instead."""
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from .blocks.attention import MASKED
+from .errors import ExportError
+
+_MASK, _BIAS = 4, 5  # inputs of MultiHeadAttention
+
+
+def with_added_masks(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of `model` whose attention adds masks to its scores; nothing else of it changes, and no weight is read.
+
+    Refuses a model without masks of keys, and one whose masks do not come from comparisons, as the exporter's did.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    attention = [node for node in graph.node if node.op_type == "MultiHeadAttention" and _mask_of(node)]
+    if not attention:
+        raise ExportError("no attention of the graph has a mask of keys")
+    added = {mask: f"{mask}/added" for mask in map(_mask_of, attention)}
+    for node in attention:
+        added_mask = added[_mask_of(node)]
+        node.input[_MASK] = ""
+        del node.input[_BIAS:]
+        node.input.append(added_mask)
+    nodes = list(graph.node)
+    for mask, name in added.items():
+        index, cast = next(((i, node) for i, node in enumerate(nodes) if mask in node.output), (None, None))
+        compared = next((node for node in nodes if cast is not None and cast.input[0] in node.output), None)
+        if cast is None or cast.op_type != "Cast" or compared is None or compared.op_type != "Less":
+            raise ExportError(f"the mask {mask} does not come from a comparison")
+        if any(mask in node.input for node in nodes):
+            raise ExportError(f"the mask {mask} has another use than attention")
+        positions = _last_dimension(graph, compared.input[0])
+        nodes[index : index + 1] = _nodes(graph, compared.output[0], name, positions)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return result
+
+
+def _mask_of(node: onnx.NodeProto) -> str:
+    """The node's mask of keys, or nothing. A node with both kinds of masks is no work of the exporter."""
+    if len(node.input) > _BIAS and node.input[_MASK]:
+        raise ExportError(f"the attention {node.name} has a mask of keys and another one")
+    return node.input[_MASK] if len(node.input) > _MASK else ""
+
+
+def _last_dimension(graph: onnx.GraphProto, name: str) -> int:
+    for tensor in graph.initializer:
+        if tensor.name == name and tensor.dims:
+            return tensor.dims[-1]
+    raise ExportError(f"{name} is no constant of the graph")
+
+
+def _nodes(graph: onnx.GraphProto, inside: str, name: str, positions: int) -> list[onnx.NodeProto]:
+    """The nodes of `blocks.attention.attention_mask`; constants are added to `graph`."""
+
+    def constant(kind: str, value) -> str:
+        graph.initializer.append(numpy_helper.from_array(value, f"{name}/{kind}"))
+        return f"{name}/{kind}"
+
+    kept, masked = constant("kept", np.float32(0)), constant("masked", np.float32(MASKED))
+    axes, shape = constant("axes", np.array([1, 2])), constant("shape", np.array([1, 1, positions, 1]))
+    scores, unsqueezed = f"{name}/scores", f"{name}/unsqueezed"
+    return [
+        helper.make_node("Where", [inside, kept, masked], [scores], f"{name}/Where"),
+        helper.make_node("Unsqueeze", [scores, axes], [unsqueezed], f"{name}/Unsqueeze"),
+        helper.make_node("Expand", [unsqueezed, shape], [name], f"{name}/Expand"),
+    ]

@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""Rewrites the audio encoder of an earlier package so that it runs on WebGPU: python3 export/upgrade_masks.py PACKAGE.
+
+Its attention masks keys by an input that WebGPU's attention does not have; the new graph adds the same mask to the
+scores. The weights stay as they are. The new manifest names the old one's checksum, so that records made with it still
+run.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import onnx
+
+from ualm_export.errors import ExportError
+from ualm_export.manifest import FILE_NAME, SCHEMA, describe_file, replace_file, text_of
+from ualm_export.masks import with_added_masks
+
+GRAPH = "audio_encoder"
+
+
+def upgrade_package(package: Path) -> Path:
+    """Replaces the audio encoder's graph and the manifest, each atomically; gives the graph's path."""
+    path = package / FILE_NAME
+    if not path.is_file():
+        raise ExportError(f"{package} is no package: it holds no {FILE_NAME}")
+    content = path.read_bytes()
+    try:
+        manifest = json.loads(content)
+        schema, graphs, files = manifest["schema"], manifest["graphs"], manifest["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExportError(f"{path} is no manifest: {error!r}") from None
+    if schema != SCHEMA:
+        raise ExportError(f"{path}: schema is {schema!r}; expected {SCHEMA}: see export/upgrade_manifest.py")
+    if GRAPH not in graphs:
+        raise ExportError(f"{package} has no {GRAPH}")
+    graph = package / graphs[GRAPH]
+    if describe_file(graph) != files[graph.name]:
+        raise ExportError(f"{graph} is not the file that the manifest describes")
+    try:
+        model = with_added_masks(onnx.load(graph, load_external_data=False))
+    except ExportError as error:
+        raise ExportError(f"{graph}: {error}") from None
+    replace_file(graph, model.SerializeToString(deterministic=True))
+    files[graph.name] = describe_file(graph)
+    formerly = {"formerly": [*manifest.get("formerly", []), hashlib.sha256(content).hexdigest()]}
+    first = {key: manifest[key] for key in ("schema", "name", "family") if key in manifest}
+    replace_file(path, text_of(first | formerly | {**manifest, **formerly}).encode())
+    return graph
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("package", type=Path)
+    arguments = parser.parse_args()
+    try:
+        graph = upgrade_package(arguments.package)
+    except ExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{graph}: attention adds its masks")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

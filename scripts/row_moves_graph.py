@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Writes the graphs with which the runtime moves rows in a device's memory: src/runtime/row_moves.onnx for float32 and
+row_moves_half.onnx for float16.
+
+    python3 scripts/row_moves_graph.py
+
+`moved` [rows, size] is `to` with the rows `to_rows` [moves, 1] replaced by the rows `from_rows` [moves] of `from`. The
+runtime binds `moved` to the memory of `to`, and `from` may be that memory, too: all rows are gathered before any is
+written, and ScatterND changes nothing but the rows that it is told. It needs the package onnx, which
+export/requirements.txt pins.
+"""
+
+from pathlib import Path
+
+from onnx import TensorProto, checker, helper, save
+
+FOLDER = Path(__file__).resolve().parent.parent / "src" / "runtime"
+
+
+def write(file: str, element: int) -> None:
+    port = helper.make_tensor_value_info
+    inputs = [
+        port("to", element, ["rows", "size"]),
+        port("from", element, ["other_rows", "size"]),
+        port("to_rows", TensorProto.INT64, ["moves", 1]),
+        port("from_rows", TensorProto.INT64, ["moves"]),
+    ]
+    nodes = [
+        helper.make_node("Gather", ["from", "from_rows"], ["gathered"], axis=0),
+        helper.make_node("ScatterND", ["to", "to_rows", "gathered"], ["moved"]),
+    ]
+    graph = helper.make_graph(nodes, "row_moves", inputs, [port("moved", element, ["rows", "size"])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10, producer_name="ualm")
+    checker.check_model(model)
+    save(model, FOLDER / file)
+
+
+def main() -> None:
+    write("row_moves.onnx", TensorProto.FLOAT)
+    write("row_moves_half.onnx", TensorProto.FLOAT16)
+
+
+if __name__ == "__main__":
+    main()

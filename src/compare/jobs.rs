@@ -1,0 +1,409 @@
+//! The runs of a comparison.
+
+use std::sync::Arc;
+
+use super::GraphComparison;
+use super::difference::{Bounds, Output, Values, worst};
+use super::inputs::{codes, sound, text};
+use crate::cancel::Cancel;
+use crate::codec::{Codec as _, Pace};
+use crate::error::Result;
+use crate::language_model::{Batch, HeadId, LanguageModel, Prefix, Sequence, SingleSequence, StateMark};
+use crate::limits::Limits;
+use crate::modality::Modality;
+use crate::model::Model;
+use crate::package::CodecConfig;
+use crate::provider::GraphPlacement;
+use crate::token::{TokenId, Tokens};
+
+/// Positions of the two prompts. Some kernels of attention are others from 32 positions on.
+const PROMPTS: [usize; 2] = [31, 64];
+/// Steps after a prompt.
+const STEPS: usize = 3;
+/// Positions of the two rows of different lengths, which step together.
+const ROWS: [usize; 2] = [9, 5];
+
+/// What to try where nothing better is known.
+const OTHERS: &str = "try other options, or another version, of the provider (docs/providers.md)";
+
+/// Some graphs to run, and what the CPU makes of the same inputs.
+pub(super) struct Job<'m> {
+    graphs: Vec<GraphPlacement>,
+    bounds: Bounds,
+    expected: Vec<Output>,
+    run: Box<dyn Fn() -> Result<Vec<Output>> + Sync + 'm>,
+    /// True unless graphs are on the CPU that are placed elsewhere.
+    pub is_as_placed: bool,
+}
+
+impl Job<'_> {
+    /// Runs the graphs and compares the outputs; `how` precedes the name of the run in messages.
+    pub(super) fn compare(&self, how: &str) -> GraphComparison {
+        let found = (self.run)().and_then(|found| worst(&found, &self.expected));
+        let mut providers: Vec<_> = self.graphs.iter().map(|placed| placed.provider.clone()).collect();
+        providers.dedup();
+        let mut compared = GraphComparison {
+            graphs: self.graphs.iter().map(|placed| placed.graph.clone()).collect(),
+            providers,
+            difference: None,
+            codes: None,
+            bound: self.bounds.numbers,
+            run: None,
+            failure: None,
+        };
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                let words = error.full_message();
+                let words: Vec<_> = words.split_whitespace().collect();
+                let words = words.join(" ");
+                let what = format!("{how}it fails: {}", words.trim_end_matches('.'));
+                compared.failure = Some(self.failure(&what, OTHERS));
+                return compared;
+            }
+        };
+        compared.bound = self.bounds.on(&found);
+        compared.difference = Some(found.size).filter(|size| size.is_finite());
+        compared.codes = found.codes;
+        let run = format!("{how}{}", found.run);
+        if found.size > compared.bound {
+            let what = match (found.codes, compared.difference) {
+                (Some([different, all]), _) => {
+                    format!("{different} of {all} codes differ; at most {} % may", 100.0 * compared.bound)
+                }
+                (None, Some(size)) => {
+                    format!("the difference is {size:.1e} of the largest value; at most {:.0e} may be", compared.bound)
+                }
+                (None, None) => "a number is not finite, or is where the CPU gives zeros alone".to_owned(),
+            };
+            // options that make numbers right do not help where they are right alone
+            let provider = self.graphs.first().map_or("", |placed| &placed.provider);
+            let other = if how.is_empty() { remedy(provider) } else { OTHERS };
+            compared.failure = Some(self.failure(&format!("otherwise than on the CPU ({run}): {what}"), other));
+        }
+        compared.run = Some(run);
+        compared
+    }
+
+    /// Returns a sentence with the graphs and their provider, and what to do: to ask for the CPU, or `other`.
+    fn failure(&self, what: &str, other: &str) -> String {
+        let names: Vec<_> = self.graphs.iter().map(|placed| placed.graph.as_str()).collect();
+        let mut providers: Vec<_> = self.graphs.iter().map(|placed| placed.provider.as_str()).collect();
+        providers.dedup();
+        let way: Vec<_> = names.iter().map(|name| format!("{name}=cpu")).collect();
+        let [names, providers, way] = [names.join(", "), providers.join(", "), way.join(",")];
+        format!("{names} on {providers}: {what}. Ask for the CPU ({way}), or {other}")
+    }
+}
+
+/// Returns what to try on a provider that computes otherwise than the CPU.
+fn remedy(provider: &str) -> &'static str {
+    let (name, options) = provider.split_once(':').unwrap_or((provider, ""));
+    match name {
+        "webgpu" if options.contains("preferredLayout=NHWC") => "leave preferredLayout as it is without asking (NCHW)",
+        "cuda" if !options.contains("use_tf32=0") => "try cuda:use_tf32=0",
+        _ => OTHERS,
+    }
+}
+
+/// Returns the runs for the graphs of `model` that `elsewhere` places on other providers than the CPU. `reference` has all
+/// graphs on the CPU.
+///
+/// # Errors
+/// A graph fails on the CPU.
+pub(super) fn all<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPlacement]) -> Result<Vec<Job<'m>>> {
+    let mut jobs = of_step(model, reference, elsewhere)?;
+    jobs.extend(of_sound(model, reference, elsewhere)?);
+    Ok(jobs)
+}
+
+/// Returns the bounds for a graph: those of the file that runs, a variant for the provider perhaps.
+fn bounds(model: &Model, placed: &GraphPlacement) -> Result<Bounds> {
+    model.package().arithmetic(&placed.file).map(Bounds::of)
+}
+
+/// Returns the runs of the graphs of a step: each graph alone, with the others on the CPU, then all as they are placed.
+fn of_step<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPlacement]) -> Result<Vec<Job<'m>>> {
+    let manifest = model.manifest();
+    let is_of_step = |name: &str| name == "embed" || name == "llm" || manifest.heads.contains_key(name);
+    let moved: Vec<_> = elsewhere.iter().filter(|placed| is_of_step(&placed.graph)).cloned().collect();
+    if moved.is_empty() {
+        return Ok(Vec::new());
+    }
+    let inputs = Arc::new(StepInputs::new(model));
+    let limits = *model.limits();
+    let expected = inputs.run(reference.language_model(), &limits)?;
+    // what a graph computes goes through the others, so that their arithmetic bounds the difference, too
+    let arithmetic = |placed: &GraphPlacement| model.package().arithmetic(&placed.file);
+    let all = model.placements();
+    let least_exact = all.iter().filter(|placed| is_of_step(&placed.graph)).map(arithmetic);
+    let bounds = least_exact.collect::<Result<Vec<_>>>()?.into_iter().max().map(Bounds::of);
+    let Some(bounds) = bounds else { return Ok(Vec::new()) };
+    let job = |graphs: Vec<GraphPlacement>, language_model: Arc<LanguageModel>, is_as_placed| {
+        let inputs = Arc::clone(&inputs);
+        let run = Box::new(move || inputs.run(&language_model, &limits));
+        Job { graphs, bounds, expected: expected.clone(), run, is_as_placed }
+    };
+    let mut jobs = Vec::new();
+    if moved.len() > 1 {
+        for placed in &moved {
+            let heads = manifest.heads.keys().map(String::as_str);
+            let takes = |name: &str| name == placed.graph;
+            let mixed = reference.language_model().with_graphs_of(model.language_model(), heads, takes);
+            jobs.push(job(vec![placed.clone()], Arc::new(mixed), false));
+        }
+    }
+    jobs.push(job(moved, Arc::clone(model.language_model()), true));
+    Ok(jobs)
+}
+
+/// The inputs of the language model.
+struct StepInputs {
+    prompts: Vec<Tokens>,
+    /// An unconditional sequence beside the last prompt.
+    beside: Tokens,
+    rows: Vec<Tokens>,
+    /// Positions to step with, sound among them if the model makes sound.
+    steps: Vec<Vec<TokenId>>,
+}
+
+impl StepInputs {
+    fn new(model: &Model) -> Self {
+        let manifest = model.manifest();
+        let most = model.language_model().max_positions().min(model.limits().context);
+        let room = most.saturating_sub(2 * STEPS + 1).max(1);
+        let positions = |len: usize, seed| text(manifest, len.min(room), seed);
+        let prompts: Vec<_> = PROMPTS.iter().zip(1..).map(|(len, seed)| positions(*len, seed)).collect();
+        let last = prompts.last().map_or(0, Tokens::len) + STEPS;
+        let mut steps: Vec<Vec<TokenId>> = text(manifest, STEPS, 5).iter().map(<[_]>::to_vec).collect();
+        for (modality, codec) in model.sounds() {
+            // a segment that does not fit its layout is refused there; the steps are of text then
+            let laid = model.layout(modality).and_then(|layout| layout.lay(&codes(codec, STEPS, 6)));
+            let sounding = laid.iter().flat_map(Tokens::iter).map(<[_]>::to_vec);
+            steps = steps.into_iter().take(1).chain(sounding).take(STEPS).collect();
+        }
+        Self {
+            beside: text(manifest, last, 3),
+            rows: ROWS.iter().zip(7..).map(|(len, seed)| positions(*len, seed)).collect(),
+            prompts,
+            steps,
+        }
+    }
+
+    /// Runs `graphs` as replies do, and returns the logits of every head after every run.
+    fn run(&self, graphs: &Arc<LanguageModel>, limits: &Limits) -> Result<Vec<Output>> {
+        let mut outputs = Vec::new();
+        let cancel = Cancel::new();
+        let mut sequence = SingleSequence::new(Arc::clone(graphs), limits);
+        for prompt in &self.prompts {
+            let run = format!("{} positions", prompt.len());
+            sequence.rewind(&StateMark::START);
+            sequence.prefill(prompt, &[], &cancel)?;
+            note(&run, &mut sequence, graphs, &mut outputs)?;
+            for (step, position) in self.steps.iter().enumerate() {
+                sequence.step(position)?;
+                note(&format!("step {} after {run}", step + 1), &mut sequence, graphs, &mut outputs)?;
+            }
+        }
+        let mark = sequence.mark();
+        let beside =
+            Prefix::Tokens { tokens: &self.beside.slice(0..mark.position().min(self.beside.len())), shared: 0 };
+        sequence.begin_guidance(beside, &cancel)?;
+        for position in &self.steps {
+            sequence.step(position)?;
+            note("a step with guidance", &mut sequence, graphs, &mut outputs)?;
+        }
+        sequence.end_guidance()?;
+        let mut fork = sequence.fork(&mark)?;
+        if let Some(position) = self.steps.first() {
+            fork.step(position)?;
+            note("a step of a fork", &mut *fork, graphs, &mut outputs)?;
+        }
+        self.run_rows(graphs, &mut outputs)?;
+        Ok(outputs)
+    }
+
+    /// Runs rows of different lengths together, as an engine does.
+    fn run_rows(&self, graphs: &Arc<LanguageModel>, outputs: &mut Vec<Output>) -> Result<()> {
+        let longest = self.rows.iter().map(Tokens::len).max().unwrap_or(0);
+        let mut batch = Batch::new(Arc::clone(graphs), self.rows.len(), longest + STEPS)?;
+        let mut lens: Vec<_> = self.rows.iter().map(Tokens::len).collect();
+        for (row, tokens) in self.rows.iter().enumerate() {
+            batch.prefill(row, tokens.len(), &graphs.embed(tokens, &[])?, &mut Vec::new())?;
+        }
+        for first in 0..self.steps.len() {
+            lens.iter_mut().for_each(|len| *len += 1);
+            // each row steps with another position
+            let positions = self.steps.iter().cycle().skip(first).take(lens.len()).map(Vec::as_slice);
+            batch.step(positions, &lens)?;
+            let mut hidden = Vec::new();
+            for row in 0..lens.len() {
+                hidden.extend_from_slice(batch.hidden(lens.len(), row)?);
+            }
+            let run = "rows of different lengths".to_owned();
+            outputs.push(Output { run: run.clone(), values: Values::Numbers(hidden.clone()) });
+            for head in 0..graphs.heads() {
+                let logits = batch.logits(HeadId(head), &hidden)?.to_vec();
+                outputs.push(Output { run: run.clone(), values: Values::Numbers(logits) });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Appends the logits of every head.
+fn note(run: &str, sequence: &mut dyn Sequence, graphs: &LanguageModel, outputs: &mut Vec<Output>) -> Result<()> {
+    for head in 0..graphs.heads() {
+        let logits = sequence.logits(HeadId(head))?.to_vec();
+        outputs.push(Output { run: run.to_owned(), values: Values::Numbers(logits) });
+    }
+    Ok(())
+}
+
+/// A run of a graph for sound.
+type SoundRun = Box<dyn Fn(&Model) -> Result<Vec<Output>> + Sync>;
+
+/// Returns the runs of the graphs for sound.
+fn of_sound<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPlacement]) -> Result<Vec<Job<'m>>> {
+    let manifest = model.manifest();
+    let mut runs: Vec<(&str, SoundRun)> = Vec::new();
+    if let Some(config) = &manifest.audio_encoder {
+        let rate = config.sampling_rate;
+        runs.push(("audio_encoder", Box::new(move |model| listen(model, rate))));
+    }
+    for (modality, codec) in model.sounds() {
+        let rate = codec.sampling_rate;
+        if let Some(encoder) = &codec.encoder {
+            runs.push((encoder, Box::new(move |model| encode(model, modality, rate))));
+        }
+        let config = codec.clone();
+        runs.push((&codec.decoder, Box::new(move |model| decode(model, modality, &config))));
+        if let Some((_, enhancer)) = manifest.enhancer(modality) {
+            runs.push((&enhancer.graph, Box::new(move |model| enhance(model, modality, rate))));
+        }
+    }
+    let mut jobs: Vec<Job<'m>> = Vec::new();
+    for placed in elsewhere {
+        // modalities may share a codec
+        let Some(at) = runs.iter().position(|(graph, _)| *graph == placed.graph) else { continue };
+        let (_, run) = runs.swap_remove(at);
+        let expected = run(reference)?;
+        let run = Box::new(move || run(model));
+        let (graphs, bounds) = (vec![placed.clone()], bounds(model, placed)?);
+        jobs.push(Job { graphs, bounds, expected, run, is_as_placed: true });
+    }
+    Ok(jobs)
+}
+
+fn listen(model: &Model, rate: u32) -> Result<Vec<Output>> {
+    let lengths = [("a sound of 1 s", 1.0, 11), ("another of 2.6 s", 2.6, 12)];
+    let features = |(run, seconds, seed): (&str, f32, u64)| {
+        let features = model.audio_features(&sound(rate, seconds, seed)?)?;
+        Ok(Output { run: run.to_owned(), values: Values::Numbers(features.into_iter().collect()) })
+    };
+    lengths.into_iter().map(features).collect()
+}
+
+fn encode(model: &Model, modality: Modality, rate: u32) -> Result<Vec<Output>> {
+    let lengths = [("a sound of 2 s", 2.0, 13), ("another of 1.3 s", 1.3, 14)];
+    let codes = |(run, seconds, seed): (&str, f32, u64)| {
+        let codes = model.encode_codes(modality, &sound(rate, seconds, seed)?)?;
+        Ok(Output { run: run.to_owned(), values: Values::Codes(codes.into_iter().collect()) })
+    };
+    lengths.into_iter().map(codes).collect()
+}
+
+fn decode(model: &Model, modality: Modality, config: &CodecConfig) -> Result<Vec<Output>> {
+    let whole = model.decode_codes(modality, &codes(config, 64, 15))?;
+    let mut clip = model.codec(modality)?.clip(Pace::Streamed, model.limits().cache_bytes())?;
+    let mut streamed = Vec::new();
+    clip.push(&codes(config, 48, 16), &mut streamed)?;
+    clip.finish(&mut streamed)?;
+    let output = |run: &str, samples| Output { run: run.to_owned(), values: Values::Numbers(samples) };
+    Ok(vec![output("64 frames", whole.into_samples()), output("48 other frames, streamed", streamed)])
+}
+
+fn enhance(model: &Model, modality: Modality, rate: u32) -> Result<Vec<Output>> {
+    let lengths = [("a sound of 0.5 s", 0.5, 17), ("another of 0.3 s", 0.3, 18)];
+    let enhanced = |(run, seconds, seed): (&str, f32, u64)| {
+        let enhanced = model.enhance(modality, &sound(rate, seconds, seed)?)?;
+        let samples = enhanced.iter().flat_map(|sound| sound.channels().iter().flatten().copied()).collect();
+        Ok(Output { run: run.to_owned(), values: Values::Numbers(samples) })
+    };
+    lengths.into_iter().map(enhanced).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ualm_testing::{package, skip_without_fixtures};
+
+    use super::*;
+
+    /// Every graph stands for one that runs elsewhere; it runs on the CPU as well as what it is compared with.
+    fn with_jobs(name: &str, test: impl Fn(Vec<Job<'_>>)) {
+        let model = Model::load(package(name)).unwrap();
+        model.load_all().unwrap();
+        let elsewhere = |placed| GraphPlacement { provider: "useless:speed=high".into(), ..placed };
+        let elsewhere: Vec<_> = model.placements().into_iter().map(elsewhere).collect();
+        test(all(&model, &model.on_cpu().unwrap(), &elsewhere).unwrap());
+    }
+
+    #[test]
+    fn all_graphs_of_every_family_are_compared() {
+        skip_without_fixtures!();
+        for (name, step, sound, quantized) in [
+            ("enhanced-fp32", 4, 4, 0),
+            ("tiny-afwhisper-int8", 4, 3, 5 + 1),
+            ("tiny-audex-fp32", 4, 3, 0),
+            ("tiny-audex-no-audio", 3, 2, 0),
+        ] {
+            with_jobs(name, |jobs| {
+                assert_eq!(jobs.iter().filter(|job| job.graphs.len() == step).count(), 1, "{name}");
+                assert_eq!(jobs.iter().filter(|job| !job.is_as_placed).count(), step, "{name}");
+                assert_eq!(jobs.len(), step + 1 + sound, "{name}");
+                let loose = jobs.iter().filter(|job| job.bounds.numbers > 1e-4).count();
+                assert_eq!(loose, quantized, "{name}");
+                for job in &jobs {
+                    let compared = job.compare("");
+                    assert_eq!((compared.difference, &compared.failure), (Some(0.0), &None), "{compared}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_failure_names_graph_provider_difference_and_remedy() {
+        skip_without_fixtures!();
+        with_jobs("tiny-omni-fp32", |mut jobs| {
+            for job in &mut jobs {
+                match job.expected.last_mut().map(|output| &mut output.values) {
+                    Some(Values::Numbers(numbers)) => numbers.iter_mut().for_each(|number| *number *= 1.25),
+                    Some(Values::Codes(codes)) => codes.iter_mut().for_each(|code| *code += 1),
+                    None => panic!("nothing was run"),
+                }
+                let compared = job.compare("two threads at once, ");
+                let failure = compared.failure.as_ref().unwrap();
+                let graph = &compared.graphs[0];
+                let difference = match compared.codes {
+                    Some([different, all]) => format!("{different} of {all} codes differ"),
+                    None => "difference is 2.0e-1 of the largest value; at most 1e-4".to_owned(),
+                };
+                let run = format!("(two threads at once, {})", job.expected.last().unwrap().run);
+                let way = format!("{graph}=cpu");
+                for words in ["on useless:speed=high", graph, &difference, &run, &way] {
+                    assert!(failure.contains(words), "expected {words:?} in: {failure}");
+                }
+                assert_eq!(compared.to_string(), *failure);
+            }
+        });
+    }
+
+    #[test]
+    fn remedies_are_the_provider_s() {
+        assert!(remedy("webgpu:preferredLayout=NHWC").contains("NCHW"));
+        assert!(remedy("cuda:device_id=1").contains("use_tf32=0"));
+        for other in ["webgpu", "cuda:use_tf32=0", "qnn"] {
+            assert!(remedy(other).contains("other options"), "{other}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Comparison of the graphs of a model on their providers with the same graphs on the CPU, on fixed inputs.
+//!
+//! A provider that computes wrong numbers, or computes with inputs of an earlier run, gives no error: only a comparison
+//! shows it. The graphs of a step run as in a reply, through a [`Sequence`](crate::language_model::Sequence), each
+//! alone on its provider with the others on the CPU, and then all together as they are placed; the graphs for sound run
+//! through the methods of [`Model`]. Whatever is right alone runs again on two threads at once.
+
+mod difference;
+mod inputs;
+mod jobs;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::model::Model;
+use crate::provider::GraphPlacement;
+use jobs::Job;
+
+/// The result of comparing the graphs of a model with the same graphs on the CPU.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// A result for every graph that runs on another provider than the CPU, and for the graphs of a step together.
+    pub compared: Vec<GraphComparison>,
+    /// The graphs that run on the CPU, of which there is nothing to compare.
+    pub on_cpu: Vec<String>,
+}
+
+impl Comparison {
+    /// Returns whether every graph computes what the CPU computes, within the bounds.
+    pub fn is_right(&self) -> bool {
+        self.compared.iter().all(|graph| graph.failure.is_none())
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.compared.is_empty() {
+            return f.write_str("every graph runs on the CPU: there is nothing to compare");
+        }
+        let lines: Vec<_> = self.compared.iter().map(GraphComparison::to_string).collect();
+        f.write_str(&lines.join("\n"))?;
+        match &self.on_cpu[..] {
+            [] => Ok(()),
+            names => write!(f, "\non the CPU, not compared: {}", names.join(", ")),
+        }
+    }
+}
+
+/// The difference between a graph, or several graphs that run one after another, and the same on the CPU.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GraphComparison {
+    /// The graph; several graphs are those of a step together.
+    pub graphs: Vec<String>,
+    /// The providers as requested.
+    pub providers: Vec<String>,
+    /// The largest difference relative to the largest value of the same output, or the part of the codes that differ;
+    /// `None` if no run was finished, or if a number is not finite.
+    pub difference: Option<f64>,
+    /// The codes that differ, and all codes, for graphs whose outputs are codes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codes: Option<[usize; 2]>,
+    /// The largest difference that passes.
+    pub bound: f64,
+    /// The run with the largest difference.
+    pub run: Option<String>,
+    /// A sentence for a person if the graph failed or its difference is beyond the bound.
+    pub failure: Option<String>,
+}
+
+impl GraphComparison {
+    fn is_worse_than(&self, other: &Self) -> bool {
+        match (&self.failure, &other.failure) {
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            _ => self.difference > other.difference,
+        }
+    }
+}
+
+impl fmt::Display for GraphComparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(failure) = &self.failure {
+            return f.write_str(failure);
+        }
+        let Self { graphs, providers, difference, codes, bound, .. } = self;
+        write!(f, "{} on {}: ", graphs.join(", "), providers.join(", "))?;
+        match (codes, difference) {
+            (Some([different, all]), _) => {
+                write!(f, "{different} of {all} codes differ from those of the CPU; at most {} % may", 100.0 * bound)
+            }
+            (None, Some(difference)) => {
+                write!(f, "differs from the CPU by {difference:.1e} of the largest value; at most {bound:.0e} may be")
+            }
+            (None, None) => f.write_str("no numbers"),
+        }
+    }
+}
+
+/// A comparison whose first part is done, in which the graphs ran one after another.
+pub struct Comparer<'m> {
+    /// The result of that part.
+    pub alone: Comparison,
+    jobs: Vec<Job<'m>>,
+}
+
+impl<'m> Comparer<'m> {
+    /// Compares every graph of `model` that runs on another provider than the CPU with the same graph on the CPU. Loads all
+    /// graphs that are not loaded yet, and those to compare once more.
+    ///
+    /// # Errors
+    /// A graph cannot be loaded, or fails on the CPU. A graph that fails on its provider is part of the result.
+    pub fn new(model: &'m Model) -> Result<Self> {
+        model.load_all()?;
+        let (on_cpu, elsewhere): (Vec<_>, Vec<_>) = model.placements().into_iter().partition(GraphPlacement::is_on_cpu);
+        let on_cpu = on_cpu.into_iter().map(|placed| placed.graph).collect();
+        let jobs = if elsewhere.is_empty() { Vec::new() } else { jobs::all(model, &model.on_cpu()?, &elsewhere)? };
+        let compared = jobs.iter().map(|job| job.compare("")).collect();
+        Ok(Self { alone: Comparison { compared, on_cpu }, jobs })
+    }
+
+    /// Returns whether there are graphs for [`on_two_threads`](Self::on_two_threads).
+    pub fn has_right(&self) -> bool {
+        self.right().next().is_some()
+    }
+
+    /// Returns the jobs that are right alone, each graph once.
+    fn right(&self) -> impl Iterator<Item = &Job<'m>> {
+        let both = self.jobs.iter().zip(&self.alone.compared);
+        both.filter(|(job, alone)| job.is_as_placed && alone.failure.is_none()).map(|(job, _)| job)
+    }
+
+    /// Runs the graphs that are right alone once more, on two threads at once, one of which takes them backwards. Some
+    /// providers end the process.
+    pub fn on_two_threads(&self) -> Comparison {
+        let jobs: Vec<_> = self.right().collect();
+        let compare = |job: &&Job<'_>| job.compare("two threads at once, ");
+        let (forwards, backwards) = std::thread::scope(|scope| {
+            let beside = scope.spawn(|| jobs.iter().rev().map(compare).collect::<Vec<_>>());
+            let forwards: Vec<_> = jobs.iter().map(compare).collect();
+            // a panic beside goes on here
+            (forwards, beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let both = forwards.into_iter().zip(backwards.into_iter().rev());
+        let compared = both.map(|(one, other)| if other.is_worse_than(&one) { other } else { one }).collect();
+        Comparison { compared, on_cpu: self.alone.on_cpu.clone() }
+    }
+}

@@ -1,0 +1,291 @@
+//! Tensors where a session wants them, which the host writes and graphs read: on the host the tensor itself, on a device
+//! a tensor of its own, to which the host's numbers are copied before a run.
+
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::ptr::{NonNull, null, null_mut};
+use std::sync::Arc;
+
+use ort::AsPointer;
+use ort::memory::Allocator;
+use ort::session::{IoBinding, Session, SharedSessionInner};
+use ort::sys::{OrtAllocator, OrtValue};
+use ort::value::{PrimitiveTensorElementType, Shape, Tensor};
+
+use super::place::{Device, DeviceMemory, Place};
+
+/// Numbers that a graph reads from where its session wants them.
+pub(crate) struct Buffer<T: PrimitiveTensorElementType + Debug> {
+    host: Tensor<T>,
+    device: Option<DeviceTensor<T>>,
+}
+
+impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> Buffer<T> {
+    /// Allocates a tensor of `shape` at `place`, which `session` named.
+    pub(super) fn new(session: &Session, place: &Place, shape: &[usize]) -> ort::Result<Self> {
+        let device = match place {
+            Place::Host => None,
+            Place::Device(memory) => Some(DeviceTensor::new(session, memory, shape)?),
+        };
+        Ok(Self { host: on_host(shape)?, device })
+    }
+
+    /// Allocates a tensor of `shape` on the host, whatever graphs want.
+    pub(crate) fn on_host(shape: &[usize]) -> ort::Result<Self> {
+        Ok(Self { host: on_host(shape)?, device: None })
+    }
+
+    /// Returns the host's numbers.
+    pub(crate) fn numbers(&self) -> &[T] {
+        self.host.extract_tensor().1
+    }
+
+    /// Returns the host's numbers, to be written and then [uploaded](Self::upload).
+    pub(crate) fn numbers_mut(&mut self) -> &mut [T] {
+        self.host.extract_tensor_mut().1
+    }
+
+    /// Returns whether graphs read the numbers on the host.
+    pub(crate) fn is_on_host(&self) -> bool {
+        self.device.is_none()
+    }
+
+    /// Copies the host's numbers to where graphs read them; on the host they are there.
+    pub(crate) fn upload(&self) -> ort::Result<()> {
+        match &self.device {
+            None => Ok(()),
+            Some(tensor) => tensor.upload(&self.host),
+        }
+    }
+
+    /// Binds the numbers as the input `name`.
+    pub(crate) fn bind_input(&self, binding: &mut IoBinding, name: &str) -> ort::Result<()> {
+        match &self.device {
+            None => binding.bind_input(name, &self.host),
+            Some(tensor) => tensor.bind(binding, name, Direction::Input),
+        }
+    }
+
+    /// Binds the numbers as the output `name` of a graph that writes to `place`. Returns whether it writes them to where
+    /// graphs read them: otherwise they come to the host, and must be uploaded.
+    pub(super) fn bind_output(&mut self, binding: &mut IoBinding, name: &str, place: &Place) -> ort::Result<bool> {
+        match (&self.device, place) {
+            (Some(tensor), Place::Device(memory)) if tensor.is_in(memory)? => {
+                tensor.bind(binding, name, Direction::Output)?;
+                Ok(true)
+            }
+            (device, _) => {
+                let is_on_host = device.is_none();
+                binding.bind_output(name, &mut self.host)?;
+                Ok(is_on_host)
+            }
+        }
+    }
+}
+
+fn on_host<T: PrimitiveTensorElementType + Debug>(shape: &[usize]) -> ort::Result<Tensor<T>> {
+    Tensor::new(&Allocator::default(), Shape::new(shape.iter().map(|size| *size as i64)))
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Input,
+    Output,
+}
+
+/// A tensor in memory of a device.
+pub(crate) struct DeviceTensor<T> {
+    value: NonNull<OrtValue>,
+    /// The allocator of the memory, which must outlive the tensor.
+    allocator: NonNull<OrtAllocator>,
+    device: Arc<Device>,
+    shape: Vec<usize>,
+    element: PhantomData<T>,
+    /// The session of the allocator, which must outlive it.
+    _session: Arc<SharedSessionInner>,
+}
+
+// SAFETY: ONNX Runtime's values may be used by any thread; all uses of the memory hold the device's lock.
+unsafe impl<T> Send for DeviceTensor<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for DeviceTensor<T> {}
+
+impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
+    /// Allocates a tensor in `memory`, which `session` named.
+    pub(super) fn new(session: &Session, memory: &DeviceMemory, shape: &[usize]) -> ort::Result<Self> {
+        let dimensions: Vec<_> = shape.iter().map(|size| *size as i64).collect();
+        let device = Arc::clone(&memory.device);
+        let _using = device.lock();
+        let api = ort::api();
+        let mut allocator = null_mut();
+        // SAFETY: the session is alive, and with it the description of its memory; each status is consumed once.
+        unsafe {
+            let status = (api.CreateAllocator)(session.ptr(), memory.info(), &mut allocator);
+            ort::Error::result_from_status(status)?;
+        }
+        let allocator = NonNull::new(allocator).ok_or_else(|| ort::Error::new("no allocator"))?;
+        let mut value = null_mut();
+        let element = T::into_tensor_element_type().into();
+        // SAFETY: the allocator is valid; the shape has the length that is told.
+        let made = unsafe {
+            let status = (api.CreateTensorAsOrtValue)(
+                allocator.as_ptr(),
+                dimensions.as_ptr(),
+                dimensions.len(),
+                element,
+                &mut value,
+            );
+            ort::Error::result_from_status(status)
+        };
+        match (made, NonNull::new(value)) {
+            (Ok(()), Some(value)) => {
+                drop(_using);
+                let (shape, _session) = (shape.to_vec(), session.inner());
+                Ok(Self { value, allocator, device, shape, element: PhantomData, _session })
+            }
+            (made, _) => {
+                // SAFETY: nothing uses the allocator.
+                unsafe { (api.ReleaseAllocator)(allocator.as_ptr()) };
+                made.and_then(|()| Err(ort::Error::new("no tensor")))
+            }
+        }
+    }
+
+    /// Copies the numbers of `host`, which has the same shape, to the device.
+    pub(crate) fn upload(&self, host: &Tensor<T>) -> ort::Result<()> {
+        self.copy(host.ptr(), self.value.as_ptr())
+    }
+
+    /// Returns the numbers in a tensor of the host.
+    pub(crate) fn download(&self) -> ort::Result<Tensor<T>> {
+        let host = on_host(&self.shape)?;
+        self.copy(self.value.as_ptr(), host.ptr())?;
+        Ok(host)
+    }
+
+    fn copy(&self, from: *const OrtValue, to: *const OrtValue) -> ort::Result<()> {
+        let _using = self.device.lock();
+        let mut to = to;
+        let environment = self.device.environment().ptr().cast_mut();
+        // SAFETY: both values are alive and of one shape and type; the status is consumed once.
+        unsafe {
+            let status = (ort::api().CopyTensors)(environment, &from, &mut to, null_mut(), 1);
+            ort::Error::result_from_status(status)
+        }
+        .map_err(|e| ort::Error::new(format!("{}: {}", self.device.provider(), e.message())))
+    }
+
+    fn is_in(&self, memory: &DeviceMemory) -> ort::Result<bool> {
+        let api = ort::api();
+        let mut info = null();
+        let mut order = 0;
+        // SAFETY: the value is alive, and with it its description; each status is consumed once.
+        unsafe {
+            ort::Error::result_from_status((api.GetTensorMemoryInfo)(self.value.as_ptr(), &mut info))?;
+            ort::Error::result_from_status((api.CompareMemoryInfo)(info, memory.info(), &mut order))?;
+        }
+        Ok(order == 0)
+    }
+
+    fn bind(&self, binding: &mut IoBinding, name: &str, direction: Direction) -> ort::Result<()> {
+        bind(binding, name, self.value.as_ptr(), direction)
+    }
+
+    /// Returns how many numbers the tensor has.
+    pub(super) fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Binds the first `rows` rows both as `input` and as `output`, in this memory.
+    ///
+    /// # Safety
+    /// `binding` must not be run after this tensor is dropped.
+    pub(crate) unsafe fn bind_first_rows(
+        &self,
+        binding: &mut IoBinding,
+        [input, output]: [&str; 2],
+        rows: usize,
+    ) -> ort::Result<()> {
+        let [all, of_row @ ..] = &self.shape[..] else {
+            return Err(ort::Error::new("cannot bind rows of a tensor without rows"));
+        };
+        if rows > *all {
+            return Err(ort::Error::new(format!("cannot bind {rows} rows of {all}")));
+        }
+        let shape: Vec<_> = std::iter::once(rows).chain(of_row.iter().copied()).collect();
+        // SAFETY: the caller does not run the binding after this tensor is dropped.
+        unsafe { self.bind_as(binding, &[input], &[output], &shape) }
+    }
+
+    /// Binds the first numbers as tensors of `shape`, in this memory.
+    ///
+    /// # Safety
+    /// `binding` must not be run after this tensor is dropped.
+    pub(super) unsafe fn bind_as(
+        &self,
+        binding: &mut IoBinding,
+        inputs: &[&str],
+        outputs: &[&str],
+        shape: &[usize],
+    ) -> ort::Result<()> {
+        let len: usize = shape.iter().product();
+        if len > self.len() {
+            return Err(ort::Error::new(format!("cannot bind {len} numbers of {}", self.len())));
+        }
+        let shape: Vec<_> = shape.iter().map(|size| *size as i64).collect();
+        let bytes = len * size_of::<T>();
+        let api = ort::api();
+        let (mut info, mut data, mut view) = (null(), null_mut(), null_mut());
+        // SAFETY: the value is alive; the view begins where it begins, is not larger, and is released here, while the
+        // binding, which the caller does not run after this tensor, keeps a reference of its own.
+        unsafe {
+            ort::Error::result_from_status((api.GetTensorMemoryInfo)(self.value.as_ptr(), &mut info))?;
+            ort::Error::result_from_status((api.GetTensorMutableData)(self.value.as_ptr(), &mut data))?;
+            let element = T::into_tensor_element_type().into();
+            let status = (api.CreateTensorWithDataAsOrtValue)(
+                info,
+                data,
+                bytes,
+                shape.as_ptr(),
+                shape.len(),
+                element,
+                &mut view,
+            );
+            ort::Error::result_from_status(status)?;
+            let inputs = inputs.iter().map(|name| (name, Direction::Input));
+            let outputs = outputs.iter().map(|name| (name, Direction::Output));
+            let bound = inputs.chain(outputs).try_for_each(|(name, direction)| bind(binding, name, view, direction));
+            (api.ReleaseValue)(view);
+            bound
+        }
+    }
+}
+
+impl<T> Drop for DeviceTensor<T> {
+    fn drop(&mut self) {
+        let _using = self.device.lock();
+        let api = ort::api();
+        // SAFETY: both are released once, the tensor before its allocator.
+        unsafe {
+            (api.ReleaseValue)(self.value.as_ptr());
+            (api.ReleaseAllocator)(self.allocator.as_ptr());
+        }
+    }
+}
+
+/// Binds `value`, to which the binding keeps a reference.
+fn bind(binding: &mut IoBinding, name: &str, value: *const OrtValue, direction: Direction) -> ort::Result<()> {
+    let name = CString::new(name).map_err(|e| ort::Error::new(e.to_string()))?;
+    let api = ort::api();
+    // SAFETY: all pointers are valid; the status is consumed once.
+    unsafe {
+        let status = match direction {
+            Direction::Input => (api.BindInput)(binding.ptr_mut(), name.as_ptr(), value),
+            Direction::Output => (api.BindOutput)(binding.ptr_mut(), name.as_ptr(), value),
+        };
+        ort::Error::result_from_status(status)
+    }
+}

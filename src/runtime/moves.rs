@@ -1,0 +1,182 @@
+//! Moves of rows within the memory of a device, by a graph that runs there.
+
+#![allow(unsafe_code)]
+
+use std::fmt::{Debug, Formatter};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ort::session::Session;
+use ort::value::{PrimitiveTensorElementType, Tensor};
+
+use super::binding;
+use super::buffer::{Buffer, DeviceTensor};
+use super::place::{Device, Place, Places};
+use crate::provider::{CPU, nodes_by_provider};
+
+/// Gather and ScatterND, written by `scripts/row_moves_graph.py`: for float32 and for float16.
+const GRAPH: &[u8] = include_bytes!("row_moves.onnx");
+const GRAPH_OF_HALVES: &[u8] = include_bytes!("row_moves_half.onnx");
+
+/// Returns the graph for numbers of float16 or of float32.
+pub(super) fn graph(is_half: bool) -> &'static [u8] {
+    if is_half { GRAPH_OF_HALVES } else { GRAPH }
+}
+
+/// Which rows to copy, and which rows to write them to; each row is written at most once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moves {
+    from: Vec<i64>,
+    to: Vec<i64>,
+}
+
+impl Moves {
+    /// Creates the moves of rows `from` to rows `to`, which are as many.
+    pub(crate) fn new(from: impl Iterator<Item = usize>, to: impl Iterator<Item = usize>) -> Self {
+        let signed = |row: usize| i64::try_from(row).unwrap_or(i64::MAX);
+        Self { from: from.map(signed).collect(), to: to.map(signed).collect() }
+    }
+
+    /// Returns the source and the target of each move.
+    #[cfg(test)]
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
+        let unsigned = |row: &i64| usize::try_from(*row).expect("a row");
+        self.from.iter().map(unsigned).zip(self.to.iter().map(unsigned))
+    }
+}
+
+/// A session of the graph on one device.
+pub(crate) struct Mover {
+    provider: String,
+    session: Mutex<Session>,
+    places: Places,
+    device: Arc<Device>,
+}
+
+impl Debug for Mover {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mover").field("provider", &self.provider).finish_non_exhaustive()
+    }
+}
+
+impl Mover {
+    /// Takes `session` of the [`graph`] for `T`, which must record the placement of its nodes.
+    ///
+    /// # Errors
+    /// The session does not run on the device, or moves rows wrongly.
+    pub(super) fn new<T>(session: Session, device: &Arc<Device>, provider: &str) -> ort::Result<Self>
+    where
+        T: PrimitiveTensorElementType + Debug + Clone + PartialEq + From<u8> + 'static,
+    {
+        if nodes_by_provider(&session).iter().any(|(provider, _)| provider == CPU) {
+            return Err(ort::Error::new("it leaves the graph that moves rows to the CPU"));
+        }
+        let places = Places::of(&session, device).map_err(ort::Error::new)?;
+        if ["to", "from", "moved"].iter().any(|port| matches!(places.get(port), Place::Host)) {
+            return Err(ort::Error::new("it wants the rows to move on the host"));
+        }
+        let (provider, session, device) = (provider.to_owned(), Mutex::new(session), Arc::clone(device));
+        let mover = Self { provider, session, places, device };
+        if mover.is_right::<T>()? { Ok(mover) } else { Err(ort::Error::new("it moves rows wrongly")) }
+    }
+
+    /// Returns whether rows come out as they should, within a tensor and from another.
+    fn is_right<T>(&self) -> ort::Result<bool>
+    where
+        T: PrimitiveTensorElementType + Debug + Clone + PartialEq + From<u8> + 'static,
+    {
+        const SIZE: usize = 8;
+        let mut numbers: Vec<T> = (0..64).map(T::from).collect();
+        let mut others: Vec<T> = (100..140).map(T::from).collect();
+        let [tensor, other] = [self.tensor(&[8, SIZE])?, self.tensor(&[5, SIZE])?];
+        tensor.upload(&Tensor::from_array(([8, SIZE], numbers.clone()))?)?;
+        other.upload(&Tensor::from_array(([5, SIZE], others.clone()))?)?;
+        let swap = Moves::new([1, 6, 0].into_iter(), [6, 1, 7].into_iter());
+        let [tensor, other] = [[tensor], [other]];
+        self.run(&tensor, &tensor, SIZE, &swap)?;
+        self.run(&tensor, &other, SIZE, &Moves::new([4, 2].into_iter(), [0, 3].into_iter()))?;
+        self.run(&other, &tensor, SIZE, &Moves::new([1].into_iter(), [4].into_iter()))?;
+        let row = |numbers: &[T], row: usize| numbers.iter().skip(row * SIZE).take(SIZE).cloned().collect::<Vec<_>>();
+        let replace = |numbers: &mut Vec<T>, at: usize, by: Vec<T>| {
+            numbers.splice(at * SIZE..(at + 1) * SIZE, by);
+        };
+        let [one, six, zero] = [1, 6, 0].map(|index| row(&numbers, index));
+        [(6, one), (1, six), (7, zero)].into_iter().for_each(|(at, by)| replace(&mut numbers, at, by));
+        [(0, 4), (3, 2)].into_iter().for_each(|(at, of)| replace(&mut numbers, at, row(&others, of)));
+        replace(&mut others, 4, row(&numbers, 1));
+        let holds = |tensor: &[DeviceTensor<T>; 1], expected: &[T]| -> ort::Result<bool> {
+            let [tensor] = tensor;
+            Ok(tensor.download()?.extract_tensor().1 == expected)
+        };
+        Ok(holds(&tensor, &numbers)? && holds(&other, &others)?)
+    }
+
+    /// Allocates a tensor on the device.
+    pub(crate) fn tensor<T>(&self, shape: &[usize]) -> ort::Result<DeviceTensor<T>>
+    where
+        T: PrimitiveTensorElementType + Debug + Clone + 'static,
+    {
+        match self.places.get("from") {
+            Place::Host => Err(ort::Error::new("rows on the host")),
+            Place::Device(memory) => DeviceTensor::new(&self.lock(), memory, shape),
+        }
+    }
+
+    /// Copies rows of `size` numbers from each tensor in `from` into the tensor at the same place in `to`, which may be
+    /// the same tensor: all rows are read before any is written.
+    pub(crate) fn run<T>(
+        &self,
+        to: &[DeviceTensor<T>],
+        from: &[DeviceTensor<T>],
+        size: usize,
+        moves: &Moves,
+    ) -> ort::Result<()>
+    where
+        T: PrimitiveTensorElementType + Debug + Clone + 'static,
+    {
+        self.try_run(to, from, size, moves).map_err(|e| ort::Error::new(format!("{}: {}", self.provider, e.message())))
+    }
+
+    fn try_run<T>(
+        &self,
+        to: &[DeviceTensor<T>],
+        from: &[DeviceTensor<T>],
+        size: usize,
+        moves: &Moves,
+    ) -> ort::Result<()>
+    where
+        T: PrimitiveTensorElementType + Debug + Clone + 'static,
+    {
+        let shape = |tensor: &DeviceTensor<T>| [tensor.len() / size.max(1), size];
+        let last = |rows: &[i64]| rows.iter().max().map_or(-1, |row| *row);
+        let holds = |tensors: &[DeviceTensor<T>], last: i64| {
+            tensors.iter().all(|tensor| usize::try_from(last).is_ok_and(|last| last < shape(tensor)[0]))
+        };
+        if moves.to.len() != moves.from.len() || !holds(to, last(&moves.to)) || !holds(from, last(&moves.from)) {
+            return Err(ort::Error::new("rows to move that are not there"));
+        }
+        let mut session = self.lock();
+        let mut to_rows = Buffer::new(&session, self.places.get("to_rows"), &[moves.to.len(), 1])?;
+        let mut from_rows = Buffer::new(&session, self.places.get("from_rows"), &[moves.from.len()])?;
+        to_rows.numbers_mut().copy_from_slice(&moves.to);
+        from_rows.numbers_mut().copy_from_slice(&moves.from);
+        to_rows.upload()?;
+        from_rows.upload()?;
+        let mut binding = session.create_binding()?;
+        let _using = self.device.lock(); // given back before the buffers, which take it when they are dropped
+        to_rows.bind_input(&mut binding, "to_rows")?;
+        from_rows.bind_input(&mut binding, "from_rows")?;
+        for (to, from) in to.iter().zip(from) {
+            // SAFETY: the binding is dropped at the end of this call, before the tensors are.
+            unsafe {
+                from.bind_as(&mut binding, &["from"], &[], &shape(from))?;
+                to.bind_as(&mut binding, &["to"], &["moved"], &shape(to))?;
+            }
+            binding::run(&mut session, &binding)?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,175 @@
+//! A device with memory of its own makes what the CPU makes: the same tokens, from the same numbers to rounding.
+//!
+//! `UALM_TEST_DEVICE` names the provider, as `make test-webgpu` does; without it the tests are skipped with a note. The
+//! packages are of float32: graphs with quantized weights round activations in each provider's own way.
+
+use std::sync::LazyLock;
+use std::thread::scope;
+
+use ualm::audio::Waveform;
+use ualm::{
+    Cancel, Codes, Engine, EngineOptions, GenerationConfig, Message, Modality, Model, Providers, RuntimeOptions,
+    Session, Tokens,
+};
+use ualm_testing::{package, relative_error, skip_without_fixtures};
+
+const PACKAGES: [&str; 3] = ["tiny-omni-fp32", "tiny-afwhisper-fp32", "tiny-audex-fp32"];
+/// The largest difference, relative to the largest value.
+const TOLERANCE: f32 = 1e-5;
+
+/// The models of a package on the CPU and on the device.
+struct Pair {
+    cpu: Model,
+    device: Model,
+}
+
+static DEVICE: LazyLock<Option<String>> = LazyLock::new(|| {
+    let device = std::env::var("UALM_TEST_DEVICE").ok().filter(|device| !device.is_empty());
+    if device.is_none() {
+        eprintln!("note: no device was tried: UALM_TEST_DEVICE names none (`make test-webgpu` needs no GPU)");
+    }
+    device
+});
+
+/// Loads all packages; none without a device.
+fn pairs() -> impl Iterator<Item = Pair> {
+    let load = |name: &str, providers: &str| {
+        let mut options = RuntimeOptions::default();
+        options.providers = Some(providers.parse::<Providers>().unwrap());
+        let model = Model::load_with(package(name), &options).unwrap();
+        for graph in model.provider_report().unwrap().graphs {
+            let is_there = (graph.provider == "cpu") == (providers == "cpu");
+            assert!(is_there, "every graph of a step runs where it was asked for: {graph}");
+        }
+        model
+    };
+    DEVICE
+        .iter()
+        .flat_map(|device| PACKAGES.iter().map(move |name| (name, device)))
+        .map(move |(name, device)| Pair { cpu: load(name, "cpu"), device: load(name, device) })
+}
+
+fn hum(seconds: f64) -> Waveform {
+    let samples = (0..(16_000.0 * seconds) as usize).map(|n| (n as f32 * 0.05).sin() * 0.3).collect();
+    Waveform::mono(samples, 16_000).unwrap()
+}
+
+/// A reply in `modality` of a few steps, drawn with `seed`, guided where it is sound.
+fn config(model: &Model, modality: Modality, seed: u64) -> GenerationConfig {
+    let mut config = model.config().only(modality).thinking(false).seed(seed);
+    let settings = config.segment_mut(modality);
+    (settings.temperature, settings.max_steps, settings.min_steps) = (1.0, 24, 12);
+    settings.guidance = if modality.is_sound() { 2.0 } else { 1.0 };
+    config
+}
+
+/// The prompts of all kinds: short, longer than 31 positions, and one that is heard.
+fn prompts() -> [Vec<Message>; 3] {
+    let long =
+        "rain on a roof, then a dog far away, then nothing for a long time, and then again rain and wind in the trees";
+    [
+        vec![Message::text("a bell")],
+        vec![Message::text(long)],
+        vec![Message::audio(hum(1.5)), Message::text("What do you hear?")],
+    ]
+}
+
+fn tokens(session: &mut Session, messages: &[Message], config: &GenerationConfig) -> Vec<Tokens> {
+    let prompt = session.prompt_for(config.opens_with(), messages, &Cancel::new()).unwrap();
+    let reply = session.generate(prompt, config, &Cancel::new()).unwrap().into_reply().unwrap();
+    reply.segments.into_iter().map(|segment| segment.tokens).collect()
+}
+
+#[test]
+fn replies_are_those_of_the_cpu() {
+    skip_without_fixtures!();
+    for Pair { cpu, device } in pairs() {
+        for modality in [Modality::Text, Modality::Audio, Modality::Speech] {
+            for (number, messages) in prompts().iter().enumerate() {
+                if number == 2 && modality.is_sound() {
+                    continue;
+                }
+                let config = config(&cpu, modality, number as u64);
+                let expected = tokens(&mut cpu.session(), messages, &config);
+                let found = tokens(&mut device.session(), messages, &config);
+                assert_eq!(found, expected, "{}: {modality}, prompt {number}", cpu.manifest().name);
+            }
+        }
+    }
+}
+
+#[test]
+fn conversations_takes_and_forks_are_those_of_the_cpu() {
+    skip_without_fixtures!();
+    for Pair { cpu, device } in pairs() {
+        let made = |model: &Model| {
+            let mut session = model.session();
+            let mut made = tokens(&mut session, &[Message::text("a dog")], &config(model, Modality::Text, 1));
+            let sound = config(model, Modality::Audio, 0);
+            let prompt =
+                session.prompt_for(Modality::Audio, &[Message::text("rain, then wind")], &Cancel::new()).unwrap();
+            let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+            let mut fork = session.fork(&checkpoint).unwrap();
+            for (seed, session) in [(1, &mut session), (2, &mut fork)] {
+                let config = sound.clone().seed(seed);
+                let reply = session.generate_from(&checkpoint, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+                made.extend(reply.segments.into_iter().map(|segment| segment.tokens));
+            }
+            made
+        };
+        assert_eq!(made(&device), made(&cpu), "{}", cpu.manifest().name);
+    }
+}
+
+/// Rows of different lengths, guided and not, step together while a codec decodes.
+#[test]
+fn sessions_of_an_engine_make_what_the_cpu_makes_alone() {
+    skip_without_fixtures!();
+    for Pair { cpu, device } in pairs() {
+        let engine = Engine::new(&device, &EngineOptions::default().slots(8).context(400)).unwrap();
+        let codes = codes(&device);
+        scope(|scope| {
+            for client in 0..4 {
+                let (cpu, engine) = (&cpu, &engine);
+                scope.spawn(move || {
+                    let modality = if client % 2 == 0 { Modality::Audio } else { Modality::Text };
+                    let config = config(cpu, modality, client);
+                    let messages = &prompts()[client as usize % 2];
+                    let expected = tokens(&mut cpu.session(), messages, &config);
+                    let mut session = engine.session_for(&config).unwrap();
+                    assert_eq!(tokens(&mut session, messages, &config), expected, "session {client}");
+                });
+            }
+            let (cpu, device, codes) = (&cpu, &device, &codes);
+            scope.spawn(move || check_decoding(cpu, device, codes));
+        });
+    }
+}
+
+/// Some codes of the model's sound.
+fn codes(model: &Model) -> Codes {
+    let layout = model.layout(Modality::Audio).unwrap();
+    let config = config(model, Modality::Audio, 3);
+    let mut session = model.session();
+    let made = tokens(&mut session, &[Message::text("a bell")], &config);
+    layout.codes(&made[0], 0..layout.frames(&made[0])).unwrap()
+}
+
+fn check_decoding(cpu: &Model, device: &Model, codes: &Codes) {
+    let decoded = |model: &Model| model.decode_codes(Modality::Audio, codes).unwrap();
+    let (expected, found) = (decoded(cpu), decoded(device));
+    assert_eq!(found.samples().len(), expected.samples().len());
+    let error = relative_error(found.samples(), expected.samples());
+    assert!(error <= TOLERANCE, "{}: the sound differs by {error:e}", cpu.manifest().name);
+}
+
+#[test]
+fn features_and_sounds_are_those_of_the_cpu() {
+    skip_without_fixtures!();
+    for Pair { cpu, device } in pairs() {
+        let features = |model: &Model| model.audio_features(&hum(1.0)).unwrap();
+        let error = relative_error(&features(&device), &features(&cpu));
+        assert!(error <= TOLERANCE, "{}: the features differ by {error:e}", cpu.manifest().name);
+        check_decoding(&cpu, &device, &codes(&cpu));
+    }
+}

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Finds a Vulkan driver that computes on the CPU, and prints how to test WebGPU with it.
+
+    python3 tests/tools/software_vulkan.py
+
+Prints two lines for a shell: VK_DRIVER_FILES, the driver's description, and UALM_TEST_DEVICE, the providers to test. What
+VK_DRIVER_FILES names already counts. Exit code 1 and a sentence where there is none.
+"""
+
+import json
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+# Earlier versions lack what WebGPU needs.
+OLDEST_MESA = 25
+MESA, SWIFTSHADER = ("/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"), "/usr/lib/chromium/vk_swiftshader_icd.json"
+# What WebGPU does not serve there goes to the CPU: graphs whose attention is wrong on the device. SwiftShader's sine and
+# exponential are right to 3e-3 only, which codecs show.
+PROVIDERS, WITHOUT_CODECS = "webgpu,cpu", "webgpu,cpu,codec=cpu"
+
+
+def driver() -> tuple[Path, str] | None:
+    """The description of a driver, and the providers to test with it."""
+    if named := os.environ.get("VK_DRIVER_FILES"):
+        return Path(named), WITHOUT_CODECS if "swiftshader" in named else PROVIDERS
+    for folder in MESA:
+        for description in sorted(Path(folder).glob("lvp_icd*.json")):
+            if mesa_version(library_of(description)) >= OLDEST_MESA:
+                return description, PROVIDERS
+    return (Path(SWIFTSHADER), WITHOUT_CODECS) if Path(SWIFTSHADER).is_file() else None
+
+
+def library_of(description: Path) -> Path:
+    """The library that a driver's description names: a path, or a name that the linker looks for."""
+    named = Path(json.loads(description.read_text())["ICD"]["library_path"])
+    if named.is_absolute() or named.parent != Path("."):
+        return description.parent / named
+    return next(Path("/usr/lib").glob(f"**/{named}"), named)
+
+
+def mesa_version(library: Path) -> int:
+    """The first number of Mesa's version, as it stands in the driver; 0 if it does not."""
+    found = re.search(rb"Mesa (\d+)\.\d+", library.read_bytes()) if library.is_file() else None
+    return int(found[1]) if found else 0
+
+
+def main() -> int:
+    found = driver()
+    if found is None:
+        print(
+            f"there is no software driver for Vulkan: install mesa-vulkan-drivers {OLDEST_MESA} or later (Debian 13, Ubuntu 25.04, "
+            "Debian 12 with backports) or Debian's chromium, or name a driver in VK_DRIVER_FILES",
+            file=sys.stderr,
+        )
+        return 1
+    description, providers = found
+    print(f"export VK_DRIVER_FILES={shlex.quote(str(description))} VK_ICD_FILENAMES={shlex.quote(str(description))}")
+    print(f"export UALM_TEST_DEVICE={shlex.quote(providers)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
