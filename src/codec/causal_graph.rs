@@ -106,7 +106,7 @@ impl CausalDecoder {
         codes.bind_input(&mut binding, "audio_codes").map_err(failed)?;
         last.bind_input(&mut binding, "seqlens_k").map_err(failed)?;
         total.bind_input(&mut binding, "total_sequence_length").map_err(failed)?;
-        binding.bind_output("audio_values", &mut samples).map_err(failed)?;
+        binding.output("audio_values", &mut samples).map_err(failed)?;
         cache.run_once(&self.graph, binding)?;
         Ok(samples.extract_tensor().1.to_vec())
     }

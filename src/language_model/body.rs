@@ -3,13 +3,12 @@
 use std::ops::Range;
 
 use ort::memory::Allocator;
-use ort::session::IoBinding;
 use ort::value::Tensor;
 
 use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::AttentionConfig;
-use crate::runtime::{Buffer, Graph, GraphLoader, Port};
+use crate::runtime::{Binding, Buffer, Graph, GraphLoader, Port};
 
 /// The `llm` graph.
 pub(super) struct Body {
@@ -74,7 +73,7 @@ impl Body {
             embeds.bind_input(&mut binding, "inputs_embeds")?;
             last_positions.bind_input(&mut binding, "seqlens_k")?;
             total.bind_input(&mut binding, "total_sequence_length")?;
-            binding.bind_output("hidden_states", &mut hidden)?;
+            binding.output("hidden_states", &mut hidden)?;
             // SAFETY: the caller does not use the run after `cache` is dropped.
             unsafe { cache.bind(&mut binding, &rows)? };
             Ok(hidden)
@@ -106,7 +105,7 @@ impl Body {
 
 /// A bound run of the graph.
 pub(super) struct BodyRun {
-    binding: IoBinding,
+    binding: Binding,
     /// Shape [rows, positions, hidden].
     pub embeds: Buffer<f32>,
     /// Shape [rows, positions, hidden].

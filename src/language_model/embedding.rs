@@ -1,9 +1,7 @@
 //! Tokens to embeddings, summed over the ids of a position.
 
-use ort::session::IoBinding;
-
 use crate::error::Result;
-use crate::runtime::{Buffer, Graph, GraphLoader, Port};
+use crate::runtime::{Binding, Buffer, Graph, GraphLoader, Port};
 use crate::token::TokenId;
 
 /// The `embed` graph.
@@ -39,7 +37,7 @@ impl Embedding {
 
 /// A bound run of the graph.
 pub(super) struct EmbeddingRun {
-    binding: IoBinding,
+    binding: Binding,
     ids: Buffer<i64>,
     /// True if the embeddings are written to where the body reads them, false if they come to the host first.
     pub is_in_place: bool,

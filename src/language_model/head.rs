@@ -1,11 +1,10 @@
 //! Heads: parts of the output matrix, so that only the rows of ids that can be chosen are multiplied.
 
 use ort::memory::Allocator;
-use ort::session::IoBinding;
 use ort::value::Tensor;
 
 use crate::error::Result;
-use crate::runtime::{Buffer, Graph, GraphLoader, Port};
+use crate::runtime::{Binding, Buffer, Graph, GraphLoader, Port};
 
 /// A head of a package, by its index among the manifest's `heads` in the order of their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +32,7 @@ impl OutputHead {
         let mut logits = Tensor::<f32>::new(&Allocator::default(), [rows, self.columns]).map_err(failed)?;
         let mut binding = self.graph.binding()?;
         hidden.bind_input(&mut binding, "hidden_states").map_err(failed)?;
-        binding.bind_output("logits", &mut logits).map_err(failed)?;
+        binding.output("logits", &mut logits).map_err(failed)?;
         Ok(HeadRun { binding, hidden, logits })
     }
 
@@ -48,7 +47,7 @@ impl OutputHead {
 
 /// A bound run of the graph.
 pub(super) struct HeadRun {
-    binding: IoBinding,
+    binding: Binding,
     hidden: Buffer<f32>,
     logits: Tensor<f32>,
 }

@@ -139,6 +139,8 @@ pub struct ProviderReport {
     pub graphs: Vec<GraphPlacement>,
     /// Other copies of ONNX Runtime in this process; plugins and models of one copy do not work with another.
     pub other_libraries: Vec<PathBuf>,
+    /// Devices that are lost, by provider, each with the error: what runs there fails until the process is started anew.
+    pub lost_devices: BTreeMap<String, String>,
 }
 
 impl fmt::Display for ProviderReport {
@@ -152,6 +154,9 @@ impl fmt::Display for ProviderReport {
         }
         for other in &self.other_libraries {
             let _ = write!(page, "\nanother ONNX Runtime is in this process: {}", other.display());
+        }
+        for (provider, why) in &self.lost_devices {
+            let _ = write!(page, "\nthe device of {provider} is lost, and the process must be started anew: {why}");
         }
         f.write_str(&page)
     }

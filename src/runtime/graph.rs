@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use ort::session::{IoBinding, Session, SessionInputValue, SessionOutputs};
+use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Outlet, PrimitiveTensorElementType, TensorElementType, ValueType};
 
 use super::attention::FEW_POSITIONS;
-use super::binding;
+use super::binding::Binding;
 use super::buffer::{Buffer, DeviceTensor};
 use super::clock::{Clock, GraphTime};
+use super::faults;
 use super::moves::Mover;
 use super::place::{Device, Place, Places};
 use super::{Placing, Runtime};
@@ -112,7 +113,9 @@ pub struct GraphLoader {
 /// A session on the devices of a provider.
 struct Placed {
     session: Session,
-    places: Places,
+    /// The provider as it was asked for.
+    provider: String,
+    places: Arc<Places>,
     /// True if it must run few positions at once.
     few_positions: bool,
     /// Moves the rows of the graph's cache, if the graph has one on a device that can.
@@ -229,10 +232,9 @@ impl GraphLoader {
         let runtime_name = runtime_name.clone();
         let device = device.clone();
         let low_memory = self.placing.low_memory;
-        let its_device = self.runtime.device(&runtime_name);
-        let using = (runtime_name != CPU).then(|| its_device.lock());
-        let session = self.runtime.load_session(self.files(), file, route, low_memory);
-        drop(using);
+        let its_device = self.runtime.device(provider, &runtime_name);
+        let load = || self.runtime.load_session(self.files(), file, route, low_memory);
+        let session = if runtime_name == CPU { load() } else { its_device.with(load) };
         let session = session.map_err(|e| {
             use ort::ErrorCode::{InvalidGraph, InvalidProtobuf, NoModel, NoSuchFile};
             if runtime_name == CPU || matches!(e.code(), InvalidGraph | InvalidProtobuf | NoModel | NoSuchFile) {
@@ -257,6 +259,7 @@ impl GraphLoader {
             Some(device) => self.runs_few_positions(provider, device, &nodes)?,
         };
         let mover = places.device().and_then(|device| self.mover(provider, device, &session));
+        let places = Arc::new(places);
         let placement = GraphPlacement {
             graph: name.to_owned(),
             file: file.to_owned(),
@@ -267,7 +270,8 @@ impl GraphLoader {
             operators_on_cpu,
             passed_over: Vec::new(),
         };
-        Ok((Placed { session, places, few_positions, mover }, placement))
+        let provider = placement.provider.clone();
+        Ok((Placed { session, provider, places, few_positions, mover }, placement))
     }
 
     /// Returns whether a graph with `nodes` must run few positions at once, for the attention of `device` over many is
@@ -303,11 +307,10 @@ impl GraphLoader {
     fn mover(&self, provider: &Provider, device: &Arc<Device>, session: &Session) -> Option<Arc<Mover>> {
         let past = session.inputs().iter().find(|input| input.name().starts_with("past_key_values."))?;
         let is_half = is_half(past);
-        let provider_name = provider.to_string();
-        device.mover(&provider_name, is_half, || {
+        device.mover(is_half, || {
             let route = self.runtime.resolver(&self.placing).resolve(provider).0;
             let route = route.ok_or_else(|| ort::Error::new("its device is gone"))?;
-            self.runtime.load_mover(route, device, &provider_name, is_half)
+            self.runtime.load_mover(route, device, is_half)
         })
     }
 
@@ -335,16 +338,18 @@ impl GraphLoader {
                 format!("{}: the graph does not keep its contract: {}", self.files().describe(&file), wrong.join("; "));
             return Err(Error::new(ErrorKind::Package, what));
         }
-        let Placed { session, places, few_positions, mover } = placed;
-        Ok(Graph { name: name.to_owned(), session: Mutex::new(session), places, few_positions, mover, clock })
+        let Placed { session, provider, places, few_positions, mover } = placed;
+        let (name, session) = (name.to_owned(), Mutex::new(session));
+        Ok(Graph { name, provider, session, places, few_positions, mover, clock })
     }
 }
 
 /// A loaded graph. One thread at a time runs it; others wait.
 pub(crate) struct Graph {
     name: String,
+    provider: String,
     session: Mutex<Session>,
-    places: Places,
+    places: Arc<Places>,
     few_positions: bool,
     mover: Option<Arc<Mover>>,
     clock: Arc<Clock>,
@@ -389,7 +394,7 @@ impl Graph {
 
     /// Binds `buffer` as the output `port`. Returns whether the graph writes to where the buffer is read; otherwise the
     /// buffer must be uploaded after each run.
-    pub(crate) fn bind_output<T>(&self, binding: &mut IoBinding, port: &str, buffer: &mut Buffer<T>) -> Result<bool>
+    pub(crate) fn bind_output<T>(&self, binding: &mut Binding, port: &str, buffer: &mut Buffer<T>) -> Result<bool>
     where
         T: PrimitiveTensorElementType + Debug + Clone + 'static,
     {
@@ -397,15 +402,19 @@ impl Graph {
     }
 
     /// Returns a binding for [`run_bound`](Self::run_bound).
-    pub(crate) fn binding(&self) -> Result<IoBinding> {
-        self.lock().create_binding().map_err(|e| self.failed(&e))
+    pub(crate) fn binding(&self) -> Result<Binding> {
+        Binding::new(&self.lock(), &self.places).map_err(|e| self.failed(&e))
     }
 
     /// Runs on bound tensors.
-    pub(crate) fn run_bound(&self, binding: &IoBinding) -> Result<()> {
+    pub(crate) fn run_bound(&self, binding: &Binding) -> Result<()> {
         let mut session = self.lock();
-        let _using = self.places.device().map(|device| device.lock());
-        self.clock.time(|| binding::run(&mut session, binding)).map_err(|e| self.failed(&e))
+        let mut run = || self.clock.time(|| binding.run(&mut session));
+        let run = match self.places.device() {
+            None => run(),
+            Some(device) => device.with(run),
+        };
+        run.map_err(|e| self.failed(&e))
     }
 
     /// Runs on `inputs` and returns the outputs in `names`, in that order.
@@ -415,8 +424,11 @@ impl Graph {
         names: [&str; O],
     ) -> Result<[DynValue; O]> {
         let mut session = self.lock();
-        let _using = self.places.device().map(|device| device.lock());
-        let run = self.clock.time(|| session.run(Vec::from(inputs)));
+        let run = || self.clock.time(|| session.run(Vec::from(inputs)));
+        let run = match self.places.device() {
+            None => run(),
+            Some(device) => device.with(run),
+        };
         let mut outputs: SessionOutputs = run.map_err(|e| self.failed(&e))?;
         let mut values = Vec::with_capacity(O);
         for name in names {
@@ -428,7 +440,12 @@ impl Graph {
 
     /// Returns an error of this graph.
     pub(crate) fn failed(&self, error: &ort::Error) -> Error {
-        Error::new(ErrorKind::Graph, format!("the graph {} failed: {}", self.name, error.message()))
+        faults::explain(&format!("{} failed", self.name_on_provider()), ErrorKind::Graph, error)
+    }
+
+    /// Returns the graph and its provider in words.
+    pub(crate) fn name_on_provider(&self) -> String {
+        format!("the graph {} on {}", self.name, self.provider)
     }
 
     fn lock(&self) -> MutexGuard<'_, Session> {

@@ -3,13 +3,16 @@
 //! `UALM_TEST_DEVICE` names the provider, as `make test-webgpu` does; without it the tests are skipped with a note. The
 //! packages are of float32: graphs with quantized weights round activations in each provider's own way.
 
+mod faults;
+
+use std::process::{Command, Output};
 use std::sync::LazyLock;
 use std::thread::scope;
 
-use ualm::audio::Waveform;
+use ualm::audio::{DecodeOptions, Waveform};
 use ualm::{
-    Cancel, Codes, Engine, EngineOptions, GenerationConfig, Message, Modality, Model, Providers, RuntimeOptions,
-    Session, Tokens,
+    Cancel, Codes, Engine, EngineOptions, ErrorKind, GenerationConfig, Message, Modality, Model, Providers,
+    RuntimeOptions, Session, Tokens,
 };
 use ualm_testing::{package, relative_error, skip_without_fixtures};
 
@@ -31,22 +34,23 @@ static DEVICE: LazyLock<Option<String>> = LazyLock::new(|| {
     device
 });
 
+/// Loads a package.
+fn load(name: &str, providers: &str) -> Model {
+    let options = RuntimeOptions::default().providers(providers.parse::<Providers>().unwrap());
+    let model = Model::load_with(package(name), &options).unwrap();
+    for graph in model.provider_report().unwrap().graphs {
+        let is_there = (graph.provider == "cpu") == (providers == "cpu");
+        assert!(is_there, "every graph of a step runs where it was asked for: {graph}");
+    }
+    model
+}
+
 /// Loads all packages; none without a device.
 fn pairs() -> impl Iterator<Item = Pair> {
-    let load = |name: &str, providers: &str| {
-        let mut options = RuntimeOptions::default();
-        options.providers = Some(providers.parse::<Providers>().unwrap());
-        let model = Model::load_with(package(name), &options).unwrap();
-        for graph in model.provider_report().unwrap().graphs {
-            let is_there = (graph.provider == "cpu") == (providers == "cpu");
-            assert!(is_there, "every graph of a step runs where it was asked for: {graph}");
-        }
-        model
-    };
     DEVICE
         .iter()
         .flat_map(|device| PACKAGES.iter().map(move |name| (name, device)))
-        .map(move |(name, device)| Pair { cpu: load(name, "cpu"), device: load(name, device) })
+        .map(|(name, device)| Pair { cpu: load(name, "cpu"), device: load(name, device) })
 }
 
 fn hum(seconds: f64) -> Waveform {
@@ -172,4 +176,83 @@ fn features_and_sounds_are_those_of_the_cpu() {
         assert!(error <= TOLERANCE, "{}: the features differ by {error:e}", cpu.manifest().name);
         check_decoding(&cpu, &device, &codes(&cpu));
     }
+}
+
+/// A software driver binds 128 MiB of a buffer, beyond which WebGPU's provider does not write rows.
+#[test]
+fn rows_of_a_large_cache_move_right_or_it_is_refused() {
+    skip_without_fixtures!();
+    let Some(device) = DEVICE.as_ref() else { return };
+    let (cpu, device) = (load(PACKAGES[0], "cpu"), load(PACKAGES[0], device));
+    let config = config(&cpu, Modality::Text, 1);
+    let expected = tokens(&mut cpu.session(), &prompts()[1], &config);
+    for slots in [4000, 5000] {
+        let megabytes = slots * 512 * 64 / 1_000_000;
+        let engine = match Engine::new(&device, &EngineOptions::default().slots(slots).context(512)) {
+            Ok(engine) => engine,
+            Err(error) => {
+                assert!(slots == 5000 && error.kind() == ErrorKind::Limit, "{megabytes} MB: {error}");
+                assert!(error.message().contains("take fewer slots"), "{error}");
+                continue;
+            }
+        };
+        let mut sessions: Vec<_> = (0..slots).map(|_| engine.session_for(&config).unwrap()).collect();
+        assert_eq!(tokens(sessions.last_mut().unwrap(), &prompts()[1], &config), expected, "{megabytes} MB");
+    }
+}
+
+/// What a program prints.
+fn ualm(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ualm"));
+    let output = command.args(arguments).arg("--model").arg(package(PACKAGES[0])).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// The keys and values stay on the device: what a step copies does not depend on their number.
+#[test]
+fn a_step_copies_ids_and_lengths_there_and_states_and_logits_back() {
+    skip_without_fixtures!();
+    let Some(device) = DEVICE.as_ref() else { return };
+    let model = load(PACKAGES[0], "cpu");
+    let manifest = model.manifest();
+    let columns = |head: &str| manifest.heads[head].iter().map(|ids| ids.len() as u64).sum::<u64>();
+    let (hidden, width) = (manifest.language_model.hidden_size as u64, manifest.tokens.width as u64);
+    let asked = ["bench", "--only", "steps", "--runs", "1", "--json", "--context", "30,300", "--provider", device];
+    let report: serde_json::Value = serde_json::from_slice(&ualm(&asked).stdout).unwrap();
+    let figures = report["figures"].as_array().unwrap().iter().filter(|figure| figure["parts"].is_object());
+    let copied = |figure: &serde_json::Value| serde_json::from_value::<[u64; 2]>(figure["copied_bytes"].clone());
+    let found: Vec<_> = figures.map(|figure| copied(figure).unwrap()).collect();
+    let of = |head: &str, rows: u64| {
+        // ids, the last position of each row and their number, and the hidden states that the host checks
+        let to_device = rows * width * 8 + rows * 4 + rows * hidden * 4;
+        [to_device, rows * (hidden + columns(head)) * 4]
+    };
+    let expected = [of("text_head", 1), of("audio_head", 1), of("audio_head", 2)];
+    assert_eq!(found, [expected, expected].concat(), "at context 30, then at 300");
+}
+
+/// Two processes share a device, and each makes what one alone makes.
+#[test]
+fn two_processes_use_one_device_at_once() {
+    skip_without_fixtures!();
+    let Some(device) = DEVICE.as_ref() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let sound = |name: &str, provider: &str| {
+        let file = folder.path().join(name);
+        let settings = ["--seed", "1", "--max-steps", "40", "--quiet", "--provider", provider];
+        ualm(&[&["generate", "rain"], &settings[..], &["-o", file.to_str().unwrap()]].concat());
+        let decoded = ualm::audio::decode_file(&file, &DecodeOptions::default()).unwrap();
+        decoded.waveform.channels()[0].to_vec()
+    };
+    let expected = sound("cpu.wav", "cpu");
+    let sound = &sound;
+    let found: Vec<_> = scope(|scope| {
+        let processes = ["one.wav", "two.wav"].map(|name| scope.spawn(move || sound(name, device)));
+        processes.into_iter().map(|process| process.join().unwrap()).collect()
+    });
+    assert!(found[0] == found[1], "the two differ");
+    assert_eq!(found[0].len(), expected.len());
+    let error = relative_error(&found[0], &expected);
+    assert!(error <= 1e-3, "the sound differs from the CPU's by {error:e}");
 }
