@@ -7,36 +7,41 @@ manifest names the old one's checksum, so that records made with it still run.
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from ualm_export.errors import ExportError
-from ualm_export.half.forms import SUFFIX
+from ualm_export.half.forms import FORMS
 from ualm_export.manifest import describe_file, read, replace
 from ualm_export.package import variants
 from ualm_export.precision import HALF_TARGETS
 
 
-def add_variants(package: Path, targets: Iterable[str]) -> dict[str, dict[str, str]]:
+def add_variants(package: Path, targets: Sequence[str]) -> dict[str, dict[str, str]]:
     """Writes the forms and then, atomically, the manifest; gives its section variants."""
     manifest, former = read(package)
-    if present := sorted(path.name for path in package.glob(f"*{SUFFIX}*")):
-        raise ExportError(f"{package} has float16 forms already: {', '.join(present)}")
+    if "variants" in manifest:
+        raise ExportError(f"{package} has variants already, for {', '.join(manifest['variants'])}; export it anew for others")
     for name, described in manifest["files"].items():
         if not (package / name).is_file() or describe_file(package / name) != described:
             raise ExportError(f"{package / name} is not the file that the manifest describes")
     try:
-        added = variants(package, manifest, targets).get("variants", {})
+        added = variants(package, manifest, targets)
         if not added:
-            raise ExportError(f"{package} has no graph that float16 can compute")
-        manifest["variants"] = manifest.get("variants", {}) | added
-        manifest["files"] |= {path.name: describe_file(path) for path in sorted(package.glob(f"*{SUFFIX}*"))}
-        replace(package, manifest, former)
+            raise ExportError(f"{package} has no graph that gains by float16 on {' or '.join(targets)}")
+        files = {path.name: describe_file(path) for path in _written(package, manifest)}
+        replace(package, manifest | added | {"files": manifest["files"] | files}, former)
     except BaseException:
-        for path in package.glob(f"*{SUFFIX}*"):
+        for path in _written(package, manifest):
             path.unlink()
         raise
-    return manifest["variants"]
+    return added["variants"]
+
+
+def _written(package: Path, manifest: dict) -> list[Path]:
+    """The files of forms that `manifest` does not have."""
+    forms = {f"{graph}.{form}.onnx{end}" for graph in manifest["graphs"] for form in FORMS for end in ("", ".data")}
+    return [package / name for name in sorted(forms - set(manifest["files"])) if (package / name).is_file()]
 
 
 def main() -> int:

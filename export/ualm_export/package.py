@@ -79,15 +79,12 @@ def graph_files(folder: Path) -> dict:
 def variants(folder: Path, described: Mapping, targets: Iterable[str]) -> dict:
     """The manifest's section variants, if `targets` need one: writes the float16 forms of the graphs into `folder`.
 
-    A graph without such a form is told on standard error; the targets run it as it is.
+    A graph without such a form is told on standard error.
     """
-    halves = [target for target in HALF_TARGETS if target in targets]
-    if not halves:
-        return {}
-    files, reasons = add_half_forms(folder, described)
-    for name, reason in reasons.items():
-        print(f"note: {name} stays float32 for {' and '.join(halves)}: {reason}", file=sys.stderr)
-    return {"variants": {target: files for target in halves}} if files else {}
+    files, notes = add_half_forms(folder, described, [target for target in HALF_TARGETS if target in targets])
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    return {"variants": files} if files else {}
 
 
 def details_with(details: Config, options: Options, name: str) -> Config:

@@ -23,6 +23,8 @@ pub(crate) struct Device {
     lock: Mutex<()>,
     /// Whether its attention over many positions is right, once that was checked.
     attention: OnceLock<bool>,
+    /// Whether it computes in float16, once that was checked, or the reason why not.
+    half: OnceLock<Result<(), String>>,
     movers: Mutex<Movers>,
     provider: String,
 }
@@ -35,7 +37,7 @@ impl Device {
     /// Creates the device of the provider that ONNX Runtime calls `provider`.
     pub(super) fn new(environment: Environment, provider: &str) -> Self {
         let (movers, provider) = (Mutex::default(), provider.to_owned());
-        Self { environment, lock: Mutex::new(()), attention: OnceLock::new(), movers, provider }
+        Self { environment, lock: Mutex::new(()), attention: OnceLock::new(), half: OnceLock::new(), movers, provider }
     }
 
     /// Returns ONNX Runtime's name of the provider.
@@ -77,6 +79,19 @@ impl Device {
             check()?
         };
         Ok(*self.attention.get_or_init(|| is_right))
+    }
+
+    /// Returns the reason why it does not compute in float16, if `check` finds so the first time.
+    pub(super) fn computes_half(&self, check: impl FnOnce() -> ort::Result<bool>) -> Result<(), String> {
+        let find = || {
+            let _using = self.lock();
+            match check() {
+                Ok(true) => Ok(()),
+                Ok(false) => Err("its float16 was checked and is wrong on this device".to_owned()),
+                Err(e) => Err(format!("it does not compute in float16: {}", e.message().trim())),
+            }
+        };
+        self.half.get_or_init(find).clone()
     }
 
     pub(super) fn environment(&self) -> &Environment {

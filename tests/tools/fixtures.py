@@ -35,8 +35,8 @@ FIXTURES = ROOT / "target" / "fixtures"
 NAMES = ("tiny-omni", "tiny-afwhisper")
 AUDEX = "tiny-audex"
 PRECISIONS = ("fp32", "int8", "int4")
-TARGETS_OF = {"tiny-afwhisper-fp32": ("cpu", "cuda", "openvino"), "tiny-audex-int8": ("webgpu",)}
 GPUS = ("cuda", "webgpu")
+TARGETS_OF = {"tiny-afwhisper-fp32": ("cpu", "cuda", "openvino"), "tiny-audex-int8": GPUS}
 CONFIG_FOLDERS = ("llm", "codec", "encoder")
 
 sys.path.insert(0, str(ROOT / "export"))

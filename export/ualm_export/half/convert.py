@@ -1,4 +1,4 @@
-"""`to_half`: a graph of float32 arithmetic to the same graph in float16."""
+"""A graph of float32 arithmetic to the same graph with arithmetic in float16: `choose`, then `write`."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ LARGEST = _GREATEST / 4
 _SMALLEST = float(np.finfo(np.float16).smallest_normal)
 _LOST = 1e-3
 """The part of a weight that may be too small for float16, whose smallest numbers some devices take for zero."""
+_HALF = "/half"
+"""Ends the names of values in float16."""
 _CACHE = ("past_key_values.", "present.")
 
 
@@ -40,31 +42,41 @@ class Source:
         return np.memmap(self.folder / place.location, dtype, "r", place.offset or 0, tuple(tensor.dims))
 
 
-def to_half(source: Source) -> tuple[onnx.ModelProto, dict[str, TensorProto]]:
-    """The float16 form of a graph, without the weights that it has anew: those are given by their new names, as they were.
+@dataclass
+class Form:
+    """The nodes of a graph, by name, that compute in float16."""
 
-    Inputs and outputs stay float32, but for the cache of attention. Refuses a graph whose attention needs float32, and one
-    that would gain little, since most of its products do.
+    halves: set[str]
+    products: int
+    in_half: int
+    """Products that compute in float16, of all `products`."""
+    has_cache: bool
+
+
+def choose(source: Source, products: set[str]) -> Form:
+    """The form of a graph that computes all in float16 that float16 holds, where products are those of `products`.
+
+    Refuses a graph whose attention with a cache needs float32.
     """
-    if any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
-           for node in source.model.graph.node for attribute in node.attribute):  # fmt: skip
+    nodes = source.model.graph.node
+    attributes = [attribute for node in nodes for attribute in node.attribute]
+    if any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in attributes):
         raise ExportError("it has branches or loops")
-    halves = _Kinds(source).halves()
-    products = [node for node in source.model.graph.node if node.op_type in PRODUCTS]
-    for node in products:
+    halves = _Kinds(source, products).halves()
+    for node in nodes:
         if node.op_type == "GroupQueryAttention" and node.name not in halves:
             raise ExportError(f"its attention ({node.name}) meets values beyond {LARGEST:.0f}")
-    in_half = sum(node.name in halves for node in products)
-    if 2 * in_half <= len(products):
-        raise ExportError(f"float16 can compute {in_half} of its {len(products)} products")
-    return _Writer(source, halves).write()
+    found = [node.name in halves for node in nodes if node.op_type in PRODUCTS]
+    has_cache = any(node.op_type == "GroupQueryAttention" for node in nodes)
+    return Form(halves, len(found), sum(found), has_cache)
 
 
 class _Kinds:
     """Chooses the nodes that compute in float16."""
 
-    def __init__(self, source: Source):
+    def __init__(self, source: Source, products: set[str]):
         self.source, self.types = source, source.types
+        self.operators = HALF - PRODUCTS | products
         self.nodes = [node for node in source.model.graph.node if self._floats(node.input) or self._floats(node.output)]
         self.producer = {name: node for node in self.nodes for name in node.output}
         self.weights = {tensor.name: tensor for tensor in source.model.graph.initializer}
@@ -80,7 +92,7 @@ class _Kinds:
         kept |= self._before(LOGARITHMS, lambda node: True)
         kept |= self._before(SEARCHES, lambda node: node.op_type in ARITHMETIC | LAYOUT)
         self._spread(kept)
-        self._follow_layout(kept)
+        self._prune(kept)
         return {node.name for node in self.nodes if node.name not in kept}
 
     def _floats(self, names: Iterable[str]) -> list[str]:
@@ -91,7 +103,7 @@ class _Kinds:
         if node.op_type == "Cast":
             return self.types.get(node.input[0]) == TensorProto.BOOL
         values = self._floats([*node.input, *node.output])
-        return node.op_type in HALF and all(map(self._fits, values))
+        return node.op_type in self.operators and all(map(self._fits, values))
 
     def _fits(self, value: str) -> bool:
         if value in self.weights:
@@ -133,13 +145,22 @@ class _Kinds:
         """Whether the node makes float32 of float16, which holds the numbers as well."""
         return node.op_type == "Cast" and self.types.get(node.input[0]) == TensorProto.FLOAT16
 
-    def _follow_layout(self, kept: set[str]) -> None:
-        """Numbers are moved in the type in which they come."""
-        for node in self.nodes:
-            if node.op_type in LAYOUT and node.name not in kept:
-                producers = [self.producer.get(name) for name in self._floats(node.input) if name not in self.weights]
-                if all(producer is None or producer.name in kept for producer in producers):
+    def _prune(self, kept: set[str]) -> None:
+        """Nodes between two that are in float32 are so, too: only a product is worth the conversions on both sides."""
+        halves = {name for node in self.nodes if node.name not in kept for name in node.output} | self.chosen
+        waiting = True
+        while waiting:
+            waiting = False
+            for node in self.nodes:
+                if node.name in kept or node.op_type in PRODUCTS:
+                    continue
+                given = [name for name in self._floats(node.input) if name not in self.weights]
+                users = [user for name in self._floats(node.output) for user in self.users.get(name, [])]
+                is_fed = not given or any(name in halves for name in given)
+                if not is_fed or all(user.name in kept for user in users):
                     kept.add(node.name)
+                    halves.difference_update(node.output)
+                    waiting = True
 
 
 def fits_half(weight: np.ndarray) -> bool:
@@ -167,6 +188,7 @@ class _Writer:
         self.new: dict[str, TensorProto] = {}
 
     def write(self) -> tuple[onnx.ModelProto, dict[str, TensorProto]]:
+        """The graph, and the weights that it has anew: those by their new names, as they were."""
         source = self.source.model
         for value in source.graph.input:
             if value.name.startswith(_CACHE):
@@ -213,13 +235,13 @@ class _Writer:
 
     def _half_output(self, name: str) -> str:
         """The name of an output in float16: that of a cache is its own."""
-        self.half_of[name] = name if name.startswith(_CACHE) else f"{name}/half"
+        self.half_of[name] = name if name.startswith(_CACHE) else name + _HALF
         return self.half_of[name]
 
     def _half(self, name: str) -> str:
         """The value in float16: a weight is rounded here, and anything else by a Cast, once."""
         if name not in self.half_of:
-            half = f"{name}/half"
+            half = name + _HALF
             if name in self.weights:
                 self.new[half] = self.weights[name]
             else:
@@ -248,10 +270,30 @@ def _needed(nodes: list[NodeProto], outputs: list[str]) -> list[NodeProto]:
     return kept[::-1]
 
 
-def write_half(path: Path, source: Source, model: onnx.ModelProto, weights: Mapping[str, TensorProto]) -> None:
-    """Writes the graph to `path` with its new weights beside it; those that it shares with another graph stay there."""
+def write(path: Path, source: Source, form: Form) -> None:
+    """Writes a form of the graph to `path`, with its new weights beside it; those that it shares with the graph stay there.
+
+    Inputs and outputs stay float32, but for the cache of attention.
+    """
+    model, weights = _Writer(source, form.halves).write()
     data = WeightFile(path)
     for name, tensor in weights.items():
         rows = (slab.astype(np.float16) for slab in slabs(source.array(tensor)))
         model.graph.initializer.append(data.tensor(name, np.dtype(np.float16), tuple(tensor.dims), rows))
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def rounded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A form that the CPU computes as a GPU does: it runs many operators in float32, and would round nothing between two."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    result.graph.ClearField("node")
+    for node in model.graph.node:
+        added = NodeProto()
+        added.CopyFrom(node)
+        added.output[:] = [name + "/exact" if name.endswith(_HALF) else name for name in node.output]
+        result.graph.node.append(added)
+        for name, exact in zip(node.output, added.output):
+            if name != exact:
+                result.graph.node.append(helper.make_node("Identity", [exact], [name], f"{name}/rounded"))
+    return result

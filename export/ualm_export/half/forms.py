@@ -1,15 +1,16 @@
 """`add_half_forms`: the float16 forms of a package's graphs, each written only where it gives nearly the same."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto
 
 from ..errors import ExportError
-from .convert import Source, to_half, write_half
+from ..graph import FLOAT
+from .convert import Form, Source, choose, rounded, write
 from .measure import Run, Runner, value_types
+from .operators import SUMMED_EXACTLY
 from .probes import Probe, Probes
 
 BOUND = 0.01
@@ -18,43 +19,79 @@ CODES_BOUND = 0.05
 """The largest part of a codec encoder's codes that may differ."""
 CODES = "audio_codes"
 """Numbers that are chosen, and may be others where two were nearly as good; no other whole number may differ."""
-SUFFIX = ".half.onnx"
+FORMS = ("half", *SUMMED_EXACTLY)
+"""Between a graph's name and .onnx: a form for all providers, or for one."""
 
 
-def add_half_forms(folder: Path, manifest: Mapping) -> tuple[dict[str, str], dict[str, str]]:
-    """Writes GRAPH.half.onnx beside the graphs of the package in `folder`, as far as `manifest` describes them.
+def add_half_forms(folder: Path, manifest: Mapping, targets: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Writes the float16 forms that `targets` gain by, as GRAPH.FORM.onnx, into the package in `folder`.
 
-    Gives the files by graph, and by graph why it has none. `embed` is not tried: it looks rows up and multiplies nothing.
+    Gives the files by target and graph, and a sentence for each graph that a target runs as it is. `embed` is not tried: it
+    looks rows up and multiplies nothing.
     """
-    graphs = manifest["graphs"]
+    graphs, files, notes = manifest["graphs"], {target: {} for target in targets}, []
     embed = Runner(onnx.load(folder / graphs["embed"], load_external_data=False), folder)
-    files, reasons = {}, {}
     for name, probe in Probes(manifest, embed).by_graph().items():
-        path = folder / f"{name}{SUFFIX}"
-        try:
-            _write_form(folder / graphs[name], path, probe)
-            files[name] = path.name
-        except ExportError as error:
-            path.unlink(missing_ok=True)
-            path.with_name(path.name + ".data").unlink(missing_ok=True)
-            reasons[name] = str(error)
-    return files, reasons
+        graph = None
+        for target in files:
+            try:
+                graph = graph or _Graph(folder / graphs[name], probe)
+                files[target][name] = graph.form_for(target).name
+            except ExportError as error:
+                notes.append(f"{name} has no float16 form for {target}: {error}")
+    return {target: named for target, named in files.items() if named}, notes
 
 
-def _write_form(graph: Path, path: Path, probe: Probe) -> None:
-    """Writes the float16 form of `graph` to `path`; refuses one that would compute otherwise, or nothing in float16."""
-    model = _named(onnx.load(graph, load_external_data=False))
-    types = value_types(model, graph.parent)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    floats = [name for name, kind in types.items() if kind == TensorProto.FLOAT and name not in weights]
-    reference = Runner(_exact(model), graph.parent, floats)
-    probe(reference)
-    source = Source(model, graph.parent, types, reference.largest)
-    write_half(path, source, *to_half(source))
-    found = Runner(onnx.load(path, load_external_data=False), graph.parent)
-    probe(found)
-    for expected, given in zip(reference.outputs, found.outputs):
-        _compare(expected, given)
+class _Graph:
+    """A graph, with what its runs in float32 told, and the forms of it that were written."""
+
+    def __init__(self, path: Path, probe: Probe):
+        self._path, self._probe = path, probe
+        model, folder = _named(onnx.load(path, load_external_data=False)), path.parent
+        types = value_types(model, folder)
+        weights = {tensor.name for tensor in model.graph.initializer}
+        runner = Runner(_exact(model), folder, [name for name, kind in types.items() if kind == FLOAT and name not in weights])
+        probe(runner)
+        runner.close()
+        self._source, self._expected = Source(model, folder, types, runner.largest), runner.outputs
+        self._written: dict[str, Path | ExportError] = {}
+
+    def form_for(self, target: str) -> Path:
+        """The file of the form that `target` gains most by: all providers share one that most products are in."""
+        shared = choose(self._source, set.intersection(*SUMMED_EXACTLY.values()))
+        if _is_worth(shared):
+            return self._write("half", shared)
+        form = choose(self._source, SUMMED_EXACTLY[target])
+        if _is_worth(form) or form.has_cache:
+            return self._write(target, form)
+        raise ExportError(f"{form.in_half} of its {form.products} products are exact enough in float16 there")
+
+    def _write(self, kind: str, form: Form) -> Path:
+        """Writes a form once; refuses one that computes otherwise."""
+        if kind not in self._written:
+            path = self._path.with_name(f"{self._path.stem}.{kind}.onnx")
+            try:
+                write(path, self._source, form)
+                self._check(path)
+                self._written[kind] = path
+            except ExportError as error:
+                path.unlink(missing_ok=True)
+                path.with_name(path.name + ".data").unlink(missing_ok=True)
+                self._written[kind] = error
+        found = self._written[kind]
+        if isinstance(found, ExportError):
+            raise found
+        return found
+
+    def _check(self, path: Path) -> None:
+        runner = Runner(rounded(onnx.load(path, load_external_data=False)), path.parent)
+        self._probe(runner)
+        for expected, found in zip(self._expected, runner.outputs):
+            _compare(expected, found)
+
+
+def _is_worth(form: Form) -> bool:
+    return 2 * form.in_half > form.products
 
 
 def _named(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -85,7 +122,7 @@ def _compare(expected: Run, found: Run) -> None:
             continue
         largest = float(np.abs(right).max(initial=0.0))
         if not 0 < largest < np.inf:
-            raise ExportError(f"{name} is nothing but zeros, or not finite, on the inputs that it is judged by")
+            raise ExportError(f"{name} is all zeros, or not finite, on the inputs that it would be judged by")
         if not np.isfinite(value).all():
             raise ExportError(f"in float16 {name} holds values that are not finite")
         difference = float(np.abs(value.astype(np.float32) - right).max()) / largest
