@@ -3,7 +3,9 @@
 from .graph import Storage
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
-TARGETS = ("cpu", "cuda", "openvino")
+TARGETS = ("cpu", "cuda", "webgpu", "openvino")
+HALF_TARGETS = ("cuda", "webgpu")
+"""Providers that get float16 forms of the graphs; the others take those of the CPU."""
 
 _FLOAT32 = Storage()
 _FLOAT16 = Storage(half=True)
@@ -37,14 +39,3 @@ def storage_by_role(
         "codec_decoder": plain,
         "speech_decoder": _STORAGE.get(speech_decoder, eight),
     }
-
-
-def variants(target: str, precision: str) -> dict[str, Storage]:
-    """The graphs that a provider needs in another form than the CPU's, which every package holds, by name.
-
-    CUDA's attention takes float16 alone, and its cache is of the same type; the other graphs run there as they are. OpenVINO
-    takes every graph as it is, but for the attention, which stays on the CPU.
-    """
-    if target == "cuda":
-        return {"llm": Storage(half=True, bits=_STORAGE[precision].bits, half_arithmetic=True)}
-    return {}

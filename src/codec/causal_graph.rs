@@ -49,17 +49,19 @@ impl CausalDecoder {
         let mut outputs = vec![Port::float("audio_values", &[None, Some(1), None])];
         for layer in 0..state.layers {
             for part in ["key", "value"] {
-                inputs.push(Port::float(format!("past_key_values.{layer}.{part}"), &past));
-                outputs.push(Port::float(format!("present.{layer}.{part}"), &past));
+                inputs.push(Port::float_or_half(format!("past_key_values.{layer}.{part}"), &past));
+                outputs.push(Port::float_or_half(format!("present.{layer}.{part}"), &past));
             }
         }
+        let graph = loader.load(&config.decoder, &inputs, &outputs)?;
+        let is_half = graph.is_half("past_key_values.0.key");
         Ok(Self {
-            graph: loader.load(&config.decoder, &inputs, &outputs)?,
+            graph,
             name: config.decoder.clone(),
             sizes,
             hop: config.hop_length,
             codebook_size: config.codebook_size,
-            cache: CacheShape { layers: state.layers, heads: state.heads, head_size: state.head_size, is_half: false },
+            cache: CacheShape { layers: state.layers, heads: state.heads, head_size: state.head_size, is_half },
         })
     }
 

@@ -88,7 +88,7 @@ pub struct PassedOver {
 pub struct GraphPlacement {
     /// The graph's name.
     pub graph: String,
-    /// The loaded file: the variant for the provider, if the package has one.
+    /// The loaded file: the variant for the provider, if the package has one that runs there.
     pub file: String,
     /// The provider as requested.
     pub provider: String,
@@ -100,6 +100,9 @@ pub struct GraphPlacement {
     pub nodes_on_cpu: usize,
     /// The operators of these nodes, with the number of nodes of each.
     pub operators_on_cpu: BTreeMap<String, usize>,
+    /// The file of the variant for the provider and the reason why it is not the loaded file, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant_passed_over: Option<String>,
     /// Preferred providers that do not run the graph.
     pub passed_over: Vec<PassedOver>,
 }
@@ -118,6 +121,9 @@ impl fmt::Display for GraphPlacement {
         if *nodes_on_cpu > 0 {
             let operators = self.operators_on_cpu.iter().map(|(name, count)| format!("{count} {name}"));
             write!(f, "; on the CPU {}", operators.collect::<Vec<_>>().join(", "))?;
+        }
+        if let Some(why) = &self.variant_passed_over {
+            write!(f, "; not its variant {why}")?;
         }
         self.passed_over.iter().try_for_each(|PassedOver { provider, why }| write!(f, "; not on {provider}: {why}"))
     }

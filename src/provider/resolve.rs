@@ -28,6 +28,9 @@ const OPENVINO_EXACT: (&str, &str) = ("load_config", r#"{"CPU":{"INFERENCE_PRECI
 /// In its default layout, NHWC, WebGPU's grouped convolutions give wrong numbers for some numbers of channels.
 const WEBGPU_EXACT: (&str, &str) = ("preferredLayout", "NCHW");
 
+/// By default CUDA adds up the squares of a norm in float16, which holds neither large ones nor small ones.
+const CUDA_EXACT: (&str, &str) = ("enable_skip_layer_norm_strict_mode", "1");
+
 /// Built-in accelerators that `auto` tries in this order, before plugins.
 const AUTO: [&str; 3] = ["cuda", "coreml", "webgpu"];
 
@@ -267,6 +270,7 @@ impl<'e> Resolver<'e> {
 fn default_options(asked: &Provider, is_on_cpu: bool) -> Vec<(String, String)> {
     let default = match asked.name() {
         "webgpu" => Some(WEBGPU_EXACT),
+        "cuda" => Some(CUDA_EXACT),
         "openvino" if is_on_cpu => Some(OPENVINO_EXACT),
         _ => None,
     };
@@ -331,7 +335,8 @@ mod tests {
             assert_eq!(defaults("webgpu", is_on_cpu), layout);
             assert_eq!(defaults("WebGpuExecutionProvider:deviceId=1", is_on_cpu), layout);
             assert_eq!(defaults("webgpu:preferredLayout=NHWC", is_on_cpu), []);
-            assert_eq!(defaults("cuda", is_on_cpu), []);
+            assert_eq!(defaults("cuda", is_on_cpu), [("enable_skip_layer_norm_strict_mode".to_owned(), "1".to_owned())]);
+            assert_eq!(defaults("cuda:enable_skip_layer_norm_strict_mode=0", is_on_cpu), []);
             assert_eq!(defaults("openvino", is_on_cpu).len(), usize::from(is_on_cpu));
         }
         assert_eq!(defaults("openvino:load_config=settings.json", true), []);

@@ -174,10 +174,10 @@ impl GraphLoader {
         let is_auto = asked.iter().any(Provider::is_auto);
         let mut passed_over = Vec::new();
         for provider in self.candidates(&asked) {
-            match self.session_on(&provider, name, file, is_auto) {
+            match self.session_of_form(&provider, name, file, is_auto) {
                 Ok((placed, placement)) => {
                     let placement = GraphPlacement { passed_over, ..placement };
-                    if !placement.passed_over.is_empty() {
+                    if !placement.passed_over.is_empty() || placement.variant_passed_over.is_some() {
                         log::warn!(target: "ualm::provider", "{placement}");
                     } else if !self.placing.providers.is_cpu() {
                         log::info!(target: "ualm::provider", "{placement}");
@@ -215,6 +215,31 @@ impl GraphLoader {
         candidates
     }
 
+    /// Loads the variant of the graph for `provider`, if there is one that it can run, else the graph in `file`.
+    fn session_of_form(
+        &self,
+        provider: &Provider,
+        name: &str,
+        file: &str,
+        is_auto: bool,
+    ) -> Result<(Placed, GraphPlacement), NotLoaded> {
+        let Some(variant) = self.package.manifest().variant(provider.name(), name) else {
+            return self.session_on(provider, name, file, is_auto);
+        };
+        let loaded = self.check_float16(provider).and_then(|()| self.session_on(provider, name, variant, is_auto));
+        let Err(NotLoaded::PassedOver(why)) = loaded else { return loaded };
+        let (placed, placement) = self.session_on(provider, name, file, is_auto)?;
+        Ok((placed, GraphPlacement { variant_passed_over: Some(format!("{variant}: {why}")), ..placement }))
+    }
+
+    /// Checks that `provider` computes in float16, as variants do.
+    fn check_float16(&self, provider: &Provider) -> Result<(), NotLoaded> {
+        let (route, status) = self.runtime.resolver(&self.placing).resolve(provider);
+        let route = route.ok_or(NotLoaded::PassedOver(status.message))?;
+        let device = self.runtime.device(provider, &route.name);
+        device.computes_half(|| self.runtime.check_float16(route)).map_err(NotLoaded::PassedOver)
+    }
+
     fn session_on(
         &self,
         provider: &Provider,
@@ -227,7 +252,6 @@ impl GraphLoader {
         if is_auto && route.is_on_cpu && route.name != CPU && self.is_of_step(name) {
             return Err(NotLoaded::PassedOver("on a CPU it decodes more slowly than ONNX Runtime itself".into()));
         }
-        let file = self.package.manifest().variant(provider.name(), name).unwrap_or(file);
         let Route { name: runtime_name, device, .. } = &route;
         let runtime_name = runtime_name.clone();
         let device = device.clone();
@@ -268,6 +292,7 @@ impl GraphLoader {
             nodes: nodes.len(),
             nodes_on_cpu,
             operators_on_cpu,
+            variant_passed_over: None,
             passed_over: Vec::new(),
         };
         let provider = placement.provider.clone();

@@ -7,6 +7,7 @@ mod buffer;
 mod clock;
 mod faults;
 mod finite;
+mod float16;
 mod graph;
 mod moves;
 mod place;
@@ -323,6 +324,12 @@ impl Runtime {
     fn check_attention(&self, route: Route<'_>) -> ort::Result<bool> {
         let builder = route.apply(Session::builder(&self.environment)?)?;
         attention::is_right(&mut { builder }.commit_from_memory(attention::GRAPH)?)
+    }
+
+    /// Runs the check of float16 on the devices of `route`.
+    fn check_float16(&self, route: Route<'_>) -> ort::Result<bool> {
+        let builder = route.apply(Session::builder(&self.environment)?)?;
+        float16::is_right(&mut { builder }.commit_from_memory(float16::GRAPH)?)
     }
 
     /// Loads the graph that moves rows on `device`, the device of `route`.

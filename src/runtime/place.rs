@@ -29,6 +29,8 @@ pub(crate) struct Device {
     logs_faults: bool,
     /// Whether its attention over many positions is right, once that was checked.
     attention: OnceLock<bool>,
+    /// Whether it computes in float16, once that was checked, or the reason why not.
+    half: OnceLock<Result<(), String>>,
     /// The sessions that move rows of float32 and of float16; `None` where that fails.
     movers: Mutex<BTreeMap<bool, Option<Arc<Mover>>>>,
     /// The error with which the device was lost.
@@ -61,6 +63,7 @@ impl Device {
             provider: provider.to_owned(),
             logs_faults: faults::are_logged_by(name),
             attention: OnceLock::new(),
+            half: OnceLock::new(),
             movers: Mutex::default(),
             lost: OnceLock::new(),
             uploaded: AtomicU64::new(0),
@@ -139,6 +142,16 @@ impl Device {
         }
         let is_right = self.with(check)?;
         Ok(*self.attention.get_or_init(|| is_right))
+    }
+
+    /// Returns the reason why it does not compute in float16, if `check` finds so the first time.
+    pub(super) fn computes_half(&self, check: impl FnOnce() -> ort::Result<bool>) -> Result<(), String> {
+        let find = || match self.with(check) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("its float16 was checked and is wrong on this device".to_owned()),
+            Err(e) => Err(format!("it does not compute in float16: {}", e.message().trim())),
+        };
+        self.half.get_or_init(find).clone()
     }
 
     pub(super) fn environment(&self) -> &Environment {
