@@ -28,6 +28,11 @@ const OPENVINO_EXACT: (&str, &str) = ("load_config", r#"{"CPU":{"INFERENCE_PRECI
 /// In its default layout, NHWC, WebGPU's grouped convolutions give wrong numbers for some numbers of channels.
 const WEBGPU_EXACT: (&str, &str) = ("preferredLayout", "NCHW");
 
+/// Options by which providers replay what they recorded in an earlier run, in lower case without underscores: of WebGPU,
+/// CUDA, TensorRT and TensorRT-RTX.
+const REPLAY: [&str; 5] =
+    ["enablegraphcapture", "graphcapture", "enablecudagraph", "trtcudagraphenable", "nvcudagraphenable"];
+
 /// Built-in accelerators that `auto` tries in this order, before plugins.
 const AUTO: [&str; 3] = ["cuda", "coreml", "webgpu"];
 
@@ -78,6 +83,12 @@ impl<'e> Resolver<'e> {
         }
         if asked.is_cpu() {
             return self.cpu(asked);
+        }
+        if let Some(option) = replay_option(asked) {
+            let what =
+                "replays a run on the memory of the first one, while this library binds other memory as caches grow";
+            let message = format!("{option:?} is not supported: it {what}: numbers would be wrong without an error");
+            return (None, told(asked, ProviderState::Failed, message));
         }
         let mut others = Vec::new();
         let mut failures = Vec::new();
@@ -263,6 +274,13 @@ impl<'e> Resolver<'e> {
     }
 }
 
+/// Returns the option of `asked` that turns replay on, if one does.
+fn replay_option(asked: &Provider) -> Option<&str> {
+    let is_replay = |key: &str| REPLAY.contains(&key.to_lowercase().replace('_', "").as_str());
+    let is_on = |value: &str| !["0", "false"].contains(&value.trim().to_lowercase().as_str());
+    asked.options().iter().find(|(key, value)| is_replay(key) && is_on(value)).map(|(key, _)| key.as_str())
+}
+
 /// Returns the options that make a provider exact, unless the request sets them.
 fn default_options(asked: &Provider, is_on_cpu: bool) -> Vec<(String, String)> {
     let default = match asked.name() {
@@ -337,5 +355,24 @@ mod tests {
         assert_eq!(defaults("openvino:load_config=settings.json", true), []);
         assert_eq!(in_words(&layout), ", with preferredLayout=NCHW");
         assert_eq!(in_words(&[]), "");
+    }
+
+    #[test]
+    fn options_that_replay_runs_are_found() {
+        let option = |key: &str, value: &str| {
+            replay_option(&Provider::new("any").with_option("a", "b").with_option(key, value)).map(str::to_owned)
+        };
+        for key in [
+            "enableGraphCapture",
+            "graph_capture",
+            "enable_cuda_graph",
+            "trt_cuda_graph_enable",
+            "nv_cuda_graph_enable",
+        ] {
+            assert_eq!(option(key, "1").as_deref(), Some(key));
+            assert_eq!(option(key, "True").as_deref(), Some(key));
+            assert_eq!(option(key, "0").or(option(key, "false")), None, "{key} off");
+        }
+        assert_eq!(option("enableInt64", "1"), None);
     }
 }
