@@ -161,7 +161,7 @@ impl KeyValueCache {
         let rows = 0..self.rows();
         // SAFETY: the binding is dropped at the end of this call, before the cache.
         unsafe { self.bind(&mut binding, &rows) }.map_err(|e| graph.failed(&e))?;
-        graph.run_bound(&binding)
+        graph.run_bound(&mut binding)
     }
 
     /// Checks that the first `len` positions of `row` are sure.

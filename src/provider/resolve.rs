@@ -12,6 +12,7 @@ use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 
 use super::built_in::BuiltIn;
+use super::choice::{CAPTURE, is_on};
 use super::plugin::{Plugins, beside, devices_of, explain, key_of, provider_of};
 use super::{DeviceInfo, Provider, ProviderState, ProviderStatus, metadata};
 use crate::time_limit::within;
@@ -30,8 +31,7 @@ const WEBGPU_EXACT: (&str, &str) = ("preferredLayout", "NCHW");
 
 /// Options by which providers replay what they recorded in an earlier run, in lower case without underscores: of WebGPU,
 /// CUDA, TensorRT and TensorRT-RTX.
-const REPLAY: [&str; 5] =
-    ["enablegraphcapture", "graphcapture", "enablecudagraph", "trtcudagraphenable", "nvcudagraphenable"];
+const REPLAY: [&str; 4] = ["enablegraphcapture", "enablecudagraph", "trtcudagraphenable", "nvcudagraphenable"];
 
 /// Built-in accelerators that `auto` tries in this order, before plugins.
 const AUTO: [&str; 3] = ["cuda", "coreml", "webgpu"];
@@ -65,6 +65,14 @@ enum RouteKind<'e> {
 }
 
 impl Route<'_> {
+    /// Lets sessions record runs, and replay them.
+    pub(crate) fn capturing(mut self) -> Self {
+        if let RouteKind::Devices(_, options) = &mut self.kind {
+            options.push((format!("{}.enableGraphCapture", self.name), "1".to_owned()));
+        }
+        self
+    }
+
     /// Adds this provider to the builder, with only the CPU after it.
     pub(crate) fn apply(self, builder: SessionBuilder) -> ort::Result<SessionBuilder> {
         Ok(match self.kind {
@@ -240,7 +248,7 @@ impl<'e> Resolver<'e> {
         let is_on_cpu = chosen.hardware_device().ty() == DeviceType::CPU;
         let defaults = default_options(asked, is_on_cpu);
         let message = format!("ready, {} on {device}{}", path.display(), in_words(&defaults));
-        let own = asked.options().iter().filter(|(key, _)| key != DEVICE);
+        let own = asked.options().iter().filter(|(key, _)| ![DEVICE, CAPTURE].contains(&key.as_str()));
         let options = own.chain(&defaults).map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect();
         let kind = RouteKind::Devices(vec![chosen], options);
         let route = Route { kind, name, device: device.to_string(), is_on_cpu };
@@ -277,7 +285,9 @@ impl<'e> Resolver<'e> {
 /// Returns the option of `asked` that turns replay on, if one does.
 fn replay_option(asked: &Provider) -> Option<&str> {
     let is_replay = |key: &str| REPLAY.contains(&key.to_lowercase().replace('_', "").as_str());
-    let is_on = |value: &str| !["0", "false"].contains(&value.trim().to_lowercase().as_str());
+    if asked.captures() && asked.name() != "webgpu" {
+        return Some(CAPTURE);
+    }
     asked.options().iter().find(|(key, value)| is_replay(key) && is_on(value)).map(|(key, _)| key.as_str())
 }
 
@@ -374,5 +384,9 @@ mod tests {
             assert_eq!(option(key, "0").or(option(key, "false")), None, "{key} off");
         }
         assert_eq!(option("enableInt64", "1"), None);
+        assert_eq!(option("graph_capture", "1").as_deref(), Some("graph_capture"), "not of WebGPU");
+        let webgpu = Provider::new("webgpu").with_option("graph_capture", "1");
+        assert_eq!((webgpu.captures(), replay_option(&webgpu)), (true, None));
+        assert!(!Provider::new("webgpu").with_option("graph_capture", "0").captures());
     }
 }

@@ -9,7 +9,8 @@ use std::thread::scope;
 use std::time::{Duration, Instant};
 
 use ualm::{
-    Cancel, Engine, EngineOptions, Error, ErrorKind, Event, Limits, Message, Modality, Model, SegmentEnd, Session,
+    Cancel, Checkpoint, Engine, EngineOptions, Error, ErrorKind, Event, GenerationConfig, Limits, Message, Modality,
+    Model, SegmentEnd, Session,
 };
 use ualm_testing::{package, root, skip_without_fixtures};
 
@@ -190,9 +191,16 @@ fn a_lost_device_is_an_error_of_all_that_runs_there() {
 fn what_finds_no_memory_is_refused_and_the_rest_goes_on() {
     skip_without_fixtures!();
     let Some(fault) = in_own_process("what_finds_no_memory_is_refused_and_the_rest_goes_on") else { return };
-    let (model, cpu) = (device(), load(PACKAGE, "cpu"));
-    let text = config(&model, Modality::Text, 1).seed(1);
-    let sound = config(&model, Modality::Audio, 1);
+    let devices = [DEVICE.clone(), crate::replaying(DEVICE.as_ref().unwrap())];
+    // other sizes each time: the provider keeps memory that was given back
+    for (device, slots) in devices.iter().flatten().zip([64, 150]) {
+        find_no_memory(&fault, &load(PACKAGE, device), &load(PACKAGE, "cpu"), slots);
+    }
+}
+
+fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
+    let text = config(model, Modality::Text, 1).seed(1);
+    let sound = config(model, Modality::Audio, 1);
     let mut session = model.session();
     let first = tokens(&mut session, &[Message::text("a bell")], &text);
     let prompt = session.prompt(&[Message::text("and now?")]).unwrap();
@@ -205,7 +213,8 @@ fn what_finds_no_memory_is_refused_and_the_rest_goes_on() {
             assert!(error.message().contains(words), "expected {words:?} in: {error}");
         }
     };
-    no_memory(Engine::new(&model, &EngineOptions::default().slots(64)).err().unwrap(), "llm");
+    let engine = || Engine::new(model, &EngineOptions::default().slots(slots));
+    no_memory(engine().err().unwrap(), "llm");
     no_memory(session.fork(&checkpoint).err().unwrap(), "llm");
     let mut long = sound.clone();
     long.audio.max_steps = 400;
@@ -214,17 +223,48 @@ fn what_finds_no_memory_is_refused_and_the_rest_goes_on() {
     let error = Model::load_with(package("synthetic-fp32"), &model_options()).err().unwrap();
     assert!(error.message().contains("OUT_OF_DEVICE_MEMORY"), "{error}");
     fault.end();
+    assert!(engine().is_ok(), "the size that failed");
 
-    let made = |session: &mut Session, checkpoint: &ualm::Checkpoint| -> Vec<_> {
-        let reply = session.generate_from(checkpoint, &long, &Cancel::new()).unwrap().into_reply().unwrap();
+    let made = |session: &mut Session, checkpoint: &Checkpoint, config: &GenerationConfig| -> Vec<_> {
+        let reply = session.generate_from(checkpoint, config, &Cancel::new()).unwrap().into_reply().unwrap();
         reply.segments.into_iter().map(|segment| segment.tokens).collect()
     };
-    let found = made(&mut session, &checkpoint);
+    let found = made(&mut session, &checkpoint, &long);
     let mut alone = cpu.session();
     assert_eq!(tokens(&mut alone, &[Message::text("a bell")], &text), first);
     let prompt = alone.prompt(&[Message::text("and now?")]).unwrap();
     let checkpoint = alone.checkpoint(&prompt, &Cancel::new()).unwrap();
-    assert_eq!(found, made(&mut alone, &checkpoint), "the session goes on as if nothing had failed");
+    assert_eq!(found, made(&mut alone, &checkpoint, &long), "the session goes on as if nothing had failed");
+
+    // at each allocation of the first two steps on a new cache, which may be recorded
+    let begun = |model: &Model| {
+        let mut session = model.session();
+        let prompt = session.prompt_for(Modality::Audio, &[Message::text("rain")], &Cancel::new()).unwrap();
+        let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+        (session, checkpoint)
+    };
+    let (mut alone, of_alone) = begun(cpu);
+    let expected = made(&mut alone, &of_alone, &sound);
+    let mut faults = 0;
+    for allocations in 0..12 {
+        let (mut session, checkpoint) = begun(model);
+        let mut failed = None;
+        for event in session.generate_from(&checkpoint, &sound, &Cancel::new()).unwrap() {
+            match event {
+                Ok(Event::SegmentStarted { .. }) => fault.begin(&format!("memory {allocations}")),
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        fault.end();
+        assert_eq!(
+            made(&mut session, &checkpoint, &sound),
+            expected,
+            "after {allocations} allocations and then {failed:?}"
+        );
+        faults += usize::from(failed.is_some());
+    }
+    assert_eq!(faults, 12);
 }
 
 #[test]
