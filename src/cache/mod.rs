@@ -161,7 +161,7 @@ impl KeyValueCache {
         let rows = 0..self.rows();
         // SAFETY: the binding is dropped at the end of this call, before the cache.
         unsafe { self.bind(&mut binding, &rows) }.map_err(|e| graph.failed(&e))?;
-        graph.run_bound(&binding)
+        graph.run_bound(&mut binding)
     }
 
     /// Checks that the first `len` positions of `row` are sure.
@@ -555,6 +555,24 @@ mod tests {
             to[at * size..(at + 1) * size].copy_from_slice(&from[of * size..(of + 1) * size]);
         });
         to
+    }
+
+    /// A lost row is refused until its positions are written anew, wherever it is exchanged to.
+    #[test]
+    fn a_lost_row_is_of_no_use_until_it_is_written_anew() {
+        let mut cache = KeyValueCache::on_host(SHAPE, 3, CAPACITY).unwrap();
+        assert!((0..3).all(|row| cache.check(row, CAPACITY).is_ok()));
+        cache.lose(1);
+        assert!(cache.check(1, 0).is_ok() && cache.check(0, 4).is_ok());
+        let error = cache.check(1, 4).unwrap_err();
+        assert!(error.message().contains("are lost") && error.message().contains("begin anew"), "{error}");
+        assert!(cache.copy_row(1, 2, 4).is_err() && cache.check(2, 4).is_ok(), "nothing is copied from it");
+        cache.swap_rows(1, 2, 4).unwrap();
+        assert!(cache.check(1, 4).is_ok() && cache.check(2, 1).is_err());
+        cache.copy_row(0, 2, 3).unwrap();
+        assert!(cache.check(2, 3).is_ok() && cache.check(2, 4).is_err(), "what was copied is sure");
+        cache.written(2, 4);
+        assert!(cache.check(2, 4).is_ok());
     }
 
     /// The moves on a device are those on the host.

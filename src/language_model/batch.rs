@@ -89,7 +89,7 @@ impl Batch {
         run.embeds.numbers_mut().copy_from_slice(embeds);
         run.embeds.upload().map_err(|e| self.graphs.body.failed(&e))?;
         self.graphs.body.run(&mut run, &[len])?;
-        let states = run.hidden.extract_tensor().1;
+        let states = run.hidden.numbers();
         self.cache.written(row, len);
         check_finite("llm", "hidden state", states, self.graphs.hidden)?;
         hidden.clear();
@@ -133,7 +133,7 @@ impl Batch {
         if run.body.embeds.is_on_host() {
             check_finite("embed", "embedding of row", &run.body.embeds.numbers()[of_row.clone()], size)?;
         }
-        let hidden = &run.body.hidden.extract_tensor().1[of_row];
+        let hidden = &run.body.hidden.numbers()[of_row];
         check_finite("llm", "hidden state", hidden, size)?;
         Ok(hidden)
     }
@@ -144,6 +144,7 @@ impl Batch {
         if slot.is_none() {
             // SAFETY: the run is dropped before the cache: its field is declared first, and the cache is never replaced.
             let mut body = unsafe { self.graphs.body.bind(&mut self.cache, 0..rows, 1)? };
+            self.graphs.body.record(&mut body)?;
             let embedding = self.graphs.embedding.bind(rows, 1, &mut body.embeds)?;
             *slot = Some(StepRun { embedding, body });
         }

@@ -2,9 +2,6 @@
 
 use std::ops::Range;
 
-use ort::memory::Allocator;
-use ort::value::Tensor;
-
 use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::AttentionConfig;
@@ -68,17 +65,16 @@ impl Body {
         let last_positions = self.graph.buffer::<i32>("seqlens_k", &[rows.len()])?;
         let mut total = self.graph.buffer::<i32>("total_sequence_length", &[])?;
         total.numbers_mut().fill(1); // where the session checks it when it is bound
+        let mut hidden = self.graph.output::<f32>("hidden_states", &[rows.len(), positions, self.hidden])?;
+        self.graph.bind_output(&mut binding, "hidden_states", &mut hidden)?;
         let mut bind = || -> ort::Result<_> {
-            let mut hidden = Tensor::<f32>::new(&Allocator::default(), [rows.len(), positions, self.hidden])?;
             embeds.bind_input(&mut binding, "inputs_embeds")?;
             last_positions.bind_input(&mut binding, "seqlens_k")?;
             total.bind_input(&mut binding, "total_sequence_length")?;
-            binding.output("hidden_states", &mut hidden)?;
             // SAFETY: the caller does not use the run after `cache` is dropped.
-            unsafe { cache.bind(&mut binding, &rows)? };
-            Ok(hidden)
+            unsafe { cache.bind(&mut binding, &rows) }
         };
-        let hidden = bind().map_err(|e| self.failed(&e))?;
+        bind().map_err(|e| self.failed(&e))?;
         Ok(BodyRun { binding, embeds, hidden, last_positions, total })
     }
 
@@ -99,7 +95,13 @@ impl Body {
         }
         run.total.numbers_mut().fill(total);
         run.last_positions.upload().and_then(|()| run.total.upload()).map_err(|e| self.failed(&e))?;
-        self.graph.run_bound(&run.binding)
+        self.graph.run_bound(&mut run.binding)?;
+        run.hidden.download().map_err(|e| self.failed(&e))
+    }
+
+    /// Lets the runs of `run` be recorded and replayed, where that was asked for.
+    pub(super) fn record(&self, run: &mut BodyRun) -> Result<()> {
+        self.graph.record(&mut run.binding)
     }
 }
 
@@ -109,7 +111,7 @@ pub(super) struct BodyRun {
     /// Shape [rows, positions, hidden].
     pub embeds: Buffer<f32>,
     /// Shape [rows, positions, hidden].
-    pub hidden: Tensor<f32>,
+    pub hidden: Buffer<f32>,
     last_positions: Buffer<i32>,
     total: Buffer<i32>,
 }

@@ -31,7 +31,7 @@ impl Embedding {
     pub(super) fn run<'i>(&self, run: &mut EmbeddingRun, ids: impl IntoIterator<Item = &'i TokenId>) -> Result<()> {
         run.ids.numbers_mut().iter_mut().zip(ids).for_each(|(slot, id)| *slot = i64::from(*id));
         run.ids.upload().map_err(|e| self.graph.failed(&e))?;
-        self.graph.run_bound(&run.binding)
+        self.graph.run_bound(&mut run.binding)
     }
 }
 

@@ -158,7 +158,7 @@ impl LanguageModel {
         run.embeds.numbers_mut().fill(0.0);
         run.embeds.upload().map_err(|e| self.body.failed(&e))?;
         self.body.run(&mut run, &[1])?;
-        check_finite("llm", "hidden state", run.hidden.extract_tensor().1, self.hidden)?;
+        check_finite("llm", "hidden state", run.hidden.numbers(), self.hidden)?;
         Ok(self.pad.get_or_init(|| Mutex::new(cache)))
     }
 }

@@ -40,7 +40,7 @@ impl OutputHead {
     pub(super) fn run<'r>(&self, run: &'r mut HeadRun, hidden: &[f32]) -> Result<&'r mut [f32]> {
         run.hidden.numbers_mut().copy_from_slice(hidden);
         run.hidden.upload().map_err(|e| self.graph.failed(&e))?;
-        self.graph.run_bound(&run.binding)?;
+        self.graph.run_bound(&mut run.binding)?;
         Ok(run.logits.extract_tensor_mut().1)
     }
 }

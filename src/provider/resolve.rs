@@ -12,6 +12,7 @@ use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 
 use super::built_in::BuiltIn;
+use super::choice::{CAPTURE, is_on};
 use super::plugin::{Plugins, beside, devices_of, explain, key_of, provider_of};
 use super::{DeviceInfo, Provider, ProviderState, ProviderStatus, metadata};
 use crate::time_limit::within;
@@ -30,6 +31,10 @@ const WEBGPU_EXACT: (&str, &str) = ("preferredLayout", "NCHW");
 
 /// By default CUDA adds up the squares of a norm in float16, which holds neither large ones nor small ones.
 const CUDA_EXACT: (&str, &str) = ("enable_skip_layer_norm_strict_mode", "1");
+
+/// Options by which providers replay what they recorded in an earlier run, in lower case without underscores: of WebGPU,
+/// CUDA, TensorRT and TensorRT-RTX.
+const REPLAY: [&str; 4] = ["enablegraphcapture", "enablecudagraph", "trtcudagraphenable", "nvcudagraphenable"];
 
 /// Built-in accelerators that `auto` tries in this order, before plugins.
 const AUTO: [&str; 3] = ["cuda", "coreml", "webgpu"];
@@ -63,6 +68,14 @@ enum RouteKind<'e> {
 }
 
 impl Route<'_> {
+    /// Lets sessions record runs, and replay them.
+    pub(crate) fn capturing(mut self) -> Self {
+        if let RouteKind::Devices(_, options) = &mut self.kind {
+            options.push((format!("{}.enableGraphCapture", self.name), "1".to_owned()));
+        }
+        self
+    }
+
     /// Adds this provider to the builder, with only the CPU after it.
     pub(crate) fn apply(self, builder: SessionBuilder) -> ort::Result<SessionBuilder> {
         Ok(match self.kind {
@@ -81,6 +94,12 @@ impl<'e> Resolver<'e> {
         }
         if asked.is_cpu() {
             return self.cpu(asked);
+        }
+        if let Some(option) = replay_option(asked) {
+            let what =
+                "replays a run on the memory of the first one, while this library binds other memory as caches grow";
+            let message = format!("{option:?} is not supported: it {what}: numbers would be wrong without an error");
+            return (None, told(asked, ProviderState::Failed, message));
         }
         let mut others = Vec::new();
         let mut failures = Vec::new();
@@ -232,7 +251,7 @@ impl<'e> Resolver<'e> {
         let is_on_cpu = chosen.hardware_device().ty() == DeviceType::CPU;
         let defaults = default_options(asked, is_on_cpu);
         let message = format!("ready, {} on {device}{}", path.display(), in_words(&defaults));
-        let own = asked.options().iter().filter(|(key, _)| key != DEVICE);
+        let own = asked.options().iter().filter(|(key, _)| ![DEVICE, CAPTURE].contains(&key.as_str()));
         let options = own.chain(&defaults).map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect();
         let kind = RouteKind::Devices(vec![chosen], options);
         let route = Route { kind, name, device: device.to_string(), is_on_cpu };
@@ -264,6 +283,15 @@ impl<'e> Resolver<'e> {
             format!("not installed: {what}{looked}: {way} (ORT_DYLIB_PATH), or name a plugin (UALM_PROVIDER_LIBRARY)");
         told(asked, ProviderState::NotInstalled, message)
     }
+}
+
+/// Returns the option of `asked` that turns replay on, if one does.
+fn replay_option(asked: &Provider) -> Option<&str> {
+    let is_replay = |key: &str| REPLAY.contains(&key.to_lowercase().replace('_', "").as_str());
+    if asked.captures() && asked.name() != "webgpu" {
+        return Some(CAPTURE);
+    }
+    asked.options().iter().find(|(key, value)| is_replay(key) && is_on(value)).map(|(key, _)| key.as_str())
 }
 
 /// Returns the options that make a provider exact, unless the request sets them.
@@ -342,5 +370,28 @@ mod tests {
         assert_eq!(defaults("openvino:load_config=settings.json", true), []);
         assert_eq!(in_words(&layout), ", with preferredLayout=NCHW");
         assert_eq!(in_words(&[]), "");
+    }
+
+    #[test]
+    fn options_that_replay_runs_are_found() {
+        let option = |key: &str, value: &str| {
+            replay_option(&Provider::new("any").with_option("a", "b").with_option(key, value)).map(str::to_owned)
+        };
+        for key in [
+            "enableGraphCapture",
+            "graph_capture",
+            "enable_cuda_graph",
+            "trt_cuda_graph_enable",
+            "nv_cuda_graph_enable",
+        ] {
+            assert_eq!(option(key, "1").as_deref(), Some(key));
+            assert_eq!(option(key, "True").as_deref(), Some(key));
+            assert_eq!(option(key, "0").or(option(key, "false")), None, "{key} off");
+        }
+        assert_eq!(option("enableInt64", "1"), None);
+        assert_eq!(option("graph_capture", "1").as_deref(), Some("graph_capture"), "not of WebGPU");
+        let webgpu = Provider::new("webgpu").with_option("graph_capture", "1");
+        assert_eq!((webgpu.captures(), replay_option(&webgpu)), (true, None));
+        assert!(!Provider::new("webgpu").with_option("graph_capture", "0").captures());
     }
 }

@@ -7,10 +7,11 @@ use std::ffi::CString;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use ort::AsPointer;
 use ort::memory::MemoryInfo;
-use ort::session::{IoBinding, Session};
+use ort::session::{IoBinding, RunOptions, Session, SharedSessionInner};
 use ort::sys::OrtValue;
 use ort::value::{PrimitiveTensorElementType, Shape, Tensor, TensorRefMut};
 
@@ -22,6 +23,28 @@ pub(crate) struct Binding {
     places: Arc<Places>,
     /// The bytes that ONNX Runtime copies from the device to the host in each run.
     downloaded: u64,
+    capture: Option<Capture>,
+}
+
+/// The runs of a binding as a session that records runs counts them: each recorded run has an id.
+struct Capture {
+    id: i32,
+    options: RunOptions,
+    has_run: bool,
+    session: Arc<SharedSessionInner>,
+}
+
+/// The id of runs that are not recorded.
+const NOT_RECORDED: i32 = -1;
+/// The next id. No binding has the id of another, so that nothing is replayed on memory that is not bound.
+static NEXT: AtomicI32 = AtomicI32::new(1);
+
+impl Capture {
+    fn new(session: &Session, id: i32) -> ort::Result<Self> {
+        let mut options = RunOptions::new()?;
+        options.set("gpu_graph_id", id.to_string())?;
+        Ok(Self { id, options, has_run: false, session: session.inner() })
+    }
 }
 
 /// What a tensor is bound as.
@@ -32,21 +55,60 @@ pub(super) enum Direction {
 }
 
 impl Binding {
-    /// Creates a binding to `session`, whose ports have `places`.
-    pub(super) fn new(session: &Session, places: &Arc<Places>) -> ort::Result<Self> {
-        Ok(Self { bound: session.create_binding()?, places: Arc::clone(places), downloaded: 0 })
+    /// Creates a binding to `session`, whose ports have `places`, and which `captures` runs.
+    pub(super) fn new(session: &Session, places: &Arc<Places>, captures: bool) -> ort::Result<Self> {
+        let capture = captures.then(|| Capture::new(session, NOT_RECORDED)).transpose()?;
+        Ok(Self { bound: session.create_binding()?, places: Arc::clone(places), downloaded: 0, capture })
+    }
+
+    /// Lets the first run be recorded, and all others replay it, where the session can. Nothing can be bound after that.
+    pub(super) fn record(&mut self, session: &Session) -> ort::Result<()> {
+        if self.capture.is_some() && self.places.are_all_on_device() {
+            self.capture = Some(Capture::new(session, NEXT.fetch_add(1, Ordering::Relaxed))?);
+        }
+        Ok(())
+    }
+
+    /// Releases what was recorded, after a run that failed: the next one is recorded anew.
+    pub(super) fn record_anew(&mut self, session: &Session) -> ort::Result<()> {
+        if !self.is_recorded() {
+            return Ok(());
+        }
+        self.release();
+        self.record(session)
+    }
+
+    fn release(&self) {
+        let Some(capture) = self.capture.as_ref().filter(|_| self.is_recorded()) else { return };
+        let session = capture.session.ptr().cast_mut();
+        let release = || {
+            // SAFETY: the session is alive; the status is consumed once.
+            unsafe { ort::Error::result_from_status((ort::api().SessionReleaseCapturedGraph)(session, capture.id)) }
+        };
+        let released = self.places.device().map_or_else(|| Ok(()), |device| device.with(release));
+        if let Err(e) = released {
+            log::warn!("what a run recorded is kept until its session ends: {}", e.message().trim());
+        }
     }
 
     /// Runs `session` on the bound tensors; the outputs are written to them.
-    pub(super) fn run(&self, session: &mut Session) -> ort::Result<()> {
-        // SAFETY: both pointers are valid, the session is borrowed mutably, and null stands for the default options.
-        let status = unsafe { (ort::api().RunWithBinding)(session.ptr_mut(), std::ptr::null(), self.bound.ptr()) };
+    pub(super) fn run(&mut self, session: &mut Session) -> ort::Result<()> {
+        let options = self.capture.as_mut().map_or(std::ptr::null(), |capture| {
+            capture.has_run = true;
+            capture.options.ptr()
+        });
+        // SAFETY: all pointers are valid, the session is borrowed mutably, and null stands for the default options.
+        let status = unsafe { (ort::api().RunWithBinding)(session.ptr_mut(), options, self.bound.ptr()) };
         // SAFETY: the status was returned by the call above and is consumed once.
         unsafe { ort::Error::result_from_status(status)? };
         if let Some(device) = self.places.device() {
             device.count_download(self.downloaded);
         }
         Ok(())
+    }
+
+    fn is_recorded(&self) -> bool {
+        self.capture.as_ref().is_some_and(|capture| capture.has_run && capture.id != NOT_RECORDED)
     }
 
     /// Binds a tensor of the host as the input `name`, which the graph must read there.
@@ -72,6 +134,9 @@ impl Binding {
 
     /// Binds `value`, to which the binding keeps a reference.
     pub(super) fn bind(&mut self, name: &str, value: *const OrtValue, direction: Direction) -> ort::Result<()> {
+        if self.is_recorded() {
+            return Err(ort::Error::new("a recorded run has the memory with which it was recorded"));
+        }
         let name = CString::new(name).map_err(|e| ort::Error::new(e.to_string()))?;
         let api = ort::api();
         // SAFETY: all pointers are valid; the status is consumed once.
@@ -82,6 +147,13 @@ impl Binding {
             };
             ort::Error::result_from_status(status)
         }
+    }
+}
+
+/// Releases what was recorded, and with it memory of the device.
+impl Drop for Binding {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 

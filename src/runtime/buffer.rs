@@ -61,6 +61,14 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> Buffer<T> {
         }
     }
 
+    /// Copies the numbers that a graph wrote to the host; on the host they are there.
+    pub(crate) fn download(&mut self) -> ort::Result<()> {
+        match &self.device {
+            None => Ok(()),
+            Some(tensor) => tensor.download_to(&mut self.host),
+        }
+    }
+
     /// Binds the numbers as the input `name`.
     pub(crate) fn bind_input(&self, binding: &mut Binding, name: &str) -> ort::Result<()> {
         match &self.device {
@@ -137,9 +145,11 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
             unsafe { (api.ReleaseAllocator)(allocator.as_ptr()) };
             return made.and_then(|()| Err(ort::Error::new("no tensor")));
         };
+        // the value of a fault that was only logged is never released: its buffer, which has no memory, would come back as
+        // the next one of its size
+        made?;
         let (device, shape, _session) = (Arc::clone(&memory.device), shape.to_vec(), session.inner());
-        let tensor = Self { value, allocator, device, shape, element: PhantomData, _session };
-        made.map(|()| tensor)
+        Ok(Self { value, allocator, device, shape, element: PhantomData, _session })
     }
 
     /// Copies the numbers of `host`, which has the same shape, to the device.
@@ -150,10 +160,15 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
 
     /// Returns the numbers in a tensor of the host.
     pub(crate) fn download(&self) -> ort::Result<Tensor<T>> {
-        let host = on_host(&self.shape)?;
-        self.device.count_download(self.bytes());
-        self.copy(self.value.as_ptr(), host.ptr())?;
+        let mut host = on_host(&self.shape)?;
+        self.download_to(&mut host)?;
         Ok(host)
+    }
+
+    /// Copies the numbers to `host`, which has the same shape.
+    fn download_to(&self, host: &mut Tensor<T>) -> ort::Result<()> {
+        self.device.count_download(self.bytes());
+        self.copy(self.value.as_ptr(), host.ptr())
     }
 
     fn copy(&self, from: *const OrtValue, to: *const OrtValue) -> ort::Result<()> {

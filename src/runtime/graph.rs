@@ -23,6 +23,9 @@ use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, nodes_by
 /// The graphs of a step of the language model, apart from the heads.
 const STEP: [&str; 2] = ["embed", "llm"];
 
+/// The graph whose steps are recorded and replayed where that is asked for.
+const CAPTURED: &str = "llm";
+
 /// A tensor of a graph's contract: element type and dimensions, where `None` is a dimension of any size.
 pub(crate) struct Port {
     name: String,
@@ -116,6 +119,8 @@ struct Placed {
     /// The provider as it was asked for.
     provider: String,
     places: Arc<Places>,
+    /// Whether runs can be recorded and replayed.
+    captures: bool,
     /// True if it must run few positions at once.
     few_positions: bool,
     /// Moves the rows of the graph's cache, if the graph has one on a device that can.
@@ -255,6 +260,8 @@ impl GraphLoader {
         let Route { name: runtime_name, device, .. } = &route;
         let runtime_name = runtime_name.clone();
         let device = device.clone();
+        let captures = provider.captures() && name == CAPTURED;
+        let route = if captures { route.capturing() } else { route };
         let low_memory = self.placing.low_memory;
         let its_device = self.runtime.device(provider, &runtime_name);
         let load = || self.runtime.load_session(self.files(), file, route, low_memory);
@@ -296,7 +303,7 @@ impl GraphLoader {
             passed_over: Vec::new(),
         };
         let provider = placement.provider.clone();
-        Ok((Placed { session, provider, places, few_positions, mover }, placement))
+        Ok((Placed { session, provider, places, captures, few_positions, mover }, placement))
     }
 
     /// Returns whether a graph with `nodes` must run few positions at once, for the attention of `device` over many is
@@ -363,9 +370,9 @@ impl GraphLoader {
                 format!("{}: the graph does not keep its contract: {}", self.files().describe(&file), wrong.join("; "));
             return Err(Error::new(ErrorKind::Package, what));
         }
-        let Placed { session, provider, places, few_positions, mover } = placed;
+        let Placed { session, provider, places, captures, few_positions, mover } = placed;
         let (name, session) = (name.to_owned(), Mutex::new(session));
-        Ok(Graph { name, provider, session, places, few_positions, mover, clock })
+        Ok(Graph { name, provider, session, places, captures, few_positions, mover, clock })
     }
 }
 
@@ -375,6 +382,7 @@ pub(crate) struct Graph {
     provider: String,
     session: Mutex<Session>,
     places: Arc<Places>,
+    captures: bool,
     few_positions: bool,
     mover: Option<Arc<Mover>>,
     clock: Arc<Clock>,
@@ -406,6 +414,16 @@ impl Graph {
         Buffer::new(&self.lock(), self.places.get(port), shape).map_err(|e| self.failed(&e))
     }
 
+    /// Allocates numbers of `shape` that the graph writes to its output `port`: on the device, if runs are recorded, else
+    /// on the host, to which ONNX Runtime copies them.
+    pub(crate) fn output<T>(&self, port: &str, shape: &[usize]) -> Result<Buffer<T>>
+    where
+        T: PrimitiveTensorElementType + Debug + Clone + 'static,
+    {
+        let place = if self.captures { self.places.get(port) } else { &Place::Host };
+        Buffer::new(&self.lock(), place, shape).map_err(|e| self.failed(&e))
+    }
+
     /// Allocates a tensor of `shape` on the device where the graph reads its input `port`; `None` if that is the host.
     pub(crate) fn device_tensor<T>(&self, port: &str, shape: &[usize]) -> ort::Result<Option<DeviceTensor<T>>>
     where
@@ -428,18 +446,26 @@ impl Graph {
 
     /// Returns a binding for [`run_bound`](Self::run_bound).
     pub(crate) fn binding(&self) -> Result<Binding> {
-        Binding::new(&self.lock(), &self.places).map_err(|e| self.failed(&e))
+        Binding::new(&self.lock(), &self.places, self.captures).map_err(|e| self.failed(&e))
+    }
+
+    /// Lets the runs of `binding` be recorded and replayed, where that was asked for.
+    pub(crate) fn record(&self, binding: &mut Binding) -> Result<()> {
+        binding.record(&self.lock()).map_err(|e| self.failed(&e))
     }
 
     /// Runs on bound tensors.
-    pub(crate) fn run_bound(&self, binding: &Binding) -> Result<()> {
+    pub(crate) fn run_bound(&self, binding: &mut Binding) -> Result<()> {
         let mut session = self.lock();
         let mut run = || self.clock.time(|| binding.run(&mut session));
         let run = match self.places.device() {
             None => run(),
             Some(device) => device.with(run),
         };
-        run.map_err(|e| self.failed(&e))
+        run.or_else(|e| {
+            binding.record_anew(&session).map_err(|e| self.failed(&e))?;
+            Err(self.failed(&e))
+        })
     }
 
     /// Runs on `inputs` and returns the outputs in `names`, in that order.

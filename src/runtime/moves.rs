@@ -171,7 +171,7 @@ impl Mover {
         from_rows.numbers_mut().copy_from_slice(&moves.from);
         to_rows.upload()?;
         from_rows.upload()?;
-        let mut binding = Binding::new(&session, &self.places)?;
+        let mut binding = Binding::new(&session, &self.places, false)?;
         to_rows.bind_input(&mut binding, "to_rows")?;
         from_rows.bind_input(&mut binding, "from_rows")?;
         self.device.with(|| {

@@ -233,6 +233,11 @@ impl Places {
         self.0.get(name).unwrap_or(&Place::Host)
     }
 
+    /// Returns whether all ports lie on the device.
+    pub fn are_all_on_device(&self) -> bool {
+        self.0.values().all(|place| matches!(place, Place::Device(_)))
+    }
+
     /// Returns the device, if any port lies on one.
     pub fn device(&self) -> Option<&Arc<Device>> {
         self.0.values().find_map(|place| match place {

@@ -1,13 +1,16 @@
 //! Faults of a device, made by a Vulkan driver that fails on demand (`faulty_driver.c`) before the software driver that
 //! `VK_DRIVER_FILES` names. A device is lost for a process, so that each test runs in a process of its own.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::scope;
 use std::time::{Duration, Instant};
 
 use ualm::{
-    Cancel, Engine, EngineOptions, Error, ErrorKind, Event, Limits, Message, Modality, Model, SegmentEnd, Session,
+    Cancel, Checkpoint, Engine, EngineOptions, Error, ErrorKind, Event, GenerationConfig, Limits, Message, Modality,
+    Model, SegmentEnd, Session,
 };
 use ualm_testing::{package, root, skip_without_fixtures};
 
@@ -22,6 +25,16 @@ const REAL_DRIVER: &str = "REAL_DRIVER";
 
 /// What makes the driver of this process fail.
 struct Fault(PathBuf);
+
+/// A process that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 impl Fault {
     fn begin(&self, kind: &str) {
@@ -38,30 +51,38 @@ fn in_own_process(name: &str) -> Option<Fault> {
     if let Some(file) = std::env::var_os(FAULT) {
         return Some(Fault(file.into()));
     }
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", &format!("faults::{name}"), "--nocapture"]);
+    fail_on_demand(&mut command, folder.path())?;
+    let status = ended(&mut Running(command.spawn().unwrap()).0);
+    assert!(status.success(), "{name}: {status}");
+    None
+}
+
+/// Gives `command` a driver that fails on demand, made in `folder`; `None` without a device to fail.
+fn fail_on_demand(command: &mut Command, folder: &Path) -> Option<Fault> {
     let driver = std::env::var_os("VK_DRIVER_FILES").map(PathBuf::from).filter(|_| DEVICE.is_some());
     let Some(driver) = driver else {
         eprintln!("note: no fault of a device was tried: VK_DRIVER_FILES names no driver (`make test-webgpu` does)");
         return None;
     };
-    let folder = tempfile::tempdir().unwrap();
-    let description = faulty_driver(folder.path());
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", &format!("faults::{name}"), "--nocapture"]);
-    command.env(FAULT, folder.path().join("fault")).env(REAL_DRIVER, library_of(&driver));
-    let mut child = command.env("VK_DRIVER_FILES", &description).env("VK_ICD_FILENAMES", description).spawn().unwrap();
+    let (description, file) = (faulty_driver(folder), folder.join("fault"));
+    command.env("VK_DRIVER_FILES", &description).env("VK_ICD_FILENAMES", description);
+    command.env(FAULT, &file).env(REAL_DRIVER, library_of(&driver));
+    Some(Fault(file))
+}
+
+/// Returns how `child` ends.
+fn ended(child: &mut Child) -> ExitStatus {
     let begun = Instant::now();
-    let status = loop {
+    loop {
         match child.try_wait().unwrap() {
-            Some(status) => break status,
+            Some(status) => return status,
             None if begun.elapsed() < LIMIT => std::thread::sleep(Duration::from_millis(20)),
-            None => {
-                child.kill().unwrap();
-                panic!("{name} hangs");
-            }
+            None => panic!("a process hangs"),
         }
-    };
-    assert!(status.success(), "{name}: {status}");
-    None
+    }
 }
 
 /// Compiles the driver in `folder`, and returns its description.
@@ -170,9 +191,16 @@ fn a_lost_device_is_an_error_of_all_that_runs_there() {
 fn what_finds_no_memory_is_refused_and_the_rest_goes_on() {
     skip_without_fixtures!();
     let Some(fault) = in_own_process("what_finds_no_memory_is_refused_and_the_rest_goes_on") else { return };
-    let (model, cpu) = (device(), load(PACKAGE, "cpu"));
-    let text = config(&model, Modality::Text, 1).seed(1);
-    let sound = config(&model, Modality::Audio, 1);
+    let devices = [DEVICE.clone(), crate::replaying(DEVICE.as_ref().unwrap())];
+    // other sizes each time: the provider keeps memory that was given back
+    for (device, slots) in devices.iter().flatten().zip([64, 150]) {
+        find_no_memory(&fault, &load(PACKAGE, device), &load(PACKAGE, "cpu"), slots);
+    }
+}
+
+fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
+    let text = config(model, Modality::Text, 1).seed(1);
+    let sound = config(model, Modality::Audio, 1);
     let mut session = model.session();
     let first = tokens(&mut session, &[Message::text("a bell")], &text);
     let prompt = session.prompt(&[Message::text("and now?")]).unwrap();
@@ -185,7 +213,8 @@ fn what_finds_no_memory_is_refused_and_the_rest_goes_on() {
             assert!(error.message().contains(words), "expected {words:?} in: {error}");
         }
     };
-    no_memory(Engine::new(&model, &EngineOptions::default().slots(64)).err().unwrap(), "llm");
+    let engine = || Engine::new(model, &EngineOptions::default().slots(slots));
+    no_memory(engine().err().unwrap(), "llm");
     no_memory(session.fork(&checkpoint).err().unwrap(), "llm");
     let mut long = sound.clone();
     long.audio.max_steps = 400;
@@ -194,17 +223,48 @@ fn what_finds_no_memory_is_refused_and_the_rest_goes_on() {
     let error = Model::load_with(package("synthetic-fp32"), &model_options()).err().unwrap();
     assert!(error.message().contains("OUT_OF_DEVICE_MEMORY"), "{error}");
     fault.end();
+    assert!(engine().is_ok(), "the size that failed");
 
-    let made = |session: &mut Session, checkpoint: &ualm::Checkpoint| -> Vec<_> {
-        let reply = session.generate_from(checkpoint, &long, &Cancel::new()).unwrap().into_reply().unwrap();
+    let made = |session: &mut Session, checkpoint: &Checkpoint, config: &GenerationConfig| -> Vec<_> {
+        let reply = session.generate_from(checkpoint, config, &Cancel::new()).unwrap().into_reply().unwrap();
         reply.segments.into_iter().map(|segment| segment.tokens).collect()
     };
-    let found = made(&mut session, &checkpoint);
+    let found = made(&mut session, &checkpoint, &long);
     let mut alone = cpu.session();
     assert_eq!(tokens(&mut alone, &[Message::text("a bell")], &text), first);
     let prompt = alone.prompt(&[Message::text("and now?")]).unwrap();
     let checkpoint = alone.checkpoint(&prompt, &Cancel::new()).unwrap();
-    assert_eq!(found, made(&mut alone, &checkpoint), "the session goes on as if nothing had failed");
+    assert_eq!(found, made(&mut alone, &checkpoint, &long), "the session goes on as if nothing had failed");
+
+    // at each allocation of the first two steps on a new cache, which may be recorded
+    let begun = |model: &Model| {
+        let mut session = model.session();
+        let prompt = session.prompt_for(Modality::Audio, &[Message::text("rain")], &Cancel::new()).unwrap();
+        let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+        (session, checkpoint)
+    };
+    let (mut alone, of_alone) = begun(cpu);
+    let expected = made(&mut alone, &of_alone, &sound);
+    let mut faults = 0;
+    for allocations in 0..12 {
+        let (mut session, checkpoint) = begun(model);
+        let mut failed = None;
+        for event in session.generate_from(&checkpoint, &sound, &Cancel::new()).unwrap() {
+            match event {
+                Ok(Event::SegmentStarted { .. }) => fault.begin(&format!("memory {allocations}")),
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        fault.end();
+        assert_eq!(
+            made(&mut session, &checkpoint, &sound),
+            expected,
+            "after {allocations} allocations and then {failed:?}"
+        );
+        faults += usize::from(failed.is_some());
+    }
+    assert_eq!(faults, 12);
 }
 
 #[test]
@@ -221,6 +281,49 @@ fn a_cache_that_is_larger_than_a_device_allows_is_refused() {
         let text = config(&model, Modality::Text, 1);
         assert!(!tokens(&mut model.session(), &[Message::text("a bell")], &text).is_empty());
     }
+}
+
+/// The server answers, says what is to be done, and ends as usual.
+#[test]
+fn a_server_tells_that_its_device_is_lost() {
+    skip_without_fixtures!();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ualm"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--provider", "webgpu", "--model"]).arg(package(PACKAGE));
+    let Some(fault) = fail_on_demand(&mut command, folder.path()) else { return };
+    let mut server = Running(command.stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(server.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let address = lines.find_map(|line| Some(line.split_once("listening on http://")?.1.to_owned())).unwrap();
+    let log = std::thread::spawn(move || lines.collect::<Vec<_>>());
+    let ask = |method: &str, path: &str, body: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+        let length = body.len();
+        let json = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+        stream.write_all((head + &json).as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let message = r#"{"model": "MODEL", "messages": [{"role": "user", "content": "a bell"}], "max_tokens": 20, "modalities": ["text"]}"#;
+    let name = ualm::Package::open(package(PACKAGE)).unwrap().manifest().name.clone();
+    let message = message.replace("MODEL", &name);
+    let chat = || ask("POST", "/v1/chat/completions", &message);
+    assert!(chat().starts_with("HTTP/1.1 200"), "{}", chat());
+    fault.begin("lost");
+    for _ in 0..3 {
+        let answer = chat();
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(answer.contains("device_lost") && answer.contains("started anew"), "{answer}");
+    }
+    let health = ask("GET", "/health", "");
+    assert!(health.starts_with("HTTP/1.1 503") && health.contains("device_lost"), "{health}");
+    let id = server.0.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(ended(&mut server.0).success());
+    let log = log.join().unwrap();
+    assert!(log.iter().any(|line| line.contains("webgpu") && line.contains("is lost")), "{log:?}");
 }
 
 fn model_options() -> ualm::RuntimeOptions {

@@ -1,8 +1,8 @@
 /* A Vulkan driver that fails on demand: it passes everything on to the driver in REAL_DRIVER, and fails as the first letters of
  * the file FAULT say, once the file is there:
  *
- *   lost     the device is lost: work that is handed in, and waiting for it, fails from now on, also when the file is gone
- *   memory   no memory can be allocated on the device
+ *   lost       the device is lost: work that is handed in, and waiting for it, fails from now on, also when the file is gone
+ *   memory N   no memory can be allocated on the device after the next N allocations
  *
  * Compiled by tests/devices/faults.rs. The loader finds it by a description that VK_DRIVER_FILES names.
  */
@@ -25,19 +25,33 @@ static void *real(const char *name) {
     return dlsym(driver, name);
 }
 
-static bool is_asked_for(const char *fault) {
-    char found[16] = "";
+/* What the file says, empty without one. */
+static void read_fault(char fault[16]) {
     const char *path = getenv("FAULT");
     FILE *file = path ? fopen(path, "r") : NULL;
-    if (!file) return false;
-    size_t length = fread(found, 1, sizeof found - 1, file);
+    memset(fault, 0, 16);
+    if (!file) return;
+    if (!fread(fault, 1, 15, file)) fault[0] = 0;
     fclose(file);
-    return length >= strlen(fault) && !strncmp(found, fault, strlen(fault));
 }
 
 static bool is_lost(void) {
     static volatile bool lost;
-    return lost || (lost = is_asked_for("lost"));
+    char fault[16];
+    read_fault(fault);
+    return lost || (lost = !strncmp(fault, "lost", 4));
+}
+
+static bool is_out_of_memory(void) {
+    static char last[16];
+    static long allowed;
+    char fault[16];
+    read_fault(fault);
+    bool is_new = strcmp(fault, last);
+    memcpy(last, fault, sizeof last);
+    if (strncmp(fault, "memory", 6)) return false;
+    if (is_new) allowed = strtol(fault + 6, NULL, 10);
+    return allowed-- <= 0;
 }
 
 /* A function of the driver that takes up to five arguments, and fails with a lost device. */
@@ -56,7 +70,7 @@ LOSES(vkGetFenceStatus)
 
 static int32_t (*real_vkAllocateMemory)(uintptr_t, uintptr_t, uintptr_t, uintptr_t);
 static int32_t vkAllocateMemory(uintptr_t device, uintptr_t what, uintptr_t callbacks, uintptr_t memory) {
-    return is_asked_for("memory") ? OUT_OF_DEVICE_MEMORY : real_vkAllocateMemory(device, what, callbacks, memory);
+    return is_out_of_memory() ? OUT_OF_DEVICE_MEMORY : real_vkAllocateMemory(device, what, callbacks, memory);
 }
 
 static function replaced(const char *name, function found) {

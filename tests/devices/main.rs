@@ -45,12 +45,20 @@ fn load(name: &str, providers: &str) -> Model {
     model
 }
 
-/// Loads all packages; none without a device.
+/// The device with recorded steps, which WebGPU alone has.
+fn replaying(device: &str) -> Option<String> {
+    device.contains("webgpu").then(|| device.replacen("webgpu", "webgpu:graph_capture=1", 1))
+}
+
+/// Loads all packages, and the first one once more with recorded steps; none without a device.
 fn pairs() -> impl Iterator<Item = Pair> {
+    let recorded = DEVICE.iter().filter_map(|device| replaying(device));
+    let recorded = recorded.map(|device| Pair { cpu: load(PACKAGES[0], "cpu"), device: load(PACKAGES[0], &device) });
     DEVICE
         .iter()
         .flat_map(|device| PACKAGES.iter().map(move |name| (name, device)))
         .map(|(name, device)| Pair { cpu: load(name, "cpu"), device: load(name, device) })
+        .chain(recorded)
 }
 
 fn hum(seconds: f64) -> Waveform {
@@ -123,6 +131,37 @@ fn conversations_takes_and_forks_are_those_of_the_cpu() {
         };
         assert_eq!(made(&device), made(&cpu), "{}", cpu.manifest().name);
     }
+}
+
+/// Two conversations and their forks take turns, and their caches grow several times: what is recorded in one, on memory
+/// that is then given back, is never replayed in another.
+#[test]
+fn steps_are_recorded_anew_for_every_memory() {
+    skip_without_fixtures!();
+    let Some(device) = DEVICE.as_ref().and_then(|device| replaying(device)) else { return };
+    let made = |model: &Model| {
+        let mut sessions = [model.session(), model.session()];
+        let mut made = Vec::new();
+        for turn in 0..4 {
+            for (number, session) in sessions.iter_mut().enumerate() {
+                let modality = if turn == 2 { Modality::Audio } else { Modality::Text };
+                let mut config = config(model, modality, turn * 2 + number as u64);
+                let settings = config.segment_mut(modality);
+                (settings.max_steps, settings.min_steps) = (140, 130);
+                let messages = &prompts()[number];
+                let prompt = session.prompt_for(modality, messages, &Cancel::new()).unwrap();
+                let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+                let mut fork = (turn % 2 == 1).then(|| session.fork(&checkpoint).unwrap());
+                for session in fork.iter_mut().chain([session]) {
+                    let reply = session.generate_from(&checkpoint, &config, &Cancel::new()).unwrap();
+                    made.extend(reply.into_reply().unwrap().segments.into_iter().map(|segment| segment.tokens));
+                }
+            }
+        }
+        assert!(sessions.iter().all(|session| session.position() > 512), "the caches have grown twice");
+        made
+    };
+    assert_eq!(made(&load(PACKAGES[0], &device)), made(&load(PACKAGES[0], "cpu")));
 }
 
 /// Rows of different lengths, guided and not, step together while a codec decodes.
