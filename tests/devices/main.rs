@@ -3,6 +3,8 @@
 //! `UALM_TEST_DEVICE` names the provider, as `make test-webgpu` does; without it the tests are skipped with a note. The
 //! packages are of float32: graphs with quantized weights round activations in each provider's own way.
 
+mod float16;
+
 use std::sync::LazyLock;
 use std::thread::scope;
 
