@@ -363,7 +363,10 @@ mod tests {
             assert_eq!(defaults("webgpu", is_on_cpu), layout);
             assert_eq!(defaults("WebGpuExecutionProvider:deviceId=1", is_on_cpu), layout);
             assert_eq!(defaults("webgpu:preferredLayout=NHWC", is_on_cpu), []);
-            assert_eq!(defaults("cuda", is_on_cpu), [("enable_skip_layer_norm_strict_mode".to_owned(), "1".to_owned())]);
+            assert_eq!(
+                defaults("cuda", is_on_cpu),
+                [("enable_skip_layer_norm_strict_mode".to_owned(), "1".to_owned())]
+            );
             assert_eq!(defaults("cuda:enable_skip_layer_norm_strict_mode=0", is_on_cpu), []);
             assert_eq!(defaults("openvino", is_on_cpu).len(), usize::from(is_on_cpu));
         }

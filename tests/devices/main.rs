@@ -4,6 +4,7 @@
 //! packages are of float32: graphs with quantized weights round activations in each provider's own way.
 
 mod faults;
+mod float16;
 
 use std::process::{Command, Output};
 use std::sync::LazyLock;

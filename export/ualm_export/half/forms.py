@@ -64,7 +64,7 @@ class _Graph:
         form = choose(self._source, SUMMED_EXACTLY[target])
         if _is_worth(form) or form.has_cache:
             return self._write(target, form)
-        raise ExportError(f"{form.in_half} of its {form.products} products are exact enough in float16 there")
+        raise ExportError(f"{form.in_half} of its {form.products} products can be in float16 there")
 
     def _write(self, kind: str, form: Form) -> Path:
         """Writes a form once; refuses one that computes otherwise."""
@@ -127,4 +127,4 @@ def _compare(expected: Run, found: Run) -> None:
             raise ExportError(f"in float16 {name} holds values that are not finite")
         difference = float(np.abs(value.astype(np.float32) - right).max()) / largest
         if difference > BOUND:
-            raise ExportError(f"in float16 {name} differs by {difference:.1e} of its largest value; at most {BOUND} may")
+            raise ExportError(f"in float16 {name} differs by {difference:.1e} of its largest value; at most {BOUND} may be")

@@ -22,6 +22,7 @@ def session_of(model: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSes
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # the order of the nodes
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.disable_prepacking", "1")
@@ -45,18 +46,31 @@ def value_types(model: onnx.ModelProto, folder: Path) -> dict[str, int]:
     return types | {tensor.name: tensor.data_type for tensor in model.graph.initializer}
 
 
+def _with_ranges(model: onnx.ModelProto, values: list[str]) -> onnx.ModelProto:
+    """The model with the largest magnitude of each of `values` as an output, taken where the value is made.
+
+    Taken at the end, all values would be held until then.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    result.graph.ClearField("node")
+    wanted = set(values)
+    made = [(None, [value.name for value in model.graph.input]), *((node, node.output) for node in model.graph.node)]
+    for node, names in made:
+        result.graph.node.extend([node] if node is not None else [])
+        for name in [name for name in names if name in wanted]:
+            result.graph.node.append(helper.make_node("Abs", [name], [f"magnitude of {name}"]))
+            result.graph.node.append(helper.make_node("ReduceMax", [f"magnitude of {name}"], [_RANGE + name], keepdims=0))
+            result.graph.output.append(helper.make_tensor_value_info(_RANGE + name, TensorProto.FLOAT, []))
+    return result
+
+
 class Runner:
     """Runs of a graph, one after the other: what they gave and, if wanted, how large each of `ranged` values became."""
 
     def __init__(self, model: onnx.ModelProto, folder: Path, ranged: list[str] = []):
         self._names = [value.name for value in model.graph.output]
-        probe = onnx.ModelProto()
-        probe.CopyFrom(model)
-        for value in ranged:
-            probe.graph.node.append(helper.make_node("Abs", [value], [f"magnitude of {value}"]))
-            probe.graph.node.append(helper.make_node("ReduceMax", [f"magnitude of {value}"], [_RANGE + value], keepdims=0))
-            probe.graph.output.append(helper.make_tensor_value_info(_RANGE + value, TensorProto.FLOAT, []))
-        self._session = session_of(probe, folder)
+        self._session = session_of(_with_ranges(model, ranged), folder)
         self._half = {value.name for value in self._session.get_inputs() if value.type == "tensor(float16)"}
         self.outputs: list[Run] = []
         self.largest: dict[str, float] = {}
