@@ -9,7 +9,7 @@ use super::causal::{CausalSizes, DecodeChunk, PAST_THE_END};
 use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{CausalState, CodecConfig};
-use crate::runtime::{Buffer, Graph, GraphLoader, Port, check_finite};
+use crate::runtime::{Buffer, Fixing, Graph, GraphLoader, Port, check_finite};
 
 /// Frames for which a clip has room at first; the room is doubled as it fills up.
 const FIRST_ROOM: usize = 64;
@@ -53,8 +53,9 @@ impl CausalDecoder {
                 outputs.push(Port::float(format!("present.{layer}.{part}"), &past));
             }
         }
+        let fixing = Fixing::Impossible("the cache of this decoder grows with the sound");
         Ok(Self {
-            graph: loader.load(&config.decoder, &inputs, &outputs)?,
+            graph: loader.load(&config.decoder, &inputs, &outputs, &fixing)?,
             name: config.decoder.clone(),
             sizes,
             hop: config.hop_length,

@@ -228,7 +228,7 @@ fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
         let way = "give it fewer slots, or raise the limit on memory";
         return Err(Error::new(ErrorKind::Limit, format!("{what}: {way}")));
     }
-    let bytes = graphs.cache_bytes(options.slots, context);
+    let bytes = graphs.cache_bytes(options.slots, graphs.capacity(context));
     if bytes > memory {
         let [bytes, memory] = [bytes, memory].map(|bytes| bytes.div_ceil(1_000_000));
         let what = format!("{} slots of {context} positions take {bytes} MB; the limit is {memory} MB", options.slots);

@@ -110,7 +110,7 @@ impl Batch {
     pub(crate) fn step<'f>(&mut self, positions: impl Iterator<Item = &'f [TokenId]>, lens: &[usize]) -> Result<()> {
         let graphs = Arc::clone(&self.graphs);
         let run = self.step_run(lens.len())?;
-        graphs.embedding.run(&mut run.embedding, positions.flatten())?;
+        graphs.embedding.run(&mut run.embedding, positions.flatten(), &mut run.body.embeds)?;
         if !run.embedding.is_in_place {
             run.body.embeds.upload().map_err(|e| graphs.body.failed(&e))?;
         }

@@ -33,8 +33,9 @@ impl Provider {
         Self { name: provider_key(name), options: Vec::new() }
     }
 
-    /// Adds an option, which is passed to the provider unchanged; `device` (`cpu`, `gpu`, `npu`) selects a device of a
-    /// plugin.
+    /// Adds an option, which is passed to the provider unchanged, but for two: `device` (`cpu`, `gpu`, `npu`) selects a
+    /// device of a plugin; `static` (`yes`, `no`, or the most positions of a sequence) says whether the shapes of graphs
+    /// are fixed, which is the default where a provider needs it (`qnn`, `vitisai`, OpenVINO on an NPU).
     pub fn with_option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((key.into(), value.into()));
         self
@@ -48,6 +49,11 @@ impl Provider {
     /// Returns the options.
     pub fn options(&self) -> &[(String, String)] {
         &self.options
+    }
+
+    /// Returns the value of the option `key`.
+    pub(crate) fn option(&self, key: &str) -> Option<&str> {
+        self.options.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn is_auto(&self) -> bool {

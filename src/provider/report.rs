@@ -100,6 +100,8 @@ pub struct GraphPlacement {
     pub nodes_on_cpu: usize,
     /// The operators of these nodes, with the number of nodes of each.
     pub operators_on_cpu: BTreeMap<String, usize>,
+    /// The sizes of the graph's dimensions, if its shapes are fixed; several where it is loaded several times.
+    pub sizes: BTreeMap<String, Vec<usize>>,
     /// Preferred providers that do not run the graph.
     pub passed_over: Vec<PassedOver>,
 }
@@ -115,6 +117,13 @@ impl fmt::Display for GraphPlacement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { graph, file, provider, device, nodes, nodes_on_cpu, .. } = self;
         write!(f, "{graph} ({file}) on {provider}, {device}: {} of {nodes} nodes", nodes - nodes_on_cpu)?;
+        if !self.sizes.is_empty() {
+            let sizes = self.sizes.iter().map(|(name, sizes)| {
+                let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
+                format!("{name} {}", sizes.join(" and "))
+            });
+            write!(f, ", fixed to {}", sizes.collect::<Vec<_>>().join(", "))?;
+        }
         if *nodes_on_cpu > 0 {
             let operators = self.operators_on_cpu.iter().map(|(name, count)| format!("{count} {name}"));
             write!(f, "; on the CPU {}", operators.collect::<Vec<_>>().join(", "))?;

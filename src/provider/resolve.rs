@@ -13,6 +13,7 @@ use ort::session::builder::SessionBuilder;
 
 use super::built_in::BuiltIn;
 use super::plugin::{Plugins, beside, devices_of, explain, key_of, provider_of};
+use super::shapes::{STATIC, Shapes};
 use super::{DeviceInfo, Provider, ProviderState, ProviderStatus, metadata};
 use crate::time_limit::within;
 
@@ -52,6 +53,8 @@ pub(crate) struct Route<'e> {
     pub device: String,
     /// True if the device is a CPU, whatever the provider.
     pub is_on_cpu: bool,
+    /// The shapes of graphs.
+    pub shapes: Shapes,
 }
 
 enum RouteKind<'e> {
@@ -137,15 +140,20 @@ impl<'e> Resolver<'e> {
     }
 
     fn cpu(&self, asked: &Provider) -> (Option<Route<'e>>, ProviderStatus) {
-        if let Some((key, _)) = asked.options().first() {
+        if let Some((key, _)) = asked.options().iter().find(|(key, _)| key != STATIC) {
             return (None, told(asked, ProviderState::Failed, format!("the CPU takes no options; found {key:?}")));
         }
+        let shapes = match Shapes::of(asked, false) {
+            Ok(shapes) => shapes,
+            Err(what) => return (None, told(asked, ProviderState::Failed, what)),
+        };
         let devices: Vec<_> = self.environment.devices().filter(|d| d.ep().is_ok_and(|name| name == CPU)).collect();
         let infos: Vec<_> = devices.iter().map(describe).collect();
         let route = Route {
             name: CPU.to_owned(),
             device: infos.first().map_or_else(|| "CPU".to_owned(), DeviceInfo::to_string),
             is_on_cpu: true,
+            shapes,
             kind: RouteKind::Devices(devices, Vec::new()),
         };
         let status = ProviderStatus {
@@ -159,8 +167,13 @@ impl<'e> Resolver<'e> {
     /// Resolves a provider built into ONNX Runtime's library, by trying it on a session that is never finished, which
     /// loads the libraries that the provider needs.
     fn built_in(&self, asked: &Provider, built_in: &BuiltIn) -> (Option<Route<'e>>, ProviderStatus) {
+        let shapes = match Shapes::of(asked, false) {
+            Ok(shapes) => shapes,
+            Err(what) => return (None, told(asked, ProviderState::Failed, what)),
+        };
         let defaults = default_options(asked, false);
-        let options: Vec<_> = asked.options().iter().chain(&defaults).cloned().collect();
+        let own = asked.options().iter().filter(|(key, _)| key != STATIC);
+        let options: Vec<_> = own.chain(&defaults).cloned().collect();
         let dispatch = built_in.dispatch(&options);
         let environment = self.environment.clone();
         let tried = dispatch.clone();
@@ -176,7 +189,7 @@ impl<'e> Resolver<'e> {
                     None => "its first device".to_owned(),
                 };
                 let kind = RouteKind::BuiltIn(dispatch);
-                let route = Route { kind, name: built_in.name.to_owned(), device, is_on_cpu: false };
+                let route = Route { kind, name: built_in.name.to_owned(), device, is_on_cpu: false, shapes };
                 let message = format!("ready, built into ONNX Runtime's library{}", in_words(&defaults));
                 let ready = told(asked, ProviderState::Ready, message);
                 (Some(route), ProviderStatus { library, default_options: defaults.into_iter().collect(), ..ready })
@@ -219,20 +232,25 @@ impl<'e> Resolver<'e> {
         let its: Vec<_> = all.into_iter().filter(|d| key_of(d).as_deref() == Some(asked.name())).collect();
         let infos: Vec<_> = its.iter().map(describe).collect();
         let name = its.first()?.ep().ok()?.to_owned();
-        let wanted = asked.options().iter().find(|(key, _)| key == DEVICE).map(|(_, value)| value.as_str());
+        let wanted = asked.option(DEVICE);
         let Some(chosen) = choose(its, wanted) else {
             let found: Vec<_> = infos.iter().map(DeviceInfo::to_string).collect();
             let what = format!("it has no device {:?}, only {}", wanted.unwrap_or_default(), found.join(", "));
             return Some((None, status(ProviderState::NoDevice, what, infos)));
         };
         let device = describe(&chosen);
-        let is_on_cpu = chosen.hardware_device().ty() == DeviceType::CPU;
+        let hardware = chosen.hardware_device().ty();
+        let is_on_cpu = hardware == DeviceType::CPU;
+        let shapes = match Shapes::of(asked, hardware == DeviceType::NPU) {
+            Ok(shapes) => shapes,
+            Err(what) => return Some((None, status(ProviderState::Failed, what, infos))),
+        };
         let defaults = default_options(asked, is_on_cpu);
         let message = format!("ready, {} on {device}{}", path.display(), in_words(&defaults));
-        let own = asked.options().iter().filter(|(key, _)| key != DEVICE);
+        let own = asked.options().iter().filter(|(key, _)| key != DEVICE && key != STATIC);
         let options = own.chain(&defaults).map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect();
         let kind = RouteKind::Devices(vec![chosen], options);
-        let route = Route { kind, name, device: device.to_string(), is_on_cpu };
+        let route = Route { kind, name, device: device.to_string(), is_on_cpu, shapes };
         let ready = status(ProviderState::Ready, message, infos);
         Some((Some(route), ProviderStatus { default_options: defaults.into_iter().collect(), ..ready }))
     }

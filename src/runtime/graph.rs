@@ -14,6 +14,7 @@ use super::buffer::{Buffer, DeviceTensor};
 use super::clock::{Clock, GraphTime};
 use super::moves::Mover;
 use super::place::{Device, Place, Places};
+use super::sizes::{Fixing, Sizes, check_fixed};
 use super::{Placing, Runtime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Package, PackageFiles};
@@ -96,6 +97,13 @@ impl Placements {
         clock
     }
 
+    /// Records that `graph` was loaded once more, with another size of a dimension.
+    fn note_size(&self, graph: &str, dimension: &str, size: usize) {
+        if let Some((placement, _)) = self.lock().get_mut(graph) {
+            placement.sizes.entry(dimension.to_owned()).or_default().push(size);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (GraphPlacement, Arc<Clock>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,6 +120,11 @@ pub struct GraphLoader {
 /// A session on the devices of a provider.
 struct Placed {
     session: Session,
+    provider: Provider,
+    /// The file of the graph.
+    file: String,
+    /// The sizes of its dimensions, if they are fixed.
+    sizes: Sizes,
     places: Places,
     /// True if it must run few positions at once.
     few_positions: bool,
@@ -166,12 +179,12 @@ impl GraphLoader {
     }
 
     /// Loads the graph in `file`, or in the file of its variant, for the first provider that serves it.
-    fn session(&self, name: &str, file: &str) -> Result<(Placed, String, Arc<Clock>)> {
+    fn session(&self, name: &str, file: &str, fixing: &Fixing) -> Result<(Placed, Arc<Clock>)> {
         let asked = self.placing.providers.of(name);
         let is_auto = asked.iter().any(Provider::is_auto);
         let mut passed_over = Vec::new();
         for provider in self.candidates(&asked) {
-            match self.session_on(&provider, name, file, is_auto) {
+            match self.session_on(&provider, name, file, fixing, is_auto) {
                 Ok((placed, placement)) => {
                     let placement = GraphPlacement { passed_over, ..placement };
                     if !placement.passed_over.is_empty() {
@@ -179,8 +192,7 @@ impl GraphLoader {
                     } else if !self.placing.providers.is_cpu() {
                         log::info!(target: "ualm::provider", "{placement}");
                     }
-                    let file = placement.file.clone();
-                    return Ok((placed, file, self.placements.note(placement)));
+                    return Ok((placed, self.placements.note(placement)));
                 }
                 Err(NotLoaded::Failed(error)) => return Err(error),
                 Err(NotLoaded::PassedOver(why)) => {
@@ -217,6 +229,7 @@ impl GraphLoader {
         provider: &Provider,
         name: &str,
         file: &str,
+        fixing: &Fixing,
         is_auto: bool,
     ) -> Result<(Placed, GraphPlacement), NotLoaded> {
         let (route, status) = self.runtime.resolver(&self.placing).resolve(provider);
@@ -224,6 +237,7 @@ impl GraphLoader {
         if is_auto && route.is_on_cpu && route.name != CPU && self.is_of_step(name) {
             return Err(NotLoaded::PassedOver("on a CPU it decodes more slowly than ONNX Runtime itself".into()));
         }
+        let sizes = fixing.sizes(route.shapes).map_err(NotLoaded::PassedOver)?;
         let file = self.package.manifest().variant(provider.name(), name).unwrap_or(file);
         let Route { name: runtime_name, device, .. } = &route;
         let runtime_name = runtime_name.clone();
@@ -231,7 +245,7 @@ impl GraphLoader {
         let low_memory = self.placing.low_memory;
         let its_device = self.runtime.device(&runtime_name);
         let using = (runtime_name != CPU).then(|| its_device.lock());
-        let session = self.runtime.load_session(self.files(), file, route, low_memory);
+        let session = self.runtime.load_session(self.files(), file, route, &sizes, low_memory);
         drop(using);
         let session = session.map_err(|e| {
             use ort::ErrorCode::{InvalidGraph, InvalidProtobuf, NoModel, NoSuchFile};
@@ -252,6 +266,9 @@ impl GraphLoader {
             return Err(NotLoaded::PassedOver(format!("it takes none of the graph's {nodes_on_cpu} nodes")));
         }
         let places = Places::of(&session, &its_device).map_err(NotLoaded::PassedOver)?;
+        if !sizes.is_empty() {
+            check_fixed(&session).and_then(|()| check_cache(&session, &places)).map_err(NotLoaded::PassedOver)?;
+        }
         let few_positions = match places.device() {
             None => false,
             Some(device) => self.runs_few_positions(provider, device, &nodes)?,
@@ -265,9 +282,11 @@ impl GraphLoader {
             nodes: nodes.len(),
             nodes_on_cpu,
             operators_on_cpu,
+            sizes: sizes.iter().map(|(dimension, size)| (dimension.clone(), vec![*size])).collect(),
             passed_over: Vec::new(),
         };
-        Ok((Placed { session, places, few_positions, mover }, placement))
+        let (provider, file) = (provider.clone(), file.to_owned());
+        Ok((Placed { session, provider, file, sizes, places, few_positions, mover }, placement))
     }
 
     /// Returns whether a graph with `nodes` must run few positions at once, for the attention of `device` over many is
@@ -311,32 +330,95 @@ impl GraphLoader {
         })
     }
 
-    /// Loads the graph `name`.
+    /// Loads the graph `name`; `fixing` says how its shapes are fixed for a provider that wants that.
     ///
     /// # Errors
     /// [`ErrorKind::Package`] when the package lacks the graph, or when the graph lacks a port or has another input.
-    pub(crate) fn load(&self, name: &str, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
-        let (placed, file, clock) = self.session(name, self.package.manifest().graph(name)?)?;
+    pub(crate) fn load(&self, name: &str, inputs: &[Port], outputs: &[Port], fixing: &Fixing) -> Result<Graph> {
+        let (placed, clock) = self.session(name, self.package.manifest().graph(name)?, fixing)?;
+        self.check_contract(&placed.session, &placed.file, inputs, outputs)?;
+        Ok(Graph::new(name, placed, clock))
+    }
+
+    /// Loads `graph`, whose shapes are fixed, once more for its provider, with another `size` of a dimension. If that
+    /// fails, there is none, and a warning says why.
+    pub(crate) fn with_size(&self, graph: &Graph, dimension: &str, size: usize) -> Option<Graph> {
+        let mut sizes = graph.sizes.clone();
+        sizes.insert(dimension.to_owned(), size);
+        match self.session_with(graph, sizes) {
+            Ok(placed) => {
+                self.placements.note_size(&graph.name, dimension, size);
+                Some(Graph::new(&graph.name, placed, Arc::clone(&graph.clock)))
+            }
+            Err(why) => {
+                let name = &graph.name;
+                log::warn!(target: "ualm::provider", "{name}: not with {size} {dimension} on {}: {why}", graph.provider);
+                None
+            }
+        }
+    }
+
+    fn session_with(&self, graph: &Graph, sizes: Sizes) -> Result<Placed, String> {
+        let words = |e: ort::Error| e.message().trim().to_owned();
+        let route = self.runtime.resolver(&self.placing).resolve(&graph.provider).0.ok_or("its device is gone")?;
+        let device = self.runtime.device(&route.name);
+        let using = (route.name != CPU).then(|| device.lock());
+        let low_memory = self.placing.low_memory;
+        let session = self.runtime.load_session(self.files(), &graph.file, route, &sizes, low_memory);
+        drop(using);
+        let session = session.map_err(words)?;
+        let places = Places::of(&session, &device)?;
+        let (provider, file) = (graph.provider.clone(), graph.file.clone());
+        Ok(Placed { session, provider, file, sizes, places, few_positions: graph.few_positions, mover: None })
+    }
+
+    /// Loads the graph `name`, the shapes of which are fixed elsewhere, for the CPU, where it takes any shapes.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub(crate) fn beside(&self, graph: &Graph, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
+        let file = self.package.manifest().graph(&graph.name)?;
+        let provider = Provider::new("cpu");
+        let loaded = self.session_on(&provider, &graph.name, file, &Fixing::Impossible(""), false);
+        let (placed, _) = loaded.map_err(|not_loaded| match not_loaded {
+            NotLoaded::Failed(error) => error,
+            NotLoaded::PassedOver(why) => Error::new(ErrorKind::Provider, format!("{}: {why}", graph.name)),
+        })?;
+        self.check_contract(&placed.session, file, inputs, outputs)?;
+        Ok(Graph::new(&graph.name, placed, Arc::clone(&graph.clock)))
+    }
+
+    /// Checks that a graph has these inputs and no others, and these outputs.
+    fn check_contract(&self, session: &Session, file: &str, inputs: &[Port], outputs: &[Port]) -> Result<()> {
         let mut wrong: Vec<String> = inputs
             .iter()
-            .filter_map(|port| port.mismatch(placed.session.inputs().iter().find(|o| o.name() == port.name)))
+            .filter_map(|port| port.mismatch(session.inputs().iter().find(|o| o.name() == port.name)))
             .map(|what| format!("input {what}"))
             .collect();
         wrong.extend(
             outputs
                 .iter()
-                .filter_map(|port| port.mismatch(placed.session.outputs().iter().find(|o| o.name() == port.name)))
+                .filter_map(|port| port.mismatch(session.outputs().iter().find(|o| o.name() == port.name)))
                 .map(|what| format!("output {what}")),
         );
-        let extra = placed.session.inputs().iter().filter(|o| inputs.iter().all(|port| port.name != o.name()));
+        let extra = session.inputs().iter().filter(|o| inputs.iter().all(|port| port.name != o.name()));
         wrong.extend(extra.map(|o| format!("input {:?} is not in the contract", o.name())));
-        if !wrong.is_empty() {
-            let what =
-                format!("{}: the graph does not keep its contract: {}", self.files().describe(&file), wrong.join("; "));
-            return Err(Error::new(ErrorKind::Package, what));
+        if wrong.is_empty() {
+            return Ok(());
         }
-        let Placed { session, places, few_positions, mover } = placed;
-        Ok(Graph { name: name.to_owned(), session: Mutex::new(session), places, few_positions, mover, clock })
+        let what = format!("{}: the graph does not keep its contract: {}", self.files().describe(file), wrong.join("; "));
+        Err(Error::new(ErrorKind::Package, what))
+    }
+}
+
+/// Checks that a cache, if `session` has one, lies on the host: rows of a cache on a device cannot be bound one by one.
+fn check_cache(session: &Session, places: &Places) -> Result<(), String> {
+    let has_cache = session.inputs().iter().any(|input| input.name().starts_with("past_key_values."));
+    match places.device() {
+        Some(_) if has_cache => {
+            Err("with fixed shapes each row of a cache runs alone, which works in memory of the host, not of a device".into())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -344,6 +426,9 @@ impl GraphLoader {
 pub(crate) struct Graph {
     name: String,
     session: Mutex<Session>,
+    provider: Provider,
+    file: String,
+    sizes: Sizes,
     places: Places,
     few_positions: bool,
     mover: Option<Arc<Mover>>,
@@ -351,6 +436,16 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
+    fn new(name: &str, placed: Placed, clock: Arc<Clock>) -> Self {
+        let Placed { session, provider, file, sizes, places, few_positions, mover } = placed;
+        Self { name: name.to_owned(), session: Mutex::new(session), provider, file, sizes, places, few_positions, mover, clock }
+    }
+
+    /// Returns the size of the dimension of this name, if the shapes of the graph are fixed.
+    pub(crate) fn fixed(&self, dimension: &str) -> Option<usize> {
+        self.sizes.get(dimension).copied()
+    }
+
     /// Returns whether the input `name` is float16.
     pub(crate) fn is_half(&self, name: &str) -> bool {
         let session = self.lock();
