@@ -171,7 +171,7 @@ impl Binding {
         let last_positions = graph.buffer::<i32>("seqlens_k", &[rows.len()])?;
         let mut total = graph.buffer::<i32>("total_sequence_length", &[])?;
         total.numbers_mut().fill(1); // where the session checks it when it is bound
-        let mut bind = || -> ort::Result<()> {
+        let bind = || -> ort::Result<()> {
             embeds.bind_input(&mut binding, "inputs_embeds")?;
             last_positions.bind_input(&mut binding, "seqlens_k")?;
             total.bind_input(&mut binding, "total_sequence_length")?;

@@ -100,6 +100,8 @@ pub struct GraphPlacement {
     pub nodes_on_cpu: usize,
     /// The operators of these nodes, with the number of nodes of each.
     pub operators_on_cpu: BTreeMap<String, usize>,
+    /// True if the provider computes in float16 what the graph has in float32.
+    pub in_float16: bool,
     /// The sizes of the graph's dimensions, if its shapes are fixed; several where it is loaded several times.
     pub sizes: BTreeMap<String, Vec<usize>>,
     /// Preferred providers that do not run the graph.
@@ -117,6 +119,9 @@ impl fmt::Display for GraphPlacement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { graph, file, provider, device, nodes, nodes_on_cpu, .. } = self;
         write!(f, "{graph} ({file}) on {provider}, {device}: {} of {nodes} nodes", nodes - nodes_on_cpu)?;
+        if self.in_float16 {
+            f.write_str(", in float16")?;
+        }
         if !self.sizes.is_empty() {
             let sizes = self.sizes.iter().map(|(name, sizes)| {
                 let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();

@@ -29,6 +29,9 @@ const OPENVINO_EXACT: (&str, &str) = ("load_config", r#"{"CPU":{"INFERENCE_PRECI
 /// In its default layout, NHWC, WebGPU's grouped convolutions give wrong numbers for some numbers of channels.
 const WEBGPU_EXACT: (&str, &str) = ("preferredLayout", "NCHW");
 
+/// QNN's plugin makes no provider without a backend; of those that it has, the HTP is the NPU.
+const QNN_BACKEND: (&str, &str) = ("backend_type", "htp");
+
 /// Built-in accelerators that `auto` tries in this order, before plugins.
 const AUTO: [&str; 3] = ["cuda", "coreml", "webgpu"];
 
@@ -55,6 +58,8 @@ pub(crate) struct Route<'e> {
     pub is_on_cpu: bool,
     /// The shapes of graphs.
     pub shapes: Shapes,
+    /// True if the provider computes in float16 what graphs have in float32.
+    pub in_float16: bool,
 }
 
 enum RouteKind<'e> {
@@ -154,6 +159,7 @@ impl<'e> Resolver<'e> {
             device: infos.first().map_or_else(|| "CPU".to_owned(), DeviceInfo::to_string),
             is_on_cpu: true,
             shapes,
+            in_float16: false,
             kind: RouteKind::Devices(devices, Vec::new()),
         };
         let status = ProviderStatus {
@@ -189,7 +195,9 @@ impl<'e> Resolver<'e> {
                     None => "its first device".to_owned(),
                 };
                 let kind = RouteKind::BuiltIn(dispatch);
-                let route = Route { kind, name: built_in.name.to_owned(), device, is_on_cpu: false, shapes };
+                let in_float16 = computes_in_float16(asked);
+                let name = built_in.name.to_owned();
+                let route = Route { kind, name, device, is_on_cpu: false, shapes, in_float16 };
                 let message = format!("ready, built into ONNX Runtime's library{}", in_words(&defaults));
                 let ready = told(asked, ProviderState::Ready, message);
                 (Some(route), ProviderStatus { library, default_options: defaults.into_iter().collect(), ..ready })
@@ -250,7 +258,8 @@ impl<'e> Resolver<'e> {
         let own = asked.options().iter().filter(|(key, _)| key != DEVICE && key != STATIC);
         let options = own.chain(&defaults).map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect();
         let kind = RouteKind::Devices(vec![chosen], options);
-        let route = Route { kind, name, device: device.to_string(), is_on_cpu, shapes };
+        let (device, in_float16) = (device.to_string(), computes_in_float16(asked));
+        let route = Route { kind, name, device, is_on_cpu, shapes, in_float16 };
         let ready = status(ProviderState::Ready, message, infos);
         Some((Some(route), ProviderStatus { default_options: defaults.into_iter().collect(), ..ready }))
     }
@@ -281,15 +290,24 @@ impl<'e> Resolver<'e> {
     }
 }
 
-/// Returns the options that make a provider exact, unless the request sets them.
+/// Returns the options without which a provider is inexact or does not work, unless the request sets them.
 fn default_options(asked: &Provider, is_on_cpu: bool) -> Vec<(String, String)> {
     let default = match asked.name() {
         "webgpu" => Some(WEBGPU_EXACT),
         "openvino" if is_on_cpu => Some(OPENVINO_EXACT),
+        "qnn" if asked.option("backend_path").is_none() => Some(QNN_BACKEND),
         _ => None,
     };
-    let is_unset = |(default, _): &(&str, &str)| asked.options().iter().all(|(key, _)| key != default);
+    let is_unset = |(default, _): &(&str, &str)| asked.option(default).is_none();
     default.filter(is_unset).map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect()
+}
+
+/// Returns whether a provider computes in float16 what graphs have in float32: Qualcomm's HTP does since QAIRT 2.35,
+/// whatever `enable_htp_fp16_precision` says.
+fn computes_in_float16(asked: &Provider) -> bool {
+    let by_type = asked.option("backend_type").map(|kind| kind.eq_ignore_ascii_case("htp"));
+    let by_path = asked.option("backend_path").map(|path| path.to_lowercase().contains("htp"));
+    asked.name() == "qnn" && by_type.or(by_path).unwrap_or(true)
 }
 
 /// Returns the ending of a message that names `options`, empty without any.
@@ -339,6 +357,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_htp_computes_in_float16() {
+        for (text, expected) in [
+            ("qnn", true),
+            ("qnn:backend_type=htp", true),
+            ("qnn:backend_path=/a/libQnnHtp.so", true),
+            ("qnn:backend_path=/a/libQnnCpu.so", false),
+            ("qnn:backend_type=gpu", false),
+            ("cpu", false),
+        ] {
+            let providers: crate::provider::Providers = text.parse().unwrap();
+            assert_eq!(computes_in_float16(&providers.of("llm")[0]), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn providers_are_made_exact_unless_the_request_says_otherwise() {
         let defaults = |text: &str, is_on_cpu| {
             let providers: crate::provider::Providers = text.parse().unwrap();
@@ -353,6 +386,9 @@ mod tests {
             assert_eq!(defaults("openvino", is_on_cpu).len(), usize::from(is_on_cpu));
         }
         assert_eq!(defaults("openvino:load_config=settings.json", true), []);
+        assert_eq!(defaults("qnn:soc_model=60", true), [("backend_type".to_owned(), "htp".to_owned())]);
+        assert_eq!(defaults("qnn:backend_path=libQnnHtp.so", true), []);
+        assert_eq!(defaults("qnn:backend_type=gpu", true), []);
         assert_eq!(in_words(&layout), ", with preferredLayout=NCHW");
         assert_eq!(in_words(&[]), "");
     }

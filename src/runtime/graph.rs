@@ -239,7 +239,8 @@ impl GraphLoader {
         }
         let sizes = fixing.sizes(route.shapes).map_err(NotLoaded::PassedOver)?;
         let file = self.package.manifest().variant(provider.name(), name).unwrap_or(file);
-        let Route { name: runtime_name, device, .. } = &route;
+        let Route { name: runtime_name, device, in_float16, .. } = &route;
+        let in_float16 = *in_float16;
         let runtime_name = runtime_name.clone();
         let device = device.clone();
         let low_memory = self.placing.low_memory;
@@ -282,6 +283,7 @@ impl GraphLoader {
             nodes: nodes.len(),
             nodes_on_cpu,
             operators_on_cpu,
+            in_float16,
             sizes: sizes.iter().map(|(dimension, size)| (dimension.clone(), vec![*size])).collect(),
             passed_over: Vec::new(),
         };

@@ -4,6 +4,8 @@
 //! shapes stands for the providers that need them. The packages are of float32: graphs with quantized weights round
 //! activations in each provider's own way.
 
+mod qnn;
+
 use std::sync::LazyLock;
 use std::thread::scope;
 
