@@ -47,12 +47,7 @@ pub(super) struct WindowDecoder {
 
 impl WindowDecoder {
     /// Loads the decoder of the codec that `config` describes; an `indexed` graph takes the index of its first frame.
-    pub(super) fn load(
-        loader: &Arc<GraphLoader>,
-        config: &CodecConfig,
-        context: usize,
-        indexed: bool,
-    ) -> Result<Self> {
+    pub(super) fn load(loader: &Arc<GraphLoader>, config: &CodecConfig, context: usize, indexed: bool) -> Result<Self> {
         let (inputs, outputs) = ports(config, indexed);
         let frames = FIXED_CHUNK + 2 * context;
         let fixing = Fixing::Sizes(vec![("batch", Size::Of(1)), ("frames", Size::Of(frames))]);

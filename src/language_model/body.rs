@@ -48,9 +48,7 @@ impl Body {
         let fixing = Fixing::Sizes(vec![("batch", Size::Of(1)), ("positions", Size::Of(1)), ("capacity", capacity)]);
         let graph = loader.load("llm", &inputs, &outputs, &fixing)?;
         let prompt = match graph.fixed("capacity") {
-            Some(capacity) if capacity > 1 => {
-                loader.with_size(&graph, "positions", PROMPT_POSITIONS.min(capacity))
-            }
+            Some(capacity) if capacity > 1 => loader.with_size(&graph, "positions", PROMPT_POSITIONS.min(capacity)),
             _ => None,
         };
         Ok(Self { graph, prompt, hidden: hidden_size })
@@ -101,7 +99,7 @@ impl Body {
             if is_fixed && rows.len() * positions != 1 {
                 Bound::Pieces(Pieces::bind(self, cache, rows, positions)?)
             } else {
-                Bound::Whole(Binding::new(&self.graph, cache, rows, &embeds, &mut hidden)?)
+                Bound::Whole(Box::new(Binding::new(&self.graph, cache, rows, &embeds, &mut hidden)?))
             }
         };
         Ok(BodyRun { embeds, hidden, bound })
@@ -112,7 +110,10 @@ impl Body {
         match self.capacity() {
             Some(fixed) if fixed < capacity => {
                 let what = format!("{capacity} positions are needed, but shapes are fixed to {fixed}");
-                Err(Error::new(ErrorKind::Limit, format!("{what}: ask for fewer, or load the model with static={capacity}")))
+                Err(Error::new(
+                    ErrorKind::Limit,
+                    format!("{what}: ask for fewer, or load the model with static={capacity}"),
+                ))
             }
             fixed => KeyValueCache::new(shape, rows, fixed.unwrap_or(capacity), &self.graph),
         }
@@ -143,7 +144,7 @@ pub(super) struct BodyRun {
 }
 
 enum Bound {
-    Whole(Binding),
+    Whole(Box<Binding>),
     Pieces(Pieces),
 }
 

@@ -237,6 +237,9 @@ impl GraphLoader {
         if is_auto && route.is_on_cpu && route.name != CPU && self.is_of_step(name) {
             return Err(NotLoaded::PassedOver("on a CPU it decodes more slowly than ONNX Runtime itself".into()));
         }
+        if is_auto && route.is_on_cpu && route.in_float16 {
+            return Err(NotLoaded::PassedOver("on a CPU it is the emulation of another processor".into()));
+        }
         let sizes = fixing.sizes(route.shapes).map_err(NotLoaded::PassedOver)?;
         let file = self.package.manifest().variant(provider.name(), name).unwrap_or(file);
         let Route { name: runtime_name, device, in_float16, .. } = &route;
@@ -408,7 +411,8 @@ impl GraphLoader {
         if wrong.is_empty() {
             return Ok(());
         }
-        let what = format!("{}: the graph does not keep its contract: {}", self.files().describe(file), wrong.join("; "));
+        let what =
+            format!("{}: the graph does not keep its contract: {}", self.files().describe(file), wrong.join("; "));
         Err(Error::new(ErrorKind::Package, what))
     }
 }
@@ -418,7 +422,8 @@ fn check_cache(session: &Session, places: &Places) -> Result<(), String> {
     let has_cache = session.inputs().iter().any(|input| input.name().starts_with("past_key_values."));
     match places.device() {
         Some(_) if has_cache => {
-            Err("with fixed shapes each row of a cache runs alone, which works in memory of the host, not of a device".into())
+            Err("with fixed shapes each row of a cache runs alone, which works in memory of the host, not of a device"
+                .into())
         }
         _ => Ok(()),
     }
@@ -440,7 +445,17 @@ pub(crate) struct Graph {
 impl Graph {
     fn new(name: &str, placed: Placed, clock: Arc<Clock>) -> Self {
         let Placed { session, provider, file, sizes, places, few_positions, mover } = placed;
-        Self { name: name.to_owned(), session: Mutex::new(session), provider, file, sizes, places, few_positions, mover, clock }
+        Self {
+            name: name.to_owned(),
+            session: Mutex::new(session),
+            provider,
+            file,
+            sizes,
+            places,
+            few_positions,
+            mover,
+            clock,
+        }
     }
 
     /// Returns the size of the dimension of this name, if the shapes of the graph are fixed.

@@ -31,7 +31,9 @@ struct Pair {
 static DEVICE: LazyLock<Option<String>> = LazyLock::new(|| {
     let device = std::env::var("UALM_TEST_DEVICE").ok().filter(|device| !device.is_empty());
     if device.is_none() {
-        eprintln!("note: no device was tried but the CPU: UALM_TEST_DEVICE names none (`make test-webgpu` needs no GPU)");
+        eprintln!(
+            "note: no device was tried but the CPU: UALM_TEST_DEVICE names none (`make test-webgpu` needs no GPU)"
+        );
     }
     device
 });
@@ -215,7 +217,9 @@ fn a_sequence_ends_with_its_fixed_room() {
         let (cpu, fixed) = (load(name, "cpu"), load(name, "cpu:static=70,cpu"));
         let cpu = cpu.with_limits(cpu.limits().context(70));
         assert_eq!(fixed.session().max_positions(), 70);
-        for (modality, words) in [(Modality::Text, 1), (Modality::Audio, 1), (Modality::Text, 15), (Modality::Audio, 15)] {
+        for (modality, words) in
+            [(Modality::Text, 1), (Modality::Audio, 1), (Modality::Text, 15), (Modality::Audio, 15)]
+        {
             let message = Message::text(vec!["rain"; words].join(" "));
             let mut config = config(&cpu, modality, words as u64);
             config.segment_mut(modality).max_steps = 100;
@@ -224,7 +228,8 @@ fn a_sequence_ends_with_its_fixed_room() {
                 let mut session = model.session();
                 let prompt = session.prompt_for(modality, std::slice::from_ref(&message), &Cancel::new()).unwrap();
                 let reply = session.generate(prompt, &config, &Cancel::new());
-                reply.map(|reply| reply.into_reply().unwrap().segments.into_iter().map(|s| s.tokens).collect::<Vec<_>>())
+                reply
+                    .map(|reply| reply.into_reply().unwrap().segments.into_iter().map(|s| s.tokens).collect::<Vec<_>>())
             };
             match (made(&cpu), made(&fixed)) {
                 (Ok(expected), Ok(found)) => assert_eq!(found, expected, "{name}: {modality} after {words} words"),

@@ -5,8 +5,8 @@
 use std::sync::LazyLock;
 
 use ualm::internal::{Comparer, GraphComparison};
-use ualm::{Cancel, Message, Modality, Model};
-use ualm_testing::skip_without_fixtures;
+use ualm::{Cancel, Codes, Message, Modality, Model};
+use ualm_testing::{relative_error, skip_without_fixtures};
 
 use super::{codes, config, load, tokens};
 
@@ -64,8 +64,8 @@ fn qnn_takes_graphs_with_fixed_shapes_and_passes_over_the_others() {
 fn qnn_computes_to_float16_what_the_cpu_computes() {
     skip_without_fixtures!();
     let Some(qnn) = QNN.as_deref() else { return };
-    for (name, codec) in [("tiny-omni-fp32", "cpu"), ("tiny-omni-int8", "cpu"), ("tiny-afwhisper-fp32", "cpu")] {
-        let model = load(name, &format!("{qnn},cpu,codec={codec}"));
+    for name in ["tiny-omni-fp32", "tiny-omni-int8", "tiny-afwhisper-fp32"] {
+        let model = load(name, &format!("{qnn},cpu,codec=cpu"));
         let comparer = Comparer::new(&model).unwrap();
         assert!(comparer.alone.is_right(), "{name}: {}", comparer.alone);
         let is_moved = |graph: &&GraphComparison| graph.providers.iter().any(|provider| provider.starts_with("qnn"));
@@ -80,6 +80,22 @@ fn qnn_computes_to_float16_what_the_cpu_computes() {
             assert!(beside.is_right(), "{beside}");
         }
     }
+}
+
+/// Two windows, which take the emulation a minute.
+#[test]
+fn qnn_decodes_to_float16_what_the_cpu_decodes() {
+    skip_without_fixtures!();
+    let Some(qnn) = QNN.as_deref() else { return };
+    let cpu = load("tiny-omni-fp32", "cpu");
+    let model = load("tiny-omni-fp32", &format!("cpu,codec_decoder={qnn}"));
+    let codes = Codes::from_shape_fn((8, 52), |(book, frame)| (book * 131 + frame * 37) as u32 % 1024);
+    let [expected, found] = [&cpu, &model].map(|model| model.decode_codes(Modality::Audio, &codes).unwrap());
+    assert_eq!(placed(&model, "codec_decoder").0, "qnn");
+    assert_eq!(found.samples().len(), expected.samples().len());
+    let error = f64::from(relative_error(found.samples(), expected.samples()));
+    assert!(error > 0.0 && error < BOUND, "the sound differs by {error:e}");
+    println!("codec_decoder: differs from the CPU by {error:.1e}");
 }
 
 #[test]
