@@ -163,7 +163,7 @@ impl Decoder {
                 Self::Windowed { decoder, context_frames }
             }
             DecodingConfig::Causal { chunk, lookahead, max_frames, state } => {
-                let sizes = CausalSizes { chunk, lookahead, max_frames };
+                let sizes = CausalSizes { chunk, lookahead, max_frames, at_once: usize::MAX };
                 Self::Causal { decoder: Arc::new(CausalDecoder::load(loader, config, sizes, state)?) }
             }
         })

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use std::thread::scope;
 
 use ualm::audio::Waveform;
+use ualm::internal::Comparer;
 use ualm::{
     Cancel, Codes, Engine, EngineOptions, GenerationConfig, Message, Modality, Model, Providers, RuntimeOptions,
     Session, Tokens,
@@ -206,6 +207,43 @@ fn clips_of_any_length_are_those_of_the_cpu() {
             let error = relative_error(&found, &expected);
             assert!(error <= TOLERANCE, "{name}, {seconds} s: the features differ by {error:e}");
         }
+    }
+}
+
+/// A causal decoder with fixed shapes, to the end of its room and beyond.
+#[test]
+fn speech_of_any_length_is_that_of_the_cpu() {
+    skip_without_fixtures!();
+    let cpu = load("tiny-audex-fp32", "cpu");
+    for (providers, expected) in [("cpu:static=yes,cpu", "cpu:static=yes"), ("cpu:static=70,cpu", "cpu:static=70")] {
+        let fixed = load("tiny-audex-fp32", providers);
+        for frames in [1, 4, 31, 32, 33, 38, 39, 64, 70, 71, 150] {
+            let codes = Codes::from_shape_fn((1, frames), |(_, frame)| (frame * 37 % 60) as u32);
+            let [expected, found] = [&cpu, &fixed].map(|model| model.decode_codes(Modality::Speech, &codes).unwrap());
+            assert_eq!(found.samples().len(), expected.samples().len(), "{providers}, {frames} frames");
+            let error = relative_error(found.samples(), expected.samples());
+            assert!(error <= TOLERANCE, "{providers}, {frames} frames: the speech differs by {error:e}");
+        }
+        let graphs = fixed.provider_report().unwrap().graphs;
+        let placed = graphs.iter().find(|placed| placed.graph == "speech_decoder").unwrap();
+        assert_eq!(placed.provider, expected, "{placed}");
+    }
+}
+
+/// What doctor compares: prompts, steps, guidance, forks, rows of different lengths, sound whole and streamed.
+#[test]
+fn fixed_shapes_compute_what_open_ones_compute() {
+    skip_without_fixtures!();
+    for name in PACKAGES.into_iter().chain(["tiny-omni-int8", "tiny-audex-int4"]) {
+        let model = load(name, STATIC);
+        let comparer = Comparer::new(&model).unwrap();
+        assert!(comparer.alone.compared.len() >= 6, "{name}: {}", comparer.alone);
+        for graph in &comparer.alone.compared {
+            let bound = if PACKAGES.contains(&name) { f64::from(TOLERANCE) } else { 1e-3 };
+            assert!(graph.difference.is_some_and(|difference| difference <= bound), "{name}: {graph}");
+        }
+        let beside = comparer.on_two_threads();
+        assert!(beside.is_right(), "{name}: {beside}");
     }
 }
 
