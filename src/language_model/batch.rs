@@ -113,7 +113,7 @@ impl Batch {
         let graphs = Arc::clone(&self.graphs);
         lens.iter().enumerate().try_for_each(|(row, len)| self.cache.check(row, len - 1))?;
         let run = self.step_run(lens.len())?;
-        graphs.embedding.run(&mut run.embedding, positions.flatten())?;
+        graphs.embedding.run(&mut run.embedding, positions.flatten(), &mut run.body.embeds)?;
         if !run.embedding.is_in_place {
             run.body.embeds.upload().map_err(|e| graphs.body.failed(&e))?;
         }

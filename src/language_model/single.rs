@@ -55,7 +55,7 @@ impl SingleSequence {
         let (old_rows, old_capacity) = self.batch.as_ref().map_or((0, 0), |batch| (batch.rows(), batch.capacity()));
         if old_rows < rows || old_capacity < positions {
             let capacity = if old_capacity < positions {
-                positions.next_multiple_of(CACHE_STEP).min(self.max_positions)
+                self.graphs.capacity(positions.next_multiple_of(CACHE_STEP).min(self.max_positions))
             } else {
                 old_capacity
             };

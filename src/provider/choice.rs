@@ -37,7 +37,9 @@ impl Provider {
     }
 
     /// Adds an option, which is passed to the provider unchanged, but for two: `device` (`cpu`, `gpu`, `npu`) selects a
-    /// device of a plugin, and `graph_capture=1` lets WebGPU record and replay steps.
+    /// device of a plugin, and `graph_capture=1` lets WebGPU record and replay steps; `static` (`yes`, `no`, or the most
+    /// positions of a sequence) says whether the shapes of graphs are fixed, which is the default where a provider needs
+    /// it (`qnn`, `vitisai`, OpenVINO on an NPU).
     pub fn with_option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((key.into(), value.into()));
         self
@@ -55,7 +57,12 @@ impl Provider {
 
     /// Returns whether recorded steps are to be replayed (`graph_capture=1`).
     pub(crate) fn captures(&self) -> bool {
-        self.options.iter().any(|(key, value)| key == CAPTURE && is_on(value))
+        self.option(CAPTURE).is_some_and(is_on)
+    }
+
+    /// Returns the value of the option `key`.
+    pub(crate) fn option(&self, key: &str) -> Option<&str> {
+        self.options.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn is_auto(&self) -> bool {

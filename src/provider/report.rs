@@ -103,6 +103,10 @@ pub struct GraphPlacement {
     /// The file of the variant for the provider and the reason why it is not the loaded file, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant_passed_over: Option<String>,
+    /// True if the provider computes in float16 what the graph has in float32.
+    pub in_float16: bool,
+    /// The sizes of the graph's dimensions, if its shapes are fixed; several where it is loaded several times.
+    pub sizes: BTreeMap<String, Vec<usize>>,
     /// Preferred providers that do not run the graph.
     pub passed_over: Vec<PassedOver>,
 }
@@ -118,6 +122,16 @@ impl fmt::Display for GraphPlacement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { graph, file, provider, device, nodes, nodes_on_cpu, .. } = self;
         write!(f, "{graph} ({file}) on {provider}, {device}: {} of {nodes} nodes", nodes - nodes_on_cpu)?;
+        if self.in_float16 {
+            f.write_str(", in float16")?;
+        }
+        if !self.sizes.is_empty() {
+            let sizes = self.sizes.iter().map(|(name, sizes)| {
+                let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
+                format!("{name} {}", sizes.join(" and "))
+            });
+            write!(f, ", fixed to {}", sizes.collect::<Vec<_>>().join(", "))?;
+        }
         if *nodes_on_cpu > 0 {
             let operators = self.operators_on_cpu.iter().map(|(name, count)| format!("{count} {name}"));
             write!(f, "; on the CPU {}", operators.collect::<Vec<_>>().join(", "))?;

@@ -14,6 +14,7 @@ use ort::session::builder::SessionBuilder;
 use super::built_in::BuiltIn;
 use super::choice::{CAPTURE, is_on};
 use super::plugin::{Plugins, beside, devices_of, explain, key_of, provider_of};
+use super::shapes::{STATIC, Shapes};
 use super::{DeviceInfo, Provider, ProviderState, ProviderStatus, metadata};
 use crate::time_limit::within;
 
@@ -31,6 +32,9 @@ const WEBGPU_EXACT: (&str, &str) = ("preferredLayout", "NCHW");
 
 /// By default CUDA adds up the squares of a norm in float16, which holds neither large ones nor small ones.
 const CUDA_EXACT: (&str, &str) = ("enable_skip_layer_norm_strict_mode", "1");
+
+/// QNN's plugin makes no provider without a backend; of those that it has, the HTP is the NPU.
+const QNN_BACKEND: (&str, &str) = ("backend_type", "htp");
 
 /// Options by which providers replay what they recorded in an earlier run, in lower case without underscores: of WebGPU,
 /// CUDA, TensorRT and TensorRT-RTX.
@@ -60,6 +64,10 @@ pub(crate) struct Route<'e> {
     pub device: String,
     /// True if the device is a CPU, whatever the provider.
     pub is_on_cpu: bool,
+    /// The shapes of graphs.
+    pub shapes: Shapes,
+    /// True if the provider computes in float16 what graphs have in float32.
+    pub in_float16: bool,
 }
 
 enum RouteKind<'e> {
@@ -159,15 +167,21 @@ impl<'e> Resolver<'e> {
     }
 
     fn cpu(&self, asked: &Provider) -> (Option<Route<'e>>, ProviderStatus) {
-        if let Some((key, _)) = asked.options().first() {
+        if let Some((key, _)) = asked.options().iter().find(|(key, _)| key != STATIC) {
             return (None, told(asked, ProviderState::Failed, format!("the CPU takes no options; found {key:?}")));
         }
+        let shapes = match Shapes::of(asked, false) {
+            Ok(shapes) => shapes,
+            Err(what) => return (None, told(asked, ProviderState::Failed, what)),
+        };
         let devices: Vec<_> = self.environment.devices().filter(|d| d.ep().is_ok_and(|name| name == CPU)).collect();
         let infos: Vec<_> = devices.iter().map(describe).collect();
         let route = Route {
             name: CPU.to_owned(),
             device: infos.first().map_or_else(|| "CPU".to_owned(), DeviceInfo::to_string),
             is_on_cpu: true,
+            shapes,
+            in_float16: false,
             kind: RouteKind::Devices(devices, Vec::new()),
         };
         let status = ProviderStatus {
@@ -181,8 +195,13 @@ impl<'e> Resolver<'e> {
     /// Resolves a provider built into ONNX Runtime's library, by trying it on a session that is never finished, which
     /// loads the libraries that the provider needs.
     fn built_in(&self, asked: &Provider, built_in: &BuiltIn) -> (Option<Route<'e>>, ProviderStatus) {
+        let shapes = match Shapes::of(asked, false) {
+            Ok(shapes) => shapes,
+            Err(what) => return (None, told(asked, ProviderState::Failed, what)),
+        };
         let defaults = default_options(asked, false);
-        let options: Vec<_> = asked.options().iter().chain(&defaults).cloned().collect();
+        let own = asked.options().iter().filter(|(key, _)| key != STATIC);
+        let options: Vec<_> = own.chain(&defaults).cloned().collect();
         let dispatch = built_in.dispatch(&options);
         let environment = self.environment.clone();
         let tried = dispatch.clone();
@@ -198,7 +217,9 @@ impl<'e> Resolver<'e> {
                     None => "its first device".to_owned(),
                 };
                 let kind = RouteKind::BuiltIn(dispatch);
-                let route = Route { kind, name: built_in.name.to_owned(), device, is_on_cpu: false };
+                let in_float16 = computes_in_float16(asked);
+                let name = built_in.name.to_owned();
+                let route = Route { kind, name, device, is_on_cpu: false, shapes, in_float16 };
                 let message = format!("ready, built into ONNX Runtime's library{}", in_words(&defaults));
                 let ready = told(asked, ProviderState::Ready, message);
                 (Some(route), ProviderStatus { library, default_options: defaults.into_iter().collect(), ..ready })
@@ -241,20 +262,26 @@ impl<'e> Resolver<'e> {
         let its: Vec<_> = all.into_iter().filter(|d| key_of(d).as_deref() == Some(asked.name())).collect();
         let infos: Vec<_> = its.iter().map(describe).collect();
         let name = its.first()?.ep().ok()?.to_owned();
-        let wanted = asked.options().iter().find(|(key, _)| key == DEVICE).map(|(_, value)| value.as_str());
+        let wanted = asked.option(DEVICE);
         let Some(chosen) = choose(its, wanted) else {
             let found: Vec<_> = infos.iter().map(DeviceInfo::to_string).collect();
             let what = format!("it has no device {:?}, only {}", wanted.unwrap_or_default(), found.join(", "));
             return Some((None, status(ProviderState::NoDevice, what, infos)));
         };
         let device = describe(&chosen);
-        let is_on_cpu = chosen.hardware_device().ty() == DeviceType::CPU;
+        let hardware = chosen.hardware_device().ty();
+        let is_on_cpu = hardware == DeviceType::CPU;
+        let shapes = match Shapes::of(asked, hardware == DeviceType::NPU) {
+            Ok(shapes) => shapes,
+            Err(what) => return Some((None, status(ProviderState::Failed, what, infos))),
+        };
         let defaults = default_options(asked, is_on_cpu);
         let message = format!("ready, {} on {device}{}", path.display(), in_words(&defaults));
-        let own = asked.options().iter().filter(|(key, _)| ![DEVICE, CAPTURE].contains(&key.as_str()));
+        let own = asked.options().iter().filter(|(key, _)| ![DEVICE, CAPTURE, STATIC].contains(&key.as_str()));
         let options = own.chain(&defaults).map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect();
         let kind = RouteKind::Devices(vec![chosen], options);
-        let route = Route { kind, name, device: device.to_string(), is_on_cpu };
+        let (device, in_float16) = (device.to_string(), computes_in_float16(asked));
+        let route = Route { kind, name, device, is_on_cpu, shapes, in_float16 };
         let ready = status(ProviderState::Ready, message, infos);
         Some((Some(route), ProviderStatus { default_options: defaults.into_iter().collect(), ..ready }))
     }
@@ -294,16 +321,25 @@ fn replay_option(asked: &Provider) -> Option<&str> {
     asked.options().iter().find(|(key, value)| is_replay(key) && is_on(value)).map(|(key, _)| key.as_str())
 }
 
-/// Returns the options that make a provider exact, unless the request sets them.
+/// Returns the options without which a provider is inexact or does not work, unless the request sets them.
 fn default_options(asked: &Provider, is_on_cpu: bool) -> Vec<(String, String)> {
     let default = match asked.name() {
         "webgpu" => Some(WEBGPU_EXACT),
         "cuda" => Some(CUDA_EXACT),
         "openvino" if is_on_cpu => Some(OPENVINO_EXACT),
+        "qnn" if asked.option("backend_path").is_none() => Some(QNN_BACKEND),
         _ => None,
     };
-    let is_unset = |(default, _): &(&str, &str)| asked.options().iter().all(|(key, _)| key != default);
+    let is_unset = |(default, _): &(&str, &str)| asked.option(default).is_none();
     default.filter(is_unset).map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect()
+}
+
+/// Returns whether a provider computes in float16 what graphs have in float32: Qualcomm's HTP does since QAIRT 2.35,
+/// whatever `enable_htp_fp16_precision` says.
+fn computes_in_float16(asked: &Provider) -> bool {
+    let by_type = asked.option("backend_type").map(|kind| kind.eq_ignore_ascii_case("htp"));
+    let by_path = asked.option("backend_path").map(|path| path.to_lowercase().contains("htp"));
+    asked.name() == "qnn" && by_type.or(by_path).unwrap_or(true)
 }
 
 /// Returns the ending of a message that names `options`, empty without any.
@@ -353,6 +389,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_htp_computes_in_float16() {
+        for (text, expected) in [
+            ("qnn", true),
+            ("qnn:backend_type=htp", true),
+            ("qnn:backend_path=/a/libQnnHtp.so", true),
+            ("qnn:backend_path=/a/libQnnCpu.so", false),
+            ("qnn:backend_type=gpu", false),
+            ("cpu", false),
+        ] {
+            let providers: crate::provider::Providers = text.parse().unwrap();
+            assert_eq!(computes_in_float16(&providers.of("llm")[0]), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn providers_are_made_exact_unless_the_request_says_otherwise() {
         let defaults = |text: &str, is_on_cpu| {
             let providers: crate::provider::Providers = text.parse().unwrap();
@@ -371,6 +422,9 @@ mod tests {
             assert_eq!(defaults("openvino", is_on_cpu).len(), usize::from(is_on_cpu));
         }
         assert_eq!(defaults("openvino:load_config=settings.json", true), []);
+        assert_eq!(defaults("qnn:soc_model=60", true), [("backend_type".to_owned(), "htp".to_owned())]);
+        assert_eq!(defaults("qnn:backend_path=libQnnHtp.so", true), []);
+        assert_eq!(defaults("qnn:backend_type=gpu", true), []);
         assert_eq!(in_words(&layout), ", with preferredLayout=NCHW");
         assert_eq!(in_words(&[]), "");
     }

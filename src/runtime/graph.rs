@@ -15,6 +15,7 @@ use super::clock::{Clock, GraphTime};
 use super::faults;
 use super::moves::Mover;
 use super::place::{Device, Place, Places};
+use super::sizes::{Fixing, Sizes, check_fixed};
 use super::{Placing, Runtime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Package, PackageFiles};
@@ -100,6 +101,13 @@ impl Placements {
         clock
     }
 
+    /// Records that `graph` was loaded once more, with another size of a dimension.
+    fn note_size(&self, graph: &str, dimension: &str, size: usize) {
+        if let Some((placement, _)) = self.lock().get_mut(graph) {
+            placement.sizes.entry(dimension.to_owned()).or_default().push(size);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (GraphPlacement, Arc<Clock>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,8 +124,11 @@ pub struct GraphLoader {
 /// A session on the devices of a provider.
 struct Placed {
     session: Session,
-    /// The provider as it was asked for.
-    provider: String,
+    provider: Provider,
+    /// The file of the graph.
+    file: String,
+    /// The sizes of its dimensions, if they are fixed.
+    sizes: Sizes,
     places: Arc<Places>,
     /// Whether runs can be recorded and replayed.
     captures: bool,
@@ -174,12 +185,12 @@ impl GraphLoader {
     }
 
     /// Loads the graph in `file`, or in the file of its variant, for the first provider that serves it.
-    fn session(&self, name: &str, file: &str) -> Result<(Placed, String, Arc<Clock>)> {
+    fn session(&self, name: &str, file: &str, fixing: &Fixing) -> Result<(Placed, Arc<Clock>)> {
         let asked = self.placing.providers.of(name);
         let is_auto = asked.iter().any(Provider::is_auto);
         let mut passed_over = Vec::new();
         for provider in self.candidates(&asked) {
-            match self.session_of_form(&provider, name, file, is_auto) {
+            match self.session_of_form(&provider, name, file, fixing, is_auto) {
                 Ok((placed, placement)) => {
                     let placement = GraphPlacement { passed_over, ..placement };
                     if !placement.passed_over.is_empty() || placement.variant_passed_over.is_some() {
@@ -187,8 +198,7 @@ impl GraphLoader {
                     } else if !self.placing.providers.is_cpu() {
                         log::info!(target: "ualm::provider", "{placement}");
                     }
-                    let file = placement.file.clone();
-                    return Ok((placed, file, self.placements.note(placement)));
+                    return Ok((placed, self.placements.note(placement)));
                 }
                 Err(NotLoaded::Failed(error)) => return Err(error),
                 Err(NotLoaded::PassedOver(why)) => {
@@ -226,14 +236,16 @@ impl GraphLoader {
         provider: &Provider,
         name: &str,
         file: &str,
+        fixing: &Fixing,
         is_auto: bool,
     ) -> Result<(Placed, GraphPlacement), NotLoaded> {
         let Some(variant) = self.package.manifest().variant(provider.name(), name) else {
-            return self.session_on(provider, name, file, is_auto);
+            return self.session_on(provider, name, file, fixing, is_auto);
         };
-        let loaded = self.check_float16(provider).and_then(|()| self.session_on(provider, name, variant, is_auto));
+        let loaded =
+            self.check_float16(provider).and_then(|()| self.session_on(provider, name, variant, fixing, is_auto));
         let Err(NotLoaded::PassedOver(why)) = loaded else { return loaded };
-        let (placed, placement) = self.session_on(provider, name, file, is_auto)?;
+        let (placed, placement) = self.session_on(provider, name, file, fixing, is_auto)?;
         Ok((placed, GraphPlacement { variant_passed_over: Some(format!("{variant}: {why}")), ..placement }))
     }
 
@@ -250,6 +262,7 @@ impl GraphLoader {
         provider: &Provider,
         name: &str,
         file: &str,
+        fixing: &Fixing,
         is_auto: bool,
     ) -> Result<(Placed, GraphPlacement), NotLoaded> {
         let (route, status) = self.runtime.resolver(&self.placing).resolve(provider);
@@ -257,14 +270,19 @@ impl GraphLoader {
         if is_auto && route.is_on_cpu && route.name != CPU && self.is_of_step(name) {
             return Err(NotLoaded::PassedOver("on a CPU it decodes more slowly than ONNX Runtime itself".into()));
         }
-        let Route { name: runtime_name, device, .. } = &route;
+        if is_auto && route.is_on_cpu && route.in_float16 {
+            return Err(NotLoaded::PassedOver("on a CPU it is the emulation of another processor".into()));
+        }
+        let sizes = fixing.sizes(route.shapes).map_err(NotLoaded::PassedOver)?;
+        let Route { name: runtime_name, device, in_float16, .. } = &route;
+        let in_float16 = *in_float16;
         let runtime_name = runtime_name.clone();
         let device = device.clone();
         let captures = provider.captures() && name == CAPTURED;
         let route = if captures { route.capturing() } else { route };
         let low_memory = self.placing.low_memory;
         let its_device = self.runtime.device(provider, &runtime_name);
-        let load = || self.runtime.load_session(self.files(), file, route, low_memory);
+        let load = || self.runtime.load_session(self.files(), file, route, &sizes, low_memory);
         let session = if runtime_name == CPU { load() } else { its_device.with(load) };
         let session = session.map_err(|e| {
             use ort::ErrorCode::{InvalidGraph, InvalidProtobuf, NoModel, NoSuchFile};
@@ -285,6 +303,9 @@ impl GraphLoader {
             return Err(NotLoaded::PassedOver(format!("it takes none of the graph's {nodes_on_cpu} nodes")));
         }
         let places = Places::of(&session, &its_device).map_err(NotLoaded::PassedOver)?;
+        if !sizes.is_empty() {
+            check_fixed(&session).and_then(|()| check_cache(&session, &places)).map_err(NotLoaded::PassedOver)?;
+        }
         let few_positions = match places.device() {
             None => false,
             Some(device) => self.runs_few_positions(provider, device, &nodes)?,
@@ -299,11 +320,13 @@ impl GraphLoader {
             nodes: nodes.len(),
             nodes_on_cpu,
             operators_on_cpu,
+            in_float16,
+            sizes: sizes.iter().map(|(dimension, size)| (dimension.clone(), vec![*size])).collect(),
             variant_passed_over: None,
             passed_over: Vec::new(),
         };
-        let provider = placement.provider.clone();
-        Ok((Placed { session, provider, places, captures, few_positions, mover }, placement))
+        let (provider, file) = (provider.clone(), file.to_owned());
+        Ok((Placed { session, provider, file, sizes, places, captures, few_positions, mover }, placement))
     }
 
     /// Returns whether a graph with `nodes` must run few positions at once, for the attention of `device` over many is
@@ -346,41 +369,106 @@ impl GraphLoader {
         })
     }
 
-    /// Loads the graph `name`.
+    /// Loads the graph `name`; `fixing` says how its shapes are fixed for a provider that wants that.
     ///
     /// # Errors
     /// [`ErrorKind::Package`] when the package lacks the graph, or when the graph lacks a port or has another input.
-    pub(crate) fn load(&self, name: &str, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
-        let (placed, file, clock) = self.session(name, self.package.manifest().graph(name)?)?;
+    pub(crate) fn load(&self, name: &str, inputs: &[Port], outputs: &[Port], fixing: &Fixing) -> Result<Graph> {
+        let (placed, clock) = self.session(name, self.package.manifest().graph(name)?, fixing)?;
+        self.check_contract(&placed.session, &placed.file, inputs, outputs)?;
+        Ok(Graph::new(name, placed, clock))
+    }
+
+    /// Loads `graph`, whose shapes are fixed, once more for its provider, with another `size` of a dimension. If that
+    /// fails, there is none, and a warning says why.
+    pub(crate) fn with_size(&self, graph: &Graph, dimension: &str, size: usize) -> Option<Graph> {
+        let mut sizes = graph.sizes.clone();
+        sizes.insert(dimension.to_owned(), size);
+        match self.session_with(graph, sizes) {
+            Ok(placed) => {
+                self.placements.note_size(&graph.name, dimension, size);
+                Some(Graph::new(&graph.name, placed, Arc::clone(&graph.clock)))
+            }
+            Err(why) => {
+                let name = &graph.name;
+                log::warn!(target: "ualm::provider", "{name}: not with {size} {dimension} on {}: {why}", graph.provider);
+                None
+            }
+        }
+    }
+
+    fn session_with(&self, graph: &Graph, sizes: Sizes) -> Result<Placed, String> {
+        let words = |e: ort::Error| e.message().trim().to_owned();
+        let route = self.runtime.resolver(&self.placing).resolve(&graph.provider).0.ok_or("its device is gone")?;
+        let device = self.runtime.device(&graph.provider, &route.name);
+        let is_on_cpu = route.name == CPU;
+        let load = || self.runtime.load_session(self.files(), &graph.file, route, &sizes, self.placing.low_memory);
+        let session = if is_on_cpu { load() } else { device.with(load) };
+        let session = session.map_err(words)?;
+        let places = Arc::new(Places::of(&session, &device)?);
+        let (provider, file, few_positions) = (graph.provider.clone(), graph.file.clone(), graph.few_positions);
+        Ok(Placed { session, provider, file, sizes, places, captures: false, few_positions, mover: None })
+    }
+
+    /// Loads the graph `name`, the shapes of which are fixed elsewhere, for the CPU, where it takes any shapes.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub(crate) fn beside(&self, graph: &Graph, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
+        let file = self.package.manifest().graph(&graph.name)?;
+        let provider = Provider::new("cpu");
+        let loaded = self.session_on(&provider, &graph.name, file, &Fixing::Impossible(""), false);
+        let (placed, _) = loaded.map_err(|not_loaded| match not_loaded {
+            NotLoaded::Failed(error) => error,
+            NotLoaded::PassedOver(why) => Error::new(ErrorKind::Provider, format!("{}: {why}", graph.name)),
+        })?;
+        self.check_contract(&placed.session, file, inputs, outputs)?;
+        Ok(Graph::new(&graph.name, placed, Arc::clone(&graph.clock)))
+    }
+
+    /// Checks that a graph has these inputs and no others, and these outputs.
+    fn check_contract(&self, session: &Session, file: &str, inputs: &[Port], outputs: &[Port]) -> Result<()> {
         let mut wrong: Vec<String> = inputs
             .iter()
-            .filter_map(|port| port.mismatch(placed.session.inputs().iter().find(|o| o.name() == port.name)))
+            .filter_map(|port| port.mismatch(session.inputs().iter().find(|o| o.name() == port.name)))
             .map(|what| format!("input {what}"))
             .collect();
         wrong.extend(
             outputs
                 .iter()
-                .filter_map(|port| port.mismatch(placed.session.outputs().iter().find(|o| o.name() == port.name)))
+                .filter_map(|port| port.mismatch(session.outputs().iter().find(|o| o.name() == port.name)))
                 .map(|what| format!("output {what}")),
         );
-        let extra = placed.session.inputs().iter().filter(|o| inputs.iter().all(|port| port.name != o.name()));
+        let extra = session.inputs().iter().filter(|o| inputs.iter().all(|port| port.name != o.name()));
         wrong.extend(extra.map(|o| format!("input {:?} is not in the contract", o.name())));
-        if !wrong.is_empty() {
-            let what =
-                format!("{}: the graph does not keep its contract: {}", self.files().describe(&file), wrong.join("; "));
-            return Err(Error::new(ErrorKind::Package, what));
+        if wrong.is_empty() {
+            return Ok(());
         }
-        let Placed { session, provider, places, captures, few_positions, mover } = placed;
-        let (name, session) = (name.to_owned(), Mutex::new(session));
-        Ok(Graph { name, provider, session, places, captures, few_positions, mover, clock })
+        let what =
+            format!("{}: the graph does not keep its contract: {}", self.files().describe(file), wrong.join("; "));
+        Err(Error::new(ErrorKind::Package, what))
+    }
+}
+
+/// Checks that a cache, if `session` has one, lies on the host: rows of a cache on a device cannot be bound one by one.
+fn check_cache(session: &Session, places: &Places) -> Result<(), String> {
+    let has_cache = session.inputs().iter().any(|input| input.name().starts_with("past_key_values."));
+    match places.device() {
+        Some(_) if has_cache => {
+            Err("with fixed shapes each row of a cache runs alone, which works in memory of the host, not of a device"
+                .into())
+        }
+        _ => Ok(()),
     }
 }
 
 /// A loaded graph. One thread at a time runs it; others wait.
 pub(crate) struct Graph {
     name: String,
-    provider: String,
     session: Mutex<Session>,
+    provider: Provider,
+    file: String,
+    sizes: Sizes,
     places: Arc<Places>,
     captures: bool,
     few_positions: bool,
@@ -389,6 +477,27 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
+    fn new(name: &str, placed: Placed, clock: Arc<Clock>) -> Self {
+        let Placed { session, provider, file, sizes, places, captures, few_positions, mover } = placed;
+        Self {
+            name: name.to_owned(),
+            session: Mutex::new(session),
+            provider,
+            file,
+            sizes,
+            places,
+            captures,
+            few_positions,
+            mover,
+            clock,
+        }
+    }
+
+    /// Returns the size of the dimension of this name, if the shapes of the graph are fixed.
+    pub(crate) fn fixed(&self, dimension: &str) -> Option<usize> {
+        self.sizes.get(dimension).copied()
+    }
+
     /// Returns whether the input `name` is float16.
     pub(crate) fn is_half(&self, name: &str) -> bool {
         let session = self.lock();

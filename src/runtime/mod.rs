@@ -11,6 +11,7 @@ mod float16;
 mod graph;
 mod moves;
 mod place;
+mod sizes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ use crate::provider::{
 };
 use crate::time_limit::within;
 use place::{Device, Told};
+use sizes::Sizes;
 
 pub(crate) use binding::{Binding, bind_rows};
 pub(crate) use buffer::{Buffer, DeviceTensor};
@@ -41,6 +43,7 @@ pub(crate) use finite::{check_finite, check_finite_sound};
 pub(crate) use graph::{Graph, GraphLoader, Port, load_once};
 pub(crate) use moves::{Mover, Moves};
 pub use place::CopiedBytes;
+pub(crate) use sizes::{Fixing, Size};
 
 /// The default time limit on loading a library.
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
@@ -300,8 +303,8 @@ impl Runtime {
         }
     }
 
-    /// Loads the graph in the file `name` of a package, for the provider of `route`; weights in a file beside the graph
-    /// are mapped into memory.
+    /// Loads the graph in the file `name` of a package, for the provider of `route`, with `sizes` for its dimensions;
+    /// weights in a file beside the graph are mapped into memory.
     ///
     /// Every route names its devices, also that of the CPU, so that a registered plugin cannot take over a graph. With
     /// `low_memory` a run releases its memory on the CPU after use rather than keeping it in an arena.
@@ -310,9 +313,13 @@ impl Runtime {
         files: &PackageFiles,
         name: &str,
         route: Route<'_>,
+        sizes: &Sizes,
         low_memory: bool,
     ) -> ort::Result<Session> {
         let mut builder = Session::builder(&self.environment)?.with_config_entry(RECORD_PLACEMENT, "1")?;
+        for (dimension, size) in sizes {
+            builder = builder.with_dimension_override(dimension, *size as i64)?;
+        }
         if low_memory {
             let no_arena = ort::ep::CPU::default().with_arena_allocator(false).build();
             builder = builder.with_execution_providers([no_arena])?.with_memory_pattern(false)?;

@@ -1215,7 +1215,9 @@ ualm_status ualm_runtime_report(const ualm_runtime_options *options, char **json
 /**
  * Returns the report of a loaded model, as ualm_runtime_report does, with "graphs", a list of the graphs loaded so
  * far: "graph", "file", "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take),
- * "operators_on_cpu" and "passed_over" (a list of {"provider", "why"}). Free `json` with ualm_string_free.
+ * "operators_on_cpu", "in_float16" (whether the provider computes in float16 what the graph has in float32),
+ * "sizes" (of its dimensions by name, if its shapes are fixed) and "passed_over" (a list of {"provider", "why"}).
+ * Free `json` with ualm_string_free.
  */
 ualm_status ualm_model_report(const ualm_model *model, char **json);
 
