@@ -184,8 +184,8 @@ fn ports(state: CausalState) -> (Vec<Port>, Vec<Port>) {
     let mut outputs = vec![Port::float("audio_values", &[None, Some(1), None])];
     for layer in 0..state.layers {
         for part in ["key", "value"] {
-            inputs.push(Port::float(format!("past_key_values.{layer}.{part}"), &past));
-            outputs.push(Port::float(format!("present.{layer}.{part}"), &past));
+            inputs.push(Port::float_or_half(format!("past_key_values.{layer}.{part}"), &past));
+            outputs.push(Port::float_or_half(format!("present.{layer}.{part}"), &past));
         }
     }
     (inputs, outputs)
