@@ -14,7 +14,7 @@ use ort::session::builder::SessionBuilder;
 use super::built_in::BuiltIn;
 use super::choice::{CAPTURE, is_on};
 use super::plugin::{Plugins, beside, devices_of, explain, key_of, provider_of};
-use super::shapes::{STATIC, Shapes};
+use super::shapes::{STATIC, Shapes, is_npu_of_openvino};
 use super::{DeviceInfo, Provider, ProviderState, ProviderStatus, metadata};
 use crate::time_limit::within;
 
@@ -217,7 +217,7 @@ impl<'e> Resolver<'e> {
                     None => "its first device".to_owned(),
                 };
                 let kind = RouteKind::BuiltIn(dispatch);
-                let in_float16 = computes_in_float16(asked);
+                let in_float16 = computes_in_float16(asked, false);
                 let name = built_in.name.to_owned();
                 let route = Route { kind, name, device, is_on_cpu: false, shapes, in_float16 };
                 let message = format!("ready, built into ONNX Runtime's library{}", in_words(&defaults));
@@ -280,7 +280,7 @@ impl<'e> Resolver<'e> {
         let own = asked.options().iter().filter(|(key, _)| ![DEVICE, CAPTURE, STATIC].contains(&key.as_str()));
         let options = own.chain(&defaults).map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect();
         let kind = RouteKind::Devices(vec![chosen], options);
-        let (device, in_float16) = (device.to_string(), computes_in_float16(asked));
+        let (device, in_float16) = (device.to_string(), computes_in_float16(asked, hardware == DeviceType::NPU));
         let route = Route { kind, name, device, is_on_cpu, shapes, in_float16 };
         let ready = status(ProviderState::Ready, message, infos);
         Some((Some(route), ProviderStatus { default_options: defaults.into_iter().collect(), ..ready }))
@@ -292,6 +292,7 @@ impl<'e> Resolver<'e> {
             "cuda" | "tensorrt" => Some("cuda"),
             "openvino" => Some("openvino"),
             "webgpu" => Some("webgpu"),
+            "qnn" => Some("qnn"),
             _ => None,
         };
         let way = match flavour {
@@ -335,11 +336,11 @@ fn default_options(asked: &Provider, is_on_cpu: bool) -> Vec<(String, String)> {
 }
 
 /// Returns whether a provider computes in float16 what graphs have in float32: Qualcomm's HTP does since QAIRT 2.35,
-/// whatever `enable_htp_fp16_precision` says.
-fn computes_in_float16(asked: &Provider) -> bool {
+/// whatever `enable_htp_fp16_precision` says, and Intel's NPU does.
+fn computes_in_float16(asked: &Provider, is_on_npu: bool) -> bool {
     let by_type = asked.option("backend_type").map(|kind| kind.eq_ignore_ascii_case("htp"));
     let by_path = asked.option("backend_path").map(|path| path.to_lowercase().contains("htp"));
-    asked.name() == "qnn" && by_type.or(by_path).unwrap_or(true)
+    asked.name() == "qnn" && by_type.or(by_path).unwrap_or(true) || is_npu_of_openvino(asked, is_on_npu)
 }
 
 /// Returns the ending of a message that names `options`, empty without any.
@@ -389,17 +390,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_htp_computes_in_float16() {
-        for (text, expected) in [
-            ("qnn", true),
-            ("qnn:backend_type=htp", true),
-            ("qnn:backend_path=/a/libQnnHtp.so", true),
-            ("qnn:backend_path=/a/libQnnCpu.so", false),
-            ("qnn:backend_type=gpu", false),
-            ("cpu", false),
+    fn npus_compute_in_float16() {
+        for (text, is_on_npu, expected) in [
+            ("qnn", true, true),
+            ("qnn:backend_type=htp", false, true),
+            ("qnn:backend_path=/a/libQnnHtp.so", true, true),
+            ("qnn:backend_path=/a/libQnnCpu.so", false, false),
+            ("qnn:backend_type=gpu", true, false),
+            ("openvino", false, false),
+            ("openvino", true, true),
+            ("openvino:device_type=NPU", false, true),
+            ("cpu", false, false),
         ] {
             let providers: crate::provider::Providers = text.parse().unwrap();
-            assert_eq!(computes_in_float16(&providers.of("llm")[0]), expected, "{text}");
+            assert_eq!(computes_in_float16(&providers.of("llm")[0], is_on_npu), expected, "{text}");
         }
     }
 

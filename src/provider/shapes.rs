@@ -37,14 +37,20 @@ impl Shapes {
     }
 }
 
-/// Returns whether a provider's documentation says that it takes graphs with fixed shapes alone.
+/// Returns whether a provider takes graphs with fixed shapes alone.
 fn is_needed(asked: &Provider, is_on_npu: bool) -> bool {
     match asked.name() {
         "qnn" | "vitisai" => true,
-        "openvino" => is_on_npu || asked.option("device_type").is_some_and(|device| device.contains("NPU")),
-        "openvino.npu" => true,
         "coreml" => asked.option("RequireStaticInputShapes") == Some("1"),
-        _ => false,
+        _ => is_npu_of_openvino(asked, is_on_npu),
+    }
+}
+
+/// Returns whether OpenVINO is asked for an NPU, or has chosen one.
+pub(super) fn is_npu_of_openvino(asked: &Provider, is_on_npu: bool) -> bool {
+    match asked.name() {
+        "openvino" => is_on_npu || asked.option("device_type").is_some_and(|device| device.contains("NPU")),
+        name => name == "openvino.npu",
     }
 }
 

@@ -63,3 +63,22 @@ pub(super) fn check_fixed(session: &Session) -> Result<(), String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_the_graph_within_the_positions_of_a_sequence() {
+        let fixing = Fixing::Sizes(vec![("batch", Size::Of(1)), ("capacity", Size::Positions(512))]);
+        assert_eq!(fixing.sizes(Shapes::Dynamic), Ok(Sizes::new()));
+        for (positions, capacity) in [(100, 100), (4096, 512)] {
+            let expected = Sizes::from([("batch".to_owned(), 1), ("capacity".to_owned(), capacity)]);
+            assert_eq!(fixing.sizes(Shapes::Fixed { positions }), Ok(expected));
+        }
+        let impossible = Fixing::Impossible("it hears the whole sound");
+        assert_eq!(impossible.sizes(Shapes::Dynamic), Ok(Sizes::new()));
+        let why = impossible.sizes(Shapes::Fixed { positions: 100 }).unwrap_err();
+        assert_eq!(why, "it wants fixed shapes, but it hears the whole sound");
+    }
+}
