@@ -13,7 +13,8 @@ const LOGGED: &str = "WebGPU device error(";
 const LOGGED_BY: &str = "WebGpuExecutionProvider";
 
 /// Words for memory that has run out: of Vulkan, Direct3D, CUDA, ONNX Runtime's arena, and of WebGPU's limits.
-const NO_MEMORY: [&str; 9] = [
+const NO_MEMORY: [&str; 10] = [
+    "WebGPU device error(3)",
     "OUT_OF_DEVICE_MEMORY",
     "OUT_OF_HOST_MEMORY",
     "OUTOFMEMORY",

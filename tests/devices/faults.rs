@@ -18,7 +18,7 @@ use crate::{DEVICE, config, load, tokens};
 
 const PACKAGE: &str = "tiny-omni-fp32";
 /// The time limit on a test in its process.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(600);
 /// The variables that the driver reads.
 const FAULT: &str = "FAULT";
 const REAL_DRIVER: &str = "REAL_DRIVER";
@@ -172,8 +172,11 @@ fn a_lost_device_is_an_error_of_all_that_runs_there() {
     assert_lost(&again(&mut session), "the graph");
     assert_lost(&again(&mut other), "the graph");
     assert_lost(&again(&mut model.session()), "the graph");
-    let sound = model.audio_features(&crate::hum(1.0)).unwrap_err();
-    assert_lost(&sound, "audio_encoder");
+    // which is on the CPU where the device's attention is wrong
+    let is_there = |graph: &ualm::provider::GraphPlacement| graph.graph == "audio_encoder" && graph.provider != "cpu";
+    if model.provider_report().unwrap().graphs.iter().any(is_there) {
+        assert_lost(&model.audio_features(&crate::hum(1.0)).unwrap_err(), "audio_encoder");
+    }
     assert_lost(&Engine::new(&model, &EngineOptions::default()).err().unwrap(), "llm");
     let options = ualm::RuntimeOptions::default().providers("webgpu".parse::<ualm::Providers>().unwrap());
     let error = Model::load_with(package(PACKAGE), &options).err().unwrap();
@@ -217,7 +220,7 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
     no_memory(engine().err().unwrap(), "llm");
     no_memory(session.fork(&checkpoint).err().unwrap(), "llm");
     let mut long = sound.clone();
-    long.audio.max_steps = 400;
+    long.audio.max_steps = 250; // beyond the first 256 positions
     let grown = session.generate_from(&checkpoint, &long, &Cancel::new()).and_then(ualm::Generation::into_reply);
     no_memory(grown.unwrap_err(), "llm");
     let error = Model::load_with(package("synthetic-fp32"), &model_options()).err().unwrap();
@@ -243,13 +246,15 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
         let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
         (session, checkpoint)
     };
+    let mut short = sound.clone();
+    (short.audio.min_steps, short.audio.max_steps) = (4, 4);
     let (mut alone, of_alone) = begun(cpu);
-    let expected = made(&mut alone, &of_alone, &sound);
+    let expected = made(&mut alone, &of_alone, &short);
     let mut faults = 0;
     for allocations in 0..12 {
         let (mut session, checkpoint) = begun(model);
         let mut failed = None;
-        for event in session.generate_from(&checkpoint, &sound, &Cancel::new()).unwrap() {
+        for event in session.generate_from(&checkpoint, &short, &Cancel::new()).unwrap() {
             match event {
                 Ok(Event::SegmentStarted { .. }) => fault.begin(&format!("memory {allocations}")),
                 Ok(_) => {}
@@ -258,7 +263,7 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
         }
         fault.end();
         assert_eq!(
-            made(&mut session, &checkpoint, &sound),
+            made(&mut session, &checkpoint, &short),
             expected,
             "after {allocations} allocations and then {failed:?}"
         );
@@ -289,7 +294,8 @@ fn a_server_tells_that_its_device_is_lost() {
     skip_without_fixtures!();
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ualm"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--provider", "webgpu", "--model"]).arg(package(PACKAGE));
+    let device = DEVICE.as_deref().unwrap_or_default();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--provider", device, "--model"]).arg(package(PACKAGE));
     let Some(fault) = fail_on_demand(&mut command, folder.path()) else { return };
     let mut server = Running(command.stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(server.0.stderr.take().unwrap()).lines().map(Result::unwrap);

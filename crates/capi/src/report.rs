@@ -34,8 +34,9 @@ impl Report {
 /// "default_options" (an object: options set because the request does not), "state" (ready, not_installed,
 /// wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library", "version", "devices",
 /// "missing"), "unserved" (graphs for which none of them can serve), "devices", a list of
-/// {"provider", "hardware", "vendor"}, "graphs" (empty) and "other_libraries" (other copies of ONNX Runtime in the
-/// process). A provider that cannot serve is no error here, but when a model is loaded. `options` may be
+/// {"provider", "hardware", "vendor"}, "graphs" (empty), "other_libraries" (other copies of ONNX Runtime in the
+/// process) and "lost_devices" (an object: the error with which a provider's device was lost, after which the process
+/// must be started anew). A provider that cannot serve is no error here, but when a model is loaded. `options` may be
 /// NULL. Free `json` with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_runtime_report(
