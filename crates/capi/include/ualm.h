@@ -1215,11 +1215,10 @@ ualm_status ualm_runtime_report(const ualm_runtime_options *options, char **json
 /**
  * Returns the report of a loaded model, as ualm_runtime_report does, with "graphs", a list of the graphs loaded so
  * far: "graph", "file", "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take),
- * "operators_on_cpu", "variant_passed_over" (only where the provider does not run the graph's variant for it: its file and
- * the reason) and "passed_over" (a list of {"provider", "why"}). Free `json` with ualm_string_free.
+ * "operators_on_cpu", "variant_passed_over" (the file of a variant that the provider does not run and the reason, if
+ * there is one) and "passed_over" (a list of {"provider", "why"}). Free `json` with ualm_string_free.
  */
-ualm_status ualm_model_report(const ualm_model *model,
-                              char **json);
+ualm_status ualm_model_report(const ualm_model *model, char **json);
 
 /**
  * Loads the model package in `folder`; `options` may be NULL. The language model is loaded now, the graphs for sound

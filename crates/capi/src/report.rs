@@ -52,8 +52,8 @@ pub unsafe extern "C" fn ualm_runtime_report(
 
 /// Returns the report of a loaded model, as ualm_runtime_report does, with "graphs", a list of the graphs loaded so
 /// far: "graph", "file", "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take),
-/// "operators_on_cpu", "variant_passed_over" (only where the provider does not run the graph's variant for it: its file and
-/// the reason) and "passed_over" (a list of {"provider", "why"}). Free `json` with ualm_string_free.
+/// "operators_on_cpu", "variant_passed_over" (the file of a variant that the provider does not run and the reason, if
+/// there is one) and "passed_over" (a list of {"provider", "why"}). Free `json` with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_report(model: *const ualm_model, json: *mut *mut c_char) -> ualm_status {
     entry(|| {
