@@ -1,11 +1,12 @@
 """The precision of each graph, by its role in the package."""
 
 from .graph import Storage
+from .half.operators import SUMMED_EXACTLY
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
-TARGETS = ("cpu", "cuda", "webgpu", "openvino")
-HALF_TARGETS = ("cuda", "webgpu")
+HALF_TARGETS = tuple(SUMMED_EXACTLY)
 """Providers that get float16 forms of the graphs; the others take those of the CPU."""
+TARGETS = ("cpu", *HALF_TARGETS, "openvino")
 
 _FLOAT32 = Storage()
 _FLOAT16 = Storage(half=True)

@@ -1217,7 +1217,8 @@ ualm_status ualm_runtime_report(const ualm_runtime_options *options, char **json
  * Returns the report of a loaded model, as ualm_runtime_report does, with "graphs", a list of the graphs loaded so
  * far: "graph", "file", "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take),
  * "operators_on_cpu", "in_float16" (whether the provider computes in float16 what the graph has in float32),
- * "sizes" (of its dimensions by name, if its shapes are fixed) and "passed_over" (a list of {"provider", "why"}).
+ * "sizes" (of its dimensions by name, if its shapes are fixed), "variant_passed_over" (only where the provider does not
+ * run the graph's variant for it: its file and the reason) and "passed_over" (a list of {"provider", "why"}).
  * Free `json` with ualm_string_free.
  */
 ualm_status ualm_model_report(const ualm_model *model, char **json);

@@ -28,7 +28,7 @@ HALF = PRODUCTS | ARITHMETIC | LAYOUT | {
     "Relu", "LeakyRelu", "Elu", "Gelu", "Sigmoid", "Tanh", "AveragePool", "LayerNormalization",
     "SimplifiedLayerNormalization", "SkipSimplifiedLayerNormalization",
 }  # fmt: skip
-"""Operators that may compute in float16: providers add up the squares of these norms in float32.
+"""Operators that may compute in float16: the squares of these norms are added up in float32 (by CUDA where the runtime asks for it).
 
 All others stay in float32: exponentials, logarithms, sines, sums over a dimension, other norms, searches, comparisons.
 """
