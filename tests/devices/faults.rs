@@ -219,8 +219,8 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
     let engine = || Engine::new(model, &EngineOptions::default().slots(slots));
     no_memory(engine().err().unwrap(), "llm");
     no_memory(session.fork(&checkpoint).err().unwrap(), "llm");
-    let mut long = sound.clone();
-    long.audio.max_steps = 250; // beyond the first 256 positions
+    let mut long = text.clone();
+    (long.text.max_steps, long.text.min_steps) = (250, 250); // beyond the first 256 positions
     let grown = session.generate_from(&checkpoint, &long, &Cancel::new()).and_then(ualm::Generation::into_reply);
     no_memory(grown.unwrap_err(), "llm");
     let error = Model::load_with(package("synthetic-fp32"), &model_options()).err().unwrap();
