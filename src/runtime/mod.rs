@@ -9,8 +9,11 @@ mod faults;
 mod finite;
 mod float16;
 mod graph;
+mod loader;
 mod moves;
 mod place;
+mod placements;
+mod port;
 mod sizes;
 
 use std::collections::BTreeMap;
@@ -40,9 +43,11 @@ pub(crate) use buffer::{Buffer, DeviceTensor};
 pub use clock::GraphTime;
 pub(crate) use faults::explain;
 pub(crate) use finite::{check_finite, check_finite_sound};
-pub(crate) use graph::{Graph, GraphLoader, Port, load_once};
+pub(crate) use graph::{Graph, load_once};
+pub(crate) use loader::GraphLoader;
 pub(crate) use moves::{Mover, Moves};
 pub use place::CopiedBytes;
+pub(crate) use port::Port;
 pub(crate) use sizes::{Fixing, Size};
 
 /// The default time limit on loading a library.
