@@ -32,7 +32,7 @@ export UALM_REQUIRE_FIXTURES := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-server test-scale test-valgrind test-threads test-page dist test-dist soak fuzz
+.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-scale test-valgrind test-threads test-page dist test-dist soak fuzz
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -55,6 +55,8 @@ library: ## fetch ONNX Runtime's library
 test: test-python test-rust test-server ## set everything up and run all tests
 	@if $(PYTHON) tests/tools/software_vulkan.py >/dev/null 2>&1; then $(MAKE) test-webgpu; else \
 	  echo "note: WebGPU was not tried: make test-webgpu says what it needs"; fi
+	@if $(PYTHON) scripts/fetch_onnxruntime.py --flavour qnn --cached >/dev/null 2>&1; then $(MAKE) test-qnn; else \
+	  echo "note: QNN was not tried: make test-qnn fetches it, under terms of its own"; fi
 
 test-rust: fixtures ## run the tests of the runtime
 	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" $(TEST)
@@ -82,6 +84,12 @@ test-webgpu: fixtures ## fetch WebGPU's plugin (7 MB), and compare with the CPU 
 	@driver=$$($(PYTHON) tests/tools/software_vulkan.py) && eval "$$driver" && export ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER=1 && \
 	  library=$$($(PYTHON) scripts/fetch_onnxruntime.py --flavour webgpu) && export ORT_DYLIB_PATH="$$library" && \
 	  $(TEST) --test devices
+
+# The emulation wants the number of a processor; 60 is that of the Snapdragon X Elite.
+QNN ?= qnn:soc_model=60
+test-qnn: fixtures ## fetch Qualcomm's QNN (100 MB), whose terms must be accepted, and compare with the CPU what its emulation of an NPU makes
+	@library=$$($(PYTHON) scripts/fetch_onnxruntime.py --flavour qnn) && export ORT_DYLIB_PATH="$$library" UALM_TEST_QNN="$(QNN)" && \
+	  $(TEST) --test devices qnn
 
 # The programs that are quick enough for it.
 test-valgrind: fixtures ## run the C programs of the tests under valgrind

@@ -23,8 +23,8 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--target", dest="targets", action="append", choices=TARGETS, metavar="|".join(TARGETS),
-        help="a provider that the package is to run on, besides the CPU (repeatable); cuda adds a float16 language model, "
-        "openvino takes the CPU's graphs",
+        help="a provider that the package is to run on, besides the CPU (repeatable); cuda and webgpu add float16 "
+        "forms of the graphs, which they share; openvino takes the CPU's",
     )  # fmt: skip
     parser.add_argument(
         "--heads-precision", choices=PRECISIONS[:3],

@@ -7,15 +7,13 @@ run.
 """
 
 import argparse
-import hashlib
-import json
 import sys
 from pathlib import Path
 
 import onnx
 
 from ualm_export.errors import ExportError
-from ualm_export.manifest import FILE_NAME, SCHEMA, describe_file, replace_file, text_of
+from ualm_export.manifest import describe_file, read, replace, replace_file
 from ualm_export.masks import with_added_masks
 
 GRAPH = "audio_encoder"
@@ -23,17 +21,8 @@ GRAPH = "audio_encoder"
 
 def upgrade_package(package: Path) -> Path:
     """Replaces the audio encoder's graph and the manifest, each atomically; gives the graph's path."""
-    path = package / FILE_NAME
-    if not path.is_file():
-        raise ExportError(f"{package} is no package: it holds no {FILE_NAME}")
-    content = path.read_bytes()
-    try:
-        manifest = json.loads(content)
-        schema, graphs, files = manifest["schema"], manifest["graphs"], manifest["files"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{path} is no manifest: {error!r}") from None
-    if schema != SCHEMA:
-        raise ExportError(f"{path}: schema is {schema!r}; expected {SCHEMA}: see export/upgrade_manifest.py")
+    manifest, former = read(package)
+    graphs, files = manifest["graphs"], manifest["files"]
     if GRAPH not in graphs:
         raise ExportError(f"{package} has no {GRAPH}")
     graph = package / graphs[GRAPH]
@@ -45,9 +34,7 @@ def upgrade_package(package: Path) -> Path:
         raise ExportError(f"{graph}: {error}") from None
     replace_file(graph, model.SerializeToString(deterministic=True))
     files[graph.name] = describe_file(graph)
-    formerly = {"formerly": [*manifest.get("formerly", []), hashlib.sha256(content).hexdigest()]}
-    first = {key: manifest[key] for key in ("schema", "name", "family") if key in manifest}
-    replace_file(path, text_of(first | formerly | {**manifest, **formerly}).encode())
+    replace(package, manifest, former)
     return graph
 
 

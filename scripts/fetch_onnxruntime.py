@@ -4,7 +4,8 @@
 The library, and for some flavours a plugin that offers another execution provider, are taken out of pip wheels of pinned versions,
 whose SHA-256 pip checks. Nothing is installed into Python, and nothing is fetched when the library is there already. Needs Python 3.8
 or later with pip; nothing else. Without --flavour ualm finds the CPU's library by itself; that of another flavour is named to it with
---library or ORT_DYLIB_PATH. What each needs of the machine: docs/providers.md.
+--library or ORT_DYLIB_PATH. What each needs of the machine: docs/providers.md. A package with terms of its own (Qualcomm's) is fetched
+only where a person has accepted them.
 
 The cache is $XDG_CACHE_HOME/ualm, ~/.cache/ualm, or on Windows %LOCALAPPDATA%\\ualm.
 """
@@ -26,7 +27,8 @@ _PROVIDERS = LIBRARY.pattern + r"|(lib)?onnxruntime_providers_\w+\.(so|dll|dylib
 _PLUGIN = r"(?!.*\.py$|lib\w+_plugin\.so\.\d).+"  # all but Python, and copies of the plugin under other names
 
 # Packages: the version, the tag of the Pythons whose wheel is taken (any would do: the libraries do not depend on it), what is taken
-# out of the wheel's folder, and for each system the platform tags that its wheel may carry and the wheel's SHA-256.
+# out of the wheel's folder, and for each system the platform tags that its wheel may carry and the wheel's SHA-256. Terms that bind whoever
+# downloads the package: what they are, and the variable by which a person accepts them.
 PACKAGES = {
     "onnxruntime": {
         "version": VERSION,
@@ -112,6 +114,37 @@ PACKAGES = {
             ),
         },
     },
+    "onnxruntime-qnn": {
+        "version": "2.7.0",
+        "abi": "cp312",
+        "folder": "onnxruntime_qnn",
+        "wanted": re.compile(_PLUGIN),
+        "terms": (
+            "Qualcomm's AI Stack License (Qualcomm_LICENSE.pdf in the wheel of onnxruntime-qnn on pypi.org) binds whoever downloads it. It allows "
+            "use for the development and the benchmarking of one's own software, forbids distribution of the libraries alone and reverse "
+            "engineering, and has promises in it (no claims of intellectual property against Qualcomm for this software, indemnification, export "
+            "control)",
+            "UALM_ACCEPT_QUALCOMM_LICENSE",
+        ),
+        "wheels": {
+            ("linux", "x86_64"): (
+                ["manylinux_2_35_x86_64"],
+                "6feb735e2910127febd9c24c1be0f541bcaf688a90028b7efe55d12aca214c13",
+            ),
+            ("linux", "aarch64"): (
+                ["manylinux_2_34_aarch64"],
+                "40f6f8ab76a877b36c875122caf46189f810e52a1e7c2f75e431dfb7714168b8",
+            ),
+            ("windows", "x86_64"): (
+                ["win_amd64"],
+                "83e0f18fc0233b911a78536da4d089eb66086a9d843f6046cf7a88daa4c1432c",
+            ),
+            ("windows", "aarch64"): (
+                ["win_arm64"],
+                "04dff4e75d4046a29fd8d90602c0cb3d130bb3c82c58e280c600c6c234a11c84",
+            ),
+        },
+    },
 }
 
 # What is laid into one folder: the library, then perhaps a plugin for it.
@@ -120,6 +153,7 @@ FLAVOURS = {
     "cuda": ["onnxruntime-gpu"],
     "openvino": ["onnxruntime", "onnxruntime-ep-openvino"],
     "webgpu": ["onnxruntime", "onnxruntime-ep-webgpu"],
+    "qnn": ["onnxruntime", "onnxruntime-qnn"],
 }
 
 
@@ -177,12 +211,13 @@ def download(name, system, folder):
 def extract(name, wheel, folder):
     """Takes what is wanted of a package out of its wheel; licences of plugins get the package's name."""
     package = PACKAGES[name]
+    folders = (package["folder"], f"{package['folder']}.libs")  # the second has libraries that came into the wheel by auditwheel
     found = False
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.infolist():
             parts = member.filename.split("/")
-            is_licence = ".dist-info" in parts[0] and parts[-1].lower().startswith(("license", "thirdparty"))
-            if parts[0] != package["folder"] and not is_licence:
+            is_licence = parts[-1].lower().startswith(("license", "thirdparty", "privacy", "qualcomm_license"))
+            if parts[0] not in folders and not (is_licence and ".dist-info" in parts[0]):
                 continue
             if not package["wanted"].fullmatch(parts[-1]):
                 continue
@@ -192,6 +227,18 @@ def extract(name, wheel, folder):
             found = found or not is_licence
     if not found:
         raise Failure(f"there is no library in {wheel.name}")
+
+
+def check_terms(name):
+    """Checks that a person has accepted the terms of a package, if it has any."""
+    terms, variable = PACKAGES[name].get("terms", (None, None))
+    if terms and os.environ.get(variable) != "yes":
+        raise Failure(f"{name} is not fetched before you accept its terms. {terms}. Read it, and if you accept it, set {variable}=yes")
+
+
+def cached(flavour):
+    """The path of the library in the cache, or None."""
+    return library_in(cache_folder() / "onnxruntime" / version_of(flavour))
 
 
 def version_of(flavour):
@@ -211,6 +258,8 @@ def fetch(flavour, system=None):
         folder = cache_folder() / "onnxruntime-foreign" / "-".join((*system, version))
     if library_in(folder):
         return library_in(folder)
+    for name in FLAVOURS[flavour]:
+        check_terms(name)
     if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode != 0:
         raise Failure(f"{sys.executable} has no pip: install it (on Debian and Ubuntu: apt install python3-pip)")
     print(f"Fetching ONNX Runtime {version} ...", file=sys.stderr)
@@ -234,10 +283,17 @@ def fetch(flavour, system=None):
 def main():
     parser = argparse.ArgumentParser(description="Fetch ONNX Runtime's library into the cache and print its path.")
     parser.add_argument("--flavour", choices=sorted(FLAVOURS), default="cpu", help="which build of the library (default: cpu)")
+    parser.add_argument("--cached", action="store_true", help="fetch nothing: exit code 1 if it is not in the cache")
     parser.add_argument("--system", metavar="SYSTEM-PROCESSOR", help="fetch for another machine, as windows-x86_64")
     arguments = parser.parse_args()
     try:
         system = tuple(arguments.system.split("-", 1)) if arguments.system else None
+        if arguments.cached:
+            found = cached(arguments.flavour)
+            if not found:
+                raise Failure(f"the flavour {arguments.flavour} is not in the cache")
+            print(found)
+            return
         print(fetch(arguments.flavour, system))
     except (Failure, OSError) as error:
         sys.exit(f"fetch_onnxruntime.py: {error}")

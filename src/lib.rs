@@ -113,6 +113,6 @@ pub use reason::{
     TakeEvent, TakeRunner,
 };
 pub use record::{Cut, Record};
-pub use runtime::{GraphTime, Runtime, RuntimeOptions};
+pub use runtime::{CopiedBytes, GraphTime, Runtime, RuntimeOptions};
 pub use session::{Mark, Session};
 pub use token::{Codes, Ends, Interval, Layout, LayoutConfig, Pattern, TextIds, TokenId, Tokens, Vocabulary};

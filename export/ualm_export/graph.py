@@ -24,10 +24,10 @@ from onnx import TensorProto
 
 from . import __version__
 from .quantize import BLOCK, blocks_of, quantize_rows
+from .weight_file import INLINE_BYTES, WeightFile, slabs
 
 FLOAT = TensorProto.FLOAT
 DOUBLE = TensorProto.DOUBLE
-FLOAT16 = TensorProto.FLOAT16
 INT32 = TensorProto.INT32
 INT64 = TensorProto.INT64
 BOOL = TensorProto.BOOL
@@ -36,12 +36,6 @@ OPSET = 20
 IR_VERSION = 10
 CONTRIB = "com.microsoft"
 
-_INLINE_BYTES = 1024
-_SLAB_ELEMENTS = 1 << 24
-_MAPPED_BYTES = 1 << 20  # tensors from this size on start where any system can map them
-_MAPPED_ALIGNMENT = 1 << 16
-_ALIGNMENT = 64
-
 
 @dataclass(frozen=True)
 class Storage:
@@ -49,21 +43,17 @@ class Storage:
 
     half: weights are float16, widened by a Cast that ONNX Runtime folds when it loads the graph.
     bits: linear layers become MatMulNBits of 4 or 8 bits; None keeps them float.
-    half_arithmetic: all between the boundaries is float16, as CUDA's attention wants it; nothing is widened.
     """
 
     half: bool = False
     bits: int | None = None
-    half_arithmetic: bool = False
 
 
 class GraphBuilder:
     def __init__(self, path: Path, storage: Storage = Storage()):
         self.path = Path(path)
         self.storage = storage
-        self._data_path = self.path.with_name(self.path.name + ".data")
-        self._data_path.unlink(missing_ok=True)
-        self._data_size = 0
+        self._weights = WeightFile(self.path)
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -73,22 +63,6 @@ class GraphBuilder:
         self._count = 0
 
     # --- boundary -------------------------------------------------------------------------------
-
-    @property
-    def float_type(self) -> int:
-        """The type of the floats that the graph computes with."""
-        return FLOAT16 if self.storage.half_arithmetic else FLOAT
-
-    def float_input(self, name: str, shape: Sequence[int | str]) -> str:
-        """Declares a float32 input; gives it in the type that the graph computes with."""
-        value = self.input(name, FLOAT, shape)
-        return self.op("Cast", value, to=FLOAT16) if self.storage.half_arithmetic else value
-
-    def float_output(self, name: str, shape: Sequence[int | str], value: str) -> None:
-        """Declares a float32 output of `value`, which is of the type that the graph computes with."""
-        if self.storage.half_arithmetic:
-            value = self.op("Cast", value, outputs=[name], to=FLOAT)
-        self.output(name, FLOAT, shape, value)
 
     def input(self, name: str, element_type: int, shape: Sequence[int | str]) -> str:
         """Declares an input; a string in `shape` is a symbolic size."""
@@ -140,7 +114,7 @@ class GraphBuilder:
         array = np.asarray(value, dtype)
         if dtype is None and array.dtype == np.float64:
             array = array.astype(np.float32)
-        key = (array.dtype.str, array.shape, array.tobytes()) if array.nbytes < _INLINE_BYTES else None
+        key = (array.dtype.str, array.shape, array.tobytes()) if array.nbytes < INLINE_BYTES else None
         if key is not None and key in self._constants:
             return self._constants[key]
         name = self.name("constant")
@@ -149,14 +123,10 @@ class GraphBuilder:
             self._constants[key] = name
         return name
 
-    def parameter(self, value) -> str:
-        """A tensor of floats that is small, or must be exact, in the type that the graph computes with."""
-        return self.constant(value, np.float16 if self.storage.half_arithmetic else np.float32)
-
     def weight(self, value, name: str = "weight") -> str:
-        """A float tensor kept as `storage` says (never quantized: see `linear`), in the type that is computed with."""
+        """A float tensor kept as `storage` says (never quantized: see `linear`); gives it in float32."""
         stored, is_half = self._float_weight(value, name)
-        return stored if is_half == self.storage.half_arithmetic else self.op("Cast", stored, to=self.float_type)
+        return self.op("Cast", stored, to=FLOAT) if is_half else stored
 
     def embedding(self, indices: str, table, name: str = "table") -> str:
         """Rows of `table` [entries, features] at integer `indices`: [..., features], float32."""
@@ -169,29 +139,12 @@ class GraphBuilder:
         name = self.name(name)
         is_half = self.storage.half and len(value.shape) >= 2 and _fits_half(value)
         dtype = np.dtype(np.float16 if is_half else np.float32)
-        self._initializer(name, dtype, value.shape, (slab.astype(dtype) for slab in _slabs(value)))
+        self._initializer(name, dtype, value.shape, (slab.astype(dtype) for slab in slabs(value)))
         return name, is_half
 
-    def _initializer(self, name: str, dtype: np.dtype, shape: Sequence[int], slabs) -> None:
-        """Adds a tensor whose bytes are those of `slabs`, one after the other."""
-        tensor = TensorProto(name=name, dims=shape)
-        tensor.data_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        if size < _INLINE_BYTES:
-            tensor.raw_data = b"".join(np.ascontiguousarray(slab).tobytes() for slab in slabs)
-        else:
-            alignment = _MAPPED_ALIGNMENT if size >= _MAPPED_BYTES else _ALIGNMENT
-            padding = -self._data_size % alignment
-            offset = self._data_size + padding
-            with open(self._data_path, "ab") as data:
-                data.write(bytes(padding))
-                for slab in slabs:
-                    data.write(np.ascontiguousarray(slab).data.cast("B"))
-            self._data_size = offset + size
-            tensor.data_location = TensorProto.EXTERNAL
-            for key, text in (("location", self._data_path.name), ("offset", offset), ("length", size)):
-                tensor.external_data.add(key=key, value=str(text))
-        self._initializers.append(tensor)
+    def _initializer(self, name: str, dtype: np.dtype, shape: Sequence[int], parts) -> None:
+        """Adds a tensor whose bytes are those of `parts`, one after the other."""
+        self._initializers.append(self._weights.tensor(name, dtype, shape, parts))
 
     # --- operators ------------------------------------------------------------------------------
 
@@ -228,7 +181,7 @@ class GraphBuilder:
                 y = self.op("Gemm", x, self.weight(weight), transB=1)
             else:
                 y = self.op("MatMul", x, self.weight(np.ascontiguousarray(weight[:].T)))
-            return y if bias is None else self.add(y, self.parameter(bias[:]))
+            return y if bias is None else self.add(y, self.constant(bias[:], np.float32))
 
     def _quantized_product(self, x: str, weight) -> str:
         """x · weightᵀ by MatMulNBits; activations are rounded to int8 block by block (accuracy level 4) on the CPU."""
@@ -238,7 +191,7 @@ class GraphBuilder:
 
         def values():
             start = 0
-            for slab in _slabs(weight):
+            for slab in slabs(weight):
                 quantized = quantize_rows(slab, bits)
                 scales[start : start + len(slab)] = quantized.scales
                 start += len(slab)
@@ -247,11 +200,10 @@ class GraphBuilder:
         values_name, scales_name = self.name("weight"), self.name("scales")
         shape = (rows, blocks_of(features), BLOCK * bits // 8)
         self._initializer(values_name, np.dtype(np.uint8), shape, values())
-        dtype = np.dtype(np.float16 if self.storage.half_arithmetic else np.float32)
-        self._initializer(scales_name, dtype, scales.shape, [scales.astype(dtype)])
+        self._initializer(scales_name, scales.dtype, scales.shape, [scales])
         return self.op(
             "MatMulNBits", x, values_name, scales_name, domain=CONTRIB,
-            K=features, N=rows, bits=bits, block_size=BLOCK, accuracy_level=0 if self.storage.half_arithmetic else 4,
+            K=features, N=rows, bits=bits, block_size=BLOCK, accuracy_level=4,
         )  # fmt: skip
 
     def conv(
@@ -277,19 +229,8 @@ class GraphBuilder:
         )
 
 
-def _slabs(value) -> Iterator[np.ndarray]:
-    """`value` as float32 arrays of consecutive rows, some 16 million elements each."""
-    shape = value.shape
-    if len(shape) < 2:
-        yield np.asarray(value[...], np.float32)
-        return
-    rows = max(1, _SLAB_ELEMENTS // max(1, int(np.prod(shape[1:], dtype=np.int64))))
-    for start in range(0, shape[0], rows):
-        yield np.asarray(value[start : start + rows], np.float32)
-
-
 def _fits_half(value) -> bool:
     """Whether float16 holds every element, and the largest of them with all its digits."""
     smallest, greatest = float(np.finfo(np.float16).smallest_normal), float(np.finfo(np.float16).max)
-    largest = max(float(np.abs(slab).max(initial=0.0)) for slab in _slabs(value))
+    largest = max(float(np.abs(slab).max(initial=0.0)) for slab in slabs(value))
     return largest == 0 or smallest <= largest <= greatest

@@ -73,11 +73,11 @@ class Decoder:
         return self.names.shapes(self.stack.shapes())
 
     def build(self, path: Path, storage: Storage, tensors) -> None:
-        """The layers and the last norm; see the contract for the cache, which is of the type that is computed with."""
+        """The layers and the last norm; see the contract for the cache."""
         graph = GraphBuilder(path, storage)
-        embeds = graph.float_input("inputs_embeds", ["batch", "positions", self.hidden_size])
+        embeds = graph.input("inputs_embeds", FLOAT, ["batch", "positions", self.hidden_size])
         hidden = self.stack.apply(graph, embeds, self.names.roles(tensors))
-        graph.float_output("hidden_states", ["batch", "positions", self.hidden_size], hidden)
+        graph.output("hidden_states", FLOAT, ["batch", "positions", self.hidden_size], hidden)
         self.stack.declare_cache(graph)
         graph.save()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import __version__
 from .config import Config
+from .errors import ExportError
 from .manifest_form import check_manifest
 from .parts import CodecGraphs, Parts
 
@@ -18,7 +19,7 @@ _LIST_OF_NUMBERS = re.compile(r"\[\n\s+-?\d+(?:,\n\s+-?\d+)*\n\s+\]")  # no stri
 
 
 def compose(details: Config, precision: str, parts: Parts, files: dict) -> dict:
-    """The manifest but for its list of files. `files` are its sections graphs and variants."""
+    """The manifest but for its variants and its list of files. `files` is its section graphs."""
     overrides = details.get("generation", default={})
     manifest = {
         "schema": SCHEMA,
@@ -137,6 +138,29 @@ def text_of(manifest: dict) -> str:
     """The text of a manifest's file, with each list of numbers on one line."""
     text = json.dumps(manifest, indent=2, ensure_ascii=False)
     return _LIST_OF_NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
+
+
+def read(package: Path) -> tuple[dict, bytes]:
+    """The manifest of a package that is to be rewritten, and its bytes."""
+    path = package / FILE_NAME
+    if not path.is_file():
+        raise ExportError(f"{package} is no package: it holds no {FILE_NAME}")
+    content = path.read_bytes()
+    try:
+        manifest = json.loads(content)
+        schema, _, _ = manifest["schema"], manifest["graphs"], manifest["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExportError(f"{path} is no manifest: {error!r}") from None
+    if schema != SCHEMA:
+        raise ExportError(f"{path}: schema is {schema!r}; expected {SCHEMA}: see export/upgrade_manifest.py")
+    return manifest, content
+
+
+def replace(package: Path, manifest: dict, former: bytes) -> None:
+    """Replaces a package's manifest atomically; the new one names the checksum of the former, whose records still run."""
+    formerly = {"formerly": [*manifest.get("formerly", []), hashlib.sha256(former).hexdigest()]}
+    first = {key: manifest[key] for key in ("schema", "name", "family") if key in manifest}
+    replace_file(package / FILE_NAME, text_of(first | formerly | {**manifest, **formerly}).encode())
 
 
 def replace_file(path: Path, content: bytes) -> None:

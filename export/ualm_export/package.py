@@ -4,7 +4,8 @@ import contextlib
 import math
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,12 +15,14 @@ from .config import Config
 from .details import check_details
 from .errors import ExportError
 from .families import open_checkpoint
+from .half.forms import add_half_forms
 from .inventory import check_inventory
 from .options import Options
 from .parts import Parts
-from .precision import storage_by_role, variants
+from .precision import HALF_TARGETS, storage_by_role
 from .self_check import check_package
 from .tensors import TensorStore
+
 
 def export_package(source: Path, out: Path, options: Options) -> Path:
     """Writes the package `out` from the checkpoint folder `source`."""
@@ -34,7 +37,7 @@ def export_package(source: Path, out: Path, options: Options) -> Path:
 def write_package(
     out: Path, parts: Parts, tensors: TensorStore, details: Config, tokenizer: bytes, options: Options
 ) -> Path:
-    """Writes all files of a package, runs every graph once, and puts the folder at `out`."""
+    """Writes all files of a package, runs every graph, and puts the folder at `out`."""
     check_details(details, parts)
     with replaced_at_the_end(out) as folder:
         elements = sum(math.prod(shape) for shape in parts.tensor_shapes().values())
@@ -45,7 +48,8 @@ def write_package(
             enhancer.copy(folder)
         (folder / "tokenizer.json").write_bytes(tokenizer)
         check_package(folder, parts)
-        manifest.write(folder, manifest.compose(details, options.precision, parts, graph_files(folder)))
+        composed = manifest.compose(details, options.precision, parts, graph_files(folder))
+        manifest.write(folder, composed | variants(folder, composed, options.targets))
     return out
 
 
@@ -55,7 +59,7 @@ def progress_bar(elements: int) -> tqdm:
 
 
 def write_graphs(folder: Path, parts: Parts, tensors: TensorStore, options: Options) -> None:
-    """Writes every graph, and the forms of them that the targets need."""
+    """Writes every graph in the form that the CPU runs."""
     storage = storage_by_role(
         options.precision,
         heads=options.heads_precision,
@@ -63,25 +67,24 @@ def write_graphs(folder: Path, parts: Parts, tensors: TensorStore, options: Opti
         audio_encoder=options.audio_encoder_precision,
         speech_decoder=options.speech_decoder_precision,
     )
-    graphs = parts.graphs()
-    for name, graph in graphs.items():
+    for name, graph in parts.graphs().items():
         graph.build(folder / f"{name}.onnx", storage[graph.role], tensors)
-    for target in options.targets:
-        for name, form in variants(target, options.precision).items():
-            graphs[name].build(folder / f"{name}.{target}.onnx", form, tensors)
 
 
 def graph_files(folder: Path) -> dict:
-    """The manifest's sections graphs and, if there are any, variants: by provider, GRAPH.PROVIDER.onnx."""
-    graphs: dict[str, str] = {}
-    variants: dict[str, dict[str, str]] = {}
-    for path in sorted(folder.glob("*.onnx")):
-        name, _, target = path.stem.partition(".")
-        if target:
-            variants.setdefault(target, {})[name] = path.name
-        else:
-            graphs[name] = path.name
-    return {"graphs": graphs} | ({"variants": variants} if variants else {})
+    """The manifest's section graphs."""
+    return {"graphs": {path.stem: path.name for path in sorted(folder.glob("*.onnx"))}}
+
+
+def variants(folder: Path, described: Mapping, targets: Iterable[str]) -> dict:
+    """The manifest's section variants, if `targets` need one: writes the float16 forms of the graphs into `folder`.
+
+    A graph without such a form is told on standard error.
+    """
+    files, notes = add_half_forms(folder, described, [target for target in HALF_TARGETS if target in targets])
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    return {"variants": files} if files else {}
 
 
 def details_with(details: Config, options: Options, name: str) -> Config:

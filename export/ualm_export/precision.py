@@ -1,9 +1,12 @@
 """The precision of each graph, by its role in the package."""
 
 from .graph import Storage
+from .half.operators import SUMMED_EXACTLY
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
-TARGETS = ("cpu", "cuda", "openvino")
+HALF_TARGETS = tuple(SUMMED_EXACTLY)
+"""Providers that get float16 forms of the graphs; the others take those of the CPU."""
+TARGETS = ("cpu", *HALF_TARGETS, "openvino")
 
 _FLOAT32 = Storage()
 _FLOAT16 = Storage(half=True)
@@ -37,14 +40,3 @@ def storage_by_role(
         "codec_decoder": plain,
         "speech_decoder": _STORAGE.get(speech_decoder, eight),
     }
-
-
-def variants(target: str, precision: str) -> dict[str, Storage]:
-    """The graphs that a provider needs in another form than the CPU's, which every package holds, by name.
-
-    CUDA's attention takes float16 alone, and its cache is of the same type; the other graphs run there as they are. OpenVINO
-    takes every graph as it is, but for the attention, which stays on the CPU.
-    """
-    if target == "cuda":
-        return {"llm": Storage(half=True, bits=_STORAGE[precision].bits, half_arithmetic=True)}
-    return {}

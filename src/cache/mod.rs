@@ -8,12 +8,10 @@ use std::sync::Arc;
 
 use half::f16;
 use ort::memory::Allocator;
-use ort::session::IoBinding;
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::runtime::binding::bind_rows;
-use crate::runtime::{DeviceTensor, Graph, Mover, Moves};
+use crate::runtime::{Binding, DeviceTensor, Graph, Mover, Moves, bind_rows, explain};
 
 /// The parts of the cache of a layer, as ports name them.
 const PARTS: [&str; 2] = ["key", "value"];
@@ -47,10 +45,16 @@ impl CacheShape {
 /// The keys and values of `rows` sequences, each buffer of shape [rows, heads, capacity, head size].
 pub(crate) struct KeyValueCache {
     shape: CacheShape,
-    rows: usize,
     capacity: usize,
     buffers: Buffers,
+    /// The number of first positions of each row that are sure: all, unless a move into the row has failed.
+    sure: Vec<usize>,
+    /// The cache in words, for errors: its graph and provider.
+    name: String,
 }
+
+/// The number of sure positions of a row into which no move has failed.
+const ALL: usize = usize::MAX;
 
 /// The buffers, by their numbers.
 enum Buffers {
@@ -72,7 +76,7 @@ struct OnDevice<T: Element> {
 }
 
 /// A number in the cache.
-trait Element: PrimitiveTensorElementType + Copy + std::fmt::Debug + 'static {
+trait Element: PrimitiveTensorElementType + Copy + PartialEq + std::fmt::Debug + 'static {
     fn to_float(self) -> f32;
     fn from_float(value: f32) -> Self;
 }
@@ -101,12 +105,14 @@ impl KeyValueCache {
     pub(crate) fn on_host(shape: CacheShape, rows: usize, capacity: usize) -> Result<Self> {
         let dimensions = [rows, shape.heads, capacity, shape.head_size];
         let layers = (0..2 * shape.layers).map(|_| Tensor::new(&Allocator::default(), dimensions));
-        let layers = layers.collect::<ort::Result<_>>().map_err(not_copied)?;
-        Ok(Self { shape, rows, capacity, buffers: Buffers::Float(Layers::Host(layers)) })
+        let layers = layers.collect::<ort::Result<_>>().map_err(|e| Error::new(ErrorKind::Limit, e.message()))?;
+        let (buffers, name) = (Buffers::Float(Layers::Host(layers)), "the cache".to_owned());
+        Ok(Self { shape, capacity, buffers, sure: vec![ALL; rows], name })
     }
 
     /// Allocates a cache where `graph` wants it.
     pub(crate) fn new(shape: CacheShape, rows: usize, capacity: usize, graph: &Graph) -> Result<Self> {
+        let name = graph.name_on_provider();
         let buffers = if shape.is_half {
             Layers::new(shape, rows, capacity, graph).map(Buffers::Half)
         } else {
@@ -114,14 +120,14 @@ impl KeyValueCache {
         };
         let buffers = buffers.map_err(|e| {
             let megabytes = shape.bytes(rows, capacity) / 1_000_000;
-            let what = format!("no memory for a cache of {capacity} positions ({megabytes} MB)");
-            Error::new(ErrorKind::Limit, format!("{what}: {}", e.message()))
+            let what = format!("a cache of {rows} × {capacity} positions ({megabytes} MB) cannot be allocated");
+            explain(&format!("{what} for {name}"), ErrorKind::Limit, &e)
         })?;
-        Ok(Self { shape, rows, capacity, buffers })
+        Ok(Self { shape, capacity, buffers, sure: vec![ALL; rows], name })
     }
 
     pub(crate) fn rows(&self) -> usize {
-        self.rows
+        self.sure.len()
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -138,7 +144,7 @@ impl KeyValueCache {
     /// # Safety
     /// `binding` must not be run after the cache is dropped.
     #[allow(unsafe_code)]
-    pub(crate) unsafe fn bind(&mut self, binding: &mut IoBinding, rows: &Range<usize>) -> ort::Result<()> {
+    pub(crate) unsafe fn bind(&mut self, binding: &mut Binding, rows: &Range<usize>) -> ort::Result<()> {
         // SAFETY: the caller does not run `binding` after the cache is dropped; the buffers are private, and no method
         // borrows them during a run.
         unsafe {
@@ -151,11 +157,35 @@ impl KeyValueCache {
 
     /// Runs `graph` once on `binding`, to which the cache is bound.
     #[allow(unsafe_code)]
-    pub(crate) fn run_once(&mut self, graph: &Graph, mut binding: IoBinding) -> Result<()> {
-        let rows = 0..self.rows;
+    pub(crate) fn run_once(&mut self, graph: &Graph, mut binding: Binding) -> Result<()> {
+        let rows = 0..self.rows();
         // SAFETY: the binding is dropped at the end of this call, before the cache.
         unsafe { self.bind(&mut binding, &rows) }.map_err(|e| graph.failed(&e))?;
-        graph.run_bound(&binding)
+        graph.run_bound(&mut binding)
+    }
+
+    /// Checks that the first `len` positions of `row` are sure.
+    ///
+    /// # Errors
+    /// A move into the row has failed, and the row was not written anew since.
+    pub(crate) fn check(&self, row: usize, len: usize) -> Result<()> {
+        let sure = self.sure[row];
+        if len > sure {
+            let what = format!("keys and values of {} are lost: a move of them failed before", self.name);
+            let way = format!("begin anew ({sure} of {len} positions are left)");
+            return Err(Error::new(ErrorKind::Graph, format!("{what}; {way}")));
+        }
+        Ok(())
+    }
+
+    /// Records that a run, or a move, has written the positions of `row` up to `len`; those before were sure.
+    pub(crate) fn written(&mut self, row: usize, len: usize) {
+        self.sure[row] = self.sure[row].max(len);
+    }
+
+    /// Records that nothing in `row` is sure.
+    pub(crate) fn lose(&mut self, row: usize) {
+        self.sure[row] = 0;
     }
 
     /// Copies the first `len` positions of row `from` of `other`, which may have another capacity, into row `to`.
@@ -163,6 +193,7 @@ impl KeyValueCache {
         if len == 0 {
             return Ok(());
         }
+        other.check(from, len)?;
         let sizes = (self.shape, self.capacity, other.capacity);
         let copied = match (&mut self.buffers, &other.buffers) {
             (Buffers::Float(this), Buffers::Float(other)) => this.copy_row_of(other, sizes, from, to, len),
@@ -170,18 +201,21 @@ impl KeyValueCache {
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
         };
-        copied.map_err(not_copied)
+        self.filled(to, len, copied)
     }
 
     /// Copies the first `len` positions of row `from` into row `to`.
     pub(crate) fn copy_row(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        self.check(from, len)?;
         let sizes = (self.shape, self.capacity);
-        match &mut self.buffers {
-            _ if len == 0 => Ok(()),
+        let copied = match &mut self.buffers {
             Buffers::Float(layers) => layers.copy_rows(sizes, from, to, len),
             Buffers::Half(layers) => layers.copy_rows(sizes, from, to, len),
-        }
-        .map_err(not_copied)
+        };
+        self.filled(to, len, copied)
     }
 
     /// Swaps the first `len` positions of two rows.
@@ -189,12 +223,16 @@ impl KeyValueCache {
         let sizes = (self.shape, self.capacity);
         let low = one.min(other);
         let high = one.max(other);
-        match &mut self.buffers {
+        let swapped = match &mut self.buffers {
             _ if len == 0 || low == high => Ok(()),
             Buffers::Float(layers) => layers.swap_rows(sizes, low, high, len),
             Buffers::Half(layers) => layers.swap_rows(sizes, low, high, len),
-        }
-        .map_err(not_copied)
+        };
+        self.sure.swap(low, high);
+        swapped.map_err(|e| {
+            [low, high].into_iter().for_each(|row| self.lose(row));
+            self.not_moved(&e)
+        })
     }
 
     /// Fills the first `len` positions of `row` with the one position of `one`, a cache of one row and one position.
@@ -213,7 +251,26 @@ impl KeyValueCache {
             #[expect(clippy::unreachable, reason = "the caches of one graph have one element type")]
             _ => unreachable!("the caches of one graph hold numbers of one type"),
         };
-        filled.map_err(not_copied)
+        self.filled(row, len, filled)
+    }
+
+    /// Records that the first `len` positions of `row` were written, or, with an error, that the row is lost.
+    fn filled(&mut self, row: usize, len: usize, filled: ort::Result<()>) -> Result<()> {
+        match filled {
+            Ok(()) => {
+                self.written(row, len);
+                Ok(())
+            }
+            Err(e) => {
+                self.lose(row);
+                Err(self.not_moved(&e))
+            }
+        }
+    }
+
+    /// Returns the error of a copy to, from or within a device.
+    fn not_moved(&self, error: &ort::Error) -> Error {
+        explain(&format!("keys and values of {} cannot be moved", self.name), ErrorKind::Graph, error)
     }
 }
 
@@ -229,11 +286,6 @@ impl Moves {
         let [one, other] = rows.map(|row| shape.places(capacity, row, len));
         Self::new(one.clone().chain(other.clone()), other.chain(one))
     }
-}
-
-/// Returns the error of a copy to, from or within a device.
-fn not_copied(error: ort::Error) -> Error {
-    Error::new(ErrorKind::Graph, format!("the cache on the device cannot be copied: {}", error.message()))
 }
 
 impl<T: Element> Layers<T> {
@@ -254,7 +306,10 @@ impl<T: Element> Layers<T> {
                 Err(ort::Error::new("a part of the cache is wanted on the host, and another on a device"))
             }
             (_, true) => Ok(Self::Host(host)),
-            _ => Ok(Self::Device(OnDevice { buffers: device, mover: graph.mover() })),
+            _ => {
+                let mover = reaching(graph, &device, shape.head_size)?;
+                Ok(Self::Device(OnDevice { buffers: device, mover }))
+            }
         }
     }
 
@@ -263,7 +318,7 @@ impl<T: Element> Layers<T> {
     /// # Safety
     /// As for [`KeyValueCache::bind`].
     #[allow(unsafe_code)]
-    unsafe fn bind(&mut self, binding: &mut IoBinding, rows: &Range<usize>) -> ort::Result<()> {
+    unsafe fn bind(&mut self, binding: &mut Binding, rows: &Range<usize>) -> ort::Result<()> {
         let names = |index: usize| {
             let (layer, part) = (index / 2, PARTS[index % 2]);
             [format!("past_key_values.{layer}.{part}"), format!("present.{layer}.{part}")]
@@ -383,6 +438,19 @@ impl<T: Element> Layers<T> {
     }
 }
 
+/// Returns what moves rows in `buffers`, of one size, on their device; `None` if nothing does.
+///
+/// # Errors
+/// The device does not reach all rows.
+fn reaching<T: Element>(graph: &Graph, buffers: &[DeviceTensor<T>], size: usize) -> ort::Result<Option<Arc<Mover>>> {
+    let (Some(mover), Some(buffer)) = (graph.mover(), buffers.first()) else { return Ok(None) };
+    if !mover.reaches(buffer, size, [T::from_float(1.0), T::from_float(2.0)])? {
+        let what = "the device does not reach all of a buffer this large";
+        return Err(ort::Error::new(format!("{what}: take fewer slots or a smaller context, or another provider")));
+    }
+    Ok(Some(mover))
+}
+
 /// Copies `len` positions of row `of` to row `row`; the tuple has the shape and the capacities of both caches.
 fn copy_row_of<T: Element>(
     to: &mut [Tensor<T>],
@@ -487,6 +555,24 @@ mod tests {
             to[at * size..(at + 1) * size].copy_from_slice(&from[of * size..(of + 1) * size]);
         });
         to
+    }
+
+    /// A lost row is refused until its positions are written anew, wherever it is exchanged to.
+    #[test]
+    fn a_lost_row_is_of_no_use_until_it_is_written_anew() {
+        let mut cache = KeyValueCache::on_host(SHAPE, 3, CAPACITY).unwrap();
+        assert!((0..3).all(|row| cache.check(row, CAPACITY).is_ok()));
+        cache.lose(1);
+        assert!(cache.check(1, 0).is_ok() && cache.check(0, 4).is_ok());
+        let error = cache.check(1, 4).unwrap_err();
+        assert!(error.message().contains("are lost") && error.message().contains("begin anew"), "{error}");
+        assert!(cache.copy_row(1, 2, 4).is_err() && cache.check(2, 4).is_ok(), "nothing is copied from it");
+        cache.swap_rows(1, 2, 4).unwrap();
+        assert!(cache.check(1, 4).is_ok() && cache.check(2, 1).is_err());
+        cache.copy_row(0, 2, 3).unwrap();
+        assert!(cache.check(2, 3).is_ok() && cache.check(2, 4).is_err(), "what was copied is sure");
+        cache.written(2, 4);
+        assert!(cache.check(2, 4).is_ok());
     }
 
     /// The moves on a device are those on the host.

@@ -24,6 +24,8 @@ pub(super) struct CausalSizes {
     pub lookahead: usize,
     /// The most frames of a clip.
     pub max_frames: usize,
+    /// The most frames that the decoder runs at once.
+    pub at_once: usize,
 }
 
 /// A decoder of chunks of a clip.
@@ -59,7 +61,7 @@ impl<D: DecodeChunk> CausalClip<D> {
     pub(super) fn new(decoder: Arc<D>, state: D::State, pace: Pace) -> Self {
         let sizes = decoder.sizes();
         let (chunk, longest) = match pace {
-            Pace::Streamed => (sizes.chunk, LONGEST_STREAMED_CHUNK.max(sizes.chunk)),
+            Pace::Streamed => (sizes.chunk, LONGEST_STREAMED_CHUNK.min(sizes.at_once).max(sizes.chunk)),
             Pace::Whole => (LONGEST_CHUNK, LONGEST_CHUNK),
         };
         Self { decoder, state, sizes, codes: VecDeque::new(), decoded: 0, chunk, longest }
@@ -117,7 +119,7 @@ mod tests {
 
     impl Sums {
         fn new(lookahead: usize, max_frames: usize) -> Self {
-            Self(CausalSizes { chunk: 5, lookahead, max_frames })
+            Self(CausalSizes { chunk: 5, lookahead, max_frames, at_once: usize::MAX })
         }
     }
 

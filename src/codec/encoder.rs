@@ -7,7 +7,7 @@ use ort::value::Tensor;
 use crate::audio::Waveform;
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::CodecConfig;
-use crate::runtime::{Graph, GraphLoader, Port, check_finite_sound};
+use crate::runtime::{Fixing, Graph, GraphLoader, Port, check_finite_sound};
 use crate::token::Codes;
 
 /// The encoder graph of a codec.
@@ -22,7 +22,8 @@ impl CodecEncoder {
     pub(crate) fn load(loader: &GraphLoader, name: &str, config: &CodecConfig) -> Result<Self> {
         let inputs = [Port::float("input_values", &[None, Some(1), None])];
         let outputs = [Port::int64("audio_codes", &[None, Some(config.books), None])];
-        let graph = loader.load(name, &inputs, &outputs)?;
+        let fixing = Fixing::Impossible("codes depend on the whole sound, which would have to be longer or shorter");
+        let graph = loader.load(name, &inputs, &outputs, &fixing)?;
         Ok(Self { graph, name: name.to_owned(), config: config.clone() })
     }
 

@@ -5,7 +5,7 @@ use ort::value::Tensor;
 use crate::audio::Waveform;
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::EnhancerConfig;
-use crate::runtime::{Graph, GraphLoader, Port, check_finite};
+use crate::runtime::{Fixing, Graph, GraphLoader, Port, check_finite};
 
 /// An enhancer graph.
 pub(crate) struct Enhancer {
@@ -18,7 +18,8 @@ impl Enhancer {
     pub(crate) fn load(loader: &GraphLoader, config: &EnhancerConfig) -> Result<Self> {
         let inputs = [Port::float("audio_values", &[None, Some(1), None])];
         let outputs = [Port::float("enhanced_values", &[None, Some(config.channels), None])];
-        let graph = loader.load(&config.graph, &inputs, &outputs)?;
+        let fixing = Fixing::Impossible("an enhancer hears the whole sound, which would have to be longer or shorter");
+        let graph = loader.load(&config.graph, &inputs, &outputs, &fixing)?;
         Ok(Self { graph, config: config.clone() })
     }
 

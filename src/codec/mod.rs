@@ -156,14 +156,14 @@ impl Codec for PackageCodec {
 }
 
 impl Decoder {
-    fn load(loader: &GraphLoader, config: &CodecConfig) -> Result<Self> {
+    fn load(loader: &Arc<GraphLoader>, config: &CodecConfig) -> Result<Self> {
         Ok(match config.decoding {
             DecodingConfig::Windowed { context_frames, indexed } => {
-                let decoder = Arc::new(WindowDecoder::load(loader, config, indexed)?);
+                let decoder = Arc::new(WindowDecoder::load(loader, config, context_frames, indexed)?);
                 Self::Windowed { decoder, context_frames }
             }
             DecodingConfig::Causal { chunk, lookahead, max_frames, state } => {
-                let sizes = CausalSizes { chunk, lookahead, max_frames };
+                let sizes = CausalSizes { chunk, lookahead, max_frames, at_once: usize::MAX };
                 Self::Causal { decoder: Arc::new(CausalDecoder::load(loader, config, sizes, state)?) }
             }
         })

@@ -3,14 +3,15 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use ndarray::s;
 use ort::value::Tensor;
 
 use super::{ClipDecoder, Pace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::CodecConfig;
-use crate::runtime::{Graph, GraphLoader, Port, check_finite};
+use crate::runtime::{Fixing, Graph, GraphLoader, Port, Size, check_finite, load_once};
 use crate::token::{Codes, TokenId};
 
 /// Frames of the first chunk of a streamed clip; each chunk is twice as long as the previous one.
@@ -18,15 +19,27 @@ const FIRST_CHUNK: usize = 16;
 /// Frames of the longest chunk, which bounds the decoder's working memory.
 const LONGEST_CHUNK: usize = 1500;
 
+/// Frames of a chunk where shapes are fixed, without its context: less is decoded anew than with shorter ones, and the
+/// first of a streamed clip does not take longer than it must.
+const FIXED_CHUNK: usize = 32;
+
 /// A decoder of windows of a clip.
 pub(super) trait DecodeWindow: Send + Sync {
-    /// Decodes `codes`, shape [books, frames], the first of which is frame `first_frame` of the clip.
-    fn decode(&self, codes: &Codes, first_frame: usize) -> Result<Vec<f32>>;
+    /// Returns the frames that every window has, if they are always the same.
+    fn frames(&self) -> Option<usize>;
+
+    /// Decodes `codes`, shape [books, frames], the first of which is frame `first_frame` of the clip. The samples of the
+    /// last frames are right only if the clip `ends` with them; else the caller does not use those whose context is
+    /// missing.
+    fn decode(&self, codes: &Codes, first_frame: usize, ends: bool) -> Result<Vec<f32>>;
 }
 
 /// The decoder graph of a codec.
 pub(super) struct WindowDecoder {
     graph: Graph,
+    /// The graph for clips shorter than a window, on the CPU, if shapes are fixed.
+    for_short_clips: OnceLock<Graph>,
+    loader: Arc<GraphLoader>,
     name: String,
     config: CodecConfig,
     indexed: bool,
@@ -34,42 +47,75 @@ pub(super) struct WindowDecoder {
 
 impl WindowDecoder {
     /// Loads the decoder of the codec that `config` describes; an `indexed` graph takes the index of its first frame.
-    pub(super) fn load(loader: &GraphLoader, config: &CodecConfig, indexed: bool) -> Result<Self> {
-        let mut inputs = vec![Port::int64("audio_codes", &[None, Some(config.books), None])];
-        if indexed {
-            inputs.push(Port::int64("first_frame", &[Some(1)]));
-        }
-        let outputs = [Port::float("audio_values", &[None, Some(1), None])];
-        let graph = loader.load(&config.decoder, &inputs, &outputs)?;
-        Ok(Self { graph, name: config.decoder.clone(), config: config.clone(), indexed })
+    pub(super) fn load(loader: &Arc<GraphLoader>, config: &CodecConfig, context: usize, indexed: bool) -> Result<Self> {
+        let (inputs, outputs) = ports(config, indexed);
+        let frames = FIXED_CHUNK + 2 * context;
+        let fixing = Fixing::Sizes(vec![("batch", Size::Of(1)), ("frames", Size::Of(frames))]);
+        let graph = loader.load(&config.decoder, &inputs, &outputs, &fixing)?;
+        let (for_short_clips, loader) = (OnceLock::new(), Arc::clone(loader));
+        Ok(Self { graph, for_short_clips, loader, name: config.decoder.clone(), config: config.clone(), indexed })
     }
 
-    fn run(&self, codes: &Codes, first_frame: usize) -> Result<Vec<f32>> {
-        let failed = |e| self.graph.failed(&e);
+    fn graph_for_short_clips(&self) -> Result<&Graph> {
+        load_once(&self.for_short_clips, || {
+            let (inputs, outputs) = ports(&self.config, self.indexed);
+            let frames = self.frames().unwrap_or_default();
+            let what = format!("{}: a clip of less than {frames} frames is decoded on the CPU", self.name);
+            log::info!(target: "ualm::provider", "{what}, for its shapes are fixed elsewhere");
+            self.loader.beside(&self.graph, &inputs, &outputs)
+        })
+    }
+
+    fn run(&self, graph: &Graph, codes: &Codes, first_frame: usize) -> Result<Vec<f32>> {
+        let failed = |e| graph.failed(&e);
         let (books, frames) = codes.dim();
         let ids: Vec<i64> = codes.iter().map(|code| i64::from(*code)).collect();
         let ids = Tensor::from_array(([1, books, frames], ids)).map_err(failed)?;
         let [samples] = if self.indexed {
             let first = Tensor::from_array(([1], vec![first_frame as i64])).map_err(failed)?;
-            self.graph.run([("audio_codes", ids.into()), ("first_frame", first.into())], ["audio_values"])?
+            graph.run([("audio_codes", ids.into()), ("first_frame", first.into())], ["audio_values"])?
         } else {
-            self.graph.run([("audio_codes", ids.into())], ["audio_values"])?
+            graph.run([("audio_codes", ids.into())], ["audio_values"])?
         };
-        Ok(samples.try_extract_tensor::<f32>().map_err(failed)?.1.to_vec())
-    }
-}
-
-impl DecodeWindow for WindowDecoder {
-    fn decode(&self, codes: &Codes, first_frame: usize) -> Result<Vec<f32>> {
-        let numeric = |e: Error| Error::new(ErrorKind::Numeric, format!("after frame {first_frame}: {e}"));
-        super::check_codes(&self.config, codes).map_err(numeric)?;
-        let frames = codes.ncols();
+        let samples = samples.try_extract_tensor::<f32>().map_err(failed)?.1.to_vec();
         let hop = self.config.hop_length;
-        let samples = self.run(codes, first_frame)?;
         if samples.len() != frames * hop {
             let what = format!("{}: {} samples for {frames} frames; expected {hop} for each", self.name, samples.len());
             return Err(Error::new(ErrorKind::Graph, what));
         }
+        Ok(samples)
+    }
+}
+
+fn ports(config: &CodecConfig, indexed: bool) -> (Vec<Port>, [Port; 1]) {
+    let mut inputs = vec![Port::int64("audio_codes", &[None, Some(config.books), None])];
+    if indexed {
+        inputs.push(Port::int64("first_frame", &[Some(1)]));
+    }
+    (inputs, [Port::float("audio_values", &[None, Some(1), None])])
+}
+
+impl DecodeWindow for WindowDecoder {
+    fn frames(&self) -> Option<usize> {
+        self.graph.fixed("frames")
+    }
+
+    fn decode(&self, codes: &Codes, first_frame: usize, ends: bool) -> Result<Vec<f32>> {
+        let numeric = |e: Error| Error::new(ErrorKind::Numeric, format!("after frame {first_frame}: {e}"));
+        super::check_codes(&self.config, codes).map_err(numeric)?;
+        let (books, frames) = codes.dim();
+        let hop = self.config.hop_length;
+        let samples = match self.frames() {
+            Some(fixed) if frames < fixed && ends => self.run(self.graph_for_short_clips()?, codes, first_frame)?,
+            Some(fixed) if frames < fixed => {
+                let mut padded = Codes::zeros((books, fixed));
+                padded.slice_mut(s![.., ..frames]).assign(codes);
+                let mut samples = self.run(&self.graph, &padded, first_frame)?;
+                samples.truncate(frames * hop);
+                samples
+            }
+            _ => self.run(&self.graph, codes, first_frame)?,
+        };
         check_finite(&self.name, &format!("after frame {first_frame}: sample of frame"), &samples, hop)?;
         Ok(samples)
     }
@@ -91,27 +137,35 @@ pub(super) struct WindowedClip<D> {
     decoded: usize,
     /// Frames of the next chunk.
     chunk: usize,
+    /// Frames of the longest chunk.
+    longest: usize,
 }
 
 impl<D: DecodeWindow> WindowedClip<D> {
     pub(super) fn new(decoder: Arc<D>, context: usize, hop: usize, books: usize, pace: Pace) -> Self {
+        let longest = decoder.frames().map_or(LONGEST_CHUNK, |frames| frames.saturating_sub(2 * context).max(1));
         let chunk = match pace {
-            Pace::Streamed => FIRST_CHUNK,
-            Pace::Whole => LONGEST_CHUNK,
+            Pace::Streamed => FIRST_CHUNK.min(longest),
+            Pace::Whole => longest,
         };
-        Self { decoder, context, hop, books, codes: VecDeque::new(), first: 0, pushed: 0, decoded: 0, chunk }
+        Self { decoder, context, hop, books, codes: VecDeque::new(), first: 0, pushed: 0, decoded: 0, chunk, longest }
     }
 
     /// Decodes the frames up to `end`, whose context has been pushed as far as the clip has it.
     fn decode_to(&mut self, end: usize, samples: &mut Vec<f32>) -> Result<()> {
         let part = self.decoded..end;
-        let around = part.start.saturating_sub(self.context)..(part.end + self.context).min(self.pushed);
-        let decoded = self.decoder.decode(&self.window(&around), around.start)?;
+        let ends = part.end + self.context > self.pushed;
+        let mut around = part.start.saturating_sub(self.context)..(part.end + self.context).min(self.pushed);
+        if let Some(frames) = self.decoder.frames().filter(|_| ends) {
+            // what comes behind the end of a clip is no code: a window there is filled up with earlier frames
+            around.start = around.start.min(around.end.saturating_sub(frames));
+        }
+        let decoded = self.decoder.decode(&self.window(&around), around.start, ends)?;
         let wanted = (part.start - around.start) * self.hop..(part.end - around.start) * self.hop;
         samples.extend_from_slice(decoded.get(wanted).unwrap_or_default());
         self.decoded = end;
-        self.chunk = (self.chunk * 2).min(LONGEST_CHUNK);
-        self.forget(end.saturating_sub(self.context));
+        self.chunk = (self.chunk * 2).min(self.longest);
+        self.forget(end.saturating_sub(self.decoder.frames().unwrap_or(self.context)));
         Ok(())
     }
 
@@ -158,18 +212,32 @@ mod tests {
     const HOP: usize = 4;
 
     /// A decoder whose samples depend on the codes of two frames on each side and on the frame's index, so that a
-    /// window with missing context, or at another index, gives other samples.
-    struct Sums;
+    /// window with missing context, or at another index, gives other samples. Frames beyond a clip are unlike any code.
+    struct Sums(Option<usize>);
 
     impl DecodeWindow for Sums {
-        fn decode(&self, codes: &Codes, first_frame: usize) -> Result<Vec<f32>> {
+        fn frames(&self) -> Option<usize> {
+            self.0
+        }
+
+        fn decode(&self, codes: &Codes, first_frame: usize, ends: bool) -> Result<Vec<f32>> {
+            let mut codes = codes.clone();
+            let given = codes.ncols();
+            if let Some(frames) = self.0 {
+                assert!(given <= frames);
+                if given < frames && ends {
+                    assert_eq!(first_frame, 0, "the clip is shorter than a window");
+                } else {
+                    codes = ndarray::concatenate![ndarray::Axis(1), codes, Codes::zeros((3, frames - given))];
+                }
+            }
             let sum = |frame: usize| {
                 let around = frame.saturating_sub(2)..(frame + 3).min(codes.ncols());
-                around.map(|other| codes.column(other).sum() * (3 + other.abs_diff(frame) as u32)).sum::<u32>()
+                around.map(|other| (codes.column(other).sum() + 1) * (3 + other.abs_diff(frame) as u32)).sum::<u32>()
             };
             let sample =
                 |at: usize| (sum(at / HOP) * 7 + (first_frame + at / HOP) as u32 * 13 + (at % HOP) as u32) as f32;
-            Ok((0..codes.ncols() * HOP).map(sample).collect())
+            Ok((0..given * HOP).map(sample).collect())
         }
     }
 
@@ -177,11 +245,12 @@ mod tests {
         /// Codes pushed in chunks of any length give the samples of the whole clip, none of them too early.
         #[test]
         fn chunks_of_any_length_are_the_whole(
-            frames in 0usize..4000, sizes in prop::collection::vec(1usize..300, 1..8), streamed in any::<bool>(), seed in any::<u32>(),
+            frames in 0usize..4000, sizes in prop::collection::vec(1usize..300, 1..8), streamed in any::<bool>(),
+            window in prop::option::of(5usize..80), seed in any::<u32>(),
         ) {
             let codes = Codes::from_shape_fn((3, frames), |(b, f)| (seed ^ (b * 31 + f * 17) as u32) % 50);
             let pace = if streamed { Pace::Streamed } else { Pace::Whole };
-            let mut clip = WindowedClip::new(Arc::new(Sums), 2, HOP, 3, pace);
+            let mut clip = WindowedClip::new(Arc::new(Sums(window)), 2, HOP, 3, pace);
             let mut samples = Vec::new();
             let mut sizes = sizes.iter().cycle();
             let mut start = 0;
@@ -197,7 +266,7 @@ mod tests {
             let whole = samples.len();
             clip.finish(&mut samples).unwrap();
             prop_assert_eq!(samples.len(), whole);
-            prop_assert_eq!(samples, Sums.decode(&codes, 0).unwrap());
+            prop_assert_eq!(samples, Sums(None).decode(&codes, 0, true).unwrap());
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::language_model::{Batch, HeadId, LanguageModel, Prefix, Sequence, Sing
 use crate::limits::Limits;
 use crate::modality::Modality;
 use crate::model::Model;
-use crate::package::CodecConfig;
+use crate::package::{Arithmetic, CodecConfig};
 use crate::provider::GraphPlacement;
 use crate::token::{TokenId, Tokens};
 
@@ -117,9 +117,11 @@ pub(super) fn all<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPla
     Ok(jobs)
 }
 
-/// Returns the bounds for a graph: those of the file that runs, a variant for the provider perhaps.
-fn bounds(model: &Model, placed: &GraphPlacement) -> Result<Bounds> {
-    model.package().arithmetic(&placed.file).map(Bounds::of)
+/// Returns the arithmetic of a graph: that of the file that runs, a variant for the provider perhaps, or that of the
+/// provider, if it is less exact.
+fn arithmetic(model: &Model, placed: &GraphPlacement) -> Result<Arithmetic> {
+    let of_file = model.package().arithmetic(&placed.file)?;
+    Ok(if placed.in_float16 { of_file.max(Arithmetic::Half) } else { of_file })
 }
 
 /// Returns the runs of the graphs of a step: each graph alone, with the others on the CPU, then all as they are placed.
@@ -134,9 +136,8 @@ fn of_step<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPlacement]
     let limits = *model.limits();
     let expected = inputs.run(reference.language_model(), &limits)?;
     // what a graph computes goes through the others, so that their arithmetic bounds the difference, too
-    let arithmetic = |placed: &GraphPlacement| model.package().arithmetic(&placed.file);
     let all = model.placements();
-    let least_exact = all.iter().filter(|placed| is_of_step(&placed.graph)).map(arithmetic);
+    let least_exact = all.iter().filter(|placed| is_of_step(&placed.graph)).map(|placed| arithmetic(model, placed));
     let bounds = least_exact.collect::<Result<Vec<_>>>()?.into_iter().max().map(Bounds::of);
     let Some(bounds) = bounds else { return Ok(Vec::new()) };
     let job = |graphs: Vec<GraphPlacement>, language_model: Arc<LanguageModel>, is_as_placed| {
@@ -289,7 +290,7 @@ fn of_sound<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPlacement
         let (_, run) = runs.swap_remove(at);
         let expected = run(reference)?;
         let run = Box::new(move || run(model));
-        let (graphs, bounds) = (vec![placed.clone()], bounds(model, placed)?);
+        let (graphs, bounds) = (vec![placed.clone()], Bounds::of(arithmetic(model, placed)?));
         jobs.push(Job { graphs, bounds, expected, run, is_as_placed: true });
     }
     Ok(jobs)

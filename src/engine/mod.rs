@@ -228,11 +228,17 @@ fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
         let way = "give it fewer slots, or raise the limit on memory";
         return Err(Error::new(ErrorKind::Limit, format!("{what}: {way}")));
     }
-    let bytes = graphs.cache_bytes(options.slots, context);
+    let bytes = graphs.cache_bytes(options.slots, graphs.capacity(context));
     if bytes > memory {
         let [bytes, memory] = [bytes, memory].map(|bytes| bytes.div_ceil(1_000_000));
         let what = format!("{} slots of {context} positions take {bytes} MB; the limit is {memory} MB", options.slots);
-        return Err(Error::new(ErrorKind::Limit, format!("{what}: give it fewer slots, or a smaller context")));
+        let way = match graphs.capacity(context) {
+            fixed if fixed != context => format!(
+                "give it fewer slots, or load the model with fewer positions than the {fixed} that its shapes are fixed to (static=)"
+            ),
+            _ => "give it fewer slots, or a smaller context".to_owned(),
+        };
+        return Err(Error::new(ErrorKind::Limit, format!("{what}: {way}")));
     }
     Ok(context)
 }

@@ -97,7 +97,7 @@ pub(super) struct State {
     pub sessions: Vec<Option<SessionState>>,
     pub stats: EngineStats,
     /// The reason why the engine has stopped, once it has.
-    pub stopped: Option<&'static str>,
+    stopped: Option<Error>,
 }
 
 /// The queue's state of one open session.
@@ -161,6 +161,12 @@ impl RequestQueue {
         Ok((session, rows))
     }
 
+    /// Stops the queue, and wakes the scheduler, so that it ends.
+    pub(super) fn stop(&self, why: &str) {
+        self.lock().stop(Error::new(ErrorKind::Graph, why));
+        self.work.notify_all();
+    }
+
     /// Closes a session and releases its rows.
     pub(super) fn close(&self, session: usize, rows: SlotRows) {
         let mut state = self.lock();
@@ -177,7 +183,9 @@ impl RequestQueue {
     pub(super) fn submit(&self, session: usize, request: Box<Request>) -> Result<Box<Request>> {
         let mut state = self.lock();
         state.check_running()?;
-        let Some(entry) = &mut state.sessions[session] else { return Err(ended("the session is gone")) };
+        let Some(entry) = &mut state.sessions[session] else {
+            return Err(ended(ErrorKind::Graph, "the session is gone"));
+        };
         let ready = Arc::clone(&entry.ready);
         entry.request = Some(request);
         self.work.notify_one();
@@ -189,19 +197,22 @@ impl RequestQueue {
             state = ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
-
-    /// Stops the engine: every waiting and every later request fails with `why`.
-    pub(super) fn stop(&self, why: &'static str) {
-        let mut state = self.lock();
-        state.stopped.get_or_insert(why);
-        self.work.notify_all();
-        state.sessions.iter().flatten().for_each(|session| session.ready.notify_all());
-    }
 }
 
 impl State {
     fn check_running(&self) -> Result<()> {
-        self.stopped.map_or(Ok(()), |why| Err(ended(why)))
+        self.stopped.as_ref().map_or(Ok(()), |why| Err(ended(why.kind(), why.message())))
+    }
+
+    /// Returns whether the queue takes requests.
+    pub(super) fn is_running(&self) -> bool {
+        self.stopped.is_none()
+    }
+
+    /// Stops the queue: every waiting and every later request fails with the first `why`.
+    pub(super) fn stop(&mut self, why: Error) {
+        self.stopped.get_or_insert(why);
+        self.sessions.iter().flatten().for_each(|session| session.ready.notify_all());
     }
 
     /// Hands a response to its session.
@@ -214,6 +225,6 @@ impl State {
     }
 }
 
-fn ended(why: &str) -> Error {
-    Error::new(ErrorKind::Graph, format!("the engine has ended: {why}"))
+fn ended(kind: ErrorKind, why: &str) -> Error {
+    Error::new(kind, format!("the engine has ended: {why}"))
 }

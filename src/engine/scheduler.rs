@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::queue::{Request, RequestKind, RequestQueue, SessionState, State};
 use super::rows::{Exchange, Row};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::language_model::{Batch, HeadId};
 use crate::token::TokenId;
 
@@ -41,6 +41,8 @@ pub(super) trait Body: Send {
     fn swap_rows(&mut self, one: usize, other: usize, len: usize) -> Result<()>;
     /// Makes the row at `index` consist of `len` pads.
     fn fill_with_pads(&mut self, index: usize, len: usize) -> Result<()>;
+    /// Records that nothing in the row at `index` is sure: runs after its positions are errors.
+    fn lose(&mut self, index: usize);
 }
 
 /// The state of the scheduler thread.
@@ -76,7 +78,8 @@ struct StopOnExit(Arc<RequestQueue>);
 
 impl Drop for StopOnExit {
     fn drop(&mut self) {
-        self.0.stop(if std::thread::panicking() { "its thread panicked" } else { "it was dropped" });
+        let why = if std::thread::panicking() { "its thread panicked" } else { "it was dropped" };
+        self.0.lock().stop(Error::new(ErrorKind::Graph, why));
     }
 }
 
@@ -111,7 +114,7 @@ impl<B: Body> Scheduler<B> {
         let queue = Arc::clone(&self.queue);
         let mut state = queue.lock();
         loop {
-            if state.stopped.is_some() {
+            if !state.is_running() {
                 return false;
             }
             self.take(&mut state, |kind| kind != RequestKind::Step);
@@ -212,10 +215,13 @@ impl<B: Body> Scheduler<B> {
             work.indices.extend(work.rows.iter().map(|row| state.rows.index(*row)));
             state.stats.count_step(requests.len(), work.rows.len());
         }
-        for exchange in &work.exchanges {
-            // rows that were half swapped are nobody's any more
-            let swapped = body.swap_rows(exchange.indices[0], exchange.indices[1], exchange.len);
-            swapped.inspect_err(|_| self.queue.stop("its cache could not be rearranged"))?;
+        for (number, Exchange { indices: [one, other], len }) in work.exchanges.iter().enumerate() {
+            if let Err(error) = body.swap_rows(*one, *other, *len) {
+                // the rows are assigned already, so that what is not swapped is not where it should be
+                let not_swapped = work.exchanges.iter().skip(number);
+                not_swapped.flat_map(|exchange| exchange.indices).for_each(|index| body.lose(index));
+                return Err(error);
+            }
         }
         let rows = work.rows.len();
         let width = body.width();
@@ -284,7 +290,11 @@ impl<B: Body> Scheduler<B> {
             return;
         }
         let mut state = self.queue.lock();
-        self.requests.drain(..).for_each(|(session, request)| state.respond(session, request));
+        for (session, request) in self.requests.drain(..) {
+            let failed = is_over(&request.result);
+            state.respond(session, request);
+            failed.into_iter().for_each(|error| state.stop(error));
+        }
     }
 
     /// Runs a chunk of the next prompt.
@@ -308,10 +318,18 @@ impl<B: Body> Scheduler<B> {
         if request.result.is_ok() && end < all {
             self.prompts.push_back((session, request, end));
         } else {
+            let failed = is_over(&request.result);
             state.respond(session, request);
+            failed.into_iter().for_each(|error| state.stop(error));
         }
         state.stats.waiting_prompts = self.prompts.len();
     }
+}
+
+/// Returns the error after which no request can succeed: the device that the model runs on is lost.
+fn is_over(result: &Result<()>) -> Option<Error> {
+    let error = result.as_ref().err().filter(|error| error.kind() == ErrorKind::Provider)?;
+    Some(Error::new(error.kind(), error.full_message()))
 }
 
 impl Body for Batch {
@@ -353,5 +371,9 @@ impl Body for Batch {
 
     fn fill_with_pads(&mut self, index: usize, len: usize) -> Result<()> {
         self.fill_with_pads(index, len)
+    }
+
+    fn lose(&mut self, index: usize) {
+        self.lose(index);
     }
 }

@@ -1,8 +1,9 @@
 //! Tests of the engine on a scripted body: a row's hidden state is a digest of everything run in the row, so that any
 //! mix-up of rows shows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, scope, spawn};
 
 use super::queue::RequestQueue;
@@ -26,6 +27,8 @@ const INFINITE: TokenId = 1001;
 const HEADLESS: TokenId = 1003;
 /// The thread panics at this id.
 const PANIC: TokenId = 1002;
+/// The device is lost at this id.
+const LOST: TokenId = 1004;
 
 /// A body with one id a position; a hidden state has two numbers, a digest of the row's ids and the row's length.
 #[derive(Default)]
@@ -35,6 +38,10 @@ struct Fake {
     infinite: Vec<bool>,
     headless: Vec<[f32; 2]>,
     logits: Vec<f32>,
+    /// Rows that a failed swap has spoiled.
+    lost: BTreeSet<usize>,
+    /// Swaps fail while it is set.
+    swaps_fail: Arc<AtomicBool>,
     /// Cancels the token after so many chunks of prompts.
     cancel: Option<(usize, Cancel)>,
     chunks: Arc<AtomicUsize>,
@@ -49,6 +56,14 @@ fn state(row: &[f32]) -> [f32; 2] {
 impl Fake {
     fn new(rows: usize) -> Self {
         Self { rows: vec![Vec::new(); rows], ..Self::default() }
+    }
+
+    /// Fails where a row with positions before `len` is lost.
+    fn check(&mut self, index: usize, before: usize) -> Result<()> {
+        if before == 0 {
+            self.lost.remove(&index);
+        }
+        if self.lost.contains(&index) { Err(Error::new(ErrorKind::Graph, "lost row")) } else { Ok(()) }
     }
 }
 
@@ -70,6 +85,7 @@ impl Body for Fake {
         if let Some((_, cancel)) = self.cancel.as_ref().filter(|(after, _)| *after == chunks) {
             cancel.cancel();
         }
+        self.check(index, len - embeds.len() / 2)?;
         let row = &mut self.rows[index];
         row.truncate(len - embeds.len() / 2);
         row.extend(embeds.chunks_exact(2).map(|embed| embed[0]));
@@ -84,6 +100,10 @@ impl Body for Fake {
         if ids.contains(&BROKEN) {
             return Err(Error::new(ErrorKind::Graph, "broken"));
         }
+        if ids.contains(&LOST) {
+            return Err(Error::new(ErrorKind::Provider, "the device is lost"));
+        }
+        lens.iter().enumerate().try_for_each(|(row, len)| self.check(row, len - 1))?;
         self.largest_batch.fetch_max(lens.len(), Ordering::Relaxed);
         self.hidden.clear();
         self.infinite.clear();
@@ -121,14 +141,23 @@ impl Body for Fake {
     }
 
     fn swap_rows(&mut self, one: usize, other: usize, len: usize) -> Result<()> {
+        if self.swaps_fail.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Limit, "no memory to swap with"));
+        }
         assert!(self.rows[one].len().min(len) <= len && self.rows[other].len().min(len) <= len);
         self.rows.swap(one, other);
+        let [is_one, is_other] = [one, other].map(|row| self.lost.remove(&row));
+        self.lost.extend([(is_one, other), (is_other, one)].into_iter().filter(|(is, _)| *is).map(|(_, row)| row));
         Ok(())
     }
 
     fn fill_with_pads(&mut self, index: usize, len: usize) -> Result<()> {
         self.rows[index] = vec![PAD; len];
         Ok(())
+    }
+
+    fn lose(&mut self, index: usize) {
+        self.lost.insert(index);
     }
 }
 
@@ -409,6 +438,70 @@ fn nobody_waits_for_an_engine_that_has_ended() {
         assert!(errors.iter().all(|error| error.message().contains("has ended: the test is over")), "{errors:?}");
     }
     assert!(queue.open(false).is_err());
+}
+
+/// Rows that could not be exchanged are lost; the sequences in others go on, and a lost row is of use again from its
+/// first position on.
+#[test]
+fn rows_that_cannot_be_exchanged_are_lost_alone() {
+    let fake = Fake::new(4);
+    let fails = Arc::clone(&fake.swaps_fail);
+    let bench = Bench::new(fake);
+    let mut sequences: Vec<_> = (0..4).map(|_| bench.sequence(false).unwrap()).collect();
+    for (sequence, first) in sequences.iter_mut().zip(0..) {
+        prefill(sequence, first * 10..first * 10 + 5).unwrap();
+    }
+    // the last row has to come to the front
+    fails.store(true, Ordering::Relaxed);
+    let error = sequences[3].step(&[7]).unwrap_err();
+    assert_eq!(error.message(), "no memory to swap with");
+    fails.store(false, Ordering::Relaxed);
+    let mut lost = Vec::new();
+    for (number, sequence) in sequences.iter_mut().enumerate() {
+        let first = number as TokenId * 10;
+        match sequence.step(&[7]) {
+            Ok(()) => {
+                let said: Vec<_> = (first..first + 5).chain([7]).map(|id| id as f32).collect();
+                assert_eq!(sequence.logits(ONE).unwrap(), state(&said), "sequence {number}");
+            }
+            Err(error) => {
+                assert_eq!(error.message(), "lost row");
+                sequence.rewind(&StateMark::START);
+                prefill(sequence, [1, 2]).unwrap();
+                assert_eq!(sequence.logits(ONE).unwrap(), state(&[1.0, 2.0]));
+                lost.push(number);
+            }
+        }
+    }
+    assert_eq!(lost, [0, 3]);
+}
+
+/// All sequences get the error, those that wait, too, and those that come later.
+#[test]
+fn a_lost_device_ends_the_engine() {
+    let bench = Bench::new(Fake::new(4));
+    let mut sequences: Vec<_> = (0..3).map(|_| bench.sequence(false).unwrap()).collect();
+    let queue = Arc::clone(&bench.queue);
+    let faulty = bench.sequence(false).unwrap();
+    scope(|scope| {
+        for (number, mut sequence) in sequences.drain(..).chain([faulty]).enumerate() {
+            scope.spawn(move || {
+                let id = |step| if number == 3 && step == 20 { LOST } else { 1 };
+                let failed = (0..).find_map(|step| {
+                    sequence.rewind(&StateMark::START);
+                    if number == 0 {
+                        return prefill(&mut sequence, 0..40).err();
+                    }
+                    sequence.step(&[id(step)]).err()
+                });
+                for error in [failed.unwrap(), sequence.step(&[1]).unwrap_err()] {
+                    assert_eq!(error.kind(), ErrorKind::Provider);
+                    assert!(error.message().contains("the device is lost"), "{error}");
+                }
+            });
+        }
+    });
+    assert_eq!(queue.open(false).unwrap_err().kind(), ErrorKind::Provider);
 }
 
 #[test]

@@ -77,6 +77,7 @@ impl Batch {
             return self.prefill_apart(row, len, embeds, hidden);
         }
         let positions = embeds.len() / self.graphs.hidden;
+        self.cache.check(row, len - positions)?;
         let most = self.graphs.body.most_positions();
         if positions > most {
             let (first, rest) = embeds.split_at(most * self.graphs.hidden);
@@ -88,7 +89,8 @@ impl Batch {
         run.embeds.numbers_mut().copy_from_slice(embeds);
         run.embeds.upload().map_err(|e| self.graphs.body.failed(&e))?;
         self.graphs.body.run(&mut run, &[len])?;
-        let states = run.hidden.extract_tensor().1;
+        let states = run.hidden.numbers();
+        self.cache.written(row, len);
         check_finite("llm", "hidden state", states, self.graphs.hidden)?;
         hidden.clear();
         hidden.extend_from_slice(&states[states.len() - self.graphs.hidden..]);
@@ -109,12 +111,15 @@ impl Batch {
     /// are the ids for each row in order. [`hidden`](Self::hidden) returns the result.
     pub(crate) fn step<'f>(&mut self, positions: impl Iterator<Item = &'f [TokenId]>, lens: &[usize]) -> Result<()> {
         let graphs = Arc::clone(&self.graphs);
+        lens.iter().enumerate().try_for_each(|(row, len)| self.cache.check(row, len - 1))?;
         let run = self.step_run(lens.len())?;
-        graphs.embedding.run(&mut run.embedding, positions.flatten())?;
+        graphs.embedding.run(&mut run.embedding, positions.flatten(), &mut run.body.embeds)?;
         if !run.embedding.is_in_place {
             run.body.embeds.upload().map_err(|e| graphs.body.failed(&e))?;
         }
-        graphs.body.run(&mut run.body, lens)
+        graphs.body.run(&mut run.body, lens)?;
+        lens.iter().enumerate().for_each(|(row, len)| self.cache.written(row, *len));
+        Ok(())
     }
 
     /// Returns the hidden state of `row` after a [`step`](Self::step) of `rows`.
@@ -128,7 +133,7 @@ impl Batch {
         if run.body.embeds.is_on_host() {
             check_finite("embed", "embedding of row", &run.body.embeds.numbers()[of_row.clone()], size)?;
         }
-        let hidden = &run.body.hidden.extract_tensor().1[of_row];
+        let hidden = &run.body.hidden.numbers()[of_row];
         check_finite("llm", "hidden state", hidden, size)?;
         Ok(hidden)
     }
@@ -139,6 +144,7 @@ impl Batch {
         if slot.is_none() {
             // SAFETY: the run is dropped before the cache: its field is declared first, and the cache is never replaced.
             let mut body = unsafe { self.graphs.body.bind(&mut self.cache, 0..rows, 1)? };
+            self.graphs.body.record(&mut body)?;
             let embedding = self.graphs.embedding.bind(rows, 1, &mut body.embeds)?;
             *slot = Some(StepRun { embedding, body });
         }
@@ -170,6 +176,11 @@ impl Batch {
     /// Swaps the first `len` positions of two rows.
     pub(crate) fn swap_rows(&mut self, one: usize, other: usize, len: usize) -> Result<()> {
         self.cache.swap_rows(one, other, len)
+    }
+
+    /// Records that nothing in `row` is sure: a step over its positions is an error until they are written anew.
+    pub(crate) fn lose(&mut self, row: usize) {
+        self.cache.lose(row);
     }
 
     /// Makes `row` consist of `len` pads: the unconditional sequence of guidance.

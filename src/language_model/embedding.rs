@@ -1,46 +1,72 @@
 //! Tokens to embeddings, summed over the ids of a position.
 
-use ort::session::IoBinding;
-
 use crate::error::Result;
-use crate::runtime::{Buffer, Graph, GraphLoader, Port};
+use crate::runtime::{Binding, Buffer, Fixing, Graph, GraphLoader, Port, Size};
 use crate::token::TokenId;
 
 /// The `embed` graph.
 pub(super) struct Embedding {
     graph: Graph,
     width: usize,
+    hidden: usize,
 }
 
 impl Embedding {
     pub(super) fn load(loader: &GraphLoader, width: usize, hidden: usize) -> Result<Self> {
         let inputs = [Port::int64("input_ids", &[None, None, Some(width)])];
         let outputs = [Port::float("inputs_embeds", &[None, None, Some(hidden)])];
-        Ok(Self { graph: loader.load("embed", &inputs, &outputs)?, width })
+        let fixing = Fixing::Sizes(vec![("batch", Size::Of(1)), ("frames", Size::Of(1))]);
+        Ok(Self { graph: loader.load("embed", &inputs, &outputs, &fixing)?, width, hidden })
     }
 
     /// Binds a run of `positions` positions in each of `rows`, which writes the embeddings to `output`, shape
-    /// [rows, positions, hidden].
+    /// [rows, positions, hidden]. Where the graph takes one position at a time, the run consists of as many.
     pub(super) fn bind(&self, rows: usize, positions: usize, output: &mut Buffer<f32>) -> Result<EmbeddingRun> {
+        if self.graph.fixed("frames").is_some() && rows * positions != 1 {
+            let mut one = Buffer::on_host(&[1, 1, self.hidden]).map_err(|e| self.graph.failed(&e))?;
+            let run = self.bind(1, 1, &mut one)?;
+            return Ok(EmbeddingRun { one: Some(one), is_in_place: output.is_on_host(), ..run });
+        }
         let ids = self.graph.buffer::<i64>("input_ids", &[rows, positions, self.width])?;
         let mut binding = self.graph.binding()?;
         ids.bind_input(&mut binding, "input_ids").map_err(|e| self.graph.failed(&e))?;
         let is_in_place = self.graph.bind_output(&mut binding, "inputs_embeds", output)?;
-        Ok(EmbeddingRun { binding, ids, is_in_place })
+        Ok(EmbeddingRun { binding, ids, one: None, is_in_place })
     }
 
-    /// Embeds `ids`, shape [rows, positions, width], flattened.
-    pub(super) fn run<'i>(&self, run: &mut EmbeddingRun, ids: impl IntoIterator<Item = &'i TokenId>) -> Result<()> {
+    /// Embeds `ids`, shape [rows, positions, width], flattened, into `output`, to which the run is bound.
+    pub(super) fn run<'i>(
+        &self,
+        run: &mut EmbeddingRun,
+        ids: impl IntoIterator<Item = &'i TokenId>,
+        output: &mut Buffer<f32>,
+    ) -> Result<()> {
+        let mut ids = ids.into_iter();
+        if run.one.is_none() {
+            return self.run_bound(run, &mut ids);
+        }
+        for position in output.numbers_mut().chunks_exact_mut(self.hidden) {
+            self.run_bound(run, &mut ids)?;
+            let one = run.one.as_ref().map(Buffer::numbers).unwrap_or_default();
+            position.iter_mut().zip(one).for_each(|(number, found)| *number = *found);
+        }
+        Ok(())
+    }
+
+    /// Embeds as many of `ids` as are bound.
+    fn run_bound<'i>(&self, run: &mut EmbeddingRun, ids: &mut impl Iterator<Item = &'i TokenId>) -> Result<()> {
         run.ids.numbers_mut().iter_mut().zip(ids).for_each(|(slot, id)| *slot = i64::from(*id));
         run.ids.upload().map_err(|e| self.graph.failed(&e))?;
-        self.graph.run_bound(&run.binding)
+        self.graph.run_bound(&mut run.binding)
     }
 }
 
 /// A bound run of the graph.
 pub(super) struct EmbeddingRun {
-    binding: IoBinding,
+    binding: Binding,
     ids: Buffer<i64>,
+    /// The embedding of one position, where they run one by one.
+    one: Option<Buffer<f32>>,
     /// True if the embeddings are written to where the body reads them, false if they come to the host first.
     pub is_in_place: bool,
 }

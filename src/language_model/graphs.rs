@@ -41,7 +41,7 @@ impl LanguageModel {
             let what = format!("language_model.state has {} entries; expected one of attention", sizes.state.len());
             return Err(Error::new(ErrorKind::Package, what));
         };
-        let body = Body::load(loader, hidden, attention)?;
+        let body = Body::load(loader, hidden, attention, sizes.max_positions)?;
         let columns = |ids: &[Interval]| ids.iter().map(Interval::len).sum();
         let head = |(name, ids): (&String, &Vec<_>)| OutputHead::load(loader, name, hidden, columns(ids)).map(Arc::new);
         let heads = manifest.heads.iter().map(head);
@@ -50,7 +50,7 @@ impl LanguageModel {
             heads: heads.collect::<Result<_>>()?,
             hidden,
             width,
-            max_positions: sizes.max_positions,
+            max_positions: sizes.max_positions.min(body.capacity().unwrap_or(usize::MAX)),
             cache: CacheShape {
                 layers: attention.layers,
                 heads: attention.heads,
@@ -77,6 +77,7 @@ impl LanguageModel {
             embedding: Arc::clone(&from("embed").embedding),
             body: Arc::clone(&from("llm").body),
             cache: from("llm").cache,
+            max_positions: from("llm").max_positions,
             heads: own.map(|((own, other), name)| Arc::clone(if takes(name) { other } else { own })).collect(),
             rotary: self.rotary.clone(),
             pad: OnceLock::new(),
@@ -87,6 +88,11 @@ impl LanguageModel {
     /// Returns the most positions that a sequence can hold.
     pub(crate) fn max_positions(&self) -> usize {
         self.max_positions
+    }
+
+    /// Returns the positions of a row of a cache that has room for `positions`: more where shapes are fixed.
+    pub(crate) fn capacity(&self, positions: usize) -> usize {
+        self.body.capacity().unwrap_or(positions)
     }
 
     /// Returns the bytes of the cache of `rows` sequences with room for `capacity` positions each.
@@ -118,7 +124,7 @@ impl LanguageModel {
         let shape = [1, part.len(), self.hidden];
         let mut embeds = Buffer::<f32>::on_host(&shape).map_err(|e| self.body.failed(&e))?;
         let mut run = self.embedding.bind(1, part.len(), &mut embeds)?;
-        self.embedding.run(&mut run, &tokens.ids()[part.start * self.width..part.end * self.width])?;
+        self.embedding.run(&mut run, &tokens.ids()[part.start * self.width..part.end * self.width], &mut embeds)?;
         let mut embeds = embeds.numbers().to_vec();
         for slot in features {
             let replaced = part.start.max(slot.start)..part.end.min(slot.start + slot.features.nrows());
@@ -158,7 +164,9 @@ impl LanguageModel {
         run.embeds.numbers_mut().fill(0.0);
         run.embeds.upload().map_err(|e| self.body.failed(&e))?;
         self.body.run(&mut run, &[1])?;
-        check_finite("llm", "hidden state", run.hidden.extract_tensor().1, self.hidden)?;
-        Ok(self.pad.get_or_init(|| Mutex::new(cache)))
+        check_finite("llm", "hidden state", run.hidden.numbers(), self.hidden)?;
+        let mut pad = self.body.cache_of_one(self.cache)?;
+        pad.copy_row_of(&cache, 0, 0, 1)?;
+        Ok(self.pad.get_or_init(|| Mutex::new(pad)))
     }
 }

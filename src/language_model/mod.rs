@@ -7,6 +7,7 @@ mod body;
 mod embedding;
 mod graphs;
 mod head;
+mod pieces;
 mod rotary;
 mod single;
 

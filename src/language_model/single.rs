@@ -55,7 +55,7 @@ impl SingleSequence {
         let (old_rows, old_capacity) = self.batch.as_ref().map_or((0, 0), |batch| (batch.rows(), batch.capacity()));
         if old_rows < rows || old_capacity < positions {
             let capacity = if old_capacity < positions {
-                positions.next_multiple_of(CACHE_STEP).min(self.max_positions)
+                self.graphs.capacity(positions.next_multiple_of(CACHE_STEP).min(self.max_positions))
             } else {
                 old_capacity
             };
@@ -327,7 +327,7 @@ mod tests {
         }
     }
 
-    /// The form for CUDA, taken as a variant for the provider of the tests, which can run it: float16 within, and in the cache.
+    /// The float16 forms for CUDA, taken as variants for the provider of the tests, which can run them: float16 within, and in the cache.
     #[test]
     fn a_float16_variant_is_picked_and_gives_nearly_the_same() {
         skip_without_fixtures!();

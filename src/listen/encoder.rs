@@ -7,7 +7,7 @@ use crate::audio::{LogMel, LogMelConfig, Waveform, normalize};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{AudioEncoderConfig, FeatureRows};
-use crate::runtime::{Graph, GraphLoader, Port, check_finite, check_finite_sound};
+use crate::runtime::{Fixing, Graph, GraphLoader, Port, Size, check_finite, check_finite_sound};
 
 /// Mel frames per feature: the strides of the second convolution and of the pooling are 2 each.
 const MEL_FRAMES_PER_FEATURE: usize = 4;
@@ -38,7 +38,8 @@ impl AudioEncoder {
             num_mel_bins: bins,
         })?
         .with_threads(loader.threads());
-        let graph = loader.load("audio_encoder", &inputs, &outputs)?;
+        let fixing = Fixing::Sizes(vec![("chunks", Size::Of(1))]);
+        let graph = loader.load("audio_encoder", &inputs, &outputs, &fixing)?;
         Ok(Self { graph, log_mel, config: config.clone(), hidden })
     }
 
@@ -120,8 +121,19 @@ impl AudioEncoder {
     }
 
     /// Runs the graph on `mel`, shape [bins, frames], cut into chunks, and appends the valid rows of all chunks to `all`,
-    /// at most `most_rows`.
+    /// at most `most_rows`. Chunks do not depend on one another, so that they may run one by one.
     fn run(&self, mel: ArrayView2<f32>, most_rows: usize, all: &mut Vec<f32>) -> Result<()> {
+        let mut left = most_rows;
+        let frames = match self.graph.fixed("chunks") {
+            Some(chunks) => chunks * self.config.chunk_frames,
+            None => mel.ncols(),
+        };
+        let mut parts = mel.axis_chunks_iter(Axis(1), frames.max(1));
+        parts.try_for_each(|part| self.run_chunks(part, &mut left, all))
+    }
+
+    /// Runs the graph on the chunks of `mel` together, and appends as many rows to `all` as are `left`.
+    fn run_chunks(&self, mel: ArrayView2<f32>, left: &mut usize, all: &mut Vec<f32>) -> Result<()> {
         let (bins, frames) = mel.dim();
         let chunk = self.config.chunk_frames;
         let count = frames.div_ceil(chunk);
@@ -148,10 +160,9 @@ impl AudioEncoder {
             let what = format!("audio_encoder: lengths {lengths:?}; expected 0 … {rows}");
             return Err(Error::new(ErrorKind::Numeric, what));
         };
-        let mut left = most_rows;
         for (rows, len) in features.outer_iter().zip(lengths) {
-            let len = len.min(left);
-            left -= len;
+            let len = len.min(*left);
+            *left -= len;
             all.extend(rows.slice_move(s![..len, ..]));
         }
         Ok(())

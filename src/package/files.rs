@@ -96,15 +96,15 @@ impl PackageFiles {
         Ok(())
     }
 
-    /// Loads the graph in the file `name`. For a package in a folder, weights in a file beside the graph are mapped
-    /// into memory.
+    /// Loads the graph in the file `name`. For a package in a folder, weights in files beside the graph, its own and those
+    /// that it shares, are mapped into memory.
     pub(crate) fn load_graph(&self, mut builder: SessionBuilder, name: &str) -> ort::Result<Session> {
         let files = match self {
             Self::Folder(folder) => return builder.commit_from_file(folder.join(name)),
             Self::Memory(files) => files,
         };
         let graph = in_memory(files, name).map_err(|e| ort::Error::new(e.to_string()))?;
-        for (weights, content) in files.iter().filter(|(weights, _)| weights.starts_with(name) && *weights != name) {
+        for (weights, content) in files.iter().filter(|(file, _)| file.contains(".onnx.")) {
             builder = builder.with_external_initializer_file_in_memory(weights, Arc::clone(content))?;
         }
         builder.commit_from_memory(graph)

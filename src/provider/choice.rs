@@ -16,6 +16,9 @@ const GROUPS: [&str; 2] = ["codec", "heads"];
 /// Suffixes of graphs' names, which determine their roles.
 const ROLES: [&str; 4] = ["_head", "_encoder", "_decoder", "_enhancer"];
 
+/// An option of WebGPU's provider that this library reads itself: whether to replay recorded steps.
+pub(super) const CAPTURE: &str = "graph_capture";
+
 /// The name that stands for the accelerators of the machine, then the CPU.
 const AUTO: &str = "auto";
 
@@ -33,8 +36,10 @@ impl Provider {
         Self { name: provider_key(name), options: Vec::new() }
     }
 
-    /// Adds an option, which is passed to the provider unchanged; `device` (`cpu`, `gpu`, `npu`) selects a device of a
-    /// plugin.
+    /// Adds an option, which is passed to the provider unchanged, but for two: `device` (`cpu`, `gpu`, `npu`) selects a
+    /// device of a plugin, and `graph_capture=1` lets WebGPU record and replay steps; `static` (`yes`, `no`, or the most
+    /// positions of a sequence) says whether the shapes of graphs are fixed, which is the default where a provider needs
+    /// it (`qnn`, `vitisai`, OpenVINO on an NPU).
     pub fn with_option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((key.into(), value.into()));
         self
@@ -50,6 +55,16 @@ impl Provider {
         &self.options
     }
 
+    /// Returns whether recorded steps are to be replayed (`graph_capture=1`).
+    pub(crate) fn captures(&self) -> bool {
+        self.option(CAPTURE).is_some_and(is_on)
+    }
+
+    /// Returns the value of the option `key`.
+    pub(crate) fn option(&self, key: &str) -> Option<&str> {
+        self.options.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
     pub(crate) fn is_auto(&self) -> bool {
         self.name == AUTO
     }
@@ -57,6 +72,11 @@ impl Provider {
     pub(crate) fn is_cpu(&self) -> bool {
         self.name == "cpu"
     }
+}
+
+/// Returns whether `value` turns an option on.
+pub(super) fn is_on(value: &str) -> bool {
+    !["0", "false"].contains(&value.trim().to_lowercase().as_str())
 }
 
 impl fmt::Display for Provider {

@@ -13,6 +13,7 @@ mod placement;
 mod plugin;
 mod report;
 mod resolve;
+mod shapes;
 
 pub use choice::{GRAPHS, Provider, Providers};
 pub use dependencies::{MissingLibrary, missing_libraries};
@@ -24,3 +25,4 @@ pub(crate) use memory::Memory;
 pub(crate) use placement::{RECORD_PLACEMENT, metadata, nodes_by_provider};
 pub(crate) use plugin::Plugins;
 pub(crate) use resolve::{CPU, Resolver, Route};
+pub(crate) use shapes::Shapes;

@@ -88,7 +88,7 @@ pub struct PassedOver {
 pub struct GraphPlacement {
     /// The graph's name.
     pub graph: String,
-    /// The loaded file: the variant for the provider, if the package has one.
+    /// The loaded file: the variant for the provider, if the package has one that runs there.
     pub file: String,
     /// The provider as requested.
     pub provider: String,
@@ -100,6 +100,13 @@ pub struct GraphPlacement {
     pub nodes_on_cpu: usize,
     /// The operators of these nodes, with the number of nodes of each.
     pub operators_on_cpu: BTreeMap<String, usize>,
+    /// The file of the variant for the provider and the reason why it is not the loaded file, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant_passed_over: Option<String>,
+    /// True if the provider computes in float16 what the graph has in float32.
+    pub in_float16: bool,
+    /// The sizes of the graph's dimensions, if its shapes are fixed; several where it is loaded several times.
+    pub sizes: BTreeMap<String, Vec<usize>>,
     /// Preferred providers that do not run the graph.
     pub passed_over: Vec<PassedOver>,
 }
@@ -115,9 +122,22 @@ impl fmt::Display for GraphPlacement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { graph, file, provider, device, nodes, nodes_on_cpu, .. } = self;
         write!(f, "{graph} ({file}) on {provider}, {device}: {} of {nodes} nodes", nodes - nodes_on_cpu)?;
+        if self.in_float16 {
+            f.write_str(", in float16")?;
+        }
+        if !self.sizes.is_empty() {
+            let sizes = self.sizes.iter().map(|(name, sizes)| {
+                let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
+                format!("{name} {}", sizes.join(" and "))
+            });
+            write!(f, ", fixed to {}", sizes.collect::<Vec<_>>().join(", "))?;
+        }
         if *nodes_on_cpu > 0 {
             let operators = self.operators_on_cpu.iter().map(|(name, count)| format!("{count} {name}"));
             write!(f, "; on the CPU {}", operators.collect::<Vec<_>>().join(", "))?;
+        }
+        if let Some(why) = &self.variant_passed_over {
+            write!(f, "; not its variant {why}")?;
         }
         self.passed_over.iter().try_for_each(|PassedOver { provider, why }| write!(f, "; not on {provider}: {why}"))
     }
@@ -139,6 +159,8 @@ pub struct ProviderReport {
     pub graphs: Vec<GraphPlacement>,
     /// Other copies of ONNX Runtime in this process; plugins and models of one copy do not work with another.
     pub other_libraries: Vec<PathBuf>,
+    /// Devices that are lost, by provider, each with the error: what runs there fails until the process is started anew.
+    pub lost_devices: BTreeMap<String, String>,
 }
 
 impl fmt::Display for ProviderReport {
@@ -152,6 +174,9 @@ impl fmt::Display for ProviderReport {
         }
         for other in &self.other_libraries {
             let _ = write!(page, "\nanother ONNX Runtime is in this process: {}", other.display());
+        }
+        for (provider, why) in &self.lost_devices {
+            let _ = write!(page, "\nthe device of {provider} is lost, and the process must be started anew: {why}");
         }
         f.write_str(&page)
     }

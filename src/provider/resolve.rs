@@ -12,7 +12,9 @@ use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 
 use super::built_in::BuiltIn;
+use super::choice::{CAPTURE, is_on};
 use super::plugin::{Plugins, beside, devices_of, explain, key_of, provider_of};
+use super::shapes::{STATIC, Shapes, is_npu_of_openvino};
 use super::{DeviceInfo, Provider, ProviderState, ProviderStatus, metadata};
 use crate::time_limit::within;
 
@@ -27,6 +29,16 @@ const OPENVINO_EXACT: (&str, &str) = ("load_config", r#"{"CPU":{"INFERENCE_PRECI
 
 /// In its default layout, NHWC, WebGPU's grouped convolutions give wrong numbers for some numbers of channels.
 const WEBGPU_EXACT: (&str, &str) = ("preferredLayout", "NCHW");
+
+/// By default CUDA adds up the squares of a norm in float16, which holds neither large ones nor small ones.
+const CUDA_EXACT: (&str, &str) = ("enable_skip_layer_norm_strict_mode", "1");
+
+/// QNN's plugin makes no provider without a backend; of those that it has, the HTP is the NPU.
+const QNN_BACKEND: (&str, &str) = ("backend_type", "htp");
+
+/// Options by which providers replay what they recorded in an earlier run, in lower case without underscores: of WebGPU,
+/// CUDA, TensorRT and TensorRT-RTX.
+const REPLAY: [&str; 4] = ["enablegraphcapture", "enablecudagraph", "trtcudagraphenable", "nvcudagraphenable"];
 
 /// Built-in accelerators that `auto` tries in this order, before plugins.
 const AUTO: [&str; 3] = ["cuda", "coreml", "webgpu"];
@@ -52,6 +64,10 @@ pub(crate) struct Route<'e> {
     pub device: String,
     /// True if the device is a CPU, whatever the provider.
     pub is_on_cpu: bool,
+    /// The shapes of graphs.
+    pub shapes: Shapes,
+    /// True if the provider computes in float16 what graphs have in float32.
+    pub in_float16: bool,
 }
 
 enum RouteKind<'e> {
@@ -60,6 +76,14 @@ enum RouteKind<'e> {
 }
 
 impl Route<'_> {
+    /// Lets sessions record runs, and replay them.
+    pub(crate) fn capturing(mut self) -> Self {
+        if let RouteKind::Devices(_, options) = &mut self.kind {
+            options.push((format!("{}.enableGraphCapture", self.name), "1".to_owned()));
+        }
+        self
+    }
+
     /// Adds this provider to the builder, with only the CPU after it.
     pub(crate) fn apply(self, builder: SessionBuilder) -> ort::Result<SessionBuilder> {
         Ok(match self.kind {
@@ -78,6 +102,12 @@ impl<'e> Resolver<'e> {
         }
         if asked.is_cpu() {
             return self.cpu(asked);
+        }
+        if let Some(option) = replay_option(asked) {
+            let what =
+                "replays a run on the memory of the first one, while this library binds other memory as caches grow";
+            let message = format!("{option:?} is not supported: it {what}: numbers would be wrong without an error");
+            return (None, told(asked, ProviderState::Failed, message));
         }
         let mut others = Vec::new();
         let mut failures = Vec::new();
@@ -137,15 +167,21 @@ impl<'e> Resolver<'e> {
     }
 
     fn cpu(&self, asked: &Provider) -> (Option<Route<'e>>, ProviderStatus) {
-        if let Some((key, _)) = asked.options().first() {
+        if let Some((key, _)) = asked.options().iter().find(|(key, _)| key != STATIC) {
             return (None, told(asked, ProviderState::Failed, format!("the CPU takes no options; found {key:?}")));
         }
+        let shapes = match Shapes::of(asked, false) {
+            Ok(shapes) => shapes,
+            Err(what) => return (None, told(asked, ProviderState::Failed, what)),
+        };
         let devices: Vec<_> = self.environment.devices().filter(|d| d.ep().is_ok_and(|name| name == CPU)).collect();
         let infos: Vec<_> = devices.iter().map(describe).collect();
         let route = Route {
             name: CPU.to_owned(),
             device: infos.first().map_or_else(|| "CPU".to_owned(), DeviceInfo::to_string),
             is_on_cpu: true,
+            shapes,
+            in_float16: false,
             kind: RouteKind::Devices(devices, Vec::new()),
         };
         let status = ProviderStatus {
@@ -159,8 +195,13 @@ impl<'e> Resolver<'e> {
     /// Resolves a provider built into ONNX Runtime's library, by trying it on a session that is never finished, which
     /// loads the libraries that the provider needs.
     fn built_in(&self, asked: &Provider, built_in: &BuiltIn) -> (Option<Route<'e>>, ProviderStatus) {
+        let shapes = match Shapes::of(asked, false) {
+            Ok(shapes) => shapes,
+            Err(what) => return (None, told(asked, ProviderState::Failed, what)),
+        };
         let defaults = default_options(asked, false);
-        let options: Vec<_> = asked.options().iter().chain(&defaults).cloned().collect();
+        let own = asked.options().iter().filter(|(key, _)| key != STATIC);
+        let options: Vec<_> = own.chain(&defaults).cloned().collect();
         let dispatch = built_in.dispatch(&options);
         let environment = self.environment.clone();
         let tried = dispatch.clone();
@@ -176,7 +217,9 @@ impl<'e> Resolver<'e> {
                     None => "its first device".to_owned(),
                 };
                 let kind = RouteKind::BuiltIn(dispatch);
-                let route = Route { kind, name: built_in.name.to_owned(), device, is_on_cpu: false };
+                let in_float16 = computes_in_float16(asked, false);
+                let name = built_in.name.to_owned();
+                let route = Route { kind, name, device, is_on_cpu: false, shapes, in_float16 };
                 let message = format!("ready, built into ONNX Runtime's library{}", in_words(&defaults));
                 let ready = told(asked, ProviderState::Ready, message);
                 (Some(route), ProviderStatus { library, default_options: defaults.into_iter().collect(), ..ready })
@@ -219,20 +262,26 @@ impl<'e> Resolver<'e> {
         let its: Vec<_> = all.into_iter().filter(|d| key_of(d).as_deref() == Some(asked.name())).collect();
         let infos: Vec<_> = its.iter().map(describe).collect();
         let name = its.first()?.ep().ok()?.to_owned();
-        let wanted = asked.options().iter().find(|(key, _)| key == DEVICE).map(|(_, value)| value.as_str());
+        let wanted = asked.option(DEVICE);
         let Some(chosen) = choose(its, wanted) else {
             let found: Vec<_> = infos.iter().map(DeviceInfo::to_string).collect();
             let what = format!("it has no device {:?}, only {}", wanted.unwrap_or_default(), found.join(", "));
             return Some((None, status(ProviderState::NoDevice, what, infos)));
         };
         let device = describe(&chosen);
-        let is_on_cpu = chosen.hardware_device().ty() == DeviceType::CPU;
+        let hardware = chosen.hardware_device().ty();
+        let is_on_cpu = hardware == DeviceType::CPU;
+        let shapes = match Shapes::of(asked, hardware == DeviceType::NPU) {
+            Ok(shapes) => shapes,
+            Err(what) => return Some((None, status(ProviderState::Failed, what, infos))),
+        };
         let defaults = default_options(asked, is_on_cpu);
         let message = format!("ready, {} on {device}{}", path.display(), in_words(&defaults));
-        let own = asked.options().iter().filter(|(key, _)| key != DEVICE);
+        let own = asked.options().iter().filter(|(key, _)| ![DEVICE, CAPTURE, STATIC].contains(&key.as_str()));
         let options = own.chain(&defaults).map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect();
         let kind = RouteKind::Devices(vec![chosen], options);
-        let route = Route { kind, name, device: device.to_string(), is_on_cpu };
+        let (device, in_float16) = (device.to_string(), computes_in_float16(asked, hardware == DeviceType::NPU));
+        let route = Route { kind, name, device, is_on_cpu, shapes, in_float16 };
         let ready = status(ProviderState::Ready, message, infos);
         Some((Some(route), ProviderStatus { default_options: defaults.into_iter().collect(), ..ready }))
     }
@@ -243,6 +292,7 @@ impl<'e> Resolver<'e> {
             "cuda" | "tensorrt" => Some("cuda"),
             "openvino" => Some("openvino"),
             "webgpu" => Some("webgpu"),
+            "qnn" => Some("qnn"),
             _ => None,
         };
         let way = match flavour {
@@ -263,15 +313,34 @@ impl<'e> Resolver<'e> {
     }
 }
 
-/// Returns the options that make a provider exact, unless the request sets them.
+/// Returns the option of `asked` that turns replay on, if one does.
+fn replay_option(asked: &Provider) -> Option<&str> {
+    let is_replay = |key: &str| REPLAY.contains(&key.to_lowercase().replace('_', "").as_str());
+    if asked.captures() && asked.name() != "webgpu" {
+        return Some(CAPTURE);
+    }
+    asked.options().iter().find(|(key, value)| is_replay(key) && is_on(value)).map(|(key, _)| key.as_str())
+}
+
+/// Returns the options without which a provider is inexact or does not work, unless the request sets them.
 fn default_options(asked: &Provider, is_on_cpu: bool) -> Vec<(String, String)> {
     let default = match asked.name() {
         "webgpu" => Some(WEBGPU_EXACT),
+        "cuda" => Some(CUDA_EXACT),
         "openvino" if is_on_cpu => Some(OPENVINO_EXACT),
+        "qnn" if asked.option("backend_path").is_none() => Some(QNN_BACKEND),
         _ => None,
     };
-    let is_unset = |(default, _): &(&str, &str)| asked.options().iter().all(|(key, _)| key != default);
+    let is_unset = |(default, _): &(&str, &str)| asked.option(default).is_none();
     default.filter(is_unset).map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect()
+}
+
+/// Returns whether a provider computes in float16 what graphs have in float32: Qualcomm's HTP does since QAIRT 2.35,
+/// whatever `enable_htp_fp16_precision` says, and Intel's NPU does.
+fn computes_in_float16(asked: &Provider, is_on_npu: bool) -> bool {
+    let by_type = asked.option("backend_type").map(|kind| kind.eq_ignore_ascii_case("htp"));
+    let by_path = asked.option("backend_path").map(|path| path.to_lowercase().contains("htp"));
+    asked.name() == "qnn" && by_type.or(by_path).unwrap_or(true) || is_npu_of_openvino(asked, is_on_npu)
 }
 
 /// Returns the ending of a message that names `options`, empty without any.
@@ -321,6 +390,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn npus_compute_in_float16() {
+        for (text, is_on_npu, expected) in [
+            ("qnn", true, true),
+            ("qnn:backend_type=htp", false, true),
+            ("qnn:backend_path=/a/libQnnHtp.so", true, true),
+            ("qnn:backend_path=/a/libQnnCpu.so", false, false),
+            ("qnn:backend_type=gpu", true, false),
+            ("openvino", false, false),
+            ("openvino", true, true),
+            ("openvino:device_type=NPU", false, true),
+            ("cpu", false, false),
+        ] {
+            let providers: crate::provider::Providers = text.parse().unwrap();
+            assert_eq!(computes_in_float16(&providers.of("llm")[0], is_on_npu), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn providers_are_made_exact_unless_the_request_says_otherwise() {
         let defaults = |text: &str, is_on_cpu| {
             let providers: crate::provider::Providers = text.parse().unwrap();
@@ -331,11 +418,41 @@ mod tests {
             assert_eq!(defaults("webgpu", is_on_cpu), layout);
             assert_eq!(defaults("WebGpuExecutionProvider:deviceId=1", is_on_cpu), layout);
             assert_eq!(defaults("webgpu:preferredLayout=NHWC", is_on_cpu), []);
-            assert_eq!(defaults("cuda", is_on_cpu), []);
+            assert_eq!(
+                defaults("cuda", is_on_cpu),
+                [("enable_skip_layer_norm_strict_mode".to_owned(), "1".to_owned())]
+            );
+            assert_eq!(defaults("cuda:enable_skip_layer_norm_strict_mode=0", is_on_cpu), []);
             assert_eq!(defaults("openvino", is_on_cpu).len(), usize::from(is_on_cpu));
         }
         assert_eq!(defaults("openvino:load_config=settings.json", true), []);
+        assert_eq!(defaults("qnn:soc_model=60", true), [("backend_type".to_owned(), "htp".to_owned())]);
+        assert_eq!(defaults("qnn:backend_path=libQnnHtp.so", true), []);
+        assert_eq!(defaults("qnn:backend_type=gpu", true), []);
         assert_eq!(in_words(&layout), ", with preferredLayout=NCHW");
         assert_eq!(in_words(&[]), "");
+    }
+
+    #[test]
+    fn options_that_replay_runs_are_found() {
+        let option = |key: &str, value: &str| {
+            replay_option(&Provider::new("any").with_option("a", "b").with_option(key, value)).map(str::to_owned)
+        };
+        for key in [
+            "enableGraphCapture",
+            "graph_capture",
+            "enable_cuda_graph",
+            "trt_cuda_graph_enable",
+            "nv_cuda_graph_enable",
+        ] {
+            assert_eq!(option(key, "1").as_deref(), Some(key));
+            assert_eq!(option(key, "True").as_deref(), Some(key));
+            assert_eq!(option(key, "0").or(option(key, "false")), None, "{key} off");
+        }
+        assert_eq!(option("enableInt64", "1"), None);
+        assert_eq!(option("graph_capture", "1").as_deref(), Some("graph_capture"), "not of WebGPU");
+        let webgpu = Provider::new("webgpu").with_option("graph_capture", "1");
+        assert_eq!((webgpu.captures(), replay_option(&webgpu)), (true, None));
+        assert!(!Provider::new("webgpu").with_option("graph_capture", "0").captures());
     }
 }

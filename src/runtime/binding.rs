@@ -1,22 +1,160 @@
-//! Unsafe bindings that `ort` does not expose: binding some rows of a tensor, and running without a list of outputs.
+//! Tensors bound to the ports of a graph, in the ways that `ort` does not expose, too: some rows of a tensor, and runs
+//! without a list of outputs.
 
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
 use std::fmt::Debug;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use ort::AsPointer;
 use ort::memory::MemoryInfo;
-use ort::session::{IoBinding, Session};
+use ort::session::{IoBinding, RunOptions, Session, SharedSessionInner};
+use ort::sys::OrtValue;
 use ort::value::{PrimitiveTensorElementType, Shape, Tensor, TensorRefMut};
 
-/// Runs `session` on the tensors in `binding`; the outputs are written to the bound tensors.
-pub(crate) fn run(session: &mut Session, binding: &IoBinding) -> ort::Result<()> {
-    // SAFETY: both pointers are valid, the session is borrowed mutably, and null stands for the default options.
-    let status = unsafe { (ort::api().RunWithBinding)(session.ptr_mut(), std::ptr::null(), binding.ptr()) };
-    // SAFETY: the status was returned by the call above and is consumed once.
-    unsafe { ort::Error::result_from_status(status) }
+use super::place::{Place, Places};
+
+/// Tensors bound to the ports of one graph.
+pub(crate) struct Binding {
+    bound: IoBinding,
+    places: Arc<Places>,
+    /// The bytes that ONNX Runtime copies from the device to the host in each run.
+    downloaded: u64,
+    capture: Option<Capture>,
+}
+
+/// The runs of a binding as a session that records runs counts them: each recorded run has an id.
+struct Capture {
+    id: i32,
+    options: RunOptions,
+    has_run: bool,
+    session: Arc<SharedSessionInner>,
+}
+
+/// The id of runs that are not recorded.
+const NOT_RECORDED: i32 = -1;
+/// The next id. No binding has the id of another, so that nothing is replayed on memory that is not bound.
+static NEXT: AtomicI32 = AtomicI32::new(1);
+
+impl Capture {
+    fn new(session: &Session, id: i32) -> ort::Result<Self> {
+        let mut options = RunOptions::new()?;
+        options.set("gpu_graph_id", id.to_string())?;
+        Ok(Self { id, options, has_run: false, session: session.inner() })
+    }
+}
+
+/// What a tensor is bound as.
+#[derive(Clone, Copy)]
+pub(super) enum Direction {
+    Input,
+    Output,
+}
+
+impl Binding {
+    /// Creates a binding to `session`, whose ports have `places`, and which `captures` runs.
+    pub(super) fn new(session: &Session, places: &Arc<Places>, captures: bool) -> ort::Result<Self> {
+        let capture = captures.then(|| Capture::new(session, NOT_RECORDED)).transpose()?;
+        Ok(Self { bound: session.create_binding()?, places: Arc::clone(places), downloaded: 0, capture })
+    }
+
+    /// Lets the first run be recorded, and all others replay it, where the session can. Nothing can be bound after that.
+    pub(super) fn record(&mut self, session: &Session) -> ort::Result<()> {
+        if self.capture.is_some() && self.places.are_all_on_device() {
+            self.capture = Some(Capture::new(session, NEXT.fetch_add(1, Ordering::Relaxed))?);
+        }
+        Ok(())
+    }
+
+    /// Releases what was recorded, after a run that failed: the next one is recorded anew.
+    pub(super) fn record_anew(&mut self, session: &Session) -> ort::Result<()> {
+        if !self.is_recorded() {
+            return Ok(());
+        }
+        self.release();
+        self.record(session)
+    }
+
+    fn release(&self) {
+        let Some(capture) = self.capture.as_ref().filter(|_| self.is_recorded()) else { return };
+        let session = capture.session.ptr().cast_mut();
+        let release = || {
+            // SAFETY: the session is alive; the status is consumed once.
+            unsafe { ort::Error::result_from_status((ort::api().SessionReleaseCapturedGraph)(session, capture.id)) }
+        };
+        let released = self.places.device().map_or_else(|| Ok(()), |device| device.with(release));
+        if let Err(e) = released {
+            log::warn!("what a run recorded is kept until its session ends: {}", e.message().trim());
+        }
+    }
+
+    /// Runs `session` on the bound tensors; the outputs are written to them.
+    pub(super) fn run(&mut self, session: &mut Session) -> ort::Result<()> {
+        let options = self.capture.as_mut().map_or(std::ptr::null(), |capture| {
+            capture.has_run = true;
+            capture.options.ptr()
+        });
+        // SAFETY: all pointers are valid, the session is borrowed mutably, and null stands for the default options.
+        let status = unsafe { (ort::api().RunWithBinding)(session.ptr_mut(), options, self.bound.ptr()) };
+        // SAFETY: the status was returned by the call above and is consumed once.
+        unsafe { ort::Error::result_from_status(status)? };
+        if let Some(device) = self.places.device() {
+            device.count_download(self.downloaded);
+        }
+        Ok(())
+    }
+
+    fn is_recorded(&self) -> bool {
+        self.capture.as_ref().is_some_and(|capture| capture.has_run && capture.id != NOT_RECORDED)
+    }
+
+    /// Binds a tensor of the host as the input `name`, which the graph must read there.
+    pub(super) fn input<T: PrimitiveTensorElementType + Debug>(
+        &mut self,
+        name: &str,
+        tensor: &Tensor<T>,
+    ) -> ort::Result<()> {
+        self.bind(name, tensor.ptr(), Direction::Input)
+    }
+
+    /// Binds a tensor of the host as the output `name`, to which it is copied where the graph writes it on a device.
+    pub(crate) fn output<T: PrimitiveTensorElementType + Debug>(
+        &mut self,
+        name: &str,
+        tensor: &mut Tensor<T>,
+    ) -> ort::Result<()> {
+        if let Place::Device(_) = self.places.get(name) {
+            self.downloaded += size_of_val(tensor.extract_tensor().1) as u64;
+        }
+        self.bind(name, tensor.ptr(), Direction::Output)
+    }
+
+    /// Binds `value`, to which the binding keeps a reference.
+    pub(super) fn bind(&mut self, name: &str, value: *const OrtValue, direction: Direction) -> ort::Result<()> {
+        if self.is_recorded() {
+            return Err(ort::Error::new("a recorded run has the memory with which it was recorded"));
+        }
+        let name = CString::new(name).map_err(|e| ort::Error::new(e.to_string()))?;
+        let api = ort::api();
+        // SAFETY: all pointers are valid; the status is consumed once.
+        unsafe {
+            let status = match direction {
+                Direction::Input => (api.BindInput)(self.bound.ptr_mut(), name.as_ptr(), value),
+                Direction::Output => (api.BindOutput)(self.bound.ptr_mut(), name.as_ptr(), value),
+            };
+            ort::Error::result_from_status(status)
+        }
+    }
+}
+
+/// Releases what was recorded, and with it memory of the device.
+impl Drop for Binding {
+    fn drop(&mut self) {
+        self.release();
+    }
 }
 
 /// Binds `rows` of `buffer`, the first dimension of which is the row, both as `input` and as `output`, in the buffer's
@@ -25,7 +163,7 @@ pub(crate) fn run(session: &mut Session, binding: &IoBinding) -> ort::Result<()>
 /// # Safety
 /// `binding` must not be run after `buffer` is dropped, nor while the elements of `buffer` are borrowed.
 pub(crate) unsafe fn bind_rows<T: PrimitiveTensorElementType + Debug>(
-    binding: &mut IoBinding,
+    binding: &mut Binding,
     [input, output]: [&str; 2],
     buffer: &mut Tensor<T>,
     rows: &Range<usize>,
@@ -42,19 +180,6 @@ pub(crate) unsafe fn bind_rows<T: PrimitiveTensorElementType + Debug>(
     let shape = Shape::new(std::iter::once(rows.len() as i64).chain(of_row));
     // SAFETY: the memory has the size of the shape, and the caller keeps it alive.
     let view = unsafe { TensorRefMut::<T>::from_raw(MemoryInfo::default(), numbers.as_mut_ptr().cast(), shape)? };
-    for (name, is_input) in [(input, true), (output, false)] {
-        let name = CString::new(name).map_err(|e| ort::Error::new(e.to_string()))?;
-        let api = ort::api();
-        // SAFETY: all pointers are valid; ONNX Runtime keeps a reference to the view, and copies the name.
-        let status = unsafe {
-            if is_input {
-                (api.BindInput)(binding.ptr_mut(), name.as_ptr(), view.ptr())
-            } else {
-                (api.BindOutput)(binding.ptr_mut(), name.as_ptr(), view.ptr())
-            }
-        };
-        // SAFETY: the status was returned by the call above and is consumed once.
-        unsafe { ort::Error::result_from_status(status)? };
-    }
-    Ok(())
+    binding.bind(input, view.ptr(), Direction::Input)?;
+    binding.bind(output, view.ptr(), Direction::Output)
 }

@@ -3,7 +3,6 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::ptr::{NonNull, null, null_mut};
@@ -11,10 +10,11 @@ use std::sync::Arc;
 
 use ort::AsPointer;
 use ort::memory::Allocator;
-use ort::session::{IoBinding, Session, SharedSessionInner};
+use ort::session::{Session, SharedSessionInner};
 use ort::sys::{OrtAllocator, OrtValue};
 use ort::value::{PrimitiveTensorElementType, Shape, Tensor};
 
+use super::binding::{Binding, Direction};
 use super::place::{Device, DeviceMemory, Place};
 
 /// Numbers that a graph reads from where its session wants them.
@@ -61,17 +61,25 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> Buffer<T> {
         }
     }
 
-    /// Binds the numbers as the input `name`.
-    pub(crate) fn bind_input(&self, binding: &mut IoBinding, name: &str) -> ort::Result<()> {
+    /// Copies the numbers that a graph wrote to the host; on the host they are there.
+    pub(crate) fn download(&mut self) -> ort::Result<()> {
         match &self.device {
-            None => binding.bind_input(name, &self.host),
+            None => Ok(()),
+            Some(tensor) => tensor.download_to(&mut self.host),
+        }
+    }
+
+    /// Binds the numbers as the input `name`.
+    pub(crate) fn bind_input(&self, binding: &mut Binding, name: &str) -> ort::Result<()> {
+        match &self.device {
+            None => binding.input(name, &self.host),
             Some(tensor) => tensor.bind(binding, name, Direction::Input),
         }
     }
 
     /// Binds the numbers as the output `name` of a graph that writes to `place`. Returns whether it writes them to where
     /// graphs read them: otherwise they come to the host, and must be uploaded.
-    pub(super) fn bind_output(&mut self, binding: &mut IoBinding, name: &str, place: &Place) -> ort::Result<bool> {
+    pub(super) fn bind_output(&mut self, binding: &mut Binding, name: &str, place: &Place) -> ort::Result<bool> {
         match (&self.device, place) {
             (Some(tensor), Place::Device(memory)) if tensor.is_in(memory)? => {
                 tensor.bind(binding, name, Direction::Output)?;
@@ -79,7 +87,7 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> Buffer<T> {
             }
             (device, _) => {
                 let is_on_host = device.is_none();
-                binding.bind_output(name, &mut self.host)?;
+                binding.output(name, &mut self.host)?;
                 Ok(is_on_host)
             }
         }
@@ -88,12 +96,6 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> Buffer<T> {
 
 fn on_host<T: PrimitiveTensorElementType + Debug>(shape: &[usize]) -> ort::Result<Tensor<T>> {
     Tensor::new(&Allocator::default(), Shape::new(shape.iter().map(|size| *size as i64)))
-}
-
-#[derive(Clone, Copy)]
-enum Direction {
-    Input,
-    Output,
 }
 
 /// A tensor in memory of a device.
@@ -117,20 +119,18 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
     /// Allocates a tensor in `memory`, which `session` named.
     pub(super) fn new(session: &Session, memory: &DeviceMemory, shape: &[usize]) -> ort::Result<Self> {
         let dimensions: Vec<_> = shape.iter().map(|size| *size as i64).collect();
-        let device = Arc::clone(&memory.device);
-        let _using = device.lock();
         let api = ort::api();
         let mut allocator = null_mut();
         // SAFETY: the session is alive, and with it the description of its memory; each status is consumed once.
-        unsafe {
+        memory.device.with(|| unsafe {
             let status = (api.CreateAllocator)(session.ptr(), memory.info(), &mut allocator);
-            ort::Error::result_from_status(status)?;
-        }
+            ort::Error::result_from_status(status)
+        })?;
         let allocator = NonNull::new(allocator).ok_or_else(|| ort::Error::new("no allocator"))?;
         let mut value = null_mut();
         let element = T::into_tensor_element_type().into();
         // SAFETY: the allocator is valid; the shape has the length that is told.
-        let made = unsafe {
+        let made = memory.device.with(|| unsafe {
             let status = (api.CreateTensorAsOrtValue)(
                 allocator.as_ptr(),
                 dimensions.as_ptr(),
@@ -139,43 +139,50 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
                 &mut value,
             );
             ort::Error::result_from_status(status)
+        });
+        let Some(value) = NonNull::new(value) else {
+            // SAFETY: nothing uses the allocator.
+            unsafe { (api.ReleaseAllocator)(allocator.as_ptr()) };
+            return made.and_then(|()| Err(ort::Error::new("no tensor")));
         };
-        match (made, NonNull::new(value)) {
-            (Ok(()), Some(value)) => {
-                drop(_using);
-                let (shape, _session) = (shape.to_vec(), session.inner());
-                Ok(Self { value, allocator, device, shape, element: PhantomData, _session })
-            }
-            (made, _) => {
-                // SAFETY: nothing uses the allocator.
-                unsafe { (api.ReleaseAllocator)(allocator.as_ptr()) };
-                made.and_then(|()| Err(ort::Error::new("no tensor")))
-            }
-        }
+        // the value of a fault that was only logged is never released: its buffer, which has no memory, would come back as
+        // the next one of its size
+        made?;
+        let (device, shape, _session) = (Arc::clone(&memory.device), shape.to_vec(), session.inner());
+        Ok(Self { value, allocator, device, shape, element: PhantomData, _session })
     }
 
     /// Copies the numbers of `host`, which has the same shape, to the device.
     pub(crate) fn upload(&self, host: &Tensor<T>) -> ort::Result<()> {
+        self.device.count_upload(self.bytes());
         self.copy(host.ptr(), self.value.as_ptr())
     }
 
     /// Returns the numbers in a tensor of the host.
     pub(crate) fn download(&self) -> ort::Result<Tensor<T>> {
-        let host = on_host(&self.shape)?;
-        self.copy(self.value.as_ptr(), host.ptr())?;
+        let mut host = on_host(&self.shape)?;
+        self.download_to(&mut host)?;
         Ok(host)
     }
 
+    /// Copies the numbers to `host`, which has the same shape.
+    fn download_to(&self, host: &mut Tensor<T>) -> ort::Result<()> {
+        self.device.count_download(self.bytes());
+        self.copy(self.value.as_ptr(), host.ptr())
+    }
+
     fn copy(&self, from: *const OrtValue, to: *const OrtValue) -> ort::Result<()> {
-        let _using = self.device.lock();
         let mut to = to;
         let environment = self.device.environment().ptr().cast_mut();
         // SAFETY: both values are alive and of one shape and type; the status is consumed once.
-        unsafe {
+        self.device.with(|| unsafe {
             let status = (ort::api().CopyTensors)(environment, &from, &mut to, null_mut(), 1);
             ort::Error::result_from_status(status)
-        }
-        .map_err(|e| ort::Error::new(format!("{}: {}", self.device.provider(), e.message())))
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.len() * size_of::<T>()) as u64
     }
 
     fn is_in(&self, memory: &DeviceMemory) -> ort::Result<bool> {
@@ -190,8 +197,8 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
         Ok(order == 0)
     }
 
-    fn bind(&self, binding: &mut IoBinding, name: &str, direction: Direction) -> ort::Result<()> {
-        bind(binding, name, self.value.as_ptr(), direction)
+    fn bind(&self, binding: &mut Binding, name: &str, direction: Direction) -> ort::Result<()> {
+        binding.bind(name, self.value.as_ptr(), direction)
     }
 
     /// Returns how many numbers the tensor has.
@@ -205,7 +212,7 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
     /// `binding` must not be run after this tensor is dropped.
     pub(crate) unsafe fn bind_first_rows(
         &self,
-        binding: &mut IoBinding,
+        binding: &mut Binding,
         [input, output]: [&str; 2],
         rows: usize,
     ) -> ort::Result<()> {
@@ -226,7 +233,7 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
     /// `binding` must not be run after this tensor is dropped.
     pub(super) unsafe fn bind_as(
         &self,
-        binding: &mut IoBinding,
+        binding: &mut Binding,
         inputs: &[&str],
         outputs: &[&str],
         shape: &[usize],
@@ -257,7 +264,7 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
             ort::Error::result_from_status(status)?;
             let inputs = inputs.iter().map(|name| (name, Direction::Input));
             let outputs = outputs.iter().map(|name| (name, Direction::Output));
-            let bound = inputs.chain(outputs).try_for_each(|(name, direction)| bind(binding, name, view, direction));
+            let bound = inputs.chain(outputs).try_for_each(|(name, direction)| binding.bind(name, view, direction));
             (api.ReleaseValue)(view);
             bound
         }
@@ -273,19 +280,5 @@ impl<T> Drop for DeviceTensor<T> {
             (api.ReleaseValue)(self.value.as_ptr());
             (api.ReleaseAllocator)(self.allocator.as_ptr());
         }
-    }
-}
-
-/// Binds `value`, to which the binding keeps a reference.
-fn bind(binding: &mut IoBinding, name: &str, value: *const OrtValue, direction: Direction) -> ort::Result<()> {
-    let name = CString::new(name).map_err(|e| ort::Error::new(e.to_string()))?;
-    let api = ort::api();
-    // SAFETY: all pointers are valid; the status is consumed once.
-    unsafe {
-        let status = match direction {
-            Direction::Input => (api.BindInput)(binding.ptr_mut(), name.as_ptr(), value),
-            Direction::Output => (api.BindOutput)(binding.ptr_mut(), name.as_ptr(), value),
-        };
-        ort::Error::result_from_status(status)
     }
 }

@@ -2,17 +2,23 @@
 //! the graphs of packages.
 
 mod attention;
-pub(crate) mod binding;
+mod binding;
 mod buffer;
 mod clock;
+mod faults;
 mod finite;
+mod float16;
 mod graph;
+mod loader;
 mod moves;
 mod place;
+mod placements;
+mod port;
+mod sizes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use half::f16;
@@ -29,13 +35,20 @@ use crate::provider::{
     missing_libraries,
 };
 use crate::time_limit::within;
-use place::Device;
+use place::{Device, Told};
+use sizes::Sizes;
 
+pub(crate) use binding::{Binding, bind_rows};
 pub(crate) use buffer::{Buffer, DeviceTensor};
 pub use clock::GraphTime;
+pub(crate) use faults::explain;
 pub(crate) use finite::{check_finite, check_finite_sound};
-pub(crate) use graph::{Graph, GraphLoader, Port, load_once};
+pub(crate) use graph::{Graph, load_once};
+pub(crate) use loader::GraphLoader;
 pub(crate) use moves::{Mover, Moves};
+pub use place::CopiedBytes;
+pub(crate) use port::Port;
+pub(crate) use sizes::{Fixing, Size};
 
 /// The default time limit on loading a library.
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
@@ -130,11 +143,18 @@ impl Placing {
 pub struct Runtime {
     environment: Environment,
     plugins: Plugins,
-    /// The devices with memory of their own, by ONNX Runtime's names of their providers.
-    devices: Mutex<BTreeMap<String, Arc<Device>>>,
+    devices: Mutex<Devices>,
     library: PathBuf,
     threads: usize,
     asked: Asked,
+}
+
+/// The devices, by their providers as they were asked for.
+#[derive(Debug, Default)]
+struct Devices {
+    all: BTreeMap<String, Arc<Device>>,
+    /// The locks, by ONNX Runtime's names of the providers.
+    locks: BTreeMap<String, Arc<Mutex<Told>>>,
 }
 
 /// The options that a process can set only once: the library and the number of threads.
@@ -246,15 +266,35 @@ impl Runtime {
             providers,
             graphs: Vec::new(),
             other_libraries: self.other_libraries(),
+            lost_devices: self.lost_devices(),
         })
     }
 
-    /// Returns the device of the provider that ONNX Runtime calls `provider`. All devices of a provider are one, with one
-    /// lock.
-    fn device(&self, provider: &str) -> Arc<Device> {
-        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Device::new(self.environment.clone(), provider));
-        Arc::clone(devices.entry(provider.to_owned()).or_insert_with(new))
+    /// Returns the device of `provider`, which ONNX Runtime calls `name`. The provider with other options may stand for
+    /// another device; all have one lock.
+    fn device(&self, provider: &Provider, name: &str) -> Arc<Device> {
+        let mut devices = self.devices();
+        let lock = Arc::clone(devices.locks.entry(name.to_owned()).or_default());
+        let provider = provider.to_string();
+        let new = || Arc::new(Device::new(self.environment.clone(), &provider, name, lock));
+        Arc::clone(devices.all.entry(provider.clone()).or_insert_with(new))
+    }
+
+    fn devices(&self) -> MutexGuard<'_, Devices> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the bytes copied so far between the host and each device, by provider, for steps and caches.
+    pub fn copied_bytes(&self) -> BTreeMap<String, CopiedBytes> {
+        self.devices().all.iter().map(|(provider, device)| (provider.clone(), device.copied())).collect()
+    }
+
+    /// Returns the devices that are lost, by provider, each with the error. What runs there fails until the process is
+    /// started anew.
+    pub fn lost_devices(&self) -> BTreeMap<String, String> {
+        let devices = self.devices();
+        let lost = |(provider, device): (&String, &Arc<Device>)| Some((provider.clone(), device.lost()?.to_owned()));
+        devices.all.iter().filter_map(lost).collect()
     }
 
     /// Returns the resolver of the providers in `placing`.
@@ -268,8 +308,8 @@ impl Runtime {
         }
     }
 
-    /// Loads the graph in the file `name` of a package, for the provider of `route`; weights in a file beside the graph
-    /// are mapped into memory.
+    /// Loads the graph in the file `name` of a package, for the provider of `route`, with `sizes` for its dimensions;
+    /// weights in a file beside the graph are mapped into memory.
     ///
     /// Every route names its devices, also that of the CPU, so that a registered plugin cannot take over a graph. With
     /// `low_memory` a run releases its memory on the CPU after use rather than keeping it in an arena.
@@ -278,9 +318,13 @@ impl Runtime {
         files: &PackageFiles,
         name: &str,
         route: Route<'_>,
+        sizes: &Sizes,
         low_memory: bool,
     ) -> ort::Result<Session> {
         let mut builder = Session::builder(&self.environment)?.with_config_entry(RECORD_PLACEMENT, "1")?;
+        for (dimension, size) in sizes {
+            builder = builder.with_dimension_override(dimension, *size as i64)?;
+        }
         if low_memory {
             let no_arena = ort::ep::CPU::default().with_arena_allocator(false).build();
             builder = builder.with_execution_providers([no_arena])?.with_memory_pattern(false)?;
@@ -294,19 +338,20 @@ impl Runtime {
         attention::is_right(&mut { builder }.commit_from_memory(attention::GRAPH)?)
     }
 
-    /// Loads the graph that moves rows on `device`, the device of `route`, which `provider` names.
-    fn load_mover(&self, route: Route<'_>, device: &Arc<Device>, provider: &str, is_half: bool) -> ort::Result<Mover> {
-        let session = {
-            let _using = device.lock();
+    /// Runs the check of float16 on the devices of `route`.
+    fn check_float16(&self, route: Route<'_>) -> ort::Result<bool> {
+        let builder = route.apply(Session::builder(&self.environment)?)?;
+        float16::is_right(&mut { builder }.commit_from_memory(float16::GRAPH)?)
+    }
+
+    /// Loads the graph that moves rows on `device`, the device of `route`.
+    fn load_mover(&self, route: Route<'_>, device: &Arc<Device>, is_half: bool) -> ort::Result<Mover> {
+        let session = device.with(|| {
             let builder = Session::builder(&self.environment)?.with_config_entry(RECORD_PLACEMENT, "1")?;
             let mut builder = route.apply(builder)?;
-            builder.commit_from_memory(moves::graph(is_half))?
-        };
-        if is_half {
-            Mover::new::<f16>(session, device, provider)
-        } else {
-            Mover::new::<f32>(session, device, provider)
-        }
+            builder.commit_from_memory(moves::graph(is_half))
+        })?;
+        if is_half { Mover::new::<f16>(session, device) } else { Mover::new::<f32>(session, device) }
     }
 }
 
@@ -321,7 +366,10 @@ fn new_environment(library: &Path, threads: usize) -> Result<Environment, String
         .with_name("ualm")
         .with_telemetry(false)
         .with_global_thread_pool(pool)
-        .with_logger(Arc::new(|level, _, id, _, message| log::log!(log_level(level), "{id}: {message}")))
+        .with_logger(Arc::new(|level, _, id, _, message| {
+            faults::note(message);
+            log::log!(log_level(level), "{id}: {message}");
+        }))
         .build()
         .map_err(words)?;
     environment.set_log_level(LogLevel::Warning);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ort::session::Session;
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
-use super::binding;
+use super::binding::Binding;
 use super::buffer::{Buffer, DeviceTensor};
 use super::place::{Device, Place, Places};
 use crate::provider::{CPU, nodes_by_provider};
@@ -46,15 +46,14 @@ impl Moves {
 
 /// A session of the graph on one device.
 pub(crate) struct Mover {
-    provider: String,
     session: Mutex<Session>,
-    places: Places,
+    places: Arc<Places>,
     device: Arc<Device>,
 }
 
 impl Debug for Mover {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mover").field("provider", &self.provider).finish_non_exhaustive()
+        f.debug_struct("Mover").field("provider", &self.device.provider()).finish_non_exhaustive()
     }
 }
 
@@ -63,19 +62,18 @@ impl Mover {
     ///
     /// # Errors
     /// The session does not run on the device, or moves rows wrongly.
-    pub(super) fn new<T>(session: Session, device: &Arc<Device>, provider: &str) -> ort::Result<Self>
+    pub(super) fn new<T>(session: Session, device: &Arc<Device>) -> ort::Result<Self>
     where
         T: PrimitiveTensorElementType + Debug + Clone + PartialEq + From<u8> + 'static,
     {
         if nodes_by_provider(&session).iter().any(|(provider, _)| provider == CPU) {
             return Err(ort::Error::new("it leaves the graph that moves rows to the CPU"));
         }
-        let places = Places::of(&session, device).map_err(ort::Error::new)?;
+        let places = Arc::new(Places::of(&session, device).map_err(ort::Error::new)?);
         if ["to", "from", "moved"].iter().any(|port| matches!(places.get(port), Place::Host)) {
             return Err(ort::Error::new("it wants the rows to move on the host"));
         }
-        let (provider, session, device) = (provider.to_owned(), Mutex::new(session), Arc::clone(device));
-        let mover = Self { provider, session, places, device };
+        let mover = Self { session: Mutex::new(session), places, device: Arc::clone(device) };
         if mover.is_right::<T>()? { Ok(mover) } else { Err(ort::Error::new("it moves rows wrongly")) }
     }
 
@@ -110,6 +108,31 @@ impl Mover {
         Ok(holds(&tensor, &numbers)? && holds(&other, &others)?)
     }
 
+    /// Returns whether rows of `size` numbers move to all parts of `tensor` and from there; `one` and `two` are written to
+    /// its last row and to the middle one. WebGPU devices bind at least 128 MiB of a buffer in one piece; of a buffer that
+    /// is larger than what a device binds, the provider's ScatterND, as of 0.4.0, does not write the rest, and without an
+    /// error, and other operators fail.
+    pub(crate) fn reaches<T>(&self, tensor: &DeviceTensor<T>, size: usize, [one, two]: [T; 2]) -> ort::Result<bool>
+    where
+        T: PrimitiveTensorElementType + Debug + Clone + PartialEq + 'static,
+    {
+        const IN_ONE_PIECE: usize = 128 << 20;
+        let rows = tensor.len() / size.max(1);
+        if tensor.len() * size_of::<T>() <= IN_ONE_PIECE || rows < 2 {
+            return Ok(true);
+        }
+        let written: Vec<_> = [one, two].into_iter().flat_map(|number| vec![number; size]).collect();
+        let [small, back] = [self.tensor(&[2, size])?, self.tensor(&[2, size])?];
+        small.upload(&Tensor::from_array(([2, size], written.clone()))?)?;
+        let ends = [rows - 1, rows / 2];
+        let tensor = std::slice::from_ref(tensor);
+        self.run(tensor, &[small], size, &Moves::new(0..2, ends.into_iter()))?;
+        let back = [back];
+        self.run(&back, tensor, size, &Moves::new(ends.into_iter(), 0..2))?;
+        let [back] = back;
+        Ok(back.download()?.extract_tensor().1 == written)
+    }
+
     /// Allocates a tensor on the device.
     pub(crate) fn tensor<T>(&self, shape: &[usize]) -> ort::Result<DeviceTensor<T>>
     where
@@ -124,19 +147,6 @@ impl Mover {
     /// Copies rows of `size` numbers from each tensor in `from` into the tensor at the same place in `to`, which may be
     /// the same tensor: all rows are read before any is written.
     pub(crate) fn run<T>(
-        &self,
-        to: &[DeviceTensor<T>],
-        from: &[DeviceTensor<T>],
-        size: usize,
-        moves: &Moves,
-    ) -> ort::Result<()>
-    where
-        T: PrimitiveTensorElementType + Debug + Clone + 'static,
-    {
-        self.try_run(to, from, size, moves).map_err(|e| ort::Error::new(format!("{}: {}", self.provider, e.message())))
-    }
-
-    fn try_run<T>(
         &self,
         to: &[DeviceTensor<T>],
         from: &[DeviceTensor<T>],
@@ -161,19 +171,19 @@ impl Mover {
         from_rows.numbers_mut().copy_from_slice(&moves.from);
         to_rows.upload()?;
         from_rows.upload()?;
-        let mut binding = session.create_binding()?;
-        let _using = self.device.lock(); // given back before the buffers, which take it when they are dropped
+        let mut binding = Binding::new(&session, &self.places, false)?;
         to_rows.bind_input(&mut binding, "to_rows")?;
         from_rows.bind_input(&mut binding, "from_rows")?;
-        for (to, from) in to.iter().zip(from) {
-            // SAFETY: the binding is dropped at the end of this call, before the tensors are.
-            unsafe {
-                from.bind_as(&mut binding, &["from"], &[], &shape(from))?;
-                to.bind_as(&mut binding, &["to"], &["moved"], &shape(to))?;
-            }
-            binding::run(&mut session, &binding)?;
-        }
-        Ok(())
+        self.device.with(|| {
+            to.iter().zip(from).try_for_each(|(to, from)| {
+                // SAFETY: the binding is dropped at the end of this call, before the tensors are.
+                unsafe {
+                    from.bind_as(&mut binding, &["from"], &[], &shape(from))?;
+                    to.bind_as(&mut binding, &["to"], &["moved"], &shape(to))?;
+                }
+                binding.run(&mut session)
+            })
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Session> {

@@ -1,18 +1,28 @@
 //! A device with memory of its own makes what the CPU makes: the same tokens, from the same numbers to rounding.
 //!
-//! `UALM_TEST_DEVICE` names the provider, as `make test-webgpu` does; without it the tests are skipped with a note. The
-//! packages are of float32: graphs with quantized weights round activations in each provider's own way.
+//! `UALM_TEST_DEVICE` names the provider, as `make test-webgpu` does; a note says so if it does not. The CPU with fixed
+//! shapes stands for the providers that need them. The packages are of float32: graphs with quantized weights round
+//! activations in each provider's own way.
 
+mod qnn;
+
+mod faults;
+mod float16;
+
+use std::process::{Command, Output};
 use std::sync::LazyLock;
 use std::thread::scope;
 
-use ualm::audio::Waveform;
+use ualm::audio::{DecodeOptions, Waveform};
+use ualm::internal::Comparer;
 use ualm::{
-    Cancel, Codes, Engine, EngineOptions, GenerationConfig, Message, Modality, Model, Providers, RuntimeOptions,
-    Session, Tokens,
+    Cancel, Codes, Engine, EngineOptions, ErrorKind, GenerationConfig, Message, Modality, Model, Providers,
+    RuntimeOptions, Session, Tokens,
 };
 use ualm_testing::{package, relative_error, skip_without_fixtures};
 
+/// The CPU as a provider that takes graphs with fixed shapes alone. The last one is for graphs that cannot be fixed.
+const STATIC: &str = "cpu:static=yes,cpu";
 const PACKAGES: [&str; 3] = ["tiny-omni-fp32", "tiny-afwhisper-fp32", "tiny-audex-fp32"];
 /// The largest difference, relative to the largest value.
 const TOLERANCE: f32 = 1e-5;
@@ -26,27 +36,39 @@ struct Pair {
 static DEVICE: LazyLock<Option<String>> = LazyLock::new(|| {
     let device = std::env::var("UALM_TEST_DEVICE").ok().filter(|device| !device.is_empty());
     if device.is_none() {
-        eprintln!("note: no device was tried: UALM_TEST_DEVICE names none (`make test-webgpu` needs no GPU)");
+        eprintln!(
+            "note: no device was tried but the CPU: UALM_TEST_DEVICE names none (`make test-webgpu` needs no GPU)"
+        );
     }
     device
 });
 
-/// Loads all packages; none without a device.
+/// Loads a package.
+fn load(name: &str, providers: &str) -> Model {
+    let providers: Providers = providers.parse().unwrap();
+    Model::load_with(package(name), &RuntimeOptions::default().providers(providers)).unwrap()
+}
+
+/// Loads a package on a device, which takes every graph of a step.
+fn load_on(device: &str, name: &str) -> Model {
+    let model = load(name, device);
+    for graph in model.provider_report().unwrap().graphs {
+        assert_ne!(graph.provider, "cpu", "every graph of a step runs where it was asked for: {graph}");
+    }
+    model
+}
+
+/// The device with recorded steps, which WebGPU alone has.
+fn replaying(device: &str) -> Option<String> {
+    device.contains("webgpu").then(|| device.replacen("webgpu", "webgpu:graph_capture=1", 1))
+}
+
+/// Loads all packages, on the CPU and on each device, and the first one once more with recorded steps.
 fn pairs() -> impl Iterator<Item = Pair> {
-    let load = |name: &str, providers: &str| {
-        let mut options = RuntimeOptions::default();
-        options.providers = Some(providers.parse::<Providers>().unwrap());
-        let model = Model::load_with(package(name), &options).unwrap();
-        for graph in model.provider_report().unwrap().graphs {
-            let is_there = (graph.provider == "cpu") == (providers == "cpu");
-            assert!(is_there, "every graph of a step runs where it was asked for: {graph}");
-        }
-        model
-    };
-    DEVICE
-        .iter()
-        .flat_map(|device| PACKAGES.iter().map(move |name| (name, device)))
-        .map(move |(name, device)| Pair { cpu: load(name, "cpu"), device: load(name, device) })
+    let of_device = |device: &'static str| PACKAGES.map(|name| (device.to_owned(), name));
+    let recorded = DEVICE.iter().filter_map(|device| Some((replaying(device)?, PACKAGES[0])));
+    let all = DEVICE.as_deref().into_iter().chain([STATIC]).flat_map(of_device).chain(recorded);
+    all.map(|(device, name)| Pair { cpu: load(name, "cpu"), device: load_on(&device, name) })
 }
 
 fn hum(seconds: f64) -> Waveform {
@@ -121,6 +143,37 @@ fn conversations_takes_and_forks_are_those_of_the_cpu() {
     }
 }
 
+/// Two conversations and their forks take turns, and their caches grow several times: what is recorded in one, on memory
+/// that is then given back, is never replayed in another.
+#[test]
+fn steps_are_recorded_anew_for_every_memory() {
+    skip_without_fixtures!();
+    let Some(device) = DEVICE.as_ref().and_then(|device| replaying(device)) else { return };
+    let made = |model: &Model| {
+        let mut sessions = [model.session(), model.session()];
+        let mut made = Vec::new();
+        for turn in 0..4 {
+            for (number, session) in sessions.iter_mut().enumerate() {
+                let modality = if turn == 2 { Modality::Audio } else { Modality::Text };
+                let mut config = config(model, modality, turn * 2 + number as u64);
+                let settings = config.segment_mut(modality);
+                (settings.max_steps, settings.min_steps) = (140, 130);
+                let messages = &prompts()[number];
+                let prompt = session.prompt_for(modality, messages, &Cancel::new()).unwrap();
+                let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+                let mut fork = (turn % 2 == 1).then(|| session.fork(&checkpoint).unwrap());
+                for session in fork.iter_mut().chain([session]) {
+                    let reply = session.generate_from(&checkpoint, &config, &Cancel::new()).unwrap();
+                    made.extend(reply.into_reply().unwrap().segments.into_iter().map(|segment| segment.tokens));
+                }
+            }
+        }
+        assert!(sessions.iter().all(|session| session.position() > 512), "the caches have grown twice");
+        made
+    };
+    assert_eq!(made(&load(PACKAGES[0], &device)), made(&load(PACKAGES[0], "cpu")));
+}
+
 /// Rows of different lengths, guided and not, step together while a codec decodes.
 #[test]
 fn sessions_of_an_engine_make_what_the_cpu_makes_alone() {
@@ -172,4 +225,205 @@ fn features_and_sounds_are_those_of_the_cpu() {
         assert!(error <= TOLERANCE, "{}: the features differ by {error:e}", cpu.manifest().name);
         check_decoding(&cpu, &device, &codes(&cpu));
     }
+}
+
+/// A software driver binds 128 MiB of a buffer, beyond which WebGPU's provider does not write rows.
+#[test]
+fn rows_of_a_large_cache_move_right_or_it_is_refused() {
+    skip_without_fixtures!();
+    let Some(device) = DEVICE.as_ref() else { return };
+    let (cpu, device) = (load(PACKAGES[0], "cpu"), load(PACKAGES[0], device));
+    let config = config(&cpu, Modality::Text, 1);
+    let expected = tokens(&mut cpu.session(), &prompts()[1], &config);
+    for slots in [4000, 5000] {
+        let megabytes = slots * 512 * 64 / 1_000_000;
+        let engine = match Engine::new(&device, &EngineOptions::default().slots(slots).context(512)) {
+            Ok(engine) => engine,
+            Err(error) => {
+                assert!(slots == 5000 && error.kind() == ErrorKind::Limit, "{megabytes} MB: {error}");
+                assert!(error.message().contains("take fewer slots"), "{error}");
+                continue;
+            }
+        };
+        let mut sessions: Vec<_> = (0..slots).map(|_| engine.session_for(&config).unwrap()).collect();
+        assert_eq!(tokens(sessions.last_mut().unwrap(), &prompts()[1], &config), expected, "{megabytes} MB");
+    }
+}
+
+/// What a program prints.
+fn ualm(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ualm"));
+    let output = command.args(arguments).arg("--model").arg(package(PACKAGES[0])).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// The keys and values stay on the device: what a step copies does not depend on their number.
+#[test]
+fn a_step_copies_ids_and_lengths_there_and_states_and_logits_back() {
+    skip_without_fixtures!();
+    let Some(device) = DEVICE.as_ref() else { return };
+    let model = load(PACKAGES[0], "cpu");
+    let manifest = model.manifest();
+    let columns = |head: &str| manifest.heads[head].iter().map(|ids| ids.len() as u64).sum::<u64>();
+    let (hidden, width) = (manifest.language_model.hidden_size as u64, manifest.tokens.width as u64);
+    let asked = ["bench", "--only", "steps", "--runs", "1", "--json", "--context", "30,300", "--provider", device];
+    let report: serde_json::Value = serde_json::from_slice(&ualm(&asked).stdout).unwrap();
+    let figures = report["figures"].as_array().unwrap().iter().filter(|figure| figure["parts"].is_object());
+    let copied = |figure: &serde_json::Value| serde_json::from_value::<[u64; 2]>(figure["copied_bytes"].clone());
+    let found: Vec<_> = figures.map(|figure| copied(figure).unwrap()).collect();
+    let of = |head: &str, rows: u64| {
+        // ids, the last position of each row and their number, and the hidden states that the host checks
+        let to_device = rows * width * 8 + rows * 4 + rows * hidden * 4;
+        [to_device, rows * (hidden + columns(head)) * 4]
+    };
+    let expected = [of("text_head", 1), of("audio_head", 1), of("audio_head", 2)];
+    assert_eq!(found, [expected, expected].concat(), "at context 30, then at 300");
+}
+
+/// Two processes share a device, and each makes what one alone makes.
+#[test]
+fn two_processes_use_one_device_at_once() {
+    skip_without_fixtures!();
+    let Some(device) = DEVICE.as_ref() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let sound = |name: &str, provider: &str| {
+        let file = folder.path().join(name);
+        let settings = ["--seed", "1", "--max-steps", "40", "--quiet", "--provider", provider];
+        ualm(&[&["generate", "rain"], &settings[..], &["-o", file.to_str().unwrap()]].concat());
+        let decoded = ualm::audio::decode_file(&file, &DecodeOptions::default()).unwrap();
+        decoded.waveform.channels()[0].to_vec()
+    };
+    let expected = sound("cpu.wav", "cpu");
+    let sound = &sound;
+    let found: Vec<_> = scope(|scope| {
+        let processes = ["one.wav", "two.wav"].map(|name| scope.spawn(move || sound(name, device)));
+        processes.into_iter().map(|process| process.join().unwrap()).collect()
+    });
+    assert!(found[0] == found[1], "the two differ");
+    assert_eq!(found[0].len(), expected.len());
+    let error = relative_error(&found[0], &expected);
+    assert!(error <= 1e-3, "the sound differs from the CPU's by {error:e}");
+}
+
+/// Clips shorter than a window, as long, a little longer, and of several windows, whole and in pieces.
+#[test]
+fn clips_of_any_length_are_those_of_the_cpu() {
+    skip_without_fixtures!();
+    for Pair { cpu, device } in pairs() {
+        let name = &cpu.manifest().name;
+        let codes = codes(&cpu);
+        for frames in [1, 16, 51, 52, 53, 84, 85, 200] {
+            let codes = Codes::from_shape_fn((codes.nrows(), frames), |(book, frame)| {
+                codes[(book, (frame * 7 + book) % codes.ncols())]
+            });
+            check_decoding(&cpu, &device, &codes);
+        }
+        let heard = |model: &Model, seconds| model.audio_features(&hum(seconds)).unwrap();
+        for seconds in [0.1, 1.9, 2.0, 2.1, 31.0] {
+            let (expected, found) = (heard(&cpu, seconds), heard(&device, seconds));
+            assert_eq!(found.dim(), expected.dim(), "{name}, {seconds} s");
+            let error = relative_error(&found, &expected);
+            assert!(error <= TOLERANCE, "{name}, {seconds} s: the features differ by {error:e}");
+        }
+    }
+}
+
+/// A causal decoder with fixed shapes, to the end of its room and beyond.
+#[test]
+fn speech_of_any_length_is_that_of_the_cpu() {
+    skip_without_fixtures!();
+    let cpu = load("tiny-audex-fp32", "cpu");
+    for (providers, expected) in [("cpu:static=yes,cpu", "cpu:static=yes"), ("cpu:static=70,cpu", "cpu:static=70")] {
+        let fixed = load("tiny-audex-fp32", providers);
+        for frames in [1, 4, 31, 32, 33, 38, 39, 64, 70, 71, 150] {
+            let codes = Codes::from_shape_fn((1, frames), |(_, frame)| (frame * 37 % 60) as u32);
+            let [expected, found] = [&cpu, &fixed].map(|model| model.decode_codes(Modality::Speech, &codes).unwrap());
+            assert_eq!(found.samples().len(), expected.samples().len(), "{providers}, {frames} frames");
+            let error = relative_error(found.samples(), expected.samples());
+            assert!(error <= TOLERANCE, "{providers}, {frames} frames: the speech differs by {error:e}");
+        }
+        let graphs = fixed.provider_report().unwrap().graphs;
+        let placed = graphs.iter().find(|placed| placed.graph == "speech_decoder").unwrap();
+        assert_eq!(placed.provider, expected, "{placed}");
+    }
+}
+
+/// What doctor compares: prompts, steps, guidance, forks, rows of different lengths, sound whole and streamed.
+#[test]
+fn fixed_shapes_compute_what_open_ones_compute() {
+    skip_without_fixtures!();
+    for name in PACKAGES.into_iter().chain(["tiny-omni-int8", "tiny-audex-int4"]) {
+        let model = load(name, STATIC);
+        let comparer = Comparer::new(&model).unwrap();
+        assert!(comparer.alone.compared.len() >= 6, "{name}: {}", comparer.alone);
+        for graph in &comparer.alone.compared {
+            let bound = if PACKAGES.contains(&name) { f64::from(TOLERANCE) } else { 1e-3 };
+            assert!(graph.difference.is_some_and(|difference| difference <= bound), "{name}: {graph}");
+        }
+        let beside = comparer.on_two_threads();
+        assert!(beside.is_right(), "{name}: {beside}");
+    }
+}
+
+/// A sequence is as long as its shapes are fixed to; up to there prompts and steps are those of the CPU.
+#[test]
+fn a_sequence_ends_with_its_fixed_room() {
+    skip_without_fixtures!();
+    for name in PACKAGES {
+        let (cpu, fixed) = (load(name, "cpu"), load(name, "cpu:static=70,cpu"));
+        let cpu = cpu.with_limits(cpu.limits().context(70));
+        assert_eq!(fixed.session().max_positions(), 70);
+        for (modality, words) in
+            [(Modality::Text, 1), (Modality::Audio, 1), (Modality::Text, 15), (Modality::Audio, 15)]
+        {
+            let message = Message::text(vec!["rain"; words].join(" "));
+            let mut config = config(&cpu, modality, words as u64);
+            config.segment_mut(modality).max_steps = 100;
+            config.segment_mut(modality).min_steps = 100;
+            let made = |model: &Model| {
+                let mut session = model.session();
+                let prompt = session.prompt_for(modality, std::slice::from_ref(&message), &Cancel::new()).unwrap();
+                let reply = session.generate(prompt, &config, &Cancel::new());
+                reply
+                    .map(|reply| reply.into_reply().unwrap().segments.into_iter().map(|s| s.tokens).collect::<Vec<_>>())
+            };
+            match (made(&cpu), made(&fixed)) {
+                (Ok(expected), Ok(found)) => assert_eq!(found, expected, "{name}: {modality} after {words} words"),
+                (expected, found) => panic!("{name}: {modality} after {words} words: {expected:?}, {found:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn fixed_sizes_are_reported_and_what_cannot_be_fixed_is_passed_over() {
+    skip_without_fixtures!();
+    let model = load("tiny-omni-fp32", "cpu:static=300,cpu");
+    model.load_all().unwrap();
+    let sizes = |graph: &str| {
+        let report = model.provider_report().unwrap();
+        let placed = report.graphs.into_iter().find(|placed| placed.graph == graph).unwrap();
+        let sizes: Vec<_> = placed.sizes.iter().map(|(name, sizes)| format!("{name} {sizes:?}")).collect();
+        let why = placed.passed_over.first().map(|passed_over| passed_over.why.clone());
+        (placed.provider, sizes.join(", "), why)
+    };
+    for (graph, expected) in [
+        ("embed", "batch [1], frames [1]"),
+        ("llm", "batch [1], capacity [300], positions [1, 32]"),
+        ("text_head", "rows [1]"),
+        ("audio_encoder", "chunks [1]"),
+        ("codec_decoder", "batch [1], frames [52]"),
+    ] {
+        assert_eq!(sizes(graph), ("cpu:static=300".to_owned(), expected.to_owned(), None), "{graph}");
+    }
+    let (provider, fixed, why) = sizes("codec_encoder");
+    assert_eq!((provider.as_str(), fixed.as_str()), ("cpu", ""));
+    assert!(why.unwrap().contains("it wants fixed shapes, but codes depend on the whole sound"));
+    let words = model.provider_report().unwrap().to_string();
+    assert!(words.contains("fixed to batch 1, capacity 300, positions 1 and 32"), "{words}");
+
+    let model = load("tiny-omni-fp32", "cpu:static=yes");
+    let error = model.load_all().unwrap_err();
+    assert!(error.message().contains("none of the requested providers serves the graph codec_encoder"), "{error}");
 }

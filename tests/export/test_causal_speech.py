@@ -129,7 +129,7 @@ class InterleavedAttentionTest(TemporaryFolderTest):
         graph.input("x", FLOAT, ["batch", "positions", 30])
         graph.input("seqlens_k", INT32, ["batch"])
         graph.input("total_sequence_length", INT32, [])
-        rotary = [graph.parameter(table) for table in block.rotary_tables()]
+        rotary = [graph.constant(table) for table in block.rotary_tables()]
         graph.output("y", FLOAT, ["batch", "positions", 30], block.apply(graph, 0, "x", Prefixed(tensors, ""), rotary))
         block.declare_cache(graph, 1)
         graph.save()

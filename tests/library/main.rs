@@ -17,3 +17,4 @@ mod schemas;
 #[cfg(feature = "internal")]
 mod seeds;
 mod sources;
+mod variants;

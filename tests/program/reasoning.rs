@@ -284,7 +284,7 @@ fn failing(arguments: &[&str]) -> Command {
 fn what_there_is_when_a_graph_fails_is_kept_and_goes_on() {
     skip_without_fixtures!();
     let folder = Folder::new();
-    let complaint = "the graph llm failed";
+    let complaint = "the graph llm on cpu failed";
     let plan = folder.path("plan");
     complains(
         &failing(&["reason", LONG_ENOUGH, "-o", &plan, "--enrich", "--seed", "5"]).output().unwrap(),

@@ -184,7 +184,7 @@ fn a_chat_goes_on_after_a_graph_has_failed() {
     let chat = Terminal::new(&["chat", "--seed", "3"], &environment, 200);
     chat.waits_for("/help tells what there is");
     chat.types("a dog barks twice and then a bell rings\r");
-    chat.waits_for("the graph llm failed");
+    chat.waits_for("the graph llm on cpu failed");
     let saved = folder.path().join("saved.json");
     chat.types(&format!("/save {}\r", saved.display()));
     chat.waits_for("saved.json\r\n");

@@ -154,6 +154,17 @@ fn a_plugin_for_another_version_is_told() {
 }
 
 #[test]
+fn options_that_replay_runs_are_refused_and_why_is_told() {
+    skip_without_fixtures!();
+    for asked in ["webgpu:enableGraphCapture=1", "cuda:device_id=0,enable_cuda_graph=1"] {
+        let report = report(&options(asked, None));
+        assert_eq!(report.providers[0].state, ProviderState::Failed, "{report}");
+        let error = refused(&options(asked, None));
+        assert!(error.contains("not supported") && error.contains("wrong without an error"), "{error}");
+    }
+}
+
+#[test]
 fn a_plugin_without_a_device_is_told() {
     skip_without_fixtures!();
     if has_compiler() {
@@ -341,6 +352,25 @@ fn a_provider_that_fails_in_mid_run_costs_nothing_that_was_made_before() {
 }
 
 #[test]
+fn a_plugin_whose_file_disappears_goes_on_and_is_not_loaded_again() {
+    skip_without_fixtures!();
+    if !has_compiler() {
+        return;
+    }
+    let library = plugin_in("libonnxruntime_providers_gone.so", "COMPUTES");
+    let asked = options("cpu,codec=useless", Some(library.clone()));
+    let model = Model::load_with(package("tiny-omni-fp32"), &asked).unwrap();
+    model.load_all().unwrap();
+    std::fs::remove_file(&library).unwrap();
+    let codes = vec![0; 8 * 5];
+    let codes = ualm::Codes::from_shape_vec((8, 5), codes).unwrap();
+    assert!(!model.decode_codes(Modality::Audio, &codes).unwrap().is_empty());
+    let status = status("useless", library.clone());
+    assert_eq!(status.state, ProviderState::NotInstalled, "{}", status.message);
+    assert!(status.message.contains(library.file_name().unwrap().to_str().unwrap()), "{}", status.message);
+}
+
+#[test]
 fn a_provider_with_memory_that_nothing_can_be_copied_to_serves_nothing() {
     skip_without_fixtures!();
     if !has_compiler() {
@@ -453,6 +483,11 @@ fn openvino_runs_what_sounds_and_the_cpu_decodes() {
         eprintln!("note: OpenVINO was not tried: run `make test-openvino`, which fetches it");
         return;
     };
+    let found = status("openvino", PathBuf::from(&plugin));
+    if found.state == ProviderState::NoDevice {
+        eprintln!("note: OpenVINO was not tried: {}", found.message);
+        return;
+    }
     let name = "tiny-omni-fp32";
     let asked = "openvino,llm=cpu,embed=cpu,heads=cpu";
     let cpu = Model::load_with(package(name), &options("cpu", None)).unwrap();

@@ -4,6 +4,7 @@
     checkpoints/NAME         the cut reference checkpoints, in the trainer's format and as safetensors
     answers/NAME             what the trainer's code answered: expected.json, .npy arrays, the input clips
     packages/NAME-PRECISION  the checkpoints exported
+    packages/NAME-gpu        tiny-omni and tiny-audex in fp32 with float16 forms for GPUs
     packages/tiny-audex-no-audio  tiny-audex in fp32 without X-codec
     packages/synthetic-fp32  a random checkpoint of unusual sizes, exported
     packages/enhanced-fp32   tiny-omni-fp32 with an enhancer
@@ -34,7 +35,8 @@ FIXTURES = ROOT / "target" / "fixtures"
 NAMES = ("tiny-omni", "tiny-afwhisper")
 AUDEX = "tiny-audex"
 PRECISIONS = ("fp32", "int8", "int4")
-TARGETS_OF = {"tiny-afwhisper-fp32": ("cpu", "cuda", "openvino")}
+GPUS = ("cuda", "webgpu")
+TARGETS_OF = {"tiny-afwhisper-fp32": ("cpu", "cuda", "openvino"), "tiny-audex-int8": GPUS}
 CONFIG_FOLDERS = ("llm", "codec", "encoder")
 
 sys.path.insert(0, str(ROOT / "export"))
@@ -91,6 +93,7 @@ def build() -> None:
                 FIXTURES / "checkpoints" / name, FIXTURES / "packages" / f"{name}-{precision}",
                 Options(precision=precision, targets=TARGETS_OF.get(f"{name}-{precision}", ("cpu",))),
             )  # fmt: skip
+    export_package(FIXTURES / "checkpoints" / "tiny-omni", FIXTURES / "packages" / "tiny-omni-gpu", Options(targets=GPUS))
     build_audex(FIXTURES / "checkpoints" / AUDEX, FIXTURES / "packages")
     export_synthetic(FIXTURES / "checkpoints" / "synthetic", FIXTURES / "packages" / "synthetic-fp32")
     export_enhanced(FIXTURES / "checkpoints" / "tiny-omni", FIXTURES / "packages" / "enhanced-fp32")
@@ -102,7 +105,10 @@ def build_audex(checkpoint: Path, packages: Path) -> None:
     rebuild_audex_checkpoint(DATA / AUDEX, checkpoint)
     rebuild_audex_answers(DATA / AUDEX, FIXTURES / "answers" / AUDEX)
     for precision in PRECISIONS:
-        export_package(checkpoint, packages / f"{AUDEX}-{precision}", Options(precision=precision, xcodec=checkpoint / XCODEC))
+        targets = TARGETS_OF.get(f"{AUDEX}-{precision}", ("cpu",))
+        options = Options(precision=precision, xcodec=checkpoint / XCODEC, targets=targets)
+        export_package(checkpoint, packages / f"{AUDEX}-{precision}", options)
+    export_package(checkpoint, packages / f"{AUDEX}-gpu", Options(xcodec=checkpoint / XCODEC, targets=GPUS))
     export_package(checkpoint, packages / f"{AUDEX}-no-audio", Options())
 
 

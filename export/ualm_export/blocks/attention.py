@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import CONTRIB, GraphBuilder
+from ..graph import CONTRIB, FLOAT, GraphBuilder
 from ..tensors import Prefixed, Rows
 from .shapes import Shapes, linear_shapes
 
@@ -97,8 +97,8 @@ class CachedAttention:
         weights = Rows([self._padded(tensors[f"{role}.weight"]) for role in roles])
         biases = np.concatenate([self._padded(tensors[f"{role}.bias"])[:] for role in roles]) if self.biases else None
         packed = graph.linear(x, weights, biases, name="qkv_proj")
-        past_key = graph.input(f"past_key_values.{index}.key", graph.float_type, self.cache_shape())
-        past_value = graph.input(f"past_key_values.{index}.value", graph.float_type, self.cache_shape())
+        past_key = graph.input(f"past_key_values.{index}.key", FLOAT, self.cache_shape())
+        past_value = graph.input(f"past_key_values.{index}.value", FLOAT, self.cache_shape())
         context, _, _ = graph.op(
             "GroupQueryAttention", packed, "", "", past_key, past_value, "seqlens_k", "total_sequence_length", *rotary,
             outputs=[graph.name("context"), f"present.{index}.key", f"present.{index}.value"], domain=CONTRIB,
@@ -113,8 +113,8 @@ class CachedAttention:
     def declare_cache(self, graph: GraphBuilder, layers: int) -> None:
         """Declares the outputs that the attention of each layer writes."""
         for i in range(layers):
-            graph.output(f"present.{i}.key", graph.float_type, self.cache_shape())
-            graph.output(f"present.{i}.value", graph.float_type, self.cache_shape())
+            graph.output(f"present.{i}.key", FLOAT, self.cache_shape())
+            graph.output(f"present.{i}.value", FLOAT, self.cache_shape())
 
     def _padded(self, tensor):
         """The projection's rows as the graph has them: padded only where the head's size asks for it."""

@@ -36,7 +36,7 @@ class DecoderStack:
         """x [B, T, H] → [B, T, H] after the last norm; declares the inputs that the attention of the layers reads."""
         graph.input("seqlens_k", INT32, ["batch"])
         graph.input("total_sequence_length", INT32, [])
-        rotary = [graph.parameter(table) for table in self.attention.rotary_tables()]
+        rotary = [graph.constant(table) for table in self.attention.rotary_tables()]
         branch, residual = x, None
         for i in range(self.layers):
             with graph.scope(f"layers.{i}"):

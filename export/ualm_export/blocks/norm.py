@@ -1,5 +1,7 @@
 """Norms by role."""
 
+import numpy as np
+
 from ..graph import CONTRIB, GraphBuilder
 from ..tensors import Prefixed
 
@@ -10,7 +12,7 @@ def layer_norm(graph: GraphBuilder, x: str, tensors: Prefixed, name: str, epsilo
 
 def rms_norm(graph: GraphBuilder, x: str, weight, epsilon: float) -> str:
     """x over the root of its mean square, which is taken in float32, times a weight."""
-    scale = graph.parameter(weight[:])
+    scale = graph.constant(weight[:], np.float32)
     return graph.op("SimplifiedLayerNormalization", x, scale, axis=-1, epsilon=epsilon, stash_type=1)
 
 
@@ -20,7 +22,7 @@ def add_and_rms_norm(
     """RMS norm of branch + residual; returns the normed value and the sum (which the last norm leaves out)."""
     if residual is None:
         return rms_norm(graph, branch, weight, epsilon), branch
-    scale = graph.parameter(weight[:])
+    scale = graph.constant(weight[:], np.float32)
     normed, total = graph.name("normed"), "" if last else graph.name("sum")
     graph.op(
         "SkipSimplifiedLayerNormalization", residual, branch, scale,

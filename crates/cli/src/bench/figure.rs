@@ -28,6 +28,9 @@ pub struct Figure {
     /// The time of the mean run by graph; `own` is the time outside ONNX Runtime.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, f64>,
+    /// Bytes of one step copied to devices with memory of their own, and back; none without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copied_bytes: Option<[u64; 2]>,
 }
 
 impl Figure {
@@ -42,7 +45,16 @@ impl Figure {
             at(middle)
         };
         let (least, most) = (at(0), at(samples.len().saturating_sub(1)));
-        Self { name: name.into(), unit, median, least, most, runs: samples.len(), parts: BTreeMap::new() }
+        Self {
+            name: name.into(),
+            unit,
+            median,
+            least,
+            most,
+            runs: samples.len(),
+            parts: BTreeMap::new(),
+            copied_bytes: None,
+        }
     }
 
     /// Milliseconds of `work`: once that does not count, then `runs` times, or fewer when it takes long.
@@ -63,7 +75,9 @@ impl Figure {
         let spread = if *runs > 1 { format!("  ({least:.2} … {most:.2}, {runs} runs)") } else { String::new() };
         let parts: Vec<_> = self.parts.iter().map(|(part, value)| format!("{part} {value:.2}")).collect();
         let parts = if parts.is_empty() { String::new() } else { format!("  of it {}", parts.join(", ")) };
-        format!("{name:<44} {median:>9.2} {unit}{spread}{parts}\n")
+        let copied =
+            self.copied_bytes.map_or_else(String::new, |[to, back]| format!("  {to} bytes to the device, {back} back"));
+        format!("{name:<44} {median:>9.2} {unit}{spread}{parts}{copied}\n")
     }
 }
 

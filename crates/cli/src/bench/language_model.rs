@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ualm::{
-    Cancel, Checkpoint, Error, ErrorKind, Event, GenerationConfig, GraphTime, Message, Modality, Model, Prompt, Result,
-    Session,
+    Cancel, Checkpoint, CopiedBytes, Error, ErrorKind, Event, GenerationConfig, GraphTime, Message, Modality, Model,
+    Prompt, Result, Session,
 };
 
 use super::figure::{Figure, milliseconds};
@@ -103,11 +103,12 @@ fn step(
 ) -> Result<Figure> {
     let config = exactly(session.model(), modality, guidance, STEPS + 1);
     run_steps(session, checkpoint, &config)?;
-    let (mut samples, mut parts) = (Vec::new(), BTreeMap::<String, f64>::new());
+    let (mut samples, mut parts, mut copied_bytes) = (Vec::new(), BTreeMap::<String, f64>::new(), None);
     for _ in 0..runs {
-        let (time, spent) = run_steps(session, checkpoint, &config)?;
-        samples.push(time);
-        for (graph, time) in spent {
+        let mean = run_steps(session, checkpoint, &config)?;
+        samples.push(mean.time);
+        copied_bytes = mean.copied_bytes;
+        for (graph, time) in mean.by_graph {
             *parts.entry(graph).or_default() += time / runs as f64;
         }
     }
@@ -115,37 +116,68 @@ fn step(
     parts.insert("own".into(), own);
     let guided = if config.segment(modality).is_guided() { ", guidance" } else { "" };
     let name = format!("{modality} step{guided}, context {context}");
-    Ok(Figure { parts, ..Figure::new(name, "ms", samples) })
+    Ok(Figure { parts, copied_bytes, ..Figure::new(name, "ms", samples) })
 }
 
-/// Milliseconds of one step after `checkpoint`, the mean of [`STEPS`], whole and by graph. One more is made and does not
-/// count: what follows the last one, the codec above all, comes with it.
-fn run_steps(
-    session: &mut Session,
-    checkpoint: &Checkpoint,
-    config: &GenerationConfig,
-) -> Result<(f64, BTreeMap<String, f64>)> {
+/// The mean of [`STEPS`] steps.
+struct MeanStep {
+    /// Milliseconds.
+    time: f64,
+    /// Milliseconds in each graph.
+    by_graph: BTreeMap<String, f64>,
+    /// Bytes copied to devices, and back; none without one.
+    copied_bytes: Option<[u64; 2]>,
+}
+
+/// What was counted up to a moment.
+struct Count {
+    at: Instant,
+    graphs: BTreeMap<String, GraphTime>,
+    copied: Vec<CopiedBytes>,
+}
+
+impl Count {
+    fn of(model: &Model) -> Self {
+        let copied = model.runtime().copied_bytes().into_values().collect();
+        Self { at: Instant::now(), graphs: model.graph_times(), copied }
+    }
+
+    /// Returns the bytes copied to devices, and back.
+    fn bytes(&self) -> [u64; 2] {
+        let sum = |bytes: fn(&CopiedBytes) -> u64| self.copied.iter().map(bytes).sum();
+        [sum(|copied| copied.uploaded), sum(|copied| copied.downloaded)]
+    }
+}
+
+/// Runs steps after `checkpoint`. One more is made and does not count: what follows the last one, the codec above all,
+/// comes with it.
+fn run_steps(session: &mut Session, checkpoint: &Checkpoint, config: &GenerationConfig) -> Result<MeanStep> {
     let model = session.model().clone();
-    let clock = || (Instant::now(), model.graph_times());
-    let (mut times, mut steps) = (Vec::new(), STEPS as f64);
+    let (mut counts, mut steps) = (Vec::new(), STEPS as u32);
     for event in session.generate_from(checkpoint, config, &Cancel::new())? {
         match event? {
-            Event::SegmentStarted { .. } => times.push(clock()),
-            Event::AudioProgress { .. } if times.len() <= STEPS => times.push(clock()),
-            Event::SegmentEnded { .. } if times.len() == 1 => {
-                times.push(clock());
-                steps += 1.0;
+            Event::SegmentStarted { .. } => counts.push(Count::of(&model)),
+            Event::AudioProgress { .. } if counts.len() <= STEPS => counts.push(Count::of(&model)),
+            Event::SegmentEnded { .. } if counts.len() == 1 => {
+                counts.push(Count::of(&model));
+                steps += 1;
             }
             _ => {}
         }
     }
-    let [(begun, before), .., (ended, after)] = &times[..] else {
+    let [before, .., after] = &counts[..] else {
         return Err(Error::new(ErrorKind::Graph, "no step was made"));
     };
-    let mean = |time: Duration| milliseconds(time) / steps;
+    let mean = |time: Duration| milliseconds(time) / f64::from(steps);
     let spent = |(graph, time): (&String, &GraphTime)| {
-        let earlier = before.get(graph).copied().unwrap_or_default();
+        let earlier = before.graphs.get(graph).copied().unwrap_or_default();
         (time.runs > earlier.runs).then(|| (graph.clone(), mean(time.spent - earlier.spent)))
     };
-    Ok((mean(*ended - *begun), after.iter().filter_map(spent).collect()))
+    let [[to, back], [to_before, back_before]] = [after, before].map(Count::bytes);
+    let copied = [to - to_before, back - back_before].map(|bytes| bytes / u64::from(steps));
+    Ok(MeanStep {
+        time: mean(after.at - before.at),
+        by_graph: after.graphs.iter().filter_map(spent).collect(),
+        copied_bytes: Some(copied).filter(|copied| *copied != [0, 0]),
+    })
 }

@@ -96,8 +96,17 @@ impl ApiError {
                 let message = error.full_message();
                 Self { message: message.clone(), ..Self::internal(error.kind(), message) }
             }
+            // providers are found before the server opens, so that one has failed for good
+            None if error.kind() == ErrorKind::Provider => Self::device_lost(error.full_message()),
             None => Self::internal(error.kind(), error.full_message()),
         }
+    }
+
+    fn device_lost(cause: String) -> Self {
+        let message = "the device that the model runs on is lost: the server must be started anew; its log says more \
+                       under the id in the header x-request-id";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "device_lost", message);
+        Self { cause: Some(cause), ..error }
     }
 
     pub fn internal(kind: ErrorKind, cause: String) -> Self {

@@ -46,7 +46,13 @@ pub fn router(server: Arc<Server>) -> Router {
 
 async fn health(State(server): State<Arc<Server>>) -> Response {
     match server.phase.now() {
-        Phase::Open => Json(json!({"status": "ok"})).into_response(),
+        Phase::Open => match server.model.runtime().lost_devices().first_key_value() {
+            None => Json(json!({"status": "ok"})).into_response(),
+            Some((provider, _)) => {
+                let lost = json!({"status": "device_lost", "provider": provider});
+                (StatusCode::SERVICE_UNAVAILABLE, Json(lost)).into_response()
+            }
+        },
         Phase::Closing | Phase::Over => {
             (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "stopping"}))).into_response()
         }

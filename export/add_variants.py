@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Adds to a package the float16 forms of its graphs for GPUs: python3 export/add_variants.py PACKAGE --target cuda.
+
+The forms are made from the graphs of the package; no checkpoint is needed, and no file but the manifest changes. The new
+manifest names the old one's checksum, so that records made with it still run.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ualm_export.errors import ExportError
+from ualm_export.half.forms import FORMS
+from ualm_export.manifest import describe_file, read, replace
+from ualm_export.package import variants
+from ualm_export.precision import HALF_TARGETS
+
+
+def add_variants(package: Path, targets: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Writes the forms and then, atomically, the manifest; gives its section variants."""
+    manifest, former = read(package)
+    if "variants" in manifest:
+        raise ExportError(f"{package} has variants already, for {', '.join(manifest['variants'])}; export it anew for others")
+    for name, described in manifest["files"].items():
+        if not (package / name).is_file() or describe_file(package / name) != described:
+            raise ExportError(f"{package / name} is not the file that the manifest describes")
+    try:
+        added = variants(package, manifest, targets)
+        if not added:
+            raise ExportError(f"{package} has no graph that gains by float16 on {' or '.join(targets)}")
+        files = {path.name: describe_file(path) for path in _written(package, manifest)}
+        replace(package, manifest | added | {"files": manifest["files"] | files}, former)
+    except BaseException:
+        for path in _written(package, manifest):
+            path.unlink()
+        raise
+    return added["variants"]
+
+
+def _written(package: Path, manifest: dict) -> list[Path]:
+    """The files of forms that `manifest` does not have."""
+    forms = {f"{graph}.{form}.onnx{end}" for graph in manifest["graphs"] for form in FORMS for end in ("", ".data")}
+    return [package / name for name in sorted(forms - set(manifest["files"])) if (package / name).is_file()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("package", type=Path)
+    parser.add_argument(
+        "--target", dest="targets", action="append", required=True, choices=HALF_TARGETS, help="the provider (repeatable)"
+    )
+    arguments = parser.parse_args()
+    try:
+        added = add_variants(arguments.package, arguments.targets)
+    except ExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for provider, files in added.items():
+        print(f"{provider}: {', '.join(files.values())}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

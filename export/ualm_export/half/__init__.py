@@ -1,0 +1,1 @@
+"""The float16 forms of a package's graphs, for GPUs."""

@@ -1,0 +1,130 @@
+"""`add_half_forms`: the float16 forms of a package's graphs, each written only where it gives nearly the same."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from ..errors import ExportError
+from ..graph import FLOAT
+from .convert import Form, Source, choose, rounded, write
+from .measure import Run, Runner, value_types
+from .operators import SUMMED_EXACTLY
+from .probes import Probe, Probes
+
+BOUND = 0.01
+"""The largest difference from float32 arithmetic, of the largest value of an output."""
+CODES_BOUND = 0.05
+"""The largest part of a codec encoder's codes that may differ."""
+CODES = "audio_codes"
+"""Numbers that are chosen, and may be others where two were nearly as good; no other whole number may differ."""
+FORMS = ("half", *SUMMED_EXACTLY)
+"""Between a graph's name and .onnx: a form for all providers, or for one."""
+
+
+def add_half_forms(folder: Path, manifest: Mapping, targets: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Writes the float16 forms that `targets` gain by, as GRAPH.FORM.onnx, into the package in `folder`.
+
+    Gives the files by target and graph, and a sentence for each graph that a target runs as it is. `embed` is not tried: it
+    looks rows up and multiplies nothing.
+    """
+    graphs, files, notes = manifest["graphs"], {target: {} for target in targets}, []
+    embed = Runner(onnx.load(folder / graphs["embed"], load_external_data=False), folder)
+    for name, probe in Probes(manifest, embed).by_graph().items():
+        graph = None
+        for target in files:
+            try:
+                graph = graph or _Graph(folder / graphs[name], probe)
+                files[target][name] = graph.form_for(target).name
+            except ExportError as error:
+                notes.append(f"{name} has no float16 form for {target}: {error}")
+    return {target: named for target, named in files.items() if named}, notes
+
+
+class _Graph:
+    """A graph, with what its runs in float32 told, and the forms of it that were written."""
+
+    def __init__(self, path: Path, probe: Probe):
+        self._path, self._probe = path, probe
+        model, folder = _named(onnx.load(path, load_external_data=False)), path.parent
+        types = value_types(model, folder)
+        weights = {tensor.name for tensor in model.graph.initializer}
+        runner = Runner(_exact(model), folder, [name for name, kind in types.items() if kind == FLOAT and name not in weights])
+        probe(runner)
+        runner.close()
+        self._source, self._expected = Source(model, folder, types, runner.largest), runner.outputs
+        self._written: dict[str, Path | ExportError] = {}
+
+    def form_for(self, target: str) -> Path:
+        """The file of the form that `target` gains most by: all providers share one that most products are in."""
+        shared = choose(self._source, set.intersection(*SUMMED_EXACTLY.values()))
+        if _is_worth(shared):
+            return self._write("half", shared)
+        form = choose(self._source, SUMMED_EXACTLY[target])
+        if _is_worth(form) or form.has_cache:
+            return self._write(target, form)
+        raise ExportError(f"{form.in_half} of its {form.products} products can be in float16 there")
+
+    def _write(self, kind: str, form: Form) -> Path:
+        """Writes a form once; refuses one that computes otherwise."""
+        if kind not in self._written:
+            path = self._path.with_name(f"{self._path.stem}.{kind}.onnx")
+            try:
+                write(path, self._source, form)
+                self._check(path)
+                self._written[kind] = path
+            except ExportError as error:
+                path.unlink(missing_ok=True)
+                path.with_name(path.name + ".data").unlink(missing_ok=True)
+                self._written[kind] = error
+        found = self._written[kind]
+        if isinstance(found, ExportError):
+            raise found
+        return found
+
+    def _check(self, path: Path) -> None:
+        runner = Runner(rounded(onnx.load(path, load_external_data=False)), path.parent)
+        self._probe(runner)
+        for expected, found in zip(self._expected, runner.outputs):
+            _compare(expected, found)
+
+
+def _is_worth(form: Form) -> bool:
+    return 2 * form.in_half > form.products
+
+
+def _named(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with a name of its own for each node."""
+    for index, node in enumerate(model.graph.node):
+        node.name = f"{index}/{node.name or node.op_type}"
+    return model
+
+
+def _exact(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without rounding of the activations that meet quantized weights."""
+    exact = onnx.ModelProto()
+    exact.CopyFrom(model)
+    for node in exact.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "accuracy_level":
+                attribute.i = 0
+    return exact
+
+
+def _compare(expected: Run, found: Run) -> None:
+    for name, right in expected.items():
+        value = found[name]
+        if value.dtype.kind == "i":
+            different, bound = float(np.mean(value != right)), CODES_BOUND if name == CODES else 0
+            if different > bound:
+                raise ExportError(f"in float16 {different:.1%} of {name} are others; at most {bound:.0%} may be")
+            continue
+        largest = float(np.abs(right).max(initial=0.0))
+        if not 0 < largest < np.inf:
+            raise ExportError(f"{name} is all zeros, or not finite, on the inputs that it would be judged by")
+        if not np.isfinite(value).all():
+            raise ExportError(f"in float16 {name} holds values that are not finite")
+        difference = float(np.abs(value.astype(np.float32) - right).max()) / largest
+        if difference > BOUND:
+            raise ExportError(f"in float16 {name} differs by {difference:.1e} of its largest value; at most {BOUND} may be")

@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""Writes the graph with which the runtime checks that a device computes in float16: src/runtime/float16_check.onnx.
+
+    python3 scripts/float16_check_graph.py
+
+The product in float16 of `a` [rows, 32] and `b` [32, columns], which are float32 as is the `product`. It needs the package
+onnx, which export/requirements.txt pins.
+"""
+
+from pathlib import Path
+
+from onnx import TensorProto, checker, helper, save
+
+FILE = Path(__file__).resolve().parent.parent / "src" / "runtime" / "float16_check.onnx"
+WIDTH = 32
+
+
+def main() -> None:
+    shapes = {"a": ["rows", WIDTH], "b": [WIDTH, "columns"], "product": ["rows", "columns"]}
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    nodes = [
+        helper.make_node("Cast", ["a"], ["half_a"], to=TensorProto.FLOAT16),
+        helper.make_node("Cast", ["b"], ["half_b"], to=TensorProto.FLOAT16),
+        helper.make_node("MatMul", ["half_a", "half_b"], ["half_product"]),
+        helper.make_node("Cast", ["half_product"], ["product"], to=TensorProto.FLOAT),
+    ]
+    graph = helper.make_graph(nodes, "float16_check", ports[:2], ports[2:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10, producer_name="ualm")
+    checker.check_model(model)
+    save(model, FILE)
+
+
+if __name__ == "__main__":
+    main()
