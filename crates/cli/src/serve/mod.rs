@@ -5,6 +5,7 @@ mod body;
 mod chat;
 mod encode;
 mod error;
+mod hear;
 mod job;
 mod keys;
 mod listener;
