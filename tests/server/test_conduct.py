@@ -11,6 +11,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -54,6 +55,14 @@ def post(server, path, body, headers=None):
 
 def speak(server, **more):
     return post(server, "/v1/audio/speech", {**SPEECH, **more})
+
+
+def transcribe(server, sound, path="/v1/audio/transcriptions", **fields):
+    head = 'content-disposition: form-data; name="{}"\r\n\r\n'
+    parts = [head.format(name).encode() + value.encode() for name, value in {"model": MODEL, **fields}.items()]
+    parts.append(head.format('file"; filename="a.wav').encode() + sound)
+    body = b"".join(b"--cut\r\n" + part + b"\r\n" for part in parts) + b"--cut--\r\n"
+    return post(server, path, body, {"content-type": "multipart/form-data; boundary=cut"})
 
 
 def reason(server, **more):
@@ -123,15 +132,9 @@ class ConductTest(unittest.TestCase):
         self.expect(speak(self.server, model="other"), 404, "model_not_found", "model")
         self.expect(reason(self.server, messages=[{"role": "assistant", "content": "rain"}]), 400, "invalid", "messages")
         self.expect(reason(self.server, messages=[heard]), 400, "audio", "messages[0].content[0].input_audio.data")
-        self.expect(self.transcribe(b"not a sound"), 400, "audio", "file")
-        self.expect(self.transcribe(b"", stream="true", response_format="verbose_json"), 400, "invalid", "response_format")
-
-    def transcribe(self, sound, **fields):
-        head = 'content-disposition: form-data; name="{}"\r\n\r\n'
-        parts = [head.format(name).encode() + value.encode() for name, value in {"model": MODEL, **fields}.items()]
-        parts.append(head.format('file"; filename="a.wav').encode() + sound)
-        body = b"".join(b"--cut\r\n" + part + b"\r\n" for part in parts) + b"--cut--\r\n"
-        return post(self.server, "/v1/audio/transcriptions", body, {"content-type": "multipart/form-data; boundary=cut"})
+        self.expect(transcribe(self.server, b"not a sound"), 400, "audio", "file")
+        self.expect(transcribe(self.server, b"", stream="true", response_format="verbose_json"), 400, "invalid", "response_format")
+        self.expect(transcribe(self.server, b"", "/v1/audio/translations"), 400, "unsupported_field", "model")
 
     def test_limits(self):
         self.expect(speak(self.server, ualm={"max_steps": 400}), 400, "limit", "ualm.max_steps")
@@ -326,6 +329,23 @@ class EndTest(unittest.TestCase):
                 with wave.open(io.BytesIO(sound)) as file:
                     self.assertEqual((file.getnchannels(), file.getframerate()), (2, 48000))
                     self.assertGreater(file.getnframes(), 48000 // 2)
+
+    def test_a_package_that_translates_is_asked_to(self):
+        with tempfile.TemporaryDirectory() as folder:
+            package = shutil.copytree(ROOT / "onnx" / "default", pathlib.Path(folder) / "package")
+            manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
+            manifest["prompts"]["translate"] = "Say it in English."
+            manifest["languages"] = ["de", "fr"]
+            (package / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8-sig")  # with a byte order mark
+            with Server(package=package) as server:
+                sound = speak(server).body
+                told = transcribe(server, sound, "/v1/audio/translations", response_format="verbose_json")
+                self.assertEqual(told.status, 200, told.body)
+                self.assertEqual([json.loads(told.body)[name] for name in ("task", "language")], ["translate", "en"])
+                for language in ("de", "en"):  # the model cannot be told which of several languages it hears
+                    refused = transcribe(server, sound, language=language)
+                    self.assertEqual((refused.status, refused.error()["param"]), (400, "language"))
+                self.assertEqual(json.loads(transcribe(server, sound, response_format="verbose_json").body)["language"], "und")
 
     @staticmethod
     def sounds(answer):
