@@ -52,12 +52,9 @@ async fn answer(server: Arc<Server>, request: Request, task: Task) -> Result<Res
 /// Refuses a translation by a model that makes none, and a language that the model does not know.
 fn check(server: &Server, request: &TranscriptionRequest, task: Task) -> Result<(), Refusal> {
     let manifest = server.model.manifest();
-    if task == Task::Translate && manifest.prompts.translate.is_empty() {
-        let message = format!(
-            "{} does not translate; /v1/audio/transcriptions gives the words in the language in which they are said",
-            manifest.name
-        );
-        return Err(Refusal { code: RefusalCode::UnsupportedField, param: Some("model".into()), message });
+    if let (Task::Translate, Err(error)) = (task, server.model.translation()) {
+        let unsupported = Refusal::invalid("model", error.message());
+        return Err(Refusal { code: RefusalCode::UnsupportedField, ..unsupported });
     }
     let Some(asked) = &request.language else { return Ok(()) };
     let code = asked.split(['-', '_']).next().unwrap_or_default();

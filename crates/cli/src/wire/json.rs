@@ -6,12 +6,16 @@ use serde::de::value::MapDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_ignored::Path;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use serde_path_to_error::{Deserializer as Tracked, Track};
 
 use super::idle::Idle;
 use super::{Refusal, RefusalCode};
 use ualm::internal::skip_mark;
+
+/// The most fields that are not known and null.
+const MOST_UNKNOWN: usize = 1000;
 
 /// Reads `body` as a `T`. The fields of `idle` may be there as long as they ask for nothing; those whose places are among
 /// `echoes`, as in `messages[].annotations`, may hold anything.
@@ -26,18 +30,31 @@ pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], idle: &[Idle], echoes: &[&s
     }
     fields.retain(|(name, _)| !idle.iter().any(|idle| idle.name == *name));
 
-    let (mut track, mut unknown) = (Track::new(), None);
+    let (mut track, mut unknown) = (Track::new(), Vec::new());
     let mut note = |path: Path| {
-        if unknown.is_none() && !echoes.contains(&&*place(&path, |_| String::new())) {
-            unknown = Some(place(&path, |index| index.to_string()));
+        if unknown.len() < MOST_UNKNOWN && !echoes.contains(&&*place(&path, |_| String::new())) {
+            unknown.push((place(&path, |index| index.to_string()), pointer(&path)));
         }
     };
     let map = MapDeserializer::new(fields.into_iter());
-    match (serde_ignored::deserialize(Tracked::new(map, &mut track), &mut note), unknown) {
-        (Err(error), _) => Err(refused(&error, &track.path().to_string())),
-        (Ok(_), Some(unknown)) => Err(Refusal::unsupported(unknown)),
-        (Ok(value), None) => Ok(value),
+    let value = serde_ignored::deserialize(Tracked::new(map, &mut track), &mut note);
+    let value = value.map_err(|error| refused(&error, &track.path().to_string()))?;
+    match first_that_is_there(text, unknown) {
+        Some(unknown) => Err(Refusal::unsupported(unknown)),
+        None => Ok(value),
     }
+}
+
+/// Returns the name of the first of the `unknown` fields, by their names and JSON pointers, that is not null.
+fn first_that_is_there(text: &[u8], unknown: Vec<(String, String)>) -> Option<String> {
+    if unknown.is_empty() {
+        return None;
+    }
+    // too many to be looked at count as being there
+    let is_crowd = unknown.len() == MOST_UNKNOWN;
+    let all: Value = serde_json::from_slice(text).unwrap_or_default();
+    let is_there = |pointer: &str| all.pointer(pointer).is_some_and(|value| !value.is_null());
+    unknown.into_iter().find(|(_, pointer)| is_crowd || is_there(pointer)).map(|(name, _)| name)
 }
 
 /// The fields of an object as they are written.
@@ -97,6 +114,16 @@ fn place(path: &Path, index: fn(usize) -> String) -> String {
     }
 }
 
+/// A field's JSON pointer.
+fn pointer(path: &Path) -> String {
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}/{index}", pointer(parent)),
+        Path::Map { parent, key } => format!("{}/{}", pointer(parent), key.replace('~', "~0").replace('/', "~1")),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => pointer(parent),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,11 +174,19 @@ mod tests {
             r#"{"tools": [], "speed": 1.0}"#,
             r#"{"speed": 1, "tools": null}"#,
             r#"{"inner": null, "plain": null, "unknown": null}"#,
+            r#"{"inner": [{"number": 7, "other": null, "a/~b": null}, {"number": 7, "other": null}]}"#,
             "\u{feff}{}",
         ] {
             assert_eq!(read(body).unwrap().plain, 0, "{body}");
         }
         assert!(read(r#"{"inner": [{"number": 7, "echo": {"deep": [1]}}]}"#).is_ok());
+        let crowd = format!(
+            r#"{{"inner": [{{"number": 7{}}}]}}"#,
+            (0..2000).map(|n| format!(r#", "n{n}": null"#)).collect::<String>()
+        );
+        assert_eq!(refusal(&crowd), Refusal::unsupported("inner[0].n0"));
+        let beside = refusal(r#"{"inner": [{"number": 7, "one": null, "other": 0}]}"#);
+        assert_eq!(beside, Refusal::unsupported("inner[0].other"));
         for (body, param) in [(r#"{"tools": [1]}"#, "tools"), (r#"{"speed": 2}"#, "speed"), (r#"{"echo": 1}"#, "echo")]
         {
             let refusal = refusal(body);
