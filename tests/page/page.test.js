@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, suite, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import {
-  assertContent, downloaded, drawn, drop, hosted, missing, newest, notePlaying, PATIENCE, played, reached, segment, tone, wish,
+  assertContent, downloaded, drawn, drop, hosted, missing, newest, notePlaying, PATIENCE, played, reached, segment, slowDown, tone, wish,
 } from './support.js';
 
 suite('the page', { skip: missing }, () => {
@@ -218,6 +218,7 @@ suite('the page', { skip: missing }, () => {
   });
 
   test('has what was finished when it is left while something is made, and says what was lost', async () => {
+    await slowDown(page);
     const reply = await wish(page, 'Reason', 'a dog, then rain', { seed: 1, way: 'reflect', rounds: 8 });
     await segment(reply, 'Critique').first().waitFor({ timeout: PATIENCE });
     await page.reload();

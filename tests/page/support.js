@@ -146,6 +146,20 @@ export async function drawn(sound, part, count = 20) {
   }, [picture, count]);
 }
 
+/** Makes what is stored from now on take most of a second, as on a disk that is busy. */
+export async function slowDown(page) {
+  await page.evaluate(() => {
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function slowPut(value) {
+      const until = performance.now() + 700;
+      // a transaction is open as long as it has something to do
+      const goOn = () => { if (performance.now() < until) this.get('nothing').onsuccess = goOn; };
+      goOn();
+      return put.call(this, value);
+    };
+  });
+}
+
 /** Drops a file onto the page. */
 export async function drop(page, name, bytes) {
   const transfer = await page.evaluateHandle(({ name, bytes }) => {
