@@ -15,6 +15,7 @@ use crate::wire::{Refusal, SoundFormat, base64};
 pub const ECHOES: &[&str] = &[
     "messages[].annotations",
     "messages[].audio.expires_at",
+    "messages[].audio.id",
     "messages[].content[].annotations",
     "messages[].content[].cache_control",
     "messages[].content[].id",
@@ -90,7 +91,6 @@ struct AudioUrl {
 /// The sound of an answer, with its data or without.
 #[derive(Debug, Deserialize)]
 struct Echo {
-    id: Option<String>,
     data: Option<Bytes>,
     transcript: Option<String>,
 }
@@ -152,16 +152,19 @@ impl ChatMessage {
         if self.role != Role::Assistant {
             return self.check_content(place);
         }
-        match &self.audio {
-            // some clients send the words and the sound of one answer as two messages
-            Some(_) if before == Some(Role::Assistant) => Ok(()),
-            Some(audio) if audio.data.is_none() && audio.words().is_none() && self.words().next().is_none() => {
-                let what =
-                    "nothing is kept on the server, so that an id tells it nothing: send the sound's data, or words";
-                Err(Refusal::invalid(&format!("{place}.audio.data"), what))
-            }
-            _ => Ok(()),
+        // some clients send the words and the sound of one answer as two messages
+        let has_words = self.words().next().is_some() || before == Some(Role::Assistant);
+        if self.lacks_its_sound() && !has_words {
+            let what = "nothing is kept on the server, so that an id tells it nothing: send the sound's data, or words";
+            return Err(Refusal::invalid(&format!("{place}.audio.data"), what));
         }
+        Ok(())
+    }
+
+    /// Returns whether a sound belongs to the answer that is nowhere in the message.
+    fn lacks_its_sound(&self) -> bool {
+        let is_empty = |audio: &Echo| audio.data.is_none() && audio.words().is_none();
+        self.audio.as_ref().is_some_and(is_empty) && self.own_segments().is_none()
     }
 
     fn check_content(&self, place: &str) -> Result<(), Refusal> {
@@ -217,13 +220,12 @@ impl ChatMessage {
         if self.role != Role::Assistant {
             return None;
         }
-        match &self.audio {
-            Some(Echo { id: Some(_), data: None, transcript: None }) => Some(
+        if self.lacks_its_sound() {
+            return Some(
                 "only the id of its sound came back, and nothing is kept on the server: the model knows its words alone",
-            ),
-            _ if self.said().is_empty() => Some("the answer says nothing and is left out"),
-            _ => None,
+            );
         }
+        self.said().is_empty().then_some("the answer says nothing and is left out")
     }
 
     fn parts(&self) -> impl Iterator<Item = Said<'_>> {

@@ -318,6 +318,10 @@ fn what_an_answer_lost_is_told() {
     }
     let id = left_out(r#""content": "rain", "audio": {"id": "audio-1"}"#).unwrap();
     assert!(id.contains("only the id"), "{id}");
+    assert_eq!(left_out(r#""content": "rain", "audio": {"id": "audio-1", "data": null, "transcript": ""}"#), Some(id));
+    let segments =
+        r#""segments": [{"modality": "audio", "audio": {"data": "UklGRg==", "format": "wav", "sample_rate": 16000}}]"#;
+    assert_eq!(left_out(&format!(r#""content": null, "audio": {{"id": "audio-1"}}, {segments}"#)), None);
     for (answer, param) in [
         (r#""content": null, "audio": {"id": "audio-1"}"#, "messages[1].audio.data"),
         (r#""content": "", "audio": {"id": "audio-1"}"#, "messages[1].audio.data"),
