@@ -135,6 +135,22 @@ class ClientsTest(unittest.TestCase):
         longer = prompt(message)["usage"]["prompt_tokens"] - silent["usage"]["prompt_tokens"]
         self.assertGreater(longer, 45 * seconds)
 
+    def test_a_sound_that_cannot_be_a_part_of_a_prompt_is_told_of(self):
+        """A package whose codec has no encoder: the words of its answers come back, and a warning for the sound."""
+        package = ROOT / "target" / "fixtures" / "packages" / "tiny-audex-int8"
+        name = json.loads((package / "manifest.json").read_text(encoding="utf-8"))["name"]
+        with Server(package=package) as server:
+            made = {"id": "audio-1", "data": base64.b64encode(SOUND).decode(), "expires_at": 1, "transcript": ""}
+            said = [{"role": "user", "content": "a dog"}, {"role": "assistant", "content": "A dog.", "audio": made}, {"role": "user", "content": "again"}]
+            for answer, transcript in ((said, ""), (said, "A dog.")):
+                answer[1]["audio"]["transcript"] = transcript
+                asked = urllib.request.Request(server.address + "/v1/chat/completions",
+                                               json.dumps({"model": name, "messages": answer, "max_tokens": 4}).encode(), {"content-type": "application/json"})  # fmt: skip
+                with urllib.request.urlopen(asked) as told:
+                    warnings = json.load(told)["ualm"].get("warnings", [])
+                self.assertEqual(len(warnings), 0 if transcript else 1, warnings)
+                self.assertTrue(all("messages[1].audio.data" in warning for warning in warnings))
+
     def test_damage_is_told(self):
         """A recording that is cut is heard as far as it goes, and the client is told in every form of answer."""
         cut = SOUND[: len(SOUND) // 2]

@@ -108,11 +108,11 @@ fn run(
 
 fn job(server: &Server, chat: &ChatRequest, hearer: &mut Hearer) -> Result<Job, ApiError> {
     let (start, seed) = match &chat.ualm.from {
-        None => (Start::Messages(messages(chat, hearer)?), Some(seed(chat.seed)?)),
+        None => (Start::Messages(messages(server, chat, hearer)?), Some(seed(chat.seed)?)),
         Some(from) => {
             let (record, segment) = (Box::new(from.record()?), from.segment);
             record.check(server.model.package()).map_err(|e| ApiError::of(&e, Some("ualm.from.record")))?;
-            (Start::Record { record, segment, said: messages(chat, hearer)? }, chat.seed)
+            (Start::Record { record, segment, said: messages(server, chat, hearer)? }, chat.seed)
         }
     };
     let (text, audio) = settings(chat);
@@ -165,14 +165,20 @@ fn settings(chat: &ChatRequest) -> (Settings, Settings) {
 }
 
 /// Each part becomes one message.
-fn messages(chat: &ChatRequest, hearer: &mut Hearer) -> Result<Vec<Message>, ApiError> {
+fn messages(server: &Server, chat: &ChatRequest, hearer: &mut Hearer) -> Result<Vec<Message>, ApiError> {
     let mut messages = Vec::new();
     for (index, message) in chat.messages.iter().enumerate() {
         if let Some(what) = message.left_out() {
             hearer.warnings.push(format!("messages[{index}]: {what}"));
         }
-        for (number, said) in message.said().into_iter().enumerate() {
+        let mut begins_turn = true;
+        for said in message.said() {
             let param = format!("messages[{index}].{}", said.place);
+            if message.role == Role::Assistant && said.what.modality().is_some_and(|made| !server.takes_own(made)) {
+                let what = "this package cannot encode its own sounds: the model does not know this one";
+                hearer.warnings.push(format!("{param}: {what}"));
+                continue;
+            }
             let (modality, sound) = match said.what {
                 Sound::Text(text) => (Modality::Text, Content::Text(text.to_owned())),
                 Sound::Recording(modality, bytes) => (modality, Content::Audio(hearer.recording(bytes, &param)?)),
@@ -185,7 +191,7 @@ fn messages(chat: &ChatRequest, hearer: &mut Hearer) -> Result<Vec<Message>, Api
                 (_, content) => content,
             };
             let part = Message::new(message.role, content);
-            messages.push(if number == 0 { part.in_new_turn() } else { part });
+            messages.push(if std::mem::take(&mut begins_turn) { part.in_new_turn() } else { part });
         }
     }
     match messages.last() {

@@ -280,6 +280,14 @@ impl Segment {
 }
 
 impl Sound<'_> {
+    /// Returns the modality of a sound; none of words.
+    pub fn modality(&self) -> Option<Modality> {
+        match self {
+            Self::Text(_) => None,
+            Self::Recording(modality, _) | Self::Samples(modality, ..) => Some(*modality),
+        }
+    }
+
     fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
