@@ -16,4 +16,5 @@ mod resume;
 mod schemas;
 #[cfg(feature = "internal")]
 mod seeds;
+mod sharing;
 mod sources;
