@@ -11,7 +11,7 @@ use ualm::internal::skip_mark;
 use ualm::{Error, ErrorKind, Modality, Result};
 
 use crate::args::{Overrides, Shard};
-use crate::object::{object, optional_object};
+use crate::object::{object_or_default, optional_object, or_default};
 
 /// The longest line that is read, in bytes.
 pub const MOST_LINE: u64 = 16 << 20;
@@ -22,11 +22,11 @@ pub const MOST_LINE: u64 = 16 << 20;
 pub struct Request {
     pub id: String,
     pub messages: Vec<RequestMessage>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub force: Vec<Modality>,
-    #[serde(default, deserialize_with = "object")]
+    #[serde(default, deserialize_with = "object_or_default")]
     pub text: Overrides,
-    #[serde(default, deserialize_with = "object")]
+    #[serde(default, deserialize_with = "object_or_default")]
     pub audio: Overrides,
     /// Settings of speech; those of `audio` where it is absent.
     #[serde(default, deserialize_with = "optional_object")]

@@ -50,6 +50,14 @@ proptest! {
 }
 
 #[test]
+fn null_is_absent() {
+    for field in ["force", "text", "audio", "speech", "thinking", "max_segments", "seed"] {
+        let line = format!(r#"{{"id": "a", "messages": [], "{field}": null}}"#);
+        assert!(serde_json::from_str::<Request>(&line).is_ok(), "{field}");
+    }
+}
+
+#[test]
 fn unknown_fields_are_refused_by_name() {
     let line = r#"{"id": "a", "messages": [], "temprature": 1}"#;
     let error = serde_json::from_str::<Request>(line).err().map(|e| e.to_string());

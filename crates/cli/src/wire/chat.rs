@@ -14,7 +14,7 @@ use super::choice::Voice;
 use super::idle::CHAT;
 use super::json::parse;
 use super::{Refusal, Settings, SoundFormat, base64};
-use crate::object::optional_object;
+use crate::object::{object_or_default, or_default};
 use message::ECHOES;
 pub use message::{ChatMessage, Sound};
 use ualm::{Modality, ReasoningMode, Record, RichCaption, Wording};
@@ -239,16 +239,6 @@ impl FromRecord {
 
 fn text_alone() -> Vec<Modality> {
     vec![Modality::Text]
-}
-
-/// The value of an object, or the default where it is null.
-fn object_or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
-    optional_object(from).map(Option::unwrap_or_default)
-}
-
-/// The value, or the default where it is null.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
-    Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
 fn prompts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Wording>, D::Error> {
