@@ -195,6 +195,20 @@ mod tests {
     }
 
     #[test]
+    fn sounds_of_two_channels_or_beyond_full_scale_are_encoded() {
+        let left: Vec<_> = voice(24_000, 48_000).samples().iter().map(|sample| 5.0 * sample).collect();
+        let sound = Waveform::new(vec![left, vec![0.0; 24_000]], 48_000).unwrap();
+        let decoded = decode_reader(&*mp3(&sound).unwrap(), "mp3", &DecodeOptions::default()).unwrap();
+        assert_eq!((decoded.source.channels, decoded.waveform.len()), (2, 24_000));
+        let file = opus(&sound).unwrap();
+        assert_eq!(file.windows(10).find(|bytes| bytes.starts_with(b"OpusHead")).unwrap()[9], 2);
+        let three = Waveform::new(vec![vec![0.0; 9]; 3], 48_000).unwrap();
+        for refused in [opus(&three), mp3(&three)] {
+            assert!(refused.unwrap_err().message().contains("two channels"));
+        }
+    }
+
+    #[test]
     fn rates_are_those_that_the_format_knows() {
         let rate = |format, sample_rate, own| Encoding { format, sample_rate, take: false }.rate(own);
         assert_eq!(rate(SoundFormat::Wav, None, 22_050), 22_050);
