@@ -16,5 +16,6 @@ mod resume;
 mod schemas;
 #[cfg(feature = "internal")]
 mod seeds;
+mod sharing;
 mod sources;
 mod variants;

@@ -181,6 +181,9 @@ pub struct Transcribe {
     /// Print all that the model writes, with the sentence that some models put around a transcript
     #[arg(long)]
     pub raw: bool,
+    /// Translate the words into English, where the model can
+    #[arg(long)]
+    pub translate: bool,
     #[command(flatten)]
     pub pictures: Pictures,
     #[command(flatten)]

@@ -189,6 +189,11 @@ impl Server {
         self.model.sounds().next().map_or(1.0, |(_, codec)| codec.frames_per_second())
     }
 
+    /// Returns whether a sound of `modality` that the model has made can be part of a prompt.
+    pub fn takes_own(&self, modality: Modality) -> bool {
+        self.model.sounds().any(|(made, codec)| made == modality && codec.encoder.is_some())
+    }
+
     /// The sample rate of the model's sound of `modality`, or of any that it makes.
     pub fn sample_rate(&self, modality: Option<Modality>) -> u32 {
         let mut sounds = self.model.sounds().filter(|(made, _)| modality.is_none_or(|modality| modality == *made));
