@@ -2,6 +2,7 @@
 
 mod audex;
 mod audio;
+mod formats;
 mod chains;
 mod chains_by_prompt;
 mod codecs;
