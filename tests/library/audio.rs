@@ -95,7 +95,7 @@ fn wav_bytes(rate: u32, channels: u16, bits: u16) -> Vec<u8> {
     wav_file(rate, channels, if bits == 0 { 3 } else { 1 }, if bits == 0 { 32 } else { bits }, &data)
 }
 
-fn wav_file(rate: u32, channels: u16, tag: u16, bits: u16, data: &[u8]) -> Vec<u8> {
+pub(crate) fn wav_file(rate: u32, channels: u16, tag: u16, bits: u16, data: &[u8]) -> Vec<u8> {
     let block = channels * (bits / 8);
     let mut file = b"RIFF".to_vec();
     file.extend((36 + data.len() as u32).to_le_bytes());

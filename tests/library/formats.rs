@@ -118,6 +118,7 @@ const FILES: &[(&str, &str, &str, Expected)] = &[
     ("QuickTime (MOV)", "AC-3", "mov-ac3.mov", Refused("is AC-3 in QuickTime")),
     ("QuickTime (MOV)", "IMA ADPCM", "mov-adpcm_ima_qt.mov", Refused("is IMA ADPCM (QuickTime) in QuickTime")),
     ("MP4, M4A, 3GP", "AAC", "mp4-aac.m4a", Ffmpeg("aac", 1024, 3200, NEAR)),
+    ("MP4, M4A, 3GP", "AAC, index in front", "mp4-faststart.m4a", Ffmpeg("aac", 1024, 3200, NEAR)),
     ("MP4, M4A, 3GP", "AAC in fragments", "fragments-aac.mp4", Ffmpeg("aac", 0, 5120, NEAR)),
     ("MP4, M4A, 3GP", "ALAC", "mp4-alac.m4a", Bits(16)),
     ("MP4, M4A, 3GP", "FLAC", "mp4-flac.mp4", Bits(16)),
@@ -154,6 +155,7 @@ const FILES: &[(&str, &str, &str, Expected)] = &[
     ("Matroska (MKV, MKA)", "TTA", "mkv-tta.mka", Refused("is TTA in Matroska")),
     ("Matroska (MKV, MKA)", "WavPack", "mkv-wavpack.mka", Refused("is WavPack in Matroska")),
     ("Ogg", "Opus", "ogg-libopus.ogg", Ffmpeg("opus", 312, 9600, OPUS)),
+    ("Ogg", "Opus in short pages", "ogg-libopus-pages.ogg", Ffmpeg("opus", 312, 9600, OPUS)),
     ("Ogg", "Vorbis", "ogg-libvorbis.ogg", Ffmpeg("vorbis", 0, 3200, NEAR)),
     ("Ogg", "FLAC", "ogg-flac.ogg", Bits(16)),
     ("Ogg", "Speex", "ogg-libspeex.ogg", Refused("is Speex in Ogg")),
@@ -287,7 +289,7 @@ fn what_is_left_of_any_cut_file_is_used_with_a_warning() {
         }
     }
     println!("{used} cut files gave sound");
-    assert!(used > 200, "{used}");
+    assert!(used > 150, "{used}");
 }
 
 /// The table of docs/audio.md: the codecs of a container that have the same result are in one row.

@@ -2,16 +2,17 @@
 
 mod audex;
 mod audio;
-mod formats;
 mod chains;
 mod chains_by_prompt;
 mod codecs;
 mod converse;
 mod default_package;
 mod engine;
+mod formats;
 mod listening;
 mod numbers;
 mod packages;
+mod recordings;
 mod reference;
 mod resume;
 mod schemas;

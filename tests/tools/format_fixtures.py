@@ -146,6 +146,7 @@ def main():
         ("mp4-aac.m4a", LONG, "aac"), ("mp4-alac.m4a", SHORT, "alac"), ("mp4-libmp3lame.mp4", LONG, "libmp3lame"),
         ("mp4-mp2.mp4", LONG, "mp2"), ("mp4-libopus.mp4", OPUS, "libopus", "-b:a", "32k"), ("mp4-flac.mp4", SHORT, "flac", "-strict", "-2"),
         ("mp4-ac3.mp4", LONG, "ac3"), ("mp4-libvorbis.mp4", LONG, "libvorbis"),
+        ("mp4-faststart.m4a", LONG, "aac", "-movflags", "+faststart"),
         ("fragments-aac.mp4", LONG, "aac", "-movflags", "frag_keyframe+empty_moov"),
         ("fragments-libopus.mp4", OPUS, "libopus", "-b:a", "32k", "-movflags", "frag_keyframe+empty_moov"),
     ]:
@@ -160,6 +161,7 @@ def main():
     encode("webm-live-libopus.webm", OPUS, "libopus", "-b:a", "32k", "-live", "1")
     encode("webm-live-libvorbis.webm", LONG, "libvorbis", "-live", "1")
     encode("ogg-libopus.ogg", OPUS, "libopus", "-b:a", "32k")
+    encode("ogg-libopus-pages.ogg", OPUS, "libopus", "-b:a", "32k", "-page_duration", "40000")
     encode("ogg-libvorbis.ogg", LONG, "libvorbis")
     encode("ogg-flac.ogg", SHORT, "flac")
     encode("ogg-libspeex.ogg", LONG, "libspeex")

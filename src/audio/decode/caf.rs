@@ -1,7 +1,9 @@
 //! Core Audio Format: chunks with 64-bit sizes, any codec of Apple's.
 
 use symphonia::core::codecs::audio::AudioCodecParameters;
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_ALAC, CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3, CODEC_ID_OPUS};
+use symphonia::core::codecs::audio::well_known::{
+    CODEC_ID_AAC, CODEC_ID_ALAC, CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3, CODEC_ID_OPUS,
+};
 
 use crate::audio::decode::damage::Damage;
 use crate::audio::decode::descriptor;
@@ -126,7 +128,8 @@ impl Description {
             }
             Some(table) => Packets::Table { table, at: 24, has_frames: self.packet_frames == 0, left },
             None => {
-                let defect = "the table of its packets is missing, for it is cut short; nothing can be found without it";
+                let defect =
+                    "the table of its packets is missing, for it is cut short; nothing can be found without it";
                 return Err(refusal::broken("CAF", defect));
             }
         };
@@ -151,13 +154,7 @@ impl Description {
         Ok(Some(Storage { number, bytes, big_endian: self.flags & 2 == 0 }))
     }
 
-    fn uncompressed<'a>(
-        &self,
-        input: Input<'a>,
-        storage: Storage,
-        size: Option<u64>,
-        stored: u64,
-    ) -> Result<Caf<'a>> {
+    fn uncompressed<'a>(&self, input: Input<'a>, storage: Storage, size: Option<u64>, stored: u64) -> Result<Caf<'a>> {
         let Some(mut track) = storage.track(self.sample_rate, self.channels) else {
             let kind = if storage.number == Number::Float { "floating-point" } else { "integer" };
             return Err(refusal::codec(&format!("PCM of {} bits ({kind})", self.bits), "CAF"));

@@ -50,7 +50,9 @@ impl Codec {
         let registry = symphonia::default::get_codecs();
         let decoder = registry.make_audio_decoder(parameters, &AudioDecoderOptions::default());
         let decoder = decoder.map_err(|error| {
-            let name = registry.get_audio_decoder(parameters.codec).map_or("an unknown codec", |known| known.codec.info.long_name);
+            let name = registry
+                .get_audio_decoder(parameters.codec)
+                .map_or("an unknown codec", |known| known.codec.info.long_name);
             refusal::codec(name, container).with_source(error)
         })?;
         Ok(Self::Symphonia(decoder))
@@ -76,9 +78,7 @@ impl Codec {
                 decoder.decode(&packet.data, trimmed, &mut planes.channels)
             }
             Self::Symphonia(decoder) => {
-                let buffer = decoder
-                    .decode(packet)
-                    .map_err(|error| Error::new(ErrorKind::Audio, error.to_string()))?;
+                let buffer = decoder.decode(packet).map_err(|error| Error::new(ErrorKind::Audio, error.to_string()))?;
                 planes.sample_rate = buffer.spec().rate();
                 buffer.copy_to_vecs_planar(&mut planes.channels);
                 Ok(())

@@ -82,6 +82,7 @@ impl Container {
             return Err(Error::new(ErrorKind::Audio, "is empty: a sound file is needed"));
         }
         let has_tag = skip_tags(input)?;
+        input.begin_here();
         let head = input.peek(HEAD_LEN)?;
         if let Some(container) = Self::of(head) {
             return Ok(container);
@@ -175,7 +176,9 @@ fn is_transport_stream(head: &[u8]) -> bool {
 /// Returns whether two frames of LOAS follow each other.
 fn is_loas(head: &[u8]) -> bool {
     let frame = |at: usize| match head.get(at..)? {
-        [0x56, high, low, ..] if high & 0xe0 == 0xe0 => Some(at + 3 + (usize::from(high & 0x1f) << 8 | usize::from(*low))),
+        [0x56, high, low, ..] if high & 0xe0 == 0xe0 => {
+            Some(at + 3 + (usize::from(high & 0x1f) << 8 | usize::from(*low)))
+        }
         _ => None,
     };
     frame(0).and_then(frame).is_some()

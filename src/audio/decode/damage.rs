@@ -62,7 +62,9 @@ impl Damage {
                     "is cut short: {heard:.2} s of the {promised:.2} s that its header promises are used"
                 ));
             }
-            (None, Some(reason)) if enough.is_none_or(|enough| heard < enough) => warnings.push(format!("only the first {heard:.2} s are used: {reason}")),
+            (None, Some(reason)) if enough.is_none_or(|enough| heard < enough) => {
+                warnings.push(format!("only the first {heard:.2} s are used: {reason}"))
+            }
             _ => {}
         }
         warnings

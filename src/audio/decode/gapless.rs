@@ -63,7 +63,8 @@ mod tests {
 
     fn run(count: i64, frames: i64) -> Vec<(u8, u64)> {
         let mut gapless = Gapless::default();
-        let mut out: Vec<Packet> = packets(count, frames).filter_map(|packet| gapless.push(packet, frames as u64)).collect();
+        let mut out: Vec<Packet> =
+            packets(count, frames).filter_map(|packet| gapless.push(packet, frames as u64)).collect();
         out.extend(std::iter::from_fn(|| gapless.pop()));
         out.iter().map(|packet| (packet.data[0], packet.dur.get())).collect()
     }

@@ -22,6 +22,8 @@ pub(super) struct Input<'a> {
     /// Number of bytes of `ahead` that are consumed.
     used: usize,
     position: u64,
+    /// Where offsets are counted from.
+    origin: u64,
 }
 
 enum Bytes<'a> {
@@ -75,7 +77,7 @@ impl<'a> Input<'a> {
     }
 
     fn new(bytes: Bytes<'a>) -> Self {
-        Self { bytes, ahead: Vec::new(), used: 0, position: 0 }
+        Self { bytes, ahead: Vec::new(), used: 0, position: 0, origin: 0 }
     }
 
     /// Returns the offset of the next byte.
@@ -83,9 +85,15 @@ impl<'a> Input<'a> {
         self.position
     }
 
+    /// Counts offsets from the next byte on.
+    pub fn begin_here(&mut self) {
+        self.origin += self.position;
+        self.position = 0;
+    }
+
     /// Returns the number of bytes in all, unless they come from a pipe.
     pub fn len(&self) -> Option<u64> {
-        self.bytes.len()
+        self.bytes.len().map(|len| len.saturating_sub(self.origin))
     }
 
     /// Returns the next bytes without consuming them: `most`, or fewer at the end.
@@ -124,7 +132,9 @@ impl<'a> Input<'a> {
     /// Skips `len` bytes, and returns how many were there.
     pub fn skip(&mut self, len: u64) -> Result<u64> {
         let ahead = (self.ahead.len().saturating_sub(self.used) as u64).min(len);
-        if len > ahead && let Some(end) = self.len() {
+        if len > ahead
+            && let Some(end) = self.len()
+        {
             let target = self.position.saturating_add(len).min(end.max(self.position));
             let skipped = target - self.position;
             self.seek(target)?;
@@ -138,7 +148,7 @@ impl<'a> Input<'a> {
     /// # Errors
     /// [`ErrorKind::Audio`] for a pipe, which [`seekable`](Self::seekable) prevents.
     pub fn seek(&mut self, position: u64) -> Result<()> {
-        if !self.bytes.seek(position).map_err(unreadable)? {
+        if !self.bytes.seek(self.origin.saturating_add(position)).map_err(unreadable)? {
             return Err(Error::new(ErrorKind::Audio, "cannot be read out of order"));
         }
         self.ahead.clear();
@@ -159,10 +169,11 @@ impl<'a> Input<'a> {
         let rest = self.read_up_to(MOST_BUFFERED + 1)?;
         if rest.len() as u64 > MOST_BUFFERED {
             let most = MOST_BUFFERED >> 20;
-            let message = format!("is {container} from a pipe, of which at most {most} MiB are read: name the file instead");
+            let message =
+                format!("is {container} from a pipe, of which at most {most} MiB are read: name the file instead");
             return Err(Error::new(ErrorKind::Limit, message));
         }
-        // Offsets are counted from the beginning, with a tag before the container.
+        // Offsets stay the same.
         let mut bytes = vec![0; usize::try_from(before).unwrap_or(0)];
         bytes.extend(rest);
         let mut input = Self::memory(bytes);

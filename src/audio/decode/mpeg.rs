@@ -34,7 +34,8 @@ impl Header {
         let layer = 4 - layer;
         let (index, rate, padding) = (usize::from(third >> 4), third >> 2 & 3, usize::from(third >> 1 & 1));
         let is_mpeg1 = version == 3;
-        let rates = if is_mpeg1 { BIT_RATES.get(usize::from(layer) - 1)? } else { BIT_RATES_2.get(usize::from(layer > 1))? };
+        let rates =
+            if is_mpeg1 { BIT_RATES.get(usize::from(layer) - 1)? } else { BIT_RATES_2.get(usize::from(layer > 1))? };
         let bits = rates.get(index.checked_sub(1)?)? * 1000;
         let divisor = match version {
             3 => 1,
@@ -54,11 +55,6 @@ impl Header {
 /// Returns the layer (1 to 3) of the frame that `bytes` begin with.
 pub(super) fn layer(bytes: &[u8]) -> Option<u8> {
     Header::read(bytes).map(|header| header.layer)
-}
-
-/// Returns the length of the frame that `bytes` begin with.
-pub(super) fn len(bytes: &[u8]) -> Option<usize> {
-    Header::read(bytes).map(|header| header.len)
 }
 
 /// Returns whether `bytes` begin with `count` frames of one stream, or with fewer that end with the bytes.

@@ -3,7 +3,8 @@
 use crate::error::{Error, ErrorKind};
 
 /// The supported formats, for error messages.
-pub(super) const FORMATS: &str = "WAV (also RF64, W64 and AU), FLAC, MP3, AAC, Ogg (Opus, Vorbis, FLAC), MP4/M4A/MOV, WebM/MKV, AIFF and CAF";
+pub(super) const FORMATS: &str =
+    "WAV (also RF64, W64 and AU), FLAC, MP3, AAC, Ogg (Opus, Vorbis, FLAC), MP4/M4A/MOV, WebM/MKV, AIFF and CAF";
 
 /// How any other recording is converted.
 const CONVERSION: &str = "`ffmpeg -i RECORDING out.wav` converts it";
@@ -118,7 +119,7 @@ pub(super) fn mpeg4_object(object: u8) -> String {
     let name = match object {
         0xa5 => "AC-3",
         0xa6 => "E-AC-3 (Dolby Digital Plus)",
-        0xa9 | 0xac | 0xaa | 0xab => "DTS",
+        0xa9..=0xac => "DTS",
         0xad => "Opus",
         0xdd => "Vorbis",
         0xe1 => "QCELP",

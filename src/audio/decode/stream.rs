@@ -10,10 +10,10 @@ use symphonia::core::packet::Packet;
 use symphonia::core::units::Duration;
 use symphonia::default::formats::{AdtsReader, FlacReader, MpaReader, OggReader};
 
+use crate::audio::decode::adts;
 use crate::audio::decode::damage::Damage;
 use crate::audio::decode::gapless::Gapless;
 use crate::audio::decode::input::{Input, unreadable};
-use crate::audio::decode::mpeg;
 use crate::audio::decode::refusal;
 use crate::audio::decode::track::{Demuxer, Step, Track};
 use crate::error::{Error, ErrorKind, Result};
@@ -78,6 +78,11 @@ impl<'a> Stream<'a> {
         {
             return Err(refusal::codec(codec, "Ogg"));
         }
+        if kind == Kind::Adts
+            && let Some(variant) = adts::refused_variant(input.peek(4)?)
+        {
+            return Err(refusal::codec(variant, "ADTS"));
+        }
         Self::open_bytes(input, kind)
     }
 
@@ -95,7 +100,7 @@ impl<'a> Stream<'a> {
         let reader = reader.map_err(|error| match error {
             SymphoniaError::IoError(error) if error.kind() != io::ErrorKind::UnexpectedEof => unreadable(error),
             error => {
-                let message = format!("is {} that is damaged at its beginning", kind.name());
+                let message = format!("is {} that is cut short or damaged at its beginning", kind.name());
                 Error::new(ErrorKind::Audio, message).with_source(error)
             }
         })?;
@@ -120,17 +125,9 @@ impl<'a> Stream<'a> {
 
     /// Notes whether the bytes ended in the middle.
     fn check_end(&self, damage: &mut Damage) {
-        match self.kind {
-            Kind::Mpeg if mpeg::len(&self.last_packet).is_some_and(|len| len > self.last_packet.len()) => damage.cut(),
-            Kind::Mpeg | Kind::Adts if self.tail.goes_on_after(&self.last_packet) => damage.cut(),
-            Kind::Ogg => match self.tail.last_page() {
-                Some(Page::Partial) => damage.cut(),
-                Some(Page::Whole { is_last: false }) => {
-                    damage.note("ends without its end mark: it may be cut short");
-                }
-                _ => {}
-            },
-            _ => {}
+        let has_frames = matches!(self.kind, Kind::Mpeg | Kind::Adts);
+        if has_frames && self.tail.goes_on_after(&self.last_packet) {
+            damage.cut();
         }
     }
 }
@@ -139,7 +136,7 @@ impl Kind {
     fn name(self) -> &'static str {
         match self {
             Self::Mpeg => "MPEG audio",
-            Self::Adts => "AAC in ADTS",
+            Self::Adts => "ADTS",
             Self::Flac => "FLAC",
             Self::Ogg => "Ogg",
         }
@@ -218,7 +215,9 @@ fn read_track(reader: &dyn FormatReader, kind: Kind) -> Result<(Track, u32)> {
     };
     let promised_seconds = match (track.num_frames, parameters.sample_rate) {
         (Some(frames), Some(rate)) => Some(frames as f64 / f64::from(rate)),
-        _ => track.time_base.zip(track.duration).map(|(base, ticks)| base.calc_duration_saturating(ticks).as_secs_f64()),
+        _ => {
+            track.time_base.zip(track.duration).map(|(base, ticks)| base.calc_duration_saturating(ticks).as_secs_f64())
+        }
     };
     let time_base = track.time_base;
     Ok((Track { parameters: parameters.clone(), time_base, promised_seconds, ..Track::default() }, track.id))
@@ -237,20 +236,14 @@ fn refused_ogg(page: &[u8]) -> Option<&'static str> {
 #[derive(Clone, Default)]
 struct Tail(Arc<Mutex<Vec<u8>>>);
 
-/// Number of bytes to keep: more than a frame of MPEG audio and a page of Ogg have.
-const TAIL_LEN: usize = 66_000;
-
-/// The last page of an Ogg file.
-enum Page {
-    Partial,
-    Whole { is_last: bool },
-}
+/// Number of bytes to keep: more than a frame of MPEG audio has.
+const TAIL_LEN: usize = 8192;
 
 impl Tail {
     fn push(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend_from_slice(bytes);
-        // Not at each read: what is kept is moved.
+        // Not at each read, for what is kept is moved.
         if kept.len() > 4 * TAIL_LEN {
             let surplus = kept.len() - TAIL_LEN;
             kept.drain(..surplus);
@@ -263,19 +256,6 @@ impl Tail {
         let place = if last.is_empty() { None } else { kept.windows(last.len()).rposition(|bytes| bytes == last) };
         let after = place.and_then(|place| kept.get(place + last.len()..));
         after.is_some_and(|after| matches!(after, [0xff, second, ..] if second & 0xe0 == 0xe0))
-    }
-
-    fn last_page(&self) -> Option<Page> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let begin = kept.windows(4).rposition(|bytes| bytes == b"OggS")?;
-        let page = kept.get(begin..)?;
-        let segments = page.get(26).and_then(|count| page.get(27..27 + usize::from(*count)));
-        let Some(segments) = segments else { return Some(Page::Partial) };
-        let len = 27 + segments.len() + segments.iter().map(|len| usize::from(*len)).sum::<usize>();
-        if page.len() < len {
-            return Some(Page::Partial);
-        }
-        Some(Page::Whole { is_last: page.get(5)? & 4 != 0 })
     }
 }
 

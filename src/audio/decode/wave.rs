@@ -35,9 +35,9 @@ const W64_TAIL: [u8; 12] = *b"\xf3\xac\xd3\x11\x8c\xd1\0\xc0\x4f\x8e\xdb\x8a";
 
 /// Chunks that stand behind the samples in recordings.
 const KNOWN: [[u8; 4]; 28] = [
-    *b"LIST", *b"list", *b"fact", *b"bext", *b"iXML", *b"axml", *b"chna", *b"cue ", *b"smpl", *b"inst", *b"plst", *b"JUNK",
-    *b"junk", *b"PAD ", *b"FLLR", *b"id3 ", *b"ID3 ", *b"_PMX", *b"umid", *b"cart", *b"levl", *b"PEAK", *b"acid", *b"afsp",
-    *b"DISP", *b"LGWV", *b"ualm", *b"strc",
+    *b"LIST", *b"list", *b"fact", *b"bext", *b"iXML", *b"axml", *b"chna", *b"cue ", *b"smpl", *b"inst", *b"plst",
+    *b"JUNK", *b"junk", *b"PAD ", *b"FLLR", *b"id3 ", *b"ID3 ", *b"_PMX", *b"umid", *b"cart", *b"levl", *b"PEAK",
+    *b"acid", *b"afsp", *b"DISP", *b"LGWV", *b"ualm", *b"strc",
 ];
 
 /// A reader of a file of the WAV family.
@@ -80,7 +80,10 @@ impl Variant {
             let (tail, size) = rest.split_first_chunk::<12>()?;
             let size = u64::from_le_bytes(size.get(..8)?.try_into().ok()?);
             // W64 counts the header, too. The first chunk of all has an identifier of its own.
-            return Some(Chunk { id: if *tail == W64_TAIL { id } else { *b"\0\0\0\0" }, size: size.saturating_sub(24) });
+            return Some(Chunk {
+                id: if *tail == W64_TAIL { id } else { *b"\0\0\0\0" },
+                size: size.saturating_sub(24),
+            });
         }
         let size = rest.get(..4)?.try_into().ok()?;
         let size = if self == Self::Rifx { u32::from_be_bytes(size) } else { u32::from_le_bytes(size) };
@@ -134,7 +137,8 @@ impl<'a> Wave<'a> {
                     if chunk.id == *b"fmt " {
                         format = WaveFormat::read(&bytes, variant == Variant::Rifx);
                     } else if let Some(sizes) = bytes.first_chunk::<16>() {
-                        let at = |at| sizes.get(at..at + 8).and_then(|size| Some(u64::from_le_bytes(size.try_into().ok()?)));
+                        let at =
+                            |at| sizes.get(at..at + 8).and_then(|size| Some(u64::from_le_bytes(size.try_into().ok()?)));
                         (stated, long_size) = (at(0).map(|size| size.saturating_add(8)), at(8));
                     }
                 }
@@ -156,7 +160,17 @@ impl<'a> Wave<'a> {
             let mpeg = open_mpeg_in_wave(input, size.filter(|size| *size > 0))?;
             let (track, input) = (mpeg.track().clone(), Input::memory(Vec::new()));
             let blocks = Blocks::new(1, 1, Some(0));
-            return Ok(Self { input, variant, track, blocks, block: 1, size, stated_end, is_checked: true, mpeg: Some(mpeg) });
+            return Ok(Self {
+                input,
+                variant,
+                track,
+                blocks,
+                block: 1,
+                size,
+                stated_end,
+                is_checked: true,
+                mpeg: Some(mpeg),
+            });
         }
         let (mut track, mut blocks) = format.track(variant.name(), size.filter(|size| *size > 0))?;
         track.stored_bytes = input.len().map(|len| len.saturating_sub(input.position()));

@@ -133,7 +133,10 @@ impl WaveFormat {
         let (header, first) = if codec == CODEC_ID_ADPCM_MS { (7 * channels, 2) } else { (4 * channels, 1) };
         let coded = u64::from(self.block).checked_sub(header).filter(|_| self.bits == 4);
         let Some(coded) = coded else {
-            return Err(refusal::broken(container, &format!("ADPCM of {} bits in blocks of {}", self.bits, self.block)));
+            return Err(refusal::broken(
+                container,
+                &format!("ADPCM of {} bits in blocks of {}", self.bits, self.block),
+            ));
         };
         let frames = coded * 2 / channels + first;
         let blocks = Blocks::new(u64::from(self.block), frames, bytes);

@@ -93,9 +93,9 @@ pub(super) fn signed(content: &[u8]) -> i64 {
 
 /// Returns a floating-point number of 4 or 8 bytes.
 pub(super) fn float(content: &[u8]) -> f64 {
-    match content {
-        &[a, b, c, d] => f64::from(f32::from_be_bytes([a, b, c, d])),
-        &[a, b, c, d, e, f, g, h] => f64::from_be_bytes([a, b, c, d, e, f, g, h]),
+    match *content {
+        [a, b, c, d] => f64::from(f32::from_be_bytes([a, b, c, d])),
+        [a, b, c, d, e, f, g, h] => f64::from_be_bytes([a, b, c, d, e, f, g, h]),
         _ => 0.0,
     }
 }

@@ -66,7 +66,9 @@ impl<'a> Matroska<'a> {
                 Next::End(_) | Next::Damaged => break,
             };
             match header.id {
-                EBML => is_webm = find(&read(&mut input, header)?, DOC_TYPE).is_some_and(|kind| kind.starts_with(b"webm")),
+                EBML => {
+                    is_webm = find(&read(&mut input, header)?, DOC_TYPE).is_some_and(|kind| kind.starts_with(b"webm"))
+                }
                 SEGMENT => end = header.size.map(|size| input.position().saturating_add(size)),
                 INFO => duration = read_duration(&read(&mut input, header)?),
                 TRACKS => {

@@ -44,9 +44,8 @@ pub(super) fn boxes(parent: &[u8]) -> impl Iterator<Item = Mp4Box<'_>> {
 
 /// Returns the content of the first box in `parent` at a path of kinds.
 pub(super) fn find<'a>(parent: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
-    path.iter().try_fold(parent, |parent, kind| {
-        boxes(parent).find(|found| found.kind == **kind).map(|found| found.content)
-    })
+    path.iter()
+        .try_fold(parent, |parent, kind| boxes(parent).find(|found| found.kind == **kind).map(|found| found.content))
 }
 
 /// The fields of a box, read one by one.

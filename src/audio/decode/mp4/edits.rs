@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn pieces_are_those_of_the_list() {
-        let pieces = read(&list(&[(100, -1, 65536), (500, 800, 65536), (250, -1, 65536), (900, 8000, 65536)]), TIMES, "MP4");
+        let pieces =
+            read(&list(&[(100, -1, 65536), (500, 800, 65536), (250, -1, 65536), (900, 8000, 65536)]), TIMES, "MP4");
         let piece = |start, length, silence| Piece { start, length: Some(length), silence };
         assert_eq!(pieces.unwrap(), [piece(0.1, 0.5, 0.0), piece(1.0, 0.9, 0.25)]);
         // Rounded to a thousandth, an edit may end after the track.

@@ -1,7 +1,9 @@
 //! Sample entries: the codec of a track, as MP4 and three versions of QuickTime describe it.
 
 use symphonia::core::codecs::audio::AudioCodecParameters;
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_ALAC, CODEC_ID_FLAC, CODEC_ID_MP3, CODEC_ID_OPUS};
+use symphonia::core::codecs::audio::well_known::{
+    CODEC_ID_AAC, CODEC_ID_ALAC, CODEC_ID_FLAC, CODEC_ID_MP3, CODEC_ID_OPUS,
+};
 
 use crate::audio::decode::descriptor;
 use crate::audio::decode::mp4::boxes::{Fields, boxes, find};

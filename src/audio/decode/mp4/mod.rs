@@ -96,11 +96,11 @@ impl<'a> Mp4<'a> {
         if let Some(run) = self.table.next(self.frame).or_else(|| self.fragments.pop_front()) {
             return Ok(Some(run));
         }
-        while let Some((kind, begin, content, end)) = next_box(&mut self.input, self.next_box)? {
-            self.next_box = end;
-            if kind == *b"moof" {
-                let fragment = self.input.read_up_to((end - content).min(MOST_INDEX))?;
-                self.fragments = samples::fragment(&fragment, begin, self.track_id, self.default_size).into();
+        while let Some(found) = next_box(&mut self.input, self.next_box)? {
+            self.next_box = found.end;
+            if found.kind == *b"moof" {
+                let fragment = self.input.read_up_to(found.content_len())?;
+                self.fragments = samples::fragment(&fragment, found.begin, self.track_id, self.default_size).into();
                 if let Some(run) = self.fragments.pop_front() {
                     return Ok(Some(run));
                 }
@@ -110,9 +110,22 @@ impl<'a> Mp4<'a> {
     }
 }
 
-/// Returns the kind, the beginning, the content's beginning and the end of the box at `begin`; the input stands at its
-/// content then. A box that is cut ends with the file.
-fn next_box(input: &mut Input<'_>, begin: u64) -> Result<Option<([u8; 4], u64, u64, u64)>> {
+/// A box of the file itself, by offsets.
+struct TopBox {
+    kind: [u8; 4],
+    begin: u64,
+    content: u64,
+    end: u64,
+}
+
+impl TopBox {
+    fn content_len(&self) -> u64 {
+        (self.end - self.content).min(MOST_INDEX)
+    }
+}
+
+/// Returns the box at `begin`; the input stands at its content then. A box that is cut ends with the file.
+fn next_box(input: &mut Input<'_>, begin: u64) -> Result<Option<TopBox>> {
     let len = input.len().unwrap_or(0);
     if begin >= len {
         return Ok(None);
@@ -120,17 +133,18 @@ fn next_box(input: &mut Input<'_>, begin: u64) -> Result<Option<([u8; 4], u64, u
     input.seek(begin)?;
     let Some(header) = BoxHeader::read(input.peek(16)?) else { return Ok(None) };
     input.skip(header.len)?;
+    let content = begin + header.len;
     let end = header.size.map_or(len, |size| begin.saturating_add(size).min(len));
-    Ok(Some((header.kind, begin, begin + header.len, end.max(begin + header.len))))
+    Ok(Some(TopBox { kind: header.kind, begin, content, end: end.max(content) }))
 }
 
 fn read_movie(input: &mut Input<'_>) -> Result<Option<Vec<u8>>> {
     let mut next = input.position();
-    while let Some((kind, _, content, end)) = next_box(input, next)? {
-        if kind == *b"moov" {
-            return input.read_up_to((end - content).min(MOST_INDEX)).map(Some);
+    while let Some(found) = next_box(input, next)? {
+        if found.kind == *b"moov" {
+            return input.read_up_to(found.content_len()).map(Some);
         }
-        next = end;
+        next = found.end;
     }
     Ok(None)
 }
