@@ -183,9 +183,12 @@ fn a_file_without_a_known_size_is_read_to_its_end() {
     let mut caf = formats("caf-pcm_s16le.caf");
     let expected = decode(&caf).unwrap().waveform;
     let data = caf.windows(4).position(|bytes| bytes == b"data").unwrap();
-    caf[data + 4..data + 12].fill(0xff);
-    let decoded = both(&caf);
-    assert_eq!((decoded.waveform, decoded.warnings.len()), (expected, 0));
+    // A size of −1 is by the book, one of 0 is not.
+    for (byte, warnings) in [(0xff, 0), (0, 1)] {
+        caf[data + 4..data + 12].fill(byte);
+        let decoded = both(&caf);
+        assert_eq!((&decoded.waveform, decoded.warnings.len()), (&expected, warnings));
+    }
 }
 
 /// A tag of `size` bytes that holds what looks like frames of MP3 at another rate.
@@ -223,6 +226,25 @@ fn tags_are_passed_over_however_large() {
         assert_eq!(decoded.waveform, decode(&formats(name)).unwrap().waveform);
         assert_eq!(decoded.warnings, [""; 0], "{name}");
     }
+    // APEv2 behind the frames, with a header and a picture; and a tag between two recordings.
+    let picture = &tag(3000)[10..];
+    let ape = |flags: u8| {
+        let mut bytes = b"APETAGEX\xd0\x07\0\0".to_vec();
+        bytes.extend((picture.len() as u32 + 32).to_le_bytes());
+        bytes.extend([1, 0, 0, 0, 0, 0, 0, flags, 0, 0, 0, 0, 0, 0, 0, 0]);
+        bytes
+    };
+    let ape = [ape(0xa0), picture.to_vec(), ape(0x80)].concat();
+    for name in ["mp3.mp3", "mp3-bare.mp3", "aac.aac"] {
+        let decoded = both(&[formats(name), ape.clone()].concat());
+        assert_eq!(decoded.waveform, decode(&formats(name)).unwrap().waveform, "{name} before APEv2");
+        assert_eq!(decoded.warnings, [""; 0], "{name}");
+    }
+    let bare = formats("mp3-bare.mp3");
+    assert_eq!(
+        both(&[bare.clone(), tag(3000), bare.clone()].concat()).waveform,
+        both(&[bare.clone(), bare].concat()).waveform
+    );
     let error = decode(&tag(500)).unwrap_err();
     assert!(error.message().contains("ends with its tag"), "{error}");
 }

@@ -9,6 +9,11 @@ fn frame(bytes: &[u8]) -> Option<(usize, [u8; 3])> {
     (second & 0xf6 == 0xf0 && rate < 13 && len > 7).then_some((len, [second & 0xfe, third & 0xfd, fourth & 0xc0]))
 }
 
+/// Returns the length of the frame that `bytes` begin with.
+pub(super) fn frame_len(bytes: &[u8]) -> Option<usize> {
+    frame(bytes).map(|(len, _)| len)
+}
+
 /// Returns the name of the variant of AAC in the frame that `bytes` begin with, if it is not decoded.
 pub(super) fn refused_variant(bytes: &[u8]) -> Option<&'static str> {
     match bytes.get(2)? >> 6 {

@@ -18,6 +18,7 @@ pub(super) struct Caf<'a> {
     input: Input<'a>,
     track: Track,
     packets: Packets,
+    is_unfinished: bool,
 }
 
 enum Packets {
@@ -59,6 +60,7 @@ impl<'a> Caf<'a> {
     pub fn open(mut input: Input<'a>) -> Result<Self> {
         input.skip(8)?;
         let (mut description, mut config, mut table, mut sound) = (None, Vec::new(), None, None);
+        let mut is_unfinished = false;
         while let Some(header) = input.array::<12>()? {
             let [id @ .., s0, s1, s2, s3, s4, s5, s6, s7] = header;
             let size = u64::from_be_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
@@ -68,12 +70,13 @@ impl<'a> Caf<'a> {
                 b"desc" => description = Description::read(&input.read_up_to(size.min(32))?),
                 b"kuki" => config = input.read_up_to(size.min(MOST_CONFIG))?,
                 b"pakt" => table = Some(input.read_up_to(size.min(MOST_TABLE))?),
-                // A size of −1: up to the end of the file.
-                b"data" => sound = Some((begin + 4, (size <= i64::MAX as u64).then_some(size))),
+                // A size of −1: up to the end of the file; of 0, too, which is left where a recorder dies.
+                b"data" => sound = Some((begin + 4, (1..=i64::MAX as u64).contains(&size).then_some(size))),
                 _ => {}
             }
             let next = begin.saturating_add(size);
-            if next > end {
+            is_unfinished |= id == *b"data" && size == 0;
+            if next > end || is_unfinished {
                 break;
             }
             input.seek(next)?;
@@ -85,7 +88,9 @@ impl<'a> Caf<'a> {
             return Err(refusal::broken("CAF", "it holds no sound (no data chunk)"));
         };
         input.seek(begin)?;
-        description.open(input, size.map(|size| size.saturating_sub(4)), &config, table)
+        let mut caf = description.open(input, size.map(|size| size.saturating_sub(4)), &config, table)?;
+        caf.is_unfinished = is_unfinished;
+        Ok(caf)
     }
 }
 
@@ -133,7 +138,7 @@ impl Description {
                 return Err(refusal::broken("CAF", defect));
             }
         };
-        Ok(Caf { input, track, packets })
+        Ok(Caf { input, track, packets, is_unfinished: false })
     }
 
     /// Returns how the samples are stored, if they are not compressed.
@@ -166,7 +171,7 @@ impl Description {
         if storage.number == Number::Signed && storage.bytes == 4 {
             blocks = blocks.padded(self.bits, storage.big_endian);
         }
-        Ok(Caf { input, track, packets: Packets::Equal(blocks) })
+        Ok(Caf { input, track, packets: Packets::Equal(blocks), is_unfinished: false })
     }
 
     fn parameters(&self, config: &[u8]) -> Result<AudioCodecParameters> {
@@ -225,6 +230,9 @@ impl Demuxer for Caf<'_> {
     }
 
     fn next(&mut self, damage: &mut Damage) -> Result<Step> {
+        if std::mem::take(&mut self.is_unfinished) {
+            damage.note("has a header that was never finished: its samples are used up to the end of the file");
+        }
         let (table, at, has_frames, left) = match &mut self.packets {
             Packets::Equal(blocks) => return blocks.next(&mut self.input, damage),
             Packets::Table { table, at, has_frames, left } => (table, at, *has_frames, left),

@@ -11,6 +11,7 @@ use crate::audio::decode::mpeg;
 use crate::audio::decode::refusal::{self, FORMATS};
 use crate::audio::decode::stream::{Kind, Stream};
 use crate::audio::decode::track::Demuxer;
+use crate::audio::decode::untagged::{ID3V1_LEN, tag_len};
 use crate::audio::decode::wave::{Variant, Wave};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -190,14 +191,8 @@ fn skip_tags(input: &mut Input<'_>) -> Result<bool> {
     if input.peek(8)?.iter().all(|byte| *byte == 0) {
         skip_zeros(input)?;
     }
-    while let [b'I', b'D', b'3', version, _, flags, size @ ..] = input.peek(10)? {
-        let Ok(size) = <[u8; 4]>::try_from(size) else { break };
-        if *version == 0xff || size.iter().any(|byte| *byte > 0x7f) {
-            break;
-        }
-        let footer = if flags & 0x10 != 0 { 10 } else { 0 };
-        let size = size.iter().fold(0, |size, byte| size << 7 | u64::from(*byte));
-        input.skip(10 + size + footer)?;
+    while let Some(len) = tag_len(input.peek(10)?).filter(|len| *len != ID3V1_LEN) {
+        input.skip(len)?;
         has_tag = true;
         skip_zeros(input)?;
     }

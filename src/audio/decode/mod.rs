@@ -25,6 +25,7 @@ mod refusal;
 mod sink;
 mod stream;
 mod track;
+mod untagged;
 mod wave;
 mod wave_format;
 

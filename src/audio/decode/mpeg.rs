@@ -57,6 +57,11 @@ pub(super) fn layer(bytes: &[u8]) -> Option<u8> {
     Header::read(bytes).map(|header| header.layer)
 }
 
+/// Returns the length of the frame that `bytes` begin with.
+pub(super) fn frame_len(bytes: &[u8]) -> Option<usize> {
+    Header::read(bytes).map(|header| header.len)
+}
+
 /// Returns whether `bytes` begin with `count` frames of one stream, or with fewer that end with the bytes.
 pub(super) fn run(bytes: &[u8], count: usize) -> bool {
     let Some(first) = Header::read(bytes) else { return false };

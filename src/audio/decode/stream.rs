@@ -14,8 +14,10 @@ use crate::audio::decode::adts;
 use crate::audio::decode::damage::Damage;
 use crate::audio::decode::gapless::Gapless;
 use crate::audio::decode::input::{Input, unreadable};
+use crate::audio::decode::mpeg;
 use crate::audio::decode::refusal;
 use crate::audio::decode::track::{Demuxer, Step, Track};
+use crate::audio::decode::untagged::Untagged;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The kind of a stream.
@@ -83,7 +85,11 @@ impl<'a> Stream<'a> {
         {
             return Err(refusal::codec(variant, "ADTS"));
         }
-        Self::open_bytes(input, kind)
+        match kind {
+            Kind::Mpeg => Self::open_bytes(Untagged::new(input, mpeg::frame_len), kind),
+            Kind::Adts => Self::open_bytes(Untagged::new(input, adts::frame_len), kind),
+            Kind::Flac | Kind::Ogg => Self::open_bytes(input, kind),
+        }
     }
 
     fn open_bytes(bytes: impl Read + Send + Sync + 'a, kind: Kind) -> Result<Self> {

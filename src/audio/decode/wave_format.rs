@@ -16,8 +16,10 @@ pub(super) struct WaveFormat {
     pub sample_rate: u32,
     /// Bytes of a block: of a frame of uncompressed sound.
     pub block: u16,
-    /// Bits of a sample.
+    /// Bits of a sample that are meant.
     pub bits: u16,
+    /// Bits of a sample as it is stored, unless the block is larger.
+    stored_bits: u16,
     pub big_endian: bool,
 }
 
@@ -46,6 +48,7 @@ impl WaveFormat {
             sample_rate,
             block: u16_at(12)?,
             bits: u16_at(14).unwrap_or(0),
+            stored_bits: u16_at(14).unwrap_or(0),
             big_endian,
         };
         if format.tag == EXTENSIBLE {
@@ -97,12 +100,11 @@ impl WaveFormat {
         if self.sample_bytes() == 1 { Number::Unsigned } else { Number::Signed }
     }
 
-    /// Returns the bytes of a sample, as the size of a block says, which may be more than its bits need.
+    /// Returns the bytes of a sample. Those of 17 to 24 bits may stand in four, as the size of a block tells.
     fn sample_bytes(&self) -> u32 {
-        let needed = self.bits.div_ceil(8);
-        let stored = self.block / self.channels.max(1);
-        let is_whole = self.block.is_multiple_of(self.channels.max(1));
-        u32::from(if is_whole && stored >= needed && stored <= 8 { stored } else { needed })
+        let stored = u32::from(self.stored_bits.div_ceil(8));
+        let is_wide = stored == 3 && u32::from(self.block) == 4 * u32::from(self.channels);
+        if is_wide { 4 } else { stored }
     }
 
     fn uncompressed(&self, number: Number, container: &str, bytes: Option<u64>) -> Result<(Track, Blocks)> {
