@@ -128,6 +128,13 @@ fn no_samples_are_no_sound_whatever_follows() {
 }
 
 #[test]
+fn bw64_is_rf64_by_another_name() {
+    let rf64 = formats("rf64-pcm_s16le.wav");
+    let bw64 = [b"BW64", &rf64[4..]].concat();
+    assert_eq!(both(&bw64).waveform, decode(&rf64).unwrap().waveform);
+}
+
+#[test]
 fn chunks_are_walked() {
     let comment = chunk(b"LIST", b"INFOICMT\x20\0\0\0-sample_fmt fmt data \x01\0\xff\xff\xff\xff\xff\xff    ");
     let data = chunk(b"data", &samples().0);

@@ -113,7 +113,7 @@ impl Container {
     /// A damaged header, no sound, or a codec that cannot be decoded.
     pub fn open<'a>(self, input: Input<'a>) -> Result<Box<dyn Demuxer + 'a>> {
         Ok(match self {
-            Self::Wave(variant) => Box::new(Wave::open(input, variant)?),
+            Self::Wave(variant) => Wave::open(input, variant)?,
             Self::Au => Box::new(Au::open(input)?),
             Self::Aiff => Box::new(Aiff::open(input)?),
             Self::Caf => Box::new(Caf::open(input.seekable("CAF")?)?),

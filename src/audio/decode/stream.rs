@@ -1,6 +1,6 @@
 //! Bare streams that Symphonia takes apart: MPEG audio, AAC in ADTS, FLAC and Ogg.
 
-use std::io::{self, Read, Take};
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use symphonia::core::errors::Error as SymphoniaError;
@@ -49,23 +49,6 @@ pub(super) struct Stream<'a> {
     next_timestamp: Option<i64>,
 }
 
-/// MPEG audio in a WAV file.
-pub(super) type MpegInWave<'a> = Stream<'a>;
-
-/// Opens MPEG audio in the data of a WAV file, of `size` bytes.
-///
-/// # Errors
-/// No frame of MPEG audio.
-pub(super) fn open_mpeg_in_wave(input: Input<'_>, size: Option<u64>) -> Result<MpegInWave<'_>> {
-    Stream::open_bytes(input.take_at_most(size.unwrap_or(u64::MAX)), Kind::Mpeg)
-}
-
-impl Input<'_> {
-    fn take_at_most(self, most: u64) -> Take<Self> {
-        Read::take(self, most)
-    }
-}
-
 impl<'a> Stream<'a> {
     /// Opens a stream of `kind`.
     ///
@@ -90,6 +73,14 @@ impl<'a> Stream<'a> {
             Kind::Adts => Self::open_bytes(Untagged::new(input, adts::frame_len), kind),
             Kind::Flac | Kind::Ogg => Self::open_bytes(input, kind),
         }
+    }
+
+    /// Opens MPEG audio in the next `size` bytes, or up to the end.
+    ///
+    /// # Errors
+    /// No frame of MPEG audio.
+    pub fn open_mpeg(input: Input<'a>, size: Option<u64>) -> Result<Self> {
+        Self::open_bytes(input.take(size.unwrap_or(u64::MAX)), Kind::Mpeg)
     }
 
     fn open_bytes(bytes: impl Read + Send + Sync + 'a, kind: Kind) -> Result<Self> {

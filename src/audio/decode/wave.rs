@@ -7,7 +7,7 @@ use crate::audio::decode::damage::Damage;
 use crate::audio::decode::input::Input;
 use crate::audio::decode::pcm::Blocks;
 use crate::audio::decode::refusal;
-use crate::audio::decode::stream::{MpegInWave, open_mpeg_in_wave};
+use crate::audio::decode::stream::Stream;
 use crate::audio::decode::track::{Demuxer, Step, Track};
 use crate::audio::decode::wave_format::WaveFormat;
 use crate::error::Result;
@@ -52,7 +52,12 @@ pub(super) struct Wave<'a> {
     /// Where the file ends as its first header says, if that can be.
     stated_end: Option<u64>,
     is_checked: bool,
-    mpeg: Option<MpegInWave<'a>>,
+}
+
+/// A reader of MPEG audio in a file of the WAV family: its frames are taken as they come.
+struct MpegInWave<'a> {
+    stream: Stream<'a>,
+    variant: Variant,
 }
 
 struct Chunk {
@@ -66,6 +71,14 @@ impl Variant {
             Self::Riff | Self::Rifx => "WAV",
             Self::Rf64 => "RF64",
             Self::W64 => "W64",
+        }
+    }
+
+    fn short_name(self) -> &'static str {
+        match self {
+            Self::Riff | Self::Rifx => "wave",
+            Self::Rf64 => "rf64",
+            Self::W64 => "w64",
         }
     }
 
@@ -104,7 +117,7 @@ impl<'a> Wave<'a> {
     ///
     /// # Errors
     /// No samples, no description before them, or one that is not supported.
-    pub fn open(mut input: Input<'a>, variant: Variant) -> Result<Self> {
+    pub fn open(mut input: Input<'a>, variant: Variant) -> Result<Box<dyn Demuxer + 'a>> {
         let begin = input.position();
         let first = input.read_up_to(if variant == Variant::W64 { 40 } else { 12 })?;
         let mut stated = if variant == Variant::W64 {
@@ -155,28 +168,16 @@ impl<'a> Wave<'a> {
         format: WaveFormat,
         size: Option<u64>,
         stated_end: Option<u64>,
-    ) -> Result<Self> {
+    ) -> Result<Box<dyn Demuxer + 'a>> {
         if format.is_mpeg() {
-            let mpeg = open_mpeg_in_wave(input, size.filter(|size| *size > 0))?;
-            let (track, input) = (mpeg.track().clone(), Input::memory(Vec::new()));
-            let blocks = Blocks::new(1, 1, Some(0));
-            return Ok(Self {
-                input,
-                variant,
-                track,
-                blocks,
-                block: 1,
-                size,
-                stated_end,
-                is_checked: true,
-                mpeg: Some(mpeg),
-            });
+            let stream = Stream::open_mpeg(input, size.filter(|size| *size > 0))?;
+            return Ok(Box::new(MpegInWave { stream, variant }));
         }
         let (mut track, mut blocks) = format.track(variant.name(), size.filter(|size| *size > 0))?;
         track.stored_bytes = input.len().map(|len| len.saturating_sub(input.position()));
         let block = blocks.block();
         blocks.left = size.map(|size| size / block * block);
-        Ok(Self { input, variant, track, blocks, block, size, stated_end, is_checked: false, mpeg: None })
+        Ok(Box::new(Self { input, variant, track, blocks, block, size, stated_end, is_checked: false }))
     }
 
     /// Looks at what follows the samples, and takes it for samples where their size cannot be right.
@@ -228,11 +229,7 @@ impl<'a> Wave<'a> {
 
 impl Demuxer for Wave<'_> {
     fn container(&self) -> &'static str {
-        match self.variant {
-            Variant::Riff | Variant::Rifx => "wave",
-            Variant::Rf64 => "rf64",
-            Variant::W64 => "w64",
-        }
+        self.variant.short_name()
     }
 
     fn name(&self) -> &'static str {
@@ -244,14 +241,29 @@ impl Demuxer for Wave<'_> {
     }
 
     fn next(&mut self, damage: &mut Damage) -> Result<Step> {
-        if let Some(mpeg) = &mut self.mpeg {
-            return mpeg.next(damage);
-        }
         let step = self.blocks.next(&mut self.input, damage)?;
         if !matches!(step, Step::End) || self.is_checked {
             return Ok(step);
         }
         self.check_end(damage)?;
         self.blocks.next(&mut self.input, damage)
+    }
+}
+
+impl Demuxer for MpegInWave<'_> {
+    fn container(&self) -> &'static str {
+        self.variant.short_name()
+    }
+
+    fn name(&self) -> &'static str {
+        self.variant.name()
+    }
+
+    fn track(&self) -> &Track {
+        self.stream.track()
+    }
+
+    fn next(&mut self, damage: &mut Damage) -> Result<Step> {
+        self.stream.next(damage)
     }
 }
