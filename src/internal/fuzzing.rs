@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use crate::audio::{DecodeOptions, decode_reader, fuzzed};
+pub use crate::audio::fuzzed::{aiff, au, caf, matroska, mp4, opus, wave};
+use crate::audio::{DecodeOptions, decode_reader};
 use crate::package::{FileSum, check_graph, check_manifest, parse_manifest};
 use crate::record::Record;
 use crate::text::{TextDecoder, TextTokenizer};
@@ -16,13 +17,13 @@ pub type Target = fn(&[u8]);
 /// Names and functions.
 pub const TARGETS: &[(&str, Target)] = &[
     ("audio", audio),
-    ("wave", fuzzed::wave),
-    ("au", fuzzed::au),
-    ("aiff", fuzzed::aiff),
-    ("caf", fuzzed::caf),
-    ("mp4", fuzzed::mp4),
-    ("matroska", fuzzed::matroska),
-    ("opus", fuzzed::opus),
+    ("wave", wave),
+    ("au", au),
+    ("aiff", aiff),
+    ("caf", caf),
+    ("mp4", mp4),
+    ("matroska", matroska),
+    ("opus", opus),
     ("manifest", manifest),
     ("graph", graph),
     ("tokenizer", tokenizer),

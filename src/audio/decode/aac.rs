@@ -9,8 +9,13 @@ struct Config {
     /// The kind of an extension: 5 for HE-AAC.
     extension: u32,
     channels: u32,
+    /// Rate in hertz; 0 where the index of it is reserved.
+    sample_rate: u32,
     has_short_frames: bool,
 }
+
+const SAMPLE_RATES: [u32; 13] =
+    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350];
 
 /// Bits of a few bytes, the highest of each byte first.
 struct Bits<'a>(&'a [u8], usize);
@@ -33,11 +38,11 @@ impl Bits<'_> {
         }
     }
 
-    fn skip_rate(&mut self) -> Option<()> {
-        if self.take(4)? == 15 {
-            self.take(24)?;
+    fn sample_rate(&mut self) -> Option<u32> {
+        match self.take(4)? {
+            15 => self.take(24),
+            index => Some(SAMPLE_RATES.get(index as usize).copied().unwrap_or(0)),
         }
-        Some(())
     }
 }
 
@@ -45,9 +50,9 @@ impl Config {
     fn read(bytes: &[u8]) -> Option<Self> {
         let mut bits = Bits(bytes, 0);
         let object = bits.object()?;
-        bits.skip_rate()?;
+        let sample_rate = bits.sample_rate()?;
         let channels = bits.take(4)?;
-        let mut config = Self { object, extension: 0, channels, has_short_frames: false };
+        let mut config = Self { object, extension: 0, channels, sample_rate, has_short_frames: false };
         if matches!(object, 1..=4) {
             config.has_short_frames = bits.take(1)? == 1;
             if bits.take(1)? == 1 {
@@ -70,12 +75,15 @@ pub(super) fn refused_variant(parameters: &AudioCodecParameters) -> Option<Strin
         return (channels == 0 || channels > 2).then(|| of_channels(channels));
     };
     let config = Config::read(config)?;
+    // The core of HE-AAC has half the rate of the sound, which may be the only trace of it.
+    let is_core = parameters.sample_rate.is_some_and(|rate| rate == 2 * config.sample_rate);
     let name = match (config.object, config.extension) {
         (5, _) | (_, 5) => "HE-AAC",
         (29, _) => "HE-AAC v2",
         (42, _) => "xHE-AAC",
         (23, _) => "AAC-LD",
         (39, _) => "AAC-ELD",
+        (2, _) if is_core => "HE-AAC",
         (2, _) if config.has_short_frames => "AAC with frames of 960 samples",
         (2, _) if config.channels == 0 || config.channels > 2 => {
             return Some(of_channels(if config.channels == 7 { 8 } else { config.channels as usize }));
@@ -115,5 +123,8 @@ mod tests {
         assert_eq!(refused(&[0xeb, 0x8a, 0x08, 0x00]).unwrap(), "HE-AAC v2");
         assert_eq!(refused(&[0x12, 0x30]).unwrap(), "AAC of 6 channels");
         assert_eq!(refused(&[0x12, 0x14]).unwrap(), "AAC with frames of 960 samples");
+        let mut core = AudioCodecParameters::new();
+        core.with_sample_rate(44_100).with_extra_data([0x13, 0x90].into());
+        assert_eq!(refused_variant(&core).unwrap(), "HE-AAC", "22,050 Hz in a container that says 44,100");
     }
 }

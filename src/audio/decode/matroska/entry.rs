@@ -30,6 +30,7 @@ const CODEC_ID: u32 = 0x86;
 const CODEC_PRIVATE: u32 = 0x63a2;
 const AUDIO: u32 = 0xe1;
 const SAMPLING_FREQUENCY: u32 = 0xb5;
+const OUTPUT_FREQUENCY: u32 = 0x78b5;
 const CHANNELS: u32 = 0x9f;
 const BIT_DEPTH: u32 = 0x6264;
 const ENCODINGS: u32 = 0x6d80;
@@ -59,6 +60,7 @@ pub(super) fn read(entry: &[u8], is_webm: bool) -> Result<Option<Entry>> {
     let audio = find(entry, AUDIO).unwrap_or_default();
     let sound = Sound {
         rate: find(audio, SAMPLING_FREQUENCY).map_or(8000, |content| float(content).round() as u32),
+        output_rate: find(audio, OUTPUT_FREQUENCY).map(|content| float(content).round() as u32),
         channels: find(audio, CHANNELS).map_or(1, |content| unsigned(content) as u32),
         bits: find(audio, BIT_DEPTH).map_or(0, |content| unsigned(content) as u32),
         private: find(entry, CODEC_PRIVATE).unwrap_or_default(),
@@ -90,6 +92,8 @@ fn prefix(entry: &[u8], container: &str) -> Result<Vec<u8>> {
 
 struct Sound<'a> {
     rate: u32,
+    /// Rate of the sound where it is not that of its core (HE-AAC).
+    output_rate: Option<u32>,
     channels: u32,
     bits: u32,
     private: &'a [u8],
@@ -134,7 +138,11 @@ impl Sound<'_> {
             other => return Err(refusal::codec(&refusal::matroska_codec(other), self.container)),
         };
         // Opus has one rate, whatever the recording had.
-        let rate = if id == CODEC_ID_OPUS { 48_000 } else { self.rate };
+        let rate = match id {
+            CODEC_ID_OPUS => 48_000,
+            CODEC_ID_AAC => self.output_rate.unwrap_or(self.rate),
+            _ => self.rate,
+        };
         let mut parameters = parameters(id, rate, self.channels);
         if let Some(config) = config {
             parameters.with_extra_data(config.into_boxed_slice());
