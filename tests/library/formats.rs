@@ -95,6 +95,7 @@ const FILES: &[(&str, &str, &str, Expected)] = &[
     ("CAF", "ALAC", "caf-alac.caf", Bits(16)),
     ("CAF", "AAC", "caf-aac.caf", Ffmpeg("aac", 1024, 3200, NEAR)),
     ("CAF", "MP3", "caf-libmp3lame.caf", Ffmpeg("mp3", 0, 4608, NEAR)),
+    ("CAF", "MP3 in packets of one size", "caf-mp3-equal.caf", Ffmpeg("mp3", 0, 4608, NEAR)),
     ("CAF", "Opus", "caf-libopus.caf", Ffmpeg("opus", 0, 10560, OPUS)),
     ("CAF", "AC-3", "caf-ac3.caf", Refused("is AC-3 in CAF")),
     ("QuickTime (MOV)", "PCM 8 bits", "mov-pcm_s8.mov", Bits(8)),

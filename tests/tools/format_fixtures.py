@@ -83,6 +83,14 @@ def hand_made():
     amr = m4a.replace(b"mp4a", b"samr", 1)
     (HERE / "mp4-amr.3gp").write_bytes(amr)
 
+    # MP3 in CAF, whose packets have one size.
+    mp3 = (HERE / "mp3-bare.mp3").read_bytes()
+    size = 72 * 24000 // 16000
+    assert len(mp3) % size == 0 and mp3[size : size + 2] == mp3[:2], "frames of one size"
+    desc = struct.pack(">d4sIIIIII", 16000.0, b".mp3", 0, size, 576, 1, 0, 0)
+    (HERE / "caf-mp3-equal.caf").write_bytes(
+        b"caff\0\1\0\0" + b"desc" + struct.pack(">q", len(desc)) + desc + b"data" + struct.pack(">q", len(mp3) + 4) + bytes(4) + mp3)
+
     # AAC in CAF: the frames of ADTS, in a table of packets.
     adts = (HERE / "aac.aac").read_bytes()
     frames = []

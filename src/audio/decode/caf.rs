@@ -129,7 +129,8 @@ impl Description {
         let left = size.unwrap_or(stored);
         let packets = match table {
             _ if self.packet_bytes > 0 => {
-                Packets::Equal(Blocks::new(u64::from(self.packet_bytes), u64::from(self.packet_frames), Some(left)))
+                let frames = u64::from(self.packet_frames);
+                Packets::Equal(Blocks::new(u64::from(self.packet_bytes), frames, Some(left)).one_by_one())
             }
             Some(table) => Packets::Table { table, at: 24, has_frames: self.packet_frames == 0, left },
             None => {

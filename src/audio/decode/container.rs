@@ -38,7 +38,7 @@ const FIRST_BOXES: [&[u8]; 12] =
     [b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"sidx", b"free", b"skip", b"wide", b"pnot", b"udta", b"uuid"];
 
 /// Containers that cannot be read: where their first bytes stand, these bytes, and their names.
-const REFUSED: [(usize, &[u8], &str); 32] = [
+const REFUSED: [(usize, &[u8], &str); 30] = [
     (0, b"#!AMR-WB", "AMR-WB"),
     (0, b"#!AMR", "AMR"),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "WMA or another file in Microsoft's ASF"),
@@ -62,12 +62,10 @@ const REFUSED: [(usize, &[u8], &str); 32] = [
     (0, b"Creative Voice File", "VOC (Creative Voice)"),
     (0, b"\xc0\xde\xc2", "Codec 2"),
     (0, b"MThd", "MIDI, which is notes and no sound"),
-    (0, b"8SVX", "8SVX"),
     (0, b"NIST_1A", "NIST SPHERE"),
     (0, b"\x64\xa3\x01\0", "IRCAM"),
     (0, b"#!SILK", "SILK (Skype, WeChat)"),
     (0, b"\x02#!SILK", "SILK (Skype, WeChat)"),
-    (0, b"RIFX\0\0\0\0AVI ", "AVI"),
     (0, b"\0\0\x01\xba", "MPEG program stream (VOB, MPG)"),
     (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01", "MXF"),
     (0, b"#EXTM3U", "a playlist (M3U), not the sound itself,"),

@@ -102,10 +102,11 @@ pub struct SourceFormat {
     pub channels: usize,
 }
 
-/// Decodes the first audio track of a file: WAV, FLAC, MP3, Ogg Vorbis, M4A, AIFF, CAF or MKV/WebM, whatever its name.
+/// Decodes the first audio track of a file, whatever its name: WAV and its relatives, AU, AIFF, CAF, MP4 and QuickTime,
+/// Matroska and WebM, Ogg, FLAC, MP3 or AAC, with the codecs that the table in docs/audio.md has.
 ///
 /// The file is decoded, mixed and resampled piece by piece, in memory bounded by the result. Samples that an encoder
-/// added at either end (MP3, AAC, Vorbis) are dropped. The result of a damaged recording has its intact parts, and
+/// added at either end are dropped where the file says how many they are. The result of a damaged recording has its intact parts, and
 /// warnings.
 ///
 /// # Errors

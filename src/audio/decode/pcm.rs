@@ -96,6 +96,8 @@ pub(super) struct Blocks {
     block: u64,
     /// Frames that a block decodes to.
     frames: u64,
+    /// Number of blocks in a packet, at most.
+    together: u64,
     /// Number of bytes left; `None` up to the end of the file.
     pub left: Option<u64>,
     /// Sample bits and byte order, where four bytes may hold lower bits; resolved by the first bytes.
@@ -106,7 +108,13 @@ pub(super) struct Blocks {
 impl Blocks {
     /// Creates a run of `left` bytes in blocks of `block` bytes, each of `frames` frames.
     pub fn new(block: u64, frames: u64, left: Option<u64>) -> Self {
-        Self { block: block.max(1), frames, left, padded: None, is_begun: false }
+        let together = (FRAMES / frames.max(1)).max(1);
+        Self { block: block.max(1), frames, together, left, padded: None, is_begun: false }
+    }
+
+    /// Sets that each block is a packet of its own.
+    pub fn one_by_one(self) -> Self {
+        Self { together: 1, ..self }
     }
 
     /// Sets that samples of four bytes have `bits` bits only.
@@ -132,7 +140,7 @@ impl Blocks {
             self.padded = self.padded.filter(|_| is_low_aligned(first, bits, big_endian));
         }
         self.is_begun = true;
-        let wanted = (FRAMES / self.frames.max(1)).max(1).saturating_mul(self.block);
+        let wanted = self.together.saturating_mul(self.block);
         let mut data = input.read_up_to(self.left.map_or(wanted, |left| wanted.min(left)))?;
         let read = data.len() as u64;
         if let Some(left) = &mut self.left {
