@@ -135,6 +135,16 @@ fn bw64_is_rf64_by_another_name() {
 }
 
 #[test]
+fn padding_behind_the_samples_is_none() {
+    let content: Vec<u8> = (100..201).collect();
+    let header = wav_file(8000, 1, 1, 8, &[])[12..36].to_vec();
+    for rest in [vec![], chunk(b"LIST", b"INFOabcd")] {
+        let decoded = both(&riff(&[header.clone(), chunk(b"data", &content), rest]));
+        assert_eq!((decoded.waveform.len(), decoded.warnings.len()), (101, 0));
+    }
+}
+
+#[test]
 fn chunks_are_walked() {
     let comment = chunk(b"LIST", b"INFOICMT\x20\0\0\0-sample_fmt fmt data \x01\0\xff\xff\xff\xff\xff\xff    ");
     let data = chunk(b"data", &samples().0);

@@ -201,7 +201,7 @@ impl<'a> Wave<'a> {
         if rest.len() <= partial + padding + header {
             // A few bytes more: the rest of the last sample, or some more of them; a lone byte is the padding.
             let is_padding = rest.len() <= padding && (self.block == 1 || partial == 0);
-            self.blocks.left = (!is_padding).then_some(rest.len() as u64);
+            self.blocks.left = Some(if is_padding { 0 } else { rest.len() as u64 });
             return Ok(());
         }
         let begin = self.input.position();
