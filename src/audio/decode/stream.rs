@@ -83,6 +83,11 @@ impl<'a> Stream<'a> {
         Self::open_bytes(input.take(size.unwrap_or(u64::MAX)), Kind::Mpeg)
     }
 
+    /// Returns the number of bytes that were read.
+    pub fn bytes_read(&self) -> u64 {
+        self.tail.bytes_read()
+    }
+
     fn open_bytes(bytes: impl Read + Send + Sync + 'a, kind: Kind) -> Result<Self> {
         let tail = Tail::default();
         let source = Box::new(ReadOnlySource::new(Tailed { reader: bytes, tail: tail.clone() }));
@@ -231,7 +236,14 @@ fn refused_ogg(page: &[u8]) -> Option<&'static str> {
 
 /// The last bytes read of a stream, accessible while Symphonia owns the stream.
 #[derive(Clone, Default)]
-struct Tail(Arc<Mutex<Vec<u8>>>);
+struct Tail(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    last: Vec<u8>,
+    /// Number of bytes read in all.
+    read: u64,
+}
 
 /// Number of bytes to keep: more than a frame of MPEG audio has.
 const TAIL_LEN: usize = 8192;
@@ -239,6 +251,8 @@ const TAIL_LEN: usize = 8192;
 impl Tail {
     fn push(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.read += bytes.len() as u64;
+        let kept = &mut kept.last;
         kept.extend_from_slice(bytes);
         // Not at each read, for what is kept is moved.
         if kept.len() > 4 * TAIL_LEN {
@@ -247,9 +261,13 @@ impl Tail {
         }
     }
 
+    fn bytes_read(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).read
+    }
+
     /// Returns whether another MPEG frame begins right after `last`, the last whole one.
     fn goes_on_after(&self, last: &[u8]) -> bool {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = &self.0.lock().unwrap_or_else(PoisonError::into_inner).last;
         let place = if last.is_empty() { None } else { kept.windows(last.len()).rposition(|bytes| bytes == last) };
         let after = place.and_then(|place| kept.get(place + last.len()..));
         after.is_some_and(|after| matches!(after, [0xff, second, ..] if second & 0xe0 == 0xe0))

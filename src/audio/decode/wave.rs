@@ -58,6 +58,8 @@ pub(super) struct Wave<'a> {
 struct MpegInWave<'a> {
     stream: Stream<'a>,
     variant: Variant,
+    /// The stated size of the frames, in bytes, if it is known.
+    size: Option<u64>,
 }
 
 struct Chunk {
@@ -170,8 +172,8 @@ impl<'a> Wave<'a> {
         stated_end: Option<u64>,
     ) -> Result<Box<dyn Demuxer + 'a>> {
         if format.is_mpeg() {
-            let stream = Stream::open_mpeg(input, size.filter(|size| *size > 0))?;
-            return Ok(Box::new(MpegInWave { stream, variant }));
+            let size = size.filter(|size| *size > 0);
+            return Ok(Box::new(MpegInWave { stream: Stream::open_mpeg(input, size)?, variant, size }));
         }
         let (mut track, mut blocks) = format.track(variant.name(), size.filter(|size| *size > 0))?;
         track.stored_bytes = input.len().map(|len| len.saturating_sub(input.position()));
@@ -264,6 +266,12 @@ impl Demuxer for MpegInWave<'_> {
     }
 
     fn next(&mut self, damage: &mut Damage) -> Result<Step> {
-        self.stream.next(damage)
+        let step = self.stream.next(damage)?;
+        // A few bytes may be miscounted.
+        let is_short = |size: u64| size.saturating_sub(self.stream.bytes_read()) > 8;
+        if matches!(step, Step::End) && self.size.is_some_and(is_short) {
+            damage.cut();
+        }
+        Ok(step)
     }
 }

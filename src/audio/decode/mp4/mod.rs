@@ -38,6 +38,8 @@ pub(super) struct Mp4<'a> {
     next_box: u64,
     default_size: u32,
     is_cut: bool,
+    /// True when the last box of the file is cut.
+    ends_early: bool,
     name: &'static str,
 }
 
@@ -77,6 +79,7 @@ impl<'a> Mp4<'a> {
             next_box: first,
             default_size,
             is_cut: false,
+            ends_early: false,
             name,
         };
         mp4.run = mp4.next_run()?;
@@ -98,6 +101,7 @@ impl<'a> Mp4<'a> {
         }
         while let Some(found) = next_box(&mut self.input, self.next_box)? {
             self.next_box = found.end;
+            self.ends_early |= found.is_cut;
             if found.kind == *b"moof" {
                 let fragment = self.input.read_up_to(found.content_len())?;
                 self.fragments = samples::fragment(&fragment, found.begin, self.track_id, self.default_size).into();
@@ -116,6 +120,7 @@ struct TopBox {
     begin: u64,
     content: u64,
     end: u64,
+    is_cut: bool,
 }
 
 impl TopBox {
@@ -134,8 +139,9 @@ fn next_box(input: &mut Input<'_>, begin: u64) -> Result<Option<TopBox>> {
     let Some(header) = BoxHeader::read(input.peek(16)?) else { return Ok(None) };
     input.skip(header.len)?;
     let content = begin + header.len;
-    let end = header.size.map_or(len, |size| begin.saturating_add(size).min(len));
-    Ok(Some(TopBox { kind: header.kind, begin, content, end: end.max(content) }))
+    let stated = header.size.map_or(len, |size| begin.saturating_add(size));
+    let end = stated.min(len).max(content);
+    Ok(Some(TopBox { kind: header.kind, begin, content, end, is_cut: stated > len }))
 }
 
 fn read_movie(input: &mut Input<'_>) -> Result<Option<Vec<u8>>> {
@@ -245,7 +251,12 @@ impl Demuxer for Mp4<'_> {
             if self.run.is_none() {
                 self.run = self.next_run()?;
             }
-            let Some(run) = &mut self.run else { return Ok(Step::End) };
+            let Some(run) = &mut self.run else {
+                if self.ends_early {
+                    damage.cut();
+                }
+                return Ok(Step::End);
+            };
             let Some((offset, len)) = run.take(self.frame.map_or(1, |frame| frame * 4096)) else {
                 self.run = None;
                 continue;
