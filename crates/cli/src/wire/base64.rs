@@ -10,16 +10,20 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// Letters in which a scheme of a URL ends.
+const LONGEST_SCHEME: usize = 32;
+
 /// Returns the bytes that `text` stands for.
 ///
 /// # Errors
 /// What is wrong with it, in a sentence.
 pub fn decode(text: &str) -> Result<Vec<u8>, String> {
     let text = text.trim_ascii();
-    if text.starts_with("http://") || text.starts_with("https://") {
+    let is_url = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    // Base64 has no colon, so that one at the beginning ends a scheme, as in file: or blob:
+    if !is_url && text.bytes().take(LONGEST_SCHEME).any(|letter| letter == b':') {
         return Err("nothing is fetched from elsewhere: send the file itself, in Base64".into());
     }
-    let is_url = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
     let mut letters = if is_url { percent_decode_str(data_of(text)?).collect() } else { text.as_bytes().to_vec() };
     letters.retain(|letter| !letter.is_ascii_whitespace());
     for letter in &mut letters {
@@ -78,6 +82,9 @@ mod tests {
             ("data:audio/wav,RIFF", "not in Base64"),
             ("data:audio/wav;base64", "without a comma"),
             ("https://example.org/a.wav", "nothing is fetched"),
+            ("HTTP://example.org/a.wav", "nothing is fetched"),
+            ("file:///a.wav", "nothing is fetched"),
+            ("blob:http://localhost/1", "nothing is fetched"),
         ] {
             let told = decode(text).unwrap_err();
             assert!(told.contains(why), "{text}: {told}");
