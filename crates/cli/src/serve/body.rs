@@ -39,6 +39,10 @@ fn content_type(headers: &HeaderMap) -> &str {
 }
 
 async fn read(server: &Server, request: Request) -> Result<Received, ApiError> {
+    let coding = request.headers().get(header::CONTENT_ENCODING);
+    if coding.is_some_and(|coding| !coding.is_empty() && !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(ApiError::content_encoding());
+    }
     let most = server.limits.body;
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if length.is_some_and(|length| length > most) {

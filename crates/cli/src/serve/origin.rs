@@ -49,8 +49,8 @@ impl Origins {
 
     /// Refuses a request of a foreign page, or under a foreign name.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        // what sends no name at all, as health checks over HTTP/1.0, is no page of a browser
-        let named = headers.get(header::HOST);
+        // what sends no name or an empty one, as health checks over HTTP/1.0, is no page of a browser
+        let named = headers.get(header::HOST).filter(|host| !host.is_empty());
         let host = named.and_then(|host| host.to_str().ok()).unwrap_or_default();
         if named.is_some() && self.hosts.as_ref().is_some_and(|hosts| !is_own(host_name(host), hosts)) {
             let what = format!("this server is not known as {host:?}: start it with --host-name, or with keys");
@@ -115,7 +115,7 @@ mod tests {
 
     fn allowed(origins: &Origins, host: &str, origin: Option<&str>) -> bool {
         let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, host.parse().unwrap());
+        headers.insert(header::HOST, HeaderValue::from_bytes(host.as_bytes()).unwrap());
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
@@ -127,6 +127,8 @@ mod tests {
         let local = "127.0.0.1:8080".parse().unwrap();
         let origins = Origins::new(&["https://a.org".into()], &["Proxy.lan".into()], local, false).unwrap();
         assert!(allowed(&origins, "localhost:8080", None));
+        assert!(allowed(&origins, "", None), "a health check");
+        assert!(!allowed(&origins, "\u{fc}", None));
         assert!(allowed(&origins, "[::1]:8080", Some("http://[::1]:8080")));
         assert!(allowed(&origins, "127.0.0.1:8080", Some("https://a.org")));
         assert!(allowed(&origins, "proxy.lan", Some("http://proxy.lan")));
