@@ -4,6 +4,7 @@ Run by `make test-server`.
 """
 import base64
 import concurrent.futures
+import gzip
 import http.client
 import io
 import json
@@ -123,6 +124,9 @@ class ConductTest(unittest.TestCase):
         self.expect(Answer(self.server, "GET", "/v1/chat/completions"), 405, "method")
         self.expect(post(self.server, "/v1/chat/completions", "{}", {"content-type": "text/plain"}), 415, "content_type")
         self.expect(post(self.server, "/v1/audio/transcriptions", "{}"), 415, "content_type")
+        packed = gzip.compress(json.dumps(SPEECH).encode())
+        self.expect(post(self.server, "/v1/audio/speech", packed, {**JSON, "content-encoding": "gzip"}), 415, "content_encoding")
+        self.assertEqual(post(self.server, "/v1/audio/speech", SPEECH, {**JSON, "content-encoding": "identity"}).status, 200)
         self.expect(post(self.server, "/v1/audio/speech", b"", {**JSON, "content-length": str((1 << 20) + 1)}), 413, "too_large")
         self.assertEqual(json.loads(Answer(self.server, "GET", "/health").body), {"status": "ok"})
 
@@ -133,13 +137,31 @@ class ConductTest(unittest.TestCase):
         self.expect(reason(self.server, messages=[{"role": "assistant", "content": "rain"}]), 400, "invalid", "messages")
         self.expect(reason(self.server, messages=[heard]), 400, "audio", "messages[0].content[0].input_audio.data")
         self.expect(transcribe(self.server, b"not a sound"), 400, "audio", "file")
+        # settings are named before anything is heard or made
+        self.expect(transcribe(self.server, b"not a sound", temperature="-1"), 400, "invalid", "temperature")
+        self.expect(speak(self.server, ualm={"temperature": -1}), 400, "invalid", "ualm.temperature")
+        self.expect(speak(self.server, response_format="flac", ualm={"sample_rate": 192000}), 400, "invalid", "ualm.sample_rate")
+        self.expect(reason(self.server, temperature=-1), 400, "invalid", "temperature")
+        self.expect(reason(self.server, max_tokens=0), 400, "invalid", "max_tokens")
+        self.expect(post(self.server, "/v1/audio/speech", {"model": MODEL}), 400, "invalid", "input")
         self.expect(transcribe(self.server, b"", stream="true", response_format="verbose_json"), 400, "invalid", "response_format")
         self.expect(transcribe(self.server, b"", "/v1/audio/translations"), 400, "unsupported_field", "model")
+
+    def test_what_asks_for_nothing_changes_nothing(self):
+        self.assertEqual(speak(self.server, voice="", response_format="", stream_format="", n=1, store=False).body, speak(self.server).body)
+        ask = {"model": MODEL, "messages": [{"role": "user", "content": "What is rain?"}], "seed": 1, "max_tokens": 4}
+        for more in ({}, {"force": []}, {"max_segments": 1}):
+            answer = post(self.server, "/v1/chat/completions", {**ask, "best_of": 1, "stop": [""], "ualm": more})
+            segments = json.loads(answer.body)["choices"][0]["message"]["segments"]
+            self.assertEqual([segment["modality"] for segment in segments], ["text"], more)
 
     def test_limits(self):
         self.expect(speak(self.server, ualm={"max_steps": 400}), 400, "limit", "ualm.max_steps")
         self.expect(reason(self.server, ualm={"audio": {"max_steps": 400}}), 400, "limit", "ualm.audio.max_steps")
         self.expect(reason(self.server, n=9), 400, "limit", "n")
+        question = {"model": MODEL, "messages": [{"role": "user", "content": "What is rain?"}]}
+        for more, param in (({"max_tokens": 1 << 40}, "max_completion_tokens"), ({"ualm": {"text": {"max_steps": 1 << 40}}}, "ualm.text.max_steps")):
+            self.expect(post(self.server, "/v1/chat/completions", {**question, **more}), 400, "limit", param)
         self.expect(reason(self.server, ualm={"reasoning": {"rounds": 33}}), 400, "invalid")
         long = json.loads(Answer(self.server, "GET", "/v1/models").body)["data"][0]["ualm"]["limits"]
         self.assertEqual((long["output_seconds"], long["takes"], long["body_bytes"]), (5, 8, 1 << 20))
@@ -186,10 +208,13 @@ class ConductTest(unittest.TestCase):
 
     def test_health_checks_over_http_1_0_need_no_name(self):
         host, port = self.server.address.removeprefix("http://").split(":")
-        for ask, status in ((b"GET /health", b" 200 "), (b"HEAD /health", b" 200 "), (b"GET /v1/models", b" 200 "), (b"OPTIONS /", b" 200 ")):
+        asks = [(ask + b" HTTP/1.0\r\n\r\n", b" 200 ") for ask in (b"GET /health", b"HEAD /health", b"GET /v1/models", b"OPTIONS /")]
+        asks.append((b"GET /health HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n", b" 200 "))
+        asks.append((b"GET /health HTTP/1.1\r\nHost: \xfc\r\nConnection: close\r\n\r\n", b" 403 "))
+        for ask, status in asks:
             with socket.create_connection((host, int(port))) as client:
                 client.settimeout(20)
-                client.sendall(ask + b" HTTP/1.0\r\n\r\n")
+                client.sendall(ask)
                 answer = b"".join(iter(lambda: client.recv(4096), b""))
                 self.assertIn(status, answer.split(b"\r\n")[0], ask)
 

@@ -60,7 +60,7 @@ fn check(server: &Server, request: &TranscriptionRequest, task: Task) -> Result<
     let code = asked.split(['-', '_']).next().unwrap_or_default();
     let known = &manifest.languages;
     match &known[..] {
-        _ if asked == "auto" => Ok(()),
+        _ if asked.eq_ignore_ascii_case("auto") => Ok(()),
         [only] if only.eq_ignore_ascii_case(code) => Ok(()),
         [only] => Err(Refusal::invalid("language", format!("{asked:?}; the model knows {only:?} alone: leave it out"))),
         _ => {
@@ -83,7 +83,7 @@ fn work(worker: &Worker, request: TranscriptionRequest, task: Task) -> Result<()
         way: Way::Free { force: vec![Modality::Text], max_segments: 1 },
         takes: 1,
         seed: Some(seed(request.seed)?),
-        text: Settings { temperature: request.temperature, ..Settings::default() },
+        text: request.settings(),
         thinking: None,
         purpose: Some(Purpose::Transcribe),
         audio: Settings::default(),

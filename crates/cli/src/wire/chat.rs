@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 use super::choice::Voice;
 use super::idle::CHAT;
 use super::json::parse;
-use super::{Refusal, Settings, SoundFormat, base64};
-use crate::object::{object_or_default, or_default};
+use super::{Refusal, RefusalCode, Settings, SoundFormat, base64};
+use crate::object::{object_or_default, optional_object, or_default};
 use message::ECHOES;
 pub use message::{ChatMessage, Sound};
 use ualm::{Modality, ReasoningMode, Record, RichCaption, Wording};
@@ -30,11 +30,13 @@ pub struct ChatRequest {
     #[serde(default = "text_alone")]
     pub modalities: Vec<Modality>,
     /// The encoding of returned sound.
+    #[serde(default, deserialize_with = "optional_object")]
     pub audio: Option<AudioChoice>,
     /// `true` streams the answer.
     #[serde(default, deserialize_with = "or_default")]
     pub stream: bool,
     /// Options of the stream.
+    #[serde(default, deserialize_with = "optional_object")]
     pub stream_options: Option<StreamOptions>,
     /// Takes.
     pub n: Option<u16>,
@@ -50,7 +52,7 @@ pub struct ChatRequest {
     pub max_tokens: Option<usize>,
     reasoning_effort: Option<String>,
     /// Extensions of OpenAI's interface.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "object_or_default")]
     pub ualm: ChatExtension,
 }
 
@@ -140,9 +142,12 @@ impl ChatRequest {
     /// # Errors
     /// A field that is not known, or whose value has no meaning, or fields that do not go together.
     pub fn from_json(body: &[u8]) -> Result<Self, Refusal> {
-        let request: Self = parse(body, CHAT, ECHOES)?;
+        let mut request: Self = parse(body, CHAT, ECHOES)?;
+        // an empty list forces nothing
+        request.ualm.force = request.ualm.force.filter(|force| !force.is_empty());
         request.check_messages()?;
         request.check_sound()?;
+        request.check_settings()?;
         request.check_together()?;
         Ok(request)
     }
@@ -155,8 +160,9 @@ impl ChatRequest {
 
     /// Returns whether the model thinks before it answers in text, if the request says so.
     pub fn thinking(&self) -> Option<bool> {
-        // of the efforts, "none" alone passes
-        self.ualm.thinking.or(self.reasoning_effort.as_ref().map(|_| false))
+        let effort = self.reasoning_effort.as_deref();
+        // of the efforts, "none" and an empty text alone pass
+        self.ualm.thinking.or(effort.filter(|effort| *effort == "none").map(|_| false))
     }
 
     /// The most frames of each segment.
@@ -188,6 +194,22 @@ impl ChatRequest {
         }
     }
 
+    fn check_settings(&self) -> Result<(), Refusal> {
+        if !matches!(self.reasoning_effort.as_deref(), None | Some("none" | "")) {
+            let what = "the model thinks or does not: set ualm.thinking, or leave it out";
+            let unsupported = Refusal::invalid("reasoning_effort", what);
+            return Err(Refusal { code: RefusalCode::UnsupportedField, ..unsupported });
+        }
+        for (name, most) in [("max_tokens", self.max_tokens), ("max_completion_tokens", self.max_completion_tokens)] {
+            if most == Some(0) {
+                return Err(Refusal::invalid(name, "0 frames; expected at least 1"));
+            }
+        }
+        Settings { temperature: self.temperature, top_p: self.top_p, ..Settings::default() }.check("")?;
+        self.ualm.text.check("ualm.text.")?;
+        self.ualm.audio.check("ualm.audio.")
+    }
+
     fn check_together(&self) -> Result<(), Refusal> {
         let fail = |param: &str, what: &str| Err(Refusal::invalid(param, what));
         let own = &self.ualm;
@@ -196,17 +218,14 @@ impl ChatRequest {
         {
             return fail("max_tokens", "max_completion_tokens says otherwise: give one of them");
         }
-        if self.reasoning_effort.as_ref().is_some_and(|effort| effort != "none") {
-            return fail("reasoning_effort", "the model thinks or does not: set ualm.thinking, or leave it out");
-        }
         if self.stream_options.as_ref().is_some_and(|options| options.include_obfuscation) {
             return fail("stream_options.include_obfuscation", "the stream is not obfuscated: leave it out");
         }
-        if self.stream_options.as_ref().is_some_and(|options| options.include_usage) && !self.stream {
-            return fail("stream_options", "the answer is not streamed: set stream, or leave it out");
-        }
         if self.n == Some(0) {
             return fail("n", "0 takes; expected at least 1");
+        }
+        if own.max_segments == Some(0) {
+            return fail("ualm.max_segments", "0 segments; expected at least 1");
         }
         if own.reasoning.is_some() && (own.force.is_some() || own.max_segments.is_some()) {
             return fail("ualm.force", "a chain of reasoning has its own segments: leave force and max_segments out");

@@ -56,9 +56,20 @@ pub const CHAT: &[Idle] = &[
     Idle::new("parallel_tool_calls", Value::is_boolean, "expected true or false"),
     Idle::new("stop", is_empty, "the model ends by itself: leave it out"),
     Idle::new("response_format", is_plain_text, "only {\"type\": \"text\"} can be made: leave it out"),
+    Idle::new("best_of", is_number::<1>, "set n, and ualm.best to have the takes ranked"),
+    Idle::new("suffix", is_empty, "nothing is put between texts: leave it out"),
+    Idle::new("echo", is_false, "the question is not given back: leave it out"),
     Idle::new("frequency_penalty", is_number::<0>, "repetition is not penalized: leave it out"),
     Idle::new("presence_penalty", is_number::<0>, "repetition is not penalized: leave it out"),
     Idle::new("repetition_penalty", is_number::<1>, "repetition is not penalized: leave it out"),
+    Idle::new("repeat_penalty", is_number::<1>, "repetition is not penalized: leave it out"),
+    Idle::new("length_penalty", is_number::<1>, "length is not penalized: leave it out"),
+    Idle::new("typical_p", is_number::<1>, "leave it out; ualm.text has the settings that there are"),
+    Idle::new("top_k", never, "set ualm.text.top_k, or ualm.audio.top_k for sound"),
+    Idle::new("min_tokens", is_number::<0>, "set ualm.text.min_steps, or leave it out"),
+    Idle::new("ignore_eos", is_false, "set ualm.text.min_steps, or leave it out"),
+    Idle::new("use_beam_search", is_false, "there is no search over beams: leave it out"),
+    Idle::new("chat_template_kwargs", is_empty, "the package has its own form of prompts: leave it out"),
     Idle::new("min_p", is_number::<0>, "leave it out; ualm.text has the settings that there are"),
     Idle::new("logit_bias", is_empty, "logits are not changed: leave it out"),
     Idle::new("logprobs", is_false, "probabilities are not told: leave it out"),
@@ -84,6 +95,10 @@ pub const SPEECH: &[Idle] = &[
     Idle::new("speed", is_number::<1>, "the model has one speed: leave it out"),
     // Home Assistant writes `None` where nothing was said
     Idle::new("instructions", is_unsaid, "the model takes no instructions beside the words: leave it out"),
+    Idle::new("n", is_number::<1>, "one sound is made for each request: leave it out"),
+    Idle::new("language", is_empty, "the words are said as the model says them: leave it out"),
+    Idle::new("store", is_false, "nothing is kept on the server: leave it out"),
+    Idle::new("extra_body", is_empty, "its fields belong into the body itself"),
     Idle::new("stream", is_false, "set stream_format, or leave it out: pcm comes as it is made"),
     Idle::new("user", always, ""),
     Idle::new("metadata", always, ""),
@@ -95,6 +110,11 @@ pub const FORM: &[Idle] = &[
     Idle::new("timestamp_granularities", is_segment, "the model gives no times of words: leave it out"),
     Idle::new("include", is_empty, "probabilities are not told: leave it out"),
     Idle::new("chunking_strategy", is_usual, "recordings are heard whole: leave it out"),
+    Idle::new("logprobs", is_false, "probabilities are not told: leave it out"),
+    Idle::new("n", is_number::<1>, "there is one transcript: leave it out"),
+    Idle::new("vad_filter", is_false, "recordings are heard whole: leave it out"),
+    Idle::new("word_timestamps", is_false, "the model gives no times of words: leave it out"),
+    Idle::new("diarize", is_false, "speakers are not told apart: leave it out"),
     Idle::new("known_speaker_names", is_empty, "speakers are not told apart: leave it out"),
     Idle::new("known_speaker_references", is_empty, "speakers are not told apart: leave it out"),
     Idle::new("user", always, ""),
@@ -111,10 +131,10 @@ fn never(_: &Value) -> bool {
     false
 }
 
-/// An empty list, object or text.
+/// An empty list, object or text, or a list of empty texts.
 pub fn is_empty(value: &Value) -> bool {
     match value {
-        Value::Array(items) => items.is_empty(),
+        Value::Array(items) => items.iter().all(|item| item.as_str().is_some_and(|text| text.trim().is_empty())),
         Value::Object(fields) => fields.is_empty(),
         Value::String(text) => text.trim().is_empty(),
         Value::Null => true,
@@ -133,11 +153,11 @@ fn is_false(value: &Value) -> bool {
 
 /// `"none"`, or `"auto"` where there is nothing to choose from.
 fn is_free_choice(value: &Value) -> bool {
-    matches!(value.as_str(), Some("none" | "auto"))
+    is_empty(value) || matches!(value.as_str(), Some("none" | "auto"))
 }
 
 fn is_plain_text(value: &Value) -> bool {
-    value.get("type").and_then(Value::as_str) == Some("text")
+    is_empty(value) || value.get("type").unwrap_or(value).as_str() == Some("text")
 }
 
 fn is_usual(value: &Value) -> bool {

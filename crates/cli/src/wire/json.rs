@@ -17,6 +17,9 @@ use ualm::internal::skip_mark;
 /// The most fields that are not known and null.
 const MOST_UNKNOWN: usize = 1000;
 
+/// The most letters of what is wrong with a value.
+const MOST_LETTERS: usize = 300;
+
 /// Reads `body` as a `T`. The fields of `idle` may be there as long as they ask for nothing; those whose places are among
 /// `echoes`, as in `messages[].annotations`, may hold anything.
 pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], idle: &[Idle], echoes: &[&str]) -> Result<T, Refusal> {
@@ -91,12 +94,31 @@ fn refused(error: &serde_json::Error, path: &str) -> Refusal {
     // lines and columns are those of the field, not of the body
     let told = error.to_string();
     let told = told.rsplit_once(" at line ").map_or(&*told, |(told, _)| told);
-    let param = (path != ".").then(|| path.to_owned());
+    let param = match (named_field(told), path) {
+        (None, ".") => None,
+        (None, path) => Some(path.to_owned()),
+        (Some(field), ".") => Some(field.to_owned()),
+        (Some(field), path) => Some(format!("{path}.{field}")),
+    };
     let message = match &param {
-        Some(param) => format!("{param}: {told}"),
+        Some(param) => format!("{param}: {}", shortened(told)),
         None => format!("the body is no JSON object as expected: {told}"),
     };
     Refusal { code: RefusalCode::Invalid, param, message }
+}
+
+/// Returns the field that an error names because it is missing or given twice. Its path is that of the object around it.
+fn named_field(told: &str) -> Option<&str> {
+    let rest = told.strip_prefix("missing field `").or_else(|| told.strip_prefix("duplicate field `"))?;
+    rest.strip_suffix('`')
+}
+
+/// Returns the beginning of a message, which may hold a whole recording.
+fn shortened(told: &str) -> String {
+    match told.char_indices().nth(MOST_LETTERS) {
+        Some((end, _)) => format!("{}…", told.get(..end).unwrap_or_default()),
+        None => told.to_owned(),
+    }
 }
 
 /// A field's place, as in `messages[0].content`, with `index` for the numbers.
@@ -160,6 +182,11 @@ mod tests {
         assert!(wrong.message.contains("expected u32"), "{}", wrong.message);
         let missing = refusal(r#"{"inner": [{}]}"#);
         assert!(missing.message.contains("missing field `number`"), "{}", missing.message);
+        assert_eq!(missing.param.as_deref(), Some("inner[0].number"));
+        let twice = refusal(r#"{"plain": 1, "plain": 2}"#);
+        assert_eq!(twice.param.as_deref(), Some("plain"));
+        let long = refusal(&format!(r#"{{"plain": "{}"}}"#, "ü".repeat(10_000)));
+        assert!(long.message.chars().count() < 400 && long.message.ends_with('…'), "{}", long.message);
         for body in ["", "[]", "{", "{} {}", "\u{0}", "{\"inner\": null}x", "{\u{0}}\u{0}", "7"] {
             assert_eq!(refusal(body).code, RefusalCode::Invalid, "{body}");
         }

@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 
+use super::choice::choice;
 use super::idle::SPEECH;
 use super::json::parse;
 use super::{Refusal, Settings, SoundFormat, StreamFormat, Voice};
+use crate::object::optional_object;
 use ualm::Modality;
 
 /// The body.
@@ -17,10 +19,13 @@ pub struct SpeechRequest {
     /// In whose voice.
     pub voice: Option<Voice>,
     /// As what the sound is given back.
+    #[serde(default, deserialize_with = "choice")]
     pub response_format: Option<SoundFormat>,
     /// The stream format.
+    #[serde(default, deserialize_with = "choice")]
     pub stream_format: Option<StreamFormat>,
     /// Extensions of OpenAI's interface.
+    #[serde(default, deserialize_with = "optional_object")]
     pub ualm: Option<SpeechExtension>,
 }
 
@@ -58,6 +63,7 @@ impl SpeechRequest {
         if !matches!(own.modality, None | Some(Modality::Speech | Modality::Audio)) {
             return Err(Refusal::invalid("ualm.modality", "expected \"speech\" or \"audio\""));
         }
+        own.settings().check("ualm.")?;
         request.response_format.unwrap_or_default().check_rate(own.sample_rate)?;
         Ok(request)
     }
@@ -95,6 +101,8 @@ mod tests {
     fn what_asks_for_nothing_passes() {
         for rest in [
             r#""speed": 1.0, "instructions": "", "response_format": null, "voice": null, "ualm": null, "stream_format": null"#,
+            r#""response_format": "", "stream_format": "", "voice": "", "language": "", "store": false, "n": 1"#,
+            r#""response_format": "MP3", "stream_format": "SSE""#,
             r#""speed": 1, "instructions": "None", "user": "me", "stream": false, "metadata": {}"#,
             r#""speed": null, "voice": {"id": "default"}, "ualm": {"modality": null, "seed": null, "take": null}"#,
         ] {
@@ -112,6 +120,18 @@ mod tests {
                 r#"{"model": "m", "input": "a", "response_format": "mp3", "ualm": {"sample_rate": 96000}}"#,
                 "ualm.sample_rate",
             ),
+            (
+                r#"{"model": "m", "input": "a", "response_format": "flac", "ualm": {"sample_rate": 192000}}"#,
+                "ualm.sample_rate",
+            ),
+            (r#"{"model": "m"}"#, "input"),
+            (r#"{"input": "a"}"#, "model"),
+            (r#"{"model": "m", "input": "a", "input": "b"}"#, "input"),
+            (r#"{"model": "m", "input": "a", "voice": {"name": "b"}}"#, "voice"),
+            (r#"{"model": "m", "input": "a", "ualm": ["audio"]}"#, "ualm"),
+            (r#"{"model": "m", "input": "a", "ualm": {"temperature": -1}}"#, "ualm.temperature"),
+            (r#"{"model": "m", "input": "a", "ualm": {"top_p": 0}}"#, "ualm.top_p"),
+            (r#"{"model": "m", "input": "a", "ualm": {"max_steps": 0}}"#, "ualm.max_steps"),
             (r#"{"model": "m", "input": "a", "stream": true}"#, "stream"),
             (r#"{"model": "m", "input": " "}"#, "input"),
             (r#"{"model": "m", "input": "a", "ualm": {"modality": "text"}}"#, "ualm.modality"),

@@ -7,7 +7,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use super::form::{Field, parse};
 use super::idle::FORM;
-use super::{Refusal, TextFormat};
+use super::{Refusal, Settings, TextFormat};
 
 /// The form.
 #[derive(Debug)]
@@ -60,10 +60,16 @@ impl TranscriptionRequest {
             temperature: take("temperature")?.map(|field| field.number("a number")).transpose()?,
             seed: take("seed")?.map(|field| field.number("a whole number")).transpose()?,
         };
-        match fields.first() {
-            Some(unknown) => Err(Refusal::unsupported(&*unknown.name)),
-            None => Ok(request),
+        if let Some(unknown) = fields.first() {
+            return Err(Refusal::unsupported(&*unknown.name));
         }
+        request.settings().check("")?;
+        Ok(request)
+    }
+
+    /// Settings of the transcript.
+    pub fn settings(&self) -> Settings {
+        Settings { temperature: self.temperature, ..Settings::default() }
     }
 }
 
@@ -76,9 +82,9 @@ impl Field {
         std::str::from_utf8(&self.content).map_err(|_| Refusal::invalid(&self.name, "expected text in UTF-8"))
     }
 
-    /// Returns the name without the brackets that clients put behind the name of a list.
+    /// Returns the name without the brackets that clients put behind the name of a list or an object.
     fn base_name(&self) -> &str {
-        self.name.strip_suffix("[]").unwrap_or(&self.name)
+        self.name.split_once('[').map_or(&*self.name, |(name, _)| name)
     }
 
     /// Returns whether the field holds nothing, or what JavaScript writes into a form for nothing.
@@ -87,7 +93,7 @@ impl Field {
     }
 
     fn format(&self) -> Result<TextFormat, Refusal> {
-        let name = self.text()?;
+        let name = &*self.text()?.trim().to_ascii_lowercase();
         if matches!(name, "srt" | "vtt") {
             let what = format!("{name:?} needs times, and the model gives none: ask for json, text or verbose_json");
             return Err(Refusal::invalid(&self.name, what));
@@ -97,7 +103,7 @@ impl Field {
     }
 
     fn switch(&self) -> Result<bool, Refusal> {
-        match &*self.text()?.to_ascii_lowercase() {
+        match &*self.text()?.trim().to_ascii_lowercase() {
             "true" | "1" => Ok(true),
             "false" | "0" => Ok(false),
             other => Err(Refusal::invalid(&self.name, format!("{other:?}; expected true or false"))),
@@ -106,7 +112,7 @@ impl Field {
 
     fn number<T: std::str::FromStr>(&self, expected: &str) -> Result<T, Refusal> {
         let text = self.text()?;
-        text.parse().map_err(|_| Refusal::invalid(&self.name, format!("{text:?}; expected {expected}")))
+        text.trim().parse().map_err(|_| Refusal::invalid(&self.name, format!("{text:?}; expected {expected}")))
     }
 }
 
@@ -143,7 +149,10 @@ mod tests {
             ("timestamp_granularities[]", "word", "timestamp_granularities"),
             ("include[]", "logprobs", "include"),
             ("prompt", "Digits.", "prompt"),
+            ("timestamp_granularities[0]", "word", "timestamp_granularities"),
+            ("chunking_strategy[type]", "server_vad", "chunking_strategy"),
             ("vad_filter", "true", "vad_filter"),
+            ("anything[]", "a", "anything[]"),
         ] {
             let refusal = refused(&[file, model, (name, value)]);
             assert_eq!((refusal.code, refusal.param.as_deref()), (RefusalCode::UnsupportedField, Some(param)));
@@ -156,6 +165,10 @@ mod tests {
         assert_eq!(refused(&[file, model, ("response_format", "xml")]).param.as_deref(), Some("response_format"));
         assert_eq!(refused(&[file, model, ("stream", "perhaps")]).param.as_deref(), Some("stream"));
         assert_eq!(refused(&[file, model, model]).param.as_deref(), Some("model"));
+        for temperature in ["-1", "nan", "inf"] {
+            let refusal = refused(&[file, model, ("temperature", temperature)]);
+            assert_eq!((refusal.code, refusal.param.as_deref()), (RefusalCode::Invalid, Some("temperature")));
+        }
         assert_eq!(refused(&[file, model, ("temperature", "warm")]).param.as_deref(), Some("temperature"));
     }
 
@@ -171,9 +184,14 @@ mod tests {
             ("user", "me"),
         ]);
         fields.extend([("timestamp_granularities[]", "segment"), ("include[]", ""), ("chunking_strategy", "auto")]);
+        fields.extend([("metadata[a]", "b"), ("timestamp_granularities[0]", "segment"), ("vad_filter", "false")]);
         let request = TranscriptionRequest::from_form(form(&fields), "line").unwrap();
         assert_eq!((request.language.as_deref(), request.stream, request.temperature), (Some("en"), false, None));
         assert_eq!((request.seed, request.response_format), (None, TextFormat::Json));
+        let spaced =
+            [("model", "m"), ("file", "RIFF"), ("response_format", "Text "), ("stream", " TRUE"), ("seed", " 7\r\n")];
+        let request = TranscriptionRequest::from_form(form(&spaced), "line").unwrap();
+        assert_eq!((request.response_format, request.stream, request.seed), (TextFormat::Text, true, Some(7)));
     }
 
     #[test]

@@ -116,6 +116,8 @@ fn job(server: &Server, chat: &ChatRequest, hearer: &mut Hearer) -> Result<Job, 
         }
     };
     let (text, audio) = settings(chat);
+    let own = chat.ualm.text.max_steps.map(|_| "ualm.text.max_steps");
+    server.check_text_steps(own.unwrap_or("max_completion_tokens"), text.max_steps)?;
     server.check_sound_steps("max_completion_tokens", audio.max_steps.filter(|_| chat.wants_sound()))?;
     Ok(Job {
         start,
@@ -139,7 +141,8 @@ fn way(server: &Server, chat: &ChatRequest) -> Way {
         return Way::Chain(wish.clone());
     }
     if own.force.is_some() || own.max_segments.is_some() {
-        let force = own.force.clone().unwrap_or_default();
+        let usual = if own.from.is_none() && chat.modalities.len() == 1 { chat.modalities.clone() } else { Vec::new() };
+        let force = own.force.clone().unwrap_or(usual);
         let max_segments = own.max_segments.unwrap_or(force.len().max(1));
         return Way::Free { force, max_segments };
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use ualm::{Modality, Role};
 
+use crate::wire::idle::is_empty;
 use crate::wire::{Refusal, SoundFormat, base64};
 
 /// Places of an answer's fields that say nothing more when the answer comes back, and of notes that clients make in a
@@ -42,6 +43,7 @@ pub const ECHOES: &[&str] = &[
 
 /// One message.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "a message: an object with a role and its content")]
 pub struct ChatMessage {
     /// The speaker's role.
     #[serde(deserialize_with = "role")]
@@ -57,6 +59,7 @@ pub struct ChatMessage {
 
 /// A part of a message.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "a part: an object with a type and its content")]
 struct Part {
     r#type: PartType,
     text: Option<String>,
@@ -141,7 +144,7 @@ impl ChatMessage {
     /// A part that is none, fields that are not supported, or no content.
     pub fn check(&self, place: &str, before: Option<Role>) -> Result<(), Refusal> {
         for (name, calls) in [("tool_calls", &self.tool_calls), ("function_call", &self.function_call)] {
-            if calls.as_ref().is_some_and(|calls| calls.as_array().is_none_or(|calls| !calls.is_empty())) {
+            if calls.as_ref().is_some_and(|calls| !is_empty(calls)) {
                 return Err(Refusal::unsupported(format!("{place}.{name}")));
             }
         }
@@ -163,7 +166,7 @@ impl ChatMessage {
 
     /// Returns whether a sound belongs to the answer that is nowhere in the message.
     fn lacks_its_sound(&self) -> bool {
-        let is_empty = |audio: &Echo| audio.data.is_none() && audio.words().is_none();
+        let is_empty = |audio: &Echo| audio.data().is_none() && audio.words().is_none();
         self.audio.as_ref().is_some_and(is_empty) && self.own_segments().is_none()
     }
 
@@ -206,11 +209,12 @@ impl ChatMessage {
                 let words = audio.words().filter(|_| said.is_empty());
                 said.extend(words.map(|text| Said { place: "audio.transcript".into(), what: Sound::Text(text) }));
             }
-            Some(Echo { data: Some(data), .. }) => {
+            Some(audio) => {
                 let modality = self.sound_modality();
-                said.push(Said { place: "audio.data".into(), what: Sound::Recording(modality, &data.0) });
+                let sound = audio.data().map(|data| Sound::Recording(modality, data));
+                said.extend(sound.map(|what| Said { place: "audio.data".into(), what }));
             }
-            _ => {}
+            None => {}
         }
         said
     }
@@ -259,6 +263,11 @@ impl ChatMessage {
 }
 
 impl Echo {
+    /// Returns the sound's file; an empty one is none.
+    fn data(&self) -> Option<&[u8]> {
+        self.data.as_ref().map(|data| &*data.0).filter(|data| !data.is_empty())
+    }
+
     /// Returns the words that the sound says.
     fn words(&self) -> Option<&str> {
         self.transcript.as_deref().filter(|words| !words.trim().is_empty())
@@ -340,7 +349,9 @@ impl InputAudio {
     /// Returns whether the data are said to be bare samples. All other names are hints: the bytes decide.
     fn has_no_rate(&self) -> bool {
         let name = self.format.as_deref().unwrap_or_default().to_ascii_lowercase();
-        let name = name.strip_prefix("audio/").unwrap_or(&name);
+        // a content type may have parameters, as in audio/pcm;rate=24000
+        let name = name.split(';').next().unwrap_or_default().trim();
+        let name = name.strip_prefix("audio/").unwrap_or(name);
         matches!(name, "pcm" | "pcm16" | "raw" | "l16" | "g711_ulaw" | "g711_alaw" | "pcmu" | "pcma")
     }
 }

@@ -105,10 +105,20 @@ fn fields_that_do_not_go_together_are_refused() {
         (r#""audio": {"format": "aac"}, "modalities": ["audio"]"#, "audio.format"),
         (r#""audio": {"format": "opus"}, "modalities": ["audio"], "ualm": {"sample_rate": 44100}"#, "ualm.sample_rate"),
         (r#""max_tokens": 1, "max_completion_tokens": 2"#, "max_tokens"),
-        (r#""reasoning_effort": "high""#, "reasoning_effort"),
         (r#""stream": true, "stream_options": {"include_obfuscation": true}"#, "stream_options.include_obfuscation"),
-        (r#""stream_options": {"include_usage": true}"#, "stream_options"),
         (r#""n": 0"#, "n"),
+        (r#""n": 1, "n": 2"#, "n"),
+        (r#""temperature": -1"#, "temperature"),
+        (r#""top_p": 0"#, "top_p"),
+        (r#""max_tokens": 0"#, "max_tokens"),
+        (r#""max_completion_tokens": 0"#, "max_completion_tokens"),
+        (r#""ualm": {"text": {"top_p": 2}}"#, "ualm.text.top_p"),
+        (r#""ualm": {"audio": {"temperature": -1}}"#, "ualm.audio.temperature"),
+        (r#""ualm": {"max_segments": 0}"#, "ualm.max_segments"),
+        (r#""ualm": []"#, "ualm"),
+        (r#""stream_options": [true]"#, "stream_options"),
+        (r#""audio": {}, "modalities": ["audio"]"#, "audio.format"),
+        (r#""audio": {"format": "wav", "voice": {}}, "modalities": ["audio"]"#, "audio.voice"),
         (r#""seed": -1"#, "seed"),
         (r#""ualm": {"reasoning": {}, "force": ["text"]}, "audio": {"format": "wav"}"#, "ualm.force"),
         (r#""ualm": {"reasoning": {"plan": " "}}, "audio": {"format": "wav"}"#, "ualm.reasoning.plan"),
@@ -241,15 +251,24 @@ fn values_that_ask_for_nothing_pass() {
         r#""stop": [], "n": 1, "response_format": {"type": "text"}, "store": false, "user": "me", "metadata": {"a": "b"}"#,
         r#""stop": "", "frequency_penalty": 0, "presence_penalty": 0.0, "logit_bias": {}, "logprobs": false, "top_logprobs": 0"#,
         r#""service_tier": "auto", "reasoning_effort": "none", "verbosity": "medium", "extra_body": {}, "safety_identifier": "x""#,
+        r#""best_of": 1, "suffix": "", "echo": false, "tool_choice": "", "stop": [""], "response_format": {}"#,
+        r#""response_format": "text", "reasoning_effort": "", "repeat_penalty": 1.0, "stream_options": {"include_usage": true}"#,
+        r#""modalities": ["audio"], "audio": {"format": "WAV", "voice": ""}"#,
         r#""max_tokens": 5, "max_completion_tokens": 5, "stream_options": {"include_usage": false}"#,
     ] {
         chat(&format!(", {rest}")).unwrap();
     }
+    assert_eq!(chat(r#", "reasoning_effort": """#).unwrap().thinking(), None);
+    assert!(chat(r#", "ualm": {"force": []}"#).unwrap().ualm.force.is_none());
     assert_eq!(chat(r#", "reasoning_effort": "none""#).unwrap().thinking(), Some(false));
     for (rest, param) in [
         (r#""tools": [{"type": "function"}]"#, "tools"),
         (r#""tool_choice": "required""#, "tool_choice"),
         (r#""response_format": {"type": "json_object"}"#, "response_format"),
+        (r#""reasoning_effort": "high""#, "reasoning_effort"),
+        (r#""best_of": 2"#, "best_of"),
+        (r#""top_k": 20"#, "top_k"),
+        (r#""stop": ["a"]"#, "stop"),
         (r#""store": true"#, "store"),
         (r#""presence_penalty": 0.5"#, "presence_penalty"),
         (r#""service_tier": "flex""#, "service_tier"),
@@ -319,6 +338,8 @@ fn what_an_answer_lost_is_told() {
     let id = left_out(r#""content": "rain", "audio": {"id": "audio-1"}"#).unwrap();
     assert!(id.contains("only the id"), "{id}");
     assert_eq!(left_out(r#""content": "rain", "audio": {"id": "audio-1", "data": null, "transcript": ""}"#), Some(id));
+    assert_eq!(left_out(r#""content": "rain", "audio": {"id": "audio-1", "data": ""}"#), Some(id));
+    assert!(left_out(r#""content": "rain", "function_call": {}"#).is_none());
     let segments =
         r#""segments": [{"modality": "audio", "audio": {"data": "UklGRg==", "format": "wav", "sample_rate": 16000}}]"#;
     assert_eq!(left_out(&format!(r#""content": null, "audio": {{"id": "audio-1"}}, {segments}"#)), None);
