@@ -160,6 +160,9 @@ class ConductTest(unittest.TestCase):
         self.expect(reason(self.server, ualm={"audio": {"max_steps": 400}}), 400, "limit", "ualm.audio.max_steps")
         self.expect(reason(self.server, n=9), 400, "limit", "n")
         question = {"model": MODEL, "messages": [{"role": "user", "content": "What is rain?"}]}
+        self.expect(post(self.server, "/v1/chat/completions", {**question, "ualm": {"max_segments": 1 << 30}}), 400, "limit", "ualm.max_segments")
+        long = [{"role": "user", "content": "rain " * 50_000}]
+        self.expect(post(self.server, "/v1/chat/completions", {**question, "messages": long}), 400, "limit", "messages")
         for more, param in (({"max_tokens": 1 << 40}, "max_completion_tokens"), ({"ualm": {"text": {"max_steps": 1 << 40}}}, "ualm.text.max_steps")):
             self.expect(post(self.server, "/v1/chat/completions", {**question, **more}), 400, "limit", param)
         self.expect(reason(self.server, ualm={"reasoning": {"rounds": 33}}), 400, "invalid")

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::choice::Voice;
 use super::idle::CHAT;
-use super::json::parse;
+use super::json::{parse, whole};
 use super::{Refusal, RefusalCode, Settings, SoundFormat, base64};
 use crate::object::{object_or_default, optional_object, or_default};
 use message::ECHOES;
@@ -39,16 +39,20 @@ pub struct ChatRequest {
     #[serde(default, deserialize_with = "optional_object")]
     pub stream_options: Option<StreamOptions>,
     /// Takes.
+    #[serde(default, deserialize_with = "whole")]
     pub n: Option<u16>,
     /// Seed of the first take.
+    #[serde(default, deserialize_with = "whole")]
     pub seed: Option<u64>,
     /// Softmax temperature.
     pub temperature: Option<f32>,
     /// Only the most probable ids that together reach it.
     pub top_p: Option<f32>,
     /// The most frames of each segment.
+    #[serde(default, deserialize_with = "whole")]
     pub max_completion_tokens: Option<usize>,
     /// The same under its older name.
+    #[serde(default, deserialize_with = "whole")]
     pub max_tokens: Option<usize>,
     reasoning_effort: Option<String>,
     /// Extensions of OpenAI's interface.

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use serde::de::value::MapDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_ignored::Path;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Number, Value};
 use serde_path_to_error::{Deserializer as Tracked, Track};
 
 use super::idle::Idle;
@@ -16,6 +16,9 @@ use ualm::internal::skip_mark;
 
 /// The most fields that are not known and null.
 const MOST_UNKNOWN: usize = 1000;
+
+/// Below it, every whole number is a 64-bit float.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The most letters of what is wrong with a value.
 const MOST_LETTERS: usize = 300;
@@ -58,6 +61,17 @@ fn first_that_is_there(text: &[u8], unknown: Vec<(String, String)>) -> Option<St
     let all: Value = serde_json::from_slice(text).unwrap_or_default();
     let is_there = |pointer: &str| all.pointer(pointer).is_some_and(|value| !value.is_null());
     unknown.into_iter().find(|(_, pointer)| is_crowd || is_there(pointer)).map(|(name, _)| name)
+}
+
+/// Reads a whole number, which some clients write as `1.0`; none from null.
+///
+/// # Errors
+/// Anything else, and a number that `T` does not hold.
+pub fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<Option<T>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(from)? else { return Ok(None) };
+    let written = number.as_f64().filter(|value| value.fract() == 0.0 && (0.0..MOST_EXACT).contains(value));
+    let value = number.as_u64().or(written.map(|value| value as u64)).and_then(|value| T::try_from(value).ok());
+    value.map(Some).ok_or_else(|| D::Error::custom(format!("{number}; expected a whole number in its range")))
 }
 
 /// The fields of an object as they are written.

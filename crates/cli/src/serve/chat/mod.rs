@@ -45,6 +45,12 @@ fn check(server: &Server, chat: &ChatRequest) -> Result<(), ApiError> {
         let what = "this model makes its chains in one reply, without prompts for their stages: leave them out";
         return Err(Refusal::invalid("ualm.reasoning.prompts", what).into());
     }
+    let most = server.model.limits().segments;
+    if chat.ualm.max_segments.is_some_and(|segments| segments > most) {
+        let (param, message) =
+            ("ualm.max_segments".to_owned(), format!("too many segments are asked for; at most {most}"));
+        return Err(Refusal { code: RefusalCode::Limit, param: Some(param), message }.into());
+    }
     let most = server.limits.takes;
     if chat.n.is_some_and(|takes| takes > most) {
         let (param, message) = (Some("n".to_owned()), format!("too many takes are asked for; at most {most}"));
@@ -103,7 +109,9 @@ fn run(
     job: Job,
     tell: &mut dyn FnMut(TakeEvent<'_>) -> ualm::Result<()>,
 ) -> Result<Outcome, ApiError> {
-    super::threads::make(worker, job, None, tell)
+    // what is wrong with a plain question is in its messages; a chain and a record have other parts
+    let is_plain = matches!((&job.way, &job.start), (Way::Free { .. }, Start::Messages(_)));
+    super::threads::make(worker, job, is_plain.then_some("messages"), tell)
 }
 
 fn job(server: &Server, chat: &ChatRequest, hearer: &mut Hearer) -> Result<Job, ApiError> {
