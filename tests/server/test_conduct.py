@@ -136,6 +136,8 @@ class ConductTest(unittest.TestCase):
         self.expect(speak(self.server, model="other"), 404, "model_not_found", "model")
         self.expect(reason(self.server, messages=[{"role": "assistant", "content": "rain"}]), 400, "invalid", "messages")
         self.expect(reason(self.server, messages=[heard]), 400, "audio", "messages[0].content[0].input_audio.data")
+        asked = {"role": "user", "content": "rain"}
+        self.expect(reason(self.server, messages=[asked, {"role": "assistant", "content": "rain"}, asked]), 400, "invalid", "messages")
         self.expect(transcribe(self.server, b"not a sound"), 400, "audio", "file")
         # settings are named before anything is heard or made
         self.expect(transcribe(self.server, b"not a sound", temperature="-1"), 400, "invalid", "temperature")
@@ -165,7 +167,7 @@ class ConductTest(unittest.TestCase):
         self.expect(post(self.server, "/v1/chat/completions", {**question, "messages": long}), 400, "limit", "messages")
         for more, param in (({"max_tokens": 1 << 40}, "max_completion_tokens"), ({"ualm": {"text": {"max_steps": 1 << 40}}}, "ualm.text.max_steps")):
             self.expect(post(self.server, "/v1/chat/completions", {**question, **more}), 400, "limit", param)
-        self.expect(reason(self.server, ualm={"reasoning": {"rounds": 33}}), 400, "invalid")
+        self.expect(reason(self.server, ualm={"reasoning": {"rounds": 33}}), 400, "invalid", "ualm.reasoning.rounds")
         long = json.loads(Answer(self.server, "GET", "/v1/models").body)["data"][0]["ualm"]["limits"]
         self.assertEqual((long["output_seconds"], long["takes"], long["body_bytes"]), (5, 8, 1 << 20))
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use tokio::time::Instant;
-use ualm::{Content, Message, Modality, Role, TakeEvent};
+use ualm::{Content, MOST_ROUNDS, Message, Modality, Role, TakeEvent};
 
 use super::body::read_json;
 use super::encode::Encoding;
@@ -44,6 +44,10 @@ fn check(server: &Server, chat: &ChatRequest) -> Result<(), ApiError> {
     if is_worded && !server.model.reasoning().by_prompt {
         let what = "this model makes its chains in one reply, without prompts for their stages: leave them out";
         return Err(Refusal::invalid("ualm.reasoning.prompts", what).into());
+    }
+    let rounds = chat.ualm.reasoning.as_ref().and_then(|wish| wish.rounds);
+    if rounds.is_some_and(|rounds| !(1..=MOST_ROUNDS).contains(&rounds)) {
+        return Err(Refusal::invalid("ualm.reasoning.rounds", format!("expected 1 to {MOST_ROUNDS}")).into());
     }
     let most = server.model.limits().segments;
     if chat.ualm.max_segments.is_some_and(|segments| segments > most) {
@@ -123,13 +127,20 @@ fn job(server: &Server, chat: &ChatRequest, hearer: &mut Hearer) -> Result<Job, 
             (Start::Record { record, segment, said: messages(server, chat, hearer)? }, chat.seed)
         }
     };
+    let way = way(server, chat);
+    if let (Way::Chain(_), Start::Messages(said)) = (&way, &start)
+        && !matches!(said[..], [Message { content: Content::Text(_), .. }])
+    {
+        let what = "a chain of reasoning is about one user message, a text: send no others with it";
+        return Err(Refusal::invalid("messages", what).into());
+    }
     let (text, audio) = settings(chat);
     let own = chat.ualm.text.max_steps.map(|_| "ualm.text.max_steps");
     server.check_text_steps(own.unwrap_or("max_completion_tokens"), text.max_steps)?;
     server.check_sound_steps("max_completion_tokens", audio.max_steps.filter(|_| chat.wants_sound()))?;
     Ok(Job {
         start,
-        way: way(server, chat),
+        way,
         takes: chat.n.unwrap_or(1),
         seed,
         text,
