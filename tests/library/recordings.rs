@@ -360,3 +360,28 @@ fn levels_that_cannot_be_meant_are_told() {
     let other = tone().enumerate().map(|(n, x)| (x, (n as f32 * 0.7).cos() * 0.5));
     assert_eq!(both(&stereo(other)).warnings, [""; 0]);
 }
+
+#[test]
+fn tags_behind_flac_are_no_part_of_its_last_frame() {
+    let flac = formats("flac.flac");
+    let whole = both(&flac);
+    assert_eq!(whole.warnings, [""; 0]);
+    let version1 = [b"TAG".to_vec(), vec![b'x'; 125]].concat();
+    for tags in [version1.clone(), tag(3000), [tag(90_000), version1].concat()] {
+        let decoded = both(&[flac.clone(), tags].concat());
+        assert_eq!((decoded.waveform, decoded.warnings), (whole.waveform.clone(), whole.warnings.clone()));
+    }
+}
+
+#[test]
+fn the_largest_size_of_w64_is_one_that_is_not_known() {
+    let mut w64 = formats("w64-pcm_s16le.w64");
+    let expected = both(&w64).waveform;
+    let data = w64.windows(4).position(|name| name == b"data").unwrap() + 16;
+    for size in [i64::MAX as u64, i64::MAX as u64 - 128, u64::MAX] {
+        w64[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
+        w64[data..data + 8].copy_from_slice(&size.to_le_bytes());
+        let decoded = both(&w64);
+        assert_eq!((decoded.waveform, decoded.warnings), (expected.clone(), vec![]), "{size}");
+    }
+}
