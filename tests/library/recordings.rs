@@ -428,4 +428,6 @@ fn a_caf_that_counts_too_few_samples_gives_all_of_them() {
         assert_eq!(decoded.waveform, whole.waveform, "{stated}");
         assert_eq!(decoded.warnings.len(), warnings, "{:?}", decoded.warnings);
     }
+    let tagged = both(&[caf, tag(3000)].concat());
+    assert_eq!((tagged.waveform, tagged.warnings), (whole.waveform, whole.warnings), "a tag is no sound");
 }
