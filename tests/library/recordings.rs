@@ -360,3 +360,74 @@ fn levels_that_cannot_be_meant_are_told() {
     let other = tone().enumerate().map(|(n, x)| (x, (n as f32 * 0.7).cos() * 0.5));
     assert_eq!(both(&stereo(other)).warnings, [""; 0]);
 }
+
+#[test]
+fn tags_behind_flac_are_no_part_of_its_last_frame() {
+    let flac = formats("flac.flac");
+    let whole = both(&flac);
+    assert_eq!(whole.warnings, [""; 0]);
+    let version1 = [b"TAG".to_vec(), vec![b'x'; 125]].concat();
+    for tags in [version1.clone(), tag(3000), [tag(90_000), version1].concat()] {
+        let decoded = both(&[flac.clone(), tags].concat());
+        assert_eq!((decoded.waveform, decoded.warnings), (whole.waveform.clone(), whole.warnings.clone()));
+    }
+}
+
+#[test]
+fn the_largest_size_of_w64_is_one_that_is_not_known() {
+    let mut w64 = formats("w64-pcm_s16le.w64");
+    let expected = both(&w64).waveform;
+    let data = w64.windows(4).position(|name| name == b"data").unwrap() + 16;
+    for size in [i64::MAX as u64, i64::MAX as u64 - 128, u64::MAX] {
+        w64[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
+        w64[data..data + 8].copy_from_slice(&size.to_le_bytes());
+        let decoded = both(&w64);
+        assert_eq!((decoded.waveform, decoded.warnings), (expected.clone(), vec![]), "{size}");
+    }
+}
+
+#[test]
+fn au_and_aiff_that_count_too_few_samples_give_all_of_them() {
+    for (name, field, before) in [("au-pcm_s16be.au", &b".snd"[..], 8), ("aiff-pcm_s16be.aiff", b"COMM", 10)] {
+        let bytes = formats(name);
+        let whole = both(&bytes);
+        let at = bytes.windows(4).position(|found| found == field).unwrap() + before;
+        let stated = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        for (stated, warnings) in [(stated / 2, 1), (1, 1), (stated - 1, 0)] {
+            let mut lying = bytes.clone();
+            lying[at..at + 4].copy_from_slice(&stated.to_be_bytes());
+            let decoded = both(&lying);
+            assert_eq!(decoded.waveform, whole.waveform, "{name}: {stated}");
+            assert_eq!(decoded.warnings.len(), warnings, "{name}: {:?}", decoded.warnings);
+        }
+    }
+}
+
+#[test]
+fn a_table_of_packets_that_ends_early_is_told() {
+    let mut caf = formats("caf-aac.caf");
+    let whole = both(&caf).waveform.len();
+    let table = caf.windows(4).position(|name| name == b"pakt").unwrap();
+    let size = u64::from_be_bytes(caf[table + 4..table + 12].try_into().unwrap());
+    caf[table + 4..table + 12].copy_from_slice(&(size - 2).to_be_bytes());
+    let decoded = both(&caf);
+    assert!(decoded.waveform.len() < whole);
+    assert!(decoded.warnings[0].contains("table of its packets ends"), "{:?}", decoded.warnings);
+}
+
+#[test]
+fn a_caf_that_counts_too_few_samples_gives_all_of_them() {
+    let caf = formats("caf-pcm_s16be.caf");
+    let whole = both(&caf);
+    let at = caf.windows(4).position(|name| name == b"data").unwrap() + 4;
+    let stated = u64::from_be_bytes(caf[at..at + 8].try_into().unwrap());
+    for (stated, warnings) in [(stated / 2, 1), (1, 1), (stated - 2, 0)] {
+        let mut lying = caf.clone();
+        lying[at..at + 8].copy_from_slice(&stated.to_be_bytes());
+        let decoded = both(&lying);
+        assert_eq!(decoded.waveform, whole.waveform, "{stated}");
+        assert_eq!(decoded.warnings.len(), warnings, "{:?}", decoded.warnings);
+    }
+    let tagged = both(&[caf, tag(3000)].concat());
+    assert_eq!((tagged.waveform, tagged.warnings), (whole.waveform, whole.warnings), "a tag is no sound");
+}

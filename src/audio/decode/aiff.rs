@@ -12,6 +12,8 @@ pub(super) struct Aiff<'a> {
     input: Input<'a>,
     track: Track,
     blocks: Blocks,
+    /// Bytes of sound that the size of their chunk counts beyond the number of frames.
+    more: Option<u64>,
     is_unfinished: bool,
 }
 
@@ -49,8 +51,9 @@ impl<'a> Aiff<'a> {
                     let Some([o0, o1, o2, o3, ..]) = input.array::<8>()? else {
                         return Err(refusal::broken("AIFF", "it holds no samples"));
                     };
-                    input.skip(u64::from(u32::from_be_bytes([o0, o1, o2, o3])))?;
-                    return Self::begin(input, &common);
+                    let offset = u64::from(u32::from_be_bytes([o0, o1, o2, o3]));
+                    input.skip(offset)?;
+                    return Self::begin(input, &common, size.saturating_sub(8).saturating_sub(offset));
                 }
                 _ => {
                     input.skip(size + (size & 1))?;
@@ -59,7 +62,7 @@ impl<'a> Aiff<'a> {
         }
     }
 
-    fn begin(input: Input<'a>, common: &Common) -> Result<Self> {
+    fn begin(input: Input<'a>, common: &Common, size: u64) -> Result<Self> {
         if common.channels == 0 || common.sample_rate == 0 {
             let found = format!("{} channels at {} Hz", common.channels, common.sample_rate);
             return Err(refusal::broken("AIFF", &found));
@@ -74,7 +77,26 @@ impl<'a> Aiff<'a> {
         track.promised_seconds = frames.map(|frames| frames as f64 / f64::from(common.sample_rate));
         track.stored_bytes = input.len().map(|len| len.saturating_sub(input.position()));
         let blocks = Blocks::new(frame, 1, frames.map(|frames| frames * frame));
-        Ok(Self { input, track, blocks, is_unfinished: frames.is_none() })
+        let more = frames.and_then(|frames| size.checked_sub(frames * frame)).filter(|more| *more >= frame);
+        Ok(Self { input, track, blocks, more, is_unfinished: frames.is_none() })
+    }
+
+    /// Goes on to the end of the chunk where no chunk follows the stated number of frames.
+    fn go_on(&mut self, more: u64, damage: &mut Damage) -> Result<()> {
+        let rest = self.input.peek(5)?;
+        let is_name = |at: usize| {
+            let name = rest.get(at..at + 4);
+            name.is_some_and(|name| name.iter().all(|letter| matches!(letter, b' '..=b'~')))
+        };
+        if rest.is_empty() || is_name(0) || is_name(1) {
+            return Ok(());
+        }
+        if more > self.blocks.block().max(8) {
+            damage.note("has more sound than the frames that its header counts: all of it is used");
+        }
+        self.blocks.left = Some(more);
+        self.track.promised_seconds = None;
+        Ok(())
     }
 }
 
@@ -136,6 +158,12 @@ impl Demuxer for Aiff<'_> {
         if std::mem::take(&mut self.is_unfinished) && !self.input.peek(1)?.is_empty() {
             damage.note("has a header that was never finished: its samples are used up to the end of the file");
         }
+        let step = self.blocks.next(&mut self.input, damage)?;
+        if !matches!(step, Step::End) {
+            return Ok(step);
+        }
+        let Some(more) = self.more.take() else { return Ok(step) };
+        self.go_on(more, damage)?;
         self.blocks.next(&mut self.input, damage)
     }
 }

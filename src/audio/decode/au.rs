@@ -12,8 +12,13 @@ pub(super) struct Au<'a> {
     input: Input<'a>,
     track: Track,
     blocks: Blocks,
+    /// The stated size of the samples, in bytes, until what follows them was looked at.
+    size: Option<u64>,
     is_unfinished: bool,
 }
+
+/// The most bytes by which a size may be miscounted without a warning.
+const MISCOUNTED: usize = 8;
 
 impl<'a> Au<'a> {
     /// Reads the header.
@@ -45,7 +50,23 @@ impl<'a> Au<'a> {
         track.promised_seconds = size.map(|size| (size / frame) as f64 / f64::from(rate));
         track.stored_bytes = input.len().map(|len| len.saturating_sub(input.position()));
         let is_unfinished = number(2) == Some(0);
-        Ok(Self { input, track, blocks: Blocks::new(frame, 1, size), is_unfinished })
+        let blocks = Blocks::new(frame, 1, size.map(|size| size / frame * frame));
+        Ok(Self { input, track, blocks, size, is_unfinished })
+    }
+
+    /// Takes what follows the stated size for samples, too: nothing else stands behind them.
+    fn go_on(&mut self, size: u64, damage: &mut Damage) -> Result<()> {
+        let more = (size % self.blocks.block()) as usize + MISCOUNTED;
+        let rest = self.input.peek(more + 1)?;
+        if rest.starts_with(b"TAG") || rest.starts_with(b"ID3") || rest.is_empty() {
+            return Ok(());
+        }
+        if rest.len() > more {
+            damage.note(format!("has more sound than the {size} bytes that its header counts: all of it is used"));
+        }
+        self.blocks.left = None;
+        self.track.promised_seconds = None;
+        Ok(())
     }
 }
 
@@ -81,6 +102,12 @@ impl Demuxer for Au<'_> {
         if std::mem::take(&mut self.is_unfinished) && !self.input.peek(1)?.is_empty() {
             damage.note("has a header that was never finished: its samples are used up to the end of the file");
         }
+        let step = self.blocks.next(&mut self.input, damage)?;
+        if !matches!(step, Step::End) {
+            return Ok(step);
+        }
+        let Some(size) = self.size.take() else { return Ok(step) };
+        self.go_on(size, damage)?;
         self.blocks.next(&mut self.input, damage)
     }
 }

@@ -19,13 +19,16 @@ pub(super) struct Caf<'a> {
     track: Track,
     packets: Packets,
     is_unfinished: bool,
+    /// True when there is more sound than the header counts.
+    is_miscounted: bool,
 }
 
 enum Packets {
     /// Packets of equal size.
     Equal(Blocks),
     /// The table of the sizes of packets, and the bytes of sound left.
-    Table { table: Vec<u8>, at: usize, has_frames: bool, left: u64 },
+    /// `count` is the number of packets that the table promises still.
+    Table { table: Vec<u8>, at: usize, has_frames: bool, left: u64, count: u64 },
 }
 
 /// The description of the sound.
@@ -42,6 +45,7 @@ struct Description {
 /// The table of packets: the head of the chunk `pakt`.
 #[derive(Clone, Copy, Default)]
 struct TableHead {
+    packets: u64,
     valid_frames: u64,
     priming: u32,
 }
@@ -60,7 +64,7 @@ impl<'a> Caf<'a> {
     pub fn open(mut input: Input<'a>) -> Result<Self> {
         input.skip(8)?;
         let (mut description, mut config, mut table, mut sound) = (None, Vec::new(), None, None);
-        let mut is_unfinished = false;
+        let (mut is_unfinished, mut is_miscounted) = (false, false);
         while let Some(header) = input.array::<12>()? {
             let [id @ .., s0, s1, s2, s3, s4, s5, s6, s7] = header;
             let size = u64::from_be_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
@@ -76,6 +80,14 @@ impl<'a> Caf<'a> {
             }
             let next = begin.saturating_add(size);
             is_unfinished |= id == *b"data" && size == 0;
+            if id == *b"data" && next < end && size > 0 {
+                input.seek(next)?;
+                // Where no chunk follows, the size counts too few samples.
+                if !is_chunk(input.peek(12)?, end - next) {
+                    (sound, is_miscounted) = (Some((begin + 4, None)), end - next > 8);
+                    break;
+                }
+            }
             if next > end || is_unfinished {
                 break;
             }
@@ -89,7 +101,7 @@ impl<'a> Caf<'a> {
         };
         input.seek(begin)?;
         let mut caf = description.open(input, size.map(|size| size.saturating_sub(4)), &config, table)?;
-        caf.is_unfinished = is_unfinished;
+        (caf.is_unfinished, caf.is_miscounted) = (is_unfinished, is_miscounted);
         Ok(caf)
     }
 }
@@ -132,14 +144,17 @@ impl Description {
                 let frames = u64::from(self.packet_frames);
                 Packets::Equal(Blocks::new(u64::from(self.packet_bytes), frames, Some(left)).one_by_one())
             }
-            Some(table) => Packets::Table { table, at: 24, has_frames: self.packet_frames == 0, left },
+            Some(table) => {
+                let count = head.map_or(0, |head| head.packets);
+                Packets::Table { table, at: 24, has_frames: self.packet_frames == 0, left, count }
+            }
             None => {
                 let defect =
                     "the table of its packets is missing, for it is cut short; nothing can be found without it";
                 return Err(refusal::broken("CAF", defect));
             }
         };
-        Ok(Caf { input, track, packets, is_unfinished: false })
+        Ok(Caf { input, track, packets, is_unfinished: false, is_miscounted: false })
     }
 
     /// Returns how the samples are stored, if they are not compressed.
@@ -172,7 +187,7 @@ impl Description {
         if storage.number == Number::Signed && storage.bytes == 4 {
             blocks = blocks.padded(self.bits, storage.big_endian);
         }
-        Ok(Caf { input, track, packets: Packets::Equal(blocks), is_unfinished: false })
+        Ok(Caf { input, track, packets: Packets::Equal(blocks), is_unfinished: false, is_miscounted: false })
     }
 
     fn parameters(&self, config: &[u8]) -> Result<AudioCodecParameters> {
@@ -198,10 +213,24 @@ impl Description {
 
 impl TableHead {
     fn read(bytes: &[u8]) -> Option<Self> {
+        let packets = i64::from_be_bytes(bytes.get(..8)?.try_into().ok()?);
         let valid = i64::from_be_bytes(bytes.get(8..16)?.try_into().ok()?);
         let priming = i32::from_be_bytes(bytes.get(16..20)?.try_into().ok()?);
-        Some(Self { valid_frames: u64::try_from(valid).ok()?, priming: u32::try_from(priming).ok()? })
+        Some(Self {
+            packets: u64::try_from(packets).unwrap_or(0),
+            valid_frames: u64::try_from(valid).ok()?,
+            priming: u32::try_from(priming).ok()?,
+        })
     }
+}
+
+/// Returns whether `bytes` begin with a chunk or a tag, of which `most` bytes are there with its header.
+fn is_chunk(bytes: &[u8], most: u64) -> bool {
+    let &[a, b, c, d, ref size @ ..] = bytes else { return false };
+    let is_name = [a, b, c, d].iter().all(|letter| matches!(letter, b' '..=b'~'));
+    let size = size.first_chunk().map(|size| u64::from_be_bytes(*size));
+    let is_tag = matches!([a, b, c], [b'T', b'A', b'G'] | [b'I', b'D', b'3']);
+    is_name || is_tag || size.is_some_and(|size| [a, b, c, d] == [0; 4] && size < most)
 }
 
 /// Returns a number of 7 bits a byte, the highest first, and moves `at` behind it.
@@ -234,11 +263,20 @@ impl Demuxer for Caf<'_> {
         if std::mem::take(&mut self.is_unfinished) {
             damage.note("has a header that was never finished: its samples are used up to the end of the file");
         }
-        let (table, at, has_frames, left) = match &mut self.packets {
+        if std::mem::take(&mut self.is_miscounted) {
+            damage.note("has more sound than its header counts: all of it is used");
+        }
+        let (table, at, has_frames, left, count) = match &mut self.packets {
             Packets::Equal(blocks) => return blocks.next(&mut self.input, damage),
-            Packets::Table { table, at, has_frames, left } => (table, at, *has_frames, left),
+            Packets::Table { table, at, has_frames, left, count } => (table, at, *has_frames, left, count),
         };
-        let Some(size) = variable(table, at) else { return Ok(Step::End) };
+        let Some(size) = variable(table, at) else {
+            if *count > 0 {
+                damage.ends_with(format!("the table of its packets ends early ({count} are missing)"));
+            }
+            return Ok(Step::End);
+        };
+        *count = count.saturating_sub(1);
         if has_frames {
             variable(table, at);
         }

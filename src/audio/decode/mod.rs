@@ -24,6 +24,7 @@ mod pcm;
 mod refusal;
 mod sink;
 mod stream;
+mod tags_at_end;
 mod track;
 mod untagged;
 mod wave;

@@ -16,6 +16,7 @@ use crate::audio::decode::gapless::Gapless;
 use crate::audio::decode::input::{Input, unreadable};
 use crate::audio::decode::mpeg;
 use crate::audio::decode::refusal;
+use crate::audio::decode::tags_at_end::TagsAtEnd;
 use crate::audio::decode::track::{Demuxer, Step, Track};
 use crate::audio::decode::untagged::Untagged;
 use crate::error::{Error, ErrorKind, Result};
@@ -71,7 +72,8 @@ impl<'a> Stream<'a> {
         match kind {
             Kind::Mpeg => Self::open_bytes(Untagged::new(input, mpeg::frame_len), kind),
             Kind::Adts => Self::open_bytes(Untagged::new(input, adts::frame_len), kind),
-            Kind::Flac | Kind::Ogg => Self::open_bytes(input, kind),
+            Kind::Flac => Self::open_bytes(TagsAtEnd::new(input), kind),
+            Kind::Ogg => Self::open_bytes(input, kind),
         }
     }
 

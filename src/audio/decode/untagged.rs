@@ -19,7 +19,7 @@ pub(super) struct Untagged<'a> {
 }
 
 /// Number of bytes from which a tag and its length are told.
-const HEAD_LEN: usize = 32;
+pub(super) const HEAD_LEN: usize = 32;
 
 /// Length of an ID3v1 tag.
 pub(super) const ID3V1_LEN: u64 = 128;

@@ -22,9 +22,13 @@ pub(super) enum Variant {
     W64,
 }
 
+/// The largest size of 64 bits that can be meant: programs write the largest number there is, less a header, for a size
+/// that they do not know.
+const MOST_SIZE: u64 = 1 << 60;
+
 /// Returns whether `size` is one that programs write which do not know the length yet.
 fn is_unknown(size: u64) -> bool {
-    matches!(size, 0x7fff_0000..=0x8000_0000 | 0xffff_0000..=0xffff_ffff) || size > i64::MAX as u64
+    matches!(size, 0x7fff_0000..=0x8000_0000 | 0xffff_0000..=0xffff_ffff) || size > MOST_SIZE
 }
 
 /// The most bytes of a chunk that describes the sound.
@@ -139,7 +143,7 @@ impl<'a> Wave<'a> {
                 };
                 let is_long = variant == Variant::W64 || (long_size.is_some() && chunk.size == u64::from(u32::MAX));
                 let size = long_size.filter(|_| is_long).unwrap_or(chunk.size);
-                let known = |size: &u64| if is_long { *size <= i64::MAX as u64 } else { !is_unknown(*size) };
+                let known = |size: &u64| if is_long { *size <= MOST_SIZE } else { !is_unknown(*size) };
                 let stated_end = stated.filter(|stated| *stated > 40).filter(known);
                 let stated_end = stated_end.map(|stated| begin.saturating_add(stated));
                 return Self::begin(input, variant, format, Some(size).filter(known), stated_end);

@@ -36,7 +36,8 @@ pub(super) struct Mp4<'a> {
     fragments: VecDeque<Run>,
     /// Where the box after the last fragment begins.
     next_box: u64,
-    default_size: u32,
+    /// The sizes of packets by tracks, where a fragment has none.
+    default_sizes: Vec<(u32, u32)>,
     is_cut: bool,
     /// True when the last box of the file is cut.
     ends_early: bool,
@@ -67,7 +68,7 @@ impl<'a> Mp4<'a> {
             return Err(Error::new(ErrorKind::Audio, message));
         };
         let found = read_track(&movie, name)?;
-        let default_size = samples::default_size(&movie, found.id);
+        let default_sizes = samples::default_sizes(&movie);
         let mut mp4 = Self {
             input,
             track: found.entry.track,
@@ -77,7 +78,7 @@ impl<'a> Mp4<'a> {
             run: None,
             fragments: VecDeque::new(),
             next_box: first,
-            default_size,
+            default_sizes,
             is_cut: false,
             ends_early: false,
             name,
@@ -104,7 +105,7 @@ impl<'a> Mp4<'a> {
             self.ends_early |= found.is_cut;
             if found.kind == *b"moof" {
                 let fragment = self.input.read_up_to(found.content_len())?;
-                self.fragments = samples::fragment(&fragment, found.begin, self.track_id, self.default_size).into();
+                self.fragments = samples::fragment(&fragment, found.begin, self.track_id, &self.default_sizes).into();
                 if let Some(run) = self.fragments.pop_front() {
                     return Ok(Some(run));
                 }

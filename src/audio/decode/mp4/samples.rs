@@ -141,51 +141,66 @@ fn sizes(table: &[u8]) -> Option<(u32, u64, Vec<u32>)> {
     Some((0, each.len() as u64, each))
 }
 
-/// The sizes that packets of fragments have unless a fragment says otherwise (`trex`).
-pub(super) fn default_size(movie: &[u8], track_id: u32) -> u32 {
+/// The sizes that packets of fragments have unless a fragment says otherwise (`trex`), with the tracks' numbers.
+pub(super) fn default_sizes(movie: &[u8]) -> Vec<(u32, u32)> {
     let extends = find(movie, &[b"mvex"]).unwrap_or_default();
-    let sizes = boxes(extends).filter(|found| found.kind == *b"trex").find_map(|found| {
+    let sizes = boxes(extends).filter(|found| found.kind == *b"trex").filter_map(|found| {
         let mut fields = Fields(found.content);
         fields.version()?;
         let id = fields.u32()?;
         fields.skip(8)?;
-        Some(fields.u32()?).filter(|_| id == track_id)
+        Some((id, fields.u32()?))
     });
-    sizes.unwrap_or(0)
+    sizes.collect()
 }
 
-/// Reads a fragment (`moof`) that begins at `begin` into the runs of a track.
-pub(super) fn fragment(content: &[u8], begin: u64, track_id: u32, default_size: u32) -> Vec<Run> {
+/// Reads a fragment (`moof`) that begins at `begin` into the runs of a track; `default_sizes` are those of all tracks.
+pub(super) fn fragment(content: &[u8], begin: u64, track_id: u32, default_sizes: &[(u32, u32)]) -> Vec<Run> {
     let mut runs = Vec::new();
+    // Where a track has no base of its own, it is the end of the track before it.
+    let mut last_end = begin;
     for track in boxes(content).filter(|found| found.kind == *b"traf") {
-        let header = find(track.content, &[b"tfhd"]).and_then(|header| fragment_header(header, begin, default_size));
-        let Some((id, base, size)) = header else { continue };
-        if id != track_id {
-            continue;
-        }
-        let mut next = base;
+        let Some(header) = find(track.content, &[b"tfhd"]).and_then(FragmentHeader::read) else { continue };
+        let base = header.base.unwrap_or(if header.is_based_on_fragment { begin } else { last_end });
+        let default_size = default_sizes.iter().find(|(id, _)| *id == header.id).map_or(0, |(_, size)| *size);
+        let size = header.size.unwrap_or(default_size);
+        last_end = base;
         for run in boxes(track.content).filter(|found| found.kind == *b"trun") {
-            let Some((run, end)) = fragment_run(run.content, base, next, size) else { continue };
-            next = end;
-            runs.push(run);
+            let Some((run, end)) = fragment_run(run.content, base, last_end, size) else { continue };
+            last_end = end;
+            if header.id == track_id {
+                runs.push(run);
+            }
         }
     }
     runs
 }
 
-/// Returns the track, the base of offsets, and the size of packets of a fragment.
-fn fragment_header(header: &[u8], begin: u64, default_size: u32) -> Option<(u32, u64, u32)> {
-    let mut fields = Fields(header);
-    let (_, flags) = fields.version()?;
-    let id = fields.u32()?;
-    let base = if flags & 1 != 0 { fields.u64()? } else { begin };
-    for flag in [2, 8] {
-        if flags & flag != 0 {
-            fields.skip(4)?;
+/// The header of a track in a fragment (`tfhd`).
+struct FragmentHeader {
+    id: u32,
+    /// The base of offsets in the file, if it is stated.
+    base: Option<u64>,
+    /// True where offsets count from the beginning of the fragment.
+    is_based_on_fragment: bool,
+    /// The size of packets, if it is stated.
+    size: Option<u32>,
+}
+
+impl FragmentHeader {
+    fn read(header: &[u8]) -> Option<Self> {
+        let mut fields = Fields(header);
+        let (_, flags) = fields.version()?;
+        let id = fields.u32()?;
+        let base = if flags & 1 != 0 { Some(fields.u64()?) } else { None };
+        for flag in [2, 8] {
+            if flags & flag != 0 {
+                fields.skip(4)?;
+            }
         }
+        let size = if flags & 0x10 != 0 { Some(fields.u32()?) } else { None };
+        Some(Self { id, base, is_based_on_fragment: flags & 0x02_0000 != 0, size })
     }
-    let size = if flags & 0x10 != 0 { fields.u32()? } else { default_size };
-    Some((id, base, size))
 }
 
 /// Returns a run of a fragment and where it ends; it begins at `next` unless it says otherwise.
@@ -265,9 +280,29 @@ mod tests {
         let mut track = ((8 + header.len() + sized.len() + plain.len()) as u32).to_be_bytes().to_vec();
         track.extend(b"traf");
         track.extend([header, sized, plain].concat());
-        let runs = fragment(&track, 1000, 7, 5);
+        let runs = fragment(&track, 1000, 7, &[(6, 4), (7, 5)]);
         assert_eq!(runs[0], Run { offset: 1050, sizes: Sizes::Each([10, 20].into()) });
         assert_eq!(runs[1], Run { offset: 1080, sizes: Sizes::Equal { size: 5, count: 3 } });
-        assert_eq!(fragment(&track, 1000, 8, 5), []);
+        assert_eq!(fragment(&track, 1000, 8, &[]), []);
+    }
+
+    #[test]
+    fn a_track_of_a_fragment_begins_where_the_one_before_ends() {
+        let track = |id: u32, flags: u8, sizes: &[u32]| {
+            let mut header = full(b"tfhd", &[id]);
+            header[9] = flags;
+            let mut run = full(b"trun", &[&[sizes.len() as u32, 8], sizes].concat());
+            run[9..12].copy_from_slice(&[0, 2, 1]);
+            let mut track = ((8 + header.len() + run.len()) as u32).to_be_bytes().to_vec();
+            track.extend(b"traf");
+            [track, header, run].concat()
+        };
+        let offset =
+            |flags| fragment(&[track(1, flags, &[10, 20]), track(2, flags, &[5])].concat(), 100, 2, &[])[0].offset;
+        assert_eq!(
+            (offset(0), offset(2)),
+            (100 + 8 + 30 + 8, 100 + 8),
+            "the base that is not stated, and the fragment"
+        );
     }
 }
