@@ -93,6 +93,7 @@ mod session;
 mod text;
 mod time_limit;
 mod token;
+mod utf8;
 
 pub use cancel::Cancel;
 pub use chain::{Chain, ChainRequest, MOST_ROUNDS, ReasoningConfig, ReasoningMode, Stage, Wording};

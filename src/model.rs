@@ -234,6 +234,20 @@ impl Model {
         self.manifest().modalities.contains_key(&Modality::Thinking)
     }
 
+    /// Returns the instruction to translate speech into English.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a package that has none, because its model does not translate.
+    pub fn translation(&self) -> Result<&str> {
+        let (manifest, words) = (self.manifest(), &self.manifest().prompts.translate);
+        let lacking = || {
+            let what =
+                format!("{} does not translate: transcribe it in the language in which it is spoken", manifest.name);
+            Error::new(ErrorKind::Invalid, what)
+        };
+        Some(&**words).filter(|words| !words.is_empty()).ok_or_else(lacking)
+    }
+
     /// Returns the words of a transcript without the sentence that the model puts around them; `text` itself if it has no
     /// such sentence.
     pub fn unwrap_transcript<'t>(&self, text: &'t str) -> &'t str {

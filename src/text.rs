@@ -6,6 +6,7 @@ use tokenizers::Tokenizer;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::token::{TokenId, Vocabulary};
+use crate::utf8::skip_mark;
 
 /// The package's tokenizer, with its tokens' place in the vocabulary.
 pub struct TextTokenizer {
@@ -16,8 +17,9 @@ pub struct TextTokenizer {
 impl TextTokenizer {
     /// Reads the contents of a `tokenizer.json`.
     pub fn from_bytes(json: &[u8], vocabulary: &Vocabulary) -> Result<Self> {
-        let mut tokenizer = unpanicked(|| Tokenizer::from_bytes(json))
-            .map_err(|e| Error::new(ErrorKind::Package, "not a tokenizer that is understood").with_source(e))?;
+        let foreign = || Error::new(ErrorKind::Package, "not a tokenizer that is understood");
+        let json = skip_mark(json).map_err(|e| foreign().with_source(e))?;
+        let mut tokenizer = unpanicked(|| Tokenizer::from_bytes(json)).map_err(|e| foreign().with_source(e))?;
         let most = vocabulary.text.ids.len();
         let found = tokenizer.get_vocab_size(true);
         if found > most {

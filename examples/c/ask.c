@@ -10,10 +10,18 @@ struct run {
     ualm_generation *generation;
 };
 
+/* Tells what is wrong with the recording; what is left of it is heard. */
+static void warn(const ualm_audio *recording) {
+    const char *warning;
+    size_t index = 0;
+    while ((warning = ualm_audio_warning(recording, index++)) != NULL) fprintf(stderr, "warning: %s\n", warning);
+}
+
 /* The recording and the question, as one turn of the user. */
 static ualm_status lay_out(struct run *run, const char *recording, const char *question) {
     ualm_status status;
     if ((status = ualm_audio_read(recording, 0, &run->recording)) != UALM_STATUS_OK) return status;
+    warn(run->recording);
     if ((status = ualm_prompt_new(&run->prompt)) != UALM_STATUS_OK) return status;
     status = ualm_prompt_add_audio(run->prompt, UALM_ROLE_USER, UALM_MODALITY_AUDIO,
                                    ualm_audio_samples(run->recording));

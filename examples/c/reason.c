@@ -12,8 +12,9 @@ struct run {
 };
 
 static const char *name(ualm_stage stage) {
-    static const char *const names[] = {"", "question", "answer", "plan", "draft", "listen", "critique", "final"};
-    return stage >= UALM_STAGE_QUESTION && stage <= UALM_STAGE_FINAL ? names[stage] : "";
+    static const char *const names[] = {"", "question", "answer", "plan", "draft", "listen", "critique", "final",
+                                        "description"};
+    return stage >= UALM_STAGE_QUESTION && stage <= UALM_STAGE_DESCRIPTION ? names[stage] : "";
 }
 
 /* Answers a question with a line of standard input. */

@@ -54,5 +54,8 @@ int main(int argc, char **argv) {
     } catch (const ualm::bad_result &failure) {
         std::cerr << "error (" << ualm_status_name(failure.why().status) << "): " << failure.what() << '\n';
         return 1;
+    } catch (const std::exception &failure) { // a seed that is no number
+        std::cerr << "error: " << failure.what() << '\n';
+        return 2;
     }
 }

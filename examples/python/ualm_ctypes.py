@@ -67,28 +67,41 @@ class UalmError(Exception):
     """A call that failed."""
 
 
-class Library:
-    """The C library; `library.model_load(…)` calls ualm_model_load and raises UalmError when it fails."""
+HANDLE, OUT = c_void_p, POINTER(c_void_p)
+# What each function of ualm.h takes and returns; c_int32 is a status.
+FUNCTIONS = {
+    "abi_version": (c_uint32,),
+    "last_error": (c_char_p,),
+    "status_name": (c_char_p, c_int32),
+    "model_load": (c_int32, c_char_p, c_void_p, OUT),
+    "session_new": (c_int32, HANDLE, OUT),
+    "session_generate": (c_int32, HANDLE, HANDLE, POINTER(GenerationOptions), HANDLE, Callback, c_void_p, OUT),
+    "prompt_new": (c_int32, OUT),
+    "prompt_add_text": (c_int32, HANDLE, c_int32, c_char_p),
+    "generation_options_init": (c_int32, POINTER(GenerationOptions), c_size_t, HANDLE),
+    "reply_segment": (POINTER(Segment), HANDLE, c_size_t),
+    "reply_audio": (POINTER(Samples), HANDLE),
+    "wav_write": (c_int32, c_char_p, POINTER(Samples), c_int32),
+} | {f"{kind}_free": (None, HANDLE) for kind in ("model", "session", "prompt", "reply")}  # fmt: skip
 
-    POINTERS = {"last_error": c_char_p, "status_name": c_char_p, "reply_segment": POINTER(Segment), "reply_audio": POINTER(Samples)}
-    PLAIN = ("abi_version", "reply_segment_count")
+
+class Library:
+    """The C library; `library.model_load(…)` calls ualm_model_load and raises UalmError when it fails.
+
+    Threads may share it: the functions are declared here, once, and never changed. (ctypes keeps one object for each
+    function of a library; to change its result's type while another thread calls it ends the process.)
+    """
 
     def __init__(self, path):
         self.dll = ctypes.CDLL(path)
+        for name, (result, *arguments) in FUNCTIONS.items():
+            function = getattr(self.dll, f"ualm_{name}")
+            function.restype, function.argtypes = result, arguments
+            if result is c_int32:
+                function.errcheck = self.check
+            setattr(self, name, function)
         if self.abi_version() != ABI_VERSION:
             raise UalmError(f"{path} has ABI version {self.abi_version()}; expected {ABI_VERSION}")
-
-    def __getattr__(self, name):
-        function = getattr(self.dll, f"ualm_{name}")
-        if name in self.POINTERS:
-            function.restype = self.POINTERS[name]
-        elif name in self.PLAIN:
-            function.restype = c_size_t if name.endswith("count") else c_uint32
-        elif name.endswith("_free"):
-            function.restype = None
-        else:
-            function.restype, function.errcheck = c_int32, self.check
-        return function
 
     def check(self, status, *_):
         """Raises when a call's status says so."""
@@ -119,7 +132,7 @@ def generate(library, package, words, out, seed):
         prompt = library.make(owned, "prompt", library.prompt_new)
         library.prompt_add_text(prompt, ROLE_USER, words.encode())
         options = GenerationOptions()
-        library.generation_options_init(byref(options), c_size_t(ctypes.sizeof(options)), model)
+        library.generation_options_init(byref(options), ctypes.sizeof(options), model)
         force = (c_int32 * 1)(MODALITY_AUDIO)
         options.force, options.force_len, options.max_segments, options.seed = force, 1, 1, seed
         callback = Callback(show)
@@ -129,7 +142,7 @@ def generate(library, package, words, out, seed):
         print(file=sys.stderr)
         sound = library.reply_audio(reply)
         library.wav_write(out.encode(), sound, WAV_PCM16)
-        segment = library.reply_segment(reply, c_size_t(0)).contents
+        segment = library.reply_segment(reply, 0).contents
         streams = segment.stream_count
         frames = [segment.frames[at * streams : (at + 1) * streams] for at in range(segment.frame_count)]
         return sound.contents.frames / sound.contents.sample_rate, frames

@@ -25,7 +25,7 @@ class Config:
         if not path.is_file():
             raise ExportError(f"{path} does not exist")
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # an editor may have put a byte order mark before it
             values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         except (ValueError, yaml.YAMLError) as error:
             raise ExportError(f"{path} cannot be read: {error}") from None

@@ -6,7 +6,7 @@ from .parts import Parts
 
 _FIELDS = {
     "name": str, "license": str, "origin": str, "attribution": str,
-    "half_trained": bool, "known_words": list, "prompts": dict, "generation": dict, "limits": dict,
+    "half_trained": bool, "known_words": list, "languages": list, "prompts": dict, "generation": dict, "limits": dict,
     "settings": dict, "reasoning": dict,
 }  # fmt: skip
 _REASONING = {"default": str, "modes": list, "prompts": dict, "listen": bool, "listen_prompt": str, "stages": dict}
@@ -23,7 +23,7 @@ def check_details(details: Config, parts: Parts) -> None:
         if not isinstance(value, _FIELDS[name]):
             raise ExportError(f"{details.source}: {name} is {value!r}, expected {_FIELDS[name].__name__}")
     generation = {name: modality.generation for name, modality in parts.modalities.items() if modality.generation}
-    for field, known in (("prompts", parts.prompts), ("limits", parts.limits)):
+    for field, known in (("prompts", parts.prompts | {"translate": ""}), ("limits", parts.limits)):
         _check_keys(details, field, details.get(field, default={}), known)
     for field, known in (("generation", generation), ("settings", parts.settings)):
         _check_keys(details, field, details.get(field, default={}), known)

@@ -41,7 +41,7 @@ def compose(details: Config, precision: str, parts: Parts, files: dict) -> dict:
         "prompts": parts.prompts | details.get("prompts", default={}),
         **_settings(details, parts),
         **_reasoning(details, parts),
-        **_optional(details, "known_words"),
+        **_optional(details, "known_words", "languages"),
         "language_model": _language_model(parts),
         "audio_encoder": parts.audio_encoder.manifest(),
         "codecs": {name: _codec(graphs) for name, graphs in parts.codecs.items()},

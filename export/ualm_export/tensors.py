@@ -257,7 +257,7 @@ def read_safetensors_index(path: Path, elsewhere: Path | None = None) -> dict[st
 def _weight_map(path: Path) -> dict[str, str]:
     """Which shard holds each tensor."""
     try:
-        weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        weight_map = json.loads(path.read_text(encoding="utf-8-sig"))["weight_map"]
         shards = list(weight_map.values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExportError(f"{path} cannot be read: expected JSON with a weight_map of shards by tensor ({error!r})") from None

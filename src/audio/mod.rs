@@ -5,13 +5,14 @@
 //! compute an encoder's input. For output, [`write_wav`] writes a whole sound, and [`SampleWriter`] a sound in pieces.
 
 mod decode;
-mod edit_list;
 mod log_mel;
 mod resample;
 mod sample_writer;
 mod wav;
 mod waveform;
 
+#[cfg(feature = "internal")]
+pub(crate) use decode::fuzzed;
 pub use decode::{DecodeOptions, Decoded, SourceFormat, decode_file, decode_reader};
 pub use log_mel::{LogMel, LogMelConfig, hertz_to_mel, normalize};
 pub use resample::{Resampler, resample, resampled_len};

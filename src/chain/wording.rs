@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Stage;
 use crate::error::{Error, ErrorKind, Result};
+use crate::utf8::text_of;
 
 /// Texts by stage, with placeholders in braces for the words and for the segments so far:
 ///
@@ -90,7 +91,7 @@ impl Wording {
     /// # Errors
     /// [`ErrorKind::Invalid`] for another form, for a stage or a placeholder that is not known, and for an empty text.
     pub fn from_json(json: &str) -> Result<Self> {
-        let texts: BTreeMap<String, String> = serde_json::from_str(json).map_err(|e| {
+        let texts: BTreeMap<String, String> = serde_json::from_str(text_of(json.as_bytes())?).map_err(|e| {
             let what = "the wording is no JSON object of texts by stage";
             Error::new(ErrorKind::Invalid, what).with_source(e)
         })?;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
+pub use crate::audio::fuzzed::{aiff, au, caf, matroska, mp4, opus, wave};
 use crate::audio::{DecodeOptions, decode_reader};
 use crate::package::{FileSum, check_graph, check_manifest, parse_manifest};
 use crate::record::Record;
@@ -16,6 +17,13 @@ pub type Target = fn(&[u8]);
 /// Names and functions.
 pub const TARGETS: &[(&str, Target)] = &[
     ("audio", audio),
+    ("wave", wave),
+    ("au", au),
+    ("aiff", aiff),
+    ("caf", caf),
+    ("mp4", mp4),
+    ("matroska", matroska),
+    ("opus", opus),
     ("manifest", manifest),
     ("graph", graph),
     ("tokenizer", tokenizer),

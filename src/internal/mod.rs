@@ -8,3 +8,4 @@ pub mod fuzzing;
 pub use crate::compare::{Comparer, Comparison, GraphComparison};
 pub use crate::file::{hold_writes, remove_parts, write_whole, write_whole_with};
 pub use crate::runtime::{cache_folder, find_library};
+pub use crate::utf8::{read_text, read_text_from, skip_mark, text_of};

@@ -67,6 +67,9 @@ pub struct Manifest {
     /// The words of a small model's small world; empty for a large one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known_words: Vec<String>,
+    /// Codes (ISO 639-1) of the languages in which the model hears and speaks words.
+    #[serde(default = "english", skip_serializing_if = "is_english")]
+    pub languages: Vec<String>,
     /// Sizes of the language model.
     pub language_model: LanguageModelConfig,
     /// The audio encoder, if the model hears.
@@ -169,12 +172,23 @@ pub struct Prompts {
     /// The sentences that the model puts around a transcript; the first that fits counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub transcript: Vec<Frame>,
+    /// The instruction to translate speech into English; empty for a model that does not translate.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub translate: String,
+}
+
+fn english() -> Vec<String> {
+    vec!["en".to_owned()]
+}
+
+fn is_english(languages: &[String]) -> bool {
+    languages == ["en"]
 }
 
 impl Default for Prompts {
     fn default() -> Self {
         let [ask, transcribe] = ["Describe the audio.", "Transcribe the speech."].map(str::to_owned);
-        Self { ask, transcribe, transcript: Vec::new() }
+        Self { ask, transcribe, transcript: Vec::new(), translate: String::new() }
     }
 }
 

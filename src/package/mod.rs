@@ -14,6 +14,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::utf8::skip_mark;
 
 #[cfg(feature = "internal")]
 pub(crate) use check::check_manifest;
@@ -153,6 +154,7 @@ pub(crate) fn parse_manifest(text: &[u8]) -> Result<Manifest> {
         schema: u32,
     }
     let broken = |e: serde_json::Error| Error::new(ErrorKind::Package, format!("not a manifest: {e}"));
+    let text = skip_mark(text).map_err(|e| Error::new(ErrorKind::Package, "not a manifest").with_source(e))?;
     let Versioned { schema } = serde_json::from_slice(text).map_err(broken)?;
     match schema {
         0 | 1 => v1::convert(serde_json::from_slice(text).map_err(broken)?),

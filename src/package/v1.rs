@@ -152,6 +152,7 @@ pub(super) fn convert(v1: V1) -> Result<Manifest> {
         settings: BTreeMap::new(),
         reasoning: v1.reasoning,
         known_words: v1.known_words,
+        languages: vec!["en".to_owned()],
         language_model: v1.language_model.config(),
         audio_encoder: v1.audio_encoder,
         codecs: codec.map(|codec| (codec.kind.clone(), codec.config(v1.vocabulary.streams))).into_iter().collect(),

@@ -14,6 +14,7 @@ use crate::generate::{Draws, GenerationConfig, SegmentEnd};
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
 use crate::token::{TokenId, Tokens};
+use crate::utf8::skip_mark;
 
 /// The value of `format` in every record.
 const FORMAT: &str = "ualm-record";
@@ -104,6 +105,7 @@ impl Record {
     /// # Errors
     /// [`ErrorKind::Invalid`] when `json` is not a record, is damaged, or has a newer schema.
     pub fn from_json(json: &[u8]) -> Result<Self> {
+        let json = skip_mark(json)?;
         check_version(json)?;
         let written: Written = serde_json::from_slice(json).map_err(|e| damaged(&e.to_string()))?;
         let width = NonZeroUsize::new(written.width).filter(|width| width.get() <= MOST_WIDTH);

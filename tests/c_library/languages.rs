@@ -259,6 +259,61 @@ fn the_examples_give_what_the_command_line_gives() {
     assert_eq!(fs::read(&out).unwrap(), wanted_bytes, "ualm_ctypes.py");
 }
 
+/// Compiles the example `source` as a program that calls its `main` in six threads.
+fn example_in_threads(source: &str) -> PathBuf {
+    let example = root().join("examples").join(source);
+    let harness = if source.ends_with(".cpp") { "cpp/example_in_threads.cpp" } else { "c/example_in_threads.c" };
+    let name = format!("threads-{}", source.replace(['/', '.'], "-"));
+    let named = format!("-DEXAMPLE=\"{}\"", path(&example));
+    let mut arguments = vec!["-D_POSIX_C_SOURCE=200809L", "-g", &*named];
+    arguments.extend(WATCH.flags());
+    compile(&root().join("tests").join(harness), &name, Link::Shared, &arguments)
+}
+
+#[test]
+fn the_examples_work_in_six_threads_of_one_process() {
+    skip_without_fixtures!();
+    let (seed, folder) = (SEED.to_string(), TempDir::new().unwrap());
+    let alone = |program: PathBuf, name: &str| {
+        let out = folder.path().join(name);
+        run(&program, &[path(&tiny()), PROMPT, path(&out), &seed]);
+        fs::read(out).unwrap()
+    };
+    for source in ["c/generate.c", "c/reason.c", "cpp/stream.cpp"] {
+        let name = source.replace(['/', '.'], "-");
+        let wanted = alone(compile(&root().join("examples").join(source), &name, Link::Shared, &[]), "alone.wav");
+        let out = folder.path().join(format!("{name}-{{}}.wav"));
+        run(&example_in_threads(source), &[path(&tiny()), PROMPT, path(&out), &seed]);
+        for thread in 0..6 {
+            let made = fs::read(folder.path().join(format!("{name}-{thread}.wav"))).unwrap();
+            assert!(made == wanted, "{source}: thread {thread} made another sound");
+        }
+    }
+
+    let sound = folder.path().join("alone.wav");
+    let ask = compile(&root().join("examples/c/ask.c"), "ask-alone", Link::Shared, &[]);
+    let answer = run(&ask, &[path(&tiny()), path(&sound), "What is it?"]);
+    let answers = run(&example_in_threads("c/ask.c"), &[path(&tiny()), path(&sound), "What is it?"]);
+    assert_eq!(answers.len(), 6 * answer.len(), "six answers, perhaps in pieces between each other");
+}
+
+#[test]
+fn the_python_example_is_shared_by_six_threads() {
+    skip_without_fixtures!();
+    let folder = TempDir::new().unwrap();
+    let script = root().join("tests/python/threads.py");
+    let example = root().join("examples/python/ualm_ctypes.py");
+    let (library, package) = (shared_library(), tiny());
+    let arguments = [script.as_path(), &example, &library, &package, folder.path()];
+    let told = text(&works(python().args(arguments)).stdout);
+    let made: Vec<Vec<Value>> = serde_json::from_str(&told).unwrap();
+    assert_eq!(made.len(), 6);
+    assert!(made.iter().flatten().all(|frames| *frames == made[0][0]), "the same seed gives the same frames");
+    let sounds: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    assert!(sounds.len() == 12 && sounds.iter().all(|sound| *sound == sounds[0] && sound.len() > 1000));
+}
+
 #[test]
 fn failures_of_the_examples_are_told() {
     skip_without_fixtures!();
@@ -270,6 +325,8 @@ fn failures_of_the_examples_are_told() {
     let output = Command::new(&stream).args([path(&tiny()), "rain", "no/such/folder/x.wav"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("error (io): no/such/folder/x.wav"), "{}", text(&output.stderr));
+    let output = Command::new(&stream).args([path(&tiny()), "rain", "x.wav", "seven"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "a seed that is no number: {}", text(&output.stderr));
 }
 
 /// The example in the header's own comment.

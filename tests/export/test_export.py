@@ -190,14 +190,16 @@ class FormsTest(ExportTest):
         checkpoint = self.checkpoint()
         details = {
             "name": "small", "license": "CC0", "half_trained": True, "known_words": ["dog"],
-            "prompts": {"ask": "What?"}, "generation": {"audio": {"guidance": 2.0}},
+            "prompts": {"ask": "What?", "translate": "In English."}, "languages": ["en", "de"],
+            "generation": {"audio": {"guidance": 2.0}},
         }  # fmt: skip
-        (checkpoint / "package.json").write_text(json.dumps(details))
+        (checkpoint / "package.json").write_text(json.dumps(details), encoding="utf-8-sig")  # with a byte order mark
         manifest = Package(self.export(checkpoint, origin="here", license="MIT")).manifest
         self.assertEqual((manifest["name"], manifest["license"], manifest["origin"]), ("small", "MIT", "here"))
         self.assertTrue(manifest["half_trained"])
         self.assertEqual(manifest["known_words"], ["dog"])
-        self.assertEqual(manifest["prompts"], {"ask": "What?", "transcribe": "Transcribe the speech."})
+        prompts = {"ask": "What?", "transcribe": "Transcribe the speech.", "translate": "In English."}
+        self.assertEqual((manifest["prompts"], manifest["languages"]), (prompts, ["en", "de"]))
         self.assertEqual(manifest["modalities"]["audio"]["generation"]["guidance"], 2.0)
         self.assertEqual(manifest["modalities"]["audio"]["generation"]["temperature"], 0.8)
 

@@ -8,13 +8,16 @@ mod codecs;
 mod converse;
 mod default_package;
 mod engine;
+mod formats;
 mod listening;
 mod numbers;
 mod packages;
+mod recordings;
 mod reference;
 mod resume;
 mod schemas;
 #[cfg(feature = "internal")]
 mod seeds;
+mod sharing;
 mod sources;
 mod variants;

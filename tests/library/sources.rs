@@ -61,3 +61,23 @@ fn the_library_names_no_flag_or_command_of_the_program() {
         }
     }
 }
+
+/// Text that people write may begin with a byte order mark, which `read_text` and its like skip.
+#[test]
+fn text_is_read_by_the_functions_that_skip_a_byte_order_mark() {
+    // what the system or this program itself has written
+    let own = [
+        "src/runtime/mod.rs",
+        "crates/cli/src/bench/whole.rs",
+        "crates/cli/src/batch/merge.rs",
+        "crates/cli/src/batch/results.rs",
+    ];
+    let reads = |text: &str| text.split("#[cfg(test)]").next().unwrap().contains("read_to_string(");
+    let found: Vec<_> = ["src", "crates/cli/src", "crates/capi/src"]
+        .iter()
+        .flat_map(|folder| sources(folder))
+        .filter(|(name, text)| reads(text) && !own.contains(&name.as_str()))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+}

@@ -70,7 +70,7 @@ export async function open(browser, address, options = {}) {
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(`${error.stack}`));
   page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
-  page.on('request', (request) => { if (!/^(blob:)?http:\/\/127\.0\.0\.1:|^data:/.test(request.url())) complaints.push(request.url()); });
+  page.on('request', (request) => { if (!/^(blob:)?https?:\/\/(127\.0\.0\.1|localhost):|^data:/.test(request.url())) complaints.push(request.url()); });
   await page.goto(address);
   await page.locator('#model', { hasText: 'ualm-small-world' }).waitFor();
   return { context, page, complaints };
@@ -137,11 +137,26 @@ export async function downloaded(segment) {
   return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
 }
 
-/** How many colours the picture of a sound has. */
-export function colours(sound, part) {
-  return sound.locator(`[data-part=${part}]`).evaluate((canvas) => {
+/** Waits until the picture `part` of a sound has more than `count` colours. */
+export async function drawn(sound, part, count = 20) {
+  const picture = await sound.locator(`[data-part=${part}]`).elementHandle();
+  await sound.page().waitForFunction(([canvas, count]) => {
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-    return new Set(new Uint32Array(data.buffer)).size;
+    return new Set(new Uint32Array(data.buffer)).size > count;
+  }, [picture, count]);
+}
+
+/** Makes what is stored from now on take most of a second, as on a disk that is busy. */
+export async function slowDown(page) {
+  await page.evaluate(() => {
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function slowPut(value) {
+      const until = performance.now() + 700;
+      // a transaction is open as long as it has something to do
+      const goOn = () => { if (performance.now() < until) this.get('nothing').onsuccess = goOn; };
+      goOn();
+      return put.call(this, value);
+    };
   });
 }
 

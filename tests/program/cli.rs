@@ -99,6 +99,7 @@ fn sound_from_words_and_words_from_sound() {
     assert_eq!(samples, (made["seconds"].as_f64().unwrap() * 16000.0).round() as usize);
     assert!(works(&["ask", &out, "what is it?", "--max-steps", "5"]).ends_with('\n'));
     assert!(works(&["transcribe", &out, "--max-steps", "5"]).ends_with('\n'));
+    fails(&["transcribe", &out, "--translate"], 2, "does not translate");
     let output = run(&["speak", "seven", "-o", &out, "--seed", "1", "--max-steps", "3"]);
     assert!(output.status.success() && text(&output.stderr).contains("the clip is empty"));
 }

@@ -11,3 +11,4 @@ mod reasoning;
 #[cfg(feature = "internal")]
 mod seeds;
 mod terminal;
+mod text;

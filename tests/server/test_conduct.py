@@ -4,6 +4,7 @@ Run by `make test-server`.
 """
 import base64
 import concurrent.futures
+import gzip
 import http.client
 import io
 import json
@@ -11,6 +12,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,6 +58,14 @@ def speak(server, **more):
     return post(server, "/v1/audio/speech", {**SPEECH, **more})
 
 
+def transcribe(server, sound, path="/v1/audio/transcriptions", **fields):
+    head = 'content-disposition: form-data; name="{}"\r\n\r\n'
+    parts = [head.format(name).encode() + value.encode() for name, value in {"model": MODEL, **fields}.items()]
+    parts.append(head.format('file"; filename="a.wav').encode() + sound)
+    body = b"".join(b"--cut\r\n" + part + b"\r\n" for part in parts) + b"--cut--\r\n"
+    return post(server, path, body, {"content-type": "multipart/form-data; boundary=cut"})
+
+
 def reason(server, **more):
     return post(server, "/v1/chat/completions", {**CHAIN, **more})
 
@@ -76,7 +86,7 @@ def until(what, seconds=60):
 class ConductTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server("--patience", "2", "--limit-body", "1M", "--limit-output-seconds", "5", "--cors", "https://friend.example")
+        cls.server = Server("--patience", "2", "--limit-body", "1M", "--limit-output-seconds", "5", "--cors", "https://friend.example", "--cors", "app://notes", "--cors", "null")
 
     @classmethod
     def tearDownClass(cls):
@@ -114,6 +124,9 @@ class ConductTest(unittest.TestCase):
         self.expect(Answer(self.server, "GET", "/v1/chat/completions"), 405, "method")
         self.expect(post(self.server, "/v1/chat/completions", "{}", {"content-type": "text/plain"}), 415, "content_type")
         self.expect(post(self.server, "/v1/audio/transcriptions", "{}"), 415, "content_type")
+        packed = gzip.compress(json.dumps(SPEECH).encode())
+        self.expect(post(self.server, "/v1/audio/speech", packed, {**JSON, "content-encoding": "gzip"}), 415, "content_encoding")
+        self.assertEqual(post(self.server, "/v1/audio/speech", SPEECH, {**JSON, "content-encoding": "identity"}).status, 200)
         self.expect(post(self.server, "/v1/audio/speech", b"", {**JSON, "content-length": str((1 << 20) + 1)}), 413, "too_large")
         self.assertEqual(json.loads(Answer(self.server, "GET", "/health").body), {"status": "ok"})
 
@@ -123,21 +136,38 @@ class ConductTest(unittest.TestCase):
         self.expect(speak(self.server, model="other"), 404, "model_not_found", "model")
         self.expect(reason(self.server, messages=[{"role": "assistant", "content": "rain"}]), 400, "invalid", "messages")
         self.expect(reason(self.server, messages=[heard]), 400, "audio", "messages[0].content[0].input_audio.data")
-        self.expect(self.transcribe(b"not a sound"), 400, "audio", "file")
-        self.expect(self.transcribe(b"", stream="true", response_format="verbose_json"), 400, "invalid", "response_format")
+        asked = {"role": "user", "content": "rain"}
+        self.expect(reason(self.server, messages=[asked, {"role": "assistant", "content": "rain"}, asked]), 400, "invalid", "messages")
+        self.expect(transcribe(self.server, b"not a sound"), 400, "audio", "file")
+        # settings are named before anything is heard or made
+        self.expect(transcribe(self.server, b"not a sound", temperature="-1"), 400, "invalid", "temperature")
+        self.expect(speak(self.server, ualm={"temperature": -1}), 400, "invalid", "ualm.temperature")
+        self.expect(speak(self.server, response_format="flac", ualm={"sample_rate": 192000}), 400, "invalid", "ualm.sample_rate")
+        self.expect(reason(self.server, temperature=-1), 400, "invalid", "temperature")
+        self.expect(reason(self.server, max_tokens=0), 400, "invalid", "max_tokens")
+        self.expect(post(self.server, "/v1/audio/speech", {"model": MODEL}), 400, "invalid", "input")
+        self.expect(transcribe(self.server, b"", stream="true", response_format="verbose_json"), 400, "invalid", "response_format")
+        self.expect(transcribe(self.server, b"", "/v1/audio/translations"), 400, "unsupported_field", "model")
 
-    def transcribe(self, sound, **fields):
-        head = 'content-disposition: form-data; name="{}"\r\n\r\n'
-        parts = [head.format(name).encode() + value.encode() for name, value in {"model": MODEL, **fields}.items()]
-        parts.append(head.format('file"; filename="a.wav').encode() + sound)
-        body = b"".join(b"--cut\r\n" + part + b"\r\n" for part in parts) + b"--cut--\r\n"
-        return post(self.server, "/v1/audio/transcriptions", body, {"content-type": "multipart/form-data; boundary=cut"})
+    def test_what_asks_for_nothing_changes_nothing(self):
+        self.assertEqual(speak(self.server, voice="", response_format="", stream_format="", n=1, store=False).body, speak(self.server).body)
+        ask = {"model": MODEL, "messages": [{"role": "user", "content": "What is rain?"}], "seed": 1, "max_tokens": 4}
+        for more in ({}, {"force": []}, {"max_segments": 1}):
+            answer = post(self.server, "/v1/chat/completions", {**ask, "best_of": 1, "stop": [""], "ualm": more})
+            segments = json.loads(answer.body)["choices"][0]["message"]["segments"]
+            self.assertEqual([segment["modality"] for segment in segments], ["text"], more)
 
     def test_limits(self):
         self.expect(speak(self.server, ualm={"max_steps": 400}), 400, "limit", "ualm.max_steps")
         self.expect(reason(self.server, ualm={"audio": {"max_steps": 400}}), 400, "limit", "ualm.audio.max_steps")
         self.expect(reason(self.server, n=9), 400, "limit", "n")
-        self.expect(reason(self.server, ualm={"reasoning": {"rounds": 33}}), 400, "invalid")
+        question = {"model": MODEL, "messages": [{"role": "user", "content": "What is rain?"}]}
+        self.expect(post(self.server, "/v1/chat/completions", {**question, "ualm": {"max_segments": 1 << 30}}), 400, "limit", "ualm.max_segments")
+        long = [{"role": "user", "content": "rain " * 50_000}]
+        self.expect(post(self.server, "/v1/chat/completions", {**question, "messages": long}), 400, "limit", "messages")
+        for more, param in (({"max_tokens": 1 << 40}, "max_completion_tokens"), ({"ualm": {"text": {"max_steps": 1 << 40}}}, "ualm.text.max_steps")):
+            self.expect(post(self.server, "/v1/chat/completions", {**question, **more}), 400, "limit", param)
+        self.expect(reason(self.server, ualm={"reasoning": {"rounds": 33}}), 400, "invalid", "ualm.reasoning.rounds")
         long = json.loads(Answer(self.server, "GET", "/v1/models").body)["data"][0]["ualm"]["limits"]
         self.assertEqual((long["output_seconds"], long["takes"], long["body_bytes"]), (5, 8, 1 << 20))
 
@@ -145,10 +175,16 @@ class ConductTest(unittest.TestCase):
         foreign = {**JSON, "origin": "https://foe.example"}
         self.expect(post(self.server, "/v1/audio/speech", SPEECH, foreign), 403, "origin")
         self.expect(post(self.server, "/v1/audio/speech", SPEECH, {**JSON, "host": "made-up.example"}), 403, "origin")
-        asked = {"origin": "https://friend.example", "access-control-request-method": "POST"}
-        self.assertEqual(Answer(self.server, "OPTIONS", "/v1/audio/speech", headers=asked).headers["access-control-allow-origin"], "https://friend.example")
-        asked["origin"] = "https://foe.example"
-        self.assertNotIn("access-control-allow-origin", Answer(self.server, "OPTIONS", "/v1/audio/speech", headers=asked).headers)
+        asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type,x-stainless-os"}
+        for origin in ("https://friend.example", "app://notes", "null"):
+            told = Answer(self.server, "OPTIONS", "/v1/audio/speech", headers={**asked, "origin": origin}).headers
+            self.assertEqual(told["access-control-allow-origin"], origin)
+            self.assertEqual(told["access-control-allow-headers"], asked["access-control-request-headers"])
+            answer = post(self.server, "/v1/audio/speech", SPEECH, {**JSON, "origin": origin})
+            self.assertEqual((answer.status, answer.headers["access-control-allow-origin"]), (200, origin))
+            self.assertIn("ualm-seed", answer.headers["access-control-expose-headers"])
+        for origin in ("https://foe.example", "app://other"):
+            self.assertNotIn("access-control-allow-origin", Answer(self.server, "OPTIONS", "/v1/audio/speech", headers={**asked, "origin": origin}).headers)
 
     def test_a_stalled_upload_is_given_up(self):
         host, port = self.server.address.removeprefix("http://").split(":")
@@ -157,6 +193,45 @@ class ConductTest(unittest.TestCase):
             client.sendall(head)
             client.settimeout(20)
             self.assertIn(b" 408 ", client.recv(4096))
+
+    def test_a_slow_but_steady_upload_is_served(self):
+        host, port = self.server.address.removeprefix("http://").split(":")
+        body = json.dumps(SPEECH).encode()
+        for head, pieces in (
+            (b"content-length: %d" % len(body), [body[at : at + 9] for at in range(0, len(body), 9)]),
+            (b"transfer-encoding: chunked", [b"%x\r\n%s\r\n" % (len(body[at : at + 9]), body[at : at + 9]) for at in range(0, len(body), 9)] + [b"0\r\n\r\n"]),
+        ):
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(b"POST /v1/audio/speech HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n" + head + b"\r\n\r\n")
+                began = time.monotonic()
+                for piece in pieces:
+                    client.sendall(piece)
+                    time.sleep(0.5)
+                self.assertGreater(time.monotonic() - began, 2, "longer than the patience in all")
+                client.settimeout(60)
+                self.assertIn(b" 200 ", client.recv(4096))
+
+    def test_health_checks_over_http_1_0_need_no_name(self):
+        host, port = self.server.address.removeprefix("http://").split(":")
+        asks = [(ask + b" HTTP/1.0\r\n\r\n", b" 200 ") for ask in (b"GET /health", b"HEAD /health", b"GET /v1/models", b"OPTIONS /")]
+        asks.append((b"GET /health HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n", b" 200 "))
+        asks.append((b"GET /health HTTP/1.1\r\nHost: \xfc\r\nConnection: close\r\n\r\n", b" 403 "))
+        for ask, status in asks:
+            with socket.create_connection((host, int(port))) as client:
+                client.settimeout(20)
+                client.sendall(ask)
+                answer = b"".join(iter(lambda: client.recv(4096), b""))
+                self.assertIn(status, answer.split(b"\r\n")[0], ask)
+
+    def test_a_proxy_stands_before_the_server(self):
+        """Under a name and with TLS, as a proxy passes it on: Host as the browser knows it, Origin as the browser sends it."""
+        with Server("--host-name", "sound.example") as server:
+            for host, origin, status in (
+                ("sound.example", "https://sound.example", 200), ("sound.example:443", "https://sound.example", 200),
+                ("sound.example", None, 200), ("sound.example", "https://foe.example", 403), ("made-up.example", None, 403),
+            ):  # fmt: skip
+                headers = {"host": host, "x-forwarded-proto": "https", "x-forwarded-for": "10.0.0.1"} | ({"origin": origin} if origin else {})
+                self.assertEqual(Answer(server, "GET", "/v1/models", headers=headers).status, status, (host, origin))
 
     def test_clients_that_go_away_free_their_seats(self):
         gone = metric(self.server, "ualm_clients_gone_total")
@@ -285,6 +360,23 @@ class EndTest(unittest.TestCase):
                     self.assertEqual((file.getnchannels(), file.getframerate()), (2, 48000))
                     self.assertGreater(file.getnframes(), 48000 // 2)
 
+    def test_a_package_that_translates_is_asked_to(self):
+        with tempfile.TemporaryDirectory() as folder:
+            package = shutil.copytree(ROOT / "onnx" / "default", pathlib.Path(folder) / "package")
+            manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
+            manifest["prompts"]["translate"] = "Say it in English."
+            manifest["languages"] = ["de", "fr"]
+            (package / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8-sig")  # with a byte order mark
+            with Server(package=package) as server:
+                sound = speak(server).body
+                told = transcribe(server, sound, "/v1/audio/translations", response_format="verbose_json")
+                self.assertEqual(told.status, 200, told.body)
+                self.assertEqual([json.loads(told.body)[name] for name in ("task", "language")], ["translate", "en"])
+                for language in ("de", "en"):  # the model cannot be told which of several languages it hears
+                    refused = transcribe(server, sound, language=language)
+                    self.assertEqual((refused.status, refused.error()["param"]), (400, "language"))
+                self.assertEqual(json.loads(transcribe(server, sound, response_format="verbose_json").body)["language"], "und")
+
     @staticmethod
     def sounds(answer):
         return [base64.b64decode(choice["message"]["audio"]["data"]) for choice in json.loads(answer.body)["choices"]]
@@ -299,7 +391,9 @@ class EndTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             empty, absent = pathlib.Path(folder) / "keys", pathlib.Path(folder) / "absent"
             empty.write_text("\n# nobody\n")
-            for file, code, why in ((empty, 2, "holds no key"), (absent, 1, "cannot be read")):
+            wide = pathlib.Path(folder) / "wide"
+            wide.write_text("sesame\n", encoding="utf-16")
+            for file, code, why in ((empty, 2, "holds no key"), (absent, 1, "cannot be read"), (wide, 2, "UTF-16")):
                 done = subprocess.run([Server.program(), "serve", "--api-keys", file], capture_output=True, text=True, timeout=60, check=False)
                 self.assertEqual(done.returncode, code, done.stderr)
                 self.assertIn(why, done.stderr)

@@ -85,6 +85,12 @@ class OpenAITest(unittest.TestCase):
         self.assertEqual(rate, 16000)
         self.assert_same_sound(pcm, wav)
         self.assertEqual(self.speech(response_format="flac", **again).read()[:4], b"fLaC")
+        said = self.client.audio.transcriptions.create(model=MODEL, file=("a.wav", self.speech(**again).read())).text
+        mp3 = self.speech(response_format="mp3", **again)
+        self.assertEqual(mp3.response.headers["content-type"], "audio/mpeg")
+        self.assertEqual(self.client.audio.transcriptions.create(model=MODEL, file=("a.mp3", mp3.read())).text, said)
+        opus = self.speech(response_format="opus", **again)
+        self.assertEqual((opus.response.headers["content-type"], opus.read()[:4]), ("audio/ogg;codecs=opus", b"OggS"))
         with self.client.audio.speech.with_streaming_response.create(
             model=MODEL, voice="default", input="seven three", response_format="pcm", **again
         ) as streamed:
@@ -192,16 +198,18 @@ class OpenAITest(unittest.TestCase):
             self.assert_same_sound(streamed[take], sound)
 
     def test_what_is_not_supported_is_named(self):
-        self.refused(lambda: self.chat("a", tools=[]), "tools")
+        self.refused(lambda: self.chat("a", tools=[{"type": "function", "function": {"name": "f"}}]), "tools")
         self.refused(lambda: self.chat("a", logprobs=True), "logprobs")
         self.refused(lambda: self.chat("a", stop=["b"]), "stop")
         self.refused(lambda: self.speech(speed=2.0), "speed")
-        self.refused(lambda: self.speech(response_format="mp3"), "response_format")
+        self.refused(lambda: self.speech(response_format="aac"), "response_format")
         self.refused(lambda: self.client.audio.speech.create(model=MODEL, voice="alloy", input="one"), "voice")
         self.refused(lambda: self.chat("a", modalities=["text", "audio"]), "audio")
         self.refused(lambda: self.chat("a", n=99), "n")
         transcribe = lambda **more: self.client.audio.transcriptions.create(model=MODEL, file=("a.wav", b"RIFF"), **more)  # noqa: E731
-        self.refused(lambda: transcribe(language="en"), "language")
+        self.refused(lambda: transcribe(language="de"), "language")
+        self.refused(lambda: transcribe(response_format="srt"), "response_format")
+        self.refused(lambda: self.client.audio.translations.create(model=MODEL, file=("a.wav", b"RIFF")), "model")
         self.assertEqual(self.refused(transcribe, "file").code, "audio")
         with self.assertRaises(openai.NotFoundError):
             self.client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "a"}])
@@ -211,7 +219,7 @@ class OpenAITest(unittest.TestCase):
     def test_keys(self):
         with tempfile.TemporaryDirectory() as folder:
             keys = pathlib.Path(folder) / "keys.txt"
-            keys.write_text("# for the test\nopen-sesame\n")
+            keys.write_bytes(b"\xef\xbb\xbfopen-sesame\r\n# for the test\r\n")  # as an editor of Windows writes it
             with Server("--api-keys", keys) as server:
                 client = lambda key: openai.OpenAI(base_url=server.address + "/v1", api_key=key, max_retries=0)  # noqa: E731
                 self.assertEqual(client("open-sesame").models.list().data[0].id, MODEL)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use ualm::internal::read_text;
 use ualm::{Error, ErrorKind, Result};
 
 use crate::args::Common;
@@ -32,13 +33,10 @@ impl Common {
                 None => return Ok(self),
             },
         };
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if !is_named && e.kind() == std::io::ErrorKind::NotFound => return Ok(self),
-            Err(e) => {
-                return Err(Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e));
-            }
-        };
+        if !is_named && !path.exists() {
+            return Ok(self);
+        }
+        let text = read_text(&path)?;
         let wrong = |what: String| Error::new(ErrorKind::Invalid, format!("{}: {what}", path.display()));
         let config: Config = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         if config.threads == Some(0) || config.load_timeout == Some(0) {

@@ -29,7 +29,8 @@ pub fn transcribe(common: &Common, args: &Transcribe) -> Result<()> {
     args.pictures.check()?;
     let model = load_model(common)?;
     let prompts = &model.manifest().prompts;
-    let (instruction, unwraps) = (prompts.transcribe.clone(), !args.raw && !prompts.transcript.is_empty());
+    let words = if args.translate { model.translation()? } else { &prompts.transcribe };
+    let (instruction, unwraps) = (words.to_owned(), !args.raw && !prompts.transcript.is_empty());
     let recording = read_recording(&args.audio, &model)?;
     args.pictures.draw(&recording)?;
     let messages = [Message::text(instruction), Message::speech(recording)];

@@ -1,4 +1,5 @@
-//! Fields of JSON that hold an object: an array, which serde takes for a struct as well, is refused.
+//! Fields of JSON: null is the default, and where an object is expected, an array, which serde takes for a struct as well, is
+//! refused.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -20,6 +21,24 @@ pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -
 /// As [`object`].
 pub fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::<Object<T>>::deserialize(deserializer).map(|found| found.map(|object| object.0))
+}
+
+/// Reads a `T` from an object; the default from null.
+///
+/// # Errors
+/// As [`object`].
+pub fn object_or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    optional_object(deserializer).map(Option::unwrap_or_default)
+}
+
+/// Reads a `T`; the default from null.
+///
+/// # Errors
+/// What `T` refuses.
+pub fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 struct Object<T>(T);

@@ -1,10 +1,10 @@
 //! From arguments to a model, a seed, words and recordings.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ualm::audio::{Waveform, decode_file, decode_reader};
+use ualm::internal::read_text_from;
 use ualm::{Error, ErrorKind, Model, Result, RuntimeOptions};
 
 use crate::args::{Common, Sampling};
@@ -67,10 +67,7 @@ pub fn seed(sampling: &Sampling, common: &Common) -> Result<u64> {
 pub fn read_words(words: &str) -> Result<String> {
     let mut text = words.to_owned();
     if words == "-" {
-        text.clear();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|e| Error::new(ErrorKind::Io, "standard input cannot be read as text").with_source(e))?;
+        text = read_text_from(std::io::stdin()).map_err(|e| e.context("standard input"))?;
     }
     match text.trim() {
         "" => Err(Error::new(ErrorKind::Invalid, "the text is empty; expected some words")),

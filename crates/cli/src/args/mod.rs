@@ -164,7 +164,7 @@ pub struct Takes {
 
 #[derive(clap::Args)]
 pub struct Ask {
-    /// Recording (WAV, FLAC, MP3, Ogg, M4A …), or - for standard input
+    /// Recording (WAV, MP3, M4A, Opus, WebM …), or - for standard input
     pub audio: PathBuf,
     /// The question; by default the package's own
     pub question: Option<String>,
@@ -176,11 +176,14 @@ pub struct Ask {
 
 #[derive(clap::Args)]
 pub struct Transcribe {
-    /// Recording (WAV, FLAC, MP3, Ogg, M4A …), or - for standard input
+    /// Recording (WAV, MP3, M4A, Opus, WebM …), or - for standard input
     pub audio: PathBuf,
     /// Print all that the model writes, with the sentence that some models put around a transcript
     #[arg(long)]
     pub raw: bool,
+    /// Translate the words into English, where the model can
+    #[arg(long)]
+    pub translate: bool,
     #[command(flatten)]
     pub pictures: Pictures,
     #[command(flatten)]
@@ -241,7 +244,7 @@ pub struct Reason {
 
 #[derive(clap::Args)]
 pub struct Converse {
-    /// Recording of the question (WAV, FLAC, MP3, Ogg, M4A …), or - for standard input
+    /// Recording of the question (WAV, MP3, M4A, Opus, WebM …), or - for standard input
     pub question: PathBuf,
     #[command(flatten)]
     pub output: Output,

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use ualm::internal::skip_mark;
 use ualm::{Error, ErrorKind, Modality, Result};
 
 use crate::args::{Overrides, Shard};
-use crate::object::{object, optional_object};
+use crate::object::{object_or_default, optional_object, or_default};
 
 /// The longest line that is read, in bytes.
 pub const MOST_LINE: u64 = 16 << 20;
@@ -21,11 +22,11 @@ pub const MOST_LINE: u64 = 16 << 20;
 pub struct Request {
     pub id: String,
     pub messages: Vec<RequestMessage>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub force: Vec<Modality>,
-    #[serde(default, deserialize_with = "object")]
+    #[serde(default, deserialize_with = "object_or_default")]
     pub text: Overrides,
-    #[serde(default, deserialize_with = "object")]
+    #[serde(default, deserialize_with = "object_or_default")]
     pub audio: Overrides,
     /// Settings of speech; those of `audio` where it is absent.
     #[serde(default, deserialize_with = "optional_object")]
@@ -120,25 +121,30 @@ impl Line {
 
 /// All requests of a file, or of standard input for `-`, that belong to `shard`; empty lines are passed over.
 pub fn read_requests(path: &Path, shard: Option<Shard>) -> Result<Vec<Line>> {
-    let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e);
-    match path.to_str() {
-        Some("-") => lines_of(std::io::stdin().lock(), shard).map_err(failed),
-        _ => File::open(path).and_then(|file| lines_of(BufReader::new(file), shard)).map_err(failed),
-    }
+    let lines = match path.to_str() {
+        Some("-") => lines_of(std::io::stdin().lock(), shard),
+        _ => File::open(path).map_err(unreadable).and_then(|file| lines_of(BufReader::new(file), shard)),
+    };
+    lines.map_err(|e| e.context(path.display()))
+}
+
+fn unreadable(error: io::Error) -> Error {
+    Error::new(ErrorKind::Io, "cannot be read").with_source(error)
 }
 
 /// The requests that `source` holds.
-pub fn lines_of(mut source: impl BufRead, shard: Option<Shard>) -> io::Result<Vec<Line>> {
+pub fn lines_of(mut source: impl BufRead, shard: Option<Shard>) -> Result<Vec<Line>> {
     let (mut lines, mut first) = (Vec::new(), HashMap::new());
     for number in 1.. {
         let mut text = Vec::new();
-        if source.by_ref().take(MOST_LINE + 1).read_until(b'\n', &mut text)? == 0 {
+        if source.by_ref().take(MOST_LINE + 1).read_until(b'\n', &mut text).map_err(unreadable)? == 0 {
             break;
         }
         let too_long = text.len() as u64 > MOST_LINE;
         if too_long && text.last() != Some(&b'\n') {
-            source.skip_until(b'\n')?;
+            source.skip_until(b'\n').map_err(unreadable)?;
         }
+        let text = if number == 1 { skip_mark(&text)? } else { &text };
         let text = text.trim_ascii();
         if text.is_empty() {
             continue;

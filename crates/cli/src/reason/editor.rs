@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::Command;
 
+use ualm::internal::read_text;
 use ualm::{Error, ErrorKind, Result};
 
 use super::invalid;
@@ -26,7 +27,7 @@ pub fn edit(plan: &str) -> Result<String> {
     if !ended.success() {
         return Err(failed(&format!("failed: {ended}")));
     }
-    let edited = std::fs::read_to_string(&file).map_err(|e| failed("left nothing to read").with_source(e))?;
+    let edited = read_text(&file).map_err(|e| failed("left nothing to read").with_source(e))?;
     match edited.trim() {
         "" => Err(invalid("the edited plan is empty")),
         edited => Ok(edited.to_owned()),

@@ -8,6 +8,7 @@ mod view;
 
 use std::path::Path;
 
+use ualm::internal::read_text;
 use ualm::{Chain, Error, ErrorKind, ReasoningConfig, ReasoningMode, Record, Result, Stage, Wording};
 
 use crate::args::{Common, Reason};
@@ -106,9 +107,7 @@ fn chain(args: &Reason, config: &ReasoningConfig, usual: Chain) -> Chain {
 /// Reads the wording by hand; none if there is none.
 fn read_wording(args: &Reason) -> Result<Wording> {
     let Some(path) = &args.prompts else { return Ok(Wording::default()) };
-    let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read as text", path.display())).with_source(e);
-    let json = std::fs::read_to_string(path).map_err(failed)?;
-    Wording::from_json(&json).map_err(|e| e.context(path.display()))
+    Wording::from_json(&read_text(path)?).map_err(|e| e.context(path.display()))
 }
 
 /// Refuses a wording where nothing is worded.
@@ -121,10 +120,9 @@ fn check_wording(wording: &Wording, chain: Chain) -> Result<()> {
 
 /// A plan by hand.
 fn read_plan(path: &Path) -> Result<String> {
-    let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read as text", path.display())).with_source(e);
     let plan = match path.to_str() {
         Some("-") => return read_words("-"),
-        _ => std::fs::read_to_string(path).map_err(failed)?,
+        _ => read_text(path)?,
     };
     match plan.trim() {
         "" => Err(invalid(format!("{}: the plan is empty", path.display()))),

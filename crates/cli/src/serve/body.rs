@@ -1,10 +1,13 @@
 //! Bodies of requests: within their size, their time and their memory.
 
-use axum::body::{Bytes, to_bytes};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use http_body_util::LengthLimitError;
-use tokio::time::timeout;
+use bytes::BytesMut;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::admission::BodyPermit;
 use super::error::ApiError;
@@ -36,19 +39,32 @@ fn content_type(headers: &HeaderMap) -> &str {
 }
 
 async fn read(server: &Server, request: Request) -> Result<Received, ApiError> {
+    let coding = request.headers().get(header::CONTENT_ENCODING);
+    if coding.is_some_and(|coding| !coding.is_empty() && !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(ApiError::content_encoding());
+    }
     let most = server.limits.body;
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if length.is_some_and(|length| length > most) {
         return Err(ApiError::too_large(most));
     }
     let permit = server.admission.body(length.unwrap_or(most))?;
-    let most_bytes = usize::try_from(most).unwrap_or(usize::MAX);
-    match timeout(server.patience, to_bytes(request.into_body(), most_bytes)).await {
-        Ok(Ok(bytes)) => Ok(Received { bytes, permit }),
-        Ok(Err(error)) => Err(match std::error::Error::source(&error) {
-            Some(source) if source.is::<LengthLimitError>() => ApiError::too_large(most),
-            _ => ApiError::torn(),
-        }),
-        Err(_) => Err(ApiError::too_slow()),
+    let body = Limited::new(request.into_body(), usize::try_from(most).unwrap_or(usize::MAX));
+    let all = timeout_at(Instant::now() + server.deadline, collect(body, most, server.patience));
+    let bytes = all.await.unwrap_or_else(|_| Err(ApiError::too_slow()))?;
+    Ok(Received { bytes, permit })
+}
+
+/// Collects the pieces of a body of at most `most` bytes; the silence between two of them may be as long as `patience`.
+async fn collect(mut body: Limited<Body>, most: u64, patience: Duration) -> Result<Bytes, ApiError> {
+    let mut bytes = BytesMut::new();
+    loop {
+        match timeout(patience, body.frame()).await {
+            Ok(Some(Ok(frame))) => bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+            Ok(Some(Err(error))) if error.is::<LengthLimitError>() => return Err(ApiError::too_large(most)),
+            Ok(Some(Err(_))) => return Err(ApiError::torn()),
+            Ok(None) => return Ok(bytes.freeze()),
+            Err(_) => return Err(ApiError::too_slow()),
+        }
     }
 }

@@ -67,6 +67,11 @@ impl ApiError {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, "content_type", message)
     }
 
+    pub fn content_encoding() -> Self {
+        let message = "the body must not be compressed: leave the header `Content-Encoding` out";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, "content_encoding", message)
+    }
+
     pub fn queue_full(retry_after: u32) -> Self {
         let message = format!("too many requests are waiting: come back in {retry_after} s");
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "queue_full", message);

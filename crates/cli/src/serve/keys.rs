@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use ualm::internal::read_text;
 use ualm::{Error, ErrorKind, Result};
 
 /// The sums of the keys: comparing sums tells nobody how much of a key was right.
@@ -13,10 +14,9 @@ impl Keys {
     /// Reads a file of keys, one a line; empty lines and those that begin with # do not count.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Invalid`] when it holds no key.
+    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Invalid`] when it is no text or holds no key.
     pub fn read(path: &Path) -> Result<Self> {
-        let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e);
-        let keys = Self::parse(&std::fs::read_to_string(path).map_err(failed)?);
+        let keys = Self::parse(&read_text(path)?);
         if keys.0.is_empty() {
             Err(Error::new(ErrorKind::Invalid, format!("{}: holds no key, one a line", path.display())))
         } else {

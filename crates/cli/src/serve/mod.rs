@@ -5,6 +5,7 @@ mod body;
 mod chat;
 mod encode;
 mod error;
+mod hear;
 mod job;
 mod keys;
 mod listener;
@@ -28,6 +29,7 @@ use tracing::Level;
 use ualm::{Engine, EngineOptions, Error, ErrorKind, Limits as ModelLimits, Result};
 
 use crate::args::{Common, Serve};
+use crate::output::warn;
 use crate::setup::load_model;
 use admission::Admission;
 use keys::Keys;
@@ -48,6 +50,9 @@ pub fn run(common: &Common, args: &Serve) -> Result<()> {
         return Err(Error::new(ErrorKind::Invalid, what));
     }
     let origins = Origins::new(&args.cors, &args.host_name, args.listen, keys.is_some())?;
+    if keys.is_none() && args.cors.iter().any(|origin| origin.eq_ignore_ascii_case("null")) {
+        warn("warning: with --cors null any page can ask, from a frame in a sandbox: give --api-keys FILE, too");
+    }
     let usual = ModelLimits::default().decoded_bytes(DECODED_BYTES);
     let model = load_model(common)?.with_limits(common.limits.limits_or(usual));
     model.load_all()?;

@@ -2,12 +2,16 @@
 //! opens could ask a server on the person's own machine.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue, header};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer};
 use ualm::{Error, ErrorKind, Result};
 
 use super::error::ApiError;
+
+/// Time for which a browser may remember the answer to a preflight.
+const PREFLIGHT: Duration = Duration::from_secs(600);
 
 /// The allowed hosts and origins.
 pub struct Origins {
@@ -31,24 +35,29 @@ impl Origins {
 
     /// Answers the questions that browsers ask before a page of another origin may ask.
     pub fn layer(&self) -> CorsLayer {
-        let headers = [header::AUTHORIZATION, header::CONTENT_TYPE];
+        let told = [header::RETRY_AFTER.as_str(), "ualm-end", "ualm-seed", "ualm-warnings", "x-request-id"];
         let methods = [axum::http::Method::GET, axum::http::Method::POST];
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(self.named.clone()))
             .allow_methods(methods)
-            .allow_headers(headers)
-            .expose_headers([header::RETRY_AFTER])
+            // clients send headers of their own; those of an allowed origin may
+            .allow_headers(AllowHeaders::mirror_request())
+            .allow_private_network(AllowPrivateNetwork::yes())
+            .expose_headers(told.map(HeaderName::from_static))
+            .max_age(PREFLIGHT)
     }
 
     /// Refuses a request of a foreign page, or under a foreign name.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        if self.hosts.as_ref().is_some_and(|hosts| !is_own(host_name(host), hosts)) {
+        // what sends no name or an empty one, as health checks over HTTP/1.0, is no page of a browser
+        let named = headers.get(header::HOST).filter(|host| !host.is_empty());
+        let host = named.and_then(|host| host.to_str().ok()).unwrap_or_default();
+        if named.is_some() && self.hosts.as_ref().is_some_and(|hosts| !is_own(host_name(host), hosts)) {
             let what = format!("this server is not known as {host:?}: start it with --host-name, or with keys");
             return Err(ApiError::foreign(what));
         }
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-        let is_same = |origin: &str| origin.split_once("://").is_some_and(|(_, origin)| origin == host);
+        let is_same = |origin: &str| is_same(origin, host);
         if self.named.contains(origin) || origin.to_str().is_ok_and(is_same) {
             Ok(())
         } else {
@@ -57,14 +66,34 @@ impl Origins {
     }
 }
 
+/// Reads an origin as browsers write it: a scheme, which desktop shells and extensions have of their own, and a host; or
+/// `null`, which stands for files and for pages in a sandbox.
 fn parse(origin: &str) -> Result<HeaderValue> {
-    let has_form = origin.split_once("://").is_some_and(|(scheme, host)| {
-        matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', '*', ' '])
-    });
-    let value = HeaderValue::from_str(origin).ok().filter(|_| has_form);
+    let is_scheme = |scheme: &str| {
+        let mut letters = scheme.chars();
+        letters.next().is_some_and(|first| first.is_ascii_alphabetic())
+            && letters.all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '+' | '-' | '.'))
+    };
+    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '*', ' ', '?', '#', '@']);
+    let has_form = origin.split_once("://").is_some_and(|(scheme, host)| is_scheme(scheme) && is_host(host));
+    let written = origin.to_ascii_lowercase();
+    let value = HeaderValue::from_str(&written).ok().filter(|_| has_form || written == "null");
     value.ok_or_else(|| {
-        Error::new(ErrorKind::Invalid, format!("--cors {origin:?}: expected an origin, as in https://example.org"))
+        let what = format!("--cors {origin:?}: expected an origin, as in https://example.org, app://name or null");
+        Error::new(ErrorKind::Invalid, what)
     })
+}
+
+/// Returns whether `origin` is the server that is asked as `host`, whose port may be left out.
+fn is_same(origin: &str, host: &str) -> bool {
+    let Some((scheme, origin)) = origin.split_once("://") else { return false };
+    let port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return false,
+    };
+    let shorter = |name: &'_ str| name.strip_suffix(port).unwrap_or(name).to_ascii_lowercase();
+    !host.is_empty() && shorter(origin) == shorter(host)
 }
 
 /// The name in a `Host` header, without its port.
@@ -86,7 +115,7 @@ mod tests {
 
     fn allowed(origins: &Origins, host: &str, origin: Option<&str>) -> bool {
         let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, host.parse().unwrap());
+        headers.insert(header::HOST, HeaderValue::from_bytes(host.as_bytes()).unwrap());
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
@@ -98,6 +127,8 @@ mod tests {
         let local = "127.0.0.1:8080".parse().unwrap();
         let origins = Origins::new(&["https://a.org".into()], &["Proxy.lan".into()], local, false).unwrap();
         assert!(allowed(&origins, "localhost:8080", None));
+        assert!(allowed(&origins, "", None), "a health check");
+        assert!(!allowed(&origins, "\u{fc}", None));
         assert!(allowed(&origins, "[::1]:8080", Some("http://[::1]:8080")));
         assert!(allowed(&origins, "127.0.0.1:8080", Some("https://a.org")));
         assert!(allowed(&origins, "proxy.lan", Some("http://proxy.lan")));
@@ -112,8 +143,43 @@ mod tests {
     #[test]
     fn origins_have_a_form() {
         let local = "127.0.0.1:8080".parse().unwrap();
-        for wrong in ["*", "a.org", "https://a.org/", "https://*", "ftp://a.org", "https://"] {
+        for wrong in ["*", "a.org", "https://a.org/", "https://*", "https://", "://a", "1a://b", "https://a.org?b"] {
             assert!(Origins::new(&[wrong.into()], &[], local, false).is_err(), "{wrong}");
         }
+        for right in [
+            "http://localhost:3000",
+            "app://.",
+            "app://obsidian.md",
+            "tauri://localhost",
+            "capacitor://localhost",
+            "chrome-extension://abcdefgh",
+            "moz-extension://1f2e-3d",
+            "vscode-webview://x",
+            "HTTPS://A.org",
+            "null",
+        ] {
+            let origins = Origins::new(&[right.into()], &[], local, false).unwrap();
+            assert!(allowed(&origins, "127.0.0.1:8080", Some(&right.to_lowercase())), "{right}");
+            assert!(!allowed(&origins, "127.0.0.1:8080", Some("app://other")), "{right}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_may_write_the_port_and_a_health_check_no_name() {
+        let local = "127.0.0.1:8080".parse().unwrap();
+        let origins = Origins::new(&[], &["proxy.lan".into()], local, false).unwrap();
+        for (host, origin, is_allowed) in [
+            ("proxy.lan:443", "https://proxy.lan", true),
+            ("proxy.lan", "https://proxy.lan:443", true),
+            ("Proxy.lan:80", "http://proxy.lan", true),
+            ("proxy.lan:443", "http://proxy.lan", false),
+            ("proxy.lan", "https://proxy.lan:8443", false),
+            ("proxy.lan", "app://proxy.lan", false),
+        ] {
+            assert_eq!(allowed(&origins, host, Some(origin)), is_allowed, "{host} {origin}");
+        }
+        assert!(origins.check(&HeaderMap::new()).is_ok());
+        let page = HeaderMap::from_iter([(header::ORIGIN, "https://b.org".parse().unwrap())]);
+        assert!(origins.check(&page).is_err());
     }
 }

@@ -88,6 +88,17 @@ impl Sender {
     }
 }
 
+/// Returns the header that tells of `warnings`, if there are some, as a JSON array in ASCII.
+pub fn warnings_header(warnings: &[String]) -> Option<(&'static str, String)> {
+    let json = serde_json::to_string(warnings).ok().filter(|_| !warnings.is_empty())?;
+    let mut units = [0; 2];
+    let escaped = json.chars().map(|letter| match letter {
+        ' '..='~' => letter.to_string(),
+        _ => letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+    });
+    Some(("ualm-warnings", escaped.collect()))
+}
+
 /// `value` as JSON.
 pub fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value)

@@ -25,6 +25,7 @@ pub fn router(server: Arc<Server>) -> Router {
         .route("/v1/chat/completions", post(chat::complete))
         .route("/v1/audio/speech", post(speech::speak))
         .route("/v1/audio/transcriptions", post(transcription::transcribe))
+        .route("/v1/audio/translations", post(transcription::translate))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{name}", get(models::one))
         .route("/metrics", get(tell_metrics))

@@ -137,7 +137,8 @@ impl Server {
     /// Refuses a voice that the package does not have.
     pub fn check_voice(&self, param: &str, name: Option<&str>) -> Result<(), ApiError> {
         match name {
-            Some(name) if !self.voices.iter().any(|known| known == name) => {
+            // an empty name is no name
+            Some(name) if !name.is_empty() && !self.voices.iter().any(|known| known == name) => {
                 let message = format!(
                     "the voice {name:?} is not here; the package has one, named {} (--voice gives it other names)",
                     list(&self.voices)
@@ -155,6 +156,18 @@ impl Server {
             Some(steps) if steps > most => {
                 let message =
                     format!("{steps} frames of sound are asked for; at most {most}, {} s", self.limits.output_seconds);
+                Err(Refusal { code: RefusalCode::Limit, param: Some(param.into()), message }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses more steps of a text than are allowed.
+    pub fn check_text_steps(&self, param: &str, steps: Option<usize>) -> Result<(), ApiError> {
+        let most = self.model.limits().steps;
+        match steps {
+            Some(steps) if steps > most => {
+                let message = format!("{steps} steps are asked for; the limit is {most}");
                 Err(Refusal { code: RefusalCode::Limit, param: Some(param.into()), message }.into())
             }
             _ => Ok(()),
@@ -187,6 +200,11 @@ impl Server {
     /// Codec frames of a second of sound.
     pub fn frames_per_second(&self) -> f64 {
         self.model.sounds().next().map_or(1.0, |(_, codec)| codec.frames_per_second())
+    }
+
+    /// Returns whether a sound of `modality` that the model has made can be part of a prompt.
+    pub fn takes_own(&self, modality: Modality) -> bool {
+        self.model.sounds().any(|(made, codec)| made == modality && codec.encoder.is_some())
     }
 
     /// The sample rate of the model's sound of `modality`, or of any that it makes.

@@ -15,16 +15,16 @@ use super::body::read_json;
 use super::encode::{Encoding, PcmStream, content_type};
 use super::error::ApiError;
 use super::job::{Job, Start, Way};
-use super::pieces::{Head, Piece};
+use super::pieces::{Head, Piece, warnings_header};
 use super::server::{Server, Worker, seed};
 use super::threads::{make, parsed};
-use crate::wire::{Settings, SoundFormat, SpeechRequest, StreamFormat};
+use crate::wire::{Settings, SoundFormat, SpeechRequest, StreamFormat, Voice};
 
 pub async fn speak(State(server): State<Arc<Server>>, request: Request) -> Result<Response, ApiError> {
     let arrived = Instant::now();
     let (speech, permit) = parsed(read_json(&server, request).await?, |body| SpeechRequest::from_json(&body)).await?;
     server.check_model(&speech.model)?;
-    server.check_voice("voice", speech.voice.as_deref())?;
+    server.check_voice("voice", speech.voice.as_ref().map(Voice::name))?;
     server.check_sound_steps("ualm.max_steps", speech.ualm.unwrap_or_default().settings().max_steps)?;
     let reply = server.start(arrived, permit, move |worker| work(worker, speech)).await?;
     Ok(reply.respond().await)
@@ -52,7 +52,7 @@ fn work(worker: &Worker, speech: SpeechRequest) -> Result<(), ApiError> {
         stream: encoding.format == SoundFormat::Pcm,
     };
     let is_events = speech.stream_format == Some(StreamFormat::Sse);
-    let mut spoken = Spoken { worker, encoding, is_events, seed, pcm: None, has_begun: false };
+    let mut spoken = Spoken { worker, encoding, is_events, seed, pcm: None, has_begun: false, warnings: Vec::new() };
     let outcome = make(worker, job, Some("input"), &mut |event| spoken.made(event))?;
     spoken.finish(outcome.usage).map_err(|e| worker.failed(&e, None))
 }
@@ -65,6 +65,8 @@ struct Spoken<'a> {
     seed: u64,
     pcm: Option<PcmStream>,
     has_begun: bool,
+    /// Defects of the sound, which stand in a header where the sound is the body, and in the last event of a stream.
+    warnings: Vec<String>,
 }
 
 impl Spoken<'_> {
@@ -82,11 +84,14 @@ impl Spoken<'_> {
                 }
                 None => Ok(()),
             },
-            TakeEvent::SegmentEnded { segment, sound, record, .. } => match (self.pcm.take(), sound) {
-                (Some(pcm), _) => self.bytes(pcm.finish()?),
-                (None, Some(sound)) => self.whole(sound, record, segment.end),
-                (None, None) => Ok(()),
-            },
+            TakeEvent::SegmentEnded { segment, sound, record, .. } => {
+                self.warnings = segment.doubts(self.worker.server.model.layout(segment.modality)?);
+                match (self.pcm.take(), sound) {
+                    (Some(pcm), _) => self.bytes(pcm.finish()?),
+                    (None, Some(sound)) => self.whole(sound, record, segment.end),
+                    (None, None) => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -126,7 +131,8 @@ impl Spoken<'_> {
         self.has_begun = true;
         self.worker.sounds();
         let content_type = content_type(self.encoding.format, self.encoding.rate(sound.sample_rate()));
-        let headers = vec![("ualm-seed", self.seed.to_string()), ("ualm-end", name(end))];
+        let mut headers = vec![("ualm-seed", self.seed.to_string()), ("ualm-end", name(end))];
+        headers.extend(warnings_header(&self.warnings));
         self.worker.sender.whole(&content_type, headers, bytes)
     }
 
@@ -140,7 +146,11 @@ impl Spoken<'_> {
         let (input_tokens, output_tokens) = (usage.prompt_frames, usage.steps);
         let total_tokens = input_tokens + output_tokens;
         let usage = json!({"input_tokens": input_tokens, "output_tokens": output_tokens, "total_tokens": total_tokens});
-        self.event(&json!({"type": "speech.audio.done", "usage": usage}))
+        let mut done = json!({"type": "speech.audio.done", "usage": usage});
+        if !self.warnings.is_empty() {
+            done["warnings"] = json!(self.warnings);
+        }
+        self.event(&done)
     }
 
     fn event(&self, event: &Value) -> UalmResult<()> {

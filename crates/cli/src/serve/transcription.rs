@@ -1,4 +1,4 @@
-//! `POST /v1/audio/transcriptions`.
+//! `POST /v1/audio/transcriptions` and `POST /v1/audio/translations`.
 
 use std::sync::Arc;
 
@@ -6,42 +6,84 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use ualm::audio::decode_reader;
 use ualm::package::Purpose;
 use ualm::{Message, Modality, Result as UalmResult, Segment, TakeEvent, Usage};
 
 use super::body::read_form;
 use super::error::ApiError;
+use super::hear::Hearer;
 use super::job::{Job, Start, Way};
-use super::pieces::{Head, Piece};
+use super::pieces::{Head, Piece, warnings_header};
 use super::server::{Server, Worker, seed};
 use super::threads::{make, parsed};
-use crate::wire::{Refusal, Settings, TextFormat, TranscriptionRequest};
+use crate::wire::{Refusal, RefusalCode, Settings, TextFormat, TranscriptionRequest};
+
+/// The task of a request with a recording.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Task {
+    /// The words as they are said.
+    Transcribe,
+    /// The same in English.
+    Translate,
+}
 
 pub async fn transcribe(State(server): State<Arc<Server>>, request: Request) -> Result<Response, ApiError> {
+    answer(server, request, Task::Transcribe).await
+}
+
+pub async fn translate(State(server): State<Arc<Server>>, request: Request) -> Result<Response, ApiError> {
+    answer(server, request, Task::Translate).await
+}
+
+async fn answer(server: Arc<Server>, request: Request, task: Task) -> Result<Response, ApiError> {
     let arrived = Instant::now();
     let (received, boundary) = read_form(&server, request).await?;
     let parse = move |body| TranscriptionRequest::from_form(body, &boundary);
     let (transcription, permit) = parsed(received, parse).await?;
     server.check_model(&transcription.model)?;
+    check(&server, &transcription, task)?;
     if transcription.stream && transcription.response_format == TextFormat::VerboseJson {
         return Err(Refusal::invalid("response_format", "what is streamed comes as json or text").into());
     }
-    let reply = server.start(arrived, permit, move |worker| work(worker, transcription)).await?;
+    let reply = server.start(arrived, permit, move |worker| work(worker, transcription, task)).await?;
     Ok(reply.respond().await)
 }
 
-fn work(worker: &Worker, request: TranscriptionRequest) -> Result<(), ApiError> {
+/// Refuses a translation by a model that makes none, and a language that the model does not know.
+fn check(server: &Server, request: &TranscriptionRequest, task: Task) -> Result<(), Refusal> {
+    let manifest = server.model.manifest();
+    if let (Task::Translate, Err(error)) = (task, server.model.translation()) {
+        let unsupported = Refusal::invalid("model", error.message());
+        return Err(Refusal { code: RefusalCode::UnsupportedField, ..unsupported });
+    }
+    let Some(asked) = &request.language else { return Ok(()) };
+    let code = asked.split(['-', '_']).next().unwrap_or_default();
+    let known = &manifest.languages;
+    match &known[..] {
+        _ if asked.eq_ignore_ascii_case("auto") => Ok(()),
+        [only] if only.eq_ignore_ascii_case(code) => Ok(()),
+        [only] => Err(Refusal::invalid("language", format!("{asked:?}; the model knows {only:?} alone: leave it out"))),
+        _ => {
+            let what = format!("the model hears by itself which of {known:?} is spoken: leave it out");
+            Err(Refusal { code: RefusalCode::UnsupportedField, ..Refusal::invalid("language", what) })
+        }
+    }
+}
+
+fn work(worker: &Worker, request: TranscriptionRequest, task: Task) -> Result<(), ApiError> {
     let model = &worker.server.model;
-    let decoded = decode_reader(&*request.file, "the recording", &model.decode_options());
-    let recording = decoded.map_err(|e| ApiError::of(&e, Some("file")))?.waveform;
-    let mut transcript = Transcript { worker, duration: recording.seconds(), segment: None, has_begun: false };
+    let mut hearer = Hearer::new(model);
+    let recording = hearer.recording(&request.file, "file")?;
+    let (duration, warnings) = (recording.seconds(), hearer.warnings);
+    let mut transcript = Transcript { worker, task, duration, warnings, segment: None, has_begun: false };
+    let prompts = &model.manifest().prompts;
+    let words = if task == Task::Translate { &prompts.translate } else { &prompts.transcribe };
     let job = Job {
-        start: Start::Messages(vec![Message::text(&*model.manifest().prompts.transcribe), Message::speech(recording)]),
+        start: Start::Messages(vec![Message::text(&**words), Message::speech(recording)]),
         way: Way::Free { force: vec![Modality::Text], max_segments: 1 },
         takes: 1,
         seed: Some(seed(request.seed)?),
-        text: Settings { temperature: request.temperature, ..Settings::default() },
+        text: request.settings(),
         thinking: None,
         purpose: Some(Purpose::Transcribe),
         audio: Settings::default(),
@@ -68,8 +110,11 @@ fn work(worker: &Worker, request: TranscriptionRequest) -> Result<(), ApiError> 
 /// The transcript so far.
 struct Transcript<'a> {
     worker: &'a Worker,
+    task: Task,
     /// Seconds of the recording.
     duration: f64,
+    /// Defects of the recording.
+    warnings: Vec<String>,
     segment: Option<Segment>,
     has_begun: bool,
 }
@@ -108,22 +153,42 @@ impl Transcript<'_> {
             self.worker.sender.event(&json!({"type": "transcript.text.delta", "delta": self.text()}))?;
         }
         let done = json!({"type": "transcript.text.done", "text": self.text(), "usage": tokens(usage)});
-        self.worker.sender.event(&done)
+        self.worker.sender.event(&self.with_warnings(done))
+    }
+
+    fn with_warnings(&self, mut answer: Value) -> Value {
+        if !self.warnings.is_empty() {
+            answer["warnings"] = json!(self.warnings);
+        }
+        answer
     }
 
     fn send(&self, format: TextFormat, usage: Usage) -> UalmResult<()> {
         let sender = &self.worker.sender;
-        let json = |body: Value| sender.whole("application/json", Vec::new(), body.to_string().into_bytes());
+        let json = |body: Value| {
+            let body = self.with_warnings(body).to_string();
+            sender.whole("application/json", Vec::new(), body.into_bytes())
+        };
         match format {
             TextFormat::Text => {
-                sender.whole("text/plain; charset=utf-8", Vec::new(), format!("{}\n", self.text()).into_bytes())
+                let headers = warnings_header(&self.warnings).into_iter().collect();
+                sender.whole("text/plain; charset=utf-8", headers, format!("{}\n", self.text()).into_bytes())
             }
             TextFormat::Json => json(json!({"text": self.text(), "usage": tokens(usage)})),
             TextFormat::VerboseJson => json(json!({
-                "task": "transcribe", "language": "und", "duration": self.duration, "text": self.text(),
+                "task": self.task.name(), "language": self.language(), "duration": self.duration, "text": self.text(),
                 "segments": self.segment.iter().map(|segment| self.describe(segment)).collect::<Vec<_>>(),
                 "usage": tokens(usage),
             })),
+        }
+    }
+
+    /// The language of the text, as far as it is known.
+    fn language(&self) -> &str {
+        match &self.worker.server.model.manifest().languages[..] {
+            _ if self.task == Task::Translate => "en",
+            [only] => only,
+            _ => "und",
         }
     }
 
@@ -134,6 +199,15 @@ impl Transcript<'_> {
         let tokens: Vec<_> = ids.filter(|id| text.contains(*id)).collect();
         let temperature = segment.config.temperature;
         json!({"id": 0, "start": 0.0, "end": self.duration, "text": self.text(), "tokens": tokens, "temperature": temperature})
+    }
+}
+
+impl Task {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Transcribe => "transcribe",
+            Self::Translate => "translate",
+        }
     }
 }
 

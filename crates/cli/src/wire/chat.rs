@@ -1,19 +1,23 @@
 //! `POST /v1/chat/completions`.
 
+mod message;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::json::parse;
-use super::{Refusal, Settings, SoundFormat};
-use crate::object::object;
-use ualm::{Modality, ReasoningMode, Record, RichCaption, Role, Wording};
+use super::choice::Voice;
+use super::idle::CHAT;
+use super::json::{parse, whole};
+use super::{Refusal, RefusalCode, Settings, SoundFormat, base64};
+use crate::object::{object_or_default, optional_object, or_default};
+use message::ECHOES;
+pub use message::{ChatMessage, Sound};
+use ualm::{Modality, ReasoningMode, Record, RichCaption, Wording};
 
 /// The body.
 #[derive(Debug, Deserialize)]
@@ -26,88 +30,34 @@ pub struct ChatRequest {
     #[serde(default = "text_alone")]
     pub modalities: Vec<Modality>,
     /// The encoding of returned sound.
+    #[serde(default, deserialize_with = "optional_object")]
     pub audio: Option<AudioChoice>,
     /// `true` streams the answer.
     #[serde(default, deserialize_with = "or_default")]
     pub stream: bool,
     /// Options of the stream.
+    #[serde(default, deserialize_with = "optional_object")]
     pub stream_options: Option<StreamOptions>,
     /// Takes.
+    #[serde(default, deserialize_with = "whole")]
     pub n: Option<u16>,
     /// Seed of the first take.
+    #[serde(default, deserialize_with = "whole")]
     pub seed: Option<u64>,
     /// Softmax temperature.
     pub temperature: Option<f32>,
     /// Only the most probable ids that together reach it.
     pub top_p: Option<f32>,
     /// The most frames of each segment.
+    #[serde(default, deserialize_with = "whole")]
     pub max_completion_tokens: Option<usize>,
     /// The same under its older name.
+    #[serde(default, deserialize_with = "whole")]
     pub max_tokens: Option<usize>,
+    reasoning_effort: Option<String>,
     /// Extensions of OpenAI's interface.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "object_or_default")]
     pub ualm: ChatExtension,
-}
-
-/// One message.
-#[derive(Debug, Deserialize)]
-pub struct ChatMessage {
-    /// The speaker's role.
-    #[serde(deserialize_with = "role")]
-    pub role: Role,
-    /// The content; a text alone is one part.
-    #[serde(deserialize_with = "content")]
-    pub content: Vec<Part>,
-}
-
-/// A part of a message: a text or a sound.
-#[derive(Debug, Deserialize)]
-pub struct Part {
-    r#type: PartType,
-    text: Option<String>,
-    input_audio: Option<InputAudio>,
-    modality: Option<Modality>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum PartType {
-    Text,
-    InputAudio,
-}
-
-/// A recording in a request.
-#[derive(Debug, Deserialize)]
-pub struct InputAudio {
-    /// The file's bytes, in Base64.
-    #[serde(deserialize_with = "base64")]
-    data: Vec<u8>,
-    /// What it is said to be; the bytes decide.
-    #[serde(rename = "format")]
-    _format: InputFormat,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum InputFormat {
-    Wav,
-    Flac,
-    Mp3,
-    Ogg,
-    M4a,
-    Aiff,
-    Caf,
-    Mkv,
-    Webm,
-}
-
-/// The kind and content of a part.
-#[derive(Debug, PartialEq)]
-pub enum Sound<'a> {
-    /// Words.
-    Text(&'a str),
-    /// A recording of sound, or under the model's other name for one, of speech.
-    Recording(Modality, &'a [u8]),
 }
 
 /// The encoding of returned sound.
@@ -116,15 +66,17 @@ pub struct AudioChoice {
     /// The format.
     pub format: SoundFormat,
     /// The voice.
-    pub voice: Option<String>,
+    pub voice: Option<Voice>,
 }
 
 /// Options of the stream.
 #[derive(Debug, Deserialize)]
 pub struct StreamOptions {
     /// `true` adds the usage at the end.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub include_usage: bool,
+    #[serde(default, deserialize_with = "or_default")]
+    include_obfuscation: bool,
 }
 
 /// The field `ualm`.
@@ -140,18 +92,21 @@ pub struct ChatExtension {
     /// The segment to resume at.
     pub from: Option<FromRecord>,
     /// Settings of text.
-    #[serde(deserialize_with = "object")]
+    #[serde(deserialize_with = "object_or_default")]
     pub text: Settings,
     /// `true` lets the model think before it answers in text; by default as the package says.
     pub thinking: Option<bool>,
     /// `true` returns the model's thoughts as well.
+    #[serde(deserialize_with = "or_default")]
     pub show_thinking: bool,
     /// Settings of sound and speech.
-    #[serde(deserialize_with = "object")]
+    #[serde(deserialize_with = "object_or_default")]
     pub audio: Settings,
     /// `true` ranks the takes.
+    #[serde(deserialize_with = "or_default")]
     pub best: bool,
     /// `true` returns the records.
+    #[serde(deserialize_with = "or_default")]
     pub record: bool,
     /// `true` when WAV files contain their takes.
     pub take: Option<bool>,
@@ -191,9 +146,12 @@ impl ChatRequest {
     /// # Errors
     /// A field that is not known, or whose value has no meaning, or fields that do not go together.
     pub fn from_json(body: &[u8]) -> Result<Self, Refusal> {
-        let request: Self = parse(body)?;
+        let mut request: Self = parse(body, CHAT, ECHOES)?;
+        // an empty list forces nothing
+        request.ualm.force = request.ualm.force.filter(|force| !force.is_empty());
         request.check_messages()?;
         request.check_sound()?;
+        request.check_settings()?;
         request.check_together()?;
         Ok(request)
     }
@@ -202,6 +160,13 @@ impl ChatRequest {
     pub fn wants_sound(&self) -> bool {
         let forced = self.ualm.force.iter().flatten();
         self.ualm.reasoning.is_some() || self.modalities.iter().chain(forced).any(|modality| modality.is_sound())
+    }
+
+    /// Returns whether the model thinks before it answers in text, if the request says so.
+    pub fn thinking(&self) -> Option<bool> {
+        let effort = self.reasoning_effort.as_deref();
+        // of the efforts, "none" and an empty text alone pass
+        self.ualm.thinking.or(effort.filter(|effort| *effort == "none").map(|_| false))
     }
 
     /// The most frames of each segment.
@@ -213,15 +178,9 @@ impl ChatRequest {
         if self.messages.is_empty() && self.ualm.from.is_none() {
             return Err(Refusal::invalid("messages", "no messages; expected at least one"));
         }
+        let mut before = None;
         for (index, message) in self.messages.iter().enumerate() {
-            for (number, part) in message.content.iter().enumerate() {
-                let place = format!("messages[{index}].content[{number}]");
-                part.read().map_err(|(field, what)| Refusal::invalid(&format!("{place}.{field}"), what))?;
-            }
-            if message.content.is_empty() {
-                let what = "no parts; expected at least one";
-                return Err(Refusal::invalid(&format!("messages[{index}].content"), what));
-            }
+            message.check(&format!("messages[{index}]"), before.replace(message.role))?;
         }
         Ok(())
     }
@@ -239,17 +198,38 @@ impl ChatRequest {
         }
     }
 
+    fn check_settings(&self) -> Result<(), Refusal> {
+        if !matches!(self.reasoning_effort.as_deref(), None | Some("none" | "")) {
+            let what = "the model thinks or does not: set ualm.thinking, or leave it out";
+            let unsupported = Refusal::invalid("reasoning_effort", what);
+            return Err(Refusal { code: RefusalCode::UnsupportedField, ..unsupported });
+        }
+        for (name, most) in [("max_tokens", self.max_tokens), ("max_completion_tokens", self.max_completion_tokens)] {
+            if most == Some(0) {
+                return Err(Refusal::invalid(name, "0 frames; expected at least 1"));
+            }
+        }
+        Settings { temperature: self.temperature, top_p: self.top_p, ..Settings::default() }.check("")?;
+        self.ualm.text.check("ualm.text.")?;
+        self.ualm.audio.check("ualm.audio.")
+    }
+
     fn check_together(&self) -> Result<(), Refusal> {
         let fail = |param: &str, what: &str| Err(Refusal::invalid(param, what));
         let own = &self.ualm;
-        if self.max_tokens.is_some() && self.max_completion_tokens.is_some() {
-            return fail("max_tokens", "max_completion_tokens says the same: give one of them");
+        if let (Some(one), Some(other)) = (self.max_tokens, self.max_completion_tokens)
+            && one != other
+        {
+            return fail("max_tokens", "max_completion_tokens says otherwise: give one of them");
         }
-        if self.stream_options.is_some() && !self.stream {
-            return fail("stream_options", "the answer is not streamed: set stream, or leave it out");
+        if self.stream_options.as_ref().is_some_and(|options| options.include_obfuscation) {
+            return fail("stream_options.include_obfuscation", "the stream is not obfuscated: leave it out");
         }
         if self.n == Some(0) {
             return fail("n", "0 takes; expected at least 1");
+        }
+        if own.max_segments == Some(0) {
+            return fail("ualm.max_segments", "0 segments; expected at least 1");
         }
         if own.reasoning.is_some() && (own.force.is_some() || own.max_segments.is_some()) {
             return fail("ualm.force", "a chain of reasoning has its own segments: leave force and max_segments out");
@@ -257,32 +237,7 @@ impl ChatRequest {
         if own.from.as_ref().is_some_and(|from| from.segment == 0) {
             return fail("ualm.from.segment", "segment 0; expected 1 for the first");
         }
-        if own.sample_rate.is_some_and(|rate| !(8_000..=192_000).contains(&rate)) {
-            return fail("ualm.sample_rate", "expected 8000 to 192000 hertz");
-        }
-        Ok(())
-    }
-}
-
-impl Part {
-    /// Returns the content of a checked part.
-    pub fn sound(&self) -> Option<Sound<'_>> {
-        self.read().ok()
-    }
-
-    fn read(&self) -> Result<Sound<'_>, (&'static str, &'static str)> {
-        match (self.r#type, &self.text, &self.input_audio, self.modality) {
-            (PartType::Text, Some(text), None, None) => Ok(Sound::Text(text)),
-            (PartType::InputAudio, None, Some(audio), modality) => match modality.unwrap_or(Modality::Audio) {
-                Modality::Text | Modality::Thinking => Err(("modality", "expected \"audio\" or \"speech\"")),
-                modality => Ok(Sound::Recording(modality, &audio.data)),
-            },
-            (PartType::Text, None, ..) => Err(("text", "missing: the part is of type \"text\"")),
-            (PartType::Text, _, Some(_), _) => Err(("input_audio", "the part is of type \"text\": leave it out")),
-            (PartType::Text, ..) => Err(("modality", "the part is of type \"text\": leave it out")),
-            (PartType::InputAudio, Some(_), ..) => Err(("text", "the part is of type \"input_audio\": leave it out")),
-            (PartType::InputAudio, ..) => Err(("input_audio", "missing: the part is of type \"input_audio\"")),
-        }
+        self.audio.as_ref().map_or(SoundFormat::Wav, |audio| audio.format).check_rate(own.sample_rate)
     }
 }
 
@@ -296,7 +251,7 @@ impl FromRecord {
         let json = self.record.get();
         let read = if json.starts_with('"') {
             let text: String = serde_json::from_str(json).map_err(|e| Refusal::invalid(PARAM, e.to_string()))?;
-            let wav = STANDARD.decode(text).map_err(|e| Refusal::invalid(PARAM, format!("no Base64: {e}")))?;
+            let wav = base64::decode(&text).map_err(|e| Refusal::invalid(PARAM, e))?;
             Record::from_wav(&wav)
         } else {
             Record::from_json(json.as_bytes())
@@ -307,53 +262,6 @@ impl FromRecord {
 
 fn text_alone() -> Vec<Modality> {
     vec![Modality::Text]
-}
-
-/// The value, or the default where it is null.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
-    Option::deserialize(from).map(Option::unwrap_or_default)
-}
-
-fn role<'de, D: Deserializer<'de>>(from: D) -> Result<Role, D::Error> {
-    let name = String::deserialize(from)?;
-    Role::from_name(&name).map_err(D::Error::custom)
-}
-
-fn base64<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-    struct Text;
-    impl Visitor<'_> for Text {
-        type Value = Vec<u8>;
-
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str("a file in Base64")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            STANDARD.decode(text).map_err(|e| E::custom(format!("no Base64: {e}")))
-        }
-    }
-    from.deserialize_str(Text)
-}
-
-fn content<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Part>, D::Error> {
-    struct Content;
-    impl<'de> Visitor<'de> for Content {
-        type Value = Vec<Part>;
-
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str("a text, or a list of parts")
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-            let text = Some(text.to_owned());
-            Ok(vec![Part { r#type: PartType::Text, text, input_audio: None, modality: None }])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Self::Value, A::Error> {
-            Vec::deserialize(SeqAccessDeserializer::new(parts))
-        }
-    }
-    from.deserialize_any(Content)
 }
 
 fn prompts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Wording>, D::Error> {

@@ -1,56 +1,175 @@
-//! JSON bodies: the first field that is wrong or not known is named.
+//! JSON bodies: null counts as absent, and the first field that is wrong, not known or not supported is named.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::value::MapDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_ignored::Path;
-use serde_path_to_error::{Deserializer, Track};
+use serde_json::value::RawValue;
+use serde_json::{Number, Value};
+use serde_path_to_error::{Deserializer as Tracked, Track};
 
+use super::idle::Idle;
 use super::{Refusal, RefusalCode};
+use ualm::internal::skip_mark;
 
-/// `body` as a `T`.
-pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let (mut track, mut unknown) = (Track::new(), None);
+/// The most fields that are not known and null.
+const MOST_UNKNOWN: usize = 1000;
+
+/// Below it, every whole number is a 64-bit float.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// The most letters of what is wrong with a value.
+const MOST_LETTERS: usize = 300;
+
+/// Reads `body` as a `T`. The fields of `idle` may be there as long as they ask for nothing; those whose places are among
+/// `echoes`, as in `messages[].annotations`, may hold anything.
+pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], idle: &[Idle], echoes: &[&str]) -> Result<T, Refusal> {
+    let text = skip_mark(body).map_err(|e| no_object(e.message()))?;
+    let Fields(mut fields) = serde_json::from_slice(text).map_err(|e| no_object(&e.to_string()))?;
+    fields.retain(|(_, value)| value.get() != "null");
+    for (name, value) in &fields {
+        if let Some(idle) = idle.iter().find(|idle| idle.name == *name) {
+            idle.check(value.get())?;
+        }
+    }
+    fields.retain(|(name, _)| !idle.iter().any(|idle| idle.name == *name));
+
+    let (mut track, mut unknown) = (Track::new(), Vec::new());
     let mut note = |path: Path| {
-        unknown.get_or_insert_with(|| name(&path));
+        if unknown.len() < MOST_UNKNOWN && !echoes.contains(&&*place(&path, |_| String::new())) {
+            unknown.push((place(&path, |index| index.to_string()), pointer(&path)));
+        }
     };
-    let parsed = serde_ignored::deserialize(Deserializer::new(&mut json, &mut track), &mut note);
-    let parsed = parsed.and_then(|value: T| json.end().map(|()| value));
-    match (parsed, unknown) {
-        (Err(error), _) => Err(refused(&error, &track.path().to_string())),
-        (Ok(_), Some(unknown)) => Err(Refusal::unsupported(unknown)),
-        (Ok(value), None) => Ok(value),
+    let map = MapDeserializer::new(fields.into_iter());
+    let value = serde_ignored::deserialize(Tracked::new(map, &mut track), &mut note);
+    let value = value.map_err(|error| refused(&error, &track.path().to_string()))?;
+    match first_that_is_there(text, unknown) {
+        Some(unknown) => Err(Refusal::unsupported(unknown)),
+        None => Ok(value),
     }
 }
 
+/// Returns the name of the first of the `unknown` fields, by their names and JSON pointers, that is not null.
+fn first_that_is_there(text: &[u8], unknown: Vec<(String, String)>) -> Option<String> {
+    if unknown.is_empty() {
+        return None;
+    }
+    // too many to be looked at count as being there
+    let is_crowd = unknown.len() == MOST_UNKNOWN;
+    let all: Value = serde_json::from_slice(text).unwrap_or_default();
+    let is_there = |pointer: &str| all.pointer(pointer).is_some_and(|value| !value.is_null());
+    unknown.into_iter().find(|(_, pointer)| is_crowd || is_there(pointer)).map(|(name, _)| name)
+}
+
+/// Reads a whole number, which some clients write as `1.0`; none from null.
+///
+/// # Errors
+/// Anything else, and a number that `T` does not hold.
+pub fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<Option<T>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(from)? else { return Ok(None) };
+    let written = number.as_f64().filter(|value| value.fract() == 0.0 && (0.0..MOST_EXACT).contains(value));
+    let value = number.as_u64().or(written.map(|value| value as u64)).and_then(|value| T::try_from(value).ok());
+    value.map(Some).ok_or_else(|| D::Error::custom(format!("{number}; expected a whole number in its range")))
+}
+
+/// The fields of an object as they are written.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(All)
+    }
+}
+
+fn no_object(what: &str) -> Refusal {
+    let message = format!("the body is no JSON object as expected: {what}");
+    Refusal { code: RefusalCode::Invalid, param: None, message }
+}
+
 fn refused(error: &serde_json::Error, path: &str) -> Refusal {
-    let param = (path != ".").then(|| path.to_owned());
+    // lines and columns are those of the field, not of the body
+    let told = error.to_string();
+    let told = told.rsplit_once(" at line ").map_or(&*told, |(told, _)| told);
+    let param = match (named_field(told), path) {
+        (None, ".") => None,
+        (None, path) => Some(path.to_owned()),
+        (Some(field), ".") => Some(field.to_owned()),
+        (Some(field), path) => Some(format!("{path}.{field}")),
+    };
     let message = match &param {
-        Some(param) => format!("{param}: {error}"),
-        None => format!("the body is no JSON object as expected: {error}"),
+        Some(param) => format!("{param}: {}", shortened(told)),
+        None => format!("the body is no JSON object as expected: {told}"),
     };
     Refusal { code: RefusalCode::Invalid, param, message }
 }
 
-/// A field's place, as in `messages[0].content`.
-fn name(path: &Path) -> String {
+/// Returns the field that an error names because it is missing or given twice. Its path is that of the object around it.
+fn named_field(told: &str) -> Option<&str> {
+    let rest = told.strip_prefix("missing field `").or_else(|| told.strip_prefix("duplicate field `"))?;
+    rest.strip_suffix('`')
+}
+
+/// Returns the beginning of a message, which may hold a whole recording.
+fn shortened(told: &str) -> String {
+    match told.char_indices().nth(MOST_LETTERS) {
+        Some((end, _)) => format!("{}…", told.get(..end).unwrap_or_default()),
+        None => told.to_owned(),
+    }
+}
+
+/// A field's place, as in `messages[0].content`, with `index` for the numbers.
+fn place(path: &Path, index: fn(usize) -> String) -> String {
     match path {
         Path::Root => String::new(),
-        Path::Seq { parent, index } => format!("{}[{index}]", name(parent)),
-        Path::Map { parent, key } => match name(parent) {
+        Path::Seq { parent, index: at } => format!("{}[{}]", place(parent, index), index(*at)),
+        Path::Map { parent, key } => match place(parent, index) {
             parent if parent.is_empty() => key.clone(),
             parent => format!("{parent}.{key}"),
         },
-        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => name(parent),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            place(parent, index)
+        }
+    }
+}
+
+/// A field's JSON pointer.
+fn pointer(path: &Path) -> String {
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}/{index}", pointer(parent)),
+        Path::Map { parent, key } => format!("{}/{}", pointer(parent), key.replace('~', "~0").replace('/', "~1")),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => pointer(parent),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::idle::{is_empty, is_number};
 
     #[derive(Debug, Deserialize)]
     struct Outer {
         inner: Option<Vec<Inner>>,
+        #[serde(default)]
+        plain: u32,
     }
 
     #[derive(Debug, Deserialize)]
@@ -58,8 +177,14 @@ mod tests {
         number: u32,
     }
 
+    const IDLE: [Idle; 2] = [Idle::new("tools", is_empty, "no tools"), Idle::new("speed", is_number::<1>, "one speed")];
+
+    fn read(body: &str) -> Result<Outer, Refusal> {
+        parse(body.as_bytes(), &IDLE, &["inner[].echo"])
+    }
+
     fn refusal(body: &str) -> Refusal {
-        parse::<Outer>(body.as_bytes()).unwrap_err()
+        read(body).unwrap_err()
     }
 
     #[test]
@@ -71,10 +196,44 @@ mod tests {
         assert!(wrong.message.contains("expected u32"), "{}", wrong.message);
         let missing = refusal(r#"{"inner": [{}]}"#);
         assert!(missing.message.contains("missing field `number`"), "{}", missing.message);
-        for body in ["", "[]", "{", "{} {}", "\u{0}", "{\"inner\": null}x"] {
+        assert_eq!(missing.param.as_deref(), Some("inner[0].number"));
+        let twice = refusal(r#"{"plain": 1, "plain": 2}"#);
+        assert_eq!(twice.param.as_deref(), Some("plain"));
+        let long = refusal(&format!(r#"{{"plain": "{}"}}"#, "ü".repeat(10_000)));
+        assert!(long.message.chars().count() < 400 && long.message.ends_with('…'), "{}", long.message);
+        for body in ["", "[]", "{", "{} {}", "\u{0}", "{\"inner\": null}x", "{\u{0}}\u{0}", "7"] {
             assert_eq!(refusal(body).code, RefusalCode::Invalid, "{body}");
         }
-        let number = parse::<Outer>(br#"{"inner": [{"number": 7}]}"#).unwrap().inner.unwrap()[0].number;
+        assert_eq!(refusal(r#"{"plain": 1, "plain": 2}"#).code, RefusalCode::Invalid);
+        let number = read(r#"{"inner": [{"number": 7}]}"#).unwrap().inner.unwrap()[0].number;
         assert_eq!(number, 7);
+    }
+
+    #[test]
+    fn what_asks_for_nothing_passes() {
+        for body in [
+            r#"{"tools": [], "speed": 1.0}"#,
+            r#"{"speed": 1, "tools": null}"#,
+            r#"{"inner": null, "plain": null, "unknown": null}"#,
+            r#"{"inner": [{"number": 7, "other": null, "a/~b": null}, {"number": 7, "other": null}]}"#,
+            "\u{feff}{}",
+        ] {
+            assert_eq!(read(body).unwrap().plain, 0, "{body}");
+        }
+        assert!(read(r#"{"inner": [{"number": 7, "echo": {"deep": [1]}}]}"#).is_ok());
+        let crowd = format!(
+            r#"{{"inner": [{{"number": 7{}}}]}}"#,
+            (0..2000).map(|n| format!(r#", "n{n}": null"#)).collect::<String>()
+        );
+        assert_eq!(refusal(&crowd), Refusal::unsupported("inner[0].n0"));
+        let beside = refusal(r#"{"inner": [{"number": 7, "one": null, "other": 0}]}"#);
+        assert_eq!(beside, Refusal::unsupported("inner[0].other"));
+        for (body, param) in [(r#"{"tools": [1]}"#, "tools"), (r#"{"speed": 2}"#, "speed"), (r#"{"echo": 1}"#, "echo")]
+        {
+            let refusal = refusal(body);
+            assert_eq!((refusal.code, refusal.param.as_deref()), (RefusalCode::UnsupportedField, Some(param)));
+        }
+        let utf16: Vec<_> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(parse::<Outer>(&utf16, &[], &[]).unwrap_err().message.contains("UTF-16"));
     }
 }

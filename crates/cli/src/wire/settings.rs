@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::Refusal;
 use ualm::SegmentConfig;
 
 /// Generation settings; missing ones are the package's.
@@ -23,6 +24,27 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Checks the values, whose fields stand in `place`, as in `ualm.text.`.
+    ///
+    /// # Errors
+    /// A value that has no meaning, in its field's name.
+    pub fn check(&self, place: &str) -> Result<(), Refusal> {
+        let refuse = |name: &str, what: String| Err(Refusal::invalid(&format!("{place}{name}"), what));
+        if let Some(wrong) = self.temperature.filter(|value| !(value.is_finite() && *value >= 0.0)) {
+            return refuse("temperature", format!("{wrong}; expected a number from 0 up"));
+        }
+        if let Some(wrong) = self.top_p.filter(|value| !(*value > 0.0 && *value <= 1.0)) {
+            return refuse("top_p", format!("{wrong}; expected a number above 0 and at most 1"));
+        }
+        if let Some(wrong) = self.guidance.filter(|value| !value.is_finite()) {
+            return refuse("guidance", format!("{wrong}; expected a finite number"));
+        }
+        if self.max_steps == Some(0) {
+            return refuse("max_steps", "0; expected at least 1".into());
+        }
+        Ok(())
+    }
+
     /// Puts what was given in the place of what `config` says.
     pub fn apply(&self, config: &mut SegmentConfig) {
         config.temperature = self.temperature.unwrap_or(config.temperature);

@@ -2,8 +2,11 @@
 
 use serde::Deserialize;
 
+use super::choice::choice;
+use super::idle::SPEECH;
 use super::json::parse;
-use super::{Refusal, Settings, SoundFormat, StreamFormat};
+use super::{Refusal, Settings, SoundFormat, StreamFormat, Voice};
+use crate::object::optional_object;
 use ualm::Modality;
 
 /// The body.
@@ -14,12 +17,15 @@ pub struct SpeechRequest {
     /// The words to say, or the sound to describe.
     pub input: String,
     /// In whose voice.
-    pub voice: Option<String>,
+    pub voice: Option<Voice>,
     /// As what the sound is given back.
+    #[serde(default, deserialize_with = "choice")]
     pub response_format: Option<SoundFormat>,
     /// The stream format.
+    #[serde(default, deserialize_with = "choice")]
     pub stream_format: Option<StreamFormat>,
     /// Extensions of OpenAI's interface.
+    #[serde(default, deserialize_with = "optional_object")]
     pub ualm: Option<SpeechExtension>,
 }
 
@@ -49,7 +55,7 @@ impl SpeechRequest {
     /// # Errors
     /// A field that is not known, or whose value has no meaning.
     pub fn from_json(body: &[u8]) -> Result<Self, Refusal> {
-        let request: Self = parse(body)?;
+        let request: Self = parse(body, SPEECH, &[])?;
         if request.input.trim().is_empty() {
             return Err(Refusal::invalid("input", "the text is empty; expected some words"));
         }
@@ -57,9 +63,8 @@ impl SpeechRequest {
         if !matches!(own.modality, None | Some(Modality::Speech | Modality::Audio)) {
             return Err(Refusal::invalid("ualm.modality", "expected \"speech\" or \"audio\""));
         }
-        if own.sample_rate.is_some_and(|rate| !(8_000..=192_000).contains(&rate)) {
-            return Err(Refusal::invalid("ualm.sample_rate", "expected 8000 to 192000 hertz"));
-        }
+        own.settings().check("ualm.")?;
+        request.response_format.unwrap_or_default().check_rate(own.sample_rate)?;
         Ok(request)
     }
 }
@@ -93,11 +98,41 @@ mod tests {
     }
 
     #[test]
+    fn what_asks_for_nothing_passes() {
+        for rest in [
+            r#""speed": 1.0, "instructions": "", "response_format": null, "voice": null, "ualm": null, "stream_format": null"#,
+            r#""response_format": "", "stream_format": "", "voice": "", "language": "", "store": false, "n": 1"#,
+            r#""response_format": "MP3", "stream_format": "SSE""#,
+            r#""speed": 1, "instructions": "None", "user": "me", "stream": false, "metadata": {}"#,
+            r#""speed": null, "voice": {"id": "default"}, "ualm": {"modality": null, "seed": null, "take": null}"#,
+        ] {
+            SpeechRequest::from_json(format!(r#"{{"model": "m", "input": "a", {rest}}}"#).as_bytes()).unwrap();
+        }
+    }
+
+    #[test]
     fn what_is_not_supported_is_named() {
         for (body, param) in [
             (r#"{"model": "m", "input": "a", "speed": 2}"#, "speed"),
             (r#"{"model": "m", "input": "a", "instructions": "softly"}"#, "instructions"),
-            (r#"{"model": "m", "input": "a", "response_format": "mp3"}"#, "response_format"),
+            (r#"{"model": "m", "input": "a", "response_format": "aac"}"#, "response_format"),
+            (
+                r#"{"model": "m", "input": "a", "response_format": "mp3", "ualm": {"sample_rate": 96000}}"#,
+                "ualm.sample_rate",
+            ),
+            (
+                r#"{"model": "m", "input": "a", "response_format": "flac", "ualm": {"sample_rate": 192000}}"#,
+                "ualm.sample_rate",
+            ),
+            (r#"{"model": "m"}"#, "input"),
+            (r#"{"input": "a"}"#, "model"),
+            (r#"{"model": "m", "input": "a", "input": "b"}"#, "input"),
+            (r#"{"model": "m", "input": "a", "voice": {"name": "b"}}"#, "voice"),
+            (r#"{"model": "m", "input": "a", "ualm": ["audio"]}"#, "ualm"),
+            (r#"{"model": "m", "input": "a", "ualm": {"temperature": -1}}"#, "ualm.temperature"),
+            (r#"{"model": "m", "input": "a", "ualm": {"top_p": 0}}"#, "ualm.top_p"),
+            (r#"{"model": "m", "input": "a", "ualm": {"max_steps": 0}}"#, "ualm.max_steps"),
+            (r#"{"model": "m", "input": "a", "stream": true}"#, "stream"),
             (r#"{"model": "m", "input": " "}"#, "input"),
             (r#"{"model": "m", "input": "a", "ualm": {"modality": "text"}}"#, "ualm.modality"),
             (r#"{"model": "m", "input": "a", "ualm": {"modality": "thinking"}}"#, "ualm.modality"),

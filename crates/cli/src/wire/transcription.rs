@@ -1,4 +1,4 @@
-//! `POST /v1/audio/transcriptions`.
+//! `POST /v1/audio/transcriptions` and `POST /v1/audio/translations`.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -6,7 +6,8 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use super::form::{Field, parse};
-use super::{Refusal, TextFormat};
+use super::idle::FORM;
+use super::{Refusal, Settings, TextFormat};
 
 /// The form.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct TranscriptionRequest {
     pub response_format: TextFormat,
     /// `true` streams the transcript.
     pub stream: bool,
+    /// The language of the recording, as a code.
+    pub language: Option<String>,
     /// Softmax temperature.
     pub temperature: Option<f32>,
     /// Seed of every draw.
@@ -32,6 +35,13 @@ impl TranscriptionRequest {
     /// No form, or a field that is not known, given twice, missing, or without meaning.
     pub fn from_form(body: Bytes, boundary: &str) -> Result<Self, Refusal> {
         let mut fields = parse(body, boundary)?;
+        fields.retain(|field| matches!(&*field.name, "file" | "model") || !field.is_absent());
+        for field in &fields {
+            if let Some(idle) = FORM.iter().find(|idle| idle.name == field.base_name()) {
+                idle.check_text(field.text()?)?;
+            }
+        }
+        fields.retain(|field| !FORM.iter().any(|idle| idle.name == field.base_name()));
         let mut take = |name: &str| -> Result<Option<Field>, Refusal> {
             let Some(index) = fields.iter().position(|field| field.name == name) else { return Ok(None) };
             let field = fields.remove(index);
@@ -44,15 +54,22 @@ impl TranscriptionRequest {
         let request = Self {
             file: take("file")?.ok_or_else(|| missing("file"))?.content,
             model: take("model")?.ok_or_else(|| missing("model"))?.text()?.to_owned(),
-            response_format: take("response_format")?.map(|field| field.named()).transpose()?.unwrap_or_default(),
-            stream: take("stream")?.map(|field| field.number("true or false")).transpose()?.unwrap_or(false),
+            response_format: take("response_format")?.map(|field| field.format()).transpose()?.unwrap_or_default(),
+            stream: take("stream")?.map(|field| field.switch()).transpose()?.unwrap_or(false),
+            language: take("language")?.map(|field| field.text().map(str::to_owned)).transpose()?,
             temperature: take("temperature")?.map(|field| field.number("a number")).transpose()?,
             seed: take("seed")?.map(|field| field.number("a whole number")).transpose()?,
         };
-        match fields.first() {
-            Some(unknown) => Err(Refusal::unsupported(&*unknown.name)),
-            None => Ok(request),
+        if let Some(unknown) = fields.first() {
+            return Err(Refusal::unsupported(&*unknown.name));
         }
+        request.settings().check("")?;
+        Ok(request)
+    }
+
+    /// Settings of the transcript.
+    pub fn settings(&self) -> Settings {
+        Settings { temperature: self.temperature, ..Settings::default() }
     }
 }
 
@@ -65,15 +82,37 @@ impl Field {
         std::str::from_utf8(&self.content).map_err(|_| Refusal::invalid(&self.name, "expected text in UTF-8"))
     }
 
-    /// A value that is known by its name.
-    fn named<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Refusal> {
-        let name: StrDeserializer<ValueError> = self.text()?.into_deserializer();
-        T::deserialize(name).map_err(|e| Refusal::invalid(&self.name, e.to_string()))
+    /// Returns the name without the brackets that clients put behind the name of a list or an object.
+    fn base_name(&self) -> &str {
+        self.name.split_once('[').map_or(&*self.name, |(name, _)| name)
+    }
+
+    /// Returns whether the field holds nothing, or what JavaScript writes into a form for nothing.
+    fn is_absent(&self) -> bool {
+        matches!(self.content.trim_ascii(), b"" | b"null" | b"undefined")
+    }
+
+    fn format(&self) -> Result<TextFormat, Refusal> {
+        let name = &*self.text()?.trim().to_ascii_lowercase();
+        if matches!(name, "srt" | "vtt") {
+            let what = format!("{name:?} needs times, and the model gives none: ask for json, text or verbose_json");
+            return Err(Refusal::invalid(&self.name, what));
+        }
+        let name: StrDeserializer<ValueError> = name.into_deserializer();
+        TextFormat::deserialize(name).map_err(|e| Refusal::invalid(&self.name, e.to_string()))
+    }
+
+    fn switch(&self) -> Result<bool, Refusal> {
+        match &*self.text()?.trim().to_ascii_lowercase() {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            other => Err(Refusal::invalid(&self.name, format!("{other:?}; expected true or false"))),
+        }
     }
 
     fn number<T: std::str::FromStr>(&self, expected: &str) -> Result<T, Refusal> {
         let text = self.text()?;
-        text.parse().map_err(|_| Refusal::invalid(&self.name, format!("{text:?}; expected {expected}")))
+        text.trim().parse().map_err(|_| Refusal::invalid(&self.name, format!("{text:?}; expected {expected}")))
     }
 }
 
@@ -106,12 +145,53 @@ mod tests {
         let (file, model) = (("file", "RIFF"), ("model", "m"));
         assert_eq!(refused(&[model]).param.as_deref(), Some("file"));
         assert_eq!(refused(&[file]).param.as_deref(), Some("model"));
-        assert_eq!(refused(&[file, model, ("language", "en")]), Refusal::unsupported("language"));
-        let granularities = refused(&[file, model, ("timestamp_granularities[]", "word")]);
-        assert_eq!(granularities.code, RefusalCode::UnsupportedField);
-        assert_eq!(refused(&[file, model, ("response_format", "srt")]).param.as_deref(), Some("response_format"));
+        for (name, value, param) in [
+            ("timestamp_granularities[]", "word", "timestamp_granularities"),
+            ("include[]", "logprobs", "include"),
+            ("prompt", "Digits.", "prompt"),
+            ("timestamp_granularities[0]", "word", "timestamp_granularities"),
+            ("chunking_strategy[type]", "server_vad", "chunking_strategy"),
+            ("vad_filter", "true", "vad_filter"),
+            ("anything[]", "a", "anything[]"),
+        ] {
+            let refusal = refused(&[file, model, (name, value)]);
+            assert_eq!((refusal.code, refusal.param.as_deref()), (RefusalCode::UnsupportedField, Some(param)));
+        }
+        for format in ["srt", "vtt"] {
+            let refusal = refused(&[file, model, ("response_format", format)]);
+            assert_eq!(refusal.param.as_deref(), Some("response_format"));
+            assert!(refusal.message.contains("times"), "{}", refusal.message);
+        }
+        assert_eq!(refused(&[file, model, ("response_format", "xml")]).param.as_deref(), Some("response_format"));
+        assert_eq!(refused(&[file, model, ("stream", "perhaps")]).param.as_deref(), Some("stream"));
         assert_eq!(refused(&[file, model, model]).param.as_deref(), Some("model"));
+        for temperature in ["-1", "nan", "inf"] {
+            let refusal = refused(&[file, model, ("temperature", temperature)]);
+            assert_eq!((refusal.code, refusal.param.as_deref()), (RefusalCode::Invalid, Some("temperature")));
+        }
         assert_eq!(refused(&[file, model, ("temperature", "warm")]).param.as_deref(), Some("temperature"));
+    }
+
+    #[test]
+    fn what_asks_for_nothing_passes() {
+        let mut fields =
+            vec![("model", "m"), ("file", "RIFF"), ("language", "en"), ("stream", "False"), ("temperature", "null")];
+        fields.extend([
+            ("prompt", ""),
+            ("prompt", " "),
+            ("seed", "undefined"),
+            ("response_format", ""),
+            ("user", "me"),
+        ]);
+        fields.extend([("timestamp_granularities[]", "segment"), ("include[]", ""), ("chunking_strategy", "auto")]);
+        fields.extend([("metadata[a]", "b"), ("timestamp_granularities[0]", "segment"), ("vad_filter", "false")]);
+        let request = TranscriptionRequest::from_form(form(&fields), "line").unwrap();
+        assert_eq!((request.language.as_deref(), request.stream, request.temperature), (Some("en"), false, None));
+        assert_eq!((request.seed, request.response_format), (None, TextFormat::Json));
+        let spaced =
+            [("model", "m"), ("file", "RIFF"), ("response_format", "Text "), ("stream", " TRUE"), ("seed", " 7\r\n")];
+        let request = TranscriptionRequest::from_form(form(&spaced), "line").unwrap();
+        assert_eq!((request.response_format, request.stream, request.seed), (TextFormat::Text, true, Some(7)));
     }
 
     #[test]

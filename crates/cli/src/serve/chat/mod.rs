@@ -9,16 +9,16 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use tokio::time::Instant;
-use ualm::audio::decode_reader;
-use ualm::{Content, Message, Modality, Model, Role, TakeEvent};
+use ualm::{Content, MOST_ROUNDS, Message, Modality, Role, TakeEvent};
 
 use super::body::read_json;
 use super::encode::Encoding;
 use super::error::ApiError;
+use super::hear::Hearer;
 use super::job::{Job, Outcome, Start, Way};
 use super::server::{Server, Worker, now, seed, unique};
 use super::threads::parsed;
-use crate::wire::{ChatRequest, Refusal, RefusalCode, Settings, Sound, SoundFormat};
+use crate::wire::{ChatRequest, Refusal, RefusalCode, Settings, Sound, SoundFormat, Voice};
 use streamed::Streamed;
 use whole::Whole;
 
@@ -35,7 +35,7 @@ pub async fn complete(State(server): State<Arc<Server>>, request: Request) -> Re
 }
 
 fn check(server: &Server, chat: &ChatRequest) -> Result<(), ApiError> {
-    server.check_voice("audio.voice", chat.audio.as_ref().and_then(|audio| audio.voice.as_deref()))?;
+    server.check_voice("audio.voice", chat.audio.as_ref().and_then(|audio| audio.voice.as_ref().map(Voice::name)))?;
     server.check_sound_steps("ualm.audio.max_steps", chat.ualm.audio.max_steps)?;
     if let (Way::Converse, Some(2..)) = (way(server, chat), chat.n) {
         return Err(Refusal::invalid("n", "a spoken conversation has one answer: leave n out").into());
@@ -44,6 +44,16 @@ fn check(server: &Server, chat: &ChatRequest) -> Result<(), ApiError> {
     if is_worded && !server.model.reasoning().by_prompt {
         let what = "this model makes its chains in one reply, without prompts for their stages: leave them out";
         return Err(Refusal::invalid("ualm.reasoning.prompts", what).into());
+    }
+    let rounds = chat.ualm.reasoning.as_ref().and_then(|wish| wish.rounds);
+    if rounds.is_some_and(|rounds| !(1..=MOST_ROUNDS).contains(&rounds)) {
+        return Err(Refusal::invalid("ualm.reasoning.rounds", format!("expected 1 to {MOST_ROUNDS}")).into());
+    }
+    let most = server.model.limits().segments;
+    if chat.ualm.max_segments.is_some_and(|segments| segments > most) {
+        let (param, message) =
+            ("ualm.max_segments".to_owned(), format!("too many segments are asked for; at most {most}"));
+        return Err(Refusal { code: RefusalCode::Limit, param: Some(param), message }.into());
     }
     let most = server.limits.takes;
     if chat.n.is_some_and(|takes| takes > most) {
@@ -64,10 +74,13 @@ struct Answer {
     with_thinking: bool,
     /// `true` if the sound says the text.
     is_spoken: bool,
+    /// Defects of what was sent, in sentences for a person.
+    warnings: Vec<String>,
 }
 
 fn work(worker: &Worker, chat: ChatRequest) -> Result<(), ApiError> {
-    let job = job(&worker.server, &chat)?;
+    let mut hearer = Hearer::new(&worker.server.model);
+    let job = job(&worker.server, &chat, &mut hearer)?;
     let answer = Answer {
         id: unique("chatcmpl")?,
         created: now(),
@@ -81,6 +94,7 @@ fn work(worker: &Worker, chat: ChatRequest) -> Result<(), ApiError> {
         with_records: chat.ualm.record,
         with_thinking: chat.ualm.show_thinking,
         is_spoken: matches!(job.way, Way::Converse),
+        warnings: hearer.warnings,
     };
     if chat.stream {
         let usage = chat.stream_options.as_ref().is_some_and(|options| options.include_usage);
@@ -99,27 +113,38 @@ fn run(
     job: Job,
     tell: &mut dyn FnMut(TakeEvent<'_>) -> ualm::Result<()>,
 ) -> Result<Outcome, ApiError> {
-    super::threads::make(worker, job, None, tell)
+    // what is wrong with a plain question is in its messages; a chain and a record have other parts
+    let is_plain = matches!((&job.way, &job.start), (Way::Free { .. }, Start::Messages(_)));
+    super::threads::make(worker, job, is_plain.then_some("messages"), tell)
 }
 
-fn job(server: &Server, chat: &ChatRequest) -> Result<Job, ApiError> {
+fn job(server: &Server, chat: &ChatRequest, hearer: &mut Hearer) -> Result<Job, ApiError> {
     let (start, seed) = match &chat.ualm.from {
-        None => (Start::Messages(messages(&server.model, chat)?), Some(seed(chat.seed)?)),
+        None => (Start::Messages(messages(server, chat, hearer)?), Some(seed(chat.seed)?)),
         Some(from) => {
             let (record, segment) = (Box::new(from.record()?), from.segment);
             record.check(server.model.package()).map_err(|e| ApiError::of(&e, Some("ualm.from.record")))?;
-            (Start::Record { record, segment, said: messages(&server.model, chat)? }, chat.seed)
+            (Start::Record { record, segment, said: messages(server, chat, hearer)? }, chat.seed)
         }
     };
+    let way = way(server, chat);
+    if let (Way::Chain(_), Start::Messages(said)) = (&way, &start)
+        && !matches!(said[..], [Message { content: Content::Text(_), .. }])
+    {
+        let what = "a chain of reasoning is about one user message, a text: send no others with it";
+        return Err(Refusal::invalid("messages", what).into());
+    }
     let (text, audio) = settings(chat);
+    let own = chat.ualm.text.max_steps.map(|_| "ualm.text.max_steps");
+    server.check_text_steps(own.unwrap_or("max_completion_tokens"), text.max_steps)?;
     server.check_sound_steps("max_completion_tokens", audio.max_steps.filter(|_| chat.wants_sound()))?;
     Ok(Job {
         start,
-        way: way(server, chat),
+        way,
         takes: chat.n.unwrap_or(1),
         seed,
         text,
-        thinking: chat.ualm.thinking,
+        thinking: chat.thinking(),
         purpose: None,
         audio,
         most_sound_steps: server.most_sound_steps(),
@@ -135,7 +160,8 @@ fn way(server: &Server, chat: &ChatRequest) -> Way {
         return Way::Chain(wish.clone());
     }
     if own.force.is_some() || own.max_segments.is_some() {
-        let force = own.force.clone().unwrap_or_default();
+        let usual = if own.from.is_none() && chat.modalities.len() == 1 { chat.modalities.clone() } else { Vec::new() };
+        let force = own.force.clone().unwrap_or(usual);
         let max_segments = own.max_segments.unwrap_or(force.len().max(1));
         return Way::Free { force, max_segments };
     }
@@ -161,23 +187,33 @@ fn settings(chat: &ChatRequest) -> (Settings, Settings) {
 }
 
 /// Each part becomes one message.
-fn messages(model: &Model, chat: &ChatRequest) -> Result<Vec<Message>, ApiError> {
-    let options = model.decode_options();
+fn messages(server: &Server, chat: &ChatRequest, hearer: &mut Hearer) -> Result<Vec<Message>, ApiError> {
     let mut messages = Vec::new();
     for (index, message) in chat.messages.iter().enumerate() {
-        for (number, part) in message.content.iter().enumerate() {
-            let content = match part.sound() {
-                Some(Sound::Recording(modality, bytes)) => {
-                    let decoded = decode_reader(bytes, "the recording", &options);
-                    let param = format!("messages[{index}].content[{number}].input_audio.data");
-                    let sound = decoded.map_err(|e| ApiError::of(&e, Some(&param)))?.waveform;
-                    if modality == Modality::Speech { Content::Speech(sound) } else { Content::Audio(sound) }
+        if let Some(what) = message.left_out() {
+            hearer.warnings.push(format!("messages[{index}]: {what}"));
+        }
+        let mut begins_turn = true;
+        for said in message.said() {
+            let param = format!("messages[{index}].{}", said.place);
+            if message.role == Role::Assistant && said.what.modality().is_some_and(|made| !server.takes_own(made)) {
+                let what = "this package cannot encode its own sounds: the model does not know this one";
+                hearer.warnings.push(format!("{param}: {what}"));
+                continue;
+            }
+            let (modality, sound) = match said.what {
+                Sound::Text(text) => (Modality::Text, Content::Text(text.to_owned())),
+                Sound::Recording(modality, bytes) => (modality, Content::Audio(hearer.recording(bytes, &param)?)),
+                Sound::Samples(modality, bytes, rate) => {
+                    (modality, Content::Audio(hearer.samples(bytes, rate, &param)?))
                 }
-                Some(Sound::Text(text)) => Content::Text(text.to_owned()),
-                None => continue,
+            };
+            let content = match (modality, sound) {
+                (Modality::Speech, Content::Audio(sound)) => Content::Speech(sound),
+                (_, content) => content,
             };
             let part = Message::new(message.role, content);
-            messages.push(if number == 0 { part.in_new_turn() } else { part });
+            messages.push(if std::mem::take(&mut begins_turn) { part.in_new_turn() } else { part });
         }
     }
     match messages.last() {

@@ -117,16 +117,19 @@ pub struct ShownOutcome<'a> {
     ranking: &'a [Ranked],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     heard: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [String],
 }
 
 impl<'a> ShownOutcome<'a> {
-    pub fn new(outcome: &'a Outcome, stopped: Option<Why>) -> Self {
+    pub fn new(answer: &'a Answer, outcome: &'a Outcome, stopped: Option<Why>) -> Self {
         Self {
             seed: outcome.seed,
             seconds: outcome.seconds,
             incomplete: stopped.map(Why::name),
             ranking: &outcome.ranking,
             heard: &outcome.heard,
+            warnings: &answer.warnings,
         }
     }
 }

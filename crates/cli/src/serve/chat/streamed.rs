@@ -146,7 +146,7 @@ impl<'a> Streamed<'a> {
             let delta = choice.record.map_or_else(|| json!({}), |record| json!({"record": record}));
             self.chunk(json!([{"index": take, "delta": delta, "finish_reason": reason, "logprobs": null}]), json!({}))?;
         }
-        let mut rest = json!({"ualm": ShownOutcome::new(outcome, stopped)});
+        let mut rest = json!({"ualm": ShownOutcome::new(&self.answer, outcome, stopped)});
         if self.with_usage {
             rest["usage"] = json!(ShownUsage::from(outcome.usage));
         }

@@ -111,7 +111,7 @@ impl<'a> Whole<'a> {
             model: &self.answer.model,
             choices: made.map(|(index, choice)| choice.show(index, &self.answer, stopped)).collect(),
             usage: outcome.usage.into(),
-            ualm: ShownOutcome::new(outcome, stopped),
+            ualm: ShownOutcome::new(&self.answer, outcome, stopped),
         };
         self.worker.sender.whole("application/json", Vec::new(), to_json(&shown)?.into_bytes())
     }

@@ -37,7 +37,8 @@ export class Replies {
   async #make(reply) {
     const stop = new AbortController();
     this.#stops.set(reply.id, stop);
-    await reply.read(answerTo(reply, stop.signal));
+    this.#store(reply);
+    await reply.read(answerTo(reply, stop.signal), () => this.#store(reply));
     this.#stops.delete(reply.id);
     await this.#store(reply);
   }
@@ -68,9 +69,8 @@ export class Replies {
     };
   }
 
-  /** A segment has begun: what came before it is stored, and a sound is played if no other one is being made. */
+  /** A segment has begun: a sound is played if no other one is being made. */
   #begun(reply, { segment, sound }) {
-    this.#store(reply);
     const others = reply.segments.filter((other) => other.sound && other !== segment);
     if (sound && this.#composer.autoplay && others.every((other) => other.sound.ended)) sound.player.play();
   }

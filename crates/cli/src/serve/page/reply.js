@@ -23,6 +23,7 @@ export class Reply extends EventTarget {
   seed = null;
   error = null;
   kept = false;
+  #store = async () => {};
 
   /** Of `wish`, or on `from` a segment of another reply (see request.js), whose `segments` before it are these. */
   constructor(wish, from = null, segments = []) {
@@ -35,8 +36,12 @@ export class Reply extends EventTarget {
     this.given = segments.length;
   }
 
-  /** Reads `chunks`, the server's answer, to the end. */
-  async read(chunks) {
+  /**
+   * Reads `chunks`, the server's answer, to the end. Each segment that ends is stored by `store` before it is told of, and
+   * before the next one begins: what the page shows as finished is there when the page is opened again.
+   */
+  async read(chunks, store) {
+    this.#store = store;
     this.segments.length = this.given;
     this.error = null;
     this.dispatchEvent(new Event('restart'));
@@ -124,6 +129,7 @@ export class Reply extends EventTarget {
     Object.assign(segment, ended);
     segment.sound?.end();
     if (audio) await this.#finishSound(segment, new Blob([bytesOf(audio.data)], { type: 'audio/wav' }));
+    await this.#store();
     this.#tell(segment);
   }
 

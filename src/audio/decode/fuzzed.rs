@@ -1,0 +1,76 @@
+//! The parsers of containers, each for itself, for the fuzzers: no panic is caught here.
+
+use crate::audio::decode::aac;
+use crate::audio::decode::container::Container;
+use crate::audio::decode::damage::Damage;
+use crate::audio::decode::input::Input;
+use crate::audio::decode::opus::{OpusDecoder, OpusHead};
+use crate::audio::decode::track::Step;
+use crate::audio::decode::wave::Variant;
+
+/// The most packets that are read: tables may name the same bytes again and again.
+const MOST_PACKETS: usize = 10_000;
+
+fn read(container: Container, bytes: &[u8]) {
+    for input in [Input::pipe(bytes), Input::memory(bytes.to_vec())] {
+        let Ok(mut demuxer) = container.open(input) else { continue };
+        let _ = aac::refused_variant(&demuxer.track().parameters);
+        let mut damage = Damage::default();
+        let mut packets = 0;
+        while let (Ok(Step::Packet(_) | Step::NextStream), true) = (demuxer.next(&mut damage), packets < MOST_PACKETS) {
+            packets += 1;
+        }
+        let promised = demuxer.track().promised_seconds;
+        assert!(promised.is_none_or(|seconds| seconds.is_finite() && seconds >= 0.0), "{promised:?} s");
+        let _ = damage.warnings(0.0, promised, demuxer.enough_seconds());
+    }
+}
+
+/// WAV, RIFX, RF64 or W64, as the first byte says.
+pub fn wave(bytes: &[u8]) {
+    let Some((first, bytes)) = bytes.split_first() else { return };
+    let variants = [Variant::Riff, Variant::Rifx, Variant::Rf64, Variant::W64];
+    if let Some(variant) = variants.get(usize::from(first % 4)) {
+        read(Container::Wave(*variant), bytes);
+    }
+}
+
+/// AU.
+pub fn au(bytes: &[u8]) {
+    read(Container::Au, bytes);
+}
+
+/// AIFF.
+pub fn aiff(bytes: &[u8]) {
+    read(Container::Aiff, bytes);
+}
+
+/// CAF.
+pub fn caf(bytes: &[u8]) {
+    read(Container::Caf, bytes);
+}
+
+/// MP4 and QuickTime.
+pub fn mp4(bytes: &[u8]) {
+    read(Container::Mp4, bytes);
+}
+
+/// Matroska and WebM.
+pub fn matroska(bytes: &[u8]) {
+    read(Container::Matroska, bytes);
+}
+
+/// A header of Opus, and packets of 100 bytes. A panic of the decoder becomes an error where recordings are read.
+pub fn opus(bytes: &[u8]) {
+    let Ok(head) = OpusHead::read(bytes) else { return };
+    assert_eq!(OpusHead::read(&head.write()).ok().as_ref(), Some(&head));
+    let _ = std::panic::catch_unwind(|| {
+        let Ok(mut decoder) = OpusDecoder::new(&head) else { return };
+        let mut planes = Vec::new();
+        for packet in bytes.get(19..).unwrap_or_default().chunks(100) {
+            if decoder.decode(packet, 0, &mut planes).is_ok() {
+                assert!(planes.iter().flatten().all(|sample| sample.is_finite()));
+            }
+        }
+    });
+}
