@@ -13,15 +13,12 @@ from pathlib import Path
 
 from ualm_export.errors import ExportError
 from ualm_export.families.ualm.schema1 import upgraded
-from ualm_export.manifest import FILE_NAME, replace_file, text_of
+from ualm_export.manifest import FILE_NAME, bytes_of, replace_file, text_of
 
 
 def upgrade_package(package: Path) -> None:
     """Replaces the manifest atomically; refuses a folder that is no schema-1 package."""
-    path = package / FILE_NAME
-    if not path.is_file():
-        raise ExportError(f"{package} is no package: it holds no {FILE_NAME}")
-    content = path.read_bytes()
+    path, content = package / FILE_NAME, bytes_of(package)
     try:
         manifest = json.loads(content)
     except ValueError as error:

@@ -140,12 +140,17 @@ def text_of(manifest: dict) -> str:
     return _LIST_OF_NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
 
 
-def read(package: Path) -> tuple[dict, bytes]:
-    """The manifest of a package that is to be rewritten, and its bytes."""
+def bytes_of(package: Path) -> bytes:
+    """The bytes of a package's manifest."""
     path = package / FILE_NAME
     if not path.is_file():
         raise ExportError(f"{package} is no package: it holds no {FILE_NAME}")
-    content = path.read_bytes()
+    return path.read_bytes()
+
+
+def read(package: Path) -> tuple[dict, bytes]:
+    """The manifest of a package that is to be rewritten, and its bytes."""
+    path, content = package / FILE_NAME, bytes_of(package)
     try:
         manifest = json.loads(content)
         schema, _, _ = manifest["schema"], manifest["graphs"], manifest["files"]

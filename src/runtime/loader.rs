@@ -145,8 +145,7 @@ impl GraphLoader {
 
     /// Checks that `provider` computes in float16, as variants do.
     fn check_float16(&self, provider: &Provider) -> Result<(), NotLoaded> {
-        let (route, status) = self.runtime.resolver(&self.placing).resolve(provider);
-        let route = route.ok_or(NotLoaded::PassedOver(status.message))?;
+        let route = self.resolve(provider)?;
         let device = self.runtime.device(provider, &route.name);
         device.computes_half(|| self.runtime.check_float16(route)).map_err(NotLoaded::PassedOver)
     }
@@ -198,8 +197,7 @@ impl GraphLoader {
     /// Returns the route to `provider`. One that [`auto`](Provider::is_auto) named is passed over where the CPU itself
     /// serves the graph better.
     fn route(&self, provider: &Provider, name: &str, is_auto: bool) -> Result<Route<'_>, NotLoaded> {
-        let (route, status) = self.runtime.resolver(&self.placing).resolve(provider);
-        let route = route.ok_or(NotLoaded::PassedOver(status.message))?;
+        let route = self.resolve(provider)?;
         if !is_auto || !route.is_on_cpu {
             return Ok(route);
         }
@@ -210,6 +208,18 @@ impl GraphLoader {
             return Err(NotLoaded::PassedOver("on a CPU it is the emulation of another processor".into()));
         }
         Ok(route)
+    }
+
+    /// Returns the route to `provider`.
+    fn resolve(&self, provider: &Provider) -> Result<Route<'_>, NotLoaded> {
+        let (route, status) = self.runtime.resolver(&self.placing).resolve(provider);
+        route.ok_or(NotLoaded::PassedOver(status.message))
+    }
+
+    /// Returns the route to `provider`, which has served a graph before.
+    fn resolve_again(&self, provider: &Provider) -> ort::Result<Route<'_>> {
+        let route = self.runtime.resolver(&self.placing).resolve(provider).0;
+        route.ok_or_else(|| ort::Error::new("its device is gone"))
     }
 
     /// Loads a session of the graph in `file` on the devices of `route`, with `sizes` in place of its open dimensions.
@@ -245,12 +255,7 @@ impl GraphLoader {
         if !is_causal && !has("MultiHeadAttention") {
             return Ok(false);
         }
-        let route = self.runtime.resolver(&self.placing).resolve(provider).0;
-        let is_right = device.attends_right(|| {
-            let gone = || ort::Error::new("its device is gone");
-            self.runtime.check_attention(route.ok_or_else(gone)?)
-        });
-        match is_right {
+        match device.attends_right(|| self.runtime.check_attention(self.resolve_again(provider)?)) {
             Ok(true) => Ok(false),
             Ok(false) if is_causal => Ok(true),
             Ok(false) => {
@@ -265,11 +270,7 @@ impl GraphLoader {
     fn mover(&self, provider: &Provider, device: &Arc<Device>, session: &Session) -> Option<Arc<Mover>> {
         let past = session.inputs().iter().find(|input| input.name().starts_with("past_key_values."))?;
         let is_half = is_half(past);
-        device.mover(is_half, || {
-            let route = self.runtime.resolver(&self.placing).resolve(provider).0;
-            let route = route.ok_or_else(|| ort::Error::new("its device is gone"))?;
-            self.runtime.load_mover(route, device, is_half)
-        })
+        device.mover(is_half, || self.runtime.load_mover(self.resolve_again(provider)?, device, is_half))
     }
 
     /// Loads the graph `name`; `fixing` says how its shapes are fixed for a provider that wants that.
@@ -302,7 +303,7 @@ impl GraphLoader {
 
     fn session_with(&self, graph: &Graph, sizes: Sizes) -> Result<Placed, String> {
         let words = |e: ort::Error| e.message().trim().to_owned();
-        let route = self.runtime.resolver(&self.placing).resolve(&graph.provider).0.ok_or("its device is gone")?;
+        let route = self.resolve_again(&graph.provider).map_err(words)?;
         let device = self.runtime.device(&graph.provider, &route.name);
         let session = self.load_session(&graph.file, route, &sizes, &device).map_err(words)?;
         let places = Arc::new(Places::of(&session, &device)?);

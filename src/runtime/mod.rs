@@ -334,14 +334,16 @@ impl Runtime {
 
     /// Runs the check of attention on the devices of `route`.
     fn check_attention(&self, route: Route<'_>) -> ort::Result<bool> {
-        let builder = route.apply(Session::builder(&self.environment)?)?;
-        attention::is_right(&mut { builder }.commit_from_memory(attention::GRAPH)?)
+        attention::is_right(&mut self.load_check(route, attention::GRAPH)?)
     }
 
     /// Runs the check of float16 on the devices of `route`.
     fn check_float16(&self, route: Route<'_>) -> ort::Result<bool> {
-        let builder = route.apply(Session::builder(&self.environment)?)?;
-        float16::is_right(&mut { builder }.commit_from_memory(float16::GRAPH)?)
+        float16::is_right(&mut self.load_check(route, float16::GRAPH)?)
+    }
+
+    fn load_check(&self, route: Route<'_>, graph: &[u8]) -> ort::Result<Session> {
+        route.apply(Session::builder(&self.environment)?)?.commit_from_memory(graph)
     }
 
     /// Loads the graph that moves rows on `device`, the device of `route`.

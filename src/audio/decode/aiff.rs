@@ -1,6 +1,6 @@
 //! AIFF and AIFF-C: chunks in big-endian order, uncompressed sound in either order.
 
-use crate::audio::decode::damage::Damage;
+use crate::audio::decode::damage::{Damage, MISCOUNTED};
 use crate::audio::decode::input::Input;
 use crate::audio::decode::pcm::{Blocks, Number, Storage};
 use crate::audio::decode::refusal;
@@ -91,7 +91,7 @@ impl<'a> Aiff<'a> {
         if rest.is_empty() || is_name(0) || is_name(1) {
             return Ok(());
         }
-        if more > self.blocks.block().max(8) {
+        if more > self.blocks.block().max(MISCOUNTED) {
             damage.note("has more sound than the frames that its header counts: all of it is used");
         }
         self.blocks.left = Some(more);
@@ -156,7 +156,7 @@ impl Demuxer for Aiff<'_> {
 
     fn next(&mut self, damage: &mut Damage) -> Result<Step> {
         if std::mem::take(&mut self.is_unfinished) && !self.input.peek(1)?.is_empty() {
-            damage.note("has a header that was never finished: its samples are used up to the end of the file");
+            damage.header_unfinished();
         }
         let step = self.blocks.next(&mut self.input, damage)?;
         if !matches!(step, Step::End) {

@@ -1,6 +1,6 @@
 //! AU, also called SND: a header of six numbers before the samples, big-endian, or little-endian on DEC machines.
 
-use crate::audio::decode::damage::Damage;
+use crate::audio::decode::damage::{Damage, MISCOUNTED};
 use crate::audio::decode::input::Input;
 use crate::audio::decode::pcm::{Blocks, Number, Storage};
 use crate::audio::decode::refusal;
@@ -16,9 +16,6 @@ pub(super) struct Au<'a> {
     size: Option<u64>,
     is_unfinished: bool,
 }
-
-/// The most bytes by which a size may be miscounted without a warning.
-const MISCOUNTED: usize = 8;
 
 impl<'a> Au<'a> {
     /// Reads the header.
@@ -56,7 +53,7 @@ impl<'a> Au<'a> {
 
     /// Takes what follows the stated size for samples, too: nothing else stands behind them.
     fn go_on(&mut self, size: u64, damage: &mut Damage) -> Result<()> {
-        let more = (size % self.blocks.block()) as usize + MISCOUNTED;
+        let more = (size % self.blocks.block() + MISCOUNTED) as usize;
         let rest = self.input.peek(more + 1)?;
         if rest.starts_with(b"TAG") || rest.starts_with(b"ID3") || rest.is_empty() {
             return Ok(());
@@ -100,7 +97,7 @@ impl Demuxer for Au<'_> {
 
     fn next(&mut self, damage: &mut Damage) -> Result<Step> {
         if std::mem::take(&mut self.is_unfinished) && !self.input.peek(1)?.is_empty() {
-            damage.note("has a header that was never finished: its samples are used up to the end of the file");
+            damage.header_unfinished();
         }
         let step = self.blocks.next(&mut self.input, damage)?;
         if !matches!(step, Step::End) {

@@ -5,7 +5,7 @@ use symphonia::core::codecs::audio::well_known::{
     CODEC_ID_AAC, CODEC_ID_ALAC, CODEC_ID_MP1, CODEC_ID_MP2, CODEC_ID_MP3, CODEC_ID_OPUS,
 };
 
-use crate::audio::decode::damage::Damage;
+use crate::audio::decode::damage::{Damage, MISCOUNTED};
 use crate::audio::decode::descriptor;
 use crate::audio::decode::input::Input;
 use crate::audio::decode::pcm::{Blocks, Number, Storage};
@@ -84,7 +84,7 @@ impl<'a> Caf<'a> {
                 input.seek(next)?;
                 // Where no chunk follows, the size counts too few samples.
                 if !is_chunk(input.peek(12)?, end - next) {
-                    (sound, is_miscounted) = (Some((begin + 4, None)), end - next > 8);
+                    (sound, is_miscounted) = (Some((begin + 4, None)), end - next > MISCOUNTED);
                     break;
                 }
             }
@@ -261,7 +261,7 @@ impl Demuxer for Caf<'_> {
 
     fn next(&mut self, damage: &mut Damage) -> Result<Step> {
         if std::mem::take(&mut self.is_unfinished) {
-            damage.note("has a header that was never finished: its samples are used up to the end of the file");
+            damage.header_unfinished();
         }
         if std::mem::take(&mut self.is_miscounted) {
             damage.note("has more sound than its header counts: all of it is used");

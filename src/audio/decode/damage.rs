@@ -3,6 +3,9 @@
 /// Seconds that may be missing without a warning: containers round times, and recorders miscount by a header's length.
 const ROUNDING: f64 = 0.005;
 
+/// The most bytes by which a size may be miscounted without a warning.
+pub(super) const MISCOUNTED: u64 = 8;
+
 /// The damage found in a recording.
 #[derive(Default)]
 pub(super) struct Damage {
@@ -42,6 +45,11 @@ impl Damage {
     /// Notes something doubtful, in a sentence whose subject is the recording.
     pub fn note(&mut self, warning: impl Into<String>) {
         self.notes.push(warning.into());
+    }
+
+    /// Notes that the recorder ended before it wrote the sizes.
+    pub fn header_unfinished(&mut self) {
+        self.note("has a header that was never finished: its samples are used up to the end of the file");
     }
 
     /// Returns the warnings about a recording of which `heard` seconds were decoded, and which promises `promised`;

@@ -3,7 +3,7 @@
 //! The chunks are walked from the first to the samples. What follows the samples tells whether their size can be right:
 //! recorders that die leave sizes of zero, and others miscount by some bytes.
 
-use crate::audio::decode::damage::Damage;
+use crate::audio::decode::damage::{Damage, MISCOUNTED};
 use crate::audio::decode::input::Input;
 use crate::audio::decode::pcm::Blocks;
 use crate::audio::decode::refusal;
@@ -224,11 +224,11 @@ impl<'a> Wave<'a> {
             }
         };
         self.track.promised_seconds = None;
-        damage.note(if size == 0 {
-            "has a header that was never finished: its samples are used up to the end of the file".to_owned()
+        if size == 0 {
+            damage.header_unfinished();
         } else {
-            format!("has more sound than the {size} bytes that its header counts: all of it is used")
-        });
+            damage.note(format!("has more sound than the {size} bytes that its header counts: all of it is used"));
+        }
         Ok(())
     }
 }
@@ -271,8 +271,7 @@ impl Demuxer for MpegInWave<'_> {
 
     fn next(&mut self, damage: &mut Damage) -> Result<Step> {
         let step = self.stream.next(damage)?;
-        // A few bytes may be miscounted.
-        let is_short = |size: u64| size.saturating_sub(self.stream.bytes_read()) > 8;
+        let is_short = |size: u64| size.saturating_sub(self.stream.bytes_read()) > MISCOUNTED;
         if matches!(step, Step::End) && self.size.is_some_and(is_short) {
             damage.cut();
         }
