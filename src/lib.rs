@@ -83,6 +83,7 @@ mod listen;
 mod modality;
 mod model;
 pub mod package;
+mod processor;
 mod prompt;
 pub mod provider;
 mod reason;
@@ -106,6 +107,7 @@ pub use limits::Limits;
 pub use modality::{Modality, SegmentConfig};
 pub use model::Model;
 pub use package::Package;
+pub use processor::Processor;
 pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};
 pub use provider::{Provider, ProviderReport, Providers};
 pub use reason::{
