@@ -8,16 +8,18 @@ use super::inputs::{codes, sound, text};
 use crate::cancel::Cancel;
 use crate::codec::{Codec as _, Pace};
 use crate::error::Result;
-use crate::language_model::{Batch, HeadId, LanguageModel, Prefix, Sequence, SingleSequence, StateMark};
+use crate::language_model::{LONG_PROMPT, Batch, HeadId, LanguageModel, Prefix, Sequence, SingleSequence, StateMark};
 use crate::limits::Limits;
 use crate::modality::Modality;
 use crate::model::Model;
-use crate::package::{Arithmetic, CodecConfig};
+use crate::package::{Arithmetic, CodecConfig, PREFILL};
 use crate::provider::GraphPlacement;
 use crate::token::{TokenId, Tokens};
 
 /// Positions of the two prompts. Some kernels of attention are others from 32 positions on.
 const PROMPTS: [usize; 2] = [31, 64];
+// one of them is for the form of long prompts
+const _: () = assert!(PROMPTS[1] >= LONG_PROMPT && PROMPTS[0] < LONG_PROMPT);
 /// Steps after a prompt.
 const STEPS: usize = 3;
 /// Positions of the two rows of different lengths, which step together.
@@ -45,6 +47,7 @@ impl Job<'_> {
         let mut compared = GraphComparison {
             graphs: self.graphs.iter().map(|placed| placed.graph.clone()).collect(),
             providers,
+            instructions: self.instructions(),
             difference: None,
             codes: None,
             bound: self.bounds.numbers,
@@ -85,11 +88,25 @@ impl Job<'_> {
         compared
     }
 
+    /// Returns the instruction sets for which files of the graphs were chosen, each once.
+    fn instructions(&self) -> Vec<String> {
+        let mut instructions: Vec<_> = self.graphs.iter().filter_map(|placed| placed.instructions.clone()).collect();
+        instructions.dedup();
+        instructions
+    }
+
     /// Returns a sentence with the graphs and their provider, and what to do: to ask for the CPU, or `other`.
     fn failure(&self, what: &str, other: &str) -> String {
         let names: Vec<_> = self.graphs.iter().map(|placed| placed.graph.as_str()).collect();
         let mut providers: Vec<_> = self.graphs.iter().map(|placed| placed.provider.as_str()).collect();
         providers.dedup();
+        let instructions = self.instructions();
+        if !instructions.is_empty() && self.graphs.iter().all(|placed| placed.instructions.is_some()) {
+            let [names, providers, instructions] =
+                [names.join(", "), providers.join(", "), instructions.join(", ")];
+            let way = "Ask for the portable forms (cpu:vnni=0), and report it with the processor's name";
+            return format!("{names} on {providers}, for {instructions}: {what}. {way}");
+        }
         let way: Vec<_> = names.iter().map(|name| format!("{name}=cpu")).collect();
         let [names, providers, way] = [names.join(", "), providers.join(", "), way.join(",")];
         format!("{names} on {providers}: {what}. Ask for the CPU ({way}), or {other}")
@@ -106,8 +123,8 @@ fn remedy(provider: &str) -> &'static str {
     }
 }
 
-/// Returns the runs for the graphs of `model` that `elsewhere` places on other providers than the CPU. `reference` has all
-/// graphs on the CPU.
+/// Returns the runs for the graphs of `model` that `elsewhere` places on other providers than the CPU, or in forms for the
+/// processor. `reference` has the package's own graphs on the CPU.
 ///
 /// # Errors
 /// A graph fails on the CPU.
@@ -127,7 +144,7 @@ fn arithmetic(model: &Model, placed: &GraphPlacement) -> Result<Arithmetic> {
 /// Returns the runs of the graphs of a step: each graph alone, with the others on the CPU, then all as they are placed.
 fn of_step<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPlacement]) -> Result<Vec<Job<'m>>> {
     let manifest = model.manifest();
-    let is_of_step = |name: &str| name == "embed" || name == "llm" || manifest.heads.contains_key(name);
+    let is_of_step = |name: &str| ["embed", "llm", PREFILL].contains(&name) || manifest.heads.contains_key(name);
     let moved: Vec<_> = elsewhere.iter().filter(|placed| is_of_step(&placed.graph)).cloned().collect();
     if moved.is_empty() {
         return Ok(Vec::new());
@@ -230,7 +247,7 @@ impl StepInputs {
         let mut batch = Batch::new(Arc::clone(graphs), self.rows.len(), longest + STEPS)?;
         let mut lens: Vec<_> = self.rows.iter().map(Tokens::len).collect();
         for (row, tokens) in self.rows.iter().enumerate() {
-            batch.prefill(row, tokens.len(), &graphs.embed(tokens, &[])?, &mut Vec::new())?;
+            batch.prefill(row, tokens.len(), tokens.len(), &graphs.embed(tokens, &[])?, &mut Vec::new())?;
         }
         for first in 0..self.steps.len() {
             lens.iter_mut().for_each(|len| *len += 1);

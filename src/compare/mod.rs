@@ -1,4 +1,5 @@
-//! Comparison of the graphs of a model on their providers with the same graphs on the CPU, on fixed inputs.
+//! Comparison of the graphs of a model on their providers, and of the forms chosen for the processor, with the package's own
+//! graphs on the CPU, on fixed inputs.
 //!
 //! A provider that computes wrong numbers, or computes with inputs of an earlier run, gives no error: only a comparison
 //! shows it. The graphs of a step run as in a reply, through a [`Sequence`](crate::language_model::Sequence), each
@@ -21,9 +22,10 @@ use jobs::Job;
 /// The result of comparing the graphs of a model with the same graphs on the CPU.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
-    /// A result for every graph that runs on another provider than the CPU, and for the graphs of a step together.
+    /// A result for every graph that runs on another provider than the CPU or in a form for the processor, and for the graphs
+    /// of a step together.
     pub compared: Vec<GraphComparison>,
-    /// The graphs that run on the CPU, of which there is nothing to compare.
+    /// The package's own graphs that run on the CPU, of which there is nothing to compare.
     pub on_cpu: Vec<String>,
 }
 
@@ -37,7 +39,7 @@ impl Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.compared.is_empty() {
-            return f.write_str("every graph runs on the CPU: there is nothing to compare");
+            return f.write_str("every graph runs on the CPU, in its portable form: there is nothing to compare");
         }
         let lines: Vec<_> = self.compared.iter().map(GraphComparison::to_string).collect();
         f.write_str(&lines.join("\n"))?;
@@ -55,6 +57,9 @@ pub struct GraphComparison {
     pub graphs: Vec<String>,
     /// The providers as requested.
     pub providers: Vec<String>,
+    /// The instruction sets of the processor for which the files of graphs were chosen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub instructions: Vec<String>,
     /// The largest difference relative to the largest value of the same output, or the part of the codes that differ;
     /// `None` if no run was finished, or if a number is not finite.
     pub difference: Option<f64>,
@@ -70,6 +75,17 @@ pub struct GraphComparison {
 }
 
 impl GraphComparison {
+    /// Returns the providers, and the instruction sets for which files were chosen, in words.
+    fn places(&self) -> String {
+        let instructions = self.instructions.iter().map(|instructions| format!("for {instructions}"));
+        self.providers.iter().cloned().chain(instructions).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns what it was compared with, in words.
+    fn reference(&self) -> &'static str {
+        if self.instructions.is_empty() { "the CPU" } else { "the portable form" }
+    }
+
     fn is_worse_than(&self, other: &Self) -> bool {
         match (&self.failure, &other.failure) {
             (Some(_), None) => true,
@@ -84,14 +100,16 @@ impl fmt::Display for GraphComparison {
         if let Some(failure) = &self.failure {
             return f.write_str(failure);
         }
-        let Self { graphs, providers, difference, codes, bound, .. } = self;
-        write!(f, "{} on {}: ", graphs.join(", "), providers.join(", "))?;
+        let Self { graphs, difference, codes, bound, .. } = self;
+        write!(f, "{} on {}: ", graphs.join(", "), self.places())?;
         match (codes, difference) {
             (Some([different, all]), _) => {
-                write!(f, "{different} of {all} codes differ from those of the CPU; at most {} % may", 100.0 * bound)
+                let reference = self.reference();
+                write!(f, "{different} of {all} codes differ from those of {reference}; at most {} % may", 100.0 * bound)
             }
             (None, Some(difference)) => {
-                write!(f, "differs from the CPU by {difference:.1e} of the largest value; at most {bound:.0e} may be")
+                let reference = self.reference();
+                write!(f, "differs from {reference} by {difference:.1e} of the largest value; at most {bound:.0e} may be")
             }
             (None, None) => f.write_str("no numbers"),
         }
@@ -106,14 +124,15 @@ pub struct Comparer<'m> {
 }
 
 impl<'m> Comparer<'m> {
-    /// Compares every graph of `model` that runs on another provider than the CPU with the same graph on the CPU. Loads all
+    /// Compares every graph of `model` that runs on another provider than the CPU, or in a form for the processor, with the
+    /// package's own graph on the CPU. Loads all
     /// graphs that are not loaded yet, and those to compare once more.
     ///
     /// # Errors
     /// A graph cannot be loaded, or fails on the CPU. A graph that fails on its provider is part of the result.
     pub fn new(model: &'m Model) -> Result<Self> {
         model.load_all()?;
-        let (on_cpu, elsewhere): (Vec<_>, Vec<_>) = model.placements().into_iter().partition(GraphPlacement::is_on_cpu);
+        let (on_cpu, elsewhere): (Vec<_>, Vec<_>) = model.placements().into_iter().partition(GraphPlacement::is_reference);
         let on_cpu = on_cpu.into_iter().map(|placed| placed.graph).collect();
         let jobs = if elsewhere.is_empty() { Vec::new() } else { jobs::all(model, &model.on_cpu()?, &elsewhere)? };
         let compared = jobs.iter().map(|job| job.compare("")).collect();

@@ -12,7 +12,7 @@ use super::head::OutputHead;
 use super::rotary::Rotary;
 use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
-use crate::package::{Manifest, StateConfig};
+use crate::package::{Manifest, PREFILL, StateConfig};
 use crate::prompt::FeatureSlot;
 use crate::runtime::{Buffer, GraphLoader, check_finite};
 use crate::token::{Interval, Tokens};
@@ -33,7 +33,7 @@ pub(crate) struct LanguageModel {
 
 impl LanguageModel {
     /// Loads `embed`, `llm` and the heads.
-    pub(crate) fn load(loader: &GraphLoader, manifest: &Manifest) -> Result<Self> {
+    pub(crate) fn load(loader: &Arc<GraphLoader>, manifest: &Manifest) -> Result<Self> {
         let sizes = &manifest.language_model;
         let hidden = sizes.hidden_size;
         let width = manifest.tokens.width;
@@ -63,14 +63,31 @@ impl LanguageModel {
         })
     }
 
+    /// Loads what is not loaded yet.
+    ///
+    /// # Errors
+    /// A graph cannot be loaded.
+    pub(crate) fn load_all(&self) -> Result<()> {
+        self.body.load_all()
+    }
+
+    /// Loads what a prompt of `positions` needs.
+    ///
+    /// # Errors
+    /// A graph cannot be loaded.
+    pub(crate) fn load_for(&self, positions: usize) -> Result<()> {
+        self.body.of_prompt(positions).map(drop)
+    }
+
     /// Returns these graphs, but for those that `takes`, which are of `other`, the same package on other providers.
-    /// `heads` are the names of the heads in order.
+    /// `heads` are the names of the heads in order. The form of `llm` for long prompts goes with `llm`.
     pub(crate) fn with_graphs_of<'n>(
         &self,
         other: &Self,
         heads: impl Iterator<Item = &'n str>,
         takes: impl Fn(&str) -> bool,
     ) -> Self {
+        let takes = |name: &str| takes(name) || (name == "llm" && takes(PREFILL));
         let from = |name: &str| if takes(name) { other } else { self };
         let own = self.heads.iter().zip(&other.heads).zip(heads);
         Self {
@@ -160,10 +177,10 @@ impl LanguageModel {
         }
         let mut cache = self.body.cache(self.cache, 1, 1)?;
         // SAFETY: `cache` outlives the run.
-        let mut run = unsafe { self.body.bind(&mut cache, 0..1, 1)? };
+        let mut run = unsafe { self.body.bind(&self.body.graph, &mut cache, 0..1, 1)? };
         run.embeds.numbers_mut().fill(0.0);
         run.embeds.upload().map_err(|e| self.body.failed(&e))?;
-        self.body.run(&mut run, &[1])?;
+        self.body.run(&self.body.graph, &mut run, &[1])?;
         check_finite("llm", "hidden state", run.hidden.numbers(), self.hidden)?;
         let mut pad = self.body.cache_of_one(self.cache)?;
         pad.copy_row_of(&cache, 0, 0, 1)?;

@@ -23,6 +23,7 @@ use check::check_manifest;
 pub(crate) use files::PackageFiles;
 use files::hexadecimal;
 pub use manifest::{
+    CPU_VNNI, PREFILL,
     AttentionConfig, AudioEncoderConfig, CausalState, CodecConfig, DecodingConfig, EnhancerConfig, FeatureRows,
     FileSum, Frame, LanguageModelConfig, Limits, Manifest, ModalityConfig, Prompts, Purpose, RotaryConfig, SCHEMA,
     StateConfig,
