@@ -15,7 +15,7 @@ use crate::language_model::LanguageModel;
 use crate::limits::{Limits, check_seconds};
 use crate::listen::AudioEncoder;
 use crate::modality::{Modality, SegmentConfig};
-use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, PREFILL, Package, Purpose, TOKENIZER};
+use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, Package, Purpose, TOKENIZER};
 use crate::prompt::{Choice, Layouter, Message, Prompt, SoundEncoder, TaskName};
 use crate::provider::{GraphPlacement, Provider, ProviderReport, Providers};
 use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
@@ -105,7 +105,7 @@ impl Model {
         let loader = GraphLoader::new(self.runtime(), self.package().clone(), Placing::new(&options)?);
         let loader = Arc::new(loader);
         let heads = &self.manifest().heads;
-        let is_of_step = |graph: &str| ["embed", "llm", PREFILL].contains(&graph) || heads.contains_key(graph);
+        let is_of_step = |graph: &str| ["embed", "llm"].contains(&graph) || heads.contains_key(graph);
         let is_moved = self.placements().iter().any(|placed| is_of_step(&placed.graph) && !placed.is_reference());
         let language_model = if is_moved {
             Arc::new(LanguageModel::load(&loader, self.manifest())?)

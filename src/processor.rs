@@ -45,7 +45,11 @@ impl fmt::Display for Processor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = if self.name.is_empty() { "unnamed processor" } else { &self.name };
         write!(f, "{name}, {}, ", std::env::consts::ARCH)?;
-        f.write_str(&if self.features.is_empty() { "no vector features known".into() } else { self.features.join(", ") })
+        f.write_str(&if self.features.is_empty() {
+            "no vector features known".into()
+        } else {
+            self.features.join(", ")
+        })
     }
 }
 
@@ -89,7 +93,9 @@ fn has_amx() -> bool {
 #[cfg(target_arch = "aarch64")]
 fn features() -> Vec<&'static str> {
     macro_rules! has {
-        ($feature:tt) => { std::arch::is_aarch64_feature_detected!($feature) };
+        ($feature:tt) => {
+            std::arch::is_aarch64_feature_detected!($feature)
+        };
     }
     let all = [
         ("NEON", has!("neon")),
@@ -143,9 +149,14 @@ mod tests {
         let flags = listed.lines().find_map(|line| line.strip_prefix("flags")).unwrap();
         let has = |flag: &str| flags.split_whitespace().any(|listed| listed == flag);
         let processor = Processor::get();
-        for (feature, flag) in
-            [(AVX2, "avx2"), (FMA, "fma"), (AVX_VNNI, "avx_vnni"), (AVX512_VNNI, "avx512_vnni"), (AVX512, "avx512bw"), ("AMX", "amx_int8")]
-        {
+        for (feature, flag) in [
+            (AVX2, "avx2"),
+            (FMA, "fma"),
+            (AVX_VNNI, "avx_vnni"),
+            (AVX512_VNNI, "avx512_vnni"),
+            (AVX512, "avx512bw"),
+            ("AMX", "amx_int8"),
+        ] {
             assert_eq!(processor.features.contains(&feature), has(flag), "{feature}: {flags}");
         }
         let name = listed.lines().find_map(|line| line.strip_prefix("model name")).unwrap();

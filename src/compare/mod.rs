@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::model::Model;
+use crate::package::PREFILL;
 use crate::provider::GraphPlacement;
 use jobs::Job;
 
@@ -27,6 +28,13 @@ pub struct Comparison {
     pub compared: Vec<GraphComparison>,
     /// The package's own graphs that run on the CPU, of which there is nothing to compare.
     pub on_cpu: Vec<String>,
+    /// The forms for the processor that are not compared, because their weights are others than those of the package's own
+    /// graph: that of `llm` for long prompts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub of_other_weights: Vec<String>,
+    /// The instruction set for which forms were chosen, after its products were found exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact_products: Option<String>,
 }
 
 impl Comparison {
@@ -38,15 +46,21 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.compared.is_empty() {
+        if self.compared.is_empty() && self.of_other_weights.is_empty() {
             return f.write_str("every graph runs on the CPU, in its portable form: there is nothing to compare");
         }
-        let lines: Vec<_> = self.compared.iter().map(GraphComparison::to_string).collect();
-        f.write_str(&lines.join("\n"))?;
-        match &self.on_cpu[..] {
-            [] => Ok(()),
-            names => write!(f, "\non the CPU, not compared: {}", names.join(", ")),
+        let mut lines: Vec<_> = self.compared.iter().map(GraphComparison::to_string).collect();
+        if let Some(instructions) = &self.exact_products {
+            lines.push(format!("products of 8-bit integers for {instructions}: exact"));
         }
+        if !self.of_other_weights.is_empty() {
+            let names = self.of_other_weights.join(", ");
+            lines.push(format!("not compared, for it has other weights than the portable form: {names}"));
+        }
+        if !self.on_cpu.is_empty() {
+            lines.push(format!("on the CPU, not compared: {}", self.on_cpu.join(", ")));
+        }
+        f.write_str(&lines.join("\n"))
     }
 }
 
@@ -105,11 +119,18 @@ impl fmt::Display for GraphComparison {
         match (codes, difference) {
             (Some([different, all]), _) => {
                 let reference = self.reference();
-                write!(f, "{different} of {all} codes differ from those of {reference}; at most {} % may", 100.0 * bound)
+                write!(
+                    f,
+                    "{different} of {all} codes differ from those of {reference}; at most {} % may",
+                    100.0 * bound
+                )
             }
             (None, Some(difference)) => {
                 let reference = self.reference();
-                write!(f, "differs from {reference} by {difference:.1e} of the largest value; at most {bound:.0e} may be")
+                write!(
+                    f,
+                    "differs from {reference} by {difference:.1e} of the largest value; at most {bound:.0e} may be"
+                )
             }
             (None, None) => f.write_str("no numbers"),
         }
@@ -132,11 +153,16 @@ impl<'m> Comparer<'m> {
     /// A graph cannot be loaded, or fails on the CPU. A graph that fails on its provider is part of the result.
     pub fn new(model: &'m Model) -> Result<Self> {
         model.load_all()?;
-        let (on_cpu, elsewhere): (Vec<_>, Vec<_>) = model.placements().into_iter().partition(GraphPlacement::is_reference);
-        let on_cpu = on_cpu.into_iter().map(|placed| placed.graph).collect();
+        let placements = model.placements();
+        let exact_products = placements.iter().find_map(|placed| placed.instructions.clone());
+        let (on_cpu, elsewhere): (Vec<_>, Vec<_>) = placements.into_iter().partition(GraphPlacement::is_reference);
+        let (of_other_weights, elsewhere): (Vec<_>, Vec<_>) =
+            elsewhere.into_iter().partition(|placed| placed.graph == PREFILL);
+        let names = |placements: Vec<GraphPlacement>| placements.into_iter().map(|placed| placed.graph).collect();
         let jobs = if elsewhere.is_empty() { Vec::new() } else { jobs::all(model, &model.on_cpu()?, &elsewhere)? };
         let compared = jobs.iter().map(|job| job.compare("")).collect();
-        Ok(Self { alone: Comparison { compared, on_cpu }, jobs })
+        let (on_cpu, of_other_weights) = (names(on_cpu), names(of_other_weights));
+        Ok(Self { alone: Comparison { compared, on_cpu, of_other_weights, exact_products }, jobs })
     }
 
     /// Returns whether there are graphs for [`on_two_threads`](Self::on_two_threads).
@@ -163,6 +189,6 @@ impl<'m> Comparer<'m> {
         });
         let both = forwards.into_iter().zip(backwards.into_iter().rev());
         let compared = both.map(|(one, other)| if other.is_worse_than(&one) { other } else { one }).collect();
-        Comparison { compared, on_cpu: self.alone.on_cpu.clone() }
+        Comparison { compared, ..self.alone.clone() }
     }
 }

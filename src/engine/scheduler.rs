@@ -28,14 +28,8 @@ pub(super) trait Body: Send {
     fn hidden_size(&self) -> usize;
     /// Appends `embeds` to the row at `index`, which has `len` positions afterwards; they are a part of a prompt of `prompt`
     /// positions. Writes the last hidden state to `hidden`.
-    fn prefill(
-        &mut self,
-        index: usize,
-        len: usize,
-        prompt: usize,
-        embeds: &[f32],
-        hidden: &mut Vec<f32>,
-    ) -> Result<()>;
+    fn prefill(&mut self, index: usize, len: usize, prompt: usize, embeds: &[f32], hidden: &mut Vec<f32>)
+    -> Result<()>;
     /// Appends one position to each of the first `lens.len()` rows, which have `lens` positions afterwards.
     fn step(&mut self, ids: &[TokenId], lens: &[usize]) -> Result<()>;
     /// Returns the hidden state of the row at `index` after a step of `rows`.

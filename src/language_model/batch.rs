@@ -92,7 +92,7 @@ impl Batch {
             return self.prefill(row, len, prompt, rest, hidden);
         }
         let body = &self.graphs.body;
-        let graph = body.of_prompt(prompt)?;
+        let graph = self.graphs.of_prompt(prompt)?;
         // SAFETY: the cache outlives the run, which is dropped at the end of this call.
         let mut run = unsafe { body.bind(graph, &mut self.cache, row..row + 1, positions)? };
         run.embeds.numbers_mut().copy_from_slice(embeds);

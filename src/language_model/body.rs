@@ -70,11 +70,7 @@ impl Body {
         Ok(Self { graph, prompt, prefill, hidden: hidden_size })
     }
 
-    /// Returns the graph for the positions of a prompt of `positions` in all: which one computes a position is a matter of the
-    /// prompt, not of how it is cut. One for long prompts is loaded when the first one comes.
-    ///
-    /// # Errors
-    /// It cannot be loaded.
+    /// Returns the graph for the positions of a prompt of `positions` in all.
     pub(super) fn of_prompt(&self, positions: usize) -> Result<&Graph> {
         match self.prefill.as_ref().filter(|prefill| prefill.is_for(positions)) {
             Some(prefill) => prefill.graph(&self.graph),

@@ -12,15 +12,17 @@ use super::head::OutputHead;
 use super::rotary::Rotary;
 use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
-use crate::package::{Manifest, PREFILL, StateConfig};
+use crate::package::{Manifest, StateConfig};
 use crate::prompt::FeatureSlot;
-use crate::runtime::{Buffer, GraphLoader, check_finite};
+use crate::runtime::{Buffer, Graph, GraphLoader, check_finite};
 use crate::token::{Interval, Tokens};
 
 /// The graphs of the language model.
 pub(crate) struct LanguageModel {
     pub(super) embedding: Arc<Embedding>,
     pub(super) body: Arc<Body>,
+    /// True if long prompts run by a form of their own, where the body has one.
+    has_prefill: bool,
     heads: Vec<Arc<OutputHead>>,
     pub(super) hidden: usize,
     pub(super) width: usize,
@@ -58,6 +60,7 @@ impl LanguageModel {
                 is_half: body.is_half(),
             },
             body: Arc::new(body),
+            has_prefill: true,
             rotary: Rotary::new(attention.rotary.theta, attention.head_size, attention.rotary.size),
             pad: OnceLock::new(),
         })
@@ -76,23 +79,32 @@ impl LanguageModel {
     /// # Errors
     /// A graph cannot be loaded.
     pub(crate) fn load_for(&self, positions: usize) -> Result<()> {
-        self.body.of_prompt(positions).map(drop)
+        self.of_prompt(positions).map(drop)
+    }
+
+    /// Returns the graph of the layers for the positions of a prompt of `positions` in all: which one computes a position is a
+    /// matter of the prompt, not of how it is cut. One for long prompts is loaded when the first one comes.
+    ///
+    /// # Errors
+    /// It cannot be loaded.
+    pub(super) fn of_prompt(&self, positions: usize) -> Result<&Graph> {
+        if self.has_prefill { self.body.of_prompt(positions) } else { Ok(&self.body.graph) }
     }
 
     /// Returns these graphs, but for those that `takes`, which are of `other`, the same package on other providers.
-    /// `heads` are the names of the heads in order. The form of `llm` for long prompts goes with `llm`.
+    /// `heads` are the names of the heads in order. All prompts run by `llm`: the form for long ones has other weights.
     pub(crate) fn with_graphs_of<'n>(
         &self,
         other: &Self,
         heads: impl Iterator<Item = &'n str>,
         takes: impl Fn(&str) -> bool,
     ) -> Self {
-        let takes = |name: &str| takes(name) || (name == "llm" && takes(PREFILL));
         let from = |name: &str| if takes(name) { other } else { self };
         let own = self.heads.iter().zip(&other.heads).zip(heads);
         Self {
             embedding: Arc::clone(&from("embed").embedding),
             body: Arc::clone(&from("llm").body),
+            has_prefill: false,
             cache: from("llm").cache,
             max_positions: from("llm").max_positions,
             heads: own.map(|((own, other), name)| Arc::clone(if takes(name) { other } else { own })).collect(),

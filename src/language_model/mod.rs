@@ -15,7 +15,6 @@ mod single;
 pub(crate) use batch::Batch;
 pub(crate) use graphs::LanguageModel;
 pub(crate) use head::HeadId;
-pub(crate) use prefill::LONG_PROMPT;
 pub(crate) use single::SingleSequence;
 
 use crate::cancel::Cancel;

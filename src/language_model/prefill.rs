@@ -9,7 +9,7 @@ use crate::runtime::{Graph, GraphLoader};
 
 /// Positions from which on a prompt is a long one. It is run by the graph of this form from its first position to its last,
 /// however it is cut, so that its numbers depend on nothing but the prompt.
-pub(crate) const LONG_PROMPT: usize = 32;
+const LONG_PROMPT: usize = 32;
 
 /// The form of `llm` for long prompts, which is loaded when the first one comes.
 pub(super) struct Prefill {
@@ -47,7 +47,8 @@ impl Prefill {
             return Ok(graph);
         }
         let graph = self.loader.load_prefill(llm, &self.file, &self.ports.inputs, &self.ports.outputs)?;
-        if let Some(port) = self.ports.inputs.iter().find(|port| llm.is_half(port.name()) != graph.is_half(port.name())) {
+        if let Some(port) = self.ports.inputs.iter().find(|port| llm.is_half(port.name()) != graph.is_half(port.name()))
+        {
             let what = format!("the graphs {PREFILL} and llm have caches of other numbers ({})", port.name());
             return Err(Error::new(ErrorKind::Package, what));
         }

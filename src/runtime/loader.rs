@@ -178,7 +178,8 @@ impl GraphLoader {
             return Err(NotLoaded::PassedOver("the portable form was asked for (vnni=0)".into()));
         }
         let processor = Processor::get();
-        let lacking = || NotLoaded::PassedOver(format!("no VNNI that ONNX Runtime uses on this processor ({processor})"));
+        let lacking =
+            || NotLoaded::PassedOver(format!("no VNNI that ONNX Runtime uses on this processor ({processor})"));
         let instructions = processor.vnni().ok_or_else(lacking)?;
         self.runtime.check_product(route).map_err(NotLoaded::PassedOver)?;
         Ok(instructions)

@@ -2,6 +2,7 @@
 
 mod figure;
 mod language_model;
+mod machine;
 mod sound;
 mod whole;
 
@@ -15,6 +16,7 @@ use crate::args::{Bench, Common, Part};
 use crate::output::{print, print_json};
 use crate::setup::{package_folder, runtime_options};
 use figure::Figure;
+use machine::Machine;
 
 /// The output of `--json`.
 #[derive(Serialize)]
@@ -24,6 +26,8 @@ struct Report<'a> {
     megabytes: f64,
     threads: usize,
     library: &'a str,
+    #[serde(flatten)]
+    machine: Machine,
     figures: Vec<Figure>,
 }
 
@@ -38,14 +42,19 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
     let report = |figures: &[Figure]| {
         if common.json { Ok(()) } else { figures.iter().try_for_each(|figure| print(&figure.line())) }
     };
+    let head = Machine::of(&model)?;
+    if !common.json {
+        print(&head.head())?;
+    }
     report(&figures)?;
     for part in parts {
         let measured = measure(*part, &model, &options, args)?;
         report(&measured)?;
         figures.extend(measured);
     }
+    let machine = Machine::of(&model)?;
     if !common.json {
-        return Ok(());
+        return print(&machine.since(&head));
     }
     let manifest = model.manifest();
     print_json(&Report {
@@ -54,6 +63,7 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
         megabytes: model.package().size() as f64 / 1e6,
         threads: model.runtime().threads(),
         library: model.runtime().build_info(),
+        machine,
         figures,
     })
 }
