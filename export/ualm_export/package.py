@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from . import manifest
+from .calibration import calibrated
 from .config import Config
 from .details import check_details
 from .errors import ExportError
@@ -56,7 +57,8 @@ def write_package(
         composed = manifest.compose(details, options.precision, parts, graph_files(folder))
         forms = half_forms(folder, composed, targets)
         if VNNI in targets:
-            forms |= {VARIANT: write_row_forms(folder, parts, tensors, storage)}
+            with calibrated(parts, tensors, tokenizer, frozenset(), beside=out) as statistics:
+                forms |= {VARIANT: write_row_forms(folder, parts, tensors, storage, statistics)}
         manifest.write(folder, composed | variants(forms))
     return out
 

@@ -116,6 +116,11 @@ class CachedAttention:
             graph.output(f"present.{i}.key", FLOAT, self.cache_shape())
             graph.output(f"present.{i}.value", FLOAT, self.cache_shape())
 
+    def unpadded(self, features: np.ndarray) -> np.ndarray:
+        """Without the zeros that the graph has behind each head, or half of a head, of features [heads × cached size]."""
+        pieces = 1 if self.interleaved else 2
+        return features.reshape(-1, self.cached_head_size // pieces)[:, : self.head_size // pieces].ravel()
+
     def _padded(self, tensor):
         """The projection's rows as the graph has them: padded only where the head's size asks for it."""
         return tensor if self.cached_head_size == self.head_size else _PaddedHeads(tensor, self)
