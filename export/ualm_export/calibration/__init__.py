@@ -68,7 +68,7 @@ def _hear(parts: Parts, folder: Path, moments: frozenset[str], progress: Callabl
     graph = ObservedGraph(folder / "audio_encoder.onnx", folder if "audio_encoder" in moments else None)
     heard = []
     for samples in sounds(_SOUND_SECONDS):
-        mel, lengths = encoder_inputs(encoder, samples)
+        mel, lengths = encoder_inputs(encoder.manifest(), samples)
         outputs = graph.observe({"input_features": mel, "feature_lengths": lengths})
         counts = outputs["audio_feature_lengths"] if encoder.rows == "of_signal" else [len(outputs["audio_features"][0])] * len(mel)
         heard.append(np.concatenate([rows[:count] for rows, count in zip(outputs["audio_features"], counts)]))

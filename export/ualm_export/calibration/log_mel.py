@@ -1,19 +1,24 @@
 """Whisper's log-mel spectrogram, as the runtime computes it for the audio encoder."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from ..audio_encoder import HOP_LENGTH, N_FFT, SAMPLING_RATE, AudioEncoder
+from ..audio_encoder import HOP_LENGTH, N_FFT, SAMPLING_RATE
 
 
-def encoder_inputs(encoder: AudioEncoder, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Samples [N] of one window at most → chunks [C, mel bins, chunk frames] and the mel frames with signal in each [C]."""
+def encoder_inputs(encoder: Mapping, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Samples [N] of one window at most → chunks [C, mel bins, chunk frames] and the mel frames with signal in each [C].
+
+    `encoder` is the manifest's section audio_encoder.
+    """
     frames = len(samples) // HOP_LENGTH
-    if encoder.normalize:
+    if encoder["normalize"]:
         samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
-    if encoder.pad_to_window:
-        samples = np.pad(samples, (0, encoder.window_seconds * SAMPLING_RATE - len(samples)))
-    mel = log_mel(samples, encoder.tower.mel_bins)
-    size = encoder.tower.chunk_frames
+    if encoder["pad_to_window"]:
+        samples = np.pad(samples, (0, encoder["window_seconds"] * SAMPLING_RATE - len(samples)))
+    mel = log_mel(samples, encoder["num_mel_bins"])
+    size = encoder["chunk_frames"]
     starts = range(0, mel.shape[1], size)
     chunks = np.zeros((len(starts), len(mel), size), np.float32)
     for chunk, start in zip(chunks, starts):

@@ -10,6 +10,8 @@ import onnxruntime
 _MOST_FOLDED = 1 << 31
 """Weights of graphs whose float32 copy is held while they run; those of larger graphs are widened in each run anew."""
 _CHUNK = 4096
+_EXAMPLES = 16
+"""Inputs of a layer that are kept of each run, at the most."""
 
 
 class LinearInputs:
@@ -19,15 +21,21 @@ class LinearInputs:
         self.largest = np.zeros(features, np.float32)
         """The largest magnitude of each feature, float32 [K]."""
         self.positions = 0
+        self._examples: list[np.ndarray] = []
         self._path = path
 
     def add(self, x: np.ndarray) -> None:
         """Takes inputs [positions, K]."""
         np.maximum(self.largest, np.abs(x).max(0), out=self.largest)
         self.positions += len(x)
+        self._examples.append(_to_bfloat16(x[:: -(-len(x) // _EXAMPLES)]))
         if self._path is not None:
             with open(self._path, "ab") as file:
                 file.write(_to_bfloat16(x).data.cast("B"))
+
+    def examples(self) -> np.ndarray:
+        """Some of the inputs of every run, float32 [positions, K]."""
+        return _from_bfloat16(np.concatenate(self._examples))
 
     def moments(self) -> np.ndarray:
         """The mean of x xᵀ, float32 [K, K]: computed at each call from the inputs, which lie in a file in bfloat16."""
