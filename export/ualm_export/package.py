@@ -6,20 +6,22 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from . import manifest
+from .calibration import Statistics, calibrated
 from .config import Config
 from .details import check_details
 from .errors import ExportError
 from .families import open_checkpoint
+from .graph import Storage
 from .half.forms import add_half_forms
 from .inventory import check_inventory
 from .options import Options
 from .parts import Parts
-from .graph import Storage
 from .precision import HALF_TARGETS, VNNI, storage_by_role
 from .row_forms import VARIANT, write_row_forms
 from .self_check import check_package
@@ -46,9 +48,9 @@ def write_package(
         raise ExportError("the target vnni has forms of the language model and the audio encoder in 8 bits; neither is in int8 or int4")
     with replaced_at_the_end(out) as folder:
         elements = sum(math.prod(shape) for shape in parts.tensor_shapes().values())
-        with progress_bar(elements) as bar:
-            tensors.on_read = bar.update
-            write_graphs(folder, parts, tensors, storage)
+        with statistics_for(storage, parts, tensors, tokenizer, options, out) as statistics, progress_bar(elements) as bar:
+            tensors.count_reads(bar.update)
+            write_graphs(folder, parts, tensors, storage, statistics)
         for enhancer in parts.enhancers.values():
             enhancer.copy(folder)
         (folder / "tokenizer.json").write_bytes(tokenizer)
@@ -69,7 +71,21 @@ def _storage(options: Options) -> dict[str, Storage]:
         codec_encoder=options.codec_encoder_precision,
         audio_encoder=options.audio_encoder_precision,
         speech_decoder=options.speech_decoder_precision,
+        block_size=options.block_size,
     )
+
+
+@contextlib.contextmanager
+def statistics_for(
+    storage: Mapping[str, Storage], parts: Parts, tensors: TensorStore, tokenizer: bytes, options: Options, out: Path
+) -> Iterator[Statistics]:
+    """What the layers of the graphs with 4-bit weights read; nothing where there are none, or where it is not wanted."""
+    fitted = frozenset(name for name, graph in parts.graphs().items() if storage[graph.role].bits == 4)
+    if not fitted or not options.calibration:
+        yield {}
+        return
+    with calibrated(parts, tensors, tokenizer, moments=fitted, beside=out) as statistics:
+        yield {name: statistics[name] for name in fitted}
 
 
 def progress_bar(elements: int) -> tqdm:
@@ -77,10 +93,12 @@ def progress_bar(elements: int) -> tqdm:
     return tqdm(total=elements, desc="exporting", unit=" weights", unit_scale=True, disable=None, dynamic_ncols=True)
 
 
-def write_graphs(folder: Path, parts: Parts, tensors: TensorStore, storage: Mapping[str, Storage]) -> None:
+def write_graphs(
+    folder: Path, parts: Parts, tensors: TensorStore, storage: Mapping[str, Storage], statistics: Statistics
+) -> None:
     """Writes every graph in the form that every CPU runs."""
     for name, graph in parts.graphs().items():
-        graph.build(folder / f"{name}.onnx", storage[graph.role], tensors)
+        graph.build(folder / f"{name}.onnx", replace(storage[graph.role], inputs=statistics.get(name, {})), tensors)
 
 
 def graph_files(folder: Path) -> dict:
