@@ -14,7 +14,7 @@ kilobyte and more go to `NAME.onnx.data`, beside the graph, at aligned offsets t
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +25,7 @@ from onnx import TensorProto
 
 from . import __version__
 from .error_feedback import ErrorFeedback
-from .quantize import BLOCK, blocks_of, quantize_rows
+from .quantize import BLOCK, QuantizedRows, blocks_of, quantize_rows
 from .row_products import RowProducts
 from .weight_file import INLINE_BYTES, WeightFile, slabs
 
@@ -196,7 +196,7 @@ class GraphBuilder:
         """
         with self.scope(name):
             if quantize and self.storage.by_rows:
-                y = self._row_products.product(x, weight, least)
+                y = self._row_products.product(x, weight, self._rounding(), least)
             elif quantize and self.storage.bits:
                 y = self._quantized_product(x, weight)
             elif rank == 2:
@@ -205,14 +205,18 @@ class GraphBuilder:
                 y = self.op("MatMul", x, self.weight(np.ascontiguousarray(weight[:].T)))
             return y if bias is None else self.add(y, self.constant(bias[:], np.float32))
 
+    def _rounding(self) -> Callable[[np.ndarray, int, int], QuantizedRows]:
+        """Quantizes the rows of the weight of the linear layer in hand: with feedback where it is known what it reads."""
+        inputs = self.storage.inputs.get("/".join(self._scopes))
+        return ErrorFeedback(inputs.moments()).quantize_rows if inputs else quantize_rows
+
     def _quantized_product(self, x: str, weight) -> str:
         """x · weightᵀ by MatMulNBits; activations are rounded to int8 block by block (accuracy level 4) on the CPU."""
         bits, block = self.storage.bits, self.storage.block
         rows, features = weight.shape
         blocks = blocks_of(features, block)
         scales = np.empty((rows, blocks), np.float32)
-        inputs = self.storage.inputs.get("/".join(self._scopes))
-        quantize = ErrorFeedback(inputs.moments()).quantize_rows if inputs else quantize_rows
+        quantize = self._rounding()
 
         def values():
             start = 0

@@ -1,9 +1,11 @@
 """Quantization of linear weights: in blocks, as ONNX Runtime's `MatMulNBits` has them, or with a scale for each output."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+from .weight_file import slabs
 
 BLOCK = 32
 """Input features that share one scale, unless a storage says otherwise."""
@@ -98,36 +100,19 @@ def dequantize_rows(quantized: QuantizedRows, features: int, bits: int) -> np.nd
     return (centred * quantized.scales[..., None]).reshape(len(values), -1)[:, :features]
 
 
-CLIPS = np.linspace(1.0, 0.7, 7, dtype=np.float32)
-"""The parts of an output's largest weight that are tried for the end of its integers' range."""
+def quantize_columns(weight, quantize: Callable[[np.ndarray, int, int], QuantizedRows]) -> tuple[np.ndarray, np.ndarray]:
+    """Quantizes a weight [N, K], an array or a lazy tensor, to signed bytes with one scale for each of its rows.
 
-
-def quantize_columns(slabs: Iterable[np.ndarray], outputs: int, features: int) -> tuple[np.ndarray, np.ndarray]:
-    """Quantizes a weight [outputs, features], given in slabs of rows, to signed bytes with a scale for each output.
-
-    Gives the bytes as a product reads them, [features, outputs], and the scales, float32 [outputs]. A scale is the one of
-    least square error among those of `CLIPS`.
+    Gives the bytes as a product of integers reads them, [K, N], and the scales, float32 [N]. `quantize` is `quantize_rows`, or does
+    the same.
     """
+    outputs, features = weight.shape
     values, scales = np.empty((features, outputs), np.int8), np.empty(outputs, np.float32)
     start = 0
-    for slab in slabs:
+    for slab in slabs(weight):
         end = start + len(slab)
-        scales[start:end] = _clipped_scales(slab)
-        values[:, start:end] = _signed_bytes(slab, scales[start:end]).T
+        quantized = quantize(slab, 8, features)
+        values[:, start:end] = (quantized.values[:, 0] ^ 128).view(np.int8).T
+        scales[start:end] = quantized.scales[:, 0]
         start = end
     return values, scales
-
-
-def _clipped_scales(rows: np.ndarray) -> np.ndarray:
-    largest = np.abs(rows).max(-1) / 127
-    best, least = largest, np.full(len(rows), np.inf, np.float32)
-    for clip in CLIPS:
-        scales = largest * clip
-        errors = np.square(_signed_bytes(rows, scales) * scales[:, None] - rows).sum(-1)
-        best, least = np.where(errors < least, scales, best), np.minimum(errors, least)
-    return best
-
-
-def _signed_bytes(rows: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales != 0)
-    return np.clip(np.rint(rows * inverse[:, None]), -127, 127).astype(np.int8)

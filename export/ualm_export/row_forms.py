@@ -1,11 +1,10 @@
 """The forms of a package's graphs whose 8-bit products are by rows, for processors with VNNI (see `row_products`)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from .calibration import Statistics
+from .calibration import LinearInputs, Statistics
 from .graph import Storage
 from .parts import Parts
 from .precision import BY_ROWS
@@ -28,15 +27,15 @@ def write_row_forms(
     graphs, files = parts.graphs(), {}
     for form, graph in parts.row_forms(storage).items():
         path = folder / f"{form}.rows.onnx"
-        largest = {layer: inputs.largest for layer, inputs in statistics.get(graph, {}).items()}
-        graphs[graph].build(path, BY_ROWS, smoothed(parts, graph, tensors, largest))
+        smoothing = smoothing_of(parts, graph, tensors, statistics.get(graph, {}))
+        graphs[graph].build(path, replace(BY_ROWS, inputs=smoothing.inputs()), smoothing.tensors())
         check_llm(path, parts.decoder) if graph == "llm" else check_audio_encoder(path, parts)
         files[form] = path.name
     return files
 
 
-def smoothed(parts: Parts, graph: str, tensors: Mapping, largest: Mapping[str, np.ndarray]) -> Mapping:
-    """The tensors of `llm` or `audio_encoder`, smoothed for inputs of linear layers whose features are up to `largest`."""
+def smoothing_of(parts: Parts, graph: str, tensors: Mapping, inputs: Mapping[str, LinearInputs]) -> Smoothing:
+    """The smoothing of `llm` or `audio_encoder`, whose linear layers read `inputs`."""
     if graph == "llm":
-        return Smoothing(tensors, parts.decoder.names, largest).decoder(parts.decoder.stack).tensors()
-    return Smoothing(tensors, parts.audio_encoder.names, largest).tower(parts.audio_encoder.tower).tensors()
+        return Smoothing(tensors, parts.decoder.names, inputs).decoder(parts.decoder.stack)
+    return Smoothing(tensors, parts.audio_encoder.names, inputs).tower(parts.audio_encoder.tower)

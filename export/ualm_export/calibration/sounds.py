@@ -7,9 +7,9 @@ import numpy as np
 RATE = 16000
 
 
-def sounds(seconds: float) -> list[np.ndarray]:
-    """Float32 [samples] each, at 16 kHz, the same at every call."""
-    generator = np.random.default_rng(11)
+def sounds(seconds: float, seed: int = 11) -> list[np.ndarray]:
+    """Float32 [samples] each, at 16 kHz, the same at every call with the same seed."""
+    generator = np.random.default_rng(seed)
     time = np.arange(round(seconds * RATE)) / RATE
     makers: tuple[Callable[[np.ndarray, np.random.Generator], np.ndarray], ...] = (_speech, _music, _rain, _clicks)
     return [_leveled(make(time, generator)) for make in makers]
