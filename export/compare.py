@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Compares the logits of two packages of one checkpoint, and counts the greedy choices that change.
+"""Compares the logits and the audio features of two packages of one checkpoint, and counts the greedy choices that change.
 
-    python3 export/compare.py REFERENCE PACKAGE
+    python3 export/compare.py REFERENCE PACKAGE [--form vnni]
 
-Both are given the same random prompts, and then the choices of the reference, frame by frame.
+Both are given the same random prompts, and then the choices of the reference, frame by frame; and the same made sounds.
 """
 
 import argparse
@@ -13,19 +13,37 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from ualm_export.calibration.log_mel import encoder_inputs
+from ualm_export.calibration.sounds import sounds
+from ualm_export.row_forms import VARIANT
+
+FORMS = {"vnni": VARIANT}
+"""The manifest's names of forms that may be compared."""
 
 
 class Package:
-    """The graphs from tokens to logits."""
+    """The graphs from tokens to logits, and from sounds to features."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, form: str | None = None):
+        """`form` names a section of the manifest's variants, whose graphs take the place of the package's own."""
         self.manifest = json.loads((folder / "manifest.json").read_text())
         self.heads = self.manifest["heads"]
-        files = self.manifest["graphs"]
-        self._graphs = {
-            name: onnxruntime.InferenceSession(folder / files[name], providers=["CPUExecutionProvider"])
-            for name in ("embed", "llm", *self.heads)
-        }
+        variants = self.manifest.get("variants", {})
+        if form and form not in variants:
+            raise ValueError(f"{folder} has no form {form}; it has {', '.join(variants) or 'none'}")
+        files = self.manifest["graphs"] | variants.get(form, {})
+        names = ("embed", "llm", "prefill", *self.heads, "audio_encoder")
+        self._graphs = {name: _session(folder / files[name]) for name in names if name in files}
+
+    def features(self, samples: np.ndarray) -> np.ndarray:
+        """The audio encoder's features [rows, H] of samples at its rate."""
+        mel, lengths = encoder_inputs(self.manifest["audio_encoder"], samples)
+        features, counts = self._run("audio_encoder", input_features=mel, feature_lengths=lengths)
+        return np.concatenate([rows[:count] for rows, count in zip(features, counts)])
+
+    def _run_body(self, positions: int, **inputs: np.ndarray) -> list[np.ndarray]:
+        """Runs the language model: a form for prompts, where there is one, from two positions."""
+        return self._run("prefill" if positions > 1 and "prefill" in self._graphs else "llm", **inputs)
 
     def _run(self, graph: str, **inputs: np.ndarray) -> list[np.ndarray]:
         return self._graphs[graph].run(None, inputs)
@@ -37,6 +55,13 @@ class Package:
 
     def sequence(self, capacity: int) -> "Sequence":
         return Sequence(self, capacity)
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    """A session whose signed bytes do not overflow on a processor without VNNI."""
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 class Sequence:
@@ -56,8 +81,8 @@ class Sequence:
         package = self._package
         self._position += len(frames)
         (embeddings,) = package._run("embed", input_ids=frames[None].astype(np.int64))
-        hidden, *present = package._run(
-            "llm", inputs_embeds=embeddings, seqlens_k=np.array([self._position - 1], np.int32),
+        hidden, *present = package._run_body(
+            len(frames), inputs_embeds=embeddings, seqlens_k=np.array([self._position - 1], np.int32),
             total_sequence_length=np.array(self._position, np.int32), **self._cache,
         )  # fmt: skip
         self._cache = dict(zip(self._cache, present))
@@ -125,6 +150,12 @@ def compare(reference: Package, package: Package, prompts: int, length: int, ste
     return distances
 
 
+def features_apart(reference: Package, package: Package, seconds: float = 4.0) -> list[float]:
+    """How far the features of made sounds are apart, each relative to their norm; calibration has not heard them."""
+    pairs = [(reference.features(samples), package.features(samples)) for samples in sounds(seconds, seed=12)]
+    return [float(np.linalg.norm(found - expected) / np.linalg.norm(expected)) for expected, found in pairs]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("reference", type=Path, help="package to compare with, of float weights")
@@ -133,15 +164,24 @@ def main() -> int:
     parser.add_argument("--length", type=int, default=32, help="frames of a prompt; default: %(default)s")
     parser.add_argument("--steps", type=int, default=32, help="frames after it; default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--form", choices=FORMS, help="of the package's graphs, instead of those that every processor runs")
     arguments = parser.parse_args()
-    packages = [Package(folder) for folder in (arguments.reference, arguments.package)]
+    try:
+        packages = [Package(arguments.reference), Package(arguments.package, FORMS.get(arguments.form))]
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     expected, found = ((one.manifest["tokens"], books_by_modality(one)) for one in packages)
     if expected != found:
         print(f"error: expected two packages of one checkpoint, but the tokens of one are {expected} and of the other {found}", file=sys.stderr)
         return 1
-    distances = compare(*packages, arguments.prompts, arguments.length, arguments.steps, arguments.seed)
+    reference, package = packages
+    distances = compare(reference, package, arguments.prompts, arguments.length, arguments.steps, arguments.seed)
     for modality, distance in distances.items():
         print(distance.line(modality))
+    if "audio_encoder" in reference.manifest:
+        apart = features_apart(reference, package)
+        print(f"features error {100 * np.mean(apart):6.2f} % of their norm, at most {100 * max(apart):6.2f} %")
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ualm_export.errors import ExportError
 from ualm_export.options import SPEECH_HEADS, Options
 from ualm_export.package import export_package
-from ualm_export.precision import PRECISIONS, TARGETS
+from ualm_export.precision import BLOCK_SIZES, PRECISIONS, TARGETS
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -42,6 +42,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--speech-decoder-precision", choices=PRECISIONS[:3],
         help="Audex: of the decoder of speech (default: as --precision, int8 with int4)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--block-size", type=int, choices=BLOCK_SIZES, default=defaults.block_size,
+        help="weights that share a scale in int4; with fewer it strays less and is slower (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-calibration", dest="calibration", action="store_false",
+        help="int4: round every weight to the nearest value, without running the model to see what its layers read",
     )  # fmt: skip
     parser.add_argument(
         "--speech-head", choices=SPEECH_HEADS,

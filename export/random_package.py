@@ -17,7 +17,7 @@ from ualm_export.families.ualm import model as ualm
 from ualm_export.options import MAX_POSITIONS, SPEECH_HEADS, Options
 from ualm_export.package import check_target, write_package
 from ualm_export.parts import Checkpoint
-from ualm_export.precision import PRECISIONS, TARGETS
+from ualm_export.precision import BLOCK_SIZE, BLOCK_SIZES, PRECISIONS, TARGETS
 from ualm_export.tensors import TensorStore
 
 LANGUAGE_MODELS = {
@@ -77,6 +77,9 @@ def parse_arguments() -> argparse.Namespace:
         "--speech-decoder-precision", choices=PRECISIONS[:3], help=f"for {AUDEX}; default: as the exporter's"
     )
     parser.add_argument(
+        "--block-size", type=int, choices=BLOCK_SIZES, default=BLOCK_SIZE, help="as for export.py (default: %(default)s)"
+    )
+    parser.add_argument(
         "--target", dest="targets", action="append", choices=TARGETS, metavar="|".join(TARGETS),
         help="add what this processor or provider needs, as for export.py (repeatable; default: as the exporter's)",
     )  # fmt: skip
@@ -98,6 +101,8 @@ def main() -> int:
         speech_head=arguments.speech_head,
         speech_decoder_precision=arguments.speech_decoder_precision,
         max_positions=arguments.max_positions,
+        block_size=arguments.block_size,
+        calibration=False,
         targets=arguments.targets and tuple(dict.fromkeys(arguments.targets)),
     )
     try:

@@ -14,16 +14,18 @@ kilobyte and more go to `NAME.onnx.data`, beside the graph, at aligned offsets t
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnx
 from onnx import TensorProto
 
 from . import __version__
-from .quantize import BLOCK, blocks_of, quantize_rows
+from .error_feedback import ErrorFeedback
+from .quantize import BLOCK, QuantizedRows, blocks_of, quantize_rows
 from .row_products import RowProducts
 from .weight_file import INLINE_BYTES, WeightFile, slabs
 
@@ -38,17 +40,28 @@ IR_VERSION = 10
 CONTRIB = "com.microsoft"
 
 
+class Inputs(Protocol):
+    """What is known of the inputs of a linear layer of K features."""
+
+    def moments(self) -> np.ndarray:
+        """The mean of x xᵀ over the inputs x, float32 [K, K]."""
+
+
 @dataclass(frozen=True)
 class Storage:
     """How a graph keeps its weights on disk, and what it computes in.
 
     half: weights are float16, widened by a Cast that ONNX Runtime folds when it loads the graph.
     bits: linear layers become MatMulNBits of 4 or 8 bits; None keeps them float.
+    block: features that share a scale there.
+    inputs: of linear layers, by scoped name; those that are named are rounded with `ErrorFeedback`.
     by_rows: linear layers of 8 bits have scales for whole rows instead of blocks; see `RowProducts`.
     """
 
     half: bool = False
     bits: int | None = None
+    block: int = BLOCK
+    inputs: Mapping[str, Inputs] = field(default_factory=dict, compare=False)
     by_rows: bool = False
 
 
@@ -183,7 +196,7 @@ class GraphBuilder:
         """
         with self.scope(name):
             if quantize and self.storage.by_rows:
-                y = self._row_products.product(x, weight, least)
+                y = self._row_products.product(x, weight, self._rounding(), least)
             elif quantize and self.storage.bits:
                 y = self._quantized_product(x, weight)
             elif rank == 2:
@@ -192,27 +205,33 @@ class GraphBuilder:
                 y = self.op("MatMul", x, self.weight(np.ascontiguousarray(weight[:].T)))
             return y if bias is None else self.add(y, self.constant(bias[:], np.float32))
 
+    def _rounding(self) -> Callable[[np.ndarray, int, int], QuantizedRows]:
+        """Quantizes the rows of the weight of the linear layer in hand: with feedback where it is known what it reads."""
+        inputs = self.storage.inputs.get("/".join(self._scopes))
+        return ErrorFeedback(inputs.moments()).quantize_rows if inputs else quantize_rows
+
     def _quantized_product(self, x: str, weight) -> str:
         """x · weightᵀ by MatMulNBits; activations are rounded to int8 block by block (accuracy level 4) on the CPU."""
-        bits = self.storage.bits
+        bits, block = self.storage.bits, self.storage.block
         rows, features = weight.shape
-        scales = np.empty((rows, blocks_of(features)), np.float32)
+        blocks = blocks_of(features, block)
+        scales = np.empty((rows, blocks), np.float32)
+        quantize = self._rounding()
 
         def values():
             start = 0
             for slab in slabs(weight):
-                quantized = quantize_rows(slab, bits)
+                quantized = quantize(slab, bits, block)
                 scales[start : start + len(slab)] = quantized.scales
                 start += len(slab)
                 yield quantized.values
 
         values_name, scales_name = self.name("weight"), self.name("scales")
-        shape = (rows, blocks_of(features), BLOCK * bits // 8)
-        self._initializer(values_name, np.dtype(np.uint8), shape, values())
+        self._initializer(values_name, np.dtype(np.uint8), (rows, blocks, block * bits // 8), values())
         self._initializer(scales_name, scales.dtype, scales.shape, [scales])
         return self.op(
             "MatMulNBits", x, values_name, scales_name, domain=CONTRIB,
-            K=features, N=rows, bits=bits, block_size=BLOCK, accuracy_level=4,
+            K=features, N=rows, bits=bits, block_size=block, accuracy_level=4,
         )  # fmt: skip
 
     def conv(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from .precision import default_targets
+from .precision import BLOCK_SIZE, default_targets
 
 MAX_POSITIONS = 32768
 SPEECH_HEADS = ("full", "sliced")
@@ -21,6 +21,10 @@ class Options:
     speech_decoder_precision: str | None = None
     speech_head: str | None = None
     """One of `SPEECH_HEADS`: speech and text are drawn from all ids, as where the model was trained, or from their own."""
+    block_size: int = BLOCK_SIZE
+    """Features that share a scale in 4-bit weights."""
+    calibration: bool = True
+    """4-bit weights are fitted to what their layers read."""
     xcodec: Path | None = None
     """Folder of X-codec, where the checkpoint does not hold its codec."""
     max_positions: int = MAX_POSITIONS

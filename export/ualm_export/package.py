@@ -6,20 +6,22 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from . import manifest
+from .calibration import Statistics, calibrated
 from .config import Config
 from .details import check_details
 from .errors import ExportError
 from .families import open_checkpoint
+from .graph import Storage
 from .half.forms import add_half_forms
 from .inventory import check_inventory
 from .options import Options
 from .parts import Parts
-from .graph import Storage
 from .precision import HALF_TARGETS, VNNI, storage_by_role
 from .row_forms import VARIANT, write_row_forms
 from .self_check import check_package
@@ -46,18 +48,16 @@ def write_package(
         raise ExportError("the target vnni has forms of the language model and the audio encoder in 8 bits; neither is in int8 or int4")
     with replaced_at_the_end(out) as folder:
         elements = sum(math.prod(shape) for shape in parts.tensor_shapes().values())
-        with progress_bar(elements) as bar:
-            tensors.on_read = bar.update
-            write_graphs(folder, parts, tensors, storage)
+        with statistics_for(storage, parts, tensors, tokenizer, options, out) as statistics, progress_bar(elements) as bar:
+            tensors.count_reads(bar.update)
+            write_graphs(folder, parts, tensors, storage, statistics)
+            by_rows = write_row_forms(folder, parts, tensors, storage, statistics) if VNNI in targets else {}
         for enhancer in parts.enhancers.values():
             enhancer.copy(folder)
         (folder / "tokenizer.json").write_bytes(tokenizer)
         check_package(folder, parts)
         composed = manifest.compose(details, options.precision, parts, graph_files(folder))
-        forms = half_forms(folder, composed, targets)
-        if VNNI in targets:
-            forms |= {VARIANT: write_row_forms(folder, parts, tensors, storage)}
-        manifest.write(folder, composed | variants(forms))
+        manifest.write(folder, composed | variants({VARIANT: by_rows} | half_forms(folder, composed, targets)))
     return out
 
 
@@ -69,7 +69,26 @@ def _storage(options: Options) -> dict[str, Storage]:
         codec_encoder=options.codec_encoder_precision,
         audio_encoder=options.audio_encoder_precision,
         speech_decoder=options.speech_decoder_precision,
+        block_size=options.block_size,
     )
+
+
+@contextlib.contextmanager
+def statistics_for(
+    storage: Mapping[str, Storage], parts: Parts, tensors: TensorStore, tokenizer: bytes, options: Options, out: Path
+) -> Iterator[Statistics]:
+    """What the layers of the graphs read: nothing where no weights are fitted to it, or where it is not wanted.
+
+    Weights of 4 bits are, and those of forms by rows.
+    """
+    fitted = {name for name, graph in parts.graphs().items() if storage[graph.role].bits == 4}
+    if VNNI in options.all_targets:
+        fitted |= set(parts.row_forms(storage).values())
+    if not fitted or not options.calibration:
+        yield {}
+        return
+    with calibrated(parts, tensors, tokenizer, moments=frozenset(fitted), beside=out) as statistics:
+        yield statistics
 
 
 def progress_bar(elements: int) -> tqdm:
@@ -77,15 +96,19 @@ def progress_bar(elements: int) -> tqdm:
     return tqdm(total=elements, desc="exporting", unit=" weights", unit_scale=True, disable=None, dynamic_ncols=True)
 
 
-def write_graphs(folder: Path, parts: Parts, tensors: TensorStore, storage: Mapping[str, Storage]) -> None:
+def write_graphs(
+    folder: Path, parts: Parts, tensors: TensorStore, storage: Mapping[str, Storage], statistics: Statistics
+) -> None:
     """Writes every graph in the form that every CPU runs."""
     for name, graph in parts.graphs().items():
-        graph.build(folder / f"{name}.onnx", storage[graph.role], tensors)
+        kept = storage[graph.role]
+        inputs = statistics.get(name, {}) if kept.bits == 4 else {}
+        graph.build(folder / f"{name}.onnx", replace(kept, inputs=inputs), tensors)
 
 
 def graph_files(folder: Path) -> dict:
-    """The manifest's section graphs."""
-    return {"graphs": {path.stem: path.name for path in sorted(folder.glob("*.onnx"))}}
+    """The manifest's section graphs: those whose names have no form in them."""
+    return {"graphs": {path.stem: path.name for path in sorted(folder.glob("*.onnx")) if "." not in path.stem}}
 
 
 def half_forms(folder: Path, described: Mapping, targets: Iterable[str]) -> dict[str, dict[str, str]]:

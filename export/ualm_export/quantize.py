@@ -1,19 +1,24 @@
 """Quantization of linear weights: in blocks, as ONNX Runtime's `MatMulNBits` has them, or with a scale for each output."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from .weight_file import slabs
+
 BLOCK = 32
-"""Input features that share one scale."""
+"""Input features that share one scale, unless a storage says otherwise."""
+
+_CLIPPED = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+"""Parts of the largest magnitude that scales are tried for."""
 
 
 @dataclass(frozen=True)
 class QuantizedRows:
-    """Rows of a weight [N, K], quantized symmetrically in blocks of `BLOCK` along K.
+    """Rows of a weight [N, K], quantized symmetrically in blocks along K.
 
-    values: uint8 [N, blocks, BLOCK × bits / 8]; scales: float32 [N, blocks]. With 4 bits the lower
+    values: uint8 [N, blocks, block × bits / 8]; scales: float32 [N, blocks]. With 4 bits the lower
     half of a byte holds the even feature. A stored value q stands for (q − 2^(bits−1)) × scale.
     """
 
@@ -21,72 +26,93 @@ class QuantizedRows:
     scales: np.ndarray
 
 
-def blocks_of(features: int) -> int:
+def blocks_of(features: int, block: int = BLOCK) -> int:
     """Blocks that cover `features`; the last one may be filled up with zeros."""
-    return -(-features // BLOCK)
+    return -(-features // block)
 
 
-def quantize_rows(weight: np.ndarray, bits: int) -> QuantizedRows:
-    """Quantizes float rows [N, K] to `bits` (4 or 8) bits.
-
-    The scale carries the sign of each block's extreme value, so that the extreme meets the end of the
-    integer range that reaches one further (−8 of −8 … 7).
-    """
+def in_blocks(weight: np.ndarray, block: int) -> np.ndarray:
+    """Float rows [N, K] as [N, blocks, block], filled up with zeros."""
     rows, features = weight.shape
-    blocks = blocks_of(features)
-    padded = np.zeros((rows, blocks * BLOCK), np.float32)
+    padded = np.zeros((rows, blocks_of(features, block) * block), np.float32)
     padded[:, :features] = weight
-    padded = padded.reshape(rows, blocks, BLOCK)
+    return padded.reshape(rows, -1, block)
 
+
+def quantize_rows(weight: np.ndarray, bits: int, block: int = BLOCK) -> QuantizedRows:
+    """Quantizes float rows [N, K] to `bits` (4 or 8) bits, each element to the nearest value."""
+    blocks = in_blocks(weight, block)
+    scales = scales_of(blocks, bits)
+    return packed(rounded(blocks, scales[..., None], bits), scales, bits)
+
+
+def scales_of(blocks: np.ndarray, bits: int) -> np.ndarray:
+    """The scales [N, blocks] of float blocks [N, blocks, block].
+
+    With 8 bits the extremes are kept. With 4 bits the square of the error is least: a coarse grid gains by a smaller range.
+    """
+    scales = extreme_scales(blocks, bits)
+    return scales if bits == 8 else _least_squares_scales(blocks, scales, bits)
+
+
+def extreme_scales(blocks: np.ndarray, bits: int) -> np.ndarray:
+    """Scales that carry the sign of each block's extreme value.
+
+    So the extreme meets the end of the integer range that reaches one further (−8 of −8 … 7).
+    """
+    largest = np.abs(blocks).argmax(-1)[..., None]
+    return np.take_along_axis(blocks, largest, -1)[..., 0] / -(1 << (bits - 1))
+
+
+def _least_squares_scales(blocks: np.ndarray, extremes: np.ndarray, bits: int) -> np.ndarray:
+    """The best of several scales, each the optimum for the integers that a clipped range gives."""
+    best, most = extremes, np.full(extremes.shape, -np.inf, np.float32)
+    for clipped in _CLIPPED:
+        values = rounded(blocks, (extremes * np.float32(clipped))[..., None], bits)
+        product, square = np.einsum("nbk,nbk->nb", blocks, values), np.einsum("nbk,nbk->nb", values, values)
+        scales = np.divide(product, square, out=np.zeros_like(product), where=square > 0)
+        explained = product * scales  # the squared error is that of the block less this
+        best, most = np.where(explained > most, scales, best), np.maximum(explained, most)
+    return best
+
+
+def rounded(values: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
+    """The nearest integers −2^(bits−1) … 2^(bits−1) − 1, as floats; `scales` broadcasts against `values`."""
     half = 1 << (bits - 1)
-    largest = np.abs(padded).argmax(-1)[..., None]
-    scales = np.take_along_axis(padded, largest, -1) / -half
     inverse = np.divide(1.0, scales, out=np.zeros_like(scales), where=scales != 0)
-    values = np.clip(np.rint(padded * inverse) + half, 0, 2 * half - 1).astype(np.uint8)
+    return np.clip(np.rint(values * inverse), -half, half - 1)
+
+
+def packed(values: np.ndarray, scales: np.ndarray, bits: int) -> QuantizedRows:
+    """The form in which integers [N, blocks, block] are stored."""
+    stored = (values + (1 << (bits - 1))).astype(np.uint8)
     if bits == 4:
-        values = values[..., 0::2] | (values[..., 1::2] << 4)
-    return QuantizedRows(values, scales[..., 0])
+        stored = stored[..., 0::2] | (stored[..., 1::2] << 4)
+    return QuantizedRows(stored, scales.astype(np.float32))
 
 
 def dequantize_rows(quantized: QuantizedRows, features: int, bits: int) -> np.ndarray:
     """The float rows [N, features] that `quantized` stands for."""
     values = quantized.values
     if bits == 4:
-        values = np.stack([values & 15, values >> 4], -1).reshape(*values.shape[:-1], BLOCK)
+        values = np.stack([values & 15, values >> 4], -1).reshape(*values.shape[:-1], -1)
     centred = values.astype(np.float32) - (1 << (bits - 1))
     return (centred * quantized.scales[..., None]).reshape(len(values), -1)[:, :features]
 
 
-CLIPS = np.linspace(1.0, 0.7, 7, dtype=np.float32)
-"""The parts of an output's largest weight that are tried for the end of its integers' range."""
+def quantize_columns(weight, quantize: Callable[[np.ndarray, int, int], QuantizedRows]) -> tuple[np.ndarray, np.ndarray]:
+    """Quantizes a weight [N, K], an array or a lazy tensor, to signed bytes with one scale for each of its rows.
 
-
-def quantize_columns(slabs: Iterable[np.ndarray], outputs: int, features: int) -> tuple[np.ndarray, np.ndarray]:
-    """Quantizes a weight [outputs, features], given in slabs of rows, to signed bytes with a scale for each output.
-
-    Gives the bytes as a product reads them, [features, outputs], and the scales, float32 [outputs]. A scale is the one of
-    least square error among those of `CLIPS`.
+    Gives the bytes as a product of integers reads them, [K, N], and the scales, float32 [N]. `quantize` is `quantize_rows`, or does
+    the same.
     """
+    outputs, features = weight.shape
     values, scales = np.empty((features, outputs), np.int8), np.empty(outputs, np.float32)
     start = 0
-    for slab in slabs:
+    for slab in slabs(weight):
         end = start + len(slab)
-        scales[start:end] = _clipped_scales(slab)
-        values[:, start:end] = _signed_bytes(slab, scales[start:end]).T
+        quantized = quantize(slab, 8, features)
+        values[:, start:end] = (quantized.values[:, 0] ^ 128).view(np.int8).T
+        scales[start:end] = quantized.scales[:, 0]
         start = end
     return values, scales
-
-
-def _clipped_scales(rows: np.ndarray) -> np.ndarray:
-    largest = np.abs(rows).max(-1) / 127
-    best, least = largest, np.full(len(rows), np.inf, np.float32)
-    for clip in CLIPS:
-        scales = largest * clip
-        errors = np.square(_signed_bytes(rows, scales) * scales[:, None] - rows).sum(-1)
-        best, least = np.where(errors < least, scales, best), np.minimum(errors, least)
-    return best
-
-
-def _signed_bytes(rows: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales != 0)
-    return np.clip(np.rint(rows * inverse[:, None]), -127, 127).astype(np.int8)

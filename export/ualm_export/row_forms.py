@@ -1,24 +1,41 @@
 """The forms of a package's graphs whose 8-bit products are by rows, for processors with VNNI (see `row_products`)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from .calibration import LinearInputs, Statistics
 from .graph import Storage
 from .parts import Parts
 from .precision import BY_ROWS
 from .self_check import check_audio_encoder, check_llm
+from .smoothing import Smoothing
 from .tensors import TensorStore
 
 VARIANT = "cpu_vnni"
 """The forms' name in the manifest."""
 
 
-def write_row_forms(folder: Path, parts: Parts, tensors: TensorStore, storage: Mapping[str, Storage]) -> dict[str, str]:
-    """Writes and runs the forms that a package of `storage`, by role, gains by; gives their files by name."""
+def write_row_forms(
+    folder: Path, parts: Parts, tensors: TensorStore, storage: Mapping[str, Storage], statistics: Statistics
+) -> dict[str, str]:
+    """Writes and runs the forms that a package of `storage`, by role, gains by; gives their files by name.
+
+    `statistics` of `llm` and `audio_encoder` are used where they are there: without them features that are larger than others
+    cost the others their exactness.
+    """
     graphs, files = parts.graphs(), {}
     for form, graph in parts.row_forms(storage).items():
         path = folder / f"{form}.rows.onnx"
-        graphs[graph].build(path, BY_ROWS, tensors)
+        smoothing = smoothing_of(parts, graph, tensors, statistics.get(graph, {}))
+        graphs[graph].build(path, replace(BY_ROWS, inputs=smoothing.inputs()), smoothing.tensors())
         check_llm(path, parts.decoder) if graph == "llm" else check_audio_encoder(path, parts)
         files[form] = path.name
     return files
+
+
+def smoothing_of(parts: Parts, graph: str, tensors: Mapping, inputs: Mapping[str, LinearInputs]) -> Smoothing:
+    """The smoothing of `llm` or `audio_encoder`, whose linear layers read `inputs`."""
+    if graph == "llm":
+        return Smoothing(tensors, parts.decoder.names, inputs).decoder(parts.decoder.stack)
+    return Smoothing(tensors, parts.audio_encoder.names, inputs).tower(parts.audio_encoder.tower)

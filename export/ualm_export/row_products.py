@@ -6,13 +6,13 @@ signed bytes [in, out], a scale for each output. Their product in integers is on
 overflow: the form is for those that have it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from .quantize import quantize_columns
-from .weight_file import slabs
+from .quantize import QuantizedRows, quantize_columns
 
 CONTRIB = "com.microsoft"
 SHIFT = 32
@@ -46,11 +46,14 @@ class RowProducts:
         self._graph = graph
         self._inputs: dict[tuple[str, float | None], Quantized] = {}
 
-    def product(self, x: str, weight, least: float | None = None) -> str:
-        """x · weightᵀ for weight [out, in]. No element of x is below `least`, where that is known to be zero or a little less."""
+    def product(self, x: str, weight, quantize: Callable[..., QuantizedRows], least: float | None = None) -> str:
+        """x · weightᵀ for weight [out, in], whose rows `quantize` rounds as `quantize_rows` does.
+
+        No element of x is below `least`, where that is known to be zero or a little less.
+        """
         graph = self._graph
         into = self._quantized(x, least)
-        values, scales = quantize_columns(slabs(weight), *weight.shape)
+        values, scales = quantize_columns(weight, quantize)
         product = graph.op(
             "MatMulIntegerToFloat", into.bytes, graph.constant(values, np.int8), into.step, graph.constant(scales), into.zero,
             domain=CONTRIB,

@@ -124,9 +124,12 @@ class TensorStore(Mapping[str, Tensor]):
 
     def __init__(self, tensors: Mapping[str, Tensor]):
         self._tensors = _fold_weight_norms(dict(tensors))
+        self.count_reads(lambda elements: None)
+
+    def count_reads(self, on_read: Callable[[int], None]) -> None:
+        """From now on tells `on_read` the number of elements read, each element of a tensor once at the most."""
         self._unread = {name: math.prod(tensor.shape) for name, tensor in self._tensors.items()}
-        self.on_read: Callable[[int], None] = lambda elements: None
-        """Told the number of elements read, each element of a tensor once at the most."""
+        self._on_read = on_read
 
     def __getitem__(self, name: str) -> Tensor:
         tensor = self._tensors[name]
@@ -136,7 +139,7 @@ class TensorStore(Mapping[str, Tensor]):
         rows = tensor[start:stop] if tensor.shape else tensor[...]
         elements = min(rows.size, self._unread[name])
         self._unread[name] -= elements
-        self.on_read(elements)
+        self._on_read(elements)
         return rows
 
     def __iter__(self) -> Iterator[str]:

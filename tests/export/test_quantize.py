@@ -1,13 +1,17 @@
-"""Block quantization: bounds of the round trip, and agreement with ONNX Runtime's MatMulNBits."""
+"""Block quantization: bounds of the round trip, what calibration gains, and agreement with ONNX Runtime's MatMulNBits."""
 
 import context  # noqa: F401, isort: skip
+import itertools
 import unittest
 
 import numpy as np
 import onnxruntime
 from context import TemporaryFolderTest
 from ualm_export.graph import FLOAT, GraphBuilder, Storage
-from ualm_export.quantize import BLOCK, blocks_of, dequantize_rows, quantize_rows
+from ualm_export.error_feedback import ErrorFeedback
+from ualm_export.quantize import dequantize_rows, extreme_scales, in_blocks, quantize_rows, rounded, scales_of
+
+BLOCKS = (32, 64, 128)
 
 
 def weight(rows: int, features: int) -> np.ndarray:
@@ -15,40 +19,93 @@ def weight(rows: int, features: int) -> np.ndarray:
 
 
 class RoundTripTest(unittest.TestCase):
-    def test_error_is_at_most_one_step(self):
-        for bits in (4, 8):
-            for features in (32, 96, 56, 80):
+    def test_error_of_8_bits_is_at_most_one_step(self):
+        for block in BLOCKS:
+            for features in (32, 96, 56, 80, 300):
                 original = weight(9, features)
-                restored = dequantize_rows(quantize_rows(original, bits), features, bits)
-                padded = np.zeros((9, blocks_of(features) * BLOCK), np.float32)
-                padded[:, :features] = original
-                largest = np.abs(padded.reshape(9, -1, BLOCK)).max(-1)
-                step = np.repeat(largest / (1 << (bits - 1)), BLOCK, axis=1)[:, :features]
+                restored = dequantize_rows(quantize_rows(original, 8, block), features, 8)
+                largest = np.abs(in_blocks(original, block)).max(-1)
+                step = np.repeat(largest / 128, block, axis=1)[:, :features]
                 # the end of the range opposite to the extreme is one step short
                 self.assertLessEqual(float((np.abs(restored - original) / step).max()), 1.0 + 1e-5)
 
-    def test_extremes_and_zeros_are_exact(self):
-        original = np.zeros((2, 32), np.float32)
-        original[0, 3], original[1, 5] = 0.75, -0.5
+    def test_scales_of_4_bits_lose_less_than_those_of_the_extremes(self):
+        for block in BLOCKS:
+            for features in (128, 300):
+                blocks = in_blocks(weight(40, features), block)
+                scales = extreme_scales(blocks, 4)
+                errors = [np.square(blocks - rounded(blocks, s[..., None], 4) * s[..., None]).sum(-1) for s in (scales, scales_of(blocks, 4))]
+                self.assertTrue(np.all(errors[1] <= errors[0] * (1 + 1e-5)))
+                self.assertLess(errors[1].sum(), 0.95 * errors[0].sum())
+
+    def test_single_values_and_zeros_are_exact(self):
+        original = np.zeros((2, 160), np.float32)
+        original[0, 3], original[1, 5], original[1, 150] = 0.75, -0.5, 3.0
         for bits in (4, 8):
-            restored = dequantize_rows(quantize_rows(original, bits), 32, bits)
-            np.testing.assert_array_equal(restored, original)
+            for block in BLOCKS:
+                restored = dequantize_rows(quantize_rows(original, bits, block), 160, bits)
+                np.testing.assert_allclose(restored, original, rtol=1e-6)
+
+    def test_features_past_the_last_are_zeros_in_the_last_block(self):
+        original = weight(6, 150)
+        whole, cut = quantize_rows(np.pad(original, ((0, 0), (0, 106))), 4, 128), quantize_rows(original, 4, 128)
+        np.testing.assert_array_equal(whole.values, cut.values)
+        np.testing.assert_array_equal(whole.scales, cut.scales)
+
+
+class ErrorFeedbackTest(unittest.TestCase):
+    def output_error(self, inputs: np.ndarray, original: np.ndarray, quantized) -> float:
+        restored = dequantize_rows(quantized, original.shape[1], 4)
+        return float(np.linalg.norm(inputs @ (restored - original).T) / np.linalg.norm(inputs @ original.T))
+
+    def test_it_beats_rounding_where_inputs_go_together(self):
+        generator = np.random.default_rng(5)
+        for features in (64, 150, 320):
+            mixed = generator.standard_normal((features // 4, features)) * np.linspace(0.2, 3, features)
+            seen, unseen = (
+                (generator.standard_normal((2000, features // 4)) @ mixed + 0.1 * generator.standard_normal((2000, features)))
+                .astype(np.float32) for _ in range(2)
+            )  # fmt: skip
+            original = weight(48, features)
+            feedback = ErrorFeedback(seen.T @ seen / len(seen))
+            for block in BLOCKS:
+                plain = self.output_error(unseen, original, quantize_rows(original, 4, block))
+                fed = self.output_error(unseen, original, feedback.quantize_rows(original, 4, block))
+                self.assertLess(fed, 0.7 * plain)
+
+    def test_it_is_rounding_where_inputs_do_not_go_together(self):
+        original = weight(20, 150)
+        moments = np.diag(np.random.default_rng(3).uniform(0.1, 2, 150)).astype(np.float32)
+        plain, fed = quantize_rows(original, 4, 128), ErrorFeedback(moments).quantize_rows(original, 4, 128)
+        np.testing.assert_array_equal(plain.values, fed.values)
+        np.testing.assert_array_equal(plain.scales, fed.scales)
+
+    def test_features_without_inputs_are_rounded(self):
+        """Also where there are no inputs at all, or fewer than features."""
+        original = weight(12, 96)
+        x = np.random.default_rng(4).standard_normal((10, 96)).astype(np.float32)
+        x[:, 40:60] = 0
+        plain = quantize_rows(original, 4, 32)
+        for moments in (x.T @ x, np.zeros((96, 96), np.float32)):
+            fed = dequantize_rows(ErrorFeedback(moments).quantize_rows(original, 4, 32), 96, 4)
+            np.testing.assert_array_equal(fed[:, 40:60], dequantize_rows(plain, 96, 4)[:, 40:60])
+            self.assertTrue(np.all(np.isfinite(fed)))
 
 
 class MatMulNBitsTest(TemporaryFolderTest):
     def test_the_graph_multiplies_by_the_dequantized_weight(self):
         """Also with features that do not fill the last block. Activations are rounded too: hence 2 %."""
-        for bits in (4, 8):
-            for features in (64, 80, 56):
+        for bits, block, features in itertools.product((4, 8), BLOCKS, (64, 80, 56, 200)):
+            with self.subTest(bits=bits, block=block, features=features):
                 original = weight(24, features)
                 x = np.random.default_rng(1).standard_normal((5, features)).astype(np.float32)
-                path = self.folder / f"linear-{bits}-{features}.onnx"
-                graph = GraphBuilder(path, Storage(bits=bits))
+                path = self.folder / f"linear-{bits}-{block}-{features}.onnx"
+                graph = GraphBuilder(path, Storage(bits=bits, block=block))
                 y = graph.linear(graph.input("x", FLOAT, ["rows", features]), original, rank=2)
                 graph.output("y", FLOAT, ["rows", 24], y)
                 graph.save()
                 (found,) = onnxruntime.InferenceSession(path).run(None, {"x": x})
-                expected = x @ dequantize_rows(quantize_rows(original, bits), features, bits).T
+                expected = x @ dequantize_rows(quantize_rows(original, bits, block), features, bits).T
                 self.assertLess(np.abs(found - expected).max() / np.abs(expected).max(), 0.02)
 
 

@@ -116,21 +116,34 @@ class CachedAttention:
             graph.output(f"present.{i}.key", FLOAT, self.cache_shape())
             graph.output(f"present.{i}.value", FLOAT, self.cache_shape())
 
+    def padded(self, factors: np.ndarray) -> np.ndarray:
+        """Factors [heads × size] of features, with ones for the zeros that the graph has behind each head, or half of a head."""
+        return np.pad(factors.reshape(-1, self.piece), ((0, 0), (0, self.cached_piece - self.piece)), constant_values=1).ravel()
+
+    def unpadded(self, features: np.ndarray) -> np.ndarray:
+        """Features [..., heads × cached size] of the graph without these zeros."""
+        pieces = features.reshape(*features.shape[:-1], -1, self.cached_piece)
+        return pieces[..., : self.piece].reshape(*features.shape[:-1], -1)
+
+    @property
+    def piece(self) -> int:
+        """Features that lie side by side: where rotary positions turn the halves of a head against each other, a half."""
+        return self.head_size // (1 if self.interleaved else 2)
+
+    @property
+    def cached_piece(self) -> int:
+        return self.cached_head_size // (1 if self.interleaved else 2)
+
     def _padded(self, tensor):
         """The projection's rows as the graph has them: padded only where the head's size asks for it."""
         return tensor if self.cached_head_size == self.head_size else _PaddedHeads(tensor, self)
 
 
 class _PaddedHeads:
-    """Rows of a projection [heads × size, …] with zeros behind each head, as a lazy tensor.
-
-    Where rotary positions turn the halves of a head against each other, each half is padded by itself.
-    """
+    """Rows of a projection [heads × size, …] with zeros behind each head, or half of a head, as a lazy tensor."""
 
     def __init__(self, tensor, attention: CachedAttention):
-        pieces = 1 if attention.interleaved else 2
-        self._tensor, self._piece = tensor, attention.head_size // pieces
-        self._padded = attention.cached_head_size // pieces
+        self._tensor, self._piece, self._padded = tensor, attention.piece, attention.cached_piece
         self.shape = (tensor.shape[0] // self._piece * self._padded, *tensor.shape[1:])
 
     def __getitem__(self, rows) -> np.ndarray:

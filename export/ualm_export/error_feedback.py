@@ -1,0 +1,73 @@
+"""Quantization that makes up for its own errors, where it is known what a layer reads (GPTQ, arXiv 2210.17323).
+
+Features are rounded one after the other, those with the largest inputs first. What a feature loses is taken over by the
+features behind it, as far as their inputs go together with its own: the error of the layer's output is least, not that of
+the weight. The rows of a weight do not depend on one another.
+"""
+
+import numpy as np
+
+from .quantize import QuantizedRows, in_blocks, packed, rounded, scales_of
+
+_DAMPING = 0.03
+"""Added to the moments' diagonal, of its mean: inputs differ from those that were observed."""
+_COLUMNS = 128
+"""Features whose errors are handed on at once."""
+_LEAF = 256
+
+
+class ErrorFeedback:
+    def __init__(self, moments: np.ndarray):
+        """`moments` [K, K]: the mean of x xᵀ over the layer's inputs x."""
+        self._order = np.argsort(-np.diag(moments), kind="stable")
+        self._factor = _inverse_factor(moments[np.ix_(self._order, self._order)])
+
+    def quantize_rows(self, weight: np.ndarray, bits: int, block: int) -> QuantizedRows:
+        """Quantizes float rows [N, K] in blocks of features; see `quantize.quantize_rows` for the form."""
+        blocks = in_blocks(weight, block)
+        scales = scales_of(blocks, bits)
+        values = np.zeros_like(blocks).reshape(len(weight), -1)
+        values[:, self._order] = self._rounded(weight.T[self._order], scales.T[self._order // block], bits).T
+        return packed(values.reshape(blocks.shape), scales, bits)
+
+    def _rounded(self, columns: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
+        """Integers for the columns [K, N] of a weight in order, whose scales are [K, N]."""
+        columns, values = np.array(columns, np.float32), np.empty(columns.shape, np.float32)
+        for start in range(0, len(columns), _COLUMNS):
+            stop = min(start + _COLUMNS, len(columns))
+            errors = np.empty((stop - start, columns.shape[1]), np.float32)
+            for k in range(start, stop):
+                values[k] = rounded(columns[k], scales[k], bits)
+                error = (columns[k] - values[k] * scales[k]) / self._factor[k, k]
+                columns[k + 1 : stop] -= np.outer(self._factor[k, k + 1 : stop], error)
+                errors[k - start] = error
+            columns[stop:] -= self._factor[start:stop, stop:].T @ errors
+        return values
+
+
+def _inverse_factor(moments: np.ndarray) -> np.ndarray:
+    """The upper triangular U of (moments, damped)⁻¹ = Uᵀ U.
+
+    With moments = R Rᵀ for an upper triangular R, which is the Cholesky factor of the moments read backwards, it is R⁻¹.
+    Features without inputs have an input of their own size, on which nothing else depends.
+    """
+    damped = moments.astype(np.float64)
+    diagonal = np.diag(damped).copy()
+    mean = diagonal.mean() or 1.0
+    diagonal[diagonal == 0] = mean
+    damped[np.diag_indices_from(damped)] = diagonal + _DAMPING * mean
+    lower = np.linalg.cholesky(damped[::-1, ::-1])
+    return np.ascontiguousarray(_inverse_of_lower(lower)[::-1, ::-1], np.float32)
+
+
+def _inverse_of_lower(lower: np.ndarray) -> np.ndarray:
+    """The inverse of a lower triangular matrix, by halves."""
+    size = len(lower)
+    if size <= _LEAF:
+        return np.linalg.inv(lower)
+    half = size // 2
+    inverse = np.zeros_like(lower)
+    first, last = _inverse_of_lower(lower[:half, :half]), _inverse_of_lower(lower[half:, half:])
+    inverse[:half, :half], inverse[half:, half:] = first, last
+    inverse[half:, :half] = -last @ (lower[half:, :half] @ first)
+    return inverse

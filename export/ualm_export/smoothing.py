@@ -1,0 +1,228 @@
+"""Smoothing: features that are much larger than others are made smaller where a linear layer reads them (arXiv 2211.10438).
+
+A scale for a whole row leaves few steps to the small features of a row with a large one. What makes the row, a norm or another
+linear layer, is divided by a factor for each feature, and the weight that reads the row is multiplied by it: in exact
+arithmetic nothing changes. `Smoothing` finds the factors for the layers of a decoder or a tower, and gives its tensors with the
+factors in them, from which graphs are built as from any others.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from .blocks.attention import CachedAttention
+from .blocks.decoder_stack import DecoderStack
+from .blocks.mlp import GatedMlp, PlainMlp
+from .blocks.whisper_tower import WhisperTower
+from .names import Names
+from .weight_file import slabs
+
+EXPONENTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+"""How much of a feature's size may move into the weight; the one of least error is taken."""
+_SAMPLES = 512
+"""Rows of a weight that factors are judged by."""
+
+
+class Stretched:
+    """A tensor whose rows and columns are multiplied by factors, as a lazy tensor."""
+
+    def __init__(self, tensor, rows: np.ndarray | None, columns: np.ndarray | None):
+        self.shape = tensor.shape
+        self._tensor, self._rows, self._columns = tensor, rows, columns
+
+    def __getitem__(self, rows) -> np.ndarray:
+        found = self._tensor[rows]
+        if self._columns is not None:
+            found = found * self._columns
+        if self._rows is not None:
+            found = found * self._rows[rows].reshape(-1, *[1] * (len(self.shape) - 1))
+        return found
+
+
+@dataclass(frozen=True)
+class StretchedTensors(Mapping):
+    """Tensors by name, those with factors stretched."""
+
+    tensors: Mapping
+    rows: Mapping[str, np.ndarray]
+    columns: Mapping[str, np.ndarray]
+
+    def __getitem__(self, name: str):
+        rows, columns = self.rows.get(name), self.columns.get(name)
+        return self.tensors[name] if rows is None and columns is None else Stretched(self.tensors[name], rows, columns)
+
+    def __iter__(self):
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+
+class Inputs(Protocol):
+    """What is known of the inputs of a linear layer of K features."""
+
+    largest: np.ndarray
+    """The largest magnitude of each feature, float32 [K]."""
+
+    def examples(self) -> np.ndarray:
+        """Some of them, float32 [positions, K]."""
+
+    def moments(self) -> np.ndarray:
+        """The mean of x xᵀ, float32 [K, K]."""
+
+
+@dataclass(frozen=True)
+class SmoothedInputs:
+    """The inputs of a linear layer, divided by factors."""
+
+    inputs: Inputs
+    factors: np.ndarray
+
+    def moments(self) -> np.ndarray:
+        return self.inputs.moments() / np.outer(self.factors, self.factors)
+
+
+class Smoothing:
+    """The factors of the tensors of a part, whose names are `names`.
+
+    `inputs` are those of linear layers, by the layer's scoped name; layers that are not among them stay as they are.
+    """
+
+    def __init__(self, tensors: Mapping, names: Names, inputs: Mapping[str, Inputs]):
+        self._tensors, self._names, self._inputs = tensors, names, inputs
+        self._rows: dict[str, np.ndarray] = {}
+        self._columns: dict[str, np.ndarray] = {}
+        self._factors: dict[str, np.ndarray] = {}
+
+    def tensors(self) -> StretchedTensors:
+        """The tensors with the factors in them."""
+        return StretchedTensors(self._tensors, self._rows, self._columns)
+
+    def inputs(self) -> dict[str, Inputs | SmoothedInputs]:
+        """The inputs of the linear layers of these tensors."""
+        factors = self._factors
+        return {
+            layer: SmoothedInputs(inputs, factors[layer]) if layer in factors else inputs for layer, inputs in self._inputs.items()
+        }
+
+    def decoder(self, stack: DecoderStack) -> "Smoothing":
+        for i in range(stack.layers):
+            scope, layer = f"layers.{i}/", f"layers.{i}."
+            self._behind_norm([scope + "qkv_proj"], [layer + "attention_norm.weight"], _projections(layer + "attention."))
+            self._behind_values(scope + "o_proj", layer + "attention.", stack.attention)
+            mlp = layer + "mlp."
+            if isinstance(stack.mlp, GatedMlp):
+                layers, readers = [scope + "up_proj", scope + "gate_proj"], [mlp + "up.weight", mlp + "gate.weight"]
+                self._behind_norm(layers, [layer + "mlp_norm.weight"], readers)
+                self._behind_linear(scope + "down_proj", [mlp + "up.weight"], mlp + "down.weight")
+            else:
+                self._behind_norm([scope + "up_proj"], [layer + "mlp_norm.weight"], [mlp + "up.weight"])
+                self._behind_activation(scope + "down_proj", stack.mlp, mlp)
+        return self
+
+    def tower(self, tower: WhisperTower) -> "Smoothing":
+        for i in range(tower.layers):
+            scope, layer = f"layers.{i}/", f"layers.{i}."
+            attention = layer + "attention."
+            layers = [scope + "q_proj", scope + "k_proj", scope + "v_proj"]
+            self._behind_norm(layers, _norm(layer + "attention_norm"), _projections(attention))
+            values = [attention + "value.weight", attention + "value.bias"]
+            self._behind_linear(scope + "out_proj", values, attention + "output.weight")
+            self._behind_norm([scope + "fc1"], _norm(layer + "mlp_norm"), [layer + "mlp.up.weight"])
+        if tower.projected_size:
+            self._behind_norm(["proj"], _norm("norm"), ["projection.weight"])
+        return self
+
+    def _behind_norm(self, layers: list[str], norm: list[str], readers: list[str]) -> None:
+        """`layers` read what the norm makes, by the weights `readers`."""
+        if layers[0] in self._inputs:
+            inputs = self._inputs[layers[0]]
+            factors = best_factors(inputs.largest, inputs.examples(), self._sampled(readers))
+            self._divide(norm, factors)
+            self._multiply(layers, readers, factors)
+
+    def _behind_linear(self, layer: str, makers: list[str], reader: str, power: float = 1.0) -> None:
+        """`layer` reads, by the weight `reader`, what `makers` make to the power 1 / `power`."""
+        if layer in self._inputs:
+            inputs = self._inputs[layer]
+            factors = best_factors(inputs.largest, inputs.examples(), self._sampled([reader]))
+            self._divide(makers, factors**power)
+            self._multiply([layer], [reader], factors)
+
+    def _behind_activation(self, layer: str, mlp: PlainMlp, roles: str) -> None:
+        """Of the activations, relu2 alone makes a multiple of a multiple."""
+        if mlp.activation == "relu2":
+            self._behind_linear(layer, [roles + "up.weight"], roles + "down.weight", power=0.5)
+
+    def _behind_values(self, layer: str, attention: str, shape: CachedAttention) -> None:
+        """Query heads that share a head of values share its factors."""
+        if layer not in self._inputs:
+            return
+        heads = (shape.key_value_heads, shape.heads // shape.key_value_heads, shape.head_size)
+        inputs, reader = self._inputs[layer], self._sampled([attention + "output.weight"])
+        largest = shape.unpadded(inputs.largest).reshape(heads).max(1).ravel()
+        shared = [np.moveaxis(x.reshape(-1, *heads), 2, 1).reshape(-1, largest.size) for x in (shape.unpadded(inputs.examples()), reader)]
+        factors = best_factors(largest, *shared)
+        self._divide([attention + "value.weight"] + [attention + "value.bias"] * shape.biases, factors)
+        each = np.repeat(factors.reshape(heads[0], 1, heads[2]), heads[1], 1).ravel()
+        self._multiply([], [attention + "output.weight"], each)
+        self._factors[layer] = shape.padded(each)
+
+    def _sampled(self, roles: Iterable[str]) -> np.ndarray:
+        """Some rows of weights, one below the other."""
+        found = []
+        for weight in (self._tensors[self._names.name(role)] for role in roles):
+            step = -(-weight.shape[0] // _SAMPLES)
+            found += [slab[::step] for slab in slabs(weight)]
+        return np.concatenate(found)
+
+    def _divide(self, roles: Iterable[str], factors: np.ndarray) -> None:
+        for name in map(self._names.name, roles):
+            self._rows[name] = 1 / factors
+
+    def _multiply(self, layers: Iterable[str], roles: Iterable[str], factors: np.ndarray) -> None:
+        self._factors |= {layer: factors for layer in layers}
+        for name in map(self._names.name, roles):
+            self._columns[name] = factors
+
+
+def best_factors(largest: np.ndarray, inputs: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The factors [K] by which inputs [positions, K] are divided for the least error of their product by a weight [N, K].
+
+    Each is largest^e / weight^(1 − e), of the largest magnitudes of the feature and of its weights, for the best exponent of
+    `EXPONENTS`; or one.
+    """
+    largest, columns = largest.astype(np.float64), np.abs(weight).max(0).astype(np.float64)
+    used = (largest > 0) & (columns > 0)
+    best, exact = np.ones(len(largest), np.float32), inputs @ weight.T
+    least = _error(inputs, weight, exact)
+    for exponent in EXPONENTS if used.any() else ():
+        factors = np.ones(len(largest))
+        factors[used] = largest[used] ** exponent / columns[used] ** (1 - exponent)
+        factors[used] /= np.exp(np.log(factors[used]).mean())
+        factors = np.clip(factors, 1e-4, 1e4).astype(np.float32)
+        error = _error(inputs / factors, weight * factors, exact)
+        if error < least:
+            best, least = factors, error
+    return best
+
+
+def _error(inputs: np.ndarray, weight: np.ndarray, exact: np.ndarray) -> float:
+    """The square of the error of a product by rows."""
+    return float(np.square(_rounded(inputs) @ _rounded(weight).T - exact).sum())
+
+
+def _rounded(rows: np.ndarray) -> np.ndarray:
+    """Rows in 127 steps either way."""
+    step = np.abs(rows).max(-1, keepdims=True) / 127
+    return np.rint(np.divide(rows, step, out=np.zeros_like(rows), where=step > 0)) * step
+
+
+def _norm(role: str) -> list[str]:
+    return [role + ".weight", role + ".bias"]
+
+
+def _projections(attention: str) -> list[str]:
+    return [attention + f"{role}.weight" for role in ("query", "key", "value")]

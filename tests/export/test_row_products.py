@@ -1,0 +1,169 @@
+"""Products by rows: agreement with numpy, shared inputs, rows that are one-sided, zero or infinite, and where the forms lie.
+
+Sessions are asked not to let signed bytes overflow, so that the numbers are the same on processors without VNNI.
+"""
+
+import context  # noqa: F401, isort: skip
+import json
+import unittest
+
+import numpy as np
+import onnx
+import onnxruntime
+from compare import Package, compare, features_apart
+from context import FIXTURES, TemporaryFolderTest
+from ualm_export.errors import ExportError
+from ualm_export.graph import FLOAT, GraphBuilder
+from ualm_export.options import Options
+from ualm_export.package import export_package
+from ualm_export.precision import BY_ROWS
+from ualm_export.quantize import quantize_columns, quantize_rows
+from ualm_export.row_products import SHIFT
+
+OUTPUTS, FEATURES = 72, 160
+
+
+def random(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def product(x: np.ndarray, weight: np.ndarray, zero: int, floor: float = 1e-30) -> np.ndarray:
+    """What the graph computes, in float64."""
+    values, scales = quantize_columns(weight, quantize_rows)
+    steps = 255 - zero
+    magnitudes = np.maximum((np.abs(x) if zero == 128 else x).max(-1, keepdims=True), floor)
+    rounded = np.clip(np.rint(x / magnitudes * np.float32(steps)) + zero, 0, 255) - zero
+    return rounded.astype(np.float64) @ (values * scales.astype(np.float64)) / steps * magnitudes
+
+
+class ProductTest(TemporaryFolderTest):
+    def build(self, *least: float | None) -> onnxruntime.InferenceSession:
+        """A graph of linear layers that read one input, each with what is known of it."""
+        graph = GraphBuilder(self.folder / "graph.onnx", BY_ROWS)
+        x = graph.input("x", FLOAT, ["batch", "rows", FEATURES])
+        for i, known in enumerate(least):
+            y = graph.linear(x, random(OUTPUTS, FEATURES, seed=i), random(OUTPUTS, seed=9), name=f"layer.{i}", least=known)
+            graph.output(f"y.{i}", FLOAT, ["batch", "rows", OUTPUTS], y)
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        return onnxruntime.InferenceSession(graph.save(), options, providers=["CPUExecutionProvider"])
+
+    def check(self, x: np.ndarray, least: float | None, expected: np.ndarray, bound: float):
+        """The graph gives what `product` does, but where a half is rounded the other way, and is as near to the exact product."""
+        (found,) = self.build(least).run(None, {"x": x})
+        weight, bias = random(OUTPUTS, FEATURES), random(OUTPUTS, seed=9)
+        step = np.abs(expected).max()
+        self.assertLess(np.abs(found - bias - expected).max(), 1e-2 * step)
+        self.assertLess(np.linalg.norm(found - bias - expected), 1e-3 * np.linalg.norm(expected))
+        exact = x @ weight.T
+        self.assertLess(np.linalg.norm(found - bias - exact), bound * np.linalg.norm(exact))
+
+    def test_rows_of_both_signs(self):
+        x = random(2, 5, FEATURES, seed=3)
+        x[0, 1] *= 1000
+        x[1, 2] *= 1e-3
+        weight = random(OUTPUTS, FEATURES)
+        self.check(x[:1], None, product(x[:1], weight, 128), 0.02)
+        for row in x.reshape(-1, 1, 1, FEATURES):
+            self.check(row, None, product(row, weight, 128), 0.02)
+
+    def test_rows_that_reach_a_little_below_zero_have_more_steps(self):
+        x = np.maximum(random(1, 6, FEATURES, seed=3) * 2, -0.17)
+        x[0, 1] = -0.17 * (x[0, 1] < 0)
+        floor = 0.17 * (255 - SHIFT) / SHIFT
+        self.check(x, -0.17, product(x, random(OUTPUTS, FEATURES), SHIFT, floor), 0.02)
+
+    def test_rows_without_negative_numbers_have_all_steps(self):
+        x = np.square(np.maximum(random(1, 6, FEATURES, seed=3), 0))
+        self.check(x, 0.0, product(x, random(OUTPUTS, FEATURES), 0), 0.01)
+
+    def test_rows_of_zeros_give_the_bias_and_infinite_ones_nothing_finite(self):
+        """A row with NaN among its numbers comes out finite, as from `MatMulNBits`; the sum of the residual keeps it."""
+        x = np.zeros((1, 2, FEATURES), np.float32)
+        x[0, 1, 5] = np.inf
+        for least in (None, 0.0, -0.17):
+            (found,) = self.build(least).run(None, {"x": x})
+            np.testing.assert_array_equal(found[0, 0], random(OUTPUTS, seed=9))
+            self.assertFalse(np.isfinite(found[0, 1:]).any())
+
+    def test_layers_that_read_the_same_share_its_bytes(self):
+        self.build(None, None, 0.0)
+        operators = [node.op_type for node in onnx.load(self.folder / "graph.onnx", load_external_data=False).graph.node]
+        self.assertEqual(operators.count("QuantizeLinear"), 2)
+        self.assertEqual(operators.count("MatMulIntegerToFloat"), 3)
+        self.assertEqual(operators.count("Abs"), 1)
+
+    def test_weights_are_rounded_by_outputs(self):
+        weight = random(OUTPUTS, FEATURES) * np.geomspace(1e-3, 1e3, OUTPUTS, dtype=np.float32)[:, None]
+        weight[7] = 0
+        values, scales = quantize_columns(weight, quantize_rows)
+        self.assertEqual((values.shape, values.dtype, scales.dtype), ((FEATURES, OUTPUTS), np.int8, np.float32))
+        errors = np.abs((values * scales).T - weight).max(1)
+        np.testing.assert_array_less(errors, np.abs(weight).max(1) / 127 + 1e-9)
+
+
+class FormsTest(TemporaryFolderTest):
+    def manifest(self, name: str) -> dict:
+        return json.loads((FIXTURES / "packages" / name / "manifest.json").read_text(encoding="utf-8"))
+
+    def test_packages_of_few_bits_have_the_forms(self):
+        for name in ("tiny-omni", "tiny-afwhisper", "tiny-audex"):
+            encoder = {"audio_encoder": "audio_encoder.rows.onnx"}
+            eight, four = self.manifest(f"{name}-int8"), self.manifest(f"{name}-int4")
+            self.assertEqual(eight["variants"]["cpu_vnni"], {"llm": "llm.rows.onnx"} | encoder)
+            self.assertEqual(four["variants"]["cpu_vnni"], {"prefill": "prefill.rows.onnx"} | encoder)
+            self.assertNotIn("cpu_vnni", self.manifest(f"{name}-fp32").get("variants", {}))
+            for manifest in (eight, four):
+                for file in manifest["variants"]["cpu_vnni"].values():
+                    self.assertLessEqual({file, file + ".data"}, set(manifest["files"]))
+                self.assertFalse([graph for graph in manifest["graphs"] if "." in graph or graph == "prefill"])
+
+    def test_forms_keep_the_contract_of_their_graphs(self):
+        for name, base in (("tiny-omni-int8", "llm"), ("tiny-audex-int4", "llm"), ("tiny-afwhisper-int8", "audio_encoder")):
+            folder, forms = FIXTURES / "packages" / name, self.manifest(name)["variants"]["cpu_vnni"]
+            file = forms[base] if base in forms else forms["prefill"]
+            found, expected = (onnx.load(folder / path, load_external_data=False).graph for path in (file, f"{base}.onnx"))
+            self.assertEqual(list(found.input), list(expected.input))
+            self.assertEqual(list(found.output), list(expected.output))
+            operators = {node.op_type for node in found.node}
+            self.assertIn("MatMulIntegerToFloat", operators)
+            self.assertNotIn("MatMulNBits", operators)
+
+    def test_forms_are_as_near_to_float32_as_blocks_are(self):
+        for name, bound in (("tiny-omni", 0.02), ("tiny-afwhisper", 0.02), ("tiny-audex", 0.06)):
+            folder = FIXTURES / "packages"
+            reference, form = Package(folder / f"{name}-fp32"), Package(folder / f"{name}-int8", "cpu_vnni")
+            self.assertLess(max(features_apart(reference, form)), 0.02, name)
+            blocks, rows = (
+                compare(reference, package, prompts=2, length=32, steps=8, seed=0)["audio"]
+                for package in (Package(folder / f"{name}-int8"), form)
+            )
+            self.assertLess(np.mean(rows.errors), bound, name)
+            self.assertLess(np.mean(rows.errors), 1.6 * np.mean(blocks.errors), name)
+            self.assertGreater(rows.same, 0.93 * rows.choices, name)
+
+    def test_prompts_in_eight_bits_and_steps_in_four_share_a_cache(self):
+        folder = FIXTURES / "packages"
+        reference = Package(folder / "tiny-omni-fp32")
+        four, mixed = (
+            compare(reference, Package(folder / "tiny-omni-int4", form), prompts=4, length=32, steps=1, seed=0)["audio"]
+            for form in (None, "cpu_vnni")
+        )
+        self.assertLess(np.mean(mixed.errors), 0.5 * np.mean(four.errors))
+        after = compare(reference, Package(folder / "tiny-omni-int4", "cpu_vnni"), prompts=2, length=32, steps=12, seed=0)
+        self.assertLess(np.mean(after["audio"].errors), 0.15)
+
+    def test_the_target_is_chosen_by_the_precision_and_refused_where_it_adds_nothing(self):
+        checkpoint = FIXTURES / "checkpoints" / "tiny-omni"
+        for options in ({"precision": "int8", "targets": ("cpu",)}, {"precision": "fp32"}):
+            out = export_package(checkpoint, self.folder / "plain", Options(force=True, **options))
+            self.assertFalse(list(out.glob("*.rows.*")))
+        with self.assertRaisesRegex(ExportError, "neither is in int8 or int4"):
+            export_package(checkpoint, self.folder / "out", Options(targets=("vnni",)))
+        options = Options(audio_encoder_precision="int8", targets=("vnni",), force=True)
+        manifest = json.loads((export_package(checkpoint, self.folder / "out", options) / "manifest.json").read_text())
+        self.assertEqual(manifest["variants"], {"cpu_vnni": {"audio_encoder": "audio_encoder.rows.onnx"}})
+
+
+if __name__ == "__main__":
+    unittest.main()
