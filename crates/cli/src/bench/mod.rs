@@ -2,6 +2,7 @@
 
 mod figure;
 mod language_model;
+mod machine;
 mod sound;
 mod whole;
 
@@ -15,6 +16,8 @@ use crate::args::{Bench, Common, Part};
 use crate::output::{print, print_json};
 use crate::setup::{package_folder, runtime_options};
 use figure::Figure;
+use machine::Machine;
+use ualm::internal::MachineSpeed;
 
 /// The output of `--json`.
 #[derive(Serialize)]
@@ -24,6 +27,9 @@ struct Report<'a> {
     megabytes: f64,
     threads: usize,
     library: &'a str,
+    /// The measured speed of the machine; absent where no figure needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    machine: Option<MachineSpeed>,
     figures: Vec<Figure>,
 }
 
@@ -39,13 +45,14 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
         if common.json { Ok(()) } else { figures.iter().try_for_each(|figure| print(&figure.line())) }
     };
     report(&figures)?;
+    let machine = Machine::default();
     for part in parts {
-        let measured = measure(*part, &model, &options, args)?;
+        let measured = measure(*part, &model, &machine, &options, args)?;
         report(&measured)?;
         figures.extend(measured);
     }
     if !common.json {
-        return Ok(());
+        return machine.speed().map_or(Ok(()), |speed| print(&machine::line(speed)));
     }
     let manifest = model.manifest();
     print_json(&Report {
@@ -54,12 +61,13 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
         megabytes: model.package().size() as f64 / 1e6,
         threads: model.runtime().threads(),
         library: model.runtime().build_info(),
+        machine: machine.speed().copied(),
         figures,
     })
 }
 
 /// The figures of one part; none of what the package cannot do.
-fn measure(part: Part, model: &Model, options: &RuntimeOptions, args: &Bench) -> Result<Vec<Figure>> {
+fn measure(part: Part, model: &Model, machine: &Machine, options: &RuntimeOptions, args: &Bench) -> Result<Vec<Figure>> {
     let runs = usize::from(args.runs);
     match part {
         Part::Clip if sound::is_made_by(model) => {
@@ -68,27 +76,27 @@ fn measure(part: Part, model: &Model, options: &RuntimeOptions, args: &Bench) ->
         }
         Part::First if sound::is_made_by(model) => Ok(vec![whole::first_sound(model, runs)?]),
         Part::Clip | Part::First => Ok(Vec::new()),
-        Part::Prefill => prefill(model, args),
+        Part::Prefill => prefill(model, machine, args),
         Part::Steps => {
             let mut figures = Vec::new();
             for context in args.context.iter().filter(|context| fits(model, **context)) {
-                figures.extend(language_model::steps(model, *context, runs)?);
+                figures.extend(language_model::steps(model, machine, *context, runs)?);
             }
             Ok(figures)
         }
-        Part::Codec => sound::codecs(model, runs),
-        Part::Encoder => sound::encoder(model, runs),
+        Part::Codec => sound::codecs(model, machine, runs),
+        Part::Encoder => sound::encoder(model, machine, runs),
         Part::FrontEnd => sound::front_end(model, runs),
         Part::Load => whole::load(model, options, runs),
     }
 }
 
 /// Prompts of every length that was asked for, and the unconditional branch of the longest.
-fn prefill(model: &Model, args: &Bench) -> Result<Vec<Figure>> {
+fn prefill(model: &Model, machine: &Machine, args: &Bench) -> Result<Vec<Figure>> {
     let lengths: Vec<_> = args.prompt.iter().copied().filter(|length| fits(model, *length)).collect();
     let mut figures = Vec::new();
     for length in &lengths {
-        figures.push(language_model::prefill(model, *length, usize::from(args.runs))?);
+        figures.push(language_model::prefill(model, machine, *length, usize::from(args.runs))?);
     }
     if let (Some(longest), true) = (lengths.iter().max(), sound::is_made_by(model)) {
         figures.push(language_model::unconditional_prefill(model, *longest, usize::from(args.runs))?);
