@@ -126,7 +126,8 @@ impl Model {
         let loader = Arc::new(GraphLoader::new(self.runtime(), self.package().clone(), placing));
         let language_model = Arc::new(LanguageModel::load(&loader, self.manifest())?);
         let codecs = codecs_of(&loader);
-        let inner = Inner::new(self.inner.options.clone(), loader, Arc::clone(&self.inner.rules), language_model, codecs);
+        let inner =
+            Inner::new(self.inner.options.clone(), loader, Arc::clone(&self.inner.rules), language_model, codecs);
         Ok(Self { inner: Arc::new(inner), limits: self.limits })
     }
 

@@ -45,7 +45,11 @@ impl fmt::Display for Processor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = if self.name.is_empty() { "unnamed processor" } else { &self.name };
         write!(f, "{name}, {}, ", std::env::consts::ARCH)?;
-        f.write_str(&if self.features.is_empty() { "no vector features known".into() } else { self.features.join(", ") })
+        f.write_str(&if self.features.is_empty() {
+            "no vector features known".into()
+        } else {
+            self.features.join(", ")
+        })
     }
 }
 
@@ -81,7 +85,9 @@ fn features() -> Vec<&'static str> {
 #[cfg(target_arch = "aarch64")]
 fn features() -> Vec<&'static str> {
     macro_rules! has {
-        ($feature:tt) => { std::arch::is_aarch64_feature_detected!($feature) };
+        ($feature:tt) => {
+            std::arch::is_aarch64_feature_detected!($feature)
+        };
     }
     let all = [
         ("NEON", has!("neon")),

@@ -33,7 +33,8 @@ impl MachineSpeed {
     /// # Errors
     /// ONNX Runtime cannot run the products.
     pub fn measure(runtime: &Runtime) -> Result<Self> {
-        let failed = |e: ort::Error| Error::new(ErrorKind::Graph, format!("the product to measure fails: {}", e.message()));
+        let failed =
+            |e: ort::Error| Error::new(ErrorKind::Graph, format!("the product to measure fails: {}", e.message()));
         let peak = |graph| runtime.peak(graph).map_err(failed);
         let mut int8 = peak(peak::EIGHT_BITS)?.max(peak(peak::FOUR_BITS)?);
         // elsewhere packages have no such product, for its sums saturate

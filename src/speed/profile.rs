@@ -121,9 +121,8 @@ mod tests {
     use super::*;
 
     fn event(operator: &str, inputs: &[&[u64]], output: &[u64]) -> String {
-        let shapes = |all: &[&[u64]]| {
-            all.iter().map(|shape| format!("{{\"float\": {shape:?}}}")).collect::<Vec<_>>().join(", ")
-        };
+        let shapes =
+            |all: &[&[u64]]| all.iter().map(|shape| format!("{{\"float\": {shape:?}}}")).collect::<Vec<_>>().join(", ");
         format!(
             r#"{{"cat": "Node", "name": "n_kernel_time", "args": {{"op_name": "{operator}",
                 "input_type_shape": [{}], "output_type_shape": [{}]}}}}"#,

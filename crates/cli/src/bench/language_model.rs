@@ -9,7 +9,7 @@ use ualm::{
 };
 
 use super::figure::{Figure, LimitedBy, milliseconds};
-use super::machine::Machine;
+use super::least::LeastTimes;
 
 /// Steps of a run that count.
 const STEPS: usize = 24;
@@ -49,7 +49,7 @@ pub fn exactly(model: &Model, modality: Modality, guidance: f32, steps: usize) -
 }
 
 /// Running a prompt of `len` positions.
-pub fn prefill(model: &Model, machine: &Machine, len: usize, runs: usize) -> Result<Figure> {
+pub fn prefill(model: &Model, least: &LeastTimes, len: usize, runs: usize) -> Result<Figure> {
     let prompt = prompt_of(model, Modality::Text, len)?;
     let mut session = model.session();
     let start = session.mark();
@@ -57,7 +57,7 @@ pub fn prefill(model: &Model, machine: &Machine, len: usize, runs: usize) -> Res
         session.rewind(&start)?;
         session.checkpoint(&prompt, &Cancel::new()).map(drop)
     })?;
-    let limit = machine.least_of(model, |model| model.session().checkpoint(&prompt, &Cancel::new()).map(drop))?;
+    let limit = least.of(model, |model| model.session().checkpoint(&prompt, &Cancel::new()).map(drop))?;
     Ok(figure.limited(limit, LimitedBy::Operations))
 }
 
@@ -80,7 +80,7 @@ pub fn unconditional_prefill(model: &Model, len: usize, runs: usize) -> Result<F
 
 /// Steps of text, and of sound without and with guidance, after a prompt of `context` positions. Speech is measured where
 /// its steps are others than those of audio.
-pub fn steps(model: &Model, machine: &Machine, context: usize, runs: usize) -> Result<Vec<Figure>> {
+pub fn steps(model: &Model, least: &LeastTimes, context: usize, runs: usize) -> Result<Vec<Figure>> {
     let modalities = &model.manifest().modalities;
     let head = |modality| modalities.get(&modality).map(|config| &config.head);
     let mut kinds = vec![(Modality::Text, 1.0), (Modality::Audio, 1.0), (Modality::Audio, GUIDANCE)];
@@ -93,7 +93,7 @@ pub fn steps(model: &Model, machine: &Machine, context: usize, runs: usize) -> R
         let checkpoint = session.checkpoint(&prompt_of(model, kind.0, context)?, &Cancel::new())?;
         let figure = step(&mut session, &checkpoint, kind, context, runs)?;
         let rows = if kind.1 == 1.0 { 1 } else { 2 };
-        let limit = machine.least_of_step(model, &figure, rows, context)?;
+        let limit = least.of_step(model, &figure, rows, context)?;
         Ok(figure.limited(limit, LimitedBy::Memory))
     };
     kinds.into_iter().map(measure).collect()

@@ -6,7 +6,7 @@ use ualm::package::CodecConfig;
 use ualm::{Modality, Model, Result, TokenId};
 
 use super::figure::{Figure, LimitedBy, milliseconds};
-use super::machine::Machine;
+use super::least::LeastTimes;
 
 /// Seconds of sound that go through the codec.
 const CODEC_SECONDS: usize = 10;
@@ -14,14 +14,14 @@ const CODEC_SECONDS: usize = 10;
 const RECORDING_RATE: u32 = 44_100;
 
 /// The codecs, both ways.
-pub fn codecs(model: &Model, machine: &Machine, runs: usize) -> Result<Vec<Figure>> {
+pub fn codecs(model: &Model, least: &LeastTimes, runs: usize) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let mut measured = Vec::new();
     for (modality, config) in model.sounds() {
         let Some((name, _)) = model.manifest().codec(modality) else { continue };
         if !measured.contains(&name) {
             measured.push(name);
-            figures.extend(codec(model, machine, modality, config, runs)?);
+            figures.extend(codec(model, least, modality, config, runs)?);
         }
     }
     Ok(figures)
@@ -30,7 +30,7 @@ pub fn codecs(model: &Model, machine: &Machine, runs: usize) -> Result<Vec<Figur
 /// The codec of `modality`, both ways, but for an encoder that the package lacks.
 fn codec(
     model: &Model,
-    machine: &Machine,
+    least: &LeastTimes,
     modality: Modality,
     codec: &CodecConfig,
     runs: usize,
@@ -43,32 +43,32 @@ fn codec(
     let mut figures = Vec::new();
     if codec.encoder.is_some() {
         let encode = |model: &Model| model.encode_codes(modality, &sound).map(drop);
-        figures.push(limited(model, machine, format!("{of}codec encode {CODEC_SECONDS} s"), runs, encode)?);
+        figures.push(limited(model, least, format!("{of}codec encode {CODEC_SECONDS} s"), runs, encode)?);
     }
     let decode = |model: &Model| model.decode_codes(modality, &codes).map(drop);
-    figures.push(limited(model, machine, format!("{of}codec decode {CODEC_SECONDS} s"), runs, decode)?);
+    figures.push(limited(model, least, format!("{of}codec decode {CODEC_SECONDS} s"), runs, decode)?);
     Ok(figures)
 }
 
 /// The time of `work`, beside the least for its operations.
 fn limited(
     model: &Model,
-    machine: &Machine,
+    least: &LeastTimes,
     name: String,
     runs: usize,
     work: impl Fn(&Model) -> Result<()>,
 ) -> Result<Figure> {
     let figure = Figure::timed(name, runs, || work(model))?;
-    Ok(figure.limited(machine.least_of(model, work)?, LimitedBy::Operations))
+    Ok(figure.limited(least.of(model, work)?, LimitedBy::Operations))
 }
 
 /// One window of the audio encoder, whole and without what comes before the graph.
-pub fn encoder(model: &Model, machine: &Machine, runs: usize) -> Result<Vec<Figure>> {
+pub fn encoder(model: &Model, least: &LeastTimes, runs: usize) -> Result<Vec<Figure>> {
     let Some(encoder) = &model.manifest().audio_encoder else { return Ok(Vec::new()) };
     let (seconds, rate) = (encoder.window_seconds, encoder.sampling_rate);
     let sound = Waveform::mono(noise(seconds * rate as usize), rate)?;
     let listen = |model: &Model| model.audio_features(&sound).map(drop);
-    let listening = limited(model, machine, format!("listening to {seconds} s"), runs, listen)?;
+    let listening = limited(model, least, format!("listening to {seconds} s"), runs, listen)?;
     let time = model.graph_times().get("audio_encoder").copied().unwrap_or_default();
     let graph = milliseconds(time.spent) / time.runs.max(1) as f64;
     let parts = [("audio_encoder".to_owned(), graph)].into();
