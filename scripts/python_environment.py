@@ -3,6 +3,8 @@
 
 The packages are those of export/requirements.txt (or of the file given), pinned with hashes. The environment lies in the user's
 cache, one for each content of that file and version of Python, and is made only once. Needs Python 3.10 or later with pip.
+
+Packages of the file that --source names are compiled, with the build tools that the other file installs.
 """
 import argparse
 import hashlib
@@ -29,11 +31,11 @@ def quiet(*command):
     return subprocess.run([str(part) for part in command], capture_output=True, check=False).returncode == 0
 
 
-def make(folder, interpreter, requirements):
+def make(folder, interpreter, requirements, source):
     """Makes the environment in `folder`."""
     # The files name everything that is needed, by `uv pip compile`; what else a package asks for is left out of them on purpose.
-    install = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:", "--no-deps"]
-    install += ["--requirement", requirements]
+    install = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
+    wheels = [*install, "--only-binary=:all:", "--requirement", requirements]
     # Debian ships Python without ensurepip; the pip that is there can install into an environment that has none.
     if quiet(sys.executable, "-m", "pip", "--python", sys.executable, "--version"):
         made = run(sys.executable, "-m", "venv", "--clear", "--without-pip", folder)
@@ -43,15 +45,18 @@ def make(folder, interpreter, requirements):
         pip = [interpreter, "-m", "pip"]
     if not made:
         raise Failure("Python could not make a virtual environment (on Debian and Ubuntu: apt install python3-venv python3-pip)")
-    if not run(*pip, *install):
+    if not run(*pip, *wheels):
         raise Failure(f"pip could not install {requirements}; its own words are above")
+    if source and not run(*pip, *install, "--no-binary=:all:", "--no-build-isolation", "--requirement", source):
+        raise Failure(f"pip could not compile {source}; its own words are above")
 
 
-def environment(requirements):
+def environment(requirements, source=None):
     """The interpreter of the environment, after making it if need be."""
     if sys.version_info < OLDEST_PYTHON:
         raise Failure(f"Python {'.'.join(map(str, OLDEST_PYTHON))} or later is needed, this is {sys.version.split()[0]}")
-    key = requirements.read_bytes() + f"{sys.version} {sys.prefix}".encode()
+    content = requirements.read_bytes() + (source.read_bytes() if source else b"")
+    key = content + f"{sys.version} {sys.prefix}".encode()
     folder = cache_folder() / f"python-{hashlib.sha256(key).hexdigest()[:12]}"
     interpreter = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     finished = folder / "finished"
@@ -59,7 +64,7 @@ def environment(requirements):
         print(f"Making a Python environment from {requirements.name} ...", file=sys.stderr)
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
-            make(folder, interpreter, requirements)
+            make(folder, interpreter, requirements, source)
         except Failure:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -70,9 +75,10 @@ def environment(requirements):
 def main():
     parser = argparse.ArgumentParser(description="Make the exporter's Python environment and print its interpreter's path.")
     parser.add_argument("requirements", nargs="?", type=pathlib.Path, default=REQUIREMENTS)
+    parser.add_argument("--source", type=pathlib.Path, metavar="FILE", help="packages to compile on this machine")
     arguments = parser.parse_args()
     try:
-        print(environment(arguments.requirements))
+        print(environment(arguments.requirements, arguments.source))
     except (Failure, OSError) as error:
         sys.exit(f"python_environment.py: {error}")
 

@@ -91,6 +91,7 @@ pub mod record;
 mod runtime;
 mod sampling;
 mod session;
+mod speed;
 mod text;
 mod time_limit;
 mod token;

@@ -117,6 +117,21 @@ impl Model {
         Ok(Self { inner: Arc::new(inner), limits: self.limits })
     }
 
+    /// Loads this model once more so that ONNX Runtime records every run of its graphs in `folder`; the records are complete
+    /// when the model is dropped.
+    ///
+    /// # Errors
+    /// A graph cannot be loaded.
+    pub(crate) fn recorded(&self, folder: &Path) -> Result<Self> {
+        let placing = Placing::new(&self.inner.options)?.recording(folder);
+        let loader = Arc::new(GraphLoader::new(self.runtime(), self.package().clone(), placing));
+        let language_model = Arc::new(LanguageModel::load(&loader, self.manifest())?);
+        let codecs = codecs_of(&loader);
+        let inner =
+            Inner::new(self.inner.options.clone(), loader, Arc::clone(&self.inner.rules), language_model, codecs);
+        Ok(Self { inner: Arc::new(inner), limits: self.limits })
+    }
+
     /// The same model with other limits; what is loaded is shared.
     pub fn with_limits(&self, limits: Limits) -> Self {
         Self { inner: Arc::clone(&self.inner), limits }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime_genai as genai
-from peer import CONTEXT, PREFILL, PROMPT, STEP, median_milliseconds, serve
+from peer import CONTEXT, PREFILL, PROMPT, STEP, answers, median_milliseconds, serve
 
 STEPS = 12
 
@@ -39,12 +39,14 @@ def main():
     parser.add_argument("folder", type=Path, help="what onnxruntime_genai.models.builder wrote")
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
+    answering = answers()
     settings = arguments.folder / "genai_config.json"
     config = json.loads(settings.read_text())
     config["model"]["decoder"]["session_options"]["intra_op_num_threads"] = arguments.threads
     settings.write_text(json.dumps(config, indent=1))
     model = genai.Model(str(arguments.folder))
-    serve({STEP: lambda: measure_step(model), PREFILL: lambda: measure_prefill(model)})
+    measures = {STEP: lambda: measure_step(model), PREFILL: lambda: measure_prefill(model)}
+    serve(answering, f"onnxruntime-genai {genai.__version__}", measures)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import gguf
 import llama_cpp
 import numpy as np
-from peer import CONTEXT, PREFILL, PROMPT, STEP, median_milliseconds, serve
+from peer import CONTEXT, PREFILL, PROMPT, STEP, answers, median_milliseconds, serve
 from sizes import COMMON, LANGUAGE_MODELS
 
 STEPS = 12
@@ -66,16 +66,10 @@ def add_weights(writer, sizes, kind):
     matrix("output.weight", vocabulary, hidden)
 
 
-@llama_cpp.llama_log_callback
-def silent(level, text, data):
-    """Instead of llama.cpp's log: the answers alone go to the one who asks."""
-
-
 class Context:
     """A loaded model and its cache."""
 
     def __init__(self, path, threads):
-        llama_cpp.llama_log_set(silent, None)
         self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
         options = llama_cpp.llama_context_default_params()
         options.n_ctx, options.n_batch, options.n_ubatch, options.n_seq_max = 2048, PROMPT, PROMPT, 2
@@ -130,12 +124,15 @@ def main():
     parser.add_argument("--precision", choices=["Q4_0", "Q8_0", "F32"], required=True)
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
+    answering = answers()
     if not arguments.path.exists():
         partial = arguments.path.with_suffix(".partial")
         write_model(partial, arguments.size, arguments.precision)
         partial.rename(arguments.path)
     context = Context(arguments.path, arguments.threads)
-    serve({STEP: lambda: measure_step(context), PREFILL: lambda: measure_prefill(context)})
+    measures = {STEP: lambda: measure_step(context), PREFILL: lambda: measure_prefill(context)}
+    features = llama_cpp.llama_print_system_info().decode()
+    serve(answering, f"llama-cpp-python {llama_cpp.__version__} ({features})", measures)
 
 
 if __name__ == "__main__":

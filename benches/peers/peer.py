@@ -1,5 +1,6 @@
-"""What a peer's process does: it reads names of work, one a line, and answers each with the milliseconds it took."""
+"""What a peer's process does: it says its version, reads names of work, one a line, and answers each with the milliseconds it took."""
 
+import os
 import statistics
 import sys
 import time
@@ -10,6 +11,13 @@ STEP = f"audio step, guidance, context {CONTEXT}"
 PREFILL = f"prefill of {PROMPT}"
 SLICED = ", sliced head"
 """PyTorch's step with each stream's own rows of the head, which the published code does not have."""
+
+
+def answers():
+    """The file of the answers. What libraries print goes to standard error instead; to be called before they are used."""
+    file = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return file
 
 
 def median_milliseconds(work, runs, each=1):
@@ -23,8 +31,8 @@ def median_milliseconds(work, runs, each=1):
     return statistics.median(times)
 
 
-def serve(measures):
+def serve(answers, version, measures):
     """Answers until standard input ends. `measures` maps names of work to functions that give milliseconds."""
-    print("ready", flush=True)
+    print(version, file=answers, flush=True)
     for line in sys.stdin:
-        print(measures[line.strip()](), flush=True)
+        print(measures[line.strip()](), file=answers, flush=True)

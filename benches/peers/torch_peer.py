@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """PyTorch: the authors' audio step, the same with sliced heads, a prompt, X-codec and the audio encoder.
 
-Random weights in float32; speed does not depend on them.
+Random weights; speed does not depend on them.
 """
 
 import argparse
 
 import torch
-from peer import CONTEXT, PREFILL, PROMPT, SLICED, STEP, median_milliseconds, serve
+import transformers
+from peer import CONTEXT, PREFILL, PROMPT, SLICED, STEP, answers, median_milliseconds, serve
 from sizes import BLOCK, STREAMS, TEXT, VOCABULARY, config
 from transformers import Qwen2AudioEncoder, Qwen2AudioEncoderConfig, Qwen2ForCausalLM, XcodecConfig, XcodecModel
 from transformers.cache_utils import DynamicCache
 
 STEPS = 8
+PRECISIONS = {"fp32": torch.float32, "bfloat16": torch.bfloat16}
 SCALE, TEMPERATURE, TOP_K = 3.0, 0.8, 20
 
 
@@ -21,13 +23,13 @@ class LanguageModel:
 
     def __init__(self, size):
         with torch.device("meta"):
-            model = Qwen2ForCausalLM(config(size))
+            model = Qwen2ForCausalLM(config(size)).to(torch.get_default_dtype())
         self.model = model.to_empty(device="cpu").eval()
         for parameter in self.model.parameters():
             parameter.data.normal_(0, 0.02) if parameter.dim() > 1 else parameter.data.fill_(1)
         rotary = self.model.model.rotary_emb
         inverse, _ = rotary.compute_default_rope_parameters(self.model.config, device="cpu")
-        rotary.inv_freq.copy_(inverse)
+        rotary.inv_freq = inverse
         self.stream_embedding = torch.randn(STREAMS, self.model.config.hidden_size) * 0.02
         self.mask = torch.ones(STREAMS, VOCABULARY, dtype=torch.bool)
         for stream in range(STREAMS):
@@ -91,6 +93,15 @@ def draw(logits):
     return torch.gather(ids, -1, chosen).squeeze(-1)
 
 
+def language_model_measures(size):
+    model = LanguageModel(size)
+    return {
+        STEP: lambda: model.measure_step(model.authors_step),
+        STEP + SLICED: lambda: model.measure_step(model.sliced_step),
+        PREFILL: model.measure_prefill,
+    }
+
+
 def codec_measures(seconds=10):
     codec = XcodecModel(XcodecConfig()).eval()
     codes, sound = torch.randint(0, 1024, (1, STREAMS, 50 * seconds)), torch.randn(1, 1, 16000 * seconds) * 0.1
@@ -110,22 +121,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--precision", choices=list(PRECISIONS), required=True)
     parser.add_argument("--part", choices=["steps", "prefill", "codec", "encoder"], required=True)
     arguments = parser.parse_args()
+    answering = answers()
+    torch.set_default_dtype(PRECISIONS[arguments.precision])
     torch.set_num_threads(arguments.threads)
     torch.set_grad_enabled(False)
     torch.manual_seed(0)
-    if arguments.part == "codec":
-        serve(codec_measures())
-    elif arguments.part == "encoder":
-        serve(encoder_measures())
-    else:
-        model = LanguageModel(arguments.size)
-        serve({
-            STEP: lambda: model.measure_step(model.authors_step),
-            STEP + SLICED: lambda: model.measure_step(model.sliced_step),
-            PREFILL: model.measure_prefill,
-        })  # fmt: skip
+    measures = {"codec": codec_measures, "encoder": encoder_measures}.get(arguments.part)
+    measures = measures() if measures else language_model_measures(arguments.size)
+    serve(answering, f"PyTorch {torch.__version__}, transformers {transformers.__version__}", measures)
 
 
 if __name__ == "__main__":

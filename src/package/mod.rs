@@ -118,6 +118,12 @@ impl Package {
         onnx::arithmetic(&bytes).map_err(|e| e.context(self.files.describe(file)))
     }
 
+    /// Returns the bytes of the weights that each run of the graph in `file` reads.
+    pub(crate) fn bytes_of_weights(&self, file: &str) -> Result<u64> {
+        let bytes = self.files.read(file, onnx::MOST_BYTES)?;
+        onnx::bytes_of_weights(&bytes).map_err(|e| e.context(self.files.describe(file)))
+    }
+
     fn check_files(&self, summed: u64) -> Result<()> {
         self.manifest.files.iter().try_for_each(|(name, sum)| self.files.check(name, sum, summed))
     }

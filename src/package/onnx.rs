@@ -3,7 +3,7 @@
 //! Only the parts of the ONNX format (`onnx.proto`) that refer beyond the graph or tell the arithmetic are declared;
 //! `prost` skips the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use prost::Message;
@@ -161,6 +161,23 @@ pub fn arithmetic(bytes: &[u8]) -> Result<Arithmetic> {
     let computes = |node: &&Node| !CONVERTING.contains(&node.op_type.as_str());
     let in_half = graph.node.iter().filter(computes).any(|node| node.input.iter().any(is_half));
     Ok(if in_half { Arithmetic::Half } else { Arithmetic::Float })
+}
+
+/// Operators that look up rows of a table, their first input.
+const LOOKING_UP: [&str; 2] = ["Gather", "GatherBlockQuantized"];
+
+/// Returns the bytes of the weights of the graph in a file, as they are stored, without tables of which only some rows are
+/// looked up.
+///
+/// # Errors
+/// [`ErrorKind::Package`] if the file is not an ONNX graph.
+pub fn bytes_of_weights(bytes: &[u8]) -> Result<u64> {
+    let model = Model::decode(bytes).map_err(|e| wrong(format!("not an ONNX graph: {e}")))?;
+    let graph = model.graph.unwrap_or_default();
+    let looks_up = |node: &Node| LOOKING_UP.contains(&node.op_type.as_str());
+    let read: BTreeSet<_> =
+        graph.node.iter().flat_map(|node| node.input.iter().skip(usize::from(looks_up(node)))).collect();
+    Ok(graph.initializer.iter().filter(|weights| read.contains(&weights.name)).filter_map(Tensor::bytes).sum())
 }
 
 fn check_operator_sets(sets: &[OperatorSet]) -> Result<()> {
@@ -326,6 +343,39 @@ mod tests {
             let graph = Graph { node: nodes, initializer: vec![half.clone()], ..Graph::default() };
             assert_eq!(arithmetic(&model(graph).encode_to_vec()).unwrap(), expected, "{op_type} of {input}");
         }
+    }
+
+    #[test]
+    fn weights_are_those_that_every_run_reads() {
+        let weights = |name: &str, dims: &[i64], data_type| Tensor {
+            dims: dims.to_vec(),
+            data_type,
+            name: name.into(),
+            ..Tensor::default()
+        };
+        let node = |op_type: &str, input: &[&str]| Node {
+            op_type: op_type.into(),
+            input: input.iter().map(|name| (*name).to_owned()).collect(),
+            ..Node::default()
+        };
+        let graph = Graph {
+            node: vec![
+                node("Gather", &["table", "ids"]),
+                node("MatMulNBits", &["x", "packed", "scales"]),
+                node("Gather", &["tied", "ids"]),
+                node("MatMul", &["x", "tied"]),
+            ],
+            initializer: vec![
+                weights("table", &[1000, 8], 1),
+                weights("packed", &[4, 1, 16], 2),
+                weights("scales", &[4, 1], 1),
+                weights("tied", &[5, 8], FLOAT16),
+                weights("unused", &[100], 1),
+            ],
+            ..Graph::default()
+        };
+        assert_eq!(bytes_of_weights(&model(graph).encode_to_vec()).unwrap(), 64 + 16 + 80);
+        assert!(bytes_of_weights(b"not a graph").is_err());
     }
 
     #[test]

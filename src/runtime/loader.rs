@@ -281,7 +281,7 @@ impl GraphLoader {
 
     fn load_session(&self, file: &str, route: Route<'_>, sizes: &Sizes, device: &Device) -> ort::Result<Session> {
         let is_cpu = route.name == CPU;
-        let load = || self.runtime.load_session(self.files(), file, route, sizes, self.placing.low_memory);
+        let load = || self.runtime.load_session(self.files(), file, route, sizes, &self.placing);
         if is_cpu { load() } else { device.with(load) }
     }
 

@@ -27,6 +27,7 @@ use ort::LoadDynamicError;
 use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::logging::LogLevel;
 use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::install::own_folders;
@@ -120,6 +121,8 @@ impl RuntimeOptions {
 pub(crate) struct Placing {
     pub providers: Providers,
     pub low_memory: bool,
+    /// The folder in which every run is recorded, node by node; `None` to record nothing.
+    record: Option<PathBuf>,
     libraries: Vec<PathBuf>,
     limit: Duration,
 }
@@ -134,9 +137,15 @@ impl Placing {
         Ok(Self {
             providers,
             low_memory: options.low_memory,
+            record: None,
             libraries,
             limit: options.load_limit.unwrap_or(LOAD_LIMIT),
         })
+    }
+
+    /// Returns the same with every run recorded in `folder`.
+    pub(crate) fn recording(self, folder: &Path) -> Self {
+        Self { record: Some(folder.to_owned()), ..self }
     }
 }
 
@@ -324,20 +333,27 @@ impl Runtime {
     /// weights in a file beside the graph are mapped into memory.
     ///
     /// Every route names its devices, also that of the CPU, so that a registered plugin cannot take over a graph. With
-    /// `low_memory` a run releases its memory on the CPU after use rather than keeping it in an arena.
+    /// `low_memory` a run releases its memory on the CPU after use rather than keeping it in an arena. A session that records
+    /// its runs keeps nodes and weights as they are in the file, so that it tells the shapes of both.
     pub(crate) fn load_session(
         &self,
         files: &PackageFiles,
         name: &str,
         route: Route<'_>,
         sizes: &Sizes,
-        low_memory: bool,
+        placing: &Placing,
     ) -> ort::Result<Session> {
         let mut builder = Session::builder(&self.environment)?.with_config_entry(RECORD_PLACEMENT, "1")?;
         for (dimension, size) in sizes {
             builder = builder.with_dimension_override(dimension, *size as i64)?;
         }
-        if low_memory {
+        if let Some(folder) = &placing.record {
+            builder = builder
+                .with_profiling(folder.join(name))?
+                .with_config_entry("session.disable_prepacking", "1")?
+                .with_optimization_level(GraphOptimizationLevel::Level1)?;
+        }
+        if placing.low_memory {
             let no_arena = ort::ep::CPU::default().with_arena_allocator(false).build();
             builder = builder.with_execution_providers([no_arena])?.with_memory_pattern(false)?;
         }
@@ -367,6 +383,11 @@ impl Runtime {
             Err(what)
         };
         self.product.get_or_init(check).clone()
+    }
+
+    /// Loads `graph`, which is no part of a package, for the CPU.
+    pub(crate) fn load_on_cpu(&self, graph: &[u8]) -> ort::Result<Session> {
+        Session::builder(&self.environment)?.commit_from_memory(graph)
     }
 
     fn load_check(&self, route: Route<'_>, graph: &[u8]) -> ort::Result<Session> {

@@ -205,8 +205,30 @@ fn bench_measures_what_is_asked_for() {
         assert!(parts[part].as_f64().unwrap() > 0.0, "{part}: {parts}");
     }
     assert!(figures.iter().all(|figure| figure["name"] != "prefill of 100000"));
+    for (name, by) in [
+        ("prefill of 40", "operations"),
+        ("text step, context 30", "memory"),
+        ("codec decode 10 s", "operations"),
+        ("listening to 30 s", "operations"),
+    ] {
+        let figure = figure(name);
+        let (limit, median) = (figure["limit"].as_f64().unwrap(), figure["median"].as_f64().unwrap());
+        assert!(limit > 0.0, "{figure}");
+        assert_eq!(
+            (figure["limit_by"].as_str(), figure["ratio"].as_f64()),
+            (Some(by), Some(median / limit)),
+            "{figure}"
+        );
+    }
+    for name in ["first load", "load", "words to first sound", "unconditional prefill of 40"] {
+        assert!(figure(name).get("limit").is_none(), "{name}");
+    }
+    assert!(report["speed"]["bytes_per_second"].as_f64().unwrap() > 0.0, "{report}");
     let lines = works(&["bench", "--only", "encoder", "--runs", "1"]);
     assert!(lines.contains("first load") && lines.contains("listening to 30 s"), "{lines}");
+    assert!(lines.contains("by operations: ") && lines.contains("limits: memory "), "{lines}");
+    let lines = works(&["bench", "--only", "encoder", "--runs", "1", "--no-limits"]);
+    assert!(lines.contains("listening to 30 s") && !lines.contains("limit"), "{lines}");
     fails(&["bench", "--only", "everything"], 2, "everything");
 }
 

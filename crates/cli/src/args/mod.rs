@@ -461,4 +461,7 @@ pub struct Bench {
     /// Length of the whole clip
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = parse_seconds)]
     pub seconds: f64,
+    /// Leave out what this machine could do at best, and its measurement
+    #[arg(long)]
+    pub no_limits: bool,
 }

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 /// What can be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Part {
     /// A whole clip, and the memory it takes
     Clip,

@@ -1,6 +1,7 @@
 //! A measured figure: the median over some runs, after one that does not count.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -31,6 +32,9 @@ pub struct Figure {
     /// Bytes of one step copied to devices with memory of their own, and back; none without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copied_bytes: Option<[u64; 2]>,
+    /// What the machine could do at best; `None` where that cannot be told.
+    #[serde(flatten)]
+    pub limit: Option<Limit>,
 }
 
 impl Figure {
@@ -54,7 +58,16 @@ impl Figure {
             runs: samples.len(),
             parts: BTreeMap::new(),
             copied_bytes: None,
+            limit: None,
         }
+    }
+
+    /// Puts the least time beside the figure, which is in milliseconds.
+    #[must_use]
+    pub fn limited(self, seconds: Option<f64>, by: LimitedBy) -> Self {
+        let limit = seconds.map(|seconds| seconds * 1e3).filter(|limit| *limit > 0.0);
+        let limit = limit.map(|limit| Limit { limit, limit_by: by, ratio: self.median / limit });
+        Self { limit, ..self }
     }
 
     /// Milliseconds of `work`: once that does not count, then `runs` times, or fewer when it takes long.
@@ -71,13 +84,46 @@ impl Figure {
 
     /// The figure on one line.
     pub fn line(&self) -> String {
-        let Self { name, unit, median, least, most, runs, .. } = self;
+        let Self { name, unit, median, least, most, runs, limit, .. } = self;
         let spread = if *runs > 1 { format!("  ({least:.2} … {most:.2}, {runs} runs)") } else { String::new() };
+        let limit = limit.map_or_else(String::new, |Limit { limit, limit_by, ratio }| {
+            format!("  limit {limit:.2} by {limit_by}: {ratio:.1} ×")
+        });
         let parts: Vec<_> = self.parts.iter().map(|(part, value)| format!("{part} {value:.2}")).collect();
         let parts = if parts.is_empty() { String::new() } else { format!("  of it {}", parts.join(", ")) };
         let copied =
             self.copied_bytes.map_or_else(String::new, |[to, back]| format!("  {to} bytes to the device, {back} back"));
-        format!("{name:<44} {median:>9.2} {unit}{spread}{parts}{copied}\n")
+        format!("{name:<44} {median:>9.2} {unit}{limit}{spread}{parts}{copied}\n")
+    }
+}
+
+/// The least time that the machine takes for a figure's work.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Limit {
+    /// The least time, in the figure's unit.
+    pub limit: f64,
+    /// The part of the machine that sets it.
+    pub limit_by: LimitedBy,
+    /// The median divided by the limit.
+    pub ratio: f64,
+}
+
+/// The part of the machine that sets a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitedBy {
+    /// Reading weights and cache.
+    Memory,
+    /// The operations of products, convolutions and attention.
+    Operations,
+}
+
+impl fmt::Display for LimitedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Operations => "operations",
+        })
     }
 }
 
@@ -95,6 +141,20 @@ mod tests {
         let odd = Figure::new("odd", "ms", vec![9.0, 1.0, 2.0]);
         assert_eq!((odd.least, odd.median, odd.most, odd.runs), (1.0, 2.0, 9.0, 3));
         assert_eq!(Figure::new("even", "ms", vec![4.0, 1.0, 2.0, 9.0]).median, 3.0);
+    }
+
+    #[test]
+    fn a_limit_stands_beside_the_figure_if_there_is_one() {
+        let figure = || Figure::new("text step", "ms", vec![12.0]);
+        let limited = figure().limited(Some(0.008), LimitedBy::Memory);
+        assert!(limited.line().contains("12.00 ms  limit 8.00 by memory: 1.5 ×"), "{}", limited.line());
+        let json = serde_json::to_value(&limited).unwrap();
+        assert_eq!((&json["limit"], &json["limit_by"], &json["ratio"]), (&8.0.into(), &"memory".into(), &1.5.into()));
+        for none in [None, Some(0.0)] {
+            let figure = figure().limited(none, LimitedBy::Operations);
+            assert!(!figure.line().contains("limit"), "{}", figure.line());
+            assert!(serde_json::to_value(&figure).unwrap().get("limit").is_none());
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use ualm::{
     Prompt, Result, Session,
 };
 
-use super::figure::{Figure, milliseconds};
+use super::figure::{Figure, LimitedBy, milliseconds};
+use super::least::LeastTimes;
 
 /// Steps of a run that count.
 const STEPS: usize = 24;
@@ -48,14 +49,16 @@ pub fn exactly(model: &Model, modality: Modality, guidance: f32, steps: usize) -
 }
 
 /// Running a prompt of `len` positions.
-pub fn prefill(model: &Model, len: usize, runs: usize) -> Result<Figure> {
+pub fn prefill(model: &Model, least: &LeastTimes, len: usize, runs: usize) -> Result<Figure> {
     let prompt = prompt_of(model, Modality::Text, len)?;
     let mut session = model.session();
     let start = session.mark();
-    Figure::timed(format!("prefill of {len}"), runs, || {
+    let figure = Figure::timed(format!("prefill of {len}"), runs, || {
         session.rewind(&start)?;
         session.checkpoint(&prompt, &Cancel::new()).map(drop)
-    })
+    })?;
+    let limit = least.of(model, |model| model.session().checkpoint(&prompt, &Cancel::new()).map(drop))?;
+    Ok(figure.limited(limit, LimitedBy::Operations))
 }
 
 /// The cost that guidance adds to running a prompt of `len` positions: the unconditional branch, and the copy of the
@@ -77,7 +80,7 @@ pub fn unconditional_prefill(model: &Model, len: usize, runs: usize) -> Result<F
 
 /// Steps of text, and of sound without and with guidance, after a prompt of `context` positions. Speech is measured where
 /// its steps are others than those of audio.
-pub fn steps(model: &Model, context: usize, runs: usize) -> Result<Vec<Figure>> {
+pub fn steps(model: &Model, least: &LeastTimes, context: usize, runs: usize) -> Result<Vec<Figure>> {
     let modalities = &model.manifest().modalities;
     let head = |modality| modalities.get(&modality).map(|config| &config.head);
     let mut kinds = vec![(Modality::Text, 1.0), (Modality::Audio, 1.0), (Modality::Audio, GUIDANCE)];
@@ -88,7 +91,10 @@ pub fn steps(model: &Model, context: usize, runs: usize) -> Result<Vec<Figure>> 
     let measure = |kind: (Modality, f32)| {
         let mut session = model.session();
         let checkpoint = session.checkpoint(&prompt_of(model, kind.0, context)?, &Cancel::new())?;
-        step(&mut session, &checkpoint, kind, context, runs)
+        let figure = step(&mut session, &checkpoint, kind, context, runs)?;
+        let rows = if kind.1 == 1.0 { 1 } else { 2 };
+        let limit = least.of_step(model, &figure, rows, context)?;
+        Ok(figure.limited(limit, LimitedBy::Memory))
     };
     kinds.into_iter().map(measure).collect()
 }

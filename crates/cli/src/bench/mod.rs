@@ -2,6 +2,7 @@
 
 mod figure;
 mod language_model;
+mod least;
 mod machine;
 mod sound;
 mod whole;
@@ -16,7 +17,9 @@ use crate::args::{Bench, Common, Part};
 use crate::output::{print, print_json};
 use crate::setup::{package_folder, runtime_options};
 use figure::Figure;
+use least::LeastTimes;
 use machine::Machine;
+use ualm::internal::MachineSpeed;
 
 /// The output of `--json`.
 #[derive(Serialize)]
@@ -28,6 +31,9 @@ struct Report<'a> {
     library: &'a str,
     #[serde(flatten)]
     machine: Machine,
+    /// The measured speed of the machine; absent where no figure needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed: Option<MachineSpeed>,
     figures: Vec<Figure>,
 }
 
@@ -38,7 +44,9 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
     let start = Instant::now();
     let model = Model::load_with(folder, &options)?.with_limits(common.limits.limits());
     let mut figures = vec![whole::first_load(start)];
-    let parts = if args.only.is_empty() { Part::value_variants() } else { &args.only };
+    let mut parts = if args.only.is_empty() { Part::value_variants().to_vec() } else { args.only.clone() };
+    // memory is measured first, with the clip: other parts take more
+    parts.sort();
     let report = |figures: &[Figure]| {
         if common.json { Ok(()) } else { figures.iter().try_for_each(|figure| print(&figure.line())) }
     };
@@ -47,14 +55,16 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
         print(&head.head())?;
     }
     report(&figures)?;
+    let least = LeastTimes::new(!args.no_limits);
     for part in parts {
-        let measured = measure(*part, &model, &options, args)?;
+        let measured = measure(part, &model, &least, &options, args)?;
         report(&measured)?;
         figures.extend(measured);
     }
     let machine = Machine::of(&model)?;
     if !common.json {
-        return print(&machine.since(&head));
+        print(&machine.since(&head))?;
+        return least.speed().map_or(Ok(()), |speed| print(&least::line(speed)));
     }
     let manifest = model.manifest();
     print_json(&Report {
@@ -64,12 +74,19 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
         threads: model.runtime().threads(),
         library: model.runtime().build_info(),
         machine,
+        speed: least.speed().copied(),
         figures,
     })
 }
 
 /// The figures of one part; none of what the package cannot do.
-fn measure(part: Part, model: &Model, options: &RuntimeOptions, args: &Bench) -> Result<Vec<Figure>> {
+fn measure(
+    part: Part,
+    model: &Model,
+    least: &LeastTimes,
+    options: &RuntimeOptions,
+    args: &Bench,
+) -> Result<Vec<Figure>> {
     let runs = usize::from(args.runs);
     match part {
         Part::Clip if sound::is_made_by(model) => {
@@ -78,27 +95,27 @@ fn measure(part: Part, model: &Model, options: &RuntimeOptions, args: &Bench) ->
         }
         Part::First if sound::is_made_by(model) => Ok(vec![whole::first_sound(model, runs)?]),
         Part::Clip | Part::First => Ok(Vec::new()),
-        Part::Prefill => prefill(model, args),
+        Part::Prefill => prefill(model, least, args),
         Part::Steps => {
             let mut figures = Vec::new();
             for context in args.context.iter().filter(|context| fits(model, **context)) {
-                figures.extend(language_model::steps(model, *context, runs)?);
+                figures.extend(language_model::steps(model, least, *context, runs)?);
             }
             Ok(figures)
         }
-        Part::Codec => sound::codecs(model, runs),
-        Part::Encoder => sound::encoder(model, runs),
+        Part::Codec => sound::codecs(model, least, runs),
+        Part::Encoder => sound::encoder(model, least, runs),
         Part::FrontEnd => sound::front_end(model, runs),
         Part::Load => whole::load(model, options, runs),
     }
 }
 
 /// Prompts of every length that was asked for, and the unconditional branch of the longest.
-fn prefill(model: &Model, args: &Bench) -> Result<Vec<Figure>> {
+fn prefill(model: &Model, least: &LeastTimes, args: &Bench) -> Result<Vec<Figure>> {
     let lengths: Vec<_> = args.prompt.iter().copied().filter(|length| fits(model, *length)).collect();
     let mut figures = Vec::new();
     for length in &lengths {
-        figures.push(language_model::prefill(model, *length, usize::from(args.runs))?);
+        figures.push(language_model::prefill(model, least, *length, usize::from(args.runs))?);
     }
     if let (Some(longest), true) = (lengths.iter().max(), sound::is_made_by(model)) {
         figures.push(language_model::unconditional_prefill(model, *longest, usize::from(args.runs))?);

@@ -5,7 +5,8 @@ use ualm::audio::{LogMel, LogMelConfig, Waveform, resample};
 use ualm::package::CodecConfig;
 use ualm::{Modality, Model, Result, TokenId};
 
-use super::figure::{Figure, milliseconds};
+use super::figure::{Figure, LimitedBy, milliseconds};
+use super::least::LeastTimes;
 
 /// Seconds of sound that go through the codec.
 const CODEC_SECONDS: usize = 10;
@@ -13,21 +14,27 @@ const CODEC_SECONDS: usize = 10;
 const RECORDING_RATE: u32 = 44_100;
 
 /// The codecs, both ways.
-pub fn codecs(model: &Model, runs: usize) -> Result<Vec<Figure>> {
+pub fn codecs(model: &Model, least: &LeastTimes, runs: usize) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let mut measured = Vec::new();
     for (modality, config) in model.sounds() {
         let Some((name, _)) = model.manifest().codec(modality) else { continue };
         if !measured.contains(&name) {
             measured.push(name);
-            figures.extend(codec(model, modality, config, runs)?);
+            figures.extend(codec(model, least, modality, config, runs)?);
         }
     }
     Ok(figures)
 }
 
 /// The codec of `modality`, both ways, but for an encoder that the package lacks.
-fn codec(model: &Model, modality: Modality, codec: &CodecConfig, runs: usize) -> Result<Vec<Figure>> {
+fn codec(
+    model: &Model,
+    least: &LeastTimes,
+    modality: Modality,
+    codec: &CodecConfig,
+    runs: usize,
+) -> Result<Vec<Figure>> {
     let of = if model.chooses_modality() { String::new() } else { format!("{modality} ") };
     let sound = Waveform::mono(noise(CODEC_SECONDS * codec.sampling_rate as usize), codec.sampling_rate)?;
     let frames = sound.len() / codec.hop_length;
@@ -35,21 +42,33 @@ fn codec(model: &Model, modality: Modality, codec: &CodecConfig, runs: usize) ->
     let codes = Array2::from_shape_fn((codec.books, frames), |(b, f)| ((7919 * f + 104_729 * b) % size) as TokenId);
     let mut figures = Vec::new();
     if codec.encoder.is_some() {
-        let encode = || model.encode_codes(modality, &sound).map(drop);
-        figures.push(Figure::timed(format!("{of}codec encode {CODEC_SECONDS} s"), runs, encode)?);
+        let encode = |model: &Model| model.encode_codes(modality, &sound).map(drop);
+        figures.push(limited(model, least, format!("{of}codec encode {CODEC_SECONDS} s"), runs, encode)?);
     }
-    let decode = || model.decode_codes(modality, &codes).map(drop);
-    figures.push(Figure::timed(format!("{of}codec decode {CODEC_SECONDS} s"), runs, decode)?);
+    let decode = |model: &Model| model.decode_codes(modality, &codes).map(drop);
+    figures.push(limited(model, least, format!("{of}codec decode {CODEC_SECONDS} s"), runs, decode)?);
     Ok(figures)
 }
 
+/// The time of `work`, beside the least for its operations.
+fn limited(
+    model: &Model,
+    least: &LeastTimes,
+    name: String,
+    runs: usize,
+    work: impl Fn(&Model) -> Result<()>,
+) -> Result<Figure> {
+    let figure = Figure::timed(name, runs, || work(model))?;
+    Ok(figure.limited(least.of(model, work)?, LimitedBy::Operations))
+}
+
 /// One window of the audio encoder, whole and without what comes before the graph.
-pub fn encoder(model: &Model, runs: usize) -> Result<Vec<Figure>> {
+pub fn encoder(model: &Model, least: &LeastTimes, runs: usize) -> Result<Vec<Figure>> {
     let Some(encoder) = &model.manifest().audio_encoder else { return Ok(Vec::new()) };
     let (seconds, rate) = (encoder.window_seconds, encoder.sampling_rate);
     let sound = Waveform::mono(noise(seconds * rate as usize), rate)?;
-    let listening =
-        Figure::timed(format!("listening to {seconds} s"), runs, || model.audio_features(&sound).map(drop))?;
+    let listen = |model: &Model| model.audio_features(&sound).map(drop);
+    let listening = limited(model, least, format!("listening to {seconds} s"), runs, listen)?;
     let time = model.graph_times().get("audio_encoder").copied().unwrap_or_default();
     let graph = milliseconds(time.spent) / time.runs.max(1) as f64;
     let parts = [("audio_encoder".to_owned(), graph)].into();

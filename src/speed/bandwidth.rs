@@ -1,0 +1,27 @@
+//! The bandwidth of memory.
+
+use std::hint::black_box;
+use std::thread;
+use std::time::Instant;
+
+/// Size of the buffer in bytes, several times that of usual caches.
+const BYTES: usize = 256 << 20;
+const PASSES: usize = 8;
+
+/// Returns the bytes a second that `threads` threads read together: the best of some passes over the buffer.
+pub(super) fn measure(threads: usize) -> f64 {
+    let numbers = vec![1_u64; BYTES / size_of::<u64>()];
+    let best = (0..PASSES).map(|_| pass(&numbers, threads)).fold(f64::INFINITY, f64::min);
+    BYTES as f64 / best
+}
+
+/// Reads all `numbers`, a part in each thread, and returns the seconds that it took.
+fn pass(numbers: &[u64], threads: usize) -> f64 {
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for part in numbers.chunks(numbers.len().div_ceil(threads.max(1))) {
+            scope.spawn(move || black_box(part.iter().fold(0_u64, |sum, number| sum.wrapping_add(*number))));
+        }
+    });
+    start.elapsed().as_secs_f64()
+}
