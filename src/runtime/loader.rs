@@ -21,6 +21,10 @@ use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, nodes_by
 /// The graphs of a step of the language model, apart from the heads.
 const STEP: [&str; 2] = ["embed", "llm"];
 
+/// Number of threads from which two graphs are run at once: each graph's caller takes part in its work, and on two cores
+/// both together were measured to take as long as one after the other.
+const THREADS_FOR_TWO_GRAPHS: usize = 3;
+
 /// The graph whose steps are recorded and replayed where that is asked for.
 const CAPTURED: &str = "llm";
 
@@ -67,6 +71,11 @@ impl GraphLoader {
     /// Returns the number of threads that the graphs share.
     pub(crate) fn threads(&self) -> usize {
         self.runtime.threads()
+    }
+
+    /// Returns whether a graph is to run beside another one: there are cores for both, and memory is not scarce.
+    pub(crate) fn runs_graphs_beside(&self) -> bool {
+        self.threads() >= THREADS_FOR_TWO_GRAPHS && !self.placing.low_memory
     }
 
     fn files(&self) -> &PackageFiles {
