@@ -10,6 +10,8 @@ use crate::token::Codes;
 
 /// Frames of the longest chunk of a streamed clip; each chunk is twice as long as the previous one.
 const LONGEST_STREAMED_CHUNK: usize = 40;
+/// Frames of a chunk of a clip that is generated without being streamed.
+const GENERATED_CHUNK: usize = 64;
 /// Frames of a chunk of a whole clip, which bounds the decoder's working memory.
 const LONGEST_CHUNK: usize = 256;
 /// The code of a frame past the end of the clip.
@@ -62,6 +64,7 @@ impl<D: DecodeChunk> CausalClip<D> {
         let sizes = decoder.sizes();
         let (chunk, longest) = match pace {
             Pace::Streamed => (sizes.chunk, LONGEST_STREAMED_CHUNK.min(sizes.at_once).max(sizes.chunk)),
+            Pace::Generated => (GENERATED_CHUNK, GENERATED_CHUNK),
             Pace::Whole => (LONGEST_CHUNK, LONGEST_CHUNK),
         };
         Self { decoder, state, sizes, codes: VecDeque::new(), decoded: 0, chunk, longest }
@@ -159,11 +162,10 @@ mod tests {
         #[test]
         fn chunks_of_any_length_are_the_whole(
             frames in 0usize..900, lookahead in 0usize..6, sizes in prop::collection::vec(1usize..300, 1..8),
-            streamed in any::<bool>(), seed in any::<u32>(),
+            pace in crate::codec::tests::any_pace(), seed in any::<u32>(),
         ) {
             let codes = codes(frames, seed);
             let decoder = Arc::new(Sums::new(lookahead, 1000));
-            let pace = if streamed { Pace::Streamed } else { Pace::Whole };
             let mut clip = CausalClip::new(Arc::clone(&decoder), Vec::new(), pace);
             let mut samples = Vec::new();
             let mut sizes = sizes.iter().cycle();
@@ -200,7 +202,7 @@ mod tests {
     #[test]
     fn a_clip_beyond_the_most_frames_is_a_limit() {
         let all = codes(700, 5);
-        for pace in [Pace::Streamed, Pace::Whole] {
+        for pace in [Pace::Streamed, Pace::Generated, Pace::Whole] {
             let decoder = Arc::new(Sums::new(4, 600));
             let mut clip = CausalClip::new(Arc::clone(&decoder), Vec::new(), pace);
             let mut samples = Vec::new();

@@ -46,7 +46,9 @@ impl Format {
 pub(crate) enum Pace {
     /// Short pieces first, so that sound can be heard while it is being generated, at some cost in speed.
     Streamed,
-    /// Pieces as long as the bound on the decoder's memory allows.
+    /// Pieces of a few seconds, so that most of a sound is decoded when its last code has been generated.
+    Generated,
+    /// Pieces as long as the bound on the decoder's memory allows, for codes that are all there.
     Whole,
 }
 
@@ -57,6 +59,10 @@ pub(crate) trait Codec: Send + Sync {
 
     /// Begins a clip, of which at most `memory` bytes are kept as the state of a causal decoder.
     fn clip(&self, pace: Pace, memory: u64) -> Result<Box<dyn ClipDecoder>>;
+
+    /// Returns whether sound is to be decoded beside the steps of its generation, on a thread of its own, rather than
+    /// between them.
+    fn decodes_beside_steps(&self) -> bool;
 }
 
 /// A decoder of one clip, which takes the codes in pieces. Its output, concatenated, is the sound of the whole clip,
@@ -153,6 +159,10 @@ impl Codec for PackageCodec {
             None => clip,
         })
     }
+
+    fn decodes_beside_steps(&self) -> bool {
+        self.loader.runs_graphs_beside()
+    }
 }
 
 impl Decoder {
@@ -193,5 +203,17 @@ fn check_codes(config: &CodecConfig, codes: &Codes) -> Result<()> {
             let what = format!("code {code} in book {book}, frame {frame}; expected 0..{size}");
             Err(Error::new(ErrorKind::Invalid, what))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Pace;
+
+    /// Any of the paces.
+    pub(super) fn any_pace() -> impl Strategy<Value = Pace> {
+        prop_oneof![Just(Pace::Streamed), Just(Pace::Generated), Just(Pace::Whole)]
     }
 }

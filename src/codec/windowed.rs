@@ -16,6 +16,9 @@ use crate::token::{Codes, TokenId};
 
 /// Frames of the first chunk of a streamed clip; each chunk is twice as long as the previous one.
 const FIRST_CHUNK: usize = 16;
+/// Frames of the longest chunk of a clip that is being generated: what remains at its end is little, and what is decoded
+/// anew around each chunk is, too.
+const LONGEST_GENERATED_CHUNK: usize = 128;
 /// Frames of the longest chunk, which bounds the decoder's working memory.
 const LONGEST_CHUNK: usize = 1500;
 
@@ -143,10 +146,15 @@ pub(super) struct WindowedClip<D> {
 
 impl<D: DecodeWindow> WindowedClip<D> {
     pub(super) fn new(decoder: Arc<D>, context: usize, hop: usize, books: usize, pace: Pace) -> Self {
-        let longest = decoder.frames().map_or(LONGEST_CHUNK, |frames| frames.saturating_sub(2 * context).max(1));
+        let longest = match pace {
+            Pace::Streamed | Pace::Generated => LONGEST_GENERATED_CHUNK,
+            Pace::Whole => LONGEST_CHUNK,
+        };
+        let fixed = decoder.frames().map(|frames| frames.saturating_sub(2 * context).max(1));
+        let longest = fixed.map_or(longest, |fixed| fixed.min(longest));
         let chunk = match pace {
             Pace::Streamed => FIRST_CHUNK.min(longest),
-            Pace::Whole => longest,
+            Pace::Generated | Pace::Whole => longest,
         };
         Self { decoder, context, hop, books, codes: VecDeque::new(), first: 0, pushed: 0, decoded: 0, chunk, longest }
     }
@@ -245,11 +253,10 @@ mod tests {
         /// Codes pushed in chunks of any length give the samples of the whole clip, none of them too early.
         #[test]
         fn chunks_of_any_length_are_the_whole(
-            frames in 0usize..4000, sizes in prop::collection::vec(1usize..300, 1..8), streamed in any::<bool>(),
+            frames in 0usize..4000, sizes in prop::collection::vec(1usize..300, 1..8), pace in crate::codec::tests::any_pace(),
             window in prop::option::of(5usize..80), seed in any::<u32>(),
         ) {
             let codes = Codes::from_shape_fn((3, frames), |(b, f)| (seed ^ (b * 31 + f * 17) as u32) % 50);
-            let pace = if streamed { Pace::Streamed } else { Pace::Whole };
             let mut clip = WindowedClip::new(Arc::new(Sums(window)), 2, HOP, 3, pace);
             let mut samples = Vec::new();
             let mut sizes = sizes.iter().cycle();

@@ -24,7 +24,7 @@ pub struct GenerationConfig {
     pub max_segments: usize,
     /// Continues with the next modality of `force` even if the model ends its turn, or a segment reaches its limit.
     pub insist: bool,
-    /// Decodes sound in chunks during generation, at some cost in speed, rather than at the end of its segment.
+    /// Decodes sound in short chunks first, so that it can be heard during its generation, at some cost in speed.
     pub stream_audio: bool,
     /// Lets the model think before it answers in text, where it was trained to and hears no sound. The prompt must be laid
     /// out for it ([`opens_with`](Self::opens_with)); the steps of `text` are for thoughts and answer together.

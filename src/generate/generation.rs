@@ -219,7 +219,7 @@ impl<'a> Generation<'a> {
         let (modality, last) = self.choose(next, kept.as_ref().map(|(modality, _)| *modality))?;
         let rules = &self.conversation.rules;
         let config = self.segment_config(modality);
-        let pace = if self.config.stream_audio { Pace::Streamed } else { Pace::Whole };
+        let pace = if self.config.stream_audio { Pace::Streamed } else { Pace::Generated };
         let limits = &self.conversation.limits;
         let sound_of = |codec| SoundStream::new(codec, pace, limits.cache_bytes());
         let sound = rules.voice(modality)?.codec.as_deref().map(sound_of).transpose()?;

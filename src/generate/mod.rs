@@ -9,6 +9,7 @@ mod replay;
 mod reply;
 mod rules;
 mod sound;
+mod sound_worker;
 #[cfg(test)]
 mod tests;
 

@@ -1,14 +1,28 @@
-//! Decoding of a segment's sound during its generation.
+//! The sound of a segment, decoded during its generation: between the steps, or beside them on a thread of its own.
+//!
+//! Either way the codes are divided into the same pieces, so the samples are the same. A piece that is decoded beside the
+//! steps is taken back after a fixed number of frames, and waited for if it is not done by then: the order of the events
+//! does not depend on how fast anything runs.
 
+use super::sound_worker::{DecodedPiece, Piece, SoundWorker};
 use crate::audio::Waveform;
 use crate::codec::{ClipDecoder, Codec, Format, Pace};
 use crate::error::Result;
 use crate::token::{Layout, Tokens};
 
+/// A piece that is decoded beside the steps is taken back when 1/`SHARE` of its length has been generated after it: sound
+/// comes hardly later, and decoding that takes less than this share of the time of the steps is never waited for.
+const SHARE: usize = 4;
+
 /// A decoder of the sound of a growing segment.
 pub(super) struct SoundStream {
-    clip: Box<dyn ClipDecoder>,
+    /// `None` while the worker has it.
+    clip: Option<Box<dyn ClipDecoder>>,
     format: Format,
+    pace: Pace,
+    beside: Beside,
+    /// The number of frames at which the worker's piece is taken back.
+    due: usize,
     /// Number of frames pushed to the decoder.
     pushed: usize,
     /// Number of samples returned by [`take_new`](Self::take_new) so far.
@@ -16,11 +30,28 @@ pub(super) struct SoundStream {
     samples: Vec<f32>,
 }
 
+/// Where the pieces are decoded during generation.
+enum Beside {
+    /// On the thread of the steps.
+    No,
+    /// On a worker, which the next piece starts.
+    Wanted,
+    Worker(SoundWorker),
+}
+
 impl SoundStream {
     /// Begins the sound of a segment; the state of a causal decoder takes at most `memory` bytes.
     pub(super) fn new(codec: &dyn Codec, pace: Pace, memory: u64) -> Result<Self> {
-        let clip = codec.clip(pace, memory)?;
-        Ok(Self { clip, format: codec.format(), pushed: 0, taken: 0, samples: Vec::new() })
+        Ok(Self {
+            clip: Some(codec.clip(pace, memory)?),
+            format: codec.format(),
+            pace,
+            beside: if codec.decodes_beside_steps() { Beside::Wanted } else { Beside::No },
+            due: 0,
+            pushed: 0,
+            taken: 0,
+            samples: Vec::new(),
+        })
     }
 
     /// Returns the length of `frames` frames in seconds.
@@ -28,20 +59,51 @@ impl SoundStream {
         self.format.seconds(frames)
     }
 
-    /// Decodes the complete frames of `segment`, and all remaining ones if the segment is `complete`. On an error the
-    /// samples before it are kept.
+    /// Decodes the complete frames of `segment`, once they make a piece, and all remaining ones if the segment is
+    /// `complete`. On an error the samples before it are kept.
     pub(super) fn decode(&mut self, segment: &Tokens, layout: &Layout, complete: bool) -> Result<()> {
         let frames = layout.frames(segment);
-        if !complete && frames < self.clip.frames_wanted() {
-            return Ok(());
+        if complete || frames >= self.due {
+            self.take_back()?;
         }
-        let codes = layout.codes(segment, self.pushed..frames)?;
+        let Some(clip) = self.clip.take_if(|clip| complete || frames >= clip.frames_wanted()) else { return Ok(()) };
+        let piece = Piece { clip, codes: layout.codes(segment, self.pushed..frames)?, is_last: complete };
+        self.due = frames + (frames - self.pushed).div_ceil(SHARE);
         self.pushed = frames;
-        self.clip.push(&codes, &mut self.samples)?;
-        if complete {
-            self.clip.finish(&mut self.samples)?;
+        // the first sound is waited for, and after the last piece there are no steps
+        let is_first = self.pace == Pace::Streamed && self.samples.is_empty();
+        match self.worker().filter(|_| !complete && !is_first) {
+            Some(worker) => worker.begin(piece),
+            None => self.keep(piece.decode()),
         }
-        Ok(())
+    }
+
+    /// Returns the worker, started if it is wanted. Without a thread for it, pieces are decoded here.
+    fn worker(&mut self) -> Option<&mut SoundWorker> {
+        if matches!(self.beside, Beside::Wanted) {
+            self.beside = SoundWorker::start().map_or(Beside::No, Beside::Worker);
+        }
+        match &mut self.beside {
+            Beside::Worker(worker) => Some(worker),
+            Beside::No | Beside::Wanted => None,
+        }
+    }
+
+    /// Takes the worker's piece back, if it has one.
+    fn take_back(&mut self) -> Result<()> {
+        match &mut self.beside {
+            Beside::Worker(worker) if self.clip.is_none() => {
+                let piece = worker.finish()?;
+                self.keep(piece)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn keep(&mut self, piece: DecodedPiece) -> Result<()> {
+        self.clip = Some(piece.clip);
+        self.samples.extend(piece.samples);
+        piece.result
     }
 
     /// Returns the samples decoded since the last call, if any.

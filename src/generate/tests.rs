@@ -1,5 +1,6 @@
 //! The loop on a scripted fake: no ONNX Runtime, every decision in plain sight.
 
+mod beside;
 mod by_prompt;
 mod chains;
 
@@ -62,8 +63,12 @@ fn tokenizer(manifest: &Manifest) -> TextTokenizer {
 }
 
 fn rules(modalities: &[Modality]) -> Arc<Rules> {
+    rules_with(modalities, FakeCodec::default())
+}
+
+fn rules_with(modalities: &[Modality], codec: FakeCodec) -> Arc<Rules> {
     let manifest = manifest(modalities);
-    let codecs = BTreeMap::from([("fake".to_owned(), Arc::new(FakeCodec) as Arc<dyn Codec>)]);
+    let codecs = BTreeMap::from([("fake".to_owned(), Arc::new(codec) as Arc<dyn Codec>)]);
     Arc::new(Rules::new(&manifest, tokenizer(&manifest), &codecs).unwrap())
 }
 
@@ -162,8 +167,13 @@ impl SharedFake {
     }
 
     fn conversation(&self, modalities: &[Modality], limits: Limits) -> Conversation {
+        self.conversation_with(modalities, limits, FakeCodec::default())
+    }
+
+    fn conversation_with(&self, modalities: &[Modality], limits: Limits, codec: FakeCodec) -> Conversation {
         self.lock().text_head = usize::from(modalities.iter().any(|modality| modality.is_sound()));
-        Conversation::new(Box::new(SequenceOf { fake: self.clone(), logits: Vec::new() }), rules(modalities), limits)
+        let sequence = Box::new(SequenceOf { fake: self.clone(), logits: Vec::new() });
+        Conversation::new(sequence, rules_with(modalities, codec), limits)
     }
 }
 
@@ -249,7 +259,16 @@ impl Sequence for SequenceOf {
 
 /// A codec with two samples per frame: the code of book 0, and the frame's index in the clip. A frame takes a byte of
 /// memory.
-struct FakeCodec;
+#[derive(Clone, Default)]
+struct FakeCodec {
+    beside: bool,
+    /// Milliseconds that a piece takes.
+    milliseconds: u64,
+    /// The names of the threads that decoded pieces.
+    threads: Arc<Mutex<Vec<String>>>,
+    /// Panics at the first piece on a thread of its own.
+    panics: bool,
+}
 
 impl Codec for FakeCodec {
     fn format(&self) -> Format {
@@ -257,35 +276,57 @@ impl Codec for FakeCodec {
     }
 
     fn clip(&self, pace: Pace, memory: u64) -> Result<Box<dyn ClipDecoder>> {
-        let chunk = if pace == Pace::Streamed { 16 } else { usize::MAX };
-        Ok(Box::new(FakeClip { chunk, frames: 0, memory }))
+        let chunk = if pace == Pace::Streamed { 8 } else { 24 };
+        Ok(Box::new(FakeClip { codec: self.clone(), chunk, codes: VecDeque::new(), frames: 0, memory }))
+    }
+
+    fn decodes_beside_steps(&self) -> bool {
+        self.beside
     }
 }
 
 struct FakeClip {
+    codec: FakeCodec,
     chunk: usize,
+    codes: VecDeque<u32>,
     frames: usize,
     memory: u64,
 }
 
-impl ClipDecoder for FakeClip {
-    fn frames_wanted(&self) -> usize {
-        self.frames.saturating_add(self.chunk)
-    }
-
-    fn push(&mut self, codes: &Codes, samples: &mut Vec<f32>) -> Result<()> {
-        for code in codes.row(0) {
+impl FakeClip {
+    fn decode(&mut self, frames: usize, samples: &mut Vec<f32>) -> Result<()> {
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        let is_beside = thread == "ualm-sound";
+        self.codec.threads.lock().unwrap().push(thread);
+        assert!(!(self.codec.panics && is_beside), "a decoder that panics");
+        std::thread::sleep(std::time::Duration::from_millis(self.codec.milliseconds));
+        for code in self.codes.drain(..frames) {
             if self.frames as u64 == self.memory {
                 return Err(crate::error::Error::new(ErrorKind::Limit, "the limit on memory is reached"));
             }
-            samples.extend([*code as f32, self.frames as f32]);
+            samples.extend([code as f32, self.frames as f32]);
             self.frames += 1;
         }
         Ok(())
     }
+}
 
-    fn finish(&mut self, _: &mut Vec<f32>) -> Result<()> {
+impl ClipDecoder for FakeClip {
+    fn frames_wanted(&self) -> usize {
+        self.frames + self.chunk
+    }
+
+    fn push(&mut self, codes: &Codes, samples: &mut Vec<f32>) -> Result<()> {
+        self.codes.extend(codes.row(0));
+        while self.codes.len() >= self.chunk {
+            self.decode(self.chunk, samples)?;
+        }
         Ok(())
+    }
+
+    fn finish(&mut self, samples: &mut Vec<f32>) -> Result<()> {
+        let rest = self.codes.len();
+        self.decode(rest, samples)
     }
 }
 
@@ -387,7 +428,7 @@ fn sound_before_a_limit_of_the_decoder_is_kept() {
     let mut script = ids(&lay(&codes));
     script.push(vec![2, 21]);
     let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
-    for (stream_audio, end) in [(true, SegmentEnd::Failed), (false, SegmentEnd::Eos)] {
+    for stream_audio in [true, false] {
         let shared = SharedFake::new(Fake::new(&script));
         let mut conversation = shared.conversation(&SCHEMA1, Limits::default().memory(20));
         let mut config = config(&[Modality::Audio]);
@@ -405,7 +446,7 @@ fn sound_before_a_limit_of_the_decoder_is_kept() {
             }
         }
         assert_eq!(errors, [ErrorKind::Limit]);
-        assert_eq!((segments.len(), segments[0].end), (1, end));
+        assert_eq!((segments.len(), segments[0].end), (1, SegmentEnd::Failed));
         let sound = segments[0].audio.as_ref().unwrap();
         assert_eq!((sound.len(), sound.samples()), (20 * HOP, &*streamed), "streamed: {stream_audio}");
     }

@@ -25,6 +25,10 @@ const STEP: [&str; 2] = ["embed", LLM];
 /// The layers of the language model. Their steps are recorded and replayed where that is asked for.
 const LLM: &str = "llm";
 
+/// Number of threads from which two graphs are run at once: each graph's caller takes part in its work, and on two cores
+/// both together were measured to take as long as one after the other.
+const THREADS_FOR_TWO_GRAPHS: usize = 3;
+
 /// A loader of the graphs of one package.
 pub struct GraphLoader {
     runtime: &'static Runtime,
@@ -76,6 +80,11 @@ impl GraphLoader {
     /// Returns the number of threads that the graphs share.
     pub(crate) fn threads(&self) -> usize {
         self.runtime.threads()
+    }
+
+    /// Returns whether a graph is to run beside another one: there are cores for both, and memory is not scarce.
+    pub(crate) fn runs_graphs_beside(&self) -> bool {
+        self.threads() >= THREADS_FOR_TWO_GRAPHS && !self.placing.low_memory
     }
 
     fn files(&self) -> &PackageFiles {

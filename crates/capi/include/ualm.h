@@ -720,7 +720,8 @@ typedef struct {
      */
     ualm_segment_options speech;
     /**
-     * 1 gives sound out in chunks while it is being made, at some cost in speed; 0 at the end of its segment.
+     * 1 gives sound out early, in short chunks first, at some cost in speed; 0 in chunks of some seconds and at the end of
+     * its segment.
      */
     int32_t stream_audio;
     /**
@@ -1145,7 +1146,8 @@ typedef struct {
      */
     int32_t best;
     /**
-     * 1 emits sound in chunks while it is being generated, at some cost in speed; 0 at the end of its segment.
+     * 1 emits sound early, in short chunks first, at some cost in speed; 0 in chunks of some seconds and at the end of its
+     * segment.
      */
     int32_t stream_audio;
     /**

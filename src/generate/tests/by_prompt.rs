@@ -131,7 +131,7 @@ impl SoundEncoder for Deaf {
 
 fn conversation(notes: &Arc<Mutex<Notes>>) -> Conversation {
     let manifest = manifest();
-    let codecs = BTreeMap::from([("fake".to_owned(), Arc::new(FakeCodec) as Arc<dyn Codec>)]);
+    let codecs = BTreeMap::from([("fake".to_owned(), Arc::new(FakeCodec::default()) as Arc<dyn Codec>)]);
     let rules = Arc::new(Rules::new(&manifest, tokenizer(&manifest), &codecs).unwrap());
     Conversation::new(Box::new(Noted(Arc::clone(notes), Vec::new())), rules, Limits::default())
 }
