@@ -116,9 +116,14 @@ pub struct GraphPlacement {
 }
 
 impl GraphPlacement {
+    /// Returns whether the graph was placed on the CPU provider.
+    pub(crate) fn is_on_cpu(&self) -> bool {
+        self.provider == "cpu" || self.provider.starts_with("cpu:")
+    }
+
     /// Returns whether the graph is the package's own, on the CPU provider: what other placements are compared with.
     pub(crate) fn is_reference(&self) -> bool {
-        self.instructions.is_none() && (self.provider == "cpu" || self.provider.starts_with("cpu:vnni="))
+        self.instructions.is_none() && self.is_on_cpu()
     }
 }
 
