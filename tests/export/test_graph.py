@@ -58,6 +58,34 @@ class GraphBuilderTest(TemporaryFolderTest):
         (found,) = onnxruntime.InferenceSession(path).run(None, {"ids": np.array([7, 0])})
         np.testing.assert_array_equal(found, table[[7, 0]].astype(np.float16).astype(np.float32))
 
+    def test_a_transposed_convolution_is_the_same_in_phases(self):
+        """Strides of X-codec, odd and even, with and without a bias, down to one frame; other kernels stay as they are."""
+        random = np.random.default_rng(0)
+        for stride, kernel, padding, output_padding, biased in (
+            (8, 16, 4, 0, True), (5, 10, 3, 1, True), (2, 4, 1, 0, False), (3, 9, 0, 0, True), (4, 6, 1, 1, True), (2, 4, 0, 1, True),
+        ):  # fmt: skip
+            weight = random.standard_normal((6, 4, kernel)).astype(np.float16).astype(np.float32)
+            bias = random.standard_normal(4, np.float32) if biased else None
+            sessions, operators = [], []
+            for half in (False, True):
+                path = self.folder / f"{half}.onnx"
+                graph = GraphBuilder(path, Storage(half=half))
+                x = graph.input("x", FLOAT, ["batch", 6, "frames"])
+                y = graph.conv_transpose(
+                    x, weight, bias, stride=stride, padding=padding, output_padding=output_padding
+                )
+                graph.output("y", FLOAT, ["batch", 4, "samples"], y)
+                graph.save()
+                sessions.append(onnxruntime.InferenceSession(path))
+                operators.append({node.op_type for node in onnx.load(path).graph.node})
+            in_phases = kernel % stride == 0 and output_padding <= padding
+            self.assertEqual("ConvTranspose" in operators[1], not in_phases, (stride, kernel))
+            self.assertIn("ConvTranspose", operators[0])
+            for frames in (1, 2, 50):
+                given = {"x": random.standard_normal((2, 6, frames), np.float32)}
+                (expected,), (found,) = (session.run(None, given) for session in sessions)
+                np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=f"{stride} {kernel} {frames}")
+
 
 if __name__ == "__main__":
     unittest.main()
