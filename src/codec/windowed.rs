@@ -18,7 +18,7 @@ use crate::token::{Codes, TokenId};
 const FIRST_CHUNK: usize = 16;
 /// Frames of the longest chunk of a clip that is being generated: what remains at its end is little, and what is decoded
 /// anew around each chunk is, too.
-const LONGEST_GENERATED_CHUNK: usize = 128;
+const LONGEST_GENERATED_CHUNK: usize = 256;
 /// Frames of the longest chunk, which bounds the decoder's working memory.
 const LONGEST_CHUNK: usize = 1500;
 
