@@ -11,7 +11,7 @@ use crate::runtime::{Graph, GraphLoader};
 /// however it is cut, so that its numbers depend on nothing but the prompt.
 ///
 /// Measured with 0.5B sizes, 4 bits beside rows of 8 bits, on 2 cores with AVX-512 VNNI: 63 and 43 ms for 32 positions, 113 and
-/// 64 for 64, 215 and 111 for 128; below 16 there is nothing to gain. But loading the form takes 0.17 s and 370 MB, as much as
+/// 64 for 64, 215 and 111 for 128; below 16 there is little to gain. But loading the form takes about 0.2 s and 370 MB, as much as some
 /// 100 positions save, and a program that makes one sound from a sentence should spend neither.
 const LONG_PROMPT: usize = 64;
 
