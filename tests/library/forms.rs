@@ -17,7 +17,7 @@ use ualm::{
 use ualm_testing::{change_in_package, change_manifest, copied_package, package, skip_without_fixtures};
 
 /// Positions from which on a prompt is long.
-const LONG: usize = 32;
+const LONG: usize = 64;
 
 fn options(providers: &str) -> RuntimeOptions {
     RuntimeOptions::default().providers(providers.parse::<Providers>().unwrap())
@@ -272,7 +272,7 @@ fn a_beginning_that_is_kept_is_as_good_as_a_fresh_one() {
     let folder = tempfile::tempdir().unwrap();
     let model = load(with_prefill("tiny-omni-int8", "tiny-omni-fp32", folder.path()), "cpu");
     let engine = Engine::new(&model, &EngineOptions::default().slots(8).context(400).prefill_chunk(16)).unwrap();
-    for (first, second) in [(60, 5), (5, 60), (40, 45)] {
+    for (first, second) in [(90, 5), (5, 90), (70, 75)] {
         let [first, second] = [(first, 1), (second, 2)].map(|(len, seed)| prompt(&model, len, seed));
         let fresh = |session: &mut Session| {
             let before = say(session, first.clone(), &config(&model, 4));
@@ -309,7 +309,9 @@ fn a_conversation_goes_on_from_its_record() {
     let mut session = model.session();
     let mut replies = Vec::new();
     for (turn, words) in
-        ["rain on a roof, then a dog far away, then nothing for a long time", "on"].into_iter().enumerate()
+        ["rain on a roof, then a dog far away, then nothing for a long time ".repeat(2), "on".to_owned()]
+            .into_iter()
+            .enumerate()
     {
         let (messages, config) = ([Message::text(words)], config(&model, 4 + turn as u64));
         let prompt = session.prompt(&messages).unwrap();
