@@ -13,29 +13,30 @@ from pathlib import Path
 from ualm_export.errors import ExportError
 from ualm_export.half.forms import FORMS
 from ualm_export.manifest import describe_file, read, replace
-from ualm_export.package import variants
+from ualm_export.package import half_forms, variants
 from ualm_export.precision import HALF_TARGETS
 
 
 def add_variants(package: Path, targets: Sequence[str]) -> dict[str, dict[str, str]]:
     """Writes the forms and then, atomically, the manifest; gives its section variants."""
     manifest, former = read(package)
-    if "variants" in manifest:
-        raise ExportError(f"{package} has variants already, for {', '.join(manifest['variants'])}; export it anew for others")
+    former_forms = manifest.get("variants", {})
+    if former_forms.keys() & set(HALF_TARGETS):
+        raise ExportError(f"{package} has variants already, for {', '.join(former_forms)}; export it anew for others")
     for name, described in manifest["files"].items():
         if not (package / name).is_file() or describe_file(package / name) != described:
             raise ExportError(f"{package / name} is not the file that the manifest describes")
     try:
-        added = variants(package, manifest, targets)
+        added = half_forms(package, manifest, targets)
         if not added:
             raise ExportError(f"{package} has no graph that gains by float16 on {' or '.join(targets)}")
         files = {path.name: describe_file(path) for path in _written(package, manifest)}
-        replace(package, manifest | added | {"files": manifest["files"] | files}, former)
+        replace(package, manifest | variants(former_forms | added) | {"files": manifest["files"] | files}, former)
     except BaseException:
         for path in _written(package, manifest):
             path.unlink()
         raise
-    return added["variants"]
+    return added
 
 
 def _written(package: Path, manifest: dict) -> list[Path]:

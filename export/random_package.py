@@ -78,7 +78,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--target", dest="targets", action="append", choices=TARGETS, metavar="|".join(TARGETS),
-        help="add what this provider needs, as for export.py (repeatable; default: cpu)",
+        help="add what this processor or provider needs, as for export.py (repeatable; default: as the exporter's)",
     )  # fmt: skip
     parser.add_argument("--max-positions", type=int, default=MAX_POSITIONS, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
@@ -98,7 +98,7 @@ def main() -> int:
         speech_head=arguments.speech_head,
         speech_decoder_precision=arguments.speech_decoder_precision,
         max_positions=arguments.max_positions,
-        targets=tuple(dict.fromkeys(arguments.targets or ("cpu",))),
+        targets=arguments.targets and tuple(dict.fromkeys(arguments.targets)),
     )
     try:
         check_target(arguments.out, arguments.force)

@@ -17,7 +17,7 @@ use crate::listen::AudioEncoder;
 use crate::modality::{Modality, SegmentConfig};
 use crate::package::{CodecConfig, MOST_TOKENIZER, Manifest, Package, Purpose, TOKENIZER};
 use crate::prompt::{Choice, Layouter, Message, Prompt, SoundEncoder, TaskName};
-use crate::provider::{GraphPlacement, ProviderReport, Providers};
+use crate::provider::{GraphPlacement, Provider, ProviderReport, Providers};
 use crate::runtime::{GraphLoader, GraphTime, Placing, Runtime, RuntimeOptions, load_once};
 use crate::text::TextTokenizer;
 use crate::token::{Codes, End, Layout, TokenId, Tokens};
@@ -94,18 +94,19 @@ impl Model {
         Ok(Self { inner: Arc::new(inner), limits: Limits::default() })
     }
 
-    /// Loads this model once more with every graph on the CPU, to compare with; a language model that runs there already
-    /// is shared.
+    /// Loads this model once more with every graph on the CPU in the package's own form, to compare with; a language model that
+    /// runs so already is shared.
     ///
     /// # Errors
     /// A graph cannot be loaded.
     pub(crate) fn on_cpu(&self) -> Result<Self> {
-        let options = self.inner.options.clone().providers(Providers::cpu());
+        let portable = Providers::cpu().prefer(Provider::portable_cpu());
+        let options = self.inner.options.clone().providers(portable);
         let loader = GraphLoader::new(self.runtime(), self.package().clone(), Placing::new(&options)?);
         let loader = Arc::new(loader);
         let heads = &self.manifest().heads;
-        let is_of_step = |graph: &str| graph == "embed" || graph == "llm" || heads.contains_key(graph);
-        let is_moved = self.placements().iter().any(|placed| is_of_step(&placed.graph) && !placed.is_on_cpu());
+        let is_of_step = |graph: &str| ["embed", "llm"].contains(&graph) || heads.contains_key(graph);
+        let is_moved = self.placements().iter().any(|placed| is_of_step(&placed.graph) && !placed.is_reference());
         let language_model = if is_moved {
             Arc::new(LanguageModel::load(&loader, self.manifest())?)
         } else {
@@ -477,6 +478,7 @@ impl Model {
     /// # Errors
     /// A graph that cannot be loaded.
     pub fn load_all(&self) -> Result<()> {
+        self.inner.language_model.load_all()?;
         self.audio_encoder()?;
         self.inner.codecs.values().try_for_each(|codec| codec.load_all())?;
         self.inner.enhancers.keys().try_for_each(|name| self.enhancer(name).map(drop))

@@ -13,7 +13,7 @@ pub struct Processor {
     /// Vendor's name of the processor; empty where the system does not tell.
     pub name: String,
     /// Instruction sets that the processor has and the system lets programs use, of those that kernels are chosen by:
-    /// `AVX2`, `AVX-512 VNNI` …
+    /// `AVX2`, `AVX-512 VNNI` …; of `AMX` only that the processor has it, for a program must ask the system first.
     pub features: Vec<&'static str>,
 }
 
@@ -78,8 +78,16 @@ fn features() -> Vec<&'static str> {
         (AVX512_VNNI, has!("avx512vnni")),
         ("AVX-512 BF16", has!("avx512bf16")),
         ("AVX-512 FP16", has!("avx512fp16")),
+        ("AMX", has!("avx512f") && has_amx()),
     ];
     named(&all)
+}
+
+/// Returns whether a processor with AVX-512 has tiles, and products of 8-bit integers in them.
+#[cfg(target_arch = "x86_64")]
+fn has_amx() -> bool {
+    let amx = (1 << 24) | (1 << 25);
+    std::arch::x86_64::__cpuid_count(7, 0).edx & amx == amx
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -141,9 +149,14 @@ mod tests {
         let flags = listed.lines().find_map(|line| line.strip_prefix("flags")).unwrap();
         let has = |flag: &str| flags.split_whitespace().any(|listed| listed == flag);
         let processor = Processor::get();
-        for (feature, flag) in
-            [(AVX2, "avx2"), (FMA, "fma"), (AVX_VNNI, "avx_vnni"), (AVX512_VNNI, "avx512_vnni"), (AVX512, "avx512bw")]
-        {
+        for (feature, flag) in [
+            (AVX2, "avx2"),
+            (FMA, "fma"),
+            (AVX_VNNI, "avx_vnni"),
+            (AVX512_VNNI, "avx512_vnni"),
+            (AVX512, "avx512bw"),
+            ("AMX", "amx_int8"),
+        ] {
             assert_eq!(processor.features.contains(&feature), has(flag), "{feature}: {flags}");
         }
         let name = listed.lines().find_map(|line| line.strip_prefix("model name")).unwrap();

@@ -24,6 +24,7 @@ from onnx import TensorProto
 
 from . import __version__
 from .quantize import BLOCK, blocks_of, quantize_rows
+from .row_products import RowProducts
 from .weight_file import INLINE_BYTES, WeightFile, slabs
 
 FLOAT = TensorProto.FLOAT
@@ -43,10 +44,12 @@ class Storage:
 
     half: weights are float16, widened by a Cast that ONNX Runtime folds when it loads the graph.
     bits: linear layers become MatMulNBits of 4 or 8 bits; None keeps them float.
+    by_rows: linear layers of 8 bits have scales for whole rows instead of blocks; see `RowProducts`.
     """
 
     half: bool = False
     bits: int | None = None
+    by_rows: bool = False
 
 
 class GraphBuilder:
@@ -60,6 +63,7 @@ class GraphBuilder:
         self._outputs: list[onnx.ValueInfoProto] = []
         self._constants: dict[tuple, str] = {}
         self._scopes: list[str] = []
+        self._row_products = RowProducts(self)
         self._count = 0
 
     # --- boundary -------------------------------------------------------------------------------
@@ -168,14 +172,19 @@ class GraphBuilder:
         """The exact GELU, by the error function."""
         return self.op("Gelu", x)
 
-    def linear(self, x: str, weight, bias=None, name: str = "linear", rank: int = 3, quantize: bool = True) -> str:
-        """x · weightᵀ + bias for weight [out, in]; x [..., in] of `rank` dimensions.
+    def linear(
+        self, x: str, weight, bias=None, name: str = "linear", rank: int = 3, quantize: bool = True,
+        least: float | None = None,
+    ) -> str:  # fmt: skip
+        """x · weightᵀ + bias for weight [out, in]; x [..., in] of `rank` dimensions, none below `least` if that is given.
 
-        With `storage.bits` (and `quantize`) the weight is quantized in blocks along its inputs. Matrices
+        With `storage.bits` (and `quantize`) the weight is quantized, by rows or in blocks along its inputs. Matrices
         (`rank` 2) use Gemm, which takes the weight as it lies, slab by slab.
         """
         with self.scope(name):
-            if quantize and self.storage.bits:
+            if quantize and self.storage.by_rows:
+                y = self._row_products.product(x, weight, least)
+            elif quantize and self.storage.bits:
                 y = self._quantized_product(x, weight)
             elif rank == 2:
                 y = self.op("Gemm", x, self.weight(weight), transB=1)

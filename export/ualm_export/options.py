@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from .precision import default_targets
+
 MAX_POSITIONS = 32768
 SPEECH_HEADS = ("full", "sliced")
 
@@ -12,7 +14,7 @@ class Options:
     """None leaves a choice to the family, or to the precision."""
 
     precision: str = "fp32"
-    targets: tuple[str, ...] = ("cpu",)
+    targets: tuple[str, ...] | None = None
     heads_precision: str | None = None
     codec_encoder_precision: str | None = None
     audio_encoder_precision: str | None = None
@@ -31,3 +33,7 @@ class Options:
     def has_sliced_heads(self) -> bool:
         """Without a choice, the small precisions have the small heads."""
         return (self.speech_head or ("sliced" if self.precision in ("int8", "int4") else "full")) == "sliced"
+
+    @property
+    def all_targets(self) -> tuple[str, ...]:
+        return default_targets(self.precision) if self.targets is None else self.targets

@@ -19,7 +19,9 @@ from .half.forms import add_half_forms
 from .inventory import check_inventory
 from .options import Options
 from .parts import Parts
-from .precision import HALF_TARGETS, storage_by_role
+from .graph import Storage
+from .precision import HALF_TARGETS, VNNI, storage_by_role
+from .row_forms import VARIANT, write_row_forms
 from .self_check import check_package
 from .tensors import TensorStore
 
@@ -39,18 +41,35 @@ def write_package(
 ) -> Path:
     """Writes all files of a package, runs every graph, and puts the folder at `out`."""
     check_details(details, parts)
+    storage, targets = _storage(options), options.all_targets
+    if options.targets and VNNI in targets and not parts.row_forms(storage):
+        raise ExportError("the target vnni has forms of the language model and the audio encoder in 8 bits; neither is in int8 or int4")
     with replaced_at_the_end(out) as folder:
         elements = sum(math.prod(shape) for shape in parts.tensor_shapes().values())
         with progress_bar(elements) as bar:
             tensors.on_read = bar.update
-            write_graphs(folder, parts, tensors, options)
+            write_graphs(folder, parts, tensors, storage)
         for enhancer in parts.enhancers.values():
             enhancer.copy(folder)
         (folder / "tokenizer.json").write_bytes(tokenizer)
         check_package(folder, parts)
         composed = manifest.compose(details, options.precision, parts, graph_files(folder))
-        manifest.write(folder, composed | variants(folder, composed, options.targets))
+        forms = half_forms(folder, composed, targets)
+        if VNNI in targets:
+            forms |= {VARIANT: write_row_forms(folder, parts, tensors, storage)}
+        manifest.write(folder, composed | variants(forms))
     return out
+
+
+def _storage(options: Options) -> dict[str, Storage]:
+    """How the weights of each role are kept."""
+    return storage_by_role(
+        options.precision,
+        heads=options.heads_precision,
+        codec_encoder=options.codec_encoder_precision,
+        audio_encoder=options.audio_encoder_precision,
+        speech_decoder=options.speech_decoder_precision,
+    )
 
 
 def progress_bar(elements: int) -> tqdm:
@@ -58,15 +77,8 @@ def progress_bar(elements: int) -> tqdm:
     return tqdm(total=elements, desc="exporting", unit=" weights", unit_scale=True, disable=None, dynamic_ncols=True)
 
 
-def write_graphs(folder: Path, parts: Parts, tensors: TensorStore, options: Options) -> None:
-    """Writes every graph in the form that the CPU runs."""
-    storage = storage_by_role(
-        options.precision,
-        heads=options.heads_precision,
-        codec_encoder=options.codec_encoder_precision,
-        audio_encoder=options.audio_encoder_precision,
-        speech_decoder=options.speech_decoder_precision,
-    )
+def write_graphs(folder: Path, parts: Parts, tensors: TensorStore, storage: Mapping[str, Storage]) -> None:
+    """Writes every graph in the form that every CPU runs."""
     for name, graph in parts.graphs().items():
         graph.build(folder / f"{name}.onnx", storage[graph.role], tensors)
 
@@ -76,15 +88,21 @@ def graph_files(folder: Path) -> dict:
     return {"graphs": {path.stem: path.name for path in sorted(folder.glob("*.onnx"))}}
 
 
-def variants(folder: Path, described: Mapping, targets: Iterable[str]) -> dict:
-    """The manifest's section variants, if `targets` need one: writes the float16 forms of the graphs into `folder`.
+def half_forms(folder: Path, described: Mapping, targets: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Writes the float16 forms of the graphs that `targets` gain by into `folder`; gives their files by target and graph.
 
     A graph without such a form is told on standard error.
     """
     files, notes = add_half_forms(folder, described, [target for target in HALF_TARGETS if target in targets])
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    return {"variants": files} if files else {}
+    return files
+
+
+def variants(forms: Mapping[str, Mapping[str, str]]) -> dict:
+    """The manifest's section variants, if there are forms."""
+    found = {name: files for name, files in forms.items() if files}
+    return {"variants": found} if found else {}
 
 
 def details_with(details: Config, options: Options, name: str) -> Config:

@@ -118,6 +118,14 @@ class Parts:
             graphs[part.decoder] = Graph(part.decoder_role, part.codec.build_decoder)
         return graphs
 
+    def row_forms(self, storage: Mapping[str, Storage]) -> dict[str, str]:
+        """The forms with products by rows that a package of `storage`, by role, gains by: their graphs, by the forms' names.
+
+        A form of a graph of 8 bits takes its place. One of 4-bit weights is for prompts: steps read half as much in 4 bits.
+        """
+        forms = {8: {"llm": "llm"}, 4: {"prefill": "llm"}}.get(storage["llm"].bits, {})
+        return forms | ({"audio_encoder": "audio_encoder"} if storage["audio_encoder"].bits else {})
+
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -6,12 +6,15 @@ from .half.operators import SUMMED_EXACTLY
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
 HALF_TARGETS = tuple(SUMMED_EXACTLY)
 """Providers that get float16 forms of the graphs; the others take those of the CPU."""
-TARGETS = ("cpu", *HALF_TARGETS, "openvino")
+VNNI = "vnni"
+"""The target that gets forms whose 8-bit products are by rows."""
+TARGETS = ("cpu", VNNI, *HALF_TARGETS, "openvino")
 
 _FLOAT32 = Storage()
 _FLOAT16 = Storage(half=True)
 _INT8 = Storage(half=True, bits=8)
 _INT4 = Storage(half=True, bits=4)
+BY_ROWS = Storage(half=True, bits=8, by_rows=True)
 _STORAGE = {"fp32": _FLOAT32, "fp16": _FLOAT16, "int8": _INT8, "int4": _INT4}
 
 
@@ -40,3 +43,8 @@ def storage_by_role(
         "codec_decoder": plain,
         "speech_decoder": _STORAGE.get(speech_decoder, eight),
     }
+
+
+def default_targets(precision: str) -> tuple[str, ...]:
+    """The processors that a package is written for when nobody says: those with VNNI gain by quantized weights."""
+    return ("cpu", VNNI) if precision in ("int8", "int4") else ("cpu",)

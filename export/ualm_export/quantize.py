@@ -1,5 +1,6 @@
-"""Block quantization of linear weights, in the layout of ONNX Runtime's `MatMulNBits`."""
+"""Quantization of linear weights: in blocks, as ONNX Runtime's `MatMulNBits` has them, or with a scale for each output."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,3 +55,38 @@ def dequantize_rows(quantized: QuantizedRows, features: int, bits: int) -> np.nd
         values = np.stack([values & 15, values >> 4], -1).reshape(*values.shape[:-1], BLOCK)
     centred = values.astype(np.float32) - (1 << (bits - 1))
     return (centred * quantized.scales[..., None]).reshape(len(values), -1)[:, :features]
+
+
+CLIPS = np.linspace(1.0, 0.7, 7, dtype=np.float32)
+"""The parts of an output's largest weight that are tried for the end of its integers' range."""
+
+
+def quantize_columns(slabs: Iterable[np.ndarray], outputs: int, features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Quantizes a weight [outputs, features], given in slabs of rows, to signed bytes with a scale for each output.
+
+    Gives the bytes as a product reads them, [features, outputs], and the scales, float32 [outputs]. A scale is the one of
+    least square error among those of `CLIPS`.
+    """
+    values, scales = np.empty((features, outputs), np.int8), np.empty(outputs, np.float32)
+    start = 0
+    for slab in slabs:
+        end = start + len(slab)
+        scales[start:end] = _clipped_scales(slab)
+        values[:, start:end] = _signed_bytes(slab, scales[start:end]).T
+        start = end
+    return values, scales
+
+
+def _clipped_scales(rows: np.ndarray) -> np.ndarray:
+    largest = np.abs(rows).max(-1) / 127
+    best, least = largest, np.full(len(rows), np.inf, np.float32)
+    for clip in CLIPS:
+        scales = largest * clip
+        errors = np.square(_signed_bytes(rows, scales) * scales[:, None] - rows).sum(-1)
+        best, least = np.where(errors < least, scales, best), np.minimum(errors, least)
+    return best
+
+
+def _signed_bytes(rows: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales != 0)
+    return np.clip(np.rint(rows * inverse[:, None]), -127, 127).astype(np.int8)

@@ -51,6 +51,17 @@ impl Bounds {
         }
     }
 
+    /// Returns the bounds for a form of a graph whose weights were rounded in another way than those of the graph itself:
+    /// row-wise against block-wise, such forms were seen to differ by 0.02 to 0.05, and by 0.15 with random weights.
+    pub fn of_form() -> Self {
+        Self { numbers: 0.25, codes: 0.1 }
+    }
+
+    /// Returns the looser bounds of these and `other`.
+    pub fn or(self, other: Self) -> Self {
+        Self { numbers: self.numbers.max(other.numbers), codes: self.codes.max(other.codes) }
+    }
+
     /// Returns the bound that `difference` must not exceed.
     pub fn on(&self, difference: &Difference) -> f64 {
         if difference.codes.is_some() { self.codes } else { self.numbers }
@@ -178,6 +189,8 @@ mod tests {
     fn bounds_are_looser_where_arithmetic_is() {
         let [float, half, quantized] = [Arithmetic::Float, Arithmetic::Half, Arithmetic::Quantized].map(Bounds::of);
         assert!(float.numbers < half.numbers && half.numbers < quantized.numbers);
+        assert!(quantized.numbers < Bounds::of_form().numbers);
+        assert_eq!(float.or(quantized), quantized.or(float));
         let difference = |codes| Difference { size: 0.0, codes, run: String::new() };
         assert_eq!(float.on(&difference(None)), 1e-4);
         assert_eq!(float.on(&difference(Some([0, 1]))), 0.02);

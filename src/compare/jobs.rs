@@ -45,6 +45,7 @@ impl Job<'_> {
         let mut compared = GraphComparison {
             graphs: self.graphs.iter().map(|placed| placed.graph.clone()).collect(),
             providers,
+            instructions: self.instructions(),
             difference: None,
             codes: None,
             bound: self.bounds.numbers,
@@ -67,6 +68,7 @@ impl Job<'_> {
         compared.codes = found.codes;
         let run = format!("{how}{}", found.run);
         if found.size > compared.bound {
+            let reference = if compared.instructions.is_empty() { "on the CPU" } else { "in the portable form" };
             let what = match (found.codes, compared.difference) {
                 (Some([different, all]), _) => {
                     format!("{different} of {all} codes differ; at most {} % may", 100.0 * compared.bound)
@@ -79,10 +81,17 @@ impl Job<'_> {
             // options that make numbers right do not help where they are right alone
             let provider = self.graphs.first().map_or("", |placed| &placed.provider);
             let other = if how.is_empty() { remedy(provider) } else { OTHERS };
-            compared.failure = Some(self.failure(&format!("otherwise than on the CPU ({run}): {what}"), other));
+            compared.failure = Some(self.failure(&format!("otherwise than {reference} ({run}): {what}"), other));
         }
         compared.run = Some(run);
         compared
+    }
+
+    /// Returns the instruction sets for which files of the graphs were chosen, each once.
+    fn instructions(&self) -> Vec<String> {
+        let mut instructions: Vec<_> = self.graphs.iter().filter_map(|placed| placed.instructions.clone()).collect();
+        instructions.dedup();
+        instructions
     }
 
     /// Returns a sentence with the graphs and their provider, and what to do: to ask for the CPU, or `other`.
@@ -90,6 +99,12 @@ impl Job<'_> {
         let names: Vec<_> = self.graphs.iter().map(|placed| placed.graph.as_str()).collect();
         let mut providers: Vec<_> = self.graphs.iter().map(|placed| placed.provider.as_str()).collect();
         providers.dedup();
+        let instructions = self.instructions();
+        if !instructions.is_empty() && self.graphs.iter().all(|placed| placed.instructions.is_some()) {
+            let [names, providers, instructions] = [names.join(", "), providers.join(", "), instructions.join(", ")];
+            let way = "Ask for the portable forms (cpu:vnni=0), and report it with the processor's name";
+            return format!("{names} on {providers}, for {instructions}: {what}. {way}");
+        }
         let way: Vec<_> = names.iter().map(|name| format!("{name}=cpu")).collect();
         let [names, providers, way] = [names.join(", "), providers.join(", "), way.join(",")];
         format!("{names} on {providers}: {what}. Ask for the CPU ({way}), or {other}")
@@ -106,8 +121,8 @@ fn remedy(provider: &str) -> &'static str {
     }
 }
 
-/// Returns the runs for the graphs of `model` that `elsewhere` places on other providers than the CPU. `reference` has all
-/// graphs on the CPU.
+/// Returns the runs for the graphs of `model` that `elsewhere` places on other providers than the CPU, or in forms for the
+/// processor. `reference` has the package's own graphs on the CPU.
 ///
 /// # Errors
 /// A graph fails on the CPU.
@@ -117,17 +132,20 @@ pub(super) fn all<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPla
     Ok(jobs)
 }
 
-/// Returns the arithmetic of a graph: that of the file that runs, a variant for the provider perhaps, or that of the
-/// provider, if it is less exact.
-fn arithmetic(model: &Model, placed: &GraphPlacement) -> Result<Arithmetic> {
+/// Returns the bounds for a graph by its arithmetic: that of the file that runs, a variant for the provider perhaps, or that
+/// of the provider, if it is less exact.
+fn bounds(model: &Model, placed: &GraphPlacement) -> Result<Bounds> {
+    if placed.instructions.is_some() {
+        return Ok(Bounds::of_form());
+    }
     let of_file = model.package().arithmetic(&placed.file)?;
-    Ok(if placed.in_float16 { of_file.max(Arithmetic::Half) } else { of_file })
+    Ok(Bounds::of(if placed.in_float16 { of_file.max(Arithmetic::Half) } else { of_file }))
 }
 
 /// Returns the runs of the graphs of a step: each graph alone, with the others on the CPU, then all as they are placed.
 fn of_step<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPlacement]) -> Result<Vec<Job<'m>>> {
     let manifest = model.manifest();
-    let is_of_step = |name: &str| name == "embed" || name == "llm" || manifest.heads.contains_key(name);
+    let is_of_step = |name: &str| ["embed", "llm"].contains(&name) || manifest.heads.contains_key(name);
     let moved: Vec<_> = elsewhere.iter().filter(|placed| is_of_step(&placed.graph)).cloned().collect();
     if moved.is_empty() {
         return Ok(Vec::new());
@@ -137,24 +155,25 @@ fn of_step<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPlacement]
     let expected = inputs.run(reference.language_model(), &limits)?;
     // what a graph computes goes through the others, so that their arithmetic bounds the difference, too
     let all = model.placements();
-    let least_exact = all.iter().filter(|placed| is_of_step(&placed.graph)).map(|placed| arithmetic(model, placed));
-    let bounds = least_exact.collect::<Result<Vec<_>>>()?.into_iter().max().map(Bounds::of);
+    let of_step = all.iter().filter(|placed| is_of_step(&placed.graph)).map(|placed| bounds(model, placed));
+    let bounds = of_step.collect::<Result<Vec<_>>>()?.into_iter().reduce(Bounds::or);
     let Some(bounds) = bounds else { return Ok(Vec::new()) };
     let job = |graphs: Vec<GraphPlacement>, language_model: Arc<LanguageModel>, is_as_placed| {
         let inputs = Arc::clone(&inputs);
         let run = Box::new(move || inputs.run(&language_model, &limits));
         Job { graphs, bounds, expected: expected.clone(), run, is_as_placed }
     };
+    let mixed = |takes: &dyn Fn(&str) -> bool| {
+        let heads = manifest.heads.keys().map(String::as_str);
+        Arc::new(reference.language_model().with_graphs_of(model.language_model(), heads, takes))
+    };
     let mut jobs = Vec::new();
     if moved.len() > 1 {
         for placed in &moved {
-            let heads = manifest.heads.keys().map(String::as_str);
-            let takes = |name: &str| name == placed.graph;
-            let mixed = reference.language_model().with_graphs_of(model.language_model(), heads, takes);
-            jobs.push(job(vec![placed.clone()], Arc::new(mixed), false));
+            jobs.push(job(vec![placed.clone()], mixed(&|name| name == placed.graph), false));
         }
     }
-    jobs.push(job(moved, Arc::clone(model.language_model()), true));
+    jobs.push(job(moved, mixed(&|_| true), true));
     Ok(jobs)
 }
 
@@ -230,7 +249,7 @@ impl StepInputs {
         let mut batch = Batch::new(Arc::clone(graphs), self.rows.len(), longest + STEPS)?;
         let mut lens: Vec<_> = self.rows.iter().map(Tokens::len).collect();
         for (row, tokens) in self.rows.iter().enumerate() {
-            batch.prefill(row, tokens.len(), &graphs.embed(tokens, &[])?, &mut Vec::new())?;
+            batch.prefill(row, tokens.len(), tokens.len(), &graphs.embed(tokens, &[])?, &mut Vec::new())?;
         }
         for first in 0..self.steps.len() {
             lens.iter_mut().for_each(|len| *len += 1);
@@ -290,7 +309,7 @@ fn of_sound<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPlacement
         let (_, run) = runs.swap_remove(at);
         let expected = run(reference)?;
         let run = Box::new(move || run(model));
-        let (graphs, bounds) = (vec![placed.clone()], Bounds::of(arithmetic(model, placed)?));
+        let (graphs, bounds) = (vec![placed.clone()], bounds(model, placed)?);
         jobs.push(Job { graphs, bounds, expected, run, is_as_placed: true });
     }
     Ok(jobs)
@@ -339,10 +358,13 @@ mod tests {
     use ualm_testing::{package, skip_without_fixtures};
 
     use super::*;
+    use crate::provider::Providers;
+    use crate::runtime::RuntimeOptions;
 
     /// Every graph stands for one that runs elsewhere; it runs on the CPU as well as what it is compared with.
     fn with_jobs(name: &str, test: impl Fn(Vec<Job<'_>>)) {
-        let model = Model::load(package(name)).unwrap();
+        let portable = RuntimeOptions::default().providers("cpu:vnni=0".parse::<Providers>().unwrap());
+        let model = Model::load_with(package(name), &portable).unwrap();
         model.load_all().unwrap();
         let elsewhere = |placed| GraphPlacement { provider: "useless:speed=high".into(), ..placed };
         let elsewhere: Vec<_> = model.placements().into_iter().map(elsewhere).collect();

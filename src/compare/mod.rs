@@ -1,4 +1,5 @@
-//! Comparison of the graphs of a model on their providers with the same graphs on the CPU, on fixed inputs.
+//! Comparison of the graphs of a model on their providers, and of the forms chosen for the processor, with the package's own
+//! graphs on the CPU, on fixed inputs.
 //!
 //! A provider that computes wrong numbers, or computes with inputs of an earlier run, gives no error: only a comparison
 //! shows it. The graphs of a step run as in a reply, through a [`Sequence`](crate::language_model::Sequence), each
@@ -15,16 +16,25 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::model::Model;
+use crate::package::PREFILL;
 use crate::provider::GraphPlacement;
 use jobs::Job;
 
 /// The result of comparing the graphs of a model with the same graphs on the CPU.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
-    /// A result for every graph that runs on another provider than the CPU, and for the graphs of a step together.
+    /// A result for every graph that runs on another provider than the CPU or in a form for the processor, and for the graphs
+    /// of a step together.
     pub compared: Vec<GraphComparison>,
-    /// The graphs that run on the CPU, of which there is nothing to compare.
+    /// The package's own graphs that run on the CPU, of which there is nothing to compare.
     pub on_cpu: Vec<String>,
+    /// The forms for the processor that are not compared, because their weights are others than those of the package's own
+    /// graph: that of `llm` for long prompts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub of_other_weights: Vec<String>,
+    /// The instruction set for which forms were chosen, after its products were found exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact_products: Option<String>,
 }
 
 impl Comparison {
@@ -36,15 +46,21 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.compared.is_empty() {
-            return f.write_str("every graph runs on the CPU: there is nothing to compare");
+        if self.compared.is_empty() && self.of_other_weights.is_empty() {
+            return f.write_str("every graph runs on the CPU, in its portable form: there is nothing to compare");
         }
-        let lines: Vec<_> = self.compared.iter().map(GraphComparison::to_string).collect();
-        f.write_str(&lines.join("\n"))?;
-        match &self.on_cpu[..] {
-            [] => Ok(()),
-            names => write!(f, "\non the CPU, not compared: {}", names.join(", ")),
+        let mut lines: Vec<_> = self.compared.iter().map(GraphComparison::to_string).collect();
+        if let Some(instructions) = &self.exact_products {
+            lines.push(format!("products of 8-bit integers for {instructions}: exact"));
         }
+        if !self.of_other_weights.is_empty() {
+            let names = self.of_other_weights.join(", ");
+            lines.push(format!("not compared, for it has other weights than the portable form: {names}"));
+        }
+        if !self.on_cpu.is_empty() {
+            lines.push(format!("on the CPU, not compared: {}", self.on_cpu.join(", ")));
+        }
+        f.write_str(&lines.join("\n"))
     }
 }
 
@@ -55,6 +71,9 @@ pub struct GraphComparison {
     pub graphs: Vec<String>,
     /// The providers as requested.
     pub providers: Vec<String>,
+    /// The instruction sets of the processor for which the files of graphs were chosen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub instructions: Vec<String>,
     /// The largest difference relative to the largest value of the same output, or the part of the codes that differ;
     /// `None` if no run was finished, or if a number is not finite.
     pub difference: Option<f64>,
@@ -70,6 +89,17 @@ pub struct GraphComparison {
 }
 
 impl GraphComparison {
+    /// Returns the providers, and the instruction sets for which files were chosen, in words.
+    fn places(&self) -> String {
+        let instructions = self.instructions.iter().map(|instructions| format!("for {instructions}"));
+        self.providers.iter().cloned().chain(instructions).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns what it was compared with, in words.
+    fn reference(&self) -> &'static str {
+        if self.instructions.is_empty() { "the CPU" } else { "the portable form" }
+    }
+
     fn is_worse_than(&self, other: &Self) -> bool {
         match (&self.failure, &other.failure) {
             (Some(_), None) => true,
@@ -84,14 +114,23 @@ impl fmt::Display for GraphComparison {
         if let Some(failure) = &self.failure {
             return f.write_str(failure);
         }
-        let Self { graphs, providers, difference, codes, bound, .. } = self;
-        write!(f, "{} on {}: ", graphs.join(", "), providers.join(", "))?;
+        let Self { graphs, difference, codes, bound, .. } = self;
+        write!(f, "{} on {}: ", graphs.join(", "), self.places())?;
         match (codes, difference) {
             (Some([different, all]), _) => {
-                write!(f, "{different} of {all} codes differ from those of the CPU; at most {} % may", 100.0 * bound)
+                let reference = self.reference();
+                write!(
+                    f,
+                    "{different} of {all} codes differ from those of {reference}; at most {} % may",
+                    100.0 * bound
+                )
             }
             (None, Some(difference)) => {
-                write!(f, "differs from the CPU by {difference:.1e} of the largest value; at most {bound:.0e} may be")
+                let reference = self.reference();
+                write!(
+                    f,
+                    "differs from {reference} by {difference:.1e} of the largest value; at most {bound:.0e} may be"
+                )
             }
             (None, None) => f.write_str("no numbers"),
         }
@@ -106,18 +145,24 @@ pub struct Comparer<'m> {
 }
 
 impl<'m> Comparer<'m> {
-    /// Compares every graph of `model` that runs on another provider than the CPU with the same graph on the CPU. Loads all
+    /// Compares every graph of `model` that runs on another provider than the CPU, or in a form for the processor, with the
+    /// package's own graph on the CPU. Loads all
     /// graphs that are not loaded yet, and those to compare once more.
     ///
     /// # Errors
     /// A graph cannot be loaded, or fails on the CPU. A graph that fails on its provider is part of the result.
     pub fn new(model: &'m Model) -> Result<Self> {
         model.load_all()?;
-        let (on_cpu, elsewhere): (Vec<_>, Vec<_>) = model.placements().into_iter().partition(GraphPlacement::is_on_cpu);
-        let on_cpu = on_cpu.into_iter().map(|placed| placed.graph).collect();
+        let placements = model.placements();
+        let exact_products = placements.iter().find_map(|placed| placed.instructions.clone());
+        let (on_cpu, elsewhere): (Vec<_>, Vec<_>) = placements.into_iter().partition(GraphPlacement::is_reference);
+        let (of_other_weights, elsewhere): (Vec<_>, Vec<_>) =
+            elsewhere.into_iter().partition(|placed| placed.graph == PREFILL);
+        let names = |placements: Vec<GraphPlacement>| placements.into_iter().map(|placed| placed.graph).collect();
         let jobs = if elsewhere.is_empty() { Vec::new() } else { jobs::all(model, &model.on_cpu()?, &elsewhere)? };
         let compared = jobs.iter().map(|job| job.compare("")).collect();
-        Ok(Self { alone: Comparison { compared, on_cpu }, jobs })
+        let (on_cpu, of_other_weights) = (names(on_cpu), names(of_other_weights));
+        Ok(Self { alone: Comparison { compared, on_cpu, of_other_weights, exact_products }, jobs })
     }
 
     /// Returns whether there are graphs for [`on_two_threads`](Self::on_two_threads).
@@ -144,6 +189,6 @@ impl<'m> Comparer<'m> {
         });
         let both = forwards.into_iter().zip(backwards.into_iter().rev());
         let compared = both.map(|(one, other)| if other.is_worse_than(&one) { other } else { one }).collect();
-        Comparison { compared, on_cpu: self.alone.on_cpu.clone() }
+        Comparison { compared, ..self.alone.clone() }
     }
 }

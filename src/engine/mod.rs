@@ -163,7 +163,11 @@ impl Engine {
             .spawn(|| scheduler.run())
             .map_err(|e| Error::new(ErrorKind::Limit, "the engine's thread cannot be started").with_source(e))?;
         let graphs = Arc::clone(graphs);
-        let embed: Arc<Embed> = Arc::new(move |tokens, features| graphs.embed(tokens, features));
+        let embed: Arc<Embed> = Arc::new(move |tokens, features| {
+            // in the session's thread, so that no other session waits for a graph to be loaded
+            graphs.load_for(tokens.len())?;
+            graphs.embed(tokens, features)
+        });
         Ok(Self { inner: Arc::new(Inner { model: model.clone(), queue, embed, context, thread: Some(thread) }) })
     }
 

@@ -26,9 +26,10 @@ pub(super) trait Body: Send {
     fn heads(&self) -> usize;
     /// Returns the hidden size.
     fn hidden_size(&self) -> usize;
-    /// Appends `embeds` to the row at `index`, which has `len` positions afterwards; writes the last hidden state to
-    /// `hidden`.
-    fn prefill(&mut self, index: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()>;
+    /// Appends `embeds` to the row at `index`, which has `len` positions afterwards; they are a part of a prompt of `prompt`
+    /// positions. Writes the last hidden state to `hidden`.
+    fn prefill(&mut self, index: usize, len: usize, prompt: usize, embeds: &[f32], hidden: &mut Vec<f32>)
+    -> Result<()>;
     /// Appends one position to each of the first `lens.len()` rows, which have `lens` positions afterwards.
     fn step(&mut self, ids: &[TokenId], lens: &[usize]) -> Result<()>;
     /// Returns the hidden state of the row at `index` after a step of `rows`.
@@ -312,7 +313,7 @@ impl<B: Body> Scheduler<B> {
         let chunk = &request.embeds[start * size..end * size];
         let ran = request.cancel.check();
         request.result =
-            ran.and_then(|()| self.body.prefill(index, request.position + end, chunk, &mut request.hidden));
+            ran.and_then(|()| self.body.prefill(index, request.position + end, all, chunk, &mut request.hidden));
         let mut state = self.queue.lock();
         state.stats.prompt_positions += (end - start) as u64;
         if request.result.is_ok() && end < all {
@@ -345,8 +346,15 @@ impl Body for Batch {
         self.hidden_size()
     }
 
-    fn prefill(&mut self, index: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
-        self.prefill(index, len, embeds, hidden)
+    fn prefill(
+        &mut self,
+        index: usize,
+        len: usize,
+        prompt: usize,
+        embeds: &[f32],
+        hidden: &mut Vec<f32>,
+    ) -> Result<()> {
+        self.prefill(index, len, prompt, embeds, hidden)
     }
 
     fn step(&mut self, ids: &[TokenId], lens: &[usize]) -> Result<()> {

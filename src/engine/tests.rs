@@ -2,8 +2,8 @@
 //! mix-up of rows shows.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, scope, spawn};
 
 use super::queue::RequestQueue;
@@ -45,6 +45,8 @@ struct Fake {
     /// Cancels the token after so many chunks of prompts.
     cancel: Option<(usize, Cancel)>,
     chunks: Arc<AtomicUsize>,
+    /// Positions of each chunk of a prompt, and of the prompt.
+    prompts: Arc<Mutex<Vec<(usize, usize)>>>,
     largest_batch: Arc<AtomicUsize>,
 }
 
@@ -80,7 +82,15 @@ impl Body for Fake {
         2
     }
 
-    fn prefill(&mut self, index: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
+    fn prefill(
+        &mut self,
+        index: usize,
+        len: usize,
+        prompt: usize,
+        embeds: &[f32],
+        hidden: &mut Vec<f32>,
+    ) -> Result<()> {
+        self.prompts.lock().unwrap().push((embeds.len() / 2, prompt));
         let chunks = 1 + self.chunks.fetch_add(1, Ordering::Relaxed);
         if let Some((_, cancel)) = self.cancel.as_ref().filter(|(after, _)| *after == chunks) {
             cancel.cancel();
@@ -194,6 +204,20 @@ fn prompt(ids: impl IntoIterator<Item = TokenId>) -> Tokens {
 
 fn prefill(sequence: &mut SlotSequence, ids: impl IntoIterator<Item = TokenId>) -> Result<()> {
     sequence.prefill(&prompt(ids), &[], &Cancel::new())
+}
+
+/// Which graph computes a position depends on the length of its prompt, which every chunk knows.
+#[test]
+fn every_chunk_knows_the_length_of_its_prompt() {
+    let fake = Fake::new(3);
+    let prompts = Arc::clone(&fake.prompts);
+    let bench = Bench::new(fake);
+    let mut sequence = bench.sequence(true).unwrap();
+    prefill(&mut sequence, 0..8).unwrap();
+    prefill(&mut sequence, 8..10).unwrap();
+    let beside = prompt((0..4).chain(20..26));
+    sequence.begin_guidance(Prefix::Tokens { tokens: &beside, shared: 4 }, &Cancel::new()).unwrap();
+    assert_eq!(*prompts.lock().unwrap(), [(3, 8), (3, 8), (2, 8), (2, 2), (3, 6), (3, 6)]);
 }
 
 /// Holds a conversation that uses every operation, and checks every state on the way.

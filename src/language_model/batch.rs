@@ -69,41 +69,57 @@ impl Batch {
         self.graphs.hidden
     }
 
-    /// Appends `embeds`, shape [positions, hidden], to `row`, which has `len` positions afterwards. Writes the hidden
-    /// state of the last position to `hidden`.
+    /// Appends `embeds`, shape [positions, hidden], to `row`, which has `len` positions afterwards; they are a part of a prompt
+    /// of `prompt` positions, or all of it. Writes the hidden state of the last position to `hidden`.
     #[allow(unsafe_code)]
-    pub(crate) fn prefill(&mut self, row: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
+    pub(crate) fn prefill(
+        &mut self,
+        row: usize,
+        len: usize,
+        prompt: usize,
+        embeds: &[f32],
+        hidden: &mut Vec<f32>,
+    ) -> Result<()> {
         if row > 0 && !self.cache.binds_any_rows() {
-            return self.prefill_apart(row, len, embeds, hidden);
+            return self.prefill_apart(row, len, prompt, embeds, hidden);
         }
         let positions = embeds.len() / self.graphs.hidden;
         self.cache.check(row, len - positions)?;
         let most = self.graphs.body.most_positions();
         if positions > most {
             let (first, rest) = embeds.split_at(most * self.graphs.hidden);
-            self.prefill(row, len - (positions - most), first, hidden)?;
-            return self.prefill(row, len, rest, hidden);
+            self.prefill(row, len - (positions - most), prompt, first, hidden)?;
+            return self.prefill(row, len, prompt, rest, hidden);
         }
+        let body = &self.graphs.body;
+        let graph = self.graphs.of_prompt(prompt)?;
         // SAFETY: the cache outlives the run, which is dropped at the end of this call.
-        let mut run = unsafe { self.graphs.body.bind(&mut self.cache, row..row + 1, positions)? };
+        let mut run = unsafe { body.bind(graph, &mut self.cache, row..row + 1, positions)? };
         run.embeds.numbers_mut().copy_from_slice(embeds);
-        run.embeds.upload().map_err(|e| self.graphs.body.failed(&e))?;
-        self.graphs.body.run(&mut run, &[len])?;
+        run.embeds.upload().map_err(|e| graph.failed(&e))?;
+        body.run(graph, &mut run, &[len])?;
         let states = run.hidden.numbers();
         self.cache.written(row, len);
-        check_finite("llm", "hidden state", states, self.graphs.hidden)?;
+        check_finite(graph.name(), "hidden state", states, self.graphs.hidden)?;
         hidden.clear();
         hidden.extend_from_slice(&states[states.len() - self.graphs.hidden..]);
         Ok(())
     }
 
     /// As [`prefill`](Self::prefill), in a cache of one row, which is copied from the row and back.
-    fn prefill_apart(&mut self, row: usize, len: usize, embeds: &[f32], hidden: &mut Vec<f32>) -> Result<()> {
+    fn prefill_apart(
+        &mut self,
+        row: usize,
+        len: usize,
+        prompt: usize,
+        embeds: &[f32],
+        hidden: &mut Vec<f32>,
+    ) -> Result<()> {
         let capacity = len.next_multiple_of(APART_STEP).min(self.capacity());
         let mut apart = Self::new(Arc::clone(&self.graphs), 1, capacity)?;
         let before = len - embeds.len() / self.graphs.hidden;
         apart.cache.copy_row_of(&self.cache, row, 0, before)?;
-        apart.prefill(0, len, embeds, hidden)?;
+        apart.prefill(0, len, prompt, embeds, hidden)?;
         self.cache.copy_row_of(&apart.cache, 0, row, len)
     }
 
@@ -117,7 +133,7 @@ impl Batch {
         if !run.embedding.is_in_place {
             run.body.embeds.upload().map_err(|e| graphs.body.failed(&e))?;
         }
-        graphs.body.run(&mut run.body, lens)?;
+        graphs.body.run(&graphs.body.graph, &mut run.body, lens)?;
         lens.iter().enumerate().for_each(|(row, len)| self.cache.written(row, *len));
         Ok(())
     }
@@ -142,8 +158,9 @@ impl Batch {
     fn step_run(&mut self, rows: usize) -> Result<&mut StepRun> {
         let slot = self.steps.get_mut(rows.wrapping_sub(1)).ok_or_else(|| no_run(rows))?;
         if slot.is_none() {
+            let graph = &self.graphs.body.graph;
             // SAFETY: the run is dropped before the cache: its field is declared first, and the cache is never replaced.
-            let mut body = unsafe { self.graphs.body.bind(&mut self.cache, 0..rows, 1)? };
+            let mut body = unsafe { self.graphs.body.bind(graph, &mut self.cache, 0..rows, 1)? };
             self.graphs.body.record(&mut body)?;
             let embedding = self.graphs.embedding.bind(rows, 1, &mut body.embeds)?;
             *slot = Some(StepRun { embedding, body });

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
+use std::sync::Arc;
+
 use super::pieces::Pieces;
+use super::prefill::Prefill;
 use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::AttentionConfig;
@@ -16,16 +19,20 @@ pub(super) struct Body {
     pub graph: Graph,
     /// The same graph for several positions of one row, where shapes are fixed; `graph` is for one position then.
     pub prompt: Option<Graph>,
+    /// Another form of the graph, for long prompts.
+    prefill: Option<Prefill>,
     pub hidden: usize,
 }
 
-impl Body {
-    pub(super) fn load(
-        loader: &GraphLoader,
-        hidden_size: usize,
-        attention: &AttentionConfig,
-        max_positions: usize,
-    ) -> Result<Self> {
+/// The inputs and outputs of the graph.
+#[derive(Clone)]
+pub(super) struct Ports {
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+}
+
+impl Ports {
+    fn new(hidden_size: usize, attention: &AttentionConfig) -> Self {
         let hidden = Some(hidden_size);
         let cache = [None, Some(attention.heads), None, Some(attention.head_size)];
         let mut inputs = vec![
@@ -40,14 +47,40 @@ impl Body {
                 outputs.push(Port::float_or_half(format!("present.{layer}.{part}"), &cache));
             }
         }
+        Self { inputs, outputs }
+    }
+}
+
+impl Body {
+    pub(super) fn load(
+        loader: &Arc<GraphLoader>,
+        hidden_size: usize,
+        attention: &AttentionConfig,
+        max_positions: usize,
+    ) -> Result<Self> {
+        let ports = Ports::new(hidden_size, attention);
         let capacity = Size::Positions(max_positions);
         let fixing = Fixing::Sizes(vec![("batch", Size::Of(1)), ("positions", Size::Of(1)), ("capacity", capacity)]);
-        let graph = loader.load("llm", &inputs, &outputs, &fixing)?;
+        let graph = loader.load("llm", &ports.inputs, &ports.outputs, &fixing)?;
         let prompt = match graph.fixed("capacity") {
             Some(capacity) if capacity > 1 => loader.with_size(&graph, "positions", PROMPT_POSITIONS.min(capacity)),
             _ => None,
         };
-        Ok(Self { graph, prompt, hidden: hidden_size })
+        let prefill = Prefill::beside(&graph, &ports, loader);
+        Ok(Self { graph, prompt, prefill, hidden: hidden_size })
+    }
+
+    /// Returns the graph for the positions of a prompt of `positions` in all.
+    pub(super) fn of_prompt(&self, positions: usize) -> Result<&Graph> {
+        match self.prefill.as_ref().filter(|prefill| prefill.is_for(positions)) {
+            Some(prefill) => prefill.graph(&self.graph),
+            None => Ok(&self.graph),
+        }
+    }
+
+    /// Loads what is not loaded yet.
+    pub(super) fn load_all(&self) -> Result<()> {
+        self.prefill.as_ref().map_or(Ok(()), |prefill| prefill.graph(&self.graph).map(drop))
     }
 
     /// Returns whether the cache is float16.
@@ -70,7 +103,7 @@ impl Body {
         self.graph.failed(error)
     }
 
-    /// Binds a run of `positions` in each of the `rows` of `cache`. A run that appends several positions to others must
+    /// Binds a run of `graph`, of this body, of `positions` in each of the `rows` of `cache`. A run that appends several positions to others must
     /// have one row only. Where shapes are fixed, the run consists of several, in which rows and positions follow one
     /// another.
     ///
@@ -79,6 +112,7 @@ impl Body {
     #[allow(unsafe_code)]
     pub(super) unsafe fn bind(
         &self,
+        graph: &Graph,
         cache: &mut KeyValueCache,
         rows: Range<usize>,
         positions: usize,
@@ -92,10 +126,10 @@ impl Body {
             let bound = Bound::Pieces(unsafe { Pieces::bind(self, cache, rows, positions)? });
             return Ok(BodyRun { embeds, hidden, bound });
         }
-        let embeds = self.graph.buffer("inputs_embeds", &shape)?;
-        let mut hidden = self.graph.output("hidden_states", &shape)?;
+        let embeds = graph.buffer("inputs_embeds", &shape)?;
+        let mut hidden = graph.output("hidden_states", &shape)?;
         // SAFETY: as above.
-        let bound = unsafe { BoundRows::new(&self.graph, cache, rows, &embeds, &mut hidden)? };
+        let bound = unsafe { BoundRows::new(graph, cache, rows, &embeds, &mut hidden)? };
         Ok(BodyRun { embeds, hidden, bound: Bound::Whole(Box::new(bound)) })
     }
 
@@ -118,11 +152,11 @@ impl Body {
         KeyValueCache::new(shape, 1, 1, &self.graph)
     }
 
-    /// Runs the embeddings, which have been uploaded, after which the rows have `lens` positions. The caller must check that the results are
-    /// finite.
-    pub(super) fn run(&self, run: &mut BodyRun, lens: &[usize]) -> Result<()> {
+    /// Runs the embeddings, which have been uploaded, by the graph that `run` was bound for, after which the rows have `lens`
+    /// positions. The caller must check that the results are finite.
+    pub(super) fn run(&self, graph: &Graph, run: &mut BodyRun, lens: &[usize]) -> Result<()> {
         match &mut run.bound {
-            Bound::Whole(rows) => rows.run(&self.graph, &mut run.hidden, lens),
+            Bound::Whole(rows) => rows.run(graph, &mut run.hidden, lens),
             Bound::Pieces(pieces) => pieces.run(self, run.embeds.numbers(), run.hidden.numbers_mut(), lens),
         }
     }

@@ -14,13 +14,15 @@ use crate::cache::{CacheShape, KeyValueCache};
 use crate::error::{Error, ErrorKind, Result};
 use crate::package::{Manifest, StateConfig};
 use crate::prompt::FeatureSlot;
-use crate::runtime::{Buffer, GraphLoader, check_finite};
+use crate::runtime::{Buffer, Graph, GraphLoader, check_finite};
 use crate::token::{Interval, Tokens};
 
 /// The graphs of the language model.
 pub(crate) struct LanguageModel {
     pub(super) embedding: Arc<Embedding>,
     pub(super) body: Arc<Body>,
+    /// True if long prompts run by a form of their own, where the body has one.
+    has_prefill: bool,
     heads: Vec<Arc<OutputHead>>,
     pub(super) hidden: usize,
     pub(super) width: usize,
@@ -33,7 +35,7 @@ pub(crate) struct LanguageModel {
 
 impl LanguageModel {
     /// Loads `embed`, `llm` and the heads.
-    pub(crate) fn load(loader: &GraphLoader, manifest: &Manifest) -> Result<Self> {
+    pub(crate) fn load(loader: &Arc<GraphLoader>, manifest: &Manifest) -> Result<Self> {
         let sizes = &manifest.language_model;
         let hidden = sizes.hidden_size;
         let width = manifest.tokens.width;
@@ -58,13 +60,39 @@ impl LanguageModel {
                 is_half: body.is_half(),
             },
             body: Arc::new(body),
+            has_prefill: true,
             rotary: Rotary::new(attention.rotary.theta, attention.head_size, attention.rotary.size),
             pad: OnceLock::new(),
         })
     }
 
+    /// Loads what is not loaded yet.
+    ///
+    /// # Errors
+    /// A graph cannot be loaded.
+    pub(crate) fn load_all(&self) -> Result<()> {
+        self.body.load_all()
+    }
+
+    /// Loads what a prompt of `positions` needs.
+    ///
+    /// # Errors
+    /// A graph cannot be loaded.
+    pub(crate) fn load_for(&self, positions: usize) -> Result<()> {
+        self.of_prompt(positions).map(drop)
+    }
+
+    /// Returns the graph of the layers for the positions of a prompt of `positions` in all: which one computes a position is a
+    /// matter of the prompt, not of how it is cut. One for long prompts is loaded when the first one comes.
+    ///
+    /// # Errors
+    /// It cannot be loaded.
+    pub(super) fn of_prompt(&self, positions: usize) -> Result<&Graph> {
+        if self.has_prefill { self.body.of_prompt(positions) } else { Ok(&self.body.graph) }
+    }
+
     /// Returns these graphs, but for those that `takes`, which are of `other`, the same package on other providers.
-    /// `heads` are the names of the heads in order.
+    /// `heads` are the names of the heads in order. All prompts run by `llm`: the form for long ones has other weights.
     pub(crate) fn with_graphs_of<'n>(
         &self,
         other: &Self,
@@ -76,6 +104,7 @@ impl LanguageModel {
         Self {
             embedding: Arc::clone(&from("embed").embedding),
             body: Arc::clone(&from("llm").body),
+            has_prefill: false,
             cache: from("llm").cache,
             max_positions: from("llm").max_positions,
             heads: own.map(|((own, other), name)| Arc::clone(if takes(name) { other } else { own })).collect(),
@@ -160,10 +189,10 @@ impl LanguageModel {
         }
         let mut cache = self.body.cache(self.cache, 1, 1)?;
         // SAFETY: `cache` outlives the run.
-        let mut run = unsafe { self.body.bind(&mut cache, 0..1, 1)? };
+        let mut run = unsafe { self.body.bind(&self.body.graph, &mut cache, 0..1, 1)? };
         run.embeds.numbers_mut().fill(0.0);
         run.embeds.upload().map_err(|e| self.body.failed(&e))?;
-        self.body.run(&mut run, &[1])?;
+        self.body.run(&self.body.graph, &mut run, &[1])?;
         check_finite("llm", "hidden state", run.hidden.numbers(), self.hidden)?;
         let mut pad = self.body.cache_of_one(self.cache)?;
         pad.copy_row_of(&cache, 0, 0, 1)?;

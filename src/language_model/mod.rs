@@ -8,6 +8,7 @@ mod embedding;
 mod graphs;
 mod head;
 mod pieces;
+mod prefill;
 mod rotary;
 mod single;
 

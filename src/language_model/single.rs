@@ -123,7 +123,7 @@ impl SingleSequence {
             cancel.check()?;
             let end = tokens.len().min(start + PREFILL_CHUNK);
             let embeds = graphs.embed_part(tokens, features, start..end)?;
-            batch.prefill(row, before + end, &embeds, hidden)?;
+            batch.prefill(row, before + end, tokens.len(), &embeds, hidden)?;
             start = end;
         }
         Ok(())
@@ -257,7 +257,8 @@ mod tests {
         let package = Package::open(folder).unwrap();
         let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
         let manifest = package.manifest().clone();
-        let loader = GraphLoader::new(runtime, package, Placing::new(&RuntimeOptions::default()).unwrap());
+        let placing = Placing::new(&RuntimeOptions::default()).unwrap();
+        let loader = Arc::new(GraphLoader::new(runtime, package, placing));
         let graphs = Arc::new(LanguageModel::load(&loader, &manifest).unwrap());
         let body = loader.placements().all().iter().find(|graph| graph.graph == "llm").unwrap().file.clone();
         let new = || SingleSequence::new(Arc::clone(&graphs), &Limits::default());

@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use super::TOKENIZER;
 use super::manifest::{
-    AttentionConfig, CausalState, CodecConfig, DecodingConfig, Manifest, ModalityConfig, StateConfig,
+    AttentionConfig, CPU_VNNI, CausalState, CodecConfig, DecodingConfig, Manifest, ModalityConfig, PREFILL, StateConfig,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::Modality;
@@ -38,6 +38,7 @@ pub(crate) fn check_manifest(manifest: &Manifest) -> Result<()> {
         config.validate(Modality::Text).or_else(|e| refused(format!("settings.{purpose:?}: {e}")))?;
     }
     check_all_named(manifest)?;
+    check_variants(manifest)?;
     let modalities: Vec<_> = manifest.modalities.keys().copied().collect();
     manifest.template.validate(&modalities, &manifest.tokens)?;
     if let Some(reasoning) = &manifest.reasoning {
@@ -204,6 +205,17 @@ fn check_all_named(manifest: &Manifest) -> Result<()> {
             return refused(format!("enhancers.{name} is named by no modality"));
         }
         manifest.graph(&enhancer.graph)?;
+    }
+    Ok(())
+}
+
+/// Checks that every variant is one of a graph of the package; that for long prompts is another form of `llm`, for the CPU.
+fn check_variants(manifest: &Manifest) -> Result<()> {
+    for (provider, graphs) in &manifest.variants {
+        let is_known = |name: &str| manifest.graphs.contains_key(name) || (provider == CPU_VNNI && name == PREFILL);
+        if let Some(name) = graphs.keys().find(|name| !is_known(name)) {
+            return refused(format!("variants.{provider}.{name} is of no graph of the package"));
+        }
     }
     Ok(())
 }

@@ -13,6 +13,12 @@ use crate::token::{Interval, Layout, LayoutConfig, Vocabulary};
 /// The newest schema that this version reads.
 pub const SCHEMA: u32 = 2;
 
+/// The variants for the CPU where its processor has VNNI, which multiplies 8-bit integers fast and without saturating sums.
+pub const CPU_VNNI: &str = "cpu_vnni";
+
+/// Another form of the graph `llm`, with the same inputs, outputs and cache, for prompts of many positions.
+pub const PREFILL: &str = "prefill";
+
 /// The description of a package.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -86,7 +92,8 @@ pub struct Manifest {
     pub limits: Limits,
     /// File of every graph.
     pub graphs: BTreeMap<String, String>,
-    /// For each provider (`cuda` …), the files of the graphs that have a variant for it.
+    /// For each provider (`cuda` …), the files of the graphs that have a variant for it; in [`CPU_VNNI`], the forms for the
+    /// CPU where its processor has VNNI, among them perhaps [`PREFILL`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variants: BTreeMap<String, BTreeMap<String, String>>,
     /// Size and sum of every file but the manifest.
@@ -111,6 +118,11 @@ impl Manifest {
     /// Returns the file of the variant of the graph `name` for `provider`, if there is one.
     pub fn variant(&self, provider: &str, name: &str) -> Option<&str> {
         self.variants.get(provider)?.get(name).map(String::as_str)
+    }
+
+    /// Returns the file of the form of the graph `name`, or of [`PREFILL`], for processors with VNNI, if there is one.
+    pub fn vnni_form(&self, name: &str) -> Option<&str> {
+        self.variant(CPU_VNNI, name)
     }
 
     /// Returns the name and file of every graph, variants included.

@@ -23,9 +23,9 @@ use check::check_manifest;
 pub(crate) use files::PackageFiles;
 use files::hexadecimal;
 pub use manifest::{
-    AttentionConfig, AudioEncoderConfig, CausalState, CodecConfig, DecodingConfig, EnhancerConfig, FeatureRows,
-    FileSum, Frame, LanguageModelConfig, Limits, Manifest, ModalityConfig, Prompts, Purpose, RotaryConfig, SCHEMA,
-    StateConfig,
+    AttentionConfig, AudioEncoderConfig, CPU_VNNI, CausalState, CodecConfig, DecodingConfig, EnhancerConfig,
+    FeatureRows, FileSum, Frame, LanguageModelConfig, Limits, Manifest, ModalityConfig, PREFILL, Prompts, Purpose,
+    RotaryConfig, SCHEMA, StateConfig,
 };
 pub(crate) use onnx::Arithmetic;
 #[cfg(feature = "internal")]

@@ -19,6 +19,10 @@ const ROLES: [&str; 4] = ["_head", "_encoder", "_decoder", "_enhancer"];
 /// An option of WebGPU's provider that this library reads itself: whether to replay recorded steps.
 pub(super) const CAPTURE: &str = "graph_capture";
 
+/// An option of the CPU's provider that this library reads itself: whether to take the forms of graphs for processors with
+/// VNNI.
+pub(super) const VNNI: &str = "vnni";
+
 /// The name that stands for the accelerators of the machine, then the CPU.
 const AUTO: &str = "auto";
 
@@ -36,10 +40,16 @@ impl Provider {
         Self { name: provider_key(name), options: Vec::new() }
     }
 
-    /// Adds an option, which is passed to the provider unchanged, but for two: `device` (`cpu`, `gpu`, `npu`) selects a
+    /// Creates the CPU's provider that runs the portable graphs, whatever the processor has.
+    pub(crate) fn portable_cpu() -> Self {
+        Self::new("cpu").with_option(VNNI, "0")
+    }
+
+    /// Adds an option, which is passed to the provider unchanged, but for some: `device` (`cpu`, `gpu`, `npu`) selects a
     /// device of a plugin, and `graph_capture=1` lets WebGPU record and replay steps; `static` (`yes`, `no`, or the most
     /// positions of a sequence) says whether the shapes of graphs are fixed, which is the default where a provider needs
-    /// it (`qnn`, `vitisai`, OpenVINO on an NPU).
+    /// it (`qnn`, `vitisai`, OpenVINO on an NPU). `vnni=0` makes the CPU run a package's portable graphs, also where the
+    /// processor has instructions for others.
     pub fn with_option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((key.into(), value.into()));
         self
@@ -58,6 +68,11 @@ impl Provider {
     /// Returns whether recorded steps are to be replayed (`graph_capture=1`).
     pub(crate) fn captures(&self) -> bool {
         self.option(CAPTURE).is_some_and(is_on)
+    }
+
+    /// Returns whether forms of graphs for processors with VNNI may run, which only `vnni=0` forbids.
+    pub(crate) fn takes_vnni(&self) -> bool {
+        self.option(VNNI).is_none_or(is_on)
     }
 
     /// Returns the value of the option `key`.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::MissingLibrary;
+use crate::processor::Processor;
 
 /// The outcome of loading a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -86,10 +87,13 @@ pub struct PassedOver {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct GraphPlacement {
-    /// The graph's name.
+    /// The graph's name; `prefill` is the form of `llm` for long prompts, which is loaded when the first one comes.
     pub graph: String,
-    /// The loaded file: the variant for the provider, if the package has one that runs there.
+    /// The loaded file: the variant for the provider, or for the processor, if the package has one that runs there.
     pub file: String,
+    /// The instruction set of the processor for which the file was chosen (`AVX-512 VNNI`), if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
     /// The provider as requested.
     pub provider: String,
     /// The provider's device.
@@ -100,7 +104,7 @@ pub struct GraphPlacement {
     pub nodes_on_cpu: usize,
     /// The operators of these nodes, with the number of nodes of each.
     pub operators_on_cpu: BTreeMap<String, usize>,
-    /// The file of the variant for the provider and the reason why it is not the loaded file, if so.
+    /// The file of the variant for the provider, or for the processor, and the reason why it is not the loaded file, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant_passed_over: Option<String>,
     /// True if the provider computes in float16 what the graph has in float32.
@@ -112,9 +116,14 @@ pub struct GraphPlacement {
 }
 
 impl GraphPlacement {
-    /// Returns whether the graph was placed on the CPU provider.
+    /// Returns whether the graph was placed on the CPU provider, in whatever form.
     pub(crate) fn is_on_cpu(&self) -> bool {
-        self.provider == "cpu"
+        self.provider == "cpu" || self.provider.starts_with("cpu:")
+    }
+
+    /// Returns whether the graph is the package's own, on the CPU provider: what other placements are compared with.
+    pub(crate) fn is_reference(&self) -> bool {
+        self.instructions.is_none() && (self.provider == "cpu" || self.provider.starts_with("cpu:vnni="))
     }
 }
 
@@ -122,6 +131,9 @@ impl fmt::Display for GraphPlacement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { graph, file, provider, device, nodes, nodes_on_cpu, .. } = self;
         write!(f, "{graph} ({file}) on {provider}, {device}: {} of {nodes} nodes", nodes - nodes_on_cpu)?;
+        if let Some(instructions) = &self.instructions {
+            write!(f, ", for {instructions}")?;
+        }
         if self.in_float16 {
             f.write_str(", in float16")?;
         }
@@ -147,6 +159,8 @@ impl fmt::Display for GraphPlacement {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ProviderReport {
+    /// The processor, by which forms of graphs on the CPU are chosen.
+    pub processor: Processor,
     /// The request.
     pub asked: String,
     /// The status of every requested provider.
@@ -165,7 +179,7 @@ pub struct ProviderReport {
 
 impl fmt::Display for ProviderReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut page = format!("asked for {}", self.asked);
+        let mut page = format!("asked for {}\nprocessor: {}", self.asked, self.processor);
         for ProviderStatus { asked, message, .. } in &self.providers {
             let _ = write!(page, "\n{asked}: {message}");
         }

@@ -12,7 +12,7 @@ use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 
 use super::built_in::BuiltIn;
-use super::choice::{CAPTURE, is_on};
+use super::choice::{CAPTURE, VNNI, is_on};
 use super::plugin::{Plugins, beside, devices_of, explain, key_of, provider_of};
 use super::shapes::{STATIC, Shapes, is_npu_of_openvino};
 use super::{DeviceInfo, Provider, ProviderState, ProviderStatus, metadata};
@@ -167,8 +167,8 @@ impl<'e> Resolver<'e> {
     }
 
     fn cpu(&self, asked: &Provider) -> (Option<Route<'e>>, ProviderStatus) {
-        if let Some((key, _)) = asked.options().iter().find(|(key, _)| key != STATIC) {
-            return (None, told(asked, ProviderState::Failed, format!("the CPU takes no options; found {key:?}")));
+        if let Some(what) = wrong_option_of_cpu(asked) {
+            return (None, told(asked, ProviderState::Failed, what));
         }
         let shapes = match Shapes::of(asked, false) {
             Ok(shapes) => shapes,
@@ -311,6 +311,16 @@ impl<'e> Resolver<'e> {
             format!("not installed: {what}{looked}: {way} (ORT_DYLIB_PATH), or name a plugin (UALM_PROVIDER_LIBRARY)");
         told(asked, ProviderState::NotInstalled, message)
     }
+}
+
+/// Returns what is wrong with the options of the CPU, if anything is.
+fn wrong_option_of_cpu(asked: &Provider) -> Option<String> {
+    let wrong = |(key, value): &(String, String)| match (key.as_str(), value.trim()) {
+        (STATIC, _) | (VNNI, "0" | "1") => None,
+        (VNNI, value) => Some(format!("{VNNI}={value}: expected 0 or 1")),
+        (key, _) => Some(format!("the CPU takes the options {STATIC} and {VNNI}; found {key:?}")),
+    };
+    asked.options().iter().find_map(wrong)
 }
 
 /// Returns the option of `asked` that turns replay on, if one does.

@@ -66,6 +66,11 @@ impl Graph {
         }
     }
 
+    /// Returns the graph's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the size of the dimension of this name, if the shapes of the graph are fixed.
     pub(crate) fn fixed(&self, dimension: &str) -> Option<usize> {
         self.sizes.get(dimension).copied()

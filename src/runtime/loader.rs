@@ -15,14 +15,15 @@ use super::port::{Port, is_half, mismatches};
 use super::sizes::{Fixing, Sizes, check_fixed};
 use super::{Placing, Runtime};
 use crate::error::{Error, ErrorKind, Result};
-use crate::package::{Package, PackageFiles};
+use crate::package::{PREFILL, Package, PackageFiles};
+use crate::processor::Processor;
 use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, nodes_by_provider};
 
 /// The graphs of a step of the language model, apart from the heads.
-const STEP: [&str; 2] = ["embed", "llm"];
+const STEP: [&str; 2] = ["embed", LLM];
 
-/// The graph whose steps are recorded and replayed where that is asked for.
-const CAPTURED: &str = "llm";
+/// The layers of the language model. Their steps are recorded and replayed where that is asked for.
+const LLM: &str = "llm";
 
 /// A loader of the graphs of one package.
 pub struct GraphLoader {
@@ -30,6 +31,14 @@ pub struct GraphLoader {
     package: Package,
     placing: Placing,
     placements: Placements,
+}
+
+/// A variant of a graph, by what it needs.
+enum Variant<'m> {
+    /// A form in float16 for a provider.
+    Half(&'m str),
+    /// A form for processors with VNNI.
+    Vnni(&'m str),
 }
 
 /// The reason why a graph was not loaded: the provider does not serve it, or it fails on any provider.
@@ -86,8 +95,13 @@ impl GraphLoader {
         for provider in self.candidates(&asked) {
             match self.session_of_form(&provider, name, file, fixing, is_auto) {
                 Ok((placed, placement)) => {
-                    let placement = GraphPlacement { passed_over, ..placement };
-                    if !placement.passed_over.is_empty() || placement.variant_passed_over.is_some() {
+                    let mut placement = GraphPlacement { passed_over, ..placement };
+                    if let Some(Err(why)) = self.prefill(&provider, &placed.sizes).filter(|_| name == LLM) {
+                        placement.variant_passed_over.get_or_insert(why);
+                    }
+                    // a form for another processor is no fault
+                    let lacks_variant = placement.variant_passed_over.is_some() && !provider.is_cpu();
+                    if !placement.passed_over.is_empty() || lacks_variant {
                         log::warn!(target: "ualm::provider", "{placement}");
                     } else if !self.placing.providers.is_cpu() {
                         log::info!(target: "ualm::provider", "{placement}");
@@ -133,14 +147,42 @@ impl GraphLoader {
         fixing: &Fixing,
         is_auto: bool,
     ) -> Result<(Placed, GraphPlacement), NotLoaded> {
-        let Some(variant) = self.package.manifest().variant(provider.name(), name) else {
+        let Some(variant) = self.variant(provider, name) else {
             return self.session_on(provider, name, file, fixing, is_auto);
         };
-        let loaded =
-            self.check_float16(provider).and_then(|()| self.session_on(provider, name, variant, fixing, is_auto));
+        let (Variant::Half(variant_file) | Variant::Vnni(variant_file)) = variant;
+        let checked = match variant {
+            Variant::Half(_) => self.check_float16(provider).map(|()| None),
+            Variant::Vnni(_) => self.vnni(provider).map(Some),
+        };
+        let loaded = checked.and_then(|instructions| {
+            let (placed, placement) = self.session_on(provider, name, variant_file, fixing, is_auto)?;
+            Ok((placed, GraphPlacement { instructions: instructions.map(str::to_owned), ..placement }))
+        });
         let Err(NotLoaded::PassedOver(why)) = loaded else { return loaded };
         let (placed, placement) = self.session_on(provider, name, file, fixing, is_auto)?;
-        Ok((placed, GraphPlacement { variant_passed_over: Some(format!("{variant}: {why}")), ..placement }))
+        Ok((placed, GraphPlacement { variant_passed_over: Some(format!("{variant_file}: {why}")), ..placement }))
+    }
+
+    /// Returns the variant of the graph `name` for `provider`, if there is one.
+    fn variant(&self, provider: &Provider, name: &str) -> Option<Variant<'_>> {
+        let manifest = self.package.manifest();
+        let vnni = provider.is_cpu().then(|| manifest.vnni_form(name)).flatten().map(Variant::Vnni);
+        vnni.or_else(|| manifest.variant(provider.name(), name).map(Variant::Half))
+    }
+
+    /// Returns the processor's kind of VNNI, if forms for it may run on `provider`, the CPU, and give right numbers.
+    fn vnni(&self, provider: &Provider) -> Result<&'static str, NotLoaded> {
+        let route = self.resolve(provider)?;
+        if !provider.takes_vnni() {
+            return Err(NotLoaded::PassedOver("the portable form was asked for (vnni=0)".into()));
+        }
+        let processor = Processor::get();
+        let lacking =
+            || NotLoaded::PassedOver(format!("no VNNI that ONNX Runtime uses on this processor ({processor})"));
+        let instructions = processor.vnni().ok_or_else(lacking)?;
+        self.runtime.check_product(route).map_err(NotLoaded::PassedOver)?;
+        Ok(instructions)
     }
 
     /// Checks that `provider` computes in float16, as variants do.
@@ -161,7 +203,7 @@ impl GraphLoader {
     ) -> Result<(Placed, GraphPlacement), NotLoaded> {
         let route = self.route(provider, name, is_auto)?;
         let sizes = fixing.sizes(route.shapes).map_err(NotLoaded::PassedOver)?;
-        let captures = provider.captures() && name == CAPTURED;
+        let captures = provider.captures() && name == LLM;
         let route = if captures { route.capturing() } else { route };
         let (is_cpu, in_float16, words) = (route.name == CPU, route.in_float16, route.device.clone());
         let device = self.runtime.device(provider, &route.name);
@@ -180,6 +222,7 @@ impl GraphLoader {
         let placement = GraphPlacement {
             graph: name.to_owned(),
             file: file.to_owned(),
+            instructions: None,
             provider: provider.to_string(),
             device: words,
             nodes: nodes.len(),
@@ -283,6 +326,43 @@ impl GraphLoader {
         Ok(Graph::new(name, placed, clock))
     }
 
+    /// Returns the file of the form of `llm` for long prompts, if the package has one that runs beside `llm`.
+    pub(crate) fn prefill_file(&self, llm: &Graph) -> Option<&str> {
+        self.prefill(&llm.provider, &llm.sizes)?.ok()
+    }
+
+    /// Returns the file of the form of `llm` for long prompts, if the package has one, or the reason why it is not used beside
+    /// `llm` on the CPU, which is `provider`, with `sizes` for its dimensions.
+    fn prefill(&self, provider: &Provider, sizes: &Sizes) -> Option<Result<&str, String>> {
+        let file = self.package.manifest().vnni_form(PREFILL).filter(|_| provider.is_cpu())?;
+        let why = match self.vnni(provider) {
+            Err(NotLoaded::PassedOver(why)) => why,
+            Err(NotLoaded::Failed(error)) => error.full_message(),
+            Ok(_) if !sizes.is_empty() => "it is for open shapes".to_owned(),
+            Ok(_) if self.placing.low_memory => "memory is to be saved".to_owned(),
+            Ok(_) => return Some(Ok(file)),
+        };
+        Some(Err(format!("{file} for long prompts: {why}")))
+    }
+
+    /// Loads the graph in `file`, another form of `llm` for the same provider.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub(crate) fn load_prefill(&self, llm: &Graph, file: &str, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
+        let wrong = |not_loaded| match not_loaded {
+            NotLoaded::Failed(error) => error,
+            NotLoaded::PassedOver(why) => Error::new(ErrorKind::Provider, format!("{PREFILL}: {why}")),
+        };
+        let instructions = self.vnni(&llm.provider).map_err(wrong)?;
+        let loaded = self.session_on(&llm.provider, PREFILL, file, &Fixing::Impossible(""), false);
+        let (placed, placement) = loaded.map_err(wrong)?;
+        self.check_contract(&placed.session, file, inputs, outputs)?;
+        let placement = GraphPlacement { instructions: Some(instructions.to_owned()), ..placement };
+        let clock = self.placements.note(placement);
+        Ok(Graph::new(PREFILL, placed, clock))
+    }
+
     /// Loads `graph`, whose shapes are fixed, once more for its provider, with another `size` of a dimension. If that
     /// fails, there is none, and a warning says why.
     pub(crate) fn with_size(&self, graph: &Graph, dimension: &str, size: usize) -> Option<Graph> {
@@ -316,7 +396,8 @@ impl GraphLoader {
     /// # Errors
     /// As for [`load`](Self::load).
     pub(crate) fn beside(&self, graph: &Graph, inputs: &[Port], outputs: &[Port]) -> Result<Graph> {
-        let file = self.package.manifest().graph(&graph.name)?;
+        let own = self.package.manifest().graph(&graph.name)?;
+        let file = if graph.provider.is_cpu() { &graph.file } else { own };
         let provider = Provider::new("cpu");
         let loaded = self.session_on(&provider, &graph.name, file, &Fixing::Impossible(""), false);
         let (placed, _) = loaded.map_err(|not_loaded| match not_loaded {

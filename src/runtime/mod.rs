@@ -14,6 +14,7 @@ mod moves;
 mod place;
 mod placements;
 mod port;
+mod product;
 mod sizes;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use ort::session::builder::GraphOptimizationLevel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::install::own_folders;
 use crate::package::PackageFiles;
+use crate::processor::Processor;
 use crate::provider::{
     GRAPHS, Plugins, Provider, ProviderReport, ProviderState, Providers, RECORD_PLACEMENT, Resolver, Route, in_words,
     missing_libraries,
@@ -153,6 +155,8 @@ pub struct Runtime {
     environment: Environment,
     plugins: Plugins,
     devices: Mutex<Devices>,
+    /// Whether the CPU multiplies bytes right, once that was checked, or what was found.
+    product: OnceLock<Result<(), String>>,
     library: PathBuf,
     threads: usize,
     asked: Asked,
@@ -214,8 +218,15 @@ impl Runtime {
             let cause = format!("another part of this process already runs on {}; name that file", used.join(", "));
             return Err(cannot_be_loaded(&library, &cause));
         }
-        let runtime =
-            Self { environment, plugins: Plugins::default(), devices: Mutex::default(), library, threads, asked };
+        let runtime = Self {
+            environment,
+            plugins: Plugins::default(),
+            devices: Mutex::default(),
+            product: OnceLock::new(),
+            library,
+            threads,
+            asked,
+        };
         for other in runtime.other_libraries() {
             log::warn!("another ONNX Runtime is in this process: {}", other.display());
         }
@@ -269,6 +280,7 @@ impl Runtime {
             !list.is_empty() && !list.iter().any(serves)
         });
         Ok(ProviderReport {
+            processor: Processor::get().clone(),
             asked: placing.providers.to_string(),
             unserved: unserved.map(|graph| (*graph).to_owned()).collect(),
             devices: resolver.devices(),
@@ -361,6 +373,21 @@ impl Runtime {
     /// Loads `graph`, which is no part of a package, for the CPU.
     pub(crate) fn load_on_cpu(&self, graph: &[u8]) -> ort::Result<Session> {
         Session::builder(&self.environment)?.commit_from_memory(graph)
+    }
+
+    /// Returns what is wrong with products of bytes on the CPU, whose route is `route`, if the check finds so the first time.
+    fn check_product(&self, route: Route<'_>) -> Result<(), String> {
+        let check = || {
+            let found = self.load_check(route, product::GRAPH).and_then(|mut session| product::is_right(&mut session));
+            let what = match found {
+                Ok(true) => return Ok(()),
+                Ok(false) => "its products of bytes were checked and are wrong on this processor".to_owned(),
+                Err(e) => format!("products of bytes do not run: {}", e.message().trim()),
+            };
+            log::warn!("forms of graphs for VNNI are not used: {what} ({})", Processor::get());
+            Err(what)
+        };
+        self.product.get_or_init(check).clone()
     }
 
     fn load_check(&self, route: Route<'_>, graph: &[u8]) -> ort::Result<Session> {

@@ -4,6 +4,7 @@ use ort::session::Session;
 use ort::value::{Outlet, TensorElementType, ValueType};
 
 /// A tensor of a graph's contract: element type and dimensions, where `None` is a dimension of any size.
+#[derive(Clone)]
 pub(crate) struct Port {
     name: String,
     element: TensorElementType,
@@ -35,6 +36,11 @@ impl Port {
     /// Creates a float32 or a float16 tensor.
     pub(crate) fn float_or_half(name: impl Into<String>, shape: &[Option<usize>]) -> Self {
         Self { may_be_half: true, ..Self::float(name, shape) }
+    }
+
+    /// Returns the name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Describes how `found` differs from this port, if it does.

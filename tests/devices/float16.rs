@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
 use ualm::internal::Comparer;
 use ualm::{Cancel, Message, Modality, Model, Providers, RuntimeOptions};
 use ualm_testing::{change_manifest, copied_package, skip_without_fixtures};
@@ -18,7 +19,10 @@ const PACKAGES: [(&str, f64, bool); 3] =
 fn package(name: &str, provider: &str, forms_on_cpu: bool, folder: &Path) -> PathBuf {
     let copy = copied_package(name, &folder.join(name));
     if forms_on_cpu {
-        change_manifest(&copy, |manifest| manifest["variants"]["cpu"] = manifest["variants"][provider].clone());
+        change_manifest(&copy, |manifest| {
+            let forms = manifest["variants"][provider].clone();
+            manifest["variants"] = json!({"cpu": forms, provider: forms});
+        });
     }
     copy
 }

@@ -9,6 +9,7 @@ mod converse;
 mod default_package;
 mod engine;
 mod formats;
+mod forms;
 mod listening;
 mod numbers;
 mod packages;

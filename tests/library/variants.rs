@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
 use ualm::audio::Waveform;
 use ualm::{Codes, Modality, Model, Package, Providers, RuntimeOptions};
 use ualm_testing::{change_manifest, copied_package, package, relative_error, skip_without_fixtures};
@@ -13,7 +14,7 @@ const TOLERANCE: f32 = 1e-2;
 /// Returns a copy of a package whose variants for `provider` are those for the CPU.
 fn with_variants_for_the_cpu(name: &str, provider: &str, folder: &Path) -> PathBuf {
     let copy = copied_package(name, &folder.join(name));
-    change_manifest(&copy, |manifest| manifest["variants"]["cpu"] = manifest["variants"][provider].clone());
+    change_manifest(&copy, |manifest| manifest["variants"] = json!({"cpu": manifest["variants"][provider]}));
     copy
 }
 

@@ -36,7 +36,7 @@ NAMES = ("tiny-omni", "tiny-afwhisper")
 AUDEX = "tiny-audex"
 PRECISIONS = ("fp32", "int8", "int4")
 GPUS = ("cuda", "webgpu")
-TARGETS_OF = {"tiny-afwhisper-fp32": ("cpu", "cuda", "openvino"), "tiny-audex-int8": GPUS}
+TARGETS_OF = {"tiny-afwhisper-fp32": ("cpu", "cuda", "openvino"), "tiny-audex-int8": ("cpu", "vnni", *GPUS)}
 CONFIG_FOLDERS = ("llm", "codec", "encoder")
 
 sys.path.insert(0, str(ROOT / "export"))
@@ -91,7 +91,7 @@ def build() -> None:
         for precision in PRECISIONS:
             export_package(
                 FIXTURES / "checkpoints" / name, FIXTURES / "packages" / f"{name}-{precision}",
-                Options(precision=precision, targets=TARGETS_OF.get(f"{name}-{precision}", ("cpu",))),
+                Options(precision=precision, targets=TARGETS_OF.get(f"{name}-{precision}")),
             )  # fmt: skip
     export_package(FIXTURES / "checkpoints" / "tiny-omni", FIXTURES / "packages" / "tiny-omni-gpu", Options(targets=GPUS))
     build_audex(FIXTURES / "checkpoints" / AUDEX, FIXTURES / "packages")
@@ -105,7 +105,7 @@ def build_audex(checkpoint: Path, packages: Path) -> None:
     rebuild_audex_checkpoint(DATA / AUDEX, checkpoint)
     rebuild_audex_answers(DATA / AUDEX, FIXTURES / "answers" / AUDEX)
     for precision in PRECISIONS:
-        targets = TARGETS_OF.get(f"{AUDEX}-{precision}", ("cpu",))
+        targets = TARGETS_OF.get(f"{AUDEX}-{precision}")
         options = Options(precision=precision, xcodec=checkpoint / XCODEC, targets=targets)
         export_package(checkpoint, packages / f"{AUDEX}-{precision}", options)
     export_package(checkpoint, packages / f"{AUDEX}-gpu", Options(xcodec=checkpoint / XCODEC, targets=GPUS))

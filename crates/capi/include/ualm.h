@@ -1208,8 +1208,8 @@ ualm_status ualm_generation_options_init(ualm_generation_options *options, size_
  * "missing"), "unserved" (graphs for which none of them can serve), "devices", a list of
  * {"provider", "hardware", "vendor"}, "graphs" (empty), "other_libraries" (other copies of ONNX Runtime in the
  * process) and "lost_devices" (an object: the error with which a provider's device was lost, after which the process
- * must be started anew). A provider that cannot serve is no error here, but when a model is loaded. `options` may be
- * NULL. Free `json` with ualm_string_free.
+ * must be started anew), and "processor" (an object: "name" and "features"). A provider that cannot serve is no error
+ * here, but when a model is loaded. `options` may be NULL. Free `json` with ualm_string_free.
  */
 ualm_status ualm_runtime_report(const ualm_runtime_options *options, char **json);
 
@@ -1217,9 +1217,10 @@ ualm_status ualm_runtime_report(const ualm_runtime_options *options, char **json
  * Returns the report of a loaded model, as ualm_runtime_report does, with "graphs", a list of the graphs loaded so
  * far: "graph", "file", "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take),
  * "operators_on_cpu", "in_float16" (whether the provider computes in float16 what the graph has in float32),
- * "sizes" (of its dimensions by name, if its shapes are fixed), "variant_passed_over" (only where the provider does not
- * run the graph's variant for it: its file and the reason) and "passed_over" (a list of {"provider", "why"}).
- * Free `json` with ualm_string_free.
+ * "sizes" (of its dimensions by name, if its shapes are fixed), "instructions" (only where the file was chosen for
+ * instructions of the processor: "AVX-512 VNNI"), "variant_passed_over" (only where the provider does not run the
+ * graph's variant for it, or the processor its form: the file and the reason) and "passed_over" (a list of {"provider",
+ * "why"}). Free `json` with ualm_string_free.
  */
 ualm_status ualm_model_report(const ualm_model *model, char **json);
 

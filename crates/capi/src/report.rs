@@ -36,8 +36,8 @@ impl Report {
 /// "missing"), "unserved" (graphs for which none of them can serve), "devices", a list of
 /// {"provider", "hardware", "vendor"}, "graphs" (empty), "other_libraries" (other copies of ONNX Runtime in the
 /// process) and "lost_devices" (an object: the error with which a provider's device was lost, after which the process
-/// must be started anew). A provider that cannot serve is no error here, but when a model is loaded. `options` may be
-/// NULL. Free `json` with ualm_string_free.
+/// must be started anew), and "processor" (an object: "name" and "features"). A provider that cannot serve is no error
+/// here, but when a model is loaded. `options` may be NULL. Free `json` with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_runtime_report(
     options: *const ualm_runtime_options,
@@ -54,9 +54,10 @@ pub unsafe extern "C" fn ualm_runtime_report(
 /// Returns the report of a loaded model, as ualm_runtime_report does, with "graphs", a list of the graphs loaded so
 /// far: "graph", "file", "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take),
 /// "operators_on_cpu", "in_float16" (whether the provider computes in float16 what the graph has in float32),
-/// "sizes" (of its dimensions by name, if its shapes are fixed), "variant_passed_over" (only where the provider does not
-/// run the graph's variant for it: its file and the reason) and "passed_over" (a list of {"provider", "why"}).
-/// Free `json` with ualm_string_free.
+/// "sizes" (of its dimensions by name, if its shapes are fixed), "instructions" (only where the file was chosen for
+/// instructions of the processor: "AVX-512 VNNI"), "variant_passed_over" (only where the provider does not run the
+/// graph's variant for it, or the processor its form: the file and the reason) and "passed_over" (a list of {"provider",
+/// "why"}). Free `json` with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_report(model: *const ualm_model, json: *mut *mut c_char) -> ualm_status {
     entry(|| {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use ualm::package::{Manifest, ModalityConfig, Package, StateConfig};
-use ualm::{Modality, Result};
+use ualm::package::{CPU_VNNI, Manifest, ModalityConfig, Package, StateConfig};
+use ualm::{Modality, Processor, Result};
 
 use crate::args::{Common, Inspect};
 use crate::output::{print, print_json};
@@ -86,15 +86,31 @@ fn describe(package: &Package, verified: bool) -> String {
         line("knows", manifest.known_words.join(" "));
     }
     for (graph, file) in &manifest.graphs {
-        let data = manifest.files.get(&format!("{file}.data")).map_or(0, |f| f.size);
-        let size = data + manifest.files.get(file).map_or(0, |f| f.size);
-        line(&format!("graph {graph}"), format!("{file}, {:.2} MB", size as f64 / 1e6));
+        line(&format!("graph {graph}"), file_and_size(manifest, file));
     }
     for (provider, graphs) in &manifest.variants {
-        let files: Vec<_> = graphs.values().map(String::as_str).collect();
-        line("variant", format!("{provider}: {}", files.join(", ")));
+        let what = match &**provider {
+            CPU_VNNI => format!("{provider}, for processors with VNNI ({})", this_processor()),
+            _ => provider.clone(),
+        };
+        line("variants", what);
+        for (graph, file) in graphs {
+            line(&format!("  {graph}"), file_and_size(manifest, file));
+        }
     }
     page
+}
+
+fn this_processor() -> String {
+    let processor = Processor::get();
+    processor.vnni().map_or_else(|| "this one has none".to_owned(), |vnni| format!("this one has {vnni}"))
+}
+
+/// Returns the file of a graph with its size, that of its own weights included.
+fn file_and_size(manifest: &Manifest, file: &str) -> String {
+    let data = manifest.files.get(&format!("{file}.data")).map_or(0, |f| f.size);
+    let size = data + manifest.files.get(file).map_or(0, |f| f.size);
+    format!("{file}, {:.2} MB", size as f64 / 1e6)
 }
 
 fn settings(modality: &ModalityConfig) -> String {

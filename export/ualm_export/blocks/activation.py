@@ -13,3 +13,6 @@ def silu(graph: GraphBuilder, x: str) -> str:
 
 
 ACTIVATIONS = {"relu2": relu_squared, "silu": silu, "gelu": GraphBuilder.gelu}
+
+LEAST = {"relu2": 0.0, "silu": -0.2785, "gelu": -0.17}
+"""What no output of an activation is below."""

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ..graph import GraphBuilder
 from ..tensors import Prefixed
-from .activation import ACTIVATIONS, silu
+from .activation import ACTIVATIONS, LEAST, silu
 from .shapes import Shapes, linear_shapes
 
 
@@ -53,4 +53,5 @@ class PlainMlp:
 
     def apply(self, graph: GraphBuilder, x: str, tensors: Prefixed) -> str:
         up = graph.linear(x, tensors["up.weight"], name="up_proj")
-        return graph.linear(ACTIVATIONS[self.activation](graph, up), tensors["down.weight"], name="down_proj")
+        inner = ACTIVATIONS[self.activation](graph, up)
+        return graph.linear(inner, tensors["down.weight"], name="down_proj", least=LEAST[self.activation])

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..graph import FLOAT, GraphBuilder
 from ..tensors import Prefixed
+from .activation import LEAST
 from .attention import attention_mask, self_attention, self_attention_shapes
 from .norm import layer_norm
 from .shapes import Shapes, conv_shapes, linear_shapes, norm_shapes, within
@@ -95,7 +96,8 @@ class WhisperTower:
         x = graph.add(x, self_attention(graph, h, attention, self.heads, key_bias=False, mask=mask))
         h = layer_norm(graph, x, tensors, "mlp_norm")
         h = graph.gelu(graph.linear(h, tensors["mlp.up.weight"], tensors["mlp.up.bias"], name="fc1"))
-        return graph.add(x, graph.linear(h, tensors["mlp.down.weight"], tensors["mlp.down.bias"], name="fc2"))
+        down, bias = tensors["mlp.down.weight"], tensors["mlp.down.bias"]
+        return graph.add(x, graph.linear(h, down, bias, name="fc2", least=LEAST["gelu"]))
 
 
 def sinusoids(positions: int, channels: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 mod figure;
 mod language_model;
 mod least;
+mod machine;
 mod sound;
 mod whole;
 
@@ -17,6 +18,7 @@ use crate::output::{print, print_json};
 use crate::setup::{package_folder, runtime_options};
 use figure::Figure;
 use least::LeastTimes;
+use machine::Machine;
 use ualm::internal::MachineSpeed;
 
 /// The output of `--json`.
@@ -27,6 +29,8 @@ struct Report<'a> {
     megabytes: f64,
     threads: usize,
     library: &'a str,
+    #[serde(flatten)]
+    machine: Machine,
     /// The measured speed of the machine; absent where no figure needs it.
     #[serde(skip_serializing_if = "Option::is_none")]
     speed: Option<MachineSpeed>,
@@ -46,6 +50,10 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
     let report = |figures: &[Figure]| {
         if common.json { Ok(()) } else { figures.iter().try_for_each(|figure| print(&figure.line())) }
     };
+    let head = Machine::of(&model)?;
+    if !common.json {
+        print(&head.head())?;
+    }
     report(&figures)?;
     let least = LeastTimes::new(!args.no_limits);
     for part in parts {
@@ -53,7 +61,9 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
         report(&measured)?;
         figures.extend(measured);
     }
+    let machine = Machine::of(&model)?;
     if !common.json {
+        print(&machine.since(&head))?;
         return least.speed().map_or(Ok(()), |speed| print(&least::line(speed)));
     }
     let manifest = model.manifest();
@@ -63,6 +73,7 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
         megabytes: model.package().size() as f64 / 1e6,
         threads: model.runtime().threads(),
         library: model.runtime().build_info(),
+        machine,
         speed: least.speed().copied(),
         figures,
     })

@@ -1,0 +1,84 @@
+//! Whether the CPU multiplies unsigned by signed bytes right. Without VNNI, ONNX Runtime's kernels on x86 add two products in
+//! 16 bits, where large ones saturate, and say nothing.
+
+use ort::session::Session;
+use ort::value::Tensor;
+
+/// A product by weights of signed bytes, written by `scripts/product_check_graph.py`.
+pub(super) const GRAPH: &[u8] = include_bytes!("product_check.onnx");
+
+const DEPTH: usize = 70;
+const COLUMNS: usize = 67;
+/// Rows of the runs: kernels take one row, a few or many at a time.
+const ROWS: [usize; 4] = [1, 2, 7, 64];
+/// The byte that stands for zero.
+const ZERO: i32 = 128;
+
+/// Runs `session`, of [`GRAPH`], and returns whether its numbers are right to the last bit.
+pub(super) fn is_right(session: &mut Session) -> ort::Result<bool> {
+    for rows in ROWS {
+        let a: Vec<_> = (0..rows).flat_map(|row| (0..DEPTH).map(move |depth| byte(row, depth))).collect();
+        let mut outputs = session.run(ort::inputs! { "a" => Tensor::from_array(([rows, DEPTH], a))? })?;
+        let output = outputs.remove("product").ok_or_else(|| ort::Error::new("no product"))?;
+        if output.try_extract_tensor::<f32>()?.1 != product(rows, |a, b| a + b) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Returns a byte near the largest, or in some rows near the least.
+fn byte(row: usize, depth: usize) -> u8 {
+    let small = ((7 * row + depth / 4) % 3) as u8;
+    if row % 5 == 4 { small } else { 255 - small }
+}
+
+fn weight(depth: usize, column: usize) -> i32 {
+    match (5 * (depth / 2) + 3 * column) % 4 {
+        0 => 127,
+        1 => -128,
+        2 => 126,
+        _ => -127,
+    }
+}
+
+/// Returns the product of `rows` rows, in which `add` adds neighbours. All numbers are exact in float32.
+fn product(rows: usize, add: impl Fn(i32, i32) -> i32) -> Vec<f32> {
+    let cell = |row: usize, column: usize| {
+        let one = |depth| i32::from(byte(row, depth)) * weight(depth, column);
+        let sum: i32 = (0..DEPTH).step_by(2).map(|depth| add(one(depth), one(depth + 1))).sum();
+        let offset: i32 = (0..DEPTH).map(|depth| ZERO * weight(depth, column)).sum();
+        let scale = 0.5 * (1 << (column % 3)) as f32;
+        (sum - offset) as f32 * scale
+    };
+    (0..rows).flat_map(|row| (0..COLUMNS).map(move |column| cell(row, column))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processor::Processor;
+    use crate::runtime::{Runtime, RuntimeOptions};
+
+    /// Where the processor has VNNI the product is exact. Elsewhere it may be wrong, and on x86 it is.
+    #[test]
+    fn products_are_exact_with_vnni() {
+        let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
+        let mut session = Session::builder(&runtime.environment).unwrap().commit_from_memory(GRAPH).unwrap();
+        let (is_right, processor) = (is_right(&mut session).unwrap(), Processor::get());
+        assert!(is_right || processor.vnni().is_none(), "{processor}");
+        let is_x86 = cfg!(target_arch = "x86_64");
+        assert!(!is_right || processor.vnni().is_some() || !is_x86, "the check tells nothing on {processor}");
+    }
+
+    /// What a kernel without VNNI computes is seen in every column, and in a run of any size.
+    #[test]
+    fn saturated_sums_are_other_sums() {
+        let saturating = |a: i32, b: i32| (a + b).clamp(i32::from(i16::MIN), i32::from(i16::MAX));
+        for rows in ROWS {
+            let [right, wrong] = [product(rows, |a, b| a + b), product(rows, saturating)];
+            let columns = |numbers: &[f32]| numbers.iter().take(COLUMNS).copied().collect::<Vec<_>>();
+            assert!(columns(&right).iter().zip(columns(&wrong)).all(|(right, wrong)| *right != wrong));
+        }
+    }
+}
