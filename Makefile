@@ -176,8 +176,16 @@ $(RANDOM)/manifest.json:
 bench-package: build $(RANDOM)/manifest.json ## measure a package of real size: make bench-package SIZE=0.5b PRECISION=int8
 	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" $(TARGET)/release/ualm bench $(RANDOM)
 
-bench-peers: build $(RANDOM)/manifest.json ## measure it in turn with PyTorch and onnxruntime-genai (fetches both, 3 GB)
-	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" $(PYTHON) benches/peers/compare.py $(RANDOM) --size $(SIZE) --program $(TARGET)/release/ualm
+# For instance, both precisions: make bench-peers PEERS_PRECISIONS="int4 int8" JSON=results.json
+PEERS_PRECISIONS ?= $(PRECISION)
+PEERS_PACKAGES   := $(PEERS_PRECISIONS:%=target/random/$(SIZE)-%)
+
+$(filter-out $(RANDOM)/manifest.json,$(PEERS_PACKAGES:%=%/manifest.json)): target/random/$(SIZE)-%/manifest.json:
+	@$(ENVIRONMENT) && mkdir -p target/random && "$$python" export/random_package.py --size $(SIZE) --precision $* $(@D)
+
+bench-peers: build $(PEERS_PACKAGES:%=%/manifest.json) ## measure packages in turn with PyTorch, onnxruntime-genai and llama.cpp (fetches them, 4 GB; compiles the last)
+	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" $(PYTHON) benches/peers/compare.py $(PEERS_PACKAGES) --size $(SIZE) \
+	  --program $(TARGET)/release/ualm $(if $(JSON),--json $(JSON))
 
 clean: ## remove target/; the cache stays
 	@rm -rf target

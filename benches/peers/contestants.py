@@ -133,10 +133,10 @@ def genai(arguments, precision, part):
     """onnxruntime-genai on the package of its own builder, made once from a checkpoint with random weights."""
     name, python = f"genai {precision}", environment(arguments)
     folder, checkpoint = arguments.work / f"genai-{arguments.size}-{precision}", arguments.work / f"hf-{arguments.size}"
-    if not (checkpoint / "tokenizer.json").exists():
-        say(f"writing a checkpoint of {arguments.size} with random weights")
-        run_logged(arguments, name, "checkpoint", [python, HERE / "random_checkpoint.py", checkpoint, "--size", arguments.size])
     if not (folder / "genai_config.json").exists():
+        if not (checkpoint / "tokenizer.json").exists():
+            say(f"writing a checkpoint of {arguments.size} with random weights")
+            run_logged(arguments, name, "checkpoint", [python, HERE / "random_checkpoint.py", checkpoint, "--size", arguments.size])
         say(f"building the package of {name}")
         builder = ["-m", "onnxruntime_genai.models.builder", "-i", checkpoint, "-o", folder, "-p", precision, "-e", "cpu"]
         # products of 8-bit integers, as in packages of this project

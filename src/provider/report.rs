@@ -116,7 +116,7 @@ pub struct GraphPlacement {
 }
 
 impl GraphPlacement {
-    /// Returns whether the graph was placed on the CPU provider.
+    /// Returns whether the graph was placed on the CPU provider, in whatever form.
     pub(crate) fn is_on_cpu(&self) -> bool {
         self.provider == "cpu" || self.provider.starts_with("cpu:")
     }

@@ -370,6 +370,11 @@ impl Runtime {
         float16::is_right(&mut self.load_check(route, float16::GRAPH)?)
     }
 
+    /// Loads `graph`, which is no part of a package, for the CPU.
+    pub(crate) fn load_on_cpu(&self, graph: &[u8]) -> ort::Result<Session> {
+        Session::builder(&self.environment)?.commit_from_memory(graph)
+    }
+
     /// Returns what is wrong with products of bytes on the CPU, whose route is `route`, if the check finds so the first time.
     fn check_product(&self, route: Route<'_>) -> Result<(), String> {
         let check = || {
@@ -383,11 +388,6 @@ impl Runtime {
             Err(what)
         };
         self.product.get_or_init(check).clone()
-    }
-
-    /// Loads `graph`, which is no part of a package, for the CPU.
-    pub(crate) fn load_on_cpu(&self, graph: &[u8]) -> ort::Result<Session> {
-        Session::builder(&self.environment)?.commit_from_memory(graph)
     }
 
     fn load_check(&self, route: Route<'_>, graph: &[u8]) -> ort::Result<Session> {
