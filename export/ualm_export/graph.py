@@ -56,6 +56,7 @@ class Storage:
     block: features that share a scale there.
     inputs: of linear layers, by scoped name; those that are named are rounded with `ErrorFeedback`.
     by_rows: linear layers of 8 bits have scales for whole rows instead of blocks; see `RowProducts`.
+    in_blocks: those that have blocks all the same, by scoped name.
     """
 
     half: bool = False
@@ -63,6 +64,7 @@ class Storage:
     block: int = BLOCK
     inputs: Mapping[str, Inputs] = field(default_factory=dict, compare=False)
     by_rows: bool = False
+    in_blocks: frozenset[str] = frozenset()
 
 
 class GraphBuilder:
@@ -195,7 +197,7 @@ class GraphBuilder:
         (`rank` 2) use Gemm, which takes the weight as it lies, slab by slab.
         """
         with self.scope(name):
-            if quantize and self.storage.by_rows:
+            if quantize and self.storage.by_rows and "/".join(self._scopes) not in self.storage.in_blocks:
                 y = self._row_products.product(x, weight, self._rounding(), least)
             elif quantize and self.storage.bits:
                 y = self._quantized_product(x, weight)
