@@ -6,6 +6,7 @@ Sessions are asked not to let signed bytes overflow, so that the numbers are the
 import context  # noqa: F401, isort: skip
 import json
 import unittest
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -92,6 +93,18 @@ class ProductTest(TemporaryFolderTest):
         self.assertEqual(operators.count("QuantizeLinear"), 2)
         self.assertEqual(operators.count("MatMulIntegerToFloat"), 3)
         self.assertEqual(operators.count("Abs"), 1)
+
+    def test_layers_may_stay_in_blocks(self):
+        path = self.folder / "graph.onnx"
+        graph = GraphBuilder(path, replace(BY_ROWS, in_blocks=frozenset({"layers.1/down_proj"})))
+        x = graph.input("x", FLOAT, ["batch", "rows", FEATURES])
+        for i in range(2):
+            with graph.scope(f"layers.{i}"):
+                y = graph.linear(x, random(OUTPUTS, FEATURES), name="down_proj")
+            graph.output(f"y.{i}", FLOAT, ["batch", "rows", OUTPUTS], y)
+        graph.save()
+        products = [node.op_type for node in onnx.load(path, load_external_data=False).graph.node if "MatMul" in node.op_type]
+        self.assertEqual(products, ["MatMulIntegerToFloat", "MatMulNBits"])
 
     def test_weights_are_rounded_by_outputs(self):
         weight = random(OUTPUTS, FEATURES) * np.geomspace(1e-3, 1e3, OUTPUTS, dtype=np.float32)[:, None]
