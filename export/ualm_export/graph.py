@@ -55,6 +55,7 @@ class Storage:
     bits: linear layers become MatMulNBits of 4 or 8 bits; None keeps them float.
     block: features that share a scale there.
     inputs: of linear layers, by scoped name; those that are named are rounded with `ErrorFeedback`.
+    shortlist: storage of a head of many columns, whose weights are kept twice; see `blocks.shortlist`.
     by_rows: linear layers of 8 bits have scales for whole rows instead of blocks; see `RowProducts`.
     """
 
@@ -63,6 +64,7 @@ class Storage:
     block: int = BLOCK
     inputs: Mapping[str, Inputs] = field(default_factory=dict, compare=False)
     by_rows: bool = False
+    shortlist: "Storage | None" = None
 
 
 class GraphBuilder:
@@ -150,6 +152,22 @@ class GraphBuilder:
         stored, is_half = self._float_weight(table, name)
         rows = self.op("Gather", stored, indices)
         return self.op("Cast", rows, to=FLOAT) if is_half else rows
+
+    def signed_bytes(self, weight) -> tuple[str, str]:
+        """Rows of `weight` [N, K] as int8 [N, K], and the scale of each row, float32 [N]: an element is their product."""
+        scales = np.empty(weight.shape[0], np.float32)
+
+        def values():
+            start = 0
+            for slab in slabs(weight):
+                largest = np.abs(slab).max(-1, keepdims=True)
+                scales[start : start + len(slab)] = largest[:, 0] / 127
+                start += len(slab)
+                yield np.rint(slab * np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)).astype(np.int8)
+
+        name = self.name("weight")
+        self._initializer(name, np.dtype(np.int8), weight.shape, values())
+        return name, self.constant(scales)
 
     def _float_weight(self, value, name: str) -> tuple[str, bool]:
         """Stores a weight as float16 where `storage` says so and its magnitudes allow it, else as float32."""

@@ -81,6 +81,7 @@ def statistics_for(
 ) -> Iterator[Statistics]:
     """What the layers of the graphs with 4-bit weights read; nothing where there are none, or where it is not wanted."""
     fitted = frozenset(name for name, graph in parts.graphs().items() if storage[graph.role].bits == 4)
+    fitted |= {name for name, head in parts.heads.items() if head.has_shortlist(storage["head"])}
     if not fitted or not options.calibration:
         yield {}
         return
