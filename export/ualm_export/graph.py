@@ -25,7 +25,7 @@ from onnx import TensorProto
 
 from . import __version__
 from .error_feedback import ErrorFeedback
-from .quantize import BLOCK, blocks_of, quantize_rows
+from .quantize import BLOCK, blocks_of, fitting_block, quantize_rows
 from .row_products import RowProducts
 from .weight_file import INLINE_BYTES, WeightFile, slabs
 
@@ -53,7 +53,7 @@ class Storage:
 
     half: weights are float16, widened by a Cast that ONNX Runtime folds when it loads the graph.
     bits: linear layers become MatMulNBits of 4 or 8 bits; None keeps them float.
-    block: features that share a scale there.
+    block: features that share a scale there, at the most.
     inputs: of linear layers, by scoped name; those that are named are rounded with `ErrorFeedback`.
     shortlist: storage of a head of many columns, whose weights are kept twice; see `blocks.shortlist`.
     by_rows: linear layers of 8 bits have scales for whole rows instead of blocks; see `RowProducts`.
@@ -225,8 +225,8 @@ class GraphBuilder:
 
     def _quantized_product(self, x: str, weight) -> str:
         """x · weightᵀ by MatMulNBits; activations are rounded to int8 block by block (accuracy level 4) on the CPU."""
-        bits, block = self.storage.bits, self.storage.block
-        rows, features = weight.shape
+        bits, (rows, features) = self.storage.bits, weight.shape
+        block = fitting_block(features, self.storage.block)
         blocks = blocks_of(features, block)
         scales = np.empty((rows, blocks), np.float32)
         inputs = self.storage.inputs.get("/".join(self._scopes))
