@@ -35,7 +35,7 @@ class Package:
             raise ValueError(f"{folder} has no form {form}; it has {', '.join(variants) or 'none'}")
         files = self.manifest["graphs"] | variants.get(form, {})
         names = ("embed", "llm", "prefill", *self.heads, "audio_encoder")
-        self._graphs = {name: _session(folder / files[name]) for name in names if name in files}
+        self._graphs = {name: session_of(folder / files[name]) for name in names if name in files}
 
     def features(self, samples: np.ndarray) -> np.ndarray:
         """The audio encoder's features [rows, H] of samples at its rate."""
@@ -59,7 +59,7 @@ class Package:
         return Sequence(self, capacity)
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def session_of(path: Path) -> onnxruntime.InferenceSession:
     """A session whose signed bytes do not overflow on a processor without VNNI."""
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.x64quantprecision", "1")

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import onnxruntime
-from compare import Package, compare, features_apart
+from compare import Package, session_of, compare, features_apart
 from context import FIXTURES, TemporaryFolderTest
 from ualm_export.errors import ExportError
 from ualm_export.graph import FLOAT, GraphBuilder
@@ -46,7 +46,7 @@ class ProductTest(TemporaryFolderTest):
             y = graph.linear(x, random(OUTPUTS, FEATURES, seed=i), random(OUTPUTS, seed=9), name=f"layer.{i}", least=known)
             graph.output(f"y.{i}", FLOAT, ["batch", "rows", OUTPUTS], y)
         options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        options.addsession_of_config_entry("session.x64quantprecision", "1")
         return onnxruntime.InferenceSession(graph.save(), options, providers=["CPUExecutionProvider"])
 
     def check(self, x: np.ndarray, least: float | None, expected: np.ndarray, bound: float):
@@ -86,6 +86,16 @@ class ProductTest(TemporaryFolderTest):
             (found,) = self.build(least).run(None, {"x": x})
             np.testing.assert_array_equal(found[0, 0], random(OUTPUTS, seed=9))
             self.assertFalse(np.isfinite(found[0, 1:]).any())
+
+    def test_sums_of_pairs_do_not_saturate(self):
+        """On a processor without VNNI they do unless a session is asked for precision, as this one and the exporter's own are."""
+        path = self.folder / "ones.onnx"
+        graph = GraphBuilder(path, BY_ROWS)
+        y = graph.linear(graph.input("x", FLOAT, ["rows", 128]), np.ones((64, 128), np.float32), rank=2)
+        graph.output("y", FLOAT, ["rows", 64], y)
+        graph.save()
+        (found,) = session_of(path).run(None, {"x": np.ones((3, 128), np.float32)})
+        np.testing.assert_allclose(found, 128, rtol=1e-6)
 
     def test_layers_that_read_the_same_share_its_bytes(self):
         self.build(None, None, 0.0)
