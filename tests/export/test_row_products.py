@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import onnxruntime
-from compare import Package, session_of, compare, features_apart
+from compare import Package, compare, features_apart, session_of
 from context import FIXTURES, TemporaryFolderTest
 from ualm_export.errors import ExportError
 from ualm_export.graph import FLOAT, GraphBuilder
@@ -45,9 +45,7 @@ class ProductTest(TemporaryFolderTest):
         for i, known in enumerate(least):
             y = graph.linear(x, random(OUTPUTS, FEATURES, seed=i), random(OUTPUTS, seed=9), name=f"layer.{i}", least=known)
             graph.output(f"y.{i}", FLOAT, ["batch", "rows", OUTPUTS], y)
-        options = onnxruntime.SessionOptions()
-        options.addsession_of_config_entry("session.x64quantprecision", "1")
-        return onnxruntime.InferenceSession(graph.save(), options, providers=["CPUExecutionProvider"])
+        return session_of(graph.save())
 
     def check(self, x: np.ndarray, least: float | None, expected: np.ndarray, bound: float):
         """The graph gives what `product` does, but where a half is rounded the other way, and is as near to the exact product."""
