@@ -19,6 +19,8 @@ from ualm_export.row_forms import VARIANT
 
 FORMS = {"vnni": VARIANT}
 """The manifest's names of forms that may be compared."""
+PREFILL = 32
+"""Positions of a prompt from which on the runtime runs it by the form for prompts."""
 
 
 class Package:
@@ -33,7 +35,7 @@ class Package:
             raise ValueError(f"{folder} has no form {form}; it has {', '.join(variants) or 'none'}")
         files = self.manifest["graphs"] | variants.get(form, {})
         names = ("embed", "llm", "prefill", *self.heads, "audio_encoder")
-        self._graphs = {name: _session(folder / files[name]) for name in names if name in files}
+        self._graphs = {name: session_of(folder / files[name]) for name in names if name in files}
 
     def features(self, samples: np.ndarray) -> np.ndarray:
         """The audio encoder's features [rows, H] of samples at its rate."""
@@ -42,8 +44,8 @@ class Package:
         return np.concatenate([rows[:count] for rows, count in zip(features, counts)])
 
     def _run_body(self, positions: int, **inputs: np.ndarray) -> list[np.ndarray]:
-        """Runs the language model: a form for prompts, where there is one, from two positions."""
-        return self._run("prefill" if positions > 1 and "prefill" in self._graphs else "llm", **inputs)
+        """Runs the language model, in the form for prompts where there is one and the runtime takes it."""
+        return self._run("prefill" if positions >= PREFILL and "prefill" in self._graphs else "llm", **inputs)
 
     def _run(self, graph: str, **inputs: np.ndarray) -> list[np.ndarray]:
         return self._graphs[graph].run(None, inputs)
@@ -57,7 +59,7 @@ class Package:
         return Sequence(self, capacity)
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def session_of(path: Path) -> onnxruntime.InferenceSession:
     """A session whose signed bytes do not overflow on a processor without VNNI."""
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.x64quantprecision", "1")

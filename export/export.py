@@ -49,7 +49,7 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--no-calibration", dest="calibration", action="store_false",
-        help="int4: round every weight to the nearest value, without running the model to see what its layers read",
+        help="int4, vnni: round every weight to the nearest value, without running the model to see what its layers read",
     )  # fmt: skip
     parser.add_argument(
         "--speech-head", choices=SPEECH_HEADS,

@@ -9,8 +9,8 @@ import numpy as np
 
 from .quantize import QuantizedRows, in_blocks, packed, rounded, scales_of
 
-_DAMPING = 0.03
-"""Added to the moments' diagonal, of its mean: inputs differ from those that were observed."""
+_DAMPING = 0.3
+"""Added to the moments' diagonal, of its mean. Much: what is read later differs from what was observed."""
 _COLUMNS = 128
 """Features whose errors are handed on at once."""
 _LEAF = 256

@@ -25,7 +25,7 @@ from onnx import TensorProto
 
 from . import __version__
 from .error_feedback import ErrorFeedback
-from .quantize import BLOCK, QuantizedRows, blocks_of, quantize_rows
+from .quantize import BLOCK, QuantizedRows, blocks_of, fitting_block, quantize_rows
 from .row_products import RowProducts
 from .weight_file import INLINE_BYTES, WeightFile, slabs
 
@@ -53,9 +53,11 @@ class Storage:
 
     half: weights are float16, widened by a Cast that ONNX Runtime folds when it loads the graph.
     bits: linear layers become MatMulNBits of 4 or 8 bits; None keeps them float.
-    block: features that share a scale there.
+    block: features that share a scale there, at the most.
     inputs: of linear layers, by scoped name; those that are named are rounded with `ErrorFeedback`.
+    shortlist: storage of a head of many columns, whose weights are kept twice; see `blocks.shortlist`.
     by_rows: linear layers of 8 bits have scales for whole rows instead of blocks; see `RowProducts`.
+    in_blocks: those that have blocks all the same, by scoped name.
     """
 
     half: bool = False
@@ -63,6 +65,8 @@ class Storage:
     block: int = BLOCK
     inputs: Mapping[str, Inputs] = field(default_factory=dict, compare=False)
     by_rows: bool = False
+    in_blocks: frozenset[str] = frozenset()
+    shortlist: "Storage | None" = None
 
 
 class GraphBuilder:
@@ -151,6 +155,22 @@ class GraphBuilder:
         rows = self.op("Gather", stored, indices)
         return self.op("Cast", rows, to=FLOAT) if is_half else rows
 
+    def signed_bytes(self, weight) -> tuple[str, str]:
+        """Rows of `weight` [N, K] as int8 [N, K], and the scale of each row, float32 [N]: an element is their product."""
+        scales = np.empty(weight.shape[0], np.float32)
+
+        def values():
+            start = 0
+            for slab in slabs(weight):
+                largest = np.abs(slab).max(-1, keepdims=True)
+                scales[start : start + len(slab)] = largest[:, 0] / 127
+                start += len(slab)
+                yield np.rint(slab * np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)).astype(np.int8)
+
+        name = self.name("weight")
+        self._initializer(name, np.dtype(np.int8), weight.shape, values())
+        return name, self.constant(scales)
+
     def _float_weight(self, value, name: str) -> tuple[str, bool]:
         """Stores a weight as float16 where `storage` says so and its magnitudes allow it, else as float32."""
         name = self.name(name)
@@ -195,7 +215,7 @@ class GraphBuilder:
         (`rank` 2) use Gemm, which takes the weight as it lies, slab by slab.
         """
         with self.scope(name):
-            if quantize and self.storage.by_rows:
+            if quantize and self.storage.by_rows and "/".join(self._scopes) not in self.storage.in_blocks:
                 y = self._row_products.product(x, weight, self._rounding(), least)
             elif quantize and self.storage.bits:
                 y = self._quantized_product(x, weight)
@@ -212,8 +232,8 @@ class GraphBuilder:
 
     def _quantized_product(self, x: str, weight) -> str:
         """x · weightᵀ by MatMulNBits; activations are rounded to int8 block by block (accuracy level 4) on the CPU."""
-        bits, block = self.storage.bits, self.storage.block
-        rows, features = weight.shape
+        bits, (rows, features) = self.storage.bits, weight.shape
+        block = fitting_block(features, self.storage.block)
         blocks = blocks_of(features, block)
         scales = np.empty((rows, blocks), np.float32)
         quantize = self._rounding()

@@ -1,7 +1,7 @@
 """The language model as graphs: its embedding, its decoder and its heads."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from .blocks.attention import CachedAttention
 from .blocks.decoder_stack import DecoderStack
 from .blocks.shapes import Shapes
+from .blocks.shortlist import LEAST_COLUMNS, shortlisted_logits
 from .errors import ExportError
 from .graph import FLOAT, INT64, GraphBuilder, Storage
 from .names import Names
@@ -106,14 +107,22 @@ class Head:
         """The bias of the logits [columns]."""
         return None
 
+    def has_shortlist(self, storage: Storage) -> bool:
+        """Whether the logits of most columns come from fewer bits, in a package of `storage`."""
+        return storage.shortlist is not None and self.columns >= LEAST_COLUMNS
+
     def build(self, path: Path, storage: Storage, tensors) -> None:
         """hidden_states [rows, H] → logits [rows, columns]."""
         bias = self.bias(tensors)
-        graph = GraphBuilder(path, storage)
+        has_shortlist = self.has_shortlist(storage)
+        graph = GraphBuilder(path, replace(storage.shortlist, inputs=storage.inputs) if has_shortlist else storage)
         hidden = graph.input("hidden_states", FLOAT, ["rows", self.hidden_size])
         weights = Rows([tensors[self.matrix].part(start, end) for start, end in self.ids])
         if self.scale != 1:
             weights = Scaled(weights, self.scale)
-        logits = graph.linear(hidden, weights, bias, name="lm_head", rank=2)
+        if has_shortlist:
+            logits = shortlisted_logits(graph, hidden, weights)
+        else:
+            logits = graph.linear(hidden, weights, bias, name="lm_head", rank=2)
         graph.output("logits", FLOAT, ["rows", self.columns], logits)
         graph.save()

@@ -24,7 +24,7 @@ class Options:
     block_size: int = BLOCK_SIZE
     """Features that share a scale in 4-bit weights."""
     calibration: bool = True
-    """4-bit weights are fitted to what their layers read."""
+    """4-bit weights, and the forms for VNNI, are fitted to what their layers read."""
     xcodec: Path | None = None
     """Folder of X-codec, where the checkpoint does not hold its codec."""
     max_positions: int = MAX_POSITIONS

@@ -77,11 +77,8 @@ def _storage(options: Options) -> dict[str, Storage]:
 def statistics_for(
     storage: Mapping[str, Storage], parts: Parts, tensors: TensorStore, tokenizer: bytes, options: Options, out: Path
 ) -> Iterator[Statistics]:
-    """What the layers of the graphs read: nothing where no weights are fitted to it, or where it is not wanted.
-
-    Weights of 4 bits are, and those of forms by rows.
-    """
-    fitted = {name for name, graph in parts.graphs().items() if storage[graph.role].bits == 4}
+    """What the layers of the graphs read: nothing where no weights are fitted to it, or where it is not wanted."""
+    fitted = _fitted(storage, parts)
     if VNNI in options.all_targets:
         fitted |= set(parts.row_forms(storage).values())
     if not fitted or not options.calibration:
@@ -100,10 +97,16 @@ def write_graphs(
     folder: Path, parts: Parts, tensors: TensorStore, storage: Mapping[str, Storage], statistics: Statistics
 ) -> None:
     """Writes every graph in the form that every CPU runs."""
+    fitted = _fitted(storage, parts)
     for name, graph in parts.graphs().items():
-        kept = storage[graph.role]
-        inputs = statistics.get(name, {}) if kept.bits == 4 else {}
-        graph.build(folder / f"{name}.onnx", replace(kept, inputs=inputs), tensors)
+        inputs = statistics.get(name, {}) if name in fitted else {}
+        graph.build(folder / f"{name}.onnx", replace(storage[graph.role], inputs=inputs), tensors)
+
+
+def _fitted(storage: Mapping[str, Storage], parts: Parts) -> set[str]:
+    """The graphs whose own weights, of 4 bits, are fitted to what their layers read; those of forms by rows are besides."""
+    fitted = {name for name, graph in parts.graphs().items() if storage[graph.role].bits == 4}
+    return fitted | {name for name, head in parts.heads.items() if head.has_shortlist(storage["head"])}
 
 
 def graph_files(folder: Path) -> dict:

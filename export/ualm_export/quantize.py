@@ -8,7 +8,7 @@ import numpy as np
 from .weight_file import slabs
 
 BLOCK = 32
-"""Input features that share one scale, unless a storage says otherwise."""
+"""The fewest input features that share one scale."""
 
 _CLIPPED = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 """Parts of the largest magnitude that scales are tried for."""
@@ -29,6 +29,14 @@ class QuantizedRows:
 def blocks_of(features: int, block: int = BLOCK) -> int:
     """Blocks that cover `features`; the last one may be filled up with zeros."""
     return -(-features // block)
+
+
+def fitting_block(features: int, most: int) -> int:
+    """The largest block up to `most` that fills no more zeros in than the smallest block does."""
+    block = most
+    while block > BLOCK and blocks_of(features, block) * block > blocks_of(features) * BLOCK:
+        block //= 2
+    return block
 
 
 def in_blocks(weight: np.ndarray, block: int) -> np.ndarray:

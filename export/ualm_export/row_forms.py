@@ -14,6 +14,8 @@ from .tensors import TensorStore
 
 VARIANT = "cpu_vnni"
 """The forms' name in the manifest."""
+MOST_LOST = 0.015
+"""The error of a layer's outputs, relative to their norm, from which on it stays in blocks: few layers, those behind a gate."""
 
 
 def write_row_forms(
@@ -28,7 +30,8 @@ def write_row_forms(
     for form, graph in parts.row_forms(storage).items():
         path = folder / f"{form}.rows.onnx"
         smoothing = smoothing_of(parts, graph, tensors, statistics.get(graph, {}))
-        graphs[graph].build(path, replace(BY_ROWS, inputs=smoothing.inputs()), smoothing.tensors())
+        by_rows = replace(BY_ROWS, inputs=smoothing.inputs(), in_blocks=smoothing.sensitive(MOST_LOST))
+        graphs[graph].build(path, by_rows, smoothing.tensors())
         check_llm(path, parts.decoder) if graph == "llm" else check_audio_encoder(path, parts)
         files[form] = path.name
     return files

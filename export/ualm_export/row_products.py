@@ -71,8 +71,13 @@ class RowProducts:
         extremes = graph.op("Abs", x) if least is None else x
         largest = graph.op("ReduceMax", extremes, graph.constant([-1]), keepdims=1)
         magnitudes = graph.op("Max", largest, graph.constant(floor))
-        step, shift = graph.constant(1 / (255 - zero)), graph.constant(zero, np.uint8)
+        step, shift = graph.constant(1 / steps_of(least)), graph.constant(zero, np.uint8)
         return Quantized(graph.op("QuantizeLinear", graph.op("Div", x, magnitudes), step, shift), magnitudes, step, shift)
+
+
+def steps_of(least: float | None) -> int:
+    """The steps from zero to the largest magnitude of a row."""
+    return 255 - _zero_and_floor(least)[0]
 
 
 def _zero_and_floor(least: float | None) -> tuple[int, float]:

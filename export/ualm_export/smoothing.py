@@ -6,17 +6,20 @@ arithmetic nothing changes. `Smoothing` finds the factors for the layers of a de
 factors in them, from which graphs are built as from any others.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from .blocks.activation import LEAST
 from .blocks.attention import CachedAttention
 from .blocks.decoder_stack import DecoderStack
 from .blocks.mlp import GatedMlp, PlainMlp
 from .blocks.whisper_tower import WhisperTower
 from .names import Names
+from .row_products import steps_of
 from .weight_file import slabs
 
 EXPONENTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -95,6 +98,11 @@ class Smoothing:
         self._rows: dict[str, np.ndarray] = {}
         self._columns: dict[str, np.ndarray] = {}
         self._factors: dict[str, np.ndarray] = {}
+        self._errors: dict[str, float] = {}
+
+    def sensitive(self, bound: float) -> frozenset[str]:
+        """The layers that lose more than `bound` of their outputs' norm by rows, in spite of the factors."""
+        return frozenset(layer for layer, error in self._errors.items() if error > bound)
 
     def tensors(self) -> StretchedTensors:
         """The tensors with the factors in them."""
@@ -131,6 +139,7 @@ class Smoothing:
             values = [attention + "value.weight", attention + "value.bias"]
             self._behind_linear(scope + "out_proj", values, attention + "output.weight")
             self._behind_norm([scope + "fc1"], _norm(layer + "mlp_norm"), [layer + "mlp.up.weight"])
+            self._judge(scope + "fc2", layer + "mlp.down.weight", LEAST["gelu"])
         if tower.projected_size:
             self._behind_norm(["proj"], _norm("norm"), ["projection.weight"])
         return self
@@ -139,22 +148,35 @@ class Smoothing:
         """`layers` read what the norm makes, by the weights `readers`."""
         if layers[0] in self._inputs:
             inputs = self._inputs[layers[0]]
-            factors = best_factors(inputs.largest, inputs.examples(), self._sampled(readers))
+            factors, error = best_factors(inputs.largest, inputs.examples(), self._sampled(readers))
+            self._errors |= {layer: error for layer in layers}
             self._divide(norm, factors)
             self._multiply(layers, readers, factors)
 
-    def _behind_linear(self, layer: str, makers: list[str], reader: str, power: float = 1.0) -> None:
+    def _behind_linear(
+        self, layer: str, makers: list[str], reader: str, power: float = 1.0, least: float | None = None
+    ) -> None:
         """`layer` reads, by the weight `reader`, what `makers` make to the power 1 / `power`."""
         if layer in self._inputs:
             inputs = self._inputs[layer]
-            factors = best_factors(inputs.largest, inputs.examples(), self._sampled([reader]))
+            factors, self._errors[layer] = best_factors(
+                inputs.largest, inputs.examples(), self._sampled([reader]), steps_of(least)
+            )
             self._divide(makers, factors**power)
             self._multiply([layer], [reader], factors)
+
+    def _judge(self, layer: str, reader: str, least: float) -> None:
+        """Notes the error of a layer whose input, none of it below `least`, has no factors."""
+        if layer in self._inputs:
+            inputs, weight = self._inputs[layer].examples(), self._sampled([reader])
+            self._errors[layer] = _error(inputs, weight, inputs @ weight.T, steps_of(least))
 
     def _behind_activation(self, layer: str, mlp: PlainMlp, roles: str) -> None:
         """Of the activations, relu2 alone makes a multiple of a multiple."""
         if mlp.activation == "relu2":
-            self._behind_linear(layer, [roles + "up.weight"], roles + "down.weight", power=0.5)
+            self._behind_linear(layer, [roles + "up.weight"], roles + "down.weight", power=0.5, least=LEAST["relu2"])
+        else:
+            self._judge(layer, roles + "down.weight", LEAST[mlp.activation])
 
     def _behind_values(self, layer: str, attention: str, shape: CachedAttention) -> None:
         """Query heads that share a head of values share its factors."""
@@ -164,7 +186,7 @@ class Smoothing:
         inputs, reader = self._inputs[layer], self._sampled([attention + "output.weight"])
         largest = shape.unpadded(inputs.largest).reshape(heads).max(1).ravel()
         shared = [np.moveaxis(x.reshape(-1, *heads), 2, 1).reshape(-1, largest.size) for x in (shape.unpadded(inputs.examples()), reader)]
-        factors = best_factors(largest, *shared)
+        factors, self._errors[layer] = best_factors(largest, *shared)
         self._divide([attention + "value.weight"] + [attention + "value.bias"] * shape.biases, factors)
         each = np.repeat(factors.reshape(heads[0], 1, heads[2]), heads[1], 1).ravel()
         self._multiply([], [attention + "output.weight"], each)
@@ -188,35 +210,40 @@ class Smoothing:
             self._columns[name] = factors
 
 
-def best_factors(largest: np.ndarray, inputs: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def best_factors(
+    largest: np.ndarray, inputs: np.ndarray, weight: np.ndarray, steps: int = 127
+) -> tuple[np.ndarray, float]:
     """The factors [K] by which inputs [positions, K] are divided for the least error of their product by a weight [N, K].
 
     Each is largest^e / weight^(1 − e), of the largest magnitudes of the feature and of its weights, for the best exponent of
-    `EXPONENTS`; or one.
+    `EXPONENTS`; or one. Gives also the error, relative to the product. Rows have `steps` steps to
+    their largest magnitude.
     """
     largest, columns = largest.astype(np.float64), np.abs(weight).max(0).astype(np.float64)
     used = (largest > 0) & (columns > 0)
     best, exact = np.ones(len(largest), np.float32), inputs @ weight.T
-    least = _error(inputs, weight, exact)
+    least = _error(inputs, weight, exact, steps)
     for exponent in EXPONENTS if used.any() else ():
         factors = np.ones(len(largest))
         factors[used] = largest[used] ** exponent / columns[used] ** (1 - exponent)
         factors[used] /= np.exp(np.log(factors[used]).mean())
         factors = np.clip(factors, 1e-4, 1e4).astype(np.float32)
-        error = _error(inputs / factors, weight * factors, exact)
+        error = _error(inputs / factors, weight * factors, exact, steps)
         if error < least:
             best, least = factors, error
-    return best
+    return best, least
 
 
-def _error(inputs: np.ndarray, weight: np.ndarray, exact: np.ndarray) -> float:
-    """The square of the error of a product by rows."""
-    return float(np.square(_rounded(inputs) @ _rounded(weight).T - exact).sum())
+def _error(inputs: np.ndarray, weight: np.ndarray, exact: np.ndarray, steps: int) -> float:
+    """The error of a product by rows, relative to each row's norm: the root of the mean square."""
+    errors = np.square(_rounded(inputs, steps) @ _rounded(weight, 127).T - exact).sum(-1)
+    norms = np.square(exact).sum(-1)
+    return math.sqrt(np.divide(errors, norms, out=np.zeros_like(errors), where=norms > 0).mean())
 
 
-def _rounded(rows: np.ndarray) -> np.ndarray:
-    """Rows in 127 steps either way."""
-    step = np.abs(rows).max(-1, keepdims=True) / 127
+def _rounded(rows: np.ndarray, steps: int) -> np.ndarray:
+    """Rows in so many steps to their largest magnitude."""
+    step = np.abs(rows).max(-1, keepdims=True) / steps
     return np.rint(np.divide(rows, step, out=np.zeros_like(rows), where=step > 0)) * step
 
 

@@ -9,7 +9,7 @@ import onnxruntime
 from context import TemporaryFolderTest
 from ualm_export.graph import FLOAT, GraphBuilder, Storage
 from ualm_export.error_feedback import ErrorFeedback
-from ualm_export.quantize import dequantize_rows, extreme_scales, in_blocks, quantize_rows, rounded, scales_of
+from ualm_export.quantize import dequantize_rows, extreme_scales, fitting_block, in_blocks, quantize_rows, rounded, scales_of
 
 BLOCKS = (32, 64, 128)
 
@@ -45,6 +45,11 @@ class RoundTripTest(unittest.TestCase):
             for block in BLOCKS:
                 restored = dequantize_rows(quantize_rows(original, bits, block), 160, bits)
                 np.testing.assert_allclose(restored, original, rtol=1e-6)
+
+    def test_blocks_fill_no_more_in_than_the_smallest(self):
+        for features, block in ((64, 64), (80, 32), (96, 32), (100, 128), (128, 128), (192, 64), (896, 128), (4864, 128)):
+            self.assertEqual(fitting_block(features, 128), block)
+            self.assertEqual(fitting_block(features, 32), 32)
 
     def test_features_past_the_last_are_zeros_in_the_last_block(self):
         original = weight(6, 150)
@@ -104,6 +109,7 @@ class MatMulNBitsTest(TemporaryFolderTest):
                 y = graph.linear(graph.input("x", FLOAT, ["rows", features]), original, rank=2)
                 graph.output("y", FLOAT, ["rows", 24], y)
                 graph.save()
+                block = fitting_block(features, block)
                 (found,) = onnxruntime.InferenceSession(path).run(None, {"x": x})
                 expected = x @ dequantize_rows(quantize_rows(original, bits, block), features, bits).T
                 self.assertLess(np.abs(found - expected).max() / np.abs(expected).max(), 0.02)

@@ -6,11 +6,12 @@ Sessions are asked not to let signed bytes overflow, so that the numbers are the
 import context  # noqa: F401, isort: skip
 import json
 import unittest
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import onnxruntime
-from compare import Package, compare, features_apart
+from compare import Package, compare, features_apart, session_of
 from context import FIXTURES, TemporaryFolderTest
 from ualm_export.errors import ExportError
 from ualm_export.graph import FLOAT, GraphBuilder
@@ -44,9 +45,7 @@ class ProductTest(TemporaryFolderTest):
         for i, known in enumerate(least):
             y = graph.linear(x, random(OUTPUTS, FEATURES, seed=i), random(OUTPUTS, seed=9), name=f"layer.{i}", least=known)
             graph.output(f"y.{i}", FLOAT, ["batch", "rows", OUTPUTS], y)
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.x64quantprecision", "1")
-        return onnxruntime.InferenceSession(graph.save(), options, providers=["CPUExecutionProvider"])
+        return session_of(graph.save())
 
     def check(self, x: np.ndarray, least: float | None, expected: np.ndarray, bound: float):
         """The graph gives what `product` does, but where a half is rounded the other way, and is as near to the exact product."""
@@ -86,12 +85,34 @@ class ProductTest(TemporaryFolderTest):
             np.testing.assert_array_equal(found[0, 0], random(OUTPUTS, seed=9))
             self.assertFalse(np.isfinite(found[0, 1:]).any())
 
+    def test_sums_of_pairs_do_not_saturate(self):
+        """On a processor without VNNI they do unless a session is asked for precision, as this one and the exporter's own are."""
+        path = self.folder / "ones.onnx"
+        graph = GraphBuilder(path, BY_ROWS)
+        y = graph.linear(graph.input("x", FLOAT, ["rows", 128]), np.ones((64, 128), np.float32), rank=2)
+        graph.output("y", FLOAT, ["rows", 64], y)
+        graph.save()
+        (found,) = session_of(path).run(None, {"x": np.ones((3, 128), np.float32)})
+        np.testing.assert_allclose(found, 128, rtol=1e-6)
+
     def test_layers_that_read_the_same_share_its_bytes(self):
         self.build(None, None, 0.0)
         operators = [node.op_type for node in onnx.load(self.folder / "graph.onnx", load_external_data=False).graph.node]
         self.assertEqual(operators.count("QuantizeLinear"), 2)
         self.assertEqual(operators.count("MatMulIntegerToFloat"), 3)
         self.assertEqual(operators.count("Abs"), 1)
+
+    def test_layers_may_stay_in_blocks(self):
+        path = self.folder / "graph.onnx"
+        graph = GraphBuilder(path, replace(BY_ROWS, in_blocks=frozenset({"layers.1/down_proj"})))
+        x = graph.input("x", FLOAT, ["batch", "rows", FEATURES])
+        for i in range(2):
+            with graph.scope(f"layers.{i}"):
+                y = graph.linear(x, random(OUTPUTS, FEATURES), name="down_proj")
+            graph.output(f"y.{i}", FLOAT, ["batch", "rows", OUTPUTS], y)
+        graph.save()
+        products = [node.op_type for node in onnx.load(path, load_external_data=False).graph.node if "MatMul" in node.op_type]
+        self.assertEqual(products, ["MatMulIntegerToFloat", "MatMulNBits"])
 
     def test_weights_are_rounded_by_outputs(self):
         weight = random(OUTPUTS, FEATURES) * np.geomspace(1e-3, 1e3, OUTPUTS, dtype=np.float32)[:, None]

@@ -11,12 +11,13 @@ have their scoped names in it.
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from ..errors import ExportError
 from ..graph import Storage
 from ..parts import CodecGraphs, Parts
 from .language_model import DrawingModel
@@ -32,7 +33,7 @@ Statistics = Mapping[str, Mapping[str, LinearInputs]]
 
 _STORAGE = Storage(half=True)
 _STEPS = 48
-"""Frames that are drawn after each prompt."""
+"""Frames that are drawn after each prompt, where the model has so many positions."""
 _SOUND_SECONDS = 4.0
 
 
@@ -54,8 +55,9 @@ def _statistics(parts: Parts, tensors: Mapping, tokenizer: bytes, moments: froze
         parts.graphs()[name].build(folder / f"{name}.onnx", _STORAGE, tensors)
     with tqdm(desc="calibrating", unit=" runs", disable=None, dynamic_ncols=True) as bar:
         statistics, heard = _hear(parts, folder, moments, bar.update)
-        prompts = list(PromptWriter(parts, tokenizer).prompts(heard))
-        found, drawn = _draw(parts, prompts, folder, moments, bar.update)
+        steps = min(_STEPS, parts.decoder.attention.max_positions // 4)
+        prompts = _fitting(parts, PromptWriter(parts, tokenizer).prompts(heard), steps)
+        found, drawn = _draw(parts, prompts, steps, folder, moments, bar.update)
         statistics |= found
         for name, graphs in _causal_decoders(parts).items():
             statistics[name] = _speak(graphs, _codes(parts, graphs, prompts, drawn), folder, moments)
@@ -76,12 +78,21 @@ def _hear(parts: Parts, folder: Path, moments: frozenset[str], progress: Callabl
     return {"audio_encoder": graph.close()}, heard
 
 
+def _fitting(parts: Parts, prompts: Iterable[Prompt], steps: int) -> list[Prompt]:
+    """The prompts that leave room for `steps` more frames."""
+    most = parts.decoder.attention.max_positions
+    found = [prompt for prompt in prompts if len(prompt.frames) + steps <= most]
+    if not found:
+        raise ExportError(f"no text of the calibration fits {most} positions; give more of them, or --no-calibration")
+    return found
+
+
 def _draw(
-    parts: Parts, prompts: list[Prompt], folder: Path, moments: frozenset[str], progress: Callable
+    parts: Parts, prompts: list[Prompt], steps: int, folder: Path, moments: frozenset[str], progress: Callable
 ) -> tuple[dict, list[np.ndarray]]:
     """The statistics of the language model and of its heads, and the frames that were drawn after each prompt."""
     model = DrawingModel(parts, folder, folder, moments)
-    drawn = model.draw(prompts, _STEPS, progress)
+    drawn = model.draw(prompts, steps, progress)
     for prompt, frames in zip(prompts, drawn):
         model.observe(prompt, frames)
         progress()

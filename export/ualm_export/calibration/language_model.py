@@ -30,7 +30,7 @@ class DrawingModel:
     def draw(self, prompts: list[Prompt], steps: int, progress: Callable[[], None]) -> list[np.ndarray]:
         """Goes on with all prompts at once for `steps` frames; returns the frames [steps, width] of each.
 
-        An end is never drawn, so that all go on. Longer prompts than the model has positions are cut.
+        An end is never drawn, so that all go on.
         """
         lengths = np.array([len(prompt.frames) for prompt in prompts], np.int32)
         cache = self._prefilled(prompts, int(lengths.max()) + steps)
@@ -44,9 +44,10 @@ class DrawingModel:
             binding.bind_ortvalue_output(f"present.{name}", value)
         del cache
         drawn = [[] for _ in prompts]
+        modalities = [self._parts.modalities[prompt.modality] for prompt in prompts]
         for step in range(steps):
-            for frames, prompt, row in zip(drawn, prompts, hidden):
-                frames.append(self._frame(self._parts.modalities[prompt.modality], row, step))
+            for frames, modality, logits in zip(drawn, modalities, self._logits(modalities, hidden)):
+                frames.append(self._frame(modality, logits, step))
             embeds = self._embed.run({"input_ids": np.stack([frames[-1] for frames in drawn])[:, None]})["inputs_embeds"]
             binding.bind_cpu_input("inputs_embeds", embeds)
             binding.bind_cpu_input("seqlens_k", lengths + np.int32(step))
@@ -60,7 +61,6 @@ class DrawingModel:
     def observe(self, prompt: Prompt, drawn: np.ndarray) -> None:
         """Runs a whole sequence, and takes note of what the linear layers of body and heads read."""
         embeds = np.concatenate([self._embedded(prompt), self._embed.run({"input_ids": drawn[None]})["inputs_embeds"][0]])
-        embeds = embeds[: self._parts.decoder.attention.max_positions]
         hidden = self._body.observe(self._feeds(embeds, len(embeds)))["hidden_states"][0]
         for head in self._heads.values():
             head.observe({"hidden_states": hidden})
@@ -95,9 +95,17 @@ class DrawingModel:
             "total_sequence_length": np.array(len(embeds), np.int32),
         }
 
-    def _frame(self, modality: Modality, hidden: np.ndarray, step: int) -> np.ndarray:
+    def _logits(self, modalities: list[Modality], hidden: np.ndarray) -> list[np.ndarray]:
+        """The logits of each row of `hidden` by the head of its modality; each head is run once."""
+        found: dict[int, np.ndarray] = {}
+        for name, head in self._heads.items():
+            rows = [row for row, modality in enumerate(modalities) if modality.head == name]
+            if rows:
+                found |= zip(rows, head.run({"hidden_states": hidden[rows]})["logits"])
+        return [found[row] for row in range(len(modalities))]
+
+    def _frame(self, modality: Modality, logits: np.ndarray, step: int) -> np.ndarray:
         """Draws a frame [width]: an id of each book, or of the book whose turn it is."""
-        logits = self._heads[modality.head].run({"hidden_states": hidden[None]})["logits"][0]
         books = modality.books if modality.pattern == "delayed" else (modality.books[step % len(modality.books)],)
         embedding = self._parts.embedding
         frame = np.full(embedding.width, embedding.pad or 0, np.int64)

@@ -8,10 +8,11 @@ from ..audio_encoder import HOP_LENGTH, N_FFT, SAMPLING_RATE
 
 
 def encoder_inputs(encoder: Mapping, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Samples [N] of one window at most → chunks [C, mel bins, chunk frames] and the mel frames with signal in each [C].
+    """Samples [N], of which one window is used → chunks [C, mel bins, chunk frames] and the mel frames with signal in each [C].
 
     `encoder` is the manifest's section audio_encoder.
     """
+    samples = samples[: encoder["window_seconds"] * SAMPLING_RATE]
     frames = len(samples) // HOP_LENGTH
     if encoder["normalize"]:
         samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)

@@ -7,6 +7,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from ..errors import ExportError
+
 _MOST_FOLDED = 1 << 31
 """Weights of graphs whose float32 copy is held while they run; those of larger graphs are widened in each run anew."""
 _CHUNK = 4096
@@ -41,6 +43,8 @@ class LinearInputs:
         """The mean of x xᵀ, float32 [K, K]: computed at each call from the inputs, which lie in a file in bfloat16."""
         if self._path is None:
             raise ValueError("the inputs were not kept")
+        if not np.all(np.isfinite(self.largest)):
+            raise ExportError("the model computes values that are not finite on the calibration's inputs; is it whole?")
         features = len(self.largest)
         total = np.zeros((features, features), np.float32)
         kept = np.memmap(self._path, np.uint16, "r").reshape(-1, features)
@@ -54,6 +58,7 @@ class ObservedGraph:
     """A float graph of the exporter in ONNX Runtime. With `kept`, a folder, the inputs of its linear layers are kept there."""
 
     def __init__(self, path: Path, kept: Path | None = None):
+        self._name = path.name
         model = onnx.load(path, load_external_data=False)
         self._outputs = [value.name for value in model.graph.output]
         self._layers = linear_layers(model)
@@ -68,17 +73,23 @@ class ObservedGraph:
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the graph without observing."""
-        return dict(zip(self._outputs, self.session.run(self._outputs, dict(feeds))))
+        return dict(zip(self._outputs, self._run(self._outputs, feeds)))
 
     def observe(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the graph and takes note of the inputs of all linear layers."""
         names = self._outputs + self._observed
-        found = dict(zip(names, self.session.run(names, dict(feeds))))
+        found = dict(zip(names, self._run(names, feeds)))
         for value, file in self._files.items():
             x = found[value] if value in found else feeds[value]
             x = np.asarray(x, np.float32).reshape(-1, x.shape[-1])
             self._statistics.setdefault(value, LinearInputs(x.shape[1], file)).add(x)
         return {name: found[name] for name in self._outputs}
+
+    def _run(self, names: list[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        try:
+            return self.session.run(names, dict(feeds))
+        except Exception as error:  # ONNX Runtime raises many kinds, all of them its own
+            raise ExportError(f"{self._name} does not run for calibration: {error}") from None
 
     def close(self) -> dict[str, LinearInputs]:
         """Gives the session's memory back; returns the statistics by the scoped name of the layer."""

@@ -10,6 +10,7 @@ from ...blocks.mlp import GatedMlp
 from ...blocks.shapes import Shapes
 from ...config import Config
 from ...errors import ExportError
+from ...graph import Storage
 from ...language_model import Decoder, Embedding, Head, Interval
 from ...names import Names
 from ..transformers import DECODER, cached_attention
@@ -72,6 +73,10 @@ class StreamHead(Head):
 
     def tensor_shapes(self) -> Shapes:
         return {STREAMS: (self.streams, self.hidden_size)} | super().tensor_shapes()
+
+    def has_shortlist(self, storage: Storage) -> bool:
+        """No: every logit has a bias of its own, and every book its candidates."""
+        return False
 
     def bias(self, tensors: Mapping) -> np.ndarray:
         embeddings = tensors[STREAMS][:].astype(np.float64)

@@ -1,0 +1,24 @@
+"""Logits of many columns: nearly all from 4-bit weights, those of the best candidates from 8-bit weights.
+
+A step reads all weights of a head, and half as many bytes in 4 bits. Only the largest logits are drawn from, so only they
+need be good: the rows of the candidates are gathered from a second copy of the weights, of which a step touches little.
+"""
+
+from ..graph import FLOAT, GraphBuilder
+
+CANDIDATES = 256
+LEAST_COLUMNS = 1 << 15
+"""Smaller heads gain nothing by it."""
+
+
+def shortlisted_logits(graph: GraphBuilder, x: str, weight) -> str:
+    """x [rows, K] · weightᵀ for weight [columns, K]: [rows, columns]; `graph` stores linear layers in 4 bits."""
+    rough = graph.linear(x, weight, name="lm_head", rank=2)
+    with graph.scope("candidates"):
+        _, best = graph.op("TopK", rough, graph.constant([CANDIDATES]), outputs=2, axis=-1, sorted=0)
+        table, scales = graph.signed_bytes(weight)
+        rows = graph.op("Cast", graph.op("Gather", table, best), to=FLOAT)
+        last = graph.constant([2])
+        products = graph.op("Squeeze", graph.op("MatMul", rows, graph.op("Unsqueeze", x, last)), last)
+        exact = graph.op("Mul", products, graph.op("Gather", scales, best))
+        return graph.op("ScatterElements", rough, best, exact, axis=-1)

@@ -1,0 +1,85 @@
+"""Heads whose best candidates alone are computed in 8 bits."""
+
+import context  # noqa: F401, isort: skip
+import unittest
+from unittest import mock
+
+import numpy as np
+import onnxruntime
+from context import FIXTURES, TemporaryFolderTest
+from ualm_export import language_model
+from ualm_export.blocks.shortlist import CANDIDATES, LEAST_COLUMNS
+from ualm_export.graph import Storage
+from ualm_export.language_model import Head
+from ualm_export.options import Options
+from ualm_export.package import export_package
+from ualm_export.precision import storage_by_role
+
+FEATURES = 96
+
+
+class ShortlistTest(TemporaryFolderTest):
+    def setUp(self):
+        super().setUp()
+        generator = np.random.default_rng(1)
+        self.weight = generator.standard_normal((LEAST_COLUMNS + 500, FEATURES)).astype(np.float32)
+        self.hidden = generator.standard_normal((4, FEATURES)).astype(np.float32)
+
+    def logits(self, storage: Storage, columns: int = LEAST_COLUMNS) -> np.ndarray:
+        head = Head("matrix", len(self.weight), FEATURES, ((100, columns), (0, 100)))
+        head.build(self.folder / "head.onnx", storage, {"matrix": _Tensor(self.weight)})
+        return onnxruntime.InferenceSession(self.folder / "head.onnx").run(None, {"hidden_states": self.hidden})[0]
+
+    def expected(self) -> np.ndarray:
+        return self.hidden @ np.concatenate([self.weight[100:LEAST_COLUMNS], self.weight[:100]]).T
+
+    def test_candidates_are_as_good_as_8_bits_and_the_others_as_4(self):
+        storage = storage_by_role("int4")["head"]
+        found, rough, expected = self.logits(storage), self.logits(storage.shortlist), self.expected()
+        norm = np.sqrt(np.mean(expected**2))
+        for row, plain, right in zip(found, rough, expected):
+            best = np.argsort(-plain)[:CANDIDATES]
+            others = np.setdiff1d(np.arange(len(row)), best)
+            self.assertLess(np.abs(row[best] - right[best]).max() / norm, 0.05)
+            np.testing.assert_array_equal(row[others], plain[others])
+            self.assertGreater(np.abs(row[others] - right[others]).max() / norm, 0.2)
+        np.testing.assert_array_equal(found.argmax(-1), expected.argmax(-1))
+
+    def test_small_heads_are_in_8_bits(self):
+        storage = storage_by_role("int4")["head"]
+        found = self.logits(storage, columns=1000)
+        np.testing.assert_array_equal(found, self.logits(storage_by_role("int8")["head"], columns=1000))
+
+    def test_other_precisions_have_no_shortlist(self):
+        for precision in ("fp32", "fp16", "int8"):
+            self.assertIsNone(storage_by_role(precision)["head"].shortlist)
+        self.assertIsNone(storage_by_role("int4", heads="int8")["head"].shortlist)
+
+
+@unittest.skipUnless(FIXTURES.is_dir(), "python3 tests/tools/fixtures.py writes the checkpoints")
+class PackageTest(TemporaryFolderTest):
+    def test_a_package_with_a_shortlist_is_exported_for_all_targets(self):
+        """The self check runs its graphs, and the forms for GPUs are compared with them."""
+        with mock.patch.object(language_model, "LEAST_COLUMNS", 1000):
+            out = export_package(
+                FIXTURES / "checkpoints" / "tiny-omni", self.folder / "package",
+                Options(precision="int4", targets=("cpu", "cuda", "webgpu")),
+            )  # fmt: skip
+        session = onnxruntime.InferenceSession(out / "text_head.onnx")
+        hidden = np.random.default_rng(0).standard_normal((2, session.get_inputs()[0].shape[1])).astype(np.float32)
+        self.assertTrue(np.all(np.isfinite(session.run(None, {"hidden_states": hidden})[0])))
+
+
+class _Tensor:
+    def __init__(self, array: np.ndarray):
+        self._array, self.shape = array, array.shape
+
+    def __getitem__(self, rows) -> np.ndarray:
+        return self._array[rows]
+
+    def part(self, start: int, stop: int) -> "_Tensor":
+        return _Tensor(self._array[start:stop])
+
+
+if __name__ == "__main__":
+    unittest.main()
