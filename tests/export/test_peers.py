@@ -3,6 +3,7 @@
 import context  # isort: skip
 import argparse
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -13,10 +14,14 @@ from unittest import mock
 PEERS = context.ROOT / "benches" / "peers"
 sys.path.insert(0, str(PEERS))
 
-import compare  # noqa: E402
 from contestants import Failed, Peer, starters_of  # noqa: E402
 from peer import PREFILL, SLICED, STEP  # noqa: E402
 from results import Results, as_json, number, table  # noqa: E402
+
+# by its file: the exporter has a compare.py, too
+specification = importlib.util.spec_from_file_location("compare_peers", PEERS / "compare.py")
+compare = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(compare)
 
 PEER = """
 import sys
