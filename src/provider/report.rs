@@ -121,9 +121,10 @@ impl GraphPlacement {
         self.provider == "cpu" || self.provider.starts_with("cpu:")
     }
 
-    /// Returns whether the graph is the package's own, on the CPU provider: what other placements are compared with.
+    /// Returns whether the graph is the package's own, with its own shapes, on the CPU provider: what other placements are
+    /// compared with.
     pub(crate) fn is_reference(&self) -> bool {
-        self.instructions.is_none() && self.is_on_cpu()
+        self.instructions.is_none() && self.sizes.is_empty() && self.is_on_cpu()
     }
 }
 
