@@ -121,7 +121,7 @@ fn what_is_not_installed_is_told_with_the_way_to_it() {
     assert_eq!(missing.state, ProviderState::NotInstalled);
     assert!(missing.message.contains("/no/such/plugin.so"), "{}", missing.message);
     let with_options = report(&options("cpu:speed=high", None));
-    assert!(with_options.providers[0].message.contains("takes no options"), "{with_options}");
+    assert!(with_options.providers[0].message.contains("takes the options static and vnni"), "{with_options}");
 }
 
 #[test]
