@@ -19,7 +19,7 @@ from .blocks.decoder_stack import DecoderStack
 from .blocks.mlp import GatedMlp, PlainMlp
 from .blocks.whisper_tower import WhisperTower
 from .names import Names
-from .row_products import steps_of
+from .row_products import least_magnitude, steps_of
 from .weight_file import slabs
 
 EXPONENTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -169,7 +169,7 @@ class Smoothing:
         """Notes the error of a layer whose input, none of it below `least`, has no factors."""
         if layer in self._inputs:
             inputs, weight = self._inputs[layer].examples(), self._sampled([reader])
-            self._errors[layer] = _error(inputs, weight, inputs @ weight.T, steps_of(least))
+            self._errors[layer] = _error(inputs, weight, inputs @ weight.T, steps_of(least), least_magnitude(least))
 
     def _behind_activation(self, layer: str, mlp: PlainMlp, roles: str) -> None:
         """Of the activations, relu2 alone makes a multiple of a multiple."""
@@ -234,16 +234,16 @@ def best_factors(
     return best, least
 
 
-def _error(inputs: np.ndarray, weight: np.ndarray, exact: np.ndarray, steps: int) -> float:
+def _error(inputs: np.ndarray, weight: np.ndarray, exact: np.ndarray, steps: int, magnitude: float = 0.0) -> float:
     """The error of a product by rows, relative to each row's norm: the root of the mean square."""
-    errors = np.square(_rounded(inputs, steps) @ _rounded(weight, 127).T - exact).sum(-1)
+    errors = np.square(_rounded(inputs, steps, magnitude) @ _rounded(weight, 127).T - exact).sum(-1)
     norms = np.square(exact).sum(-1)
     return math.sqrt(np.divide(errors, norms, out=np.zeros_like(errors), where=norms > 0).mean())
 
 
-def _rounded(rows: np.ndarray, steps: int) -> np.ndarray:
-    """Rows in so many steps to their largest magnitude."""
-    step = np.abs(rows).max(-1, keepdims=True) / steps
+def _rounded(rows: np.ndarray, steps: int, magnitude: float = 0.0) -> np.ndarray:
+    """Rows in so many steps to their largest magnitude, or to `magnitude` where all are smaller."""
+    step = np.maximum(np.abs(rows).max(-1, keepdims=True), np.float32(magnitude)) / steps
     return np.rint(np.divide(rows, step, out=np.zeros_like(rows), where=step > 0)) * step
 
 

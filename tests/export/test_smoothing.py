@@ -121,6 +121,20 @@ class SmoothingTest(TemporaryFolderTest):
                 self.assertLess(np.abs(moments - exact).max(), 0.01 * np.abs(exact).max(), layer)
 
 
+class SensitiveTest(SmoothingTest):
+    """Which layers stay in blocks."""
+
+    def test_small_rows_that_have_few_steps_are_noticed(self):
+        """Behind GELU a row is divided by 1.2 at the least, so that its least value has a byte: small rows have few steps."""
+        part = encoder(False, None)
+        for scale, lost in ((1.0, False), (1e-2, True)):
+            random = RandomTensors(part.tensor_shapes(), seed=1)
+            tensors = {name: random[name][:] * (scale if "fc1" in name else 1) for name in random}
+            _, inputs = self.run_part(part, tensors)
+            sensitive = {layer for layer in smoothed(part, tensors, inputs).sensitive(0.1) if layer.endswith("fc2")}
+            self.assertEqual(sensitive, {layer for layer in inputs if lost and layer.endswith("fc2")})
+
+
 class FactorsTest(unittest.TestCase):
     def test_alike_features_stay_and_absent_ones_have_no_factor(self):
         generator = np.random.default_rng(0)
