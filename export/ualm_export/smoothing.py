@@ -115,11 +115,12 @@ class Smoothing:
             layer: SmoothedInputs(inputs, factors[layer]) if layer in factors else inputs for layer, inputs in self._inputs.items()
         }
 
-    def decoder(self, stack: DecoderStack) -> "Smoothing":
+    def decoder(self, stack: DecoderStack, keeps_cache: bool = False) -> "Smoothing":
+        """With `keeps_cache` the decoder writes the same keys and values as without factors: another form reads them, too."""
         for i in range(stack.layers):
             scope, layer = f"layers.{i}/", f"layers.{i}."
             self._behind_norm([scope + "qkv_proj"], [layer + "attention_norm.weight"], _projections(layer + "attention."))
-            self._behind_values(scope + "o_proj", layer + "attention.", stack.attention)
+            self._behind_values(scope + "o_proj", layer + "attention.", stack.attention, keeps_cache)
             mlp = layer + "mlp."
             if isinstance(stack.mlp, GatedMlp):
                 layers, readers = [scope + "up_proj", scope + "gate_proj"], [mlp + "up.weight", mlp + "gate.weight"]
@@ -178,14 +179,18 @@ class Smoothing:
         else:
             self._judge(layer, roles + "down.weight", LEAST[mlp.activation])
 
-    def _behind_values(self, layer: str, attention: str, shape: CachedAttention) -> None:
-        """Query heads that share a head of values share its factors."""
+    def _behind_values(self, layer: str, attention: str, shape: CachedAttention, kept: bool) -> None:
+        """Query heads that share a head of values share its factors. Values that are `kept` have none."""
         if layer not in self._inputs:
             return
         heads = (shape.key_value_heads, shape.heads // shape.key_value_heads, shape.head_size)
         inputs, reader = self._inputs[layer], self._sampled([attention + "output.weight"])
+        examples = shape.unpadded(inputs.examples())
+        if kept:
+            self._errors[layer] = _error(examples, reader, examples @ reader.T, steps_of(None))
+            return
         largest = shape.unpadded(inputs.largest).reshape(heads).max(1).ravel()
-        shared = [np.moveaxis(x.reshape(-1, *heads), 2, 1).reshape(-1, largest.size) for x in (shape.unpadded(inputs.examples()), reader)]
+        shared = [np.moveaxis(x.reshape(-1, *heads), 2, 1).reshape(-1, largest.size) for x in (examples, reader)]
         factors, self._errors[layer] = best_factors(largest, *shared)
         self._divide([attention + "value.weight"] + [attention + "value.bias"] * shape.biases, factors)
         each = np.repeat(factors.reshape(heads[0], 1, heads[2]), heads[1], 1).ravel()
