@@ -7,6 +7,7 @@ the weight. The rows of a weight do not depend on one another.
 
 import numpy as np
 
+from .errors import ExportError
 from .quantize import QuantizedRows, in_blocks, packed, rounded, scales_of
 
 _DAMPING = 0.3
@@ -56,6 +57,8 @@ def _inverse_factor(moments: np.ndarray) -> np.ndarray:
     mean = diagonal.mean() or 1.0
     diagonal[diagonal == 0] = mean
     damped[np.diag_indices_from(damped)] = diagonal + _DAMPING * mean
+    if not np.isfinite(damped).all():
+        raise ExportError("a layer reads values whose squares are not finite; are the weights damaged? (else --no-calibration)")
     lower = np.linalg.cholesky(damped[::-1, ::-1])
     return np.ascontiguousarray(_inverse_of_lower(lower)[::-1, ::-1], np.float32)
 

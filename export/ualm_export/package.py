@@ -62,10 +62,14 @@ def write_package(
 
 
 def _storage(options: Options) -> dict[str, Storage]:
-    """How the weights of each role are kept."""
+    """How the weights of each role are kept.
+
+    For GPUs the heads of an int4 package are in 8 bits alone: candidates are gathered on the CPU there, and have no float16 form.
+    """
+    is_for_gpus = options.precision == "int4" and any(target in HALF_TARGETS for target in options.all_targets)
     return storage_by_role(
         options.precision,
-        heads=options.heads_precision,
+        heads=options.heads_precision or ("int8" if is_for_gpus else None),
         codec_encoder=options.codec_encoder_precision,
         audio_encoder=options.audio_encoder_precision,
         speech_decoder=options.speech_decoder_precision,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .errors import ExportError
 from .weight_file import slabs
 
 BLOCK = 32
@@ -40,7 +41,9 @@ def fitting_block(features: int, most: int) -> int:
 
 
 def in_blocks(weight: np.ndarray, block: int) -> np.ndarray:
-    """Float rows [N, K] as [N, blocks, block], filled up with zeros."""
+    """Float rows [N, K] as [N, blocks, block], filled up with zeros; refuses what no integer stands for."""
+    if not np.isfinite(weight).all():
+        raise ExportError("a weight that is to be quantized holds values that are not finite; are the weights damaged?")
     rows, features = weight.shape
     padded = np.zeros((rows, blocks_of(features, block) * block), np.float32)
     padded[:, :features] = weight

@@ -29,7 +29,7 @@ def write_row_forms(
     graphs, files = parts.graphs(), {}
     for form, graph in parts.row_forms(storage).items():
         path = folder / f"{form}.rows.onnx"
-        smoothing = smoothing_of(parts, graph, tensors, statistics.get(graph, {}))
+        smoothing = smoothing_of(parts, form, tensors, statistics.get(graph, {}))
         by_rows = replace(BY_ROWS, inputs=smoothing.inputs(), in_blocks=smoothing.sensitive(MOST_LOST))
         graphs[graph].build(path, by_rows, smoothing.tensors())
         check_llm(path, parts.decoder) if graph == "llm" else check_audio_encoder(path, parts)
@@ -37,8 +37,11 @@ def write_row_forms(
     return files
 
 
-def smoothing_of(parts: Parts, graph: str, tensors: Mapping, inputs: Mapping[str, LinearInputs]) -> Smoothing:
-    """The smoothing of `llm` or `audio_encoder`, whose linear layers read `inputs`."""
-    if graph == "llm":
-        return Smoothing(tensors, parts.decoder.names, inputs).decoder(parts.decoder.stack)
-    return Smoothing(tensors, parts.audio_encoder.names, inputs).tower(parts.audio_encoder.tower)
+def smoothing_of(parts: Parts, form: str, tensors: Mapping, inputs: Mapping[str, LinearInputs]) -> Smoothing:
+    """The smoothing of the form `llm`, `prefill` or `audio_encoder`, whose linear layers read `inputs`.
+
+    The steps of `llm` go on with the cache that `prefill` writes.
+    """
+    if form == "audio_encoder":
+        return Smoothing(tensors, parts.audio_encoder.names, inputs).tower(parts.audio_encoder.tower)
+    return Smoothing(tensors, parts.decoder.names, inputs).decoder(parts.decoder.stack, keeps_cache=form == "prefill")

@@ -80,6 +80,11 @@ def steps_of(least: float | None) -> int:
     return 255 - _zero_and_floor(least)[0]
 
 
+def least_magnitude(least: float | None) -> float:
+    """What a row is divided by where all its elements are smaller: its small elements have fewer steps then."""
+    return _zero_and_floor(least)[1]
+
+
 def _zero_and_floor(least: float | None) -> tuple[int, float]:
     """The byte that stands for zero, and the least magnitude that a row is given so that `least` still has a byte.
 

@@ -19,7 +19,7 @@ from .blocks.decoder_stack import DecoderStack
 from .blocks.mlp import GatedMlp, PlainMlp
 from .blocks.whisper_tower import WhisperTower
 from .names import Names
-from .row_products import steps_of
+from .row_products import least_magnitude, steps_of
 from .weight_file import slabs
 
 EXPONENTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -115,11 +115,12 @@ class Smoothing:
             layer: SmoothedInputs(inputs, factors[layer]) if layer in factors else inputs for layer, inputs in self._inputs.items()
         }
 
-    def decoder(self, stack: DecoderStack) -> "Smoothing":
+    def decoder(self, stack: DecoderStack, keeps_cache: bool = False) -> "Smoothing":
+        """With `keeps_cache` the decoder writes the same keys and values as without factors: another form reads them, too."""
         for i in range(stack.layers):
             scope, layer = f"layers.{i}/", f"layers.{i}."
             self._behind_norm([scope + "qkv_proj"], [layer + "attention_norm.weight"], _projections(layer + "attention."))
-            self._behind_values(scope + "o_proj", layer + "attention.", stack.attention)
+            self._behind_values(scope + "o_proj", layer + "attention.", stack.attention, keeps_cache)
             mlp = layer + "mlp."
             if isinstance(stack.mlp, GatedMlp):
                 layers, readers = [scope + "up_proj", scope + "gate_proj"], [mlp + "up.weight", mlp + "gate.weight"]
@@ -169,7 +170,7 @@ class Smoothing:
         """Notes the error of a layer whose input, none of it below `least`, has no factors."""
         if layer in self._inputs:
             inputs, weight = self._inputs[layer].examples(), self._sampled([reader])
-            self._errors[layer] = _error(inputs, weight, inputs @ weight.T, steps_of(least))
+            self._errors[layer] = _error(inputs, weight, inputs @ weight.T, steps_of(least), least_magnitude(least))
 
     def _behind_activation(self, layer: str, mlp: PlainMlp, roles: str) -> None:
         """Of the activations, relu2 alone makes a multiple of a multiple."""
@@ -178,14 +179,18 @@ class Smoothing:
         else:
             self._judge(layer, roles + "down.weight", LEAST[mlp.activation])
 
-    def _behind_values(self, layer: str, attention: str, shape: CachedAttention) -> None:
-        """Query heads that share a head of values share its factors."""
+    def _behind_values(self, layer: str, attention: str, shape: CachedAttention, kept: bool) -> None:
+        """Query heads that share a head of values share its factors. Values that are `kept` have none."""
         if layer not in self._inputs:
             return
         heads = (shape.key_value_heads, shape.heads // shape.key_value_heads, shape.head_size)
         inputs, reader = self._inputs[layer], self._sampled([attention + "output.weight"])
+        examples = shape.unpadded(inputs.examples())
+        if kept:
+            self._errors[layer] = _error(examples, reader, examples @ reader.T, steps_of(None))
+            return
         largest = shape.unpadded(inputs.largest).reshape(heads).max(1).ravel()
-        shared = [np.moveaxis(x.reshape(-1, *heads), 2, 1).reshape(-1, largest.size) for x in (shape.unpadded(inputs.examples()), reader)]
+        shared = [np.moveaxis(x.reshape(-1, *heads), 2, 1).reshape(-1, largest.size) for x in (examples, reader)]
         factors, self._errors[layer] = best_factors(largest, *shared)
         self._divide([attention + "value.weight"] + [attention + "value.bias"] * shape.biases, factors)
         each = np.repeat(factors.reshape(heads[0], 1, heads[2]), heads[1], 1).ravel()
@@ -234,16 +239,16 @@ def best_factors(
     return best, least
 
 
-def _error(inputs: np.ndarray, weight: np.ndarray, exact: np.ndarray, steps: int) -> float:
+def _error(inputs: np.ndarray, weight: np.ndarray, exact: np.ndarray, steps: int, magnitude: float = 0.0) -> float:
     """The error of a product by rows, relative to each row's norm: the root of the mean square."""
-    errors = np.square(_rounded(inputs, steps) @ _rounded(weight, 127).T - exact).sum(-1)
+    errors = np.square(_rounded(inputs, steps, magnitude) @ _rounded(weight, 127).T - exact).sum(-1)
     norms = np.square(exact).sum(-1)
     return math.sqrt(np.divide(errors, norms, out=np.zeros_like(errors), where=norms > 0).mean())
 
 
-def _rounded(rows: np.ndarray, steps: int) -> np.ndarray:
-    """Rows in so many steps to their largest magnitude."""
-    step = np.abs(rows).max(-1, keepdims=True) / steps
+def _rounded(rows: np.ndarray, steps: int, magnitude: float = 0.0) -> np.ndarray:
+    """Rows in so many steps to their largest magnitude, or to `magnitude` where all are smaller."""
+    step = np.maximum(np.abs(rows).max(-1, keepdims=True), np.float32(magnitude)) / steps
     return np.rint(np.divide(rows, step, out=np.zeros_like(rows), where=step > 0)) * step
 
 

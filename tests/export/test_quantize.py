@@ -7,6 +7,7 @@ import unittest
 import numpy as np
 import onnxruntime
 from context import TemporaryFolderTest
+from ualm_export.errors import ExportError
 from ualm_export.graph import FLOAT, GraphBuilder, Storage
 from ualm_export.error_feedback import ErrorFeedback
 from ualm_export.quantize import dequantize_rows, extreme_scales, fitting_block, in_blocks, quantize_rows, rounded, scales_of
@@ -46,6 +47,17 @@ class RoundTripTest(unittest.TestCase):
                 restored = dequantize_rows(quantize_rows(original, bits, block), 160, bits)
                 np.testing.assert_allclose(restored, original, rtol=1e-6)
 
+    def test_weights_that_are_not_finite_are_refused(self):
+        """As integers they would be finite, and wrong."""
+        for wrong in (np.nan, np.inf, -np.inf):
+            damaged = weight(4, 64)
+            damaged[2, 5] = wrong
+            for bits in (4, 8):
+                with self.assertRaisesRegex(ExportError, "not finite"):
+                    quantize_rows(damaged, bits)
+                with self.assertRaisesRegex(ExportError, "not finite"):
+                    ErrorFeedback(np.eye(64, dtype=np.float32)).quantize_rows(damaged, bits, 32)
+
     def test_blocks_fill_no_more_in_than_the_smallest(self):
         for features, block in ((64, 64), (80, 32), (96, 32), (100, 128), (128, 128), (192, 64), (896, 128), (4864, 128)):
             self.assertEqual(fitting_block(features, 128), block)
@@ -84,6 +96,10 @@ class ErrorFeedbackTest(unittest.TestCase):
         plain, fed = quantize_rows(original, 4, 128), ErrorFeedback(moments).quantize_rows(original, 4, 128)
         np.testing.assert_array_equal(plain.values, fed.values)
         np.testing.assert_array_equal(plain.scales, fed.scales)
+
+    def test_inputs_without_finite_squares_are_refused(self):
+        with self.assertRaisesRegex(ExportError, "not finite.*--no-calibration"):
+            ErrorFeedback(np.full((4, 4), np.inf, np.float32))
 
     def test_features_without_inputs_are_rounded(self):
         """Also where there are no inputs at all, or fewer than features."""

@@ -174,6 +174,30 @@ class FormsTest(TemporaryFolderTest):
         after = compare(reference, Package(folder / "tiny-omni-int4", "cpu_vnni"), prompts=2, length=32, steps=12, seed=0)
         self.assertLess(np.mean(after["audio"].errors), 0.15)
 
+    def test_the_cache_of_prompts_is_that_of_the_steps(self):
+        """Keys and values, position by position, are those of the float32 package but for the rounding."""
+        for name in ("tiny-omni", "tiny-afwhisper", "tiny-audex"):
+            expected, found = (
+                self.cache(FIXTURES / "packages" / folder) for folder in (f"{name}-fp32/llm.onnx", f"{name}-int4/prefill.rows.onnx")
+            )
+            for part, values in expected.items():
+                self.assertLess(np.linalg.norm(found[part] - values), 0.08 * np.linalg.norm(values), f"{name} {part}")
+
+    def cache(self, path) -> dict[str, np.ndarray]:
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        embed = onnxruntime.InferenceSession(path.with_name("embed.onnx"))
+        width = embed.get_inputs()[0].shape[2]
+        ids = np.random.default_rng(0).integers(300, 500, (1, 40, width))
+        feeds = {"inputs_embeds": embed.run(None, {"input_ids": ids})[0], "seqlens_k": np.array([39], np.int32)}
+        feeds["total_sequence_length"] = np.array(40, np.int32)
+        for value in session.get_inputs():
+            if value.name.startswith("past_key_values."):
+                feeds[value.name] = np.zeros((1, value.shape[1], 40, value.shape[3]), np.float32)
+        names = [value.name for value in session.get_outputs() if value.name.startswith("present.")]
+        return dict(zip(names, session.run(names, feeds)))
+
     def test_the_target_is_chosen_by_the_precision_and_refused_where_it_adds_nothing(self):
         checkpoint = FIXTURES / "checkpoints" / "tiny-omni"
         for options in ({"precision": "int8", "targets": ("cpu",)}, {"precision": "fp32"}):

@@ -1,10 +1,13 @@
 """Heads whose best candidates alone are computed in 8 bits."""
 
 import context  # noqa: F401, isort: skip
+import json
 import unittest
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import onnx
 import onnxruntime
 from context import FIXTURES, TemporaryFolderTest
 from ualm_export import language_model
@@ -58,16 +61,30 @@ class ShortlistTest(TemporaryFolderTest):
 
 @unittest.skipUnless(FIXTURES.is_dir(), "python3 tests/tools/fixtures.py writes the checkpoints")
 class PackageTest(TemporaryFolderTest):
-    def test_a_package_with_a_shortlist_is_exported_for_all_targets(self):
-        """The self check runs its graphs, and the forms for GPUs are compared with them."""
+    def export(self, *targets: str) -> Path:
         with mock.patch.object(language_model, "LEAST_COLUMNS", 1000):
-            out = export_package(
-                FIXTURES / "checkpoints" / "tiny-omni", self.folder / "package",
-                Options(precision="int4", targets=("cpu", "cuda", "webgpu")),
+            return export_package(
+                FIXTURES / "checkpoints" / "tiny-omni", self.folder / "-".join(targets), Options(precision="int4", targets=targets)
             )  # fmt: skip
+
+    def test_a_package_with_a_shortlist_runs(self):
+        out = self.export("cpu")
+        self.assertIn("TopK", operators(out / "text_head.onnx"))
         session = onnxruntime.InferenceSession(out / "text_head.onnx")
         hidden = np.random.default_rng(0).standard_normal((2, session.get_inputs()[0].shape[1])).astype(np.float32)
         self.assertTrue(np.all(np.isfinite(session.run(None, {"hidden_states": hidden})[0])))
+
+    def test_packages_for_gpus_have_none(self):
+        """Its heads would have no float16 form, and run on the CPU in part."""
+        out = self.export("cpu", "cuda", "webgpu")
+        self.assertNotIn("TopK", operators(out / "text_head.onnx"))
+        variants = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["variants"]
+        for target in ("cuda", "webgpu"):
+            self.assertIn("text_head", variants[target])
+
+
+def operators(path: Path) -> list[str]:
+    return [node.op_type for node in onnx.load(path, load_external_data=False).graph.node]
 
 
 class _Tensor:

@@ -121,6 +121,50 @@ class SmoothingTest(TemporaryFolderTest):
                 self.assertLess(np.abs(moments - exact).max(), 0.01 * np.abs(exact).max(), layer)
 
 
+    def test_small_rows_that_have_few_steps_are_noticed(self):
+        """Behind GELU a row is divided by 1.2 at the least, so that its least value has a byte: small rows have few steps."""
+        part = encoder(False, None)
+        for scale, lost in ((1.0, False), (1e-2, True)):
+            random = RandomTensors(part.tensor_shapes(), seed=1)
+            tensors = {name: random[name][:] * (scale if "fc1" in name else 1) for name in random}
+            _, inputs = self.run_part(part, tensors)
+            sensitive = {layer for layer in smoothed(part, tensors, inputs).sensitive(0.1) if layer.endswith("fc2")}
+            self.assertEqual(sensitive, {layer for layer in inputs if lost and layer.endswith("fc2")})
+
+
+class CacheTest(TemporaryFolderTest):
+    """What forms that share a cache write."""
+
+    def test_keys_and_values_that_another_form_reads_stay(self):
+        for part in (decoder(GatedMlp(HIDDEN, 256)), decoder(PlainMlp(HIDDEN, 256, "relu2"), False, 32)):
+            random = RandomTensors(part.tensor_shapes(), seed=1)
+            tensors = with_outliers(part, random, self.cache(part, random)[1])
+            expected, inputs = self.cache(part, tensors)
+            kept, changed = (
+                Smoothing(tensors, part.names, inputs).decoder(part.stack, keeps_cache).tensors() for keeps_cache in (True, False)
+            )
+            for name, values in self.cache(part, kept)[0].items():
+                np.testing.assert_allclose(values, expected[name], rtol=0, atol=3e-5 * np.abs(expected[name]).max())
+            self.assertGreater(error(self.cache(part, changed)[0]["present.0.value"], expected["present.0.value"]), 0.05)
+
+    def test_a_projection_behind_kept_values_is_judged(self):
+        part = decoder(GatedMlp(HIDDEN, 256))
+        random = RandomTensors(part.tensor_shapes(), seed=1)
+        inputs = self.cache(part, random)[1]
+        spread_out = with_outliers(part, random, inputs)
+        inputs = self.cache(part, spread_out)[1]
+        sensitive = [Smoothing(spread_out, part.names, inputs).decoder(part.stack, kept).sensitive(0.05) for kept in (False, True)]
+        layers = {f"layers.{i}/o_proj" for i in range(part.layers)}
+        self.assertEqual([found & layers for found in sensitive], [set(), layers])
+
+    def cache(self, part: Decoder, tensors) -> tuple[dict[str, np.ndarray], dict]:
+        """The keys and values of a float graph, and the inputs of its linear layers."""
+        part.build(self.folder / "graph.onnx", Storage(), tensors)
+        graph = ObservedGraph(self.folder / "graph.onnx", Path(tempfile.mkdtemp(dir=self.folder)))
+        found = graph.observe(decoder_feeds(part))
+        return {name: value for name, value in found.items() if name.startswith("present.")}, graph.close()
+
+
 class FactorsTest(unittest.TestCase):
     def test_alike_features_stay_and_absent_ones_have_no_factor(self):
         generator = np.random.default_rng(0)

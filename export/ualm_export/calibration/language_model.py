@@ -37,8 +37,8 @@ class DrawingModel:
         hidden = np.concatenate([hidden for hidden, _ in cache])
         binding = self._body.session.io_binding()
         binding.bind_output("hidden_states")
-        for name in cache[0][1]:
-            joined = np.concatenate([past[name] for _, past in cache])
+        for name in list(cache[0][1]):
+            joined = np.concatenate([past.pop(name) for _, past in cache])  # each is freed as soon as it is joined
             value = onnxruntime.OrtValue.ortvalue_from_numpy(joined)
             binding.bind_ortvalue_input(f"past_key_values.{name}", value)
             binding.bind_ortvalue_output(f"present.{name}", value)
