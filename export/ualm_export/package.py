@@ -109,8 +109,9 @@ def write_graphs(
 
 def _fitted(storage: Mapping[str, Storage], parts: Parts) -> set[str]:
     """The graphs whose own weights, of 4 bits, are fitted to what their layers read; those of forms by rows are besides."""
-    fitted = {name for name, graph in parts.graphs().items() if storage[graph.role].bits == 4}
-    return fitted | {name for name, head in parts.heads.items() if head.has_shortlist(storage["head"])}
+    kept = {name: storage[graph.role] for name, graph in parts.graphs().items()}
+    fitted = {name for name in kept if kept[name].bits == 4}
+    return fitted | {name for name, head in parts.heads.items() if head.has_shortlist(kept[name])}
 
 
 def graph_files(folder: Path) -> dict:

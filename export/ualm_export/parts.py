@@ -110,13 +110,18 @@ class Parts:
     def graphs(self) -> dict[str, Graph]:
         """The graphs that are built, by name."""
         graphs = {"embed": Graph("embed", self.embedding.build), "llm": Graph("llm", self.decoder.build)}
-        graphs |= {name: Graph("head", head.build) for name, head in self.heads.items()}
+        graphs |= {name: Graph(self._head_role(name), head.build) for name, head in self.heads.items()}
         graphs["audio_encoder"] = Graph("audio_encoder", self.audio_encoder.build)
         for part in self.codecs.values():
             if part.encoder:
                 graphs[part.encoder] = Graph("codec_encoder", part.codec.build_encoder)
             graphs[part.decoder] = Graph(part.decoder_role, part.codec.build_decoder)
         return graphs
+
+    def _head_role(self, name: str) -> str:
+        """The role of a head: one that only text is drawn from may round more, for text is hardly ever guided."""
+        drawn = {modality for modality, layout in self.modalities.items() if layout.head == name}
+        return "text_head" if drawn == {"text"} else "head"
 
     def row_forms(self, storage: Mapping[str, Storage]) -> dict[str, str]:
         """The forms with products by rows that a package of `storage`, by role, gains by: their graphs, by the forms' names.

@@ -34,18 +34,20 @@ def storage_by_role(
 ) -> dict[str, Storage]:
     """The others override the precision of the parts that they name.
 
-    Four bits are for the language model's body only, and for the logits of a large head that are not drawn from: heads, audio
-    encoder and speech decoder lose too much by it. The embedding is looked up, not multiplied, and the codec's decoder is no linear stack: float16 at the least
-    (errors of 3e-4 and 5e-4 of the largest value). The codec's encoder stays float32 unless asked: rounded
+    Four bits are for the language model's body only, and for the logits of a large head of text that are hardly drawn: heads, audio
+    encoder and speech decoder lose too much by it. Guidance multiplies the errors of logits, so heads that sound is drawn from have
+    none. The embedding is looked up, not multiplied, and the codec's decoder is no linear stack: float16 at the least (errors of 3e-4
+    and 5e-4 of the largest value). The codec's encoder stays float32 unless asked: rounded
     to float16 it chooses another code about once in a hundred times.
     """
     plain = _FLOAT32 if precision == "fp32" else _FLOAT16
     eight = _INT8 if precision in ("int8", "int4") else plain
-    head = replace(_INT8, shortlist=_INT4) if precision == "int4" else eight
+    text_head = replace(_INT8, shortlist=_INT4) if precision == "int4" else eight
     return {
         "embed": plain,
         "llm": replace(_INT4, block=block_size) if precision == "int4" else _STORAGE[precision],
-        "head": _STORAGE.get(heads, head),
+        "head": _STORAGE.get(heads, eight),
+        "text_head": _STORAGE.get(heads, text_head),
         "audio_encoder": _STORAGE.get(audio_encoder, eight),
         "codec_encoder": _STORAGE.get(codec_encoder, _FLOAT32),
         "codec_decoder": plain,

@@ -37,7 +37,7 @@ class ShortlistTest(TemporaryFolderTest):
         return self.hidden @ np.concatenate([self.weight[100:LEAST_COLUMNS], self.weight[:100]]).T
 
     def test_candidates_are_as_good_as_8_bits_and_the_others_as_4(self):
-        storage = storage_by_role("int4")["head"]
+        storage = storage_by_role("int4")["text_head"]
         found, rough, expected = self.logits(storage), self.logits(storage.shortlist), self.expected()
         norm = np.sqrt(np.mean(expected**2))
         for row, plain, right in zip(found, rough, expected):
@@ -49,14 +49,14 @@ class ShortlistTest(TemporaryFolderTest):
         np.testing.assert_array_equal(found.argmax(-1), expected.argmax(-1))
 
     def test_small_heads_are_in_8_bits(self):
-        storage = storage_by_role("int4")["head"]
+        storage = storage_by_role("int4")["text_head"]
         found = self.logits(storage, columns=1000)
-        np.testing.assert_array_equal(found, self.logits(storage_by_role("int8")["head"], columns=1000))
+        np.testing.assert_array_equal(found, self.logits(storage_by_role("int8")["text_head"], columns=1000))
 
     def test_other_precisions_have_no_shortlist(self):
         for precision in ("fp32", "fp16", "int8"):
-            self.assertIsNone(storage_by_role(precision)["head"].shortlist)
-        self.assertIsNone(storage_by_role("int4", heads="int8")["head"].shortlist)
+            self.assertIsNone(storage_by_role(precision)["text_head"].shortlist)
+        self.assertIsNone(storage_by_role("int4", heads="int8")["text_head"].shortlist)
 
 
 @unittest.skipUnless(FIXTURES.is_dir(), "python3 tests/tools/fixtures.py writes the checkpoints")
