@@ -74,7 +74,7 @@ impl Job<'_> {
                     format!("{different} of {all} codes differ; at most {} % may", 100.0 * compared.bound)
                 }
                 (None, Some(size)) => {
-                    format!("the difference is {size:.1e} of the largest value; at most {:.0e} may be", compared.bound)
+                    format!("the difference is {size:.1e} of the largest value; at most {:e} may be", compared.bound)
                 }
                 (None, None) => "a number is not finite, or is where the CPU gives zeros alone".to_owned(),
             };

@@ -127,10 +127,7 @@ impl fmt::Display for GraphComparison {
             }
             (None, Some(difference)) => {
                 let reference = self.reference();
-                write!(
-                    f,
-                    "differs from {reference} by {difference:.1e} of the largest value; at most {bound:.0e} may be"
-                )
+                write!(f, "differs from {reference} by {difference:.1e} of the largest value; at most {bound:e} may be")
             }
             (None, None) => f.write_str("no numbers"),
         }

@@ -53,7 +53,14 @@ impl Prefill {
         let graph = self.loader.load_prefill(llm, &self.file, &self.ports.inputs, &self.ports.outputs)?;
         if let Some(port) = self.ports.inputs.iter().find(|port| llm.is_half(port.name()) != graph.is_half(port.name()))
         {
-            let what = format!("the graphs {PREFILL} and llm have caches of other numbers ({})", port.name());
+            let name = |is_half| if is_half { "float16" } else { "float32" };
+            let [own, of_llm] = [&graph, llm].map(|graph| name(graph.is_half(port.name())));
+            let what = format!(
+                "the graphs {PREFILL} and llm have caches of other numbers: {} is {own} in {}, and {of_llm} in llm; \
+                 make the package again, or ask for the portable form (llm=cpu:vnni=0)",
+                port.name(),
+                self.file
+            );
             return Err(Error::new(ErrorKind::Package, what));
         }
         Ok(self.graph.get_or_init(|| graph))

@@ -4,15 +4,26 @@ use std::hint::black_box;
 use std::thread;
 use std::time::Instant;
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// Size of the buffer in bytes, several times that of usual caches.
 const BYTES: usize = 256 << 20;
 const PASSES: usize = 8;
 
 /// Returns the bytes a second that `threads` threads read together: the best of some passes over the buffer.
-pub(super) fn measure(threads: usize) -> f64 {
-    let numbers = vec![1_u64; BYTES / size_of::<u64>()];
+///
+/// # Errors
+/// [`ErrorKind::Limit`] if there is no memory for the buffer.
+pub(super) fn measure(threads: usize) -> Result<f64> {
+    let mut numbers = Vec::new();
+    numbers.try_reserve_exact(BYTES / size_of::<u64>()).map_err(|e| {
+        let what =
+            format!("measuring the memory takes {} MiB, which are not free: measure without limits", BYTES >> 20);
+        Error::new(ErrorKind::Limit, what).with_source(e)
+    })?;
+    numbers.resize(BYTES / size_of::<u64>(), 1_u64);
     let best = (0..PASSES).map(|_| pass(&numbers, threads)).fold(f64::INFINITY, f64::min);
-    BYTES as f64 / best
+    Ok(BYTES as f64 / best)
 }
 
 /// Reads all `numbers`, a part in each thread, and returns the seconds that it took.

@@ -31,7 +31,7 @@ impl MachineSpeed {
     /// Measures the machine; takes about a second, and 256 MiB of memory.
     ///
     /// # Errors
-    /// ONNX Runtime cannot run the products.
+    /// ONNX Runtime cannot run the products, or there is no memory for the buffer.
     pub fn measure(runtime: &Runtime) -> Result<Self> {
         let failed =
             |e: ort::Error| Error::new(ErrorKind::Graph, format!("the product to measure fails: {}", e.message()));
@@ -41,7 +41,7 @@ impl MachineSpeed {
         if Processor::get().vnni().is_some() {
             int8 = int8.max(peak(peak::ROWS)?);
         }
-        let bytes_per_second = bandwidth::measure(runtime.threads());
+        let bytes_per_second = bandwidth::measure(runtime.threads())?;
         Ok(Self { bytes_per_second, float32: peak(peak::FLOAT32)?, int8 })
     }
 

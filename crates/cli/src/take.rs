@@ -181,13 +181,15 @@ fn again(common: &Common, args: &Take, taken: &Taken) -> Result<()> {
     }
     if segment.tokens != taken.segment.tokens {
         let same = segment.tokens.iter().zip(taken.segment.tokens.iter()).take_while(|(a, b)| a == b).count();
-        let what =
-            format!("made again, it differs from frame {same} on: another machine, library or number of threads?");
+        let what = format!(
+            "made again, it differs from frame {same} on: another machine, version, library, number of threads or form of \
+             the graphs (--low-memory, cpu:vnni=0)?"
+        );
         return Err(Error::new(ErrorKind::Numeric, what));
     }
     if !holds_samples(&args.file, &sound, format)? {
-        let what =
-            "made again, its frames are the same and its samples differ: the file was changed, or another machine";
+        let what = "made again, its frames are the same and its samples differ: the file was changed, or another \
+                    machine, version, library or number of threads?";
         return Err(Error::new(ErrorKind::Numeric, what));
     }
     note(common, &format!("the same {} samples", sound.len()));
