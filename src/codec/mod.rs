@@ -46,7 +46,8 @@ impl Format {
 pub(crate) enum Pace {
     /// Short pieces first, so that sound can be heard while it is being generated, at some cost in speed.
     Streamed,
-    /// Pieces of a few seconds, so that most of a sound is decoded when its last code has been generated.
+    /// Pieces of a few seconds, which are decoded beside the steps: most of a sound is there when its last code has been
+    /// generated.
     Generated,
     /// Pieces as long as the bound on the decoder's memory allows, for codes that are all there.
     Whole,

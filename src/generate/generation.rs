@@ -15,7 +15,6 @@ use super::conversation::{Conversation, Next, Offer};
 use super::sound::SoundStream;
 use super::{Checkpoint, Draws, Event, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage};
 use crate::cancel::Cancel;
-use crate::codec::Pace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::language_model::StateMark;
 use crate::modality::{Modality, SegmentConfig};
@@ -219,9 +218,9 @@ impl<'a> Generation<'a> {
         let (modality, last) = self.choose(next, kept.as_ref().map(|(modality, _)| *modality))?;
         let rules = &self.conversation.rules;
         let config = self.segment_config(modality);
-        let pace = if self.config.stream_audio { Pace::Streamed } else { Pace::Generated };
         let limits = &self.conversation.limits;
-        let sound_of = |codec| SoundStream::new(codec, pace, limits.cache_bytes());
+        let is_streamed = self.config.stream_audio;
+        let sound_of = |codec| SoundStream::new(codec, is_streamed, limits.cache_bytes());
         let sound = rules.voice(modality)?.codec.as_deref().map(sound_of).transpose()?;
         let width = rules.vocabulary.non_zero_width();
         let segment = OpenSegment {

@@ -1,8 +1,7 @@
 //! The sound of a segment, decoded during its generation: between the steps, or beside them on a thread of its own.
 //!
-//! Either way the codes are divided into the same pieces, so the samples are the same. A piece that is decoded beside the
-//! steps is taken back after a fixed number of frames, and waited for if it is not done by then: the order of the events
-//! does not depend on how fast anything runs.
+//! A piece that is decoded beside the steps is taken back after a fixed number of frames, and waited for if it is not done
+//! by then: the order of the events does not depend on how fast anything runs.
 
 use super::sound_worker::{DecodedPiece, Piece, SoundWorker};
 use crate::audio::Waveform;
@@ -19,7 +18,7 @@ pub(super) struct SoundStream {
     /// `None` while the worker has it.
     clip: Option<Box<dyn ClipDecoder>>,
     format: Format,
-    pace: Pace,
+    is_streamed: bool,
     beside: Beside,
     /// The number of frames at which the worker's piece is taken back.
     due: usize,
@@ -41,12 +40,18 @@ enum Beside {
 
 impl SoundStream {
     /// Begins the sound of a segment; the state of a causal decoder takes at most `memory` bytes.
-    pub(super) fn new(codec: &dyn Codec, pace: Pace, memory: u64) -> Result<Self> {
+    pub(super) fn new(codec: &dyn Codec, is_streamed: bool, memory: u64) -> Result<Self> {
+        let is_beside = codec.decodes_beside_steps();
+        let pace = match (is_streamed, is_beside) {
+            (true, _) => Pace::Streamed,
+            (false, true) => Pace::Generated,
+            (false, false) => Pace::Whole,
+        };
         Ok(Self {
             clip: Some(codec.clip(pace, memory)?),
             format: codec.format(),
-            pace,
-            beside: if codec.decodes_beside_steps() { Beside::Wanted } else { Beside::No },
+            is_streamed,
+            beside: if is_beside { Beside::Wanted } else { Beside::No },
             due: 0,
             pushed: 0,
             taken: 0,
@@ -71,7 +76,7 @@ impl SoundStream {
         self.due = frames + (frames - self.pushed).div_ceil(SHARE);
         self.pushed = frames;
         // the first sound is waited for, and after the last piece there are no steps
-        let is_first = self.pace == Pace::Streamed && self.samples.is_empty();
+        let is_first = self.is_streamed && self.samples.is_empty();
         match self.worker().filter(|_| !complete && !is_first) {
             Some(worker) => worker.begin(piece),
             None => self.keep(piece.decode()),

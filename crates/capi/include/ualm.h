@@ -720,8 +720,8 @@ typedef struct {
      */
     ualm_segment_options speech;
     /**
-     * 1 gives sound out early, in short chunks first, at some cost in speed; 0 in chunks of some seconds and at the end of
-     * its segment.
+     * 1 gives sound out early, in short chunks first, at some cost in speed; 0 in chunks of some seconds, or at
+     * the end of its segment.
      */
     int32_t stream_audio;
     /**
@@ -1146,8 +1146,8 @@ typedef struct {
      */
     int32_t best;
     /**
-     * 1 emits sound early, in short chunks first, at some cost in speed; 0 in chunks of some seconds and at the end of its
-     * segment.
+     * 1 emits sound early, in short chunks first, at some cost in speed; 0 in chunks of some seconds, or at
+     * the end of its segment.
      */
     int32_t stream_audio;
     /**

@@ -75,8 +75,8 @@ pub struct ualm_chain_options {
     /// 1 ranks the takes of the final sound by how well they cover the plan, and ends the chain with the best; 0 ends it
     /// with the first.
     pub best: i32,
-    /// 1 emits sound early, in short chunks first, at some cost in speed; 0 in chunks of some seconds and at the end of its
-    /// segment.
+    /// 1 emits sound early, in short chunks first, at some cost in speed; 0 in chunks of some seconds, or at
+    /// the end of its segment.
     pub stream_audio: i32,
     /// 1 resumes a chain with `seed`, 0 with the seed of its record. A new chain always uses `seed`.
     pub reseed: usize,

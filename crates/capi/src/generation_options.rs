@@ -73,8 +73,8 @@ pub struct ualm_generation_options {
     pub audio: ualm_segment_options,
     /// Settings of speech segments.
     pub speech: ualm_segment_options,
-    /// 1 gives sound out early, in short chunks first, at some cost in speed; 0 in chunks of some seconds and at the end of
-    /// its segment.
+    /// 1 gives sound out early, in short chunks first, at some cost in speed; 0 in chunks of some seconds, or at
+    /// the end of its segment.
     pub stream_audio: i32,
     /// 1 goes on with the modalities of `force` when the model ends its turn, or a segment meets its limit, before them.
     pub insist: i32,
