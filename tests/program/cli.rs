@@ -104,6 +104,22 @@ fn sound_from_words_and_words_from_sound() {
     assert!(output.status.success() && text(&output.stderr).contains("the clip is empty"));
 }
 
+/// With three threads sound is decoded beside the steps, but not where memory is scarce.
+#[test]
+fn sound_is_the_same_beside_the_steps_and_between_them() {
+    skip_without_fixtures!();
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("sound.wav").display().to_string();
+    let made = |memory: &[&str]| {
+        let steps = ["generate", "rain", "--min-steps", "200", "--max-steps", "200", "--seed", "5", "--threads", "3"];
+        works(&[&steps[..], &["-o", &file, "--no-take"], memory].concat());
+        let streamed = run(&[&steps[..], &["-o", "-", "--raw"], memory].concat()).stdout;
+        assert!(streamed.len() > 190 * 320 * 2, "{} bytes", streamed.len());
+        (fs::read(&file).unwrap(), streamed)
+    };
+    assert!(made(&[]) == made(&["--low-memory"]));
+}
+
 #[test]
 fn a_drawn_seed_is_told_and_brings_the_sound_back() {
     skip_without_fixtures!();
