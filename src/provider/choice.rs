@@ -148,8 +148,15 @@ impl Providers {
         Ok(self)
     }
 
-    /// Checks that every named graph is one of [`GRAPHS`], a group, or one of `graphs`, those of a package.
+    /// Checks that every named graph is one of [`GRAPHS`], a group, or one of `graphs`, those of a package, and that options
+    /// are those of a provider.
     pub(crate) fn check<'g>(&self, graphs: impl Iterator<Item = &'g str>) -> Result<()> {
+        if let Some((_, auto)) = self.items.iter().find(|(_, item)| item.is_auto() && !item.options.is_empty()) {
+            let what = format!(
+                "{auto}: {AUTO} stands for several providers and takes no options; give them to one by its name"
+            );
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
         let graphs: Vec<_> = graphs.collect();
         let is_known = |name: &&str| GROUPS.contains(name) || GRAPHS.contains(name) || graphs.contains(name);
         match self.items.iter().filter_map(|(graph, _)| graph.as_deref()).find(|name| !is_known(name)) {
@@ -316,6 +323,16 @@ mod tests {
         assert!(providers.check(["speech_head"].into_iter()).is_ok(), "packages usually have the others");
         let error = providers.check(["embed", "text_head"].into_iter()).unwrap_err();
         assert!(error.message().contains("\"speech_head\", but the package has embed, text_head"), "{error}");
+    }
+
+    #[test]
+    fn auto_takes_no_options() {
+        for text in ["auto:vnni=0", "llm=auto:foo=1,cpu"] {
+            let providers: Providers = text.parse().unwrap();
+            let error = providers.check(std::iter::empty()).unwrap_err();
+            assert!(error.message().contains("takes no options"), "{error}");
+        }
+        "auto,cpu:vnni=0".parse::<Providers>().unwrap().check(std::iter::empty()).unwrap();
     }
 
     #[test]
