@@ -15,12 +15,13 @@ import numpy as np
 import onnxruntime
 from ualm_export.calibration.log_mel import encoder_inputs
 from ualm_export.calibration.sounds import sounds
+from ualm_export.language_model import columns
 from ualm_export.row_forms import VARIANT
 
 FORMS = {"vnni": VARIANT}
 """The manifest's names of forms that may be compared."""
 PREFILL = 32
-"""Positions of a prompt from which on the runtime runs it by the form for prompts."""
+"""Positions of a prompt from which on it is run by the form for prompts; the runtime asks for 64, more than the prompts here have."""
 
 
 class Package:
@@ -93,16 +94,6 @@ class Sequence:
             name: [logits[modality["head"]][book] for book in package.books(name)]
             for name, modality in package.manifest["modalities"].items()
         }
-
-
-def columns(ids: list[list[int]], book: list[int]) -> slice:
-    """The columns of the ids of `book` in a head whose columns have `ids`."""
-    offset = 0
-    for start, end in ids:
-        if start <= book[0] and book[1] <= end:
-            return slice(offset + book[0] - start, offset + book[1] - start)
-        offset += end - start
-    raise ValueError(f"a head of {ids} has no columns for {book}")
 
 
 class Distance:

@@ -1,6 +1,6 @@
 """The language model as graphs: its embedding, its decoder and its heads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -81,6 +81,16 @@ class Decoder:
         graph.output("hidden_states", FLOAT, ["batch", "positions", self.hidden_size], hidden)
         self.stack.declare_cache(graph)
         graph.save()
+
+
+def columns(ids: Sequence[Sequence[int]], book: Sequence[int]) -> slice:
+    """The columns of the ids of `book` in a head whose columns have `ids`."""
+    offset = 0
+    for start, end in ids:
+        if start <= book[0] and book[1] <= end:
+            return slice(offset + book[0] - start, offset + book[1] - start)
+        offset += end - start
+    raise ValueError(f"a head of {ids} has no columns for {book}")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 //! The layers of the language model: embeddings and cache to hidden states.
 
 use std::ops::Range;
-
 use std::sync::Arc;
 
 use super::pieces::Pieces;
@@ -103,9 +102,9 @@ impl Body {
         self.graph.failed(error)
     }
 
-    /// Binds a run of `graph`, of this body, of `positions` in each of the `rows` of `cache`. A run that appends several positions to others must
-    /// have one row only. Where shapes are fixed, the run consists of several, in which rows and positions follow one
-    /// another.
+    /// Binds a run of `graph`, of this body, of `positions` in each of the `rows` of `cache`. A run that appends several
+    /// positions to others must have one row only. Where shapes are fixed, the run consists of several, in which rows and
+    /// positions follow one another.
     ///
     /// # Safety
     /// The returned run must not be used after `cache` is dropped.

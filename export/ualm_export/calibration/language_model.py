@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from ..language_model import columns
 from ..parts import Modality, Parts
 from .observed import LinearInputs, ObservedGraph
 from .prompts import Prompt
@@ -120,13 +121,3 @@ class DrawingModel:
         best = np.argsort(-scores, kind="stable")[:_CANDIDATES]
         weights = np.exp(scores[best] - scores[best[0]])
         return int(best[min(np.searchsorted(np.cumsum(weights), self._generator.random() * weights.sum()), len(best) - 1)])
-
-
-def columns(ids, book) -> slice:
-    """The columns of the ids of `book` in a head whose columns have `ids`."""
-    offset = 0
-    for start, end in ids:
-        if start <= book[0] and book[1] <= end:
-            return slice(offset + book[0] - start, offset + book[1] - start)
-        offset += end - start
-    raise ValueError(f"a head of {ids} has no columns for {book}")
