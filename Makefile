@@ -138,10 +138,11 @@ test-cross: fixtures ## run what `make cross` builds by an emulator, and compare
 	@$(MAKE) build && $(LIBRARY) && export ORT_DYLIB_PATH="$$library" UALM_CROSS_TARGET="$(TARGET)" UALM_NATIVE="$(abspath $(BUILD))/release/ualm" && \
 	  $(PYTHON) -m unittest discover --start-directory tests/cross
 
-test-dist: dist ## unpack the release archive and use it there, with an empty environment
-	@$(PYTHON) -m unittest discover --start-directory tests/dist
+test-dist: dist ## unpack the release archive and use it there, with an empty environment (TARGET=…: by an emulator)
+	@UALM_DIST_TARGET="$(TARGET)" $(PYTHON) -m unittest discover --start-directory tests/dist
 
-test-python: fixtures ## run the tests of the exporter
+test-python: fixtures ## run the tests of the exporter, and of the scripts that build
+	@$(PYTHON) -m unittest discover --start-directory tests/scripts
 	@$(ENVIRONMENT) && "$$python" -m unittest discover --start-directory tests/export
 
 test-train: ## run the tests of the training recipe (fetches PyTorch)

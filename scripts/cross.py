@@ -4,25 +4,30 @@
     target/cross/TRIPLE/       ualm or ualm.exe, and ONNX Runtime's library beside it
     target/cross/TRIPLE/c/     the C library, as `make install-c` lays it out
 
-With --test the tests of the library that compare it with the reference's answers are built, too, and run by an emulator. Nothing is installed on this machine; what is missing is named. Needs Python 3.10 or later with pip, Rust, and the compiler for the
-other system.
+With --test the tests of the library that compare with the reference implementations are built, too, and run by an emulator, once for each
+processor that it can be. Nothing is installed on this machine; what is missing is named. Needs Python 3.10 or later with pip, Rust, and the
+compiler for the other system.
 """
 import argparse
 import os
 import shutil
 import subprocess
 import sys
+import time
 
 import install_c_library
 from crates import ROOT, cargo
 from fetch_onnxruntime import Failure
 from targets import WORK, check, target_of
 
+# Unit tests of products in integers, and the tests that hold tokens, logits and sounds against the reference implementations.
+EXACT = ("product::", "reference::", "audex::")
+# Tests that are run on the first processor alone: damaged numbers, and the default package with its own judge.
+ONCE = ("numbers::", "default_package::")
+
 
 def build(target):
-    """Builds everything; gives the folder that it is laid out in."""
-    check(target.missing(), target)
-    os.environ.update(target.environment())
+    """Builds the program and the C library; returns the folder that they are laid out in."""
     cargo("build", "--release", "--locked", "--package=ualm-cli", *target.cargo_arguments())
     folder = WORK / target.triple
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,28 +39,37 @@ def build(target):
     return folder
 
 
-REFERENCE_TESTS = ("reference::", "audex::", "numbers::", "default_package::")
-
-
 def test(target):
-    """Runs the tests of the library that hold its tokens and samples against the reference's."""
-    check(target.missing() + target.missing_emulator(), target)
-    runner = {f"CARGO_TARGET_{target.triple.upper().replace('-', '_')}_RUNNER": " ".join(target.emulator)}
-    os.environ.update(target.environment() | target.run_environment() | runner)
-    os.environ["ORT_DYLIB_PATH"] = str(target.onnx_runtime())
-    cargo = [os.environ.get("CARGO", "cargo"), "test", "--release", "--locked", "--package=ualm", "--test=library"]
-    subprocess.run([*cargo, *target.cargo_arguments(), "--", *REFERENCE_TESTS], cwd=ROOT, check=True)
+    """Runs tests of the library that end with exact numbers or with tokens of a reference implementation."""
+    for processor in target.processors():
+        name = f" ({processor})" if processor else ""
+        filters = EXACT + (ONCE if processor == target.processors()[0] else ())
+        start = time.monotonic()
+        test_on(target, processor, filters)
+        print(f"cross.py: {target.triple}{name}: tests {' '.join(filters)} passed in {time.monotonic() - start:.0f} s", flush=True)
+
+
+def test_on(target, processor, filters):
+    """Runs the tests whose names hold one of the filters; a test whose fixtures are missing fails."""
+    runner = {f"CARGO_TARGET_{target.triple.upper().replace('-', '_')}_RUNNER": " ".join(target.run_command(processor))}
+    own = {"ORT_DYLIB_PATH": str(target.onnx_runtime()), "UALM_REQUIRE_FIXTURES": "1"}
+    environment = os.environ | target.run_environment() | (runner if target.run_command(processor) else {}) | own
+    command = [os.environ.get("CARGO", "cargo"), "test", "--release", "--locked", "--package=ualm", "--lib", "--test=library"]
+    subprocess.run([*command, *target.cargo_arguments(), "--", *filters], cwd=ROOT, env=environment, check=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description="Build the program and the C library for another system.")
-    parser.add_argument("target", metavar="TRIPLE", help="as rustc names it: aarch64-unknown-linux-gnu, x86_64-pc-windows-gnu")
-    parser.add_argument("--test", action="store_true", help="run the tests that compare with the reference, by an emulator")
+    parser.add_argument("target", metavar="TRIPLE", help="name that rustc gives it: aarch64-unknown-linux-gnu, x86_64-pc-windows-gnu")
+    parser.add_argument("--test", action="store_true", help="run the tests that compare with the reference implementations, by an emulator")
     arguments = parser.parse_args()
     try:
         target = target_of(arguments.target)
-        print(build(target))
+        check(target.missing() + (target.missing_emulator() if arguments.test else []), target)
+        os.environ.update(target.environment())
+        print(build(target), flush=True)
         if arguments.test:
+            target.prepare_to_run()
             test(target)
     except (Failure, subprocess.CalledProcessError, OSError) as error:
         sys.exit(f"cross.py: {error}")

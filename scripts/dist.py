@@ -32,12 +32,12 @@ DIST = ROOT / "target" / "dist"
 EPOCH = 315532800
 
 
-def settle_paths():
-    """Makes rustc leave the folders of this machine out of what it builds, and build it aside."""
-    home = pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo")
-    flags = [f"--remap-path-prefix={home}=/cargo", f"--remap-path-prefix={ROOT}=/ualm"]
-    os.environ["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(flags)
-    os.environ["CARGO_TARGET_DIR"] = str(DIST / "build")
+def settle(target):
+    """Makes Cargo build for a release; for this machine aside, for its other builds have other flags."""
+    os.environ.update(target.environment())
+    if target.is_host:
+        os.environ["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(target.release_flags())
+        os.environ["CARGO_TARGET_DIR"] = str(DIST / "build")
 
 
 def lay_out(prefix, target):
@@ -137,8 +137,7 @@ def main():
     try:
         target = target_of(arguments.target) if arguments.target else this_target()
         check(target.missing(), target)
-        os.environ.update(target.environment())
-        settle_paths()
+        settle(target)
         version = find(r'^version = "(.+)"', "Cargo.toml")
         prefix = DIST / "-".join(("ualm", version, target.name))
         shutil.rmtree(prefix, ignore_errors=True)

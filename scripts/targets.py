@@ -1,16 +1,15 @@
-"""The systems that ualm is built for: their names, what building for them from another system takes, and how their programs run on it."""
+"""The systems that ualm is built for: their names, and what building for them from another system takes."""
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 
 from crates import ROOT, host
+from emulators import Qemu, Wine
 from fetch_onnxruntime import Failure, fetch, this_system
 
 WORK = ROOT / "target" / "cross"
-OLDEST_QEMU = 10  # 7.2 crashes in ONNX Runtime's library
 
 
 @dataclass(frozen=True)
@@ -18,20 +17,20 @@ class Target:
     """A system and its processor."""
 
     triple: str
-    """As rustc names it."""
+    """Name that rustc gives it."""
     system: str
     """linux, macos or windows."""
     processor: str
     prefix: str = ""
-    """Before the names of the C compiler and its tools that build for it on another system."""
-    emulator: tuple = ()
-    """The command that runs its programs on another system."""
+    """Beginning of the names of the C compiler and its tools for it; empty where none runs on another system."""
     packages: tuple = ()
-    """Debian's packages with the compiler and the emulator."""
+    """Debian's packages with the compiler."""
+    emulator: Qemu | Wine | None = None
+    """Program that runs its programs on another system."""
 
     @property
     def name(self):
-        """As archives are named."""
+        """Name in the names of archives."""
         return f"{self.system}-{self.processor}"
 
     @property
@@ -44,15 +43,15 @@ class Target:
 
     @property
     def program(self):
-        """The program's file."""
+        """Name of the program's file."""
         return "ualm.exe" if self.is_windows else "ualm"
 
     def onnx_runtime(self):
-        """ONNX Runtime's library for it, fetched if need be."""
+        """Returns the path of ONNX Runtime's library for it, which is fetched if need be."""
         return pathlib.Path(fetch("cpu", (self.system, self.processor)))
 
     def folder(self, profile):
-        """Where Cargo puts what it builds for it."""
+        """Returns the folder into which Cargo builds for it."""
         base = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
         name = "debug" if profile == "dev" else profile
         return base / name if self.is_host else base / self.triple / name
@@ -61,20 +60,40 @@ class Target:
         return [] if self.is_host else ["--target", self.triple]
 
     def environment(self):
-        """What Cargo and the crates with C code need to know."""
+        """Returns the variables by which Cargo and crates with C code find the compiler, and build what a release holds."""
         if self.is_host or not self.prefix:
             return {}
         name = self.triple.replace("-", "_")
         tools = {"CC": "gcc", "CXX": "g++", "AR": "ar"}
         found = {f"{variable}_{name}": self.prefix + tool for variable, tool in tools.items()}
-        return found | {f"CARGO_TARGET_{name.upper()}_LINKER": f"{self.prefix}gcc"}
+        found[f"CARGO_TARGET_{name.upper()}_LINKER"] = f"{self.prefix}gcc"
+        return found | {"CARGO_ENCODED_RUSTFLAGS": "\x1f".join(self.release_flags())}
+
+    def release_flags(self):
+        """Returns rustc's flags for a release, which leave out what differs from one build to the next: folders of this machine, and times."""
+        home = pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo")
+        flags = [f"--remap-path-prefix={home}=/cargo", f"--remap-path-prefix={ROOT}=/ualm"]
+        return flags + (["-Clink-arg=-Wl,--no-insert-timestamp"] if self.triple.endswith("windows-gnu") else [])
+
+    def run_command(self, processor=None):
+        """Returns the words that come before one of its programs on this machine."""
+        return [] if self.is_host else self.emulator.command(processor)
 
     def run_environment(self):
-        """What the emulator is told: wine keeps its settings aside, and is silent."""
-        return {"WINEPREFIX": str(WORK / "wine"), "WINEDEBUG": "-all"} if "wine" in self.emulator else {}
+        """Returns the variables with which its programs run on this machine."""
+        return {} if self.is_host else self.emulator.environment()
+
+    def prepare_to_run(self):
+        """Makes what its programs need before they run on this machine."""
+        if not self.is_host:
+            self.emulator.prepare()
+
+    def processors(self):
+        """Returns the names of the processors that tests run on; `[None]` where the emulator is no other processor."""
+        return list(self.emulator.processors) if self.emulator and not self.is_host and self.emulator.processors else [None]
 
     def missing(self):
-        """What building for it lacks on this machine, and how to get it."""
+        """Returns what building for it lacks on this machine, and how to get it."""
         if self.is_host:
             return []
         found = []
@@ -87,27 +106,23 @@ class Target:
         return found
 
     def missing_emulator(self):
-        """What running its programs lacks on this machine."""
+        """Returns what running its programs lacks on this machine, and how to get it."""
         if self.is_host:
             return []
-        if not self.emulator:
-            return ["an emulator: there is none for it"]
-        program = self.emulator[0]
-        if not shutil.which(program):
-            return [f"{program} (on Debian and Ubuntu: apt install {' '.join(self.packages)})"]
-        if "qemu" in program and qemu_version(program) < OLDEST_QEMU:
-            return [f"{program} of version {OLDEST_QEMU} or later; this one is {qemu_version(program)} (Debian 12 has 10 in its backports)"]
-        return []
+        return self.emulator.missing() if self.emulator else ["an emulator, and there is none for it: run the tests on that system itself"]
 
 
 TARGETS = [
     Target("x86_64-unknown-linux-gnu", "linux", "x86_64"),
     Target(
-        "aarch64-unknown-linux-gnu", "linux", "aarch64", "aarch64-linux-gnu-",
-        ("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"),
-        ("g++-aarch64-linux-gnu", "qemu-user-static"),
+        "aarch64-unknown-linux-gnu", "linux", "aarch64", "aarch64-linux-gnu-", ("g++-aarch64-linux-gnu",),
+        # with the instructions for dot products of bytes, and without
+        Qemu("qemu-aarch64-static", "/usr/aarch64-linux-gnu", ("cortex-a76", "cortex-a72"), ("qemu-user-static",)),
     ),
-    Target("x86_64-pc-windows-gnu", "windows", "x86_64", "x86_64-w64-mingw32-", ("wine",), ("g++-mingw-w64-x86-64", "wine64")),
+    Target(
+        "x86_64-pc-windows-gnu", "windows", "x86_64", "x86_64-w64-mingw32-", ("g++-mingw-w64-x86-64",),
+        Wine("wine", WORK / "wine", "x86_64-w64-mingw32-gcc", ("wine", "wine64")),
+    ),
     Target("x86_64-pc-windows-msvc", "windows", "x86_64"),
     Target("aarch64-pc-windows-msvc", "windows", "aarch64"),
     Target("aarch64-apple-darwin", "macos", "aarch64"),
@@ -115,7 +130,7 @@ TARGETS = [
 
 
 def target_of(triple):
-    """The target of that name."""
+    """Returns the target of that name."""
     for target in TARGETS:
         if target.triple == triple:
             return target
@@ -123,24 +138,18 @@ def target_of(triple):
 
 
 def this_target():
-    """The target that this machine is."""
+    """Returns the target that this machine is."""
     return next((target for target in TARGETS if target.is_host), Target(host(), *this_system()))
 
 
 def installed_targets():
-    """The targets that rustc has a standard library for."""
+    """Returns the targets that rustc has a standard library for."""
     sysroot = subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=sysroot"], text=True).strip()
     return {path.name for path in pathlib.Path(sysroot, "lib/rustlib").iterdir() if (path / "lib").is_dir()}
 
 
-def qemu_version(program):
-    """The first number of an emulator's version."""
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    return int(re.search(r"version (\d+)", told)[1])
-
-
 def check(missing, target):
-    """Refuses to go on without what is missing."""
+    """Refuses to go on while something is missing."""
     if missing:
         listed = "".join(f"\n  {what}" for what in missing)
         raise Failure(f"{target.triple} needs what is not here:{listed}")

@@ -3,6 +3,8 @@
 
 mod attention;
 mod binding;
+#[cfg(test)]
+mod block_products;
 mod buffer;
 mod clock;
 mod faults;

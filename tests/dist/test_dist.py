@@ -1,4 +1,7 @@
-"""The release archive (`make dist`), unpacked into an empty folder and used there with an empty environment: `make test-dist`."""
+"""The release archive (`make dist`), unpacked into an empty folder and used there with an empty environment: `make test-dist`.
+
+UALM_DIST_TARGET names the system that it is for, if that is another one than this: its programs are run by an emulator.
+"""
 import hashlib
 import json
 import os
@@ -6,6 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import unittest
@@ -13,15 +17,30 @@ import wave
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-WINDOWS = os.name == "nt"
-# What a program cannot do without: Windows starts none that lacks it.
-EMPTY = {"SYSTEMROOT": os.environ["SYSTEMROOT"]} if WINDOWS else {}
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from targets import check, target_of, this_target  # noqa: E402
+
+TARGET = target_of(os.environ["UALM_DIST_TARGET"]) if os.environ.get("UALM_DIST_TARGET") else this_target()
+# Variables without which a program cannot run: Windows starts none that lacks it, and an emulator has its own.
+EMPTY = ({"SYSTEMROOT": os.environ["SYSTEMROOT"]} if os.name == "nt" else {}) | TARGET.run_environment()
+COMPILER = "cc" if TARGET.is_host else f"{TARGET.prefix}gcc"
+# In files of programs and libraries: where the processor stands, and its number.
+MACHINES = {"x86_64": {"ELF": 62, "PE": 0x8664}, "aarch64": {"ELF": 183, "PE": 0xAA64}}
 
 
 def archive():
-    """The archive that was built last."""
-    built = [path for pattern in ("*.tar.gz", "*.zip") for path in (ROOT / "target/dist").glob(pattern)]
+    """Returns the path of the archive for the system that was built last."""
+    built = [path for pattern in ("*.tar.gz", "*.zip") for path in (ROOT / "target/dist").glob(f"*-{TARGET.name}{pattern[1:]}")]
     return max(built, key=lambda path: path.stat().st_mtime)
+
+
+def machine(content):
+    """Returns the format of a program or library and the number of its processor, or None for any other file."""
+    if content[:4] == b"\x7fELF":
+        return "ELF", int.from_bytes(content[18:20], "little")
+    at = int.from_bytes(content[60:64], "little")
+    return ("PE", int.from_bytes(content[at + 4 : at + 6], "little")) if content[:2] == b"MZ" and content[at : at + 4] == b"PE\0\0" else None
 
 
 def unpack(path, folder):
@@ -46,19 +65,22 @@ def offline():
 class Archive(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory(prefix="ualm dist é ")
+        check(TARGET.missing_emulator(), TARGET)
+        TARGET.prepare_to_run()
+        cls.temporary = tempfile.TemporaryDirectory(prefix="ualm dist é ", ignore_cleanup_errors=True)
         cls.addClassCleanup(cls.temporary.cleanup)
         folder = pathlib.Path(cls.temporary.name).resolve()
         (folder / "unpacked").mkdir()
         (folder / "elsewhere").mkdir()
         cls.archive = archive()
         cls.top, cls.elsewhere = unpack(cls.archive, folder / "unpacked"), folder / "elsewhere"
-        cls.program = cls.top / "bin" / ("ualm.exe" if WINDOWS else "ualm")
+        cls.program = cls.top / "bin" / TARGET.program
         cls.offline = offline()
+        cls.emulator = [shutil.which(TARGET.run_command()[0]), *TARGET.run_command()[1:]] if TARGET.run_command() else []
 
     def works(self, *command, environment=None):
-        """What a command prints that must work: elsewhere, with an empty environment, without a network."""
-        command = [*self.offline, *map(str, command)]
+        """Runs a command that must work, elsewhere, with an empty environment and without a network; returns what it prints."""
+        command = [*self.offline, *self.emulator, *map(str, command)]
         done = subprocess.run(command, cwd=self.elsewhere, env=EMPTY | (environment or {}), capture_output=True, check=False)
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stderr.decode(errors='replace')}")
         return done.stdout.decode()
@@ -78,28 +100,39 @@ class Archive(unittest.TestCase):
         self.assertIn("dog", self.works(self.program, "ask", "dog.wav", "What sound is this?"))
         self.works(self.program, "doctor")
 
-    @unittest.skipIf(WINDOWS, "links need rights there")
+    def test_programs_and_libraries_are_for_the_processor(self):
+        found = {path.name: machine(path.read_bytes()) for path in self.top.rglob("*") if path.is_file() and not path.is_symlink()}
+        found = {name: of for name, of in found.items() if of}
+        if TARGET.system == "macos":
+            self.skipTest("neither ELF nor PE")
+        self.assertGreaterEqual(len(found), 3, found)
+        self.assertEqual({name: number for name, (_, number) in found.items()},
+                         {name: MACHINES[TARGET.processor][kind] for name, (kind, _) in found.items()})  # fmt: skip
+
+    @unittest.skipIf(TARGET.is_windows, "links need rights there")
     def test_the_program_works_through_a_link(self):
         (self.elsewhere / "linked").symlink_to(self.program)
         self.assertIn("ualm", self.works(self.elsewhere / "linked", "inspect"))
 
-    @unittest.skipIf(WINDOWS or not shutil.which("cc"), "there is no C compiler called cc")
+    @unittest.skipIf(os.name == "nt" or not shutil.which(COMPILER), f"there is no C compiler called {COMPILER}")
     def test_the_header_s_example_is_built_and_run_with_either_library(self):
         comment = (self.top / "include/ualm.h").read_text().split("* AN EXAMPLE\n", 1)[1].split("*/", 1)[0]
         source = self.elsewhere / "example.c"
         source.write_text("".join(re.sub(r"^ \*( {5})?", "", line) + "\n" for line in comment.splitlines()))
-        library = next((self.top / "lib").glob("libonnxruntime*"))
-        shared = ["-L", self.top / "lib", "-lualm", f"-Wl,-rpath,{self.top / 'lib'}"]
+        library = next(path for folder in ("lib", "bin") for path in (self.top / folder).glob("*onnxruntime*"))
+        shared = ["-L", self.top / "lib", "-lualm", *([] if TARGET.is_windows else [f"-Wl,-rpath,{self.top / 'lib'}"])]
+        path = {"WINEPATH": f"Z:{self.top / 'bin'}".replace("/", "\\")} if TARGET.is_windows else None
         flags = re.search("^Libs.private: (.*)$", (self.top / "lib/pkgconfig/ualm.pc").read_text(), re.MULTILINE)[1].split()
         answers = []
         for name, link, environment in (
-            ("shared", shared, None),  # ONNX Runtime lies beside the library, not beside this program
+            ("shared", shared, path),  # ONNX Runtime lies beside the library, not beside this program
             ("static", [self.top / "lib/libualm.a", *flags], {"ORT_DYLIB_PATH": str(library)}),
         ):
-            arguments = ["cc", "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-I", self.top / "include"]
-            subprocess.run([*arguments, source, "-o", self.elsewhere / name, *link], check=True)
+            program = self.elsewhere / (f"{name}.exe" if TARGET.is_windows else name)
+            arguments = [COMPILER, "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-I", self.top / "include"]
+            subprocess.run([*arguments, source, "-o", program, *link], check=True)
             package, out = self.top / "share/ualm/default", self.elsewhere / f"{name}.wav"
-            answers.append((self.works(self.elsewhere / name, package, out, environment=environment), sha256(out)))
+            answers.append((self.works(program, package, out, environment=environment), sha256(out)))
         self.assertEqual(answers[0], answers[1])
         self.assertIn("dog", answers[0][0])
 

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Writes the graph by which a test sees that products by quantized blocks are right: src/runtime/block_products.onnx.
+
+    python3 scripts/block_products_graph.py
+
+The products of the floats `a` [rows, 256] by weights [67, 256] of 4 bits in blocks of 32 (`4 bits of 32`) and of 128, and of 8 bits in blocks of
+32, as quantized packages have them (MatMulNBits, accuracy level 4). It needs the package onnx, which export/requirements.txt pins.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, checker, helper, numpy_helper, save
+
+FILE = Path(__file__).resolve().parent.parent / "src" / "runtime" / "block_products.onnx"
+DEPTH, COLUMNS = 256, 67
+FORMS = ((4, 32), (4, 128), (8, 32))
+"""Bits and sizes of blocks."""
+
+
+def weights(bits: int) -> np.ndarray:
+    """The weights [67, 256], which src/runtime/block_products.rs computes likewise: near both ends of the range."""
+    most = 1 << (bits - 1)
+    depth, column = np.arange(DEPTH), np.arange(COLUMNS)[:, None]
+    return np.array([most - 1, -most, most - 2, 1 - most])[(5 * (depth // 2) + 3 * column) % 4]
+
+
+def product(bits: int, block: int) -> tuple:
+    """A node, and its initializers."""
+    name = f"{bits} bits of {block}"
+    stored = (weights(bits) + (1 << (bits - 1))).astype(np.uint8)
+    if bits == 4:
+        stored = stored[:, ::2] | (stored[:, 1::2] << 4)
+    stored = stored.reshape(COLUMNS, DEPTH // block, -1)
+    scales = np.repeat(2.0 ** (np.arange(COLUMNS)[:, None] % 3), DEPTH // block, 1).astype(np.float32)
+    node = helper.make_node(
+        "MatMulNBits", ["a", f"{name}: values", f"{name}: scales"], [name], domain="com.microsoft",
+        K=DEPTH, N=COLUMNS, bits=bits, block_size=block, accuracy_level=4,
+    )  # fmt: skip
+    return node, [numpy_helper.from_array(stored, f"{name}: values"), numpy_helper.from_array(scales, f"{name}: scales")]
+
+
+def main() -> None:
+    a = helper.make_tensor_value_info("a", TensorProto.FLOAT, ["rows", DEPTH])
+    outputs = [helper.make_tensor_value_info(f"{bits} bits of {block}", TensorProto.FLOAT, ["rows", COLUMNS]) for bits, block in FORMS]
+    products = [product(bits, block) for bits, block in FORMS]
+    initializers = [one for _, own in products for one in own]
+    graph = helper.make_graph([node for node, _ in products], "block_products", [a], outputs, initializers)
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="ualm")
+    checker.check_model(model)
+    save(model, FILE)
+
+
+if __name__ == "__main__":
+    main()

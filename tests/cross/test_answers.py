@@ -1,0 +1,131 @@
+"""Replies of the program for another system, compared with those of this machine's program.
+
+Tokens of float32 packages are equal. Quantized packages round activations to 8 bits, on some processors; numbers that lie between two integers
+fall to another side there, and a reply goes on with other tokens from there. So for these the replies that are equal are counted, and
+a share of them is asked for. Where all tokens are equal, the samples differ by rounding alone.
+"""
+import json
+import pathlib
+import struct
+import unittest
+
+from emulated import FIXTURES, TARGET, Emulated, say
+
+PROMPTS = ("a dog barking", "rain", "a rooster crowing", "sea waves", "a baby crying", "a siren")
+DIGITS = ("five", "nine")
+SEEDS = range(2)
+SMALL = ("tiny-omni", "tiny-afwhisper", "tiny-audex")
+# The same package by its portable graphs, on this machine and there.
+PORTABLE = ("--provider", "cpu:vnni=0")
+# The largest difference of samples, of which the largest is 1.
+TOLERANCE = 1e-3
+# The least share of quantized greedy replies that are equal.
+LEAST = 0.5
+
+
+class Answers(Emulated):
+    def replies(self, name, package, requests, processor=None):
+        """Answers requests there and on this machine; returns pairs of results, (there, here), with their sounds' folders."""
+        (self.there / f"{name}.jsonl").write_text("".join(json.dumps(request) + "\n" for request in requests), encoding="utf-8")
+        arguments = ["batch", f"{name}.jsonl", "--model", package, "--frames", "--float", "--threads", "2", *PORTABLE, "--out"]
+        self.run_there(*arguments, f"{name}.there", processor=processor)
+        self.run_natively(*arguments, f"{name}.here")
+        return [self.results(f"{name}.{place}", requests) for place in ("there", "here")]
+
+    def results(self, folder, requests):
+        """Returns the results in a folder, which are whole."""
+        found = [json.loads(line) for line in (self.there / folder / "results.jsonl").read_text(encoding="utf-8").splitlines()]
+        self.assertEqual([result["id"] for result in found], [request["id"] for request in requests])
+        self.assertFalse([result for result in found if "error" in result])
+        return found
+
+    def compare(self, name, there, here):
+        """Counts the replies with equal tokens; sounds of equal tokens must be nearly equal. Prompts are equal always."""
+        equal, differences, largest = 0, [], 0.0
+        for one, other in zip(there, here):
+            self.assertEqual(one["prompt_frames"], other["prompt_frames"], one["id"])
+            if tokens(one) != tokens(other):
+                differences.append(f"{one['id']} from token {first_difference(tokens(one), tokens(other))} of {len(tokens(other))}")
+                continue
+            equal += 1
+            self.assertEqual(texts(one), texts(other))
+            for sound in sounds(one):
+                found, expected = (samples(self.there / f"{name}.{place}" / sound) for place in ("there", "here"))
+                self.assertEqual(len(found), len(expected), sound)
+                largest = max([largest, *(abs(a - b) for a, b in zip(found, expected))])
+        self.assertLess(largest, TOLERANCE, name)
+        told = f"; different: {', '.join(differences)}" if differences else ""
+        say(f"{name}: {equal} of {len(here)} replies have this machine's tokens, with samples within {largest:.1e}{told}")
+        return equal
+
+    def test_the_default_package_replies_as_on_this_machine(self):
+        sounds = [asked(f"make {n}", text(words), "audio", temperature=0.0) for n, words in enumerate(PROMPTS)]
+        sounds += [asked(f"speak {n}", text(words), "speech", temperature=0.0) for n, words in enumerate(DIGITS)]
+        made = self.replies("greedy sounds", "package", sounds)
+        questions = []
+        for result in made[1]:
+            kind, number = result["id"].split()
+            file = {"path": f"greedy sounds.here/{result['segments'][0]['audio']}"}
+            heard = [{"type": "audio", **file}, text("What sound is this?")] if kind == "make" else [text("Transcribe the speech."), {"type": "speech", **file}]
+            questions.append(asked(f"hear {kind} {number}", heard, "text", temperature=0.0))
+        heard = self.replies("greedy texts", "package", questions)
+        for name, (there, here) in {"greedy sounds": made, "greedy texts": heard}.items():
+            self.assertGreaterEqual(self.compare(name, there, here), LEAST * len(here), name)
+        drawn = [asked(f"{n} {seed}", text(words), "audio", seed=seed) for n, words in enumerate(PROMPTS) for seed in SEEDS]
+        self.compare("drawn sounds", *self.replies("drawn sounds", "package", drawn))
+
+    def test_small_packages_reply_as_on_this_machine_on_every_processor(self):
+        for processor in TARGET.processors():
+            for precision in ("fp32", "int8", "int4"):
+                equal = count = 0
+                for package in SMALL:
+                    name = "-".join(filter(None, (package, precision, processor)))
+                    requests = [asked(f"{modality} {n}", text(words), modality, temperature=0.0, max_steps=24)
+                                for modality in ("text", "audio", "speech") for n, words in enumerate(PROMPTS[:2])]  # fmt: skip
+                    there, here = self.replies(name, FIXTURES / f"{package}-{precision}", requests, processor)
+                    equal += self.compare(name, there, here)
+                    count += len(here)
+                self.assertGreaterEqual(equal, count if precision == "fp32" else LEAST * count, f"{precision} {processor}")
+
+
+def text(words):
+    return {"type": "text", "text": words}
+
+
+def asked(name, content, modality, seed=1, **settings):
+    """Returns a request for one segment of a modality."""
+    content = content if isinstance(content, list) else [content]
+    request = {"id": name, "messages": [{"role": "user", "content": content}], "force": [modality], "max_segments": 1, "seed": seed}
+    return request | ({modality: settings} if settings else {})
+
+
+def tokens(result):
+    return [frame for segment in result["segments"] for frame in segment["frames"]]
+
+
+def texts(result):
+    return [segment.get("text") for segment in result["segments"]]
+
+
+def sounds(result):
+    return [segment["audio"] for segment in result["segments"] if segment.get("audio")]
+
+
+def first_difference(one, other):
+    """Returns the first place at which two lists differ; where one begins the other, its length."""
+    return next((n for n, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
+
+
+def samples(path: pathlib.Path):
+    """Reads the samples of a WAV file of 32-bit floats."""
+    content, at = path.read_bytes(), 12
+    while at < len(content):
+        name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+        if name == b"data":
+            return struct.unpack(f"<{size // 4}f", content[at + 8 : at + 8 + size])
+        at += 8 + size + size % 2
+    raise ValueError(f"{path} has no samples")
+
+
+if __name__ == "__main__":
+    unittest.main()
