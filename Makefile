@@ -169,6 +169,7 @@ lint: ## check format and lints; warnings are errors
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --package ualm --no-deps
 	@$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	@$(PYTHON) scripts/unsafe_dependencies.py
+	@$(PYTHON) scripts/check_targets.py
 
 format: ## format the sources
 	@$(CARGO) fmt --all

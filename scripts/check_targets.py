@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks that the workspace compiles for the other systems whose standard library is installed, without linking.
+"""Checks that the workspace compiles for the other systems whose standard library is installed, without linking, and that it refuses
+the processors that it cannot run on.
 
 An installed target is one of `rustup target add`. One of the crates has assembly, which wants a C compiler for the target: clang is one
 for all of them. What is not checked is said.
@@ -8,39 +9,57 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from crates import ROOT, host
 from targets import installed_targets
 
 CHECKED = ("aarch64-apple-darwin", "x86_64-apple-darwin", "x86_64-pc-windows-gnu", "aarch64-unknown-linux-gnu")
+REFUSED = {
+    "i686-unknown-linux-gnu": "needs a 64-bit processor",
+    "armv7-unknown-linux-gnueabihf": "needs a 64-bit processor",
+    "s390x-unknown-linux-gnu": "does not run on big-endian processors",
+}
 
 
 def missing_for(triple):
     """What the check of a target lacks here; None for nothing."""
     if triple not in installed_targets():
         return f"rustup target add {triple}"
-    if not shutil.which("clang"):
+    if triple in CHECKED and not shutil.which("clang"):
         return "clang"
     return None
 
 
-def check(triple):
+def compiles(triple):
+    """Whether the whole workspace does; the compiler says what does not."""
     name = triple.replace("-", "_")
     environment = {**os.environ, f"CC_{name}": "clang", f"CXX_{name}": "clang++"}
     command = [os.environ.get("CARGO", "cargo"), "check", "--quiet", "--locked", "--workspace", "--all-features", "--target", triple]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
 
 
+def is_refused(triple):
+    """Whether the file of the library that knows the processors refuses one with its sentence."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [os.environ.get("RUSTC", "rustc"), "--crate-type=lib", "--crate-name=hosts", "--emit=metadata", f"--out-dir={folder}"]
+        done = subprocess.run([*command, f"--target={triple}", ROOT / "src/hosts.rs"], capture_output=True, text=True, check=False)
+    return done.returncode != 0 and REFUSED[triple] in done.stderr
+
+
 def main():
-    failed = []
-    for triple in CHECKED:
-        if triple == host():
-            continue
-        lacking = missing_for(triple)
+    failed, unchecked = [], []
+    for triple, is_right in [*((triple, compiles) for triple in CHECKED), *((triple, is_refused) for triple in REFUSED)]:
+        lacking = None if triple == host() else missing_for(triple)
         if lacking:
-            print(f"note: {triple} was not checked: it needs {lacking}")
-        elif not check(triple):
+            unchecked.append(f"{triple} ({lacking})")
+        elif triple != host() and not is_right(triple):
             failed.append(triple)
+    if unchecked:
+        print(f"note: not checked: {', '.join(unchecked)}")
+    wrong = [triple for triple in failed if triple in REFUSED]
+    if wrong:
+        sys.exit(f"check_targets.py: src/hosts.rs does not refuse {', '.join(wrong)} as it should")
     if failed:
         sys.exit(f"check_targets.py: the workspace does not compile for {', '.join(failed)}; the compiler's words are above")
 

@@ -2,7 +2,8 @@
 """Builds the C library and installs it: shared and static library, headers, and files for pkg-config and CMake.
 
     PREFIX/include/ualm.h, ualm.hpp
-    PREFIX/lib/libualm.so.ABI, libualm.so, libualm.a     (macOS: .dylib; Windows: bin/ualm.dll, and in lib what links to it)
+    PREFIX/lib/libualm.so.ABI, libualm.so, libualm.a     (macOS: .dylib)
+    PREFIX/bin/ualm.dll, PREFIX/lib/ualm.lib             (Windows; for MinGW libualm.dll.a as well)
     PREFIX/lib/pkgconfig/ualm.pc, PREFIX/lib/cmake/ualm/
 
 The installed files do not name PREFIX, so the folder may be moved. $DESTDIR goes before PREFIX. ONNX Runtime's library is not
@@ -45,14 +46,14 @@ class Names:
     links: tuple = ()
     """Links to the shared library."""
     imports: tuple = ()
-    """What is linked in place of a DLL: for Microsoft's linker, or first for MinGW's."""
+    """What is linked in place of a DLL: first for Microsoft's linker, then for MinGW's. Their linkers find it by `-lualm`."""
 
 
 def names(abi, target):
     if target.triple.endswith("windows-gnu"):
-        return Names("bin/ualm.dll", "lib/libualm.a", imports=("lib/libualm.dll.a", "lib/ualm.dll.lib"))
+        return Names("bin/ualm.dll", "lib/libualm.a", imports=("lib/ualm.lib", "lib/libualm.dll.a"))
     if target.is_windows:
-        return Names("bin/ualm.dll", "lib/ualm.lib", imports=("lib/ualm.dll.lib",))
+        return Names("bin/ualm.dll", "lib/ualm_static.lib", imports=("lib/ualm.lib",))
     if target.system == "macos":
         return Names(f"lib/libualm.{abi}.dylib", "lib/libualm.a", ("lib/libualm.dylib",))
     return Names(f"lib/libualm.so.{abi}", "lib/libualm.a", ("lib/libualm.so",))
@@ -60,11 +61,10 @@ def names(abi, target):
 
 def link_arguments(abi, target):
     """What gives the shared library its name, by which programs look for it when they start."""
+    name = soname(names(abi, target), target)
     if target.is_windows:
         return []
-    if target.system == "macos":
-        return ["-C", f"link-arg=-Wl,-install_name,@rpath/libualm.{abi}.dylib"]
-    return ["-C", f"link-arg=-Wl,-soname,libualm.so.{abi}"]
+    return ["-C", f"link-arg=-Wl,{'-install_name' if target.system == 'macos' else '-soname'},{name}"]
 
 
 def build(profile, abi, target):
@@ -75,7 +75,9 @@ def build(profile, abi, target):
     places = names(abi, target)
     rustc("cdylib", profile, target, folder / pathlib.Path(places.shared).name, link_arguments(abi, target))
     if target.triple.endswith("windows-gnu"):
-        make_import_library(folder, target)
+        make_import_libraries(folder, target)
+    elif target.is_windows:
+        os.replace(folder / "ualm.dll.lib", folder / "ualm.lib")  # made by Microsoft's linker
     static = folder / pathlib.Path(places.static).name
     for line in rustc("staticlib", profile, target, static, ["--print=native-static-libs"]):
         if line.startswith("native-static-libs: "):
@@ -83,16 +85,25 @@ def build(profile, abi, target):
     raise Failure("rustc does not say which of the system's libraries the static library needs")
 
 
-def make_import_library(folder, target):
-    """Makes the import libraries of ualm.dll, for MinGW's linker and for Microsoft's, from the functions of the header."""
-    header = (ROOT / "crates/capi/include/ualm.h").read_text(encoding="utf-8")
-    functions = sorted(set(re.findall(r"^\S.*?\b(ualm_\w+)\(", header, re.MULTILINE)))
+def make_import_libraries(folder, target):
+    """Makes the import libraries of ualm.dll from the functions of the header: with binutils' dlltool for MinGW's linker, and for Microsoft's
+    with LLVM's, whose libraries are in its short format. Where there is no LLVM, binutils' serves for both."""
+    functions = exported_functions()
     definition = folder / "ualm.def"
     definition.write_text("LIBRARY ualm.dll\nEXPORTS\n" + "".join(f"    {name}\n" for name in functions), encoding="utf-8")
-    for name in ("libualm.dll.a", "ualm.dll.lib"):
-        made = [f"{target.prefix}dlltool", "--input-def", definition, "--output-lib", folder / name, "--dllname", "ualm.dll"]
-        if subprocess.run([*made, "--temp-prefix", folder / "ualm-import"], check=False).returncode != 0:
-            raise Failure(f"{target.prefix}dlltool could not make {name}; its own words are above")
+    gnu = [f"{target.prefix}dlltool", "--temp-prefix", folder / "ualm-import"]
+    llvm = [shutil.which("llvm-dlltool"), "-m", "i386:x86-64"]
+    if not llvm[0]:
+        print("note: ualm.lib is made by binutils, for llvm-dlltool is not here", file=sys.stderr)
+    for name, tool in (("libualm.dll.a", gnu), ("ualm.lib", llvm if llvm[0] else gnu)):
+        if subprocess.run([*tool, "-d", definition, "-l", folder / name, "-D", "ualm.dll"], check=False).returncode != 0:
+            raise Failure(f"{tool[0]} could not make {name}; its own words are above")
+
+
+def exported_functions():
+    """The functions that the header declares."""
+    header = (ROOT / "crates/capi/include/ualm.h").read_text(encoding="utf-8")
+    return sorted(set(re.findall(r"^\S.*?\b(ualm_\w+)\(", header, re.MULTILINE)))
 
 
 def rustc(crate_type, profile, target, file, arguments):
@@ -136,11 +147,17 @@ def install(folder, static_libs, prefix, abi, target):
     version = find(r'^version = "(.+)"', "Cargo.toml")
     values = {
         "VERSION": version, "SHARED": places.shared, "STATIC": places.static, "IMPORT": next(iter(places.imports), ""),
-        "SONAME": pathlib.Path(places.shared).name, "STATIC_LIBS": static_libs, "STATIC_LIBS_LIST": ";".join(static_libs.split()),
+        "MINGW_IMPORT": next(iter(places.imports[1:]), ""), "SONAME": soname(places, target), "STATIC_LIBS": static_libs, "STATIC_LIBS_LIST": ";".join(static_libs.split()),
     }  # fmt: skip
     fill("ualm.pc.in", prefix / "lib/pkgconfig/ualm.pc", values)
     for name in ("ualm-config", "ualm-config-version"):
         fill(f"{name}.cmake.in", prefix / f"lib/cmake/ualm/{name}.cmake", values)
+
+
+def soname(places, target):
+    """The name by which programs look for the shared library when they start."""
+    name = pathlib.Path(places.shared).name
+    return f"@rpath/{name}" if target.system == "macos" else name
 
 
 def replace(source, target):

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempPath};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::system::{System, is_device, is_in_use, rename, sync_folder};
 
 /// The suffix of a part: a temporary file that becomes the target once it is written.
 const PART: &str = ".part";
@@ -19,7 +20,9 @@ const MOST_NAME: usize = 200;
 /// followed; a device or a named pipe is written to directly.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when the file cannot be written; a previous file at `path` stays, and no temporary file is left.
+/// [`ErrorKind::Io`] when the file cannot be written; a previous file at `path` stays, and no temporary file is left. Windows
+/// does not replace a file that another program has open; after a second of trying, the new contents are kept beside it, under
+/// the name that the error tells.
 pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_whole_with(path, |file| file.write_all(bytes))
 }
@@ -31,16 +34,41 @@ pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 pub fn write_whole_with(path: impl AsRef<Path>, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let path = path.as_ref();
     let written = match fs::metadata(path) {
+        _ if names_device(path) => write_to_device(path, write),
         Ok(metadata) if metadata.is_dir() => {
             Err(Error::new(ErrorKind::Io, "is a folder: a file name is needed to write to"))
         }
         Ok(metadata) if metadata.is_file() => {
-            path.canonicalize().map_err(unwritable).and_then(|path| replace(&path, write))
+            target_of(path).map_err(unwritable).and_then(|path| replace(&path, write))
         }
-        Ok(_) => OpenOptions::new().write(true).open(path).and_then(|mut file| write(&mut file)).map_err(unwritable),
+        Ok(_) => write_into(path, write).map_err(unwritable),
         Err(_) => replace(path, write),
     };
     written.map_err(|e| e.context(path.display()))
+}
+
+/// Returns whether the system takes `path` for a device by its name, as Windows does with `NUL`.
+fn names_device(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    System::CURRENT == System::Windows && name.is_some_and(is_device)
+}
+
+/// Writes to the device of that name; a name with an extension, `con.wav`, was meant for a file that Windows cannot have.
+fn write_to_device(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    if path.extension().is_some() {
+        return Err(Error::new(ErrorKind::Io, "Windows keeps this name for a device: name the file otherwise"));
+    }
+    write_into(path, write).map_err(unwritable)
+}
+
+/// Writes to a device or a named pipe.
+fn write_into(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    write(&mut OpenOptions::new().write(true).open(path)?)
+}
+
+/// Returns the file that a link at `path` leads to, or `path` itself.
+fn target_of(path: &Path) -> io::Result<PathBuf> {
+    if fs::symlink_metadata(path)?.is_symlink() { path.canonicalize() } else { Ok(path.to_path_buf()) }
 }
 
 /// Removes the temporary files that killed writers have left in `folder`, of the files whose names `is_ours` accepts.
@@ -102,17 +130,47 @@ fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Resu
     let _writes = WRITERS.read().unwrap_or_else(PoisonError::into_inner);
     let mut part = part_beside(path)?;
     write(part.as_file_mut()).and_then(|()| part.as_file().sync_all()).map_err(unwritable)?;
-    part.persist(path).map_err(|e| unwritable(e.error))?;
+    settle(part.into_temp_path(), path, System::CURRENT, rename)?;
     sync_folder(folder_of(path)).map_err(unwritable)
+}
+
+/// Renames `part` to `path`. Where the file that is there cannot be replaced because another program has it open, the part is
+/// kept under another name, so that what was made is not lost.
+fn settle(
+    mut part: TempPath,
+    path: &Path,
+    system: System,
+    rename: impl Fn(&Path, &Path) -> io::Result<()>,
+) -> Result<()> {
+    let Err(error) = rename(&part, path) else {
+        part.disable_cleanup(true);
+        return Ok(());
+    };
+    if !is_in_use(system, &error) || !path.exists() {
+        return Err(unwritable(error));
+    }
+    let kept = spare_name(path);
+    rename(&part, &kept).map_err(unwritable)?;
+    part.disable_cleanup(true);
+    let what = "cannot be replaced: another program has it open, or it may not be written; the new contents are in";
+    Err(Error::new(ErrorKind::Io, format!("{what} {}", kept.display())).with_source(error))
+}
+
+/// Returns a name beside `path` that no file has yet: `dog.new.wav`, `dog.new-2.wav` …
+fn spare_name(path: &Path) -> PathBuf {
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    let name = |number: u32| {
+        let mark = if number == 1 { "new".to_owned() } else { format!("new-{number}") };
+        path.with_extension(if extension.is_empty() { mark } else { format!("{mark}.{extension}") })
+    };
+    (1..).map(name).find(|name| !name.exists()).unwrap_or_else(|| name(1))
 }
 
 fn part_beside(path: &Path) -> Result<NamedTempFile> {
     let prefix = part_prefix(path)?;
-    let mut builder = Builder::new();
-    builder.prefix(&prefix).suffix(PART);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask applies
-    builder.tempfile_in(folder_of(path)).map_err(unwritable)
+    // as any other file is made: not for this user alone, and not marked as temporary
+    let create = |part: &Path| OpenOptions::new().read(true).write(true).create_new(true).open(part);
+    Builder::new().prefix(&prefix).suffix(PART).make_in(folder_of(path), create).map_err(unwritable)
 }
 
 /// Returns the prefix of the names of `path`'s parts; random letters and [`PART`] follow.
@@ -134,15 +192,8 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Syncs `folder`, so that a rename in it survives a loss of power.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn names(folder: &Path) -> Vec<PathBuf> {
@@ -160,6 +211,76 @@ mod tests {
         }
         assert!(write_whole(folder.path(), b"").unwrap_err().message().contains("is a folder"));
         assert!(write_whole(folder.path().join("no/file"), b"").unwrap_err().message().contains("does not exist"));
+    }
+
+    #[test]
+    fn what_cannot_take_its_place_is_kept_under_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dog.wav");
+        fs::write(&path, "old").unwrap();
+        let part = |text: &str| {
+            let part = part_beside(&path).unwrap();
+            fs::write(part.path(), text).unwrap();
+            part.into_temp_path()
+        };
+        let in_use = |from: &Path, to: &Path| {
+            if to == path { Err(io::Error::from_raw_os_error(32)) } else { fs::rename(from, to) }
+        };
+        for (text, name) in [("one", "dog.new.wav"), ("two", "dog.new-2.wav")] {
+            let error = settle(part(text), &path, System::Windows, in_use).unwrap_err();
+            assert!(
+                error.message().ends_with(&format!("the new contents are in {}", folder.path().join(name).display()))
+            );
+            assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), text);
+            assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        }
+        assert!(settle(part("three"), &path, System::Linux, in_use).is_err());
+        assert_eq!(names(folder.path()).len(), 3, "elsewhere the error is another one, and no part is left");
+        settle(part("four"), &path, System::Windows, |from, to| fs::rename(from, to)).unwrap();
+        assert_eq!((fs::read_to_string(&path).unwrap(), names(folder.path()).len()), ("four".into(), 3));
+        assert_eq!(spare_name(Path::new("no/such")), Path::new("no/such.new"));
+    }
+
+    /// Another program that lets nobody else in.
+    #[cfg(windows)]
+    #[test]
+    fn a_file_that_is_open_elsewhere_is_not_replaced_and_nothing_is_lost() {
+        use std::os::windows::fs::OpenOptionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dog.wav");
+        fs::write(&path, "old").unwrap();
+        let held = OpenOptions::new().read(true).share_mode(1).open(&path).unwrap();
+        assert!(crate::system::is_replaceable(&path).is_err());
+        let error = write_whole(&path, b"new").unwrap_err();
+        assert!(error.message().contains("another program has it open"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(fs::read_to_string(folder.path().join("dog.new.wav")).unwrap(), "new");
+        drop(held);
+        assert!(crate::system::is_replaceable(&path).is_ok());
+        write_whole(&path, b"newer").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
+        assert_eq!(names(folder.path()).len(), 2);
+    }
+
+    /// Windows' functions take 260 units unless they are told otherwise.
+    #[test]
+    fn long_paths_are_written_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = (0..6).fold(folder.path().to_path_buf(), |path, _| path.join("x".repeat(60)));
+        fs::create_dir_all(&deep).unwrap();
+        let path = deep.join("dog.wav");
+        for text in ["one", "two"] {
+            write_whole(&path, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(names(&deep), [path]);
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn devices_are_written_to_directly() {
+        write_whole("NUL", b"gone").unwrap();
+        assert!(write_whole("nul.wav", b"gone").unwrap_err().message().contains("for a device"));
     }
 
     #[cfg(unix)]

@@ -74,6 +74,7 @@ mod engine;
 mod error;
 mod file;
 mod generate;
+mod hosts;
 mod install;
 #[doc(hidden)]
 pub mod internal;
@@ -92,6 +93,7 @@ mod runtime;
 mod sampling;
 mod session;
 mod speed;
+mod system;
 mod text;
 mod time_limit;
 mod token;

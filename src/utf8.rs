@@ -33,7 +33,7 @@ pub fn text_of(bytes: &[u8]) -> Result<&str> {
     })
 }
 
-/// Reads the text of a file, without a byte order mark.
+/// Reads the text of a file, without a byte order mark and with `\n` at the ends of its lines, which may be `\r\n` in the file.
 ///
 /// # Errors
 /// The message begins with the file's name. [`ErrorKind::Io`] when the file cannot be read, [`ErrorKind::Invalid`] when it
@@ -45,14 +45,14 @@ pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
     read.map_err(|e| e.context(path.display()))
 }
 
-/// Reads the text of `source`, without a byte order mark.
+/// Reads the text of `source`, as [`read_text`] does.
 ///
 /// # Errors
 /// As for [`read_text`], without a name.
 pub fn read_text_from(mut source: impl Read) -> Result<String> {
     let mut bytes = Vec::new();
     source.read_to_end(&mut bytes).map_err(|e| Error::new(ErrorKind::Io, "cannot be read").with_source(e))?;
-    text_of(&bytes).map(str::to_owned)
+    text_of(&bytes).map(|text| text.replace("\r\n", "\n"))
 }
 
 /// Returns the name of the encoding whose units are wider than a byte, if `bytes` begin in one: by its mark, or by the
@@ -77,6 +77,13 @@ mod tests {
         assert_eq!(text_of("é".as_bytes()).unwrap(), "é");
         assert_eq!(text_of(b"").unwrap(), "");
         assert_eq!(text_of(MARK).unwrap(), "");
+    }
+
+    #[test]
+    fn lines_end_as_they_do_everywhere() {
+        let read = |bytes: &[u8]| read_text_from(bytes).unwrap();
+        assert_eq!(read(b"\xef\xbb\xbfa\r\nb\nc\r\n"), "a\nb\nc\n");
+        assert_eq!(read(b"a\rb\r"), "a\rb\r", "no end of a line");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The check of a manifest, before anything is computed from it.
 
 use std::ops::RangeInclusive;
-use std::path::{Component, Path};
 
 use super::TOKENIZER;
 use super::manifest::{
@@ -9,6 +8,7 @@ use super::manifest::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::Modality;
+use crate::system::is_portable;
 use crate::token::{Interval, Pattern};
 
 /// Sample rates that sound can be converted to, in hertz.
@@ -222,8 +222,8 @@ fn check_variants(manifest: &Manifest) -> Result<()> {
 
 /// Checks that no file name leaves the folder, and that all files in use are listed with their checksums.
 fn check_names(manifest: &Manifest) -> Result<()> {
-    if let Some(file) = manifest.files.keys().find(|file| !stays_inside(file)) {
-        return refused(format!("the file name {file:?} leaves the folder"));
+    if let Some(file) = manifest.files.keys().find(|file| !is_portable(file)) {
+        return refused(format!("the file name {file:?} leaves the folder, or is none on some systems"));
     }
     for (name, file) in manifest.graph_files() {
         if !manifest.files.contains_key(file) {
@@ -237,9 +237,4 @@ fn check_names(manifest: &Manifest) -> Result<()> {
         return refused(format!("{TOKENIZER} is not among the files"));
     }
     Ok(())
-}
-
-/// Returns whether a file's name is a plain relative path.
-fn stays_inside(name: &str) -> bool {
-    !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
 }

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::FileSum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::{read_limited, too_large};
+use crate::system::for_libraries;
 
 /// The location of a package's files.
 #[derive(Clone, Debug)]
@@ -100,7 +101,7 @@ impl PackageFiles {
     /// that it shares, are mapped into memory.
     pub(crate) fn load_graph(&self, mut builder: SessionBuilder, name: &str) -> ort::Result<Session> {
         let files = match self {
-            Self::Folder(folder) => return builder.commit_from_file(folder.join(name)),
+            Self::Folder(folder) => return builder.commit_from_file(for_libraries(&folder.join(name))),
             Self::Memory(files) => files,
         };
         let graph = in_memory(files, name).map_err(|e| ort::Error::new(e.to_string()))?;

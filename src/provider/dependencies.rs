@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::system::is_loadable;
+
 /// A missing library that another library needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -30,7 +32,7 @@ pub fn missing_libraries(library: &Path) -> Vec<MissingLibrary> {
             }
             match needs.folders.iter().map(|folder| folder.join(&name)).find(|path| path.is_file()) {
                 Some(found) => open.push(found),
-                None if is_found_by_the_system(&name) => {}
+                None if is_loadable(&name) => {}
                 None => missing.push(MissingLibrary { name, needed_by: file.clone() }),
             }
         }
@@ -85,10 +87,4 @@ impl Needs {
             _ => return None,
         })
     }
-}
-
-/// Returns whether the system's loader finds `name`, by loading the library. It stays loaded: the library that needs it
-/// was to be loaded anyway.
-fn is_found_by_the_system(name: &str) -> bool {
-    name.starts_with("api-ms-win-") || ort::util::preload_dylib(name).is_ok()
 }

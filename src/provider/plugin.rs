@@ -11,6 +11,7 @@ use ort::environment::Environment;
 use super::dependencies::in_words;
 use super::kinds::{known_name, may_take_name};
 use super::{MissingLibrary, ProviderState, metadata, missing_libraries, provider_key};
+use crate::system::{for_libraries, load_plugin};
 use crate::time_limit::within;
 
 /// The longest name of a provider that `ort` accepts.
@@ -102,11 +103,11 @@ impl Plugins {
             ),
             missing: Vec::new(),
         };
-        let library = path.to_path_buf();
-        let loaded = within(limit, move || ort::util::preload_dylib(&library).map_err(|e| e.to_string()));
+        let library = for_libraries(path).into_owned();
+        let loaded = within(limit, move || load_plugin(&library));
         loaded.ok_or_else(timed_out)?.map_err(|words| explain(path, &words))?;
         let environment = environment.clone();
-        let library = path.to_path_buf();
+        let library = for_libraries(path).into_owned();
         let name = name.to_owned();
         let registered = within(limit, move || environment.register_ep_library(name, library));
         match registered {

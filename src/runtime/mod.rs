@@ -39,6 +39,9 @@ use crate::provider::{
     GRAPHS, Plugins, Provider, ProviderReport, ProviderState, Providers, RECORD_PLACEMENT, Resolver, Route, in_words,
     missing_libraries,
 };
+use crate::system::{
+    System, cache_folder, for_libraries, hold_strictly, is_onnx_runtime, onnx_runtimes_in_process, real_path,
+};
 use crate::time_limit::within;
 use place::{Device, Told};
 use sizes::Sizes;
@@ -181,9 +184,10 @@ static STARTING: Mutex<()> = Mutex::new(());
 impl Runtime {
     /// Loads the library and creates the thread pool; later calls return the same runtime.
     ///
-    /// The library is the one that `options` names; else the one in `ORT_DYLIB_PATH`; else one beside the program or in
-    /// `../lib` from there, or likewise beside the C library; else the one that `scripts/fetch_onnxruntime.py` put into
-    /// the cache.
+    /// The library is the one that `options` names; else the one in `ORT_DYLIB_PATH`; else one beside the shared library that
+    /// holds this code, such as the C library, or in `../lib` from there, or likewise beside the program; else the one that
+    /// `scripts/fetch_onnxruntime.py` put into the cache. It is never searched for in the current folder, nor in those of the
+    /// system: Windows has an old ONNX Runtime of its own in System32.
     ///
     /// # Errors
     /// [`ErrorKind::Library`] if no library is found, if the library cannot be loaded, is too old or does not load in
@@ -214,7 +218,7 @@ impl Runtime {
                 return Err(cannot_be_loaded(&library, &cause));
             }
         };
-        let copies = loaded_copies();
+        let copies = onnx_runtimes_in_process();
         if !copies.is_empty() && !copies.contains(&library) {
             let used: Vec<_> = copies.iter().map(|path| path.display().to_string()).collect();
             let cause = format!("another part of this process already runs on {}; name that file", used.join(", "));
@@ -253,7 +257,7 @@ impl Runtime {
     /// Returns the other copies of ONNX Runtime in this process; empty on systems other than Linux. Objects of one copy
     /// do not work with another.
     pub fn other_libraries(&self) -> Vec<PathBuf> {
-        loaded_copies().into_iter().filter(|path| *path != self.library).collect()
+        onnx_runtimes_in_process().into_iter().filter(|path| *path != self.library).collect()
     }
 
     /// Loads the providers that `options` request, without any graph, and reports the outcome of each.
@@ -409,7 +413,9 @@ impl Runtime {
 
 fn new_environment(library: &Path, threads: usize) -> Result<Environment, String> {
     let words = |e: ort::Error| e.message().to_owned();
-    let builder = ort::init_from(library).map_err(|e| why_not_loaded(library, &e))?;
+    let file = for_libraries(library);
+    let _held = hold_strictly(&file).map_err(|words| why_not_opened(library, &words))?;
+    let builder = ort::init_from(&*file).map_err(|e| why_not_loaded(library, &e))?;
     let pool = GlobalThreadPoolOptions::default()
         .with_intra_threads(threads)
         .and_then(|pool| pool.with_inter_threads(1))
@@ -435,36 +441,27 @@ fn why_not_loaded(library: &Path, error: &LoadDynamicError) -> String {
             format!("it is version {version_str}; expected 1.{} or later", ort::MINOR_VERSION)
         }
         LoadDynamicError::MissingApi { .. } => "it is another library: it does not export OrtGetApiBase".to_owned(),
-        LoadDynamicError::Dlopen { error, .. } => match missing_libraries(library) {
-            missing if missing.is_empty() => error.to_string(),
-            missing => format!("a library is missing: {}", in_words(&missing)),
-        },
+        LoadDynamicError::Dlopen { error, .. } => why_not_opened(library, &error.to_string()),
         other => other.to_string(),
+    }
+}
+
+/// Returns the libraries that `library` depends on and that are missing, in words, or else the system's words.
+fn why_not_opened(library: &Path, words: &str) -> String {
+    match missing_libraries(library) {
+        missing if missing.is_empty() => words.to_owned(),
+        missing => {
+            let is_runtime = |name: &str| ["msvcp140", "vcruntime140"].iter().any(|own| name.starts_with(own));
+            let is_visual = missing.iter().any(|one| is_runtime(&one.name.to_ascii_lowercase()));
+            let hint = if is_visual { "; install Microsoft's Visual C++ Redistributable (2015 to 2022)" } else { "" };
+            format!("a library is missing: {}{hint}", in_words(&missing))
+        }
     }
 }
 
 fn cannot_be_loaded(library: &Path, cause: &str) -> Error {
     let what = format!("{}: ONNX Runtime cannot be loaded: {cause}", library.display());
     Error::new(ErrorKind::Library, format!("{what}. {HOW_TO_GET_IT}"))
-}
-
-/// Returns the files of ONNX Runtime, or of Python's module with it, that are mapped into this process.
-#[cfg(target_os = "linux")]
-fn loaded_copies() -> Vec<PathBuf> {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let files = maps.lines().filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])));
-    let is_copy = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        is_library(&name) || name.starts_with("onnxruntime_pybind11_state")
-    };
-    let copies: std::collections::BTreeSet<_> = files.filter(is_copy).collect();
-    copies.into_iter().collect()
-}
-
-/// Returns nothing: safe code can list the mapped files on Linux only.
-#[cfg(not(target_os = "linux"))]
-fn loaded_copies() -> Vec<PathBuf> {
-    Vec::new()
 }
 
 const HOW_TO_GET_IT: &str = "Run `python3 scripts/fetch_onnxruntime.py`, or name a library of version 1.31 or later, as in \
@@ -489,7 +486,7 @@ fn available_threads() -> usize {
 pub fn find_library(named: Option<&Path>) -> Result<PathBuf> {
     let from_environment = std::env::var_os("ORT_DYLIB_PATH").filter(|p| !p.is_empty()).map(PathBuf::from);
     if let Some(path) = named.map(Path::to_path_buf).or(from_environment) {
-        return match path.canonicalize() {
+        return match real_path(&path) {
             Ok(found) if found.is_file() => Ok(found),
             Ok(_) => Err(missing(format!("{}: not a file; expected ONNX Runtime's library", path.display()))),
             Err(e) => Err(missing(format!("{}: {e}", path.display()))),
@@ -509,7 +506,7 @@ fn missing(what: String) -> Error {
     Error::new(ErrorKind::Library, format!("{what}. {HOW_TO_GET_IT}"))
 }
 
-/// Returns the folders to search for the library: that of the program and `lib` next to it, the same for the C library,
+/// Returns the folders to search for the library: that of the C library and `lib` next to it, the same for the program,
 /// and the versions in the cache, newest first.
 fn library_folders() -> Vec<PathBuf> {
     let mut folders = own_folders();
@@ -531,31 +528,12 @@ fn version(path: &Path) -> Vec<u64> {
     name.split('.').map_while(|part| part.parse().ok()).collect()
 }
 
-/// Returns this project's folder in the user's cache: `$XDG_CACHE_HOME/ualm`, `~/.cache/ualm`, or
-/// `%LOCALAPPDATA%\ualm`.
-pub fn cache_folder() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CACHE_HOME")
-        .or_else(|| if cfg!(windows) { set("LOCALAPPDATA") } else { set("HOME").map(|home| home.join(".cache")) })?;
-    Some(base.join("ualm"))
-}
-
-/// Returns whether a file of this name is ONNX Runtime's library, whatever its version.
-fn is_library(name: &str) -> bool {
-    if cfg!(windows) {
-        name.eq_ignore_ascii_case("onnxruntime.dll")
-    } else if cfg!(target_os = "macos") {
-        name.starts_with("libonnxruntime.") && name.ends_with(".dylib")
-    } else {
-        name == "libonnxruntime.so" || name.starts_with("libonnxruntime.so.")
-    }
-}
-
 /// Returns the library in `folder`.
 fn library_in(folder: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?.flatten();
+    let is_library = |name: &str| is_onnx_runtime(System::CURRENT, name);
     let mut found: Vec<_> =
         entries.filter(|e| e.file_name().to_str().is_some_and(is_library)).map(|e| e.path()).collect();
     found.sort();
-    found.first().and_then(|path| path.canonicalize().ok())
+    found.first().and_then(|path| real_path(path).ok())
 }

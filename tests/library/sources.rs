@@ -67,7 +67,7 @@ fn the_library_names_no_flag_or_command_of_the_program() {
 fn text_is_read_by_the_functions_that_skip_a_byte_order_mark() {
     // what the system or this program itself has written
     let own = [
-        "src/runtime/mod.rs",
+        "src/system/library.rs",
         "crates/cli/src/bench/whole.rs",
         "crates/cli/src/batch/merge.rs",
         "crates/cli/src/batch/results.rs",

@@ -1,7 +1,9 @@
 //! Arguments other than handles.
 
-use std::ffi::{CStr, CString, OsStr, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::path::Path;
+
+use ualm::internal::path_of;
 
 use super::boundary::{Failure, Result};
 
@@ -23,18 +25,12 @@ pub(super) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a 
 /// # Safety
 /// As [`text`].
 pub(super) unsafe fn path<'a>(pointer: *const c_char, name: &str) -> Result<&'a Path> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::ffi::OsStrExt;
-        if pointer.is_null() {
-            return Err(Failure::null(name));
-        }
-        // SAFETY: not NULL; the rest is the contract.
-        Ok(Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(pointer) }.to_bytes())))
+    if pointer.is_null() {
+        return Err(Failure::null(name));
     }
-    #[cfg(not(unix))]
-    // SAFETY: same contract.
-    Ok(Path::new(OsStr::new(unsafe { text(pointer, name) }?)))
+    // SAFETY: not NULL; the rest is the contract.
+    let bytes = unsafe { CStr::from_ptr(pointer) }.to_bytes();
+    path_of(bytes).map_err(|e| Failure::invalid(format!("{name} is not UTF-8 after byte {}", e.valid_up_to())))
 }
 
 /// Borrows a list of `len` values, which may be NULL when `len` is 0.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use ualm::internal::read_text;
+use ualm::internal::{config_folder, read_text};
 use ualm::{Error, ErrorKind, Result};
 
 use crate::args::Common;
@@ -28,8 +28,8 @@ impl Common {
     pub fn or_configured(mut self) -> Result<Self> {
         let (path, is_named) = match &self.config {
             Some(path) => (path.clone(), true),
-            None => match default_path() {
-                Some(path) => (path, false),
+            None => match config_folder() {
+                Some(folder) => (folder.join("config.toml"), false),
                 None => return Ok(self),
             },
         };
@@ -57,12 +57,4 @@ impl Common {
         }
         Ok(self)
     }
-}
-
-/// `ualm/config.toml` where the user's configuration lies.
-fn default_path() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CONFIG_HOME")
-        .or_else(|| if cfg!(windows) { set("APPDATA") } else { set("HOME").map(|home| home.join(".config")) })?;
-    Some(base.join("ualm").join("config.toml"))
 }

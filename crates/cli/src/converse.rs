@@ -13,7 +13,8 @@ use crate::output::{note, print, print_json, warn};
 use crate::progress::Progress;
 use crate::setup::{load_model, read_recording, seed};
 use crate::sound::warn_of_doubts;
-use crate::stream::{SoundStream, stdout_is_file};
+use crate::stream::SoundStream;
+use crate::system::stdout_is_file;
 
 /// The JSON of a spoken answer (`--json`).
 #[derive(Serialize)]

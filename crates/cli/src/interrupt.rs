@@ -1,10 +1,12 @@
-//! Ctrl-C and SIGTERM: the work is asked to stop and what is finished is kept; if it does not stop soon, the program ends.
+//! Ctrl-C, SIGTERM, a console that is closed: the work is asked to stop and what is finished is kept; if it does not stop soon, the program ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ualm::internal::hold_writes;
 use ualm::{Cancel, Error, ErrorKind, Result};
+
+use crate::system::on_stop;
 
 /// The time in which the work must notice an interruption.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,8 +26,7 @@ pub fn cancel_on_signal() -> Result<Cancel> {
             std::process::exit(130);
         });
     };
-    ctrlc::set_handler(on_signal)
-        .map_err(|e| Error::new(ErrorKind::Io, "the signals cannot be handled").with_source(e))?;
+    on_stop(on_signal)?;
     Ok(cancel)
 }
 
@@ -60,8 +61,7 @@ impl Turns {
                 std::process::exit(130)
             }
         };
-        ctrlc::set_handler(on_signal)
-            .map_err(|e| Error::new(ErrorKind::Io, "the signals cannot be handled").with_source(e))?;
+        on_stop(on_signal)?;
         Ok(turns)
     }
 

@@ -34,6 +34,7 @@ mod serve;
 mod setup;
 mod sound;
 mod stream;
+mod system;
 mod take;
 mod terminal_picture;
 #[cfg(feature = "server")]
@@ -48,6 +49,7 @@ use args::{Args, Command, Common};
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
+    ualm::internal::leave_out_current_folder();
     let args = Args::parse();
     logger::start(args.common.quiet || matches!(args.command, Command::Doctor));
     let result = args.common.or_configured().and_then(|common| run(args.command, &common));

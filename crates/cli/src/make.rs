@@ -16,7 +16,8 @@ use crate::output::{note, print_json, warn};
 use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
 use crate::sound::{numbered, present, warn_of_doubts};
-use crate::stream::{SoundStream, stdout_is_file};
+use crate::stream::SoundStream;
+use crate::system::stdout_is_file;
 
 /// `ualm generate`.
 pub fn generate(common: &Common, args: &Generate) -> Result<()> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use ualm::audio::{WavFormat, Waveform, write_wav, write_wav_to};
+use ualm::internal::is_replaceable;
 use ualm::{Error, ErrorKind, Record, Result};
 
 use crate::args::{Common, Output};
@@ -101,6 +102,11 @@ pub fn check_writable(path: &Path) -> Result<()> {
     }
     if path.exists() && !path.is_file() {
         return Ok(());
+    }
+    if path.is_file()
+        && let Err(e) = is_replaceable(path)
+    {
+        return fail(format!("cannot be replaced: another program has it open, or it may not be written ({e})"));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match tempfile::Builder::new().prefix(".ualm-").tempfile_in(folder) {

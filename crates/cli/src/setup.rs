@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ualm::audio::{Waveform, decode_file, decode_reader};
-use ualm::internal::read_text_from;
+use ualm::internal::{read_text_from, real_path};
 use ualm::{Error, ErrorKind, Model, Result, RuntimeOptions};
 
 use crate::args::{Common, Sampling};
@@ -41,7 +41,7 @@ pub fn load_model(common: &Common) -> Result<Model> {
 
 /// `onnx/default` beside the program or above it (a source checkout), or `share/ualm/default` of an installation.
 fn default_package() -> Result<PathBuf> {
-    let program = std::env::current_exe().and_then(|exe| exe.canonicalize()).unwrap_or_default();
+    let program = std::env::current_exe().and_then(real_path).unwrap_or_default();
     let installed = program.ancestors().nth(2).map(|prefix| prefix.join("share/ualm/default"));
     let beside = program.ancestors().skip(1).map(|folder| folder.join("onnx/default"));
     installed.into_iter().chain(beside).find(|folder| folder.join("manifest.json").is_file()).ok_or_else(|| {

@@ -1,6 +1,5 @@
 //! Sound on standard output while it is being made.
 
-use std::fs::File;
 use std::io::{Stdout, stdout};
 
 use ualm::Result;
@@ -45,13 +44,4 @@ impl SoundStream {
         }
         Ok(())
     }
-}
-
-/// Returns whether standard output is a file: nobody waits for its samples, and its header can be corrected at the end.
-pub fn stdout_is_file() -> bool {
-    #[cfg(unix)]
-    let handle = std::os::fd::AsFd::as_fd(&stdout()).try_clone_to_owned();
-    #[cfg(windows)]
-    let handle = std::os::windows::io::AsHandle::as_handle(&stdout()).try_clone_to_owned();
-    handle.map(File::from).and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.is_file())
 }

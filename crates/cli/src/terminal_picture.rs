@@ -52,14 +52,13 @@ impl Way {
 
     /// Returns the bytes that make a terminal show `picture` at its full width.
     pub fn draw(self, picture: &RgbImage) -> Result<String> {
+        let is_colourful = true_colors_enabled(); // asked first: on Windows it makes the console take what follows
         let cells = fit(picture.dimensions(), Term::stdout().size());
         match self {
             Self::Kitty => Ok(kitty(&png(picture)?, cells)),
             Self::Iterm => Ok(iterm(&png(picture)?, cells)),
             Self::Sixel => sixels(picture, cells),
-            Self::Blocks => {
-                Ok(blocks(picture, cells, if true_colors_enabled() { true_colour } else { palette_colour }))
-            }
+            Self::Blocks => Ok(blocks(picture, cells, if is_colourful { true_colour } else { palette_colour })),
         }
     }
 }

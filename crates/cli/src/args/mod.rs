@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use ualm::Providers;
 
+use crate::system::PATH_DELIMITER;
+
 pub use limits::LimitFlags;
 pub use overrides::Overrides;
 pub use part::Part;
@@ -30,9 +32,6 @@ pub struct Args {
     #[command(flatten)]
     pub common: Common,
 }
-
-/// The separator of paths in an environment variable.
-const PATH_DELIMITER: char = if cfg!(windows) { ';' } else { ':' };
 
 /// What every command takes.
 #[derive(clap::Args)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -54,8 +55,10 @@ pub fn run(common: &Common, args: &BatchMerge) -> Result<()> {
     report.check()?;
     fs::create_dir_all(&args.out).map_err(|e| failed(&args.out, e))?;
     copy_sounds(&found, &files, &args.out)?;
-    let mut sources = files.iter().map(File::open).collect::<Result<Vec<_>, _>>().map_err(|e| failed(&target, e))?;
+    let sources = files.iter().map(File::open).collect::<Result<Vec<_>, _>>().map_err(|e| failed(&target, e))?;
+    // a file that is open is not replaced on Windows, and the target may be one of the sources: they are closed when they are copied
     write_whole_with(&target, |to| {
+        let mut sources = sources;
         found.values().try_for_each(|found| copy_range(&mut sources[found.file], &found.place, to))
     })?;
     if let Some(settings) = settings {
@@ -141,7 +144,14 @@ fn is_shard(path: &Path) -> bool {
 fn common_settings(files: &[PathBuf]) -> Result<Option<Settings>> {
     let mut common: Option<(&Path, Settings)> = None;
     for path in files {
-        let text = fs::read_to_string(settings_beside(path)).unwrap_or_default();
+        let beside = settings_beside(path);
+        let text = match fs::read_to_string(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                // Windows keeps others from reading a file that is locked
+                return Err(failed(&beside, error).context("the run that writes it may not have ended"));
+            }
+            read => read.unwrap_or_default(),
+        };
         let Ok(settings) = serde_json::from_str::<Settings>(&text) else { continue };
         match &common {
             Some((first, found)) if *found != settings => {

@@ -1,6 +1,7 @@
 //! `batch`: a file of requests, one JSON object a line, to a file of results and the sounds beside it (`docs/batch.md`).
 
 mod merge;
+mod names;
 mod outcome;
 mod request;
 mod results;

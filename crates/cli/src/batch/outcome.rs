@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use ualm::audio::{WavFormat, write_wav};
 use ualm::{Error, Modality, Result, Seconds, Segment, SegmentEnd, Tokens, Usage};
 
-use crate::args::{BatchRun, Pictures, seed_of};
+use super::names::sound_name;
+use crate::args::{BatchRun, Pictures};
 use crate::output::warn;
 
 /// The outcome of a request.
@@ -64,8 +65,8 @@ pub struct ResultSegment {
 }
 
 impl ResultSegment {
-    /// Describes segment `index` of request `id`, and writes its sound into `folder`.
-    pub fn save(segment: Segment, index: usize, id: &str, folder: &Path, args: &BatchRun) -> Result<Self> {
+    /// Describes segment `index` of the request whose sounds are called `stem`, and writes its sound into `folder`.
+    pub fn save(segment: Segment, index: usize, stem: &str, folder: &Path, args: &BatchRun) -> Result<Self> {
         let mut result = Self {
             modality: segment.modality,
             end: segment.end,
@@ -75,7 +76,7 @@ impl ResultSegment {
             frames: args.frames.then_some(segment.tokens),
         };
         if let Some(sound) = &segment.audio {
-            let name = sound_name(id, index);
+            let name = sound_name(stem, index);
             let format = if args.float { WavFormat::Float32 } else { WavFormat::Pcm16 };
             if write_wav(folder.join(&name), sound, format)? > 0 {
                 warn(&format!("warning: {name}: samples beyond full scale were clipped; --float keeps them"));
@@ -114,47 +115,5 @@ impl Written {
     /// The files of its sounds.
     pub fn sounds(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| segment.audio.as_deref())
-    }
-}
-
-/// The file of the sound of segment `index` of request `id`.
-pub fn sound_name(id: &str, index: usize) -> String {
-    format!("{}.{index}.wav", file_name(id))
-}
-
-/// The longest name that an id becomes; file systems take 255 bytes, parts and numbers included.
-const MOST_NAME: usize = 160;
-
-/// `id` as a file name: bytes other than letters, digits, `-`, `_` and inner dots become `%` and two digits. The end of a
-/// long one is its seed instead.
-pub fn file_name(id: &str) -> String {
-    let plain =
-        |index: usize, byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && index > 0);
-    let name: String = id
-        .bytes()
-        .enumerate()
-        .map(|(index, byte)| if plain(index, byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect();
-    match name.get(..MOST_NAME) {
-        Some(beginning) if name.len() > MOST_NAME => format!("{beginning}~{:016x}", seed_of(id)),
-        _ => name,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::file_name;
-
-    #[test]
-    fn ids_become_file_names_that_stay_in_the_folder() {
-        assert_eq!(file_name("a-1.b_C"), "a-1.b_C");
-        assert_eq!(file_name("../x y"), "%2E.%2Fx%20y");
-        assert_eq!(file_name("ä"), "%C3%A4");
-    }
-
-    #[test]
-    fn long_ids_become_names_that_file_systems_take_and_that_differ() {
-        let (one, two) = (file_name(&("é".repeat(500) + "1")), file_name(&("é".repeat(500) + "2")));
-        assert!(one.len() < 200 && one != two);
     }
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use ualm::internal::skip_mark;
 use ualm::{Error, ErrorKind, Modality, Result};
 
+use super::names::stems;
 use crate::args::{Overrides, Shard};
 use crate::object::{object_or_default, optional_object, or_default};
 
@@ -77,6 +78,8 @@ pub struct Line {
     pub key: Key,
     /// Its id, if it has one.
     pub id: Option<String>,
+    /// The beginning of its sounds' names.
+    pub stem: String,
     /// The sum of its text, which tells whether a result is this request's.
     pub sum: String,
     text: Option<Vec<u8>>,
@@ -110,7 +113,7 @@ impl Line {
         };
         let sum =
             Sha256::digest(text.as_deref().unwrap_or_default()).iter().take(8).map(|b| format!("{b:02x}")).collect();
-        Self { number, key, id, sum, text }
+        Self { number, key, id, stem: String::new(), sum, text }
     }
 
     /// Returns the text that decides the line's shard: its id, or the whole line.
@@ -153,6 +156,10 @@ pub fn lines_of(mut source: impl BufRead, shard: Option<Shard>) -> Result<Vec<Li
         if shard.is_none_or(|shard| shard.holds(line.shard_key())) {
             lines.push(line);
         }
+    }
+    let stems = stems(first.keys().map(String::as_str));
+    for line in &mut lines {
+        line.stem = line.id.as_deref().and_then(|id| stems.get(id)).cloned().unwrap_or_default();
     }
     Ok(lines)
 }

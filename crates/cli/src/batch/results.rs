@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use ualm::internal::{remove_parts, write_whole_with};
 use ualm::{Error, ErrorKind, Result};
 
-use super::outcome::{Outcome, Written, file_name};
+use super::names::stem_of;
+use super::outcome::{Outcome, Written};
 use super::request::{Key, Line};
 use crate::args::{Common, Shard};
 use crate::output::{note, to_json, warn};
@@ -30,7 +31,6 @@ pub struct Settings {
 /// The results of a run.
 pub struct Results {
     path: PathBuf,
-    file: File,
     /// The line of each result in the file.
     lines: Vec<Option<ResultLine>>,
     len: u64,
@@ -49,11 +49,6 @@ struct ResultLine {
 pub fn names(shard: Option<Shard>) -> (String, String) {
     let stem = shard.map_or_else(|| "results".into(), |shard| format!("results.{shard}"));
     (format!("{stem}.jsonl"), format!("{stem}.run.json"))
-}
-
-/// Returns the part before the segment number in the name of a sound.
-fn sounding(name: &str) -> &str {
-    name.strip_suffix(".wav").and_then(|name| name.rsplit_once('.')).map_or("", |(id, _)| id)
 }
 
 /// The settings' file beside a file of results.
@@ -76,22 +71,17 @@ impl Results {
         let (path, settings_path) = (folder.join(&name), folder.join(settings_name));
         fs::create_dir_all(folder).map_err(|e| unwritable(folder, e))?;
         let mut lock = lock(&settings_path)?;
-        let sounds: HashSet<_> = requests.iter().filter_map(|line| line.id.as_deref()).map(file_name).collect();
-        remove_parts(folder, |part| part == name || sounds.contains(sounding(part)))?;
+        let sounds: HashSet<_> = requests.iter().map(|line| line.stem.as_str()).collect();
+        remove_parts(folder, |part| part == name || sounds.contains(stem_of(part)))?;
         let same = read_settings(&mut lock).is_some_and(|found| found == *settings) && keep != Keep::None;
         if !same {
             set_aside(&path, common)?;
             write_settings(&mut lock, settings).map_err(|e| unwritable(&settings_path, e))?;
         }
-        let mut results = Self::reopen(path, lock, requests.len())?;
+        OpenOptions::new().append(true).create(true).open(&path).map_err(|e| unwritable(&path, e))?;
+        let mut results = Self { path, lines: vec![None; requests.len()], len: 0, _lock: lock };
         results.keep(requests, keep, common)?;
         Ok(results)
-    }
-
-    fn reopen(path: PathBuf, lock: File, requests: usize) -> Result<Self> {
-        let file = OpenOptions::new().read(true).append(true).create(true).open(&path);
-        let file = file.map_err(|e| unwritable(&path, e))?;
-        Ok(Self { path, file, lines: vec![None; requests], len: 0, _lock: lock })
     }
 
     /// Returns whether the request at `index` has a result.
@@ -152,8 +142,9 @@ impl Results {
     /// [`ErrorKind::Io`] when it cannot be written; the file is what it was then.
     pub fn add(&mut self, index: usize, outcome: &Outcome) -> Result<()> {
         let line = format!("{}\n", to_json(outcome)?);
-        if let Err(e) = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()) {
-            let _ = self.file.set_len(self.len); // a torn line would be found and cut off by the next run
+        let mut file = OpenOptions::new().append(true).open(&self.path).map_err(|e| unwritable(&self.path, e))?;
+        if let Err(e) = file.write_all(line.as_bytes()).and_then(|()| file.sync_data()) {
+            let _ = file.set_len(self.len); // a torn line would be found and cut off by the next run
             return Err(unwritable(&self.path, e));
         }
         let end = self.len + line.len() as u64;
@@ -170,8 +161,10 @@ impl Results {
 
     fn put_in_order(&mut self) -> Result<()> {
         let mut from = File::open(&self.path).map_err(|e| unwritable(&self.path, e))?;
-        write_whole_with(&self.path, |to| {
-            self.lines.iter().flatten().try_for_each(|line| copy_range(&mut from, &line.range, to))
+        let lines = self.lines.iter().flatten();
+        // a file that is open is not replaced on Windows: `from` is closed when the lines are copied
+        write_whole_with(&self.path, move |to| {
+            lines.map(|line| &line.range).try_for_each(|range| copy_range(&mut from, range, to))
         })?;
         let mut end = 0;
         for ResultLine { range, .. } in self.lines.iter_mut().flatten() {
@@ -180,8 +173,6 @@ impl Results {
             *range = start..end;
         }
         self.len = end;
-        let file = OpenOptions::new().read(true).append(true).open(&self.path);
-        self.file = file.map_err(|e| unwritable(&self.path, e))?;
         Ok(())
     }
 }

@@ -47,7 +47,7 @@ impl Runner<'_> {
             let doubts = segment.doubts(self.model.layout(segment.modality)?);
             warnings.extend(doubts.into_iter().map(|doubt| format!("segment {index}: {doubt}")));
         }
-        let segments = match self.save(&id, answer.reply.segments) {
+        let segments = match self.save(&line.stem, answer.reply.segments) {
             Ok(segments) => segments,
             Err(error) if error.kind() == ErrorKind::Io => return Err(error),
             Err(error) => return Ok(failure(line, &error, Vec::new())),

@@ -42,7 +42,8 @@ impl Input {
             Self::File(stdin) => {
                 let mut line = String::new();
                 let read = stdin.lock().read_line(&mut line).map_err(unreadable)?;
-                Ok((read > 0).then_some(line))
+                // editors and shells of Windows put a byte order mark before the first line
+                Ok((read > 0).then(|| line.trim_start_matches('\u{feff}').to_owned()))
             }
             Self::Person { editor, .. } => match editor.readline(PROMPT) {
                 Ok(line) => {

@@ -7,19 +7,17 @@ use ualm::internal::read_text;
 use ualm::{Error, ErrorKind, Result};
 
 use super::invalid;
-
-/// The editor where neither variable names one.
-const USUAL: &str = if cfg!(windows) { "notepad" } else { "vi" };
+use crate::system::{USUAL_EDITOR, split_command};
 
 /// The plan after the editor that `$VISUAL` or `$EDITOR` names: a command, perhaps with arguments.
 pub fn edit(plan: &str) -> Result<String> {
     let named = |name| std::env::var(name).ok().filter(|command| !command.trim().is_empty());
-    let command = named("VISUAL").or_else(|| named("EDITOR")).unwrap_or_else(|| USUAL.to_owned());
+    let command = named("VISUAL").or_else(|| named("EDITOR")).unwrap_or_else(|| USUAL_EDITOR.to_owned());
     let failed = |what: &str| {
         let what = format!("the plan was not edited: the editor {command:?} ($VISUAL or $EDITOR) {what}");
         Error::new(ErrorKind::Io, what)
     };
-    let words = shell_words::split(&command).map_err(|e| failed("is no command").with_source(e))?;
+    let words = split_command(&command).ok_or_else(|| failed("is no command"))?;
     let Some((program, arguments)) = words.split_first() else { return Err(failed("is no command")) };
     let file = file_with(plan).map_err(|e| failed("has no file to edit").with_source(e))?;
     let ended = Command::new(program).args(arguments).arg(&file).status();

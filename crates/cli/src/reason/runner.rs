@@ -1,6 +1,7 @@
 //! Shows a chain as it is made, and saves each segment as it ends.
 
 use std::io::{BufRead, IsTerminal};
+use std::path::Path;
 
 use ualm::audio::Waveform;
 use ualm::{
@@ -48,10 +49,10 @@ impl<'a> Job<'a> {
     }
 
     /// Writes a sound with its record.
-    pub fn write_sound(&self, path: &str, sound: &Waveform, record: &Record) -> Result<()> {
+    pub fn write_sound(&self, path: &Path, sound: &Waveform, record: &Record) -> Result<()> {
         let output = Output { output: path.into(), float: self.args.float };
         output.write_take(&output.output, sound, Some(record).filter(|_| !self.args.takes.no_take))?;
-        note(self.common, &format!("{path}: {:.2} s", sound.seconds()));
+        note(self.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
         Ok(())
     }
 }
@@ -169,7 +170,7 @@ impl<'a> Runner<'a> {
         if segment.modality.is_sound() {
             let sound = present(sound)?;
             seconds = Some(sound.seconds());
-            self.job.write_sound(&self.folder.path(&name).to_string_lossy(), &sound, self.chain.record())?;
+            self.job.write_sound(&self.folder.path(&name), &sound, self.chain.record())?;
             self.draw(index, &sound)?;
         } else {
             self.folder.write_text(&name, &segment.text)?;

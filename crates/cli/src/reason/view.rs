@@ -101,7 +101,7 @@ impl<'a> StageView<'a> {
                 return Ok(());
             }
             let path = numbered(&self.path, u16::try_from(take.position.take + 1).unwrap_or(u16::MAX));
-            self.job.write_sound(&path.to_string_lossy(), &take.sound, &take.record)
+            self.job.write_sound(&path, &take.sound, &take.record)
         })
     }
 

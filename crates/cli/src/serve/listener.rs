@@ -21,6 +21,7 @@ use super::router::router;
 use super::server::Server;
 use crate::args::Serve;
 use crate::output::warn;
+use crate::system::{Stop, stop_signal};
 
 /// The time in which cut-off replies may be sent.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -33,7 +34,7 @@ pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()>
     let failed = |e| Error::new(ErrorKind::Io, format!("cannot listen on {}", args.listen)).with_source(e);
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let mut stopped = Box::pin(signal()?);
+    let mut stopped = Box::pin(stop_signal()?);
     if !quiet {
         warn(&format!("listening on http://{address}"));
     }
@@ -41,7 +42,7 @@ pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()>
     let (router, graceful) = (router(Arc::clone(&server)), GracefulShutdown::new());
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(server.patience);
-    loop {
+    let stop = loop {
         let accepted = async {
             // the semaphore is never closed
             let permit = Arc::clone(&connections).acquire_owned().await;
@@ -56,7 +57,7 @@ pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()>
                     continue;
                 }
             },
-            () = &mut stopped => break,
+            stop = &mut stopped => break stop,
         };
         let router = router.clone();
         let service = service_fn(move |request: Request<Incoming>| router.clone().oneshot(request));
@@ -66,10 +67,15 @@ pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()>
             let _ = connection.await;
             drop(permit);
         });
-    }
+    };
     drop(listener);
-    end(&server, graceful, Duration::from_secs_f64(args.grace)).await;
+    end(&server, graceful, grace(Duration::from_secs_f64(args.grace), stop)).await;
     Ok(())
+}
+
+/// The time that replies have to come to their end, of the `wanted` one: what the system leaves, less that of the last words.
+fn grace(wanted: Duration, stop: Stop) -> Duration {
+    stop.time_left().map_or(wanted, |left| wanted.min(left.saturating_sub(LAST_WORDS)))
 }
 
 /// Lets replies come to their end; what is not ready after the grace is cut, and sent as far as it is.
@@ -97,27 +103,15 @@ fn quick(stream: TcpStream, patience: Duration) -> Pin<Box<TimeoutStream<TcpStre
     Box::pin(stream)
 }
 
-/// Waits for SIGTERM or SIGINT.
-#[cfg(unix)]
-fn signal() -> Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |e| Error::new(ErrorKind::Io, "the signals cannot be handled").with_source(e);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Waits for Ctrl-C.
-#[cfg(not(unix))]
-fn signal() -> Result<impl Future<Output = ()>> {
-    Ok(async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
+    #[test]
+    fn replies_have_the_time_that_the_system_leaves() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(grace(hour, Stop::Asked), hour);
+        assert_eq!(grace(Duration::ZERO, Stop::Ending), Duration::ZERO);
+        assert!(grace(hour, Stop::Ending) + LAST_WORDS < Duration::from_secs(5), "Windows ends the program then");
+    }
 }

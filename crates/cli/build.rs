@@ -1,0 +1,12 @@
+//! Embeds a manifest in the program for Windows, cross-built or not: paths beyond 260 characters, and UTF-8 in functions of C.
+
+use embed_manifest::manifest::{ActiveCodePage, Setting};
+use embed_manifest::{embed_manifest, new_manifest};
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    if std::env::var_os("CARGO_CFG_WINDOWS").is_some() {
+        let manifest = new_manifest("ualm").active_code_page(ActiveCodePage::Utf8).long_path_aware(Setting::Enabled);
+        embed_manifest(manifest).expect("the manifest could not be embedded");
+    }
+}

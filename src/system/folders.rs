@@ -1,0 +1,71 @@
+//! The folders of a user.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::System;
+
+/// Returns this project's folder in the user's cache: `$XDG_CACHE_HOME/ualm`, `~/.cache/ualm`, or
+/// `%LOCALAPPDATA%\ualm`.
+pub fn cache_folder() -> Option<PathBuf> {
+    folder(System::CURRENT, &CACHE, |name| std::env::var_os(name))
+}
+
+/// Returns this project's folder in the user's configuration: `$XDG_CONFIG_HOME/ualm`, `~/.config/ualm`, or
+/// `%APPDATA%\ualm`.
+pub fn config_folder() -> Option<PathBuf> {
+    folder(System::CURRENT, &CONFIG, |name| std::env::var_os(name))
+}
+
+/// Where a folder of the user lies.
+struct Place {
+    /// The variable that names it on every system.
+    variable: &'static str,
+    /// The variable that names it on Windows.
+    windows: &'static str,
+    /// Its name in the user's home elsewhere.
+    in_home: &'static str,
+}
+
+const CACHE: Place = Place { variable: "XDG_CACHE_HOME", windows: "LOCALAPPDATA", in_home: ".cache" };
+const CONFIG: Place = Place { variable: "XDG_CONFIG_HOME", windows: "APPDATA", in_home: ".config" };
+
+/// Returns this project's folder in `place`, if the environment names it; an empty variable names nothing.
+fn folder(system: System, place: &Place, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let usual = || match system {
+        System::Windows => set(place.windows),
+        System::Linux | System::MacOs => set("HOME").map(|home| home.join(place.in_home)),
+    };
+    set(place.variable).or_else(usual).map(|base| base.join("ualm"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_where_each_system_has_them() {
+        let environment = |name: &str| {
+            let value = match name {
+                "HOME" => "/home/ada",
+                "LOCALAPPDATA" => "local",
+                "APPDATA" => "roaming",
+                "XDG_CACHE_HOME" => "",
+                _ => return None,
+            };
+            Some(OsString::from(value))
+        };
+        for (system, cache, config) in [
+            (System::Linux, "/home/ada/.cache/ualm", "/home/ada/.config/ualm"),
+            (System::MacOs, "/home/ada/.cache/ualm", "/home/ada/.config/ualm"),
+            (System::Windows, "local/ualm", "roaming/ualm"),
+        ] {
+            assert_eq!(folder(system, &CACHE, environment), Some(cache.into()));
+            assert_eq!(folder(system, &CONFIG, environment), Some(config.into()));
+            let named = |name: &str| (name == "XDG_CACHE_HOME").then(|| OsString::from("named"));
+            assert_eq!(folder(system, &CACHE, named), Some("named/ualm".into()));
+            assert_eq!(folder(system, &CONFIG, named), None);
+        }
+    }
+}

@@ -1,0 +1,321 @@
+"""What Windows alone does: run by wine on another system, `make test-cross TARGET=x86_64-pc-windows-gnu`.
+
+Elsewhere these tests are skipped, and say so. wine is not Windows: it takes paths beyond 260 characters without being asked, and has no
+console here that could be seen. What is not shown here is named in docs/platforms.md.
+"""
+import json
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+
+from test_cross import ENVIRONMENT, NAME, PACKAGE, ROOT, TARGET, WORK, lines, make_random_numbers
+
+LIBRARY = WORK / TARGET.triple / "c"
+TOOL = ROOT / "tests/cross/windows_tool.c"
+SKIPPED = unittest.skipUnless(TARGET.is_windows, "it is about Windows alone")
+
+
+def compiler(*arguments):
+    subprocess.run([f"{TARGET.prefix}gcc", "-std=c99", "-O1", "-Wall", "-Werror", *arguments], check=True)
+
+
+def windows_path(path):
+    """As programs of Windows write it; wine has the root of this system as drive Z."""
+    return "Z:" + str(path).replace("/", "\\")
+
+
+class Windows(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory(prefix="ualm windows ", ignore_cleanup_errors=True)
+        cls.addClassCleanup(cls.temporary.cleanup)
+        cls.folder = pathlib.Path(cls.temporary.name).resolve()
+        cls.there = cls.folder / NAME
+        cls.there.mkdir()
+        for path in (WORK / TARGET.triple).iterdir():
+            if path.is_file():
+                shutil.copy2(path, cls.there)
+        make_random_numbers(cls.there)
+        cls.program = cls.there / TARGET.program
+        (cls.there / "package").symlink_to(PACKAGE)
+        cls.tool = cls.there / "tool.exe"
+        compiler("-municode", TOOL, "-o", cls.tool)
+
+    def run_here(self, *arguments, code=0, program=None, cwd=None, **options):
+        """What the program prints, errors included."""
+        command = [*TARGET.emulator, str(program or self.program), *map(str, arguments)]
+        done = subprocess.run(command, cwd=cwd or self.there, env=ENVIRONMENT, capture_output=True, check=False, **options)
+        told = (done.stdout + done.stderr).decode()
+        self.assertEqual(done.returncode, code, f"{arguments}\n{told}")
+        return told
+
+    def generate(self, output, *arguments, **options):
+        short = ["--max-steps", "12", "--seed", "1"]
+        return self.run_here("generate", "rain", "--model", "package", *short, "-o", output, *arguments, **options)
+
+
+@SKIPPED
+class Paths(Windows):
+    def test_drive_letters_backslashes_and_long_paths(self):
+        deep = self.there.joinpath(*["x" * 60] * 5)
+        deep.mkdir(parents=True)
+        (deep / "package").symlink_to(PACKAGE)
+        for output in (".\\a.wav", windows_path(self.there / "b.wav"), windows_path(deep / "c.wav")):
+            self.generate(output)
+        self.assertGreater(len(str(deep)), 260)
+        sounds = [(folder / name).read_bytes() for folder, name in ((self.there, "a.wav"), (self.there, "b.wav"), (deep, "c.wav"))]
+        self.assertEqual(len(set(sounds)), 1)
+        self.run_here("inspect", windows_path(deep / "package"), "--verify")
+        self.run_here("ask", windows_path(deep / "c.wav"), "What sound is this?", "--model", windows_path(deep / "package"))
+        # the form that Windows calls verbatim, which Rust's canonical paths have
+        self.run_here("ask", "\\\\?\\" + windows_path(deep / "c.wav"), "What?", "--model", "\\\\?\\" + windows_path(deep / "package"))
+
+    def test_paths_of_requests_and_of_the_configuration(self):
+        self.generate("heard.wav")
+        question = {"type": "text", "text": "What sound is this?"}
+        paths = ["heard.wav", ".\\heard.wav", windows_path(self.there / "heard.wav"), "./heard.wav"]
+        ask = [{"id": f"r{n}", "messages": [{"role": "user", "content": [{"type": "audio", "path": path}, question]}]} for n, path in enumerate(paths)]
+        text = "".join(json.dumps(request) + "\r\n" for request in ask)
+        (self.there / "asked.jsonl").write_bytes(b"\xef\xbb\xbf" + text.encode())
+        (self.there / "ualm.toml").write_bytes(b"model = 'package'\r\nthreads = 1\r\n")
+        self.run_here("batch", "asked.jsonl", "--out", "asked", "--config", "ualm.toml")
+        results = [json.loads(line) for line in (self.there / "asked/results.jsonl").read_text(encoding="utf-8").splitlines()]
+        self.assertEqual(len({result["segments"][0]["text"] for result in results}), 1, results)
+        self.assertEqual(len(results), len(paths))
+
+    def test_names_that_windows_keeps_or_takes_for_one(self):
+        message = {"role": "user", "content": [{"type": "text", "text": "a dog barks"}]}
+        ids = ["con", "NUL", "com1.x", "Dog", "dog", "a.", "a:b", "..\\x"]
+        made = [{"id": one, "messages": [message], "force": ["audio"], "audio": {"max_steps": 12}} for one in ids]
+        (self.there / "named.jsonl").write_text("".join(json.dumps(request) + "\n" for request in made), encoding="utf-8")
+        self.run_here("batch", "named.jsonl", "--out", "named", "--model", "package")
+        results = [json.loads(line) for line in (self.there / "named/results.jsonl").read_text(encoding="utf-8").splitlines()]
+        sounds = [result["segments"][0]["audio"] for result in results]
+        self.assertEqual(len({sound.lower() for sound in sounds}), len(ids))
+        for sound in sounds:
+            self.assertEqual((self.there / "named" / sound).read_bytes()[:4], b"RIFF", sound)
+        self.assertIn("for a device", self.generate("con.wav", code=1))
+        self.generate("NUL")
+        self.assertFalse((self.there / "NUL").exists())
+
+
+@SKIPPED
+class Texts(Windows):
+    def test_input_and_output_that_are_no_console(self):
+        command = [*TARGET.emulator, str(self.program), "generate", "-", "--model", "package", "--max-steps", "12", "--seed", "1", "--quiet", "-o"]
+        sounds = []
+        for text in ("rain", "\ufeffrain\r\n"):
+            done = subprocess.run([*command, "-"], cwd=self.there, env=ENVIRONMENT, input=text.encode(), capture_output=True, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr.decode())
+            sounds.append(done.stdout)
+        self.assertEqual(sounds[0], sounds[1], "a mark and an end of a line are no words")
+        self.assertEqual(sounds[0][:4], b"RIFF")
+        chat = "\ufeff/seed\r\n/quit\r\n"
+        self.assertIn("7", self.run_here("chat", "--model", "package", "--seed", "7", input=chat.encode()))
+
+    def test_a_progress_line_is_not_written_into_a_file(self):
+        told = self.generate("quiet.wav")
+        self.assertNotIn("\x1b", told)
+
+
+@SKIPPED
+class Replacing(Windows):
+    def test_a_file_that_is_open_elsewhere_is_refused_before_the_work(self):
+        self.generate("held.wav")
+        before = (self.there / "held.wav").read_bytes()
+        with self.held("held.wav"):
+            told = self.generate("held.wav", code=1)
+            self.assertIn("another program has it open", told)
+        self.assertEqual((self.there / "held.wav").read_bytes(), before)
+        self.generate("held.wav")
+        self.assertEqual(list(self.there.glob(".held*")), [])
+
+    def held(self, name):
+        """Another program that keeps the file for itself, until it is left."""
+        command = [*TARGET.emulator, str(self.tool), "hold", name]
+        return Held(subprocess.Popen(command, cwd=self.there, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+
+
+class Held:
+    def __init__(self, process):
+        self.process = process
+
+    def __enter__(self):
+        assert self.process.stdout.readline().strip() == b"held"
+
+    def __exit__(self, *_):
+        self.process.communicate(b"\n", timeout=60)
+
+
+@SKIPPED
+class OnnxRuntime(Windows):
+    def test_the_dll_beside_the_program_is_taken_and_no_other(self):
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir(exist_ok=True)
+        (elsewhere / "package").symlink_to(PACKAGE)
+        shutil.copy2(self.tool, elsewhere / "onnxruntime.dll")  # what lies in the current folder is no library
+        told = self.run_here("doctor", "--model", "package", cwd=elsewhere)
+        self.assertIn(windows_path(self.there / "onnxruntime.dll"), told)
+
+    def test_a_dll_that_is_missing_too_old_or_another_one_is_named(self):
+        alone = self.folder / "alone"
+        alone.mkdir(exist_ok=True)
+        for name in (self.program.name, "bcryptprimitives.dll"):
+            if (self.there / name).exists():
+                shutil.copy2(self.there / name, alone)
+        program = alone / self.program.name
+        (alone / "package").symlink_to(PACKAGE)
+        run = lambda *arguments: self.run_here(*arguments, "--model", "package", code=1, program=program, cwd=alone)  # noqa: E731
+        system = pathlib.Path(ENVIRONMENT["WINEPREFIX"]) / "drive_c/windows/system32/onnxruntime.dll"
+        self.addCleanup(system.unlink, missing_ok=True)
+        old = alone / "old.dll"
+        compiler("-shared", "-DOLD", TOOL, "-o", old)
+        shutil.copy2(old, system)
+        told = run("generate", "rain", "-o", "a.wav")
+        self.assertIn("was not found in", told)
+        self.assertNotIn("system32", told.lower())
+        told = run("generate", "rain", "-o", "a.wav", "--library", "old.dll")
+        self.assertIn("version 1.17.1; expected 1.31 or later", told)
+        other = alone / "other.dll"
+        compiler("-shared", "-DOTHER", TOOL, "-o", other)
+        self.assertIn("another library", run("generate", "rain", "-o", "a.wav", "--library", "other.dll"))
+        # the library beside the program, and what it needs nowhere
+        needed = self.folder / "needed.dll"
+        compiler("-shared", "-DOTHER", TOOL, "-o", needed)
+        needing = self.folder / "needing"
+        needing.mkdir(exist_ok=True)
+        compiler("-shared", "-DNEEDING", TOOL, needed, "-o", needing / "onnxruntime.dll")
+        needed.unlink()
+        told = run("generate", "rain", "-o", "a.wav", "--library", windows_path(needing / "onnxruntime.dll"))
+        self.assertIn("needs needed.dll", told)
+
+
+@SKIPPED
+class Console(Windows):
+    """Ctrl-Break, which programs can send; Ctrl-C takes the same way through the program."""
+
+    def interrupted(self, *arguments, until):
+        """Runs the program under the tool, which sends Ctrl-Break when `until` holds; gives its exit code."""
+        command = [*TARGET.emulator, str(self.tool), "break", str(self.program.name), *map(str, arguments)]
+        with subprocess.Popen(command, cwd=self.there, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tool:
+            over = time.monotonic() + 300
+            while not until() and tool.poll() is None and time.monotonic() < over:
+                time.sleep(0.02)
+            out, err = tool.communicate(b"\n", timeout=300)
+        return tool.returncode, (out + err).decode()
+
+    def test_a_batch_ends_with_a_whole_line_and_goes_on(self):
+        message = {"role": "user", "content": [{"type": "text", "text": "a dog barks"}]}
+        made = [{"id": f"b{n}", "messages": [message], "force": ["audio"], "audio": {"max_steps": 30}} for n in range(40)]
+        (self.there / "many.jsonl").write_text("".join(json.dumps(request) + "\r\n" for request in made), encoding="utf-8")
+        results = self.there / "many/results.jsonl"
+        code, told = self.interrupted("batch", "many.jsonl", "--out", "many", "--model", "package", until=lambda: lines(results) > 2)
+        self.assertEqual(code, 130, told)
+        self.assertIn("the same command goes on", told)
+        written = results.read_bytes()
+        self.assertTrue(written.endswith(b"\n") and 2 < lines(results) < 40)
+        for line in written.splitlines():
+            json.loads(line)
+        self.assertEqual(list((self.there / "many").glob(".*.part")), [])
+        self.run_here("batch", "many.jsonl", "--out", "many", "--model", "package")
+        self.assertEqual(lines(results), 40)
+
+    def test_a_sound_that_is_interrupted_is_whole_or_not_there(self):
+        started = time.monotonic()
+        code, told = self.interrupted(
+            "generate", "rain", "--model", "package", "--max-steps", "3000", "--min-steps", "3000", "-o", "cut.wav",
+            until=lambda: time.monotonic() > started + 6,
+        )  # fmt: skip
+        self.assertEqual(code, 130, told)
+        self.assertEqual(list(self.there.glob(".cut*")), [])
+        if (self.there / "cut.wav").exists():
+            self.assertEqual((self.there / "cut.wav").read_bytes()[:4], b"RIFF")
+
+    def test_the_server_drains(self):
+        started = time.monotonic()
+        # it loads the package within seconds, and tells on a pipe that the tool's child writes to
+        code, told = self.interrupted("serve", "--listen", "127.0.0.1:0", "--model", "package", until=lambda: time.monotonic() > started + 15)
+        self.assertEqual(code, 0, told)
+        self.assertIn("listening on", told)
+
+
+@SKIPPED
+class CLibrary(Windows):
+    def functions(self):
+        import install_c_library
+
+        return set(install_c_library.exported_functions())
+
+    def test_the_dll_exports_what_the_header_declares(self):
+        told = subprocess.check_output([f"{TARGET.prefix}objdump", "-p", LIBRARY / "bin/ualm.dll"], text=True)
+        exported = {line.split()[-1] for line in told.split("[Ordinal/Name Pointer] Table")[1].splitlines() if " ualm_" in line}
+        self.assertEqual(exported, self.functions())
+
+    def test_import_libraries_name_the_dll_and_every_function(self):
+        for name in ("libualm.dll.a", "ualm.lib"):
+            told = subprocess.run([f"{TARGET.prefix}nm", LIBRARY / "lib" / name], capture_output=True, text=True, check=False).stdout
+            found = {line.split()[-1] for line in told.splitlines() if " T ualm_" in line}
+            self.assertEqual(found, self.functions(), name)
+            self.assertIn(b"ualm.dll\0", (LIBRARY / "lib" / name).read_bytes())
+
+    def lay_out(self, folder):
+        folder.mkdir()
+        for path in [LIBRARY / "bin/ualm.dll", *self.there.glob("*.dll")]:
+            shutil.copy2(path, folder)
+        (folder / "package").symlink_to(PACKAGE)
+
+    def test_cmake_with_mingw(self):
+        missing = [program for program in ("cmake", "ninja") if not shutil.which(program)]
+        if missing:
+            self.skipTest(f"needs {' and '.join(missing)}")
+        build = self.folder / "build"
+        toolchain = self.folder / "mingw.cmake"
+        toolchain.write_text(
+            "set(CMAKE_SYSTEM_NAME Windows)\nset(CMAKE_SYSTEM_PROCESSOR AMD64)\n"
+            f"set(CMAKE_C_COMPILER {TARGET.prefix}gcc)\nset(CMAKE_CXX_COMPILER {TARGET.prefix}g++)\nset(CMAKE_EXE_LINKER_FLAGS -static)\n"
+        )
+        for static in ("OFF", "ON"):
+            shutil.rmtree(build, ignore_errors=True)
+            configure = ["cmake", "-S", ROOT / "examples", "-B", build, "-G", "Ninja", f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", f"-DUALM_STATIC={static}"]
+            subprocess.run([*configure, f"-DCMAKE_PREFIX_PATH={LIBRARY}", f"-Dualm_DIR={LIBRARY}/lib/cmake/ualm"], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(["cmake", "--build", build], check=True, stdout=subprocess.DEVNULL)
+            there = self.folder / f"cmake {static}"
+            self.lay_out(there)
+            if static == "ON":
+                (there / "ualm.dll").unlink()
+            shutil.copy2(build / "generate.exe", there)
+            self.run_here("package", "rain", "a.wav", "1", program=there / "generate.exe", cwd=there)
+            self.assertEqual((there / "a.wav").read_bytes()[:4], b"RIFF")
+
+    def test_microsoft_s_linker_takes_the_import_library(self):
+        """LLVM's linker in Microsoft's manner, with clang for Microsoft's system: neither needs its SDK here."""
+        missing = [program for program in ("clang", "lld-link") if not shutil.which(program)]
+        if missing:
+            self.skipTest(f"needs {' and '.join(missing)}")
+        there = self.folder / "msvc"
+        self.lay_out(there)
+        source = there / "version.c"
+        source.write_text("#include <ualm.h>\nint start(void) { return ualm_abi_version() == UALM_ABI_VERSION ? 42 : 1; }\n")
+        compiled = ["clang", "--target=x86_64-pc-windows-msvc", "-ffreestanding", "-I", LIBRARY / "include", "-c", source, "-o", there / "version.obj"]
+        subprocess.run(compiled, check=True)
+        linked = ["lld-link", "/entry:start", "/subsystem:console", "/nodefaultlib", f"/out:{there}/version.exe", there / "version.obj"]
+        subprocess.run([*linked, LIBRARY / "lib/ualm.lib"], check=True)
+        self.run_here(program=there / "version.exe", cwd=there, code=42)
+
+    def test_onnx_runtime_is_found_beside_the_dll_and_not_beside_its_host(self):
+        beside, host = self.folder / "beside", self.folder / "host"
+        self.lay_out(beside)
+        host.mkdir()
+        if (self.there / "bcryptprimitives.dll").exists():
+            shutil.copy2(self.there / "bcryptprimitives.dll", host)
+        compiler("-shared", "-DOLD", TOOL, "-o", host / "onnxruntime.dll")  # the host's own, for others
+        shutil.copy2(self.tool, host)
+        told = self.run_here("load", windows_path(beside / "ualm.dll"), windows_path(PACKAGE), program=host / "tool.exe", cwd=host)
+        self.assertIn("loaded", told)
+
+
+if __name__ == "__main__":
+    unittest.main()
