@@ -17,6 +17,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 use ualm::{Error, ErrorKind, Result};
 
+use super::notify;
 use super::router::router;
 use super::server::Server;
 use crate::args::Serve;
@@ -37,6 +38,7 @@ pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()>
     if !quiet {
         warn(&format!("listening on http://{address}"));
     }
+    notify::ready();
     let connections = Arc::new(Semaphore::new(args.limit_connections.into()));
     let (router, graceful) = (router(Arc::clone(&server)), GracefulShutdown::new());
     let mut http = http1::Builder::new();
@@ -68,6 +70,7 @@ pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()>
         });
     }
     drop(listener);
+    notify::stopping();
     end(&server, graceful, Duration::from_secs_f64(args.grace)).await;
     Ok(())
 }
