@@ -1,30 +1,44 @@
 #!/usr/bin/env python3
-"""Runs the program with little memory and one processor, as a small machine has it, and prints what works, its time and its peak.
+"""Runs the program with little memory and one processor, as a small machine has it, and prints what works, its time and its memory.
 
-    sudo python3 benches/small_machines.py --program target/release/ualm PACKAGE...
+    sudo python3 benches/small_machines.py --program target/release/ualm [PACKAGE...]              # a table for several limits
+    sudo python3 benches/small_machines.py --program target/release/ualm --smallest [PACKAGE...]   # the smallest that works
 
 Each command runs in a control group with a limit on its memory (files that are mapped count, and are read again where there is no room) and
-without swap, pinned to one processor, with `--threads 1 --low-memory`. Linux, and the right to make control groups.
+without swap, pinned to one processor, with `--threads 1 --low-memory`. Linux, and the right to make control groups. The package that
+comes with the program makes sound until it ends; a larger one makes 50 steps of sound and writes 10 words.
 """
 import argparse
 import contextlib
+import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
+import wave
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+DEFAULT = ROOT / "onnx/default"
 V1, V2 = pathlib.Path("/sys/fs/cgroup/memory"), pathlib.Path("/sys/fs/cgroup")
-COMMANDS = {
-    "generate": ["generate", "a dog barking", "--seed", "1", "-o", "made.wav"],
-    "ask": ["ask", "made.wav", "What sound is this?"],
-}
 MEBIBYTE = 1 << 20
-LONGEST = 60
-"""Seconds that a command is given: with too little memory a program reads the same files again and again."""
+LONG = 60
+"""Seconds of the long recording."""
+COMMANDS = {
+    "generate": ["generate", "a dog barking", "--seed", "1", "-o", "out.wav"],
+    "ask, half a second": ["ask", "short.wav", "What sound is this?", "--seed", "1"],
+    f"ask, {LONG} s": ["ask", "long.wav", "What sounds are these?", "--seed", "1"],
+    f"codec encode, {LONG} s": ["codec", "encode", "long.wav", "-o", "out.npy"],
+    f"codec decode, {LONG} s": ["codec", "decode", "long.npy", "-o", "out.wav"],
+    "serve, one client": ["serve", "--listen", "127.0.0.1:0", "--seats", "1", "--limit-context", "1024"],
+}
+SHORTER = {"generate": ["--max-steps", "50"], "ask": ["--max-steps", "10"]}
+"""What is added to a command with a large package."""
+FOR_LARGE = ["generate", "ask, half a second"]
 
 
 class Group:
@@ -45,12 +59,31 @@ class Group:
         self.write("cgroup.procs", os.getpid())
         os.sched_setaffinity(0, {0})
 
-    def peak(self):
-        """The most bytes that were taken, mapped files among them."""
-        return int((self.folder / ("memory.max_usage_in_bytes" if self.is_v1 else "memory.peak")).read_text())
+    def own_memory(self):
+        """The bytes that are taken now, without those of files, which can be read again."""
+        names = {"rss", "anon"}
+        lines = (line.split() for line in (self.folder / "memory.stat").read_text().splitlines())
+        return next(int(value) for name, value in lines if name in names)
 
     def close(self):
         self.folder.rmdir()
+
+
+class Watch(threading.Thread):
+    """Looks every 5 ms how much memory a group has of its own."""
+
+    def __init__(self, group):
+        super().__init__(daemon=True)
+        self.group, self.most, self.is_over = group, 0, threading.Event()
+
+    def run(self):
+        while not self.is_over.wait(0.005):
+            self.most = max(self.most, self.group.own_memory())
+
+    def end(self):
+        self.is_over.set()
+        self.join()
+        return self.most
 
 
 def forget(files):
@@ -60,57 +93,150 @@ def forget(files):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def run(program, library, package, command, limit, folder):
-    """How a command ends, its seconds, and its peak in MiB."""
-    forget([program, library, *package.iterdir()])
-    group = Group(limit)
-    arguments = [program, *command, "--library", library, "--model", package, "--threads", "1", "--low-memory", "--quiet"]
-    begin = time.monotonic()
-    try:
-        done = subprocess.run(
-            arguments, cwd=folder, preexec_fn=group.enter, capture_output=True, text=True, check=False, timeout=LONGEST
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        done = None
-    try:
-        return done, time.monotonic() - begin, group.peak() / MEBIBYTE
-    finally:
-        group.close()
+class Machine:
+    """The program with a package, on a machine of some memory."""
+
+    def __init__(self, program, library, package, folder, longest):
+        self.program, self.library, self.package, self.folder, self.longest = program, library, package.resolve(), folder, longest
+        self.is_large = sum(path.stat().st_size for path in self.package.iterdir()) > 200 * MEBIBYTE
+
+    def commands(self):
+        return {name: command for name, command in COMMANDS.items() if not self.is_large or name in FOR_LARGE}
+
+    def arguments(self, command):
+        shorter = SHORTER.get(command[0], []) if self.is_large else []
+        options = ["--library", self.library, "--model", self.package, "--threads", "1", "--low-memory"]
+        return [str(part) for part in (self.program, *command, *shorter, *options)]
+
+    def run(self, command, limit):
+        """How a command ends in words, its seconds, and its own memory in MiB."""
+        forget([self.program, self.library, *self.package.iterdir()])
+        group = Group(limit)
+        begin = time.monotonic()
+        try:
+            child = subprocess.Popen(
+                self.arguments(command), cwd=self.folder, preexec_fn=group.enter, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )  # fmt: skip
+            watch = Watch(group)
+            watch.start()
+            told = self.serve(child, begin) if command[0] == "serve" else self.wait(child)
+            return told, time.monotonic() - begin, watch.end() / MEBIBYTE
+        finally:
+            group.close()
+
+    def wait(self, child):
+        try:
+            _, errors = child.communicate(timeout=self.longest)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            return f"not done after {self.longest} s"
+        return words(child.returncode, errors)
+
+    def serve(self, child, begin):
+        """A server that is asked for a sound once and then ended."""
+        try:
+            end = threading.Timer(self.longest, child.kill)
+            end.start()
+            address = next((line.split()[-1] for line in child.stderr if line.startswith("listening on ")), None)
+            answered = bool(address) and self.is_answered(address)
+            is_late = time.monotonic() - begin >= self.longest
+            end.cancel()
+            child.terminate()
+            _, errors = child.communicate(timeout=60)
+        finally:
+            child.kill()
+            child.wait()
+        if is_late:
+            return f"not done after {self.longest} s"
+        return "works" if answered else words(child.returncode, errors)
+
+    def is_answered(self, address):
+        name = json.loads((self.package / "manifest.json").read_text(encoding="utf-8"))["name"]
+        body = json.dumps({"model": name, "input": "a dog barking", "ualm": {"modality": "audio", "seed": 1}}).encode()
+        request = urllib.request.Request(f"{address}/v1/audio/speech", body, {"content-type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=self.longest) as answer:
+                return len(answer.read()) > 1000
+        except OSError:
+            return False
 
 
-def words(done):
+def words(code, errors):
     """How a command ended, for a table."""
-    if done is None:
-        return f"not done after {LONGEST} s"
-    if done.returncode == 0:
+    if code == 0:
         return "works"
-    if done.returncode == -signal.SIGKILL:
-        return "killed: too little memory"
-    return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    if code == -signal.SIGKILL:
+        warned = any("too little memory" in line for line in errors.splitlines())
+        return "killed by the system" + (", after a warning" if warned else "")
+    return (errors.strip().splitlines() or [f"exit code {code}"])[-1].replace("|", "\\|")
+
+
+def smallest(machine, command, step):
+    """The smallest limit in MiB, a multiple of `step`, with which the command works, its seconds and its own memory."""
+    low, high, found = 0, 4096 // step, None
+    while high - low > 1:
+        middle = (low + high) // 2
+        told, seconds, own = machine.run(command, middle * step * MEBIBYTE)
+        if told == "works":
+            high, found = middle, (middle * step, seconds, own)
+        else:
+            low = middle
+    return found
+
+
+def prepare(program, library, folder):
+    """Recordings: half a second of a sound of the default package, and it again and again for a minute; its codes."""
+    run = [program, "--library", library, "--model", DEFAULT]
+    quiet = {"cwd": folder, "capture_output": True, "check": True}
+    subprocess.run([*run, "generate", "a dog barking", "--seed", "1", "--no-take", "-o", "made.wav"], **quiet)
+    with wave.open(f"{folder}/made.wav") as made:
+        rate, samples = made.getframerate(), made.readframes(made.getnframes())
+    width = 2
+    for name, seconds in (("short.wav", 0.5), ("long.wav", LONG)):
+        with wave.open(f"{folder}/{name}", "wb") as file:
+            file.setparams((1, width, rate, 0, "NONE", ""))
+            wanted = int(seconds * rate) * width
+            file.writeframes((samples * (wanted // len(samples) + 1))[:wanted])
+    subprocess.run([*run, "codec", "encode", "long.wav", "-o", "long.npy"], **quiet)
 
 
 def main():
     parser = argparse.ArgumentParser(description="Run the program with little memory.")
-    parser.add_argument("packages", nargs="*", type=pathlib.Path, default=[ROOT / "onnx/default"], metavar="PACKAGE")
+    parser.add_argument("packages", nargs="*", type=pathlib.Path, default=[DEFAULT], metavar="PACKAGE")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target/release/ualm")
     parser.add_argument("--library", default=os.environ.get("ORT_DYLIB_PATH"), help="ONNX Runtime's (default: ORT_DYLIB_PATH)")
-    parser.add_argument("--mebibytes", type=int, nargs="+", default=[48, 64, 96, 128, 256, 512, 1024], help="default: %(default)s")
+    parser.add_argument("--mebibytes", type=int, nargs="+", default=[256, 512, 1024], help="limits (default: %(default)s)")
+    parser.add_argument("--smallest", action="store_true", help="look for the smallest limit instead, in steps of 4 MiB (large packages: 32)")
+    parser.add_argument("--longest", type=int, default=60, help="seconds that a command is given: too little memory makes it read the same files "
+                        "again and again (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--only", help="the commands that begin so")
     arguments = parser.parse_args()
     if not arguments.library:
         parser.error("name ONNX Runtime's library with --library: scripts/fetch_onnxruntime.py prints its path")
     program, library = arguments.program.resolve(), pathlib.Path(arguments.library).resolve()
-    print("| package | memory | command | | seconds | peak, MiB |\n|---|---|---|---|---|---|")
+    print("| package | command | memory | | seconds | its own, MiB |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([program, *COMMANDS["generate"], "--library", library], cwd=folder, capture_output=True, check=True)
+        prepare(program, library, folder)
         for package in arguments.packages:
-            for mebibytes in arguments.mebibytes:
-                for name, command in COMMANDS.items():
-                    try:
-                        done, seconds, peak = run(program, library, package.resolve(), command, mebibytes * MEBIBYTE, folder)
-                    except OSError as error:
-                        sys.exit(f"small_machines.py: a control group cannot be made: {error}")
-                    cells = [package.name, f"{mebibytes} MiB", name, words(done), f"{seconds:.2f}", f"{peak:.0f}"]
-                    print("| " + " | ".join(cells) + " |", flush=True)
+            machine = Machine(program, library, package, folder, arguments.longest)
+            for name, command in machine.commands().items():
+                if arguments.only and not name.startswith(arguments.only):
+                    continue
+                try:
+                    measure(machine, name, command, arguments)
+                except OSError as error:
+                    sys.exit(f"small_machines.py: a control group cannot be made: {error}")
+
+
+def measure(machine, name, command, arguments):
+    if arguments.smallest:
+        found = smallest(machine, command, 32 if machine.is_large else 4)
+        rows = [(f"{found[0]} MiB", "the smallest", *found[1:])] if found else []
+    else:
+        rows = [(f"{mebibytes} MiB", *machine.run(command, mebibytes * MEBIBYTE)) for mebibytes in arguments.mebibytes]
+    for memory, told, seconds, own in rows:
+        print(f"| {machine.package.name} | {name} | {memory} | {told} | {seconds:.2f} | {own:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -109,6 +109,7 @@ pub(crate) fn unwritable(error: io::Error) -> Error {
     let hint = match error.kind() {
         io::ErrorKind::NotFound => "cannot be written: its folder does not exist",
         io::ErrorKind::PermissionDenied => "cannot be written: permission denied",
+        io::ErrorKind::ReadOnlyFilesystem => "cannot be written: its folder is on a read-only file system",
         io::ErrorKind::StorageFull => "cannot be written: the disk is full",
         _ => "cannot be written",
     };

@@ -81,6 +81,7 @@ pub mod internal;
 mod language_model;
 mod limits;
 mod listen;
+mod memory;
 mod modality;
 mod model;
 pub mod package;

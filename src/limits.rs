@@ -2,6 +2,7 @@
 
 use crate::audio::Waveform;
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::usable_memory;
 
 /// The resource limits of a model, set by [`Model::with_limits`](crate::Model::with_limits). A request beyond a limit
 /// fails with [`ErrorKind::Limit`]; the message has the requested amount and the limit.
@@ -21,7 +22,7 @@ pub struct Limits {
     /// The most positions of a conversation; the model's own limit applies as well.
     pub context: usize,
     /// The most bytes of the key/value cache of one conversation, guidance included, and of the cache of a causal decoder
-    /// of its sound; by default half of the memory that the process may use, within a container's limit.
+    /// of its sound; by default half of the memory that the process may use, within the limits of its control groups.
     pub memory: Option<u64>,
 }
 
@@ -111,23 +112,13 @@ pub(crate) fn at_most(what: &str, asked: usize, most: usize) -> Result<()> {
     Ok(())
 }
 
-/// Returns the bytes of memory that the process may use, or `u64::MAX` if the system does not report it.
-fn usable_memory() -> u64 {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
-    let group = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
-    match system.total_memory() {
-        0 => group,
-        machine => machine.min(group),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_machine_has_some_memory() {
-        assert!((1 << 26..=u64::MAX / 2).contains(&Limits::default().cache_bytes()));
+    fn a_cache_may_take_half_of_the_memory_unless_told_otherwise() {
+        assert_eq!(Limits::default().cache_bytes(), usable_memory() / 2);
+        assert_eq!(Limits::default().memory(17).cache_bytes(), 17);
     }
 }

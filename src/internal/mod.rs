@@ -7,6 +7,7 @@ pub mod fuzzing;
 
 pub use crate::compare::{Comparer, Comparison, GraphComparison};
 pub use crate::file::{hold_writes, remove_parts, write_whole, write_whole_with};
+pub use crate::memory::usable_memory;
 pub use crate::runtime::find_library;
 pub use crate::speed::{MachineSpeed, Operations, bytes_of_step, count_operations};
 pub use crate::system::{

@@ -124,6 +124,14 @@ impl Package {
         onnx::bytes_of_weights(&bytes).map_err(|e| e.context(self.files.describe(file)))
     }
 
+    /// Returns the bytes of the weights of all graphs in their own form, without tables of which only some rows are looked up.
+    ///
+    /// # Errors
+    /// A graph's file cannot be read.
+    pub fn weights(&self) -> Result<u64> {
+        self.manifest.graphs.values().map(|file| self.bytes_of_weights(file)).sum()
+    }
+
     fn check_files(&self, summed: u64) -> Result<()> {
         self.manifest.files.iter().try_for_each(|(name, sum)| self.files.check(name, sum, summed))
     }

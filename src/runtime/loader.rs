@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ort::session::Session;
 
@@ -15,6 +16,7 @@ use super::port::{Port, is_half, mismatches};
 use super::sizes::{Fixing, Sizes, check_fixed};
 use super::{Placing, Runtime};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::{megabytes, usable_memory};
 use crate::package::{PREFILL, Package, PackageFiles};
 use crate::processor::Processor;
 use crate::provider::{CPU, GraphPlacement, PassedOver, Provider, Route, nodes_by_provider};
@@ -35,6 +37,8 @@ pub struct GraphLoader {
     package: Package,
     placing: Placing,
     placements: Placements,
+    /// Bytes of the weights of the graphs that were loaded for the CPU.
+    weights: AtomicU64,
 }
 
 /// A variant of a graph, by what it needs.
@@ -54,7 +58,7 @@ enum NotLoaded {
 impl GraphLoader {
     /// Creates a loader of the graphs in `package` for the providers of `placing`.
     pub fn new(runtime: &'static Runtime, package: Package, placing: Placing) -> Self {
-        Self { runtime, package, placing, placements: Placements::default() }
+        Self { runtime, package, placing, placements: Placements::default(), weights: AtomicU64::new(0) }
     }
 
     /// Returns the ONNX Runtime that the graphs are loaded with.
@@ -278,6 +282,9 @@ impl GraphLoader {
     fn open(&self, file: &str, route: Route<'_>, sizes: &Sizes, device: &Device) -> Result<Session, NotLoaded> {
         use ort::ErrorCode::{InvalidGraph, InvalidProtobuf, NoModel, NoSuchFile};
         let is_cpu = route.name == CPU;
+        if is_cpu {
+            self.count_weights(file).map_err(NotLoaded::Failed)?;
+        }
         self.load_session(file, route, sizes, device).map_err(|e| {
             if is_cpu || matches!(e.code(), InvalidGraph | InvalidProtobuf | NoModel | NoSuchFile) {
                 let graph = self.files().describe(file);
@@ -286,6 +293,24 @@ impl GraphLoader {
             }
             NotLoaded::PassedOver(format!("it rejects the graph: {}", e.message().trim()))
         })
+    }
+
+    /// Counts the weights of the graph in `file`, which is to run on the CPU, and warns where they and those of the graphs
+    /// before it are more than the memory holds: what the system does then, it does without a word.
+    fn count_weights(&self, file: &str) -> Result<()> {
+        let weights = self.package.bytes_of_weights(file)?;
+        let before = self.weights.fetch_add(weights, Ordering::Relaxed);
+        let (all, usable) = (before.saturating_add(weights), usable_memory());
+        if before <= usable && all > usable {
+            log::warn!(
+                target: "ualm::memory",
+                "too little memory: with {file}, the graphs on the CPU have {} MB of weights, and this process may use {} MB in all: \
+                 the system may end it, or be very slow (docs/edge.md)",
+                megabytes(all),
+                megabytes(usable),
+            );
+        }
+        Ok(())
     }
 
     fn load_session(&self, file: &str, route: Route<'_>, sizes: &Sizes, device: &Device) -> ort::Result<Session> {

@@ -7,6 +7,7 @@ mod enhancer;
 mod faults;
 mod files;
 mod limits;
+mod read_only;
 mod reasoning;
 #[cfg(feature = "internal")]
 mod seeds;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use ualm::audio::Waveform;
-use ualm::internal::{Comparer, Comparison};
+use ualm::internal::{Comparer, Comparison, usable_memory};
 use ualm::{Cancel, Error, ErrorKind, Message, Modality, Model, Package, ProviderReport, Result, Runtime};
 
 use crate::args::Common;
@@ -70,6 +70,9 @@ pub fn run(common: &Common) -> Result<()> {
     let library = look("library", &|| library(common))?;
     let providers = look("providers", &|| providers(common))?;
     let package = look("package", &|| package(common))?;
+    if package {
+        look("memory", &|| memory(common))?;
+    }
     if library && providers && package {
         look("self-test", &|| {
             let loaded = Model::load_with(package_folder(common)?, &runtime_options(common))?;
@@ -132,6 +135,17 @@ fn package(common: &Common) -> Result<Found> {
     let manifest = package.manifest();
     Ok(format!("{} ({}, {megabytes:.1} MB) in {}", manifest.name, manifest.precision, package.folder().display())
         .into())
+}
+
+/// Compares the weights of all graphs with the memory that this process may use. A graph on a device has them there.
+fn memory(common: &Common) -> Result<Found> {
+    let (weights, usable) = (Package::open(package_folder(common)?)?.weights()?, usable_memory());
+    let words = format!("{:.1} MB of weights; this process may use {:.0} MB in all", weights as f64 / 1e6, usable as f64 / 1e6);
+    if weights > usable && common.provider.is_none() {
+        let what = format!("{words}: too little for all graphs at once; some commands take fewer (docs/edge.md)");
+        return Err(Error::new(ErrorKind::Limit, what));
+    }
+    Ok(words.into())
 }
 
 /// Loads every graph, listens to a second of a tone, and makes a little of everything.

@@ -1,17 +1,18 @@
-//! The log of the library, on standard error: where a graph was placed, when that was not plainly the CPU.
+//! The log of the library, on standard error: where a graph was placed, when that was not plainly the CPU, and whether memory
+//! is scarce.
 
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::output::warn;
 
-/// The target of the library's log records about providers.
-const PROVIDERS: &str = "ualm::provider";
+/// The targets of the library's log records about providers and about memory.
+const TARGETS: [&str; 2] = ["ualm::provider", "ualm::memory"];
 
 struct Logger;
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata) -> bool {
-        metadata.target() == PROVIDERS
+        TARGETS.contains(&metadata.target())
     }
 
     fn log(&self, record: &Record) {

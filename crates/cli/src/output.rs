@@ -96,6 +96,8 @@ pub fn check_writable(path: &Path) -> Result<()> {
     if path.to_str() == Some("-") {
         return Ok(());
     }
+    // the folder may be given by a relative path, or not at all
+    let shown = |folder: &Path| std::path::absolute(folder).unwrap_or_else(|_| folder.into()).display().to_string();
     let fail = |what: String| Err(Error::new(ErrorKind::Io, format!("{}: {what}", path.display())));
     if path.is_dir() {
         return fail("is a folder; expected the name of a file to write".into());
@@ -111,6 +113,17 @@ pub fn check_writable(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match tempfile::Builder::new().prefix(".ualm-").tempfile_in(folder) {
         Ok(_) => Ok(()),
-        Err(e) => fail(format!("cannot be written: {e}")),
+        Err(e) => fail(format!("cannot be written: the folder {} {}", shown(folder), why_closed(&e))),
+    }
+}
+
+/// Says why a folder takes no file; the error of a temporary file is about that file.
+fn why_closed(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "does not exist".into(),
+        io::ErrorKind::NotADirectory => "does not exist: a part of its path is not a folder".into(),
+        io::ErrorKind::PermissionDenied => "may not be written to: permission denied".into(),
+        io::ErrorKind::ReadOnlyFilesystem => "is on a read-only file system".into(),
+        _ => format!("takes no file: {error}"),
     }
 }

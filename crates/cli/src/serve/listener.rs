@@ -17,6 +17,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 use ualm::{Error, ErrorKind, Result};
 
+use super::notify;
 use super::router::router;
 use super::server::Server;
 use crate::args::Serve;
@@ -38,6 +39,7 @@ pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()>
     if !quiet {
         warn(&format!("listening on http://{address}"));
     }
+    notify::ready();
     let connections = Arc::new(Semaphore::new(args.limit_connections.into()));
     let (router, graceful) = (router(Arc::clone(&server)), GracefulShutdown::new());
     let mut http = http1::Builder::new();
@@ -69,6 +71,7 @@ pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()>
         });
     };
     drop(listener);
+    notify::stopping();
     end(&server, graceful, grace(Duration::from_secs_f64(args.grace), stop)).await;
     Ok(())
 }

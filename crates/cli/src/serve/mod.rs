@@ -11,6 +11,7 @@ mod keys;
 mod listener;
 mod metrics;
 mod models;
+mod notify;
 mod origin;
 mod page;
 mod pieces;
