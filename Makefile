@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 CARGO  ?= cargo
-TARGET := $(or $(CARGO_TARGET_DIR),target)
+BUILD  := $(or $(CARGO_TARGET_DIR),target)
 
 # The sound that `make demo` makes: make demo PROMPT="rain on a roof"
 PROMPT ?= a dog barking
@@ -32,7 +32,7 @@ export UALM_REQUIRE_FIXTURES := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-scale test-valgrind test-threads test-page dist test-dist soak fuzz
+.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-scale test-valgrind test-threads test-page dist test-dist cross test-cross soak fuzz
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -41,10 +41,10 @@ help: ## show this list
 demo: build ## make a sound from a sentence, then ask what is heard in it
 	@mkdir -p $(DEMO)
 	@echo "Making the sound of: $(PROMPT)"
-	@$(TARGET)/release/ualm generate "$(PROMPT)" --seed $(SEED) -o $(DEMO)/sound.wav
+	@$(BUILD)/release/ualm generate "$(PROMPT)" --seed $(SEED) -o $(DEMO)/sound.wav
 	@echo "Listening to it ..."
-	@heard=$$($(TARGET)/release/ualm ask $(DEMO)/sound.wav) && printf '\nYou asked for  %s\nThe model hears %s\nThe sound is in %s\n' "$(PROMPT)" "$$heard" "$(DEMO)/sound.wav"
-	@echo "The program is  $(TARGET)/release/ualm (try: $(TARGET)/release/ualm --help)"
+	@heard=$$($(BUILD)/release/ualm ask $(DEMO)/sound.wav) && printf '\nYou asked for  %s\nThe model hears %s\nThe sound is in %s\n' "$(PROMPT)" "$$heard" "$(DEMO)/sound.wav"
+	@echo "The program is  $(BUILD)/release/ualm (try: $(BUILD)/release/ualm --help)"
 
 build: library ## build the program, target/release/ualm
 	@$(CARGO) build --release --locked
@@ -64,12 +64,12 @@ test-rust: fixtures ## run the tests of the runtime
 test-server: fixtures ## run the official OpenAI client, curl and bad clients against the server
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
 	  python=$$($(PYTHON) scripts/python_environment.py tests/server/requirements.txt) && \
-	  UALM="$(abspath $(TARGET))/debug/ualm" "$$python" -m unittest discover --start-directory tests/server
+	  UALM="$(abspath $(BUILD))/debug/ualm" "$$python" -m unittest discover --start-directory tests/server
 
 test-scale: fixtures ## fetch Ray, and run examples/scale on this machine
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
 	  python=$$($(PYTHON) scripts/python_environment.py examples/scale/ray/requirements.txt) && \
-	  UALM="$(abspath $(TARGET))/debug/ualm" "$$python" -m unittest discover --start-directory tests/scale
+	  UALM="$(abspath $(BUILD))/debug/ualm" "$$python" -m unittest discover --start-directory tests/scale
 
 test-c: fixtures ## run the tests of the C library alone (test-rust has them, too)
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" && $(PROGRAM) && $(TEST) --test c_library
@@ -116,7 +116,7 @@ test-page: ## build, and use the page of `ualm serve` in Chromium (CHROMIUM=/usr
 	@missing=$$(node --version >/dev/null 2>&1 && npm --version >/dev/null 2>&1 || echo "Node.js with npm"; \
 	  test -x "$(CHROMIUM)" || echo "Chromium at $(CHROMIUM)"); \
 	  if [ -n "$$missing" ]; then echo "test-page is skipped, for there is no $$missing"; else \
-	  $(MAKE) build && cd tests/page && npm ci --silent --ignore-scripts && CHROMIUM="$(CHROMIUM)" UALM_PROGRAM="$(abspath $(TARGET))/release/ualm" npm test; fi
+	  $(MAKE) build && cd tests/page && npm ci --silent --ignore-scripts && CHROMIUM="$(CHROMIUM)" UALM_PROGRAM="$(abspath $(BUILD))/release/ualm" npm test; fi
 
 header: ## write ualm.h and ualm.abi in crates/capi/include anew from crates/capi/src
 	@UALM_WRITE_HEADER=1 $(TEST) --quiet --test c_library header::
@@ -125,8 +125,18 @@ header: ## write ualm.h and ualm.abi in crates/capi/include anew from crates/cap
 install-c: ## install the C library, for pkg-config and CMake too: make install-c PREFIX=/usr/local
 	@$(PYTHON) scripts/install_c_library.py --prefix "$(PREFIX)"
 
-dist: ## build a release archive for this machine, in target/dist
-	@$(PYTHON) scripts/dist.py
+dist: ## build a release archive in target/dist, for this machine or another system: make dist TARGET=aarch64-unknown-linux-gnu
+	@$(PYTHON) scripts/dist.py $(TARGET)
+
+cross: ## build for another system: make cross TARGET=aarch64-unknown-linux-gnu (or x86_64-pc-windows-gnu)
+	@test -n "$(TARGET)" || { echo "usage: make cross TARGET=TRIPLE; docs/platforms.md has the list" >&2; exit 2; }
+	@$(PYTHON) scripts/cross.py $(TARGET)
+
+test-cross: fixtures ## run what `make cross` builds by an emulator, and compare with this machine: make test-cross TARGET=…
+	@test -n "$(TARGET)" || { echo "usage: make test-cross TARGET=TRIPLE; docs/platforms.md has the list" >&2; exit 2; }
+	@$(PYTHON) scripts/cross.py $(TARGET) --test
+	@$(MAKE) build && $(LIBRARY) && export ORT_DYLIB_PATH="$$library" UALM_CROSS_TARGET="$(TARGET)" UALM_NATIVE="$(abspath $(BUILD))/release/ualm" && \
+	  $(PYTHON) -m unittest discover --start-directory tests/cross
 
 test-dist: dist ## unpack the release archive and use it there, with an empty environment
 	@$(PYTHON) -m unittest discover --start-directory tests/dist
@@ -174,7 +184,7 @@ $(RANDOM)/manifest.json:
 	@$(ENVIRONMENT) && mkdir -p target/random && "$$python" export/random_package.py --size $(SIZE) --precision $(PRECISION) $(RANDOM)
 
 bench-package: build $(RANDOM)/manifest.json ## measure a package of real size: make bench-package SIZE=0.5b PRECISION=int8
-	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" $(TARGET)/release/ualm bench $(RANDOM)
+	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" $(BUILD)/release/ualm bench $(RANDOM)
 
 # For instance, both precisions: make bench-peers PEERS_PRECISIONS="int4 int8" JSON=results.json
 PEERS_PRECISIONS ?= $(PRECISION)
@@ -185,7 +195,7 @@ $(filter-out $(RANDOM)/manifest.json,$(PEERS_PACKAGES:%=%/manifest.json)): targe
 
 bench-peers: build $(PEERS_PACKAGES:%=%/manifest.json) ## measure packages in turn with PyTorch, onnxruntime-genai and llama.cpp (fetches them, 4 GB; compiles the last)
 	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" $(PYTHON) benches/peers/compare.py $(PEERS_PACKAGES) --size $(SIZE) \
-	  --program $(TARGET)/release/ualm $(if $(JSON),--json $(JSON))
+	  --program $(BUILD)/release/ualm $(if $(JSON),--json $(JSON))
 
 clean: ## remove target/; the cache stays
 	@rm -rf target

@@ -58,9 +58,10 @@ def host():
 
 
 @cache
-def linked():
-    """This project as one crate, and then those that are linked into a release, by name. Tools of the build are not among them."""
-    metadata = json.loads(cargo("metadata", "--locked", "--format-version=1", f"--filter-platform={host()}"))
+def linked(triple=None):
+    """This project as one crate, and then those that are linked into a release for `triple` (or this machine), by name. Tools of the
+    build are not among them."""
+    metadata = json.loads(cargo("metadata", "--locked", "--format-version=1", f"--filter-platform={triple or host()}"))
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     own = [node for node in metadata["workspace_members"] if packages[node]["name"] in OWN]

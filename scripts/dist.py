@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Builds a release archive for this machine: target/dist/ualm-VERSION-SYSTEM-PROCESSOR.tar.gz (Windows: .zip), and its SHA-256.
+"""Builds a release archive, for this machine or another system: target/dist/ualm-VERSION-SYSTEM-PROCESSOR.tar.gz (Windows: .zip), and
+its SHA-256.
 
 What is in it, and how to start, stands in the archive's own README.md (packaging/README.md). The archive is complete: whoever unpacks
 it needs neither network, Rust nor Python. The same sources, built by the same compiler, give the same archive. Needs Python 3.10 or
 later with pip, and Rust; ONNX Runtime's library is fetched.
 """
+import argparse
 import gzip
 import hashlib
 import os
@@ -19,13 +21,13 @@ import zipfile
 import install_c_library
 import licences
 import sbom
-from crates import ROOT, cargo, host, linked
+from crates import ROOT, cargo, linked
 from fetch_onnxruntime import VERSION as ONNX_RUNTIME
-from fetch_onnxruntime import Failure, fetch, this_system
+from fetch_onnxruntime import Failure
 from install_c_library import find
+from targets import check, target_of, this_target
 
 DIST = ROOT / "target" / "dist"
-WINDOWS = os.name == "nt"
 # The time of every file in the archive: 1 January 1980, the first that a .zip can name.
 EPOCH = 315532800
 
@@ -38,47 +40,45 @@ def settle_paths():
     os.environ["CARGO_TARGET_DIR"] = str(DIST / "build")
 
 
-def lay_out(prefix):
+def lay_out(prefix, target):
     """Everything that goes into the archive."""
     abi = install_c_library.abi_version()
-    install_c_library.install(*install_c_library.build("release", abi), prefix, abi)
-    cargo("build", "--release", "--locked", "--package=ualm-cli")
-    program = "ualm.exe" if WINDOWS else "ualm"
-    copy(DIST / "build/release" / program, prefix / "bin" / program, 0o755)
-    library = pathlib.Path(fetch("cpu"))
-    copy(library, prefix / ("bin" if WINDOWS else "lib") / library.name)
+    install_c_library.install(*install_c_library.build("release", abi, target), prefix, abi, target)
+    cargo("build", "--release", "--locked", "--package=ualm-cli", *target.cargo_arguments())
+    copy(target.folder("release") / target.program, prefix / "bin" / target.program, 0o755)
+    library = target.onnx_runtime()
+    copy(library, prefix / ("bin" if target.is_windows else "lib") / library.name)
     shutil.copytree(ROOT / "onnx/default", prefix / "share/ualm/default")
     shutil.copytree(ROOT / "examples", prefix / "share/ualm/examples", ignore=shutil.ignore_patterns("__pycache__"))
-    lay_out_papers(prefix, library.parent)
-    write(prefix / "README.md", readme(prefix, program))
+    lay_out_papers(prefix, library.parent, target)
+    write(prefix / "README.md", readme(prefix, target))
     sums = [f"{sha256(path)}  {path.relative_to(prefix).as_posix()}" for path in files(prefix) if not path.is_symlink()]
     write(prefix / "SHA256SUMS", "\n".join(sums) + "\n")
 
 
-def lay_out_papers(prefix, onnx_runtime):
+def lay_out_papers(prefix, onnx_runtime, target):
     """Licences, and the bill of materials."""
     papers = prefix / "share/doc/ualm"
     for name in ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"):
         copy(ROOT / name, papers / name)
     for name in ("LICENSE", "ThirdPartyNotices.txt"):
         copy(onnx_runtime / name, papers / "onnxruntime" / name)
-    write(papers / "crates.txt", licences.collect(linked()[1:]))
+    write(papers / "crates.txt", licences.collect(linked(target.triple)[1:]))
     rust = pathlib.Path(subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=sysroot"], text=True).strip())
     copy(rust / "share/doc/rust/COPYRIGHT-library.html", papers / "rust-standard-library.html")
-    write(papers / "sbom.cdx.json", sbom.text())
+    write(papers / "sbom.cdx.json", sbom.text(target.triple))
 
 
-def readme(prefix, program):
+def readme(prefix, target):
     """The archive's README, with what this build asks of the machine."""
-    system, processor = this_system()
-    needs = f"{system} on {processor}"
-    if system == "linux":
+    needs = f"{target.system} on {target.processor}"
+    if target.system == "linux":
         built = [path.read_bytes() for path in (prefix / "bin").iterdir()] + [path.read_bytes() for path in (prefix / "lib").glob("*.so*")]
         versions = (tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(2\.\d+)\0", b"".join(built)))
         needs += f", with glibc {'.'.join(map(str, max(versions)))} or later"
     values = {
-        "VERSION": find(r'^version = "(.+)"', "Cargo.toml"), "NEEDS": needs, "TARGET": host(), "ONNX_RUNTIME": ONNX_RUNTIME,
-        "PROGRAM": f"bin/{program}",
+        "VERSION": find(r'^version = "(.+)"', "Cargo.toml"), "NEEDS": needs, "TARGET": target.triple, "ONNX_RUNTIME": ONNX_RUNTIME,
+        "PROGRAM": f"bin/{target.program}",
     }  # fmt: skip
     text = (ROOT / "packaging/README.md").read_text(encoding="utf-8")
     return re.sub(r"@(\w+)@", lambda name: values[name[1]], text)
@@ -106,9 +106,9 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def pack(prefix):
+def pack(prefix, target):
     """The archive of `prefix`, beside it."""
-    if WINDOWS:
+    if target.is_windows:
         archive = prefix.with_name(prefix.name + ".zip")
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
             for path in files(prefix):
@@ -131,16 +131,22 @@ def plain(entry):
 
 
 def main():
+    parser = argparse.ArgumentParser(description="Build a release archive.")
+    parser.add_argument("target", nargs="?", metavar="TRIPLE", help="as rustc names it: aarch64-unknown-linux-gnu (default: this machine)")
+    arguments = parser.parse_args()
     try:
+        target = target_of(arguments.target) if arguments.target else this_target()
+        check(target.missing(), target)
+        os.environ.update(target.environment())
         settle_paths()
         version = find(r'^version = "(.+)"', "Cargo.toml")
-        prefix = DIST / "-".join(("ualm", version, *this_system()))
+        prefix = DIST / "-".join(("ualm", version, target.name))
         shutil.rmtree(prefix, ignore_errors=True)
-        lay_out(prefix)
-        archive = pack(prefix)
+        lay_out(prefix, target)
+        archive = pack(prefix, target)
         write(archive.with_name(archive.name + ".sha256"), f"{sha256(archive)}  {archive.name}\n")
         print(archive)
-    except (Failure, install_c_library.Failure, licences.Failure, subprocess.CalledProcessError, OSError) as error:
+    except (Failure, licences.Failure, subprocess.CalledProcessError, OSError) as error:
         sys.exit(f"dist.py: {error}")
 
 

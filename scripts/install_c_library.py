@@ -2,7 +2,7 @@
 """Builds the C library and installs it: shared and static library, headers, and files for pkg-config and CMake.
 
     PREFIX/include/ualm.h, ualm.hpp
-    PREFIX/lib/libualm.so.ABI, libualm.so, libualm.a     (macOS: .dylib; Windows: bin/ualm.dll, lib/ualm.dll.lib, lib/ualm.lib)
+    PREFIX/lib/libualm.so.ABI, libualm.so, libualm.a     (macOS: .dylib; Windows: bin/ualm.dll, and in lib what links to it)
     PREFIX/lib/pkgconfig/ualm.pc, PREFIX/lib/cmake/ualm/
 
 The installed files do not name PREFIX, so the folder may be moved. $DESTDIR goes before PREFIX. ONNX Runtime's library is not
@@ -17,13 +17,11 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-class Failure(Exception):
-    """A failure with a sentence for a person."""
-
+from crates import ROOT
+from fetch_onnxruntime import Failure
+from targets import this_target
 
 def find(pattern, path):
     """The group of `pattern` in a file of the project."""
@@ -38,41 +36,69 @@ def abi_version():
     return find(r"UALM_ABI_VERSION: u32 = (\d+);", "crates/capi/src/version.rs")
 
 
-def names(abi):
-    """Where the libraries lie under PREFIX: shared, its links, for linking to it on Windows, static."""
-    if sys.platform == "win32":
-        return {"shared": "bin/ualm.dll", "links": [], "import": "lib/ualm.dll.lib", "static": "lib/ualm.lib"}
-    if sys.platform == "darwin":
-        return {"shared": f"lib/libualm.{abi}.dylib", "links": ["lib/libualm.dylib"], "import": "", "static": "lib/libualm.a"}
-    return {"shared": f"lib/libualm.so.{abi}", "links": ["lib/libualm.so"], "import": "", "static": "lib/libualm.a"}
+@dataclass(frozen=True)
+class Names:
+    """Where the libraries lie under PREFIX."""
+
+    shared: str
+    static: str
+    links: tuple = ()
+    """Links to the shared library."""
+    imports: tuple = ()
+    """What is linked in place of a DLL: for Microsoft's linker, or first for MinGW's."""
 
 
-def link_arguments(abi):
+def names(abi, target):
+    if target.triple.endswith("windows-gnu"):
+        return Names("bin/ualm.dll", "lib/libualm.a", imports=("lib/libualm.dll.a", "lib/ualm.dll.lib"))
+    if target.is_windows:
+        return Names("bin/ualm.dll", "lib/ualm.lib", imports=("lib/ualm.dll.lib",))
+    if target.system == "macos":
+        return Names(f"lib/libualm.{abi}.dylib", "lib/libualm.a", ("lib/libualm.dylib",))
+    return Names(f"lib/libualm.so.{abi}", "lib/libualm.a", ("lib/libualm.so",))
+
+
+def link_arguments(abi, target):
     """What gives the shared library its name, by which programs look for it when they start."""
-    if sys.platform == "win32":
+    if target.is_windows:
         return []
-    if sys.platform == "darwin":
+    if target.system == "macos":
         return ["-C", f"link-arg=-Wl,-install_name,@rpath/libualm.{abi}.dylib"]
     return ["-C", f"link-arg=-Wl,-soname,libualm.so.{abi}"]
 
 
-def build(profile, abi):
+def build(profile, abi, target):
     """Builds both libraries; returns their folder, and the flags of the system's libraries that the static one needs."""
-    folder = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute() / "c-library" / profile
+    base = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
+    folder = base / "c-library" / ("" if target.is_host else target.triple) / profile
     folder.mkdir(parents=True, exist_ok=True)
-    places = names(abi)
-    rustc("cdylib", profile, folder / pathlib.Path(places["shared"]).name, link_arguments(abi))
-    static = folder / pathlib.Path(places["static"]).name
-    for line in rustc("staticlib", profile, static, ["--print=native-static-libs"]):
+    places = names(abi, target)
+    rustc("cdylib", profile, target, folder / pathlib.Path(places.shared).name, link_arguments(abi, target))
+    if target.triple.endswith("windows-gnu"):
+        make_import_library(folder, target)
+    static = folder / pathlib.Path(places.static).name
+    for line in rustc("staticlib", profile, target, static, ["--print=native-static-libs"]):
         if line.startswith("native-static-libs: "):
             return folder, line.split(": ", 1)[1].strip()
     raise Failure("rustc does not say which of the system's libraries the static library needs")
 
 
-def rustc(crate_type, profile, file, arguments):
+def make_import_library(folder, target):
+    """Makes the import libraries of ualm.dll, for MinGW's linker and for Microsoft's, from the functions of the header."""
+    header = (ROOT / "crates/capi/include/ualm.h").read_text(encoding="utf-8")
+    functions = sorted(set(re.findall(r"^\S.*?\b(ualm_\w+)\(", header, re.MULTILINE)))
+    definition = folder / "ualm.def"
+    definition.write_text("LIBRARY ualm.dll\nEXPORTS\n" + "".join(f"    {name}\n" for name in functions), encoding="utf-8")
+    for name in ("libualm.dll.a", "ualm.dll.lib"):
+        made = [f"{target.prefix}dlltool", "--input-def", definition, "--output-lib", folder / name, "--dllname", "ualm.dll"]
+        if subprocess.run([*made, "--temp-prefix", folder / "ualm-import"], check=False).returncode != 0:
+            raise Failure(f"{target.prefix}dlltool could not make {name}; its own words are above")
+
+
+def rustc(crate_type, profile, target, file, arguments):
     """Builds one library as `file`, whose name a DLL carries within; returns what the compiler remarks."""
     command = [os.environ.get("CARGO", "cargo"), "rustc", "--locked", "--package=ualm-capi", "--lib", f"--profile={profile}"]
-    command += [f"--crate-type={crate_type}", "--message-format=json", "--", f"--emit=link={file}", *arguments]
+    command += [*target.cargo_arguments(), f"--crate-type={crate_type}", "--message-format=json", "--", f"--emit=link={file}", *arguments]
     remarks = []
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8") as cargo:
         for message in map(json.loads, cargo.stdout):
@@ -95,22 +121,22 @@ def fill(template, target, values):
     target.write_text(text, encoding="utf-8")
 
 
-def install(folder, static_libs, prefix, abi):
+def install(folder, static_libs, prefix, abi, target):
     """Lays everything out under `prefix`; the libraries are in `folder`."""
-    places = names(abi)
-    for place in filter(None, (places["shared"], places["import"], places["static"])):
+    places = names(abi, target)
+    for place in (places.shared, *places.imports, places.static):
         (prefix / place).parent.mkdir(parents=True, exist_ok=True)
         replace(folder / pathlib.Path(place).name, prefix / place)
-    for link in places["links"]:
+    for link in places.links:
         (prefix / link).unlink(missing_ok=True)
-        (prefix / link).symlink_to(pathlib.Path(places["shared"]).name)
+        (prefix / link).symlink_to(pathlib.Path(places.shared).name)
     (prefix / "include").mkdir(parents=True, exist_ok=True)
     for header in ("ualm.h", "ualm.hpp"):
         replace(ROOT / "crates/capi/include" / header, prefix / "include" / header)
     version = find(r'^version = "(.+)"', "Cargo.toml")
     values = {
-        "VERSION": version, "SHARED": places["shared"], "STATIC": places["static"], "IMPORT": places["import"],
-        "SONAME": pathlib.Path(places["shared"]).name, "STATIC_LIBS": static_libs, "STATIC_LIBS_LIST": ";".join(static_libs.split()),
+        "VERSION": version, "SHARED": places.shared, "STATIC": places.static, "IMPORT": next(iter(places.imports), ""),
+        "SONAME": pathlib.Path(places.shared).name, "STATIC_LIBS": static_libs, "STATIC_LIBS_LIST": ";".join(static_libs.split()),
     }  # fmt: skip
     fill("ualm.pc.in", prefix / "lib/pkgconfig/ualm.pc", values)
     for name in ("ualm-config", "ualm-config-version"):
@@ -132,11 +158,12 @@ def main():
     arguments = parser.parse_args()
     try:
         abi = abi_version()
-        folder, static_libs = build(arguments.profile, abi)
+        target = this_target()
+        folder, static_libs = build(arguments.profile, abi, target)
         prefix = arguments.prefix.absolute()
         if os.environ.get("DESTDIR"):
             prefix = pathlib.Path(os.environ["DESTDIR"], *prefix.parts[1:])
-        install(folder, static_libs, prefix, abi)
+        install(folder, static_libs, prefix, abi, target)
         print(prefix)
     except (Failure, OSError) as error:
         sys.exit(f"install_c_library.py: {error}")

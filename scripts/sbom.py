@@ -42,9 +42,9 @@ def package():
     }  # fmt: skip
 
 
-def bill():
-    """The whole bill. It is the same for the same sources."""
-    own, *crates = linked()
+def bill(triple=None):
+    """The whole bill of a build for `triple`, or for this machine. It is the same for the same sources."""
+    own, *crates = linked(triple)
     others = [onnx_runtime(), package()]
     needs = [{"ref": crate.purl, "dependsOn": list(crate.needs)} for crate in (own, *crates)]
     needs[0]["dependsOn"] += [other["bom-ref"] for other in others]
@@ -58,9 +58,9 @@ def bill():
     return head | content
 
 
-def text():
+def text(triple=None):
     """The bill, as a file holds it."""
-    return json.dumps(bill(), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(bill(triple), indent=1, ensure_ascii=False) + "\n"
 
 
 def main():

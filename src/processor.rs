@@ -104,7 +104,6 @@ fn features() -> Vec<&'static str> {
         ("8-bit matrix products", has!("i8mm")),
         ("bfloat16", has!("bf16")),
         ("SVE", has!("sve")),
-        ("SME", has!("sme")),
     ];
     named(&all)
 }
