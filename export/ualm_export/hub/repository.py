@@ -55,6 +55,9 @@ class Repository:
 
 
 def _default_hub() -> HfApi:
+    """The library, set up: it tells the hub nothing of this machine, writes what it receives soon, and says what it has to say in our words."""
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    constants.DOWNLOAD_CHUNK_SIZE = 1 << 20
     logger = logging.getLogger("huggingface_hub")
     logger.handlers, logger.propagate = [Notes(logging.WARNING)], False
     disable_progress_bars()
