@@ -33,7 +33,7 @@ export UALM_REQUIRE_FIXTURES := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo reference build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-scale test-valgrind test-threads test-page dist test-dist soak fuzz
+.PHONY: help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-scale test-valgrind test-threads test-page dist test-dist soak fuzz
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -116,6 +116,9 @@ test-page: ## build, and use the page of `ualm serve` in Chromium (CHROMIUM=/usr
 
 reference: ## write the reference in docs/cli.md anew from the program's help
 	@UALM_WRITE_REFERENCE=1 $(TEST) --quiet --test program help::
+
+picture: build ## draw README's picture, docs/picture.svg, anew
+	@$(ENVIRONMENT) && $(LIBRARY) && ORT_DYLIB_PATH="$$library" "$$python" scripts/picture.py $(TARGET)/release/ualm
 
 header: ## write ualm.h and ualm.abi in crates/capi/include anew from crates/capi/src
 	@UALM_WRITE_HEADER=1 $(TEST) --quiet --test c_library header::

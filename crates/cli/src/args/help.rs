@@ -42,7 +42,8 @@ pub fn command(is_long: bool) -> Command {
 fn page(command: Command, is_long: bool, called: &str) -> Command {
     let command = command.mut_args(|argument| shown(argument, is_long)).mut_subcommands(|below| {
         let called = format!("{called} {}", below.get_name());
-        page(below, is_long, &called)
+        // for the man pages; a flag for it would stand on every page
+        page(below.version(env!("CARGO_PKG_VERSION")).disable_version_flag(true), is_long, &called)
     });
     let more = format!("More options: {called} --help --all");
     match (called, is_long) {
