@@ -78,6 +78,12 @@ class Archive(unittest.TestCase):
         self.assertIn("dog", self.works(self.program, "ask", "dog.wav", "What sound is this?"))
         self.works(self.program, "doctor")
 
+    def test_shells_find_man_pages_and_completions(self):
+        page = (self.top / "share/man/man1/ualm-generate.1").read_text(encoding="utf-8")
+        self.assertTrue(page.startswith(".ie") and "UALM_SEED" in page, page[:200])
+        for path in ("bash-completion/completions/ualm", "zsh/site-functions/_ualm", "fish/vendor_completions.d/ualm.fish", "powershell/ualm.ps1"):
+            self.assertIn("transcribe", (self.top / "share" / path).read_text(encoding="utf-8"))
+
     @unittest.skipIf(WINDOWS, "links need rights there")
     def test_the_program_works_through_a_link(self):
         (self.elsewhere / "linked").symlink_to(self.program)
