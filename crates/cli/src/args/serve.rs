@@ -11,6 +11,9 @@ pub struct Serve {
     /// Address and port; port 0 takes a free one, which is told
     #[arg(long, env = "UALM_LISTEN", value_name = "ADDRESS:PORT", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080))]
     pub listen: SocketAddr,
+    /// Only check whether the server that listens there is healthy, as a container's health check does: exit code 0 if it is
+    #[arg(long, hide_short_help = true)]
+    pub check: bool,
     /// File with the keys that clients may show, one a line
     #[arg(long, env = "UALM_API_KEYS", value_name = "FILE")]
     pub api_keys: Option<PathBuf>,
