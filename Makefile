@@ -5,8 +5,9 @@ PYTHON ?= python3
 CARGO  ?= cargo
 BUILD  := $(or $(CARGO_TARGET_DIR),target)
 
-# The sound that `make demo` makes: make demo PROMPT="rain on a roof"
-PROMPT ?= a dog barking
+# What `make demo` makes and says: make demo PROMPT="rain on a roof" DIGITS="nine one"
+PROMPT ?= a siren, then a dog barking three times, then applause
+DIGITS ?= seven three
 SEED   ?= 1
 # How long `make soak` runs, and `make fuzz` for each target.
 SECONDS ?= 300
@@ -32,19 +33,14 @@ export UALM_REQUIRE_FIXTURES := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-scale test-valgrind test-threads test-page dist test-dist cross test-cross soak fuzz
+.PHONY: help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-scale test-valgrind test-threads test-page dist test-dist cross test-cross soak fuzz
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
 	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '%-14s %s\n' "$$name" "$$what"; done
 
-demo: build ## make a sound from a sentence, then ask what is heard in it
-	@mkdir -p $(DEMO)
-	@echo "Making the sound of: $(PROMPT)"
-	@$(BUILD)/release/ualm generate "$(PROMPT)" --seed $(SEED) -o $(DEMO)/sound.wav
-	@echo "Listening to it ..."
-	@heard=$$($(BUILD)/release/ualm ask $(DEMO)/sound.wav) && printf '\nYou asked for  %s\nThe model hears %s\nThe sound is in %s\n' "$(PROMPT)" "$$heard" "$(DEMO)/sound.wav"
-	@echo "The program is  $(BUILD)/release/ualm (try: $(BUILD)/release/ualm --help)"
+demo: build ## make a scene from a sentence, look at it, ask what is heard in it, speak digits and read them
+	@$(PYTHON) scripts/demo.py $(BUILD)/release/ualm $(DEMO) --prompt "$(PROMPT)" --digits "$(DIGITS)" --seed $(SEED)
 
 build: library ## build the program, target/release/ualm
 	@$(CARGO) build --release --locked
@@ -117,6 +113,12 @@ test-page: ## build, and use the page of `ualm serve` in Chromium (CHROMIUM=/usr
 	  test -x "$(CHROMIUM)" || echo "Chromium at $(CHROMIUM)"); \
 	  if [ -n "$$missing" ]; then echo "test-page is skipped, for there is no $$missing"; else \
 	  $(MAKE) build && cd tests/page && npm ci --silent --ignore-scripts && CHROMIUM="$(CHROMIUM)" UALM_PROGRAM="$(abspath $(BUILD))/release/ualm" npm test; fi
+
+reference: ## write the reference in docs/cli.md anew from the program's help
+	@UALM_WRITE_REFERENCE=1 $(TEST) --quiet --test program help::
+
+picture: build ## draw README's picture, docs/picture.svg, anew
+	@$(ENVIRONMENT) && $(LIBRARY) && ORT_DYLIB_PATH="$$library" "$$python" scripts/picture.py $(BUILD)/release/ualm
 
 header: ## write ualm.h and ualm.abi in crates/capi/include anew from crates/capi/src
 	@UALM_WRITE_HEADER=1 $(TEST) --quiet --test c_library header::

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns a UALM or Audex checkpoint into a model package: python3 export/export.py CHECKPOINT OUT."""
+"""Turns a UALM or Audex checkpoint, in a folder or on a hub, into a model package: python3 export/export.py CHECKPOINT OUT."""
 
 import argparse
 import signal
@@ -7,15 +7,19 @@ import sys
 from pathlib import Path
 
 from ualm_export.errors import ExportError
+from ualm_export.job import export
 from ualm_export.options import SPEECH_HEADS, Options
-from ualm_export.package import export_package
 from ualm_export.precision import BLOCK_SIZES, PRECISIONS, TARGETS
 
 
 def parse_arguments() -> argparse.Namespace:
     defaults = Options()
     parser = argparse.ArgumentParser(description="Turns a UALM or Audex checkpoint into a model package for ualm.")
-    parser.add_argument("checkpoint", type=Path, help="UALM: folder with train.yaml; Audex: the repository's folder")
+    parser.add_argument(
+        "checkpoint", help="UALM: folder with train.yaml; Audex: the repository's folder; or a repository on Hugging Face's hub, "
+        "OWNER/NAME or OWNER/NAME@REVISION, whose files are fetched into the cache (HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT and "
+        "HF_HUB_OFFLINE are heeded)",
+    )  # fmt: skip
     parser.add_argument("out", type=Path, help="package folder to write")
     parser.add_argument(
         "--precision", choices=PRECISIONS, default=defaults.precision,
@@ -56,10 +60,13 @@ def parse_arguments() -> argparse.Namespace:
         help="Audex: full draws text and speech from all ids, as the reference does; sliced from their own, which costs less "
         "(default: full with fp32 and fp16, sliced with int8 and int4)",
     )  # fmt: skip
-    parser.add_argument(
-        "--xcodec", type=Path, metavar="FOLDER",
-        help="Audex: folder of hf-audio/xcodec-hubert-general-balanced; without it the package makes no general audio",
+    codec = parser.add_mutually_exclusive_group()
+    codec.add_argument(
+        "--xcodec", metavar="FOLDER|OWNER/NAME",
+        help="Audex: X-codec, which decodes general audio; without it the package makes none (default: hf-audio/xcodec-hubert-general-balanced "
+        "where CHECKPOINT is fetched, else none)",
     )  # fmt: skip
+    codec.add_argument("--no-xcodec", action="store_true", help="Audex: leave X-codec out, and general audio with it")
     parser.add_argument(
         "--max-positions", type=int, default=defaults.max_positions,
         help="longest context, if shorter than the model's own (default: %(default)s)",
@@ -78,9 +85,11 @@ def main() -> int:
     arguments = vars(parse_arguments())
     source, out = arguments.pop("checkpoint"), arguments.pop("out")
     arguments["targets"] = arguments["targets"] and tuple(dict.fromkeys(arguments["targets"]))
+    xcodec, without_xcodec = arguments.pop("xcodec"), arguments.pop("no_xcodec")
+    companions = {"xcodec": xcodec} if xcodec or without_xcodec else {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that nothing half-written stays
     try:
-        export_package(source, out, Options(**arguments))
+        export(source, out, Options(**arguments), companions)
     except ExportError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

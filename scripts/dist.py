@@ -28,6 +28,11 @@ from install_c_library import find
 from targets import check, target_of, this_target
 
 DIST = ROOT / "target" / "dist"
+# Where shells look for completions, under a prefix.
+COMPLETIONS = {
+    "bash": "share/bash-completion/completions/ualm", "zsh": "share/zsh/site-functions/_ualm",
+    "fish": "share/fish/vendor_completions.d/ualm.fish", "powershell": "share/powershell/ualm.ps1",
+}  # fmt: skip
 # The time of every file in the archive: 1 January 1980, the first that a .zip can name.
 EPOCH = 315532800
 
@@ -49,11 +54,20 @@ def lay_out(prefix, target):
     library = target.onnx_runtime()
     copy(library, prefix / ("bin" if target.is_windows else "lib") / library.name)
     shutil.copytree(ROOT / "onnx/default", prefix / "share/ualm/default")
-    shutil.copytree(ROOT / "examples", prefix / "share/ualm/examples", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "examples", prefix / "share/ualm/examples", ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    lay_out_shell_files(prefix)
     lay_out_papers(prefix, library.parent, target)
     write(prefix / "README.md", readme(prefix, target))
     sums = [f"{sha256(path)}  {path.relative_to(prefix).as_posix()}" for path in files(prefix) if not path.is_symlink()]
     write(prefix / "SHA256SUMS", "\n".join(sums) + "\n")
+
+
+def lay_out_shell_files(prefix):
+    """Man pages and completions, as the program makes them: they are the same for all machines, so that one built for this machine does."""
+    program = ("run", "--release", "--locked", "--quiet", "--package=ualm-cli", "--")
+    cargo(*program, "man", str(prefix / "share/man/man1"))
+    for shell, path in COMPLETIONS.items():
+        write(prefix / path, cargo(*program, "completions", shell))
 
 
 def lay_out_papers(prefix, onnx_runtime, target):

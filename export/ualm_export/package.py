@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,20 +21,29 @@ from .graph import Storage
 from .half.forms import add_half_forms
 from .inventory import check_inventory
 from .options import Options
-from .parts import Parts
+from .parts import Checkpoint, Parts
 from .precision import HALF_TARGETS, VNNI, storage_by_role
 from .row_forms import VARIANT, write_row_forms
 from .self_check import check_package
 from .tensors import TensorStore
 
 
-def export_package(source: Path, out: Path, options: Options) -> Path:
+@dataclass(frozen=True)
+class Provenance:
+    """What is known of a checkpoint besides its files."""
+
+    name: str | None = None
+    license: str | None = None
+    origin: str | None = None
+
+
+def export_package(source: Path, out: Path, options: Options, provenance: Provenance = Provenance()) -> Path:
     """Writes the package `out` from the checkpoint folder `source`."""
     check_target(out, options.force, source, options.xcodec)
     checkpoint = open_checkpoint(source, options)
     parts, tensors = checkpoint.parts, checkpoint.tensors
     check_inventory(tensors, parts.tensor_shapes(), parts.unused_tensors)
-    details = details_with(checkpoint.details, options, source.resolve().name)
+    details = details_with(checkpoint, options, provenance, source.resolve().name)
     return write_package(out, parts, tensors, details, checkpoint.tokenizer, options)
 
 
@@ -136,11 +145,19 @@ def variants(forms: Mapping[str, Mapping[str, str]]) -> dict:
     return {"variants": found} if found else {}
 
 
-def details_with(details: Config, options: Options, name: str) -> Config:
-    """The fields of package.json, overruled by the options; `name` is used when neither gives one."""
-    given = {"name": options.name, "license": options.license, "origin": options.origin}
-    values = {"name": name} | details.values | {key: value for key, value in given.items() if value is not None}
-    return Config(values, details.source)
+def details_with(checkpoint: Checkpoint, options: Options, provenance: Provenance, folder: str) -> Config:
+    """The fields of the manifest that no weight tells: those of package.json, overruled by the options.
+
+    Where both are silent, the family and the place that the checkpoint was fetched from say what they know; else the folder's name is used.
+    """
+    fetched = _given(name=provenance.name, origin=provenance.origin)
+    silent = {"name": folder} | _given(license=provenance.license) | checkpoint.defaults | fetched
+    chosen = _given(name=options.name, license=options.license, origin=options.origin)
+    return Config(silent | checkpoint.details.values | chosen, checkpoint.details.source)
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def check_target(out: Path, force: bool, *sources: Path | None) -> None:

@@ -142,3 +142,5 @@ class Checkpoint:
     """tokenizer.json, as it goes into the package."""
     details: Config
     """The optional package.json: name, licence and the like for the manifest."""
+    defaults: dict[str, str] = field(default_factory=dict)
+    """What the family says of these fields where package.json is silent."""

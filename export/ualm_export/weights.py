@@ -1,27 +1,32 @@
 """The weights of a checkpoint folder, in whichever of the accepted forms they come."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import ExportError
 from .tensors import Tensor, read_safetensors, read_safetensors_index, read_torch_zip
 
+_INDEX = ".safetensors.index.json"
+
+def wanted_weights(names: Iterable[str], torch_name: str) -> list[str]:
+    """Those of the files of a folder that are its weights: `torch_name` if it is there, else safetensors, else torch.save files."""
+    if torch_name in names:
+        return [torch_name]
+    safetensors = [name for name in names if name.endswith((".safetensors", _INDEX))]
+    return sorted(safetensors or [name for name in names if name.endswith((".pt", ".pth", ".bin"))])
+
 
 def read_weights(folder: Path, torch_name: str) -> dict[str, Tensor]:
-    """Reads the torch.save file `torch_name` if it is there, else the safetensors, else the only other torch.save file."""
-    if (folder / torch_name).is_file():
-        return read_torch_zip(folder / torch_name)
-    indices = sorted(folder.glob("*.safetensors.index.json"))
+    """Reads the weights of a folder: of torch.save files the only one."""
+    wanted = [folder / name for name in wanted_weights([path.name for path in folder.iterdir()], torch_name)]
+    if not wanted:
+        raise ExportError(
+            f"{folder} holds no weights; expected {torch_name}, *.safetensors, or one other .pt, .pth or .bin file"
+        )
+    indices = [path for path in wanted if path.name.endswith(_INDEX)]
     if indices:
         return _only(indices, folder, read_safetensors_index)
-    safetensors = sorted(folder.glob("*.safetensors"))
-    if safetensors:
-        return _merged(safetensors)
-    torch_files = sorted([*folder.glob("*.pt"), *folder.glob("*.pth"), *folder.glob("*.bin")])
-    if torch_files:
-        return _only(torch_files, folder, read_torch_zip)
-    raise ExportError(
-        f"{folder} holds no weights; expected {torch_name}, *.safetensors, or one other .pt, .pth or .bin file"
-    )
+    return _merged(wanted) if wanted[0].suffix == ".safetensors" else _only(wanted, folder, read_torch_zip)
 
 
 def _only(paths: list[Path], folder: Path, read) -> dict[str, Tensor]:

@@ -109,6 +109,12 @@ class Archive(unittest.TestCase):
         self.assertEqual({name: number for name, (_, number) in found.items()},
                          {name: MACHINES[TARGET.processor][kind] for name, (kind, _) in found.items()})  # fmt: skip
 
+    def test_shells_find_man_pages_and_completions(self):
+        page = (self.top / "share/man/man1/ualm-generate.1").read_text(encoding="utf-8")
+        self.assertTrue(page.startswith(".ie") and "UALM_SEED" in page, page[:200])
+        for path in ("bash-completion/completions/ualm", "zsh/site-functions/_ualm", "fish/vendor_completions.d/ualm.fish", "powershell/ualm.ps1"):
+            self.assertIn("transcribe", (self.top / "share" / path).read_text(encoding="utf-8"))
+
     @unittest.skipIf(TARGET.is_windows, "links need rights there")
     def test_the_program_works_through_a_link(self):
         (self.elsewhere / "linked").symlink_to(self.program)

@@ -6,7 +6,9 @@ mod cli;
 mod enhancer;
 mod faults;
 mod files;
+mod help;
 mod limits;
+mod playing;
 mod read_only;
 mod reasoning;
 #[cfg(feature = "internal")]

@@ -25,7 +25,9 @@ impl Terminal {
         command.args(arguments);
         command.env("UALM_MODEL", package("tiny-omni-fp32"));
         command.env("ORT_DYLIB_PATH", find_library(None).unwrap()); // the cache of a test is empty
-        ["TERM_PROGRAM", "LC_TERMINAL", "UALM_PLAYER", "UALM_SEED"].iter().for_each(|name| command.env_remove(name));
+        ["TERM_PROGRAM", "LC_TERMINAL", "NO_COLOR", "UALM_PLAYER", "UALM_SEED"]
+            .iter()
+            .for_each(|name| command.env_remove(name));
         environment.iter().for_each(|(name, value)| command.env(name, value));
         let child = pair.slave.spawn_command(command).unwrap();
         let keyboard = Arc::new(Mutex::new(pair.master.take_writer().unwrap()));
@@ -103,17 +105,23 @@ const KITTY_PICTURE: &str = "\x1b_Gf=100,a=T,t=d,c=";
 const SIXEL_PICTURE: &str = "\x1bP";
 const ITERM_PICTURE: &str = "\x1b]1337;File=";
 const BLOCK: &str = "▄";
+const COLOURED_BLANK: &str = "m \x1b[48;";
+const SHADE: &str = "░";
+const ASCII: &str = "##";
 
 #[test]
 fn a_picture_is_drawn_in_the_way_that_the_terminal_knows() {
     skip_without_fixtures!();
-    let ways = [KITTY_PICTURE, SIXEL_PICTURE, ITERM_PICTURE, BLOCK];
+    let ways = [KITTY_PICTURE, SIXEL_PICTURE, ITERM_PICTURE, BLOCK, COLOURED_BLANK, SHADE, ASCII];
     for (environment, drawn) in [
         (&[("TERM", "xterm-kitty")][..], KITTY_PICTURE),
         (&[("TERM", "foot")], SIXEL_PICTURE),
         (&[("TERM", "xterm"), ("TERM_PROGRAM", "iTerm.app")], ITERM_PICTURE),
-        (&[("TERM", "xterm-256color")], BLOCK),
-        (&[("TERM", "dumb"), ("TERM_PROGRAM", "WezTerm")], BLOCK),
+        (&[("TERM", "xterm-256color"), ("LC_ALL", "C.UTF-8")], BLOCK),
+        (&[("TERM", "xterm-256color"), ("LC_ALL", "C")], COLOURED_BLANK),
+        (&[("TERM", "xterm-256color"), ("LC_ALL", "C.UTF-8"), ("NO_COLOR", "1")], SHADE),
+        (&[("TERM", "dumb"), ("TERM_PROGRAM", "WezTerm"), ("LC_ALL", "C.UTF-8")], SHADE),
+        (&[("TERM", "dumb"), ("LC_ALL", "C")], ASCII),
     ] {
         let shown = picture(environment);
         assert_eq!(ways.map(|way| shown.contains(way)), ways.map(|way| way == drawn), "{environment:?}");

@@ -32,6 +32,12 @@ SPEECH = {"model": MODEL, "input": "one two", "ualm": {"seed": 1}}
 JSON = {"content-type": "application/json"}
 
 
+def checked(address):
+    """The exit code of `ualm serve --check` for an address, and what it says."""
+    done = subprocess.run([Server.program(), "serve", "--check", "--listen", address], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
 class Answer:
     """A status, headers and a body."""
 
@@ -223,6 +229,19 @@ class ConductTest(unittest.TestCase):
                 answer = b"".join(iter(lambda: client.recv(4096), b""))
                 self.assertIn(status, answer.split(b"\r\n")[0], ask)
 
+    def test_the_program_checks_a_server(self):
+        port = urllib.parse.urlsplit(self.server.address).port
+        self.assertEqual(checked(f"127.0.0.1:{port}"), (0, ""))
+        self.assertEqual(checked(f"0.0.0.0:{port}"), (0, ""))
+        with socket.create_server(("127.0.0.1", 0)) as nobody:
+            nobody.listen(1)
+            code, words = checked(f"127.0.0.1:{nobody.getsockname()[1]}")
+        self.assertEqual(code, 1)
+        self.assertIn("does not answer", words)
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        self.assertIn("ualm serve", checked(f"127.0.0.1:{port}")[1])
+
     def test_a_proxy_stands_before_the_server(self):
         """Under a name and with TLS, as a proxy passes it on: Host as the browser knows it, Origin as the browser sends it."""
         with Server("--host-name", "sound.example") as server:
@@ -292,6 +311,7 @@ class EndTest(unittest.TestCase):
             replies = [clients.submit(reason, server, seed=seed) for seed in range(3)]
             until(lambda: metric(server, "ualm_seats_taken") + metric(server, "ualm_queue_length") == 3)
             server.process.send_signal(signal.SIGTERM)
+            until(lambda: "stopping" in checked(server.address.removeprefix("http://"))[1])
             for reply in replies:
                 answer = reply.result()
                 self.assertEqual(answer.status, 200)

@@ -6,21 +6,26 @@ use std::path::Path;
 
 use ndarray::Array2;
 use ndarray_npy::{ReadNpyExt, WriteNpyExt};
+use ualm::audio::Waveform;
 use ualm::internal::write_whole;
 use ualm::{Codes, Error, ErrorKind, Modality, Model, Result};
 
 use crate::args::{Codec, Common, Direction, Output, Pictures};
 use crate::interrupt::cancel_on_signal;
 use crate::output::{check_writable, note};
+use crate::player::Player;
 use crate::progress::Progress;
 use crate::setup::{load_model, read_recording};
 
 /// `ualm codec`.
 pub fn run(common: &Common, args: &Codec) -> Result<()> {
-    cancel_on_signal()?;
+    let cancel = cancel_on_signal()?;
     match &args.direction {
         Direction::Encode { audio, output, pictures } => encode(common, audio, output, pictures),
-        Direction::Decode { codes, output, pictures } => decode(common, codes, output, pictures),
+        Direction::Decode { codes, output, playing, pictures } => {
+            let sound = decode(common, codes, output, pictures)?;
+            Player::new(playing).offer(&sound, &cancel)
+        }
     }
 }
 
@@ -38,7 +43,7 @@ fn encode(common: &Common, audio: &Path, output: &Path, pictures: &Pictures) -> 
     Ok(())
 }
 
-fn decode(common: &Common, codes: &Path, output: &Output, pictures: &Pictures) -> Result<()> {
+fn decode(common: &Common, codes: &Path, output: &Output, pictures: &Pictures) -> Result<Waveform> {
     output.check()?;
     pictures.check()?;
     let found = read_codes(codes)?;
@@ -49,7 +54,7 @@ fn decode(common: &Common, codes: &Path, output: &Output, pictures: &Pictures) -
     output.write(&sound)?;
     pictures.draw(&sound)?;
     note(common, &format!("{}: {:.2} s", output.output.display(), sound.seconds()));
-    Ok(())
+    Ok(sound)
 }
 
 /// The first modality of sound that the package makes, whose codec this is about.

@@ -10,6 +10,7 @@ use ualm::{
 use crate::args::{Common, Converse};
 use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{note, print, print_json, warn};
+use crate::player::Player;
 use crate::progress::Progress;
 use crate::setup::{load_model, read_recording, seed};
 use crate::sound::warn_of_doubts;
@@ -67,7 +68,9 @@ pub fn run(common: &Common, args: &Converse) -> Result<()> {
     drop(progress);
     let spoken = spoken.map_err(cut)?;
     write(args, converser.record(), &spoken.sound, stream)?;
-    finish(common, args, &model, spoken, (question, answer), seed)
+    let sound = spoken.sound.clone();
+    finish(common, args, &model, spoken, (question, answer), seed)?;
+    Player::new(&args.playing).offer(&sound, &cancel)
 }
 
 /// Makes the answer, and shows it as it comes.

@@ -20,18 +20,22 @@ mod inspect;
 #[doc(hidden)]
 pub mod internal;
 mod interrupt;
+mod letters;
 mod listen;
 mod logger;
 mod make;
 mod object;
 mod output;
+mod paper;
 mod picture;
+mod player;
 mod progress;
 mod rank;
 mod reason;
 #[cfg(feature = "server")]
 mod serve;
 mod setup;
+mod show;
 mod sound;
 mod stream;
 mod system;
@@ -40,20 +44,19 @@ mod terminal_picture;
 #[cfg(feature = "server")]
 mod wire;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
 use ualm::{ErrorKind, Result};
 
-use args::{Args, Command, Common};
+use args::{Command, Common};
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     ualm::internal::leave_out_current_folder();
-    let args = Args::parse();
-    logger::start(args.common.quiet || matches!(args.command, Command::Doctor));
-    let result = args.common.or_configured().and_then(|common| run(args.command, &common));
-    match result {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let done = if arguments.len() < 2 { paper::greet() } else { obey(arguments) };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -65,6 +68,14 @@ pub fn main() -> ExitCode {
             })
         }
     }
+}
+
+/// Does what `arguments` ask for, the first of which is the program.
+fn obey(arguments: Vec<OsString>) -> Result<()> {
+    let args = args::parse(arguments);
+    logger::start(args.common.quiet || matches!(args.command, Command::Doctor));
+    let common = args.common.or_configured()?;
+    run(args.command, &common)
 }
 
 fn run(command: Command, common: &Common) -> Result<()> {
@@ -84,5 +95,8 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Inspect(inspect) => inspect::run(common, &inspect),
         Command::Bench(bench) => bench::run(common, &bench),
         Command::Doctor => doctor::run(common),
+        Command::Show(show) => show::run(common, &show),
+        Command::Completions { shell } => paper::completions(shell),
+        Command::Man { folder } => paper::man(&folder),
     }
 }

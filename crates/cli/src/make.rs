@@ -13,6 +13,7 @@ use crate::args::{Common, Generate, Make, Speak};
 use crate::in_order::InOrder;
 use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{note, print_json, warn};
+use crate::player::Player;
 use crate::progress::Progress;
 use crate::setup::{load_model, read_words, seed};
 use crate::sound::{numbered, present, warn_of_doubts};
@@ -54,8 +55,8 @@ struct Made<'a> {
 struct AllMade<'a> {
     takes: Vec<Made<'a>>,
     /// The best first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    ranking: Vec<Ranked>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ranking: &'a [Ranked],
     /// The best one's file.
     #[serde(skip_serializing_if = "Option::is_none")]
     best: Option<String>,
@@ -89,15 +90,25 @@ fn make(making: &Making) -> Result<()> {
     let seed = seed(&making.args.sampling, common)?;
     let takes = all_takes(making, &model, seed, &cancel)?;
     let ranking = if making.args.takes.best { rank(making, &model, &takes, &cancel)? } else { Vec::new() };
+    let played = match ranking.first() {
+        Some(best) => takes.get(best.take..=best.take).unwrap_or_default(),
+        None => &takes,
+    };
+    let mut player = Player::new(&making.args.playing);
     if common.json && !output.is_stdout() {
-        let best = making.args.takes.best.then(|| output.output.display().to_string());
-        let mut made: Vec<_> = takes.iter().map(|take| take.describe(&making.words)).collect();
-        return match (several, made.pop()) {
-            (false, Some(made)) => print_json(&made),
-            (_, last) => print_json(&AllMade { takes: made.into_iter().chain(last).collect(), ranking, best }),
-        };
+        print_made(making, &takes, &ranking, several)?;
     }
-    Ok(())
+    played.iter().try_for_each(|take| player.offer(&take.sound, &cancel))
+}
+
+/// Prints the JSON of the takes.
+fn print_made(making: &Making, takes: &[Take], ranking: &[Ranked], several: bool) -> Result<()> {
+    let best = making.args.takes.best.then(|| making.args.output.output.display().to_string());
+    let mut made: Vec<_> = takes.iter().map(|take| take.describe(&making.words)).collect();
+    match (several, made.pop()) {
+        (false, Some(made)) => print_json(&made),
+        (_, last) => print_json(&AllMade { takes: made.into_iter().chain(last).collect(), ranking, best }),
+    }
 }
 
 /// Makes all takes, several at once; each is written as soon as it and those before it are there.

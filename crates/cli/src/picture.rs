@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use image::{RgbImage, imageops};
+use image::{ImageBuffer, Luma, Rgb, RgbImage, imageops};
 use ndarray::Array2;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
@@ -19,8 +19,8 @@ use ualm::internal::write_whole;
 use ualm::{Error, ErrorKind, Result};
 
 use crate::args::Pictures;
-use crate::output::{check_writable, print, warn};
-use crate::terminal_picture::{Way, png};
+use crate::output::{check_writable, warn};
+use crate::terminal_picture::{png, show};
 
 /// Pixels of the picture.
 const SIZE: (u32, u32) = (960, 400);
@@ -35,7 +35,7 @@ const MOST_FRAMES: usize = 2 * SIZE.0 as usize;
 /// The largest step that the front end takes, in samples.
 const MOST_STEP: usize = 1 << 16;
 /// The frequencies that are named, in hertz.
-const NAMED: [f64; 8] = [0.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16_000.0];
+pub const NAMED: [f64; 8] = [0.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16_000.0];
 const FONT: &str = "sans-serif";
 /// Quiet to loud.
 const COLOURS: [RGBColor; 6] = [
@@ -63,40 +63,83 @@ impl Pictures {
         if self.spectrogram.is_none() && !self.show {
             return Ok(());
         }
-        let picture = match spectrogram(sound) {
+        let spectrogram = match Spectrogram::of(sound) {
             Err(error) if error.kind() == ErrorKind::Audio => {
                 warn(&format!("warning: no spectrogram: {}", error.full_message()));
                 return Ok(());
             }
-            picture => picture?,
+            spectrogram => spectrogram?,
         };
         if let Some(path) = &self.spectrogram {
-            write_whole(path, &png(&picture)?)?;
+            write_whole(path, &png(&spectrogram.picture()?)?)?;
         }
-        if self.show { show(&picture) } else { Ok(()) }
+        match (self.show, std::io::stdout().is_terminal()) {
+            (false, _) => Ok(()),
+            (true, true) => show(&spectrogram),
+            (true, false) => {
+                warn("warning: --show needs a terminal; --spectrogram FILE.png writes a file, `ualm show FILE` text");
+                Ok(())
+            }
+        }
     }
 }
 
-/// In the terminal, in the way that it takes pictures.
-fn show(picture: &RgbImage) -> Result<()> {
-    if !std::io::stdout().is_terminal() {
-        warn("warning: --show needs a terminal; --spectrogram FILE.png writes a file");
-        return Ok(());
-    }
-    print(&Way::of_terminal().draw(picture)?)
+/// The log-mel power of a sound.
+pub struct Spectrogram {
+    /// From 0, the quietest, to 1, the loudest; frames from left to right, bands from below.
+    pub levels: ImageBuffer<Luma<f32>, Vec<f32>>,
+    pub seconds: f64,
+    /// The frequency of the upper edge, in hertz.
+    pub highest: f64,
 }
 
-/// The spectrogram of `sound` (its channels mixed), with seconds below and kilohertz at its left.
-fn spectrogram(sound: &Waveform) -> Result<RgbImage> {
-    let mel = log_mel(sound)?;
-    let mut pixels = vec![0; 3 * (SIZE.0 * SIZE.1) as usize];
-    draw_axes(&mut pixels, sound).map_err(|what| Error::new(ErrorKind::Io, format!("the spectrogram: {what}")))?;
-    let (width, height) = (SIZE.0 - LEFT_AXIS - 2 * MARGIN, SIZE.1 - LOWER_AXIS - 2 * MARGIN);
-    let inner = imageops::resize(&colours(&mel), width, height, imageops::FilterType::Triangle);
-    let mut picture = RgbImage::from_raw(SIZE.0, SIZE.1, pixels)
-        .ok_or_else(|| Error::new(ErrorKind::Io, "the spectrogram has another size than its picture"))?;
-    imageops::overlay(&mut picture, &inner, i64::from(MARGIN + LEFT_AXIS), i64::from(MARGIN));
-    Ok(picture)
+impl Spectrogram {
+    /// Computes the spectrogram of `sound`, its channels mixed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Audio`] if it is too short.
+    pub fn of(sound: &Waveform) -> Result<Self> {
+        let mel = log_mel(sound)?;
+        let (low, high) = mel.iter().fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
+        let range = (high - low).max(f32::MIN_POSITIVE);
+        let (bands, frames) = mel.dim();
+        let levels = ImageBuffer::from_fn(frames as u32, bands as u32, |x, y| {
+            Luma([(mel[(bands - 1 - y as usize, x as usize)] - low) / range])
+        });
+        Ok(Self { levels, seconds: sound.seconds(), highest: f64::from(sound.sample_rate()) / 2.0 })
+    }
+
+    /// Returns the height of a frequency, from 0 at the lower edge to 1 at the upper one.
+    pub fn height_of(&self, hertz: f64) -> f64 {
+        hertz_to_mel(hertz) / hertz_to_mel(self.highest)
+    }
+
+    /// Draws a picture with seconds below and kilohertz at its left.
+    pub fn picture(&self) -> Result<RgbImage> {
+        let mut pixels = vec![0; 3 * (SIZE.0 * SIZE.1) as usize];
+        draw_axes(&mut pixels, self).map_err(|what| Error::new(ErrorKind::Io, format!("the spectrogram: {what}")))?;
+        let (width, height) = (SIZE.0 - LEFT_AXIS - 2 * MARGIN, SIZE.1 - LOWER_AXIS - 2 * MARGIN);
+        let inner = imageops::resize(&self.colours(), width, height, imageops::FilterType::Triangle);
+        let mut picture = RgbImage::from_raw(SIZE.0, SIZE.1, pixels)
+            .ok_or_else(|| Error::new(ErrorKind::Io, "the spectrogram has another size than its picture"))?;
+        imageops::overlay(&mut picture, &inner, i64::from(MARGIN + LEFT_AXIS), i64::from(MARGIN));
+        Ok(picture)
+    }
+
+    /// A pixel a level.
+    fn colours(&self) -> RgbImage {
+        let (width, height) = self.levels.dimensions();
+        RgbImage::from_fn(width, height, |x, y| {
+            let Luma([level]) = *self.levels.get_pixel(x, y);
+            colour_of(level)
+        })
+    }
+}
+
+/// Returns the colour of a level from 0 to 1.
+pub fn colour_of(level: f32) -> Rgb<u8> {
+    let RGBColor(r, g, b) = DerivedColorMap::new(&COLOURS).get_color(level);
+    Rgb([r, g, b])
 }
 
 /// Log-mel power [bands, frames].
@@ -108,42 +151,29 @@ fn log_mel(sound: &Waveform) -> Result<Array2<f32>> {
     LogMel::new(config)?.compute(sound.to_mono().samples())
 }
 
-/// A pixel a value: frames from left to right, bands from below.
-fn colours(mel: &Array2<f32>) -> RgbImage {
-    let (low, high) = mel.iter().fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
-    let range = (high - low).max(f32::MIN_POSITIVE);
-    let map = DerivedColorMap::new(&COLOURS);
-    let (bands, frames) = mel.dim();
-    RgbImage::from_fn(frames as u32, bands as u32, |x, y| {
-        let value = mel[(bands - 1 - y as usize, x as usize)];
-        let RGBColor(r, g, b) = map.get_color((value - low) / range);
-        image::Rgb([r, g, b])
-    })
-}
-
 /// White, with both axes.
-fn draw_axes(pixels: &mut [u8], sound: &Waveform) -> Result<(), String> {
+fn draw_axes(pixels: &mut [u8], spectrogram: &Spectrogram) -> Result<(), String> {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     let registered = || register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok();
     if !REGISTERED.get_or_init(registered) {
         return Err("its font is damaged".into());
     }
     let area = BitMapBackend::with_buffer(pixels, SIZE).into_drawing_area();
-    draw_on(&area, sound).map_err(|e| e.to_string())
+    draw_on(&area, spectrogram).map_err(|e| e.to_string())
 }
 
 /// Both axes on white; the frequencies stand where the mel scale has them.
 fn draw_on<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
-    sound: &Waveform,
+    spectrogram: &Spectrogram,
 ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
     area.fill(&WHITE)?;
-    let frequencies = MelScale { highest: f64::from(sound.sample_rate()) / 2.0 };
+    let frequencies = MelScale { highest: spectrogram.highest };
     ChartBuilder::on(area)
         .margin(MARGIN)
         .x_label_area_size(LOWER_AXIS)
         .y_label_area_size(LEFT_AXIS)
-        .build_cartesian_2d(0.0..sound.seconds(), frequencies)?
+        .build_cartesian_2d(0.0..spectrogram.seconds, frequencies)?
         .configure_mesh()
         .disable_mesh()
         .label_style((FONT, 15))
@@ -189,7 +219,7 @@ mod tests {
     #[test]
     fn a_tone_is_a_line_at_its_frequency() {
         let samples = (0..16_000).map(|n| (n as f32 * 1000.0 * std::f32::consts::TAU / 16_000.0).sin()).collect();
-        let picture = spectrogram(&Waveform::mono(samples, 16_000).unwrap()).unwrap();
+        let picture = Spectrogram::of(&Waveform::mono(samples, 16_000).unwrap()).unwrap().picture().unwrap();
         assert_eq!(picture.dimensions(), SIZE);
         let column = MARGIN + LEFT_AXIS + 300;
         let height = f64::from(SIZE.1 - LOWER_AXIS - 2 * MARGIN);
@@ -203,7 +233,7 @@ mod tests {
     fn sounds_of_any_length_and_rate_have_a_picture_or_a_reason() {
         for (len, rate) in [(0, 16_000), (1, 16_000), (600, 8_000), (300_000, 48_000), (4_000_000, 16_000)] {
             let sound = Waveform::new(vec![vec![0.1; len]; 2], rate).unwrap();
-            match spectrogram(&sound) {
+            match Spectrogram::of(&sound).and_then(|spectrogram| spectrogram.picture()) {
                 Ok(picture) => assert_eq!(picture.dimensions(), SIZE),
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Audio, "{len} at {rate}: {error}"),
             }

@@ -7,13 +7,14 @@ use serde::Serialize;
 use ualm::audio::{DecodeOptions, WavFormat, Waveform, decode_file};
 use ualm::record::{PackageId, RecordedMessage, RecordedSegment, holds_samples, wav_format};
 use ualm::{
-    Cut, Error, ErrorKind, GenerationConfig, Modality, Model, Record, Result, Segment, SegmentConfig, SegmentEnd,
-    TakeEvent, TakeRunner,
+    Cancel, Cut, Error, ErrorKind, GenerationConfig, Modality, Model, Record, Result, Segment, SegmentConfig,
+    SegmentEnd, TakeEvent, TakeRunner,
 };
 
 use crate::args::{Common, Output, Take};
 use crate::interrupt::{cancel_on_signal, interrupted};
 use crate::output::{check_writable, note, print, print_json};
+use crate::player::Player;
 use crate::progress::Progress;
 use crate::setup::load_model;
 use crate::sound::{present, warn_of_doubts};
@@ -27,15 +28,19 @@ pub fn run(common: &Common, args: &Take) -> Result<()> {
         check_writable(output)?;
     }
     args.pictures.check()?;
+    let cancel = cancel_on_signal()?;
+    let offer = |sound: Waveform| Player::new(&args.playing).offer(&sound, &cancel);
     match args.extend {
-        Some(seconds) => extend(common, args, &taken, seconds).map_err(named),
-        None if args.again => again(common, args, &taken).map_err(named),
+        Some(seconds) => offer(extend(common, args, &taken, seconds, &cancel).map_err(named)?),
+        None if args.again => offer(again(common, args, &taken, &cancel).map_err(named)?),
         None if args.output.is_some() => {
             Err(Error::new(ErrorKind::Invalid, "-o says where to write, but not what: add --again or --extend"))
         }
         None => {
-            args.pictures.draw(&decode_file(&args.file, &DecodeOptions::default())?.waveform)?;
-            show(common, &taken)
+            let sound = decode_file(&args.file, &DecodeOptions::default())?.waveform;
+            args.pictures.draw(&sound)?;
+            show(common, &taken)?;
+            offer(sound)
         }
     }
 }
@@ -71,13 +76,19 @@ impl<'a> Taken<'a> {
     }
 
     /// Makes the segment again, from `cut` on.
-    fn make(&self, common: &Common, model: &Model, cut: Cut, config: &GenerationConfig) -> Result<Made> {
-        let cancel = cancel_on_signal()?;
+    fn make(
+        &self,
+        common: &Common,
+        model: &Model,
+        cut: Cut,
+        config: &GenerationConfig,
+        cancel: &Cancel,
+    ) -> Result<Made> {
         let mut runner = TakeRunner::in_session(model.session(), 1);
-        let checkpoint = runner.session_mut().restore(self.record, cut, &cancel)?;
+        let checkpoint = runner.session_mut().restore(self.record, cut, cancel)?;
         let before = self.record.before(self.cut)?;
         let progress = Progress::spinner(common, "making");
-        let made = runner.make(&checkpoint, &before, config, 1, &cancel, |event| {
+        let made = runner.make(&checkpoint, &before, config, 1, cancel, |event| {
             if let TakeEvent::AudioProgress(_, seconds) = event {
                 progress.show_sound(seconds);
             }
@@ -168,10 +179,10 @@ fn describe(shown: &Shown) -> String {
 }
 
 /// Makes the sound again and holds it against the file.
-fn again(common: &Common, args: &Take, taken: &Taken) -> Result<()> {
+fn again(common: &Common, args: &Take, taken: &Taken, cancel: &Cancel) -> Result<Waveform> {
     let format = wav_format(&args.file)?;
     let model = load_model(common)?;
-    let Made { segment, sound, failure, .. } = taken.make(common, &model, taken.cut, &taken.config)?;
+    let Made { segment, sound, failure, .. } = taken.make(common, &model, taken.cut, &taken.config, cancel)?;
     if failure.is_some() || segment.end == SegmentEnd::Cancelled {
         return Err(failure.unwrap_or_else(|| interrupted("nothing was compared")));
     }
@@ -193,11 +204,12 @@ fn again(common: &Common, args: &Take, taken: &Taken) -> Result<()> {
         return Err(Error::new(ErrorKind::Numeric, what));
     }
     note(common, &format!("the same {} samples", sound.len()));
-    args.pictures.draw(&sound)
+    args.pictures.draw(&sound)?;
+    Ok(sound)
 }
 
 /// Makes the sound longer: the frames that are there, but for those in which it runs out, and new ones.
-fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64) -> Result<()> {
+fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64, cancel: &Cancel) -> Result<Waveform> {
     let Some(output) = args.output.clone() else {
         return Err(Error::new(ErrorKind::Invalid, "--extend needs -o OUT.wav"));
     };
@@ -217,7 +229,7 @@ fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64) -> Result<(
     args.overrides.apply(settings);
     settings.min_steps = taken.segment.content_len() + more;
     settings.max_steps = settings.min_steps;
-    let made = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config)?;
+    let made = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config, cancel)?;
     let Made { segment, sound, record, failure } = made;
     warn_of_doubts(&model, &segment);
     write(&output, &sound, wav_format(&args.file)?, &record)?;
@@ -228,7 +240,7 @@ fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64) -> Result<(
         (Some(error), _) => Err(error.context(cut)),
         (None, SegmentEnd::Context) => Err(Error::new(ErrorKind::Limit, format!("the model's context is full; {cut}"))),
         (None, SegmentEnd::Cancelled) => Err(interrupted(&cut)),
-        (None, _) => Ok(()),
+        (None, _) => Ok(sound),
     }
 }
 

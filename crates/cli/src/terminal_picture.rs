@@ -1,14 +1,17 @@
-//! A picture in the terminal: in the way that it is known to take pictures, else as blocks of colour.
+//! A spectrogram in the terminal: by the protocol for pictures that it is known to have, else as letters.
 
-use std::fmt::Write;
-use std::io::Cursor;
+use std::io::{Cursor, IsTerminal, stdout};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use console::{Term, true_colors_enabled};
 use image::imageops::{FilterType, resize};
-use image::{ImageFormat, Rgb, RgbImage};
+use image::{ImageFormat, RgbImage};
 use ualm::{Error, ErrorKind, Result};
+
+use crate::letters::Letters;
+use crate::output::print;
+use crate::picture::Spectrogram;
 
 /// The most letters of a picture that kitty takes at once.
 const KITTY_CHUNK: usize = 4096;
@@ -16,49 +19,61 @@ const KITTY_CHUNK: usize = 4096;
 const SIXEL_CELL: (u32, u32) = (6, 12);
 const SIXEL_WIDTH: u32 = 1000;
 
+/// The rows and columns of output that is no terminal.
+const PAGE: (u16, u16) = (24, 80);
+
 /// The protocol by which a terminal shows pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Way {
+enum Protocol {
     Kitty,
     Iterm,
     Sixel,
-    Blocks,
 }
 
 /// Names of terminals that show pictures. Terminals are not queried: one that never answers would block the program
 /// forever.
-const TERMINALS: [(&str, Way); 9] = [
-    ("kitty", Way::Kitty),
-    ("ghostty", Way::Kitty),
-    ("iterm", Way::Iterm),
-    ("wezterm", Way::Iterm),
-    ("mintty", Way::Iterm),
-    ("warpterminal", Way::Iterm),
-    ("foot", Way::Sixel),
-    ("mlterm", Way::Sixel),
-    ("contour", Way::Sixel),
+const TERMINALS: [(&str, Protocol); 9] = [
+    ("kitty", Protocol::Kitty),
+    ("ghostty", Protocol::Kitty),
+    ("iterm", Protocol::Iterm),
+    ("wezterm", Protocol::Iterm),
+    ("mintty", Protocol::Iterm),
+    ("warpterminal", Protocol::Iterm),
+    ("foot", Protocol::Sixel),
+    ("mlterm", Protocol::Sixel),
+    ("contour", Protocol::Sixel),
 ];
 
-impl Way {
+/// Shows `spectrogram` on standard output: as a picture where a terminal takes one, else as letters.
+pub fn show(spectrogram: &Spectrogram) -> Result<()> {
+    let is_terminal = stdout().is_terminal();
+    let _ = true_colors_enabled(); // asked first: on Windows it makes the console take what follows
+    let size = if is_terminal { Term::stdout().size() } else { PAGE };
+    let protocol = if is_terminal { Protocol::of_terminal() } else { None };
+    print(&match protocol {
+        Some(protocol) => protocol.draw(&spectrogram.picture()?, size)?,
+        None => Letters::of_output(is_terminal).draw(spectrogram, size),
+    })
+}
+
+impl Protocol {
     /// Returns the protocol of the terminal that the environment names.
-    pub fn of_terminal() -> Self {
+    fn of_terminal() -> Option<Self> {
         let says = |variable: &str| std::env::var(variable).unwrap_or_default().to_lowercase();
         if says("TERM") == "dumb" {
-            return Self::Blocks;
+            return None;
         }
         let named = ["TERM", "TERM_PROGRAM", "LC_TERMINAL"].map(says).join(" ");
-        TERMINALS.iter().find(|(name, _)| named.contains(name)).map_or(Self::Blocks, |(_, way)| *way)
+        TERMINALS.iter().find(|(name, _)| named.contains(name)).map(|(_, protocol)| *protocol)
     }
 
-    /// Returns the bytes that make a terminal show `picture` at its full width.
-    pub fn draw(self, picture: &RgbImage) -> Result<String> {
-        let is_colourful = true_colors_enabled(); // asked first: on Windows it makes the console take what follows
-        let cells = fit(picture.dimensions(), Term::stdout().size());
+    /// Returns the bytes that make a terminal of so many rows and columns show `picture` at its full width.
+    fn draw(self, picture: &RgbImage, size: (u16, u16)) -> Result<String> {
+        let cells = fit(picture.dimensions(), size);
         match self {
             Self::Kitty => Ok(kitty(&png(picture)?, cells)),
             Self::Iterm => Ok(iterm(&png(picture)?, cells)),
             Self::Sixel => sixels(picture, cells),
-            Self::Blocks => Ok(blocks(picture, cells, if is_colourful { true_colour } else { palette_colour })),
         }
     }
 }
@@ -114,36 +129,6 @@ fn sixels(picture: &RgbImage, (columns, rows): (u32, u32)) -> Result<String> {
     .map_err(|e| Error::new(ErrorKind::Io, format!("the spectrogram cannot be drawn as sixels: {e}")))
 }
 
-/// Two pixels a cell: the upper one is its background, the lower one a block before it.
-fn blocks(picture: &RgbImage, (columns, rows): (u32, u32), colour: fn(Rgb<u8>) -> String) -> String {
-    let pixels = resize(picture, columns, 2 * rows, FilterType::Triangle);
-    let mut drawn = String::new();
-    for row in 0..rows {
-        for column in 0..columns {
-            let [upper, lower] = [2 * row, 2 * row + 1].map(|y| colour(*pixels.get_pixel(column, y)));
-            // a string takes all that is written to it
-            let _ = write!(drawn, "\x1b[48;{upper};38;{lower}m▄");
-        }
-        drawn += "\x1b[0m\n";
-    }
-    drawn
-}
-
-fn true_colour(Rgb([r, g, b]): Rgb<u8>) -> String {
-    format!("2;{r};{g};{b}")
-}
-
-/// The nearest of the 256 colours that terminals have: a cube of 6 × 6 × 6 from number 16 on, then 24 greys.
-fn palette_colour(Rgb(wanted): Rgb<u8>) -> String {
-    const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
-    let distance =
-        |colour: [u8; 3]| -> u32 { colour.iter().zip(wanted).map(|(a, b)| u32::from(a.abs_diff(b)).pow(2)).sum() };
-    let cube = (0..216u8).map(|n| (n + 16, [n / 36, n / 6 % 6, n % 6].map(|level| LEVELS[usize::from(level)])));
-    let greys = (0..24u8).map(|n| (n + 232, [8 + 10 * n; 3]));
-    let nearest = cube.chain(greys).min_by_key(|(_, colour)| distance(*colour));
-    format!("5;{}", nearest.map_or(0, |(number, _)| number))
-}
-
 fn undrawn(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Io, "the spectrogram cannot be drawn").with_source(error)
 }
@@ -157,20 +142,6 @@ mod tests {
         assert_eq!(fit((960, 400), (24, 80)), (80, 17));
         assert_eq!(fit((960, 400), (11, 200)), (48, 10));
         assert_eq!(fit((960, 400), (0, 0)), (1, 1));
-    }
-
-    #[test]
-    fn colours_are_the_nearest_of_the_palette() {
-        for (colour, number) in [([0, 0, 0], 16), ([255, 255, 255], 231), ([215, 0, 95], 161), ([9, 8, 8], 232)] {
-            assert_eq!(palette_colour(Rgb(colour)), format!("5;{number}"));
-        }
-    }
-
-    #[test]
-    fn blocks_hold_two_pixels_each() {
-        let picture = RgbImage::from_fn(2, 2, |x, y| Rgb([x as u8, y as u8, 7]));
-        let drawn = blocks(&picture, (2, 1), true_colour);
-        assert_eq!(drawn, "\x1b[48;2;0;0;7;38;2;0;1;7m▄\x1b[48;2;1;0;7;38;2;1;1;7m▄\x1b[0m\n");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The arguments of every command.
 
+mod help;
 mod limits;
 mod overrides;
 mod part;
@@ -10,11 +11,13 @@ mod shard;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
+use clap_complete::Shell;
 use ualm::Providers;
 
 use crate::system::PATH_DELIMITER;
 
+pub use help::{command, parse};
 pub use limits::LimitFlags;
 pub use overrides::Overrides;
 pub use part::Part;
@@ -24,8 +27,7 @@ pub use shard::{Shard, seed_of};
 
 /// One model that listens, writes and makes sound.
 #[derive(Parser)]
-#[command(name = "ualm", version, about, propagate_version = true)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage error, 130 interrupted.")]
+#[command(name = "ualm", bin_name = "ualm", version, disable_help_flag = true, disable_help_subcommand = true)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -33,33 +35,34 @@ pub struct Args {
     pub common: Common,
 }
 
-/// What every command takes.
+/// Options of every command.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Common {
     /// Model package; by default the one that comes with the program
     #[arg(long, short, global = true, env = "UALM_MODEL", value_name = "PACKAGE")]
     pub model: Option<PathBuf>,
     /// ONNX Runtime's library; by default ORT_DYLIB_PATH, beside the program, or the cache
-    #[arg(long, global = true, env = "UALM_LIBRARY", value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, env = "UALM_LIBRARY", value_name = "FILE")]
     pub library: Option<PathBuf>,
     /// Threads to compute with; by default all that the process may use
-    #[arg(long, global = true, env = "UALM_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, global = true, hide_short_help = true, env = "UALM_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
-    /// Execution providers: cpu, cuda, tensorrt, coreml, openvino, webgpu or another one's name, with :key=value,…; several
-    /// in order of preference; GRAPH=… for one graph, or codec, or heads; auto takes what is here [default: cpu]
+    /// Where to compute: cpu, cuda, coreml, openvino, webgpu …, several in order of preference, or auto (docs/providers.md)
+    /// [default: cpu]
     #[arg(long, global = true, env = "UALM_PROVIDER", value_name = "NAME")]
     pub provider: Option<Providers>,
     /// Plugin that offers providers (repeatable); those beside ONNX Runtime's library are found without
-    #[arg(long, global = true, env = "UALM_PROVIDER_LIBRARY", value_name = "FILE", value_delimiter = PATH_DELIMITER)]
+    #[arg(long, global = true, hide_short_help = true, env = "UALM_PROVIDER_LIBRARY", value_name = "FILE", value_delimiter = PATH_DELIMITER)]
     pub provider_library: Vec<PathBuf>,
     /// The longest that a library may take to load
-    #[arg(long, global = true, env = "UALM_LOAD_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, global = true, hide_short_help = true, env = "UALM_LOAD_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub load_timeout: Option<u32>,
     /// Take less memory, for long recordings above all (docs/edge.md)
-    #[arg(long, global = true, env = "UALM_LOW_MEMORY", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, global = true, hide_short_help = true, env = "UALM_LOW_MEMORY", value_parser = clap::builder::FalseyValueParser::new())]
     pub low_memory: bool,
     /// File with defaults for these options (docs/providers.md); by default ualm/config.toml in the user's configuration
-    #[arg(long, global = true, env = "UALM_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, env = "UALM_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print one JSON object instead of text
     #[arg(long, global = true, env = "UALM_JSON", value_parser = clap::builder::FalseyValueParser::new())]
@@ -67,6 +70,9 @@ pub struct Common {
     /// No progress and no remarks; errors and warnings remain
     #[arg(long, short, global = true, env = "UALM_QUIET", value_parser = clap::builder::FalseyValueParser::new())]
     pub quiet: bool,
+    /// Print help; --help --all has every option
+    #[arg(long, short, global = true, action = ArgAction::HelpShort)]
+    help: Option<bool>,
     #[command(flatten)]
     pub limits: LimitFlags,
 }
@@ -89,11 +95,13 @@ pub enum Command {
     Chat(Chat),
     /// Show how a sound was made, make it again, or make it longer
     Take(Take),
+    /// Draw a recording's spectrogram in the terminal
+    Show(Show),
     /// Turn sound into codec codes and back
     Codec(Codec),
     /// Run a file of requests, one JSON object a line
     Batch(Batch),
-    /// Serve the model over HTTP, to the clients that OpenAI's interface has (docs/server.md)
+    /// Serve a page to play with, and the model behind OpenAI's interface (docs/server.md)
     #[cfg(feature = "server")]
     Serve(Box<Serve>),
     /// Show what a model package holds
@@ -102,6 +110,17 @@ pub enum Command {
     Bench(Bench),
     /// Check the library, the providers and the package, and run a short self-test
     Doctor,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell that completes the program's commands and options
+        shell: Shell,
+    },
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// Folder for ualm.1 and a page for each command; made if missing
+        folder: PathBuf,
+    },
 }
 
 #[derive(clap::Args)]
@@ -126,14 +145,27 @@ pub struct Make {
     #[command(flatten)]
     pub output: Output,
     /// With -o -: bare samples, little-endian, instead of a WAV file
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub raw: bool,
     #[command(flatten)]
     pub takes: Takes,
     #[command(flatten)]
+    pub playing: Playing,
+    #[command(flatten)]
     pub pictures: Pictures,
     #[command(flatten)]
     pub sampling: Sampling,
+}
+
+/// Whether sound is played.
+#[derive(clap::Args)]
+pub struct Playing {
+    /// Play the sound
+    #[arg(long)]
+    pub play: bool,
+    /// Program that plays WAV files; by default the first of the system's that works
+    #[arg(long, hide_short_help = true, env = "UALM_PLAYER", value_name = "PROGRAM")]
+    pub player: Option<PathBuf>,
 }
 
 /// Pictures of the sound.
@@ -157,7 +189,7 @@ pub struct Takes {
     #[arg(long)]
     pub best: bool,
     /// Leave out of the WAV file how it was made
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub no_take: bool,
 }
 
@@ -219,7 +251,7 @@ pub struct Reason {
     pub edit: bool,
     /// JSON file with what is said to the model at each stage, in the place of the package's words (docs/chains.md); for
     /// models that reason by prompt
-    #[arg(long, value_name = "FILE.json")]
+    #[arg(long, hide_short_help = true, value_name = "FILE.json")]
     pub prompts: Option<PathBuf>,
     /// Go on with a saved chain
     #[arg(long, value_name = "DIR/reply.json")]
@@ -228,14 +260,16 @@ pub struct Reason {
     #[arg(long, value_name = "N", requires = "from")]
     pub segment: Option<u16>,
     /// 32-bit float samples instead of 16-bit
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub float: bool,
     #[command(flatten)]
     pub takes: Takes,
     #[command(flatten)]
+    pub playing: Playing,
+    #[command(flatten)]
     pub pictures: Pictures,
     /// The most tokens of each text; by default as many as the package says
-    #[arg(long, value_name = "N")]
+    #[arg(long, hide_short_help = true, value_name = "N")]
     pub text_steps: Option<NonZeroU32>,
     #[command(flatten)]
     pub sampling: Sampling,
@@ -248,15 +282,17 @@ pub struct Converse {
     #[command(flatten)]
     pub output: Output,
     /// With -o -: bare samples, little-endian, instead of a WAV file
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub raw: bool,
     /// Leave out of the WAV file how it was made
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub no_take: bool,
+    #[command(flatten)]
+    pub playing: Playing,
     #[command(flatten)]
     pub pictures: Pictures,
     /// The most tokens of the answer; by default as many as the package says
-    #[arg(long, value_name = "N")]
+    #[arg(long, hide_short_help = true, value_name = "N")]
     pub text_steps: Option<NonZeroU32>,
     #[command(flatten)]
     pub sampling: Sampling,
@@ -265,15 +301,14 @@ pub struct Converse {
 #[derive(clap::Args)]
 pub struct Chat {
     /// When the context is full, go on with the last N turns alone
-    #[arg(long, value_name = "N")]
+    #[arg(long, hide_short_help = true, value_name = "N")]
     pub keep_last: Option<u16>,
     #[command(flatten)]
     pub thinking: Thinking,
-    /// Program that /play starts; by default the system's own for WAV files
-    #[arg(long, env = "UALM_PLAYER", value_name = "PROGRAM")]
-    pub player: Option<String>,
+    #[command(flatten)]
+    pub playing: Playing,
     /// 32-bit float samples instead of 16-bit
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub float: bool,
     #[command(flatten)]
     pub pictures: Pictures,
@@ -309,6 +344,8 @@ pub struct Take {
     #[arg(long, env = "UALM_SEED")]
     pub seed: Option<u64>,
     #[command(flatten)]
+    pub playing: Playing,
+    #[command(flatten)]
     pub pictures: Pictures,
     #[command(flatten)]
     pub overrides: Overrides,
@@ -329,7 +366,7 @@ pub struct Output {
     #[arg(long, short, value_name = "OUT.wav")]
     pub output: PathBuf,
     /// 32-bit float samples instead of 16-bit
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub float: bool,
 }
 
@@ -368,8 +405,21 @@ pub enum Direction {
         #[command(flatten)]
         output: Output,
         #[command(flatten)]
+        playing: Playing,
+        #[command(flatten)]
         pictures: Pictures,
     },
+}
+
+#[derive(clap::Args)]
+pub struct Show {
+    /// Recording (WAV, MP3, M4A, Opus, WebM …), or - for standard input
+    pub audio: PathBuf,
+    /// Draw into a PNG file instead
+    #[arg(long, value_name = "OUT.png")]
+    pub spectrogram: Option<PathBuf>,
+    #[command(flatten)]
+    pub playing: Playing,
 }
 
 #[derive(clap::Args)]
@@ -399,7 +449,7 @@ pub struct BatchRun {
     #[arg(long)]
     pub frames: bool,
     /// 32-bit float samples instead of 16-bit
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub float: bool,
     /// Draw a spectrogram beside every WAV file, ID.n.png
     #[arg(long)]

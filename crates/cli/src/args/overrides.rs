@@ -5,25 +5,26 @@ use ualm::SegmentConfig;
 
 /// Flags of the command line, and fields of a batch request.
 #[derive(Clone, Copy, Default, clap::Args, Deserialize)]
+#[command(next_help_heading = "Sampling")]
 #[serde(deny_unknown_fields, default)]
 pub struct Overrides {
     /// Softmax temperature; 0 takes the likeliest
     #[arg(long)]
     temperature: Option<f32>,
     /// Only the K likeliest of each stream; 0 keeps all
-    #[arg(long, value_name = "K")]
+    #[arg(long, hide_short_help = true, value_name = "K")]
     top_k: Option<usize>,
     /// Only the likeliest that together reach P
-    #[arg(long, value_name = "P")]
+    #[arg(long, hide_short_help = true, value_name = "P")]
     top_p: Option<f32>,
     /// Scale of classifier-free guidance; 1 is none
     #[arg(long, value_name = "SCALE")]
     guidance: Option<f32>,
     /// The most steps to make (text: tokens; sound: 50 or more a second)
-    #[arg(long, value_name = "N")]
+    #[arg(long, hide_short_help = true, value_name = "N")]
     max_steps: Option<usize>,
     /// The fewest frames before the model may end
-    #[arg(long, value_name = "N")]
+    #[arg(long, hide_short_help = true, value_name = "N")]
     min_steps: Option<usize>,
 }
 

@@ -11,6 +11,9 @@ pub struct Serve {
     /// Address and port; port 0 takes a free one, which is told
     #[arg(long, env = "UALM_LISTEN", value_name = "ADDRESS:PORT", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080))]
     pub listen: SocketAddr,
+    /// Only check whether the server that listens there is healthy, as a container's health check does: exit code 0 if it is
+    #[arg(long, hide_short_help = true)]
+    pub check: bool,
     /// File with the keys that clients may show, one a line
     #[arg(long, env = "UALM_API_KEYS", value_name = "FILE")]
     pub api_keys: Option<PathBuf>,
@@ -21,39 +24,39 @@ pub struct Serve {
     #[arg(long, env = "UALM_CORS", value_name = "ORIGIN", value_delimiter = ',')]
     pub cors: Vec<String>,
     /// Name beside localhost by which the server is asked, as by a proxy (repeatable); it counts on loopback without keys
-    #[arg(long, env = "UALM_HOST_NAME", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, hide_short_help = true, env = "UALM_HOST_NAME", value_name = "NAME", value_delimiter = ',')]
     pub host_name: Vec<String>,
     /// Another name for the model (repeatable)
-    #[arg(long, env = "UALM_ALIAS", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, hide_short_help = true, env = "UALM_ALIAS", value_name = "NAME", value_delimiter = ',')]
     pub alias: Vec<String>,
     /// Another name for the package's voice, which is "default" (repeatable)
-    #[arg(long, env = "UALM_VOICE", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, hide_short_help = true, env = "UALM_VOICE", value_name = "NAME", value_delimiter = ',')]
     pub voice: Vec<String>,
     /// Requests that are answered at the same time
     #[arg(long, env = "UALM_SEATS", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub seats: u16,
     /// Requests that may wait for a seat; more are refused
-    #[arg(long, env = "UALM_QUEUE", value_name = "N", default_value_t = 32)]
+    #[arg(long, hide_short_help = true, env = "UALM_QUEUE", value_name = "N", default_value_t = 32)]
     pub queue: u16,
     /// The longest that a request may take, waiting included, in seconds
-    #[arg(long, env = "UALM_DEADLINE", value_name = "SECONDS", default_value_t = 600.0, value_parser = parse_seconds)]
+    #[arg(long, hide_short_help = true, env = "UALM_DEADLINE", value_name = "SECONDS", default_value_t = 600.0, value_parser = parse_seconds)]
     pub deadline: f64,
     /// How long requests may go on after SIGTERM or SIGINT, in seconds
-    #[arg(long, env = "UALM_GRACE", value_name = "SECONDS", default_value_t = 25.0, value_parser = parse_seconds)]
+    #[arg(long, hide_short_help = true, env = "UALM_GRACE", value_name = "SECONDS", default_value_t = 25.0, value_parser = parse_seconds)]
     pub grace: f64,
     /// The longest that a client may take to send its request, or not take what is sent to it, in seconds
-    #[arg(long, env = "UALM_PATIENCE", value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
+    #[arg(long, hide_short_help = true, env = "UALM_PATIENCE", value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
     pub patience: f64,
     /// The largest request
-    #[arg(long, env = "UALM_LIMIT_BODY", value_name = "BYTES", default_value = "32M", value_parser = parse_bytes)]
+    #[arg(long, hide_short_help = true, env = "UALM_LIMIT_BODY", value_name = "BYTES", default_value = "32M", value_parser = parse_bytes)]
     pub limit_body: u64,
     /// Memory for requests that are being read
-    #[arg(long, env = "UALM_LIMIT_BODIES", value_name = "BYTES", default_value = "256M", value_parser = parse_bytes)]
+    #[arg(long, hide_short_help = true, env = "UALM_LIMIT_BODIES", value_name = "BYTES", default_value = "256M", value_parser = parse_bytes)]
     pub limit_bodies: u64,
     /// The longest sound of a segment
-    #[arg(long, env = "UALM_LIMIT_OUTPUT_SECONDS", value_name = "SECONDS", default_value_t = 60.0, value_parser = parse_seconds)]
+    #[arg(long, hide_short_help = true, env = "UALM_LIMIT_OUTPUT_SECONDS", value_name = "SECONDS", default_value_t = 60.0, value_parser = parse_seconds)]
     pub limit_output_seconds: f64,
     /// Connections that may be open
-    #[arg(long, env = "UALM_LIMIT_CONNECTIONS", value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, hide_short_help = true, env = "UALM_LIMIT_CONNECTIONS", value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
     pub limit_connections: u16,
 }

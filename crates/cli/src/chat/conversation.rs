@@ -62,9 +62,9 @@ impl<'a> Conversation<'a> {
         Self { common, args, model, session, record, marks: Vec::new(), seed, said: 0, drawn: 0, sound: None }
     }
 
-    /// Says `messages` and shows the reply. If that fails, the conversation is what it was, or holds what there is of the
+    /// Says `messages` and shows the reply; returns its sounds. If that fails, the conversation is what it was, or holds what there is of the
     /// reply.
-    pub fn say(&mut self, messages: &[Message], cancel: Cancel) -> Result<()> {
+    pub fn say(&mut self, messages: &[Message], cancel: Cancel) -> Result<Vec<Waveform>> {
         let config = self.config(messages)?;
         let prompt = self.prompt_that_fits(messages, &config, &cancel)?;
         let mark = self.session.mark();
@@ -77,8 +77,9 @@ impl<'a> Conversation<'a> {
             self.undo(Cancel::new())?;
             return replied.and(Err(invalid("stopped before the model said anything")));
         }
-        self.told(&segments)?;
-        replied.map_err(|e| e.context("the reply is kept as far as it came, /undo takes it back"))
+        let sounds = self.told(&segments)?;
+        replied.map_err(|e| e.context("the reply is kept as far as it came, /undo takes it back"))?;
+        Ok(sounds)
     }
 
     fn config(&self, messages: &[Message]) -> Result<GenerationConfig> {
@@ -171,8 +172,9 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// Keeps a reply, and tells of its sounds and of what cut it.
-    fn told(&mut self, segments: &[Segment]) -> Result<()> {
+    /// Keeps a reply, and tells of its sounds, which it returns, and of what cut it.
+    fn told(&mut self, segments: &[Segment]) -> Result<Vec<Waveform>> {
+        let mut sounds = Vec::new();
         let mut take = self.record.clone();
         segments.iter().for_each(|segment| self.record.push(segment));
         for segment in segments {
@@ -181,6 +183,7 @@ impl<'a> Conversation<'a> {
                 let waveform = sound_of(self.model, segment)?;
                 note(self.common, &format!("(a sound of {:.2} s: /play, /save FILE.wav)", waveform.seconds()));
                 self.draw(&waveform)?;
+                sounds.push(waveform.clone());
                 self.sound = Some(Sound { waveform, take: take.clone(), turn: self.said });
             }
             match segment.end {
@@ -193,9 +196,14 @@ impl<'a> Conversation<'a> {
                 _ => {}
             }
         }
-        if !self.common.json {
-            return Ok(());
+        if self.common.json {
+            self.print_turn(segments)?;
         }
+        Ok(sounds)
+    }
+
+    /// Prints the JSON of a reply.
+    fn print_turn(&self, segments: &[Segment]) -> Result<()> {
         let is_shown = |segment: &&Segment| segment.modality != Modality::Thinking || self.args.thinking.show_thinking;
         let shown = segments.iter().filter(is_shown).map(|segment| TurnSegment {
             modality: segment.modality,

@@ -5,20 +5,20 @@ mod input;
 
 use std::path::Path;
 
-use tempfile::TempDir;
 use ualm::audio::WavFormat;
 use ualm::{Error, ErrorKind, Message, Result};
 
 use crate::args::{Chat, Common};
 use crate::interrupt::Turns;
 use crate::output::{note, print, warn};
+use crate::player::Player;
 use crate::setup::{load_model, read_recording, seed};
 use conversation::Conversation;
 use input::Input;
 
 const HELP: &str = "\
 /audio FILE   give a recording along with your next line
-/play         play the last sound
+/play         play the last sound; Ctrl-C stops it
 /save FILE    write the last sound (FILE.wav) or the whole conversation (FILE.json)
 /undo         take your last line and its reply back
 /seed [N]     show or set the seed
@@ -39,7 +39,7 @@ pub fn run(common: &Common, args: &Chat) -> Result<()> {
         conversation: Conversation::new(common, args, &model, seed),
         turns,
         pending: Vec::new(),
-        played: None,
+        player: Player::new(&args.playing),
     };
     let mut input = Input::new()?;
     if input.is_terminal() {
@@ -64,8 +64,7 @@ struct Chatting<'a> {
     turns: Turns,
     /// Recordings that go with the next line.
     pending: Vec<Message>,
-    /// The folder of played sounds, deleted when the chat ends.
-    played: Option<TempDir>,
+    player: Player<'a>,
 }
 
 impl Chatting<'_> {
@@ -115,9 +114,12 @@ impl Chatting<'_> {
         messages.push(Message::text(line));
         let said = self.conversation.say(&messages, self.turns.begin());
         self.turns.end();
-        said?;
+        let sounds = said?;
         self.pending.clear();
-        Ok(())
+        let cancel = self.turns.begin();
+        let played = sounds.iter().try_for_each(|sound| self.player.offer(sound, &cancel));
+        self.turns.end();
+        played.or_else(unless_stopped)
     }
 
     fn add_recording(&mut self, path: &str) -> Result<()> {
@@ -145,23 +147,18 @@ impl Chatting<'_> {
         Ok(())
     }
 
-    /// Plays the last sound with the player that was named, or as the system plays WAV files.
+    /// Plays the last sound.
     fn play(&mut self) -> Result<()> {
-        let (sound, take) = self.conversation.last_sound()?;
-        let folder = match self.played.take() {
-            Some(folder) => folder,
-            None => {
-                TempDir::new().map_err(|e| Error::new(ErrorKind::Io, "no sound can be laid aside").with_source(e))?
-            }
-        };
-        let path = self.played.insert(folder).path().join("sound.wav");
-        take.write_wav(&path, sound, WavFormat::Pcm16)?;
-        let played = match &self.args.player {
-            Some(player) => open::with(&path, player),
-            None => open::that(&path),
-        };
-        played.map_err(|e| Error::new(ErrorKind::Io, "the sound cannot be played: name a --player").with_source(e))
+        let (sound, _) = self.conversation.last_sound()?;
+        let played = self.player.play(sound, &self.turns.begin());
+        self.turns.end();
+        played.or_else(unless_stopped)
     }
+}
+
+/// Returns the error of a playback; one that the person stopped has none.
+fn unless_stopped(error: Error) -> Result<()> {
+    if error.kind() == ErrorKind::Cancelled { Ok(()) } else { Err(error) }
 }
 
 fn invalid(what: impl Into<String>) -> Error {

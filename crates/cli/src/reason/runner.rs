@@ -17,6 +17,7 @@ use super::view::StageView;
 use crate::args::{Common, Output, Reason};
 use crate::interrupt::interrupted;
 use crate::output::{note, print, print_json, warn};
+use crate::player::Player;
 use crate::rank::not_ranked;
 use crate::sound::{numbered, present};
 
@@ -72,6 +73,7 @@ pub struct Runner<'a> {
     /// `true` if the plan is by hand.
     is_given: bool,
     is_edited: bool,
+    player: Player<'a>,
     /// The cost of the stage that is made.
     cost: Option<StageCost>,
 }
@@ -82,7 +84,16 @@ impl<'a> Runner<'a> {
         let is_given = given.plan.is_some();
         let options = job.options(Some(seed), given);
         let chain = ChainRunner::begin(job.takes()?, chain, words, options, job.cancel).map_err(stopped)?;
-        Ok(Self { job, folder, chain, shown: Vec::new(), is_given, is_edited: false, cost: None })
+        Ok(Self {
+            job,
+            folder,
+            chain,
+            shown: Vec::new(),
+            is_given,
+            is_edited: false,
+            player: Player::new(&job.args.playing),
+            cost: None,
+        })
     }
 
     /// Resumes the chain that `record` holds before stage `index`.
@@ -97,7 +108,16 @@ impl<'a> Runner<'a> {
         let is_given = given.plan.is_some();
         let options = job.options(job.args.sampling.seed, given);
         let chain = ChainRunner::resume(job.takes()?, chain, record, index, options, job.cancel)?;
-        Ok(Self { job, folder, chain, shown: Vec::new(), is_given, is_edited: false, cost: None })
+        Ok(Self {
+            job,
+            folder,
+            chain,
+            shown: Vec::new(),
+            is_given,
+            is_edited: false,
+            player: Player::new(&job.args.playing),
+            cost: None,
+        })
     }
 
     /// Runs the stages that are left.
@@ -166,12 +186,13 @@ impl<'a> Runner<'a> {
     /// Saves a segment of the chain, and the record with it.
     fn save(&mut self, index: usize, name: String, made: ChainSegment) -> Result<()> {
         let ChainSegment { segment, sound, stop, .. } = made;
-        let mut seconds = None;
+        let (mut seconds, mut heard) = (None, None);
         if segment.modality.is_sound() {
             let sound = present(sound)?;
             seconds = Some(sound.seconds());
             self.job.write_sound(&self.folder.path(&name), &sound, self.chain.record())?;
             self.draw(index, &sound)?;
+            heard = Some(sound);
         } else {
             self.folder.write_text(&name, &segment.text)?;
         }
@@ -192,10 +213,11 @@ impl<'a> Runner<'a> {
             seconds,
             cost: self.cost,
         });
-        match stop {
-            Some(stop) => Err(self.cut(stop)),
-            None if stage == Stage::Plan => self.planned(&segment),
-            None => Ok(()),
+        match (stop, heard) {
+            (Some(stop), _) => Err(self.cut(stop)),
+            (None, Some(sound)) => self.player.offer(&sound, self.job.cancel),
+            (None, None) if stage == Stage::Plan => self.planned(&segment),
+            (None, None) => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 mod admission;
 mod body;
 mod chat;
+mod check;
 mod encode;
 mod error;
 mod hear;
@@ -45,6 +46,9 @@ const TAKES: u16 = 8;
 
 /// `ualm serve`.
 pub fn run(common: &Common, args: &Serve) -> Result<()> {
+    if args.check {
+        return check::check(args.listen);
+    }
     let keys = args.api_keys.as_deref().map(Keys::read).transpose()?;
     if keys.is_none() && !args.without_keys && !args.listen.ip().is_loopback() {
         let what = format!("{} can be reached by others: give --api-keys FILE, or --without-keys", args.listen);

@@ -1,10 +1,14 @@
 """Audex: NVIDIA's Nemotron-Labs-Audex, one stream of text, speech codes and audio codes, as it is published."""
 
-from .checkpoint import open_checkpoint
-from .folders import recognizes
+from .checkpoint import LICENSE, open_checkpoint
+from .folders import recognizes, recognizes_listing, wanted, wanted_xcodec
 
-__all__ = ["EXPECTED", "NAME", "UNUSED_OPTIONS", "open_checkpoint", "recognizes"]
+__all__ = [
+    "COMPANIONS", "EXPECTED", "LICENSE", "NAME", "UNUSED_OPTIONS", "open_checkpoint", "recognizes", "recognizes_listing", "wanted",
+]  # fmt: skip
 
 NAME = "Audex"
 EXPECTED = "an Audex repository with a checkpoint_folder_full in it"
 UNUSED_OPTIONS = ("codec_encoder_precision",)
+COMPANIONS = {"xcodec": ("hf-audio/xcodec-hubert-general-balanced", wanted_xcodec)}
+"""Repositories that the published one does not hold, by the options that name them, and which of their files are read."""

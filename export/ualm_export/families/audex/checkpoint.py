@@ -15,7 +15,7 @@ from .model import ENCODER_PREFIXES, SPEECH_PREFIX, XCODEC_PREFIX, Configs, chec
 from .tokens import read_tokens
 
 _INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
-_LICENSE = "NVIDIA OneWay Noncommercial License (weights brought by the user)"
+LICENSE = "NVIDIA OneWay Noncommercial License (weights brought by the user)"
 _ORIGIN = "NVIDIA Nemotron-Labs-Audex (brought by the user)"
 
 
@@ -40,7 +40,8 @@ def open_checkpoint(folder: Path, options: Options) -> Checkpoint:
     faults.raise_all(f"{folders.root} cannot be exported:")
     parts = parts_of(configs, tokens, chat, tensors, options)
     _check_front_end(folders.full, configs.full, parts.audio_encoder)
-    return Checkpoint(parts, tensors, tokenizer, _details(folder, folders.root))
+    defaults = {"name": folders.root.name, "license": LICENSE, "origin": _ORIGIN}
+    return Checkpoint(parts, tensors, tokenizer, _details(folder, folders.root), defaults)
 
 
 def _read_configs(folders: Folders, xcodec: Path | None) -> Configs:
@@ -95,7 +96,6 @@ def _check_front_end(full: Path, config: Config, encoder: AudioEncoder) -> None:
 
 
 def _details(given: Path, root: Path) -> Config:
-    """The fields of package.json, in the folder that is given or in the repository, over the family's own."""
+    """package.json, in the folder that is given or in the repository."""
     path = given / "package.json"
-    details = Config.optional(path if path.is_file() else root / "package.json")
-    return Config({"name": root.name, "license": _LICENSE, "origin": _ORIGIN} | details.values, details.source)
+    return Config.optional(path if path.is_file() else root / "package.json")

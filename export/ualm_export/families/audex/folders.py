@@ -1,6 +1,8 @@
 """The folders of a published Audex repository."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ...config import Config
@@ -9,6 +11,20 @@ from ...errors import ExportError
 FULL, AUDIOGEN, SPEECH_DECODER = "checkpoint_folder_full", "checkpoint_folder_audiogen", "audex_causal_speech_decoder"
 _ROOT_TYPE = "nemotron_labs_audex"
 _MODEL_TYPES = ("nemotron_dense_audex", "nemotron_dense")
+_FILES = (
+    "package.json",
+    "config.json",
+    f"{FULL}/*config.json",
+    f"{FULL}/tokenizer.json",
+    f"{FULL}/chat_template.jinja",
+    f"{FULL}/model.safetensors.index.json",
+    f"{FULL}/*.safetensors",
+    f"{SPEECH_DECODER}/config.json",
+    f"{SPEECH_DECODER}/model.safetensors.index.json",
+    f"{SPEECH_DECODER}/*.safetensors",
+)
+"""Patterns of what is read of the repository; * matches folders, too."""
+_XCODEC_FILES = ("config.json", "model.safetensors.index.json", "*.safetensors")
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,31 @@ def recognizes(folder: Path) -> bool:
     if folder.resolve().name in (FULL, AUDIOGEN):
         return model_type in _MODEL_TYPES
     return model_type == _ROOT_TYPE
+
+
+def recognizes_listing(paths: Collection[str]) -> bool:
+    """Whether files of these paths are the repository."""
+    return "config.json" in paths and f"{FULL}/config.json" in paths
+
+
+def wanted(paths: Collection[str]) -> list[str]:
+    """The paths of the files that are read; refuses a repository that lacks some."""
+    for folder in (FULL, SPEECH_DECODER):
+        if not any(path.startswith(f"{folder}/") and path.endswith(".safetensors") for path in paths):
+            raise ExportError(f"there are no weights (*.safetensors) in {folder}; expected the repository as it is published")
+    return _matching(paths, _FILES)
+
+
+def wanted_xcodec(paths: Collection[str]) -> list[str]:
+    """The paths of the files that are read of X-codec's repository."""
+    found = _matching(paths, _XCODEC_FILES)
+    if "config.json" not in found or len(found) < 2:
+        raise ExportError("there is no config.json with weights (*.safetensors) beside it; expected X-codec as it is published")
+    return found
+
+
+def _matching(paths: Collection[str], patterns: tuple[str, ...]) -> list[str]:
+    return sorted(path for path in paths if any(fnmatchcase(path, pattern) for pattern in patterns))
 
 
 def find_folders(folder: Path) -> Folders:

@@ -1,5 +1,6 @@
 """A checkpoint folder as the trainer writes it: train.yaml, weights, configs and tokenizer."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from ...audio_encoder import check_front_end
@@ -12,7 +13,7 @@ from ...tensors import Tensor, TensorStore
 from ...weights import read_weights
 from .model import Configs, parts_of
 
-_TRAINER_WEIGHTS = "mp_rank_00_model_states.pt"
+TRAINER_WEIGHTS = "mp_rank_00_model_states.pt"
 
 
 def open_checkpoint(folder: Path, options: Options) -> Checkpoint:
@@ -79,10 +80,15 @@ def _named_folder(checkpoint: Path, section: Config, *keys: str) -> Path:
     )
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    if (folder / "mp_rank_01_model_states.pt").is_file():
+def check_ranks(checkpoint: str, names: Collection[str]) -> None:
+    """Refuses a checkpoint that is split over several ranks, by the names of its files."""
+    if "mp_rank_01_model_states.pt" in names:
         raise ExportError(
-            f"{folder} holds a checkpoint split over several model-parallel ranks (mp_rank_01…); "
+            f"{checkpoint} holds a checkpoint split over several model-parallel ranks (mp_rank_01…); "
             "merge it with the trainer's tools into one state dict first"
         )
-    return read_weights(folder, _TRAINER_WEIGHTS)
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    check_ranks(str(folder), [path.name for path in folder.iterdir()])
+    return read_weights(folder, TRAINER_WEIGHTS)

@@ -1,0 +1,189 @@
+//! Playback by a program of the system: nothing is linked for it, no shell runs, and where there is none it is quiet.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempPath;
+use ualm::audio::{WavFormat, Waveform, write_wav};
+use ualm::{Cancel, Error, ErrorKind, Result};
+
+use crate::args::Playing;
+use crate::interrupt::interrupted;
+use crate::output::warn;
+
+/// Programs that play a WAV file and end, each with its arguments before the file; the first that works is taken.
+#[cfg(target_os = "macos")]
+const PLAYERS: &[(&str, &[&str])] = &[("afplay", &[])];
+#[cfg(all(not(target_os = "macos"), not(windows)))]
+const PLAYERS: &[(&str, &[&str])] = &[
+    ("pw-play", &[]),
+    ("paplay", &[]),
+    ("aplay", &["-q"]),
+    ("play", &["-q"]),
+    ("ffplay", &["-nodisp", "-autoexit", "-loglevel", "error"]),
+    ("mpv", &["--no-video", "--really-quiet"]),
+];
+
+/// How often a player is looked at.
+const PACE: Duration = Duration::from_millis(20);
+/// A player that ends sooner than this part of its sound found no device: some tell only by their haste.
+const SOONEST: f64 = 0.5;
+/// The longest that a player may take beyond the length of its sound: one that never ends is no player.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Plays sounds by the first program that can.
+pub struct Player<'a> {
+    asked: &'a Playing,
+    /// True once nothing could play.
+    is_silent: bool,
+}
+
+impl<'a> Player<'a> {
+    pub fn new(asked: &'a Playing) -> Self {
+        Self { asked, is_silent: false }
+    }
+
+    /// Plays `sound` to its end if `--play` was given. Where nothing can play, a note says so, once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`] if it was stopped.
+    pub fn offer(&mut self, sound: &Waveform, cancel: &Cancel) -> Result<()> {
+        if !self.asked.play || self.is_silent || sound.is_empty() {
+            return Ok(());
+        }
+        match self.play(sound, cancel) {
+            Err(error) if error.kind() != ErrorKind::Cancelled => {
+                self.is_silent = true;
+                warn(&format!("note: not played: {}", error.full_message()));
+                Ok(())
+            }
+            played => played,
+        }
+    }
+
+    /// Plays `sound` to its end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`] if it was stopped, [`ErrorKind::Io`] if nothing can play.
+    pub fn play(&self, sound: &Waveform, cancel: &Cancel) -> Result<()> {
+        let file = file_with(sound)?;
+        let length = Duration::try_from_secs_f64(sound.seconds()).unwrap_or_default();
+        for mut command in self.commands(&file) {
+            let begun = Instant::now();
+            match command.spawn().and_then(|mut child| wait(&mut child, length + PATIENCE, cancel)) {
+                Ok(Ended::Played) if self.is_believed(begun.elapsed(), length) => return Ok(()),
+                Ok(Ended::Stopped) => return Err(interrupted("playback was stopped")),
+                Ok(Ended::Played | Ended::Failed) | Err(_) => {}
+            }
+        }
+        Err(Error::new(ErrorKind::Io, self.nothing_plays()))
+    }
+
+    /// Returns what may play `file`, the likeliest first.
+    fn commands(&self, file: &Path) -> Vec<Command> {
+        match &self.asked.player {
+            Some(player) => vec![quiet(player, &[OsStr::new(file)])],
+            None => system_commands(file),
+        }
+    }
+
+    /// Returns whether a player that took `time` played a sound of `length`. One that a person names may hand it on.
+    fn is_believed(&self, time: Duration, length: Duration) -> bool {
+        self.asked.player.is_some() || time >= length.mul_f64(SOONEST)
+    }
+
+    fn nothing_plays(&self) -> String {
+        match &self.asked.player {
+            Some(player) => format!("{} (--player or UALM_PLAYER) did not play the sound", player.display()),
+            None => format!("found no program that plays sound here ({}); --player names one", names()),
+        }
+    }
+}
+
+/// How a player came to its end.
+enum Ended {
+    Played,
+    Stopped,
+    Failed,
+}
+
+/// Waits for the end of a player, which is stopped by `cancel` and after `limit`.
+fn wait(child: &mut Child, limit: Duration, cancel: &Cancel) -> io::Result<Ended> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(if status.success() { Ended::Played } else { Ended::Failed });
+        }
+        if cancel.is_cancelled() || begun.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            return Ok(if cancel.is_cancelled() { Ended::Stopped } else { Ended::Failed });
+        }
+        sleep(PACE);
+    }
+}
+
+/// A WAV file that every player reads; its path is ours, so that no name of a user's is an argument of another program.
+fn file_with(sound: &Waveform) -> Result<TempPath> {
+    let file = tempfile::Builder::new().prefix("ualm-").suffix(".wav").tempfile();
+    let path = file.map_err(|e| Error::new(ErrorKind::Io, "no file for the sound").with_source(e))?.into_temp_path();
+    write_wav(&path, sound, WavFormat::Pcm16)?;
+    Ok(path)
+}
+
+/// A command that neither reads from the terminal nor writes to it, and that a Ctrl-C at the terminal does not reach: it
+/// ends when this program says so.
+fn quiet(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    #[cfg(windows)]
+    std::os::windows::process::CommandExt::creation_flags(&mut command, windows::NEW_PROCESS_GROUP);
+    command
+}
+
+#[cfg(not(windows))]
+fn system_commands(file: &Path) -> Vec<Command> {
+    let command = |(program, arguments): &(&str, &[&str])| {
+        let mut command = quiet(program, arguments);
+        command.arg(file);
+        command
+    };
+    PLAYERS.iter().map(command).collect()
+}
+
+#[cfg(not(windows))]
+fn names() -> String {
+    PLAYERS.iter().map(|(program, _)| *program).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(windows)]
+use windows::{names, system_commands};
+
+/// Windows has a player in .NET, which its PowerShell reaches. The file's name goes there as a variable, not as code.
+#[cfg(windows)]
+mod windows {
+    use std::path::{Path, PathBuf};
+
+    use super::{Command, quiet};
+
+    pub const NEW_PROCESS_GROUP: u32 = 0x200;
+    const SCRIPT: &str = "(New-Object System.Media.SoundPlayer $env:UALM_SOUND).PlaySync()";
+
+    pub fn system_commands(file: &Path) -> Vec<Command> {
+        let root = std::env::var_os("SystemRoot").map_or_else(|| PathBuf::from(r"C:\Windows"), PathBuf::from);
+        let shell = root.join(r"System32\WindowsPowerShell\v1.0\powershell.exe");
+        let mut command = quiet(shell, &["-NoProfile", "-NonInteractive", "-Command", SCRIPT]);
+        command.env("UALM_SOUND", file);
+        vec![command]
+    }
+
+    pub fn names() -> String {
+        "powershell.exe".into()
+    }
+}

@@ -1,0 +1,91 @@
+"""The cache in the layout of Hugging Face's library, so that what any program fetched serves all of them.
+
+    models--OWNER--NAME/blobs/SUM                  a file, by its sum
+                        blobs/SUM.incomplete       the beginning of one
+                        snapshots/COMMIT/PATH      a link to it
+                        refs/REVISION              the commit that a branch or tag named last
+    .locks/models--OWNER--NAME/SUM.lock            held by who fetches the file
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .name import HubName
+
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Cache:
+    folder: Path
+
+    def repository(self, name: HubName) -> Path:
+        return self.folder / f"models--{name.owner}--{name.name}"
+
+    def snapshot(self, name: HubName, commit: str) -> Path:
+        return self.repository(name) / "snapshots" / commit
+
+    def blob(self, name: HubName, sum_: str) -> Path:
+        return self.repository(name) / "blobs" / sum_
+
+    def partial(self, name: HubName, sum_: str) -> Path:
+        return self.repository(name) / "blobs" / f"{sum_}.incomplete"
+
+    def lock(self, name: HubName, sum_: str) -> Path:
+        return self.folder / ".locks" / self.repository(name).name / f"{sum_}.lock"
+
+    def commit(self, name: HubName) -> str | None:
+        """The commit that a revision named when it was fetched last; None if it never was."""
+        if re.fullmatch(r"[0-9a-f]{40}", name.revision):
+            return name.revision if self.snapshot(name, name.revision).is_dir() else None
+        ref = self.repository(name) / "refs" / name.revision
+        commit = ref.read_text(encoding="ascii", errors="replace").strip() if ref.is_file() else ""
+        return commit if re.fullmatch(r"[0-9a-f]{40}", commit) and self.snapshot(name, commit).is_dir() else None
+
+    def keep_commit(self, name: HubName, commit: str) -> None:
+        """Notes what a revision names."""
+        ref = self.repository(name) / "refs" / name.revision
+        if name.revision != commit:
+            ref.parent.mkdir(parents=True, exist_ok=True)
+            aside = ref.with_name(f".{ref.name}.{os.getpid()}")
+            aside.write_text(commit, encoding="ascii")
+            aside.replace(ref)
+
+    def kept(self, name: HubName, commit: str) -> Iterator[tuple[str, int, str]]:
+        """The files of a snapshot: path, size, sum. The sum is empty where it is not known, as on systems without links."""
+        snapshot = self.snapshot(name, commit)
+        for path in sorted(snapshot.rglob("*")):
+            if path.is_file():
+                sum_ = path.resolve().name if path.is_symlink() else ""
+                yield path.relative_to(snapshot).as_posix(), path.stat().st_size, sum_
+
+    def place(self, name: HubName, commit: str, path: str, sum_: str) -> None:
+        """Links a blob into a snapshot; where links cannot be made, it is moved there."""
+        blob, target = self.blob(name, sum_), self.snapshot(name, commit) / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            target.symlink_to(os.path.relpath(blob, target.parent))
+        except OSError:
+            blob.replace(target)
+
+    def found(self, name: HubName, commit: str, path: str, sum_: str) -> Path | None:
+        """The file in the cache that has the name of `sum_`, or of `path` in the snapshot; what is in it is not read."""
+        candidates = (self.blob(name, sum_), self.snapshot(name, commit) / path)
+        return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def has_sum(path: Path, sum_: str) -> bool:
+    """Whether a file's content has the sum: SHA-256, or Git's id of a blob."""
+    if len(sum_) == 64:
+        digest = hashlib.sha256()
+    else:
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest() == sum_

@@ -1,0 +1,180 @@
+"""Fetches files of a repository into the cache: in parallel, on from where a break was, checked by their sums."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from huggingface_hub import hf_hub_url
+from huggingface_hub.errors import SafetensorsParsingError
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import build_hf_headers
+from tqdm import tqdm
+
+from ..errors import ExportError
+from .cache import has_sum
+from .faults import damaged, patiently, sentence, told
+from .repository import LIBRARY, RemoteFile, Repository
+
+_AT_ONCE = 4
+
+
+class _Stopped(Exception):
+    """Another file has failed, or the person has stopped it."""
+
+
+def missing_bytes(repository: Repository, files: list[RemoteFile]) -> int:
+    """The bytes of the files that are not in the cache yet."""
+    cache, name = repository.hub.cache, repository.name
+    missing = 0
+    for file in files:
+        found = cache.found(name, repository.commit, file.path, file.sum)
+        partial = cache.partial(name, file.sum)
+        if found is None or found.stat().st_size != file.size:
+            missing += file.size - min(file.size, partial.stat().st_size if partial.is_file() else 0)
+    return missing
+
+
+def weights_in_remote(repository: Repository, file: RemoteFile, count_in: Callable[[Path], int]) -> int:
+    """How many weights a safetensors file holds: by its head, or by `count_in` if the file is in the cache."""
+    found = repository.hub.cache.found(repository.name, repository.commit, file.path, file.sum)
+    if found is not None and (repository.hub.offline or found.stat().st_size == file.size):
+        return count_in(found)
+    api, name = repository.hub.api, repository.name
+    try:
+        with told(name, repository.page):
+            head = patiently(lambda: api.parse_safetensors_file_metadata(name.repository, file.path, revision=repository.commit))
+    except SafetensorsParsingError:
+        raise ExportError(f"{file.path} of {name} is no safetensors file; nothing is fetched") from None
+    return sum(head.parameter_count.values())
+
+
+def fetch(repository: Repository, files: list[RemoteFile]) -> Path:
+    """Fetches what is not in the cache, checks the sums of all files, and gives the folder of the commit.
+
+    A file has its place in that folder once it is whole and its sum is right.
+    """
+    cache, name, stop = repository.hub.cache, repository.name, threading.Event()
+    if repository.hub.offline:
+        _check_kept(repository, files)
+        return cache.snapshot(name, repository.commit)
+    size = sum(file.size for file in files)
+    with tqdm(total=size, desc=f"fetching {name.name}", unit="B", unit_scale=True, disable=None, dynamic_ncols=True) as bar:
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            waiting = [threads.submit(_fetch_file, repository, file, _Progress(bar, stop)) for file in files]
+            try:
+                for done in waiting:
+                    done.result()
+            except BaseException as error:
+                stop.set()
+                threads.shutdown(cancel_futures=True)
+                raise next((e for e in _errors(waiting) if not isinstance(e, _Stopped)), error) from None
+    cache.keep_commit(name, repository.commit)
+    return cache.snapshot(name, repository.commit)
+
+
+def _errors(futures) -> list[BaseException]:
+    return [error for future in futures if not future.cancelled() and (error := future.exception())]
+
+
+class _Progress:
+    """A file's share of the bar, and the end of its thread."""
+
+    def __init__(self, bar: tqdm, stop: threading.Event):
+        self._bar, self._stop, self._done = bar, stop, 0
+
+    def reach(self, done: int) -> None:
+        """Moves the share to `done` bytes."""
+        if self._stop.is_set():
+            raise _Stopped
+        self._bar.update(done - self._done)
+        self._done = done
+
+
+class _Watched:
+    """A file that tells how much is in it."""
+
+    def __init__(self, file, progress: _Progress):
+        self._file, self._progress = file, progress
+        self.seek, self.tell = file.seek, file.tell
+
+    def write(self, piece: bytes) -> None:
+        self._file.write(piece)
+        self._progress.reach(self._file.tell())
+
+    def truncate(self) -> None:
+        self._file.truncate()
+        self._progress.reach(self._file.tell())
+
+
+def _fetch_file(repository: Repository, file: RemoteFile, progress: _Progress) -> None:
+    """Puts one file into its place in the snapshot."""
+    cache, name = repository.hub.cache, repository.name
+    lock = cache.lock(name, file.sum)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with _held(lock, progress, file):
+            found = cache.found(name, repository.commit, file.path, file.sum)
+            if found is None or not has_sum(found, file.sum):
+                if found is not None:
+                    found.unlink()  # damaged, or of another commit
+                _fetch_blob(repository, file, progress)
+                found = cache.blob(name, file.sum)
+            if found == cache.blob(name, file.sum):
+                cache.place(name, repository.commit, file.path, file.sum)
+    except OSError as error:
+        raise sentence(cache.folder, file.path, error) from None
+    progress.reach(file.size)
+
+
+def _held(lock: Path, progress: _Progress, file: RemoteFile) -> FileLock:
+    """The lock of a file, once whoever else fetches it has let go of it."""
+    held, is_told = FileLock(lock), False
+    while True:
+        progress.reach(0)
+        try:
+            held.acquire(timeout=1)
+            return held
+        except Timeout:
+            if not is_told:
+                tqdm.write(f"another program is fetching {file.path}; waiting for it")
+                is_told = True
+
+
+def _fetch_blob(repository: Repository, file: RemoteFile, progress: _Progress) -> None:
+    """Fetches the content of a file on from what there is of it, and checks its sum."""
+    cache, name = repository.hub.cache, repository.name
+    partial = cache.partial(name, file.sum)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    if partial.is_file() and partial.stat().st_size > file.size:
+        partial.unlink()
+    with told(name, repository.page):
+        patiently(_transfer(repository, file, partial, progress))
+    if not has_sum(partial, file.sum):
+        partial.unlink()
+        raise damaged(file.path, repository.page)
+    partial.replace(cache.blob(name, file.sum))
+
+
+def _transfer(repository: Repository, file: RemoteFile, partial: Path, progress: _Progress) -> Callable[[], None]:
+    """What fetches the rest of a file into `partial`."""
+    api, name = repository.hub.api, repository.name
+    url = hf_hub_url(name.repository, file.path, revision=repository.commit, endpoint=api.endpoint)
+
+    def transfer() -> None:
+        headers = build_hf_headers(token=api.token, library_name=LIBRARY)
+        with partial.open("ab") as content:
+            there = content.tell()
+            progress.reach(there)
+            http_get(url, _Watched(content, progress), resume_size=there, headers=headers, expected_size=file.size)
+
+    return transfer
+
+
+def _check_kept(repository: Repository, files: list[RemoteFile]) -> None:
+    """Offline: checks the sums of what is in the cache."""
+    snapshot = repository.hub.cache.snapshot(repository.name, repository.commit)
+    for file in files:
+        if file.sum and not has_sum(snapshot / file.path, file.sum):
+            raise ExportError(f"{snapshot / file.path} is damaged: delete it, unset HF_HUB_OFFLINE, and fetch it again")

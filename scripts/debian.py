@@ -1,0 +1,190 @@
+"""A release archive for Linux as packages for Debian: ualm, and libualm-dev for C and C++.
+
+ONNX Runtime's library is the package's own: it lies, with the program and the C library, in /usr/lib/ualm, as in the archive, and links
+lead there. What does not depend on the processor is in /usr/share.
+"""
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+
+from fetch_onnxruntime import Failure
+from install_c_library import abi_version
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+# The release of GCC that a version of its C++ library came with, by the last number of GLIBCXX_3.4.N.
+GCC_OF = {21: "5", 22: "6", 24: "7", 25: "8", 26: "9", 28: "10", 29: "11", 30: "12", 32: "13", 33: "14", 34: "15"}
+EPOCH = 315532800  # 1 January 1980, as of the files in the archive
+HOME = "usr/lib/ualm"
+COMPLETIONS = {
+    "share/bash-completion/completions/ualm": "usr/share/bash-completion/completions/ualm",
+    "share/zsh/site-functions/_ualm": "usr/share/zsh/vendor-completions/_ualm",
+    "share/fish/vendor_completions.d/ualm.fish": "usr/share/fish/vendor_completions.d/ualm.fish",
+}
+
+
+def build(archive, processor, filled, work, out):
+    """Builds the packages of an archive in the folder `out`; `filled` fills templates of this project, `work` is an empty folder."""
+    if processor not in ARCHITECTURES:
+        raise Failure(f"{archive.name}: Debian's name of the processor {processor} is not known")
+    with tarfile.open(archive) as packed:
+        packed.extractall(work / "archive", filter="data")
+    (top,) = (work / "archive").iterdir()
+    places = Places(f"{processor}-linux-gnu", abi_version())
+    values = {"ARCHITECTURE": ARCHITECTURES[processor], "MAINTAINER": maintainer(), "DEPENDS": dependencies(top)}
+    made = []
+    for name, lay_out, control in (("ualm", lay_out_program, "control"), ("libualm-dev", lay_out_library, "control-dev")):
+        tree = work / name
+        lay_out(top, tree, places)
+        values["SIZE"] = str(sum(-(-path.stat().st_size // 1024) for path in files(tree)))
+        write(tree / "DEBIAN/md5sums", "".join(f"{md5(path)}  {path.relative_to(tree).as_posix()}\n" for path in files(tree)))
+        write(tree / "DEBIAN/control", filled(f"debian/{control}.in", **values))
+        if name == "ualm":
+            write(tree / "DEBIAN/triggers", "activate-noawait ldconfig\n")
+        made.append(pack(tree, out))
+    return made
+
+
+def maintainer():
+    """Who builds the package, by the variables that Debian's tools have for it."""
+    return f"{os.environ.get('DEBFULLNAME', 'The ualm authors')} <{os.environ.get('DEBEMAIL', 'packages@ualm.invalid')}>"
+
+
+class Places:
+    """Where the C library's files lie."""
+
+    def __init__(self, triplet, abi):
+        self.folder = f"usr/lib/{triplet}"
+        self.triplet = triplet
+        self.shared = f"libualm.so.{abi}"
+
+
+def lay_out_program(top, tree, places):
+    """The program and the libraries that it comes with."""
+    copy(top / "bin/ualm", tree / HOME / "bin/ualm", 0o755)
+    for library in sorted((top / "lib").glob("*.so.*")):
+        copy(library, tree / HOME / "lib" / library.name)
+    link(tree / "usr/bin/ualm", "../lib/ualm/bin/ualm")
+    link(tree / HOME / "share", "../../share")
+    link(tree / places.folder / places.shared, f"../ualm/lib/{places.shared}")
+    shutil.copytree(top / "share/ualm", tree / "usr/share/ualm")
+    for page in sorted((top / "share/man").rglob("*.1")):
+        zipped(tree / "usr" / page.relative_to(top).with_name(page.name + ".gz"), page.read_bytes())
+    for source, target in COMPLETIONS.items():
+        if (top / source).exists():
+            copy(top / source, tree / target)
+    lay_out_papers(top / "share/doc/ualm", tree / "usr/share/doc/ualm")
+
+
+def lay_out_papers(papers, target):
+    """Licences, bill of materials and changes."""
+    shutil.copytree(papers, target)
+    write(target / "copyright", copyright_text(papers))
+    zipped(target / "changelog.gz", (target / "CHANGELOG.md").read_bytes())
+    for name in ("CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"):
+        (target / name).unlink()
+
+
+def copyright_text(papers):
+    """Debian's file about licences: those of the parts are in files beside it."""
+    licence = (papers / "LICENSE-MIT").read_text(encoding="utf-8")
+    own = re.search(r"^Copyright .*$", licence, re.MULTILINE)[0]
+    words = "\n".join(f" {line}" if line else " ." for line in licence.split(own, 1)[1].strip().splitlines())
+    return (
+        "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
+        "Upstream-Name: ualm\n"
+        "Comment: The licences of the crates that are linked in are in crates.txt, those of ONNX Runtime and what it holds in onnxruntime,\n"
+        " that of Rust's standard library in rust-standard-library.html, that of the model's weights in\n"
+        " /usr/share/ualm/default/README.md. sbom.cdx.json lists all parts.\n\n"
+        f"Files: *\nCopyright: {own.removeprefix('Copyright ').replace('(c) ', '')}\nLicense: Expat or Apache-2.0\n\n"
+        f"License: Expat\n{words}\n\n"
+        "License: Apache-2.0\n On Debian systems the full text is in /usr/share/common-licenses/Apache-2.0.\n"
+    )
+
+
+def lay_out_library(top, tree, places):
+    """What it takes to build with the C library."""
+    for header in sorted((top / "include").iterdir()):
+        copy(header, tree / "usr/include" / header.name)
+    copy(top / "lib/libualm.a", tree / places.folder / "libualm.a")
+    link(tree / places.folder / "libualm.so", places.shared)
+    moved(top / "lib/pkgconfig/ualm.pc", tree / places.folder / "pkgconfig/ualm.pc", {
+        "prefix=${pcfiledir}/../..\n": "prefix=/usr\n", "libdir=${prefix}/lib\n": f"libdir=${{prefix}}/lib/{places.triplet}\n",
+    })  # fmt: skip
+    folder = places.folder + "/cmake/ualm"
+    moved(top / "lib/cmake/ualm/ualm-config.cmake", tree / folder / "ualm-config.cmake", {
+        '"${CMAKE_CURRENT_LIST_DIR}/../../.."': '"${CMAKE_CURRENT_LIST_DIR}/../../../.."',
+        "${_ualm_prefix}/lib/": f"${{_ualm_prefix}}/lib/{places.triplet}/",
+    })  # fmt: skip
+    moved(top / "lib/cmake/ualm/ualm-config-version.cmake", tree / folder / "ualm-config-version.cmake", {})
+    link(tree / "usr/share/doc/libualm-dev", "ualm")
+
+
+def moved(source, target, replacements):
+    """Copies a text that names places relative to its own, which is another one here."""
+    text = source.read_text(encoding="utf-8")
+    for old, new in replacements.items():
+        if old not in text:
+            raise Failure(f"{source.name} has no {old.strip()}, which has to be replaced for Debian")
+        text = text.replace(old, new)
+    write(target, text)
+
+
+def dependencies(top):
+    """The oldest libraries of the system that the program and its libraries run with, by the versions of the symbols that they ask for."""
+    built = b"".join(path.read_bytes() for path in [top / "bin/ualm", *sorted((top / "lib").glob("*.so.*"))])
+    glibc = max(tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(2\.\d+)\0", built))
+    newest = max(map(int, re.findall(rb"\0GLIBCXX_3\.4\.(\d+)\0", built)))
+    gcc = next((release for number, release in GCC_OF.items() if number >= newest), None)
+    if gcc is None:
+        raise Failure(f"GLIBCXX_3.4.{newest} is newer than what this script knows of")
+    return f"libc6 (>= {'.'.join(map(str, glibc))}), libgcc-s1 (>= 4.2), libstdc++6 (>= {gcc})"
+
+
+def pack(tree, out):
+    """The package of a tree: the same for the same files."""
+    for folder, _, _ in os.walk(tree):
+        os.chmod(folder, 0o755)
+    for path in [tree, *tree.rglob("*")]:
+        os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
+    out.mkdir(parents=True, exist_ok=True)
+    command = ["dpkg-deb", "--root-owner-group", "--threads-max=1", "-Zxz", "--build", str(tree), str(out)]
+    done = subprocess.run(command, env=os.environ | {"SOURCE_DATE_EPOCH": str(EPOCH)}, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failure(f"dpkg-deb could not build {tree.name}: {done.stderr.strip()}")
+    return next(path for path in out.glob(f"{tree.name}_*.deb"))
+
+
+def files(tree):
+    """The files of a package, without links and without what describes it."""
+    found = (path for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
+    return sorted(path for path in found if path.relative_to(tree).parts[0] != "DEBIAN")
+
+
+def md5(path):
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def copy(source, target, mode=0o644):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    target.chmod(mode)
+
+
+def link(path, target):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+def zipped(path, content):
+    """Writes a file compressed, as Debian has its manual pages."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(content, 9, mtime=0))
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""The first minute with ualm: makes a scene, shows it, asks what is heard in it, and speaks and reads digits, with the commands as a person
+types them. Sounds are played where standard output is a terminal and the system can. Needs Python 3.10 or later."""
+import argparse
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+
+
+class Demo:
+    """Runs commands of the program, each shown before."""
+
+    def __init__(self, program, folder):
+        self.program = program
+        self.folder = folder
+        self.play = ["--play"] if sys.stdout.isatty() else []
+
+    def run(self, *arguments, captured=False):
+        """Runs a command, and gives its standard output if that is captured; ends the demo where it fails."""
+        print(f"\n$ ualm {shlex.join(arguments)}", flush=True)
+        done = subprocess.run([self.program, *arguments], stdout=subprocess.PIPE if captured else None, check=False)
+        if done.returncode != 0:
+            sys.exit(done.returncode)
+        said = done.stdout.decode(errors="replace").strip() if captured else ""
+        if captured:
+            show(said)
+        return said
+
+    def path(self, name):
+        return str(self.folder / name)
+
+
+def show(text):
+    """Prints what another program wrote, also where this terminal has fewer letters."""
+    encoding = sys.stdout.encoding or "ascii"
+    print(text.encode(encoding, errors="replace").decode(encoding), flush=True)
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("program")
+    options.add_argument("folder", type=pathlib.Path, help="where the sounds go")
+    options.add_argument("--prompt", required=True)
+    options.add_argument("--digits", required=True)
+    options.add_argument("--seed", required=True)
+    asked = options.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    demo = Demo(asked.program, asked.folder)
+    scene, digits = demo.path("scene.wav"), demo.path("digits.wav")
+    begun = time.monotonic()
+
+    print("1. Words to sound, and what it looks like")
+    demo.run("generate", asked.prompt, "-o", scene, "--seed", asked.seed)
+    demo.run("show", scene, *demo.play)
+    print("\n2. Sound to words: what does the model hear?")
+    heard = demo.run("ask", scene, captured=True)
+    print("\n3. Words to speech, and back")
+    demo.run("speak", asked.digits, "-o", digits, "--seed", asked.seed, *demo.play)
+    read = demo.run("transcribe", digits, captured=True)
+
+    show(f"\nYou asked for     {asked.prompt}\nThe model heard   {heard}")
+    if read.lower().split() == asked.digits.lower().split():
+        show(f"You had it say    {asked.digits}\nand it understood the same.")
+    else:
+        show(f"You had it say    {asked.digits}\nIt understood     {read}\nThat differs: this small model slurs some digits (onnx/default/README.md says how often).")
+    print(f"The sounds are in {asked.folder}; all of it took {time.monotonic() - begun:.1f} s.")
+    program = shlex.quote(asked.program)
+    show(f"""
+Try next:
+  {program} generate "a rooster crowing, then a car horn" -o morning.wav --show
+  {program} reason "a dog, then rain" -o chain --reflect      # it plans, makes, criticises, makes again
+  {program} serve                                             # all of it in your browser""")
+
+
+if __name__ == "__main__":
+    main()

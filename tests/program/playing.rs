@@ -1,0 +1,168 @@
+//! `--play` and `show`, with players that are scripts.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use ualm::audio::decode_file;
+use ualm_testing::{package, root, skip_without_fixtures};
+
+/// The players that are tried first and later.
+const PLAYERS: [&str; 2] = if cfg!(target_os = "macos") { ["unknown", "afplay"] } else { ["paplay", "aplay"] };
+
+/// A folder with players, which is all that is on the path.
+struct Room(TempDir);
+
+impl Room {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn player(&self, name: &str, script: &str) {
+        let path = self.path(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn ualm(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ualm"));
+        command.args(arguments).current_dir(self.0.path()).env("PATH", self.0.path()).env("TMPDIR", self.0.path());
+        command.env("UALM_MODEL", package("tiny-omni-fp32")).env_remove("UALM_PLAYER");
+        command.env("ORT_DYLIB_PATH", ualm::internal::find_library(None).unwrap_or_default());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.ualm(arguments).output().unwrap()
+    }
+
+    /// Runs what must work; gives what it tells on standard error.
+    fn works(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !told.contains("panicked"), "{arguments:?}: {told}");
+        told
+    }
+
+    /// Temporary sounds that were left behind.
+    fn left_behind(&self) -> usize {
+        let names = fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("ualm-")).count()
+    }
+}
+
+fn clip() -> String {
+    root().join("tests/data/audio/mono-16k.flac").display().to_string()
+}
+
+fn samples(path: &Path) -> Vec<f32> {
+    decode_file(path, &Default::default()).unwrap().waveform.samples().to_vec()
+}
+
+#[test]
+fn the_first_player_that_works_plays_the_sound() {
+    let room = Room::new();
+    room.player(PLAYERS[0], "echo no daemon >&2; exit 1");
+    room.player(PLAYERS[1], "for last; do :; done; /bin/cp \"$last\" played.wav; /bin/sleep 1");
+    let told = room.works(&["show", &clip(), "--play"]);
+    assert_eq!(told, "", "what a player says is not shown");
+    assert_eq!(samples(&room.path("played.wav")), samples(Path::new(&clip())));
+    assert_eq!(room.left_behind(), 0);
+}
+
+#[test]
+fn sounds_are_played_after_they_are_written() {
+    skip_without_fixtures!();
+    let room = Room::new();
+    room.player("named player", "/bin/test -f out.2.wav && echo played >> log; /bin/cp \"$1\" last.wav");
+    let make = ["generate", "rain", "-o", "out.wav", "--takes", "2", "--seed", "1", "--min-steps", "40"];
+    room.works(&[&make[..], &["--play", "--player", "./named player"]].concat());
+    assert_eq!(fs::read_to_string(room.path("log")).unwrap(), "played\nplayed\n");
+    assert_eq!(samples(&room.path("last.wav")), samples(&room.path("out.2.wav")));
+    room.works(&[&make[..], &["--best", "--play", "--player", "./named player"]].concat());
+    assert_eq!(fs::read_to_string(room.path("log")).unwrap().lines().count(), 3, "the best alone");
+    assert_eq!(samples(&room.path("last.wav")), samples(&room.path("out.wav")));
+    room.works(&["take", "out.1.wav", "--play", "--player", "./named player", "-q"]);
+    assert_eq!(samples(&room.path("last.wav")), samples(&room.path("out.1.wav")));
+    room.works(&["codec", "encode", "out.1.wav", "-o", "codes.npy", "-q"]);
+    room.works(&["codec", "decode", "codes.npy", "-o", "back.wav", "--play", "--player", "./named player"]);
+    assert_eq!(samples(&room.path("last.wav")), samples(&room.path("back.wav")));
+    assert_eq!(fs::read_to_string(room.path("log")).unwrap().lines().count(), 5);
+}
+
+#[test]
+fn where_nothing_plays_a_note_says_so_once() {
+    skip_without_fixtures!();
+    let room = Room::new();
+    let make = ["generate", "rain", "-o", "out.wav", "--takes", "2", "--seed", "1", "--min-steps", "40", "--play"];
+    let told = room.works(&make);
+    assert_eq!(told.matches("note: not played").count(), 1, "{told}");
+    assert!(told.contains("--player") && room.path("out.2.wav").exists(), "{told}");
+    let told = room.works(&["show", &clip(), "--play", "--player", "missing; echo >evil $(echo >evil)"]);
+    assert!(told.contains("did not play the sound") && !room.path("evil").exists(), "no shell runs: {told}");
+}
+
+/// ffplay without a device says that all is well, at once.
+#[test]
+fn a_player_in_haste_is_not_believed() {
+    let room = Room::new();
+    room.player(PLAYERS[1], "exit 0");
+    let told = room.works(&["show", &clip(), "--play"]);
+    assert!(told.contains("found no program that plays sound here"), "{told}");
+}
+
+#[test]
+fn an_interruption_stops_the_player() {
+    let room = Room::new();
+    room.player(PLAYERS[1], "echo $$ > pid.new; /bin/mv pid.new pid; exec /bin/sleep 60");
+    let child = room.ualm(&["show", &clip(), "--play"]).spawn().unwrap();
+    let begun = Instant::now();
+    while !room.path("pid").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it was never played");
+        sleep(Duration::from_millis(20));
+    }
+    let player = fs::read_to_string(room.path("pid")).unwrap().trim().to_owned();
+    let signal = |signal: &str, process: &str| {
+        Command::new("kill").args([signal, process]).stderr(Stdio::null()).status().unwrap().success()
+    };
+    assert!(signal("-INT", &child.id().to_string()));
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.contains("playback was stopped") && !signal("-0", &player), "{told}");
+    assert_eq!(room.left_behind(), 0);
+}
+
+#[test]
+fn a_recording_is_shown_without_a_model() {
+    let room = Room::new();
+    let shown = |name: &str, value: &str, arguments: &[&str]| {
+        let output = room.ualm(arguments).env("LC_ALL", "C").env(name, value).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let clip = clip();
+    let (ascii, unicode) = (shown("LC_ALL", "C", &["show", &clip]), shown("LC_ALL", "de_DE.UTF-8", &["show", &clip]));
+    for drawn in [&ascii, &unicode] {
+        assert!(drawn.contains("mono-16k.flac: 1.00 s, 16 kHz, mono\n 8kHz"), "{drawn}");
+        assert!(!drawn.contains('\x1b') && drawn.lines().count() == 16, "{drawn}");
+    }
+    assert!(ascii.is_ascii() && !unicode.is_ascii());
+    assert_eq!(ascii.lines().last(), unicode.lines().last());
+    let told = shown("LC_ALL", "C", &["show", &clip, "--json"]);
+    assert_eq!(told, "{\"seconds\":1.0,\"sample_rate\":16000,\"channels\":1}\n");
+    assert_eq!(shown("LC_ALL", "C", &["show", &clip, "--spectrogram", "drawn.png"]).lines().count(), 1);
+    assert!(fs::read(room.path("drawn.png")).unwrap().starts_with(b"\x89PNG"));
+    let output = room.run(&["show", &root().join("Cargo.toml").display().to_string()]);
+    assert_eq!(output.status.code(), Some(1), "it is no recording");
+}
