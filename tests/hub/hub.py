@@ -1,0 +1,390 @@
+#!/usr/bin/env python3
+"""A model hub on loopback that speaks the interface of Hugging Face's, as its clients in Python and Rust use it.
+
+    with Hub() as hub:
+        hub.add("someone/model", {"config.json": b"{}", "model.onnx": FOLDER / "model.onnx"})
+        hub.faults.append(Fault(path="model.onnx", status=503, times=1))
+        ...                               # with HF_ENDPOINT=hub.endpoint
+        hub.sent("model.onnx")            # the bytes that were sent of it, request by request
+
+It has two servers, each on a port of its own: the hub, and the store ("CDN") to which the hub redirects whoever fetches a large file.
+`requests` tells what each was asked. By hand: `python3 tests/hub/hub.py someone/model=FOLDER` prints the address and serves until it is
+stopped. Only the standard library is used.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+PIECE = 64 << 10
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong, for requests whose path contains `path`."""
+
+    path: str = ""  # a part of the path
+    server: str = ""  # "hub", "store", or both
+    method: str = ""  # "GET", "HEAD", or both
+    times: int | None = None  # how often; always if None
+    status: int | None = None  # answers with this status …
+    code: str = ""  # … this X-Error-Code …
+    message: str = ""  # … and this X-Error-Message
+    headers: dict = field(default_factory=dict)  # further headers, such as Retry-After
+    breaks_after: int | None = None  # closes the connection after so many bytes of the body
+    flips: bool = False  # sends a body of which each byte is another one
+    ignores_range: bool = False  # answers a request for a range with the whole file
+    stalls: float | None = None  # waits so many seconds before the answer
+    rate: float | None = None  # sends so many bytes a second
+
+    def hits(self, server, method, path):
+        """Whether the fault is for this request; counts it."""
+        if self.path not in path or self.server not in ("", server) or self.method not in ("", method):
+            return False
+        if self.times is None:
+            return True
+        self.times -= 1
+        return self.times >= 0
+
+
+@dataclass
+class Request:
+    """What a server was asked, and what it sent."""
+
+    server: str
+    method: str
+    path: str
+    range: str | None
+    authorization: str | None
+    user_agent: str | None
+    status: int = 0
+    sent: int = 0  # bytes of the body
+
+
+class File:
+    """A file of a commit, its content in memory or on disk."""
+
+    def __init__(self, content, lfs_from):
+        self.content = content
+        self.size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        self.sha256 = hashlib.sha256(self.read()).hexdigest()
+        self.blob_id = hashlib.sha1(b"blob %d\0" % self.size + self.read(), usedforsecurity=False).hexdigest()
+        self.is_lfs = self.size >= lfs_from
+        self.etag = self.sha256 if self.is_lfs else self.blob_id
+
+    def read(self):
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+
+
+class Repository:
+    """Commits, and the branches and tags that name them."""
+
+    def __init__(self, private, gated):
+        self.private = private
+        self.gated = gated
+        self.commits = {}
+        self.refs = {}
+
+    def commit(self, revision):
+        """The full id of the commit that a revision names, or None."""
+        return self.refs.get(revision) or (revision if revision in self.commits else None)
+
+
+class Refusal(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, status, code="", message="", headers=None):
+        super().__init__(message)
+        self.status = status
+        self.headers = {**({"X-Error-Code": code} if code else {}), **({"X-Error-Message": message} if message else {}), **(headers or {})}
+        self.message = message
+
+
+class Hub:
+    """The two servers and what they hold."""
+
+    def __init__(self, token="hf_" + "t" * 34, allowed=True, lfs_from=64 << 10):
+        self.token = token  # the one token that is known
+        self.allowed = allowed  # whether its owner has access to gated repositories
+        self.lfs_from = lfs_from  # files of this size or more lie in the store
+        self.repositories = {}
+        self.renamed = {}  # old name: new name
+        self.faults = []
+        self.requests = []
+        self.lock = threading.Lock()
+        self.servers = {name: self._server(handler) for name, handler in (("hub", HubHandler), ("store", StoreHandler))}
+        self.endpoint = self._address("hub")
+        self.store = self._address("store")
+
+    def add(self, name, files, revision="main", private=False, gated=False):
+        """Adds a commit to `name`, and moves the branch `revision` there; returns the id. `files` is a folder, or a dictionary of
+        names to bytes or paths."""
+        if isinstance(files, (str, Path)):
+            folder = Path(files)
+            files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        commit = {path: File(content, self.lfs_from) for path, content in sorted(files.items())}
+        said = json.dumps([name, [(path, file.sha256) for path, file in commit.items()]])
+        sha = hashlib.sha1(said.encode(), usedforsecurity=False).hexdigest()
+        repository = self.repositories.setdefault(name, Repository(private, gated))
+        repository.private, repository.gated = private, gated
+        repository.commits[sha] = commit
+        repository.refs[revision] = sha
+        return sha
+
+    def sent(self, path, server="store"):
+        """The bytes that were sent of the files whose path contains `path`, for each GET."""
+        return [request.sent for request in self.requests if request.server == server and request.method == "GET" and path in request.path]
+
+    def forget(self):
+        """Forgets the requests and the faults of before."""
+        with self.lock:
+            self.requests.clear()
+            self.faults.clear()
+
+    def close(self):
+        for server in self.servers.values():
+            server.shutdown()
+            server.server_close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _server(self, handler):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        server.hub = self
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return server
+
+    def _address(self, name):
+        return f"http://127.0.0.1:{self.servers[name].server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """What both servers have: records, faults, ranges."""
+
+    protocol_version = "HTTP/1.1"
+    server_name = ""
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self._handle()
+
+    def do_HEAD(self):
+        self._handle()
+
+    def _handle(self):
+        hub = self.server.hub
+        split = urlsplit(self.path)
+        path = unquote(split.path)
+        headers = self.headers
+        request = Request(
+            self.server_name, self.command, self.path, headers["Range"], headers["Authorization"], headers["User-Agent"]
+        )
+        with hub.lock:
+            hub.requests.append(request)
+            faults = [fault for fault in hub.faults if fault.hits(self.server_name, self.command, path)]
+        self.record, self.faults = request, faults
+        try:
+            for fault in faults:
+                time.sleep(fault.stalls or 0)
+                if fault.status:
+                    raise Refusal(fault.status, fault.code, fault.message, fault.headers)
+            self.answer(hub, path, parse_qs(split.query))
+        except Refusal as refusal:
+            self.say(refusal.status, json.dumps({"error": refusal.message}).encode(), refusal.headers)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def say(self, status, content, headers=None):
+        """Answers with `content`, of the type JSON unless `headers` say otherwise."""
+        self.record.status = status
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Content-Length": len(content), **(headers or {})}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.body(content)
+
+    def say_file(self, file, headers):
+        """Answers with a file, or with the range of it that is asked for."""
+        start, end = 0, file.size
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
+        if asked and not any(fault.ignores_range for fault in self.faults):
+            start = int(asked[1])
+            end = min(int(asked[2]) + 1 if asked[2] else file.size, file.size)
+            if start >= file.size:
+                raise Refusal(416, message="The range is not satisfiable", headers={"Content-Range": f"bytes */{file.size}"})
+            headers = {**headers, "Content-Range": f"bytes {start}-{end - 1}/{file.size}"}
+        is_part = "Content-Range" in headers
+        headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", "Content-Length": end - start, **headers}
+        self.say(206 if is_part else 200, file.read()[start:end], headers)
+
+    def body(self, content):
+        """Sends the body with the faults of the request, in pieces."""
+        if self.command == "HEAD":
+            return
+        if any(fault.flips for fault in self.faults):
+            content = bytes(byte ^ 0xFF for byte in content)
+        most = min([fault.breaks_after for fault in self.faults if fault.breaks_after is not None], default=len(content))
+        rate = min([fault.rate for fault in self.faults if fault.rate], default=None)
+        piece = PIECE if rate is None else max(1, min(PIECE, int(rate / 20)))
+        for start in range(0, most, piece):
+            part = content[start : min(start + piece, most)]
+            self.wfile.write(part)
+            self.wfile.flush()
+            self.record.sent += len(part)
+            if rate is not None:
+                time.sleep(len(part) / rate)
+        if most < len(content):
+            self.close_connection = True
+
+
+class StoreHandler(Handler):
+    """The store: files by their sums, without a login; a token that comes here has leaked."""
+
+    server_name = "store"
+
+    def answer(self, hub, path, _query):
+        if self.headers["Authorization"]:
+            raise Refusal(400, message="Only one auth mechanism allowed")
+        for repository in hub.repositories.values():
+            for commit in repository.commits.values():
+                for name, file in commit.items():
+                    if path == f"/{file.sha256}/{name}":
+                        return self.say_file(file, {"ETag": f'"{hashlib.md5(file.sha256.encode(), usedforsecurity=False).hexdigest()}"'})
+        raise Refusal(404, message="Not Found")
+
+
+class HubHandler(Handler):
+    """The hub: what there is, small files, and where the store has the large ones."""
+
+    server_name = "hub"
+
+    def answer(self, hub, path, query):
+        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+?)(?:/(revision|tree)/(.+))?", path):
+            name, kind, revision = found[1], found[2], found[3] or "main"
+            # a branch may hold slashes, percent-encoded in the address
+            return self._tree(hub, name, revision) if kind == "tree" else self._info(hub, name, revision, "blobs" in query)
+        if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+|refs/[^/]+/[^/]+)/(.+)", path):
+            return self._resolve(hub, *found.groups())
+        if path == "/api/whoami-v2":
+            self._login(hub)
+            return self.say(200, json.dumps({"type": "user", "name": "tester"}).encode())
+        raise Refusal(404, message="Sorry, we can't find the page you are looking for.")
+
+    def _login(self, hub):
+        """Whether a valid token came with the request."""
+        given = self.headers["Authorization"]
+        if given is None:
+            return False
+        if given != f"Bearer {hub.token}":
+            raise Refusal(401, message="Invalid credentials in Authorization header")
+        return True
+
+    def _repository(self, hub, name):
+        logged_in = self._login(hub)
+        if name in hub.renamed:
+            location = self.path.replace(name, hub.renamed[name], 1)
+            raise Refusal(307, headers={"Location": location})
+        repository = hub.repositories.get(name)
+        if repository is None or (repository.private and not logged_in):
+            # as the hub does: who is not logged in is not told whether it exists
+            raise Refusal(404, "RepoNotFound", "Repository not found") if logged_in else Refusal(
+                401, "RepoNotFound", "Invalid username or password."
+            )
+        return repository, logged_in
+
+    @staticmethod
+    def _commit(repository, revision):
+        sha = repository.commit(revision)
+        if sha is None:
+            raise Refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return sha
+
+    def _info(self, hub, name, revision, with_blobs):
+        repository, _ = self._repository(hub, name)
+        sha = self._commit(repository, revision)
+        siblings = []
+        for path, file in repository.commits[sha].items():
+            sibling = {"rfilename": path}
+            if with_blobs:
+                sibling |= {"size": file.size, "blobId": file.blob_id}
+                if file.is_lfs:
+                    sibling["lfs"] = {"sha256": file.sha256, "size": file.size, "pointerSize": 134}
+            siblings.append(sibling)
+        info = {
+            "_id": sha[:24],
+            "id": name,
+            "modelId": name,
+            "author": name.split("/")[0],
+            "sha": sha,
+            "private": repository.private,
+            "gated": repository.gated,
+            "disabled": False,
+            "downloads": 0,
+            "likes": 0,
+            "tags": [],
+            "siblings": siblings,
+        }
+        self.say(200, json.dumps(info).encode())
+
+    def _tree(self, hub, name, revision):
+        repository, _ = self._repository(hub, name)
+        commit = repository.commits[self._commit(repository, revision)]
+        entries = []
+        for path, file in commit.items():
+            entry = {"type": "file", "oid": file.blob_id, "size": file.size, "path": path}
+            if file.is_lfs:
+                entry["lfs"] = {"oid": file.sha256, "size": file.size, "pointerSize": 134}
+            entries.append(entry)
+        self.say(200, json.dumps(entries).encode())
+
+    def _resolve(self, hub, name, revision, path):
+        repository, logged_in = self._repository(hub, name)
+        sha = self._commit(repository, revision)
+        if repository.gated and not (logged_in and hub.allowed):
+            words = f"Access to model {name} is restricted. You must have access to it and be authenticated to access it. Please log in."
+            raise Refusal(403 if logged_in else 401, "GatedRepo", words)
+        file = repository.commits[sha].get(path)
+        if file is None:
+            raise Refusal(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": sha})
+        headers = {"X-Repo-Commit": sha, "ETag": f'"{file.etag}"'}
+        if not file.is_lfs:
+            return self.say_file(file, headers)
+        # the store's own sums and sizes are of no use to a client; these are of the file
+        headers |= {"X-Linked-Size": file.size, "X-Linked-ETag": f'"{file.sha256}"', "ETag": f'"{file.blob_id}"'}
+        location = f"{hub.store}/{file.sha256}/{quote(path)}"
+        self.say(302, f"Found. Redirecting to {location}".encode(), {"Location": location, "Content-Type": "text/plain", **headers})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("repositories", nargs="+", metavar="OWNER/NAME=FOLDER")
+    parser.add_argument("--gated", action="store_true", help="access must be asked for")
+    parser.add_argument("--token", default="hf_test", help="the token that is known")
+    args = parser.parse_args()
+    with Hub(token=args.token) as hub:
+        for repository in args.repositories:
+            name, folder = repository.split("=", 1)
+            print(f"{name} at {hub.add(name, folder, gated=args.gated and 'manual')}")
+        print(f"export HF_ENDPOINT={hub.endpoint} HF_TOKEN={hub.token}", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            pass
+
+
+if __name__ == "__main__":
+    main()
