@@ -33,7 +33,7 @@ export UALM_REQUIRE_FIXTURES := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-scale test-valgrind test-threads test-page dist test-dist cross test-cross soak fuzz
+.PHONY: help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-hub test-scale test-valgrind test-threads test-page dist test-dist cross test-cross soak fuzz
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -48,7 +48,7 @@ build: library ## build the program, target/release/ualm
 library: ## fetch ONNX Runtime's library
 	@$(LIBRARY) && echo "ONNX Runtime: $$library"
 
-test: test-python test-rust test-server ## set everything up and run all tests
+test: test-python test-rust test-server test-hub ## set everything up and run all tests
 	@if $(PYTHON) tests/tools/software_vulkan.py >/dev/null 2>&1; then $(MAKE) test-webgpu; else \
 	  echo "note: WebGPU was not tried: make test-webgpu says what it needs"; fi
 	@if $(PYTHON) scripts/fetch_onnxruntime.py --flavour qnn --cached >/dev/null 2>&1; then $(MAKE) test-qnn; else \
@@ -61,6 +61,11 @@ test-server: fixtures ## run the official OpenAI client, curl and bad clients ag
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
 	  python=$$($(PYTHON) scripts/python_environment.py tests/server/requirements.txt) && \
 	  UALM="$(abspath $(BUILD))/debug/ualm" "$$python" -m unittest discover --start-directory tests/server
+
+test-hub: ## fetch packages from a hub on loopback that has the faults of a real one
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
+	  python=$$($(PYTHON) scripts/python_environment.py tests/hub/requirements.txt) && \
+	  UALM="$(abspath $(BUILD))/debug/ualm" "$$python" -m unittest discover --start-directory tests/hub
 
 test-scale: fixtures ## fetch Ray, and run examples/scale on this machine
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \

@@ -57,7 +57,9 @@ impl PackageFiles {
             Self::Memory(files) => return in_memory(files, name).map(|content| content.len() as u64).map_err(missing),
         };
         let path = folder.join(name).canonicalize().map_err(missing)?;
-        if !path.starts_with(folder.canonicalize().map_err(missing)?) {
+        let folder = folder.canonicalize().map_err(missing)?;
+        let is_blob = hub_contents(&folder).is_some_and(|contents| path.starts_with(contents));
+        if !path.starts_with(&folder) && !is_blob {
             let what = "a link that leaves the package's folder: put the file itself there (cp -L)";
             return Err(Error::new(ErrorKind::Package, what));
         }
@@ -110,6 +112,13 @@ impl PackageFiles {
         }
         builder.commit_from_memory(graph)
     }
+}
+
+/// Returns the folder of the contents to which the files of `folder` are links, if it is a commit in a cache of Hugging
+/// Face's hub: `blobs` beside `snapshots/COMMIT`.
+fn hub_contents(folder: &Path) -> Option<PathBuf> {
+    let snapshots = folder.parent().filter(|parent| parent.ends_with("snapshots"))?;
+    Some(snapshots.parent()?.join("blobs"))
 }
 
 fn in_memory<'a>(files: &'a BTreeMap<String, Arc<[u8]>>, name: &str) -> std::io::Result<&'a Arc<[u8]>> {

@@ -51,7 +51,7 @@ impl Package {
     /// # Errors
     /// [`ErrorKind::Package`] if the manifest is missing, broken or of a newer schema; if its vocabulary, layouts,
     /// template or sizes are inconsistent; if a file is missing, has another size or is outside the folder, by its name
-    /// or by a link; if the checksum of a file of up to 64 MiB differs ([`verify`](Self::verify) checks larger files
+    /// or by a link, the contents of a hub's cache beside `snapshots` apart; if the checksum of a file of up to 64 MiB differs ([`verify`](Self::verify) checks larger files
     /// too); or if a graph has operators other than those of ONNX and ONNX Runtime, or data in files outside the
     /// package.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
@@ -159,6 +159,16 @@ fn read_manifest(files: &PackageFiles) -> Result<(Manifest, String)> {
     })?;
     let manifest = parse_manifest(&text).map_err(|e| e.context(path))?;
     Ok((manifest, hexadecimal(&Sha256::digest(&text))))
+}
+
+impl Manifest {
+    /// Parses a manifest of any schema up to [`SCHEMA`]. Its contents are not checked, which opening a package does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Package`] if the text is not a manifest, or one of a newer schema.
+    pub fn parse(text: &[u8]) -> Result<Self> {
+        parse_manifest(text)
+    }
 }
 
 /// Parses a manifest of any schema up to [`SCHEMA`].

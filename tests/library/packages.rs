@@ -86,6 +86,21 @@ fn links_and_files_that_are_none_are_refused() {
     let link = copy.0.path().join("link");
     symlink(copy.path(), &link).unwrap();
     Package::open(link).unwrap();
+    // so do links into the contents of a hub's cache, as its tools lay it out, but not elsewhere in the cache
+    let cache = copy.0.path().join("models--a--b");
+    let (snapshot, contents) = (cache.join("snapshots/commit"), cache.join("blobs"));
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::create_dir_all(&contents).unwrap();
+    for file in fs::read_dir(copy.path()).unwrap().map(|file| file.unwrap()) {
+        fs::copy(file.path(), contents.join(file.file_name())).unwrap();
+        symlink(Path::new("../../blobs").join(file.file_name()), snapshot.join(file.file_name())).unwrap();
+    }
+    Package::open(&snapshot).unwrap();
+    let moved = cache.join("llm.onnx.data");
+    fs::rename(contents.join("llm.onnx.data"), &moved).unwrap();
+    symlink(&moved, contents.join("llm.onnx.data")).unwrap();
+    let error = Package::open(&snapshot).unwrap_err().full_message();
+    assert!(error.contains("llm.onnx.data: a link that leaves the package's folder"), "{error}");
 }
 
 type Change = fn(&mut Value);

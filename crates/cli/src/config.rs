@@ -47,7 +47,7 @@ impl Common {
             self.provider =
                 config.provider.map(|text| text.parse()).transpose().map_err(|e: Error| e.context("provider"))?;
         }
-        self.model = self.model.or(config.model.map(beside));
+        self.model = self.model.or(config.model.map(|model| package(&model, beside(model.clone()))));
         self.library = self.library.or(config.library.map(beside));
         self.threads = self.threads.or(config.threads);
         self.load_timeout = self.load_timeout.or(config.load_timeout);
@@ -57,4 +57,14 @@ impl Common {
         }
         Ok(self)
     }
+}
+
+/// Returns the package for which `model` stands: the one in `folder`, or one at the hub where there is no such folder.
+fn package(model: &Path, folder: PathBuf) -> PathBuf {
+    #[cfg(feature = "hub")]
+    if !folder.exists() && crate::setup::model_name(model).is_some() {
+        return model.to_path_buf();
+    }
+    let _ = model;
+    folder
 }

@@ -7,12 +7,12 @@ use ualm::{Modality, Processor, Result};
 
 use crate::args::{Common, Inspect};
 use crate::output::{print, print_json};
-use crate::setup::package_folder;
+use crate::setup::{named_package, package_folder};
 
 /// `ualm inspect`.
 pub fn run(common: &Common, args: &Inspect) -> Result<()> {
     let folder = match &args.package {
-        Some(folder) => folder.clone(),
+        Some(package) => named_package(common, package)?,
         None => package_folder(common)?,
     };
     let package = Package::open(folder)?;

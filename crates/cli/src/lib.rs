@@ -14,6 +14,8 @@ mod codec;
 mod config;
 mod converse;
 mod doctor;
+#[cfg(feature = "hub")]
+mod hub;
 mod in_order;
 mod inspect;
 #[cfg(feature = "internal")]
@@ -92,6 +94,10 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Batch(batch) => batch::run(common, &batch),
         #[cfg(feature = "server")]
         Command::Serve(serve) => serve::run(common, &serve),
+        #[cfg(feature = "hub")]
+        Command::Pull(pull) => hub::pull(common, &pull),
+        #[cfg(feature = "hub")]
+        Command::Models(models) => hub::models(common, &models),
         Command::Inspect(inspect) => inspect::run(common, &inspect),
         Command::Bench(bench) => bench::run(common, &bench),
         Command::Doctor => doctor::run(common),

@@ -33,6 +33,28 @@ impl Progress {
         Self(bar)
     }
 
+    /// Bytes that are fetched, `len` in all, with the time that is left.
+    #[cfg(feature = "hub")]
+    pub fn of_bytes(common: &Common, len: u64, what: &str) -> Self {
+        let template = "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ({eta} left)";
+        let bar = Self::bar(common, ProgressBar::new(len), template);
+        bar.set_prefix(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(500)); // when nothing comes, the time left grows
+        Self(bar)
+    }
+
+    /// Counts bytes that have come.
+    #[cfg(feature = "hub")]
+    pub fn bytes(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+
+    /// Adds bytes to those that are to come.
+    #[cfg(feature = "hub")]
+    pub fn add_length(&self, bytes: u64) {
+        self.0.inc_length(bytes);
+    }
+
     /// No line, where the terminal is for something else.
     pub fn hidden() -> Self {
         Self(ProgressBar::hidden())

@@ -7,15 +7,35 @@ use ualm::audio::{Waveform, decode_file, decode_reader};
 use ualm::internal::{read_text_from, real_path};
 use ualm::{Error, ErrorKind, Model, Result, RuntimeOptions};
 
+#[cfg(feature = "hub")]
+use crate::args::ModelName;
 use crate::args::{Common, Sampling};
 use crate::output::{note, warn};
 
 /// The package that `--model` names, or the one that comes with the program.
 pub fn package_folder(common: &Common) -> Result<PathBuf> {
     match &common.model {
-        Some(folder) => Ok(folder.clone()),
+        Some(package) => named_package(common, package),
         None => default_package(),
     }
+}
+
+/// Returns the folder of `package`: itself, or, where there is none and it may be the name of a model at the hub, that of
+/// the cache, into which it is fetched if need be.
+pub fn named_package(common: &Common, package: &Path) -> Result<PathBuf> {
+    #[cfg(feature = "hub")]
+    if let Some(name) = model_name(package) {
+        return crate::hub::folder(common, &name);
+    }
+    #[cfg(not(feature = "hub"))]
+    let _ = common;
+    Ok(package.to_path_buf())
+}
+
+/// Returns the model at the hub for which `package` stands, unless there is a folder of that name.
+#[cfg(feature = "hub")]
+pub fn model_name(package: &Path) -> Option<ModelName> {
+    package.to_str()?.parse().ok().filter(|_| !package.exists())
 }
 
 /// Returns how `common` wants ONNX Runtime started, and the graphs placed.
@@ -40,7 +60,7 @@ pub fn load_model(common: &Common) -> Result<Model> {
 }
 
 /// `onnx/default` beside the program or above it (a source checkout), or `share/ualm/default` of an installation.
-fn default_package() -> Result<PathBuf> {
+pub fn default_package() -> Result<PathBuf> {
     let program = std::env::current_exe().and_then(real_path).unwrap_or_default();
     let installed = program.ancestors().nth(2).map(|prefix| prefix.join("share/ualm/default"));
     let beside = program.ancestors().skip(1).map(|folder| folder.join("onnx/default"));

@@ -2,6 +2,8 @@
 
 mod help;
 mod limits;
+#[cfg(feature = "hub")]
+pub mod model_name;
 mod overrides;
 mod part;
 #[cfg(feature = "server")]
@@ -19,6 +21,8 @@ use crate::system::PATH_DELIMITER;
 
 pub use help::{command, parse};
 pub use limits::LimitFlags;
+#[cfg(feature = "hub")]
+pub use model_name::ModelName;
 pub use overrides::Overrides;
 pub use part::Part;
 #[cfg(feature = "server")]
@@ -39,9 +43,14 @@ pub struct Args {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Common {
-    /// Model package; by default the one that comes with the program
+    /// Model package: a folder, or OWNER/NAME[@REVISION] at the hub (docs/models.md); by default the one that comes with the
+    /// program
     #[arg(long, short, global = true, env = "UALM_MODEL", value_name = "PACKAGE")]
     pub model: Option<PathBuf>,
+    /// Accept the licence of a package from the hub that restricts its use
+    #[cfg(feature = "hub")]
+    #[arg(long, global = true, alias = "accept-license", env = "UALM_ACCEPT_LICENCE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub accept_licence: bool,
     /// ONNX Runtime's library; by default ORT_DYLIB_PATH, beside the program, or the cache
     #[arg(long, global = true, hide_short_help = true, env = "UALM_LIBRARY", value_name = "FILE")]
     pub library: Option<PathBuf>,
@@ -104,6 +113,12 @@ pub enum Command {
     /// Serve a page to play with, and the model behind OpenAI's interface (docs/server.md)
     #[cfg(feature = "server")]
     Serve(Box<Serve>),
+    /// Fetch a model package from the hub, or its newest revision
+    #[cfg(feature = "hub")]
+    Pull(Pull),
+    /// List the model packages that are here, with what they can do
+    #[cfg(feature = "hub")]
+    Models(Models),
     /// Show what a model package holds
     Inspect(Inspect),
     /// Measure how fast a package runs on this machine
@@ -482,9 +497,40 @@ pub struct BatchMerge {
     pub from: Vec<PathBuf>,
 }
 
+#[cfg(feature = "hub")]
+#[derive(clap::Args)]
+pub struct Pull {
+    /// Package at the hub: OWNER/NAME, or OWNER/NAME@REVISION for a branch, a tag or a commit
+    pub name: ModelName,
+}
+
+#[cfg(feature = "hub")]
+#[derive(clap::Args)]
+pub struct Models {
+    #[command(subcommand)]
+    pub command: Option<ModelsCommand>,
+}
+
+#[cfg(feature = "hub")]
+#[derive(Subcommand)]
+pub enum ModelsCommand {
+    /// Remove a package from the cache, and what no other revision of it uses
+    Remove(RemoveModel),
+}
+
+#[cfg(feature = "hub")]
+#[derive(clap::Args)]
+pub struct RemoveModel {
+    /// Package: OWNER/NAME for all of its revisions, OWNER/NAME@REVISION for one
+    pub name: ModelName,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
 #[derive(clap::Args)]
 pub struct Inspect {
-    /// Model package; by default that of --model
+    /// Model package, as for --model; by default that
     pub package: Option<PathBuf>,
     /// Read every file and compare its sum
     #[arg(long)]
@@ -493,7 +539,7 @@ pub struct Inspect {
 
 #[derive(clap::Args)]
 pub struct Bench {
-    /// Model package; by default that of --model
+    /// Model package, as for --model; by default that
     pub package: Option<PathBuf>,
     /// Measure these alone (repeatable, or with commas between)
     #[arg(long, value_name = "PART", value_delimiter = ',')]

@@ -15,7 +15,7 @@ use ualm::{Model, Result, RuntimeOptions};
 
 use crate::args::{Bench, Common, Part};
 use crate::output::{print, print_json};
-use crate::setup::{package_folder, runtime_options};
+use crate::setup::{named_package, package_folder, runtime_options};
 use figure::Figure;
 use least::LeastTimes;
 use machine::Machine;
@@ -39,7 +39,8 @@ struct Report<'a> {
 
 /// `ualm bench`.
 pub fn run(common: &Common, args: &Bench) -> Result<()> {
-    let folder = args.package.clone().map_or_else(|| package_folder(common), Ok)?;
+    let folder =
+        args.package.as_deref().map_or_else(|| package_folder(common), |package| named_package(common, package))?;
     let options = runtime_options(common);
     let start = Instant::now();
     let model = Model::load_with(folder, &options)?.with_limits(common.limits.limits());

@@ -1,0 +1,342 @@
+//! The cache of Hugging Face's tools, in the layout that `huggingface_hub` reads and writes:
+//!
+//! ```text
+//! models--OWNER--NAME/blobs/ID            contents, by the hub's ids
+//!                     blobs/ID.incomplete the beginning of one
+//!                     snapshots/COMMIT/…  links to the contents, by the names of files
+//!                     refs/REVISION       the commit that a branch or tag was when it was last looked up
+//! .locks/models--OWNER--NAME/             files that are locked while something is written or in use
+//! ```
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use ualm::internal::{write_whole, write_whole_with};
+use ualm::package::Manifest;
+use ualm::{Error, ErrorKind, Result};
+
+use crate::args::model_name::{ModelName, is_commit};
+
+/// The file that makes a folder a package.
+pub const MANIFEST: &str = "manifest.json";
+/// The beginning of the names of folders of models.
+const MODELS: &str = "models--";
+
+/// The part of the cache that belongs to a model.
+#[derive(Clone)]
+pub struct Repository {
+    folder: PathBuf,
+    locks: PathBuf,
+}
+
+/// A package in the cache: a commit all of whose files are there.
+pub struct Cached {
+    pub commit: String,
+    pub folder: PathBuf,
+    pub manifest: Manifest,
+}
+
+impl Repository {
+    /// Returns the part of `cache` that belongs to `OWNER/NAME`.
+    pub fn new(cache: &Path, repository: &str) -> Self {
+        let name = format!("{MODELS}{}", repository.replace('/', "--"));
+        Self { folder: cache.join(&name), locks: cache.join(".locks").join(name) }
+    }
+
+    /// Returns the folder of the model.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns the path of the contents with the hub's id `id`.
+    pub fn blob(&self, id: &str) -> PathBuf {
+        self.folder.join("blobs").join(id)
+    }
+
+    /// Returns the path of the beginning of the contents `id`.
+    pub fn incomplete(&self, id: &str) -> PathBuf {
+        self.folder.join("blobs").join(format!("{id}.incomplete"))
+    }
+
+    /// Returns whether the contents `id` are there, of `size` bytes.
+    pub fn has_blob(&self, id: &str, size: u64) -> bool {
+        fs::metadata(self.blob(id)).is_ok_and(|file| file.len() == size)
+    }
+
+    /// Returns how many bytes of the contents `id`, of `size` bytes, are there.
+    pub fn bytes_of(&self, id: &str, size: u64) -> u64 {
+        if self.has_blob(id, size) {
+            return size;
+        }
+        fs::metadata(self.incomplete(id)).map_or(0, |part| part.len()).min(size)
+    }
+
+    /// Returns the folder of a commit.
+    pub fn snapshot(&self, commit: &str) -> PathBuf {
+        self.folder.join("snapshots").join(commit)
+    }
+
+    /// Returns the commit that `revision` is as far as the cache knows.
+    pub fn commit(&self, revision: &str) -> Option<String> {
+        if is_commit(revision) {
+            return Some(revision.to_owned());
+        }
+        let commit = fs::read_to_string(self.reference(revision)).ok()?.trim().to_owned();
+        is_commit(&commit).then_some(commit)
+    }
+
+    /// Returns the package of `revision`, if all of its files are in the cache.
+    pub fn package(&self, revision: &str) -> Option<Cached> {
+        let commit = self.commit(revision)?;
+        let folder = self.snapshot(&commit);
+        let manifest = Manifest::parse(&fs::read(folder.join(MANIFEST)).ok()?).ok()?;
+        let is_there = |(name, sum): (&String, &ualm::package::FileSum)| {
+            stays_inside(name) && fs::metadata(folder.join(name)).is_ok_and(|file| file.len() == sum.size)
+        };
+        manifest.files.iter().all(is_there).then_some(Cached { commit, folder, manifest })
+    }
+
+    /// Returns the packages of all commits in the cache.
+    pub fn packages(&self) -> Vec<Cached> {
+        let commits: BTreeSet<_> = names_in(&self.folder.join("snapshots")).collect();
+        commits.iter().filter(|commit| is_commit(commit)).filter_map(|commit| self.package(commit)).collect()
+    }
+
+    /// Returns the branches and tags that are known to be `commit`.
+    pub fn names_of(&self, commit: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for path in files_below(&self.folder.join("refs")) {
+            let is_it = fs::read_to_string(&path).is_ok_and(|text| text.trim() == commit);
+            let name = path.strip_prefix(self.folder.join("refs")).ok().and_then(Path::to_str);
+            names.extend(name.filter(|_| is_it).map(|name| name.replace('\\', "/")));
+        }
+        names.sort();
+        names
+    }
+
+    /// Notes that the branch or tag `revision` is `commit`.
+    pub fn note_commit(&self, revision: &str, commit: &str) -> Result<()> {
+        if is_commit(revision) {
+            return Ok(());
+        }
+        let path = self.reference(revision);
+        path.parent().map_or(Ok(()), make_folder)?;
+        write_whole(path, commit.as_bytes())
+    }
+
+    /// Forgets the branch or tag `revision`.
+    pub fn forget_name(&self, revision: &str) -> Result<()> {
+        let path = self.reference(revision);
+        fs::remove_file(&path).map_err(|e| unwritable(e).context(path.display()))
+    }
+
+    /// Puts the contents `id` into the snapshot of `commit` as `name`: by a link, or by a copy where the system has none
+    /// for us. Whatever has that name is replaced unless it is the same.
+    pub fn link(&self, id: &str, commit: &str, name: &str) -> Result<()> {
+        let (blob, path) = (self.blob(id), self.snapshot(commit).join(name));
+        path.parent().map_or(Ok(()), make_folder)?;
+        let is_same = |path: &Path| Some(path.canonicalize().ok()? == blob.canonicalize().ok()?);
+        if is_same(&path) == Some(true) {
+            return Ok(());
+        }
+        let failed = |e: io::Error| unwritable(e).context(path.display());
+        if fs::symlink_metadata(&path).is_ok() {
+            fs::remove_file(&path).map_err(failed)?;
+        }
+        let ups = "../".repeat(2 + name.matches('/').count());
+        let linked = symlink(Path::new(&format!("{ups}blobs/{id}")), &path).or_else(|_| fs::hard_link(&blob, &path));
+        linked.or_else(|_| {
+            let mut source = File::open(&blob).map_err(failed)?;
+            write_whole_with(&path, |file| io::copy(&mut source, file).map(drop))
+        })
+    }
+
+    /// Makes the folders in which something will be written.
+    pub fn make_folders(&self) -> Result<()> {
+        make_folder(&self.folder.join("blobs"))?;
+        make_folder(&self.locks)
+    }
+
+    /// Locks what `name` stands for, for this process alone; calls `waits` before waiting for another one.
+    pub fn lock(&self, name: &str, waits: impl FnOnce()) -> Result<Lock> {
+        let path = self.locks.join(format!("{name}.lock"));
+        let failed = |e: io::Error| unwritable(e).context(path.display());
+        make_folder(&self.locks)?;
+        let file = open_lock(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                waits();
+                file.lock().map_err(failed)?;
+            }
+            Err(TryLockError::Error(e)) => return Err(failed(e)),
+        }
+        Ok(Lock { _file: file })
+    }
+
+    /// Locks what `name` stands for, unless another process has locked it.
+    pub fn try_lock(&self, name: &str) -> Option<Lock> {
+        let file = open_lock(&self.locks.join(format!("{name}.lock"))).ok()?;
+        file.try_lock().ok().map(|()| Lock { _file: file })
+    }
+
+    /// Locks what `name` stands for beside others that do so. A cache that cannot be written has no locks, and needs none.
+    pub fn share_lock(&self, name: &str) -> Option<Lock> {
+        make_folder(&self.locks).ok()?;
+        let file = open_lock(&self.locks.join(format!("{name}.lock"))).ok()?;
+        file.lock_shared().ok().map(|()| Lock { _file: file })
+    }
+
+    /// Returns the folder of the model's locks.
+    pub fn locks(&self) -> &Path {
+        &self.locks
+    }
+
+    fn reference(&self, revision: &str) -> PathBuf {
+        self.folder.join("refs").join(revision)
+    }
+}
+
+/// A lock that ends with the value, or with the process.
+pub struct Lock {
+    _file: File,
+}
+
+/// Returns the names of all models in `cache`, packages or not, in order.
+pub fn models(cache: &Path) -> Vec<ModelName> {
+    let name = |folder: String| folder.strip_prefix(MODELS)?.replacen("--", "/", 1).parse().ok();
+    let mut models: Vec<ModelName> = names_in(cache).filter_map(name).collect();
+    models.sort_by(|a, b| a.repository().cmp(b.repository()));
+    models
+}
+
+/// Returns whether a file's name is a plain relative path.
+pub fn stays_inside(name: &str) -> bool {
+    let is_plain = |part: &str| Path::new(part).components().all(|part| matches!(part, Component::Normal(_)));
+    !name.is_empty() && !name.contains(['\\', ':']) && name.split('/').all(|part| !part.is_empty() && is_plain(part))
+}
+
+/// Returns the paths of all files in `folder` and below it.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files.extend(files_below(&entry.path())),
+            Ok(_) => files.push(entry.path()),
+            Err(_) => {}
+        }
+    }
+    files
+}
+
+/// Returns the error of a part of the cache that cannot be written.
+pub fn unwritable(error: io::Error) -> Error {
+    let what = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full; what has been fetched is kept: free some space, and the same command goes on (HF_HUB_CACHE \
+             names another folder)"
+        }
+        io::ErrorKind::FileTooLarge => {
+            "the system allows no larger file here; what has been fetched is kept: raise the limit, or name another \
+             folder with HF_HUB_CACHE"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "the cache cannot be written: name a folder that can with HF_HUB_CACHE"
+        }
+        _ => "the cache cannot be written",
+    };
+    Error::new(ErrorKind::Io, what).with_source(error)
+}
+
+fn names_in(folder: &Path) -> impl Iterator<Item = String> {
+    fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|e| unwritable(e).context(folder.display()))
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).read(true).write(true).open(path)
+}
+
+#[cfg(unix)]
+fn symlink(target: &Path, link: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, link)
+}
+
+/// Makes a link where the user may: developers and administrators.
+#[cfg(windows)]
+fn symlink(target: &Path, link: &Path) -> io::Result<()> {
+    let target: PathBuf = target.components().collect(); // with the system's separators
+    std::os::windows::fs::symlink_file(target, link)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+    const ID: &str = "89abcdef0123456789abcdef0123456789abcdef";
+
+    fn repository() -> (tempfile::TempDir, Repository) {
+        let cache = tempfile::tempdir().unwrap();
+        let repository = Repository::new(cache.path(), "a/b");
+        repository.make_folders().unwrap();
+        (cache, repository)
+    }
+
+    #[test]
+    fn a_branch_is_the_commit_that_was_noted() {
+        let (cache, repository) = repository();
+        assert_eq!(repository.commit("main"), None);
+        repository.note_commit("refs/pr/1", COMMIT).unwrap();
+        repository.note_commit("main", COMMIT).unwrap();
+        assert_eq!(repository.commit("main").as_deref(), Some(COMMIT));
+        assert_eq!(repository.commit(COMMIT).as_deref(), Some(COMMIT));
+        assert_eq!(repository.names_of(COMMIT), ["main", "refs/pr/1"]);
+        fs::write(cache.path().join("models--a--b/refs/main"), "../../elsewhere").unwrap();
+        assert_eq!(repository.commit("main"), None, "not the id of a commit");
+        assert_eq!(models(cache.path()), ["a/b".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_link_leads_to_the_contents_and_replaces_another_one() {
+        let (_cache, repository) = repository();
+        fs::write(repository.blob(ID), "contents").unwrap();
+        for name in ["file", "folder/file"] {
+            let path = repository.snapshot(COMMIT).join(name);
+            repository.link(ID, COMMIT, name).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), "contents");
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, "old").unwrap();
+            repository.link(ID, COMMIT, name).unwrap();
+            repository.link(ID, COMMIT, name).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), "contents");
+        }
+    }
+
+    #[test]
+    fn a_lock_keeps_others_out() {
+        let (_cache, repository) = repository();
+        let lock = repository.lock("pull", || panic!("nobody has it")).unwrap();
+        assert!(repository.try_lock("pull").is_none());
+        drop(lock);
+        let shared = [repository.share_lock("pull").unwrap(), repository.share_lock("pull").unwrap()];
+        assert!(repository.try_lock("pull").is_none());
+        drop(shared);
+        assert!(repository.try_lock("pull").is_some());
+    }
+
+    #[test]
+    fn names_of_files_stay_inside() {
+        for name in ["llm.onnx", "sub/llm.onnx.data", "a..b"] {
+            assert!(stays_inside(name), "{name}");
+        }
+        for name in ["", "/etc/passwd", "..", "../x", "a/../b", "a//b", "a/", "C:x", "a\\..\\b", "./a"] {
+            assert!(!stays_inside(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! One file: from the hub into the cache, from where an earlier attempt ended.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ualm::{Cancel, Error, ErrorKind, Result};
+use ureq::Body;
+
+use super::cache::{Repository, unwritable};
+use super::client::{Client, Commit, RemoteFile};
+use super::retry::{Attempts, Failure};
+use super::sums::Sums;
+use crate::args::Common;
+use crate::output::note;
+use crate::progress::Progress;
+
+/// The most bytes that are read at once.
+const PIECE: usize = 256 << 10;
+
+/// A file to be fetched, with its sum in the manifest where that has one.
+pub struct Wanted<'a> {
+    pub file: &'a RemoteFile,
+    pub sha256: Option<&'a str>,
+}
+
+/// The surroundings of a fetch.
+pub struct Fetch<'a> {
+    pub client: &'a Client,
+    pub repository: &'a Repository,
+    pub commit: &'a Commit,
+    pub cancel: &'a Cancel,
+    pub common: &'a Common,
+    /// Counts the bytes that are missing when the fetch begins.
+    pub progress: &'a Progress,
+}
+
+impl Fetch<'_> {
+    /// Fetches a file into the cache's contents, unless it is there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when the hub does not give it, its sum is wrong or the cache cannot be written. The bytes that
+    /// came are kept.
+    pub fn fetch(&self, wanted: &Wanted) -> Result<()> {
+        let RemoteFile { name, id, size } = wanted.file;
+        let waits = || self.tell(&format!("another program is fetching {name}; waiting for it"));
+        // the lock of huggingface_hub, so that the two do not write the same file
+        let _lock = self.repository.lock(id, waits)?;
+        if self.repository.has_blob(id, *size) {
+            return Ok(());
+        }
+        let mut part = Part::open(self.repository.incomplete(id), *size)?;
+        let is_resumed = part.length > 0;
+        match self.complete(wanted, &mut part, is_resumed) {
+            Ok(()) => part.finish(self.repository.blob(id)),
+            Err(error) => {
+                part.remove_if_empty();
+                Err(error)
+            }
+        }
+    }
+
+    /// Fills `part`, and checks its sums; begins anew if it is wrong for what an earlier attempt left.
+    fn complete(&self, wanted: &Wanted, part: &mut Part, is_resumed: bool) -> Result<()> {
+        let RemoteFile { name, id, .. } = wanted.file;
+        self.fill(wanted.file, part)?;
+        let Err((expected, found)) = part.sums.clone().check(id, wanted.sha256) else { return Ok(()) };
+        self.begin_anew(part)?;
+        if is_resumed {
+            self.tell(&format!("{name}: what was left of an earlier attempt is damaged; fetching all of it again"));
+            return self.complete(wanted, part, false);
+        }
+        let what = format!(
+            "{name}: what came has the sum {found}, and {expected} was expected; nothing of it is kept. Try again; if it \
+             stays so, something between here and the hub changes what passes, or the package is damaged there"
+        );
+        Err(Error::new(ErrorKind::Io, what))
+    }
+
+    fn tell(&self, what: &str) {
+        self.progress.aside(|| note(self.common, what));
+    }
+
+    fn begin_anew(&self, part: &mut Part) -> Result<()> {
+        self.progress.add_length(part.length);
+        part.begin_anew()
+    }
+
+    /// Appends to `part` what it lacks.
+    fn fill(&self, file: &RemoteFile, part: &mut Part) -> Result<()> {
+        let mut attempts = Attempts::default();
+        while part.length < file.size {
+            let before = part.length;
+            let attempt = self.append(file, part);
+            if part.length > before {
+                attempts.progress();
+            }
+            if let Err(failure) = attempt {
+                let tell = |what: &str| self.tell(&format!("{}: {what}", file.name));
+                attempts.wait(failure, self.cancel, &tell).map_err(|e| match e.kind() {
+                    ErrorKind::Cancelled => e,
+                    _ => e.context(&file.name),
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one request and appends what comes.
+    fn append(&self, file: &RemoteFile, part: &mut Part) -> Result<(), Failure> {
+        let answer = self.client.open(self.commit, file, part.length)?;
+        if part.length > 0 && !answer.is_rest {
+            self.begin_anew(part)?;
+        }
+        let most = file.size - part.length;
+        self.copy(answer.body, most, part)?;
+        if part.length < file.size {
+            let what = format!("the connection broke after {} of {} bytes", part.length, file.size);
+            return Err(Failure::Passing(Error::new(ErrorKind::Io, what), None));
+        }
+        Ok(())
+    }
+
+    fn copy(&self, body: Body, most: u64, part: &mut Part) -> Result<(), Failure> {
+        let mut reader = body.into_with_config().limit(u64::MAX).reader().take(most);
+        let mut buffer = vec![0; PIECE];
+        loop {
+            self.cancel.check()?;
+            let read = match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => read,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => {
+                    let broke = Error::new(ErrorKind::Io, "the connection broke").with_source(e);
+                    return Err(Failure::Passing(broke, None::<Duration>));
+                }
+            };
+            part.append(buffer.get(..read).unwrap_or_default())?;
+            self.progress.bytes(read as u64);
+        }
+    }
+}
+
+/// The beginning of a file on the disk, with its sums.
+struct Part {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    length: u64,
+    sums: Sums,
+}
+
+impl Part {
+    /// Opens what an earlier attempt left, and sums it; begins a new one where nothing is, or more than there can be.
+    fn open(path: PathBuf, size: u64) -> Result<Self> {
+        let failed = |e: io::Error| unwritable(e).context(path.display());
+        let mut file =
+            File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
+        let mut sums = Sums::new(size);
+        let (mut buffer, mut length) = (vec![0; PIECE], 0);
+        loop {
+            let read = file.read(&mut buffer).map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            length += read as u64;
+            sums.add(buffer.get(..read).unwrap_or_default());
+        }
+        let mut part = Self { path, file, size, length, sums };
+        if part.length > size {
+            part.begin_anew()?;
+        }
+        Ok(part)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all(bytes);
+        if let Err(error) = written {
+            // some of it may have been written: what is there must be what was summed
+            let _ = self.file.set_len(self.length);
+            return Err(unwritable(error).context(self.path.display()));
+        }
+        self.sums.add(bytes);
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn begin_anew(&mut self) -> Result<()> {
+        use io::Seek;
+        let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
+        emptied.map_err(|e| unwritable(e).context(self.path.display()))?;
+        (self.length, self.sums) = (0, Sums::new(self.size));
+        Ok(())
+    }
+
+    /// Gives the file its final name, once it is on the disk.
+    fn finish(self, path: PathBuf) -> Result<()> {
+        let failed = |e: io::Error| unwritable(e).context(path.display());
+        self.file.sync_all().map_err(failed)?;
+        drop(self.file);
+        fs::rename(&self.path, &path).map_err(failed)
+    }
+
+    /// Removes the file if nothing has come.
+    fn remove_if_empty(self) {
+        if self.length == 0 {
+            drop(self.file);
+            // an empty file that stays is no harm
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELLO: &str = "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0";
+
+    #[test]
+    fn a_part_goes_on_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.incomplete");
+        Part::open(path.clone(), 5).unwrap().append(b"hel").unwrap();
+        let mut part = Part::open(path.clone(), 5).unwrap();
+        assert_eq!(part.length, 3);
+        part.append(b"lo").unwrap();
+        assert_eq!(part.sums.clone().check(HELLO, None), Ok(()));
+        part.begin_anew().unwrap();
+        part.append(b"hello").unwrap();
+        assert_eq!(part.sums.clone().check(HELLO, None), Ok(()));
+        let done = folder.path().join("x");
+        part.finish(done.clone()).unwrap();
+        assert_eq!(fs::read(done).unwrap(), b"hello");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_part_that_is_too_long_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.incomplete");
+        fs::write(&path, "much too long").unwrap();
+        assert_eq!(Part::open(path.clone(), 5).unwrap().length, 0);
+        assert_eq!(fs::metadata(path).unwrap().len(), 0);
+    }
+}

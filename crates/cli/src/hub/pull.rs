@@ -1,0 +1,321 @@
+//! A package from the hub into the cache.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use ualm::package::Manifest;
+use ualm::{Cancel, Error, ErrorKind, Result};
+
+use super::cache::{Cached, MANIFEST, Repository};
+use super::client::{Client, Commit, RemoteFile};
+use super::fetch::{Fetch, Wanted};
+use super::licence::Licensed;
+use super::retry::Attempts;
+use super::settings::Settings;
+use super::sums::is_sha256;
+use crate::args::Common;
+use crate::args::model_name::ModelName;
+use crate::output::note;
+use crate::progress::Progress;
+
+/// Files that are fetched at once.
+const AT_ONCE: usize = 4;
+/// The largest manifest to fetch, in bytes.
+const MOST_MANIFEST: u64 = 16 << 20;
+/// The lock of a model while its files are fetched.
+pub const PULL_LOCK: &str = "ualm-pull";
+
+/// The way to a package.
+pub struct Pull<'a> {
+    pub common: &'a Common,
+    pub settings: &'a Settings,
+    pub name: &'a ModelName,
+    pub cancel: &'a Cancel,
+}
+
+impl Pull<'_> {
+    /// Returns the package of the name: from the cache if it is there, else from the hub.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when it cannot be fetched, [`ErrorKind::Package`] when it is no package, [`ErrorKind::Invalid`]
+    /// when its licence is not accepted.
+    pub fn find(&self) -> Result<Cached> {
+        match self.repository().package(self.name.revision()) {
+            Some(cached) => self.licensed(&cached.commit, &cached.manifest).require(self.common).map(|()| cached),
+            None => self.fetch(),
+        }
+    }
+
+    /// Returns the package of the name as it is at the hub now, which is asked unless the name is of one commit, or
+    /// nothing may be asked.
+    ///
+    /// # Errors
+    /// As for [`find`](Self::find).
+    pub fn update(&self) -> Result<Cached> {
+        let is_offline = self.settings.is_offline;
+        if self.name.is_pinned() || (is_offline && self.repository().package(self.name.revision()).is_some()) {
+            if is_offline && !self.name.is_pinned() {
+                let name = self.name;
+                note(
+                    self.common,
+                    &format!("offline: {name} is as it was fetched; whether there is a newer one was not asked"),
+                );
+            }
+            return self.find();
+        }
+        self.fetch()
+    }
+
+    fn repository(&self) -> Repository {
+        Repository::new(&self.settings.cache, self.name.repository())
+    }
+
+    fn licensed<'a>(&'a self, commit: &'a str, manifest: &'a Manifest) -> Licensed<'a> {
+        let page = format!("{}/{}", self.settings.endpoint, self.name.repository());
+        Licensed { name: self.name, commit, manifest, page }
+    }
+
+    fn fetch(&self) -> Result<Cached> {
+        let Self { common, settings, name, cancel } = *self;
+        if settings.is_offline {
+            let what = format!(
+                "{name} is not in the cache ({}), and nothing may be fetched: HF_HUB_OFFLINE is set",
+                settings.cache.display()
+            );
+            return Err(Error::new(ErrorKind::Io, what));
+        }
+        let client = Client::new(settings)?;
+        let commit = Attempts::default().until(cancel, &|what| note(common, what), || client.look_up(name))?;
+        let manifest_file = commit.file(MANIFEST).ok_or_else(|| no_package(&commit))?;
+        let repository = self.repository();
+        repository.make_folders()?;
+        let waits = || note(common, &format!("another ualm is fetching {}; waiting for it", name.repository()));
+        let _lock = repository.lock(PULL_LOCK, waits)?;
+        let cached = match repository.package(&commit.id) {
+            Some(cached) => {
+                self.licensed(&commit.id, &cached.manifest).require(common)?;
+                note(common, &format!("{name} is in the cache already"));
+                cached
+            }
+            None => {
+                let manifest = self.fetch_manifest(&client, &repository, &commit, manifest_file)?;
+                self.licensed(&commit.id, &manifest).require(common)?;
+                let wanted = Files::of(&commit, &manifest)?;
+                self.fetch_files(&client, &repository, &commit, &wanted)?;
+                wanted.link(&repository, manifest_file)?
+            }
+        };
+        repository.note_commit(name.revision(), &commit.id)?;
+        Ok(cached)
+    }
+
+    fn fetch_manifest(
+        &self,
+        client: &Client,
+        repository: &Repository,
+        commit: &Commit,
+        file: &RemoteFile,
+    ) -> Result<Manifest> {
+        if file.size > MOST_MANIFEST {
+            let what = format!("{}: a manifest of {} bytes; expected at most {MOST_MANIFEST}", self.name, file.size);
+            return Err(Error::new(ErrorKind::Package, what));
+        }
+        let progress = Progress::hidden();
+        let Self { common, cancel, .. } = *self;
+        let fetch = Fetch { client, repository, commit, cancel, common, progress: &progress };
+        fetch.fetch(&Wanted { file, sha256: None })?;
+        let text = fs::read(repository.blob(&file.id))
+            .map_err(|e| Error::new(ErrorKind::Io, "the manifest cannot be read").with_source(e))?;
+        Manifest::parse(&text).map_err(|e| e.context(format!("{}: {MANIFEST}", self.name)))
+    }
+
+    /// Fetches the contents of all files, several at once.
+    fn fetch_files(&self, client: &Client, repository: &Repository, commit: &Commit, files: &Files) -> Result<()> {
+        let Self { common, name, .. } = *self;
+        let wanted = files.contents();
+        let size: u64 = wanted.iter().map(|wanted| wanted.file.size).sum();
+        let here: u64 = wanted.iter().map(|wanted| repository.bytes_of(&wanted.file.id, wanted.file.size)).sum();
+        self.check_space(repository, size - here)?;
+        let (count, id) = (files.0.len(), short(&commit.id));
+        let already = if here > 0 { format!(", {} of it here already", bytes(here)) } else { String::new() };
+        note(common, &format!("fetching {} at {id}: {count} files, {}{already}", name.repository(), bytes(size)));
+        let progress = Progress::of_bytes(common, size - here, "fetching");
+        let stop = self.cancel.below();
+        let fetch = Fetch { client, repository, commit, cancel: &stop, common, progress: &progress };
+        let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
+        let work = || {
+            while let Some(wanted) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = fetch.fetch(wanted) {
+                    failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    return stop.cancel();
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(work);
+            }
+        });
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn check_space(&self, repository: &Repository, needed: u64) -> Result<()> {
+        // where the system does not tell, the writing will
+        let free = fs4::available_space(repository.folder()).unwrap_or(u64::MAX);
+        if needed <= free {
+            return Ok(());
+        }
+        let what = format!(
+            "{} takes {} more, and the disk of {} has {} left: free some space, or name a folder on another disk with \
+             HF_HUB_CACHE; nothing was fetched",
+            self.name,
+            bytes(needed),
+            self.settings.cache.display(),
+            bytes(free)
+        );
+        Err(Error::new(ErrorKind::Io, what))
+    }
+}
+
+/// The files of a package besides its manifest, by name.
+struct Files<'a>(BTreeMap<&'a str, Wanted<'a>>, &'a str);
+
+impl<'a> Files<'a> {
+    /// Finds what the manifest names among the files of the commit, and what a person wants to read.
+    fn of(commit: &'a Commit, manifest: &'a Manifest) -> Result<Self> {
+        let wrong = |what: String| {
+            let name = &commit.name;
+            Err(Error::new(
+                ErrorKind::Package,
+                format!("{name}: the package at the hub is broken: {what}; tell its author"),
+            ))
+        };
+        let mut files = BTreeMap::new();
+        for (name, sum) in &manifest.files {
+            let Some(file) = commit.file(name) else { return wrong(format!("{name} is missing")) };
+            if file.size != sum.size {
+                return wrong(format!("{name} has {} bytes, and its manifest says {}", file.size, sum.size));
+            }
+            if is_sha256(&file.id) && !file.id.eq_ignore_ascii_case(&sum.sha256) {
+                return wrong(format!("{name} has the sum {}, and its manifest says {}", file.id, sum.sha256));
+            }
+            files.insert(name.as_str(), Wanted { file, sha256: Some(&sum.sha256) });
+        }
+        let papers = commit.files.iter().filter(|file| is_paper(&file.name));
+        for file in papers {
+            files.entry(&file.name).or_insert(Wanted { file, sha256: None });
+        }
+        Ok(Self(files, &commit.id))
+    }
+
+    /// Returns the files by their contents, each once, the largest first.
+    fn contents(&self) -> Vec<&Wanted<'a>> {
+        let by_id: BTreeMap<_, _> = self.0.values().map(|wanted| (&wanted.file.id, wanted)).collect();
+        let mut contents: Vec<_> = by_id.into_values().collect();
+        contents.sort_by_key(|wanted| std::cmp::Reverse(wanted.file.size));
+        contents
+    }
+
+    /// Links the contents into the commit's folder; the manifest last, which makes it a package.
+    fn link(&self, repository: &Repository, manifest: &RemoteFile) -> Result<Cached> {
+        for (name, wanted) in &self.0 {
+            repository.link(&wanted.file.id, self.1, name)?;
+        }
+        repository.link(&manifest.id, self.1, MANIFEST)?;
+        repository.package(self.1).ok_or_else(|| {
+            let what = format!("{}: not complete, though all was fetched", repository.snapshot(self.1).display());
+            Error::new(ErrorKind::Io, what)
+        })
+    }
+}
+
+impl Commit {
+    fn file(&self, name: &str) -> Option<&RemoteFile> {
+        self.files.iter().find(|file| file.name == name)
+    }
+}
+
+/// Returns whether a file tells a person about the package.
+fn is_paper(name: &str) -> bool {
+    !name.contains('/') && ["README", "LICENSE", "LICENCE", "NOTICE"].iter().any(|paper| name.starts_with(paper))
+}
+
+/// Returns the error of a model that is no package, with the way to make one of a checkpoint.
+fn no_package(commit: &Commit) -> Error {
+    let name = &commit.name;
+    let is_checkpoint = |name: &str| {
+        ["config.json", "train.yaml"].contains(&name)
+            || [".safetensors", ".pt", ".bin"].iter().any(|end| name.ends_with(end))
+    };
+    let what = match commit.files.iter().any(|file| is_checkpoint(&file.name)) {
+        true => {
+            let (model, folder) = (name.repository(), name.repository().split('/').next_back().unwrap_or_default());
+            let model = if name.has_revision() { name.to_string() } else { model.to_owned() };
+            format!(
+                "{name} is a checkpoint, with weights for training frameworks, and not a package, which ualm runs (it has no \
+                 {MANIFEST}). Make one of it:\n\n    ualm-export {model} {folder} --precision int4\n\n(from a checkout of \
+                 the sources: python3 export/export.py {model} {folder} --precision int4), and then give --model {folder}"
+            )
+        }
+        false => format!("{name} is no package: it has no {MANIFEST}. Packages are what ualm's exporter writes"),
+    };
+    Error::new(ErrorKind::Package, what)
+}
+
+/// Returns the beginning of a commit's id.
+pub fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
+/// Returns a size for a person.
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(names: &[&str]) -> Commit {
+        let file = |name: &&str| RemoteFile { name: (*name).to_owned(), id: "0".repeat(40), size: 1 };
+        let name = "nvidia/Nemotron-Labs-Audex-2B".parse().unwrap();
+        Commit { name, id: "1".repeat(40), files: names.iter().map(file).collect() }
+    }
+
+    #[test]
+    fn a_checkpoint_is_told_how_it_becomes_a_package() {
+        let told = no_package(&commit(&["config.json", "model-00001.safetensors"])).to_string();
+        assert!(told.contains("is a checkpoint"), "{told}");
+        assert!(
+            told.contains("ualm-export nvidia/Nemotron-Labs-Audex-2B Nemotron-Labs-Audex-2B --precision int4"),
+            "{told}"
+        );
+        assert!(!no_package(&commit(&["data.csv"])).to_string().contains("ualm-export"));
+    }
+
+    #[test]
+    fn sizes_are_told_in_a_unit_that_fits() {
+        assert_eq!([bytes(900), bytes(31_400_000), bytes(1_920_000_000)], ["900 bytes", "31.4 MB", "1.92 GB"]);
+    }
+
+    #[test]
+    fn papers_are_at_the_top() {
+        assert!(
+            is_paper("README.md")
+                && is_paper("LICENSE")
+                && !is_paper("docs/README.md")
+                && !is_paper("model.safetensors")
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! `models remove`: a package leaves the cache.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use same_file::Handle;
+use serde::Serialize;
+use ualm::{Error, ErrorKind, Result};
+
+use super::cache::{Cached, Lock, MANIFEST, Repository, files_below, unwritable};
+use super::pull::{PULL_LOCK, bytes};
+use super::use_lock;
+use crate::args::{Common, RemoveModel};
+use crate::output::{note, print_json};
+
+/// The output of `--json`.
+#[derive(Serialize)]
+struct Removed {
+    name: String,
+    revisions: Vec<String>,
+    bytes: u64,
+}
+
+/// `ualm models remove`.
+pub fn remove(common: &Common, args: &RemoveModel, cache: &Path) -> Result<()> {
+    let name = &args.name;
+    let repository = Repository::new(cache, name.repository());
+    let packages = if name.has_revision() {
+        repository.package(name.revision()).into_iter().collect()
+    } else {
+        repository.packages()
+    };
+    let is_whole = !name.has_revision();
+    if packages.is_empty() && !(is_whole && repository.is_begun()) {
+        let what = format!("no package {name} is in the cache ({}); ualm models lists those that are", cache.display());
+        return Err(Error::new(ErrorKind::Invalid, what));
+    }
+    let _locks = lock(&repository, &packages, args)?;
+    let leaving: Vec<_> = packages.iter().map(|package| &*package.folder).collect();
+    let contents = repository.contents_of(&leaving, is_whole);
+    let size = contents.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum();
+    confirm(args, &packages, size)?;
+    packages.iter().try_for_each(|package| repository.remove_snapshot(package))?;
+    contents.iter().try_for_each(|path| remove_file(path))?;
+    repository.remove_if_empty();
+    let revisions: Vec<_> = packages.into_iter().map(|package| package.commit).collect();
+    note(common, &format!("removed {name}: {} freed", bytes(size)));
+    match common.json {
+        true => print_json(&Removed { name: name.repository().to_owned(), revisions, bytes: size }),
+        false => Ok(()),
+    }
+}
+
+/// Locks the packages, unless they are in use.
+fn lock(repository: &Repository, packages: &[Cached], args: &RemoveModel) -> Result<Vec<Lock>> {
+    let in_use = |what: &str| {
+        let what = format!("{} is {what} by another program: end that first", args.name);
+        Error::new(ErrorKind::Io, what)
+    };
+    repository.make_folders()?;
+    let pull = repository.try_lock(PULL_LOCK).ok_or_else(|| in_use("being fetched"))?;
+    let uses = packages.iter().map(|package| {
+        let lock = repository.try_lock(&use_lock(&package.commit));
+        lock.ok_or_else(|| in_use("in use"))
+    });
+    std::iter::once(Ok(pull)).chain(uses).collect()
+}
+
+fn confirm(args: &RemoveModel, packages: &[Cached], size: u64) -> Result<()> {
+    if args.yes {
+        return Ok(());
+    }
+    let refused = |what: &str| Err(Error::new(ErrorKind::Invalid, what));
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return refused("there is no terminal to ask whether you are sure: give --yes");
+    }
+    eprint!("Remove {} ({} revisions, {})? [y/N] ", args.name, packages.len(), bytes(size));
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.map_err(|e| Error::new(ErrorKind::Io, "the answer cannot be read").with_source(e))?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => refused("nothing was removed"),
+    }
+}
+
+impl Repository {
+    /// Returns whether a package was begun to be fetched.
+    fn is_begun(&self) -> bool {
+        let is_beginning = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "incomplete");
+        files_below(&self.folder().join("blobs")).iter().any(is_beginning)
+    }
+
+    /// Returns the contents that the snapshots `leaving` have and no other one; with `all`, those that none has as well,
+    /// of fetches that were not finished.
+    fn contents_of(&self, leaving: &[&Path], all: bool) -> Vec<PathBuf> {
+        // a link, of either kind, is the same file
+        let identities =
+            |folder: &Path| files_below(folder).into_iter().filter_map(|path| Handle::from_path(path).ok());
+        let snapshots = fs::read_dir(self.folder().join("snapshots")).into_iter().flatten().flatten();
+        let staying = snapshots.map(|entry| entry.path()).filter(|path| !leaving.contains(&&**path));
+        let kept: HashSet<_> = staying.flat_map(|folder| identities(&folder)).collect();
+        let left: HashSet<_> = leaving.iter().flat_map(|folder| identities(folder)).collect();
+        let goes = |path: &PathBuf| {
+            Handle::from_path(path).is_ok_and(|file| !kept.contains(&file) && (all || left.contains(&file)))
+        };
+        files_below(&self.folder().join("blobs")).into_iter().filter(goes).collect()
+    }
+
+    /// Removes the snapshot of a package; its manifest first, so that it is none from then on.
+    fn remove_snapshot(&self, package: &Cached) -> Result<()> {
+        remove_file(&package.folder.join(MANIFEST))?;
+        self.names_of(&package.commit).iter().try_for_each(|name| self.forget_name(name))?;
+        fs::remove_dir_all(&package.folder).map_err(|e| unwritable(e).context(package.folder.display()))
+    }
+
+    /// Removes the model's folders if nothing is left in them.
+    fn remove_if_empty(&self) {
+        if files_below(self.folder()).is_empty() {
+            // folders that stay are no harm
+            let _ = fs::remove_dir_all(self.folder());
+            let _ = fs::remove_dir_all(self.locks());
+        }
+    }
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    fs::remove_file(path).map_err(|e| unwritable(e).context(path.display()))
+}

@@ -1,0 +1,182 @@
+//! The environment variables of Hugging Face's tools: where the hub and the cache are, and who asks.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ualm::{Error, ErrorKind, Result};
+
+/// The address of the hub unless `HF_ENDPOINT` gives another.
+const HUB: &str = "https://huggingface.co";
+/// The time in which an answer, or the next bytes of one, must come, unless `HF_HUB_DOWNLOAD_TIMEOUT` gives another.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The settings that `huggingface_hub` reads from the same variables.
+pub struct Settings {
+    /// The address of the hub, without a slash at the end.
+    pub endpoint: String,
+    /// The user's token, if there is one.
+    pub token: Option<Token>,
+    /// The folder of the cache.
+    pub cache: PathBuf,
+    /// True if nothing may be asked of the network.
+    pub is_offline: bool,
+    /// The time in which an answer, or the next bytes of one, must come.
+    pub patience: Duration,
+    /// A file of certificates (PEM) to trust in the place of the usual ones.
+    pub certificates: Option<PathBuf>,
+}
+
+/// A secret, with the name of its source; shown as the latter.
+#[derive(Clone)]
+pub struct Token {
+    secret: String,
+    source: String,
+}
+
+impl Token {
+    /// Returns the value of the header that shows the token to the hub.
+    pub fn header(&self) -> String {
+        format!("Bearer {}", self.secret)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the token of {}", self.source)
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl Settings {
+    /// Reads the settings of this process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a value that cannot be used.
+    pub fn of_process() -> Result<Self> {
+        Self::read(&|name| std::env::var_os(name), std::env::home_dir())
+    }
+
+    fn read(variable: &dyn Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Result<Self> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let text = |name: &str| set(name).map(|value| value.to_string_lossy().trim().to_owned());
+        let is_true = |name: &str| text(name).is_some_and(|value| is_true(&value));
+        let path = |name: &str| set(name).map(|value| from_home(PathBuf::from(value), home.as_ref()));
+        let hugging_face = path("HF_HOME")
+            .or_else(|| path("XDG_CACHE_HOME").map(|cache| cache.join("huggingface")))
+            .or_else(|| home.as_ref().map(|home| home.join(".cache/huggingface")))
+            .ok_or_else(|| invalid("no folder for what is fetched: give one with HF_HOME"))?;
+        let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned());
+        if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
+            return Err(invalid(format!("HF_ENDPOINT is {endpoint:?}; expected an address, such as {HUB}")));
+        }
+        let token_file = path("HF_TOKEN_PATH").unwrap_or_else(|| hugging_face.join("token"));
+        let token = match is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
+            true => None,
+            false => find_token(&text, &token_file)?,
+        };
+        let patience = match text("HF_HUB_DOWNLOAD_TIMEOUT").map(|value| (value.parse::<u32>(), value)) {
+            None => PATIENCE,
+            Some((Ok(seconds), _)) if seconds > 0 => Duration::from_secs(seconds.into()),
+            Some((_, value)) => {
+                let what = format!("HF_HUB_DOWNLOAD_TIMEOUT is {value:?}; expected whole seconds, at least 1");
+                return Err(invalid(what));
+            }
+        };
+        let cache = path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE"));
+        Ok(Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            token,
+            cache: cache.unwrap_or_else(|| hugging_face.join("hub")),
+            is_offline: is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE"),
+            patience,
+            certificates: path("SSL_CERT_FILE"),
+        })
+    }
+}
+
+fn find_token(text: &dyn Fn(&str) -> Option<String>, file: &Path) -> Result<Option<Token>> {
+    let of_variable = |name: &str| text(name).map(|secret| Token { secret, source: name.to_owned() });
+    let of_file = || {
+        let secret = std::fs::read_to_string(file).ok()?.trim().to_owned();
+        (!secret.is_empty()).then(|| Token { secret, source: file.display().to_string() })
+    };
+    let token = of_variable("HF_TOKEN").or_else(|| of_variable("HUGGING_FACE_HUB_TOKEN")).or_else(of_file);
+    match token {
+        Some(token) if !token.secret.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Err(invalid(format!("{token} is none: it has spaces or other characters that no token has")))
+        }
+        token => Ok(token),
+    }
+}
+
+fn invalid(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Invalid, what)
+}
+
+fn is_true(value: &str) -> bool {
+    ["1", "ON", "YES", "TRUE"].contains(&value.to_uppercase().as_str())
+}
+
+/// Returns `path` with a `~` at its beginning replaced by the home folder.
+fn from_home(path: PathBuf, home: Option<&PathBuf>) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings> {
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
+        Settings::read(&find, Some("/home/me".into()))
+    }
+
+    fn cache(variables: &[(&str, &str)]) -> PathBuf {
+        read(variables).unwrap().cache
+    }
+
+    #[test]
+    fn the_cache_is_where_huggingface_hub_has_it() {
+        assert_eq!(cache(&[]), PathBuf::from("/home/me/.cache/huggingface/hub"));
+        assert_eq!(cache(&[("XDG_CACHE_HOME", "/x")]), PathBuf::from("/x/huggingface/hub"));
+        assert_eq!(cache(&[("HF_HOME", "~/hf"), ("XDG_CACHE_HOME", "/x")]), PathBuf::from("/home/me/hf/hub"));
+        assert_eq!(cache(&[("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HOME", "/x")]), PathBuf::from("/old"));
+        assert_eq!(cache(&[("HF_HUB_CACHE", "/new"), ("HUGGINGFACE_HUB_CACHE", "/old")]), PathBuf::from("/new"));
+        assert_eq!(cache(&[("HF_HUB_CACHE", "")]), PathBuf::from("/home/me/.cache/huggingface/hub"));
+    }
+
+    #[test]
+    fn a_token_comes_from_a_variable_or_a_file_and_is_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), "hf_file\n").unwrap();
+        let home = folder.path().to_str().unwrap();
+        let header = |variables: &[(&str, &str)]| read(variables).unwrap().token.map(|token| token.header());
+        assert_eq!(header(&[("HF_HOME", home)]).as_deref(), Some("Bearer hf_file"));
+        assert_eq!(header(&[("HF_HOME", home), ("HF_TOKEN", " hf_set ")]).as_deref(), Some("Bearer hf_set"));
+        assert_eq!(header(&[("HF_HOME", home), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]), None);
+        assert_eq!(header(&[]), None);
+        let token = read(&[("HF_TOKEN", "hf_secret")]).unwrap().token.unwrap();
+        assert_eq!(format!("{token:?} {token}"), "the token of HF_TOKEN the token of HF_TOKEN");
+        let error = read(&[("HF_TOKEN", "hf_secret with words")]).err().unwrap();
+        assert!(!error.full_message().contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn values_that_cannot_be_used_are_refused() {
+        assert!(read(&[("HF_ENDPOINT", "huggingface.co")]).is_err());
+        assert!(read(&[("HF_HUB_DOWNLOAD_TIMEOUT", "soon")]).is_err());
+        assert_eq!(read(&[("HF_ENDPOINT", "https://mirror.example/")]).unwrap().endpoint, "https://mirror.example");
+        assert!(read(&[("HF_HUB_OFFLINE", "True")]).unwrap().is_offline);
+        assert!(!read(&[("HF_HUB_OFFLINE", "0")]).unwrap().is_offline);
+    }
+}
