@@ -38,7 +38,7 @@ class Hook(BuildHookInterface):  # type: ignore[type-arg]
         """Adds the files; an editable install has the sources alone, and takes the C library that UALM_C_LIBRARY names."""
         if version == "editable":
             return
-        binaries, papers = build(), ROOT / "target/wheels/papers"
+        binaries, papers = build(), ROOT / "target/wheel/papers"
         write_papers(papers)
         files = {**binaries, ROOT / "onnx/default": "share/ualm/default", papers: "share/doc/ualm"}
         for name in ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"):

@@ -97,7 +97,7 @@ def of_handle(handle: _handle.Handle) -> Audio:
     """Copies the sound of a handle, with its warnings, and frees it."""
     with handle as pointer:
         samples = _library.call("audio_samples", pointer).contents
-        warnings = []
+        warnings: list[str] = []
         while warning := _library.call("audio_warning", pointer, len(warnings)):
             warnings.append(ctypes.string_at(warning).decode(errors="replace"))
         audio = Audio(_arrays.copy_samples(samples), samples.sample_rate, warnings=tuple(warnings))

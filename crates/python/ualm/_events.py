@@ -164,7 +164,7 @@ ChainEvent = Union[TakeEvent, StageEnded, Question]
 
 def event_of(event: _abi.Event) -> Event | None:
     """Copies an event of a reply; None for a kind that this version does not know."""
-    return cast("Event | None", _copy(_library.name_of(event.kind, _abi.EVENT_KINDS), event, 0, None))
+    return _copy(_library.name_of(event.kind, _abi.EVENT_KINDS), event, 0, None)
 
 
 def take_event_of(event: _abi.TakeEvent) -> ChainEvent | None:
@@ -223,7 +223,7 @@ def ranked_of(ranked: _abi.Ranked) -> Ranked:
 
 def take_ranking(handle: Any) -> tuple[Ranked, ...]:
     """Copies a ranking, the best first, and frees it."""
-    ranking = []
+    ranking: list[Ranked] = []
     with handle as pointer:
         while ranked := _library.call("ranking_get", pointer, len(ranking)):
             ranking.append(ranked_of(ranked.contents))

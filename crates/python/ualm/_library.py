@@ -174,9 +174,11 @@ def text(words: str, name: str = "text") -> bytes:
 
 def path(file: str | os.PathLike[str], name: str = "path") -> bytes:
     """Returns a path for the C library: UTF-8 on Windows, any bytes elsewhere."""
-    named = os.fspath(file)
-    if isinstance(named, str):
-        named = named.encode() if os.name == "nt" else os.fsencode(named)
+    given = os.fspath(file)
+    if os.name == "nt" and isinstance(given, str):
+        named = given.encode()
+    else:
+        named = os.fsencode(given)
     if b"\0" in named:
         raise ValueError(f"{name} holds a NUL character (\\0): take it out")
     return named

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Sequence
 from ctypes import byref, c_char_p, c_int32, sizeof
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from . import _abi, _install, _library
 from ._prompt import Modality
@@ -133,9 +132,11 @@ def _segment(options: SegmentOptions, name: str) -> _abi.SegmentOptions:
     if not isinstance(options, SegmentOptions):
         raise TypeError(f"{name} is a {type(options).__name__}; expected ualm.SegmentOptions")
     values = {field.name: getattr(options, field.name) for field in fields(options)}
-    return _abi.SegmentOptions(
-        **{key: _library.integer(value, 32, f"{name}.{key}") if key in _UNSIGNED else _number(value, f"{name}.{key}") for key, value in values.items()}
-    )
+    made = _abi.SegmentOptions()
+    for key, value in values.items():
+        called = f"{name}.{key}"
+        setattr(made, key, _library.integer(value, 32, called) if key in _UNSIGNED else _number(value, called))
+    return made
 
 
 def _number(value: Any, name: str) -> float:
@@ -171,10 +172,11 @@ def generation(options: Options | None, model: Any) -> _abi.GenerationOptions | 
 
 def options_of(made: _abi.GenerationOptions) -> Options:
     """Copies a C struct."""
+    force = tuple(_library.name_of(made.force[at], _abi.MODALITIES) for at in range(made.force_len))
     return Options(
         text=_segment_of(made.text), audio=_segment_of(made.audio), speech=_segment_of(made.speech), seed=made.seed,
-        max_segments=made.max_segments, force=tuple(_library.name_of(made.force[at], _abi.MODALITIES) for at in range(made.force_len)),  # type: ignore[arg-type]
-        stream_audio=bool(made.stream_audio), insist=bool(made.insist), thinking=bool(made.thinking),
+        max_segments=made.max_segments, force=cast("tuple[Modality, ...]", force), stream_audio=bool(made.stream_audio), insist=bool(made.insist),
+        thinking=bool(made.thinking),
     )  # fmt: skip
 
 
@@ -186,13 +188,10 @@ def limits(options: Limits, made: _abi.Limits) -> _abi.Limits:
     """Writes `options` into a C struct."""
     for field in fields(options):
         value, name = getattr(options, field.name), f"limits.{field.name}"
+        bits = 8 * getattr(_abi.Limits, field.name).size
         is_float = field.name == "input_seconds"
-        setattr(made, field.name, _number(value, name) if is_float else _library.integer(value, _bits(field.name), name))
+        setattr(made, field.name, _number(value, name) if is_float else _library.integer(value, bits, name))
     return made
-
-
-def _bits(field: str) -> int:
-    return 8 * ctypes.sizeof(dict(_abi.Limits._fields_)[field])
 
 
 def limits_of(made: _abi.Limits) -> Limits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ctypes import byref, c_float, c_size_t, c_void_p
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from . import _abi, _arrays, _cancel, _handle, _library, _options, _prompt
 from ._cancel import Cancel
@@ -146,12 +146,10 @@ class Session(_handle.Owner):
         turn and segment), None for a package that makes no sound.
         """
         text, audio = c_void_p(), c_void_p()
-        try:
-            with self._handle as pointer, _prompt.prompt_of(prompt) as asked:
-                _library.call("session_next_logits", pointer, asked, byref(text), byref(audio))
-        finally:
-            handles = [_handle.Handle("tensor", tensor) if tensor else None for tensor in (text, audio)]
-        return cast(Any, tuple(handle and _arrays.take_matrix("tensor_data", handle, c_float) for handle in handles))
+        with self._handle as pointer, _prompt.prompt_of(prompt) as asked:
+            _library.call("session_next_logits", pointer, asked, byref(text), byref(audio))
+        of_text, of_audio = (_handle.Handle("tensor", tensor) for tensor in (text, audio))
+        return _arrays.take_matrix("tensor_data", of_text, c_float), _arrays.take_matrix("tensor_data", of_audio, c_float) if audio else None
 
     def record(self) -> Record:
         """Returns the record of the conversation so far."""
