@@ -175,7 +175,7 @@ lint: ## check format and lints; warnings are errors
 	@$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	@$(PYTHON) scripts/unsafe_dependencies.py
 	@python=$$($(PYTHON) scripts/python_environment.py crates/python/lint-requirements.txt) && \
-	  "$$python" -m mypy --config-file crates/python/pyproject.toml --cache-dir target/mypy --no-error-summary crates/python
+	  "$$python" -m mypy --config-file crates/python/pyproject.toml --cache-dir target/mypy --no-error-summary crates/python/ualm
 
 format: ## format the sources
 	@$(CARGO) fmt --all

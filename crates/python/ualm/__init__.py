@@ -26,7 +26,7 @@ from ._events import (
 from ._generation import Generation, Reply
 from ._install import default_package, program
 from ._library import version
-from ._model import Model, report
+from ._model import Model, Spoken, report
 from ._options import Limits, Options, RuntimeOptions, SegmentOptions
 from ._prompt import Heard, Message, Modality, PromptLike, Role
 from ._record import Record
@@ -38,7 +38,7 @@ __all__ = [
     "Checkpoint", "Engine", "EngineStats", "Error", "Event", "FileError", "Finished", "Generation", "GraphError", "Heard",
     "InvalidError", "LibraryError", "LimitError", "Limits", "Mark", "Message", "Modality", "Model", "NumericError", "Options",
     "PackageError", "PanicError", "PromptLike", "ProviderError", "Question", "Ranked", "RankingStarted", "ReasoningMode", "Record",
-    "Reply", "Role", "RuntimeOptions", "Segment", "SegmentEnd", "SegmentEnded", "SegmentOptions", "SegmentStarted", "Session", "Stage",
+    "Reply", "Role", "RuntimeOptions", "Segment", "SegmentEnd", "SegmentEnded", "SegmentOptions", "SegmentStarted", "Session", "Spoken", "Stage",
     "StageEnded", "StopReason", "Take", "TakeEvent", "TakeRanked", "Takes", "TextDelta", "Usage", "WavFormat", "default_package",
     "program", "report", "version",
 ]  # fmt: skip

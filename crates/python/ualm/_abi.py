@@ -195,6 +195,7 @@ FUNCTIONS: dict[str, tuple[type | None, ...]] = {
     "model_audio_features": (Status, _HANDLE, _SAMPLES, _OUT),
     "model_prompt_embeddings": (Status, _HANDLE, _HANDLE, _OUT),
     "model_caption": (Status, _HANDLE, _SAMPLES, c_int32, _HANDLE, _OUT),
+    "model_converse": (Status, _HANDLE, _SAMPLES, c_uint64, _HANDLE, _OUT, _OUT, _OUT, _OUT),
     "model_rank": (Status, _HANDLE, _SAMPLES, c_size_t, c_int32, _TEXT, _HANDLE, _OUT),
     "limits_init": (Status, POINTER(Limits), c_size_t, _HANDLE),
     "generation_options_init": (Status, _GENERATION, c_size_t, _HANDLE),

@@ -145,6 +145,11 @@ def take_text(name: str, *arguments: Any) -> str:
     """Calls a function whose last argument is a `char **`, and returns the text."""
     text = c_void_p()
     call(name, *arguments, byref(text))
+    return free_text(text)
+
+
+def free_text(text: c_void_p) -> str:
+    """Copies a text that the library made, and frees it."""
     try:
         return ctypes.string_at(text.value or 0).decode(errors="replace")
     finally:

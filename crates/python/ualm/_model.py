@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import byref, c_char_p, c_float, c_uint32, c_void_p, sizeof
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Union
 
 from typing import Unpack
@@ -30,6 +30,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Bytes = Union[bytes, bytearray, memoryview]
+
+
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """A spoken answer."""
+
+    #: The words that the model heard.
+    question: str
+    #: The words of the answer.
+    answer: str
+    #: The speech of the answer, ready to play.
+    audio: Audio
 
 
 class Model(_handle.Owner):
@@ -164,6 +176,20 @@ class Model(_handle.Owner):
     def transcribe(self, audio: Audio, *, cancel: Cancel | None = None) -> str:
         """Returns the words that are spoken in a recording."""
         return self.caption(audio, "speech", cancel=cancel)
+
+    def converse(self, question: Audio, *, seed: int = 0, cancel: Cancel | None = None) -> Spoken:
+        """Answers a spoken question with speech: the model writes what it hears, answers that in text, and speaks the answer.
+
+        Raises `AudioError` when no speech was understood. Speech that `cancel` stops is returned as far as it came.
+        """
+        heard, answer, speech, record = c_void_p(), c_void_p(), c_void_p(), c_void_p()
+        number = _library.integer(seed, 64, "seed")
+        with self._handle as pointer, _cancel.borrow(cancel) as token:
+            outs = (byref(out) for out in (heard, answer, speech, record))
+            _library.call("model_converse", pointer, _audio.borrow(question), number, token, *outs)
+        kept = Record(_handle.Handle("record", record))
+        audio = replace(_audio.of_handle(_handle.Handle("audio", speech)), record=kept)
+        return Spoken(_library.free_text(heard), _library.free_text(answer), audio)
 
     def rank(self, takes: Sequence[Audio], wanted: str, kind: Heard = "audio", *, cancel: Cancel | None = None) -> tuple[Ranked, ...]:
         """Ranks sounds by how well the model's own caption of each covers the words `wanted`, the best first."""
