@@ -33,7 +33,7 @@ export UALM_REQUIRE_FIXTURES := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-hub test-scale test-valgrind test-threads test-page dist test-dist cross test-cross soak fuzz
+.PHONY: wheel test-wheel test-interface help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-hub test-scale test-valgrind test-threads test-page dist test-dist cross test-cross soak fuzz
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -48,14 +48,14 @@ build: library ## build the program, target/release/ualm
 library: ## fetch ONNX Runtime's library
 	@$(LIBRARY) && echo "ONNX Runtime: $$library"
 
-test: test-python test-rust test-server test-hub ## set everything up and run all tests
+test: test-python test-interface test-rust test-server test-hub ## set everything up and run all tests
 	@if $(PYTHON) tests/tools/software_vulkan.py >/dev/null 2>&1; then $(MAKE) test-webgpu; else \
 	  echo "note: WebGPU was not tried: make test-webgpu says what it needs"; fi
 	@if $(PYTHON) scripts/fetch_onnxruntime.py --flavour qnn --cached >/dev/null 2>&1; then $(MAKE) test-qnn; else \
 	  echo "note: QNN was not tried: make test-qnn fetches it, under terms of its own"; fi
 
 test-rust: fixtures ## run the tests of the runtime
-	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" $(TEST)
+	@$(LIBRARY) && $(ENVIRONMENT) && ORT_DYLIB_PATH="$$library" PYTHON="$$python" $(TEST)
 
 test-server: fixtures ## run the official OpenAI client, curl and bad clients against the server
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
@@ -73,7 +73,7 @@ test-scale: fixtures ## fetch Ray, and run examples/scale on this machine
 	  UALM="$(abspath $(BUILD))/debug/ualm" "$$python" -m unittest discover --start-directory tests/scale
 
 test-c: fixtures ## run the tests of the C library alone (test-rust has them, too)
-	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" && $(PROGRAM) && $(TEST) --test c_library
+	@$(LIBRARY) && $(ENVIRONMENT) && export ORT_DYLIB_PATH="$$library" PYTHON="$$python" && $(PROGRAM) && $(TEST) --test c_library
 
 test-openvino: fixtures ## fetch OpenVINO's plugin (50 MB), and run the graphs for sound on it
 	@library=$$($(PYTHON) scripts/fetch_onnxruntime.py --flavour openvino) && export ORT_DYLIB_PATH="$$library" && \
@@ -148,6 +148,21 @@ test-cross: fixtures ## run what `make cross` builds by an emulator, and compare
 test-dist: dist ## unpack the release archive and use it there, with an empty environment (TARGET=…: by an emulator)
 	@UALM_DIST_TARGET="$(TARGET)" $(PYTHON) -m unittest discover --start-directory tests/dist
 
+# A wheel holds the release: `make wheel WHEEL_PROFILE=dev` is for trying.
+WHEEL_PROFILE ?= release
+wheel: ## build the Python wheel for this machine, in target/wheels
+	@python=$$($(PYTHON) scripts/python_environment.py crates/python/build-requirements.txt) && cd crates/python && \
+	  UALM_WHEEL_PROFILE="$(WHEEL_PROFILE)" "$$python" -m hatchling build --clean --target wheel --directory "$(CURDIR)/target/wheels"
+
+test-wheel: wheel fixtures ## install the wheel into an empty environment and use it there
+	@python=$$($(PYTHON) scripts/python_environment.py tests/wheel/requirements.txt) && \
+	  PYTHON="$(PYTHON)" UALM_WHEEL_PROFILE="$(WHEEL_PROFILE)" "$$python" -m unittest discover --start-directory tests/wheel
+
+test-interface: fixtures ## run the tests of the Python interface, with the C library as the tests build it
+	@$(LIBRARY) && $(ENVIRONMENT) && export ORT_DYLIB_PATH="$$library" && \
+	  $(PYTHON) scripts/install_c_library.py --profile dev --prefix target/c-library/prefix >/dev/null && \
+	  "$$python" -m unittest discover --start-directory tests/python
+
 test-python: fixtures ## run the tests of the exporter, and of the scripts that build
 	@$(PYTHON) -m unittest discover --start-directory tests/scripts
 	@$(ENVIRONMENT) && "$$python" -m unittest discover --start-directory tests/export
@@ -177,6 +192,8 @@ lint: ## check format and lints; warnings are errors
 	@$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	@$(PYTHON) scripts/unsafe_dependencies.py
 	@$(PYTHON) scripts/check_targets.py
+	@python=$$($(PYTHON) scripts/python_environment.py crates/python/lint-requirements.txt) && \
+	  "$$python" -m mypy --config-file crates/python/pyproject.toml --cache-dir target/mypy --no-error-summary crates/python/ualm
 
 format: ## format the sources
 	@$(CARGO) fmt --all

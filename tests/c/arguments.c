@@ -62,6 +62,13 @@ static void nulls_are_refused(const ualm_model *model, ualm_session *session, ua
     FAILS(UALM_STATUS_INVALID, ualm_audio_read_memory((const uint8_t *)"x", 1, 0, NULL));
     FAILS(UALM_STATUS_INVALID, ualm_wav_write(NULL, &samples, UALM_WAV_FORMAT_PCM16));
     FAILS(UALM_STATUS_INVALID, ualm_wav_write("x.wav", NULL, UALM_WAV_FORMAT_PCM16));
+    char *heard, *answer;
+    FAILS(UALM_STATUS_INVALID, ualm_model_converse(NULL, &samples, 0, NULL, &heard, &answer, &audio, NULL));
+    CHECK(heard == NULL && answer == NULL && audio == NULL);
+    FAILS(UALM_STATUS_INVALID, ualm_model_converse(model, NULL, 0, NULL, &heard, &answer, &audio, NULL));
+    FAILS(UALM_STATUS_INVALID, ualm_model_converse(model, &samples, 0, NULL, NULL, &answer, &audio, NULL));
+    FAILS(UALM_STATUS_INVALID, ualm_model_converse(model, &samples, 0, NULL, &heard, NULL, &audio, NULL));
+    FAILS(UALM_STATUS_INVALID, ualm_model_converse(model, &samples, 0, NULL, &heard, &answer, NULL, NULL));
     FAILS(UALM_STATUS_INVALID, ualm_model_enhance(NULL, &samples, &audio));
     FAILS(UALM_STATUS_INVALID, ualm_model_enhance(model, NULL, &audio));
     FAILS(UALM_STATUS_INVALID, ualm_model_enhance(model, &samples, NULL));

@@ -123,6 +123,19 @@ pub fn python() -> Command {
     Command::new(std::env::var_os("PYTHON").unwrap_or("python3".into()))
 }
 
+/// Python with the package `ualm` of crates/python; `None` where it lacks what that needs (Python 3.11, numpy).
+pub fn python_interface() -> Option<Command> {
+    let able = ["-c", "import sys, numpy; sys.exit(sys.version_info < (3, 11))"];
+    if !python().args(able).output().is_ok_and(|output| output.status.success()) {
+        eprintln!("note: the Python interface was not tried: it needs Python 3.11 and numpy");
+        return None;
+    }
+    let mut python = python();
+    python.env("PYTHONPATH", root().join("crates/python")).env("UALM_C_LIBRARY", shared_library());
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
+    Some(python)
+}
+
 /// Whether a program of the system is there.
 pub fn is_installed(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())

@@ -15,7 +15,7 @@ use ualm::{
 use ualm_testing::{package, package_by_prompt, root, skip_without_fixtures};
 
 use crate::installed::{
-    Link, PREFIX, WATCH, compile, is_installed, program, python, scratch, shared_library, text, works,
+    Link, PREFIX, WATCH, compile, is_installed, program, python_interface, scratch, text, works,
 };
 
 const PROMPT: &str = "a dog barks twice and then a bell rings";
@@ -196,13 +196,11 @@ fn the_same_seed_gives_the_same_frames_everywhere() {
         assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), frames, "{source}");
     }
 
-    let out = scratch("from-python.wav");
-    let script = root().join("examples/python/ualm_ctypes.py");
-    let library = shared_library();
-    let arguments = [path(&script), path(&library), path(&tiny()), PROMPT, path(&out), "--seed", &seed, "--json"]
-        .map(str::to_owned);
-    let python = text(&works(python().args(arguments)).stdout);
-    assert_eq!(serde_json::from_str::<Value>(&python).unwrap()["frames"], frames, "Python");
+    if let Some(mut python) = python_interface() {
+        let script = root().join("tests/python/frames.py");
+        let found = text(&works(python.args([script, tiny()]).args([PROMPT, &seed])).stdout);
+        assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), frames, "Python");
+    }
 
     let folder = tempfile::tempdir().unwrap();
     let requests = folder.path().join("requests.jsonl");
@@ -251,12 +249,18 @@ fn the_examples_give_what_the_command_line_gives() {
     write_wav(&rust, reply(|config| config.stream_audio = true).audio().unwrap(), WavFormat::Float32).unwrap();
     assert_eq!(fs::read(&out).unwrap(), fs::read(&rust).unwrap(), "stream.cpp");
 
-    let script = example("python/ualm_ctypes.py");
-    let out = scratch("from-ctypes.wav");
-    let mut python = python();
-    python.args([&script, &shared_library(), &tiny()]).arg(PROMPT).arg(&out).args(["--seed", &seed]);
+    let Some(mut python) = python_interface() else { return };
+    let (script, out) = (example("python/stream.py"), scratch("from-python.wav"));
+    python.args([&script, Path::new(PROMPT), &out]).args(["--seed", &seed, "--model"]).arg(tiny());
     works(&mut python);
-    assert_eq!(fs::read(&out).unwrap(), wanted_bytes, "ualm_ctypes.py");
+    assert_eq!(fs::read(&out).unwrap(), fs::read(&rust).unwrap(), "stream.py");
+
+    let mut python = python_interface().unwrap();
+    python.arg(example("python/generate.py")).current_dir(folder.path()).env("UALM_MODEL", tiny());
+    works(&mut python);
+    let wanted = scratch("a-dog-barking.wav");
+    ualm(&["generate", "a dog barking", "-o", path(&wanted), "--seed", "1"]);
+    assert_eq!(fs::read(folder.path().join("dog.wav")).unwrap(), fs::read(&wanted).unwrap(), "generate.py");
 }
 
 /// Compiles the example `source` as a program that calls its `main` in six threads.
@@ -295,23 +299,6 @@ fn the_examples_work_in_six_threads_of_one_process() {
     let answer = run(&ask, &[path(&tiny()), path(&sound), "What is it?"]);
     let answers = run(&example_in_threads("c/ask.c"), &[path(&tiny()), path(&sound), "What is it?"]);
     assert_eq!(answers.len(), 6 * answer.len(), "six answers, perhaps in pieces between each other");
-}
-
-#[test]
-fn the_python_example_is_shared_by_six_threads() {
-    skip_without_fixtures!();
-    let folder = TempDir::new().unwrap();
-    let script = root().join("tests/python/threads.py");
-    let example = root().join("examples/python/ualm_ctypes.py");
-    let (library, package) = (shared_library(), tiny());
-    let arguments = [script.as_path(), &example, &library, &package, folder.path()];
-    let told = text(&works(python().args(arguments)).stdout);
-    let made: Vec<Vec<Value>> = serde_json::from_str(&told).unwrap();
-    assert_eq!(made.len(), 6);
-    assert!(made.iter().flatten().all(|frames| *frames == made[0][0]), "the same seed gives the same frames");
-    let sounds: Vec<_> =
-        fs::read_dir(folder.path()).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
-    assert!(sounds.len() == 12 && sounds.iter().all(|sound| *sound == sounds[0] && sound.len() > 1000));
 }
 
 #[test]

@@ -488,6 +488,7 @@ public:
 
 private:
     friend owner;
+    friend class model;
     friend class session;
     friend class takes;
     friend class chain;
@@ -745,6 +746,25 @@ public:
         return detail::string([&](auto place) {
             return ualm_model_caption(get(), sound.get(), kind, cancel ? cancel->get() : nullptr, place);
         });
+    }
+    /** A spoken answer: the words of the question and of the answer, its speech, and the record of all three. */
+    struct spoken {
+        std::string heard, answer;
+        audio speech;
+        ualm::record record;
+    };
+    /** Answers a spoken question with speech. */
+    result<spoken> converse(const samples &question, std::uint64_t seed = 0, const cancel *cancel = nullptr) const {
+        char *answer = nullptr;
+        ualm_audio *speech = nullptr;
+        ualm_record *kept = nullptr;
+        auto heard = detail::string([&](auto place) {
+            const ualm_cancel *token = cancel ? cancel->get() : nullptr;
+            return ualm_model_converse(get(), question.get(), seed, token, place, &answer, &speech, &kept);
+        });
+        if (!heard) return heard.error();
+        auto answered = detail::string([&](auto place) { return *place = answer, UALM_STATUS_OK; });
+        return spoken{*heard, *answered, audio(speech), ualm::record(kept)};
     }
     /** Ranks takes by how well the model's own captions of them cover `wanted`. */
     result<ranking> rank(span<const samples> takes, const std::string &wanted,

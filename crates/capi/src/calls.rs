@@ -22,6 +22,7 @@ use super::cancel::{ualm_cancel, ualm_cancel_free, ualm_cancel_new, ualm_cancel_
 use super::chain::*;
 use super::checkpoint::*;
 use super::codes::*;
+use super::converse::ualm_model_converse;
 use super::engine::*;
 use super::event::{ualm_event, ualm_event_kind};
 use super::generation::*;
@@ -445,12 +446,20 @@ impl<'a> Caller<'a> {
     unsafe fn hear(&mut self, model: *mut ualm_model, cancel: *mut ualm_cancel) {
         let (sound, rate, kind) = (self.sound(), self.bytes.number(), self.bytes.number() as i32 % 5);
         let (takes, mut words) = ([samples(&sound, rate), samples(&sound, 0)], null_mut());
-        let wanted = self.bytes.one_of(&WORDS);
-        // SAFETY: handles are alive or NULL; the text is freed once.
+        let (wanted, seed) = (self.bytes.one_of(&WORDS), u64::from(self.bytes.number()));
+        // SAFETY: handles are alive or NULL; each text is freed once.
         unsafe {
             self.tensors.make(|out| ualm_model_audio_features(model, takes.as_ptr(), out));
             works(ualm_model_caption(model, takes.as_ptr(), kind, cancel, &mut words));
             super::argument::ualm_string_free(words);
+            let (mut answer, mut record) = (null_mut(), null_mut());
+            let question = takes.as_ptr();
+            self.audios.make(|out| {
+                ualm_model_converse(model, question, seed, cancel, &mut words, &mut answer, out, &mut record)
+            });
+            super::argument::ualm_string_free(words);
+            super::argument::ualm_string_free(answer);
+            ualm_record_free(record);
             self.rankings.make(|out| ualm_model_rank(model, takes.as_ptr(), 2, kind, wanted.as_ptr(), cancel, out));
             ualm_ranking_get(self.rankings.any(0), 1);
         }

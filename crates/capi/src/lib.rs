@@ -46,6 +46,7 @@ mod chain;
 mod checkpoint;
 mod codes;
 mod conversation;
+mod converse;
 mod engine;
 mod event;
 mod generation;

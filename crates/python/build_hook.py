@@ -1,0 +1,87 @@
+"""Puts the program, the C library, the default package and the licences into the wheel, and names the systems that it is for.
+
+They lie below the package's folder as below the prefix of a release archive (`make dist`). The environment variable
+UALM_WHEEL_PROFILE names Cargo's profile; without it the release is built, where `make dist` builds it, too.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import dist  # noqa: E402
+import install_c_library  # noqa: E402
+import licences  # noqa: E402
+import sbom  # noqa: E402
+from crates import cargo, host, linked  # noqa: E402
+
+# The oldest glibc that Rust's standard library runs on, and a tag of wheels names.
+OLDEST_GLIBC = 17
+PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class Hook(BuildHookInterface):  # type: ignore[type-arg]
+    """hatchling's hook."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Adds the files; an editable install has the sources alone, and takes the C library that UALM_C_LIBRARY names."""
+        if version == "editable":
+            return
+        binaries, papers = build(), ROOT / "target/wheel/papers"
+        write_papers(papers)
+        files = {**binaries, ROOT / "onnx/default": "share/ualm/default", papers: "share/doc/ualm"}
+        for name in ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"):
+            files[ROOT / name] = f"share/doc/ualm/{name}"
+        build_data["force_include"].update({str(source): f"ualm/{target}" for source, target in files.items()})
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{platform(list(binaries))}"
+
+
+def build() -> dict[pathlib.Path, str]:
+    """Builds the program and the C library; returns where each lies, and where it goes."""
+    profile = os.environ.get("UALM_WHEEL_PROFILE", "release")
+    if profile == "release":
+        dist.settle_paths()
+    abi = install_c_library.abi_version()
+    library = pathlib.Path(install_c_library.names(abi)["shared"])
+    folder, _ = install_c_library.build(profile, abi)
+    cargo("build", f"--profile={profile}", "--locked", "--package=ualm-cli")
+    program = "ualm.exe" if os.name == "nt" else "ualm"
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
+    return {
+        folder / library.name: library.as_posix(),
+        target / ("debug" if profile == "dev" else profile) / program: f"bin/{program}",
+    }
+
+
+def write_papers(folder: pathlib.Path) -> None:
+    """Writes the licences of all that is linked, and the bill of materials."""
+    dist.write(folder / "crates.txt", licences.collect(linked()[1:]))
+    rust = pathlib.Path(subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=sysroot"], text=True).strip())
+    dist.copy(rust / "share/doc/rust/COPYRIGHT-library.html", folder / "rust-standard-library.html")
+    dist.write(folder / "sbom.cdx.json", sbom.text())
+
+
+def platform(binaries: list[pathlib.Path]) -> str:
+    """Returns the wheel's tag of systems: the oldest on which the binaries run."""
+    processor, _, *system = host().split("-")
+    if "linux" in system and "gnu" in system:
+        found = re.findall(rb"\0GLIBC_2\.(\d+)", b"".join(binary.read_bytes() for binary in binaries))
+        return f"manylinux_2_{max(OLDEST_GLIBC, *map(int, found))}_{processor}"
+    if "darwin" in system:
+        named = subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=deployment-target"], text=True)
+        return f"macosx_{'_'.join(re.findall(r'[0-9]+', named)[:2])}_{PROCESSORS.get(processor, processor).replace('amd64', 'x86_64')}"
+    if "windows" in system:
+        return f"win_{PROCESSORS[processor]}"
+    raise install_c_library.Failure(f"no wheels are built for {host()}: install the program and the C library by `make dist`")

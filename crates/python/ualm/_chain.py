@@ -1,0 +1,136 @@
+"""Chains of reasoning: plan, draft, critique, final."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from ctypes import POINTER, byref, sizeof
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from . import _abi, _audio, _handle, _library
+from ._audio import Audio
+from ._errors import BusyError
+from ._events import ChainEvent, Ranked, Segment, Stage, segment_of, take_event_of, take_ranking
+from ._record import Record
+
+ReasoningMode = Literal["usual", "enrich", "dialogue", "reflect"]
+
+
+@dataclass
+class ChainOptions:
+    """How a chain reasons (docs/chains.md)."""
+
+    #: Seed of every segment; take n (from 0) of the final sound has the seed plus n. None resumes with that of the record; else 0.
+    seed: int | None = None
+    #: Rounds of reflection, 1 to 32; 0 takes those of the resumed chain, or 1.
+    rounds: int = 0
+    #: Takes of the final sound.
+    takes: int = 1
+    #: "enrich" (a plan), "dialogue" (a question before it), "reflect" (critiques of drafts); "usual" takes the package's.
+    mode: ReasoningMode = "usual"
+    #: Whether a reflection hears its drafts through the audio encoder; None takes the package's setting.
+    listen: bool | None = None
+    #: Whether to rank the takes of the final sound, and to end with the best.
+    best: bool = False
+    #: Whether sound comes early, in short chunks first, at some cost in speed.
+    stream_audio: bool = False
+    #: The wording of a chain by prompt: texts by the names of their stages; None takes the package's.
+    wording: Mapping[str, str] | None = None
+
+
+def options_of(options: ChainOptions | None) -> _abi.ChainOptions:
+    """Returns the C struct."""
+    options = ChainOptions() if options is None else options
+    made = _abi.ChainOptions()
+    _library.call("chain_options_init", byref(made), sizeof(made))
+    made.seed, made.reseed = _library.integer(options.seed or 0, 64, "seed"), int(options.seed is not None)
+    made.rounds, made.takes = _library.size(options.rounds, "rounds"), _library.size(options.takes, "takes")
+    made.mode = _library.number_of(options.mode, _abi.REASONING_MODES, "mode")
+    made.listen = -1 if options.listen is None else int(options.listen)
+    made.best, made.stream_audio = int(options.best), int(options.stream_audio)
+    made.wording = None if options.wording is None else json.dumps(dict(options.wording)).encode()
+    return made
+
+
+class Chain(_handle.Owner, Iterator[ChainEvent]):
+    """A running chain of reasoning: an iterator over its events, which ends after `Finished`.
+
+    One thread at a time takes events; `stop` may be called by any. `Model.chain` begins one.
+    """
+
+    def __init__(self, handle: _handle.Handle) -> None:
+        super().__init__(handle)
+        self._puller = threading.Lock()
+        _library.watch(self)
+
+    def __iter__(self) -> Chain:
+        return self
+
+    def __next__(self) -> ChainEvent:
+        if not self._puller.acquire(blocking=False):
+            raise BusyError("another thread takes an event of this chain")
+        try:
+            with self._handle as pointer:
+                event = POINTER(_abi.TakeEvent)()
+                while True:
+                    _library.call("chain_next", pointer, byref(event))
+                    if not event:
+                        raise StopIteration
+                    copied = take_event_of(event.contents)
+                    if copied is not None:
+                        return copied
+        finally:
+            self._puller.release()
+
+    def answer(self, words: str) -> None:
+        """Answers the model's question, after the event `Question`, which comes again until it is answered."""
+        with self._handle as pointer:
+            _library.call("chain_answer", pointer, _library.text(words, "words"))
+
+    def set_plan(self, plan: str) -> None:
+        """Sets the plan, in place of one that the model writes or has just written."""
+        with self._handle as pointer:
+            _library.call("chain_set_plan", pointer, _library.text(plan, "plan"))
+
+    def stop(self) -> None:
+        """Stops the chain after its current step; the events that remain still come."""
+        if self._handle.is_open:
+            with self._handle as pointer:
+                _library.call("chain_stop", pointer)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the package was trained to reason in the chain's mode; else the stages are forced in order."""
+        with self._handle as pointer:
+            return bool(_library.call("chain_is_trained", pointer))
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages in order."""
+        with self._handle as pointer:
+            count = _library.call("chain_stage_count", pointer)
+            numbers = [_library.call("chain_stage", pointer, at) for at in range(count)]
+        return tuple(cast(Stage, _library.name_of(number, _abi.STAGES)) for number in numbers)
+
+    def segment(self, index: int) -> Segment | None:
+        """Returns the segment that the stage at `index` ended with; None before its end, and for a stage without one."""
+        with self._handle as pointer:
+            return segment_of(_library.call("chain_segment", pointer, _library.size(index, "index")))
+
+    def audio(self, index: int) -> Audio | None:
+        """Returns the sound of the stage at `index`, ready to play; None where there is none."""
+        with self._handle as pointer:
+            return _audio.copy(_library.call("chain_audio", pointer, _library.size(index, "index")))
+
+    def record(self) -> Record:
+        """Returns the record of the chain so far, from which it can be resumed."""
+        with self._handle as pointer:
+            return Record(_handle.make("record", "chain_record", pointer))
+
+    @property
+    def ranking(self) -> tuple[Ranked, ...]:
+        """The ranking of the takes of the final sound, the best first; empty before they are ranked."""
+        with self._handle as pointer:
+            return take_ranking(_handle.make("ranking", "chain_ranking", pointer))

@@ -1,0 +1,221 @@
+"""The C library, loaded once, and calls of it.
+
+ctypes releases the GIL during every call. A call that runs while the interpreter ends would meet a library and an interpreter that
+are being torn down: at exit what runs is stopped, and awaited.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import os
+import threading
+import time
+import weakref
+from ctypes import byref, c_size_t, c_void_p
+from typing import Any
+
+from . import _abi, _install
+from ._errors import BusyError, LibraryError, error_of
+
+
+@functools.cache
+def _functions() -> dict[str, Any]:
+    """Returns the functions of the C library, which is loaded at the first call, after a check of its binary interface."""
+    path = _install.c_library()
+    try:
+        library = ctypes.CDLL(str(path))
+        version = library.ualm_abi_version
+    except (OSError, AttributeError) as error:
+        raise LibraryError(f"{path} cannot be loaded as ualm's C library: {error}. Install ualm's wheel again") from None
+    version.restype = ctypes.c_uint32
+    if version() != _abi.ABI_VERSION:
+        raise LibraryError(
+            f"{path} has version {version()} of the binary interface; expected {_abi.ABI_VERSION}: the library and the "
+            "package `ualm` are of different releases. Install ualm's wheel again"
+        )
+    try:
+        return {name: _declare(library, name, *types) for name, types in _abi.FUNCTIONS.items()}
+    except AttributeError as error:
+        raise LibraryError(f"{path} is older than this package: {error}. Install ualm's wheel again") from None
+
+
+def _declare(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Any:
+    """Declares a function once; threads share it, and to change its result's type during a call would end the process."""
+    function = getattr(library, f"ualm_{name}")
+    function.restype, function.argtypes = result, arguments
+    if result is _abi.Status:
+        function.errcheck = _check
+    return function
+
+
+def _check(status: Any, function: Any, arguments: Any) -> None:
+    """Raises the exception of a status, with the message of this thread's last failure."""
+    if status.value:
+        message = _functions()["last_error"]().decode(errors="replace")
+        raise error_of(status.value, message)
+
+
+class _Exit:
+    """Stops and awaits the calls of other threads when the interpreter ends. The main thread makes none then."""
+
+    def __init__(self) -> None:
+        self.ends = False
+        self._calls: set[object] = set()
+        self._stoppable: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    def watch(self, stoppable: Any) -> None:
+        """Remembers something with a method `stop`."""
+        with self._lock:
+            self._stoppable.add(stoppable)
+
+    def call(self, function: Any, arguments: tuple[Any, ...]) -> Any:
+        """Calls a function in a thread that is not the main one."""
+        token = object()
+        self._calls.add(token)
+        try:
+            if self.ends:
+                raise BusyError("the interpreter ends: no call can begin in another thread than the main one")
+            return function(*arguments)
+        finally:
+            self._calls.discard(token)
+
+    def wait(self) -> None:
+        """Stops what runs, and returns when no call runs any more."""
+        self.ends = True
+        with self._lock:
+            stoppable_now = list(self._stoppable)
+        for stoppable in stoppable_now:
+            stoppable.stop()
+        while self._calls:
+            time.sleep(0.001)
+
+    def after_fork(self) -> None:
+        """Begins anew in a child process, where none of the parent's calls runs."""
+        self._calls, self._stoppable, self._lock = set(), weakref.WeakSet(), threading.Lock()
+
+
+_exit = _Exit()
+atexit.register(_exit.wait)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_exit.after_fork)
+_runtime_process: int | None = None
+
+
+def ends() -> bool:
+    """Returns whether the interpreter ends."""
+    return _exit.ends
+
+
+def watch(stoppable: Any) -> None:
+    """Lets `stoppable.stop()` be called when the interpreter ends."""
+    _exit.watch(stoppable)
+
+
+def call(name: str, *arguments: Any) -> Any:
+    """Calls the function ualm_`name`; a status that is no success is raised."""
+    function = _functions()[name]
+    if threading.current_thread() is threading.main_thread():
+        return function(*arguments)
+    return _exit.call(function, arguments)
+
+
+def free(kind: str, pointer: c_void_p) -> None:
+    """Frees a handle."""
+    _functions()[f"{kind}_free"](pointer)
+
+
+def start_runtime() -> None:
+    """Notes that ONNX Runtime is started in this process; refuses it in a fork of a process that has started it.
+
+    Its threads do not survive fork(): a model would wait for them forever.
+    """
+    global _runtime_process
+    if _runtime_process not in (None, os.getpid()):
+        raise BusyError(
+            "ONNX Runtime was started in the process that this one was forked from, and its threads are not here: load models "
+            'in the child alone, or start it by multiprocessing.get_context("spawn")'
+        )
+    _runtime_process = os.getpid()
+
+
+def take_text(name: str, *arguments: Any) -> str:
+    """Calls a function whose last argument is a `char **`, and returns the text."""
+    text = c_void_p()
+    call(name, *arguments, byref(text))
+    return free_text(text)
+
+
+def free_text(text: c_void_p) -> str:
+    """Copies a text that the library made, and frees it."""
+    try:
+        return ctypes.string_at(text.value or 0).decode(errors="replace")
+    finally:
+        _functions()["string_free"](text)
+
+
+def matrix(name: str, pointer: c_void_p) -> tuple[int, int, int]:
+    """Returns the address of the numbers that a handle holds, and their rows and columns."""
+    rows, columns = c_size_t(), c_size_t()
+    data = call(name, pointer, byref(rows), byref(columns))
+    return ctypes.cast(data, c_void_p).value or 0, rows.value, columns.value
+
+
+def version() -> str:
+    """Returns the version of the C library, such as "0.1.0"."""
+    return str(call("version").decode())
+
+
+def text(words: str, name: str = "text") -> bytes:
+    """Returns `words` for the C library, which ends texts with NUL: a text with one in it is refused, not cut."""
+    if not isinstance(words, str):
+        raise TypeError(f"{name} is a {type(words).__name__}; expected str")
+    if "\0" in words:
+        raise ValueError(f"{name} holds a NUL character (\\0), at {words.index(chr(0))}: take it out")
+    return words.encode()
+
+
+def path(file: str | os.PathLike[str], name: str = "path") -> bytes:
+    """Returns a path for the C library: UTF-8 on Windows, any bytes elsewhere."""
+    given = os.fspath(file)
+    if os.name == "nt" and isinstance(given, str):
+        named = given.encode()
+    else:
+        named = os.fsencode(given)
+    if b"\0" in named:
+        raise ValueError(f"{name} holds a NUL character (\\0): take it out")
+    return named
+
+
+def integer(value: int, bits: int, name: str) -> int:
+    """Returns a number that fits an unsigned integer of `bits`: ctypes would cut it without a word."""
+    value = value.__index__() if hasattr(value, "__index__") else value
+    if not isinstance(value, int):
+        raise TypeError(f"{name} is a {type(value).__name__}; expected an integer")
+    if not 0 <= value < 1 << bits:
+        raise ValueError(f"{name} is {value}; expected 0 to {(1 << bits) - 1}")
+    return value
+
+
+SIZE_BITS = 8 * ctypes.sizeof(c_size_t)
+
+
+def size(value: int, name: str) -> int:
+    """Returns a number that fits a `size_t`."""
+    return integer(value, SIZE_BITS, name)
+
+
+def number_of(name: str | None, names: dict[int, str], what: str) -> int:
+    """Returns the number of an enumerator by its name."""
+    for number, known in names.items():
+        if known == name:
+            return number
+    raise ValueError(f"{what} is {name!r}; expected one of {', '.join(names.values())}")
+
+
+def name_of(number: int, names: dict[int, str]) -> str:
+    """Returns the name of an enumerator; of one that a later library has added, its number."""
+    return names.get(number, f"unknown {number}")
+

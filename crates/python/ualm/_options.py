@@ -1,0 +1,199 @@
+"""Settings: how a reply is generated, what a model refuses, and how ONNX Runtime is started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from ctypes import byref, c_char_p, c_int32, sizeof
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypedDict, cast
+
+from . import _abi, _install, _library
+from ._prompt import Modality
+
+
+@dataclass
+class SegmentOptions:
+    """Settings of the segments of one modality."""
+
+    #: Softmax temperature; 0 takes the largest logit.
+    temperature: float
+    #: Only the most probable ids that together reach top_p; 1 keeps all.
+    top_p: float
+    #: Scale of classifier-free guidance; 1 is none.
+    guidance: float
+    #: Only the top_k largest logits of each stream; 0 keeps all.
+    top_k: int
+    #: The most frames of a segment, the closing one included.
+    max_steps: int
+    #: The fewest frames before the model may close a segment, or let its sound run out; 0 leaves it free.
+    min_steps: int
+
+
+@dataclass
+class Options:
+    """How a reply is generated. `Model.options()` has the model's defaults."""
+
+    #: Settings of text segments.
+    text: SegmentOptions
+    #: Settings of audio segments.
+    audio: SegmentOptions
+    #: Settings of speech segments.
+    speech: SegmentOptions
+    #: Seed of every random draw, 0 to 2**64 - 1: the same one gives the same reply on the same package, library and number of threads.
+    seed: int
+    #: The most segments of a reply.
+    max_segments: int
+    #: Modalities of the first segments, in order; the model chooses those of the others.
+    force: Sequence[Modality] = ()
+    #: Whether sound comes early, in short chunks first, at some cost in speed; else in chunks of some seconds, or at the end of its segment.
+    stream_audio: bool = False
+    #: Whether `force` goes on when the model ends its turn, or a segment meets its limit, before it.
+    insist: bool = False
+    #: Whether the model thinks before it answers in text, where it was trained to and hears no sound.
+    thinking: bool = False
+
+    def only(self, modality: Modality) -> Options:
+        """Returns the same settings for a reply of one segment of `modality`."""
+        self.segment(modality)
+        return replace(self, force=(modality,), max_segments=1, thinking=self.thinking and modality == "text")
+
+    def segment(self, modality: Modality) -> SegmentOptions:
+        """Returns the settings of segments of `modality`."""
+        settings: dict[str, SegmentOptions] = {
+            "text": self.text, "thinking": self.text, "audio": self.audio, "speech": self.speech,
+        }  # fmt: skip
+        if modality not in settings:
+            raise ValueError(f"modality is {modality!r}; expected one of {', '.join(settings)}")
+        return settings[modality]
+
+
+@dataclass
+class Limits:
+    """What a model refuses before it costs anything (`LimitError`)."""
+
+    #: The longest sound that is listened to or encoded, in seconds; 0 takes the package's limit.
+    input_seconds: float
+    #: Bytes that one decoded recording may take.
+    decoded_bytes: int
+    #: Bytes that the key/value cache of one conversation may take; 0 takes half of the memory that the process may use.
+    memory: int
+    #: Frames of one prompt: about one a token, 25 a second of sound.
+    prompt_frames: int
+    #: The most segments of a reply.
+    segments: int
+    #: The most frames of a segment.
+    steps: int
+    #: Positions of a conversation; the model's own limit holds as well.
+    context: int
+
+
+class RuntimeOptions(TypedDict, total=False):
+    """How ONNX Runtime is started. There is one in a process: later calls must ask for the same, or for nothing."""
+
+    #: ONNX Runtime's library; by default ORT_DYLIB_PATH, else that of the installed package `onnxruntime`.
+    library: str | os.PathLike[str]
+    #: Threads of the one pool that all graphs share; 0 takes as many as the process may use.
+    threads: int
+    #: The execution providers of a model's graphs, such as "openvino", "cuda:device_id=1,cpu", "codec=openvino,llm=cpu" or "auto".
+    provider: str
+    #: Paths of plugins that offer providers.
+    provider_libraries: Sequence[str | os.PathLike[str]]
+    #: How many seconds a library may take to load; 0 takes 120.
+    load_timeout: int
+    #: Whether to take less memory, for long recordings above all.
+    low_memory: bool
+
+
+def runtime(options: RuntimeOptions) -> _abi.RuntimeOptions:
+    """Returns the C struct of `options`; what it points to lives as long as it."""
+    unknown = set(options) - set(RuntimeOptions.__annotations__)
+    if unknown:
+        known = ", ".join(RuntimeOptions.__annotations__)
+        raise TypeError(f"unknown options of the runtime: {', '.join(sorted(unknown))}; expected some of {known}")
+    made = _abi.RuntimeOptions()
+    _library.call("runtime_options_init", byref(made), sizeof(made))
+    library = options.get("library") or _install.onnx_runtime()
+    made.library = _library.path(library, "library") if library else None
+    made.threads = _library.size(options.get("threads", 0), "threads")
+    made.provider = _library.text(options["provider"], "provider") if options.get("provider") else None
+    plugins = [_library.path(plugin, "provider_libraries") for plugin in options.get("provider_libraries", ())]
+    made.provider_libraries = (c_char_p * len(plugins))(*plugins)
+    made.provider_library_count = len(plugins)
+    made.load_timeout = _library.size(options.get("load_timeout", 0), "load_timeout")
+    made.low_memory = int(bool(options.get("low_memory", False)))
+    return made
+
+
+_UNSIGNED = {"top_k", "max_steps", "min_steps"}
+
+
+def _segment(options: SegmentOptions, name: str) -> _abi.SegmentOptions:
+    if not isinstance(options, SegmentOptions):
+        raise TypeError(f"{name} is a {type(options).__name__}; expected ualm.SegmentOptions")
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    made = _abi.SegmentOptions()
+    for key, value in values.items():
+        called = f"{name}.{key}"
+        setattr(made, key, _library.integer(value, 32, called) if key in _UNSIGNED else _number(value, called))
+    return made
+
+
+def _number(value: Any, name: str) -> float:
+    """Returns a number; NaN and infinity are for the library to refuse."""
+    if not hasattr(value, "__float__"):
+        raise TypeError(f"{name} is a {type(value).__name__}; expected a number")
+    return float(value)
+
+
+def generation(options: Options | None, model: Any) -> _abi.GenerationOptions | None:
+    """Returns the C struct of `options`; None, the model's defaults, for None."""
+    if options is None:
+        return None
+    if not isinstance(options, Options):
+        raise TypeError(f"options are a {type(options).__name__}; expected ualm.Options, from Model.options()")
+    if isinstance(options.force, str):
+        raise TypeError(f"force is {options.force!r}; expected a sequence of modalities, such as ({options.force!r},)")
+    made = _abi.GenerationOptions()
+    with model as pointer:
+        _library.call("generation_options_init", byref(made), sizeof(made), pointer)
+    force = [_library.number_of(modality, _abi.MODALITIES, "force") for modality in options.force]
+    made.force, made.force_len = (c_int32 * len(force))(*force), len(force)
+    made.seed = _library.integer(options.seed, 64, "seed")
+    made.max_segments = _library.size(options.max_segments, "max_segments")
+    made.text, made.audio, made.speech = (
+        _segment(getattr(options, name), name) for name in ("text", "audio", "speech")
+    )
+    made.stream_audio, made.insist, made.thinking = (
+        int(bool(flag)) for flag in (options.stream_audio, options.insist, options.thinking)
+    )
+    return made
+
+
+def options_of(made: _abi.GenerationOptions) -> Options:
+    """Copies a C struct."""
+    force = tuple(_library.name_of(made.force[at], _abi.MODALITIES) for at in range(made.force_len))
+    return Options(
+        text=_segment_of(made.text), audio=_segment_of(made.audio), speech=_segment_of(made.speech), seed=made.seed,
+        max_segments=made.max_segments, force=cast("tuple[Modality, ...]", force), stream_audio=bool(made.stream_audio), insist=bool(made.insist),
+        thinking=bool(made.thinking),
+    )  # fmt: skip
+
+
+def _segment_of(made: _abi.SegmentOptions) -> SegmentOptions:
+    return SegmentOptions(**{field.name: getattr(made, field.name) for field in fields(SegmentOptions)})
+
+
+def limits(options: Limits, made: _abi.Limits) -> _abi.Limits:
+    """Writes `options` into a C struct."""
+    for field in fields(options):
+        value, name = getattr(options, field.name), f"limits.{field.name}"
+        bits = 8 * getattr(_abi.Limits, field.name).size
+        is_float = field.name == "input_seconds"
+        setattr(made, field.name, _number(value, name) if is_float else _library.integer(value, bits, name))
+    return made
+
+
+def limits_of(made: _abi.Limits) -> Limits:
+    """Copies a C struct."""
+    return Limits(**{field.name: getattr(made, field.name) for field in fields(Limits)})

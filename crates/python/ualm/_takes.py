@@ -1,0 +1,100 @@
+"""Several takes of one prompt."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+from . import _abi, _audio, _handle, _library
+from ._audio import Audio
+from ._events import Ranked, Segment, TakeEvent, Usage, segment_of, take_event_of, take_ranking, usage_of
+from ._record import Record
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """A take: a reply with its own seed."""
+
+    segments: tuple[Segment, ...]
+    #: The last sound, ready to play: through the package's enhancer, if it has one. None when there is none.
+    audio: Audio | None
+    #: From it the take can be made again or continued.
+    record: Record
+
+
+@dataclass(frozen=True, eq=False)
+class Takes:
+    """Takes of one prompt; those that were not begun when they were stopped are missing."""
+
+    takes: tuple[Take, ...]
+    #: The best first; empty when they were not ranked.
+    ranking: tuple[Ranked, ...]
+    #: That of all takes; the run of the prompt, which they share, counts once.
+    usage: Usage
+
+    @property
+    def best(self) -> Take:
+        """The best take; the first one when they were not ranked."""
+        return self.takes[self.ranking[0].take if self.ranking else 0]
+
+
+def make(run: Callable[[Any], _handle.Handle], on_event: Callable[[TakeEvent], object] | None) -> _handle.Handle:
+    """Makes takes by `run(callback)` in a thread of their own; `on_event` gets their events in this one.
+
+    In a callback of ctypes an exception is lost, and Ctrl-C is one that may come anywhere in it. Here what is raised, by `on_event` or
+    by Ctrl-C, stops the takes, and is raised when they have ended.
+    """
+    told: SimpleQueue[TakeEvent | _handle.Handle | BaseException] = SimpleQueue()
+    is_stopped = threading.Event()
+
+    def tell(event: Any, _: Any) -> int:
+        copied: Any = take_event_of(event.contents)
+        if copied is not None:
+            told.put(copied)
+        return int(is_stopped.is_set() or _library.ends())
+
+    callback = _abi.TakeCallback(tell)
+
+    def work() -> None:
+        try:
+            told.put(run(callback))
+        except BaseException as error:
+            told.put(error)
+
+    worker = threading.Thread(target=work, name="ualm takes", daemon=True)
+    worker.start()
+    try:
+        while True:
+            event = told.get()
+            if isinstance(event, _handle.Handle):
+                return event
+            if isinstance(event, BaseException):
+                raise event
+            if on_event is not None:
+                on_event(event)
+    finally:
+        is_stopped.set()
+        worker.join()
+
+
+def takes_of(handle: _handle.Handle) -> Takes:
+    """Copies takes, and frees their handle."""
+    with handle as pointer:
+        count = _library.call("takes_count", pointer)
+        takes = tuple(_take_of(pointer, at) for at in range(count))
+        ranking = take_ranking(_handle.make("ranking", "takes_ranking", pointer))
+        usage = usage_of(_library.call("takes_usage", pointer).contents)
+    handle.close()
+    return Takes(takes, ranking, usage)
+
+
+def _take_of(pointer: Any, at: int) -> Take:
+    segments: list[Segment] = []
+    while segment := segment_of(_library.call("takes_segment", pointer, at, len(segments))):
+        segments.append(segment)
+    record = Record(_handle.make("record", "takes_record", pointer, at))
+    audio = _audio.copy(_library.call("takes_audio", pointer, at), record)
+    return Take(tuple(segments), audio, record)
