@@ -136,8 +136,9 @@ fn every_command_has_a_man_page() {
 /// The words of the commands of `ualm` in the code of a document.
 fn documented(text: &str) -> Vec<Vec<String>> {
     let lines = text.lines().map(str::trim_start).filter_map(|line| line.strip_prefix("ualm "));
+    let lines = lines.map(|line| line.split(" #").next().unwrap());
     let lines = lines.filter(|line| !line.contains("COMMAND") && !line.contains('…'));
-    let words = lines.map(|line| shell_words::split(line.split(" #").next().unwrap()).unwrap());
+    let words = lines.map(|line| shell_words::split(line).unwrap());
     words
         .map(|words| words.into_iter().take_while(|word| !["|", ">", ">>"].contains(&word.as_str())).collect())
         .collect()
@@ -164,7 +165,7 @@ fn commands_in_the_documentation_are_understood() {
             tried += 1;
         }
     }
-    assert!(tried > 40, "{tried}");
+    assert!(tried > 30, "{tried}");
 }
 
 /// The section of a command, and of the commands below it.
