@@ -13,8 +13,8 @@ use crate::output::print;
 const GREETING: &str = "\
 ualm runs audio language models: one model that listens, writes and makes sound.
 
-  ualm generate \"a dog barking\" -o dog.wav --play       words to sound
-  ualm ask dog.wav                                      what is heard in a recording?
+  ualm generate \"a dog, then rain\" -o scene.wav --play  words to sound
+  ualm ask scene.wav                                    what is heard in a recording?
   ualm speak \"seven three\" -o digits.wav --play         words to speech (the default model says digits)
   ualm transcribe digits.wav                            speech to words
 ";
