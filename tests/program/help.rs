@@ -133,6 +133,41 @@ fn every_command_has_a_man_page() {
     assert_eq!(output.status.code(), Some(1), "a file is no folder");
 }
 
+/// The words of the commands of `ualm` in the code of a document.
+fn documented(text: &str) -> Vec<Vec<String>> {
+    let lines = text.lines().map(str::trim_start).filter_map(|line| line.strip_prefix("ualm "));
+    let lines = lines.map(|line| line.split(" #").next().unwrap());
+    let lines = lines.filter(|line| !line.contains("COMMAND") && !line.contains('…'));
+    let words = lines.map(|line| shell_words::split(line).unwrap());
+    words
+        .map(|words| words.into_iter().take_while(|word| !["|", ">", ">>"].contains(&word.as_str())).collect())
+        .collect()
+}
+
+/// Help is printed when all words before its flag are known.
+#[test]
+fn commands_in_the_documentation_are_understood() {
+    let pages = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let mut tried = 0;
+    for page in pages.chain(["README.md", "packaging/README.md", "onnx/README.md"].map(|name| root().join(name))) {
+        let text = fs::read_to_string(&page).unwrap();
+        let code = text.split("```").skip(1).step_by(2).filter(|code| !code.starts_with("text"));
+        for words in code.flat_map(documented) {
+            let words: Vec<_> = words.iter().map(String::as_str).chain(["--help"]).collect();
+            let output = ualm(&words);
+            assert!(
+                output.status.success(),
+                "{}: {words:?}: {}",
+                page.display(),
+                String::from_utf8_lossy(&output.stderr)
+            );
+            tried += 1;
+        }
+    }
+    assert!(tried > 30, "{tried}");
+}
+
 /// The section of a command, and of the commands below it.
 fn section(reference: &mut String, words: &[&str]) {
     let asked = [words, &["--help", "--all"]].concat();

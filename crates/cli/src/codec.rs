@@ -24,7 +24,7 @@ pub fn run(common: &Common, args: &Codec) -> Result<()> {
         Direction::Encode { audio, output, pictures } => encode(common, audio, output, pictures),
         Direction::Decode { codes, output, playing, pictures } => {
             let sound = decode(common, codes, output, pictures)?;
-            Player::new(playing).offer(&sound, &cancel)
+            Player::new(common, playing).offer(&sound, &cancel)
         }
     }
 }

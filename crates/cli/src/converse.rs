@@ -70,7 +70,7 @@ pub fn run(common: &Common, args: &Converse) -> Result<()> {
     write(args, converser.record(), &spoken.sound, stream)?;
     let sound = spoken.sound.clone();
     finish(common, args, &model, spoken, (question, answer), seed)?;
-    Player::new(&args.playing).offer(&sound, &cancel)
+    Player::new(common, &args.playing).offer(&sound, &cancel)
 }
 
 /// Makes the answer, and shows it as it comes.

@@ -94,7 +94,7 @@ fn make(making: &Making) -> Result<()> {
         Some(best) => takes.get(best.take..=best.take).unwrap_or_default(),
         None => &takes,
     };
-    let mut player = Player::new(&making.args.playing);
+    let mut player = Player::new(common, &making.args.playing);
     if common.json && !output.is_stdout() {
         print_made(making, &takes, &ranking, several)?;
     }

@@ -9,22 +9,25 @@ use ualm::{Error, ErrorKind, Result};
 use crate::args::command;
 use crate::output::print;
 
-/// The page of `ualm` alone.
+/// The page of `ualm` alone; `serve` may be left out of a build.
 const GREETING: &str = "\
 ualm runs audio language models: one model that listens, writes and makes sound.
 
-  ualm generate \"a dog barking\" -o dog.wav --play       words to sound
-  ualm ask dog.wav                                      what is heard in a recording?
+  ualm generate \"a dog, then rain\" -o scene.wav --play  words to sound
+  ualm ask scene.wav                                    what is heard in a recording?
   ualm speak \"seven three\" -o digits.wav --play         words to speech (the default model says digits)
   ualm transcribe digits.wav                            speech to words
-  ualm serve                                            all of it in your browser, and by OpenAI's API
-
-ualm --help lists all commands, ualm COMMAND --help the options of one.
 ";
+const LAST: &str = if cfg!(feature = "server") {
+    "  ualm serve                                            all of it in your browser, and by OpenAI's API\n"
+} else {
+    "  ualm chat                                             a conversation over text and sound\n"
+};
+const MORE: &str = "\nualm --help lists all commands, ualm COMMAND --help the options of one.\n";
 
 /// Prints the page that greets a newcomer.
 pub fn greet() -> Result<()> {
-    print(GREETING)
+    print(&[GREETING, LAST, MORE].concat())
 }
 
 /// `ualm completions`.

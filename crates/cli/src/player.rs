@@ -11,9 +11,9 @@ use tempfile::TempPath;
 use ualm::audio::{WavFormat, Waveform, write_wav};
 use ualm::{Cancel, Error, ErrorKind, Result};
 
-use crate::args::Playing;
+use crate::args::{Common, Playing};
 use crate::interrupt::interrupted;
-use crate::output::warn;
+use crate::output::note;
 
 /// Programs that play a WAV file and end, each with its arguments before the file; the first that works is taken.
 #[cfg(target_os = "macos")]
@@ -37,14 +37,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Plays sounds by the first program that can.
 pub struct Player<'a> {
+    common: &'a Common,
     asked: &'a Playing,
     /// True once nothing could play.
     is_silent: bool,
 }
 
 impl<'a> Player<'a> {
-    pub fn new(asked: &'a Playing) -> Self {
-        Self { asked, is_silent: false }
+    pub fn new(common: &'a Common, asked: &'a Playing) -> Self {
+        Self { common, asked, is_silent: false }
     }
 
     /// Plays `sound` to its end if `--play` was given. Where nothing can play, a note says so, once.
@@ -58,7 +59,7 @@ impl<'a> Player<'a> {
         match self.play(sound, cancel) {
             Err(error) if error.kind() != ErrorKind::Cancelled => {
                 self.is_silent = true;
-                warn(&format!("note: not played: {}", error.full_message()));
+                note(self.common, &format!("not played: {}", error.full_message()));
                 Ok(())
             }
             played => played,

@@ -42,7 +42,7 @@ pub fn run(common: &Common, args: &Show) -> Result<()> {
             show(&Spectrogram::of(&waveform)?)?;
         }
     }
-    Player::new(&args.playing).offer(&waveform, &cancel)
+    Player::new(common, &args.playing).offer(&waveform, &cancel)
 }
 
 /// Decodes a recording with its own rate and channels, within the limits.

@@ -29,7 +29,7 @@ pub fn run(common: &Common, args: &Take) -> Result<()> {
     }
     args.pictures.check()?;
     let cancel = cancel_on_signal()?;
-    let offer = |sound: Waveform| Player::new(&args.playing).offer(&sound, &cancel);
+    let offer = |sound: Waveform| Player::new(common, &args.playing).offer(&sound, &cancel);
     match args.extend {
         Some(seconds) => offer(extend(common, args, &taken, seconds, &cancel).map_err(named)?),
         None if args.again => offer(again(common, args, &taken, &cancel).map_err(named)?),

@@ -64,10 +64,10 @@ pub struct Common {
     /// Plugin that offers providers (repeatable); those beside ONNX Runtime's library are found without
     #[arg(long, global = true, hide_short_help = true, env = "UALM_PROVIDER_LIBRARY", value_name = "FILE", value_delimiter = PATH_DELIMITER)]
     pub provider_library: Vec<PathBuf>,
-    /// The longest that a library may take to load
+    /// Time limit for loading a library
     #[arg(long, global = true, hide_short_help = true, env = "UALM_LOAD_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub load_timeout: Option<u32>,
-    /// Take less memory, for long recordings above all (docs/edge.md)
+    /// Use less memory, above all for long recordings (docs/edge.md)
     #[arg(long, global = true, hide_short_help = true, env = "UALM_LOW_MEMORY", value_parser = clap::builder::FalseyValueParser::new())]
     pub low_memory: bool,
     /// File with defaults for these options (docs/providers.md); by default ualm/config.toml in the user's configuration
@@ -76,7 +76,7 @@ pub struct Common {
     /// Print one JSON object instead of text
     #[arg(long, global = true, env = "UALM_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     pub json: bool,
-    /// No progress and no remarks; errors and warnings remain
+    /// No progress and no notes; errors and warnings remain
     #[arg(long, short, global = true, env = "UALM_QUIET", value_parser = clap::builder::FalseyValueParser::new())]
     pub quiet: bool,
     /// Print help; --help --all has every option
@@ -108,7 +108,7 @@ pub enum Command {
     Show(Show),
     /// Turn sound into codec codes and back
     Codec(Codec),
-    /// Run a file of requests, one JSON object a line
+    /// Run a file of requests, one JSON object per line
     Batch(Batch),
     /// Serve a page to play with, and the model behind OpenAI's interface (docs/server.md)
     #[cfg(feature = "server")]
@@ -175,7 +175,7 @@ pub struct Make {
 /// Whether sound is played.
 #[derive(clap::Args)]
 pub struct Playing {
-    /// Play the sound
+    /// Play the sound when it is made
     #[arg(long)]
     pub play: bool,
     /// Program that plays WAV files; by default the first of the system's that works
@@ -200,10 +200,10 @@ pub struct Takes {
     /// Make N sounds (of a chain: of its last sound) with the seeds from --seed on: OUT.1.wav, OUT.2.wav …
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub takes: u16,
-    /// Let the model listen to the takes, and write the one that covers the prompt best to OUT.wav as well
+    /// Let the model listen to the takes, and also write the one that fits the prompt best to OUT.wav
     #[arg(long)]
     pub best: bool,
-    /// Leave out of the WAV file how it was made
+    /// Do not record in the WAV file how it was made
     #[arg(long, hide_short_help = true)]
     pub no_take: bool,
 }
@@ -240,7 +240,7 @@ pub struct Transcribe {
 pub struct Reason {
     /// What to hear, or - to read it from standard input
     pub prompt: Option<String>,
-    /// Folder for the segments and reply.json; with --from, by default that of the chain
+    /// Folder for the segments and reply.json; with --from, the default is the chain's own
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// A plan, then the sound
@@ -258,17 +258,17 @@ pub struct Reason {
     /// Let the model hear its drafts through the audio encoder (implies --reflect)
     #[arg(long)]
     pub listen: bool,
-    /// Text file with the plan, in the place of the model's, or - for standard input
+    /// Text file with a plan to use instead of the model's, or - for standard input
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
-    /// Open $EDITOR on the plan before sound is made of it
+    /// Open the plan in $EDITOR before sound is made from it
     #[arg(long)]
     pub edit: bool,
-    /// JSON file with what is said to the model at each stage, in the place of the package's words (docs/chains.md); for
-    /// models that reason by prompt
+    /// JSON file with what to say to the model at each stage instead of the package's words (docs/chains.md); for models
+    /// that reason by prompt
     #[arg(long, hide_short_help = true, value_name = "FILE.json")]
     pub prompts: Option<PathBuf>,
-    /// Go on with a saved chain
+    /// Continue a saved chain
     #[arg(long, value_name = "DIR/reply.json")]
     pub from: Option<PathBuf>,
     /// The first segment to make again, by the number of its file
@@ -299,7 +299,7 @@ pub struct Converse {
     /// With -o -: bare samples, little-endian, instead of a WAV file
     #[arg(long, hide_short_help = true)]
     pub raw: bool,
-    /// Leave out of the WAV file how it was made
+    /// Do not record in the WAV file how it was made
     #[arg(long, hide_short_help = true)]
     pub no_take: bool,
     #[command(flatten)]
@@ -315,7 +315,7 @@ pub struct Converse {
 
 #[derive(clap::Args)]
 pub struct Chat {
-    /// When the context is full, go on with the last N turns alone
+    /// When the context is full, go on with only the last N turns
     #[arg(long, hide_short_help = true, value_name = "N")]
     pub keep_last: Option<u16>,
     #[command(flatten)]
@@ -377,7 +377,7 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 /// Where sound goes.
 #[derive(clap::Args)]
 pub struct Output {
-    /// WAV file to write, or - for standard output: what is made goes there while it is being made, unless that is a file
+    /// WAV file to write, or - for standard output, where sound goes while it is being made, unless that is a file
     #[arg(long, short, value_name = "OUT.wav")]
     pub output: PathBuf,
     /// 32-bit float samples instead of 16-bit
@@ -388,7 +388,7 @@ pub struct Output {
 /// How to draw.
 #[derive(clap::Args)]
 pub struct Sampling {
-    /// Seed of the random draws; by default one is drawn and printed
+    /// Random seed; by default one is drawn and printed
     #[arg(long, env = "UALM_SEED")]
     pub seed: Option<u64>,
     #[command(flatten)]
@@ -454,7 +454,7 @@ pub enum BatchCommand {
 
 #[derive(clap::Args)]
 pub struct BatchRun {
-    /// Requests, one JSON object a line (docs/batch.md), or - for standard input
+    /// Requests, one JSON object per line (docs/batch.md), or - for standard input
     #[arg(required = true)]
     pub requests: Option<PathBuf>,
     /// Folder for results.jsonl and the sounds; results that are there already count
@@ -475,7 +475,7 @@ pub struct BatchRun {
     /// Only the requests of shard I of N, as their ids decide, into results.I-of-N.jsonl
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
-    /// Requests that are answered side by side
+    /// Requests to answer side by side
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: u16,
     /// Answer the requests again that failed before
@@ -541,7 +541,7 @@ pub struct Inspect {
 pub struct Bench {
     /// Model package, as for --model; by default that
     pub package: Option<PathBuf>,
-    /// Measure these alone (repeatable, or with commas between)
+    /// Measure only these (repeatable, or separated by commas)
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub only: Vec<Part>,
     /// Runs of each, after one that does not count; fewer of what takes long

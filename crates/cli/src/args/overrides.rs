@@ -11,10 +11,10 @@ pub struct Overrides {
     /// Softmax temperature; 0 takes the likeliest
     #[arg(long)]
     temperature: Option<f32>,
-    /// Only the K likeliest of each stream; 0 keeps all
+    /// Draw only from the K likeliest of each stream; 0 draws from all
     #[arg(long, hide_short_help = true, value_name = "K")]
     top_k: Option<usize>,
-    /// Only the likeliest that together reach P
+    /// Draw only from the likeliest that together reach probability P
     #[arg(long, hide_short_help = true, value_name = "P")]
     top_p: Option<f32>,
     /// Scale of classifier-free guidance; 1 is none
@@ -23,7 +23,7 @@ pub struct Overrides {
     /// The most steps to make (text: tokens; sound: 50 or more a second)
     #[arg(long, hide_short_help = true, value_name = "N")]
     max_steps: Option<usize>,
-    /// The fewest frames before the model may end
+    /// The fewest steps before the model may end
     #[arg(long, hide_short_help = true, value_name = "N")]
     min_steps: Option<usize>,
 }

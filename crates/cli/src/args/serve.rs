@@ -8,19 +8,19 @@ use super::limits::{parse_bytes, parse_seconds};
 /// How to serve.
 #[derive(clap::Args)]
 pub struct Serve {
-    /// Address and port; port 0 takes a free one, which is told
+    /// Address and port; port 0 takes a free one, which is printed
     #[arg(long, env = "UALM_LISTEN", value_name = "ADDRESS:PORT", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080))]
     pub listen: SocketAddr,
     /// Only check whether the server that listens there is healthy, as a container's health check does: exit code 0 if it is
     #[arg(long, hide_short_help = true)]
     pub check: bool,
-    /// File with the keys that clients may show, one a line
+    /// File of API keys that clients may use, one per line
     #[arg(long, env = "UALM_API_KEYS", value_name = "FILE")]
     pub api_keys: Option<PathBuf>,
-    /// Serve others than this machine although there are no keys
+    /// Serve other machines even without API keys
     #[arg(long, env = "UALM_WITHOUT_KEYS", conflicts_with = "api_keys", value_parser = clap::builder::FalseyValueParser::new())]
     pub without_keys: bool,
-    /// Origin whose pages may ask, as in https://example.org (repeatable)
+    /// Origin whose pages may call the server, as in https://example.org (repeatable)
     #[arg(long, env = "UALM_CORS", value_name = "ORIGIN", value_delimiter = ',')]
     pub cors: Vec<String>,
     /// Name beside localhost by which the server is asked, as by a proxy (repeatable); it counts on loopback without keys
@@ -32,7 +32,7 @@ pub struct Serve {
     /// Another name for the package's voice, which is "default" (repeatable)
     #[arg(long, hide_short_help = true, env = "UALM_VOICE", value_name = "NAME", value_delimiter = ',')]
     pub voice: Vec<String>,
-    /// Requests that are answered at the same time
+    /// Requests to answer at the same time
     #[arg(long, env = "UALM_SEATS", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub seats: u16,
     /// Requests that may wait for a seat; more are refused

@@ -39,7 +39,7 @@ pub fn run(common: &Common, args: &Chat) -> Result<()> {
         conversation: Conversation::new(common, args, &model, seed),
         turns,
         pending: Vec::new(),
-        player: Player::new(&args.playing),
+        player: Player::new(common, &args.playing),
     };
     let mut input = Input::new()?;
     if input.is_terminal() {

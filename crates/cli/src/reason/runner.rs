@@ -91,7 +91,7 @@ impl<'a> Runner<'a> {
             shown: Vec::new(),
             is_given,
             is_edited: false,
-            player: Player::new(&job.args.playing),
+            player: Player::new(job.common, &job.args.playing),
             cost: None,
         })
     }
@@ -115,7 +115,7 @@ impl<'a> Runner<'a> {
             shown: Vec::new(),
             is_given,
             is_edited: false,
-            player: Player::new(&job.args.playing),
+            player: Player::new(job.common, &job.args.playing),
             cost: None,
         })
     }
