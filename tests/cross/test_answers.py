@@ -41,7 +41,7 @@ class Answers(Emulated):
 
     def compare(self, name, there, here):
         """Counts the replies with equal tokens; sounds of equal tokens must be nearly equal. Prompts are equal always."""
-        equal, differences, largest = 0, [], 0.0
+        equal, differences, largest, compared = 0, [], 0.0, 0
         for one, other in zip(there, here):
             self.assertEqual(one["prompt_frames"], other["prompt_frames"], one["id"])
             if tokens(one) != tokens(other):
@@ -53,9 +53,10 @@ class Answers(Emulated):
                 found, expected = (samples(self.there / f"{name}.{place}" / sound) for place in ("there", "here"))
                 self.assertEqual(len(found), len(expected), sound)
                 largest = max([largest, *(abs(a - b) for a, b in zip(found, expected))])
+                compared += len(found)
         self.assertLess(largest, TOLERANCE, name)
         told = f"; different: {', '.join(differences)}" if differences else ""
-        say(f"{name}: {equal} of {len(here)} replies have this machine's tokens, with samples within {largest:.1e}{told}")
+        say(f"{name}: {equal} of {len(here)} replies have this machine's tokens, with {compared} samples within {largest:.1e}{told}")
         return equal
 
     def test_the_default_package_replies_as_on_this_machine(self):
