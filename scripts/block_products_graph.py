@@ -25,6 +25,12 @@ def weights(bits: int) -> np.ndarray:
     return np.array([most - 1, -most, most - 2, 1 - most])[(5 * (depth // 2) + 3 * column) % 4]
 
 
+def scales_of(blocks: int) -> np.ndarray:
+    """The scales [67, blocks], computed likewise: most need all bits of a float."""
+    column, block = np.arange(COLUMNS)[:, None], np.arange(blocks)
+    return np.float32(1) + ((7 * column + 3 * block) % 11).astype(np.float32) / np.float32(11)
+
+
 def product(bits: int, block: int) -> tuple:
     """A node, and its initializers."""
     name = f"{bits} bits of {block}"
@@ -32,7 +38,7 @@ def product(bits: int, block: int) -> tuple:
     if bits == 4:
         stored = stored[:, ::2] | (stored[:, 1::2] << 4)
     stored = stored.reshape(COLUMNS, DEPTH // block, -1)
-    scales = np.repeat(2.0 ** (np.arange(COLUMNS)[:, None] % 3), DEPTH // block, 1).astype(np.float32)
+    scales = scales_of(DEPTH // block)
     node = helper.make_node(
         "MatMulNBits", ["a", f"{name}: values", f"{name}: scales"], [name], domain="com.microsoft",
         K=DEPTH, N=COLUMNS, bits=bits, block_size=block, accuracy_level=4,

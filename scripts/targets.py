@@ -92,6 +92,11 @@ class Target:
         """Returns the names of the processors that tests run on; `[None]` where the emulator is no other processor."""
         return list(self.emulator.processors) if self.emulator and not self.is_host and self.emulator.processors else [None]
 
+    @property
+    def is_emulated_processor(self):
+        """Whether its programs run on another processor than this machine's."""
+        return self.processors() != [None]
+
     def missing(self):
         """Returns what building for it lacks on this machine, and how to get it."""
         if self.is_host:

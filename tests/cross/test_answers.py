@@ -1,8 +1,10 @@
 """Replies of the program for another system, compared with those of this machine's program.
 
-Tokens of float32 packages are equal. Quantized packages round activations to 8 bits, on some processors; numbers that lie between two integers
-fall to another side there, and a reply goes on with other tokens from there. So for these the replies that are equal are counted, and
-a share of them is asked for. Where all tokens are equal, the samples differ by rounding alone.
+Prompts are equal, and so are all tokens of float32 packages. Processors differ in how they round the activations of quantized packages to 8 bits, or
+whether they do (`src/runtime/block_products.rs` has the ways), and from the first number that falls to another side on a reply may go on with
+other tokens. So the equal replies of these are counted, the first different token of the others is told, and a share must be equal: nearly all
+on the processor of this machine, fewer on another one, the fewest of the small packages, whose next tokens are nearly as likely as others. Where
+all tokens are equal, the samples differ by rounding alone.
 """
 import json
 import pathlib
@@ -17,10 +19,11 @@ SEEDS = range(2)
 SMALL = ("tiny-omni", "tiny-afwhisper", "tiny-audex")
 # The same package by its portable graphs, on this machine and there.
 PORTABLE = ("--provider", "cpu:vnni=0")
-# The largest difference of samples, of which the largest is 1.
-TOLERANCE = 1e-3
-# The least share of quantized greedy replies that are equal.
-LEAST = 0.5
+# The largest difference of samples where all tokens are equal; the largest sample is about 1. Decoders of sound may be quantized, too.
+TOLERANCE = 1e-5
+TOLERANCE_OF_QUANTIZED = 0.1 if TARGET.is_emulated_processor else TOLERANCE
+# The least share of equal greedy replies: of the default package, and of small quantized ones.
+LEAST, LEAST_OF_SMALL = (0.5, 0.25) if TARGET.is_emulated_processor else (0.9, 0.9)
 
 
 class Answers(Emulated):
@@ -39,9 +42,9 @@ class Answers(Emulated):
         self.assertFalse([result for result in found if "error" in result])
         return found
 
-    def compare(self, name, there, here):
+    def compare(self, name, there, here, tolerance=TOLERANCE_OF_QUANTIZED):
         """Counts the replies with equal tokens; sounds of equal tokens must be nearly equal. Prompts are equal always."""
-        equal, differences, largest = 0, [], 0.0
+        equal, differences, largest, compared = 0, [], 0.0, 0
         for one, other in zip(there, here):
             self.assertEqual(one["prompt_frames"], other["prompt_frames"], one["id"])
             if tokens(one) != tokens(other):
@@ -53,9 +56,10 @@ class Answers(Emulated):
                 found, expected = (samples(self.there / f"{name}.{place}" / sound) for place in ("there", "here"))
                 self.assertEqual(len(found), len(expected), sound)
                 largest = max([largest, *(abs(a - b) for a, b in zip(found, expected))])
-        self.assertLess(largest, TOLERANCE, name)
+                compared += len(found)
         told = f"; different: {', '.join(differences)}" if differences else ""
-        say(f"{name}: {equal} of {len(here)} replies have this machine's tokens, with samples within {largest:.1e}{told}")
+        say(f"{name}: {equal} of {len(here)} replies have this machine's tokens, with {compared} samples within {largest:.1e}{told}")
+        self.assertLess(largest, tolerance, name)
         return equal
 
     def test_the_default_package_replies_as_on_this_machine(self):
@@ -83,9 +87,9 @@ class Answers(Emulated):
                     requests = [asked(f"{modality} {n}", text(words), modality, temperature=0.0, max_steps=24)
                                 for modality in ("text", "audio", "speech") for n, words in enumerate(PROMPTS[:2])]  # fmt: skip
                     there, here = self.replies(name, FIXTURES / f"{package}-{precision}", requests, processor)
-                    equal += self.compare(name, there, here)
+                    equal += self.compare(name, there, here, TOLERANCE if precision == "fp32" else TOLERANCE_OF_QUANTIZED)
                     count += len(here)
-                self.assertGreaterEqual(equal, count if precision == "fp32" else LEAST * count, f"{precision} {processor}")
+                self.assertGreaterEqual(equal, count if precision == "fp32" else LEAST_OF_SMALL * count, f"{precision} {processor}")
 
 
 def text(words):
