@@ -151,7 +151,7 @@ def pack(tree, out):
     for path in [tree, *tree.rglob("*")]:
         os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
     out.mkdir(parents=True, exist_ok=True)
-    command = ["dpkg-deb", "--root-owner-group", "--threads-max=1", "-Zxz", "--build", str(tree), str(out)]
+    command = ["dpkg-deb", "--root-owner-group", "--threads-max=1", "-Zxz", "-z1", "--build", str(tree), str(out)]
     done = subprocess.run(command, env=os.environ | {"SOURCE_DATE_EPOCH": str(EPOCH)}, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Failure(f"dpkg-deb could not build {tree.name}: {done.stderr.strip()}")
