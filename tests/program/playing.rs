@@ -167,3 +167,27 @@ fn a_recording_is_shown_without_a_model() {
     let output = room.run(&["show", &root().join("Cargo.toml").display().to_string()]);
     assert_eq!(output.status.code(), Some(1), "it is no recording");
 }
+
+/// The demo tells what came of it, also where that is not what was asked for, and ends where a command fails.
+#[test]
+fn the_demo_is_honest() {
+    let room = Room::new();
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let demo = |heard: &str| {
+        room.player("ualm", &format!("case $1 in ask) echo 'I hear wind.';; transcribe) {heard};; esac"));
+        let mut command = Command::new(&python);
+        command.arg(root().join("scripts/demo.py")).args(["./ualm", "made", "--prompt", "a dog's bark", "--seed", "1"]);
+        let output = command.args(["--digits", "Seven three"]).current_dir(room.path("")).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, told) = demo("echo seven three");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("understood the same") && told.contains("The model heard   I hear wind."), "{told}");
+    let begin = "$ ualm generate 'a dog'\"'\"'s bark' -o made/scene.wav --seed 1";
+    assert!(told.contains(begin) && told.contains("$ ualm show made/scene.wav\n"), "not played in a pipe: {told}");
+    let (code, told) = demo("echo seven two");
+    assert!(code == Some(0) && told.contains("It understood     seven two\nThat differs"), "{told}");
+    assert_eq!(told.split("Try next:").nth(1).unwrap().matches("./ualm ").count(), 3, "{told}");
+    let (code, told) = demo("exit 3");
+    assert!(code == Some(3) && !told.contains("Try next:"), "{told}");
+}

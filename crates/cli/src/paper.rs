@@ -13,15 +13,15 @@ use crate::output::print;
 const GREETING: &str = "\
 ualm runs audio language models: one model that listens, writes and makes sound.
 
-  ualm generate \"a dog, then rain\" -o scene.wav --play  words to sound
-  ualm ask scene.wav                                    what is heard in a recording?
-  ualm speak \"seven three\" -o digits.wav --play         words to speech (the default model says digits)
-  ualm transcribe digits.wav                            speech to words
+  ualm generate \"a dog, then a siren\" -o scene.wav --play   words to sound
+  ualm ask scene.wav                                        what is heard in a recording?
+  ualm speak \"seven three\" -o digits.wav --play             words to speech (the default model says digits)
+  ualm transcribe digits.wav                                speech to words
 ";
 const LAST: &str = if cfg!(feature = "server") {
-    "  ualm serve                                            all of it in your browser, and by OpenAI's API\n"
+    "  ualm serve                                                all of it in your browser, and by OpenAI's API\n"
 } else {
-    "  ualm chat                                             a conversation over text and sound\n"
+    "  ualm chat                                                 a conversation over text and sound\n"
 };
 const MORE: &str = "\nualm --help lists all commands, ualm COMMAND --help the options of one.\n";
 

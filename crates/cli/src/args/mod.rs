@@ -175,7 +175,7 @@ pub struct Make {
 /// Whether sound is played.
 #[derive(clap::Args)]
 pub struct Playing {
-    /// Play the sound when it is made
+    /// Play the sound
     #[arg(long)]
     pub play: bool,
     /// Program that plays WAV files; by default the first of the system's that works
