@@ -81,8 +81,14 @@ def build(profile, abi, target):
     static = folder / pathlib.Path(places.static).name
     for line in rustc("staticlib", profile, target, static, ["--print=native-static-libs"]):
         if line.startswith("native-static-libs: "):
-            return folder, line.split(": ", 1)[1].strip()
+            return folder, system_libraries(line.split(": ", 1)[1])
     raise Failure("rustc does not say which of the system's libraries the static library needs")
+
+
+def system_libraries(flags):
+    """The flags that rustc tells. A crate brings import libraries of Windows' DLLs under names of its own, for its own linking; MinGW has
+    the same."""
+    return flags.strip().replace("-lwinapi_", "-l")
 
 
 def make_import_libraries(folder, target):
