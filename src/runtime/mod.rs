@@ -16,6 +16,7 @@ mod placements;
 mod port;
 mod product;
 mod sizes;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -182,6 +183,10 @@ impl Runtime {
     /// The library is the one that `options` names; else the one in `ORT_DYLIB_PATH`; else one beside the program or in
     /// `../lib` from there, or likewise beside the C library; else the one that `scripts/fetch_onnxruntime.py` put into
     /// the cache.
+    ///
+    /// ONNX Runtime's telemetry is turned off before it can begin, by the environment variables `ORT_DISABLE_TELEMETRY` and
+    /// `ORT_TELEMETRY_DISABLED`, which are set to 1 unless they are already. Where other threads use the environment by C
+    /// functions at the time of the first call, set both before.
     ///
     /// # Errors
     /// [`ErrorKind::Library`] if no library is found, if the library cannot be loaded, is too old or does not load in
@@ -407,6 +412,7 @@ impl Runtime {
 
 fn new_environment(library: &Path, threads: usize) -> Result<Environment, String> {
     let words = |e: ort::Error| e.message().to_owned();
+    telemetry::turn_off();
     let builder = ort::init_from(library).map_err(|e| why_not_loaded(library, &e))?;
     let pool = GlobalThreadPoolOptions::default()
         .with_intra_threads(threads)
