@@ -31,9 +31,13 @@ PROGRAM     := $(TEST) --quiet --no-run --test program
 # A test whose fixtures are missing fails here; `cargo test` alone skips it.
 export UALM_REQUIRE_FIXTURES := 1
 
+# The exporter and its tests use ONNX Runtime from Python, whose telemetry the runtime's own call does not reach.
+export ORT_DISABLE_TELEMETRY := 1
+export ORT_TELEMETRY_DISABLED := 1
+
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: wheel test-wheel test-interface help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-hub test-scale test-valgrind test-threads test-page dist test-dist cross test-cross soak fuzz
+.PHONY: wheel test-wheel test-interface help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-hub test-scale test-valgrind test-threads test-page dist test-dist cross test-cross soak fuzz small-machines test-processors test-systemd
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -128,6 +132,23 @@ picture: build ## draw README's picture, docs/picture.svg, anew
 header: ## write ualm.h and ualm.abi in crates/capi/include anew from crates/capi/src
 	@UALM_WRITE_HEADER=1 $(TEST) --quiet --test c_library header::
 	@UALM_WRITE_HEADER=1 PYTHON="$(PYTHON)" $(TEST) --quiet --test c_library abi::
+
+small-machines: build ## measure what works in little memory, in control groups (Linux; needs the right to make them): make small-machines ARGUMENTS=--smallest
+	@$(LIBRARY) && $(PYTHON) benches/small_machines.py --program $(BUILD)/release/ualm --library "$$library" $(ARGUMENTS)
+
+# Processors of x86-64 that qemu can be: with AVX2 but without AVX-512 and VNNI, and with SSE alone.
+PROCESSORS ?= Haswell Nehalem qemu64
+test-processors: fixtures ## run what compares with the reference implementations on older processors of x86-64, by qemu-x86_64-static
+	@command -v qemu-x86_64-static >/dev/null || { echo "qemu-x86_64-static is missing (on Debian and Ubuntu: apt install qemu-user-static)" >&2; exit 1; }
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && for processor in $(PROCESSORS); do \
+	  echo "as $$processor:" && \
+	  qemu-x86_64-static -cpu $$processor $(BUILD)/debug/ualm doctor --model onnx/default 2>/dev/null && \
+	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64-static -cpu $$processor" $(TEST) --package ualm --lib --test library -- \
+	    product:: reference:: audex:: 2>/dev/null || exit; \
+	done
+
+test-systemd: ## check examples/systemd with systemd's own tools
+	@$(PYTHON) -m unittest discover --start-directory tests/systemd
 
 install-c: ## install the C library, for pkg-config and CMake too: make install-c PREFIX=/usr/local
 	@$(PYTHON) scripts/install_c_library.py --prefix "$(PREFIX)"

@@ -1,3 +1,9 @@
 """Turns checkpoints of unified audio language models into model packages for the `ualm` runtime."""
 
+import os
+
+# Before ONNX Runtime is imported: its telemetry begins with that.
+for _name in ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED"):
+    os.environ[_name] = "1"
+
 __version__ = "0.1.0"

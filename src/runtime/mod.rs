@@ -18,6 +18,7 @@ mod placements;
 mod port;
 mod product;
 mod sizes;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -188,6 +189,10 @@ impl Runtime {
     /// holds this code, such as the C library, or in `../lib` from there, or likewise beside the program; else the one that
     /// `scripts/fetch_onnxruntime.py` put into the cache. It is never searched for in the current folder, nor in those of the
     /// system: Windows has an old ONNX Runtime of its own in System32.
+    ///
+    /// ONNX Runtime's telemetry is turned off before it can begin, by the environment variables `ORT_DISABLE_TELEMETRY` and
+    /// `ORT_TELEMETRY_DISABLED`, which are set to 1 unless they are already. Where other threads use the environment by C
+    /// functions at the time of the first call, set both before.
     ///
     /// # Errors
     /// [`ErrorKind::Library`] if no library is found, if the library cannot be loaded, is too old or does not load in
@@ -413,6 +418,7 @@ impl Runtime {
 
 fn new_environment(library: &Path, threads: usize) -> Result<Environment, String> {
     let words = |e: ort::Error| e.message().to_owned();
+    telemetry::turn_off();
     let file = for_libraries(library);
     let _held = hold_strictly(&file).map_err(|words| why_not_opened(library, &words))?;
     let builder = ort::init_from(&*file).map_err(|e| why_not_loaded(library, &e))?;

@@ -261,6 +261,26 @@ fn the_examples_give_what_the_command_line_gives() {
     assert_eq!(fs::read(folder.path().join("dog.wav")).unwrap(), fs::read(&wanted).unwrap(), "generate.py");
 }
 
+/// The folders of a person, and that for temporary files, are not there, and the working folder stays as it was.
+#[test]
+fn nothing_is_needed_that_cannot_be_written() {
+    skip_without_fixtures!();
+    let generate = compile(&root().join("examples/c/generate.c"), "generate-closed", Link::Shared, &[]);
+    let (out, folder) = (scratch("from-closed.wav"), tempfile::tempdir().unwrap());
+    let mut command = WATCH.command(&generate);
+    command.env("ORT_DYLIB_PATH", ualm::internal::find_library(None).unwrap());
+    for name in ["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TMPDIR"] {
+        command.env(name, "/dev/null/nothing");
+    }
+    works(command.args([path(&tiny()), PROMPT, path(&out), "3"]).current_dir(folder.path()));
+    assert!(out.is_file());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "a file was left");
+    let failed =
+        WATCH.command(&generate).args([path(&tiny()), PROMPT, "/dev/null/nothing/x.wav", "3"]).output().unwrap();
+    assert!(!failed.status.success());
+    assert!(text(&failed.stderr).contains("/dev/null/nothing/x.wav"), "{}", text(&failed.stderr));
+}
+
 /// Compiles the example `source` as a program that calls its `main` in six threads.
 fn example_in_threads(source: &str) -> PathBuf {
     let example = root().join("examples").join(source);

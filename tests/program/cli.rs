@@ -468,9 +468,10 @@ fn inspect_and_doctor_tell_all() {
     assert_eq!(manifest["tokens"]["width"], 8);
     let checks: Value = serde_json::from_str(&works(&["doctor", "--json"])).unwrap();
     assert!(checks.as_array().unwrap().iter().all(|check| check["ok"] == true), "{checks}");
-    assert_eq!(checks.as_array().unwrap().len(), 5);
-    assert!(checks[4]["found"].as_str().unwrap().contains("nothing to compare"), "{checks}");
-    assert_eq!(checks[4]["comparison"]["compared"], serde_json::json!([]));
+    assert_eq!(checks.as_array().unwrap().len(), 6);
+    assert!(checks[3]["found"].as_str().unwrap().contains("MB of weights; this process may use"), "{checks}");
+    assert!(checks[5]["found"].as_str().unwrap().contains("nothing to compare"), "{checks}");
+    assert_eq!(checks[5]["comparison"]["compared"], serde_json::json!([]));
 }
 
 #[cfg(unix)]

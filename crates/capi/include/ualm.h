@@ -35,6 +35,9 @@
  *     in.)
  *   - Callbacks run in the thread of the call that they were passed to.
  *   - The graphs run on one thread pool per process. It does not survive fork(): load models after it.
+ *   - The first model that is loaded sets two environment variables that turn ONNX Runtime's telemetry off
+ *     (ORT_DISABLE_TELEMETRY, ORT_TELEMETRY_DISABLED), unless both are 1 already: set them before where other
+ *     threads use the environment meanwhile.
  *
  * Versions
  *   - UALM_ABI_VERSION changes when a program would have to be compiled again; the shared library's name (SONAME)
