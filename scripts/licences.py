@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Prints the licences of all crates that are linked into the program and the C library, each text once."""
+import re
 import sys
 
 from crates import ROOT, linked
@@ -16,12 +17,24 @@ class Failure(Exception):
     """A failure with a sentence for a person."""
 
 
+# Texts for crates that come without one, the best first. Only MIT's names authors: those that the crate names.
+STANDARD = {"Apache-2.0": ROOT / "LICENSE-APACHE", "BSL-1.0": ROOT / "packaging/licences/BSL-1.0.txt", "MIT": ROOT / "packaging/licences/MIT.txt"}
+
+
 def words(crate):
-    """The texts of a crate's licences."""
+    """Returns the texts of a crate's licences; of one that comes without a file, that of a licence that it offers."""
     files = crate.licence_files()
-    if not files:
-        raise Failure(f"{crate.name} {crate.version} ({crate.licence}) comes without its licence's text")
-    return [file.read_text(encoding="utf-8", errors="replace") for file in files]
+    return [file.read_text(encoding="utf-8", errors="replace") for file in files] if files else [standard(crate)]
+
+
+def standard(crate):
+    """Returns the text of a licence that a crate offers."""
+    offered = crate.licence.split(" OR ")
+    found = next((file for name, file in STANDARD.items() if name in offered), None)
+    text = found.read_text(encoding="utf-8") if found else ""
+    if not text or ("@AUTHORS@" in text and not crate.authors):
+        raise Failure(f"{crate.name} {crate.version} ({crate.licence}) comes without its licence's text, and none can stand for it")
+    return text.replace("@AUTHORS@", re.sub(r" <[^>]*>", "", crate.authors))
 
 
 def collect(crates):
