@@ -273,7 +273,8 @@ fn nothing_is_needed_that_cannot_be_written() {
     works(command.args([path(&tiny()), PROMPT, path(&out), "3"]).current_dir(folder.path()));
     assert!(out.is_file());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "a file was left");
-    let failed = WATCH.command(&generate).args([path(&tiny()), PROMPT, "/dev/null/nothing/x.wav", "3"]).output().unwrap();
+    let failed =
+        WATCH.command(&generate).args([path(&tiny()), PROMPT, "/dev/null/nothing/x.wav", "3"]).output().unwrap();
     assert!(!failed.status.success());
     assert!(text(&failed.stderr).contains("/dev/null/nothing/x.wav"), "{}", text(&failed.stderr));
 }

@@ -34,7 +34,8 @@ impl Place {
         if sandbox(Path::new("/tmp")).arg("true").status().is_ok_and(|status| status.success()) {
             all.push(Self::ReadOnly);
         } else {
-            let _ = writeln!(std::io::stderr(), "no read-only file system was tried: bubblewrap (bwrap) does not run here");
+            let _ =
+                writeln!(std::io::stderr(), "no read-only file system was tried: bubblewrap (bwrap) does not run here");
         }
         all
     }
@@ -136,7 +137,8 @@ fn a_chat_works_without_a_history() {
     for place in Place::all() {
         let folder = TempDir::new().unwrap();
         let mut command = place.program(folder.path());
-        let mut chat = command.arg("chat").args(["--seed", "1", "--max-steps", "5"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut chat =
+            command.arg("chat").args(["--seed", "1", "--max-steps", "5"]).stdin(Stdio::piped()).spawn().unwrap();
         chat.stdin.take().unwrap().write_all(b"rain\n/quit\n").unwrap();
         let output = chat.wait_with_output().unwrap();
         assert!(output.status.success(), "{place:?}: {}", words(&output));
@@ -183,7 +185,8 @@ fn a_server_serves() {
         let body = body.replace("\"x\"", &format!("{name:?}"));
         let head = format!("POST /v1/audio/speech HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
         let length = body.len();
-        let answer = ask(&address, &format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"));
+        let answer =
+            ask(&address, &format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"));
         assert!(answer.starts_with("HTTP/1.1 200"), "{place:?}: {answer}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the server wrote a file");
     }

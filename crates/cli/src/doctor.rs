@@ -140,7 +140,8 @@ fn package(common: &Common) -> Result<Found> {
 /// Compares the weights of all graphs with the memory that this process may use. A graph on a device has them there.
 fn memory(common: &Common) -> Result<Found> {
     let (weights, usable) = (Package::open(package_folder(common)?)?.weights()?, usable_memory());
-    let words = format!("{:.1} MB of weights; this process may use {:.0} MB in all", weights as f64 / 1e6, usable as f64 / 1e6);
+    let words =
+        format!("{:.1} MB of weights; this process may use {:.0} MB in all", weights as f64 / 1e6, usable as f64 / 1e6);
     if weights > usable && common.provider.is_none() {
         let what = format!("{words}: too little for all graphs at once; some commands take fewer (docs/edge.md)");
         return Err(Error::new(ErrorKind::Limit, what));
