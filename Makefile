@@ -138,13 +138,12 @@ small-machines: build ## measure what works in little memory, in control groups 
 
 # Processors of x86-64 that qemu can be: with AVX2 but without AVX-512 and VNNI, and with SSE alone.
 PROCESSORS ?= Haswell Nehalem qemu64
-test-processors: fixtures ## run what compares with the reference implementations on older processors of x86-64, by qemu-x86_64-static
+test-processors: build fixtures ## run what compares with the reference implementations on older processors of x86-64, by qemu-x86_64-static
 	@command -v qemu-x86_64-static >/dev/null || { echo "qemu-x86_64-static is missing (on Debian and Ubuntu: apt install qemu-user-static)" >&2; exit 1; }
-	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && for processor in $(PROCESSORS); do \
-	  echo "as $$processor:" && \
-	  qemu-x86_64-static -cpu $$processor $(BUILD)/debug/ualm doctor --model onnx/default 2>/dev/null && \
-	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64-static -cpu $$processor" $(TEST) --package ualm --lib --test library -- \
-	    product:: reference:: audex:: 2>/dev/null || exit; \
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && for processor in $(PROCESSORS); do \
+	  echo "as $$processor:" && qemu-x86_64-static -cpu $$processor $(BUILD)/release/ualm doctor --model onnx/default && \
+	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64-static -cpu $$processor" $(CARGO) test --release --locked --package ualm \
+	    --lib --test library -- product:: reference:: audex:: || exit; \
 	done
 
 test-systemd: ## check examples/systemd with systemd's own tools

@@ -43,6 +43,29 @@ fn every_limit_has_a_flag() {
     assert_eq!(ualm(&["inspect", "--limit-memory", "much"]).status.code(), Some(2));
 }
 
+/// What `doctor` says of the memory in a control group with a limit of 300 MB, as systemd makes them; only a superuser can try it.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_limit_of_a_control_group_is_what_the_process_may_use() {
+    use std::path::Path;
+    skip_without_fixtures!();
+    let (v1, v2) = (Path::new("/sys/fs/cgroup/memory"), Path::new("/sys/fs/cgroup"));
+    let (above, file) = if v1.is_dir() { (v1, "memory.limit_in_bytes") } else { (v2, "memory.max") };
+    let group = above.join(format!("ualm-test-{}", std::process::id()));
+    if std::fs::create_dir(&group).and_then(|()| std::fs::write(group.join(file), "300000000")).is_err() {
+        let _ = std::fs::remove_dir(&group);
+        eprintln!("no control group was tried: none can be made here");
+        return;
+    }
+    let enter = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", group.display());
+    let mut command = Command::new("sh");
+    command.args(["-c", &enter, "sh", env!("CARGO_BIN_EXE_ualm"), "doctor", "--json"]);
+    let output = command.env("UALM_MODEL", package("tiny-omni-fp32")).output().unwrap();
+    std::fs::remove_dir(&group).unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("this process may use 300 MB in all"), "{told}{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn memory_is_counted_before_it_is_taken() {
     skip_without_fixtures!();
