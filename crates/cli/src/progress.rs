@@ -36,7 +36,7 @@ impl Progress {
     /// Bytes that are fetched, `len` in all, with the time that is left.
     #[cfg(feature = "hub")]
     pub fn of_bytes(common: &Common, len: u64, what: &str) -> Self {
-        let template = "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ({eta} left)";
+        let template = "{prefix} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} ({eta} left)";
         let bar = Self::bar(common, ProgressBar::new(len), template);
         bar.set_prefix(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(500)); // when nothing comes, the time left grows

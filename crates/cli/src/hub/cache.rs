@@ -13,7 +13,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use ualm::internal::{write_whole, write_whole_with};
+use ualm::internal::{read_text, write_whole, write_whole_with};
 use ualm::package::Manifest;
 use ualm::{Error, ErrorKind, Result};
 
@@ -83,7 +83,7 @@ impl Repository {
         if is_commit(revision) {
             return Some(revision.to_owned());
         }
-        let commit = fs::read_to_string(self.reference(revision)).ok()?.trim().to_owned();
+        let commit = read_text(self.reference(revision)).ok()?.trim().to_owned();
         is_commit(&commit).then_some(commit)
     }
 
@@ -108,7 +108,7 @@ impl Repository {
     pub fn names_of(&self, commit: &str) -> Vec<String> {
         let mut names = Vec::new();
         for path in files_below(&self.folder.join("refs")) {
-            let is_it = fs::read_to_string(&path).is_ok_and(|text| text.trim() == commit);
+            let is_it = read_text(&path).is_ok_and(|text| text.trim() == commit);
             let name = path.strip_prefix(self.folder.join("refs")).ok().and_then(Path::to_str);
             names.extend(name.filter(|_| is_it).map(|name| name.replace('\\', "/")));
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ualm::internal::read_text;
 use ualm::{Error, ErrorKind, Result};
 
 /// The address of the hub unless `HF_ENDPOINT` gives another.
@@ -104,7 +105,7 @@ impl Settings {
 fn find_token(text: &dyn Fn(&str) -> Option<String>, file: &Path) -> Result<Option<Token>> {
     let of_variable = |name: &str| text(name).map(|secret| Token { secret, source: name.to_owned() });
     let of_file = || {
-        let secret = std::fs::read_to_string(file).ok()?.trim().to_owned();
+        let secret = read_text(file).ok()?.trim().to_owned();
         (!secret.is_empty()).then(|| Token { secret, source: file.display().to_string() })
     };
     let token = of_variable("HF_TOKEN").or_else(|| of_variable("HUGGING_FACE_HUB_TOKEN")).or_else(of_file);
