@@ -14,9 +14,7 @@ use ualm::{
 };
 use ualm_testing::{package, package_by_prompt, root, skip_without_fixtures};
 
-use crate::installed::{
-    Link, PREFIX, WATCH, compile, is_installed, program, python_interface, scratch, text, works,
-};
+use crate::installed::{Link, PREFIX, WATCH, compile, is_installed, program, python_interface, scratch, text, works};
 
 const PROMPT: &str = "a dog barks twice and then a bell rings";
 const SEED: u64 = 3;

@@ -446,7 +446,7 @@ impl<'a> Caller<'a> {
     unsafe fn hear(&mut self, model: *mut ualm_model, cancel: *mut ualm_cancel) {
         let (sound, rate, kind) = (self.sound(), self.bytes.number(), self.bytes.number() as i32 % 5);
         let (takes, mut words) = ([samples(&sound, rate), samples(&sound, 0)], null_mut());
-        let (wanted, seed) = (self.bytes.one_of(&WORDS), u64::from(self.bytes.number()));
+        let (wanted, seed) = (self.bytes.one_of(&WORDS), self.bytes.number() as u64);
         // SAFETY: handles are alive or NULL; each text is freed once.
         unsafe {
             self.tensors.make(|out| ualm_model_audio_features(model, takes.as_ptr(), out));
