@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cbindgen::{Builder, Config};
 
 /// The files of `crates/capi/src` in the order in which the header presents them.
-const SOURCES: [&str; 25] = [
+const SOURCES: [&str; 26] = [
     "version",
     "boundary",
     "names",
@@ -29,6 +29,7 @@ const SOURCES: [&str; 25] = [
     "tensor",
     "ranking",
     "record",
+    "converse",
     "takes",
     "chain",
     "argument",

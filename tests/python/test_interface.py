@@ -37,6 +37,15 @@ class Requests(Folder):
         speech = model.speak("five")
         self.assertEqual(model.transcribe(speech), "five")
 
+    def test_a_spoken_question_gets_a_spoken_answer(self):
+        said = model.converse(model.speak("five"), seed=1)
+        self.assertEqual(said.question, "five")
+        self.assertGreater(len(said.answer), 0)
+        self.assertGreater(said.audio.seconds, 0.05)
+        self.assertEqual(said.audio.record.turns, 3)
+        with self.assertRaises(ualm.AudioError):
+            ualm.Model(here.TINY).converse(dog)
+
     def test_the_options_given_are_those_used(self):
         options = model.options(seed=1)
         options.audio.max_steps = 12

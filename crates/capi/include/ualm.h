@@ -1761,6 +1761,22 @@ ualm_status ualm_session_restore_turns(ualm_session *session,
 void ualm_record_free(ualm_record *record);
 
 /**
+ * Answers a spoken question with speech: the model writes what it hears in `question` (`heard`), answers that in text
+ * (`answer`), and speaks the answer (`speech`), each with the package's settings. `seed` is that of the answer and of
+ * its speech. `cancel` may be NULL; speech that it stops is returned as far as it came. `record` may be NULL; it has a
+ * turn for each of the three. Fails with UALM_STATUS_AUDIO when no speech was understood. Free both texts with
+ * ualm_string_free.
+ */
+ualm_status ualm_model_converse(const ualm_model *model,
+                                const ualm_samples *question,
+                                uint64_t seed,
+                                const ualm_cancel *cancel,
+                                char **heard,
+                                char **answer,
+                                ualm_audio **speech,
+                                ualm_record **record);
+
+/**
  * Makes `take_count` takes of the reply to `prompt`, several at once: they share the run of the prompt and then their
  * steps, and each has its own seed, that of the options plus its index. They run in `engine`, as many at once as it has
  * slots for, or with NULL in an engine of their own on `model`; one of the two may be NULL.
