@@ -33,8 +33,8 @@ class Failure(Exception):
     """A failure with a sentence for a person."""
 
 
-def make(folder, python=False):
-    """Makes the root `folder` from what is on this machine; gives the folder."""
+def make(folder, python=False, programs=()):
+    """Makes the root `folder` from what is on this machine, with `programs` beside the shell; gives the folder."""
     folder = pathlib.Path(folder)
     for name in FOLDERS:
         (folder / name).mkdir(parents=True)
@@ -42,7 +42,8 @@ def make(folder, python=False):
         (folder / name).symlink_to(target)
     (folder / "etc/passwd").write_text(PEOPLE)
     (folder / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
-    copy_program(folder, pathlib.Path("/bin/sh"))
+    for program in ("sh", *programs):
+        copy_program(folder, pathlib.Path(shutil.which(program, path=PATH) or program))
     for name in ("libstdc++.so.6", "libgcc_s.so.1"):
         copy_with_libraries(folder, library(name))
     if python:
