@@ -85,9 +85,9 @@ class RootTest(unittest.TestCase):
     def test_the_debian_package_has_all_that_it_needs(self):
         empty_root.make(self.root, programs=("sleep",))
         package = newest("packages/debian/ualm_*.deb")
-        subprocess.run(["dpkg-deb", "--fsys-tarfile", package], stdout=(self.root / "tree.tar").open("wb"), check=True)
-        with tarfile.open(self.root / "tree.tar") as tree:
-            tree.extractall(self.root, filter="tar")
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as packed:
+            with tarfile.open(fileobj=packed.stdout, mode="r|") as tree:
+                tree.extractall(self.root, filter="tar")
         self.makes_a_sound("/usr/bin/ualm")
         self.serves("/usr/bin/ualm")
 

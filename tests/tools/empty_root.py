@@ -25,6 +25,8 @@ import sysconfig
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 FOLDERS = ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "proc", "dev", "sys", "tmp", "run", "root", "var/lib", "var/tmp")
 PEOPLE = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+# The C library has parts of its own names, some of them empty since glibc 2.34; what was linked before asks for them.
+LIBRARIES = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libresolv.so.2", "libstdc++.so.6", "libgcc_s.so.1")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -44,7 +46,7 @@ def make(folder, python=False, programs=()):
     (folder / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
     for program in ("sh", *programs):
         copy_program(folder, pathlib.Path(shutil.which(program, path=PATH) or program))
-    for name in ("libstdc++.so.6", "libgcc_s.so.1"):
+    for name in LIBRARIES:
         copy_with_libraries(folder, library(name))
     if python:
         copy_python(folder)
