@@ -37,7 +37,11 @@ export ORT_TELEMETRY_DISABLED := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: wheel test-wheel test-interface help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-hub test-scale test-valgrind test-threads test-page dist test-dist cross test-cross soak fuzz small-machines test-processors test-systemd
+=======
+.PHONY: help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-scale test-valgrind test-threads test-page test-node dist packages test-dist test-debian cross test-cross soak fuzz
+>>>>>>> packaging
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -123,6 +127,11 @@ test-page: ## build, and use the page of `ualm serve` in Chromium (CHROMIUM=/usr
 	  if [ -n "$$missing" ]; then echo "test-page is skipped, for there is no $$missing"; else \
 	  $(MAKE) build && cd tests/page && npm ci --silent --ignore-scripts && CHROMIUM="$(CHROMIUM)" UALM_PROGRAM="$(abspath $(BUILD))/release/ualm" npm test; fi
 
+test-node: ## build, and run the examples in JavaScript with OpenAI's client (needs Node.js 20 or later)
+	@if ! node --version >/dev/null 2>&1 || ! npm --version >/dev/null 2>&1; then echo "test-node is skipped, for there is no Node.js with npm"; else \
+	  $(MAKE) build && cd examples/javascript && npm ci --silent --ignore-scripts && cd ../../tests/node && \
+	  UALM_PROGRAM="$(abspath $(BUILD))/release/ualm" node --test --test-reporter=spec; fi
+
 reference: ## write the reference in docs/cli.md anew from the program's help
 	@UALM_WRITE_REFERENCE=1 $(TEST) --quiet --test program help::
 
@@ -154,6 +163,12 @@ install-c: ## install the C library, for pkg-config and CMake too: make install-
 
 dist: ## build a release archive in target/dist, for this machine or another system: make dist TARGET=aarch64-unknown-linux-gnu
 	@$(PYTHON) scripts/dist.py $(TARGET)
+	@$(MAKE) packages
+
+# Where archives are published: make packages RELEASE=https://example.org/me/ualm/releases/download/v0.1.0
+export RELEASE ?=
+packages: ## write what Homebrew, Scoop, winget and Debian install the archives in target/dist by: make packages RELEASE=https://…
+	@$(PYTHON) scripts/packages.py
 
 cross: ## build for another system: make cross TARGET=aarch64-unknown-linux-gnu (or x86_64-pc-windows-gnu)
 	@test -n "$(TARGET)" || { echo "usage: make cross TARGET=TRIPLE; docs/platforms.md has the list" >&2; exit 2; }
@@ -168,6 +183,7 @@ test-cross: fixtures ## run what `make cross` builds by an emulator, and compare
 test-dist: dist ## unpack the release archive and use it there, with an empty environment (TARGET=…: by an emulator)
 	@UALM_DIST_TARGET="$(TARGET)" $(PYTHON) -m unittest discover --start-directory tests/dist
 
+<<<<<<< HEAD
 # A wheel holds the release: `make wheel WHEEL_PROFILE=dev` is for trying.
 WHEEL_PROFILE ?= release
 wheel: ## build the Python wheel for this machine, in target/wheels
@@ -185,6 +201,14 @@ test-interface: fixtures ## run the tests of the Python interface, with the C li
 
 test-python: fixtures ## run the tests of the exporter, and of the scripts that build
 	@$(PYTHON) -m unittest discover --start-directory tests/scripts
+=======
+SUITE ?= bookworm
+test-debian: dist ## install Debian's packages in its smallest system, and check them with lintian (needs mmdebstrap and lintian): make test-debian SUITE=trixie
+	@lintian --fail-on error target/dist/packages/debian/*.deb
+	@UALM_TEST_DEBIAN="$(SUITE)" $(PYTHON) -m unittest discover --start-directory tests/dist --pattern test_root.py
+
+test-python: fixtures ## run the tests of the exporter
+>>>>>>> packaging
 	@$(ENVIRONMENT) && "$$python" -m unittest discover --start-directory tests/export
 
 test-train: ## run the tests of the training recipe (fetches PyTorch)

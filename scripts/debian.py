@@ -11,9 +11,11 @@ import shutil
 import subprocess
 import tarfile
 
+from crates import ROOT
 from fetch_onnxruntime import Failure
-from install_c_library import abi_version
+from install_c_library import abi_version, find
 
+TEMPLATES = ROOT / "packaging/debian"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # The release of GCC that a version of its C++ library came with, by the last number of GLIBCXX_3.4.N.
 GCC_OF = {21: "5", 22: "6", 24: "7", 25: "8", 26: "9", 28: "10", 29: "11", 30: "12", 32: "13", 33: "14", 34: "15"}
@@ -48,6 +50,10 @@ def build(archive, processor, filled, work, out):
     return made
 
 
+def version():
+    return find(r'^version = "(.+)"', "Cargo.toml")
+
+
 def maintainer():
     """Who builds the package, by the variables that Debian's tools have for it."""
     return f"{os.environ.get('DEBFULLNAME', 'The ualm authors')} <{os.environ.get('DEBEMAIL', 'packages@ualm.invalid')}>"
@@ -76,6 +82,7 @@ def lay_out_program(top, tree, places):
     for source, target in COMPLETIONS.items():
         if (top / source).exists():
             copy(top / source, tree / target)
+    copy(TEMPLATES / "overrides", tree / "usr/share/lintian/overrides/ualm")
     lay_out_papers(top / "share/doc/ualm", tree / "usr/share/doc/ualm")
 
 
@@ -83,7 +90,9 @@ def lay_out_papers(papers, target):
     """Licences, bill of materials and changes."""
     shutil.copytree(papers, target)
     write(target / "copyright", copyright_text(papers))
-    zipped(target / "changelog.gz", (target / "CHANGELOG.md").read_bytes())
+    zipped(target / "NEWS.gz", (target / "CHANGELOG.md").read_bytes())
+    entry = f"ualm ({version()}) unstable; urgency=medium\n\n  * NEWS.gz tells what is new.\n\n -- {maintainer()}  Tue, 01 Jan 1980 00:00:00 +0000\n"
+    zipped(target / "changelog.gz", entry.encode())
     for name in ("CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"):
         (target / name).unlink()
 
@@ -136,8 +145,8 @@ def moved(source, target, replacements):
 def dependencies(top):
     """The oldest libraries of the system that the program and its libraries run with, by the versions of the symbols that they ask for."""
     built = b"".join(path.read_bytes() for path in [top / "bin/ualm", *sorted((top / "lib").glob("*.so.*"))])
-    glibc = max(tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(2\.\d+)\0", built))
-    newest = max(map(int, re.findall(rb"\0GLIBCXX_3\.4\.(\d+)\0", built)))
+    glibc = max(tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(2\.\d+)(?=\0)", built))
+    newest = max(map(int, re.findall(rb"\0GLIBCXX_3\.4\.(\d+)(?=\0)", built)))
     gcc = next((release for number, release in GCC_OF.items() if number >= newest), None)
     if gcc is None:
         raise Failure(f"GLIBCXX_3.4.{newest} is newer than what this script knows of")

@@ -88,7 +88,7 @@ def readme(prefix, target):
     needs = f"{target.system} on {target.processor}"
     if target.system == "linux":
         built = [path.read_bytes() for path in (prefix / "bin").iterdir()] + [path.read_bytes() for path in (prefix / "lib").glob("*.so*")]
-        versions = (tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(2\.\d+)\0", b"".join(built)))
+        versions = (tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(2\.\d+)(?=\0)", b"".join(built)))
         needs += f", with glibc {'.'.join(map(str, max(versions)))} or later"
     values = {
         "VERSION": find(r'^version = "(.+)"', "Cargo.toml"), "NEEDS": needs, "TARGET": target.triple, "ONNX_RUNTIME": ONNX_RUNTIME,

@@ -32,7 +32,8 @@ UNWANTED = {
     "enhancement_VAE/model.safetensors": bytes(70000), "checkpoint_folder_full/pytorch_model.bin": bytes(70000),
     "inference_scripts_hf/run.py": b"raise SystemExit", "checkpoint_folder_full/tokenization.py": b"raise SystemExit",
 }  # fmt: skip
-PROGRAM = next((path for kind in ("debug", "release") for path in [ROOT / "target" / kind / "ualm"] if path.is_file()), None)
+PROGRAMS = [Path(os.environ.get("UALM", ROOT / "target/debug/ualm")), ROOT / "target/release/ualm"]
+PROGRAM = next((path for path in PROGRAMS if path.is_file()), None)
 
 
 def files_of(folder: Path, without: tuple[str, ...] = ()) -> dict[str, Path]:

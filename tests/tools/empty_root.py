@@ -25,6 +25,8 @@ import sysconfig
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 FOLDERS = ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "proc", "dev", "sys", "tmp", "run", "root", "var/lib", "var/tmp")
 PEOPLE = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+# The C library has parts of its own names, some of them empty since glibc 2.34; what was linked before asks for them.
+LIBRARIES = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libresolv.so.2", "libstdc++.so.6", "libgcc_s.so.1")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -33,8 +35,8 @@ class Failure(Exception):
     """A failure with a sentence for a person."""
 
 
-def make(folder, python=False):
-    """Makes the root `folder` from what is on this machine; gives the folder."""
+def make(folder, python=False, programs=()):
+    """Makes the root `folder` from what is on this machine, with `programs` beside the shell; gives the folder."""
     folder = pathlib.Path(folder)
     for name in FOLDERS:
         (folder / name).mkdir(parents=True)
@@ -42,8 +44,9 @@ def make(folder, python=False):
         (folder / name).symlink_to(target)
     (folder / "etc/passwd").write_text(PEOPLE)
     (folder / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
-    copy_program(folder, pathlib.Path("/bin/sh"))
-    for name in ("libstdc++.so.6", "libgcc_s.so.1"):
+    for program in ("sh", *programs):
+        copy_program(folder, pathlib.Path(shutil.which(program, path=PATH) or program))
+    for name in LIBRARIES:
         copy_with_libraries(folder, library(name))
     if python:
         copy_python(folder)
