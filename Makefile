@@ -37,11 +37,7 @@ export ORT_TELEMETRY_DISABLED := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: wheel test-wheel test-interface help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-hub test-scale test-valgrind test-threads test-page dist test-dist cross test-cross soak fuzz small-machines test-processors test-systemd
-=======
-.PHONY: help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-scale test-valgrind test-threads test-page test-node dist packages test-dist test-debian cross test-cross soak fuzz
->>>>>>> packaging
+.PHONY: wheel test-wheel test-interface help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-hub test-scale test-valgrind test-threads test-page test-node dist packages test-dist test-debian cross test-cross soak fuzz small-machines test-processors test-systemd
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -183,7 +179,6 @@ test-cross: fixtures ## run what `make cross` builds by an emulator, and compare
 test-dist: dist ## unpack the release archive and use it there, with an empty environment (TARGET=…: by an emulator)
 	@UALM_DIST_TARGET="$(TARGET)" $(PYTHON) -m unittest discover --start-directory tests/dist
 
-<<<<<<< HEAD
 # A wheel holds the release: `make wheel WHEEL_PROFILE=dev` is for trying.
 WHEEL_PROFILE ?= release
 wheel: ## build the Python wheel for this machine, in target/wheels
@@ -199,16 +194,13 @@ test-interface: fixtures ## run the tests of the Python interface, with the C li
 	  $(PYTHON) scripts/install_c_library.py --profile dev --prefix target/c-library/prefix >/dev/null && \
 	  "$$python" -m unittest discover --start-directory tests/python
 
-test-python: fixtures ## run the tests of the exporter, and of the scripts that build
-	@$(PYTHON) -m unittest discover --start-directory tests/scripts
-=======
 SUITE ?= bookworm
 test-debian: dist ## install Debian's packages in its smallest system, and check them with lintian (needs mmdebstrap and lintian): make test-debian SUITE=trixie
 	@lintian --fail-on error target/dist/packages/debian/*.deb
 	@UALM_TEST_DEBIAN="$(SUITE)" $(PYTHON) -m unittest discover --start-directory tests/dist --pattern test_root.py
 
-test-python: fixtures ## run the tests of the exporter
->>>>>>> packaging
+test-python: fixtures ## run the tests of the exporter, and of the scripts that build
+	@$(PYTHON) -m unittest discover --start-directory tests/scripts
 	@$(ENVIRONMENT) && "$$python" -m unittest discover --start-directory tests/export
 
 test-train: ## run the tests of the training recipe (fetches PyTorch)
