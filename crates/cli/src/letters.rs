@@ -99,9 +99,11 @@ fn letter(letters: &[char], level: f32) -> char {
 /// The frequency in kilohertz that is named at a row, if one is.
 fn frequency_at(spectrogram: &Spectrogram, row: usize, height: u32) -> Option<String> {
     let row_of = |hertz: f64| ((1.0 - spectrogram.height_of(hertz)) * f64::from(height - 1)).round() as usize;
-    let here = |hertz: &f64| *hertz <= spectrogram.highest && row_of(*hertz) == row;
-    let named = NAMED.into_iter().rev().find(here)?;
-    Some(if row == 0 { format!("{}kHz", named / 1000.0) } else { format!("{}", named / 1000.0) })
+    let mut shown = NAMED.into_iter().rev().filter(|hertz| *hertz <= spectrogram.highest).peekable();
+    let top = shown.peek().copied();
+    let named = shown.find(|hertz| row_of(*hertz) == row)?;
+    let unit = if Some(named) == top { "kHz" } else { "" };
+    Some(format!("{}{unit}", named / 1000.0))
 }
 
 /// The line of seconds below.
@@ -163,8 +165,17 @@ mod tests {
             assert_eq!(lines.len(), 15, "{drawn}");
             assert!(lines[0].starts_with(" 8kHz  ") && lines[0].ends_with(full), "{drawn}");
             assert!(lines[13].starts_with("    0 "), "{drawn}");
-            assert!(lines[14].starts_with("      0 s") && lines[14].contains(" 4 "), "{drawn}");
+            assert!(lines[14].starts_with("      0 s") && lines[14].ends_with(" 4"), "{drawn}");
             assert_eq!(drawn.is_ascii(), !is_unicode, "{drawn}");
+        }
+    }
+
+    #[test]
+    fn the_highest_frequency_that_is_named_has_the_unit() {
+        for (highest, first) in [(24_000.0, "16kHz "), (22_050.0, "16kHz "), (4000.0, " 4kHz "), (100.0, " 0kHz ")] {
+            let drawn = Letters { is_coloured: false, is_unicode: true }.draw(&ramp(5.0, highest), (24, 80));
+            assert_eq!(drawn.matches("kHz").count(), 1, "{drawn}");
+            assert!(drawn.lines().any(|line| line.starts_with(first)), "{drawn}");
         }
     }
 
