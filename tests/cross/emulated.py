@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from targets import WORK, check, target_of  # noqa: E402
 
 TARGET = target_of(os.environ["UALM_CROSS_TARGET"])
-BUILT = pathlib.Path(os.environ.get("OLDCROSS", WORK)) / TARGET.triple
+BUILT = WORK / TARGET.triple
 NATIVE = pathlib.Path(os.environ["UALM_NATIVE"])
 FIXTURES = ROOT / "target/fixtures/packages"
 NAME = "Grüße 🎵"

@@ -3,8 +3,8 @@
 Prompts are equal, and so are all tokens of float32 packages. Processors differ in how they round the activations of quantized packages to 8 bits, or
 whether they do (`src/runtime/block_products.rs` has the ways), and from the first number that falls to another side on a reply may go on with
 other tokens. So the equal replies of these are counted, the first different token of the others is told, and a share must be equal: nearly all
-on the processor of this machine, fewer on another one, the fewest of the small packages, whose next tokens are nearly as likely as others. Where
-all tokens are equal, the samples differ by rounding alone.
+on the processor of this machine, half of the default package's replies on another one. Small packages, whose next tokens are hardly likelier than
+others, go other ways soon there: a share of their tokens comes before that. Where all tokens are equal, the samples differ by rounding alone.
 """
 import json
 import pathlib
@@ -22,8 +22,8 @@ PORTABLE = ("--provider", "cpu:vnni=0")
 # The largest difference of samples where all tokens are equal; the largest sample is about 1. Decoders of sound may be quantized, too.
 TOLERANCE = 1e-5
 TOLERANCE_OF_QUANTIZED = 0.1 if TARGET.is_emulated_processor else TOLERANCE
-# The least share of equal greedy replies: of the default package, and of small quantized ones.
-LEAST, LEAST_OF_SMALL = (0.5, 0.25) if TARGET.is_emulated_processor else (0.9, 0.9)
+# The least share of equal greedy replies of the default package, and of tokens before the first different one in those of small quantized packages.
+LEAST, LEAST_OF_SMALL = (0.5, 0.2) if TARGET.is_emulated_processor else (0.9, 0.9)
 
 
 class Answers(Emulated):
@@ -43,8 +43,13 @@ class Answers(Emulated):
         return found
 
     def compare(self, name, there, here, tolerance=TOLERANCE_OF_QUANTIZED):
-        """Counts the replies with equal tokens; sounds of equal tokens must be nearly equal. Prompts are equal always."""
+        """Returns the numbers of replies with equal tokens, of tokens before the first different one, and of all tokens.
+
+        Prompts must be equal, and sounds of equal tokens nearly so.
+        """
         equal, differences, largest, compared = 0, [], 0.0, 0
+        before = sum(first_difference(tokens(one), tokens(other)) for one, other in zip(there, here))
+        count = sum(len(tokens(other)) for other in here)
         for one, other in zip(there, here):
             self.assertEqual(one["prompt_frames"], other["prompt_frames"], one["id"])
             if tokens(one) != tokens(other):
@@ -58,9 +63,9 @@ class Answers(Emulated):
                 largest = max([largest, *(abs(a - b) for a, b in zip(found, expected))])
                 compared += len(found)
         told = f"; different: {', '.join(differences)}" if differences else ""
-        say(f"{name}: {equal} of {len(here)} replies have this machine's tokens, with {compared} samples within {largest:.1e}{told}")
+        say(f"{name}: {equal} of {len(here)} replies and {before} of {count} tokens are this machine's, with {compared} samples within {largest:.1e}{told}")
         self.assertLess(largest, tolerance, name)
-        return equal
+        return equal, before, count
 
     def test_the_default_package_replies_as_on_this_machine(self):
         sounds = [asked(f"make {n}", text(words), "audio", temperature=0.0) for n, words in enumerate(PROMPTS)]
@@ -74,22 +79,24 @@ class Answers(Emulated):
             questions.append(asked(f"hear {kind} {number}", heard, "text", temperature=0.0))
         heard = self.replies("greedy texts", "package", questions)
         for name, (there, here) in {"greedy sounds": made, "greedy texts": heard}.items():
-            self.assertGreaterEqual(self.compare(name, there, here), LEAST * len(here), name)
+            self.assertGreaterEqual(self.compare(name, there, here)[0], LEAST * len(here), name)
         drawn = [asked(f"{n} {seed}", text(words), "audio", seed=seed) for n, words in enumerate(PROMPTS) for seed in SEEDS]
         self.compare("drawn sounds", *self.replies("drawn sounds", "package", drawn))
 
     def test_small_packages_reply_as_on_this_machine_on_every_processor(self):
         for processor in TARGET.processors():
             for precision in ("fp32", "int8", "int4"):
-                equal = count = 0
+                before = count = 0
                 for package in SMALL:
                     name = "-".join(filter(None, (package, precision, processor)))
                     requests = [asked(f"{modality} {n}", text(words), modality, temperature=0.0, max_steps=24)
                                 for modality in ("text", "audio", "speech") for n, words in enumerate(PROMPTS[:2])]  # fmt: skip
                     there, here = self.replies(name, FIXTURES / f"{package}-{precision}", requests, processor)
-                    equal += self.compare(name, there, here, TOLERANCE if precision == "fp32" else TOLERANCE_OF_QUANTIZED)
-                    count += len(here)
-                self.assertGreaterEqual(equal, count if precision == "fp32" else LEAST_OF_SMALL * count, f"{precision} {processor}")
+                    is_exact = precision == "fp32"
+                    equal, *numbers = self.compare(name, there, here, TOLERANCE if is_exact else TOLERANCE_OF_QUANTIZED)
+                    before, count = before + numbers[0], count + numbers[1]
+                    self.assertTrue(equal == len(here) or not is_exact, name)
+                self.assertGreaterEqual(before, LEAST_OF_SMALL * count, f"{precision} {processor}")
 
 
 def text(words):
