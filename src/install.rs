@@ -22,7 +22,7 @@ mod tests {
 
     #[test]
     fn the_folder_of_this_program_is_the_first() {
-        let program = real_path(&std::env::current_exe().unwrap()).unwrap();
+        let program = real_path(std::env::current_exe().unwrap()).unwrap();
         assert_eq!(own_folders().first().map(PathBuf::as_path), program.parent());
     }
 }
