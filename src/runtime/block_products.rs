@@ -40,7 +40,7 @@ enum Scales {
 /// Returns a row of activations. In the even ones all are the largest or nothing, which could saturate a sum; the range of the others
 /// is not symmetric, so that the byte for zero is no matter of rounding.
 fn activations(row: usize) -> Vec<f32> {
-    let any = |depth: usize| ((row * 7919 + depth * 104_729) % 2003) as f32 / 1001.0 - 0.8;
+    let any = |depth: usize| ((row * 7919 + depth * 104_729) % 2003) as f32 / 997.3 - 0.7713;
     let largest = |depth: usize| if (row + depth / 3) % 4 == 3 { 0.0 } else { 1.5 };
     (0..DEPTH).map(|depth| if row.is_multiple_of(2) { largest(depth) } else { any(depth) }).collect()
 }
