@@ -15,7 +15,8 @@ const LONGEST: u64 = 4096;
 pub fn check(listen: SocketAddr) -> Result<()> {
     let address = SocketAddr::new(reachable(listen.ip()), listen.port());
     let answer = ask(address).map_err(|error| {
-        Error::new(ErrorKind::Io, format!("{address} does not answer: does `ualm serve` listen there?")).with_source(error)
+        Error::new(ErrorKind::Io, format!("{address} does not answer: does `ualm serve` listen there?"))
+            .with_source(error)
     })?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split_whitespace().nth(1).unwrap_or_default();
