@@ -16,6 +16,8 @@ import argparse
 import hashlib
 import json
 import re
+import ssl
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -28,7 +30,7 @@ PIECE = 64 << 10
 
 @dataclass
 class Fault:
-    """Something that goes wrong, for requests whose path contains `path`."""
+    """Something that goes wrong, for requests whose path contains `path`. The first fault that is for a request happens."""
 
     path: str = ""  # a part of the path
     server: str = ""  # "hub", "store", or both
@@ -107,13 +109,24 @@ class Refusal(Exception):
         self.message = message
 
 
+class Server(ThreadingHTTPServer):
+    """A server that a client may leave in the middle of an answer, without a word."""
+
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], (ConnectionError, ssl.SSLError)):
+            super().handle_error(request, client_address)
+
+
 class Hub:
     """The two servers and what they hold."""
 
-    def __init__(self, token="hf_" + "t" * 34, allowed=True, lfs_from=64 << 10):
+    def __init__(self, token="hf_" + "t" * 34, allowed=True, lfs_from=64 << 10, certificate=None):
         self.token = token  # the one token that is known
         self.allowed = allowed  # whether its owner has access to gated repositories
         self.lfs_from = lfs_from  # files of this size or more lie in the store
+        self.certificate = certificate  # a file (PEM) with a certificate and its key, for HTTPS
         self.repositories = {}
         self.renamed = {}  # old name: new name
         self.faults = []
@@ -160,14 +173,18 @@ class Hub:
         self.close()
 
     def _server(self, handler):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        server.daemon_threads = True
+        server = Server(("127.0.0.1", 0), handler)
         server.hub = self
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         return server
 
     def _address(self, name):
-        return f"http://127.0.0.1:{self.servers[name].server_address[1]}"
+        scheme = "https" if self.certificate else "http"
+        return f"{scheme}://127.0.0.1:{self.servers[name].server_address[1]}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -195,17 +212,17 @@ class Handler(BaseHTTPRequestHandler):
         )
         with hub.lock:
             hub.requests.append(request)
-            faults = [fault for fault in hub.faults if fault.hits(self.server_name, self.command, path)]
-        self.record, self.faults = request, faults
+            hits = (fault for fault in hub.faults if fault.hits(self.server_name, self.command, path))
+            fault = next(hits, Fault())
+        self.record, self.fault = request, fault
         try:
-            for fault in faults:
-                time.sleep(fault.stalls or 0)
-                if fault.status:
-                    raise Refusal(fault.status, fault.code, fault.message, fault.headers)
+            time.sleep(fault.stalls or 0)
+            if fault.status:
+                raise Refusal(fault.status, fault.code, fault.message, fault.headers)
             self.answer(hub, path, parse_qs(split.query))
         except Refusal as refusal:
             self.say(refusal.status, json.dumps({"error": refusal.message}).encode(), refusal.headers)
-        except (BrokenPipeError, ConnectionResetError):
+        except (ConnectionError, ssl.SSLError):
             self.close_connection = True
 
     def say(self, status, content, headers=None):
@@ -221,7 +238,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answers with a file, or with the range of it that is asked for."""
         start, end = 0, file.size
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
-        if asked and not any(fault.ignores_range for fault in self.faults):
+        if asked and not self.fault.ignores_range:
             start = int(asked[1])
             end = min(int(asked[2]) + 1 if asked[2] else file.size, file.size)
             if start >= file.size:
@@ -235,18 +252,18 @@ class Handler(BaseHTTPRequestHandler):
         """Sends the body with the faults of the request, in pieces."""
         if self.command == "HEAD":
             return
-        if any(fault.flips for fault in self.faults):
+        fault = self.fault
+        if fault.flips:
             content = bytes(byte ^ 0xFF for byte in content)
-        most = min([fault.breaks_after for fault in self.faults if fault.breaks_after is not None], default=len(content))
-        rate = min([fault.rate for fault in self.faults if fault.rate], default=None)
-        piece = PIECE if rate is None else max(1, min(PIECE, int(rate / 20)))
+        most = len(content) if fault.breaks_after is None else min(fault.breaks_after, len(content))
+        piece = PIECE if fault.rate is None else max(1, min(PIECE, int(fault.rate / 20)))
         for start in range(0, most, piece):
             part = content[start : min(start + piece, most)]
             self.wfile.write(part)
             self.wfile.flush()
             self.record.sent += len(part)
-            if rate is not None:
-                time.sleep(len(part) / rate)
+            if fault.rate is not None:
+                time.sleep(len(part) / fault.rate)
         if most < len(content):
             self.close_connection = True
 
