@@ -107,8 +107,11 @@ def companion_of(text: str, wanted: Callable[[Collection[str]], list[str]], hub:
 
 
 def _folder(path: Path) -> Folder:
-    """A folder; the exporter itself refuses what it cannot read."""
-    chosen = choose_files(_listing(path)) if path.is_dir() else None
+    """A folder. What is wrong with it, the exporter says with more words when it reads it."""
+    try:
+        chosen = choose_files(_listing(path)) if path.is_dir() else None
+    except ExportError:
+        chosen = None
     return Folder(path, *(chosen or (None, [])))
 
 

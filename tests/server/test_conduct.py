@@ -311,7 +311,7 @@ class EndTest(unittest.TestCase):
             replies = [clients.submit(reason, server, seed=seed) for seed in range(3)]
             until(lambda: metric(server, "ualm_seats_taken") + metric(server, "ualm_queue_length") == 3)
             server.process.send_signal(signal.SIGTERM)
-            until(lambda: "stopping" in checked(server.address.removeprefix("http://"))[1])
+            until(lambda: checked(server.address.removeprefix("http://"))[0] == 1)
             for reply in replies:
                 answer = reply.result()
                 self.assertEqual(answer.status, 200)
