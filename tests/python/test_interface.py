@@ -43,8 +43,10 @@ class Requests(Folder):
         self.assertGreater(len(said.answer), 0)
         self.assertGreater(said.audio.seconds, 0.05)
         self.assertEqual(said.audio.record.turns, 3)
-        with self.assertRaises(ualm.AudioError):
-            ualm.Model(here.TINY).converse(dog)
+        with ualm.Cancel() as cancel:
+            cancel.cancel()
+            with self.assertRaises(ualm.Cancelled):
+                model.converse(dog, cancel=cancel)
 
     def test_the_options_given_are_those_used(self):
         options = model.options(seed=1)
