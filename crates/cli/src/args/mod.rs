@@ -49,7 +49,7 @@ pub struct Common {
     pub model: Option<PathBuf>,
     /// Accept the licence of a package from the hub that restricts its use
     #[cfg(feature = "hub")]
-    #[arg(long, global = true, alias = "accept-license", env = "UALM_ACCEPT_LICENCE", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, global = true, hide_short_help = true, alias = "accept-license", env = "UALM_ACCEPT_LICENCE", value_parser = clap::builder::FalseyValueParser::new())]
     pub accept_licence: bool,
     /// ONNX Runtime's library; by default ORT_DYLIB_PATH, beside the program, or the cache
     #[arg(long, global = true, hide_short_help = true, env = "UALM_LIBRARY", value_name = "FILE")]
