@@ -23,6 +23,7 @@ import install_c_library  # noqa: E402
 import licences  # noqa: E402
 import sbom  # noqa: E402
 from crates import cargo, host, linked  # noqa: E402
+from targets import this_target  # noqa: E402
 
 # The oldest glibc that Rust's standard library runs on, and a tag of wheels names.
 OLDEST_GLIBC = 17
@@ -50,19 +51,14 @@ class Hook(BuildHookInterface):  # type: ignore[type-arg]
 
 def build() -> dict[pathlib.Path, str]:
     """Builds the program and the C library; returns where each lies, and where it goes."""
-    profile = os.environ.get("UALM_WHEEL_PROFILE", "release")
+    profile, target = os.environ.get("UALM_WHEEL_PROFILE", "release"), this_target()
     if profile == "release":
-        dist.settle_paths()
+        dist.settle(target)
     abi = install_c_library.abi_version()
-    library = pathlib.Path(install_c_library.names(abi)["shared"])
-    folder, _ = install_c_library.build(profile, abi)
+    library = pathlib.Path(install_c_library.names(abi, target)["shared"])
+    folder, _ = install_c_library.build(profile, abi, target)
     cargo("build", f"--profile={profile}", "--locked", "--package=ualm-cli")
-    program = "ualm.exe" if os.name == "nt" else "ualm"
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
-    return {
-        folder / library.name: library.as_posix(),
-        target / ("debug" if profile == "dev" else profile) / program: f"bin/{program}",
-    }
+    return {folder / library.name: library.as_posix(), target.folder(profile) / target.program: f"bin/{target.program}"}
 
 
 def write_papers(folder: pathlib.Path) -> None:
