@@ -55,7 +55,7 @@ def build() -> dict[pathlib.Path, str]:
     if profile == "release":
         dist.settle(target)
     abi = install_c_library.abi_version()
-    library = pathlib.Path(install_c_library.names(abi, target)["shared"])
+    library = pathlib.Path(install_c_library.names(abi, target).shared)
     folder, _ = install_c_library.build(profile, abi, target)
     cargo("build", f"--profile={profile}", "--locked", "--package=ualm-cli")
     return {folder / library.name: library.as_posix(), target.folder(profile) / target.program: f"bin/{target.program}"}
