@@ -16,8 +16,9 @@ if sys.version_info < (3, 11):
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import install_c_library  # noqa: E402
+from targets import this_target  # noqa: E402
 
-library = ROOT / "target/c-library/prefix" / install_c_library.names(install_c_library.abi_version())["shared"]
+library = ROOT / "target/c-library/prefix" / install_c_library.names(install_c_library.abi_version(), this_target()).shared
 os.environ.setdefault("UALM_C_LIBRARY", str(library))
 sys.path.insert(0, str(SOURCES))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCES), str(pathlib.Path(__file__).parent)])
