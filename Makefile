@@ -41,9 +41,9 @@ MAKEFLAGS += --no-print-directory
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
-	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '%-14s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '%-18s%s\n' "$$name" "$$what"; done
 
-demo: build ## make a scene from a sentence, look at it, ask what is heard in it, speak digits and read them
+demo: build ## build, make a sound from a sentence, look at it, ask what is heard in it, speak digits and read them
 	@$(PYTHON) scripts/demo.py $(BUILD)/release/ualm $(DEMO) --prompt "$(PROMPT)" --digits "$(DIGITS)" --seed $(SEED)
 
 build: library ## build the program, target/release/ualm
@@ -66,7 +66,7 @@ test-server: fixtures ## run the official OpenAI client, curl and bad clients ag
 	  python=$$($(PYTHON) scripts/python_environment.py tests/server/requirements.txt) && \
 	  UALM="$(abspath $(BUILD))/debug/ualm" "$$python" -m unittest discover --start-directory tests/server
 
-test-hub: ## fetch packages from a hub on loopback that has the faults of a real one
+test-hub: ## fetch packages from a hub on this machine that has the faults of a real one
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
 	  python=$$($(PYTHON) scripts/python_environment.py tests/hub/requirements.txt) && \
 	  UALM="$(abspath $(BUILD))/debug/ualm" "$$python" -m unittest discover --start-directory tests/hub
@@ -92,7 +92,7 @@ test-webgpu: fixtures ## fetch WebGPU's plugin (7 MB), and compare with the CPU 
 
 # The emulation wants the number of a processor; 60 is that of the Snapdragon X Elite.
 QNN ?= qnn:soc_model=60
-test-qnn: fixtures ## fetch Qualcomm's QNN (100 MB), whose terms must be accepted, and compare with the CPU what its emulation of an NPU makes
+test-qnn: fixtures ## fetch Qualcomm's QNN (100 MB; its terms must be accepted), and compare with the CPU what its emulation of an NPU makes
 	@library=$$($(PYTHON) scripts/fetch_onnxruntime.py --flavour qnn) && export ORT_DYLIB_PATH="$$library" UALM_TEST_QNN="$(QNN)" && \
 	  $(TEST) --test devices qnn
 
@@ -107,7 +107,7 @@ test-threads: fixtures ## run the C tests of threads under ThreadSanitizer, with
 	  $(TEST) --test c_library -- threads_and_callbacks sessions_of_an_engine
 
 # A backtrace keeps the debug information that it was made with: 60 MB that would look like a leak.
-soak: fixtures ## run everything at once for a while, and see that it holds no more after it: make soak SECONDS=300 SEED=1
+soak: fixtures ## run everything at once for a while, and check that nothing leaks: make soak SECONDS=300 SEED=1
 	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" RUST_BACKTRACE=0 UALM_SOAK_SECONDS="$(SECONDS)" UALM_SOAK_SEED="$(SEED)" \
 	  $(TEST) --test soak -- --ignored --nocapture
 
@@ -128,22 +128,22 @@ test-node: ## build, and run the examples in JavaScript with OpenAI's client (ne
 	  $(MAKE) build && cd examples/javascript && npm ci --silent --ignore-scripts && cd ../../tests/node && \
 	  UALM_PROGRAM="$(abspath $(BUILD))/release/ualm" node --test --test-reporter=spec; fi
 
-reference: ## write the reference in docs/cli.md anew from the program's help
+reference: ## write the reference in docs/cli.md again, from the program's help
 	@UALM_WRITE_REFERENCE=1 $(TEST) --quiet --test program help::
 
-picture: build ## draw README's picture, docs/picture.svg, anew
+picture: build ## draw README's picture, docs/picture.svg, again
 	@$(ENVIRONMENT) && $(LIBRARY) && ORT_DYLIB_PATH="$$library" "$$python" scripts/picture.py $(BUILD)/release/ualm
 
-header: ## write ualm.h and ualm.abi in crates/capi/include anew from crates/capi/src
+header: ## write ualm.h and ualm.abi in crates/capi/include again, from crates/capi/src
 	@UALM_WRITE_HEADER=1 $(TEST) --quiet --test c_library header::
 	@UALM_WRITE_HEADER=1 PYTHON="$(PYTHON)" $(TEST) --quiet --test c_library abi::
 
-small-machines: build ## measure what works in little memory, in control groups (Linux; needs the right to make them): make small-machines ARGUMENTS=--smallest
+small-machines: build ## measure what works in little memory (Linux, with the right to make control groups): make small-machines ARGUMENTS=--smallest
 	@$(LIBRARY) && $(PYTHON) benches/small_machines.py --program $(BUILD)/release/ualm --library "$$library" $(ARGUMENTS)
 
 # Processors of x86-64 that qemu can be: with AVX2 but without AVX-512 and VNNI, and with SSE alone.
 PROCESSORS ?= Haswell Nehalem qemu64
-test-processors: build fixtures ## run what compares with the reference implementations on older processors of x86-64, by qemu-x86_64-static
+test-processors: build fixtures ## run doctor and the tests against the reference implementations as older x86-64 processors (qemu-x86_64-static)
 	@command -v qemu-x86_64-static >/dev/null || { echo "qemu-x86_64-static is missing (on Debian and Ubuntu: apt install qemu-user-static)" >&2; exit 1; }
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && for processor in $(PROCESSORS); do \
 	  echo "as $$processor:" && qemu-x86_64-static -cpu $$processor $(BUILD)/release/ualm doctor --model onnx/default && \
@@ -163,25 +163,25 @@ dist: ## build a release archive in target/dist, for this machine or another sys
 
 # Where archives are published: make packages RELEASE=https://example.org/me/ualm/releases/download/v0.1.0
 export RELEASE ?=
-packages: ## write what Homebrew, Scoop, winget and Debian install the archives in target/dist by: make packages RELEASE=https://…
+packages: ## write what Homebrew, Scoop, winget and Debian need to install the archives in target/dist: make packages RELEASE=https://…
 	@$(PYTHON) scripts/packages.py
 
 cross: ## build for another system: make cross TARGET=aarch64-unknown-linux-gnu (or x86_64-pc-windows-gnu)
 	@test -n "$(TARGET)" || { echo "usage: make cross TARGET=TRIPLE; docs/platforms.md has the list" >&2; exit 2; }
 	@$(PYTHON) scripts/cross.py $(TARGET)
 
-test-cross: fixtures ## run what `make cross` builds by an emulator, and compare with this machine: make test-cross TARGET=…
+test-cross: fixtures ## run what `make cross` builds in an emulator, and compare with this machine: make test-cross TARGET=…
 	@test -n "$(TARGET)" || { echo "usage: make test-cross TARGET=TRIPLE; docs/platforms.md has the list" >&2; exit 2; }
 	@$(PYTHON) scripts/cross.py $(TARGET) --test
 	@$(MAKE) build && $(LIBRARY) && export ORT_DYLIB_PATH="$$library" UALM_CROSS_TARGET="$(TARGET)" UALM_NATIVE="$(abspath $(BUILD))/release/ualm" && \
 	  $(PYTHON) -m unittest discover --start-directory tests/cross
 
-test-dist: dist ## unpack the release archive and use it there, with an empty environment (TARGET=…: by an emulator)
+test-dist: dist ## unpack the release archive and use it there, with an empty environment (TARGET=…: in an emulator)
 	@UALM_DIST_TARGET="$(TARGET)" $(PYTHON) -m unittest discover --start-directory tests/dist
 
 # A wheel holds the release: `make wheel WHEEL_PROFILE=dev` is for trying.
 WHEEL_PROFILE ?= release
-wheel: ## build the Python wheel for this machine, in target/wheels
+wheel: ## build the Python wheel for this system, in target/wheels: pip install target/wheels/ualm-*.whl
 	@python=$$($(PYTHON) scripts/python_environment.py crates/python/build-requirements.txt) && cd crates/python && \
 	  UALM_WHEEL_PROFILE="$(WHEEL_PROFILE)" "$$python" -m hatchling build --clean --target wheel --directory "$(CURDIR)/target/wheels"
 
@@ -195,7 +195,7 @@ test-interface: fixtures ## run the tests of the Python interface, with the C li
 	  "$$python" -m unittest discover --start-directory tests/python
 
 SUITE ?= bookworm
-test-debian: dist ## install Debian's packages in its smallest system, and check them with lintian (needs mmdebstrap and lintian): make test-debian SUITE=trixie
+test-debian: dist ## check Debian's packages, and install them in its smallest system (needs lintian and mmdebstrap): make test-debian SUITE=trixie
 	@lintian --fail-on error target/dist/packages/debian/*.deb
 	@UALM_TEST_DEBIAN="$(SUITE)" $(PYTHON) -m unittest discover --start-directory tests/dist --pattern test_root.py
 
@@ -219,7 +219,7 @@ evaluate: build ## measure the default package: make evaluate DATA=recordings WO
 fixtures: ## export the small packages that the tests read, into target/fixtures
 	@$(ENVIRONMENT) && "$$python" tests/tools/fixtures.py
 
-lint: ## check format and lints; warnings are errors
+lint: ## check format, lints, types, dependencies and other targets; warnings are errors
 	@$(CARGO) fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing: rustup component add rustfmt" >&2; exit 1; }
 	@$(CARGO) clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy" >&2; exit 1; }
 	@$(CARGO) fmt --all --check
