@@ -19,10 +19,10 @@ from files import write_atomically
 
 SAMPLING_RATE = 16_000
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-MADE_VARIATIONS = 24  # of every made sound, for training
-MADE_HELD_OUT = 6
+MADE_VARIATIONS = 60  # of every made sound
+MADE_HELD_OUT = range(24, 30)  # of them: what training must not hear
 CLEAR_TAKES = 3  # of every digit and phrase, in each voice to speak with
-OTHER_TAKES = 60  # of every digit, in voices to hear
+OTHER_TAKES = 200  # of every digit, in voices to hear
 HELD_OUT = "held out"
 LAYOUT = {"sound": "esc10/CLASS/FOLD-….ogg", "digit": "spoken-digits/DIGIT_SPEAKER_TAKE.wav"}
 
@@ -114,11 +114,12 @@ def _recorded(data: Path) -> Iterator[Recording]:
 def _made() -> Iterator[Recording]:
     """Every rendered sound of the small world in its variations."""
     import made_sounds
+    import small_world
 
-    for label in made_sounds.CONCEPTS:
-        for i in range(MADE_VARIATIONS + MADE_HELD_OUT):
+    for label in (label for label in made_sounds.CONCEPTS if label in small_world.CONCEPTS):
+        for i in range(MADE_VARIATIONS):
             samples = made_sounds.render(label, np.random.default_rng([zlib.crc32(label.encode()), i]))
-            split = "made" if i < MADE_VARIATIONS else HELD_OUT
+            split = HELD_OUT if i in MADE_HELD_OUT else "made"
             yield Recording(f"{label} {i}", "made", label, split, samples)
 
 

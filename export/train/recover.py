@@ -234,14 +234,14 @@ def recover(package: Path, work: Path) -> None:
     """Everything of `package` into the folder `work`; what a stage already made there is not replaced."""
     if not (package / "manifest.json").exists():
         raise TrainingError(f"{package} is no package: it has no manifest.json")
-    parts = {
-        work / "codec.pt": lambda: codec(package),
-        work / START / "encoder.pt": lambda: tower(package),
-        work / START / "llm.pt": lambda: language_model(package),
+    parts = {  # and the names that a stage's trainer has for them
+        work / "codec.pt": ("", codec),
+        work / START / "encoder.pt": ("tower.", tower),
+        work / START / "llm.pt": ("model.", language_model),
     }
-    for path, read in parts.items():
+    for path, (prefix, read) in parts.items():
         if not path.exists():
-            state = {"model": read().state_dict()}
+            state = {"model": {prefix + name: value for name, value in read(package).state_dict().items()}}
             write_atomically(path, lambda file: torch.save(state, file))
             print(f"{path}: {sum(t.numel() for t in state['model'].values()) / 1e6:.1f} M values", flush=True)
     if not (work / "tokenizer.json").exists():

@@ -16,7 +16,9 @@ import checkpoint
 import dialogue
 import example_cache
 import fit_codec
+import leave_one_out
 import recordings
+import recover
 import select_examples
 import small_world
 import tokenizer
@@ -40,6 +42,8 @@ STAGES = {
     "data": None,
     "codec": None,
     "decoder": 60.0,
+    "hearing": 90.0,
+    "speakers": 8.0,  # each
     "encoder": 60.0,
     "written": None,
     "heard": None,
@@ -107,8 +111,17 @@ def run_stage(stage: str, recipe: Recipe, minutes: float | None) -> None:
             fit_codec.fit(recipe.divided[0], work / "codec.pt")
     elif stage == "decoder":
         train_decoder.train(recipe.divided[0], work / "codec.pt", work / "decoder.pt", minutes)
+    elif stage == "hearing":
+        training, validation = recipe.divided
+        train_encoder.train(leave_one_out.without_speakers(training), validation, work / "hearing.pt", minutes)
+    elif stage == "speakers":
+        spoken = [r for r in recipe.recordings if r.kind == "digit"]
+        leave_one_out.measure(leave_one_out.without_speakers(recipe.divided[0]) + spoken, work / "hearing.pt", work / "speakers", minutes)
     elif stage == "encoder":
-        train_encoder.train(*recipe.divided, work / "encoder.pt", minutes)
+        hearing = work / "hearing.pt"
+        start = hearing if hearing.exists() else work / recover.START / "encoder.pt"
+        model = train_encoder.train(*recipe.divided, work / "encoder.pt", minutes, start)
+        print(f"encoder, all that was held out: {train_encoder.validate(model, recipe.divided[1])}", flush=True)
     elif stage == "written":
         if not (work / "written.npz").exists():
             select_examples.select(recipe.divided[0], recipe.codec(), work / "written.npz")
