@@ -526,9 +526,9 @@ def cost(setting: Setting) -> list[Row]:
 
 
 def arithmetic(setting: Setting) -> str:
-    """The processor and the forms of the graphs that the figures hold for, in the program's own words."""
-    told = [line.strip() for line in setting.told("doctor").splitlines()]
-    return "; ".join(line for line in told if line.startswith("processor:") or "of" in line and " on " in line and ".onnx" in line)
+    """The processor that the figures hold for, as the program sees it."""
+    lines = (line.strip() for line in setting.told("doctor").splitlines())
+    return next((line for line in lines if line.startswith("processor:")), "processor: not told")
 
 
 MEASURES: dict[str, Callable[[Setting], list[Row]]] = {
@@ -579,7 +579,7 @@ def main() -> int:
 
 def measure(setting: Setting, names: list[str]) -> None:
     """Prints every result as it comes, and keeps the table in results.md, whole after each measure."""
-    told, table = arithmetic(setting), ["| measure | result |", "|---|---|"]
+    told, table = f"{arithmetic(setting)}; {' '.join(setting.program[1:]) or 'as it comes'}", ["| measure | result |", "|---|---|"]
     print(told, flush=True)
     for name in names:
         for row in MEASURES[name](setting):

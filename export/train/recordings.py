@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import sys
@@ -75,13 +76,32 @@ def read_mono(path: Path) -> np.ndarray:
 
 
 def load(archive: Path) -> list[Recording]:
-    """The recordings that `prepare` stored."""
+    """The recordings that `prepare` or `store_coded` stored."""
     with np.load(archive) as stored:
         index = json.loads(stored["index"].tobytes())
-        samples = stored["samples"].astype(np.float32) / 32767.0
-    return [
-        Recording(e["name"], e["kind"], e["label"], e["split"], samples[e["start"] : e["end"]]) for e in index
-    ]
+        is_coded = "coded" in stored
+        data = stored["coded"] if is_coded else stored["samples"].astype(np.float32) / 32767.0
+    read = _decoded if is_coded else lambda part: part
+    return [Recording(e["name"], e["kind"], e["label"], e["split"], read(data[e["start"] : e["end"]])) for e in index]
+
+
+def _decoded(data: np.ndarray) -> np.ndarray:
+    return soundfile.read(io.BytesIO(data.tobytes()), dtype="float32")[0]
+
+
+def store_coded(coded: list[tuple[Recording, bytes]], archive: Path) -> None:
+    """Recordings as files of a format that libsndfile reads, one after the other."""
+    index, end = [], 0
+    for recording, data in coded:
+        start, end = end, end + len(data)
+        index.append(_entry(recording, start, end))
+    header = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
+    samples = np.frombuffer(b"".join(data for _, data in coded), dtype=np.uint8)
+    write_atomically(archive, lambda file: np.savez(file, index=header, coded=samples))
+
+
+def _entry(recording: Recording, start: int, end: int) -> dict:
+    return dict(name=recording.name, kind=recording.kind, label=recording.label, split=recording.split, start=start, end=end)
 
 
 def prepare(data: Path, archive: Path) -> None:
@@ -96,7 +116,7 @@ def prepare(data: Path, archive: Path) -> None:
     index, chunks, end = [], [], 0
     for recording in [*recorded, *_made(), *_voices()]:
         start, end = end, end + len(recording.samples)
-        index.append(dict(name=recording.name, kind=recording.kind, label=recording.label, split=recording.split, start=start, end=end))
+        index.append(_entry(recording, start, end))
         chunks.append(np.round(np.clip(recording.samples, -1, 1) * 32767).astype(np.int16))
     header = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
     write_atomically(archive, lambda file: np.savez(file, index=header, samples=np.concatenate(chunks)))

@@ -3,7 +3,7 @@
 
     python3 export/train/recover.py PACKAGE WORK
 
-Writes WORK/codec.pt and WORK/tokenizer.json, which take the place of their stages, and WORK/start/encoder.pt and
+Writes WORK/codec.pt (or WORK/joint-codec.pt) and WORK/tokenizer.json, which take the place of their stages, and WORK/start/encoder.pt and
 WORK/start/llm.pt, from which those stages begin. Weights of 8 bits come back as the numbers that their integers stand for.
 Heads that only training needs are in no package; they begin afresh.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import joint_codec
 from audio_tower import AudioTower, AudioTowerConfig
 from errors import TrainingError
 from files import write_atomically
@@ -59,6 +60,9 @@ class Initializers:
             values = (array.astype(np.float32) - 128) * scales[..., None]
             array = values.reshape(len(array), -1)[:, :inputs].T
         return self._checked("weight", (inputs, outputs), name, array).T
+
+    def holds(self, name: str) -> bool:
+        return any(other == name for other, _ in self._left)
 
     def end(self) -> None:
         if self._left:
@@ -163,8 +167,8 @@ def _tower(package: Path) -> tuple[AudioTower, dict[str, np.ndarray]]:
 
 
 def codec(package: Path) -> SpectralCodec:
-    """The codec; what the exporter folded together is parted again."""
-    config = SpectralCodecConfig()
+    """The codec, of a learned encoder or without one; what the exporter folded together is parted again."""
+    config = joint_codec.CONFIG if _has_learned_encoder(package) else SpectralCodecConfig()
     model = SpectralCodec(config)
     state = _codec_encoder(Initializers(package / "codec_encoder.onnx"), config)
     state |= _codec_decoder(Initializers(package / "codec_decoder.onnx"), config)
@@ -172,17 +176,25 @@ def codec(package: Path) -> SpectralCodec:
     return _filled(model, state)
 
 
+def _has_learned_encoder(package: Path) -> bool:
+    return Initializers(package / "codec_encoder.onnx").holds("enter/weight")
+
+
 def _codec_encoder(graph: Initializers, c: SpectralCodecConfig) -> dict[str, np.ndarray]:
     for n_fft, bands in ((c.narrow_n_fft, c.narrow_bands), (c.brief_n_fft, c.brief_bands)):
         graph.array("constant", 2 * (n_fft // 2 + 1), 1, n_fft)
         graph.array("constant", n_fft // 2 + 1, bands)
-    weight, bias = graph.linear(c.codebook_dim, c.features), graph.vector(c.codebook_dim)
+    state = _linear(graph, "projection", c.codebook_dim, c.features)
+    if c.encoder_layers:
+        state |= _linear(graph, "enter", c.encoder_hidden_size, c.features)
+        state |= _blocks(graph, "blocks", c.encoder_layers, c.encoder_hidden_size, c)
+        state |= _linear(graph, "leave", c.codebook_dim, c.encoder_hidden_size)
     books = []
     for _ in range(c.num_codebooks):
         books.append(graph.array("codebook", c.codebook_size, c.codebook_dim))
         graph.vector(c.codebook_size)  # half of its squares
     graph.end()
-    return {"encoder.projection.weight": weight, "encoder.projection.bias": bias, "quantizer.codebooks": np.stack(books)}
+    return {f"encoder.{name}": array for name, array in state.items()} | {"quantizer.codebooks": np.stack(books)}
 
 
 def _codec_decoder(graph: Initializers, c: SpectralCodecConfig) -> dict[str, np.ndarray]:
@@ -234,8 +246,9 @@ def recover(package: Path, work: Path) -> None:
     """Everything of `package` into the folder `work`; what a stage already made there is not replaced."""
     if not (package / "manifest.json").exists():
         raise TrainingError(f"{package} is no package: it has no manifest.json")
+    coded = joint_codec.CODEC_FILE if _has_learned_encoder(package) else "codec.pt"
     parts = {  # and the names that a stage's trainer has for them
-        work / "codec.pt": ("", codec),
+        work / coded: ("", codec),
         work / START / "encoder.pt": ("tower.", tower),
         work / START / "llm.pt": ("model.", language_model),
     }

@@ -88,7 +88,7 @@ class Run:
 def read(path: Path) -> dict:
     """What a stage stored."""
     try:
-        return torch.load(path, weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError) as error:
         raise TrainingError(f"{path} is damaged; remove it to start this stage again: {error}") from error
 
@@ -103,12 +103,12 @@ def begin_with(path: Path, model: torch.nn.Module) -> None:
     print(f"beginning with {len(stored)} of {len(own)} weights, from {path}", flush=True)
 
 
-def load_weights(path: Path, model: torch.nn.Module) -> torch.nn.Module:
-    """The weights of a stage that ran before, ready for use."""
+def load_weights(path: Path, model: torch.nn.Module, strict: bool = True) -> torch.nn.Module:
+    """The weights of a stage that ran before, ready for use; all of them if `strict`."""
     if not path.exists():
         raise TrainingError(f"{path} is missing: run the stage before this one first")
     try:
-        model.load_state_dict(read(path)["model"])
+        model.load_state_dict(read(path)["model"], strict=strict)
     except (RuntimeError, KeyError) as error:
         raise TrainingError(f"{path} does not fit this recipe; remove it and run its stage again: {error}") from error
     return model.eval()
