@@ -10,7 +10,7 @@ import soxr
 from log_mel import N_FFT
 from recordings import SAMPLING_RATE
 
-ENVELOPE_COEFFICIENTS = 28  # of the cepstrum: what is slower over frequency is the vocal tract, what is faster the pitch
+ENVELOPE_COEFFICIENTS = 36  # of the cepstrum: what is slower over frequency is the vocal tract, what is faster the pitch
 
 
 def change_speed(samples: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -113,14 +113,20 @@ def prepare(data: Path, archive: Path) -> None:
     for kind in ("sound", "digit"):
         if not any(recording.kind == kind for recording in recorded):
             raise TrainingError(f"no readable {kind} recordings below {data}: expected {LAYOUT[kind]}")
+    everything = [*recorded, *_made(), *_voices()]
+    store(everything, archive)
+    print(f"{len(everything)} recordings, {sum(r.seconds for r in everything) / 60:.0f} minutes")
+
+
+def store(recordings: list[Recording], archive: Path) -> None:
+    """Recordings as samples of 16 bits."""
     index, chunks, end = [], [], 0
-    for recording in [*recorded, *_made(), *_voices()]:
+    for recording in recordings:
         start, end = end, end + len(recording.samples)
         index.append(_entry(recording, start, end))
         chunks.append(np.round(np.clip(recording.samples, -1, 1) * 32767).astype(np.int16))
     header = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
     write_atomically(archive, lambda file: np.savez(file, index=header, samples=np.concatenate(chunks)))
-    print(f"{len(index)} recordings, {end / SAMPLING_RATE / 60:.0f} minutes")
 
 
 def _recorded(data: Path) -> Iterator[Recording]:
