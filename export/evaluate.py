@@ -51,7 +51,7 @@ from scenes import Scene
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = 10  # of the measure of variety
-SAME_DECIBELS = 3.0  # that two sounds differ by in the mean, at the most, if they are one take
+SAME_DECIBELS = 1.5  # that two sounds differ by in the mean, at the most, if they are one take
 REPEATED = 3  # times that a short event is played to the judge
 KNOWN_UNITS = 12  # of every kind, for the judge of scenes
 PAUSE = 32 * units.HOP  # between clips that go through the codec together: longer than its context

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+import mixed_precision
+
 SLOPE = 0.1
 
 
@@ -28,7 +30,7 @@ class SpectrumDiscriminator(nn.Module):
         """[batch, samples] → scores, and what its layers see."""
         spectrum = torch.stft(samples, self.n_fft, self.n_fft // 4, self.n_fft, self.window, normalized=True, return_complex=True)
         x, seen = torch.view_as_real(spectrum).permute(0, 3, 2, 1), []
-        with torch.autocast(samples.device.type, torch.bfloat16, enabled=samples.is_cuda):
+        with mixed_precision.networks(samples.device):
             for layer in self.layers:
                 x = F.leaky_relu(layer(x), SLOPE)
                 seen.append(x)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import mixed_precision
 from adversary import Adversary
 from crops import Crops
 from files import write_atomically
@@ -112,12 +113,12 @@ def losses(trainer: JointTrainer, target: Tensor, distance: SpectralDistance, ad
     batch, device = len(target), target.device
     with torch.no_grad():
         energies = codec.encoder.energies(target)
-    with torch.autocast(device.type, torch.bfloat16, enabled=target.is_cuda):
+    with mixed_precision.networks(device):
         correction = codec.encoder.correction(energies)
     latents = codec.encoder.projection(energies) + correction.float()
     levels = torch.tensor(LEVELS, device=device).repeat(-(-batch // len(LEVELS)))[:batch]
     coded, books = trainer.quantize(latents, levels)
-    with torch.autocast(device.type, torch.bfloat16, enabled=target.is_cuda):
+    with mixed_precision.networks(device):
         spectrum = decoder.spectrum(coded)
     spectrum = spectrum.float()
     tones = decoder.tones(spectrum, first_frame=int(np.random.randint(codec.config.noise_period)))

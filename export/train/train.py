@@ -53,7 +53,7 @@ STAGES = {
     "llm": 120.0,
     "checkpoint": None,
 }
-ON_REQUEST = ("joint",)  # needs a GPU
+NEEDS_GPU = ("joint",)  # runs elsewhere only if it is asked for by name
 
 
 @dataclass
@@ -179,7 +179,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder that holds esc10/ and spoken-digits/; not needed once WORK/recordings.npz is there")
     parser.add_argument("--work", type=Path, required=True, help="folder for caches, training state and the checkpoint")
     parser.add_argument("--package", type=Path, help="begin with the weights of this package, which the recipe made before")
-    parser.add_argument("--stage", nargs="+", choices=list(STAGES), help=f"run only these stages (default: all in order, but for {', '.join(ON_REQUEST)})")
+    parser.add_argument("--stage", nargs="+", choices=list(STAGES), help="run only these stages (default: all in order; joint with --device cuda)")
     parser.add_argument("--minutes", type=float, help="budget of a training stage, over all sittings")
     parser.add_argument("--all", action="store_true", help="train on everything: no fold and no speaker is held out")
     parser.add_argument("--half-trained", action="store_true", help="mark the checkpoint as unfinished")
@@ -207,7 +207,7 @@ def main() -> int:
         recipe = Recipe(options.data, options.work, hold_out, options.half_trained, device(options.device), options.batch)
         if options.package:
             recover.recover(options.package, options.work)
-        for stage in options.stage or [stage for stage in STAGES if stage not in ON_REQUEST]:
+        for stage in options.stage or [stage for stage in STAGES if stage not in NEEDS_GPU or recipe.device.type != "cpu"]:
             print(f"== {stage}", flush=True)
             run_stage(stage, recipe, options.minutes or STAGES[stage])
     except TrainingError as error:

@@ -3,11 +3,13 @@
 import context
 import unittest
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import torch
 
 import joint_codec
+import mixed_precision
 import pack_recordings
 import recordings
 from crops import Crops
@@ -83,6 +85,19 @@ class Joint(context.TemporaryFolderTest):
                 self.assertTrue(any(part in name for name in changed), part)
             self.assertEqual(any(name.startswith("adversary") for name in changed), adversarial)
             self.assertEqual(float(subject.codec.quantizer.codebooks[1:, 0].detach().abs().max()), 0.0)
+
+    def test_a_step_in_bfloat16(self):
+        """As on a GPU: what networks say in few digits stays near what they say in many."""
+        results = []
+        for enabled in (False, True):
+            subject = trainer()
+            with mock.patch.object(mixed_precision, "networks", lambda device: torch.autocast(device.type, torch.bfloat16, enabled=enabled)):
+                found, _ = joint_codec.losses(subject, 0.1 * torch.randn(3, 6400), SpectralDistance(16_000), True)
+                (found.of_codec + found.adversary).backward()
+            gradients = [value.grad for value in subject.parameters() if value.grad is not None]
+            self.assertTrue(all(g.dtype == torch.float32 and torch.isfinite(g).all() for g in gradients))
+            results.append(float(found.adversary.detach()))
+        self.assertAlmostEqual(*results, delta=0.05)
 
     def test_what_is_coded_is_what_the_codes_say(self):
         subject = trainer()
