@@ -39,18 +39,18 @@ from train_encoder import EncoderTrainer
 from train_llm import LanguageModelTrainer
 from vocabulary import Vocabulary
 
-# Stage → minutes of wall-clock time, for those that train.
+# Stage → minutes of computing, for those that train.
 STAGES = {
     "data": None,
     "codec": None,
     "decoder": 60.0,
-    "joint": 10.0,
-    "hearing": 90.0,
+    "joint": 9.0,
+    "hearing": 120.0,
     "speakers": 8.0,  # each
     "encoder": 60.0,
     "written": None,
     "heard": None,
-    "llm": 120.0,
+    "llm": 360.0,
     "checkpoint": None,
 }
 NEEDS_GPU = ("joint",)  # runs elsewhere only if it is asked for by name
