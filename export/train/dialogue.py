@@ -12,6 +12,7 @@ from pen import Pen, Written
 from recordings import DIGITS
 from scenes import Scene, Span
 from vocabulary import AUDIO, SPEECH, TEXT
+from voices import PHRASES
 
 GUIDED_SHARE = 0.30  # of the examples that end with sound: they are learned under guidance, too
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
@@ -76,11 +77,13 @@ class Dialogues:
         return self._made(self._ask(asked), written)
 
     def _speak(self) -> Example:
-        voice = random.choice(list(self.pen.words))
         if random.random() < 0.2:
-            words = [random.choice([w for w in self.pen.words[voice] if w not in DIGITS])]
+            words = [random.choice(PHRASES)]
         else:
             words = random.choices(DIGITS, k=random.choice((1, 1, 1, 1, 2, 2, 3)))
+        while not (voices := self.pen.voices_of(words)):
+            words = words[:-1]  # one word is said by some voice
+        voice = random.choice(voices)
         conversation = self._ask(world.say(words)).sound(SPEECH, *self.pen.speech(words, voice))
         return conversation.example(random.random() < GUIDED_SHARE)
 

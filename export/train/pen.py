@@ -129,6 +129,10 @@ class Pen:
         frames, weights = self.frames(clip.data.astype(np.int64), [0], [clip.data.shape[1]])
         return Written(frames, weights, None, spans)
 
+    def voices_of(self, words: list[str]) -> list[str]:
+        """The voices that say all these words: not every voice says every digit so that it is understood."""
+        return [voice for voice, known in self.words.items() if all(word in known for word in words)]
+
     def speech(self, words: list[str], voice: str) -> tuple[np.ndarray, np.ndarray]:
         pieces, starts, ends, at = [self._silent(EDGE_FRAMES)], [], [], EDGE_FRAMES
         for i, word in enumerate(words):

@@ -87,7 +87,7 @@ def _over_backgrounds(kept: dict[str, list[Unit]], codec: SpectralCodec) -> list
 
 
 def _words(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
-    """Takes of every word in every voice; of digits those that the judge reads, where there are such."""
+    """Takes of every word in every voice; of digits those that the judge reads, where one of the voices says it so that he does."""
     judge, takes = DigitJudge(), {}
     edge = np.zeros(int(EDGE_SECONDS * SAMPLING_RATE), np.float32)
     for recording in recordings:
@@ -97,8 +97,10 @@ def _words(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
         takes.setdefault((recording.label, recording.split), []).append((missed, random.random(), codes))
     digits = [take for (label, _), group in takes.items() if label in DIGITS for take in group]
     print(f"{sum(not missed for missed, *_ in digits)} of {len(digits)} spoken digits read", flush=True)
+    read = {label for (label, _), group in takes.items() if not all(missed for missed, *_ in group)}
     return [
         Clip(codes, words=label, voice=voice)
         for (label, voice), group in takes.items()
-        for *_, codes in sorted(group, key=lambda take: take[:2])[:TAKES_KEPT]
+        for missed, _, codes in sorted(group, key=lambda take: take[:2])[:TAKES_KEPT]
+        if not missed or label not in read
     ]

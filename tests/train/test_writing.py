@@ -3,6 +3,7 @@
 import context
 import random
 import unittest
+from unittest import mock
 
 import numpy as np
 
@@ -71,6 +72,22 @@ class Plain(unittest.TestCase):
             self.assertNotRegex(scenes.plain_request("dog bark"), "once|twice|times")
 
 
+class Spoken(context.TemporaryFolderTest):
+    def test_only_voices_that_say_all_the_words(self):
+        word = lambda voice, text: Clip(np.ones((8, 9), np.int64), words=text, voice=voice)  # noqa: E731
+        said = Pen([*clips(), word("slt", "one"), word("slt", "two"), word("rms", "one")], VOCABULARY)
+        self.assertEqual(said.voices_of(["one"]), ["slt", "rms"])
+        self.assertEqual(said.voices_of(["one", "two"]), ["slt"])
+        self.assertEqual(said.voices_of(["three"]), [])
+
+    def test_digits_that_are_not_read_are_left_out_where_another_voice_is(self):
+        takes = [Recording(f"{w} {v}", "clear", w, v, np.full(640, x, np.float32)) for w, v, x in (("one", "slt", 1), ("one", "kal", -1), ("two", "kal", -1))]
+        replaced = {"DigitJudge": lambda: mock.Mock(read=lambda x: ["one"] if x.max() > 0 else []), "encode": lambda _, x: x, "decode": lambda _, x: x}
+        with mock.patch.multiple(select_examples, **replaced), context.silent():
+            kept = [(c.words, c.voice) for c in select_examples._words(takes, None)]
+        self.assertEqual(kept, [("one", "slt"), ("two", "kal")])
+
+
 class Chosen(unittest.TestCase):
     class Judge:
         """Finds the louder the better."""
@@ -80,13 +97,9 @@ class Chosen(unittest.TestCase):
 
     def test_few_of_one_recording_and_what_is_named_first(self):
         found = [units.Unit("wind", np.full(640, 0.95 - 0.01 * i, np.float32), f"source {i % 3}") for i in range(30)]
-        original = select_examples.SoundJudge, select_examples.encode, select_examples.decode
-        select_examples.SoundJudge, select_examples.encode, select_examples.decode = self.Judge, lambda _, x: x, lambda _, x: x
-        try:
-            with context.silent():
-                best = select_examples._best(found, None, 24)
-        finally:
-            select_examples.SoundJudge, select_examples.encode, select_examples.decode = original
+        replaced = {"SoundJudge": self.Judge, "encode": lambda _, x: x, "decode": lambda _, x: x}
+        with mock.patch.multiple(select_examples, **replaced), context.silent():
+            best = select_examples._best(found, None, 24)
         self.assertEqual(len(best), 3 * select_examples.FROM_ONE_SOURCE[False])
         self.assertEqual(best[0].samples[0], np.float32(0.95))
 
