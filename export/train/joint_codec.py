@@ -35,6 +35,7 @@ DISTANCE_WEIGHT, SCORE_WEIGHT, FEATURE_WEIGHT = 15.0, 2.0, 4.0
 CODEBOOK_WEIGHT, COMMITMENT_WEIGHT = 1.0, 0.25  # relative to the spread of the latents
 REVIVE_EVERY = 200  # steps after which entries that nobody chose begin anew
 REPORT_SECONDS = 60.0
+CODEC_FILE = "joint-codec.pt"
 CONFIG = replace(SpectralCodecConfig(), encoder_layers=ENCODER_LAYERS)
 
 
@@ -150,7 +151,7 @@ def step(trainer: JointTrainer, optimizer: torch.optim.Optimizer, target: Tensor
 def train(
     training: list[Recording], start: Path, path: Path, minutes: float, device: torch.device, batch: int = BATCH, trainer: JointTrainer | None = None
 ) -> None:
-    """Trains from the codec in `start`; the state goes to `path`, the codec alone to `codec` beside it."""
+    """Trains from the codec in `start`; the state goes to `path`, the codec alone beside it, every minute."""
     trainer = trainer or JointTrainer()
     if not path.exists():
         begin_with(start, trainer.codec)
@@ -165,19 +166,15 @@ def train(
         result, latents = step(trainer, run.optimizer, crops.draw(batch), distance, run.progress > ALONE)
         sums += torch.stack([result.distance, result.books, result.score, result.features, result.adversary]).detach()
         count += 1
-        perplexity = None
         if run.elapsed - reported > REPORT_SECONDS or run.progress >= 1.0:
-            perplexity = trainer.perplexity()
             named = zip(("distance", "books", "score", "features", "adversary"), (sums / count).tolist())
             told = " ".join(f"{name} {value:.4f}" for name, value in named)
-            print(f"joint {number + 1} {run.elapsed:.0f}s {told} first level uses {perplexity:.0f} codes, {revived} revived", flush=True)
+            print(f"joint {number + 1} {run.elapsed:.0f}s {told} first level uses {trainer.perplexity():.0f} codes, {revived} revived", flush=True)
             sums, count, reported, revived = torch.zeros_like(sums), 0, run.elapsed, 0
+            save_codec(trainer, path.with_name(CODEC_FILE))
         if (number + 1) % REVIVE_EVERY == 0 and run.progress < 0.8:
             revived += trainer.revive(latents)
     save_codec(trainer, path.with_name(CODEC_FILE))
-
-
-CODEC_FILE = "joint-codec.pt"
 
 
 def save_codec(trainer: JointTrainer, path: Path) -> None:
