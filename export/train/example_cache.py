@@ -35,6 +35,7 @@ HEARD_STRINGS = 5000
 HEARD_PHRASES = 300
 OWN_SCENES = 3000  # of the sounds that the model learns to write: it must know what it made when it listens to it
 OWN_STRINGS = 600
+LONGEST_OWN = 3  # seconds of a unit in them
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Clip:
     voice: str | None = None
     counted: bool = True  # false: how often the event occurs is not known
     units: tuple[Placed, ...] = ()  # of a scene that is heard: where they lie, in seconds
+    source: str = ""  # of a unit that is written: see `Unit`
+    alone: bool = False  # a long stretch, for a scene that is nothing else
 
     def guides(self) -> np.ndarray | None:
         """Of the features of a scene whose units are known."""
@@ -97,7 +100,7 @@ def heard_own(written: list[Clip], sounds: list[Recording], codec: SpectralCodec
             voices.setdefault(clip.voice, []).append(Recording(clip.words, "clear", clip.words, clip.voice, samples))
         elif clip.scene and not clip.scene.background:
             label = clip.scene.labels[0]
-            staged.setdefault(label, []).append(Unit(label, samples))
+            staged.setdefault(label, []).append(Unit(label, samples[: LONGEST_OWN * SAMPLING_RATE]))
     clips = [_heard_scene(tower, codec, staged, coded_share=0.0) for _ in range(OWN_SCENES)]
     return clips + [_heard_string(tower, voices, sounds) for _ in range(OWN_STRINGS)]
 
@@ -149,8 +152,9 @@ def store(clips: list[Clip], path: Path) -> None:
     flat = np.concatenate([c.data.ravel() for c in clips])
     index = [
         dict(
-            shape=c.data.shape, scene=c.scene and c.scene.to_dict(), words=c.words, voice=c.voice, counted=c.counted, units=c.units
-        )
+            shape=c.data.shape, scene=c.scene and c.scene.to_dict(), words=c.words, voice=c.voice, counted=c.counted, units=c.units,
+            source=c.source, alone=c.alone,
+        )  # fmt: skip
         for c in clips
     ]
     header = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)

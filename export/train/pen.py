@@ -21,6 +21,11 @@ ABRIDGED = 8  # frames of every unit that are left
 ONSET = 2  # first frames of a unit: which one it is, is decided there
 WORD_GAP = 7  # frames between spoken words
 EDGE_FRAMES = 3
+FRAMES_PER_SECOND = 50
+LEAD = 3  # frames before a plain sound
+PLAIN_SECONDS = (2.0, 4.0)  # after which an event is not repeated any more
+PLAIN_GAPS = (6, 28)  # frames between its repetitions
+MOST_REPEATED = 7
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class WrittenUnit:
 
     label: str
     codes: np.ndarray
+    source: str = ""
     broken_off: bool = False
 
     @property
@@ -36,7 +42,7 @@ class WrittenUnit:
         return self.codes.shape[1]
 
     def abridged(self) -> WrittenUnit:
-        return WrittenUnit(self.label, self.codes[:, :ABRIDGED], True) if self.frames > ABRIDGED else self
+        return WrittenUnit(self.label, self.codes[:, :ABRIDGED], self.source, True) if self.frames > ABRIDGED else self
 
 
 def abridged(placed: list[tuple[WrittenUnit, int]]) -> tuple[list[tuple[WrittenUnit, int]], int]:
@@ -63,6 +69,7 @@ class Pen:
     def __init__(self, clips: list[Clip], vocabulary: Vocabulary):
         self.vocabulary = vocabulary
         self.units: dict[str, list[WrittenUnit]] = {}
+        self.alone: dict[str, list[WrittenUnit]] = {}  # long stretches of continuing sounds
         self.over: list[Clip] = []
         self.words: dict[str, dict[str, list[np.ndarray]]] = {}  # voice → word → takes
         for clip in clips:
@@ -74,17 +81,36 @@ class Pen:
                 self.over.append(clip)
             else:
                 label = clip.scene.labels[0]
-                self.units.setdefault(label, []).append(WrittenUnit(label, clip.data))
+                (self.alone if clip.alone else self.units).setdefault(label, []).append(WrittenUnit(label, clip.data, clip.source))
 
     def choose(self, *labels: str) -> dict[str, list[WrittenUnit]]:
         """One unit of every label, for scenes that must sound alike."""
         return {label: [random.choice(self.units[label])] for label in labels}
 
+    def plain(self, label: str) -> Written:
+        """What is heard where nobody says how often or how long: an event several times, a continuing sound for a while."""
+        placed, at = [], LEAD
+        if label in self.alone:
+            placed = [(random.choice(self.alone[label]), at)]
+        else:
+            first = random.choice(self.units[label])
+            alike = [unit for unit in self.units[label] if unit.source == first.source] or [first]
+            shortest = round(random.uniform(*PLAIN_SECONDS) * FRAMES_PER_SECOND)
+            while not placed or (at < shortest and len(placed) < MOST_REPEATED):
+                at += random.randint(*PLAIN_GAPS) if placed else 0
+                placed.append((random.choice(alike), at))
+                at += placed[-1][0].frames
+        return self._written(placed, placed[-1][1] + placed[-1][0].frames + TRAIL, [])
+
     def scene(self, scene: Scene, units: dict[str, list[WrittenUnit]] | None = None, abridge: bool = False) -> Written:
         """A scene in codes; of some `units` only."""
-        placed, spans, count = layout(scene, units or self.units, WRITTEN)
+        chosen = self.alone if len(scene.sounds) == 1 and scene.labels[0] in self.alone else self.units
+        placed, spans, count = layout(scene, units or chosen, WRITTEN)
         if abridge:
             placed, count = abridged(placed)
+        return self._written(placed, count, spans)
+
+    def _written(self, placed: list[tuple[WrittenUnit, int]], count: int, spans: list[Span]) -> Written:
         codes, starts, ends, cuts = self._silent(count), [], [], []
         for unit, at in placed:
             codes[:, at : at + unit.frames] = unit.codes
@@ -102,6 +128,10 @@ class Pen:
         spans = [Span(s, 0.0, clip.data.shape[1] * HOP / 16_000) for s in clip.scene.sounds]
         frames, weights = self.frames(clip.data.astype(np.int64), [0], [clip.data.shape[1]])
         return Written(frames, weights, None, spans)
+
+    def voices_of(self, words: list[str]) -> list[str]:
+        """The voices that say all these words: not every voice says every digit so that it is understood."""
+        return [voice for voice, known in self.words.items() if all(word in known for word in words)]
 
     def speech(self, words: list[str], voice: str) -> tuple[np.ndarray, np.ndarray]:
         pieces, starts, ends, at = [self._silent(EDGE_FRAMES)], [], [], EDGE_FRAMES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import sys
@@ -19,10 +20,10 @@ from files import write_atomically
 
 SAMPLING_RATE = 16_000
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-MADE_VARIATIONS = 24  # of every made sound, for training
-MADE_HELD_OUT = 6
-CLEAR_TAKES = 3  # of every digit and phrase, in each voice to speak with
-OTHER_TAKES = 60  # of every digit, in voices to hear
+MADE_VARIATIONS = 60  # of every made sound
+MADE_HELD_OUT = range(24, 30)  # of them: what training must not hear
+CLEAR_TAKES = 8  # of every digit and phrase, in each voice to speak with
+OTHER_TAKES = 200  # of every digit, in voices to hear
 HELD_OUT = "held out"
 LAYOUT = {"sound": "esc10/CLASS/FOLD-….ogg", "digit": "spoken-digits/DIGIT_SPEAKER_TAKE.wav"}
 
@@ -75,13 +76,32 @@ def read_mono(path: Path) -> np.ndarray:
 
 
 def load(archive: Path) -> list[Recording]:
-    """The recordings that `prepare` stored."""
+    """The recordings that `prepare` or `store_coded` stored."""
     with np.load(archive) as stored:
         index = json.loads(stored["index"].tobytes())
-        samples = stored["samples"].astype(np.float32) / 32767.0
-    return [
-        Recording(e["name"], e["kind"], e["label"], e["split"], samples[e["start"] : e["end"]]) for e in index
-    ]
+        is_coded = "coded" in stored
+        data = stored["coded"] if is_coded else stored["samples"].astype(np.float32) / 32767.0
+    read = _decoded if is_coded else lambda part: part
+    return [Recording(e["name"], e["kind"], e["label"], e["split"], read(data[e["start"] : e["end"]])) for e in index]
+
+
+def _decoded(data: np.ndarray) -> np.ndarray:
+    return soundfile.read(io.BytesIO(data.tobytes()), dtype="float32")[0]
+
+
+def store_coded(coded: list[tuple[Recording, bytes]], archive: Path) -> None:
+    """Recordings as files of a format that libsndfile reads, one after the other."""
+    index, end = [], 0
+    for recording, data in coded:
+        start, end = end, end + len(data)
+        index.append(_entry(recording, start, end))
+    header = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
+    samples = np.frombuffer(b"".join(data for _, data in coded), dtype=np.uint8)
+    write_atomically(archive, lambda file: np.savez(file, index=header, coded=samples))
+
+
+def _entry(recording: Recording, start: int, end: int) -> dict:
+    return dict(name=recording.name, kind=recording.kind, label=recording.label, split=recording.split, start=start, end=end)
 
 
 def prepare(data: Path, archive: Path) -> None:
@@ -93,14 +113,20 @@ def prepare(data: Path, archive: Path) -> None:
     for kind in ("sound", "digit"):
         if not any(recording.kind == kind for recording in recorded):
             raise TrainingError(f"no readable {kind} recordings below {data}: expected {LAYOUT[kind]}")
+    everything = [*recorded, *_made(), *_voices()]
+    store(everything, archive)
+    print(f"{len(everything)} recordings, {sum(r.seconds for r in everything) / 60:.0f} minutes")
+
+
+def store(recordings: list[Recording], archive: Path) -> None:
+    """Recordings as samples of 16 bits."""
     index, chunks, end = [], [], 0
-    for recording in [*recorded, *_made(), *_voices()]:
+    for recording in recordings:
         start, end = end, end + len(recording.samples)
-        index.append(dict(name=recording.name, kind=recording.kind, label=recording.label, split=recording.split, start=start, end=end))
+        index.append(_entry(recording, start, end))
         chunks.append(np.round(np.clip(recording.samples, -1, 1) * 32767).astype(np.int16))
     header = np.frombuffer(json.dumps(index).encode(), dtype=np.uint8)
     write_atomically(archive, lambda file: np.savez(file, index=header, samples=np.concatenate(chunks)))
-    print(f"{len(index)} recordings, {end / SAMPLING_RATE / 60:.0f} minutes")
 
 
 def _recorded(data: Path) -> Iterator[Recording]:
@@ -114,11 +140,12 @@ def _recorded(data: Path) -> Iterator[Recording]:
 def _made() -> Iterator[Recording]:
     """Every rendered sound of the small world in its variations."""
     import made_sounds
+    import small_world
 
-    for label in made_sounds.CONCEPTS:
-        for i in range(MADE_VARIATIONS + MADE_HELD_OUT):
+    for label in (label for label in made_sounds.CONCEPTS if label in small_world.CONCEPTS):
+        for i in range(MADE_VARIATIONS):
             samples = made_sounds.render(label, np.random.default_rng([zlib.crc32(label.encode()), i]))
-            split = "made" if i < MADE_VARIATIONS else HELD_OUT
+            split = HELD_OUT if i in MADE_HELD_OUT else "made"
             yield Recording(f"{label} {i}", "made", label, split, samples)
 
 

@@ -15,10 +15,13 @@ import small_world as world
 TIMES = {1: "once", 2: "twice", 3: "three times"}
 NUMBERS = {1: ["one", "1"], 2: ["two", "2"], 3: ["three", "3"]}
 BACKGROUND = "background"
-SHARES = {1: 0.25, 2: 0.35, 3: 0.35, BACKGROUND: 0.05}  # of scenes: of so many sounds, or of one over a background
+SHARES = {1: 0.35, 2: 0.30, 3: 0.30, BACKGROUND: 0.05}  # of scenes: of so many sounds, or of one over a background
 MOST_UNITS = 5
-ORDER_SHARE = 0.8  # of further questions
+ORDER_SHARE = 0.65  # of further questions
+ALIKE_SHARE = 0.4  # of the sounds that are asked for and not there
 VERDICT = re.compile(r"(?<=\.) (First|So|But|This) ")  # begins what is concluded from what was heard, in answers and critiques
+AS_PLANNED = "This is as planned."
+FAULTS_JOINT = ", and "
 BACKGROUNDS = ("rain", "sea waves", "wind", "fire crackling")
 OVER_BACKGROUND = ("dog bark", "person sneeze", "church bell", "car horn", "knocking", "bird")
 
@@ -135,6 +138,12 @@ def describe(scene: Scene) -> str:
     return f"{text}, with {world.CONCEPTS[scene.background].name} in the background" if scene.background else text
 
 
+def plain_request(label: str) -> str:
+    """Someone asks for a sound, and leaves open how often or how long."""
+    concept = world.CONCEPTS[label]
+    return random.choice(concept.requests) if random.random() < 0.8 else concept.name
+
+
 def request(scene: Scene) -> str:
     """One of the many ways to ask for a scene."""
     asked = [_asked(s, alone=len(scene.sounds) == 1) for s in scene.sounds]
@@ -157,9 +166,9 @@ def _asked(sound: Sound, alone: bool) -> str:
     if not concept.event:
         return wanted
     if sound.count == 1:
-        return wanted if random.random() < (0.3 if alone else 0.7) else f"{wanted} {random.choice(('once', 'one time'))}"
-    if alone and random.random() < 0.15:
-        return wanted  # how often is left open
+        return wanted if not alone and random.random() < 0.7 else f"{wanted} {random.choice(('once', 'one time'))}"
+    if alone and random.random() < 0.4:
+        return wanted  # how often is left open: once must be asked for
     number = random.choice(NUMBERS[sound.count])
     return f"{wanted} {random.choice((TIMES[sound.count], TIMES[sound.count], f'{number} times'))}"
 
@@ -171,21 +180,38 @@ def plan(scene: Scene, spans: list[Span]) -> str:
     return f"Keywords: {', '.join(scene.labels)}. Layout: {layout}. Description: {caption[0].upper()}{caption[1:]}."
 
 
-def critique(wanted: Scene, made: Scene) -> str:
-    """What was really made, and what about it is not as planned."""
-    faults = []
+def faults(wanted: Scene, made: Scene) -> list[str]:
+    """What about a sound is not as planned."""
+    found = []
     for sound in wanted.sounds:
         twin = next((s for s in made.sounds if s.label == sound.label), None)
         if twin is None:
-            faults.append(f"{world.CONCEPTS[sound.label].name} is missing")
+            found.append(f"{world.CONCEPTS[sound.label].name} is missing")
         elif twin.count != sound.count:
-            faults.append(f"{world.CONCEPTS[sound.label].name} should be heard {TIMES[sound.count]}")
+            found.append(f"{world.CONCEPTS[sound.label].name} should be heard {TIMES[sound.count]}")
     asked = {s.label for s in wanted.sounds}
-    faults += [f"{world.CONCEPTS[s.label].name} was not asked for" for s in made.sounds if s.label not in asked]
-    if not faults and [s.label for s in made.sounds] != [s.label for s in wanted.sounds]:
-        faults.append("the order is wrong")
-    verdict = f"But {', and '.join(faults)}." if faults else "This is as planned."
-    return f"I hear {describe(made)}. {verdict}"
+    found += [f"{world.CONCEPTS[s.label].name} was not asked for" for s in made.sounds if s.label not in asked]
+    if not found and [s.label for s in made.sounds] != [s.label for s in wanted.sounds]:
+        found.append("the order is wrong")
+    return found
+
+
+def verdict(found: list[str]) -> str:
+    """Begins as `VERDICT` says."""
+    return f"But {FAULTS_JOINT.join(found)}." if found else AS_PLANNED
+
+
+def named_faults(critique: str) -> list[str] | None:
+    """The faults that a critique names, none if all is as planned; None if it comes to no verdict."""
+    if AS_PLANNED in critique:
+        return []
+    begin = re.search(r"(?<=\.) But ", critique)
+    return critique[begin.end() :].strip().rstrip(".").split(FAULTS_JOINT) if begin else None
+
+
+def critique(wanted: Scene, made: Scene) -> str:
+    """What was planned and what was really made, in the same words, and what about it is not as planned."""
+    return f"Planned: {describe(wanted)}. I hear {describe(made)}. {verdict(faults(wanted, made))}"
 
 
 # Asking
@@ -223,9 +249,11 @@ def _describe(scene: Scene) -> tuple[str, str]:
 
 
 def presence(labels: list[str], heard: str) -> tuple[str, str]:
-    """Whether a sound is there that may be one of `labels`; `heard` says what is."""
+    """Whether a sound is there that may be one of `labels`; `heard` says what is. What is not there is often like what is."""
     there = bool(labels) and random.random() < 0.5
-    label = random.choice(labels if there else [c for c in world.CONCEPTS if c not in labels])
+    others = [c for c in world.CONCEPTS if c not in labels]
+    alike = [c for label in labels for c in world.ALIKE.get(label, ()) if c not in labels]
+    label = random.choice(labels if there else alike if alike and random.random() < ALIKE_SHARE else others)
     asked = random.choice(world.PRESENCE).format(random.choice(world.CONCEPTS[label].presence))
     return asked, concluded(heard, "yes" if there else "no")
 

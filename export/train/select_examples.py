@@ -8,6 +8,7 @@ PocketSphinx), a few of every kind, so that the model can learn them well.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -23,38 +24,55 @@ from small_world import CONCEPTS
 from spectral_codec import SpectralCodec
 from units import Unit
 
-KEPT = 8  # units of every sound, fewer where the judge names fewer
-LEAST_KEPT = 3  # of them, named or not
+KEPT = 24  # units of every sound, fewer where the judge names fewer: of so many, ten seeds take eight different ones
+LEAST_KEPT = 6  # of them, named or not
+SHORT_KEPT = 10  # stretches of a continuing sound for scenes, beside the long ones
+FROM_ONE_SOURCE = {True: 4, False: 2}  # units of one recording, of events and of continuing sounds
+STRETCHES = 3  # that are listened to, of a recording of a continuing sound
 TAKES_KEPT = 2  # of every word in every voice
 NAMED = 5  # the judge names what it ranks among so many
-MOST_JUDGED = 60
+MOST_JUDGED = 90
 REPEATED = 3  # times that a short event is heard
 OVER_VARIANTS = 4  # of every event over every background
 EDGE_SECONDS = 0.04  # silence around spoken words
 
 
 def select(training: list[Recording], codec: SpectralCodec, path: Path) -> None:
-    candidates = units.extract(training, {label: concept.event for label, concept in CONCEPTS.items()})
-    kept = {label: _best(label, found, codec) for label, found in candidates.items()}
-    clips = [Clip(encode(codec, u.samples), scene=Scene((Sound(u.label),))) for us in kept.values() for u in us]
-    clips += _over_backgrounds(kept, codec)
+    is_event = {label: concept.event for label, concept in CONCEPTS.items()}
+    short = {label: _best(found, codec, SHORT_KEPT) for label, found in units.extract(training, is_event).items() if not is_event[label]}
+    long = units.extract(training, is_event, units.LONG_STRETCH, STRETCHES)
+    long = {label: _best(found, codec, KEPT) for label, found in long.items()}
+    in_scenes = {label: short.get(label, found) for label, found in long.items()}
+    clips = [_clip(unit, codec) for found in in_scenes.values() for unit in found]
+    clips += [_clip(unit, codec, alone=True) for label in short for unit in long[label]]
+    clips += _over_backgrounds(in_scenes, codec)
     clips += _words([r for r in training if r.kind == "clear"], codec)
     clips.append(Clip(encode(codec, np.zeros(64 * units.HOP, np.float32))))
     store(clips, path)
 
 
-def _best(label: str, found: list[Unit], codec: SpectralCodec) -> list[Unit]:
-    """The units in which the judge ranks the label highest after the codec."""
-    judge, ranked = SoundJudge(), []
+def _clip(unit: Unit, codec: SpectralCodec, alone: bool = False) -> Clip:
+    return Clip(encode(codec, unit.samples), scene=Scene((Sound(unit.label),)), source=unit.source, alone=alone)
+
+
+def _best(found: list[Unit], codec: SpectralCodec, most: int) -> list[Unit]:
+    """Up to `most` units in which the judge ranks their kind highest after the codec, few of one source."""
+    judge, ranked, label = SoundJudge(), [], found[0].label
+    event = CONCEPTS[label].event
     for unit in random.sample(found, min(MOST_JUDGED, len(found))):
         decoded = decode(codec, encode(codec, unit.samples))
-        if CONCEPTS[label].event:
+        if event:
             decoded = np.tile(np.pad(decoded, (0, SAMPLING_RATE // 5)), REPEATED)
         ranked.append((judge.rank(decoded, label), random.random(), unit))
     named = sum(rank < NAMED for rank, *_ in ranked)
-    best = sorted(ranked, key=lambda entry: entry[:2])[: max(LEAST_KEPT, min(KEPT, named))]
-    print(f"{label}: {named} of {len(ranked)} named, kept at ranks {[rank for rank, *_ in best]}", flush=True)
-    return [unit for *_, unit in best]
+    best, taken = [], Counter()
+    for rank, _, unit in sorted(ranked, key=lambda entry: entry[:2]):
+        enough = len(best) >= (most if rank < NAMED else LEAST_KEPT)
+        if not enough and taken[unit.source] < FROM_ONE_SOURCE[event]:
+            taken[unit.source] += 1
+            best.append(unit)
+    print(f"{label}: {named} of {len(ranked)} named, {len(best)} kept, of {len(taken)} recordings", flush=True)
+    return best
 
 
 def _over_backgrounds(kept: dict[str, list[Unit]], codec: SpectralCodec) -> list[Clip]:
@@ -69,7 +87,7 @@ def _over_backgrounds(kept: dict[str, list[Unit]], codec: SpectralCodec) -> list
 
 
 def _words(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
-    """Takes of every word in every voice; of digits those that the judge reads, where there are such."""
+    """Takes of every word in every voice; of digits those that the judge reads, where one of the voices says it so that he does."""
     judge, takes = DigitJudge(), {}
     edge = np.zeros(int(EDGE_SECONDS * SAMPLING_RATE), np.float32)
     for recording in recordings:
@@ -79,8 +97,10 @@ def _words(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
         takes.setdefault((recording.label, recording.split), []).append((missed, random.random(), codes))
     digits = [take for (label, _), group in takes.items() if label in DIGITS for take in group]
     print(f"{sum(not missed for missed, *_ in digits)} of {len(digits)} spoken digits read", flush=True)
+    read = {label for (label, _), group in takes.items() if not all(missed for missed, *_ in group)}
     return [
         Clip(codes, words=label, voice=voice)
         for (label, voice), group in takes.items()
-        for *_, codes in sorted(group, key=lambda take: take[:2])[:TAKES_KEPT]
+        for missed, _, codes in sorted(group, key=lambda take: take[:2])[:TAKES_KEPT]
+        if not missed or label not in read
     ]

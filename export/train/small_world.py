@@ -98,6 +98,18 @@ LEFT_OUT = {
 CONCEPTS: dict[str, Concept] = RECORDED | {
     label: concept for label, concept in made_sounds.CONCEPTS.items() if label not in LEFT_OUT
 }
+# Groups of kinds that are taken for one another: questions ask for the one where the other is heard.
+ALIKE_GROUPS = (
+    ("rain", "sea waves", "stream", "wind", "fire crackling", "applause"), ("helicopter", "chainsaw", "train whistle", "thunder"),
+    ("church bell", "desk bell", "church organ", "telephone ringing", "sleigh bells"), ("dog bark", "rooster", "baby cry", "bird", "cricket"),
+    ("clock tick", "knocking", "typing", "heartbeat", "snare drum", "drum roll"), ("siren", "smoke alarm", "beep", "car horn", "police whistle"),
+    ("piano", "xylophone", "acoustic guitar", "church organ"), ("violin", "trumpet", "flute", "whistling"),
+    ("explosion", "thunder", "glass breaking", "plop", "person sneeze"),
+)  # fmt: skip
+ALIKE: dict[str, tuple[str, ...]] = {
+    label: tuple(other for group in ALIKE_GROUPS if label in group for other in group if other != label and other in CONCEPTS)
+    for label in CONCEPTS
+}
 SPEECH_NAME = "a person speaking"
 
 REQUESTS = [
@@ -127,6 +139,7 @@ DESCRIBE = [
 ]  # fmt: skip
 PRESENCE = [
     "Is there {} in the recording?", "Is there {}?", "Do you hear {}?", "Can you hear {}?", "Is there {} in this clip?",
+    "Is there {} in it?", "Is there {} in it?", "Do you hear {} in it?", "Is it {}?", "Is {} in the recording?",
 ]  # fmt: skip
 HOW_MANY = ["How many times do you hear {}?", "How often do you hear {}?", "How many times is there {}?", "Count {}."]
 WHAT_FIRST = ["What do you hear first?", "What comes first?", "Which sound comes first?", "What is the first sound?"]

@@ -44,6 +44,8 @@ class SpectralCodecConfig:
     noise_factor: int = 4  # noise frames in a codec frame
     noise_period: int = 256  # codec frames until the noise table repeats
     noise_scale: float = 1 / 32  # of the table's int8 values
+    encoder_hidden_size: int = 192
+    encoder_layers: int = 0  # none: the latents are a projection of the band energies
     decoder_hidden_size: int = 256
     decoder_layers: int = 5
     fine_hidden_size: int = 192  # of the layers that run once a tonal frame
@@ -191,6 +193,13 @@ class SpectralEncoder(nn.Module):
         self.narrow = BandSpectrum(c.narrow_n_fft, c.narrow_hop, c.narrow_bands, c.sampling_rate, c.log_floor)
         self.brief = BandSpectrum(c.brief_n_fft, c.brief_hop, c.brief_bands, c.sampling_rate, c.log_floor)
         self.projection = nn.Linear(c.features, c.codebook_dim)
+        if c.encoder_layers:  # what the projection says, corrected; at first by nothing
+            size = c.encoder_hidden_size
+            self.enter = nn.Linear(c.features, size)
+            self.blocks = nn.ModuleList(ConvNextBlock(size, c.kernel_size, c.expansion) for _ in range(c.encoder_layers))
+            self.leave = nn.Linear(size, c.codebook_dim)
+            nn.init.zeros_(self.leave.weight)
+            nn.init.zeros_(self.leave.bias)
 
     def energies(self, samples: Tensor) -> Tensor:
         """[batch, samples] → [batch, frames, features]: the narrow bands, then the brief frames one after the other."""
@@ -200,7 +209,14 @@ class SpectralEncoder(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """[batch, samples] → latents [batch, frames, codebook_dim]."""
-        return self.projection(self.energies(samples))
+        energies = self.energies(samples)
+        return self.projection(energies) + self.correction(energies) if self.config.encoder_layers else self.projection(energies)
+
+    def correction(self, energies: Tensor) -> Tensor:
+        x = self.enter(energies).transpose(1, 2)
+        for block in self.blocks:
+            x = block(x)
+        return self.leave(x.transpose(1, 2))
 
 
 class ResidualQuantizer(nn.Module):
@@ -272,11 +288,11 @@ class SpectralDecoder(nn.Module):
     def fresh_noise(self, frames: int, batch: int) -> Tensor:
         """Complex noise of `frames` tonal frames, [batch, noise frames, 2 · noise bins]."""
         c = self.config
-        return torch.randn(batch, frames * c.noise_split, 2 * c.noise_bins) / math.sqrt(2)
+        return torch.randn(batch, frames * c.noise_split, 2 * c.noise_bins, device=self.noise_table.device) / math.sqrt(2)
 
     def table_noise(self, frames: int, first_frame: int) -> Tensor:
         c = self.config
-        index = first_frame * c.noise_factor + torch.arange(frames * c.noise_split)
+        index = first_frame * c.noise_factor + torch.arange(frames * c.noise_split, device=self.noise_table.device)
         return self.noise_table[index % len(self.noise_table)].float()[None] * c.noise_scale
 
     def synthesize(self, spectrum: Tensor, noise: Tensor, first_frame: int = 0) -> Tensor:
@@ -286,7 +302,7 @@ class SpectralDecoder(nn.Module):
     def tones(self, spectrum: Tensor, first_frame: int) -> Tensor:
         c = self.config
         log_magnitude, phase = spectrum[..., : 2 * c.tonal_bins].chunk(2, dim=-1)
-        index = first_frame * c.tonal_factor + torch.arange(spectrum.shape[1])
+        index = first_frame * c.tonal_factor + torch.arange(spectrum.shape[1], device=spectrum.device)
         phase = phase + self.carriers[index % c.carrier_period]
         magnitude = torch.exp(log_magnitude.clamp(max=c.max_log_magnitude))
         parts = torch.cat([magnitude * torch.cos(phase), magnitude * torch.sin(phase)], dim=-1)

@@ -22,8 +22,10 @@ from storage import Run
 FRAMES_PER_BATCH = 2000
 POOL = 96  # examples that are sorted by length and cut into batches
 PEAK_RATE = 1.5e-3
+CONTINUED_ABRIDGED = 0.4  # share of the scenes, at the start
+CONTINUED_RATE = 1e-3  # of weights that know much already
 GUIDANCE = 3.0  # as the paper samples
-REPORT_EVERY = 50
+REPORT_SECONDS = 60.0
 TEXT_WEIGHT = 2.0  # of a text token, against a whole frame of sound
 GUIDE_WEIGHT = (1.0, 0.1)  # of the guides of a frame, at the start and at the end
 STREAM_WEIGHTS = (0.26, 0.21, 0.17, 0.14, 0.11, 0.09, 0.01, 0.01)  # the last two always say code 0: one of them a step is enough
@@ -125,14 +127,18 @@ def parameter_groups(model: nn.Module) -> list[dict]:
     return [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
 
 
-def train(trainer: LanguageModelTrainer, dialogues: Dialogues, path: Path, minutes: float, peak: float = PEAK_RATE) -> None:
+def train(
+    trainer: LanguageModelTrainer, dialogues: Dialogues, path: Path, minutes: float, start: Path | None = None, peak: float | None = None
+) -> None:
+    """Trains until the budget of minutes is used up; begins with the weights in `start`, if there are such, at a lower rate."""
+    begins = start is not None and start.exists()
     optimizer = torch.optim.AdamW(parameter_groups(trainer), betas=(0.9, 0.95))
-    run = Run(path, minutes, trainer, optimizer, peak)
+    run = Run(path, minutes, trainer, optimizer, peak or (CONTINUED_RATE if begins else PEAK_RATE), start)
     stream = batches(dialogues)
     trainer.train()
-    average = None
+    average, reported = None, 0.0
     for step in run.steps(warm_up=150):
-        dialogues.abridged_share = ABRIDGED_SHARE * (1 - run.progress)
+        dialogues.abridged_share = (CONTINUED_ABRIDGED if begins else ABRIDGED_SHARE) * (1 - run.progress)
         guide_weight = GUIDE_WEIGHT[0] + (GUIDE_WEIGHT[1] - GUIDE_WEIGHT[0]) * run.progress
         batch = next(stream)
         text, sound, guide = losses(trainer, batch)
@@ -145,7 +151,8 @@ def train(trainer: LanguageModelTrainer, dialogues: Dialogues, path: Path, minut
         optimizer.step()
         sums = np.array([text.item(), texts, sound.item(), sounds, guide.item(), batch.frames[..., 0].numel()])
         average = sums if average is None else 0.98 * average + 0.02 * sums
-        if (step + 1) % REPORT_EVERY == 0:
+        if run.elapsed - reported > REPORT_SECONDS:
+            reported = run.elapsed
             print(
                 f"llm {step + 1} {run.elapsed:.0f}s text {average[0] / average[1]:.3f} "
                 f"sound {average[2] / max(average[3], 1e-6):.3f} guides {average[4]:.3f} frames a step {average[5]:.0f}",

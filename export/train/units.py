@@ -15,7 +15,8 @@ STEP = SAMPLING_RATE // 100
 QUIET = 10 ** (-26 / 20)  # against the loudest part of a recording
 PAUSE = 12  # quiet steps that end an event
 SHORTEST, LONGEST = 0.12, 1.6  # seconds of an event
-STRETCH = (1.6, 2.4)  # seconds of a continuing sound
+STRETCH = (1.6, 2.4)  # seconds of a continuing sound in a scene
+LONG_STRETCH = (2.2, 4.6)  # seconds of one that stands alone
 EDGE = 0.03  # seconds around an event
 PEAK = 0.45  # of a unit; what is decoded may be louder
 
@@ -24,25 +25,32 @@ PEAK = 0.45  # of a unit; what is decoded may be louder
 class Unit:
     label: str
     samples: np.ndarray  # float32, whole frames
+    source: str = ""  # the recording that it is of: units of one source sound as if one dog barked
 
     @property
     def frames(self) -> int:
         return len(self.samples) // HOP
 
 
-def extract(recordings: list[Recording], is_event: dict[str, bool]) -> dict[str, list[Unit]]:
-    """Units of every label: the separate bursts of events, one random stretch of every recording of the others."""
+def extract(
+    recordings: list[Recording], is_event: dict[str, bool], seconds: tuple[float, float] = STRETCH, stretches: int = 1
+) -> dict[str, list[Unit]]:
+    """Units of every label: the separate bursts of events, random stretches of every recording of the others.
+
+    `seconds` is how long stretches are, at least and at most, `stretches` how many are taken of a recording.
+    """
     units: dict[str, list[Unit]] = {}
     for recording in recordings:
         if recording.label in is_event:
-            find = events if is_event[recording.label] else stretch
-            units.setdefault(recording.label, []).extend(Unit(recording.label, whole(x)) for x in find(recording))
+            takes = [recording] if is_event[recording.label] else [recording] * (stretches if recording.kind == "sound" else 1)
+            found = [x for take in takes for x in (events(take) if is_event[take.label] else stretch(take, seconds))]
+            units.setdefault(recording.label, []).extend(Unit(recording.label, whole(x), recording.name) for x in found)
     return units
 
 
-def stretch(recording: Recording) -> list[np.ndarray]:
+def stretch(recording: Recording, seconds: tuple[float, float] = STRETCH) -> list[np.ndarray]:
     samples = trim_silence(recording.samples, threshold=0.01)
-    part = crop(samples, int(random.uniform(*STRETCH) * SAMPLING_RATE))
+    part = crop(samples, int(random.uniform(*seconds) * SAMPLING_RATE))
     return [faded(loud(part, PEAK * random.uniform(0.8, 1.1)))] if np.abs(part).max() > 0 else []
 
 

@@ -18,8 +18,17 @@ from errors import TrainingError
 
 SAMPLING_RATE = 16_000
 SPOKEN_VOICES = ("slt", "rms", "awb", "kal16")
-HEARD_VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-029")
-HEARD_VARIANTS = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5", "klatt", "klatt2", "klatt3")
+HEARD_SPOKEN_VOICES = (*SPOKEN_VOICES, "kal")
+HEARD_VOICES = (
+    "en-us", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc",
+)  # fmt: skip
+HEARD_VARIANTS = (
+    "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f4", "f5", "klatt", "klatt2", "klatt3", "klatt4",
+    "Alex", "Alicia", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo", "Jacky", "Lee", "Marco", "Mario",
+    "Michael", "Mike", "adam", "anika", "antonio", "aunty", "belinda", "benjamin", "boris", "caleb", "david", "ed", "edward", "grandma",
+    "grandpa", "gustave", "iven", "john", "linda", "marcelo", "max", "michel", "miguel", "norbert", "pablo", "paul", "pedro", "quincy",
+    "rob", "robert", "sandro", "shelby", "steph", "travis", "victor", "zac",
+)  # fmt: skip
 PHRASES = (
     "hello", "good morning", "good night", "goodbye", "thank you", "yes", "no", "well done", "how are you", "see you soon",
     "please wait", "I am here",
@@ -46,7 +55,7 @@ def clear_voice(text: str, voice: str) -> np.ndarray:
 def any_voice(text: str) -> np.ndarray:
     """One of many voices, most of them less natural."""
     if random.random() < 0.35:
-        return flite(text, random.choice(SPOKEN_VOICES), random.uniform(0.75, 1.35), random.uniform(85, 230))
+        return flite(text, random.choice(HEARD_SPOKEN_VOICES), random.uniform(0.75, 1.35), random.uniform(85, 230))
     voice = f"{random.choice(HEARD_VOICES)}+{random.choice(HEARD_VARIANTS)}"
     return espeak(text, voice, random.randint(110, 210), random.randint(15, 85))
 

@@ -18,6 +18,7 @@ SIZES = {
     "noise_scale": 0.03, "decoder_hidden_size": 8, "decoder_layers": 2, "fine_hidden_size": 6, "fine_layers": 1,
     "expansion": 2, "kernel_size": 3, "input_kernel_size": 3, "max_log_magnitude": 1.0,
 }  # fmt: skip
+LEARNED = {"encoder_layers": 2, "encoder_hidden_size": 6}
 S = type("Sizes", (), SIZES)
 FRAMES = 20
 PREFIX = "codec."
@@ -72,7 +73,13 @@ class Reference:
     def encode(self, samples):
         narrow = self.energies(samples, "narrow", S.narrow_n_fft, S.hop_length)
         brief = self.energies(samples, "brief", S.brief_n_fft, S.hop_length // S.brief_factor)
-        left = self.linear(np.concatenate([narrow, brief.reshape(len(narrow), -1)], 1), "encoder.projection")
+        energies = np.concatenate([narrow, brief.reshape(len(narrow), -1)], 1)
+        left = self.linear(energies, "encoder.projection")
+        if "encoder.enter.weight" in self.tensors:
+            x = self.linear(energies, "encoder.enter")
+            for i in range(LEARNED["encoder_layers"]):
+                x = self.block(x, f"encoder.blocks.{i}")
+            left = left + self.linear(x, "encoder.leave")
         codes = []
         for book in self.tensors["quantizer.codebooks"]:
             codes.append(((left[:, None] - book) ** 2).sum(-1).argmin(-1))
@@ -139,6 +146,12 @@ class SpectralCodecTest(context.TemporaryFolderTest):
         samples = np.random.default_rng(2).standard_normal(FRAMES * S.hop_length).astype(np.float32)
         codes = self.session("encoder").run(None, {"input_values": samples[None, None]})[0][0]
         np.testing.assert_array_equal(codes, Reference(self.tensors).encode(samples.astype(np.float64)))
+
+    def test_codes_of_an_encoder_that_was_learned(self):
+        self.codec = SpectralCodec(Config(SIZES | LEARNED, "test"), PREFIX)
+        plain, self.tensors = self.tensors, weights_of(self.codec)
+        self.assertGreater(len(self.tensors), len(plain))
+        self.test_codes()
 
     def test_samples(self):
         expected = Reference(self.tensors).decode(self.codes)

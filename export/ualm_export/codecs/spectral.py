@@ -6,7 +6,7 @@ number), hence `first_frame`.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +52,16 @@ class Sizes:
     kernel_size: int
     input_kernel_size: int
     max_log_magnitude: float
+    encoder_hidden_size: int = 0
+    encoder_layers: int = 0
+    """0: the encoder is a projection of the band energies; older configs do not name it."""
 
     @classmethod
     def from_config(cls, config: Config) -> "Sizes":
-        sizes = cls(**{field.name: config.get(field.name) for field in fields(cls)})
+        sizes = cls(**{
+            field.name: config.get(field.name) if field.default is MISSING else config.get(field.name, default=field.default)
+            for field in fields(cls)
+        })  # fmt: skip
         sizes._check(config.source)
         return sizes
 
@@ -149,7 +155,11 @@ class SpectralCodec:
             **linear_shapes("decoder.expansion", s.tonal_factor * s.outputs, s.codebook_dim),
             "decoder.noise_table": (s.noise_period * s.noise_factor, 2 * s.noise_bins),
         }
+        if s.encoder_layers:
+            shapes |= linear_shapes("encoder.enter", s.encoder_hidden_size, s.features)
+            shapes |= linear_shapes("encoder.leave", s.codebook_dim, s.encoder_hidden_size)
         for prefix, layers, size in (
+            ("encoder.blocks.", s.encoder_layers, s.encoder_hidden_size),
             ("decoder.blocks.", s.decoder_layers, s.decoder_hidden_size),
             ("decoder.fine_blocks.", s.fine_layers, s.fine_hidden_size),
         ):
@@ -169,7 +179,10 @@ class SpectralCodec:
         narrow = self._energies(graph, waveform, encoder, "narrow", s.narrow_n_fft, s.hop_length)
         brief = self._energies(graph, waveform, encoder, "brief", s.brief_n_fft, s.hop_length // s.brief_factor)
         brief = graph.op("Reshape", brief, graph.constant([0, -1, s.brief_factor * s.brief_bands]))
-        x = _linear(graph, graph.op("Concat", narrow, brief, axis=2), encoder, "projection")
+        energies = graph.op("Concat", narrow, brief, axis=2)
+        x = _linear(graph, energies, encoder, "projection")
+        if s.encoder_layers:
+            x = graph.add(x, self._correction(graph, energies, encoder))
         codes = residual_vector_quantizer.encode(graph, x, self._codebooks(weights))
         graph.output("audio_codes", INT64, ["batch", self.books, "frames"], codes)
         graph.save()
@@ -211,6 +224,13 @@ class SpectralCodec:
             power = graph.op("MatMul", graph.transpose(power, [0, 2, 1]), bank)
             power = graph.add(power, graph.constant(float(self.sizes.log_floor) ** 2))
             return graph.op("Mul", graph.op("Log", power), graph.constant(0.5))
+
+    def _correction(self, graph: GraphBuilder, energies: str, encoder: Prefixed) -> str:
+        """What ConvNeXt blocks add to the latents, [B, frames, dim]."""
+        s = self.sizes
+        x = graph.transpose(_linear(graph, energies, encoder, "enter"), [0, 2, 1])
+        x = self._blocks(graph, x, encoder, "blocks", s.encoder_layers, s.encoder_hidden_size)
+        return _linear(graph, graph.transpose(x, [0, 2, 1]), encoder, "leave")
 
     def _codebooks(self, weights: Prefixed) -> list[np.ndarray]:
         return list(weights["quantizer.codebooks"][:][: self.books])

@@ -1,0 +1,176 @@
+"""Hearing: variations of sound that leave it what it is, and speakers who are unheard by all that is asked about them."""
+
+import context
+import random
+import unittest
+from unittest import mock
+
+import numpy as np
+import torch
+
+import align_adaptor
+import augment
+import leave_one_out
+import train_encoder
+from audio_tower import AudioTower, AudioTowerConfig
+from errors import TrainingError
+from intervals import percent, wilson
+from log_mel import log_mel, of_power, power_spectrum
+from recordings import SAMPLING_RATE
+from train_encoder import EncoderTrainer, Examples, Mix
+
+torch.set_num_threads(1)
+
+
+def cepstrum(power: np.ndarray) -> np.ndarray:
+    return np.fft.irfft(np.log(power + 1e-10).mean(0), 400)
+
+
+def peak(power: np.ndarray) -> float:
+    """Hertz at which the smooth spectrum is highest."""
+    smooth = cepstrum(power)
+    smooth[24:-23] = 0
+    return float(np.fft.rfft(smooth).real.argmax()) * SAMPLING_RATE / 400
+
+
+def period(power: np.ndarray) -> int:
+    """Samples from pulse to pulse."""
+    return int(cepstrum(power)[50:180].argmax()) + 50
+
+
+class Variations(unittest.TestCase):
+    def setUp(self):
+        random.seed(0)
+        np.random.seed(0)
+
+    def test_a_voice_that_is_not_warped_stays_as_it_is(self):
+        power = power_spectrum(context.tone(700) + context.tone(1400))
+        np.testing.assert_allclose(augment.warp_voice(power, 1.0, 1.0), power + 1e-10, rtol=1e-6)
+
+    def test_resonances_move(self):
+        noise = np.random.default_rng(0).normal(0, 0.1, 32_000)
+        hertz = np.fft.rfftfreq(len(noise), 1 / SAMPLING_RATE)
+        power = power_spectrum(np.fft.irfft(np.fft.rfft(noise) / (1 + ((hertz - 1200) / 300) ** 2)))
+        for tract in (0.85, 1.2):
+            self.assertAlmostEqual(peak(augment.warp_voice(power, tract, 1.0)) / peak(power), tract, delta=0.05)
+
+    def test_pitch_moves(self):
+        pulses = np.zeros(32_000, np.float32)
+        pulses[::90] = 1.0
+        power = power_spectrum(augment.add_noise(pulses, 40, 40))
+        for pitch in (0.8, 1.25):
+            self.assertAlmostEqual(period(augment.warp_voice(power, 1.0, pitch)) * pitch, 90, delta=4)
+
+    def test_tempo_changes_length_and_not_pitch(self):
+        mel = log_mel(context.tone(1000))
+        slow = augment.change_tempo(mel, 1.5)
+        self.assertEqual(slow.shape, (128, round(1.5 * mel.shape[1])))
+        self.assertEqual(slow.mean(1).argmax(), mel.mean(1).argmax())
+        np.testing.assert_array_equal(augment.change_tempo(mel, 1.0), mel)
+
+    def test_log_mel_is_that_of_its_power(self):
+        samples = np.random.default_rng(1).normal(0, 0.1, 4000)
+        np.testing.assert_array_equal(log_mel(samples), of_power(power_spectrum(samples)))
+
+    def test_bands_are_limited(self):
+        noise = np.random.default_rng(2).normal(0, 0.1, 16_000)
+        power = np.abs(np.fft.rfft(augment.limit_band(noise, 300, 3400))) ** 2
+        self.assertLess(power[5000:].sum() / power[500:3000].sum(), 1e-3)
+        self.assertLess(power[:100].sum() / power[500:3000].sum(), 1e-3)
+
+    def test_another_microphone_keeps_length_and_is_finite(self):
+        for seed in range(20):
+            random.seed(seed)
+            found = augment.another_microphone(context.tone(440), narrow=0.6)
+            self.assertEqual((found.shape, found.dtype), ((8000,), np.float32))
+            self.assertTrue(np.isfinite(found).all())
+
+    def test_eight_bits_keep_what_is_loud(self):
+        samples = context.tone(440)
+        self.assertLess(np.abs(augment.coarsen(samples) - samples).max(), 0.02)
+
+    def test_targets_of_digits_lie_where_they_are_said(self):
+        """However the clip is stretched, the share of it that is spoken stays."""
+        examples = Examples(context.recordings(), EncoderTrainer(["dog bark", "rain", "desk bell", "wind"]).classes)
+        for seed in range(10):
+            random.seed(seed)
+            mel, targets = examples.digits()
+            self.assertEqual(len(targets), train_encoder.feature_length(mel.shape[1]))
+            self.assertGreater((targets > 0).mean(), 0.15)
+
+
+class LeftOut(context.TemporaryFolderTest):
+    def test_every_speaker_is_asked_by_weights_that_never_heard_him(self):
+        heard = {}
+
+        def train(training, validation, path, minutes, start, mix):
+            self.assertEqual((validation, start), ([], self.folder / "hearing.pt"))
+            heard[path.stem] = {r.split for r in training if r.kind == "digit"}
+            return path.stem
+
+        def validate(model, unheard):
+            self.assertEqual({(r.kind, r.split) for r in unheard}, {("digit", model)})
+            return {"digit": 0.5 if model == "ann" else 1.0}
+
+        (self.folder / "hearing.pt").write_bytes(b"")
+        with mock.patch.object(train_encoder, "train", train), mock.patch.object(train_encoder, "validate", validate), context.silent():
+            results = leave_one_out.measure(context.recordings(), self.folder / "hearing.pt", self.folder / "speakers", 1.0)
+        self.assertEqual(heard, {"ann": {"bob"}, "bob": {"ann"}})
+        self.assertEqual(results, {"ann": [1, 2], "bob": [2, 2]})
+        self.assertTrue((self.folder / "speakers" / "results.json").exists())
+
+    def test_the_weights_before_heard_no_speaker(self):
+        self.assertNotIn("digit", {r.kind for r in leave_one_out.without_speakers(context.recordings())})
+
+    def test_without_those_weights_it_is_an_error(self):
+        with self.assertRaisesRegex(TrainingError, "run the stage `hearing` first"):
+            leave_one_out.measure(context.recordings(), self.folder / "hearing.pt", self.folder, 1.0)
+
+    def test_a_step_of_digits_alone_and_of_everything(self):
+        torch.manual_seed(0)
+        random.seed(0)
+        model = EncoderTrainer(["dog bark", "rain", "desk bell", "wind"])
+        examples = Examples(context.recordings(), model.classes)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        with mock.patch.object(examples, "scene", lambda: (np.zeros((128, 40), np.float32), np.zeros((2, 10, 4), np.float32))):
+            for mix in (Mix(0, 0, 3), Mix(2, 1, 1)):
+                before = model.tower.proj.weight.detach().clone()
+                losses = train_encoder._step(model, examples, optimizer, mix)
+                self.assertTrue(all(torch.isfinite(loss) for loss in losses))
+                self.assertFalse(torch.equal(before, model.tower.proj.weight))
+
+
+class Aligned(context.TemporaryFolderTest):
+    def test_a_tower_that_says_the_same_in_other_words_is_heard_alike(self):
+        torch.manual_seed(0)
+        old, new = AudioTower(AudioTowerConfig(dropout=0.0)).eval(), AudioTower(AudioTowerConfig(dropout=0.0)).eval()
+        new.load_state_dict(old.state_dict())
+        turn = torch.linalg.qr(torch.randn(192, 192))[0]
+        with torch.no_grad():
+            new.proj.weight.copy_(turn @ old.proj.weight)
+            new.proj.bias.copy_(turn @ old.proj.bias + 1)
+        names = [align_adaptor.ADAPTOR + part for part in ("weight", "bias")]
+        torch.save({"model": dict(zip(names, (torch.randn(8, 192), torch.randn(8))))}, self.folder / "llm.pt")
+        clips = [r for r in context.recordings() if r.kind == "sound"]
+        with context.silent():
+            align_adaptor.write_aligned(self.folder / "llm.pt", old, new, clips, self.folder / "aligned.pt")
+        states = [torch.load(self.folder / f"{name}.pt")["model"] for name in ("llm", "aligned")]
+        heard = [
+            features @ state[names[0]].T + state[names[1]]
+            for features, state in zip((align_adaptor.features(old, clips), align_adaptor.features(new, clips)), states)
+        ]
+        self.assertLess(float((heard[0] - heard[1]).abs().mean() / heard[0].std()), 0.05)
+
+
+class Intervals(unittest.TestCase):
+    def test_wilson(self):
+        low, high = wilson(81, 100)
+        self.assertAlmostEqual(low, 0.7222, places=3)
+        self.assertAlmostEqual(high, 0.8749, places=3)
+        self.assertEqual(wilson(0, 0), (0.0, 1.0))
+        self.assertAlmostEqual(wilson(10, 10)[1], 1.0)
+        self.assertEqual(percent(230, 250), "92 % (88–95, 230 of 250)")
+
+
+if __name__ == "__main__":
+    unittest.main()
