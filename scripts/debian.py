@@ -12,14 +12,14 @@ import subprocess
 import tarfile
 
 from crates import ROOT
+from dist import EPOCH, copy, write
 from fetch_onnxruntime import Failure
-from install_c_library import abi_version, find
+from install_c_library import abi_version, version
 
 TEMPLATES = ROOT / "packaging/debian"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # The release of GCC that a version of its C++ library came with, by the last number of GLIBCXX_3.4.N.
 GCC_OF = {21: "5", 22: "6", 24: "7", 25: "8", 26: "9", 28: "10", 29: "11", 30: "12", 32: "13", 33: "14", 34: "15"}
-EPOCH = 315532800  # 1 January 1980, as of the files in the archive
 HOME = "usr/lib/ualm"
 COMPLETIONS = {
     "share/bash-completion/completions/ualm": "usr/share/bash-completion/completions/ualm",
@@ -33,7 +33,8 @@ def build(archive, processor, filled, work, out):
     if processor not in ARCHITECTURES:
         raise Failure(f"{archive.name}: Debian's name of the processor {processor} is not known")
     with tarfile.open(archive) as packed:
-        packed.extractall(work / "archive", filter="data")
+        packed.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12 has a Python without filters
+        packed.extractall(work / "archive")
     (top,) = (work / "archive").iterdir()
     places = Places(f"{processor}-linux-gnu", abi_version())
     values = {"ARCHITECTURE": ARCHITECTURES[processor], "MAINTAINER": maintainer(), "DEPENDS": dependencies(top)}
@@ -48,10 +49,6 @@ def build(archive, processor, filled, work, out):
             write(tree / "DEBIAN/triggers", "activate-noawait ldconfig\n")
         made.append(pack(tree, out))
     return made
-
-
-def version():
-    return find(r'^version = "(.+)"', "Cargo.toml")
 
 
 def maintainer():
@@ -177,12 +174,6 @@ def md5(path):
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def copy(source, target, mode=0o644):
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    target.chmod(mode)
-
-
 def link(path, target):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(target)
@@ -192,8 +183,3 @@ def zipped(path, content):
     """Writes a file compressed, as Debian has its manual pages."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(content, 9, mtime=0))
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode())

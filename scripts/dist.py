@@ -24,7 +24,7 @@ import sbom
 from crates import ROOT, cargo, linked
 from fetch_onnxruntime import VERSION as ONNX_RUNTIME
 from fetch_onnxruntime import Failure
-from install_c_library import find
+from install_c_library import version
 from targets import check, target_of, this_target
 
 DIST = ROOT / "target" / "dist"
@@ -38,7 +38,7 @@ EPOCH = 315532800
 
 
 def settle(target):
-    """Makes Cargo build for a release; for this machine aside, for its other builds have other flags."""
+    """Makes Cargo build a release, here for one target; for this machine aside, for its other builds have other flags."""
     os.environ.update(target.environment())
     if target.is_host:
         os.environ["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(target.release_flags())
@@ -55,6 +55,7 @@ def lay_out(prefix, target):
     copy(library, prefix / ("bin" if target.is_windows else "lib") / library.name)
     shutil.copytree(ROOT / "onnx/default", prefix / "share/ualm/default")
     shutil.copytree(ROOT / "examples", prefix / "share/ualm/examples", ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    settle(this_target())
     lay_out_shell_files(prefix)
     lay_out_papers(prefix, library.parent, target)
     write(prefix / "README.md", readme(prefix, target))
@@ -63,7 +64,7 @@ def lay_out(prefix, target):
 
 
 def lay_out_shell_files(prefix):
-    """Man pages and completions, as the program makes them: they are the same for all machines, so that one built for this machine does."""
+    """Man pages and completions, as the program makes them: they are the same for all machines, so that the release for this one does."""
     program = ("run", "--release", "--locked", "--quiet", "--package=ualm-cli", "--")
     cargo(*program, "man", str(prefix / "share/man/man1"))
     for shell, path in COMPLETIONS.items():
@@ -91,7 +92,7 @@ def readme(prefix, target):
         versions = (tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(2\.\d+)(?=\0)", b"".join(built)))
         needs += f", with glibc {'.'.join(map(str, max(versions)))} or later"
     values = {
-        "VERSION": find(r'^version = "(.+)"', "Cargo.toml"), "NEEDS": needs, "TARGET": target.triple, "ONNX_RUNTIME": ONNX_RUNTIME,
+        "VERSION": version(), "NEEDS": needs, "TARGET": target.triple, "ONNX_RUNTIME": ONNX_RUNTIME,
         "PROGRAM": f"bin/{target.program}",
     }  # fmt: skip
     text = (ROOT / "packaging/README.md").read_text(encoding="utf-8")
@@ -106,9 +107,10 @@ def copy(source, target, mode=0o644):
 
 
 def write(path, text):
-    """Writes a text, with line breaks as they are everywhere."""
+    """Writes a text, with the line breaks that it has on every system; returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())
+    return path
 
 
 def files(folder):
@@ -141,6 +143,7 @@ def pack(prefix, target):
 def plain(entry):
     """An entry without what differs from one machine to another."""
     entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname = EPOCH, 0, 0, "", ""
+    entry.mode = 0o755 if entry.mode & 0o100 else 0o644
     return entry
 
 
@@ -152,8 +155,7 @@ def main():
         target = target_of(arguments.target) if arguments.target else this_target()
         check(target.missing(), target)
         settle(target)
-        version = find(r'^version = "(.+)"', "Cargo.toml")
-        prefix = DIST / "-".join(("ualm", version, target.name))
+        prefix = DIST / "-".join(("ualm", version(), target.name))
         shutil.rmtree(prefix, ignore_errors=True)
         lay_out(prefix, target)
         archive = pack(prefix, target)

@@ -7,8 +7,8 @@
     PREFIX/lib/pkgconfig/ualm.pc, PREFIX/lib/cmake/ualm/
 
 The installed files do not name PREFIX, so the folder may be moved. $DESTDIR goes before PREFIX. ONNX Runtime's library is not
-among them: scripts/fetch_onnxruntime.py fetches it. `cargo cinstall` (cargo-c) installs the same libraries. Needs Python 3.8 or
-later and Rust.
+among them: scripts/fetch_onnxruntime.py fetches it. `cargo cinstall` (cargo-c) installs the same libraries. Needs Python 3.10
+or later and Rust.
 """
 import argparse
 import json
@@ -24,12 +24,18 @@ from crates import ROOT
 from fetch_onnxruntime import Failure
 from targets import this_target
 
+
 def find(pattern, path):
     """The group of `pattern` in a file of the project."""
     found = re.search(pattern, (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
     if not found:
         raise Failure(f"{path}: {pattern} was not found")
     return found[1]
+
+
+def version():
+    """The version of the project."""
+    return find(r'^version = "(.+)"', "Cargo.toml")
 
 
 def abi_version():
@@ -61,10 +67,10 @@ def names(abi, target):
 
 def link_arguments(abi, target):
     """What gives the shared library its name, by which programs look for it when they start."""
-    name = soname(names(abi, target), target)
     if target.is_windows:
         return []
-    return ["-C", f"link-arg=-Wl,{'-install_name' if target.system == 'macos' else '-soname'},{name}"]
+    option = "-install_name" if target.system == "macos" else "-soname"
+    return ["-C", f"link-arg=-Wl,{option},{soname(names(abi, target), target)}"]
 
 
 def build(profile, abi, target):
@@ -150,9 +156,8 @@ def install(folder, static_libs, prefix, abi, target):
     (prefix / "include").mkdir(parents=True, exist_ok=True)
     for header in ("ualm.h", "ualm.hpp"):
         replace(ROOT / "crates/capi/include" / header, prefix / "include" / header)
-    version = find(r'^version = "(.+)"', "Cargo.toml")
     values = {
-        "VERSION": version, "SHARED": places.shared, "STATIC": places.static, "IMPORT": next(iter(places.imports), ""),
+        "VERSION": version(), "SHARED": places.shared, "STATIC": places.static, "IMPORT": next(iter(places.imports), ""),
         "MINGW_IMPORT": next(iter(places.imports[1:]), ""), "SONAME": soname(places, target), "STATIC_LIBS": static_libs, "STATIC_LIBS_LIST": ";".join(static_libs.split()),
     }  # fmt: skip
     fill("ualm.pc.in", prefix / "lib/pkgconfig/ualm.pc", values)

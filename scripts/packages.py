@@ -11,7 +11,6 @@ published; without it they are named where they lie, in file://, and there are n
 Archives of another version than Cargo.toml's are passed over. Needs Python 3.10 or later.
 """
 import argparse
-import hashlib
 import json
 import os
 import pathlib
@@ -23,10 +22,10 @@ from dataclasses import dataclass
 
 import debian
 from crates import ROOT
+from dist import DIST, sha256, write
 from fetch_onnxruntime import Failure
-from install_c_library import find
+from install_c_library import version
 
-DIST = ROOT / "target" / "dist"
 TEMPLATES = ROOT / "packaging"
 ARCHIVE = re.compile(r"ualm-(?P<version>.+)-(?P<system>[a-z]+)-(?P<processor>[a-z0-9_]+)\.(tar\.gz|zip)")
 # What winget calls the package: publisher and name.
@@ -45,7 +44,7 @@ class Archive:
 
     @property
     def sha256(self):
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return sha256(self.path)
 
     @property
     def folder(self):
@@ -141,17 +140,11 @@ def debian_packages(release, folder):
     if release.of("linux") and not shutil.which("dpkg-deb"):
         print("note: no packages for Debian, for there is no dpkg-deb", file=sys.stderr)
         return made
+    folder.mkdir(parents=True, exist_ok=True)
     for archive in release.of("linux"):
-        with tempfile.TemporaryDirectory(prefix=".debian-", dir=DIST) as work:
+        with tempfile.TemporaryDirectory(prefix=".work-", dir=folder) as work:
             made += debian.build(archive.path, archive.processor, release.filled, pathlib.Path(work), folder)
     return made
-
-
-def write(path, text):
-    """Writes a text with the line breaks that it has."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode())
-    return path
 
 
 def main():
@@ -161,17 +154,13 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=DIST / "packages", metavar="FOLDER", help="default: target/dist/packages")
     arguments = parser.parse_args()
     try:
-        version = find(r'^version = "(.+)"', "Cargo.toml")
-        release = Release(version, arguments.release.rstrip("/"), archives_in(arguments.archives, version))
+        release = Release(version(), arguments.release.rstrip("/"), archives_in(arguments.archives, version()))
         if not release.archives:
-            raise Failure(f"{arguments.archives} has no archive of version {version}: make dist builds one")
-        shutil.rmtree(arguments.out, ignore_errors=True)
-        made = [
-            path
-            for name, make in (("homebrew", homebrew), ("scoop", scoop), ("winget", winget), ("debian", debian_packages))
-            for path in make(release, arguments.out / name)
-        ]
-        print("\n".join(map(str, made)))
+            raise Failure(f"{arguments.archives} has no archive of version {version()}: make dist builds one")
+        for name, make in (("homebrew", homebrew), ("scoop", scoop), ("winget", winget), ("debian", debian_packages)):
+            shutil.rmtree(arguments.out / name, ignore_errors=True)
+            for path in make(release, arguments.out / name):
+                print(path)
     except (Failure, OSError) as error:
         sys.exit(f"packages.py: {error}")
 

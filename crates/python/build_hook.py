@@ -27,7 +27,8 @@ from targets import this_target  # noqa: E402
 
 # The oldest glibc that Rust's standard library runs on, and a tag of wheels names.
 OLDEST_GLIBC = 17
-PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64"}
+# The names that Windows and macOS have for processors in tags, where they differ from rustc's.
+WINDOWS, MACOS = {"x86_64": "amd64", "aarch64": "arm64"}, {"aarch64": "arm64"}
 
 
 class Hook(BuildHookInterface):  # type: ignore[type-arg]
@@ -77,7 +78,7 @@ def platform(binaries: list[pathlib.Path]) -> str:
         return f"manylinux_2_{max(OLDEST_GLIBC, *map(int, found))}_{processor}"
     if "darwin" in system:
         named = subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=deployment-target"], text=True)
-        return f"macosx_{'_'.join(re.findall(r'[0-9]+', named)[:2])}_{PROCESSORS.get(processor, processor).replace('amd64', 'x86_64')}"
+        return f"macosx_{'_'.join(re.findall(r'[0-9]+', named)[:2])}_{MACOS.get(processor, processor)}"
     if "windows" in system:
-        return f"win_{PROCESSORS[processor]}"
+        return f"win_{WINDOWS[processor]}"
     raise install_c_library.Failure(f"no wheels are built for {host()}: install the program and the C library by `make dist`")

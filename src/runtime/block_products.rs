@@ -96,8 +96,9 @@ fn error(found: &[f32], (bits, block): (u32, usize), (way, scales): (Activations
     largest
 }
 
-/// Returns the ways that are known for this processor. On x86 there is one. On Arm with instructions for dot products, 4-bit weights may be multiplied by
-/// KleidiAI, which rounds activations by rows and cuts scales; without these instructions nothing is rounded.
+/// Returns the ways that are known for this processor. On x86 there is one. On Arm with instructions for dot products, 4-bit
+/// weights may be multiplied by KleidiAI, which rounds activations by rows and cuts scales; without these instructions nothing is
+/// rounded.
 fn known(bits: u32) -> Vec<(Activations, Scales)> {
     use Activations::{ByBlock, ByRow, Unrounded};
     let has_dot_products = Processor::get().features.contains(&"dot products");

@@ -165,7 +165,6 @@ pub struct Runtime {
     product: OnceLock<Result<(), String>>,
     library: PathBuf,
     threads: usize,
-    asked: Asked,
 }
 
 /// The devices, by their providers as they were asked for.
@@ -176,7 +175,7 @@ struct Devices {
     locks: BTreeMap<String, Arc<Mutex<Told>>>,
 }
 
-/// The options that a process can set only once: the library and the number of threads.
+/// The options that a process can set only once: the library and the number of threads; `None` leaves it open.
 type Asked = (Option<PathBuf>, Option<usize>);
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -202,14 +201,21 @@ impl Runtime {
         let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = (options.library.clone(), options.threads);
         if let Some(runtime) = RUNTIME.get() {
-            if asked == runtime.asked || asked == Asked::default() {
-                return Ok(runtime);
-            }
-            let what = "ONNX Runtime already runs in this process with other options";
-            return Err(Error::new(ErrorKind::Library, what));
+            return runtime.check_asked(&asked).map(|()| runtime);
         }
         let runtime = Self::load(asked, options.load_limit.unwrap_or(LOAD_LIMIT))?;
         Ok(RUNTIME.get_or_init(|| runtime))
+    }
+
+    /// Checks that this is the runtime that `asked` names, as far as it names one.
+    fn check_asked(&self, (library, threads): &Asked) -> Result<()> {
+        let is_library = library.as_ref().is_none_or(|path| real_path(path).is_ok_and(|path| path == self.library));
+        if is_library && threads.is_none_or(|threads| threads == self.threads) {
+            return Ok(());
+        }
+        let running = format!("{} with {} threads", self.library.display(), self.threads);
+        let what = format!("ONNX Runtime already runs in this process: {running}; options may name these, or none");
+        Err(Error::new(ErrorKind::Library, what))
     }
 
     fn load(asked: Asked, limit: Duration) -> Result<Self> {
@@ -236,7 +242,6 @@ impl Runtime {
             product: OnceLock::new(),
             library,
             threads,
-            asked,
         };
         for other in runtime.other_libraries() {
             log::warn!("another ONNX Runtime is in this process: {}", other.display());
@@ -542,4 +547,25 @@ fn library_in(folder: &Path) -> Option<PathBuf> {
         entries.filter(|e| e.file_name().to_str().is_some_and(is_library)).map(|e| e.path()).collect();
     found.sort();
     found.first().and_then(|path| real_path(path).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runtime_is_for_all_who_name_it_or_leave_it_open() {
+        let usual = RuntimeOptions::default;
+        let runtime = Runtime::start(&usual()).unwrap();
+        let (library, threads) = (runtime.library().to_owned(), runtime.threads());
+        let named = usual().library(library.clone());
+        for options in [named.clone(), usual().threads(threads), named.threads(threads)] {
+            assert!(std::ptr::eq(Runtime::start(&options).unwrap(), runtime), "{options:?}");
+        }
+        let elsewhere = usual().library(library.with_file_name("no library"));
+        for options in [elsewhere, usual().threads(threads + 1)] {
+            let error = Runtime::start(&options).unwrap_err();
+            assert!(error.kind() == ErrorKind::Library && error.to_string().contains("already runs"), "{error}");
+        }
+    }
 }

@@ -8,7 +8,7 @@
 //! | `paths` | names that files may have, paths that are longer than others take, and paths as bytes |
 //! | `replace` | how a file takes another one's place |
 //!
-//! What differs for the program alone (signals, standard output, commands) is in `crates/cli/src/system`.
+//! What differs for the program alone (signals, standard output, commands, players) is in `crates/cli/src/system`.
 
 mod folders;
 mod library;

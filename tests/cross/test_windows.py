@@ -8,13 +8,14 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
-from test_cross import ENVIRONMENT, NAME, PACKAGE, ROOT, TARGET, WORK, lines, make_random_numbers
+from emulated import BUILT, ENVIRONMENT, ROOT, TARGET, Emulated
+from test_program import lines
 
-LIBRARY = WORK / TARGET.triple / "c"
+LIBRARY = BUILT / "c"
+PACKAGE = ROOT / "onnx/default"
 TOOL = ROOT / "tests/cross/windows_tool.c"
 SKIPPED = unittest.skipUnless(TARGET.is_windows, "it is about Windows alone")
 
@@ -28,26 +29,17 @@ def windows_path(path):
     return "Z:" + str(path).replace("/", "\\")
 
 
-class Windows(unittest.TestCase):
+class Windows(Emulated):
     @classmethod
     def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory(prefix="ualm windows ", ignore_cleanup_errors=True)
-        cls.addClassCleanup(cls.temporary.cleanup)
-        cls.folder = pathlib.Path(cls.temporary.name).resolve()
-        cls.there = cls.folder / NAME
-        cls.there.mkdir()
-        for path in (WORK / TARGET.triple).iterdir():
-            if path.is_file():
-                shutil.copy2(path, cls.there)
-        make_random_numbers(cls.there)
-        cls.program = cls.there / TARGET.program
-        (cls.there / "package").symlink_to(PACKAGE)
+        super().setUpClass()
+        cls.folder = cls.there.parent
         cls.tool = cls.there / "tool.exe"
         compiler("-municode", TOOL, "-o", cls.tool)
 
     def run_here(self, *arguments, code=0, program=None, cwd=None, **options):
         """What the program prints, errors included."""
-        command = [*TARGET.emulator, str(program or self.program), *map(str, arguments)]
+        command = self.command(*arguments, program=program)
         done = subprocess.run(command, cwd=cwd or self.there, env=ENVIRONMENT, capture_output=True, check=False, **options)
         told = (done.stdout + done.stderr).decode()
         self.assertEqual(done.returncode, code, f"{arguments}\n{told}")
@@ -106,7 +98,7 @@ class Paths(Windows):
 @SKIPPED
 class Texts(Windows):
     def test_input_and_output_that_are_no_console(self):
-        command = [*TARGET.emulator, str(self.program), "generate", "-", "--model", "package", "--max-steps", "12", "--seed", "1", "--quiet", "-o"]
+        command = self.command("generate", "-", "--model", "package", "--max-steps", "12", "--seed", "1", "--quiet", "-o")
         sounds = []
         for text in ("rain", "\ufeffrain\r\n"):
             done = subprocess.run([*command, "-"], cwd=self.there, env=ENVIRONMENT, input=text.encode(), capture_output=True, check=False)
@@ -136,7 +128,7 @@ class Replacing(Windows):
 
     def held(self, name):
         """Another program that keeps the file for itself, until it is left."""
-        command = [*TARGET.emulator, str(self.tool), "hold", name]
+        command = self.command("hold", name, program=self.tool)
         return Held(subprocess.Popen(command, cwd=self.there, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
 
 
@@ -164,13 +156,10 @@ class OnnxRuntime(Windows):
     def test_a_dll_that_is_missing_too_old_or_another_one_is_named(self):
         alone = self.folder / "alone"
         alone.mkdir(exist_ok=True)
-        for name in (self.program.name, "bcryptprimitives.dll"):
-            if (self.there / name).exists():
-                shutil.copy2(self.there / name, alone)
-        program = alone / self.program.name
+        program = pathlib.Path(shutil.copy2(self.there / TARGET.program, alone))
         (alone / "package").symlink_to(PACKAGE)
         run = lambda *arguments: self.run_here(*arguments, "--model", "package", code=1, program=program, cwd=alone)  # noqa: E731
-        system = pathlib.Path(ENVIRONMENT["WINEPREFIX"]) / "drive_c/windows/system32/onnxruntime.dll"
+        system = TARGET.emulator.prefix / "drive_c/windows/system32/onnxruntime.dll"
         self.addCleanup(system.unlink, missing_ok=True)
         old = alone / "old.dll"
         compiler("-shared", "-DOLD", TOOL, "-o", old)
@@ -202,8 +191,7 @@ class Console(Windows):
         """Runs the program, and sends it Ctrl-C when `until` of what it has told holds; gives its exit code and what it told."""
         log = self.folder / "told"
         with log.open("w+b") as told:
-            command = [*TARGET.emulator, str(self.program), *map(str, arguments)]
-            with subprocess.Popen(command, cwd=self.there, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=told, stderr=told) as child:
+            with subprocess.Popen(self.command(*arguments), cwd=self.there, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=told, stderr=told) as child:
                 over = time.monotonic() + 300
                 while not until(log.read_text(encoding="utf-8")) and child.poll() is None and time.monotonic() < over:
                     time.sleep(0.02)
@@ -312,8 +300,6 @@ class CLibrary(Windows):
         beside, host = self.folder / "beside", self.folder / "host"
         self.lay_out(beside)
         host.mkdir()
-        if (self.there / "bcryptprimitives.dll").exists():
-            shutil.copy2(self.there / "bcryptprimitives.dll", host)
         compiler("-shared", "-DOLD", TOOL, "-o", host / "onnxruntime.dll")  # the host's own, for others
         shutil.copy2(self.tool, host)
         told = self.run_here("load", windows_path(beside / "ualm.dll"), windows_path(PACKAGE), program=host / "tool.exe", cwd=host)

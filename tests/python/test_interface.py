@@ -86,6 +86,9 @@ class Requests(Folder):
             self.assertTrue(cancel.cancelled)
             with self.assertRaises(ualm.Cancelled):
                 model.caption(dog, cancel=cancel)
+            for make in (model.generate, model.speak):
+                with self.assertRaises(ualm.Cancelled):
+                    make("rain", cancel=cancel)
             self.assertTrue(model.session().generate("rain", cancel=cancel).cancelled)
 
 

@@ -39,8 +39,9 @@ class Closed(unittest.TestCase):
 
     def test_an_object_outlives_what_it_was_made_from(self):
         with ualm.Model(here.TINY) as other:
-            session = other.session()
+            session, options = other.session(), other.options("audio")
         self.assertGreater(len(session.generate("rain").segments), 0)
+        self.assertEqual(len(session.generate("rain", options).segments), 1)
 
     def test_objects_are_not_copied(self):
         for each in (model, model.session()):
@@ -141,6 +142,7 @@ class Arguments(unittest.TestCase):
             lambda: model.generate(7), lambda: model.generate([7]), lambda: model.ask("dog.wav"), lambda: model.encode(sound.samples),
             lambda: model.generate(b"rain"), lambda: ualm.Model(7), lambda: model.session().generate("rain", {"seed": 1}), lambda: model.chain(7),
             lambda: model.session().rewind(None), lambda: model.rank([None], "rain"), lambda: ualm.Record.from_json(7),
+            lambda: ualm.report(provider_libraries="plugin.so"),
         ):  # fmt: skip
             with self.assertRaisesRegex(TypeError, "expected"):
                 call()

@@ -1,8 +1,11 @@
 """Processes that end, fork or are interrupted while a model runs."""
 import os
+import pathlib
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import here
@@ -53,6 +56,25 @@ def stop(event): sys.exit(7)
 model.takes("rain", 2, options, on_event=stop)
 """
         self.assertEqual(here.run(program).returncode, 7)
+
+
+class Runtimes(unittest.TestCase):
+    def test_a_runtime_that_runs_is_that_of_calls_that_leave_it_open(self):
+        """Here the library is that of the package `onnxruntime`, as where a wheel is installed, or another one that is named."""
+        library = pathlib.Path(os.environ["ORT_DYLIB_PATH"]).resolve()
+        with tempfile.TemporaryDirectory() as folder:
+            capi, other = pathlib.Path(folder, "onnxruntime/capi"), pathlib.Path(folder, "other", library.name)
+            for place in (capi, other.parent):
+                place.mkdir(parents=True)
+                shutil.copy2(library, place / library.name)
+            (capi.parent / "__init__.py").touch()
+            environment = {name: value for name, value in os.environ.items() if name != "ORT_DYLIB_PATH"}
+            environment["PYTHONPATH"] = os.pathsep.join((folder, environment["PYTHONPATH"]))
+            for options, expected in (({"threads": 2}, capi), ({"library": str(other)}, other.parent)):
+                program = f"import ualm; ualm.Model({str(here.TINY)!r}, **{options}); print(ualm.Model({str(here.TINY)!r}).report()['library'])"
+                with self.subTest(str(options)):
+                    printed = here.printed(program, env=environment).strip()
+                    self.assertEqual(pathlib.Path(printed), expected.resolve() / library.name)
 
 
 @unittest.skipUnless(hasattr(os, "fork"), "there is no fork here")

@@ -1,9 +1,8 @@
 //! Playback by a program of the system: nothing is linked for it, no shell runs, and where there is none it is quiet.
 
-use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,19 +13,7 @@ use ualm::{Cancel, Error, ErrorKind, Result};
 use crate::args::{Common, Playing};
 use crate::interrupt::interrupted;
 use crate::output::note;
-
-/// Programs that play a WAV file and end, each with its arguments before the file; the first that works is taken.
-#[cfg(target_os = "macos")]
-const PLAYERS: &[(&str, &[&str])] = &[("afplay", &[])];
-#[cfg(all(not(target_os = "macos"), not(windows)))]
-const PLAYERS: &[(&str, &[&str])] = &[
-    ("pw-play", &[]),
-    ("paplay", &[]),
-    ("aplay", &["-q"]),
-    ("play", &["-q"]),
-    ("ffplay", &["-nodisp", "-autoexit", "-loglevel", "error"]),
-    ("mpv", &["--no-video", "--really-quiet"]),
-];
+use crate::system::{player_names, players, quiet};
 
 /// How often a player is looked at.
 const PACE: Duration = Duration::from_millis(20);
@@ -87,8 +74,12 @@ impl<'a> Player<'a> {
     /// Returns what may play `file`, the likeliest first.
     fn commands(&self, file: &Path) -> Vec<Command> {
         match &self.asked.player {
-            Some(player) => vec![quiet(player, &[OsStr::new(file)])],
-            None => system_commands(file),
+            Some(player) => {
+                let mut command = quiet(player);
+                command.arg(file);
+                vec![command]
+            }
+            None => players(file),
         }
     }
 
@@ -100,7 +91,7 @@ impl<'a> Player<'a> {
     fn nothing_plays(&self) -> String {
         match &self.asked.player {
             Some(player) => format!("{} (--player or UALM_PLAYER) did not play the sound", player.display()),
-            None => format!("found no program that plays sound here ({}); --player names one", names()),
+            None => format!("found no program that plays sound here ({}); --player names one", player_names()),
         }
     }
 }
@@ -134,57 +125,4 @@ fn file_with(sound: &Waveform) -> Result<TempPath> {
     let path = file.map_err(|e| Error::new(ErrorKind::Io, "no file for the sound").with_source(e))?.into_temp_path();
     write_wav(&path, sound, WavFormat::Pcm16)?;
     Ok(path)
-}
-
-/// A command that neither reads from the terminal nor writes to it, and that a Ctrl-C at the terminal does not reach: it
-/// ends when this program says so.
-fn quiet(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -> Command {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    #[cfg(windows)]
-    std::os::windows::process::CommandExt::creation_flags(&mut command, windows::NEW_PROCESS_GROUP);
-    command
-}
-
-#[cfg(not(windows))]
-fn system_commands(file: &Path) -> Vec<Command> {
-    let command = |(program, arguments): &(&str, &[&str])| {
-        let mut command = quiet(program, arguments);
-        command.arg(file);
-        command
-    };
-    PLAYERS.iter().map(command).collect()
-}
-
-#[cfg(not(windows))]
-fn names() -> String {
-    PLAYERS.iter().map(|(program, _)| *program).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(windows)]
-use windows::{names, system_commands};
-
-/// Windows has a player in .NET, which its PowerShell reaches. The file's name goes there as a variable, not as code.
-#[cfg(windows)]
-mod windows {
-    use std::path::{Path, PathBuf};
-
-    use super::{Command, quiet};
-
-    pub const NEW_PROCESS_GROUP: u32 = 0x200;
-    const SCRIPT: &str = "(New-Object System.Media.SoundPlayer $env:UALM_SOUND).PlaySync()";
-
-    pub fn system_commands(file: &Path) -> Vec<Command> {
-        let root = std::env::var_os("SystemRoot").map_or_else(|| PathBuf::from(r"C:\Windows"), PathBuf::from);
-        let shell = root.join(r"System32\WindowsPowerShell\v1.0\powershell.exe");
-        let mut command = quiet(shell, &["-NoProfile", "-NonInteractive", "-Command", SCRIPT]);
-        command.env("UALM_SOUND", file);
-        vec![command]
-    }
-
-    pub fn names() -> String {
-        "powershell.exe".into()
-    }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Literal, cast
 
 from . import _abi, _audio, _handle, _library
 from ._audio import Audio
-from ._errors import BusyError
+from ._errors import BusyError, InvalidError
 from ._events import ChainEvent, Ranked, Segment, Stage, segment_of, take_event_of, take_ranking
 from ._record import Record
 
@@ -96,8 +97,8 @@ class Chain(_handle.Owner, Iterator[ChainEvent]):
 
     def stop(self) -> None:
         """Stops the chain after its current step; the events that remain still come."""
-        if self._handle.is_open:
-            with self._handle as pointer:
+        if not self.closed:
+            with contextlib.suppress(InvalidError), self._handle as pointer:  # another thread may close it meanwhile
                 _library.call("chain_stop", pointer)
 
     @property

@@ -41,19 +41,14 @@ class Engine(_handle.Owner):
     A reply is the same as without an engine. Each session is used by a thread of its own; the engine by any. `Model.engine` starts one.
     """
 
-    def __init__(self, handle: _handle.Handle, model: _handle.Handle) -> None:
-        super().__init__(handle)
-        self._model = model
-
     def session(self, options: Options | None = None) -> Session:
         """Begins a conversation, which takes two slots if replies with `options` may be guided, else one.
 
         Raises `LimitError` when too few slots are free.
         """
-        made = _options.generation(options, self._model)
+        made = _options.generation(options)
         with self._handle as pointer:
-            handle = _handle.make("session", "engine_session_new", pointer, None if made is None else byref(made))
-        return Session(handle, self._model)
+            return Session(_handle.make("session", "engine_session_new", pointer, None if made is None else byref(made)))
 
     @property
     def context(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from ctypes import POINTER, byref
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from . import _abi, _handle, _library
 from ._audio import Audio
-from ._errors import BusyError
+from ._errors import BusyError, InvalidError
 from ._events import Event, Finished, Segment, SegmentEnded, Usage, event_of
 
 
@@ -71,8 +72,8 @@ class Generation(_handle.Owner, Iterator[Event]):
 
     def stop(self) -> None:
         """Stops the reply after its current step; the events that remain, the end of its segment among them, still come."""
-        if self._handle.is_open:
-            with self._handle as pointer:
+        if not self.closed:
+            with contextlib.suppress(InvalidError), self._handle as pointer:  # another thread may close it meanwhile
                 _library.call("generation_stop", pointer)
 
     def reply(self, on_event: Callable[[Event], object] | None = None) -> Reply:

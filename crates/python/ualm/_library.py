@@ -7,12 +7,14 @@ are being torn down: at exit what runs is stopped, and awaited.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import os
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from ctypes import byref, c_size_t, c_void_p
 from typing import Any
 
@@ -102,6 +104,7 @@ atexit.register(_exit.wait)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_exit.after_fork)
 _runtime_process: int | None = None
+_runtime_runs = False
 
 
 def ends() -> bool:
@@ -127,18 +130,26 @@ def free(kind: str, pointer: c_void_p) -> None:
     _functions()[f"{kind}_free"](pointer)
 
 
-def start_runtime() -> None:
-    """Notes that ONNX Runtime is started in this process; refuses it in a fork of a process that has started it.
+@contextlib.contextmanager
+def runtime_start() -> Iterator[None]:
+    """Notes that ONNX Runtime is started in this process, and runs when the block succeeds; refuses it in a fork of one that has started it.
 
     Its threads do not survive fork(): a model would wait for them forever.
     """
-    global _runtime_process
+    global _runtime_process, _runtime_runs
     if _runtime_process not in (None, os.getpid()):
         raise BusyError(
             "ONNX Runtime was started in the process that this one was forked from, and its threads are not here: load models "
             'in the child alone, or start it by multiprocessing.get_context("spawn")'
         )
     _runtime_process = os.getpid()
+    yield
+    _runtime_runs = True
+
+
+def runtime_runs() -> bool:
+    """Returns whether ONNX Runtime was started in this process: it has one library for all calls."""
+    return _runtime_runs
 
 
 def take_text(name: str, *arguments: Any) -> str:

@@ -8,16 +8,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import byref, c_char_p, c_float, c_uint32, c_void_p, sizeof
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Union
-
-from typing import Unpack
+from typing import TYPE_CHECKING, Any, Union, Unpack
 
 from . import _abi, _arrays, _audio, _cancel, _chain, _handle, _install, _library, _options, _prompt, _takes
 from ._audio import Audio
 from ._cancel import Cancel
 from ._chain import Chain, ChainOptions
 from ._engine import Engine
-from ._errors import AudioError
+from ._errors import AudioError, Cancelled
 from ._events import Ranked, TakeEvent, take_ranking
 from ._options import Limits, Options, RuntimeOptions
 from ._prompt import Heard, Message, Modality, PromptLike
@@ -55,8 +53,8 @@ class Model(_handle.Owner):
     def __init__(self, path: str | os.PathLike[str] | None = None, **runtime: Unpack[RuntimeOptions]) -> None:
         folder = path or os.environ.get("UALM_MODEL") or _install.default_package()
         options = _options.runtime(runtime)
-        _library.start_runtime()
-        super().__init__(_handle.make("model", "model_load", _library.path(folder), byref(options)))
+        with _library.runtime_start():
+            super().__init__(_handle.make("model", "model_load", _library.path(folder), byref(options)))
 
     @classmethod
     def from_files(cls, files: Mapping[str, Bytes], **runtime: Unpack[RuntimeOptions]) -> Model:
@@ -66,8 +64,8 @@ class Model(_handle.Owner):
             *(_abi.File(name, ctypes.cast(c_char_p(content), c_void_p), len(content)) for name, content in contents.items())
         )
         options = _options.runtime(runtime)
-        _library.start_runtime()
-        return cls._of(_handle.make("model", "model_load_files", listed, len(contents), byref(options)))
+        with _library.runtime_start():
+            return cls._of(_handle.make("model", "model_load_files", listed, len(contents), byref(options)))
 
     @classmethod
     def _of(cls, handle: _handle.Handle) -> Model:
@@ -146,6 +144,8 @@ class Model(_handle.Owner):
         options = self.options(seed=seed) if options is None else options
         takes = self.takes(prompt, 1, options.only(modality), cancel=cancel).takes
         audio = takes[0].audio if takes else None
+        if audio is None and cancel is not None and cancel.cancelled:
+            raise Cancelled("cancelled before any sound was made")
         if audio is None:
             raise AudioError("the model made no sound: give another seed or another prompt")
         return audio
@@ -193,10 +193,11 @@ class Model(_handle.Owner):
 
     def rank(self, takes: Sequence[Audio], wanted: str, kind: Heard = "audio", *, cancel: Cancel | None = None) -> tuple[Ranked, ...]:
         """Ranks sounds by how well the model's own caption of each covers the words `wanted`, the best first."""
-        samples = (_abi.Samples * len(takes))(*(_audio.borrow(take, "a take") for take in takes))
+        kept = list(takes)  # the library reads their samples until it returns
+        samples = (_abi.Samples * len(kept))(*(_audio.borrow(take, "a take") for take in kept))
         number, words = _library.number_of(kind, _abi.MODALITIES, "kind"), _library.text(wanted, "wanted")
         with self._handle as pointer, _cancel.borrow(cancel) as token:
-            return take_ranking(_handle.make("ranking", "model_rank", pointer, samples, len(takes), number, words, token))
+            return take_ranking(_handle.make("ranking", "model_rank", pointer, samples, len(kept), number, words, token))
 
     def takes(
         self,
@@ -214,7 +215,7 @@ class Model(_handle.Owner):
         With `wanted` the model ranks them by how well its own caption of each covers these words. They run in `engine`, or in one of
         their own. `on_event` is called with every event, in this thread; what it raises stops the takes, and is raised here.
         """
-        made = _options.generation(options, self._handle)
+        made = _options.generation(options)
         settings, words = None if made is None else byref(made), None if wanted is None else _library.text(wanted, "wanted")
         where = self._handle if engine is None else Engine.borrow(engine)
         number, asked, stop = _library.size(count, "count"), _prompt.prompt_of(prompt), _cancel.borrow(cancel)
@@ -231,7 +232,7 @@ class Model(_handle.Owner):
     def session(self) -> Session:
         """Begins a conversation."""
         with self._handle as pointer:
-            return Session(_handle.make("session", "session_new", pointer), self._handle)
+            return Session(_handle.make("session", "session_new", pointer))
 
     def engine(self, slots: int | None = None, context: int | None = None, prefill_chunk: int | None = None) -> Engine:
         """Starts an engine, in which many conversations share their steps. Its cache is allocated now (`LimitError`).
@@ -245,7 +246,7 @@ class Model(_handle.Owner):
             if value is not None:
                 setattr(made, name, _library.size(value, name))
         with self._handle as pointer:
-            return Engine(_handle.make("engine", "engine_new", pointer, byref(made)), self._handle)
+            return Engine(_handle.make("engine", "engine_new", pointer, byref(made)))
 
     def chain(
         self,
@@ -283,7 +284,7 @@ class Model(_handle.Owner):
         engine: Engine | None,
         cancel: Cancel | None,
     ) -> Chain:
-        made, settled = _chain.options_of(options), _options.generation(settings, self._handle)
+        made, settled = _chain.options_of(options), _options.generation(settings)
         where = self._handle if engine is None else Engine.borrow(engine)
         with where as pointer, _cancel.borrow(cancel) as token:
             places = (pointer, None) if engine is None else (None, pointer)
@@ -338,5 +339,5 @@ def report(**runtime: Unpack[RuntimeOptions]) -> dict[str, Any]:
     `ualm_runtime_report` in ualm.h. A provider that cannot serve is no error here, but when a model is loaded.
     """
     options = _options.runtime(runtime)
-    _library.start_runtime()
-    return dict(json.loads(_library.take_text("runtime_report", byref(options))))
+    with _library.runtime_start():
+        return dict(json.loads(_library.take_text("runtime_report", byref(options))))

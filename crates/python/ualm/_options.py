@@ -113,10 +113,12 @@ def runtime(options: RuntimeOptions) -> _abi.RuntimeOptions:
         raise TypeError(f"unknown options of the runtime: {', '.join(sorted(unknown))}; expected some of {known}")
     made = _abi.RuntimeOptions()
     _library.call("runtime_options_init", byref(made), sizeof(made))
-    library = options.get("library") or _install.onnx_runtime()
+    library = options.get("library") or (None if _library.runtime_runs() else _install.onnx_runtime())
     made.library = _library.path(library, "library") if library else None
     made.threads = _library.size(options.get("threads", 0), "threads")
     made.provider = _library.text(options["provider"], "provider") if options.get("provider") else None
+    if isinstance(options.get("provider_libraries"), (str, os.PathLike)):
+        raise TypeError("provider_libraries is one path; expected a sequence of paths")
     plugins = [_library.path(plugin, "provider_libraries") for plugin in options.get("provider_libraries", ())]
     made.provider_libraries = (c_char_p * len(plugins))(*plugins)
     made.provider_library_count = len(plugins)
@@ -146,7 +148,7 @@ def _number(value: Any, name: str) -> float:
     return float(value)
 
 
-def generation(options: Options | None, model: Any) -> _abi.GenerationOptions | None:
+def generation(options: Options | None) -> _abi.GenerationOptions | None:
     """Returns the C struct of `options`; None, the model's defaults, for None."""
     if options is None:
         return None
@@ -154,9 +156,7 @@ def generation(options: Options | None, model: Any) -> _abi.GenerationOptions | 
         raise TypeError(f"options are a {type(options).__name__}; expected ualm.Options, from Model.options()")
     if isinstance(options.force, str):
         raise TypeError(f"force is {options.force!r}; expected a sequence of modalities, such as ({options.force!r},)")
-    made = _abi.GenerationOptions()
-    with model as pointer:
-        _library.call("generation_options_init", byref(made), sizeof(made), pointer)
+    made = _abi.GenerationOptions(struct_size=sizeof(_abi.GenerationOptions))
     force = [_library.number_of(modality, _abi.MODALITIES, "force") for modality in options.force]
     made.force, made.force_len = (c_int32 * len(force))(*force), len(force)
     made.seed = _library.integer(options.seed, 64, "seed")

@@ -61,10 +61,6 @@ class Session(_handle.Owner):
     One thread uses it at a time; a call meanwhile raises `BusyError`. `Model.session` and `Engine.session` begin one.
     """
 
-    def __init__(self, handle: _handle.Handle, model: _handle.Handle) -> None:
-        super().__init__(handle)
-        self._model = model
-
     def generate(
         self,
         prompt: PromptLike | Checkpoint,
@@ -84,7 +80,7 @@ class Session(_handle.Owner):
         self, prompt: PromptLike | Checkpoint, options: Options | None = None, *, cancel: Cancel | None = None
     ) -> Generation:
         """Begins the reply to `prompt`, or from a checkpoint, and returns an iterator over its events. Nothing runs before the first."""
-        made = _options.generation(options, self._model)
+        made = _options.generation(options)
         settings = None if made is None else byref(made)
         is_checkpoint = isinstance(prompt, Checkpoint)
         start = Checkpoint.borrow(prompt) if is_checkpoint else _prompt.prompt_of(cast(PromptLike, prompt))
@@ -113,7 +109,7 @@ class Session(_handle.Owner):
     def fork(self, checkpoint: Checkpoint) -> Session:
         """Begins another conversation that stands at `checkpoint` of this one; each may then be used by a thread of its own."""
         with self._handle as pointer, Checkpoint.borrow(checkpoint) as at:
-            return Session(_handle.make("session", "session_fork", pointer, at), self._model)
+            return Session(_handle.make("session", "session_fork", pointer, at))
 
     def mark(self) -> Mark:
         """Marks the end of the conversation."""

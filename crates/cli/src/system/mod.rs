@@ -3,10 +3,12 @@
 
 mod command;
 mod output;
+mod players;
 mod signals;
 
 pub use command::{PATH_DELIMITER, USUAL_EDITOR, split_command};
 pub use output::stdout_is_file;
+pub use players::{player_names, players, quiet};
 pub use signals::on_stop;
 #[cfg(feature = "server")]
 pub use signals::{Stop, stop_signal};
