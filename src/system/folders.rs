@@ -17,7 +17,7 @@ pub fn config_folder() -> Option<PathBuf> {
     folder(System::CURRENT, &CONFIG, |name| std::env::var_os(name))
 }
 
-/// Where a folder of the user lies.
+/// The place of a folder of the user.
 struct Place {
     /// The variable that names it on every system.
     variable: &'static str,

@@ -1,4 +1,4 @@
-//! What differs by operating system. Each rule is a function of a [`System`], so that the rule of every system is tested on any of
+//! Differences between operating systems. Each rule is a function of a [`System`], so that the rule of every system is tested on any of
 //! them; the calls that only one system has are the functions with `#[cfg]`, a few lines each.
 //!
 //! | module | what differs |
@@ -22,8 +22,8 @@ pub(crate) use library::{
 };
 pub(crate) use paths::{for_libraries, is_portable};
 pub use paths::{is_device, path_of, real_path};
-pub use replace::is_replaceable;
-pub(crate) use replace::{is_in_use, rename, sync_folder};
+pub use replace::{is_replaceable, rename};
+pub(crate) use replace::{is_in_use, sync_folder};
 
 /// An operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
