@@ -15,6 +15,7 @@ from crates import ROOT, host
 from targets import installed_targets
 
 CHECKED = ("aarch64-apple-darwin", "x86_64-apple-darwin", "x86_64-pc-windows-gnu", "aarch64-unknown-linux-gnu")
+# Those that src/hosts.rs refuses, and its words.
 REFUSED = {
     "i686-unknown-linux-gnu": "needs a 64-bit processor",
     "armv7-unknown-linux-gnueabihf": "needs a 64-bit processor",
@@ -23,7 +24,7 @@ REFUSED = {
 
 
 def missing_for(triple):
-    """What the check of a target lacks here; None for nothing."""
+    """Returns what the check of a target lacks here; None for nothing."""
     if triple not in installed_targets():
         return f"rustup target add {triple}"
     if triple in CHECKED and not shutil.which("true"):
@@ -32,7 +33,7 @@ def missing_for(triple):
 
 
 def compiles(triple):
-    """Whether the whole workspace does; the compiler says what does not."""
+    """Checks whether the whole workspace does; the compiler says what does not."""
     name = triple.replace("-", "_")
     environment = os.environ | {f"{tool}_{name}": "true" for tool in ("CC", "CXX", "AR")}
     command = [os.environ.get("CARGO", "cargo"), "check", "--quiet", "--locked", "--workspace", "--all-features", "--target", triple]
@@ -40,7 +41,7 @@ def compiles(triple):
 
 
 def is_refused(triple):
-    """Whether the file of the library that knows the processors refuses one with its sentence."""
+    """Checks whether the file of the library that knows the processors refuses one with its sentence."""
     with tempfile.TemporaryDirectory() as folder:
         command = [os.environ.get("RUSTC", "rustc"), "--crate-type=lib", "--crate-name=hosts", "--emit=metadata", f"--out-dir={folder}"]
         done = subprocess.run([*command, f"--target={triple}", ROOT / "src/hosts.rs"], capture_output=True, text=True, check=False)

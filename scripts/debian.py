@@ -52,7 +52,7 @@ def build(archive, processor, filled, work, out):
 
 
 def maintainer():
-    """Who builds the package, by the variables that Debian's tools have for it."""
+    """Returns who builds the package, by the variables that Debian's tools have for it."""
     return f"{os.environ.get('DEBFULLNAME', 'The ualm authors')} <{os.environ.get('DEBEMAIL', 'packages@ualm.invalid')}>"
 
 
@@ -66,7 +66,7 @@ class Places:
 
 
 def lay_out_program(top, tree, places):
-    """The program and the libraries that it comes with."""
+    """Lays out the program and the libraries that it comes with."""
     copy(top / "bin/ualm", tree / HOME / "bin/ualm", 0o755)
     for library in sorted((top / "lib").glob("*.so.*")):
         copy(library, tree / HOME / "lib" / library.name)
@@ -84,7 +84,7 @@ def lay_out_program(top, tree, places):
 
 
 def lay_out_papers(papers, target):
-    """Licences, bill of materials and changes."""
+    """Lays out licences, bill of materials and changes."""
     shutil.copytree(papers, target)
     write(target / "copyright", copyright_text(papers))
     zipped(target / "NEWS.gz", (target / "CHANGELOG.md").read_bytes())
@@ -95,7 +95,7 @@ def lay_out_papers(papers, target):
 
 
 def copyright_text(papers):
-    """Debian's file about licences: those of the parts are in files beside it."""
+    """Returns Debian's file about licences: those of the parts are in files beside it."""
     licence = (papers / "LICENSE-MIT").read_text(encoding="utf-8")
     own = re.search(r"^Copyright .*$", licence, re.MULTILINE)[0]
     words = "\n".join(f" {line}" if line else " ." for line in licence.split(own, 1)[1].strip().splitlines())
@@ -112,7 +112,7 @@ def copyright_text(papers):
 
 
 def lay_out_library(top, tree, places):
-    """What it takes to build with the C library."""
+    """Lays out what it takes to build with the C library."""
     for header in sorted((top / "include").iterdir()):
         copy(header, tree / "usr/include" / header.name)
     copy(top / "lib/libualm.a", tree / places.folder / "libualm.a")
@@ -140,7 +140,7 @@ def moved(source, target, replacements):
 
 
 def dependencies(top):
-    """The oldest libraries of the system that the program and its libraries run with, by the versions of the symbols that they ask for."""
+    """Returns the oldest libraries of the system that the program and its libraries run with, by the versions of the symbols that they ask for."""
     built = b"".join(path.read_bytes() for path in [top / "bin/ualm", *sorted((top / "lib").glob("*.so.*"))])
     glibc = max(tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(2\.\d+)(?=\0)", built))
     newest = max(map(int, re.findall(rb"\0GLIBCXX_3\.4\.(\d+)(?=\0)", built)))
@@ -151,7 +151,7 @@ def dependencies(top):
 
 
 def pack(tree, out):
-    """The package of a tree: the same for the same files."""
+    """Builds the package of a tree: the same for the same files."""
     for folder, _, _ in os.walk(tree):
         os.chmod(folder, 0o755)
     for path in [tree, *tree.rglob("*")]:
@@ -165,7 +165,7 @@ def pack(tree, out):
 
 
 def files(tree):
-    """The files of a package, without links and without what describes it."""
+    """Returns the files of a package, without links and without what describes it."""
     found = (path for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
     return sorted(path for path in found if path.relative_to(tree).parts[0] != "DEBIAN")
 

@@ -46,7 +46,7 @@ def settle(target):
 
 
 def lay_out(prefix, target):
-    """Everything that goes into the archive."""
+    """Lays out everything that goes into the archive."""
     abi = install_c_library.abi_version()
     install_c_library.install(*install_c_library.build("release", abi, target), prefix, abi, target)
     cargo("build", "--release", "--locked", "--package=ualm-cli", *target.cargo_arguments())
@@ -64,7 +64,7 @@ def lay_out(prefix, target):
 
 
 def lay_out_shell_files(prefix):
-    """Man pages and completions, as the program makes them: they are the same for all machines, so that the release for this one does."""
+    """Writes man pages and completions, as the program makes them: they are the same for all machines, so that the release for this one does."""
     program = ("run", "--release", "--locked", "--quiet", "--package=ualm-cli", "--")
     cargo(*program, "man", str(prefix / "share/man/man1"))
     for shell, path in COMPLETIONS.items():
@@ -72,7 +72,7 @@ def lay_out_shell_files(prefix):
 
 
 def lay_out_papers(prefix, onnx_runtime, target):
-    """Licences, and the bill of materials."""
+    """Writes licences, and the bill of materials."""
     papers = prefix / "share/doc/ualm"
     for name in ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"):
         copy(ROOT / name, papers / name)
@@ -85,7 +85,7 @@ def lay_out_papers(prefix, onnx_runtime, target):
 
 
 def readme(prefix, target):
-    """The archive's README, with what this build asks of the machine."""
+    """Returns the archive's README, with what this build asks of the machine."""
     needs = f"{target.system} on {target.processor}"
     if target.system == "linux":
         built = [path.read_bytes() for path in (prefix / "bin").iterdir()] + [path.read_bytes() for path in (prefix / "lib").glob("*.so*")]
@@ -114,7 +114,7 @@ def write(path, text):
 
 
 def files(folder):
-    """All files under `folder`, in the order of their paths."""
+    """Returns all files under `folder`, in the order of their paths."""
     return sorted(path for path in folder.rglob("*") if not path.is_dir())
 
 
@@ -123,7 +123,7 @@ def sha256(path):
 
 
 def pack(prefix, target):
-    """The archive of `prefix`, beside it."""
+    """Writes the archive of `prefix` beside it; returns its path."""
     if target.is_windows:
         archive = prefix.with_name(prefix.name + ".zip")
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -141,7 +141,7 @@ def pack(prefix, target):
 
 
 def plain(entry):
-    """An entry without what differs from one machine to another."""
+    """Returns an entry without what differs from one machine to another."""
     entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname = EPOCH, 0, 0, "", ""
     entry.mode = 0o755 if entry.mode & 0o100 else 0o644
     return entry

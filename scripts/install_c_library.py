@@ -26,7 +26,7 @@ from targets import this_target
 
 
 def find(pattern, path):
-    """The group of `pattern` in a file of the project."""
+    """Returns the group of `pattern` in a file of the project."""
     found = re.search(pattern, (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
     if not found:
         raise Failure(f"{path}: {pattern} was not found")
@@ -34,12 +34,12 @@ def find(pattern, path):
 
 
 def version():
-    """The version of the project."""
+    """Returns the version of the project."""
     return find(r'^version = "(.+)"', "Cargo.toml")
 
 
 def abi_version():
-    """The version of the binary interface."""
+    """Returns the version of the binary interface."""
     return find(r"UALM_ABI_VERSION: u32 = (\d+);", "crates/capi/src/version.rs")
 
 
@@ -66,7 +66,7 @@ def names(abi, target):
 
 
 def link_arguments(abi, target):
-    """What gives the shared library its name, by which programs look for it when they start."""
+    """Returns the flags that give the shared library its name, by which programs look for it when they start."""
     if target.is_windows:
         return []
     option = "-install_name" if target.system == "macos" else "-soname"
@@ -92,7 +92,7 @@ def build(profile, abi, target):
 
 
 def system_libraries(flags):
-    """The flags that rustc tells. A crate brings import libraries of Windows' DLLs under names of its own, for its own linking; MinGW has
+    """Returns the flags that rustc tells. A crate brings import libraries of Windows' DLLs under names of its own, for its own linking; MinGW has
     the same."""
     return flags.strip().replace("-lwinapi_", "-l")
 
@@ -113,7 +113,7 @@ def make_import_libraries(folder, target):
 
 
 def exported_functions():
-    """The functions that the header declares."""
+    """Returns the functions that the header declares."""
     header = (ROOT / "crates/capi/include/ualm.h").read_text(encoding="utf-8")
     return sorted(set(re.findall(r"^\S.*?\b(ualm_\w+)\(", header, re.MULTILINE)))
 
@@ -158,7 +158,8 @@ def install(folder, static_libs, prefix, abi, target):
         replace(ROOT / "crates/capi/include" / header, prefix / "include" / header)
     values = {
         "VERSION": version(), "SHARED": places.shared, "STATIC": places.static, "IMPORT": next(iter(places.imports), ""),
-        "MINGW_IMPORT": next(iter(places.imports[1:]), ""), "SONAME": soname(places, target), "STATIC_LIBS": static_libs, "STATIC_LIBS_LIST": ";".join(static_libs.split()),
+        "MINGW_IMPORT": next(iter(places.imports[1:]), ""), "SONAME": soname(places, target), "STATIC_LIBS": static_libs,
+        "STATIC_LIBS_LIST": ";".join(static_libs.split()),
     }  # fmt: skip
     fill("ualm.pc.in", prefix / "lib/pkgconfig/ualm.pc", values)
     for name in ("ualm-config", "ualm-config-version"):
@@ -166,7 +167,7 @@ def install(folder, static_libs, prefix, abi, target):
 
 
 def soname(places, target):
-    """The name by which programs look for the shared library when they start."""
+    """Returns the name by which programs look for the shared library when they start."""
     name = pathlib.Path(places.shared).name
     return f"@rpath/{name}" if target.system == "macos" else name
 

@@ -73,14 +73,14 @@ class Release:
         return found[1] if found else HOMEPAGE
 
     def filled(self, template, **values):
-        """A template with its @NAMES@ replaced."""
+        """Returns a template with its @NAMES@ replaced."""
         values |= {"VERSION": self.version, "HOMEPAGE": self.homepage, "IDENTIFIER": IDENTIFIER}
         text = (TEMPLATES / template).read_text(encoding="utf-8")
         return re.sub(r"@([A-Z]+)@", lambda name: values[name[1]], text)
 
 
 def archives_in(folder, version):
-    """The archives of that version in a folder, by system and processor."""
+    """Returns the archives of that version in a folder, by system and processor."""
     found = []
     for path in sorted(folder.glob("ualm-*")):
         name = ARCHIVE.fullmatch(path.name)
@@ -90,7 +90,7 @@ def archives_in(folder, version):
 
 
 def homebrew(release, folder):
-    """The formula, if there is an archive that it can name."""
+    """Writes the formula, if there is an archive that it can name."""
     processors = {"aarch64": "arm", "x86_64": "intel"}
     blocks = ""
     for system in ("macos", "linux"):
@@ -103,7 +103,7 @@ def homebrew(release, folder):
 
 
 def scoop(release, folder):
-    """The manifest, if there is an archive for Windows."""
+    """Writes the manifest, if there is an archive for Windows."""
     processors = {"aarch64": "arm64", "x86_64": "64bit"}
     entries = {
         processors[archive.processor]: {"url": release.address(archive), "hash": archive.sha256, "extract_dir": archive.folder}
@@ -115,7 +115,7 @@ def scoop(release, folder):
 
 
 def winget(release, folder):
-    """The three manifests, if there is an archive for Windows and an address of it."""
+    """Writes the three manifests, if there is an archive for Windows and an address of it."""
     if not release.of("windows"):
         return []
     if not release.base.startswith("https://"):
@@ -135,7 +135,7 @@ def winget(release, folder):
 
 
 def debian_packages(release, folder):
-    """The packages for Debian, of each archive for Linux."""
+    """Builds the packages for Debian, of each archive for Linux."""
     made = []
     if release.of("linux") and not shutil.which("dpkg-deb"):
         print("note: no packages for Debian, for there is no dpkg-deb", file=sys.stderr)

@@ -122,7 +122,7 @@ impl RuntimeOptions {
     }
 }
 
-/// What the graphs of a model are to run on: [`RuntimeOptions`] with everything that is left open filled in.
+/// The placement of a model's graphs: [`RuntimeOptions`] with everything that is left open filled in.
 #[derive(Clone, Debug)]
 pub(crate) struct Placing {
     pub providers: Providers,

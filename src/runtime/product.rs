@@ -1,4 +1,4 @@
-//! Whether the CPU multiplies unsigned by signed bytes right. Without VNNI, ONNX Runtime's kernels on x86 add two products in
+//! A check that the CPU multiplies unsigned by signed bytes right. Without VNNI, ONNX Runtime's kernels on x86 add two products in
 //! 16 bits, where large ones saturate, and say nothing.
 
 use ort::session::Session;

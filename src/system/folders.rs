@@ -17,7 +17,13 @@ pub fn config_folder() -> Option<PathBuf> {
     folder(System::CURRENT, &CONFIG, |name| std::env::var_os(name))
 }
 
-/// Where a folder of the user lies.
+/// Returns this project's folder for what is remembered of the user: `$XDG_STATE_HOME/ualm`, `~/.local/state/ualm`, or
+/// `%LOCALAPPDATA%\ualm`.
+pub fn state_folder() -> Option<PathBuf> {
+    folder(System::CURRENT, &STATE, |name| std::env::var_os(name))
+}
+
+/// The place of a folder of the user.
 struct Place {
     /// The variable that names it on every system.
     variable: &'static str,
@@ -29,6 +35,7 @@ struct Place {
 
 const CACHE: Place = Place { variable: "XDG_CACHE_HOME", windows: "LOCALAPPDATA", in_home: ".cache" };
 const CONFIG: Place = Place { variable: "XDG_CONFIG_HOME", windows: "APPDATA", in_home: ".config" };
+const STATE: Place = Place { variable: "XDG_STATE_HOME", windows: "LOCALAPPDATA", in_home: ".local/state" };
 
 /// Returns this project's folder in `place`, if the environment names it; an empty variable names nothing.
 fn folder(system: System, place: &Place, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
@@ -56,13 +63,15 @@ mod tests {
             };
             Some(OsString::from(value))
         };
-        for (system, cache, config) in [
-            (System::Linux, "/home/ada/.cache/ualm", "/home/ada/.config/ualm"),
-            (System::MacOs, "/home/ada/.cache/ualm", "/home/ada/.config/ualm"),
-            (System::Windows, "local/ualm", "roaming/ualm"),
+        let in_home = ["/home/ada/.cache/ualm", "/home/ada/.config/ualm", "/home/ada/.local/state/ualm"];
+        for (system, [cache, config, state]) in [
+            (System::Linux, in_home),
+            (System::MacOs, in_home),
+            (System::Windows, ["local/ualm", "roaming/ualm", "local/ualm"]),
         ] {
             assert_eq!(folder(system, &CACHE, environment), Some(cache.into()));
             assert_eq!(folder(system, &CONFIG, environment), Some(config.into()));
+            assert_eq!(folder(system, &STATE, environment), Some(state.into()));
             let named = |name: &str| (name == "XDG_CACHE_HOME").then(|| OsString::from("named"));
             assert_eq!(folder(system, &CACHE, named), Some("named/ualm".into()));
             assert_eq!(folder(system, &CONFIG, named), None);

@@ -1,9 +1,9 @@
-//! What differs by operating system. Each rule is a function of a [`System`], so that the rule of every system is tested on any of
+//! Differences between operating systems. Each rule is a function of a [`System`], so that the rule of every system is tested on any of
 //! them; the calls that only one system has are the functions with `#[cfg]`, a few lines each.
 //!
 //! | module | what differs |
 //! |---|---|
-//! | `folders` | the user's folders of cache and configuration |
+//! | `folders` | the user's folders of cache, configuration and state |
 //! | `library` | names of dynamic libraries, how they are loaded, and the file that this code was loaded from |
 //! | `paths` | names that files may have, paths that are longer than others take, and paths as bytes |
 //! | `replace` | how a file takes another one's place |
@@ -15,15 +15,15 @@ mod library;
 mod paths;
 mod replace;
 
-pub use folders::{cache_folder, config_folder};
+pub use folders::{cache_folder, config_folder, state_folder};
 pub use library::leave_out_current_folder;
 pub(crate) use library::{
     code_file, hold_strictly, is_loadable, is_onnx_runtime, load_plugin, onnx_runtimes_in_process,
 };
 pub(crate) use paths::{for_libraries, is_portable};
 pub use paths::{is_device, path_of, real_path};
-pub use replace::is_replaceable;
-pub(crate) use replace::{is_in_use, rename, sync_folder};
+pub(crate) use replace::{is_in_use, sync_folder};
+pub use replace::{is_replaceable, rename};
 
 /// An operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

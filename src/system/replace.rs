@@ -1,4 +1,4 @@
-//! How a file takes another one's place.
+//! Files that take another one's place.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -21,7 +21,7 @@ pub(crate) fn is_in_use(system: System, error: &io::Error) -> bool {
 
 /// Renames the file `from` to `to`, in place of a file that is there. Where Windows refuses because one of them is open, it is
 /// tried again for about a second.
-pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     patiently(System::CURRENT, || fs::rename(from, to), std::thread::sleep)
 }
 
@@ -48,13 +48,15 @@ pub fn is_replaceable(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Syncs `folder`, so that a rename in it survives a loss of power. Windows has no such call, and some file systems refuse it.
+/// Syncs `folder`, so that a rename in it survives a loss of power. Windows has no such call, some file systems refuse it, and a
+/// folder may be one that can be written, not read.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if System::CURRENT == System::Windows {
         return Ok(());
     }
-    match File::open(folder)?.sync_all() {
-        Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) => Ok(()),
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if matches!(error.kind(), Unsupported | InvalidInput | PermissionDenied) => Ok(()),
         done => done,
     }
 }

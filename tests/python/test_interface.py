@@ -89,6 +89,9 @@ class Requests(Folder):
             for make in (model.generate, model.speak):
                 with self.assertRaises(ualm.Cancelled):
                     make("rain", cancel=cancel)
+            takes = model.takes("rain", 2, cancel=cancel)
+            with self.assertRaises(ualm.Cancelled):
+                takes.best
             self.assertTrue(model.session().generate("rain", cancel=cancel).cancelled)
 
 

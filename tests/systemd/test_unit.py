@@ -1,4 +1,5 @@
 """examples/systemd/ualm.service, checked by systemd's own tools, and held against what the server calls of the system."""
+import functools
 import os
 import pathlib
 import re
@@ -21,8 +22,18 @@ from fetch_onnxruntime import fetch, this_system  # noqa: E402
 
 
 def needs(*programs):
-    missing = [program for program in programs if not shutil.which(str(program))]
-    return unittest.skipIf(missing, f"not here: {', '.join(map(str, missing))}")
+    """Makes a test fail where programs are missing: nobody asks for it who would have it passed over."""
+    missing = [str(program) for program in programs if not shutil.which(program)]
+
+    def checked(test):
+        @functools.wraps(test)
+        def run_test(self):
+            self.assertEqual(missing, [], "these programs are missing")
+            test(self)
+
+        return run_test
+
+    return checked
 
 
 def run(*command):

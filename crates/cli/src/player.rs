@@ -96,7 +96,7 @@ impl<'a> Player<'a> {
     }
 }
 
-/// How a player came to its end.
+/// The end of a player.
 enum Ended {
     Played,
     Stopped,
@@ -119,7 +119,7 @@ fn wait(child: &mut Child, limit: Duration, cancel: &Cancel) -> io::Result<Ended
     }
 }
 
-/// A WAV file that every player reads; its path is ours, so that no name of a user's is an argument of another program.
+/// Writes a WAV file that every player reads; its path is ours, so that no name of a user's is an argument of another program.
 fn file_with(sound: &Waveform) -> Result<TempPath> {
     let file = tempfile::Builder::new().prefix("ualm-").suffix(".wav").tempfile();
     let path = file.map_err(|e| Error::new(ErrorKind::Io, "no file for the sound").with_source(e))?.into_temp_path();

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
-from collections.abc import Iterator, Mapping
-from ctypes import POINTER, byref, sizeof
+from collections.abc import Mapping
+from ctypes import byref, sizeof
 from dataclasses import dataclass
 from typing import Literal, cast
 
 from . import _abi, _audio, _handle, _library
 from ._audio import Audio
-from ._errors import BusyError, InvalidError
 from ._events import ChainEvent, Ranked, Segment, Stage, segment_of, take_event_of, take_ranking
 from ._record import Record
+from ._stream import Stream
 
 ReasoningMode = Literal["usual", "enrich", "dialogue", "reflect"]
 
@@ -55,35 +53,16 @@ def options_of(options: ChainOptions | None) -> _abi.ChainOptions:
     return made
 
 
-class Chain(_handle.Owner, Iterator[ChainEvent]):
+class Chain(Stream[ChainEvent]):
     """A running chain of reasoning: an iterator over its events, which ends after `Finished`.
 
     One thread at a time takes events; `stop` may be called by any. `Model.chain` begins one.
     """
 
-    def __init__(self, handle: _handle.Handle) -> None:
-        super().__init__(handle)
-        self._puller = threading.Lock()
-        _library.watch(self)
+    _kind, _struct = "chain", _abi.TakeEvent
 
-    def __iter__(self) -> Chain:
-        return self
-
-    def __next__(self) -> ChainEvent:
-        if not self._puller.acquire(blocking=False):
-            raise BusyError("another thread takes an event of this chain")
-        try:
-            with self._handle as pointer:
-                event = POINTER(_abi.TakeEvent)()
-                while True:
-                    _library.call("chain_next", pointer, byref(event))
-                    if not event:
-                        raise StopIteration
-                    copied = take_event_of(event.contents)
-                    if copied is not None:
-                        return copied
-        finally:
-            self._puller.release()
+    def _copy(self, event: _abi.TakeEvent) -> ChainEvent | None:
+        return take_event_of(event)
 
     def answer(self, words: str) -> None:
         """Answers the model's question, after the event `Question`, which comes again until it is answered."""
@@ -94,12 +73,6 @@ class Chain(_handle.Owner, Iterator[ChainEvent]):
         """Sets the plan, in place of one that the model writes or has just written."""
         with self._handle as pointer:
             _library.call("chain_set_plan", pointer, _library.text(plan, "plan"))
-
-    def stop(self) -> None:
-        """Stops the chain after its current step; the events that remain still come."""
-        if not self.closed:
-            with contextlib.suppress(InvalidError), self._handle as pointer:  # another thread may close it meanwhile
-                _library.call("chain_stop", pointer)
 
     @property
     def trained(self) -> bool:

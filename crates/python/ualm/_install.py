@@ -12,6 +12,8 @@ import re
 import sys
 from pathlib import Path
 
+from ._abi import ABI_VERSION
+
 PREFIX = Path(__file__).resolve().parent
 _ONNX_RUNTIME = re.compile(r"libonnxruntime\.so(\.[0-9.]+)?|libonnxruntime\.[0-9.]+\.dylib|onnxruntime\.dll")
 
@@ -33,7 +35,7 @@ def c_library() -> Path:
         return Path(named)
     if os.name == "nt":
         return PREFIX / "bin/ualm.dll"
-    return PREFIX / ("lib/libualm.1.dylib" if sys.platform == "darwin" else "lib/libualm.so.1")
+    return PREFIX / "lib" / (f"libualm.{ABI_VERSION}.dylib" if sys.platform == "darwin" else f"libualm.so.{ABI_VERSION}")
 
 
 def onnx_runtime() -> Path | None:

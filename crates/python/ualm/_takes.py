@@ -10,6 +10,7 @@ from typing import Any
 
 from . import _abi, _audio, _handle, _library
 from ._audio import Audio
+from ._errors import Cancelled
 from ._events import Ranked, Segment, TakeEvent, Usage, segment_of, take_event_of, take_ranking, usage_of
 from ._record import Record
 
@@ -37,7 +38,9 @@ class Takes:
 
     @property
     def best(self) -> Take:
-        """The best take; the first one when they were not ranked."""
+        """The best take; the first one when they were not ranked. Raises `Cancelled` when none was begun."""
+        if not self.takes:
+            raise Cancelled("cancelled before any take was begun")
         return self.takes[self.ranking[0].take if self.ranking else 0]
 
 

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ualm::internal::rename;
 use ualm::{Cancel, Error, ErrorKind, Result};
 use ureq::Body;
 
@@ -199,7 +200,7 @@ impl Part {
         let failed = |e: io::Error| unwritable(e).context(path.display());
         self.file.sync_all().map_err(failed)?;
         drop(self.file);
-        fs::rename(&self.path, &path).map_err(failed)
+        rename(&self.path, &path).map_err(failed)
     }
 
     /// Removes the file if nothing has come.

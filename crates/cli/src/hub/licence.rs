@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 
-use ualm::internal::write_whole;
+use ualm::internal::{state_folder, write_whole};
 use ualm::package::Manifest;
 use ualm::{Error, ErrorKind, Result};
 
@@ -105,7 +105,7 @@ impl Licensed<'_> {
     fn mark(&self) -> Result<PathBuf> {
         let folder = state_folder().ok_or_else(|| Error::new(ErrorKind::Io, "there is no home folder"))?;
         let name = self.name.repository().replace('/', "--");
-        Ok(folder.join("ualm/accepted-licences").join(name).join(self.commit))
+        Ok(folder.join("accepted-licences").join(name).join(self.commit))
     }
 }
 
@@ -133,14 +133,6 @@ fn ask() -> Result<()> {
         "y" | "yes" => Ok(()),
         _ => Err(Error::new(ErrorKind::Invalid, "the licence is not accepted; nothing was done")),
     }
-}
-
-/// Returns the folder for what programs remember of the user.
-fn state_folder() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || std::env::home_dir();
-    set("XDG_STATE_HOME")
-        .or_else(|| if cfg!(windows) { set("LOCALAPPDATA") } else { home().map(|home| home.join(".local/state")) })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What differs by operating system for the program; for the library it is `src/system`. As there, each rule is a function of a
+//! Differences between operating systems for the program; those for the library are in `src/system`. As there, each rule is a function of a
 //! [`System`], and is tested on any of them.
 
 mod command;

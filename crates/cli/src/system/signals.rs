@@ -1,10 +1,10 @@
-//! What asks the program to stop: signals on Unix; on Windows Ctrl-C, Ctrl-Break, and the end of the console or the session.
+//! Requests to stop the program: signals on Unix; on Windows Ctrl-C, Ctrl-Break, and the end of the console or the session.
 
 use std::time::Duration;
 
 use ualm::{Error, ErrorKind, Result};
 
-/// What asks the program to stop.
+/// A request to stop the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(windows), allow(dead_code, reason = "other systems leave as much time as is needed"))]
 pub enum Stop {
