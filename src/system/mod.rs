@@ -20,8 +20,8 @@ pub use library::leave_out_current_folder;
 pub(crate) use library::{
     code_file, hold_strictly, is_loadable, is_onnx_runtime, load_plugin, onnx_runtimes_in_process,
 };
-pub(crate) use paths::{for_libraries, is_portable};
-pub use paths::{is_device, path_of, real_path};
+pub(crate) use paths::for_libraries;
+pub use paths::{is_device, is_portable, path_of, real_path};
 pub(crate) use replace::{is_in_use, sync_folder};
 pub use replace::{is_replaceable, rename};
 

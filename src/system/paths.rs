@@ -27,7 +27,7 @@ pub fn is_device(name: &str) -> bool {
 
 /// Returns whether `name` names one and the same file on every system: a relative path with `/` between its parts, each of
 /// which every system takes as a file's name.
-pub(crate) fn is_portable(name: &str) -> bool {
+pub fn is_portable(name: &str) -> bool {
     name.split('/').all(is_portable_part)
 }
 

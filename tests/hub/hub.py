@@ -40,6 +40,8 @@ class Fault:
     code: str = ""  # … this X-Error-Code …
     message: str = ""  # … and this X-Error-Message
     headers: dict = field(default_factory=dict)  # further headers, such as Retry-After
+    content: bytes | None = None  # … and this body
+    is_endless: bool = False  # answers with a body without a length that never ends
     breaks_after: int | None = None  # closes the connection after so many bytes of the body
     flips: bool = False  # sends a body of which each byte is another one
     ignores_range: bool = False  # answers a request for a range with the whole file
@@ -217,6 +219,10 @@ class Handler(BaseHTTPRequestHandler):
         self.record, self.fault = request, fault
         try:
             time.sleep(fault.stalls or 0)
+            if fault.is_endless:
+                return self.say_without_end()
+            if fault.content is not None:
+                return self.say(fault.status or 200, fault.content, fault.headers)
             if fault.status:
                 raise Refusal(fault.status, fault.code, fault.message, fault.headers)
             self.answer(hub, path, parse_qs(split.query))
@@ -247,6 +253,15 @@ class Handler(BaseHTTPRequestHandler):
         is_part = "Content-Range" in headers
         headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", "Content-Length": end - start, **headers}
         self.say(206 if is_part else 200, file.read()[start:end], headers)
+
+    def say_without_end(self):
+        """Answers with zeros until the client leaves."""
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while True:
+            self.wfile.write(b"%x\r\n" % PIECE + bytes(PIECE) + b"\r\n")
+            self.record.sent += PIECE
 
     def body(self, content):
         """Sends the body with the faults of the request, in pieces."""

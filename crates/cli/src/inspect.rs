@@ -6,7 +6,7 @@ use ualm::package::{CPU_VNNI, Manifest, ModalityConfig, Package, StateConfig};
 use ualm::{Modality, Processor, Result};
 
 use crate::args::{Common, Inspect};
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, printable};
 use crate::setup::{named_package, package_folder};
 
 /// `ualm inspect`.
@@ -22,7 +22,7 @@ pub fn run(common: &Common, args: &Inspect) -> Result<()> {
     if common.json {
         return print_json(package.manifest());
     }
-    print(&describe(&package, args.verify))
+    print(&printable(&describe(&package, args.verify)))
 }
 
 /// A page for a person.

@@ -19,7 +19,12 @@ pub fn note(common: &Common, what: &str) {
 
 /// Writes a line to standard error, ignoring failures.
 pub fn warn(what: &str) {
-    let _ = writeln!(io::stderr(), "{what}");
+    let _ = writeln!(io::stderr(), "{}", printable(what));
+}
+
+/// Returns `text`, which may be a stranger's, without characters that a terminal would obey; ends of lines and tabs stay.
+pub fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 /// Writes to standard output at once.
@@ -125,5 +130,15 @@ fn why_closed(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "may not be written to: permission denied".into(),
         io::ErrorKind::ReadOnlyFilesystem => "is on a read-only file system".into(),
         _ => format!("takes no file: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_shown() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{9b}2J\r\n\tc"), "a[2Jb2J\n\tc");
     }
 }

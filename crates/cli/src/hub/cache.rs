@@ -11,9 +11,9 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use ualm::internal::{read_text, write_whole, write_whole_with};
+use ualm::internal::{is_portable, read_text, write_whole, write_whole_with};
 use ualm::package::Manifest;
 use ualm::{Error, ErrorKind, Result};
 
@@ -93,7 +93,7 @@ impl Repository {
         let folder = self.snapshot(&commit);
         let manifest = Manifest::parse(&fs::read(folder.join(MANIFEST)).ok()?).ok()?;
         let is_there = |(name, sum): (&String, &ualm::package::FileSum)| {
-            stays_inside(name) && fs::metadata(folder.join(name)).is_ok_and(|file| file.len() == sum.size)
+            is_portable(name) && fs::metadata(folder.join(name)).is_ok_and(|file| file.len() == sum.size)
         };
         manifest.files.iter().all(is_there).then_some(Cached { commit, folder, manifest })
     }
@@ -189,11 +189,6 @@ impl Repository {
         file.lock_shared().ok().map(|()| Lock { _file: file })
     }
 
-    /// Returns the folder of the model's locks.
-    pub fn locks(&self) -> &Path {
-        &self.locks
-    }
-
     fn reference(&self, revision: &str) -> PathBuf {
         self.folder.join("refs").join(revision)
     }
@@ -210,12 +205,6 @@ pub fn models(cache: &Path) -> Vec<ModelName> {
     let mut models: Vec<ModelName> = names_in(cache).filter_map(name).collect();
     models.sort_by(|a, b| a.repository().cmp(b.repository()));
     models
-}
-
-/// Returns whether a file's name is a plain relative path.
-pub fn stays_inside(name: &str) -> bool {
-    let is_plain = |part: &str| Path::new(part).components().all(|part| matches!(part, Component::Normal(_)));
-    !name.is_empty() && !name.contains(['\\', ':']) && name.split('/').all(|part| !part.is_empty() && is_plain(part))
 }
 
 /// Returns the paths of all files in `folder` and below it.
@@ -248,6 +237,11 @@ pub fn unwritable(error: io::Error) -> Error {
         _ => "the cache cannot be written",
     };
     Error::new(ErrorKind::Io, what).with_source(error)
+}
+
+/// Removes a file of the cache.
+pub fn remove_file(path: &Path) -> Result<()> {
+    fs::remove_file(path).map_err(|e| unwritable(e).context(path.display()))
 }
 
 fn names_in(folder: &Path) -> impl Iterator<Item = String> {
@@ -328,15 +322,5 @@ mod tests {
         assert!(repository.try_lock("pull").is_none());
         drop(shared);
         assert!(repository.try_lock("pull").is_some());
-    }
-
-    #[test]
-    fn names_of_files_stay_inside() {
-        for name in ["llm.onnx", "sub/llm.onnx.data", "a..b"] {
-            assert!(stays_inside(name), "{name}");
-        }
-        for name in ["", "/etc/passwd", "..", "../x", "a/../b", "a//b", "a/", "C:x", "a\\..\\b", "./a"] {
-            assert!(!stays_inside(name), "{name}");
-        }
     }
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+use ualm::internal::is_portable;
 use ualm::{Error, ErrorKind, Result};
 use ureq::http::{Response, StatusCode, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-use super::cache::stays_inside;
 use super::origin::{is_same_origin, join, shown};
 use super::retry::Failure;
 use super::settings::{Settings, Token};
@@ -34,6 +34,8 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 pub struct Client {
     agent: Agent,
     endpoint: String,
+    /// The endpoint for messages.
+    address: String,
     token: Option<Token>,
     /// True once the hub has answered: then a break of the network will pass.
     is_reached: AtomicBool,
@@ -84,13 +86,13 @@ impl Client {
             .timeout_recv_response(Some(settings.patience))
             .timeout_per_read(Some(settings.patience))
             .tls_config(tls.build());
-        let (endpoint, token) = (settings.endpoint.clone(), settings.token.clone());
-        Ok(Self { agent: config.build().new_agent(), endpoint, token, is_reached: AtomicBool::new(false) })
+        let (endpoint, address, token) = (settings.endpoint.clone(), settings.address.clone(), settings.token.clone());
+        Ok(Self { agent: config.build().new_agent(), endpoint, address, token, is_reached: AtomicBool::new(false) })
     }
 
     /// Returns the address at which a person reads about the model.
     pub fn page(&self, name: &ModelName) -> String {
-        format!("{}/{}", self.endpoint, name.repository())
+        format!("{}/{}", self.address, name.repository())
     }
 
     /// Asks which commit `name` is, and which files it has.
@@ -100,10 +102,10 @@ impl Client {
         let mut answer = self.follow(&url, None).and_then(|answer| self.accept(answer, name, None))?;
         let text = answer.body_mut().with_config().limit(MOST_INFO).read_to_vec().map_err(|e| self.broken(&url, e))?;
         let info: Info = serde_json::from_slice(&text).map_err(|e| {
-            let what = format!("{}: what it says of {name} cannot be read: is HF_ENDPOINT a model hub?", self.endpoint);
+            let what = format!("{}: what it says of {name} cannot be read: is HF_ENDPOINT a model hub?", self.address);
             Error::new(ErrorKind::Io, what).with_source(e)
         })?;
-        info.into_commit(name).map_err(|e| e.context(&self.endpoint).into())
+        info.into_commit(name).map_err(|e| e.context(&self.address).into())
     }
 
     /// Asks for the bytes of `file` from `start` on.
@@ -123,7 +125,7 @@ impl Client {
 
     /// Returns the failure of a connection to `url` that broke.
     fn broken(&self, url: &str, error: ureq::Error) -> Failure {
-        use ureq::Error::{ConnectionFailed, HostNotFound, Io, Rustls, Timeout, Tls};
+        use ureq::Error::{BodyExceedsLimit, ConnectionFailed, HostNotFound, Io, Rustls, Timeout, Tls};
         let host = shown(url);
         // of these two the system's errors have no kind of their own
         let is_unknown = match &error {
@@ -152,10 +154,12 @@ impl Client {
                 format!("{host} does not answer; HF_HUB_DOWNLOAD_TIMEOUT gives the seconds for which it is waited for")
             }
             Io(e) if e.kind() == io::ErrorKind::ConnectionRefused => format!("{host} refuses connections"),
+            BodyExceedsLimit(_) => format!("{host} says more than can be true: is HF_ENDPOINT a model hub?"),
             _ => "the connection broke".to_owned(),
         };
+        let is_lasting = is_unsafe || matches!(error, BodyExceedsLimit(_));
         let error = Error::new(ErrorKind::Io, what).with_source(error);
-        match self.is_reached.load(Ordering::Relaxed) && !is_unsafe {
+        match self.is_reached.load(Ordering::Relaxed) && !is_lasting {
             true => Failure::Passing(error, None),
             false => Failure::Final(error),
         }
@@ -189,7 +193,7 @@ impl Client {
         if status.is_success() {
             return Ok(answer);
         }
-        let (endpoint, repository) = (&self.endpoint, name.repository());
+        let (endpoint, repository) = (&self.address, name.repository());
         let code = text_of(&answer, "x-error-code").unwrap_or_default();
         let login = format!("a token from {endpoint}/settings/tokens goes into HF_TOKEN (or run: hf auth login)");
         let what = match (status.as_u16(), &*code) {
@@ -318,8 +322,9 @@ impl Info {
         if name.is_pinned() && self.sha != name.revision() {
             return Err(wrong(format!("the commit {} instead of the one asked for", self.sha)));
         }
-        let files =
-            self.siblings.into_iter().map(|sibling| sibling.into_file().map_err(wrong)).collect::<Result<_>>()?;
+        // no package has a file whose name would lead out of its folder, or not be one on some systems
+        let named = self.siblings.into_iter().filter(|sibling| is_portable(&sibling.rfilename));
+        let files = named.map(|sibling| sibling.into_file().map_err(wrong)).collect::<Result<_>>()?;
         Ok(Commit { name: name.clone(), id: self.sha, files })
     }
 }
@@ -334,9 +339,6 @@ impl Sibling {
         let (Some(id), Some(size)) = (id, size) else {
             return Err(format!("{name}: neither size nor sum is given: is HF_ENDPOINT a model hub?"));
         };
-        if !stays_inside(&name) {
-            return Err(format!("the file name {name:?} leaves the folder"));
-        }
         if !is_sha256(&id) && !is_hexadecimal(&id, 40) {
             return Err(format!("{name}: {id:?} is not a sum"));
         }
@@ -369,9 +371,16 @@ mod tests {
     }
 
     #[test]
+    fn files_with_names_that_lead_elsewhere_are_passed_over() {
+        for name in ["../x", "/etc/x", "a/../b", "a//b", "C:x", "a\\\\b", "a\\u0000", "con.txt", "\\u001b[2J"] {
+            let sibling = format!(r#"{{"rfilename": "{name}", "size": 2, "blobId": "{SHA}"}}"#);
+            assert_eq!(commit("a/b", &sibling).unwrap().files.len(), 0, "{name}");
+        }
+    }
+
+    #[test]
     fn an_answer_that_cannot_be_right_is_refused() {
         let wrong = [
-            (r#"{"rfilename": "../x", "size": 2, "blobId": "SHA"}"#, "leaves the folder"),
             (r#"{"rfilename": "x", "size": 2, "blobId": "../../x"}"#, "not a sum"),
             (r#"{"rfilename": "x"}"#, "neither size nor sum"),
         ];

@@ -9,7 +9,7 @@ use ualm::{Modality, Result};
 use super::cache::{Cached, MANIFEST, Repository, models};
 use super::pull::{bytes, short};
 use crate::args::Common;
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, printable};
 use crate::setup::default_package;
 
 /// A package, as it is listed.
@@ -76,7 +76,8 @@ impl Entry {
             (Some(commit), names) => format!("{} ({names})", short(commit)),
         };
         let family = if self.family.is_empty() { "-" } else { &self.family };
-        [name, revision, bytes(self.bytes), family.to_owned(), self.precision.clone(), self.can.join(" ")]
+        let cells = [name, revision, bytes(self.bytes), family.to_owned(), self.precision.clone(), self.can.join(" ")];
+        cells.map(|cell| printable(&cell).replace(['\n', '\t'], " "))
     }
 }
 

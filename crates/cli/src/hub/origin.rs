@@ -8,6 +8,19 @@ pub fn is_same_origin(a: &str, b: &str) -> bool {
     matches!((origin(a), origin(b)), (Some(a), Some(b)) if a == b)
 }
 
+/// Returns whether `url` is the address of a server or of a folder there, to which names can be added.
+pub fn is_base(url: &str) -> bool {
+    origin(url).is_some() && !url.contains(['?', '#'])
+}
+
+/// Returns an address for messages: without the login that may stand before its host.
+pub fn without_login(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
 /// Returns the address to which `location` redirects from `url`.
 ///
 /// # Errors
@@ -74,7 +87,21 @@ mod tests {
     }
 
     #[test]
-    fn signatures_are_not_shown() {
+    fn names_can_be_added_to_a_base() {
+        for base in ["https://hub.example", "http://127.0.0.1:80/a/b", "https://me:secret@hub.example"] {
+            assert!(is_base(base), "{base}");
+        }
+        for other in
+            ["https://", "http://a b", "ftp://hub.example", "hub.example", "https://hub.example/?a", "https://a/#b"]
+        {
+            assert!(!is_base(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn logins_and_signatures_are_not_shown() {
+        assert_eq!(without_login("https://me:secret@hub.example:1/a@b"), "https://hub.example:1/a@b");
+        assert_eq!(without_login("https://hub.example"), "https://hub.example");
         assert_eq!(shown("https://cdn.example/d?Signature=secret"), "cdn.example");
     }
 }

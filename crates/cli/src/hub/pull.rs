@@ -9,13 +9,13 @@ use std::thread;
 use ualm::package::Manifest;
 use ualm::{Cancel, Error, ErrorKind, Result};
 
-use super::cache::{Cached, MANIFEST, Repository};
+use super::cache::{Cached, MANIFEST, Repository, remove_file};
 use super::client::{Client, Commit, RemoteFile};
 use super::fetch::{Fetch, Wanted};
 use super::licence::Licensed;
 use super::retry::Attempts;
 use super::settings::Settings;
-use super::sums::is_sha256;
+use super::sums::{Sums, is_sha256};
 use crate::args::Common;
 use crate::args::model_name::ModelName;
 use crate::output::note;
@@ -74,7 +74,7 @@ impl Pull<'_> {
     }
 
     fn licensed<'a>(&'a self, commit: &'a str, manifest: &'a Manifest) -> Licensed<'a> {
-        let page = format!("{}/{}", self.settings.endpoint, self.name.repository());
+        let page = format!("{}/{}", self.settings.address, self.name.repository());
         Licensed { name: self.name, commit, manifest, page }
     }
 
@@ -91,9 +91,9 @@ impl Pull<'_> {
         let commit = Attempts::default().until(cancel, &|what| note(common, what), || client.look_up(name))?;
         let manifest_file = commit.file(MANIFEST).ok_or_else(|| no_package(&commit))?;
         let repository = self.repository();
-        repository.make_folders()?;
         let waits = || note(common, &format!("another ualm is fetching {}; waiting for it", name.repository()));
         let _lock = repository.lock(PULL_LOCK, waits)?;
+        repository.make_folders()?;
         let cached = match repository.package(&commit.id) {
             Some(cached) => {
                 self.licensed(&commit.id, &cached.manifest).require(common)?;
@@ -126,9 +126,17 @@ impl Pull<'_> {
         let progress = Progress::hidden();
         let Self { common, cancel, .. } = *self;
         let fetch = Fetch { client, repository, commit, cancel, common, progress: &progress };
-        fetch.fetch(&Wanted { file, sha256: None })?;
-        let text = fs::read(repository.blob(&file.id))
-            .map_err(|e| Error::new(ErrorKind::Io, "the manifest cannot be read").with_source(e))?;
+        let read = || {
+            fetch.fetch(&Wanted { file, sha256: None })?;
+            let text = fs::read(repository.blob(&file.id));
+            text.map_err(|e| Error::new(ErrorKind::Io, "the manifest cannot be read").with_source(e))
+        };
+        let mut text = read()?;
+        if Sums::of(&text).check(&file.id, None).is_err() {
+            // it was here, and is damaged: fetched anew
+            remove_file(&repository.blob(&file.id))?;
+            text = read()?;
+        }
         Manifest::parse(&text).map_err(|e| e.context(format!("{}: {MANIFEST}", self.name)))
     }
 
@@ -136,8 +144,12 @@ impl Pull<'_> {
     fn fetch_files(&self, client: &Client, repository: &Repository, commit: &Commit, files: &Files) -> Result<()> {
         let Self { common, name, .. } = *self;
         let wanted = files.contents();
-        let size: u64 = wanted.iter().map(|wanted| wanted.file.size).sum();
-        let here: u64 = wanted.iter().map(|wanted| repository.bytes_of(&wanted.file.id, wanted.file.size)).sum();
+        // saturating: sizes are what the hub says
+        let total = |bytes: &dyn Fn(&RemoteFile) -> u64| {
+            wanted.iter().map(|wanted| bytes(wanted.file)).fold(0, u64::saturating_add)
+        };
+        let size = total(&|file| file.size);
+        let here = total(&|file| repository.bytes_of(&file.id, file.size));
         self.check_space(repository, size - here)?;
         let (count, id) = (files.0.len(), short(&commit.id));
         let already = if here > 0 { format!(", {} of it here already", bytes(here)) } else { String::new() };

@@ -1,6 +1,6 @@
 //! `models remove`: a package leaves the cache.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{self, BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use same_file::Handle;
 use serde::Serialize;
 use ualm::{Error, ErrorKind, Result};
 
-use super::cache::{Cached, Lock, MANIFEST, Repository, files_below, unwritable};
+use super::cache::{Cached, Lock, MANIFEST, Repository, files_below, remove_file, unwritable};
 use super::pull::{PULL_LOCK, bytes};
 use super::use_lock;
 use crate::args::{Common, RemoveModel};
@@ -40,6 +40,7 @@ pub fn remove(common: &Common, args: &RemoveModel, cache: &Path) -> Result<()> {
     let _locks = lock(&repository, &packages, args)?;
     let leaving: Vec<_> = packages.iter().map(|package| &*package.folder).collect();
     let contents = repository.contents_of(&leaving, is_whole);
+    let _more_locks = lock_contents(&repository, &contents, args)?;
     let size = contents.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum();
     confirm(args, &packages, size)?;
     packages.iter().try_for_each(|package| repository.remove_snapshot(package))?;
@@ -55,17 +56,25 @@ pub fn remove(common: &Common, args: &RemoveModel, cache: &Path) -> Result<()> {
 
 /// Locks the packages, unless they are in use.
 fn lock(repository: &Repository, packages: &[Cached], args: &RemoveModel) -> Result<Vec<Lock>> {
-    let in_use = |what: &str| {
-        let what = format!("{} is {what} by another program: end that first", args.name);
-        Error::new(ErrorKind::Io, what)
-    };
     repository.make_folders()?;
-    let pull = repository.try_lock(PULL_LOCK).ok_or_else(|| in_use("being fetched"))?;
+    let pull = repository.try_lock(PULL_LOCK).ok_or_else(|| taken(args, "being fetched"))?;
     let uses = packages.iter().map(|package| {
         let lock = repository.try_lock(&use_lock(&package.commit));
-        lock.ok_or_else(|| in_use("in use"))
+        lock.ok_or_else(|| taken(args, "in use"))
     });
     std::iter::once(Ok(pull)).chain(uses).collect()
+}
+
+/// Locks contents, unless a program of Hugging Face's is fetching one of them: it locks each by its id.
+fn lock_contents(repository: &Repository, contents: &[PathBuf], args: &RemoveModel) -> Result<Vec<Lock>> {
+    // beginnings are ID.incomplete, or ID.SOMETHING.incomplete
+    let id = |path: &PathBuf| Some(path.file_name()?.to_str()?.split('.').next()?.to_owned());
+    let ids: BTreeSet<_> = contents.iter().filter_map(id).collect();
+    ids.iter().map(|id| repository.try_lock(id).ok_or_else(|| taken(args, "being fetched"))).collect()
+}
+
+fn taken(args: &RemoveModel, what: &str) -> Error {
+    Error::new(ErrorKind::Io, format!("{} is {what} by another program: end that first", args.name))
 }
 
 fn confirm(args: &RemoveModel, packages: &[Cached], size: u64) -> Result<()> {
@@ -116,16 +125,11 @@ impl Repository {
         fs::remove_dir_all(&package.folder).map_err(|e| unwritable(e).context(package.folder.display()))
     }
 
-    /// Removes the model's folders if nothing is left in them.
+    /// Removes the model's folder if nothing is left in it. The locks stay: others may be waiting for them.
     fn remove_if_empty(&self) {
         if files_below(self.folder()).is_empty() {
             // folders that stay are no harm
             let _ = fs::remove_dir_all(self.folder());
-            let _ = fs::remove_dir_all(self.locks());
         }
     }
-}
-
-fn remove_file(path: &Path) -> Result<()> {
-    fs::remove_file(path).map_err(|e| unwritable(e).context(path.display()))
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use ualm::internal::read_text;
 use ualm::{Error, ErrorKind, Result};
 
+use super::origin::{is_base, without_login};
+
 /// The address of the hub unless `HF_ENDPOINT` gives another.
 const HUB: &str = "https://huggingface.co";
 /// The time in which an answer, or the next bytes of one, must come, unless `HF_HUB_DOWNLOAD_TIMEOUT` gives another.
@@ -17,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Settings {
     /// The address of the hub, without a slash at the end.
     pub endpoint: String,
+    /// The same for messages, without a login.
+    pub address: String,
     /// The user's token, if there is one.
     pub token: Option<Token>,
     /// The folder of the cache.
@@ -61,12 +65,13 @@ impl Settings {
     /// # Errors
     /// [`ErrorKind::Invalid`] for a value that cannot be used.
     pub fn of_process() -> Result<Self> {
-        Self::read(&|name| std::env::var_os(name), std::env::home_dir())
+        let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+        Self::read(&|name| std::env::var_os(name), home)
     }
 
     fn read(variable: &dyn Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Result<Self> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let text = |name: &str| set(name).map(|value| value.to_string_lossy().trim().to_owned());
+        let text = |name: &str| Some(set(name)?.to_string_lossy().trim().to_owned()).filter(|text| !text.is_empty());
         let is_true = |name: &str| text(name).is_some_and(|value| is_true(&value));
         let path = |name: &str| set(name).map(|value| from_home(PathBuf::from(value), home.as_ref()));
         let hugging_face = path("HF_HOME")
@@ -74,8 +79,10 @@ impl Settings {
             .or_else(|| home.as_ref().map(|home| home.join(".cache/huggingface")))
             .ok_or_else(|| invalid("no folder for what is fetched: give one with HF_HOME"))?;
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned());
-        if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
-            return Err(invalid(format!("HF_ENDPOINT is {endpoint:?}; expected an address, such as {HUB}")));
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let address = without_login(&endpoint);
+        if !is_base(&endpoint) {
+            return Err(invalid(format!("HF_ENDPOINT is {address:?}; expected an address, such as {HUB}")));
         }
         let token_file = path("HF_TOKEN_PATH").unwrap_or_else(|| hugging_face.join("token"));
         let token = match is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
@@ -92,7 +99,8 @@ impl Settings {
         };
         let cache = path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE"));
         Ok(Self {
-            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            endpoint,
+            address,
             token,
             cache: cache.unwrap_or_else(|| hugging_face.join("hub")),
             is_offline: is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE"),
@@ -165,6 +173,7 @@ mod tests {
         assert_eq!(header(&[("HF_HOME", home)]).as_deref(), Some("Bearer hf_file"));
         assert_eq!(header(&[("HF_HOME", home), ("HF_TOKEN", " hf_set ")]).as_deref(), Some("Bearer hf_set"));
         assert_eq!(header(&[("HF_HOME", home), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]), None);
+        assert_eq!(header(&[("HF_HOME", home), ("HF_TOKEN", " ")]).as_deref(), Some("Bearer hf_file"));
         assert_eq!(header(&[]), None);
         let token = read(&[("HF_TOKEN", "hf_secret")]).unwrap().token.unwrap();
         assert_eq!(format!("{token:?} {token}"), "the token of HF_TOKEN the token of HF_TOKEN");
@@ -174,7 +183,9 @@ mod tests {
 
     #[test]
     fn values_that_cannot_be_used_are_refused() {
-        assert!(read(&[("HF_ENDPOINT", "huggingface.co")]).is_err());
+        for wrong in ["huggingface.co", "https://", "https://a b", "https://huggingface.co/?q"] {
+            assert!(read(&[("HF_ENDPOINT", wrong)]).is_err(), "{wrong}");
+        }
         assert!(read(&[("HF_HUB_DOWNLOAD_TIMEOUT", "soon")]).is_err());
         assert_eq!(read(&[("HF_ENDPOINT", "https://mirror.example/")]).unwrap().endpoint, "https://mirror.example");
         assert!(read(&[("HF_HUB_OFFLINE", "True")]).unwrap().is_offline);

@@ -18,6 +18,13 @@ impl Sums {
         Self { sha256: Sha256::new(), git: Sha1::new_with_prefix(format!("blob {size}\0")) }
     }
 
+    /// Returns the sums of a whole file.
+    pub fn of(content: &[u8]) -> Self {
+        let mut sums = Self::new(content.len() as u64);
+        sums.add(content);
+        sums
+    }
+
     /// Adds bytes.
     pub fn add(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
@@ -66,6 +73,7 @@ mod tests {
 
     #[test]
     fn both_sums_must_be_right() {
+        assert_eq!(Sums::of(b"hello").check(SHA256, None), Ok(()));
         assert_eq!(hello().check(SHA256, Some(&SHA256.to_uppercase())), Ok(()));
         assert_eq!(hello().check(GIT, None), Ok(()));
         let other = "0".repeat(64);
