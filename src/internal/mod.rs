@@ -11,6 +11,7 @@ pub use crate::memory::usable_memory;
 pub use crate::runtime::find_library;
 pub use crate::speed::{MachineSpeed, Operations, bytes_of_step, count_operations};
 pub use crate::system::{
-    System, cache_folder, config_folder, is_device, is_portable, is_replaceable, leave_out_current_folder, path_of, real_path,
+    System, cache_folder, config_folder, is_device, is_portable, is_replaceable, leave_out_current_folder, path_of,
+    real_path,
 };
 pub use crate::utf8::{read_text, read_text_from, skip_mark, text_of};

@@ -91,7 +91,9 @@ mod tests {
         for base in ["https://hub.example", "http://127.0.0.1:80/a/b", "https://me:secret@hub.example"] {
             assert!(is_base(base), "{base}");
         }
-        for other in ["https://", "http://a b", "ftp://hub.example", "hub.example", "https://hub.example/?a", "https://a/#b"] {
+        for other in
+            ["https://", "http://a b", "ftp://hub.example", "hub.example", "https://hub.example/?a", "https://a/#b"]
+        {
             assert!(!is_base(other), "{other}");
         }
     }
