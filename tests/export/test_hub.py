@@ -315,6 +315,24 @@ class RefusalTest(HubTest):
         self.hub.forget()
         self.exported()
 
+    def test_a_file_without_end(self):
+        self.hub.faults.append(Fault(path=f"resolve/{self.commit}/config.json", is_endless=True))
+        self.refused("config.json", "does not have the sum")
+        self.assertLess(sum(path.stat().st_size for path in (self.folder / "home").rglob("*") if path.is_file()), 16 << 20)
+
+    def test_answers_that_are_of_no_hub(self):
+        for content in (b"<html>", b"[]", b"{}", b'{"id": "a/b", "siblings": [1]}'):
+            self.hub.faults[:] = [Fault(path="/api/", content=content)]
+            self.refused("is HF_ENDPOINT the address of a hub?")
+        self.hub.faults.clear()
+        for endpoint in ("https://", "hub", "ftp://hub"):
+            self.refused("is no address of a hub; set HF_ENDPOINT", HF_ENDPOINT=endpoint)
+        self.hub.faults[:] = [Fault(path="/api/", status=302, headers={"Location": "/api/x"})]
+        self.refused("it redirects in a circle", HF_TOKEN=self.hub.token)
+        self.hub.faults[:] = [Fault(path="/api/", status=307, headers={"Location": f"{self.hub.store}/x"})]
+        self.refused("has no repository", "your token may not see it", HF_TOKEN=self.hub.token)
+        self.assertEqual({request.authorization for request in self.hub.requests if request.server == "store"}, {None})
+
     def test_what_is_no_checkpoint(self):
         self.hub.add("someone/package", {"manifest.json": b"{}", "llm.onnx": b""})
         self.refused("is a package already", "ualm pull someone/package", arguments=("someone/package", "out"))
@@ -326,7 +344,7 @@ class RefusalTest(HubTest):
         self.refused("several model-parallel ranks", arguments=("someone/split", "out"))
 
     def test_paths_that_lead_elsewhere(self):
-        for path in (f"{FULL}/../../../../../evil.safetensors", "/evil.safetensors", f"{FULL}\\..\\evil.safetensors", "c:evil.safetensors"):
+        for path in (f"{FULL}/../../../../../evil.safetensors", "/evil.safetensors", f"{FULL}\\..\\evil.safetensors", "c:evil.safetensors", "\x1b[2Jevil.safetensors"):
             self.hub.add(NAME, self.files | {path: b"evil"})
             self.refused("no path in a repository")
         self.assertEqual(list(self.folder.rglob("*evil*")), [])

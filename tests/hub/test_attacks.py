@@ -143,7 +143,11 @@ class Moments(test_pull.HubTest):
         while b"[y/N]" not in said:
             said += os.read(ours, 1024)
         pull = self.start("pull", NAME)
-        self.assertIn("waiting for it", pull.stderr.readline())
+        stopped = self.start("pull", NAME)
+        for process in (pull, stopped):
+            self.assertIn("waiting for it", process.stderr.readline())
+        stopped.send_signal(signal.SIGINT)
+        self.assertIn("the same command goes on", self.finish(stopped, 130)[1])
         os.write(ours, b"y\n")
         self.assertEqual(removal.wait(60), 0)
         os.close(ours)

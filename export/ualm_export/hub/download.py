@@ -78,6 +78,10 @@ def _errors(futures) -> list[BaseException]:
     return [error for future in futures if not future.cancelled() and (error := future.exception())]
 
 
+class _TooLong(Exception):
+    """More came than the file has."""
+
+
 class _Progress:
     """A file's share of the bar, and the end of its thread."""
 
@@ -93,13 +97,15 @@ class _Progress:
 
 
 class _Watched:
-    """A file that tells how much is in it."""
+    """A file that tells how much is in it, and takes `size` bytes at most."""
 
-    def __init__(self, file, progress: _Progress):
-        self._file, self._progress = file, progress
+    def __init__(self, file, size: int, progress: _Progress):
+        self._file, self._size, self._progress = file, size, progress
         self.seek, self.tell = file.seek, file.tell
 
     def write(self, piece: bytes) -> None:
+        if self._file.tell() + len(piece) > self._size:
+            raise _TooLong
         self._file.write(piece)
         self._progress.reach(self._file.tell())
 
@@ -149,9 +155,13 @@ def _fetch_blob(repository: Repository, file: RemoteFile, progress: _Progress) -
     partial.parent.mkdir(parents=True, exist_ok=True)
     if partial.is_file() and partial.stat().st_size > file.size:
         partial.unlink()
-    with told(name, repository.page):
-        patiently(_transfer(repository, file, partial, progress))
-    if not has_sum(partial, file.sum):
+    try:
+        with told(name, repository.page):
+            patiently(_transfer(repository, file, partial, progress))
+        is_right = has_sum(partial, file.sum)
+    except _TooLong:
+        is_right = False
+    if not is_right:
         partial.unlink()
         raise damaged(file.path, repository.page)
     partial.replace(cache.blob(name, file.sum))
@@ -167,7 +177,7 @@ def _transfer(repository: Repository, file: RemoteFile, partial: Path, progress:
         with partial.open("ab") as content:
             there = content.tell()
             progress.reach(there)
-            http_get(url, _Watched(content, progress), resume_size=there, headers=headers, expected_size=file.size)
+            http_get(url, _Watched(content, file.size, progress), resume_size=there, headers=headers, expected_size=file.size)
 
     return transfer
 

@@ -42,10 +42,10 @@ def told(name: HubName, page: str) -> Iterator[None]:
         raise ExportError(_gated(name, page)) from None
     except HfHubHTTPError as error:
         raise ExportError(_status(name, page, error)) from None
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
+        raise ExportError(f"{_host(page) or page} is no address of a hub; set HF_ENDPOINT to one, or leave it unset") from None
     except httpx2.HTTPError as error:
         raise ExportError(_connection(page, error)) from None
-    except httpx2.InvalidURL:
-        raise ExportError(f"{_host(page)} is no address of a hub; set HF_ENDPOINT to one, or leave it unset") from None
 
 
 def _gated(name: HubName, page: str) -> str:
@@ -65,8 +65,8 @@ def _status(name: HubName, page: str, error: HfHubHTTPError) -> str:
     if status == 401 and get_token() and not isinstance(error, RepositoryNotFoundError):
         return f"{host} refuses your token (HF_TOKEN, or the one that hf auth login kept): make a new one, or unset it for what is public"
     if isinstance(error, RepositoryNotFoundError) or status in (401, 404):
-        private = "your token may not see it" if get_token() else "private, and no token was given: set HF_TOKEN"
-        return f"{host} has no repository {name.repository}, or it is {private}; check the name. There is no folder of that name here, either"
+        private = "your token may not see it" if get_token() else "it is private, and no token was given: set HF_TOKEN"
+        return f"{host} has no repository {name.repository}, or {private}; check the name. There is no folder of that name here, either"
     if status == 403:
         return f"{host} refuses access to {name} (403): your token's rights do not reach it; {page} tells what is needed"
     if status == 429:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, ModelInfo, constants
 from huggingface_hub.utils import disable_progress_bars
 
 from ..errors import ExportError
@@ -84,12 +84,19 @@ class Hub:
             return self._kept(name)
         check_token()
         with told(name, f"{self.address}/{name.repository}"):
-            info = patiently(lambda: self.api.model_info(name.repository, revision=name.revision, files_metadata=True, timeout=30))
+            info = self._info(name)
         card = info.card_data.to_dict() if info.card_data else {}
         files = [_remote_file(name, sibling) for sibling in info.siblings or []]
         if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
             raise ExportError(f"{self.address} names no commit for {name}; is HF_ENDPOINT the address of a hub?")
         return Repository(self, name, info.sha, card.get("license_name") or card.get("license"), {file.path: file for file in files})
+
+    def _info(self, name: HubName) -> ModelInfo:
+        """What the hub says of a repository."""
+        try:
+            return patiently(lambda: self.api.model_info(name.repository, revision=name.revision, files_metadata=True, timeout=30))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ExportError(f"what {self.address} says of {name} cannot be read; is HF_ENDPOINT the address of a hub?") from None
 
     def _kept(self, name: HubName) -> Repository:
         commit = self.cache.commit(name)
@@ -106,7 +113,7 @@ def _remote_file(name: HubName, sibling) -> RemoteFile:
     path, lfs = sibling.rfilename, sibling.lfs
     sum_, size = (lfs.sha256, lfs.size) if lfs else (sibling.blob_id, sibling.size)
     parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or {"..", "."} & set(parts) or re.search(r"[\\:\0]", path):
+    if not parts or path.startswith("/") or {"..", "."} & set(parts) or re.search(r"[\\:\x00-\x1f\x7f-\x9f]", path):
         raise ExportError(f"{name} lists a file named {path!r}, which is no path in a repository; nothing is fetched from it")
     if not isinstance(size, int) or size < 0 or not _SUM.fullmatch(sum_ or ""):
         raise ExportError(f"the hub does not tell the size and the sum of {path} in {name}; is HF_ENDPOINT the address of a hub?")

@@ -12,10 +12,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use ualm::internal::{is_portable, read_text, write_whole, write_whole_with};
 use ualm::package::Manifest;
-use ualm::{Error, ErrorKind, Result};
+use ualm::{Cancel, Error, ErrorKind, Result};
 
 use crate::args::model_name::{ModelName, is_commit};
 
@@ -23,6 +25,8 @@ use crate::args::model_name::{ModelName, is_commit};
 pub const MANIFEST: &str = "manifest.json";
 /// The beginning of the names of folders of models.
 const MODELS: &str = "models--";
+/// How often a lock is tried that another process has.
+const PACE: Duration = Duration::from_millis(100);
 
 /// The part of the cache that belongs to a model.
 #[derive(Clone)]
@@ -160,20 +164,24 @@ impl Repository {
     }
 
     /// Locks what `name` stands for, for this process alone; calls `waits` before waiting for another one.
-    pub fn lock(&self, name: &str, waits: impl FnOnce()) -> Result<Lock> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if there can be no lock, [`ErrorKind::Cancelled`].
+    pub fn lock(&self, name: &str, cancel: &Cancel, waits: impl FnOnce()) -> Result<Lock> {
         let path = self.locks.join(format!("{name}.lock"));
         let failed = |e: io::Error| unwritable(e).context(path.display());
         make_folder(&self.locks)?;
         let file = open_lock(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                waits();
-                file.lock().map_err(failed)?;
+        let mut waits = Some(waits);
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(TryLockError::WouldBlock) => waits.take().map_or((), |waits| waits()),
+                Err(TryLockError::Error(e)) => return Err(failed(e)),
             }
-            Err(TryLockError::Error(e)) => return Err(failed(e)),
+            cancel.check()?;
+            sleep(PACE);
         }
-        Ok(Lock { _file: file })
     }
 
     /// Locks what `name` stands for, unless another process has locked it.
@@ -315,8 +323,11 @@ mod tests {
     #[test]
     fn a_lock_keeps_others_out() {
         let (_cache, repository) = repository();
-        let lock = repository.lock("pull", || panic!("nobody has it")).unwrap();
+        let lock = repository.lock("pull", &Cancel::new(), || panic!("nobody has it")).unwrap();
         assert!(repository.try_lock("pull").is_none());
+        let cancel = Cancel::new();
+        let cancelled = repository.lock("pull", &cancel, || cancel.cancel());
+        assert_eq!(cancelled.err().unwrap().kind(), ErrorKind::Cancelled);
         drop(lock);
         let shared = [repository.share_lock("pull").unwrap(), repository.share_lock("pull").unwrap()];
         assert!(repository.try_lock("pull").is_none());

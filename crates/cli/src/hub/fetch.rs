@@ -47,7 +47,7 @@ impl Fetch<'_> {
         let RemoteFile { name, id, size } = wanted.file;
         let waits = || self.tell(&format!("another program is fetching {name}; waiting for it"));
         // the lock of huggingface_hub, so that the two do not write the same file
-        let _lock = self.repository.lock(id, waits)?;
+        let _lock = self.repository.lock(id, self.cancel, waits)?;
         if self.repository.has_blob(id, *size) {
             return Ok(());
         }

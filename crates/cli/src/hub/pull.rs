@@ -92,7 +92,7 @@ impl Pull<'_> {
         let manifest_file = commit.file(MANIFEST).ok_or_else(|| no_package(&commit))?;
         let repository = self.repository();
         let waits = || note(common, &format!("another ualm is fetching {}; waiting for it", name.repository()));
-        let _lock = repository.lock(PULL_LOCK, waits)?;
+        let _lock = repository.lock(PULL_LOCK, cancel, waits)?;
         repository.make_folders()?;
         let cached = match repository.package(&commit.id) {
             Some(cached) => {
