@@ -283,7 +283,7 @@ impl GraphLoader {
         use ort::ErrorCode::{InvalidGraph, InvalidProtobuf, NoModel, NoSuchFile};
         let is_cpu = route.name == CPU;
         if is_cpu {
-            self.count_weights(file).map_err(NotLoaded::Failed)?;
+            self.count_weights(file);
         }
         self.load_session(file, route, sizes, device).map_err(|e| {
             if is_cpu || matches!(e.code(), InvalidGraph | InvalidProtobuf | NoModel | NoSuchFile) {
@@ -297,8 +297,10 @@ impl GraphLoader {
 
     /// Counts the weights of the graph in `file`, which is to run on the CPU, and warns where they and those of the graphs
     /// before it are more than the memory holds: what the system does then, it does without a word.
-    fn count_weights(&self, file: &str) -> Result<()> {
-        let weights = self.package.bytes_of_weights(file)?;
+    fn count_weights(&self, file: &str) {
+        let Ok(weights) = self.package.bytes_of_weights(file) else {
+            return; // what is wrong with the file is told when it is loaded
+        };
         let before = self.weights.fetch_add(weights, Ordering::Relaxed);
         let (all, usable) = (before.saturating_add(weights), usable_memory());
         if before <= usable && all > usable {
@@ -310,7 +312,6 @@ impl GraphLoader {
                 megabytes(usable),
             );
         }
-        Ok(())
     }
 
     fn load_session(&self, file: &str, route: Route<'_>, sizes: &Sizes, device: &Device) -> ort::Result<Session> {

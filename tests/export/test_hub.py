@@ -2,6 +2,7 @@
 
 import context  # noqa: F401, isort: skip
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -201,7 +202,8 @@ class BreakTest(HubTest):
         self.hub.faults.append(Fault(path=SHARD, server="store", rate=size / 4))
         process = self.start(NAME, "out")
         blobs = self.folder / "home/hub/models--someone--audex-tiny/blobs"
-        self.wait_for(lambda: any(path.stat().st_size > size / 8 for path in blobs.glob("*.incomplete")))
+        part = blobs / f"{hashlib.sha256(self.files[f'{FULL}/{SHARD}'].read_bytes()).hexdigest()}.incomplete"
+        self.wait_for(lambda: part.exists() and part.stat().st_size > size / 8)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         partial = sum(path.stat().st_size for path in blobs.glob("*.incomplete"))
