@@ -66,12 +66,16 @@ class Cache:
     def place(self, name: HubName, commit: str, path: str, sum_: str) -> None:
         """Links a blob into a snapshot; where links cannot be made, it is moved there."""
         blob, target = self.blob(name, sum_), self.snapshot(name, commit) / path
+        if target.is_file() and target.samefile(blob):
+            return  # another export may be reading it
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
+        aside = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            target.symlink_to(os.path.relpath(blob, target.parent))
+            aside.symlink_to(os.path.relpath(blob, target.parent))
         except OSError:
             blob.replace(target)
+        else:
+            aside.replace(target)
 
     def found(self, name: HubName, commit: str, path: str, sum_: str) -> Path | None:
         """The file in the cache that has the name of `sum_`, or of `path` in the snapshot; what is in it is not read."""
