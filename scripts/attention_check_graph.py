@@ -7,11 +7,9 @@ One MultiHeadAttention without projections: `query`, `key` and `value` [1, posit
 package onnx, which export/requirements.txt pins.
 """
 
-from pathlib import Path
+from onnx import TensorProto, helper
+from small_graph import write
 
-from onnx import TensorProto, checker, helper, save
-
-FILE = Path(__file__).resolve().parent.parent / "src" / "runtime" / "attention_check.onnx"
 WIDTH, HEADS = 64, 4
 
 
@@ -22,10 +20,7 @@ def main() -> None:
     ]
     node = helper.make_node("MultiHeadAttention", ["query", "key", "value"], ["output"], domain="com.microsoft", num_heads=HEADS)
     graph = helper.make_graph([node], "attention_check", ports[:3], ports[3:])
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="ualm")
-    checker.check_model(model)
-    save(model, FILE)
+    write(graph, "runtime/attention_check.onnx", microsoft=True)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@ The products of the floats `a` [rows, 256] by weights [67, 256] of 4 bits in blo
 32, as quantized packages have them (MatMulNBits, accuracy level 4). It needs the package onnx, which export/requirements.txt pins.
 """
 
-from pathlib import Path
-
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper, save
+from onnx import TensorProto, helper, numpy_helper
+from small_graph import write
 
-FILE = Path(__file__).resolve().parent.parent / "src" / "runtime" / "block_products.onnx"
 DEPTH, COLUMNS = 256, 67
 FORMS = ((4, 32), (4, 128), (8, 32))
 """Bits and sizes of blocks."""
@@ -52,10 +50,7 @@ def main() -> None:
     products = [product(bits, block) for bits, block in FORMS]
     initializers = [one for _, own in products for one in own]
     graph = helper.make_graph([node for node, _ in products], "block_products", [a], outputs, initializers)
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="ualm")
-    checker.check_model(model)
-    save(model, FILE)
+    write(graph, "runtime/block_products.onnx", microsoft=True)
 
 
 if __name__ == "__main__":

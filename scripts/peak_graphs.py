@@ -7,12 +7,10 @@
 so that the files are small, and speed does not depend on them. It needs the package onnx, which export/requirements.txt pins.
 """
 
-from pathlib import Path
-
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper, save
+from onnx import TensorProto, helper, numpy_helper
+from small_graph import write
 
-FOLDER = Path(__file__).resolve().parent.parent / "src" / "speed"
 INPUTS, OUTPUTS, BLOCK = 1024, 4096, 128
 MICROSOFT = "com.microsoft"
 
@@ -44,10 +42,7 @@ class Graph:
             for name, width in (("input", INPUTS), ("product", OUTPUTS))
         ]
         graph = helper.make_graph(self.nodes, "peak", ports[:1], ports[1:], self.initializers)
-        opsets = [helper.make_opsetid("", 21), helper.make_opsetid(MICROSOFT, 1)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="ualm")
-        checker.check_model(model)
-        save(model, FOLDER / file)
+        write(graph, f"speed/{file}", microsoft=True)
 
 
 def write_float32() -> None:

@@ -9,11 +9,9 @@ two products in 16 bits is wrong; the sizes are multiples of nothing, so that al
 onnx, which export/requirements.txt pins.
 """
 
-from pathlib import Path
+from onnx import TensorProto, helper
+from small_graph import write
 
-from onnx import TensorProto, checker, helper, save
-
-FILE = Path(__file__).resolve().parent.parent / "src" / "runtime" / "product_check.onnx"
 DEPTH, COLUMNS = 70, 67
 
 
@@ -36,10 +34,7 @@ def main() -> None:
     inputs = ["a", "weights", "a_scale", "scales", "a_zero", "zero"]
     node = helper.make_node("MatMulIntegerToFloat", inputs, ["product"], domain="com.microsoft")
     graph = helper.make_graph([node], "product_check", [a], [product], initializers)
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="ualm")
-    checker.check_model(model)
-    save(model, FILE)
+    write(graph, "runtime/product_check.onnx", microsoft=True)
 
 
 if __name__ == "__main__":

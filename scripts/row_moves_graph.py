@@ -10,14 +10,11 @@ written, and ScatterND changes nothing but the rows that it is told. It needs th
 export/requirements.txt pins.
 """
 
-from pathlib import Path
-
-from onnx import TensorProto, checker, helper, save
-
-FOLDER = Path(__file__).resolve().parent.parent / "src" / "runtime"
+from onnx import TensorProto, helper
+from small_graph import write
 
 
-def write(file: str, element: int) -> None:
+def write_moves(file: str, element: int) -> None:
     port = helper.make_tensor_value_info
     inputs = [
         port("to", element, ["rows", "size"]),
@@ -30,14 +27,12 @@ def write(file: str, element: int) -> None:
         helper.make_node("ScatterND", ["to", "to_rows", "gathered"], ["moved"]),
     ]
     graph = helper.make_graph(nodes, "row_moves", inputs, [port("moved", element, ["rows", "size"])])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10, producer_name="ualm")
-    checker.check_model(model)
-    save(model, FOLDER / file)
+    write(graph, f"runtime/{file}")
 
 
 def main() -> None:
-    write("row_moves.onnx", TensorProto.FLOAT)
-    write("row_moves_half.onnx", TensorProto.FLOAT16)
+    write_moves("row_moves.onnx", TensorProto.FLOAT)
+    write_moves("row_moves_half.onnx", TensorProto.FLOAT16)
 
 
 if __name__ == "__main__":
