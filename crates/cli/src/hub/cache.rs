@@ -132,8 +132,7 @@ impl Repository {
 
     /// Forgets the branch or tag `revision`.
     pub fn forget_name(&self, revision: &str) -> Result<()> {
-        let path = self.reference(revision);
-        fs::remove_file(&path).map_err(|e| unwritable(e).context(path.display()))
+        remove_file(&self.reference(revision))
     }
 
     /// Puts the contents `id` into the snapshot of `commit` as `name`: by a link, or by a copy where the system has none
@@ -145,14 +144,13 @@ impl Repository {
         if is_same(&path) == Some(true) {
             return Ok(());
         }
-        let failed = |e: io::Error| unwritable(e).context(path.display());
         if fs::symlink_metadata(&path).is_ok() {
-            fs::remove_file(&path).map_err(failed)?;
+            remove_file(&path)?;
         }
         let ups = "../".repeat(2 + name.matches('/').count());
         let linked = symlink(Path::new(&format!("{ups}blobs/{id}")), &path).or_else(|_| fs::hard_link(&blob, &path));
         linked.or_else(|_| {
-            let mut source = File::open(&blob).map_err(failed)?;
+            let mut source = File::open(&blob).map_err(|e| unwritable(e).context(path.display()))?;
             write_whole_with(&path, |file| io::copy(&mut source, file).map(drop))
         })
     }

@@ -1,12 +1,12 @@
 //! Licences that restrict what a package may be used for: shown before its first use, which is remembered.
 
-use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use ualm::internal::{state_folder, write_whole};
 use ualm::package::Manifest;
 use ualm::{Error, ErrorKind, Result};
 
+use super::question::{ask, can_ask};
 use crate::args::Common;
 use crate::args::model_name::ModelName;
 use crate::output::{note, warn};
@@ -62,9 +62,11 @@ impl Licensed<'_> {
         if common.accept_licence {
             note(common, &self.words());
             note(common, "accepted by --accept-licence");
-        } else if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        } else if can_ask() {
             warn(&self.words());
-            ask()?;
+            if !ask("Do you accept it?")? {
+                return Err(Error::new(ErrorKind::Invalid, "the licence is not accepted; nothing was done"));
+            }
         } else {
             let what = format!(
                 "{}\nThere is no terminal to ask whether you accept it: read it, and give --accept-licence (or \
@@ -118,17 +120,6 @@ pub fn is_free(license: &str) -> bool {
 
 fn states_none(license: &str) -> bool {
     ["", "none", "not stated", "unknown"].contains(&license.trim().to_lowercase().as_str())
-}
-
-fn ask() -> Result<()> {
-    eprint!("Do you accept it? [y/N] ");
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(|e| Error::new(ErrorKind::Io, "the answer cannot be read").with_source(e))?;
-    match answer.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Error::new(ErrorKind::Invalid, "the licence is not accepted; nothing was done")),
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod licence;
 mod list;
 mod origin;
 mod pull;
+mod question;
 mod remove;
 mod retry;
 mod settings;

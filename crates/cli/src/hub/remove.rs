@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::io::{self, BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use same_file::Handle;
@@ -11,6 +10,7 @@ use ualm::{Error, ErrorKind, Result};
 
 use super::cache::{Cached, Lock, MANIFEST, Repository, files_below, remove_file, unwritable};
 use super::pull::{PULL_LOCK, bytes};
+use super::question::{ask, can_ask};
 use super::use_lock;
 use crate::args::{Common, RemoveModel};
 use crate::output::{note, print_json};
@@ -82,16 +82,12 @@ fn confirm(args: &RemoveModel, packages: &[Cached], size: u64) -> Result<()> {
         return Ok(());
     }
     let refused = |what: &str| Err(Error::new(ErrorKind::Invalid, what));
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !can_ask() {
         return refused("there is no terminal to ask whether you are sure: give --yes");
     }
-    eprint!("Remove {} ({} revisions, {})? [y/N] ", args.name, packages.len(), bytes(size));
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(|e| Error::new(ErrorKind::Io, "the answer cannot be read").with_source(e))?;
-    match answer.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => refused("nothing was removed"),
+    match ask(&format!("Remove {} ({} revisions, {})?", args.name, packages.len(), bytes(size)))? {
+        true => Ok(()),
+        false => refused("nothing was removed"),
     }
 }
 

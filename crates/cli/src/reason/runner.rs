@@ -79,21 +79,17 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
+    fn new(job: Job<'a>, folder: Folder, chain: ChainRunner<'a>, is_given: bool) -> Self {
+        let player = Player::new(job.common, &job.args.playing);
+        Self { job, folder, chain, shown: Vec::new(), is_given, is_edited: false, player, cost: None }
+    }
+
     /// Begins a chain about `words`.
     pub fn begin(job: Job<'a>, folder: Folder, chain: Chain, words: &str, seed: u64, given: Given) -> Result<Self> {
         let is_given = given.plan.is_some();
         let options = job.options(Some(seed), given);
         let chain = ChainRunner::begin(job.takes()?, chain, words, options, job.cancel).map_err(stopped)?;
-        Ok(Self {
-            job,
-            folder,
-            chain,
-            shown: Vec::new(),
-            is_given,
-            is_edited: false,
-            player: Player::new(job.common, &job.args.playing),
-            cost: None,
-        })
+        Ok(Self::new(job, folder, chain, is_given))
     }
 
     /// Resumes the chain that `record` holds before stage `index`.
@@ -108,16 +104,7 @@ impl<'a> Runner<'a> {
         let is_given = given.plan.is_some();
         let options = job.options(job.args.sampling.seed, given);
         let chain = ChainRunner::resume(job.takes()?, chain, record, index, options, job.cancel)?;
-        Ok(Self {
-            job,
-            folder,
-            chain,
-            shown: Vec::new(),
-            is_given,
-            is_edited: false,
-            player: Player::new(job.common, &job.args.playing),
-            cost: None,
-        })
+        Ok(Self::new(job, folder, chain, is_given))
     }
 
     /// Runs the stages that are left.
