@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 
 from crates import ROOT
-from dist import EPOCH, copy, write
+from dist import EPOCH, copy, glibc_versions, write
 from fetch_onnxruntime import Failure
 from install_c_library import abi_version, version
 
@@ -141,13 +141,12 @@ def moved(source, target, replacements):
 
 def dependencies(top):
     """Returns the oldest libraries of the system that the program and its libraries run with, by the versions of the symbols that they ask for."""
-    built = b"".join(path.read_bytes() for path in [top / "bin/ualm", *sorted((top / "lib").glob("*.so.*"))])
-    glibc = max(tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(2\.\d+)(?=\0)", built))
-    newest = max(map(int, re.findall(rb"\0GLIBCXX_3\.4\.(\d+)(?=\0)", built)))
+    built = [top / "bin/ualm", *sorted((top / "lib").glob("*.so.*"))]
+    newest = max(int(number) for path in built for number in re.findall(rb"\0GLIBCXX_3\.4\.(\d+)(?=\0)", path.read_bytes()))
     gcc = next((release for number, release in GCC_OF.items() if number >= newest), None)
     if gcc is None:
         raise Failure(f"GLIBCXX_3.4.{newest} is newer than what this script knows of")
-    return f"libc6 (>= {'.'.join(map(str, glibc))}), libgcc-s1 (>= 4.2), libstdc++6 (>= {gcc})"
+    return f"libc6 (>= 2.{max(glibc_versions(built))}), libgcc-s1 (>= 4.2), libstdc++6 (>= {gcc})"
 
 
 def pack(tree, out):

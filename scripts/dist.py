@@ -72,12 +72,17 @@ def lay_out_shell_files(prefix):
 
 
 def lay_out_papers(prefix, onnx_runtime, target):
-    """Writes licences, and the bill of materials."""
+    """Writes the licences of all parts, and the bill of materials."""
     papers = prefix / "share/doc/ualm"
     for name in ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"):
         copy(ROOT / name, papers / name)
     for name in ("LICENSE", "ThirdPartyNotices.txt"):
         copy(onnx_runtime / name, papers / "onnxruntime" / name)
+    lay_out_papers_of_crates(papers, target)
+
+
+def lay_out_papers_of_crates(papers, target):
+    """Writes the licences of all that is linked, and the bill of materials."""
     write(papers / "crates.txt", licences.collect(linked(target.triple)[1:]))
     rust = pathlib.Path(subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=sysroot"], text=True).strip())
     copy(rust / "share/doc/rust/COPYRIGHT-library.html", papers / "rust-standard-library.html")
@@ -88,15 +93,19 @@ def readme(prefix, target):
     """Returns the archive's README, with what this build asks of the machine."""
     needs = f"{target.system} on {target.processor}"
     if target.system == "linux":
-        built = [path.read_bytes() for path in (prefix / "bin").iterdir()] + [path.read_bytes() for path in (prefix / "lib").glob("*.so*")]
-        versions = (tuple(map(int, version.split(b"."))) for version in re.findall(rb"\0GLIBC_(2\.\d+)(?=\0)", b"".join(built)))
-        needs += f", with glibc {'.'.join(map(str, max(versions)))} or later"
+        built = [*(prefix / "bin").iterdir(), *(prefix / "lib").glob("*.so*")]
+        needs += f", with glibc 2.{max(glibc_versions(built))} or later"
     values = {
         "VERSION": version(), "NEEDS": needs, "TARGET": target.triple, "ONNX_RUNTIME": ONNX_RUNTIME,
         "PROGRAM": f"bin/{target.program}",
     }  # fmt: skip
     text = (ROOT / "packaging/README.md").read_text(encoding="utf-8")
     return re.sub(r"@(\w+)@", lambda name: values[name[1]], text)
+
+
+def glibc_versions(built):
+    """Returns the versions of glibc whose symbols files ask for, by the number after `2.`."""
+    return {int(number) for path in built for number in re.findall(rb"\0GLIBC_2\.(\d+)(?=\0)", path.read_bytes())}
 
 
 def copy(source, target, mode=0o644):

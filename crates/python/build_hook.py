@@ -20,9 +20,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import dist  # noqa: E402
 import install_c_library  # noqa: E402
-import licences  # noqa: E402
-import sbom  # noqa: E402
-from crates import cargo, host, linked  # noqa: E402
+from crates import cargo, host  # noqa: E402
 from targets import this_target  # noqa: E402
 
 # The oldest glibc that Rust's standard library runs on, and a tag of wheels names.
@@ -41,7 +39,7 @@ class Hook(BuildHookInterface):  # type: ignore[type-arg]
         if version == "editable":
             return
         binaries, papers = build(), ROOT / "target/wheel/papers"
-        write_papers(papers)
+        dist.lay_out_papers_of_crates(papers, this_target())
         files = {**binaries, ROOT / "onnx/default": "share/ualm/default", papers: "share/doc/ualm"}
         for name in ("LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"):
             files[ROOT / name] = f"share/doc/ualm/{name}"
@@ -62,20 +60,11 @@ def build() -> dict[pathlib.Path, str]:
     return {folder / library.name: library.as_posix(), target.folder(profile) / target.program: f"bin/{target.program}"}
 
 
-def write_papers(folder: pathlib.Path) -> None:
-    """Writes the licences of all that is linked, and the bill of materials."""
-    dist.write(folder / "crates.txt", licences.collect(linked()[1:]))
-    rust = pathlib.Path(subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=sysroot"], text=True).strip())
-    dist.copy(rust / "share/doc/rust/COPYRIGHT-library.html", folder / "rust-standard-library.html")
-    dist.write(folder / "sbom.cdx.json", sbom.text())
-
-
 def platform(binaries: list[pathlib.Path]) -> str:
     """Returns the wheel's tag of systems: the oldest on which the binaries run."""
     processor, _, *system = host().split("-")
     if "linux" in system and "gnu" in system:
-        found = re.findall(rb"\0GLIBC_2\.(\d+)", b"".join(binary.read_bytes() for binary in binaries))
-        return f"manylinux_2_{max(OLDEST_GLIBC, *map(int, found))}_{processor}"
+        return f"manylinux_2_{max(OLDEST_GLIBC, *dist.glibc_versions(binaries))}_{processor}"
     if "darwin" in system:
         named = subprocess.check_output([os.environ.get("RUSTC", "rustc"), "--print=deployment-target"], text=True)
         return f"macosx_{'_'.join(re.findall(r'[0-9]+', named)[:2])}_{MACOS.get(processor, processor)}"
