@@ -222,7 +222,8 @@ class BreakTest(HubTest):
         self.hub.faults.append(Fault(path=SHARD, server="store", rate=size / 60))
         process = self.start(NAME, "out")
         blobs = self.folder / "home/hub/models--someone--audex-tiny/blobs"
-        self.wait_for(lambda: any(path.stat().st_size for path in blobs.glob("*.incomplete")))
+        part = blobs / f"{hashlib.sha256(self.files[f'{FULL}/{SHARD}'].read_bytes()).hexdigest()}.incomplete"
+        self.wait_for(lambda: part.exists() and part.stat().st_size)
         process.send_signal(signal.SIGTERM)
         self.ended(process)
         self.assertEqual(process.returncode, 143)

@@ -3,6 +3,7 @@
 Run by `make test-hub`.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -100,9 +101,12 @@ class HubTest(unittest.TestCase):
             time.sleep(0.01)
 
     def part_size(self):
-        """The bytes that have come of the large file."""
-        sizes = [path.stat().st_size for path in self.repository().glob("blobs/*.incomplete")]
-        return max(sizes, default=0)
+        """The bytes that have come of the large file. Other files may be finished, and renamed, while they are counted."""
+        sizes = [0]
+        for path in self.repository().glob("blobs/*.incomplete"):
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append(path.stat().st_size)
+        return max(sizes)
 
 
 class Pull(HubTest):
