@@ -52,7 +52,7 @@ build: library ## build the program, target/release/ualm
 library: ## fetch ONNX Runtime's library
 	@$(LIBRARY) && echo "ONNX Runtime: $$library"
 
-test: test-python test-interface test-rust test-server test-hub ## set everything up and run all tests
+test: test-rust test-python test-interface test-server test-hub ## set everything up and run all tests
 	@if $(PYTHON) tests/tools/software_vulkan.py >/dev/null 2>&1; then $(MAKE) test-webgpu; else \
 	  echo "note: WebGPU was not tried: make test-webgpu says what it needs"; fi
 	@if $(PYTHON) scripts/fetch_onnxruntime.py --flavour qnn --cached >/dev/null 2>&1; then $(MAKE) test-qnn; else \
