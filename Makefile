@@ -145,14 +145,16 @@ small-machines: build ## measure what works in little memory (Linux, with the ri
 PROCESSORS ?= Haswell Nehalem qemu64
 test-processors: build fixtures ## run doctor and the tests against the reference implementations as older x86-64 processors (qemu-x86_64-static)
 	@command -v qemu-x86_64-static >/dev/null || { echo "qemu-x86_64-static is missing (on Debian and Ubuntu: apt install qemu-user-static)" >&2; exit 1; }
+	@mkdir -p target/processors && $(CC) -shared -fPIC -O1 -o target/processors/readable_page.so tests/tools/readable_page.c -ldl
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && for processor in $(PROCESSORS); do \
-	  echo "as $$processor:" && qemu-x86_64-static -cpu $$processor $(BUILD)/release/ualm doctor --model onnx/default && \
-	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64-static -cpu $$processor" $(CARGO) test --release --locked --package ualm \
+	  qemu="qemu-x86_64-static -E LD_PRELOAD=$(CURDIR)/target/processors/readable_page.so -cpu $$processor" && \
+	  echo "as $$processor:" && $$qemu $(BUILD)/release/ualm doctor --model onnx/default && \
+	  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$$qemu" $(CARGO) test --release --locked --package ualm \
 	    --lib --test library -- product:: reference:: audex:: || exit; \
 	done
 
-test-systemd: ## check examples/systemd with systemd's own tools
-	@$(PYTHON) -m unittest discover --start-directory tests/systemd
+test-systemd: build ## check examples/systemd with systemd's own tools
+	@UALM="$(abspath $(BUILD))/release/ualm" $(PYTHON) -m unittest discover --start-directory tests/systemd
 
 install-c: ## install the C library, for pkg-config and CMake too: make install-c PREFIX=/usr/local
 	@$(PYTHON) scripts/install_c_library.py --prefix "$(PREFIX)"
