@@ -1,5 +1,5 @@
 """Draws README's picture, docs/picture.svg: a sentence, the sound that the default package makes of it, and what it hears in it. Run by
-`make pictures` with the exporter's Python; the text and the sound are the program's own."""
+`make picture` with the exporter's Python; the text and the sound are the program's own."""
 import pathlib
 import shlex
 import subprocess
