@@ -238,13 +238,14 @@ evaluate: build ## measure the default package: make evaluate DATA=recordings WO
 fixtures: ## export the small packages that the tests read, into target/fixtures
 	@$(ENVIRONMENT) && "$$python" tests/tools/fixtures.py
 
-lint: ## check format, lints, types, dependencies and other targets; warnings are errors
+lint: ## check format, lints, types, wording, dependencies and other targets; warnings are errors
 	@$(CARGO) fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing: rustup component add rustfmt" >&2; exit 1; }
 	@$(CARGO) clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy" >&2; exit 1; }
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --package ualm --no-deps
 	@$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
+	@$(PYTHON) scripts/check_words.py
 	@$(PYTHON) scripts/unsafe_dependencies.py
 	@$(PYTHON) scripts/check_targets.py
 	@python=$$($(PYTHON) scripts/python_environment.py crates/python/lint-requirements.txt) && \
