@@ -37,7 +37,7 @@ export ORT_TELEMETRY_DISABLED := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: wheel test-wheel test-interface help demo reference picture build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-hub test-scale test-valgrind test-threads test-page test-node dist packages test-dist test-debian cross test-cross soak fuzz small-machines test-processors test-systemd
+.PHONY: public-api pictures test-docs wheel test-wheel test-interface help demo reference build library fixtures test test-rust test-python test-c test-train train evaluate header install-c lint format bench bench-package bench-peers clean test-openvino test-webgpu test-qnn test-server test-hub test-scale test-valgrind test-threads test-page test-node dist packages test-dist test-debian cross test-cross soak fuzz small-machines test-processors test-systemd
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -52,7 +52,7 @@ build: library ## build the program, target/release/ualm
 library: ## fetch ONNX Runtime's library
 	@$(LIBRARY) && echo "ONNX Runtime: $$library"
 
-test: test-rust test-python test-interface test-server test-hub ## set everything up and run all tests
+test: test-rust test-python test-interface test-server test-docs test-hub ## set everything up and run all tests
 	@if $(PYTHON) tests/tools/software_vulkan.py >/dev/null 2>&1; then $(MAKE) test-webgpu; else \
 	  echo "note: WebGPU was not tried: make test-webgpu says what it needs"; fi
 	@if $(PYTHON) scripts/fetch_onnxruntime.py --flavour qnn --cached >/dev/null 2>&1; then $(MAKE) test-qnn; else \
@@ -65,6 +65,10 @@ test-server: fixtures ## run the official OpenAI client, curl and bad clients ag
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
 	  python=$$($(PYTHON) scripts/python_environment.py tests/server/requirements.txt) && \
 	  UALM="$(abspath $(BUILD))/debug/ualm" "$$python" -m unittest discover --start-directory tests/server
+
+test-docs: ## run the commands of README.md and docs/ that are marked to be run
+	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
+	  UALM="$(abspath $(BUILD))/debug/ualm" $(PYTHON) -m unittest discover --start-directory tests/docs
 
 test-hub: ## fetch packages from a hub on this machine that has the faults of a real one
 	@$(LIBRARY) && export ORT_DYLIB_PATH="$$library" && $(PROGRAM) && \
@@ -128,11 +132,25 @@ test-node: ## build, and run the examples in JavaScript with OpenAI's client (ne
 	  $(MAKE) build && cd examples/javascript && npm ci --silent --ignore-scripts && cd ../../tests/node && \
 	  UALM_PROGRAM="$(abspath $(BUILD))/release/ualm" node --test --test-reporter=spec; fi
 
-reference: ## write the reference in docs/cli.md again, from the program's help
+reference: ## write the generated parts of docs/ again: cli.md, c.md, manifest.schema.json, architecture.md
 	@UALM_WRITE_REFERENCE=1 $(TEST) --quiet --test program help::
+	@UALM_WRITE_REFERENCE=1 $(TEST) --quiet --test library manifest_schema::the_published
+	@$(PYTHON) scripts/architecture.py
+	@$(PYTHON) scripts/c_reference.py
 
-picture: build ## draw README's picture, docs/picture.svg, again
-	@$(ENVIRONMENT) && $(LIBRARY) && ORT_DYLIB_PATH="$$library" "$$python" scripts/picture.py $(BUILD)/release/ualm
+NIGHTLY ?= nightly
+public-api: ## write docs/public-api.txt again, the listing of the library's public items (nightly Rust, cargo-public-api)
+	@$(CARGO) public-api --version >/dev/null 2>&1 || { echo "cargo-public-api is missing: cargo install --locked cargo-public-api" >&2; exit 1; }
+	@$(CARGO) +$(NIGHTLY) public-api --package ualm -sss > docs/public-api.txt
+
+pictures: build ## draw all pictures of the documents again: README's, the examples', the web page's (Node.js and Chromium)
+	@$(ENVIRONMENT) && $(LIBRARY) && export ORT_DYLIB_PATH="$$library" && \
+	  "$$python" scripts/picture.py $(BUILD)/release/ualm && \
+	  "$$python" export/examples.py onnx/default --program $(abspath $(BUILD))/release/ualm
+	@missing=$$(npm --version >/dev/null 2>&1 || echo "Node.js with npm"; test -x "$(CHROMIUM)" || echo "Chromium at $(CHROMIUM)"); \
+	  if [ -n "$$missing" ]; then echo "docs/page stays as it is, for there is no $$missing"; else \
+	  cd tests/page && npm ci --silent --ignore-scripts && \
+	  CHROMIUM="$(CHROMIUM)" UALM_PROGRAM="$(abspath $(BUILD))/release/ualm" npm run --silent screenshots; fi
 
 header: ## write ualm.h and ualm.abi in crates/capi/include again, from crates/capi/src
 	@UALM_WRITE_HEADER=1 $(TEST) --quiet --test c_library header::
@@ -222,13 +240,14 @@ evaluate: build ## measure the default package: make evaluate DATA=recordings WO
 fixtures: ## export the small packages that the tests read, into target/fixtures
 	@$(ENVIRONMENT) && "$$python" tests/tools/fixtures.py
 
-lint: ## check format, lints, types, dependencies and other targets; warnings are errors
+lint: ## check format, lints, types, wording, dependencies and other targets; warnings are errors
 	@$(CARGO) fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing: rustup component add rustfmt" >&2; exit 1; }
 	@$(CARGO) clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy" >&2; exit 1; }
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --package ualm --no-deps
 	@$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
+	@$(PYTHON) scripts/check_words.py
 	@$(PYTHON) scripts/unsafe_dependencies.py
 	@$(PYTHON) scripts/check_targets.py
 	@python=$$($(PYTHON) scripts/python_environment.py crates/python/lint-requirements.txt) && \

@@ -99,7 +99,7 @@ def main():
     parser.add_argument("address", help="as in http://127.0.0.1:8080")
     parser.add_argument("--model", default="ualm-small-world")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--seconds", type=float, default=20, help="how long each number of clients asks")
+    parser.add_argument("--seconds", type=float, default=20, help="duration for each number of clients")
     parser.add_argument("--steps", type=int, help="frames of each sound; by default as many as the model wants")
     parser.add_argument("--rate", type=int, default=16000, help="the model's sample rate")
     parser.add_argument("--pid", type=int, help="the server's process, for its memory")

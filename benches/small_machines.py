@@ -109,7 +109,7 @@ class Machine:
         return [str(part) for part in (self.program, *command, *shorter, *options)]
 
     def run(self, command, limit):
-        """How a command ends in words, its seconds, and its own memory in MiB."""
+        """Runs a command; returns its outcome in words, its seconds, and its anonymous memory in MiB."""
         forget([self.program, self.library, *self.package.iterdir()])
         group = Group(limit)
         begin = time.monotonic()
@@ -163,7 +163,7 @@ class Machine:
 
 
 def words(code, errors):
-    """How a command ended, for a table."""
+    """Returns the outcome of a command in words, for a table."""
     if code == 0:
         return "works"
     if code == -signal.SIGKILL:

@@ -44,7 +44,9 @@ def main() -> int:
     lines = [
         "# Examples of the default package",
         "",
-        f"Made by `python3 export/examples.py`; nothing was chosen. Under each picture: what the package itself answers to *{QUESTION}*",
+        "For those who want to see what the default package generates.",
+        "",
+        f"Made by `python3 export/examples.py`, without any selection. Under each picture: the package's own answer to *{QUESTION}*",
         "",
     ]
     with tempfile.TemporaryDirectory() as folder:

@@ -66,11 +66,13 @@ def linked(triple=None):
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     own = [node for node in metadata["workspace_members"] if packages[node]["name"] in OWN]
     sums = checksums()
+    released = without_tests(triple)
 
     def used(node):
         """The crates that are part of the same program as this one."""
         normal = (d["pkg"] for d in nodes[node]["deps"] if any(kind["kind"] is None for kind in d["dep_kinds"]))
-        return [d for d in normal if not any("proc-macro" in target["kind"] for target in packages[d]["targets"])]
+        linked_in = (d for d in normal if (packages[d]["name"], packages[d]["version"]) in released)
+        return [d for d in linked_in if not any("proc-macro" in target["kind"] for target in packages[d]["targets"])]
 
     found, waiting = set(), list(own)
     while waiting:
@@ -82,6 +84,14 @@ def linked(triple=None):
     needs = {need for node in own for need in used(node)}.difference(own)
     project = crate(packages[metadata["resolve"]["root"]], [packages[need] for need in needs], sums)
     return [project, *(crate(packages[node], [packages[need] for need in used(node)], sums) for node in others)]
+
+
+def without_tests(triple=None):
+    """Returns the (name, version) of all crates in a build without tests. `cargo metadata` has also those of features that only
+    development dependencies enable."""
+    own = (f"--package={name}" for name in OWN)
+    tree = cargo("tree", "--locked", "--edges=normal", "--prefix=none", "--format={p}", f"--target={triple or host()}", *own)
+    return set(re.findall(r"^(\S+) v(\S+)", tree, re.MULTILINE))
 
 
 def crate(package, needs, sums):

@@ -17,6 +17,7 @@ pub const MOST_ROUNDS: usize = 32;
 
 /// A mode of reasoning: one of the three chains of the paper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ReasoningMode {
@@ -42,6 +43,7 @@ impl ReasoningMode {
 
 /// The reasoning that a package was trained for, from its manifest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ReasoningConfig {
@@ -147,6 +149,7 @@ pub struct ChainRequest {
 
 /// A stage of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Stage {

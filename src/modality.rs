@@ -7,6 +7,7 @@ use crate::sampling::Sampling;
 
 /// What a segment of a reply is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Modality {
@@ -48,6 +49,7 @@ impl std::fmt::Display for Modality {
 
 /// Settings of the segments of one modality.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct SegmentConfig {

@@ -22,6 +22,7 @@ use crate::utf8::text_of;
 ///
 /// A line whose placeholders have no value yet is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Wording(BTreeMap<Stage, String>);
 

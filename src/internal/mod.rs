@@ -4,6 +4,8 @@
 pub mod benching;
 #[cfg(feature = "internal")]
 pub mod fuzzing;
+#[cfg(feature = "schema")]
+mod schema;
 
 pub use crate::compare::{Comparer, Comparison, GraphComparison};
 pub use crate::file::{hold_writes, remove_parts, write_whole, write_whole_with};
@@ -15,3 +17,5 @@ pub use crate::system::{
     real_path, rename, state_folder,
 };
 pub use crate::utf8::{read_text, read_text_from, skip_mark, text_of};
+#[cfg(feature = "schema")]
+pub use schema::manifest_schema;

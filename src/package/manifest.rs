@@ -21,6 +21,7 @@ pub const PREFILL: &str = "prefill";
 
 /// The description of a package.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Manifest {
     /// Version of the manifest's schema.
@@ -154,6 +155,7 @@ impl Manifest {
 
 /// A modality that the model can produce.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ModalityConfig {
     /// The layout of its segments.
@@ -174,6 +176,7 @@ pub struct ModalityConfig {
 
 /// Words that the program says on the user's behalf.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Prompts {
@@ -206,6 +209,7 @@ impl Default for Prompts {
 
 /// A sentence around a text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Frame {
     /// The words before the text.
@@ -224,6 +228,7 @@ impl Frame {
 
 /// What text is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Purpose {
@@ -237,6 +242,7 @@ pub enum Purpose {
 
 /// Sizes of the language model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LanguageModelConfig {
     /// Size of a hidden state.
@@ -249,6 +255,7 @@ pub struct LanguageModelConfig {
 
 /// A part of the state of a sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StateConfig {
@@ -258,6 +265,7 @@ pub enum StateConfig {
 
 /// Keys and values of attention layers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct AttentionConfig {
     /// Number of layers.
@@ -272,6 +280,7 @@ pub struct AttentionConfig {
 
 /// A rotary position embedding on halves.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RotaryConfig {
     /// Size of the model's own heads, the halves of which are rotated; the rest of a head is zeros.
@@ -300,6 +309,7 @@ impl LanguageModelConfig {
 
 /// The front end and the chunks of the audio encoder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct AudioEncoderConfig {
     /// The tower: `af_whisper` or `qwen2_5_omni`.
@@ -330,6 +340,7 @@ pub struct AudioEncoderConfig {
 
 /// The rows of features kept of a window of sound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FeatureRows {
@@ -342,6 +353,7 @@ pub enum FeatureRows {
 
 /// A codec: its graphs, rates and sizes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CodecConfig {
     /// The graph that encodes, if there is one.
@@ -373,6 +385,7 @@ impl CodecConfig {
 
 /// The form of a codec's decoder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DecodingConfig {
@@ -400,6 +413,7 @@ pub enum DecodingConfig {
 
 /// The sizes of the keys and values that a causal decoder keeps of the frames of a clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CausalState {
     /// Number of layers.
@@ -412,6 +426,7 @@ pub struct CausalState {
 
 /// The output of an enhancer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct EnhancerConfig {
     /// The graph.
@@ -424,6 +439,7 @@ pub struct EnhancerConfig {
 
 /// Limits of a package on its input.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Limits {
@@ -439,6 +455,7 @@ impl Default for Limits {
 
 /// Size and SHA-256 of a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct FileSum {
     /// Bytes.

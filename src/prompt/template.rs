@@ -11,6 +11,7 @@ use crate::token::{TokenId, Vocabulary};
 
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Piece {
@@ -22,6 +23,7 @@ pub enum Piece {
 
 /// The words around a prompt's messages and a reply's segments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Template {
     /// How messages become a prompt, by what is to be made; a task without an entry is laid out as text.
@@ -47,6 +49,7 @@ pub struct Template {
 
 /// The name of a task: what a prompt is laid out for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TaskName {
@@ -88,6 +91,7 @@ impl From<Modality> for TaskName {
 
 /// A layout of messages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Task {
     /// Before the first turn of a conversation.
@@ -121,6 +125,7 @@ fn merges() -> bool {
 
 /// What stands around a turn.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Turn {
@@ -140,6 +145,7 @@ pub struct Turn {
 
 /// What stands around something.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Wrap {
@@ -152,6 +158,7 @@ pub struct Wrap {
 
 /// What stands around the content of a message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ContentWrap {
@@ -167,6 +174,7 @@ pub struct ContentWrap {
 
 /// The form in which earlier replies stay in a conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum History {
@@ -185,6 +193,7 @@ impl History {
 
 /// What decides which modality comes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Choice {
@@ -197,6 +206,7 @@ pub enum Choice {
 
 /// The unconditional prompt of classifier-free guidance, as long as the conditional one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Unconditional {

@@ -6,6 +6,7 @@ use super::TokenId;
 
 /// A half-open range of token ids, written `[start, end]` in the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(from = "[TokenId; 2]", into = "[TokenId; 2]")]
 pub struct Interval {
     /// The first id.

@@ -16,6 +16,7 @@ const MOST_BOOKS: usize = 1 << 10;
 
 /// How the codes of a segment lie in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Pattern {
@@ -28,6 +29,7 @@ pub enum Pattern {
 
 /// The ids that end a segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Ends {
@@ -46,6 +48,7 @@ impl Ends {
 
 /// The layout of a modality's segments, as the manifest writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LayoutConfig {
     /// Where the codes lie.

@@ -15,6 +15,7 @@ const MOST_IDS: usize = 1 << 26;
 
 /// The space of token ids: how many there are, how many stand in a position, and which are text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Vocabulary {
     /// Number of ids, from 0.
@@ -30,6 +31,7 @@ pub struct Vocabulary {
 
 /// The ids of the tokenizer's tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct TextIds {
     /// Token `t` of the tokenizer is the id `ids.start + t`.

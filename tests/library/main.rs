@@ -11,6 +11,8 @@ mod engine;
 mod formats;
 mod forms;
 mod listening;
+#[cfg(all(feature = "internal", feature = "schema"))]
+mod manifest_schema;
 mod numbers;
 mod packages;
 mod recordings;
