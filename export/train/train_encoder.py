@@ -11,8 +11,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import augment
+import mixed_precision
 import rendering
 import scenes
 import small_world
@@ -269,7 +271,9 @@ def _step(model: EncoderTrainer, examples: Examples, optimizer: torch.optim.Opti
     clips = [examples.sound() for _ in range(mix.sounds)]
     staged = [examples.scene() for _ in range(mix.scenes)]
     strings = [examples.digits() for _ in range(mix.strings)]
-    features = model.tower.encode([mel for mel, _ in clips + staged + strings])
+    with mixed_precision.networks(), sdpa_kernel(SDPBackend.MATH):  # PyTorch's other kernel is slow at windows this short
+        encoded = model.tower.encode([mel for mel, _ in clips + staged + strings])
+    features = [f.float() for f in encoded]
     named, placed, read = features[: len(clips)], features[len(clips) : len(clips) + len(staged)], features[len(clips) + len(staged) :]
     speech = np.zeros((len(model.classes),), np.float32)
     speech[-1] = 1.0

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import mixed_precision
 from conversation import IGNORE, Example
 from dialogue import ABRIDGED_SHARE, Dialogues
 from example_cache import WRITTEN_LEVELS
@@ -96,9 +97,13 @@ def losses(trainer: LanguageModelTrainer, batch: Batch) -> tuple[Tensor, Tensor,
     guidance makes of them and of those of the row with the prompt, which learn nothing by it.
     """
     model = trainer.model
-    hidden = model(model.embed(batch.frames, batch.features, batch.slots))
+    embeddings = model.embed(batch.frames, batch.features, batch.slots)
+    with mixed_precision.networks():
+        hidden = model(embeddings).float()
     says = batch.text_targets != IGNORE
-    text = F.cross_entropy(model.text_logits(hidden[says]), batch.text_targets[says], reduction="none")
+    with mixed_precision.networks():
+        written = model.text_logits(hidden[says]).float()
+    text = F.cross_entropy(written, batch.text_targets[says], reduction="none")
     text = (text * batch.weights[says][:, 0]).sum()
     sounds = batch.sound_targets[..., 0] != IGNORE
     reached, targets, weights = hidden[sounds], batch.sound_targets[sounds], batch.weights[sounds]
@@ -107,10 +112,11 @@ def losses(trainer: LanguageModelTrainer, batch: Batch) -> tuple[Tensor, Tensor,
     sound = torch.zeros(())
     if len(reached):
         for stream in (*range(WRITTEN_LEVELS), random.randrange(WRITTEN_LEVELS, len(STREAM_WEIGHTS))):
-            logits = model.audio_logits(reached, stream)
+            with mixed_precision.networks():
+                logits = model.audio_logits(reached, stream).float()
             if len(guided):
-                with torch.no_grad():
-                    conditional = model.audio_logits(prompted, stream)
+                with torch.no_grad(), mixed_precision.networks():
+                    conditional = model.audio_logits(prompted, stream).float()
                 logits = logits.index_put((guided,), GUIDANCE * conditional + (1 - GUIDANCE) * logits[guided])
             loss = F.cross_entropy(logits, targets[:, stream], ignore_index=IGNORE, reduction="none")
             sound = sound + STREAM_WEIGHTS[stream] * (loss * weights[:, stream]).sum()

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import soundfile
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "export" / "train")
 
 import files
 import guides
+import mixed_precision
 import recordings
 from conversation import Conversation, PromptBuilder
 from errors import TrainingError
@@ -222,6 +224,16 @@ class Guided(unittest.TestCase):
         self.assertTrue(example.frames[1, 0] != 0, "the first row keeps its prompt")
         self.assertEqual(collate([self.conversation.example(), example]).prompted.tolist(), [0, 1, 1])
 
+    def test_bfloat16_changes_the_losses_a_little(self):
+        batch, found = collate([self.conversation.example(guided=True)]), {}
+        for enabled in (False, True):
+            with mock.patch.object(mixed_precision, "networks", lambda: torch.autocast("cpu", torch.bfloat16, enabled=enabled)), torch.no_grad():
+                random.seed(7)
+                found[enabled] = torch.stack(losses(self.trainer, batch))
+        self.assertFalse(torch.equal(found[False], found[True]))
+        torch.testing.assert_close(found[True], found[False], rtol=0.02, atol=0.02)
+
+    @mock.patch.object(mixed_precision, "networks", contextlib.nullcontext)
     def test_guided_logits_are_held_against_the_sound(self):
         batch = collate([self.conversation.example(guided=True)])
         alone = collate([self.conversation.example()])
