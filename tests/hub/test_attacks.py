@@ -50,7 +50,7 @@ class Hostile(test_pull.HubTest):
         sha = self.hub.add(NAME, {"manifest.json": manifest})
         large = [{"rfilename": name, "lfs": {"sha256": file["sha256"], "size": size}} for name, file in files.items()]
         self.lists({"rfilename": "manifest.json", "size": len(manifest), "blobId": File(manifest, 1 << 20).blob_id}, *large, sha=sha)
-        self.assertIn("takes 18446744073.71 GB more", self.refused("pull", NAME))
+        self.assertIn("needs 18446744073.71 GB more", self.refused("pull", NAME))
 
     def test_unsafe_names_are_skipped(self):
         self.hub.add(NAME, {**package(), "../escaped": b"x", "README\0": b"x", "README\x1b[2J": b"x", "samples/12:30?.wav": b"x"})

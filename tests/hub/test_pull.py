@@ -399,8 +399,8 @@ class Faults(HubTest):
         newer = {**package(), "manifest.json": json.dumps({**MANIFEST, "schema": 99}).encode()}
         cases = [
             (files, "tokenizer.json is missing"),
-            (other, "llm.onnx.data has the sum "),
-            (short, f"llm.onnx.data has {LARGE - 1} bytes, and its manifest says {LARGE}"),
+            (other, "llm.onnx.data has the checksum "),
+            (short, f"llm.onnx.data has {LARGE - 1} bytes; its manifest says {LARGE}"),
             (package(files=sums), "../escaped is missing"),
             (newer, "update ualm"),
             ({"data.csv": b"1"}, "is not a package"),

@@ -244,7 +244,7 @@ fn failures_are_retried_and_changed_requests_run_again() {
     let bench = Bench::new(&requests(3));
     assert!(bench.run("out", &[], 1).contains("3 of 6 requests failed"));
     let first = bench.results("out/results.jsonl");
-    assert!(bench.run("out", &[], 1).contains("6 of 6 requests have their results already"));
+    assert!(bench.run("out", &[], 1).contains("6 of 6 requests already have results"));
     assert_eq!(bench.results("out/results.jsonl"), first);
 
     let clip = root().join("tests/data/audio/mono-16k.flac");
@@ -280,7 +280,7 @@ fn two_runs_do_not_write_the_same_results() {
         assert!(begun.elapsed() < Duration::from_secs(120), "nothing was finished");
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(bench.run("out", &[], 1).contains("another `ualm batch` writes these results"));
+    assert!(bench.run("out", &[], 1).contains("another `ualm batch` is writing these results"));
     first.kill().unwrap();
     first.wait().unwrap();
 }

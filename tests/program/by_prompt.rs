@@ -148,9 +148,13 @@ fn an_empty_stage_is_an_error_that_says_how_to_resume() {
     fs::write(&plan, "Rain.").unwrap();
     folder.works(&[&begun[..], &["--plan", &plan]].concat());
     let record = format!("{chain}/reply.json");
-    let way = format!("go on with --from {record} --segment 1): {nothing}");
-    folder.fails(&["reason", "--from", &record, "--segment", "1"], 1, &way);
-    assert_eq!(folder.files("chain"), ["01-plan.txt", "02-final.wav", "reply.json"], "what was there is there");
+    let hint = format!("resume with --from {record} --segment 1): {nothing}");
+    folder.fails(&["reason", "--from", &record, "--segment", "1"], 1, &hint);
+    assert_eq!(
+        folder.files("chain"),
+        ["01-plan.txt", "02-final.wav", "reply.json"],
+        "the earlier files are still there"
+    );
 }
 
 #[test]
@@ -175,9 +179,9 @@ fn a_spoken_question_gets_a_spoken_answer() {
     let told = String::from_utf8_lossy(&streamed.stderr);
     assert!(told.contains("question: ") && told.contains("answer: "), "{told}");
     let whole = folder.read("second.wav");
-    assert_eq!(streamed.stdout.len(), whole.len() - 44, "the samples alone");
+    assert_eq!(streamed.stdout.len(), whole.len() - 44, "only the samples");
 
-    folder.fails(&["converse", &question, "-o", &answer, "--raw"], 2, "--raw is for standard output");
+    folder.fails(&["converse", &question, "-o", &answer, "--raw"], 2, "--raw is only for standard output");
     folder.fails(&["converse", &folder.path("none.wav"), "-o", &answer], 1, "there is no such file");
     let other = package("tiny-omni-fp32");
     let other = ["converse", &question, "-o", &answer, "--model", other.to_str().unwrap()];

@@ -29,7 +29,7 @@ fn every_limit_has_a_flag() {
         (&make, &["--limit-prompt-frames", "5"], "the limit is 5"),
         (&hear, &["--limit-segments", "0"], "1 segments are asked for; the limit is 0"),
         (&make, &["--max-steps", "30", "--limit-steps", "29"], "steps are asked for; the limit is 29"),
-        (&make, &["--takes", "3", "--limit-takes", "2"], "3 takes are asked for; the limit is 2"),
+        (&make, &["--takes", "3", "--limit-takes", "2"], "3 takes were requested; the limit is 2"),
         (&make, &["--limit-context", "8"], "context holds 8"),
         (&make, &["--limit-memory", "10K"], "the limit on memory is 1 MB"),
         (&make, &["--limit-memory", "0"], "the limit on memory is 0 MB"),

@@ -218,9 +218,7 @@ impl Client {
             (416, _) => {
                 format!("{}: the file on the hub is shorter than its description says", file.unwrap_or(repository))
             }
-            (429, _) => {
-                format!("{} refuses further requests for now (429, too many requests)", shown(&self.address))
-            }
+            (429, _) => format!("{} received too many requests (429)", shown(&self.address)),
             (408 | 500..=599, _) => format!("{} failed ({status})", shown(&self.address)),
             _ => format!("{} answered {status}: {}", shown(&self.address), message_of(&answer)),
         };
