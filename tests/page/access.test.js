@@ -44,7 +44,7 @@ suite('the page for everyone', { skip: missing }, () => {
     assert.equal(await focused(), 'Position in Sound');
     await press('Home', 'ArrowRight', 'Space');
     await page.waitForFunction(() => Number(document.activeElement.value) > 0.1);
-    await tabTo(/^Again from here$/);
+    await tabTo(/^Regenerate from here$/);
     await press('Enter', 'Tab');
     await press('Control+a');
     await page.keyboard.type('5');
