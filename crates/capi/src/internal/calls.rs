@@ -185,15 +185,18 @@ impl<'a> Caller<'a> {
         let words = self.bytes.one_of(&WORDS).as_ptr();
         let mut force = [0; 2];
         let settings = self.options(&mut force);
-        let mut options = ualm_chain_options::default();
-        options.mode = self.bytes.number() as i32 % 5;
-        options.rounds = self.bytes.number() % 4;
-        options.takes = self.bytes.number() % 4;
-        options.listen = self.bytes.number() as i32 % 4 - 1;
-        options.best = self.bytes.number() as i32 % 3;
-        options.stream_audio = self.bytes.number() as i32 % 3;
-        options.seed = self.bytes.number() as u64;
-        options.reseed = self.bytes.number() % 3;
+        // fields are evaluated in this order, in which they take the bytes
+        let options = ualm_chain_options {
+            mode: self.bytes.number() as i32 % 5,
+            rounds: self.bytes.number() % 4,
+            takes: self.bytes.number() % 4,
+            listen: self.bytes.number() as i32 % 4 - 1,
+            best: self.bytes.number() as i32 % 3,
+            stream_audio: self.bytes.number() as i32 % 3,
+            seed: self.bytes.number() as u64,
+            reseed: self.bytes.number() % 3,
+            ..ualm_chain_options::default()
+        };
         let stage = self.bytes.number() % 8;
         // SAFETY: handles are alive or NULL.
         self.chains.make(|out| unsafe {
@@ -285,10 +288,13 @@ impl<'a> Caller<'a> {
 
     /// Starts an engine of up to three small slots.
     unsafe fn begin_engine(&mut self, model: *mut ualm_model) {
-        let mut options = ualm_engine_options::default();
-        options.slots = self.bytes.number() % 4;
-        options.context = self.bytes.number();
-        options.prefill_chunk = self.bytes.number() % 9;
+        // fields are evaluated in this order, in which they take the bytes
+        let options = ualm_engine_options {
+            slots: self.bytes.number() % 4,
+            context: self.bytes.number(),
+            prefill_chunk: self.bytes.number() % 9,
+            ..ualm_engine_options::default()
+        };
         // SAFETY: the model is alive, or NULL.
         self.engines.make(|out| unsafe { ualm_engine_new(model, &options, out) });
     }
