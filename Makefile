@@ -103,7 +103,7 @@ test-qnn: fixtures ## fetch Qualcomm's QNN (100 MB; its terms must be accepted),
 # The programs that are quick enough for it.
 test-valgrind: fixtures ## run the C programs of the tests under valgrind
 	@$(LIBRARY) && ORT_DYLIB_PATH="$$library" PYTHON="$(PYTHON)" UALM_WATCH=valgrind \
-	  $(TEST) --test c_library -- --test-threads=1 wrong_arguments places
+	  $(TEST) --test c_library -- --test-threads=1 wrong_arguments checkpoints
 
 # The library and the standard library are built for it, too, by a nightly compiler with rust-src.
 test-threads: fixtures ## run the C tests of threads under ThreadSanitizer, with the library built for it (nightly Rust)

@@ -34,7 +34,7 @@ COMMANDS = {
     f"ask, {LONG} s": ["ask", "long.wav", "What sounds are these?", "--seed", "1"],
     f"codec encode, {LONG} s": ["codec", "encode", "long.wav", "-o", "out.npy"],
     f"codec decode, {LONG} s": ["codec", "decode", "long.npy", "-o", "out.wav"],
-    "serve, one client": ["serve", "--listen", "127.0.0.1:0", "--seats", "1", "--limit-context", "1024"],
+    "serve, one client": ["serve", "--listen", "127.0.0.1:0", "--slots", "1", "--limit-context", "1024"],
 }
 SHORTER = {"generate": ["--max-steps", "50"], "ask": ["--max-steps", "10"]}
 """What is added to a command with a large package."""

@@ -1,4 +1,4 @@
-//! Embeds a manifest in the program for Windows, cross-built or not: paths beyond 260 characters, and UTF-8 in functions of C.
+//! Embeds a manifest in the program for Windows, which enables long paths, and UTF-8 in C functions.
 
 use embed_manifest::manifest::{ActiveCodePage, Setting};
 use embed_manifest::{embed_manifest, new_manifest};

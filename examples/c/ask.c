@@ -1,4 +1,4 @@
-/* Answers a question about a recording, word by word: ask PACKAGE RECORDING QUESTION */
+/* Answers a question about a recording, and streams the answer: ask PACKAGE RECORDING QUESTION */
 #include <stdio.h>
 #include <ualm.h>
 
@@ -10,14 +10,14 @@ struct run {
     ualm_generation *generation;
 };
 
-/* Tells what is wrong with the recording; what is left of it is heard. */
+/* Prints warnings about the recording; its readable part is used. */
 static void warn(const ualm_audio *recording) {
     const char *warning;
     size_t index = 0;
     while ((warning = ualm_audio_warning(recording, index++)) != NULL) fprintf(stderr, "warning: %s\n", warning);
 }
 
-/* The recording and the question, as one turn of the user. */
+/* Creates a prompt with the recording and the question, as one turn of the user. */
 static ualm_status lay_out(struct run *run, const char *recording, const char *question) {
     ualm_status status;
     if ((status = ualm_audio_read(recording, 0, &run->recording)) != UALM_STATUS_OK) return status;

@@ -1,9 +1,9 @@
-/* Makes the sound of a sentence: generate PACKAGE PROMPT OUT.wav [SEED] */
+/* Generates a sound from a description: generate PACKAGE PROMPT OUT.wav [SEED] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <ualm.h>
 
-/* Everything that is freed in the end; what was never made is NULL. */
+/* All handles, freed at the end; NULL until created. */
 struct run {
     ualm_model *model;
     ualm_session *session;
@@ -15,7 +15,7 @@ static int show_progress(const ualm_event *event, void *user_data) {
     (void)user_data;
     if (event->kind == UALM_EVENT_KIND_AUDIO_PROGRESS) fprintf(stderr, "\r%.1f s ", event->seconds);
     if (event->kind == UALM_EVENT_KIND_FINISHED) fputs("\n", stderr);
-    return 0; /* anything else would stop */
+    return 0; /* any other value would stop */
 }
 
 static ualm_status make(struct run *run, const char *package, const char *words, uint64_t seed) {

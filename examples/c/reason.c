@@ -1,10 +1,10 @@
-/* Reasons in sound: a plan and a sound, or as the package prefers it: reason PACKAGE WORDS OUT.wav [SEED] */
+/* Runs a chain of reasoning in the package's mode, such as a plan and a sound: reason PACKAGE WORDS OUT.wav [SEED] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <ualm.h>
 
-/* Everything that is freed in the end; what was never made is NULL. */
+/* All handles, freed at the end; NULL until created. */
 struct run {
     ualm_model *model;
     ualm_chain *chain;
@@ -17,7 +17,7 @@ static const char *name(ualm_stage stage) {
     return stage >= UALM_STAGE_QUESTION && stage <= UALM_STAGE_DESCRIPTION ? names[stage] : "";
 }
 
-/* Answers a question with a line of standard input. */
+/* Answers a question of the model with a line from standard input. */
 static ualm_status answer(ualm_chain *chain) {
     char line[1024];
     printf("answer: ");
@@ -41,7 +41,7 @@ static ualm_status show(ualm_chain *chain, const ualm_take_event *event) {
         break;
     case UALM_TAKE_EVENT_KIND_QUESTION:
         return answer(chain);
-    default: /* later versions may tell of more */
+    default: /* later versions may add kinds */
         break;
     }
     fflush(stdout);
@@ -61,7 +61,7 @@ static ualm_status make(struct run *run, const char *package, const char *words,
         status = show(run->chain, event);
     if (status != UALM_STATUS_OK) return status;
 
-    /* with its record in the file, the sound can be made again, and the chain resumed */
+    /* the record in the file allows to reproduce the sound and to resume the chain */
     if ((status = ualm_chain_record(run->chain, &run->record)) != UALM_STATUS_OK) return status;
     const ualm_samples *sound = ualm_chain_audio(run->chain, ualm_chain_stage_count(run->chain) - 1);
     return ualm_record_write_wav(run->record, out, sound, UALM_WAV_FORMAT_PCM16);

@@ -1,4 +1,4 @@
-// Makes the sound of a sentence and hands it on in chunks while it is being made: stream PACKAGE PROMPT OUT.wav [SEED]
+// Generates a sound from a description and streams it in chunks: stream PACKAGE PROMPT OUT.wav [SEED]
 #include <iostream>
 #include <string>
 #include <ualm.hpp>
@@ -6,7 +6,7 @@
 
 namespace {
 
-/// What was heard so far. A player would take the chunks instead.
+/// The samples so far. A player would play the chunks instead.
 struct Recorder {
     std::vector<float> samples;
     std::uint32_t sample_rate = 0;
@@ -21,7 +21,7 @@ struct Recorder {
     }
 };
 
-/// Throws ualm::bad_result, which value() does when something fails.
+/// Generates and writes the sound; value() throws ualm::bad_result on failure.
 void stream(const std::string &package, const std::string &words, const std::string &out, std::uint64_t seed) {
     const auto model = ualm::model::load(package).value();
     auto session = model.new_session().value();
@@ -54,7 +54,7 @@ int main(int argc, char **argv) {
     } catch (const ualm::bad_result &failure) {
         std::cerr << "error (" << ualm_status_name(failure.why().status) << "): " << failure.what() << '\n';
         return 1;
-    } catch (const std::exception &failure) { // a seed that is no number
+    } catch (const std::exception &failure) { // the seed is not a number
         std::cerr << "error: " << failure.what() << '\n';
         return 2;
     }

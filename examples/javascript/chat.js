@@ -1,4 +1,4 @@
-// A conversation with sound in and out: a question about a recording, its answer, then a sound: node chat.js dog.wav answer.wav
+// A conversation with a recording and a generated sound: node chat.js dog.wav answer.wav
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { client, model } from './client.js';
@@ -15,7 +15,7 @@ const messages = [{
 const heard = await client.chat.completions.create({ model, messages });
 console.log(heard.choices[0].message.content);
 
-// An answer may come back as history, as it is.
+// The server's messages can be sent back unchanged as history.
 messages.push(heard.choices[0].message, { role: 'user', content: 'rain on a roof' });
 const reply = await client.chat.completions.create({
   model, messages, seed: 1, modalities: ['audio'], audio: { voice: 'default', format: 'wav' },

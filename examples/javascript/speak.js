@@ -1,4 +1,4 @@
-// Words to speech, and a description to sound, into files: node speak.js
+// Writes speech from text, and sound from a description: node speak.js
 
 import { writeFile } from 'node:fs/promises';
 import { client, model } from './client.js';
@@ -8,7 +8,7 @@ const [speech = 'digits.wav', sound = 'dog.wav'] = process.argv.slice(2);
 const digits = await client.audio.speech.create({ model, input: 'seven three', voice: 'default', response_format: 'wav' });
 await writeFile(speech, Buffer.from(await digits.arrayBuffer()));
 
-// What is beyond OpenAI's interface is in the field ualm: here, sound instead of speech.
+// Extensions to OpenAI's API are in the field ualm: here, sound instead of speech.
 const dog = await client.audio.speech.create({
   model, input: 'a dog barking', voice: 'default', response_format: 'wav', ualm: { modality: 'audio', seed: 7 },
 });

@@ -1,4 +1,4 @@
-// Text and sound while they are made: a plan, then the sound, as bare samples of 16 bits at 24 kHz: node stream.js sound.pcm
+// Streams a plan and a sound, as raw 16-bit samples at 24 kHz: node stream.js sound.pcm
 
 import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
@@ -18,7 +18,7 @@ for await (const { choices } of chunks) {
   const delta = choices[0]?.delta ?? {};
   if (delta.segment?.stage) console.log(`\n-- ${delta.segment.stage}`);
   if (delta.content) process.stdout.write(delta.content);
-  // In a chain that makes drafts, each sound begins anew with its segment; this file gets all of them, one behind the other.
+  // A chain with drafts has several sounds, one per segment; all of them are appended to this file.
   if (delta.audio?.data && !file.write(Buffer.from(delta.audio.data, 'base64'))) await once(file, 'drain');
 }
 file.end();

@@ -1,4 +1,4 @@
-// Speech to words, as a whole and as it is written: node transcribe.js digits.wav
+// Transcribes speech, as a whole and streamed: node transcribe.js digits.wav
 
 import { createReadStream } from 'node:fs';
 import { client, model } from './client.js';

@@ -1,4 +1,4 @@
-/* Every function with NULL, wrong and stale arguments, and options of other sizes: arguments PACKAGE EMPTY_FOLDER */
+/* Calls every function with NULL, invalid and stale arguments, and with options of other sizes: arguments PACKAGE EMPTY_FOLDER */
 #include <math.h>
 #include <stddef.h>
 
@@ -179,7 +179,7 @@ static void options_may_have_other_sizes(const char *package, const ualm_model *
          ualm_session_generate(session, prompt, &longer.known, NULL, NULL, NULL, &reply));
     longer.known.struct_size = 0;
     SAYS(UALM_STATUS_INVALID, "_init", ualm_session_generate(session, prompt, &longer.known, NULL, NULL, NULL, &reply));
-    longer.known.struct_size = offsetof(ualm_generation_options, thinking) - 1; // shorter than the first version's
+    longer.known.struct_size = offsetof(ualm_generation_options, thinking) - 1; // shorter than in the first version
     FAILS(UALM_STATUS_INVALID, ualm_session_generate(session, prompt, &longer.known, NULL, NULL, NULL, &reply));
     longer.known.struct_size = SIZE_MAX;
     FAILS(UALM_STATUS_INVALID, ualm_session_generate(session, prompt, &longer.known, NULL, NULL, NULL, &reply));
@@ -237,7 +237,7 @@ static void options_may_have_other_sizes(const char *package, const ualm_model *
     FAILS(UALM_STATUS_INVALID, ualm_runtime_options_init(&runtime.known, 8));
 }
 
-/* Limits hold for the model that was given them, and for no other. */
+/* Limits apply only to the model that they were set for. */
 static void limits_are_kept(const ualm_model *model, const ualm_generation_options *options) {
     ualm_limits limits;
     ualm_model *limited = NULL;
@@ -272,7 +272,7 @@ static void limits_are_kept(const ualm_model *model, const ualm_generation_optio
     FAILS(UALM_STATUS_INVALID, ualm_model_with_limits(model, NULL, NULL));
 }
 
-/* What is left of a handle whose owner is freed, ended, or in use. */
+/* Handles whose owner was freed, has ended, or is in use. */
 static void stale_things_are_seen(ualm_session *session, ualm_prompt *prompt, const ualm_generation_options *options) {
     ualm_generation *generation, *second;
     ualm_reply *reply;
@@ -301,14 +301,14 @@ static void stale_things_are_seen(ualm_session *session, ualm_prompt *prompt, co
     ualm_reply_free(reply);
     ualm_generation_free(generation);
 
-    /* one that is given up in the midst of it gives the session back */
+    /* a generation that is freed early releases the session */
     WORKS(ualm_generation_new(session, prompt, options, NULL, &generation));
     WORKS(ualm_generation_next(generation, &event));
     ualm_generation_free(generation);
     WORKS(ualm_session_position(session, &position));
 }
 
-/* Handles keep alive what they need. */
+/* Handles keep the objects alive that they depend on. */
 static void any_order_of_freeing(const char *package) {
     const int32_t audio = UALM_MODALITY_AUDIO;
     ualm_model *model = load(package);
@@ -330,7 +330,7 @@ static void any_order_of_freeing(const char *package) {
     ualm_generation_free(generation);
 }
 
-/* All roles and kinds of content, two turns, streamed sound: the chunks together are the segment's sound. */
+/* All roles and kinds of content, two turns, streamed sound: the chunks add up to the segment's sound. */
 static void a_conversation_goes_on(const ualm_model *model) {
     enum { FRAMES = 8000 };
     static float tone[FRAMES];

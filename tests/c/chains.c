@@ -1,9 +1,9 @@
-/* Chains and takes: chains PACKAGE. Prints the frames of a chain, and those of the takes of a prompt. */
+/* Chains and takes: chains PACKAGE. Prints the tokens of a chain, and of the takes of a prompt. */
 #include "check.h"
 
 static const char PLAN[] = "Keywords: rain. Layout: 0-1 rain. Description: It rains.";
 
-/* Settings with which a small model draws a few frames at random. */
+/* Settings with which a small model samples a few steps. */
 static ualm_generation_options drawn(const ualm_model *model) {
     ualm_generation_options settings;
     WORKS(ualm_generation_options_init(&settings, sizeof settings, model));
@@ -28,7 +28,7 @@ static ualm_chain *begin(const ualm_model *model, const ualm_engine *engine, con
     return chain;
 }
 
-/* Takes events up to one of `kind`, which is returned; NULL after the last event. */
+/* Returns the next event of `kind`; NULL after the last event. */
 static const ualm_take_event *pull_to(ualm_chain *chain, ualm_take_event_kind kind) {
     const ualm_take_event *event;
     do WORKS(ualm_chain_next(chain, &event));
@@ -95,7 +95,7 @@ static void a_chain_tells_of_its_stages(const ualm_model *model) {
     for (size_t i = 0; i < 5; i++)
         if (ualm_chain_segment(chain, i)) print(ualm_chain_segment(chain, i));
 
-    /* resumed at every stage but the hearing, it is the same */
+    /* resumed at every stage except listening, the chain is the same */
     WORKS(ualm_chain_record(chain, &record));
     WORKS(ualm_record_to_json(record, &json));
     WORKS(ualm_record_from_json(json, &read));
@@ -113,7 +113,7 @@ static void a_chain_tells_of_its_stages(const ualm_model *model) {
         same_chains(chain, resumed);
         ualm_chain_free(resumed);
     }
-    /* with another seed from the end, only the last sound is another one */
+    /* resumed at the end with another seed, only the last sound differs */
     options.reseed = 1;
     options.seed = 6;
     WORKS(ualm_chain_resume(model, NULL, read, 4, &options, NULL, NULL, &resumed));
@@ -156,7 +156,7 @@ static void a_plan_is_given_or_replaced(const ualm_model *model) {
     before = ualm_chain_segment(replaced, 0);
     WORKS(ualm_chain_set_plan(replaced, PLAN));
     finish(replaced);
-    CHECK(strcmp(before->text, PLAN) != 0); /* still there to look at */
+    CHECK(strcmp(before->text, PLAN) != 0); /* still readable */
     same_chains(given, replaced);
     ualm_chain_free(given);
     ualm_chain_free(replaced);
@@ -220,7 +220,7 @@ static void stopped_and_given_up(const ualm_model *model) {
     ualm_record_free(record);
     ualm_chain_free(chain);
 
-    chain = begin(model, NULL, &options); /* freed in the midst of a stage */
+    chain = begin(model, NULL, &options); /* freed during a stage */
     CHECK(pull_to(chain, UALM_TAKE_EVENT_KIND_SEGMENT_STARTED));
     ualm_chain_free(chain);
 
@@ -293,7 +293,7 @@ static void takes_of_a_prompt(const ualm_model *model) {
     CHECK(ualm_ranking_get(ranking, 2) && !ualm_ranking_get(ranking, 3));
     ualm_ranking_free(ranking);
 
-    /* in an engine with room for one and a half, and without ranks */
+    /* in an engine with room for one and a half sessions, and without ranking */
     WORKS(ualm_engine_options_init(&slots, sizeof slots));
     slots.slots = 3;
     WORKS(ualm_engine_new(model, &slots, &engine));

@@ -1,4 +1,4 @@
-/* A chain whose stages are requests of their own: chains_by_prompt PACKAGE. Prints the frames of its segments. */
+/* A chain whose stages are separate requests: chains_by_prompt PACKAGE. Prints the tokens of its segments. */
 #include <stddef.h>
 
 #include "check.h"
@@ -44,7 +44,7 @@ int main(int argc, char **argv) {
     run(chain);
     print(chain);
 
-    /* the chain goes on before the description as if it had never stopped */
+    /* resumed before the description, the chain is the same */
     ualm_record *record;
     ualm_chain *resumed;
     WORKS(ualm_chain_record(chain, &record));
@@ -54,7 +54,7 @@ int main(int argc, char **argv) {
     ualm_chain_free(resumed);
     ualm_record_free(record);
 
-    /* a wording, and a program that was compiled before there was one */
+    /* a wording, and a program that was compiled before wordings existed */
     options.wording = "{\"plan\": \"Say {words}.\"}";
     ualm_chain *worded = begin(model, &options);
     run(worded);

@@ -1,4 +1,4 @@
-/* What the test programs share: checks that name their place and end the program. */
+/* Checks for the test programs, which print the file and line and exit on failure. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -15,10 +15,10 @@
         }                                                                                                  \
     } while (0)
 
-/* A call that must work. */
+/* Checks that a call succeeds. */
 #define WORKS(call) CHECK((call) == UALM_STATUS_OK)
 
-/* A call that must fail with `status` and some words. */
+/* Checks that a call fails with `status` and a message. */
 #define FAILS(expected, call)                          \
     do {                                               \
         CHECK((call) == (expected));                   \
@@ -26,7 +26,7 @@
         CHECK(strlen(ualm_last_error()) > 0);          \
     } while (0)
 
-/* As FAILS, with `words` in the message. */
+/* Checks that a call fails with `status` and with `words` in the message. */
 #define SAYS(expected, words, call)                      \
     do {                                                 \
         FAILS(expected, call);                           \
@@ -39,7 +39,7 @@ static inline ualm_model *load(const char *package) {
     return model;
 }
 
-/* Whether two segments have the same frames. */
+/* Returns whether two segments have the same tokens. */
 static inline int same(const ualm_segment *a, const ualm_segment *b) {
     const size_t bytes = a->frame_count * a->stream_count * sizeof *a->frames;
     return a->frame_count == b->frame_count && a->modality == b->modality && memcmp(a->frames, b->frames, bytes) == 0;
@@ -52,7 +52,7 @@ static inline ualm_prompt *words(const char *text) {
     return prompt;
 }
 
-/* One segment of `*modality`, of at most `max_steps` frames. */
+/* Options for one segment of `*modality` with at most `max_steps` steps. */
 static inline ualm_generation_options one(const ualm_model *model, const int32_t *modality, uint32_t max_steps) {
     ualm_generation_options options;
     WORKS(ualm_generation_options_init(&options, sizeof options, model));
@@ -63,7 +63,7 @@ static inline ualm_generation_options one(const ualm_model *model, const int32_t
     return options;
 }
 
-/* Settings under which it takes long until the end is drawn: all ids are equally likely. */
+/* Settings for long segments: all ids are equally likely, so that the end is rare. */
 static inline ualm_generation_options endless(const ualm_model *model, const int32_t *modality) {
     ualm_generation_options options = one(model, modality, 4000);
     options.audio.temperature = 1000;

@@ -1,4 +1,4 @@
-/* Many conversations at once: engine PACKAGE */
+/* Concurrent conversations: engine PACKAGE */
 #include <pthread.h>
 
 #include "check.h"
@@ -34,7 +34,7 @@ static void run(struct job *jobs) {
     for (int i = 0; i < SESSIONS; i++) CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
-/* The job's reply is that of a session on its own; frees the reply. */
+/* Checks that the job's reply is the same as without an engine; frees the reply. */
 static void is_as_alone(const ualm_model *model, struct job *job) {
     struct job alone = *job;
     alone.from = NULL;
@@ -83,7 +83,7 @@ static void replies_together_are_those_of_sessions_alone(const ualm_model *model
     ualm_engine_free(engine);
 }
 
-/* One prompt, and a reply from it in every fork; the engine is freed before. */
+/* One prompt, and a reply in every fork; the engine is freed first. */
 static void forks_begin_where_a_prompt_ended(const ualm_model *model) {
     ualm_engine *engine = engine_of(model, 2 * SESSIONS);
     ualm_prompt *prompt = words(TEXTS[0]);
@@ -115,7 +115,7 @@ static void forks_begin_where_a_prompt_ended(const ualm_model *model) {
     ualm_checkpoint_free(checkpoint), ualm_prompt_free(prompt);
 }
 
-/* A session that is in no engine can be forked, too. */
+/* A session without an engine can be forked as well. */
 static void sessions_alone_fork(const ualm_model *model) {
     ualm_session *session, *fork;
     ualm_prompt *prompt = words(TEXTS[1]);

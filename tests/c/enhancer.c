@@ -1,4 +1,4 @@
-/* Sound through a package's enhancer, and through one that has none: enhancer ENHANCED PLAIN */
+/* Enhancement by a package with an enhancer, and by one without: enhancer ENHANCED PLAIN */
 #include "check.h"
 
 static ualm_audio *enhance(const char *package, const ualm_samples *samples) {

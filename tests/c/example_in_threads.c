@@ -1,5 +1,5 @@
 /*
- * An example (EXAMPLE, its file) in six threads of one process, as the header promises: example_in_threads ARGUMENT …
+ * Runs an example (EXAMPLE, its file) on six threads of one process: example_in_threads ARGUMENT …
  *
  * Each thread calls the example's main; "{}" in an argument is the thread's number.
  */

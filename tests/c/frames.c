@@ -1,4 +1,4 @@
-/* Makes one audio segment and prints its frames as JSON: frames PACKAGE PROMPT SEED */
+/* Generates one audio segment and prints its tokens as JSON: frames PACKAGE PROMPT SEED */
 #include "check.h"
 
 int main(int argc, char **argv) {

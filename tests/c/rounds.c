@@ -1,4 +1,4 @@
-/* Rounds of create, generate one step, cancel, free; memory and open files may not grow: rounds PACKAGE COUNT */
+/* Repeats create, generate one step, cancel, free; memory and open files must not grow: rounds PACKAGE COUNT */
 #include <dirent.h>
 #include <malloc.h>
 
@@ -37,7 +37,7 @@ static void one_round(const ualm_model *model, long round) {
     WORKS(ualm_generation_next(generation, &event)); /* the segment begins */
     WORKS(ualm_generation_next(generation, &event)); /* the first step */
     WORKS(ualm_cancel_throw(cancel));
-    if (round % 2) { /* half of them to the end, half given up */
+    if (round % 2) { /* half of the replies to the end, half freed early */
         do WORKS(ualm_generation_next(generation, &event));
         while (event);
     }
@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
     printf("%ld rounds: %ld KiB resident after a tenth of them, %ld at the end; ", count, warm, resident_kib());
     printf("open files %d, %d; threads %d, %d\n", files, entries("/proc/self/fd"), threads, entries("/proc/self/task"));
     CHECK(entries("/proc/self/fd") == files && entries("/proc/self/task") == threads);
-#ifndef __SANITIZE_ADDRESS__ /* which holds back what is freed */
+#ifndef __SANITIZE_ADDRESS__ /* which delays the release of freed memory */
     CHECK(resident_kib() <= warm + 4096);
 #endif
     ualm_model_free(model);

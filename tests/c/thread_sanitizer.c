@@ -1,4 +1,4 @@
-/* What rustc's ThreadSanitizer calls and GCC's has under other names: here the calls are its own functions, which it watches. */
+/* Maps functions that rustc's ThreadSanitizer calls to their names in GCC's. */
 #include <string.h>
 
 void *__tsan_memcpy(void *to, const void *from, size_t size);

@@ -24,7 +24,7 @@ static void *work(void *argument) {
     ualm_generation_options options = one(job->model, &AUDIO, 40);
     WORKS(ualm_session_new(job->model, &session));
     WORKS(ualm_session_generate(session, prompt, &options, NULL, NULL, NULL, &job->reply));
-    /* the last error is the thread's own */
+    /* each thread has its own last error */
     CHECK(ualm_last_status() == UALM_STATUS_OK);
     FAILS(UALM_STATUS_INVALID, ualm_model_load_all(NULL));
     ualm_prompt_free(prompt);
@@ -90,7 +90,7 @@ static void cancelled_by_another_thread(struct run run) {
     CHECK(ualm_reply_segment(reply, 0)->frame_count == ualm_reply_usage(reply)->steps);
     ualm_reply_free(reply);
 
-    /* a switch stays thrown: nothing is made, and that is no failure */
+    /* the token stays cancelled: nothing is generated, which is not a failure */
     WORKS(ualm_session_generate(run.session, run.prompt, run.options, run.cancel, NULL, NULL, &reply));
     CHECK(ualm_reply_segment_count(reply) == 0 && ualm_reply_audio(reply) == NULL && ualm_reply_text(reply)[0] == 0);
     ualm_reply_free(reply);
@@ -106,7 +106,7 @@ static void stopped_by_its_callback(struct run run) {
     CHECK(ualm_reply_segment(reply, 0)->end == UALM_SEGMENT_END_CANCELLED);
     CHECK(!ualm_cancel_is_thrown(run.cancel));
     ualm_reply_free(reply);
-    /* without a place for the reply */
+    /* without an out-pointer for the reply */
     run.events = 0;
     WORKS(ualm_session_generate(run.session, run.prompt, run.options, run.cancel, count, &run, NULL));
     CHECK(run.events == 5);
@@ -155,7 +155,7 @@ static void pulled_by_one_thread_and_stopped_by_another(struct run run) {
     ualm_generation_free(run.generation);
 }
 
-/* Two threads on one session: each call works or is told that it is busy. */
+/* Two threads on one session: each call succeeds or fails as busy. */
 static void *race(void *argument) {
     struct run *run = argument;
     ualm_generation_options options = *run->options;

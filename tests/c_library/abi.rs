@@ -1,7 +1,6 @@
-//! The binary interface: what a release has once offered stays (`crates/capi/include/ualm.abi`), until `UALM_ABI_VERSION` is
-//! raised.
+//! Stability of the ABI: everything listed in `crates/capi/include/ualm.abi` stays until `UALM_ABI_VERSION` is raised.
 //!
-//! `make header` adds what is new to the list. It takes nothing away.
+//! `make header` adds new declarations to the list, and removes none.
 #![cfg(all(unix, target_pointer_width = "64"))]
 
 use std::collections::BTreeSet;
@@ -12,7 +11,7 @@ use ualm_testing::root;
 
 use crate::installed::{Link, compile, scratch, shared_library, text, works};
 
-/// What the header declares, comments and preprocessor left out, spaces made single.
+/// Returns the header's declarations, without comments and preprocessor lines, with normalized spaces.
 fn declarations() -> Vec<String> {
     let header = fs::read_to_string(root().join("crates/capi/include/ualm.h")).unwrap();
     let code: String = header.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, code)| code)).collect();
@@ -38,15 +37,16 @@ fn declarations() -> Vec<String> {
         .collect()
 }
 
-/// The name that a declaration of a field, argument or function ends with.
+/// Returns the name at the end of a declaration of a field, argument or function.
 fn name(declaration: &str) -> &str {
     let end = declaration.trim_end();
     &end[end.rfind(|c: char| !(c.is_alphanumeric() || c == '_')).map_or(0, |at| at + 1)..]
 }
 
-/// Lines about everything that a program is compiled against, and the C code that prints those with numbers in them.
+/// Returns lines that describe the interface, and C code that prints the lines with numbers.
 fn describe() -> (BTreeSet<String>, String) {
-    let (mut lines, mut code) = (BTreeSet::new(), String::new());
+    let mut lines = BTreeSet::new();
+    let mut code = String::new();
     for declaration in declarations() {
         let parts = declaration.split_once('{').map(|(head, rest)| (head, rest.split_once('}').unwrap()));
         match parts {
@@ -72,7 +72,7 @@ fn describe() -> (BTreeSet<String>, String) {
     (lines, code)
 }
 
-/// The whole interface, a line each.
+/// Returns the interface, one line per item.
 fn interface() -> BTreeSet<String> {
     let (mut lines, code) = describe();
     let source = scratch("abi.c");
@@ -96,7 +96,7 @@ fn abi_version() -> String {
 }
 
 #[test]
-fn what_was_offered_is_still_there() {
+fn everything_in_the_list_still_exists() {
     let path = root().join("crates/capi/include/ualm.abi");
     let committed = fs::read_to_string(&path).unwrap_or_default();
     let mut known = committed.lines();
@@ -122,7 +122,7 @@ fn what_was_offered_is_still_there() {
 }
 
 #[test]
-fn the_library_exports_what_the_header_declares_and_no_more() {
+fn the_library_exports_exactly_the_header_s_functions() {
     let flag = if cfg!(target_os = "macos") { "-gU" } else { "-D" };
     let listed = text(&works(Command::new("nm").arg(flag).arg(shared_library())).stdout);
     let defined = listed.lines().filter_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
@@ -136,7 +136,7 @@ fn the_library_exports_what_the_header_declares_and_no_more() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_library_s_name_carries_the_version() {
+fn the_library_s_name_has_the_version() {
     let number = abi_version().split_whitespace().nth(1).unwrap().to_owned();
     let wanted = format!("libualm.so.{number}");
     assert_eq!(shared_library().canonicalize().unwrap().file_name().unwrap().to_str(), Some(wanted.as_str()));

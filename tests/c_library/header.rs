@@ -1,11 +1,11 @@
-//! `crates/capi/include/ualm.h` is what `crates/capi/src` says. `make header` writes it anew.
+//! `crates/capi/include/ualm.h` is generated from `crates/capi/src` by `make header`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use cbindgen::{Builder, Config};
 
-/// The files of `crates/capi/src` in the order in which the header presents them.
+/// The files of `crates/capi/src` in the order of the header.
 const SOURCES: [&str; 26] = [
     "version",
     "boundary",
@@ -35,7 +35,7 @@ const SOURCES: [&str; 26] = [
     "argument",
 ];
 
-/// The folder of the C library's package.
+/// Returns the folder of the crate `ualm-capi`.
 fn folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -55,7 +55,7 @@ fn generated() -> String {
 }
 
 #[test]
-fn the_header_is_what_the_source_says() {
+fn the_header_is_up_to_date() {
     let generated = generated();
     if std::env::var_os("UALM_WRITE_HEADER").is_some() {
         fs::write(header(), &generated).unwrap();
@@ -69,7 +69,8 @@ fn the_header_is_what_the_source_says() {
 
 #[test]
 fn every_function_of_the_source_is_in_the_header() {
-    let (header, mut functions) = (generated(), 0);
+    let header = generated();
+    let mut functions = 0;
     let files = fs::read_dir(folder().join("src")).unwrap().map(|entry| entry.unwrap().path());
     for file in files.filter(|path| path.is_file()) {
         let source = fs::read_to_string(file).unwrap();

@@ -1,4 +1,4 @@
-//! The C library as its users meet it: installed in a folder of its own, and programs compiled against it.
+//! The installed C library, and programs that are compiled against it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use ualm_testing::root;
 
-/// Where the library is installed, debug build.
+/// Returns the folder of the installed debug build.
 pub static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
     let mut install = python();
     install.arg(root().join("scripts/install_c_library.py")).args(["--profile", "dev", "--prefix"]);
@@ -24,14 +24,14 @@ pub static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
     prefix
 });
 
-/// Lets a nightly compiler build the library and the standard library under ThreadSanitizer.
+/// Makes a nightly compiler build the library and the standard library with ThreadSanitizer.
 fn for_threads(install: &mut Command) {
     install.env("CARGO", "cargo").env("RUSTUP_TOOLCHAIN", "nightly").env("RUSTFLAGS", "-Zsanitizer=thread");
     install.env("CARGO_UNSTABLE_BUILD_STD", "std,panic_unwind").env("CARGO_TARGET_DIR", scratch("thread-sanitizer"));
     install.env("CARGO_BUILD_TARGET", format!("{}-unknown-linux-gnu", std::env::consts::ARCH));
 }
 
-/// What looks after the programs of the tests while they run.
+/// A tool that checks the test programs while they run.
 #[derive(Clone, Copy)]
 pub enum Watch {
     Nothing,
@@ -40,8 +40,8 @@ pub enum Watch {
     Valgrind,
 }
 
-/// The one that UALM_WATCH names: `address` (the default, if the C compiler has it), `thread` (`make test-threads`, with
-/// the library built for it, too) or `valgrind`.
+/// The tool that UALM_WATCH names: `address` (the default, if the C compiler supports it), `thread` (`make
+/// test-threads`, with a library built for it) or `valgrind`.
 pub static WATCH: LazyLock<Watch> = LazyLock::new(|| match std::env::var("UALM_WATCH").as_deref() {
     Ok("thread") => Watch::Thread,
     Ok("valgrind") => Watch::Valgrind,
@@ -55,14 +55,15 @@ pub static WATCH: LazyLock<Watch> = LazyLock::new(|| match std::env::var("UALM_W
 });
 
 fn has_address_sanitizer() -> bool {
-    let (source, program) = (scratch("empty.c"), scratch("empty"));
+    let source = scratch("empty.c");
+    let program = scratch("empty");
     std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
     let compiled = Command::new("cc").arg("-fsanitize=address").arg(&source).arg("-o").arg(&program).output();
     compiled.is_ok_and(|o| o.status.success()) && Command::new(&program).output().is_ok_and(|o| o.status.success())
 }
 
 impl Watch {
-    /// For the C compiler.
+    /// Returns the flags for the C compiler.
     pub fn flags(self) -> &'static [&'static str] {
         match self {
             Self::Nothing | Self::Valgrind => &[],
@@ -71,7 +72,7 @@ impl Watch {
         }
     }
 
-    /// How `program` is started.
+    /// Returns the command that runs `program`.
     pub fn command(self, program: &Path) -> Command {
         let tools = root().join("tests/tools");
         match self {
@@ -93,7 +94,7 @@ impl Watch {
     }
 }
 
-/// Which library is linked.
+/// The kind of library to link.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Link {
     Shared,
@@ -108,22 +109,22 @@ pub fn program() -> PathBuf {
     program
 }
 
-/// A path for something that a test writes.
+/// Returns a path for the output of a test.
 pub fn scratch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-/// The shared library.
+/// Returns the path of the shared library.
 pub fn shared_library() -> PathBuf {
     PREFIX.join(if cfg!(target_os = "macos") { "lib/libualm.dylib" } else { "lib/libualm.so" })
 }
 
-/// Python, the one that `make` was given.
+/// Returns the Python of `make`.
 pub fn python() -> Command {
     Command::new(std::env::var_os("PYTHON").unwrap_or("python3".into()))
 }
 
-/// Python with the package `ualm` of crates/python; `None` where it lacks what that needs (Python 3.11, numpy).
+/// Returns Python with the package of crates/python; `None` without its requirements (Python 3.11, numpy).
 pub fn python_interface() -> Option<Command> {
     let able = ["-c", "import sys, numpy; sys.exit(sys.version_info < (3, 11))"];
     if !python().args(able).output().is_ok_and(|output| output.status.success()) {
@@ -136,7 +137,7 @@ pub fn python_interface() -> Option<Command> {
     Some(python)
 }
 
-/// Whether a program of the system is there.
+/// Returns whether a program is installed.
 pub fn is_installed(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
@@ -159,14 +160,14 @@ pub fn compile(source: &Path, name: &str, link: Link, arguments: &[&str]) -> Pat
     program
 }
 
-/// What the static library needs of the system, as the pkg-config file says.
+/// Returns the system libraries that the static library needs, from the pkg-config file.
 fn static_libraries() -> Vec<String> {
     let file = std::fs::read_to_string(PREFIX.join("lib/pkgconfig/ualm.pc")).unwrap();
     let line = file.lines().find_map(|line| line.strip_prefix("Libs.private: ")).unwrap();
     line.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Runs what must work; gives its output.
+/// Runs a command that must succeed, and returns its output.
 pub fn works(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let told = format!("{}{}", text(&output.stdout), text(&output.stderr));

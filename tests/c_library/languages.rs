@@ -1,4 +1,5 @@
-//! The C library from C, C++ and Python: it keeps its law, and gives what Rust and the command line give.
+//! The C library from C, C++ and Python: it obeys its contract, and gives the same results as Rust and the command
+//! line.
 #![cfg(unix)]
 
 use std::fs;
@@ -19,7 +20,7 @@ use crate::installed::{Link, PREFIX, WATCH, compile, is_installed, program, pyth
 const PROMPT: &str = "a dog barks twice and then a bell rings";
 const SEED: u64 = 3;
 
-/// A program of the tests, which looks after its memory or its threads.
+/// Compiles a test program with the checking tool.
 fn test_program(source: &str) -> PathBuf {
     let mut arguments = vec!["-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE", "-g"];
     arguments.extend(WATCH.flags());
@@ -38,11 +39,13 @@ fn ualm(arguments: &[&str]) -> String {
     text(&works(Command::new(program()).args(arguments).arg("--model").arg(tiny())).stdout)
 }
 
-/// What Rust makes of the prompt.
+/// Generates the reply in Rust.
 fn reply(change: impl FnOnce(&mut GenerationConfig)) -> Reply {
     let model = Model::load(tiny()).unwrap();
     let mut config = model.config();
-    (config.force, config.max_segments, config.seed) = (vec![Modality::Audio], 1, SEED);
+    config.force = vec![Modality::Audio];
+    config.max_segments = 1;
+    config.seed = SEED;
     change(&mut config);
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text(PROMPT)]).unwrap();
@@ -61,24 +64,24 @@ fn wrong_arguments_are_refused() {
 }
 
 #[test]
-fn threads_and_callbacks_do_as_the_law_says() {
+fn threads_and_callbacks_obey_the_contract() {
     skip_without_fixtures!();
     run(&test_program("c/threads.c"), &[path(&tiny())]);
 }
 
 #[test]
-fn sessions_of_an_engine_share_their_steps() {
+fn sessions_of_an_engine_are_batched() {
     skip_without_fixtures!();
     run(&test_program("c/engine.c"), &[path(&tiny())]);
 }
 
 #[test]
-fn sound_is_enhanced_by_the_packages_that_can() {
+fn sound_is_enhanced_by_packages_with_an_enhancer() {
     skip_without_fixtures!();
     run(&test_program("c/enhancer.c"), &[path(&package("enhanced-fp32")), path(&tiny())]);
 }
 
-/// The files of a package.
+/// Returns the files of a package.
 fn files(package: &Path) -> Vec<String> {
     let mut files: Vec<_> = fs::read_dir(package).unwrap().map(|e| path(&e.unwrap().path()).to_owned()).collect();
     files.sort();
@@ -86,13 +89,14 @@ fn files(package: &Path) -> Vec<String> {
 }
 
 #[test]
-fn places_records_and_numbers_are_those_of_rust() {
+fn checkpoints_records_and_tensors_are_the_same_as_in_rust() {
     skip_without_fixtures!();
-    let (package, out) = (tiny(), scratch("from-places.wav"));
+    let package = tiny();
+    let out = scratch("from-checkpoints.wav");
     let mut arguments = vec![path(&package), path(&out)];
     let files = files(&package);
     arguments.extend(files.iter().map(String::as_str));
-    let told = run(&test_program("c/places.c"), &arguments);
+    let told = run(&test_program("c/checkpoints.c"), &arguments);
 
     let model = Model::load(&package).unwrap();
     let mut state = 1u32;
@@ -118,13 +122,14 @@ fn places_records_and_numbers_are_those_of_rust() {
     for (line, (name, rows, data)) in told.lines().zip(rust) {
         let words: Vec<_> = line.split(' ').collect();
         assert_eq!(words[..3], [name, &rows.to_string(), &(data.len() / rows).to_string()]);
-        let (found, wanted) = (words[3].parse::<f64>().unwrap(), data.iter().map(|x| f64::from(*x)).sum::<f64>());
+        let found = words[3].parse::<f64>().unwrap();
+        let wanted = data.iter().map(|x| f64::from(*x)).sum::<f64>();
         assert!((found - wanted).abs() <= 1e-6 * wanted.abs().max(1.0), "{line}: the sum in Rust is {wanted}");
     }
 }
 
 #[test]
-fn chains_and_takes_are_those_of_rust() {
+fn chains_and_takes_are_the_same_as_in_rust() {
     skip_without_fixtures!();
     let told = run(&test_program("c/chains.c"), &[path(&tiny())]);
 
@@ -132,7 +137,8 @@ fn chains_and_takes_are_those_of_rust() {
     let drawn = |config: &mut GenerationConfig| (config.audio.temperature, config.audio.max_steps) = (1.0, 14);
     let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, listen: true, ..Chain::default() };
     let options = ChainOptions::default().seed(5).settings(drawn);
-    let (takes, cancel) = (TakeRunner::new(&model, 1).unwrap(), Cancel::new());
+    let takes = TakeRunner::new(&model, 1).unwrap();
+    let cancel = Cancel::new();
     let mut runner = ChainRunner::begin(takes, chain, "rain", options, &cancel).unwrap();
     runner.run(&cancel, |_| Ok(())).unwrap();
     let segments = runner.record().turns.iter().flat_map(|turn| &turn.segments);
@@ -150,7 +156,7 @@ fn chains_and_takes_are_those_of_rust() {
 }
 
 #[test]
-fn chains_by_prompt_are_those_of_rust() {
+fn chains_by_prompt_are_the_same_as_in_rust() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let package = package_by_prompt(&folder.path().join("package"));
@@ -158,7 +164,8 @@ fn chains_by_prompt_are_those_of_rust() {
 
     let model = Model::load(&package).unwrap();
     let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, ..Chain::default() };
-    let (takes, cancel) = (TakeRunner::new(&model, 1).unwrap(), Cancel::new());
+    let takes = TakeRunner::new(&model, 1).unwrap();
+    let cancel = Cancel::new();
     let mut runner = ChainRunner::begin(takes, chain, "rain", ChainOptions::default().seed(5), &cancel).unwrap();
     runner.run(&cancel, |_| Ok(())).unwrap();
     let segments = runner.record().turns.iter().flat_map(|turn| &turn.segments);
@@ -175,14 +182,14 @@ fn the_cpp_wrapper_offers_the_same() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn rounds_leave_nothing_behind() {
+fn repeated_use_leaks_nothing() {
     skip_without_fixtures!();
     let rounds = std::env::var("UALM_ROUNDS").unwrap_or_else(|_| "300".into());
     print!("{}", run(&test_program("c/rounds.c"), &[path(&tiny()), &rounds]));
 }
 
 #[test]
-fn the_same_seed_gives_the_same_frames_everywhere() {
+fn the_same_seed_gives_the_same_tokens_in_all_languages() {
     skip_without_fixtures!();
     let rust = reply(|_| ());
     let frames = serde_json::to_value(&rust.segments[0].tokens).unwrap();
@@ -213,7 +220,7 @@ fn the_same_seed_gives_the_same_frames_everywhere() {
 }
 
 #[test]
-fn the_examples_give_what_the_command_line_gives() {
+fn the_examples_give_the_same_results_as_the_command_line() {
     skip_without_fixtures!();
     let seed = SEED.to_string();
     let wanted = scratch("from-ualm.wav");
@@ -233,7 +240,8 @@ fn the_examples_give_what_the_command_line_gives() {
     assert_eq!(answer, ualm(&["ask", path(&wanted), "What is it?"]), "ask.c");
 
     let reason = compile(&example("c/reason.c"), "reason", Link::Shared, &[]);
-    let (out, folder) = (scratch("from-reason.wav"), tempfile::tempdir().unwrap());
+    let out = scratch("from-reason.wav");
+    let folder = tempfile::tempdir().unwrap();
     run(&reason, &[path(&tiny()), PROMPT, path(&out), &seed]);
     let chain = folder.path().join("chain");
     ualm(&["reason", PROMPT, "-o", path(&chain), "--seed", &seed, "-q"]);
@@ -242,13 +250,15 @@ fn the_examples_give_what_the_command_line_gives() {
     ualm(&["take", path(&out), "--again"]);
 
     let stream = compile(&example("cpp/stream.cpp"), "stream", Link::Shared, &[]);
-    let (out, rust) = (scratch("from-cpp.wav"), scratch("from-rust.wav"));
+    let out = scratch("from-cpp.wav");
+    let rust = scratch("from-rust.wav");
     run(&stream, &[path(&tiny()), PROMPT, path(&out), &seed]);
     write_wav(&rust, reply(|config| config.stream_audio = true).audio().unwrap(), WavFormat::Float32).unwrap();
     assert_eq!(fs::read(&out).unwrap(), fs::read(&rust).unwrap(), "stream.cpp");
 
     let Some(mut python) = python_interface() else { return };
-    let (script, out) = (example("python/stream.py"), scratch("from-python.wav"));
+    let script = example("python/stream.py");
+    let out = scratch("from-python.wav");
     python.args([&script, Path::new(PROMPT), &out]).args(["--seed", &seed, "--model"]).arg(tiny());
     works(&mut python);
     assert_eq!(fs::read(&out).unwrap(), fs::read(&rust).unwrap(), "stream.py");
@@ -261,12 +271,13 @@ fn the_examples_give_what_the_command_line_gives() {
     assert_eq!(fs::read(folder.path().join("dog.wav")).unwrap(), fs::read(&wanted).unwrap(), "generate.py");
 }
 
-/// The folders of a person, and that for temporary files, are not there, and the working folder stays as it was.
+/// Runs without the user's folders and without a folder for temporary files; the working folder must stay unchanged.
 #[test]
-fn nothing_is_needed_that_cannot_be_written() {
+fn the_library_works_without_writable_folders() {
     skip_without_fixtures!();
     let generate = compile(&root().join("examples/c/generate.c"), "generate-closed", Link::Shared, &[]);
-    let (out, folder) = (scratch("from-closed.wav"), tempfile::tempdir().unwrap());
+    let out = scratch("from-closed.wav");
+    let folder = tempfile::tempdir().unwrap();
     let mut command = WATCH.command(&generate);
     command.env("ORT_DYLIB_PATH", ualm::internal::find_library(None).unwrap());
     for name in ["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TMPDIR"] {
@@ -281,7 +292,7 @@ fn nothing_is_needed_that_cannot_be_written() {
     assert!(text(&failed.stderr).contains("/dev/null/nothing/x.wav"), "{}", text(&failed.stderr));
 }
 
-/// Compiles the example `source` as a program that calls its `main` in six threads.
+/// Compiles the example `source` as a program that calls its `main` on six threads.
 fn example_in_threads(source: &str) -> PathBuf {
     let example = root().join("examples").join(source);
     let harness = if source.ends_with(".cpp") { "cpp/example_in_threads.cpp" } else { "c/example_in_threads.c" };
@@ -295,7 +306,8 @@ fn example_in_threads(source: &str) -> PathBuf {
 #[test]
 fn the_examples_work_in_six_threads_of_one_process() {
     skip_without_fixtures!();
-    let (seed, folder) = (SEED.to_string(), TempDir::new().unwrap());
+    let seed = SEED.to_string();
+    let folder = TempDir::new().unwrap();
     let alone = |program: PathBuf, name: &str| {
         let out = folder.path().join(name);
         run(&program, &[path(&tiny()), PROMPT, path(&out), &seed]);
@@ -320,7 +332,7 @@ fn the_examples_work_in_six_threads_of_one_process() {
 }
 
 #[test]
-fn failures_of_the_examples_are_told() {
+fn the_examples_report_failures() {
     skip_without_fixtures!();
     let generate = compile(&root().join("examples/c/generate.c"), "generate-failing", Link::Shared, &[]);
     let output = Command::new(&generate).args(["no/such/package", "rain", "x.wav"]).output().unwrap();
@@ -334,7 +346,7 @@ fn failures_of_the_examples_are_told() {
     assert_eq!(output.status.code(), Some(2), "a seed that is no number: {}", text(&output.stderr));
 }
 
-/// The example in the header's own comment.
+/// Returns the example in the header's comment.
 fn example_of_the_header() -> String {
     let header = fs::read_to_string(root().join("crates/capi/include/ualm.h")).unwrap();
     let example = header.split("AN EXAMPLE").nth(1).unwrap().split("*/").next().unwrap();
@@ -345,7 +357,8 @@ fn example_of_the_header() -> String {
 #[test]
 fn the_header_s_example_works_as_c_and_cpp_with_both_libraries() {
     skip_without_fixtures!();
-    let (c, cpp) = (scratch("header-example.c"), scratch("header-example.cpp"));
+    let c = scratch("header-example.c");
+    let cpp = scratch("header-example.cpp");
     let example = example_of_the_header();
     assert!(example.lines().count() <= 40, "the example is to be short");
     fs::write(&c, &example).unwrap();

@@ -1,4 +1,4 @@
-// An example (EXAMPLE, its file) in six threads of one process: example_in_threads ARGUMENT …, as example_in_threads.c
+// Runs an example (EXAMPLE, its file) on six threads of one process, as example_in_threads.c does: example_in_threads ARGUMENT …
 #define main example_main
 #include EXAMPLE
 #undef main

@@ -1,4 +1,4 @@
-// As frames.c, through the C++ wrapper: frames PACKAGE PROMPT SEED
+// The same as frames.c with the C++ wrapper: frames PACKAGE PROMPT SEED
 #include <cstdio>
 #include <cstdlib>
 #include <ualm.hpp>

@@ -1,4 +1,4 @@
-// The C++ wrapper, all of it: wrapper PACKAGE
+// Every class of the C++ wrapper: wrapper PACKAGE
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -139,7 +139,7 @@ void chains_and_takes(const ualm::model &model, const ualm::options &options) {
 
     ualm::chain_options way;
     way.mode(UALM_REASONING_MODE_DIALOGUE).seed(3).takes(2, true);
-    way.wording("{\"plan\": \"{words}\"}"); // without meaning to a model that reasons in one reply
+    way.wording("{\"plan\": \"{words}\"}"); // invalid for a model that reasons in one reply
     auto chain = ualm::chain::begin(model, "rain", way, &options).value();
     CHECK(!chain.is_trained() && chain.size() == 4 && chain.stage(0) == UALM_STAGE_QUESTION);
     std::size_t ended = 0;

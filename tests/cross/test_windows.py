@@ -209,7 +209,7 @@ class Console(Windows):
         results = self.there / "many/results.jsonl"
         code, told = self.interrupted("batch", "many.jsonl", "--out", "many", "--model", "package", until=lambda _: lines(results) > 2)
         self.assertEqual(code, 130, told)
-        self.assertIn("the same command goes on", told)
+        self.assertIn("run the same command again", told)
         written = results.read_bytes()
         self.assertTrue(written.endswith(b"\n") and 2 < lines(results) < 40)
         for line in written.splitlines():

@@ -321,7 +321,7 @@ fn a_server_tells_that_its_device_is_lost() {
     for _ in 0..3 {
         let answer = chat();
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-        assert!(answer.contains("device_lost") && answer.contains("started anew"), "{answer}");
+        assert!(answer.contains("device_lost") && answer.contains("must be restarted"), "{answer}");
     }
     let health = ask("GET", "/health", "");
     assert!(health.starts_with("HTTP/1.1 503") && health.contains("device_lost"), "{health}");

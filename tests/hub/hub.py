@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A model hub on loopback that speaks the interface of Hugging Face's, as its clients in Python and Rust use it.
+"""A model hub on loopback with the API of the Hugging Face Hub, as used by its clients in Python and Rust.
 
     with Hub() as hub:
         hub.add("someone/model", {"config.json": b"{}", "model.onnx": FOLDER / "model.onnx"})
@@ -30,7 +30,7 @@ PIECE = 64 << 10
 
 @dataclass
 class Fault:
-    """Something that goes wrong, for requests whose path contains `path`. The first fault that is for a request happens."""
+    """A fault for requests whose path contains `path`. The first matching fault of a request is applied."""
 
     path: str = ""  # a part of the path
     server: str = ""  # "hub", "store", or both
@@ -49,7 +49,7 @@ class Fault:
     rate: float | None = None  # sends so many bytes a second
 
     def hits(self, server, method, path):
-        """Whether the fault is for this request; counts it."""
+        """Returns whether the fault applies to this request, and counts it."""
         if self.path not in path or self.server not in ("", server) or self.method not in ("", method):
             return False
         if self.times is None:
@@ -60,7 +60,7 @@ class Fault:
 
 @dataclass
 class Request:
-    """What a server was asked, and what it sent."""
+    """A request to a server, and the bytes sent."""
 
     server: str
     method: str
@@ -88,7 +88,7 @@ class File:
 
 
 class Repository:
-    """Commits, and the branches and tags that name them."""
+    """Commits, branches and tags."""
 
     def __init__(self, private, gated):
         self.private = private
@@ -97,12 +97,12 @@ class Repository:
         self.refs = {}
 
     def commit(self, revision):
-        """The full id of the commit that a revision names, or None."""
+        """Returns the full id of a revision's commit, or None."""
         return self.refs.get(revision) or (revision if revision in self.commits else None)
 
 
 class Refusal(Exception):
-    """An answer that is an error."""
+    """An error response."""
 
     def __init__(self, status, code="", message="", headers=None):
         super().__init__(message)
@@ -112,7 +112,7 @@ class Refusal(Exception):
 
 
 class Server(ThreadingHTTPServer):
-    """A server that a client may leave in the middle of an answer, without a word."""
+    """A server that ignores clients that disconnect during a response."""
 
     daemon_threads = True
 
@@ -122,7 +122,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Hub:
-    """The two servers and what they hold."""
+    """The two servers and their contents."""
 
     def __init__(self, token="hf_" + "t" * 34, allowed=True, lfs_from=64 << 10, certificate=None):
         self.token = token  # the one token that is known
@@ -154,11 +154,11 @@ class Hub:
         return sha
 
     def sent(self, path, server="store"):
-        """The bytes that were sent of the files whose path contains `path`, for each GET."""
+        """Returns the bytes sent for each GET of a file whose path contains `path`."""
         return [request.sent for request in self.requests if request.server == server and request.method == "GET" and path in request.path]
 
     def forget(self):
-        """Forgets the requests and the faults of before."""
+        """Removes all recorded requests and all faults."""
         with self.lock:
             self.requests.clear()
             self.faults.clear()
@@ -190,7 +190,7 @@ class Hub:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """What both servers have: records, faults, ranges."""
+    """The common part of both servers: recorded requests, faults, ranges."""
 
     protocol_version = "HTTP/1.1"
     server_name = ""
@@ -232,7 +232,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def say(self, status, content, headers=None):
-        """Answers with `content`, of the type JSON unless `headers` say otherwise."""
+        """Sends `content`, as JSON unless `headers` have another type."""
         self.record.status = status
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", "Content-Length": len(content), **(headers or {})}.items():
@@ -241,7 +241,7 @@ class Handler(BaseHTTPRequestHandler):
         self.body(content)
 
     def say_file(self, file, headers):
-        """Answers with a file, or with the range of it that is asked for."""
+        """Sends a file, or the requested range of it."""
         start, end = 0, file.size
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
         if asked and not self.fault.ignores_range:
@@ -255,7 +255,7 @@ class Handler(BaseHTTPRequestHandler):
         self.say(206 if is_part else 200, file.read()[start:end], headers)
 
     def say_without_end(self):
-        """Answers with zeros until the client leaves."""
+        """Sends zeros until the client disconnects."""
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
@@ -264,7 +264,7 @@ class Handler(BaseHTTPRequestHandler):
             self.record.sent += PIECE
 
     def body(self, content):
-        """Sends the body with the faults of the request, in pieces."""
+        """Sends the body in pieces, with the faults of the request."""
         if self.command == "HEAD":
             return
         fault = self.fault
@@ -284,7 +284,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class StoreHandler(Handler):
-    """The store: files by their sums, without a login; a token that comes here has leaked."""
+    """The file storage: files by checksum, without a login. A token that arrives here has leaked."""
 
     server_name = "store"
 
@@ -300,14 +300,14 @@ class StoreHandler(Handler):
 
 
 class HubHandler(Handler):
-    """The hub: what there is, small files, and where the store has the large ones."""
+    """The hub: descriptions, small files, and redirects to the storage for large ones."""
 
     server_name = "hub"
 
     def answer(self, hub, path, query):
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+?)(?:/(revision|tree)/(.+))?", path):
             name, kind, revision = found[1], found[2], found[3] or "main"
-            # a branch may hold slashes, percent-encoded in the address
+            # a branch may contain slashes, percent-encoded in the URL
             return self._tree(hub, name, revision) if kind == "tree" else self._info(hub, name, revision, "blobs" in query)
         if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+|refs/[^/]+/[^/]+)/(.+)", path):
             return self._resolve(hub, *found.groups())
@@ -317,7 +317,7 @@ class HubHandler(Handler):
         raise Refusal(404, message="Sorry, we can't find the page you are looking for.")
 
     def _login(self, hub):
-        """Whether a valid token came with the request."""
+        """Returns whether the request has a valid token."""
         given = self.headers["Authorization"]
         if given is None:
             return False
@@ -332,7 +332,7 @@ class HubHandler(Handler):
             raise Refusal(307, headers={"Location": location})
         repository = hub.repositories.get(name)
         if repository is None or (repository.private and not logged_in):
-            # as the hub does: who is not logged in is not told whether it exists
+            # like the real hub: without a login, existence is not revealed
             raise Refusal(404, "RepoNotFound", "Repository not found") if logged_in else Refusal(
                 401, "RepoNotFound", "Invalid username or password."
             )
@@ -395,7 +395,7 @@ class HubHandler(Handler):
         headers = {"X-Repo-Commit": sha, "ETag": f'"{file.etag}"'}
         if not file.is_lfs:
             return self.say_file(file, headers)
-        # the store's own sums and sizes are of no use to a client; these are of the file
+        # headers about the file itself, not about the redirect
         headers |= {"X-Linked-Size": file.size, "X-Linked-ETag": f'"{file.sha256}"', "ETag": f'"{file.blob_id}"'}
         location = f"{hub.store}/{file.sha256}/{quote(path)}"
         self.say(302, f"Found. Redirecting to {location}".encode(), {"Location": location, "Content-Type": "text/plain", **headers})
@@ -404,8 +404,8 @@ class HubHandler(Handler):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("repositories", nargs="+", metavar="OWNER/NAME=FOLDER")
-    parser.add_argument("--gated", action="store_true", help="access must be asked for")
-    parser.add_argument("--token", default="hf_test", help="the token that is known")
+    parser.add_argument("--gated", action="store_true", help="require a request for access")
+    parser.add_argument("--token", default="hf_test", help="the valid token")
     args = parser.parse_args()
     with Hub(token=args.token) as hub:
         for repository in args.repositories:

@@ -1,4 +1,4 @@
-"""Hubs and packages that mean harm, and processes that end or meet at any moment: nothing is lost, and what is wrong is told."""
+"""Malicious hubs and packages, and processes that are killed or run concurrently: nothing is lost, and faults are reported."""
 
 import fcntl
 import json
@@ -22,37 +22,37 @@ COMMIT = "0123456789abcdef" * 2 + "01234567"
 
 
 class Hostile(test_pull.HubTest):
-    """What the hub says is held against what can be true."""
+    """Invalid responses of the hub are refused."""
 
     def lists(self, *siblings, sha=COMMIT):
         self.hub.forget()
         self.hub.faults.append(Fault(path="/api/", content=json.dumps({"sha": sha, "siblings": siblings}).encode()))
 
-    def test_listings_that_cannot_be_true(self):
+    def test_invalid_listings_are_refused(self):
         name = {"rfilename": "manifest.json"}
         cases = [
-            ([{**name, "blobId": "../../x", "size": 1}], COMMIT, "is not a sum"),
-            ([{**name, "blobId": "A" * 40, "size": 1}], COMMIT, "is not a sum"),
+            ([{**name, "blobId": "../../x", "size": 1}], COMMIT, "is not a checksum"),
+            ([{**name, "blobId": "A" * 40, "size": 1}], COMMIT, "is not a checksum"),
             ([{**name, "blobId": "1" * 40, "size": -1}], COMMIT, "cannot be read"),
-            ([{**name, "blobId": "1" * 40, "size": 1 << 63}], COMMIT, "a manifest of 9223372036854775808 bytes"),
-            ([], "../../x", "is not the id of a commit"),
-            ([], COMMIT.upper(), "is not the id of a commit"),
+            ([{**name, "blobId": "1" * 40, "size": 1 << 63}], COMMIT, "the manifest has 9223372036854775808 bytes"),
+            ([], "../../x", "is not a commit id"),
+            ([], COMMIT.upper(), "is not a commit id"),
         ]
         for siblings, sha, words in cases:
             self.lists(*siblings, sha=sha)
             self.assertIn(words, self.refused("pull", NAME))
         self.assertEqual([path for path in self.home.rglob("*") if path.is_file() and path.suffix != ".lock"], [])
 
-    def test_sizes_beyond_all_numbers(self):
+    def test_huge_sizes_are_refused(self):
         size, sums = (1 << 63) + 5, ("2" * 64, "3" * 64)
         files = dict(zip(("a.onnx", "b.onnx"), ({"size": size, "sha256": sum_} for sum_ in sums)))
         manifest = package(files=files)["manifest.json"]
         sha = self.hub.add(NAME, {"manifest.json": manifest})
         large = [{"rfilename": name, "lfs": {"sha256": file["sha256"], "size": size}} for name, file in files.items()]
         self.lists({"rfilename": "manifest.json", "size": len(manifest), "blobId": File(manifest, 1 << 20).blob_id}, *large, sha=sha)
-        self.assertIn("takes 18446744073.71 GB more", self.refused("pull", NAME))
+        self.assertIn("needs 18446744073.71 GB more", self.refused("pull", NAME))
 
-    def test_names_that_lead_elsewhere_are_passed_over(self):
+    def test_unsafe_names_are_skipped(self):
         self.hub.add(NAME, {**package(), "../escaped": b"x", "README\0": b"x", "README\x1b[2J": b"x", "samples/12:30?.wav": b"x"})
         self.ualm("pull", NAME)
         self.assertEqual(len(self.names("snapshots")), 5)
@@ -60,28 +60,28 @@ class Hostile(test_pull.HubTest):
         self.hub.add(NAME, package(files={"../escaped": {"size": 1, "sha256": "0" * 64}}))
         self.assertIn("../escaped is missing", self.refused("pull", NAME))
 
-    def test_a_description_without_end_is_given_up(self):
+    def test_an_endless_description_is_refused(self):
         self.hub.faults.append(Fault(path="/api/", is_endless=True))
-        self.assertIn("127.0.0.1 says more than can be true", self.refused("pull", NAME))
+        self.assertIn("the response of 127.0.0.1 is too large", self.refused("pull", NAME))
         self.assertEqual(len(self.hub.requests), 1)
 
-    def test_a_file_without_end_takes_no_more_than_its_size(self):
+    def test_an_endless_file_is_cut_at_its_size(self):
         self.hub.add(NAME, package())
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", is_endless=True))
-        self.assertIn("nothing of it is kept", self.refused("pull", NAME))
+        self.assertIn("It was discarded", self.refused("pull", NAME))
         self.assertEqual(self.part_size(), 0)
 
-    def test_ranges_and_lengths_that_are_wrong(self):
+    def test_wrong_ranges_and_lengths_are_refused(self):
         self.hub.add(NAME, package())
         self.hub.faults.append(Fault(path="llm.onnx.data", content=b"x", status=206, headers={"Content-Range": "bytes 7-7/9"}))
-        self.assertIn("other bytes than asked for", self.refused("pull", NAME))
+        self.assertIn("expected bytes from", self.refused("pull", NAME))
         self.hub.faults[:] = [Fault(path="llm.onnx.data", content=b"", status=206, times=1), Fault(path="/api/", status=302, headers={"Location": "/api/x"})]
         self.assertIn("too many redirects", self.refused("pull", NAME, HF_TOKEN=TOKEN))
         self.hub.faults[:] = [Fault(path="/api/", status=302, headers={"Location": f"{self.hub.store}/x"}, times=1)]
         self.ualm("pull", NAME, HF_TOKEN=TOKEN)
         self.assertEqual({request.authorization for request in self.hub.requests if request.server == "store"}, {None})
 
-    def test_no_terminal_obeys_a_package(self):
+    def test_control_characters_of_a_package_are_not_printed(self):
         escape = "\x1b]0;mine\x07"
         self.hub.add("bad/name", package(files={f"a{escape}.onnx": {"size": 5, "sha256": "2" * 64}}))
         self.hub.add("bad/licence", package(license=escape, origin=escape))
@@ -91,16 +91,16 @@ class Hostile(test_pull.HubTest):
         self.assertNotIn("\x1b", "".join(said))
         self.assertIn("fam ]0;mine", said[-2])
 
-    def test_a_restriction_in_another_script_is_one(self):
+    def test_a_restriction_in_another_script_counts(self):
         self.hub.add(NAME, package(license="MIT 非商用"))
         self.assertIn("MIT 非商用", self.refused("pull", NAME, code=2))
 
-    def test_addresses_and_tokens_that_are_strange(self):
+    def test_unusual_urls_and_tokens(self):
         self.hub.add(NAME, package())
         login = self.hub.endpoint.replace("://", f"://me:{TOKEN}@")
         self.assertIn(f"a token from {self.hub.endpoint}/settings/tokens", self.refused("pull", NAME, HF_ENDPOINT=login))
         for endpoint in ("https://", "http://a b", f"{login}/?query"):
-            self.assertIn("expected an address", self.refused("pull", NAME, HF_ENDPOINT=endpoint, code=2))
+            self.assertIn("expected a URL", self.refused("pull", NAME, HF_ENDPOINT=endpoint, code=2))
         self.hub.forget()
         self.ualm("pull", NAME, HF_TOKEN=" \n", HF_ENDPOINT=self.hub.endpoint + "//")
         self.assertEqual({request.authorization for request in self.hub.requests}, {None})
@@ -109,9 +109,9 @@ class Hostile(test_pull.HubTest):
 
 
 class Moments(test_pull.HubTest):
-    """Processes that meet, or end, at any moment."""
+    """Processes that run concurrently, or are killed."""
 
-    def test_two_that_are_killed_at_any_moment(self):
+    def test_two_pulls_killed_at_random(self):
         sha = self.hub.add(NAME, package())
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", rate=8 << 20))
         chance = random.Random(1)
@@ -147,14 +147,14 @@ class Moments(test_pull.HubTest):
         for process in (pull, stopped):
             self.assertIn("waiting for it", process.stderr.readline())
         stopped.send_signal(signal.SIGINT)
-        self.assertIn("the same command goes on", self.finish(stopped, 130)[1])
+        self.assertIn("run the same command again", self.finish(stopped, 130)[1])
         os.write(ours, b"y\n")
         self.assertEqual(removal.wait(60), 0)
         os.close(ours)
         self.finish(pull)
         self.assertEqual(len(self.names("snapshots")), 5)
 
-    def test_what_another_program_is_fetching_stays(self):
+    def test_downloads_of_another_program_are_not_removed(self):
         self.hub.add(NAME, package())
         self.ualm("pull", NAME)
         part = self.repository() / "blobs" / f"{'1' * 64}.0a1b2c3d.incomplete"
@@ -162,13 +162,13 @@ class Moments(test_pull.HubTest):
         lock = self.cache / ".locks" / self.repository().name / f"{'1' * 64}.lock"
         with lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            self.assertIn("is being fetched by another program", self.refused("models", "remove", NAME, "--yes"))
+            self.assertIn("is being downloaded by another program", self.refused("models", "remove", NAME, "--yes"))
             self.assertTrue(part.exists())
             self.assertEqual(len(self.names("snapshots")), 5)
         self.ualm("models", "remove", NAME, "--yes")
         self.assertFalse(self.repository().exists())
 
-    def test_a_damaged_manifest_is_fetched_anew(self):
+    def test_a_damaged_manifest_is_downloaded_again(self):
         self.hub.add(NAME, package())
         manifest = Path(self.ualm("pull", NAME)[0].strip()) / "manifest.json"
         manifest.resolve().write_bytes(b"\0" * manifest.stat().st_size)
@@ -184,7 +184,7 @@ class Moments(test_pull.HubTest):
         blob.symlink_to(outside)
         self.assertIn("a link that leaves the package's folder", self.refused("inspect", "--model", NAME))
 
-    def test_a_cache_that_is_only_read(self):
+    def test_a_read_only_cache(self):
         self.hub.add(NAME, DEFAULT)
         self.ualm("pull", NAME)
         script = f"mount --bind '{self.cache}' '{self.cache}' && mount -o remount,bind,ro '{self.cache}' || exit 77\n{PROGRAM} inspect --model {NAME} && {PROGRAM} models && exec {PROGRAM} pull {NAME}"
@@ -194,7 +194,7 @@ class Moments(test_pull.HubTest):
             self.skipTest("no file system can be mounted here")
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn(NAME, done.stdout)
-        self.assertIn("name a folder that can with HF_HUB_CACHE", done.stderr)
+        self.assertIn("name a writable folder with HF_HUB_CACHE", done.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`ualm pull`, `ualm models` and `--model OWNER/NAME` against a hub on loopback that has the faults of a real one.
+"""`ualm pull`, `ualm models` and `--model OWNER/NAME` with a hub on loopback that simulates faults.
 
 Run by `make test-hub`.
 """
@@ -38,7 +38,7 @@ LARGE = 3 << 20
 
 
 def package(seed=1, **fields):
-    """The files of a package that is complete, but that nobody can run: a manifest, something large and something small."""
+    """Returns the files of a complete package that cannot run: a manifest, a large file and small ones."""
     files = {"llm.onnx.data": random.Random(seed).randbytes(LARGE), "tokenizer.json": b'{"seed": %d}' % seed, "other.onnx": b"the same in all"}
     sums = {name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()}
     manifest = {**MANIFEST, "files": sums, **fields}
@@ -79,18 +79,18 @@ class HubTest(unittest.TestCase):
         return out, err
 
     def ualm(self, *args, code=0, **environment):
-        """Runs the program; what it says on both streams."""
+        """Runs the program; returns its standard output and standard error."""
         return self.finish(self.start(*args, **environment), code)
 
     def refused(self, *args, code=1, **environment):
-        """Runs the program, which fails; what it says."""
+        """Runs the program, which must fail; returns its message."""
         return self.ualm(*args, code=code, **environment)[1]
 
     def repository(self, name=NAME):
         return self.cache / ("models--" + name.replace("/", "--"))
 
     def names(self, folder):
-        """All files in a folder of the model's cache."""
+        """Returns all files in a folder of the model's cache."""
         root = self.repository() / folder
         return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir())
 
@@ -101,7 +101,7 @@ class HubTest(unittest.TestCase):
             time.sleep(0.01)
 
     def part_size(self):
-        """The bytes that have come of the large file. Other files may be finished, and renamed, while they are counted."""
+        """Returns the downloaded bytes of the large file. Other files may be renamed at the same time."""
         sizes = [0]
         for path in self.repository().glob("blobs/*.incomplete"):
             with contextlib.suppress(FileNotFoundError):
@@ -110,7 +110,7 @@ class HubTest(unittest.TestCase):
 
 
 class Pull(HubTest):
-    def test_a_package_is_fetched_and_runs(self):
+    def test_a_package_is_downloaded_and_runs(self):
         sha = self.hub.add(NAME, DEFAULT)
         out, err = self.ualm("pull", NAME)
         folder = Path(out.strip())
@@ -118,7 +118,7 @@ class Pull(HubTest):
         self.assertEqual(sorted(path.name for path in folder.iterdir()), sorted(path.name for path in DEFAULT.iterdir()))
         for path in DEFAULT.iterdir():
             self.assertEqual((folder / path.name).read_bytes(), path.read_bytes(), path.name)
-        self.assertRegex(err, r"fetching someone/model at [0-9a-f]{7}: 16 files, 31\.\d MB\n")
+        self.assertRegex(err, r"downloading someone/model at [0-9a-f]{7}: 16 files, 31\.\d MB\n")
         self.assertEqual([name for name in self.names("blobs") if name.endswith(".incomplete")], [])
         self.hub.forget()
         heard, _ = self.ualm("generate", "a dog barking", "--seed", "1", "--max-steps", "40", "-o", "dog.wav", "--model", NAME)
@@ -127,7 +127,7 @@ class Pull(HubTest):
         self.assertIn("ualm-small-world", self.ualm("inspect", folder, "--verify")[0])
         self.assertEqual(self.hub.requests, [], "all is in the cache")
 
-    def test_a_model_that_is_named_is_fetched_first(self):
+    def test_a_named_model_is_downloaded_first(self):
         sha = self.hub.add(NAME, DEFAULT)
         for source in ({"UALM_MODEL": NAME}, {"UALM_MODEL": f"{NAME}@{sha}"}):
             self.assertIn(sha, self.ualm("inspect", **source)[0])
@@ -136,7 +136,7 @@ class Pull(HubTest):
         config.write_text(f'model = "{NAME}"\n', encoding="utf-8")
         self.assertIn(sha, self.ualm("inspect", "--config", config)[0])
 
-    def test_a_folder_of_the_name_wins(self):
+    def test_a_folder_of_the_same_name_takes_precedence(self):
         self.hub.add(NAME, package())
         shutil.copytree(DEFAULT, self.home / NAME)
         self.assertIn("ualm-small-world", self.ualm("inspect", "--model", NAME)[0])
@@ -147,13 +147,13 @@ class Pull(HubTest):
         self.assertIn("ualm/other/name", self.ualm("inspect", XDG_CONFIG_HOME=str(self.home))[0])
         self.assertEqual(self.hub.requests, [])
 
-    def test_only_what_the_package_has_is_fetched(self):
+    def test_only_files_of_the_package_are_downloaded(self):
         self.hub.add(NAME, package())
         self.ualm("pull", NAME)
         snapshot = self.names("snapshots")
         self.assertEqual({name.split("/", 1)[1] for name in snapshot}, {"llm.onnx.data", "tokenizer.json", "other.onnx", "manifest.json", "README.md"})
 
-    def test_a_killed_pull_goes_on_where_it_was(self):
+    def test_a_killed_pull_is_resumed(self):
         self.hub.add(NAME, package())
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", rate=1 << 20))
         process = self.start("pull", NAME)
@@ -165,21 +165,21 @@ class Pull(HubTest):
         there = self.part_size()
         self.assertGreater(there, LARGE // 4)
         _, err = self.ualm("pull", NAME)
-        self.assertRegex(err, r"\d kB of it here already")
+        self.assertRegex(err, r"\d kB of it already downloaded")
         self.assertEqual([request.range for request in self.hub.requests if request.server == "store"], [f"bytes={there}-"])
         self.assertEqual(self.hub.sent("llm.onnx.data"), [LARGE - there])
         again = [request.path for request in self.hub.requests if "resolve" in request.path and "llm.onnx.data" not in request.path]
         self.assertEqual([path for path in again if "manifest.json" in path], [], "it was there")
 
-    def test_an_interrupted_pull_says_that_it_can_go_on(self):
+    def test_an_interrupted_pull_says_how_to_resume(self):
         self.hub.add(NAME, package())
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", rate=1 << 20))
         process = self.start("pull", NAME)
         self.until(lambda: self.part_size() > 0)
         process.send_signal(signal.SIGINT)
-        self.assertIn("the same command goes on", self.finish(process, 130)[1])
+        self.assertIn("run the same command again", self.finish(process, 130)[1])
 
-    def test_two_at_once_fetch_once(self):
+    def test_two_concurrent_pulls_download_once(self):
         self.hub.add(NAME, package())
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", rate=2 << 20))
         first = self.start("pull", NAME)
@@ -187,11 +187,11 @@ class Pull(HubTest):
         second = self.start("inspect", "--model", NAME)
         third = self.start("pull", NAME)
         self.finish(first)
-        # its graphs cannot be read, but its files are all there
-        self.assertIn("another ualm is fetching someone/model; waiting for it", self.finish(second, 1)[1])
+        # the graphs are invalid, but all files exist
+        self.assertIn("another ualm is downloading someone/model; waiting for it", self.finish(second, 1)[1])
         out, err = self.finish(third)
         self.assertIn("waiting for it", err)
-        self.assertIn("in the cache already", err)
+        self.assertIn("already in the cache", err)
         self.assertEqual(self.hub.sent("llm.onnx.data"), [LARGE])
         self.assertEqual([request.method for request in self.hub.requests if "tokenizer.json" in request.path], ["GET"])
 
@@ -203,7 +203,7 @@ class Pull(HubTest):
             for environment in ({}, {"HF_HUB_OFFLINE": "1"}):
                 self.ualm("inspect", "--model", name, **environment)
         _, err = self.ualm("pull", NAME, HF_HUB_OFFLINE="1")
-        self.assertIn("offline: someone/model is as it was fetched", err)
+        self.assertIn("offline: using the downloaded someone/model", err)
         self.ualm("pull", f"{NAME}@{sha}")
         self.assertEqual(self.hub.requests, [], "nothing was asked")
         said = self.refused("inspect", "--model", "someone/other", HF_HUB_OFFLINE="1")
@@ -222,7 +222,7 @@ class Pull(HubTest):
         self.assertEqual(self.hub.requests, [])
         self.assertIn(new, self.ualm("pull", NAME)[0])
         fetched = {re.search("resolve/[^/]+/(.*)", request.path)[1] for request in self.hub.requests if "resolve" in request.path}
-        self.assertEqual(fetched, {"llm.onnx.data", "tokenizer.json", "manifest.json"}, "what is the same is there")
+        self.assertEqual(fetched, {"llm.onnx.data", "tokenizer.json", "manifest.json"}, "equal files are not downloaded again")
         self.assertEqual((self.repository() / "refs" / "main").read_text(encoding="utf-8"), new)
         self.hub.add(NAME, package(2), revision="v1.0")
         self.assertIn(new, self.ualm("pull", f"{NAME}@v1.0")[0])
@@ -236,9 +236,9 @@ class Pull(HubTest):
 
 
 class Layout(HubTest):
-    """The cache is that of `huggingface_hub`."""
+    """The cache is shared with `huggingface_hub`."""
 
-    def test_its_client_finds_what_was_pulled(self):
+    def test_huggingface_hub_finds_pulled_packages(self):
         sha = self.hub.add(NAME, package())
         self.ualm("pull", NAME)
         for revision in ("main", sha):
@@ -253,7 +253,7 @@ class Layout(HubTest):
         (revision,) = repository.revisions
         self.assertEqual((revision.commit_hash, revision.refs), (sha, frozenset({"main"})))
 
-    def test_what_its_client_fetched_is_found(self):
+    def test_packages_of_huggingface_hub_are_found(self):
         self.hub.add(NAME, DEFAULT)
         huggingface_hub.snapshot_download(NAME, cache_dir=self.cache, endpoint=self.hub.endpoint)
         self.hub.forget()
@@ -264,7 +264,7 @@ class Layout(HubTest):
 
 
 class Faults(HubTest):
-    """Each tells what was expected, what was found and what to do; what has come is kept, and nothing else."""
+    """Errors say what was expected, what was found and what to do; only downloaded bytes are kept."""
 
     def setUp(self):
         super().setUp()
@@ -285,11 +285,11 @@ class Faults(HubTest):
         hub = self.hub.endpoint
         logged_in, wrong = {"HF_TOKEN": TOKEN}, {"HF_TOKEN": "hf_wrong"}
         cases = [
-            ("someone/gated", {}, [f"ask for access at {hub}/someone/gated", f"{hub}/settings/tokens", "HF_TOKEN"]),
+            ("someone/gated", {}, [f"request access at {hub}/someone/gated", f"{hub}/settings/tokens", "HF_TOKEN"]),
             ("someone/gated", logged_in, ["the owner of the token of HF_TOKEN has no access", f"{hub}/someone/gated"]),
             ("someone/private", {}, ["there is no model someone/private", "if it is private", "HF_TOKEN"]),
             ("someone/missing", {}, ["there is no model someone/missing", f"{hub}/models?search=missing"]),
-            ("someone/missing", logged_in, ["there is no model someone/missing", "the token of HF_TOKEN must be of somebody"]),
+            ("someone/missing", logged_in, ["there is no model someone/missing", "the token of HF_TOKEN must belong to a user"]),
             (NAME, wrong, ["does not accept the token of HF_TOKEN", f"{hub}/settings/tokens"]),
             (f"{NAME}@v9", {}, ['no revision "v9"', f"{hub}/{NAME}/tree/main"]),
         ]
@@ -304,14 +304,14 @@ class Faults(HubTest):
         self.ualm("pull", "someone/gated", HF_TOKEN=TOKEN)
         self.ualm("pull", "someone/private", HF_TOKEN=TOKEN)
 
-    def test_names_that_are_none(self):
+    def test_invalid_names_are_refused(self):
         for name in ("model", "a/b/c", "../a", "a/b@"):
             self.assertIn("expected OWNER/NAME", self.refused("pull", name, code=2))
         self.assertIn("no model package is here", self.refused("inspect", "--model", "no/such/folder"))
         said = self.refused("inspect", "--model", "no/folder")
-        self.assertIn("there is no such folder, and as a model at the hub", said)
+        self.assertIn("there is no such folder, and looking it up on the hub failed", said)
 
-    def test_a_busy_hub_is_asked_again(self):
+    def test_a_busy_hub_is_retried(self):
         faults = [
             Fault(path="/api/", status=429, headers={"Retry-After": "2"}, times=1),
             Fault(path="tokenizer.json", status=500, times=2),
@@ -323,33 +323,33 @@ class Faults(HubTest):
         _, err = self.ualm("pull", NAME)
         self.assertGreaterEqual(time.monotonic() - began, 2)
         self.assertRegex(err, r"too many requests \(429\); trying again in 2\.")
-        self.assertRegex(err, r"tokenizer.json: 127.0.0.1 fails \(500[^;]*\); trying again in 0\.")
-        self.assertIn("where the hub keeps large files, answers 403", err)
+        self.assertRegex(err, r"tokenizer.json: 127.0.0.1 failed \(500[^;]*\); trying again in 0\.")
+        self.assertIn("which stores the hub's large files, answered 403", err)
 
     def test_a_hub_that_stays_busy_is_given_up(self):
         fault = Fault(path="llm.onnx.data", status=503)
         self.hub.faults.append(fault)
         said = self.refused("pull", NAME)
-        self.assertIn("llm.onnx.data: 5 attempts failed: 127.0.0.1 fails (503", said)
+        self.assertIn("llm.onnx.data: 5 attempts failed: 127.0.0.1 failed (503", said)
         self.assertEqual(len([request for request in self.hub.requests if "llm.onnx.data" in request.path]), 5)
         self.assert_nothing_has_a_final_name()
         self.hub.forget()
         self.hub.faults.append(Fault(path="/api/", status=429, headers={"Retry-After": "86400"}))
-        self.assertIn("asks to be left alone for 86400 s", self.refused("pull", NAME))
+        self.assertIn("refuses requests for the next 86400 s", self.refused("pull", NAME))
         self.assertEqual(len(self.hub.requests), 1)
 
-    def test_a_connection_that_breaks_goes_on(self):
+    def test_a_lost_connection_is_resumed(self):
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", breaks_after=LARGE // 7))
         _, err = self.ualm("pull", NAME)
-        self.assertGreaterEqual(err.count("the connection broke"), 6)
+        self.assertGreaterEqual(err.count("the connection was lost"), 6)
         self.assertLessEqual(sum(self.hub.sent("llm.onnx.data")), LARGE + 10 * (64 << 10), "only the rest is fetched")
 
-    def test_a_connection_that_breaks_at_once_is_given_up(self):
+    def test_a_connection_that_is_lost_at_once_is_given_up(self):
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", breaks_after=0))
-        self.assertIn("llm.onnx.data: 5 attempts failed: the connection broke", self.refused("pull", NAME))
+        self.assertIn("llm.onnx.data: 5 attempts failed: the connection was lost", self.refused("pull", NAME))
         self.assert_nothing_has_a_final_name()
 
-    def test_a_hub_that_stalls_is_not_waited_for_for_ever(self):
+    def test_a_stalled_hub_times_out(self):
         self.hub.faults.append(Fault(path="/api/", stalls=20))
         said = self.refused("pull", NAME, HF_HUB_DOWNLOAD_TIMEOUT="1")
         self.assertIn("does not answer; HF_HUB_DOWNLOAD_TIMEOUT", said)
@@ -364,14 +364,14 @@ class Faults(HubTest):
             shutil.rmtree(self.cache, ignore_errors=True)
             self.hub.faults.append(Fault(path=path, flips=True))
             said = self.refused("pull", NAME)
-            self.assertRegex(said, f"{path}: what came has the sum [0-9a-f]+, and [0-9a-f]+ was expected; nothing of it is kept")
+            self.assertRegex(said, f"{path}: the downloaded file has the checksum [0-9a-f]+; expected [0-9a-f]+\\. It was discarded")
             self.assert_nothing_has_a_final_name()
             if path == "llm.onnx.data":
                 self.assertEqual(self.part_size(), 0)
         self.hub.forget()
         self.ualm("pull", NAME)
 
-    def test_a_damaged_part_is_fetched_anew(self):
+    def test_a_damaged_part_is_downloaded_again(self):
         self.hub.add(NAME, package())
         sha256 = hashlib.sha256(package()["llm.onnx.data"]).hexdigest()
         for content in (b"\0" * (LARGE // 2), b"\0" * (LARGE + 5), b"\0" * LARGE):
@@ -381,16 +381,16 @@ class Faults(HubTest):
             blobs.mkdir(parents=True)
             (blobs / f"{sha256}.incomplete").write_bytes(content)
             _, err = self.ualm("pull", NAME)
-            self.assertEqual("is damaged; fetching all of it again" in err, len(content) <= LARGE, err)
+            self.assertEqual("is damaged; downloading the file again" in err, len(content) <= LARGE, err)
             self.assertEqual(self.hub.sent("llm.onnx.data")[-1], LARGE)
 
-    def test_a_server_without_ranges_gives_the_whole(self):
+    def test_a_server_without_ranges(self):
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", breaks_after=LARGE // 2, times=1))
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", ignores_range=True))
         self.ualm("pull", NAME)
         self.assertEqual(self.hub.sent("llm.onnx.data")[-1], LARGE)
 
-    def test_a_broken_package_is_told_before_it_is_fetched(self):
+    def test_a_broken_package_is_refused_before_the_download(self):
         files = package()
         del files["tokenizer.json"]
         other = {**package(), "llm.onnx.data": b"x" * LARGE}
@@ -399,11 +399,11 @@ class Faults(HubTest):
         newer = {**package(), "manifest.json": json.dumps({**MANIFEST, "schema": 99}).encode()}
         cases = [
             (files, "tokenizer.json is missing"),
-            (other, "llm.onnx.data has the sum "),
-            (short, f"llm.onnx.data has {LARGE - 1} bytes, and its manifest says {LARGE}"),
+            (other, "llm.onnx.data has the checksum "),
+            (short, f"llm.onnx.data has {LARGE - 1} bytes; its manifest says {LARGE}"),
             (package(files=sums), "../escaped is missing"),
             (newer, "update ualm"),
-            ({"data.csv": b"1"}, "is no package"),
+            ({"data.csv": b"1"}, "is not a package"),
         ]
         for files, words in cases:
             self.hub.add("someone/broken", files)
@@ -418,12 +418,12 @@ class Faults(HubTest):
 
     def test_no_hub_of_that_name(self):
         said = self.refused("pull", NAME, HF_ENDPOINT="http://hub.invalid")
-        self.assertIn("hub.invalid cannot be found: is there a network?", said)
+        self.assertIn("hub.invalid cannot be found: is there a network connection?", said)
         self.assertIn("HF_ENDPOINT", said)
         said = self.refused("pull", NAME, HF_ENDPOINT="hub.invalid", code=2)
-        self.assertIn("expected an address, such as https://huggingface.co", said)
+        self.assertIn("expected a URL, such as https://huggingface.co", said)
 
-    def test_the_token_goes_to_the_hub_alone(self):
+    def test_the_token_is_sent_only_to_the_hub(self):
         for environment in ({"HF_TOKEN": TOKEN}, {"HF_HOME": str(self.home), "HF_HUB_CACHE": None}):
             self.hub.forget()
             (self.home / "token").write_text(TOKEN + "\n", encoding="utf-8")
@@ -437,7 +437,7 @@ class Faults(HubTest):
         self.assertEqual({request.authorization for request in self.hub.requests}, {None})
 
     @unittest.skipUnless(shutil.which("openssl"), "openssl is missing")
-    def test_a_certificate_that_is_not_known(self):
+    def test_an_unknown_certificate(self):
         made = self.home / "made.pem"
         command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=hub".split()
         extensions = ("subjectAltName=IP:127.0.0.1", "basicConstraints=critical,CA:FALSE")
@@ -448,27 +448,27 @@ class Faults(HubTest):
         with Hub(certificate=made) as hub:
             hub.add(NAME, package())
             said = self.refused("pull", NAME, HF_ENDPOINT=hub.endpoint)
-            self.assertIn("no safe connection to 127.0.0.1 can be made", said)
+            self.assertIn("no secure connection to 127.0.0.1 is possible", said)
             self.assertIn("SSL_CERT_FILE", said)
             self.assertEqual(hub.requests, [])
             self.ualm("pull", NAME, HF_ENDPOINT=hub.endpoint, SSL_CERT_FILE=str(self.home / "known.pem"))
         said = self.refused("pull", NAME, code=2, SSL_CERT_FILE=str(self.home / "missing.pem"))
-        self.assertIn("no certificates can be read from it", said)
+        self.assertIn("has no readable certificates", said)
 
-    def test_a_token_that_is_none_is_not_told(self):
+    def test_an_invalid_token_is_not_shown(self):
         said = self.refused("pull", NAME, code=2, HF_TOKEN=f"{TOKEN} and more")
-        self.assertIn("the token of HF_TOKEN is none", said)
+        self.assertIn("the token of HF_TOKEN is invalid", said)
 
 
 class Disk(HubTest):
-    """Disks that are full, before and in the middle: a small file system, and a limit on the size of files."""
+    """Full disks: on a small file system, and with a limit on file sizes."""
 
     def setUp(self):
         super().setUp()
         self.hub.add(NAME, package())
 
     def on_small_disk(self, megabytes, script):
-        """Runs `script` where the cache is on a file system of its own, in a namespace of its own."""
+        """Runs `script` with the cache on a small file system, in a new namespace."""
         if not shutil.which("unshare"):
             self.skipTest("unshare is missing")
         self.cache.mkdir()
@@ -484,11 +484,11 @@ class Disk(HubTest):
     def test_space_is_checked_first(self):
         done = self.on_small_disk(2, "$PULL")
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertRegex(done.stderr, r"someone/model takes 3\.1 MB more, and the disk of .* has 2\.\d MB left: free some space")
+        self.assertRegex(done.stderr, r"someone/model needs 3\.1 MB more, but the disk of .* has 2\.\d MB left: free some space")
         self.assertIn("HF_HUB_CACHE", done.stderr)
         self.assertEqual(self.hub.sent("llm.onnx.data"), [])
 
-    def test_a_disk_that_fills_in_the_middle(self):
+    def test_a_disk_that_fills_up(self):
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", rate=1 << 20, times=1))
         done = self.on_small_disk(
             5,
@@ -503,19 +503,19 @@ class Disk(HubTest):
         )
         self.assertIn("first: 1", done.stdout, done.stderr)
         self.assertIn("second: 0", done.stdout, done.stderr)
-        self.assertIn("the disk is full; what has been fetched is kept", done.stderr)
+        self.assertIn("the disk is full; downloaded files are kept", done.stderr)
         part = int(re.search(r"part: (\d+)", done.stdout)[1])
         self.assertGreater(part, 0)
         self.assertEqual(self.hub.sent("llm.onnx.data")[1:], [LARGE - part])
 
     @unittest.skipIf(os.name == "nt", "limits of POSIX")
-    def test_files_that_may_not_grow(self):
+    def test_a_limit_on_file_sizes(self):
         process = subprocess.run(
             [PROGRAM, "pull", NAME], env=self.environment(), cwd=self.home, capture_output=True, text=True, restore_signals=False,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)),
         )
         self.assertEqual(process.returncode, 1, process.stderr)
-        self.assertIn("the system allows no larger file here; what has been fetched is kept", process.stderr)
+        self.assertIn("the system does not allow such a large file here; downloaded files are kept", process.stderr)
         there = self.part_size()
         self.assertTrue(0 < there <= 1 << 20, there)
         self.hub.forget()
@@ -525,7 +525,7 @@ class Disk(HubTest):
     @unittest.skipIf(os.name == "nt" or os.geteuid() == 0, "permissions do not bind")
     def test_a_cache_that_cannot_be_written(self):
         self.cache.mkdir(mode=0o500)
-        self.assertIn("name a folder that can with HF_HUB_CACHE", self.refused("pull", NAME))
+        self.assertIn("name a writable folder with HF_HUB_CACHE", self.refused("pull", NAME))
 
 
 class Licence(HubTest):
@@ -533,7 +533,7 @@ class Licence(HubTest):
         super().setUp()
         self.hub.add(NAME, package(license=RESTRICTED, origin="NVIDIA"))
 
-    def test_it_must_be_accepted_once(self):
+    def test_a_licence_must_be_accepted_once(self):
         said = self.refused("pull", NAME, code=2)
         for words in (RESTRICTED, "origin: NVIDIA", f"{self.hub.endpoint}/{NAME}", "--accept-licence"):
             self.assertIn(words, said)
@@ -544,10 +544,10 @@ class Licence(HubTest):
         self.assertIn("--accept-licence", self.refused("pull", NAME, code=2))
         self.ualm("pull", NAME, UALM_ACCEPT_LICENCE="1")
 
-    def test_it_is_shown_before_the_first_use(self):
+    def test_a_licence_is_shown_before_the_first_use(self):
         huggingface_hub.snapshot_download(NAME, cache_dir=self.cache, endpoint=self.hub.endpoint)
         self.assertIn("--accept-licence", self.refused("inspect", "--model", NAME, code=2))
-        # its graphs cannot be read, which is told after the licence
+        # the graphs are invalid, which is reported after the licence
         self.assertIn("not among the files", self.refused("inspect", "--model", NAME, "--accept-license"))
         self.assertNotIn(RESTRICTED, self.refused("inspect", "--model", NAME))
 
@@ -556,7 +556,7 @@ class Licence(HubTest):
         self.assertIn("does not state its licence", self.refused("pull", NAME, code=2))
 
     @unittest.skipIf(os.name == "nt", "a terminal of POSIX")
-    def test_it_is_asked_for_at_a_terminal(self):
+    def test_acceptance_is_asked_for_at_a_terminal(self):
         for answer, code in (("n", 2), ("", 2), ("y", 0)):
             ours, theirs = pty.openpty()
             process = subprocess.Popen(
@@ -581,7 +581,7 @@ class Models(HubTest):
     def listed(self):
         return [entry for entry in json.loads(self.ualm("models", "--json")[0]) if entry["name"]]
 
-    def test_what_is_here_is_listed(self):
+    def test_packages_are_listed(self):
         first = self.hub.add(NAME, package(1, family="audex"))
         self.ualm("pull", NAME)
         second = self.hub.add(NAME, package(2))
@@ -593,19 +593,19 @@ class Models(HubTest):
         self.assertEqual(entry["can"], ["generate", "ask", "speak", "transcribe", "converse", "reason", "chat", "codec"])
         self.assertGreater(entry["bytes"], LARGE)
         table, _ = self.ualm("models")
-        self.assertRegex(table, r"(?m)^PACKAGE +REVISION +SIZE +FAMILY +PRECISION +CAN$")
+        self.assertRegex(table, r"(?m)^PACKAGE +REVISION +SIZE +FAMILY +PRECISION +COMMANDS$")
         self.assertRegex(table, rf"(?m)^{NAME} +{second[:7]} \(main\) +3\.1 MB .* generate ask speak")
         self.assertRegex(table, rf"(?m)^{NAME} +{first[:7]} +3\.1 MB +audex ")
-        self.assertRegex(table, r"(?m)^ualm-small-world \(comes with ualm\) +- ")
+        self.assertRegex(table, r"(?m)^ualm-small-world \(ships with ualm\) +- ")
         self.assertEqual(self.hub.sent("/api/", "hub")[2:], [], "listing asks nothing")
 
-    def test_what_is_removed_frees_what_no_other_revision_uses(self):
+    def test_removal_keeps_files_of_other_revisions(self):
         first = self.hub.add(NAME, package(1))
         self.ualm("pull", NAME)
         second = self.hub.add(NAME, package(2))
         self.ualm("pull", NAME)
         self.assertEqual(len(self.names("blobs")), 8)
-        self.assertIn("give --yes", self.refused("models", "remove", NAME, code=2))
+        self.assertIn("confirm with --yes", self.refused("models", "remove", NAME, code=2))
         removed = json.loads(self.ualm("models", "remove", f"{NAME}@{first}", "--yes", "--json")[0])
         self.assertEqual(removed["revisions"], [first])
         self.assertGreater(removed["bytes"], LARGE)
@@ -617,9 +617,9 @@ class Models(HubTest):
         self.ualm("models", "remove", NAME, "-y")
         self.assertFalse(self.repository().exists())
         self.assertEqual(self.listed(), [])
-        self.assertIn("ualm models lists those that are", self.refused("models", "remove", NAME, "--yes", code=2))
+        self.assertIn("`ualm models` lists the packages", self.refused("models", "remove", NAME, "--yes", code=2))
 
-    def test_what_was_only_begun_is_removed(self):
+    def test_partial_downloads_are_removed(self):
         self.hub.add(NAME, package())
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", breaks_after=LARGE // 2, times=1))
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", breaks_after=0))
@@ -628,13 +628,13 @@ class Models(HubTest):
         self.ualm("models", "remove", NAME, "--yes")
         self.assertFalse(self.repository().exists())
 
-    def test_what_others_fetched_stays(self):
+    def test_other_models_are_not_removed(self):
         self.hub.add("other/model", {"config.json": b"{}", "model.safetensors": b"x" * LARGE})
         huggingface_hub.snapshot_download("other/model", cache_dir=self.cache, endpoint=self.hub.endpoint)
         self.refused("models", "remove", "other/model", "--yes", code=2)
         self.assertEqual(len(list((self.repository("other/model") / "blobs").iterdir())), 2)
 
-    def test_what_is_in_use_stays(self):
+    def test_packages_in_use_are_not_removed(self):
         self.hub.add(NAME, DEFAULT)
         server = self.start("serve", "--listen", "127.0.0.1:0", "--model", NAME)
         for line in server.stderr:
@@ -648,7 +648,7 @@ class Models(HubTest):
         self.hub.faults.append(Fault(path="llm.onnx.data", server="store", rate=1 << 20))
         pull = self.start("pull", NAME)
         self.until(lambda: self.part_size() > 0)
-        self.assertIn("is being fetched by another program", self.refused("models", "remove", NAME, "--yes"))
+        self.assertIn("is being downloaded by another program", self.refused("models", "remove", NAME, "--yes"))
         pull.kill()
         pull.communicate()
 

@@ -1,4 +1,4 @@
-// The examples in JavaScript, each as a process of its own, against a server of the default package: `make test-node`.
+// Tests of the JavaScript examples, against a server with the default package: `make test-node`.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -40,7 +40,7 @@ after(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** What an example prints. */
+/** Runs an example and returns its output. */
 async function run(name, ...files) {
   const environment = { ...process.env, UALM_ADDRESS: address, UALM_KEY: KEY };
   const paths = files.map((file) => join(folder, file));
@@ -48,7 +48,7 @@ async function run(name, ...files) {
   return stdout;
 }
 
-/** The seconds of a WAV file of 16 bits and one channel. */
+/** Returns the length of a 16-bit mono WAV file in seconds. */
 function seconds(name) {
   const wav = readFileSync(join(folder, name));
   assert.equal(wav.toString('latin1', 0, 4), 'RIFF');
@@ -56,7 +56,7 @@ function seconds(name) {
   return (wav.length - 44) / 2 / wav.readUInt32LE(24);
 }
 
-test('speech and sound are made, and heard again', async () => {
+test('speech and sound are generated and understood', async () => {
   await run('speak.js', 'digits.wav', 'dog.wav');
   assert.ok(seconds('digits.wav') > 0.3 && seconds('dog.wav') > 0.2);
   const [whole, streamed] = (await run('transcribe.js', 'digits.wav')).trim().split('\n');
@@ -75,7 +75,7 @@ test('text and sound are streamed', async () => {
   assert.ok(said.includes(`${size / 48000} s of sound`), said);
 });
 
-test('a wrong key is told as the client tells it', async () => {
+test('a wrong key is an authentication error', async () => {
   const environment = { ...process.env, UALM_ADDRESS: address, UALM_KEY: 'wrong' };
   const asked = promisify(execFile)(process.execPath, [`${ROOT}examples/javascript/speak.js`], { env: environment, cwd: folder });
   await assert.rejects(asked, (error) => /AuthenticationError.*401/s.test(error.stderr));

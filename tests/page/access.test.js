@@ -1,4 +1,4 @@
-// The page without a mouse, on a phone, and for a screen reader.
+// Accessibility of the page: keyboard, phone and screen reader.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
@@ -17,7 +17,7 @@ suite('the page for everyone', { skip: missing }, () => {
     await opened.context.close();
   });
 
-  test('works with the keyboard alone', async () => {
+  test('works with the keyboard only', async () => {
     const { page } = opened = await open();
     const press = async (...keys) => { for (const key of keys) await page.keyboard.press(key); };
     const focused = () => page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent.trim());
@@ -41,10 +41,10 @@ suite('the page for everyone', { skip: missing }, () => {
     await reply.getByRole('button', { name: 'Play Sound' }).waitFor();
     await tabTo(/^Play Sound$/);
     await press('Tab');
-    assert.equal(await focused(), 'Place in Sound');
+    assert.equal(await focused(), 'Position in Sound');
     await press('Home', 'ArrowRight', 'Space');
     await page.waitForFunction(() => Number(document.activeElement.value) > 0.1);
-    await tabTo(/^Again from here$/);
+    await tabTo(/^Regenerate from here$/);
     await press('Enter', 'Tab');
     await press('Control+a');
     await page.keyboard.type('5');
@@ -76,7 +76,7 @@ suite('the page for everyone', { skip: missing }, () => {
   });
 
   for (const colorScheme of ['light', 'dark']) {
-    test(`axe finds nothing wrong in ${colorScheme}`, async () => {
+    test(`axe finds no violations in the theme ${colorScheme}`, async () => {
       const { page } = opened = await open({ colorScheme });
       const assertSound = async () => {
         const { violations } = await page.evaluate(`${AXE}; axe.run()`);
@@ -95,7 +95,7 @@ suite('the page for everyone', { skip: missing }, () => {
     });
   }
 
-  test('tells a screen reader what happens', async () => {
+  test('announces progress to a screen reader', async () => {
     const { page } = opened = await open();
     const reply = await wish(page, 'Generate', 'a dog', { seed: 1 });
     await reached(reply, 'done');

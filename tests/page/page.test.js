@@ -1,10 +1,10 @@
-// What a person does on the page, in a real browser against a real server with the default package.
+// Use of the page, in a real browser with a server of the default package.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, suite, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import {
-  assertContent, downloaded, drawn, drop, hosted, missing, newest, notePlaying, PATIENCE, played, reached, segment, slowDown, tone, wish,
+  assertContent, downloaded, drawn, drop, hosted, missing, newest, notePlaying, TIMEOUT, played, reached, segment, slowDown, tone, wish,
 } from './support.js';
 
 suite('the page', { skip: missing }, () => {
@@ -51,7 +51,7 @@ suite('the page', { skip: missing }, () => {
     assert.equal(await place.inputValue(), await place.evaluate(({ max }) => max));
   });
 
-  test('downloads a sound with its take, and makes the same samples of the same seed', async () => {
+  test('downloads a sound with its record, and reproduces its samples with the seed', async () => {
     const reply = await wish(page, 'Generate', 'sea waves', { seed: 3 });
     await reached(reply, 'done');
     const first = await downloaded(segment(reply, 'Sound'));
@@ -59,7 +59,7 @@ suite('the page', { skip: missing }, () => {
     assert.ok(first.bytes.includes('ualm-record'));
 
     const again = async (seed) => {
-      await segment(reply, 'Sound').getByText('Again from here').click();
+      await segment(reply, 'Sound').getByText('Regenerate from here').click();
       await segment(reply, 'Sound').getByLabel('Seed').fill(String(seed));
       await segment(reply, 'Sound').getByRole('button', { name: 'Make again' }).click();
       const made = await newest(page);
@@ -105,7 +105,7 @@ suite('the page', { skip: missing }, () => {
     assert.equal(await segment(reply, 'Transcript').count(), 1);
   });
 
-  test('runs a chain of reflection, edits its plan, and goes on from its draft', async () => {
+  test('runs a chain of reflection, edits its plan, and resumes at its draft', async () => {
     const reply = await wish(page, 'Reason', 'a dog, then rain', { seed: 1, way: 'reflect', seconds: 3 });
     await reached(reply, 'done');
     assert.deepEqual(await reply.getByRole('heading', { level: 4 }).allTextContents(), ['Plan', 'Draft', 'Critique', 'Final']);
@@ -126,7 +126,7 @@ suite('the page', { skip: missing }, () => {
     assert.match(await segment(edited, 'Plan').textContent(), /It rains\./);
     await drawn(segment(edited, 'Final'), 'spectrogram');
 
-    await segment(reply, 'Draft').getByText('Again from here').click();
+    await segment(reply, 'Draft').getByText('Regenerate from here').click();
     await segment(reply, 'Draft').getByLabel('Seed').fill('7');
     await segment(reply, 'Draft').getByRole('button', { name: 'Make again' }).click();
     const other = await newest(page);
@@ -136,16 +136,16 @@ suite('the page', { skip: missing }, () => {
     assert.equal(await segment(other, 'Plan').locator('.plan').innerText(), await plan.locator('.plan').innerText());
   });
 
-  test('asks back in a dialogue', async () => {
+  test('asks a question in a dialogue', async () => {
     const reply = await wish(page, 'Reason', 'a dog', { seed: 1, way: 'dialogue' });
     await reached(reply, 'done');
     await reply.getByLabel('Your answer').fill('twice');
     await reply.getByRole('button', { name: 'Answer' }).click();
-    await segment(reply, 'Final').getByRole('link', { name: 'Download' }).waitFor({ timeout: PATIENCE });
+    await segment(reply, 'Final').getByRole('link', { name: 'Download' }).waitFor({ timeout: TIMEOUT });
     assert.deepEqual(await reply.getByRole('heading', { level: 4 }).allTextContents(), ['Question', 'Answer', 'Plan', 'Final']);
   });
 
-  test('makes a plan that the person wrote', async () => {
+  test('generates from a plan of the user', async () => {
     await page.getByRole('radio', { name: 'Reason' }).check();
     await page.getByText('Write the plan yourself').click();
     const plan = page.locator('#own-plan');
@@ -183,19 +183,19 @@ suite('the page', { skip: missing }, () => {
     assert.ok(await pair.isHidden());
   });
 
-  test('stops, keeps what there is, and is ready again', async () => {
+  test('stops, keeps the partial reply, and is ready again', async () => {
     const reply = await wish(page, 'Reason', 'a dog, then rain', { seed: 1, way: 'reflect', rounds: 8 });
-    await segment(reply, 'Draft').first().waitFor({ timeout: PATIENCE });
-    // by the keyboard: the button moves down while segments come, and a chain is soon over
+    await segment(reply, 'Draft').first().waitFor({ timeout: TIMEOUT });
+    // by the keyboard: the button moves down while segments arrive
     await reply.getByRole('button', { name: 'Stop' }).press('Enter');
     await reached(reply, 'stopped');
     assert.ok(await reply.getByRole('heading', { level: 4 }).count() < 18);
-    assert.match(await reply.textContent(), /Stopped\. What was made is here\./);
+    assert.match(await reply.textContent(), /Stopped\. The reply is incomplete\./);
     const next = await wish(page, 'Generate', 'a dog', { seed: 1 });
     await reached(next, 'done');
   });
 
-  test('has everything again after a reload, and plays it', async () => {
+  test('restores replies after a reload, and plays them', async () => {
     const reply = await wish(page, 'Reason', 'a dog', { seed: 1, way: 'enrich' });
     await reached(reply, 'done');
     await reply.getByRole('button', { name: 'Keep' }).click();
@@ -207,7 +207,7 @@ suite('the page', { skip: missing }, () => {
     assert.ok((await downloaded(segment(restored, 'Final'))).bytes.equals(before));
     await segment(restored, 'Final').getByRole('button', { name: 'Play Final' }).click();
     await page.waitForFunction((place) => Number(place.value) > 0.1, await segment(restored, 'Final').getByRole('slider').elementHandle());
-    await segment(restored, 'Final').getByText('Again from here').click();
+    await segment(restored, 'Final').getByText('Regenerate from here').click();
     await segment(restored, 'Final').getByRole('button', { name: 'Make again' }).click();
     await reached(await newest(page), 'done');
     await restored.getByRole('button', { name: 'Delete' }).click();
@@ -217,10 +217,10 @@ suite('the page', { skip: missing }, () => {
     assert.equal(await page.getByRole('article').count(), 1);
   });
 
-  test('has what was finished when it is left while something is made, and says what was lost', async () => {
+  test('restores finished segments if closed during generation, and marks the reply as incomplete', async () => {
     await slowDown(page);
     const reply = await wish(page, 'Reason', 'a dog, then rain', { seed: 1, way: 'reflect', rounds: 8 });
-    await segment(reply, 'Critique').first().waitFor({ timeout: PATIENCE });
+    await segment(reply, 'Critique').first().waitFor({ timeout: TIMEOUT });
     await page.reload();
     const left = await newest(page);
     await reached(left, 'left');
@@ -229,9 +229,9 @@ suite('the page', { skip: missing }, () => {
     await drawn(segment(left, 'Draft').first(), 'spectrogram');
   });
 
-  test('says errors in words, and tries again', async () => {
+  test('shows errors, and tries again', async () => {
     await page.locator('#composer [type=submit]').click();
-    assert.match(await page.getByRole('alert').textContent(), /Write what it is to be first/);
+    assert.match(await page.getByRole('alert').textContent(), /Enter a description or a text first/);
     await drop(page, 'notes.wav', Buffer.from('no sound at all'));
     const refused = await wish(page, 'Ask', '');
     await reached(refused, 'failed');
@@ -246,10 +246,10 @@ suite('the page', { skip: missing }, () => {
     await reply.getByRole('button', { name: 'Try again' }).click();
     await reached(reply, 'done');
     assert.ok(await reply.getByRole('alert').isHidden());
-    complaints.length = 0; // … and what was aborted.
+    complaints.length = 0; // … and the aborted request.
   });
 
-  test('asks for the key of a server that wants one', async () => {
+  test('asks for the key if the server requires one', async () => {
     await page.route('**/v1/chat/completions', (route) => {
       const wanted = route.request().headers().authorization === 'Bearer right';
       return wanted ? route.continue() : route.fulfill({ status: 401, json: { error: { message: 'a key is wanted' } } });
@@ -257,14 +257,14 @@ suite('the page', { skip: missing }, () => {
     const reply = await wish(page, 'Generate', 'a dog', { seed: 1 });
     const dialog = page.getByRole('dialog');
     await dialog.getByLabel('Key').fill('wrong');
-    await dialog.getByRole('button', { name: 'Go on' }).click();
+    await dialog.getByRole('button', { name: 'Continue' }).click();
     await dialog.getByLabel('Key').fill('right');
-    await dialog.getByRole('button', { name: 'Go on' }).click();
+    await dialog.getByRole('button', { name: 'Continue' }).click();
     await reached(reply, 'done');
     complaints.length = 0; // The browser logs each 401.
   });
 
-  test('is light and dark, by the system and by choice', async () => {
+  test('has a light and a dark theme, by the system and by choice', async () => {
     const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     await page.emulateMedia({ colorScheme: 'light' });
     const light = await ground();

@@ -1,4 +1,4 @@
-// The parts of the page that need no server, in the browser that runs them.
+// Modules of the page that need no server, in a browser.
 
 import assert from 'node:assert/strict';
 import { before, suite, test } from 'node:test';
@@ -10,7 +10,7 @@ suite('the parts of the page', { skip: missing }, () => {
 
   before(async () => ({ page } = await open()));
 
-  test('events of a stream come whole, however it is cut', async () => {
+  test('events of a stream are parsed however the stream is cut', async () => {
     const found = await page.evaluate(async () => {
       const { events } = await import('/page/sse.js');
       const bytes = new TextEncoder().encode(': waiting\n\ndata: {"a":"é"}\r\n\r\nevent: x\ndata: one\ndata: two\n\ndata: [DONE]\n\ndata: torn');
@@ -31,7 +31,7 @@ suite('the parts of the page', { skip: missing }, () => {
     for (const got of found) assert.deepEqual(got, ['{"a":"é"}', 'one\ntwo', '[DONE]']);
   });
 
-  test('a tone is bright in its band alone', async () => {
+  test('a tone is bright only in its band', async () => {
     const { band, loudest, quiet } = await page.evaluate(async () => {
       const { BANDS, Spectrum } = await import('/page/spectrum.js');
       const samples = Float32Array.from({ length: 16_000 }, (_, n) => Math.sin((2 * Math.PI * 1000 * n) / 16_000));
@@ -60,7 +60,7 @@ suite('the parts of the page', { skip: missing }, () => {
     assert.ok(brightest < 10, `${brightest}`);
   });
 
-  test('the transform is Fourier’s', async () => {
+  test('the transform is a Fourier transform', async () => {
     const [got, expected] = await page.evaluate(async () => {
       const { powerSpectrum } = await import('/page/spectrum.js');
       const signal = Float32Array.from({ length: 32 }, (_, n) => Math.sin(n * n));
@@ -73,7 +73,7 @@ suite('the parts of the page', { skip: missing }, () => {
     got.forEach((power, bin) => assert.ok(Math.abs(power - expected[bin]) < 1e-3));
   });
 
-  test('WAV files that are written are read', async () => {
+  test('WAV files survive a round trip', async () => {
     const [rate, worst, count] = await page.evaluate(async () => {
       const { readWav, wavOf } = await import('/page/wav.js');
       const samples = Float32Array.from({ length: 999 }, (_, n) => 1.1 * Math.sin(n));
@@ -85,7 +85,7 @@ suite('the parts of the page', { skip: missing }, () => {
     assert.ok(worst < 1e-4);
   });
 
-  test('plans are written as the model reads them', async () => {
+  test('plans have the text form of the model', async () => {
     const text = await page.evaluate(async () => {
       const { keywordsOf, planText } = await import('/page/plan.js');
       const layout = [{ start: 0, end: 1.5, what: 'dog bark' }, { start: 1.5, end: 3, what: 'bell' }];
@@ -94,7 +94,7 @@ suite('the parts of the page', { skip: missing }, () => {
     assert.equal(text, 'Keywords: dog bark, bell. Layout: 0.0-1.5 dog bark; 1.5-3.0 bell. Description: A dog barks, then a bell rings.');
   });
 
-  test('of the replies that nobody keeps the oldest are forgotten', async () => {
+  test('the oldest replies that are not kept are deleted', async () => {
     const left = await page.evaluate(async () => {
       const { forgetOld, storedReplies, storeReply } = await import('/page/store.js');
       for (let n = 0; n < 25; n++) await storeReply({ id: `${n}`, begun: n, kept: n === 2 });

@@ -1,4 +1,4 @@
-// The page behind a proxy as docs/server.md sets one up: with TLS, and under a path of its own.
+// The page behind a proxy as in docs/server.md: with TLS and a path prefix.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -30,7 +30,7 @@ suite('the page behind a proxy', { skip: lacking }, () => {
     server?.stop();
   });
 
-  test('makes a sound, streamed, and asks nothing beside its path', async () => {
+  test('generates a streamed sound, and requests nothing outside its path', async () => {
     const address = `https://localhost:${proxy.address().port}${PREFIX}/`;
     const { context, page, complaints } = await open(visitor, address, { ignoreHTTPSErrors: true });
     const reply = await wish(page, 'Generate', 'rain', { seed: 1 });
@@ -43,7 +43,7 @@ suite('the page behind a proxy', { skip: lacking }, () => {
   });
 });
 
-/** A proxy with TLS that gives to the server at `address` what is asked below PREFIX; `astray` is what is asked elsewhere. */
+/** Starts a proxy with TLS, which passes requests below PREFIX to the server at `address`; `astray` has all other requests. */
 async function proxyTo(address) {
   const { hostname, port } = new URL(address);
   const proxy = createServer(certificate(), (asked, answer) => {
@@ -53,7 +53,7 @@ async function proxyTo(address) {
       return;
     }
     const path = asked.url.slice(PREFIX.length);
-    // Host stays as the browser wrote it: the server compares it with the page's origin
+    // Host is passed on unchanged, since the server compares it with the page's origin
     const passed = request({ hostname, port, path, method: asked.method, headers: asked.headers }, (told) => {
       answer.writeHead(told.statusCode, told.headers);
       told.pipe(answer);
@@ -66,7 +66,7 @@ async function proxyTo(address) {
   return proxy;
 }
 
-/** A key and a certificate for localhost, made for this run. */
+/** Creates a key and a certificate for localhost. */
 function certificate() {
   const folder = mkdtempSync(join(tmpdir(), 'ualm-proxy-'));
   const [keyout, out] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];

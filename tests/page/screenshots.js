@@ -1,4 +1,4 @@
-// Draws docs/page: the page in use, light, dark, and on a phone.
+// Makes the screenshots in docs/page: light, dark, and on a phone.
 
 import { browser, newest, open, reached, segment, serve, wish } from './support.js';
 
@@ -15,7 +15,7 @@ try {
   server.stop();
 }
 
-/** A chain, with its plan, its draft and its critique. */
+/** Shows a chain, with its plan, its draft and its critique. */
 async function drawChain(colorScheme) {
   const { context, page } = await open(chromium, server.address, { viewport: { width: 1060, height: 860 }, colorScheme });
   const reply = await wish(page, 'Reason', 'a dog, then rain', { seed: 1, way: 'reflect', autoplay: false });
@@ -24,7 +24,7 @@ async function drawChain(colorScheme) {
   await context.close();
 }
 
-/** Two takes side by side, the first one half heard, and a question about a third. */
+/** Shows two takes side by side, the first one half played, and a question about a third. */
 async function drawComparison(colorScheme) {
   const { context, page } = await open(chromium, server.address, { viewport: { width: 1060, height: 860 }, colorScheme });
   const reply = await wish(page, 'Generate', 'a siren', { seed: 1, takes: 2, best: true, autoplay: false });
@@ -35,7 +35,7 @@ async function drawComparison(colorScheme) {
   await context.close();
 }
 
-/** On a phone: an answer about a sound that was made. */
+/** Shows an answer about a generated sound, on a phone. */
 async function drawPhone() {
   const { context, page } = await open(chromium, server.address, { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true });
   const made = await wish(page, 'Generate', 'church bell', { seed: 1, autoplay: false });
@@ -51,6 +51,6 @@ async function drawPhone() {
 }
 
 async function draw(page, name) {
-  await page.waitForTimeout(500); // the pictures of the sounds come with the next frame
+  await page.waitForTimeout(500); // the pictures of the sounds are drawn with the next frame
   await page.screenshot({ path: `${FOLDER}${name}.png` });
 }

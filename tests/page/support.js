@@ -1,4 +1,4 @@
-// A server, a browser, and a person's hands on the page.
+// Test support: a server, a browser, and actions on the page.
 
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -11,18 +11,18 @@ import { chromium } from 'playwright-core';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const PROGRAM = process.env.UALM_PROGRAM ?? `${ROOT}target/release/ualm`;
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-/** Nothing of the browser's own asks the network; the microphone is one that beeps. */
+/** Browser flags: no background network requests, and a fake microphone that beeps. */
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
 ];
-/** Milliseconds that a reply may take, on a machine that does other things too. */
-export const PATIENCE = Number(process.env.UALM_PATIENCE ?? 120_000);
+/** The time limit for a reply in milliseconds, generous for busy machines. */
+export const TIMEOUT = Number(process.env.UALM_PAGE_TIMEOUT ?? 120_000);
 
-/** Why the tests cannot run here, or false. */
+/** The reason why the tests cannot run here, or false. */
 export const missing = existsSync(CHROMIUM) ? false : `no Chromium at ${CHROMIUM}: install it, or name it in CHROMIUM`;
 
-/** A server of the default package at an address of its own, or the one that UALM_PAGE names. */
+/** Starts a server with the default package, or uses the one at UALM_PAGE. */
 export async function serve() {
   if (process.env.UALM_PAGE) return { address: process.env.UALM_PAGE, stop() {} };
   const server = spawn(PROGRAM, ['serve', '--listen', '127.0.0.1:0'], { cwd: ROOT, stdio: ['ignore', 'ignore', 'pipe'] });
@@ -45,7 +45,7 @@ export function browser() {
   return chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
 }
 
-/** A server and a browser for the tests of the suite that calls it; `open` opens a page. */
+/** Provides a server and a browser for a suite; `open` opens a page. */
 export function hosted() {
   let server;
   let visitor;
@@ -61,8 +61,8 @@ export function hosted() {
 }
 
 /**
- * A page as a new person sees it, with `options` of Playwright's contexts. What it logs as an error and what it fetches
- * from elsewhere is in `complaints`.
+ * Opens a page as a new user, with `options` for Playwright's context. `complaints` has its logged errors and its requests
+ * to other hosts.
  */
 export async function open(browser, address, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, permissions: ['microphone'], ...options });
@@ -76,7 +76,7 @@ export async function open(browser, address, options = {}) {
   return { context, page, complaints };
 }
 
-/** Chooses what to do, writes `prompt`, and asks for it with `settings`, by their fields' names; gives the newest reply. */
+/** Fills in the form with a mode, `prompt` and `settings` by field name, submits it, and returns the newest reply. */
 export async function wish(page, mode, prompt, settings = {}) {
   await page.getByRole('radio', { name: mode }).check();
   if (prompt !== null) await page.locator('#prompt').fill(prompt);
@@ -92,24 +92,24 @@ async function set(field, value) {
   else await field.fill(String(value));
 }
 
-/** The newest reply, as it is now: another one will not take its place. */
+/** Returns the newest reply at this time; later replies do not replace it. */
 export async function newest(page) {
   const id = await page.getByRole('article').first().getAttribute('aria-labelledby');
   return page.locator(`article[aria-labelledby="${id}"]`);
 }
 
-/** Waits until `reply` is no longer being made, and is in `state`. */
+/** Waits until `reply` is complete, and checks its `state`. */
 export async function reached(reply, state) {
-  await reply.and(reply.page().locator(':not([data-state="running"])')).waitFor({ timeout: PATIENCE });
+  await reply.and(reply.page().locator(':not([data-state="running"])')).waitFor({ timeout: TIMEOUT });
   assert.equal(await reply.getAttribute('data-state'), state, await reply.innerText());
 }
 
-/** The segment of `reply` that is called `name`. */
+/** Returns the segment `name` of `reply`. */
 export function segment(reply, name) {
   return reply.getByRole('listitem').filter({ has: reply.page().getByRole('heading', { name, exact: true }) });
 }
 
-/** Notes from now on what begins to play: the label of its button, its place in seconds, and the state of its reply. */
+/** Starts to record playback: the label of the button, the position in seconds, and the state of the reply. */
 export async function notePlaying(page) {
   await page.evaluate(() => {
     globalThis.played = [];
@@ -123,12 +123,12 @@ export async function notePlaying(page) {
   });
 }
 
-/** What has begun to play since. */
+/** Returns the recorded playback. */
 export function played(page) {
   return page.evaluate(() => globalThis.played);
 }
 
-/** The bytes that a segment's "Download" gives. */
+/** Returns the bytes of a segment's download. */
 export async function downloaded(segment) {
   const [download] = await Promise.all([
     segment.page().waitForEvent('download'),
@@ -146,13 +146,13 @@ export async function drawn(sound, part, count = 20) {
   }, [picture, count]);
 }
 
-/** Makes what is stored from now on take most of a second, as on a disk that is busy. */
+/** Slows down storage, as on a busy disk. */
 export async function slowDown(page) {
   await page.evaluate(() => {
     const { put } = IDBObjectStore.prototype;
     IDBObjectStore.prototype.put = function slowPut(value) {
       const until = performance.now() + 700;
-      // a transaction is open as long as it has something to do
+      // a transaction stays open while it has pending requests
       const goOn = () => { if (performance.now() < until) this.get('nothing').onsuccess = goOn; };
       goOn();
       return put.call(this, value);
@@ -170,7 +170,7 @@ export async function drop(page, name, bytes) {
   await page.dispatchEvent('#input', 'drop', { dataTransfer: transfer });
 }
 
-/** A WAV file of one second of a tone. */
+/** Returns a WAV file with one second of a tone. */
 export function tone() {
   const samples = Int16Array.from({ length: 16_000 }, (_, n) => 8000 * Math.sin((2 * Math.PI * 440 * n) / 16_000));
   const header = Buffer.alloc(44);
@@ -183,7 +183,7 @@ export function tone() {
   return Buffer.concat([header, Buffer.from(samples.buffer)]);
 }
 
-/** Fails if the page complained. */
+/** Fails if the page has complaints. */
 export function assertContent(complaints) {
   assert.deepEqual(complaints, []);
 }

@@ -1,4 +1,4 @@
-//! `ualm batch`: whatever happens to a run, every request ends with the one result that an undisturbed run gives it.
+//! `ualm batch`: whatever happens to a run, every request gets the same single result as in an undisturbed run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use ualm_testing::{Draws, package, root, skip_without_fixtures};
 
-/// A folder with a file of requests, and the runs on it.
+/// A folder with a file of requests, and runs on it.
 struct Bench {
     folder: TempDir,
 }
@@ -21,7 +21,7 @@ fn request(id: &str, max_steps: usize) -> Value {
         "audio": {"max_steps": max_steps, "temperature": 1.2}, "max_segments": 2})
 }
 
-/// Some requests, one without a meaning, one whose recording is not there, one without an id.
+/// Returns requests, among them an invalid one, one with a missing recording, and one without an id.
 fn requests(count: usize) -> Vec<String> {
     let mut lines: Vec<_> = (0..count).map(|n| request(&format!("r/{n}"), 12 + n % 5).to_string()).collect();
     lines.insert(
@@ -60,7 +60,7 @@ impl Bench {
         self.command(out, more).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// A run that ends; what it said.
+    /// Runs a batch to its end and returns its standard error.
     fn run(&self, out: &str, more: &[&str], code: i32) -> String {
         said(&self.command(out, more).output().unwrap(), code)
     }
@@ -76,7 +76,7 @@ impl Bench {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// What a run made, but for the time it took: the results in their order, and every sound.
+    /// Returns the results of a run, without times, and its sounds.
     fn made(&self, out: &str) -> (Vec<Value>, BTreeMap<String, Vec<u8>>) {
         let mut results = self.results(&format!("{out}/results.jsonl"));
         results.iter_mut().for_each(|result| drop(result.as_object_mut().unwrap().remove("seconds")));
@@ -86,7 +86,8 @@ impl Bench {
     }
 
     fn assert_same(&self, a: &str, b: &str) {
-        let (a, b) = (self.made(a), self.made(b));
+        let a = self.made(a);
+        let b = self.made(b);
         assert_eq!(a.0, b.0);
         assert!(a.1 == b.1, "other sounds: {:?} and {:?}", a.1.keys(), b.1.keys());
     }
@@ -103,16 +104,17 @@ fn names(folder: &Path) -> Vec<String> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Kills runs at random until one has come to its end, `least` times at least; then that end is an undisturbed run's.
+/// Kills runs at random, at least `least` times, until one is complete, and compares it with an undisturbed run.
 fn kill_at_random(least: usize, seed: u64, requests_each: usize) {
     let bench = Bench::new(&requests(requests_each));
     let begun = Instant::now();
     bench.run("whole", &["--frames"], 1);
     let whole = begun.elapsed();
     let mut draws = Draws(seed);
-    let (mut kills, mut torn) = (0, 0);
+    let mut kills = 0;
+    let mut torn = 0;
     while kills < least {
-        // a folder that came to its end before it was killed often enough begins anew
+        // starts over if the run was complete before it was killed often enough
         let more: &[&str] =
             if bench.path("killed/results.jsonl").exists() && draws.below(5) == 0 { &["--restart"] } else { &[] };
         let mut child = bench.spawn("killed", &[&["--frames", "-q"], more].concat());
@@ -135,12 +137,12 @@ fn kill_at_random(least: usize, seed: u64, requests_each: usize) {
 }
 
 #[test]
-fn a_run_that_is_killed_goes_on_without_losing_or_repeating_a_line() {
+fn a_killed_run_resumes_without_losing_or_repeating_lines() {
     skip_without_fixtures!();
     kill_at_random(4, 1, 6);
 }
 
-/// Run by hand: cargo test --test batch -- --ignored --nocapture
+/// For manual runs: cargo test --test program batch -- --ignored --nocapture
 #[test]
 #[ignore = "takes minutes: a hundred kills"]
 fn a_run_that_is_killed_a_hundred_times() {
@@ -149,7 +151,7 @@ fn a_run_that_is_killed_a_hundred_times() {
 }
 
 #[test]
-fn a_torn_line_is_made_again() {
+fn an_incomplete_line_is_made_again() {
     skip_without_fixtures!();
     let bench = Bench::new(&requests(3));
     bench.run("whole", &[], 1);
@@ -158,7 +160,7 @@ fn a_torn_line_is_made_again() {
     let text = fs::read(&path).unwrap();
     for (cut, damage) in [(text.len() - 20, &b""[..]), (text.len() / 2, b"\0\0\0\0\n{]\n"), (0, b"\n")] {
         fs::write(&path, [&text[..cut], damage].concat()).unwrap();
-        assert!(bench.run("torn", &[], 1).contains("made again"));
+        assert!(bench.run("torn", &[], 1).contains("will be made again"));
         bench.assert_same("whole", "torn");
     }
     fs::remove_file(bench.path("torn/r%2F1.1.wav")).unwrap();
@@ -167,7 +169,7 @@ fn a_torn_line_is_made_again() {
 }
 
 #[test]
-fn results_depend_on_nothing_but_their_request() {
+fn results_depend_only_on_their_request() {
     skip_without_fixtures!();
     let lines = requests(7);
     let bench = Bench::new(&lines);
@@ -208,7 +210,7 @@ fn results_depend_on_nothing_but_their_request() {
 }
 
 #[test]
-fn shards_together_are_the_whole_and_merge_proves_it() {
+fn merged_shards_equal_a_whole_run() {
     skip_without_fixtures!();
     let bench = Bench::new(&requests(7));
     bench.run("whole", &[], 1);
@@ -218,7 +220,7 @@ fn shards_together_are_the_whole_and_merge_proves_it() {
     let missing = bench.merge("shards", &[], 1);
     assert!(missing.contains("without a result") && missing.contains("r/"), "{missing}");
     let doubled = bench.merge("merged", &["shards", "elsewhere", "whole"], 1);
-    assert!(doubled.contains("10 with more than one"), "{doubled}");
+    assert!(doubled.contains("10 requests with more than one result"), "{doubled}");
     assert!(!bench.path("merged").exists());
     bench.merge("merged", &["shards", "elsewhere"], 0);
     bench.assert_same("whole", "merged");
@@ -228,21 +230,21 @@ fn shards_together_are_the_whole_and_merge_proves_it() {
     fs::remove_file(bench.path("elsewhere").join(&sound)).unwrap();
     assert!(bench.merge("merged", &["shards", "elsewhere"], 1).contains(&sound));
     bench.command("elsewhere", &["--shard", "3/3", "--restart", "--frames"]).output().unwrap();
-    assert!(bench.merge("merged", &["shards", "elsewhere"], 2).contains("other flags"));
+    assert!(bench.merge("merged", &["shards", "elsewhere"], 2).contains("different packages or flags"));
 
     let mut changed = requests(7);
     changed[0] = request("r/0", 99).to_string();
     bench.write("requests.jsonl", &changed);
-    assert!(bench.merge("whole", &[], 1).contains("1 that answer no request of the file: "));
+    assert!(bench.merge("whole", &[], 1).contains("1 results of no request in the file: "));
 }
 
 #[test]
-fn failures_are_tried_again_and_changed_requests_made_anew() {
+fn failures_are_retried_and_changed_requests_run_again() {
     skip_without_fixtures!();
     let bench = Bench::new(&requests(3));
     assert!(bench.run("out", &[], 1).contains("3 of 6 requests failed"));
     let first = bench.results("out/results.jsonl");
-    assert!(bench.run("out", &[], 1).contains("6 of 6 requests have their results already"));
+    assert!(bench.run("out", &[], 1).contains("6 of 6 requests already have results"));
     assert_eq!(bench.results("out/results.jsonl"), first);
 
     let clip = root().join("tests/data/audio/mono-16k.flac");
@@ -278,12 +280,12 @@ fn two_runs_do_not_write_the_same_results() {
         assert!(begun.elapsed() < Duration::from_secs(120), "nothing was finished");
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(bench.run("out", &[], 1).contains("another `ualm batch` writes these results"));
+    assert!(bench.run("out", &[], 1).contains("another `ualm batch` is writing these results"));
     first.kill().unwrap();
     first.wait().unwrap();
 }
 
-/// A limit on the size of files stands for a full disk: a write fails in its middle.
+/// A limit on file sizes simulates a full disk: a write fails halfway.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_stops_a_run_and_loses_nothing() {
@@ -292,7 +294,7 @@ fn a_full_disk_stops_a_run_and_loses_nothing() {
     bench.run("whole", &["--frames"], 1);
     let mut largest = 0;
     for kilobytes in [2, 4] {
-        // ignored, the signal leaves an error
+        // with the signal ignored, the write returns an error
         let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\"");
         let run = bench.command("full", &["--frames"]);
         let output = Command::new("bash")
@@ -303,7 +305,7 @@ fn a_full_disk_stops_a_run_and_loses_nothing() {
             .output()
             .unwrap();
         let words = said(&output, 1);
-        assert!(words.contains("cannot be written") && words.contains("goes on where it was"), "{words}");
+        assert!(words.contains("cannot be written") && words.contains("run the same command again"), "{words}");
         let text = fs::read(bench.path("full/results.jsonl")).unwrap();
         assert!(text.is_empty() || text.ends_with(b"\n"), "a torn line was left");
         assert!(names(&bench.path("full")).iter().all(|name| !name.ends_with(".part")));

@@ -1,4 +1,4 @@
-//! `reason` and `converse` with a model whose prompts decide what is made.
+//! `reason` and `converse` with a model whose prompts select the modality.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
@@ -9,7 +9,7 @@ use ualm::Record;
 use ualm::audio::{WavFormat, Waveform, write_wav};
 use ualm_testing::{change_manifest, package, package_by_prompt, skip_without_fixtures};
 
-/// A folder with the package.
+/// A folder with a copy of the package.
 struct Folder(TempDir);
 
 impl Folder {
@@ -68,7 +68,7 @@ impl Folder {
 }
 
 #[test]
-fn a_reflection_hears_its_draft_and_goes_on_from_any_segment() {
+fn a_reflection_hears_its_draft_and_resumes_at_any_segment() {
     skip_without_fixtures!();
     let folder = Folder::new();
     let chain = folder.path("chain");
@@ -100,10 +100,11 @@ fn a_reflection_hears_its_draft_and_goes_on_from_any_segment() {
 }
 
 #[test]
-fn the_wording_and_the_plan_are_the_person_s() {
+fn the_wording_and_the_plan_can_be_supplied() {
     skip_without_fixtures!();
     let folder = Folder::new();
-    let (chain, prompts) = (folder.path("chain"), folder.path("prompts.json"));
+    let chain = folder.path("chain");
+    let prompts = folder.path("prompts.json");
     fs::write(&prompts, r#"{"plan": "Say {words}."}"#).unwrap();
     let arguments = ["reason", "rain", "-o", &chain, "--seed", "5", "--prompts", &prompts, "--json", "-q"];
     let (said, _) = folder.works(&arguments);
@@ -130,14 +131,16 @@ fn the_wording_and_the_plan_are_the_person_s() {
 }
 
 #[test]
-fn a_stage_without_a_word_ends_with_the_way_to_go_on() {
+fn an_empty_stage_is_an_error_that_says_how_to_resume() {
     skip_without_fixtures!();
     let folder = Folder::new();
     change_manifest(&folder.0.path().join("package"), |manifest| {
-        // its random weights end some texts before the first word
+        // with random weights some texts are empty
         manifest["modalities"]["text"]["generation"]["min_steps"] = serde_json::json!(0);
     });
-    let (chain, plan, prompts) = (folder.path("chain"), folder.path("plan.txt"), folder.path("prompts.json"));
+    let chain = folder.path("chain");
+    let plan = folder.path("plan.txt");
+    let prompts = folder.path("prompts.json");
     fs::write(&prompts, r#"{"plan": "{words}"}"#).unwrap();
     let nothing = "the plan has no text: nothing of it is kept";
     let begun = ["reason", "rain", "-o", &chain, "--seed", "5", "--prompts", &prompts];
@@ -145,16 +148,21 @@ fn a_stage_without_a_word_ends_with_the_way_to_go_on() {
     fs::write(&plan, "Rain.").unwrap();
     folder.works(&[&begun[..], &["--plan", &plan]].concat());
     let record = format!("{chain}/reply.json");
-    let way = format!("go on with --from {record} --segment 1): {nothing}");
-    folder.fails(&["reason", "--from", &record, "--segment", "1"], 1, &way);
-    assert_eq!(folder.files("chain"), ["01-plan.txt", "02-final.wav", "reply.json"], "what was there is there");
+    let hint = format!("resume with --from {record} --segment 1): {nothing}");
+    folder.fails(&["reason", "--from", &record, "--segment", "1"], 1, &hint);
+    assert_eq!(
+        folder.files("chain"),
+        ["01-plan.txt", "02-final.wav", "reply.json"],
+        "the earlier files are still there"
+    );
 }
 
 #[test]
 fn a_spoken_question_gets_a_spoken_answer() {
     skip_without_fixtures!();
     let folder = Folder::new();
-    let (question, answer) = (folder.question(), folder.path("answer.wav"));
+    let question = folder.question();
+    let answer = folder.path("answer.wav");
     let (said, _) = folder.works(&["converse", &question, "-o", &answer, "--seed", "5"]);
     assert!(said.starts_with("question: ") && said.contains("\nanswer: ") && said.ends_with('\n'), "{said}");
     assert_eq!(Record::read_wav(&answer).unwrap().turns.len(), 3);
@@ -171,9 +179,9 @@ fn a_spoken_question_gets_a_spoken_answer() {
     let told = String::from_utf8_lossy(&streamed.stderr);
     assert!(told.contains("question: ") && told.contains("answer: "), "{told}");
     let whole = folder.read("second.wav");
-    assert_eq!(streamed.stdout.len(), whole.len() - 44, "the samples alone");
+    assert_eq!(streamed.stdout.len(), whole.len() - 44, "only the samples");
 
-    folder.fails(&["converse", &question, "-o", &answer, "--raw"], 2, "--raw is for standard output");
+    folder.fails(&["converse", &question, "-o", &answer, "--raw"], 2, "--raw is only for standard output");
     folder.fails(&["converse", &folder.path("none.wav"), "-o", &answer], 1, "there is no such file");
     let other = package("tiny-omni-fp32");
     let other = ["converse", &question, "-o", &answer, "--model", other.to_str().unwrap()];

@@ -1,4 +1,4 @@
-//! The program as a person meets it: results, exit codes, and what it says when something is wrong.
+//! The commands of the program: results, exit codes and error messages.
 
 use std::fs;
 use std::io::Write;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use ualm_testing::{change_manifest, copied_package, package, root, skip_without_fixtures};
 
-/// A prompt after which the tiny model goes on for some frames.
+/// A prompt with which the tiny model generates several frames.
 const LONG_ENOUGH: &str = "a dog barks twice and then a bell rings";
 
 fn ualm(arguments: &[&str]) -> Command {
@@ -27,14 +27,14 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs what must work; gives its standard output.
+/// Runs a command that must succeed, and returns its standard output.
 fn works(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
     text(&output.stdout)
 }
 
-/// Runs what must fail with `code` and words of `expected` in its complaint.
+/// Runs a command that must fail with `code` and `expected` in its message.
 fn fails(arguments: &[&str], code: i32, expected: &str) -> String {
     complains(&run(arguments), code, expected)
 }
@@ -58,7 +58,7 @@ fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> String {
     path.display().to_string()
 }
 
-/// A header of 16-bit or float WAV, claiming `data` bytes of samples.
+/// Returns the header of a 16-bit or float WAV file that claims `data` bytes of samples.
 fn wav_header(channels: u16, rate: u32, float: bool, data: u32) -> Vec<u8> {
     let bits: u16 = if float { 32 } else { 16 };
     let block = channels * bits / 8;
@@ -77,7 +77,7 @@ fn wav_header(channels: u16, rate: u32, float: bool, data: u32) -> Vec<u8> {
 }
 
 #[test]
-fn sound_from_words_and_words_from_sound() {
+fn sound_from_text_and_text_from_sound() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("a sound ä.wav").display().to_string();
@@ -104,9 +104,9 @@ fn sound_from_words_and_words_from_sound() {
     assert!(output.status.success() && text(&output.stderr).contains("the clip is empty"));
 }
 
-/// With three threads sound is decoded beside the steps, but not where memory is scarce.
+/// With three threads sound is decoded in parallel to the steps, except in low-memory mode.
 #[test]
-fn sound_is_the_same_beside_the_steps_and_between_them() {
+fn sound_is_the_same_decoded_in_parallel_or_between_steps() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("sound.wav").display().to_string();
@@ -121,10 +121,11 @@ fn sound_is_the_same_beside_the_steps_and_between_them() {
 }
 
 #[test]
-fn a_drawn_seed_is_told_and_brings_the_sound_back() {
+fn a_drawn_seed_is_printed_and_reproduces_the_sound() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
-    let (first, again) = (folder.path().join("1.wav"), folder.path().join("2.wav"));
+    let first = folder.path().join("1.wav");
+    let again = folder.path().join("2.wav");
     let output = run(&["generate", "rain", "-o", first.to_str().unwrap(), "--max-steps", "20"]);
     let told = text(&output.stderr);
     let seed = told.split("seed ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
@@ -148,9 +149,9 @@ fn dashes_are_standard_input_and_output() {
     assert!(child.wait_with_output().unwrap().status.success());
 }
 
-/// In pieces while it is being made, or whole: the same samples, up to what the codec's chunks differ by.
+/// Compares streamed samples with those of a file, up to the differences between the codec's chunks.
 #[test]
-fn what_is_streamed_is_what_a_file_holds() {
+fn streamed_sound_equals_the_file() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let made = |more: &[&str]| {
@@ -164,13 +165,15 @@ fn what_is_streamed_is_what_a_file_holds() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         output.stdout
     };
-    let (named, redirected) = (folder.path().join("named.wav"), folder.path().join("redirected.wav"));
+    let named = folder.path().join("named.wav");
+    let redirected = folder.path().join("redirected.wav");
     run(made(&["-o", named.to_str().unwrap()]), Stdio::null());
     run(made(&["-o", "-"]), fs::File::create(&redirected).unwrap().into());
     assert_eq!(fs::read(&named).unwrap(), fs::read(&redirected).unwrap());
 
     let samples: Vec<f32> = hound::WavReader::open(&named).unwrap().into_samples().map(Result::unwrap).collect();
-    let (raw, wav) = (run(made(&["-o", "-", "--raw"]), Stdio::piped()), run(made(&["-o", "-"]), Stdio::piped()));
+    let raw = run(made(&["-o", "-", "--raw"]), Stdio::piped());
+    let wav = run(made(&["-o", "-"]), Stdio::piped());
     assert!(wav.starts_with(b"RIFF") && wav.ends_with(&raw));
     let raw: Vec<f32> = raw.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     assert_eq!(raw.len(), samples.len());
@@ -178,9 +181,9 @@ fn what_is_streamed_is_what_a_file_holds() {
     fails(&["generate", "rain", "-o", "x.wav", "--raw"], 2, "-o -");
 }
 
-/// Its parts run on a small package; what does not fit into its context is left out.
+/// All parts run on a small package; lengths beyond its context are left out.
 #[test]
-fn bench_measures_what_is_asked_for() {
+fn bench_measures_the_requested_parts() {
     skip_without_fixtures!();
     let report: Value = serde_json::from_str(&works(&[
         "bench",
@@ -228,7 +231,8 @@ fn bench_measures_what_is_asked_for() {
         ("listening to 30 s", "operations"),
     ] {
         let figure = figure(name);
-        let (limit, median) = (figure["limit"].as_f64().unwrap(), figure["median"].as_f64().unwrap());
+        let limit = figure["limit"].as_f64().unwrap();
+        let median = figure["median"].as_f64().unwrap();
         assert!(limit > 0.0, "{figure}");
         assert_eq!(figure["limit_by"], by, "{figure}");
         let ratio = figure["ratio"].as_f64().unwrap();
@@ -247,10 +251,11 @@ fn bench_measures_what_is_asked_for() {
 }
 
 #[test]
-fn codes_go_out_and_come_back() {
+fn codes_survive_a_round_trip() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
-    let (codes, sound) = (folder.path().join("c.npy"), folder.path().join("s.wav"));
+    let codes = folder.path().join("c.npy");
+    let sound = folder.path().join("s.wav");
     works(&["codec", "encode", &recording("mono-16k.flac"), "-o", codes.to_str().unwrap()]);
     works(&["codec", "decode", codes.to_str().unwrap(), "-o", sound.to_str().unwrap(), "--float"]);
     let found: ndarray::Array2<i64> = ndarray_npy::read_npy(&codes).unwrap();
@@ -264,7 +269,7 @@ fn codes_go_out_and_come_back() {
 }
 
 #[test]
-fn recordings_that_cannot_be_read() {
+fn unreadable_recordings_are_refused() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let ask = |path: &str, code, expected: &str| fails(&["ask", path, "what is it?"], code, expected);
@@ -289,7 +294,7 @@ fn recordings_that_cannot_be_read() {
 }
 
 #[test]
-fn damaged_recordings_are_used_as_far_as_they_go() {
+fn damaged_recordings_are_used_up_to_the_damage() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     for name in ["mono-16k.flac", "mono-16k.mp3"] {
@@ -317,7 +322,7 @@ fn two_hours_are_refused_at_once() {
 }
 
 #[test]
-fn requests_that_make_no_sense() {
+fn invalid_requests_are_usage_errors() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("o.wav").display().to_string();
@@ -333,7 +338,7 @@ fn requests_that_make_no_sense() {
 }
 
 #[test]
-fn packages_that_are_not_what_they_say() {
+fn inconsistent_packages_are_refused() {
     skip_without_fixtures!();
     let refuses = |damage: &dyn Fn(&Path), expected: &str| {
         let folder = TempDir::new().unwrap();
@@ -367,7 +372,7 @@ fn packages_that_are_not_what_they_say() {
     refuses(&|copy| fs::write(copy.join("manifest.json"), "{").unwrap(), "not a manifest");
     refuses(&|copy| fs::remove_file(copy.join("manifest.json")).unwrap(), "no model package");
 
-    // what a manifest claims of a graph is held against the graph itself
+    // the manifest's description of a graph is checked against the graph
     let folder = TempDir::new().unwrap();
     let copy = copied_package("tiny-omni-fp32", &folder.path().join("package"));
     edit(&copy, "\"head_size\": 16", "\"head_size\": 32");
@@ -375,7 +380,7 @@ fn packages_that_are_not_what_they_say() {
 }
 
 #[test]
-fn libraries_that_cannot_serve() {
+fn unusable_libraries_are_refused() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let doctor = |library: &str| ualm(&["ask", "x.wav", "--library", library]).output().unwrap();
@@ -408,7 +413,7 @@ fn libraries_that_cannot_serve() {
 }
 
 #[test]
-fn a_bad_request_is_its_own_line_and_the_rest_goes_on() {
+fn a_failed_request_has_its_line_and_the_others_run() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     fs::copy(recording("mono-16k.flac"), folder.path().join("clip.flac")).unwrap();
@@ -458,7 +463,7 @@ fn a_bad_request_is_its_own_line_and_the_rest_goes_on() {
 }
 
 #[test]
-fn inspect_and_doctor_tell_all() {
+fn inspect_and_doctor_report_everything() {
     skip_without_fixtures!();
     let page = works(&["inspect", "--verify"]);
     for word in ["tiny-omni", "fp32", "qwen2_5_omni", "xcodec", "graph llm", "every byte"] {
@@ -476,7 +481,7 @@ fn inspect_and_doctor_tell_all() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupt_ends_at_once_and_keeps_what_is_finished() {
+fn an_interrupt_stops_at_once_and_keeps_finished_results() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let line = |id: usize| {
@@ -506,7 +511,7 @@ fn an_interrupt_ends_at_once_and_keeps_what_is_finished() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     skip_without_fixtures!();
     let mut child = ualm(&["inspect", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
@@ -514,18 +519,19 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[test]
-fn a_sound_beyond_what_the_package_decodes_is_told() {
+fn a_sound_beyond_the_codec_s_limit_gives_a_warning() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let package = copied_package("tiny-audex-int8", &folder.path().join("package"));
     change_manifest(&package, |manifest| manifest["codecs"]["xcodec"]["most_frames"] = 2.into());
-    let (package, out) = (package.to_str().unwrap(), folder.path().join("out.wav"));
+    let package = package.to_str().unwrap();
+    let out = folder.path().join("out.wav");
     let out = out.to_str().unwrap();
     for (steps, is_told) in [("8", false), ("12", true)] {
         let steps = ["--min-steps", steps, "--max-steps", steps];
         let output = run(&[&["-m", package, "generate", "rain", "-o", out, "--seed", "1"], &steps[..]].concat());
         assert!(output.status.success(), "{}", text(&output.stderr));
-        assert_eq!(text(&output.stderr).contains("3 frames were made, and the first 2"), is_told, "{steps:?}");
+        assert_eq!(text(&output.stderr).contains("3 frames were made, but only the first 2"), is_told, "{steps:?}");
         assert_eq!(ualm::audio::decode_file(out, &Default::default()).unwrap().waveform.len(), 640);
     }
 }

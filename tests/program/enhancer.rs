@@ -1,5 +1,5 @@
-//! A package with an enhancer: every sound that the program writes has gone through it. (The stand-in gives every sample
-//! three times, on the left as it is, on the right times -2.)
+//! A package with an enhancer: every sound that the program writes is enhanced. (The test enhancer repeats each sample
+//! three times, unchanged on the left, times -2 on the right.)
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -24,7 +24,7 @@ fn ualm(package_name: &str, arguments: &[&str]) -> Output {
     output
 }
 
-/// Interleaved samples of the sound that the program makes, with what it makes them at.
+/// Generates a sound, and returns its format and interleaved samples.
 fn made(package_name: &str, folder: &Path) -> (hound::WavSpec, Vec<f32>) {
     let out = folder.join(format!("{package_name}.wav"));
     let made = generate(package_name, out.to_str().unwrap());
@@ -33,14 +33,14 @@ fn made(package_name: &str, folder: &Path) -> (hound::WavSpec, Vec<f32>) {
     (file.spec(), file.into_samples().map(Result::unwrap).collect())
 }
 
-/// Standard output of `ualm generate -o out`.
+/// Runs `ualm generate -o out`, and returns its standard output.
 fn generate(package_name: &str, out: &str) -> Vec<u8> {
     let steps = ["--min-steps", "60", "--max-steps", "60"];
     ualm(package_name, &[&["generate", "a dog barks", "--seed", "1", "--float", "-o", out], &steps[..]].concat()).stdout
 }
 
 #[test]
-fn a_sound_is_enhanced_and_a_package_without_leaves_it() {
+fn a_sound_is_enhanced_only_by_a_package_with_an_enhancer() {
     skip_without_fixtures!();
     let sound = Waveform::mono(vec![0.5, -0.25, 0.125], CODEC_RATE).unwrap();
     let better = model("enhanced-fp32").enhance(ualm::Modality::Audio, &sound).unwrap().unwrap();
@@ -51,7 +51,7 @@ fn a_sound_is_enhanced_and_a_package_without_leaves_it() {
 }
 
 #[test]
-fn samples_that_are_no_numbers_are_an_error() {
+fn samples_that_are_not_finite_are_an_error() {
     skip_without_fixtures!();
     let loud = Waveform::mono(vec![0.0, f32::MAX], CODEC_RATE).unwrap();
     let error = model("enhanced-fp32").enhance(ualm::Modality::Audio, &loud).unwrap_err();
@@ -99,11 +99,13 @@ fn a_batch_writes_the_enhanced_sound() {
 }
 
 #[test]
-fn a_take_is_made_again_longer_and_out_of_a_plan() {
+fn a_take_is_enhanced_when_repeated_extended_and_planned() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let (sound, longer, chain) = (path("sound.wav"), path("longer.wav"), path("chain"));
+    let sound = path("sound.wav");
+    let longer = path("longer.wav");
+    let chain = path("chain");
     generate("enhanced-fp32", &sound);
     ualm("enhanced-fp32", &["take", &sound, "--again"]);
     ualm("enhanced-fp32", &["take", &sound, "--extend", "0.5s", "-o", &longer]);

@@ -1,4 +1,4 @@
-//! What the machine does to a program: memory that runs out, files that go away after they were looked at.
+//! Faults of the machine: memory runs out, files vanish after they were checked.
 
 use std::fs;
 
@@ -7,8 +7,8 @@ use ualm::audio::{WavFormat, Waveform, write_wav};
 use ualm::{Cancel, ErrorKind, Message, Modality, Model, Package, RuntimeOptions};
 use ualm_testing::{copied_package, root, skip_without_fixtures, skip_without_library};
 
-/// Address space from too little for ONNX Runtime's library on: an error at any point, but where
-/// Rust's own allocations find nothing left, which ends a program in words, or the C library can load nothing more.
+/// Limits the address space, from too little for ONNX Runtime's library on. Memory must run out with an error, except
+/// where an allocation of Rust fails, which aborts with a message, or the C library can load nothing more.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_that_runs_out_is_an_error() {
@@ -47,7 +47,7 @@ fn memory_that_runs_out_is_an_error() {
 }
 
 #[test]
-fn files_of_a_package_that_vanish_after_the_check_are_told() {
+fn package_files_that_vanish_after_the_check_are_an_error() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     for name in ["llm.onnx", "llm.onnx.data", "tokenizer.json"] {
@@ -62,7 +62,7 @@ fn files_of_a_package_that_vanish_after_the_check_are_told() {
 
 /// The graphs for sound are loaded when they are first used.
 #[test]
-fn graphs_that_vanish_before_their_first_use_are_told() {
+fn graphs_that_vanish_before_their_first_use_are_an_error() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let copy = copied_package("tiny-omni-fp32", &folder.path().join("package"));
@@ -80,7 +80,7 @@ fn graphs_that_vanish_before_their_first_use_are_told() {
         model.encode_codes(ualm::Modality::Audio, &sound).unwrap_err(),
         session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap_err(),
     ];
-    assert_eq!(session.position(), 0, "the conversation is what it was");
+    assert_eq!(session.position(), 0, "the conversation is unchanged");
     for (error, name) in errors.iter().zip(["audio_encoder", "codec_encoder", "codec_decoder"]) {
         assert_eq!(error.kind(), ErrorKind::Package, "{error}");
         assert!(error.to_string().contains(name), "{error}");

@@ -1,4 +1,4 @@
-//! No torn file, whatever happens while it is written: signals, a full disk, a folder that goes away, a reader that does.
+//! Atomic writes: no incomplete files after signals, on a full disk, without the folder, or with a closed pipe.
 
 use std::fs;
 use std::io::Read;
@@ -28,13 +28,13 @@ fn works(folder: &TempDir, arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {}", said(&output));
 }
 
-/// Every file under `folder`.
+/// Returns every file under `folder`.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// What lies there is whole, and nothing is left of what was being written.
+/// Checks that all files in `folder` are complete and that no temporary files are left; returns the number of files.
 fn assert_whole(folder: &Path) -> usize {
     let found = files(folder);
     for path in &found {
@@ -44,7 +44,7 @@ fn assert_whole(folder: &Path) -> usize {
             Some("wav") => {
                 match ualm::audio::decode_file(path, &Default::default()) {
                     Ok(decoded) => assert!(decoded.warnings.is_empty(), "{name}: {:?}", decoded.warnings),
-                    // a reply of fewer frames than streams
+                    // a reply with fewer positions than streams has no sound
                     Err(error) => assert!(error.message().contains("holds no sound"), "{error}"),
                 }
                 if !name.starts_with(|c: char| c.is_ascii_digit()) || path.parent().unwrap().ends_with("chain") {
@@ -64,7 +64,7 @@ fn assert_whole(folder: &Path) -> usize {
     found.len()
 }
 
-/// A prompt after which the tiny model goes on for some frames.
+/// A prompt with which the tiny model generates several frames.
 const LONG_ENOUGH: &str = "a dog barks twice and then a bell rings";
 const STEPS: &str = "60";
 const COMMANDS: [&[&str]; 3] = [
@@ -101,7 +101,8 @@ fn folder() -> TempDir {
 }
 
 fn duration(command: &[&str]) -> Duration {
-    let (folder, begun) = (folder(), Instant::now());
+    let folder = folder();
+    let begun = Instant::now();
     let output = ualm(&folder, command).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert_whole(folder.path());
@@ -125,7 +126,7 @@ fn signal_at_random(command: &[&str], signal: &str, rounds: usize, draws: &mut D
         match output.status.code() {
             Some(0) => ended[0] += 1,
             Some(130) => ended[1] += 1,
-            // before the program listens to signals there is nothing to keep
+            // before the signal handler is installed there are no results
             None => {
                 ended[2] += 1;
                 assert_eq!(files, 1, "{words}");
@@ -142,7 +143,7 @@ fn signal_at_random(command: &[&str], signal: &str, rounds: usize, draws: &mut D
     );
 }
 
-/// The reader of standard output goes away after some bytes.
+/// Closes standard output after a random number of bytes.
 fn reader_leaves_at_random(command: &[&str], rounds: usize, draws: &mut Draws) {
     for _ in 0..rounds {
         let folder = folder();
@@ -165,7 +166,7 @@ const PIPED: [&[&str]; 3] = [
 
 #[cfg(unix)]
 #[test]
-fn signals_leave_whole_files() {
+fn signals_leave_complete_files() {
     skip_without_fixtures!();
     let mut draws = Draws(11);
     for command in COMMANDS {
@@ -176,16 +177,16 @@ fn signals_leave_whole_files() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     skip_without_fixtures!();
     PIPED.into_iter().for_each(|command| reader_leaves_at_random(command, 1, &mut Draws(12)));
 }
 
-/// Run by hand: cargo test --test files -- --ignored --nocapture
+/// For manual runs: cargo test --test program files -- --ignored --nocapture
 #[cfg(unix)]
 #[test]
 #[ignore = "takes many minutes: hundreds of signals"]
-fn hundreds_of_signals_leave_whole_files() {
+fn hundreds_of_signals_leave_complete_files() {
     skip_without_fixtures!();
     let mut draws = Draws(13);
     for command in COMMANDS {
@@ -196,10 +197,10 @@ fn hundreds_of_signals_leave_whole_files() {
     PIPED.into_iter().for_each(|command| reader_leaves_at_random(command, 20, &mut draws));
 }
 
-/// Runs with files limited to so many kilobytes: a disk that is full in the middle of a write.
+/// Runs a command with a limit on file sizes in kilobytes, which simulates a full disk.
 #[cfg(target_os = "linux")]
 fn with_full_disk(folder: &TempDir, kilobytes: usize, arguments: &[&str]) -> Output {
-    // ignored, the signal leaves an error
+    // with the signal ignored, the write returns an error
     let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\"");
     let run = ualm(folder, arguments);
     let mut bash = Command::new("bash");
@@ -209,7 +210,7 @@ fn with_full_disk(folder: &TempDir, kilobytes: usize, arguments: &[&str]) -> Out
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_told_and_leaves_nothing_torn() {
+fn a_full_disk_is_an_error_and_leaves_complete_files() {
     skip_without_fixtures!();
     let folder = folder();
     works(
@@ -259,7 +260,7 @@ fn a_full_disk_is_told_and_leaves_nothing_torn() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn devices_that_take_nothing_are_told() {
+fn full_devices_are_an_error() {
     skip_without_fixtures!();
     let folder = folder();
     works(
@@ -296,10 +297,10 @@ fn devices_that_take_nothing_are_told() {
 }
 
 #[test]
-fn a_folder_that_goes_away_is_told() {
+fn a_folder_that_vanishes_is_an_error() {
     skip_without_fixtures!();
-    // before the folder is looked at or after it: it is told in either case; a program that was done before the
-    // folder went is run again with half the time
+    // before or after the folder is checked, its loss must be an error; if the program ends before the folder is removed, it is run
+    // again with half the time
     let mut wait = Duration::from_millis(200);
     let (code, words) = loop {
         let (code, words) = lose_the_folder_after(wait);

@@ -1,4 +1,4 @@
-//! Help, completions, man pages, and `docs/cli.md`, which is made of them: `make reference` writes it anew.
+//! Help, completions, man pages, and the reference in `docs/cli.md`, which `make reference` generates from the help.
 
 use std::fmt::Write;
 use std::fs;
@@ -13,14 +13,14 @@ fn ualm(arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// The standard output of what must work.
+/// Runs a command that must succeed, and returns its standard output.
 fn shown(arguments: &[&str]) -> String {
     let output = ualm(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The commands that a page of help lists.
+/// Returns the commands that a help page lists.
 fn commands(page: &str) -> Vec<String> {
     let Some((_, rest)) = page.split_once("\nCommands:\n") else { return Vec::new() };
     let lines = rest.lines().take_while(|line| !line.is_empty());
@@ -29,7 +29,7 @@ fn commands(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_newcomer_is_shown_five_commands_that_exist() {
+fn the_greeting_shows_five_commands_that_exist() {
     let page = shown(&[]);
     let known = commands(&shown(&["--help"]));
     let named: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("  ualm ")).collect();
@@ -42,8 +42,9 @@ fn a_newcomer_is_shown_five_commands_that_exist() {
 }
 
 #[test]
-fn help_shows_what_people_use_and_all_of_it_on_request() {
-    let (short, long) = (shown(&["generate", "--help"]), shown(&["generate", "--help", "--all"]));
+fn help_shows_common_options_and_all_options_on_request() {
+    let short = shown(&["generate", "--help"]);
+    let long = shown(&["generate", "--help", "--all"]);
     for option in ["--output", "--play", "--seed", "--takes", "--model", "--help"] {
         assert!(short.contains(option) && long.contains(option), "{option}");
     }
@@ -51,18 +52,18 @@ fn help_shows_what_people_use_and_all_of_it_on_request() {
         assert!(!short.contains(option) && long.contains(option), "{option}");
     }
     assert!(short.contains("ualm generate --help --all"));
-    assert!(!long.contains("a secret"), "values of variables are of one machine");
+    assert!(!long.contains("a secret"), "values of variables are not shown");
     for same in [&["generate", "-h", "--all"][..], &["--all", "generate", "-h"], &["help", "generate", "--all"]] {
         assert_eq!(shown(same), long, "{same:?}");
     }
     assert_eq!(shown(&["help"]), shown(&["-h"]));
     assert_eq!(shown(&["help", "codec", "encode"]), shown(&["codec", "encode", "--help"]));
     let output = ualm(&["generate", "rain", "--all"]);
-    assert_eq!(output.status.code(), Some(2), "--all is of help alone");
+    assert_eq!(output.status.code(), Some(2), "--all is only for help");
 }
 
 #[test]
-fn what_is_mistyped_is_guessed() {
+fn typos_give_suggestions() {
     for (arguments, guess) in [
         (&["genrate"][..], "'generate'"),
         (&["transcrbe", "x.wav"], "'transcribe'"),
@@ -130,10 +131,10 @@ fn every_command_has_a_man_page() {
         assert!(groff.status.success() && groff.stderr.is_empty(), "{}", String::from_utf8_lossy(&groff.stderr));
     }
     let output = ualm(&["man", root().join("Cargo.toml").to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(1), "a file is no folder");
+    assert_eq!(output.status.code(), Some(1), "a file is not a folder");
 }
 
-/// The words of the commands of `ualm` in the code of a document.
+/// Returns the words of each `ualm` command in the code of a document.
 fn documented(text: &str) -> Vec<Vec<String>> {
     let lines = text.lines().map(str::trim_start).filter_map(|line| line.strip_prefix("ualm "));
     let lines = lines.map(|line| line.split(" #").next().unwrap());
@@ -144,9 +145,9 @@ fn documented(text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Help is printed when all words before its flag are known.
+/// Checks each command with `--help` at the end, which fails for unknown words before it.
 #[test]
-fn commands_in_the_documentation_are_understood() {
+fn commands_in_the_documentation_are_valid() {
     let pages = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     let mut tried = 0;
@@ -168,7 +169,7 @@ fn commands_in_the_documentation_are_understood() {
     assert!(tried > 30, "{tried}");
 }
 
-/// The section of a command, and of the commands below it.
+/// Appends the section of a command, and of its subcommands.
 fn section(reference: &mut String, words: &[&str]) {
     let asked = [words, &["--help", "--all"]].concat();
     let page = shown(&asked);
@@ -180,14 +181,16 @@ fn section(reference: &mut String, words: &[&str]) {
 }
 
 #[test]
-fn the_reference_in_the_documentation_is_this_one() {
+fn the_reference_in_the_documentation_is_up_to_date() {
     const BEGIN: &str = "<!-- made by tests/program/help.rs: make reference -->\n";
     let path = root().join("docs/cli.md");
     let page = shown(&["--help", "--all"]);
     let (_, common) = page.split_once("\nOptions of every command:\n").unwrap();
     let (common, _) = common.rsplit_once("\n\n").unwrap();
     let mut reference = format!("\n## Options of every command\n\n```text\n{}\n```\n", common.trim_end());
-    commands(&page).iter().for_each(|command| section(&mut reference, &[command]));
+    for command in commands(&page) {
+        section(&mut reference, &[&command]);
+    }
     let text = fs::read_to_string(&path).unwrap().replace("\r\n", "\n");
     let (before, _) = text.split_once(BEGIN).expect("the mark before the reference");
     let made = format!("{before}{BEGIN}{reference}");
@@ -195,5 +198,5 @@ fn the_reference_in_the_documentation_is_this_one() {
         fs::write(&path, &made).unwrap();
     }
     let is_same = fs::read_to_string(&path).unwrap().replace("\r\n", "\n") == made;
-    assert!(is_same, "docs/cli.md has another reference: make reference");
+    assert!(is_same, "the reference in docs/cli.md is outdated: run `make reference`");
 }

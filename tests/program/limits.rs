@@ -1,4 +1,4 @@
-//! Limits: each has a flag and an error that says what was asked for and what is allowed.
+//! Resource limits: each has a flag, and an error with the requested and the allowed value.
 
 use std::process::{Command, Output};
 
@@ -29,7 +29,7 @@ fn every_limit_has_a_flag() {
         (&make, &["--limit-prompt-frames", "5"], "the limit is 5"),
         (&hear, &["--limit-segments", "0"], "1 segments are asked for; the limit is 0"),
         (&make, &["--max-steps", "30", "--limit-steps", "29"], "steps are asked for; the limit is 29"),
-        (&make, &["--takes", "3", "--limit-takes", "2"], "3 takes are asked for; the limit is 2"),
+        (&make, &["--takes", "3", "--limit-takes", "2"], "3 takes were requested; the limit is 2"),
         (&make, &["--limit-context", "8"], "context holds 8"),
         (&make, &["--limit-memory", "10K"], "the limit on memory is 1 MB"),
         (&make, &["--limit-memory", "0"], "the limit on memory is 0 MB"),
@@ -43,13 +43,14 @@ fn every_limit_has_a_flag() {
     assert_eq!(ualm(&["inspect", "--limit-memory", "much"]).status.code(), Some(2));
 }
 
-/// What `doctor` says of the memory in a control group with a limit of 300 MB, as systemd makes them; only a superuser can try it.
+/// Checks `doctor`'s report in a control group with 300 MB of memory, as systemd creates them; requires a superuser.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_limit_of_a_control_group_is_what_the_process_may_use() {
+fn the_limit_of_a_control_group_is_respected() {
     use std::path::Path;
     skip_without_fixtures!();
-    let (v1, v2) = (Path::new("/sys/fs/cgroup/memory"), Path::new("/sys/fs/cgroup"));
+    let v1 = Path::new("/sys/fs/cgroup/memory");
+    let v2 = Path::new("/sys/fs/cgroup");
     let (above, file) = if v1.is_dir() { (v1, "memory.limit_in_bytes") } else { (v2, "memory.max") };
     let group = above.join(format!("ualm-test-{}", std::process::id()));
     if std::fs::create_dir(&group).and_then(|()| std::fs::write(group.join(file), "300000000")).is_err() {
@@ -67,7 +68,7 @@ fn the_limit_of_a_control_group_is_what_the_process_may_use() {
 }
 
 #[test]
-fn memory_is_counted_before_it_is_taken() {
+fn memory_is_checked_before_it_is_allocated() {
     skip_without_fixtures!();
     let whole = model("synthetic-fp32");
     let sizes = &whole.manifest().language_model;
@@ -78,8 +79,10 @@ fn memory_is_counted_before_it_is_taken() {
         let model = whole.with_limits(Limits::default().memory(memory));
         let mut session = model.session();
         let mut config = model.config();
-        (config.force, config.max_segments) = (vec![Modality::Audio], 1);
-        (config.audio.max_steps, config.audio.guidance) = (10, guidance);
+        config.force = vec![Modality::Audio];
+        config.max_segments = 1;
+        config.audio.max_steps = 10;
+        config.audio.guidance = guidance;
         let prompt = session.prompt(&[Message::text("x")])?;
         session.generate(prompt, &config, &Cancel::new())?.into_reply()
     };
@@ -92,13 +95,14 @@ fn memory_is_counted_before_it_is_taken() {
 }
 
 #[test]
-fn a_context_that_is_cut_ends_as_a_full_one_does() {
+fn a_limited_context_ends_like_a_full_one() {
     skip_without_fixtures!();
     let model = model("synthetic-fp32").with_limits(Limits::default().context(20));
     let mut session = model.session();
     assert_eq!(session.max_positions(), 20);
     let mut config = model.config();
-    (config.force, config.max_segments) = (vec![Modality::Audio], 1);
+    config.force = vec![Modality::Audio];
+    config.max_segments = 1;
     config.audio.min_steps = 100;
     let prompt = session.prompt(&[Message::text("x")]).unwrap();
     let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
@@ -107,7 +111,7 @@ fn a_context_that_is_cut_ends_as_a_full_one_does() {
 }
 
 #[test]
-fn long_sound_is_refused_by_the_library_too() {
+fn long_sound_is_refused_by_the_library_as_well() {
     skip_without_fixtures!();
     let model = model("tiny-omni-fp32").with_limits(Limits::default().input_seconds(0.5));
     let sound = Waveform::mono(vec![0.1; 16_000], 16_000).unwrap();

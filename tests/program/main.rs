@@ -1,4 +1,4 @@
-//! The program `ualm` as a person or a script uses it.
+//! Tests of the program `ualm` by its command line.
 
 mod batch;
 mod by_prompt;

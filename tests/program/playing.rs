@@ -1,4 +1,4 @@
-//! `--play` and `show`, with players that are scripts.
+//! `--play` and `show`, with scripts as players.
 #![cfg(unix)]
 
 use std::fs;
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 use ualm::audio::decode_file;
 use ualm_testing::{package, root, skip_without_fixtures};
 
-/// The players that are tried first and later.
+/// Names of players, in the order in which they are tried.
 const PLAYERS: [&str; 2] = if cfg!(target_os = "macos") { ["unknown", "afplay"] } else { ["paplay", "aplay"] };
 
-/// A folder with players, which is all that is on the path.
+/// A folder with players, the only one in the search path.
 struct Room(TempDir);
 
 impl Room {
@@ -46,7 +46,7 @@ impl Room {
         self.ualm(arguments).output().unwrap()
     }
 
-    /// Runs what must work; gives what it tells on standard error.
+    /// Runs a command that must succeed, and returns its standard error.
     fn works(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -54,7 +54,7 @@ impl Room {
         told
     }
 
-    /// Temporary sounds that were left behind.
+    /// Counts temporary sounds that were left behind.
     fn left_behind(&self) -> usize {
         let names = fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_string_lossy().starts_with("ualm-")).count()
@@ -101,7 +101,7 @@ fn sounds_are_played_after_they_are_written() {
 }
 
 #[test]
-fn where_nothing_plays_a_note_says_so_once() {
+fn without_a_working_player_there_is_one_note() {
     skip_without_fixtures!();
     let room = Room::new();
     let make = ["generate", "rain", "-o", "out.wav", "--takes", "2", "--seed", "1", "--min-steps", "40", "--play"];
@@ -113,13 +113,13 @@ fn where_nothing_plays_a_note_says_so_once() {
     assert!(told.contains("did not play the sound") && !room.path("evil").exists(), "no shell runs: {told}");
 }
 
-/// ffplay without a device says that all is well, at once.
+/// Without an audio device, ffplay exits at once and reports success.
 #[test]
-fn a_player_in_haste_is_not_believed() {
+fn a_player_that_exits_at_once_did_not_play() {
     let room = Room::new();
     room.player(PLAYERS[1], "exit 0");
     let told = room.works(&["show", &clip(), "--play"]);
-    assert!(told.contains("found no program that plays sound here"), "{told}");
+    assert!(told.contains("no program that plays sound was found"), "{told}");
 }
 
 #[test]
@@ -153,7 +153,8 @@ fn a_recording_is_shown_without_a_model() {
         String::from_utf8(output.stdout).unwrap()
     };
     let clip = clip();
-    let (ascii, unicode) = (shown("LC_ALL", "C", &["show", &clip]), shown("LC_ALL", "de_DE.UTF-8", &["show", &clip]));
+    let ascii = shown("LC_ALL", "C", &["show", &clip]);
+    let unicode = shown("LC_ALL", "de_DE.UTF-8", &["show", &clip]);
     for drawn in [&ascii, &unicode] {
         assert!(drawn.contains("mono-16k.flac: 1.00 s, 16 kHz, mono\n 8kHz"), "{drawn}");
         assert!(!drawn.contains('\x1b') && drawn.lines().count() == 16, "{drawn}");
@@ -168,7 +169,7 @@ fn a_recording_is_shown_without_a_model() {
     assert_eq!(output.status.code(), Some(1), "it is no recording");
 }
 
-/// The demo tells what came of it, also where that is not what was asked for, and ends where a command fails.
+/// The demo reports its results, right or wrong, and stops if a command fails.
 #[test]
 fn the_demo_is_honest() {
     let room = Room::new();

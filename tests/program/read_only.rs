@@ -1,4 +1,4 @@
-//! Nothing is needed that cannot be written: without a home, without a folder for temporary files, on a read-only file system.
+//! The program works without a home folder, without a folder for temporary files, and on a read-only file system.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,25 +10,25 @@ use serde_json::json;
 use tempfile::TempDir;
 use ualm_testing::{package, skip_without_fixtures};
 
-/// The variables that name folders of a person, or of the system for temporary files.
+/// The variables that name the user's folders and the folder for temporary files.
 const FOLDERS: [&str; 6] = ["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "TMPDIR"];
 
-/// No folder, and none can be made.
+/// A folder that does not exist and cannot be created.
 const NOWHERE: &str = "/dev/null/nothing";
 
-/// A way to run the program with less than it usually has.
+/// A restricted environment for the program.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Place {
+enum Environment {
     /// Without the variables.
     NoVariables,
-    /// The variables name a folder that is not there.
+    /// The variables name a missing folder.
     NoFolders,
-    /// The variables name a folder of a read-only file system, and all else but the folder of outputs is read-only, too.
+    /// The variables name a folder of a read-only file system, on which only the output folder is writable.
     ReadOnly,
 }
 
-impl Place {
-    /// All that can be had on this machine; tells which cannot.
+impl Environment {
+    /// Returns the environments that this machine supports, and prints the others.
     fn all() -> Vec<Self> {
         let mut all = vec![Self::NoVariables, Self::NoFolders];
         if sandbox(Path::new("/tmp")).arg("true").status().is_ok_and(|status| status.success()) {
@@ -40,7 +40,7 @@ impl Place {
         all
     }
 
-    /// The program in `folder`, the only one that may be written to.
+    /// Returns a command for the program, with `folder` as the only writable folder.
     fn program(self, folder: &Path) -> Command {
         let program = env!("CARGO_BIN_EXE_ualm");
         let library = ualm::internal::find_library(None).unwrap();
@@ -64,7 +64,7 @@ impl Place {
     }
 }
 
-/// A command before another one, which then finds a read-only file system with one folder that may be written to.
+/// Returns a command that runs another one on a read-only file system with one writable folder.
 fn sandbox(folder: &Path) -> Command {
     let mut command = Command::new("bwrap");
     command.args(["--ro-bind", "/", "/", "--dev", "/dev", "--die-with-parent", "--bind"]).arg(folder).arg(folder);
@@ -87,9 +87,9 @@ fn words(output: &Output) -> String {
 #[test]
 fn every_command_works() {
     skip_without_fixtures!();
-    for place in Place::all() {
+    for environment in Environment::all() {
         let folder = TempDir::new().unwrap();
-        let run = |arguments: &[&str]| succeeds(place.program(folder.path()).args(arguments));
+        let run = |arguments: &[&str]| succeeds(environment.program(folder.path()).args(arguments));
         let prompt = "a dog barks twice and then a bell rings";
         run(&["generate", prompt, "-o", "made.wav", "--temperature", "0", "--seed", "1", "--max-steps", "60"]);
         run(&["ask", "made.wav", "what is it?", "--seed", "1", "--max-steps", "4"]);
@@ -104,19 +104,20 @@ fn every_command_works() {
         let checks: serde_json::Value = serde_json::from_str(&run(&["doctor", "--json"])).unwrap();
         assert!(checks.as_array().unwrap().iter().all(|check| check["ok"] == true), "{checks}");
         for name in ["made.wav", "back.wav", "chain/reply.json", "results/results.jsonl"] {
-            assert!(folder.path().join(name).is_file(), "{place:?}: {name} is missing");
+            assert!(folder.path().join(name).is_file(), "{environment:?}: {name} is missing");
         }
     }
 }
 
-/// Nor is a file left that nobody asked for: ONNX Runtime, left to itself, keeps telemetry in the cache or the working folder. It does not
-/// where it takes the environment for that of continuous integration.
+/// Checks that no other files appear: by default ONNX Runtime stores telemetry in the cache or the working folder,
+/// unless it detects continuous integration.
 #[test]
-fn nothing_is_written_but_the_output() {
+fn only_the_output_is_written() {
     skip_without_fixtures!();
     for has_home in [true, false] {
-        let (home, folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        let mut command = Place::NoVariables.program(folder.path());
+        let home = TempDir::new().unwrap();
+        let folder = TempDir::new().unwrap();
+        let mut command = Environment::NoVariables.program(folder.path());
         let kept = command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
         let kept: Vec<_> = kept.collect();
         command.env_clear().envs(kept);
@@ -134,14 +135,14 @@ fn nothing_is_written_but_the_output() {
 #[test]
 fn a_chat_works_without_a_history() {
     skip_without_fixtures!();
-    for place in Place::all() {
+    for environment in Environment::all() {
         let folder = TempDir::new().unwrap();
-        let mut command = place.program(folder.path());
+        let mut command = environment.program(folder.path());
         let mut chat =
             command.arg("chat").args(["--seed", "1", "--max-steps", "5"]).stdin(Stdio::piped()).spawn().unwrap();
         chat.stdin.take().unwrap().write_all(b"rain\n/quit\n").unwrap();
         let output = chat.wait_with_output().unwrap();
-        assert!(output.status.success(), "{place:?}: {}", words(&output));
+        assert!(output.status.success(), "{environment:?}: {}", words(&output));
     }
 }
 
@@ -155,12 +156,12 @@ impl Drop for Server {
     }
 }
 
-/// Starts a server, and returns the address that it tells.
+/// Starts a server, and returns its address.
 fn serve(command: &mut Command) -> (Server, String) {
     let mut server = Server(command.args(["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap());
     let mut told = BufReader::new(server.0.stderr.take().unwrap()).lines().map_while(Result::ok);
     let address = told.find_map(|line| line.strip_prefix("listening on http://").map(str::to_owned));
-    // what it says later must not fill the pipe
+    // later output must not fill the pipe
     std::thread::spawn(move || told.for_each(drop));
     (server, address.expect("the server did not begin"))
 }
@@ -176,9 +177,9 @@ fn ask(address: &str, request: &str) -> String {
 #[test]
 fn a_server_serves() {
     skip_without_fixtures!();
-    for place in Place::all() {
+    for environment in Environment::all() {
         let folder = TempDir::new().unwrap();
-        let (_server, address) = serve(&mut place.program(folder.path()));
+        let (_server, address) = serve(&mut environment.program(folder.path()));
         let body = r#"{"model": "x", "input": "rain", "ualm": {"modality": "audio", "seed": 1, "max_steps": 20}}"#;
         let answer = ask(&address, &format!("GET /v1/models HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"));
         let name = answer.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
@@ -187,12 +188,12 @@ fn a_server_serves() {
         let length = body.len();
         let answer =
             ask(&address, &format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"));
-        assert!(answer.starts_with("HTTP/1.1 200"), "{place:?}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{environment:?}: {answer}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the server wrote a file");
     }
 }
 
-/// Whether a folder is there that this user may not write to; the superuser may write to any.
+/// Returns a folder that this user cannot write to; the superuser can write to any.
 fn closed_folder(folder: &TempDir) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let closed = folder.path().join("closed");
@@ -206,41 +207,41 @@ fn closed_folder(folder: &TempDir) -> Option<PathBuf> {
 }
 
 #[test]
-fn the_folder_that_cannot_be_written_to_is_named() {
+fn an_unwritable_folder_is_named() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let closed = closed_folder(&folder);
-    let mut cases = vec![(Place::NoFolders, PathBuf::from(NOWHERE), "not a ")];
+    let mut cases = vec![(Environment::NoFolders, PathBuf::from(NOWHERE), "not a ")];
     if let Some(closed) = closed {
-        cases.push((Place::NoFolders, closed, "permission"));
+        cases.push((Environment::NoFolders, closed, "permission"));
     }
-    if Place::all().contains(&Place::ReadOnly) {
-        cases.push((Place::ReadOnly, PathBuf::from("/usr"), "read-only"));
+    if Environment::all().contains(&Environment::ReadOnly) {
+        cases.push((Environment::ReadOnly, PathBuf::from("/usr"), "read-only"));
     }
     std::fs::write(folder.path().join("requests.jsonl"), "").unwrap();
-    for (place, out, why) in cases {
+    for (environment, out, why) in cases {
         let outputs = [("generate", "x.wav"), ("reason", "chain"), ("batch", "results")];
         for (command, name) in outputs {
             let target = out.join(name);
             let target = target.to_str().unwrap();
-            let mut run = place.program(folder.path());
+            let mut run = environment.program(folder.path());
             match command {
                 "batch" => run.args([command, "requests.jsonl", "--out", target]),
                 _ => run.args([command, "rain", "-o", target, "--seed", "1", "--max-steps", "5"]),
             };
             let output = run.output().unwrap();
             let told = words(&output).to_lowercase();
-            assert_eq!(output.status.code(), Some(1), "{place:?} {command}: {told}");
-            assert!(told.contains(out.to_str().unwrap()), "{place:?} {command}: the folder is not named: {told}");
-            assert!(told.contains(why), "{place:?} {command}: expected {why:?} in: {told}");
+            assert_eq!(output.status.code(), Some(1), "{environment:?} {command}: {told}");
+            assert!(told.contains(out.to_str().unwrap()), "{environment:?} {command}: the folder is not named: {told}");
+            assert!(told.contains(why), "{environment:?} {command}: expected {why:?} in: {told}");
         }
     }
 }
 
-/// As systemd asks it: `Type=notify`.
+/// Checks the notifications of systemd's `Type=notify`.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_manager_of_services_is_told_when_the_server_is_ready_and_when_it_stops() {
+fn a_service_manager_is_notified_of_start_and_stop() {
     use std::os::unix::net::UnixDatagram;
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
@@ -252,7 +253,7 @@ fn a_manager_of_services_is_told_when_the_server_is_ready_and_when_it_stops() {
         let length = socket.recv(&mut message).unwrap();
         String::from_utf8(message[..length].to_vec()).unwrap()
     };
-    let (mut server, address) = serve(Place::NoFolders.program(folder.path()).env("NOTIFY_SOCKET", &path));
+    let (mut server, address) = serve(Environment::NoFolders.program(folder.path()).env("NOTIFY_SOCKET", &path));
     assert_eq!(told().trim(), "READY=1");
     assert!(ask(&address, "GET /health HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 200"));
     Command::new("kill").args(["-TERM", &server.0.id().to_string()]).status().unwrap();

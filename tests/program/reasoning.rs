@@ -1,4 +1,4 @@
-//! `reason`, `take`, `--takes` and `chat` as a person meets them.
+//! `reason`, `take`, `--takes` and `chat` by the command line.
 
 use std::fs;
 use std::io::Write;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use ualm::{Record, SegmentEnd};
 use ualm_testing::{package, root, skip_without_fixtures};
 
-/// Settings with which the tiny model draws a few frames at random.
+/// Settings with which the tiny model samples a few frames.
 const DRAWN: [&str; 4] = ["--temperature", "1", "--max-steps", "14"];
 
 fn ualm(arguments: &[&str]) -> Command {
@@ -47,7 +47,7 @@ fn given(mut command: Command, lines: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Paths in a folder that is gone after the test.
+/// A temporary folder.
 struct Folder(TempDir);
 
 impl Folder {
@@ -70,7 +70,7 @@ impl Folder {
         fs::read(self.0.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
     }
 
-    /// Whether two chains have the same files, byte by byte.
+    /// Checks that two chains have the same files, byte by byte.
     fn assert_same(&self, a: &str, b: &str) {
         assert_eq!(self.files(a), self.files(b));
         for name in self.files(a) {
@@ -111,7 +111,7 @@ fn every_mode_saves_its_segments() {
 }
 
 #[test]
-fn a_chain_goes_on_from_any_segment_as_if_it_had_never_stopped() {
+fn a_chain_resumed_at_any_segment_is_the_same() {
     skip_without_fixtures!();
     let folder = Folder::new();
     folder.reason("whole", &["--reflect", "--listen"]);
@@ -130,7 +130,7 @@ fn a_chain_goes_on_from_any_segment_as_if_it_had_never_stopped() {
 }
 
 #[test]
-fn a_plan_by_hand_and_an_edited_one_are_what_sound_is_made_of() {
+fn a_supplied_or_edited_plan_is_used() {
     skip_without_fixtures!();
     let folder = Folder::new();
     let plan = "Keywords: rain. Layout: 0-1 rain. Description: It rains.";
@@ -152,7 +152,8 @@ fn a_plan_by_hand_and_an_edited_one_are_what_sound_is_made_of() {
         assert_eq!(folder.read("edited/02-final.wav"), folder.read("by-hand/02-final.wav"));
         let out = folder.path("failed");
         let arguments = ["reason", "rain", "-o", &out, "--seed", "5", "--edit"];
-        for (editor, why) in [("false", "--segment 1"), ("no-such-editor -w", "cannot be started"), ("'", "no command")]
+        for (editor, why) in
+            [("false", "--segment 1"), ("no-such-editor -w", "cannot be started"), ("'", "is not a command")]
         {
             complains(&ualm(&arguments).env("EDITOR", editor).output().unwrap(), 1, why);
             assert_eq!(folder.files("failed"), ["01-plan.txt", "reply.json"], "what was finished remains");
@@ -162,7 +163,7 @@ fn a_plan_by_hand_and_an_edited_one_are_what_sound_is_made_of() {
 }
 
 #[test]
-fn takes_are_kept_ranked_and_made_again() {
+fn takes_are_kept_ranked_and_reproduced() {
     skip_without_fixtures!();
     let folder = Folder::new();
     let out = folder.path("rain.wav");
@@ -191,7 +192,7 @@ fn takes_are_kept_ranked_and_made_again() {
 }
 
 #[test]
-fn takes_of_a_plan_are_kept_and_the_best_of_them_ends_the_chain() {
+fn takes_of_a_plan_are_kept_and_the_best_ends_the_chain() {
     skip_without_fixtures!();
     let folder = Folder::new();
     let shown: Value = serde_json::from_str(&folder.reason("rain", &["--takes", "3", "--best", "--json"])).unwrap();
@@ -203,7 +204,7 @@ fn takes_of_a_plan_are_kept_and_the_best_of_them_ends_the_chain() {
 }
 
 #[test]
-fn takes_that_are_damaged_changed_or_none() {
+fn damaged_changed_and_missing_takes_are_refused() {
     skip_without_fixtures!();
     let folder = Folder::new();
     let out = folder.path("rain.wav");
@@ -216,12 +217,12 @@ fn takes_that_are_damaged_changed_or_none() {
     };
     refused(b"", &[], 1, "not a WAV file");
     refused(&whole[..whole.len() / 2], &[], 1, "damaged.wav");
-    let place = whole.windows(4).position(|bytes| bytes == b"ualm").unwrap();
+    let offset = whole.windows(4).position(|bytes| bytes == b"ualm").unwrap();
     let mut damaged = whole.clone();
-    damaged[place + 8] = b'[';
+    damaged[offset + 8] = b'[';
     refused(&damaged, &[], 2, "not a record");
     let mut huge = whole.clone();
-    huge[place + 4..place + 8].copy_from_slice(&u32::MAX.to_le_bytes());
+    huge[offset + 4..offset + 8].copy_from_slice(&u32::MAX.to_le_bytes());
     refused(&huge, &[], 1, "bytes");
     let mut louder = whole.clone();
     louder[60] ^= 0x40;
@@ -236,7 +237,7 @@ fn takes_that_are_damaged_changed_or_none() {
 }
 
 #[test]
-fn chains_that_cannot_go_on() {
+fn chains_that_cannot_be_resumed_are_refused() {
     skip_without_fixtures!();
     let folder = Folder::new();
     folder.reason("chain", &["--reflect"]);
@@ -258,7 +259,7 @@ fn chains_that_cannot_go_on() {
         .output()
         .unwrap();
     complains(&other, 2, "load the package that made it");
-    // a folder in the place of a segment's file, as a full disk would: what is finished remains
+    // a folder in place of a segment's file makes the write fail, as a full disk would: finished segments remain
     let blocked = folder.path("blocked");
     fs::create_dir_all(Path::new(&blocked).join("03-critique.txt")).unwrap();
     let arguments = [&["reason", "rain", "-o", &blocked, "--reflect", "--seed", "5"], &DRAWN[..]].concat();
@@ -270,10 +271,10 @@ fn chains_that_cannot_go_on() {
     folder.assert_same("blocked", "chain");
 }
 
-/// After this the tiny model goes on for some frames.
+/// A prompt with which the tiny model generates several frames.
 const LONG_ENOUGH: &str = "a dog barks twice and then a bell rings";
 
-/// As [`ualm`], with a language model that fails after 32 positions.
+/// Returns a command like [`ualm`], with a language model that fails after 32 positions.
 fn failing(arguments: &[&str]) -> Command {
     let mut command = ualm(arguments);
     command.env("UALM_MODEL", package("failing-fp32"));
@@ -281,7 +282,7 @@ fn failing(arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn what_there_is_when_a_graph_fails_is_kept_and_goes_on() {
+fn a_partial_result_is_kept_and_resumed_after_a_failure() {
     skip_without_fixtures!();
     let folder = Folder::new();
     let complaint = "the graph llm on cpu failed";
@@ -297,7 +298,8 @@ fn what_there_is_when_a_graph_fails_is_kept_and_goes_on() {
     assert!(segment.end == SegmentEnd::Failed && segment.tokens.len() > 5, "{:?}", segment.end);
     assert_eq!(folder.read("plan/01-plan.txt"), format!("{}\n", segment.text.trim_end()).into_bytes());
 
-    let (out, by_hand) = (folder.path("sound"), folder.path("plan.txt"));
+    let out = folder.path("sound");
+    let by_hand = folder.path("plan.txt");
     fs::write(&by_hand, "rain").unwrap();
     let greedy = ["--seed", "5", "--temperature", "0"];
     let arguments = [&["reason", LONG_ENOUGH, "-o", &out, "--enrich", "--plan", &by_hand], &greedy[..]].concat();
@@ -350,18 +352,20 @@ fn a_chat_is_clean_when_piped() {
     let shown: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let turns: Vec<_> = shown.iter().filter_map(|line| line["turn"].as_u64()).collect();
     assert_eq!((turns, &shown[2]), (vec![1, 2, 2], &Value::from(9)));
-    assert!(folder.read("heard.1.png").starts_with(b"\x89PNG"), "what was given is drawn");
+    assert!(folder.read("heard.1.png").starts_with(b"\x89PNG"), "the recording is drawn");
     let record = Record::read(&saved).unwrap();
     let said: Vec<_> = record.turns.iter().map(|turn| turn.messages[0].text.as_deref()).collect();
-    assert_eq!(said, [Some("hello"), Some("again")], "the turn that was taken back is gone");
-    for (lines, expected) in [("/jump\n", "no command"), ("/undo\n", "taken back"), ("/audio none.wav\n", "none.wav")] {
+    assert_eq!(said, [Some("hello"), Some("again")], "the removed turn is gone");
+    for (lines, expected) in
+        [("/jump\n", "is not a command"), ("/undo\n", "no turn to remove"), ("/audio none.wav\n", "none.wav")]
+    {
         let output = given(ualm(&chat), lines);
         assert!(!output.status.success() && text(&output.stderr).contains(expected), "{}", text(&output.stderr));
     }
 }
 
 #[test]
-fn a_chat_of_many_turns_fits_if_the_oldest_may_be_forgotten() {
+fn a_long_chat_fits_if_old_turns_may_be_forgotten() {
     skip_without_fixtures!();
     let turn = format!("{}\n", "a dog barks and then ".repeat(10));
     let mut full = ualm(&["chat", "-q", "--seed", "3", "--max-steps", "20"]);
@@ -376,10 +380,11 @@ fn a_chat_of_many_turns_fits_if_the_oldest_may_be_forgotten() {
 }
 
 #[test]
-fn the_pictures_of_a_batch_lie_beside_its_sounds() {
+fn the_pictures_of_a_batch_are_beside_its_sounds() {
     skip_without_fixtures!();
     let folder = Folder::new();
-    let (requests, out) = (folder.path("requests.jsonl"), folder.path("out"));
+    let requests = folder.path("requests.jsonl");
+    let out = folder.path("out");
     let request = r#"{"id": "a.b", "messages": [{"role": "user", "content": [{"type": "text", "text": "WORDS"}]}],
         "force": ["audio"], "audio": {"temperature": 0}, "max_segments": 1}"#;
     fs::write(&requests, request.replace('\n', " ").replace("WORDS", LONG_ENOUGH)).unwrap();
@@ -388,10 +393,10 @@ fn the_pictures_of_a_batch_lie_beside_its_sounds() {
     assert!(folder.read("out/a.b.0.png").starts_with(b"\x89PNG"));
 }
 
-/// The context of 512 positions is full after some thirty turns; from then on nothing has a reason to grow.
+/// The context of 512 positions is full after about thirty turns; from then on memory must not grow.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_chat_of_200_turns_takes_no_more_memory() {
+fn the_memory_of_a_chat_of_200_turns_does_not_grow() {
     skip_without_fixtures!();
     use std::io::{BufRead, BufReader};
     let folder = Folder::new();
@@ -404,7 +409,8 @@ fn a_chat_of_200_turns_takes_no_more_memory() {
     let mut chat = ualm(&["chat", "--json", "-q", "--seed", "3", "--keep-last", "3"]);
     chat.env("UALM_MODEL", folder.path("")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = chat.spawn().unwrap();
-    let (mut says, mut hears) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut says = child.stdin.take().unwrap();
+    let mut hears = BufReader::new(child.stdout.take().unwrap());
     let resident = || {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -428,11 +434,11 @@ fn a_chat_of_200_turns_takes_no_more_memory() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupted_chain_keeps_what_is_finished_and_goes_on() {
+fn an_interrupted_chain_keeps_finished_segments_and_resumes() {
     skip_without_fixtures!();
     let folder = Folder::new();
     let out = folder.path("chain");
-    // text is greedy and runs to its limit of 1024 steps: there is time to stop it
+    // greedy text runs to its limit of 1024 steps: there is time to stop it
     let mut child = ualm(&["reason", "rain", "-o", &out, "--rounds", "3", "--seed", "5", "--max-steps", "14"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -448,7 +454,7 @@ fn an_interrupted_chain_keeps_what_is_finished_and_goes_on() {
     if output.status.success() {
         return; // it was faster than the signal
     }
-    complains(&output, 130, "go on with --from");
+    complains(&output, 130, "resume with --from");
     let record = Record::read(Path::new(&out).join("reply.json")).unwrap();
     let next = (record.turns[0].segments.len()).to_string();
     works(&["reason", "--from", &folder.path("chain/reply.json"), "--segment", &next, "-q"]);

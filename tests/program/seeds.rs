@@ -1,4 +1,4 @@
-//! The fuzzer's seeds for batches and for bodies of requests to the server.
+//! The fuzzer's seeds for batches and for request bodies.
 
 use ualm_testing::run_seeds;
 

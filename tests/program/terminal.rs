@@ -1,4 +1,4 @@
-//! The program at a terminal: a pseudo-terminal that types, looks, and answers as terminals do.
+//! The program at a pseudo-terminal.
 #![cfg(unix)]
 
 use std::io::{Read, Write};
@@ -46,7 +46,7 @@ impl Terminal {
         String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
     }
 
-    /// Waits for `expected` to come to the screen.
+    /// Waits until `expected` is on the screen.
     fn waits_for(&self, expected: &str) {
         let begun = Instant::now();
         while !self.screen().contains(expected) {
@@ -55,7 +55,7 @@ impl Terminal {
         }
     }
 
-    /// Waits until nothing new comes to the screen: the program waits for a line.
+    /// Waits until the screen stops changing, when the program waits for input.
     fn waits_for_quiet(&self) {
         let begun = Instant::now();
         let mut before = String::new();
@@ -66,7 +66,7 @@ impl Terminal {
         }
     }
 
-    /// Waits for the end; gives all that was shown.
+    /// Waits for the end of the program; returns its status and output.
     fn ends(mut self) -> (ExitStatus, String) {
         let begun = Instant::now();
         let status = loop {
@@ -81,7 +81,7 @@ impl Terminal {
     }
 }
 
-/// Puts what the program writes on the screen.
+/// Copies the program's output to the screen.
 fn show(mut reader: Box<dyn Read + Send>, screen: &Mutex<Vec<u8>>) {
     let mut chunk = [0; 1 << 16];
     while let Ok(count @ 1..) = reader.read(&mut chunk) {
@@ -93,7 +93,7 @@ fn recording() -> String {
     root().join("tests/data/audio/mono-16k.flac").display().to_string()
 }
 
-/// What a terminal of that kind is sent for a picture.
+/// Returns the program's output for a picture on a kind of terminal.
 fn picture(environment: &[(&str, &str)]) -> String {
     let arguments = ["codec", "encode", &recording(), "-o", "/dev/null", "--show", "-q"];
     let (status, screen) = Terminal::new(&arguments, environment, 100).ends();
@@ -110,7 +110,7 @@ const SHADE: &str = "░";
 const ASCII: &str = "##";
 
 #[test]
-fn a_picture_is_drawn_in_the_way_that_the_terminal_knows() {
+fn a_picture_is_drawn_by_the_terminal_s_protocol() {
     skip_without_fixtures!();
     let ways = [KITTY_PICTURE, SIXEL_PICTURE, ITERM_PICTURE, BLOCK, COLOURED_BLANK, SHADE, ASCII];
     for (environment, drawn) in [
@@ -130,13 +130,13 @@ fn a_picture_is_drawn_in_the_way_that_the_terminal_knows() {
 }
 
 #[test]
-fn a_chat_is_typed_edited_and_remembered() {
+fn a_chat_has_line_editing_and_a_history() {
     skip_without_fixtures!();
     let folder = tempfile::TempDir::new().unwrap();
     let cache = folder.path().display().to_string();
     let environment = [("TERM", "xterm"), ("XDG_CACHE_HOME", cache.as_str())];
     let chat = Terminal::new(&["chat", "--seed", "3"], &environment, 80);
-    chat.waits_for("/help tells what there is");
+    chat.waits_for("/help lists the commands");
     chat.types("/sed 5\x1b[D\x1b[D\x1b[De\r/seed\r");
     chat.waits_for("\r\n5\r\n");
     chat.types("\x1b[A\x1b[A\x7f7\r/seed\r");
@@ -148,7 +148,7 @@ fn a_chat_is_typed_edited_and_remembered() {
     chat.types("/audio nothing.wav\r");
     chat.waits_for("nothing.wav: there is no such file");
     chat.types("/play\r");
-    chat.waits_for("no sound was made yet");
+    chat.waits_for("no sound in this chat yet");
     chat.types("grün 日本\r");
     chat.waits_for("thinking");
     chat.types("\x03");
@@ -163,14 +163,14 @@ fn a_chat_is_typed_edited_and_remembered() {
 }
 
 #[test]
-fn chats_at_once_share_one_history() {
+fn concurrent_chats_share_one_history() {
     skip_without_fixtures!();
     let folder = tempfile::TempDir::new().unwrap();
     let cache = folder.path().display().to_string();
     let environment = [("TERM", "xterm"), ("XDG_CACHE_HOME", cache.as_str())];
     let chats = [1, 2].map(|seed| (seed, Terminal::new(&["chat"], &environment, 80)));
     for (seed, chat) in &chats {
-        chat.waits_for("/help tells what there is");
+        chat.waits_for("/help lists the commands");
         chat.types(&format!("/seed {seed}\r/seed\r"));
         chat.waits_for(&format!("\r\n{seed}\r\n"));
     }
@@ -183,23 +183,23 @@ fn chats_at_once_share_one_history() {
 }
 
 #[test]
-fn a_chat_goes_on_after_a_graph_has_failed() {
+fn a_chat_continues_after_a_failed_graph() {
     skip_without_fixtures!();
     let folder = tempfile::TempDir::new().unwrap();
     let cache = folder.path().display().to_string();
     let model = package("failing-fp32").display().to_string();
     let environment = [("TERM", "xterm"), ("XDG_CACHE_HOME", cache.as_str()), ("UALM_MODEL", model.as_str())];
     let chat = Terminal::new(&["chat", "--seed", "3"], &environment, 200);
-    chat.waits_for("/help tells what there is");
+    chat.waits_for("/help lists the commands");
     chat.types("a dog barks twice and then a bell rings\r");
     chat.waits_for("the graph llm on cpu failed");
     let saved = folder.path().join("saved.json");
     chat.types(&format!("/save {}\r", saved.display()));
     chat.waits_for("saved.json\r\n");
     chat.types("/undo\r");
-    chat.waits_for("taken back: a dog");
+    chat.waits_for("removed: a dog");
     chat.types("/undo\r");
-    chat.waits_for("nothing was said");
+    chat.waits_for("no turn to remove");
     chat.types("/quit\r");
     assert!(chat.ends().0.success());
     let record = ualm::Record::read(&saved).unwrap();

@@ -1,4 +1,4 @@
-//! Text that editors of Windows write: a byte order mark is no part of it, and UTF-16 is named.
+//! Text files from Windows: a byte order mark is skipped, and UTF-16 is refused by name.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +12,7 @@ fn ualm(arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ualm"));
     command.args(arguments).env("UALM_MODEL", package("tiny-omni-fp32"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // a program that refuses its arguments reads nothing
+    // a program that refuses its arguments does not read its input
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
 }
@@ -23,15 +23,16 @@ fn works(arguments: &[&str], input: &[u8]) -> Output {
     output
 }
 
-/// `text` behind a byte order mark, and in UTF-16.
+/// Writes `text` after a byte order mark, and in UTF-16.
 fn forms(folder: &Path, name: &str, text: &str) -> [PathBuf; 2] {
-    let (marked, wide) = (folder.join(format!("marked-{name}")), folder.join(format!("wide-{name}")));
+    let marked = folder.join(format!("marked-{name}"));
+    let wide = folder.join(format!("wide-{name}"));
     fs::write(&marked, format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap();
     fs::write(&wide, format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
     [marked, wide]
 }
 
-/// Checks that `arguments`, with the file in the place of `{}`, work with a mark and name UTF-16.
+/// Checks that `arguments`, with the file for `{}`, accept a byte order mark and refuse UTF-16 by name.
 fn check(folder: &Path, name: &str, text: &str, arguments: &[&str]) -> Output {
     let [marked, wide] = forms(folder, name, text).map(|path| path.to_str().unwrap().to_owned());
     let with = |file: &str| arguments.iter().map(|argument| argument.replace("{}", file)).collect::<Vec<_>>();
@@ -46,7 +47,7 @@ fn check(folder: &Path, name: &str, text: &str, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_any_file() {
+fn a_byte_order_mark_is_skipped_in_every_file() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
@@ -78,7 +79,7 @@ fn a_byte_order_mark_is_no_part_of_any_file() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_standard_input() {
+fn a_byte_order_mark_is_skipped_on_standard_input() {
     skip_without_fixtures!();
     let generate = ["generate", "-", "-o", "-", "--seed", "1", "--max-steps", "12", "-q"];
     let plain = works(&generate, b"rain").stdout;

@@ -1,4 +1,4 @@
-"""A server of one's own, with the default package, for as long as a test takes."""
+"""A server with the default package, for the duration of a test."""
 import os
 import pathlib
 import re
@@ -11,7 +11,7 @@ PROGRAM = pathlib.Path(os.environ.get("UALM", ROOT / "target" / "debug" / "ualm"
 
 
 class Server:
-    """`ualm serve` on a free port; what it says on standard error is in `lines`."""
+    """`ualm serve` on a free port; `lines` has its standard error."""
 
     def __init__(self, *flags, package=ROOT / "onnx" / "default"):
         command = [self.program(), "serve", "--listen", "127.0.0.1:0", "--model", package, *flags]
@@ -31,7 +31,7 @@ class Server:
         return PROGRAM
 
     def terminate(self, wait=60):
-        """SIGTERM; the exit code."""
+        """Sends SIGTERM and returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(wait)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Bad clients against `ualm serve`, for as long as --minutes says: they go away in the middle, send garbage, stall their upload, read
+"""Misbehaving clients of `ualm serve`, for --minutes: they disconnect early, send garbage, stall their upload, read
 nothing, or ask for the moon; one good client sees that the server still works. At the end nothing may be taken or waiting, and memory must
 not have grown by more than a fifth since the first tenth of the time.
 
@@ -136,9 +136,9 @@ def soak(server, minutes, clients):
     for thread in threads:
         thread.join(120)
     waited = time.monotonic()
-    while metric(server, "ualm_seats_taken") + metric(server, "ualm_queue_length") > 0:
+    while metric(server, "ualm_slots_in_use") + metric(server, "ualm_queue_length") > 0:
         if time.monotonic() - waited > 120:
-            raise SystemExit("a seat is stuck")
+            raise SystemExit("a slot is still in use")
         time.sleep(1)
     return {"good": good, "refused": refused, "sounds": len(sounds), "early_mib": early, "late_mib": memory(server), **done}
 
@@ -148,7 +148,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--clients", type=int, default=12)
     arguments = parser.parse_args()
-    with Server("--patience", "2", "--deadline", "30", "--seats", "4", "--queue", "8") as server:
+    with Server("--client-timeout", "2", "--deadline", "30", "--slots", "4", "--queue", "8") as server:
         found = soak(server, arguments.minutes, arguments.clients)
         print(json.dumps(found))
         code = server.terminate()

@@ -1,4 +1,4 @@
-"""Chains by prompt and spoken answers: `ualm serve` with a model whose prompts decide what is made."""
+"""Chains by prompt and spoken answers: `ualm serve` with a model whose prompts select the modality."""
 import base64
 import io
 import json
@@ -20,7 +20,7 @@ MODEL = "tiny-omni"
 
 
 def package_by_prompt(folder):
-    """A copy of tiny-omni in which a prompt decides what is made, as `ualm_testing::package_by_prompt` makes one."""
+    """Copies tiny-omni with prompts that select the modality, as `ualm_testing::package_by_prompt` does."""
     package = shutil.copytree(ROOT / "target" / "fixtures" / "packages" / "tiny-omni-fp32", folder / "package")
     manifest = json.loads((package / "manifest.json").read_text())
     manifest["template"] |= {"choice": "by_prompt", "between": []}
@@ -32,7 +32,7 @@ def package_by_prompt(folder):
 
 
 def recording():
-    """Half a second of a tone, as a part of a message."""
+    """Returns half a second of a tone, as a content part of a message."""
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setnchannels(1), out.setsampwidth(2), out.setframerate(16000)
@@ -83,12 +83,12 @@ class ByPromptTest(unittest.TestCase):
         self.assertEqual([part["modality"] for part in message["segments"]], ["text", "speech"])
         self.assertEqual(len(answer["ualm"]["heard"]), 1)
         self.assertEqual(len(message["record"]["turns"]), 1, "the record is of the speech")
-        # with the words in the place of the recording, nothing needs to be heard
+        # with text instead of the recording, nothing is transcribed
         again = self.whole(answer["ualm"]["heard"][0], is_told=True)
         self.assertNotIn("heard", again["ualm"])
         self.assertEqual(again["choices"][0]["message"]["content"], message["content"])
         self.assertEqual(self.refused([recording()], n=2), (400, {
-            "message": "a spoken conversation has one answer: leave n out", "type": "invalid_request_error",
+            "message": "a spoken conversation has one reply: leave n out", "type": "invalid_request_error",
             "param": "n", "code": "invalid"}))  # fmt: skip
 
     def test_a_spoken_answer_is_streamed_alike(self):
@@ -121,7 +121,7 @@ class ByPromptTest(unittest.TestCase):
         self.assertEqual(again["segments"][0]["text"], whole["segments"][3]["text"])
         code, error = self.refused("rain", ualm={"reasoning": {"prompts": {"plan": "{wrods}"}}})
         self.assertEqual((code, error["param"]), (400, "ualm.reasoning.prompts"))
-        # the model writes nothing where it may: a failure that the client is told of
+        # an empty text of the model is a failure that the client gets
         code, error = self.refused("rain", ualm={"reasoning": {"prompts": {"plan": "{words}"}}, "text": {"min_steps": 0}})
         self.assertEqual((code, error["code"]), (500, "numeric"))
         self.assertTrue(error["message"].startswith("the plan has no text"), error)

@@ -1,4 +1,4 @@
-"""Requests as clients send them (tests/data/clients/requests.json), each against `ualm serve` with the default package.
+"""Requests of real clients (tests/data/clients/requests.json) to `ualm serve` with the default package.
 
 Run by `make test-server`.
 """
@@ -22,7 +22,7 @@ REQUESTS = json.loads((ROOT / "tests" / "data" / "clients" / "requests.json").re
 
 
 def tone():
-    """A quarter of a second of a tone, as a WAV file."""
+    """Returns a quarter of a second of a tone, as a WAV file."""
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setnchannels(1), out.setsampwidth(2), out.setframerate(16000)
@@ -34,7 +34,7 @@ SOUND = tone()
 
 
 def filled(value):
-    """`value` with the model's name and a sound in their places."""
+    """Fills in the model's name and a sound."""
     if isinstance(value, dict):
         return {name: filled(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -43,7 +43,7 @@ def filled(value):
 
 
 def form_of(fields):
-    """The body of a form, and its content type."""
+    """Returns the body of a form and its content type."""
     parts = []
     for name, value in fields:
         file = '; filename="a.wav"\r\ncontent-type: audio/wav' if value == "SOUND" else ""
@@ -62,7 +62,7 @@ class ClientsTest(unittest.TestCase):
         cls.server.__exit__()
 
     def send(self, request):
-        """The status, the headers and the body of the answer."""
+        """Returns the status, the headers and the body of the response."""
         body, kind = form_of(request["form"]) if "form" in request else (json.dumps(filled(request["body"])).encode(), "application/json")
         asked = urllib.request.Request(self.server.address + request["path"], body, {"content-type": kind, "authorization": "Bearer any"})
         try:
@@ -86,7 +86,7 @@ class ClientsTest(unittest.TestCase):
                     self.check(request, headers, body)
 
     def check(self, request, headers, body):
-        """Checks that the answer is what was asked for."""
+        """Checks that the response fits the request."""
         kind = request["path"].rsplit("/", 1)[-1]
         if kind == "speech":
             magic = {"wav": b"RIFF", "flac": b"fLaC", "opus": b"OggS", "mp3": b"\xff", "pcm": b""}[request["body"].get("response_format", "wav")]
@@ -103,8 +103,8 @@ class ClientsTest(unittest.TestCase):
             message = json.loads(body)["choices"][0]["message"]
             self.assertEqual(message["role"], "assistant")
 
-    def test_answers_of_every_kind_come_back(self):
-        """What was made, text, sound or both, is the history of the next question, whole and without its extensions."""
+    def test_answers_of_every_kind_can_be_sent_back(self):
+        """Answers with text, sound or both can be sent back as history, with and without extensions."""
         ask = {"model": MODEL, "seed": 1, "messages": [{"role": "user", "content": "a dog"}]}
         for made in ({}, {"modalities": ["audio"], "audio": {"format": "flac"}}, {"modalities": ["text", "audio"], "audio": {"format": "pcm16"}},
                      {"modalities": ["audio"], "audio": {"format": "wav"}, "ualm": {"force": ["speech"], "record": True}}):  # fmt: skip
@@ -119,8 +119,8 @@ class ClientsTest(unittest.TestCase):
                     self.assertEqual(status, 200, body[:500])
                     self.assertNotIn("warnings", json.loads(body)["ualm"])
 
-    def test_what_was_made_changes_the_next_answer(self):
-        """An answer that comes back is heard: its sound is as long in the prompt as it is."""
+    def test_history_changes_the_next_answer(self):
+        """The sound of an answer that is sent back is part of the prompt, with its full length."""
         ask = [{"role": "user", "content": "a dog"}]
         made = {"model": MODEL, "seed": 1, "messages": ask, "modalities": ["audio"], "audio": {"format": "wav"}}
         message = json.loads(self.send({"path": "/v1/chat/completions", "body": made})[2])["choices"][0]["message"]
@@ -131,12 +131,12 @@ class ClientsTest(unittest.TestCase):
             return json.loads(self.send({"path": "/v1/chat/completions", "body": body})[2])
 
         silent = prompt({"role": "assistant", "content": None})
-        self.assertIn("says nothing", silent["ualm"]["warnings"][0])
+        self.assertIn("is empty", silent["ualm"]["warnings"][0])
         longer = prompt(message)["usage"]["prompt_tokens"] - silent["usage"]["prompt_tokens"]
         self.assertGreater(longer, 45 * seconds)
 
-    def test_a_sound_that_cannot_be_a_part_of_a_prompt_is_told_of(self):
-        """A package whose codec has no encoder: the words of its answers come back, and a warning for the sound."""
+    def test_a_sound_that_cannot_be_encoded_gives_a_warning(self):
+        """With a codec without an encoder, only the text of an answer is used, with a warning about the sound."""
         package = ROOT / "target" / "fixtures" / "packages" / "tiny-audex-int8"
         name = json.loads((package / "manifest.json").read_text(encoding="utf-8"))["name"]
         with Server(package=package) as server:
@@ -151,8 +151,8 @@ class ClientsTest(unittest.TestCase):
                 self.assertEqual(len(warnings), 0 if transcript else 1, warnings)
                 self.assertTrue(all("messages[1].audio.data" in warning for warning in warnings))
 
-    def test_damage_is_told(self):
-        """A recording that is cut is heard as far as it goes, and the client is told in every form of answer."""
+    def test_damaged_recordings_give_warnings(self):
+        """A truncated recording is used, and every kind of response has a warning."""
         cut = SOUND[: len(SOUND) // 2]
         for name, told in (("json", None), ("verbose_json", None), ("text", "header")):
             fields = [["model", MODEL], ["response_format", name], ["file", "SOUND"]]

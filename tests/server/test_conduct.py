@@ -1,4 +1,4 @@
-"""How `ualm serve` behaves: to signals, to clients that go away, stall, send garbage or come too many, and to foreign pages.
+"""Behaviour of `ualm serve` with signals, with clients that disconnect, stall, send garbage or are too many, and with other origins.
 
 Run by `make test-server`.
 """
@@ -33,13 +33,13 @@ JSON = {"content-type": "application/json"}
 
 
 def checked(address):
-    """The exit code of `ualm serve --check` for an address, and what it says."""
+    """Runs `ualm serve --check` for an address; returns the exit code and the output."""
     done = subprocess.run([Server.program(), "serve", "--check", "--listen", address], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
 class Answer:
-    """A status, headers and a body."""
+    """A response: status, headers and body."""
 
     def __init__(self, server, method, path, body=None, headers=None):
         address = urllib.parse.urlsplit(server.address)
@@ -82,7 +82,7 @@ def metric(server, name):
 
 
 def until(what, seconds=60):
-    """Waits until `what` holds."""
+    """Waits until `what()` is true."""
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it never came"
@@ -92,7 +92,7 @@ def until(what, seconds=60):
 class ConductTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server("--patience", "2", "--limit-body", "1M", "--limit-output-seconds", "5", "--cors", "https://friend.example", "--cors", "app://notes", "--cors", "null")
+        cls.server = Server("--client-timeout", "2", "--limit-body", "1M", "--limit-output-seconds", "5", "--cors", "https://friend.example", "--cors", "app://notes", "--cors", "null")
 
     @classmethod
     def tearDownClass(cls):
@@ -102,7 +102,7 @@ class ConductTest(unittest.TestCase):
         self.assertEqual((answer.status, answer.error()["code"], answer.error()["param"]), (status, code, param), answer.body)
         self.assertIn("x-request-id", answer.headers)
 
-    def test_curl_as_the_documents_show_it(self):
+    def test_curl_commands_of_the_documentation(self):
         shown = (ROOT / "README.md").read_text() + (ROOT / "docs" / "server.md").read_text()
         blocks = re.findall(r"^ *curl (?:.*\\\n)*.*$", shown, re.MULTILINE)
         self.assertGreaterEqual(len(blocks), 3)
@@ -117,7 +117,7 @@ class ConductTest(unittest.TestCase):
             for sound in sounds:
                 self.assertEqual(sound.read_bytes()[:4], b"RIFF")
 
-    def test_the_same_seed_is_the_same_sound(self):
+    def test_the_same_seed_gives_the_same_sound(self):
         first, again = speak(self.server), speak(self.server)
         self.assertEqual((first.status, first.headers["ualm-seed"]), (200, "1"))
         self.assertEqual(first.body, again.body)
@@ -125,7 +125,7 @@ class ConductTest(unittest.TestCase):
             many = list(clients.map(lambda _: speak(self.server).body, range(4)))
         self.assertEqual(set(many), {first.body})
 
-    def test_addresses_methods_and_types(self):
+    def test_paths_methods_and_types(self):
         self.expect(Answer(self.server, "GET", "/v1/nothing"), 404, "not_found")
         self.expect(Answer(self.server, "GET", "/v1/chat/completions"), 405, "method")
         self.expect(post(self.server, "/v1/chat/completions", "{}", {"content-type": "text/plain"}), 415, "content_type")
@@ -136,7 +136,7 @@ class ConductTest(unittest.TestCase):
         self.expect(post(self.server, "/v1/audio/speech", b"", {**JSON, "content-length": str((1 << 20) + 1)}), 413, "too_large")
         self.assertEqual(json.loads(Answer(self.server, "GET", "/health").body), {"status": "ok"})
 
-    def test_what_makes_no_sense_is_named(self):
+    def test_invalid_fields_are_named(self):
         noise = base64.b64encode(b"not a sound").decode()
         heard = {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": noise, "format": "wav"}}]}
         self.expect(speak(self.server, model="other"), 404, "model_not_found", "model")
@@ -145,7 +145,7 @@ class ConductTest(unittest.TestCase):
         asked = {"role": "user", "content": "rain"}
         self.expect(reason(self.server, messages=[asked, {"role": "assistant", "content": "rain"}, asked]), 400, "invalid", "messages")
         self.expect(transcribe(self.server, b"not a sound"), 400, "audio", "file")
-        # settings are named before anything is heard or made
+        # invalid settings are refused before any work
         self.expect(transcribe(self.server, b"not a sound", temperature="-1"), 400, "invalid", "temperature")
         self.expect(speak(self.server, ualm={"temperature": -1}), 400, "invalid", "ualm.temperature")
         self.expect(speak(self.server, response_format="flac", ualm={"sample_rate": 192000}), 400, "invalid", "ualm.sample_rate")
@@ -155,7 +155,7 @@ class ConductTest(unittest.TestCase):
         self.expect(transcribe(self.server, b"", stream="true", response_format="verbose_json"), 400, "invalid", "response_format")
         self.expect(transcribe(self.server, b"", "/v1/audio/translations"), 400, "unsupported_field", "model")
 
-    def test_what_asks_for_nothing_changes_nothing(self):
+    def test_neutral_fields_change_nothing(self):
         self.assertEqual(speak(self.server, voice="", response_format="", stream_format="", n=1, store=False).body, speak(self.server).body)
         ask = {"model": MODEL, "messages": [{"role": "user", "content": "What is rain?"}], "seed": 1, "max_tokens": 4}
         for more in ({}, {"force": []}, {"max_segments": 1}):
@@ -177,7 +177,7 @@ class ConductTest(unittest.TestCase):
         long = json.loads(Answer(self.server, "GET", "/v1/models").body)["data"][0]["ualm"]["limits"]
         self.assertEqual((long["output_seconds"], long["takes"], long["body_bytes"]), (5, 8, 1 << 20))
 
-    def test_pages_of_others(self):
+    def test_other_origins(self):
         foreign = {**JSON, "origin": "https://foe.example"}
         self.expect(post(self.server, "/v1/audio/speech", SPEECH, foreign), 403, "origin")
         self.expect(post(self.server, "/v1/audio/speech", SPEECH, {**JSON, "host": "made-up.example"}), 403, "origin")
@@ -192,7 +192,7 @@ class ConductTest(unittest.TestCase):
         for origin in ("https://foe.example", "app://other"):
             self.assertNotIn("access-control-allow-origin", Answer(self.server, "OPTIONS", "/v1/audio/speech", headers={**asked, "origin": origin}).headers)
 
-    def test_a_stalled_upload_is_given_up(self):
+    def test_a_stalled_upload_times_out(self):
         host, port = self.server.address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as client:
             head = b"POST /v1/audio/speech HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
@@ -213,7 +213,7 @@ class ConductTest(unittest.TestCase):
                 for piece in pieces:
                     client.sendall(piece)
                     time.sleep(0.5)
-                self.assertGreater(time.monotonic() - began, 2, "longer than the patience in all")
+                self.assertGreater(time.monotonic() - began, 2, "longer than the client timeout in all")
                 client.settimeout(60)
                 self.assertIn(b" 200 ", client.recv(4096))
 
@@ -242,8 +242,8 @@ class ConductTest(unittest.TestCase):
             port = closed.getsockname()[1]
         self.assertIn("ualm serve", checked(f"127.0.0.1:{port}")[1])
 
-    def test_a_proxy_stands_before_the_server(self):
-        """Under a name and with TLS, as a proxy passes it on: Host as the browser knows it, Origin as the browser sends it."""
+    def test_requests_through_a_proxy(self):
+        """With the headers of a proxy with TLS: Host and Origin as sent by the browser."""
         with Server("--host-name", "sound.example") as server:
             for host, origin, status in (
                 ("sound.example", "https://sound.example", 200), ("sound.example:443", "https://sound.example", 200),
@@ -252,7 +252,7 @@ class ConductTest(unittest.TestCase):
                 headers = {"host": host, "x-forwarded-proto": "https", "x-forwarded-for": "10.0.0.1"} | ({"origin": origin} if origin else {})
                 self.assertEqual(Answer(server, "GET", "/v1/models", headers=headers).status, status, (host, origin))
 
-    def test_clients_that_go_away_free_their_seats(self):
+    def test_disconnected_clients_free_their_slots(self):
         gone = metric(self.server, "ualm_clients_gone_total")
         host, port = self.server.address.removeprefix("http://").split(":")
         for stream in (False, True):
@@ -260,15 +260,15 @@ class ConductTest(unittest.TestCase):
             with socket.create_connection((host, int(port))) as client:
                 client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
                                + b"content-length: %d\r\n\r\n" % len(body) + body)
-                until(lambda: metric(self.server, "ualm_seats_taken") > 0)
-            until(lambda: metric(self.server, "ualm_seats_taken") == 0)
+                until(lambda: metric(self.server, "ualm_slots_in_use") > 0)
+            until(lambda: metric(self.server, "ualm_slots_in_use") == 0)
         self.assertEqual(metric(self.server, "ualm_clients_gone_total"), gone + 2)
 
-    def test_a_client_that_has_its_whole_answer_did_not_go_away(self):
+    def test_a_client_with_the_whole_response_is_not_counted_as_gone(self):
         gone = metric(self.server, "ualm_clients_gone_total")
         for _ in range(10):
             self.assertEqual(speak(self.server).status, 200)
-        until(lambda: metric(self.server, "ualm_seats_taken") == 0)
+        until(lambda: metric(self.server, "ualm_slots_in_use") == 0)
         self.assertEqual(metric(self.server, "ualm_clients_gone_total"), gone)
 
     def test_garbage_is_refused(self):
@@ -280,7 +280,7 @@ class ConductTest(unittest.TestCase):
                 self.assertEqual(post(self.server, path, garbage, headers).status, 400)
         self.assertEqual(speak(self.server).status, 200)
 
-    def test_the_log_does_not_tell_what_was_said(self):
+    def test_the_log_has_no_contents(self):
         secret = "an umbrella of the seventh kind"
         answer = speak(self.server, input=secret)
         until(lambda: any(answer.headers["x-request-id"] in line for line in list(self.server.lines)))
@@ -294,10 +294,10 @@ NO_SIGTERM = unittest.skipIf(os.name == "nt", "Windows has no SIGTERM")
 
 
 class EndTest(unittest.TestCase):
-    """Servers that end."""
+    """Shutdown and queue limits."""
 
-    def test_more_than_may_wait_are_told_to_come_back(self):
-        with Server("--seats", "1", "--queue", "1") as server, concurrent.futures.ThreadPoolExecutor(6) as clients:
+    def test_requests_beyond_the_queue_are_refused(self):
+        with Server("--slots", "1", "--queue", "1") as server, concurrent.futures.ThreadPoolExecutor(6) as clients:
             answers = list(clients.map(lambda seed: reason(server, seed=seed), range(6)))
             statuses = [answer.status for answer in answers]
             self.assertEqual(set(statuses), {200, 429}, statuses)
@@ -306,10 +306,10 @@ class EndTest(unittest.TestCase):
             self.assertEqual(refused.error()["code"], "queue_full")
 
     @NO_SIGTERM
-    def test_accepted_replies_come_to_their_end_after_sigterm(self):
-        with Server("--seats", "2", "--grace", "120") as server, concurrent.futures.ThreadPoolExecutor(3) as clients:
+    def test_sigterm_drains_replies(self):
+        with Server("--slots", "2", "--grace", "120") as server, concurrent.futures.ThreadPoolExecutor(3) as clients:
             replies = [clients.submit(reason, server, seed=seed) for seed in range(3)]
-            until(lambda: metric(server, "ualm_seats_taken") + metric(server, "ualm_queue_length") == 3)
+            until(lambda: metric(server, "ualm_slots_in_use") + metric(server, "ualm_queue_length") == 3)
             server.process.send_signal(signal.SIGTERM)
             until(lambda: checked(server.address.removeprefix("http://"))[0] == 1)
             for reply in replies:
@@ -321,16 +321,16 @@ class EndTest(unittest.TestCase):
             self.assertEqual(server.process.wait(60), 0)
 
     @NO_SIGTERM
-    def test_what_there_is_after_the_grace_is_given_back(self):
+    def test_partial_replies_are_sent_after_the_grace_period(self):
         for grace in ("0.35", "0.4", "0.45", "0.5"):  # stopped within a segment, or between two
             with self.subTest(grace=grace):
-                self.check_what_there_is_after(grace)
+                self.check_partial_reply_after(grace)
 
-    def check_what_there_is_after(self, grace):
-        with Server("--seats", "1", "--grace", grace) as server, concurrent.futures.ThreadPoolExecutor(2) as clients:
+    def check_partial_reply_after(self, grace):
+        with Server("--slots", "1", "--grace", grace) as server, concurrent.futures.ThreadPoolExecutor(2) as clients:
             many = {"ualm": {"reasoning": {"mode": "reflect", "rounds": 32}}}
             first = clients.submit(reason, server, **many)
-            until(lambda: metric(server, "ualm_seats_taken") == 1)
+            until(lambda: metric(server, "ualm_slots_in_use") == 1)
             second = clients.submit(reason, server, **many)
             until(lambda: metric(server, "ualm_queue_length") == 1)
             time.sleep(0.5)
@@ -341,34 +341,34 @@ class EndTest(unittest.TestCase):
             self.assertEqual((whole["ualm"]["incomplete"], whole["choices"][0]["finish_reason"]), ("shutdown", "length"))
             self.assertEqual((second.result().status, second.result().error()["code"]), (503, "stopping"))
 
-    def test_what_there_is_at_the_deadline_is_given_back(self):
+    def test_partial_replies_are_sent_at_the_deadline(self):
         long = {"min_steps": 3800, "max_steps": 4000}
         with Server("--deadline", "3", "--limit-output-seconds", "100") as server:
             answer = reason(server, modalities=["audio"], ualm={"audio": long})
             self.assertEqual(answer.status, 200, answer.body)
             self.assertEqual(json.loads(answer.body)["ualm"]["incomplete"], "deadline")
 
-    def test_a_server_that_is_killed_leaves_torn_answers_that_look_torn(self):
+    def test_a_killed_server_leaves_visibly_incomplete_responses(self):
         with Server() as server, concurrent.futures.ThreadPoolExecutor(2) as clients:
             whole = clients.submit(reason, server)
             streamed = clients.submit(reason, server, stream=True)
-            until(lambda: metric(server, "ualm_seats_taken") == 2)
+            until(lambda: metric(server, "ualm_slots_in_use") == 2)
             server.process.kill()
             for reply in (whole, streamed):
                 self.assertIsInstance(reply.exception(), (OSError, http.client.HTTPException))
         with Server() as again:
             self.assertEqual(speak(again).status, 200)
 
-    def test_a_sound_is_the_one_that_the_command_line_makes(self):
-        """Every byte of it, the take in it included."""
+    def test_a_sound_is_the_same_as_on_the_command_line(self):
+        """Compares every byte, including the record."""
         with Server() as server, tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "one-two.wav"
             command = [Server.program(), "speak", "one two", "--seed", "1", "-o", path, "--model", ROOT / "onnx" / "default"]
             subprocess.run(command, capture_output=True, check=True)
             self.assertEqual(path.read_bytes(), speak(server).body)
 
-    def test_what_is_given_is_enhanced(self):
-        """One take and several; the stand-in gives 48000 stereo samples a second."""
+    def test_sound_is_enhanced(self):
+        """Checks one take and several; the test enhancer returns stereo at 48000 Hz."""
         package = ROOT / "target" / "fixtures" / "packages" / "enhanced-fp32"
         with Server(package=package) as server:
             model = json.loads(Answer(server, "GET", "/v1/models").body)["data"][0]["id"]
@@ -380,7 +380,7 @@ class EndTest(unittest.TestCase):
                     self.assertEqual((file.getnchannels(), file.getframerate()), (2, 48000))
                     self.assertGreater(file.getnframes(), 48000 // 2)
 
-    def test_a_package_that_translates_is_asked_to(self):
+    def test_translation(self):
         with tempfile.TemporaryDirectory() as folder:
             package = shutil.copytree(ROOT / "onnx" / "default", pathlib.Path(folder) / "package")
             manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
@@ -401,19 +401,19 @@ class EndTest(unittest.TestCase):
     def sounds(answer):
         return [base64.b64decode(choice["message"]["audio"]["data"]) for choice in json.loads(answer.body)["choices"]]
 
-    def test_others_are_served_with_keys_only(self):
+    def test_other_machines_require_keys(self):
         command = [Server.program(), "serve", "--listen", "0.0.0.0:0"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 2)
         self.assertIn("--api-keys", done.stderr)
 
-    def test_keys_that_are_none_are_refused(self):
+    def test_invalid_key_files_are_refused(self):
         with tempfile.TemporaryDirectory() as folder:
             empty, absent = pathlib.Path(folder) / "keys", pathlib.Path(folder) / "absent"
             empty.write_text("\n# nobody\n")
             wide = pathlib.Path(folder) / "wide"
             wide.write_text("sesame\n", encoding="utf-16")
-            for file, code, why in ((empty, 2, "holds no key"), (absent, 1, "cannot be read"), (wide, 2, "UTF-16")):
+            for file, code, why in ((empty, 2, "has no keys"), (absent, 1, "cannot be read"), (wide, 2, "UTF-16")):
                 done = subprocess.run([Server.program(), "serve", "--api-keys", file], capture_output=True, text=True, timeout=60, check=False)
                 self.assertEqual(done.returncode, code, done.stderr)
                 self.assertIn(why, done.stderr)

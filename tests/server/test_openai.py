@@ -1,4 +1,4 @@
-"""The official client of OpenAI against `ualm serve` with the default package: every endpoint, at once and streamed.
+"""OpenAI's official client with `ualm serve` and the default package: every endpoint, whole and streamed.
 
 Run by `make test-server`.
 """
@@ -22,7 +22,7 @@ DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def samples(wav):
-    """The samples of a WAV file, and their rate."""
+    """Returns the samples of a WAV file and their rate."""
     with wave.open(io.BytesIO(wav)) as file:
         return file.readframes(file.getnframes()), file.getframerate()
 
@@ -51,7 +51,7 @@ class OpenAITest(unittest.TestCase):
         return caught.exception
 
     def assert_same_sound(self, streamed, whole):
-        """What is decoded in pieces differs in the last bit at the most."""
+        """Allows a difference in the last bit, since streamed sound is decoded in chunks."""
         streamed, whole = array.array("h", streamed), array.array("h", whole)
         self.assertEqual(len(streamed), len(whole))
         self.assertLessEqual(max(abs(a - b) for a, b in zip(streamed, whole)), 1)
@@ -68,7 +68,7 @@ class OpenAITest(unittest.TestCase):
         wav = self.speech(response_format="wav").read()
         self.assertEqual(samples(wav)[1], 16000)
         said = self.client.audio.transcriptions.create(model=MODEL, file=("a.wav", wav)).text
-        # how well the package hears is tested in tests/library/default_package.rs
+        # the accuracy of the package is tested in tests/library/default_package.rs
         self.assertRegex(said, f"^({'|'.join(DIGITS)})( ({'|'.join(DIGITS)}))*$")
         text = self.client.audio.transcriptions.create(model=MODEL, file=("a.wav", wav), response_format="text")
         self.assertEqual(text.strip(), said)
@@ -78,7 +78,7 @@ class OpenAITest(unittest.TestCase):
         self.assertEqual("".join(event.delta for event in events[:-1]), said)
         self.assertEqual((events[-1].type, events[-1].text), ("transcript.text.done", said))
 
-    def test_speech_in_every_form(self):
+    def test_speech_in_every_format(self):
         again = {"extra_body": {"ualm": {"seed": 1, "sample_rate": 16000}}}
         wav, rate = samples(self.speech(response_format="wav", **again).read())
         pcm = self.speech(response_format="pcm", **again).read()
@@ -123,7 +123,7 @@ class OpenAITest(unittest.TestCase):
         self.assertEqual("".join(delta.content or "" for delta in deltas), whole)
         self.assertGreater(chunks[-1].usage.completion_tokens, 1)
 
-    def test_a_chain_is_made_and_streamed_alike(self):
+    def test_a_chain_is_the_same_whole_and_streamed(self):
         ask = {"modalities": ["text", "audio"], "seed": 4, "extra_body": {"ualm": {"record": True, "take": False, "sample_rate": 16000}}}
         whole = self.chat("a dog, then rain", audio={"format": "wav", "voice": "default"}, **ask)
         message = whole.choices[0].message
@@ -161,7 +161,7 @@ class OpenAITest(unittest.TestCase):
             extra_body={"ualm": own}, **more,
         )
 
-    def test_a_dialogue_goes_on_with_its_answer(self):
+    def test_a_dialogue_continues_with_the_answer(self):
         own = {"reasoning": {"mode": "dialogue"}, "record": True}
         asked = self.chat("a bell", seed=1, modalities=["text", "audio"], audio={"format": "wav", "voice": "default"}, extra_body={"ualm": own})
         message = asked.choices[0].message
@@ -180,7 +180,7 @@ class OpenAITest(unittest.TestCase):
         self.assertEqual((first[1]["seed"], second[1]["seed"]), (7, 8))
         self.assertEqual(sorted(ranked["take"] for ranked in answer.ualm["ranking"]), [0, 1])
 
-    def test_takes_made_at_once_are_those_made_alone(self):
+    def test_parallel_takes_are_the_same_as_single_ones(self):
         ask = {"modalities": ["audio"], "extra_body": {"ualm": {"take": False, "sample_rate": 16000, "audio": {"max_steps": 80}}}}
         wav, pcm = ({"format": name, "voice": "default"} for name in ("wav", "pcm16"))
         together = self.chat("a dog barking", n=3, seed=5, audio=wav, **ask).choices
@@ -197,7 +197,7 @@ class OpenAITest(unittest.TestCase):
         for take, sound in sounds.items():
             self.assert_same_sound(streamed[take], sound)
 
-    def test_what_is_not_supported_is_named(self):
+    def test_unsupported_fields_are_named(self):
         self.refused(lambda: self.chat("a", tools=[{"type": "function", "function": {"name": "f"}}]), "tools")
         self.refused(lambda: self.chat("a", logprobs=True), "logprobs")
         self.refused(lambda: self.chat("a", stop=["b"]), "stop")

@@ -6,47 +6,46 @@
  * Ownership
  *   - Handles (pointers to opaque structs) are returned through out-pointers (`ualm_model **model`) and freed once, by
  *     the function of the same name that ends in _free, which accepts NULL. They may be freed in any order: a session
- *     or a chain keeps its model and its engine alive, a generation its session. A handle may not be used after it was
- *     freed.
- *   - A function that fails sets its out-pointer's target to NULL. An out-pointer may not be NULL unless its function
- *     says so.
- *   - Arguments are borrowed for the call and copied where they are kept: texts, samples, options, prompts.
- *   - Memory that a function or an event points to (const) belongs to the library, and is valid as long as its
- *     description says.
+ *     or a chain keeps its model and its engine alive, a generation keeps its session alive. A freed handle must not be
+ *     used.
+ *   - A function that fails sets its out-pointer's target to NULL. An out-pointer must not be NULL unless the
+ *     function's description allows it.
+ *   - Arguments (texts, samples, options, prompts) are borrowed for the duration of the call, and copied if needed later.
+ *   - Memory that a function or an event points to (const) belongs to the library; its description
+ *     says how long it is valid.
  *   - Strings returned as `char **` are freed with ualm_string_free, never with free().
  *   - Texts are NUL-terminated UTF-8. Paths are too, except on Unix, where they are any bytes.
  *
  * Errors
- *   - Functions return a ualm_status, 0 for success. Its numbers never change. The thread's last failure is kept, with
- *     a message for people, until the thread's next one: ualm_last_error, ualm_last_status.
- *   - Functions that return something else return 0 or NULL when they fail, and keep the failure likewise.
+ *   - Functions return a ualm_status, 0 for success. Its numbers never change. Each thread keeps its last failure,
+ *     with a message, until its next one: ualm_last_error, ualm_last_status.
+ *   - Functions with other return types return 0 or NULL on failure, and set the last failure as well.
  *   - NULL where it is not allowed, numbers out of range, text that is not UTF-8 and samples that are not finite are
  *     refused. Freed handles, handles of another kind and wrong lengths cannot be detected, and must not be passed.
- *   - The library never ends the process, prints nothing (except for a bug inside the library, UALM_STATUS_PANIC, on
+ *   - The library never ends the process, prints nothing (except for a bug in the library, UALM_STATUS_PANIC, on
  *     stderr), and throws no exception.
  *
  * Threads
  *   - Any thread may use any handle, and several threads may use one at once, with these exceptions:
- *   - ualm_prompt may be used by several threads at once when nothing is added any more.
- *   - ualm_session, ualm_generation and ualm_chain are used by one thread at a time; a call by another one meanwhile
- *     fails with UALM_STATUS_BUSY. ualm_generation_stop, ualm_chain_stop and ualm_cancel_throw may be called at any
+ *   - ualm_prompt may be used by several threads at once while nothing is added to it.
+ *   - ualm_session, ualm_generation and ualm_chain may be used by one thread at a time; a concurrent call fails with
+ *     UALM_STATUS_BUSY. ualm_generation_stop, ualm_chain_stop and ualm_cancel_throw may be called at any
  *     time.
- *   - A handle may only be freed when no other thread uses it. (A callback may free the handles of the call that it is
- *     in.)
- *   - Callbacks run in the thread of the call that they were passed to.
- *   - The graphs run on one thread pool per process. It does not survive fork(): load models after it.
+ *   - A handle may only be freed while no other thread uses it. (A callback may free the handles of its own call.)
+ *   - Callbacks run on the thread of the call that they were passed to.
+ *   - The graphs run on one thread pool per process. It does not survive fork(): load models after a fork.
  *   - The first model that is loaded sets two environment variables that turn ONNX Runtime's telemetry off
- *     (ORT_DISABLE_TELEMETRY, ORT_TELEMETRY_DISABLED), unless both are 1 already: set them before where other
- *     threads use the environment meanwhile.
+ *     (ORT_DISABLE_TELEMETRY, ORT_TELEMETRY_DISABLED), unless both are already 1. If other threads access the
+ *     environment at that time, set both before.
  *
  * Versions
- *   - UALM_ABI_VERSION changes when a program would have to be compiled again; the shared library's name (SONAME)
- *     carries it. Within one version functions, fields, enumerators and statuses are only added.
+ *   - UALM_ABI_VERSION changes when programs must be recompiled, and is part of the shared library's name (SONAME).
+ *     Within one version, functions, fields, enumerators and statuses are only added.
  *   - Options are structs that begin with `struct_size`. Fill them with their _init function, passing sizeof, and
- *     change what you need: then a program and a library of different versions work together, and a setting that the
- *     library does not know is refused. NULL takes the defaults.
+ *     change what you need: then a program and a library of different versions work together, and an unknown setting
+ *     is refused. NULL takes the defaults.
  *   - Structs that the library fills begin with `struct_size` as well: fields beyond it do not exist. Structs without
- *     it never change.
+ *     struct_size never change.
  *
  * AN EXAMPLE
  *
@@ -195,7 +194,7 @@ enum ualm_event_kind
      */
     UALM_EVENT_KIND_TEXT_DELTA = 2,
     /**
-     * The current sound segment grew and is not decoded yet: seconds.
+     * The current sound segment grew, but is not decoded yet: seconds.
      */
     UALM_EVENT_KIND_AUDIO_PROGRESS = 3,
     /**
@@ -232,7 +231,7 @@ enum ualm_modality
      */
     UALM_MODALITY_NONE = 0,
     /**
-     * Words.
+     * Text.
      */
     UALM_MODALITY_TEXT = 1,
     /**
@@ -240,11 +239,11 @@ enum ualm_modality
      */
     UALM_MODALITY_AUDIO = 2,
     /**
-     * Spoken words.
+     * Speech.
      */
     UALM_MODALITY_SPEECH = 3,
     /**
-     * Words that the model thinks before it answers in text.
+     * The model's thoughts before a text answer.
      */
     UALM_MODALITY_THINKING = 4,
 };
@@ -285,7 +284,7 @@ enum ualm_segment_end
      */
     UALM_SEGMENT_END_CANCELLED = 5,
     /**
-     * An error occurred; the call fails with it.
+     * An error occurred; the call fails with this error.
      */
     UALM_SEGMENT_END_FAILED = 6,
 };
@@ -298,7 +297,7 @@ typedef int32_t ualm_segment_end;
 #endif // __cplusplus
 
 /**
- * The kind of an event of takes. Those of a chain alone come last.
+ * The kind of an event of takes. The last kinds occur only in chains.
  */
 enum ualm_take_event_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -314,7 +313,7 @@ enum ualm_take_event_kind
      */
     UALM_TAKE_EVENT_KIND_TEXT_DELTA = 2,
     /**
-     * A sound segment grew and is not decoded yet: seconds.
+     * A sound segment grew, but is not decoded yet: seconds.
      */
     UALM_TAKE_EVENT_KIND_AUDIO_PROGRESS = 3,
     /**
@@ -326,7 +325,7 @@ enum ualm_take_event_kind
      */
     UALM_TAKE_EVENT_KIND_SEGMENT_ENDED = 5,
     /**
-     * All takes are made, and the model begins to listen to them.
+     * All takes are made, and the model begins to rank them.
      */
     UALM_TAKE_EVENT_KIND_RANKING_STARTED = 6,
     /**
@@ -334,12 +333,12 @@ enum ualm_take_event_kind
      */
     UALM_TAKE_EVENT_KIND_RANKED = 7,
     /**
-     * All work is done or was stopped: usage.
+     * The takes or the chain are complete or were stopped: usage.
      */
     UALM_TAKE_EVENT_KIND_FINISHED = 8,
     /**
-     * A stage of a chain ended with the chosen take: segment, and audio ready to play; both are NULL after a hearing.
-     * stop tells whether the chain can continue.
+     * A stage of a chain ended with the chosen take: segment, and audio ready to play; both are NULL after a
+     * UALM_STAGE_LISTEN stage. stop has the reason if the chain cannot continue.
      */
     UALM_TAKE_EVENT_KIND_STAGE_ENDED = 9,
     /**
@@ -364,7 +363,7 @@ enum ualm_stage
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * None: there is no such stage, or the segment is of no chain.
+     * None: there is no such stage, or the segment is not part of a chain.
      */
     UALM_STAGE_NONE = 0,
     /**
@@ -372,7 +371,7 @@ enum ualm_stage
      */
     UALM_STAGE_QUESTION = 1,
     /**
-     * The person's answer.
+     * The user's answer.
      */
     UALM_STAGE_ANSWER = 2,
     /**
@@ -380,11 +379,11 @@ enum ualm_stage
      */
     UALM_STAGE_PLAN = 3,
     /**
-     * A sound that a critique follows.
+     * A sound that is followed by a critique.
      */
     UALM_STAGE_DRAFT = 4,
     /**
-     * The hearing of the draft through the audio encoder; it makes no segment.
+     * Listening to the draft through the audio encoder; it makes no segment.
      */
     UALM_STAGE_LISTEN = 5,
     /**
@@ -392,11 +391,11 @@ enum ualm_stage
      */
     UALM_STAGE_CRITIQUE = 6,
     /**
-     * The sound that ends the chain.
+     * The final sound.
      */
     UALM_STAGE_FINAL = 7,
     /**
-     * The model's description of the draft that it hears, in a chain by prompt: text.
+     * The model's description of its draft, in a chain by prompt: text.
      */
     UALM_STAGE_DESCRIPTION = 8,
 };
@@ -409,8 +408,8 @@ typedef int32_t ualm_stage;
 #endif // __cplusplus
 
 /**
- * The reason why a chain cannot continue after a stage. Everything made so far is in its record, from which it can be
- * resumed.
+ * The reason why a chain cannot continue after a stage. Its record has everything made so far, and the chain can be
+ * resumed from it.
  */
 enum ualm_stop_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -463,11 +462,11 @@ enum ualm_reasoning_mode
      */
     UALM_REASONING_MODE_ENRICH = 1,
     /**
-     * A question, the person's answer, a plan, then the sound.
+     * A question, the user's answer, a plan, then the sound.
      */
     UALM_REASONING_MODE_DIALOGUE = 2,
     /**
-     * A plan and a sound, then in every round a critique of the last sound and another sound.
+     * A plan and a sound, then in each round a critique of the last sound and a revised sound.
      */
     UALM_REASONING_MODE_REFLECT = 3,
 };
@@ -488,11 +487,11 @@ enum ualm_role
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Instructions that stand above the conversation.
+     * Instructions for the whole conversation.
      */
     UALM_ROLE_SYSTEM = 1,
     /**
-     * The person.
+     * The user.
      */
     UALM_ROLE_USER = 2,
     /**
@@ -521,7 +520,7 @@ enum ualm_wav_format
      */
     UALM_WAV_FORMAT_PCM16 = 1,
     /**
-     * 32-bit floats, as they are.
+     * 32-bit floats, unchanged.
      */
     UALM_WAV_FORMAT_FLOAT32 = 2,
 };
@@ -544,7 +543,7 @@ typedef struct ualm_audio ualm_audio;
 typedef struct ualm_cancel ualm_cancel;
 
 /**
- * A running reasoning chain: a conversation that is led through its stages, pulled event by event.
+ * A running reasoning chain, pulled event by event.
  */
 typedef struct ualm_chain ualm_chain;
 
@@ -581,17 +580,17 @@ typedef struct ualm_mark ualm_mark;
 typedef struct ualm_model ualm_model;
 
 /**
- * A prompt: parts in order, each with its role. It may be reused, also by several sessions.
+ * A prompt: parts in order, each with its role. Several sessions may use it, any number of times.
  */
 typedef struct ualm_prompt ualm_prompt;
 
 /**
- * A ranking of takes, the best first.
+ * A ranking of takes, best first.
  */
 typedef struct ualm_ranking ualm_ranking;
 
 /**
- * A conversation as data: prompts, settings, seeds and frames, and the package that made them.
+ * A conversation as data: prompts, settings, seeds and tokens, and the identity of the package.
  */
 typedef struct ualm_record ualm_record;
 
@@ -616,7 +615,7 @@ typedef struct ualm_takes ualm_takes;
 typedef struct ualm_tensor ualm_tensor;
 
 /**
- * How to start ONNX Runtime. There is one in a process: later calls must ask for the same, or for nothing (NULL).
+ * Options of ONNX Runtime, which is started once per process: later calls must pass the same options, or NULL.
  */
 typedef struct {
     /**
@@ -624,34 +623,35 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program and in ../lib of it,
-     * beside this library, in the user's cache.
+     * Path of ONNX Runtime's library; NULL searches ORT_DYLIB_PATH, the folders of the program and of this library,
+     * ../lib from there, and the user's cache.
      */
     const char *library;
     /**
-     * Threads of the one pool that all graphs share; 0 takes as many as the process may use.
+     * Threads of the pool that all graphs share; 0 takes as many as the process may use.
      */
     size_t threads;
     /**
-     * The execution providers of a model's graphs, such as "openvino", "cuda:device_id=1,cpu", "codec=openvino,llm=cpu"
-     * or "auto"; NULL takes UALM_PROVIDER, else "cpu". Models in one process may have different ones.
+     * The execution providers of a model's graphs, such as "openvino", "cuda:device_id=1,cpu",
+     * "codec=openvino,llm=cpu" or "auto"; NULL takes UALM_PROVIDER, else "cpu". Models in one process may have
+     * different ones.
      */
     const char *provider;
     /**
-     * Paths of plugins that offer providers, provider_library_count of them; none takes UALM_PROVIDER_LIBRARY. Plugins
-     * beside ONNX Runtime's library are found without. Borrowed.
+     * Paths of plugin libraries with providers; with none, UALM_PROVIDER_LIBRARY is used. Plugins beside ONNX
+     * Runtime's library are always found. Borrowed.
      */
     const char *const *provider_libraries;
     /**
-     * How many.
+     * The number of paths.
      */
     size_t provider_library_count;
     /**
-     * How many seconds a library may take to load; 0 takes 120.
+     * The time limit for loading a library, in seconds; 0 takes 120.
      */
     size_t load_timeout;
     /**
-     * 1 takes less memory, for long recordings above all; 0 does not. Models in one process may differ.
+     * 1 reduces memory use, above all for long recordings; 0 does not. Models in one process may differ.
      */
     size_t low_memory;
 } ualm_runtime_options;
@@ -661,33 +661,33 @@ typedef struct {
  */
 typedef struct {
     /**
-     * Softmax temperature; 0 takes the largest logit.
+     * Softmax temperature; 0 always takes the most likely id.
      */
     float temperature;
     /**
-     * Only the most probable ids that together reach top_p; 1 keeps all.
+     * Sample from the most likely ids whose probabilities add up to top_p; 1 keeps all.
      */
     float top_p;
     /**
-     * Scale of classifier-free guidance; 1 is none.
+     * Scale of classifier-free guidance; 1 disables it.
      */
     float guidance;
     /**
-     * Only the top_k largest logits of each stream; 0 keeps all.
+     * Sample from the top_k most likely ids of each stream; 0 keeps all.
      */
     uint32_t top_k;
     /**
-     * The most frames of a segment, the closing one included.
+     * The maximum number of steps of a segment, including the closing one.
      */
     uint32_t max_steps;
     /**
-     * The fewest frames before the model may close a segment, or let its sound run out; 0 leaves it free.
+     * The minimum number of steps before the model may close a segment, or end its sound; 0 sets no minimum.
      */
     uint32_t min_steps;
 } ualm_segment_options;
 
 /**
- * How a reply is generated.
+ * The options of a reply.
  */
 typedef struct {
     /**
@@ -695,19 +695,20 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * Seed of every random draw: the same one gives the same reply on the same package, library and number of threads.
+     * The random seed. The same seed reproduces a reply with the same package, library and number of threads.
      */
     uint64_t seed;
     /**
-     * The most segments of a reply.
+     * The maximum number of segments of a reply.
      */
     size_t max_segments;
     /**
-     * Modalities (ualm_modality) of the first segments, in order; the model chooses those of the others. Borrowed.
+     * Modalities (ualm_modality) of the first segments, in order; the model chooses the modalities of further ones.
+     * Borrowed.
      */
     const int32_t *force;
     /**
-     * How many.
+     * The number of modalities in `force`.
      */
     size_t force_len;
     /**
@@ -723,17 +724,18 @@ typedef struct {
      */
     ualm_segment_options speech;
     /**
-     * 1 gives sound out early, in short chunks first, at some cost in speed; 0 in chunks of some seconds, or at
-     * the end of its segment.
+     * 1 streams sound with low latency, in short chunks first, at some cost in speed; 0 in chunks of a few seconds, or
+     * at the end of its segment.
      */
     int32_t stream_audio;
     /**
-     * 1 goes on with the modalities of `force` when the model ends its turn, or a segment meets its limit, before them.
+     * 1 continues with the remaining modalities of `force` when the model ends its turn early, or a segment reaches
+     * its limit.
      */
     int32_t insist;
     /**
-     * 1 lets the model think before it answers in text, in a segment of its own (UALM_MODALITY_THINKING), where it was
-     * trained to and hears no sound. The steps of `text` are for thoughts and answer together.
+     * 1 lets the model think before a text answer, in a segment of its own (UALM_MODALITY_THINKING), if it was trained
+     * to and the prompt has no sound. The limit on the steps of `text` includes the thoughts.
      */
     int32_t thinking;
     /**
@@ -747,11 +749,11 @@ typedef struct {
  */
 typedef struct {
     /**
-     * The file's name in the package's folder.
+     * The name in the package's folder.
      */
     const char *name;
     /**
-     * The file's content.
+     * The content.
      */
     const uint8_t *data;
     /**
@@ -769,32 +771,31 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * The longest sound that is listened to or encoded, in seconds; 0 takes the package's limit.
+     * Seconds of a sound to listen to or encode; 0 takes the package's limit.
      */
     double input_seconds;
     /**
-     * Bytes that one decoded recording may take.
+     * Bytes of a decoded recording.
      */
     uint64_t decoded_bytes;
     /**
-     * Bytes that the key/value cache of one conversation may take; 0 takes half of the memory that the process may
-     * use.
+     * Bytes of the key/value cache of a conversation; 0 takes half of the memory that the process may use.
      */
     uint64_t memory;
     /**
-     * Frames of one prompt: about one a token, 25 a second of sound.
+     * Positions of a prompt: about one per token, 25 per second of sound.
      */
     size_t prompt_frames;
     /**
-     * The most segments of a reply.
+     * Segments of a reply.
      */
     size_t segments;
     /**
-     * The most frames of a segment.
+     * Steps of a segment.
      */
     size_t steps;
     /**
-     * Positions of a conversation; the model's own limit holds as well.
+     * Positions of a conversation, within the model's own limit.
      */
     size_t context;
 } ualm_limits;
@@ -809,15 +810,15 @@ typedef struct {
      */
     const float *data;
     /**
-     * Samples in each channel.
+     * The number of samples per channel.
      */
     size_t frames;
     /**
-     * Channels; at least 1.
+     * The number of channels; at least 1.
      */
     uint32_t channels;
     /**
-     * Samples a second in each channel; at least 1.
+     * The sample rate in Hz; at least 1.
      */
     uint32_t sample_rate;
 } ualm_samples;
@@ -835,7 +836,8 @@ typedef struct {
      */
     size_t slots;
     /**
-     * Positions of each slot; 0 takes as many as the model and the limits allow, but without a limit on positions at most 4096.
+     * Positions of each slot; 0 takes the model's context within the limits, or at most 4096 if positions are not
+     * limited.
      */
     size_t context;
     /**
@@ -892,7 +894,7 @@ typedef struct {
 } ualm_engine_stats;
 
 /**
- * A segment of a reply. The library makes it; later versions may add fields at the end.
+ * A segment of a reply. The library fills it; later versions may add fields at the end.
  */
 typedef struct {
     /**
@@ -912,23 +914,23 @@ typedef struct {
      */
     const char *text;
     /**
-     * Bytes of the text, without the NUL. (A model may write a NUL, too.)
+     * Bytes of the text, without the NUL. (A model's text may contain NUL.)
      */
     size_t text_len;
     /**
-     * The sound of a sound segment, NULL for text. It has no samples when the segment was too short to hold any.
+     * The sound of a sound segment, NULL for text. It has no samples if the segment was too short.
      */
     const ualm_samples *audio;
     /**
-     * Token ids: frame_count frames of stream_count ids each, the closing frame included.
+     * Token ids: frame_count positions of stream_count ids each, including the closing position.
      */
     const uint32_t *frames;
     /**
-     * Frames.
+     * The number of positions.
      */
     size_t frame_count;
     /**
-     * Ids in a frame.
+     * The number of ids per position.
      */
     size_t stream_count;
 } ualm_segment;
@@ -942,19 +944,19 @@ typedef struct {
      */
     size_t struct_size;
     /**
-     * Frames of the prompt.
+     * Positions of the prompt.
      */
     size_t prompt_frames;
     /**
-     * Frames generated, closing ones included.
+     * Generated steps, including closing ones.
      */
     size_t steps;
     /**
-     * Seconds spent on running prompts and openings of segments.
+     * Seconds spent on prompts and on the openings of segments.
      */
     double prefill_seconds;
     /**
-     * Seconds spent on generating frames and decoding their sound.
+     * Seconds spent on steps and on decoding sound.
      */
     double decode_seconds;
 } ualm_usage;
@@ -1008,13 +1010,13 @@ typedef struct {
 
 /**
  * A callback for events, called in the thread that called ualm_session_generate. The event is valid until the callback
- * returns. 0 continues; any other value stops the reply, which ends with what it has. The callback must return: no
- * longjmp, no exception.
+ * returns. 0 continues; any other value stops the reply, which keeps what was made so far. The callback must return:
+ * no longjmp, no exception.
  */
 typedef int (*ualm_event_callback)(const ualm_event *event, void *user_data);
 
 /**
- * A take with its rank. The library makes it; later versions may add fields at the end.
+ * A take with its rank. The library fills it; later versions may add fields at the end.
  */
 typedef struct {
     /**
@@ -1030,15 +1032,15 @@ typedef struct {
      */
     const char *caption;
     /**
-     * covered x (1 + ordered) / 2, which takes are ranked by.
+     * The score: covered x (1 + ordered) / 2.
      */
     double total;
     /**
-     * Share of the wanted words in the caption; a word wanted twice must occur twice.
+     * Share of the expected words in the caption; a word that is expected twice must occur twice.
      */
     double covered;
     /**
-     * Share of the pairs of covered words that occur in the wanted order; 1 when there is no pair.
+     * Share of the pairs of covered words in the expected order; 1 when there are no pairs.
      */
     double ordered;
 } ualm_ranked;
@@ -1108,8 +1110,8 @@ typedef struct {
 
 /**
  * A callback for events, called in the thread that called ualm_takes_make. The event is valid until the callback
- * returns. 0 continues; any other value stops all takes, which end with what they have. The callback must return: no
- * longjmp, no exception.
+ * returns. 0 continues; any other value stops all takes, which keep what was made so far. The callback must return:
+ * no longjmp, no exception.
  */
 typedef int (*ualm_take_callback)(const ualm_take_event *event, void *user_data);
 
@@ -1126,7 +1128,7 @@ typedef struct {
      */
     uint64_t seed;
     /**
-     * Rounds of reflection, 1 to 32; 0 takes those of the resumed chain, or 1.
+     * Rounds of reflection, 1 to 32; 0 takes the number of the resumed chain, or 1.
      */
     size_t rounds;
     /**
@@ -1144,13 +1146,13 @@ typedef struct {
      */
     int32_t listen;
     /**
-     * 1 ranks the takes of the final sound by how well they cover the plan, and ends the chain with the best; 0 ends it
-     * with the first.
+     * 1 ranks the takes of the final sound by how well they match the plan, and ends the chain with the best one; 0
+     * ends it with the first one.
      */
     int32_t best;
     /**
-     * 1 emits sound early, in short chunks first, at some cost in speed; 0 in chunks of some seconds, or at
-     * the end of its segment.
+     * 1 streams sound with low latency, in short chunks first, at some cost in speed; 0 in chunks of a few seconds, or
+     * at the end of its segment.
      */
     int32_t stream_audio;
     /**
@@ -1158,8 +1160,8 @@ typedef struct {
      */
     size_t reseed;
     /**
-     * The wording of a chain by prompt: a JSON object of texts by the names of their stages (docs/chains.md); NULL takes
-     * the package's, or that of the resumed chain.
+     * The wording of a chain by prompt: a JSON object with a text for each stage, by its name (docs/chains.md); NULL
+     * takes the package's, or that of the resumed chain.
      */
     const char *wording;
 } ualm_chain_options;
@@ -1174,7 +1176,7 @@ extern "C" {
 const char *ualm_version(void);
 
 /**
- * Returns the version of the library's binary interface; it serves a program whose UALM_ABI_VERSION is the same.
+ * Returns the version of the library's binary interface; it works with programs whose UALM_ABI_VERSION is the same.
  */
 uint32_t ualm_abi_version(void);
 
@@ -1207,32 +1209,32 @@ ualm_status ualm_generation_options_init(ualm_generation_options *options, size_
 
 /**
  * Starts ONNX Runtime if it is not running, loads the requested providers, and returns a report: an object with
- * "library" (the file), "build", "threads", "asked" (for which providers), "providers" (a list: "asked",
- * "default_options" (an object: options set because the request does not), "state" (ready, not_installed,
+ * "library" (the file), "build", "threads", "asked" (the requested providers), "providers" (a list: "asked",
+ * "default_options" (an object: options that the request leaves to their defaults), "state" (ready, not_installed,
  * wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library", "version", "devices",
- * "missing"), "unserved" (graphs for which none of them can serve), "devices", a list of
+ * "missing"), "unserved" (graphs that none of the providers can run), "devices", a list of
  * {"provider", "hardware", "vendor"}, "graphs" (empty), "other_libraries" (other copies of ONNX Runtime in the
- * process) and "lost_devices" (an object: the error with which a provider's device was lost, after which the process
- * must be started anew), and "processor" (an object: "name" and "features"). A provider that cannot serve is no error
- * here, but when a model is loaded. `options` may be NULL. Free `json` with ualm_string_free.
+ * process) and "lost_devices" (an object: for each lost device the error, after which the process must be
+ * restarted), and "processor" (an object: "name" and "features"). An unavailable provider is an error only
+ * when a model is loaded, not here. `options` may be NULL. Free `json` with ualm_string_free.
  */
 ualm_status ualm_runtime_report(const ualm_runtime_options *options, char **json);
 
 /**
  * Returns the report of a loaded model, as ualm_runtime_report does, with "graphs", a list of the graphs loaded so
- * far: "graph", "file", "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take),
- * "operators_on_cpu", "in_float16" (whether the provider computes in float16 what the graph has in float32),
- * "sizes" (of its dimensions by name, if its shapes are fixed), "instructions" (only where the file was chosen for
- * instructions of the processor: "AVX-512 VNNI"), "variant_passed_over" (only where the provider does not run the
- * graph's variant for it, or the processor its form: the file and the reason) and "passed_over" (a list of {"provider",
+ * far: "graph", "file", "provider", "device", "nodes", "nodes_on_cpu" (nodes that the provider does not support),
+ * "operators_on_cpu", "in_float16" (true if the provider computes in float16 although the graph is in float32),
+ * "sizes" (the sizes of its dimensions by name, if its shapes are fixed), "instructions" (only if the file was chosen
+ * for an instruction set, such as "AVX-512 VNNI"), "variant_passed_over" (only if the graph's variant
+ * for the provider or the processor is not used: the file and the reason) and "passed_over" (a list of {"provider",
  * "why"}). Free `json` with ualm_string_free.
  */
 ualm_status ualm_model_report(const ualm_model *model, char **json);
 
 /**
  * Loads the model package in `folder`; `options` may be NULL. The language model is loaded now, the graphs for sound
- * when they are first used. A package is a folder, whose files stay where they are while the model is used (its
- * weights are mapped into memory).
+ * when they are first used. The files must not be moved or changed while the model is in use, since its weights are
+ * mapped into memory.
  */
 ualm_status ualm_model_load(const char *folder, const ualm_runtime_options *options, ualm_model **model);
 
@@ -1279,8 +1281,8 @@ void ualm_model_free(ualm_model *model);
 ualm_status ualm_limits_init(ualm_limits *limits, size_t struct_size, const ualm_model *model);
 
 /**
- * Returns the same model with other limits; both share what is loaded. NULL for `limits` takes the model's own. Free
- * both models.
+ * Returns the same model with other limits; both share the loaded graphs. NULL for `limits` takes the model's own.
+ * Free both models.
  */
 ualm_status ualm_model_with_limits(const ualm_model *model, const ualm_limits *limits, ualm_model **limited);
 
@@ -1311,14 +1313,13 @@ void ualm_cancel_free(ualm_cancel *cancel);
 ualm_status ualm_prompt_new(ualm_prompt **prompt);
 
 /**
- * Adds text, said by `speaker` (ualm_role). The text is copied.
+ * Adds a text of `speaker` (ualm_role). The text is copied.
  */
 ualm_status ualm_prompt_add_text(ualm_prompt *prompt, int32_t speaker, const char *words);
 
 /**
- * Adds a recording, made by `speaker` (ualm_role): `kind` is UALM_MODALITY_AUDIO for sound and music,
- * UALM_MODALITY_SPEECH for speech. Any rate and any number of channels (they are mixed to their mean). The samples are
- * copied.
+ * Adds a recording of `speaker` (ualm_role): `kind` is UALM_MODALITY_AUDIO for sound and music, UALM_MODALITY_SPEECH
+ * for speech. Any sample rate and number of channels is accepted; channels are mixed to mono. The samples are copied.
  */
 ualm_status ualm_prompt_add_audio(ualm_prompt *prompt, int32_t speaker, int32_t kind, const ualm_samples *samples);
 
@@ -1333,7 +1334,7 @@ void ualm_prompt_free(ualm_prompt *prompt);
 ualm_status ualm_session_new(const ualm_model *model, ualm_session **session);
 
 /**
- * Positions of the conversation so far, of the model's context. UALM_STATUS_BUSY while a generation is open.
+ * Returns the number of positions of the conversation so far. Fails with UALM_STATUS_BUSY while a generation is open.
  */
 ualm_status ualm_session_position(const ualm_session *session, size_t *position);
 
@@ -1359,9 +1360,9 @@ ualm_status ualm_engine_options_init(ualm_engine_options *options, size_t struct
 ualm_status ualm_engine_new(const ualm_model *model, const ualm_engine_options *options, ualm_engine **engine);
 
 /**
- * Begins a conversation in the engine; it is used and freed like any other, by a thread of its own. It takes two slots
- * if replies with `options` may be guided, else one; NULL takes the model's defaults. Fails with UALM_STATUS_LIMIT
- * when too few slots are free.
+ * Begins a conversation in the engine, which is used and freed like any other session, on any thread. It takes two
+ * slots if replies with `options` may be guided, else one; NULL takes the model's defaults. Fails with
+ * UALM_STATUS_LIMIT when too few slots are free.
  */
 ualm_status ualm_engine_session_new(const ualm_engine *engine,
                                     const ualm_generation_options *options,
@@ -1383,10 +1384,10 @@ ualm_status ualm_engine_read_stats(const ualm_engine *engine, ualm_engine_stats 
 void ualm_engine_free(ualm_engine *engine);
 
 /**
- * Runs `prompt`, laid out for a reply in text or, where the model chooses the modality, for any reply, and returns the
- * checkpoint after it, from which ualm_session_generate_from makes replies. `cancel` may be NULL; when it stops this call,
- * the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is unchanged, but for thoughts that the
- * prompt made it forget; checkpoints in a reply with such thoughts are no longer of the conversation.
+ * Runs `prompt` and returns the checkpoint after it, from which ualm_session_generate_from generates replies. The
+ * prompt is laid out for a text reply, or for any reply if the model chooses the modality. `cancel` may be NULL; if it
+ * stops this call, the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is unchanged, except
+ * for earlier thoughts, which a prompt removes from it; checkpoints in a reply with such thoughts become invalid.
  */
 ualm_status ualm_session_checkpoint(ualm_session *session,
                                     const ualm_prompt *prompt,
@@ -1394,8 +1395,8 @@ ualm_status ualm_session_checkpoint(ualm_session *session,
                                     ualm_checkpoint **checkpoint);
 
 /**
- * Runs `prompt`, laid out for a reply that begins with a segment of `kind` (ualm_modality), on which the prompts of some
- * models depend. Otherwise as ualm_session_checkpoint.
+ * Runs `prompt` as ualm_session_checkpoint does, laid out for a reply that begins with a segment of `kind`
+ * (ualm_modality), on which the prompts of some models depend.
  */
 ualm_status ualm_session_checkpoint_for(ualm_session *session,
                                         const ualm_prompt *prompt,
@@ -1404,22 +1405,22 @@ ualm_status ualm_session_checkpoint_for(ualm_session *session,
                                         ualm_checkpoint **checkpoint);
 
 /**
- * Begins another conversation that stands at `checkpoint` of this one, which replies can then be made from in both at
- * once, on two threads. In an engine they share their steps. Refused (UALM_STATUS_LIMIT) where there is no room for
- * another one.
+ * Creates another conversation at `checkpoint` of this one. Replies can then be generated from the checkpoint in both
+ * at once, on two threads; in an engine their steps are batched. Fails with UALM_STATUS_LIMIT when there is no room
+ * for another conversation.
  */
 ualm_status ualm_session_fork(ualm_session *session, const ualm_checkpoint *checkpoint, ualm_session **fork);
 
 /**
- * The place after the last reply of a session, as if the model had opened another segment of it. `cancel` may be NULL.
- * Refused (UALM_STATUS_INVALID) where nothing was said that could go on.
+ * Returns the checkpoint after the last reply of a session, as if the model had opened another segment of that reply.
+ * `cancel` may be NULL. Fails with UALM_STATUS_INVALID when there is no reply to continue.
  */
 ualm_status ualm_session_go_on(ualm_session *session, const ualm_cancel *cancel, ualm_checkpoint **checkpoint);
 
 /**
- * Returns the same checkpoint with the first frames of its next segment given; that segment is of `kind`
- * (ualm_modality): `frame_count` frames of `stream_count` ids each, without a closing one, as a segment of a reply
- * holds them, or as ualm_model_text_ids gives them (one stream).
+ * Returns the same checkpoint with the first positions of its next segment, of `kind` (ualm_modality), fixed to
+ * `frames`: `frame_count` positions of `stream_count` ids each, without a closing one, as in a segment of a reply, or
+ * as returned by ualm_model_text_ids (one stream).
  */
 ualm_status ualm_checkpoint_keep(const ualm_checkpoint *checkpoint,
                                  int32_t kind,
@@ -1440,12 +1441,12 @@ ualm_status ualm_checkpoint_position(const ualm_checkpoint *checkpoint, size_t *
 void ualm_checkpoint_free(ualm_checkpoint *checkpoint);
 
 /**
- * Marks the end of a conversation: as the next prompt finds it, without thoughts that it makes the conversation forget.
+ * Marks the end of a conversation, without the thoughts that the next prompt removes from it.
  */
 ualm_status ualm_session_mark(ualm_session *session, ualm_mark **mark);
 
 /**
- * Rewinds a conversation to `mark`, exactly. Fails with UALM_STATUS_INVALID for a mark of another session, and for one
+ * Rewinds a conversation to `mark`. Fails with UALM_STATUS_INVALID for a mark of another session, and for one
  * that the session was rewound beyond.
  */
 ualm_status ualm_session_rewind(ualm_session *session, const ualm_mark *mark);
@@ -1457,8 +1458,8 @@ void ualm_mark_free(ualm_mark *mark);
 
 /**
  * Generates the whole reply to `prompt`. `options` (NULL takes the model's defaults), `cancel`, `callback` and `reply`
- * may be NULL. A stopped reply is no failure: it ends with what it has. After a failure there is no reply, but the
- * callback has received everything made before it, and the session may be used again.
+ * may be NULL. Stopping a reply is not a failure: the reply ends with the segments made so far. After a failure
+ * there is no reply, but the callback has received everything made before it, and the session may be used again.
  */
 ualm_status ualm_session_generate(ualm_session *session,
                                   const ualm_prompt *prompt,
@@ -1631,20 +1632,20 @@ const float *ualm_tensor_data(const ualm_tensor *tensor, size_t *rows, size_t *c
 void ualm_tensor_free(ualm_tensor *tensor);
 
 /**
- * Encodes sound into language-model features: a row of the hidden size for every frame, about 25 a second.
+ * Encodes sound to language-model features: a row of the hidden size for each position, about 25 per second.
  */
 ualm_status ualm_model_audio_features(const ualm_model *model, const ualm_samples *samples, ualm_tensor **features);
 
 /**
- * Returns the embeddings of a prompt that begins a conversation: a row of the hidden size for every frame, with the
- * features of sound in their slots.
+ * Returns the embeddings of a prompt at the beginning of a conversation: a row of the hidden size for each position,
+ * with the features of sound in their positions.
  */
 ualm_status ualm_model_prompt_embeddings(const ualm_model *model, const ualm_prompt *prompt, ualm_tensor **embeddings);
 
 /**
  * Returns the logits that follow the conversation and `prompt`, one row each: of the text head (column = id), and of
- * the audio head (the codes of all streams, then the ends of turn and segment). `audio` may be NULL, and is set to
- * NULL for a package that generates no sound. The conversation is unchanged.
+ * the audio head (the codes of all streams, then the ids that end the turn and the segment). `audio` may be NULL, and
+ * is set to NULL for a package that generates no sound. The conversation is unchanged.
  */
 ualm_status ualm_session_next_logits(ualm_session *session,
                                      const ualm_prompt *prompt,
@@ -1652,8 +1653,8 @@ ualm_status ualm_session_next_logits(ualm_session *session,
                                      ualm_tensor **audio);
 
 /**
- * Describes sound with the model: a caption, or a transcript for the `kind` UALM_MODALITY_SPEECH. `cancel` may be
- * NULL. Free `words` with ualm_string_free.
+ * Describes sound by the model: returns a caption, or a transcript for the `kind` UALM_MODALITY_SPEECH. `cancel` may
+ * be NULL. Free `words` with ualm_string_free.
  */
 ualm_status ualm_model_caption(const ualm_model *model,
                                const ualm_samples *samples,
@@ -1662,9 +1663,9 @@ ualm_status ualm_model_caption(const ualm_model *model,
                                char **words);
 
 /**
- * Ranks `take_count` takes by how well the model's own caption of each covers `wanted`: the words that they were made
- * from, or for the `kind` UALM_MODALITY_SPEECH what was to be said. Of equals the earlier one is first; a take that
- * cannot be listened to has an empty caption. `cancel` may be NULL.
+ * Ranks `take_count` takes by how well the model's own caption of each matches `wanted`: the prompt of the takes, or
+ * the text to speak for the `kind` UALM_MODALITY_SPEECH. Of equal takes the earlier one comes first; a take that the
+ * model cannot listen to has an empty caption. `cancel` may be NULL.
  */
 ualm_status ualm_model_rank(const ualm_model *model,
                             const ualm_samples *takes,
@@ -1675,7 +1676,7 @@ ualm_status ualm_model_rank(const ualm_model *model,
                             ualm_ranking **ranking);
 
 /**
- * Returns the take of rank `index`, 0 being the best; NULL after the last one. It is valid until the ranking is freed.
+ * Returns the take of rank `index`, 0 for the best; NULL after the last one. It is valid until the ranking is freed.
  */
 const ualm_ranked *ualm_ranking_get(const ualm_ranking *ranking, size_t index);
 
@@ -1695,7 +1696,8 @@ ualm_status ualm_session_record(const ualm_session *session, ualm_record **recor
 ualm_status ualm_record_read_wav(const char *file, ualm_record **record);
 
 /**
- * Writes a WAV file with the record in it, as ualm_wav_write does; `samples` are those of its last segment.
+ * Writes a WAV file with the record in it, as ualm_wav_write does; `samples` are the sound of the record's last
+ * segment.
  */
 ualm_status ualm_record_write_wav(const ualm_record *record,
                                   const char *file,
@@ -1723,8 +1725,8 @@ size_t ualm_record_turn_count(const ualm_record *record);
 size_t ualm_record_segment_count(const ualm_record *record, size_t turn);
 
 /**
- * Fills `options` with the settings and the seed that segment `segment` of turn `turn` (both from 0) was made with; for
- * the segment after the last one, those of its turn. `struct_size` is sizeof *options. `force` points into the record.
+ * Fills `options` with the settings and the seed of segment `segment` in turn `turn` (both from 0), or with those of
+ * the turn for the segment after its last one. `struct_size` is sizeof *options. `force` points into the record.
  */
 ualm_status ualm_record_options(const ualm_record *record,
                                 size_t turn,
@@ -1733,10 +1735,11 @@ ualm_status ualm_record_options(const ualm_record *record,
                                 size_t struct_size);
 
 /**
- * Forgets the conversation of a session and runs that of `record` up to frame `frame` of segment `segment` of turn
- * `turn`, all from 0. With the settings of the record (ualm_record_options) a reply from the checkpoint continues as
- * if the conversation had never stopped, id by id. `cancel` may be NULL. After a failure the conversation is empty,
- * unless the record was refused: a record of another package, a damaged one, or one without such a frame.
+ * Replaces the conversation of a session by that of `record`, up to position `frame` of segment `segment` of turn
+ * `turn`, all from 0, and returns the checkpoint there. With the settings of the record (ualm_record_options) a reply
+ * from the checkpoint has the same ids as if the conversation had never stopped. `cancel` may be NULL. After a failure
+ * the conversation is empty, unless the record was refused: a record of another package, a damaged one, or one without
+ * such a position.
  */
 ualm_status ualm_session_restore(ualm_session *session,
                                  const ualm_record *record,
@@ -1747,8 +1750,8 @@ ualm_status ualm_session_restore(ualm_session *session,
                                  ualm_checkpoint **checkpoint);
 
 /**
- * Forgets the conversation of a session and runs the first `turns` turns of `record`, after which another turn can
- * begin. `cancel` may be NULL. Fails as ualm_session_restore does.
+ * Replaces the conversation of a session by the first `turns` turns of `record`, after which another turn can begin.
+ * `cancel` may be NULL. Fails as ualm_session_restore does.
  */
 ualm_status ualm_session_restore_turns(ualm_session *session,
                                        const ualm_record *record,
@@ -1761,11 +1764,10 @@ ualm_status ualm_session_restore_turns(ualm_session *session,
 void ualm_record_free(ualm_record *record);
 
 /**
- * Answers a spoken question with speech: the model writes what it hears in `question` (`heard`), answers that in text
- * (`answer`), and speaks the answer (`speech`), each with the package's settings. `seed` is that of the answer and of
- * its speech. `cancel` may be NULL; speech that it stops is returned as far as it came. `record` may be NULL; it has a
- * turn for each of the three. Fails with UALM_STATUS_AUDIO when no speech was understood. Free both texts with
- * ualm_string_free.
+ * Answers a spoken question with speech: the model transcribes `question` (`heard`), answers the transcript in text
+ * (`answer`), and speaks the answer (`speech`), each with the package's settings and `seed`. `cancel` may be NULL;
+ * speech that it stops is returned incomplete. `record` may be NULL; it gets a turn for each of the three steps. Fails
+ * with UALM_STATUS_AUDIO when no speech was understood. Free both texts with ualm_string_free.
  */
 ualm_status ualm_model_converse(const ualm_model *model,
                                 const ualm_samples *question,
@@ -1777,14 +1779,14 @@ ualm_status ualm_model_converse(const ualm_model *model,
                                 ualm_record **record);
 
 /**
- * Makes `take_count` takes of the reply to `prompt`, several at once: they share the run of the prompt and then their
- * steps, and each has its own seed, that of the options plus its index. They run in `engine`, as many at once as it has
- * slots for, or with NULL in an engine of their own on `model`; one of the two may be NULL.
+ * Makes `take_count` takes of the reply to `prompt`, several at once: the prompt runs once, steps are batched, and
+ * each take has the seed of the options plus its index. The takes run in `engine`, as many at once as it has slots
+ * for, or in a new engine on `model`; the other argument may be NULL.
  *
- * With `wanted` the takes are ranked by how well the model's own caption of each covers these words, as
- * ualm_model_rank does. `options` (NULL takes the model's defaults), `wanted`, `cancel` and `callback` may be NULL.
- * Stopped takes are no failure: they end with what they have, and takes that were not begun are missing. After the
- * failure of a take there are none, but the callback has received everything made before it.
+ * With `wanted` the takes are ranked by how well the model's own caption of each matches this text, as ualm_model_rank
+ * does. `options` (NULL takes the model's defaults), `wanted`, `cancel` and `callback` may be NULL. Stopping takes is
+ * not a failure: they keep what was made so far, and takes that were not begun are missing. After the failure of a
+ * take there are no takes, but the callback has received everything made before it.
  */
 ualm_status ualm_takes_make(const ualm_model *model,
                             const ualm_engine *engine,
@@ -1809,23 +1811,23 @@ size_t ualm_takes_count(const ualm_takes *takes);
 const ualm_segment *ualm_takes_segment(const ualm_takes *takes, size_t take, size_t index);
 
 /**
- * Returns the last sound of the take `take` (from 0), ready to play: through the package's enhancer, if it has one.
- * NULL when there is none. It is valid until the takes are freed.
+ * Returns the last sound of the take `take` (from 0), ready to play: enhanced if the package has an enhancer.
+ * NULL when there is none. Valid until the takes are freed.
  */
 const ualm_samples *ualm_takes_audio(const ualm_takes *takes, size_t take);
 
 /**
- * Returns the record of the take `take` (from 0), from which the take can be made again or resumed.
+ * Returns the record of the take `take` (from 0), from which the take can be reproduced or resumed.
  */
 ualm_status ualm_takes_record(const ualm_takes *takes, size_t take, ualm_record **record);
 
 /**
- * Returns the ranking of the takes, the best first; it is empty when they were not ranked.
+ * Returns the ranking of the takes, best first; empty when they were not ranked.
  */
 ualm_status ualm_takes_ranking(const ualm_takes *takes, ualm_ranking **ranking);
 
 /**
- * Returns the usage of all takes; the run of the prompt, which they share, counts once. Valid until the takes are
+ * Returns the usage of all takes; their shared prompt counts once. Valid until the takes are
  * freed.
  */
 const ualm_usage *ualm_takes_usage(const ualm_takes *takes);
@@ -1841,12 +1843,12 @@ void ualm_takes_free(ualm_takes *takes);
 ualm_status ualm_chain_options_init(ualm_chain_options *options, size_t struct_size);
 
 /**
- * Begins a chain about `words` and runs its prompt; ualm_chain_next returns its events. The chain has a conversation
- * of its own: in `engine`, where it takes two slots, and its takes as many more as are free, or with NULL on `model`;
- * one of the two may be NULL.
+ * Begins a chain about `words` and runs its prompt; ualm_chain_next returns its events. The chain has its own
+ * conversation, in `engine` or on `model`; the other one may be NULL. In an engine it takes two slots, and further
+ * free slots for its takes.
  *
  * `options` may be NULL. Of `settings` only text, audio and speech are used; NULL takes the package's. `cancel` may be
- * NULL; it stops the chain at any time, and fails this call with UALM_STATUS_CANCELLED.
+ * NULL; it stops the chain at any time, and makes this call fail with UALM_STATUS_CANCELLED.
  */
 ualm_status ualm_chain_new(const ualm_model *model,
                            const ualm_engine *engine,
@@ -1857,10 +1859,10 @@ ualm_status ualm_chain_new(const ualm_model *model,
                            ualm_chain **chain);
 
 /**
- * Resumes the chain of `record` before the stage at `stage_index` (from 0, as in ualm_chain_stage), id by id as if it
- * had never stopped. The chain may continue in another mode, but the stages before `stage_index` must have the same
- * modalities. A chain cannot be resumed at a hearing, but at its draft or its critique. The other arguments are those
- * of ualm_chain_new; NULL for `settings` takes those of the record.
+ * Resumes the chain of `record` before the stage at `stage_index` (from 0, as in ualm_chain_stage), with the same ids
+ * as if it had never stopped. The chain may continue in another mode, but the stages before `stage_index` must have
+ * the same modalities. A chain cannot be resumed at a UALM_STAGE_LISTEN stage, only at the draft or the critique
+ * beside it. The other arguments are as in ualm_chain_new; NULL for `settings` takes the record's.
  */
 ualm_status ualm_chain_resume(const ualm_model *model,
                               const ualm_engine *engine,
@@ -1874,9 +1876,10 @@ ualm_status ualm_chain_resume(const ualm_model *model,
 /**
  * Runs until the next event, and returns it in `event`. Each stage ends with UALM_TAKE_EVENT_KIND_STAGE_ENDED, the
  * chain with UALM_TAKE_EVENT_KIND_FINISHED; after that, and after a failure, `event` is NULL. A question is returned
- * again until it is answered. A stopped chain is no failure: it ends with what it has. After a failure that no stage
- * has reported (stop), nothing of the stage is kept, and the next call makes it again. The event is valid until the
- * next call for this chain, or until the chain is freed. A stage works ahead by one event, in a thread of its own.
+ * again until it is answered. Stopping a chain is not a failure: the chain ends with the segments made so far. After a
+ * failure that no stage has reported (stop), nothing of the stage is kept, and the next call repeats the stage. The
+ * event is valid until the next call for this chain, or until the chain is freed. A stage runs on its own thread, one
+ * event ahead.
  */
 ualm_status ualm_chain_next(ualm_chain *chain, const ualm_take_event **event);
 
@@ -1887,9 +1890,9 @@ ualm_status ualm_chain_next(ualm_chain *chain, const ualm_take_event **event);
 ualm_status ualm_chain_answer(ualm_chain *chain, const char *words);
 
 /**
- * Sets the plan, in place of one that the model writes or has just written: the next events make a segment of it.
- * Fails with UALM_STATUS_INVALID when neither the next stage nor the last one is a plan, and with UALM_STATUS_BUSY
- * while a stage is running.
+ * Sets the plan, in place of one that the model would write or has just written; the next events are about its
+ * segment. Fails with UALM_STATUS_INVALID when neither the next stage nor the last one is a plan, and with
+ * UALM_STATUS_BUSY while a stage is running.
  */
 ualm_status ualm_chain_set_plan(ualm_chain *chain, const char *plan);
 
@@ -1921,19 +1924,20 @@ ualm_stage ualm_chain_stage(const ualm_chain *chain, size_t index);
 const ualm_segment *ualm_chain_segment(const ualm_chain *chain, size_t index);
 
 /**
- * Returns the sound of the segment of the stage at `index`, ready to play: through the package's enhancer, if it has
- * one. NULL where there is none. It is valid until the chain is freed.
+ * Returns the sound of the segment of the stage at `index`, ready to play: enhanced if the package has an
+ * enhancer. NULL when there is none. Valid until the chain is freed.
  */
 const ualm_samples *ualm_chain_audio(const ualm_chain *chain, size_t index);
 
 /**
- * Returns the record of the chain so far. The chain can be resumed from it (ualm_chain_resume), and a sound written
- * with it (ualm_record_write_wav) can be made again. Fails with UALM_STATUS_BUSY while a stage is running.
+ * Returns the record of the chain so far. The chain can be resumed from the record (ualm_chain_resume), and a sound
+ * that is written with it (ualm_record_write_wav) can be reproduced. Fails with UALM_STATUS_BUSY while a stage is
+ * running.
  */
 ualm_status ualm_chain_record(const ualm_chain *chain, ualm_record **record);
 
 /**
- * Returns the ranking of the takes of the final sound, the best first; it is empty before they are ranked. Fails with
+ * Returns the ranking of the takes of the final sound, best first; empty before they are ranked. Fails with
  * UALM_STATUS_BUSY while a stage is running.
  */
 ualm_status ualm_chain_ranking(const ualm_chain *chain, ualm_ranking **ranking);

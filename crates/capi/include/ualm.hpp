@@ -1,6 +1,7 @@
 /*
- * ualm for C++17: what ualm.h offers, with owners that free, results that are values or errors, and callbacks that are
- * functions. Header only. The contract at the top of ualm.h (threads, versions) holds here as well; ownership keeps itself.
+ * ualm for C++17: a header-only wrapper of ualm.h with owning handles, results that hold a value or an error, and
+ * std::function callbacks. The contract at the top of ualm.h (threads, versions) applies here as well; handles are freed
+ * automatically.
  *
  *     auto model = ualm::model::load("onnx/default");
  *     if (!model) return fail(model.error().message);
@@ -33,16 +34,16 @@
 
 namespace ualm {
 
-/** Why a call failed. */
+/** The error of a failed call. */
 struct error {
     ualm_status status = UALM_STATUS_OK;
     std::string message;
 
-    /** This thread's last failure. */
+    /** Returns this thread's last failure. */
     static error last() { return {ualm_last_status(), ualm_last_error()}; }
 };
 
-/** What result::value throws when there is none. */
+/** The exception that result::value throws if there is an error. */
 class bad_result : public std::runtime_error {
 public:
     explicit bad_result(error why) : std::runtime_error(why.message), error_(std::move(why)) {}
@@ -52,7 +53,7 @@ private:
     error error_;
 };
 
-/** A value or an error; as std::expected of C++23. */
+/** A value or an error, like std::expected of C++23. */
 template <class T>
 class [[nodiscard]] result {
 public:
@@ -62,19 +63,19 @@ public:
     bool has_value() const noexcept { return content_.index() == 0; }
     explicit operator bool() const noexcept { return has_value(); }
 
-    /** The value; without one, a bad_result is thrown. */
+    /** Returns the value; throws bad_result if there is an error. */
     T &value() & { return check(), *std::get_if<0>(&content_); }
     const T &value() const & { return check(), *std::get_if<0>(&content_); }
     T &&value() && { return check(), std::move(*std::get_if<0>(&content_)); }
 
-    /** The value, which must be there. */
+    /** Returns the value; there must be no error. */
     T &operator*() & { return *std::get_if<0>(&content_); }
     const T &operator*() const & { return *std::get_if<0>(&content_); }
     T &&operator*() && { return std::move(*std::get_if<0>(&content_)); }
     T *operator->() { return std::get_if<0>(&content_); }
     const T *operator->() const { return std::get_if<0>(&content_); }
 
-    /** The error, which must be there. */
+    /** Returns the error; there must be one. */
     const ualm::error &error() const { return *std::get_if<1>(&content_); }
 
 private:
@@ -85,7 +86,7 @@ private:
     std::variant<T, ualm::error> content_;
 };
 
-/** Nothing, or an error. */
+/** Success, or an error. */
 template <>
 class [[nodiscard]] result<void> {
 public:
@@ -103,7 +104,7 @@ private:
     std::optional<ualm::error> error_;
 };
 
-/** Values in a row that belong to someone else; as std::span of C++20. */
+/** A borrowed array, like std::span of C++20. */
 template <class T>
 class span {
 public:
@@ -122,7 +123,7 @@ private:
     std::size_t size_ = 0;
 };
 
-/** Sound that belongs to someone else: interleaved samples. */
+/** Borrowed sound: interleaved samples. */
 class samples {
 public:
     samples(span<const float> data, std::uint32_t channels, std::uint32_t sample_rate)
@@ -140,7 +141,7 @@ private:
     ualm_samples view_;
 };
 
-/** A segment of a reply; belongs to the reply, or to the event. */
+/** A segment of a reply, borrowed from the reply or the event. */
 class segment {
 public:
     explicit segment(const ualm_segment &view) : view_(&view) {}
@@ -152,7 +153,7 @@ public:
         return view_->audio ? std::optional<samples>(*view_->audio) : std::nullopt;
     }
     std::size_t frame_count() const { return view_->frame_count; }
-    /** The ids of a frame, one a stream. */
+    /** Returns the ids of a position, one per stream. */
     span<const std::uint32_t> frame(std::size_t index) const {
         return {view_->frames + index * view_->stream_count, view_->stream_count};
     }
@@ -161,7 +162,7 @@ private:
     const ualm_segment *view_;
 };
 
-/** One thing that happened while a reply was being made; valid until the next one. */
+/** An event of a reply that is being generated; valid until the next one. */
 class event {
 public:
     explicit event(const ualm_event &view) : view_(&view) {}
@@ -183,12 +184,12 @@ private:
     const ualm_event *view_;
 };
 
-/** Is told what happens; false stops the reply. What it throws stops the reply, too, and comes out of the call. */
+/** A callback for events; false stops the reply. An exception also stops the reply, and is rethrown by the call. */
 using callback = std::function<bool(const event &)>;
 
 namespace detail {
 
-/** An owner of a handle. */
+/** An owning handle. */
 template <class T, void (*Free)(T *)>
 class owner {
 public:
@@ -197,7 +198,7 @@ public:
 protected:
     explicit owner(T *handle) noexcept : handle_(handle) {}
 
-    /** What `make` puts into the place that it is given, as an `Owner`. */
+    /** Returns the handle that `make` writes to its out-pointer, as an `Owner`. */
     template <class Owner, class Make>
     static result<Owner> own(Make make) {
         T *handle = nullptr;
@@ -224,7 +225,7 @@ result<std::string> string(Make make) {
     return std::string(text);
 }
 
-/** A callback on its way through C, which no exception may cross. */
+/** The adapter of a callback to C, which exceptions must not cross. */
 template <class Event, class Callback>
 struct listener {
     const Callback &told;
@@ -244,7 +245,7 @@ struct listener {
 
 } // namespace detail
 
-/** A switch that stops generations from any thread. */
+/** A cancellation token, which stops generations from any thread. */
 class cancel : public detail::owner<ualm_cancel, ualm_cancel_free> {
 public:
     static result<cancel> create() { return own<cancel>(ualm_cancel_new); }
@@ -259,7 +260,7 @@ private:
 /** Sound in memory. */
 class audio : public detail::owner<ualm_audio, ualm_audio_free> {
 public:
-    /** Reads a sound file; a longer one than `max_seconds` is refused (0: none). */
+    /** Reads a sound file; refuses one longer than `max_seconds` (0: no limit). */
     static result<audio> read(const std::string &file, double max_seconds = 0) {
         return own<audio>([&](auto place) { return ualm_audio_read(file.c_str(), max_seconds, place); });
     }
@@ -287,7 +288,7 @@ class codes : public detail::owner<ualm_codes, ualm_codes_free> {
 public:
     std::size_t streams() const { return size().first; }
     std::size_t frames() const { return size().second; }
-    /** Stream after stream. */
+    /** Returns the codes, stream after stream. */
     span<const std::uint32_t> data() const {
         std::size_t streams = 0, frames = 0;
         const std::uint32_t *data = ualm_codes_data(get(), &streams, &frames);
@@ -311,7 +312,7 @@ class tensor : public detail::owner<ualm_tensor, ualm_tensor_free> {
 public:
     std::size_t rows() const { return size().first; }
     std::size_t columns() const { return size().second; }
-    /** Row after row. */
+    /** Returns the numbers, row after row. */
     span<const float> data() const {
         std::size_t rows = 0, columns = 0;
         const float *data = ualm_tensor_data(get(), &rows, &columns);
@@ -331,23 +332,23 @@ private:
     }
 };
 
-/** A place between two turns. */
+/** A point between two turns. */
 class mark : public detail::owner<ualm_mark, ualm_mark_free> {
     friend owner;
     friend class session;
     using owner::owner;
 };
 
-/** A place where the model takes the word. */
+/** A point at which a reply of the model begins. */
 class checkpoint : public detail::owner<ualm_checkpoint, ualm_checkpoint_free> {
 public:
-    /** Positions of the conversation up to there. */
+    /** Returns the number of positions of the conversation before it. */
     std::size_t position() const {
         std::size_t position = 0;
         ualm_checkpoint_position(get(), &position, nullptr);
         return position;
     }
-    /** The same place with the first frames of its next segment given. */
+    /** Returns the same checkpoint with the first positions of its next segment fixed. */
     result<checkpoint> keep(ualm_modality kind, span<const std::uint32_t> ids, std::size_t streams = 1) const {
         return own<checkpoint>([&](auto place) {
             const std::size_t frames = streams ? ids.size() / streams : 0;
@@ -361,10 +362,10 @@ private:
     using owner::owner;
 };
 
-/** Takes, the best first. */
+/** A ranking of takes, best first. */
 class ranking : public detail::owner<ualm_ranking, ualm_ranking_free> {
 public:
-    /** The take of rank `index`; NULL after the last one. */
+    /** Returns the take of rank `index`; NULL after the last one. */
     const ualm_ranked *operator[](std::size_t index) const { return ualm_ranking_get(get(), index); }
 
 private:
@@ -375,22 +376,22 @@ private:
     using owner::owner;
 };
 
-/** An event of takes in the making; valid until the next one. */
+/** An event of takes that are being generated; valid until the next one. */
 class take_event {
 public:
     explicit take_event(const ualm_take_event &view) : view_(&view) {}
 
     ualm_take_event_kind kind() const { return view_->kind; }
     ualm_stage stage() const { return view_->stage; }
-    /** Index of the take. */
+    /** Returns the index of the take. */
     std::size_t take() const { return view_->take; }
-    /** Index of the segment in its reply, or of its stage in a chain. */
+    /** Returns the index of the segment in its reply, or of its stage in a chain. */
     std::size_t segment_index() const { return view_->segment_index; }
     ualm_modality modality() const { return view_->modality; }
     ualm_stop_reason stop() const { return view_->stop; }
     std::string_view text() const { return view_->text ? std::string_view(view_->text, view_->text_len) : ""; }
     double seconds() const { return view_->seconds; }
-    /** A chunk of sound, or the sound of the segment as it is to be heard. */
+    /** Returns a chunk of sound, or the sound of the segment, ready to play. */
     std::optional<samples> audio() const {
         return view_->audio ? std::optional<samples>(*view_->audio) : std::nullopt;
     }
@@ -404,17 +405,17 @@ private:
     const ualm_take_event *view_;
 };
 
-/** Is told what happens to takes; false stops them. What it throws stops them, too, and comes out of the call. */
+/** A callback for events of takes; false stops all takes. An exception also stops them, and is rethrown by the call. */
 using take_callback = std::function<bool(const take_event &)>;
 
-/** What is said to the model. */
+/** A prompt: parts in order, each with its role. */
 class prompt : public detail::owner<ualm_prompt, ualm_prompt_free> {
 public:
     static result<prompt> create() { return own<prompt>(ualm_prompt_new); }
     result<void> add_text(ualm_role speaker, const std::string &words) {
         return detail::check(ualm_prompt_add_text(get(), speaker, words.c_str()));
     }
-    /** `kind` is UALM_MODALITY_AUDIO or UALM_MODALITY_SPEECH. */
+    /** Adds a recording; `kind` is UALM_MODALITY_AUDIO or UALM_MODALITY_SPEECH. */
     result<void> add_audio(ualm_role speaker, ualm_modality kind, const samples &sound) {
         return detail::check(ualm_prompt_add_audio(get(), speaker, kind, sound.get()));
     }
@@ -424,7 +425,7 @@ private:
     using owner::owner;
 };
 
-/** How a reply is generated: the model's defaults, and what is changed of them. */
+/** The options of a reply: the model's defaults, with changes. */
 class options {
 public:
     options &seed(std::uint64_t seed) { return raw_.seed = seed, *this; }
@@ -432,7 +433,7 @@ public:
     options &stream_audio(bool stream) { return raw_.stream_audio = stream, *this; }
     options &insist(bool insist) { return raw_.insist = insist, *this; }
     options &thinking(bool thinking) { return raw_.thinking = thinking, *this; }
-    /** Modalities of the first segments, in order. */
+    /** Sets the modalities of the first segments, in order. */
     options &force(std::initializer_list<ualm_modality> modalities) {
         force_.assign(modalities.begin(), modalities.end());
         return *this;
@@ -441,7 +442,7 @@ public:
     ualm_segment_options &audio() { return raw_.audio; }
     ualm_segment_options &speech() { return raw_.speech; }
 
-    /** For C; valid as long as these options are and do not change. */
+    /** Returns the C struct, valid while these options exist and do not change. */
     ualm_generation_options raw() const {
         ualm_generation_options raw = raw_;
         raw.force = force_.data();
@@ -477,7 +478,7 @@ public:
     }
     std::size_t turns() const { return ualm_record_turn_count(get()); }
     std::size_t segments(std::size_t turn) const { return ualm_record_segment_count(get(), turn); }
-    /** The settings and the seed that a segment was made with. */
+    /** Returns the settings and the seed of a segment. */
     result<ualm::options> options(std::size_t turn, std::size_t segment) const {
         ualm::options options;
         auto &raw = options.raw_;
@@ -499,7 +500,7 @@ private:
 class reply : public detail::owner<ualm_reply, ualm_reply_free> {
 public:
     std::size_t size() const { return ualm_reply_segment_count(get()); }
-    /** The segment at `index`, below size(). */
+    /** Returns the segment at `index`, which must be below size(). */
     segment operator[](std::size_t index) const { return segment(*ualm_reply_segment(get(), index)); }
     std::string_view text() const { return ualm_reply_text(get()); }
     std::optional<samples> audio() const {
@@ -514,16 +515,16 @@ private:
     using owner::owner;
 };
 
-/** A reply in the making, taken event by event. */
+/** A running generation, pulled event by event. */
 class generation : public detail::owner<ualm_generation, ualm_generation_free> {
 public:
-    /** The next event, valid until the next call; none after the last one. */
+    /** Returns the next event, valid until the next call; none after the last one. */
     result<std::optional<event>> next() {
         const ualm_event *found = nullptr;
         if (ualm_generation_next(get(), &found) != UALM_STATUS_OK) return error::last();
         return found ? std::optional<event>(*found) : std::nullopt;
     }
-    /** Stops it, from any thread. */
+    /** Stops it; may be called from any thread. */
     void stop() { ualm_generation_stop(get()); }
 
 private:
@@ -535,60 +536,60 @@ private:
 /** A conversation. */
 class session : public detail::owner<ualm_session, ualm_session_free> {
 public:
-    /** Makes the whole reply; `told`, when there is one, is told what happens meanwhile. */
+    /** Generates the whole reply; `told`, if set, receives the events. */
     result<reply> generate(const prompt &prompt, const options &options, const callback &told = nullptr,
                            const cancel *cancel = nullptr) {
         return make(ualm_session_generate, prompt.get(), options, told, cancel);
     }
-    /** The same from a place in the conversation; what was said after it is forgotten. */
+    /** Generates the whole reply from a checkpoint; the conversation after it is forgotten. */
     result<reply> generate(const checkpoint &place, const options &options, const callback &told = nullptr,
                            const cancel *cancel = nullptr) {
         return make(ualm_session_generate_from, place.get(), options, told, cancel);
     }
-    /** Begins a reply that is taken event by event. */
+    /** Begins a reply to pull event by event. */
     result<generation> start(const prompt &prompt, const options &options, const cancel *cancel = nullptr) {
         return begin(ualm_generation_new, prompt.get(), options, cancel);
     }
-    /** The same from a place in the conversation. */
+    /** Begins a reply from a checkpoint, to pull event by event. */
     result<generation> start(const checkpoint &place, const options &options, const cancel *cancel = nullptr) {
         return begin(ualm_generation_new_from, place.get(), options, cancel);
     }
-    /** Runs a prompt, after which any number of replies can be made. */
+    /** Runs a prompt; any number of replies can start from the checkpoint after it. */
     result<ualm::checkpoint> run(const prompt &prompt, const cancel *cancel = nullptr) {
         return checkpoint::own<ualm::checkpoint>(
             [&](auto place) { return ualm_session_checkpoint(get(), prompt.get(), raw(cancel), place); });
     }
-    /** The place after the last reply, as if the model had opened another segment of it. */
+    /** Returns the checkpoint after the last reply, as if the model had opened another segment of it. */
     result<ualm::checkpoint> go_on(const cancel *cancel = nullptr) {
         return checkpoint::own<ualm::checkpoint>(
             [&](auto place) { return ualm_session_go_on(get(), raw(cancel), place); });
     }
-    /** Another conversation at a place of this one: replies can be made in both at once, on two threads. */
+    /** Creates another conversation at a checkpoint of this one; both can generate at once, on two threads. */
     result<session> fork(const checkpoint &from) {
         return own<session>([&](auto place) { return ualm_session_fork(get(), from.get(), place); });
     }
-    /** Where the conversation stands. */
+    /** Marks the end of the conversation. */
     result<ualm::mark> set_mark() {
         return mark::own<ualm::mark>([&](auto place) { return ualm_session_mark(get(), place); });
     }
-    /** Takes the conversation back. */
+    /** Rewinds the conversation to a mark. */
     result<void> rewind(const ualm::mark &mark) { return detail::check(ualm_session_rewind(get(), mark.get())); }
-    /** What was said so far. */
+    /** Returns the record of the conversation so far. */
     result<ualm::record> record() const {
         return record::own<ualm::record>([&](auto place) { return ualm_session_record(get(), place); });
     }
-    /** Forgets the conversation and runs that of `record` up to frame `frame` of segment `segment` of turn `turn`. */
+    /** Replaces the conversation by that of `record`, up to position `frame` of segment `segment` of turn `turn`. */
     result<ualm::checkpoint> restore(const ualm::record &record, std::size_t turn, std::size_t segment,
                                      std::size_t frame = 0, const cancel *cancel = nullptr) {
         return checkpoint::own<ualm::checkpoint>([&](auto place) {
             return ualm_session_restore(get(), record.get(), turn, segment, frame, raw(cancel), place);
         });
     }
-    /** Forgets the conversation and runs the first `turns` turns of `record`. */
+    /** Replaces the conversation by the first `turns` turns of `record`. */
     result<void> restore_turns(const ualm::record &record, std::size_t turns, const cancel *cancel = nullptr) {
         return detail::check(ualm_session_restore_turns(get(), record.get(), turns, raw(cancel)));
     }
-    /** Logits of what could follow the conversation and `prompt`: of the text head, and of the audio head if there is one. */
+    /** Returns the logits that follow the conversation and `prompt`: of the text head, and of the audio head if there is one. */
     result<std::pair<tensor, std::optional<tensor>>> next_logits(const prompt &prompt) {
         ualm_tensor *text = nullptr, *audio = nullptr;
         if (ualm_session_next_logits(get(), prompt.get(), &text, &audio) != UALM_STATUS_OK) return error::last();
@@ -596,9 +597,9 @@ public:
         if (audio) of_audio.emplace(tensor(audio));
         return std::pair<tensor, std::optional<tensor>>(tensor(text), std::move(of_audio));
     }
-    /** Positions that the conversation may hold. */
+    /** Returns the number of positions that the conversation may hold. */
     std::size_t max_positions() const { return ualm_session_max_positions(get()); }
-    /** Positions of the conversation so far. */
+    /** Returns the number of positions of the conversation so far. */
     result<std::size_t> position() const {
         std::size_t position = 0;
         if (ualm_session_position(get(), &position) != UALM_STATUS_OK) return error::last();
@@ -633,18 +634,18 @@ private:
     }
 };
 
-/** Many conversations at once on one model, which share their steps. */
+/** Many concurrent conversations on one model, with batched steps. */
 class engine : public detail::owner<ualm_engine, ualm_engine_free> {
 public:
-    /** A conversation for replies with such options: guided ones take two slots. */
+    /** Begins a conversation for replies with these options; guided ones take two slots. */
     result<session> new_session(const options &options) const {
         const ualm_generation_options settings = options.raw();
         return session::own<session>(
             [&](auto place) { return ualm_engine_session_new(get(), &settings, place); });
     }
-    /** Positions that a conversation in it may hold. */
+    /** Returns the number of positions that a conversation in the engine may hold. */
     std::size_t context() const { return ualm_engine_context(get()); }
-    /** What it does at the moment. */
+    /** Returns the current load. */
     ualm_engine_stats stats() const {
         ualm_engine_stats stats;
         ualm_engine_read_stats(get(), &stats, sizeof stats);
@@ -657,22 +658,22 @@ private:
     using owner::owner;
 };
 
-/** How to start ONNX Runtime. */
+/** Options of ONNX Runtime. */
 struct runtime_options {
-    /** The library's file; empty: it is looked for. */
+    /** The library's file; empty: search for it. */
     std::string library;
     /** Threads of the pool; 0: as many as the process may use. */
     std::size_t threads = 0;
-    /** Execution providers, as in "openvino,llm=cpu"; empty: UALM_PROVIDER's, else the CPU. */
+    /** Execution providers, as in "openvino,llm=cpu"; empty: UALM_PROVIDER, else the CPU. */
     std::string provider;
-    /** Files of plugins that offer providers; empty: those of UALM_PROVIDER_LIBRARY. */
+    /** Plugin libraries with providers; empty: UALM_PROVIDER_LIBRARY. */
     std::vector<std::string> provider_libraries;
-    /** Seconds that a library may take to load; 0: 120. */
+    /** Time limit for loading a library, in seconds; 0: 120. */
     std::size_t load_timeout = 0;
-    /** Whether to take less memory, for long recordings above all. */
+    /** Reduces memory use, above all for long recordings. */
     bool low_memory = false;
 
-    /** For C; valid as long as these options and `pointers`, which it fills, are and do not change. */
+    /** Returns the C struct; fills `pointers`. Valid while these options and `pointers` exist and do not change. */
     ualm_runtime_options raw(std::vector<const char *> &pointers) const {
         for (const auto &file : provider_libraries)
             pointers.push_back(file.c_str());
@@ -689,13 +690,13 @@ struct runtime_options {
     }
 };
 
-/** A file of a package that is in memory. */
+/** A file of a package in memory. */
 struct file {
     std::string name;
     span<const std::uint8_t> content;
 };
 
-/** A loaded model, for all threads. */
+/** A loaded model, usable from all threads at once. */
 class model : public detail::owner<ualm_model, ualm_model_free> {
 public:
     static result<model> load(const std::string &folder, const runtime_options &options = {}) {
@@ -703,7 +704,7 @@ public:
         const ualm_runtime_options raw = options.raw(pointers);
         return own<model>([&](auto place) { return ualm_model_load(folder.c_str(), &raw, place); });
     }
-    /** A package in memory; the contents are copied. */
+    /** Loads a package from memory; the contents are copied. */
     static result<model> load(span<const file> files, const runtime_options &options = {}) {
         std::vector<ualm_file> all;
         for (const file &file : files) all.push_back({file.name.c_str(), file.content.data(), file.content.size()});
@@ -711,43 +712,43 @@ public:
         const ualm_runtime_options raw = options.raw(pointers);
         return own<model>([&](auto place) { return ualm_model_load_files(all.data(), all.size(), &raw, place); });
     }
-    /** What it refuses. */
+    /** Returns the limits. */
     result<ualm_limits> limits() const {
         ualm_limits limits;
         if (ualm_limits_init(&limits, sizeof limits, get()) != UALM_STATUS_OK) return error::last();
         return limits;
     }
-    /** The same model with other limits; what is loaded is shared. */
+    /** Returns the same model with other limits; both share the loaded graphs. */
     result<model> with_limits(const ualm_limits &limits) const {
         return own<model>([&](auto place) { return ualm_model_with_limits(get(), &limits, place); });
     }
-    /** Sums every file of the package. */
+    /** Verifies the checksum of every file of the package. */
     result<void> verify() const { return detail::check(ualm_model_verify(get())); }
-    /** What names the package. */
+    /** Returns the identity of the package, the SHA-256 of its manifest. */
     result<std::string> sha256() const {
         return detail::string([&](auto place) { return ualm_model_sha256(get(), place); });
     }
-    /** What the language model hears in sound. */
+    /** Encodes sound to language-model features. */
     result<tensor> audio_features(const samples &sound) const {
         return tensor::own<tensor>([&](auto place) { return ualm_model_audio_features(get(), sound.get(), place); });
     }
-    /** What the language model reads of a prompt that begins a conversation. */
+    /** Returns the embeddings of a prompt at the beginning of a conversation. */
     result<tensor> prompt_embeddings(const prompt &prompt) const {
         return tensor::own<tensor>(
             [&](auto place) { return ualm_model_prompt_embeddings(get(), prompt.get(), place); });
     }
-    /** The ids of words, as one stream. */
+    /** Returns the token ids of a text, as one stream. */
     result<codes> text_ids(const std::string &words) const {
         return codes::own<codes>([&](auto place) { return ualm_model_text_ids(get(), words.c_str(), place); });
     }
-    /** What the model hears in sound. */
+    /** Describes sound by the model. */
     result<std::string> caption(const samples &sound, ualm_modality kind = UALM_MODALITY_AUDIO,
                                 const cancel *cancel = nullptr) const {
         return detail::string([&](auto place) {
             return ualm_model_caption(get(), sound.get(), kind, cancel ? cancel->get() : nullptr, place);
         });
     }
-    /** A spoken answer: the words of the question and of the answer, its speech, and the record of all three. */
+    /** A spoken answer: the texts of the question and the answer, the speech, and the record. */
     struct spoken {
         std::string heard, answer;
         audio speech;
@@ -766,7 +767,7 @@ public:
         auto answered = detail::string([&](auto place) { return *place = answer, UALM_STATUS_OK; });
         return spoken{*heard, *answered, audio(speech), ualm::record(kept)};
     }
-    /** Ranks takes by how well the model's own captions of them cover `wanted`. */
+    /** Ranks takes by how well the model's own captions match `wanted`. */
     result<ranking> rank(span<const samples> takes, const std::string &wanted,
                          ualm_modality kind = UALM_MODALITY_AUDIO, const cancel *cancel = nullptr) const {
         std::vector<ualm_samples> all;
@@ -777,15 +778,15 @@ public:
         });
     }
     result<void> load_all() const { return detail::check(ualm_model_load_all(get())); }
-    /** The package's manifest.json. */
+    /** Returns the package's manifest.json. */
     result<std::string> manifest() const {
         return detail::string([&](auto place) { return ualm_model_manifest(get(), place); });
     }
-    /** Where its graphs run, as JSON. */
+    /** Returns the report on providers and graphs, as JSON. */
     result<std::string> report() const {
         return detail::string([&](auto place) { return ualm_model_report(get(), place); });
     }
-    /** The package's defaults. */
+    /** Returns the package's default options. */
     result<ualm::options> options() const {
         ualm::options options;
         if (ualm_generation_options_init(&options.raw_, sizeof options.raw_, get()) != UALM_STATUS_OK)
@@ -795,7 +796,7 @@ public:
     result<session> new_session() const {
         return session::own<session>([&](auto place) { return ualm_session_new(get(), place); });
     }
-    /** An engine on it; `context` 0 is as many positions as it holds and the memory allows. */
+    /** Starts an engine; `context` 0 takes as many positions as the model and the limits allow. */
     result<engine> new_engine(std::size_t slots = 16, std::size_t context = 0) const {
         ualm_engine_options options;
         ualm_engine_options_init(&options, sizeof options);
@@ -806,13 +807,13 @@ public:
     result<codes> encode(const samples &sound) const {
         return codes::own<codes>([&](auto place) { return ualm_model_encode(get(), sound.get(), place); });
     }
-    /** The sound of `streams` rows of codes. */
+    /** Decodes `streams` rows of codes to sound. */
     result<audio> decode(span<const std::uint32_t> codes, std::size_t streams) const {
         const std::size_t frames = streams ? codes.size() / streams : 0;
         return audio::own<audio>(
             [&](auto place) { return ualm_model_decode(get(), codes.data(), streams, frames, place); });
     }
-    /** The sound after the package's enhancer; none when it has none. */
+    /** Enhances sound; returns none if the package has no enhancer. */
     result<std::optional<audio>> enhance(const samples &sound) const {
         ualm_audio *enhanced = nullptr;
         if (ualm_model_enhance(get(), sound.get(), &enhanced) != UALM_STATUS_OK) return error::last();
@@ -828,37 +829,37 @@ private:
 class takes : public detail::owner<ualm_takes, ualm_takes_free> {
 public:
     /**
-     * Makes `count` takes, several at once, each with its own seed: that of the options plus its index. With `wanted` they
-     * are ranked by how well the model's own captions of them cover these words.
+     * Makes `count` takes, several at once; each take has the seed of the options plus its index. With `wanted` the takes
+     * are ranked by how well the model's own captions match this text.
      */
     static result<takes> make(const model &model, const prompt &prompt, const options &options, std::size_t count,
                               const std::string &wanted = {}, const take_callback &told = nullptr,
                               const cancel *cancel = nullptr) {
         return make(model.get(), nullptr, prompt, options, count, wanted, told, cancel);
     }
-    /** The same in an engine, as many at once as it has slots for. */
+    /** Makes takes in an engine, as many at once as it has slots for. */
     static result<takes> make(const engine &engine, const prompt &prompt, const options &options, std::size_t count,
                               const std::string &wanted = {}, const take_callback &told = nullptr,
                               const cancel *cancel = nullptr) {
         return make(nullptr, engine.get(), prompt, options, count, wanted, told, cancel);
     }
-    /** How many there are. */
+    /** Returns the number of takes. */
     std::size_t size() const { return ualm_takes_count(get()); }
-    /** The segment at `index` of a take; none after the last one. */
+    /** Returns the segment at `index` of a take; none after the last one. */
     std::optional<ualm::segment> segment(std::size_t take, std::size_t index = 0) const {
         const ualm_segment *found = ualm_takes_segment(get(), take, index);
         return found ? std::optional<ualm::segment>(*found) : std::nullopt;
     }
-    /** The last sound of a take, as it is to be heard. */
+    /** Returns the last sound of a take, ready to play. */
     std::optional<samples> audio(std::size_t take) const {
         const ualm_samples *sound = ualm_takes_audio(get(), take);
         return sound ? std::optional<samples>(*sound) : std::nullopt;
     }
-    /** How a take was made. */
+    /** Returns the record of a take. */
     result<ualm::record> record(std::size_t take) const {
         return record::own<ualm::record>([&](auto place) { return ualm_takes_record(get(), take, place); });
     }
-    /** The best first; empty when they were not ranked. */
+    /** Returns the ranking, best first; empty when the takes were not ranked. */
     result<ualm::ranking> ranking() const {
         return ranking::own<ualm::ranking>([&](auto place) { return ualm_takes_ranking(get(), place); });
     }
@@ -884,22 +885,22 @@ private:
     }
 };
 
-/** How a chain of reasoning goes: the package's, or the record's, way, and what is changed of it. */
+/** The options of a chain of reasoning: the package's or the record's, with changes. */
 class chain_options {
 public:
     chain_options() { ualm_chain_options_init(&raw_, sizeof raw_); }
 
     chain_options &mode(ualm_reasoning_mode mode) { return raw_.mode = mode, *this; }
-    /** Rounds of reflection. */
+    /** Sets the rounds of reflection. */
     chain_options &rounds(std::size_t rounds) { return raw_.rounds = rounds, *this; }
-    /** Whether a reflection hears its drafts through the audio encoder. */
+    /** Sets whether a reflection hears its drafts through the audio encoder. */
     chain_options &listen(bool listen) { return raw_.listen = listen, *this; }
-    /** A chain that is resumed has its record's seed without it. */
+    /** Sets the seed; without it a resumed chain has the seed of its record. */
     chain_options &seed(std::uint64_t seed) { return raw_.seed = seed, raw_.reseed = 1, *this; }
-    /** Takes of the final sound, and whether the chain ends with the best of them. */
+    /** Sets the takes of the final sound, and whether the chain ends with the best one. */
     chain_options &takes(std::size_t count, bool best = false) { return raw_.takes = count, raw_.best = best, *this; }
     chain_options &stream_audio(bool stream) { return raw_.stream_audio = stream, *this; }
-    /** The wording of a chain by prompt: a JSON object of texts by the names of their stages. */
+    /** Sets the wording of a chain by prompt: a JSON object with a text for each stage, by its name. */
     chain_options &wording(std::string json) { return wording_ = std::move(json), *this; }
     const ualm_chain_options *get() const {
         raw_.wording = wording_.empty() ? nullptr : wording_.c_str();
@@ -911,33 +912,33 @@ private:
     std::string wording_;
 };
 
-/** A chain of reasoning in the making, taken event by event. */
+/** A running chain of reasoning, pulled event by event. */
 class chain : public detail::owner<ualm_chain, ualm_chain_free> {
 public:
-    /** Begins a chain about `words`. Of `settings` those of text, audio and speech count; NULL: the package's. */
+    /** Begins a chain about `words`. Of `settings` only text, audio and speech are used; NULL: the package's. */
     static result<chain> begin(const model &model, const std::string &words, const chain_options &options = {},
                                const ualm::options *settings = nullptr, const cancel *cancel = nullptr) {
         return begin(model.get(), nullptr, words, options, settings, cancel);
     }
-    /** The same in an engine. */
+    /** Begins a chain in an engine. */
     static result<chain> begin(const engine &engine, const std::string &words, const chain_options &options = {},
                                const ualm::options *settings = nullptr, const cancel *cancel = nullptr) {
         return begin(nullptr, engine.get(), words, options, settings, cancel);
     }
-    /** Resumes the chain of a record before the stage at `stage_index`. `settings` may be NULL: the record's. */
+    /** Resumes the chain of a record before the stage at `stage_index`. NULL for `settings` takes the record's. */
     static result<chain> resume(const model &model, const ualm::record &record, std::size_t stage_index,
                                 const chain_options &options = {}, const ualm::options *settings = nullptr,
                                 const cancel *cancel = nullptr) {
         return resume(model.get(), nullptr, record, stage_index, options, settings, cancel);
     }
-    /** The same in an engine. */
+    /** Resumes the chain of a record in an engine. */
     static result<chain> resume(const engine &engine, const ualm::record &record, std::size_t stage_index,
                                 const chain_options &options = {}, const ualm::options *settings = nullptr,
                                 const cancel *cancel = nullptr) {
         return resume(nullptr, engine.get(), record, stage_index, options, settings, cancel);
     }
 
-    /** The next event, valid until the next call; none after the last one. */
+    /** Returns the next event, valid until the next call; none after the last one. */
     result<std::optional<take_event>> next() {
         const ualm_take_event *found = nullptr;
         if (ualm_chain_next(get(), &found) != UALM_STATUS_OK) return error::last();
@@ -945,30 +946,30 @@ public:
     }
     /** Answers the model's question. */
     result<void> answer(const std::string &words) { return detail::check(ualm_chain_answer(get(), words.c_str())); }
-    /** Sets the plan, in place of one that the model writes or has just written. */
+    /** Sets the plan, in place of one that the model would write or has just written. */
     result<void> set_plan(const std::string &plan) { return detail::check(ualm_chain_set_plan(get(), plan.c_str())); }
-    /** Stops it, from any thread. */
+    /** Stops it; may be called from any thread. */
     void stop() { ualm_chain_stop(get()); }
-    /** Whether the package was trained to reason in this way. */
+    /** Returns whether the package was trained to reason in this mode. */
     bool is_trained() const { return ualm_chain_is_trained(get()) != 0; }
-    /** How many stages it has. */
+    /** Returns the number of stages. */
     std::size_t size() const { return ualm_chain_stage_count(get()); }
     ualm_stage stage(std::size_t index) const { return ualm_chain_stage(get(), index); }
-    /** The segment of a stage; none before it is made. */
+    /** Returns the segment of a stage; none before the stage ends. */
     std::optional<ualm::segment> segment(std::size_t index) const {
         const ualm_segment *found = ualm_chain_segment(get(), index);
         return found ? std::optional<ualm::segment>(*found) : std::nullopt;
     }
-    /** The sound of a stage, as it is to be heard. */
+    /** Returns the sound of a stage, ready to play. */
     std::optional<samples> audio(std::size_t index) const {
         const ualm_samples *sound = ualm_chain_audio(get(), index);
         return sound ? std::optional<samples>(*sound) : std::nullopt;
     }
-    /** The chain so far. */
+    /** Returns the record of the chain so far. */
     result<ualm::record> record() const {
         return record::own<ualm::record>([&](auto place) { return ualm_chain_record(get(), place); });
     }
-    /** The takes of the final sound, the best first; empty before they were ranked. */
+    /** Returns the ranking of the takes of the final sound, best first; empty before they are ranked. */
     result<ualm::ranking> ranking() const {
         return ranking::own<ualm::ranking>([&](auto place) { return ualm_chain_ranking(get(), place); });
     }
@@ -996,7 +997,7 @@ private:
     }
 };
 
-/** What it runs on, as JSON. */
+/** Returns the report on ONNX Runtime and its providers, as JSON. */
 inline result<std::string> runtime_report(const runtime_options &options = {}) {
     std::vector<const char *> pointers;
     const ualm_runtime_options raw = options.raw(pointers);

@@ -42,13 +42,13 @@ pub(super) unsafe fn list<'a, T: Copy>(pointer: *const T, len: usize, name: &str
         return Ok(&[]);
     }
     if pointer.is_null() {
-        return Err(Failure::invalid(format!("{name} is NULL, and is said to hold {len} values")));
+        return Err(Failure::invalid(format!("{name} is NULL, but its length is {len}")));
     }
     if !pointer.is_aligned() {
         return Err(Failure::invalid(format!("{name} is not aligned: expected a multiple of {}", align_of::<T>())));
     }
     if len > isize::MAX as usize / size_of::<T>() {
-        return Err(Failure::invalid(format!("{name} is said to hold {len} values, more than memory can")));
+        return Err(Failure::invalid(format!("{name} has the length {len}, more than memory can hold")));
     }
     // SAFETY: checked above; that the values are there is the contract.
     Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
@@ -71,7 +71,7 @@ pub(super) unsafe fn write<T>(pointer: *mut T, value: T, name: &str) -> Result<(
 pub(super) struct StringOut(*mut *mut c_char);
 
 impl StringOut {
-    /// Wraps `pointer`, which holds NULL from now on, until [`fill`](Self::fill).
+    /// Wraps `pointer` and sets its target to NULL, until [`fill`](Self::fill).
     ///
     /// # Safety
     /// `pointer` is NULL or may be written to during the call.
@@ -83,7 +83,7 @@ impl StringOut {
 
     /// Passes ownership of `text` to C, which frees it with `ualm_string_free`.
     pub(super) fn fill(self, text: &str) -> Result<()> {
-        let text = CString::new(text).map_err(|e| Failure::invalid(format!("NUL in the text: {e}")))?;
+        let text = CString::new(text).map_err(|e| Failure::invalid(format!("the text contains NUL: {e}")))?;
         // SAFETY: checked by `new`; the call is not over.
         unsafe { self.0.write(text.into_raw()) };
         Ok(())

@@ -109,8 +109,8 @@ impl Failure {
 
     fn panicked(payload: &(dyn Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words");
-        Self { status: ualm_status::Panic, message: format!("a fault inside ualm, please report it: {text}") }
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+        Self { status: ualm_status::Panic, message: format!("a bug in ualm, please report it: {text}") }
     }
 }
 
@@ -137,8 +137,8 @@ pub(super) fn value<T>(otherwise: T, call: impl FnOnce() -> Result<T>) -> T {
 }
 
 fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
-    // State that a panic leaves behind is not used again: locks are taken as they are, and a session that was being
-    // worked with does not go back to its slot.
+    // State after a panic is never reused: poisoned locks are recovered, and a session in use does not go back to its
+    // slot.
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| Err(Failure::panicked(&*payload)))
 }
 
@@ -148,7 +148,7 @@ thread_local! {
 
 fn remember(Failure { status, message }: Failure) -> ualm_status {
     let message = CString::new(message.replace('\0', "\u{FFFD}")).unwrap_or_default();
-    // a thread that is ending has no last error any more
+    // fails on a thread that is ending
     let _ = LAST.try_with(|last| *last.borrow_mut() = (status, message));
     status
 }
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_panic_becomes_a_status() {
         assert_eq!(entry(|| panic!("at the {}", "disco")), ualm_status::Panic);
-        assert_eq!(last(), (ualm_status::Panic, "a fault inside ualm, please report it: at the disco".into()));
+        assert_eq!(last(), (ualm_status::Panic, "a bug in ualm, please report it: at the disco".into()));
         assert_eq!(value(7, || panic!()), 7);
     }
 

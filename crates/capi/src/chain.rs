@@ -18,10 +18,10 @@ use super::ranking::ualm_ranking;
 use super::record::ualm_record;
 use super::sized::{Options, fill, flag, read};
 use super::stages::{Made, Stages};
-use super::takes::{Room, TakeEventView, ualm_take_event};
+use super::takes::{Host, TakeEventView, ualm_take_event};
 use super::view::{ualm_samples, ualm_segment};
 
-/// A running reasoning chain: a conversation that is led through its stages, pulled event by event.
+/// A running reasoning chain, pulled event by event.
 pub struct ualm_chain {
     puller: Mutex<Puller>,
     stop: Cancel,
@@ -44,7 +44,7 @@ impl ualm_chain {
         match self.puller.try_lock() {
             Ok(puller) => Ok(puller),
             Err(TryLockError::Poisoned(puller)) => Ok(puller.into_inner()),
-            Err(TryLockError::WouldBlock) => Err(Failure::busy("another thread works with this chain")),
+            Err(TryLockError::WouldBlock) => Err(Failure::busy("another thread is using this chain")),
         }
     }
 
@@ -62,7 +62,7 @@ pub struct ualm_chain_options {
     pub struct_size: usize,
     /// Seed of every segment; take n (from 0) of the final sound has the seed plus n.
     pub seed: u64,
-    /// Rounds of reflection, 1 to 32; 0 takes those of the resumed chain, or 1.
+    /// Rounds of reflection, 1 to 32; 0 takes the number of the resumed chain, or 1.
     pub rounds: usize,
     /// Takes of the final sound; at least 1.
     pub takes: usize,
@@ -72,16 +72,16 @@ pub struct ualm_chain_options {
     /// 1 lets a reflection hear its drafts through the audio encoder, 0 does not; -1 takes the package's setting, or
     /// that of the resumed chain.
     pub listen: i32,
-    /// 1 ranks the takes of the final sound by how well they cover the plan, and ends the chain with the best; 0 ends it
-    /// with the first.
+    /// 1 ranks the takes of the final sound by how well they match the plan, and ends the chain with the best one; 0
+    /// ends it with the first one.
     pub best: i32,
-    /// 1 emits sound early, in short chunks first, at some cost in speed; 0 in chunks of some seconds, or at
-    /// the end of its segment.
+    /// 1 streams sound with low latency, in short chunks first, at some cost in speed; 0 in chunks of a few seconds, or
+    /// at the end of its segment.
     pub stream_audio: i32,
     /// 1 resumes a chain with `seed`, 0 with the seed of its record. A new chain always uses `seed`.
     pub reseed: usize,
-    /// The wording of a chain by prompt: a JSON object of texts by the names of their stages (docs/chains.md); NULL takes
-    /// the package's, or that of the resumed chain.
+    /// The wording of a chain by prompt: a JSON object with a text for each stage, by its name (docs/chains.md); NULL
+    /// takes the package's, or that of the resumed chain.
     pub wording: *const c_char,
 }
 
@@ -117,11 +117,11 @@ pub unsafe extern "C" fn ualm_chain_options_init(options: *mut ualm_chain_option
 
 /// The arguments shared by ualm_chain_new and ualm_chain_resume.
 struct Begun {
-    room: Room,
+    host: Host,
     options: ualm_chain_options,
-    /// Settings in place of those of the package or the record.
+    /// Settings that override the package's or the record's.
     settings: Option<GenerationConfig>,
-    /// The wording in place of the package's or the record's.
+    /// A wording that overrides the package's or the record's.
     wording: Wording,
     stop: Cancel,
 }
@@ -137,7 +137,7 @@ impl Begun {
         cancel: *const ualm_cancel,
     ) -> Result<Self> {
         // SAFETY: same contract.
-        let (room, cancel) = unsafe { (Room::new(model, engine)?, share_if_any(cancel)?) };
+        let (host, cancel) = unsafe { (Host::new(model, engine)?, share_if_any(cancel)?) };
         // SAFETY: same contract.
         let options = unsafe { read(options, ualm_chain_options::default()) }?;
         if options.takes == 0 {
@@ -147,7 +147,7 @@ impl Begun {
             None
         } else {
             // SAFETY: same contract.
-            Some(unsafe { generation_config(settings, room.model().config()) }?)
+            Some(unsafe { generation_config(settings, host.model().config()) }?)
         };
         let wording = if options.wording.is_null() {
             Wording::default()
@@ -156,18 +156,18 @@ impl Begun {
             Wording::from_json(unsafe { text(options.wording, "wording") }?)?
         };
         let stop = cancel.map_or_else(Cancel::new, |cancel| cancel.0.below());
-        Ok(Self { room, options, settings, wording, stop })
+        Ok(Self { host, options, settings, wording, stop })
     }
 
-    /// Returns `usual` with the options applied.
-    fn chain(&self, usual: Chain) -> Result<Chain> {
+    /// Applies the options to `defaults`.
+    fn chain(&self, defaults: Chain) -> Result<Chain> {
         let options = &self.options;
         let listen = match options.listen {
             -1 => None,
             listen => Some(flag(listen, "listen")?),
         };
         let rounds = (options.rounds > 0).then_some(options.rounds);
-        Ok(self.room.model().reasoning().changed(usual, reasoning_mode(options.mode)?, rounds, listen))
+        Ok(self.host.model().reasoning().changed(defaults, reasoning_mode(options.mode)?, rounds, listen))
     }
 
     fn chain_options(&self, seed: Option<u64>) -> Result<ChainOptions<'static>> {
@@ -180,22 +180,24 @@ impl Begun {
             .stream_audio(flag(self.options.stream_audio, "stream_audio")?)
             .settings(move |config| {
                 if let Some(given) = &settings {
-                    (config.text, config.audio, config.speech) = (given.text, given.audio, given.speech);
+                    config.text = given.text;
+                    config.audio = given.audio;
+                    config.speech = given.speech;
                 }
             }))
     }
 
     fn takes(&self) -> Result<TakeRunner> {
-        Ok(match &self.room {
-            Room::Model(model) => TakeRunner::new(model, self.options.takes)?,
-            Room::Engine(engine) => TakeRunner::in_session(engine.session()?, MOST_AT_ONCE),
+        Ok(match &self.host {
+            Host::Model(model) => TakeRunner::new(model, self.options.takes)?,
+            Host::Engine(engine) => TakeRunner::in_session(engine.session()?, MOST_AT_ONCE),
         })
     }
 
     fn finish(self, runner: ChainRunner<'static>) -> ualm_chain {
-        let engine = match self.room {
-            Room::Engine(engine) => Some(engine),
-            Room::Model(_) => None,
+        let engine = match self.host {
+            Host::Engine(engine) => Some(engine),
+            Host::Model(_) => None,
         };
         let stages = runner.stages().iter().copied().map(ualm_stage::from).collect();
         let is_trained = runner.model().reasoning().is_trained_for(runner.chain().mode);
@@ -204,12 +206,12 @@ impl Begun {
     }
 }
 
-/// Begins a chain about `words` and runs its prompt; ualm_chain_next returns its events. The chain has a conversation
-/// of its own: in `engine`, where it takes two slots, and its takes as many more as are free, or with NULL on `model`;
-/// one of the two may be NULL.
+/// Begins a chain about `words` and runs its prompt; ualm_chain_next returns its events. The chain has its own
+/// conversation, in `engine` or on `model`; the other one may be NULL. In an engine it takes two slots, and further
+/// free slots for its takes.
 ///
 /// `options` may be NULL. Of `settings` only text, audio and speech are used; NULL takes the package's. `cancel` may be
-/// NULL; it stops the chain at any time, and fails this call with UALM_STATUS_CANCELLED.
+/// NULL; it stops the chain at any time, and makes this call fail with UALM_STATUS_CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_chain_new(
     model: *const ualm_model,
@@ -225,7 +227,7 @@ pub unsafe extern "C" fn ualm_chain_new(
         let (out, words) = unsafe { (Out::new(chain)?, text(words, "words")?) };
         // SAFETY: per the header's contract.
         let begun = unsafe { Begun::new(model, engine, options, settings, cancel) }?;
-        let chain = begun.chain(begun.room.model().reasoning().chain())?;
+        let chain = begun.chain(begun.host.model().reasoning().chain())?;
         let options = begun.chain_options(Some(begun.options.seed))?;
         let runner = ChainRunner::begin(begun.takes()?, chain, words, options, &begun.stop)?;
         out.fill(begun.finish(runner));
@@ -233,10 +235,10 @@ pub unsafe extern "C" fn ualm_chain_new(
     })
 }
 
-/// Resumes the chain of `record` before the stage at `stage_index` (from 0, as in ualm_chain_stage), id by id as if it
-/// had never stopped. The chain may continue in another mode, but the stages before `stage_index` must have the same
-/// modalities. A chain cannot be resumed at a hearing, but at its draft or its critique. The other arguments are those
-/// of ualm_chain_new; NULL for `settings` takes those of the record.
+/// Resumes the chain of `record` before the stage at `stage_index` (from 0, as in ualm_chain_stage), with the same ids
+/// as if it had never stopped. The chain may continue in another mode, but the stages before `stage_index` must have
+/// the same modalities. A chain cannot be resumed at a UALM_STAGE_LISTEN stage, only at the draft or the critique
+/// beside it. The other arguments are as in ualm_chain_new; NULL for `settings` takes the record's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_chain_resume(
     model: *const ualm_model,
@@ -254,7 +256,7 @@ pub unsafe extern "C" fn ualm_chain_resume(
         // SAFETY: per the header's contract.
         let begun = unsafe { Begun::new(model, engine, options, settings, cancel) }?;
         let record = record.record();
-        let saved = record.chain.ok_or_else(|| Failure::invalid("the record is of no chain"))?;
+        let saved = record.chain.ok_or_else(|| Failure::invalid("the record has no chain"))?;
         let chain = begun.chain(saved)?;
         let reseed = flag(begun.options.reseed, "reseed")?;
         let options = begun.chain_options(reseed.then_some(begun.options.seed))?;
@@ -266,9 +268,10 @@ pub unsafe extern "C" fn ualm_chain_resume(
 
 /// Runs until the next event, and returns it in `event`. Each stage ends with UALM_TAKE_EVENT_KIND_STAGE_ENDED, the
 /// chain with UALM_TAKE_EVENT_KIND_FINISHED; after that, and after a failure, `event` is NULL. A question is returned
-/// again until it is answered. A stopped chain is no failure: it ends with what it has. After a failure that no stage
-/// has reported (stop), nothing of the stage is kept, and the next call makes it again. The event is valid until the
-/// next call for this chain, or until the chain is freed. A stage works ahead by one event, in a thread of its own.
+/// again until it is answered. Stopping a chain is not a failure: the chain ends with the segments made so far. After a
+/// failure that no stage has reported (stop), nothing of the stage is kept, and the next call repeats the stage. The
+/// event is valid until the next call for this chain, or until the chain is freed. A stage runs on its own thread, one
+/// event ahead.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_chain_next(chain: *mut ualm_chain, event: *mut *const ualm_take_event) -> ualm_status {
     entry(|| {
@@ -300,9 +303,9 @@ pub unsafe extern "C" fn ualm_chain_answer(chain: *mut ualm_chain, words: *const
     })
 }
 
-/// Sets the plan, in place of one that the model writes or has just written: the next events make a segment of it.
-/// Fails with UALM_STATUS_INVALID when neither the next stage nor the last one is a plan, and with UALM_STATUS_BUSY
-/// while a stage is running.
+/// Sets the plan, in place of one that the model would write or has just written; the next events are about its
+/// segment. Fails with UALM_STATUS_INVALID when neither the next stage nor the last one is a plan, and with
+/// UALM_STATUS_BUSY while a stage is running.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_chain_set_plan(chain: *mut ualm_chain, plan: *const c_char) -> ualm_status {
     entry(|| {
@@ -354,8 +357,8 @@ pub unsafe extern "C" fn ualm_chain_segment(chain: *const ualm_chain, index: usi
     })
 }
 
-/// Returns the sound of the segment of the stage at `index`, ready to play: through the package's enhancer, if it has
-/// one. NULL where there is none. It is valid until the chain is freed.
+/// Returns the sound of the segment of the stage at `index`, ready to play: enhanced if the package has an
+/// enhancer. NULL when there is none. Valid until the chain is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_chain_audio(chain: *const ualm_chain, index: usize) -> *const ualm_samples {
     value(std::ptr::null(), || {
@@ -365,8 +368,9 @@ pub unsafe extern "C" fn ualm_chain_audio(chain: *const ualm_chain, index: usize
     })
 }
 
-/// Returns the record of the chain so far. The chain can be resumed from it (ualm_chain_resume), and a sound written
-/// with it (ualm_record_write_wav) can be made again. Fails with UALM_STATUS_BUSY while a stage is running.
+/// Returns the record of the chain so far. The chain can be resumed from the record (ualm_chain_resume), and a sound
+/// that is written with it (ualm_record_write_wav) can be reproduced. Fails with UALM_STATUS_BUSY while a stage is
+/// running.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_chain_record(chain: *const ualm_chain, record: *mut *mut ualm_record) -> ualm_status {
     entry(|| {
@@ -377,7 +381,7 @@ pub unsafe extern "C" fn ualm_chain_record(chain: *const ualm_chain, record: *mu
     })
 }
 
-/// Returns the ranking of the takes of the final sound, the best first; it is empty before they are ranked. Fails with
+/// Returns the ranking of the takes of the final sound, best first; empty before they are ranked. Fails with
 /// UALM_STATUS_BUSY while a stage is running.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_chain_ranking(chain: *const ualm_chain, ranking: *mut *mut ualm_ranking) -> ualm_status {

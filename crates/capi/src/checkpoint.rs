@@ -1,4 +1,4 @@
-//! Checkpoints and marks of a conversation: several replies from one prompt, and turns taken back.
+//! Checkpoints and marks of a conversation, for several replies to one prompt and for removing turns.
 
 use ualm::{Checkpoint, Mark, Model, Tokens};
 
@@ -23,10 +23,10 @@ impl Handle for ualm_checkpoint {
     const NAME: &'static str = "checkpoint";
 }
 
-/// Runs `prompt`, laid out for a reply in text or, where the model chooses the modality, for any reply, and returns the
-/// checkpoint after it, from which ualm_session_generate_from makes replies. `cancel` may be NULL; when it stops this call,
-/// the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is unchanged, but for thoughts that the
-/// prompt made it forget; checkpoints in a reply with such thoughts are no longer of the conversation.
+/// Runs `prompt` and returns the checkpoint after it, from which ualm_session_generate_from generates replies. The
+/// prompt is laid out for a text reply, or for any reply if the model chooses the modality. `cancel` may be NULL; if it
+/// stops this call, the call fails with UALM_STATUS_CANCELLED. After a failure the conversation is unchanged, except
+/// for earlier thoughts, which a prompt removes from it; checkpoints in a reply with such thoughts become invalid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_checkpoint(
     session: *mut ualm_session,
@@ -38,8 +38,8 @@ pub unsafe extern "C" fn ualm_session_checkpoint(
     unsafe { ualm_session_checkpoint_for(session, prompt, ualm_modality::Text as i32, cancel, checkpoint) }
 }
 
-/// Runs `prompt`, laid out for a reply that begins with a segment of `kind` (ualm_modality), on which the prompts of some
-/// models depend. Otherwise as ualm_session_checkpoint.
+/// Runs `prompt` as ualm_session_checkpoint does, laid out for a reply that begins with a segment of `kind`
+/// (ualm_modality), on which the prompts of some models depend.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_checkpoint_for(
     session: *mut ualm_session,
@@ -52,7 +52,8 @@ pub unsafe extern "C" fn ualm_session_checkpoint_for(
         // SAFETY: per the header's contract.
         let (out, session, prompt) = unsafe { (Out::new(checkpoint)?, share(session)?, share(prompt)?) };
         // SAFETY: per the header's contract.
-        let (cancel, kind) = (unsafe { cancel_of(cancel) }?, modality(kind)?);
+        let cancel = unsafe { cancel_of(cancel) }?;
+        let kind = modality(kind)?;
         out.fill(session.slot.work(|conversation| {
             let messages = prompt.messages();
             let read = conversation.session.prompt_for(kind, &messages, &cancel)?;
@@ -65,9 +66,9 @@ pub unsafe extern "C" fn ualm_session_checkpoint_for(
     })
 }
 
-/// Begins another conversation that stands at `checkpoint` of this one, which replies can then be made from in both at
-/// once, on two threads. In an engine they share their steps. Refused (UALM_STATUS_LIMIT) where there is no room for
-/// another one.
+/// Creates another conversation at `checkpoint` of this one. Replies can then be generated from the checkpoint in both
+/// at once, on two threads; in an engine their steps are batched. Fails with UALM_STATUS_LIMIT when there is no room
+/// for another conversation.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_fork(
     session: *mut ualm_session,
@@ -76,15 +77,15 @@ pub unsafe extern "C" fn ualm_session_fork(
 ) -> ualm_status {
     entry(|| {
         // SAFETY: per the header's contract.
-        let (place, session, from) = unsafe { (Out::new(fork)?, share(session)?, share(checkpoint)?) };
+        let (out, session, from) = unsafe { (Out::new(fork)?, share(session)?, share(checkpoint)?) };
         let forked = session.slot.work(|conversation| conversation.fork(&from.checkpoint, from.length))?;
-        place.fill(ualm_session::of(forked, session.slot.engine.as_ref()));
+        out.fill(ualm_session::of(forked, session.slot.engine.as_ref()));
         Ok(())
     })
 }
 
-/// The place after the last reply of a session, as if the model had opened another segment of it. `cancel` may be NULL.
-/// Refused (UALM_STATUS_INVALID) where nothing was said that could go on.
+/// Returns the checkpoint after the last reply of a session, as if the model had opened another segment of that reply.
+/// `cancel` may be NULL. Fails with UALM_STATUS_INVALID when there is no reply to continue.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_go_on(
     session: *mut ualm_session,
@@ -95,9 +96,9 @@ pub unsafe extern "C" fn ualm_session_go_on(
         // SAFETY: per the header's contract.
         let (out, session, cancel) = unsafe { (Out::new(checkpoint)?, share(session)?, cancel_of(cancel)?) };
         out.fill(session.slot.work(|conversation| {
-            let said = conversation.record.turns.last().map(|turn| turn.segments.as_slice()).unwrap_or_default();
-            let last = said.last().ok_or_else(|| Failure::invalid("nothing was said that could go on"))?;
-            let checkpoint = conversation.session.go_on(said.len(), last.draws.to, &cancel)?;
+            let segments = conversation.record.turns.last().map(|turn| turn.segments.as_slice()).unwrap_or_default();
+            let last = segments.last().ok_or_else(|| Failure::invalid("there is no reply to continue"))?;
+            let checkpoint = conversation.session.go_on(segments.len(), last.draws.to, &cancel)?;
             let length = Length::of(&conversation.record);
             Ok(ualm_checkpoint { model: session.model.clone(), checkpoint, length })
         })?);
@@ -105,9 +106,9 @@ pub unsafe extern "C" fn ualm_session_go_on(
     })
 }
 
-/// Returns the same checkpoint with the first frames of its next segment given; that segment is of `kind`
-/// (ualm_modality): `frame_count` frames of `stream_count` ids each, without a closing one, as a segment of a reply
-/// holds them, or as ualm_model_text_ids gives them (one stream).
+/// Returns the same checkpoint with the first positions of its next segment, of `kind` (ualm_modality), fixed to
+/// `frames`: `frame_count` positions of `stream_count` ids each, without a closing one, as in a segment of a reply, or
+/// as returned by ualm_model_text_ids (one stream).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_checkpoint_keep(
     checkpoint: *const ualm_checkpoint,
@@ -121,7 +122,8 @@ pub unsafe extern "C" fn ualm_checkpoint_keep(
         // SAFETY: per the header's contract.
         let out = unsafe { Out::new(kept) }?;
         // SAFETY: per the header's contract.
-        let (from, kind) = (unsafe { share(checkpoint) }?, modality(kind)?);
+        let from = unsafe { share(checkpoint) }?;
+        let kind = modality(kind)?;
         let shape = || Failure::invalid(format!("{frame_count} x {stream_count} ids are more than memory can hold"));
         let total = frame_count.checked_mul(stream_count).ok_or_else(shape)?;
         // SAFETY: per the header's contract.
@@ -139,11 +141,11 @@ pub unsafe extern "C" fn ualm_checkpoint_keep(
 
 /// Returns `ids` as tokens, `width` of them per position.
 fn given(model: &Model, ids: &[u32], width: usize) -> Result<Tokens> {
-    let wanted = model.manifest().tokens.width;
+    let expected = model.manifest().tokens.width;
     match width {
         1 => Ok(model.single_tokens(ids)?),
-        found if found == wanted => Ok(model.tokens(ids.to_vec())?),
-        found => Err(Failure::invalid(format!("positions of {found} ids; expected {wanted}, or 1 for text"))),
+        found if found == expected => Ok(model.tokens(ids.to_vec())?),
+        found => Err(Failure::invalid(format!("each position has {found} ids; expected {expected}, or 1 for text"))),
     }
 }
 
@@ -185,7 +187,7 @@ impl Handle for ualm_mark {
     const NAME: &'static str = "mark";
 }
 
-/// Marks the end of a conversation: as the next prompt finds it, without thoughts that it makes the conversation forget.
+/// Marks the end of a conversation, without the thoughts that the next prompt removes from it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_mark(session: *mut ualm_session, mark: *mut *mut ualm_mark) -> ualm_status {
     entry(|| {
@@ -199,7 +201,7 @@ pub unsafe extern "C" fn ualm_session_mark(session: *mut ualm_session, mark: *mu
     })
 }
 
-/// Rewinds a conversation to `mark`, exactly. Fails with UALM_STATUS_INVALID for a mark of another session, and for one
+/// Rewinds a conversation to `mark`. Fails with UALM_STATUS_INVALID for a mark of another session, and for one
 /// that the session was rewound beyond.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_rewind(session: *mut ualm_session, mark: *const ualm_mark) -> ualm_status {

@@ -15,7 +15,7 @@ use super::view::{ualm_samples, waveform};
 pub struct ualm_codes {
     streams: usize,
     frames: usize,
-    /// Stream after stream.
+    /// The codes, stream after stream.
     codes: Box<[u32]>,
 }
 
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn ualm_model_text_ids(
 /// Returns the first modality of sound that the package generates, which calls without a modality use.
 fn sound_modality(model: &Model) -> Result<Modality, Failure> {
     let first = model.sounds().next().map(|(modality, _)| modality);
-    first.ok_or_else(|| Failure::invalid("the package has no codec: it makes no sound"))
+    first.ok_or_else(|| Failure::invalid("the package has no codec, since it generates no sound"))
 }
 
 /// Returns the codes, stream after stream, and the numbers of streams and frames; NULL when `codes` is NULL. They are

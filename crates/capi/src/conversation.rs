@@ -19,7 +19,8 @@ impl Conversation {
 
     /// Returns a copy of the conversation at `checkpoint`, where its record had the given length.
     pub(super) fn fork(&mut self, checkpoint: &Checkpoint, length: Length) -> Result<Self> {
-        let (session, mut record) = (self.session.fork(checkpoint)?, self.record.clone());
+        let session = self.session.fork(checkpoint)?;
+        let mut record = self.record.clone();
         length.cut(&mut record);
         Ok(Self { session, record })
     }
@@ -29,7 +30,7 @@ impl Conversation {
 #[derive(Clone, Copy)]
 pub(super) struct Length {
     turns: usize,
-    /// Segments of the last turn.
+    /// The number of segments of the last turn.
     segments: usize,
 }
 
@@ -50,7 +51,7 @@ impl Length {
 /// A slot for a conversation. It is empty while a call or a generation uses the conversation; other calls fail as busy.
 pub(super) struct Slot {
     conversation: Mutex<Option<Conversation>>,
-    /// The engine that runs its steps, kept alive by the slot.
+    /// The engine that runs the steps, kept alive by the slot.
     pub(super) engine: Option<Engine>,
 }
 
@@ -86,5 +87,5 @@ impl Slot {
 }
 
 fn busy() -> Failure {
-    Failure::busy("the session is in use by a generation or another thread: let that come to its end, or free it")
+    Failure::busy("the session is in use by a generation or another thread: finish or free the generation first")
 }

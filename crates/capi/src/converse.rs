@@ -1,4 +1,4 @@
-//! A spoken question to a spoken answer.
+//! Spoken answers to spoken questions.
 
 use std::ffi::c_char;
 
@@ -14,8 +14,8 @@ use super::model::ualm_model;
 use super::record::ualm_record;
 use super::view::{ualm_samples, waveform};
 
-/// A conversation of one question.
-struct Conversation {
+/// A question, its answer and the speech.
+struct Exchange {
     heard: String,
     answer: String,
     speech: Waveform,
@@ -23,20 +23,19 @@ struct Conversation {
 }
 
 /// Hears `question`, answers it and speaks the answer.
-fn converse(model: &Model, question: Waveform, seed: u64, cancel: &Cancel) -> UalmResult<Conversation> {
+fn converse(model: &Model, question: Waveform, seed: u64, cancel: &Cancel) -> UalmResult<Exchange> {
     let takes = TakeRunner::in_session(model.session(), 1);
     let mut converser = Converser::new(takes, ConverseOptions::default().seed(seed))?;
     let heard = converser.hear(question, cancel, |_| Ok(()))?;
     let answer = converser.answer(&[ualm::Message::text(&*heard)], cancel, |_| Ok(()))?;
     let speech = converser.speak(&answer, cancel, |_| Ok(()))?.sound;
-    Ok(Conversation { heard, answer, speech, record: converser.record().clone() })
+    Ok(Exchange { heard, answer, speech, record: converser.record().clone() })
 }
 
-/// Answers a spoken question with speech: the model writes what it hears in `question` (`heard`), answers that in text
-/// (`answer`), and speaks the answer (`speech`), each with the package's settings. `seed` is that of the answer and of
-/// its speech. `cancel` may be NULL; speech that it stops is returned as far as it came. `record` may be NULL; it has a
-/// turn for each of the three. Fails with UALM_STATUS_AUDIO when no speech was understood. Free both texts with
-/// ualm_string_free.
+/// Answers a spoken question with speech: the model transcribes `question` (`heard`), answers the transcript in text
+/// (`answer`), and speaks the answer (`speech`), each with the package's settings and `seed`. `cancel` may be NULL;
+/// speech that it stops is returned incomplete. `record` may be NULL; it gets a turn for each of the three steps. Fails
+/// with UALM_STATUS_AUDIO when no speech was understood. Free both texts with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_converse(
     model: *const ualm_model,
@@ -58,7 +57,7 @@ pub unsafe extern "C" fn ualm_model_converse(
         let (model, question, cancel) = unsafe { (share(model)?, waveform(question)?, cancel_of(cancel)?) };
         let made = converse(&model.0, question, seed, &cancel)?;
         if made.heard.contains('\0') || made.answer.contains('\0') {
-            return Err(Failure::invalid("NUL in the text that the model wrote".to_owned()));
+            return Err(Failure::invalid("the model's text contains NUL".to_owned()));
         }
         heard.fill(&made.heard)?;
         answer.fill(&made.answer)?;

@@ -25,7 +25,8 @@ pub struct ualm_engine_options {
     pub struct_size: usize,
     /// Sequences at once; a session whose replies may be guided takes two.
     pub slots: usize,
-    /// Positions of each slot; 0 takes as many as the model and the limits allow, but without a limit on positions at most 4096.
+    /// Positions of each slot; 0 takes the model's context within the limits, or at most 4096 if positions are not
+    /// limited.
     pub context: usize,
     /// Positions of a prompt that run between two steps of the other sessions: a smaller chunk delays the other
     /// sessions less, a larger one finishes the prompt sooner.
@@ -80,9 +81,9 @@ pub unsafe extern "C" fn ualm_engine_new(
     })
 }
 
-/// Begins a conversation in the engine; it is used and freed like any other, by a thread of its own. It takes two slots
-/// if replies with `options` may be guided, else one; NULL takes the model's defaults. Fails with UALM_STATUS_LIMIT
-/// when too few slots are free.
+/// Begins a conversation in the engine, which is used and freed like any other session, on any thread. It takes two
+/// slots if replies with `options` may be guided, else one; NULL takes the model's defaults. Fails with
+/// UALM_STATUS_LIMIT when too few slots are free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_engine_session_new(
     engine: *const ualm_engine,

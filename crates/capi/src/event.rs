@@ -16,7 +16,7 @@ pub enum ualm_event_kind {
     SegmentStarted = 1,
     /// The current segment got more text: text, text_len.
     TextDelta = 2,
-    /// The current sound segment grew and is not decoded yet: seconds.
+    /// The current sound segment grew, but is not decoded yet: seconds.
     AudioProgress = 3,
     /// The next samples of the current sound segment: audio.
     AudioChunk = 4,
@@ -67,35 +67,39 @@ impl EventView {
         self.view.get()
     }
 
-    /// The segment that ended.
+    /// Returns the segment that ended.
     pub(super) fn segment(&self) -> Option<&Arc<SegmentView>> {
         self.segment.as_ref()
     }
 
-    /// The usage of the finished reply.
+    /// Returns the usage of the finished reply.
     pub(super) fn usage(&self) -> Option<&ualm_usage> {
         self.usage.as_deref()
     }
 }
 
-/// Converts events to C structs, adding the current segment to each.
-pub(super) struct Teller {
+/// A converter of events to C structs, which adds the current segment to each.
+pub(super) struct EventConverter {
     modality: ualm_modality,
     segment_index: usize,
 }
 
-impl Teller {
+impl EventConverter {
     pub(super) fn new() -> Self {
         Self { modality: ualm_modality::None, segment_index: 0 }
     }
 
-    /// Returns the event for C; `None` for one that the header does not have.
-    pub(super) fn tell(&mut self, event: Event) -> Option<Arc<EventView>> {
+    /// Converts an event; returns `None` for one that the header does not have.
+    pub(super) fn convert(&mut self, event: Event) -> Option<Arc<EventView>> {
         let mut seconds = 0.0;
-        let (mut text, mut audio, mut segment, mut usage) = (None, None, None, None);
+        let mut text = None;
+        let mut audio = None;
+        let mut segment = None;
+        let mut usage = None;
         let kind = match event {
             Event::SegmentStarted { index, modality } => {
-                (self.segment_index, self.modality) = (index, modality.into());
+                self.segment_index = index;
+                self.modality = modality.into();
                 ualm_event_kind::SegmentStarted
             }
             Event::TextDelta(piece) => {

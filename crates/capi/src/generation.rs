@@ -9,7 +9,7 @@ use super::argument::write;
 use super::boundary::{Failure, Result, entry, ualm_status};
 use super::cancel::ualm_cancel;
 use super::checkpoint::ualm_checkpoint;
-use super::event::{EventView, Teller, ualm_event};
+use super::event::{EventConverter, EventView, ualm_event};
 use super::generation_options::{generation_config, ualm_generation_options};
 use super::handle::{Handle, Out, free, share, share_if_any};
 use super::prompt::ualm_prompt;
@@ -18,8 +18,8 @@ use super::running::{Running, Start};
 use super::session::ualm_session;
 
 /// A callback for events, called in the thread that called ualm_session_generate. The event is valid until the callback
-/// returns. 0 continues; any other value stops the reply, which ends with what it has. The callback must return: no
-/// longjmp, no exception.
+/// returns. 0 continues; any other value stops the reply, which keeps what was made so far. The callback must return:
+/// no longjmp, no exception.
 pub type ualm_event_callback = Option<unsafe extern "C" fn(event: *const ualm_event, user_data: *mut c_void) -> c_int>;
 
 /// A running generation, pulled event by event.
@@ -34,18 +34,18 @@ impl Handle for ualm_generation {
 
 impl From<(Running, Cancel)> for ualm_generation {
     fn from((running, stop): (Running, Cancel)) -> Self {
-        Self { puller: Mutex::new(Puller { running, teller: Teller::new(), current: None }), stop }
+        Self { puller: Mutex::new(Puller { running, converter: EventConverter::new(), current: None }), stop }
     }
 }
 
 struct Puller {
     running: Running,
-    teller: Teller,
+    converter: EventConverter,
     /// The event that C may currently read.
     current: Option<Arc<EventView>>,
 }
 
-/// Begins a reply from the arguments that all functions share; also returns the token that stops this reply alone.
+/// Begins a reply from the arguments that all functions share; also returns the token that stops only this reply.
 ///
 /// # Safety
 /// The header's contract.
@@ -65,8 +65,8 @@ unsafe fn begin(
 }
 
 /// Generates the whole reply to `prompt`. `options` (NULL takes the model's defaults), `cancel`, `callback` and `reply`
-/// may be NULL. A stopped reply is no failure: it ends with what it has. After a failure there is no reply, but the
-/// callback has received everything made before it, and the session may be used again.
+/// may be NULL. Stopping a reply is not a failure: the reply ends with the segments made so far. After a failure
+/// there is no reply, but the callback has received everything made before it, and the session may be used again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_generate(
     session: *mut ualm_session,
@@ -131,11 +131,11 @@ unsafe fn finish(
 
 /// Runs a reply to its end. `callback` receives every event until it asks to stop.
 fn drive(mut running: Running, stop: &Cancel, mut callback: impl FnMut(&ualm_event) -> c_int) -> Result<ualm_reply> {
-    let mut teller = Teller::new();
+    let mut converter = EventConverter::new();
     let mut segments = Vec::new();
     let mut is_listening = true;
     while let Some(event) = running.next()? {
-        let Some(event) = teller.tell(event) else { continue };
+        let Some(event) = converter.convert(event) else { continue };
         segments.extend(event.segment().cloned());
         if is_listening && callback(event.view()) != 0 {
             stop.cancel();
@@ -212,7 +212,7 @@ pub unsafe extern "C" fn ualm_generation_next(
         while puller.current.is_none()
             && let Some(event) = puller.running.next()?
         {
-            puller.current = puller.teller.tell(event);
+            puller.current = puller.converter.convert(event);
         }
         let found = puller.current.as_ref().map_or(std::ptr::null(), |event| std::ptr::from_ref(event.view()));
         // SAFETY: per the header's contract. The event lives in the generation until the next call.

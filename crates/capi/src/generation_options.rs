@@ -1,4 +1,4 @@
-//! How a reply is generated.
+//! Options of generation.
 
 use ualm::{GenerationConfig, SegmentConfig};
 
@@ -13,17 +13,17 @@ use super::sized::{Options, fill, flag, read};
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_segment_options {
-    /// Softmax temperature; 0 takes the largest logit.
+    /// Softmax temperature; 0 always takes the most likely id.
     pub temperature: f32,
-    /// Only the most probable ids that together reach top_p; 1 keeps all.
+    /// Sample from the most likely ids whose probabilities add up to top_p; 1 keeps all.
     pub top_p: f32,
-    /// Scale of classifier-free guidance; 1 is none.
+    /// Scale of classifier-free guidance; 1 disables it.
     pub guidance: f32,
-    /// Only the top_k largest logits of each stream; 0 keeps all.
+    /// Sample from the top_k most likely ids of each stream; 0 keeps all.
     pub top_k: u32,
-    /// The most frames of a segment, the closing one included.
+    /// The maximum number of steps of a segment, including the closing one.
     pub max_steps: u32,
-    /// The fewest frames before the model may close a segment, or let its sound run out; 0 leaves it free.
+    /// The minimum number of steps before the model may close a segment, or end its sound; 0 sets no minimum.
     pub min_steps: u32,
 }
 
@@ -53,19 +53,20 @@ impl From<ualm_segment_options> for SegmentConfig {
     }
 }
 
-/// How a reply is generated.
+/// The options of a reply.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_generation_options {
     /// Written by ualm_generation_options_init.
     pub struct_size: usize,
-    /// Seed of every random draw: the same one gives the same reply on the same package, library and number of threads.
+    /// The random seed. The same seed reproduces a reply with the same package, library and number of threads.
     pub seed: u64,
-    /// The most segments of a reply.
+    /// The maximum number of segments of a reply.
     pub max_segments: usize,
-    /// Modalities (ualm_modality) of the first segments, in order; the model chooses those of the others. Borrowed.
+    /// Modalities (ualm_modality) of the first segments, in order; the model chooses the modalities of further ones.
+    /// Borrowed.
     pub force: *const i32,
-    /// How many.
+    /// The number of modalities in `force`.
     pub force_len: usize,
     /// Settings of text segments.
     pub text: ualm_segment_options,
@@ -73,13 +74,14 @@ pub struct ualm_generation_options {
     pub audio: ualm_segment_options,
     /// Settings of speech segments.
     pub speech: ualm_segment_options,
-    /// 1 gives sound out early, in short chunks first, at some cost in speed; 0 in chunks of some seconds, or at
-    /// the end of its segment.
+    /// 1 streams sound with low latency, in short chunks first, at some cost in speed; 0 in chunks of a few seconds, or
+    /// at the end of its segment.
     pub stream_audio: i32,
-    /// 1 goes on with the modalities of `force` when the model ends its turn, or a segment meets its limit, before them.
+    /// 1 continues with the remaining modalities of `force` when the model ends its turn early, or a segment reaches
+    /// its limit.
     pub insist: i32,
-    /// 1 lets the model think before it answers in text, in a segment of its own (UALM_MODALITY_THINKING), where it was
-    /// trained to and hears no sound. The steps of `text` are for thoughts and answer together.
+    /// 1 lets the model think before a text answer, in a segment of its own (UALM_MODALITY_THINKING), if it was trained
+    /// to and the prompt has no sound. The limit on the steps of `text` includes the thoughts.
     pub thinking: i32,
     /// Must be 0.
     pub reserved: i32,
@@ -121,17 +123,17 @@ pub unsafe extern "C" fn ualm_generation_options_init(
     entry(|| unsafe { fill(options, struct_size, (&share(model)?.0.config()).into()) })
 }
 
-/// The settings that `pointer` names, over the model's `defaults`.
+/// Reads the settings at `pointer`, with the model's `defaults`.
 ///
 /// # Safety
-/// The safety contract of the header for `ualm_generation_options`.
+/// The header's contract for `ualm_generation_options`.
 pub(super) unsafe fn generation_config(
     pointer: *const ualm_generation_options,
     defaults: GenerationConfig,
 ) -> Result<GenerationConfig> {
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     let options = unsafe { read(pointer, (&defaults).into()) }?;
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     let force = unsafe { list(options.force, options.force_len, "force") }?;
     let mut config = defaults;
     config.seed = options.seed;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::boundary::{Failure, Result, entry};
 
-/// An object that C holds by pointer. The pointer owns one count of an `Arc`, which `free` releases.
+/// An object that C refers to by a pointer. The pointer owns one reference of an `Arc`, which `free` releases.
 ///
-/// `Send + Sync`: any thread may use it, also several at once.
+/// `Send + Sync`, since any number of threads may use a handle at once.
 pub(super) trait Handle: Send + Sync + Sized {
-    /// The header's name for it.
+    /// The name in the header.
     const NAME: &'static str;
 }
 
@@ -16,7 +16,7 @@ pub(super) trait Handle: Send + Sync + Sized {
 pub(super) struct Out<T>(*mut *mut T);
 
 impl<T: Handle> Out<T> {
-    /// Wraps `pointer`, which holds NULL from now on, until [`fill`](Self::fill).
+    /// Wraps `pointer` and sets its target to NULL, until [`fill`](Self::fill).
     ///
     /// # Safety
     /// `pointer` is NULL or may be written to during the call.
@@ -45,7 +45,7 @@ impl<T: Handle> Out<T> {
     }
 }
 
-/// Returns a share of the object behind a handle, for the duration of a call.
+/// Clones the `Arc` of a handle, for the duration of a call.
 ///
 /// # Safety
 /// `pointer` is NULL or a handle that is not freed before this function returns.
@@ -54,7 +54,7 @@ pub(super) unsafe fn share<T: Handle>(pointer: *const T) -> Result<Arc<T>> {
         return Err(Failure::null(T::NAME));
     }
     if !pointer.is_aligned() {
-        return Err(Failure::invalid(format!("{} is no handle of this library", T::NAME)));
+        return Err(Failure::invalid(format!("{} is not a handle of this library", T::NAME)));
     }
     // SAFETY: by contract it came from `Out::fill` and is alive.
     unsafe {
@@ -63,7 +63,7 @@ pub(super) unsafe fn share<T: Handle>(pointer: *const T) -> Result<Arc<T>> {
     }
 }
 
-/// Returns a share, as [`share`] does; `None` when the handle is NULL.
+/// Clones the `Arc` of a handle, as [`share`] does; `None` when the handle is NULL.
 ///
 /// # Safety
 /// As [`share`].
@@ -72,13 +72,13 @@ pub(super) unsafe fn share_if_any<T: Handle>(pointer: *const T) -> Result<Option
     if pointer.is_null() { Ok(None) } else { unsafe { share(pointer) }.map(Some) }
 }
 
-/// Releases C's share; does nothing for NULL.
+/// Releases the reference of C; does nothing for NULL.
 ///
 /// # Safety
 /// `pointer` is NULL or a handle that is not used afterwards.
 pub(super) unsafe fn free<T: Handle>(pointer: *mut T) {
     if !pointer.is_null() {
-        // a free function returns no status; a panic is kept in the thread's last error
+        // a free function returns no status; a panic becomes the thread's last error
         entry(|| {
             // SAFETY: by contract it came from `Out::fill` and was not freed yet.
             drop(unsafe { Arc::from_raw(pointer) });

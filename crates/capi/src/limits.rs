@@ -13,20 +13,19 @@ use super::sized::{Options, fill, read};
 pub struct ualm_limits {
     /// Written by ualm_limits_init.
     pub struct_size: usize,
-    /// The longest sound that is listened to or encoded, in seconds; 0 takes the package's limit.
+    /// Seconds of a sound to listen to or encode; 0 takes the package's limit.
     pub input_seconds: f64,
-    /// Bytes that one decoded recording may take.
+    /// Bytes of a decoded recording.
     pub decoded_bytes: u64,
-    /// Bytes that the key/value cache of one conversation may take; 0 takes half of the memory that the process may
-    /// use.
+    /// Bytes of the key/value cache of a conversation; 0 takes half of the memory that the process may use.
     pub memory: u64,
-    /// Frames of one prompt: about one a token, 25 a second of sound.
+    /// Positions of a prompt: about one per token, 25 per second of sound.
     pub prompt_frames: usize,
-    /// The most segments of a reply.
+    /// Segments of a reply.
     pub segments: usize,
-    /// The most frames of a segment.
+    /// Steps of a segment.
     pub steps: usize,
-    /// Positions of a conversation; the model's own limit holds as well.
+    /// Positions of a conversation, within the model's own limit.
     pub context: usize,
 }
 
@@ -80,8 +79,8 @@ pub unsafe extern "C" fn ualm_limits_init(
     entry(|| unsafe { fill(limits, struct_size, share(model)?.0.limits().into()) })
 }
 
-/// Returns the same model with other limits; both share what is loaded. NULL for `limits` takes the model's own. Free
-/// both models.
+/// Returns the same model with other limits; both share the loaded graphs. NULL for `limits` takes the model's own.
+/// Free both models.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_with_limits(
     model: *const ualm_model,

@@ -16,9 +16,9 @@ pub struct ualm_model(pub(super) Model);
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_file {
-    /// The file's name in the package's folder.
+    /// The name in the package's folder.
     pub name: *const c_char,
-    /// The file's content.
+    /// The content.
     pub data: *const u8,
     /// Bytes of the content.
     pub len: usize,
@@ -29,8 +29,8 @@ impl Handle for ualm_model {
 }
 
 /// Loads the model package in `folder`; `options` may be NULL. The language model is loaded now, the graphs for sound
-/// when they are first used. A package is a folder, whose files stay where they are while the model is used (its
-/// weights are mapped into memory).
+/// when they are first used. The files must not be moved or changed while the model is in use, since its weights are
+/// mapped into memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_load(
     folder: *const c_char,

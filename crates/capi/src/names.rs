@@ -13,13 +13,13 @@ use super::boundary::{Failure, Result};
 pub enum ualm_modality {
     /// None: the field does not apply.
     None = 0,
-    /// Words.
+    /// Text.
     Text = 1,
     /// Sound and music.
     Audio = 2,
-    /// Spoken words.
+    /// Speech.
     Speech = 3,
-    /// Words that the model thinks before it answers in text.
+    /// The model's thoughts before a text answer.
     Thinking = 4,
 }
 
@@ -39,9 +39,9 @@ impl From<Modality> for ualm_modality {
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_role {
-    /// Instructions that stand above the conversation.
+    /// Instructions for the whole conversation.
     System = 1,
-    /// The person.
+    /// The user.
     User = 2,
     /// The model.
     Assistant = 3,
@@ -61,7 +61,7 @@ pub enum ualm_segment_end {
     Context = 4,
     /// Stopped on request.
     Cancelled = 5,
-    /// An error occurred; the call fails with it.
+    /// An error occurred; the call fails with this error.
     Failed = 6,
 }
 
@@ -86,9 +86,9 @@ pub enum ualm_reasoning_mode {
     Usual = 0,
     /// A plan, then the sound.
     Enrich = 1,
-    /// A question, the person's answer, a plan, then the sound.
+    /// A question, the user's answer, a plan, then the sound.
     Dialogue = 2,
-    /// A plan and a sound, then in every round a critique of the last sound and another sound.
+    /// A plan and a sound, then in each round a critique of the last sound and a revised sound.
     Reflect = 3,
 }
 
@@ -96,23 +96,23 @@ pub enum ualm_reasoning_mode {
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_stage {
-    /// None: there is no such stage, or the segment is of no chain.
+    /// None: there is no such stage, or the segment is not part of a chain.
     None = 0,
     /// A question of the model: text.
     Question = 1,
-    /// The person's answer.
+    /// The user's answer.
     Answer = 2,
     /// The model's plan of the sound: text.
     Plan = 3,
-    /// A sound that a critique follows.
+    /// A sound that is followed by a critique.
     Draft = 4,
-    /// The hearing of the draft through the audio encoder; it makes no segment.
+    /// Listening to the draft through the audio encoder; it makes no segment.
     Listen = 5,
     /// The model's critique of its draft: text.
     Critique = 6,
-    /// The sound that ends the chain.
+    /// The final sound.
     Final = 7,
-    /// The model's description of the draft that it hears, in a chain by prompt: text.
+    /// The model's description of its draft, in a chain by prompt: text.
     Description = 8,
 }
 
@@ -132,8 +132,8 @@ impl From<Stage> for ualm_stage {
     }
 }
 
-/// The reason why a chain cannot continue after a stage. Everything made so far is in its record, from which it can be
-/// resumed.
+/// The reason why a chain cannot continue after a stage. Its record has everything made so far, and the chain can be
+/// resumed from it.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_stop_reason {
@@ -155,7 +155,7 @@ pub enum ualm_stop_reason {
 pub enum ualm_wav_format {
     /// 16-bit integers: rounded to the nearest, clipped at full scale.
     Pcm16 = 1,
-    /// 32-bit floats, as they are.
+    /// 32-bit floats, unchanged.
     Float32 = 2,
 }
 
@@ -177,7 +177,7 @@ pub(super) fn role(role: i32) -> Result<Role> {
     }
 }
 
-/// Returns the mode of reasoning with the number `mode`; `None` for the usual one.
+/// Returns the mode of reasoning with the number `mode`; `None` for the default.
 pub(super) fn reasoning_mode(mode: i32) -> Result<Option<ReasoningMode>> {
     match mode {
         mode if mode == ualm_reasoning_mode::Usual as i32 => Ok(None),

@@ -11,7 +11,7 @@ use super::handle::{Handle, Out, free, share};
 use super::names::{modality, role};
 use super::view::{ualm_samples, waveform};
 
-/// A prompt: parts in order, each with its role. It may be reused, also by several sessions.
+/// A prompt: parts in order, each with its role. Several sessions may use it, any number of times.
 pub struct ualm_prompt(RwLock<Vec<Message>>);
 
 impl Handle for ualm_prompt {
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn ualm_prompt_new(prompt: *mut *mut ualm_prompt) -> ualm_
     })
 }
 
-/// Adds text, said by `speaker` (ualm_role). The text is copied.
+/// Adds a text of `speaker` (ualm_role). The text is copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_prompt_add_text(
     prompt: *mut ualm_prompt,
@@ -54,9 +54,8 @@ pub unsafe extern "C" fn ualm_prompt_add_text(
     })
 }
 
-/// Adds a recording, made by `speaker` (ualm_role): `kind` is UALM_MODALITY_AUDIO for sound and music,
-/// UALM_MODALITY_SPEECH for speech. Any rate and any number of channels (they are mixed to their mean). The samples are
-/// copied.
+/// Adds a recording of `speaker` (ualm_role): `kind` is UALM_MODALITY_AUDIO for sound and music, UALM_MODALITY_SPEECH
+/// for speech. Any sample rate and number of channels is accepted; channels are mixed to mono. The samples are copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_prompt_add_audio(
     prompt: *mut ualm_prompt,

@@ -12,8 +12,8 @@ use super::model::ualm_model;
 use super::names::modality;
 use super::view::{Text, View, ualm_samples, waveform};
 
-/// Describes sound with the model: a caption, or a transcript for the `kind` UALM_MODALITY_SPEECH. `cancel` may be
-/// NULL. Free `words` with ualm_string_free.
+/// Describes sound by the model: returns a caption, or a transcript for the `kind` UALM_MODALITY_SPEECH. `cancel` may
+/// be NULL. Free `words` with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_caption(
     model: *const ualm_model,
@@ -31,7 +31,7 @@ pub unsafe extern "C" fn ualm_model_caption(
     })
 }
 
-/// A take with its rank. The library makes it; later versions may add fields at the end.
+/// A take with its rank. The library fills it; later versions may add fields at the end.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_ranked {
@@ -41,15 +41,15 @@ pub struct ualm_ranked {
     pub take: usize,
     /// The model's caption of the take, NUL-terminated.
     pub caption: *const c_char,
-    /// covered x (1 + ordered) / 2, which takes are ranked by.
+    /// The score: covered x (1 + ordered) / 2.
     pub total: f64,
-    /// Share of the wanted words in the caption; a word wanted twice must occur twice.
+    /// Share of the expected words in the caption; a word that is expected twice must occur twice.
     pub covered: f64,
-    /// Share of the pairs of covered words that occur in the wanted order; 1 when there is no pair.
+    /// Share of the pairs of covered words in the expected order; 1 when there are no pairs.
     pub ordered: f64,
 }
 
-/// A ranking of takes, the best first.
+/// A ranking of takes, best first.
 pub struct ualm_ranking(Vec<RankedView>);
 
 impl From<Vec<Ranked>> for ualm_ranking {
@@ -88,9 +88,9 @@ impl From<Ranked> for RankedView {
     }
 }
 
-/// Ranks `take_count` takes by how well the model's own caption of each covers `wanted`: the words that they were made
-/// from, or for the `kind` UALM_MODALITY_SPEECH what was to be said. Of equals the earlier one is first; a take that
-/// cannot be listened to has an empty caption. `cancel` may be NULL.
+/// Ranks `take_count` takes by how well the model's own caption of each matches `wanted`: the prompt of the takes, or
+/// the text to speak for the `kind` UALM_MODALITY_SPEECH. Of equal takes the earlier one comes first; a take that the
+/// model cannot listen to has an empty caption. `cancel` may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_rank(
     model: *const ualm_model,
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn ualm_model_rank(
     })
 }
 
-/// Returns the take of rank `index`, 0 being the best; NULL after the last one. It is valid until the ranking is freed.
+/// Returns the take of rank `index`, 0 for the best; NULL after the last one. It is valid until the ranking is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_ranking_get(ranking: *const ualm_ranking, index: usize) -> *const ualm_ranked {
     value(std::ptr::null(), || {

@@ -1,4 +1,4 @@
-//! Records: conversations as data, from which any reply can be resumed or made again.
+//! Records: conversations as data, from which any reply can be resumed or reproduced.
 
 use std::ffi::c_char;
 
@@ -16,7 +16,7 @@ use super::session::ualm_session;
 use super::sized::fill;
 use super::view::{ualm_samples, waveform};
 
-/// A conversation as data: prompts, settings, seeds and frames, and the package that made them.
+/// A conversation as data: prompts, settings, seeds and tokens, and the identity of the package.
 pub struct ualm_record {
     record: Record,
     /// The forced modalities of each turn, which ualm_record_options points to.
@@ -66,7 +66,8 @@ pub unsafe extern "C" fn ualm_record_read_wav(file: *const c_char, record: *mut 
     })
 }
 
-/// Writes a WAV file with the record in it, as ualm_wav_write does; `samples` are those of its last segment.
+/// Writes a WAV file with the record in it, as ualm_wav_write does; `samples` are the sound of the record's last
+/// segment.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_record_write_wav(
     record: *const ualm_record,
@@ -117,8 +118,8 @@ pub unsafe extern "C" fn ualm_record_segment_count(record: *const ualm_record, t
     value(0, || Ok(unsafe { share(record) }?.record.turns.get(turn).map_or(0, |turn| turn.segments.len())))
 }
 
-/// Fills `options` with the settings and the seed that segment `segment` of turn `turn` (both from 0) was made with; for
-/// the segment after the last one, those of its turn. `struct_size` is sizeof *options. `force` points into the record.
+/// Fills `options` with the settings and the seed of segment `segment` in turn `turn` (both from 0), or with those of
+/// the turn for the segment after its last one. `struct_size` is sizeof *options. `force` points into the record.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_record_options(
     record: *const ualm_record,
@@ -138,16 +139,18 @@ pub unsafe extern "C" fn ualm_record_options(
         }
         let mut filled = ualm_generation_options::from(&config);
         let force = record.force.get(turn).map(Vec::as_slice).unwrap_or_default();
-        (filled.force, filled.force_len) = (force.as_ptr(), force.len());
+        filled.force = force.as_ptr();
+        filled.force_len = force.len();
         // SAFETY: per the header's contract.
         unsafe { fill(options, struct_size, filled) }
     })
 }
 
-/// Forgets the conversation of a session and runs that of `record` up to frame `frame` of segment `segment` of turn
-/// `turn`, all from 0. With the settings of the record (ualm_record_options) a reply from the checkpoint continues as
-/// if the conversation had never stopped, id by id. `cancel` may be NULL. After a failure the conversation is empty,
-/// unless the record was refused: a record of another package, a damaged one, or one without such a frame.
+/// Replaces the conversation of a session by that of `record`, up to position `frame` of segment `segment` of turn
+/// `turn`, all from 0, and returns the checkpoint there. With the settings of the record (ualm_record_options) a reply
+/// from the checkpoint has the same ids as if the conversation had never stopped. `cancel` may be NULL. After a failure
+/// the conversation is empty, unless the record was refused: a record of another package, a damaged one, or one without
+/// such a position.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_restore(
     session: *mut ualm_session,
@@ -176,8 +179,8 @@ pub unsafe extern "C" fn ualm_session_restore(
     })
 }
 
-/// Forgets the conversation of a session and runs the first `turns` turns of `record`, after which another turn can
-/// begin. `cancel` may be NULL. Fails as ualm_session_restore does.
+/// Replaces the conversation of a session by the first `turns` turns of `record`, after which another turn can begin.
+/// `cancel` may be NULL. Fails as ualm_session_restore does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_restore_turns(
     session: *mut ualm_session,

@@ -30,14 +30,14 @@ impl Report {
 }
 
 /// Starts ONNX Runtime if it is not running, loads the requested providers, and returns a report: an object with
-/// "library" (the file), "build", "threads", "asked" (for which providers), "providers" (a list: "asked",
-/// "default_options" (an object: options set because the request does not), "state" (ready, not_installed,
+/// "library" (the file), "build", "threads", "asked" (the requested providers), "providers" (a list: "asked",
+/// "default_options" (an object: options that the request leaves to their defaults), "state" (ready, not_installed,
 /// wrong_version, missing_dependency, no_device, timed_out, failed), "message", "library", "version", "devices",
-/// "missing"), "unserved" (graphs for which none of them can serve), "devices", a list of
+/// "missing"), "unserved" (graphs that none of the providers can run), "devices", a list of
 /// {"provider", "hardware", "vendor"}, "graphs" (empty), "other_libraries" (other copies of ONNX Runtime in the
-/// process) and "lost_devices" (an object: the error with which a provider's device was lost, after which the process
-/// must be started anew), and "processor" (an object: "name" and "features"). A provider that cannot serve is no error
-/// here, but when a model is loaded. `options` may be NULL. Free `json` with ualm_string_free.
+/// process) and "lost_devices" (an object: for each lost device the error, after which the process must be
+/// restarted), and "processor" (an object: "name" and "features"). An unavailable provider is an error only
+/// when a model is loaded, not here. `options` may be NULL. Free `json` with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_runtime_report(
     options: *const ualm_runtime_options,
@@ -52,11 +52,11 @@ pub unsafe extern "C" fn ualm_runtime_report(
 }
 
 /// Returns the report of a loaded model, as ualm_runtime_report does, with "graphs", a list of the graphs loaded so
-/// far: "graph", "file", "provider", "device", "nodes", "nodes_on_cpu" (those that the provider does not take),
-/// "operators_on_cpu", "in_float16" (whether the provider computes in float16 what the graph has in float32),
-/// "sizes" (of its dimensions by name, if its shapes are fixed), "instructions" (only where the file was chosen for
-/// instructions of the processor: "AVX-512 VNNI"), "variant_passed_over" (only where the provider does not run the
-/// graph's variant for it, or the processor its form: the file and the reason) and "passed_over" (a list of {"provider",
+/// far: "graph", "file", "provider", "device", "nodes", "nodes_on_cpu" (nodes that the provider does not support),
+/// "operators_on_cpu", "in_float16" (true if the provider computes in float16 although the graph is in float32),
+/// "sizes" (the sizes of its dimensions by name, if its shapes are fixed), "instructions" (only if the file was chosen
+/// for an instruction set, such as "AVX-512 VNNI"), "variant_passed_over" (only if the graph's variant
+/// for the provider or the processor is not used: the file and the reason) and "passed_over" (a list of {"provider",
 /// "why"}). Free `json` with ualm_string_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_report(model: *const ualm_model, json: *mut *mut c_char) -> ualm_status {

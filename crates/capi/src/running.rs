@@ -1,8 +1,8 @@
 //! A running generation, together with the session that it borrows.
 //!
-//! In Rust a [`Generation`] borrows its [`Session`] mutably. C has no borrows, so the session is stored in a [`Slot`]:
-//! starting a generation takes it out, holds both as one value ([`Borrowed`], whose self-reference `self_cell` keeps
-//! sound), and puts the session back when the reply ends or is dropped. In between the slot is empty.
+//! In Rust a [`Generation`] borrows its [`Session`] mutably. C has no borrow checker, so the session is stored in a
+//! [`Slot`]: a generation takes it out and holds both as one value ([`Borrowed`], whose self-reference `self_cell`
+//! makes safe), and puts the session back when the reply ends or is dropped. In between the slot is empty.
 
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -55,7 +55,8 @@ impl Running {
         cancel: &Cancel,
     ) -> Result<Self> {
         let Conversation { session, mut record } = slot.take()?;
-        let (begun, mut read) = (session.position(), None);
+        let begun = session.position();
+        let mut read = None;
         let started = Borrowed::try_new_or_recover(MutBorrow::new(session), |session| {
             let session = session.borrow_mut();
             match start {
@@ -74,7 +75,7 @@ impl Running {
             }
             Err((session, error)) => {
                 let session = session.into_inner();
-                // refused after the session had gone back to the checkpoint
+                // refused after the session was rewound to the checkpoint
                 if let Start::At(checkpoint) = start
                     && session.position() != begun
                 {
@@ -106,7 +107,7 @@ impl Running {
     fn hand_back(&self, open: Open) {
         let Open { borrowed, mut record, begun } = open;
         let session = borrowed.into_owner().into_inner();
-        // a prompt that was never run is no part of the conversation
+        // a prompt that was never run is not part of the conversation
         if session.position() <= begun && record.turns.last().is_some_and(|turn| turn.segments.is_empty()) {
             record.turns.pop();
         }

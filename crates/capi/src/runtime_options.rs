@@ -1,4 +1,4 @@
-//! How ONNX Runtime is started.
+//! Options of ONNX Runtime.
 
 use std::ffi::c_char;
 use std::time::Duration;
@@ -9,28 +9,29 @@ use super::argument::{list, path, text};
 use super::boundary::{Result, entry, ualm_status};
 use super::sized::{Options, fill, flag, read};
 
-/// How to start ONNX Runtime. There is one in a process: later calls must ask for the same, or for nothing (NULL).
+/// Options of ONNX Runtime, which is started once per process: later calls must pass the same options, or NULL.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_runtime_options {
     /// Written by ualm_runtime_options_init.
     pub struct_size: usize,
-    /// Path of ONNX Runtime's library; NULL looks for it: in ORT_DYLIB_PATH, beside the program and in ../lib of it,
-    /// beside this library, in the user's cache.
+    /// Path of ONNX Runtime's library; NULL searches ORT_DYLIB_PATH, the folders of the program and of this library,
+    /// ../lib from there, and the user's cache.
     pub library: *const c_char,
-    /// Threads of the one pool that all graphs share; 0 takes as many as the process may use.
+    /// Threads of the pool that all graphs share; 0 takes as many as the process may use.
     pub threads: usize,
-    /// The execution providers of a model's graphs, such as "openvino", "cuda:device_id=1,cpu", "codec=openvino,llm=cpu"
-    /// or "auto"; NULL takes UALM_PROVIDER, else "cpu". Models in one process may have different ones.
+    /// The execution providers of a model's graphs, such as "openvino", "cuda:device_id=1,cpu",
+    /// "codec=openvino,llm=cpu" or "auto"; NULL takes UALM_PROVIDER, else "cpu". Models in one process may have
+    /// different ones.
     pub provider: *const c_char,
-    /// Paths of plugins that offer providers, provider_library_count of them; none takes UALM_PROVIDER_LIBRARY. Plugins
-    /// beside ONNX Runtime's library are found without. Borrowed.
+    /// Paths of plugin libraries with providers; with none, UALM_PROVIDER_LIBRARY is used. Plugins beside ONNX
+    /// Runtime's library are always found. Borrowed.
     pub provider_libraries: *const *const c_char,
-    /// How many.
+    /// The number of paths.
     pub provider_library_count: usize,
-    /// How many seconds a library may take to load; 0 takes 120.
+    /// The time limit for loading a library, in seconds; 0 takes 120.
     pub load_timeout: usize,
-    /// 1 takes less memory, for long recordings above all; 0 does not. Models in one process may differ.
+    /// 1 reduces memory use, above all for long recordings; 0 does not. Models in one process may differ.
     pub low_memory: usize,
 }
 
@@ -65,27 +66,29 @@ pub unsafe extern "C" fn ualm_runtime_options_init(
     entry(|| unsafe { fill(options, struct_size, ualm_runtime_options::default()) })
 }
 
-/// The options that `pointer` names.
+/// Reads the options at `pointer`.
 ///
 /// # Safety
-/// The safety contract of the header for `ualm_runtime_options`.
+/// The header's contract for `ualm_runtime_options`.
 pub(super) unsafe fn runtime_options(pointer: *const ualm_runtime_options) -> Result<RuntimeOptions> {
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     let options = unsafe { read(pointer, ualm_runtime_options::default()) }?;
-    let library = match options.library.is_null() {
-        true => None,
-        // SAFETY: the contract is the same.
-        false => Some(unsafe { path(options.library, "library") }?.to_path_buf()),
+    let library = if options.library.is_null() {
+        None
+    } else {
+        // SAFETY: same contract.
+        Some(unsafe { path(options.library, "library") }?.to_path_buf())
     };
-    let providers = match options.provider.is_null() {
-        true => None,
-        // SAFETY: the contract is the same.
-        false => Some(unsafe { text(options.provider, "provider") }?.parse()?),
+    let providers = if options.provider.is_null() {
+        None
+    } else {
+        // SAFETY: same contract.
+        Some(unsafe { text(options.provider, "provider") }?.parse()?)
     };
     let count = options.provider_library_count;
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     let listed = unsafe { list(options.provider_libraries, count, "provider_libraries") }?;
-    // SAFETY: the contract is the same.
+    // SAFETY: same contract.
     let named = listed.iter().map(|file| Ok(unsafe { path(*file, "provider_libraries") }?.to_path_buf()));
     Ok(RuntimeOptions::default()
         .library(library)

@@ -18,14 +18,15 @@ pub struct ualm_session {
 }
 
 impl ualm_session {
-    /// Returns an empty conversation; `engine` is the one that runs it, if any.
+    /// Creates an empty conversation, in `engine` if given.
     pub(super) fn new(session: Session, engine: Option<&Engine>) -> Self {
         Self::of(Conversation::new(session), engine)
     }
 
-    /// A conversation, of the engine if it is one's.
+    /// Wraps a conversation, in `engine` if given.
     pub(super) fn of(conversation: Conversation, engine: Option<&Engine>) -> Self {
-        let (model, max_positions) = (conversation.session.model().clone(), conversation.session.max_positions());
+        let model = conversation.session.model().clone();
+        let max_positions = conversation.session.max_positions();
         Self { model, slot: Slot::new(conversation, engine), max_positions }
     }
 }
@@ -45,7 +46,7 @@ pub unsafe extern "C" fn ualm_session_new(model: *const ualm_model, session: *mu
     })
 }
 
-/// Positions of the conversation so far, of the model's context. UALM_STATUS_BUSY while a generation is open.
+/// Returns the number of positions of the conversation so far. Fails with UALM_STATUS_BUSY while a generation is open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_position(session: *const ualm_session, position: *mut usize) -> ualm_status {
     entry(|| {

@@ -1,25 +1,26 @@
 //! Structs of options that begin with their own size, so that they can grow.
 //!
-//! A caller compiled with an older header gives a shorter struct: what it lacks is as the defaults say. One compiled
-//! with a newer header gives a longer one: what this library does not know must be zero, which asks for nothing.
+//! A caller compiled with an older header passes a shorter struct: missing fields take the defaults. A caller compiled
+//! with a newer header passes a longer struct: fields that this library does not know must be zero.
 
 use super::boundary::{Failure, Result};
 
-/// Nothing that is an options struct is larger than this.
+/// The maximum size of an options struct, to detect garbage in `struct_size`.
 const LARGEST: usize = 4096;
 
-/// A struct of options. It has no padding at its end (on 64-bit machines), where a new field would not be told apart.
+/// A struct of options. It has no padding at its end (on 64-bit machines), which a new field could not be distinguished
+/// from.
 ///
 /// # Safety
 /// `#[repr(C)]`, the first field is `struct_size: usize`, and every bit pattern is a value.
 pub(super) unsafe trait Options: Copy {
-    /// The header's name.
+    /// The name in the header.
     const NAME: &'static str;
-    /// Its size in the first version that had it: it stays when a field is added.
+    /// The size in the first version, which stays when fields are added.
     const OLDEST: usize;
 }
 
-/// What the caller's struct says, over `defaults`; NULL says nothing.
+/// Reads the caller's struct, with `defaults` for missing fields and for NULL.
 ///
 /// # Safety
 /// `pointer` is NULL or a struct of as many bytes as its first field says.
@@ -46,10 +47,10 @@ pub(super) unsafe fn read<T: Options>(pointer: *const T, defaults: T) -> Result<
     Ok(value)
 }
 
-/// Fills the caller's struct of `size` bytes with `value`, and the rest with zeros; notes the size.
+/// Fills the caller's struct of `size` bytes with `value`, the rest with zeros, and sets `struct_size`.
 ///
 /// # Safety
-/// `pointer` is NULL or has `size` bytes behind it that may be written to.
+/// `pointer` is NULL or points to `size` writable bytes.
 pub(super) unsafe fn fill<T: Options>(pointer: *mut T, size: usize, value: T) -> Result<()> {
     if pointer.is_null() || !pointer.is_aligned() {
         return Err(Failure::invalid(format!("{} is NULL or not aligned", T::NAME)));
@@ -68,15 +69,18 @@ fn check_size<T: Options>(size: usize) -> Result<()> {
     if (T::OLDEST..=LARGEST).contains(&size) {
         return Ok(());
     }
-    let (name, oldest) = (T::NAME, T::OLDEST);
+    let name = T::NAME;
+    let oldest = T::OLDEST;
     Err(Failure::invalid(format!("{name}: struct_size is {size}; expected {oldest} or more, as {name}_init writes it")))
 }
 
 /// Reads a field that is 0 or 1.
 pub(super) fn flag<T: From<u8> + PartialEq + std::fmt::Display>(value: T, name: &str) -> Result<bool> {
-    match value == T::from(1) {
-        true => Ok(true),
-        false if value == T::from(0) => Ok(false),
-        false => Err(Failure::invalid(format!("{name} is {value}; expected 0 or 1"))),
+    if value == T::from(1) {
+        Ok(true)
+    } else if value == T::from(0) {
+        Ok(false)
+    } else {
+        Err(Failure::invalid(format!("{name} is {value}; expected 0 or 1")))
     }
 }

@@ -1,7 +1,7 @@
 //! The stages of a chain, pulled event by event.
 //!
 //! In Rust a [`ChainRunner`] is advanced step by step, and passes its events to a closure. C pulls events: a stage runs
-//! in a thread of its own, which owns the runner meanwhile and passes on one event at a time.
+//! on its own thread, which owns the runner for that time and passes on one event at a time.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -18,11 +18,12 @@ use super::view::{Samples, SegmentView, ualm_usage};
 type Runner = ChainRunner<'static>;
 type Outcome = (Runner, ualm::Result<ChainStep>);
 
-/// A chain whose events are pulled.
+/// A chain, pulled event by event.
 pub(super) struct Stages {
     state: State,
     stop: Cancel,
-    /// The segments of the chain so far, with the index of their stage; a replaced one is kept, as C may still read it.
+    /// The segments of the chain so far, with the index of their stage; a replaced one is kept, since C may still read
+    /// it.
     made: Vec<Made>,
     end: Option<End>,
     /// The engine that runs the steps, kept alive by the chain.
@@ -49,7 +50,7 @@ enum End {
     Error(Error),
     /// The next event is the last one.
     Last,
-    /// Nothing is left.
+    /// The end was reported.
     Over,
 }
 
@@ -129,12 +130,13 @@ impl Stages {
             Some(ChainStop::Context) => (ualm_stop_reason::Context, Some(End::Last)),
             Some(ChainStop::Failed(error)) => (ualm_stop_reason::Failed, Some(End::Error(error))),
             Some(ChainStop::NotRanked(error)) => (ualm_stop_reason::NotRanked, Some(End::Error(error))),
-            // a reason that this library does not know ends the chain as a cancellation does
+            // an unknown reason is reported as a cancellation
             Some(_) => (ualm_stop_reason::Cancelled, Some(End::Last)),
         };
         self.end = end;
         let head = Head { stop, take: position.take, modality: position.modality.into(), ..ended };
-        let (segment, sound) = (SegmentView::new(segment), sound.as_ref().map(Samples::new));
+        let segment = SegmentView::new(segment);
+        let sound = sound.as_ref().map(Samples::new);
         let view = TakeEventView::of_segment(head, Some(Arc::clone(&segment)), sound.clone());
         self.made.push(Made { stage_index: ended.segment_index, segment, sound });
         view
@@ -149,7 +151,7 @@ impl Stages {
     pub(super) fn runner(&mut self) -> Result<&mut Runner> {
         match &mut self.state {
             State::Ready(runner) => Ok(runner),
-            State::Running(_) => Err(Failure::busy("a stage of the chain is being made: take its events first")),
+            State::Running(_) => Err(Failure::busy("a stage of the chain is running: read its events first")),
             State::Lost => Err(lost()),
         }
     }
@@ -173,13 +175,13 @@ fn head(kind: Kind, runner: &Runner, stage_index: usize) -> Head {
 }
 
 fn lost() -> Failure {
-    Failure::invalid("a fault has ended this chain: resume it from a record of it")
+    Failure::invalid("this chain ended by a bug: resume it from its record")
 }
 
-/// A stage that is being made.
+/// A running stage.
 struct Running {
     stage_index: usize,
-    /// `None` once the events have ended, or are no longer wanted.
+    /// `None` once the events have ended, or are not needed any more.
     events: Option<Receiver<TakeEventView>>,
     thread: Option<JoinHandle<Outcome>>,
     stop: Cancel,
@@ -225,7 +227,7 @@ impl Drop for Running {
         self.events = None;
         if let Some(thread) = self.thread.take() {
             self.stop.cancel();
-            // a drop has no way to report its panic
+            // drop cannot report the panic
             let _ = thread.join();
         }
     }

@@ -21,7 +21,7 @@ use super::ranking::{RankedView, ualm_ranked, ualm_ranking};
 use super::record::ualm_record;
 use super::view::{Samples, SegmentView, Text, View, ualm_samples, ualm_segment, ualm_usage};
 
-/// The kind of an event of takes. Those of a chain alone come last.
+/// The kind of an event of takes. The last kinds occur only in chains.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ualm_take_event_kind {
@@ -29,20 +29,20 @@ pub enum ualm_take_event_kind {
     SegmentStarted = 1,
     /// A segment got more text: text, text_len.
     TextDelta = 2,
-    /// A sound segment grew and is not decoded yet: seconds.
+    /// A sound segment grew, but is not decoded yet: seconds.
     AudioProgress = 3,
     /// The next samples of a sound segment, without the package's enhancer: audio.
     AudioChunk = 4,
     /// A segment ended: segment, and audio ready to play.
     SegmentEnded = 5,
-    /// All takes are made, and the model begins to listen to them.
+    /// All takes are made, and the model begins to rank them.
     RankingStarted = 6,
     /// The model has listened to a take: ranked.
     Ranked = 7,
-    /// All work is done or was stopped: usage.
+    /// The takes or the chain are complete or were stopped: usage.
     Finished = 8,
-    /// A stage of a chain ended with the chosen take: segment, and audio ready to play; both are NULL after a hearing.
-    /// stop tells whether the chain can continue.
+    /// A stage of a chain ended with the chosen take: segment, and audio ready to play; both are NULL after a
+    /// UALM_STAGE_LISTEN stage. stop has the reason if the chain cannot continue.
     StageEnded = 9,
     /// The model has asked a question: the chain continues after ualm_chain_answer.
     Question = 10,
@@ -113,7 +113,9 @@ pub(super) struct Head {
 impl Head {
     /// Returns the head of an event that is about no segment.
     pub(super) fn of(kind: ualm_take_event_kind) -> Self {
-        let (stage, modality, stop) = (ualm_stage::None, ualm_modality::None, ualm_stop_reason::None);
+        let stage = ualm_stage::None;
+        let modality = ualm_modality::None;
+        let stop = ualm_stop_reason::None;
         Self { kind, stage, take: 0, segment_index: 0, modality, stop }
     }
 
@@ -182,12 +184,12 @@ impl TakeEventView {
         })
     }
 
-    /// Returns the view of an event that shows a segment.
+    /// Returns the view of an event about a segment.
     pub(super) fn of_segment(head: Head, segment: Option<Arc<SegmentView>>, audio: Option<Arc<Samples>>) -> Self {
         Self::new(head, 0.0, Content { segment, audio, ..Content::default() })
     }
 
-    /// Returns the view of an event that shows what everything took.
+    /// Returns the view of an event with the total usage.
     pub(super) fn of_usage(head: Head, usage: ualm_usage) -> Self {
         Self::new(head, 0.0, Content { usage: Some(Box::new(usage)), ..Content::default() })
     }
@@ -198,8 +200,8 @@ impl TakeEventView {
 }
 
 /// A callback for events, called in the thread that called ualm_takes_make. The event is valid until the callback
-/// returns. 0 continues; any other value stops all takes, which end with what they have. The callback must return: no
-/// longjmp, no exception.
+/// returns. 0 continues; any other value stops all takes, which keep what was made so far. The callback must return:
+/// no longjmp, no exception.
 pub type ualm_take_callback =
     Option<unsafe extern "C" fn(event: *const ualm_take_event, user_data: *mut c_void) -> c_int>;
 
@@ -232,12 +234,12 @@ impl From<Take> for TakeView {
 }
 
 /// The model or the engine that takes and chains run on.
-pub(super) enum Room {
+pub(super) enum Host {
     Model(Model),
     Engine(Engine),
 }
 
-impl Room {
+impl Host {
     /// Returns the engine, if there is one, else the model.
     ///
     /// # Safety
@@ -259,14 +261,14 @@ impl Room {
     }
 }
 
-/// Makes `take_count` takes of the reply to `prompt`, several at once: they share the run of the prompt and then their
-/// steps, and each has its own seed, that of the options plus its index. They run in `engine`, as many at once as it has
-/// slots for, or with NULL in an engine of their own on `model`; one of the two may be NULL.
+/// Makes `take_count` takes of the reply to `prompt`, several at once: the prompt runs once, steps are batched, and
+/// each take has the seed of the options plus its index. The takes run in `engine`, as many at once as it has slots
+/// for, or in a new engine on `model`; the other argument may be NULL.
 ///
-/// With `wanted` the takes are ranked by how well the model's own caption of each covers these words, as
-/// ualm_model_rank does. `options` (NULL takes the model's defaults), `wanted`, `cancel` and `callback` may be NULL.
-/// Stopped takes are no failure: they end with what they have, and takes that were not begun are missing. After the
-/// failure of a take there are none, but the callback has received everything made before it.
+/// With `wanted` the takes are ranked by how well the model's own caption of each matches this text, as ualm_model_rank
+/// does. `options` (NULL takes the model's defaults), `wanted`, `cancel` and `callback` may be NULL. Stopping takes is
+/// not a failure: they keep what was made so far, and takes that were not begun are missing. After the failure of a
+/// take there are no takes, but the callback has received everything made before it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_make(
     model: *const ualm_model,
@@ -282,9 +284,9 @@ pub unsafe extern "C" fn ualm_takes_make(
 ) -> ualm_status {
     entry(|| {
         // SAFETY: per the header's contract.
-        let (out, room, prompt) = unsafe { (Out::new(takes)?, Room::new(model, engine)?, share(prompt)?) };
+        let (out, host, prompt) = unsafe { (Out::new(takes)?, Host::new(model, engine)?, share(prompt)?) };
         // SAFETY: per the header's contract.
-        let config = unsafe { generation_config(options, room.model().config()) }?;
+        let config = unsafe { generation_config(options, host.model().config()) }?;
         // SAFETY: per the header's contract.
         let cancel = unsafe { cancel_of(cancel) }?.below();
         let kind = config.force.last().copied().unwrap_or(Modality::Audio);
@@ -296,14 +298,14 @@ pub unsafe extern "C" fn ualm_takes_make(
         };
         // SAFETY: per the header's contract.
         let callback = |event: &ualm_take_event| callback.map_or(0, |callback| unsafe { callback(event, user_data) });
-        out.fill(make(&room, &prompt.messages(), &config, take_count, expected.as_ref(), &cancel, callback)?);
+        out.fill(make(&host, &prompt.messages(), &config, take_count, expected.as_ref(), &cancel, callback)?);
         Ok(())
     })
 }
 
 /// Makes and ranks takes. `callback` receives every event until it asks to stop.
 fn make(
-    room: &Room,
+    host: &Host,
     messages: &[Message],
     config: &GenerationConfig,
     count: usize,
@@ -322,12 +324,12 @@ fn make(
         TakeEventView::of(event, None).into_iter().for_each(&mut tell);
         Ok(())
     };
-    let prompt = room.model().prompt_for(config.opens_with(), messages, cancel)?;
-    let mut runner = match room {
-        Room::Model(model) => TakeRunner::for_prompt(model, count, &prompt, config)?,
-        Room::Engine(engine) => TakeRunner::in_session(engine.session_for(config)?, MOST_AT_ONCE),
+    let prompt = host.model().prompt_for(config.opens_with(), messages, cancel)?;
+    let mut runner = match host {
+        Host::Model(model) => TakeRunner::for_prompt(model, count, &prompt, config)?,
+        Host::Engine(engine) => TakeRunner::in_session(engine.session_for(config)?, MOST_AT_ONCE),
     };
-    let mut record = Record::new(room.model().package());
+    let mut record = Record::new(host.model().package());
     record.begin_turn(messages, &prompt, config);
     let made = runner
         .session_mut()
@@ -376,8 +378,8 @@ pub unsafe extern "C" fn ualm_takes_segment(
     })
 }
 
-/// Returns the last sound of the take `take` (from 0), ready to play: through the package's enhancer, if it has one.
-/// NULL when there is none. It is valid until the takes are freed.
+/// Returns the last sound of the take `take` (from 0), ready to play: enhanced if the package has an enhancer.
+/// NULL when there is none. Valid until the takes are freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_audio(takes: *const ualm_takes, take: usize) -> *const ualm_samples {
     value(std::ptr::null(), || {
@@ -388,7 +390,7 @@ pub unsafe extern "C" fn ualm_takes_audio(takes: *const ualm_takes, take: usize)
     })
 }
 
-/// Returns the record of the take `take` (from 0), from which the take can be made again or resumed.
+/// Returns the record of the take `take` (from 0), from which the take can be reproduced or resumed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_record(
     takes: *const ualm_takes,
@@ -405,7 +407,7 @@ pub unsafe extern "C" fn ualm_takes_record(
     })
 }
 
-/// Returns the ranking of the takes, the best first; it is empty when they were not ranked.
+/// Returns the ranking of the takes, best first; empty when they were not ranked.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_ranking(takes: *const ualm_takes, ranking: *mut *mut ualm_ranking) -> ualm_status {
     entry(|| {
@@ -416,7 +418,7 @@ pub unsafe extern "C" fn ualm_takes_ranking(takes: *const ualm_takes, ranking: *
     })
 }
 
-/// Returns the usage of all takes; the run of the prompt, which they share, counts once. Valid until the takes are
+/// Returns the usage of all takes; their shared prompt counts once. Valid until the takes are
 /// freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_takes_usage(takes: *const ualm_takes) -> *const ualm_usage {

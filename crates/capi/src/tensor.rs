@@ -12,7 +12,7 @@ use super::view::{ualm_samples, waveform};
 pub struct ualm_tensor {
     rows: usize,
     columns: usize,
-    /// Row after row.
+    /// The numbers, row after row.
     data: Box<[f32]>,
 }
 
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn ualm_tensor_free(tensor: *mut ualm_tensor) {
     unsafe { free(tensor) }
 }
 
-/// Encodes sound into language-model features: a row of the hidden size for every frame, about 25 a second.
+/// Encodes sound to language-model features: a row of the hidden size for each position, about 25 per second.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_audio_features(
     model: *const ualm_model,
@@ -70,8 +70,8 @@ pub unsafe extern "C" fn ualm_model_audio_features(
     })
 }
 
-/// Returns the embeddings of a prompt that begins a conversation: a row of the hidden size for every frame, with the
-/// features of sound in their slots.
+/// Returns the embeddings of a prompt at the beginning of a conversation: a row of the hidden size for each position,
+/// with the features of sound in their positions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_model_prompt_embeddings(
     model: *const ualm_model,
@@ -89,8 +89,8 @@ pub unsafe extern "C" fn ualm_model_prompt_embeddings(
 }
 
 /// Returns the logits that follow the conversation and `prompt`, one row each: of the text head (column = id), and of
-/// the audio head (the codes of all streams, then the ends of turn and segment). `audio` may be NULL, and is set to
-/// NULL for a package that generates no sound. The conversation is unchanged.
+/// the audio head (the codes of all streams, then the ids that end the turn and the segment). `audio` may be NULL, and
+/// is set to NULL for a package that generates no sound. The conversation is unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ualm_session_next_logits(
     session: *mut ualm_session,

@@ -17,7 +17,7 @@ pub extern "C" fn ualm_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// Returns the version of the library's binary interface; it serves a program whose UALM_ABI_VERSION is the same.
+/// Returns the version of the library's binary interface; it works with programs whose UALM_ABI_VERSION is the same.
 #[unsafe(no_mangle)]
 pub extern "C" fn ualm_abi_version() -> u32 {
     UALM_ABI_VERSION

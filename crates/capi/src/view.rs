@@ -1,7 +1,7 @@
 //! Views: structs that C reads without a call, stored beside the memory that they point into.
 //!
-//! That memory is on the heap (`Vec`, `Box<[T]>`, `Arc`): it stays where it is when its owner moves, and nothing here
-//! changes it once the view is made.
+//! That memory is on the heap (`Vec`, `Box<[T]>`, `Arc`): it does not move with its owner, and never changes once the
+//! view exists.
 
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ pub struct ualm_samples {
     /// frames x channels samples, interleaved: left, right, left, right; full scale is -1 to 1. NULL when there are
     /// none.
     pub data: *const f32,
-    /// Samples in each channel.
+    /// The number of samples per channel.
     pub frames: usize,
-    /// Channels; at least 1.
+    /// The number of channels; at least 1.
     pub channels: u32,
-    /// Samples a second in each channel; at least 1.
+    /// The sample rate in Hz; at least 1.
     pub sample_rate: u32,
 }
 
-/// A segment of a reply. The library makes it; later versions may add fields at the end.
+/// A segment of a reply. The library fills it; later versions may add fields at the end.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ualm_segment {
@@ -39,15 +39,15 @@ pub struct ualm_segment {
     pub end: ualm_segment_end,
     /// The NUL-terminated text of a text segment; "" for sound.
     pub text: *const c_char,
-    /// Bytes of the text, without the NUL. (A model may write a NUL, too.)
+    /// Bytes of the text, without the NUL. (A model's text may contain NUL.)
     pub text_len: usize,
-    /// The sound of a sound segment, NULL for text. It has no samples when the segment was too short to hold any.
+    /// The sound of a sound segment, NULL for text. It has no samples if the segment was too short.
     pub audio: *const ualm_samples,
-    /// Token ids: frame_count frames of stream_count ids each, the closing frame included.
+    /// Token ids: frame_count positions of stream_count ids each, including the closing position.
     pub frames: *const u32,
-    /// Frames.
+    /// The number of positions.
     pub frame_count: usize,
-    /// Ids in a frame.
+    /// The number of ids per position.
     pub stream_count: usize,
 }
 
@@ -57,13 +57,13 @@ pub struct ualm_segment {
 pub struct ualm_usage {
     /// Its size in this version of the library.
     pub struct_size: usize,
-    /// Frames of the prompt.
+    /// Positions of the prompt.
     pub prompt_frames: usize,
-    /// Frames generated, closing ones included.
+    /// Generated steps, including closing ones.
     pub steps: usize,
-    /// Seconds spent on running prompts and openings of segments.
+    /// Seconds spent on prompts and on the openings of segments.
     pub prefill_seconds: f64,
-    /// Seconds spent on generating frames and decoding their sound.
+    /// Seconds spent on steps and on decoding sound.
     pub decode_seconds: f64,
 }
 
@@ -79,7 +79,7 @@ impl ualm_usage {
     }
 }
 
-/// A struct of pointers into memory that lies beside it and does not change.
+/// A struct of pointers into memory that its owner keeps and does not change.
 pub(super) struct View<T>(T);
 
 // SAFETY: a view only holds addresses; its owner keeps the memory alive, and nothing writes to it.
@@ -111,7 +111,7 @@ impl Text {
         self.0.as_ptr().cast()
     }
 
-    /// Bytes without the NUL.
+    /// The length in bytes, without the NUL.
     pub(super) fn len(&self) -> usize {
         self.0.len() - 1
     }
@@ -150,7 +150,7 @@ impl Samples {
 /// # Safety
 /// `pointer` is NULL or points to a valid `ualm_samples`.
 pub(super) unsafe fn waveform(pointer: *const ualm_samples) -> Result<Waveform> {
-    // SAFETY: the contract is the same; every bit pattern is a `ualm_samples`.
+    // SAFETY: same contract; every bit pattern is a `ualm_samples`.
     let [samples] = unsafe { super::argument::list(pointer, 1, "samples") }? else {
         return Err(Failure::null("samples"));
     };
@@ -177,7 +177,8 @@ pub(super) struct SegmentView {
 
 impl SegmentView {
     pub(super) fn new(segment: Segment) -> Arc<Self> {
-        let (text, audio) = (Text::new(&segment.text), segment.audio.as_ref().map(Samples::new));
+        let text = Text::new(&segment.text);
+        let audio = segment.audio.as_ref().map(Samples::new);
         let view = ualm_segment {
             struct_size: size_of::<ualm_segment>(),
             modality: segment.modality.into(),

@@ -1,4 +1,4 @@
-//! `codec encode` and `codec decode`: sound to codes and back.
+//! `codec encode` and `codec decode`: converts sound to codes and back.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Write};
@@ -57,7 +57,7 @@ fn decode(common: &Common, codes: &Path, output: &Output, pictures: &Pictures) -
     Ok(sound)
 }
 
-/// The first modality of sound that the package makes, whose codec this is about.
+/// Returns the package's first sound modality, whose codec the command uses.
 fn sound_modality(model: &Model) -> Result<Modality> {
     let first = model.sounds().next().map(|(modality, _)| modality);
     first.ok_or_else(|| Error::new(ErrorKind::Invalid, format!("the package {:?} has no codec", model.manifest().name)))

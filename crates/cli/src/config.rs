@@ -1,4 +1,4 @@
-//! The configuration file: defaults for the options that every command takes (docs/providers.md).
+//! The configuration file: defaults for the options of every command (docs/providers.md).
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ struct Config {
 }
 
 impl Common {
-    /// The same, where neither an option nor an environment variable says anything: as the configuration file does.
+    /// Fills options that neither the command line nor the environment sets from the configuration file.
     pub fn or_configured(mut self) -> Result<Self> {
         let (path, is_named) = match &self.config {
             Some(path) => (path.clone(), true),
@@ -40,7 +40,7 @@ impl Common {
         let wrong = |what: String| Error::new(ErrorKind::Invalid, format!("{}: {what}", path.display()));
         let config: Config = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         if config.threads == Some(0) || config.load_timeout == Some(0) {
-            return Err(wrong("threads and load_timeout are at least 1".into()));
+            return Err(wrong("threads and load_timeout must be at least 1".into()));
         }
         let beside = |file: PathBuf| path.parent().unwrap_or(Path::new("")).join(file);
         if self.provider.is_none() {
@@ -59,7 +59,7 @@ impl Common {
     }
 }
 
-/// Returns the package for which `model` stands: the one in `folder`, or one at the hub where there is no such folder.
+/// Resolves `model` to a package: `folder`, or a package on the hub if there is no such folder.
 fn package(model: &Path, folder: PathBuf) -> PathBuf {
     #[cfg(feature = "hub")]
     if !folder.exists() && crate::setup::model_name(model).is_some() {

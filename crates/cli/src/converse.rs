@@ -1,4 +1,4 @@
-//! `converse`: a spoken question to a spoken answer, by way of text.
+//! `converse`: answers a spoken question with a spoken answer, by way of text.
 
 use serde::Serialize;
 use ualm::audio::Waveform;
@@ -19,7 +19,7 @@ use crate::system::stdout_is_file;
 
 /// The JSON of a spoken answer (`--json`).
 #[derive(Serialize)]
-struct Said {
+struct Summary {
     question: String,
     answer: String,
     audio: String,
@@ -35,7 +35,7 @@ pub fn run(common: &Common, args: &Converse) -> Result<()> {
     args.output.check()?;
     args.pictures.check()?;
     if args.raw && !args.output.is_stdout() {
-        return Err(Error::new(ErrorKind::Invalid, "--raw is for standard output: give it with -o -"));
+        return Err(Error::new(ErrorKind::Invalid, "--raw is only for standard output: add -o -"));
     }
     let cancel = cancel_on_signal()?;
     let model = load_model(common)?;
@@ -50,12 +50,12 @@ pub fn run(common: &Common, args: &Converse) -> Result<()> {
     let mut converser = Converser::new(TakeRunner::in_session(model.session(), 1), options)?;
     let recording = read_recording(&args.question, &model)?;
 
-    let shown = Lines { common, args };
+    let lines = Lines { common, args };
     let progress = Progress::spinner(common, "listening");
-    let question = converser.hear(recording, &cancel, |_| Ok(())).map_err(cut)?;
+    let question = converser.hear(recording, &cancel, |_| Ok(())).map_err(stopped)?;
     drop(progress);
-    shown.line("question", &question)?;
-    let answer = answer(&mut converser, &question, &shown, &cancel)?;
+    lines.line("question", &question)?;
+    let answer = answer(&mut converser, &question, &lines, &cancel)?;
     let progress = Progress::spinner(common, "speaking");
     let spoken = converser.speak(&answer, &cancel, |event| match event {
         TakeEvent::AudioProgress(_, seconds) => {
@@ -66,41 +66,41 @@ pub fn run(common: &Common, args: &Converse) -> Result<()> {
         _ => Ok(()),
     });
     drop(progress);
-    let spoken = spoken.map_err(cut)?;
+    let spoken = spoken.map_err(stopped)?;
     write(args, converser.record(), &spoken.sound, stream)?;
     let sound = spoken.sound.clone();
     finish(common, args, &model, spoken, (question, answer), seed)?;
     Player::new(common, &args.playing).offer(&sound, &cancel)
 }
 
-/// Makes the answer, and shows it as it comes.
-fn answer(converser: &mut Converser, question: &str, shown: &Lines, cancel: &Cancel) -> Result<String> {
-    let mut progress = Some(Progress::spinner(shown.common, "answering"));
+/// Generates the answer, and shows it as it is generated.
+fn answer(converser: &mut Converser, question: &str, lines: &Lines, cancel: &Cancel) -> Result<String> {
+    let mut progress = Some(Progress::spinner(lines.common, "answering"));
     let answer = converser.answer(&[Message::text(question)], cancel, |event| match event {
-        TakeEvent::TextDelta(_, piece) if shown.is_live() => match progress.take() {
+        TakeEvent::TextDelta(_, piece) if lines.is_live() => match progress.take() {
             Some(_) => print(&format!("answer: {}", piece.trim_start())),
             None => print(&piece),
         },
         _ => Ok(()),
     });
     let is_begun = progress.take().is_none();
-    if shown.is_live() && is_begun {
+    if lines.is_live() && is_begun {
         print("\n")?;
     }
-    let answer = answer.map_err(cut)?;
-    if !shown.is_live() {
-        shown.line("answer", &answer)?;
+    let answer = answer.map_err(stopped)?;
+    if !lines.is_live() {
+        lines.line("answer", &answer)?;
     }
     Ok(answer)
 }
 
-/// Returns the stream that takes the speech while it is made, if one is wanted.
+/// Returns the stream for the speech, if it is to be streamed.
 fn stream(args: &Converse) -> Option<SoundStream> {
     let streams = args.output.is_stdout() && (args.raw || !stdout_is_file());
     streams.then(|| SoundStream::new(args.output.format(), args.raw))
 }
 
-/// Writes the speech, or what `stream` lacks of it.
+/// Writes the speech, or the part of it that `stream` has not written yet.
 fn write(args: &Converse, record: &Record, sound: &Waveform, stream: Option<SoundStream>) -> Result<()> {
     match stream {
         Some(stream) => stream.finish(sound),
@@ -111,7 +111,7 @@ fn write(args: &Converse, record: &Record, sound: &Waveform, stream: Option<Soun
     }
 }
 
-/// Says what was made.
+/// Reports the result.
 fn finish(
     common: &Common,
     args: &Converse,
@@ -127,9 +127,9 @@ fn finish(
         SegmentEnd::Cancelled => return Err(interrupted(&format!("the first {:.2} s are in {path}", sound.seconds()))),
         SegmentEnd::Limit => {
             let most = segment.config.max_steps;
-            warn(&format!("warning: {path}: cut at its limit of {most} steps (--max-steps)"));
+            warn(&format!("warning: {path}: cut off at the limit of {most} steps (--max-steps)"));
         }
-        SegmentEnd::Context => warn(&format!("warning: {path}: cut, the model's context is full")),
+        SegmentEnd::Context => warn(&format!("warning: {path}: cut off: the model's context is full")),
         _ => {}
     }
     note(common, &format!("{path}: {:.2} s", sound.seconds()));
@@ -137,7 +137,7 @@ fn finish(
     if !common.json || args.output.is_stdout() {
         return Ok(());
     }
-    print_json(&Said {
+    print_json(&Summary {
         question,
         answer,
         audio: path,
@@ -149,33 +149,33 @@ fn finish(
     })
 }
 
-/// The texts as a person sees them.
+/// Output of the question and the answer as text.
 struct Lines<'a> {
     common: &'a Common,
     args: &'a Converse,
 }
 
 impl Lines<'_> {
-    /// Returns whether text goes to standard output as it comes.
+    /// Returns whether text is streamed to standard output.
     fn is_live(&self) -> bool {
         !self.args.output.is_stdout() && !self.common.json
     }
 
-    /// Shows a text: on standard output, or where sound goes there on standard error.
+    /// Shows a text on standard output, or on standard error if sound goes to standard output.
     fn line(&self, name: &str, text: &str) -> Result<()> {
-        match (self.args.output.is_stdout(), self.common.json) {
-            (true, _) => {
-                note(self.common, &format!("{name}: {text}"));
-                Ok(())
-            }
-            (false, true) => Ok(()),
-            (false, false) => print(&format!("{name}: {text}\n")),
+        if self.args.output.is_stdout() {
+            note(self.common, &format!("{name}: {text}"));
+            Ok(())
+        } else if self.common.json {
+            Ok(())
+        } else {
+            print(&format!("{name}: {text}\n"))
         }
     }
 }
 
-/// Returns the error of a step of the conversation.
-fn cut(error: Error) -> Error {
+/// Converts the error of a step before speech began.
+fn stopped(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Cancelled => interrupted("nothing was spoken yet"),
         _ => error,

@@ -1,4 +1,4 @@
-//! `doctor`: is everything here that the program needs, and does it work?
+//! `doctor`: checks that everything the program needs is installed and works.
 
 use std::cell::OnceCell;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::args::Common;
 use crate::output::{note, print, print_json};
 use crate::setup::{package_folder, runtime_options};
 
-/// One thing that was looked at.
+/// The result of a check.
 #[derive(Serialize)]
 struct Check {
     name: &'static str,
@@ -22,32 +22,32 @@ struct Check {
     /// The requested providers and their states.
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<ProviderReport>,
-    /// The differences of the graphs on other providers from the same graphs on the CPU.
+    /// The differences between graphs on other providers and the same graphs on the CPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<Comparison>,
 }
 
-/// The finding of a check.
-struct Found {
+/// The findings of a check.
+struct Findings {
     words: String,
     report: Option<ProviderReport>,
     comparison: Option<Comparison>,
 }
 
-impl Found {
+impl Findings {
     fn is_right(&self) -> bool {
         self.report.as_ref().is_none_or(|report| report.unserved.is_empty())
             && self.comparison.as_ref().is_none_or(Comparison::is_right)
     }
 }
 
-impl From<String> for Found {
+impl From<String> for Findings {
     fn from(words: String) -> Self {
         Self { words, report: None, comparison: None }
     }
 }
 
-impl From<Comparison> for Found {
+impl From<Comparison> for Findings {
     fn from(comparison: Comparison) -> Self {
         Self { words: comparison.to_string(), report: None, comparison: Some(comparison) }
     }
@@ -56,39 +56,38 @@ impl From<Comparison> for Found {
 /// `ualm doctor`.
 pub fn run(common: &Common) -> Result<()> {
     let mut checks = Vec::new();
-    let mut look = |name, look: &dyn Fn() -> Result<Found>| -> Result<bool> {
+    let mut run_check = |name, look: &dyn Fn() -> Result<Findings>| -> Result<bool> {
         let check = check(name, look);
-        // at once, for a provider may end the process
+        // printed at once, since a provider may crash the process
         if !common.json {
-            tell(&check)?;
+            print_check(&check)?;
         }
         let ok = check.ok;
         checks.push(check);
         Ok(ok)
     };
     let model = OnceCell::new();
-    let library = look("library", &|| library(common))?;
-    let providers = look("providers", &|| providers(common))?;
-    let package = look("package", &|| package(common))?;
+    let library = run_check("library", &|| library(common))?;
+    let providers = run_check("providers", &|| providers(common))?;
+    let package = run_check("package", &|| package(common))?;
     if package {
-        look("memory", &|| memory(common))?;
+        run_check("memory", &|| memory(common))?;
     }
     if library && providers && package {
-        look("self-test", &|| {
+        run_check("self-test", &|| {
             let loaded = Model::load_with(package_folder(common)?, &runtime_options(common))?;
             self_test(model.get_or_init(|| loaded))
         })?;
     }
     if let Some(model) = model.get() {
         let comparer = OnceCell::new();
-        look("numbers", &|| {
+        run_check("numbers", &|| {
             let compared = Comparer::new(model)?;
             Ok(comparer.get_or_init(|| compared).alone.clone().into())
         })?;
         if let Some(comparer) = comparer.get().filter(|comparer| comparer.has_right()) {
-            // for the case that the provider ends the process
-            note(common, "running graphs on two threads at once; a crash now is the fault of their provider");
-            look("threads", &|| Ok(comparer.on_two_threads().into()))?;
+            note(common, "running graphs on two threads at once; a crash here is a fault of their provider");
+            run_check("threads", &|| Ok(comparer.on_two_threads().into()))?;
         }
     }
     if common.json {
@@ -100,35 +99,35 @@ pub fn run(common: &Common) -> Result<()> {
     }
 }
 
-fn check(name: &'static str, look: impl FnOnce() -> Result<Found>) -> Check {
+fn check(name: &'static str, look: impl FnOnce() -> Result<Findings>) -> Check {
     let start = Instant::now();
     let (ok, found) = match look() {
         Ok(found) => (found.is_right(), found),
         Err(error) => (false, error.full_message().into()),
     };
-    let Found { words, report, comparison } = found;
+    let Findings { words, report, comparison } = found;
     Check { name, ok, found: words, seconds: start.elapsed().as_secs_f64(), report, comparison }
 }
 
-fn tell(Check { name, ok, found, seconds, .. }: &Check) -> Result<()> {
+fn print_check(Check { name, ok, found, seconds, .. }: &Check) -> Result<()> {
     let found = found.replace('\n', "\n                 ");
     print(&format!("{} {name:<10} {found} ({seconds:.2} s)\n", if *ok { "ok   " } else { "FAILS" }))
 }
 
-fn library(common: &Common) -> Result<Found> {
+fn library(common: &Common) -> Result<Findings> {
     let runtime = Runtime::start(&runtime_options(common))?;
     Ok(format!("{}, {} threads, {}", runtime.library().display(), runtime.threads(), runtime.build_info()).into())
 }
 
-fn providers(common: &Common) -> Result<Found> {
+fn providers(common: &Common) -> Result<Findings> {
     let options = runtime_options(common);
     let report = Runtime::start(&options)?.provider_report(&options)?;
     let devices: Vec<_> = report.devices.iter().map(|device| format!("{} on {device}", device.provider)).collect();
     let words = format!("{report}\ndevices: {}", devices.join(", "));
-    Ok(Found { words, report: Some(report), comparison: None })
+    Ok(Findings { words, report: Some(report), comparison: None })
 }
 
-fn package(common: &Common) -> Result<Found> {
+fn package(common: &Common) -> Result<Findings> {
     let package = Package::open(package_folder(common)?)?;
     package.verify()?;
     let megabytes = package.size() as f64 / 1e6;
@@ -137,20 +136,22 @@ fn package(common: &Common) -> Result<Found> {
         .into())
 }
 
-/// Compares the weights of all graphs with the memory that this process may use. A graph on a device has them there.
-fn memory(common: &Common) -> Result<Found> {
-    let (weights, usable) = (Package::open(package_folder(common)?)?.weights()?, usable_memory());
+/// Compares the size of all weights with the memory that this process may use. Graphs on a device keep their weights
+/// there.
+fn memory(common: &Common) -> Result<Findings> {
+    let weights = Package::open(package_folder(common)?)?.weights()?;
+    let usable = usable_memory();
     let words =
         format!("{:.1} MB of weights; this process may use {:.0} MB in all", weights as f64 / 1e6, usable as f64 / 1e6);
     if weights > usable && common.provider.is_none() {
-        let what = format!("{words}: too little for all graphs at once; some commands take fewer (docs/edge.md)");
+        let what = format!("{words}: too little for all graphs at once; some commands need fewer (docs/edge.md)");
         return Err(Error::new(ErrorKind::Limit, what));
     }
     Ok(words.into())
 }
 
-/// Loads every graph, listens to a second of a tone, and makes a little of everything.
-fn self_test(model: &Model) -> Result<Found> {
+/// Loads every graph, listens to a second of a tone, and generates a few steps of every modality.
+fn self_test(model: &Model) -> Result<Findings> {
     model.load_all()?;
     let manifest = model.manifest();
     let mut done = Vec::new();
@@ -158,10 +159,10 @@ fn self_test(model: &Model) -> Result<Found> {
     let mut heard = vec![words.clone()];
     if let Some(audio) = &manifest.audio_encoder {
         heard.push(Message::audio(tone(audio.sampling_rate)?));
-        done.push("heard 1 s".to_owned());
+        done.push("listened to 1 s".to_owned());
     }
     for modality in manifest.modalities.keys() {
-        // where the prompt decides, sound is heard for text alone
+        // in families whose prompts select the modality, only text can be about a sound
         let hears = *modality == Modality::Text || model.chooses_modality();
         let messages = if hears { &heard[..] } else { std::slice::from_ref(&words) };
         let mut config = model.config().only(*modality).thinking(false);
@@ -174,17 +175,17 @@ fn self_test(model: &Model) -> Result<Found> {
     for (modality, codec) in model.sounds().filter(|(_, codec)| codec.encoder.is_some()).take(1) {
         let codes = model.encode_codes(modality, &tone(codec.sampling_rate)?)?;
         let sound = model.decode_codes(modality, &codes)?;
-        done.push(format!("coded 1 s as {} frames and back to {:.2} s", codes.ncols(), sound.seconds()));
+        done.push(format!("encoded 1 s to {} frames and decoded them to {:.2} s", codes.ncols(), sound.seconds()));
     }
     if manifest.modalities.contains_key(&Modality::Text) && done.is_empty() {
-        return Err(Error::new(ErrorKind::Package, "the package can do nothing"));
+        return Err(Error::new(ErrorKind::Package, "the package has neither text nor sound to make"));
     }
     let report = model.provider_report()?;
     let graphs: String = report.graphs.iter().map(|graph| format!("\n{graph}")).collect();
-    Ok(Found { words: done.join(", ") + &graphs, report: Some(report), comparison: None })
+    Ok(Findings { words: done.join(", ") + &graphs, report: Some(report), comparison: None })
 }
 
-/// A second of a quiet tone of 440 Hz.
+/// Returns a second of a quiet tone of 440 Hz.
 fn tone(rate: u32) -> Result<Waveform> {
     let step = 440.0 * std::f32::consts::TAU / rate as f32;
     Waveform::mono((0..rate).map(|i| 0.2 * (i as f32 * step).sin()).collect(), rate)

@@ -1,8 +1,8 @@
-//! Takes that end in any order, handed on in that of their numbers.
+//! Reorders takes that end in any order.
 
 use std::collections::BTreeMap;
 
-/// Items that wait for those before them.
+/// A reorder buffer: items that wait for earlier ones.
 pub struct InOrder<T> {
     next: usize,
     waiting: BTreeMap<usize, T>,
@@ -15,7 +15,7 @@ impl<T> Default for InOrder<T> {
 }
 
 impl<T> InOrder<T> {
-    /// Adds the item of `index`, from 0, and returns those that need not wait any more, with their indices.
+    /// Adds the item with `index`, from 0, and returns the items that are next in order, with their indices.
     pub fn push(&mut self, index: usize, item: T) -> Vec<(usize, T)> {
         self.waiting.insert(index, item);
         let mut ready = Vec::new();
@@ -26,7 +26,7 @@ impl<T> InOrder<T> {
         ready
     }
 
-    /// Returns the items that waited for one that never came.
+    /// Returns the items that wait for a missing one.
     pub fn rest(&mut self) -> impl Iterator<Item = (usize, T)> + use<T> {
         std::mem::take(&mut self.waiting).into_iter()
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::InOrder;
 
     #[test]
-    fn items_wait_for_those_before_them() {
+    fn items_are_returned_in_order() {
         let mut order = InOrder::default();
         assert_eq!(order.push(1, 'b'), []);
         assert_eq!(order.push(3, 'd'), []);

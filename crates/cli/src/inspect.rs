@@ -1,4 +1,4 @@
-//! `inspect`: what a package says of itself.
+//! `inspect`: shows the manifest of a package.
 
 use std::fmt::Write;
 
@@ -25,80 +25,111 @@ pub fn run(common: &Common, args: &Inspect) -> Result<()> {
     print(&printable(&describe(&package, args.verify)))
 }
 
-/// A page for a person.
+/// Formats the package as text.
 fn describe(package: &Package, verified: bool) -> String {
     let manifest = package.manifest();
-    let mut page = String::new();
-    let mut line = |name: &str, what: String| {
-        let _ = writeln!(page, "{name:<16} {what}");
-    };
-    line("name", manifest.name.clone());
-    line("folder", package.folder().display().to_string());
-    line("schema", manifest.schema.to_string());
-    line("precision", manifest.precision.clone());
-    line("size", format!("{:.1} MB in {} files", package.size() as f64 / 1e6, manifest.files.len()));
-    line("checked", if verified { "every byte of every file" } else { "sizes, and sums of files up to 64 MiB" }.into());
-    line("licence", or_unknown(&manifest.license));
-    line("origin", or_unknown(&manifest.origin));
+    let mut page = Page::default();
+    describe_origin(&mut page, package, verified);
+    describe_language_model(&mut page, manifest);
+    describe_sound(&mut page, manifest);
+    describe_abilities(&mut page, manifest);
+    describe_graphs(&mut page, manifest);
+    page.0
+}
+
+/// A page of lines, each with a name and a value.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, name: &str, value: impl std::fmt::Display) {
+        // writing to a string cannot fail
+        let _ = writeln!(self.0, "{name:<16} {value}");
+    }
+}
+
+fn describe_origin(page: &mut Page, package: &Package, verified: bool) {
+    let manifest = package.manifest();
+    page.line("name", &manifest.name);
+    page.line("folder", package.folder().display());
+    page.line("schema", manifest.schema);
+    page.line("precision", &manifest.precision);
+    page.line("size", format!("{:.1} MB in {} files", package.size() as f64 / 1e6, manifest.files.len()));
+    page.line(
+        "checked",
+        if verified { "every byte of every file" } else { "sizes, and checksums of files up to 64 MiB" },
+    );
+    page.line("licence", or_unknown(&manifest.license));
+    page.line("origin", or_unknown(&manifest.origin));
     if let Some(attribution) = &manifest.attribution {
         let mut lines = attribution.lines();
         let first = lines.next().unwrap_or_default();
         match lines.count() {
-            0 => line("attribution", first.to_owned()),
-            more => line("attribution", format!("{first} … and {more} more lines (--json shows them)")),
+            0 => page.line("attribution", first),
+            more => page.line("attribution", format!("{first} … and {more} more lines (--json shows them)")),
         }
     }
     if manifest.half_trained {
-        line("training", "not finished".into());
+        page.line("training", "not finished");
     }
-    line("language model", language_model(manifest));
-    line("vocabulary", vocabulary(manifest));
+}
+
+fn describe_language_model(page: &mut Page, manifest: &Manifest) {
+    page.line("language model", language_model(manifest));
+    page.line("vocabulary", vocabulary(manifest));
     for modality in [Modality::Text, Modality::Audio, Modality::Speech] {
         if let Some(config) = manifest.modalities.get(&modality) {
-            line(modality.name(), settings(config));
+            page.line(modality.name(), settings(config));
         }
     }
     if manifest.modalities.contains_key(&Modality::Thinking) {
-        let when = if manifest.template.thinks { "unless told not to" } else { "when asked to" };
-        line("thinks", format!("before it answers in text, {when}, with the settings of text"));
+        let when = if manifest.template.thinks { "by default" } else { "on request" };
+        page.line("thinks", format!("before text answers, {when}, with the settings of text"));
     }
+}
+
+fn describe_sound(page: &mut Page, manifest: &Manifest) {
     if let Some(audio) = &manifest.audio_encoder {
         let rate = format!("{} Hz, {} mel bins", audio.sampling_rate, audio.num_mel_bins);
-        line("hears", format!("{}, {rate}, windows of {} s", audio.kind, audio.window_seconds));
+        page.line("hears", format!("{}, {rate}, windows of {} s", audio.kind, audio.window_seconds));
     }
     for (name, codec) in &manifest.codecs {
         let rate = codec.frames_per_second();
         let codes = format!("{} streams of {} codes", codec.books, codec.codebook_size);
-        line("makes", format!("{name}, {} Hz, {rate} frames a second, {codes}", codec.sampling_rate));
+        page.line("makes", format!("{name}, {} Hz, {rate} frames per second, {codes}", codec.sampling_rate));
     }
     for enhancer in manifest.enhancers.values() {
-        line("enhancer", format!("to {} Hz, {} channels", enhancer.sampling_rate, enhancer.channels));
+        page.line("enhancer", format!("to {} Hz, {} channels", enhancer.sampling_rate, enhancer.channels));
     }
+}
+
+fn describe_abilities(page: &mut Page, manifest: &Manifest) {
     if let Some(reasoning) = &manifest.reasoning {
         let modes: Vec<_> = reasoning.modes.iter().map(|mode| mode.name()).collect();
         let is_by_prompt = manifest.is_by_prompt();
-        let ear = if reasoning.listen || is_by_prompt { ", hearing its sounds" } else { "" };
+        let listening = if reasoning.listen || is_by_prompt { ", listens to its drafts" } else { "" };
         let modes = if is_by_prompt { "by prompt".to_owned() } else { modes.join(", ") };
-        line("reasons", format!("{modes}; {} unless told{ear}", reasoning.default.name()));
+        page.line("reasons", format!("{modes}; by default {}{listening}", reasoning.default.name()));
     }
-    line("listens to", format!("at most {} s", manifest.limits.input_seconds));
+    page.line("listens to", format!("at most {} s", manifest.limits.input_seconds));
     if !manifest.known_words.is_empty() {
-        line("knows", manifest.known_words.join(" "));
+        page.line("knows", manifest.known_words.join(" "));
     }
+}
+
+fn describe_graphs(page: &mut Page, manifest: &Manifest) {
     for (graph, file) in &manifest.graphs {
-        line(&format!("graph {graph}"), file_and_size(manifest, file));
+        page.line(&format!("graph {graph}"), file_and_size(manifest, file));
     }
     for (provider, graphs) in &manifest.variants {
-        let what = match &**provider {
-            CPU_VNNI => format!("{provider}, for processors with VNNI ({})", this_processor()),
-            _ => provider.clone(),
-        };
-        line("variants", what);
+        match &**provider {
+            CPU_VNNI => page.line("variants", format!("{provider}, for processors with VNNI ({})", this_processor())),
+            _ => page.line("variants", provider),
+        }
         for (graph, file) in graphs {
-            line(&format!("  {graph}"), file_and_size(manifest, file));
+            page.line(&format!("  {graph}"), file_and_size(manifest, file));
         }
     }
-    page
 }
 
 fn this_processor() -> String {
@@ -106,7 +137,7 @@ fn this_processor() -> String {
     processor.vnni().map_or_else(|| "this one has none".to_owned(), |vnni| format!("this one has {vnni}"))
 }
 
-/// Returns the file of a graph with its size, that of its own weights included.
+/// Formats the file of a graph with its size, including the weights of its own data file.
 fn file_and_size(manifest: &Manifest, file: &str) -> String {
     let data = manifest.files.get(&format!("{file}.data")).map_or(0, |f| f.size);
     let size = data + manifest.files.get(file).map_or(0, |f| f.size);
@@ -128,7 +159,9 @@ fn language_model(manifest: &Manifest) -> String {
     let model = &manifest.language_model;
     let entry = |entry: &StateConfig| match entry {
         StateConfig::Attention(attention) => {
-            let (layers, heads, size) = (attention.layers, attention.heads, attention.head_size);
+            let layers = attention.layers;
+            let heads = attention.heads;
+            let size = attention.head_size;
             format!("{layers} layers × {}, {heads} key/value heads of {size}", model.hidden_size)
         }
         other => format!("{other:?}"),
@@ -139,7 +172,8 @@ fn language_model(manifest: &Manifest) -> String {
 
 fn vocabulary(manifest: &Manifest) -> String {
     let tokens = &manifest.tokens;
-    let (text, width) = (tokens.text.ids, tokens.width);
-    let each = if width == 1 { "one a position".into() } else { format!("{width} a position") };
+    let text = tokens.text.ids;
+    let width = tokens.width;
+    let each = if width == 1 { "one per position".into() } else { format!("{width} per position") };
     format!("{} ids, {each}: text {}–{}", tokens.size, text.start, text.end - 1)
 }

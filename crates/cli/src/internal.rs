@@ -1,7 +1,7 @@
-//! One function for each thing that others write for the program: it takes any bytes, and must come back. `fuzz/` calls
-//! them with what a fuzzer finds, the tests with the committed seeds and with damage to them.
+//! Fuzz targets: one function for each of the program's input formats. Each takes any bytes and must return. `fuzz/`
+//! calls the functions with the fuzzer's input, the tests with the committed seeds and with damaged copies of them.
 
-#![expect(clippy::expect_used, reason = "the fuzzer wants panics")]
+#![expect(clippy::expect_used, reason = "a fuzzer detects faults by panics")]
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] =
     &[("batch", batch), ("chat", chat), ("speech", speech), ("form", form), ("base64", base64)];
 
-/// Lines of a batch: each has a key of its own, belongs to one of the shards, and is a request or says what is wrong with
+/// Checks lines of a batch: each has a unique key, belongs to one shard, and is a request or has an error that names
 /// it.
 pub fn batch(bytes: &[u8]) {
     let of = |shard: Option<&str>| {
@@ -32,20 +32,20 @@ pub fn batch(bytes: &[u8]) {
     for line in &lines {
         match line.request() {
             Ok(request) => assert_eq!(Some(request.id), line.id),
-            Err(error) => assert!(error.message().contains("line ") || error.message().contains("used before")),
+            Err(error) => assert!(error.message().contains("line ") || error.message().contains("already used")),
         }
     }
 }
 
-/// The body of a chat: of one that passes, every message says something, and a record is one or is refused.
+/// Checks the body of a chat request: in an accepted one, each message has content or a reason for its absence.
 pub fn chat(bytes: &[u8]) {
     let Ok(request) = ChatRequest::from_json(bytes) else { return };
-    let says = |message: &ChatMessage| !message.said().is_empty() || message.left_out().is_some();
-    assert!(request.messages.iter().all(says), "a message is heard, or it is told why not");
+    let has_content = |message: &ChatMessage| !message.contents().is_empty() || message.omission().is_some();
+    assert!(request.messages.iter().all(has_content), "a message has content, or a reason for its absence");
     let _ = request.ualm.from.map(|from| from.record());
 }
 
-/// Base64, with or without the URL around it: bytes, which come back from what is usually written for them.
+/// Checks that Base64, with or without a data URL around it, survives a round trip.
 pub fn base64(bytes: &[u8]) {
     let Ok(decoded) = decode_base64(&String::from_utf8_lossy(bytes)) else { return };
     assert!(decoded.len() <= bytes.len());
@@ -53,14 +53,14 @@ pub fn base64(bytes: &[u8]) {
     assert_eq!(decode_base64(&written), Ok(decoded));
 }
 
-/// The body of a request for speech.
+/// Checks the body of a speech request.
 pub fn speech(bytes: &[u8]) {
     if let Ok(request) = SpeechRequest::from_json(bytes) {
         assert!(!request.input.trim().is_empty());
     }
 }
 
-/// The form of a transcription, whose fields the line `x` divides.
+/// Parses the form of a transcription request with the boundary `x`.
 pub fn form(bytes: &[u8]) {
     let _ = TranscriptionRequest::from_form(bytes.to_vec().into(), "x");
 }

@@ -1,4 +1,5 @@
-//! Ctrl-C, SIGTERM, a console that is closed: the work is asked to stop and what is finished is kept; if it does not stop soon, the program ends.
+//! Interruption by Ctrl-C, SIGTERM or a closed console: cancels the work, which keeps finished results, and exits if it
+//! does not stop in time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,21 +9,21 @@ use ualm::{Cancel, Error, ErrorKind, Result};
 
 use crate::system::on_stop;
 
-/// The time in which the work must notice an interruption.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The time limit for cancelled work to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The switch that the signals throw.
+/// Returns a cancellation token that the signals cancel. A second signal exits the process.
 pub fn cancel_on_signal() -> Result<Cancel> {
     let cancel = Cancel::new();
-    let switch = cancel.clone();
+    let token = cancel.clone();
     let on_signal = move || {
-        if switch.is_cancelled() {
+        if token.is_cancelled() {
             std::process::exit(130);
         }
-        switch.cancel();
+        token.cancel();
         std::thread::spawn(|| {
-            std::thread::sleep(PATIENCE);
-            let _none_is_being_written = hold_writes();
+            std::thread::sleep(STOP_TIMEOUT);
+            let _no_write_in_progress = hold_writes();
             std::process::exit(130);
         });
     };
@@ -30,34 +31,34 @@ pub fn cancel_on_signal() -> Result<Cancel> {
     Ok(cancel)
 }
 
-/// The error that ends an interrupted command with exit code 130.
+/// Returns the error of an interrupted command, whose exit code is 130.
 pub fn interrupted(kept: &str) -> Error {
     Error::new(ErrorKind::Cancelled, format!("interrupted; {kept}"))
 }
 
-/// The time after a turn in which a signal was still meant for it.
-const LATE: Duration = Duration::from_millis(500);
+/// The time after a turn in which a signal is still taken to be meant for it.
+const GRACE: Duration = Duration::from_millis(500);
 
-/// Signals of a chat: they stop the turn that is being made, and end the program when there is none or it does not
-/// stop. A signal that comes just when a turn ends is the turn's.
+/// Signal handling of a chat: a signal cancels the current turn, and exits the program if there is none or it does not
+/// stop. A signal just after the end of a turn is ignored.
 #[derive(Clone, Default)]
 pub struct Turns(Arc<Mutex<Turn>>);
 
 #[derive(Default)]
 struct Turn {
     current: Option<Cancel>,
-    /// The end of the last turn, until a signal was passed over for it.
+    /// The end of the last turn, until a signal was ignored because of it.
     ended: Option<Instant>,
 }
 
 impl Turns {
-    /// Listens for signals.
+    /// Installs the signal handler.
     pub fn on_signal() -> Result<Self> {
         let turns = Self::default();
         let shared = turns.clone();
         let on_signal = move || {
             if !shared.lock().takes_signal() {
-                let _none_is_being_written = hold_writes();
+                let _no_write_in_progress = hold_writes();
                 std::process::exit(130)
             }
         };
@@ -65,7 +66,7 @@ impl Turns {
         Ok(turns)
     }
 
-    /// Begins a turn, which the returned token stops.
+    /// Begins a turn and returns its cancellation token.
     pub fn begin(&self) -> Cancel {
         self.lock().current.insert(Cancel::new()).clone()
     }
@@ -83,7 +84,7 @@ impl Turns {
 }
 
 impl Turn {
-    /// Stops the current turn, or passes over a signal that came too late for the last one; returns whether the program
+    /// Handles a signal: cancels the current turn, or ignores the signal just after one. Returns whether the program
     /// goes on.
     fn takes_signal(&mut self) -> bool {
         match &self.current {
@@ -92,7 +93,7 @@ impl Turn {
                 true
             }
             Some(_) => false,
-            None => self.ended.take().is_some_and(|ended| ended.elapsed() < LATE),
+            None => self.ended.take().is_some_and(|ended| ended.elapsed() < GRACE),
         }
     }
 }
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_at_the_end_of_a_turn_is_the_turn_s_and_the_next_one_ends_the_chat() {
+    fn a_signal_just_after_a_turn_is_ignored_and_the_next_one_ends_the_chat() {
         let turns = Turns::default();
         assert!(!turns.lock().takes_signal(), "no turn has begun");
         let cancel = turns.begin();

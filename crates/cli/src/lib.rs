@@ -1,6 +1,6 @@
-//! The program `ualm`: arguments to domain values, domain values to work, work to output and an exit code.
+//! The program `ualm`: parses arguments, runs the command on the library, prints results and sets the exit code.
 //!
-//! Data goes to standard output, everything else to standard error. Exit codes: 0 done (a closed pipe included),
+//! Results go to standard output, everything else to standard error. Exit codes: 0 done (including a closed pipe),
 //! 1 failed, 2 usage error, 130 interrupted.
 
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ mod chat;
 mod codec;
 mod config;
 mod converse;
+mod default_package;
 mod doctor;
 #[cfg(feature = "hub")]
 mod hub;
@@ -22,13 +23,12 @@ mod inspect;
 #[doc(hidden)]
 pub mod internal;
 mod interrupt;
-mod letters;
 mod listen;
 mod logger;
 mod make;
+mod manual;
 mod object;
 mod output;
-mod paper;
 mod picture;
 mod player;
 mod progress;
@@ -39,10 +39,12 @@ mod serve;
 mod setup;
 mod show;
 mod sound;
+mod spectrogram;
 mod stream;
 mod system;
 mod take;
 mod terminal_picture;
+mod text_picture;
 #[cfg(feature = "server")]
 mod wire;
 
@@ -57,7 +59,7 @@ use args::{Command, Common};
 pub fn main() -> ExitCode {
     ualm::internal::leave_out_current_folder();
     let arguments: Vec<_> = std::env::args_os().collect();
-    let done = if arguments.len() < 2 { paper::greet() } else { obey(arguments) };
+    let done = if arguments.len() < 2 { manual::greet() } else { run_arguments(arguments) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
@@ -72,8 +74,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Does what `arguments` ask for, the first of which is the program.
-fn obey(arguments: Vec<OsString>) -> Result<()> {
+/// Parses `arguments`, the first of which is the program, and runs the command.
+fn run_arguments(arguments: Vec<OsString>) -> Result<()> {
     let args = args::parse(arguments);
     logger::start(args.common.quiet || matches!(args.command, Command::Doctor));
     let common = args.common.or_configured()?;
@@ -102,7 +104,7 @@ fn run(command: Command, common: &Common) -> Result<()> {
         Command::Bench(bench) => bench::run(common, &bench),
         Command::Doctor => doctor::run(common),
         Command::Show(show) => show::run(common, &show),
-        Command::Completions { shell } => paper::completions(shell),
-        Command::Man { folder } => paper::man(&folder),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::man(&folder),
     }
 }

@@ -1,4 +1,4 @@
-//! `ask` and `transcribe`: a recording to words.
+//! `ask` and `transcribe`: answers about recordings, and transcripts.
 
 use serde::Serialize;
 use ualm::package::Purpose;
@@ -30,22 +30,23 @@ pub fn transcribe(common: &Common, args: &Transcribe) -> Result<()> {
     let model = load_model(common)?;
     let prompts = &model.manifest().prompts;
     let words = if args.translate { model.translation()? } else { &prompts.transcribe };
-    let (instruction, unwraps) = (words.to_owned(), !args.raw && !prompts.transcript.is_empty());
+    let instruction = words.to_owned();
+    let unwraps = !args.raw && !prompts.transcript.is_empty();
     let recording = read_recording(&args.audio, &model)?;
     args.pictures.draw(&recording)?;
     let messages = [Message::text(instruction), Message::speech(recording)];
     answer(common, &model, &Listening { messages, purpose: Purpose::Transcribe, unwraps }, &args.sampling)
 }
 
-/// A request for words about a recording.
+/// A request for text about a recording.
 struct Listening {
     messages: [Message; 2],
     purpose: Purpose,
-    /// True if the transcript is taken out of the sentence around it, for which it must be complete.
+    /// `true` if the transcript is extracted from the sentence around it, which must be complete first.
     unwraps: bool,
 }
 
-/// The output of `--json`.
+/// The JSON of an answer (`--json`).
 #[derive(Serialize)]
 struct Answer<'a> {
     text: &'a str,
@@ -63,7 +64,7 @@ fn answer(common: &Common, model: &Model, listening: &Listening, sampling: &Samp
     let progress = Progress::spinner(common, "listening");
     let mut session = model.session();
     let prompt = session.prompt_until(&listening.messages, &cancel).map_err(|error| match error.kind() {
-        ErrorKind::Cancelled => interrupted("nothing was answered yet"),
+        ErrorKind::Cancelled => interrupted("there is no answer yet"),
         _ => error,
     })?;
     let mut ended = None;
@@ -76,14 +77,20 @@ fn answer(common: &Common, model: &Model, listening: &Listening, sampling: &Samp
             Event::SegmentEnded { segment, .. } => ended = Some((segment.text, segment.end)),
             Event::Finished { usage, .. } => {
                 progress.clear();
-                let Some((text, end)) = ended else { return Err(interrupted("nothing was answered yet")) };
+                let Some((text, end)) = ended else { return Err(interrupted("there is no answer yet")) };
                 let text = if listening.unwraps { model.unwrap_transcript(&text) } else { &text };
-                match (common.json, listening.unwraps) {
-                    (true, _) => print_json(&Answer { text, end, usage })?,
-                    (false, true) => print(&format!("{text}\n"))?,
-                    (false, false) => print("\n")?,
+                if common.json {
+                    print_json(&Answer { text, end, usage })?;
+                } else if listening.unwraps {
+                    print(&format!("{text}\n"))?;
+                } else {
+                    print("\n")?;
                 }
-                return if end == SegmentEnd::Cancelled { Err(interrupted("the answer is cut")) } else { Ok(()) };
+                return if end == SegmentEnd::Cancelled {
+                    Err(interrupted("the answer is incomplete"))
+                } else {
+                    Ok(())
+                };
             }
             _ => {}
         }

@@ -1,5 +1,4 @@
-//! The log of the library, on standard error: where a graph was placed, when that was not plainly the CPU, and whether memory
-//! is scarce.
+//! Prints the library's log records about providers and memory to standard error.
 
 use log::{LevelFilter, Log, Metadata, Record};
 
@@ -24,10 +23,10 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// Begins to tell; with `quiet` warnings alone.
+/// Installs the logger; `quiet` limits it to warnings.
 pub fn start(quiet: bool) {
     let most = if quiet { LevelFilter::Warn } else { LevelFilter::Info };
-    // a second logger is refused; this is the first
+    // fails only if a logger is installed already
     if log::set_logger(&Logger).is_ok() {
         log::set_max_level(most);
     }

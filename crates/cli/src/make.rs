@@ -1,4 +1,4 @@
-//! `generate` and `speak`: words to sound, in one take or several.
+//! `generate` and `speak`: sound from text, in one take or several.
 
 use std::path::PathBuf;
 
@@ -22,16 +22,16 @@ use crate::system::stdout_is_file;
 
 /// `ualm generate`.
 pub fn generate(common: &Common, args: &Generate) -> Result<()> {
-    make(&Making { common, words: read_words(&args.prompt)?, modality: Modality::Audio, args: &args.make })
+    make(&SoundRequest { common, words: read_words(&args.prompt)?, modality: Modality::Audio, args: &args.make })
 }
 
 /// `ualm speak`.
 pub fn speak(common: &Common, args: &Speak) -> Result<()> {
-    make(&Making { common, words: read_words(&args.text)?, modality: Modality::Speech, args: &args.make })
+    make(&SoundRequest { common, words: read_words(&args.text)?, modality: Modality::Speech, args: &args.make })
 }
 
-/// A request for a sound.
-struct Making<'a> {
+/// A request for sound.
+struct SoundRequest<'a> {
     common: &'a Common,
     words: String,
     modality: Modality,
@@ -40,7 +40,7 @@ struct Making<'a> {
 
 /// The JSON of one take (`--json`).
 #[derive(Serialize)]
-struct Made<'a> {
+struct TakeSummary<'a> {
     prompt: &'a str,
     audio: String,
     seconds: f64,
@@ -52,17 +52,17 @@ struct Made<'a> {
 
 /// The JSON of several takes (`--json`).
 #[derive(Serialize)]
-struct AllMade<'a> {
-    takes: Vec<Made<'a>>,
-    /// The best first.
+struct Summary<'a> {
+    takes: Vec<TakeSummary<'a>>,
+    /// The ranking, best first.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ranking: &'a [Ranked],
-    /// The best one's file.
+    /// The file of the best take.
     #[serde(skip_serializing_if = "Option::is_none")]
     best: Option<String>,
 }
 
-/// A sound that was written.
+/// A take, and its file.
 struct Take {
     path: PathBuf,
     /// The take's number, from 1.
@@ -72,81 +72,86 @@ struct Take {
     sound: Waveform,
 }
 
-fn make(making: &Making) -> Result<()> {
-    let (common, output) = (making.common, &making.args.output);
-    let several = making.args.takes.takes > 1 || making.args.takes.best;
+fn make(request: &SoundRequest) -> Result<()> {
+    let common = request.common;
+    let output = &request.args.output;
+    let several = request.args.takes.takes > 1 || request.args.takes.best;
     output.check()?;
-    common.limits.check_takes(making.args.takes.takes)?;
-    making.args.pictures.check()?;
+    common.limits.check_takes(request.args.takes.takes)?;
+    request.args.pictures.check()?;
     if several && output.is_stdout() {
-        return Err(Error::new(ErrorKind::Invalid, "several takes cannot go to standard output: name a file with -o"));
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "several takes cannot be written to standard output: name a file with -o",
+        ));
     }
-    if making.args.raw && !output.is_stdout() {
-        return Err(Error::new(ErrorKind::Invalid, "--raw is for standard output: give it with -o -"));
+    if request.args.raw && !output.is_stdout() {
+        return Err(Error::new(ErrorKind::Invalid, "--raw is only for standard output: add -o -"));
     }
     let cancel = cancel_on_signal()?;
     let model = load_model(common)?;
-    warn_outside_small_world(&model, &making.words);
-    let seed = seed(&making.args.sampling, common)?;
-    let takes = all_takes(making, &model, seed, &cancel)?;
-    let ranking = if making.args.takes.best { rank(making, &model, &takes, &cancel)? } else { Vec::new() };
+    warn_of_unknown_words(&model, &request.words);
+    let seed = seed(&request.args.sampling, common)?;
+    let takes = all_takes(request, &model, seed, &cancel)?;
+    let ranking = if request.args.takes.best { rank(request, &model, &takes, &cancel)? } else { Vec::new() };
     let played = match ranking.first() {
         Some(best) => takes.get(best.take..=best.take).unwrap_or_default(),
         None => &takes,
     };
-    let mut player = Player::new(common, &making.args.playing);
+    let mut player = Player::new(common, &request.args.playing);
     if common.json && !output.is_stdout() {
-        print_made(making, &takes, &ranking, several)?;
+        print_made(request, &takes, &ranking, several)?;
     }
     played.iter().try_for_each(|take| player.offer(&take.sound, &cancel))
 }
 
 /// Prints the JSON of the takes.
-fn print_made(making: &Making, takes: &[Take], ranking: &[Ranked], several: bool) -> Result<()> {
-    let best = making.args.takes.best.then(|| making.args.output.output.display().to_string());
-    let mut made: Vec<_> = takes.iter().map(|take| take.describe(&making.words)).collect();
+fn print_made(request: &SoundRequest, takes: &[Take], ranking: &[Ranked], several: bool) -> Result<()> {
+    let best = request.args.takes.best.then(|| request.args.output.output.display().to_string());
+    let mut made: Vec<_> = takes.iter().map(|take| take.describe(&request.words)).collect();
     match (several, made.pop()) {
         (false, Some(made)) => print_json(&made),
-        (_, last) => print_json(&AllMade { takes: made.into_iter().chain(last).collect(), ranking, best }),
+        (_, last) => print_json(&Summary { takes: made.into_iter().chain(last).collect(), ranking, best }),
     }
 }
 
-/// Makes all takes, several at once; each is written as soon as it and those before it are there.
-fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Result<Vec<Take>> {
-    let mut config = model.config().only(making.modality);
-    making.args.sampling.overrides.apply(config.segment_mut(making.modality));
+/// Makes all takes, several at once, and writes them in order.
+fn all_takes(request: &SoundRequest, model: &Model, seed: u64, cancel: &Cancel) -> Result<Vec<Take>> {
+    let mut config = model.config().only(request.modality);
+    request.args.sampling.overrides.apply(config.segment_mut(request.modality));
     config.seed = seed;
     config.validate()?;
-    let messages = [Message::text(&*making.words)];
-    let prompt = model.prompt_for(making.modality, &messages, cancel)?;
-    let count = making.args.takes.takes.into();
+    let messages = [Message::text(&*request.words)];
+    let prompt = model.prompt_for(request.modality, &messages, cancel)?;
+    let count = request.args.takes.takes.into();
     let mut runner = TakeRunner::for_prompt(model, count, &prompt, &config)?;
     let checkpoint = runner.session_mut().checkpoint(&prompt, cancel).map_err(nothing_made)?;
-    let mut shelf = Shelf { making, model, stream: making.stream(), order: InOrder::default(), kept: Vec::new() };
-    let is_final = model.manifest().enhancer(making.modality).is_none(); // an enhancer works on the whole sound
-    config.stream_audio = shelf.stream.is_some() && is_final;
+    let mut writer =
+        TakeWriter { request, model, stream: request.stream(), order: InOrder::default(), kept: Vec::new() };
+    let is_final = model.manifest().enhancer(request.modality).is_none(); // an enhancer needs the whole sound
+    config.stream_audio = writer.stream.is_some() && is_final;
     let mut record = Record::new(model.package());
     record.begin_turn(&messages, &prompt, &config);
-    let progress = Progress::spinner(making.common, "making");
+    let progress = Progress::spinner(request.common, "making");
     let made = runner.make(&checkpoint, &record, &config, count, cancel, |event| match event {
         TakeEvent::AudioProgress(_, seconds) => {
             progress.show_sound(seconds);
             Ok(())
         }
-        TakeEvent::AudioChunk(_, chunk) => match &mut shelf.stream {
+        TakeEvent::AudioChunk(_, chunk) => match &mut writer.stream {
             Some(stream) if is_final => stream.push(&chunk),
             _ => Ok(()),
         },
         TakeEvent::SegmentEnded { position, segment, sound, record } => {
-            progress.aside(|| shelf.keep(position.take, segment, sound, record))
+            progress.aside(|| writer.keep(position.take, segment, sound, record))
         }
         _ => Ok(()),
     });
     drop(progress);
-    shelf.finish(made.map_err(nothing_made)?)
+    writer.finish(made.map_err(nothing_made)?)
 }
 
-/// The error of takes of which nothing was made.
+/// Converts the error of a request without any take.
 fn nothing_made(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Cancelled => interrupted("nothing was made yet"),
@@ -154,33 +159,33 @@ fn nothing_made(error: Error) -> Error {
     }
 }
 
-impl Making<'_> {
-    /// Returns the stream that takes the sound while it is being made, if one is wanted.
+impl SoundRequest<'_> {
+    /// Returns the stream for the sound, if it is to be streamed.
     fn stream(&self) -> Option<SoundStream> {
         let streams = self.args.output.is_stdout() && (self.args.raw || !stdout_is_file());
         streams.then(|| SoundStream::new(self.args.output.format(), self.args.raw))
     }
 }
 
-/// The takes that were written.
-struct Shelf<'a> {
-    making: &'a Making<'a>,
+/// A writer of takes.
+struct TakeWriter<'a> {
+    request: &'a SoundRequest<'a>,
     model: &'a Model,
-    /// The rest of a sound that goes out while it is made.
+    /// The stream to standard output, if the sound is streamed.
     stream: Option<SoundStream>,
     order: InOrder<Take>,
-    /// Takes by index, with the error of writing.
+    /// Takes by index, or the errors of writing them.
     kept: Vec<(usize, Result<Take>)>,
 }
 
-impl Shelf<'_> {
-    /// Writes the take, once those before it are written.
+impl TakeWriter<'_> {
+    /// Writes a take as soon as all earlier takes are written.
     fn keep(&mut self, index: usize, segment: &Segment, sound: Option<&Waveform>, record: &Record) -> Result<()> {
         if segment.tokens.is_empty() {
             return Ok(());
         }
         let sound = present(sound.cloned())?;
-        let take = Take::new(self.making, index, segment.clone(), sound, record.clone());
+        let take = Take::new(self.request, index, segment.clone(), sound, record.clone());
         for (index, take) in self.order.push(index, take) {
             self.write(index, take);
         }
@@ -188,11 +193,11 @@ impl Shelf<'_> {
     }
 
     fn write(&mut self, index: usize, take: Take) {
-        let written = take.write(self.making, self.model, self.stream.take());
+        let written = take.write(self.request, self.model, self.stream.take());
         self.kept.push((index, written.map(|()| take)));
     }
 
-    /// Returns all takes, after those that waited are written; the first error of writing or making one comes first.
+    /// Writes the takes that still wait and returns all takes, or the first error of making or writing one.
     fn finish(mut self, made: Vec<ualm::Take>) -> Result<Vec<Take>> {
         for (index, take) in self.order.rest() {
             self.write(index, take);
@@ -213,57 +218,60 @@ impl Shelf<'_> {
     }
 }
 
-/// Ranks the takes, shows the scores, and writes the best one to the file that was named.
-fn rank(making: &Making, model: &Model, takes: &[Take], cancel: &Cancel) -> Result<Vec<Ranked>> {
+/// Ranks the takes, shows their scores, and writes the best one to the output file.
+fn rank(request: &SoundRequest, model: &Model, takes: &[Take], cancel: &Cancel) -> Result<Vec<Ranked>> {
     let sounds: Vec<_> = takes.iter().map(|take| take.sound.clone()).collect();
-    let expected = Expected::asked(&making.words, making.modality);
+    let expected = Expected::asked(&request.words, request.modality);
     let names: Vec<_> = takes.iter().map(|take| take.path.display().to_string()).collect();
     let ranking =
-        crate::rank::rank(making.common, &mut model.session(), &sounds, &names, making.modality, &expected, cancel)?;
+        crate::rank::rank(request.common, &mut model.session(), &sounds, &names, request.modality, &expected, cancel)?;
     if let (Some(best), true) = (ranking.first(), takes.len() > 1) {
         let best = &takes[best.take];
-        let record = Some(&best.record).filter(|_| !making.args.takes.no_take);
-        making.args.output.write_take(&making.args.output.output, &best.sound, record)?;
-        note(making.common, &format!("{}: the best, {}", making.args.output.output.display(), best.path.display()));
+        let record = Some(&best.record).filter(|_| !request.args.takes.no_take);
+        request.args.output.write_take(&request.args.output.output, &best.sound, record)?;
+        note(
+            request.common,
+            &format!("{}: the best take, {}", request.args.output.output.display(), best.path.display()),
+        );
     }
     Ok(ranking)
 }
 
 impl Take {
-    fn new(making: &Making, index: usize, segment: Segment, sound: Waveform, mut record: Record) -> Self {
+    fn new(request: &SoundRequest, index: usize, segment: Segment, sound: Waveform, mut record: Record) -> Self {
         let number = u16::try_from(index + 1).unwrap_or(u16::MAX);
-        let path = match making.args.takes.takes {
-            1 => making.args.output.output.clone(),
-            _ => numbered(&making.args.output.output, number),
+        let path = match request.args.takes.takes {
+            1 => request.args.output.output.clone(),
+            _ => numbered(&request.args.output.output, number),
         };
         if let Some(turn) = record.turns.last_mut() {
-            turn.config.seed = segment.draws.seed; // a take says how it is made alone
+            turn.config.seed = segment.draws.seed; // the record of a take describes it alone
         }
         Self { path, number, segment, record, sound }
     }
 
-    /// Writes the sound, or what `stream` lacks of it, and shows it if it was made to its end.
-    fn write(&self, making: &Making, model: &Model, stream: Option<SoundStream>) -> Result<()> {
+    /// Writes the sound, or the part of it that `stream` has not written yet, and shows it if it is complete.
+    fn write(&self, request: &SoundRequest, model: &Model, stream: Option<SoundStream>) -> Result<()> {
         warn_of_doubts(model, &self.segment);
         match stream {
             Some(stream) => stream.finish(&self.sound)?,
             None => {
-                let record = Some(&self.record).filter(|_| !making.args.takes.no_take);
-                making.args.output.write_take(&self.path, &self.sound, record)?;
+                let record = Some(&self.record).filter(|_| !request.args.takes.no_take);
+                request.args.output.write_take(&self.path, &self.sound, record)?;
             }
         }
         if matches!(self.segment.end, SegmentEnd::Cancelled | SegmentEnd::Failed) {
             return Ok(());
         }
-        note(making.common, &format!("{}: {:.2} s", self.path.display(), self.sound.seconds()));
-        match making.args.takes.takes {
-            1 => making.args.pictures.draw(&self.sound),
-            _ => making.args.pictures.named(|picture| numbered(picture, self.number)).draw(&self.sound),
+        note(request.common, &format!("{}: {:.2} s", self.path.display(), self.sound.seconds()));
+        match request.args.takes.takes {
+            1 => request.args.pictures.draw(&self.sound),
+            _ => request.args.pictures.named(|picture| numbered(picture, self.number)).draw(&self.sound),
         }
     }
 
-    fn describe<'a>(&self, prompt: &'a str) -> Made<'a> {
-        Made {
+    fn describe<'a>(&self, prompt: &'a str) -> TakeSummary<'a> {
+        TakeSummary {
             prompt,
             audio: self.path.display().to_string(),
             seconds: self.sound.seconds(),
@@ -275,15 +283,15 @@ impl Take {
     }
 }
 
-/// A small model that knows none of the words makes something, but not what was asked for: say so.
-fn warn_outside_small_world(model: &Model, words: &str) {
+/// Warns if a model with a small vocabulary knows none of the words, since its sound will not match the prompt.
+fn warn_of_unknown_words(model: &Model, words: &str) {
     let known = &model.manifest().known_words;
     let words = words.to_lowercase();
     let mut said = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     if !known.is_empty() && !said.any(|word| known.iter().any(|k| k == word)) {
         warn(&format!(
-            "warning: {:?} was trained on a small world and knows none of these words; \
-             `ualm inspect` lists those it knows",
+            "warning: {:?} was trained on few words and knows none of these; \
+             `ualm inspect` lists the words it knows",
             model.manifest().name
         ));
     }

@@ -1,5 +1,5 @@
-//! Fields of JSON: null is the default, and where an object is expected, an array, which serde takes for a struct as well, is
-//! refused.
+//! Deserializers for JSON fields: null means the default, and an array is not accepted for an object, as serde does for
+//! structs.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 /// Reads a `T` from an object.
 ///
 /// # Errors
-/// Anything but an object, and what `T` refuses.
+/// An error for any other value, and the errors of `T`.
 pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     deserializer.deserialize_map(Fields(PhantomData))
 }
@@ -36,7 +36,7 @@ pub fn object_or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Defaul
 /// Reads a `T`; the default from null.
 ///
 /// # Errors
-/// What `T` refuses.
+/// The errors of `T`.
 pub fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is() {
+    fn other_values_are_refused() {
         for json in
             [r#"{"inner": [3]}"#, r#"{"inner": []}"#, r#"{"other": [3]}"#, r#"{"other": 5}"#, r#"{"inner": null}"#]
         {

@@ -22,12 +22,12 @@ pub fn warn(what: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(what));
 }
 
-/// Returns `text`, which may be a stranger's, without characters that a terminal would obey; ends of lines and tabs stay.
+/// Removes control characters, except line ends and tabs, from `text`, which may come from an untrusted source.
 pub fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
-/// Writes to standard output at once.
+/// Writes `text` to standard output and flushes it.
 pub fn print(text: &str) -> Result<()> {
     let mut out = io::stdout();
     out.write_all(text.as_bytes())
@@ -46,7 +46,7 @@ pub fn to_json(value: &impl Serialize) -> Result<String> {
         .map_err(|e| Error::new(ErrorKind::Io, "a result cannot be written as JSON").with_source(e))
 }
 
-/// Returns whether an error is a closed pipe, which is no failure: its reader has left.
+/// Returns whether an error is a closed pipe. That is not a failure: the reader has seen enough.
 pub fn is_closed_pipe(error: &Error) -> bool {
     let mut below: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = below {
@@ -69,7 +69,7 @@ impl Output {
         if self.float { WavFormat::Float32 } else { WavFormat::Pcm16 }
     }
 
-    /// Checks before the work that its result can be written.
+    /// Checks before the work that the result can be written.
     pub fn check(&self) -> Result<()> {
         check_writable(&self.output)
     }
@@ -101,11 +101,11 @@ pub fn check_writable(path: &Path) -> Result<()> {
     if path.to_str() == Some("-") {
         return Ok(());
     }
-    // the folder may be given by a relative path, or not at all
+    // absolute, since the path may have no folder in it
     let shown = |folder: &Path| std::path::absolute(folder).unwrap_or_else(|_| folder.into()).display().to_string();
     let fail = |what: String| Err(Error::new(ErrorKind::Io, format!("{}: {what}", path.display())));
     if path.is_dir() {
-        return fail("is a folder; expected the name of a file to write".into());
+        return fail("is a folder; expected a file to write".into());
     }
     if path.exists() && !path.is_file() {
         return Ok(());
@@ -113,23 +113,23 @@ pub fn check_writable(path: &Path) -> Result<()> {
     if path.is_file()
         && let Err(e) = is_replaceable(path)
     {
-        return fail(format!("cannot be replaced: another program has it open, or it may not be written ({e})"));
+        return fail(format!("cannot be replaced: another program has it open, or it is write-protected ({e})"));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match tempfile::Builder::new().prefix(".ualm-").tempfile_in(folder) {
         Ok(_) => Ok(()),
-        Err(e) => fail(format!("cannot be written: the folder {} {}", shown(folder), why_closed(&e))),
+        Err(e) => fail(format!("cannot be written: the folder {} {}", shown(folder), why_unwritable(&e))),
     }
 }
 
-/// Says why a folder takes no file; the error of a temporary file is about that file.
-fn why_closed(error: &io::Error) -> String {
+/// Explains why no file can be created in a folder. The system's error would name the temporary file.
+fn why_unwritable(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "does not exist".into(),
         io::ErrorKind::NotADirectory => "does not exist: a part of its path is not a folder".into(),
-        io::ErrorKind::PermissionDenied => "may not be written to: permission denied".into(),
+        io::ErrorKind::PermissionDenied => "is not writable: permission denied".into(),
         io::ErrorKind::ReadOnlyFilesystem => "is on a read-only file system".into(),
-        _ => format!("takes no file: {error}"),
+        _ => format!("does not accept a file: {error}"),
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_not_shown() {
+    fn control_characters_are_removed() {
         assert_eq!(printable("a\u{1b}[2Jb\u{9b}2J\r\n\tc"), "a[2Jb2J\n\tc");
     }
 }

@@ -1,4 +1,4 @@
-//! Playback by a program of the system: nothing is linked for it, no shell runs, and where there is none it is quiet.
+//! Playback by a program of the system, without an audio library and without a shell.
 
 use std::io;
 use std::path::Path;
@@ -15,32 +15,33 @@ use crate::interrupt::interrupted;
 use crate::output::note;
 use crate::system::{player_names, players, quiet};
 
-/// How often a player is looked at.
-const PACE: Duration = Duration::from_millis(20);
-/// A player that ends sooner than this part of its sound found no device: some tell only by their haste.
-const SOONEST: f64 = 0.5;
-/// The longest that a player may take beyond the length of its sound: one that never ends is no player.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The interval at which a player is polled.
+const POLL: Duration = Duration::from_millis(20);
+/// The minimum share of the sound's length for which a player must run: some players exit at once, without an error, if
+/// they find no audio device.
+const SHORTEST: f64 = 0.5;
+/// The time limit for a player beyond the length of the sound.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Plays sounds by the first program that can.
+/// Plays sounds with the first program that works.
 pub struct Player<'a> {
     common: &'a Common,
-    asked: &'a Playing,
-    /// True once nothing could play.
+    options: &'a Playing,
+    /// `true` once no program could play.
     is_silent: bool,
 }
 
 impl<'a> Player<'a> {
-    pub fn new(common: &'a Common, asked: &'a Playing) -> Self {
-        Self { common, asked, is_silent: false }
+    pub fn new(common: &'a Common, options: &'a Playing) -> Self {
+        Self { common, options, is_silent: false }
     }
 
-    /// Plays `sound` to its end if `--play` was given. Where nothing can play, a note says so, once.
+    /// Plays `sound` to its end if `--play` was given. If no program can play, prints one note.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`] if it was stopped.
+    /// [`ErrorKind::Cancelled`] if playback was stopped.
     pub fn offer(&mut self, sound: &Waveform, cancel: &Cancel) -> Result<()> {
-        if !self.asked.play || self.is_silent || sound.is_empty() {
+        if !self.options.play || self.is_silent || sound.is_empty() {
             return Ok(());
         }
         match self.play(sound, cancel) {
@@ -56,14 +57,14 @@ impl<'a> Player<'a> {
     /// Plays `sound` to its end.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`] if it was stopped, [`ErrorKind::Io`] if nothing can play.
+    /// [`ErrorKind::Cancelled`] if playback was stopped, [`ErrorKind::Io`] if no program can play.
     pub fn play(&self, sound: &Waveform, cancel: &Cancel) -> Result<()> {
         let file = file_with(sound)?;
         let length = Duration::try_from_secs_f64(sound.seconds()).unwrap_or_default();
         for mut command in self.commands(&file) {
             let begun = Instant::now();
-            match command.spawn().and_then(|mut child| wait(&mut child, length + PATIENCE, cancel)) {
-                Ok(Ended::Played) if self.is_believed(begun.elapsed(), length) => return Ok(()),
+            match command.spawn().and_then(|mut child| wait(&mut child, length + TIMEOUT, cancel)) {
+                Ok(Ended::Played) if self.has_played(begun.elapsed(), length) => return Ok(()),
                 Ok(Ended::Stopped) => return Err(interrupted("playback was stopped")),
                 Ok(Ended::Played | Ended::Failed) | Err(_) => {}
             }
@@ -71,9 +72,9 @@ impl<'a> Player<'a> {
         Err(Error::new(ErrorKind::Io, self.nothing_plays()))
     }
 
-    /// Returns what may play `file`, the likeliest first.
+    /// Returns the commands to try for `file`, in order.
     fn commands(&self, file: &Path) -> Vec<Command> {
-        match &self.asked.player {
+        match &self.options.player {
             Some(player) => {
                 let mut command = quiet(player);
                 command.arg(file);
@@ -83,27 +84,28 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Returns whether a player that took `time` played a sound of `length`. One that a person names may hand it on.
-    fn is_believed(&self, time: Duration, length: Duration) -> bool {
-        self.asked.player.is_some() || time >= length.mul_f64(SOONEST)
+    /// Returns whether a player that ran for `time` played a sound of `length`. A player of the user's choice may exit
+    /// early, since it may hand the sound to another program.
+    fn has_played(&self, time: Duration, length: Duration) -> bool {
+        self.options.player.is_some() || time >= length.mul_f64(SHORTEST)
     }
 
     fn nothing_plays(&self) -> String {
-        match &self.asked.player {
+        match &self.options.player {
             Some(player) => format!("{} (--player or UALM_PLAYER) did not play the sound", player.display()),
-            None => format!("found no program that plays sound here ({}); --player names one", player_names()),
+            None => format!("no program that plays sound was found (tried {}); name one with --player", player_names()),
         }
     }
 }
 
-/// The end of a player.
+/// The outcome of a player.
 enum Ended {
     Played,
     Stopped,
     Failed,
 }
 
-/// Waits for the end of a player, which is stopped by `cancel` and after `limit`.
+/// Waits until a player exits; kills it on `cancel` or after `limit`.
 fn wait(child: &mut Child, limit: Duration, cancel: &Cancel) -> io::Result<Ended> {
     let begun = Instant::now();
     loop {
@@ -115,14 +117,17 @@ fn wait(child: &mut Child, limit: Duration, cancel: &Cancel) -> io::Result<Ended
             child.wait()?;
             return Ok(if cancel.is_cancelled() { Ended::Stopped } else { Ended::Failed });
         }
-        sleep(PACE);
+        sleep(POLL);
     }
 }
 
-/// Writes a WAV file that every player reads; its path is ours, so that no name of a user's is an argument of another program.
+/// Writes a WAV file that every player reads. Its path is generated, so that no user-supplied name becomes an argument
+/// of another program.
 fn file_with(sound: &Waveform) -> Result<TempPath> {
     let file = tempfile::Builder::new().prefix("ualm-").suffix(".wav").tempfile();
-    let path = file.map_err(|e| Error::new(ErrorKind::Io, "no file for the sound").with_source(e))?.into_temp_path();
+    let path = file
+        .map_err(|e| Error::new(ErrorKind::Io, "a temporary file for the sound cannot be created").with_source(e))?
+        .into_temp_path();
     write_wav(&path, sound, WavFormat::Pcm16)?;
     Ok(path)
 }

@@ -1,4 +1,4 @@
-//! A progress line on standard error; nothing when that is no terminal, or when it is to be quiet.
+//! A progress line on standard error; hidden with `--quiet` and where standard error is no terminal.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::Common;
 
-/// A line that tells what is going on.
+/// A progress line.
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// Work of unknown length, such as a sound in the making.
+    /// Creates a line for work of unknown length.
     pub fn spinner(common: &Common, what: &str) -> Self {
         let bar = Self::bar(common, ProgressBar::no_length(), "{spinner} {prefix} {msg} ({elapsed})");
         bar.set_prefix(what.to_owned());
@@ -18,7 +18,7 @@ impl Progress {
         Self(bar)
     }
 
-    /// A sound in the making, of `planned` seconds if that is known.
+    /// Creates a line for the generation of a sound, of `planned` seconds if known.
     pub fn sound(common: &Common, planned: Option<f64>) -> Self {
         let Some(seconds) = planned.filter(|seconds| *seconds > 0.0) else { return Self::spinner(common, "making") };
         let bar = Self::bar(common, ProgressBar::new(milliseconds(seconds)), "{prefix} {wide_bar} {msg} ({elapsed})");
@@ -26,36 +26,36 @@ impl Progress {
         Self(bar)
     }
 
-    /// Work of `len` items.
+    /// Creates a line for `len` items.
     pub fn items(common: &Common, len: u64, what: &str) -> Self {
         let bar = Self::bar(common, ProgressBar::new(len), "{prefix} {wide_bar} {pos}/{len} {msg} ({eta} left)");
         bar.set_prefix(what.to_owned());
         Self(bar)
     }
 
-    /// Bytes that are fetched, `len` in all, with the time that is left.
+    /// Creates a line for a download of `len` bytes, with the time left.
     #[cfg(feature = "hub")]
     pub fn of_bytes(common: &Common, len: u64, what: &str) -> Self {
         let template = "{prefix} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} ({eta} left)";
         let bar = Self::bar(common, ProgressBar::new(len), template);
         bar.set_prefix(what.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(500)); // when nothing comes, the time left grows
+        bar.enable_steady_tick(Duration::from_millis(500)); // updates the time left while nothing arrives
         Self(bar)
     }
 
-    /// Counts bytes that have come.
+    /// Counts downloaded bytes.
     #[cfg(feature = "hub")]
     pub fn bytes(&self, bytes: u64) {
         self.0.inc(bytes);
     }
 
-    /// Adds bytes to those that are to come.
+    /// Adds bytes to the length of the download.
     #[cfg(feature = "hub")]
     pub fn add_length(&self, bytes: u64) {
         self.0.inc_length(bytes);
     }
 
-    /// No line, where the terminal is for something else.
+    /// Creates a hidden line.
     pub fn hidden() -> Self {
         Self(ProgressBar::hidden())
     }
@@ -70,23 +70,23 @@ impl Progress {
         }
     }
 
-    /// Shows how much sound has been made.
+    /// Shows the length of the sound so far.
     pub fn show_sound(&self, seconds: f64) {
         self.0.set_message(format!("{seconds:.1} s of sound"));
         self.0.set_position(milliseconds(seconds));
     }
 
-    /// One more item is done.
+    /// Counts an item as done.
     pub fn item(&self) {
         self.0.inc(1);
     }
 
-    /// Does `work` that writes something while the line is away.
+    /// Hides the line while `work` prints.
     pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
         self.0.suspend(work)
     }
 
-    /// Takes the line away for what is written by others.
+    /// Removes the line.
     pub fn clear(&self) {
         self.0.finish_and_clear();
     }

@@ -1,4 +1,4 @@
-//! Takes ranked by the model's own captions; each score is shown as soon as the model has listened.
+//! Ranks takes by the model's own captions, and shows each score as soon as it is known.
 
 use ualm::audio::Waveform;
 use ualm::{Cancel, Error, ErrorKind, Expected, Modality, Ranked, Result, Session};
@@ -8,7 +8,7 @@ use crate::interrupt::interrupted;
 use crate::output::note;
 use crate::progress::Progress;
 
-/// Returns the ranking of `sounds`, which have `names`, the best first. The conversation in `session` is forgotten.
+/// Ranks `sounds`, best first; `names` are shown with the scores. The conversation in `session` is replaced.
 pub fn rank(
     common: &Common,
     session: &mut Session,
@@ -29,7 +29,7 @@ pub fn rank(
     }
 }
 
-/// Shows the score of the take that is called `name`.
+/// Shows the score of the take `name`.
 pub fn show(common: &Common, progress: &Progress, name: &str, ranked: &Ranked) {
     let score = ranked.score;
     let line = format!(
@@ -39,10 +39,10 @@ pub fn show(common: &Common, progress: &Progress, name: &str, ranked: &Ranked) {
     progress.aside(|| note(common, &line));
 }
 
-/// Returns the error of a ranking that ended after `done` of `all` takes.
+/// Converts the error of a ranking that ended after `done` of `all` takes.
 pub fn not_ranked(error: Error, done: usize, all: usize) -> Error {
     match error.kind() {
-        ErrorKind::Cancelled => interrupted(&format!("all takes are kept, {done} of {all} were listened to")),
-        _ => error.context("all takes are kept, but they were not ranked"),
+        ErrorKind::Cancelled => interrupted(&format!("all takes are kept; {done} of {all} were ranked")),
+        _ => error.context("all takes are kept, but not ranked"),
     }
 }

@@ -1,18 +1,19 @@
-//! From arguments to a model, a seed, words and recordings.
+//! Loads the model, the seed, texts and recordings that the arguments name.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ualm::audio::{Waveform, decode_file, decode_reader};
-use ualm::internal::{read_text_from, real_path};
+use ualm::internal::read_text_from;
 use ualm::{Error, ErrorKind, Model, Result, RuntimeOptions};
 
 #[cfg(feature = "hub")]
 use crate::args::ModelName;
 use crate::args::{Common, Sampling};
+use crate::default_package::default_package;
 use crate::output::{note, warn};
 
-/// The package that `--model` names, or the one that comes with the program.
+/// Returns the folder of the package that `--model` names, or of the default package.
 pub fn package_folder(common: &Common) -> Result<PathBuf> {
     match &common.model {
         Some(package) => named_package(common, package),
@@ -20,8 +21,8 @@ pub fn package_folder(common: &Common) -> Result<PathBuf> {
     }
 }
 
-/// Returns the folder of `package`: itself, or, where there is none and it may be the name of a model at the hub, that of
-/// the cache, into which it is fetched if need be.
+/// Resolves `package` to a folder. The name of a package on the hub resolves to its folder in the cache, after a
+/// download if needed.
 pub fn named_package(common: &Common, package: &Path) -> Result<PathBuf> {
     #[cfg(feature = "hub")]
     if let Some(name) = model_name(package) {
@@ -32,13 +33,13 @@ pub fn named_package(common: &Common, package: &Path) -> Result<PathBuf> {
     Ok(package.to_path_buf())
 }
 
-/// Returns the model at the hub for which `package` stands, unless there is a folder of that name.
+/// Parses `package` as the name of a package on the hub, unless there is a folder of that name.
 #[cfg(feature = "hub")]
 pub fn model_name(package: &Path) -> Option<ModelName> {
     package.to_str()?.parse().ok().filter(|_| !package.exists())
 }
 
-/// Returns how `common` wants ONNX Runtime started, and the graphs placed.
+/// Returns the runtime options of the command line.
 pub fn runtime_options(common: &Common) -> RuntimeOptions {
     RuntimeOptions::default()
         .library(common.library.clone())
@@ -49,53 +50,41 @@ pub fn runtime_options(common: &Common) -> RuntimeOptions {
         .low_memory(common.low_memory)
 }
 
-/// Loads the model that `common` names.
+/// Loads the model of the command line.
 pub fn load_model(common: &Common) -> Result<Model> {
     let model =
         Model::load_with(package_folder(common)?, &runtime_options(common))?.with_limits(common.limits.limits());
     if model.manifest().half_trained {
-        warn(&format!("warning: the training of {:?} was not finished", model.manifest().name));
+        warn(&format!("warning: the model {:?} is not fully trained", model.manifest().name));
     }
     Ok(model)
 }
 
-/// `onnx/default` beside the program or above it (a source checkout), or `share/ualm/default` of an installation.
-pub fn default_package() -> Result<PathBuf> {
-    let program = std::env::current_exe().and_then(real_path).unwrap_or_default();
-    let installed = program.ancestors().nth(2).map(|prefix| prefix.join("share/ualm/default"));
-    let beside = program.ancestors().skip(1).map(|folder| folder.join("onnx/default"));
-    installed.into_iter().chain(beside).find(|folder| folder.join("manifest.json").is_file()).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Package,
-            "no default package lies beside the program: name one with --model or UALM_MODEL",
-        )
-    })
-}
-
-/// The seed that was asked for, or one drawn from the system, which is then told.
+/// Returns the seed of the command line, or draws one and prints it.
 pub fn seed(sampling: &Sampling, common: &Common) -> Result<u64> {
     if let Some(seed) = sampling.seed {
         return Ok(seed);
     }
-    let drawn = getrandom::u32()
-        .map_err(|e| Error::new(ErrorKind::Io, format!("the system gives no random numbers: {e}; give a --seed")))?;
+    let drawn = getrandom::u32().map_err(|e| {
+        Error::new(ErrorKind::Io, format!("the system has no random numbers: {e}; choose a seed with --seed"))
+    })?;
     note(common, &format!("seed {drawn}"));
     Ok(u64::from(drawn))
 }
 
-/// `words` themselves, or standard input for `-`.
+/// Returns `words`, or reads standard input for `-`.
 pub fn read_words(words: &str) -> Result<String> {
     let mut text = words.to_owned();
     if words == "-" {
         text = read_text_from(std::io::stdin()).map_err(|e| e.context("standard input"))?;
     }
     match text.trim() {
-        "" => Err(Error::new(ErrorKind::Invalid, "the text is empty; expected some words")),
+        "" => Err(Error::new(ErrorKind::Invalid, "the text is empty; expected at least a word")),
         text => Ok(text.to_owned()),
     }
 }
 
-/// The recording in `path` (`-` is standard input), mono; what is wrong with it is told.
+/// Decodes the recording in `path`, or on standard input for `-`, as mono; prints warnings about defects.
 pub fn read_recording(path: &Path, model: &Model) -> Result<Waveform> {
     let options = model.decode_options();
     let decoded = match path.to_str() {

@@ -1,4 +1,4 @@
-//! `show`: a recording's spectrogram as text, for which no model is needed.
+//! `show`: draws a recording's spectrogram in the terminal, without a model.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use ualm::audio::{DecodeOptions, Decoded, decode_file, decode_reader};
 use crate::args::{Common, Pictures, Show};
 use crate::interrupt::cancel_on_signal;
 use crate::output::{print, print_json, warn};
-use crate::picture::Spectrogram;
 use crate::player::Player;
+use crate::spectrogram::Spectrogram;
 use crate::terminal_picture::show;
 
 /// The JSON of a recording (`--json`).
 #[derive(Serialize)]
-struct Shown {
+struct Summary {
     seconds: f64,
     sample_rate: u32,
     channels: usize,
@@ -30,10 +30,12 @@ pub fn run(common: &Common, args: &Show) -> Result<()> {
     for warning in &warnings {
         warn(&format!("warning: {}: {warning}", args.audio.display()));
     }
-    let (seconds, sample_rate, channels) = (waveform.seconds(), waveform.sample_rate(), waveform.channels().len());
+    let seconds = waveform.seconds();
+    let sample_rate = waveform.sample_rate();
+    let channels = waveform.channels().len();
     pictures.draw(&waveform)?;
     if common.json {
-        print_json(&Shown { seconds, sample_rate, channels })?;
+        print_json(&Summary { seconds, sample_rate, channels })?;
     } else {
         let kilohertz = f64::from(sample_rate) / 1000.0;
         let channels = if channels == 1 { "mono".to_owned() } else { format!("{channels} channels") };
@@ -45,7 +47,7 @@ pub fn run(common: &Common, args: &Show) -> Result<()> {
     Player::new(common, &args.playing).offer(&waveform, &cancel)
 }
 
-/// Decodes a recording with its own rate and channels, within the limits.
+/// Decodes a recording within the limits, with its own sample rate and channels.
 fn decode(common: &Common, audio: &Path) -> Result<Decoded> {
     let limits = common.limits.limits();
     let options = DecodeOptions::default().max_seconds(limits.input_seconds).max_bytes(limits.decoded_bytes);

@@ -1,4 +1,4 @@
-//! Sounds that were made: their doubts, and the names of their files.
+//! Generated sounds: warnings about them, and numbered file names.
 
 use std::path::{Path, PathBuf};
 
@@ -7,18 +7,18 @@ use ualm::{Error, ErrorKind, Model, Result, Segment};
 
 use crate::output::warn;
 
-/// Returns the sound of `segment`, through the package's enhancer if it has one, and warns of what is doubtful about it.
+/// Returns the sound of `segment`, enhanced if the package has an enhancer, after printing warnings about it.
 pub fn sound_of(model: &Model, segment: &Segment) -> Result<Waveform> {
     warn_of_doubts(model, segment);
     present(model.heard(segment)?)
 }
 
-/// Returns the sound of a sound segment.
+/// Returns the sound, or an error if the segment has none.
 pub fn present(sound: Option<Waveform>) -> Result<Waveform> {
     sound.ok_or_else(|| Error::new(ErrorKind::Graph, "the segment has no sound"))
 }
 
-/// Warns of what is doubtful about the sound of `segment`.
+/// Prints warnings about the sound of `segment`.
 pub fn warn_of_doubts(model: &Model, segment: &Segment) {
     let Ok(layout) = model.layout(segment.modality) else { return };
     for doubt in segment.doubts(layout) {
@@ -28,12 +28,12 @@ pub fn warn_of_doubts(model: &Model, segment: &Segment) {
     let frames = layout.frames(&segment.tokens);
     if let Some(most) = most.filter(|most| frames > *most) {
         warn(&format!(
-            "warning: {frames} frames were made, and the first {most} of them are heard: a sound is no longer"
+            "warning: {frames} frames were made, but only the first {most} can be decoded, the codec's limit"
         ));
     }
 }
 
-/// Returns `path` with a number: `out.wav` becomes `out.2.wav`.
+/// Inserts a number into a file name: `out.wav` becomes `out.2.wav`.
 pub fn numbered(path: &Path, number: u16) -> PathBuf {
     match path.extension() {
         Some(extension) => path.with_extension(format!("{number}.{}", extension.to_string_lossy())),

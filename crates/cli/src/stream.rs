@@ -1,4 +1,4 @@
-//! Sound on standard output while it is being made.
+//! Streams sound to standard output while it is generated.
 
 use std::io::{Stdout, stdout};
 
@@ -7,7 +7,7 @@ use ualm::audio::{SampleWriter, WavFormat, Waveform};
 
 use crate::output::warn;
 
-/// Standard output as a WAV file of unknown length, or as bare samples.
+/// Standard output as a WAV file of unknown length, or as raw samples.
 pub struct SoundStream {
     format: WavFormat,
     raw: bool,
@@ -15,12 +15,12 @@ pub struct SoundStream {
 }
 
 impl SoundStream {
-    /// A stream that nothing was written to yet.
+    /// Creates an empty stream.
     pub fn new(format: WavFormat, raw: bool) -> Self {
         Self { format, raw, writer: None }
     }
 
-    /// Writes what comes next; before the first of it, the header.
+    /// Writes a chunk, after the header if it is the first one.
     pub fn push(&mut self, sound: &Waveform) -> Result<()> {
         let writer = match self.writer.take() {
             Some(writer) => writer,
@@ -33,7 +33,7 @@ impl SoundStream {
         self.writer.insert(writer).write(sound)
     }
 
-    /// Ends the stream of `sound`; says when samples beyond full scale were clipped.
+    /// Ends the stream of `sound`; warns if samples beyond full scale were clipped.
     pub fn finish(mut self, sound: &Waveform) -> Result<()> {
         if self.writer.is_none() {
             self.push(sound)?;

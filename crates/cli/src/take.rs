@@ -1,4 +1,4 @@
-//! `take`: how a sound was made, from the record in its WAV file.
+//! `take`: shows, repeats and extends a generated sound, from the record in its WAV file.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use crate::sound::{present, warn_of_doubts};
 pub fn run(common: &Common, args: &Take) -> Result<()> {
     let record = Record::read_wav(&args.file)?;
     let named = |error: Error| error.context(args.file.display());
-    let taken = Taken::of(&record).map_err(named)?;
+    let take = RecordedTake::of(&record).map_err(named)?;
     if let Some(output) = &args.output {
         check_writable(output)?;
     }
@@ -31,30 +31,28 @@ pub fn run(common: &Common, args: &Take) -> Result<()> {
     let cancel = cancel_on_signal()?;
     let offer = |sound: Waveform| Player::new(common, &args.playing).offer(&sound, &cancel);
     match args.extend {
-        Some(seconds) => offer(extend(common, args, &taken, seconds, &cancel).map_err(named)?),
-        None if args.again => offer(again(common, args, &taken, &cancel).map_err(named)?),
-        None if args.output.is_some() => {
-            Err(Error::new(ErrorKind::Invalid, "-o says where to write, but not what: add --again or --extend"))
-        }
+        Some(seconds) => offer(extend(common, args, &take, seconds, &cancel).map_err(named)?),
+        None if args.again => offer(again(common, args, &take, &cancel).map_err(named)?),
+        None if args.output.is_some() => Err(Error::new(ErrorKind::Invalid, "-o needs --again or --extend")),
         None => {
             let sound = decode_file(&args.file, &DecodeOptions::default())?.waveform;
             args.pictures.draw(&sound)?;
-            show(common, &taken)?;
+            show(common, &take)?;
             offer(sound)
         }
     }
 }
 
-/// A record whose last segment is the sound of the file.
-struct Taken<'a> {
+/// A record whose last segment is the sound in the file.
+struct RecordedTake<'a> {
     record: &'a Record,
     segment: &'a RecordedSegment,
-    /// Before the first frame that was drawn.
+    /// The point before the first generated position.
     cut: Cut,
     config: GenerationConfig,
 }
 
-impl<'a> Taken<'a> {
+impl<'a> RecordedTake<'a> {
     fn of(record: &'a Record) -> Result<Self> {
         match record.last_segment() {
             Some((segment, cut)) if segment.modality.is_sound() => {
@@ -71,11 +69,11 @@ impl<'a> Taken<'a> {
                 }
                 Ok(Self { record, segment, cut, config })
             }
-            _ => Err(Error::new(ErrorKind::Invalid, "its take is damaged: it does not end with a sound")),
+            _ => Err(Error::new(ErrorKind::Invalid, "its record is damaged: it does not end with a sound")),
         }
     }
 
-    /// Makes the segment again, from `cut` on.
+    /// Regenerates the segment from `cut` on.
     fn make(
         &self,
         common: &Common,
@@ -83,7 +81,7 @@ impl<'a> Taken<'a> {
         cut: Cut,
         config: &GenerationConfig,
         cancel: &Cancel,
-    ) -> Result<Made> {
+    ) -> Result<Regenerated> {
         let mut runner = TakeRunner::in_session(model.session(), 1);
         let checkpoint = runner.session_mut().restore(self.record, cut, cancel)?;
         let before = self.record.before(self.cut)?;
@@ -100,12 +98,12 @@ impl<'a> Taken<'a> {
         let mut take = made.into_iter().next().ok_or_else(nothing)?;
         let segment = take.segments.pop().filter(|segment| !segment.tokens.is_empty());
         let Some(segment) = segment else { return Err(take.failure.unwrap_or_else(nothing)) };
-        Ok(Made { segment, sound: present(take.sound)?, record: take.record, failure: take.failure })
+        Ok(Regenerated { segment, sound: present(take.sound)?, record: take.record, failure: take.failure })
     }
 }
 
-/// A sound that was made again, or as much of it as there is before the error that comes with it.
-struct Made {
+/// A regenerated sound, or the part of it before `failure`.
+struct Regenerated {
     segment: Segment,
     sound: Waveform,
     record: Record,
@@ -114,10 +112,10 @@ struct Made {
 
 /// The JSON of a take (`--json`).
 #[derive(Serialize)]
-struct Shown<'a> {
+struct Summary<'a> {
     producer: &'a str,
     package: &'a PackageId,
-    turns: Vec<ShownTurn<'a>>,
+    turns: Vec<TurnSummary<'a>>,
     seed: u64,
     modality: Modality,
     end: SegmentEnd,
@@ -127,39 +125,39 @@ struct Shown<'a> {
 }
 
 #[derive(Serialize)]
-struct ShownTurn<'a> {
+struct TurnSummary<'a> {
     messages: &'a [RecordedMessage],
-    /// Texts of the segments; none for sound.
+    /// The texts of the segments; `None` for sounds.
     segments: Vec<Option<&'a str>>,
 }
 
-fn show(common: &Common, taken: &Taken) -> Result<()> {
+fn show(common: &Common, take: &RecordedTake) -> Result<()> {
     let text = |s: &'_ RecordedSegment| !s.modality.is_sound();
-    let turns = taken.record.turns.iter().map(|turn| ShownTurn {
+    let turns = take.record.turns.iter().map(|turn| TurnSummary {
         messages: &turn.messages,
         segments: turn.segments.iter().map(|segment| text(segment).then_some(segment.text.as_str())).collect(),
     });
-    let shown = Shown {
-        producer: &taken.record.producer,
-        package: &taken.record.package,
+    let summary = Summary {
+        producer: &take.record.producer,
+        package: &take.record.package,
         turns: turns.collect(),
-        seed: taken.segment.draws.seed,
-        modality: taken.segment.modality,
-        end: taken.segment.end,
-        frames: taken.segment.tokens.len(),
-        kept: taken.segment.kept,
-        config: taken.segment.config,
+        seed: take.segment.draws.seed,
+        modality: take.segment.modality,
+        end: take.segment.end,
+        frames: take.segment.tokens.len(),
+        kept: take.segment.kept,
+        config: take.segment.config,
     };
-    if common.json { print_json(&shown) } else { print(&describe(&shown)) }
+    if common.json { print_json(&summary) } else { print(&describe(&summary)) }
 }
 
-/// A page for a person.
-fn describe(shown: &Shown) -> String {
+/// Formats the take as text.
+fn describe(summary: &Summary) -> String {
     let mut page = String::new();
     let mut line = |name: &str, what: String| {
         let _ = writeln!(page, "{name:<12} {what}");
     };
-    for turn in &shown.turns {
+    for turn in &summary.turns {
         for message in turn.messages {
             let seconds = || format!("({} of {:.1} s)", message.modality, message.seconds.unwrap_or_default());
             line(&message.role, message.text.clone().unwrap_or_else(seconds));
@@ -168,69 +166,69 @@ fn describe(shown: &Shown) -> String {
             line("assistant", text.map_or_else(|| "(sound)".to_owned(), str::to_owned));
         }
     }
-    let c = &shown.config;
-    line("package", format!("{} ({})", shown.package.name, shown.package.sha256));
-    line("producer", shown.producer.to_owned());
-    line("seed", shown.seed.to_string());
+    let c = &summary.config;
+    line("package", format!("{} ({})", summary.package.name, summary.package.sha256));
+    line("producer", summary.producer.to_owned());
+    line("seed", summary.seed.to_string());
     let sampling = format!("temperature {}, top-k {}, top-p {}", c.temperature, c.top_k, c.top_p);
-    line(shown.modality.name(), format!("{sampling}, guidance {}, at most {} steps", c.guidance, c.max_steps));
-    line("frames", format!("{}, of which {} were given", shown.frames, shown.kept));
+    line(summary.modality.name(), format!("{sampling}, guidance {}, at most {} steps", c.guidance, c.max_steps));
+    line("frames", format!("{}, of which {} from an earlier take", summary.frames, summary.kept));
     page
 }
 
-/// Makes the sound again and holds it against the file.
-fn again(common: &Common, args: &Take, taken: &Taken, cancel: &Cancel) -> Result<Waveform> {
+/// Regenerates the sound and compares it with the file.
+fn again(common: &Common, args: &Take, take: &RecordedTake, cancel: &Cancel) -> Result<Waveform> {
     let format = wav_format(&args.file)?;
     let model = load_model(common)?;
-    let Made { segment, sound, failure, .. } = taken.make(common, &model, taken.cut, &taken.config, cancel)?;
+    let Regenerated { segment, sound, failure, .. } = take.make(common, &model, take.cut, &take.config, cancel)?;
     if failure.is_some() || segment.end == SegmentEnd::Cancelled {
-        return Err(failure.unwrap_or_else(|| interrupted("nothing was compared")));
+        return Err(failure.unwrap_or_else(|| interrupted("the sound was not compared")));
     }
     warn_of_doubts(&model, &segment);
     if let Some(output) = &args.output {
-        write(output, &sound, format, taken.record)?;
+        write(output, &sound, format, take.record)?;
     }
-    if segment.tokens != taken.segment.tokens {
-        let same = segment.tokens.iter().zip(taken.segment.tokens.iter()).take_while(|(a, b)| a == b).count();
+    if segment.tokens != take.segment.tokens {
+        let same = segment.tokens.iter().zip(take.segment.tokens.iter()).take_while(|(a, b)| a == b).count();
         let what = format!(
-            "made again, it differs from frame {same} on: another machine, version, library, number of threads or form of \
-             the graphs (--low-memory, cpu:vnni=0)?"
+            "the sound differs from position {same} on: was it made by another machine, version, library, number of threads or \
+             variant of the graphs (--low-memory, cpu:vnni=0)?"
         );
         return Err(Error::new(ErrorKind::Numeric, what));
     }
     if !holds_samples(&args.file, &sound, format)? {
-        let what = "made again, its frames are the same and its samples differ: the file was changed, or another \
+        let what = "the tokens are the same, but the samples differ: was the file changed, or made by another \
                     machine, version, library or number of threads?";
         return Err(Error::new(ErrorKind::Numeric, what));
     }
-    note(common, &format!("the same {} samples", sound.len()));
+    note(common, &format!("all {} samples are the same", sound.len()));
     args.pictures.draw(&sound)?;
     Ok(sound)
 }
 
-/// Makes the sound longer: the frames that are there, but for those in which it runs out, and new ones.
-fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64, cancel: &Cancel) -> Result<Waveform> {
+/// Extends the sound: keeps its tokens, except for the last ones in which it fades out, and generates more.
+fn extend(common: &Common, args: &Take, take: &RecordedTake, seconds: f64, cancel: &Cancel) -> Result<Waveform> {
     let Some(output) = args.output.clone() else {
         return Err(Error::new(ErrorKind::Invalid, "--extend needs -o OUT.wav"));
     };
     let model = load_model(common)?;
-    let modality = taken.segment.modality;
+    let modality = take.segment.modality;
     let Some((_, codec)) = model.manifest().codec(modality) else {
         return Err(Error::new(ErrorKind::Invalid, format!("the package has no codec for {modality}")));
     };
     let layout = model.layout(modality)?;
-    let kept = taken.segment.sounding_len(layout);
-    let frames = layout.frames(&taken.segment.tokens).max(1);
+    let kept = take.segment.sounding_len(layout);
+    let frames = layout.frames(&take.segment.tokens).max(1);
     let more = (seconds * codec.frames_per_second()).round() as usize;
     let more = layout.steps_for(frames + more) - layout.steps_for(frames);
-    let mut config = taken.config.clone();
+    let mut config = take.config.clone();
     config.seed = args.seed.unwrap_or(config.seed);
-    let settings = config.segment_mut(taken.segment.modality);
+    let settings = config.segment_mut(take.segment.modality);
     args.overrides.apply(settings);
-    settings.min_steps = taken.segment.content_len() + more;
+    settings.min_steps = take.segment.content_len() + more;
     settings.max_steps = settings.min_steps;
-    let made = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config, cancel)?;
-    let Made { segment, sound, record, failure } = made;
+    let made = take.make(common, &model, Cut { frame: kept, ..take.cut }, &config, cancel)?;
+    let Regenerated { segment, sound, record, failure } = made;
     warn_of_doubts(&model, &segment);
     write(&output, &sound, wav_format(&args.file)?, &record)?;
     note(common, &format!("{}: {:.2} s", output.display(), sound.seconds()));

@@ -1,28 +1,29 @@
-//! A spectrogram in the terminal: by the protocol for pictures that it is known to have, else as letters.
+//! A spectrogram in the terminal: by the graphics protocol that the terminal is known to have, else as text.
 
-use std::io::{Cursor, IsTerminal, stdout};
+use std::io::{IsTerminal, stdout};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use console::{Term, true_colors_enabled};
+use image::RgbImage;
 use image::imageops::{FilterType, resize};
-use image::{ImageFormat, RgbImage};
 use ualm::{Error, ErrorKind, Result};
 
-use crate::letters::Letters;
 use crate::output::print;
-use crate::picture::Spectrogram;
+use crate::spectrogram::{Spectrogram, png};
+use crate::text_picture::TextStyle;
 
-/// The most letters of a picture that kitty takes at once.
+/// The maximum chunk size of kitty's protocol, in characters.
 const KITTY_CHUNK: usize = 4096;
-/// Pixels of a cell for sixels, and the widest picture that all terminals take.
+/// The assumed size of a cell for sixels, in pixels.
 const SIXEL_CELL: (u32, u32) = (6, 12);
+/// The maximum width that all terminals with sixels accept, in pixels.
 const SIXEL_WIDTH: u32 = 1000;
 
-/// The rows and columns of output that is no terminal.
+/// The rows and columns of output to a file or a pipe.
 const PAGE: (u16, u16) = (24, 80);
 
-/// The protocol by which a terminal shows pictures.
+/// A graphics protocol of terminals.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Protocol {
     Kitty,
@@ -30,8 +31,7 @@ enum Protocol {
     Sixel,
 }
 
-/// Names of terminals that show pictures. Terminals are not queried: one that never answers would block the program
-/// forever.
+/// Names of terminals with graphics. Terminals are not queried: one that never answers would block the program forever.
 const TERMINALS: [(&str, Protocol); 9] = [
     ("kitty", Protocol::Kitty),
     ("ghostty", Protocol::Kitty),
@@ -44,20 +44,20 @@ const TERMINALS: [(&str, Protocol); 9] = [
     ("contour", Protocol::Sixel),
 ];
 
-/// Shows `spectrogram` on standard output: as a picture where a terminal takes one, else as letters.
+/// Shows `spectrogram` on standard output: as a picture if the terminal supports one, else as text.
 pub fn show(spectrogram: &Spectrogram) -> Result<()> {
     let is_terminal = stdout().is_terminal();
-    let _ = true_colors_enabled(); // asked first: on Windows it makes the console take what follows
+    let _ = true_colors_enabled(); // called first: on Windows it enables escape sequences on the console
     let size = if is_terminal { Term::stdout().size() } else { PAGE };
     let protocol = if is_terminal { Protocol::of_terminal() } else { None };
     print(&match protocol {
         Some(protocol) => protocol.draw(&spectrogram.picture()?, size)?,
-        None => Letters::of_output(is_terminal).draw(spectrogram, size),
+        None => TextStyle::of_output(is_terminal).draw(spectrogram, size),
     })
 }
 
 impl Protocol {
-    /// Returns the protocol of the terminal that the environment names.
+    /// Returns the protocol of the terminal named in the environment.
     fn of_terminal() -> Option<Self> {
         let says = |variable: &str| std::env::var(variable).unwrap_or_default().to_lowercase();
         if says("TERM") == "dumb" {
@@ -67,7 +67,7 @@ impl Protocol {
         TERMINALS.iter().find(|(name, _)| named.contains(name)).map(|(_, protocol)| *protocol)
     }
 
-    /// Returns the bytes that make a terminal of so many rows and columns show `picture` at its full width.
+    /// Encodes `picture` for a terminal of `size` rows and columns.
     fn draw(self, picture: &RgbImage, size: (u16, u16)) -> Result<String> {
         let cells = fit(picture.dimensions(), size);
         match self {
@@ -78,23 +78,17 @@ impl Protocol {
     }
 }
 
-/// Columns and rows of the largest picture with the shape of `size` that a terminal of so many rows and columns holds above
-/// its last row. A cell is twice as high as it is wide.
+/// Returns the columns and rows of the largest picture with the given aspect ratio that fits above the last row of a
+/// terminal. A cell is assumed to be twice as high as wide.
 fn fit((width, height): (u32, u32), (rows, columns): (u16, u16)) -> (u32, u32) {
-    let (columns, lines) = (f64::from(columns.max(1)), f64::from(2 * rows.saturating_sub(1).max(1)));
+    let columns = f64::from(columns.max(1));
+    let lines = f64::from(2 * rows.saturating_sub(1).max(1));
     let scale = (columns / f64::from(width)).min(lines / f64::from(height));
     let cells = |length: u32, size: f64| ((f64::from(length) * scale / size).round() as u32).max(1);
     (cells(width, 1.0), cells(height, 2.0))
 }
 
-/// The picture as a PNG file.
-pub fn png(picture: &RgbImage) -> Result<Vec<u8>> {
-    let mut png = Cursor::new(Vec::new());
-    picture.write_to(&mut png, ImageFormat::Png).map_err(undrawn)?;
-    Ok(png.into_inner())
-}
-
-/// Kitty's protocol, in chunks: all but the last one say that more is to come.
+/// Encodes a PNG file in kitty's protocol, in chunks; all but the last have `m=1` for more.
 fn kitty(png: &[u8], (columns, rows): (u32, u32)) -> String {
     let text = STANDARD.encode(png);
     let chunks = text.len().div_ceil(KITTY_CHUNK);
@@ -108,13 +102,15 @@ fn kitty(png: &[u8], (columns, rows): (u32, u32)) -> String {
 }
 
 fn iterm(png: &[u8], (columns, rows): (u32, u32)) -> String {
-    let (size, text) = (png.len(), STANDARD.encode(png));
+    let size = png.len();
+    let text = STANDARD.encode(png);
     let head = format!("inline=1;preserveAspectRatio=1;size={size};width={columns};height={rows}");
     format!("\x1b]1337;File={head}:{text}\x07\n")
 }
 
 fn sixels(picture: &RgbImage, (columns, rows): (u32, u32)) -> Result<String> {
-    let (width, height) = ((columns * SIXEL_CELL.0).min(SIXEL_WIDTH), rows * SIXEL_CELL.1);
+    let width = (columns * SIXEL_CELL.0).min(SIXEL_WIDTH);
+    let height = rows * SIXEL_CELL.1;
     let pixels = resize(picture, width, height, FilterType::Triangle).into_raw();
     icy_sixel::sixel_string(
         &pixels,
@@ -129,10 +125,6 @@ fn sixels(picture: &RgbImage, (columns, rows): (u32, u32)) -> Result<String> {
     .map_err(|e| Error::new(ErrorKind::Io, format!("the spectrogram cannot be drawn as sixels: {e}")))
 }
 
-fn undrawn(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Io, "the spectrogram cannot be drawn").with_source(error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn kitty_is_told_when_a_picture_ends() {
+    fn the_last_chunk_for_kitty_is_marked() {
         let drawn = kitty(&[1; 2 * KITTY_CHUNK], (80, 17));
         let heads: Vec<_> = drawn.split("\x1b_G").skip(1).filter_map(|chunk| chunk.split(';').next()).collect();
         assert_eq!(heads, ["f=100,a=T,t=d,c=80,r=17,m=1", "m=1", "m=0"]);

@@ -1,4 +1,4 @@
-//! Help in two lengths: `--help` shows the options that people use, `--help --all` every one.
+//! Help in two lengths: `--help` shows the common options, `--help --all` shows every option.
 
 use std::ffi::OsString;
 
@@ -6,20 +6,20 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches};
 
 use super::Args;
 
-/// The widest page, in columns.
+/// The maximum width of a page, in columns.
 const WIDEST: usize = 110;
 
-/// Parses `arguments`, the first of which is the program; ends the process where they ask for help, or are wrong.
+/// Parses `arguments`, the first of which is the program. Exits the process after printing help or a usage error.
 pub fn parse(arguments: Vec<OsString>) -> Args {
-    let (arguments, is_long) = help_asked_for(arguments);
+    let (arguments, is_long) = normalize_help(arguments);
     let mut command = command(is_long);
     let matches = command.clone().get_matches_from(arguments);
     Args::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 
-/// Returns the arguments as clap takes them, and whether help with every option is asked for: `ualm help COMMAND` is
-/// `ualm COMMAND --help`, and `--all` counts beside a flag of help alone.
-fn help_asked_for(mut arguments: Vec<OsString>) -> (Vec<OsString>, bool) {
+/// Rewrites `ualm help COMMAND` to `ualm COMMAND --help`, and removes `--all` beside a help flag. Returns the arguments
+/// and whether `--all` was removed.
+fn normalize_help(mut arguments: Vec<OsString>) -> (Vec<OsString>, bool) {
     if arguments.get(1).is_some_and(|first| first == "help") {
         arguments.remove(1);
         arguments.push("--help".into());
@@ -33,29 +33,29 @@ fn help_asked_for(mut arguments: Vec<OsString>) -> (Vec<OsString>, bool) {
     (arguments, is_long)
 }
 
-/// Returns the program's arguments, with the help that shows every option if `is_long`.
+/// Returns the definition of the command line, whose help shows every option if `is_long`.
 pub fn command(is_long: bool) -> Command {
     page(Args::command().max_term_width(WIDEST), is_long, "ualm")
 }
 
-/// Sets how much of `command` and of all below it help shows; `called` is how a person types it.
+/// Sets up the help of `command` and of its subcommands; `called` is the command as the user types it.
 fn page(command: Command, is_long: bool, called: &str) -> Command {
     let command = command.mut_args(|argument| shown(argument, is_long)).mut_subcommands(|below| {
         let called = format!("{called} {}", below.get_name());
-        // for the man pages; a flag for it would stand on every page
+        // the man pages need the version; a flag would be on every help page
         page(below.version(env!("CARGO_PKG_VERSION")).disable_version_flag(true), is_long, &called)
     });
     let more = format!("More options: {called} --help --all");
     match (called, is_long) {
         ("ualm", true) => command.after_help("Exit codes: 0 done, 1 failed, 2 usage error, 130 interrupted."),
-        ("ualm", false) => command.after_help("Options of a command: ualm COMMAND --help"),
+        ("ualm", false) => command.after_help("Help for a command: ualm COMMAND --help"),
         (_, true) => command.hide(false),
         (_, false) => command.after_help(more),
     }
 }
 
-/// Sets whether a page shows an argument, and the environment variable that stands for it. Values of variables are of one
-/// machine, and some are secrets.
+/// Sets whether help shows an argument and its environment variable. The values of variables are never shown: some are
+/// secrets.
 fn shown(argument: Arg, is_long: bool) -> Arg {
     let argument = argument.hide_env_values(true).hide_env(!is_long);
     if is_long { argument.hide_short_help(false) } else { argument }

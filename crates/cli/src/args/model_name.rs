@@ -1,14 +1,14 @@
-//! Names of models at the hub.
+//! Names of models on the hub.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The branch that is meant where no revision is given.
+/// The default revision.
 const MAIN: &str = "main";
-/// The most characters of `OWNER/NAME`.
+/// The maximum length of `OWNER/NAME`.
 const MOST: usize = 96;
 
-/// A model at the hub, `OWNER/NAME` or `OWNER/NAME@REVISION`: a branch, a tag or the id of a commit.
+/// A model on the hub, `OWNER/NAME` or `OWNER/NAME@REVISION`: a branch, a tag or the id of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelName {
     repository: String,
@@ -21,7 +21,7 @@ impl ModelName {
         &self.repository
     }
 
-    /// Returns the revision; the main branch if none is given.
+    /// Returns the revision, by default the main branch.
     pub fn revision(&self) -> &str {
         self.revision.as_deref().unwrap_or(MAIN)
     }
@@ -56,7 +56,7 @@ impl FromStr for ModelName {
         let is_repository = repository.len() <= MOST
             && repository.split_once('/').is_some_and(|(owner, name)| is_name(owner) && is_name(name));
         if !is_repository || !revision.is_none_or(|revision| revision.split('/').all(is_plain)) {
-            return Err("expected OWNER/NAME or OWNER/NAME@REVISION, as at the hub".into());
+            return Err("expected OWNER/NAME or OWNER/NAME@REVISION, as on the hub".into());
         }
         Ok(Self { repository: repository.to_owned(), revision: revision.map(str::to_owned) })
     }
@@ -74,12 +74,12 @@ pub fn is_commit(revision: &str) -> bool {
     is_hexadecimal(revision, 40)
 }
 
-/// Returns whether `text` is `digits` hexadecimal digits, in lower case.
+/// Returns whether `text` consists of `digits` lower-case hexadecimal digits.
 pub fn is_hexadecimal(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Returns whether `part` may be a part of an address and of a path on every system.
+/// Returns whether `part` is safe as a component of a URL and of a path on every system.
 fn is_plain(part: &str) -> bool {
     !part.is_empty()
         && !part.starts_with('.')
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn names_have_an_owner_and_perhaps_a_revision() {
+    fn names_have_an_owner_and_an_optional_revision() {
         let plain = name("nvidia/Nemotron-Labs-Audex-2B");
         assert_eq!((plain.repository(), plain.revision()), ("nvidia/Nemotron-Labs-Audex-2B", "main"));
         assert!(!plain.has_revision() && !plain.is_pinned());
@@ -106,11 +106,11 @@ mod tests {
         assert_eq!(name("a/b@refs/pr/3").revision(), "refs/pr/3");
         let commit = "0123456789abcdef0123456789abcdef01234567";
         assert!(name("a/b").at(commit).is_pinned());
-        assert!(!name("a/b@0123456").is_pinned(), "a short id has to be looked up");
+        assert!(!name("a/b@0123456").is_pinned(), "an abbreviated commit id is not pinned");
     }
 
     #[test]
-    fn paths_and_tricks_are_no_names() {
+    fn paths_and_malformed_names_are_refused() {
         let wrong = [
             "", "model", "./a/b", "a/b/c", "/a/b", "../b", "a/..", "a/b@", "a/b@..", "a/b@../x", "a/b@x//y", "a\\b",
             "a/b c", "-a/b", "a/b-", "a--b/c", "a/b@-\n", "C:/a", "~/a", "a/.b", "a/b@/x",

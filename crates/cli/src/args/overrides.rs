@@ -1,35 +1,35 @@
-//! Settings of a modality that a user or a request may give; what is not given is as the package says.
+//! Sampling parameters that override the package's own.
 
 use serde::Deserialize;
 use ualm::SegmentConfig;
 
-/// Flags of the command line, and fields of a batch request.
+/// Sampling parameters of one modality: options of the command line, and fields of a batch request.
 #[derive(Clone, Copy, Default, clap::Args, Deserialize)]
 #[command(next_help_heading = "Sampling")]
 #[serde(deny_unknown_fields, default)]
 pub struct Overrides {
-    /// Softmax temperature; 0 takes the likeliest
+    /// Softmax temperature; 0 always takes the most likely token
     #[arg(long)]
     temperature: Option<f32>,
-    /// Draw only from the K likeliest of each stream; 0 draws from all
+    /// Sample from the K most likely tokens of each stream; 0 samples from all
     #[arg(long, hide_short_help = true, value_name = "K")]
     top_k: Option<usize>,
-    /// Draw only from the likeliest that together reach probability P
+    /// Sample from the most likely tokens whose probabilities add up to P
     #[arg(long, hide_short_help = true, value_name = "P")]
     top_p: Option<f32>,
-    /// Scale of classifier-free guidance; 1 is none
+    /// Scale of classifier-free guidance; 1 disables it
     #[arg(long, value_name = "SCALE")]
     guidance: Option<f32>,
-    /// The most steps to make (text: tokens; sound: 50 or more a second)
+    /// Maximum number of steps (text: tokens; sound: 50 or more per second)
     #[arg(long, hide_short_help = true, value_name = "N")]
     max_steps: Option<usize>,
-    /// The fewest steps before the model may end
+    /// Minimum number of steps before the model may end
     #[arg(long, hide_short_help = true, value_name = "N")]
     min_steps: Option<usize>,
 }
 
 impl Overrides {
-    /// Puts what was given in the place of what `segment` says.
+    /// Overrides the settings of `segment`.
     pub fn apply(&self, segment: &mut SegmentConfig) {
         segment.temperature = self.temperature.unwrap_or(segment.temperature);
         segment.top_k = self.top_k.unwrap_or(segment.top_k);

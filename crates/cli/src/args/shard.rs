@@ -1,11 +1,12 @@
-//! A shard of the requests and the seed of one: the id alone decides both, so that several machines can share the requests.
+//! The shard and the default seed of a request: both depend only on its id, so that several machines can divide the
+//! requests.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-/// Shard `index` of `count`, from 1.
+/// Shard `index` of `count`, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     index: u64,
@@ -13,7 +14,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Returns whether the request `id` belongs to the shard.
+    /// Returns whether the request `id` belongs to this shard.
     pub fn holds(self, id: &str) -> bool {
         number(id, 8) % self.count + 1 == self.index
     }
@@ -26,7 +27,7 @@ impl FromStr for Shard {
         let numbers = text.split_once('/').map(|(index, count)| (index.parse(), count.parse()));
         match numbers {
             Some((Ok(index), Ok(count))) if (1..=count).contains(&index) && count <= 9999 => Ok(Self { index, count }),
-            _ => Err("expected I/N, I being from 1 to N, and N at most 9999, as in 2/4".into()),
+            _ => Err("expected I/N with I in 1..=N and N in 1..=9999, as in 2/4".into()),
         }
     }
 }
@@ -37,12 +38,12 @@ impl fmt::Display for Shard {
     }
 }
 
-/// The seed of a request without one: it depends on nothing but the id.
+/// Returns the default seed of the request `id`.
 pub fn seed_of(id: &str) -> u64 {
     number(id, 0)
 }
 
-/// A number that follows from `id`: eight bytes of its SHA-256, from byte `from` on.
+/// Returns a hash of `id`: eight bytes of its SHA-256, from byte `from` on.
 fn number(id: &str, from: usize) -> u64 {
     Sha256::digest(id.as_bytes()).iter().skip(from).take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }

@@ -15,28 +15,28 @@ use super::results::{Finder, Settings, copy_range, names, scan, settings_beside}
 use crate::args::{BatchMerge, Common, Shard};
 use crate::output::{note, print_json};
 
-/// The most faults of a kind that are named.
+/// The maximum number of faults of each kind to list.
 const MOST_NAMED: usize = 20;
 
-/// The findings, printed by `--json`.
+/// The report of a merge (`--json`).
 #[derive(Default, Serialize)]
 struct Report {
     requests: usize,
     failed: usize,
     /// Requests without a result.
     missing: Vec<String>,
-    /// Requests with more than one.
+    /// Requests with more than one result.
     doubled: Vec<String>,
-    /// Sounds that results name and that are not there.
+    /// Missing sounds of results.
     lost: Vec<String>,
-    /// Results of no request, or of one that has changed, by file and line.
+    /// Results of unknown or changed requests, by file and line.
     foreign: Vec<String>,
 }
 
-/// A result in one of the files.
+/// A result, by its byte range in one of the files.
 struct Found {
     file: usize,
-    place: Range<u64>,
+    range: Range<u64>,
     failed: bool,
     sounds: Vec<String>,
 }
@@ -56,10 +56,10 @@ pub fn run(common: &Common, args: &BatchMerge) -> Result<()> {
     fs::create_dir_all(&args.out).map_err(|e| failed(&args.out, e))?;
     copy_sounds(&found, &files, &args.out)?;
     let sources = files.iter().map(File::open).collect::<Result<Vec<_>, _>>().map_err(|e| failed(&target, e))?;
-    // a file that is open is not replaced on Windows, and the target may be one of the sources: they are closed when they are copied
+    // Windows does not replace open files, and the target may be one of the sources: the closure closes them before the rename
     write_whole_with(&target, |to| {
         let mut sources = sources;
-        found.values().try_for_each(|found| copy_range(&mut sources[found.file], &found.place, to))
+        found.values().try_for_each(|found| copy_range(&mut sources[found.file], &found.range, to))
     })?;
     if let Some(settings) = settings {
         write_whole(settings_beside(&target), (crate::output::to_json(&settings)? + "\n").as_bytes())?;
@@ -69,13 +69,13 @@ pub fn run(common: &Common, args: &BatchMerge) -> Result<()> {
     Ok(())
 }
 
-/// The results of every request, by its index, and what is wrong.
+/// Collects the result of each request, by the index of the request, and reports all faults.
 fn gather(requests: &[Line], files: &[PathBuf]) -> Result<(BTreeMap<usize, Found>, Report)> {
     let finder = Finder::new(requests);
     let mut report = Report { requests: requests.len(), ..Report::default() };
     let mut found = BTreeMap::new();
     for (file, path) in files.iter().enumerate() {
-        for (line, (place, written)) in scan(path)?.into_iter().enumerate() {
+        for (line, (range, written)) in scan(path)?.into_iter().enumerate() {
             let Some((index, written)) = written.and_then(|written| Some((finder.find(&written)?, written))) else {
                 report.foreign.push(format!("{}:{}", path.display(), line + 1));
                 continue;
@@ -83,7 +83,7 @@ fn gather(requests: &[Line], files: &[PathBuf]) -> Result<(BTreeMap<usize, Found
             let sounds: Vec<_> = written.sounds().map(str::to_owned).collect();
             let lost = sounds.iter().map(|name| sound(path, name)).filter(|path| !path.is_file());
             report.lost.extend(lost.map(|path| path.display().to_string()));
-            if found.insert(index, Found { file, place, failed: written.failed(), sounds }).is_some() {
+            if found.insert(index, Found { file, range, failed: written.failed(), sounds }).is_some() {
                 report.doubled.push(requests[index].key.to_string());
             }
         }
@@ -97,10 +97,10 @@ fn gather(requests: &[Line], files: &[PathBuf]) -> Result<(BTreeMap<usize, Found
 impl Report {
     fn check(&self) -> Result<()> {
         let wrong: Vec<_> = [
-            ("without a result", &self.missing),
-            ("with more than one", &self.doubled),
-            ("whose sound is gone", &self.lost),
-            ("that answer no request of the file", &self.foreign),
+            ("requests without a result", &self.missing),
+            ("requests with more than one result", &self.doubled),
+            ("sounds that are missing", &self.lost),
+            ("results of no request in the file", &self.foreign),
         ]
         .into_iter()
         .filter(|(_, names)| !names.is_empty())
@@ -113,12 +113,16 @@ impl Report {
         if wrong.is_empty() {
             Ok(())
         } else {
-            Err(Error::new(ErrorKind::Io, format!("not complete, and nothing was merged: {}", wrong.join("; "))))
+            Err(Error::new(
+                ErrorKind::Io,
+                format!("the results are incomplete, and nothing was merged: {}", wrong.join("; ")),
+            ))
         }
     }
 }
 
-/// The files that `from` names: files themselves, and of folders those of all shards, or else `results.jsonl`.
+/// Returns the result files in `from`: files as they are, and for each folder the files of its shards, or else
+/// `results.jsonl`.
 fn result_files(from: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in from {
@@ -140,22 +144,22 @@ fn is_shard(path: &Path) -> bool {
     shard.is_some_and(|shard| shard.replacen("-of-", "/", 1).parse::<Shard>().is_ok())
 }
 
-/// The settings of all files, which must be the same; files without settings say nothing.
+/// Returns the settings of the files, which must be equal; files without settings are ignored.
 fn common_settings(files: &[PathBuf]) -> Result<Option<Settings>> {
     let mut common: Option<(&Path, Settings)> = None;
     for path in files {
         let beside = settings_beside(path);
         let text = match fs::read_to_string(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                // Windows keeps others from reading a file that is locked
-                return Err(failed(&beside, error).context("the run that writes it may not have ended"));
+                // on Windows a locked file cannot be read
+                return Err(failed(&beside, error).context("the run that writes it may still be going on"));
             }
             read => read.unwrap_or_default(),
         };
         let Ok(settings) = serde_json::from_str::<Settings>(&text) else { continue };
         match &common {
             Some((first, found)) if *found != settings => {
-                let what = "were made with another package, or with other flags, and cannot be merged";
+                let what = "were made with different packages or flags, and cannot be merged";
                 return Err(Error::new(
                     ErrorKind::Invalid,
                     format!("{} and {} {what}", first.display(), path.display()),
@@ -172,7 +176,7 @@ fn sound(results: &Path, name: &str) -> PathBuf {
     results.with_file_name(name)
 }
 
-/// Copies the sounds that lie elsewhere.
+/// Copies the sounds from other folders into `out`.
 fn copy_sounds(found: &BTreeMap<usize, Found>, files: &[PathBuf], out: &Path) -> Result<()> {
     let out = out.canonicalize().map_err(|e| failed(out, e))?;
     for found in found.values() {

@@ -1,4 +1,5 @@
-//! `batch`: a file of requests, one JSON object a line, to a file of results and the sounds beside it (`docs/batch.md`).
+//! `batch`: runs a file of requests, one JSON object per line, and writes a file of results with the sounds beside it
+//! (`docs/batch.md`).
 
 mod merge;
 mod names;
@@ -37,41 +38,43 @@ pub fn run(common: &Common, args: &Batch) -> Result<()> {
 
 fn answer_all(common: &Common, args: &BatchRun) -> Result<()> {
     let (Some(path), Some(out)) = (&args.requests, &args.out) else {
-        return Err(Error::new(ErrorKind::Invalid, "a file of requests and --out DIR are needed"));
+        return Err(Error::new(ErrorKind::Invalid, "a file of requests and --out DIR are required"));
     };
     let requests = read_requests(path, args.shard)?;
     let cancel = cancel_on_signal()?;
     let model = load_model(common)?;
-    let keep = match (args.restart, args.retry_failed) {
-        (true, _) => Keep::None,
-        (_, true) => Keep::Answered,
-        _ => Keep::All,
+    let keep = if args.restart {
+        Keep::None
+    } else if args.retry_failed {
+        Keep::Answered
+    } else {
+        Keep::All
     };
     let mut results = Results::open(out, args.shard, &settings(&model, args), &requests, keep, common)?;
     if results.done() > 0 {
-        note(common, &format!("{} of {} requests have their results already", results.done(), requests.len()));
+        note(common, &format!("{} of {} requests already have results", results.done(), requests.len()));
     }
     let base = path.parent().unwrap_or(Path::new(""));
     let runner = Runner { model, base, out, args, cancel };
     answer_rest(common, &runner, &requests, &mut results)?;
     results.finish()?;
-    let (count, failed, path) = (requests.len(), results.failed(), results.path().display());
+    let count = requests.len();
+    let failed = results.failed();
+    let path = results.path().display();
     note(common, &format!("{count} requests, {failed} failed: {path}"));
-    match failed {
-        0 => Ok(()),
-        _ => {
-            let what =
-                format!("{failed} of {count} requests failed; their results say why, --retry-failed tries again");
-            Err(Error::new(ErrorKind::Io, what))
-        }
+    if failed == 0 {
+        return Ok(());
     }
+    let what =
+        format!("{failed} of {count} requests failed; their results have the errors; --retry-failed runs them again");
+    Err(Error::new(ErrorKind::Io, what))
 }
 
 fn settings(model: &Model, args: &BatchRun) -> Settings {
     Settings { package: model.package().sha256().to_owned(), frames: args.frames, float: args.float }
 }
 
-/// Answers what has no result yet, by as many workers as are asked for; each result is written as soon as it is there.
+/// Answers the requests without results on `--workers` threads, and writes each result as soon as it is made.
 fn answer_rest(common: &Common, runner: &Runner, requests: &[Line], results: &mut Results) -> Result<()> {
     let rest: Vec<_> = (0..requests.len()).filter(|index| !results.is_done(*index)).collect();
     let progress =
@@ -98,13 +101,14 @@ fn answer_rest(common: &Common, runner: &Runner, requests: &[Line], results: &mu
             progress.item();
             Ok(())
         });
-        drop(receiver); // those who still work find no one to give their answers to
+        drop(receiver); // makes the workers stop at their next result
         progress.clear();
         written.map_err(|error: Error| match error.kind() {
-            ErrorKind::Cancelled => {
-                interrupted(&format!("finished results are in {}; the same command goes on", results.path().display()))
-            }
-            _ => error.context("stopped; the same command goes on where it was"),
+            ErrorKind::Cancelled => interrupted(&format!(
+                "finished results are in {}; run the same command again to resume",
+                results.path().display()
+            )),
+            _ => error.context("stopped; run the same command again to resume"),
         })
     })
 }

@@ -1,4 +1,4 @@
-//! The names of sounds: those of their requests, in letters that every file system takes.
+//! File names of sounds, made of the ids of their requests in characters that every file system allows.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,21 +6,21 @@ use ualm::internal::is_device;
 
 use crate::args::seed_of;
 
-/// The longest name that an id becomes; file systems take 255 bytes, parts and numbers included.
+/// The maximum length of the name made of an id; file systems allow 255 bytes in all.
 const MOST_NAME: usize = 160;
 
-/// The file of the sound of segment `index` of the request whose sounds are called `stem`.
+/// Returns the file name of the sound of segment `index`, for a request with the file stem `stem`.
 pub fn sound_name(stem: &str, index: usize) -> String {
     format!("{stem}.{index}.wav")
 }
 
-/// Returns the stem in the name of a sound.
+/// Returns the stem of a sound's file name.
 pub fn stem_of(name: &str) -> &str {
     name.strip_suffix(".wav").and_then(|name| name.rsplit_once('.')).map_or("", |(stem, _)| stem)
 }
 
-/// Returns the stem of the sounds of each of `ids`. Those whose stems are the same but for capitals, which are one file on Windows
-/// and macOS, have their seeds at the end.
+/// Returns the file stem of each id. Stems that differ only in case, which are the same file on Windows and macOS, get
+/// a suffix that is derived from the id.
 pub fn stems<'a>(ids: impl Iterator<Item = &'a str>) -> HashMap<&'a str, String> {
     let mut stems: HashMap<&str, String> = ids.map(|id| (id, file_name(id))).collect();
     let mut seen = HashSet::new();
@@ -34,17 +34,18 @@ pub fn stems<'a>(ids: impl Iterator<Item = &'a str>) -> HashMap<&'a str, String>
     stems
 }
 
-/// `id` as a file name: bytes other than letters, digits, `-`, `_` and inner dots become `%` and two digits, and so does the first
-/// one of a name that Windows keeps for a device. The end of a long one is its seed instead.
+/// Encodes `id` as a file name: bytes other than letters, digits, `-`, `_` and inner dots become `%` and two digits, as
+/// does the first byte of a name that Windows reserves for a device. A long name is cut and gets a suffix that is
+/// derived from the id.
 fn file_name(id: &str) -> String {
     let plain =
         |index: usize, byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && index > 0);
-    let is_kept = is_device(id);
+    let is_reserved = is_device(id);
     let name: String = id
         .bytes()
         .enumerate()
         .map(|(index, byte)| {
-            let is_plain = plain(index, byte) && !(is_kept && index == 0);
+            let is_plain = plain(index, byte) && !(is_reserved && index == 0);
             if is_plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }
         })
         .collect();
@@ -68,20 +69,21 @@ mod tests {
     }
 
     #[test]
-    fn names_of_devices_are_none() {
+    fn device_names_are_escaped() {
         assert_eq!(file_name("con"), "%63on");
         assert_eq!(file_name("COM1.a"), "%43OM1.a");
         assert_eq!(file_name("con-1"), "con-1");
     }
 
     #[test]
-    fn long_ids_become_names_that_file_systems_take_and_that_differ() {
-        let (one, two) = (file_name(&("é".repeat(500) + "1")), file_name(&("é".repeat(500) + "2")));
+    fn long_ids_become_short_names_that_differ() {
+        let one = file_name(&("é".repeat(500) + "1"));
+        let two = file_name(&("é".repeat(500) + "2"));
         assert!(one.len() < 200 && one != two);
     }
 
     #[test]
-    fn ids_that_differ_by_capitals_alone_are_different_files_everywhere() {
+    fn ids_that_differ_only_in_case_get_different_files() {
         let stems = stems(["Dog", "dog", "cat", "DOG"].into_iter());
         assert_eq!(stems["cat"], "cat");
         let dogs: HashSet<_> = ["Dog", "dog", "DOG"].map(|id| stems[id].to_lowercase()).into();

@@ -1,4 +1,4 @@
-//! A line of the results.
+//! The result of a request: a line of the results file.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub enum Outcome {
         segments: Vec<ResultSegment>,
         #[serde(skip_serializing_if = "Option::is_none")]
         prompt_frames: Option<Tokens>,
-        /// The unconditional prompt of guidance, where it is one of tokens.
+        /// The unconditional prompt of guidance, if it consists of tokens.
         #[serde(skip_serializing_if = "Option::is_none")]
         unconditional_frames: Option<Tokens>,
         usage: Usage,
@@ -65,7 +65,7 @@ pub struct ResultSegment {
 }
 
 impl ResultSegment {
-    /// Describes segment `index` of the request whose sounds are called `stem`, and writes its sound into `folder`.
+    /// Describes segment `index`, and writes its sound into `folder`, for a request with the file stem `stem`.
     pub fn save(segment: Segment, index: usize, stem: &str, folder: &Path, args: &BatchRun) -> Result<Self> {
         let mut result = Self {
             modality: segment.modality,
@@ -90,7 +90,7 @@ impl ResultSegment {
     }
 }
 
-/// The fields that are read back from a line of results.
+/// The fields of a result that are read back from the file.
 #[derive(Deserialize)]
 pub struct Written {
     pub id: Option<String>,
@@ -112,7 +112,7 @@ impl Written {
         self.error.is_some()
     }
 
-    /// The files of its sounds.
+    /// Returns the file names of the result's sounds.
     pub fn sounds(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| segment.audio.as_deref())
     }

@@ -1,4 +1,4 @@
-//! The file of requests, one JSON object a line.
+//! The file of requests, one JSON object per line.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,10 +14,10 @@ use super::names::stems;
 use crate::args::{Overrides, Shard};
 use crate::object::{object_or_default, optional_object, or_default};
 
-/// The longest line that is read, in bytes.
+/// The maximum length of a line, in bytes.
 pub const MOST_LINE: u64 = 16 << 20;
 
-/// The request of a line.
+/// A request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -29,10 +29,10 @@ pub struct Request {
     pub text: Overrides,
     #[serde(default, deserialize_with = "object_or_default")]
     pub audio: Overrides,
-    /// Settings of speech; those of `audio` where it is absent.
+    /// Settings of speech, by default those of `audio`.
     #[serde(default, deserialize_with = "optional_object")]
     pub speech: Option<Overrides>,
-    /// Whether the model thinks before it answers in text; by default as the package says, and not about sound.
+    /// Enables or disables thinking before a text answer; by default the package decides.
     pub thinking: Option<bool>,
     pub max_segments: Option<usize>,
     pub seed: Option<u64>,
@@ -53,12 +53,12 @@ pub enum Part {
     Speech { path: PathBuf },
 }
 
-/// The key that identifies a line of the file.
+/// The identity of a line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
-    /// The id, of the first line that has it.
+    /// The id, for the first line with this id.
     Id(String),
-    /// The number of a line without an id, or with one that was used before.
+    /// The line number, for a line without an id or with the id of an earlier line.
     Line(usize),
 }
 
@@ -73,14 +73,14 @@ impl std::fmt::Display for Key {
 
 /// A line of the file.
 pub struct Line {
-    /// From 1.
+    /// The line number, from 1.
     pub number: usize,
     pub key: Key,
-    /// Its id, if it has one.
+    /// The request's id, if it has one.
     pub id: Option<String>,
-    /// The beginning of its sounds' names.
+    /// The file stem of the request's sounds.
     pub stem: String,
-    /// The sum of its text, which tells whether a result is this request's.
+    /// A checksum of the line, stored in the result to detect changed requests.
     pub sum: String,
     text: Option<Vec<u8>>,
 }
@@ -90,14 +90,14 @@ impl Line {
     pub fn request(&self) -> Result<Request> {
         let invalid = |what: String| Error::new(ErrorKind::Invalid, what);
         let Some(text) = &self.text else {
-            let what = format!("line {} is longer than the {} MiB that are read", self.number, MOST_LINE >> 20);
+            let what = format!("line {} is too long; the limit is {} MiB", self.number, MOST_LINE >> 20);
             return Err(Error::new(ErrorKind::Limit, what));
         };
         let request: Request =
             serde_json::from_slice(text).map_err(|e| invalid(format!("line {} is not a request: {e}", self.number)))?;
         match self.key {
             Key::Id(_) => Ok(request),
-            Key::Line(_) => Err(invalid(format!("the id {:?} was used before", request.id))),
+            Key::Line(_) => Err(invalid(format!("the id {:?} was already used by an earlier line", request.id))),
         }
     }
 
@@ -116,13 +116,13 @@ impl Line {
         Self { number, key, id, stem: String::new(), sum, text }
     }
 
-    /// Returns the text that decides the line's shard: its id, or the whole line.
+    /// Returns the text whose hash selects the line's shard: the id, or the checksum.
     pub fn shard_key(&self) -> &str {
         self.id.as_deref().unwrap_or(&self.sum)
     }
 }
 
-/// All requests of a file, or of standard input for `-`, that belong to `shard`; empty lines are passed over.
+/// Reads the requests in `shard` from a file, or from standard input for `-`; empty lines are skipped.
 pub fn read_requests(path: &Path, shard: Option<Shard>) -> Result<Vec<Line>> {
     let lines = match path.to_str() {
         Some("-") => lines_of(std::io::stdin().lock(), shard),
@@ -135,9 +135,10 @@ fn unreadable(error: io::Error) -> Error {
     Error::new(ErrorKind::Io, "cannot be read").with_source(error)
 }
 
-/// The requests that `source` holds.
+/// Reads the requests in `shard` from `source`.
 pub fn lines_of(mut source: impl BufRead, shard: Option<Shard>) -> Result<Vec<Line>> {
-    let (mut lines, mut first) = (Vec::new(), HashMap::new());
+    let mut lines = Vec::new();
+    let mut first = HashMap::new();
     for number in 1.. {
         let mut text = Vec::new();
         if source.by_ref().take(MOST_LINE + 1).read_until(b'\n', &mut text).map_err(unreadable)? == 0 {

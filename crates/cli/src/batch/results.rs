@@ -1,7 +1,7 @@
-//! The file of results: grows line by line, outlives a `kill -9`, and is in the order of the requests at the end.
+//! The results file: grows line by line, survives `kill -9`, and is sorted in the order of the requests at the end.
 //!
-//! A line is on the disk before the next one begins, and its sounds are before it. What a killed run left is a file whose
-//! last line may be torn; it is cut off, and the run goes on with the requests that have no line.
+//! The sounds of a result are synced to the disk before its line, and each line before the next. The last line of a
+//! killed run may be incomplete; the next run drops it and answers the requests that have no line.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -19,10 +19,10 @@ use super::request::{Key, Line};
 use crate::args::{Common, Shard};
 use crate::output::{note, to_json, warn};
 
-/// The settings that all results of a file share, in a file beside them that is locked while they are written.
+/// The settings that all results of a file share. Their file, beside the results, is locked while results are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// The package's sum.
+    /// The package's checksum.
     pub package: String,
     pub frames: bool,
     pub float: bool,
@@ -31,10 +31,10 @@ pub struct Settings {
 /// The results of a run.
 pub struct Results {
     path: PathBuf,
-    /// The line of each result in the file.
+    /// The line of each request's result.
     lines: Vec<Option<ResultLine>>,
     len: u64,
-    /// Held for as long as the run goes on.
+    /// The lock on the settings file.
     _lock: File,
 }
 
@@ -45,20 +45,20 @@ struct ResultLine {
     failed: bool,
 }
 
-/// Returns the names of a file of results and of its settings.
+/// Returns the names of a results file and of its settings file.
 pub fn names(shard: Option<Shard>) -> (String, String) {
     let stem = shard.map_or_else(|| "results".into(), |shard| format!("results.{shard}"));
     (format!("{stem}.jsonl"), format!("{stem}.run.json"))
 }
 
-/// The settings' file beside a file of results.
+/// Returns the path of the settings file of a results file.
 pub fn settings_beside(results: &Path) -> PathBuf {
     results.with_extension("run.json")
 }
 
 impl Results {
-    /// The results in `folder` to which a run on `requests` adds: those that are there already count, unless they were
-    /// made with other settings, or failed and are to be made again.
+    /// Opens the results in `folder` for a run on `requests`. Existing results are kept if they were made with the same
+    /// settings and `keep` includes them.
     pub fn open(
         folder: &Path,
         shard: Option<Shard>,
@@ -68,7 +68,8 @@ impl Results {
         common: &Common,
     ) -> Result<Self> {
         let (name, settings_name) = names(shard);
-        let (path, settings_path) = (folder.join(&name), folder.join(settings_name));
+        let path = folder.join(&name);
+        let settings_path = folder.join(settings_name);
         fs::create_dir_all(folder).map_err(|e| unwritable(folder, e))?;
         let mut lock = lock(&settings_path)?;
         let sounds: HashSet<_> = requests.iter().map(|line| line.stem.as_str()).collect();
@@ -103,11 +104,12 @@ impl Results {
         &self.path
     }
 
-    /// Finds the results that count; the file then holds these and no others.
+    /// Finds the results to keep, and removes all other lines from the file.
     fn keep(&mut self, requests: &[Line], keep: Keep, common: &Common) -> Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("")).to_path_buf();
         let finder = Finder::new(requests);
-        let (mut torn, mut foreign) = (0, 0);
+        let mut torn = 0;
+        let mut foreign = 0;
         for (range, written) in scan(&self.path)? {
             let Some(written) = written else {
                 torn += 1;
@@ -116,19 +118,20 @@ impl Results {
             match finder.find(&written) {
                 Some(index) => {
                     let counts = !(written.failed() && keep == Keep::Answered);
-                    let there = written.sounds().all(|name| folder.join(name).is_file());
-                    self.lines[index] = (counts && there).then_some(ResultLine { range, failed: written.failed() });
+                    let has_sounds = written.sounds().all(|name| folder.join(name).is_file());
+                    self.lines[index] =
+                        (counts && has_sounds).then_some(ResultLine { range, failed: written.failed() });
                 }
                 None => foreign += 1,
             }
         }
         if torn > 0 {
-            warn(&format!("warning: {}: {torn} torn or damaged lines are made again", self.path.display()));
+            warn(&format!("warning: {}: {torn} incomplete or damaged lines will be made again", self.path.display()));
         }
         if foreign > 0 {
             let kept = previous(&self.path);
             fs::copy(&self.path, &kept).map_err(|e| unwritable(&kept, e))?;
-            let what = "results answer no request of the file as it is now; they are kept in";
+            let what = "results match no request in the file any more; a copy is in";
             note(common, &format!("{foreign} {what} {}", kept.display()));
         }
         self.len = fs::metadata(&self.path).map_err(|e| unwritable(&self.path, e))?.len();
@@ -139,12 +142,12 @@ impl Results {
     /// Adds the result of request `index`.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be written; the file is what it was then.
+    /// [`ErrorKind::Io`] if the result cannot be written; the file is then unchanged.
     pub fn add(&mut self, index: usize, outcome: &Outcome) -> Result<()> {
         let line = format!("{}\n", to_json(outcome)?);
         let mut file = OpenOptions::new().append(true).open(&self.path).map_err(|e| unwritable(&self.path, e))?;
         if let Err(e) = file.write_all(line.as_bytes()).and_then(|()| file.sync_data()) {
-            let _ = file.set_len(self.len); // a torn line would be found and cut off by the next run
+            let _ = file.set_len(self.len); // the next run drops an incomplete line anyway
             return Err(unwritable(&self.path, e));
         }
         let end = self.len + line.len() as u64;
@@ -154,7 +157,7 @@ impl Results {
         Ok(())
     }
 
-    /// Puts the lines in the order of the requests, if they are not.
+    /// Sorts the lines in the order of the requests, if needed.
     pub fn finish(&mut self) -> Result<()> {
         if self.lines.iter().flatten().is_sorted_by_key(|line| line.range.start) { Ok(()) } else { self.put_in_order() }
     }
@@ -162,7 +165,7 @@ impl Results {
     fn put_in_order(&mut self) -> Result<()> {
         let mut from = File::open(&self.path).map_err(|e| unwritable(&self.path, e))?;
         let lines = self.lines.iter().flatten();
-        // a file that is open is not replaced on Windows: `from` is closed when the lines are copied
+        // Windows does not replace open files: the closure closes `from` before the rename
         write_whole_with(&self.path, move |to| {
             lines.map(|line| &line.range).try_for_each(|range| copy_range(&mut from, range, to))
         })?;
@@ -177,16 +180,16 @@ impl Results {
     }
 }
 
-/// The results of an earlier run that are kept.
+/// The results of earlier runs to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     All,
-    /// Results that are no failures.
+    /// All but failures.
     Answered,
     None,
 }
 
-/// Finds the request that a result answers.
+/// An index of requests, to find the request of a result.
 pub struct Finder<'a> {
     requests: &'a [Line],
     by_key: HashMap<&'a Key, usize>,
@@ -197,7 +200,7 @@ impl<'a> Finder<'a> {
         Self { requests, by_key: requests.iter().enumerate().map(|(index, line)| (&line.key, index)).collect() }
     }
 
-    /// The request's index; none for a result of a request that is not there, or has changed.
+    /// Returns the index of the request, or `None` if it is missing or has changed.
     pub fn find(&self, written: &Written) -> Option<usize> {
         let by_line = written.line.and_then(|number| self.by_key.get(&Key::Line(number)));
         let by_id = || written.id.as_ref().and_then(|id| self.by_key.get(&Key::Id(id.clone())));
@@ -206,11 +209,13 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// Every line of a file of results, with its place; `None` for what is no whole line of results.
+/// Reads all lines of a results file with their byte ranges; `None` stands for an incomplete or damaged line.
 pub fn scan(path: &Path) -> Result<Vec<(Range<u64>, Option<Written>)>> {
     let failed = |e| Error::new(ErrorKind::Io, format!("{}: cannot be read", path.display())).with_source(e);
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
-    let (mut lines, mut line, mut start) = (Vec::new(), Vec::new(), 0);
+    let mut lines = Vec::new();
+    let mut line = Vec::new();
+    let mut start = 0;
     loop {
         line.clear();
         let len = reader.read_until(b'\n', &mut line).map_err(failed)? as u64;
@@ -237,18 +242,20 @@ fn unwritable(path: &Path, error: io::Error) -> Error {
     Error::new(ErrorKind::Io, format!("{}: cannot be written", path.display())).with_source(error)
 }
 
-/// The settings' file, which no other run may hold.
+/// Opens and locks the settings file.
 fn lock(path: &Path) -> Result<File> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     let file = file.map_err(|e| unwritable(path, e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            let what =
-                format!("{}: another `ualm batch` writes these results: wait for it, or stop it", path.display());
+            let what = format!(
+                "{}: another `ualm batch` is writing these results: wait until it ends, or stop it",
+                path.display()
+            );
             Err(Error::new(ErrorKind::Io, what))
         }
-        // a file system without locks
+        // the file system has no locks
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
         Err(TryLockError::Error(error)) => Err(unwritable(path, error)),
     }
@@ -272,12 +279,12 @@ fn previous(path: &Path) -> PathBuf {
     path.with_extension("previous.jsonl")
 }
 
-/// Keeps a file of results that does not count under another name.
+/// Renames a results file that is not used any more.
 fn set_aside(path: &Path, common: &Common) -> Result<()> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0) {
         let kept = previous(path);
         fs::rename(path, &kept).map_err(|e| unwritable(&kept, e))?;
-        note(common, &format!("the results that were there are now in {}", kept.display()));
+        note(common, &format!("the existing results are now in {}", kept.display()));
     }
     Ok(())
 }

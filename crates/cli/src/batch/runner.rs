@@ -1,4 +1,4 @@
-//! Answers one request after another.
+//! Answers requests.
 
 use std::path::Path;
 
@@ -9,32 +9,32 @@ use super::outcome::{Outcome, ResultSegment};
 use super::request::{Line, Part, Request};
 use crate::args::{BatchRun, seed_of};
 
-/// The state that all requests share.
+/// The model and the options that all requests share.
 pub struct Runner<'a> {
     pub model: Model,
-    /// The requests' folder: their paths are relative to it.
+    /// The folder of the requests file, to which paths in requests are relative.
     pub base: &'a Path,
     pub out: &'a Path,
     pub args: &'a BatchRun,
     pub cancel: Cancel,
 }
 
-/// A reply with what belongs to its result.
+/// A reply, and the other contents of its result.
 struct Answer {
     prompt: Prompt,
-    /// Whether a segment was guided.
+    /// `true` if a segment was guided.
     guided: bool,
     warnings: Vec<String>,
     reply: Reply,
-    /// The error that ended the reply early.
+    /// The error that cut the reply short.
     error: Option<Error>,
 }
 
 impl Runner<'_> {
-    /// The result of a request; whatever is wrong with the request is in it.
+    /// Answers a request; faults of the request become part of the outcome.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when a sound cannot be written, which is not the request's fault; [`ErrorKind::Cancelled`].
+    /// [`ErrorKind::Io`] if a sound cannot be written; [`ErrorKind::Cancelled`].
     pub fn answer(&self, line: &Line) -> Result<Outcome> {
         let answer = line.request().and_then(|request| Ok((self.reply(&request)?, request.id)));
         self.cancel.check()?;
@@ -71,7 +71,7 @@ impl Runner<'_> {
         })
     }
 
-    /// The reply, or as much of it as there is before the error that comes with it.
+    /// Generates the reply; after an error the answer has the partial reply and the error.
     fn reply(&self, request: &Request) -> Result<Answer> {
         let mut warnings = Vec::new();
         let messages = self.messages(request, &mut warnings)?;
@@ -83,7 +83,7 @@ impl Runner<'_> {
         Ok(Answer { prompt, guided, warnings, reply, error })
     }
 
-    /// Each content part becomes one message; the first of a message begins a turn.
+    /// Converts each content part to a message; the first part of a message begins a new turn.
     fn messages(&self, request: &Request, warnings: &mut Vec<String>) -> Result<Vec<Message>> {
         let options = self.model.decode_options();
         let mut read = |path: &Path| {
@@ -119,7 +119,7 @@ impl Runner<'_> {
         Ok(config)
     }
 
-    /// Writes the sounds, enhanced if the package can, and describes the segments.
+    /// Writes the sounds, enhanced if the package has an enhancer, and describes the segments.
     fn save(&self, id: &str, segments: Vec<Segment>) -> Result<Vec<ResultSegment>> {
         let save = |(index, mut segment): (usize, Segment)| {
             segment.audio = self.model.heard(&segment)?;

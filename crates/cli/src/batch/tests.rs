@@ -1,4 +1,4 @@
-//! Requests told apart, shards, and results that find their requests.
+//! Tests of requests, shards and the matching of results to requests.
 
 use std::collections::HashSet;
 
@@ -10,31 +10,31 @@ use super::request::{self, Request, read_requests};
 use super::results::{Finder, scan};
 use crate::args::{Shard, seed_of};
 
-/// A line as people write it, or with damage.
+/// Generates a valid line, or a damaged one.
 fn line() -> impl Strategy<Value = Vec<u8>> {
     let request =
         r#"{"id": "ID", "messages": [{"role": "user", "content": [{"type": "text", "text": "é"}]}], "seed": 1}"#;
     let result = r#"{"id": "ID", "line": 3, "segments": [{"audio": "a.wav"}], "error": {}, "request": "00"}"#;
     let whole = (prop::sample::select(vec![request, result, "[]", "{}"]), "[a-c]")
         .prop_map(|(line, id)| line.replace("ID", &id).into_bytes());
-    let damaged = (whole.clone(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut line, place, byte)| {
-        let place = place.index(line.len());
-        line[place] = byte;
+    let damaged = (whole.clone(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut line, index, byte)| {
+        let index = index.index(line.len());
+        line[index] = byte;
         line
     });
     prop_oneof![whole, damaged, prop::collection::vec(any::<u8>(), 0..50)]
 }
 
 proptest! {
-    /// Whatever the lines hold, each has a key of its own, ids belong to one line, and results find theirs or none.
+    /// For any lines, each has a unique key and belongs to one shard, and no result matches a request by chance.
     #[test]
-    fn any_lines_are_taken(lines in prop::collection::vec(line(), 0..12), shards in 1u64..5) {
+    fn any_lines_are_read(lines in prop::collection::vec(line(), 0..12), shards in 1u64..5) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lines");
         std::fs::write(&path, lines.join(&b'\n')).unwrap();
         let Ok(requests) = read_requests(&path, None) else {
             let is_text = skip_mark(&lines.join(&b'\n')).is_ok();
-            prop_assert!(!is_text, "all but other encodings is read");
+            prop_assert!(!is_text, "any UTF-8 text is read");
             return Ok(());
         };
         let keys: HashSet<_> = requests.iter().map(|line| line.key.clone()).collect();
@@ -50,7 +50,7 @@ proptest! {
 }
 
 #[test]
-fn null_is_absent() {
+fn null_means_absent() {
     for field in ["force", "text", "audio", "speech", "thinking", "max_segments", "seed"] {
         let line = format!(r#"{{"id": "a", "messages": [], "{field}": null}}"#);
         assert!(serde_json::from_str::<Request>(&line).is_ok(), "{field}");
@@ -65,7 +65,7 @@ fn unknown_fields_are_refused_by_name() {
 }
 
 #[test]
-fn lines_are_told_apart_whatever_they_hold() {
+fn lines_of_any_content_have_unique_keys() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("requests.jsonl");
     let mut text = b"{\"id\": \"a\", \"messages\": []}\n\n{broken\n\xff\xfe\n{\"id\": \"a\"}\n".to_vec();
@@ -81,7 +81,7 @@ fn lines_are_told_apart_whatever_they_hold() {
 }
 
 #[test]
-fn every_id_is_in_one_shard_and_shards_are_about_equal() {
+fn every_id_is_in_one_shard_and_shards_are_balanced() {
     let shards: Vec<_> = (1..=7).map(|index| format!("{index}/7").parse::<Shard>().unwrap()).collect();
     let mut sizes = [0; 7];
     for id in (0..7000).map(|number| format!("id-{number}")) {
@@ -93,13 +93,13 @@ fn every_id_is_in_one_shard_and_shards_are_about_equal() {
 }
 
 #[test]
-fn seeds_and_shards_are_for_ever() {
+fn seeds_and_shards_never_change() {
     assert_eq!(seed_of("dog-1"), 0xb0a5_1676_59e3_2054);
     assert!("4/4".parse::<Shard>().unwrap().holds("dog-1"));
 }
 
 #[test]
-fn shards_that_make_no_sense() {
+fn invalid_shards_are_refused() {
     for text in ["", "1", "0/2", "3/2", "1/0", "a/b", "1/2/3", "-1/2", "1/10000"] {
         assert!(text.parse::<Shard>().is_err(), "{text}");
     }

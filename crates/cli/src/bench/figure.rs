@@ -1,4 +1,4 @@
-//! A measured figure: the median over some runs, after one that does not count.
+//! A measured figure: the median over several runs, after a warm-up run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use ualm::Result;
 
-/// No more runs than this once they have taken [`LONG_ENOUGH`].
+/// The number of runs after which measuring stops once [`LONG_ENOUGH`] has passed.
 const FEWEST_RUNS: usize = 3;
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
 
@@ -20,25 +20,25 @@ pub struct Figure {
     pub unit: &'static str,
     /// Median over the runs.
     pub median: f64,
-    /// The least of the runs.
+    /// Minimum over the runs.
     pub least: f64,
-    /// The most of the runs.
+    /// Maximum over the runs.
     pub most: f64,
-    /// Runs that count.
+    /// Number of measured runs.
     pub runs: usize,
-    /// The time of the mean run by graph; `own` is the time outside ONNX Runtime.
+    /// Mean time by graph; `own` is the time outside ONNX Runtime.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, f64>,
-    /// Bytes of one step copied to devices with memory of their own, and back; none without one.
+    /// Bytes that a step copies to devices with their own memory, and back; `None` without such a device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copied_bytes: Option<[u64; 2]>,
-    /// What the machine could do at best; `None` where that cannot be told.
+    /// The limit of the hardware; `None` where it is unknown.
     #[serde(flatten)]
     pub limit: Option<Limit>,
 }
 
 impl Figure {
-    /// The figure of `samples`, of which there is at least one.
+    /// Creates the figure of at least one sample.
     pub fn new(name: impl Into<String>, unit: &'static str, mut samples: Vec<f64>) -> Self {
         samples.sort_by(f64::total_cmp);
         let at = |index: usize| samples.get(index).copied().unwrap_or(f64::NAN);
@@ -48,13 +48,12 @@ impl Figure {
         } else {
             at(middle)
         };
-        let (least, most) = (at(0), at(samples.len().saturating_sub(1)));
         Self {
             name: name.into(),
             unit,
             median,
-            least,
-            most,
+            least: at(0),
+            most: at(samples.len().saturating_sub(1)),
             runs: samples.len(),
             parts: BTreeMap::new(),
             copied_bytes: None,
@@ -62,7 +61,7 @@ impl Figure {
         }
     }
 
-    /// Puts the least time beside the figure, which is in milliseconds.
+    /// Adds the hardware limit, in seconds, to a figure in milliseconds.
     #[must_use]
     pub fn limited(self, seconds: Option<f64>, by: LimitedBy) -> Self {
         let limit = seconds.map(|seconds| seconds * 1e3).filter(|limit| *limit > 0.0);
@@ -70,10 +69,11 @@ impl Figure {
         Self { limit, ..self }
     }
 
-    /// Milliseconds of `work`: once that does not count, then `runs` times, or fewer when it takes long.
+    /// Measures `work` in milliseconds: one warm-up run, then `runs` runs, or fewer if they take long.
     pub fn timed(name: impl Into<String>, runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<Self> {
         work()?;
-        let (begun, mut samples) = (Instant::now(), Vec::new());
+        let begun = Instant::now();
+        let mut samples = Vec::new();
         while samples.len() < runs && (samples.len() < FEWEST_RUNS || begun.elapsed() < LONG_ENOUGH) {
             let start = Instant::now();
             work()?;
@@ -82,39 +82,39 @@ impl Figure {
         Ok(Self::new(name, "ms", samples))
     }
 
-    /// The figure on one line.
+    /// Formats the figure as one line.
     pub fn line(&self) -> String {
         let Self { name, unit, median, least, most, runs, limit, .. } = self;
-        let spread = if *runs > 1 { format!("  ({least:.2} … {most:.2}, {runs} runs)") } else { String::new() };
+        let spread = if *runs > 1 { format!("  ({least:.2} to {most:.2}, {runs} runs)") } else { String::new() };
         let limit = limit.map_or_else(String::new, |Limit { limit, limit_by, ratio }| {
             format!("  limit {limit:.2} by {limit_by}: {ratio:.1} ×")
         });
         let parts: Vec<_> = self.parts.iter().map(|(part, value)| format!("{part} {value:.2}")).collect();
-        let parts = if parts.is_empty() { String::new() } else { format!("  of it {}", parts.join(", ")) };
+        let parts = if parts.is_empty() { String::new() } else { format!("  of which {}", parts.join(", ")) };
         let copied =
             self.copied_bytes.map_or_else(String::new, |[to, back]| format!("  {to} bytes to the device, {back} back"));
         format!("{name:<44} {median:>9.2} {unit}{limit}{spread}{parts}{copied}\n")
     }
 }
 
-/// The least time that the machine takes for a figure's work.
+/// The least time in which the hardware can do the work of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Limit {
     /// The least time, in the figure's unit.
     pub limit: f64,
-    /// The part of the machine that sets it.
+    /// The bottleneck that sets the limit.
     pub limit_by: LimitedBy,
     /// The median divided by the limit.
     pub ratio: f64,
 }
 
-/// The part of the machine that sets a limit.
+/// A bottleneck of the hardware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LimitedBy {
-    /// Reading weights and cache.
+    /// Memory bandwidth for weights and cache.
     Memory,
-    /// The operations of products, convolutions and attention.
+    /// Arithmetic of matrix products, convolutions and attention.
     Operations,
 }
 
@@ -127,7 +127,7 @@ impl fmt::Display for LimitedBy {
     }
 }
 
-/// `time` in milliseconds.
+/// Returns `time` in milliseconds.
 pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_stands_beside_the_figure_if_there_is_one() {
+    fn a_known_limit_is_shown_with_the_figure() {
         let figure = || Figure::new("text step", "ms", vec![12.0]);
         let limited = figure().limited(Some(0.008), LimitedBy::Memory);
         assert!(limited.line().contains("12.00 ms  limit 8.00 by memory: 1.5 ×"), "{}", limited.line());
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_run_does_not_count() {
+    fn the_warm_up_run_is_not_counted() {
         let mut done = 0;
         let count = || {
             done += 1;

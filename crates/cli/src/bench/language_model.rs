@@ -1,4 +1,4 @@
-//! Prompts and steps of the language model.
+//! Measures prefill and steps of the language model.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,24 +11,25 @@ use ualm::{
 use super::figure::{Figure, LimitedBy, milliseconds};
 use super::least::LeastTimes;
 
-/// Steps of a run that count.
+/// Measured steps of a run.
 const STEPS: usize = 24;
 /// The scale of guidance; any but 1 costs the same.
 const GUIDANCE: f32 = 3.0;
 
-/// Returns a prompt of `len` positions for a reply of `modality`. Where the prompt decides what is made, it is not shorter
-/// than one of a word, and at most a few positions shorter than `len`.
+/// Returns a prompt of `len` positions for a reply of `modality`. In families whose prompts select the modality, the
+/// prompt has at least one word, and may be a few positions shorter than `len`.
 pub fn prompt_of(model: &Model, modality: Modality, len: usize) -> Result<Prompt> {
     if model.chooses_modality() {
         return exact_prompt(model, len);
     }
     let prompt =
         |words: usize| model.prompt_for(modality, &[Message::text("rain ".repeat(words.max(1)))], &Cancel::new());
-    let (one, many) = (prompt(1)?.len(), prompt(101)?.len());
+    let one = prompt(1)?.len();
+    let many = prompt(101)?.len();
     prompt(1 + 100 * len.saturating_sub(one) / (many - one).max(1))
 }
 
-/// Returns a prompt of exactly `len` positions: words between those of an empty prompt, or the last part of them.
+/// Returns a prompt of exactly `len` positions: an empty prompt filled with words, or its last part if it is longer.
 fn exact_prompt(model: &Model, len: usize) -> Result<Prompt> {
     let words = model.text_tokens("rain falls on a roof while a dog barks and a bell rings ")?;
     let empty = model.prompt(&[Message::text("")])?;
@@ -44,11 +45,13 @@ fn exact_prompt(model: &Model, len: usize) -> Result<Prompt> {
 pub fn exactly(model: &Model, modality: Modality, guidance: f32, steps: usize) -> GenerationConfig {
     let mut config = model.config().only(modality).thinking(false);
     let settings = config.segment_mut(modality);
-    (settings.guidance, settings.max_steps, settings.min_steps) = (guidance, steps, steps);
+    settings.guidance = guidance;
+    settings.max_steps = steps;
+    settings.min_steps = steps;
     config
 }
 
-/// Running a prompt of `len` positions.
+/// Measures the prefill of a prompt of `len` positions.
 pub fn prefill(model: &Model, least: &LeastTimes, len: usize, runs: usize) -> Result<Figure> {
     let prompt = prompt_of(model, Modality::Text, len)?;
     let mut session = model.session();
@@ -61,14 +64,14 @@ pub fn prefill(model: &Model, least: &LeastTimes, len: usize, runs: usize) -> Re
     Ok(figure.limited(limit, LimitedBy::Operations))
 }
 
-/// The cost that guidance adds to running a prompt of `len` positions: the unconditional branch, and the copy of the
-/// other one.
+/// Measures the cost that guidance adds to the prefill of `len` positions: the unconditional prompt, and the copy of
+/// the conditional one.
 pub fn unconditional_prefill(model: &Model, len: usize, runs: usize) -> Result<Figure> {
     let prompt = prompt_of(model, Modality::Audio, len)?;
     let config = exactly(model, Modality::Audio, GUIDANCE, 1);
     let mut samples = Vec::new();
     for _ in 0..=runs {
-        // a session keeps an unconditional prompt that it has run
+        // a session caches the unconditional prompt
         let mut session = model.session();
         let checkpoint = session.checkpoint(&prompt, &Cancel::new())?;
         let start = Instant::now();
@@ -78,8 +81,8 @@ pub fn unconditional_prefill(model: &Model, len: usize, runs: usize) -> Result<F
     Ok(Figure::new(format!("unconditional prefill of {len}"), "ms", samples.split_off(1)))
 }
 
-/// Steps of text, and of sound without and with guidance, after a prompt of `context` positions. Speech is measured where
-/// its steps are others than those of audio.
+/// Measures steps of text, and of sound without and with guidance, after a prompt of `context` positions. Speech is
+/// measured only if it has another head than audio.
 pub fn steps(model: &Model, least: &LeastTimes, context: usize, runs: usize) -> Result<Vec<Figure>> {
     let modalities = &model.manifest().modalities;
     let head = |modality| modalities.get(&modality).map(|config| &config.head);
@@ -99,7 +102,7 @@ pub fn steps(model: &Model, least: &LeastTimes, context: usize, runs: usize) -> 
     kinds.into_iter().map(measure).collect()
 }
 
-/// Milliseconds a step, and where they go: the mean over the steps of a run, the first run left out.
+/// Measures the mean time of a step, in all and by graph, after a warm-up run.
 fn step(
     session: &mut Session,
     checkpoint: &Checkpoint,
@@ -109,7 +112,9 @@ fn step(
 ) -> Result<Figure> {
     let config = exactly(session.model(), modality, guidance, STEPS + 1);
     run_steps(session, checkpoint, &config)?;
-    let (mut samples, mut parts, mut copied_bytes) = (Vec::new(), BTreeMap::<String, f64>::new(), None);
+    let mut samples = Vec::new();
+    let mut parts = BTreeMap::<String, f64>::new();
+    let mut copied_bytes = None;
     for _ in 0..runs {
         let mean = run_steps(session, checkpoint, &config)?;
         samples.push(mean.time);
@@ -125,17 +130,17 @@ fn step(
     Ok(Figure { parts, copied_bytes, ..Figure::new(name, "ms", samples) })
 }
 
-/// The mean of [`STEPS`] steps.
+/// The mean over [`STEPS`] steps.
 struct MeanStep {
-    /// Milliseconds.
+    /// Time in milliseconds.
     time: f64,
     /// Milliseconds in each graph.
     by_graph: BTreeMap<String, f64>,
-    /// Bytes copied to devices, and back; none without one.
+    /// Bytes copied to devices, and back; `None` if there were none.
     copied_bytes: Option<[u64; 2]>,
 }
 
-/// What was counted up to a moment.
+/// The counters at a moment.
 struct Count {
     at: Instant,
     graphs: BTreeMap<String, GraphTime>,
@@ -155,11 +160,12 @@ impl Count {
     }
 }
 
-/// Runs steps after `checkpoint`. One more is made and does not count: what follows the last one, the codec above all,
-/// comes with it.
+/// Runs steps after `checkpoint`. One more step than is measured is made, since the work after the last step, such as
+/// decoding, is part of its time.
 fn run_steps(session: &mut Session, checkpoint: &Checkpoint, config: &GenerationConfig) -> Result<MeanStep> {
     let model = session.model().clone();
-    let (mut counts, mut steps) = (Vec::new(), STEPS as u32);
+    let mut counts = Vec::new();
+    let mut steps = STEPS as u32;
     for event in session.generate_from(checkpoint, config, &Cancel::new())? {
         match event? {
             Event::SegmentStarted { .. } => counts.push(Count::of(&model)),

@@ -1,4 +1,4 @@
-//! The least time that this machine takes for the work of a figure.
+//! The limits of the hardware: the least time in which this machine can do the work of a figure.
 
 use std::cell::OnceCell;
 
@@ -7,20 +7,20 @@ use ualm::{Model, Result};
 
 use super::figure::Figure;
 
-/// The least times of this machine, whose speed is measured when the first figure needs it: the measurement takes memory,
-/// which must not count as a clip's.
+/// The limits of this machine. Its speed is measured when the first figure needs it, since the measurement takes memory
+/// that must not be attributed to a clip.
 pub struct LeastTimes {
     is_asked_for: bool,
     speed: OnceCell<MachineSpeed>,
 }
 
 impl LeastTimes {
-    /// Creates the times of this machine; none of any work unless they are asked for.
+    /// Creates the limits of this machine; without `is_asked_for` every limit is `None`.
     pub fn new(is_asked_for: bool) -> Self {
         Self { is_asked_for, speed: OnceCell::new() }
     }
 
-    /// Returns the least seconds for the operations of `work`; `None` where the processor does not do them all.
+    /// Returns the least time for the operations of `work`, in seconds; `None` if the CPU does not do all of them.
     pub fn of(&self, model: &Model, work: impl FnOnce(&Model) -> Result<()>) -> Result<Option<f64>> {
         if !self.is_asked_for {
             return Ok(None);
@@ -29,8 +29,8 @@ impl LeastTimes {
         Ok(Some(self.measured(model)?.seconds_of(&operations)))
     }
 
-    /// Returns the least seconds of the step of `figure`, which is made on `rows` rows after `context` positions; `None` where
-    /// its graphs do not run on the processor.
+    /// Returns the least time for a step on `rows` rows after `context` positions, in seconds; `None` if its graphs do
+    /// not run on the CPU. `figure` has the names of the graphs.
     pub fn of_step(&self, model: &Model, figure: &Figure, rows: usize, context: usize) -> Result<Option<f64>> {
         if !self.is_asked_for {
             return Ok(None);
@@ -55,7 +55,7 @@ impl LeastTimes {
     }
 }
 
-/// Returns the line that tells the speed.
+/// Formats the speed as a line.
 pub fn line(speed: &MachineSpeed) -> String {
     let billions = [speed.bytes_per_second, speed.float32, speed.int8].map(|speed| speed / 1e9);
     let [bytes, float32, int8] = billions;

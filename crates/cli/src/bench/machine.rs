@@ -1,4 +1,4 @@
-//! What a package is measured on: the processor, and the form of each graph.
+//! The environment of a measurement: the processor, and the variant of each graph.
 
 use std::collections::BTreeMap;
 
@@ -6,25 +6,25 @@ use serde::Serialize;
 use ualm::provider::GraphPlacement;
 use ualm::{Model, Processor, Result};
 
-/// The processor and the files of the graphs that were loaded.
+/// The processor and the loaded graphs.
 #[derive(Serialize)]
 pub struct Machine {
     processor: &'static Processor,
     /// By the names of the graphs.
-    graphs: BTreeMap<String, Form>,
+    graphs: BTreeMap<String, Variant>,
 }
 
-/// The form of a graph.
+/// The loaded variant of a graph.
 #[derive(Serialize)]
-struct Form {
+struct Variant {
     file: String,
     provider: String,
-    /// The instruction set for which the file was chosen.
+    /// The instruction set that the variant was chosen for.
     #[serde(skip_serializing_if = "Option::is_none")]
     instructions: Option<String>,
 }
 
-impl Form {
+impl Variant {
     fn of(placed: GraphPlacement) -> (String, Self) {
         let GraphPlacement { graph, file, provider, instructions, .. } = placed;
         (graph, Self { file, provider, instructions })
@@ -38,21 +38,21 @@ impl Form {
 }
 
 impl Machine {
-    /// Returns the processor, with the graphs of `model` that are loaded by now.
+    /// Returns the processor and the graphs of `model` loaded so far.
     pub fn of(model: &Model) -> Result<Self> {
-        let graphs = model.provider_report()?.graphs.into_iter().map(Form::of).collect();
+        let graphs = model.provider_report()?.graphs.into_iter().map(Variant::of).collect();
         Ok(Self { processor: Processor::get(), graphs })
     }
 
-    /// Returns lines with the processor and the graphs.
+    /// Formats the processor and the graphs as lines.
     pub fn head(&self) -> String {
         let processor = format!("{:<44} {}\n", "processor", self.processor);
-        self.graphs.iter().fold(processor, |head, (graph, form)| head + &form.line(graph))
+        self.graphs.iter().fold(processor, |head, (graph, variant)| head + &variant.line(graph))
     }
 
-    /// Returns a line for each graph that was not among those of `before`.
+    /// Formats a line for each graph that is not in `before`.
     pub fn since(&self, before: &Self) -> String {
         let new = self.graphs.iter().filter(|(graph, _)| !before.graphs.contains_key(*graph));
-        new.map(|(graph, form)| form.line(graph)).collect()
+        new.map(|(graph, variant)| variant.line(graph)).collect()
     }
 }

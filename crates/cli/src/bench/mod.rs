@@ -1,4 +1,4 @@
-//! `bench`: how fast a package runs on this machine.
+//! `bench`: measures the speed of a package on this machine.
 
 mod figure;
 mod language_model;
@@ -31,7 +31,7 @@ struct Report<'a> {
     library: &'a str,
     #[serde(flatten)]
     machine: Machine,
-    /// The measured speed of the machine; absent where no figure needs it.
+    /// The measured speed of the machine, if a figure needed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     speed: Option<MachineSpeed>,
     figures: Vec<Figure>,
@@ -46,7 +46,7 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
     let model = Model::load_with(folder, &options)?.with_limits(common.limits.limits());
     let mut figures = vec![whole::first_load(start)];
     let mut parts = if args.only.is_empty() { Part::value_variants().to_vec() } else { args.only.clone() };
-    // memory is measured first, with the clip: other parts take more
+    // the clip comes first, since its peak memory must not include other parts
     parts.sort();
     let report = |figures: &[Figure]| {
         if common.json { Ok(()) } else { figures.iter().try_for_each(|figure| print(&figure.line())) }
@@ -80,7 +80,7 @@ pub fn run(common: &Common, args: &Bench) -> Result<()> {
     })
 }
 
-/// The figures of one part; none of what the package cannot do.
+/// Measures one part; returns no figures for abilities that the package lacks.
 fn measure(
     part: Part,
     model: &Model,
@@ -111,7 +111,7 @@ fn measure(
     }
 }
 
-/// Prompts of every length that was asked for, and the unconditional branch of the longest.
+/// Measures prompts of every requested length, and the unconditional prompt of the longest.
 fn prefill(model: &Model, least: &LeastTimes, args: &Bench) -> Result<Vec<Figure>> {
     let lengths: Vec<_> = args.prompt.iter().copied().filter(|length| fits(model, *length)).collect();
     let mut figures = Vec::new();
@@ -124,7 +124,7 @@ fn prefill(model: &Model, least: &LeastTimes, args: &Bench) -> Result<Vec<Figure
     Ok(figures)
 }
 
-/// Returns whether a prompt of `positions` positions, and some steps after it, fit into the context.
+/// Returns whether a prompt of `positions` positions and a few steps after it fit into the context.
 fn fits(model: &Model, positions: usize) -> bool {
     positions + 64 <= model.manifest().language_model.max_positions.min(model.limits().context)
 }

@@ -1,4 +1,4 @@
-//! Sound on its way to the language model and from it: conversion of rates, log-mel, encoder, codec.
+//! Measures the processing of sound: resampling, log-mel, audio encoder and codec.
 
 use ndarray::Array2;
 use ualm::audio::{LogMel, LogMelConfig, Waveform, resample};
@@ -8,12 +8,12 @@ use ualm::{Modality, Model, Result, TokenId};
 use super::figure::{Figure, LimitedBy, milliseconds};
 use super::least::LeastTimes;
 
-/// Seconds of sound that go through the codec.
+/// Seconds of sound to encode and decode.
 const CODEC_SECONDS: usize = 10;
-/// A usual rate of recordings, which no model takes as it is.
+/// A common sample rate of recordings that needs resampling.
 const RECORDING_RATE: u32 = 44_100;
 
-/// The codecs, both ways.
+/// Measures each codec once.
 pub fn codecs(model: &Model, least: &LeastTimes, runs: usize) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let mut measured = Vec::new();
@@ -27,7 +27,7 @@ pub fn codecs(model: &Model, least: &LeastTimes, runs: usize) -> Result<Vec<Figu
     Ok(figures)
 }
 
-/// The codec of `modality`, both ways, but for an encoder that the package lacks.
+/// Measures the codec of `modality`: encoding, if the package has the encoder, and decoding.
 fn codec(
     model: &Model,
     least: &LeastTimes,
@@ -35,7 +35,7 @@ fn codec(
     codec: &CodecConfig,
     runs: usize,
 ) -> Result<Vec<Figure>> {
-    let of = if model.chooses_modality() { String::new() } else { format!("{modality} ") };
+    let prefix = if model.chooses_modality() { String::new() } else { format!("{modality} ") };
     let sound = Waveform::mono(noise(CODEC_SECONDS * codec.sampling_rate as usize), codec.sampling_rate)?;
     let frames = sound.len() / codec.hop_length;
     let size = codec.codebook_size;
@@ -43,14 +43,14 @@ fn codec(
     let mut figures = Vec::new();
     if codec.encoder.is_some() {
         let encode = |model: &Model| model.encode_codes(modality, &sound).map(drop);
-        figures.push(limited(model, least, format!("{of}codec encode {CODEC_SECONDS} s"), runs, encode)?);
+        figures.push(limited(model, least, format!("{prefix}codec encode {CODEC_SECONDS} s"), runs, encode)?);
     }
     let decode = |model: &Model| model.decode_codes(modality, &codes).map(drop);
-    figures.push(limited(model, least, format!("{of}codec decode {CODEC_SECONDS} s"), runs, decode)?);
+    figures.push(limited(model, least, format!("{prefix}codec decode {CODEC_SECONDS} s"), runs, decode)?);
     Ok(figures)
 }
 
-/// The time of `work`, beside the least for its operations.
+/// Measures the time of `work`, with its hardware limit.
 fn limited(
     model: &Model,
     least: &LeastTimes,
@@ -62,10 +62,11 @@ fn limited(
     Ok(figure.limited(least.of(model, work)?, LimitedBy::Operations))
 }
 
-/// One window of the audio encoder, whole and without what comes before the graph.
+/// Measures the audio encoder on one window, with and without its preprocessing.
 pub fn encoder(model: &Model, least: &LeastTimes, runs: usize) -> Result<Vec<Figure>> {
     let Some(encoder) = &model.manifest().audio_encoder else { return Ok(Vec::new()) };
-    let (seconds, rate) = (encoder.window_seconds, encoder.sampling_rate);
+    let seconds = encoder.window_seconds;
+    let rate = encoder.sampling_rate;
     let sound = Waveform::mono(noise(seconds * rate as usize), rate)?;
     let listen = |model: &Model| model.audio_features(&sound).map(drop);
     let listening = limited(model, least, format!("listening to {seconds} s"), runs, listen)?;
@@ -75,10 +76,11 @@ pub fn encoder(model: &Model, least: &LeastTimes, runs: usize) -> Result<Vec<Fig
     Ok(vec![Figure { parts, ..listening }])
 }
 
-/// The preprocessing of the audio encoder, on one window.
+/// Measures the preprocessing of the audio encoder on one window.
 pub fn front_end(model: &Model, runs: usize) -> Result<Vec<Figure>> {
     let Some(encoder) = &model.manifest().audio_encoder else { return Ok(Vec::new()) };
-    let (seconds, rate) = (encoder.window_seconds, encoder.sampling_rate);
+    let seconds = encoder.window_seconds;
+    let rate = encoder.sampling_rate;
     let log_mel = LogMel::new(LogMelConfig {
         sample_rate: rate,
         n_fft: encoder.n_fft,
@@ -101,7 +103,7 @@ pub fn is_made_by(model: &Model) -> bool {
     model.manifest().modalities.contains_key(&Modality::Audio)
 }
 
-/// White noise at half of full scale, the same every time.
+/// Returns reproducible white noise at half of full scale.
 fn noise(samples: usize) -> Vec<f32> {
     let mut state = 1_u32;
     let next = |_| {

@@ -1,4 +1,4 @@
-//! End-to-end times: loading, the first sound, a whole clip; and the memory they take.
+//! Measures end-to-end times: loading, the first sound, a whole clip; and peak memory.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use super::language_model::exactly;
 
 const WORDS: &str = "a dog barking";
 
-/// Loading `model`'s package once more: what words to sound needs, and every graph.
+/// Measures loading the package of `model` again: lazily, and with every graph.
 pub fn load(model: &Model, options: &RuntimeOptions, runs: usize) -> Result<Vec<Figure>> {
     let load = || Model::load_with(model.package().folder(), options);
     Ok(vec![
@@ -18,7 +18,7 @@ pub fn load(model: &Model, options: &RuntimeOptions, runs: usize) -> Result<Vec<
     ])
 }
 
-/// From words to the first samples, streamed, with the package's own settings.
+/// Measures the time from a prompt to the first samples, streamed, with the package's own settings.
 pub fn first_sound(model: &Model, runs: usize) -> Result<Figure> {
     let steps = model.config().audio.max_steps;
     let mut config = exactly(model, Modality::Audio, model.config().audio.guidance, steps);
@@ -31,11 +31,11 @@ pub fn first_sound(model: &Model, runs: usize) -> Result<Figure> {
                 return Ok(());
             }
         }
-        Err(Error::new(ErrorKind::Graph, "no sound came"))
+        Err(Error::new(ErrorKind::Graph, "no sound was made"))
     })
 }
 
-/// A clip of `seconds` from its words on, with the package's own settings, as seconds of work for a second of sound.
+/// Measures the real-time factor of a clip of `seconds`, prompt included, with the package's own settings.
 pub fn clip(model: &Model, seconds: f64, runs: usize) -> Result<Option<Figure>> {
     let Some((_, codec)) = model.manifest().codec(Modality::Audio) else { return Ok(None) };
     let frames = (seconds * codec.frames_per_second()).ceil() as usize;
@@ -55,7 +55,7 @@ pub fn clip(model: &Model, seconds: f64, runs: usize) -> Result<Option<Figure>> 
     Ok(Some(Figure::new(format!("clip of {seconds} s, real-time factor"), "", samples)))
 }
 
-/// The most memory that the process has taken so far; `None` where the system does not tell.
+/// Returns the peak memory of the process; `None` where the system does not report it.
 pub fn peak_memory() -> Option<Figure> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?;
@@ -63,7 +63,7 @@ pub fn peak_memory() -> Option<Figure> {
     Some(Figure::new("peak memory", "MB", vec![megabytes]))
 }
 
-/// The first load of a process, library and all, which took from `start` to now.
+/// Returns the time since `start`, for the first load of the process, library included.
 pub fn first_load(start: Instant) -> Figure {
     Figure::new("first load", "ms", vec![milliseconds(start.elapsed())])
 }

@@ -13,32 +13,32 @@ use crate::output::{note, print, print_json, warn};
 use crate::progress::Progress;
 use crate::sound::{numbered, sound_of};
 
-/// A conversation in one cache.
+/// A conversation in one session.
 pub struct Conversation<'a> {
     common: &'a Common,
     args: &'a Chat,
     pub model: &'a Model,
     session: Session,
-    /// Everything that is in the cache.
+    /// The record of the conversation in the session.
     pub record: Record,
-    /// The mark before each turn of the record; `None` for turns before a forgotten one.
+    /// The mark before each turn of the record; `None` for turns that were restored after others were forgotten.
     marks: Vec<Option<Mark>>,
     pub seed: u64,
-    /// Turns so far, forgotten ones included.
-    said: usize,
-    /// Sounds that were drawn so far.
+    /// Number of turns so far, forgotten ones included.
+    turn: usize,
+    /// Number of sounds drawn so far.
     drawn: u16,
     sound: Option<Sound>,
 }
 
-/// A generated sound and its turn.
+/// A generated sound, its record and its turn.
 struct Sound {
     waveform: Waveform,
     take: Record,
     turn: usize,
 }
 
-/// The output of `--json` for a turn.
+/// The JSON of a turn (`--json`).
 #[derive(Serialize)]
 struct Turn<'a> {
     turn: usize,
@@ -58,27 +58,28 @@ struct TurnSegment<'a> {
 
 impl<'a> Conversation<'a> {
     pub fn new(common: &'a Common, args: &'a Chat, model: &'a Model, seed: u64) -> Self {
-        let (session, record) = (model.session(), Record::new(model.package()));
-        Self { common, args, model, session, record, marks: Vec::new(), seed, said: 0, drawn: 0, sound: None }
+        let session = model.session();
+        let record = Record::new(model.package());
+        Self { common, args, model, session, record, marks: Vec::new(), seed, turn: 0, drawn: 0, sound: None }
     }
 
-    /// Says `messages` and shows the reply; returns its sounds. If that fails, the conversation is what it was, or holds what there is of the
-    /// reply.
+    /// Sends `messages`, shows the reply and returns its sounds. After an error the conversation is unchanged, or has
+    /// the partial reply.
     pub fn say(&mut self, messages: &[Message], cancel: Cancel) -> Result<Vec<Waveform>> {
         let config = self.config(messages)?;
         let prompt = self.prompt_that_fits(messages, &config, &cancel)?;
         let mark = self.session.mark();
         self.record.begin_turn(messages, &prompt, &config);
         self.marks.push(Some(mark));
-        self.said += 1;
+        self.turn += 1;
         let mut segments = Vec::new();
         let replied = self.reply(prompt, &config, &cancel, &mut segments);
         if segments.is_empty() {
             self.undo(Cancel::new())?;
-            return replied.and(Err(invalid("stopped before the model said anything")));
+            return replied.and(Err(invalid("stopped before the reply began")));
         }
-        let sounds = self.told(&segments)?;
-        replied.map_err(|e| e.context("the reply is kept as far as it came, /undo takes it back"))?;
+        let sounds = self.record_reply(&segments)?;
+        replied.map_err(|e| e.context("the partial reply is kept; /undo removes it"))?;
         Ok(sounds)
     }
 
@@ -92,20 +93,21 @@ impl<'a> Conversation<'a> {
         if !self.model.chooses_modality() {
             self.args.sampling.overrides.apply(&mut config.text); // every reply is text
         }
-        config.seed = self.seed.wrapping_add(self.said as u64);
+        config.seed = self.seed.wrapping_add(self.turn as u64);
         Ok(config)
     }
 
-    /// The prompt, if it and a reply of words have room; else the oldest turns are forgotten, if that was allowed.
+    /// Returns the prompt for `messages`. If the context lacks room for the prompt and a text reply, the oldest turns
+    /// are forgotten (`--keep-last`), or an error is returned.
     fn prompt_that_fits(&mut self, messages: &[Message], config: &GenerationConfig, cancel: &Cancel) -> Result<Prompt> {
         let most = self.session.max_positions();
         let reply = config.text.max_steps.min(most / 4);
         let mut keep = self.args.keep_last.map(usize::from);
         loop {
             let prompt = self.session.prompt_for(config.opens_with(), messages, cancel)?;
-            // one position more, for the end of the reply
-            let (used, asked) = (self.session.position(), self.model.positions(&prompt, reply) + 1);
-            if used + asked <= most {
+            let used = self.session.position();
+            let needed = self.model.positions(&prompt, reply) + 1; // one more for the end of the reply
+            if used + needed <= most {
                 return Ok(prompt);
             }
             match keep {
@@ -116,9 +118,9 @@ impl<'a> Conversation<'a> {
                 }
                 _ => {
                     let what = format!(
-                        "the conversation takes {used} of the {most} positions of the model's context, and this needs \
-                         {asked} with room for a reply: nothing was said; /undo takes turns back, a chat begun with \
-                         --keep-last N forgets the oldest"
+                        "the conversation takes {used} of the {most} positions of the model's context, and this turn \
+                         needs {needed} with its reply: nothing was sent; /undo removes turns, and a chat with \
+                         --keep-last N forgets the oldest ones"
                     );
                     return Err(Error::new(ErrorKind::Limit, what));
                 }
@@ -126,18 +128,18 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Goes on with the last `count` turns alone.
+    /// Forgets all but the last `count` turns.
     fn forget_all_but(&mut self, count: usize, cancel: &Cancel) -> Result<()> {
         let kept = self.record.last_turns(count, self.model)?;
         self.session.restore_turns(&kept, count, cancel)?;
         let forgotten = self.record.turns.len() - count;
         self.marks = vec![None; count];
         self.record = kept;
-        note(self.common, &format!("the context was full: {forgotten} turns are forgotten, {count} are kept"));
+        note(self.common, &format!("the context was full: {forgotten} turns were forgotten, {count} were kept"));
         Ok(())
     }
 
-    /// Makes the reply, shown as it comes, and puts it into `segments`.
+    /// Generates the reply, shows it as it is generated, and appends its segments to `segments`.
     fn reply(
         &mut self,
         prompt: Prompt,
@@ -172,26 +174,26 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// Keeps a reply, and tells of its sounds, which it returns, and of what cut it.
-    fn told(&mut self, segments: &[Segment]) -> Result<Vec<Waveform>> {
+    /// Records a reply, shows its sounds and how it ended, and returns the sounds.
+    fn record_reply(&mut self, segments: &[Segment]) -> Result<Vec<Waveform>> {
         let mut sounds = Vec::new();
         let mut take = self.record.clone();
-        segments.iter().for_each(|segment| self.record.push(segment));
         for segment in segments {
+            self.record.push(segment);
             take.push(segment);
             if segment.modality.is_sound() && !segment.tokens.is_empty() {
                 let waveform = sound_of(self.model, segment)?;
-                note(self.common, &format!("(a sound of {:.2} s: /play, /save FILE.wav)", waveform.seconds()));
+                note(self.common, &format!("({:.2} s of sound: /play, /save FILE.wav)", waveform.seconds()));
                 self.draw(&waveform)?;
                 sounds.push(waveform.clone());
-                self.sound = Some(Sound { waveform, take: take.clone(), turn: self.said });
+                self.sound = Some(Sound { waveform, take: take.clone(), turn: self.turn });
             }
             match segment.end {
-                SegmentEnd::Context => warn("warning: the model's context is full: /undo takes turns back"),
+                SegmentEnd::Context => warn("warning: the model's context is full; /undo removes turns"),
                 SegmentEnd::Limit if segment.modality == Modality::Thinking => {
-                    note(self.common, "(it thought until its limit of steps, and did not answer)");
+                    note(self.common, "(thinking reached its limit of steps; there is no answer)");
                 }
-                SegmentEnd::Limit => note(self.common, "(cut at its limit of steps)"),
+                SegmentEnd::Limit => note(self.common, "(cut off at the limit of steps)"),
                 SegmentEnd::Cancelled => note(self.common, "(stopped)"),
                 _ => {}
             }
@@ -211,19 +213,19 @@ impl<'a> Conversation<'a> {
             text: (!segment.modality.is_sound()).then_some(segment.text.as_str()),
             seconds: segment.audio.as_ref().map(Waveform::seconds),
         });
-        print_json(&Turn { turn: self.said, seed: segments[0].draws.seed, segments: shown.collect() })
+        print_json(&Turn { turn: self.turn, seed: segments[0].draws.seed, segments: shown.collect() })
     }
 
-    /// Draws the next sound of the conversation, given or made, where it was asked for.
+    /// Draws a sound of the conversation, if requested.
     pub fn draw(&mut self, sound: &Waveform) -> Result<()> {
         self.drawn = self.drawn.saturating_add(1);
         self.args.pictures.named(|picture| numbered(picture, self.drawn)).draw(sound)
     }
 
-    /// Takes the last turn back; gives the words that it began with.
+    /// Removes the last turn and returns its text.
     pub fn undo(&mut self, cancel: Cancel) -> Result<String> {
         let Some(turns) = self.record.turns.len().checked_sub(1) else {
-            return Err(invalid("nothing was said that could be taken back"));
+            return Err(invalid("there is no turn to remove"));
         };
         match self.marks.last() {
             Some(Some(mark)) if self.session.rewind(mark).is_ok() => {}
@@ -233,14 +235,14 @@ impl<'a> Conversation<'a> {
         let words = words.collect::<Vec<_>>().join(" ");
         self.marks.truncate(turns);
         self.record.turns.truncate(turns);
-        self.said -= 1;
-        self.sound = self.sound.take().filter(|sound| sound.turn <= self.said);
+        self.turn -= 1;
+        self.sound = self.sound.take().filter(|sound| sound.turn <= self.turn);
         Ok(words)
     }
 
-    /// The last sound, and how it was made.
+    /// Returns the last sound and its record.
     pub fn last_sound(&self) -> Result<(&Waveform, &Record)> {
-        let none = || invalid("no sound was made yet, or it was taken back");
+        let none = || invalid("there is no sound in this chat yet, or it was removed");
         self.sound.as_ref().map(|sound| (&sound.waveform, &sound.take)).ok_or_else(none)
     }
 }

@@ -1,4 +1,4 @@
-//! Lines from a person, who can edit them and find them again, or from a file.
+//! Input lines: from an editor with history at a terminal, else from a file.
 
 use std::io::{BufRead, IsTerminal, Stdin, stdin};
 use std::path::PathBuf;
@@ -7,18 +7,18 @@ use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use ualm::{Error, ErrorKind, Result};
 
-/// The file of earlier input lines.
+/// The name of the history file.
 const HISTORY: &str = "chat_history";
 const PROMPT: &str = "> ";
 
-/// Lines of a chat.
+/// The input of a chat.
 pub enum Input {
-    Person { editor: Box<DefaultEditor>, history: Option<PathBuf> },
+    Terminal { editor: Box<DefaultEditor>, history: Option<PathBuf> },
     File(Stdin),
 }
 
 impl Input {
-    /// From standard input: with an editor where a terminal is.
+    /// Opens standard input, with an editor if it is a terminal.
     pub fn new() -> Result<Self> {
         if !stdin().is_terminal() {
             return Ok(Self::File(stdin()));
@@ -29,23 +29,23 @@ impl Input {
             // the first chat has no history yet
             let _ = editor.load_history(history);
         }
-        Ok(Self::Person { editor: Box::new(editor), history })
+        Ok(Self::Terminal { editor: Box::new(editor), history })
     }
 
     pub fn is_terminal(&self) -> bool {
-        matches!(self, Self::Person { .. })
+        matches!(self, Self::Terminal { .. })
     }
 
-    /// The next line; `None` at the end.
+    /// Reads the next line; `None` at the end.
     pub fn line(&mut self) -> Result<Option<String>> {
         match self {
             Self::File(stdin) => {
                 let mut line = String::new();
                 let read = stdin.lock().read_line(&mut line).map_err(unreadable)?;
-                // editors and shells of Windows put a byte order mark before the first line
+                // some editors and shells on Windows write a byte order mark
                 Ok((read > 0).then(|| line.trim_start_matches('\u{feff}').to_owned()))
             }
-            Self::Person { editor, .. } => match editor.readline(PROMPT) {
+            Self::Terminal { editor, .. } => match editor.readline(PROMPT) {
                 Ok(line) => {
                     editor.add_history_entry(&line).map_err(unreadable)?;
                     Ok(Some(line))
@@ -60,10 +60,10 @@ impl Input {
 
 impl Drop for Input {
     fn drop(&mut self) {
-        if let Self::Person { editor, history: Some(history) } = self {
-            // a history that cannot be kept is no reason to fail
+        if let Self::Terminal { editor, history: Some(history) } = self {
+            // the history is optional: failures are ignored
             let _ = history.parent().map(std::fs::create_dir_all);
-            // another chat may have written to it in the meantime
+            // appended, since another chat may have written to it
             let _ = editor.append_history(history);
         }
     }

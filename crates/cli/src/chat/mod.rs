@@ -1,4 +1,4 @@
-//! `chat`: a conversation over text and sound, all of it in one cache.
+//! `chat`: a conversation in text and sound, in one session.
 
 mod conversation;
 mod input;
@@ -17,14 +17,14 @@ use conversation::Conversation;
 use input::Input;
 
 const HELP: &str = "\
-/audio FILE   give a recording along with your next line
+/audio FILE   send a recording with your next line
 /play         play the last sound; Ctrl-C stops it
 /save FILE    write the last sound (FILE.wav) or the whole conversation (FILE.json)
-/undo         take your last line and its reply back
+/undo         remove your last line and its reply
 /seed [N]     show or set the seed
-/help         this
+/help         show this help
 /quit         end (so does Ctrl-D); Ctrl-C stops a reply
-Anything else is said to the model.
+Anything else is sent to the model.
 ";
 
 /// `ualm chat`.
@@ -33,7 +33,7 @@ pub fn run(common: &Common, args: &Chat) -> Result<()> {
     let turns = Turns::on_signal()?;
     let model = load_model(common)?;
     let seed = seed(&args.sampling, common)?;
-    let mut chat = Chatting {
+    let mut chat = ChatLoop {
         common,
         args,
         conversation: Conversation::new(common, args, &model, seed),
@@ -43,13 +43,13 @@ pub fn run(common: &Common, args: &Chat) -> Result<()> {
     };
     let mut input = Input::new()?;
     if input.is_terminal() {
-        note(common, &format!("{}; /help tells what there is", model.manifest().name));
+        note(common, &format!("{}; /help lists the commands", model.manifest().name));
     }
     while let Some(line) = input.line()? {
-        match chat.take_all(line.trim()) {
+        match chat.run_input(line.trim()) {
             Ok(true) => {}
             Ok(false) => break,
-            // a person can go on; a file of lines was written in the belief that each of them works
+            // at a terminal the chat goes on; in a file, later lines may depend on this one
             Err(error) if input.is_terminal() => warn(&format!("error: {}", error.full_message())),
             Err(error) => return Err(error),
         }
@@ -57,32 +57,32 @@ pub fn run(common: &Common, args: &Chat) -> Result<()> {
     Ok(())
 }
 
-struct Chatting<'a> {
+struct ChatLoop<'a> {
     common: &'a Common,
     args: &'a Chat,
     conversation: Conversation<'a>,
     turns: Turns,
-    /// Recordings that go with the next line.
+    /// Recordings to send with the next line.
     pending: Vec<Message>,
     player: Player<'a>,
 }
 
-impl Chatting<'_> {
-    /// Does what was typed or pasted: commands line by line; other text is one line, however many it has.
-    fn take_all(&mut self, text: &str) -> Result<bool> {
+impl ChatLoop<'_> {
+    /// Runs typed or pasted input: commands line by line; other text is one message. Returns whether the chat goes on.
+    fn run_input(&mut self, text: &str) -> Result<bool> {
         if !text.starts_with('/') {
-            return self.take(text);
+            return self.run_line(text);
         }
         for line in text.lines() {
-            if !self.take(line.trim())? {
+            if !self.run_line(line.trim())? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Does what `line` says; gives whether the chat goes on.
-    fn take(&mut self, line: &str) -> Result<bool> {
+    /// Runs a command or sends a message; returns whether the chat goes on.
+    fn run_line(&mut self, line: &str) -> Result<bool> {
         let (command, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         match (command, rest.trim()) {
             ("", _) => {}
@@ -94,21 +94,21 @@ impl Chatting<'_> {
             ("/undo", _) => {
                 let undone = self.conversation.undo(self.turns.begin());
                 self.turns.end();
-                note(self.common, &format!("taken back: {}", undone?));
+                note(self.common, &format!("removed: {}", undone?));
             }
             ("/seed", "") => print(&format!("{}\n", self.conversation.seed))?,
             ("/seed", seed) => {
                 self.conversation.seed = seed.parse().map_err(|_| invalid("/seed N: expected a whole number"))?;
             }
             (command, _) if command.starts_with('/') => {
-                return Err(invalid(format!("{command} is no command; /help tells what there is")));
+                return Err(invalid(format!("{command} is not a command; /help lists the commands")));
             }
             _ => self.say(line)?,
         }
         Ok(true)
     }
 
-    /// Says `line` with the recordings that wait for it; if that cannot be done they go on waiting.
+    /// Sends `line` with the pending recordings, which stay pending after an error.
     fn say(&mut self, line: &str) -> Result<()> {
         let mut messages = self.pending.clone();
         messages.push(Message::text(line));
@@ -127,7 +127,7 @@ impl Chatting<'_> {
             return Err(invalid("/audio FILE: the file is missing"));
         }
         let recording = read_recording(Path::new(path), self.conversation.model)?;
-        note(self.common, &format!("{path}: {:.1} s, given with your next line", recording.seconds()));
+        note(self.common, &format!("{path}: {:.1} s, will be sent with your next line", recording.seconds()));
         self.conversation.draw(&recording)?;
         self.pending.push(Message::audio(recording));
         Ok(())
@@ -156,7 +156,7 @@ impl Chatting<'_> {
     }
 }
 
-/// Returns the error of a playback; one that the person stopped has none.
+/// Ignores the error of a playback that the user stopped.
 fn unless_stopped(error: Error) -> Result<()> {
     if error.kind() == ErrorKind::Cancelled { Ok(()) } else { Err(error) }
 }

@@ -1,11 +1,11 @@
-//! The cache of Hugging Face's tools, in the layout that `huggingface_hub` reads and writes:
+//! The cache of Hugging Face's tools, in the layout of `huggingface_hub`:
 //!
 //! ```text
-//! models--OWNER--NAME/blobs/ID            contents, by the hub's ids
-//!                     blobs/ID.incomplete the beginning of one
-//!                     snapshots/COMMIT/…  links to the contents, by the names of files
-//!                     refs/REVISION       the commit that a branch or tag was when it was last looked up
-//! .locks/models--OWNER--NAME/             files that are locked while something is written or in use
+//! models--OWNER--NAME/blobs/ID            file contents, by the hub's ids
+//!                     blobs/ID.incomplete a partial download
+//!                     snapshots/COMMIT/…  links to blobs, by file name
+//!                     refs/REVISION       the commit of a branch or tag at the last lookup
+//! .locks/models--OWNER--NAME/             lock files for downloads and packages in use
 //! ```
 
 use std::collections::BTreeSet;
@@ -21,12 +21,12 @@ use ualm::{Cancel, Error, ErrorKind, Result};
 
 use crate::args::model_name::{ModelName, is_commit};
 
-/// The file that makes a folder a package.
+/// The file name of a package's manifest.
 pub const MANIFEST: &str = "manifest.json";
-/// The beginning of the names of folders of models.
+/// The prefix of a model's folder name.
 const MODELS: &str = "models--";
-/// How often a lock is tried that another process has.
-const PACE: Duration = Duration::from_millis(100);
+/// The interval between attempts to get a lock that another process holds.
+const POLL: Duration = Duration::from_millis(100);
 
 /// The part of the cache that belongs to a model.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub struct Repository {
     locks: PathBuf,
 }
 
-/// A package in the cache: a commit all of whose files are there.
+/// A complete package in the cache, at one commit.
 pub struct Cached {
     pub commit: String,
     pub folder: PathBuf,
@@ -54,22 +54,22 @@ impl Repository {
         &self.folder
     }
 
-    /// Returns the path of the contents with the hub's id `id`.
+    /// Returns the path of the blob `id`.
     pub fn blob(&self, id: &str) -> PathBuf {
         self.folder.join("blobs").join(id)
     }
 
-    /// Returns the path of the beginning of the contents `id`.
+    /// Returns the path of the partial download of the blob `id`.
     pub fn incomplete(&self, id: &str) -> PathBuf {
         self.folder.join("blobs").join(format!("{id}.incomplete"))
     }
 
-    /// Returns whether the contents `id` are there, of `size` bytes.
+    /// Returns whether the cache has the blob `id` with `size` bytes.
     pub fn has_blob(&self, id: &str, size: u64) -> bool {
         fs::metadata(self.blob(id)).is_ok_and(|file| file.len() == size)
     }
 
-    /// Returns how many bytes of the contents `id`, of `size` bytes, are there.
+    /// Returns the number of downloaded bytes of the blob `id` of `size` bytes.
     pub fn bytes_of(&self, id: &str, size: u64) -> u64 {
         if self.has_blob(id, size) {
             return size;
@@ -82,7 +82,7 @@ impl Repository {
         self.folder.join("snapshots").join(commit)
     }
 
-    /// Returns the commit that `revision` is as far as the cache knows.
+    /// Returns the commit of `revision`, as of the last lookup.
     pub fn commit(&self, revision: &str) -> Option<String> {
         if is_commit(revision) {
             return Some(revision.to_owned());
@@ -96,10 +96,10 @@ impl Repository {
         let commit = self.commit(revision)?;
         let folder = self.snapshot(&commit);
         let manifest = Manifest::parse(&fs::read(folder.join(MANIFEST)).ok()?).ok()?;
-        let is_there = |(name, sum): (&String, &ualm::package::FileSum)| {
+        let is_complete = |(name, sum): (&String, &ualm::package::FileSum)| {
             is_portable(name) && fs::metadata(folder.join(name)).is_ok_and(|file| file.len() == sum.size)
         };
-        manifest.files.iter().all(is_there).then_some(Cached { commit, folder, manifest })
+        manifest.files.iter().all(is_complete).then_some(Cached { commit, folder, manifest })
     }
 
     /// Returns the packages of all commits in the cache.
@@ -108,7 +108,7 @@ impl Repository {
         commits.iter().filter(|commit| is_commit(commit)).filter_map(|commit| self.package(commit)).collect()
     }
 
-    /// Returns the branches and tags that are known to be `commit`.
+    /// Returns the branches and tags at `commit`, as of the last lookup.
     pub fn names_of(&self, commit: &str) -> Vec<String> {
         let mut names = Vec::new();
         for path in files_below(&self.folder.join("refs")) {
@@ -120,8 +120,8 @@ impl Repository {
         names
     }
 
-    /// Notes that the branch or tag `revision` is `commit`.
-    pub fn note_commit(&self, revision: &str, commit: &str) -> Result<()> {
+    /// Stores `commit` as the commit of the branch or tag `revision`.
+    pub fn set_commit(&self, revision: &str, commit: &str) -> Result<()> {
         if is_commit(revision) {
             return Ok(());
         }
@@ -130,15 +130,16 @@ impl Repository {
         write_whole(path, commit.as_bytes())
     }
 
-    /// Forgets the branch or tag `revision`.
-    pub fn forget_name(&self, revision: &str) -> Result<()> {
+    /// Removes the entry of the branch or tag `revision`.
+    pub fn remove_reference(&self, revision: &str) -> Result<()> {
         remove_file(&self.reference(revision))
     }
 
-    /// Puts the contents `id` into the snapshot of `commit` as `name`: by a link, or by a copy where the system has none
-    /// for us. Whatever has that name is replaced unless it is the same.
+    /// Adds the blob `id` as file `name` to the snapshot of `commit`, by a link, or by a copy if links are not
+    /// permitted. Replaces another file of this name.
     pub fn link(&self, id: &str, commit: &str, name: &str) -> Result<()> {
-        let (blob, path) = (self.blob(id), self.snapshot(commit).join(name));
+        let blob = self.blob(id);
+        let path = self.snapshot(commit).join(name);
         path.parent().map_or(Ok(()), make_folder)?;
         let is_same = |path: &Path| Some(path.canonicalize().ok()? == blob.canonicalize().ok()?);
         if is_same(&path) == Some(true) {
@@ -155,16 +156,16 @@ impl Repository {
         })
     }
 
-    /// Makes the folders in which something will be written.
+    /// Creates the folders for blobs and locks.
     pub fn make_folders(&self) -> Result<()> {
         make_folder(&self.folder.join("blobs"))?;
         make_folder(&self.locks)
     }
 
-    /// Locks what `name` stands for, for this process alone; calls `waits` before waiting for another one.
+    /// Takes the exclusive lock `name`; calls `waits` once before waiting for another process.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if there can be no lock, [`ErrorKind::Cancelled`].
+    /// [`ErrorKind::Io`] if the lock file cannot be created, [`ErrorKind::Cancelled`].
     pub fn lock(&self, name: &str, cancel: &Cancel, waits: impl FnOnce()) -> Result<Lock> {
         let path = self.locks.join(format!("{name}.lock"));
         let failed = |e: io::Error| unwritable(e).context(path.display());
@@ -178,17 +179,17 @@ impl Repository {
                 Err(TryLockError::Error(e)) => return Err(failed(e)),
             }
             cancel.check()?;
-            sleep(PACE);
+            sleep(POLL);
         }
     }
 
-    /// Locks what `name` stands for, unless another process has locked it.
+    /// Takes the exclusive lock `name`, unless another process holds it.
     pub fn try_lock(&self, name: &str) -> Option<Lock> {
         let file = open_lock(&self.locks.join(format!("{name}.lock"))).ok()?;
         file.try_lock().ok().map(|()| Lock { _file: file })
     }
 
-    /// Locks what `name` stands for beside others that do so. A cache that cannot be written has no locks, and needs none.
+    /// Takes the shared lock `name`. Returns `None` for a read-only cache, which needs no locks.
     pub fn share_lock(&self, name: &str) -> Option<Lock> {
         make_folder(&self.locks).ok()?;
         let file = open_lock(&self.locks.join(format!("{name}.lock"))).ok()?;
@@ -200,12 +201,12 @@ impl Repository {
     }
 }
 
-/// A lock that ends with the value, or with the process.
+/// A lock, released on drop or at the end of the process.
 pub struct Lock {
     _file: File,
 }
 
-/// Returns the names of all models in `cache`, packages or not, in order.
+/// Returns the names of all models in `cache`, packages or not, sorted.
 pub fn models(cache: &Path) -> Vec<ModelName> {
     let name = |folder: String| folder.strip_prefix(MODELS)?.replacen("--", "/", 1).parse().ok();
     let mut models: Vec<ModelName> = names_in(cache).filter_map(name).collect();
@@ -226,19 +227,19 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the error of a part of the cache that cannot be written.
+/// Returns the error of a failed write to the cache.
 pub fn unwritable(error: io::Error) -> Error {
     let what = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "the disk is full; what has been fetched is kept: free some space, and the same command goes on (HF_HUB_CACHE \
-             names another folder)"
+            "the disk is full; downloaded files are kept: free some space and run the same command again, or name \
+             another folder with HF_HUB_CACHE"
         }
         io::ErrorKind::FileTooLarge => {
-            "the system allows no larger file here; what has been fetched is kept: raise the limit, or name another \
-             folder with HF_HUB_CACHE"
+            "the system does not allow such a large file here; downloaded files are kept: raise the limit, or name \
+             another folder with HF_HUB_CACHE"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "the cache cannot be written: name a folder that can with HF_HUB_CACHE"
+            "the cache cannot be written: name a writable folder with HF_HUB_CACHE"
         }
         _ => "the cache cannot be written",
     };
@@ -267,7 +268,7 @@ fn symlink(target: &Path, link: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, link)
 }
 
-/// Makes a link where the user may: developers and administrators.
+/// Creates a symbolic link, for which Windows requires developer mode or an administrator.
 #[cfg(windows)]
 fn symlink(target: &Path, link: &Path) -> io::Result<()> {
     let target: PathBuf = target.components().collect(); // with the system's separators
@@ -289,21 +290,21 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_is_the_commit_that_was_noted() {
+    fn a_branch_has_the_stored_commit() {
         let (cache, repository) = repository();
         assert_eq!(repository.commit("main"), None);
-        repository.note_commit("refs/pr/1", COMMIT).unwrap();
-        repository.note_commit("main", COMMIT).unwrap();
+        repository.set_commit("refs/pr/1", COMMIT).unwrap();
+        repository.set_commit("main", COMMIT).unwrap();
         assert_eq!(repository.commit("main").as_deref(), Some(COMMIT));
         assert_eq!(repository.commit(COMMIT).as_deref(), Some(COMMIT));
         assert_eq!(repository.names_of(COMMIT), ["main", "refs/pr/1"]);
         fs::write(cache.path().join("models--a--b/refs/main"), "../../elsewhere").unwrap();
-        assert_eq!(repository.commit("main"), None, "not the id of a commit");
+        assert_eq!(repository.commit("main"), None, "not a commit id");
         assert_eq!(models(cache.path()), ["a/b".parse().unwrap()]);
     }
 
     #[test]
-    fn a_link_leads_to_the_contents_and_replaces_another_one() {
+    fn a_link_leads_to_the_blob_and_replaces_another_file() {
         let (_cache, repository) = repository();
         fs::write(repository.blob(ID), "contents").unwrap();
         for name in ["file", "folder/file"] {
@@ -321,7 +322,7 @@ mod tests {
     #[test]
     fn a_lock_keeps_others_out() {
         let (_cache, repository) = repository();
-        let lock = repository.lock("pull", &Cancel::new(), || panic!("nobody has it")).unwrap();
+        let lock = repository.lock("pull", &Cancel::new(), || panic!("the lock is free")).unwrap();
         assert!(repository.try_lock("pull").is_none());
         let cancel = Cancel::new();
         let cancelled = repository.lock("pull", &cancel, || cancel.cancel());

@@ -1,4 +1,4 @@
-//! Requests to the hub, and to the store to which it redirects them.
+//! A client of the hub, and of the file storage to which the hub redirects downloads.
 
 use std::fs;
 use std::io;
@@ -21,47 +21,47 @@ use super::settings::{Settings, Token};
 use super::sums::is_sha256;
 use crate::args::model_name::{ModelName, is_commit, is_hexadecimal};
 
-/// The longest time in which a connection is made.
+/// The time limit for name resolution and for connecting.
 const CONNECT: Duration = Duration::from_secs(15);
-/// The most redirects of one request.
+/// The maximum number of redirects of a request.
 const MOST_REDIRECTS: usize = 8;
-/// The largest description of a model to read, in bytes.
+/// The maximum size of a model's description, in bytes.
 const MOST_INFO: u64 = 64 << 20;
-/// The characters that stand in an address as they are.
+/// The characters to escape in the path of a URL.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// A client of the hub.
 pub struct Client {
     agent: Agent,
     endpoint: String,
-    /// The endpoint for messages.
+    /// The endpoint without credentials, for messages.
     address: String,
     token: Option<Token>,
-    /// True once the hub has answered: then a break of the network will pass.
+    /// `true` once the hub has answered: later network errors are then taken to be temporary.
     is_reached: AtomicBool,
 }
 
-/// A commit of a model at the hub.
+/// A commit of a model on the hub.
 pub struct Commit {
     pub name: ModelName,
     pub id: String,
     pub files: Vec<RemoteFile>,
 }
 
-/// A file at the hub.
+/// A file on the hub.
 #[derive(Clone, Debug)]
 pub struct RemoteFile {
     pub name: String,
-    /// The SHA-256 of the contents if they lie in the store for large files, else Git's id of them.
+    /// The SHA-256 of the contents for files in the large file storage, else Git's blob id.
     pub id: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
 }
 
-/// The answer to a request for a file.
-pub struct Answer {
-    /// True if the body begins at the byte that was asked for, false if at the first one.
-    pub is_rest: bool,
+/// The response to a request for a file.
+pub struct Download {
+    /// `true` if the body starts at the requested byte, `false` if at the first byte.
+    pub is_partial: bool,
     pub body: Body,
 }
 
@@ -69,13 +69,13 @@ impl Client {
     /// Returns a client with the settings of Hugging Face's tools.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a file of certificates that cannot be used.
+    /// [`ErrorKind::Invalid`] if the file of certificates is unusable.
     pub fn new(settings: &Settings) -> Result<Self> {
         let mut tls = TlsConfig::builder();
         if let Some(file) = &settings.certificates {
             tls = tls.root_certs(RootCerts::new_with_certs(&certificates(file)?));
         }
-        // redirects are followed here, where the token is left out at other hosts
+        // `follow` handles redirects, and sends the token only to the hub
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -83,51 +83,59 @@ impl Client {
             .user_agent(concat!("ualm/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(CONNECT))
             .timeout_connect(Some(CONNECT))
-            .timeout_recv_response(Some(settings.patience))
-            .timeout_per_read(Some(settings.patience))
+            .timeout_recv_response(Some(settings.timeout))
+            .timeout_per_read(Some(settings.timeout))
             .tls_config(tls.build());
-        let (endpoint, address, token) = (settings.endpoint.clone(), settings.address.clone(), settings.token.clone());
+        let endpoint = settings.endpoint.clone();
+        let address = settings.address.clone();
+        let token = settings.token.clone();
         Ok(Self { agent: config.build().new_agent(), endpoint, address, token, is_reached: AtomicBool::new(false) })
     }
 
-    /// Returns the address at which a person reads about the model.
+    /// Returns the URL of the model's page.
     pub fn page(&self, name: &ModelName) -> String {
         format!("{}/{}", self.address, name.repository())
     }
 
-    /// Asks which commit `name` is, and which files it has.
+    /// Looks up the commit of `name` and its files.
     pub fn look_up(&self, name: &ModelName) -> Result<Commit, Failure> {
         let revision = name.revision().replace('/', "%2F");
         let url = format!("{}/api/models/{}/revision/{revision}?blobs=true", self.endpoint, name.repository());
-        let mut answer = self.follow(&url, None).and_then(|answer| self.accept(answer, name, None))?;
-        let text = answer.body_mut().with_config().limit(MOST_INFO).read_to_vec().map_err(|e| self.broken(&url, e))?;
+        let mut answer = self.follow(&url, None).and_then(|answer| self.check(answer, name, None))?;
+        let text = answer
+            .body_mut()
+            .with_config()
+            .limit(MOST_INFO)
+            .read_to_vec()
+            .map_err(|e| self.network_failure(&url, e))?;
         let info: Info = serde_json::from_slice(&text).map_err(|e| {
-            let what = format!("{}: what it says of {name} cannot be read: is HF_ENDPOINT a model hub?", self.address);
+            let what =
+                format!("{}: the description of {name} cannot be read: is HF_ENDPOINT a model hub?", self.address);
             Error::new(ErrorKind::Io, what).with_source(e)
         })?;
         info.into_commit(name).map_err(|e| e.context(&self.address).into())
     }
 
-    /// Asks for the bytes of `file` from `start` on.
-    pub fn open(&self, commit: &Commit, file: &RemoteFile, start: u64) -> Result<Answer, Failure> {
+    /// Requests the bytes of `file` from `start` on.
+    pub fn open(&self, commit: &Commit, file: &RemoteFile, start: u64) -> Result<Download, Failure> {
         let path = utf8_percent_encode(&file.name, PLAIN);
         let url = format!("{}/{}/resolve/{}/{path}", self.endpoint, commit.name.repository(), commit.id);
         let answer = self.follow(&url, (start > 0).then_some(start))?;
-        let answer = self.accept(answer, &commit.name, Some(&file.name))?;
-        let is_rest = answer.status() == StatusCode::PARTIAL_CONTENT;
+        let answer = self.check(answer, &commit.name, Some(&file.name))?;
+        let is_partial = answer.status() == StatusCode::PARTIAL_CONTENT;
         let range = text_of(&answer, header::CONTENT_RANGE.as_str()).unwrap_or_default();
-        if is_rest && !range.starts_with(&format!("bytes {start}-")) {
-            let what = format!("{}: other bytes than asked for: {range:?} instead of those from {start} on", file.name);
+        if is_partial && !range.starts_with(&format!("bytes {start}-")) {
+            let what = format!("{}: the response has the range {range:?}; expected bytes from {start} on", file.name);
             return Err(Error::new(ErrorKind::Io, what).into());
         }
-        Ok(Answer { is_rest, body: answer.into_body() })
+        Ok(Download { is_partial, body: answer.into_body() })
     }
 
-    /// Returns the failure of a connection to `url` that broke.
-    fn broken(&self, url: &str, error: ureq::Error) -> Failure {
+    /// Converts a network error of a request to `url`.
+    fn network_failure(&self, url: &str, error: ureq::Error) -> Failure {
         use ureq::Error::{BodyExceedsLimit, ConnectionFailed, HostNotFound, Io, Rustls, Timeout, Tls};
         let host = shown(url);
-        // of these two the system's errors have no kind of their own
+        // the operating system's errors for these two causes have no kind of their own
         let is_unknown = match &error {
             HostNotFound => true,
             Io(_) => (&*host, 443).to_socket_addrs().is_err(),
@@ -140,32 +148,33 @@ impl Client {
         };
         let what = match &error {
             _ if is_unknown => format!(
-                "{host} cannot be found: is there a network? Packages that were fetched before work without; HF_ENDPOINT \
-                 names another hub"
+                "{host} cannot be found: is there a network connection? Downloaded packages work without one; \
+                 HF_ENDPOINT names another hub"
             ),
             _ if is_unsafe => format!(
-                "no safe connection to {host} can be made; where a proxy looks inside, name its certificates with \
+                "no secure connection to {host} is possible; if a proxy inspects connections, name its certificates with \
                  SSL_CERT_FILE"
             ),
             ConnectionFailed => {
-                format!("{host} cannot be reached: is there a network, and is a proxy needed (HTTPS_PROXY)?")
+                format!("{host} cannot be reached: is there a network connection, and is a proxy needed (HTTPS_PROXY)?")
             }
             Timeout(_) => {
-                format!("{host} does not answer; HF_HUB_DOWNLOAD_TIMEOUT gives the seconds for which it is waited for")
+                format!("{host} does not answer; HF_HUB_DOWNLOAD_TIMEOUT sets the time limit in seconds")
             }
             Io(e) if e.kind() == io::ErrorKind::ConnectionRefused => format!("{host} refuses connections"),
-            BodyExceedsLimit(_) => format!("{host} says more than can be true: is HF_ENDPOINT a model hub?"),
-            _ => "the connection broke".to_owned(),
+            BodyExceedsLimit(_) => format!("the response of {host} is too large: is HF_ENDPOINT a model hub?"),
+            _ => "the connection was lost".to_owned(),
         };
-        let is_lasting = is_unsafe || matches!(error, BodyExceedsLimit(_));
+        let is_permanent = is_unsafe || matches!(error, BodyExceedsLimit(_));
         let error = Error::new(ErrorKind::Io, what).with_source(error);
-        match self.is_reached.load(Ordering::Relaxed) && !is_lasting {
-            true => Failure::Passing(error, None),
-            false => Failure::Final(error),
+        if self.is_reached.load(Ordering::Relaxed) && !is_permanent {
+            Failure::Temporary(error, None)
+        } else {
+            Failure::Permanent(error)
         }
     }
 
-    /// Asks for `url` and follows redirects. The token is sent to the hub alone.
+    /// Requests `url` and follows redirects. The token is sent only to the hub.
     fn follow(&self, url: &str, start: Option<u64>) -> Result<Response<Body>, Failure> {
         let mut url = url.to_owned();
         for _ in 0..=MOST_REDIRECTS {
@@ -176,56 +185,27 @@ impl Client {
             if let Some(start) = start {
                 request = request.header(header::RANGE, format!("bytes={start}-"));
             }
-            let answer = request.call().map_err(|e| self.broken(&url, e))?;
+            let answer = request.call().map_err(|e| self.network_failure(&url, e))?;
             self.is_reached.store(true, Ordering::Relaxed);
             match text_of(&answer, header::LOCATION.as_str()).filter(|_| answer.status().is_redirection()) {
                 Some(location) => url = join(&url, &location)?,
                 None if is_same_origin(&url, &self.endpoint) => return Ok(answer),
-                None => return accept_of_store(answer, &url),
+                None => return check_storage(answer, &url),
             }
         }
         Err(Error::new(ErrorKind::Io, format!("{}: too many redirects", shown(&self.endpoint))).into())
     }
 
-    /// Refuses an answer of the hub that is an error.
-    fn accept(&self, answer: Response<Body>, name: &ModelName, file: Option<&str>) -> Result<Response<Body>, Failure> {
+    /// Converts an error response of the hub to a failure.
+    fn check(&self, answer: Response<Body>, name: &ModelName, file: Option<&str>) -> Result<Response<Body>, Failure> {
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);
         }
-        let (endpoint, repository) = (&self.address, name.repository());
+        let repository = name.repository();
         let code = text_of(&answer, "x-error-code").unwrap_or_default();
-        let login = format!("a token from {endpoint}/settings/tokens goes into HF_TOKEN (or run: hf auth login)");
         let what = match (status.as_u16(), &*code) {
-            (401 | 403, "GatedRepo") => match &self.token {
-                None => {
-                    format!("{repository} is gated: ask for access at {}, and then log in: {login}", self.page(name))
-                }
-                Some(token) => format!(
-                    "{repository} is gated, and the owner of {token} has no access: ask for it at {}, and try again when \
-                     it is granted",
-                    self.page(name)
-                ),
-            },
-            (401 | 404, "RepoNotFound") => {
-                let search = repository.split('/').next_back().unwrap_or_default();
-                let private = match &self.token {
-                    None => format!("if it is private, {login}"),
-                    Some(token) => format!("if it is private, {token} must be of somebody who may read it"),
-                };
-                format!(
-                    "there is no model {repository} at {endpoint}: names are OWNER/NAME, with capitals as they are there \
-                     ({endpoint}/models?search={search}); {private}"
-                )
-            }
-            (401, _) => match &self.token {
-                None => format!("{repository} is for those who are logged in: {login}"),
-                Some(token) => format!("{endpoint} does not accept {token}: {login}"),
-            },
-            (403, _) => {
-                let token = self.token.as_ref().map_or("nobody".to_owned(), ToString::to_string);
-                format!("{repository} may not be read with {token}: give one with the right to read it; {login}")
-            }
+            (401 | 403, _) | (404, "RepoNotFound") => self.access_error(status, &code, name),
             (404, "RevisionNotFound") => format!(
                 "{repository} has no revision {:?}: {}/tree/main lists its branches and tags",
                 name.revision(),
@@ -233,35 +213,73 @@ impl Client {
             ),
             (404, _) => match file {
                 Some(file) => format!("{repository} at {} has no {file}", name.revision()),
-                None => format!("{endpoint} has no {repository}, or is no model hub (HF_ENDPOINT)"),
+                None => format!("{} has no {repository}, or is not a model hub (HF_ENDPOINT)", self.address),
             },
-            (416, _) => format!("{}: the hub has fewer bytes than it said", file.unwrap_or(repository)),
-            (429, _) => format!("{} has had too many requests (429)", shown(endpoint)),
-            (408 | 500..=599, _) => format!("{} fails ({status})", shown(endpoint)),
-            _ => format!("{} answers {status}: {}", shown(endpoint), message_of(&answer)),
+            (416, _) => {
+                format!("{}: the file on the hub is shorter than its description says", file.unwrap_or(repository))
+            }
+            (429, _) => format!("{} received too many requests (429)", shown(&self.address)),
+            (408 | 500..=599, _) => format!("{} failed ({status})", shown(&self.address)),
+            _ => format!("{} answered {status}: {}", shown(&self.address), message_of(&answer)),
         };
         Err(failure(&answer, Error::new(ErrorKind::Io, what)))
     }
+
+    /// Describes a response about missing access, or about a model that is missing or hidden.
+    fn access_error(&self, status: StatusCode, code: &str, name: &ModelName) -> String {
+        let endpoint = &self.address;
+        let repository = name.repository();
+        let login = format!("set HF_TOKEN to a token from {endpoint}/settings/tokens (or run: hf auth login)");
+        match (status.as_u16(), code, &self.token) {
+            (_, "GatedRepo", None) => {
+                format!("{repository} is gated: request access at {}, then {login}", self.page(name))
+            }
+            (_, "GatedRepo", Some(token)) => format!(
+                "{repository} is gated, and the owner of {token} has no access: request access at {}, and try again once \
+                 it is granted",
+                self.page(name)
+            ),
+            (401 | 404, "RepoNotFound", token) => {
+                let search = repository.split('/').next_back().unwrap_or_default();
+                let private = match token {
+                    None => format!("if it is private, {login}"),
+                    Some(token) => format!("if it is private, {token} must belong to a user with read access"),
+                };
+                format!(
+                    "there is no model {repository} at {endpoint}: names are OWNER/NAME and case-sensitive \
+                     ({endpoint}/models?search={search}); {private}"
+                )
+            }
+            (401, _, None) => format!("{repository} requires a login: {login}"),
+            (401, _, Some(token)) => format!("{endpoint} does not accept {token}: {login}"),
+            (_, _, token) => {
+                let token = token.as_ref().map_or("a request without a token".to_owned(), ToString::to_string);
+                format!("{token} has no read access to {repository}: use a token with read access; {login}")
+            }
+        }
+    }
 }
 
-/// Refuses an answer of the store that is an error. Its addresses are signed for some minutes: another attempt gets a new one.
-fn accept_of_store(answer: Response<Body>, url: &str) -> Result<Response<Body>, Failure> {
+/// Converts an error response of the file storage to a failure. Its URLs are signed and expire; another attempt gets a
+/// new one.
+fn check_storage(answer: Response<Body>, url: &str) -> Result<Response<Body>, Failure> {
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
     }
-    let error = Error::new(ErrorKind::Io, format!("{}, where the hub keeps large files, answers {status}", shown(url)));
-    Err(Failure::Passing(error, wait_of(&answer)))
+    let error =
+        Error::new(ErrorKind::Io, format!("{}, which stores the hub's large files, answered {status}", shown(url)));
+    Err(Failure::Temporary(error, wait_of(&answer)))
 }
 
 fn failure(answer: &Response<Body>, error: Error) -> Failure {
     match answer.status().as_u16() {
-        408 | 429 | 500..=599 => Failure::Passing(error, wait_of(answer)),
-        _ => Failure::Final(error),
+        408 | 429 | 500..=599 => Failure::Temporary(error, wait_of(answer)),
+        _ => Failure::Permanent(error),
     }
 }
 
-/// Returns the time for which the server asks, if it says so in seconds.
+/// Returns the value of `Retry-After`, if it is in seconds.
 fn wait_of(answer: &Response<Body>) -> Option<Duration> {
     text_of(answer, header::RETRY_AFTER.as_str())?.trim().parse().ok().map(Duration::from_secs)
 }
@@ -270,14 +288,14 @@ fn text_of(answer: &Response<Body>, name: &str) -> Option<String> {
     answer.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// Returns what the hub says of an error, without characters that a terminal would obey.
+/// Returns the hub's error message, without control characters.
 fn message_of(answer: &Response<Body>) -> String {
     let text = text_of(answer, "x-error-message").unwrap_or_default();
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>> {
-    let wrong = || format!("SSL_CERT_FILE is {}: no certificates can be read from it", file.display());
+    let wrong = || format!("SSL_CERT_FILE is {}: the file has no readable certificates", file.display());
     let invalid = |e| Error::new(ErrorKind::Invalid, wrong()).with_source(e);
     let text = fs::read(file).map_err(invalid)?;
     let found = parse_pem(&text).filter_map(|item| match item {
@@ -290,7 +308,7 @@ fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>> {
     }
 }
 
-/// What the hub says of a commit.
+/// The hub's description of a commit.
 #[derive(Deserialize)]
 struct Info {
     sha: String,
@@ -317,12 +335,12 @@ impl Info {
     fn into_commit(self, name: &ModelName) -> Result<Commit> {
         let wrong = |what: String| Error::new(ErrorKind::Io, what);
         if !is_commit(&self.sha) {
-            return Err(wrong(format!("{:?} is not the id of a commit", self.sha)));
+            return Err(wrong(format!("{:?} is not a commit id", self.sha)));
         }
         if name.is_pinned() && self.sha != name.revision() {
-            return Err(wrong(format!("the commit {} instead of the one asked for", self.sha)));
+            return Err(wrong(format!("the response is about commit {}, not the requested one", self.sha)));
         }
-        // no package has a file whose name would lead out of its folder, or not be one on some systems
+        // a package never has files with unportable names, or names that lead out of its folder
         let named = self.siblings.into_iter().filter(|sibling| is_portable(&sibling.rfilename));
         let files = named.map(|sibling| sibling.into_file().map_err(wrong)).collect::<Result<_>>()?;
         Ok(Commit { name: name.clone(), id: self.sha, files })
@@ -337,10 +355,10 @@ impl Sibling {
             None => (self.blob_id, self.size),
         };
         let (Some(id), Some(size)) = (id, size) else {
-            return Err(format!("{name}: neither size nor sum is given: is HF_ENDPOINT a model hub?"));
+            return Err(format!("{name}: size and checksum are missing: is HF_ENDPOINT a model hub?"));
         };
         if !is_sha256(&id) && !is_hexadecimal(&id, 40) {
-            return Err(format!("{name}: {id:?} is not a sum"));
+            return Err(format!("{name}: {id:?} is not a checksum"));
         }
         Ok(RemoteFile { name, id, size })
     }
@@ -358,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn files_have_the_sums_of_their_contents() {
+    fn files_have_the_ids_of_their_contents() {
         let large = r#"{"rfilename": "a/b", "size": 9, "blobId": "b", "lfs": {"sha256": "SUM", "size": 9, "pointerSize": 134}}"#;
         let sum = "ab".repeat(32);
         let found = commit("a/b", &large.replace("SUM", &sum)).unwrap();
@@ -371,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn files_with_names_that_lead_elsewhere_are_passed_over() {
+    fn files_with_unsafe_names_are_skipped() {
         for name in ["../x", "/etc/x", "a/../b", "a//b", "C:x", "a\\\\b", "a\\u0000", "con.txt", "\\u001b[2J"] {
             let sibling = format!(r#"{{"rfilename": "{name}", "size": 2, "blobId": "{SHA}"}}"#);
             assert_eq!(commit("a/b", &sibling).unwrap().files.len(), 0, "{name}");
@@ -379,10 +397,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_cannot_be_right_is_refused() {
+    fn an_inconsistent_response_is_refused() {
         let wrong = [
-            (r#"{"rfilename": "x", "size": 2, "blobId": "../../x"}"#, "not a sum"),
-            (r#"{"rfilename": "x"}"#, "neither size nor sum"),
+            (r#"{"rfilename": "x", "size": 2, "blobId": "../../x"}"#, "not a checksum"),
+            (r#"{"rfilename": "x"}"#, "size and checksum are missing"),
         ];
         for (sibling, why) in wrong {
             let error = commit("a/b", &sibling.replace("SHA", SHA)).err().unwrap();

@@ -1,4 +1,4 @@
-//! One file: from the hub into the cache, from where an earlier attempt ended.
+//! Downloads a file from the hub into the cache, resuming an earlier attempt.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -17,36 +17,36 @@ use crate::args::Common;
 use crate::output::note;
 use crate::progress::Progress;
 
-/// The most bytes that are read at once.
-const PIECE: usize = 256 << 10;
+/// The size of the read buffer in bytes.
+const BUFFER: usize = 256 << 10;
 
-/// A file to be fetched, with its sum in the manifest where that has one.
+/// A file to download, with its checksum if the manifest has one.
 pub struct Wanted<'a> {
     pub file: &'a RemoteFile,
     pub sha256: Option<&'a str>,
 }
 
-/// The surroundings of a fetch.
+/// A downloader of files of one commit.
 pub struct Fetch<'a> {
     pub client: &'a Client,
     pub repository: &'a Repository,
     pub commit: &'a Commit,
     pub cancel: &'a Cancel,
     pub common: &'a Common,
-    /// Counts the bytes that are missing when the fetch begins.
+    /// The progress line, which counts the missing bytes.
     pub progress: &'a Progress,
 }
 
 impl Fetch<'_> {
-    /// Fetches a file into the cache's contents, unless it is there.
+    /// Downloads a file into the cache, unless the cache has it.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when the hub does not give it, its sum is wrong or the cache cannot be written. The bytes that
-    /// came are kept.
+    /// [`ErrorKind::Io`] if the download fails, the checksum is wrong or the cache cannot be written. Downloaded bytes
+    /// are kept.
     pub fn fetch(&self, wanted: &Wanted) -> Result<()> {
         let RemoteFile { name, id, size } = wanted.file;
-        let waits = || self.tell(&format!("another program is fetching {name}; waiting for it"));
-        // the lock of huggingface_hub, so that the two do not write the same file
+        let waits = || self.tell(&format!("another program is downloading {name}; waiting for it"));
+        // huggingface_hub uses the same lock
         let _lock = self.repository.lock(id, self.cancel, waits)?;
         if self.repository.has_blob(id, *size) {
             return Ok(());
@@ -62,19 +62,19 @@ impl Fetch<'_> {
         }
     }
 
-    /// Fills `part`, and checks its sums; begins anew if it is wrong for what an earlier attempt left.
+    /// Completes `part` and verifies its checksums; starts over if a resumed file is damaged.
     fn complete(&self, wanted: &Wanted, part: &mut Part, is_resumed: bool) -> Result<()> {
         let RemoteFile { name, id, .. } = wanted.file;
         self.fill(wanted.file, part)?;
         let Err((expected, found)) = part.sums.clone().check(id, wanted.sha256) else { return Ok(()) };
-        self.begin_anew(part)?;
+        self.restart(part)?;
         if is_resumed {
-            self.tell(&format!("{name}: what was left of an earlier attempt is damaged; fetching all of it again"));
+            self.tell(&format!("{name}: the earlier partial download is damaged; downloading the file again"));
             return self.complete(wanted, part, false);
         }
         let what = format!(
-            "{name}: what came has the sum {found}, and {expected} was expected; nothing of it is kept. Try again; if it \
-             stays so, something between here and the hub changes what passes, or the package is damaged there"
+            "{name}: the downloaded file has the checksum {found}; expected {expected}. It was discarded. Try again; if \
+             the error persists, the connection alters files, or the package on the hub is damaged"
         );
         Err(Error::new(ErrorKind::Io, what))
     }
@@ -83,12 +83,12 @@ impl Fetch<'_> {
         self.progress.aside(|| note(self.common, what));
     }
 
-    fn begin_anew(&self, part: &mut Part) -> Result<()> {
+    fn restart(&self, part: &mut Part) -> Result<()> {
         self.progress.add_length(part.length);
-        part.begin_anew()
+        part.restart()
     }
 
-    /// Appends to `part` what it lacks.
+    /// Downloads the rest of `part`.
     fn fill(&self, file: &RemoteFile, part: &mut Part) -> Result<()> {
         let mut attempts = Attempts::default();
         while part.length < file.size {
@@ -108,24 +108,24 @@ impl Fetch<'_> {
         Ok(())
     }
 
-    /// Makes one request and appends what comes.
+    /// Makes one request and appends the response.
     fn append(&self, file: &RemoteFile, part: &mut Part) -> Result<(), Failure> {
         let answer = self.client.open(self.commit, file, part.length)?;
-        if part.length > 0 && !answer.is_rest {
-            self.begin_anew(part)?;
+        if part.length > 0 && !answer.is_partial {
+            self.restart(part)?;
         }
         let most = file.size - part.length;
         self.copy(answer.body, most, part)?;
         if part.length < file.size {
-            let what = format!("the connection broke after {} of {} bytes", part.length, file.size);
-            return Err(Failure::Passing(Error::new(ErrorKind::Io, what), None));
+            let what = format!("the connection was lost after {} of {} bytes", part.length, file.size);
+            return Err(Failure::Temporary(Error::new(ErrorKind::Io, what), None));
         }
         Ok(())
     }
 
     fn copy(&self, body: Body, most: u64, part: &mut Part) -> Result<(), Failure> {
         let mut reader = body.into_with_config().limit(u64::MAX).reader().take(most);
-        let mut buffer = vec![0; PIECE];
+        let mut buffer = vec![0; BUFFER];
         loop {
             self.cancel.check()?;
             let read = match reader.read(&mut buffer) {
@@ -133,8 +133,8 @@ impl Fetch<'_> {
                 Ok(read) => read,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
-                    let broke = Error::new(ErrorKind::Io, "the connection broke").with_source(e);
-                    return Err(Failure::Passing(broke, None::<Duration>));
+                    let lost = Error::new(ErrorKind::Io, "the connection was lost").with_source(e);
+                    return Err(Failure::Temporary(lost, None::<Duration>));
                 }
             };
             part.append(buffer.get(..read).unwrap_or_default())?;
@@ -143,7 +143,7 @@ impl Fetch<'_> {
     }
 }
 
-/// The beginning of a file on the disk, with its sums.
+/// A partially downloaded file, with its checksums.
 struct Part {
     path: PathBuf,
     file: File,
@@ -153,13 +153,15 @@ struct Part {
 }
 
 impl Part {
-    /// Opens what an earlier attempt left, and sums it; begins a new one where nothing is, or more than there can be.
+    /// Opens the partial download of an earlier attempt and computes its checksums; starts over if there is none or it
+    /// is too long.
     fn open(path: PathBuf, size: u64) -> Result<Self> {
         let failed = |e: io::Error| unwritable(e).context(path.display());
         let mut file =
             File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
         let mut sums = Sums::new(size);
-        let (mut buffer, mut length) = (vec![0; PIECE], 0);
+        let mut buffer = vec![0; BUFFER];
+        let mut length = 0;
         loop {
             let read = file.read(&mut buffer).map_err(failed)?;
             if read == 0 {
@@ -170,7 +172,7 @@ impl Part {
         }
         let mut part = Self { path, file, size, length, sums };
         if part.length > size {
-            part.begin_anew()?;
+            part.restart()?;
         }
         Ok(part)
     }
@@ -178,7 +180,7 @@ impl Part {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let written = self.file.write_all(bytes);
         if let Err(error) = written {
-            // some of it may have been written: what is there must be what was summed
+            // bytes that were written partly are removed, so that file and checksums agree
             let _ = self.file.set_len(self.length);
             return Err(unwritable(error).context(self.path.display()));
         }
@@ -187,15 +189,16 @@ impl Part {
         Ok(())
     }
 
-    fn begin_anew(&mut self) -> Result<()> {
+    fn restart(&mut self) -> Result<()> {
         use io::Seek;
         let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
         emptied.map_err(|e| unwritable(e).context(self.path.display()))?;
-        (self.length, self.sums) = (0, Sums::new(self.size));
+        self.length = 0;
+        self.sums = Sums::new(self.size);
         Ok(())
     }
 
-    /// Gives the file its final name, once it is on the disk.
+    /// Syncs the file to the disk and gives it its final name.
     fn finish(self, path: PathBuf) -> Result<()> {
         let failed = |e: io::Error| unwritable(e).context(path.display());
         self.file.sync_all().map_err(failed)?;
@@ -203,11 +206,11 @@ impl Part {
         rename(&self.path, &path).map_err(failed)
     }
 
-    /// Removes the file if nothing has come.
+    /// Removes the file if it is empty.
     fn remove_if_empty(self) {
         if self.length == 0 {
             drop(self.file);
-            // an empty file that stays is no harm
+            // failures are ignored: an empty file does no harm
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -220,7 +223,7 @@ mod tests {
     const HELLO: &str = "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0";
 
     #[test]
-    fn a_part_goes_on_where_it_was() {
+    fn a_part_is_resumed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.incomplete");
         Part::open(path.clone(), 5).unwrap().append(b"hel").unwrap();
@@ -228,7 +231,7 @@ mod tests {
         assert_eq!(part.length, 3);
         part.append(b"lo").unwrap();
         assert_eq!(part.sums.clone().check(HELLO, None), Ok(()));
-        part.begin_anew().unwrap();
+        part.restart().unwrap();
         part.append(b"hello").unwrap();
         assert_eq!(part.sums.clone().check(HELLO, None), Ok(()));
         let done = folder.path().join("x");
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_too_long_begins_anew() {
+    fn a_part_that_is_too_long_starts_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.incomplete");
         fs::write(&path, "much too long").unwrap();

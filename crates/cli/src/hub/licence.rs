@@ -1,4 +1,4 @@
-//! Licences that restrict what a package may be used for: shown before its first use, which is remembered.
+//! Licences that restrict the use of a package: shown for acceptance before its first use.
 
 use std::path::PathBuf;
 
@@ -11,8 +11,9 @@ use crate::args::Common;
 use crate::args::model_name::ModelName;
 use crate::output::{note, warn};
 
-/// Licences that allow every use, without blanks and signs: those of the Open Source Initiative and of Creative Commons that weights
-/// have. Conditions on passing on, such as a name that must be told, are not about use.
+/// Licences that allow every use, in lower case without punctuation: licences of the Open Source Initiative and of
+/// Creative Commons that are common for weights. Conditions on redistribution, such as attribution, do not restrict
+/// use.
 const FREE: [&str; 24] = [
     "0bsd",
     "agpl30",
@@ -40,21 +41,21 @@ const FREE: [&str; 24] = [
     "zlib",
 ];
 
-/// The package of a commit, whose licence may have to be accepted.
+/// A package whose licence may need acceptance.
 pub struct Licensed<'a> {
     pub name: &'a ModelName,
     pub commit: &'a str,
     pub manifest: &'a Manifest,
-    /// The address at which the licence can be read.
+    /// The URL of the model's page.
     pub page: String,
 }
 
 impl Licensed<'_> {
-    /// Makes sure that the licence allows every use, or has been accepted: before, by `--accept-licence`, or now at the
-    /// terminal.
+    /// Checks that the licence allows every use or has been accepted, by `--accept-licence` or at the terminal, now or
+    /// before.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when it is not accepted.
+    /// [`ErrorKind::Invalid`] if the licence is not accepted.
     pub fn require(&self, common: &Common) -> Result<()> {
         if is_free(&self.manifest.license) || self.mark().is_ok_and(|mark| mark.exists()) {
             return Ok(());
@@ -64,12 +65,12 @@ impl Licensed<'_> {
             note(common, "accepted by --accept-licence");
         } else if can_ask() {
             warn(&self.words());
-            if !ask("Do you accept it?")? {
-                return Err(Error::new(ErrorKind::Invalid, "the licence is not accepted; nothing was done"));
+            if !ask("Do you accept this licence?")? {
+                return Err(Error::new(ErrorKind::Invalid, "the licence was not accepted; nothing was done"));
             }
         } else {
             let what = format!(
-                "{}\nThere is no terminal to ask whether you accept it: read it, and give --accept-licence (or \
+                "{}\nThere is no terminal to ask for acceptance: read the licence, and accept it with --accept-licence (or \
                  UALM_ACCEPT_LICENCE=1)",
                 self.words()
             );
@@ -81,29 +82,31 @@ impl Licensed<'_> {
 
     fn words(&self) -> String {
         let Manifest { license, origin, .. } = self.manifest;
-        let (name, page) = (self.name.repository(), &self.page);
-        let licence = match states_none(license) {
-            true => "does not state its licence: ask its author what you may use it for".to_owned(),
-            false => format!("is under a licence that may restrict its use: {license}"),
+        let name = self.name.repository();
+        let page = &self.page;
+        let licence = if is_unstated(license) {
+            "does not state its licence: ask its author for the terms of use".to_owned()
+        } else {
+            format!("is under a licence that may restrict its use: {license}")
         };
         let origin = if origin.is_empty() { "not stated" } else { origin };
         format!("{name} {licence}\norigin: {origin}\nread more: {page}")
     }
 
-    /// Notes that the licence of this commit has been accepted. Where that cannot be noted, it is asked for again.
+    /// Stores that the licence of this commit was accepted. If that fails, acceptance is asked for again next time.
     fn remember(&self) {
         let text = format!("{}\n{}\n", self.name.at(self.commit), self.manifest.license);
         let write = |mark: PathBuf| {
             let folder = mark.parent().map(std::fs::create_dir_all).transpose();
-            folder.map_err(|e| Error::new(ErrorKind::Io, "no folder can be made").with_source(e))?;
+            folder.map_err(|e| Error::new(ErrorKind::Io, "the folder cannot be created").with_source(e))?;
             write_whole(mark, text.as_bytes())
         };
         if let Err(error) = self.mark().and_then(write) {
-            warn(&format!("warning: that the licence is accepted cannot be noted: {}", error.full_message()));
+            warn(&format!("warning: the acceptance of the licence cannot be stored: {}", error.full_message()));
         }
     }
 
-    /// Returns the file that says that the licence of this commit has been accepted.
+    /// Returns the file that marks the licence of this commit as accepted.
     fn mark(&self) -> Result<PathBuf> {
         let folder = state_folder().ok_or_else(|| Error::new(ErrorKind::Io, "there is no home folder"))?;
         let name = self.name.repository().replace('/', "--");
@@ -113,12 +116,12 @@ impl Licensed<'_> {
 
 /// Returns whether a licence is known to allow every use.
 pub fn is_free(license: &str) -> bool {
-    // words in other scripts count: they may restrict
+    // words in other scripts are kept, since they may be restrictions
     let plain: String = license.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
     FREE.contains(&&*plain)
 }
 
-fn states_none(license: &str) -> bool {
+fn is_unstated(license: &str) -> bool {
     ["", "none", "not stated", "unknown"].contains(&license.trim().to_lowercase().as_str())
 }
 
@@ -127,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn licences_that_allow_every_use_are_known() {
+    fn free_licences_are_recognized() {
         for free in ["MIT", "Apache-2.0", "apache-2.0", "CC BY-SA 4.0", "cc-by-4.0", "CC0-1.0", "BSD-3-Clause"] {
             assert!(is_free(free), "{free}");
         }

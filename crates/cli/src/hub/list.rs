@@ -1,4 +1,4 @@
-//! `models`: the packages that are here.
+//! `models`: lists the packages on this machine.
 
 use std::path::Path;
 
@@ -9,23 +9,23 @@ use ualm::{Modality, Result};
 use super::cache::{Cached, MANIFEST, Repository, models};
 use super::pull::{bytes, short};
 use crate::args::Common;
+use crate::default_package::default_package;
 use crate::output::{print, print_json, printable};
-use crate::setup::default_package;
 
-/// A package, as it is listed.
+/// A listed package.
 #[derive(Serialize)]
 struct Entry {
-    /// `OWNER/NAME`; nothing for the package that comes with the program.
+    /// `OWNER/NAME`; `None` for the default package.
     name: Option<String>,
-    /// The id of its commit at the hub.
+    /// The commit id on the hub.
     revision: Option<String>,
-    /// The branches and tags that were this commit when they were looked up.
+    /// The branches and tags at this commit, as of the last lookup.
     branches: Vec<String>,
     model: String,
     family: String,
     precision: String,
     bytes: u64,
-    /// The commands that it can serve.
+    /// The commands that the package supports.
     can: Vec<&'static str>,
     licence: String,
     folder: String,
@@ -62,14 +62,14 @@ impl Entry {
             family: manifest.family.clone(),
             precision: manifest.precision.clone(),
             bytes: manifest.files.values().map(|file| file.size).sum(),
-            can: abilities(manifest),
+            can: supported_commands(manifest),
             licence: manifest.license.clone(),
             folder: folder.display().to_string(),
         }
     }
 
     fn cells(&self) -> [String; 6] {
-        let name = self.name.clone().unwrap_or_else(|| format!("{} (comes with ualm)", self.model));
+        let name = self.name.clone().unwrap_or_else(|| format!("{} (ships with ualm)", self.model));
         let revision = match (&self.revision, self.branches.join(", ")) {
             (None, _) => "-".to_owned(),
             (Some(commit), names) if names.is_empty() => short(commit).to_owned(),
@@ -81,8 +81,8 @@ impl Entry {
     }
 }
 
-/// Returns the commands that a package can serve.
-fn abilities(manifest: &Manifest) -> Vec<&'static str> {
+/// Returns the commands that a package supports.
+fn supported_commands(manifest: &Manifest) -> Vec<&'static str> {
     let makes = |modality| manifest.modalities.contains_key(&modality);
     let writes = makes(Modality::Text);
     let hears = manifest.audio_encoder.is_some() && writes;
@@ -99,9 +99,9 @@ fn abilities(manifest: &Manifest) -> Vec<&'static str> {
     commands.into_iter().filter_map(|(command, can)| can.then_some(command)).collect()
 }
 
-/// Returns the entries in columns.
+/// Formats the entries as a table.
 fn table(entries: &[Entry]) -> String {
-    let head = ["PACKAGE", "REVISION", "SIZE", "FAMILY", "PRECISION", "CAN"].map(str::to_owned);
+    let head = ["PACKAGE", "REVISION", "SIZE", "FAMILY", "PRECISION", "COMMANDS"].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head).chain(entries.iter().map(Entry::cells)).collect();
     let width = |column: usize| rows.iter().filter_map(|row| Some(row.get(column)?.chars().count())).max().unwrap_or(0);
     let widths: Vec<_> = (0..6).map(width).collect();

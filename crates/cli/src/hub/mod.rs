@@ -1,6 +1,6 @@
-//! Packages at Hugging Face's hub: fetched into the cache of its tools, listed and removed (`docs/models.md`).
+//! Packages on the Hugging Face Hub: downloads into the cache of its tools, lists and removes them (`docs/models.md`).
 //!
-//! Only this folder of the program speaks with the network; the library does not.
+//! Only this module makes network requests; the library makes none.
 
 mod cache;
 mod client;
@@ -27,17 +27,17 @@ use cache::{Cached, Repository};
 use pull::Pull;
 use settings::Settings;
 
-/// Returns the folder of the package `name`, which is fetched if it is not in the cache. It stays there while this process
-/// runs.
+/// Returns the folder of the package `name`, after a download if it is not in the cache. While this process runs, the
+/// package cannot be removed.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when it cannot be fetched, [`ErrorKind::Package`] when it is no package, [`ErrorKind::Invalid`] when its
-/// licence is not accepted.
+/// [`ErrorKind::Io`] if the download fails, [`ErrorKind::Package`] if the model is not a package,
+/// [`ErrorKind::Invalid`] if its licence is not accepted.
 pub fn folder(common: &Common, name: &ModelName) -> Result<PathBuf> {
     let settings = Settings::of_process()?;
     let pull = Pull { common, settings: &settings, name, cancel: &Cancel::new() };
     let found = pull.find().map_err(|e| match e.kind() {
-        ErrorKind::Io => e.context(format!("{name}: there is no such folder, and as a model at the hub")),
+        ErrorKind::Io => e.context(format!("{name}: there is no such folder, and looking it up on the hub failed")),
         _ => e,
     })?;
     let repository = Repository::new(&settings.cache, name.repository());
@@ -45,7 +45,7 @@ pub fn folder(common: &Common, name: &ModelName) -> Result<PathBuf> {
     if repository.package(&found.commit).is_none() {
         return Err(Error::new(ErrorKind::Io, format!("{name} is being removed by another program")));
     }
-    std::mem::forget(lock); // until the process ends
+    std::mem::forget(lock); // held until the process ends
     Ok(found.folder)
 }
 
@@ -62,10 +62,11 @@ pub fn pull(common: &Common, args: &PullArgs) -> Result<()> {
     let cancel = cancel_on_signal()?;
     let pull = Pull { common, settings: &settings, name: &args.name, cancel: &cancel };
     let Cached { commit, folder, manifest } = pull.update().map_err(|e| match e.kind() {
-        ErrorKind::Cancelled => interrupted("what has been fetched is kept, and the same command goes on"),
+        ErrorKind::Cancelled => interrupted("downloaded files are kept; run the same command again to resume"),
         _ => e,
     })?;
-    let (name, folder) = (args.name.repository(), folder.display().to_string());
+    let name = args.name.repository();
+    let folder = folder.display().to_string();
     if common.json {
         let bytes = manifest.files.values().map(|file| file.size).sum();
         return print_json(&Pulled { name, revision: &commit, folder, bytes });
@@ -84,7 +85,7 @@ pub fn models(common: &Common, args: &Models) -> Result<()> {
     }
 }
 
-/// Returns the lock that is held while a package is in use.
+/// Returns the name of the lock that is held while a package is in use.
 fn use_lock(commit: &str) -> String {
     format!("ualm-use-{commit}")
 }

@@ -1,19 +1,19 @@
-//! Origins of addresses: who may be sent a token.
+//! Origins of URLs, which decide where the token is sent.
 
 use ualm::{Error, ErrorKind, Result};
 use ureq::http::Uri;
 
-/// Returns whether two addresses have the same scheme, host and port.
+/// Returns whether two URLs have the same scheme, host and port.
 pub fn is_same_origin(a: &str, b: &str) -> bool {
     matches!((origin(a), origin(b)), (Some(a), Some(b)) if a == b)
 }
 
-/// Returns whether `url` is the address of a server or of a folder there, to which names can be added.
+/// Returns whether `url` is a base URL, to which paths can be appended.
 pub fn is_base(url: &str) -> bool {
     origin(url).is_some() && !url.contains(['?', '#'])
 }
 
-/// Returns an address for messages: without the login that may stand before its host.
+/// Removes the credentials from a URL, for messages.
 pub fn without_login(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -21,12 +21,12 @@ pub fn without_login(url: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
-/// Returns the address to which `location` redirects from `url`.
+/// Resolves the redirect `location` of a response from `url`.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] for an address that is none, or that leaves encryption.
+/// [`ErrorKind::Io`] for an invalid URL, and for a redirect from HTTPS to HTTP.
 pub fn join(url: &str, location: &str) -> Result<String> {
-    let wrong = || Error::new(ErrorKind::Io, format!("{}: a redirect that cannot be followed", shown(url)));
+    let wrong = || Error::new(ErrorKind::Io, format!("{}: the server sent an invalid redirect", shown(url)));
     let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let joined = match location {
@@ -40,22 +40,22 @@ pub fn join(url: &str, location: &str) -> Result<String> {
     }
 }
 
-/// Returns the host of an address for messages: what follows may be a signature.
+/// Returns the host of a URL, for messages: the rest may have a signature.
 pub fn shown(url: &str) -> String {
     let found = url.parse::<Uri>().ok();
     found.as_ref().and_then(Uri::host).unwrap_or("the hub").to_owned()
 }
 
-/// Returns the scheme, host and port of an address.
+/// Returns the scheme, host and port of a URL.
 fn origin(url: &str) -> Option<(String, String, u16)> {
     let url: Uri = url.parse().ok()?;
     let scheme = url.scheme_str()?.to_ascii_lowercase();
-    let usual = match &*scheme {
+    let default_port = match &*scheme {
         "https" => 443,
         "http" => 80,
         _ => return None,
     };
-    Some((scheme, url.host()?.to_ascii_lowercase(), url.port_u16().unwrap_or(usual)))
+    Some((scheme, url.host()?.to_ascii_lowercase(), url.port_u16().unwrap_or(default_port)))
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn names_can_be_added_to_a_base() {
+    fn base_urls_have_no_query() {
         for base in ["https://hub.example", "http://127.0.0.1:80/a/b", "https://me:secret@hub.example"] {
             assert!(is_base(base), "{base}");
         }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn logins_and_signatures_are_not_shown() {
+    fn credentials_and_signatures_are_not_shown() {
         assert_eq!(without_login("https://me:secret@hub.example:1/a@b"), "https://hub.example:1/a@b");
         assert_eq!(without_login("https://hub.example"), "https://hub.example");
         assert_eq!(shown("https://cdn.example/d?Signature=secret"), "cdn.example");

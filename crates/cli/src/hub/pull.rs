@@ -1,4 +1,4 @@
-//! A package from the hub into the cache.
+//! Downloads a package from the hub into the cache.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,14 +21,14 @@ use crate::args::model_name::ModelName;
 use crate::output::note;
 use crate::progress::Progress;
 
-/// Files that are fetched at once.
-const AT_ONCE: usize = 4;
-/// The largest manifest to fetch, in bytes.
+/// The number of parallel downloads.
+const PARALLEL: usize = 4;
+/// The maximum size of a manifest, in bytes.
 const MOST_MANIFEST: u64 = 16 << 20;
-/// The lock of a model while its files are fetched.
+/// The name of the lock of a model during downloads.
 pub const PULL_LOCK: &str = "ualm-pull";
 
-/// The way to a package.
+/// A download of the package `name`.
 pub struct Pull<'a> {
     pub common: &'a Common,
     pub settings: &'a Settings,
@@ -37,11 +37,11 @@ pub struct Pull<'a> {
 }
 
 impl Pull<'_> {
-    /// Returns the package of the name: from the cache if it is there, else from the hub.
+    /// Returns the package from the cache, else downloads it.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be fetched, [`ErrorKind::Package`] when it is no package, [`ErrorKind::Invalid`]
-    /// when its licence is not accepted.
+    /// [`ErrorKind::Io`] if the download fails, [`ErrorKind::Package`] if the model is not a package,
+    /// [`ErrorKind::Invalid`] if its licence is not accepted.
     pub fn find(&self) -> Result<Cached> {
         match self.repository().package(self.name.revision()) {
             Some(cached) => self.licensed(&cached.commit, &cached.manifest).require(self.common).map(|()| cached),
@@ -49,8 +49,8 @@ impl Pull<'_> {
         }
     }
 
-    /// Returns the package of the name as it is at the hub now, which is asked unless the name is of one commit, or
-    /// nothing may be asked.
+    /// Returns the newest revision of the package, after asking the hub unless the name has a commit id or
+    /// `HF_HUB_OFFLINE` is set.
     ///
     /// # Errors
     /// As for [`find`](Self::find).
@@ -59,10 +59,7 @@ impl Pull<'_> {
         if self.name.is_pinned() || (is_offline && self.repository().package(self.name.revision()).is_some()) {
             if is_offline && !self.name.is_pinned() {
                 let name = self.name;
-                note(
-                    self.common,
-                    &format!("offline: {name} is as it was fetched; whether there is a newer one was not asked"),
-                );
+                note(self.common, &format!("offline: using the downloaded {name} without looking for updates"));
             }
             return self.find();
         }
@@ -82,22 +79,22 @@ impl Pull<'_> {
         let Self { common, settings, name, cancel } = *self;
         if settings.is_offline {
             let what = format!(
-                "{name} is not in the cache ({}), and nothing may be fetched: HF_HUB_OFFLINE is set",
+                "{name} is not in the cache ({}) and cannot be downloaded, since HF_HUB_OFFLINE is set",
                 settings.cache.display()
             );
             return Err(Error::new(ErrorKind::Io, what));
         }
         let client = Client::new(settings)?;
         let commit = Attempts::default().until(cancel, &|what| note(common, what), || client.look_up(name))?;
-        let manifest_file = commit.file(MANIFEST).ok_or_else(|| no_package(&commit))?;
+        let manifest_file = commit.file(MANIFEST).ok_or_else(|| not_a_package(&commit))?;
         let repository = self.repository();
-        let waits = || note(common, &format!("another ualm is fetching {}; waiting for it", name.repository()));
+        let waits = || note(common, &format!("another ualm is downloading {}; waiting for it", name.repository()));
         let _lock = repository.lock(PULL_LOCK, cancel, waits)?;
         repository.make_folders()?;
         let cached = match repository.package(&commit.id) {
             Some(cached) => {
                 self.licensed(&commit.id, &cached.manifest).require(common)?;
-                note(common, &format!("{name} is in the cache already"));
+                note(common, &format!("{name} is already in the cache"));
                 cached
             }
             None => {
@@ -108,7 +105,7 @@ impl Pull<'_> {
                 wanted.link(&repository, manifest_file)?
             }
         };
-        repository.note_commit(name.revision(), &commit.id)?;
+        repository.set_commit(name.revision(), &commit.id)?;
         Ok(cached)
     }
 
@@ -120,7 +117,7 @@ impl Pull<'_> {
         file: &RemoteFile,
     ) -> Result<Manifest> {
         if file.size > MOST_MANIFEST {
-            let what = format!("{}: a manifest of {} bytes; expected at most {MOST_MANIFEST}", self.name, file.size);
+            let what = format!("{}: the manifest has {} bytes; expected at most {MOST_MANIFEST}", self.name, file.size);
             return Err(Error::new(ErrorKind::Package, what));
         }
         let progress = Progress::hidden();
@@ -133,31 +130,33 @@ impl Pull<'_> {
         };
         let mut text = read()?;
         if Sums::of(&text).check(&file.id, None).is_err() {
-            // it was here, and is damaged: fetched anew
+            // the copy in the cache is damaged: download it again
             remove_file(&repository.blob(&file.id))?;
             text = read()?;
         }
         Manifest::parse(&text).map_err(|e| e.context(format!("{}: {MANIFEST}", self.name)))
     }
 
-    /// Fetches the contents of all files, several at once.
+    /// Downloads all files, several at once.
     fn fetch_files(&self, client: &Client, repository: &Repository, commit: &Commit, files: &Files) -> Result<()> {
         let Self { common, name, .. } = *self;
         let wanted = files.contents();
-        // saturating: sizes are what the hub says
+        // saturating, since sizes come from the hub
         let total = |bytes: &dyn Fn(&RemoteFile) -> u64| {
             wanted.iter().map(|wanted| bytes(wanted.file)).fold(0, u64::saturating_add)
         };
         let size = total(&|file| file.size);
         let here = total(&|file| repository.bytes_of(&file.id, file.size));
         self.check_space(repository, size - here)?;
-        let (count, id) = (files.0.len(), short(&commit.id));
-        let already = if here > 0 { format!(", {} of it here already", bytes(here)) } else { String::new() };
-        note(common, &format!("fetching {} at {id}: {count} files, {}{already}", name.repository(), bytes(size)));
-        let progress = Progress::of_bytes(common, size - here, "fetching");
+        let count = files.0.len();
+        let id = short(&commit.id);
+        let already = if here > 0 { format!(", {} of it already downloaded", bytes(here)) } else { String::new() };
+        note(common, &format!("downloading {} at {id}: {count} files, {}{already}", name.repository(), bytes(size)));
+        let progress = Progress::of_bytes(common, size - here, "downloading");
         let stop = self.cancel.below();
         let fetch = Fetch { client, repository, commit, cancel: &stop, common, progress: &progress };
-        let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
+        let next = AtomicUsize::new(0);
+        let failed = Mutex::new(None);
         let work = || {
             while let Some(wanted) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if let Err(error) = fetch.fetch(wanted) {
@@ -167,7 +166,7 @@ impl Pull<'_> {
             }
         };
         thread::scope(|scope| {
-            for _ in 0..AT_ONCE {
+            for _ in 0..PARALLEL {
                 scope.spawn(work);
             }
         });
@@ -178,14 +177,14 @@ impl Pull<'_> {
     }
 
     fn check_space(&self, repository: &Repository, needed: u64) -> Result<()> {
-        // where the system does not tell, the writing will
+        // where the free space is unknown, a full disk is noticed while writing
         let free = fs4::available_space(repository.folder()).unwrap_or(u64::MAX);
         if needed <= free {
             return Ok(());
         }
         let what = format!(
-            "{} takes {} more, and the disk of {} has {} left: free some space, or name a folder on another disk with \
-             HF_HUB_CACHE; nothing was fetched",
+            "{} needs {} more, but the disk of {} has {} left: free some space, or name a folder on another disk with \
+             HF_HUB_CACHE; nothing was downloaded",
             self.name,
             bytes(needed),
             self.settings.cache.display(),
@@ -199,34 +198,34 @@ impl Pull<'_> {
 struct Files<'a>(BTreeMap<&'a str, Wanted<'a>>, &'a str);
 
 impl<'a> Files<'a> {
-    /// Finds what the manifest names among the files of the commit, and what a person wants to read.
+    /// Finds the files of the manifest in the commit, and its documents, such as the licence.
     fn of(commit: &'a Commit, manifest: &'a Manifest) -> Result<Self> {
         let wrong = |what: String| {
             let name = &commit.name;
             Err(Error::new(
                 ErrorKind::Package,
-                format!("{name}: the package at the hub is broken: {what}; tell its author"),
+                format!("{name}: the package on the hub is broken: {what}; please inform its author"),
             ))
         };
         let mut files = BTreeMap::new();
         for (name, sum) in &manifest.files {
             let Some(file) = commit.file(name) else { return wrong(format!("{name} is missing")) };
             if file.size != sum.size {
-                return wrong(format!("{name} has {} bytes, and its manifest says {}", file.size, sum.size));
+                return wrong(format!("{name} has {} bytes; its manifest says {}", file.size, sum.size));
             }
             if is_sha256(&file.id) && !file.id.eq_ignore_ascii_case(&sum.sha256) {
-                return wrong(format!("{name} has the sum {}, and its manifest says {}", file.id, sum.sha256));
+                return wrong(format!("{name} has the checksum {}; its manifest says {}", file.id, sum.sha256));
             }
             files.insert(name.as_str(), Wanted { file, sha256: Some(&sum.sha256) });
         }
-        let papers = commit.files.iter().filter(|file| is_paper(&file.name));
-        for file in papers {
+        let documents = commit.files.iter().filter(|file| is_document(&file.name));
+        for file in documents {
             files.entry(&file.name).or_insert(Wanted { file, sha256: None });
         }
         Ok(Self(files, &commit.id))
     }
 
-    /// Returns the files by their contents, each once, the largest first.
+    /// Returns the files with distinct contents, largest first.
     fn contents(&self) -> Vec<&Wanted<'a>> {
         let by_id: BTreeMap<_, _> = self.0.values().map(|wanted| (&wanted.file.id, wanted)).collect();
         let mut contents: Vec<_> = by_id.into_values().collect();
@@ -234,14 +233,17 @@ impl<'a> Files<'a> {
         contents
     }
 
-    /// Links the contents into the commit's folder; the manifest last, which makes it a package.
+    /// Links the files into the snapshot; the manifest comes last, which completes the package.
     fn link(&self, repository: &Repository, manifest: &RemoteFile) -> Result<Cached> {
         for (name, wanted) in &self.0 {
             repository.link(&wanted.file.id, self.1, name)?;
         }
         repository.link(&manifest.id, self.1, MANIFEST)?;
         repository.package(self.1).ok_or_else(|| {
-            let what = format!("{}: not complete, though all was fetched", repository.snapshot(self.1).display());
+            let what = format!(
+                "{}: the package is incomplete although all files were downloaded",
+                repository.snapshot(self.1).display()
+            );
             Error::new(ErrorKind::Io, what)
         })
     }
@@ -253,39 +255,38 @@ impl Commit {
     }
 }
 
-/// Returns whether a file tells a person about the package.
-fn is_paper(name: &str) -> bool {
-    !name.contains('/') && ["README", "LICENSE", "LICENCE", "NOTICE"].iter().any(|paper| name.starts_with(paper))
+/// Returns whether a file is a document at the top of the package.
+fn is_document(name: &str) -> bool {
+    !name.contains('/') && ["README", "LICENSE", "LICENCE", "NOTICE"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Returns the error of a model that is no package, with the way to make one of a checkpoint.
-fn no_package(commit: &Commit) -> Error {
+/// Returns the error for a model that is not a package, with instructions to export a checkpoint.
+fn not_a_package(commit: &Commit) -> Error {
     let name = &commit.name;
     let is_checkpoint = |name: &str| {
         ["config.json", "train.yaml"].contains(&name)
             || [".safetensors", ".pt", ".bin"].iter().any(|end| name.ends_with(end))
     };
-    let what = match commit.files.iter().any(|file| is_checkpoint(&file.name)) {
-        true => {
-            let (model, folder) = (name.repository(), name.repository().split('/').next_back().unwrap_or_default());
-            let model = if name.has_revision() { name.to_string() } else { model.to_owned() };
-            format!(
-                "{name} is a checkpoint, with weights for training frameworks, and not a package, which ualm runs (it has no \
-                 {MANIFEST}). Make one of it:\n\n    ualm-export {model} {folder} --precision int4\n\n(from a checkout of \
-                 the sources: python3 export/export.py {model} {folder} --precision int4), and then give --model {folder}"
-            )
-        }
-        false => format!("{name} is no package: it has no {MANIFEST}. Packages are what ualm's exporter writes"),
+    let what = if commit.files.iter().any(|file| is_checkpoint(&file.name)) {
+        let folder = name.repository().split('/').next_back().unwrap_or_default();
+        let model = if name.has_revision() { name.to_string() } else { name.repository().to_owned() };
+        format!(
+            "{name} is a checkpoint for a training framework, not a package that ualm runs (it has no \
+                 {MANIFEST}). Export it:\n\n    ualm-export {model} {folder} --precision int4\n\n(from a checkout of \
+                 the sources: python3 export/export.py {model} {folder} --precision int4), then use --model {folder}"
+        )
+    } else {
+        format!("{name} is not a package: it has no {MANIFEST}. ualm's exporter writes packages")
     };
     Error::new(ErrorKind::Package, what)
 }
 
-/// Returns the beginning of a commit's id.
+/// Abbreviates a commit id.
 pub fn short(commit: &str) -> &str {
     commit.get(..7).unwrap_or(commit)
 }
 
-/// Returns a size for a person.
+/// Formats a size with a unit.
 pub fn bytes(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} bytes"),
@@ -306,28 +307,28 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_is_told_how_it_becomes_a_package() {
-        let told = no_package(&commit(&["config.json", "model-00001.safetensors"])).to_string();
+    fn the_error_for_a_checkpoint_has_the_export_command() {
+        let told = not_a_package(&commit(&["config.json", "model-00001.safetensors"])).to_string();
         assert!(told.contains("is a checkpoint"), "{told}");
         assert!(
             told.contains("ualm-export nvidia/Nemotron-Labs-Audex-2B Nemotron-Labs-Audex-2B --precision int4"),
             "{told}"
         );
-        assert!(!no_package(&commit(&["data.csv"])).to_string().contains("ualm-export"));
+        assert!(!not_a_package(&commit(&["data.csv"])).to_string().contains("ualm-export"));
     }
 
     #[test]
-    fn sizes_are_told_in_a_unit_that_fits() {
+    fn sizes_have_a_suitable_unit() {
         assert_eq!([bytes(900), bytes(31_400_000), bytes(1_920_000_000)], ["900 bytes", "31.4 MB", "1.92 GB"]);
     }
 
     #[test]
-    fn papers_are_at_the_top() {
+    fn documents_are_at_the_top() {
         assert!(
-            is_paper("README.md")
-                && is_paper("LICENSE")
-                && !is_paper("docs/README.md")
-                && !is_paper("model.safetensors")
+            is_document("README.md")
+                && is_document("LICENSE")
+                && !is_document("docs/README.md")
+                && !is_document("model.safetensors")
         );
     }
 }

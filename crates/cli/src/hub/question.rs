@@ -1,10 +1,10 @@
-//! A question at the terminal whose answer is yes or no.
+//! Yes-or-no questions at the terminal.
 
 use std::io::{self, BufRead, IsTerminal};
 
 use ualm::{Error, ErrorKind, Result};
 
-/// Returns whether there is a terminal to ask at.
+/// Returns whether there is a terminal for questions.
 pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }

@@ -1,4 +1,4 @@
-//! `models remove`: a package leaves the cache.
+//! `models remove`: removes a package from the cache.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -15,7 +15,7 @@ use super::use_lock;
 use crate::args::{Common, RemoveModel};
 use crate::output::{note, print_json};
 
-/// The output of `--json`.
+/// The JSON of a removal (`--json`).
 #[derive(Serialize)]
 struct Removed {
     name: String,
@@ -33,8 +33,8 @@ pub fn remove(common: &Common, args: &RemoveModel, cache: &Path) -> Result<()> {
         repository.packages()
     };
     let is_whole = !name.has_revision();
-    if packages.is_empty() && !(is_whole && repository.is_begun()) {
-        let what = format!("no package {name} is in the cache ({}); ualm models lists those that are", cache.display());
+    if packages.is_empty() && !(is_whole && repository.has_partial_download()) {
+        let what = format!("the cache ({}) has no package {name}; `ualm models` lists the packages", cache.display());
         return Err(Error::new(ErrorKind::Invalid, what));
     }
     let _locks = lock(&repository, &packages, args)?;
@@ -48,16 +48,16 @@ pub fn remove(common: &Common, args: &RemoveModel, cache: &Path) -> Result<()> {
     repository.remove_if_empty();
     let revisions: Vec<_> = packages.into_iter().map(|package| package.commit).collect();
     note(common, &format!("removed {name}: {} freed", bytes(size)));
-    match common.json {
-        true => print_json(&Removed { name: name.repository().to_owned(), revisions, bytes: size }),
-        false => Ok(()),
+    if common.json {
+        print_json(&Removed { name: name.repository().to_owned(), revisions, bytes: size })?;
     }
+    Ok(())
 }
 
-/// Locks the packages, unless they are in use.
+/// Takes the locks of the packages, unless they are in use.
 fn lock(repository: &Repository, packages: &[Cached], args: &RemoveModel) -> Result<Vec<Lock>> {
     repository.make_folders()?;
-    let pull = repository.try_lock(PULL_LOCK).ok_or_else(|| taken(args, "being fetched"))?;
+    let pull = repository.try_lock(PULL_LOCK).ok_or_else(|| taken(args, "being downloaded"))?;
     let uses = packages.iter().map(|package| {
         let lock = repository.try_lock(&use_lock(&package.commit));
         lock.ok_or_else(|| taken(args, "in use"))
@@ -65,16 +65,16 @@ fn lock(repository: &Repository, packages: &[Cached], args: &RemoveModel) -> Res
     std::iter::once(Ok(pull)).chain(uses).collect()
 }
 
-/// Locks contents, unless a program of Hugging Face's is fetching one of them: it locks each by its id.
+/// Takes the locks of blobs, unless one of Hugging Face's tools is downloading one of them.
 fn lock_contents(repository: &Repository, contents: &[PathBuf], args: &RemoveModel) -> Result<Vec<Lock>> {
-    // beginnings are ID.incomplete, or ID.SOMETHING.incomplete
+    // partial downloads are ID.incomplete or ID.SUFFIX.incomplete
     let id = |path: &PathBuf| Some(path.file_name()?.to_str()?.split('.').next()?.to_owned());
     let ids: BTreeSet<_> = contents.iter().filter_map(id).collect();
-    ids.iter().map(|id| repository.try_lock(id).ok_or_else(|| taken(args, "being fetched"))).collect()
+    ids.iter().map(|id| repository.try_lock(id).ok_or_else(|| taken(args, "being downloaded"))).collect()
 }
 
 fn taken(args: &RemoveModel, what: &str) -> Error {
-    Error::new(ErrorKind::Io, format!("{} is {what} by another program: end that first", args.name))
+    Error::new(ErrorKind::Io, format!("{} is {what} by another program: stop that program first", args.name))
 }
 
 fn confirm(args: &RemoveModel, packages: &[Cached], size: u64) -> Result<()> {
@@ -83,25 +83,23 @@ fn confirm(args: &RemoveModel, packages: &[Cached], size: u64) -> Result<()> {
     }
     let refused = |what: &str| Err(Error::new(ErrorKind::Invalid, what));
     if !can_ask() {
-        return refused("there is no terminal to ask whether you are sure: give --yes");
+        return refused("there is no terminal to ask for confirmation: confirm with --yes");
     }
-    match ask(&format!("Remove {} ({} revisions, {})?", args.name, packages.len(), bytes(size)))? {
-        true => Ok(()),
-        false => refused("nothing was removed"),
-    }
+    let question = format!("Remove {} ({} revisions, {})?", args.name, packages.len(), bytes(size));
+    if ask(&question)? { Ok(()) } else { refused("nothing was removed") }
 }
 
 impl Repository {
-    /// Returns whether a package was begun to be fetched.
-    fn is_begun(&self) -> bool {
-        let is_beginning = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "incomplete");
-        files_below(&self.folder().join("blobs")).iter().any(is_beginning)
+    /// Returns whether the cache has a partial download.
+    fn has_partial_download(&self) -> bool {
+        let is_partial = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "incomplete");
+        files_below(&self.folder().join("blobs")).iter().any(is_partial)
     }
 
-    /// Returns the contents that the snapshots `leaving` have and no other one; with `all`, those that none has as well,
-    /// of fetches that were not finished.
+    /// Returns the blobs that only the snapshots `leaving` use; with `all`, also those that no snapshot uses, such as
+    /// partial downloads.
     fn contents_of(&self, leaving: &[&Path], all: bool) -> Vec<PathBuf> {
-        // a link, of either kind, is the same file
+        // symbolic and hard links have the same identity as the blob
         let identities =
             |folder: &Path| files_below(folder).into_iter().filter_map(|path| Handle::from_path(path).ok());
         let snapshots = fs::read_dir(self.folder().join("snapshots")).into_iter().flatten().flatten();
@@ -114,17 +112,18 @@ impl Repository {
         files_below(&self.folder().join("blobs")).into_iter().filter(goes).collect()
     }
 
-    /// Removes the snapshot of a package; its manifest first, so that it is none from then on.
+    /// Removes the snapshot of a package; the manifest first, so that a partly removed snapshot is not taken for a
+    /// package.
     fn remove_snapshot(&self, package: &Cached) -> Result<()> {
         remove_file(&package.folder.join(MANIFEST))?;
-        self.names_of(&package.commit).iter().try_for_each(|name| self.forget_name(name))?;
+        self.names_of(&package.commit).iter().try_for_each(|name| self.remove_reference(name))?;
         fs::remove_dir_all(&package.folder).map_err(|e| unwritable(e).context(package.folder.display()))
     }
 
-    /// Removes the model's folder if nothing is left in it. The locks stay: others may be waiting for them.
+    /// Removes the model's folder if it has no files. The lock files stay, since other processes may wait for them.
     fn remove_if_empty(&self) {
         if files_below(self.folder()).is_empty() {
-            // folders that stay are no harm
+            // failures are ignored: empty folders do no harm
             let _ = fs::remove_dir_all(self.folder());
         }
     }

@@ -1,53 +1,53 @@
-//! Attempts that are made again: after breaks of the network, and when the hub is busy.
+//! Retries after network errors and when the hub is busy.
 
 use std::time::Duration;
 
 use ualm::{Cancel, Error, Result};
 
-/// Attempts in a row that may fail.
+/// The maximum number of failed attempts in a row.
 const MOST: u32 = 5;
-/// The wait after the first failure; each further one doubles it.
+/// The wait after the first failure; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The longest wait that the hub may ask for.
+/// The longest `Retry-After` that is honoured.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
-/// The steps in which a wait looks whether it is cancelled.
+/// The interval at which a wait checks for cancellation.
 const STEP: Duration = Duration::from_millis(100);
 
 /// A failed attempt.
 #[derive(Debug)]
 pub enum Failure {
     /// Another attempt would fail as well.
-    Final(Error),
-    /// Another attempt may succeed, after the time for which the hub asks, if it does.
-    Passing(Error, Option<Duration>),
+    Permanent(Error),
+    /// Another attempt may succeed, after the hub's `Retry-After` if it sent one.
+    Temporary(Error, Option<Duration>),
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Final(error)
+        Self::Permanent(error)
     }
 }
 
-/// The attempts at one thing.
+/// A counter of failed attempts.
 #[derive(Default)]
 pub struct Attempts {
     failed: u32,
 }
 
 impl Attempts {
-    /// Notes that something came of an attempt: those that failed before do not count any more.
+    /// Resets the count after an attempt made progress.
     pub fn progress(&mut self) {
         self.failed = 0;
     }
 
-    /// Waits before the next attempt, after telling so by `tell`.
+    /// Waits before the next attempt, after a message to `tell`.
     ///
     /// # Errors
-    /// The failure's own, if there is to be no other attempt; [`ualm::ErrorKind::Cancelled`].
+    /// The error of the failure if there is no further attempt; [`ualm::ErrorKind::Cancelled`].
     pub fn wait(&mut self, failure: Failure, cancel: &Cancel, tell: &dyn Fn(&str)) -> Result<()> {
         let (error, asked) = match failure {
-            Failure::Final(error) => return Err(error),
-            Failure::Passing(error, asked) => (error, asked),
+            Failure::Permanent(error) => return Err(error),
+            Failure::Temporary(error, asked) => (error, asked),
         };
         self.failed += 1;
         if self.failed >= MOST {
@@ -55,7 +55,7 @@ impl Attempts {
         }
         if let Some(asked) = asked.filter(|asked| *asked > LONGEST_WAIT) {
             let seconds = asked.as_secs();
-            return Err(error.context(format!("the hub asks to be left alone for {seconds} s: try again then")));
+            return Err(error.context(format!("the hub refuses requests for the next {seconds} s: try again later")));
         }
         let own = with_jitter(FIRST_WAIT * 2_u32.pow(self.failed - 1));
         let wait = asked.map_or(own, |asked| asked.max(own));
@@ -82,7 +82,7 @@ impl Attempts {
     }
 }
 
-/// Returns up to a quarter more, so that clients that were turned away together do not come back together.
+/// Adds up to a quarter at random, so that clients do not retry in lockstep.
 fn with_jitter(wait: Duration) -> Duration {
     let share = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
     wait.mul_f64(1.0 + share / 4.0)
@@ -107,16 +107,17 @@ mod tests {
 
     use super::*;
 
-    fn passing(wait: Option<u64>) -> Failure {
-        Failure::Passing(Error::new(ErrorKind::Io, "busy"), wait.map(Duration::from_secs))
+    fn temporary(wait: Option<u64>) -> Failure {
+        Failure::Temporary(Error::new(ErrorKind::Io, "busy"), wait.map(Duration::from_secs))
     }
 
     #[test]
-    fn an_attempt_is_made_again_and_told() {
-        let (tried, told) = (Cell::new(0), RefCell::new(Vec::new()));
+    fn a_failed_attempt_is_retried_with_a_message() {
+        let tried = Cell::new(0);
+        let told = RefCell::new(Vec::new());
         let attempt = || {
             tried.set(tried.get() + 1);
-            if tried.get() < 2 { Err(passing(None)) } else { Ok(tried.get()) }
+            if tried.get() < 2 { Err(temporary(None)) } else { Ok(tried.get()) }
         };
         let tell = |what: &str| told.borrow_mut().push(what.to_owned());
         assert_eq!(Attempts::default().until(&Cancel::new(), &tell, attempt).unwrap(), 2);
@@ -124,17 +125,17 @@ mod tests {
     }
 
     #[test]
-    fn attempts_end() {
+    fn attempts_are_limited() {
         let mut attempts = Attempts { failed: MOST - 1 };
-        let error = attempts.wait(passing(None), &Cancel::new(), &|_| panic!("no other one")).unwrap_err();
+        let error = attempts.wait(temporary(None), &Cancel::new(), &|_| panic!("no other one")).unwrap_err();
         assert_eq!(error.to_string(), "5 attempts failed: busy");
-        let error = Attempts::default().wait(passing(Some(3600)), &Cancel::new(), &|_| {}).unwrap_err();
+        let error = Attempts::default().wait(temporary(Some(3600)), &Cancel::new(), &|_| {}).unwrap_err();
         assert!(error.to_string().contains("3600 s"), "{error}");
-        let last = Failure::Final(Error::new(ErrorKind::Io, "gone"));
+        let last = Failure::Permanent(Error::new(ErrorKind::Io, "gone"));
         assert_eq!(Attempts::default().wait(last, &Cancel::new(), &|_| {}).unwrap_err().to_string(), "gone");
         let cancel = Cancel::new();
         cancel.cancel();
-        let error = Attempts::default().wait(passing(Some(60)), &cancel, &|_| {}).unwrap_err();
+        let error = Attempts::default().wait(temporary(Some(60)), &cancel, &|_| {}).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
     }
 }

@@ -1,4 +1,4 @@
-//! The environment variables of Hugging Face's tools: where the hub and the cache are, and who asks.
+//! The environment variables of Hugging Face's tools: the hub, the cache and the token.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,30 +10,30 @@ use ualm::{Error, ErrorKind, Result};
 
 use super::origin::{is_base, without_login};
 
-/// The address of the hub unless `HF_ENDPOINT` gives another.
+/// The default URL of the hub.
 const HUB: &str = "https://huggingface.co";
-/// The time in which an answer, or the next bytes of one, must come, unless `HF_HUB_DOWNLOAD_TIMEOUT` gives another.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The default time limit for a response, and for the next bytes of one.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The settings that `huggingface_hub` reads from the same variables.
 pub struct Settings {
-    /// The address of the hub, without a slash at the end.
+    /// The URL of the hub, without a slash at the end.
     pub endpoint: String,
-    /// The same for messages, without a login.
+    /// The URL without credentials, for messages.
     pub address: String,
     /// The user's token, if there is one.
     pub token: Option<Token>,
     /// The folder of the cache.
     pub cache: PathBuf,
-    /// True if nothing may be asked of the network.
+    /// `true` if network requests are disabled.
     pub is_offline: bool,
-    /// The time in which an answer, or the next bytes of one, must come.
-    pub patience: Duration,
-    /// A file of certificates (PEM) to trust in the place of the usual ones.
+    /// The time limit for a response, and for the next bytes of one.
+    pub timeout: Duration,
+    /// A file of certificates (PEM) to trust instead of the default ones.
     pub certificates: Option<PathBuf>,
 }
 
-/// A secret, with the name of its source; shown as the latter.
+/// A secret and the name of its source; only the source is ever shown.
 #[derive(Clone)]
 pub struct Token {
     secret: String,
@@ -41,7 +41,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// Returns the value of the header that shows the token to the hub.
+    /// Returns the value of the `Authorization` header.
     pub fn header(&self) -> String {
         format!("Bearer {}", self.secret)
     }
@@ -63,7 +63,7 @@ impl Settings {
     /// Reads the settings of this process.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a value that cannot be used.
+    /// [`ErrorKind::Invalid`] for an invalid value.
     pub fn of_process() -> Result<Self> {
         let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
         Self::read(&|name| std::env::var_os(name), home)
@@ -77,23 +77,21 @@ impl Settings {
         let hugging_face = path("HF_HOME")
             .or_else(|| path("XDG_CACHE_HOME").map(|cache| cache.join("huggingface")))
             .or_else(|| home.as_ref().map(|home| home.join(".cache/huggingface")))
-            .ok_or_else(|| invalid("no folder for what is fetched: give one with HF_HOME"))?;
+            .ok_or_else(|| invalid("there is no folder for downloads: name one with HF_HOME"))?;
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned());
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         let address = without_login(&endpoint);
         if !is_base(&endpoint) {
-            return Err(invalid(format!("HF_ENDPOINT is {address:?}; expected an address, such as {HUB}")));
+            return Err(invalid(format!("HF_ENDPOINT is {address:?}; expected a URL, such as {HUB}")));
         }
         let token_file = path("HF_TOKEN_PATH").unwrap_or_else(|| hugging_face.join("token"));
-        let token = match is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
-            true => None,
-            false => find_token(&text, &token_file)?,
-        };
-        let patience = match text("HF_HUB_DOWNLOAD_TIMEOUT").map(|value| (value.parse::<u32>(), value)) {
-            None => PATIENCE,
+        let token = if is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") { None } else { find_token(&text, &token_file)? };
+        let timeout = match text("HF_HUB_DOWNLOAD_TIMEOUT").map(|value| (value.parse::<u32>(), value)) {
+            None => TIMEOUT,
             Some((Ok(seconds), _)) if seconds > 0 => Duration::from_secs(seconds.into()),
             Some((_, value)) => {
-                let what = format!("HF_HUB_DOWNLOAD_TIMEOUT is {value:?}; expected whole seconds, at least 1");
+                let what =
+                    format!("HF_HUB_DOWNLOAD_TIMEOUT is {value:?}; expected a whole number of seconds, at least 1");
                 return Err(invalid(what));
             }
         };
@@ -104,7 +102,7 @@ impl Settings {
             token,
             cache: cache.unwrap_or_else(|| hugging_face.join("hub")),
             is_offline: is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE"),
-            patience,
+            timeout,
             certificates: path("SSL_CERT_FILE"),
         })
     }
@@ -119,7 +117,7 @@ fn find_token(text: &dyn Fn(&str) -> Option<String>, file: &Path) -> Result<Opti
     let token = of_variable("HF_TOKEN").or_else(|| of_variable("HUGGING_FACE_HUB_TOKEN")).or_else(of_file);
     match token {
         Some(token) if !token.secret.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            Err(invalid(format!("{token} is none: it has spaces or other characters that no token has")))
+            Err(invalid(format!("{token} is invalid: it has spaces or other characters that tokens never have")))
         }
         token => Ok(token),
     }
@@ -182,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_cannot_be_used_are_refused() {
+    fn invalid_values_are_refused() {
         for wrong in ["huggingface.co", "https://", "https://a b", "https://huggingface.co/?q"] {
             assert!(read(&[("HF_ENDPOINT", wrong)]).is_err(), "{wrong}");
         }

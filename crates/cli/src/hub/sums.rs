@@ -1,11 +1,11 @@
-//! The sums of a file: that of the package's manifest, and the hub's id.
+//! The checksums of a file: the SHA-256 of the manifest, and the hub's id.
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::args::model_name::is_hexadecimal;
 
-/// The sums of the bytes so far.
+/// Running checksums of a file.
 #[derive(Clone)]
 pub struct Sums {
     sha256: Sha256,
@@ -13,29 +13,29 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Begins the sums of a file of `size` bytes.
+    /// Creates the checksums of a file of `size` bytes.
     pub fn new(size: u64) -> Self {
         Self { sha256: Sha256::new(), git: Sha1::new_with_prefix(format!("blob {size}\0")) }
     }
 
-    /// Returns the sums of a whole file.
+    /// Computes the checksums of a whole file.
     pub fn of(content: &[u8]) -> Self {
         let mut sums = Self::new(content.len() as u64);
         sums.add(content);
         sums
     }
 
-    /// Adds bytes.
+    /// Updates the checksums with `bytes`.
     pub fn add(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         self.git.update(bytes);
     }
 
-    /// Compares the sums with what they should be: the hub's id, a SHA-256 for large files and Git's SHA-1 for others, and the
+    /// Compares the checksums with the hub's id, a SHA-256 for large files and Git's SHA-1 for others, and with the
     /// SHA-256 of the manifest.
     ///
     /// # Errors
-    /// The sum that was expected, and the one that was found.
+    /// The expected checksum, and the one found.
     pub fn check(self, id: &str, manifest: Option<&str>) -> Result<(), (String, String)> {
         let sha256 = hexadecimal(&self.sha256.finalize());
         let of_hub = if is_sha256(id) { sha256.clone() } else { hexadecimal(&self.git.finalize()) };
@@ -47,7 +47,7 @@ impl Sums {
     }
 }
 
-/// Returns whether an id of the hub is the SHA-256 of the contents.
+/// Returns whether an id of the hub is a SHA-256.
 pub fn is_sha256(id: &str) -> bool {
     is_hexadecimal(id, 64)
 }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     const SHA256: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
-    /// As `git hash-object` tells it.
+    /// The output of `git hash-object`.
     const GIT: &str = "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0";
 
     fn hello() -> Sums {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sums_must_be_right() {
+    fn both_checksums_must_match() {
         assert_eq!(Sums::of(b"hello").check(SHA256, None), Ok(()));
         assert_eq!(hello().check(SHA256, Some(&SHA256.to_uppercase())), Ok(()));
         assert_eq!(hello().check(GIT, None), Ok(()));

@@ -7,19 +7,19 @@ use ualm::{Error, ErrorKind, Record, Result, Stage, Stages};
 
 use crate::output::warn;
 
-/// The record's file.
+/// The name of the record's file.
 pub const RECORD: &str = "reply.json";
 
 /// The folder of a chain.
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// A folder for a new chain; one that holds a chain already is left alone.
+    /// Creates the folder of a new chain; refuses a folder that already has one.
     pub fn begin(path: &Path) -> Result<Self> {
-        let folder = Self::made(path)?;
+        let folder = Self::create(path)?;
         if folder.path(RECORD).exists() {
             let what = format!(
-                "{}: a chain is saved here: name another folder, or go on with it by --from and --segment",
+                "{}: the folder already has a chain: name another folder, or resume the chain with --from and --segment",
                 folder.path(RECORD).display()
             );
             return Err(Error::new(ErrorKind::Invalid, what));
@@ -27,12 +27,12 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The folder of a chain that goes on in its place.
+    /// Returns the folder of a chain that is resumed in place.
     pub fn at(path: &Path) -> Self {
         Self(path.to_path_buf())
     }
 
-    /// A new folder with the files of another one, those of the stages before index `before`.
+    /// Creates a folder with copies of the files in `from` of the stages before index `before`.
     pub fn copied(from: &Path, to: &Path, stages: &Stages, before: usize) -> Result<Self> {
         let folder = Self::begin(to)?;
         for (index, _) in stages.iter().enumerate().take(before).filter(|(_, stage)| **stage != Stage::Listen) {
@@ -44,30 +44,30 @@ impl Folder {
         Ok(folder)
     }
 
-    fn made(path: &Path) -> Result<Self> {
+    fn create(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(|e| {
-            Error::new(ErrorKind::Io, format!("{}: no folder can be made here", path.display())).with_source(e)
+            Error::new(ErrorKind::Io, format!("{}: the folder cannot be created", path.display())).with_source(e)
         })?;
         Ok(Self(path.to_path_buf()))
     }
 
-    /// A file in it.
+    /// Returns the path of a file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// Writes a text, whole or not at all.
+    /// Writes a text atomically.
     pub fn write_text(&self, name: &str, text: &str) -> Result<()> {
         write_whole(self.path(name), format!("{}\n", text.trim_end()).as_bytes())
     }
 
-    /// Writes the record, whole or not at all.
+    /// Writes the record atomically.
     pub fn write_record(&self, record: &Record) -> Result<()> {
         record.write(self.path(RECORD))
     }
 }
 
-/// The file of stage `index`.
+/// Returns the file name of stage `index`.
 pub fn file_name(stages: &Stages, index: usize) -> String {
     let stage = stages[index];
     let extension = if stage.modality().is_some_and(|modality| modality.is_sound()) { "wav" } else { "txt" };

@@ -1,80 +1,36 @@
-//! Shows a chain as it is made, and saves each segment as it ends.
+//! Runs a chain, shows it, and saves each segment as it ends.
 
 use std::io::{BufRead, IsTerminal};
-use std::path::Path;
 
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, Chain, ChainOptions, ChainRunner, ChainSegment, ChainStep, ChainStop, Error, ErrorKind, Message, Model,
-    Record, Result, RichCaption, Segment, SegmentEnd, Stage, StageCost, TakeRunner, Wording,
+    Chain, ChainRunner, ChainSegment, ChainStep, ChainStop, Error, ErrorKind, Message, Record, Result, RichCaption,
+    Segment, SegmentEnd, Stage, StageCost,
 };
 
 use super::editor::edit;
 use super::folder::{Folder, RECORD, file_name};
 use super::invalid;
-use super::show::{Shown, Summary, note_plan};
+use super::job::{Job, UserTexts};
+use super::show::{SegmentSummary, Summary, note_plan};
 use super::view::StageView;
-use crate::args::{Common, Output, Reason};
 use crate::interrupt::interrupted;
-use crate::output::{note, print, print_json, warn};
+use crate::output::{print, print_json, warn};
 use crate::player::Player;
 use crate::rank::not_ranked;
 use crate::sound::{numbered, present};
 
-/// The request, and the tools for it.
-#[derive(Clone, Copy)]
-pub struct Job<'a> {
-    pub common: &'a Common,
-    pub args: &'a Reason,
-    pub model: &'a Model,
-    pub cancel: &'a Cancel,
-}
-
-impl<'a> Job<'a> {
-    fn takes(&self) -> Result<TakeRunner> {
-        TakeRunner::new(self.model, self.args.takes.takes.into())
-    }
-
-    fn options(&self, seed: Option<u64>, given: Given) -> ChainOptions<'a> {
-        let Reason { text_steps, sampling, .. } = self.args;
-        ChainOptions::default()
-            .seed(seed)
-            .plan(given.plan)
-            .wording(given.wording)
-            .takes(self.args.takes.takes.into())
-            .best(self.args.takes.best && self.args.takes.takes > 1)
-            .settings(|config| {
-                config.text.max_steps = text_steps.map_or(config.text.max_steps, |steps| steps.get() as usize);
-                sampling.overrides.apply(&mut config.audio);
-            })
-    }
-
-    /// Writes a sound with its record.
-    pub fn write_sound(&self, path: &Path, sound: &Waveform, record: &Record) -> Result<()> {
-        let output = Output { output: path.into(), float: self.args.float };
-        output.write_take(&output.output, sound, Some(record).filter(|_| !self.args.takes.no_take))?;
-        note(self.common, &format!("{}: {:.2} s", path.display(), sound.seconds()));
-        Ok(())
-    }
-}
-
-/// Texts by hand.
-pub struct Given {
-    pub plan: Option<String>,
-    pub wording: Wording,
-}
-
-/// A chain in the making, with its folder.
+/// A chain and its folder.
 pub struct Runner<'a> {
     job: Job<'a>,
     folder: Folder,
     chain: ChainRunner<'a>,
-    shown: Vec<Shown>,
-    /// `true` if the plan is by hand.
+    shown: Vec<SegmentSummary>,
+    /// `true` if the user supplied the plan.
     is_given: bool,
     is_edited: bool,
     player: Player<'a>,
-    /// The cost of the stage that is made.
+    /// The cost of the current stage, as estimated before it began.
     cost: Option<StageCost>,
 }
 
@@ -85,9 +41,9 @@ impl<'a> Runner<'a> {
     }
 
     /// Begins a chain about `words`.
-    pub fn begin(job: Job<'a>, folder: Folder, chain: Chain, words: &str, seed: u64, given: Given) -> Result<Self> {
-        let is_given = given.plan.is_some();
-        let options = job.options(Some(seed), given);
+    pub fn begin(job: Job<'a>, folder: Folder, chain: Chain, words: &str, seed: u64, texts: UserTexts) -> Result<Self> {
+        let is_given = texts.plan.is_some();
+        let options = job.options(Some(seed), texts);
         let chain = ChainRunner::begin(job.takes()?, chain, words, options, job.cancel).map_err(stopped)?;
         Ok(Self::new(job, folder, chain, is_given))
     }
@@ -99,19 +55,19 @@ impl<'a> Runner<'a> {
         chain: Chain,
         record: &Record,
         index: usize,
-        given: Given,
+        texts: UserTexts,
     ) -> Result<Self> {
-        let is_given = given.plan.is_some();
-        let options = job.options(job.args.sampling.seed, given);
+        let is_given = texts.plan.is_some();
+        let options = job.options(job.args.sampling.seed, texts);
         let chain = ChainRunner::resume(job.takes()?, chain, record, index, options, job.cancel)?;
         Ok(Self::new(job, folder, chain, is_given))
     }
 
-    /// Runs the stages that are left.
+    /// Runs the remaining stages.
     pub fn run(&mut self) -> Result<()> {
         while let Some(stage) = self.chain.stage() {
             let index = self.chain.next_index();
-            self.stage(index, stage).map_err(|error| self.with_way_on(error, index))?;
+            self.stage(index, stage).map_err(|error| self.with_resume_hint(error, index))?;
         }
         self.summarize()
     }
@@ -135,17 +91,18 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Adds to an error how to go on from the segments that are finished.
-    fn with_way_on(&self, error: Error, index: usize) -> Error {
-        let (record, number) = (self.folder.path(RECORD), self.chain.stages().number(index));
+    /// Adds to an error how to resume the chain.
+    fn with_resume_hint(&self, error: Error, index: usize) -> Error {
+        let record = self.folder.path(RECORD);
+        let number = self.chain.stages().number(index);
         if record.exists() {
-            error.context(format!("segment {number} (go on with --from {} --segment {number})", record.display()))
+            error.context(format!("segment {number} (resume with --from {} --segment {number})", record.display()))
         } else {
             error.context(format!("segment {number}"))
         }
     }
 
-    /// Reads the person's answer to a question.
+    /// Reads the user's answer to a question.
     fn answer(&mut self, index: usize, name: String) -> Result<()> {
         if std::io::stdin().is_terminal() {
             print("answer: ")?;
@@ -158,7 +115,7 @@ impl<'a> Runner<'a> {
             return Err(invalid("no answer was given"));
         }
         self.folder.write_text(&name, answer)?;
-        self.shown.push(Shown {
+        self.shown.push(SegmentSummary {
             number: self.chain.stages().number(index),
             stage: Stage::Answer,
             file: name,
@@ -170,10 +127,11 @@ impl<'a> Runner<'a> {
         self.chain.answer(Message::text(answer), self.job.cancel).map_err(stopped)
     }
 
-    /// Saves a segment of the chain, and the record with it.
+    /// Saves a segment of the chain and the record.
     fn save(&mut self, index: usize, name: String, made: ChainSegment) -> Result<()> {
         let ChainSegment { segment, sound, stop, .. } = made;
-        let (mut seconds, mut heard) = (None, None);
+        let mut seconds = None;
+        let mut heard = None;
         if segment.modality.is_sound() {
             let sound = present(sound)?;
             seconds = Some(sound.seconds());
@@ -188,10 +146,10 @@ impl<'a> Runner<'a> {
         if segment.end == SegmentEnd::Limit {
             let most = segment.config.max_steps;
             let flag = if segment.modality.is_sound() { "--max-steps" } else { "--text-steps" };
-            warn(&format!("warning: {name}: cut at its limit of {most} steps ({flag})"));
+            warn(&format!("warning: {name}: cut off at the limit of {most} steps ({flag})"));
         }
         let stage = self.chain.stages()[index];
-        self.shown.push(Shown {
+        self.shown.push(SegmentSummary {
             number: self.chain.stages().number(index),
             stage,
             file: name,
@@ -201,14 +159,14 @@ impl<'a> Runner<'a> {
             cost: self.cost,
         });
         match (stop, heard) {
-            (Some(stop), _) => Err(self.cut(stop)),
+            (Some(stop), _) => Err(self.stop_error(stop)),
             (None, Some(sound)) => self.player.offer(&sound, self.job.cancel),
-            (None, None) if stage == Stage::Plan => self.planned(&segment),
+            (None, None) if stage == Stage::Plan => self.edit_plan(&segment),
             (None, None) => Ok(()),
         }
     }
 
-    /// Draws a sound: the last one into the file that is named, a draft into one with its number.
+    /// Draws a sound: the final one to the file of `--spectrogram`, a draft to a numbered file.
     fn draw(&self, index: usize, sound: &Waveform) -> Result<()> {
         let number = u16::try_from(self.chain.stages().number(index)).unwrap_or(u16::MAX);
         match self.chain.stages()[index] {
@@ -217,8 +175,8 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Lets the person edit a plan once, before sound is made of it; an edited one is made in its place.
-    fn planned(&mut self, segment: &Segment) -> Result<()> {
+    /// Lets the user edit the plan once; an edited plan replaces the model's.
+    fn edit_plan(&mut self, segment: &Segment) -> Result<()> {
         if self.job.args.edit && !self.is_edited {
             self.is_edited = true;
             let edited = edit(&segment.text)?;
@@ -232,18 +190,18 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Returns the error of a segment that was saved, but that nothing can follow.
-    fn cut(&self, stop: ChainStop) -> Error {
+    /// Returns the error for a chain that stopped after a saved segment.
+    fn stop_error(&self, stop: ChainStop) -> Error {
         match stop {
-            ChainStop::Failed(error) => error.context("cut, what there was of it is saved"),
+            ChainStop::Failed(error) => error.context("cut off; the partial segment is saved"),
             ChainStop::Context => {
                 let most = self.chain.takes().session().max_positions();
-                Error::new(ErrorKind::Limit, format!("cut: the model's context of {most} positions is full"))
+                Error::new(ErrorKind::Limit, format!("cut off: the model's context of {most} positions is full"))
             }
             ChainStop::NotRanked(error) => {
                 not_ranked(error, self.chain.ranking().len(), self.job.args.takes.takes.into())
             }
-            _ => interrupted("what there was of it is saved"),
+            _ => interrupted("the partial segment is saved"),
         }
     }
 
@@ -261,7 +219,7 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Returns the error of a turn that was not begun.
+/// Converts the error of a stage that did not begin.
 fn stopped(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Cancelled => interrupted("finished segments are saved"),

@@ -1,4 +1,4 @@
-//! A chain as a person or a machine sees it.
+//! Output of a chain, as text and as JSON.
 
 use serde::Serialize;
 use ualm::{Ranked, RichCaption, SegmentEnd, Stage, StageCost};
@@ -13,15 +13,15 @@ pub struct Summary {
     pub seed: u64,
     /// The plan's parts, if it has the form of a rich caption.
     pub plan: Option<RichCaption>,
-    pub segments: Vec<Shown>,
-    /// The best first.
+    pub segments: Vec<SegmentSummary>,
+    /// The ranking of the takes, best first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ranking: Vec<Ranked>,
 }
 
-/// A segment that was made, or an answer that was given.
+/// A segment of the chain, or an answer of the user.
 #[derive(Serialize)]
-pub struct Shown {
+pub struct SegmentSummary {
     pub number: usize,
     pub stage: Stage,
     pub file: String,
@@ -31,12 +31,12 @@ pub struct Shown {
     pub text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// The cost as it was known before the stage began.
+    /// The cost, as estimated before the stage began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<StageCost>,
 }
 
-/// Says what a stage costs, before it begins.
+/// Prints the estimated cost of a stage before it begins.
 pub fn note_cost(common: &Common, cost: &StageCost) {
     let StageCost { stage, takes, steps, expected_steps, seconds, .. } = *cost;
     let steps = if expected_steps < steps {
@@ -54,7 +54,7 @@ fn rounded(seconds: f64) -> String {
     if seconds < 10.0 { format!("{:.1} s", seconds.max(0.1)) } else { format!("{seconds:.0} s") }
 }
 
-/// Text as it comes, under the name of its stage.
+/// Streamed text, after the name of its stage.
 pub struct LiveText<'a> {
     common: &'a Common,
     begun: bool,
@@ -65,7 +65,7 @@ impl<'a> LiveText<'a> {
         Self { common, begun: false }
     }
 
-    /// More of the text.
+    /// Prints a piece of the text.
     pub fn piece(&mut self, stage: Stage, piece: &str) -> ualm::Result<()> {
         if self.common.json {
             return Ok(());
@@ -76,13 +76,13 @@ impl<'a> LiveText<'a> {
         print(piece)
     }
 
-    /// The end of the text.
+    /// Ends the text.
     pub fn end(&mut self) -> ualm::Result<()> {
         if std::mem::replace(&mut self.begun, false) { print("\n") } else { Ok(()) }
     }
 }
 
-/// Says what a plan was understood as.
+/// Prints how a plan was parsed, and returns it.
 pub fn note_plan(common: &Common, plan: &str) -> Option<RichCaption> {
     let parsed = RichCaption::parse(plan);
     match &parsed {
@@ -91,7 +91,7 @@ pub fn note_plan(common: &Common, plan: &str) -> Option<RichCaption> {
             note(common, &format!("keywords: {}", caption.keywords.join(", ")));
             note(common, &format!("layout: {}", events.collect::<Vec<_>>().join("; ")));
         }
-        None => note(common, "the plan is free text, not a rich caption: it is kept as it is"),
+        None => note(common, "the plan is free text, not a rich caption; it is used as it is"),
     }
     parsed
 }

@@ -1,33 +1,33 @@
-//! A stage as a person sees it while it is made.
+//! The view of a stage in the terminal while it is generated.
 
 use std::path::PathBuf;
 
 use ualm::audio::Waveform;
 use ualm::{Record, Result, RichCaption, Segment, SegmentPosition, Stage, TakeEvent};
 
-use super::runner::Job;
+use super::job::Job;
 use super::show::{LiveText, note_cost};
 use crate::in_order::InOrder;
 use crate::progress::Progress;
 use crate::rank;
 use crate::sound::{numbered, present, warn_of_doubts};
 
-/// Shows a stage of a chain: text as it comes, the progress of a sound, takes and their scores. Takes get files of their
-/// own.
+/// Shows a stage: its text as it is generated, the progress of a sound, takes and their scores. Writes each take to a
+/// file.
 pub struct StageView<'a> {
     job: Job<'a>,
     /// The file of the stage.
     path: PathBuf,
-    /// `true` if the text is by hand, and need not be shown.
+    /// `true` if the user supplied the text, which is then not shown.
     is_given: bool,
-    /// Seconds of the sound that the plan speaks of.
+    /// The planned length of the sound in seconds.
     planned: Option<f64>,
     text: LiveText<'a>,
     progress: Option<Progress>,
     order: InOrder<SoundTake>,
 }
 
-/// A sound that ended.
+/// A finished take.
 struct SoundTake {
     position: SegmentPosition,
     segment: Segment,
@@ -93,7 +93,7 @@ impl<'a> StageView<'a> {
         rest.try_for_each(|(_, take)| self.keep(&take))
     }
 
-    /// Warns of what is doubtful about a sound, and writes it into a file of its own if it is one of several.
+    /// Prints warnings about a sound, and writes it to a numbered file if it is one of several takes.
     fn keep(&self, take: &SoundTake) -> Result<()> {
         self.aside(|| {
             warn_of_doubts(self.job.model, &take.segment);
@@ -105,7 +105,7 @@ impl<'a> StageView<'a> {
         })
     }
 
-    /// Does `work` that writes something while the line of progress is away.
+    /// Hides the progress line while `work` prints.
     fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.progress {
             Some(progress) => progress.aside(work),

@@ -1,4 +1,4 @@
-//! Admission of requests: memory for bodies, places in the queue, and seats.
+//! Admission of requests: memory for bodies, the request queue, and slots.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,100 +8,102 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::ApiError;
 
-/// Bodies are counted in these.
+/// The unit of the body semaphore, in bytes.
 const BLOCK: u64 = 1024;
-/// The longest that a client is told to stay away, in seconds.
+/// The longest `Retry-After`, in seconds.
 const LONGEST_WAIT: u32 = 60;
 
 /// The free capacity of every limited resource.
 pub struct Admission {
-    seats: Arc<Semaphore>,
-    /// Seats, and places to wait for one.
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
+    /// Slots and the places in the queue.
+    admitted: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
-    most_seats: usize,
-    most_places: usize,
-    /// The duration of a reply in milliseconds, as a moving mean.
-    usual: AtomicU64,
+    most_slots: usize,
+    most_admitted: usize,
+    /// The moving mean of reply times, in milliseconds.
+    mean_reply: AtomicU64,
 }
 
-/// Memory for one body.
+/// The memory of one body, released on drop.
 pub struct BodyPermit {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A place in the queue, then a seat; free again when it is dropped.
-pub struct Seat {
-    _place: OwnedSemaphorePermit,
-    _seat: OwnedSemaphorePermit,
+/// A slot, released on drop.
+pub struct Slot {
+    _admitted: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Admission {
-    pub fn new(seats: u16, queue: u16, bodies: u64) -> Self {
-        let (most_seats, most_places) = (usize::from(seats), usize::from(seats) + usize::from(queue));
+    pub fn new(slots: u16, queue: u16, bodies: u64) -> Self {
+        let most_slots = usize::from(slots);
+        let most_admitted = most_slots + usize::from(queue);
         Self {
-            seats: Arc::new(Semaphore::new(most_seats)),
-            places: Arc::new(Semaphore::new(most_places)),
+            slots: Arc::new(Semaphore::new(most_slots)),
+            admitted: Arc::new(Semaphore::new(most_admitted)),
             bodies: Arc::new(Semaphore::new(blocks(bodies) as usize)),
-            most_seats,
-            most_places,
-            usual: AtomicU64::new(1000),
+            most_slots,
+            most_admitted,
+            mean_reply: AtomicU64::new(1000),
         }
     }
 
-    /// Room for a body of `bytes`.
+    /// Reserves memory for a body of `bytes`.
     ///
     /// # Errors
-    /// 429: too many are being read.
+    /// 429 if the bodies that are being read take all the memory.
     pub fn body(&self, bytes: u64) -> Result<BodyPermit, ApiError> {
         let permit = Arc::clone(&self.bodies).try_acquire_many_owned(blocks(bytes));
         permit.map(|permit| BodyPermit { _permit: permit }).map_err(|_| ApiError::queue_full(self.retry_after()))
     }
 
-    /// Waits for a seat, first come, first served.
+    /// Waits for a slot, first come, first served.
     ///
     /// # Errors
-    /// 429: too many are waiting.
-    pub async fn seat(&self) -> Result<Seat, ApiError> {
+    /// 429 if the queue is full.
+    pub async fn slot(&self) -> Result<Slot, ApiError> {
         let full = |_| ApiError::queue_full(self.retry_after());
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(full)?;
         // the semaphore is never closed
-        let seat = Arc::clone(&self.seats).acquire_owned().await.map_err(|_| ApiError::queue_full(LONGEST_WAIT))?;
-        Ok(Seat { _place: place, _seat: seat })
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| ApiError::queue_full(LONGEST_WAIT))?;
+        Ok(Slot { _admitted: admitted, _slot: slot })
     }
 
-    /// Seats for takes that are made beside the first one, at most `most`: of those that are free, all but one, which is
-    /// for the next request.
-    pub fn company(&self, most: usize) -> Vec<Seat> {
-        let free = || self.seats.available_permits() > 1;
-        let seat = || {
-            let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-            Some(Seat { _place: place, _seat: Arc::clone(&self.seats).try_acquire_owned().ok()? })
+    /// Takes up to `most` slots for the further takes of a request. One free slot is left for the next request.
+    pub fn extra_slots(&self, most: usize) -> Vec<Slot> {
+        let next = || {
+            if self.slots.available_permits() <= 1 {
+                return None;
+            }
+            let admitted = Arc::clone(&self.admitted).try_acquire_owned().ok()?;
+            Some(Slot { _admitted: admitted, _slot: Arc::clone(&self.slots).try_acquire_owned().ok()? })
         };
-        std::iter::from_fn(|| free().then(seat).flatten()).take(most).collect()
+        std::iter::from_fn(next).take(most).collect()
     }
 
-    /// Requests that have a seat, and takes that have one of their own.
-    pub fn seated(&self) -> usize {
-        self.most_seats - self.seats.available_permits()
+    /// Returns the number of slots in use.
+    pub fn slots_in_use(&self) -> usize {
+        self.most_slots - self.slots.available_permits()
     }
 
-    /// Requests that wait for one.
+    /// Returns the number of requests in the queue.
     pub fn waiting(&self) -> usize {
-        (self.most_places - self.places.available_permits()).saturating_sub(self.seated())
+        (self.most_admitted - self.admitted.available_permits()).saturating_sub(self.slots_in_use())
     }
 
-    /// A reply was made in that time.
-    pub fn took(&self, time: Duration) {
+    /// Updates the mean of reply times.
+    pub fn record_reply(&self, time: Duration) {
         let took = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let mean = |usual: u64| Some(usual - usual / 8 + took / 8);
-        let _ = self.usual.fetch_update(Ordering::Relaxed, Ordering::Relaxed, mean);
+        let updated = |mean: u64| Some(mean - mean / 8 + took / 8);
+        let _ = self.mean_reply.fetch_update(Ordering::Relaxed, Ordering::Relaxed, updated);
     }
 
-    /// Seconds after which a place should be free.
+    /// Estimates the time until the queue has room, in seconds.
     fn retry_after(&self) -> u32 {
-        let each = self.usual.load(Ordering::Relaxed) / 1000 + 1;
-        let rounds = (self.waiting() / self.most_seats.max(1)) as u64 + 1;
+        let each = self.mean_reply.load(Ordering::Relaxed) / 1000 + 1;
+        let rounds = (self.waiting() / self.most_slots.max(1)) as u64 + 1;
         u32::try_from(each * rounds).unwrap_or(u32::MAX).clamp(1, LONGEST_WAIT)
     }
 }
@@ -117,34 +119,34 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn seats_are_given_in_order_and_no_more_wait_than_may() {
+    async fn slots_are_given_in_order_and_the_queue_is_limited() {
         let admission = Arc::new(Admission::new(1, 1, 4096));
-        let first = admission.seat().await.unwrap();
+        let first = admission.slot().await.unwrap();
         let waiting = tokio::spawn({
             let admission = Arc::clone(&admission);
-            async move { admission.seat().await.map(drop).is_ok() }
+            async move { admission.slot().await.map(drop).is_ok() }
         });
         while admission.waiting() == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!((admission.seated(), admission.waiting()), (1, 1));
-        assert_eq!(admission.seat().await.err().unwrap().status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!((admission.slots_in_use(), admission.waiting()), (1, 1));
+        assert_eq!(admission.slot().await.err().unwrap().status, StatusCode::TOO_MANY_REQUESTS);
         drop(first);
         assert!(waiting.await.unwrap());
-        assert_eq!((admission.seated(), admission.waiting()), (0, 0));
+        assert_eq!((admission.slots_in_use(), admission.waiting()), (0, 0));
     }
 
     #[tokio::test]
-    async fn takes_get_the_seats_that_are_free_and_leave_one() {
+    async fn takes_get_free_slots_and_leave_one() {
         let admission = Admission::new(4, 1, 4096);
-        let _first = admission.seat().await.unwrap();
-        assert_eq!(admission.company(1).len(), 1);
-        let company = admission.company(7);
-        assert_eq!((company.len(), admission.seated(), admission.waiting()), (2, 3, 0));
-        let _next = admission.seat().await.unwrap();
-        assert!(admission.company(7).is_empty(), "all are taken");
-        drop(company);
-        assert_eq!(admission.seated(), 2);
+        let _first = admission.slot().await.unwrap();
+        assert_eq!(admission.extra_slots(1).len(), 1);
+        let extra = admission.extra_slots(7);
+        assert_eq!((extra.len(), admission.slots_in_use(), admission.waiting()), (2, 3, 0));
+        let _next = admission.slot().await.unwrap();
+        assert!(admission.extra_slots(7).is_empty(), "all are taken");
+        drop(extra);
+        assert_eq!(admission.slots_in_use(), 2);
     }
 
     #[test]
@@ -158,12 +160,16 @@ mod tests {
     }
 
     #[test]
-    fn one_is_told_to_wait_as_long_as_replies_usually_take() {
+    fn retry_after_follows_the_mean_reply_time() {
         let admission = Admission::new(2, 8, 4096);
         assert_eq!(admission.retry_after(), 2);
-        (0..100).for_each(|_| admission.took(Duration::from_secs(20)));
+        for _ in 0..100 {
+            admission.record_reply(Duration::from_secs(20));
+        }
         assert!((18..=21).contains(&admission.retry_after()), "{}", admission.retry_after());
-        (0..100).for_each(|_| admission.took(Duration::from_secs(10_000)));
+        for _ in 0..100 {
+            admission.record_reply(Duration::from_secs(10_000));
+        }
         assert_eq!(admission.retry_after(), LONGEST_WAIT);
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies of requests: within their size, their time and their memory.
+//! Reads the bodies of requests within the limits of size, time and memory.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use super::admission::BodyPermit;
 use super::error::ApiError;
 use super::server::Server;
 
-/// A body, with the memory it takes.
+/// A body, with the permit for its memory.
 pub struct Received {
     pub bytes: Bytes,
     pub permit: BodyPermit,
 }
 
-/// Reads a body of JSON.
+/// Reads a JSON body.
 pub async fn read_json(server: &Server, request: Request) -> Result<Received, ApiError> {
     const JSON: &str = "application/json";
     let is_json =
@@ -27,7 +27,7 @@ pub async fn read_json(server: &Server, request: Request) -> Result<Received, Ap
     if is_json { read(server, request).await } else { Err(ApiError::content_type(JSON)) }
 }
 
-/// Reads a form, and what divides its fields.
+/// Reads a form; returns its body and boundary.
 pub async fn read_form(server: &Server, request: Request) -> Result<(Received, String), ApiError> {
     let boundary = multer::parse_boundary(content_type(request.headers()));
     let boundary = boundary.map_err(|_| ApiError::content_type("multipart/form-data; boundary=…"))?;
@@ -50,19 +50,19 @@ async fn read(server: &Server, request: Request) -> Result<Received, ApiError> {
     }
     let permit = server.admission.body(length.unwrap_or(most))?;
     let body = Limited::new(request.into_body(), usize::try_from(most).unwrap_or(usize::MAX));
-    let all = timeout_at(Instant::now() + server.deadline, collect(body, most, server.patience));
+    let all = timeout_at(Instant::now() + server.deadline, collect(body, most, server.client_timeout));
     let bytes = all.await.unwrap_or_else(|_| Err(ApiError::too_slow()))?;
     Ok(Received { bytes, permit })
 }
 
-/// Collects the pieces of a body of at most `most` bytes; the silence between two of them may be as long as `patience`.
-async fn collect(mut body: Limited<Body>, most: u64, patience: Duration) -> Result<Bytes, ApiError> {
+/// Collects a body of at most `most` bytes; each piece must arrive within `limit`.
+async fn collect(mut body: Limited<Body>, most: u64, limit: Duration) -> Result<Bytes, ApiError> {
     let mut bytes = BytesMut::new();
     loop {
-        match timeout(patience, body.frame()).await {
+        match timeout(limit, body.frame()).await {
             Ok(Some(Ok(frame))) => bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
             Ok(Some(Err(error))) if error.is::<LengthLimitError>() => return Err(ApiError::too_large(most)),
-            Ok(Some(Err(_))) => return Err(ApiError::torn()),
+            Ok(Some(Err(_))) => return Err(ApiError::incomplete()),
             Ok(None) => return Ok(bytes.freeze()),
             Err(_) => return Err(ApiError::too_slow()),
         }

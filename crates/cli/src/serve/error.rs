@@ -1,4 +1,4 @@
-//! Errors as clients see them, in OpenAI's form.
+//! Error responses, in OpenAI's format.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use ualm::{Error, ErrorKind};
 
-use super::stop::Why;
+use super::stop::StopReason;
 use crate::wire::{Refusal, RefusalCode};
 
 /// An error response.
@@ -17,9 +17,9 @@ pub struct ApiError {
     code: &'static str,
     param: Option<String>,
     message: String,
-    /// Seconds after which to come back.
+    /// The value of `Retry-After`, in seconds.
     retry_after: Option<u32>,
-    /// The cause, which only the log shows.
+    /// The cause, shown only in the log.
     pub cause: Option<String>,
 }
 
@@ -31,35 +31,35 @@ impl ApiError {
     }
 
     pub fn unauthorized() -> Self {
-        let message = "an API key is needed, in the header `Authorization: Bearer KEY`; this one, or none, will not do";
+        let message = "a valid API key is required in the header `Authorization: Bearer KEY`; the request has none, or an invalid one";
         Self::new(StatusCode::UNAUTHORIZED, "authentication_error", "invalid_api_key", message)
     }
 
-    pub fn foreign(message: impl Into<String>) -> Self {
+    pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "permission_error", "origin", message)
     }
 
     pub fn not_found(path: &str) -> Self {
-        let message = format!("nothing is at {path:?}; docs/server.md lists what there is");
+        let message = format!("there is no endpoint {path:?}; docs/server.md lists the endpoints");
         Self::new(StatusCode::NOT_FOUND, INVALID, "not_found", message)
     }
 
     pub fn method() -> Self {
-        let message = "this address takes another method; docs/server.md lists them";
+        let message = "this endpoint does not support the method; docs/server.md lists the endpoints and methods";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, INVALID, "method", message)
     }
 
     pub fn too_slow() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, INVALID, "too_slow", "the request's body did not come in time")
+        Self::new(StatusCode::REQUEST_TIMEOUT, INVALID, "too_slow", "the request's body did not arrive in time")
     }
 
     pub fn too_large(most: u64) -> Self {
-        let message = format!("the request's body is too large; at most {most} bytes are taken");
+        let message = format!("the request's body is too large; the limit is {most} bytes");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, "too_large", message)
     }
 
-    pub fn torn() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, INVALID, "invalid", "the request's body could not be read to its end")
+    pub fn incomplete() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, INVALID, "invalid", "the request's body is incomplete")
     }
 
     pub fn content_type(expected: &str) -> Self {
@@ -68,24 +68,24 @@ impl ApiError {
     }
 
     pub fn content_encoding() -> Self {
-        let message = "the body must not be compressed: leave the header `Content-Encoding` out";
+        let message = "compressed bodies are not supported: leave the header `Content-Encoding` out";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, "content_encoding", message)
     }
 
     pub fn queue_full(retry_after: u32) -> Self {
-        let message = format!("too many requests are waiting: come back in {retry_after} s");
+        let message = format!("the request queue is full: try again in {retry_after} s");
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "queue_full", message);
         Self { retry_after: Some(retry_after), ..error }
     }
 
-    pub fn stopped(why: Why) -> Self {
-        match why {
-            Why::Deadline => {
-                let message = "nothing was made within the deadline";
+    pub fn stopped(reason: StopReason) -> Self {
+        match reason {
+            StopReason::Deadline => {
+                let message = "the reply did not begin within the deadline";
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "server_error", "deadline", message)
             }
-            Why::Shutdown | Why::Gone => {
-                let message = "the server shuts down: ask again, or another one";
+            StopReason::Shutdown | StopReason::Gone => {
+                let message = "the server is shutting down: try again later";
                 let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "stopping", message);
                 Self { retry_after: Some(1), ..error }
             }
@@ -96,31 +96,31 @@ impl ApiError {
     pub fn of(error: &Error, param: Option<&str>) -> Self {
         match Refusal::of(error, param) {
             Some(refusal) => refusal.into(),
-            // what a model made of a request is no secret of the server's
+            // a numeric error is about the model and the request, and may be shown
             None if error.kind() == ErrorKind::Numeric => {
                 let message = error.full_message();
                 Self { message: message.clone(), ..Self::internal(error.kind(), message) }
             }
-            // providers are found before the server opens, so that one has failed for good
+            // providers are resolved before the server listens: an error now means a lost device
             None if error.kind() == ErrorKind::Provider => Self::device_lost(error.full_message()),
             None => Self::internal(error.kind(), error.full_message()),
         }
     }
 
     fn device_lost(cause: String) -> Self {
-        let message = "the device that the model runs on is lost: the server must be started anew; its log says more \
+        let message = "the model's device is lost, and the server must be restarted; its log has more \
                        under the id in the header x-request-id";
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "device_lost", message);
         Self { cause: Some(cause), ..error }
     }
 
     pub fn internal(kind: ErrorKind, cause: String) -> Self {
-        let message = "the reply failed; the server's log says more under the id in the header x-request-id";
+        let message = "the reply failed; the server's log has more under the id in the header x-request-id";
         let error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", kind.name(), message);
         Self { cause: Some(cause), ..error }
     }
 
-    /// `{"error": {…}}`.
+    /// Returns the body, `{"error": {…}}`.
     pub fn to_json(&self) -> Value {
         json!({"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}})
     }

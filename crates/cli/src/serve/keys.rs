@@ -7,18 +7,21 @@ use sha2::{Digest, Sha256};
 use ualm::internal::read_text;
 use ualm::{Error, ErrorKind, Result};
 
-/// The sums of the keys: comparing sums tells nobody how much of a key was right.
+/// The hashes of the keys. Comparing hashes leaks nothing about a key by its timing.
 pub struct Keys(HashSet<[u8; 32]>);
 
 impl Keys {
-    /// Reads a file of keys, one a line; empty lines and those that begin with # do not count.
+    /// Reads a file of keys, one per line; empty lines and lines that begin with # are ignored.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be read, [`ErrorKind::Invalid`] when it is no text or holds no key.
+    /// [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::Invalid`] if it is not text or has no key.
     pub fn read(path: &Path) -> Result<Self> {
         let keys = Self::parse(&read_text(path)?);
         if keys.0.is_empty() {
-            Err(Error::new(ErrorKind::Invalid, format!("{}: holds no key, one a line", path.display())))
+            Err(Error::new(
+                ErrorKind::Invalid,
+                format!("{}: the file has no keys; expected one per line", path.display()),
+            ))
         } else {
             Ok(keys)
         }
@@ -26,17 +29,17 @@ impl Keys {
 
     fn parse(text: &str) -> Self {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Self(lines.map(sum).collect())
+        Self(lines.map(hash).collect())
     }
 
-    /// Returns whether the header `Authorization` holds one of the keys.
+    /// Returns whether the header `Authorization` has one of the keys.
     pub fn admit(&self, authorization: Option<&str>) -> bool {
         let shown = authorization.and_then(|value| value.split_once(' '));
-        shown.is_some_and(|(scheme, key)| scheme.eq_ignore_ascii_case("bearer") && self.0.contains(&sum(key.trim())))
+        shown.is_some_and(|(scheme, key)| scheme.eq_ignore_ascii_case("bearer") && self.0.contains(&hash(key.trim())))
     }
 }
 
-fn sum(key: &str) -> [u8; 32] {
+fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 

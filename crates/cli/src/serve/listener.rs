@@ -1,4 +1,4 @@
-//! Connections: taken while the server is open, and ended in good order.
+//! Accepts connections, and drains them at shutdown.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::args::Serve;
 use crate::output::warn;
 use crate::system::{Stop, stop_signal};
 
-/// The time in which cut-off replies may be sent.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+/// The time limit for sending cut-off replies after the drain timeout.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Serves until a signal comes; then replies have their grace.
+/// Serves until a signal arrives, then drains: replies in progress may finish within `--grace`.
 ///
 /// # Errors
-/// [`ErrorKind::Io`]: the address is taken, or the signals cannot be handled.
+/// [`ErrorKind::Io`] if the address is in use, or the signal handler cannot be installed.
 pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()> {
     let failed = |e| Error::new(ErrorKind::Io, format!("cannot listen on {}", args.listen)).with_source(e);
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
@@ -41,9 +41,10 @@ pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()>
     }
     notify::ready();
     let connections = Arc::new(Semaphore::new(args.limit_connections.into()));
-    let (router, graceful) = (router(Arc::clone(&server)), GracefulShutdown::new());
+    let router = router(Arc::clone(&server));
+    let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(server.patience);
+    http.timer(TokioTimer::new()).header_read_timeout(server.client_timeout);
     let stop = loop {
         let accepted = async {
             // the semaphore is never closed
@@ -54,7 +55,7 @@ pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()>
             (permit, accepted) = accepted => match accepted {
                 Ok((stream, _)) => (permit, stream),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection was not taken");
+                    tracing::warn!(%error, "a connection could not be accepted");
                     sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -63,46 +64,47 @@ pub async fn serve(server: Arc<Server>, args: &Serve, quiet: bool) -> Result<()>
         };
         let router = router.clone();
         let service = service_fn(move |request: Request<Incoming>| router.clone().oneshot(request));
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(quick(stream, server.patience)), service));
+        let connection =
+            graceful.watch(http.serve_connection(TokioIo::new(low_latency(stream, server.client_timeout)), service));
         tokio::spawn(async move {
-            // a client that goes away is no fault
+            // the error of a client that disconnects is ignored
             let _ = connection.await;
             drop(permit);
         });
     };
     drop(listener);
     notify::stopping();
-    end(&server, graceful, grace(Duration::from_secs_f64(args.grace), stop)).await;
+    drain(&server, graceful, drain_timeout(Duration::from_secs_f64(args.grace), stop)).await;
     Ok(())
 }
 
-/// The time that replies have to come to their end, of the `wanted` one: what the system leaves, less that of the last words.
-fn grace(wanted: Duration, stop: Stop) -> Duration {
-    stop.time_left().map_or(wanted, |left| wanted.min(left.saturating_sub(LAST_WORDS)))
+/// Returns the time limit for draining: `wanted`, or less if the system kills the program before that.
+fn drain_timeout(wanted: Duration, stop: Stop) -> Duration {
+    stop.time_left().map_or(wanted, |left| wanted.min(left.saturating_sub(FLUSH_TIMEOUT)))
 }
 
-/// Lets replies come to their end; what is not ready after the grace is cut, and sent as far as it is.
-async fn end(server: &Server, graceful: GracefulShutdown, grace: Duration) {
-    tracing::info!(grace = grace.as_secs_f64(), "closing");
-    server.phase.close();
-    let over = Instant::now() + grace;
-    let mut ended = Box::pin(graceful.shutdown());
-    if timeout_at(over, &mut ended).await.is_err() {
-        server.phase.end();
-        if timeout_at(over + LAST_WORDS, &mut ended).await.is_err() {
-            tracing::warn!("some connections were cut");
+/// Waits until all replies are finished; after `limit`, cuts off the remaining replies and sends their beginnings.
+async fn drain(server: &Server, graceful: GracefulShutdown, limit: Duration) {
+    tracing::info!(seconds = limit.as_secs_f64(), "draining");
+    server.phase.drain();
+    let deadline = Instant::now() + limit;
+    let mut drained = Box::pin(graceful.shutdown());
+    if timeout_at(deadline, &mut drained).await.is_err() {
+        server.phase.cut_off();
+        if timeout_at(deadline + FLUSH_TIMEOUT, &mut drained).await.is_err() {
+            tracing::warn!("some connections were closed before their replies were sent");
         }
     }
-    tracing::info!("closed");
+    tracing::info!("stopped");
 }
 
-/// A connection on which small pieces are sent at once, and that ends when the client takes nothing for so long.
-fn quick(stream: TcpStream, patience: Duration) -> Pin<Box<TimeoutStream<TcpStream>>> {
+/// Prepares a connection: small writes are sent at once, and a write fails if the client reads nothing for `limit`.
+fn low_latency(stream: TcpStream, limit: Duration) -> Pin<Box<TimeoutStream<TcpStream>>> {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "small pieces may be late");
+        tracing::debug!(%error, "small writes may be delayed");
     }
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(patience));
+    stream.set_write_timeout(Some(limit));
     Box::pin(stream)
 }
 
@@ -111,10 +113,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replies_have_the_time_that_the_system_leaves() {
+    fn draining_ends_before_the_system_kills_the_program() {
         let hour = Duration::from_secs(3600);
-        assert_eq!(grace(hour, Stop::Asked), hour);
-        assert_eq!(grace(Duration::ZERO, Stop::Ending), Duration::ZERO);
-        assert!(grace(hour, Stop::Ending) + LAST_WORDS < Duration::from_secs(5), "Windows ends the program then");
+        assert_eq!(drain_timeout(hour, Stop::Asked), hour);
+        assert_eq!(drain_timeout(Duration::ZERO, Stop::Ending), Duration::ZERO);
+        assert!(
+            drain_timeout(hour, Stop::Ending) + FLUSH_TIMEOUT < Duration::from_secs(5),
+            "Windows kills the program then"
+        );
     }
 }

@@ -16,28 +16,28 @@ use super::admission::Admission;
 /// The content type of Prometheus's text format.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Bounds of times, in seconds.
+/// Bucket bounds of the histograms, in seconds.
 const SECONDS: [f64; 13] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Answered {
+struct ResponseLabels {
     path: String,
     status: u16,
 }
 
-/// Counters and times.
+/// Counters, gauges and histograms of the server.
 pub struct Metrics {
     registry: Registry,
-    answered: Family<Answered, Counter>,
-    seats_taken: Gauge,
+    answered: Family<ResponseLabels, Counter>,
+    slots_in_use: Gauge,
     queue_length: Gauge,
     batch_rows: Gauge,
     waiting_prompts: Gauge,
-    /// Frames that were made.
+    /// Generated steps.
     pub steps: Counter,
-    /// Frames of prompts.
+    /// Positions of prompts.
     pub prompt_frames: Counter,
-    /// Replies that were stopped because the client had gone.
+    /// Replies that stopped because the client disconnected.
     pub gone: Counter,
     waited: Histogram,
     first_sound: Histogram,
@@ -50,7 +50,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("ualm"),
             answered: Family::default(),
-            seats_taken: Gauge::default(),
+            slots_in_use: Gauge::default(),
             queue_length: Gauge::default(),
             batch_rows: Gauge::default(),
             waiting_prompts: Gauge::default(),
@@ -62,32 +62,28 @@ impl Metrics {
             took: times(),
         };
         let registry = &mut metrics.registry;
-        registry.register("requests", "Requests by their path and status", metrics.answered.clone());
-        registry.register(
-            "seats_taken",
-            "Requests that are being answered, and takes that have a seat of their own",
-            metrics.seats_taken.clone(),
-        );
-        registry.register("queue_length", "Requests that wait for a seat", metrics.queue_length.clone());
+        registry.register("requests", "Requests by path and status", metrics.answered.clone());
+        registry.register("slots_in_use", "Slots in use by requests and their takes", metrics.slots_in_use.clone());
+        registry.register("queue_length", "Requests that wait for a slot", metrics.queue_length.clone());
         registry.register("batch_rows", "Sequences in the last step", metrics.batch_rows.clone());
-        registry.register("waiting_prompts", "Prompts that are being run", metrics.waiting_prompts.clone());
-        registry.register("steps", "Frames that were made", metrics.steps.clone());
-        registry.register("prompt_frames", "Frames of prompts", metrics.prompt_frames.clone());
-        registry.register("clients_gone", "Replies whose client went away", metrics.gone.clone());
+        registry.register("waiting_prompts", "Prompts in progress", metrics.waiting_prompts.clone());
+        registry.register("steps", "Generated steps", metrics.steps.clone());
+        registry.register("prompt_frames", "Positions of prompts", metrics.prompt_frames.clone());
+        registry.register("clients_gone", "Replies whose client disconnected", metrics.gone.clone());
         let seconds = || Unit::Seconds;
-        registry.register_with_unit("queue", "Time until a seat was free", seconds(), metrics.waited.clone());
+        registry.register_with_unit("queue", "Time in the queue", seconds(), metrics.waited.clone());
         registry.register_with_unit(
             "first_sound",
             "Time from a request to its first streamed sound",
             seconds(),
             metrics.first_sound.clone(),
         );
-        registry.register_with_unit("reply", "Time that a seat was taken", seconds(), metrics.took.clone());
+        registry.register_with_unit("reply", "Time in a slot", seconds(), metrics.took.clone());
         metrics
     }
 
     pub fn answered(&self, path: &str, status: u16) {
-        self.answered.get_or_create(&Answered { path: path.to_owned(), status }).inc();
+        self.answered.get_or_create(&ResponseLabels { path: path.to_owned(), status }).inc();
     }
 
     pub fn waited(&self, time: Duration) {
@@ -102,10 +98,10 @@ impl Metrics {
         self.took.observe(time.as_secs_f64());
     }
 
-    /// The page.
+    /// Returns the response of `/metrics`.
     pub fn page(&self, admission: &Admission, engine: &EngineStats) -> String {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        self.seats_taken.set(count(admission.seated()));
+        self.slots_in_use.set(count(admission.slots_in_use()));
         self.queue_length.set(count(admission.waiting()));
         self.batch_rows.set(count(engine.batch_rows));
         self.waiting_prompts.set(count(engine.waiting_prompts));

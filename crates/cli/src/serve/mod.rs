@@ -1,4 +1,4 @@
-//! `serve`: the model behind the interface that clients know (`docs/server.md`).
+//! `serve`: an HTTP server with an API that is compatible with OpenAI's (`docs/server.md`).
 
 mod admission;
 mod body;
@@ -6,7 +6,6 @@ mod chat;
 mod check;
 mod encode;
 mod error;
-mod hear;
 mod job;
 mod keys;
 mod listener;
@@ -16,6 +15,7 @@ mod notify;
 mod origin;
 mod page;
 mod pieces;
+mod recordings;
 mod router;
 mod server;
 mod speech;
@@ -39,9 +39,9 @@ use metrics::Metrics;
 use origin::Origins;
 use server::{Limits, Phases, Server, now};
 
-/// Memory that a decoded recording may take unless a flag says otherwise: many are decoded at once.
+/// The default memory limit for a decoded recording, lower than elsewhere since many are decoded at once.
 const DECODED_BYTES: u64 = 256 << 20;
-/// Takes of one request unless a flag says otherwise.
+/// The default limit on the takes of a request.
 const TAKES: u16 = 8;
 
 /// `ualm serve`.
@@ -51,20 +51,20 @@ pub fn run(common: &Common, args: &Serve) -> Result<()> {
     }
     let keys = args.api_keys.as_deref().map(Keys::read).transpose()?;
     if keys.is_none() && !args.without_keys && !args.listen.ip().is_loopback() {
-        let what = format!("{} can be reached by others: give --api-keys FILE, or --without-keys", args.listen);
+        let what = format!("{} can be reached from other machines: add --api-keys FILE or --without-keys", args.listen);
         return Err(Error::new(ErrorKind::Invalid, what));
     }
     let origins = Origins::new(&args.cors, &args.host_name, args.listen, keys.is_some())?;
     if keys.is_none() && args.cors.iter().any(|origin| origin.eq_ignore_ascii_case("null")) {
-        warn("warning: with --cors null any page can ask, from a frame in a sandbox: give --api-keys FILE, too");
+        warn("warning: with --cors null any page can send requests from a sandboxed frame: add --api-keys FILE");
     }
-    let usual = ModelLimits::default().decoded_bytes(DECODED_BYTES);
-    let model = load_model(common)?.with_limits(common.limits.limits_or(usual));
+    let defaults = ModelLimits::default().decoded_bytes(DECODED_BYTES);
+    let model = load_model(common)?.with_limits(common.limits.limits_or(defaults));
     model.load_all()?;
-    // a guided sequence takes two slots
-    let options = EngineOptions::default().slots(2 * usize::from(args.seats));
+    // a guided sequence takes two slots of the engine
+    let options = EngineOptions::default().slots(2 * usize::from(args.slots));
     let engine = Engine::new(&model, &options)?;
-    log_lines(common);
+    start_log(common);
     let seconds = Duration::from_secs_f64;
     let name = model.manifest().name.clone();
     let server = Arc::new(Server {
@@ -75,13 +75,13 @@ pub fn run(common: &Common, args: &Serve) -> Result<()> {
             output_seconds: args.limit_output_seconds,
             takes: common.limits.takes_or(TAKES),
         },
-        admission: Admission::new(args.seats, args.queue, args.limit_bodies.max(args.limit_body)),
+        admission: Admission::new(args.slots, args.queue, args.limit_bodies.max(args.limit_body)),
         metrics: Metrics::new(),
         keys,
         origins,
         deadline: seconds(args.deadline),
-        patience: seconds(args.patience),
-        began: now(),
+        client_timeout: seconds(args.client_timeout),
+        started: now(),
         phase: Phases::open(),
         model,
         engine,
@@ -89,15 +89,15 @@ pub fn run(common: &Common, args: &Serve) -> Result<()> {
     let failed = |e| Error::new(ErrorKind::Io, "the server's threads cannot be started").with_source(e);
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(failed)?;
     let served = runtime.block_on(listener::serve(server, args, common.quiet));
-    // a reply that does not notice that it is over must not keep the program
+    // a reply that ignores cancellation must not block the exit
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-/// Lines of JSON on standard error: what was asked and answered, without contents.
-fn log_lines(common: &Common) {
+/// Starts the request log: lines of JSON on standard error, without contents of requests.
+fn start_log(common: &Common) {
     let most = if common.quiet { Level::WARN } else { Level::INFO };
     let lines = tracing_subscriber::fmt().json().with_max_level(most).with_writer(std::io::stderr);
-    // a second subscriber is refused; this is the first
+    // fails only if a subscriber is installed already
     let _ = lines.flatten_event(true).with_current_span(true).with_span_list(false).try_init();
 }

@@ -28,7 +28,7 @@ fn describe(server: &Server, name: &str) -> Value {
     let settings = |modality: &Modality| (modality.name().to_owned(), json!(config.segment(*modality)));
     let seconds = server.model.limits().input_seconds.unwrap_or(manifest.limits.input_seconds);
     json!({
-        "id": name, "object": "model", "created": server.began, "owned_by": "ualm",
+        "id": name, "object": "model", "created": server.started, "owned_by": "ualm",
         "ualm": {
             "package": PackageId::of(server.model.package()),
             "license": manifest.license,

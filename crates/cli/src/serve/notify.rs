@@ -1,13 +1,13 @@
-//! Word to the manager of services, such as systemd, in whose name the server runs: what `Type=notify` waits for.
+//! Notifications to the service manager, such as systemd with `Type=notify`.
 
-/// Tells that requests are taken.
+/// Notifies that the server accepts requests.
 pub fn ready() {
-    tell(State::Ready);
+    notify(State::Ready);
 }
 
-/// Tells that no more requests are taken, and that replies come to their end.
+/// Notifies that the server is draining.
 pub fn stopping() {
-    tell(State::Stopping);
+    notify(State::Stopping);
 }
 
 enum State {
@@ -15,19 +15,19 @@ enum State {
     Stopping,
 }
 
-/// Tells it to the socket that `NOTIFY_SOCKET` names, if there is one.
+/// Sends `state` to the socket in `NOTIFY_SOCKET`, if set.
 #[cfg(target_os = "linux")]
-fn tell(state: State) {
+fn notify(state: State) {
     use sd_notify::NotifyState;
     let state = match state {
         State::Ready => NotifyState::Ready,
         State::Stopping => NotifyState::Stopping,
     };
     if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "the manager of services (NOTIFY_SOCKET) is not told");
+        tracing::warn!(%error, "the service manager (NOTIFY_SOCKET) could not be notified");
     }
 }
 
-/// Tells nobody: such a manager is there on Linux alone.
+/// Does nothing: only Linux has such service managers.
 #[cfg(not(target_os = "linux"))]
-fn tell(_: State) {}
+fn notify(_: State) {}

@@ -1,5 +1,5 @@
-//! Allowed origins: pages of this server, and of the origins named with `--cors`. Without this, any page that a person
-//! opens could ask a server on the person's own machine.
+//! Allowed origins: pages of this server, and of the origins of `--cors`. Without this check, any page in the user's
+//! browser could send requests to a server on the user's machine.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -10,64 +10,67 @@ use ualm::{Error, ErrorKind, Result};
 
 use super::error::ApiError;
 
-/// Time for which a browser may remember the answer to a preflight.
+/// The time for which a browser may cache the response to a preflight request.
 const PREFLIGHT: Duration = Duration::from_secs(600);
 
 /// The allowed hosts and origins.
 pub struct Origins {
-    /// Origins that were named.
-    named: Vec<HeaderValue>,
-    /// Names of the server, where they are checked.
+    /// The origins of `--cors`.
+    cors: Vec<HeaderValue>,
+    /// The additional host names, if host names are checked.
     hosts: Option<Vec<String>>,
 }
 
 impl Origins {
-    /// `cors` are origins, `hosts` names of the server beside localhost. They count on loopback without keys alone, where a
-    /// foreign name is one that some page made up for this machine.
+    /// Creates the check for the origins in `cors` and the host names in `hosts`. Host names are checked only on
+    /// loopback addresses without keys, against DNS rebinding: a page's own name that resolves to this machine.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for what is no origin.
+    /// [`ErrorKind::Invalid`] for an invalid origin.
     pub fn new(cors: &[String], hosts: &[String], listen: SocketAddr, has_keys: bool) -> Result<Self> {
-        let named = cors.iter().map(|origin| parse(origin)).collect::<Result<_>>()?;
+        let cors = cors.iter().map(|origin| parse(origin)).collect::<Result<_>>()?;
         let hosts = (listen.ip().is_loopback() && !has_keys).then(|| hosts.to_vec());
-        Ok(Self { named, hosts })
+        Ok(Self { cors, hosts })
     }
 
-    /// Answers the questions that browsers ask before a page of another origin may ask.
+    /// Returns the layer that answers preflight requests.
     pub fn layer(&self) -> CorsLayer {
-        let told = [header::RETRY_AFTER.as_str(), "ualm-end", "ualm-seed", "ualm-warnings", "x-request-id"];
+        let exposed = [header::RETRY_AFTER.as_str(), "ualm-end", "ualm-seed", "ualm-warnings", "x-request-id"];
         let methods = [axum::http::Method::GET, axum::http::Method::POST];
         CorsLayer::new()
-            .allow_origin(AllowOrigin::list(self.named.clone()))
+            .allow_origin(AllowOrigin::list(self.cors.clone()))
             .allow_methods(methods)
-            // clients send headers of their own; those of an allowed origin may
+            // clients of an allowed origin may send any headers
             .allow_headers(AllowHeaders::mirror_request())
             .allow_private_network(AllowPrivateNetwork::yes())
-            .expose_headers(told.map(HeaderName::from_static))
+            .expose_headers(exposed.map(HeaderName::from_static))
             .max_age(PREFLIGHT)
     }
 
-    /// Refuses a request of a foreign page, or under a foreign name.
+    /// Refuses a request from another origin, or with an unknown host name.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        // what sends no name or an empty one, as health checks over HTTP/1.0, is no page of a browser
+        // a request without a host name, such as a health check over HTTP/1.0, does not come from a browser
         let named = headers.get(header::HOST).filter(|host| !host.is_empty());
         let host = named.and_then(|host| host.to_str().ok()).unwrap_or_default();
         if named.is_some() && self.hosts.as_ref().is_some_and(|hosts| !is_own(host_name(host), hosts)) {
-            let what = format!("this server is not known as {host:?}: start it with --host-name, or with keys");
-            return Err(ApiError::foreign(what));
+            let what =
+                format!("the host name {host:?} is unknown: start the server with --host-name, or with API keys");
+            return Err(ApiError::forbidden(what));
         }
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
         let is_same = |origin: &str| is_same(origin, host);
-        if self.named.contains(origin) || origin.to_str().is_ok_and(is_same) {
+        if self.cors.contains(origin) || origin.to_str().is_ok_and(is_same) {
             Ok(())
         } else {
-            Err(ApiError::foreign("pages of this origin may not ask: start the server with --cors ORIGIN"))
+            Err(ApiError::forbidden(
+                "requests from pages of this origin are refused: start the server with --cors ORIGIN",
+            ))
         }
     }
 }
 
-/// Reads an origin as browsers write it: a scheme, which desktop shells and extensions have of their own, and a host; or
-/// `null`, which stands for files and for pages in a sandbox.
+/// Parses an origin: a scheme, which desktop shells and extensions define themselves, and a host; or `null`, for files
+/// and sandboxed pages.
 fn parse(origin: &str) -> Result<HeaderValue> {
     let is_scheme = |scheme: &str| {
         let mut letters = scheme.chars();
@@ -84,7 +87,7 @@ fn parse(origin: &str) -> Result<HeaderValue> {
     })
 }
 
-/// Returns whether `origin` is the server that is asked as `host`, whose port may be left out.
+/// Returns whether `origin` is this server under the name `host`, whose port may be omitted if it is the default.
 fn is_same(origin: &str, host: &str) -> bool {
     let Some((scheme, origin)) = origin.split_once("://") else { return false };
     let port = match scheme {
@@ -96,7 +99,7 @@ fn is_same(origin: &str, host: &str) -> bool {
     !host.is_empty() && shorter(origin) == shorter(host)
 }
 
-/// The name in a `Host` header, without its port.
+/// Returns the name in a `Host` header, without the port.
 fn host_name(host: &str) -> &str {
     match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_others_may_not_ask() {
+    fn other_origins_are_refused() {
         let local = "127.0.0.1:8080".parse().unwrap();
         let origins = Origins::new(&["https://a.org".into()], &["Proxy.lan".into()], local, false).unwrap();
         assert!(allowed(&origins, "localhost:8080", None));
@@ -135,13 +138,13 @@ mod tests {
         assert!(!allowed(&origins, "127.0.0.1:8080", Some("https://b.org")));
         assert!(!allowed(&origins, "127.0.0.1:8080", Some("http://127.0.0.1:8081")));
         assert!(!allowed(&origins, "127.0.0.1:8080", Some("null")));
-        assert!(!allowed(&origins, "b.org:8080", Some("http://b.org:8080")), "a name made up for this machine");
+        assert!(!allowed(&origins, "b.org:8080", Some("http://b.org:8080")), "DNS rebinding");
         let with_keys = Origins::new(&[], &[], local, true).unwrap();
         assert!(allowed(&with_keys, "b.org:8080", Some("http://b.org:8080")));
     }
 
     #[test]
-    fn origins_have_a_form() {
+    fn origins_have_a_scheme_and_a_host() {
         let local = "127.0.0.1:8080".parse().unwrap();
         for wrong in ["*", "a.org", "https://a.org/", "https://*", "https://", "://a", "1a://b", "https://a.org?b"] {
             assert!(Origins::new(&[wrong.into()], &[], local, false).is_err(), "{wrong}");
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_may_write_the_port_and_a_health_check_no_name() {
+    fn a_proxy_may_add_the_port_and_a_health_check_may_omit_the_name() {
         let local = "127.0.0.1:8080".parse().unwrap();
         let origins = Origins::new(&[], &["proxy.lan".into()], local, false).unwrap();
         for (host, origin, is_allowed) in [

@@ -1,4 +1,4 @@
-//! The page at `/`: static files, which the program holds.
+//! The web page at `/`: static files that are embedded in the program.
 
 use axum::Router;
 use axum::extract::Path;
@@ -16,7 +16,7 @@ struct Files;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `/`, and `/page/NAME` for what it is made of. They need no key.
+/// Returns the routes `/` and `/page/NAME`, which need no key.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/", get(async |headers: HeaderMap| answer("index.html", &headers)))
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_that_is_referred_to_is_there() {
+    async fn every_file_exists_and_is_used() {
         let names = Regex::new(r#"(?:src|href)="page/([^"]+)"|from '\./([^']+)'"#).unwrap();
         let mut waiting = vec![String::from("/")];
         let mut seen = Vec::new();
@@ -102,11 +102,11 @@ mod tests {
         let mut all: Vec<_> = Files::iter().filter(|name| name != "index.html").map(String::from).collect();
         all.sort();
         seen.sort();
-        assert_eq!(seen, all, "every file is used, and every file that is used is there");
+        assert_eq!(seen, all, "every file is used, and every used file exists");
     }
 
     #[tokio::test]
-    async fn nothing_is_fetched_from_elsewhere_or_stands_inline() {
+    async fn there_are_no_external_resources_and_no_inline_scripts() {
         let inline = Regex::new(r#"<script(?:>| type="[^"]*">)|<style|\s(?:style|on[a-z]+)=""#).unwrap();
         for name in Files::iter() {
             let text = text(&format!("/page/{name}")).await;

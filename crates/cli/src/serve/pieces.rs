@@ -1,4 +1,4 @@
-//! A reply on its way from the thread that makes it to the client that reads it, piece by piece.
+//! A channel for a response, from the thread that generates the reply to the connection of the client.
 
 use std::future::pending;
 use std::time::Duration;
@@ -14,20 +14,20 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use ualm::{Error, ErrorKind, Result};
 
 use super::error::ApiError;
-use super::stop::{Stop, Why};
+use super::stop::{StopReason, StopToken};
 
-/// Pieces that may lie between the two.
+/// The capacity of the channel, in pieces.
 const MOST_WAITING: usize = 64;
-/// Silence after which a stream of events shows that it is alive.
-const SILENCE: Duration = Duration::from_secs(15);
+/// The interval of keep-alive comments in a stream of events.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// A piece of the answer.
+/// A piece of the response.
 pub enum Piece {
-    /// The first one.
+    /// The first piece.
     Head(Head),
     Bytes(Bytes),
     Failed(ApiError),
-    /// The last one.
+    /// The last piece.
     End,
 }
 
@@ -36,7 +36,7 @@ pub enum Piece {
 pub struct Head {
     pub content_type: String,
     pub headers: Vec<(&'static str, String)>,
-    /// Bytes that will follow, where that is known.
+    /// The length of the body in bytes, if known.
     pub length: Option<usize>,
     /// `true` when server-sent events follow.
     pub is_events: bool,
@@ -49,38 +49,38 @@ impl Head {
     }
 }
 
-/// The end that makes the reply, on a thread of its own.
+/// The sending end, on the thread that generates the reply.
 pub struct Sender {
     pieces: mpsc::Sender<Piece>,
     runtime: Handle,
-    patience: Duration,
-    pub stop: Stop,
+    client_timeout: Duration,
+    pub stop: StopToken,
 }
 
 impl Sender {
-    /// Hands a piece over.
+    /// Sends a piece.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`]: the client went away, or takes nothing.
+    /// [`ErrorKind::Cancelled`] if the client has disconnected or does not read.
     pub fn send(&self, piece: Piece) -> Result<()> {
-        let sent = self.runtime.block_on(timeout(self.patience, self.pieces.send(piece)));
+        let sent = self.runtime.block_on(timeout(self.client_timeout, self.pieces.send(piece)));
         if matches!(sent, Ok(Ok(()))) {
             return Ok(());
         }
-        self.stop.stop(Why::Gone);
-        Err(Error::new(ErrorKind::Cancelled, "the client went away"))
+        self.stop.stop(StopReason::Gone);
+        Err(Error::new(ErrorKind::Cancelled, "the client disconnected"))
     }
 
     pub fn bytes(&self, bytes: impl Into<Bytes>) -> Result<()> {
         self.send(Piece::Bytes(bytes.into()))
     }
 
-    /// A server-sent event.
+    /// Sends a server-sent event.
     pub fn event(&self, event: &impl Serialize) -> Result<()> {
         self.bytes(format!("data: {}\n\n", to_json(event)?))
     }
 
-    /// A whole answer.
+    /// Sends a whole response.
     pub fn whole(&self, content_type: &str, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Result<()> {
         let length = Some(body.len());
         self.send(Piece::Head(Head { content_type: content_type.into(), headers, length, is_events: false }))?;
@@ -88,7 +88,7 @@ impl Sender {
     }
 }
 
-/// Returns the header that tells of `warnings`, if there are some, as a JSON array in ASCII.
+/// Returns the header `ualm-warnings`, a JSON array in ASCII, if there are warnings.
 pub fn warnings_header(warnings: &[String]) -> Option<(&'static str, String)> {
     let json = serde_json::to_string(warnings).ok().filter(|_| !warnings.is_empty())?;
     let mut units = [0; 2];
@@ -99,44 +99,46 @@ pub fn warnings_header(warnings: &[String]) -> Option<(&'static str, String)> {
     Some(("ualm-warnings", escaped.collect()))
 }
 
-/// `value` as JSON.
+/// Returns `value` as JSON.
 pub fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value)
         .map_err(|e| Error::new(ErrorKind::Numeric, "the answer cannot be written as JSON").with_source(e))
 }
 
-/// The end that reads the reply. When it is dropped before the last piece, the reply is stopped.
+/// The receiving end. If it is dropped before the last piece, the reply is stopped.
 pub struct Receiver {
     pieces: mpsc::Receiver<Piece>,
-    stop: Stop,
+    stop: StopToken,
     deadline: Instant,
-    /// The time after the deadline in which the rest may be sent.
-    patience: Duration,
-    /// Bytes that are still to come, where that is known: whoever has all of them asks for nothing more.
+    /// The time limit for the rest of the reply after the deadline.
+    client_timeout: Duration,
+    /// The number of remaining bytes, if known. The connection does not poll again after the last one.
     left: Option<usize>,
     is_over: bool,
 }
 
-/// Both ends.
-pub fn channel(stop: Stop, deadline: Instant, patience: Duration) -> (Sender, Receiver) {
+/// Creates a channel.
+pub fn channel(stop: StopToken, deadline: Instant, client_timeout: Duration) -> (Sender, Receiver) {
     let (to, from) = mpsc::channel(MOST_WAITING);
-    let sender = Sender { pieces: to, runtime: Handle::current(), patience, stop: stop.clone() };
-    (sender, Receiver { pieces: from, stop, deadline, patience, left: None, is_over: false })
+    let sender = Sender { pieces: to, runtime: Handle::current(), client_timeout, stop: stop.clone() };
+    (sender, Receiver { pieces: from, stop, deadline, client_timeout, left: None, is_over: false })
 }
 
 impl Receiver {
-    /// The next piece; a reply that breaks off has failed.
+    /// Returns the next piece; a failure if the sender is gone.
     async fn next(&mut self) -> Piece {
         let piece = tokio::select! {
             piece = self.pieces.recv() => piece,
             () = sleep_until(self.deadline) => {
-                self.stop.stop(Why::Deadline);
-                timeout_at(self.deadline + self.patience, self.pieces.recv()).await.ok().flatten()
+                self.stop.stop(StopReason::Deadline);
+                timeout_at(self.deadline + self.client_timeout, self.pieces.recv()).await.ok().flatten()
             }
         };
-        let piece = piece.unwrap_or_else(|| match self.stop.why() {
-            Some(why) => Piece::Failed(ApiError::stopped(why)),
-            None => Piece::Failed(ApiError::internal(ErrorKind::Graph, "the reply broke off".into())),
+        let piece = piece.unwrap_or_else(|| match self.stop.reason() {
+            Some(reason) => Piece::Failed(ApiError::stopped(reason)),
+            None => {
+                Piece::Failed(ApiError::internal(ErrorKind::Graph, "the reply ended without its last piece".into()))
+            }
         });
         match &piece {
             Piece::Head(head) => self.left = head.length,
@@ -147,13 +149,13 @@ impl Receiver {
         piece
     }
 
-    /// The answer: its head when the first piece is there, the rest as it comes.
+    /// Builds the response: waits for the head, and streams the body.
     pub async fn respond(mut self) -> Response {
         let head = match self.next().await {
             Piece::Head(head) => head,
             Piece::Failed(error) => return error.into_response(),
             Piece::Bytes(_) | Piece::End => {
-                return ApiError::internal(ErrorKind::Graph, "no head".into()).into_response();
+                return ApiError::internal(ErrorKind::Graph, "the reply has no head".into()).into_response();
             }
         };
         let is_events = head.is_events;
@@ -162,8 +164,8 @@ impl Receiver {
             match receiver.next_bytes(is_events).await {
                 Ok(Some(bytes)) => Some((Ok(bytes), Some(receiver))),
                 Ok(None) => None,
-                // without its last chunk the client sees that the answer is torn
-                Err(torn) => Some((Err(torn), None)),
+                // the last chunk is not sent, so that the client notices the incomplete response
+                Err(error) => Some((Err(error), None)),
             }
         });
         let mut response = Body::from_stream(body).into_response();
@@ -184,15 +186,15 @@ impl Receiver {
         response
     }
 
-    /// The next bytes of the body.
+    /// Returns the next bytes of the body; `None` at the end.
     async fn next_bytes(&mut self, is_events: bool) -> std::result::Result<Option<Bytes>, std::io::Error> {
         if self.is_over {
             return Ok(None);
         }
-        let silence = async { if is_events { sleep(SILENCE).await } else { pending::<()>().await } };
+        let keep_alive = async { if is_events { sleep(KEEP_ALIVE).await } else { pending::<()>().await } };
         let piece = tokio::select! {
             piece = self.next() => piece,
-            () = silence => return Ok(Some(Bytes::from_static(b": waiting\n\n"))),
+            () = keep_alive => return Ok(Some(Bytes::from_static(b": waiting\n\n"))),
         };
         match piece {
             Piece::Bytes(bytes) => Ok(Some(bytes)),
@@ -214,7 +216,7 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         if !self.is_over {
-            self.stop.stop(Why::Gone);
+            self.stop.stop(StopReason::Gone);
         }
     }
 }

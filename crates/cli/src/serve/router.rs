@@ -1,4 +1,4 @@
-//! The routes, and access to them.
+//! The routes and the access checks.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use ualm::ErrorKind;
 
 use super::error::ApiError;
 use super::server::{Phase, Server, unique};
-use super::stop::Why;
+use super::stop::StopReason;
 use super::{chat, metrics, models, page, speech, transcription};
 
-/// All of it.
+/// Returns all routes, with their checks and the request log.
 pub fn router(server: Arc<Server>) -> Router {
     let guarded = Router::new()
         .route("/v1/chat/completions", post(chat::complete))
@@ -28,7 +28,7 @@ pub fn router(server: Arc<Server>) -> Router {
         .route("/v1/audio/translations", post(transcription::translate))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{name}", get(models::one))
-        .route("/metrics", get(tell_metrics))
+        .route("/metrics", get(show_metrics))
         .route_layer(from_fn_with_state(Arc::clone(&server), check_key));
     Router::new()
         .merge(guarded)
@@ -39,7 +39,7 @@ pub fn router(server: Arc<Server>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&server), check_origin))
         .layer(server.origins.layer())
         .layer(CatchPanicLayer::custom(|_| {
-            ApiError::internal(ErrorKind::Graph, "a request made the server panic".into()).into_response()
+            ApiError::internal(ErrorKind::Graph, "a request handler panicked".into()).into_response()
         }))
         .layer(from_fn_with_state(Arc::clone(&server), observe))
         .with_state(server)
@@ -54,23 +54,23 @@ async fn health(State(server): State<Arc<Server>>) -> Response {
                 (StatusCode::SERVICE_UNAVAILABLE, Json(lost)).into_response()
             }
         },
-        Phase::Closing | Phase::Over => {
+        Phase::Draining | Phase::Ended => {
             (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "stopping"}))).into_response()
         }
     }
 }
 
-async fn tell_metrics(State(server): State<Arc<Server>>) -> Response {
+async fn show_metrics(State(server): State<Arc<Server>>) -> Response {
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], server.metrics.page(&server.admission, &server.engine.stats()))
         .into_response()
 }
 
-/// Only those with a key may ask, once there are keys.
+/// Refuses requests without a valid key, if there are keys, and all requests during shutdown.
 async fn check_key(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
     let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match &server.keys {
         Some(keys) if !keys.admit(shown) => ApiError::unauthorized().into_response(),
-        _ if server.phase.now() != Phase::Open => ApiError::stopped(Why::Shutdown).into_response(),
+        _ if server.phase.now() != Phase::Open => ApiError::stopped(StopReason::Shutdown).into_response(),
         _ => next.run(request).await,
     }
 }
@@ -82,17 +82,17 @@ async fn check_origin(State(server): State<Arc<Server>>, request: Request, next:
     }
 }
 
-/// Names every request, counts it and logs it: never what is in it.
+/// Gives each request an id, and counts and logs it, without its contents.
 async fn observe(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
     let id = unique("req").unwrap_or_default();
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let span = tracing::info_span!("request", id, %method, path);
-    let began = Instant::now();
+    let start = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status().as_u16();
     server.metrics.answered(&path, status);
-    span.in_scope(|| tracing::info!(status, seconds = began.elapsed().as_secs_f64(), "answered"));
+    span.in_scope(|| tracing::info!(status, seconds = start.elapsed().as_secs_f64(), "answered"));
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
     }

@@ -1,4 +1,4 @@
-//! The state that all requests share.
+//! The state of the server that all requests share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use tokio::time::{Instant, sleep_until};
 use ualm::package::CodecConfig;
 use ualm::{Cancel, Engine, Error, ErrorKind, Modality, Model, Result, Session};
 
-use super::admission::{Admission, BodyPermit, Seat};
+use super::admission::{Admission, BodyPermit, Slot};
 use super::error::ApiError;
 use super::keys::Keys;
 use super::metrics::Metrics;
 use super::origin::Origins;
 use super::pieces::{Piece, Receiver, Sender, channel};
-use super::stop::{Stop, Why};
+use super::stop::{StopReason, StopToken};
 use crate::wire::{Refusal, RefusalCode};
 
 /// The server.
@@ -32,13 +32,13 @@ pub struct Server {
     pub keys: Option<Keys>,
     pub origins: Origins,
     pub deadline: Duration,
-    pub patience: Duration,
-    /// When it began, in seconds since 1970.
-    pub began: u64,
+    pub client_timeout: Duration,
+    /// The start time, in seconds since 1970.
+    pub started: u64,
     pub phase: Phases,
 }
 
-/// The limits of a request.
+/// The server's limits on a request.
 #[derive(Clone, Copy)]
 pub struct Limits {
     pub body: u64,
@@ -46,17 +46,17 @@ pub struct Limits {
     pub takes: u16,
 }
 
-/// The phase of the server.
+/// The phases of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Open,
-    /// New requests are refused.
-    Closing,
+    /// New requests are refused, and replies in progress may finish.
+    Draining,
     /// Unfinished replies are cut off.
-    Over,
+    Ended,
 }
 
-/// The phase, and what stops with it.
+/// The current phase, and the token that cancels all replies.
 pub struct Phases {
     now: watch::Sender<Phase>,
     all: Cancel,
@@ -71,76 +71,76 @@ impl Phases {
         *self.now.borrow()
     }
 
-    pub fn close(&self) {
-        self.now.send_replace(Phase::Closing);
+    pub fn drain(&self) {
+        self.now.send_replace(Phase::Draining);
     }
 
-    /// Stops every reply.
-    pub fn end(&self) {
-        self.now.send_replace(Phase::Over);
+    /// Cancels all replies.
+    pub fn cut_off(&self) {
+        self.now.send_replace(Phase::Ended);
         self.all.cancel();
     }
 
-    async fn over(&self) {
+    async fn ended(&self) {
         let mut now = self.now.subscribe();
         // the sender lives as long as the server
-        let _ = now.wait_for(|phase| *phase == Phase::Over).await;
+        let _ = now.wait_for(|phase| *phase == Phase::Ended).await;
     }
 }
 
-/// One reply as its thread sees it.
+/// The context of a reply on its thread.
 pub struct Worker {
     pub server: Arc<Server>,
     pub sender: Sender,
     arrived: Instant,
-    heard: std::sync::Once,
+    first_sound: std::sync::Once,
 }
 
 impl Worker {
-    pub fn stop(&self) -> &Stop {
+    pub fn stop(&self) -> &StopToken {
         &self.sender.stop
     }
 
-    /// The first sound is on its way.
-    pub fn sounds(&self) {
-        self.heard.call_once(|| self.server.metrics.first_sound(self.arrived.elapsed()));
+    /// Records the time to the first sound in the metrics, once.
+    pub fn sound_started(&self) {
+        self.first_sound.call_once(|| self.server.metrics.first_sound(self.arrived.elapsed()));
     }
 
-    /// The error of a reply that came to nothing.
-    pub fn failed(&self, error: &Error, param: Option<&str>) -> ApiError {
-        match (error.kind(), self.stop().why()) {
-            (ErrorKind::Cancelled, Some(why)) => ApiError::stopped(why),
+    /// Converts the error of a reply to an error response.
+    pub fn api_error(&self, error: &Error, param: Option<&str>) -> ApiError {
+        match (error.kind(), self.stop().reason()) {
+            (ErrorKind::Cancelled, Some(reason)) => ApiError::stopped(reason),
             _ => ApiError::of(error, param),
         }
     }
 }
 
 impl Server {
-    /// A conversation whose steps are run together with those of the others.
+    /// Creates a session, whose steps are batched with those of other sessions.
     ///
     /// # Errors
-    /// Never while the caller has a seat: there is room for as many as there are seats.
+    /// None while the caller has a slot: the engine has room for all slots.
     pub fn session(&self) -> Result<Session> {
         self.engine.session()
     }
 
-    /// Refuses another model than the one that is loaded.
+    /// Refuses any name but those of the loaded model.
     pub fn check_model(&self, name: &str) -> Result<(), ApiError> {
         if self.names.iter().any(|known| known == name) {
             return Ok(());
         }
         let message =
-            format!("the model {name:?} is not here; this is {} (--alias gives it other names)", list(&self.names));
+            format!("the model {name:?} is not available; this server has {} (--alias adds names)", list(&self.names));
         Err(Refusal { code: RefusalCode::ModelNotFound, param: Some("model".into()), message }.into())
     }
 
-    /// Refuses a voice that the package does not have.
+    /// Refuses an unknown voice.
     pub fn check_voice(&self, param: &str, name: Option<&str>) -> Result<(), ApiError> {
         match name {
-            // an empty name is no name
+            // an empty name means none
             Some(name) if !name.is_empty() && !self.voices.iter().any(|known| known == name) => {
                 let message = format!(
-                    "the voice {name:?} is not here; the package has one, named {} (--voice gives it other names)",
+                    "the voice {name:?} is not available; the package has one voice, {} (--voice adds names)",
                     list(&self.voices)
                 );
                 Err(Refusal::invalid(param, message).into())
@@ -149,32 +149,35 @@ impl Server {
         }
     }
 
-    /// Refuses more frames of sound than are allowed.
+    /// Refuses more steps of sound than the limit.
     pub fn check_sound_steps(&self, param: &str, steps: Option<usize>) -> Result<(), ApiError> {
         let most = self.most_steps();
         match steps {
             Some(steps) if steps > most => {
-                let message =
-                    format!("{steps} frames of sound are asked for; at most {most}, {} s", self.limits.output_seconds);
+                let message = format!(
+                    "{steps} steps of sound were requested; the limit is {most} ({} s)",
+                    self.limits.output_seconds
+                );
                 Err(Refusal { code: RefusalCode::Limit, param: Some(param.into()), message }.into())
             }
             _ => Ok(()),
         }
     }
 
-    /// Refuses more steps of a text than are allowed.
+    /// Refuses more steps of text than the limit.
     pub fn check_text_steps(&self, param: &str, steps: Option<usize>) -> Result<(), ApiError> {
         let most = self.model.limits().steps;
         match steps {
             Some(steps) if steps > most => {
-                let message = format!("{steps} steps are asked for; the limit is {most}");
+                let message = format!("{steps} steps were requested; the limit is {most}");
                 Err(Refusal { code: RefusalCode::Limit, param: Some(param.into()), message }.into())
             }
             _ => Ok(()),
         }
     }
 
-    /// The most steps of a sound of each modality, its end included: those of as many seconds as a reply may have.
+    /// Returns the maximum number of steps of a sound of each modality, by the limit on its seconds; the end token is
+    /// included.
     pub fn most_sound_steps(&self) -> BTreeMap<Modality, usize> {
         let steps = |(modality, codec): (_, &CodecConfig)| {
             let frames = (self.limits.output_seconds * codec.frames_per_second()).ceil() as usize;
@@ -183,12 +186,12 @@ impl Server {
         self.model.sounds().map(steps).collect()
     }
 
-    /// The most steps of any sound.
+    /// Returns the maximum number of steps of any sound.
     pub fn most_steps(&self) -> usize {
         self.most_sound_steps().into_values().max().unwrap_or(1)
     }
 
-    /// Steps of a second of sound of each modality.
+    /// Returns the steps per second of sound of each modality.
     pub fn steps_per_second(&self) -> BTreeMap<Modality, f64> {
         let steps = |(modality, codec): (_, &CodecConfig)| {
             let each = self.model.layout(modality).map_or(1, |layout| layout.steps_for(2) - layout.steps_for(1));
@@ -197,26 +200,26 @@ impl Server {
         self.model.sounds().map(steps).collect()
     }
 
-    /// Codec frames of a second of sound.
+    /// Returns the codec frames per second of sound.
     pub fn frames_per_second(&self) -> f64 {
         self.model.sounds().next().map_or(1.0, |(_, codec)| codec.frames_per_second())
     }
 
-    /// Returns whether a sound of `modality` that the model has made can be part of a prompt.
-    pub fn takes_own(&self, modality: Modality) -> bool {
+    /// Returns whether a generated sound of `modality` can be part of a prompt.
+    pub fn encodes_own(&self, modality: Modality) -> bool {
         self.model.sounds().any(|(made, codec)| made == modality && codec.encoder.is_some())
     }
 
-    /// The sample rate of the model's sound of `modality`, or of any that it makes.
+    /// Returns the sample rate of sound of `modality`, by default of the first sound modality.
     pub fn sample_rate(&self, modality: Option<Modality>) -> u32 {
         let mut sounds = self.model.sounds().filter(|(made, _)| modality.is_none_or(|modality| modality == *made));
         sounds.next().map_or(super::encode::PCM_RATE, |(_, codec)| codec.sampling_rate)
     }
 
-    /// Waits for a seat and begins `work` on a thread of its own.
+    /// Waits for a slot and starts `work` on a thread of its own.
     ///
     /// # Errors
-    /// Too many wait; the server shuts down; it took too long until a seat was free.
+    /// The queue is full, the deadline passed in the queue, or the server is shutting down.
     pub async fn start(
         self: &Arc<Self>,
         arrived: Instant,
@@ -224,52 +227,52 @@ impl Server {
         work: impl FnOnce(&Worker) -> Result<(), ApiError> + Send + 'static,
     ) -> Result<Receiver, ApiError> {
         let deadline = arrived + self.deadline;
-        let seat = tokio::select! {
-            seat = self.admission.seat() => seat?,
-            () = sleep_until(deadline) => return Err(ApiError::stopped(Why::Deadline)),
-            () = self.phase.over() => return Err(ApiError::stopped(Why::Shutdown)),
+        let slot = tokio::select! {
+            slot = self.admission.slot() => slot?,
+            () = sleep_until(deadline) => return Err(ApiError::stopped(StopReason::Deadline)),
+            () = self.phase.ended() => return Err(ApiError::stopped(StopReason::Shutdown)),
         };
         self.metrics.waited(arrived.elapsed());
-        let (sender, receiver) = channel(Stop::below(&self.phase.all), deadline, self.patience);
-        let worker = Worker { server: Arc::clone(self), sender, arrived, heard: std::sync::Once::new() };
+        let (sender, receiver) = channel(StopToken::new(&self.phase.all), deadline, self.client_timeout);
+        let worker = Worker { server: Arc::clone(self), sender, arrived, first_sound: std::sync::Once::new() };
         let span = tracing::Span::current();
-        tokio::task::spawn_blocking(move || span.in_scope(|| run(worker, seat, body, work)));
+        tokio::task::spawn_blocking(move || span.in_scope(|| run(worker, slot, body, work)));
         Ok(receiver)
     }
 }
 
-fn run(worker: Worker, seat: Seat, body: BodyPermit, work: impl FnOnce(&Worker) -> Result<(), ApiError>) {
-    let began = Instant::now();
+fn run(worker: Worker, slot: Slot, body: BodyPermit, work: impl FnOnce(&Worker) -> Result<(), ApiError>) {
+    let start = Instant::now();
     let done = work(&worker);
     let server = &worker.server;
-    server.admission.took(began.elapsed());
-    server.metrics.took(began.elapsed());
-    let why = worker.stop().why();
-    if why == Some(Why::Gone) {
+    server.admission.record_reply(start.elapsed());
+    server.metrics.took(start.elapsed());
+    let reason = worker.stop().reason();
+    if reason == Some(StopReason::Gone) {
         server.metrics.gone.inc();
     }
-    let seconds = began.elapsed().as_secs_f64();
-    tracing::info!(seconds, stopped = why.map(Why::name), failed = done.is_err(), "reply");
-    // the seat is free before the client knows that its answer is complete
-    drop((seat, body));
+    let seconds = start.elapsed().as_secs_f64();
+    tracing::info!(seconds, stopped = reason.map(StopReason::name), failed = done.is_err(), "reply");
+    // released before the client knows that its response is complete
+    drop((slot, body));
     let last = done.map_or_else(Piece::Failed, |()| Piece::End);
-    // nobody may be there to hear it
+    // fails if the client has disconnected
     let _ = worker.sender.send(last);
 }
 
-/// Seconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "answers say when they were made, as OpenAI's do")]
+/// Returns the seconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "responses have a creation time, as OpenAI's do")]
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-/// A name that nothing else has.
+/// Creates a unique id.
 pub fn unique(prefix: &str) -> Result<String, ApiError> {
     let random = getrandom::u64().map_err(|e| ApiError::internal(ErrorKind::Io, e.to_string()))?;
     Ok(format!("{prefix}-{random:016x}"))
 }
 
-/// The seed that was asked for, or one that is drawn.
+/// Returns the requested seed, or draws one.
 pub fn seed(asked: Option<u64>) -> Result<u64, ApiError> {
     let draw = || getrandom::u32().map(u64::from).map_err(|e| ApiError::internal(ErrorKind::Io, e.to_string()));
     asked.map_or_else(draw, Ok)

@@ -14,15 +14,16 @@ use ualm::{Message, Modality, Record, Result as UalmResult, SegmentEnd, TakeEven
 use super::body::read_json;
 use super::encode::{Encoding, PcmStream, content_type};
 use super::error::ApiError;
-use super::job::{Job, Start, Way};
+use super::job::{Job, Mode, Start};
 use super::pieces::{Head, Piece, warnings_header};
 use super::server::{Server, Worker, seed};
-use super::threads::{make, parsed};
+use super::threads::{make, parse_body};
 use crate::wire::{Settings, SoundFormat, SpeechRequest, StreamFormat, Voice};
 
 pub async fn speak(State(server): State<Arc<Server>>, request: Request) -> Result<Response, ApiError> {
     let arrived = Instant::now();
-    let (speech, permit) = parsed(read_json(&server, request).await?, |body| SpeechRequest::from_json(&body)).await?;
+    let (speech, permit) =
+        parse_body(read_json(&server, request).await?, |body| SpeechRequest::from_json(&body)).await?;
     server.check_model(&speech.model)?;
     server.check_voice("voice", speech.voice.as_ref().map(Voice::name))?;
     server.check_sound_steps("ualm.max_steps", speech.ualm.unwrap_or_default().settings().max_steps)?;
@@ -40,7 +41,7 @@ fn work(worker: &Worker, speech: SpeechRequest) -> Result<(), ApiError> {
     let seed = seed(own.seed)?;
     let job = Job {
         start: Start::Messages(vec![Message::text(speech.input.trim())]),
-        way: Way::Free { force: vec![own.modality.unwrap_or(Modality::Speech)], max_segments: 1 },
+        mode: Mode::Free { force: vec![own.modality.unwrap_or(Modality::Speech)], max_segments: 1 },
         takes: 1,
         seed: Some(seed),
         text: Settings::default(),
@@ -53,11 +54,11 @@ fn work(worker: &Worker, speech: SpeechRequest) -> Result<(), ApiError> {
     };
     let is_events = speech.stream_format == Some(StreamFormat::Sse);
     let mut spoken = Spoken { worker, encoding, is_events, seed, pcm: None, has_begun: false, warnings: Vec::new() };
-    let outcome = make(worker, job, Some("input"), &mut |event| spoken.made(event))?;
-    spoken.finish(outcome.usage).map_err(|e| worker.failed(&e, None))
+    let outcome = make(worker, job, Some("input"), &mut |event| spoken.on_event(event))?;
+    spoken.finish(outcome.usage).map_err(|e| worker.api_error(&e, None))
 }
 
-/// A sound on its way.
+/// The response of a speech request.
 struct Spoken<'a> {
     worker: &'a Worker,
     encoding: Encoding,
@@ -65,12 +66,12 @@ struct Spoken<'a> {
     seed: u64,
     pcm: Option<PcmStream>,
     has_begun: bool,
-    /// Defects of the sound, which stand in a header where the sound is the body, and in the last event of a stream.
+    /// Warnings about the sound, for a header if the body is the sound, or for the last event of a stream.
     warnings: Vec<String>,
 }
 
 impl Spoken<'_> {
-    fn made(&mut self, event: TakeEvent<'_>) -> UalmResult<()> {
+    fn on_event(&mut self, event: TakeEvent<'_>) -> UalmResult<()> {
         match event {
             TakeEvent::SegmentStarted(position) if self.encoding.format == SoundFormat::Pcm => {
                 let rate = self.encoding.stream_rate();
@@ -96,7 +97,7 @@ impl Spoken<'_> {
         }
     }
 
-    /// The head of what is streamed.
+    /// Sends the head of a stream.
     fn begin(&mut self) -> UalmResult<()> {
         self.has_begun = true;
         let head = if self.is_events { Head::events() } else { Head::default() };
@@ -113,7 +114,7 @@ impl Spoken<'_> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.worker.sounds();
+        self.worker.sound_started();
         if self.is_events {
             self.event(&json!({"type": "speech.audio.delta", "audio": STANDARD.encode(bytes)}))
         } else {
@@ -121,7 +122,7 @@ impl Spoken<'_> {
         }
     }
 
-    /// A sound whose header says how long it is.
+    /// Sends a whole sound, whose header has its length.
     fn whole(&mut self, sound: &Waveform, record: &Record, end: SegmentEnd) -> UalmResult<()> {
         let bytes = self.encoding.encode(sound, record)?;
         if self.is_events {
@@ -129,7 +130,7 @@ impl Spoken<'_> {
             return self.bytes(bytes);
         }
         self.has_begun = true;
-        self.worker.sounds();
+        self.worker.sound_started();
         let content_type = content_type(self.encoding.format, self.encoding.rate(sound.sample_rate()));
         let mut headers = vec![("ualm-seed", self.seed.to_string()), ("ualm-end", name(end))];
         headers.extend(warnings_header(&self.warnings));
@@ -143,7 +144,8 @@ impl Spoken<'_> {
         if !self.is_events {
             return Ok(());
         }
-        let (input_tokens, output_tokens) = (usage.prompt_frames, usage.steps);
+        let input_tokens = usage.prompt_frames;
+        let output_tokens = usage.steps;
         let total_tokens = input_tokens + output_tokens;
         let usage = json!({"input_tokens": input_tokens, "output_tokens": output_tokens, "total_tokens": total_tokens});
         let mut done = json!({"type": "speech.audio.done", "usage": usage});

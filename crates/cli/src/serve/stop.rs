@@ -1,4 +1,4 @@
-//! Reasons to stop a reply before its end.
+//! Stopping a reply before its end, with a reason.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,17 +6,17 @@ use ualm::Cancel;
 
 /// The reason why a reply was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum StopReason {
     /// The deadline has passed.
     Deadline,
-    /// The server shuts down.
+    /// The server is shutting down.
     Shutdown,
-    /// The client went away.
+    /// The client has disconnected.
     Gone,
 }
 
-impl Why {
-    /// In a word, as answers and the log have it.
+impl StopReason {
+    /// Returns the name used in responses and in the log.
     pub fn name(self) -> &'static str {
         match self {
             Self::Deadline => "deadline",
@@ -26,21 +26,21 @@ impl Why {
     }
 }
 
-/// A switch that remembers why it was thrown first. Clones share it.
+/// A cancellation token that keeps the first reason. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Stop {
+pub struct StopToken {
     cancel: Cancel,
-    why: Arc<OnceLock<Why>>,
+    reason: Arc<OnceLock<StopReason>>,
 }
 
-impl Stop {
-    /// A switch below `all`, which is thrown when the server shuts down.
-    pub fn below(all: &Cancel) -> Self {
-        Self { cancel: all.below(), why: Arc::default() }
+impl StopToken {
+    /// Creates a child of `all`, the token that is cancelled at the end of the shutdown.
+    pub fn new(all: &Cancel) -> Self {
+        Self { cancel: all.below(), reason: Arc::default() }
     }
 
-    pub fn stop(&self, why: Why) {
-        self.why.get_or_init(|| why);
+    pub fn stop(&self, reason: StopReason) {
+        self.reason.get_or_init(|| reason);
         self.cancel.cancel();
     }
 
@@ -48,8 +48,8 @@ impl Stop {
         &self.cancel
     }
 
-    /// Why it was thrown, if it was.
-    pub fn why(&self) -> Option<Why> {
-        self.cancel.is_cancelled().then(|| *self.why.get_or_init(|| Why::Shutdown))
+    /// Returns the reason, if the token is cancelled.
+    pub fn reason(&self) -> Option<StopReason> {
+        self.cancel.is_cancelled().then(|| *self.reason.get_or_init(|| StopReason::Shutdown))
     }
 }

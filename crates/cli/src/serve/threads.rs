@@ -1,4 +1,4 @@
-//! Work that is too long for the threads that answer the network.
+//! Work on blocking threads: parsing requests and generating replies.
 
 use axum::body::Bytes;
 use ualm::{ErrorKind, MOST_AT_ONCE, TakeEvent, TakeRunner};
@@ -10,8 +10,8 @@ use super::job::{Job, Outcome, Tools};
 use super::server::Worker;
 use crate::wire::Refusal;
 
-/// Reads a request out of its body; the body's memory counts until the permit is dropped.
-pub async fn parsed<T: Send + 'static>(
+/// Parses a request from its body. The permit for the body's memory is returned with it.
+pub async fn parse_body<T: Send + 'static>(
     received: Received,
     parse: impl FnOnce(Bytes) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<(T, BodyPermit), ApiError> {
@@ -21,19 +21,19 @@ pub async fn parsed<T: Send + 'static>(
     Ok((request, permit))
 }
 
-/// Makes a reply on the thread of `worker`; an error of the request is about `param`.
+/// Generates a reply on the thread of `worker`; errors of the request name the field `param`.
 pub fn make(
     worker: &Worker,
     job: Job,
     param: Option<&str>,
     tell: &mut dyn FnMut(TakeEvent<'_>) -> ualm::Result<()>,
 ) -> Result<Outcome, ApiError> {
-    let session = worker.server.session().map_err(|e| worker.failed(&e, None))?;
-    let company = worker.server.admission.company(MOST_AT_ONCE.min(job.takes.into()).saturating_sub(1));
-    let takes = TakeRunner::in_session(session, 1 + company.len());
+    let session = worker.server.session().map_err(|e| worker.api_error(&e, None))?;
+    let extra_slots = worker.server.admission.extra_slots(MOST_AT_ONCE.min(job.takes.into()).saturating_sub(1));
+    let takes = TakeRunner::in_session(session, 1 + extra_slots.len());
     let outcome = job.run(Tools { takes, cancel: worker.stop().cancel(), tell });
-    drop(company);
-    let outcome = outcome.map_err(|e| worker.failed(&e, param))?;
+    drop(extra_slots);
+    let outcome = outcome.map_err(|e| worker.api_error(&e, param))?;
     let metrics = &worker.server.metrics;
     metrics.steps.inc_by(outcome.usage.steps as u64);
     metrics.prompt_frames.inc_by(outcome.usage.prompt_frames as u64);

@@ -11,19 +11,19 @@ use ualm::{Message, Modality, Result as UalmResult, Segment, TakeEvent, Usage};
 
 use super::body::read_form;
 use super::error::ApiError;
-use super::hear::Hearer;
-use super::job::{Job, Start, Way};
+use super::job::{Job, Mode, Start};
 use super::pieces::{Head, Piece, warnings_header};
+use super::recordings::RecordingDecoder;
 use super::server::{Server, Worker, seed};
-use super::threads::{make, parsed};
+use super::threads::{make, parse_body};
 use crate::wire::{Refusal, RefusalCode, Settings, TextFormat, TranscriptionRequest};
 
 /// The task of a request with a recording.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Task {
-    /// The words as they are said.
+    /// Transcription in the spoken language.
     Transcribe,
-    /// The same in English.
+    /// Translation into English.
     Translate,
 }
 
@@ -39,17 +39,19 @@ async fn answer(server: Arc<Server>, request: Request, task: Task) -> Result<Res
     let arrived = Instant::now();
     let (received, boundary) = read_form(&server, request).await?;
     let parse = move |body| TranscriptionRequest::from_form(body, &boundary);
-    let (transcription, permit) = parsed(received, parse).await?;
+    let (transcription, permit) = parse_body(received, parse).await?;
     server.check_model(&transcription.model)?;
     check(&server, &transcription, task)?;
     if transcription.stream && transcription.response_format == TextFormat::VerboseJson {
-        return Err(Refusal::invalid("response_format", "what is streamed comes as json or text").into());
+        return Err(
+            Refusal::invalid("response_format", "verbose_json cannot be streamed; expected json or text").into()
+        );
     }
     let reply = server.start(arrived, permit, move |worker| work(worker, transcription, task)).await?;
     Ok(reply.respond().await)
 }
 
-/// Refuses a translation by a model that makes none, and a language that the model does not know.
+/// Refuses a translation by a model that does not translate, and an unknown language.
 fn check(server: &Server, request: &TranscriptionRequest, task: Task) -> Result<(), Refusal> {
     let manifest = server.model.manifest();
     if let (Task::Translate, Err(error)) = (task, server.model.translation()) {
@@ -62,9 +64,9 @@ fn check(server: &Server, request: &TranscriptionRequest, task: Task) -> Result<
     match &known[..] {
         _ if asked.eq_ignore_ascii_case("auto") => Ok(()),
         [only] if only.eq_ignore_ascii_case(code) => Ok(()),
-        [only] => Err(Refusal::invalid("language", format!("{asked:?}; the model knows {only:?} alone: leave it out"))),
+        [only] => Err(Refusal::invalid("language", format!("{asked:?}; the model only knows {only:?}: leave it out"))),
         _ => {
-            let what = format!("the model hears by itself which of {known:?} is spoken: leave it out");
+            let what = format!("the model detects the language, one of {known:?}: leave it out");
             Err(Refusal { code: RefusalCode::UnsupportedField, ..Refusal::invalid("language", what) })
         }
     }
@@ -72,15 +74,16 @@ fn check(server: &Server, request: &TranscriptionRequest, task: Task) -> Result<
 
 fn work(worker: &Worker, request: TranscriptionRequest, task: Task) -> Result<(), ApiError> {
     let model = &worker.server.model;
-    let mut hearer = Hearer::new(model);
-    let recording = hearer.recording(&request.file, "file")?;
-    let (duration, warnings) = (recording.seconds(), hearer.warnings);
+    let mut recordings = RecordingDecoder::new(model);
+    let recording = recordings.recording(&request.file, "file")?;
+    let duration = recording.seconds();
+    let warnings = recordings.warnings;
     let mut transcript = Transcript { worker, task, duration, warnings, segment: None, has_begun: false };
     let prompts = &model.manifest().prompts;
     let words = if task == Task::Translate { &prompts.translate } else { &prompts.transcribe };
     let job = Job {
         start: Start::Messages(vec![Message::text(&**words), Message::speech(recording)]),
-        way: Way::Free { force: vec![Modality::Text], max_segments: 1 },
+        mode: Mode::Free { force: vec![Modality::Text], max_segments: 1 },
         takes: 1,
         seed: Some(seed(request.seed)?),
         text: request.settings(),
@@ -104,16 +107,16 @@ fn work(worker: &Worker, request: TranscriptionRequest, task: Task) -> Result<()
     } else {
         transcript.send(request.response_format, outcome.usage)
     };
-    finished.map_err(|e| worker.failed(&e, None))
+    finished.map_err(|e| worker.api_error(&e, None))
 }
 
-/// The transcript so far.
+/// The transcript so far, and its response.
 struct Transcript<'a> {
     worker: &'a Worker,
     task: Task,
-    /// Seconds of the recording.
+    /// The length of the recording in seconds.
     duration: f64,
-    /// Defects of the recording.
+    /// Warnings about the recording.
     warnings: Vec<String>,
     segment: Option<Segment>,
     has_begun: bool,
@@ -129,7 +132,8 @@ impl Transcript<'_> {
         }
     }
 
-    /// Returns whether the model puts a sentence around a transcript, which must be complete before it is taken out.
+    /// Returns whether the model puts a sentence around a transcript. Such a sentence must be complete before the
+    /// transcript is extracted.
     fn is_wrapped(&self) -> bool {
         !self.worker.server.model.manifest().prompts.transcript.is_empty()
     }
@@ -183,7 +187,7 @@ impl Transcript<'_> {
         }
     }
 
-    /// The language of the text, as far as it is known.
+    /// Returns the language of the text, or `und` if unknown.
     fn language(&self) -> &str {
         match &self.worker.server.model.manifest().languages[..] {
             _ if self.task == Task::Translate => "en",
@@ -192,7 +196,7 @@ impl Transcript<'_> {
         }
     }
 
-    /// The one segment that there is.
+    /// Describes the transcript as its only segment.
     fn describe(&self, segment: &Segment) -> Value {
         let text = self.worker.server.model.manifest().tokens.text.ids;
         let ids = segment.tokens.iter().filter_map(|position| position.first().copied());
@@ -212,6 +216,7 @@ impl Task {
 }
 
 fn tokens(usage: Usage) -> Value {
-    let (input, output) = (usage.prompt_frames, usage.steps);
+    let input = usage.prompt_frames;
+    let output = usage.steps;
     json!({"type": "tokens", "input_tokens": input, "output_tokens": output, "total_tokens": input + output})
 }

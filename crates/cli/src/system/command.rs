@@ -1,4 +1,4 @@
-//! Commands and lists of files in environment variables.
+//! Commands and path lists in environment variables.
 
 use super::System;
 
@@ -8,8 +8,8 @@ pub const PATH_DELIMITER: char = match System::CURRENT {
     System::Linux | System::MacOs => ':',
 };
 
-/// The editor where no variable names one.
-pub const USUAL_EDITOR: &str = match System::CURRENT {
+/// The default editor.
+pub const DEFAULT_EDITOR: &str = match System::CURRENT {
     System::Windows => "notepad",
     System::Linux | System::MacOs => "vi",
 };

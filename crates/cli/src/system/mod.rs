@@ -1,12 +1,12 @@
-//! Differences between operating systems for the program; those for the library are in `src/system`. As there, each rule is a function of a
-//! [`System`], and is tested on any of them.
+//! Differences between operating systems that concern the program; the library's are in its own `system` module. Rules
+//! are functions of a [`System`], so that they can be tested on any system.
 
 mod command;
 mod output;
 mod players;
 mod signals;
 
-pub use command::{PATH_DELIMITER, USUAL_EDITOR, split_command};
+pub use command::{DEFAULT_EDITOR, PATH_DELIMITER, split_command};
 pub use output::stdout_is_file;
 pub use players::{player_names, players, quiet};
 pub use signals::on_stop;

@@ -1,9 +1,10 @@
-//! Standard output as a file.
+//! The kind of standard output.
 
 use std::fs::File;
 use std::io::stdout;
 
-/// Returns whether standard output is a file: nobody waits for its samples, and its header can be corrected at the end.
+/// Returns whether standard output is a regular file, to which sound is not streamed: a whole WAV file has a correct
+/// header.
 pub fn stdout_is_file() -> bool {
     #[cfg(unix)]
     let handle = std::os::fd::AsFd::as_fd(&stdout()).try_clone_to_owned();

@@ -1,4 +1,4 @@
-//! Programs of the system that play a WAV file and end.
+//! Programs of the system that play a WAV file and exit.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::System;
 
-/// Programs of Linux, each with its arguments before the file, the likeliest first.
+/// Players on Linux, each with its arguments before the file, in order of preference.
 const ON_LINUX: [(&str, &[&str]); 6] = [
     ("pw-play", &[]),
     ("paplay", &[]),
@@ -16,16 +16,17 @@ const ON_LINUX: [(&str, &[&str]); 6] = [
     ("mpv", &["--no-video", "--really-quiet"]),
 ];
 
-/// The player of Windows is in .NET, which its PowerShell reaches. The file's name goes there as a variable, not as code.
+/// The player on Windows is a class of .NET, called by PowerShell. The path of the file is passed in an environment
+/// variable, not as code.
 const POWERSHELL: &str = r"System32\WindowsPowerShell\v1.0\powershell.exe";
 const SCRIPT: &str = "(New-Object System.Media.SoundPlayer $env:UALM_SOUND).PlaySync()";
 
-/// Returns the commands that may play `file`, the likeliest first.
+/// Returns the commands that may play `file`, in order of preference.
 pub fn players(file: &Path) -> Vec<Command> {
     commands(System::CURRENT, file)
 }
 
-/// Returns the names of the programs that may play, for messages.
+/// Returns the names of the players, for messages.
 pub fn player_names() -> String {
     names(&players(Path::new("")))
 }
@@ -55,8 +56,8 @@ fn names(commands: &[Command]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns a command that neither reads from the terminal nor writes to it, and that a Ctrl-C at the terminal does not reach:
-/// it ends when this program says so.
+/// Returns a command without access to the terminal, in a process group of its own: a Ctrl-C does not reach the
+/// command, which this program ends itself.
 pub fn quiet(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_system_has_players_of_its_own() {
+    fn each_system_has_its_players() {
         let file = Path::new("a'; b.wav");
         for (system, expected) in [
             (System::Linux, "pw-play, paplay, aplay, play, ffplay, mpv"),

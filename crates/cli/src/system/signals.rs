@@ -1,4 +1,5 @@
-//! Requests to stop the program: signals on Unix; on Windows Ctrl-C, Ctrl-Break, and the end of the console or the session.
+//! Requests to stop the program: signals on Unix; Ctrl-C, Ctrl-Break and the end of the console or the session on
+//! Windows.
 
 use std::time::Duration;
 
@@ -6,17 +7,17 @@ use ualm::{Error, ErrorKind, Result};
 
 /// A request to stop the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(windows), allow(dead_code, reason = "other systems leave as much time as is needed"))]
+#[cfg_attr(not(windows), allow(dead_code, reason = "other systems set no time limit"))]
 pub enum Stop {
-    /// A person or another program, which waits.
+    /// A request by a user or another program, without a time limit.
     Asked,
-    /// The end of the console or the session: the system ends the program soon.
+    /// The end of the console or the session: the system soon kills the program.
     Ending,
 }
 
 impl Stop {
-    /// The time that is left, unless it is unlimited: Windows gives five seconds when a console is closed.
-    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "the server alone waits for long"))]
+    /// Returns the time left, or `None` if it is unlimited. Windows gives five seconds when a console is closed.
+    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "only the server drains"))]
     pub fn time_left(self) -> Option<Duration> {
         match self {
             Self::Asked => None,
@@ -26,24 +27,24 @@ impl Stop {
 }
 
 fn unhandled(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Io, "the signals cannot be handled").with_source(error)
+    Error::new(ErrorKind::Io, "the signal handler cannot be installed").with_source(error)
 }
 
-/// Calls `handler`, on a thread of its own, each time that the program is asked to stop.
+/// Calls `handler`, on a thread of its own, at each request to stop.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when the system does not tell.
+/// [`ErrorKind::Io`] if the signal handler cannot be installed.
 #[cfg(unix)]
 pub fn on_stop(handler: impl FnMut() + Send + 'static) -> Result<()> {
     ctrlc::set_handler(handler).map_err(unhandled)
 }
 
-/// Calls `handler`, on a thread of its own, each time that the program is asked to stop.
+/// Calls `handler`, on a thread of its own, at each request to stop.
 ///
-/// A program that answers the end of its console is ended at once; Tokio does not answer.
+/// Windows kills a program as soon as its handler of the console's end returns; Tokio's handler does not return.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when the system does not tell.
+/// [`ErrorKind::Io`] if the signal handler cannot be installed.
 #[cfg(windows)]
 pub fn on_stop(mut handler: impl FnMut() + Send + 'static) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(unhandled)?;
@@ -66,7 +67,7 @@ pub fn on_stop(mut handler: impl FnMut() + Send + 'static) -> Result<()> {
 /// Waits for SIGTERM or SIGINT.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when the system does not tell.
+/// [`ErrorKind::Io`] if the signal handler cannot be installed.
 #[cfg(all(unix, feature = "server"))]
 pub fn stop_signal() -> Result<impl Future<Output = Stop>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -83,14 +84,14 @@ pub fn stop_signal() -> Result<impl Future<Output = Stop>> {
 /// Waits for Ctrl-C, Ctrl-Break, or the end of the console or the session.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when the system does not tell.
+/// [`ErrorKind::Io`] if the signal handler cannot be installed.
 #[cfg(all(windows, feature = "server"))]
 pub fn stop_signal() -> Result<impl Future<Output = Stop>> {
     let mut events = Events::listen()?;
     Ok(async move { events.next().await })
 }
 
-/// The events of a console.
+/// The events of the console.
 #[cfg(windows)]
 struct Events {
     interrupt: tokio::signal::windows::CtrlC,

@@ -1,4 +1,4 @@
-//! Base64 as clients write it: in lines, without padding, in the alphabet of URLs, or in a `data:` URL.
+//! Lenient Base64: with line breaks, without padding, in the URL alphabet, or in a `data:` URL.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -10,19 +10,19 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Letters in which a scheme of a URL ends.
+/// The maximum length of a URL scheme that is recognized.
 const LONGEST_SCHEME: usize = 32;
 
-/// Returns the bytes that `text` stands for.
+/// Decodes `text`.
 ///
 /// # Errors
-/// What is wrong with it, in a sentence.
+/// A message about the fault.
 pub fn decode(text: &str) -> Result<Vec<u8>, String> {
     let text = text.trim_ascii();
     let is_url = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
-    // Base64 has no colon, so that one at the beginning ends a scheme, as in file: or blob:
+    // Base64 has no colon: one near the beginning ends a scheme, such as file: or blob:
     if !is_url && text.bytes().take(LONGEST_SCHEME).any(|letter| letter == b':') {
-        return Err("nothing is fetched from elsewhere: send the file itself, in Base64".into());
+        return Err("URLs are not fetched: send the file itself, in Base64".into());
     }
     let mut letters = if is_url { percent_decode_str(data_of(text)?).collect() } else { text.as_bytes().to_vec() };
     letters.retain(|letter| !letter.is_ascii_whitespace());
@@ -33,18 +33,18 @@ pub fn decode(text: &str) -> Result<Vec<u8>, String> {
             other => other,
         };
     }
-    LENIENT.decode(&letters).map_err(|e| format!("no Base64: {e}"))
+    LENIENT.decode(&letters).map_err(|e| format!("invalid Base64: {e}"))
 }
 
 /// Returns the data of a `data:` URL.
 fn data_of(url: &str) -> Result<&str, String> {
     const EXPECTED: &str = "expected data:TYPE;base64,DATA";
-    let (head, data) = url.split_once(',').ok_or_else(|| format!("a data: URL without a comma; {EXPECTED}"))?;
+    let (head, data) = url.split_once(',').ok_or_else(|| format!("the data: URL is without a comma; {EXPECTED}"))?;
     let coding = head.rsplit(';').next().unwrap_or_default().trim();
     if coding.eq_ignore_ascii_case("base64") {
         Ok(data)
     } else {
-        Err(format!("a data: URL that is not in Base64; {EXPECTED}"))
+        Err(format!("the data: URL is not in Base64; {EXPECTED}"))
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_form_stands_for_the_same_bytes(bytes: Vec<u8>, width in 1usize..80) {
+        fn every_form_decodes_to_the_same_bytes(bytes: Vec<u8>, width in 1usize..80) {
             for engine in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
                 let text = engine.encode(&bytes);
                 let lines: Vec<_> = text.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
@@ -74,17 +74,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused() {
+    fn invalid_base64_is_refused() {
         for (text, why) in [
-            ("%", "no Base64"),
-            ("UklGR", "no Base64"),
-            ("UklGRg==UklG", "no Base64"),
+            ("%", "invalid Base64"),
+            ("UklGR", "invalid Base64"),
+            ("UklGRg==UklG", "invalid Base64"),
             ("data:audio/wav,RIFF", "not in Base64"),
             ("data:audio/wav;base64", "without a comma"),
-            ("https://example.org/a.wav", "nothing is fetched"),
-            ("HTTP://example.org/a.wav", "nothing is fetched"),
-            ("file:///a.wav", "nothing is fetched"),
-            ("blob:http://localhost/1", "nothing is fetched"),
+            ("https://example.org/a.wav", "not fetched"),
+            ("HTTP://example.org/a.wav", "not fetched"),
+            ("file:///a.wav", "not fetched"),
+            ("blob:http://localhost/1", "not fetched"),
         ] {
             let told = decode(text).unwrap_err();
             assert!(told.contains(why), "{text}: {told}");

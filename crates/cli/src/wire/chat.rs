@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions`.
+//! Requests to `/v1/chat/completions`.
 
 mod message;
 
@@ -11,15 +11,15 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::choice::Voice;
-use super::idle::CHAT;
 use super::json::{parse, whole};
+use super::unsupported::CHAT;
 use super::{Refusal, RefusalCode, Settings, SoundFormat, base64};
 use crate::object::{object_or_default, optional_object, or_default};
 use message::ECHOES;
 pub use message::{ChatMessage, Sound};
 use ualm::{Modality, ReasoningMode, Record, RichCaption, Wording};
 
-/// The body.
+/// The body of a chat request.
 #[derive(Debug, Deserialize)]
 pub struct ChatRequest {
     /// The model's name.
@@ -27,7 +27,7 @@ pub struct ChatRequest {
     /// The conversation.
     pub messages: Vec<ChatMessage>,
     /// The modalities of the reply.
-    #[serde(default = "text_alone")]
+    #[serde(default = "text_only")]
     pub modalities: Vec<Modality>,
     /// The encoding of returned sound.
     #[serde(default, deserialize_with = "optional_object")]
@@ -38,7 +38,7 @@ pub struct ChatRequest {
     /// Options of the stream.
     #[serde(default, deserialize_with = "optional_object")]
     pub stream_options: Option<StreamOptions>,
-    /// Takes.
+    /// The number of takes.
     #[serde(default, deserialize_with = "whole")]
     pub n: Option<u16>,
     /// Seed of the first take.
@@ -46,16 +46,16 @@ pub struct ChatRequest {
     pub seed: Option<u64>,
     /// Softmax temperature.
     pub temperature: Option<f32>,
-    /// Only the most probable ids that together reach it.
+    /// The cumulative probability for nucleus sampling.
     pub top_p: Option<f32>,
-    /// The most frames of each segment.
+    /// The limit on the steps of each segment.
     #[serde(default, deserialize_with = "whole")]
     pub max_completion_tokens: Option<usize>,
-    /// The same under its older name.
+    /// The older name of `max_completion_tokens`.
     #[serde(default, deserialize_with = "whole")]
     pub max_tokens: Option<usize>,
     reasoning_effort: Option<String>,
-    /// Extensions of OpenAI's interface.
+    /// Extensions to OpenAI's API.
     #[serde(default, deserialize_with = "object_or_default")]
     pub ualm: ChatExtension,
 }
@@ -72,62 +72,62 @@ pub struct AudioChoice {
 /// Options of the stream.
 #[derive(Debug, Deserialize)]
 pub struct StreamOptions {
-    /// `true` adds the usage at the end.
+    /// `true` to add the usage at the end.
     #[serde(default, deserialize_with = "or_default")]
     pub include_usage: bool,
     #[serde(default, deserialize_with = "or_default")]
     include_obfuscation: bool,
 }
 
-/// The field `ualm`.
+/// The field `ualm` of a chat request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ChatExtension {
-    /// Modalities of the first segments.
+    /// The modalities of the first segments.
     pub force: Option<Vec<Modality>>,
-    /// The most segments.
+    /// The limit on segments.
     pub max_segments: Option<usize>,
-    /// A chain.
-    pub reasoning: Option<ChainWish>,
+    /// A chain of reasoning.
+    pub reasoning: Option<ChainSettings>,
     /// The segment to resume at.
     pub from: Option<FromRecord>,
     /// Settings of text.
     #[serde(deserialize_with = "object_or_default")]
     pub text: Settings,
-    /// `true` lets the model think before it answers in text; by default as the package says.
+    /// Enables or disables thinking before a text answer; by default the package decides.
     pub thinking: Option<bool>,
-    /// `true` returns the model's thoughts as well.
+    /// `true` to return the model's thoughts as well.
     #[serde(deserialize_with = "or_default")]
     pub show_thinking: bool,
     /// Settings of sound and speech.
     #[serde(deserialize_with = "object_or_default")]
     pub audio: Settings,
-    /// `true` ranks the takes.
+    /// `true` to rank the takes.
     #[serde(deserialize_with = "or_default")]
     pub best: bool,
-    /// `true` returns the records.
+    /// `true` to return the records.
     #[serde(deserialize_with = "or_default")]
     pub record: bool,
-    /// `true` when WAV files contain their takes.
+    /// `true` to store the record in WAV files.
     pub take: Option<bool>,
-    /// Rate of the sound that is given back, in hertz.
+    /// The sample rate of returned sound, in hertz.
     pub sample_rate: Option<u32>,
 }
 
-/// Settings of reasoning; missing ones are the package's or the record's.
+/// Settings of a chain; the package or the record has the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct ChainWish {
+pub struct ChainSettings {
     /// The reasoning mode.
     pub mode: Option<ReasoningMode>,
     /// Rounds of reflection.
     pub rounds: Option<usize>,
-    /// `true` lets a reflection hear its sound through the audio encoder.
+    /// `true` to let the model hear its drafts through the audio encoder.
     pub listen: Option<bool>,
-    /// The plan, in the place of the model's.
+    /// A plan to use instead of the model's.
     #[serde(deserialize_with = "plan")]
     pub plan: Option<String>,
-    /// What is said to the model at each stage, in the place of the package's words.
+    /// Instructions for the stages, in place of the package's own.
     #[serde(deserialize_with = "prompts")]
     pub prompts: Option<Wording>,
 }
@@ -136,15 +136,15 @@ pub struct ChainWish {
 #[derive(Debug, Deserialize)]
 pub struct FromRecord {
     record: Box<RawValue>,
-    /// The first segment to make, from 1.
+    /// The first segment to generate, from 1.
     pub segment: usize,
 }
 
 impl ChatRequest {
-    /// Reads a body.
+    /// Parses a body.
     ///
     /// # Errors
-    /// A field that is not known, or whose value has no meaning, or fields that do not go together.
+    /// An unknown field, an invalid value, or fields that contradict each other.
     pub fn from_json(body: &[u8]) -> Result<Self, Refusal> {
         let mut request: Self = parse(body, CHAT, ECHOES)?;
         // an empty list forces nothing
@@ -162,21 +162,21 @@ impl ChatRequest {
         self.ualm.reasoning.is_some() || self.modalities.iter().chain(forced).any(|modality| modality.is_sound())
     }
 
-    /// Returns whether the model thinks before it answers in text, if the request says so.
+    /// Returns the requested setting of thinking.
     pub fn thinking(&self) -> Option<bool> {
         let effort = self.reasoning_effort.as_deref();
-        // of the efforts, "none" and an empty text alone pass
+        // `check_settings` has refused all other efforts
         self.ualm.thinking.or(effort.filter(|effort| *effort == "none").map(|_| false))
     }
 
-    /// The most frames of each segment.
+    /// Returns the limit on the steps of each segment.
     pub fn max_tokens(&self) -> Option<usize> {
         self.max_completion_tokens.or(self.max_tokens)
     }
 
     fn check_messages(&self) -> Result<(), Refusal> {
         if self.messages.is_empty() && self.ualm.from.is_none() {
-            return Err(Refusal::invalid("messages", "no messages; expected at least one"));
+            return Err(Refusal::invalid("messages", "the list is empty; expected at least one message"));
         }
         let mut before = None;
         for (index, message) in self.messages.iter().enumerate() {
@@ -192,21 +192,21 @@ impl ChatRequest {
             return Err(Refusal::invalid("modalities", what));
         }
         match (self.wants_sound(), &self.audio) {
-            (true, None) => Err(Refusal::invalid("audio", "sound is to be made: say in which audio.format")),
-            (false, Some(_)) => Err(Refusal::invalid("audio", "no sound is to be made: put \"audio\" into modalities")),
+            (true, None) => Err(Refusal::invalid("audio", "the reply may have sound: set audio.format")),
+            (false, Some(_)) => Err(Refusal::invalid("audio", "the reply has no sound: add \"audio\" to modalities")),
             _ => Ok(()),
         }
     }
 
     fn check_settings(&self) -> Result<(), Refusal> {
         if !matches!(self.reasoning_effort.as_deref(), None | Some("none" | "")) {
-            let what = "the model thinks or does not: set ualm.thinking, or leave it out";
+            let what = "efforts are not supported: set ualm.thinking to true or false, or leave it out";
             let unsupported = Refusal::invalid("reasoning_effort", what);
             return Err(Refusal { code: RefusalCode::UnsupportedField, ..unsupported });
         }
         for (name, most) in [("max_tokens", self.max_tokens), ("max_completion_tokens", self.max_completion_tokens)] {
             if most == Some(0) {
-                return Err(Refusal::invalid(name, "0 frames; expected at least 1"));
+                return Err(Refusal::invalid(name, "0 tokens; expected at least 1"));
             }
         }
         Settings { temperature: self.temperature, top_p: self.top_p, ..Settings::default() }.check("")?;
@@ -220,10 +220,10 @@ impl ChatRequest {
         if let (Some(one), Some(other)) = (self.max_tokens, self.max_completion_tokens)
             && one != other
         {
-            return fail("max_tokens", "max_completion_tokens says otherwise: give one of them");
+            return fail("max_tokens", "max_completion_tokens has another value: send one of the two");
         }
         if self.stream_options.as_ref().is_some_and(|options| options.include_obfuscation) {
-            return fail("stream_options.include_obfuscation", "the stream is not obfuscated: leave it out");
+            return fail("stream_options.include_obfuscation", "obfuscation is not supported: leave it out");
         }
         if self.n == Some(0) {
             return fail("n", "0 takes; expected at least 1");
@@ -235,17 +235,17 @@ impl ChatRequest {
             return fail("ualm.force", "a chain of reasoning has its own segments: leave force and max_segments out");
         }
         if own.from.as_ref().is_some_and(|from| from.segment == 0) {
-            return fail("ualm.from.segment", "segment 0; expected 1 for the first");
+            return fail("ualm.from.segment", "segment 0; segments are counted from 1");
         }
         self.audio.as_ref().map_or(SoundFormat::Wav, |audio| audio.format).check_rate(own.sample_rate)
     }
 }
 
 impl FromRecord {
-    /// The record: an object, or a WAV file in Base64 that carries one.
+    /// Reads the record: an object, or a WAV file in Base64 with a record.
     ///
     /// # Errors
-    /// No record, or a damaged one.
+    /// A missing or damaged record.
     pub fn record(&self) -> Result<Record, Refusal> {
         const PARAM: &str = "ualm.from.record";
         let json = self.record.get();
@@ -260,7 +260,7 @@ impl FromRecord {
     }
 }
 
-fn text_alone() -> Vec<Modality> {
+fn text_only() -> Vec<Modality> {
     vec![Modality::Text]
 }
 

@@ -1,4 +1,4 @@
-//! Forms that an answer may have.
+//! Formats and other choices in requests.
 
 use serde::de::value::StringDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -24,7 +24,7 @@ pub enum SoundFormat {
     Pcm,
 }
 
-/// The highest rate that the encoder of FLAC takes, in hertz.
+/// The maximum sample rate of the FLAC encoder, in hertz.
 const MOST_FLAC_RATE: u32 = 96_000;
 
 impl TryFrom<String> for SoundFormat {
@@ -37,17 +37,17 @@ impl TryFrom<String> for SoundFormat {
             "mp3" => Ok(Self::Mp3),
             "opus" => Ok(Self::Opus),
             "pcm" | "pcm16" => Ok(Self::Pcm),
-            "aac" => Err("there is no encoder for \"aac\": ask for wav, flac, mp3, opus or pcm16".into()),
+            "aac" => Err("there is no encoder for \"aac\"; expected wav, flac, mp3, opus or pcm16".into()),
             _ => Err(format!("{name:?}; expected wav, flac, mp3, opus or pcm16")),
         }
     }
 }
 
 impl SoundFormat {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 5] = [Self::Wav, Self::Flac, Self::Mp3, Self::Opus, Self::Pcm];
 
-    /// Returns the rates that the format knows, in hertz; none where it knows all that a request may ask for.
+    /// Returns the sample rates that the format supports, in hertz; `None` if it supports every rate.
     pub fn rates(self) -> Option<&'static [u32]> {
         match self {
             Self::Wav | Self::Flac | Self::Pcm => None,
@@ -56,33 +56,33 @@ impl SoundFormat {
         }
     }
 
-    /// Returns whether sound at `rate` hertz has this format.
-    pub fn knows_rate(self, rate: u32) -> bool {
+    /// Returns whether the format supports `rate` hertz.
+    pub fn supports_rate(self, rate: u32) -> bool {
         self.rates().is_none_or(|rates| rates.contains(&rate))
     }
 
-    /// Checks a rate that the field `ualm.sample_rate` asks for.
+    /// Checks the value of `ualm.sample_rate`.
     ///
     /// # Errors
-    /// The rate is out of range, or the format does not know it.
+    /// The rate is out of range, or the format does not support it.
     pub fn check_rate(self, rate: Option<u32>) -> Result<(), Refusal> {
         const PARAM: &str = "ualm.sample_rate";
         match (rate, self.rates()) {
             (Some(rate), _) if !(8_000..=192_000).contains(&rate) => {
-                Err(Refusal::invalid(PARAM, "expected 8000 to 192000 hertz"))
+                Err(Refusal::invalid(PARAM, "expected a rate in 8000..=192000 hertz"))
             }
             (Some(rate), _) if self == Self::Flac && rate > MOST_FLAC_RATE => {
-                Err(Refusal::invalid(PARAM, format!("{rate} hertz; FLAC is made of at most {MOST_FLAC_RATE}")))
+                Err(Refusal::invalid(PARAM, format!("{rate} hertz; FLAC supports up to {MOST_FLAC_RATE}")))
             }
             (Some(rate), Some(rates)) if !rates.contains(&rate) => {
-                Err(Refusal::invalid(PARAM, format!("{rate} hertz; this format knows {rates:?}")))
+                Err(Refusal::invalid(PARAM, format!("{rate} hertz; this format supports {rates:?}")))
             }
             _ => Ok(()),
         }
     }
 }
 
-/// The name of a voice: alone, or as the id of an object.
+/// The name of a voice, as a string or as the id of an object.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "expected a voice's name, or an object with it as id")]
 pub enum Voice {
@@ -96,7 +96,7 @@ pub enum Voice {
 }
 
 impl Voice {
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         match self {
             Self::Name(name) | Self::Object { id: name } => name,
@@ -104,10 +104,10 @@ impl Voice {
     }
 }
 
-/// Reads a choice by its name, in small letters or large ones; none from null and from an empty text.
+/// Deserializes a choice by its name, ignoring case; `None` from null and from an empty string.
 ///
 /// # Errors
-/// What is no text, and what `T` refuses.
+/// An error for any value but a string, and the errors of `T`.
 pub fn choice<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
     let name = Option::<String>::deserialize(from)?.map(|name| name.trim().to_ascii_lowercase());
     let read = |name: String| -> Result<T, D::Error> {
@@ -121,10 +121,10 @@ pub fn choice<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StreamFormat {
-    /// As the body.
+    /// Sound as the body.
     #[default]
     Audio,
-    /// As server-sent events.
+    /// Server-sent events.
     Sse,
 }
 
@@ -135,8 +135,8 @@ pub enum TextFormat {
     /// An object with the text.
     #[default]
     Json,
-    /// The text alone.
+    /// Plain text.
     Text,
-    /// An object with all there is.
+    /// An object with the text, its segments and the language.
     VerboseJson,
 }

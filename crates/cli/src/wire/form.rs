@@ -1,4 +1,4 @@
-//! Forms (`multipart/form-data`), whole in memory.
+//! Forms (`multipart/form-data`).
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -7,7 +7,7 @@ use multer::Multipart;
 
 use super::Refusal;
 
-/// The most fields of a form.
+/// The maximum number of fields of a form.
 const MOST_FIELDS: usize = 64;
 
 /// A field of a form.
@@ -16,26 +16,26 @@ pub struct Field {
     pub content: Bytes,
 }
 
-/// The fields of `body`, in order.
+/// Parses the fields of `body`, in order.
 pub fn parse(body: Bytes, boundary: &str) -> Result<Vec<Field>, Refusal> {
     let mut form = Multipart::new(once(async { Ok::<_, std::io::Error>(body) }), boundary);
-    // the body is there: nothing can be waited for
-    read(&mut form).now_or_never().unwrap_or_else(|| Err(torn("it ends too early")))
+    // the body is complete, so that reading never waits
+    read(&mut form).now_or_never().unwrap_or_else(|| Err(malformed("it is incomplete")))
 }
 
 async fn read(form: &mut Multipart<'_>) -> Result<Vec<Field>, Refusal> {
     let mut fields = Vec::new();
-    while let Some(field) = form.next_field().await.map_err(|e| torn(&e.to_string()))? {
+    while let Some(field) = form.next_field().await.map_err(|e| malformed(&e.to_string()))? {
         let name = field.name().unwrap_or_default().to_owned();
-        let content = field.bytes().await.map_err(|e| torn(&e.to_string()))?;
+        let content = field.bytes().await.map_err(|e| malformed(&e.to_string()))?;
         fields.push(Field { name, content });
         if fields.len() > MOST_FIELDS {
-            return Err(torn(&format!("more than {MOST_FIELDS} fields")));
+            return Err(malformed(&format!("more than {MOST_FIELDS} fields")));
         }
     }
     Ok(fields)
 }
 
-fn torn(what: &str) -> Refusal {
-    Refusal { param: None, ..Refusal::invalid("", format!("the body is no form as expected: {what}")) }
+fn malformed(what: &str) -> Refusal {
+    Refusal { param: None, ..Refusal::invalid("", format!("the body is not a valid form: {what}")) }
 }

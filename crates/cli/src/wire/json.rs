@@ -1,4 +1,4 @@
-//! JSON bodies: null counts as absent, and the first field that is wrong, not known or not supported is named.
+//! Parsing of JSON bodies: null means absent, and the error names the first invalid, unknown or unsupported field.
 
 use std::fmt;
 
@@ -10,71 +10,78 @@ use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 use serde_path_to_error::{Deserializer as Tracked, Track};
 
-use super::idle::Idle;
+use super::unsupported::Unsupported;
 use super::{Refusal, RefusalCode};
 use ualm::internal::skip_mark;
 
-/// The most fields that are not known and null.
+/// The maximum number of unknown fields that are null.
 const MOST_UNKNOWN: usize = 1000;
 
-/// Below it, every whole number is a 64-bit float.
+/// The bound below which 64-bit floats represent every whole number.
 const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// The most letters of what is wrong with a value.
+/// The maximum length of an error message about a value, in characters.
 const MOST_LETTERS: usize = 300;
 
-/// Reads `body` as a `T`. The fields of `idle` may be there as long as they ask for nothing; those whose places are among
-/// `echoes`, as in `messages[].annotations`, may hold anything.
-pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], idle: &[Idle], echoes: &[&str]) -> Result<T, Refusal> {
-    let text = skip_mark(body).map_err(|e| no_object(e.message()))?;
-    let Fields(mut fields) = serde_json::from_slice(text).map_err(|e| no_object(&e.to_string()))?;
+/// Parses `body` as a `T`. Fields in `unsupported` are accepted with neutral values; fields with paths in `echoes`,
+/// such as `messages[].annotations`, are accepted with any value.
+pub fn parse<'a, T: Deserialize<'a>>(
+    body: &'a [u8],
+    unsupported: &[Unsupported],
+    echoes: &[&str],
+) -> Result<T, Refusal> {
+    let text = skip_mark(body).map_err(|e| not_an_object(e.message()))?;
+    let Fields(mut fields) = serde_json::from_slice(text).map_err(|e| not_an_object(&e.to_string()))?;
     fields.retain(|(_, value)| value.get() != "null");
     for (name, value) in &fields {
-        if let Some(idle) = idle.iter().find(|idle| idle.name == *name) {
-            idle.check(value.get())?;
+        if let Some(field) = unsupported.iter().find(|field| field.name == *name) {
+            field.check(value.get())?;
         }
     }
-    fields.retain(|(name, _)| !idle.iter().any(|idle| idle.name == *name));
+    fields.retain(|(name, _)| !unsupported.iter().any(|field| field.name == *name));
 
-    let (mut track, mut unknown) = (Track::new(), Vec::new());
+    let mut track = Track::new();
+    let mut unknown = Vec::new();
     let mut note = |path: Path| {
-        if unknown.len() < MOST_UNKNOWN && !echoes.contains(&&*place(&path, |_| String::new())) {
-            unknown.push((place(&path, |index| index.to_string()), pointer(&path)));
+        if unknown.len() < MOST_UNKNOWN && !echoes.contains(&&*path_of(&path, |_| String::new())) {
+            unknown.push((path_of(&path, |index| index.to_string()), pointer(&path)));
         }
     };
     let map = MapDeserializer::new(fields.into_iter());
     let value = serde_ignored::deserialize(Tracked::new(map, &mut track), &mut note);
     let value = value.map_err(|error| refused(&error, &track.path().to_string()))?;
-    match first_that_is_there(text, unknown) {
+    match first_present(text, unknown) {
         Some(unknown) => Err(Refusal::unsupported(unknown)),
         None => Ok(value),
     }
 }
 
-/// Returns the name of the first of the `unknown` fields, by their names and JSON pointers, that is not null.
-fn first_that_is_there(text: &[u8], unknown: Vec<(String, String)>) -> Option<String> {
+/// Returns the name of the first of the `unknown` fields, given by names and JSON pointers, that is not null.
+fn first_present(text: &[u8], unknown: Vec<(String, String)>) -> Option<String> {
     if unknown.is_empty() {
         return None;
     }
-    // too many to be looked at count as being there
-    let is_crowd = unknown.len() == MOST_UNKNOWN;
+    // beyond the limit, fields are taken to be present
+    let is_full = unknown.len() == MOST_UNKNOWN;
     let all: Value = serde_json::from_slice(text).unwrap_or_default();
-    let is_there = |pointer: &str| all.pointer(pointer).is_some_and(|value| !value.is_null());
-    unknown.into_iter().find(|(_, pointer)| is_crowd || is_there(pointer)).map(|(name, _)| name)
+    let is_present = |pointer: &str| all.pointer(pointer).is_some_and(|value| !value.is_null());
+    unknown.into_iter().find(|(_, pointer)| is_full || is_present(pointer)).map(|(name, _)| name)
 }
 
-/// Reads a whole number, which some clients write as `1.0`; none from null.
+/// Deserializes a whole number, which some clients write as `1.0`; `None` from null.
 ///
 /// # Errors
-/// Anything else, and a number that `T` does not hold.
+/// An error for any other value, and for a number out of the range of `T`.
 pub fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<Option<T>, D::Error> {
     let Some(number) = Option::<Number>::deserialize(from)? else { return Ok(None) };
     let written = number.as_f64().filter(|value| value.fract() == 0.0 && (0.0..MOST_EXACT).contains(value));
     let value = number.as_u64().or(written.map(|value| value as u64)).and_then(|value| T::try_from(value).ok());
-    value.map(Some).ok_or_else(|| D::Error::custom(format!("{number}; expected a whole number in its range")))
+    value
+        .map(Some)
+        .ok_or_else(|| D::Error::custom(format!("{number}; expected a whole number within the field's range")))
 }
 
-/// The fields of an object as they are written.
+/// The fields of an object, as raw JSON.
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
@@ -99,13 +106,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-fn no_object(what: &str) -> Refusal {
-    let message = format!("the body is no JSON object as expected: {what}");
+fn not_an_object(what: &str) -> Refusal {
+    let message = format!("the body is not a valid JSON object: {what}");
     Refusal { code: RefusalCode::Invalid, param: None, message }
 }
 
 fn refused(error: &serde_json::Error, path: &str) -> Refusal {
-    // lines and columns are those of the field, not of the body
+    // line and column are relative to the field, not to the body
     let told = error.to_string();
     let told = told.rsplit_once(" at line ").map_or(&*told, |(told, _)| told);
     let param = match (named_field(told), path) {
@@ -116,18 +123,18 @@ fn refused(error: &serde_json::Error, path: &str) -> Refusal {
     };
     let message = match &param {
         Some(param) => format!("{param}: {}", shortened(told)),
-        None => format!("the body is no JSON object as expected: {told}"),
+        None => format!("the body is not a valid JSON object: {told}"),
     };
     Refusal { code: RefusalCode::Invalid, param, message }
 }
 
-/// Returns the field that an error names because it is missing or given twice. Its path is that of the object around it.
+/// Returns the name of a missing or duplicate field in an error message, whose path is that of the surrounding object.
 fn named_field(told: &str) -> Option<&str> {
     let rest = told.strip_prefix("missing field `").or_else(|| told.strip_prefix("duplicate field `"))?;
     rest.strip_suffix('`')
 }
 
-/// Returns the beginning of a message, which may hold a whole recording.
+/// Truncates a message, which may quote a whole recording.
 fn shortened(told: &str) -> String {
     match told.char_indices().nth(MOST_LETTERS) {
         Some((end, _)) => format!("{}…", told.get(..end).unwrap_or_default()),
@@ -135,22 +142,22 @@ fn shortened(told: &str) -> String {
     }
 }
 
-/// A field's place, as in `messages[0].content`, with `index` for the numbers.
-fn place(path: &Path, index: fn(usize) -> String) -> String {
+/// Formats a path, as in `messages[0].content`; `index` formats the indices.
+fn path_of(path: &Path, index: fn(usize) -> String) -> String {
     match path {
         Path::Root => String::new(),
-        Path::Seq { parent, index: at } => format!("{}[{}]", place(parent, index), index(*at)),
-        Path::Map { parent, key } => match place(parent, index) {
+        Path::Seq { parent, index: at } => format!("{}[{}]", path_of(parent, index), index(*at)),
+        Path::Map { parent, key } => match path_of(parent, index) {
             parent if parent.is_empty() => key.clone(),
             parent => format!("{parent}.{key}"),
         },
         Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
-            place(parent, index)
+            path_of(parent, index)
         }
     }
 }
 
-/// A field's JSON pointer.
+/// Returns the JSON pointer of a path.
 fn pointer(path: &Path) -> String {
     match path {
         Path::Root => String::new(),
@@ -163,7 +170,7 @@ fn pointer(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::idle::{is_empty, is_number};
+    use crate::wire::unsupported::{is_empty, is_number};
 
     #[derive(Debug, Deserialize)]
     struct Outer {
@@ -177,10 +184,11 @@ mod tests {
         number: u32,
     }
 
-    const IDLE: [Idle; 2] = [Idle::new("tools", is_empty, "no tools"), Idle::new("speed", is_number::<1>, "one speed")];
+    const UNSUPPORTED: [Unsupported; 2] =
+        [Unsupported::new("tools", is_empty, "no tools"), Unsupported::new("speed", is_number::<1>, "one speed")];
 
     fn read(body: &str) -> Result<Outer, Refusal> {
-        parse(body.as_bytes(), &IDLE, &["inner[].echo"])
+        parse(body.as_bytes(), &UNSUPPORTED, &["inner[].echo"])
     }
 
     fn refusal(body: &str) -> Refusal {
@@ -188,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_field() {
         let unknown = refusal(r#"{"inner": [{"number": 1}, {"number": 2, "other": {"deep": 3}}], "last": 1}"#);
         assert_eq!(unknown, Refusal::unsupported("inner[1].other"));
         let wrong = refusal(r#"{"inner": [{"number": "one"}]}"#);
@@ -210,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_nothing_passes() {
+    fn neutral_values_are_accepted() {
         for body in [
             r#"{"tools": [], "speed": 1.0}"#,
             r#"{"speed": 1, "tools": null}"#,
@@ -221,11 +229,11 @@ mod tests {
             assert_eq!(read(body).unwrap().plain, 0, "{body}");
         }
         assert!(read(r#"{"inner": [{"number": 7, "echo": {"deep": [1]}}]}"#).is_ok());
-        let crowd = format!(
+        let many = format!(
             r#"{{"inner": [{{"number": 7{}}}]}}"#,
             (0..2000).map(|n| format!(r#", "n{n}": null"#)).collect::<String>()
         );
-        assert_eq!(refusal(&crowd), Refusal::unsupported("inner[0].n0"));
+        assert_eq!(refusal(&many), Refusal::unsupported("inner[0].n0"));
         let beside = refusal(r#"{"inner": [{"number": 7, "one": null, "other": 0}]}"#);
         assert_eq!(beside, Refusal::unsupported("inner[0].other"));
         for (body, param) in [(r#"{"tools": [1]}"#, "tools"), (r#"{"speed": 2}"#, "speed"), (r#"{"echo": 1}"#, "echo")]

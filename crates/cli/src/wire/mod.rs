@@ -1,22 +1,22 @@
-//! The requests of clients of `ualm serve`, as values (`docs/server.md`). Whatever is not understood is refused in the
-//! name of its field, and nothing is ignored; no model is needed for it.
+//! The requests of clients of `ualm serve`, parsed without a model (`docs/server.md`). Unknown and invalid fields are
+//! refused by name; no field is ignored.
 
 mod base64;
 mod chat;
 mod choice;
 mod form;
-mod idle;
 mod json;
 mod refusal;
 mod settings;
 mod speech;
 mod transcription;
+mod unsupported;
 
 #[cfg(feature = "internal")]
 pub use base64::decode as decode_base64;
 #[cfg(feature = "internal")]
 pub use chat::ChatMessage;
-pub use chat::{ChainWish, ChatRequest, Sound};
+pub use chat::{ChainSettings, ChatRequest, Sound};
 pub use choice::{SoundFormat, StreamFormat, TextFormat, Voice};
 pub use refusal::{Refusal, RefusalCode};
 pub use settings::Settings;

@@ -1,47 +1,47 @@
-//! A request that is refused.
+//! Refusals of requests.
 
 use serde::Serialize;
 
 use ualm::{Error, ErrorKind};
 
-/// Why, for machines.
+/// The machine-readable reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalCode {
-    /// A field that is not known, or not supported.
+    /// An unknown or unsupported field.
     UnsupportedField,
-    /// A value without meaning.
+    /// An invalid value.
     Invalid,
-    /// Sound that cannot be read.
+    /// Sound that cannot be decoded.
     Audio,
-    /// More than is allowed.
+    /// A limit was exceeded.
     Limit,
-    /// Another model than the one that is loaded.
+    /// A model that is not loaded.
     ModelNotFound,
 }
 
-/// An invalid request: the field, and what is wrong with it.
+/// The refusal of a request: the field, and the fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why.
+    /// The reason.
     pub code: RefusalCode,
-    /// The field, as in `messages[0].content`; none where it is the whole body.
+    /// The field, as in `messages[0].content`; `None` for the whole body.
     pub param: Option<String>,
     /// The message: what was expected, what was found, and what to do.
     pub message: String,
 }
 
 impl Refusal {
-    /// A value of `param` without meaning.
+    /// Refuses an invalid value of `param`.
     pub fn invalid(param: &str, message: impl Into<String>) -> Self {
         Self { code: RefusalCode::Invalid, param: Some(param.to_owned()), message: message.into() }
     }
 
-    /// A field that is not known.
+    /// Refuses an unknown field.
     pub fn unsupported(param: impl Into<String>) -> Self {
         let param = param.into();
         let message =
-            format!("the field {param:?} is not supported: leave it out (docs/server.md lists those that are)");
+            format!("the field {param:?} is not supported: leave it out (docs/server.md lists the supported fields)");
         Self { code: RefusalCode::UnsupportedField, param: Some(param), message }
     }
 

@@ -1,37 +1,37 @@
-//! Settings of a modality that a request may give.
+//! Settings of a modality in a request.
 
 use serde::Deserialize;
 
 use super::Refusal;
 use ualm::SegmentConfig;
 
-/// Generation settings; missing ones are the package's.
+/// Generation settings; the package has the defaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Settings {
     /// Softmax temperature.
     pub temperature: Option<f32>,
-    /// Only the largest logits of each stream.
+    /// The number of most likely tokens to sample from, for each stream.
     pub top_k: Option<usize>,
-    /// Only the most probable ids that together reach it.
+    /// The cumulative probability for nucleus sampling.
     pub top_p: Option<f32>,
     /// Scale of classifier-free guidance.
     pub guidance: Option<f32>,
-    /// The most frames of a segment.
+    /// The maximum number of steps of a segment.
     pub max_steps: Option<usize>,
-    /// The fewest frames before the model may end.
+    /// The minimum number of steps before the model may end.
     pub min_steps: Option<usize>,
 }
 
 impl Settings {
-    /// Checks the values, whose fields stand in `place`, as in `ualm.text.`.
+    /// Checks the values; `prefix` is the path of the settings, as in `ualm.text.`.
     ///
     /// # Errors
-    /// A value that has no meaning, in its field's name.
-    pub fn check(&self, place: &str) -> Result<(), Refusal> {
-        let refuse = |name: &str, what: String| Err(Refusal::invalid(&format!("{place}{name}"), what));
+    /// A refusal of the first invalid value.
+    pub fn check(&self, prefix: &str) -> Result<(), Refusal> {
+        let refuse = |name: &str, what: String| Err(Refusal::invalid(&format!("{prefix}{name}"), what));
         if let Some(wrong) = self.temperature.filter(|value| !(value.is_finite() && *value >= 0.0)) {
-            return refuse("temperature", format!("{wrong}; expected a number from 0 up"));
+            return refuse("temperature", format!("{wrong}; expected a number of at least 0"));
         }
         if let Some(wrong) = self.top_p.filter(|value| !(*value > 0.0 && *value <= 1.0)) {
             return refuse("top_p", format!("{wrong}; expected a number above 0 and at most 1"));
@@ -45,7 +45,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Puts what was given in the place of what `config` says.
+    /// Overrides the settings of `config`.
     pub fn apply(&self, config: &mut SegmentConfig) {
         config.temperature = self.temperature.unwrap_or(config.temperature);
         config.top_k = self.top_k.unwrap_or(config.top_k);
@@ -55,7 +55,7 @@ impl Settings {
         config.min_steps = self.min_steps.unwrap_or(config.min_steps);
     }
 
-    /// The same, with `others` where it says nothing.
+    /// Fills missing settings from `others`.
     pub fn or(self, others: Self) -> Self {
         Self {
             temperature: self.temperature.or(others.temperature),

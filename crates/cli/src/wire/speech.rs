@@ -1,41 +1,41 @@
-//! `POST /v1/audio/speech`.
+//! Requests to `/v1/audio/speech`.
 
 use serde::Deserialize;
 
 use super::choice::choice;
-use super::idle::SPEECH;
 use super::json::parse;
+use super::unsupported::SPEECH;
 use super::{Refusal, Settings, SoundFormat, StreamFormat, Voice};
 use crate::object::optional_object;
 use ualm::Modality;
 
-/// The body.
+/// The body of a speech request.
 #[derive(Debug, Deserialize)]
 pub struct SpeechRequest {
     /// The model's name.
     pub model: String,
-    /// The words to say, or the sound to describe.
+    /// The text to speak, or the description of a sound.
     pub input: String,
-    /// In whose voice.
+    /// The voice.
     pub voice: Option<Voice>,
-    /// As what the sound is given back.
+    /// The format of the sound.
     #[serde(default, deserialize_with = "choice")]
     pub response_format: Option<SoundFormat>,
     /// The stream format.
     #[serde(default, deserialize_with = "choice")]
     pub stream_format: Option<StreamFormat>,
-    /// Extensions of OpenAI's interface.
+    /// Extensions to OpenAI's API.
     #[serde(default, deserialize_with = "optional_object")]
     pub ualm: Option<SpeechExtension>,
 }
 
-/// The field `ualm`.
+/// The field `ualm` of a speech request.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SpeechExtension {
-    /// Speech that says the input, or sound that the input describes.
+    /// `Speech` to speak the input, `Audio` to generate the sound that it describes.
     pub modality: Option<Modality>,
-    /// Seed of every draw.
+    /// The random seed.
     pub seed: Option<u64>,
     temperature: Option<f32>,
     top_k: Option<usize>,
@@ -43,21 +43,21 @@ pub struct SpeechExtension {
     guidance: Option<f32>,
     max_steps: Option<usize>,
     min_steps: Option<usize>,
-    /// `true` when a WAV file contains its take.
+    /// `true` to store the record in a WAV file.
     pub take: Option<bool>,
-    /// Rate of the sound that is given back, in hertz.
+    /// The sample rate of the returned sound, in hertz.
     pub sample_rate: Option<u32>,
 }
 
 impl SpeechRequest {
-    /// Reads a body.
+    /// Parses a body.
     ///
     /// # Errors
-    /// A field that is not known, or whose value has no meaning.
+    /// An unknown field, or an invalid value.
     pub fn from_json(body: &[u8]) -> Result<Self, Refusal> {
         let request: Self = parse(body, SPEECH, &[])?;
         if request.input.trim().is_empty() {
-            return Err(Refusal::invalid("input", "the text is empty; expected some words"));
+            return Err(Refusal::invalid("input", "the text is empty; expected at least a word"));
         }
         let own = request.ualm.unwrap_or_default();
         if !matches!(own.modality, None | Some(Modality::Speech | Modality::Audio)) {
@@ -70,7 +70,7 @@ impl SpeechRequest {
 }
 
 impl SpeechExtension {
-    /// Settings of the sound.
+    /// Returns the settings of the sound.
     pub fn settings(&self) -> Settings {
         Settings {
             temperature: self.temperature,
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_has_what_it_says() {
+    fn fields_are_parsed() {
         let body = br#"{"model": "m", "input": "rain", "response_format": "pcm", "stream_format": "sse",
             "ualm": {"modality": "audio", "seed": 3, "top_k": 5}}"#;
         let request = SpeechRequest::from_json(body).unwrap();
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_nothing_passes() {
+    fn neutral_values_are_accepted() {
         for rest in [
             r#""speed": 1.0, "instructions": "", "response_format": null, "voice": null, "ualm": null, "stream_format": null"#,
             r#""response_format": "", "stream_format": "", "voice": "", "language": "", "store": false, "n": 1"#,
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_named() {
+    fn errors_name_the_field() {
         for (body, param) in [
             (r#"{"model": "m", "input": "a", "speed": 2}"#, "speed"),
             (r#"{"model": "m", "input": "a", "instructions": "softly"}"#, "instructions"),

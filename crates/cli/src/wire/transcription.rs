@@ -1,4 +1,4 @@
-//! `POST /v1/audio/transcriptions` and `POST /v1/audio/translations`.
+//! Requests to `/v1/audio/transcriptions` and `/v1/audio/translations`.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -6,47 +6,47 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use super::form::{Field, parse};
-use super::idle::FORM;
+use super::unsupported::FORM;
 use super::{Refusal, Settings, TextFormat};
 
-/// The form.
+/// The form of a request.
 #[derive(Debug)]
 pub struct TranscriptionRequest {
     /// The model's name.
     pub model: String,
     /// The recording.
     pub file: Bytes,
-    /// As what the text is given back.
+    /// The format of the transcript.
     pub response_format: TextFormat,
-    /// `true` streams the transcript.
+    /// `true` to stream the transcript.
     pub stream: bool,
     /// The language of the recording, as a code.
     pub language: Option<String>,
     /// Softmax temperature.
     pub temperature: Option<f32>,
-    /// Seed of every draw.
+    /// The random seed.
     pub seed: Option<u64>,
 }
 
 impl TranscriptionRequest {
-    /// Reads a body whose parts `boundary` divides.
+    /// Parses a form with the given boundary.
     ///
     /// # Errors
-    /// No form, or a field that is not known, given twice, missing, or without meaning.
+    /// A malformed form, or an unknown, duplicate, missing or invalid field.
     pub fn from_form(body: Bytes, boundary: &str) -> Result<Self, Refusal> {
         let mut fields = parse(body, boundary)?;
         fields.retain(|field| matches!(&*field.name, "file" | "model") || !field.is_absent());
         for field in &fields {
-            if let Some(idle) = FORM.iter().find(|idle| idle.name == field.base_name()) {
-                idle.check_text(field.text()?)?;
+            if let Some(unsupported) = FORM.iter().find(|unsupported| unsupported.name == field.base_name()) {
+                unsupported.check_text(field.text()?)?;
             }
         }
-        fields.retain(|field| !FORM.iter().any(|idle| idle.name == field.base_name()));
+        fields.retain(|field| !FORM.iter().any(|unsupported| unsupported.name == field.base_name()));
         let mut take = |name: &str| -> Result<Option<Field>, Refusal> {
             let Some(index) = fields.iter().position(|field| field.name == name) else { return Ok(None) };
             let field = fields.remove(index);
             if fields.iter().any(|other| other.name == name) {
-                Err(Refusal::invalid(name, "the field is given twice"))
+                Err(Refusal::invalid(name, "the field is duplicate"))
             } else {
                 Ok(Some(field))
             }
@@ -55,7 +55,7 @@ impl TranscriptionRequest {
             file: take("file")?.ok_or_else(|| missing("file"))?.content,
             model: take("model")?.ok_or_else(|| missing("model"))?.text()?.to_owned(),
             response_format: take("response_format")?.map(|field| field.format()).transpose()?.unwrap_or_default(),
-            stream: take("stream")?.map(|field| field.switch()).transpose()?.unwrap_or(false),
+            stream: take("stream")?.map(|field| field.boolean()).transpose()?.unwrap_or(false),
             language: take("language")?.map(|field| field.text().map(str::to_owned)).transpose()?,
             temperature: take("temperature")?.map(|field| field.number("a number")).transpose()?,
             seed: take("seed")?.map(|field| field.number("a whole number")).transpose()?,
@@ -67,7 +67,7 @@ impl TranscriptionRequest {
         Ok(request)
     }
 
-    /// Settings of the transcript.
+    /// Returns the settings of the transcript.
     pub fn settings(&self) -> Settings {
         Settings { temperature: self.temperature, ..Settings::default() }
     }
@@ -82,12 +82,12 @@ impl Field {
         std::str::from_utf8(&self.content).map_err(|_| Refusal::invalid(&self.name, "expected text in UTF-8"))
     }
 
-    /// Returns the name without the brackets that clients put behind the name of a list or an object.
+    /// Returns the name without the brackets that clients append for lists and objects.
     fn base_name(&self) -> &str {
         self.name.split_once('[').map_or(&*self.name, |(name, _)| name)
     }
 
-    /// Returns whether the field holds nothing, or what JavaScript writes into a form for nothing.
+    /// Returns whether the field is empty, or has JavaScript's text for a missing value.
     fn is_absent(&self) -> bool {
         matches!(self.content.trim_ascii(), b"" | b"null" | b"undefined")
     }
@@ -95,14 +95,15 @@ impl Field {
     fn format(&self) -> Result<TextFormat, Refusal> {
         let name = &*self.text()?.trim().to_ascii_lowercase();
         if matches!(name, "srt" | "vtt") {
-            let what = format!("{name:?} needs times, and the model gives none: ask for json, text or verbose_json");
+            let what =
+                format!("{name:?} needs times, which the model does not provide; expected json, text or verbose_json");
             return Err(Refusal::invalid(&self.name, what));
         }
         let name: StrDeserializer<ValueError> = name.into_deserializer();
         TextFormat::deserialize(name).map_err(|e| Refusal::invalid(&self.name, e.to_string()))
     }
 
-    fn switch(&self) -> Result<bool, Refusal> {
+    fn boolean(&self) -> Result<bool, Refusal> {
         match &*self.text()?.trim().to_ascii_lowercase() {
             "true" | "1" => Ok(true),
             "false" | "0" => Ok(false),
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_has_what_it_says() {
+    fn fields_are_parsed() {
         let fields = [("model", "m"), ("file", "RIFF"), ("response_format", "verbose_json"), ("stream", "true")];
         let request = TranscriptionRequest::from_form(form(&fields), "line").unwrap();
         assert_eq!((&*request.model, &*request.file), ("m", &b"RIFF"[..]));
@@ -141,8 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_named() {
-        let (file, model) = (("file", "RIFF"), ("model", "m"));
+    fn errors_name_the_field() {
+        let file = ("file", "RIFF");
+        let model = ("model", "m");
         assert_eq!(refused(&[model]).param.as_deref(), Some("file"));
         assert_eq!(refused(&[file]).param.as_deref(), Some("model"));
         for (name, value, param) in [
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_nothing_passes() {
+    fn neutral_values_are_accepted() {
         let mut fields =
             vec![("model", "m"), ("file", "RIFF"), ("language", "en"), ("stream", "False"), ("temperature", "null")];
         fields.extend([
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_form_is_refused() {
+    fn malformed_forms_are_refused() {
         let whole = form(&[("file", "RIFF"), ("model", "m")]);
         for end in 0..whole.len() - 4 {
             let torn = TranscriptionRequest::from_form(whole.slice(..end), "line");

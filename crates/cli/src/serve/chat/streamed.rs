@@ -1,37 +1,38 @@
-//! An answer that comes as it is made: server-sent events.
+//! A streamed response: server-sent events while the reply is generated.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use ualm::{Modality, Result, SegmentEnd, SegmentPosition, StageCost, TakeEvent};
+use ualm::audio::Waveform;
+use ualm::{Modality, Record, Result, Segment, SegmentEnd, SegmentPosition, StageCost, TakeEvent};
 
 use super::Answer;
-use super::shown::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
+use super::parts::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
 use crate::serve::encode::PcmStream;
 use crate::serve::job::Outcome;
 use crate::serve::pieces::{Head, Piece};
 use crate::serve::server::Worker;
 use crate::wire::SoundFormat;
 
-/// A stream that was begun.
+/// A streamed response.
 pub struct Streamed<'a> {
     worker: &'a Worker,
     answer: Answer,
     with_usage: bool,
     has_begun: bool,
-    /// The cost of the stage that begins.
+    /// The cost of the stage that begins next.
     cost: Option<StageCost>,
-    /// The text so far of an answer that is spoken.
+    /// The text so far, if the sound speaks it.
     spoken: String,
     choices: Vec<Choice>,
 }
 
 #[derive(Default)]
 struct Choice {
-    /// The sound that is being made.
+    /// The stream of the current sound.
     pcm: Option<PcmStream>,
-    /// The end that the choice's last event tells.
+    /// The end of the last segment.
     end: Option<SegmentEnd>,
     record: Option<Box<RawValue>>,
 }
@@ -42,9 +43,9 @@ impl<'a> Streamed<'a> {
         Self { worker, answer, with_usage, has_begun: false, cost: None, spoken: String::new(), choices }
     }
 
-    /// Something happened.
-    pub fn made(&mut self, event: TakeEvent<'_>) -> Result<()> {
-        // nothing is sent for it alone: an error before the first segment still has a status of its own
+    /// Handles an event of the reply.
+    pub fn on_event(&mut self, event: TakeEvent<'_>) -> Result<()> {
+        // not sent by itself, so that an error before the first segment can still set the HTTP status
         if let TakeEvent::StageStarted(cost) = event {
             self.cost = Some(cost);
             return Ok(());
@@ -62,7 +63,7 @@ impl<'a> Streamed<'a> {
                 if self.answer.is_spoken {
                     self.spoken.push_str(&piece);
                 }
-                // the name that clients of other servers know thoughts by
+                // the common name of this field in other servers
                 let field = if position.modality == Modality::Thinking { "reasoning_content" } else { "content" };
                 self.delta(position.take, json!({field: piece, "segment": {"number": position.number}}))
             }
@@ -76,19 +77,7 @@ impl<'a> Streamed<'a> {
                 }
             }
             TakeEvent::SegmentEnded { position, segment, sound, record } => {
-                if let Some(pcm) = self.choices.get_mut(position.take).and_then(|choice| choice.pcm.take()) {
-                    self.sound(position, &pcm.finish()?)?;
-                }
-                let layout = self.worker.server.model.layout(segment.modality)?;
-                let mut shown = ShownSegment::new(position, segment, sound, layout);
-                shown.text = None;
-                if let (Some(sound), true) = (sound, self.answer.encoding.format != SoundFormat::Pcm) {
-                    shown.audio = Some(self.answer.sound(sound, record)?);
-                }
-                if let Some(choice) = self.choices.get_mut(position.take) {
-                    (choice.end, choice.record) = (Some(segment.end), self.answer.record(record)?);
-                }
-                self.delta(position.take, json!({"segments": [shown]}))
+                self.ended(position, segment, sound, record)
             }
             TakeEvent::Heard(words) => self.chunk(json!([]), json!({"ualm": {"heard": words}})),
             TakeEvent::Ranked(ranked) => self.chunk(json!([]), json!({"ualm": {"ranked": ranked}})),
@@ -96,7 +85,7 @@ impl<'a> Streamed<'a> {
         }
     }
 
-    /// The head, and the first delta of every choice.
+    /// Sends the head, and the first delta of every choice, once.
     fn begin(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.has_begun, true) {
             return Ok(());
@@ -128,19 +117,44 @@ impl<'a> Streamed<'a> {
         self.delta(position.take, delta)
     }
 
+    /// Ends the sound of a segment, and sends the segment.
+    fn ended(
+        &mut self,
+        position: SegmentPosition,
+        segment: &Segment,
+        sound: Option<&Waveform>,
+        record: &Record,
+    ) -> Result<()> {
+        if let Some(pcm) = self.choices.get_mut(position.take).and_then(|choice| choice.pcm.take()) {
+            self.sound(position, &pcm.finish()?)?;
+        }
+        let layout = self.worker.server.model.layout(segment.modality)?;
+        let mut shown = ShownSegment::new(position, segment, sound, layout);
+        shown.text = None;
+        if let Some(sound) = sound.filter(|_| self.answer.encoding.format != SoundFormat::Pcm) {
+            shown.audio = Some(self.answer.sound(sound, record)?);
+        }
+        let record = self.answer.record(record)?;
+        if let Some(choice) = self.choices.get_mut(position.take) {
+            choice.end = Some(segment.end);
+            choice.record = record;
+        }
+        self.delta(position.take, json!({"segments": [shown]}))
+    }
+
     fn sound(&self, position: SegmentPosition, bytes: &[u8]) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.worker.sounds();
+        self.worker.sound_started();
         let audio = json!({"id": self.answer.audio_id(position.take), "data": STANDARD.encode(bytes)});
         self.delta(position.take, json!({"audio": audio, "segment": {"number": position.number}}))
     }
 
-    /// Sends the end.
+    /// Sends the final events.
     pub fn finish(mut self, outcome: &Outcome) -> Result<()> {
         self.begin()?;
-        let stopped = self.worker.stop().why();
+        let stopped = self.worker.stop().reason();
         for (take, choice) in std::mem::take(&mut self.choices).into_iter().enumerate() {
             let reason = finish_reason(choice.end, stopped);
             let delta = choice.record.map_or_else(|| json!({}), |record| json!({"record": record}));

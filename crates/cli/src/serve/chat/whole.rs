@@ -1,17 +1,17 @@
-//! An answer that comes when everything is made.
+//! A response that is sent when the reply is complete.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 use ualm::{Modality, Result, SegmentEnd, TakeEvent};
 
 use super::Answer;
-use super::shown::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
+use super::parts::{ShownOutcome, ShownSegment, ShownUsage, finish_reason};
 use crate::serve::job::Outcome;
 use crate::serve::pieces::to_json;
 use crate::serve::server::Worker;
-use crate::serve::stop::Why;
+use crate::serve::stop::StopReason;
 
-/// The parts of an answer so far.
+/// The parts of a response so far.
 pub struct Whole<'a> {
     worker: &'a Worker,
     answer: Answer,
@@ -20,7 +20,7 @@ pub struct Whole<'a> {
 
 #[derive(Clone, Default)]
 struct Choice {
-    /// Those that are shown.
+    /// The segments to show.
     segments: Vec<ShownSegment>,
     /// The end of the last segment.
     end: Option<SegmentEnd>,
@@ -72,8 +72,8 @@ impl<'a> Whole<'a> {
         Self { worker, answer, choices }
     }
 
-    /// Something happened.
-    pub fn made(&mut self, event: TakeEvent<'_>) -> Result<()> {
+    /// Handles an event of the reply.
+    pub fn on_event(&mut self, event: TakeEvent<'_>) -> Result<()> {
         let TakeEvent::SegmentEnded { position, segment, sound, record } = event else { return Ok(()) };
         let layout = self.worker.server.model.layout(segment.modality)?;
         let mut shown = ShownSegment::new(position, segment, sound, layout);
@@ -93,17 +93,17 @@ impl<'a> Whole<'a> {
         Ok(())
     }
 
-    /// Returns what a choice shares with the first one: the segments before `number`.
+    /// Returns the segments before `number`, which all choices share, from the first choice.
     fn before(&self, number: usize) -> Choice {
         let first = self.choices.first().into_iter().flatten().flat_map(|choice| &choice.segments);
         let segments = first.filter(|segment| segment.number < number).cloned().collect();
         Choice { segments, end: None, record: None }
     }
 
-    /// Sends the answer.
+    /// Sends the response.
     pub fn finish(self, outcome: &Outcome) -> Result<()> {
         let made = self.choices.iter().enumerate().filter_map(|(index, choice)| Some((index, choice.as_ref()?)));
-        let stopped = self.worker.stop().why();
+        let stopped = self.worker.stop().reason();
         let shown = ShownAnswer {
             id: &self.answer.id,
             object: "chat.completion",
@@ -118,7 +118,7 @@ impl<'a> Whole<'a> {
 }
 
 impl Choice {
-    fn show(&self, index: usize, answer: &Answer, stopped: Option<Why>) -> ShownChoice<'_> {
+    fn show(&self, index: usize, answer: &Answer, stopped: Option<StopReason>) -> ShownChoice<'_> {
         let answers = self.segments.iter().filter(|segment| segment.modality != Modality::Thinking);
         let texts: Vec<_> = answers.filter_map(|segment| segment.text.as_deref()).collect();
         let text = (!texts.is_empty()).then(|| texts.join("\n"));

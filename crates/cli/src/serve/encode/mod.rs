@@ -1,4 +1,4 @@
-//! Sound to bytes.
+//! Encoding of sound for responses.
 
 mod flac;
 mod mp3;
@@ -12,35 +12,35 @@ use flac::flac;
 use mp3::mp3;
 use opus::opus;
 
-/// The rate of samples without a header, unless a request says otherwise: OpenAI's.
+/// The default rate of raw samples, as in OpenAI's API.
 pub const PCM_RATE: u32 = 24_000;
-/// The rate of formats that do not know the model's own.
-const USUAL_RATE: u32 = 48_000;
+/// The rate of formats that do not support the model's own.
+const DEFAULT_RATE: u32 = 48_000;
 
 /// The encoding of returned sound.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding {
     pub format: SoundFormat,
-    /// Rate of the result; by default the model's own, of samples without a header [`PCM_RATE`].
+    /// The requested sample rate; by default the model's own, or [`PCM_RATE`] for raw samples.
     pub sample_rate: Option<u32>,
-    /// `true` when WAV files contain their takes.
+    /// `true` to store the record in WAV files.
     pub take: bool,
 }
 
 impl Encoding {
-    /// The rate of sound that the model makes at `own`.
+    /// Returns the sample rate for sound that the model generates at `own`.
     pub fn rate(&self, own: u32) -> u32 {
         let own = if self.format == SoundFormat::Pcm { PCM_RATE } else { own };
-        let own = if self.format.knows_rate(own) { own } else { USUAL_RATE };
+        let own = if self.format.supports_rate(own) { own } else { DEFAULT_RATE };
         self.sample_rate.unwrap_or(own)
     }
 
-    /// The rate of streamed samples.
+    /// Returns the sample rate of streamed samples.
     pub fn stream_rate(&self) -> u32 {
         self.sample_rate.unwrap_or(PCM_RATE)
     }
 
-    /// The whole `sound`, whose record is `record`.
+    /// Encodes `sound`, with its record if requested.
     pub fn encode(&self, sound: &Waveform, record: &Record) -> Result<Vec<u8>> {
         let sound = sound.resample(self.rate(sound.sample_rate()))?;
         match self.format {
@@ -72,7 +72,7 @@ pub fn content_type(format: SoundFormat, rate: u32) -> String {
     }
 }
 
-/// Samples as they are made, at another rate.
+/// A stream of resampled 16-bit samples.
 pub struct PcmStream(Resampler);
 
 impl PcmStream {
@@ -80,19 +80,19 @@ impl PcmStream {
         Resampler::new(from, to).map(Self)
     }
 
-    /// The bytes that come of more samples, perhaps none yet.
+    /// Resamples and encodes more samples; may return no bytes yet.
     pub fn push(&mut self, samples: &[f32]) -> Result<Vec<u8>> {
         self.0.push(samples)?;
         Ok(pcm(&self.0.take()))
     }
 
-    /// The last bytes.
+    /// Returns the last bytes.
     pub fn finish(self) -> Result<Vec<u8>> {
         self.0.finish().map(|samples| pcm(&samples))
     }
 }
 
-/// 16-bit little-endian, rounded and clipped as in a WAV file.
+/// Converts samples to 16-bit little-endian, rounded and clipped as in a WAV file.
 fn pcm(samples: &[f32]) -> Vec<u8> {
     samples.iter().flat_map(|sample| to_16_bits(*sample).to_le_bytes()).collect()
 }
@@ -101,7 +101,7 @@ fn to_16_bits(sample: f32) -> i16 {
     (sample * 32768.0).round() as i16
 }
 
-/// Samples of all channels in turn.
+/// Returns the interleaved samples.
 fn interleaved(sound: &Waveform) -> Vec<f32> {
     let channels = sound.channels();
     (0..sound.len()).flat_map(|n| channels.iter().filter_map(move |channel| channel.get(n).copied())).collect()
@@ -128,14 +128,14 @@ mod tests {
         }
     }
 
-    /// The share of `sound`'s power that is in its difference from `other`, in decibels.
+    /// Returns the power of the difference relative to the power of `sound`, in decibels.
     fn distance(sound: &[f32], other: &[f32]) -> f32 {
         let power = |samples: &mut dyn Iterator<Item = f32>| samples.map(|sample| sample * sample).sum::<f32>();
         let difference = power(&mut sound.iter().zip(other).map(|(a, b)| a - b));
         10.0 * (difference / power(&mut sound.iter().copied())).log10()
     }
 
-    /// A sound like speech: a voice of some harmonics, which comes and goes.
+    /// Returns a sound like speech: a modulated tone with harmonics.
     fn voice(len: usize, rate: u32) -> Waveform {
         let sample = |n: usize| {
             let time = n as f32 / rate as f32;
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn mp3_is_the_sound_and_as_long() {
+    fn mp3_is_close_to_the_sound_and_as_long() {
         for (len, rate) in [(1, 16_000), (800, 24_000), (16_000, 16_000), (44_100, 44_100), (20_001, 24_000)] {
             let sound = voice(len, rate);
             let decoded = decode_reader(&*mp3(&sound).unwrap(), "mp3", &DecodeOptions::default()).unwrap();
@@ -159,7 +159,7 @@ mod tests {
         }
     }
 
-    /// The samples of an Ogg Opus file of one channel, as a player trims them.
+    /// Decodes a mono Ogg Opus file, trimmed as players do.
     fn decoded_opus(file: &[u8], rate: u32) -> Vec<f32> {
         let mut reader = ogg::PacketReader::new(std::io::Cursor::new(file));
         let mut decoder = ropus::Decoder::new(rate, ropus::Channels::Mono).unwrap();
@@ -169,7 +169,9 @@ mod tests {
             (&b"OpusHead\x01\x01"[..], Some(&b"OpusTags"[..]))
         );
         let skipped = usize::from(u16::from_le_bytes([head[10], head[11]]));
-        let (mut samples, mut block, mut end) = (Vec::new(), vec![0.0; 5760], 0);
+        let mut samples = Vec::new();
+        let mut block = vec![0.0; 5760];
+        let mut end = 0;
         while let Some(packet) = reader.read_packet().unwrap() {
             let length = decoder.decode_float(&packet.data, &mut block, ropus::DecodeMode::Normal).unwrap();
             samples.extend_from_slice(&block[..length]);
@@ -180,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn opus_is_the_sound_and_as_long() {
+    fn opus_is_close_to_the_sound_and_as_long() {
         for (len, rate) in [(0, 48_000), (1, 16_000), (960, 48_000), (16_001, 16_000), (60_000, 24_000)] {
             let sound = voice(len, rate);
             let file = opus(&sound).unwrap();
-            assert_eq!(file, opus(&sound).unwrap(), "the same sound is the same file");
+            assert_eq!(file, opus(&sound).unwrap(), "equal sounds give equal files");
             let decoded = decoded_opus(&file, rate);
             assert_eq!(decoded.len(), len);
             if len > 8000 {
@@ -209,18 +211,18 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_those_that_the_format_knows() {
+    fn rates_are_supported_by_the_format() {
         let rate = |format, sample_rate, own| Encoding { format, sample_rate, take: false }.rate(own);
         assert_eq!(rate(SoundFormat::Wav, None, 22_050), 22_050);
-        assert_eq!(rate(SoundFormat::Opus, None, 22_050), USUAL_RATE);
+        assert_eq!(rate(SoundFormat::Opus, None, 22_050), DEFAULT_RATE);
         assert_eq!(rate(SoundFormat::Mp3, None, 22_050), 22_050);
-        assert_eq!(rate(SoundFormat::Mp3, None, 96_000), USUAL_RATE);
+        assert_eq!(rate(SoundFormat::Mp3, None, 96_000), DEFAULT_RATE);
         assert_eq!(rate(SoundFormat::Opus, Some(16_000), 22_050), 16_000);
         assert_eq!(rate(SoundFormat::Pcm, None, 16_000), PCM_RATE);
     }
 
     #[test]
-    fn streamed_samples_are_those_of_the_whole() {
+    fn streamed_samples_equal_the_whole_sound() {
         let sound = hum(16_001, 16_000);
         let whole = pcm(sound.resample(PCM_RATE).unwrap().samples());
         let mut stream = PcmStream::new(16_000, PCM_RATE).unwrap();
@@ -228,7 +230,7 @@ mod tests {
         for piece in sound.samples().chunks(777) {
             bytes.extend(stream.push(piece).unwrap());
         }
-        assert!(bytes.len() > whole.len() / 2, "most of it comes before the end");
+        assert!(bytes.len() > whole.len() / 2, "most bytes come before the end");
         bytes.extend(stream.finish().unwrap());
         assert_eq!(bytes, whole);
     }

@@ -1,4 +1,4 @@
-//! MP3.
+//! Encoding as MP3.
 
 use rusty_mp3::{Mp3Encoder, Mp3EncoderConfig};
 use ualm::audio::Waveform;
@@ -6,13 +6,12 @@ use ualm::{Error, ErrorKind, Result};
 
 use super::interleaved;
 
-/// Kilobits a second of each channel: enough that coding is not heard.
+/// The bit rate per channel in kbit/s, high enough to be transparent.
 const KILOBITS: u32 = 96;
 
-/// The bytes of an MP3 file of `sound`, at a rate that MP3 knows, with a tag that tells players what was added at both
-/// ends.
+/// Encodes `sound`, whose rate MP3 must support, as an MP3 file with a tag about the padding at both ends.
 pub fn mp3(sound: &Waveform) -> Result<Vec<u8>> {
-    let failed = |why: String| Error::new(ErrorKind::Invalid, format!("no MP3 can be made of it: {why}"));
+    let failed = |why: String| Error::new(ErrorKind::Invalid, format!("the sound cannot be encoded as MP3: {why}"));
     let channels = match sound.channels().len() {
         count @ (1 | 2) => count as u16,
         _ => return Err(failed("more than two channels".into())),

@@ -1,4 +1,4 @@
-//! A chain of text and sound.
+//! Generation of a chain of text and sound.
 
 use std::cell::Cell;
 
@@ -6,32 +6,32 @@ use ualm::{
     ChainOptions, ChainRunner, ChainStep, ChainStop, Content, ErrorKind, Message, Record, Result, Stage, Wording,
 };
 
-use super::{Job, Outcome, Start, Tools, Way, invalid, noting_segments};
-use crate::wire::ChainWish;
+use super::{Job, Mode, Outcome, Start, Tools, invalid, observing_segments};
+use crate::wire::ChainSettings;
 
 impl Job {
-    /// Runs a chain until it is finished, asks, or cannot go on. An answer comes with another request.
+    /// Runs a chain until it is finished, asks a question, or stops. The answer to a question comes in another request.
     pub(super) fn reason(mut self, tools: Tools) -> Result<Outcome> {
         let cancel = tools.cancel;
-        let wish = match &mut self.way {
-            Way::Chain(wish) => std::mem::take(wish),
-            Way::Free { .. } | Way::AsRecorded | Way::Converse => ChainWish::default(),
+        let settings = match &mut self.mode {
+            Mode::Chain(settings) => std::mem::take(settings),
+            Mode::Free { .. } | Mode::AsRecorded | Mode::Converse => ChainSettings::default(),
         };
         let mut runner = match std::mem::replace(&mut self.start, Start::Messages(Vec::new())) {
             Start::Messages(messages) => {
                 let config = tools.takes.session().model().reasoning();
-                let chain = config.changed(config.chain(), wish.mode, wish.rounds, wish.listen);
-                let options = self.chain_options(wish.plan, wish.prompts);
+                let chain = config.changed(config.chain(), settings.mode, settings.rounds, settings.listen);
+                let options = self.chain_options(settings.plan, settings.prompts);
                 ChainRunner::begin(tools.takes, chain, words(&messages)?, options, cancel)?
             }
             Start::Record { record, segment, said } => {
-                self.resume(tools.takes, wish, &record, segment, said, cancel)?
+                self.resume(tools.takes, settings, &record, segment, said, cancel)?
             }
         };
-        let has_told = Cell::new(false);
-        match runner.run(cancel, noting_segments(tools.tell, &has_told)) {
-            // stopped between two segments: those before it are the answer
-            Err(error) if error.kind() == ErrorKind::Cancelled && has_told.get() => {}
+        let has_segment = Cell::new(false);
+        match runner.run(cancel, observing_segments(tools.tell, &has_segment)) {
+            // stopped between two segments: the earlier ones are the reply
+            Err(error) if error.kind() == ErrorKind::Cancelled && has_segment.get() => {}
             Err(error) => return Err(error),
             Ok(ChainStep::Segment(made)) => match made.stop {
                 Some(ChainStop::Failed(error) | ChainStop::NotRanked(error))
@@ -52,28 +52,34 @@ impl Job {
         })
     }
 
-    /// Resumes the chain of `record` before segment number `segment`, or with the answer that stands there.
+    /// Resumes the chain of `record` at segment number `segment`; `said` has the user's answer if that segment is one.
     fn resume(
         &self,
         takes: ualm::TakeRunner,
-        wish: ChainWish,
+        settings: ChainSettings,
         record: &Record,
         segment: usize,
         said: Vec<Message>,
         cancel: &ualm::Cancel,
     ) -> Result<ChainRunner<'_>> {
-        let saved = record.chain.ok_or_else(|| invalid("the record is of no chain"))?;
-        let chain = takes.session().model().reasoning().changed(saved, wish.mode, wish.rounds, wish.listen);
+        let saved = record.chain.ok_or_else(|| invalid("the record has no chain"))?;
+        let chain = takes.session().model().reasoning().changed(saved, settings.mode, settings.rounds, settings.listen);
         let index = chain.stages()?.index_of(segment)?;
-        let mut runner =
-            ChainRunner::resume(takes, chain, record, index, self.chain_options(wish.plan, wish.prompts), cancel)?;
+        let mut runner = ChainRunner::resume(
+            takes,
+            chain,
+            record,
+            index,
+            self.chain_options(settings.plan, settings.prompts),
+            cancel,
+        )?;
         let is_answer = runner.stage() == Some(Stage::Answer);
         let mut said = said.into_iter();
         match (is_answer, said.next(), said.next()) {
             (true, Some(answer), None) => runner.answer(answer, cancel)?,
-            (true, ..) => return Err(invalid("the question's answer is missing: one user message")),
+            (true, ..) => return Err(invalid("the answer to the question is missing: send it as one user message")),
             (false, None, _) => {}
-            _ => return Err(invalid("only a question is answered: leave messages empty")),
+            _ => return Err(invalid("messages are only for the answer to a question: leave them empty")),
         }
         Ok(runner)
     }
@@ -86,14 +92,14 @@ impl Job {
             .stream_audio(self.stream)
             .plan(plan)
             .wording(prompts.unwrap_or_default())
-            .settings(|config| self.change(config))
+            .settings(|config| self.apply_settings(config))
     }
 }
 
-/// Returns the words that a chain is about.
+/// Returns the text of the prompt.
 fn words(messages: &[Message]) -> Result<&str> {
     match messages {
         [Message { content: Content::Text(text), .. }] => Ok(text),
-        _ => Err(invalid("a chain of reasoning is about one user message, a text")),
+        _ => Err(invalid("a chain of reasoning takes exactly one user message with text")),
     }
 }

@@ -1,21 +1,23 @@
-//! A spoken answer: recordings are heard, the conversation in text is answered, and the answer is spoken.
+//! A spoken answer: transcribes the recordings, answers the conversation in text, and speaks the answer.
 
 use std::cell::Cell;
 
 use ualm::{Content, ConverseOptions, Converser, ErrorKind, Message, Record, Result, Role, TakeEvent};
 
-use super::{Job, Outcome, Start, Tools, invalid, noting_segments};
+use super::{Job, Outcome, Start, Tools, invalid, observing_segments};
 
 impl Job {
-    /// Makes a spoken answer. The words of the recordings, the answer and its speech are told of.
+    /// Generates a spoken answer, with events for the transcripts, the answer and its speech.
     pub(super) fn converse(mut self, tools: Tools) -> Result<Outcome> {
         let Tools { takes, cancel, tell } = tools;
         let Start::Messages(messages) = std::mem::replace(&mut self.start, Start::Messages(Vec::new())) else {
-            return Err(invalid("a spoken conversation does not go on from a record: give its messages"));
+            return Err(invalid("a spoken conversation cannot be resumed from a record: send its messages"));
         };
         let seed = self.seed.unwrap_or_default();
-        let options =
-            ConverseOptions::default().seed(seed).stream_audio(self.stream).settings(|config| self.change(config));
+        let options = ConverseOptions::default()
+            .seed(seed)
+            .stream_audio(self.stream)
+            .settings(|config| self.apply_settings(config));
         let mut converser = Converser::new(takes, options)?;
         let mut heard: Vec<String> = Vec::new();
         let mut said = Vec::new();
@@ -38,8 +40,8 @@ impl Job {
                 message => message,
             });
         }
-        let has_told = Cell::new(false);
-        let mut tell = noting_segments(tell, &has_told);
+        let has_segment = Cell::new(false);
+        let mut tell = observing_segments(tell, &has_segment);
         let mut tell = |event: TakeEvent<'_>| match event {
             TakeEvent::SegmentEnded { position, segment, sound, record } => {
                 tell(TakeEvent::SegmentEnded { position, segment, sound, record: &last_request(record) })
@@ -48,17 +50,16 @@ impl Job {
         };
         let answer = converser.answer(&said, cancel, &mut tell)?;
         match converser.speak(&answer, cancel, &mut tell) {
-            // stopped before it was spoken: the answer in text is what there is
-            Err(error) if error.kind() == ErrorKind::Cancelled && has_told.get() => {}
+            // stopped before the speech: the text answer is the reply
+            Err(error) if error.kind() == ErrorKind::Cancelled && has_segment.get() => {}
             Err(error) => return Err(error),
             Ok(_) => {}
         }
-        let (usage, seconds) = (converser.usage(), converser.seconds());
-        Ok(Outcome { seed, usage, seconds, ranking: Vec::new(), heard })
+        Ok(Outcome { seed, usage: converser.usage(), seconds: converser.seconds(), ranking: Vec::new(), heard })
     }
 }
 
-/// Returns the part of `record` that its last segment depends on. The requests before it may have the features of long
+/// Returns the part of `record` that its last segment depends on. Earlier turns may have the large features of long
 /// recordings.
 fn last_request(record: &Record) -> Record {
     let mut record = record.clone();

@@ -1,4 +1,4 @@
-//! A reply from its beginning to its end, as it is made: what was asked for in, events out. It knows nothing of HTTP.
+//! Generation of replies: takes a request, emits events. Independent of HTTP.
 
 mod chain;
 mod converse;
@@ -13,34 +13,34 @@ use ualm::{
     TakeRunner, Usage,
 };
 
-use crate::wire::{ChainWish, Settings};
+use crate::wire::{ChainSettings, Settings};
 
 /// A request for a reply.
 pub struct Job {
     pub start: Start,
-    pub way: Way,
+    pub mode: Mode,
     pub takes: u16,
-    /// By default the record's, or one that is drawn.
+    /// The seed; by default the record's.
     pub seed: Option<u64>,
     pub text: Settings,
-    /// Whether the model thinks before it answers in text; by default as the package says.
+    /// Enables or disables thinking before a text answer; by default the package decides.
     pub thinking: Option<bool>,
-    /// What text is made for, where the package has settings for it.
+    /// The purpose of text, for packages with settings for it.
     pub purpose: Option<Purpose>,
-    /// Of sound and speech.
+    /// Settings of sound and speech.
     pub audio: Settings,
-    /// The most steps of a sound of each modality.
+    /// The limit on the steps of a sound, by modality.
     pub most_sound_steps: BTreeMap<Modality, usize>,
-    /// `true` ranks the takes.
+    /// `true` to rank the takes.
     pub best: bool,
-    /// `true` gives sound in chunks.
+    /// `true` to stream sound in chunks.
     pub stream: bool,
 }
 
 /// The start of a reply.
 pub enum Start {
     Messages(Vec<Message>),
-    /// Before segment number `segment`, from 1; `said` is an answer that stands there.
+    /// Before segment number `segment`, from 1. `said` has the user's answer if that segment is one.
     Record {
         record: Box<Record>,
         segment: usize,
@@ -48,23 +48,23 @@ pub enum Start {
     },
 }
 
-/// The content of a reply.
-pub enum Way {
-    /// Segments: the first ones of these modalities.
+/// The kind of reply.
+pub enum Mode {
+    /// One reply; `force` has the modalities of its first segments.
     Free {
         force: Vec<Modality>,
         max_segments: usize,
     },
-    Chain(ChainWish),
-    /// A text and its speech, in requests of their own.
+    Chain(ChainSettings),
+    /// A text answer, and its speech in a generation of its own.
     Converse,
-    /// As the record says.
+    /// The kind of the record.
     AsRecorded,
 }
 
-/// The tools that a reply is made with.
+/// The session, the cancellation token and the event handler of a reply.
 pub struct Tools<'a> {
-    /// The session of the request, with room for the takes that are made at once.
+    /// The session of the request, with the number of parallel takes.
     pub takes: TakeRunner,
     pub cancel: &'a Cancel,
     pub tell: &'a mut dyn FnMut(TakeEvent<'_>) -> Result<()>,
@@ -76,31 +76,31 @@ pub struct Outcome {
     pub seed: u64,
     pub usage: Usage,
     pub seconds: Seconds,
-    /// The best first.
+    /// The ranking, best first.
     pub ranking: Vec<Ranked>,
-    /// The words of the recordings that were heard first, in order.
+    /// The transcripts of the recordings, in order.
     pub heard: Vec<String>,
 }
 
 impl Job {
-    /// Makes the reply. When `cancel` stops it, `tell` was given what there is.
+    /// Generates the reply. After cancellation, `tell` has received the partial reply.
     ///
     /// # Errors
-    /// The errors of generations and of `tell`; [`ErrorKind::Cancelled`] before anything was made.
+    /// The errors of generation and of `tell`; [`ErrorKind::Cancelled`] if no segment was begun.
     pub fn run(self, tools: Tools) -> Result<Outcome> {
-        if matches!(self.way, Way::Converse) {
+        if matches!(self.mode, Mode::Converse) {
             return self.converse(tools);
         }
-        let reasons = match (&self.way, &self.start) {
-            (Way::Chain(_), _) => true,
-            (Way::AsRecorded, Start::Record { record, .. }) => record.chain.is_some(),
+        let reasons = match (&self.mode, &self.start) {
+            (Mode::Chain(_), _) => true,
+            (Mode::AsRecorded, Start::Record { record, .. }) => record.chain.is_some(),
             _ => false,
         };
         if reasons { self.reason(tools) } else { self.reply(tools) }
     }
 
-    /// Changes `config` as the request asks, within the limits.
-    fn change(&self, config: &mut GenerationConfig) {
+    /// Applies the settings of the request to `config`, within the limits.
+    fn apply_settings(&self, config: &mut GenerationConfig) {
         self.text.apply(&mut config.text);
         for modality in [Modality::Audio, Modality::Speech] {
             let sound = config.segment_mut(modality);
@@ -110,13 +110,13 @@ impl Job {
     }
 }
 
-/// Returns a closure that passes events on to `tell`, and sets `has_told` once a segment has ended.
-fn noting_segments(
+/// Returns a closure that forwards events to `tell`, and sets `has_segment` once a segment has ended.
+fn observing_segments(
     tell: &mut dyn FnMut(TakeEvent<'_>) -> Result<()>,
-    has_told: &Cell<bool>,
+    has_segment: &Cell<bool>,
 ) -> impl FnMut(TakeEvent<'_>) -> Result<()> {
     |event| {
-        has_told.set(has_told.get() || matches!(event, TakeEvent::SegmentEnded { .. }));
+        has_segment.set(has_segment.get() || matches!(event, TakeEvent::SegmentEnded { .. }));
         tell(event)
     }
 }

@@ -1,48 +1,26 @@
-//! A reply of one turn.
+//! Generation of a reply of one turn.
 
-use ualm::{Content, ErrorKind, Expected, GenerationConfig, Modality, Record, Result, Take};
+use ualm::{
+    Cancel, Checkpoint, Content, ErrorKind, Expected, GenerationConfig, Modality, Record, Result, Session, Take,
+};
 
-use super::{Job, Outcome, Start, Tools, Way, invalid};
+use super::{Job, Mode, Outcome, Start, Tools, invalid};
+
+/// The point at which a reply begins.
+struct Beginning {
+    checkpoint: Checkpoint,
+    record: Record,
+    config: GenerationConfig,
+    /// Index of the first segment to generate.
+    first: usize,
+}
 
 impl Job {
-    /// Makes a reply of one turn, or of the last turn of a record.
+    /// Generates a reply of one turn, or resumes the last turn of a record.
     pub(super) fn reply(mut self, tools: Tools) -> Result<Outcome> {
         let Tools { mut takes, cancel, tell } = tools;
-        let session = takes.session_mut();
-        let model = session.model().clone();
-        let mut config = model.config();
         let words = words(&self.start);
-        let (checkpoint, record, first) = match std::mem::replace(&mut self.start, Start::Messages(Vec::new())) {
-            Start::Messages(messages) => {
-                config = match self.purpose {
-                    Some(purpose) => model.config_for(purpose),
-                    None => model.config_about(&messages),
-                };
-                self.change(&mut config);
-                self.force(&mut config);
-                config.seed = self.seed.unwrap_or_default();
-                config.thinking = self.purpose.is_none() && model.thinking(self.thinking, &messages)?;
-                let prompt = session.prompt_for(config.opens_with(), &messages, cancel)?;
-                let mut record = Record::new(model.package());
-                record.begin_turn(&messages, &prompt, &config);
-                (session.checkpoint(&prompt, cancel)?, record, 0)
-            }
-            Start::Record { record, segment, said } => {
-                if !said.is_empty() {
-                    return Err(invalid(
-                        "messages do not belong to a reply that goes on from a segment: leave them out",
-                    ));
-                }
-                let cut = record.before_segment(segment.saturating_sub(1));
-                let checkpoint = session.restore(&record, cut, cancel)?;
-                let before = record.before(cut)?;
-                config = record.turns.last().map_or(config, |turn| turn.config.clone());
-                self.change(&mut config);
-                self.force(&mut config);
-                config.seed = self.seed.unwrap_or_else(|| record.seed_at(cut));
-                (checkpoint, before, cut.segment)
-            }
-        };
+        let Beginning { checkpoint, record, mut config, first } = self.begin(takes.session_mut(), cancel)?;
         config.max_segments = config.max_segments.max(first + 1);
         config.stream_audio = self.stream;
         let count = self.takes.into();
@@ -63,16 +41,50 @@ impl Job {
         Ok(Outcome { seed: config.seed, usage: takes.usage(), seconds: takes.seconds(), ranking, heard: Vec::new() })
     }
 
-    /// Puts what this request wants made in the place of what `config` says.
+    /// Runs the prompt, or restores the record.
+    fn begin(&mut self, session: &mut Session, cancel: &Cancel) -> Result<Beginning> {
+        let model = session.model().clone();
+        match std::mem::replace(&mut self.start, Start::Messages(Vec::new())) {
+            Start::Messages(messages) => {
+                let mut config = match self.purpose {
+                    Some(purpose) => model.config_for(purpose),
+                    None => model.config_about(&messages),
+                };
+                self.apply_settings(&mut config);
+                self.force(&mut config);
+                config.seed = self.seed.unwrap_or_default();
+                config.thinking = self.purpose.is_none() && model.thinking(self.thinking, &messages)?;
+                let prompt = session.prompt_for(config.opens_with(), &messages, cancel)?;
+                let mut record = Record::new(model.package());
+                record.begin_turn(&messages, &prompt, &config);
+                Ok(Beginning { checkpoint: session.checkpoint(&prompt, cancel)?, record, config, first: 0 })
+            }
+            Start::Record { record, segment, said } => {
+                if !said.is_empty() {
+                    return Err(invalid("messages cannot be added to a resumed reply: leave them out"));
+                }
+                let cut = record.before_segment(segment.saturating_sub(1));
+                let checkpoint = session.restore(&record, cut, cancel)?;
+                let before = record.before(cut)?;
+                let mut config = record.turns.last().map_or(model.config(), |turn| turn.config.clone());
+                self.apply_settings(&mut config);
+                self.force(&mut config);
+                config.seed = self.seed.unwrap_or_else(|| record.seed_at(cut));
+                Ok(Beginning { checkpoint, record: before, config, first: cut.segment })
+            }
+        }
+    }
+
+    /// Sets the requested modalities and number of segments.
     fn force(&self, config: &mut GenerationConfig) {
-        if let Way::Free { force, max_segments } = &self.way {
+        if let Mode::Free { force, max_segments } = &self.mode {
             config.force.clone_from(force);
             config.max_segments = (*max_segments).max(force.len());
         }
     }
 }
 
-/// Returns the last words of the person, which the takes of a plain reply are scored against.
+/// Returns the user's last text, against which takes are scored.
 fn words(start: &Start) -> String {
     let words = match start {
         Start::Messages(messages) => messages.iter().rev().find_map(|message| match &message.content {

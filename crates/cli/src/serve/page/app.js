@@ -1,4 +1,4 @@
-// The page: what is wished becomes replies.
+// The page: connects the form, the replies and the comparison.
 
 import { loadedModel } from './client.js';
 import { Comparison } from './comparison.js';

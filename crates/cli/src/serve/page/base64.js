@@ -1,11 +1,11 @@
-// Bytes as text, as JSON carries them.
+// Base64, for bytes in JSON.
 
-/** The bytes that Base64 `text` stands for. */
+/** Decodes Base64. */
 export function bytesOf(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
-/** Base64 of a Blob. */
+/** Encodes a Blob as Base64. */
 export async function base64Of(blob) {
   const url = await new Promise((resolve, reject) => {
     const reader = new FileReader();

@@ -1,10 +1,10 @@
-// The server's interface (docs/server.md).
+// A client of the server's API (docs/server.md).
 
 import { events } from './sse.js';
 
 const KEY = 'ualm.key';
 
-/** An error that the server told, or that kept it from being heard. */
+/** An error response of the server, or a network error. */
 export class ServerError extends Error {
   constructor(message, status = 0) {
     super(message);
@@ -14,13 +14,13 @@ export class ServerError extends Error {
 
 let model = null;
 
-/** The model that is loaded, with what the page wants to know of it. */
+/** Returns the server's model and its properties. */
 export async function loadedModel() {
   model ??= (await (await send('v1/models')).json()).data[0];
   return model;
 }
 
-/** The chunks of the streamed answer to `body`, up to the end. */
+/** Yields the chunks of the streamed response to `body`. */
 export async function* chat(body, signal) {
   const headers = { 'content-type': 'application/json' };
   const response = await send('v1/chat/completions', { method: 'POST', headers, body: JSON.stringify(body), signal });
@@ -30,7 +30,7 @@ export async function* chat(body, signal) {
     if (chunk.error) throw new ServerError(chunk.error.message, 500);
     yield chunk;
   }
-  throw new ServerError('The connection broke off. Is the server still running?');
+  throw new ServerError('The connection was lost. Is the server still running?');
 }
 
 async function send(path, options = {}) {
@@ -52,7 +52,7 @@ async function refusal(response) {
   return new ServerError(later ? `${message} Try again in ${later} s.` : message, response.status);
 }
 
-/** Lets the person type a key other than `wrong`; false if there is none. */
+/** Asks the user for a key other than `wrong`; returns false if none was given. */
 async function askForKey(wrong) {
   const dialog = document.getElementById('key');
   const field = dialog.querySelector('input');

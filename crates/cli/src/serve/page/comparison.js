@@ -1,15 +1,15 @@
-// Two sounds side by side.
+// Comparison of two sounds.
 
 import { SoundView } from './sound-view.js';
 import { announce, parts } from './template.js';
 
-/** The part of the page that compares two sounds; a third one takes the place of the first. */
+/** The part of the page that compares two sounds; a third one replaces the first. */
 export class Comparison {
   #element = document.getElementById('comparison');
   #parts = parts(this.#element);
   #chosen = [];
   #shown = [];
-  /** The last of those shown that was played. */
+  /** The sound that was played last. */
   #heard = null;
 
   constructor() {
@@ -17,7 +17,7 @@ export class Comparison {
     this.#parts.close.addEventListener('click', () => this.#choose([]));
   }
 
-  /** Takes the sound of `view`, a SegmentView of the reply called `title`, in or out. */
+  /** Adds or removes the sound of `view`, a SegmentView of the reply `title`. */
   toggle(view, title) {
     const others = this.#chosen.filter((chosen) => chosen.view !== view);
     const isNew = others.length === this.#chosen.length;
@@ -25,7 +25,7 @@ export class Comparison {
     if (this.#chosen.length === 1) announce('Choose another sound to compare it with.');
   }
 
-  /** Lets the sounds go that no reply has any more. */
+  /** Removes sounds whose replies were deleted. */
   forget(views) {
     const left = this.#chosen.filter(({ view }) => !views.includes(view));
     if (left.length < this.#chosen.length) this.#choose(left);
@@ -38,7 +38,7 @@ export class Comparison {
     this.#chosen = chosen;
     this.#element.hidden = chosen.length < 2;
     const seconds = Math.max(...chosen.map(({ view }) => view.segment.sound.seconds));
-    this.#shown = this.#element.hidden ? [] : chosen.map((one, place) => shown(one, 'AB'[place], seconds));
+    this.#shown = this.#element.hidden ? [] : chosen.map((one, index) => shown(one, 'AB'[index], seconds));
     for (const one of this.#shown) one.sound.player.addEventListener('change', () => this.#note(one));
     this.#parts.pair.replaceChildren(...this.#shown.map(({ element }) => element));
     if (this.#element.hidden) return;
@@ -46,7 +46,7 @@ export class Comparison {
     this.#parts.switch.focus();
   }
 
-  /** Goes on in the other sound from where the one is that is, or was last, heard. */
+  /** Continues in the other sound at the current position. */
   #switch() {
     const [from, to] = this.#heard === this.#shown[0] ? this.#shown : this.#shown.toReversed();
     to.sound.player.seek(from.sound.player.position);
@@ -58,7 +58,7 @@ export class Comparison {
   }
 }
 
-/** A sound on a line of `seconds`, with what it is above it. */
+/** Shows a sound under its title, on a time axis of `seconds`. */
 function shown({ view, title }, letter, seconds) {
   const name = `${letter}: ${title}, ${view.name}`;
   const element = document.createElement('figure');

@@ -1,4 +1,4 @@
-// The form in which a person says what to make.
+// The form for requests.
 
 import { PlanEditor } from './plan-view.js';
 import { remember, remembered } from './preferences.js';
@@ -6,23 +6,23 @@ import { makesSound } from './request.js';
 import { SoundInput } from './sound-input.js';
 
 const EXPLANATIONS = {
-  generate: 'Words to sound.',
-  reason: 'The model plans the sound in words, makes it, and may criticise and make it again.',
-  speak: 'Words to speech.',
+  generate: 'Sound from a description.',
+  reason: 'The model plans the sound in words, makes it, and may criticise and revise it.',
+  speak: 'Speech from text.',
   ask: 'A question about a recording.',
-  transcribe: 'Speech to words.',
+  transcribe: 'Text from speech.',
 };
-const PROMPTS = { generate: 'Describe a sound', reason: 'Describe a sound', speak: 'What to say', ask: 'Question' };
+const PROMPTS = { generate: 'Describe a sound', reason: 'Describe a sound', speak: 'Text to speak', ask: 'Question' };
 const SUBMITS = { generate: 'Make', reason: 'Make', speak: 'Speak', ask: 'Ask', transcribe: 'Transcribe' };
 
-/** Says "wish", with the wish (see request.js) as `detail`. */
+/** The form; dispatches "wish" with the request (see request.js) as `detail`. */
 export class Composer extends EventTarget {
   #form = document.getElementById('composer');
   #fields = this.#form.elements;
   #input = new SoundInput();
   #plan = new PlanEditor();
   #model = null;
-  /** Whether nobody used the form in this browser before. */
+  /** True if the form was never used in this browser. */
   #isNew = remembered('form', null) === null;
 
   constructor() {
@@ -37,19 +37,19 @@ export class Composer extends EventTarget {
     this.#fields.prompt.addEventListener('keydown', (event) => {
       if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit();
     });
-    // A field in a closed part of the form can be wrong, too.
+    // A field in a closed part of the form can be invalid as well.
     this.#form.addEventListener('invalid', ({ target }) => target.closest('details')?.setAttribute('open', ''), true);
     this.#input.addEventListener('change', () => this.#takeSound());
     this.#input.addEventListener('refused', ({ detail }) => this.refuse(detail));
     this.#changed();
   }
 
-  /** Whether sounds are played while they are made. */
+  /** Returns whether sounds are played while they are made. */
   get autoplay() {
     return this.#fields.autoplay.checked;
   }
 
-  /** Fits the form to what `model` can do. */
+  /** Adapts the form to the abilities of `model`. */
   suit(model) {
     this.#model = model;
     const { limits, known_words: words, listens, modalities: made, reasoning } = model.ualm;
@@ -62,7 +62,7 @@ export class Composer extends EventTarget {
     this.#changed();
   }
 
-  /** Puts `wish` into the form. */
+  /** Fills the form with `wish`. */
   use({ mode, prompt, sound, settings }) {
     this.#fill({ mode, prompt, ...settings });
     this.#input.take(sound);
@@ -71,7 +71,7 @@ export class Composer extends EventTarget {
     this.#fields[mode === 'transcribe' ? 'record' : 'prompt'].focus();
   }
 
-  /** Says why something cannot be done; with '' nothing any more. */
+  /** Shows an error message; '' removes it. */
   refuse(reason) {
     const refusal = document.getElementById('refusal');
     refusal.textContent = reason;
@@ -112,7 +112,7 @@ export class Composer extends EventTarget {
     this.#showDefaults(mode);
   }
 
-  /** Hides those of the parts of the form for which `isWanted` is false; what is hidden is not checked either. */
+  /** Hides the parts of the form for which `isWanted` is false; hidden parts are not validated. */
   #showOnly(parts, isWanted) {
     for (const part of this.#form.querySelectorAll(parts)) {
       part.hidden = !isWanted(part);
@@ -120,7 +120,7 @@ export class Composer extends EventTarget {
     }
   }
 
-  /** What holds where nothing is given stands in the empty fields. */
+  /** Shows the defaults as placeholders of empty fields. */
   #showDefaults(mode) {
     const made = { speak: 'speech', ask: 'text', transcribe: 'text' }[mode] ?? 'audio';
     const defaults = this.#model?.ualm.modalities[made];
@@ -132,7 +132,7 @@ export class Composer extends EventTarget {
     if (stepsPerSecond) this.#fields.seconds.placeholder = (defaults.max_steps / stepsPerSecond).toFixed(1);
   }
 
-  /** A recording is for asking about. */
+  /** Switches to asking when a recording was added. */
   #takeSound() {
     if (this.#input.file && makesSound(this.#values.mode)) this.#fields.mode.value = 'ask';
     this.#changed();
@@ -153,7 +153,7 @@ export class Composer extends EventTarget {
   #submit() {
     const { mode, prompt, autoplay, ...settings } = this.#values;
     const sound = makesSound(mode) ? null : this.#input.file;
-    if (makesSound(mode) && prompt === '') return this.#miss(this.#fields.prompt, 'Write what it is to be first.');
+    if (makesSound(mode) && prompt === '') return this.#miss(this.#fields.prompt, 'Enter a description or a text first.');
     if (!makesSound(mode) && !sound) return this.#miss(this.#fields.record, 'Drop, choose or record a sound first.');
     const words = { ask: prompt || this.#model?.ualm.prompts.ask, transcribe: '' }[mode] ?? prompt;
     const plan = mode === 'reason' ? this.#plan.text : null;

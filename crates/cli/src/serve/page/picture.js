@@ -2,17 +2,17 @@
 
 import { BANDS } from './spectrum.js';
 
-/** Decibels from the darkest to the brightest. */
+/** The dynamic range in decibels. */
 const RANGE = 70;
-/** Quiet to loud, as in the program's own spectrograms. */
+/** The colour map from quiet to loud, as in the program's spectrograms. */
 const COLOURS = [[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]];
 const PALETTE = Array.from({ length: 256 }, (_, level) => colour(level / 255));
 
-/** Red, green, blue and opacity of a level from 0 to 1. */
+/** Returns red, green, blue and opacity of a level from 0 to 1. */
 function colour(share) {
-  const place = share * (COLOURS.length - 1);
-  const below = Math.min(Math.floor(place), COLOURS.length - 2);
-  const parts = COLOURS[below].map((from, part) => from + (COLOURS[below + 1][part] - from) * (place - below));
+  const scaled = share * (COLOURS.length - 1);
+  const below = Math.min(Math.floor(scaled), COLOURS.length - 2);
+  const parts = COLOURS[below].map((from, part) => from + (COLOURS[below + 1][part] - from) * (scaled - below));
   return [...parts, 255];
 }
 
@@ -52,13 +52,13 @@ function loudest(levels, from, to, band) {
   return most;
 }
 
-/** Of `count` columns those that fall on pixel `x`: the first, and the one behind the last; at least one. */
+/** Returns the range of `count` columns for pixel `x`, of at least one column: first, and end. */
 function columnsAt(x, width, count) {
   const column = (pixel) => Math.floor((pixel / width) * count);
   return [column(x), Math.max(column(x) + 1, column(x + 1))];
 }
 
-/** Gives `canvas` as many pixels as it has on the screen. */
+/** Resizes `canvas` to its pixels on the screen. */
 function fit(canvas) {
   const width = Math.max(1, Math.round(canvas.clientWidth * devicePixelRatio));
   const height = Math.max(1, Math.round(canvas.clientHeight * devicePixelRatio));

@@ -1,9 +1,9 @@
-// A rich caption to read and to edit.
+// Display and editing of a rich caption.
 
 import { keywordsOf, planSeconds, planText } from './plan.js';
 import { copy, items } from './template.js';
 
-/** Shows `plan`: its keywords, its events on a line of time, its description. */
+/** Shows `plan`: its keywords, its events on a time axis, its description. */
 export function planView(plan) {
   const { element, keywords, layout, description } = copy('plan');
   const seconds = planSeconds(plan) || 1;
@@ -17,7 +17,7 @@ export function planView(plan) {
   return element;
 }
 
-/** Fields for every part of a plan. */
+/** An editor with fields for all parts of a plan. */
 export class PlanEditor {
   #parts = copy('plan-editor');
 
@@ -44,19 +44,19 @@ export class PlanEditor {
     return { keywords: keywordsOf(keywords.value), layout: events, description: description.value.trim() };
   }
 
-  /** The plan as the model reads it, null where nothing was written. */
+  /** Returns the plan as text for the model; null if it is empty. */
   get text() {
     const { keywords, layout, description } = this.plan;
     return keywords.length + layout.length + description.length > 0 ? planText(this.plan) : null;
   }
 
-  /** A row for `event`; gives the field for what is heard. */
+  /** Adds a row for `event`; returns its text field. */
   #add(event) {
     const { element, start, end, what, remove } = copy('plan-event');
     Object.assign(start, { value: event.start });
     Object.assign(end, { value: event.end });
     what.value = event.what;
-    const check = () => end.setCustomValidity(Number(end.value) < Number(start.value) ? 'It ends before it begins.' : '');
+    const check = () => end.setCustomValidity(Number(end.value) < Number(start.value) ? 'The end is before the start.' : '');
     start.addEventListener('input', check);
     end.addEventListener('input', check);
     remove.addEventListener('click', () => {

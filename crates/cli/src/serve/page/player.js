@@ -1,13 +1,13 @@
-// Playing a sound, also while it is still being made.
+// Playback of a sound, also while it is still growing.
 
-/** Seconds from planning a piece to hearing it. */
+/** The scheduling latency in seconds. */
 const LEAD = 0.05;
-/** Seconds that must be there before a sound that still grows begins, or goes on after it ran dry. */
+/** Seconds to buffer before a growing sound starts, or continues after an underrun. */
 const CUSHION = 0.25;
 
-/** One for each sample rate, so that the pieces of a sound join without resampling between them. */
+/** Audio contexts by sample rate, so that pieces of a sound join without resampling. */
 const contexts = new Map();
-/** The player that is heard; there is one at a time. */
+/** The active player; only one plays at a time. */
 let heard = null;
 
 function contextFor(sampleRate) {
@@ -15,7 +15,7 @@ function contextFor(sampleRate) {
   return contexts.get(sampleRate);
 }
 
-/** Plays a Sound. Says "change" when it starts, stops or is moved. */
+/** A player of a Sound. Dispatches "change" when it starts, stops or seeks. */
 export class Player extends EventTarget {
   #sound;
   #position = 0;
@@ -34,7 +34,7 @@ export class Player extends EventTarget {
     return this.#playing;
   }
 
-  /** Seconds from the sound's beginning. */
+  /** Returns the position in seconds. */
   get position() {
     const now = this.#playing ? contextFor(this.#sound.sampleRate).currentTime : 0;
     const piece = this.#pieces.findLast((piece) => piece.start <= now);
@@ -65,7 +65,7 @@ export class Player extends EventTarget {
     this.dispatchEvent(new Event('change'));
   }
 
-  /** Goes to `seconds`, and on playing from there if it was. */
+  /** Seeks to `seconds`; keeps playing if it was playing. */
   seek(seconds) {
     const playing = this.#playing;
     this.pause();
@@ -74,7 +74,7 @@ export class Player extends EventTarget {
     else this.dispatchEvent(new Event('change'));
   }
 
-  /** Hands what is there and not planned yet to the audio hardware. */
+  /** Schedules the samples that arrived since the last call. */
   #plan() {
     const { sampleRate, samples, ended } = this.#sound;
     const context = contextFor(sampleRate);

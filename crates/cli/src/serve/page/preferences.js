@@ -1,6 +1,6 @@
-// What the person chose, in localStorage; without one it is forgotten with the page.
+// The user's preferences, in localStorage if available.
 
-/** What was remembered under `name`, or `otherwise`. */
+/** Returns the preference `name`, or `otherwise`. */
 export function remembered(name, otherwise) {
   try {
     return JSON.parse(localStorage.getItem(`ualm.${name}`)) ?? otherwise;
@@ -13,6 +13,6 @@ export function remember(name, value) {
   try {
     localStorage.setItem(`ualm.${name}`, JSON.stringify(value));
   } catch {
-    // A browser that stores nothing.
+    // Storage is disabled.
   }
 }

@@ -1,19 +1,19 @@
-// Sounds from outside: from the microphone, and from files.
+// Recordings from the microphone and from files.
 
 import { Sound } from './sound.js';
 import { wavOf } from './wav.js';
 
-/** The rate at which sounds are decoded that do not tell theirs. */
+/** The sample rate for decoding files whose rate is unknown. */
 const RATE = 48_000;
 
-/** A recording from the microphone that has begun; `stop` ends it and gives a WAV file. */
+/** Starts a recording from the microphone; `stop` ends it and returns a WAV file. */
 export class Recording {
   #recorder;
   #stream;
   #pieces = [];
 
   static async begin() {
-    if (!navigator.mediaDevices) throw new Error('The browser gives the microphone only to pages on this machine or over HTTPS.');
+    if (!navigator.mediaDevices) throw new Error('The browser allows the microphone only for pages on this machine or over HTTPS.');
     const stream = await navigator.mediaDevices.getUserMedia({ audio: true }).catch((error) => {
       throw new Error(`The microphone cannot be used: ${error.message}. Allow it in the browser, or choose a file.`);
     });
@@ -42,7 +42,7 @@ export class Recording {
   }
 }
 
-/** The sound in a file of any form that the browser knows, its channels mixed. */
+/** Decodes a file in any format that the browser supports, mixed to mono. */
 export async function decode(file) {
   const bytes = await file.arrayBuffer();
   const context = new OfflineAudioContext(1, 1, wavRate(bytes) ?? RATE);
@@ -54,7 +54,7 @@ export async function decode(file) {
   return Sound.of(samples, buffer.sampleRate);
 }
 
-/** The sample rate of a WAV file as most are written, if the browser can decode at it. */
+/** Returns the sample rate of a WAV file with the usual header, if the browser can decode at this rate. */
 function wavRate(bytes) {
   if (bytes.byteLength < 44) return null;
   const view = new DataView(bytes);

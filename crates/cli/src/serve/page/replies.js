@@ -1,4 +1,4 @@
-// The replies on the page: made, stored, and gone on with.
+// The replies on the page: generating, storing and continuing them.
 
 import { chat, loadedModel } from './client.js';
 import { decode } from './recorder.js';
@@ -8,13 +8,13 @@ import { requestOf } from './request.js';
 import { forgetOld, forgetReply, storedReplies, storeReply } from './store.js';
 import { titleOf } from './words.js';
 
-/** The list of replies, the newest first. `composer` takes what is to be used again, `comparison` what is compared. */
+/** The list of replies, newest first. `composer` receives requests to reuse, `comparison` sounds to compare. */
 export class Replies {
   #composer;
   #comparison;
   #list = document.getElementById('replies');
   #views = new Map();
-  /** What stops the replies that are being made. */
+  /** Abort controllers of the running replies. */
   #stops = new Map();
 
   constructor(composer, comparison) {
@@ -22,13 +22,13 @@ export class Replies {
     this.#comparison = comparison;
   }
 
-  /** Shows what was made before the page was opened. */
+  /** Shows the stored replies. */
   async restore() {
     const stored = await storedReplies().catch(() => []);
     for (const reply of await Promise.all(stored.map(Reply.fromStored))) this.#show(reply);
   }
 
-  /** Lets the server make `reply`, and shows it meanwhile. */
+  /** Requests `reply` from the server, and shows it while it is generated. */
   start(reply) {
     this.#show(reply).element.scrollIntoView({ block: 'nearest' });
     return this.#make(reply);
@@ -52,7 +52,7 @@ export class Replies {
     return view;
   }
 
-  /** What a person can do with `reply` and its segments. */
+  /** Returns the user's actions on `reply` and its segments. */
   #actions(reply) {
     return {
       begun: (view) => this.#begun(reply, view),
@@ -69,7 +69,7 @@ export class Replies {
     };
   }
 
-  /** A segment has begun: a sound is played if no other one is being made. */
+  /** Plays the sound of a segment that has begun, unless another one is being generated. */
   #begun(reply, { segment, sound }) {
     const others = reply.segments.filter((other) => other.sound && other !== segment);
     if (sound && this.#composer.autoplay && others.every((other) => other.sound.ended)) sound.player.play();
@@ -110,13 +110,13 @@ export class Replies {
     document.getElementById('empty').hidden = this.#views.size > 0;
   }
 
-  /** Stores `reply` as it stands; without storage it is there as long as the page. */
+  /** Stores `reply`; without storage it lasts as long as the page. */
   async #store(reply) {
     try {
       await storeReply(reply.toStored());
       for (const id of await forgetOld()) this.#remove(id);
     } catch (error) {
-      this.#composer.refuse(`This browser keeps nothing (${error.message}). Download what you want to keep.`);
+      this.#composer.refuse(`This browser cannot store replies (${error.message}). Download the sounds that you want to keep.`);
     }
   }
 }

@@ -1,11 +1,11 @@
-// A reply on the page: its segments as they are made.
+// The view of a reply.
 
 import { SegmentView } from './segment-view.js';
 import { SoundView } from './sound-view.js';
 import { announce, copy } from './template.js';
 import { modeName, stateName, titleOf } from './words.js';
 
-/** Shows `reply`. `actions` are those of its segments, and stop, keep, reuse, forget and retry. */
+/** Shows `reply`. `actions` are those of SegmentView, and stop, keep, reuse, forget and retry. */
 export class ReplyView {
   #actions;
   #parts = copy('reply');
@@ -56,7 +56,7 @@ export class ReplyView {
     this.segments.forEach((view) => view.update());
   }
 
-  /** Drops what is not the reply's any more. */
+  /** Removes segments that the reply no longer has. */
   #restart() {
     for (const [segment, view] of this.#views) {
       if (this.reply.segments.includes(segment)) continue;

@@ -1,22 +1,22 @@
-// A reply: what was wished, and the segments that the server makes of it.
+// A reply: the request, and the segments from the server.
 
 import { bytesOf } from './base64.js';
 import { Sound } from './sound.js';
 import { readWav, samplesOf, wavOf } from './wav.js';
 
-/** Whether `segment` is one of the sounds that there are several takes of. */
+/** Returns whether `segment` may be one of several takes. */
 export function isTake({ modality, stage }) {
   return modality !== 'text' && stage !== 'draft';
 }
 
 /**
- * Says "segment" (with the segment as `detail`) when one begins or changes, "restart" when all that was made is dropped,
- * and "change" for all else.
+ * Dispatches "segment" (with the segment as `detail`) when a segment begins or changes, "restart" when all segments are
+ * dropped, and "change" for everything else.
  */
 export class Reply extends EventTarget {
-  /** running, done, stopped, failed, or left: the page was closed while it was made. */
+  /** running, done, stopped, failed, or left: the page was closed during generation. */
   state = 'running';
-  /** For each take its record, which a segment can be made again from. */
+  /** The record of each take, from which segments can be regenerated. */
   records = [];
   ranking = [];
   warnings = [];
@@ -25,7 +25,7 @@ export class Reply extends EventTarget {
   kept = false;
   #store = async () => {};
 
-  /** Of `wish`, or on `from` a segment of another reply (see request.js), whose `segments` before it are these. */
+  /** Creates a reply to `wish`, or resumes at `from`, a segment of another reply (see request.js), after its `segments`. */
   constructor(wish, from = null, segments = []) {
     super();
     this.begun = Date.now();
@@ -37,8 +37,8 @@ export class Reply extends EventTarget {
   }
 
   /**
-   * Reads `chunks`, the server's answer, to the end. Each segment that ends is stored by `store` before it is told of, and
-   * before the next one begins: what the page shows as finished is there when the page is opened again.
+   * Reads `chunks`, the server's response, to the end. `store` stores each finished segment before it is shown as finished
+   * and before the next one begins, so that it is still there when the page is reopened.
    */
   async read(chunks, store) {
     this.#store = store;
@@ -56,7 +56,7 @@ export class Reply extends EventTarget {
     for (const segment of this.segments) this.#close(segment);
   }
 
-  /** Another reply, on from `segment` with a `change`: another seed, or another plan. Of a take it is one. */
+  /** Returns a new reply that resumes at `segment` with a `change`, such as another seed or plan. */
   branch(segment, change) {
     const settings = isTake(segment) ? { ...this.wish.settings, takes: 1 } : this.wish.settings;
     const from = { record: this.recordOf(segment), segment: segment.number, ...change };
@@ -64,7 +64,7 @@ export class Reply extends EventTarget {
     return new Reply({ ...this.wish, settings }, from, earlier);
   }
 
-  /** Puts `words` behind `question`, so that the reply can be read on. */
+  /** Adds the answer `words` after `question`. */
   answer(question, words) {
     const number = question.number + 1;
     this.from = { record: this.recordOf(question), segment: number, answer: words };
@@ -77,7 +77,7 @@ export class Reply extends EventTarget {
     this.dispatchEvent(new Event('change'));
   }
 
-  /** The record that goes with `segment`. */
+  /** Returns the record for `segment`. */
   recordOf(segment) {
     return this.records[segment.take] ?? this.records[0];
   }
@@ -105,7 +105,7 @@ export class Reply extends EventTarget {
     if (ualm?.ranked) this.ranking.push(ualm.ranked);
     if (ualm?.ranking) this.ranking = ualm.ranking;
     if (ualm?.warnings) this.warnings = ualm.warnings;
-    if (ualm?.incomplete) this.warnings.push(`This is what there was when the server stopped it (${ualm.incomplete}).`);
+    if (ualm?.incomplete) this.warnings.push(`The server stopped this reply early (${ualm.incomplete}).`);
     this.seed = ualm?.seed ?? this.seed;
     if (ualm) this.dispatchEvent(new Event('change'));
   }
@@ -133,14 +133,14 @@ export class Reply extends EventTarget {
     this.#tell(segment);
   }
 
-  /** The whole sound is another one than what was streamed where the model enhances it. */
+  /** Replaces the streamed sound by the whole one, which differs if the package has an enhancer. */
   async #finishSound(segment, file) {
     const whole = await readWav(file);
     segment.file = file;
     if (whole.sampleRate !== segment.sound.sampleRate || whole.seconds !== segment.sound.seconds) segment.sound = whole;
   }
 
-  /** Of a sound that was cut off there is what had come. */
+  /** Keeps the received part of a sound that was cut off. */
   #close(segment) {
     if (segment.end || segment.stage === 'answer') return;
     segment.end = 'cancelled';
@@ -153,7 +153,7 @@ export class Reply extends EventTarget {
     return this.segments.find((segment) => segment.take === take && segment.number === number);
   }
 
-  /** As IndexedDB can hold it. */
+  /** Returns a copy for IndexedDB. */
   toStored() {
     const { id, begun, wish, from, given, state, records, ranking, warnings, seed, error, kept } = this;
     const segments = this.segments.map(({ sound, ...segment }) => segment);

@@ -1,16 +1,16 @@
-// A wish as a request to the server.
+// Request bodies for the server.
 
 import { base64Of } from './base64.js';
 
-/** Whether `mode` makes sound. */
+/** Returns whether `mode` makes sound. */
 export function makesSound(mode) {
   return mode === 'generate' || mode === 'speak' || mode === 'reason';
 }
 
 /**
- * The body that asks `model` for `wish`: { mode, prompt, sound: a File or null, settings, plan: a text or null }. With `from`
- * it goes on from a segment instead: { record, segment: its number }, perhaps with another `seed` or `plan`, or the
- * `answer` in a dialogue.
+ * Returns the request to `model` for `wish`: { mode, prompt, sound: a File or null, settings, plan: a text or null }. With
+ * `from`, the request resumes at a segment: { record, segment: its number }, optionally with another `seed` or `plan`, or
+ * with the `answer` in a dialogue.
  */
 export async function requestOf({ wish, from }, model) {
   const seed = from?.seed ?? wish.settings.seed;
@@ -60,7 +60,7 @@ function reasoning({ way, rounds, listen }, plan) {
   return plan ? { ...chain, plan } : chain;
 }
 
-/** The settings that were given: of the sound where one is made, else of the text. */
+/** Returns the settings from the form, for sound or for text. */
 function sampling(mode, { temperature, topK, guidance, seconds }, model) {
   const steps = seconds === null ? null : Math.ceil(seconds * model.ualm.steps_per_second[mode === 'speak' ? 'speech' : 'audio']);
   const ofSound = makesSound(mode) ? { guidance, max_steps: steps } : {};

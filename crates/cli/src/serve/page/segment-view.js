@@ -1,4 +1,4 @@
-// A segment of a reply: a plan, a sound, a critique, a question, an answer.
+// The view of a segment: a plan, a sound, a critique, a question, an answer.
 
 import { PlanEditor, planView } from './plan-view.js';
 import { planSeconds } from './plan.js';
@@ -7,7 +7,7 @@ import { copy, items } from './template.js';
 import { segmentFacts, segmentName } from './words.js';
 
 /**
- * Shows `segment` of `reply`. `actions` are what a person can do with it: compare(view), ask(file), again(segment, seed),
+ * Shows `segment` of `reply`. `actions` are the user's actions: compare(view), ask(file), again(segment, seed),
  * remake(segment, plan) and answer(segment, words).
  */
 export class SegmentView {
@@ -29,7 +29,7 @@ export class SegmentView {
     this.update();
   }
 
-  /** Shows what has changed. */
+  /** Updates the view. */
   update() {
     const { segment } = this;
     const { content, facts, doubts } = this.#parts;
@@ -40,7 +40,7 @@ export class SegmentView {
     this.#showActions();
   }
 
-  /** Whether the person may be writing in it: a plan, or an answer. */
+  /** Returns whether the user may be editing a plan or an answer in it. */
   get #isWrittenIn() {
     return this.#parts.content.querySelector('form') !== null;
   }
@@ -65,13 +65,13 @@ export class SegmentView {
     this.#parts.content.replaceChildren(this.sound.element);
   }
 
-  /** Whether this is the question of a dialogue that waits for its answer. */
+  /** Returns whether this is a question that awaits its answer. */
   #asks() {
     const isLast = this.#reply.segments.at(-1) === this.segment;
     return this.segment.stage === 'question' && isLast && this.#goesOn;
   }
 
-  /** Whether it can be made again. */
+  /** Returns whether the segment can be regenerated. */
   get #goesOn() {
     return Boolean(this.segment.end && this.#reply.recordOf(this.segment));
   }
@@ -112,15 +112,15 @@ export class SegmentView {
     });
   }
 
-  /** Whether it is one of those that are compared. */
+  /** Sets whether the segment is being compared. */
   set compared(is) {
     this.#parts.compare.setAttribute('aria-pressed', is);
   }
 
   #edit() {
-    const { element, editor: place, cancel } = copy('plan-form');
+    const { element, editor: container, cancel } = copy('plan-form');
     const editor = this.segment.plan ? new PlanEditor(this.segment.plan) : freeEditor(this.segment.text);
-    place.append(editor.element);
+    container.append(editor.element);
     element.addEventListener('submit', (event) => {
       event.preventDefault();
       close();
@@ -138,7 +138,7 @@ export class SegmentView {
   }
 }
 
-/** An editor of a plan that is free text. */
+/** An editor for a plan in free text. */
 function freeEditor(text) {
   const element = Object.assign(document.createElement('textarea'), { value: text, rows: 4, required: true });
   element.setAttribute('aria-label', 'Plan');

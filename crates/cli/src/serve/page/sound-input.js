@@ -1,10 +1,10 @@
-// The recording that is asked about: dropped, chosen, or recorded.
+// Input of a recording: by drag and drop, from a file, or from the microphone.
 
 import { decode, Recording } from './recorder.js';
 import { SoundView } from './sound-view.js';
 import { announce } from './template.js';
 
-/** The part of the form that takes a recording. Says "change" when there is another one, "refused" with a reason. */
+/** The part of the form for a recording. Dispatches "change" for a new recording, "refused" with a reason. */
 export class SoundInput extends EventTarget {
   #element = document.getElementById('input');
   #record = document.getElementById('record');
@@ -20,7 +20,7 @@ export class SoundInput extends EventTarget {
     takeDrops(this.#element, (file) => this.take(file));
   }
 
-  /** Takes `file`, and shows it if the browser can. */
+  /** Sets `file`, and shows it if the browser can decode it. */
   async take(file) {
     this.file = file;
     const chosen = document.getElementById('chosen');
@@ -57,7 +57,7 @@ export class SoundInput extends EventTarget {
     if (recording) this.#count();
   }
 
-  /** Says how long the recording is by now. */
+  /** Shows the length of the recording. */
   #count() {
     if (!this.#recording) return;
     this.#record.textContent = `Stop recording, ${this.#recording.seconds.toFixed(0)} s`;
@@ -65,7 +65,7 @@ export class SoundInput extends EventTarget {
   }
 }
 
-/** Gives the files that are dropped anywhere on the page to `take`, and shows over `element` that they may be. */
+/** Passes files that are dropped anywhere on the page to `take`; highlights `element` as the target. */
 function takeDrops(element, take) {
   const hasFiles = ({ dataTransfer }) => dataTransfer.types.includes('Files');
   const mark = (is) => element.classList.toggle('over', is);

@@ -1,14 +1,14 @@
-// A sound to see and to hear.
+// The view of a sound: its picture and its player.
 
 import { drawSpectrogram, drawWaveform } from './picture.js';
 import { Player } from './player.js';
 import { Spectrum } from './spectrum.js';
 import { copy } from './template.js';
 
-/** Seconds that the picture of a sound that still grows shows at first; more when it grows beyond. */
+/** The initial width of the picture of a growing sound, in seconds. */
 const FIRST_WIDTH = 2.5;
 
-/** Shows `sound`, which is called `name`, on a line of `seconds` at least. */
+/** Shows `sound` with the name `name`, on a time axis of at least `seconds`. */
 export class SoundView {
   #name;
   #seconds;
@@ -29,10 +29,10 @@ export class SoundView {
   }
 
   #listen() {
-    const { play, place, waveform } = this.#parts;
+    const { play, position, waveform } = this.#parts;
     play.addEventListener('click', () => (this.player.playing ? this.player.pause() : this.player.play()));
-    place.addEventListener('input', () => this.player.seek(Number(place.value)));
-    place.addEventListener('keydown', (event) => {
+    position.addEventListener('input', () => this.player.seek(Number(position.value)));
+    position.addEventListener('keydown', (event) => {
       if (event.key !== ' ') return;
       event.preventDefault();
       play.click();
@@ -43,7 +43,7 @@ export class SoundView {
     new ResizeObserver(() => this.#drawSoon()).observe(waveform);
   }
 
-  /** Seconds that the picture is wide. */
+  /** Returns the width of the picture in seconds. */
   get #width() {
     const { ended, seconds } = this.sound;
     if (ended) return Math.max(seconds, this.#seconds) || 1;
@@ -64,21 +64,21 @@ export class SoundView {
     });
   }
 
-  /** Keeps the place up to date while the sound plays. */
+  /** Updates the position while the sound plays. */
   #follow() {
     this.#show();
     if (this.player.playing) requestAnimationFrame(() => this.#follow());
   }
 
   #show() {
-    const { play, place, time } = this.#parts;
+    const { play, position, time } = this.#parts;
     const [now, all] = [this.player.position, this.sound.seconds];
     play.setAttribute('aria-pressed', this.player.playing);
     play.setAttribute('aria-label', `${this.player.playing ? 'Pause' : 'Play'} ${this.#name}`);
-    place.max = this.#width;
-    place.value = now;
-    place.setAttribute('aria-label', `Place in ${this.#name}`);
-    place.setAttribute('aria-valuetext', `${now.toFixed(1)} of ${all.toFixed(1)} seconds`);
+    position.max = this.#width;
+    position.value = now;
+    position.setAttribute('aria-label', `Position in ${this.#name}`);
+    position.setAttribute('aria-valuetext', `${now.toFixed(1)} of ${all.toFixed(1)} seconds`);
     time.textContent = `${now.toFixed(1)} / ${all.toFixed(1)} s`;
   }
 }

@@ -1,6 +1,6 @@
-// A sound that may still be growing.
+// A sound, possibly still growing.
 
-/** Mono samples from -1 to 1. Says "grow" when there are more, and "end" when there will be no more. */
+/** Mono samples from -1 to 1. Dispatches "grow" for more samples, and "end" after the last ones. */
 export class Sound extends EventTarget {
   #samples = new Float32Array(1 << 15);
   #length = 0;
@@ -11,7 +11,7 @@ export class Sound extends EventTarget {
     this.ended = false;
   }
 
-  /** A whole sound. */
+  /** Creates a complete sound. */
   static of(samples, sampleRate) {
     const sound = new Sound(sampleRate);
     sound.append(samples);

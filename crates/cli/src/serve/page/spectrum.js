@@ -1,10 +1,10 @@
-// The mel spectrum of a sound that may still be growing.
+// The mel spectrum of a sound, possibly still growing.
 
-/** Columns a second, but of long sounds. */
+/** Columns per second, except for long sounds. */
 const USUAL_RATE = 100;
-/** The most columns of a sound whose length is known. */
+/** The maximum number of columns of a sound of known length. */
 const MOST_COLUMNS = 3000;
-/** Decibels that nothing is heard at. */
+/** The level of silence in decibels. */
 const SILENCE = -20;
 /** Mel bands from 0 Hz to half the sample rate. */
 export const BANDS = 64;
@@ -12,7 +12,7 @@ export const BANDS = 64;
 const mel = (hertz) => 2595 * Math.log10(1 + hertz / 700);
 const hertz = (mel) => 700 * (10 ** (mel / 2595) - 1);
 
-/** For each column the lowest and the highest sample, and the level of each band in decibels. */
+/** The minimum and maximum sample and the level of each band in decibels, by column. */
 export class Spectrum {
   #hop;
   #size;
@@ -21,20 +21,20 @@ export class Spectrum {
   lows = [];
   highs = [];
   levels = [];
-  /** The loudest of all levels, and of nearly silent sounds this. */
+  /** The highest level, at least this one for nearly silent sounds. */
   loudest = SILENCE;
 
-  /** Of a sound that is `seconds` long; of one that grows, 0. */
+  /** Creates the spectrum of a sound of `seconds`; 0 for a growing one. */
   constructor(sampleRate, seconds = 0) {
     this.#hop = Math.max(1, Math.round(Math.max(sampleRate / USUAL_RATE, (sampleRate * seconds) / MOST_COLUMNS)));
-    /** Columns a second. */
+    /** Columns per second. */
     this.rate = sampleRate / this.#hop;
     this.#size = 2 ** Math.ceil(Math.log2(sampleRate / 25));
     this.#window = Float32Array.from({ length: this.#size }, (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / this.#size));
     this.#bands = bandEdges(sampleRate, this.#size);
   }
 
-  /** Adds the columns that `samples`, the whole sound so far, has more than when this was last called. */
+  /** Adds the new columns of `samples`, the whole sound so far. */
   follow(samples, ended) {
     for (let at = this.levels.length * this.#hop; at < samples.length; at += this.#hop) {
       if (!ended && at + this.#size > samples.length) return;
@@ -64,14 +64,14 @@ export class Spectrum {
   }
 }
 
-/** For each band its first bin, and the one behind its last; at least one. */
+/** Returns the range of bins of each band, of at least one bin: first, and end. */
 function bandEdges(sampleRate, size) {
   const most = mel(sampleRate / 2);
   const bin = (band) => Math.round((hertz((most * band) / BANDS) / sampleRate) * size);
   return Array.from({ length: BANDS }, (_, band) => [bin(band), Math.max(bin(band) + 1, bin(band + 1))]);
 }
 
-/** The squared magnitudes of the first half of the Fourier transform of `real`, whose length is a power of two. */
+/** Returns the squared magnitudes of the first half of the Fourier transform of `real`, whose length is a power of two. */
 export function powerSpectrum(real) {
   const size = real.length;
   const imaginary = new Float32Array(size);
@@ -94,7 +94,7 @@ export function powerSpectrum(real) {
   return Float32Array.from({ length: size / 2 }, (_, bin) => real[bin] ** 2 + imaginary[bin] ** 2);
 }
 
-/** Puts the values into the order in which the transform takes them. */
+/** Permutes the values to bit-reversed order. */
 function reverseBits(values) {
   for (let index = 1, reversed = 0; index < values.length; index++) {
     let bit = values.length >> 1;

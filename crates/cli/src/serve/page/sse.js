@@ -1,6 +1,6 @@
-// Server-sent events of a response, as a program reads them that needs more than GET.
+// Server-sent events from a response, since EventSource only supports GET.
 
-/** The data of each event of `body`, a ReadableStream of bytes. */
+/** Yields the data of each event of `body`, a ReadableStream of bytes. */
 export async function* events(body) {
   let text = '';
   for await (const piece of chunks(body.pipeThrough(new TextDecoderStream()))) {
@@ -14,7 +14,7 @@ export async function* events(body) {
   }
 }
 
-/** As `for await` over a stream, which not every browser can. Who stops early cancels it. */
+/** Iterates over a stream, as `for await` does where browsers support it. Leaving the loop cancels the stream. */
 async function* chunks(stream) {
   const reader = stream.getReader();
   try {

@@ -1,7 +1,7 @@
-// Replies that outlive the page, in IndexedDB.
+// Storage of replies in IndexedDB.
 
 const STORE = 'replies';
-/** Of the replies that nobody asked to keep, so many stay: the newest. */
+/** The number of newest replies that stay without being marked to keep. */
 const MOST_LOOSE = 20;
 
 let opened = null;
@@ -25,7 +25,7 @@ async function run(mode, work) {
   });
 }
 
-/** All that is stored, the oldest first. */
+/** Returns all stored replies, oldest first. */
 export async function storedReplies() {
   const replies = await run('readonly', (store) => store.getAll());
   return replies.sort((a, b) => a.begun - b.begun);
@@ -39,7 +39,7 @@ export function forgetReply(id) {
   return run('readwrite', (store) => store.delete(id));
 }
 
-/** Forgets the oldest of those that are not kept; gives their ids. */
+/** Deletes the oldest replies that are not marked to keep; returns their ids. */
 export async function forgetOld() {
   const loose = (await storedReplies()).filter(({ kept }) => !kept);
   const old = loose.slice(0, Math.max(0, loose.length - MOST_LOOSE)).map(({ id }) => id);

@@ -1,4 +1,4 @@
-// Light or dark: the system's choice unless the person has one. No module, so that it runs before the page is drawn.
+// Light or dark theme: the user's choice, else the system's. Not a module, so that it runs before the page is drawn.
 'use strict';
 
 (() => {
@@ -10,7 +10,7 @@
     const chosen = localStorage.getItem('ualm.theme');
     if (chosen) root.dataset.theme = JSON.parse(chosen);
   } catch {
-    // Without storage the system's choice holds.
+    // Without storage the system's choice applies.
   }
 
   addEventListener('DOMContentLoaded', () => {

@@ -1,10 +1,10 @@
-// Samples as bytes.
+// Conversion between samples and bytes.
 
 import { Sound } from './sound.js';
 
 const HEADER = 44;
 
-/** A 16-bit mono WAV file of `samples` from -1 to 1. */
+/** Encodes `samples` from -1 to 1 as a 16-bit mono WAV file. */
 export function wavOf(samples, sampleRate) {
   const bytes = new DataView(new ArrayBuffer(HEADER + 2 * samples.length));
   const word = (at, text) => [...text].forEach((letter, n) => bytes.setUint8(at + n, letter.charCodeAt(0)));
@@ -24,7 +24,7 @@ export function wavOf(samples, sampleRate) {
   return new Blob([bytes], { type: 'audio/wav' });
 }
 
-/** The sound in `file`, a 16-bit mono WAV file as the server and `wavOf` write them. */
+/** Decodes `file`, a 16-bit mono WAV file as written by the server and by `wavOf`. */
 export async function readWav(file) {
   const bytes = new DataView(await file.arrayBuffer());
   const name = (at) => String.fromCharCode(...new Uint8Array(bytes.buffer, at, 4));
@@ -38,7 +38,7 @@ export async function readWav(file) {
   throw new Error('The WAV file has no samples.');
 }
 
-/** Samples from -1 to 1 of 16-bit little-endian ones, as the server streams them. */
+/** Converts 16-bit little-endian samples, as streamed by the server, to the range -1 to 1. */
 export function samplesOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Float32Array.from({ length: bytes.byteLength >> 1 }, (_, n) => view.getInt16(2 * n, true) / 32768);

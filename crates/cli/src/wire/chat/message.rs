@@ -1,4 +1,4 @@
-//! Messages of a chat: what the person says, and answers of this server that come back.
+//! Messages of a chat: the user's, and the server's own answers that clients send back.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use ualm::{Modality, Role};
 
-use crate::wire::idle::is_empty;
+use crate::wire::unsupported::is_empty;
 use crate::wire::{Refusal, SoundFormat, base64};
 
-/// Places of an answer's fields that say nothing more when the answer comes back, and of notes that clients make in a
-/// message for themselves.
+/// Paths of fields to ignore: fields of an answer that are redundant when it is sent back, and clients' own
+/// annotations.
 pub const ECHOES: &[&str] = &[
     "messages[].annotations",
     "messages[].audio.expires_at",
@@ -91,7 +91,7 @@ struct AudioUrl {
     url: Bytes,
 }
 
-/// The sound of an answer, with its data or without.
+/// The sound of an answer that was sent back, with or without its data.
 #[derive(Debug, Deserialize)]
 struct Echo {
     data: Option<Bytes>,
@@ -117,80 +117,80 @@ struct SegmentSound {
 #[derive(Debug)]
 struct Bytes(Vec<u8>);
 
-/// Something that is said in a message.
+/// A content part of a message.
 #[derive(Debug, PartialEq)]
-pub struct Said<'a> {
-    /// Its place in the message, as in `content[0].input_audio.data`.
-    pub place: String,
-    /// Words or a sound.
-    pub what: Sound<'a>,
+pub struct ContentPart<'a> {
+    /// The path in the message, as in `content[0].input_audio.data`.
+    pub path: String,
+    /// The content.
+    pub content: Sound<'a>,
 }
 
-/// Words, or a sound in one of two forms.
+/// Text, or a sound in one of two forms.
 #[derive(Debug, PartialEq)]
 pub enum Sound<'a> {
-    /// Words.
+    /// Text.
     Text(&'a str),
-    /// A recording of sound, or under the model's other name for one, of speech.
+    /// A file with a recording; the modality is `Audio` or `Speech`.
     Recording(Modality, &'a [u8]),
-    /// The same without a header: 16-bit little-endian samples of one channel, at a rate in hertz.
+    /// 16-bit little-endian mono samples without a header, with their rate in hertz.
     Samples(Modality, &'a [u8], u32),
 }
 
 impl ChatMessage {
-    /// Checks the message, which stands at `place` behind one of the role `before`.
+    /// Checks the message at `path`; `before` is the role of the message before it.
     ///
     /// # Errors
-    /// A part that is none, fields that are not supported, or no content.
-    pub fn check(&self, place: &str, before: Option<Role>) -> Result<(), Refusal> {
+    /// An invalid part, an unsupported field, or missing content.
+    pub fn check(&self, path: &str, before: Option<Role>) -> Result<(), Refusal> {
         for (name, calls) in [("tool_calls", &self.tool_calls), ("function_call", &self.function_call)] {
             if calls.as_ref().is_some_and(|calls| !is_empty(calls)) {
-                return Err(Refusal::unsupported(format!("{place}.{name}")));
+                return Err(Refusal::unsupported(format!("{path}.{name}")));
             }
         }
         for (number, part) in self.content.iter().flatten().enumerate() {
             part.read()
-                .map_err(|(field, what)| Refusal::invalid(&format!("{place}.content[{number}].{field}"), what))?;
+                .map_err(|(field, what)| Refusal::invalid(&format!("{path}.content[{number}].{field}"), what))?;
         }
         if self.role != Role::Assistant {
-            return self.check_content(place);
+            return self.check_content(path);
         }
-        // some clients send the words and the sound of one answer as two messages
+        // some clients send the text and the sound of one answer as two messages
         let has_words = self.words().next().is_some() || before == Some(Role::Assistant);
         if self.lacks_its_sound() && !has_words {
-            let what = "nothing is kept on the server, so that an id tells it nothing: send the sound's data, or words";
-            return Err(Refusal::invalid(&format!("{place}.audio.data"), what));
+            let what = "the server stores nothing and does not know the id: send the data of the sound, or text";
+            return Err(Refusal::invalid(&format!("{path}.audio.data"), what));
         }
         Ok(())
     }
 
-    /// Returns whether a sound belongs to the answer that is nowhere in the message.
+    /// Returns whether the answer's sound is missing from the message.
     fn lacks_its_sound(&self) -> bool {
         let is_empty = |audio: &Echo| audio.data().is_none() && audio.words().is_none();
         self.audio.as_ref().is_some_and(is_empty) && self.own_segments().is_none()
     }
 
-    fn check_content(&self, place: &str) -> Result<(), Refusal> {
-        for (name, is_there) in [
+    fn check_content(&self, path: &str) -> Result<(), Refusal> {
+        for (name, is_present) in [
             ("refusal", self.refusal.is_some()),
             ("audio", self.audio.is_some()),
             ("segments", self.segments.is_some()),
         ] {
-            if is_there {
-                return Err(Refusal::unsupported(format!("{place}.{name}")));
+            if is_present {
+                return Err(Refusal::unsupported(format!("{path}.{name}")));
             }
         }
         match &self.content {
-            None => Err(Refusal::invalid(&format!("{place}.content"), "missing; expected a text, or a list of parts")),
+            None => Err(Refusal::invalid(&format!("{path}.content"), "missing; expected a text, or a list of parts")),
             Some(parts) if parts.is_empty() => {
-                Err(Refusal::invalid(&format!("{place}.content"), "no parts; expected at least one"))
+                Err(Refusal::invalid(&format!("{path}.content"), "the list is empty; expected at least one part"))
             }
             Some(_) => Ok(()),
         }
     }
 
-    /// Returns what a checked message says, in order.
-    pub fn said(&self) -> Vec<Said<'_>> {
+    /// Returns the contents of a checked message, in order.
+    pub fn contents(&self) -> Vec<ContentPart<'_>> {
         if self.role != Role::Assistant {
             return self.parts().collect();
         }
@@ -198,45 +198,48 @@ impl ChatMessage {
         if let (Some(segments), false) = (self.own_segments(), is_spoken) {
             return segments;
         }
-        let mut said: Vec<_> = self.parts().filter(|said| said.what != Sound::Text("")).collect();
-        if said.is_empty() {
-            let refusal = self.refusal.as_deref().map(|text| Said { place: "refusal".into(), what: Sound::Text(text) });
-            said.extend(refusal);
+        let mut contents: Vec<_> = self.parts().filter(|part| part.content != Sound::Text("")).collect();
+        if contents.is_empty() {
+            let refusal =
+                self.refusal.as_deref().map(|text| ContentPart { path: "refusal".into(), content: Sound::Text(text) });
+            contents.extend(refusal);
         }
         match &self.audio {
-            // a sound that says the text is the text
+            // a sound that speaks the text adds nothing to it
             Some(audio) if is_spoken => {
-                let words = audio.words().filter(|_| said.is_empty());
-                said.extend(words.map(|text| Said { place: "audio.transcript".into(), what: Sound::Text(text) }));
+                let words = audio.words().filter(|_| contents.is_empty());
+                contents.extend(
+                    words.map(|text| ContentPart { path: "audio.transcript".into(), content: Sound::Text(text) }),
+                );
             }
             Some(audio) => {
                 let modality = self.sound_modality();
                 let sound = audio.data().map(|data| Sound::Recording(modality, data));
-                said.extend(sound.map(|what| Said { place: "audio.data".into(), what }));
+                contents.extend(sound.map(|content| ContentPart { path: "audio.data".into(), content }));
             }
             None => {}
         }
-        said
+        contents
     }
 
-    /// Returns what is not heard of an answer that came back, in a sentence.
-    pub fn left_out(&self) -> Option<&'static str> {
+    /// Returns a warning about the contents that are omitted from an answer that was sent back.
+    pub fn omission(&self) -> Option<&'static str> {
         if self.role != Role::Assistant {
             return None;
         }
         if self.lacks_its_sound() {
             return Some(
-                "only the id of its sound came back, and nothing is kept on the server: the model knows its words alone",
+                "only the id of the sound was sent back, and the server stores nothing: the model gets only the text",
             );
         }
-        self.said().is_empty().then_some("the answer says nothing and is left out")
+        self.contents().is_empty().then_some("the answer is empty and is omitted")
     }
 
-    fn parts(&self) -> impl Iterator<Item = Said<'_>> {
+    fn parts(&self) -> impl Iterator<Item = ContentPart<'_>> {
         let parts = self.content.iter().flatten().enumerate();
         parts.filter_map(|(number, part)| {
-            let (field, what) = part.read().ok()?;
-            Some(Said { place: format!("content[{number}].{field}"), what })
+            let (field, content) = part.read().ok()?;
+            Some(ContentPart { path: format!("content[{number}].{field}"), content })
         })
     }
 
@@ -245,17 +248,17 @@ impl ChatMessage {
         texts.chain(self.refusal.as_deref()).filter(|text| !text.is_empty())
     }
 
-    /// Returns the segments of an answer of this server, if they are whole and nobody has changed the answer's text.
-    fn own_segments(&self) -> Option<Vec<Said<'_>>> {
+    /// Returns the segments of an answer of this server, if they are complete and the answer's text is unchanged.
+    fn own_segments(&self) -> Option<Vec<ContentPart<'_>>> {
         let segments = self.segments.as_deref()?.iter().enumerate();
         let shown = segments.filter(|(_, segment)| segment.modality != Modality::Thinking);
-        let said: Vec<_> = shown.map(|(number, segment)| segment.said(number)).collect::<Option<_>>()?;
-        let texts: Vec<_> = said.iter().filter_map(|said| said.what.text()).collect();
+        let contents: Vec<_> = shown.map(|(number, segment)| segment.content_part(number)).collect::<Option<_>>()?;
+        let texts: Vec<_> = contents.iter().filter_map(|part| part.content.text()).collect();
         let is_unchanged = texts.join("\n") == self.words().collect::<Vec<_>>().join("\n");
-        (is_unchanged && !said.is_empty()).then_some(said)
+        (is_unchanged && !contents.is_empty()).then_some(contents)
     }
 
-    /// Returns the modality of the answer's sound: of its last segment that is one.
+    /// Returns the modality of the answer's sound, by its last sound segment.
     fn sound_modality(&self) -> Modality {
         let mut last = self.segments.iter().flatten().rev().map(|segment| segment.modality);
         last.find(|modality| modality.is_sound()).unwrap_or(Modality::Audio)
@@ -263,20 +266,20 @@ impl ChatMessage {
 }
 
 impl Echo {
-    /// Returns the sound's file; an empty one is none.
+    /// Returns the file of the sound, unless it is empty.
     fn data(&self) -> Option<&[u8]> {
         self.data.as_ref().map(|data| &*data.0).filter(|data| !data.is_empty())
     }
 
-    /// Returns the words that the sound says.
+    /// Returns the transcript, unless it is empty.
     fn words(&self) -> Option<&str> {
         self.transcript.as_deref().filter(|words| !words.trim().is_empty())
     }
 }
 
 impl Segment {
-    fn said(&self, number: usize) -> Option<Said<'_>> {
-        let (field, what) = match (&self.text, &self.audio) {
+    fn content_part(&self, number: usize) -> Option<ContentPart<'_>> {
+        let (field, content) = match (&self.text, &self.audio) {
             (Some(text), _) => ("text", Sound::Text(text)),
             (None, Some(SegmentSound { data, format: SoundFormat::Pcm, sample_rate })) => {
                 ("audio.data", Sound::Samples(self.modality, &data.0, *sample_rate))
@@ -284,12 +287,12 @@ impl Segment {
             (None, Some(sound)) => ("audio.data", Sound::Recording(self.modality, &sound.data.0)),
             (None, None) => return None,
         };
-        Some(Said { place: format!("segments[{number}].{field}"), what })
+        Some(ContentPart { path: format!("segments[{number}].{field}"), content })
     }
 }
 
 impl Sound<'_> {
-    /// Returns the modality of a sound; none of words.
+    /// Returns the modality of a sound; `None` for text.
     pub fn modality(&self) -> Option<Modality> {
         match self {
             Self::Text(_) => None,
@@ -306,18 +309,18 @@ impl Sound<'_> {
 }
 
 impl Part {
-    /// Returns the field that holds the part's content, and the content; or the field that is wrong, and why.
+    /// Returns the part's field and content, or the invalid field and the fault.
     fn read(&self) -> Result<(&'static str, Sound<'_>), (&'static str, &'static str)> {
         let kind = self.r#type;
-        for (name, owner, is_there) in [
+        for (name, owner, is_present) in [
             ("text", PartType::Text, self.text.is_some()),
             ("refusal", PartType::Refusal, self.refusal.is_some()),
             ("input_audio", PartType::InputAudio, self.input_audio.is_some()),
             ("audio_url", PartType::AudioUrl, self.audio_url.is_some()),
         ] {
-            match (owner == kind, is_there) {
-                (false, true) => return Err((name, "the part is of another type: leave it out")),
-                (true, false) => return Err((name, "missing: the part is of this type")),
+            match (owner == kind, is_present) {
+                (false, true) => return Err((name, "the part has another type: leave it out")),
+                (true, false) => return Err((name, "missing; the type of the part requires it")),
                 _ => {}
             }
         }
@@ -327,7 +330,7 @@ impl Part {
             return if unmarked {
                 Ok((field, Sound::Text(text)))
             } else {
-                Err(("modality", "the part is words: leave it out"))
+                Err(("modality", "the part is text: leave it out"))
             };
         }
         let modality = self.modality.unwrap_or(Modality::Audio);
@@ -336,17 +339,17 @@ impl Part {
         }
         match (&self.input_audio, &self.audio_url) {
             (Some(audio), _) if audio.has_no_rate() => {
-                Err(("input_audio.format", "samples without a header do not tell their rate: send a WAV file"))
+                Err(("input_audio.format", "samples without a header have no rate: send a WAV file"))
             }
             (Some(audio), _) => Ok(("input_audio.data", Sound::Recording(modality, &audio.data.0))),
             (None, Some(audio)) => Ok(("audio_url.url", Sound::Recording(modality, &audio.url.0))),
-            (None, None) => Err(("type", "the part holds nothing")),
+            (None, None) => Err(("type", "the part has no content")),
         }
     }
 }
 
 impl InputAudio {
-    /// Returns whether the data are said to be bare samples. All other names are hints: the bytes decide.
+    /// Returns whether the format names raw samples. Other names are hints: the data decide.
     fn has_no_rate(&self) -> bool {
         let name = self.format.as_deref().unwrap_or_default().to_ascii_lowercase();
         // a content type may have parameters, as in audio/pcm;rate=24000
@@ -374,7 +377,7 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// The role of a message; "developer" is what newer clients call the system.
+/// Deserializes a role; "developer" is OpenAI's newer name for the system role.
 fn role<'de, D: Deserializer<'de>>(from: D) -> Result<Role, D::Error> {
     match &*String::deserialize(from)? {
         "developer" => Ok(Role::System),
@@ -393,7 +396,10 @@ fn content<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Part>>, D::E
 
         fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
             let text = Some(text.to_owned());
-            let (refusal, input_audio, audio_url, modality) = (None, None, None, None);
+            let refusal = None;
+            let input_audio = None;
+            let audio_url = None;
+            let modality = None;
             Ok(Some(vec![Part { r#type: PartType::Text, text, refusal, input_audio, audio_url, modality }]))
         }
 

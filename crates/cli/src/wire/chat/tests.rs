@@ -12,11 +12,11 @@ fn message(content: &str) -> Result<ChatRequest, Refusal> {
     ChatRequest::from_json(body.as_bytes())
 }
 
-/// What is said in all messages: the message's number, the place in it, and the content.
-fn said(request: &ChatRequest) -> Vec<(usize, String, Sound<'_>)> {
+/// Returns the contents of all messages, each with the message's index and the path.
+fn contents(request: &ChatRequest) -> Vec<(usize, String, Sound<'_>)> {
     let messages = request.messages.iter().enumerate();
     messages
-        .flat_map(|(index, message)| message.said().into_iter().map(move |said| (index, said.place, said.what)))
+        .flat_map(|(index, message)| message.contents().into_iter().map(move |part| (index, part.path, part.content)))
         .collect()
 }
 
@@ -27,11 +27,11 @@ fn refused(request: Result<ChatRequest, Refusal>) -> (RefusalCode, String) {
 }
 
 #[test]
-fn a_plain_request_makes_a_text() {
+fn a_plain_request_asks_for_text() {
     let request = chat("").unwrap();
     assert_eq!(request.modalities, [Modality::Text]);
     assert_eq!(request.messages[0].role, Role::User);
-    assert_eq!(said(&request), [(0, "content[0].text".into(), Sound::Text("a dog"))]);
+    assert_eq!(contents(&request), [(0, "content[0].text".into(), Sound::Text("a dog"))]);
     assert!(!request.wants_sound() && !request.stream && request.max_tokens().is_none());
 }
 
@@ -41,13 +41,13 @@ fn parts_are_texts_and_recordings() {
         {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
         {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "mp3"}, "modality": "speech"}]"#;
     let request = message(parts).unwrap();
-    let sounds: Vec<_> = said(&request).into_iter().map(|(_, _, sound)| sound).collect();
+    let sounds: Vec<_> = contents(&request).into_iter().map(|(_, _, sound)| sound).collect();
     let recording = |modality| Sound::Recording(modality, b"RIFF");
     assert_eq!(sounds[1..], [recording(Modality::Audio), recording(Modality::Speech)]);
 }
 
 #[test]
-fn what_is_wrong_in_a_message_is_named() {
+fn errors_name_the_field_of_a_message() {
     for (content, param) in [
         ("[]", "messages[0].content"),
         ("7", "messages[0].content"),
@@ -86,7 +86,7 @@ fn what_is_wrong_in_a_message_is_named() {
 }
 
 #[test]
-fn fields_that_are_not_supported_are_named() {
+fn unsupported_fields_are_named() {
     for field in ["tools", "stop", "logprobs", "response_format", "frequency_penalty", "store", "anything"] {
         let request = chat(&format!(r#", "{field}": [{{"a": 1}}]"#));
         assert_eq!(refused(request), (RefusalCode::UnsupportedField, field.to_owned()));
@@ -96,7 +96,7 @@ fn fields_that_are_not_supported_are_named() {
 }
 
 #[test]
-fn fields_that_do_not_go_together_are_refused() {
+fn contradicting_fields_are_refused() {
     for (rest, param) in [
         (r#""modalities": ["text", "audio"]"#, "audio"),
         (r#""modalities": ["speech"]"#, "modalities"),
@@ -137,7 +137,7 @@ fn fields_that_do_not_go_together_are_refused() {
 }
 
 #[test]
-fn plans_are_texts_or_their_parts() {
+fn plans_are_texts_or_objects() {
     let plan = |plan: &str| {
         let request = chat(&format!(r#", "audio": {{"format": "wav"}}, "ualm": {{"reasoning": {{"plan": {plan}}}}}"#));
         request.map(|request| request.ualm.reasoning.unwrap().plan)
@@ -153,7 +153,7 @@ fn plans_are_texts_or_their_parts() {
 }
 
 #[test]
-fn records_come_back_as_objects_or_sounds() {
+fn records_are_objects_or_wav_files() {
     let from = |record: &str| {
         let body =
             format!(r#"{{"model": "m", "messages": [], "ualm": {{"from": {{"record": {record}, "segment": 1}}}}}}"#);
@@ -185,7 +185,7 @@ fn prompts_of_stages_are_checked() {
 }
 
 #[test]
-fn null_is_absent_everywhere() {
+fn null_means_absent() {
     let fields = [
         "modalities",
         "audio",
@@ -249,7 +249,7 @@ fn null_is_absent_everywhere() {
 }
 
 #[test]
-fn values_that_ask_for_nothing_pass() {
+fn neutral_values_are_accepted() {
     for rest in [
         r#""tools": [], "tool_choice": "auto", "parallel_tool_calls": true, "functions": [], "function_call": "none""#,
         r#""stop": [], "n": 1, "response_format": {"type": "text"}, "store": false, "user": "me", "metadata": {"a": "b"}"#,
@@ -283,24 +283,24 @@ fn values_that_ask_for_nothing_pass() {
     }
 }
 
-/// The body of a chat in which `answer`, the fields of an assistant's message, stands between two questions.
+/// Parses a chat in which `answer`, the fields of an assistant's message, is between two questions.
 fn history(answer: &str) -> Result<ChatRequest, Refusal> {
     let asked = r#"{"role": "user", "content": "a dog"}"#;
     let body = format!(r#"{{"model": "m", "messages": [{asked}, {{"role": "assistant", {answer}}}, {asked}]}}"#);
     ChatRequest::from_json(body.as_bytes())
 }
 
-/// What the answer of `history` says: places and contents.
+/// Returns the contents of the answer in `history`, with their paths.
 fn echoed(answer: &str) -> Vec<(String, String)> {
     let request = history(answer).unwrap();
-    let said = said(&request).into_iter().filter(|(index, ..)| *index == 1);
-    said.map(|(_, place, sound)| (place, format!("{sound:?}"))).collect()
+    let said = contents(&request).into_iter().filter(|(index, ..)| *index == 1);
+    said.map(|(_, path, sound)| (path, format!("{sound:?}"))).collect()
 }
 
 #[test]
-fn answers_come_back() {
-    let text = |place: &str, text: &str| (place.to_owned(), format!("{:?}", Sound::Text(text)));
-    let riff = |place: &str, modality| (place.to_owned(), format!("{:?}", Sound::Recording(modality, b"RIFF")));
+fn answers_can_be_sent_back() {
+    let text = |path: &str, text: &str| (path.to_owned(), format!("{:?}", Sound::Text(text)));
+    let riff = |path: &str, modality| (path.to_owned(), format!("{:?}", Sound::Recording(modality, b"RIFF")));
     let bare = r#""refusal": null, "annotations": [], "audio": null, "tool_calls": null, "function_call": null"#;
     assert_eq!(echoed(&format!(r#""content": "rain", {bare}"#)), [text("content[0].text", "rain")]);
     assert_eq!(
@@ -333,21 +333,21 @@ fn answers_come_back() {
 }
 
 #[test]
-fn what_an_answer_lost_is_told() {
-    let left_out = |answer: &str| history(answer).unwrap().messages[1].left_out();
-    assert!(left_out(r#""content": "rain""#).is_none());
+fn omitted_contents_give_a_warning() {
+    let omission = |answer: &str| history(answer).unwrap().messages[1].omission();
+    assert!(omission(r#""content": "rain""#).is_none());
     for silent in [r#""content": null"#, r#""content": """#, r#""tool_calls": []"#] {
-        assert!(left_out(silent).unwrap().contains("says nothing"), "{silent}");
+        assert!(omission(silent).unwrap().contains("is empty"), "{silent}");
         assert!(echoed(silent).is_empty());
     }
-    let id = left_out(r#""content": "rain", "audio": {"id": "audio-1"}"#).unwrap();
+    let id = omission(r#""content": "rain", "audio": {"id": "audio-1"}"#).unwrap();
     assert!(id.contains("only the id"), "{id}");
-    assert_eq!(left_out(r#""content": "rain", "audio": {"id": "audio-1", "data": null, "transcript": ""}"#), Some(id));
-    assert_eq!(left_out(r#""content": "rain", "audio": {"id": "audio-1", "data": ""}"#), Some(id));
-    assert!(left_out(r#""content": "rain", "function_call": {}"#).is_none());
+    assert_eq!(omission(r#""content": "rain", "audio": {"id": "audio-1", "data": null, "transcript": ""}"#), Some(id));
+    assert_eq!(omission(r#""content": "rain", "audio": {"id": "audio-1", "data": ""}"#), Some(id));
+    assert!(omission(r#""content": "rain", "function_call": {}"#).is_none());
     let segments =
         r#""segments": [{"modality": "audio", "audio": {"data": "UklGRg==", "format": "wav", "sample_rate": 16000}}]"#;
-    assert_eq!(left_out(&format!(r#""content": null, "audio": {{"id": "audio-1"}}, {segments}"#)), None);
+    assert_eq!(omission(&format!(r#""content": null, "audio": {{"id": "audio-1"}}, {segments}"#)), None);
     for (answer, param) in [
         (r#""content": null, "audio": {"id": "audio-1"}"#, "messages[1].audio.data"),
         (r#""content": "", "audio": {"id": "audio-1"}"#, "messages[1].audio.data"),
@@ -359,7 +359,7 @@ fn what_an_answer_lost_is_told() {
         assert_eq!(refused(history(answer)).1, param, "{answer}");
     }
     let split = history(r#""content": "A dog."}, {"role": "assistant", "audio": {"id": "audio-1"}"#).unwrap();
-    assert!(split.messages[1].left_out().is_none() && split.messages[2].left_out().unwrap().contains("only the id"));
+    assert!(split.messages[1].omission().is_none() && split.messages[2].omission().unwrap().contains("only the id"));
     let tool = r#"{"model": "m", "messages": [{"role": "tool", "content": "a", "tool_call_id": "1"}]}"#;
     assert_eq!(refused(ChatRequest::from_json(tool.as_bytes())).1, "messages[0].role");
     let developer = r#"{"model": "m", "messages": [{"role": "developer", "content": "a"}]}"#;
@@ -367,7 +367,7 @@ fn what_an_answer_lost_is_told() {
 }
 
 #[test]
-fn recordings_come_in_many_forms() {
+fn recordings_have_many_forms() {
     for part in [
         r#"{"type": "input_audio", "input_audio": {"data": "UklGRg", "format": "audio/x-wav"}}"#,
         r#"{"type": "input_audio", "input_audio": {"data": "UklG\nRg==\n", "format": "mpga"}}"#,
@@ -377,6 +377,6 @@ fn recordings_come_in_many_forms() {
         r#"{"type": "audio_url", "audio_url": {"url": "data:audio/wav;base64,UklGRg=="}}"#,
     ] {
         let request = message(&format!("[{part}]")).unwrap_or_else(|e| panic!("{part}: {e:?}"));
-        assert_eq!(said(&request)[0].2, Sound::Recording(Modality::Audio, b"RIFF"), "{part}");
+        assert_eq!(contents(&request)[0].2, Sound::Recording(Modality::Audio, b"RIFF"), "{part}");
     }
 }

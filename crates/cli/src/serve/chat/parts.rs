@@ -1,4 +1,4 @@
-//! A reply's parts as an answer shows them.
+//! The JSON of a reply's parts in a response.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,10 +11,10 @@ use ualm::{
 
 use super::Answer;
 use crate::serve::job::Outcome;
-use crate::serve::stop::Why;
+use crate::serve::stop::StopReason;
 use crate::wire::SoundFormat;
 
-/// A segment that ended.
+/// A finished segment.
 #[derive(Clone, Serialize)]
 pub struct ShownSegment {
     pub number: usize,
@@ -63,7 +63,7 @@ impl ShownSegment {
 }
 
 impl Answer {
-    /// A sound in the form that was asked for.
+    /// Encodes a sound as requested.
     pub fn sound(&self, sound: &Waveform, record: &Record) -> Result<ShownSound> {
         Ok(ShownSound {
             data: STANDARD.encode(self.encoding.encode(sound, record)?),
@@ -72,7 +72,7 @@ impl Answer {
         })
     }
 
-    /// Returns whether segments of `modality` are part of the answer.
+    /// Returns whether segments of `modality` are part of the response.
     pub fn shows(&self, modality: Modality) -> bool {
         modality != Modality::Thinking || self.with_thinking
     }
@@ -82,17 +82,17 @@ impl Answer {
         format!("{}-{choice}", self.id.replacen("chatcmpl", "audio", 1))
     }
 
-    /// The record as it is given back, if it was asked for.
+    /// Returns the record as JSON, if requested.
     pub fn record(&self, record: &Record) -> Result<Option<Box<RawValue>>> {
         if !self.with_records {
             return Ok(None);
         }
-        // what was just written as JSON is JSON
+        // never fails, since the text was just written as JSON
         Ok(RawValue::from_string(record.to_json()?).ok())
     }
 }
 
-/// The usage as OpenAI's clients count it.
+/// The usage, in OpenAI's format.
 #[derive(Serialize)]
 pub struct ShownUsage {
     prompt_tokens: usize,
@@ -102,12 +102,13 @@ pub struct ShownUsage {
 
 impl From<Usage> for ShownUsage {
     fn from(usage: Usage) -> Self {
-        let (prompt_tokens, completion_tokens) = (usage.prompt_frames, usage.steps);
+        let prompt_tokens = usage.prompt_frames;
+        let completion_tokens = usage.steps;
         Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
     }
 }
 
-/// The field `ualm` of an answer.
+/// The field `ualm` of a response.
 #[derive(Serialize)]
 pub struct ShownOutcome<'a> {
     seed: u64,
@@ -122,11 +123,11 @@ pub struct ShownOutcome<'a> {
 }
 
 impl<'a> ShownOutcome<'a> {
-    pub fn new(answer: &'a Answer, outcome: &'a Outcome, stopped: Option<Why>) -> Self {
+    pub fn new(answer: &'a Answer, outcome: &'a Outcome, stopped: Option<StopReason>) -> Self {
         Self {
             seed: outcome.seed,
             seconds: outcome.seconds,
-            incomplete: stopped.map(Why::name),
+            incomplete: stopped.map(StopReason::name),
             ranking: &outcome.ranking,
             heard: &outcome.heard,
             warnings: &answer.warnings,
@@ -134,8 +135,9 @@ impl<'a> ShownOutcome<'a> {
     }
 }
 
-/// Why a choice ended, in OpenAI's words: by its last segment, if there is one, and by what stopped the reply.
-pub fn finish_reason(end: Option<SegmentEnd>, stopped: Option<Why>) -> &'static str {
+/// Returns OpenAI's finish reason of a choice, by the end of its last segment and by the reason for which the reply
+/// stopped.
+pub fn finish_reason(end: Option<SegmentEnd>, stopped: Option<StopReason>) -> &'static str {
     match (end, stopped) {
         (Some(SegmentEnd::Eos | SegmentEnd::Eot), None) => "stop",
         _ => "length",

@@ -1,5 +1,5 @@
-/* Several replies from one prompt, turns taken back, records, numbers from within, packages in memory:
- * places PACKAGE TAKE.wav FILE... (the package's files) */
+/* Checkpoints, rewinding, records, intermediate results and packages in memory:
+ * checkpoints PACKAGE TAKE.wav FILE... (the package's files) */
 #include <math.h>
 
 #include "check.h"
@@ -51,7 +51,7 @@ static void takes_from_one_prompt_are_those_of_prompts_of_their_own(const ualm_m
         CHECK(ualm_record_turn_count(record) == 1 && ualm_record_segment_count(record, 0) == 1);
         ualm_record_free(record), ualm_reply_free(take), ualm_reply_free(alone), ualm_session_free(own);
     }
-    /* event by event, too */
+    /* event by event as well */
     ualm_generation *generation;
     const ualm_event *event;
     WORKS(ualm_generation_new_from(session, checkpoint, &options, NULL, &generation));
@@ -158,7 +158,7 @@ static void a_record_goes_on_where_it_is_cut(const ualm_model *model, const char
     CHECK(empty == NULL);
     FAILS(UALM_STATUS_INVALID, ualm_session_go_on(other, NULL, &checkpoint));
 
-    /* on from the end of the reply, with another segment */
+    /* another segment after the end of the reply */
     options.max_segments = 2;
     WORKS(ualm_session_go_on(session, NULL, &checkpoint));
     const int32_t both[] = {AUDIO, TEXT};
@@ -173,7 +173,7 @@ static void a_record_goes_on_where_it_is_cut(const ualm_model *model, const char
     ualm_reply_free(reply), ualm_prompt_free(prompt), ualm_session_free(other), ualm_session_free(session);
 }
 
-/* Prints how many numbers there are, and their sum. */
+/* Prints the shape and the sum of a tensor. */
 static size_t tell(const char *name, ualm_tensor *tensor) {
     size_t rows, columns;
     const float *data = ualm_tensor_data(tensor, &rows, &columns);
@@ -217,7 +217,7 @@ static void numbers_from_within(const ualm_model *model) {
     ualm_string_free(caption), ualm_ranking_free(ranking), ualm_prompt_free(prompt), ualm_session_free(session);
 }
 
-/* Reads the files whose paths are given; their names are what follows the last slash. */
+/* Reads the files at the given paths; a name is the part after the last slash. */
 static ualm_file *read_files(char **paths, size_t count) {
     ualm_file *files = calloc(count + 1, sizeof *files);
     for (size_t i = 0; i < count; i++) {
@@ -243,7 +243,7 @@ static void a_package_in_memory_is_the_same(const ualm_model *model, char **path
     FAILS(UALM_STATUS_PACKAGE, ualm_model_load_files(NULL, 0, NULL, &none));
     ((uint8_t *)files[0].data)[files[0].len / 2] ^= 1;
     FAILS(UALM_STATUS_PACKAGE, ualm_model_load_files(files, count, NULL, &none));
-    for (size_t i = 0; i < count; i++) free((void *)files[i].data); /* it has copies */
+    for (size_t i = 0; i < count; i++) free((void *)files[i].data); /* the model has copies */
     free(files);
 
     char *left, *right;

@@ -1,4 +1,5 @@
-//! What is made from the program's arguments: the page that greets a newcomer, shell completions, and man pages.
+//! The greeting of `ualm` without arguments, and the shell completions and man pages, made from the command line's
+//! definition.
 
 use std::fs::create_dir_all;
 use std::path::Path;
@@ -9,23 +10,23 @@ use ualm::{Error, ErrorKind, Result};
 use crate::args::command;
 use crate::output::print;
 
-/// The page of `ualm` alone; `serve` may be left out of a build.
+/// The greeting; `serve` may be left out of a build.
 const GREETING: &str = "\
 ualm runs audio language models: one model that listens, writes and makes sound.
 
-  ualm generate \"a dog, then a siren\" -o scene.wav --play   words to sound
-  ualm ask scene.wav                                        what is heard in a recording?
-  ualm speak \"seven three\" -o digits.wav --play             words to speech (the default model says digits)
-  ualm transcribe digits.wav                                speech to words
+  ualm generate \"a dog, then a siren\" -o scene.wav --play   sound from a description
+  ualm ask scene.wav                                        an answer about a recording
+  ualm speak \"seven three\" -o digits.wav --play             speech from text (the default model speaks digits)
+  ualm transcribe digits.wav                                text from speech
 ";
 const LAST: &str = if cfg!(feature = "server") {
-    "  ualm serve                                                all of it in your browser, and by OpenAI's API\n"
+    "  ualm serve                                                everything in your browser, and OpenAI's API\n"
 } else {
-    "  ualm chat                                                 a conversation over text and sound\n"
+    "  ualm chat                                                 a conversation in text and sound\n"
 };
-const MORE: &str = "\nualm --help lists all commands, ualm COMMAND --help the options of one.\n";
+const MORE: &str = "\nualm --help lists all commands, ualm COMMAND --help lists the options of one.\n";
 
-/// Prints the page that greets a newcomer.
+/// Prints the greeting.
 pub fn greet() -> Result<()> {
     print(&[GREETING, LAST, MORE].concat())
 }

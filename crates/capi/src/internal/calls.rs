@@ -1,7 +1,7 @@
 //! Sequences of calls for the fuzzer. Bytes choose the functions and their arguments, within the header's contract:
-//! live handles, NULL, and arbitrary numbers and words.
+//! live handles, NULL, and arbitrary numbers and texts.
 
-#![expect(clippy::indexing_slicing, clippy::panic, reason = "for the fuzzer alone, which wants panics")]
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a fuzzer detects faults by panics")]
 
 mod handles;
 mod look;
@@ -16,30 +16,30 @@ use ualm::{EngineStats, Model};
 use handles::{Bytes, Handles, works};
 use look::{read_event, read_reply, read_samples, read_segment, read_take_event};
 
-use super::audio::{ualm_audio, ualm_audio_free, ualm_audio_samples};
-use super::boundary::ualm_status;
-use super::cancel::{ualm_cancel, ualm_cancel_free, ualm_cancel_new, ualm_cancel_throw};
-use super::chain::*;
-use super::checkpoint::*;
-use super::codes::*;
-use super::converse::ualm_model_converse;
-use super::engine::*;
-use super::event::{ualm_event, ualm_event_kind};
-use super::generation::*;
-use super::generation_options::{ualm_generation_options, ualm_segment_options};
-use super::model::{ualm_model, ualm_model_free};
-use super::prompt::*;
-use super::ranking::{ualm_model_caption, ualm_model_rank, ualm_ranking, ualm_ranking_free, ualm_ranking_get};
-use super::record::*;
-use super::reply::*;
-use super::session::{ualm_session, ualm_session_free, ualm_session_new, ualm_session_position};
-use super::takes::*;
-use super::tensor::{ualm_model_audio_features, ualm_session_next_logits, ualm_tensor, ualm_tensor_free};
-use super::view::ualm_samples;
+use crate::audio::{ualm_audio, ualm_audio_free, ualm_audio_samples};
+use crate::boundary::ualm_status;
+use crate::cancel::{ualm_cancel, ualm_cancel_free, ualm_cancel_new, ualm_cancel_throw};
+use crate::chain::*;
+use crate::checkpoint::*;
+use crate::codes::*;
+use crate::converse::ualm_model_converse;
+use crate::engine::*;
+use crate::event::{ualm_event, ualm_event_kind};
+use crate::generation::*;
+use crate::generation_options::{ualm_generation_options, ualm_segment_options};
+use crate::model::{ualm_model, ualm_model_free};
+use crate::prompt::*;
+use crate::ranking::{ualm_model_caption, ualm_model_rank, ualm_ranking, ualm_ranking_free, ualm_ranking_get};
+use crate::record::*;
+use crate::reply::*;
+use crate::session::{ualm_session, ualm_session_free, ualm_session_new, ualm_session_position};
+use crate::takes::*;
+use crate::tensor::{ualm_model_audio_features, ualm_session_next_logits, ualm_tensor, ualm_tensor_free};
+use crate::view::ualm_samples;
 
-/// The most calls of a sequence.
+/// The maximum number of calls in a sequence.
 const MOST_CALLS: usize = 60;
-/// Words of prompts, each ending with a NUL.
+/// Texts of prompts, NUL-terminated.
 const WORDS: [&CStr; 5] = [c"", c"rain", c"a dog, then \xc3\xa9\n", c"\xff\xfe", c"<|im_end|>"];
 const NUMBERS: [f32; 8] = [0.0, 1.0, 0.5, -1.0, 3.0, 1e30, f32::NAN, f32::INFINITY];
 const COUNTS: [u32; 6] = [1, 3, 6, 0, 9, 2];
@@ -47,11 +47,10 @@ const COUNTS: [u32; 6] = [1, 3, 6, 0, 9, 2];
 /// The smallest package of the tests, loaded once (`make fixtures` creates it).
 static MODEL: LazyLock<Model> = LazyLock::new(|| {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/fixtures/packages/tiny-omni-fp32");
-    Model::load(package).unwrap_or_else(|e| panic!("{e}; `make fixtures` lays the package out"))
+    Model::load(package).unwrap_or_else(|e| panic!("{e}; run `make fixtures`"))
 });
 
-/// Makes the calls that `bytes` encode: none may panic, and each must follow what the header says of handles and
-/// errors.
+/// Makes the calls that `bytes` encode: none may panic, and each must obey the header's rules about handles and errors.
 pub fn calls(bytes: &[u8]) {
     let mut caller = Caller::new(Bytes(bytes));
     for _ in 0..MOST_CALLS {
@@ -61,7 +60,7 @@ pub fn calls(bytes: &[u8]) {
     }
 }
 
-/// A program in C.
+/// A simulated C program.
 struct Caller<'a> {
     bytes: Bytes<'a>,
     models: Handles<ualm_model>,
@@ -121,8 +120,11 @@ impl<'a> Caller<'a> {
     /// The handles are alive.
     unsafe fn call(&mut self, function: u8) {
         let n = self.bytes.number();
-        let (model, session, prompt) = (self.models.any(n), self.sessions.any(n), self.prompts.any(n >> 4));
-        let (record, checkpoint) = (self.records.any(n >> 4), self.checkpoints.any(n >> 4));
+        let model = self.models.any(n);
+        let session = self.sessions.any(n);
+        let prompt = self.prompts.any(n >> 4);
+        let record = self.records.any(n >> 4);
+        let checkpoint = self.checkpoints.any(n >> 4);
         let cancel = self.cancels.any(self.bytes.number());
         // SAFETY: all handles are alive, or NULL.
         unsafe {
@@ -179,14 +181,22 @@ impl<'a> Caller<'a> {
 
     /// Begins a chain, or resumes one from a record; some of its options are invalid.
     unsafe fn begin_chain(&mut self, model: *mut ualm_model, record: *mut ualm_record, cancel: *mut ualm_cancel) {
-        let (engine, words) = (self.engines.any(self.bytes.number()), self.bytes.one_of(&WORDS).as_ptr());
+        let engine = self.engines.any(self.bytes.number());
+        let words = self.bytes.one_of(&WORDS).as_ptr();
         let mut force = [0; 2];
         let settings = self.options(&mut force);
-        let mut options = ualm_chain_options::default();
-        (options.mode, options.rounds) = (self.bytes.number() as i32 % 5, self.bytes.number() % 4);
-        (options.takes, options.listen) = (self.bytes.number() % 4, self.bytes.number() as i32 % 4 - 1);
-        (options.best, options.stream_audio) = (self.bytes.number() as i32 % 3, self.bytes.number() as i32 % 3);
-        (options.seed, options.reseed) = (self.bytes.number() as u64, self.bytes.number() % 3);
+        // fields are evaluated in this order, in which they take the bytes
+        let options = ualm_chain_options {
+            mode: self.bytes.number() as i32 % 5,
+            rounds: self.bytes.number() % 4,
+            takes: self.bytes.number() % 4,
+            listen: self.bytes.number() as i32 % 4 - 1,
+            best: self.bytes.number() as i32 % 3,
+            stream_audio: self.bytes.number() as i32 % 3,
+            seed: self.bytes.number() as u64,
+            reseed: self.bytes.number() % 3,
+            ..ualm_chain_options::default()
+        };
         let stage = self.bytes.number() % 8;
         // SAFETY: handles are alive or NULL.
         self.chains.make(|out| unsafe {
@@ -199,7 +209,8 @@ impl<'a> Caller<'a> {
     }
 
     unsafe fn take_chain_events(&mut self, n: usize) {
-        let (chain, mut event) = (self.chains.any(n), null());
+        let chain = self.chains.any(n);
+        let mut event = null();
         for _ in 0..=n >> 3 {
             // SAFETY: the chain is alive or NULL; the event is valid until the next call.
             unsafe {
@@ -213,7 +224,8 @@ impl<'a> Caller<'a> {
 
     /// Answers, plans and stops, in any state of the chain.
     unsafe fn direct_chain(&mut self, n: usize) {
-        let (chain, words) = (self.chains.any(n >> 2), self.bytes.one_of(&WORDS).as_ptr());
+        let chain = self.chains.any(n >> 2);
+        let words = self.bytes.one_of(&WORDS).as_ptr();
         // SAFETY: the chain is alive or NULL.
         unsafe {
             match n % 4 {
@@ -240,8 +252,10 @@ impl<'a> Caller<'a> {
     }
 
     unsafe fn make_takes(&mut self, model: *mut ualm_model, prompt: *mut ualm_prompt, cancel: *mut ualm_cancel) {
-        let (engine, mut force) = (self.engines.any(self.bytes.number()), [0; 2]);
-        let (options, count) = (self.options(&mut force), self.bytes.number() % 4);
+        let engine = self.engines.any(self.bytes.number());
+        let mut force = [0; 2];
+        let options = self.options(&mut force);
+        let count = self.bytes.number() % 4;
         let wanted = if self.bytes.number().is_multiple_of(2) { null() } else { self.bytes.one_of(&WORDS).as_ptr() };
         let mut left = self.bytes.number();
         let (told, data): (ualm_take_callback, _) = (Some(watch_takes), (&raw mut left).cast());
@@ -274,15 +288,20 @@ impl<'a> Caller<'a> {
 
     /// Starts an engine of up to three small slots.
     unsafe fn begin_engine(&mut self, model: *mut ualm_model) {
-        let mut options = ualm_engine_options::default();
-        (options.slots, options.context) = (self.bytes.number() % 4, self.bytes.number());
-        options.prefill_chunk = self.bytes.number() % 9;
+        // fields are evaluated in this order, in which they take the bytes
+        let options = ualm_engine_options {
+            slots: self.bytes.number() % 4,
+            context: self.bytes.number(),
+            prefill_chunk: self.bytes.number() % 9,
+            ..ualm_engine_options::default()
+        };
         // SAFETY: the model is alive, or NULL.
         self.engines.make(|out| unsafe { ualm_engine_new(model, &options, out) });
     }
 
     unsafe fn join_engine(&mut self, n: usize) {
-        let (engine, mut force) = (self.engines.any(n), [0; 2]);
+        let engine = self.engines.any(n);
+        let mut force = [0; 2];
         let options = self.options(&mut force);
         let mut stats = ualm_engine_stats::from(EngineStats::default());
         // SAFETY: the engine is alive, or NULL.
@@ -295,20 +314,24 @@ impl<'a> Caller<'a> {
     }
 
     unsafe fn say(&mut self, prompt: *mut ualm_prompt) {
-        let (speaker, words) = (self.bytes.number() as i32 % 5, self.bytes.one_of(&WORDS));
+        let speaker = self.bytes.number() as i32 % 5;
+        let words = self.bytes.one_of(&WORDS);
         // SAFETY: the prompt is alive, or NULL.
         unsafe { works(ualm_prompt_add_text(prompt, speaker, words.as_ptr())) };
     }
 
     unsafe fn play(&mut self, prompt: *mut ualm_prompt) {
-        let (sound, speaker, kind) = (self.sound(), self.bytes.number() as i32 % 5, self.bytes.number() as i32 % 5);
+        let sound = self.sound();
+        let speaker = self.bytes.number() as i32 % 5;
+        let kind = self.bytes.number() as i32 % 5;
         // SAFETY: the prompt is alive, or NULL.
         unsafe { works(ualm_prompt_add_audio(prompt, speaker, kind, &samples(&sound, self.bytes.number()))) };
     }
 
     /// Returns up to half a second at 16 kHz, sometimes with a sample that is not finite.
     fn sound(&mut self) -> Vec<f32> {
-        let (len, step) = (self.bytes.number() * 32, self.bytes.number() as f32);
+        let len = self.bytes.number() * 32;
+        let step = self.bytes.number() as f32;
         let mut sound: Vec<f32> = (0..len).map(|n| (n as f32 * step * 0.01).sin()).collect();
         if let (Some(last), true) = (sound.last_mut(), self.bytes.number() % 16 == 15) {
             *last = self.bytes.one_of(&NUMBERS);
@@ -320,7 +343,8 @@ impl<'a> Caller<'a> {
     fn options(&mut self, force: &mut [i32; 2]) -> ualm_generation_options {
         let mut options = ualm_generation_options::from(&MODEL.config());
         *force = [self.bytes.number() as i32 % 5, self.bytes.number() as i32 % 5];
-        (options.force, options.force_len) = (force.as_ptr(), self.bytes.number() % 3);
+        options.force = force.as_ptr();
+        options.force_len = self.bytes.number() % 3;
         options.max_segments = self.bytes.number() % 4;
         options.seed = self.bytes.number() as u64;
         options.stream_audio = self.bytes.number() as i32 % 3;
@@ -333,7 +357,9 @@ impl<'a> Caller<'a> {
             max_steps: self.bytes.one_of(&COUNTS),
             min_steps: self.bytes.one_of(&COUNTS),
         };
-        (options.text, options.audio, options.speech) = (segment, segment, segment);
+        options.text = segment;
+        options.audio = segment;
+        options.speech = segment;
         options
     }
 
@@ -383,7 +409,8 @@ impl<'a> Caller<'a> {
     }
 
     unsafe fn take_events(&mut self, n: usize) {
-        let (generation, mut event) = (self.generations.any(n), null());
+        let generation = self.generations.any(n);
+        let mut event = null();
         for _ in 0..=n >> 4 {
             // SAFETY: the generation is alive or NULL; the event is valid until the next call.
             unsafe {
@@ -396,12 +423,14 @@ impl<'a> Caller<'a> {
     }
 
     unsafe fn keep(&mut self, from: *mut ualm_checkpoint, model: *mut ualm_model) {
-        let (kind, words) = (self.bytes.number() as i32 % 5, self.bytes.one_of(&WORDS));
+        let kind = self.bytes.number() as i32 % 5;
+        let words = self.bytes.one_of(&WORDS);
         let count = self.bytes.number() % 4;
         // SAFETY: handles are alive or NULL; the codes stay until they are freed.
         unsafe {
             self.codes.make(|out| ualm_model_text_ids(model, words.as_ptr(), out));
-            let (mut streams, mut frames) = (0, 0);
+            let mut streams = 0;
+            let mut frames = 0;
             let ids = ualm_codes_data(self.codes.any(count), &mut streams, &mut frames);
             self.checkpoints.make(|out| ualm_checkpoint_keep(from, kind, ids, frames.min(count), streams, out));
         }
@@ -415,7 +444,7 @@ impl<'a> Caller<'a> {
             if works(ualm_record_to_json(record, &mut json)) {
                 self.records.make(|out| ualm_record_from_json(json, out));
             }
-            super::argument::ualm_string_free(json);
+            crate::argument::ualm_string_free(json);
         }
     }
 
@@ -432,33 +461,40 @@ impl<'a> Caller<'a> {
 
     /// Encodes sound and decodes its codes.
     unsafe fn codec(&mut self, model: *mut ualm_model) {
-        let (sound, rate) = (self.sound(), self.bytes.number());
-        let (mut streams, mut frames) = (0, 0);
+        let sound = self.sound();
+        let rate = self.bytes.number();
+        let mut streams = 0;
+        let mut frames = 0;
         // SAFETY: handles are alive or NULL; the codes stay until they are freed.
         unsafe {
             self.codes.make(|out| ualm_model_encode(model, &samples(&sound, rate), out));
             let codes = ualm_codes_data(self.codes.any(0), &mut streams, &mut frames);
-            self.audios.make(|out| super::codes::ualm_model_decode(model, codes, streams, frames, out));
+            self.audios.make(|out| crate::codes::ualm_model_decode(model, codes, streams, frames, out));
             read_samples(ualm_audio_samples(self.audios.any(0)));
         }
     }
 
     unsafe fn hear(&mut self, model: *mut ualm_model, cancel: *mut ualm_cancel) {
-        let (sound, rate, kind) = (self.sound(), self.bytes.number(), self.bytes.number() as i32 % 5);
-        let (takes, mut words) = ([samples(&sound, rate), samples(&sound, 0)], null_mut());
-        let (wanted, seed) = (self.bytes.one_of(&WORDS), self.bytes.number() as u64);
+        let sound = self.sound();
+        let rate = self.bytes.number();
+        let kind = self.bytes.number() as i32 % 5;
+        let takes = [samples(&sound, rate), samples(&sound, 0)];
+        let mut words = null_mut();
+        let wanted = self.bytes.one_of(&WORDS);
+        let seed = self.bytes.number() as u64;
         // SAFETY: handles are alive or NULL; each text is freed once.
         unsafe {
             self.tensors.make(|out| ualm_model_audio_features(model, takes.as_ptr(), out));
             works(ualm_model_caption(model, takes.as_ptr(), kind, cancel, &mut words));
-            super::argument::ualm_string_free(words);
-            let (mut answer, mut record) = (null_mut(), null_mut());
+            crate::argument::ualm_string_free(words);
+            let mut answer = null_mut();
+            let mut record = null_mut();
             let question = takes.as_ptr();
             self.audios.make(|out| {
                 ualm_model_converse(model, question, seed, cancel, &mut words, &mut answer, out, &mut record)
             });
-            super::argument::ualm_string_free(words);
-            super::argument::ualm_string_free(answer);
+            crate::argument::ualm_string_free(words);
+            crate::argument::ualm_string_free(answer);
             ualm_record_free(record);
             self.rankings.make(|out| ualm_model_rank(model, takes.as_ptr(), 2, kind, wanted.as_ptr(), cancel, out));
             ualm_ranking_get(self.rankings.any(0), 1);

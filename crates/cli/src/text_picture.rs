@@ -1,4 +1,4 @@
-//! A spectrogram as letters: in colours, in shades, or in ASCII, with its axes as text.
+//! A spectrogram as text: in colours, in block characters, or in ASCII, with its axes.
 
 use std::fmt::Write;
 
@@ -6,36 +6,37 @@ use console::{colors_enabled, true_colors_enabled};
 use image::imageops::{FilterType, resize};
 use image::{Luma, Rgb};
 
-use crate::picture::{NAMED, Spectrogram, colour_of};
+use crate::spectrogram::{LABELLED, Spectrogram, colour_of};
 
-/// Columns of the frequencies at the left.
+/// Columns of the frequency axis on the left.
 const LEFT: u32 = 5;
-/// Columns for each row.
+/// Columns per row: the aspect ratio.
 const SHAPE: u32 = 5;
-/// The fewest and the most rows.
+/// The minimum and the maximum number of rows.
 const ROWS: (u32, u32) = (4, 24);
-/// The fewest columns from one second that is named to the next.
+/// The minimum number of columns between labels of the time axis.
 const APART: f64 = 8.0;
-/// Seconds from one that is named to the next.
+/// Possible distances between labels of the time axis, in seconds.
 const TICKS: [f64; 13] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0];
-/// Quiet to loud.
+/// Block characters, from quiet to loud.
 const SHADES: [char; 5] = [' ', '░', '▒', '▓', '█'];
+/// ASCII characters, from quiet to loud.
 const ASCII: [char; 10] = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
 
-/// The letters that a terminal, or a file, can show.
+/// The characters and colours that a terminal or a file can show.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Letters {
+pub struct TextStyle {
     is_coloured: bool,
     is_unicode: bool,
 }
 
-impl Letters {
-    /// Returns the letters that standard output can show; `NO_COLOR` and `TERM=dumb` take the colours away.
+impl TextStyle {
+    /// Returns the style that standard output can show; `NO_COLOR` and `TERM=dumb` disable colours.
     pub fn of_output(is_terminal: bool) -> Self {
         Self { is_coloured: is_terminal && colors_enabled(), is_unicode: is_unicode(is_terminal) }
     }
 
-    /// Draws `spectrogram` for so many rows and columns.
+    /// Draws `spectrogram` within the given rows and columns.
     pub fn draw(self, spectrogram: &Spectrogram, (rows, columns): (u16, u16)) -> String {
         let width = u32::from(columns).saturating_sub(LEFT + 1).max(SHAPE);
         let most = u32::from(rows).saturating_sub(3).clamp(ROWS.0, ROWS.1);
@@ -44,13 +45,13 @@ impl Letters {
         let mut drawn = String::new();
         for (row, cells) in cells.iter().enumerate() {
             let label = frequency_at(spectrogram, row, height).unwrap_or_default();
-            // a string takes all that is written to it
+            // writing to a string cannot fail
             let _ = writeln!(drawn, "{label:>w$} {cells}", w = LEFT as usize);
         }
         drawn + &seconds_below(spectrogram.seconds, width)
     }
 
-    /// The rows of cells, from above.
+    /// Draws the cells, one string per row, top row first.
     fn cells(self, spectrogram: &Spectrogram, width: u32, height: u32) -> Vec<String> {
         let halves = if self.is_coloured && self.is_unicode { 2 } else { 1 };
         let levels = resize(&spectrogram.levels, width, halves * height, FilterType::Triangle);
@@ -67,11 +68,11 @@ impl Letters {
         };
         let row = |y| {
             let cells = (0..width).map(|x| match (self.is_coloured, self.is_unicode) {
-                // two levels a cell: the upper one is its background, the lower one a block before it
+                // two levels per cell: the upper one is the background, the lower one the block character
                 (true, true) => format!("\x1b[48;{};38;{}m▄", colour(x, 2 * y), colour(x, 2 * y + 1)),
                 (true, false) => format!("\x1b[48;{}m ", colour(x, y)),
-                (false, true) => letter(&SHADES, level(x, y)).into(),
-                (false, false) => letter(&ASCII, level(x, y)).into(),
+                (false, true) => character(&SHADES, level(x, y)).into(),
+                (false, false) => character(&ASCII, level(x, y)).into(),
             });
             let cells: String = cells.collect();
             if self.is_coloured { cells + "\x1b[0m" } else { cells.trim_end().to_owned() }
@@ -80,8 +81,7 @@ impl Letters {
     }
 }
 
-/// Returns whether what reads standard output takes more than ASCII: on Unix the locale says so, a console of Windows
-/// always does, and what a pipe of Windows leads to is unknown.
+/// Returns whether standard output takes Unicode: by the locale on Unix; on Windows a console does, and a pipe may not.
 fn is_unicode(is_terminal: bool) -> bool {
     if cfg!(windows) {
         return is_terminal;
@@ -91,22 +91,22 @@ fn is_unicode(is_terminal: bool) -> bool {
     cfg!(target_os = "macos") || locale.contains("utf-8") || locale.contains("utf8")
 }
 
-fn letter(letters: &[char], level: f32) -> char {
-    let index = (level * letters.len() as f32) as usize;
-    letters.get(index.min(letters.len() - 1)).copied().unwrap_or(' ')
+fn character(scale: &[char], level: f32) -> char {
+    let index = (level * scale.len() as f32) as usize;
+    scale.get(index.min(scale.len() - 1)).copied().unwrap_or(' ')
 }
 
-/// The frequency in kilohertz that is named at a row, if one is.
+/// Returns the label of a row on the frequency axis, in kilohertz, if it has one.
 fn frequency_at(spectrogram: &Spectrogram, row: usize, height: u32) -> Option<String> {
     let row_of = |hertz: f64| ((1.0 - spectrogram.height_of(hertz)) * f64::from(height - 1)).round() as usize;
-    let mut shown = NAMED.into_iter().rev().filter(|hertz| *hertz <= spectrogram.highest).peekable();
+    let mut shown = LABELLED.into_iter().rev().filter(|hertz| *hertz <= spectrogram.highest).peekable();
     let top = shown.peek().copied();
     let named = shown.find(|hertz| row_of(*hertz) == row)?;
     let unit = if Some(named) == top { "kHz" } else { "" };
     Some(format!("{}{unit}", named / 1000.0))
 }
 
-/// The line of seconds below.
+/// Draws the time axis.
 fn seconds_below(seconds: f64, width: u32) -> String {
     let column = |second: f64| (second / seconds * f64::from(width)) as usize;
     let step = TICKS.into_iter().find(|step| step / seconds * f64::from(width) >= APART);
@@ -115,11 +115,11 @@ fn seconds_below(seconds: f64, width: u32) -> String {
     for n in 0.. {
         let second = f64::from(n) * step;
         let label = if n == 0 { "0 s".to_owned() } else { format!("{}", (second * 10.0).round() / 10.0) };
-        let place = LEFT as usize + 1 + column(second);
-        if second > seconds || place + label.len() > (LEFT + 1 + width) as usize {
+        let start = LEFT as usize + 1 + column(second);
+        if second > seconds || start + label.len() > (LEFT + 1 + width) as usize {
             break;
         }
-        let _ = write!(line, "{}{label}", " ".repeat(place.saturating_sub(line.len())));
+        let _ = write!(line, "{}{label}", " ".repeat(start.saturating_sub(line.len())));
     }
     line.trim_end().to_owned() + "\n"
 }
@@ -128,7 +128,7 @@ fn true_colour(Rgb([r, g, b]): Rgb<u8>) -> String {
     format!("2;{r};{g};{b}")
 }
 
-/// The nearest of the 256 colours that terminals have: a cube of 6 × 6 × 6 from number 16 on, then 24 greys.
+/// Returns the nearest of the 256 terminal colours: a cube of 6 × 6 × 6 from number 16 on, then 24 greys.
 fn palette_colour(Rgb(wanted): Rgb<u8>) -> String {
     const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let distance =
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn quiet_is_blank_and_loud_is_full() {
         for (is_unicode, full) in [(true, '█'), (false, '@')] {
-            let drawn = Letters { is_coloured: false, is_unicode }.draw(&ramp(5.0, 8000.0), (24, 80));
+            let drawn = TextStyle { is_coloured: false, is_unicode }.draw(&ramp(5.0, 8000.0), (24, 80));
             let lines: Vec<_> = drawn.lines().collect();
             assert_eq!(lines.len(), 15, "{drawn}");
             assert!(lines[0].starts_with(" 8kHz  ") && lines[0].ends_with(full), "{drawn}");
@@ -171,9 +171,9 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_frequency_that_is_named_has_the_unit() {
+    fn the_highest_label_has_the_unit() {
         for (highest, first) in [(24_000.0, "16kHz "), (22_050.0, "16kHz "), (4000.0, " 4kHz "), (100.0, " 0kHz ")] {
-            let drawn = Letters { is_coloured: false, is_unicode: true }.draw(&ramp(5.0, highest), (24, 80));
+            let drawn = TextStyle { is_coloured: false, is_unicode: true }.draw(&ramp(5.0, highest), (24, 80));
             assert_eq!(drawn.matches("kHz").count(), 1, "{drawn}");
             assert!(drawn.lines().any(|line| line.starts_with(first)), "{drawn}");
         }
@@ -184,7 +184,7 @@ mod tests {
         for (rows, columns) in [(24, 80), (50, 200), (1, 1), (10, 30), (0, 0), (24, 11)] {
             for seconds in [0.02, 0.7, 5.3, 61.0, 4000.0, 1e6] {
                 let drawn =
-                    Letters { is_coloured: false, is_unicode: true }.draw(&ramp(seconds, 24_000.0), (rows, columns));
+                    TextStyle { is_coloured: false, is_unicode: true }.draw(&ramp(seconds, 24_000.0), (rows, columns));
                 let widest = drawn.lines().map(|line| line.chars().count()).max().unwrap();
                 assert!(widest <= usize::from(columns).max(11), "{widest} of {columns}: {drawn}");
                 assert!(drawn.lines().count() <= usize::from(rows).max(7), "{rows}: {drawn}");
@@ -193,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn a_coloured_cell_holds_two_levels_or_is_a_blank() {
-        let drawn = |is_unicode| Letters { is_coloured: true, is_unicode }.draw(&ramp(1.0, 8000.0), (24, 80));
+    fn a_coloured_cell_has_two_levels_or_is_blank() {
+        let drawn = |is_unicode| TextStyle { is_coloured: true, is_unicode }.draw(&ramp(1.0, 8000.0), (24, 80));
         assert_eq!(drawn(true).matches('▄').count(), 74 * 14);
         assert!(drawn(false).is_ascii() && drawn(false).matches("m ").count() >= 74 * 14);
         assert_eq!(drawn(true).matches("\x1b[0m\n").count(), 14);

@@ -1,18 +1,18 @@
-//! Recordings in requests, and their defects.
+//! Decoding of recordings in requests.
 
 use ualm::Model;
 use ualm::audio::{DecodeOptions, WavFormat, Waveform, decode_reader, write_wav_to};
 
 use super::error::ApiError;
 
-/// Decodes the recordings of one request within the model's limits, and collects what is wrong with them.
-pub struct Hearer {
+/// A decoder of the recordings of one request, within the model's limits. It collects warnings about defects.
+pub struct RecordingDecoder {
     options: DecodeOptions,
-    /// Defects, in sentences for a person that begin with the field.
+    /// Warnings, each after the name of its field.
     pub warnings: Vec<String>,
 }
 
-impl Hearer {
+impl RecordingDecoder {
     pub fn new(model: &Model) -> Self {
         Self { options: model.decode_options(), warnings: Vec::new() }
     }
@@ -20,7 +20,7 @@ impl Hearer {
     /// Decodes the file in the field `param`.
     ///
     /// # Errors
-    /// 400: it cannot be read, or is longer than is allowed.
+    /// 400 if the recording cannot be decoded or is too long.
     pub fn recording(&mut self, bytes: &[u8], param: &str) -> Result<Waveform, ApiError> {
         let decoded = decode_reader(bytes, "the recording", &self.options);
         let decoded = decoded.map_err(|e| ApiError::of(&e, Some(param)))?;
@@ -28,7 +28,7 @@ impl Hearer {
         Ok(decoded.waveform)
     }
 
-    /// Reads 16-bit little-endian samples of one channel in the field `param`.
+    /// Converts 16-bit little-endian mono samples in the field `param`.
     ///
     /// # Errors
     /// As for [`recording`](Self::recording).

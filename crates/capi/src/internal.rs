@@ -1,0 +1,5 @@
+//! Entry points for the fuzzer and the tests of this workspace; no part of the interface.
+
+mod calls;
+
+pub use calls::calls;
