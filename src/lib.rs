@@ -2,14 +2,14 @@
 //! sound (UALM, arXiv 2510.12000), on ONNX Runtime.
 //!
 //! ```no_run
-//! use ualm::{Cancel, Message, Modality, Model};
+//! use ualm::{Message, Modality, Model};
 //!
 //! # fn main() -> ualm::Result<()> {
 //! let model = Model::load("onnx/default")?;
 //! let config = model.config().only(Modality::Audio);
 //! let mut session = model.session();
 //! let prompt = session.prompt(&[Message::text("a dog barks")])?;
-//! let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
+//! let reply = session.generate(prompt, &config)?.into_reply()?;
 //! if let Some(sound) = reply.audio() {
 //!     ualm::audio::write_wav("dog.wav", sound, ualm::audio::WavFormat::Pcm16)?;
 //! }

@@ -32,6 +32,7 @@ const MAX_SEGMENTS: usize = 8;
 pub struct Model {
     inner: Arc<Inner>,
     limits: Limits,
+    cancel: Cancel,
 }
 
 struct Inner {
@@ -91,7 +92,7 @@ impl Model {
         let shared = codecs.iter().map(|(name, codec)| (name.clone(), Arc::clone(codec) as Arc<dyn Codec>)).collect();
         let rules = Arc::new(Rules::new(manifest, tokenizer, &shared)?);
         let inner = Inner::new(options.clone(), loader, rules, language_model, codecs);
-        Ok(Self { inner: Arc::new(inner), limits: Limits::default() })
+        Ok(Self { inner: Arc::new(inner), limits: Limits::default(), cancel: Cancel::new() })
     }
 
     /// Loads this model once more with every graph on the CPU in the package's own form, to compare with; a language model that
@@ -114,7 +115,7 @@ impl Model {
         };
         let codecs = codecs_of(&loader);
         let inner = Inner::new(options, loader, Arc::clone(&self.inner.rules), language_model, codecs);
-        Ok(Self { inner: Arc::new(inner), limits: self.limits })
+        Ok(Self { inner: Arc::new(inner), ..self.clone() })
     }
 
     /// Loads this model once more so that ONNX Runtime records every run of its graphs in `folder`; the records are complete
@@ -129,17 +130,28 @@ impl Model {
         let codecs = codecs_of(&loader);
         let inner =
             Inner::new(self.inner.options.clone(), loader, Arc::clone(&self.inner.rules), language_model, codecs);
-        Ok(Self { inner: Arc::new(inner), limits: self.limits })
+        Ok(Self { inner: Arc::new(inner), ..self.clone() })
     }
 
-    /// The same model with other limits; what is loaded is shared.
+    /// Returns the same model with other limits; the loaded graphs are shared.
     pub fn with_limits(&self, limits: Limits) -> Self {
-        Self { inner: Arc::clone(&self.inner), limits }
+        Self { limits, ..self.clone() }
     }
 
-    /// The limits this model enforces.
+    /// Returns the limits this model enforces.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Returns the same model, whose calls `cancel` stops, and those of the sessions and engines that are opened on it; the
+    /// loaded graphs are shared. A session of it may get another token ([`Session::set_cancel`](crate::Session::set_cancel)).
+    pub fn with_cancel(&self, cancel: &Cancel) -> Self {
+        Self { cancel: cancel.clone(), ..self.clone() }
+    }
+
+    /// Returns the token that stops the calls of this model.
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.cancel
     }
 
     /// Decode options that enforce the input limits and keep each recording's own sample rate.
@@ -360,49 +372,32 @@ impl Model {
     /// # Errors
     /// As [`Session::prompt`](crate::Session::prompt).
     pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
-        self.prompt_for(Modality::Text, messages, &Cancel::new())
-    }
-
-    /// [`prompt`](Self::prompt), which `cancel` stops between two windows of a recording.
-    pub fn prompt_until(&self, messages: &[Message], cancel: &Cancel) -> Result<Prompt> {
-        self.prompt_for(Modality::Text, messages, cancel)
+        self.prompt_for(Modality::Text, messages)
     }
 
     /// [`prompt`](Self::prompt) for a reply that begins with a segment of `modality`.
     ///
     /// # Errors
     /// As [`prompt`](Self::prompt).
-    pub fn prompt_for(&self, modality: Modality, messages: &[Message], cancel: &Cancel) -> Result<Prompt> {
-        self.lay_out(modality, messages, true, cancel)
+    pub fn prompt_for(&self, modality: Modality, messages: &[Message]) -> Result<Prompt> {
+        self.lay_out(modality, messages, true)
     }
 
     /// Lays out `messages`, which begin a conversation, as the template's task `name`, for a reply of `modality`.
     ///
     /// # Errors
     /// As [`prompt`](Self::prompt).
-    pub(crate) fn prompt_of(
-        &self,
-        name: TaskName,
-        modality: Modality,
-        messages: &[Message],
-        cancel: &Cancel,
-    ) -> Result<Prompt> {
-        self.layouter(&Listener { model: self, cancel }).prompt_of(name, modality, messages, true)
+    pub(crate) fn prompt_of(&self, name: TaskName, modality: Modality, messages: &[Message]) -> Result<Prompt> {
+        self.layouter().prompt_of(name, modality, messages, true)
     }
 
-    pub(crate) fn lay_out(
-        &self,
-        modality: Modality,
-        messages: &[Message],
-        begins: bool,
-        cancel: &Cancel,
-    ) -> Result<Prompt> {
-        self.layouter(&Listener { model: self, cancel }).prompt(modality, messages, begins)
+    pub(crate) fn lay_out(&self, modality: Modality, messages: &[Message], begins: bool) -> Result<Prompt> {
+        self.layouter().prompt(modality, messages, begins)
     }
 
-    fn layouter<'a>(&'a self, sound: &'a dyn SoundEncoder) -> Layouter<'a> {
+    fn layouter(&self) -> Layouter<'_> {
         let Rules { template, vocabulary, tokenizer, .. } = &*self.inner.rules;
-        Layouter { template, vocabulary, tokenizer, sound }
+        Layouter { template, vocabulary, tokenizer, sound: self }
     }
 
     /// Encodes `sound` into language-model features, shape [positions, hidden size].
@@ -410,13 +405,9 @@ impl Model {
     /// # Errors
     /// The package cannot listen; sound that is too long or cannot be encoded.
     pub fn audio_features(&self, sound: &Waveform) -> Result<Array2<f32>> {
-        self.listen_to(sound, &Cancel::new())
-    }
-
-    fn listen_to(&self, sound: &Waveform, cancel: &Cancel) -> Result<Array2<f32>> {
         check_seconds(sound, self.input_seconds())?;
         let encoder = self.audio_encoder()?.ok_or_else(|| self.lacks("audio encoder: it cannot listen"))?;
-        encoder.encode(sound, cancel)
+        encoder.encode(sound, &self.cancel)
     }
 
     /// Embeds a prompt, shape [positions, hidden size], flattened, the features in their places.
@@ -500,20 +491,14 @@ impl Model {
     }
 }
 
-/// Encodes the sound of messages until it is stopped.
-struct Listener<'a> {
-    model: &'a Model,
-    cancel: &'a Cancel,
-}
-
-impl SoundEncoder for Listener<'_> {
+impl SoundEncoder for Model {
     fn features(&self, sound: &Waveform) -> Result<Array2<f32>> {
-        self.model.listen_to(sound, self.cancel)
+        self.audio_features(sound)
     }
 
     fn segment(&self, modality: Modality, sound: &Waveform) -> Result<Tokens> {
         self.cancel.check()?;
-        self.model.layout(modality)?.lay(&self.model.encode_codes(modality, sound)?)
+        self.layout(modality)?.lay(&self.encode_codes(modality, sound)?)
     }
 }
 

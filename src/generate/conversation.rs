@@ -20,6 +20,8 @@ pub(crate) struct Conversation {
     pub rules: Arc<Rules>,
     /// The limits of this conversation.
     pub limits: Limits,
+    /// The token that stops its work.
+    pub cancel: Cancel,
     tail: Tail,
     /// The unconditional sequence, as long as the conditional one; shorter after a prompt that had none, until the
     /// conversation is rewound to before that prompt. `None` where the template has no tokens for it.
@@ -130,7 +132,7 @@ impl Conversation {
     pub fn new(sequence: Box<dyn Sequence>, rules: Arc<Rules>, limits: Limits) -> Self {
         let tail = Tail::empty(&rules);
         let unconditional = rules.unconditional().map(|tokens| UnconditionalTokens { tokens, shared: 0 });
-        Self { sequence, rules, limits, tail, unconditional, thoughtful: None }
+        Self { sequence, rules, limits, cancel: Cancel::new(), tail, unconditional, thoughtful: None }
     }
 
     /// Returns the number of positions of the conversation before the next prompt, including those not run yet.
@@ -186,6 +188,7 @@ impl Conversation {
     /// Returns a new conversation at `state`, with no tokens left to run.
     pub fn fork(&mut self, state: &StateMark) -> Result<Self> {
         let mut fork = Self::new(self.sequence.fork(state)?, Arc::clone(&self.rules), self.limits);
+        fork.cancel = self.cancel.clone();
         fork.unconditional = self.unconditional.clone();
         if let Some(tokens) = &mut fork.unconditional {
             tokens.truncate(state.position());
@@ -272,12 +275,7 @@ impl Conversation {
 
     /// Runs the tokens before a segment of `modality` ([`before_segment`](Self::before_segment)). After that only the
     /// model's choice, or the returned position, is missing before the segment. On an error the conversation is unchanged.
-    fn prefill(
-        &mut self,
-        prompt: Option<&Prompt>,
-        modality: Modality,
-        cancel: &Cancel,
-    ) -> Result<Option<Vec<TokenId>>> {
+    fn prefill(&mut self, prompt: Option<&Prompt>, modality: Modality) -> Result<Option<Vec<TokenId>>> {
         let Run { mut tokens, features, unconditional, turns } = self.before_segment(prompt, modality)?;
         let last = match self.rules.template.choice {
             Choice::ByOpener => None,
@@ -286,7 +284,7 @@ impl Conversation {
         tokens.truncate(tokens.len() - usize::from(last.is_some()));
         let before_reply = StateMark::at(self.sequence.position() + turns);
         if !tokens.is_empty() {
-            self.sequence.prefill(&tokens, &features, cancel)?;
+            self.sequence.prefill(&tokens, &features, &self.cancel)?;
         }
         if prompt.is_some() {
             let thinks = modality == Modality::Thinking;
@@ -304,19 +302,19 @@ impl Conversation {
     /// Runs everything before the next segment of a reply; the first segment follows `prompt`, before which the
     /// conversation forgets thoughts ([`forget_thoughts`](Self::forget_thoughts)). `wanted` is the modality of the segment,
     /// if known. On an error the conversation is otherwise unchanged.
-    pub fn arrive(&mut self, prompt: Option<&Prompt>, wanted: Option<Modality>, cancel: &Cancel) -> Result<Next> {
+    pub fn arrive(&mut self, prompt: Option<&Prompt>, wanted: Option<Modality>) -> Result<Next> {
         if prompt.is_some() {
             self.forget_thoughts()?;
         }
         let snapshot = self.snapshot();
-        let next = self.try_to_arrive(prompt, wanted, cancel);
+        let next = self.try_to_arrive(prompt, wanted);
         if next.is_err() {
             self.restore(snapshot);
         }
         next
     }
 
-    fn try_to_arrive(&mut self, prompt: Option<&Prompt>, wanted: Option<Modality>, cancel: &Cancel) -> Result<Next> {
+    fn try_to_arrive(&mut self, prompt: Option<&Prompt>, wanted: Option<Modality>) -> Result<Next> {
         let of_prompt = prompt.map_or(Modality::Text, |prompt| prompt.modality);
         match self.rules.template.choice {
             Choice::ByPrompt => {
@@ -327,12 +325,12 @@ impl Conversation {
                     let what = format!("the prompt was laid out for {modality}; lay it out for what is to be made");
                     return Err(Error::new(ErrorKind::Invalid, what));
                 }
-                let last = self.prefill(prompt, modality, cancel)?;
+                let last = self.prefill(prompt, modality)?;
                 let missing = || Error::new(ErrorKind::Package, "the template has no tokens before a segment");
                 Ok(Next::Decided(modality, last.ok_or_else(missing)?))
             }
             Choice::ByOpener => {
-                self.prefill(prompt, wanted.unwrap_or(of_prompt), cancel)?;
+                self.prefill(prompt, wanted.unwrap_or(of_prompt))?;
                 if wanted.is_some() { Ok(Next::Choice(Vec::new())) } else { self.offers().map(Next::Choice) }
             }
         }
@@ -378,15 +376,15 @@ impl Conversation {
     }
 
     /// Runs the beginning of the unconditional sequence, so that forks and later replies need not run it again.
-    pub fn prepare_guidance(&mut self, cancel: &Cancel) -> Result<()> {
+    pub fn prepare_guidance(&mut self) -> Result<()> {
         let prefix = unconditional_prefix(&self.rules, self.unconditional.as_ref(), self.sequence.position())?;
-        self.sequence.prepare_guidance(prefix, cancel)
+        self.sequence.prepare_guidance(prefix, &self.cancel)
     }
 
     /// Begins the unconditional sequence of guidance.
-    pub fn begin_guidance(&mut self, cancel: &Cancel) -> Result<()> {
+    pub fn begin_guidance(&mut self) -> Result<()> {
         let prefix = unconditional_prefix(&self.rules, self.unconditional.as_ref(), self.sequence.position())?;
-        self.sequence.begin_guidance(prefix, cancel)
+        self.sequence.begin_guidance(prefix, &self.cancel)
     }
 
     /// Checks that the prompt is of this model, within the limit, and leaves room for a segment of one position.

@@ -14,7 +14,6 @@ use std::time::Instant;
 use super::conversation::{Conversation, Next, Offer};
 use super::sound::SoundStream;
 use super::{Checkpoint, Draws, Event, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage};
-use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::language_model::StateMark;
 use crate::modality::{Modality, SegmentConfig};
@@ -32,7 +31,6 @@ const MOST_ROOM: usize = 4096;
 pub struct Generation<'a> {
     conversation: &'a mut Conversation,
     config: GenerationConfig,
-    cancel: Cancel,
     rng: Rng,
     sampler: Sampler,
     /// The position that is being drawn.
@@ -87,29 +85,19 @@ struct OpenSegment {
 
 impl<'a> Generation<'a> {
     /// Begins a reply to `prompt`; nothing runs before the first call of `next`.
-    pub(crate) fn new(
-        conversation: &'a mut Conversation,
-        prompt: Prompt,
-        config: GenerationConfig,
-        cancel: Cancel,
-    ) -> Result<Self> {
+    pub(crate) fn new(conversation: &'a mut Conversation, prompt: Prompt, config: GenerationConfig) -> Result<Self> {
         conversation.check_prompt(&prompt)?;
         conversation.rules.check_force(&config.force)?;
         config.check_limits(&conversation.limits)?;
         let config = if prompt.modality == Modality::Thinking { config.after_thoughts() } else { config };
         let prompt_frames = prompt.len();
-        let mut generation = Self::begin(conversation, Opening::Prompt(prompt), config, 0, cancel)?;
+        let mut generation = Self::begin(conversation, Opening::Prompt(prompt), config, 0)?;
         generation.usage.prompt_frames = prompt_frames;
         Ok(generation)
     }
 
     /// Begins a reply at the checkpoint `from`, to which the conversation must have been rewound.
-    pub(crate) fn at(
-        conversation: &'a mut Conversation,
-        from: &Checkpoint,
-        config: GenerationConfig,
-        cancel: Cancel,
-    ) -> Result<Self> {
+    pub(crate) fn at(conversation: &'a mut Conversation, from: &Checkpoint, config: GenerationConfig) -> Result<Self> {
         config.check_limits(&conversation.limits)?;
         let config = if conversation.thoughtful().is_some() { config.after_thoughts() } else { config };
         let rules = &conversation.rules;
@@ -118,7 +106,7 @@ impl<'a> Generation<'a> {
             rules.voice(*modality)?.check_beginning(kept, &rules.vocabulary)?;
         }
         let opening = Opening::Run(from.next.clone());
-        let mut generation = Self::begin(conversation, opening, config, from.draws, cancel)?;
+        let mut generation = Self::begin(conversation, opening, config, from.draws)?;
         generation.kept = from.kept.clone();
         generation.opened = from.opened;
         generation.usage.prompt_frames = from.prompt_frames;
@@ -131,14 +119,12 @@ impl<'a> Generation<'a> {
         opening: Opening,
         config: GenerationConfig,
         draws: u64,
-        cancel: Cancel,
     ) -> Result<Self> {
         config.validate()?;
         Ok(Self {
             rng: Rng::at(config.seed, draws),
             conversation,
             config,
-            cancel,
             sampler: Sampler::default(),
             drawn: Vec::new(),
             state: State::Open(opening),
@@ -212,7 +198,7 @@ impl<'a> Generation<'a> {
 
     /// Runs the tokens before a segment, and opens it.
     fn open_segment(&mut self, opening: Opening) -> Result<()> {
-        self.cancel.check()?;
+        self.conversation.cancel.check()?;
         let next = self.arrive(opening).map_err(|e| e.context(format!("before segment {}", self.opened)))?;
         let kept = self.kept.take();
         let (modality, last) = self.choose(next, kept.as_ref().map(|(modality, _)| *modality))?;
@@ -254,10 +240,10 @@ impl<'a> Generation<'a> {
         let wanted = self.config.force.get(self.opened).copied();
         match opening {
             Opening::Run(next) => Ok(next),
-            Opening::Prompt(prompt) => self.conversation.arrive(Some(&prompt), wanted, &self.cancel),
+            Opening::Prompt(prompt) => self.conversation.arrive(Some(&prompt), wanted),
             Opening::Next => {
                 self.conversation.reopen()?;
-                self.conversation.arrive(None, wanted, &self.cancel)
+                self.conversation.arrive(None, wanted)
             }
         }
     }
@@ -268,7 +254,7 @@ impl<'a> Generation<'a> {
         let wanted = sequence.position().saturating_add(config.max_steps).saturating_add(1);
         sequence.reserve(wanted.min(sequence.max_positions()))?;
         if config.is_guided() {
-            self.conversation.begin_guidance(&self.cancel)?;
+            self.conversation.begin_guidance()?;
         }
         Ok(())
     }
@@ -325,7 +311,7 @@ impl<'a> Generation<'a> {
 
     /// Runs and draws a position, and emits its text or sound. Returns the reason if the segment ends with it.
     fn grow(&mut self, segment: &mut OpenSegment) -> Result<Option<SegmentEnd>> {
-        if self.cancel.is_cancelled() {
+        if self.conversation.cancel.is_cancelled() {
             return Ok(Some(SegmentEnd::Cancelled));
         }
         if self.conversation.sequence.position() >= self.conversation.sequence.max_positions() {

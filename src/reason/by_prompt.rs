@@ -8,7 +8,6 @@ use regex::Regex;
 use super::caption::RichCaption;
 use super::runner::{ChainRunner, invalid};
 use crate::audio::Waveform;
-use crate::cancel::Cancel;
 use crate::chain::{ChainRequest, Stage, Values, Wording, fill};
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Checkpoint, GenerationConfig};
@@ -40,14 +39,14 @@ impl Kind {
 
 impl ChainRunner<'_> {
     /// Begins a chain by prompt about `words`.
-    pub(super) fn begin_by_prompt(&mut self, words: &str, cancel: &Cancel) -> Result<()> {
+    pub(super) fn begin_by_prompt(&mut self, words: &str) -> Result<()> {
         self.record.request = Some(ChainRequest { words: words.to_owned(), wording: self.options.wording.clone() });
-        self.open_turn(cancel).map(drop)
+        self.open_turn().map(drop)
     }
 
     /// Goes to the stage at `index` of the chain by prompt in `record`, whose stages are `saved`: its prompt is run as it
     /// was, or laid out anew where the record lacks it or the wording was changed.
-    pub(super) fn go_to_by_prompt(&mut self, record: &Record, saved: Option<Stage>, cancel: &Cancel) -> Result<()> {
+    pub(super) fn go_to_by_prompt(&mut self, record: &Record, saved: Option<Stage>) -> Result<()> {
         let Some(stage) = self.stage() else {
             return Err(invalid("a chain resumes at a segment or at an answer: name one of them"));
         };
@@ -78,18 +77,18 @@ impl ChainRunner<'_> {
         self.record.request = Some(request);
         match stage {
             Stage::Answer => Ok(()),
-            _ => self.open_turn(cancel).map(drop),
+            _ => self.open_turn().map(drop),
         }
     }
 
     /// Takes the person's answer, and begins the turn of the plan.
-    pub(super) fn answer_by_prompt(&mut self, answer: &Message, cancel: &Cancel) -> Result<()> {
+    pub(super) fn answer_by_prompt(&mut self, answer: &Message) -> Result<()> {
         let Content::Text(words) = &answer.content else {
             return Err(invalid("an answer in a chain by prompt is text: transcribe the recording first"));
         };
         self.answer = Some(words.trim().to_owned());
         self.next += 1;
-        let opened = self.open_turn(cancel);
+        let opened = self.open_turn();
         if opened.is_err() {
             self.next -= 1;
         }
@@ -97,27 +96,27 @@ impl ChainRunner<'_> {
     }
 
     /// Returns the checkpoint at which the next stage opens, after its prompt, with which a conversation begins.
-    pub(super) fn open_turn(&mut self, cancel: &Cancel) -> Result<Checkpoint> {
+    pub(super) fn open_turn(&mut self) -> Result<Checkpoint> {
         let cut = self.stages.cut(self.next);
         // the session leaves the last stage
         self.opened = None;
         let checkpoint = if self.record.turns.len() > cut.turn {
-            self.takes.session_mut().restore(&self.record, cut, cancel)?
+            self.takes.session_mut().restore(&self.record, cut)?
         } else {
-            self.begin_turn_by_prompt(cancel)?
+            self.begin_turn_by_prompt()?
         };
         self.checkpoint = Some(checkpoint.clone());
         Ok(checkpoint)
     }
 
-    fn begin_turn_by_prompt(&mut self, cancel: &Cancel) -> Result<Checkpoint> {
+    fn begin_turn_by_prompt(&mut self) -> Result<Checkpoint> {
         let stage = self.stage().ok_or_else(|| invalid("the chain is finished"))?;
         let config = self.config_of(stage);
         let messages = self.messages(stage)?;
-        let prompt = self.model().prompt_for(config.opens_with(), &messages, cancel)?;
+        let prompt = self.model().prompt_for(config.opens_with(), &messages)?;
         let session = self.takes.session_mut();
         session.clear();
-        let checkpoint = session.checkpoint(&prompt, cancel)?;
+        let checkpoint = session.checkpoint(&prompt)?;
         // the answer makes no segment; the plan's turn keeps it
         let answer = self.answer.clone().filter(|_| stage == Stage::Plan).map(Message::text);
         let messages: Vec<_> = answer.into_iter().chain(messages).collect();

@@ -64,17 +64,16 @@ pub struct Spoken {
 /// are in one record, a turn for each, but for those that returned an error. Events count their segments from 1 on.
 ///
 /// ```no_run
-/// use ualm::{Cancel, ConverseOptions, Converser, Message, Model, TakeRunner};
+/// use ualm::{ConverseOptions, Converser, Message, Model, TakeRunner};
 ///
 /// # fn main() -> ualm::Result<()> {
 /// let model = Model::load("onnx/default")?;
 /// let takes = TakeRunner::in_session(model.session(), 1);
 /// let mut converser = Converser::new(takes, ConverseOptions::default().seed(1))?;
-/// let cancel = Cancel::new();
 /// let recording = ualm::audio::decode_file("question.wav", &model.decode_options())?.waveform;
-/// let question = converser.hear(recording, &cancel, |_| Ok(()))?;
-/// let answer = converser.answer(&[Message::text(question)], &cancel, |_| Ok(()))?;
-/// let spoken = converser.speak(&answer, &cancel, |_| Ok(()))?;
+/// let question = converser.hear(recording, |_| Ok(()))?;
+/// let answer = converser.answer(&[Message::text(question)], |_| Ok(()))?;
+/// let spoken = converser.speak(&answer, |_| Ok(()))?;
 /// converser.record().write_wav("answer.wav", &spoken.sound, Default::default())?;
 /// # Ok(())
 /// # }
@@ -102,18 +101,13 @@ impl<'a> Converser<'a> {
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Audio`] when no speech is understood, and the
     /// errors of encoding and generation, [`ErrorKind::Cancelled`] among them.
-    pub fn hear(
-        &mut self,
-        recording: Waveform,
-        cancel: &Cancel,
-        mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
-    ) -> Result<String> {
+    pub fn hear(&mut self, recording: Waveform, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<String> {
         let model = self.model();
         let mut config = model.config_for(Purpose::Transcribe);
         config.text.temperature = 0.0;
         let messages = [Message::text(&*model.manifest().prompts.transcribe), Message::speech(recording)];
-        let prompt = model.prompt_until(&messages, cancel)?;
-        let words = self.request(&messages, &prompt, &config, cancel, &mut tell, |model, take| {
+        let prompt = model.prompt(&messages)?;
+        let words = self.request(&messages, &prompt, &config, &mut tell, |model, take| {
             let what = "no speech was understood in the recording: give a clearer one, or one of speech";
             let segment = whole(take.segments)?;
             let words = Some(model.unwrap_transcript(&segment.text)).filter(|words| !words.is_empty());
@@ -131,12 +125,11 @@ impl<'a> Converser<'a> {
     pub fn answer(
         &mut self,
         messages: &[Message],
-        cancel: &Cancel,
         mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
     ) -> Result<String> {
         let config = self.changed(self.model().config_for(Purpose::Converse));
-        let prompt = self.model().prompt_of(TaskName::Cascade, Modality::Text, messages, cancel)?;
-        self.request(messages, &prompt, &config, cancel, &mut tell, |_, take| match whole(take.segments)?.text.trim() {
+        let prompt = self.model().prompt_of(TaskName::Cascade, Modality::Text, messages)?;
+        self.request(messages, &prompt, &config, &mut tell, |_, take| match whole(take.segments)?.text.trim() {
             "" => Err(empty("answer", Modality::Text)),
             words => Ok(words.to_owned()),
         })
@@ -147,17 +140,12 @@ impl<'a> Converser<'a> {
     /// # Errors
     /// A text that is empty or does not fit the context; [`ErrorKind::Numeric`] for speech without sound, and the errors
     /// of generation; [`ErrorKind::Cancelled`] when nothing was made.
-    pub fn speak(
-        &mut self,
-        words: &str,
-        cancel: &Cancel,
-        mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
-    ) -> Result<Spoken> {
+    pub fn speak(&mut self, words: &str, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<Spoken> {
         let model = self.model();
         let config = self.changed(model.config().only(Modality::Speech)).stream_audio(self.options.stream_audio);
         let messages = [Message::text(words)];
-        let prompt = model.prompt_for(Modality::Speech, &messages, cancel)?;
-        self.request(&messages, &prompt, &config, cancel, &mut tell, |_, take| {
+        let prompt = model.prompt_for(Modality::Speech, &messages)?;
+        self.request(&messages, &prompt, &config, &mut tell, |_, take| {
             let Take { mut segments, sound, .. } = take;
             match (segments.pop(), sound.filter(|sound| !sound.is_empty())) {
                 (Some(segment), Some(sound)) => Ok(Spoken { segment, sound }),
@@ -165,6 +153,12 @@ impl<'a> Converser<'a> {
                 _ => Err(empty("speech", Modality::Speech)),
             }
         })
+    }
+
+    /// Lets `cancel` stop the calls from now on, in place of the token of the session
+    /// ([`Session::set_cancel`](crate::Session::set_cancel)).
+    pub fn set_cancel(&mut self, cancel: &Cancel) {
+        self.takes.session_mut().set_cancel(cancel);
     }
 
     /// Returns the model.
@@ -199,17 +193,16 @@ impl<'a> Converser<'a> {
         messages: &[Message],
         prompt: &Prompt,
         config: &GenerationConfig,
-        cancel: &Cancel,
         tell: &mut Tell<'_>,
         read: impl FnOnce(&Model, Take) -> Result<T>,
     ) -> Result<T> {
         let before = self.record.turns.len();
         let session = self.takes.session_mut();
         session.clear();
-        let checkpoint = session.checkpoint(prompt, cancel)?;
+        let checkpoint = session.checkpoint(prompt)?;
         self.record.begin_conversation(messages, prompt, config);
         let start = TakeStart { checkpoint: &checkpoint, record: &self.record, stage: None, before };
-        let made = self.takes.make_from(start, config, 1, cancel, tell).and_then(|takes| {
+        let made = self.takes.make_from(start, config, 1, tell).and_then(|takes| {
             let take = takes.into_iter().next().ok_or_else(nothing_made)?;
             let take = take.failure.map_or(Ok(Take { failure: None, ..take }), Err)?;
             take.segments.iter().for_each(|segment| self.record.push(segment));

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::score::{Expected, Score};
 use crate::audio::Waveform;
-use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Reply, Seconds, Usage};
 use crate::modality::Modality;
@@ -46,24 +45,17 @@ impl Model {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Audio`] or [`ErrorKind::Limit`] for a sound
-    /// that is too short or too long, [`ErrorKind::Cancelled`] once `cancel` was cancelled.
-    pub fn caption(&self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<String> {
-        self.session().listen(sound, modality, cancel).map(|reply| words(self, modality, &reply))
+    /// that is too short or too long, [`ErrorKind::Cancelled`].
+    pub fn caption(&self, sound: &Waveform, modality: Modality) -> Result<String> {
+        self.session().listen(sound, modality).map(|reply| words(self, modality, &reply))
     }
 
     /// Ranks `takes` in a session of its own, as [`Session::ranking`] does: the best first, of equals the earlier.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Cancelled`] once `cancel` was cancelled, and
-    /// the errors of graphs.
-    pub fn rank(
-        &self,
-        takes: &[Waveform],
-        modality: Modality,
-        expected: &Expected,
-        cancel: &Cancel,
-    ) -> Result<Vec<Ranked>> {
-        self.session().ranking(takes, modality, expected, cancel)?.into_ranked()
+    /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Cancelled`], and the errors of graphs.
+    pub fn rank(&self, takes: &[Waveform], modality: Modality, expected: &Expected) -> Result<Vec<Ranked>> {
+        self.session().ranking(takes, modality, expected)?.into_ranked()
     }
 }
 
@@ -78,7 +70,6 @@ impl Session {
         takes: &'a [Waveform],
         modality: Modality,
         expected: &'a Expected,
-        cancel: &Cancel,
     ) -> Result<Ranking<'a>> {
         let manifest = self.model().manifest();
         if manifest.audio_encoder.is_none() {
@@ -90,7 +81,6 @@ impl Session {
             takes,
             modality,
             expected,
-            cancel: cancel.clone(),
             next: Some(0),
             usage: Usage::default(),
             seconds: Seconds::default(),
@@ -98,8 +88,8 @@ impl Session {
     }
 
     /// Returns the model's words on `sound`, in a conversation of its own.
-    fn listen(&mut self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<Reply> {
-        cancel.check()?;
+    fn listen(&mut self, sound: &Waveform, modality: Modality) -> Result<Reply> {
+        self.model().cancel().check()?;
         self.clear();
         let prompts = &self.model().manifest().prompts;
         let (messages, purpose) = match modality {
@@ -111,8 +101,8 @@ impl Session {
             }
         };
         let config = self.model().config_for(purpose);
-        let prompt = self.prompt_until(&messages, cancel)?;
-        let reply = self.generate(prompt, &config, cancel)?.into_reply()?;
+        let prompt = self.prompt(&messages)?;
+        let reply = self.generate(prompt, &config)?.into_reply()?;
         if reply.segments.is_empty() || reply.is_cancelled() {
             return Err(Error::new(ErrorKind::Cancelled, "stopped on request while it listened"));
         }
@@ -137,7 +127,6 @@ pub struct Ranking<'a> {
     takes: &'a [Waveform],
     modality: Modality,
     expected: &'a Expected,
-    cancel: Cancel,
     /// The next take; `None` after the end.
     next: Option<usize>,
     usage: Usage,
@@ -179,7 +168,7 @@ impl Ranking<'_> {
     }
 
     fn rank(&mut self, take: usize, sound: &Waveform) -> Result<RankingEvent> {
-        let caption = match self.session.listen(sound, self.modality, &self.cancel) {
+        let caption = match self.session.listen(sound, self.modality) {
             Err(error) if matches!(error.kind(), ErrorKind::Audio | ErrorKind::Limit) => String::new(),
             Err(error) => return Err(error.context(format!("take {}", take + 1))),
             Ok(reply) => {
@@ -211,6 +200,7 @@ mod tests {
     use ualm_testing::{package, skip_without_fixtures};
 
     use super::*;
+    use crate::cancel::Cancel;
 
     #[test]
     fn takes_are_ranked_one_by_one_until_it_is_stopped() {
@@ -221,9 +211,10 @@ mod tests {
             Waveform::mono(samples, 16_000).unwrap()
         };
         let takes = [hum(0.05), Waveform::mono(Vec::new(), 16_000).unwrap(), hum(0.2)];
-        let (expected, cancel) = (Expected::of("a hum"), Cancel::new());
-        let mut session = model.session();
-        let ranking = session.ranking(&takes, Modality::Audio, &expected, &cancel).unwrap();
+        let expected = Expected::of("a hum");
+        let cancel = Cancel::new();
+        let mut session = model.with_cancel(&cancel).session();
+        let ranking = session.ranking(&takes, Modality::Audio, &expected).unwrap();
         let events: Vec<_> = ranking.map(Result::unwrap).collect();
         let mut ranked = Vec::new();
         for (index, event) in events.iter().enumerate() {
@@ -234,12 +225,12 @@ mod tests {
                 }
             }
         }
-        let heard = |take: usize| model.caption(&takes[take], Modality::Audio, &cancel).unwrap();
+        let heard = |take: usize| model.caption(&takes[take], Modality::Audio).unwrap();
         assert_eq!(ranked, [(0, 0, heard(0)), (1, 1, String::new()), (2, 2, heard(2))]);
-        assert_eq!(model.rank(&takes, Modality::Audio, &expected, &cancel).unwrap().len(), 3);
+        assert_eq!(model.rank(&takes, Modality::Audio, &expected).unwrap().len(), 3);
 
         // what was said before changes nothing
-        let mut stopped = session.ranking(&takes, Modality::Audio, &expected, &cancel).unwrap();
+        let mut stopped = session.ranking(&takes, Modality::Audio, &expected).unwrap();
         let again = stopped.next();
         assert!(matches!(&again, Some(Ok(RankingEvent::Ranked(take))) if take.caption == heard(0)), "{again:?}");
         cancel.cancel();

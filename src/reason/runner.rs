@@ -154,16 +154,15 @@ pub enum ChainStop {
 /// stage, token by token as if it had never stopped.
 ///
 /// ```no_run
-/// use ualm::{Cancel, ChainOptions, ChainRunner, ChainStep, Message, Model, TakeEvent, TakeRunner};
+/// use ualm::{ChainOptions, ChainRunner, ChainStep, Message, Model, TakeEvent, TakeRunner};
 ///
 /// # fn main() -> ualm::Result<()> {
 /// let model = Model::load("onnx/default")?;
 /// let chain = model.reasoning().chain();
 /// let takes = TakeRunner::new(&model, 1)?;
-/// let cancel = Cancel::new();
-/// let mut runner = ChainRunner::begin(takes, chain, "a dog, then rain", ChainOptions::default(), &cancel)?;
+/// let mut runner = ChainRunner::begin(takes, chain, "a dog, then rain", ChainOptions::default())?;
 /// loop {
-///     let step = runner.advance(&cancel, |event| {
+///     let step = runner.advance(|event| {
 ///         if let TakeEvent::TextDelta(_, piece) = event {
 ///             print!("{piece}");
 ///         }
@@ -171,7 +170,7 @@ pub enum ChainStop {
 ///     })?;
 ///     match step {
 ///         ChainStep::Segment(made) => println!("{:?}: {:?}", made.position.stage, made.segment.end),
-///         ChainStep::Question => runner.answer(Message::text("on a tin roof"), &cancel)?,
+///         ChainStep::Question => runner.answer(Message::text("on a tin roof"))?,
 ///         ChainStep::Finished => break,
 ///         _ => {}
 ///     }
@@ -211,22 +210,16 @@ impl<'a> ChainRunner<'a> {
     /// [`ErrorKind::Invalid`] for a reflection without rounds, or with too many, for a package that cannot make the
     /// segments of a stage, and for a plan where the chain does not begin with one; a prompt that does not fit the
     /// context; [`ErrorKind::Cancelled`].
-    pub fn begin(
-        mut takes: TakeRunner,
-        chain: Chain,
-        words: &str,
-        options: ChainOptions<'a>,
-        cancel: &Cancel,
-    ) -> Result<Self> {
+    pub fn begin(mut takes: TakeRunner, chain: Chain, words: &str, options: ChainOptions<'a>) -> Result<Self> {
         takes.session_mut().clear();
         let seed = options.seed.unwrap_or_default();
         let mut runner = Self::new(takes, chain, options, seed)?;
         runner.check_plan()?;
         if runner.chain.by_prompt {
-            runner.begin_by_prompt(words, cancel)?;
+            runner.begin_by_prompt(words)?;
         } else {
             let prompt = runner.model().reasoning().prompt(chain.mode, words);
-            runner.begin_turn(0, &[Message::text(prompt)], cancel)?;
+            runner.begin_turn(0, &[Message::text(prompt)])?;
         }
         Ok(runner)
     }
@@ -243,7 +236,6 @@ impl<'a> ChainRunner<'a> {
         record: &Record,
         index: usize,
         options: ChainOptions<'a>,
-        cancel: &Cancel,
     ) -> Result<Self> {
         let saved = record.chain.ok_or_else(|| invalid("the record is of no chain"))?.stages()?;
         let stages = takes.session().model().reasoning().fitted(chain).stages()?;
@@ -253,9 +245,9 @@ impl<'a> ChainRunner<'a> {
         runner.next = index;
         runner.check_plan()?;
         if runner.chain.by_prompt {
-            runner.go_to_by_prompt(record, saved.get(index).copied(), cancel)?;
+            runner.go_to_by_prompt(record, saved.get(index).copied())?;
         } else {
-            runner.go_to(record, index, cancel)?;
+            runner.go_to(record, index)?;
         }
         runner.record.chain = Some(runner.chain);
         Ok(runner)
@@ -294,16 +286,16 @@ impl<'a> ChainRunner<'a> {
         Ok(())
     }
 
-    fn go_to(&mut self, record: &Record, index: usize, cancel: &Cancel) -> Result<()> {
+    fn go_to(&mut self, record: &Record, index: usize) -> Result<()> {
         let cut = self.stages.cut(index);
         match self.stage() {
             Some(stage) if stage.modality().is_some() => {
-                self.checkpoint = Some(self.takes.session_mut().restore(record, cut, cancel)?);
+                self.checkpoint = Some(self.takes.session_mut().restore(record, cut)?);
                 self.record = record.before(cut)?;
             }
             Some(Stage::Answer) => {
                 self.record = record.before(cut)?;
-                self.takes.session_mut().restore_turns(&self.record, cut.turn + 1, cancel)?;
+                self.takes.session_mut().restore_turns(&self.record, cut.turn + 1)?;
             }
             _ => return Err(invalid("a chain resumes at a segment or at an answer: name one of them")),
         }
@@ -318,6 +310,12 @@ impl<'a> ChainRunner<'a> {
     /// Returns the runner of the takes, with the chain's session.
     pub fn takes(&self) -> &TakeRunner {
         &self.takes
+    }
+
+    /// Lets `cancel` stop the chain from now on, in place of the token of its session
+    /// ([`Session::set_cancel`](crate::Session::set_cancel)).
+    pub fn set_cancel(&mut self, cancel: &Cancel) {
+        self.takes.session_mut().set_cancel(cancel);
     }
 
     /// Returns the chain.
@@ -406,15 +404,15 @@ impl<'a> ChainRunner<'a> {
     /// # Errors
     /// [`ErrorKind::Invalid`] when no question awaits an answer; a prompt that does not fit the context;
     /// [`ErrorKind::Cancelled`].
-    pub fn answer(&mut self, answer: Message, cancel: &Cancel) -> Result<()> {
+    pub fn answer(&mut self, answer: Message) -> Result<()> {
         self.check_open()?;
         if self.stage() != Some(Stage::Answer) {
             return Err(invalid("an answer is given, but no question awaits one"));
         }
         if self.chain.by_prompt {
-            return self.answer_by_prompt(&answer, cancel);
+            return self.answer_by_prompt(&answer);
         }
-        self.begin_turn(self.next + 1, &[answer], cancel)?;
+        self.begin_turn(self.next + 1, &[answer])?;
         self.next += 1;
         Ok(())
     }
@@ -427,7 +425,7 @@ impl<'a> ChainRunner<'a> {
     /// # Errors
     /// The error of `tell`, which stops the stage; the first failure, or [`ErrorKind::Cancelled`], when nothing was made;
     /// [`ErrorKind::Invalid`] after a stop.
-    pub fn advance(&mut self, cancel: &Cancel, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<ChainStep> {
+    pub fn advance(&mut self, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<ChainStep> {
         self.check_open()?;
         let Some(stage) = self.stage() else { return Ok(ChainStep::Finished) };
         if let Some(cost) = self.cost() {
@@ -436,9 +434,9 @@ impl<'a> ChainRunner<'a> {
         let before = (self.usage(), self.seconds());
         let made = match stage {
             Stage::Answer => return Ok(ChainStep::Question),
-            Stage::Listen => return self.listen(cancel).map(|()| ChainStep::Heard),
-            Stage::Question | Stage::Plan | Stage::Description | Stage::Critique => self.text(stage, cancel, &mut tell),
-            Stage::Draft | Stage::Final => self.sound(stage, cancel, &mut tell),
+            Stage::Listen => return self.listen().map(|()| ChainStep::Heard),
+            Stage::Question | Stage::Plan | Stage::Description | Stage::Critique => self.text(stage, &mut tell),
+            Stage::Draft | Stage::Final => self.sound(stage, &mut tell),
         }?;
         self.paces.add(&made.segment, before, (self.takes.usage(), self.takes.seconds()));
         self.next += 1;
@@ -451,9 +449,9 @@ impl<'a> ChainRunner<'a> {
     ///
     /// # Errors
     /// As [`advance`](Self::advance).
-    pub fn run(&mut self, cancel: &Cancel, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<ChainStep> {
+    pub fn run(&mut self, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<ChainStep> {
         loop {
-            match self.advance(cancel, &mut tell)? {
+            match self.advance(&mut tell)? {
                 ChainStep::Heard => {}
                 ChainStep::Segment(made) if made.stop.is_none() => {}
                 step => return Ok(step),
@@ -469,27 +467,27 @@ impl<'a> ChainRunner<'a> {
     }
 
     /// Runs the prompt of a turn whose first segment is the stage at `first`.
-    fn begin_turn(&mut self, first: usize, messages: &[Message], cancel: &Cancel) -> Result<()> {
+    fn begin_turn(&mut self, first: usize, messages: &[Message]) -> Result<()> {
         let config = self.turn_config(first);
         let session = self.takes.session_mut();
-        let prompt = session.prompt_for(config.opens_with(), messages, cancel)?;
-        self.checkpoint = Some(session.checkpoint(&prompt, cancel)?);
+        let prompt = session.prompt_for(config.opens_with(), messages)?;
+        self.checkpoint = Some(session.checkpoint(&prompt)?);
         self.record.begin_turn(messages, &prompt, &config);
         Ok(())
     }
 
     /// Gives the last sound to the audio encoder.
-    fn listen(&mut self, cancel: &Cancel) -> Result<()> {
+    fn listen(&mut self) -> Result<()> {
         let sound = self.sound.clone().ok_or_else(|| invalid("no sound was made that could be heard"))?;
         let words = self.model().reasoning().listen_prompt;
         let messages: Vec<_> = std::iter::once(Message::audio(sound)).chain(words.map(Message::text)).collect();
-        self.begin_turn(self.next + 1, &messages, cancel)?;
+        self.begin_turn(self.next + 1, &messages)?;
         self.next += 1;
         Ok(())
     }
 
-    fn text(&mut self, stage: Stage, cancel: &Cancel, tell: &mut Tell<'_>) -> Result<ChainSegment> {
-        let opened = self.open(cancel)?;
+    fn text(&mut self, stage: Stage, tell: &mut Tell<'_>) -> Result<ChainSegment> {
+        let opened = self.open()?;
         let mut config = self.segment_config(&opened, stage);
         let start = match self.given(stage) {
             Some(text) => with_text(opened.clone(), text, self.model(), &mut config)?,
@@ -497,7 +495,7 @@ impl<'a> ChainRunner<'a> {
         };
         let number = self.stages.number(self.next);
         let start = TakeStart { checkpoint: &start, record: &self.record, stage: Some((number, stage)), before: 0 };
-        let mut takes = self.takes.make_from(start, &config, 1, cancel, tell)?;
+        let mut takes = self.takes.make_from(start, &config, 1, tell)?;
         let stop = takes.iter_mut().find_map(stop_of);
         let is_empty = |take: &Take| take.segments.last().is_some_and(|segment| segment.text.trim().is_empty());
         if self.chain.by_prompt && stop.is_none() && takes.iter().all(is_empty) {
@@ -510,15 +508,15 @@ impl<'a> ChainRunner<'a> {
         Ok(made)
     }
 
-    fn sound(&mut self, stage: Stage, cancel: &Cancel, tell: &mut Tell<'_>) -> Result<ChainSegment> {
+    fn sound(&mut self, stage: Stage, tell: &mut Tell<'_>) -> Result<ChainSegment> {
         let is_final = stage == Stage::Final;
         let count = self.takes_of(stage);
-        let opened = self.open(cancel)?;
+        let opened = self.open()?;
         let stream_audio = self.options.stream_audio;
         let config = GenerationConfig { stream_audio, ..self.segment_config(&opened, stage) };
         let number = self.stages.number(self.next);
         let start = TakeStart { checkpoint: &opened, record: &self.record, stage: Some((number, stage)), before: 0 };
-        let mut takes = self.takes.make_from(start, &config, count, cancel, tell)?;
+        let mut takes = self.takes.make_from(start, &config, count, tell)?;
         let mut stop = takes.iter_mut().find_map(stop_of);
         takes.retain(has_tokens);
         let is_empty = |take: &Take| take.sound.as_ref().is_none_or(Waveform::is_empty);
@@ -531,7 +529,7 @@ impl<'a> ChainRunner<'a> {
         let mut best = None;
         if self.options.best && is_final && stop.is_none() {
             let expected = Expected::of(self.plan().unwrap_or_default());
-            let (ranking, failure) = self.takes.rank_sounds(&takes, Modality::Audio, &expected, cancel, tell)?;
+            let (ranking, failure) = self.takes.rank_sounds(&takes, Modality::Audio, &expected, tell)?;
             self.ranking = ranking;
             match failure {
                 Some(error) => stop = Some(ChainStop::NotRanked(error)),
@@ -570,16 +568,16 @@ impl<'a> ChainRunner<'a> {
     }
 
     /// Returns the checkpoint at which the next segment opens.
-    fn open(&mut self, cancel: &Cancel) -> Result<Checkpoint> {
+    fn open(&mut self) -> Result<Checkpoint> {
         if let Some(checkpoint) = &self.checkpoint {
             return Ok(checkpoint.clone());
         }
         if self.chain.by_prompt {
-            return self.open_turn(cancel);
+            return self.open_turn();
         }
         let segments = self.record.turns.last().map_or(0, |turn| turn.segments.len());
         let draws = self.draws.ok_or_else(|| invalid("nothing was said that could go on"))?;
-        let checkpoint = self.takes.session_mut().go_on(segments, draws, cancel)?;
+        let checkpoint = self.takes.session_mut().go_on(segments, draws)?;
         self.checkpoint = Some(checkpoint.clone());
         Ok(checkpoint)
     }

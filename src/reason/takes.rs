@@ -8,7 +8,6 @@ use super::event::{SegmentPosition, TakeEvent};
 use super::ranking::Ranked;
 use super::score::Expected;
 use crate::audio::Waveform;
-use crate::cancel::Cancel;
 use crate::chain::Stage;
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, ErrorKind, Result};
@@ -58,7 +57,7 @@ impl Take {
 /// A session with room for several takes of one prompt.
 ///
 /// ```no_run
-/// use ualm::{Cancel, Expected, Message, Modality, Model, Record, TakeEvent, TakeRunner};
+/// use ualm::{Expected, Message, Modality, Model, Record, TakeEvent, TakeRunner};
 ///
 /// # fn main() -> ualm::Result<()> {
 /// let model = Model::load("onnx/default")?;
@@ -68,11 +67,10 @@ impl Take {
 /// let mut runner = TakeRunner::for_prompt(&model, 4, &prompt, &config)?;
 /// let mut record = Record::new(model.package());
 /// record.begin_turn(&messages, &prompt, &config);
-/// let cancel = Cancel::new();
-/// let checkpoint = runner.session_mut().checkpoint(&prompt, &cancel)?;
-/// let takes = runner.make(&checkpoint, &record, &config, 4, &cancel, |_| Ok(()))?;
+/// let checkpoint = runner.session_mut().checkpoint(&prompt)?;
+/// let takes = runner.make(&checkpoint, &record, &config, 4, |_| Ok(()))?;
 /// let expected = Expected::of("a dog barks, then rain");
-/// let (ranked, _) = runner.rank(&takes, Modality::Audio, &expected, &cancel, |_| Ok(()))?;
+/// let (ranked, _) = runner.rank(&takes, Modality::Audio, &expected, |_| Ok(()))?;
 /// println!("the best one is take {}", ranked[0].take);
 /// # Ok(())
 /// # }
@@ -183,11 +181,10 @@ impl TakeRunner {
         record: &Record,
         config: &GenerationConfig,
         count: usize,
-        cancel: &Cancel,
         mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
     ) -> Result<Vec<Take>> {
         let start = TakeStart { checkpoint, record, stage: None, before: 0 };
-        self.make_from(start, config, count, cancel, &mut tell)
+        self.make_from(start, config, count, &mut tell)
     }
 
     pub(super) fn make_from(
@@ -195,19 +192,18 @@ impl TakeRunner {
         start: TakeStart<'_>,
         config: &GenerationConfig,
         count: usize,
-        cancel: &Cancel,
         tell: &mut Tell<'_>,
     ) -> Result<Vec<Take>> {
         if count == 0 {
             return Err(Error::new(ErrorKind::Invalid, "0 takes were asked for; expected at least 1"));
         }
         if count > 1 {
-            self.session.prepare(start.checkpoint, config, cancel)?;
+            self.session.prepare(start.checkpoint, config)?;
         }
         let mut takes = Vec::new();
         while takes.len() < count && takes.iter().all(Take::is_whole) {
             let mut forks = self.forks(start.checkpoint, self.at_once.min(count - takes.len()) - 1)?;
-            takes.extend(self.make_at_once(start, config, takes.len(), &mut forks, cancel, tell)?);
+            takes.extend(self.make_at_once(start, config, takes.len(), &mut forks, tell)?);
         }
         if takes.iter().all(|take| take.segments.is_empty()) {
             let failure = takes.into_iter().find_map(|take| take.failure);
@@ -236,7 +232,6 @@ impl TakeRunner {
         config: &GenerationConfig,
         first: usize,
         forks: &mut [Session],
-        cancel: &Cancel,
         tell: &mut Tell<'_>,
     ) -> Result<Vec<Take>> {
         let model = self.session.model().clone();
@@ -245,7 +240,7 @@ impl TakeRunner {
         let configs: Vec<_> = indices.clone().map(with_seed).collect();
         let mut takes: Vec<_> = indices.map(|index| OpenTake::new(index, start)).collect();
         let (usage, seconds) = (&mut self.usage, &mut self.seconds);
-        run_at_once(&mut self.session, forks, start.checkpoint, &configs, cancel, |index, event| {
+        run_at_once(&mut self.session, forks, start.checkpoint, &configs, |index, event| {
             let Some(take) = takes.get_mut(index) else { return Ok(()) };
             match event {
                 Err(error) => take.take.failure = Some(error),
@@ -275,10 +270,9 @@ impl TakeRunner {
         takes: &[Take],
         modality: Modality,
         expected: &Expected,
-        cancel: &Cancel,
         mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
     ) -> Result<(Vec<Ranked>, Option<Error>)> {
-        self.rank_sounds(takes, modality, expected, cancel, &mut tell)
+        self.rank_sounds(takes, modality, expected, &mut tell)
     }
 
     pub(super) fn rank_sounds(
@@ -286,7 +280,6 @@ impl TakeRunner {
         takes: &[Take],
         modality: Modality,
         expected: &Expected,
-        cancel: &Cancel,
         tell: &mut Tell<'_>,
     ) -> Result<(Vec<Ranked>, Option<Error>)> {
         let (indices, sounds): (Vec<_>, Vec<_>) =
@@ -297,9 +290,9 @@ impl TakeRunner {
         tell(TakeEvent::RankingStarted)?;
         let of_take = |ranked: Ranked| Ranked { take: indices.get(ranked.take).copied().unwrap_or_default(), ..ranked };
         // a slot of the runner's own engine may be too small for a recording
-        let mut apart = self.engine.as_ref().map(|engine| engine.model().session());
+        let mut apart = self.engine.is_some().then(|| self.session.model().session());
         let session = apart.as_mut().unwrap_or(&mut self.session);
-        let ranking = match session.ranking(&sounds, modality, expected, cancel) {
+        let ranking = match session.ranking(&sounds, modality, expected) {
             Ok(ranking) => ranking,
             Err(error) => return Ok((Vec::new(), Some(error))),
         };
@@ -387,11 +380,10 @@ fn run_at_once(
     forks: &mut [Session],
     checkpoint: &Checkpoint,
     configs: &[GenerationConfig],
-    cancel: &Cancel,
     mut tell: impl FnMut(usize, Result<Event>) -> Result<()>,
 ) -> Result<()> {
     if let [config] = configs {
-        return forward(session, checkpoint, config, cancel, |event| tell(0, event));
+        return forward(session, checkpoint, config, |event| tell(0, event));
     }
     let sessions = once(session).chain(forks);
     scope(|scope| {
@@ -401,7 +393,7 @@ fn run_at_once(
             // nobody receives any more once `tell` has failed
             let gone = |_| Error::new(ErrorKind::Cancelled, "another take was stopped");
             let tell = move |event| events.send((index, event)).map_err(gone);
-            scope.spawn(move || forward(session, checkpoint, config, cancel, tell))
+            scope.spawn(move || forward(session, checkpoint, config, tell))
         };
         let threads: Vec<_> = sessions.zip(configs).enumerate().map(run).collect();
         drop(events);
@@ -416,10 +408,9 @@ fn forward(
     session: &mut Session,
     checkpoint: &Checkpoint,
     config: &GenerationConfig,
-    cancel: &Cancel,
     mut tell: impl FnMut(Result<Event>) -> Result<()>,
 ) -> Result<()> {
-    match session.generate_from(checkpoint, config, cancel) {
+    match session.generate_from(checkpoint, config) {
         Ok(mut generation) => generation.try_for_each(tell),
         Err(error) => tell(Err(error)),
     }

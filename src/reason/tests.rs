@@ -118,7 +118,7 @@ impl Actor {
 
     fn begin(&self, mode: ReasoningMode) -> ChainRunner<'static> {
         let chain = Chain { mode, rounds: 1, ..Chain::default() };
-        ChainRunner::begin(self.takes(4096), chain, "a dog", options(), &Cancel::new()).unwrap()
+        ChainRunner::begin(self.takes(4096), chain, "a dog", options()).unwrap()
     }
 
     /// Makes the model write `text` next.
@@ -163,7 +163,7 @@ fn options() -> ChainOptions<'static> {
 }
 
 fn advance(runner: &mut ChainRunner) -> Result<ChainStep> {
-    runner.advance(&Cancel::new(), |_| Ok(()))
+    runner.advance(|_| Ok(()))
 }
 
 /// The last words of the prompt of each turn.
@@ -176,7 +176,7 @@ fn run_with_nothing_at(model: &Actor, mode: ReasoningMode, empty: usize) {
     let mut runner = model.begin(mode);
     for (index, stage) in runner.stages().to_vec().into_iter().enumerate() {
         if stage == Stage::Answer {
-            runner.answer(Message::text("a big one"), &Cancel::new()).unwrap();
+            runner.answer(Message::text("a big one")).unwrap();
             continue;
         }
         if index == empty {
@@ -234,20 +234,19 @@ fn a_full_context_cuts_a_chain_which_goes_on_where_there_is_room() {
     let prompt = model.begin(ReasoningMode::Enrich).record().turns[0].prompt.len();
     model.write(PLAN);
     let takes = model.takes(prompt + 12);
-    let mut runner = ChainRunner::begin(takes, enrich, "a dog", options(), &Cancel::new()).unwrap();
+    let mut runner = ChainRunner::begin(takes, enrich, "a dog", options()).unwrap();
     let ChainStep::Segment(made) = advance(&mut runner).unwrap() else { panic!("no segment") };
     assert!(matches!(made.stop, Some(ChainStop::Context)));
     assert_eq!(made.segment.end, SegmentEnd::Context);
     assert_eq!(advance(&mut runner).unwrap_err().kind(), ErrorKind::Invalid);
 
     model.script.lock().unwrap().clear();
-    let mut resumed =
-        ChainRunner::resume(model.takes(4096), enrich, runner.record(), 0, options(), &Cancel::new()).unwrap();
+    let mut resumed = ChainRunner::resume(model.takes(4096), enrich, runner.record(), 0, options()).unwrap();
     model.write(PLAN);
     model.sound(2);
-    assert!(matches!(resumed.run(&Cancel::new(), |_| Ok(())).unwrap(), ChainStep::Finished));
+    assert!(matches!(resumed.run(|_| Ok(())).unwrap(), ChainStep::Finished));
 
     // a prompt for which there is no room at all
-    let begun = ChainRunner::begin(model.takes(prompt), enrich, "a dog", options(), &Cancel::new());
+    let begun = ChainRunner::begin(model.takes(prompt), enrich, "a dog", options());
     assert_eq!(begun.err().unwrap().kind(), ErrorKind::Limit);
 }

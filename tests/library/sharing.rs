@@ -3,7 +3,7 @@
 use std::thread;
 
 use ualm::audio::Waveform;
-use ualm::{Cancel, Message, Modality, Model, Result};
+use ualm::{Message, Modality, Model, Result};
 use ualm_testing::{package, skip_without_fixtures};
 
 /// The example of the documentation: the sound of a sentence.
@@ -11,7 +11,7 @@ fn sound(model: &Model) -> Result<Waveform> {
     let config = model.config().only(Modality::Audio);
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text("a dog barking")])?;
-    let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
+    let reply = session.generate(prompt, &config)?.into_reply()?;
     Ok(reply.audio().expect("a sound was asked for").clone())
 }
 

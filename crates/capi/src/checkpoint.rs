@@ -1,6 +1,6 @@
 //! Checkpoints and marks of a conversation: several replies from one prompt, and turns taken back.
 
-use ualm::{Checkpoint, Mark, Model, Tokens};
+use ualm::{Cancel, Checkpoint, Mark, Model, Tokens};
 
 use super::argument::{list, write};
 use super::boundary::{Failure, Result, entry, ualm_status};
@@ -53,10 +53,10 @@ pub unsafe extern "C" fn ualm_session_checkpoint_for(
         let (out, session, prompt) = unsafe { (Out::new(checkpoint)?, share(session)?, share(prompt)?) };
         // SAFETY: per the header's contract.
         let (cancel, kind) = (unsafe { cancel_of(cancel) }?, modality(kind)?);
-        out.fill(session.slot.work(|conversation| {
+        out.fill(session.slot.work(&cancel, |conversation| {
             let messages = prompt.messages();
-            let read = conversation.session.prompt_for(kind, &messages, &cancel)?;
-            let checkpoint = conversation.session.checkpoint(&read, &cancel)?;
+            let read = conversation.session.prompt_for(kind, &messages)?;
+            let checkpoint = conversation.session.checkpoint(&read)?;
             conversation.record.begin_turn(&messages, &read, &session.model.config());
             let length = Length::of(&conversation.record);
             Ok(ualm_checkpoint { model: session.model.clone(), checkpoint, length })
@@ -77,7 +77,8 @@ pub unsafe extern "C" fn ualm_session_fork(
     entry(|| {
         // SAFETY: per the header's contract.
         let (place, session, from) = unsafe { (Out::new(fork)?, share(session)?, share(checkpoint)?) };
-        let forked = session.slot.work(|conversation| conversation.fork(&from.checkpoint, from.length))?;
+        let forked =
+            session.slot.work(&Cancel::new(), |conversation| conversation.fork(&from.checkpoint, from.length))?;
         place.fill(ualm_session::of(forked, session.slot.engine.as_ref()));
         Ok(())
     })
@@ -94,10 +95,10 @@ pub unsafe extern "C" fn ualm_session_go_on(
     entry(|| {
         // SAFETY: per the header's contract.
         let (out, session, cancel) = unsafe { (Out::new(checkpoint)?, share(session)?, cancel_of(cancel)?) };
-        out.fill(session.slot.work(|conversation| {
+        out.fill(session.slot.work(&cancel, |conversation| {
             let said = conversation.record.turns.last().map(|turn| turn.segments.as_slice()).unwrap_or_default();
             let last = said.last().ok_or_else(|| Failure::invalid("nothing was said that could go on"))?;
-            let checkpoint = conversation.session.go_on(said.len(), last.draws.to, &cancel)?;
+            let checkpoint = conversation.session.go_on(said.len(), last.draws.to)?;
             let length = Length::of(&conversation.record);
             Ok(ualm_checkpoint { model: session.model.clone(), checkpoint, length })
         })?);
@@ -191,7 +192,7 @@ pub unsafe extern "C" fn ualm_session_mark(session: *mut ualm_session, mark: *mu
     entry(|| {
         // SAFETY: per the header's contract.
         let (out, session) = unsafe { (Out::new(mark)?, share(session)?) };
-        out.fill(session.slot.work(|conversation| {
+        out.fill(session.slot.work(&Cancel::new(), |conversation| {
             let length = Length::of(&conversation.record);
             Ok(ualm_mark { mark: conversation.session.mark(), length })
         })?);
@@ -206,7 +207,7 @@ pub unsafe extern "C" fn ualm_session_rewind(session: *mut ualm_session, mark: *
     entry(|| {
         // SAFETY: per the header's contract.
         let (session, mark) = unsafe { (share(session)?, share(mark)?) };
-        session.slot.work(|conversation| {
+        session.slot.work(&Cancel::new(), |conversation| {
             conversation.session.rewind(&mark.mark)?;
             mark.length.cut(&mut conversation.record);
             Ok(())

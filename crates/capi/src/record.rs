@@ -164,8 +164,8 @@ pub unsafe extern "C" fn ualm_session_restore(
         // SAFETY: per the header's contract.
         let cancel = unsafe { cancel_of(cancel) }?;
         let cut = Cut { turn, segment, frame };
-        out.fill(session.slot.work(|conversation| {
-            let restored = conversation.session.restore(&record.record, cut, &cancel);
+        out.fill(session.slot.work(&cancel, |conversation| {
+            let restored = conversation.session.restore(&record.record, cut);
             forget_if_empty(conversation);
             let checkpoint = restored?;
             conversation.record = record.record.before(cut)?;
@@ -188,8 +188,8 @@ pub unsafe extern "C" fn ualm_session_restore_turns(
     entry(|| {
         // SAFETY: per the header's contract.
         let (session, record, cancel) = unsafe { (share(session)?, share(record)?, cancel_of(cancel)?) };
-        session.slot.work(|conversation| -> Result<()> {
-            let restored = conversation.session.restore_turns(&record.record, turns, &cancel);
+        session.slot.work(&cancel, |conversation| -> Result<()> {
+            let restored = conversation.session.restore_turns(&record.record, turns);
             forget_if_empty(conversation);
             restored?;
             conversation.record = record.record.clone();

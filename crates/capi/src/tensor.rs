@@ -1,5 +1,7 @@
 //! Intermediate results of the model: features of sound, embeddings of a prompt, logits.
 
+use ualm::Cancel;
+
 use super::argument::write;
 use super::boundary::{Result, entry, ualm_status, value};
 use super::handle::{Handle, Out, free, share};
@@ -105,7 +107,7 @@ pub unsafe extern "C" fn ualm_session_next_logits(
         let audio = unsafe { Out::if_any(audio) }?;
         // SAFETY: per the header's contract.
         let (session, prompt) = unsafe { (share(session)?, share(prompt)?) };
-        let (of_text, of_audio) = session.slot.work(|conversation| -> Result<_> {
+        let (of_text, of_audio) = session.slot.work(&Cancel::new(), |conversation| -> Result<_> {
             let read = conversation.session.prompt(&prompt.messages())?;
             Ok(conversation.session.next_logits(&read)?)
         })?;

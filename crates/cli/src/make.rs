@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, Error, ErrorKind, Expected, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd,
-    TakeEvent, TakeRunner,
+    Error, ErrorKind, Expected, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd, TakeEvent,
+    TakeRunner,
 };
 
 use crate::args::{Common, Generate, Make, Speak};
@@ -85,11 +85,11 @@ fn make(making: &Making) -> Result<()> {
         return Err(Error::new(ErrorKind::Invalid, "--raw is for standard output: give it with -o -"));
     }
     let cancel = cancel_on_signal()?;
-    let model = load_model(common)?;
+    let model = load_model(common)?.with_cancel(&cancel);
     warn_outside_small_world(&model, &making.words);
     let seed = seed(&making.args.sampling, common)?;
-    let takes = all_takes(making, &model, seed, &cancel)?;
-    let ranking = if making.args.takes.best { rank(making, &model, &takes, &cancel)? } else { Vec::new() };
+    let takes = all_takes(making, &model, seed)?;
+    let ranking = if making.args.takes.best { rank(making, &model, &takes)? } else { Vec::new() };
     let played = match ranking.first() {
         Some(best) => takes.get(best.take..=best.take).unwrap_or_default(),
         None => &takes,
@@ -112,23 +112,23 @@ fn print_made(making: &Making, takes: &[Take], ranking: &[Ranked], several: bool
 }
 
 /// Makes all takes, several at once; each is written as soon as it and those before it are there.
-fn all_takes(making: &Making, model: &Model, seed: u64, cancel: &Cancel) -> Result<Vec<Take>> {
+fn all_takes(making: &Making, model: &Model, seed: u64) -> Result<Vec<Take>> {
     let mut config = model.config().only(making.modality);
     making.args.sampling.overrides.apply(config.segment_mut(making.modality));
     config.seed = seed;
     config.validate()?;
     let messages = [Message::text(&*making.words)];
-    let prompt = model.prompt_for(making.modality, &messages, cancel)?;
+    let prompt = model.prompt_for(making.modality, &messages)?;
     let count = making.args.takes.takes.into();
     let mut runner = TakeRunner::for_prompt(model, count, &prompt, &config)?;
-    let checkpoint = runner.session_mut().checkpoint(&prompt, cancel).map_err(nothing_made)?;
+    let checkpoint = runner.session_mut().checkpoint(&prompt).map_err(nothing_made)?;
     let mut shelf = Shelf { making, model, stream: making.stream(), order: InOrder::default(), kept: Vec::new() };
     let is_final = model.manifest().enhancer(making.modality).is_none(); // an enhancer works on the whole sound
     config.stream_audio = shelf.stream.is_some() && is_final;
     let mut record = Record::new(model.package());
     record.begin_turn(&messages, &prompt, &config);
     let progress = Progress::spinner(making.common, "making");
-    let made = runner.make(&checkpoint, &record, &config, count, cancel, |event| match event {
+    let made = runner.make(&checkpoint, &record, &config, count, |event| match event {
         TakeEvent::AudioProgress(_, seconds) => {
             progress.show_sound(seconds);
             Ok(())
@@ -214,12 +214,11 @@ impl Shelf<'_> {
 }
 
 /// Ranks the takes, shows the scores, and writes the best one to the file that was named.
-fn rank(making: &Making, model: &Model, takes: &[Take], cancel: &Cancel) -> Result<Vec<Ranked>> {
+fn rank(making: &Making, model: &Model, takes: &[Take]) -> Result<Vec<Ranked>> {
     let sounds: Vec<_> = takes.iter().map(|take| take.sound.clone()).collect();
     let expected = Expected::asked(&making.words, making.modality);
     let names: Vec<_> = takes.iter().map(|take| take.path.display().to_string()).collect();
-    let ranking =
-        crate::rank::rank(making.common, &mut model.session(), &sounds, &names, making.modality, &expected, cancel)?;
+    let ranking = crate::rank::rank(making.common, &mut model.session(), &sounds, &names, making.modality, &expected)?;
     if let (Some(best), true) = (ranking.first(), takes.len() > 1) {
         let best = &takes[best.take];
         let record = Some(&best.record).filter(|_| !making.args.takes.no_take);

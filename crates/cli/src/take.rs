@@ -76,19 +76,12 @@ impl<'a> Taken<'a> {
     }
 
     /// Makes the segment again, from `cut` on.
-    fn make(
-        &self,
-        common: &Common,
-        model: &Model,
-        cut: Cut,
-        config: &GenerationConfig,
-        cancel: &Cancel,
-    ) -> Result<Made> {
+    fn make(&self, common: &Common, model: &Model, cut: Cut, config: &GenerationConfig) -> Result<Made> {
         let mut runner = TakeRunner::in_session(model.session(), 1);
-        let checkpoint = runner.session_mut().restore(self.record, cut, cancel)?;
+        let checkpoint = runner.session_mut().restore(self.record, cut)?;
         let before = self.record.before(self.cut)?;
         let progress = Progress::spinner(common, "making");
-        let made = runner.make(&checkpoint, &before, config, 1, cancel, |event| {
+        let made = runner.make(&checkpoint, &before, config, 1, |event| {
             if let TakeEvent::AudioProgress(_, seconds) = event {
                 progress.show_sound(seconds);
             }
@@ -181,8 +174,8 @@ fn describe(shown: &Shown) -> String {
 /// Makes the sound again and holds it against the file.
 fn again(common: &Common, args: &Take, taken: &Taken, cancel: &Cancel) -> Result<Waveform> {
     let format = wav_format(&args.file)?;
-    let model = load_model(common)?;
-    let Made { segment, sound, failure, .. } = taken.make(common, &model, taken.cut, &taken.config, cancel)?;
+    let model = load_model(common)?.with_cancel(cancel);
+    let Made { segment, sound, failure, .. } = taken.make(common, &model, taken.cut, &taken.config)?;
     if failure.is_some() || segment.end == SegmentEnd::Cancelled {
         return Err(failure.unwrap_or_else(|| interrupted("nothing was compared")));
     }
@@ -213,7 +206,7 @@ fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64, cancel: &Ca
     let Some(output) = args.output.clone() else {
         return Err(Error::new(ErrorKind::Invalid, "--extend needs -o OUT.wav"));
     };
-    let model = load_model(common)?;
+    let model = load_model(common)?.with_cancel(cancel);
     let modality = taken.segment.modality;
     let Some((_, codec)) = model.manifest().codec(modality) else {
         return Err(Error::new(ErrorKind::Invalid, format!("the package has no codec for {modality}")));
@@ -229,7 +222,7 @@ fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64, cancel: &Ca
     args.overrides.apply(settings);
     settings.min_steps = taken.segment.content_len() + more;
     settings.max_steps = settings.min_steps;
-    let made = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config, cancel)?;
+    let made = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config)?;
     let Made { segment, sound, record, failure } = made;
     warn_of_doubts(&model, &segment);
     write(&output, &sound, wav_format(&args.file)?, &record)?;

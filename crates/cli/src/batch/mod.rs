@@ -41,7 +41,7 @@ fn answer_all(common: &Common, args: &BatchRun) -> Result<()> {
     };
     let requests = read_requests(path, args.shard)?;
     let cancel = cancel_on_signal()?;
-    let model = load_model(common)?;
+    let model = load_model(common)?.with_cancel(&cancel);
     let keep = match (args.restart, args.retry_failed) {
         (true, _) => Keep::None,
         (_, true) => Keep::Answered,

@@ -155,7 +155,7 @@ impl Pull<'_> {
         let already = if here > 0 { format!(", {} of it here already", bytes(here)) } else { String::new() };
         note(common, &format!("fetching {} at {id}: {count} files, {}{already}", name.repository(), bytes(size)));
         let progress = Progress::of_bytes(common, size - here, "fetching");
-        let stop = self.cancel.below();
+        let stop = self.cancel.child();
         let fetch = Fetch { client, repository, commit, cancel: &stop, common, progress: &progress };
         let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
         let work = || {

@@ -230,7 +230,7 @@ impl Server {
             () = self.phase.over() => return Err(ApiError::stopped(Why::Shutdown)),
         };
         self.metrics.waited(arrived.elapsed());
-        let (sender, receiver) = channel(Stop::below(&self.phase.all), deadline, self.patience);
+        let (sender, receiver) = channel(Stop::child_of(&self.phase.all), deadline, self.patience);
         let worker = Worker { server: Arc::clone(self), sender, arrived, heard: std::sync::Once::new() };
         let span = tracing::Span::current();
         tokio::task::spawn_blocking(move || span.in_scope(|| run(worker, seat, body, work)));

@@ -34,9 +34,9 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// A switch below `all`, which is thrown when the server shuts down.
-    pub fn below(all: &Cancel) -> Self {
-        Self { cancel: all.below(), why: Arc::default() }
+    /// A child of `all`, which is cancelled when the server shuts down.
+    pub fn child_of(all: &Cancel) -> Self {
+        Self { cancel: all.child(), why: Arc::default() }
     }
 
     pub fn stop(&self, why: Why) {

@@ -28,10 +28,11 @@ pub fn make(
     param: Option<&str>,
     tell: &mut dyn FnMut(TakeEvent<'_>) -> ualm::Result<()>,
 ) -> Result<Outcome, ApiError> {
-    let session = worker.server.session().map_err(|e| worker.failed(&e, None))?;
+    let mut session = worker.server.session().map_err(|e| worker.failed(&e, None))?;
+    session.set_cancel(worker.stop().cancel());
     let company = worker.server.admission.company(MOST_AT_ONCE.min(job.takes.into()).saturating_sub(1));
     let takes = TakeRunner::in_session(session, 1 + company.len());
-    let outcome = job.run(Tools { takes, cancel: worker.stop().cancel(), tell });
+    let outcome = job.run(Tools { takes, tell });
     drop(company);
     let outcome = outcome.map_err(|e| worker.failed(&e, param))?;
     let metrics = &worker.server.metrics;

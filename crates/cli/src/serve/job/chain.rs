@@ -12,7 +12,6 @@ use crate::wire::ChainWish;
 impl Job {
     /// Runs a chain until it is finished, asks, or cannot go on. An answer comes with another request.
     pub(super) fn reason(mut self, tools: Tools) -> Result<Outcome> {
-        let cancel = tools.cancel;
         let wish = match &mut self.way {
             Way::Chain(wish) => std::mem::take(wish),
             Way::Free { .. } | Way::AsRecorded | Way::Converse => ChainWish::default(),
@@ -22,14 +21,12 @@ impl Job {
                 let config = tools.takes.session().model().reasoning();
                 let chain = config.changed(config.chain(), wish.mode, wish.rounds, wish.listen);
                 let options = self.chain_options(wish.plan, wish.prompts);
-                ChainRunner::begin(tools.takes, chain, words(&messages)?, options, cancel)?
+                ChainRunner::begin(tools.takes, chain, words(&messages)?, options)?
             }
-            Start::Record { record, segment, said } => {
-                self.resume(tools.takes, wish, &record, segment, said, cancel)?
-            }
+            Start::Record { record, segment, said } => self.resume(tools.takes, wish, &record, segment, said)?,
         };
         let has_told = Cell::new(false);
-        match runner.run(cancel, noting_segments(tools.tell, &has_told)) {
+        match runner.run(noting_segments(tools.tell, &has_told)) {
             // stopped between two segments: those before it are the answer
             Err(error) if error.kind() == ErrorKind::Cancelled && has_told.get() => {}
             Err(error) => return Err(error),
@@ -60,17 +57,15 @@ impl Job {
         record: &Record,
         segment: usize,
         said: Vec<Message>,
-        cancel: &ualm::Cancel,
     ) -> Result<ChainRunner<'_>> {
         let saved = record.chain.ok_or_else(|| invalid("the record is of no chain"))?;
         let chain = takes.session().model().reasoning().changed(saved, wish.mode, wish.rounds, wish.listen);
         let index = chain.stages()?.index_of(segment)?;
-        let mut runner =
-            ChainRunner::resume(takes, chain, record, index, self.chain_options(wish.plan, wish.prompts), cancel)?;
+        let mut runner = ChainRunner::resume(takes, chain, record, index, self.chain_options(wish.plan, wish.prompts))?;
         let is_answer = runner.stage() == Some(Stage::Answer);
         let mut said = said.into_iter();
         match (is_answer, said.next(), said.next()) {
-            (true, Some(answer), None) => runner.answer(answer, cancel)?,
+            (true, Some(answer), None) => runner.answer(answer)?,
             (true, ..) => return Err(invalid("the question's answer is missing: one user message")),
             (false, None, _) => {}
             _ => return Err(invalid("only a question is answered: leave messages empty")),

@@ -9,7 +9,7 @@ use super::{Job, Outcome, Start, Tools, invalid, noting_segments};
 impl Job {
     /// Makes a spoken answer. The words of the recordings, the answer and its speech are told of.
     pub(super) fn converse(mut self, tools: Tools) -> Result<Outcome> {
-        let Tools { takes, cancel, tell } = tools;
+        let Tools { takes, tell } = tools;
         let Start::Messages(messages) = std::mem::replace(&mut self.start, Start::Messages(Vec::new())) else {
             return Err(invalid("a spoken conversation does not go on from a record: give its messages"));
         };
@@ -27,7 +27,7 @@ impl Job {
                     begins_turn,
                     ..
                 } => {
-                    let words = converser.hear(sound, cancel, |event| match event {
+                    let words = converser.hear(sound, |event| match event {
                         TakeEvent::Heard(_) => tell(event),
                         _ => Ok(()),
                     })?;
@@ -46,8 +46,8 @@ impl Job {
             }
             event => tell(event),
         };
-        let answer = converser.answer(&said, cancel, &mut tell)?;
-        match converser.speak(&answer, cancel, &mut tell) {
+        let answer = converser.answer(&said, &mut tell)?;
+        match converser.speak(&answer, &mut tell) {
             // stopped before it was spoken: the answer in text is what there is
             Err(error) if error.kind() == ErrorKind::Cancelled && has_told.get() => {}
             Err(error) => return Err(error),

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use ualm::package::Purpose;
 use ualm::{
-    Cancel, Error, ErrorKind, GenerationConfig, Message, Modality, Ranked, Record, Result, Seconds, TakeEvent,
-    TakeRunner, Usage,
+    Error, ErrorKind, GenerationConfig, Message, Modality, Ranked, Record, Result, Seconds, TakeEvent, TakeRunner,
+    Usage,
 };
 
 use crate::wire::{ChainWish, Settings};
@@ -64,9 +64,8 @@ pub enum Way {
 
 /// The tools that a reply is made with.
 pub struct Tools<'a> {
-    /// The session of the request, with room for the takes that are made at once.
+    /// The session of the request, with room for the takes that are made at once, and the token that stops the reply.
     pub takes: TakeRunner,
-    pub cancel: &'a Cancel,
     pub tell: &'a mut dyn FnMut(TakeEvent<'_>) -> Result<()>,
 }
 
@@ -83,7 +82,7 @@ pub struct Outcome {
 }
 
 impl Job {
-    /// Makes the reply. When `cancel` stops it, `tell` was given what there is.
+    /// Makes the reply. When the session's token stops it, `tell` was given what there is.
     ///
     /// # Errors
     /// The errors of generations and of `tell`; [`ErrorKind::Cancelled`] before anything was made.

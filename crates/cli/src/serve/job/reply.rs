@@ -7,7 +7,7 @@ use super::{Job, Outcome, Start, Tools, Way, invalid};
 impl Job {
     /// Makes a reply of one turn, or of the last turn of a record.
     pub(super) fn reply(mut self, tools: Tools) -> Result<Outcome> {
-        let Tools { mut takes, cancel, tell } = tools;
+        let Tools { mut takes, tell } = tools;
         let session = takes.session_mut();
         let model = session.model().clone();
         let mut config = model.config();
@@ -22,10 +22,10 @@ impl Job {
                 self.force(&mut config);
                 config.seed = self.seed.unwrap_or_default();
                 config.thinking = self.purpose.is_none() && model.thinking(self.thinking, &messages)?;
-                let prompt = session.prompt_for(config.opens_with(), &messages, cancel)?;
+                let prompt = session.prompt_for(config.opens_with(), &messages)?;
                 let mut record = Record::new(model.package());
                 record.begin_turn(&messages, &prompt, &config);
-                (session.checkpoint(&prompt, cancel)?, record, 0)
+                (session.checkpoint(&prompt)?, record, 0)
             }
             Start::Record { record, segment, said } => {
                 if !said.is_empty() {
@@ -34,7 +34,7 @@ impl Job {
                     ));
                 }
                 let cut = record.before_segment(segment.saturating_sub(1));
-                let checkpoint = session.restore(&record, cut, cancel)?;
+                let checkpoint = session.restore(&record, cut)?;
                 let before = record.before(cut)?;
                 config = record.turns.last().map_or(config, |turn| turn.config.clone());
                 self.change(&mut config);
@@ -46,7 +46,7 @@ impl Job {
         config.max_segments = config.max_segments.max(first + 1);
         config.stream_audio = self.stream;
         let count = self.takes.into();
-        let mut made = takes.make(&checkpoint, &record, &config, count, cancel, &mut *tell)?;
+        let mut made = takes.make(&checkpoint, &record, &config, count, &mut *tell)?;
         if let Some(error) = made.iter_mut().find_map(|take| take.failure.take()) {
             return Err(error);
         }
@@ -54,7 +54,7 @@ impl Job {
         if self.best && made.len() == count && made.iter().all(Take::is_whole) {
             let modality = config.force.last().copied().unwrap_or(Modality::Audio);
             let expected = Expected::asked(&words, modality);
-            let (ranked, failure) = takes.rank(&made, modality, &expected, cancel, tell)?;
+            let (ranked, failure) = takes.rank(&made, modality, &expected, tell)?;
             ranking = ranked;
             if let Some(error) = failure.filter(|error| error.kind() != ErrorKind::Cancelled) {
                 return Err(error);
