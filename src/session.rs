@@ -1,4 +1,4 @@
-//! A session: one conversation with a model, and the points to which the conversation can be rewound.
+//! A session: one conversation with a model, and the points to which it can be rewound.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -107,12 +107,12 @@ impl Session {
     ///
     /// # Errors
     /// `prompt` is of another model or does not fit the context, or the work was cancelled. The conversation is
-    /// unchanged then, but for thoughts that the prompt made it forget.
+    /// unchanged then, except for thoughts that the prompt dropped.
     pub fn checkpoint(&mut self, prompt: &Prompt) -> Result<Checkpoint> {
         let begun = Instant::now();
         self.conversation.check_prompt(prompt)?;
         self.points.forget_after(&self.conversation.lasting_state());
-        let next = self.conversation.arrive(Some(prompt), None)?;
+        let next = self.conversation.run_to_segment(Some(prompt), None)?;
         Ok(Checkpoint { prompt_frames: prompt.len(), ..self.checkpoint_here(next, begun) })
     }
 
@@ -128,8 +128,8 @@ impl Session {
         Generation::at(&mut self.conversation, checkpoint, config.clone())
     }
 
-    /// Runs at `checkpoint` what replies with `config` have in common beside the prompt: the unconditional prompt of
-    /// guidance, where the package has one of tokens. Replies from the checkpoint, in forks too, do not run it again.
+    /// Runs the unconditional prompt of guidance at `checkpoint`, if `config` is guided and the package has one of tokens.
+    /// Replies from the checkpoint, in forks too, do not run it again.
     ///
     /// # Errors
     /// As for [`generate_from`](Self::generate_from).
@@ -212,7 +212,7 @@ impl Session {
         let begun = Instant::now();
         let before = self.conversation.snapshot();
         let reopened = self.conversation.reopen().and_then(|()| self.conversation.check_fits(0));
-        let next = reopened.and_then(|()| self.conversation.arrive(None, None));
+        let next = reopened.and_then(|()| self.conversation.run_to_segment(None, None));
         if next.is_err() {
             self.conversation.restore(before);
         }
@@ -236,8 +236,8 @@ impl Session {
         }
     }
 
-    /// Returns a mark of the current point, between two turns: of the conversation as the next prompt finds it, without
-    /// thoughts that it makes the conversation forget.
+    /// Returns a mark of the current point, between two turns: the conversation that the next prompt continues, without
+    /// thoughts that the prompt drops.
     pub fn mark(&mut self) -> Mark {
         let state = self.conversation.lasting_state();
         Mark { id: self.points.add(state), state, snapshot: self.conversation.snapshot() }
@@ -266,8 +266,8 @@ impl Session {
 
     /// Returns the logits of the ids that may follow the conversation and `prompt`: those of the text head, and those
     /// of the sound head if the package produces sound, each with the columns of its head
-    /// ([`Manifest::heads`](crate::package::Manifest)). The conversation is unchanged, but for thoughts that the prompt
-    /// made it forget.
+    /// ([`Manifest::heads`](crate::package::Manifest)). The conversation is unchanged, except for thoughts that the prompt
+    /// dropped.
     ///
     /// # Errors
     /// As for [`checkpoint`](Self::checkpoint).
@@ -276,7 +276,7 @@ impl Session {
         self.points.forget_after(&self.conversation.lasting_state());
         self.conversation.forget_thoughts()?;
         let before = self.conversation.snapshot();
-        let logits = self.conversation.arrive(Some(prompt), None).and_then(|next| self.logits_of(next));
+        let logits = self.conversation.run_to_segment(Some(prompt), None).and_then(|next| self.logits_of(next));
         self.conversation.restore(before);
         logits
     }
@@ -352,7 +352,7 @@ impl Points {
 
     fn check(&self, id: u64, state: &StateMark, now: usize) -> Result<()> {
         if state.position() > now || !self.live.contains(&(id, *state)) {
-            let what = "a point of another session, or of a part of this one that it was taken back from";
+            let what = "a point of another session, or of a part of this session that a rewind has dropped";
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         Ok(())

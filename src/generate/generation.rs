@@ -12,18 +12,14 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::conversation::{Conversation, Next, Offer};
-use super::sound::SoundStream;
-use super::{Checkpoint, Draws, Event, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage};
+use super::open_segment::OpenSegment;
+use super::{Checkpoint, Event, GenerationConfig, Reply, Seconds, SegmentEnd, Usage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::language_model::StateMark;
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
 use crate::sampling::{Candidates, Rng, Sampler, guide};
-use crate::text::TextDecoder;
 use crate::token::{End, Run, TokenId, Tokens};
-
-/// The most positions for which a segment reserves memory at its beginning.
-const MOST_ROOM: usize = 4096;
 
 /// A reply being generated: an iterator over its events, which ends after [`Event::Finished`], or after an error.
 ///
@@ -64,23 +60,6 @@ enum Opening {
     Next,
     /// None: everything before the segment has been run.
     Run(Next),
-}
-
-/// The segment being generated.
-struct OpenSegment {
-    modality: Modality,
-    config: SegmentConfig,
-    tokens: Tokens,
-    /// The first positions, supplied by the caller rather than sampled.
-    kept: Tokens,
-    /// Number of random numbers drawn before the segment.
-    drawn: u64,
-    /// The position to run next: the last one before the segment, then the last of the segment.
-    last: Vec<TokenId>,
-    decoder: TextDecoder,
-    text: String,
-    /// The sound, where the modality has a codec.
-    sound: Option<SoundStream>,
 }
 
 impl<'a> Generation<'a> {
@@ -199,27 +178,15 @@ impl<'a> Generation<'a> {
     /// Runs the tokens before a segment, and opens it.
     fn open_segment(&mut self, opening: Opening) -> Result<()> {
         self.conversation.cancel.check()?;
-        let next = self.arrive(opening).map_err(|e| e.context(format!("before segment {}", self.opened)))?;
+        let next = self.run_opening(opening).map_err(|e| e.context(format!("before segment {}", self.opened)))?;
         let kept = self.kept.take();
         let (modality, last) = self.choose(next, kept.as_ref().map(|(modality, _)| *modality))?;
-        let rules = &self.conversation.rules;
         let config = self.segment_config(modality);
-        let limits = &self.conversation.limits;
         let is_streamed = self.config.stream_audio;
-        let sound_of = |codec| SoundStream::new(codec, is_streamed, limits.cache_bytes());
-        let sound = rules.voice(modality)?.codec.as_deref().map(sound_of).transpose()?;
-        let width = rules.vocabulary.non_zero_width();
-        let segment = OpenSegment {
-            modality,
-            config,
-            tokens: Tokens::with_capacity(width, config.max_steps.min(MOST_ROOM)),
-            kept: kept.map_or_else(|| Tokens::new(width), |(_, tokens)| tokens),
-            drawn: self.rng.draws(),
-            last,
-            decoder: TextDecoder::default(),
-            text: String::new(),
-            sound,
-        };
+        let mut segment = OpenSegment::new(self.conversation, modality, config, last, is_streamed, self.rng.draws())?;
+        if let Some((_, tokens)) = kept {
+            segment.kept = tokens;
+        }
         self.make_room(&config)?;
         self.events.push_back(Event::SegmentStarted { index: self.opened, modality });
         self.opened += 1;
@@ -235,15 +202,15 @@ impl<'a> Generation<'a> {
         config.max_steps(config.max_steps.saturating_sub(taken))
     }
 
-    /// Runs the tokens before the segment, and returns the possible continuations.
-    fn arrive(&mut self, opening: Opening) -> Result<Next> {
+    /// Runs the tokens of `opening`, and returns the possible continuations.
+    fn run_opening(&mut self, opening: Opening) -> Result<Next> {
         let wanted = self.config.force.get(self.opened).copied();
         match opening {
             Opening::Run(next) => Ok(next),
-            Opening::Prompt(prompt) => self.conversation.arrive(Some(&prompt), wanted),
+            Opening::Prompt(prompt) => self.conversation.run_to_segment(Some(&prompt), wanted),
             Opening::Next => {
                 self.conversation.reopen()?;
-                self.conversation.arrive(None, wanted)
+                self.conversation.run_to_segment(None, wanted)
             }
         }
     }
@@ -294,7 +261,7 @@ impl<'a> Generation<'a> {
     /// Executes step 2, for one position.
     fn generate(&mut self) -> Result<()> {
         let Some(mut segment) = self.segment.take() else { return Ok(()) };
-        match self.grow(&mut segment) {
+        match self.extend(&mut segment) {
             Ok(None) => {
                 self.state = State::Generate;
                 self.segment = Some(segment);
@@ -303,14 +270,14 @@ impl<'a> Generation<'a> {
             Ok(Some(end)) => self.close(segment, end),
             Err(error) => {
                 let error = error.context(format!("segment {}, step {}", self.opened - 1, segment.tokens.len()));
-                self.abandon(segment);
+                self.fail(segment);
                 Err(error)
             }
         }
     }
 
-    /// Runs and draws a position, and emits its text or sound. Returns the reason if the segment ends with it.
-    fn grow(&mut self, segment: &mut OpenSegment) -> Result<Option<SegmentEnd>> {
+    /// Extends `segment` by a position, and emits its text or sound. Returns the reason if the segment ends.
+    fn extend(&mut self, segment: &mut OpenSegment) -> Result<Option<SegmentEnd>> {
         if self.conversation.cancel.is_cancelled() {
             return Ok(Some(SegmentEnd::Cancelled));
         }
@@ -337,7 +304,7 @@ impl<'a> Generation<'a> {
             Some(End::Segment) => return Ok(Some(SegmentEnd::Eot)),
             None => {}
         }
-        self.tell(segment)?;
+        segment.emit_new(&self.conversation.rules, &mut self.events)?;
         let full = segment.tokens.len() >= segment.config.max_steps;
         Ok(full.then_some(SegmentEnd::Limit))
     }
@@ -371,45 +338,13 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// Emits the text or the sound that the newest position completes.
-    fn tell(&mut self, segment: &mut OpenSegment) -> Result<()> {
-        let rules = &self.conversation.rules;
-        if let Some(sound) = &segment.sound {
-            let frames = rules.voice(segment.modality)?.layout.frames(&segment.tokens);
-            self.events.push_back(Event::AudioProgress { seconds: sound.seconds(frames) });
-            return self.tell_sound(segment, false);
-        }
-        if let Some(id) = segment.last.first() {
-            let piece = segment.decoder.push(*id, &rules.tokenizer)?;
-            self.tell_text(segment, piece);
-        }
-        Ok(())
-    }
-
-    fn tell_text(&mut self, segment: &mut OpenSegment, piece: String) {
-        if !piece.is_empty() {
-            segment.text.push_str(&piece);
-            self.events.push_back(Event::TextDelta(piece));
-        }
-    }
-
-    fn tell_sound(&mut self, segment: &mut OpenSegment, complete: bool) -> Result<()> {
-        let layout = &self.conversation.rules.voice(segment.modality)?.layout;
-        let OpenSegment { sound: Some(sound), tokens, .. } = segment else { return Ok(()) };
-        let decoded = sound.decode(tokens, layout, complete);
-        if let Some(chunk) = sound.take_new()? {
-            self.events.push_back(Event::AudioChunk(chunk));
-        }
-        decoded
-    }
-
     /// Executes step 3: emits the rest of the segment's text or sound, then opens the next segment or ends the reply.
     fn close(&mut self, mut segment: OpenSegment, end: SegmentEnd) -> Result<()> {
-        self.leave(&segment, end)?;
-        let told = self.tell_rest(&mut segment);
-        self.emit(segment, end)?;
-        told?;
-        if self.goes_on(end) {
+        self.close_in_conversation(&segment, end)?;
+        let emitted = segment.emit_rest(&self.conversation.rules, &mut self.events);
+        self.emit_end(segment, end)?;
+        emitted?;
+        if self.continues_after(end) {
             self.state = State::Open(Opening::Next);
         } else {
             self.finish();
@@ -417,8 +352,29 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
+    /// Ends the segment after a failed step, and emits what there is of it; the conversation can continue after it.
+    fn fail(&mut self, mut segment: OpenSegment) {
+        self.close_in_conversation_or_clear(&segment, SegmentEnd::Failed);
+        // the caller reports the error of the failed step, not an error that follows from it
+        let _ = segment.emit_rest(&self.conversation.rules, &mut self.events);
+        let _ = self.emit_end(segment, SegmentEnd::Failed);
+    }
+
+    /// Ends guidance, and leaves the tokens that close the segment to be run.
+    fn close_in_conversation(&mut self, segment: &OpenSegment, end: SegmentEnd) -> Result<()> {
+        self.conversation.sequence.end_guidance()?;
+        self.conversation.close(segment.modality, &segment.tokens, &segment.last, end)
+    }
+
+    /// Ends the segment in the conversation; clears the conversation if that fails.
+    fn close_in_conversation_or_clear(&mut self, segment: &OpenSegment, end: SegmentEnd) {
+        if self.close_in_conversation(segment, end).is_err() {
+            self.conversation.rewind(&StateMark::START);
+        }
+    }
+
     /// Returns whether another segment follows one with this `end`.
-    fn goes_on(&self, end: SegmentEnd) -> bool {
+    fn continues_after(&self, end: SegmentEnd) -> bool {
         let insists = self.config.insist && self.opened < self.config.force.len();
         let asked = match end {
             SegmentEnd::Eot => true,
@@ -433,47 +389,13 @@ impl<'a> Generation<'a> {
         self.conversation.thoughtful().is_none() || self.segment_config(Modality::Text).max_steps > 0
     }
 
-    /// Emits the partial segment after a failed step; the conversation can continue after the segment.
-    fn abandon(&mut self, mut segment: OpenSegment) {
-        if self.leave(&segment, SegmentEnd::Failed).is_err() {
-            self.conversation.rewind(&StateMark::START);
-        }
-        // the caller reports the error of the failed step, not one that follows from it
-        let _ = self.tell_rest(&mut segment);
-        let _ = self.emit(segment, SegmentEnd::Failed);
-    }
-
-    /// Ends guidance, and records the tokens that close the segment.
-    fn leave(&mut self, segment: &OpenSegment, end: SegmentEnd) -> Result<()> {
-        self.conversation.sequence.end_guidance()?;
-        self.conversation.close(segment.modality, &segment.tokens, &segment.last, end)
-    }
-
-    fn tell_rest(&mut self, segment: &mut OpenSegment) -> Result<()> {
-        if segment.sound.is_some() {
-            return self.tell_sound(segment, true);
-        }
-        let piece = segment.decoder.finish(&self.conversation.rules.tokenizer)?;
-        self.tell_text(segment, piece);
-        Ok(())
-    }
-
-    fn emit(&mut self, segment: OpenSegment, end: SegmentEnd) -> Result<()> {
-        let OpenSegment { modality, config, tokens, kept, drawn, text, sound, .. } = segment;
-        let segment = Segment {
-            modality,
-            end,
-            kept: kept.len().min(tokens.len()),
-            tokens,
-            text,
-            audio: sound.map(SoundStream::into_sound).transpose()?,
-            config,
-            draws: Draws { seed: self.config.seed, from: drawn, to: self.rng.draws() },
-        };
+    fn emit_end(&mut self, segment: OpenSegment, end: SegmentEnd) -> Result<()> {
+        let segment = segment.into_segment(end, self.config.seed, self.rng.draws())?;
         self.events.push_back(Event::SegmentEnded { index: self.opened - 1, segment });
         Ok(())
     }
 
+    /// Ends the reply.
     fn finish(&mut self) {
         self.state = State::Done;
         self.events.push_back(Event::Finished { usage: self.usage, seconds: self.seconds });
@@ -505,10 +427,8 @@ impl Iterator for Generation<'_> {
 /// Closes an unfinished segment as cancelled, so that the session stays usable.
 impl Drop for Generation<'_> {
     fn drop(&mut self) {
-        if let Some(segment) = self.segment.take()
-            && self.leave(&segment, SegmentEnd::Cancelled).is_err()
-        {
-            self.conversation.rewind(&StateMark::START);
+        if let Some(segment) = self.segment.take() {
+            self.close_in_conversation_or_clear(&segment, SegmentEnd::Cancelled);
         }
     }
 }

@@ -61,14 +61,14 @@ fn replay_turn(
         if prompt.is_none() {
             conversation.reopen()?;
         }
-        let next = conversation.arrive(prompt.take(), Some(segment.modality))?;
+        let next = conversation.run_to_segment(prompt.take(), Some(segment.modality))?;
         replay_segment(conversation, segment, next)?;
     }
     let Some(wanted) = next_segment else { return Ok(None) };
     if prompt.is_none() {
         conversation.reopen()?;
     }
-    let next = match conversation.arrive(prompt, wanted)? {
+    let next = match conversation.run_to_segment(prompt, wanted)? {
         // the recorded modality may have been chosen by the model, which must be able to choose again
         Next::Choice(_) => Next::Choice(conversation.offers()?),
         decided @ Next::Decided(..) => decided,
@@ -79,7 +79,7 @@ fn replay_turn(
 /// Runs the prompt of a turn whose reply began with thoughts, which are not kept, and leaves its answer to be run with the
 /// next prompt.
 fn replay_answer(conversation: &mut Conversation, turn: &PastTurn) -> Result<()> {
-    conversation.arrive(Some(turn.prompt), Some(Modality::Thinking))?;
+    conversation.run_to_segment(Some(turn.prompt), Some(Modality::Thinking))?;
     for segment in &turn.segments {
         let last = segment.tokens.last().unwrap_or_default();
         conversation.close(segment.modality, segment.tokens, last, segment.end)?;

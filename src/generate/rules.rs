@@ -21,14 +21,14 @@ pub(crate) struct Rules {
     voices: BTreeMap<Modality, Voice>,
     /// The tokens between two segments of a reply, after the id that ended the first.
     between: Tokens,
-    /// The openers among which the model chooses; `None` where the prompt decides.
+    /// The openers among which the model chooses; `None` if the prompt decides the modality.
     pub choice: Option<OpenerChoice>,
-    /// The tokens before an earlier answer that is laid out without the thoughts before it; `None` where answers stay as
-    /// they were made.
+    /// The tokens before an earlier answer that is laid out again without its thoughts; `None` if answers stay as they were
+    /// generated.
     answer_opener: Option<Tokens>,
-    /// Whether the text of such an answer is stripped of white space at both ends.
+    /// `true` if the text of such an answer is stripped of white space at both ends.
     strips_answers: bool,
-    /// Why the package lacks a modality, if its manifest says so.
+    /// The manifest's reasons why the package lacks a modality.
     absent: BTreeMap<Modality, String>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Voice {
     reply: Tokens,
     /// The tokens before a segment, after `reply` or `between`.
     opener: Tokens,
-    /// The number of positions of `reply` and `opener` behind one another, where their words are tokenized as one.
+    /// The number of positions of `reply` followed by `opener`, whose adjacent texts are tokenized as one.
     reply_len: usize,
     /// The tokens after a segment.
     closer: Tokens,
@@ -104,7 +104,7 @@ impl Rules {
         })
     }
 
-    /// Refuses segments that the package cannot make, and more than one where the prompt decides what is made.
+    /// Checks that the package can make the segments of `force`: only one, if the prompt decides the modality.
     pub fn check_force(&self, force: &[Modality]) -> Result<()> {
         force.iter().try_for_each(|modality| self.voice(*modality).map(drop))?;
         let answers = force.iter().filter(|modality| **modality != Modality::Thinking).count();
@@ -117,8 +117,8 @@ impl Rules {
         Ok(())
     }
 
-    /// Returns the tokens that are run after a prompt, or after a segment, before the next segment: up to its opener, which
-    /// the model chooses or the prompt has decided. A prompt that decides holds them itself.
+    /// Returns the tokens to run after a prompt, or after a segment, before the next segment: up to the opener, if the model
+    /// chooses the modality; none after a prompt that decides the modality, which ends with these tokens.
     pub fn before_segment(&self, modality: Modality, is_first: bool) -> Result<Vec<&Tokens>> {
         let voice = self.voice(modality)?;
         Ok(match (self.template.choice, is_first) {
@@ -129,7 +129,7 @@ impl Rules {
         })
     }
 
-    /// Returns the number of last positions of a prompt that stand between its messages and the first segment of the reply.
+    /// Returns the number of positions at the end of a prompt between its messages and the first segment of the reply.
     pub fn reply_in_prompt(&self, modality: Modality) -> Result<usize> {
         match self.template.choice {
             Choice::ByOpener => Ok(0),
@@ -145,7 +145,7 @@ impl Rules {
         }
     }
 
-    /// Returns the tokens of an empty unconditional sequence, where the template has such tokens.
+    /// Returns an empty list for the tokens of the unconditional sequence; `None` if the template has none.
     pub fn unconditional(&self) -> Option<Tokens> {
         match self.template.unconditional {
             Unconditional::Pads => None,
@@ -153,7 +153,7 @@ impl Rules {
         }
     }
 
-    /// Returns the tokens that a conversation begins with whose first prompt is `prompt`.
+    /// Returns the tokens that begin a conversation whose first prompt is `prompt`.
     pub fn begin(&self, prompt: &Prompt) -> Result<Tokens> {
         let task = TaskName::of(prompt.modality, !prompt.features.is_empty());
         write_pieces(&self.template.beginning(task)?, &self.vocabulary, &self.tokenizer)
@@ -164,8 +164,8 @@ impl Rules {
         self.answer_opener.is_none()
     }
 
-    /// Returns the tokens that stand in a conversation for a turn of thoughts and `answer`: the answer alone. `None`
-    /// where replies stay as they were made.
+    /// Returns the tokens that replace a reply of thoughts and `answer` in a conversation: the answer alone; `None` if replies
+    /// stay as they were generated.
     pub fn without_thoughts(&self, answer: &Tokens) -> Result<Option<Tokens>> {
         let Some(opener) = &self.answer_opener else { return Ok(None) };
         let voice = self.voice(Modality::Text)?;

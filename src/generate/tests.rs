@@ -27,7 +27,7 @@ const HOP: usize = 2;
 /// The modalities of schema 1.
 const SCHEMA1: [Modality; 3] = [Modality::Text, Modality::Audio, Modality::Speech];
 
-/// A package of two streams, as a manifest of schema 1 describes it.
+/// Returns the manifest of a package of two streams, of schema 1.
 fn manifest(modalities: &[Modality]) -> Manifest {
     let token = |modality: &Modality| match modality {
         Modality::Text => 7,
@@ -52,7 +52,7 @@ fn manifest(modalities: &[Modality]) -> Manifest {
     crate::package::parse_manifest(manifest.to_string().as_bytes()).unwrap()
 }
 
-/// Token ids 0 … 5 are the letters a … f.
+/// Returns a tokenizer whose ids 0..=5 are the letters a to f.
 fn tokenizer(manifest: &Manifest) -> TextTokenizer {
     let json = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
         "pre_tokenizer": null, "post_processor": null, "decoder": {"type": "Fuse"},
@@ -72,7 +72,7 @@ fn rules_with(modalities: &[Modality], codec: FakeCodec) -> Arc<Rules> {
     Arc::new(Rules::new(&manifest, tokenizer(&manifest), &codecs).unwrap())
 }
 
-/// The delayed layout of the fake's sounds.
+/// Lays out `codes` in the delayed layout of the fake.
 fn lay(codes: &Codes) -> Tokens {
     rules(&[Modality::Audio]).voice(Modality::Audio).unwrap().layout.lay(codes).unwrap()
 }

@@ -127,7 +127,8 @@ fn a_generation_that_ends_early_ends_its_thread() {
         let mut conversation = shared.conversation_with(&SCHEMA1, Limits::default(), codec.clone());
         let clones = Arc::strong_count(&codec.threads);
         let mut config = config(&[Modality::Audio]);
-        (config.audio.max_steps, config.stream_audio) = (80, true);
+        config.audio.max_steps = 80;
+        config.stream_audio = true;
         let cancel = conversation.cancel.clone();
         let mut generation = Generation::new(&mut conversation, prompt(), config).unwrap();
         // the second piece has been begun and is not due

@@ -184,7 +184,7 @@ proptest! {
     }
 }
 
-/// A conversation of one reply, `[1, 5, 7, 11, 2]` and "ab", that has ended.
+/// Returns a conversation of one reply, `[1, 5, 7, 11, 2]` and "ab", that has ended.
 fn ended_conversation(shared: &SharedFake) -> Conversation {
     let mut conversation = shared.conversation(&SCHEMA1, Limits::default());
     let settings = config(&[Modality::Text]);
@@ -202,12 +202,12 @@ fn a_conversation_whose_next_segment_cannot_be_reached_is_what_it_was() {
     let snapshot = conversation.snapshot();
     conversation.reopen().unwrap();
     assert_eq!(ids(conversation.tail()), [[3, 0]], "closed as a segment that is followed by another one");
-    assert_eq!(conversation.arrive(None, None).unwrap_err().kind(), ErrorKind::Graph);
+    assert_eq!(conversation.run_to_segment(None, None).unwrap_err().kind(), ErrorKind::Graph);
     conversation.restore(snapshot);
     assert_eq!((conversation.position(), conversation.tail().clone()), before);
     shared.lock().fails = None;
     conversation.reopen().unwrap();
-    assert!(conversation.arrive(None, None).is_ok(), "it can still go on");
+    assert!(conversation.run_to_segment(None, None).is_ok(), "it can still go on");
     assert!(conversation.reopen().is_err(), "no segment has ended since");
 }
 
