@@ -20,7 +20,7 @@ pub struct ConverseOptions<'a> {
     pub seed: u64,
     /// `true` yields the speech in chunks while it is made, at some cost in speed.
     pub stream_audio: bool,
-    /// Changes the package's settings of the answer and of its speech. A question is heard greedily.
+    /// A function that changes the package's settings of the answer and of its speech. A question is transcribed greedily.
     pub settings: Box<dyn Fn(&mut GenerationConfig) + Send + 'a>,
 }
 
@@ -56,12 +56,12 @@ impl<'a> ConverseOptions<'a> {
 pub struct Spoken {
     /// The segment of speech.
     pub segment: Segment,
-    /// Its sound, through the package's enhancer if it has one.
+    /// The sound, enhanced if the package has an enhancer.
     pub sound: Waveform,
 }
 
-/// A spoken conversation: each call is a request of its own, which begins a new conversation with the model. All of them
-/// are in one record, a turn for each, but for those that returned an error. Events count their segments from 1 on.
+/// A spoken conversation: each call is a request, which begins a new conversation with the model. One record holds a turn
+/// for each request that succeeded. Events number the segments from 1.
 ///
 /// ```no_run
 /// use ualm::{ConverseOptions, Converser, Message, Model, TakeRunner};
@@ -85,7 +85,7 @@ pub struct Converser<'a> {
 }
 
 impl<'a> Converser<'a> {
-    /// Returns a conversation in the session of `takes`, whose conversation is forgotten.
+    /// Returns a conversation in the session of `takes`, which is cleared.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot speak.
@@ -108,7 +108,7 @@ impl<'a> Converser<'a> {
         let messages = [Message::text(&*model.manifest().prompts.transcribe), Message::speech(recording)];
         let prompt = model.prompt(&messages)?;
         let words = self.request(&messages, &prompt, &config, &mut tell, |model, take| {
-            let what = "no speech was understood in the recording: give a clearer one, or one of speech";
+            let what = "no speech was understood in the recording: give a clearer recording, or one of speech";
             let segment = whole(take.segments)?;
             let words = Some(model.unwrap_transcript(&segment.text)).filter(|words| !words.is_empty());
             words.map(str::to_owned).ok_or_else(|| Error::new(ErrorKind::Audio, what))
@@ -135,7 +135,7 @@ impl<'a> Converser<'a> {
         })
     }
 
-    /// Speaks `words`. Speech that is cancelled is returned as far as it came.
+    /// Speaks `words`. If it is cancelled, the speech so far is returned.
     ///
     /// # Errors
     /// A text that is empty or does not fit the context; [`ErrorKind::Numeric`] for speech without sound, and the errors
@@ -186,8 +186,8 @@ impl<'a> Converser<'a> {
         config.seed(self.options.seed)
     }
 
-    /// Makes the reply to `prompt` in a conversation of its own, and returns what `read` finds in it. After an error nothing
-    /// of the request is in the record.
+    /// Generates the reply to `prompt` in a new conversation, and returns the result of `read` for it. After an error the
+    /// record has nothing of the request.
     fn request<T>(
         &mut self,
         messages: &[Message],
@@ -205,7 +205,9 @@ impl<'a> Converser<'a> {
         let made = self.takes.make_from(start, config, 1, tell).and_then(|takes| {
             let take = takes.into_iter().next().ok_or_else(nothing_made)?;
             let take = take.failure.map_or(Ok(Take { failure: None, ..take }), Err)?;
-            take.segments.iter().for_each(|segment| self.record.push(segment));
+            for segment in &take.segments {
+                self.record.push(segment);
+            }
             read(self.takes.session().model(), take)
         });
         if made.is_err() {
@@ -215,7 +217,7 @@ impl<'a> Converser<'a> {
     }
 }
 
-/// Returns the segment of a text that was made to its end.
+/// Returns the first segment, if it was not cancelled.
 fn whole(segments: Vec<Segment>) -> Result<Segment> {
     let segment = segments.into_iter().next().ok_or_else(nothing_made)?;
     if segment.end == SegmentEnd::Cancelled {

@@ -32,7 +32,7 @@ pub enum RankingEvent {
     Ranked(Ranked),
     /// All takes are ranked.
     Finished {
-        /// Frames read and written.
+        /// Positions read and generated.
         usage: Usage,
         /// Time spent.
         seconds: Seconds,
@@ -40,8 +40,7 @@ pub enum RankingEvent {
 }
 
 impl Model {
-    /// Returns the model's caption of `sound`, asked for with the package's own prompt; for [`Modality::Speech`] the
-    /// words that are spoken.
+    /// Returns the model's caption of `sound`, requested with the package's prompt; for [`Modality::Speech`], its transcript.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Audio`] or [`ErrorKind::Limit`] for a sound
@@ -50,7 +49,7 @@ impl Model {
         self.session().listen(sound, modality).map(|reply| words(self, modality, &reply))
     }
 
-    /// Ranks `takes` in a session of its own, as [`Session::ranking`] does: the best first, of equals the earlier.
+    /// Ranks `takes` in a new session, like [`Session::ranking`]: the best first, of equals the earlier.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Cancelled`], and the errors of graphs.
@@ -60,8 +59,8 @@ impl Model {
 }
 
 impl Session {
-    /// Begins to rank `takes` by how well the model's own caption of each covers `expected`. The conversation so far is
-    /// forgotten.
+    /// Returns a ranking of `takes` by the score of the model's own caption of each against `expected`. Each caption clears the
+    /// conversation.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot listen.
@@ -87,7 +86,7 @@ impl Session {
         })
     }
 
-    /// Returns the model's words on `sound`, in a conversation of its own.
+    /// Returns the model's reply about `sound`, in a new conversation.
     fn listen(&mut self, sound: &Waveform, modality: Modality) -> Result<Reply> {
         self.model().cancel().check()?;
         self.clear();
@@ -121,7 +120,7 @@ fn words(model: &Model, modality: Modality, reply: &Reply) -> String {
 /// A ranking in progress: an iterator that yields [`RankingEvent::Ranked`] for every take in order, as soon as the model
 /// has listened to it, then [`RankingEvent::Finished`]. It ends after an error, cancellation included.
 ///
-/// A take that cannot be listened to, an empty one for instance, ranks with an empty caption.
+/// A take that the model cannot listen to (an empty one, for instance) ranks with an empty caption.
 pub struct Ranking<'a> {
     session: &'a mut Session,
     takes: &'a [Waveform],
@@ -145,8 +144,7 @@ impl Ranking<'_> {
         }
     }
 
-    /// Ranks all takes, or as many as there are before the error that is returned with them. `tell` is given each as soon
-    /// as it is ranked.
+    /// Ranks all takes, or those before the error that is returned with them. Passes each to `tell` as soon as it is ranked.
     ///
     /// # Errors
     /// The error of `tell`, which ends the ranking.

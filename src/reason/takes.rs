@@ -1,4 +1,4 @@
-//! Several takes of one prompt, made at once: they share the run of the prompt, and then their steps.
+//! Several takes of one prompt, made at once: they share the prefill of the prompt, and then their steps.
 
 use std::iter::once;
 use std::sync::mpsc::sync_channel;
@@ -23,7 +23,7 @@ pub const MOST_AT_ONCE: usize = 8;
 /// Events of takes that may wait for the caller.
 const WAITING: usize = 64;
 
-/// The caller's view of the events.
+/// The callback for events.
 pub(super) type Tell<'a> = dyn FnMut(TakeEvent<'_>) -> Result<()> + 'a;
 
 /// A take: one reply of several to the same prompt.
@@ -34,7 +34,7 @@ pub struct Take {
     pub index: usize,
     /// The segments that were made.
     pub segments: Vec<Segment>,
-    /// The last sound, through the package's enhancer if it has one.
+    /// The last sound, enhanced if the package has an enhancer.
     pub sound: Option<Waveform>,
     /// The record of the take, with all of its segments.
     pub record: Record,
@@ -48,7 +48,7 @@ impl Take {
         self.segments.last().map(|segment| segment.end)
     }
 
-    /// Checks whether the take was made to its end: it did not fail and was not cancelled.
+    /// Returns whether the take is complete: neither failed nor cancelled.
     pub fn is_whole(&self) -> bool {
         self.failure.is_none() && self.end().is_some_and(|end| end != SegmentEnd::Cancelled)
     }
@@ -71,14 +71,14 @@ impl Take {
 /// let takes = runner.make(&checkpoint, &record, &config, 4, |_| Ok(()))?;
 /// let expected = Expected::of("a dog barks, then rain");
 /// let (ranked, _) = runner.rank(&takes, Modality::Audio, &expected, |_| Ok(()))?;
-/// println!("the best one is take {}", ranked[0].take);
+/// println!("the best take is {}", ranked[0].take);
 /// # Ok(())
 /// # }
 /// ```
 pub struct TakeRunner {
     session: Session,
     at_once: usize,
-    /// Runs the steps of the takes; `None` where a session has no company, or the caller's engine runs them.
+    /// The engine that runs the steps of the takes; `None` if takes are made one by one, or in the caller's engine.
     engine: Option<Engine>,
     usage: Usage,
     seconds: Seconds,
@@ -92,13 +92,13 @@ pub(super) struct TakeStart<'a> {
     pub(super) record: &'a Record,
     /// The number and the stage of the one segment, in a chain.
     pub(super) stage: Option<(usize, Stage)>,
-    /// Segments that the numbers of the others go on from, outside of a chain.
+    /// Number of segments before the takes, from which their numbers continue outside of a chain.
     pub(super) before: usize,
 }
 
 impl TakeRunner {
-    /// Returns a runner for `takes` takes of any replies, each within the model's whole context. Fewer of them are made
-    /// at once where memory does not allow more, and never more than [`MOST_AT_ONCE`].
+    /// Returns a runner for `takes` takes of any reply, each within the model's whole context. At most [`MOST_AT_ONCE`] are
+    /// made at once, or fewer if memory does not suffice.
     ///
     /// # Errors
     /// The errors of [`Engine::new`], but for its limit on memory.
@@ -106,8 +106,8 @@ impl TakeRunner {
         Self::with_room(model, takes, usize::MAX, None)
     }
 
-    /// Returns a runner for `takes` replies to `prompt` made as `config` says, which needs less memory than
-    /// [`new`](Self::new) where `config` allows one segment.
+    /// Returns a runner for `takes` replies to `prompt` with `config`, which needs less memory than [`new`](Self::new) if
+    /// `config` allows only one segment.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -115,11 +115,10 @@ impl TakeRunner {
         Self::with_room(model, takes, positions(model, prompt, config), Some(config))
     }
 
-    /// Returns a runner on a session of the caller's, which makes up to `at_once` takes at once: as many as the session's
-    /// engine has slots for.
+    /// Returns a runner on the caller's session, which makes up to `at_once` takes at once, within the free slots of the
+    /// session's engine.
     pub fn in_session(session: Session, at_once: usize) -> Self {
-        let (usage, seconds) = (Usage::default(), Seconds::default());
-        Self { session, at_once: at_once.max(1), engine: None, usage, seconds }
+        Self { session, at_once: at_once.max(1), engine: None, usage: Usage::default(), seconds: Seconds::default() }
     }
 
     fn with_room(model: &Model, takes: usize, positions: usize, config: Option<&GenerationConfig>) -> Result<Self> {
@@ -139,17 +138,17 @@ impl TakeRunner {
         Ok(Self::in_session(model.session(), 1))
     }
 
-    /// Returns the session that prompts are run in.
+    /// Returns the session that runs the prompts.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// Returns the session that prompts are run in, to run one.
+    /// Returns the session that runs the prompts, mutably.
     pub fn session_mut(&mut self) -> &mut Session {
         &mut self.session
     }
 
-    /// Returns how many takes are made at once.
+    /// Returns the number of takes that are made at once.
     pub fn at_once(&self) -> usize {
         self.at_once
     }
@@ -160,21 +159,22 @@ impl TakeRunner {
         self.usage
     }
 
-    /// Returns the time spent on all takes so far, which they spend at the same time. Prefill counts as prompts do in
-    /// [`usage`](Self::usage).
+    /// Returns the time spent on all takes so far: the sum over the takes, although they run at the same time. Prefill counts
+    /// as prompts do in [`usage`](Self::usage).
     pub fn seconds(&self) -> Seconds {
         self.seconds
     }
 
-    /// Makes `count` takes from `checkpoint` and returns those that were begun, in order. Each has its own seed: that of
-    /// `config`, plus its index. `record` is the conversation up to `checkpoint`, which the takes' records go on from.
+    /// Makes `count` takes from `checkpoint` and returns the takes that were begun, in order. The seed of a take is the seed
+    /// of `config` plus the take's index. `record` is the conversation up to `checkpoint`, which the records of the takes
+    /// continue.
     ///
-    /// A take that fails, or is cancelled, keeps what was made of it; those that are made at the same time are finished,
-    /// no others are begun.
+    /// A take that fails or is cancelled keeps its segments so far. The takes that run at the same time are finished; no
+    /// others are begun.
     ///
     /// # Errors
-    /// The error of `tell`, which stops all takes; no takes at all, a failed enhancer; and the first
-    /// failure, or [`ErrorKind::Cancelled`], when nothing was made of any take.
+    /// The error of `tell`, which stops all takes; a `count` of 0; a failed enhancer; and the first failure, or
+    /// [`ErrorKind::Cancelled`], if no take has a segment.
     pub fn make(
         &mut self,
         checkpoint: &Checkpoint,
@@ -212,7 +212,7 @@ impl TakeRunner {
         Ok(takes)
     }
 
-    /// Forks the session up to `most` times, as often as there is room.
+    /// Forks the session up to `most` times, as far as there is room.
     fn forks(&mut self, checkpoint: &Checkpoint, most: usize) -> Result<Vec<Session>> {
         let mut forks = Vec::new();
         while forks.len() < most {
@@ -225,7 +225,7 @@ impl TakeRunner {
         Ok(forks)
     }
 
-    /// Makes a take in the session and one in each of the forks, all at once. `first` is the index of the first.
+    /// Makes a take in the session and one in each fork, all at once. `first` is the index of the first take.
     fn make_at_once(
         &mut self,
         start: TakeStart<'_>,
@@ -239,7 +239,8 @@ impl TakeRunner {
         let with_seed = |index| GenerationConfig { seed: config.seed.wrapping_add(index as u64), ..config.clone() };
         let configs: Vec<_> = indices.clone().map(with_seed).collect();
         let mut takes: Vec<_> = indices.map(|index| OpenTake::new(index, start)).collect();
-        let (usage, seconds) = (&mut self.usage, &mut self.seconds);
+        let usage = &mut self.usage;
+        let seconds = &mut self.seconds;
         run_at_once(&mut self.session, forks, start.checkpoint, &configs, |index, event| {
             let Some(take) = takes.get_mut(index) else { return Ok(()) };
             match event {
@@ -257,11 +258,11 @@ impl TakeRunner {
         Ok(takes.into_iter().map(|take| take.take).collect())
     }
 
-    /// Ranks `takes` by how well the model's own caption of each last sound covers `expected`, the best first. Takes
-    /// without a sound have no rank. An error that ended the ranking early, because the package cannot listen for
-    /// instance, is returned with the takes that were ranked before it.
+    /// Ranks `takes` by the score of the model's own caption of each last sound against `expected`, the best first. Takes
+    /// without a sound have no rank. An error that ends the ranking early (the package cannot listen, for instance) is
+    /// returned with the takes ranked before it.
     ///
-    /// The conversation in the runner's session is forgotten.
+    /// The runner's session is cleared.
     ///
     /// # Errors
     /// The error of `tell`.
@@ -301,7 +302,7 @@ impl TakeRunner {
     }
 }
 
-/// Returns the positions that a reply to `prompt` may take.
+/// Returns the most positions that `prompt` and its reply may take.
 fn positions(model: &Model, prompt: &Prompt, config: &GenerationConfig) -> usize {
     if config.max_segments > 1 {
         return usize::MAX;
@@ -371,7 +372,7 @@ impl OpenTake {
 }
 
 /// Runs a reply for each of `configs` from `checkpoint`, all at once: the first in `session`, the others in its `forks`.
-/// `tell` is given each event with the index of its reply, in the caller's thread; its error stops them all.
+/// Passes each event with the index of its reply to `tell`, on the caller's thread; an error of `tell` stops all replies.
 ///
 /// # Errors
 /// The error of `tell`.
@@ -390,20 +391,22 @@ fn run_at_once(
         let (events, told) = sync_channel(WAITING);
         let run = |(index, (session, config))| {
             let events = events.clone();
-            // nobody receives any more once `tell` has failed
+            // the receiver is gone once `tell` has failed
             let gone = |_| Error::new(ErrorKind::Cancelled, "another take was stopped");
             let tell = move |event| events.send((index, event)).map_err(gone);
             scope.spawn(move || forward(session, checkpoint, config, tell))
         };
         let threads: Vec<_> = sessions.zip(configs).enumerate().map(run).collect();
         drop(events);
-        told.into_iter().try_for_each(|(index, event)| tell(index, event))?;
+        for (index, event) in told {
+            tell(index, event)?;
+        }
         let panicked = |_| Err(Error::new(ErrorKind::Graph, "the thread of a take panicked"));
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
     })
 }
 
-/// Runs a reply and hands its events and its error to `tell`.
+/// Runs a reply and passes its events and its error to `tell`.
 fn forward(
     session: &mut Session,
     checkpoint: &Checkpoint,

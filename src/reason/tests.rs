@@ -154,7 +154,9 @@ impl Actor {
 fn greedy(config: &mut GenerationConfig) {
     for modality in [Modality::Text, Modality::Audio] {
         let segment = config.segment_mut(modality);
-        (segment.temperature, segment.min_steps, segment.max_steps) = (0.0, 0, 200);
+        segment.temperature = 0.0;
+        segment.min_steps = 0;
+        segment.max_steps = 200;
     }
 }
 
@@ -166,7 +168,7 @@ fn advance(runner: &mut ChainRunner) -> Result<ChainStep> {
     runner.advance(|_| Ok(()))
 }
 
-/// The last words of the prompt of each turn.
+/// Returns the last words of the prompt of each turn.
 fn prompts(record: &Record) -> Vec<&str> {
     record.turns.iter().filter_map(|turn| turn.messages.last()?.text.as_deref()).collect()
 }
