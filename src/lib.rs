@@ -110,6 +110,8 @@ pub use generate::{
 pub use limits::Limits;
 pub use modality::{Modality, SegmentConfig};
 pub use model::Model;
+/// The crate of the arrays in this interface ([`Codes`], features, embeddings), for callers that need the same version.
+pub use ndarray;
 pub use package::Package;
 pub use processor::Processor;
 pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};

@@ -41,19 +41,19 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Sets the longest sound that is listened to or encoded, in seconds.
+    /// Sets the longest sound that is encoded, in seconds.
     #[must_use]
     pub fn input_seconds(self, input_seconds: impl Into<Option<f64>>) -> Self {
         Self { input_seconds: input_seconds.into(), ..self }
     }
 
-    /// Sets the bytes that one decoded recording may take.
+    /// Sets the most bytes of one decoded recording.
     #[must_use]
     pub fn decoded_bytes(self, decoded_bytes: u64) -> Self {
         Self { decoded_bytes, ..self }
     }
 
-    /// Sets the most frames of one prompt.
+    /// Sets the most positions of one prompt.
     #[must_use]
     pub fn prompt_frames(self, prompt_frames: usize) -> Self {
         Self { prompt_frames, ..self }
@@ -65,7 +65,7 @@ impl Limits {
         Self { segments, ..self }
     }
 
-    /// Sets the most frames of a segment.
+    /// Sets the most positions of a segment.
     #[must_use]
     pub fn steps(self, steps: usize) -> Self {
         Self { steps, ..self }
@@ -77,18 +77,18 @@ impl Limits {
         Self { context, ..self }
     }
 
-    /// Sets the bytes that the key/value cache of one conversation may take.
+    /// Sets the most bytes of the key/value cache of one conversation.
     #[must_use]
     pub fn memory(self, memory: impl Into<Option<u64>>) -> Self {
         Self { memory: memory.into(), ..self }
     }
 
-    /// Refuses a prompt of more `positions` than are allowed.
+    /// Checks that a prompt may have `positions` positions.
     pub(crate) fn check_prompt(&self, positions: usize) -> Result<()> {
         at_most("prompt frames", positions, self.prompt_frames)
     }
 
-    /// Bytes that a conversation's cache may take.
+    /// Returns the most bytes of a conversation's cache.
     pub(crate) fn cache_bytes(&self) -> u64 {
         self.memory.unwrap_or_else(|| usable_memory() / 2)
     }

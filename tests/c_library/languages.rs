@@ -111,7 +111,7 @@ fn places_records_and_numbers_are_those_of_rust() {
         ("features", features.nrows(), features.iter().copied().collect()),
         ("text", 1, text),
         ("audio", 1, audio.unwrap()),
-        ("embeddings", prompt.len(), embeddings),
+        ("embeddings", embeddings.nrows(), embeddings.into_iter().collect()),
     ];
     assert_eq!(told.lines().count(), rust.len());
     for (line, (name, rows, data)) in told.lines().zip(rust) {
@@ -129,7 +129,7 @@ fn chains_and_takes_are_those_of_rust() {
 
     let model = Model::load(tiny()).unwrap();
     let drawn = |config: &mut GenerationConfig| (config.audio.temperature, config.audio.max_steps) = (1.0, 14);
-    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, listen: true, ..Chain::default() };
+    let chain = Chain::new(ReasoningMode::Reflect).listen(true);
     let options = ChainOptions::default().seed(5).settings(drawn);
     let takes = TakeRunner::new(&model, 1).unwrap();
     let mut runner = ChainRunner::begin(takes, chain, "rain", options).unwrap();
@@ -156,7 +156,7 @@ fn chains_by_prompt_are_those_of_rust() {
     let told = run(&test_program("c/chains_by_prompt.c"), &[path(&package)]);
 
     let model = Model::load(&package).unwrap();
-    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, ..Chain::default() };
+    let chain = Chain::new(ReasoningMode::Reflect);
     let takes = TakeRunner::new(&model, 1).unwrap();
     let mut runner = ChainRunner::begin(takes, chain, "rain", ChainOptions::default().seed(5)).unwrap();
     runner.run(|_| Ok(())).unwrap();

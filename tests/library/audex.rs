@@ -331,7 +331,7 @@ fn marks_outlive_thoughts_and_checkpoints_in_them_do_not() {
     let position = session.position();
     let second = say(&mut session, "Two?", true);
     let error = replies(&mut session).unwrap_err();
-    assert!(error.kind() == ErrorKind::Invalid && error.message().contains("taken back"), "{error}");
+    assert!(error.kind() == ErrorKind::Invalid && error.message().contains("rewind"), "{error}");
     session.rewind(&mark).unwrap();
     assert_eq!(session.position(), position);
     assert_eq!(say(&mut session, "Two?", true), second);

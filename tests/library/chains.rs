@@ -14,7 +14,7 @@ fn model() -> Model {
 }
 
 fn chain(mode: ReasoningMode, rounds: usize, listen: bool) -> Chain {
-    Chain { mode, rounds, listen, by_prompt: false }
+    Chain::new(mode).rounds(rounds).listen(listen)
 }
 
 /// Settings with which the tiny model draws a few frames at random.
@@ -112,7 +112,7 @@ fn a_chain_resumes_at_any_segment_as_if_it_had_never_stopped() {
         assert_eq!((resumed.next_index(), resumed.seed()), (index, 5));
         assert_eq!(finish(&mut resumed), expected, "segment {number}");
     }
-    let mut longer = resume(&model, Chain { rounds: 2, ..reflect }, &record, 1).unwrap();
+    let mut longer = resume(&model, reflect.rounds(2), &record, 1).unwrap();
     assert_eq!(finish(&mut longer)[..2], expected[..2]);
 
     assert!(invalid(resume(&model, reflect, &record, 2)).contains("resumes at a segment or at an answer"));

@@ -310,7 +310,7 @@ fn short(config: &mut GenerationConfig) {
 fn audex_reasons_by_prompt() {
     skip_without_fixtures!();
     let model = model("tiny-audex-fp32");
-    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, ..Chain::default() };
+    let chain = Chain::new(ReasoningMode::Reflect);
     let options = || ChainOptions::default().seed(3).settings(short);
     let takes = || TakeRunner::new(&model, 2).unwrap();
     let mut runner = ChainRunner::begin(takes(), chain, "rain", options().takes(2).best(true)).unwrap();

@@ -184,7 +184,7 @@ fn converse(work: &mut Work) -> ualm::Result<()> {
 fn reason(work: &mut Work) -> ualm::Result<()> {
     let (model, words, cancel) = (work.model(), work.words(), Cancel::new());
     let mode = work.one_of(&[ReasoningMode::Enrich, ReasoningMode::Reflect]);
-    let chain = Chain { mode, rounds: 1 + work.draws.below(2), listen: work.draws.below(2) == 0, by_prompt: false };
+    let chain = Chain::new(mode).rounds(1 + work.draws.below(2)).listen(work.draws.below(2) == 0);
     let config = work.config(&model, &[]);
     let takes = 1 + work.draws.below(2);
     let options = || {
