@@ -47,16 +47,16 @@ impl Session {
         Self { model, conversation, points: Points::default() }
     }
 
-    /// Returns the model; the session's token stops its calls, too.
+    /// Returns the model, with the session's token.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// Lets `cancel` stop the calls of this session from now on, in place of the token that it was opened with: the model's
-    /// ([`Model::with_cancel`]), or for a fork that of the forked session.
+    /// Sets the token that stops the calls of this session. A session begins with its model's token
+    /// ([`Model::with_cancel`]), a fork with the token of the forked session.
     ///
-    /// Generation stops between two steps, a prompt between two windows of a recording or two chunks of positions. A reply
-    /// ends then with what there is of it; every other call returns an error of kind [`ErrorKind::Cancelled`].
+    /// Generation stops between two steps, a prompt between two windows of a recording or two chunks of positions. The reply
+    /// then ends with its segments so far; every other call returns an error of kind [`ErrorKind::Cancelled`].
     pub fn set_cancel(&mut self, cancel: &Cancel) {
         self.model = self.model.with_cancel(cancel);
         self.conversation.cancel = cancel.clone();
@@ -113,7 +113,7 @@ impl Session {
         self.conversation.check_prompt(prompt)?;
         self.points.forget_after(&self.conversation.lasting_state());
         let next = self.conversation.run_to_segment(Some(prompt), None)?;
-        Ok(Checkpoint { prompt_frames: prompt.len(), ..self.checkpoint_here(next, begun) })
+        Ok(Checkpoint { prompt_positions: prompt.len(), ..self.checkpoint_here(next, begun) })
     }
 
     /// Begins a reply at `checkpoint`; the conversation after the checkpoint is dropped.
@@ -157,7 +157,7 @@ impl Session {
         Ok(Self { model: self.model.clone(), conversation, points })
     }
 
-    /// Replaces this conversation by that of `record` up to `cut`. With the settings and the seed of the record,
+    /// Replaces this conversation by the conversation of `record` up to `cut`. With the settings and the seed of the record,
     /// [`generate_from`](Self::generate_from) then reproduces the tokens of a conversation that never stopped.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl Session {
             opened: cut.segment,
             draws,
             kept: kept(turn, cut),
-            prompt_frames: turn.prompt.len(),
+            prompt_positions: turn.prompt.len(),
             ..self.checkpoint_here(next, begun)
         })
     }
@@ -197,7 +197,7 @@ impl Session {
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         self.points = Points::default();
-        let past = past(record, Cut { turn: last, segment: segments, frame: 0 });
+        let past = past(record, Cut { turn: last, segment: segments, position: 0 });
         replay(&mut self.conversation, &past, None).map(drop)
     }
 
@@ -231,7 +231,7 @@ impl Session {
             opened: 0,
             draws: 0,
             kept: None,
-            prompt_frames: 0,
+            prompt_positions: 0,
             prefill: begun.elapsed().as_secs_f64(),
         }
     }
@@ -286,9 +286,9 @@ impl Session {
             self.conversation.step(&last)?;
         }
         let Conversation { rules, sequence, .. } = &mut self.conversation;
-        let text = sequence.logits(rules.voice(Modality::Text)?.head)?.to_vec();
-        let sound = [Modality::Audio, Modality::Speech].into_iter().find_map(|modality| rules.voice(modality).ok());
-        let sound = sound.map(|voice| sequence.logits(voice.head).map(|logits| logits.to_vec())).transpose()?;
+        let text = sequence.logits(rules.of(Modality::Text)?.head)?.to_vec();
+        let sound = [Modality::Audio, Modality::Speech].into_iter().find_map(|modality| rules.of(modality).ok());
+        let sound = sound.map(|rules| sequence.logits(rules.head).map(|logits| logits.to_vec())).transpose()?;
         Ok((text, sound))
     }
 
@@ -296,8 +296,8 @@ impl Session {
     fn draws_at(&self, turn: &Turn, cut: Cut) -> Result<u64> {
         match turn.segments.get(cut.segment) {
             Some(segment) => {
-                let layout = &self.conversation.rules.voice(segment.modality)?.layout;
-                Ok(segment.draws_at(cut.frame, layout))
+                let layout = &self.conversation.rules.of(segment.modality)?.layout;
+                Ok(segment.draws_at(cut.position, layout))
             }
             None => Ok(turn.segments.last().map_or(0, |last| last.draws.to)),
         }
@@ -326,8 +326,8 @@ fn past_segment(segment: &RecordedSegment) -> PastSegment<'_> {
 
 /// Returns the positions before `cut` in the segment that is cut through, if one is.
 fn kept(turn: &Turn, cut: Cut) -> Option<(Modality, Tokens)> {
-    let segment = turn.segments.get(cut.segment).filter(|_| cut.frame > 0)?;
-    Some((segment.modality, segment.tokens.slice(0..cut.frame)))
+    let segment = turn.segments.get(cut.segment).filter(|_| cut.position > 0)?;
+    Some((segment.modality, segment.tokens.slice(0..cut.position)))
 }
 
 /// The points to which a session can be rewound.

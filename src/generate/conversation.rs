@@ -170,7 +170,7 @@ impl Conversation {
             match modality {
                 Modality::Thinking => reply.thoughts = tokens.len(),
                 Modality::Text => {
-                    let content = self.rules.voice(modality)?.layout.content_len(tokens);
+                    let content = self.rules.of(modality)?.layout.content_len(tokens);
                     reply.answer = tokens.slice(0..content);
                 }
                 Modality::Audio | Modality::Speech => {}
@@ -320,7 +320,7 @@ impl Conversation {
 
     /// Returns the position that opens a segment of `modality` in packages whose model chooses the modality.
     pub fn opening_position(&self, modality: Modality) -> Result<Vec<TokenId>> {
-        let opener = self.rules.voice(modality)?.opener();
+        let opener = self.rules.of(modality)?.opener();
         let missing =
             || Error::new(ErrorKind::Package, format!("the template has no opener for a segment of {modality}"));
         opener.last().map(<[_]>::to_vec).ok_or_else(missing)

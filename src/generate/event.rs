@@ -32,7 +32,8 @@ pub enum SegmentEnd {
 #[non_exhaustive]
 pub struct Usage {
     /// Positions of the prompt.
-    pub prompt_frames: usize,
+    #[serde(rename = "prompt_frames")]
+    pub prompt_positions: usize,
     /// Positions generated, ends of segments included.
     pub steps: usize,
 }
@@ -49,7 +50,7 @@ pub struct Seconds {
 
 impl AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.prompt_frames += other.prompt_frames;
+        self.prompt_positions += other.prompt_positions;
         self.steps += other.steps;
     }
 }

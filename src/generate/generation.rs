@@ -69,9 +69,9 @@ impl<'a> Generation<'a> {
         conversation.rules.check_force(&config.force)?;
         config.check_limits(&conversation.limits)?;
         let config = if prompt.modality == Modality::Thinking { config.after_thoughts() } else { config };
-        let prompt_frames = prompt.len();
+        let prompt_positions = prompt.len();
         let mut generation = Self::begin(conversation, Opening::Prompt(prompt), config, 0)?;
-        generation.usage.prompt_frames = prompt_frames;
+        generation.usage.prompt_positions = prompt_positions;
         Ok(generation)
     }
 
@@ -80,15 +80,15 @@ impl<'a> Generation<'a> {
         config.check_limits(&conversation.limits)?;
         let config = if conversation.thoughtful().is_some() { config.after_thoughts() } else { config };
         let rules = &conversation.rules;
-        config.force.iter().skip(from.opened).try_for_each(|modality| rules.voice(*modality).map(drop))?;
+        config.force.iter().skip(from.opened).try_for_each(|modality| rules.of(*modality).map(drop))?;
         if let Some((modality, kept)) = &from.kept {
-            rules.voice(*modality)?.check_beginning(kept, &rules.vocabulary)?;
+            rules.of(*modality)?.check_beginning(kept, &rules.vocabulary)?;
         }
         let opening = Opening::Run(from.next.clone());
         let mut generation = Self::begin(conversation, opening, config, from.draws)?;
         generation.kept = from.kept.clone();
         generation.opened = from.opened;
-        generation.usage.prompt_frames = from.prompt_frames;
+        generation.usage.prompt_positions = from.prompt_positions;
         generation.seconds.prefill = from.prefill;
         Ok(generation)
     }
@@ -298,7 +298,7 @@ impl<'a> Generation<'a> {
             }
         }
         segment.tokens.push(&segment.last);
-        let layout = &self.conversation.rules.voice(segment.modality)?.layout;
+        let layout = &self.conversation.rules.of(segment.modality)?.layout;
         match layout.end(&segment.last) {
             Some(End::Turn) => return Ok(Some(SegmentEnd::Eos)),
             Some(End::Segment) => return Ok(Some(SegmentEnd::Eot)),
@@ -313,8 +313,8 @@ impl<'a> Generation<'a> {
     fn draw_position(&mut self, segment: &OpenSegment) -> Result<()> {
         let config = segment.config;
         let Conversation { rules, sequence, .. } = &mut *self.conversation;
-        let voice = rules.voice(segment.modality)?;
-        let mut logits = sequence.logits(voice.head)?;
+        let modality_rules = rules.of(segment.modality)?;
+        let mut logits = sequence.logits(modality_rules.head)?;
         if config.is_guided() {
             let (conditional, unconditional) = logits.split_at_mut(logits.len() / 2);
             guide(conditional, unconditional, config.guidance);
@@ -323,13 +323,13 @@ impl<'a> Generation<'a> {
         let step = segment.tokens.len();
         self.drawn.clear();
         self.drawn.resize(rules.vocabulary.width, rules.vocabulary.filler());
-        let slots = voice.layout.slots(step, step >= config.min_steps);
+        let slots = modality_rules.layout.slots(step, step >= config.min_steps);
         for slot in slots {
             let candidates = Candidates::new(logits, &slot.runs);
             let id = self.sampler.sample(&candidates, &config.sampling(), &mut self.rng);
             let id = id.map_err(|e| match slots {
-                [_] => e.context(&voice.head_name),
-                _ => e.context(format!("{}, stream {}", voice.head_name, slot.column)),
+                [_] => e.context(&modality_rules.head_name),
+                _ => e.context(format!("{}, stream {}", modality_rules.head_name, slot.column)),
             })?;
             if let Some(cell) = self.drawn.get_mut(slot.column) {
                 *cell = id;

@@ -43,7 +43,7 @@ impl OpenSegment {
     ) -> Result<Self> {
         let rules = &conversation.rules;
         let memory = conversation.limits.cache_bytes();
-        let codec = rules.voice(modality)?.codec.as_deref();
+        let codec = rules.of(modality)?.codec.as_deref();
         let sound = codec.map(|codec| SoundStream::new(codec, is_streamed, memory)).transpose()?;
         let width = rules.vocabulary.non_zero_width();
         Ok(Self {
@@ -62,7 +62,7 @@ impl OpenSegment {
     /// Emits the text or the sound that the newest position completes.
     pub fn emit_new(&mut self, rules: &Rules, events: &mut VecDeque<Event>) -> Result<()> {
         if let Some(sound) = &self.sound {
-            let frames = rules.voice(self.modality)?.layout.frames(&self.tokens);
+            let frames = rules.of(self.modality)?.layout.frames(&self.tokens);
             events.push_back(Event::AudioProgress { seconds: sound.seconds(frames) });
             return self.emit_sound(rules, events, false);
         }
@@ -91,7 +91,7 @@ impl OpenSegment {
     }
 
     fn emit_sound(&mut self, rules: &Rules, events: &mut VecDeque<Event>, complete: bool) -> Result<()> {
-        let layout = &rules.voice(self.modality)?.layout;
+        let layout = &rules.of(self.modality)?.layout;
         let Some(sound) = &mut self.sound else { return Ok(()) };
         let decoded = sound.decode(&self.tokens, layout, complete);
         if let Some(chunk) = sound.take_new()? {

@@ -74,7 +74,7 @@ fn rules_with(modalities: &[Modality], codec: FakeCodec) -> Arc<Rules> {
 
 /// Lays out `codes` in the delayed layout of the fake.
 fn lay(codes: &Codes) -> Tokens {
-    rules(&[Modality::Audio]).voice(Modality::Audio).unwrap().layout.lay(codes).unwrap()
+    rules(&[Modality::Audio]).of(Modality::Audio).unwrap().layout.lay(codes).unwrap()
 }
 
 fn tokens(ids: &[TokenId]) -> Tokens {
@@ -373,7 +373,7 @@ fn text_until_eos() {
     assert!(error.is_none());
     assert_eq!(reply.text(), "abc");
     assert_eq!(reply.segments[0].end, SegmentEnd::Eos);
-    assert_eq!(reply.usage, Usage { prompt_frames: 5, steps: 4 });
+    assert_eq!(reply.usage, Usage { prompt_positions: 5, steps: 4 });
     assert_eq!(fake.seen[5..], [[6, 0], [7, 0], [10, 0], [11, 0], [12, 0]]);
     assert_eq!(ids(&tail), [[2, 0]], "the closing token waits for the next turn");
 }
@@ -558,8 +558,8 @@ fn more_than_the_limits_is_refused_before_any_work() {
         error.to_string()
     };
     let settings = config(&[Modality::Text]);
-    let limits = Limits { prompt_frames: 4, ..Limits::default() };
-    assert_eq!(refused(limits, settings.clone()), "5 prompt frames are asked for; the limit is 4");
+    let limits = Limits { prompt_positions: 4, ..Limits::default() };
+    assert_eq!(refused(limits, settings.clone()), "5 prompt positions are asked for; the limit is 4");
     let limits = Limits { segments: 7, ..Limits::default() };
     assert_eq!(refused(limits, settings.clone()), "8 segments are asked for; the limit is 7");
     let most = settings.speech.max_steps.max(settings.text.max_steps);
@@ -574,7 +574,7 @@ fn doubtful_sounds_are_told() {
     script.push(vec![2, 21]);
     let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
     let rules = rules(&[Modality::Audio]);
-    let layout = &rules.voice(Modality::Audio).unwrap().layout;
+    let layout = &rules.of(Modality::Audio).unwrap().layout;
     let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]));
     let doubts = reply.segments[0].doubts(layout);
     assert_eq!(doubts, ["the sound is silent: all 2 samples are below −80 dB"]);

@@ -23,7 +23,7 @@ use crate::text::TextTokenizer;
 
 /// A loaded model: immutable, shared between threads, cheap to clone.
 ///
-/// The language model is loaded at once; the audio encoder, the codec and the enhancer when they are first used.
+/// The language model is loaded at once; the audio encoder, the codecs and the enhancers on first use.
 #[derive(Clone)]
 pub struct Model {
     inner: Arc<Inner>,
@@ -56,7 +56,7 @@ impl Inner {
 }
 
 impl Model {
-    /// Loads the package in `folder`, with ONNX Runtime as it is found by default.
+    /// Loads the package in `folder`, with the default options of ONNX Runtime.
     ///
     /// # Errors
     /// As [`load_with`](Self::load_with).
@@ -64,16 +64,16 @@ impl Model {
         Self::load_with(folder, &RuntimeOptions::default())
     }
 
-    /// Loads the package in `folder` with ONNX Runtime started as `options` say.
+    /// Loads the package in `folder`, with ONNX Runtime started with `options`.
     ///
     /// # Errors
-    /// The library is missing or too old; a provider that was asked for cannot serve a graph; the package is damaged,
+    /// The library is missing or too old; a requested provider cannot serve a graph; the package is damaged,
     /// incomplete, newer than this version, or one of its graphs does not keep the contract.
     pub fn load_with(folder: impl AsRef<Path>, options: &RuntimeOptions) -> Result<Self> {
         Self::from_package(Package::open(folder)?, options)
     }
 
-    /// Loads `package`, which may be in memory, with ONNX Runtime started as `options` say.
+    /// Loads `package`, which may be in memory, with ONNX Runtime started with `options`.
     ///
     /// # Errors
     /// The library is missing or too old; one of the graphs does not keep the contract.
@@ -139,8 +139,9 @@ impl Model {
         &self.limits
     }
 
-    /// Returns the same model, whose calls `cancel` stops, and those of the sessions and engines that are opened on it; the
-    /// loaded graphs are shared. A session of it may get another token ([`Session::set_cancel`](crate::Session::set_cancel)).
+    /// Returns the same model with the token `cancel`, which stops the model's calls and those of the sessions and engines
+    /// opened on it; the loaded graphs are shared. [`Session::set_cancel`](crate::Session::set_cancel) changes the token of a
+    /// session.
     pub fn with_cancel(&self, cancel: &Cancel) -> Self {
         Self { cancel: cancel.clone(), ..self.clone() }
     }

@@ -67,7 +67,7 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot produce it.
     pub fn layout(&self, modality: Modality) -> Result<&Layout> {
-        self.inner.rules.voice(modality).map(|voice| &voice.layout)
+        self.inner.rules.of(modality).map(|rules| &rules.layout)
     }
 
     /// Returns the positions that `ids` holds, position by position, each as wide as this model's.
@@ -100,7 +100,7 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::Invalid`] if it cannot; the message names the position that does not fit.
     pub fn check_beginning(&self, modality: Modality, tokens: &Tokens) -> Result<()> {
-        self.inner.rules.voice(modality)?.check_beginning(tokens, &self.manifest().tokens)
+        self.inner.rules.of(modality)?.check_beginning(tokens, &self.manifest().tokens)
     }
 
     /// Returns the tokens of a text segment that says `text`, without an end.
@@ -118,8 +118,8 @@ impl Model {
     /// [`ErrorKind::Invalid`] when the text cannot be tokenized.
     pub fn closed_text_tokens(&self, text: &str) -> Result<Tokens> {
         let mut tokens = self.text_tokens(text)?;
-        let voice = self.inner.rules.voice(Modality::Text)?;
-        let Some(end) = voice.layout.ending_id(End::Segment).or_else(|| voice.layout.ending_id(End::Turn)) else {
+        let rules = self.inner.rules.of(Modality::Text)?;
+        let Some(end) = rules.layout.ending_id(End::Segment).or_else(|| rules.layout.ending_id(End::Turn)) else {
             return Ok(tokens);
         };
         tokens.push_single(end, self.manifest().tokens.filler());

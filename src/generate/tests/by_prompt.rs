@@ -35,7 +35,7 @@ fn manifest() -> Manifest {
     crate::package::parse_manifest(manifest.to_string().as_bytes()).unwrap()
 }
 
-/// A sequence that notes what it ran, and wants the ids of a script.
+/// A sequence that records its positions, and whose likeliest ids are those of a script.
 #[derive(Default)]
 struct Notes {
     seen: Vec<TokenId>,
