@@ -14,7 +14,7 @@ pub struct Limits {
     /// The most bytes of one decoded recording: 4 per sample at its own rate, in one channel.
     pub decoded_bytes: u64,
     /// The most positions of one prompt: one per token of text, about 25 per second of sound.
-    pub prompt_frames: usize,
+    pub prompt_positions: usize,
     /// The most segments of a reply that a configuration may allow.
     pub segments: usize,
     /// The most positions of a segment that a configuration may allow.
@@ -31,7 +31,7 @@ impl Default for Limits {
         Self {
             input_seconds: None,
             decoded_bytes: 1 << 30,
-            prompt_frames: 1 << 20,
+            prompt_positions: 1 << 20,
             segments: 256,
             steps: 1 << 20,
             context: usize::MAX,
@@ -55,8 +55,8 @@ impl Limits {
 
     /// Sets the most positions of one prompt.
     #[must_use]
-    pub fn prompt_frames(self, prompt_frames: usize) -> Self {
-        Self { prompt_frames, ..self }
+    pub fn prompt_positions(self, prompt_positions: usize) -> Self {
+        Self { prompt_positions, ..self }
     }
 
     /// Sets the most segments of a reply.
@@ -85,7 +85,7 @@ impl Limits {
 
     /// Checks that a prompt may have `positions` positions.
     pub(crate) fn check_prompt(&self, positions: usize) -> Result<()> {
-        at_most("prompt frames", positions, self.prompt_frames)
+        at_most("prompt positions", positions, self.prompt_positions)
     }
 
     /// Returns the most bytes of a conversation's cache.

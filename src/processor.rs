@@ -34,7 +34,7 @@ impl Processor {
     /// Returns the instruction set with which ONNX Runtime multiplies unsigned by signed 8-bit integers without saturating
     /// sums; `None` if the processor has none, or if ONNX Runtime is not known to use it.
     ///
-    /// The conditions are those of ONNX Runtime's `mlas/lib/platform.cpp` (1.32): a processor with AVX-512 gets an AVX-512
+    /// The conditions follow ONNX Runtime's `mlas/lib/platform.cpp` (1.32): a processor with AVX-512 gets an AVX-512
     /// kernel, even if it has AVX-VNNI. On Arm the result is always `None`.
     pub fn vnni(&self) -> Option<&'static str> {
         vnni(|feature| self.features.contains(&feature))

@@ -219,7 +219,7 @@ mod tests {
             match event {
                 RankingEvent::Ranked(take) => ranked.push((index, take.take, take.caption.clone())),
                 RankingEvent::Finished { usage, .. } => {
-                    assert!(index == 3 && usage.steps > 0 && usage.prompt_frames > 0)
+                    assert!(index == 3 && usage.steps > 0 && usage.prompt_positions > 0)
                 }
             }
         }

@@ -265,7 +265,7 @@ impl<'a> ChainRunner<'a> {
         let last = self.next.checked_sub(1).filter(|last| self.stages.get(*last) == Some(&Stage::Plan));
         match (self.stage(), last, self.opened.take()) {
             (Some(Stage::Plan), ..) => {}
-            // by prompt, the turn that follows may have begun, and the plan's is restored
+            // by prompt, the next turn may have begun; then the turn of the plan is restored
             (_, Some(last), opened) if opened.is_some() || self.chain.by_prompt => {
                 self.record = self.record.before(self.stages.cut(last))?;
                 self.checkpoint = opened;

@@ -60,15 +60,15 @@ impl Stages {
         }
         self.iter().take(index).fold(Cut::default(), |cut, stage| match stage.modality() {
             Some(_) => Cut { segment: cut.segment + 1, ..cut },
-            None => Cut { turn: cut.turn + 1, segment: 0, frame: 0 },
+            None => Cut { turn: cut.turn + 1, segment: 0, position: 0 },
         })
     }
 
     fn cut_by_prompt(&self, index: usize) -> Cut {
         let turn = self.iter().take(index).filter(|stage| stage.modality().is_some()).count();
         match self.get(index) {
-            Some(Stage::Answer) => Cut { turn: turn.saturating_sub(1), segment: 1, frame: 0 },
-            _ => Cut { turn, segment: 0, frame: 0 },
+            Some(Stage::Answer) => Cut { turn: turn.saturating_sub(1), segment: 1, position: 0 },
+            _ => Cut { turn, segment: 0, position: 0 },
         }
     }
 

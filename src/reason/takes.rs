@@ -246,7 +246,7 @@ impl TakeRunner {
             match event {
                 Err(error) => take.take.failure = Some(error),
                 Ok(Event::Finished { usage: used, seconds: spent }) => {
-                    usage.prompt_frames = usage.prompt_frames.max(used.prompt_frames);
+                    usage.prompt_positions = usage.prompt_positions.max(used.prompt_positions);
                     usage.steps += used.steps;
                     seconds.prefill = seconds.prefill.max(spent.prefill);
                     seconds.decode += spent.decode;

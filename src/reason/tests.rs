@@ -1,4 +1,4 @@
-//! Chains by prompt on a scripted sequence: the graphs of a language model are not run, what it says is in plain sight.
+//! Chains by prompt on a scripted sequence, without the graphs of a language model.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ const EOS: TokenId = 2;
 const PLAN: &str = "Keywords: dog, bell. Layout: 0-1 dog; 1-2 bell. Description: A dog, then a bell.";
 const CRITIQUE: &str = "No bell. Caption: A dog barks, then a bell.";
 
-/// A sequence that wants the ids of a script: those of a position at a time.
+/// A sequence whose likeliest ids are those of a script, position by position.
 struct Scripted {
     script: Arc<Mutex<VecDeque<Vec<TokenId>>>>,
     /// The id of each column of each head.
@@ -191,7 +191,7 @@ fn run_with_nothing_at(model: &Actor, mode: ReasoningMode, empty: usize) {
             assert_eq!((made.len(), made[turn], runner.next_index()), (turn + 1, 0, index), "it is not kept");
             assert!(made[..turn].iter().all(|count| *count == 1), "all before it is");
         }
-        // the stage can be made again
+        // the stage can be run again
         model.play(stage, false);
         assert!(matches!(advance(&mut runner).unwrap(), ChainStep::Segment(_)), "{stage:?} of {mode:?}");
     }

@@ -33,7 +33,7 @@ pub enum Pattern {
 pub struct Ends {
     /// Ids that end the model's turn. The runtime writes the first one where it ends a turn itself.
     pub turn: Vec<TokenId>,
-    /// Ids that end the segment and let another one follow.
+    /// Ids that end the segment and let another segment follow.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub segment: Vec<TokenId>,
 }
@@ -78,7 +78,7 @@ impl LayoutConfig {
 pub(crate) enum End {
     /// The model ended its turn.
     Turn,
-    /// The model ended the segment; another one follows.
+    /// The model ended the segment; another segment follows.
     Segment,
 }
 

@@ -259,7 +259,7 @@ fn guided_sound_is_the_same_in_an_engine_in_takes_and_from_a_record() {
         let json = record.to_json().unwrap();
         let record = Record::from_json(json.as_bytes()).unwrap();
         let mut session = model.session();
-        let cut = Cut { turn: 0, segment: 0, frame: 17 };
+        let cut = Cut { turn: 0, segment: 0, position: 17 };
         let checkpoint = session.restore(&record, cut).unwrap();
         let again = session.generate_from(&checkpoint, &config).unwrap().into_reply().unwrap();
         assert_eq!(tokens(&again), expected, "{}: from a record", case.name);

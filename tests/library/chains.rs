@@ -280,7 +280,7 @@ fn takes_are_the_same_one_by_one_at_once_and_in_an_engine_of_the_caller_s() {
     let mut at_once = TakeRunner::for_prompt(&model, 3, &prompt, &config).unwrap();
     assert_eq!(at_once.at_once(), 3);
     let expected = shown(takes(&mut at_once, &config, 3));
-    assert_eq!(at_once.usage().prompt_frames, prompt.len(), "the takes share their prompt");
+    assert_eq!(at_once.usage().prompt_positions, prompt.len(), "the takes share their prompt");
     assert_eq!(shown(takes(&mut TakeRunner::in_session(model.session(), 1), &config, 3)), expected);
     let engine = Engine::new(&model, &EngineOptions::default().slots(4)).unwrap();
     assert_eq!(shown(takes(&mut TakeRunner::in_session(engine.session().unwrap(), 2), &config, 3)), expected);

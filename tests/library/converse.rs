@@ -57,7 +57,7 @@ fn check(model: &Model) {
     // the speech is made again from the record alone
     let record = Record::from_json(record.to_json().unwrap().as_bytes()).unwrap();
     let mut session = model.session();
-    let checkpoint = session.restore(&record, Cut { turn: 2, segment: 0, frame: 0 }).unwrap();
+    let checkpoint = session.restore(&record, Cut { turn: 2, segment: 0, position: 0 }).unwrap();
     let config = &record.turns[2].config;
     let again = session.generate_from(&checkpoint, config).unwrap().into_reply().unwrap();
     assert_eq!(again.segments[0].tokens, record.turns[2].segments[0].tokens);

@@ -121,7 +121,7 @@ fn forks_and_restored_sessions_go_on_as_they_would_alone() {
     reply.segments.iter().for_each(|segment| record.push(segment));
     let mut session = engine.session().unwrap();
     for segment in 1..4 {
-        let cut = Cut { turn: 0, segment, frame: 2 };
+        let cut = Cut { turn: 0, segment, position: 2 };
         let checkpoint = session.restore(&record, cut).unwrap();
         let again = session.generate_from(&checkpoint, &config).unwrap().into_reply().unwrap();
         let (again, before) = (&again.segments[0].tokens, &reply.segments[segment].tokens);

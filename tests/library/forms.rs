@@ -323,7 +323,7 @@ fn a_conversation_goes_on_from_its_record() {
     assert_eq!(runs(&model, "prefill") > 0, has_vnni());
     for mut session in [model.session(), engine.session().unwrap()] {
         for (turn, segment) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-            let cut = Cut { turn, segment, frame: 3 };
+            let cut = Cut { turn, segment, position: 3 };
             let checkpoint = session.restore(&record, cut).unwrap();
             let config = config(&model, 4 + turn as u64);
             let again = session.generate_from(&checkpoint, &config).unwrap().into_reply().unwrap();

@@ -82,7 +82,7 @@ proptest! {
         prop_assert_eq!(made.len(), 4);
         let frames = made[segment].tokens.len();
         let frame = (part * frames as f64) as usize;
-        let cut = Cut { turn: 1, segment, frame };
+        let cut = Cut { turn: 1, segment, position: frame };
         let mut session = model.session();
         let checkpoint = session.restore(&record, cut).unwrap();
         let reply = go_on(&mut session, &checkpoint, &record.turns[1].config);
@@ -103,7 +103,7 @@ proptest! {
         }
         let Ok(record) = Record::from_json(&json) else { return Ok(()) };
         let mut session = MODELS[3].session();
-        let cut = Cut { turn: 1, segment: 1, frame: 2 };
+        let cut = Cut { turn: 1, segment: 1, position: 2 };
         if let Ok(checkpoint) = session.restore(&record, cut) {
             let mut config = record.turns[1].config.clone();
             config.audio.max_steps = config.audio.max_steps.min(12);
@@ -161,7 +161,7 @@ fn a_segment_that_the_model_chose_is_chosen_again() {
         let config = config(model, seed).force([Modality::Text, Modality::Audio]).max_segments(3);
         let made = turn(&mut session, &mut record, &[Message::text("rain")], &config).segments;
         let Some(last) = made.get(2..).filter(|last| !last.is_empty()) else { continue };
-        let cut = Cut { turn: 0, segment: 2, frame: 0 };
+        let cut = Cut { turn: 0, segment: 2, position: 0 };
         let checkpoint = session.restore(&record, cut).unwrap();
         assert_same(&go_on(&mut session, &checkpoint, &config), last);
         chosen += 1;
@@ -216,7 +216,7 @@ fn a_sound_is_made_longer_from_its_frames() {
     assert_eq!((short.end, short.tokens.len()), (SegmentEnd::Limit, 30));
     config.audio.min_steps = 60;
     config.audio.max_steps = 60;
-    let cut = Cut { turn: 0, segment: 0, frame: 30 };
+    let cut = Cut { turn: 0, segment: 0, position: 30 };
     let checkpoint = session.restore(&record, cut).unwrap();
     let long = go_on(&mut session, &checkpoint, &config).remove(0);
     assert_eq!((long.kept, long.tokens.len()), (30, 60));
@@ -253,7 +253,7 @@ fn a_restored_session_that_was_stopped_can_be_used_again() {
     let stopped = Cancel::new();
     stopped.cancel();
     session.set_cancel(&stopped);
-    let cut = Cut { turn: 1, segment: 2, frame: 0 };
+    let cut = Cut { turn: 1, segment: 2, position: 0 };
     assert_eq!(session.restore(&record, cut).unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!(session.position(), 0);
     let cancel = Cancel::new();
@@ -273,7 +273,7 @@ fn a_take_in_a_wav_file_makes_the_same_samples() {
     skip_without_fixtures!();
     let model = &MODELS[0];
     let (record, made) = conversation(model, 6);
-    let take = record.before(Cut { turn: 1, segment: 2, frame: 0 }).unwrap();
+    let take = record.before(Cut { turn: 1, segment: 2, position: 0 }).unwrap();
     let sound = made[1].audio.clone().unwrap();
     let folder = tempfile::TempDir::new().unwrap();
     for format in [WavFormat::Pcm16, WavFormat::Float32] {
@@ -301,7 +301,7 @@ fn damaged_and_foreign_records_are_refused() {
     let json = record.to_json().unwrap();
     let refused = |json: &str, expected: &str| {
         let restore = |record: Record| {
-            let cut = Cut { turn: 1, segment: 4, frame: 0 };
+            let cut = Cut { turn: 1, segment: 4, position: 0 };
             model.session().restore(&record, cut).map(drop)
         };
         let error = Record::from_json(json.as_bytes()).and_then(restore).unwrap_err();
@@ -333,10 +333,10 @@ fn damaged_and_foreign_records_are_refused() {
         refused(&format!("{}{to}{}", &json[..place], &json[place + from.len()..]), expected);
     }
     for cut in [(2, 0, 0), (1, 5, 0), (1, 0, 999)] {
-        let cut = Cut { turn: cut.0, segment: cut.1, frame: cut.2 };
+        let cut = Cut { turn: cut.0, segment: cut.1, position: cut.2 };
         assert_eq!(model.session().restore(&record, cut).unwrap_err().kind(), ErrorKind::Invalid);
     }
     let other = &MODELS[1];
-    let cut = Cut { turn: 1, segment: 1, frame: 0 };
+    let cut = Cut { turn: 1, segment: 1, position: 0 };
     assert!(other.session().restore(&record, cut).unwrap_err().message().contains("load the package that made it"));
 }

@@ -95,7 +95,7 @@ fn records_of_schema_1_go_on_on_a_package_whose_manifest_was_rewritten() {
     assert_ne!(record.package.sha256, model.package().sha256());
 
     let record = Record::from_json(of_schema_1(&record).as_bytes()).unwrap();
-    let cut = Cut { turn: 0, segment: 1, frame: 7 };
+    let cut = Cut { turn: 0, segment: 1, position: 7 };
     let mut session = model.session();
     let checkpoint = session.restore(&record, cut).unwrap();
     let went_on = session.generate_from(&checkpoint, &config(&model)).unwrap().into_reply().unwrap();

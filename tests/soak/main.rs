@@ -169,9 +169,9 @@ fn converse(work: &mut Work) -> ualm::Result<()> {
     for _ in 0..=work.draws.below(5) {
         let mark = session.mark();
         let config = work.config(&model, &[]);
-        let prompt = session.prompt(&[Message::text(work.words())])?;
         let cancel = Cancel::new();
         session.set_cancel(&cancel);
+        let prompt = session.prompt(&[Message::text(work.words())])?;
         work.run(session.generate(prompt, &config)?, &cancel)?;
         if work.draws.below(3) == 0 {
             session.rewind(&mark)?;
@@ -239,7 +239,7 @@ fn go_on(work: &mut Work) -> ualm::Result<()> {
     let record = Record::from_json(record.to_json()?.as_bytes())?;
     let segment = work.draws.below(reply.segments.len() + 1);
     let frames = reply.segments.get(segment).map_or(0, |segment| segment.tokens.len());
-    let cut = Cut { turn: 0, segment, frame: work.draws.below(frames.max(1)) };
+    let cut = Cut { turn: 0, segment, position: work.draws.below(frames.max(1)) };
     let place = session.restore(&record, cut)?;
     work.run(session.generate_from(&place, &config)?, &cancel).map(drop)
 }

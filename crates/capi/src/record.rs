@@ -130,7 +130,7 @@ pub unsafe extern "C" fn ualm_record_options(
     entry(|| {
         // SAFETY: per the header's contract. `force` points into the record.
         let record = unsafe { share(record) }?;
-        let recorded = record.record.turn_at(Cut { turn, segment, frame: 0 })?;
+        let recorded = record.record.turn_at(Cut { turn, segment, position: 0 })?;
         let mut config = recorded.config.clone();
         if let Some(segment) = recorded.segments.get(segment) {
             *config.segment_mut(segment.modality) = segment.config;
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn ualm_session_restore(
         let (out, session, record) = unsafe { (Out::new(checkpoint)?, share(session)?, share(record)?) };
         // SAFETY: per the header's contract.
         let cancel = unsafe { cancel_of(cancel) }?;
-        let cut = Cut { turn, segment, frame };
+        let cut = Cut { turn, segment, position: frame };
         out.fill(session.slot.work(&cancel, |conversation| {
             let restored = conversation.session.restore(&record.record, cut);
             forget_if_empty(conversation);

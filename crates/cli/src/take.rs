@@ -222,7 +222,7 @@ fn extend(common: &Common, args: &Take, taken: &Taken, seconds: f64, cancel: &Ca
     args.overrides.apply(settings);
     settings.min_steps = taken.segment.content_len() + more;
     settings.max_steps = settings.min_steps;
-    let made = taken.make(common, &model, Cut { frame: kept, ..taken.cut }, &config)?;
+    let made = taken.make(common, &model, Cut { position: kept, ..taken.cut }, &config)?;
     let Made { segment, sound, record, failure } = made;
     warn_of_doubts(&model, &segment);
     write(&output, &sound, wav_format(&args.file)?, &record)?;

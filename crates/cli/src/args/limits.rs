@@ -46,7 +46,7 @@ impl LimitFlags {
         usual
             .input_seconds(self.limit_input_seconds.or(usual.input_seconds))
             .decoded_bytes(self.limit_decoded_bytes.unwrap_or(usual.decoded_bytes))
-            .prompt_frames(self.limit_prompt_frames.unwrap_or(usual.prompt_frames))
+            .prompt_positions(self.limit_prompt_frames.unwrap_or(usual.prompt_positions))
             .segments(self.limit_segments.unwrap_or(usual.segments))
             .steps(self.limit_steps.unwrap_or(usual.steps))
             .context(self.limit_context.unwrap_or(usual.context))

@@ -143,7 +143,7 @@ impl Spoken<'_> {
         if !self.is_events {
             return Ok(());
         }
-        let (input_tokens, output_tokens) = (usage.prompt_frames, usage.steps);
+        let (input_tokens, output_tokens) = (usage.prompt_positions, usage.steps);
         let total_tokens = input_tokens + output_tokens;
         let usage = json!({"input_tokens": input_tokens, "output_tokens": output_tokens, "total_tokens": total_tokens});
         let mut done = json!({"type": "speech.audio.done", "usage": usage});

@@ -37,6 +37,6 @@ pub fn make(
     let outcome = outcome.map_err(|e| worker.failed(&e, param))?;
     let metrics = &worker.server.metrics;
     metrics.steps.inc_by(outcome.usage.steps as u64);
-    metrics.prompt_frames.inc_by(outcome.usage.prompt_frames as u64);
+    metrics.prompt_frames.inc_by(outcome.usage.prompt_positions as u64);
     Ok(outcome)
 }

@@ -212,6 +212,6 @@ impl Task {
 }
 
 fn tokens(usage: Usage) -> Value {
-    let (input, output) = (usage.prompt_frames, usage.steps);
+    let (input, output) = (usage.prompt_positions, usage.steps);
     json!({"type": "tokens", "input_tokens": input, "output_tokens": output, "total_tokens": input + output})
 }
