@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A cancellation token, which work checks between two steps. Any thread may cancel it; clones share their state.
+/// A cancellation token. Any thread may cancel it; clones share their state.
+///
+/// A model ([`Model::with_cancel`](crate::Model::with_cancel)) or a session
+/// ([`Session::set_cancel`](crate::Session::set_cancel)) holds a token, and its calls check the token between two steps.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<State>);
 
@@ -22,7 +25,7 @@ impl Cancel {
     }
 
     /// Returns a child token: cancelling this token cancels the child too, but not the reverse.
-    pub fn below(&self) -> Self {
+    pub fn child(&self) -> Self {
         Self(Arc::new(State { cancelled: AtomicBool::new(false), parent: Some(self.clone()) }))
     }
 
@@ -49,8 +52,8 @@ mod tests {
     #[test]
     fn a_child_is_cancelled_with_its_parent_and_not_the_reverse() {
         let parent = Cancel::new();
-        let one = parent.below();
-        let two = parent.below();
+        let one = parent.child();
+        let two = parent.child();
         one.cancel();
         assert!(one.is_cancelled() && !two.is_cancelled() && !parent.is_cancelled());
         parent.cancel();

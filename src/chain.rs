@@ -51,14 +51,14 @@ pub struct ReasoningConfig {
     pub default: ReasoningMode,
     /// The modes that the package was trained for. The others run as well, untrained.
     pub modes: Vec<ReasoningMode>,
-    /// Prompts by mode, with `{}` in place of the person's words. A mode without one takes the words alone.
+    /// Prompts by mode, with `{}` in place of the person's words. A mode without a prompt takes the words alone.
     pub prompts: BTreeMap<ReasoningMode, String>,
     /// `true` if a reflection hears its draft through the audio encoder, not only as the codec tokens it wrote.
     pub listen: bool,
-    /// Words that go with a draft that is given to the audio encoder.
+    /// Text after a draft that the audio encoder hears.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen_prompt: Option<String>,
-    /// The wording of chains by prompt, where it is not the library's own.
+    /// The wording of chains by prompt, where it differs from the library's.
     #[serde(skip_serializing_if = "Wording::is_empty")]
     pub stages: Wording,
     /// `true` if chains are by prompt: the package's template decides ([`Chain::by_prompt`]).
@@ -72,7 +72,7 @@ impl ReasoningConfig {
         self.prompts.get(&mode).map_or_else(|| words.to_owned(), |prompt| prompt.replace("{}", words))
     }
 
-    /// Checks whether the package was trained to reason in `mode`. A chain of another mode is forced stage by stage.
+    /// Returns whether the package was trained to reason in `mode`. A chain of another mode is forced stage by stage.
     pub fn is_trained_for(&self, mode: ReasoningMode) -> bool {
         self.modes.contains(&mode)
     }
@@ -83,8 +83,8 @@ impl ReasoningConfig {
         Chain { mode: self.default, rounds: 1, listen, by_prompt: self.by_prompt }
     }
 
-    /// Returns `chain` with the given fields changed. `listen` follows the package when the mode changes, and is `false`
-    /// outside of a reflection, and by prompt, where every draft is heard.
+    /// Returns `chain` with the given fields changed. If the mode changes, `listen` is the package's default; it is `false`
+    /// outside of a reflection, and in a chain by prompt, which hears every draft.
     pub fn changed(
         &self,
         chain: Chain,
@@ -98,12 +98,12 @@ impl ReasoningConfig {
         self.fitted(Chain { mode, rounds, listen: listen && mode == ReasoningMode::Reflect, by_prompt: false })
     }
 
-    /// Returns `chain` in the way in which the package runs chains.
+    /// Returns `chain` with the package's kind of chain: by prompt, or in one reply.
     pub(crate) fn fitted(&self, chain: Chain) -> Chain {
         Chain { listen: chain.listen && !self.by_prompt, by_prompt: self.by_prompt, ..chain }
     }
 
-    /// Checks that every prompt has a place for the words, and the wording known placeholders.
+    /// Checks that every prompt has `{}` for the words, and that the placeholders of the wording are known.
     pub(crate) fn validate(&self) -> Result<()> {
         match self.prompts.iter().find(|(_, prompt)| !prompt.contains("{}")) {
             Some((mode, prompt)) => {
@@ -120,6 +120,7 @@ impl ReasoningConfig {
 
 /// A chain of reasoning: its mode, its rounds, and whether drafts are heard through the audio encoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Chain {
     /// The mode.
     pub mode: ReasoningMode,
@@ -129,9 +130,8 @@ pub struct Chain {
     /// `true` if a reflection hears its drafts through the audio encoder.
     #[serde(default)]
     pub listen: bool,
-    /// `true` if every stage is a request of its own, whose prompt is worded from the stages before it ([`Wording`]);
-    /// `false` if the segments are those of one long reply. The package decides: [`ChainRunner`](crate::ChainRunner) runs
-    /// a chain of either kind as its model needs.
+    /// `true` if every stage is a request, whose prompt is worded from the stages before it ([`Wording`]); `false` if the
+    /// segments form one long reply. The package decides: [`ChainRunner`](crate::ChainRunner) sets this for its model.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_prompt: bool,
 }
@@ -157,15 +157,15 @@ pub enum Stage {
     Question,
     /// The person's answer.
     Answer,
-    /// The model's description of the sound that it will make.
+    /// The model's description of the sound to make.
     Plan,
     /// A sound that a critique follows.
     Draft,
-    /// The hearing of the draft through the audio encoder.
+    /// A hearing: the draft through the audio encoder.
     Listen,
     /// The model's description of the draft that it hears, in a chain by prompt.
     Description,
-    /// The model's words on its draft, and on what is wrong with it.
+    /// The model's critique of the draft.
     Critique,
     /// The sound that ends the chain.
     Final,
@@ -186,7 +186,7 @@ impl Stage {
         }
     }
 
-    /// Returns the modality of the segment that the model makes in this stage; `None` for a stage that makes none.
+    /// Returns the modality of the segment that the model makes in this stage; `None` for a stage without a segment.
     pub fn modality(self) -> Option<Modality> {
         match self {
             Self::Question | Self::Plan | Self::Description | Self::Critique => Some(Modality::Text),
@@ -197,6 +197,23 @@ impl Stage {
 }
 
 impl Chain {
+    /// Returns a chain of `mode`, with one round, which does not hear its drafts.
+    pub fn new(mode: ReasoningMode) -> Self {
+        Self { mode, rounds: 1, listen: false, by_prompt: false }
+    }
+
+    /// Sets the rounds of reflection.
+    #[must_use]
+    pub fn rounds(self, rounds: usize) -> Self {
+        Self { rounds, ..self }
+    }
+
+    /// Sets whether a reflection hears its drafts through the audio encoder.
+    #[must_use]
+    pub fn listen(self, listen: bool) -> Self {
+        Self { listen, ..self }
+    }
+
     /// Returns the stages in order.
     pub(super) fn in_order(&self) -> Result<Vec<Stage>> {
         use Stage::{Answer, Critique, Description, Draft, Final, Listen, Plan, Question};
@@ -205,7 +222,7 @@ impl Chain {
             ReasoningMode::Dialogue => vec![Question, Answer, Plan, Final],
             ReasoningMode::Reflect => {
                 if !(1..=MOST_ROUNDS).contains(&self.rounds) {
-                    let what = format!("{} rounds of reflection; expected 1 … {MOST_ROUNDS}", self.rounds);
+                    let what = format!("{} rounds of reflection; expected 1..={MOST_ROUNDS}", self.rounds);
                     return Err(Error::new(ErrorKind::Invalid, what));
                 }
                 let round: &[Stage] = match (self.by_prompt, self.listen) {

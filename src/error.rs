@@ -1,14 +1,14 @@
-//! The one error type: what kind of thing went wrong, in a sentence that says what was expected and what was found.
+//! The library's error type.
 
 use std::fmt;
 
-/// What kind of thing went wrong; stable names, for machines (`"kind"` in a batch result, status codes of the C library).
+/// The kind of an error. Its names are stable (`"kind"` in a batch result, status codes of the C library).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A request, option or argument that makes no sense.
+    /// A request, option or argument that is out of range or contradicts another.
     Invalid,
-    /// A file that is not there, cannot be read or cannot be written.
+    /// A file that is missing, cannot be read or cannot be written.
     Io,
     /// Sound that cannot be read: not audio, damaged, empty, not finite.
     Audio,
@@ -18,7 +18,7 @@ pub enum ErrorKind {
     Package,
     /// ONNX Runtime's library: missing, too old, not loadable.
     Library,
-    /// An execution provider that was asked for and cannot serve.
+    /// A requested execution provider that cannot serve.
     Provider,
     /// A graph that failed while it ran.
     Graph,
@@ -43,7 +43,7 @@ impl ErrorKind {
         Self::Cancelled,
     ];
 
-    /// The kind's name as results and logs write it.
+    /// Returns the kind's name in results and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
@@ -66,7 +66,7 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// An error: its kind, a sentence for a person, and the error below it, if there is one.
+/// An error: its kind, a message for people, and its cause, if there is one.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -74,39 +74,39 @@ pub struct Error {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// The library's result.
+/// The result of the library's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A new error of `kind`; `message` says what was expected, what was found and what to do.
+    /// Creates an error of `kind`; `message` names what was expected, what was found and what to do.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// The same error with the one that caused it.
+    /// Sets the error that caused this one.
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The same error with words put before its message, as in `"clip.wav: …"`.
+    /// Puts `context` before the message, as in `"clip.wav: …"`.
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);
         self
     }
 
-    /// What kind of thing went wrong.
+    /// Returns the kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The sentence with its contexts, without the errors below.
+    /// Returns the message with its contexts, without those of the causes.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Returns the message followed by those of all errors below, for a person: `Display` gives the message alone, as callers
-    /// that walk [`source`](std::error::Error::source) expect.
+    /// Returns the message followed by the messages of all causes. `Display` writes the message alone, as callers that walk
+    /// [`source`](std::error::Error::source) expect.
     pub fn full_message(&self) -> String {
         let mut text = self.message.clone();
         let mut below = std::error::Error::source(self);

@@ -53,7 +53,7 @@ fn names_device(path: &Path) -> bool {
     System::CURRENT == System::Windows && name.is_some_and(is_device)
 }
 
-/// Writes to the device of that name; a name with an extension, `con.wav`, was meant for a file that Windows cannot have.
+/// Writes to the device named `path`; a name with an extension (`con.wav`) was meant for a file, which Windows cannot have.
 fn write_to_device(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     if path.extension().is_some() {
         return Err(Error::new(ErrorKind::Io, "Windows keeps this name for a device: name the file otherwise"));
@@ -71,8 +71,8 @@ fn target_of(path: &Path) -> io::Result<PathBuf> {
     if fs::symlink_metadata(path)?.is_symlink() { path.canonicalize() } else { Ok(path.to_path_buf()) }
 }
 
-/// Removes the temporary files that killed writers have left in `folder`, of the files whose names `is_ours` accepts.
-/// No such file may be being written.
+/// Removes the temporary files of killed writers from `folder`, for targets whose names `is_ours` accepts. No such target
+/// may be written at the same time.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] when a temporary file cannot be removed.
@@ -135,8 +135,8 @@ fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Resu
     sync_folder(folder_of(path)).map_err(unwritable)
 }
 
-/// Renames `part` to `path`. Where the file that is there cannot be replaced because another program has it open, the part is
-/// kept under another name, so that what was made is not lost.
+/// Renames `part` to `path`. If the file at `path` cannot be replaced because another program has it open, the part is kept
+/// under another name, so that the new contents are not lost.
 fn settle(
     mut part: TempPath,
     path: &Path,
@@ -157,7 +157,7 @@ fn settle(
     Err(Error::new(ErrorKind::Io, format!("{what} {}", kept.display())).with_source(error))
 }
 
-/// Returns a name beside `path` that no file has yet: `dog.new.wav`, `dog.new-2.wav` …
+/// Returns an unused name beside `path`: `dog.new.wav`, `dog.new-2.wav` …
 fn spare_name(path: &Path) -> PathBuf {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     let name = |number: u32| {
@@ -169,7 +169,7 @@ fn spare_name(path: &Path) -> PathBuf {
 
 fn part_beside(path: &Path) -> Result<NamedTempFile> {
     let prefix = part_prefix(path)?;
-    // as any other file is made: not for this user alone, and not marked as temporary
+    // with the permissions of any other file, and not marked as temporary
     let create = |part: &Path| OpenOptions::new().read(true).write(true).create_new(true).open(part);
     Builder::new().prefix(&prefix).suffix(PART).make_in(folder_of(path), create).map_err(unwritable)
 }
@@ -183,7 +183,7 @@ fn part_prefix(path: &Path) -> Result<String> {
     Ok(format!(".{}.", &name[..name.floor_char_boundary(MOST_NAME)]))
 }
 
-/// Returns the name of the target of the part `name`, if `name` is that of a part.
+/// Returns the name of the target, if `name` is the name of a part.
 fn part_of(name: &str) -> Option<&str> {
     let (file, random) = name.strip_prefix('.')?.strip_suffix(PART)?.rsplit_once('.')?;
     (random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(file)

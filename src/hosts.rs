@@ -1,5 +1,5 @@
-//! The processors that this crate can be built for: weights, recordings and codes are read as little-endian numbers where they lie,
-//! and sizes of packages do not fit into 32 bits. `scripts/check_targets.py` holds this file against processors that it refuses.
+//! Refuses processors that this crate does not support: weights, recordings and codes are read in place as little-endian
+//! numbers, and package sizes exceed 32 bits. `scripts/check_targets.py` checks this file.
 
 #[cfg(target_endian = "big")]
 compile_error!("ualm does not run on big-endian processors: its models' weights are little-endian");

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::system::{code_file, real_path};
 
-/// Returns the folder of the file that holds this code and `lib` next to it; then the same for the program, if that is another
-/// file: what lies beside the C library was put there for it, what lies beside the program may be another version for others.
+/// Returns the folder of the file that holds this code, the folder `lib` next to it, and the same two folders of the program,
+/// if that is another file. The file comes first: the files beside a C library belong to it, while those beside the program
+/// may belong to another version.
 pub(crate) fn own_folders() -> Vec<PathBuf> {
     let files = [code_file(), std::env::current_exe().ok()].into_iter().flatten();
-    // follow links: the other files lie beside the file, not beside a link to it
+    // follow links: the other files are beside the file, not beside a link to it
     let folder = |file: PathBuf| real_path(&file).ok()?.parent().map(Path::to_path_buf);
     let mut folders: Vec<_> = files.filter_map(folder).collect();
     folders.dedup();

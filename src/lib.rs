@@ -2,14 +2,14 @@
 //! sound (UALM, arXiv 2510.12000), on ONNX Runtime.
 //!
 //! ```no_run
-//! use ualm::{Cancel, Message, Modality, Model};
+//! use ualm::{Message, Modality, Model};
 //!
 //! # fn main() -> ualm::Result<()> {
 //! let model = Model::load("onnx/default")?;
 //! let config = model.config().only(Modality::Audio);
 //! let mut session = model.session();
 //! let prompt = session.prompt(&[Message::text("a dog barks")])?;
-//! let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
+//! let reply = session.generate(prompt, &config)?.into_reply()?;
 //! if let Some(sound) = reply.audio() {
 //!     ualm::audio::write_wav("dog.wav", sound, ualm::audio::WavFormat::Pcm16)?;
 //! }
@@ -48,7 +48,7 @@
 //! | row, slot | a sequence in the cache of an [`Engine`]; a guided session has two |
 
 #![warn(missing_docs)]
-// what input could make panic, and what a library does not do; the tests may
+// no panics on input, no output, no exit; tests may do all of it
 #![cfg_attr(
     not(test),
     deny(
@@ -63,42 +63,56 @@
     )
 )]
 
-pub mod audio;
-mod cache;
+// Used by all.
 mod cancel;
-mod chain;
-mod codec;
-mod compare;
-#[allow(clippy::indexing_slicing, reason = "sessions and rows are indices that the engine assigns itself")]
-mod engine;
 mod error;
-mod file;
-mod generate;
-mod hosts;
-mod install;
-#[doc(hidden)]
-pub mod internal;
-mod language_model;
 mod limits;
-mod listen;
-mod memory;
 mod modality;
+
+// Conversations: messages in, replies out.
+mod generate;
 mod model;
-pub mod package;
-mod processor;
 mod prompt;
-pub mod provider;
-mod reason;
-pub mod record;
-mod runtime;
 mod sampling;
 mod session;
-mod speed;
-mod system;
 mod text;
-mod time_limit;
 mod token;
+
+// Above conversations: chains, takes, rankings, records.
+mod chain;
+mod reason;
+pub mod record;
+
+// The parts of a model, and the engine that batches its steps.
+pub mod audio;
+mod cache;
+mod codec;
+#[allow(clippy::indexing_slicing, reason = "sessions and rows are indices that the engine assigns itself")]
+mod engine;
+mod language_model;
+mod listen;
+
+// Packages and ONNX Runtime.
+pub mod package;
+pub mod provider;
+mod runtime;
+
+// Measurements and comparisons.
+mod compare;
+mod processor;
+mod speed;
+
+// The operating system.
+mod file;
+mod hosts;
+mod install;
+mod memory;
+mod system;
+mod time_limit;
 mod utf8;
+
+#[doc(hidden)]
+pub mod internal;
 
 pub use cancel::Cancel;
 pub use chain::{Chain, ChainRequest, MOST_ROUNDS, ReasoningConfig, ReasoningMode, Stage, Wording};
@@ -110,6 +124,8 @@ pub use generate::{
 pub use limits::Limits;
 pub use modality::{Modality, SegmentConfig};
 pub use model::Model;
+/// The crate of the arrays in this interface ([`Codes`], features, embeddings), for callers that need the same version.
+pub use ndarray;
 pub use package::Package;
 pub use processor::Processor;
 pub use prompt::{Content, FeatureSlot, Message, Prompt, Role};

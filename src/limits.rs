@@ -14,7 +14,7 @@ pub struct Limits {
     /// The most bytes of one decoded recording: 4 per sample at its own rate, in one channel.
     pub decoded_bytes: u64,
     /// The most positions of one prompt: one per token of text, about 25 per second of sound.
-    pub prompt_frames: usize,
+    pub prompt_positions: usize,
     /// The most segments of a reply that a configuration may allow.
     pub segments: usize,
     /// The most positions of a segment that a configuration may allow.
@@ -31,7 +31,7 @@ impl Default for Limits {
         Self {
             input_seconds: None,
             decoded_bytes: 1 << 30,
-            prompt_frames: 1 << 20,
+            prompt_positions: 1 << 20,
             segments: 256,
             steps: 1 << 20,
             context: usize::MAX,
@@ -41,22 +41,22 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Sets the longest sound that is listened to or encoded, in seconds.
+    /// Sets the longest sound that is encoded, in seconds.
     #[must_use]
     pub fn input_seconds(self, input_seconds: impl Into<Option<f64>>) -> Self {
         Self { input_seconds: input_seconds.into(), ..self }
     }
 
-    /// Sets the bytes that one decoded recording may take.
+    /// Sets the most bytes of one decoded recording.
     #[must_use]
     pub fn decoded_bytes(self, decoded_bytes: u64) -> Self {
         Self { decoded_bytes, ..self }
     }
 
-    /// Sets the most frames of one prompt.
+    /// Sets the most positions of one prompt.
     #[must_use]
-    pub fn prompt_frames(self, prompt_frames: usize) -> Self {
-        Self { prompt_frames, ..self }
+    pub fn prompt_positions(self, prompt_positions: usize) -> Self {
+        Self { prompt_positions, ..self }
     }
 
     /// Sets the most segments of a reply.
@@ -65,7 +65,7 @@ impl Limits {
         Self { segments, ..self }
     }
 
-    /// Sets the most frames of a segment.
+    /// Sets the most positions of a segment.
     #[must_use]
     pub fn steps(self, steps: usize) -> Self {
         Self { steps, ..self }
@@ -77,18 +77,18 @@ impl Limits {
         Self { context, ..self }
     }
 
-    /// Sets the bytes that the key/value cache of one conversation may take.
+    /// Sets the most bytes of the key/value cache of one conversation.
     #[must_use]
     pub fn memory(self, memory: impl Into<Option<u64>>) -> Self {
         Self { memory: memory.into(), ..self }
     }
 
-    /// Refuses a prompt of more `positions` than are allowed.
+    /// Checks that a prompt may have `positions` positions.
     pub(crate) fn check_prompt(&self, positions: usize) -> Result<()> {
-        at_most("prompt frames", positions, self.prompt_frames)
+        at_most("prompt positions", positions, self.prompt_positions)
     }
 
-    /// Bytes that a conversation's cache may take.
+    /// Returns the most bytes of a conversation's cache.
     pub(crate) fn cache_bytes(&self) -> u64 {
         self.memory.unwrap_or_else(|| usable_memory() / 2)
     }

@@ -8,13 +8,13 @@ pub fn usable_memory() -> u64 {
     let mut system = System::new();
     system.refresh_memory();
     let machine = Some(system.total_memory()).filter(|bytes| *bytes > 0);
-    // a container may see its own group as the root of all groups, and yet be told another path of it
+    // a container may see its own group as the root of all groups, although the system reports another path
     let container = system.cgroup_limits();
     let groups = [container, limits_of_group(&mut system)].into_iter().flatten().map(|limits| limits.total_memory);
     groups.chain(machine).min().unwrap_or(u64::MAX)
 }
 
-/// Returns the limits of the control group that the process is in, and of those above it.
+/// Returns the limits of the process's control group and of the groups above it.
 fn limits_of_group(system: &mut System) -> Option<sysinfo::CGroupLimits> {
     let own = sysinfo::get_current_pid().ok()?;
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, ProcessRefreshKind::nothing());

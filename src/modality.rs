@@ -1,11 +1,11 @@
-//! What a segment is made of, and the settings of each such kind.
+//! Modalities of segments, and their settings.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sampling::Sampling;
 
-/// What a segment of a reply is made of.
+/// The modality of a segment: its kind of content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -17,15 +17,15 @@ pub enum Modality {
     Audio,
     /// Spoken words.
     Speech,
-    /// Words that the model thinks before it answers in text. They have the settings of text.
+    /// Thoughts before an answer in text, with the settings of text.
     Thinking,
 }
 
 impl Modality {
-    /// All of them.
+    /// All modalities.
     pub const ALL: [Self; 4] = [Self::Text, Self::Audio, Self::Speech, Self::Thinking];
 
-    /// Its name in manifests, requests and results.
+    /// Returns the modality's name in manifests, requests and results.
     pub fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -35,7 +35,7 @@ impl Modality {
         }
     }
 
-    /// Whether its frames are codec codes.
+    /// Returns whether segments of this modality hold codec codes.
     pub fn is_sound(self) -> bool {
         matches!(self, Self::Audio | Self::Speech)
     }
@@ -55,15 +55,15 @@ impl std::fmt::Display for Modality {
 pub struct SegmentConfig {
     /// Softmax temperature; 0 takes the largest logit.
     pub temperature: f32,
-    /// Only the `top_k` largest logits of each stream; 0 keeps all.
+    /// Number of largest logits to keep of each column; 0 keeps all.
     pub top_k: usize,
-    /// Only the most probable ids that together reach `top_p`; 1 keeps all.
+    /// Sum of probabilities that the most probable ids to keep must reach; 1 keeps all.
     pub top_p: f32,
-    /// Scale of classifier-free guidance; 1 is none.
+    /// Scale of classifier-free guidance; 1 turns guidance off.
     pub guidance: f32,
-    /// The most frames of a segment, the closing one included.
+    /// The most positions of a segment, its end included.
     pub max_steps: usize,
-    /// The fewest frames before the model may close a segment, or let its sound run out; 0 leaves it free.
+    /// The fewest positions before the model may end a segment, or let its sound run out; 0 sets no minimum.
     pub min_steps: usize,
 }
 
@@ -81,47 +81,47 @@ impl SegmentConfig {
         Self { temperature, ..self }
     }
 
-    /// Keeps the `top_k` largest logits of each stream; 0 keeps all.
+    /// Sets the number of largest logits to keep; 0 keeps all.
     #[must_use]
     pub fn top_k(self, top_k: usize) -> Self {
         Self { top_k, ..self }
     }
 
-    /// Keeps the most probable ids that together reach `top_p`; 1 keeps all.
+    /// Sets the sum of probabilities that the ids to keep must reach; 1 keeps all.
     #[must_use]
     pub fn top_p(self, top_p: f32) -> Self {
         Self { top_p, ..self }
     }
 
-    /// Sets the scale of classifier-free guidance; 1 is none.
+    /// Sets the scale of classifier-free guidance; 1 turns guidance off.
     #[must_use]
     pub fn guidance(self, guidance: f32) -> Self {
         Self { guidance, ..self }
     }
 
-    /// Sets the most frames of a segment, the closing one included.
+    /// Sets the most positions of a segment, its end included.
     #[must_use]
     pub fn max_steps(self, max_steps: usize) -> Self {
         Self { max_steps, ..self }
     }
 
-    /// Sets the fewest frames before the model may close a segment.
+    /// Sets the fewest positions before the model may end a segment.
     #[must_use]
     pub fn min_steps(self, min_steps: usize) -> Self {
         Self { min_steps, ..self }
     }
 
-    /// The part that drawing an id needs.
+    /// Returns the sampling parameters.
     pub fn sampling(&self) -> Sampling {
         Sampling { temperature: self.temperature, top_k: self.top_k, top_p: self.top_p }
     }
 
-    /// Whether the unconditional branch runs as well.
+    /// Returns whether the unconditional sequence of guidance runs as well.
     pub fn is_guided(&self) -> bool {
         self.guidance != 1.0
     }
 
-    /// Refuses settings that have no meaning, in the name of `modality`.
+    /// Checks that every setting is in its range; an error names `modality`.
     pub fn validate(&self, modality: Modality) -> Result<()> {
         let fail = |what: String| Err(Error::new(ErrorKind::Invalid, format!("{modality}: {what}")));
         if !self.guidance.is_finite() {

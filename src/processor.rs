@@ -10,17 +10,17 @@ use sysinfo::{CpuRefreshKind, RefreshKind, System};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Processor {
-    /// Vendor's name of the processor; empty where the system does not tell.
+    /// The vendor's name of the processor; empty if the system does not report it.
     pub name: String,
-    /// Instruction sets that the processor has and the system lets programs use, of those that kernels are chosen by:
-    /// `AVX2`, `AVX-512 VNNI` …; of `AMX` only that the processor has it, for a program must ask the system first.
+    /// The usable instruction sets among those that decide the choice of kernels: `AVX2`, `AVX-512 VNNI` … `AMX` means that
+    /// the processor has it; a program must request it from the system.
     pub features: Vec<&'static str>,
 }
 
 const AVX2: &str = "AVX2";
 const FMA: &str = "FMA";
 const AVX_VNNI: &str = "AVX-VNNI";
-/// AVX-512 with the parts that all processors have which are sold as having it: F, BW, DQ and VL.
+/// AVX-512 with the parts that all its processors have: F, BW, DQ and VL.
 const AVX512: &str = "AVX-512";
 const AVX512_VNNI: &str = "AVX-512 VNNI";
 
@@ -31,11 +31,11 @@ impl Processor {
         PROCESSOR.get_or_init(|| Self { name: name(), features: features() })
     }
 
-    /// Returns the instruction set by which ONNX Runtime multiplies 8-bit integers, unsigned by signed, without saturating
-    /// sums; `None` if the processor has none, or if it is not known that ONNX Runtime uses it.
+    /// Returns the instruction set with which ONNX Runtime multiplies unsigned by signed 8-bit integers without saturating
+    /// sums; `None` if the processor has none, or if ONNX Runtime is not known to use it.
     ///
-    /// The conditions are those of ONNX Runtime's `mlas/lib/platform.cpp` (1.32): a processor with AVX-512 is given a kernel
-    /// of AVX-512, whether it has AVX-VNNI or not. On Arm nothing is chosen yet.
+    /// The conditions follow ONNX Runtime's `mlas/lib/platform.cpp` (1.32): a processor with AVX-512 gets an AVX-512
+    /// kernel, even if it has AVX-VNNI. On Arm the result is always `None`.
     pub fn vnni(&self) -> Option<&'static str> {
         vnni(|feature| self.features.contains(&feature))
     }

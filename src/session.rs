@@ -1,4 +1,4 @@
-//! A session: one conversation with a model, and the points to which the conversation can be rewound.
+//! A session: one conversation with a model, and the points to which it can be rewound.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,13 +42,24 @@ impl Model {
 
 impl Session {
     pub(crate) fn new(model: Model, sequence: Box<dyn Sequence>) -> Self {
-        let conversation = Conversation::new(sequence, Arc::clone(model.rules()), *model.limits());
+        let mut conversation = Conversation::new(sequence, Arc::clone(model.rules()), *model.limits());
+        conversation.cancel = model.cancel().clone();
         Self { model, conversation, points: Points::default() }
     }
 
-    /// Returns the model.
+    /// Returns the model, with the session's token.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Sets the token that stops the calls of this session. A session begins with its model's token
+    /// ([`Model::with_cancel`]), a fork with the token of the forked session.
+    ///
+    /// Generation stops between two steps, a prompt between two windows of a recording or two chunks of positions. The reply
+    /// then ends with its segments so far; every other call returns an error of kind [`ErrorKind::Cancelled`].
+    pub fn set_cancel(&mut self, cancel: &Cancel) {
+        self.model = self.model.with_cancel(cancel);
+        self.conversation.cancel = cancel.clone();
     }
 
     /// Returns the number of positions of the conversation, including those that run with the next prompt.
@@ -67,32 +78,26 @@ impl Session {
     /// # Errors
     /// The package's template cannot lay out the messages, or sound cannot be encoded.
     pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
-        self.prompt_for(Modality::Text, messages, &Cancel::new())
-    }
-
-    /// Lays out the next turn as [`prompt`](Self::prompt); `cancel` stops the work between two windows of a recording.
-    pub fn prompt_until(&self, messages: &[Message], cancel: &Cancel) -> Result<Prompt> {
-        self.prompt_for(Modality::Text, messages, cancel)
+        self.prompt_for(Modality::Text, messages)
     }
 
     /// Lays out the next turn for a reply that begins with a segment of `modality`, on which the prompts of some models
-    /// depend. `cancel` stops the work between two windows of a recording.
+    /// depend.
     ///
     /// # Errors
     /// As for [`prompt`](Self::prompt).
-    pub fn prompt_for(&self, modality: Modality, messages: &[Message], cancel: &Cancel) -> Result<Prompt> {
-        self.model.lay_out(modality, messages, self.position() == 0, cancel)
+    pub fn prompt_for(&self, modality: Modality, messages: &[Message]) -> Result<Prompt> {
+        self.model.lay_out(modality, messages, self.position() == 0)
     }
 
-    /// Begins the reply to `prompt` and returns an iterator over its events. `cancel` stops the reply between two
-    /// steps.
+    /// Begins the reply to `prompt` and returns an iterator over its events.
     ///
     /// # Errors
     /// A setting is out of its range, the package cannot produce a modality, or `prompt` is of another model or does
     /// not fit the context.
-    pub fn generate(&mut self, prompt: Prompt, config: &GenerationConfig, cancel: &Cancel) -> Result<Generation<'_>> {
+    pub fn generate(&mut self, prompt: Prompt, config: &GenerationConfig) -> Result<Generation<'_>> {
         let lasting = self.conversation.lasting_state();
-        let generation = Generation::new(&mut self.conversation, prompt, config.clone(), cancel.clone())?;
+        let generation = Generation::new(&mut self.conversation, prompt, config.clone())?;
         self.points.forget_after(&lasting);
         Ok(generation)
     }
@@ -102,13 +107,13 @@ impl Session {
     ///
     /// # Errors
     /// `prompt` is of another model or does not fit the context, or the work was cancelled. The conversation is
-    /// unchanged then, but for thoughts that the prompt made it forget.
-    pub fn checkpoint(&mut self, prompt: &Prompt, cancel: &Cancel) -> Result<Checkpoint> {
+    /// unchanged then, except for thoughts that the prompt dropped.
+    pub fn checkpoint(&mut self, prompt: &Prompt) -> Result<Checkpoint> {
         let begun = Instant::now();
         self.conversation.check_prompt(prompt)?;
         self.points.forget_after(&self.conversation.lasting_state());
-        let next = self.conversation.arrive(Some(prompt), None, cancel)?;
-        Ok(Checkpoint { prompt_frames: prompt.len(), ..self.checkpoint_here(next, begun) })
+        let next = self.conversation.run_to_segment(Some(prompt), None)?;
+        Ok(Checkpoint { prompt_positions: prompt.len(), ..self.checkpoint_here(next, begun) })
     }
 
     /// Begins a reply at `checkpoint`; the conversation after the checkpoint is dropped.
@@ -116,36 +121,26 @@ impl Session {
     /// # Errors
     /// The checkpoint is of another session, or of a part of this one that a rewind has dropped; its first positions of
     /// a segment are not valid for the modality; and as for [`generate`](Self::generate).
-    pub fn generate_from(
-        &mut self,
-        checkpoint: &Checkpoint,
-        config: &GenerationConfig,
-        cancel: &Cancel,
-    ) -> Result<Generation<'_>> {
+    pub fn generate_from(&mut self, checkpoint: &Checkpoint, config: &GenerationConfig) -> Result<Generation<'_>> {
         self.points.check(checkpoint.id, &checkpoint.state, self.conversation.sequence.position())?;
         self.rewind_to(&checkpoint.state);
         self.conversation.continue_thoughtful(checkpoint.thoughtful.clone());
-        Generation::at(&mut self.conversation, checkpoint, config.clone(), cancel.clone())
+        Generation::at(&mut self.conversation, checkpoint, config.clone())
     }
 
-    /// Runs at `checkpoint` what replies with `config` have in common beside the prompt: the unconditional prompt of
-    /// guidance, where the package has one of tokens. Replies from the checkpoint, in forks too, do not run it again.
+    /// Runs the unconditional prompt of guidance at `checkpoint`, if `config` is guided and the package has one of tokens.
+    /// Replies from the checkpoint, in forks too, do not run it again.
     ///
     /// # Errors
     /// As for [`generate_from`](Self::generate_from).
-    pub(crate) fn prepare(
-        &mut self,
-        checkpoint: &Checkpoint,
-        config: &GenerationConfig,
-        cancel: &Cancel,
-    ) -> Result<()> {
+    pub(crate) fn prepare(&mut self, checkpoint: &Checkpoint, config: &GenerationConfig) -> Result<()> {
         let Next::Decided(modality, _) = &checkpoint.next else { return Ok(()) };
         if !config.segment(*modality).is_guided() {
             return Ok(());
         }
         self.points.check(checkpoint.id, &checkpoint.state, self.conversation.sequence.position())?;
         self.rewind_to(&checkpoint.state);
-        self.conversation.prepare_guidance(cancel)
+        self.conversation.prepare_guidance()
     }
 
     /// Returns a new session at `checkpoint`, so that two threads can generate replies from the checkpoint at once.
@@ -162,26 +157,26 @@ impl Session {
         Ok(Self { model: self.model.clone(), conversation, points })
     }
 
-    /// Replaces this conversation by that of `record` up to `cut`. With the settings and the seed of the record,
+    /// Replaces this conversation by the conversation of `record` up to `cut`. With the settings and the seed of the record,
     /// [`generate_from`](Self::generate_from) then reproduces the tokens of a conversation that never stopped.
     ///
     /// # Errors
     /// The record is of another package, is damaged, has no such cut or does not fit the context, or the work was
     /// cancelled. The conversation is empty then, unless the record was refused before it ran.
-    pub fn restore(&mut self, record: &Record, cut: Cut, cancel: &Cancel) -> Result<Checkpoint> {
+    pub fn restore(&mut self, record: &Record, cut: Cut) -> Result<Checkpoint> {
         record.check(self.model.package())?;
         let turn = record.turn_at(cut)?;
         let begun = Instant::now();
         self.points = Points::default();
         let wanted = turn.segments.get(cut.segment).map(|segment| segment.modality);
-        let next = replay(&mut self.conversation, &past(record, cut), Some(wanted), cancel)?;
+        let next = replay(&mut self.conversation, &past(record, cut), Some(wanted))?;
         let next = next.ok_or_else(|| Error::new(ErrorKind::Invalid, "the record has no turns"))?;
         let draws = self.draws_at(turn, cut)?;
         Ok(Checkpoint {
             opened: cut.segment,
             draws,
             kept: kept(turn, cut),
-            prompt_frames: turn.prompt.len(),
+            prompt_positions: turn.prompt.len(),
             ..self.checkpoint_here(next, begun)
         })
     }
@@ -190,7 +185,7 @@ impl Session {
     ///
     /// # Errors
     /// As for [`restore`](Self::restore), or the last of these turns has no segments.
-    pub fn restore_turns(&mut self, record: &Record, turns: usize, cancel: &Cancel) -> Result<()> {
+    pub fn restore_turns(&mut self, record: &Record, turns: usize) -> Result<()> {
         record.check(self.model.package())?;
         let Some(last) = turns.checked_sub(1) else {
             self.clear();
@@ -202,8 +197,8 @@ impl Session {
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         self.points = Points::default();
-        let past = past(record, Cut { turn: last, segment: segments, frame: 0 });
-        replay(&mut self.conversation, &past, None, cancel).map(drop)
+        let past = past(record, Cut { turn: last, segment: segments, position: 0 });
+        replay(&mut self.conversation, &past, None).map(drop)
     }
 
     /// Reopens the last reply and returns a checkpoint after its `segments` segments, as if the last segment had let
@@ -213,11 +208,11 @@ impl Session {
     /// # Errors
     /// No reply has ended, the model's replies have only one segment, the context has no room, or the work was
     /// cancelled. The conversation is unchanged then.
-    pub fn go_on(&mut self, segments: usize, draws: u64, cancel: &Cancel) -> Result<Checkpoint> {
+    pub fn go_on(&mut self, segments: usize, draws: u64) -> Result<Checkpoint> {
         let begun = Instant::now();
         let before = self.conversation.snapshot();
         let reopened = self.conversation.reopen().and_then(|()| self.conversation.check_fits(0));
-        let next = reopened.and_then(|()| self.conversation.arrive(None, None, cancel));
+        let next = reopened.and_then(|()| self.conversation.run_to_segment(None, None));
         if next.is_err() {
             self.conversation.restore(before);
         }
@@ -236,13 +231,13 @@ impl Session {
             opened: 0,
             draws: 0,
             kept: None,
-            prompt_frames: 0,
+            prompt_positions: 0,
             prefill: begun.elapsed().as_secs_f64(),
         }
     }
 
-    /// Returns a mark of the current point, between two turns: of the conversation as the next prompt finds it, without
-    /// thoughts that it makes the conversation forget.
+    /// Returns a mark of the current point, between two turns: the conversation that the next prompt continues, without
+    /// thoughts that the prompt drops.
     pub fn mark(&mut self) -> Mark {
         let state = self.conversation.lasting_state();
         Mark { id: self.points.add(state), state, snapshot: self.conversation.snapshot() }
@@ -271,8 +266,8 @@ impl Session {
 
     /// Returns the logits of the ids that may follow the conversation and `prompt`: those of the text head, and those
     /// of the sound head if the package produces sound, each with the columns of its head
-    /// ([`Manifest::heads`](crate::package::Manifest)). The conversation is unchanged, but for thoughts that the prompt
-    /// made it forget.
+    /// ([`Manifest::heads`](crate::package::Manifest)). The conversation is unchanged, except for thoughts that the prompt
+    /// dropped.
     ///
     /// # Errors
     /// As for [`checkpoint`](Self::checkpoint).
@@ -281,7 +276,7 @@ impl Session {
         self.points.forget_after(&self.conversation.lasting_state());
         self.conversation.forget_thoughts()?;
         let before = self.conversation.snapshot();
-        let logits = self.conversation.arrive(Some(prompt), None, &Cancel::new()).and_then(|next| self.logits_of(next));
+        let logits = self.conversation.run_to_segment(Some(prompt), None).and_then(|next| self.logits_of(next));
         self.conversation.restore(before);
         logits
     }
@@ -291,9 +286,9 @@ impl Session {
             self.conversation.step(&last)?;
         }
         let Conversation { rules, sequence, .. } = &mut self.conversation;
-        let text = sequence.logits(rules.voice(Modality::Text)?.head)?.to_vec();
-        let sound = [Modality::Audio, Modality::Speech].into_iter().find_map(|modality| rules.voice(modality).ok());
-        let sound = sound.map(|voice| sequence.logits(voice.head).map(|logits| logits.to_vec())).transpose()?;
+        let text = sequence.logits(rules.of(Modality::Text)?.head)?.to_vec();
+        let sound = [Modality::Audio, Modality::Speech].into_iter().find_map(|modality| rules.of(modality).ok());
+        let sound = sound.map(|rules| sequence.logits(rules.head).map(|logits| logits.to_vec())).transpose()?;
         Ok((text, sound))
     }
 
@@ -301,8 +296,8 @@ impl Session {
     fn draws_at(&self, turn: &Turn, cut: Cut) -> Result<u64> {
         match turn.segments.get(cut.segment) {
             Some(segment) => {
-                let layout = &self.conversation.rules.voice(segment.modality)?.layout;
-                Ok(segment.draws_at(cut.frame, layout))
+                let layout = &self.conversation.rules.of(segment.modality)?.layout;
+                Ok(segment.draws_at(cut.position, layout))
             }
             None => Ok(turn.segments.last().map_or(0, |last| last.draws.to)),
         }
@@ -331,8 +326,8 @@ fn past_segment(segment: &RecordedSegment) -> PastSegment<'_> {
 
 /// Returns the positions before `cut` in the segment that is cut through, if one is.
 fn kept(turn: &Turn, cut: Cut) -> Option<(Modality, Tokens)> {
-    let segment = turn.segments.get(cut.segment).filter(|_| cut.frame > 0)?;
-    Some((segment.modality, segment.tokens.slice(0..cut.frame)))
+    let segment = turn.segments.get(cut.segment).filter(|_| cut.position > 0)?;
+    Some((segment.modality, segment.tokens.slice(0..cut.position)))
 }
 
 /// The points to which a session can be rewound.
@@ -357,7 +352,7 @@ impl Points {
 
     fn check(&self, id: u64, state: &StateMark, now: usize) -> Result<()> {
         if state.position() > now || !self.live.contains(&(id, *state)) {
-            let what = "a point of another session, or of a part of this one that it was taken back from";
+            let what = "a point of another session, or of a part of this session that a rewind has dropped";
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Text to token ids and back, the latter one token at a time without ever showing half a character.
+//! Text to token ids and back; streamed text never ends within a character.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::token::{TokenId, Vocabulary};
 use crate::utf8::skip_mark;
 
-/// The package's tokenizer, with its tokens' place in the vocabulary.
+/// The package's tokenizer, with the ids of its tokens in the vocabulary.
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
     vocabulary: Vocabulary,
@@ -17,7 +17,7 @@ pub struct TextTokenizer {
 impl TextTokenizer {
     /// Reads the contents of a `tokenizer.json`.
     pub fn from_bytes(json: &[u8], vocabulary: &Vocabulary) -> Result<Self> {
-        let foreign = || Error::new(ErrorKind::Package, "not a tokenizer that is understood");
+        let foreign = || Error::new(ErrorKind::Package, "not a tokenizer that this version can read");
         let json = skip_mark(json).map_err(|e| foreign().with_source(e))?;
         let mut tokenizer = unpanicked(|| Tokenizer::from_bytes(json)).map_err(|e| foreign().with_source(e))?;
         let most = vocabulary.text.ids.len();
@@ -48,7 +48,7 @@ impl TextTokenizer {
         Ok(encoding.get_ids().iter().map(|token| id(*token)).collect())
     }
 
-    /// The text of `ids`; ids that are not text are passed over.
+    /// Returns the text of `ids`; ids that are not text are skipped.
     pub fn decode(&self, ids: &[TokenId]) -> Result<String> {
         let own: Vec<u32> = ids
             .iter()
@@ -60,27 +60,26 @@ impl TextTokenizer {
     }
 }
 
-/// What `work` of the `tokenizers` crate gives; it panics over some damaged files, and a library must not take its caller
-/// down.
+/// Runs `work` of the `tokenizers` crate, and turns a panic into an error: some damaged files make the crate panic.
 fn unpanicked<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("the tokenizer is damaged".into()))
 }
 
-/// Turns a growing list of ids into text, piece by piece; the pieces together are the text of the whole.
+/// A decoder of a growing list of ids to text, piece by piece; the concatenated pieces are the text of all ids.
 ///
-/// A U+FFFD at the end is held back: it may be a character whose bytes are still to come. What stands before it is final.
+/// A U+FFFD at the end is held back, because the remaining bytes of a character may follow. The text before it is final.
 #[derive(Default)]
 pub struct TextDecoder {
-    /// Ids whose text has been given out, and which the text of the next ones may depend on: a space between two words.
+    /// Ids whose text has been returned; the text of the next ids may depend on them (a space between two words).
     before: Vec<TokenId>,
-    /// Ids after those, since the last point where the text ended with a whole character.
+    /// Ids after `before`, since the last point at which the text ended with a whole character.
     pending: Vec<TokenId>,
-    /// Bytes of the text of `before` and `pending` that have been given out.
+    /// Bytes of the text of `before` and `pending` that have been returned.
     given: usize,
 }
 
 impl TextDecoder {
-    /// Takes one more id; gives the text that it settled, perhaps none.
+    /// Adds an id, and returns the text that has become final, perhaps none.
     pub fn push(&mut self, id: TokenId, tokenizer: &TextTokenizer) -> Result<String> {
         self.pending.push(id);
         let text = self.text(tokenizer)?;
@@ -94,7 +93,7 @@ impl TextDecoder {
         Ok(piece)
     }
 
-    /// What is still held back when no more ids come.
+    /// Returns the text that is still held back, after the last id.
     pub fn finish(&mut self, tokenizer: &TextTokenizer) -> Result<String> {
         let piece = self.not_given(&self.text(tokenizer)?);
         *self = Self::default();
@@ -109,7 +108,8 @@ impl TextDecoder {
         text.get(self.given..).unwrap_or_default().to_owned()
     }
 
-    /// Forgets the ids before the pending ones, unless these alone have no text and so settle nothing for the next ones.
+    /// Moves the pending ids to `before` in place of the ids there, unless the pending ids have no text of their own, on
+    /// which the next ids could depend.
     fn settle(&mut self, tokenizer: &TextTokenizer) -> Result<()> {
         let alone = tokenizer.decode(&self.pending)?.len();
         match alone {
@@ -128,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
     use std::sync::LazyLock;
 
-    /// A byte-level tokenizer: ids 0 … 255 are bytes, in the order of their printable stand-ins; 256 is a special token.
+    /// A byte-level tokenizer: ids 0..256 are bytes, in the order of their printable stand-ins; 256 is a special token.
     static BYTES: LazyLock<TextTokenizer> = LazyLock::new(|| {
         let mut alphabet: Vec<char> =
             tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();

@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ualm::{Cancel, Engine, EngineOptions, Event, Message, Modality, Session};
+use ualm::{Engine, EngineOptions, Event, Message, Modality, Session};
 use ualm_testing::{model, skip_without_fixtures};
 
 /// The system's allocator, which counts.
@@ -43,7 +43,7 @@ fn allocations(mut session: Session, guidance: f32) -> Vec<usize> {
     (config.audio.min_steps, config.audio.max_steps, config.audio.guidance) = (60, 60, guidance);
     config.audio.temperature = 0.8;
     let prompt = session.prompt(&[Message::text("rain")]).unwrap();
-    let mut generation = session.generate(prompt, &config, &Cancel::new()).unwrap();
+    let mut generation = session.generate(prompt, &config).unwrap();
     let mut counts = Vec::with_capacity(100);
     loop {
         let before = ALLOCATIONS.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The wording of a chain by prompt: the text that is said to the model at each stage.
+//! The wording of a chain by prompt: the text of the prompt at each stage.
 
 use std::collections::BTreeMap;
 
@@ -26,11 +26,11 @@ use crate::utf8::text_of;
 #[serde(transparent)]
 pub struct Wording(BTreeMap<Stage, String>);
 
-/// The stages at which something is said to the model.
+/// The stages with a wording.
 const WORDED: [Stage; 6] =
     [Stage::Question, Stage::Plan, Stage::Draft, Stage::Description, Stage::Critique, Stage::Final];
 
-/// The most bytes of what is said at a stage. A wording may name a long value any number of times.
+/// The most bytes of the text of a stage. A wording may repeat a long value any number of times.
 const MOST_TEXT: usize = 1 << 20;
 
 const PLACEHOLDERS: [&str; 8] = ["words", "question", "answer", "plan", "description", "heard", "critique", "caption"];
@@ -57,7 +57,7 @@ Compare both, and say in one or two sentences what is missing or wrong. Then wri
 
 const SOUND: &str = "{caption}";
 
-/// The values of the placeholders at a stage; an empty one has no value.
+/// The values of the placeholders at a stage; empty if there is none yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Values {
     pub words: String,
@@ -196,7 +196,8 @@ fn push(filled: &mut String, piece: &str) -> Result<()> {
 
 /// Appends `line` with its placeholders replaced; returns `false` if it has some, and none has a value.
 fn fill_line(line: &str, values: &Values, filled: &mut String) -> Result<bool> {
-    let (mut placeholders, mut empty) = (0, 0);
+    let mut placeholders = 0;
+    let mut empty = 0;
     for piece in Pieces(line) {
         match piece {
             Piece::Text(text) => push(filled, text)?,
@@ -206,7 +207,7 @@ fn fill_line(line: &str, values: &Values, filled: &mut String) -> Result<bool> {
                     empty += usize::from(value.is_empty());
                     push(filled, value)?;
                 }
-                None => ["{", name, "}"].into_iter().try_for_each(|piece| push(filled, piece))?,
+                None => push(filled, &format!("{{{name}}}"))?,
             },
         }
     }

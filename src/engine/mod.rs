@@ -112,7 +112,7 @@ impl EngineStats {
 /// is dropped, the sessions that are still open return errors.
 ///
 /// ```no_run
-/// use ualm::{Cancel, Engine, EngineOptions, Message, Model};
+/// use ualm::{Engine, EngineOptions, Message, Model};
 ///
 /// # fn main() -> ualm::Result<()> {
 /// let engine = Engine::new(&Model::load("onnx/default")?, &EngineOptions::default())?;
@@ -123,7 +123,7 @@ impl EngineStats {
 ///             let mut session = engine.session()?;
 ///             let prompt = session.prompt(&[Message::text(words)])?;
 ///             let config = session.model().config();
-///             session.generate(prompt, &config, &Cancel::new())?.into_reply()
+///             session.generate(prompt, &config)?.into_reply()
 ///         });
 ///     }
 /// });

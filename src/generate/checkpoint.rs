@@ -27,7 +27,7 @@ pub struct Checkpoint {
     /// The modality and the first positions of the segment to open, if given.
     pub(crate) kept: Option<(Modality, Tokens)>,
     /// Positions of the reply's prompt.
-    pub(crate) prompt_frames: usize,
+    pub(crate) prompt_positions: usize,
     /// Seconds spent on reaching the checkpoint.
     pub(crate) prefill: f64,
 }

@@ -18,16 +18,17 @@ pub struct GenerationConfig {
     pub audio: SegmentConfig,
     /// Settings of speech segments.
     pub speech: SegmentConfig,
-    /// Modalities of the first segments, in order; the model chooses the modalities of later segments.
+    /// Modalities of the first segments, in order; the model chooses those of later segments.
     pub force: Vec<Modality>,
     /// The most segments of a reply.
     pub max_segments: usize,
-    /// Continues with the next modality of `force` even if the model ends its turn, or a segment reaches its limit.
+    /// `true` continues with the next modality of `force` even if the model ends its turn, or a segment reaches its limit.
     pub insist: bool,
-    /// Decodes sound in short chunks first, so that it can be heard during its generation, at some cost in speed.
+    /// `true` decodes sound in short chunks from the beginning, so that it can be played during generation, at some cost in
+    /// speed.
     pub stream_audio: bool,
-    /// Lets the model think before it answers in text, where it was trained to and hears no sound. The prompt must be laid
-    /// out for it ([`opens_with`](Self::opens_with)); the steps of `text` are for thoughts and answer together.
+    /// `true` lets the model think before it answers in text, if it was trained to and the messages hold no sound. The prompt
+    /// must be laid out for it ([`opens_with`](Self::opens_with)); thoughts and answer share the steps of `text`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub thinking: bool,
 }
@@ -75,13 +76,13 @@ impl GenerationConfig {
         Self { max_segments, ..self }
     }
 
-    /// Sets whether the modalities of `force` are gone on with when the model ends its turn before them.
+    /// Sets whether the reply continues with the modalities of `force` when the model ends its turn before them.
     #[must_use]
     pub fn insist(self, insist: bool) -> Self {
         Self { insist, ..self }
     }
 
-    /// Sets whether sound is given out in chunks while it is being made.
+    /// Sets whether sound is decoded in short chunks, to be played during generation.
     #[must_use]
     pub fn stream_audio(self, stream_audio: bool) -> Self {
         Self { stream_audio, ..self }
@@ -93,9 +94,9 @@ impl GenerationConfig {
         Self { thinking, ..self }
     }
 
-    /// Returns the modality that the prompt of a reply must be laid out for
-    /// ([`Session::prompt_for`](crate::Session::prompt_for)): the first forced one, else text; for text the thoughts
-    /// before it, if the model is to think.
+    /// Returns the modality for which the prompt of a reply must be laid out
+    /// ([`Session::prompt_for`](crate::Session::prompt_for)): the first forced modality, else text; thinking instead of
+    /// text, if the model is to think.
     pub fn opens_with(&self) -> Modality {
         match self.force.first().copied().unwrap_or(Modality::Text) {
             Modality::Text if self.thinking => Modality::Thinking,
@@ -103,7 +104,7 @@ impl GenerationConfig {
         }
     }
 
-    /// Returns these settings for a reply that begins with thoughts, which are a segment of their own.
+    /// Returns these settings for a reply that begins with a segment of thoughts.
     pub(super) fn after_thoughts(mut self) -> Self {
         if self.force.first() != Some(&Modality::Thinking) {
             self.force.insert(0, Modality::Thinking);
@@ -112,7 +113,7 @@ impl GenerationConfig {
         self
     }
 
-    /// Refuses more segments or steps than `limits` allow.
+    /// Checks the number of segments and steps against `limits`.
     pub(crate) fn check_limits(&self, limits: &Limits) -> Result<()> {
         at_most("segments", self.max_segments, limits.segments)?;
         Modality::ALL.into_iter().try_for_each(|modality| {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::SegmentEnd;
 use super::rules::Rules;
+use super::unconditional::{UnconditionalTokens, unconditional_prefix};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
-use crate::language_model::{Prefix, Sequence, StateMark};
+use crate::language_model::{Sequence, StateMark};
 use crate::limits::Limits;
 use crate::modality::Modality;
-use crate::prompt::{Choice, FeatureSlot, Prompt, Unconditional};
+use crate::prompt::{Choice, FeatureSlot, Prompt};
 use crate::token::{TokenId, Tokens};
 
 /// A conversation with a model.
@@ -20,46 +21,14 @@ pub(crate) struct Conversation {
     pub rules: Arc<Rules>,
     /// The limits of this conversation.
     pub limits: Limits,
+    /// The token that stops its work.
+    pub cancel: Cancel,
     tail: Tail,
     /// The unconditional sequence, as long as the conditional one; shorter after a prompt that had none, until the
     /// conversation is rewound to before that prompt. `None` where the template has no tokens for it.
     unconditional: Option<UnconditionalTokens>,
     /// The reply in progress, if it begins with thoughts.
     thoughtful: Option<ThoughtfulReply>,
-}
-
-/// The tokens of an unconditional sequence.
-#[derive(Clone, Debug)]
-struct UnconditionalTokens {
-    tokens: Tokens,
-    /// Number of first positions that equal those of the conditional sequence.
-    shared: usize,
-}
-
-impl UnconditionalTokens {
-    /// Checks whether these are the tokens beside a conditional sequence of `position` positions.
-    fn is_beside(&self, position: usize) -> bool {
-        self.tokens.len() == position
-    }
-
-    /// Appends `tokens`, beside which the conditional sequence runs `conditional`.
-    fn extend(&mut self, tokens: &Tokens, conditional: &Tokens) {
-        if self.shared == self.tokens.len() {
-            self.shared += tokens.iter().zip(conditional.iter()).take_while(|(a, b)| a == b).count();
-        }
-        self.tokens.extend(tokens);
-    }
-
-    /// Appends a position of both sequences.
-    fn push(&mut self, position: &[TokenId]) {
-        self.shared += usize::from(self.shared == self.tokens.len());
-        self.tokens.push(position);
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.tokens.truncate(len);
-        self.shared = self.shared.min(len);
-    }
 }
 
 /// A reply that begins with thoughts.
@@ -129,8 +98,8 @@ impl Conversation {
     /// Creates an empty conversation on `sequence`.
     pub fn new(sequence: Box<dyn Sequence>, rules: Arc<Rules>, limits: Limits) -> Self {
         let tail = Tail::empty(&rules);
-        let unconditional = rules.unconditional().map(|tokens| UnconditionalTokens { tokens, shared: 0 });
-        Self { sequence, rules, limits, tail, unconditional, thoughtful: None }
+        let unconditional = UnconditionalTokens::begin(&rules);
+        Self { sequence, rules, limits, cancel: Cancel::new(), tail, unconditional, thoughtful: None }
     }
 
     /// Returns the number of positions of the conversation before the next prompt, including those not run yet.
@@ -142,7 +111,7 @@ impl Conversation {
         thoughtful.unwrap_or_else(|| self.sequence.position() + self.tail.tokens.len())
     }
 
-    /// The tokens that are not run yet.
+    /// Returns the tokens that are not run yet.
     #[cfg(test)]
     pub fn tail(&self) -> &Tokens {
         &self.tail.tokens
@@ -186,6 +155,7 @@ impl Conversation {
     /// Returns a new conversation at `state`, with no tokens left to run.
     pub fn fork(&mut self, state: &StateMark) -> Result<Self> {
         let mut fork = Self::new(self.sequence.fork(state)?, Arc::clone(&self.rules), self.limits);
+        fork.cancel = self.cancel.clone();
         fork.unconditional = self.unconditional.clone();
         if let Some(tokens) = &mut fork.unconditional {
             tokens.truncate(state.position());
@@ -200,7 +170,7 @@ impl Conversation {
             match modality {
                 Modality::Thinking => reply.thoughts = tokens.len(),
                 Modality::Text => {
-                    let content = self.rules.voice(modality)?.layout.content_len(tokens);
+                    let content = self.rules.of(modality)?.layout.content_len(tokens);
                     reply.answer = tokens.slice(0..content);
                 }
                 Modality::Audio | Modality::Speech => {}
@@ -211,15 +181,15 @@ impl Conversation {
         Ok(())
     }
 
-    /// Returns the last state that the next prompt finds unchanged: that before the last reply, if the prompt makes the
-    /// conversation forget its thoughts ([`forget_thoughts`](Self::forget_thoughts)), else the present one.
+    /// Returns the last state that the next prompt leaves unchanged: the state before the last reply, if the prompt drops the
+    /// reply's thoughts ([`forget_thoughts`](Self::forget_thoughts)), else the current state.
     pub fn lasting_state(&self) -> StateMark {
         let forgotten = self.thoughtful.as_ref().filter(|_| !self.rules.keeps_thoughts());
         forgotten.map_or_else(|| self.sequence.mark(), |reply| reply.before)
     }
 
-    /// Takes the last reply back if it began with thoughts and the template keeps none of earlier replies, and leaves its
-    /// answer to be run with the next prompt.
+    /// Rewinds the last reply if it began with thoughts and the template drops the thoughts of earlier replies. The next
+    /// prompt then runs the answer again, without the thoughts.
     pub fn forget_thoughts(&mut self) -> Result<()> {
         let Some(reply) = &self.thoughtful else { return Ok(()) };
         let before = reply.before;
@@ -244,8 +214,8 @@ impl Conversation {
         Ok(())
     }
 
-    /// Returns the tail, the prompt (for the first segment of a reply) and the tokens before a segment of `modality`, which
-    /// are to be run now.
+    /// Returns the tokens to run before a segment of `modality`: the tail, the prompt (before the first segment of a reply)
+    /// and the template's tokens.
     fn before_segment(&self, prompt: Option<&Prompt>, modality: Modality) -> Result<Run> {
         let mut tokens = self.tail.tokens.clone();
         let mut features = Vec::new();
@@ -265,19 +235,16 @@ impl Conversation {
         let turns = tokens.len().saturating_sub(self.rules.reply_in_prompt(modality)?);
         for part in self.rules.before_segment(modality, prompt.is_some())? {
             tokens.extend(part);
-            unconditional.iter_mut().for_each(|tokens| tokens.extend(part));
+            if let Some(tokens) = &mut unconditional {
+                tokens.extend(part);
+            }
         }
         Ok(Run { tokens, features, unconditional, turns })
     }
 
-    /// Runs the tokens before a segment of `modality` ([`before_segment`](Self::before_segment)). After that only the
-    /// model's choice, or the returned position, is missing before the segment. On an error the conversation is unchanged.
-    fn prefill(
-        &mut self,
-        prompt: Option<&Prompt>,
-        modality: Modality,
-        cancel: &Cancel,
-    ) -> Result<Option<Vec<TokenId>>> {
+    /// Runs the tokens before a segment of `modality` ([`before_segment`](Self::before_segment)), up to the model's choice, or
+    /// up to the returned position, which is not run. On an error the conversation is unchanged.
+    fn prefill(&mut self, prompt: Option<&Prompt>, modality: Modality) -> Result<Option<Vec<TokenId>>> {
         let Run { mut tokens, features, unconditional, turns } = self.before_segment(prompt, modality)?;
         let last = match self.rules.template.choice {
             Choice::ByOpener => None,
@@ -286,7 +253,7 @@ impl Conversation {
         tokens.truncate(tokens.len() - usize::from(last.is_some()));
         let before_reply = StateMark::at(self.sequence.position() + turns);
         if !tokens.is_empty() {
-            self.sequence.prefill(&tokens, &features, cancel)?;
+            self.sequence.prefill(&tokens, &features, &self.cancel)?;
         }
         if prompt.is_some() {
             let thinks = modality == Modality::Thinking;
@@ -301,22 +268,22 @@ impl Conversation {
         Ok(last)
     }
 
-    /// Runs everything before the next segment of a reply; the first segment follows `prompt`, before which the
-    /// conversation forgets thoughts ([`forget_thoughts`](Self::forget_thoughts)). `wanted` is the modality of the segment,
-    /// if known. On an error the conversation is otherwise unchanged.
-    pub fn arrive(&mut self, prompt: Option<&Prompt>, wanted: Option<Modality>, cancel: &Cancel) -> Result<Next> {
+    /// Runs everything before the next segment of a reply; the first segment follows `prompt`, before which the conversation
+    /// drops thoughts ([`forget_thoughts`](Self::forget_thoughts)). `wanted` is the modality of the segment, if known. On an
+    /// error the conversation is otherwise unchanged.
+    pub fn run_to_segment(&mut self, prompt: Option<&Prompt>, wanted: Option<Modality>) -> Result<Next> {
         if prompt.is_some() {
             self.forget_thoughts()?;
         }
         let snapshot = self.snapshot();
-        let next = self.try_to_arrive(prompt, wanted, cancel);
+        let next = self.try_to_run(prompt, wanted);
         if next.is_err() {
             self.restore(snapshot);
         }
         next
     }
 
-    fn try_to_arrive(&mut self, prompt: Option<&Prompt>, wanted: Option<Modality>, cancel: &Cancel) -> Result<Next> {
+    fn try_to_run(&mut self, prompt: Option<&Prompt>, wanted: Option<Modality>) -> Result<Next> {
         let of_prompt = prompt.map_or(Modality::Text, |prompt| prompt.modality);
         match self.rules.template.choice {
             Choice::ByPrompt => {
@@ -327,12 +294,12 @@ impl Conversation {
                     let what = format!("the prompt was laid out for {modality}; lay it out for what is to be made");
                     return Err(Error::new(ErrorKind::Invalid, what));
                 }
-                let last = self.prefill(prompt, modality, cancel)?;
+                let last = self.prefill(prompt, modality)?;
                 let missing = || Error::new(ErrorKind::Package, "the template has no tokens before a segment");
                 Ok(Next::Decided(modality, last.ok_or_else(missing)?))
             }
             Choice::ByOpener => {
-                self.prefill(prompt, wanted.unwrap_or(of_prompt), cancel)?;
+                self.prefill(prompt, wanted.unwrap_or(of_prompt))?;
                 if wanted.is_some() { Ok(Next::Choice(Vec::new())) } else { self.offers().map(Next::Choice) }
             }
         }
@@ -353,7 +320,7 @@ impl Conversation {
 
     /// Returns the position that opens a segment of `modality` in packages whose model chooses the modality.
     pub fn opening_position(&self, modality: Modality) -> Result<Vec<TokenId>> {
-        let opener = self.rules.voice(modality)?.opener();
+        let opener = self.rules.of(modality)?.opener();
         let missing =
             || Error::new(ErrorKind::Package, format!("the template has no opener for a segment of {modality}"));
         opener.last().map(<[_]>::to_vec).ok_or_else(missing)
@@ -378,15 +345,15 @@ impl Conversation {
     }
 
     /// Runs the beginning of the unconditional sequence, so that forks and later replies need not run it again.
-    pub fn prepare_guidance(&mut self, cancel: &Cancel) -> Result<()> {
+    pub fn prepare_guidance(&mut self) -> Result<()> {
         let prefix = unconditional_prefix(&self.rules, self.unconditional.as_ref(), self.sequence.position())?;
-        self.sequence.prepare_guidance(prefix, cancel)
+        self.sequence.prepare_guidance(prefix, &self.cancel)
     }
 
     /// Begins the unconditional sequence of guidance.
-    pub fn begin_guidance(&mut self, cancel: &Cancel) -> Result<()> {
+    pub fn begin_guidance(&mut self) -> Result<()> {
         let prefix = unconditional_prefix(&self.rules, self.unconditional.as_ref(), self.sequence.position())?;
-        self.sequence.begin_guidance(prefix, cancel)
+        self.sequence.begin_guidance(prefix, &self.cancel)
     }
 
     /// Checks that the prompt is of this model, within the limit, and leaves room for a segment of one position.
@@ -410,25 +377,6 @@ impl Conversation {
             return Err(Error::new(ErrorKind::Limit, what));
         }
         Ok(())
-    }
-}
-
-/// Returns the beginning of the unconditional sequence of guidance, beside a conditional sequence of `position` positions.
-fn unconditional_prefix<'a>(
-    rules: &Rules,
-    unconditional: Option<&'a UnconditionalTokens>,
-    position: usize,
-) -> Result<Prefix<'a>> {
-    match (rules.template.unconditional, unconditional.filter(|beside| beside.is_beside(position))) {
-        (Unconditional::Pads, _) => Ok(Prefix::Pads),
-        (Unconditional::Fill(_), Some(UnconditionalTokens { tokens, shared })) => {
-            Ok(Prefix::Tokens { tokens, shared: *shared })
-        }
-        (Unconditional::Fill(_), None) => {
-            let what = "guidance needs an unconditional prompt, and this conversation has none: a recording was heard, \
-                        or a text is too short; set guidance to 1";
-            Err(Error::new(ErrorKind::Invalid, what))
-        }
     }
 }
 

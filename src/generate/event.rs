@@ -32,7 +32,8 @@ pub enum SegmentEnd {
 #[non_exhaustive]
 pub struct Usage {
     /// Positions of the prompt.
-    pub prompt_frames: usize,
+    #[serde(rename = "prompt_frames")]
+    pub prompt_positions: usize,
     /// Positions generated, ends of segments included.
     pub steps: usize,
 }
@@ -49,7 +50,7 @@ pub struct Seconds {
 
 impl AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.prompt_frames += other.prompt_frames;
+        self.prompt_positions += other.prompt_positions;
         self.steps += other.steps;
     }
 }
@@ -63,10 +64,10 @@ impl AddAssign for Seconds {
 
 /// An event of a generation.
 ///
-/// The order of events does not depend on how fast anything runs: the same settings on the same machine give the same
-/// events in the same order. All events of a segment are between its `SegmentStarted` and its `SegmentEnded`. Sound may be
-/// decoded beside the steps; the samples of a piece come when a fixed number of further frames has been generated, the
-/// first of a streamed segment at once, and the last ones before `SegmentEnded`.
+/// The order of events does not depend on speed: the same settings on the same machine give the same events in the same
+/// order. All events of a segment are between its `SegmentStarted` and its `SegmentEnded`. Sound may be decoded beside the
+/// steps; a piece follows after a fixed number of further frames, the first piece of a streamed segment at once, and the
+/// last before `SegmentEnded`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -84,7 +85,7 @@ pub enum Event {
         /// Length of the sound so far, in seconds.
         seconds: f64,
     },
-    /// The next samples of the current sound segment: the chunks of a segment, concatenated, are its sound.
+    /// The next samples of the current sound segment; the concatenated chunks of a segment are its sound.
     AudioChunk(Waveform),
     /// A segment ended.
     SegmentEnded {

@@ -12,19 +12,14 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::conversation::{Conversation, Next, Offer};
-use super::sound::SoundStream;
-use super::{Checkpoint, Draws, Event, GenerationConfig, Reply, Seconds, Segment, SegmentEnd, Usage};
-use crate::cancel::Cancel;
+use super::open_segment::OpenSegment;
+use super::{Checkpoint, Event, GenerationConfig, Reply, Seconds, SegmentEnd, Usage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::language_model::StateMark;
 use crate::modality::{Modality, SegmentConfig};
 use crate::prompt::Prompt;
 use crate::sampling::{Candidates, Rng, Sampler, guide};
-use crate::text::TextDecoder;
 use crate::token::{End, Run, TokenId, Tokens};
-
-/// The most positions for which a segment reserves memory at its beginning.
-const MOST_ROOM: usize = 4096;
 
 /// A reply being generated: an iterator over its events, which ends after [`Event::Finished`], or after an error.
 ///
@@ -32,7 +27,6 @@ const MOST_ROOM: usize = 4096;
 pub struct Generation<'a> {
     conversation: &'a mut Conversation,
     config: GenerationConfig,
-    cancel: Cancel,
     rng: Rng,
     sampler: Sampler,
     /// The position that is being drawn.
@@ -68,60 +62,33 @@ enum Opening {
     Run(Next),
 }
 
-/// The segment being generated.
-struct OpenSegment {
-    modality: Modality,
-    config: SegmentConfig,
-    tokens: Tokens,
-    /// The first positions, supplied by the caller rather than sampled.
-    kept: Tokens,
-    /// Number of random numbers drawn before the segment.
-    drawn: u64,
-    /// The position to run next: the last one before the segment, then the last of the segment.
-    last: Vec<TokenId>,
-    decoder: TextDecoder,
-    text: String,
-    /// The sound, where the modality has a codec.
-    sound: Option<SoundStream>,
-}
-
 impl<'a> Generation<'a> {
     /// Begins a reply to `prompt`; nothing runs before the first call of `next`.
-    pub(crate) fn new(
-        conversation: &'a mut Conversation,
-        prompt: Prompt,
-        config: GenerationConfig,
-        cancel: Cancel,
-    ) -> Result<Self> {
+    pub(crate) fn new(conversation: &'a mut Conversation, prompt: Prompt, config: GenerationConfig) -> Result<Self> {
         conversation.check_prompt(&prompt)?;
         conversation.rules.check_force(&config.force)?;
         config.check_limits(&conversation.limits)?;
         let config = if prompt.modality == Modality::Thinking { config.after_thoughts() } else { config };
-        let prompt_frames = prompt.len();
-        let mut generation = Self::begin(conversation, Opening::Prompt(prompt), config, 0, cancel)?;
-        generation.usage.prompt_frames = prompt_frames;
+        let prompt_positions = prompt.len();
+        let mut generation = Self::begin(conversation, Opening::Prompt(prompt), config, 0)?;
+        generation.usage.prompt_positions = prompt_positions;
         Ok(generation)
     }
 
     /// Begins a reply at the checkpoint `from`, to which the conversation must have been rewound.
-    pub(crate) fn at(
-        conversation: &'a mut Conversation,
-        from: &Checkpoint,
-        config: GenerationConfig,
-        cancel: Cancel,
-    ) -> Result<Self> {
+    pub(crate) fn at(conversation: &'a mut Conversation, from: &Checkpoint, config: GenerationConfig) -> Result<Self> {
         config.check_limits(&conversation.limits)?;
         let config = if conversation.thoughtful().is_some() { config.after_thoughts() } else { config };
         let rules = &conversation.rules;
-        config.force.iter().skip(from.opened).try_for_each(|modality| rules.voice(*modality).map(drop))?;
+        config.force.iter().skip(from.opened).try_for_each(|modality| rules.of(*modality).map(drop))?;
         if let Some((modality, kept)) = &from.kept {
-            rules.voice(*modality)?.check_beginning(kept, &rules.vocabulary)?;
+            rules.of(*modality)?.check_beginning(kept, &rules.vocabulary)?;
         }
         let opening = Opening::Run(from.next.clone());
-        let mut generation = Self::begin(conversation, opening, config, from.draws, cancel)?;
+        let mut generation = Self::begin(conversation, opening, config, from.draws)?;
         generation.kept = from.kept.clone();
         generation.opened = from.opened;
-        generation.usage.prompt_frames = from.prompt_frames;
+        generation.usage.prompt_positions = from.prompt_positions;
         generation.seconds.prefill = from.prefill;
         Ok(generation)
     }
@@ -131,14 +98,12 @@ impl<'a> Generation<'a> {
         opening: Opening,
         config: GenerationConfig,
         draws: u64,
-        cancel: Cancel,
     ) -> Result<Self> {
         config.validate()?;
         Ok(Self {
             rng: Rng::at(config.seed, draws),
             conversation,
             config,
-            cancel,
             sampler: Sampler::default(),
             drawn: Vec::new(),
             state: State::Open(opening),
@@ -212,28 +177,16 @@ impl<'a> Generation<'a> {
 
     /// Runs the tokens before a segment, and opens it.
     fn open_segment(&mut self, opening: Opening) -> Result<()> {
-        self.cancel.check()?;
-        let next = self.arrive(opening).map_err(|e| e.context(format!("before segment {}", self.opened)))?;
+        self.conversation.cancel.check()?;
+        let next = self.run_opening(opening).map_err(|e| e.context(format!("before segment {}", self.opened)))?;
         let kept = self.kept.take();
         let (modality, last) = self.choose(next, kept.as_ref().map(|(modality, _)| *modality))?;
-        let rules = &self.conversation.rules;
         let config = self.segment_config(modality);
-        let limits = &self.conversation.limits;
         let is_streamed = self.config.stream_audio;
-        let sound_of = |codec| SoundStream::new(codec, is_streamed, limits.cache_bytes());
-        let sound = rules.voice(modality)?.codec.as_deref().map(sound_of).transpose()?;
-        let width = rules.vocabulary.non_zero_width();
-        let segment = OpenSegment {
-            modality,
-            config,
-            tokens: Tokens::with_capacity(width, config.max_steps.min(MOST_ROOM)),
-            kept: kept.map_or_else(|| Tokens::new(width), |(_, tokens)| tokens),
-            drawn: self.rng.draws(),
-            last,
-            decoder: TextDecoder::default(),
-            text: String::new(),
-            sound,
-        };
+        let mut segment = OpenSegment::new(self.conversation, modality, config, last, is_streamed, self.rng.draws())?;
+        if let Some((_, tokens)) = kept {
+            segment.kept = tokens;
+        }
         self.make_room(&config)?;
         self.events.push_back(Event::SegmentStarted { index: self.opened, modality });
         self.opened += 1;
@@ -249,15 +202,15 @@ impl<'a> Generation<'a> {
         config.max_steps(config.max_steps.saturating_sub(taken))
     }
 
-    /// Runs the tokens before the segment, and returns the possible continuations.
-    fn arrive(&mut self, opening: Opening) -> Result<Next> {
+    /// Runs the tokens of `opening`, and returns the possible continuations.
+    fn run_opening(&mut self, opening: Opening) -> Result<Next> {
         let wanted = self.config.force.get(self.opened).copied();
         match opening {
             Opening::Run(next) => Ok(next),
-            Opening::Prompt(prompt) => self.conversation.arrive(Some(&prompt), wanted, &self.cancel),
+            Opening::Prompt(prompt) => self.conversation.run_to_segment(Some(&prompt), wanted),
             Opening::Next => {
                 self.conversation.reopen()?;
-                self.conversation.arrive(None, wanted, &self.cancel)
+                self.conversation.run_to_segment(None, wanted)
             }
         }
     }
@@ -268,7 +221,7 @@ impl<'a> Generation<'a> {
         let wanted = sequence.position().saturating_add(config.max_steps).saturating_add(1);
         sequence.reserve(wanted.min(sequence.max_positions()))?;
         if config.is_guided() {
-            self.conversation.begin_guidance(&self.cancel)?;
+            self.conversation.begin_guidance()?;
         }
         Ok(())
     }
@@ -308,7 +261,7 @@ impl<'a> Generation<'a> {
     /// Executes step 2, for one position.
     fn generate(&mut self) -> Result<()> {
         let Some(mut segment) = self.segment.take() else { return Ok(()) };
-        match self.grow(&mut segment) {
+        match self.extend(&mut segment) {
             Ok(None) => {
                 self.state = State::Generate;
                 self.segment = Some(segment);
@@ -317,15 +270,15 @@ impl<'a> Generation<'a> {
             Ok(Some(end)) => self.close(segment, end),
             Err(error) => {
                 let error = error.context(format!("segment {}, step {}", self.opened - 1, segment.tokens.len()));
-                self.abandon(segment);
+                self.fail(segment);
                 Err(error)
             }
         }
     }
 
-    /// Runs and draws a position, and emits its text or sound. Returns the reason if the segment ends with it.
-    fn grow(&mut self, segment: &mut OpenSegment) -> Result<Option<SegmentEnd>> {
-        if self.cancel.is_cancelled() {
+    /// Extends `segment` by a position, and emits its text or sound. Returns the reason if the segment ends.
+    fn extend(&mut self, segment: &mut OpenSegment) -> Result<Option<SegmentEnd>> {
+        if self.conversation.cancel.is_cancelled() {
             return Ok(Some(SegmentEnd::Cancelled));
         }
         if self.conversation.sequence.position() >= self.conversation.sequence.max_positions() {
@@ -345,13 +298,13 @@ impl<'a> Generation<'a> {
             }
         }
         segment.tokens.push(&segment.last);
-        let layout = &self.conversation.rules.voice(segment.modality)?.layout;
+        let layout = &self.conversation.rules.of(segment.modality)?.layout;
         match layout.end(&segment.last) {
             Some(End::Turn) => return Ok(Some(SegmentEnd::Eos)),
             Some(End::Segment) => return Ok(Some(SegmentEnd::Eot)),
             None => {}
         }
-        self.tell(segment)?;
+        segment.emit_new(&self.conversation.rules, &mut self.events)?;
         let full = segment.tokens.len() >= segment.config.max_steps;
         Ok(full.then_some(SegmentEnd::Limit))
     }
@@ -360,8 +313,8 @@ impl<'a> Generation<'a> {
     fn draw_position(&mut self, segment: &OpenSegment) -> Result<()> {
         let config = segment.config;
         let Conversation { rules, sequence, .. } = &mut *self.conversation;
-        let voice = rules.voice(segment.modality)?;
-        let mut logits = sequence.logits(voice.head)?;
+        let modality_rules = rules.of(segment.modality)?;
+        let mut logits = sequence.logits(modality_rules.head)?;
         if config.is_guided() {
             let (conditional, unconditional) = logits.split_at_mut(logits.len() / 2);
             guide(conditional, unconditional, config.guidance);
@@ -370,13 +323,13 @@ impl<'a> Generation<'a> {
         let step = segment.tokens.len();
         self.drawn.clear();
         self.drawn.resize(rules.vocabulary.width, rules.vocabulary.filler());
-        let slots = voice.layout.slots(step, step >= config.min_steps);
+        let slots = modality_rules.layout.slots(step, step >= config.min_steps);
         for slot in slots {
             let candidates = Candidates::new(logits, &slot.runs);
             let id = self.sampler.sample(&candidates, &config.sampling(), &mut self.rng);
             let id = id.map_err(|e| match slots {
-                [_] => e.context(&voice.head_name),
-                _ => e.context(format!("{}, stream {}", voice.head_name, slot.column)),
+                [_] => e.context(&modality_rules.head_name),
+                _ => e.context(format!("{}, stream {}", modality_rules.head_name, slot.column)),
             })?;
             if let Some(cell) = self.drawn.get_mut(slot.column) {
                 *cell = id;
@@ -385,45 +338,13 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// Emits the text or the sound that the newest position completes.
-    fn tell(&mut self, segment: &mut OpenSegment) -> Result<()> {
-        let rules = &self.conversation.rules;
-        if let Some(sound) = &segment.sound {
-            let frames = rules.voice(segment.modality)?.layout.frames(&segment.tokens);
-            self.events.push_back(Event::AudioProgress { seconds: sound.seconds(frames) });
-            return self.tell_sound(segment, false);
-        }
-        if let Some(id) = segment.last.first() {
-            let piece = segment.decoder.push(*id, &rules.tokenizer)?;
-            self.tell_text(segment, piece);
-        }
-        Ok(())
-    }
-
-    fn tell_text(&mut self, segment: &mut OpenSegment, piece: String) {
-        if !piece.is_empty() {
-            segment.text.push_str(&piece);
-            self.events.push_back(Event::TextDelta(piece));
-        }
-    }
-
-    fn tell_sound(&mut self, segment: &mut OpenSegment, complete: bool) -> Result<()> {
-        let layout = &self.conversation.rules.voice(segment.modality)?.layout;
-        let OpenSegment { sound: Some(sound), tokens, .. } = segment else { return Ok(()) };
-        let decoded = sound.decode(tokens, layout, complete);
-        if let Some(chunk) = sound.take_new()? {
-            self.events.push_back(Event::AudioChunk(chunk));
-        }
-        decoded
-    }
-
     /// Executes step 3: emits the rest of the segment's text or sound, then opens the next segment or ends the reply.
     fn close(&mut self, mut segment: OpenSegment, end: SegmentEnd) -> Result<()> {
-        self.leave(&segment, end)?;
-        let told = self.tell_rest(&mut segment);
-        self.emit(segment, end)?;
-        told?;
-        if self.goes_on(end) {
+        self.close_in_conversation(&segment, end)?;
+        let emitted = segment.emit_rest(&self.conversation.rules, &mut self.events);
+        self.emit_end(segment, end)?;
+        emitted?;
+        if self.continues_after(end) {
             self.state = State::Open(Opening::Next);
         } else {
             self.finish();
@@ -431,8 +352,29 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
+    /// Ends the segment after a failed step, and emits what there is of it; the conversation can continue after it.
+    fn fail(&mut self, mut segment: OpenSegment) {
+        self.close_in_conversation_or_clear(&segment, SegmentEnd::Failed);
+        // the caller reports the error of the failed step, not an error that follows from it
+        let _ = segment.emit_rest(&self.conversation.rules, &mut self.events);
+        let _ = self.emit_end(segment, SegmentEnd::Failed);
+    }
+
+    /// Ends guidance, and leaves the tokens that close the segment to be run.
+    fn close_in_conversation(&mut self, segment: &OpenSegment, end: SegmentEnd) -> Result<()> {
+        self.conversation.sequence.end_guidance()?;
+        self.conversation.close(segment.modality, &segment.tokens, &segment.last, end)
+    }
+
+    /// Ends the segment in the conversation; clears the conversation if that fails.
+    fn close_in_conversation_or_clear(&mut self, segment: &OpenSegment, end: SegmentEnd) {
+        if self.close_in_conversation(segment, end).is_err() {
+            self.conversation.rewind(&StateMark::START);
+        }
+    }
+
     /// Returns whether another segment follows one with this `end`.
-    fn goes_on(&self, end: SegmentEnd) -> bool {
+    fn continues_after(&self, end: SegmentEnd) -> bool {
         let insists = self.config.insist && self.opened < self.config.force.len();
         let asked = match end {
             SegmentEnd::Eot => true,
@@ -447,47 +389,13 @@ impl<'a> Generation<'a> {
         self.conversation.thoughtful().is_none() || self.segment_config(Modality::Text).max_steps > 0
     }
 
-    /// Emits the partial segment after a failed step; the conversation can continue after the segment.
-    fn abandon(&mut self, mut segment: OpenSegment) {
-        if self.leave(&segment, SegmentEnd::Failed).is_err() {
-            self.conversation.rewind(&StateMark::START);
-        }
-        // the caller reports the error of the failed step, not one that follows from it
-        let _ = self.tell_rest(&mut segment);
-        let _ = self.emit(segment, SegmentEnd::Failed);
-    }
-
-    /// Ends guidance, and records the tokens that close the segment.
-    fn leave(&mut self, segment: &OpenSegment, end: SegmentEnd) -> Result<()> {
-        self.conversation.sequence.end_guidance()?;
-        self.conversation.close(segment.modality, &segment.tokens, &segment.last, end)
-    }
-
-    fn tell_rest(&mut self, segment: &mut OpenSegment) -> Result<()> {
-        if segment.sound.is_some() {
-            return self.tell_sound(segment, true);
-        }
-        let piece = segment.decoder.finish(&self.conversation.rules.tokenizer)?;
-        self.tell_text(segment, piece);
-        Ok(())
-    }
-
-    fn emit(&mut self, segment: OpenSegment, end: SegmentEnd) -> Result<()> {
-        let OpenSegment { modality, config, tokens, kept, drawn, text, sound, .. } = segment;
-        let segment = Segment {
-            modality,
-            end,
-            kept: kept.len().min(tokens.len()),
-            tokens,
-            text,
-            audio: sound.map(SoundStream::into_sound).transpose()?,
-            config,
-            draws: Draws { seed: self.config.seed, from: drawn, to: self.rng.draws() },
-        };
+    fn emit_end(&mut self, segment: OpenSegment, end: SegmentEnd) -> Result<()> {
+        let segment = segment.into_segment(end, self.config.seed, self.rng.draws())?;
         self.events.push_back(Event::SegmentEnded { index: self.opened - 1, segment });
         Ok(())
     }
 
+    /// Ends the reply.
     fn finish(&mut self) {
         self.state = State::Done;
         self.events.push_back(Event::Finished { usage: self.usage, seconds: self.seconds });
@@ -519,10 +427,8 @@ impl Iterator for Generation<'_> {
 /// Closes an unfinished segment as cancelled, so that the session stays usable.
 impl Drop for Generation<'_> {
     fn drop(&mut self) {
-        if let Some(segment) = self.segment.take()
-            && self.leave(&segment, SegmentEnd::Cancelled).is_err()
-        {
-            self.conversation.rewind(&StateMark::START);
+        if let Some(segment) = self.segment.take() {
+            self.close_in_conversation_or_clear(&segment, SegmentEnd::Cancelled);
         }
     }
 }

@@ -5,6 +5,7 @@ mod config;
 mod conversation;
 mod event;
 mod generation;
+mod open_segment;
 mod replay;
 mod reply;
 mod rules;
@@ -12,6 +13,7 @@ mod sound;
 mod sound_worker;
 #[cfg(test)]
 mod tests;
+mod unconditional;
 
 pub use checkpoint::Checkpoint;
 pub use config::GenerationConfig;

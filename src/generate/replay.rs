@@ -6,7 +6,6 @@
 
 use super::SegmentEnd;
 use super::conversation::{Conversation, Next};
-use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::language_model::StateMark;
 use crate::modality::Modality;
@@ -35,13 +34,12 @@ pub(crate) fn replay(
     conversation: &mut Conversation,
     past: &[PastTurn],
     next_segment: Option<Option<Modality>>,
-    cancel: &Cancel,
 ) -> Result<Option<Next>> {
     conversation.rewind(&StateMark::START);
     let mut next = Ok(None);
     for (index, turn) in past.iter().enumerate() {
         let next_segment = next_segment.filter(|_| index + 1 == past.len());
-        next = replay_turn(conversation, turn, next_segment, cancel);
+        next = replay_turn(conversation, turn, next_segment);
         if next.is_err() {
             conversation.rewind(&StateMark::START);
             break;
@@ -54,24 +52,23 @@ fn replay_turn(
     conversation: &mut Conversation,
     turn: &PastTurn,
     next_segment: Option<Option<Modality>>,
-    cancel: &Cancel,
 ) -> Result<Option<Next>> {
     let mut prompt = Some(turn.prompt);
     if next_segment.is_none() && turn.prompt.modality == Modality::Thinking && !conversation.rules.keeps_thoughts() {
-        return replay_answer(conversation, turn, cancel).map(|()| None);
+        return replay_answer(conversation, turn).map(|()| None);
     }
     for segment in &turn.segments {
         if prompt.is_none() {
             conversation.reopen()?;
         }
-        let next = conversation.arrive(prompt.take(), Some(segment.modality), cancel)?;
-        replay_segment(conversation, segment, next, cancel)?;
+        let next = conversation.run_to_segment(prompt.take(), Some(segment.modality))?;
+        replay_segment(conversation, segment, next)?;
     }
     let Some(wanted) = next_segment else { return Ok(None) };
     if prompt.is_none() {
         conversation.reopen()?;
     }
-    let next = match conversation.arrive(prompt, wanted, cancel)? {
+    let next = match conversation.run_to_segment(prompt, wanted)? {
         // the recorded modality may have been chosen by the model, which must be able to choose again
         Next::Choice(_) => Next::Choice(conversation.offers()?),
         decided @ Next::Decided(..) => decided,
@@ -81,8 +78,8 @@ fn replay_turn(
 
 /// Runs the prompt of a turn whose reply began with thoughts, which are not kept, and leaves its answer to be run with the
 /// next prompt.
-fn replay_answer(conversation: &mut Conversation, turn: &PastTurn, cancel: &Cancel) -> Result<()> {
-    conversation.arrive(Some(turn.prompt), Some(Modality::Thinking), cancel)?;
+fn replay_answer(conversation: &mut Conversation, turn: &PastTurn) -> Result<()> {
+    conversation.run_to_segment(Some(turn.prompt), Some(Modality::Thinking))?;
     for segment in &turn.segments {
         let last = segment.tokens.last().unwrap_or_default();
         conversation.close(segment.modality, segment.tokens, last, segment.end)?;
@@ -90,29 +87,24 @@ fn replay_answer(conversation: &mut Conversation, turn: &PastTurn, cancel: &Canc
     conversation.forget_thoughts()
 }
 
-fn replay_segment(conversation: &mut Conversation, segment: &PastSegment, next: Next, cancel: &Cancel) -> Result<()> {
+fn replay_segment(conversation: &mut Conversation, segment: &PastSegment, next: Next) -> Result<()> {
     let mut last = match next {
         Next::Decided(_, last) => last,
         Next::Choice(_) => conversation.opening_position(segment.modality)?,
     };
     if segment.guided {
-        conversation.begin_guidance(cancel)?;
+        conversation.begin_guidance()?;
     }
-    let run = run_positions(conversation, segment.tokens, &mut last, cancel);
+    let run = run_positions(conversation, segment.tokens, &mut last);
     conversation.sequence.end_guidance()?;
     run?;
     conversation.close(segment.modality, segment.tokens, &last, segment.end)
 }
 
 /// Runs `last` and all positions of a segment but the last, and sets `last` to the last position.
-fn run_positions(
-    conversation: &mut Conversation,
-    segment: &Tokens,
-    last: &mut [TokenId],
-    cancel: &Cancel,
-) -> Result<()> {
+fn run_positions(conversation: &mut Conversation, segment: &Tokens, last: &mut [TokenId]) -> Result<()> {
     for position in segment.iter() {
-        cancel.check()?;
+        conversation.cancel.check()?;
         conversation.step(last)?;
         last.copy_from_slice(position);
     }

@@ -7,7 +7,7 @@ use crate::audio::Waveform;
 use crate::modality::{Modality, SegmentConfig};
 use crate::token::{Layout, Tokens};
 
-/// The random numbers of a segment, which reproduce the segment.
+/// The random numbers of a segment, which reproduce it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Draws {
@@ -31,7 +31,7 @@ pub struct Segment {
     pub tokens: Tokens,
     /// The text of a text segment; empty for sound.
     pub text: String,
-    /// The sound of a sound segment; without samples if the segment is too short.
+    /// The sound of a sound segment; empty if the segment is too short.
     pub audio: Option<Waveform>,
     /// Number of leading positions supplied by the caller rather than sampled.
     pub kept: usize,
@@ -48,9 +48,9 @@ const SILENCE: f32 = 1e-4;
 const CODES_TO_A_HOLE: usize = 20;
 
 impl Segment {
-    /// Describes defects of a sound in sentences for a person: none at all, silence, and more than one code in twenty that is missing,
-    /// or one token in twenty that is none.
-    /// `layout` is the layout of the segment's modality ([`Model::layout`](crate::Model::layout)).
+    /// Returns descriptions of the defects of a sound: no samples, silence, more than one code in twenty missing, or more
+    /// than one token in twenty that is no code. `layout` is the layout of the segment's modality
+    /// ([`Model::layout`](crate::Model::layout)).
     pub fn doubts(&self, layout: &Layout) -> Vec<String> {
         let Some(sound) = &self.audio else { return Vec::new() };
         if sound.is_empty() {
@@ -73,9 +73,10 @@ impl Segment {
         doubts
     }
 
-    /// Why the sound has no samples.
+    /// Explains why the sound has no samples.
     fn why_empty(&self, layout: &Layout) -> String {
-        let (steps, least) = (self.tokens.len(), layout.steps_for(1));
+        let steps = self.tokens.len();
+        let least = layout.steps_for(1);
         let has_ended = matches!(self.end, SegmentEnd::Eos | SegmentEnd::Eot | SegmentEnd::Limit);
         if !has_ended || layout.frames(&self.tokens) > 0 {
             format!("its {steps} steps were not decoded")

@@ -13,22 +13,22 @@ use crate::prompt::{Choice, History, Piece, Prompt, Role, TaskName, Template, Un
 use crate::text::TextTokenizer;
 use crate::token::{End, Layout, TokenId, Tokens, Vocabulary, column_of};
 
-/// The tokenizer, the template and the voices of a package.
+/// The tokenizer, the template and the rules of each modality of a package.
 pub(crate) struct Rules {
     pub tokenizer: TextTokenizer,
     pub vocabulary: Vocabulary,
     pub template: Template,
-    voices: BTreeMap<Modality, Voice>,
+    modalities: BTreeMap<Modality, ModalityRules>,
     /// The tokens between two segments of a reply, after the id that ended the first.
     between: Tokens,
-    /// The openers among which the model chooses; `None` where the prompt decides.
+    /// The openers among which the model chooses; `None` if the prompt decides the modality.
     pub choice: Option<OpenerChoice>,
-    /// The tokens before an earlier answer that is laid out without the thoughts before it; `None` where answers stay as
-    /// they were made.
+    /// The tokens before an earlier answer that is laid out again without its thoughts; `None` if answers stay as they were
+    /// generated.
     answer_opener: Option<Tokens>,
-    /// Whether the text of such an answer is stripped of white space at both ends.
+    /// `true` if the text of such an answer is stripped of white space at both ends.
     strips_answers: bool,
-    /// Why the package lacks a modality, if its manifest says so.
+    /// The manifest's reasons why the package lacks a modality.
     absent: BTreeMap<Modality, String>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct OpenerChoice {
 }
 
 /// The rules for producing one modality.
-pub(crate) struct Voice {
+pub(crate) struct ModalityRules {
     pub layout: Layout,
     pub head: HeadId,
     /// The name of the head's graph.
@@ -53,7 +53,7 @@ pub(crate) struct Voice {
     reply: Tokens,
     /// The tokens before a segment, after `reply` or `between`.
     opener: Tokens,
-    /// The number of positions of `reply` and `opener` behind one another, where their words are tokenized as one.
+    /// The number of positions of `reply` followed by `opener`, whose adjacent texts are tokenized as one.
     reply_len: usize,
     /// The tokens after a segment.
     closer: Tokens,
@@ -71,14 +71,14 @@ impl Rules {
         let vocabulary = manifest.tokens.clone();
         let template = manifest.template.clone();
         let write = |pieces: &[Piece]| write_pieces(pieces, &vocabulary, &tokenizer);
-        let mut voices = BTreeMap::new();
+        let mut modalities = BTreeMap::new();
         for (modality, config) in &manifest.modalities {
             let codec = config.codec.as_ref().and_then(|name| codecs.get(name)).map(Arc::clone);
-            voices.insert(*modality, Voice::new(manifest, *modality, config, codec, &write)?);
+            modalities.insert(*modality, ModalityRules::new(manifest, *modality, config, codec, &write)?);
         }
         let between = write(&template.between)?;
         let choice = match template.choice {
-            Choice::ByOpener => Some(OpenerChoice::new(manifest, &voices)?),
+            Choice::ByOpener => Some(OpenerChoice::new(manifest, &modalities)?),
             Choice::ByPrompt => None,
         };
         let answer_turn = template.task(TaskName::Text)?.turns.get(&Role::Assistant);
@@ -88,25 +88,25 @@ impl Rules {
         };
         let strips_answers = answer_turn.is_some_and(|turn| turn.strip);
         let absent = manifest.absent.clone();
-        Ok(Self { tokenizer, vocabulary, template, voices, between, choice, answer_opener, strips_answers, absent })
+        Ok(Self { tokenizer, vocabulary, template, modalities, between, choice, answer_opener, strips_answers, absent })
     }
 
-    /// Returns the voice of `modality`.
+    /// Returns the rules of `modality`.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot produce `modality`.
-    pub fn voice(&self, modality: Modality) -> Result<&Voice> {
-        self.voices.get(&modality).ok_or_else(|| {
-            let offered: Vec<_> = self.voices.keys().map(|modality| modality.name()).collect();
+    pub fn of(&self, modality: Modality) -> Result<&ModalityRules> {
+        self.modalities.get(&modality).ok_or_else(|| {
+            let offered: Vec<_> = self.modalities.keys().map(|modality| modality.name()).collect();
             let why = self.absent.get(&modality).map_or_else(String::new, |why| format!(": {why}"));
             let what = format!("this package cannot make {modality}; it offers {}{why}", offered.join(", "));
             Error::new(ErrorKind::Invalid, what)
         })
     }
 
-    /// Refuses segments that the package cannot make, and more than one where the prompt decides what is made.
+    /// Checks that the package can make the segments of `force`: only one, if the prompt decides the modality.
     pub fn check_force(&self, force: &[Modality]) -> Result<()> {
-        force.iter().try_for_each(|modality| self.voice(*modality).map(drop))?;
+        force.iter().try_for_each(|modality| self.of(*modality).map(drop))?;
         let answers = force.iter().filter(|modality| **modality != Modality::Thinking).count();
         if answers > 1 && self.template.choice == Choice::ByPrompt {
             let what = format!(
@@ -117,35 +117,35 @@ impl Rules {
         Ok(())
     }
 
-    /// Returns the tokens that are run after a prompt, or after a segment, before the next segment: up to its opener, which
-    /// the model chooses or the prompt has decided. A prompt that decides holds them itself.
+    /// Returns the tokens to run after a prompt, or after a segment, before the next segment: up to the opener, if the model
+    /// chooses the modality; none after a prompt that decides the modality, which ends with these tokens.
     pub fn before_segment(&self, modality: Modality, is_first: bool) -> Result<Vec<&Tokens>> {
-        let voice = self.voice(modality)?;
+        let rules = self.of(modality)?;
         Ok(match (self.template.choice, is_first) {
-            (Choice::ByOpener, true) => vec![&voice.reply],
+            (Choice::ByOpener, true) => vec![&rules.reply],
             (Choice::ByOpener, false) => vec![&self.between],
             (Choice::ByPrompt, true) => Vec::new(),
-            (Choice::ByPrompt, false) => vec![&self.between, &voice.opener],
+            (Choice::ByPrompt, false) => vec![&self.between, &rules.opener],
         })
     }
 
-    /// Returns the number of last positions of a prompt that stand between its messages and the first segment of the reply.
+    /// Returns the number of positions at the end of a prompt between its messages and the first segment of the reply.
     pub fn reply_in_prompt(&self, modality: Modality) -> Result<usize> {
         match self.template.choice {
             Choice::ByOpener => Ok(0),
-            Choice::ByPrompt => self.voice(modality).map(|voice| voice.reply_len),
+            Choice::ByPrompt => self.of(modality).map(|rules| rules.reply_len),
         }
     }
 
     /// Returns the most positions that a reply takes in addition to its prompt and the steps of one segment.
     pub fn overhead(&self) -> usize {
         match self.template.choice {
-            Choice::ByOpener => self.voices.values().map(|voice| voice.reply_len).max().unwrap_or(0),
+            Choice::ByOpener => self.modalities.values().map(|rules| rules.reply_len).max().unwrap_or(0),
             Choice::ByPrompt => 0,
         }
     }
 
-    /// Returns the tokens of an empty unconditional sequence, where the template has such tokens.
+    /// Returns an empty list for the tokens of the unconditional sequence; `None` if the template has none.
     pub fn unconditional(&self) -> Option<Tokens> {
         match self.template.unconditional {
             Unconditional::Pads => None,
@@ -153,7 +153,7 @@ impl Rules {
         }
     }
 
-    /// Returns the tokens that a conversation begins with whose first prompt is `prompt`.
+    /// Returns the tokens that begin a conversation whose first prompt is `prompt`.
     pub fn begin(&self, prompt: &Prompt) -> Result<Tokens> {
         let task = TaskName::of(prompt.modality, !prompt.features.is_empty());
         write_pieces(&self.template.beginning(task)?, &self.vocabulary, &self.tokenizer)
@@ -164,14 +164,14 @@ impl Rules {
         self.answer_opener.is_none()
     }
 
-    /// Returns the tokens that stand in a conversation for a turn of thoughts and `answer`: the answer alone. `None`
-    /// where replies stay as they were made.
+    /// Returns the tokens that replace a reply of thoughts and `answer` in a conversation: the answer alone; `None` if replies
+    /// stay as they were generated.
     pub fn without_thoughts(&self, answer: &Tokens) -> Result<Option<Tokens>> {
         let Some(opener) = &self.answer_opener else { return Ok(None) };
-        let voice = self.voice(Modality::Text)?;
+        let rules = self.of(Modality::Text)?;
         let stripped = if self.strips_answers { Some(self.stripped(answer)?) } else { None };
         let mut turn = opener.clone();
-        for part in [stripped.as_ref().unwrap_or(answer), &voice.closer, &voice.turn_closer] {
+        for part in [stripped.as_ref().unwrap_or(answer), &rules.closer, &rules.turn_closer] {
             turn.extend(part);
         }
         Ok(Some(turn))
@@ -191,21 +191,21 @@ impl Rules {
     /// position, unless it ended the segment, and the tokens that close the segment, or the turn. If the reply
     /// `goes_on`, the segment is closed with the id that lets another segment follow.
     pub fn closing(&self, modality: Modality, last: &[TokenId], end: SegmentEnd, goes_on: bool) -> Result<Tokens> {
-        let voice = self.voice(modality)?;
+        let rules = self.of(modality)?;
         let mut closing = self.vocabulary.tokens();
         if !matches!(end, SegmentEnd::Eos | SegmentEnd::Eot) {
             closing.push(last);
         }
         let segment_end = match end {
-            _ if goes_on => Some(voice.segment_end()?),
-            SegmentEnd::Eot => voice.layout.ending_id(End::Segment),
+            _ if goes_on => Some(rules.segment_end()?),
+            SegmentEnd::Eot => rules.layout.ending_id(End::Segment),
             _ => None,
         };
         match segment_end {
             Some(id) => closing.push_single(id, self.vocabulary.filler()),
             None => {
-                closing.extend(&voice.closer);
-                closing.extend(&voice.turn_closer);
+                closing.extend(&rules.closer);
+                closing.extend(&rules.turn_closer);
             }
         }
         Ok(closing)
@@ -213,10 +213,10 @@ impl Rules {
 }
 
 impl OpenerChoice {
-    /// Creates the choice on the head of `manifest` that has the openers of all `voices`.
-    fn new(manifest: &Manifest, voices: &BTreeMap<Modality, Voice>) -> Result<Self> {
+    /// Creates the choice on the head of `manifest` that has the openers of all `modalities`.
+    fn new(manifest: &Manifest, modalities: &BTreeMap<Modality, ModalityRules>) -> Result<Self> {
         let openers: Vec<_> =
-            voices.iter().filter_map(|(modality, voice)| Some((*modality, *voice.opener.ids().first()?))).collect();
+            modalities.iter().filter_map(|(modality, rules)| Some((*modality, *rules.opener.ids().first()?))).collect();
         for (number, (name, ids)) in manifest.heads.iter().enumerate() {
             let found = openers.iter().map(|(modality, id)| Some((*modality, *id, column_of(*id, ids)?)));
             if let Some(mut openers) = found.collect::<Option<Vec<_>>>() {
@@ -228,8 +228,8 @@ impl OpenerChoice {
     }
 }
 
-impl Voice {
-    /// Creates the voice of `modality` with `config`; `write` writes the template's pieces.
+impl ModalityRules {
+    /// Creates the rules of `modality` with `config`; `write` writes the template's pieces.
     fn new(
         manifest: &Manifest,
         modality: Modality,
@@ -260,16 +260,16 @@ impl Voice {
         &self.opener
     }
 
-    /// Returns the id that ends a segment and lets another one follow.
+    /// Returns the id that ends a segment and lets another segment follow.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if none may follow.
+    /// [`ErrorKind::Invalid`] if no segment may follow.
     pub fn segment_end(&self) -> Result<TokenId> {
         let end = self.layout.ending_id(End::Segment);
         end.ok_or_else(|| Error::new(ErrorKind::Invalid, "a reply of this model has one segment"))
     }
 
-    /// Checks that a segment of this voice can begin with `tokens`.
+    /// Checks that a segment of this modality can begin with `tokens`.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] if it cannot.

@@ -1,7 +1,7 @@
 //! The sound of a segment, decoded during its generation: between the steps, or beside them on a thread of its own.
 //!
-//! A piece that is decoded beside the steps is taken back after a fixed number of frames, and waited for if it is not done
-//! by then: the order of the events does not depend on how fast anything runs.
+//! A piece that is decoded beside the steps is joined after a fixed number of frames, so that the order of the events does
+//! not depend on speed.
 
 use super::sound_worker::{DecodedPiece, Piece, SoundWorker};
 use crate::audio::Waveform;
@@ -9,18 +9,18 @@ use crate::codec::{ClipDecoder, Codec, Format, Pace};
 use crate::error::Result;
 use crate::token::{Layout, Tokens};
 
-/// A piece that is decoded beside the steps is taken back when 1/`SHARE` of its length has been generated after it: sound
-/// comes hardly later, and decoding that takes less than this share of the time of the steps is never waited for.
+/// A piece that is decoded beside the steps is joined when 1/`SHARE` of its length has been generated after it: sound is
+/// hardly delayed, and decoding that takes less than this share of the time of the steps never blocks.
 const SHARE: usize = 4;
 
 /// A decoder of the sound of a growing segment.
 pub(super) struct SoundStream {
-    /// `None` while the worker has it.
+    /// The decoder; `None` while the worker has it.
     clip: Option<Box<dyn ClipDecoder>>,
     format: Format,
     is_streamed: bool,
     beside: Beside,
-    /// The number of frames at which the worker's piece is taken back.
+    /// The number of frames at which the worker's piece is joined.
     due: usize,
     /// Number of frames pushed to the decoder.
     pushed: usize,
@@ -29,7 +29,7 @@ pub(super) struct SoundStream {
     samples: Vec<f32>,
 }
 
-/// Where the pieces are decoded during generation.
+/// The thread on which pieces are decoded during generation.
 enum Beside {
     /// On the thread of the steps.
     No,
@@ -75,7 +75,7 @@ impl SoundStream {
         let piece = Piece { clip, codes: layout.codes(segment, self.pushed..frames)?, is_last: complete };
         self.due = frames + (frames - self.pushed).div_ceil(SHARE);
         self.pushed = frames;
-        // the first sound is waited for, and after the last piece there are no steps
+        // the first sound is to come at once, and after the last piece there are no steps
         let is_first = self.is_streamed && self.samples.is_empty();
         match self.worker().filter(|_| !complete && !is_first) {
             Some(worker) => worker.begin(piece),
@@ -83,7 +83,7 @@ impl SoundStream {
         }
     }
 
-    /// Returns the worker, started if it is wanted. Without a thread for it, pieces are decoded here.
+    /// Returns the worker, started on first use; `None` if pieces are decoded on this thread.
     fn worker(&mut self) -> Option<&mut SoundWorker> {
         if matches!(self.beside, Beside::Wanted) {
             self.beside = SoundWorker::start().map_or(Beside::No, Beside::Worker);
@@ -94,7 +94,7 @@ impl SoundStream {
         }
     }
 
-    /// Takes the worker's piece back, if it has one.
+    /// Waits for the worker's piece, if it has one.
     fn take_back(&mut self) -> Result<()> {
         match &mut self.beside {
             Beside::Worker(worker) if self.clip.is_none() => {

@@ -11,11 +11,11 @@ use crate::token::Codes;
 pub(super) struct Piece {
     pub clip: Box<dyn ClipDecoder>,
     pub codes: Codes,
-    /// Whether the clip ends with them.
+    /// `true` if the clip ends with these codes.
     pub is_last: bool,
 }
 
-/// The clip after a piece, and the piece's samples: all of them, or those before the error.
+/// The clip after a piece, and the piece's samples, or those before the error.
 pub(super) struct DecodedPiece {
     pub clip: Box<dyn ClipDecoder>,
     pub samples: Vec<f32>,
@@ -33,18 +33,18 @@ impl Piece {
     }
 }
 
-/// A thread that decodes one piece at a time; it ends when this is dropped, after the piece that it has.
+/// A thread that decodes one piece at a time. Dropping this waits for the piece in progress, and ends the thread.
 pub(super) struct SoundWorker {
-    /// `None` only while this is dropped.
+    /// `None` during the drop.
     pieces: Option<SyncSender<Piece>>,
     decoded: Receiver<DecodedPiece>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl SoundWorker {
-    /// Starts the thread; returns `None` if the system has none to give.
+    /// Starts the thread; returns `None` if it cannot be started.
     pub(super) fn start() -> Option<Self> {
-        // a piece is handed over only after the one before it was taken back, so neither side ever waits to send
+        // a piece is sent only after the piece before it was joined, so that neither side ever blocks on sending
         let (pieces, to_decode) = sync_channel::<Piece>(1);
         let (done, decoded) = sync_channel(1);
         let run = move || {
@@ -78,7 +78,7 @@ impl Drop for SoundWorker {
     fn drop(&mut self) {
         drop(self.pieces.take());
         if let Some(thread) = self.thread.take() {
-            // a panic of the thread has been reported by `finish`, unless nobody waits for the piece any more
+            // `finish` reports a panic of the thread, if the piece is still wanted
             let _ = thread.join();
         }
     }

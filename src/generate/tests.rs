@@ -27,7 +27,7 @@ const HOP: usize = 2;
 /// The modalities of schema 1.
 const SCHEMA1: [Modality; 3] = [Modality::Text, Modality::Audio, Modality::Speech];
 
-/// A package of two streams, as a manifest of schema 1 describes it.
+/// Returns the manifest of a package of two streams, of schema 1.
 fn manifest(modalities: &[Modality]) -> Manifest {
     let token = |modality: &Modality| match modality {
         Modality::Text => 7,
@@ -52,7 +52,7 @@ fn manifest(modalities: &[Modality]) -> Manifest {
     crate::package::parse_manifest(manifest.to_string().as_bytes()).unwrap()
 }
 
-/// Token ids 0 … 5 are the letters a … f.
+/// Returns a tokenizer whose ids 0..=5 are the letters a to f.
 fn tokenizer(manifest: &Manifest) -> TextTokenizer {
     let json = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
         "pre_tokenizer": null, "post_processor": null, "decoder": {"type": "Fuse"},
@@ -72,9 +72,9 @@ fn rules_with(modalities: &[Modality], codec: FakeCodec) -> Arc<Rules> {
     Arc::new(Rules::new(&manifest, tokenizer(&manifest), &codecs).unwrap())
 }
 
-/// The delayed layout of the fake's sounds.
+/// Lays out `codes` in the delayed layout of the fake.
 fn lay(codes: &Codes) -> Tokens {
-    rules(&[Modality::Audio]).voice(Modality::Audio).unwrap().layout.lay(codes).unwrap()
+    rules(&[Modality::Audio]).of(Modality::Audio).unwrap().layout.lay(codes).unwrap()
 }
 
 fn tokens(ids: &[TokenId]) -> Tokens {
@@ -351,10 +351,10 @@ fn prompt() -> Prompt {
 }
 
 /// Runs a whole reply; returns it with the error that ended it, and the tokens that were left to run.
-fn run(fake: &mut Fake, config: GenerationConfig, cancel: &Cancel) -> (Reply, Option<crate::error::Error>, Tokens) {
+fn run(fake: &mut Fake, config: GenerationConfig) -> (Reply, Option<crate::error::Error>, Tokens) {
     let shared = SharedFake::new(std::mem::take(fake));
     let mut conversation = shared.conversation(&SCHEMA1, Limits::default());
-    let generation = Generation::new(&mut conversation, prompt(), config, cancel.clone()).unwrap();
+    let generation = Generation::new(&mut conversation, prompt(), config).unwrap();
     let (reply, error) = generation.into_partial_reply();
     let tail = conversation.tail().clone();
     drop(conversation);
@@ -369,11 +369,11 @@ fn ids(tokens: &Tokens) -> Vec<Vec<TokenId>> {
 #[test]
 fn text_until_eos() {
     let mut fake = Fake::new(&[&[10], &[11], &[12], &[2]]);
-    let (reply, error, tail) = run(&mut fake, config(&[Modality::Text]), &Cancel::new());
+    let (reply, error, tail) = run(&mut fake, config(&[Modality::Text]));
     assert!(error.is_none());
     assert_eq!(reply.text(), "abc");
     assert_eq!(reply.segments[0].end, SegmentEnd::Eos);
-    assert_eq!(reply.usage, Usage { prompt_frames: 5, steps: 4 });
+    assert_eq!(reply.usage, Usage { prompt_positions: 5, steps: 4 });
     assert_eq!(fake.seen[5..], [[6, 0], [7, 0], [10, 0], [11, 0], [12, 0]]);
     assert_eq!(ids(&tail), [[2, 0]], "the closing token waits for the next turn");
 }
@@ -381,7 +381,7 @@ fn text_until_eos() {
 #[test]
 fn the_model_chooses_the_modality_among_those_offered() {
     let mut fake = Fake::new(&[&[9], &[17, 21], &[2]]);
-    let (reply, ..) = run(&mut fake, config(&[]), &Cancel::new());
+    let (reply, ..) = run(&mut fake, config(&[]));
     assert_eq!(reply.segments[0].modality, Modality::Speech);
     assert_eq!(fake.seen[6], [9, 0]);
 }
@@ -392,14 +392,14 @@ fn sound_is_undelayed_and_decoded_without_its_closing_frame() {
     let mut script = ids(&lay(&codes));
     script.push(vec![2, 21]);
     let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
-    let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]), &Cancel::new());
+    let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]));
     assert_eq!(reply.segments[0].tokens.len(), 5);
     assert_eq!(reply.audio().unwrap().samples(), [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
 }
 
 #[test]
 fn a_sound_segment_shorter_than_a_frame_is_empty() {
-    let (reply, error, _) = run(&mut Fake::new(&[&[17, 21], &[2]]), config(&[Modality::Audio]), &Cancel::new());
+    let (reply, error, _) = run(&mut Fake::new(&[&[17, 21], &[2]]), config(&[Modality::Audio]));
     assert!(error.is_none());
     assert!(reply.audio().unwrap().is_empty());
 }
@@ -415,7 +415,7 @@ fn streamed_chunks_are_the_whole() {
         let mut config = config(&[Modality::Audio]);
         config.audio.max_steps = script.len();
         config.stream_audio = stream_audio;
-        run(&mut fake, config, &Cancel::new()).0.audio().unwrap().clone()
+        run(&mut fake, config).0.audio().unwrap().clone()
     };
     assert_eq!(sound(false).len(), 200);
     assert_eq!(sound(true), sound(false));
@@ -437,7 +437,7 @@ fn sound_before_a_limit_of_the_decoder_is_kept() {
         let mut streamed = Vec::new();
         let mut segments = Vec::new();
         let mut errors = Vec::new();
-        for event in Generation::new(&mut conversation, prompt(), config, Cancel::new()).unwrap() {
+        for event in Generation::new(&mut conversation, prompt(), config).unwrap() {
             match event {
                 Ok(Event::AudioChunk(chunk)) => streamed.extend_from_slice(chunk.samples()),
                 Ok(Event::SegmentEnded { segment, .. }) => segments.push(segment),
@@ -455,7 +455,7 @@ fn sound_before_a_limit_of_the_decoder_is_kept() {
 #[test]
 fn eot_leads_to_another_segment_after_its_closing_frame() {
     let mut fake = Fake::new(&[&[10], &[3], &[17, 21], &[18, 22], &[2, 21]]);
-    let (reply, ..) = run(&mut fake, config(&[Modality::Text, Modality::Audio]), &Cancel::new());
+    let (reply, ..) = run(&mut fake, config(&[Modality::Text, Modality::Audio]));
     let ends: Vec<_> = reply.segments.iter().map(|s| (s.modality, s.end)).collect();
     assert_eq!(ends, [(Modality::Text, SegmentEnd::Eot), (Modality::Audio, SegmentEnd::Eos)]);
     assert_eq!(fake.seen[7..11], [[10, 0], [3, 0], [6, 0], [8, 0]], "only eot and [assistant] are run again");
@@ -468,7 +468,7 @@ fn guidance_pushes_away_from_the_unconditional_and_ends_with_the_segment() {
     let mut config = config(&[Modality::Audio, Modality::Text]);
     config.audio.guidance = 3.0;
     config.audio.max_steps = 3;
-    let (reply, ..) = run(&mut fake, config, &Cancel::new());
+    let (reply, ..) = run(&mut fake, config);
     assert_eq!(reply.segments[0].tokens.get(0).unwrap(), [17, 21], "3·1 − 2·1 still leads at step 0");
     assert_eq!(fake.prefixes, [6], "the unconditional prefix ends with [assistant]");
     assert_eq!(reply.text(), "a");
@@ -479,13 +479,13 @@ fn limits_end_a_reply() {
     let forever: Vec<&[TokenId]> = vec![&[10]; 500];
     let mut settings = config(&[Modality::Text]);
     settings.text.max_steps = 7;
-    let (reply, _, tail) = run(&mut Fake::new(&forever), settings, &Cancel::new());
+    let (reply, _, tail) = run(&mut Fake::new(&forever), settings);
     assert_eq!((reply.segments[0].end, reply.usage.steps), (SegmentEnd::Limit, 7));
     assert_eq!(ids(&tail), [[10, 0], [2, 0]], "the frame that was not run, and an eos in the model's stead");
 
     let mut fake = Fake::new(&forever);
     fake.max_positions = 12;
-    let (reply, ..) = run(&mut fake, config(&[Modality::Text]), &Cancel::new());
+    let (reply, ..) = run(&mut fake, config(&[Modality::Text]));
     assert_eq!((reply.segments[0].end, fake.position), (SegmentEnd::Context, 12));
 
     let endless: Vec<&[TokenId]> = vec![&[3]; 500];
@@ -493,14 +493,14 @@ fn limits_end_a_reply() {
     let mut settings = config(&[]);
     settings.force = vec![Modality::Text; 50];
     settings.max_segments = 4;
-    assert_eq!(run(&mut fake, settings, &Cancel::new()).0.segments.len(), 4);
+    assert_eq!(run(&mut fake, settings).0.segments.len(), 4);
 }
 
 #[test]
 fn a_prompt_that_does_not_fit_is_refused_before_any_work() {
     let shared = SharedFake::new(Fake { max_positions: 7, ..Fake::default() });
     let mut conversation = shared.conversation(&[Modality::Text], Limits::default());
-    let error = Generation::new(&mut conversation, prompt(), config(&[]), Cancel::new()).err().unwrap();
+    let error = Generation::new(&mut conversation, prompt(), config(&[])).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Limit);
 }
 
@@ -511,7 +511,7 @@ fn breaks(modality: Modality, columns: [usize; 2], value: f32, guidance: f32) ->
     fake.broken = Some(Broken { position: 9, columns, value });
     let mut settings = config(&[modality]);
     settings.segment_mut(modality).guidance = guidance;
-    let (reply, error, _) = run(&mut fake, settings, &Cancel::new());
+    let (reply, error, _) = run(&mut fake, settings);
     let error = error.expect("numbers that cannot be right were taken");
     assert_eq!(error.kind(), ErrorKind::Numeric);
     assert_eq!((reply.segments[0].end, reply.segments[0].tokens.len()), (SegmentEnd::Failed, 2), "{error}");
@@ -542,7 +542,7 @@ fn numbers_that_cannot_be_right_are_never_drawn_from() {
 fn a_modality_is_not_chosen_from_numbers_that_cannot_be_right() {
     let mut fake = Fake::new(&[]);
     fake.broken = Some(Broken { position: 6, columns: [8, 9], value: f32::NAN });
-    let (reply, error, _) = run(&mut fake, config(&[]), &Cancel::new());
+    let (reply, error, _) = run(&mut fake, config(&[]));
     let error = error.unwrap();
     assert_eq!((error.kind(), reply.segments.len()), (ErrorKind::Numeric, 0));
     assert!(error.message().starts_with("text_head: the modality of segment 0: the logit of id 8 is NaN"), "{error}");
@@ -553,13 +553,13 @@ fn more_than_the_limits_is_refused_before_any_work() {
     let refused = |limits: Limits, config: GenerationConfig| {
         let shared = SharedFake::new(Fake::new(&[]));
         let mut conversation = shared.conversation(&[Modality::Text], limits);
-        let error = Generation::new(&mut conversation, prompt(), config, Cancel::new()).err().unwrap();
+        let error = Generation::new(&mut conversation, prompt(), config).err().unwrap();
         assert_eq!((error.kind(), shared.lock().position), (ErrorKind::Limit, 0));
         error.to_string()
     };
     let settings = config(&[Modality::Text]);
-    let limits = Limits { prompt_frames: 4, ..Limits::default() };
-    assert_eq!(refused(limits, settings.clone()), "5 prompt frames are asked for; the limit is 4");
+    let limits = Limits { prompt_positions: 4, ..Limits::default() };
+    assert_eq!(refused(limits, settings.clone()), "5 prompt positions are asked for; the limit is 4");
     let limits = Limits { segments: 7, ..Limits::default() };
     assert_eq!(refused(limits, settings.clone()), "8 segments are asked for; the limit is 7");
     let most = settings.speech.max_steps.max(settings.text.max_steps);
@@ -574,29 +574,30 @@ fn doubtful_sounds_are_told() {
     script.push(vec![2, 21]);
     let script: Vec<&[TokenId]> = script.iter().map(Vec::as_slice).collect();
     let rules = rules(&[Modality::Audio]);
-    let layout = &rules.voice(Modality::Audio).unwrap().layout;
-    let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]), &Cancel::new());
+    let layout = &rules.of(Modality::Audio).unwrap().layout;
+    let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]));
     let doubts = reply.segments[0].doubts(layout);
     assert_eq!(doubts, ["the sound is silent: all 2 samples are below −80 dB"]);
 
     let script: [&[TokenId]; 4] = [&[18, 21], &[16, 23], &[18, 21], &[2, 21]];
-    let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]), &Cancel::new());
+    let (reply, ..) = run(&mut Fake::new(&script), config(&[Modality::Audio]));
     let doubts = reply.segments[0].doubts(layout);
     assert_eq!(doubts, ["the model left out 2 of 4 codes; they are decoded as code 0"]);
 }
 
 #[test]
 fn cancelling_ends_between_two_steps_and_leaves_a_usable_tail() {
-    let cancel = Cancel::new();
-    cancel.cancel();
-    let (reply, error, tail) = run(&mut Fake::new(&[]), config(&[Modality::Text]), &cancel);
-    assert!(error.is_none() && reply.segments.is_empty() && tail.is_empty());
+    let mut conversation = SharedFake::new(Fake::new(&[])).conversation(&SCHEMA1, Limits::default());
+    conversation.cancel.cancel();
+    let generation = Generation::new(&mut conversation, prompt(), config(&[Modality::Text])).unwrap();
+    let (reply, error) = generation.into_partial_reply();
+    assert!(error.is_none() && reply.segments.is_empty() && conversation.tail().is_empty());
 
     let script: Vec<&[TokenId]> = vec![&[10]; 9];
     let mut conversation = SharedFake::new(Fake::new(&script)).conversation(&[Modality::Text], Limits::default());
-    let cancel = Cancel::new();
+    let cancel = conversation.cancel.clone();
     let mut deltas = 0;
-    for event in Generation::new(&mut conversation, prompt(), config(&[]), cancel.clone()).unwrap() {
+    for event in Generation::new(&mut conversation, prompt(), config(&[])).unwrap() {
         match event.unwrap() {
             Event::TextDelta(_) => {
                 deltas += 1;
@@ -619,7 +620,7 @@ fn a_dropped_generation_leaves_a_usable_tail() {
     let mut conversation = shared.conversation(&SCHEMA1, Limits::default());
     let mut settings = config(&[Modality::Audio]);
     settings.audio.guidance = 2.0;
-    let mut generation = Generation::new(&mut conversation, prompt(), settings, Cancel::new()).unwrap();
+    let mut generation = Generation::new(&mut conversation, prompt(), settings).unwrap();
     assert!(matches!(generation.next(), Some(Ok(Event::SegmentStarted { .. }))));
     generation.next();
     drop(generation);

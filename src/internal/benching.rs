@@ -1,4 +1,4 @@
-//! Parts that work without a graph and that the interface does not show, for `benches/parts.rs`.
+//! Private parts that work without a graph, for `benches/parts.rs`.
 
 pub use crate::prompt::{Layouter, SoundEncoder};
 pub use crate::sampling::{Candidates, Rng, Sampler, Sampling, guide};

@@ -1,5 +1,5 @@
-//! One function for each format that others may write: it takes any bytes, and must return. `fuzz/` calls them with the
-//! fuzzer's input, the tests with the committed seeds and with damaged copies of them.
+//! Fuzz targets: one function for each format of untrusted input. `fuzz/` calls them with the fuzzer's input, the tests
+//! with the committed seeds and with damaged copies.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -11,10 +11,10 @@ use crate::record::Record;
 use crate::text::{TextDecoder, TextTokenizer};
 use crate::token::{Ends, Interval, Layout, LayoutConfig, Pattern, TextIds, TokenId, Tokens, Vocabulary};
 
-/// Takes any bytes, and comes back.
+/// A fuzz target: takes any bytes, and must return.
 pub type Target = fn(&[u8]);
 
-/// Names and functions.
+/// All targets by name.
 pub const TARGETS: &[(&str, Target)] = &[
     ("audio", audio),
     ("wave", wave),
@@ -32,7 +32,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tokens", tokens),
 ];
 
-/// A recording: what comes of it is finite and within the limits.
+/// Decodes a recording; its samples must be finite, and within the limits.
 pub fn audio(bytes: &[u8]) {
     let options = DecodeOptions { sample_rate: Some(16_000), max_seconds: Some(20.0), max_bytes: Some(1 << 24) };
     if let Ok(decoded) = decode_reader(bytes, "sound", &options) {
@@ -41,7 +41,7 @@ pub fn audio(bytes: &[u8]) {
     }
 }
 
-/// A manifest of any schema, and all that is computed from one that passes.
+/// Reads a manifest of any schema, and checks everything computed from a valid one.
 pub fn manifest(bytes: &[u8]) {
     let Ok(manifest) = parse_manifest(bytes) else { return };
     if check_manifest(&manifest).is_ok() {
@@ -53,12 +53,12 @@ pub fn manifest(bytes: &[u8]) {
     }
 }
 
-/// A graph file.
+/// Checks a graph file.
 pub fn graph(bytes: &[u8]) {
     let _ = check_graph(bytes, &BTreeMap::from([("llm.onnx.data".to_owned(), FileSum::unread(4096))]));
 }
 
-/// A tokenizer, and words through it: pieces are the whole.
+/// Reads a tokenizer, and encodes and decodes text with it.
 pub fn tokenizer(bytes: &[u8]) {
     let Ok(tokenizer) = TextTokenizer::from_bytes(bytes, &vocabulary(1)) else { return };
     let Ok(ids) = tokenizer.encode("rain, é and\n42") else { return };
@@ -67,7 +67,7 @@ pub fn tokenizer(bytes: &[u8]) {
     let _ = pieces.and_then(|pieces| Ok(pieces + &decoder.finish(&tokenizer)?));
 }
 
-/// A record: what is read comes back as it is written.
+/// Reads a record; writing and reading it again must not change it.
 pub fn record(bytes: &[u8]) {
     let Ok(record) = Record::from_json(bytes) else { return };
     let Ok(written) = record.to_json() else { return };
@@ -75,14 +75,14 @@ pub fn record(bytes: &[u8]) {
     assert_eq!(again.ok(), Some(written), "a record that was read cannot be read again");
 }
 
-/// A WAV file with a record in it.
+/// Reads the record in a WAV file.
 pub fn take(bytes: &[u8]) {
     if let Ok(Some(chunk)) = crate::audio::read_chunk(&mut Cursor::new(bytes), *b"ualm", 1 << 24) {
         record(&chunk);
     }
 }
 
-/// Tokens of a segment to codes and back, in the layout that the first byte names: codes that are read were a sound's.
+/// Converts tokens of a segment to codes and back, in the layout of the first byte.
 pub fn tokens(bytes: &[u8]) {
     let Some((first, ids)) = bytes.split_first() else { return };
     let (layout, vocabulary) = layout(*first);
@@ -99,7 +99,7 @@ pub fn tokens(bytes: &[u8]) {
     }
 }
 
-/// A layout of 64 codes a book: three delayed books, three that take turns, or one among other ids.
+/// Returns a layout of 64 codes per book: three delayed books, three interleaved ones, or one among other ids.
 fn layout(number: u8) -> (Layout, Vocabulary) {
     let (pattern, books, width) = match number % 3 {
         0 => (Pattern::Delayed, 3, 3),

@@ -1,4 +1,4 @@
-//! Items for the other packages of this workspace. They are no part of the interface and may change in any version.
+//! Items for the other packages of this workspace. They are not public and may change in any version.
 
 #[cfg(feature = "internal")]
 pub mod benching;

@@ -70,7 +70,7 @@ impl AudioEncoder {
         })
     }
 
-    /// Returns the samples that are encoded: in one channel, at the encoder's rate, and within −1 … 1 if the encoder
+    /// Returns the samples that are encoded: in one channel, at the encoder's rate, and within −1 to 1 if the encoder
     /// expects it.
     fn samples(&self, sound: &Waveform) -> Result<Vec<f32>> {
         let sound = check_finite_sound(sound)?.to_mono().resample(self.config.sampling_rate)?;
@@ -128,8 +128,10 @@ impl AudioEncoder {
             Some(chunks) => chunks * self.config.chunk_frames,
             None => mel.ncols(),
         };
-        let mut parts = mel.axis_chunks_iter(Axis(1), frames.max(1));
-        parts.try_for_each(|part| self.run_chunks(part, &mut left, all))
+        for part in mel.axis_chunks_iter(Axis(1), frames.max(1)) {
+            self.run_chunks(part, &mut left, all)?;
+        }
+        Ok(())
     }
 
     /// Runs the graph on the chunks of `mel` together, and appends as many rows to `all` as are `left`.
@@ -157,7 +159,7 @@ impl AudioEncoder {
         let Some(lengths) =
             lengths.iter().map(|len| usize::try_from(*len).ok().filter(|len| *len <= rows)).collect::<Option<Vec<_>>>()
         else {
-            let what = format!("audio_encoder: lengths {lengths:?}; expected 0 … {rows}");
+            let what = format!("audio_encoder: lengths {lengths:?}; expected 0..={rows}");
             return Err(Error::new(ErrorKind::Numeric, what));
         };
         for (rows, len) in features.outer_iter().zip(lengths) {
@@ -173,7 +175,9 @@ impl AudioEncoder {
 fn limit_peak(samples: &mut [f32]) {
     let peak = samples.iter().fold(0.0f32, |peak, sample| peak.max(sample.abs()));
     if peak > 1.0 {
-        samples.iter_mut().for_each(|sample| *sample /= peak);
+        for sample in samples {
+            *sample /= peak;
+        }
     }
 }
 

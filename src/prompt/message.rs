@@ -12,7 +12,7 @@ use crate::modality::Modality;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Role {
-    /// Instructions that stand above the conversation.
+    /// Instructions to the model.
     System,
     /// The person.
     User,
@@ -21,7 +21,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role that a request calls `name`.
+    /// Returns the role with this `name`.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for another name.
@@ -37,7 +37,7 @@ impl Role {
         }
     }
 
-    /// The role's name in requests and records.
+    /// Returns the role's name in requests and records.
     pub fn name(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -60,7 +60,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// The modality under which a template announces the content.
+    /// Returns the modality under which a template announces the content.
     pub(crate) fn modality(&self) -> Modality {
         match self {
             Self::Text(_) => Modality::Text,
@@ -72,7 +72,7 @@ impl Content {
 
 /// One part of a conversation; a turn of several parts is several messages of the same role.
 ///
-/// Words are only words: the name of a control token in a text does not become that token.
+/// The name of a control token in a text does not become that token.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Message {
@@ -80,8 +80,8 @@ pub struct Message {
     pub role: Role,
     /// Words or a recording.
     pub content: Content,
-    /// True if the message begins a turn although the one before it is of the same role. Templates that let every message
-    /// of a role go on with its turn ignore it.
+    /// `true` if the message begins a turn although the message before it has the same role. Templates that merge messages
+    /// of one role into one turn ignore this.
     pub begins_turn: bool,
 }
 
@@ -107,17 +107,17 @@ impl Message {
         Self { begins_turn: true, ..self }
     }
 
-    /// A message of the user in words.
+    /// Creates a text message of the user.
     pub fn text(text: impl Into<String>) -> Self {
         Self::new(Role::User, Content::Text(text.into()))
     }
 
-    /// A recording of sound or music that the user gives.
+    /// Creates a message of the user with a recording of sound or music.
     pub fn audio(waveform: Waveform) -> Self {
         Self::new(Role::User, Content::Audio(waveform))
     }
 
-    /// A recording of speech that the user gives.
+    /// Creates a message of the user with a recording of speech.
     pub fn speech(waveform: Waveform) -> Self {
         Self::new(Role::User, Content::Speech(waveform))
     }

@@ -1,8 +1,7 @@
 //! Messages to the tokens that the language model reads, by the package's template.
 //!
-//! Text is tokenized with the template's own words around it. Sound from the user stays continuous: its positions hold
-//! places, and encoder features take the place of their embeddings. Sound that the model is said to have made is laid out
-//! as a segment of codec codes.
+//! Text is tokenized together with the template's words around it. Sound from the user stays continuous: encoder features
+//! replace the embeddings of its positions. Sound in a message of the assistant is laid out as a segment of codec codes.
 
 mod message;
 mod template;
@@ -32,12 +31,12 @@ pub struct FeatureSlot {
 }
 
 impl FeatureSlot {
-    /// Index of the position that takes the first row.
+    /// Returns the index of the position whose embedding the first row replaces.
     pub fn start(&self) -> usize {
         self.start
     }
 
-    /// The features, shape [positions, hidden size].
+    /// Returns the features, shape [positions, hidden size].
     pub fn features(&self) -> &Array2<f32> {
         &self.features
     }
@@ -55,34 +54,34 @@ pub struct Prompt {
 
 /// Encodes the sound of messages.
 pub trait SoundEncoder {
-    /// Continuous features of `sound`, shape [positions, hidden size].
+    /// Encodes `sound` to continuous features, shape [positions, hidden size].
     fn features(&self, sound: &Waveform) -> Result<Array2<f32>>;
 
-    /// The tokens of a segment of `modality` that holds `sound`, without an end.
+    /// Returns the tokens of a segment of `modality` that holds `sound`, without an end.
     fn segment(&self, modality: Modality, sound: &Waveform) -> Result<Tokens>;
 }
 
-/// A template with what it needs to lay out messages.
+/// Lays out messages by a template.
 #[derive(Clone, Copy)]
 pub struct Layouter<'a> {
-    /// The words around messages.
+    /// The template.
     pub template: &'a Template,
-    /// The space of ids.
+    /// The vocabulary.
     pub vocabulary: &'a Vocabulary,
     /// The tokenizer.
     pub tokenizer: &'a TextTokenizer,
-    /// Encodes the sound of messages.
+    /// The encoder of the messages' sound.
     pub sound: &'a dyn SoundEncoder,
 }
 
 impl Layouter<'_> {
-    /// Lays out `messages` for a reply of `modality`; `begins` says that they begin a conversation. Thoughts come before
-    /// text alone: where sound is heard, a prompt for them is one for text.
+    /// Lays out `messages` for a reply of `modality`; `begins` is `true` if they begin a conversation. The model thinks about
+    /// text only: if the messages hold sound, a prompt for thinking is laid out for text.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for no messages, for text that cannot be tokenized or is empty where the template forbids
-    /// it, for thoughts of a model that has none, and for a role or content that the template does not know; and those
-    /// of encoding sound.
+    /// [`ErrorKind::Invalid`] for no messages, for text that cannot be tokenized or is empty although the template needs
+    /// some, for thoughts of a model that does not think, and for a role or content that the template lacks; and the
+    /// errors of encoding sound.
     pub fn prompt(&self, modality: Modality, messages: &[Message], begins: bool) -> Result<Prompt> {
         if modality == Modality::Thinking && !self.template.segments.contains_key(&Modality::Thinking) {
             let what = "this package's model does not think before it answers: ask for text without thinking";
@@ -111,16 +110,16 @@ impl Layouter<'_> {
         Ok(Prompt { tokens, features, unconditional, modality })
     }
 
-    /// Returns the prompt of `len` positions in which `fill` stands for the user's text; `None` when the template leaves
-    /// no room for one.
+    /// Returns the prompt of `len` positions in which `id` replaces the user's text; `None` if the template leaves no room
+    /// for it.
     fn filled(&self, request: Request, id: TokenId, len: usize) -> Result<Option<Tokens>> {
         let (bare, _) = self.write(request, Some(Fill { id, count: 0 }))?;
         let Some(count) = len.checked_sub(bare.len()).filter(|count| *count > 0) else { return Ok(None) };
         Ok(Some(self.write(request, Some(Fill { id, count }))?.0))
     }
 
-    /// Writes the messages; with `fill`, that in place of the user's text. Where the prompt decides what is made, it holds
-    /// everything before the first position of the reply.
+    /// Writes the messages, with `fill` in place of the user's text. If the prompt decides the modality, it ends with the
+    /// position before the reply's first.
     fn write(&self, request: Request, fill: Option<Fill>) -> Result<(Tokens, Vec<FeatureSlot>)> {
         let Request { task, modality, messages, begins } = request;
         let mut writer = Writer::new(self.vocabulary, self.tokenizer);
@@ -215,7 +214,7 @@ struct Request<'a> {
     begins: bool,
 }
 
-/// An id, and how often it is written in place of a text.
+/// An id, and the number of times that it is written in place of a text.
 #[derive(Clone, Copy)]
 struct Fill {
     id: TokenId,
@@ -245,50 +244,51 @@ fn written<'t>(text: &'t str, task: &Task, turn: &Turn) -> Result<&'t str> {
     }
 }
 
-/// Strips white space as Python's `str.strip` does, which the reference implementations use: the separators U+001C to
-/// U+001F are white space, too.
+/// Strips white space like Python's `str.strip` of the reference implementations, which also strips the separators
+/// U+001C to U+001F.
 pub(crate) fn strip(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}'))
 }
 
 impl Prompt {
-    /// A prompt of `tokens` that were laid out by other means, for a reply of any modality; where the prompt decides what is
-    /// made, for text, with all that stands before the reply. They are checked when a session runs them.
+    /// Creates a prompt of `tokens` that were laid out by other means, for a reply of any modality; if the prompt decides the
+    /// modality, for a reply in text, with all tokens before the reply. The session that runs the prompt checks them.
     pub fn from_tokens(tokens: Tokens) -> Self {
         Self { tokens, features: Vec::new(), unconditional: None, modality: Modality::Text }
     }
 
-    /// The tokens, those that hold the places of features among them.
+    /// Returns the tokens, including the placeholders of features.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
     }
 
-    /// The unconditional prompt of guidance, where the package's template has one of tokens and the prompt room for it.
+    /// Returns the unconditional prompt of guidance; `None` if the package's template has none of tokens, or this prompt no
+    /// room for it.
     pub fn unconditional(&self) -> Option<&Tokens> {
         self.unconditional.as_ref()
     }
 
-    /// The features of the places, in order.
+    /// Returns the features, in the order of their positions.
     pub fn features(&self) -> &[FeatureSlot] {
         &self.features
     }
 
-    /// The number of positions.
+    /// Returns the number of positions.
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Whether there is no position.
+    /// Returns whether the prompt has no position.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
-    /// The modality that the prompt was laid out for.
+    /// Returns the modality for which the prompt was laid out.
     pub fn modality(&self) -> Modality {
         self.modality
     }
 
-    /// Puts `begin` first if it is not there yet.
+    /// Puts `begin` before the tokens, unless they begin with it.
     pub(crate) fn begin(&mut self, begin: &Tokens) {
         let len = begin.len();
         for tokens in [Some(&mut self.tokens), self.unconditional.as_mut()].into_iter().flatten() {

@@ -17,7 +17,7 @@ use crate::token::{TokenId, Vocabulary};
 pub enum Piece {
     /// An id of the vocabulary.
     Id(TokenId),
-    /// Text for the tokenizer; neighbouring texts, a message's own among them, are tokenized as one.
+    /// Text for the tokenizer; adjacent texts, including a message's own, are tokenized as one.
     Text(String),
 }
 
@@ -26,28 +26,28 @@ pub enum Piece {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Template {
-    /// How messages become a prompt, by what is to be made; a task without an entry is laid out as text.
+    /// Layouts of messages, by task; a task without an entry is laid out as text.
     pub tasks: BTreeMap<TaskName, Task>,
-    /// What stands around the content of a message.
+    /// Pieces around the content of a message.
     pub content: BTreeMap<Modality, ContentWrap>,
-    /// What opens and closes a segment that the model makes.
+    /// Pieces before and after a segment that the model makes.
     pub segments: BTreeMap<Modality, Wrap>,
-    /// What stands between two segments of a reply, after the id that ended the first.
+    /// Pieces between two segments of a reply, after the id that ended the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub between: Vec<Piece>,
-    /// True if the model thinks before it answers in text unless told otherwise.
+    /// `true` if the model thinks before it answers in text by default.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub thinks: bool,
     /// The form in which earlier replies stay in a conversation.
     #[serde(default, skip_serializing_if = "History::is_as_made")]
     pub history: History,
-    /// What decides which modality comes next.
+    /// The rule that decides the modality of the next segment.
     pub choice: Choice,
     /// The unconditional prompt of classifier-free guidance.
     pub unconditional: Unconditional,
 }
 
-/// The name of a task: what a prompt is laid out for.
+/// The name of a task, for which a prompt is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -61,15 +61,15 @@ pub enum TaskName {
     Speech,
     /// Thoughts, which text follows.
     Thinking,
-    /// Text about sound that is heard.
+    /// Text about sound in the messages.
     Listening,
-    /// The text that answers in a spoken conversation, where the question was heard before and the answer is spoken after.
+    /// The answer in text of a spoken conversation, between the transcript of the question and the speech.
     Cascade,
 }
 
 impl TaskName {
-    /// Returns the name of the task for a reply that begins with `modality`; `hears` says that its messages hold sound.
-    /// Thoughts come before text alone.
+    /// Returns the name of the task for a reply that begins with `modality`; `hears` is `true` if its messages hold sound. The
+    /// model thinks about text only.
     pub(crate) fn of(modality: Modality, hears: bool) -> Self {
         match modality {
             Modality::Text | Modality::Thinking if hears => Self::Listening,
@@ -94,28 +94,28 @@ impl From<Modality> for TaskName {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Task {
-    /// Before the first turn of a conversation.
+    /// Pieces before the first turn of a conversation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub begin: Vec<Piece>,
-    /// The text of the system turn of a conversation whose messages give none.
+    /// The text of the system turn, for a conversation whose messages have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
-    /// Around the turns of each role.
+    /// Pieces around the turns of each role.
     pub turns: BTreeMap<Role, Turn>,
-    /// Whether text is stripped of white space at both ends, and refused when nothing is left.
+    /// `true` if text is stripped of white space at both ends, and refused when nothing is left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trim: bool,
-    /// Whether messages of one role that follow one another form one turn, even if they begin turns of their own
+    /// `true` if adjacent messages of one role form one turn, even if they begin turns of their own
     /// ([`Message::begins_turn`](crate::Message)).
     #[serde(default = "merges", skip_serializing_if = "Clone::clone")]
     pub merges: bool,
-    /// Whether the sounds of a turn stand before its texts, wherever they were given.
+    /// `true` if the sounds of a turn are written before its texts, in any order of the messages.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sound_first: bool,
-    /// The text of a turn that has sound and no text.
+    /// The text of a turn with sound and no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
-    /// After the last turn; the opener of the reply's first segment follows.
+    /// Pieces after the last turn, before the opener of the reply's first segment.
     pub reply: Vec<Piece>,
 }
 
@@ -123,51 +123,52 @@ fn merges() -> bool {
     true
 }
 
-/// What stands around a turn.
+/// Pieces around a turn.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Turn {
-    /// Before the turn.
+    /// Pieces before the turn.
     pub open: Vec<Piece>,
-    /// Between two messages of the same role.
+    /// Pieces between two messages of the turn.
     pub join: Vec<Piece>,
-    /// After the turn.
+    /// Pieces after the turn.
     pub close: Vec<Piece>,
-    /// Of a text of the turn, only what follows the last of these is written: an earlier answer without its thoughts.
+    /// A mark: of a text of the turn, only the part after the last such mark is written (an earlier answer without its
+    /// thoughts).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// Whether texts of the turn are stripped of white space at both ends; nothing may be left.
+    /// `true` if texts of the turn are stripped of white space at both ends; nothing may be left.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strip: bool,
 }
 
-/// What stands around something.
+/// Pieces around a segment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Wrap {
-    /// Before it.
+    /// Pieces before it.
     pub open: Vec<Piece>,
-    /// After it.
+    /// Pieces after it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub close: Vec<Piece>,
 }
 
-/// What stands around the content of a message.
+/// Pieces around the content of a message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ContentWrap {
-    /// Before it.
+    /// Pieces before it.
     pub open: Vec<Piece>,
-    /// The id that holds the place of a row of encoder features, for sound that is heard.
+    /// The placeholder id of a row of encoder features, for sound of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<TokenId>,
-    /// After it.
+    /// Pieces after it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub close: Vec<Piece>,
 }
@@ -178,10 +179,10 @@ pub struct ContentWrap {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum History {
-    /// Position by position as the model made them.
+    /// Position by position, as the model generated them.
     #[default]
     AsMade,
-    /// Without the model's thoughts: an answer is laid out again as if the model had not thought.
+    /// Without the model's thoughts: the answer is laid out again alone.
     WithoutThinking,
 }
 
@@ -191,16 +192,16 @@ impl History {
     }
 }
 
-/// What decides which modality comes next.
+/// The rule that decides the modality of the next segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Choice {
-    /// The likeliest of the openers, each of one id.
+    /// The likeliest opener, each of one id.
     #[default]
     ByOpener,
-    /// The task that the prompt was laid out for.
+    /// The task for which the prompt was laid out.
     ByPrompt,
 }
 
@@ -210,10 +211,10 @@ pub enum Choice {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Unconditional {
-    /// Pads alone.
+    /// Pads only.
     #[default]
     Pads,
-    /// The same prompt, the text of its messages replaced by this id.
+    /// The same prompt with this id in place of the text of its messages.
     Fill(TokenId),
 }
 
@@ -224,8 +225,8 @@ impl Task {
 }
 
 impl Template {
-    /// Returns the pieces that begin a conversation for the task `name`: those before its first turn, and the system turn
-    /// that messages without one get.
+    /// Returns the pieces that begin a conversation for the task `name`: those before its first turn, and the default system
+    /// turn.
     pub(crate) fn beginning(&self, name: TaskName) -> Result<Vec<Piece>> {
         let task = self.task(name)?;
         let mut pieces = task.begin.clone();
@@ -243,7 +244,7 @@ impl Template {
         task.ok_or_else(|| Error::new(ErrorKind::Package, "the template has no task for text".to_owned()))
     }
 
-    /// Refuses a template that lacks what `modalities` need, or has ids outside `vocabulary`.
+    /// Checks that the template has everything that `modalities` need, and no ids outside `vocabulary`.
     pub(crate) fn validate(&self, modalities: &[Modality], vocabulary: &Vocabulary) -> Result<()> {
         let fail = |what: String| Err(Error::new(ErrorKind::Package, format!("template: {what}")));
         for modality in modalities {
@@ -261,7 +262,7 @@ impl Template {
                 ));
             }
             if segment.open.is_empty() && task.reply.is_empty() {
-                return fail(format!("nothing stands before a segment of {modality}; expected an id at least"));
+                return fail(format!("no pieces before a segment of {modality}; expected at least an id"));
             }
         }
         if let Some((name, _)) =
@@ -286,8 +287,8 @@ impl Template {
         }
     }
 
-    /// Checks that a reply with thoughts begins with an id: it is taken back from there, and words would be tokenized as one
-    /// with those before it.
+    /// Checks that a reply with thoughts begins with an id. The conversation is rewound to that position, and a text would
+    /// have been tokenized as one with the text before it.
     fn check_thinking_reply(&self) -> std::result::Result<(), String> {
         let task = self.task(TaskName::Thinking).ok();
         let Some((task, segment)) = task.zip(self.segments.get(&Modality::Thinking)) else { return Ok(()) };
@@ -300,7 +301,7 @@ impl Template {
         }
     }
 
-    /// Every id that the template names.
+    /// Returns every id of the template.
     fn ids(&self) -> impl Iterator<Item = TokenId> {
         let tasks = self.tasks.values().flat_map(|task| {
             let turns = task.turns.values().flat_map(|turn| [&turn.open, &turn.join, &turn.close]);

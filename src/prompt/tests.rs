@@ -61,7 +61,7 @@ fn says(role: Role, text: &str) -> Message {
     Message::new(role, Content::Text(text.into()))
 }
 
-/// The positions of a prompt of `chat` before those that every one ends with: `[20] a ↵ [22] [23]`.
+/// Returns the positions of a prompt of `chat` before those that every one ends with: `[20] a ↵ [22] [23]`.
 fn before_reply(prompt: &Prompt) -> Vec<u32> {
     let mut ids = first_column(prompt);
     assert_eq!(ids.split_off(ids.len() - 5), [20, 100, 127, 22, 23]);
@@ -72,7 +72,7 @@ fn first_column(prompt: &Prompt) -> Vec<u32> {
     prompt.tokens.iter().map(|position| position[0]).collect()
 }
 
-/// `[begin] ([role] [modality] content [join or close])*`.
+/// Returns a template of control ids: `[begin] ([role] [modality] content [join or close])*`.
 fn control_ids() -> Template {
     let turn = |role: u32| json!({"open": [role], "join": [3, role], "close": [2]});
     serde_json::from_value(json!({
@@ -208,13 +208,13 @@ fn templates_that_cannot_be_right_are_refused() {
     assert!(error.message().contains(r#"begins with the text "a\n"; expected an id"#), "{error}");
 }
 
-/// The text of the letters from id 100 on; other ids stand in brackets.
+/// Returns the text of the letters from id 100 on; other ids stand in brackets.
 fn spelled(ids: &[u32]) -> String {
     let letter = |id: &u32| "abcdefghijklmnopqrstuvwxyz \n.<>".chars().nth((*id as usize).wrapping_sub(100));
     ids.iter().map(|id| letter(id).map_or_else(|| format!("[{id}]"), String::from)).collect()
 }
 
-/// A model that thinks, with a system turn of its own and a task for text about sound.
+/// Returns the template of a model that thinks, with a system turn of its own and a task for text about sound.
 fn thoughtful() -> Template {
     let turn = |role: &str| json!({"open": [20, format!("{role}\n")], "join": ["\n"], "close": [21, "\n"]});
     let mut assistant = turn("a");

@@ -1,4 +1,4 @@
-//! Pieces of a template, text and features, one after another, as tokens.
+//! Writes pieces of a template, text and features as tokens.
 
 use std::sync::Arc;
 
@@ -9,20 +9,25 @@ use crate::error::Result;
 use crate::text::TextTokenizer;
 use crate::token::{TokenId, Tokens, Vocabulary};
 
-/// Writes tokens. Texts that follow one another are tokenized as one.
+/// A writer of tokens. Adjacent texts are tokenized as one.
 pub(super) struct Writer<'a> {
     tokenizer: &'a TextTokenizer,
     pad: TokenId,
     tokens: Tokens,
     features: Vec<FeatureSlot>,
-    /// Text that is not tokenized yet, as more may follow.
+    /// Text that is not tokenized yet, because more may follow.
     pending: String,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(vocabulary: &Vocabulary, tokenizer: &'a TextTokenizer) -> Self {
-        let (pad, tokens) = (vocabulary.filler(), vocabulary.tokens());
-        Self { tokenizer, pad, tokens, features: Vec::new(), pending: String::new() }
+        Self {
+            tokenizer,
+            pad: vocabulary.filler(),
+            tokens: vocabulary.tokens(),
+            features: Vec::new(),
+            pending: String::new(),
+        }
     }
 
     pub(super) fn pieces(&mut self, pieces: &[Piece]) -> Result<()> {
@@ -39,11 +44,13 @@ impl<'a> Writer<'a> {
         self.pending.push_str(text);
     }
 
-    /// Writes `count` times `id` in place of a text and of the white space before it.
+    /// Writes `id` `count` times in place of a text and the white space before it.
     pub(super) fn fill(&mut self, id: TokenId, count: usize) -> Result<()> {
         self.pending.truncate(self.pending.trim_end().len());
         self.tokenize()?;
-        (0..count).for_each(|_| self.tokens.push_single(id, self.pad));
+        for _ in 0..count {
+            self.tokens.push_single(id, self.pad);
+        }
         Ok(())
     }
 
@@ -57,7 +64,9 @@ impl<'a> Writer<'a> {
     pub(super) fn features(&mut self, id: TokenId, features: Array2<f32>) -> Result<()> {
         self.tokenize()?;
         let start = self.tokens.len();
-        (0..features.nrows()).for_each(|_| self.tokens.push_single(id, self.pad));
+        for _ in 0..features.nrows() {
+            self.tokens.push_single(id, self.pad);
+        }
         self.features.push(FeatureSlot { start, features: Arc::new(features) });
         Ok(())
     }
@@ -85,7 +94,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The tokens of `pieces` alone.
+/// Returns the tokens of `pieces`.
 pub(crate) fn write_pieces(pieces: &[Piece], vocabulary: &Vocabulary, tokenizer: &TextTokenizer) -> Result<Tokens> {
     let mut writer = Writer::new(vocabulary, tokenizer);
     writer.pieces(pieces)?;

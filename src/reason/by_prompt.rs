@@ -1,5 +1,5 @@
-//! Chains by prompt: every stage is a request of its own, which begins a new conversation. Its prompt is worded from the
-//! person's words and the segments so far, so that any model that answers text, hears and makes sound can run a chain.
+//! Chains by prompt: every stage is a request, which begins a new conversation. Its prompt is worded from the person's
+//! words and the segments so far, so that any model for text and sound can run a chain.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,6 @@ use regex::Regex;
 use super::caption::RichCaption;
 use super::runner::{ChainRunner, invalid};
 use crate::audio::Waveform;
-use crate::cancel::Cancel;
 use crate::chain::{ChainRequest, Stage, Values, Wording, fill};
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Checkpoint, GenerationConfig};
@@ -20,7 +19,7 @@ use crate::record::{Record, RecordedSegment};
 
 static CAPTION: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)\bcaption\W*?:").ok());
 
-/// The kinds of requests that share their settings.
+/// The kinds of requests; requests of one kind share their settings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Chat,
@@ -40,14 +39,14 @@ impl Kind {
 
 impl ChainRunner<'_> {
     /// Begins a chain by prompt about `words`.
-    pub(super) fn begin_by_prompt(&mut self, words: &str, cancel: &Cancel) -> Result<()> {
+    pub(super) fn begin_by_prompt(&mut self, words: &str) -> Result<()> {
         self.record.request = Some(ChainRequest { words: words.to_owned(), wording: self.options.wording.clone() });
-        self.open_turn(cancel).map(drop)
+        self.open_turn().map(drop)
     }
 
-    /// Goes to the stage at `index` of the chain by prompt in `record`, whose stages are `saved`: its prompt is run as it
-    /// was, or laid out anew where the record lacks it or the wording was changed.
-    pub(super) fn go_to_by_prompt(&mut self, record: &Record, saved: Option<Stage>, cancel: &Cancel) -> Result<()> {
+    /// Resumes a chain by prompt at the next stage of `record`, which was the stage `saved` there. Runs the recorded prompt of
+    /// the stage, or lays out a new one if the record lacks it or the wording was changed.
+    pub(super) fn go_to_by_prompt(&mut self, record: &Record, saved: Option<Stage>) -> Result<()> {
         let Some(stage) = self.stage() else {
             return Err(invalid("a chain resumes at a segment or at an answer: name one of them"));
         };
@@ -78,47 +77,47 @@ impl ChainRunner<'_> {
         self.record.request = Some(request);
         match stage {
             Stage::Answer => Ok(()),
-            _ => self.open_turn(cancel).map(drop),
+            _ => self.open_turn().map(drop),
         }
     }
 
-    /// Takes the person's answer, and begins the turn of the plan.
-    pub(super) fn answer_by_prompt(&mut self, answer: &Message, cancel: &Cancel) -> Result<()> {
+    /// Keeps the person's answer, and begins the turn of the plan.
+    pub(super) fn answer_by_prompt(&mut self, answer: &Message) -> Result<()> {
         let Content::Text(words) = &answer.content else {
             return Err(invalid("an answer in a chain by prompt is text: transcribe the recording first"));
         };
         self.answer = Some(words.trim().to_owned());
         self.next += 1;
-        let opened = self.open_turn(cancel);
+        let opened = self.open_turn();
         if opened.is_err() {
             self.next -= 1;
         }
         opened.map(drop)
     }
 
-    /// Returns the checkpoint at which the next stage opens, after its prompt, with which a conversation begins.
-    pub(super) fn open_turn(&mut self, cancel: &Cancel) -> Result<Checkpoint> {
+    /// Runs the prompt of the next stage in a new conversation, and returns the checkpoint after it.
+    pub(super) fn open_turn(&mut self) -> Result<Checkpoint> {
         let cut = self.stages.cut(self.next);
         // the session leaves the last stage
         self.opened = None;
         let checkpoint = if self.record.turns.len() > cut.turn {
-            self.takes.session_mut().restore(&self.record, cut, cancel)?
+            self.takes.session_mut().restore(&self.record, cut)?
         } else {
-            self.begin_turn_by_prompt(cancel)?
+            self.begin_turn_by_prompt()?
         };
         self.checkpoint = Some(checkpoint.clone());
         Ok(checkpoint)
     }
 
-    fn begin_turn_by_prompt(&mut self, cancel: &Cancel) -> Result<Checkpoint> {
+    fn begin_turn_by_prompt(&mut self) -> Result<Checkpoint> {
         let stage = self.stage().ok_or_else(|| invalid("the chain is finished"))?;
         let config = self.config_of(stage);
         let messages = self.messages(stage)?;
-        let prompt = self.model().prompt_for(config.opens_with(), &messages, cancel)?;
+        let prompt = self.model().prompt_for(config.opens_with(), &messages)?;
         let session = self.takes.session_mut();
         session.clear();
-        let checkpoint = session.checkpoint(&prompt, cancel)?;
-        // the answer makes no segment; the plan's turn keeps it
+        let checkpoint = session.checkpoint(&prompt)?;
+        // the answer is no segment; the turn of the plan keeps it
         let answer = self.answer.clone().filter(|_| stage == Stage::Plan).map(Message::text);
         let messages: Vec<_> = answer.into_iter().chain(messages).collect();
         self.record.begin_conversation(&messages, &prompt, &config);
@@ -135,7 +134,7 @@ impl ChainRunner<'_> {
         let text =
             fill(wording.of(stage, &manifest.prompts.ask), &self.values()).map_err(|e| e.context(stage.name()))?;
         if text.is_empty() {
-            let what = format!("the wording of {} gives no text at this place of the chain", stage.name());
+            let what = format!("the wording of {} gives no text at this stage of the chain", stage.name());
             return Err(invalid(&what));
         }
         match stage {
@@ -169,7 +168,7 @@ impl ChainRunner<'_> {
         turns.rev().find(|(turn, _)| self.stages.of_turn(*turn) == Some(stage))?.1.segments.last()
     }
 
-    /// Returns the last draft as it is heard.
+    /// Returns the last draft, enhanced if the package has an enhancer.
     fn draft(&self) -> Result<Waveform> {
         if let Some(sound) = &self.sound {
             return Ok(sound.clone());
@@ -207,7 +206,7 @@ impl ChainRunner<'_> {
     }
 }
 
-/// Returns the sound of a recorded segment as it is heard.
+/// Decodes the sound of a recorded segment, and enhances it if the package has an enhancer.
 fn decoded(model: &Model, segment: &RecordedSegment) -> Result<Waveform> {
     let layout = model.layout(segment.modality)?;
     let codes = layout.codes(&segment.tokens, 0..layout.frames(&segment.tokens))?;
@@ -236,8 +235,8 @@ fn caption_in(critique: &str) -> Option<String> {
     (!caption.is_empty()).then(|| caption.to_owned())
 }
 
-/// Returns the error of a request in which the model made nothing of `modality`. Another seed may make something of the
-/// same request, so that it is no fault of the request.
+/// Returns the error of a request for which the model generated nothing of `modality`. Another seed may succeed, so that
+/// the request is not at fault.
 pub(super) fn empty(name: &str, modality: Modality) -> Error {
     let what = if modality.is_sound() { "has no sound" } else { "has no text" };
     let way = "nothing of it is kept; make it again with another seed, other settings or another wording";

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 /// The plan of a sound, in three parts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RichCaption {
-    /// The sounds to be heard, a word or two each.
+    /// The sounds, a word or two each.
     pub keywords: Vec<String>,
     /// The sounds with their times.
     pub layout: Vec<LayoutEvent>,
@@ -21,6 +22,7 @@ pub struct RichCaption {
 
 /// A sound with its beginning and end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LayoutEvent {
     /// Seconds from the beginning.
     pub start: f64,
@@ -30,7 +32,7 @@ pub struct LayoutEvent {
     pub what: String,
 }
 
-/// Compiles a pattern; `None` cannot come of the constants below, which the tests run.
+/// Compiles a pattern; never `None` for the constants below, which the tests compile.
 fn expression(pattern: &str) -> Option<Regex> {
     Regex::new(pattern).ok()
 }
@@ -48,7 +50,8 @@ impl RichCaption {
     pub fn parse(text: &str) -> Option<Self> {
         let mut labels: Vec<(String, usize, usize)> = Vec::new();
         for found in LABEL.as_ref()?.captures_iter(text) {
-            let (whole, name) = (found.get(0)?, found.get(1)?.as_str().to_lowercase());
+            let whole = found.get(0)?;
+            let name = found.get(1)?.as_str().to_lowercase();
             if labels.iter().any(|(known, ..)| *known == name) {
                 return None;
             }
@@ -90,7 +93,8 @@ impl LayoutEvent {
     fn parse(text: &str) -> Option<Self> {
         let parts = EVENT.as_ref()?.captures(text)?;
         let seconds = |index: usize| parts.get(index)?.as_str().parse::<f64>().ok();
-        let (start, end) = (seconds(1)?, seconds(2)?);
+        let start = seconds(1)?;
+        let end = seconds(2)?;
         let what = parts.get(3)?.as_str().trim().to_owned();
         (start <= end).then_some(Self { start, end, what })
     }

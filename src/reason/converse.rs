@@ -20,7 +20,7 @@ pub struct ConverseOptions<'a> {
     pub seed: u64,
     /// `true` yields the speech in chunks while it is made, at some cost in speed.
     pub stream_audio: bool,
-    /// Changes the package's settings of the answer and of its speech. A question is heard greedily.
+    /// A function that changes the package's settings of the answer and of its speech. A question is transcribed greedily.
     pub settings: Box<dyn Fn(&mut GenerationConfig) + Send + 'a>,
 }
 
@@ -56,25 +56,24 @@ impl<'a> ConverseOptions<'a> {
 pub struct Spoken {
     /// The segment of speech.
     pub segment: Segment,
-    /// Its sound, through the package's enhancer if it has one.
+    /// The sound, enhanced if the package has an enhancer.
     pub sound: Waveform,
 }
 
-/// A spoken conversation: each call is a request of its own, which begins a new conversation with the model. All of them
-/// are in one record, a turn for each, but for those that returned an error. Events count their segments from 1 on.
+/// A spoken conversation: each call is a request, which begins a new conversation with the model. One record holds a turn
+/// for each request that succeeded. Events number the segments from 1.
 ///
 /// ```no_run
-/// use ualm::{Cancel, ConverseOptions, Converser, Message, Model, TakeRunner};
+/// use ualm::{ConverseOptions, Converser, Message, Model, TakeRunner};
 ///
 /// # fn main() -> ualm::Result<()> {
 /// let model = Model::load("onnx/default")?;
 /// let takes = TakeRunner::in_session(model.session(), 1);
 /// let mut converser = Converser::new(takes, ConverseOptions::default().seed(1))?;
-/// let cancel = Cancel::new();
 /// let recording = ualm::audio::decode_file("question.wav", &model.decode_options())?.waveform;
-/// let question = converser.hear(recording, &cancel, |_| Ok(()))?;
-/// let answer = converser.answer(&[Message::text(question)], &cancel, |_| Ok(()))?;
-/// let spoken = converser.speak(&answer, &cancel, |_| Ok(()))?;
+/// let question = converser.hear(recording, |_| Ok(()))?;
+/// let answer = converser.answer(&[Message::text(question)], |_| Ok(()))?;
+/// let spoken = converser.speak(&answer, |_| Ok(()))?;
 /// converser.record().write_wav("answer.wav", &spoken.sound, Default::default())?;
 /// # Ok(())
 /// # }
@@ -86,7 +85,7 @@ pub struct Converser<'a> {
 }
 
 impl<'a> Converser<'a> {
-    /// Returns a conversation in the session of `takes`, whose conversation is forgotten.
+    /// Returns a conversation in the session of `takes`, which is cleared.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot speak.
@@ -102,19 +101,14 @@ impl<'a> Converser<'a> {
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Audio`] when no speech is understood, and the
     /// errors of encoding and generation, [`ErrorKind::Cancelled`] among them.
-    pub fn hear(
-        &mut self,
-        recording: Waveform,
-        cancel: &Cancel,
-        mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
-    ) -> Result<String> {
+    pub fn hear(&mut self, recording: Waveform, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<String> {
         let model = self.model();
         let mut config = model.config_for(Purpose::Transcribe);
         config.text.temperature = 0.0;
         let messages = [Message::text(&*model.manifest().prompts.transcribe), Message::speech(recording)];
-        let prompt = model.prompt_until(&messages, cancel)?;
-        let words = self.request(&messages, &prompt, &config, cancel, &mut tell, |model, take| {
-            let what = "no speech was understood in the recording: give a clearer one, or one of speech";
+        let prompt = model.prompt(&messages)?;
+        let words = self.request(&messages, &prompt, &config, &mut tell, |model, take| {
+            let what = "no speech was understood in the recording: give a clearer recording, or one of speech";
             let segment = whole(take.segments)?;
             let words = Some(model.unwrap_transcript(&segment.text)).filter(|words| !words.is_empty());
             words.map(str::to_owned).ok_or_else(|| Error::new(ErrorKind::Audio, what))
@@ -131,33 +125,27 @@ impl<'a> Converser<'a> {
     pub fn answer(
         &mut self,
         messages: &[Message],
-        cancel: &Cancel,
         mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
     ) -> Result<String> {
         let config = self.changed(self.model().config_for(Purpose::Converse));
-        let prompt = self.model().prompt_of(TaskName::Cascade, Modality::Text, messages, cancel)?;
-        self.request(messages, &prompt, &config, cancel, &mut tell, |_, take| match whole(take.segments)?.text.trim() {
+        let prompt = self.model().prompt_of(TaskName::Cascade, Modality::Text, messages)?;
+        self.request(messages, &prompt, &config, &mut tell, |_, take| match whole(take.segments)?.text.trim() {
             "" => Err(empty("answer", Modality::Text)),
             words => Ok(words.to_owned()),
         })
     }
 
-    /// Speaks `words`. Speech that is cancelled is returned as far as it came.
+    /// Speaks `words`. If it is cancelled, the speech so far is returned.
     ///
     /// # Errors
     /// A text that is empty or does not fit the context; [`ErrorKind::Numeric`] for speech without sound, and the errors
     /// of generation; [`ErrorKind::Cancelled`] when nothing was made.
-    pub fn speak(
-        &mut self,
-        words: &str,
-        cancel: &Cancel,
-        mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
-    ) -> Result<Spoken> {
+    pub fn speak(&mut self, words: &str, mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>) -> Result<Spoken> {
         let model = self.model();
         let config = self.changed(model.config().only(Modality::Speech)).stream_audio(self.options.stream_audio);
         let messages = [Message::text(words)];
-        let prompt = model.prompt_for(Modality::Speech, &messages, cancel)?;
-        self.request(&messages, &prompt, &config, cancel, &mut tell, |_, take| {
+        let prompt = model.prompt_for(Modality::Speech, &messages)?;
+        self.request(&messages, &prompt, &config, &mut tell, |_, take| {
             let Take { mut segments, sound, .. } = take;
             match (segments.pop(), sound.filter(|sound| !sound.is_empty())) {
                 (Some(segment), Some(sound)) => Ok(Spoken { segment, sound }),
@@ -165,6 +153,12 @@ impl<'a> Converser<'a> {
                 _ => Err(empty("speech", Modality::Speech)),
             }
         })
+    }
+
+    /// Lets `cancel` stop the calls from now on, in place of the token of the session
+    /// ([`Session::set_cancel`](crate::Session::set_cancel)).
+    pub fn set_cancel(&mut self, cancel: &Cancel) {
+        self.takes.session_mut().set_cancel(cancel);
     }
 
     /// Returns the model.
@@ -192,27 +186,28 @@ impl<'a> Converser<'a> {
         config.seed(self.options.seed)
     }
 
-    /// Makes the reply to `prompt` in a conversation of its own, and returns what `read` finds in it. After an error nothing
-    /// of the request is in the record.
+    /// Generates the reply to `prompt` in a new conversation, and returns the result of `read` for it. After an error the
+    /// record has nothing of the request.
     fn request<T>(
         &mut self,
         messages: &[Message],
         prompt: &Prompt,
         config: &GenerationConfig,
-        cancel: &Cancel,
         tell: &mut Tell<'_>,
         read: impl FnOnce(&Model, Take) -> Result<T>,
     ) -> Result<T> {
         let before = self.record.turns.len();
         let session = self.takes.session_mut();
         session.clear();
-        let checkpoint = session.checkpoint(prompt, cancel)?;
+        let checkpoint = session.checkpoint(prompt)?;
         self.record.begin_conversation(messages, prompt, config);
         let start = TakeStart { checkpoint: &checkpoint, record: &self.record, stage: None, before };
-        let made = self.takes.make_from(start, config, 1, cancel, tell).and_then(|takes| {
+        let made = self.takes.make_from(start, config, 1, tell).and_then(|takes| {
             let take = takes.into_iter().next().ok_or_else(nothing_made)?;
             let take = take.failure.map_or(Ok(Take { failure: None, ..take }), Err)?;
-            take.segments.iter().for_each(|segment| self.record.push(segment));
+            for segment in &take.segments {
+                self.record.push(segment);
+            }
             read(self.takes.session().model(), take)
         });
         if made.is_err() {
@@ -222,7 +217,7 @@ impl<'a> Converser<'a> {
     }
 }
 
-/// Returns the segment of a text that was made to its end.
+/// Returns the first segment, if it was not cancelled.
 fn whole(segments: Vec<Segment>) -> Result<Segment> {
     let segment = segments.into_iter().next().ok_or_else(nothing_made)?;
     if segment.end == SegmentEnd::Cancelled {

@@ -1,4 +1,4 @@
-//! Events of takes in the making, whether of a plain reply or of a stage of a chain.
+//! Events of takes in progress, of a plain reply or of a stage of a chain.
 
 use super::cost::StageCost;
 use super::ranking::Ranked;
@@ -22,7 +22,7 @@ pub struct SegmentPosition {
     pub modality: Modality,
 }
 
-/// An event of takes in the making. Takes that are made at once mix their events.
+/// An event of takes in progress. Takes that are made at once interleave their events.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TakeEvent<'a> {
@@ -38,16 +38,16 @@ pub enum TakeEvent<'a> {
     AudioChunk(SegmentPosition, Waveform),
     /// A segment ended.
     SegmentEnded {
-        /// Its position.
+        /// The segment's position.
         position: SegmentPosition,
         /// The segment.
         segment: &'a Segment,
-        /// Its sound, through the package's enhancer if it has one; `None` for text.
+        /// The sound, enhanced if the package has an enhancer; `None` for text.
         sound: Option<&'a Waveform>,
         /// The record of the take, which ends with this segment.
         record: &'a Record,
     },
-    /// The words of a recording that was heard, in a spoken conversation.
+    /// The transcript of a recording, in a spoken conversation.
     Heard(&'a str),
     /// All takes are made, and the model begins to listen to them.
     RankingStarted,

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::score::{Expected, Score};
 use crate::audio::Waveform;
-use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{Reply, Seconds, Usage};
 use crate::modality::Modality;
@@ -33,7 +32,7 @@ pub enum RankingEvent {
     Ranked(Ranked),
     /// All takes are ranked.
     Finished {
-        /// Frames read and written.
+        /// Positions read and generated.
         usage: Usage,
         /// Time spent.
         seconds: Seconds,
@@ -41,35 +40,27 @@ pub enum RankingEvent {
 }
 
 impl Model {
-    /// Returns the model's caption of `sound`, asked for with the package's own prompt; for [`Modality::Speech`] the
-    /// words that are spoken.
+    /// Returns the model's caption of `sound`, requested with the package's prompt; for [`Modality::Speech`], its transcript.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Audio`] or [`ErrorKind::Limit`] for a sound
-    /// that is too short or too long, [`ErrorKind::Cancelled`] once `cancel` was cancelled.
-    pub fn caption(&self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<String> {
-        self.session().listen(sound, modality, cancel).map(|reply| words(self, modality, &reply))
+    /// that is too short or too long, [`ErrorKind::Cancelled`].
+    pub fn caption(&self, sound: &Waveform, modality: Modality) -> Result<String> {
+        self.session().listen(sound, modality).map(|reply| words(self, modality, &reply))
     }
 
-    /// Ranks `takes` in a session of its own, as [`Session::ranking`] does: the best first, of equals the earlier.
+    /// Ranks `takes` in a new session, like [`Session::ranking`]: the best first, of equals the earlier.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Cancelled`] once `cancel` was cancelled, and
-    /// the errors of graphs.
-    pub fn rank(
-        &self,
-        takes: &[Waveform],
-        modality: Modality,
-        expected: &Expected,
-        cancel: &Cancel,
-    ) -> Result<Vec<Ranked>> {
-        self.session().ranking(takes, modality, expected, cancel)?.into_ranked()
+    /// [`ErrorKind::Invalid`] when the package cannot listen, [`ErrorKind::Cancelled`], and the errors of graphs.
+    pub fn rank(&self, takes: &[Waveform], modality: Modality, expected: &Expected) -> Result<Vec<Ranked>> {
+        self.session().ranking(takes, modality, expected)?.into_ranked()
     }
 }
 
 impl Session {
-    /// Begins to rank `takes` by how well the model's own caption of each covers `expected`. The conversation so far is
-    /// forgotten.
+    /// Returns a ranking of `takes` by the score of the model's own caption of each against `expected`. Each caption clears the
+    /// conversation.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the package cannot listen.
@@ -78,7 +69,6 @@ impl Session {
         takes: &'a [Waveform],
         modality: Modality,
         expected: &'a Expected,
-        cancel: &Cancel,
     ) -> Result<Ranking<'a>> {
         let manifest = self.model().manifest();
         if manifest.audio_encoder.is_none() {
@@ -90,16 +80,15 @@ impl Session {
             takes,
             modality,
             expected,
-            cancel: cancel.clone(),
             next: Some(0),
             usage: Usage::default(),
             seconds: Seconds::default(),
         })
     }
 
-    /// Returns the model's words on `sound`, in a conversation of its own.
-    fn listen(&mut self, sound: &Waveform, modality: Modality, cancel: &Cancel) -> Result<Reply> {
-        cancel.check()?;
+    /// Returns the model's reply about `sound`, in a new conversation.
+    fn listen(&mut self, sound: &Waveform, modality: Modality) -> Result<Reply> {
+        self.model().cancel().check()?;
         self.clear();
         let prompts = &self.model().manifest().prompts;
         let (messages, purpose) = match modality {
@@ -111,8 +100,8 @@ impl Session {
             }
         };
         let config = self.model().config_for(purpose);
-        let prompt = self.prompt_until(&messages, cancel)?;
-        let reply = self.generate(prompt, &config, cancel)?.into_reply()?;
+        let prompt = self.prompt(&messages)?;
+        let reply = self.generate(prompt, &config)?.into_reply()?;
         if reply.segments.is_empty() || reply.is_cancelled() {
             return Err(Error::new(ErrorKind::Cancelled, "stopped on request while it listened"));
         }
@@ -131,13 +120,12 @@ fn words(model: &Model, modality: Modality, reply: &Reply) -> String {
 /// A ranking in progress: an iterator that yields [`RankingEvent::Ranked`] for every take in order, as soon as the model
 /// has listened to it, then [`RankingEvent::Finished`]. It ends after an error, cancellation included.
 ///
-/// A take that cannot be listened to, an empty one for instance, ranks with an empty caption.
+/// A take that the model cannot listen to (an empty one, for instance) ranks with an empty caption.
 pub struct Ranking<'a> {
     session: &'a mut Session,
     takes: &'a [Waveform],
     modality: Modality,
     expected: &'a Expected,
-    cancel: Cancel,
     /// The next take; `None` after the end.
     next: Option<usize>,
     usage: Usage,
@@ -156,8 +144,7 @@ impl Ranking<'_> {
         }
     }
 
-    /// Ranks all takes, or as many as there are before the error that is returned with them. `tell` is given each as soon
-    /// as it is ranked.
+    /// Ranks all takes, or those before the error that is returned with them. Passes each to `tell` as soon as it is ranked.
     ///
     /// # Errors
     /// The error of `tell`, which ends the ranking.
@@ -179,7 +166,7 @@ impl Ranking<'_> {
     }
 
     fn rank(&mut self, take: usize, sound: &Waveform) -> Result<RankingEvent> {
-        let caption = match self.session.listen(sound, self.modality, &self.cancel) {
+        let caption = match self.session.listen(sound, self.modality) {
             Err(error) if matches!(error.kind(), ErrorKind::Audio | ErrorKind::Limit) => String::new(),
             Err(error) => return Err(error.context(format!("take {}", take + 1))),
             Ok(reply) => {
@@ -211,6 +198,7 @@ mod tests {
     use ualm_testing::{package, skip_without_fixtures};
 
     use super::*;
+    use crate::cancel::Cancel;
 
     #[test]
     fn takes_are_ranked_one_by_one_until_it_is_stopped() {
@@ -221,25 +209,26 @@ mod tests {
             Waveform::mono(samples, 16_000).unwrap()
         };
         let takes = [hum(0.05), Waveform::mono(Vec::new(), 16_000).unwrap(), hum(0.2)];
-        let (expected, cancel) = (Expected::of("a hum"), Cancel::new());
-        let mut session = model.session();
-        let ranking = session.ranking(&takes, Modality::Audio, &expected, &cancel).unwrap();
+        let expected = Expected::of("a hum");
+        let cancel = Cancel::new();
+        let mut session = model.with_cancel(&cancel).session();
+        let ranking = session.ranking(&takes, Modality::Audio, &expected).unwrap();
         let events: Vec<_> = ranking.map(Result::unwrap).collect();
         let mut ranked = Vec::new();
         for (index, event) in events.iter().enumerate() {
             match event {
                 RankingEvent::Ranked(take) => ranked.push((index, take.take, take.caption.clone())),
                 RankingEvent::Finished { usage, .. } => {
-                    assert!(index == 3 && usage.steps > 0 && usage.prompt_frames > 0)
+                    assert!(index == 3 && usage.steps > 0 && usage.prompt_positions > 0)
                 }
             }
         }
-        let heard = |take: usize| model.caption(&takes[take], Modality::Audio, &cancel).unwrap();
+        let heard = |take: usize| model.caption(&takes[take], Modality::Audio).unwrap();
         assert_eq!(ranked, [(0, 0, heard(0)), (1, 1, String::new()), (2, 2, heard(2))]);
-        assert_eq!(model.rank(&takes, Modality::Audio, &expected, &cancel).unwrap().len(), 3);
+        assert_eq!(model.rank(&takes, Modality::Audio, &expected).unwrap().len(), 3);
 
         // what was said before changes nothing
-        let mut stopped = session.ranking(&takes, Modality::Audio, &expected, &cancel).unwrap();
+        let mut stopped = session.ranking(&takes, Modality::Audio, &expected).unwrap();
         let again = stopped.next();
         assert!(matches!(&again, Some(Ok(RankingEvent::Ranked(take))) if take.caption == heard(0)), "{again:?}");
         cancel.cancel();

@@ -1,4 +1,4 @@
-//! Scores of a caption against the words that a sound was asked for: text alone.
+//! Scores of a caption against the words of the request: text only.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use stop_words::{Language, get};
 use super::caption::RichCaption;
 use crate::modality::Modality;
 
-/// English words that say nothing about a sound. "Once" is not among them: it says how often.
+/// English words without meaning for a sound, without "once", which counts.
 static STOP_WORDS: LazyLock<HashSet<String>> = LazyLock::new(|| {
     get(Language::English).iter().filter(|word| **word != "once").map(|word| word.to_string()).collect()
 });
@@ -43,7 +43,7 @@ impl Expected {
         RichCaption::parse(plan).map_or_else(|| Self::of_words(telling(plan)), Self::of_caption)
     }
 
-    /// Returns the words expected of a take of `modality` that was asked for with `words`.
+    /// Returns the words expected of a take of `modality` that was requested with `words`.
     pub fn asked(words: &str, modality: Modality) -> Self {
         match modality {
             Modality::Speech => Self::spoken(words),

@@ -8,8 +8,8 @@ use crate::record::Cut;
 
 /// The stages of a chain, in order.
 ///
-/// Stages have an index, from 0, and a *number*, from 1, which is how people and file names count them: a hearing
-/// ([`Stage::Listen`]) has none.
+/// Stages have an index, from 0, and a *number*, from 1, for people and file names. A hearing ([`Stage::Listen`]) has no
+/// number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stages {
     list: Vec<Stage>,
@@ -47,9 +47,9 @@ impl Stages {
     pub fn index_of(&self, number: usize) -> Result<usize> {
         let numbered: Vec<_> =
             self.iter().enumerate().filter(|(_, stage)| **stage != Stage::Listen).map(|(index, _)| index).collect();
-        let index = number.checked_sub(1).and_then(|place| numbered.get(place)).copied();
+        let index = number.checked_sub(1).and_then(|position| numbered.get(position)).copied();
         index
-            .ok_or_else(|| Error::new(ErrorKind::Invalid, format!("segment {number}; expected 1 … {}", numbered.len())))
+            .ok_or_else(|| Error::new(ErrorKind::Invalid, format!("segment {number}; expected 1..={}", numbered.len())))
     }
 
     /// Returns the position of the stage at `index` in the record of the chain. An answer or a hearing begins where the
@@ -60,15 +60,15 @@ impl Stages {
         }
         self.iter().take(index).fold(Cut::default(), |cut, stage| match stage.modality() {
             Some(_) => Cut { segment: cut.segment + 1, ..cut },
-            None => Cut { turn: cut.turn + 1, segment: 0, frame: 0 },
+            None => Cut { turn: cut.turn + 1, segment: 0, position: 0 },
         })
     }
 
     fn cut_by_prompt(&self, index: usize) -> Cut {
         let turn = self.iter().take(index).filter(|stage| stage.modality().is_some()).count();
         match self.get(index) {
-            Some(Stage::Answer) => Cut { turn: turn.saturating_sub(1), segment: 1, frame: 0 },
-            _ => Cut { turn, segment: 0, frame: 0 },
+            Some(Stage::Answer) => Cut { turn: turn.saturating_sub(1), segment: 1, position: 0 },
+            _ => Cut { turn, segment: 0, position: 0 },
         }
     }
 
@@ -77,15 +77,15 @@ impl Stages {
         self.iter().filter(|stage| stage.modality().is_some()).nth(turn).copied()
     }
 
-    /// Checks that a chain with these stages can go on at `index` from a record of `other`: the modalities of the stages
-    /// before it must be the same.
+    /// Checks that a chain with these stages can continue at `index` from a record of `other`: the stages before `index` must
+    /// have the same modalities.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when they differ.
     pub fn check_begins_like(&self, other: &Stages, index: usize) -> Result<()> {
         let before = |stages: &Stages| -> Vec<_> { stages.iter().take(index).map(|stage| stage.modality()).collect() };
-        let (own, before) = (before(self), before(other));
-        let is_alike = self.by_prompt == other.by_prompt && own == before;
+        let own = before(self);
+        let is_alike = self.by_prompt == other.by_prompt && own == before(other);
         if own.len() == index && is_alike {
             return Ok(());
         }
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!((1..5).map(|number| reflect.index_of(number).unwrap()).collect::<Vec<_>>(), [0, 1, 3, 4]);
         for number in [0, 5] {
             let error = reflect.index_of(number).unwrap_err();
-            assert_eq!(error.message(), format!("segment {number}; expected 1 … 4"));
+            assert_eq!(error.message(), format!("segment {number}; expected 1..=4"));
         }
     }
 

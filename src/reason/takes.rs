@@ -1,4 +1,4 @@
-//! Several takes of one prompt, made at once: they share the run of the prompt, and then their steps.
+//! Several takes of one prompt, made at once: they share the prefill of the prompt, and then their steps.
 
 use std::iter::once;
 use std::sync::mpsc::sync_channel;
@@ -8,7 +8,6 @@ use super::event::{SegmentPosition, TakeEvent};
 use super::ranking::Ranked;
 use super::score::Expected;
 use crate::audio::Waveform;
-use crate::cancel::Cancel;
 use crate::chain::Stage;
 use crate::engine::{Engine, EngineOptions};
 use crate::error::{Error, ErrorKind, Result};
@@ -24,7 +23,7 @@ pub const MOST_AT_ONCE: usize = 8;
 /// Events of takes that may wait for the caller.
 const WAITING: usize = 64;
 
-/// The caller's view of the events.
+/// The callback for events.
 pub(super) type Tell<'a> = dyn FnMut(TakeEvent<'_>) -> Result<()> + 'a;
 
 /// A take: one reply of several to the same prompt.
@@ -35,7 +34,7 @@ pub struct Take {
     pub index: usize,
     /// The segments that were made.
     pub segments: Vec<Segment>,
-    /// The last sound, through the package's enhancer if it has one.
+    /// The last sound, enhanced if the package has an enhancer.
     pub sound: Option<Waveform>,
     /// The record of the take, with all of its segments.
     pub record: Record,
@@ -49,7 +48,7 @@ impl Take {
         self.segments.last().map(|segment| segment.end)
     }
 
-    /// Checks whether the take was made to its end: it did not fail and was not cancelled.
+    /// Returns whether the take is complete: neither failed nor cancelled.
     pub fn is_whole(&self) -> bool {
         self.failure.is_none() && self.end().is_some_and(|end| end != SegmentEnd::Cancelled)
     }
@@ -58,7 +57,7 @@ impl Take {
 /// A session with room for several takes of one prompt.
 ///
 /// ```no_run
-/// use ualm::{Cancel, Expected, Message, Modality, Model, Record, TakeEvent, TakeRunner};
+/// use ualm::{Expected, Message, Modality, Model, Record, TakeEvent, TakeRunner};
 ///
 /// # fn main() -> ualm::Result<()> {
 /// let model = Model::load("onnx/default")?;
@@ -68,19 +67,18 @@ impl Take {
 /// let mut runner = TakeRunner::for_prompt(&model, 4, &prompt, &config)?;
 /// let mut record = Record::new(model.package());
 /// record.begin_turn(&messages, &prompt, &config);
-/// let cancel = Cancel::new();
-/// let checkpoint = runner.session_mut().checkpoint(&prompt, &cancel)?;
-/// let takes = runner.make(&checkpoint, &record, &config, 4, &cancel, |_| Ok(()))?;
+/// let checkpoint = runner.session_mut().checkpoint(&prompt)?;
+/// let takes = runner.make(&checkpoint, &record, &config, 4, |_| Ok(()))?;
 /// let expected = Expected::of("a dog barks, then rain");
-/// let (ranked, _) = runner.rank(&takes, Modality::Audio, &expected, &cancel, |_| Ok(()))?;
-/// println!("the best one is take {}", ranked[0].take);
+/// let (ranked, _) = runner.rank(&takes, Modality::Audio, &expected, |_| Ok(()))?;
+/// println!("the best take is {}", ranked[0].take);
 /// # Ok(())
 /// # }
 /// ```
 pub struct TakeRunner {
     session: Session,
     at_once: usize,
-    /// Runs the steps of the takes; `None` where a session has no company, or the caller's engine runs them.
+    /// The engine that runs the steps of the takes; `None` if takes are made one by one, or in the caller's engine.
     engine: Option<Engine>,
     usage: Usage,
     seconds: Seconds,
@@ -94,13 +92,13 @@ pub(super) struct TakeStart<'a> {
     pub(super) record: &'a Record,
     /// The number and the stage of the one segment, in a chain.
     pub(super) stage: Option<(usize, Stage)>,
-    /// Segments that the numbers of the others go on from, outside of a chain.
+    /// Number of segments before the takes, from which their numbers continue outside of a chain.
     pub(super) before: usize,
 }
 
 impl TakeRunner {
-    /// Returns a runner for `takes` takes of any replies, each within the model's whole context. Fewer of them are made
-    /// at once where memory does not allow more, and never more than [`MOST_AT_ONCE`].
+    /// Returns a runner for `takes` takes of any reply, each within the model's whole context. At most [`MOST_AT_ONCE`] are
+    /// made at once, or fewer if memory does not suffice.
     ///
     /// # Errors
     /// The errors of [`Engine::new`], but for its limit on memory.
@@ -108,8 +106,8 @@ impl TakeRunner {
         Self::with_room(model, takes, usize::MAX, None)
     }
 
-    /// Returns a runner for `takes` replies to `prompt` made as `config` says, which needs less memory than
-    /// [`new`](Self::new) where `config` allows one segment.
+    /// Returns a runner for `takes` replies to `prompt` with `config`, which needs less memory than [`new`](Self::new) if
+    /// `config` allows only one segment.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -117,11 +115,10 @@ impl TakeRunner {
         Self::with_room(model, takes, positions(model, prompt, config), Some(config))
     }
 
-    /// Returns a runner on a session of the caller's, which makes up to `at_once` takes at once: as many as the session's
-    /// engine has slots for.
+    /// Returns a runner on the caller's session, which makes up to `at_once` takes at once, within the free slots of the
+    /// session's engine.
     pub fn in_session(session: Session, at_once: usize) -> Self {
-        let (usage, seconds) = (Usage::default(), Seconds::default());
-        Self { session, at_once: at_once.max(1), engine: None, usage, seconds }
+        Self { session, at_once: at_once.max(1), engine: None, usage: Usage::default(), seconds: Seconds::default() }
     }
 
     fn with_room(model: &Model, takes: usize, positions: usize, config: Option<&GenerationConfig>) -> Result<Self> {
@@ -141,17 +138,17 @@ impl TakeRunner {
         Ok(Self::in_session(model.session(), 1))
     }
 
-    /// Returns the session that prompts are run in.
+    /// Returns the session that runs the prompts.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// Returns the session that prompts are run in, to run one.
+    /// Returns the session that runs the prompts, mutably.
     pub fn session_mut(&mut self) -> &mut Session {
         &mut self.session
     }
 
-    /// Returns how many takes are made at once.
+    /// Returns the number of takes that are made at once.
     pub fn at_once(&self) -> usize {
         self.at_once
     }
@@ -162,32 +159,32 @@ impl TakeRunner {
         self.usage
     }
 
-    /// Returns the time spent on all takes so far, which they spend at the same time. Prefill counts as prompts do in
-    /// [`usage`](Self::usage).
+    /// Returns the time spent on all takes so far: the sum over the takes, although they run at the same time. Prefill counts
+    /// as prompts do in [`usage`](Self::usage).
     pub fn seconds(&self) -> Seconds {
         self.seconds
     }
 
-    /// Makes `count` takes from `checkpoint` and returns those that were begun, in order. Each has its own seed: that of
-    /// `config`, plus its index. `record` is the conversation up to `checkpoint`, which the takes' records go on from.
+    /// Makes `count` takes from `checkpoint` and returns the takes that were begun, in order. The seed of a take is the seed
+    /// of `config` plus the take's index. `record` is the conversation up to `checkpoint`, which the records of the takes
+    /// continue.
     ///
-    /// A take that fails, or is cancelled, keeps what was made of it; those that are made at the same time are finished,
-    /// no others are begun.
+    /// A take that fails or is cancelled keeps its segments so far. The takes that run at the same time are finished; no
+    /// others are begun.
     ///
     /// # Errors
-    /// The error of `tell`, which stops all takes; no takes at all, a failed enhancer; and the first
-    /// failure, or [`ErrorKind::Cancelled`], when nothing was made of any take.
+    /// The error of `tell`, which stops all takes; a `count` of 0; a failed enhancer; and the first failure, or
+    /// [`ErrorKind::Cancelled`], if no take has a segment.
     pub fn make(
         &mut self,
         checkpoint: &Checkpoint,
         record: &Record,
         config: &GenerationConfig,
         count: usize,
-        cancel: &Cancel,
         mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
     ) -> Result<Vec<Take>> {
         let start = TakeStart { checkpoint, record, stage: None, before: 0 };
-        self.make_from(start, config, count, cancel, &mut tell)
+        self.make_from(start, config, count, &mut tell)
     }
 
     pub(super) fn make_from(
@@ -195,19 +192,18 @@ impl TakeRunner {
         start: TakeStart<'_>,
         config: &GenerationConfig,
         count: usize,
-        cancel: &Cancel,
         tell: &mut Tell<'_>,
     ) -> Result<Vec<Take>> {
         if count == 0 {
             return Err(Error::new(ErrorKind::Invalid, "0 takes were asked for; expected at least 1"));
         }
         if count > 1 {
-            self.session.prepare(start.checkpoint, config, cancel)?;
+            self.session.prepare(start.checkpoint, config)?;
         }
         let mut takes = Vec::new();
         while takes.len() < count && takes.iter().all(Take::is_whole) {
             let mut forks = self.forks(start.checkpoint, self.at_once.min(count - takes.len()) - 1)?;
-            takes.extend(self.make_at_once(start, config, takes.len(), &mut forks, cancel, tell)?);
+            takes.extend(self.make_at_once(start, config, takes.len(), &mut forks, tell)?);
         }
         if takes.iter().all(|take| take.segments.is_empty()) {
             let failure = takes.into_iter().find_map(|take| take.failure);
@@ -216,7 +212,7 @@ impl TakeRunner {
         Ok(takes)
     }
 
-    /// Forks the session up to `most` times, as often as there is room.
+    /// Forks the session up to `most` times, as far as there is room.
     fn forks(&mut self, checkpoint: &Checkpoint, most: usize) -> Result<Vec<Session>> {
         let mut forks = Vec::new();
         while forks.len() < most {
@@ -229,14 +225,13 @@ impl TakeRunner {
         Ok(forks)
     }
 
-    /// Makes a take in the session and one in each of the forks, all at once. `first` is the index of the first.
+    /// Makes a take in the session and one in each fork, all at once. `first` is the index of the first take.
     fn make_at_once(
         &mut self,
         start: TakeStart<'_>,
         config: &GenerationConfig,
         first: usize,
         forks: &mut [Session],
-        cancel: &Cancel,
         tell: &mut Tell<'_>,
     ) -> Result<Vec<Take>> {
         let model = self.session.model().clone();
@@ -244,13 +239,14 @@ impl TakeRunner {
         let with_seed = |index| GenerationConfig { seed: config.seed.wrapping_add(index as u64), ..config.clone() };
         let configs: Vec<_> = indices.clone().map(with_seed).collect();
         let mut takes: Vec<_> = indices.map(|index| OpenTake::new(index, start)).collect();
-        let (usage, seconds) = (&mut self.usage, &mut self.seconds);
-        run_at_once(&mut self.session, forks, start.checkpoint, &configs, cancel, |index, event| {
+        let usage = &mut self.usage;
+        let seconds = &mut self.seconds;
+        run_at_once(&mut self.session, forks, start.checkpoint, &configs, |index, event| {
             let Some(take) = takes.get_mut(index) else { return Ok(()) };
             match event {
                 Err(error) => take.take.failure = Some(error),
                 Ok(Event::Finished { usage: used, seconds: spent }) => {
-                    usage.prompt_frames = usage.prompt_frames.max(used.prompt_frames);
+                    usage.prompt_positions = usage.prompt_positions.max(used.prompt_positions);
                     usage.steps += used.steps;
                     seconds.prefill = seconds.prefill.max(spent.prefill);
                     seconds.decode += spent.decode;
@@ -262,11 +258,11 @@ impl TakeRunner {
         Ok(takes.into_iter().map(|take| take.take).collect())
     }
 
-    /// Ranks `takes` by how well the model's own caption of each last sound covers `expected`, the best first. Takes
-    /// without a sound have no rank. An error that ended the ranking early, because the package cannot listen for
-    /// instance, is returned with the takes that were ranked before it.
+    /// Ranks `takes` by the score of the model's own caption of each last sound against `expected`, the best first. Takes
+    /// without a sound have no rank. An error that ends the ranking early (the package cannot listen, for instance) is
+    /// returned with the takes ranked before it.
     ///
-    /// The conversation in the runner's session is forgotten.
+    /// The runner's session is cleared.
     ///
     /// # Errors
     /// The error of `tell`.
@@ -275,10 +271,9 @@ impl TakeRunner {
         takes: &[Take],
         modality: Modality,
         expected: &Expected,
-        cancel: &Cancel,
         mut tell: impl FnMut(TakeEvent<'_>) -> Result<()>,
     ) -> Result<(Vec<Ranked>, Option<Error>)> {
-        self.rank_sounds(takes, modality, expected, cancel, &mut tell)
+        self.rank_sounds(takes, modality, expected, &mut tell)
     }
 
     pub(super) fn rank_sounds(
@@ -286,7 +281,6 @@ impl TakeRunner {
         takes: &[Take],
         modality: Modality,
         expected: &Expected,
-        cancel: &Cancel,
         tell: &mut Tell<'_>,
     ) -> Result<(Vec<Ranked>, Option<Error>)> {
         let (indices, sounds): (Vec<_>, Vec<_>) =
@@ -297,9 +291,9 @@ impl TakeRunner {
         tell(TakeEvent::RankingStarted)?;
         let of_take = |ranked: Ranked| Ranked { take: indices.get(ranked.take).copied().unwrap_or_default(), ..ranked };
         // a slot of the runner's own engine may be too small for a recording
-        let mut apart = self.engine.as_ref().map(|engine| engine.model().session());
+        let mut apart = self.engine.is_some().then(|| self.session.model().session());
         let session = apart.as_mut().unwrap_or(&mut self.session);
-        let ranking = match session.ranking(&sounds, modality, expected, cancel) {
+        let ranking = match session.ranking(&sounds, modality, expected) {
             Ok(ranking) => ranking,
             Err(error) => return Ok((Vec::new(), Some(error))),
         };
@@ -308,7 +302,7 @@ impl TakeRunner {
     }
 }
 
-/// Returns the positions that a reply to `prompt` may take.
+/// Returns the most positions that `prompt` and its reply may take.
 fn positions(model: &Model, prompt: &Prompt, config: &GenerationConfig) -> usize {
     if config.max_segments > 1 {
         return usize::MAX;
@@ -378,7 +372,7 @@ impl OpenTake {
 }
 
 /// Runs a reply for each of `configs` from `checkpoint`, all at once: the first in `session`, the others in its `forks`.
-/// `tell` is given each event with the index of its reply, in the caller's thread; its error stops them all.
+/// Passes each event with the index of its reply to `tell`, on the caller's thread; an error of `tell` stops all replies.
 ///
 /// # Errors
 /// The error of `tell`.
@@ -387,39 +381,39 @@ fn run_at_once(
     forks: &mut [Session],
     checkpoint: &Checkpoint,
     configs: &[GenerationConfig],
-    cancel: &Cancel,
     mut tell: impl FnMut(usize, Result<Event>) -> Result<()>,
 ) -> Result<()> {
     if let [config] = configs {
-        return forward(session, checkpoint, config, cancel, |event| tell(0, event));
+        return forward(session, checkpoint, config, |event| tell(0, event));
     }
     let sessions = once(session).chain(forks);
     scope(|scope| {
         let (events, told) = sync_channel(WAITING);
         let run = |(index, (session, config))| {
             let events = events.clone();
-            // nobody receives any more once `tell` has failed
+            // the receiver is gone once `tell` has failed
             let gone = |_| Error::new(ErrorKind::Cancelled, "another take was stopped");
             let tell = move |event| events.send((index, event)).map_err(gone);
-            scope.spawn(move || forward(session, checkpoint, config, cancel, tell))
+            scope.spawn(move || forward(session, checkpoint, config, tell))
         };
         let threads: Vec<_> = sessions.zip(configs).enumerate().map(run).collect();
         drop(events);
-        told.into_iter().try_for_each(|(index, event)| tell(index, event))?;
+        for (index, event) in told {
+            tell(index, event)?;
+        }
         let panicked = |_| Err(Error::new(ErrorKind::Graph, "the thread of a take panicked"));
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
     })
 }
 
-/// Runs a reply and hands its events and its error to `tell`.
+/// Runs a reply and passes its events and its error to `tell`.
 fn forward(
     session: &mut Session,
     checkpoint: &Checkpoint,
     config: &GenerationConfig,
-    cancel: &Cancel,
     mut tell: impl FnMut(Result<Event>) -> Result<()>,
 ) -> Result<()> {
-    match session.generate_from(checkpoint, config, cancel) {
+    match session.generate_from(checkpoint, config) {
         Ok(mut generation) => generation.try_for_each(tell),
         Err(error) => tell(Err(error)),
     }

@@ -1,4 +1,4 @@
-//! Chains by prompt on a scripted sequence: the graphs of a language model are not run, what it says is in plain sight.
+//! Chains by prompt on a scripted sequence, without the graphs of a language model.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ const EOS: TokenId = 2;
 const PLAN: &str = "Keywords: dog, bell. Layout: 0-1 dog; 1-2 bell. Description: A dog, then a bell.";
 const CRITIQUE: &str = "No bell. Caption: A dog barks, then a bell.";
 
-/// A sequence that wants the ids of a script: those of a position at a time.
+/// A sequence whose likeliest ids are those of a script, position by position.
 struct Scripted {
     script: Arc<Mutex<VecDeque<Vec<TokenId>>>>,
     /// The id of each column of each head.
@@ -118,7 +118,7 @@ impl Actor {
 
     fn begin(&self, mode: ReasoningMode) -> ChainRunner<'static> {
         let chain = Chain { mode, rounds: 1, ..Chain::default() };
-        ChainRunner::begin(self.takes(4096), chain, "a dog", options(), &Cancel::new()).unwrap()
+        ChainRunner::begin(self.takes(4096), chain, "a dog", options()).unwrap()
     }
 
     /// Makes the model write `text` next.
@@ -154,7 +154,9 @@ impl Actor {
 fn greedy(config: &mut GenerationConfig) {
     for modality in [Modality::Text, Modality::Audio] {
         let segment = config.segment_mut(modality);
-        (segment.temperature, segment.min_steps, segment.max_steps) = (0.0, 0, 200);
+        segment.temperature = 0.0;
+        segment.min_steps = 0;
+        segment.max_steps = 200;
     }
 }
 
@@ -163,10 +165,10 @@ fn options() -> ChainOptions<'static> {
 }
 
 fn advance(runner: &mut ChainRunner) -> Result<ChainStep> {
-    runner.advance(&Cancel::new(), |_| Ok(()))
+    runner.advance(|_| Ok(()))
 }
 
-/// The last words of the prompt of each turn.
+/// Returns the last words of the prompt of each turn.
 fn prompts(record: &Record) -> Vec<&str> {
     record.turns.iter().filter_map(|turn| turn.messages.last()?.text.as_deref()).collect()
 }
@@ -176,7 +178,7 @@ fn run_with_nothing_at(model: &Actor, mode: ReasoningMode, empty: usize) {
     let mut runner = model.begin(mode);
     for (index, stage) in runner.stages().to_vec().into_iter().enumerate() {
         if stage == Stage::Answer {
-            runner.answer(Message::text("a big one"), &Cancel::new()).unwrap();
+            runner.answer(Message::text("a big one")).unwrap();
             continue;
         }
         if index == empty {
@@ -189,7 +191,7 @@ fn run_with_nothing_at(model: &Actor, mode: ReasoningMode, empty: usize) {
             assert_eq!((made.len(), made[turn], runner.next_index()), (turn + 1, 0, index), "it is not kept");
             assert!(made[..turn].iter().all(|count| *count == 1), "all before it is");
         }
-        // the stage can be made again
+        // the stage can be run again
         model.play(stage, false);
         assert!(matches!(advance(&mut runner).unwrap(), ChainStep::Segment(_)), "{stage:?} of {mode:?}");
     }
@@ -234,20 +236,19 @@ fn a_full_context_cuts_a_chain_which_goes_on_where_there_is_room() {
     let prompt = model.begin(ReasoningMode::Enrich).record().turns[0].prompt.len();
     model.write(PLAN);
     let takes = model.takes(prompt + 12);
-    let mut runner = ChainRunner::begin(takes, enrich, "a dog", options(), &Cancel::new()).unwrap();
+    let mut runner = ChainRunner::begin(takes, enrich, "a dog", options()).unwrap();
     let ChainStep::Segment(made) = advance(&mut runner).unwrap() else { panic!("no segment") };
     assert!(matches!(made.stop, Some(ChainStop::Context)));
     assert_eq!(made.segment.end, SegmentEnd::Context);
     assert_eq!(advance(&mut runner).unwrap_err().kind(), ErrorKind::Invalid);
 
     model.script.lock().unwrap().clear();
-    let mut resumed =
-        ChainRunner::resume(model.takes(4096), enrich, runner.record(), 0, options(), &Cancel::new()).unwrap();
+    let mut resumed = ChainRunner::resume(model.takes(4096), enrich, runner.record(), 0, options()).unwrap();
     model.write(PLAN);
     model.sound(2);
-    assert!(matches!(resumed.run(&Cancel::new(), |_| Ok(())).unwrap(), ChainStep::Finished));
+    assert!(matches!(resumed.run(|_| Ok(())).unwrap(), ChainStep::Finished));
 
     // a prompt for which there is no room at all
-    let begun = ChainRunner::begin(model.takes(prompt), enrich, "a dog", options(), &Cancel::new());
+    let begun = ChainRunner::begin(model.takes(prompt), enrich, "a dog", options());
     assert_eq!(begun.err().unwrap().kind(), ErrorKind::Limit);
 }

@@ -153,7 +153,7 @@ impl RecordedSegment {
     }
 }
 
-/// A cut through a record: before position `frame` of segment `segment` of turn `turn`, all counted from 0.
+/// A cut through a record: before position `position` of segment `segment` of turn `turn`, all counted from 0.
 ///
 /// The segment may be the one after the last of its turn, and the position the one after the last of its segment. The
 /// position that ends a segment does not count, so that a cut there reopens the segment.
@@ -164,7 +164,7 @@ pub struct Cut {
     /// Index of the segment in its turn.
     pub segment: usize,
     /// Index of the position in its segment.
-    pub frame: usize,
+    pub position: usize,
 }
 
 impl Record {
@@ -208,7 +208,7 @@ impl Record {
 
     /// Returns the cut before segment `segment` of the last turn.
     pub fn before_segment(&self, segment: usize) -> Cut {
-        Cut { turn: self.turns.len().saturating_sub(1), segment, frame: 0 }
+        Cut { turn: self.turns.len().saturating_sub(1), segment, position: 0 }
     }
 
     /// Returns the last segment of the record, and the cut before its first sampled position.
@@ -217,7 +217,7 @@ impl Record {
         let segments = &self.turns.last()?.segments;
         let segment = segments.len().checked_sub(1)?;
         let last = segments.last()?;
-        Some((last, Cut { turn, segment, frame: last.kept }))
+        Some((last, Cut { turn, segment, position: last.kept }))
     }
 
     /// Returns the seed of the segment at `cut`, or of the last one before it; 0 when there is none.
@@ -273,10 +273,10 @@ impl Record {
             return fail(format!("segment {} was asked for; expected 0..={count}, 0 being the first", cut.segment));
         }
         let positions = turn.segments.get(cut.segment).map_or(0, RecordedSegment::content_len);
-        if cut.frame > positions {
+        if cut.position > positions {
             return fail(format!(
                 "position {} of segment {} was asked for; it has {positions}",
-                cut.frame, cut.segment
+                cut.position, cut.segment
             ));
         }
         Ok(turn)

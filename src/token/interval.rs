@@ -16,27 +16,27 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The interval of one id.
+    /// Returns the interval of one id.
     pub(crate) fn of(id: TokenId) -> Self {
         Self { start: id, end: id.saturating_add(1) }
     }
 
-    /// The number of ids; 0 for an interval that ends before it starts.
+    /// Returns the number of ids; 0 for an interval that ends before it starts.
     pub fn len(&self) -> usize {
         self.end.saturating_sub(self.start) as usize
     }
 
-    /// Whether the interval holds no id.
+    /// Returns whether the interval holds no id.
     pub fn is_empty(&self) -> bool {
         self.start >= self.end
     }
 
-    /// Whether `id` lies in the interval.
+    /// Returns whether the interval holds `id`.
     pub fn contains(&self, id: TokenId) -> bool {
         (self.start..self.end).contains(&id)
     }
 
-    /// Whether the two have an id in common.
+    /// Returns whether the intervals have an id in common.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.start.max(other.start) < self.end.min(other.end)
     }
@@ -68,7 +68,7 @@ pub(crate) fn union(mut intervals: Vec<Interval>) -> Vec<Interval> {
     joined
 }
 
-/// The column of `id` among those that `intervals` have, in order.
+/// Returns the index of `id` among all ids of `intervals`, in order.
 pub(crate) fn column_of(id: TokenId, intervals: &[Interval]) -> Option<usize> {
     let mut before = 0;
     for interval in intervals {
@@ -80,7 +80,7 @@ pub(crate) fn column_of(id: TokenId, intervals: &[Interval]) -> Option<usize> {
     None
 }
 
-/// The ids of `intervals` but for `removed`.
+/// Returns the ids of `intervals` without `removed`.
 pub(crate) fn without(intervals: Vec<Interval>, removed: &[TokenId]) -> Vec<Interval> {
     removed.iter().fold(intervals, |intervals, id| {
         let split = |interval: Interval| {

@@ -1,4 +1,4 @@
-//! Layouts: where a segment's codes lie in the sequence, what each position may hold, and what ends the segment.
+//! Layouts: the order of a segment's codes in the sequence, the ids that each position may hold, and the segment's ends.
 
 #![expect(clippy::indexing_slicing, reason = "the columns and books of a layout were checked when it was made")]
 
@@ -14,13 +14,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// The most codebooks of a layout.
 const MOST_BOOKS: usize = 1 << 10;
 
-/// How the codes of a segment lie in the sequence.
+/// The order of a segment's codes in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Pattern {
-    /// One code a position, in column 0, the books in turn; code = id − start of the book. Text is one book.
+    /// One code per position, in column 0, the books in turn; code = id − start of the book. Text is one book.
     Interleaved,
     /// All books in one position, book `b` in column `b` and shifted by `b` positions, so that each position predicts a
     /// book from the books before it. The first id of a book is its pad; code = id − start − 1.
@@ -35,7 +35,7 @@ pub enum Pattern {
 pub struct Ends {
     /// Ids that end the model's turn. The runtime writes the first one where it ends a turn itself.
     pub turn: Vec<TokenId>,
-    /// Ids that end the segment and let another one follow.
+    /// Ids that end the segment and let another segment follow.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub segment: Vec<TokenId>,
 }
@@ -51,17 +51,17 @@ impl Ends {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LayoutConfig {
-    /// Where the codes lie.
+    /// The order of the codes.
     pub pattern: Pattern,
     /// The ids of each codebook.
     pub books: Vec<Interval>,
     /// The ids that end a segment.
     pub ends: Ends,
-    /// The position from which on only an end may come.
+    /// The first position at which only an end may be drawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<usize>,
-    /// Whether only the codes and the ends may be drawn. Otherwise any id of the head may, and an id that is no code stays
-    /// in the sequence and is passed over for the sound.
+    /// `true` if only codes and ends may be drawn; `false` if any id of the head may be drawn. An id that is no code then
+    /// stays in the sequence, and the sound skips it.
     #[serde(default = "strict", skip_serializing_if = "Clone::clone")]
     pub strict: bool,
 }
@@ -76,26 +76,27 @@ impl LayoutConfig {
     }
 }
 
-/// Which of its ends a segment came to.
+/// The kind of end of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// The model ended its turn.
     Turn,
-    /// The model ended the segment; another one follows.
+    /// The model ended the segment; another segment follows.
     Segment,
 }
 
-/// The layout of a modality's segments, on the head that its ids are drawn from.
+/// The layout of a modality's segments on the head from which their ids are drawn.
 #[derive(Clone, Debug)]
 pub struct Layout {
     width: NonZeroUsize,
-    /// Fills the columns of a position that say nothing.
+    /// The id in the unused columns of a position.
     pad: TokenId,
-    /// Whether the pad stands for text that the tokenizer gives the id 0.
+    /// `true` if the pad stands for text whose tokenizer id is 0.
     zero_is_pad: bool,
     config: LayoutConfig,
-    /// By position in a frame: slots without and with the ends.
+    /// The slots without the ends, by position in a frame.
     open: Vec<Vec<Slot>>,
+    /// The slots with the ends, by position in a frame.
     ending: Vec<Vec<Slot>>,
     /// Slots from the cap on.
     capped: Vec<Slot>,
@@ -115,12 +116,12 @@ pub struct Slot {
 pub struct Run {
     /// The first id.
     pub first: TokenId,
-    /// As many columns as ids.
+    /// The columns of the logits, one per id.
     pub columns: Range<usize>,
 }
 
 impl Layout {
-    /// The layout that `config` describes, drawn from a head whose columns are the ids of `head`, in order.
+    /// Creates the layout of `config`, on a head whose columns are the ids of `head`, in order.
     ///
     /// # Errors
     /// [`ErrorKind::Package`] for books that overlap, are empty or lie outside the vocabulary, and for ids that the head
@@ -160,14 +161,14 @@ impl Layout {
         })
     }
 
-    /// Number of codebooks.
+    /// Returns the number of codebooks.
     pub fn books(&self) -> usize {
         self.config.books.len()
     }
 
-    /// The slots of the position `step` of a segment, from 0, in the order in which they are drawn. The ends are among
-    /// the ids if `may_end` and the layout allows it there: an interleaved segment of several books ends after whole
-    /// frames, of which there is one at least.
+    /// Returns the slots of the position `step` of a segment, from 0, in the order of drawing. They include the ends if
+    /// `may_end` is `true` and the layout allows an end there: an interleaved segment of several books ends after one
+    /// whole frame or more.
     pub(crate) fn slots(&self, step: usize, may_end: bool) -> &[Slot] {
         if self.config.cap.is_some_and(|cap| step >= cap) {
             return &self.capped;
@@ -177,7 +178,7 @@ impl Layout {
         if may_end && is_between_frames { &self.ending[phase] } else { &self.open[phase] }
     }
 
-    /// Random numbers that `steps` positions take: one a slot, none when the likeliest id is taken.
+    /// Returns the number of random numbers drawn for `steps` positions: one per slot, none at temperature 0.
     pub(crate) fn draws(&self, steps: usize, temperature: f32) -> u64 {
         if temperature == 0.0 {
             return 0;
@@ -186,7 +187,7 @@ impl Layout {
         (steps as u64).saturating_mul(each as u64)
     }
 
-    /// The end that `position` is, if it is one.
+    /// Returns the kind of end that `position` is, if it is an end.
     pub(crate) fn end(&self, position: &[TokenId]) -> Option<End> {
         let id = position.first()?;
         if self.config.ends.turn.contains(id) {
@@ -198,7 +199,7 @@ impl Layout {
         }
     }
 
-    /// The id that ends a segment so, if the layout has one.
+    /// Returns the id that writes this `end`, if the layout has one.
     pub(crate) fn ending_id(&self, end: End) -> Option<TokenId> {
         match end {
             End::Turn => self.config.ends.turn.first().copied(),
@@ -206,7 +207,7 @@ impl Layout {
         }
     }
 
-    /// Positions that `frames` frames of codes take, without an end.
+    /// Returns the number of positions of `frames` frames of codes, without an end.
     pub fn steps_for(&self, frames: usize) -> usize {
         match self.config.pattern {
             Pattern::Interleaved => frames.saturating_mul(self.books()),
@@ -218,7 +219,7 @@ impl Layout {
     /// Lays out `codes`, shape [books, frames], without an end.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for another number of books, or a code that its book lacks.
+    /// [`ErrorKind::Invalid`] for another number of books, or a code outside its book.
     pub fn lay(&self, codes: &Codes) -> Result<Tokens> {
         let (books, frames) = codes.dim();
         if books != self.books() {
@@ -226,7 +227,8 @@ impl Layout {
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         let id = |book: usize, frame: usize| {
-            let (interval, code) = (self.config.books[book], codes[(book, frame)]);
+            let interval = self.config.books[book];
+            let code = codes[(book, frame)];
             let id = interval.start.saturating_add(self.first_code()).saturating_add(code);
             interval.contains(id).then_some(id).ok_or_else(|| {
                 let what = format!("code {code} in book {book}, frame {frame}; its book ends before");
@@ -250,13 +252,13 @@ impl Layout {
         Ok(tokens)
     }
 
-    /// Positions of a segment before the one that ends it.
+    /// Returns the number of positions of a segment before its end.
     pub(crate) fn content_len(&self, segment: &Tokens) -> usize {
         let ended = segment.last().is_some_and(|last| self.end(last).is_some());
         segment.len() - usize::from(ended)
     }
 
-    /// Whole frames of codes that `segment` holds; its end counts for none.
+    /// Returns the number of whole frames of codes in `segment`, without its end.
     pub fn frames(&self, segment: &Tokens) -> usize {
         let len = self.content_len(segment);
         match self.config.pattern {
@@ -266,11 +268,11 @@ impl Layout {
         }
     }
 
-    /// The codes of `frames`, which `segment` holds, shape [books, frames]. A pad among delayed codes becomes code 0, as
-    /// the authors' decoder clamps it.
+    /// Returns the codes of `frames` of `segment`, shape [books, frames]. A pad among delayed codes becomes code 0, as in
+    /// the authors' decoder, which clamps it.
     ///
     /// # Errors
-    /// [`ErrorKind::Numeric`] for an id that no position of this layout holds there.
+    /// [`ErrorKind::Numeric`] for an id outside the book of its position.
     pub fn codes(&self, segment: &Tokens, frames: Range<usize>) -> Result<Codes> {
         if !self.config.strict {
             let start = self.config.books[0].start;
@@ -292,12 +294,13 @@ impl Layout {
         Err(Error::new(ErrorKind::Numeric, what))
     }
 
-    /// Whether ids that are no codes are passed over, rather than decoded as code 0.
+    /// Returns whether ids that are no codes are skipped; otherwise they are decoded as code 0.
     pub(crate) fn skips(&self) -> bool {
         self.config.pattern == Pattern::Interleaved && !self.config.strict
     }
 
-    /// The number of places for a code in the whole frames of `segment` that hold none; where ids are skipped, those ids.
+    /// Returns the number of codes that the whole frames of `segment` lack; for a layout that skips ids, the number of ids
+    /// skipped.
     pub(crate) fn holes(&self, segment: &Tokens) -> usize {
         match self.config.pattern {
             Pattern::Interleaved if self.config.strict => 0,
@@ -313,8 +316,8 @@ impl Layout {
         }
     }
 
-    /// Positions of a sound before its run-out, in which no new frame begins: delayed books that finish, or a frame that
-    /// was not finished.
+    /// Returns the number of positions of a sound before its run-out, in which no new frame begins: positions that complete
+    /// delayed books, or an incomplete frame.
     pub(crate) fn sounding_len(&self, segment: &Tokens) -> usize {
         let len = self.content_len(segment);
         match self.config.pattern {
@@ -328,11 +331,11 @@ impl Layout {
         }
     }
 
-    /// Refuses a position, not an end, that no segment of this layout holds at `step`. The pad stands for text that the
-    /// vocabulary writes so.
+    /// Checks that a segment of this layout can hold `position`, which is no end, at `step`. The pad also stands for text
+    /// whose tokenizer id is 0, if the vocabulary says so.
     ///
     /// # Errors
-    /// A sentence that names the position.
+    /// A message that names the position.
     pub(crate) fn check(&self, step: usize, position: &[TokenId]) -> std::result::Result<(), String> {
         let books = &self.config.books;
         let fits = match self.config.pattern {
@@ -350,7 +353,7 @@ impl Layout {
         if fits { Ok(()) } else { Err(format!("position {step} is {position:?}, which no such segment holds")) }
     }
 
-    /// The position that holds the code of `frame` in `book`.
+    /// Returns the index of the position that holds the code of `frame` in `book`.
     fn step_of(&self, book: usize, frame: usize) -> usize {
         match self.config.pattern {
             Pattern::Interleaved => frame * self.books() + book,
@@ -365,7 +368,7 @@ impl Layout {
         }
     }
 
-    /// The offset of code 0 in its book.
+    /// Returns the offset of code 0 in its book.
     fn first_code(&self) -> TokenId {
         match self.config.pattern {
             Pattern::Interleaved => 0,
@@ -382,7 +385,7 @@ impl Layout {
         }
     }
 
-    /// The codes among the ids of a segment that may hold others.
+    /// Returns the codes of a segment that may hold other ids, too.
     fn codes_in<'t>(&self, segment: &'t Tokens) -> impl Iterator<Item = TokenId> + use<'t> {
         let book = self.config.books[0];
         let content = segment.iter().take(self.content_len(segment));
@@ -431,11 +434,12 @@ fn check_config(config: &LayoutConfig, vocabulary: &Vocabulary) -> std::result::
     }
 }
 
-/// The slot of `column` whose ids are `intervals`, which ascend.
+/// Returns the slot of `column` with the ids of `intervals`, in ascending order.
 fn slot(column: usize, intervals: Vec<Interval>, head: &[Interval]) -> Result<Slot> {
     let mut runs = Vec::with_capacity(intervals.len());
     for wanted in intervals {
-        let (mut found, mut first_column) = (0, 0);
+        let mut found = 0;
+        let mut first_column = 0;
         let mut parts = Vec::new();
         for of_head in head {
             let part = Interval { start: wanted.start.max(of_head.start), end: wanted.end.min(of_head.end) };

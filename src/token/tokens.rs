@@ -16,7 +16,7 @@ pub type TokenId = u32;
 /// Codec codes, shape [books, frames], each below the codebook's size.
 pub type Codes = Array2<u32>;
 
-/// A list of positions, each of `width` ids: one for a language model of one stream, one a stream for others.
+/// A list of positions, each of `width` ids: one id per parallel stream of the language model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
     width: NonZeroUsize,
@@ -24,12 +24,12 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// An empty list of positions of `width` ids each.
+    /// Creates an empty list of positions of `width` ids each.
     pub fn new(width: NonZeroUsize) -> Self {
         Self { width, ids: Vec::new() }
     }
 
-    /// The positions that `ids` holds, `width` ids each, one position after another.
+    /// Creates the list of the positions in `ids`, `width` ids each, position by position.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when `ids` ends within a position.
@@ -41,7 +41,7 @@ impl Tokens {
         Ok(Self { width, ids })
     }
 
-    /// An empty list with room for `len` positions.
+    /// Creates an empty list with room for `len` positions.
     pub(crate) fn with_capacity(width: NonZeroUsize, len: usize) -> Self {
         Self { width, ids: Vec::with_capacity(width.get() * len) }
     }
@@ -69,51 +69,51 @@ impl Tokens {
         self.ids.truncate(len * self.width());
     }
 
-    /// The number of positions.
+    /// Returns the number of positions.
     pub fn len(&self) -> usize {
         self.ids.len() / self.width
     }
 
-    /// Whether there is no position.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// The number of ids in a position.
+    /// Returns the number of ids in a position.
     pub fn width(&self) -> usize {
         self.width.get()
     }
 
-    /// The position at `index`, if there is one.
+    /// Returns the position at `index`, if there is one.
     pub fn get(&self, index: usize) -> Option<&[TokenId]> {
         self.ids.get(index * self.width()..(index + 1) * self.width())
     }
 
-    /// The positions of `range`.
+    /// Returns the positions of `range`.
     ///
     /// # Panics
-    /// When `range` leaves the list.
+    /// If `range` is out of bounds.
     pub fn slice(&self, range: Range<usize>) -> Self {
         Self { width: self.width, ids: self.ids[range.start * self.width()..range.end * self.width()].to_vec() }
     }
 
-    /// The last position.
+    /// Returns the last position.
     pub fn last(&self) -> Option<&[TokenId]> {
         self.len().checked_sub(1).and_then(|last| self.get(last))
     }
 
-    /// The positions in order.
+    /// Returns the positions in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[TokenId]> {
         self.ids.chunks_exact(self.width())
     }
 
-    /// All ids, position by position.
+    /// Returns all ids, position by position.
     pub fn ids(&self) -> &[TokenId] {
         &self.ids
     }
 }
 
-/// As a list of positions, each a list of ids.
+/// Serializes a list of positions, each a list of ids.
 impl Serialize for Tokens {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter())

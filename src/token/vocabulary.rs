@@ -13,16 +13,16 @@ const MOST_WIDTH: usize = 1 << 10;
 /// The most ids of a vocabulary.
 const MOST_IDS: usize = 1 << 26;
 
-/// The space of token ids: how many there are, how many stand in a position, and which are text.
+/// The space of token ids: their number, the number in a position, and the ids of text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Vocabulary {
     /// Number of ids, from 0.
     pub size: usize,
-    /// Ids of a position.
+    /// Number of ids in a position.
     pub width: usize,
-    /// The id whose embedding is zero: it fills the columns of a position that say nothing.
+    /// The id whose embedding is zero, for the unused columns of a position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pad: Option<TokenId>,
     /// The ids of the tokenizer's tokens.
@@ -36,7 +36,7 @@ pub struct Vocabulary {
 pub struct TextIds {
     /// Token `t` of the tokenizer is the id `ids.start + t`.
     pub ids: Interval,
-    /// Whether the tokenizer's id 0 becomes the pad in a prompt, as UALM's trainer wrote it
+    /// `true` if the tokenizer's id 0 becomes the pad in a prompt, as in UALM's trainer
     /// (`np.where(seq == pad, pad, seq + offset)`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub zero_is_pad: bool,
@@ -47,7 +47,7 @@ impl Vocabulary {
         Self { size, width, pad, text }
     }
 
-    /// Refuses sizes that no model has, and ids outside the vocabulary.
+    /// Checks that the sizes are in range, and the ids in the vocabulary.
     pub(crate) fn validate(&self) -> Result<()> {
         let fail = |what: String| Err(Error::new(ErrorKind::Package, format!("tokens: {what}")));
         for (name, size, most) in [("size", self.size, MOST_IDS), ("width", self.width, MOST_WIDTH)] {
@@ -67,22 +67,22 @@ impl Vocabulary {
         }
     }
 
-    /// An empty list of positions of this width.
+    /// Returns an empty list of positions of this width.
     pub(crate) fn tokens(&self) -> Tokens {
         Tokens::new(self.non_zero_width())
     }
 
-    /// The ids of a position; a validated vocabulary has one at least.
+    /// Returns the number of ids in a position, which is at least 1 in a validated vocabulary.
     pub(crate) fn non_zero_width(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.width).unwrap_or(NonZeroUsize::MIN)
     }
 
-    /// The id that fills the columns of a position that say nothing; of no meaning where a position has one column.
+    /// Returns the id for the unused columns of a position; without meaning if a position has one column.
     pub(crate) fn filler(&self) -> TokenId {
         self.pad.unwrap_or(0)
     }
 
-    /// Refuses `tokens` of another width, or with ids outside the vocabulary.
+    /// Checks that `tokens` have this width, and no ids outside the vocabulary.
     pub(crate) fn check(&self, tokens: &Tokens) -> Result<()> {
         if tokens.width() != self.width {
             let what = format!("positions of {} ids; this model's have {}", tokens.width(), self.width);

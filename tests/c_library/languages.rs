@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use ualm::audio::{DecodeOptions, WavFormat, Waveform, decode_file, write_wav};
 use ualm::{
-    Cancel, Chain, ChainOptions, ChainRunner, GenerationConfig, Message, Modality, Model, ReasoningMode, Reply,
-    TakeRunner,
+    Chain, ChainOptions, ChainRunner, GenerationConfig, Message, Modality, Model, ReasoningMode, Reply, TakeRunner,
 };
 use ualm_testing::{package, package_by_prompt, root, skip_without_fixtures};
 
@@ -49,7 +48,7 @@ fn reply(change: impl FnOnce(&mut GenerationConfig)) -> Reply {
     change(&mut config);
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text(PROMPT)]).unwrap();
-    session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap()
+    session.generate(prompt, &config).unwrap().into_reply().unwrap()
 }
 
 fn path(path: &Path) -> &str {
@@ -116,7 +115,7 @@ fn checkpoints_records_and_tensors_are_the_same_as_in_rust() {
         ("features", features.nrows(), features.iter().copied().collect()),
         ("text", 1, text),
         ("audio", 1, audio.unwrap()),
-        ("embeddings", prompt.len(), embeddings),
+        ("embeddings", embeddings.nrows(), embeddings.into_iter().collect()),
     ];
     assert_eq!(told.lines().count(), rust.len());
     for (line, (name, rows, data)) in told.lines().zip(rust) {
@@ -135,12 +134,11 @@ fn chains_and_takes_are_the_same_as_in_rust() {
 
     let model = Model::load(tiny()).unwrap();
     let drawn = |config: &mut GenerationConfig| (config.audio.temperature, config.audio.max_steps) = (1.0, 14);
-    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, listen: true, ..Chain::default() };
+    let chain = Chain::new(ReasoningMode::Reflect).listen(true);
     let options = ChainOptions::default().seed(5).settings(drawn);
     let takes = TakeRunner::new(&model, 1).unwrap();
-    let cancel = Cancel::new();
-    let mut runner = ChainRunner::begin(takes, chain, "rain", options, &cancel).unwrap();
-    runner.run(&cancel, |_| Ok(())).unwrap();
+    let mut runner = ChainRunner::begin(takes, chain, "rain", options).unwrap();
+    runner.run(|_| Ok(())).unwrap();
     let segments = runner.record().turns.iter().flat_map(|turn| &turn.segments);
     let mut expected: Vec<_> = segments.map(|segment| segment.tokens.ids().to_vec()).collect();
     for seed in 7..10 {
@@ -148,7 +146,7 @@ fn chains_and_takes_are_the_same_as_in_rust() {
         drawn(&mut config);
         let mut session = model.session();
         let prompt = session.prompt(&[Message::text("rain")]).unwrap();
-        let reply = session.generate(prompt, &config, &cancel).unwrap().into_reply().unwrap();
+        let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
         expected.push(reply.segments[0].tokens.ids().to_vec());
     }
     let found: Vec<Vec<u32>> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -163,11 +161,10 @@ fn chains_by_prompt_are_the_same_as_in_rust() {
     let told = run(&test_program("c/chains_by_prompt.c"), &[path(&package)]);
 
     let model = Model::load(&package).unwrap();
-    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, ..Chain::default() };
+    let chain = Chain::new(ReasoningMode::Reflect);
     let takes = TakeRunner::new(&model, 1).unwrap();
-    let cancel = Cancel::new();
-    let mut runner = ChainRunner::begin(takes, chain, "rain", ChainOptions::default().seed(5), &cancel).unwrap();
-    runner.run(&cancel, |_| Ok(())).unwrap();
+    let mut runner = ChainRunner::begin(takes, chain, "rain", ChainOptions::default().seed(5)).unwrap();
+    runner.run(|_| Ok(())).unwrap();
     let segments = runner.record().turns.iter().flat_map(|turn| &turn.segments);
     let expected: Vec<_> = segments.map(|segment| segment.tokens.ids().to_vec()).collect();
     let found: Vec<Vec<u32>> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -9,8 +9,8 @@ use std::thread::scope;
 use std::time::{Duration, Instant};
 
 use ualm::{
-    Cancel, Checkpoint, Engine, EngineOptions, Error, ErrorKind, Event, GenerationConfig, Limits, Message, Modality,
-    Model, SegmentEnd, Session,
+    Checkpoint, Engine, EngineOptions, Error, ErrorKind, Event, GenerationConfig, Limits, Message, Modality, Model,
+    SegmentEnd, Session,
 };
 use ualm_testing::{package, root, skip_without_fixtures};
 
@@ -135,7 +135,7 @@ fn a_lost_device_is_an_error_of_all_that_runs_there() {
     two.audio = config(&model, Modality::Audio, 1).audio;
     let try_reply = |session: &mut Session| {
         let prompt = session.prompt(&[Message::text("what now?")])?;
-        session.generate(prompt, &text, &Cancel::new())?.into_reply()
+        session.generate(prompt, &text)?.into_reply()
     };
     let again = |session: &mut Session| try_reply(session).unwrap_err();
     scope(|scope| {
@@ -152,7 +152,7 @@ fn a_lost_device_is_an_error_of_all_that_runs_there() {
         }
         let prompt = session.prompt(&[Message::text("a bell")]).unwrap();
         let (mut segments, mut steps, mut failed) = (Vec::new(), 0, None);
-        for event in session.generate(prompt, &two, &Cancel::new()).unwrap() {
+        for event in session.generate(prompt, &two).unwrap() {
             match event {
                 Ok(Event::AudioProgress { .. }) => {
                     steps += 1;
@@ -207,7 +207,7 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
     let mut session = model.session();
     let first = tokens(&mut session, &[Message::text("a bell")], &text);
     let prompt = session.prompt(&[Message::text("and now?")]).unwrap();
-    let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+    let checkpoint = session.checkpoint(&prompt).unwrap();
 
     fault.begin("memory");
     let no_memory = |error: Error, subject: &str| {
@@ -221,7 +221,7 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
     no_memory(session.fork(&checkpoint).err().unwrap(), "llm");
     let mut long = text.clone();
     (long.text.max_steps, long.text.min_steps) = (250, 250); // beyond the first 256 positions
-    let grown = session.generate_from(&checkpoint, &long, &Cancel::new()).and_then(ualm::Generation::into_reply);
+    let grown = session.generate_from(&checkpoint, &long).and_then(ualm::Generation::into_reply);
     no_memory(grown.unwrap_err(), "llm");
     let error = Model::load_with(package("synthetic-fp32"), &model_options()).err().unwrap();
     assert!(error.message().contains("OUT_OF_DEVICE_MEMORY"), "{error}");
@@ -229,21 +229,21 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
     assert!(engine().is_ok(), "the size that failed");
 
     let made = |session: &mut Session, checkpoint: &Checkpoint, config: &GenerationConfig| -> Vec<_> {
-        let reply = session.generate_from(checkpoint, config, &Cancel::new()).unwrap().into_reply().unwrap();
+        let reply = session.generate_from(checkpoint, config).unwrap().into_reply().unwrap();
         reply.segments.into_iter().map(|segment| segment.tokens).collect()
     };
     let found = made(&mut session, &checkpoint, &long);
     let mut alone = cpu.session();
     assert_eq!(tokens(&mut alone, &[Message::text("a bell")], &text), first);
     let prompt = alone.prompt(&[Message::text("and now?")]).unwrap();
-    let checkpoint = alone.checkpoint(&prompt, &Cancel::new()).unwrap();
+    let checkpoint = alone.checkpoint(&prompt).unwrap();
     assert_eq!(found, made(&mut alone, &checkpoint, &long), "the session goes on as if nothing had failed");
 
     // at each allocation of the first two steps on a new cache, which may be recorded
     let begun = |model: &Model| {
         let mut session = model.session();
-        let prompt = session.prompt_for(Modality::Audio, &[Message::text("rain")], &Cancel::new()).unwrap();
-        let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+        let prompt = session.prompt_for(Modality::Audio, &[Message::text("rain")]).unwrap();
+        let checkpoint = session.checkpoint(&prompt).unwrap();
         (session, checkpoint)
     };
     let mut short = sound.clone();
@@ -254,7 +254,7 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
     for allocations in 0..12 {
         let (mut session, checkpoint) = begun(model);
         let mut failed = None;
-        for event in session.generate_from(&checkpoint, &short, &Cancel::new()).unwrap() {
+        for event in session.generate_from(&checkpoint, &short).unwrap() {
             match event {
                 Ok(Event::SegmentStarted { .. }) => fault.begin(&format!("memory {allocations}")),
                 Ok(_) => {}

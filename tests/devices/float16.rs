@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use ualm::internal::Comparer;
-use ualm::{Cancel, Message, Modality, Model, Providers, RuntimeOptions};
+use ualm::{Message, Modality, Model, Providers, RuntimeOptions};
 use ualm_testing::{change_manifest, copied_package, skip_without_fixtures};
 
 use crate::{DEVICE, config, prompts, tokens};
@@ -73,11 +73,11 @@ fn check_replies(model: &Model, name: &str) {
         (settings.temperature, settings.max_steps, settings.min_steps) = (0.0, 8, 8);
         let messages: &[Message] = &prompts()[1];
         let mut session = model.session();
-        let prompt = session.prompt_for(modality, messages, &Cancel::new()).unwrap();
-        let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+        let prompt = session.prompt_for(modality, messages).unwrap();
+        let checkpoint = session.checkpoint(&prompt).unwrap();
         let mut fork = session.fork(&checkpoint).unwrap();
         let [first, again] = [&mut session, &mut fork].map(|session| {
-            let reply = session.generate_from(&checkpoint, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+            let reply = session.generate_from(&checkpoint, &config).unwrap().into_reply().unwrap();
             reply.segments.into_iter().map(|segment| segment.tokens).collect::<Vec<_>>()
         });
         assert_eq!(first, again, "{name}: {modality}");

@@ -16,8 +16,8 @@ use std::thread::scope;
 use ualm::audio::{DecodeOptions, Waveform};
 use ualm::internal::Comparer;
 use ualm::{
-    Cancel, Codes, Engine, EngineOptions, ErrorKind, GenerationConfig, Message, Modality, Model, Providers,
-    RuntimeOptions, Session, Tokens,
+    Codes, Engine, EngineOptions, ErrorKind, GenerationConfig, Message, Modality, Model, Providers, RuntimeOptions,
+    Session, Tokens,
 };
 use ualm_testing::{package, relative_error, skip_without_fixtures};
 
@@ -97,8 +97,8 @@ fn prompts() -> [Vec<Message>; 3] {
 }
 
 fn tokens(session: &mut Session, messages: &[Message], config: &GenerationConfig) -> Vec<Tokens> {
-    let prompt = session.prompt_for(config.opens_with(), messages, &Cancel::new()).unwrap();
-    let reply = session.generate(prompt, config, &Cancel::new()).unwrap().into_reply().unwrap();
+    let prompt = session.prompt_for(config.opens_with(), messages).unwrap();
+    let reply = session.generate(prompt, config).unwrap().into_reply().unwrap();
     reply.segments.into_iter().map(|segment| segment.tokens).collect()
 }
 
@@ -128,13 +128,12 @@ fn conversations_takes_and_forks_are_those_of_the_cpu() {
             let mut session = model.session();
             let mut made = tokens(&mut session, &[Message::text("a dog")], &config(model, Modality::Text, 1));
             let sound = config(model, Modality::Audio, 0);
-            let prompt =
-                session.prompt_for(Modality::Audio, &[Message::text("rain, then wind")], &Cancel::new()).unwrap();
-            let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+            let prompt = session.prompt_for(Modality::Audio, &[Message::text("rain, then wind")]).unwrap();
+            let checkpoint = session.checkpoint(&prompt).unwrap();
             let mut fork = session.fork(&checkpoint).unwrap();
             for (seed, session) in [(1, &mut session), (2, &mut fork)] {
                 let config = sound.clone().seed(seed);
-                let reply = session.generate_from(&checkpoint, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+                let reply = session.generate_from(&checkpoint, &config).unwrap().into_reply().unwrap();
                 made.extend(reply.segments.into_iter().map(|segment| segment.tokens));
             }
             made
@@ -159,11 +158,11 @@ fn steps_are_recorded_anew_for_every_memory() {
                 let settings = config.segment_mut(modality);
                 (settings.max_steps, settings.min_steps) = (140, 130);
                 let messages = &prompts()[number];
-                let prompt = session.prompt_for(modality, messages, &Cancel::new()).unwrap();
-                let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+                let prompt = session.prompt_for(modality, messages).unwrap();
+                let checkpoint = session.checkpoint(&prompt).unwrap();
                 let mut fork = (turn % 2 == 1).then(|| session.fork(&checkpoint).unwrap());
                 for session in fork.iter_mut().chain([session]) {
-                    let reply = session.generate_from(&checkpoint, &config, &Cancel::new()).unwrap();
+                    let reply = session.generate_from(&checkpoint, &config).unwrap();
                     made.extend(reply.into_reply().unwrap().segments.into_iter().map(|segment| segment.tokens));
                 }
             }
@@ -384,8 +383,8 @@ fn a_sequence_ends_with_its_fixed_room() {
             config.segment_mut(modality).min_steps = 100;
             let made = |model: &Model| {
                 let mut session = model.session();
-                let prompt = session.prompt_for(modality, std::slice::from_ref(&message), &Cancel::new()).unwrap();
-                let reply = session.generate(prompt, &config, &Cancel::new());
+                let prompt = session.prompt_for(modality, std::slice::from_ref(&message)).unwrap();
+                let reply = session.generate(prompt, &config);
                 reply
                     .map(|reply| reply.into_reply().unwrap().segments.into_iter().map(|s| s.tokens).collect::<Vec<_>>())
             };

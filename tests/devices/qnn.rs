@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use ualm::internal::{Comparer, GraphComparison};
-use ualm::{Cancel, Codes, Message, Modality, Model};
+use ualm::{Codes, Message, Modality, Model};
 use ualm_testing::{relative_error, skip_without_fixtures};
 
 use super::{codes, config, load, tokens};
@@ -122,6 +122,6 @@ fn qnn_replies_in_text_and_in_sound_with_guidance() {
     let heard = [Message::audio(super::hum(1.5)), Message::text("What do you hear?")];
     let config = config(&cpu, Modality::Text, 2);
     let mut session = model.session();
-    let prompt = session.prompt_for(Modality::Text, &heard, &Cancel::new()).unwrap();
-    assert!(!session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap().segments.is_empty());
+    let prompt = session.prompt_for(Modality::Text, &heard).unwrap();
+    assert!(!session.generate(prompt, &config).unwrap().into_reply().unwrap().segments.is_empty());
 }

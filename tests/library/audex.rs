@@ -57,11 +57,11 @@ fn prompt(model: &Model, answers: &AudexAnswers, case: &AudexCase) -> Prompt {
     if case.name == "chat_cascade" {
         return Prompt::from_tokens(model.tokens(answers.ids(&format!("{}.prompt_ids", case.name))).unwrap());
     }
-    model.prompt_for(modality(case), &messages(answers, case), &Cancel::new()).unwrap()
+    model.prompt_for(modality(case), &messages(answers, case)).unwrap()
 }
 
 fn reply(model: &Model, prompt: Prompt, config: &GenerationConfig) -> Reply {
-    model.session().generate(prompt, config, &Cancel::new()).unwrap().into_reply().unwrap()
+    model.session().generate(prompt, config).unwrap().into_reply().unwrap()
 }
 
 fn tokens(reply: &Reply) -> Vec<u32> {
@@ -215,7 +215,7 @@ fn streamed_speech_is_the_whole_speech() {
     let mut pieces: Vec<Vec<f32>> = Vec::new();
     let mut steps_before_sound = None;
     let mut steps = 0;
-    for event in session.generate(prompt(&model, &answers, case), &config, &Cancel::new()).unwrap() {
+    for event in session.generate(prompt(&model, &answers, case), &config).unwrap() {
         match event.unwrap() {
             Event::AudioProgress { .. } => steps += 1,
             Event::AudioChunk(chunk) => {
@@ -239,20 +239,19 @@ fn guided_sound_is_the_same_in_an_engine_in_takes_and_from_a_record() {
     let answers = AudexAnswers::new();
     let model = model(PACKAGE);
     let engine = Engine::new(&model, &EngineOptions::default().slots(4).context(256)).unwrap();
-    let cancel = Cancel::new();
     for case in ["tts_guided", "tts_guided_ends", "tta_guided", "tta_ends"].map(|name| answers.case(name)) {
         let expected = answers.ids(&format!("{}.tokens", case.name));
         let (config, asked) = (greedy(&model, case), messages(&answers, case));
         let read = prompt(&model, &answers, case);
         let mut session = engine.session().unwrap();
-        let made = session.generate(read.clone(), &config, &cancel).unwrap().into_reply().unwrap();
+        let made = session.generate(read.clone(), &config).unwrap().into_reply().unwrap();
         assert_eq!(tokens(&made), expected, "{}: in an engine", case.name);
 
         let mut record = Record::new(model.package());
         record.begin_turn(&asked, &read, &config);
         let mut runner = TakeRunner::for_prompt(&model, 3, &read, &config).unwrap();
-        let checkpoint = runner.session_mut().checkpoint(&read, &cancel).unwrap();
-        for take in runner.make(&checkpoint, &record, &config, 3, &cancel, |_| Ok(())).unwrap() {
+        let checkpoint = runner.session_mut().checkpoint(&read).unwrap();
+        for take in runner.make(&checkpoint, &record, &config, 3, |_| Ok(())).unwrap() {
             assert_eq!(take.segments[0].tokens.ids(), expected, "{}: take {}", case.name, take.index);
         }
 
@@ -260,9 +259,9 @@ fn guided_sound_is_the_same_in_an_engine_in_takes_and_from_a_record() {
         let json = record.to_json().unwrap();
         let record = Record::from_json(json.as_bytes()).unwrap();
         let mut session = model.session();
-        let cut = Cut { turn: 0, segment: 0, frame: 17 };
-        let checkpoint = session.restore(&record, cut, &cancel).unwrap();
-        let again = session.generate_from(&checkpoint, &config, &cancel).unwrap().into_reply().unwrap();
+        let cut = Cut { turn: 0, segment: 0, position: 17 };
+        let checkpoint = session.restore(&record, cut).unwrap();
+        let again = session.generate_from(&checkpoint, &config).unwrap().into_reply().unwrap();
         assert_eq!(tokens(&again), expected, "{}: from a record", case.name);
     }
 }
@@ -274,20 +273,19 @@ fn thoughts_are_dropped_from_the_history() {
     let model = model(PACKAGE);
     let mut config = model.config().only(Modality::Text).thinking(true);
     (config.text.temperature, config.text.max_steps) = (0.0, 12);
-    let cancel = Cancel::new();
     let mut session = model.session();
-    let first = session.prompt_for(config.opens_with(), &[Message::text("Name three birds.")], &cancel).unwrap();
-    let checkpoint = session.checkpoint(&first, &cancel).unwrap();
+    let first = session.prompt_for(config.opens_with(), &[Message::text("Name three birds.")]).unwrap();
+    let checkpoint = session.checkpoint(&first).unwrap();
     // the tiny model never ends its thoughts: they are given, and so is the answer
     let end_of_thoughts = model.manifest().modalities[&Modality::Thinking].layout.ends.segment[0];
     let thoughts = model.tokens(vec![300, 301, end_of_thoughts]).unwrap();
     let checkpoint = checkpoint.with_kept(Modality::Thinking, thoughts);
-    let reply = session.generate_from(&checkpoint, &config, &cancel).unwrap().into_reply().unwrap();
+    let reply = session.generate_from(&checkpoint, &config).unwrap().into_reply().unwrap();
     let [thought, answer] = &reply.segments[..] else { panic!("{reply:?}") };
     assert_eq!((thought.modality, thought.tokens.len()), (Modality::Thinking, 3));
     assert_eq!((answer.modality, answer.tokens.len()), (Modality::Text, 9), "12 steps for both");
 
-    let second = session.prompt_for(Modality::Text, &[Message::text("Why?")], &cancel).unwrap();
+    let second = session.prompt_for(Modality::Text, &[Message::text("Why?")]).unwrap();
     let continued = session.next_logits(&second).unwrap().0;
     let history = [
         Message::text("Name three birds."),
@@ -312,20 +310,19 @@ fn thoughts_are_dropped_from_the_history() {
 fn marks_outlive_thoughts_and_checkpoints_in_them_do_not() {
     skip_without_fixtures!();
     let model = model(PACKAGE);
-    let cancel = Cancel::new();
     let say = |session: &mut ualm::Session, words: &str, thinks: bool| {
         let mut config = model.config().only(Modality::Text).thinking(thinks);
         (config.text.temperature, config.text.max_steps, config.text.min_steps) = (0.0, 24, 6);
-        let prompt = session.prompt_for(config.opens_with(), &[Message::text(words)], &cancel).unwrap();
-        let reply = session.generate(prompt, &config, &cancel).unwrap().into_reply().unwrap();
+        let prompt = session.prompt_for(config.opens_with(), &[Message::text(words)]).unwrap();
+        let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
         tokens(&reply)
     };
     let mut session = model.session();
     let config = model.config().only(Modality::Text).thinking(true);
-    let prompt = session.prompt_for(config.opens_with(), &[Message::text("One?")], &cancel).unwrap();
-    let checkpoint = session.checkpoint(&prompt, &cancel).unwrap();
+    let prompt = session.prompt_for(config.opens_with(), &[Message::text("One?")]).unwrap();
+    let checkpoint = session.checkpoint(&prompt).unwrap();
     let replies = |session: &mut ualm::Session| {
-        session.generate_from(&checkpoint, &config, &cancel).map(|reply| tokens(&reply.into_reply().unwrap()))
+        session.generate_from(&checkpoint, &config).map(|reply| tokens(&reply.into_reply().unwrap()))
     };
     let first = replies(&mut session).unwrap();
     assert_eq!(replies(&mut session).unwrap(), first);
@@ -334,7 +331,7 @@ fn marks_outlive_thoughts_and_checkpoints_in_them_do_not() {
     let position = session.position();
     let second = say(&mut session, "Two?", true);
     let error = replies(&mut session).unwrap_err();
-    assert!(error.kind() == ErrorKind::Invalid && error.message().contains("taken back"), "{error}");
+    assert!(error.kind() == ErrorKind::Invalid && error.message().contains("rewind"), "{error}");
     session.rewind(&mark).unwrap();
     assert_eq!(session.position(), position);
     assert_eq!(say(&mut session, "Two?", true), second);
@@ -343,7 +340,9 @@ fn marks_outlive_thoughts_and_checkpoints_in_them_do_not() {
     let stopped = Cancel::new();
     stopped.cancel();
     let prompt = session.prompt(&[Message::text("Two?")]).unwrap();
-    session.checkpoint(&prompt, &stopped).unwrap_err();
+    session.set_cancel(&stopped);
+    session.checkpoint(&prompt).unwrap_err();
+    session.set_cancel(&Cancel::new());
     session.rewind(&mark).unwrap();
     let logits = session.next_logits(&prompt).unwrap().0;
     assert_eq!(session.position(), position);
@@ -366,7 +365,7 @@ fn the_last_turns_begin_a_conversation_as_their_task_does() {
         let first = [Message::text("Hello.")];
         let prompt = session.prompt(&first).unwrap();
         record.begin_turn(&first, &prompt, &config);
-        session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+        session.generate(prompt, &config).unwrap().into_reply().unwrap();
         let prompt = session.prompt(&messages).unwrap();
         record.begin_turn(&messages, &prompt, &config);
         let last = record.last_turns(1, &model).unwrap();
@@ -382,7 +381,7 @@ fn control_tokens_in_a_text_are_words() {
     skip_without_fixtures!();
     let model = model(PACKAGE);
     let ends = |text: &str| {
-        let prompt = model.prompt_for(Modality::Speech, &[Message::text(text)], &Cancel::new()).unwrap();
+        let prompt = model.prompt_for(Modality::Speech, &[Message::text(text)]).unwrap();
         prompt.tokens().ids().iter().filter(|id| [10, 11, 12, 13, 758].contains(*id)).count()
     };
     let plain = ends("Hello there.");
@@ -390,7 +389,7 @@ fn control_tokens_in_a_text_are_words() {
         assert_eq!(ends(text), plain, "{text}");
     }
     for modality in [Modality::Speech, Modality::Audio] {
-        let error = model.prompt_for(modality, &[Message::text(" \u{1c}\n ")], &Cancel::new()).unwrap_err();
+        let error = model.prompt_for(modality, &[Message::text(" \u{1c}\n ")]).unwrap_err();
         assert!(error.kind() == ErrorKind::Invalid && error.message().contains("empty"), "{error}");
     }
 }
@@ -402,7 +401,7 @@ fn ids_that_are_no_speech_codes_are_told() {
     let layout = model.layout(Modality::Speech).unwrap();
     let mut config = model.config().only(Modality::Speech);
     (config.speech.temperature, config.speech.max_steps) = (0.0, 40);
-    let prompt = model.prompt_for(Modality::Speech, &[Message::text("Why is the sky blue?")], &Cancel::new()).unwrap();
+    let prompt = model.prompt_for(Modality::Speech, &[Message::text("Why is the sky blue?")]).unwrap();
     let segment = &reply(&model, prompt, &config).segments[0];
     assert_eq!(segment.doubts(layout), ["19 of the 40 tokens are no codes; the sound is that of the others"]);
 
@@ -420,13 +419,13 @@ fn what_the_package_lacks_is_refused_with_the_reason() {
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text("rain")]).unwrap();
     let config = model.config().only(Modality::Audio);
-    let error = session.generate(prompt, &config, &Cancel::new()).err().unwrap();
+    let error = session.generate(prompt, &config).err().unwrap();
     assert!(error.kind() == ErrorKind::Invalid && error.message().contains("--xcodec"), "{error}");
     for mode in [ReasoningMode::Enrich, ReasoningMode::Dialogue, ReasoningMode::Reflect] {
         let config = model.reasoning();
         let chain = config.changed(config.chain(), Some(mode), None, None);
         let takes = TakeRunner::new(&model, 1).unwrap();
-        let error = ChainRunner::begin(takes, chain, "rain", ChainOptions::default(), &Cancel::new()).err().unwrap();
+        let error = ChainRunner::begin(takes, chain, "rain", ChainOptions::default()).err().unwrap();
         assert!(error.kind() == ErrorKind::Invalid && error.message().contains("--xcodec"), "{error}");
     }
     let long = ualm::audio::Waveform::mono(vec![0.1; 901 * 16_000], 16_000).unwrap();
@@ -444,7 +443,7 @@ fn quantized_packages_run() {
         for modality in [Modality::Text, Modality::Audio, Modality::Speech] {
             let mut config = model.config().only(modality).thinking(false);
             config.segment_mut(modality).max_steps = 12;
-            let prompt = model.prompt_for(modality, &[Message::text("a dog barks")], &Cancel::new()).unwrap();
+            let prompt = model.prompt_for(modality, &[Message::text("a dog barks")]).unwrap();
             let reply = reply(&model, prompt, &config);
             assert!((1..=12).contains(&reply.usage.steps), "{name} {modality}");
         }

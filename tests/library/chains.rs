@@ -14,7 +14,7 @@ fn model() -> Model {
 }
 
 fn chain(mode: ReasoningMode, rounds: usize, listen: bool) -> Chain {
-    Chain { mode, rounds, listen, by_prompt: false }
+    Chain::new(mode).rounds(rounds).listen(listen)
 }
 
 /// Settings with which the tiny model draws a few frames at random.
@@ -28,17 +28,17 @@ fn options<'a>() -> ChainOptions<'a> {
 
 fn begin<'a>(model: &Model, chain: Chain, options: ChainOptions<'a>) -> Result<ChainRunner<'a>> {
     let takes = TakeRunner::new(model, options.takes)?;
-    ChainRunner::begin(takes, chain, "rain", options, &Cancel::new())
+    ChainRunner::begin(takes, chain, "rain", options)
 }
 
 fn resume<'a>(model: &Model, chain: Chain, record: &Record, index: usize) -> Result<ChainRunner<'a>> {
     let options = options().seed(None);
-    ChainRunner::resume(TakeRunner::new(model, 1)?, chain, record, index, options, &Cancel::new())
+    ChainRunner::resume(TakeRunner::new(model, 1)?, chain, record, index, options)
 }
 
 /// Runs a chain without questions to its end, and gives the frames of its record.
 fn finish(runner: &mut ChainRunner) -> Vec<Vec<Vec<u32>>> {
-    assert!(matches!(runner.run(&Cancel::new(), |_| Ok(())).unwrap(), ChainStep::Finished));
+    assert!(matches!(runner.run(|_| Ok(())).unwrap(), ChainStep::Finished));
     frames(runner.record())
 }
 
@@ -62,7 +62,7 @@ fn a_chain_tells_of_every_stage_and_keeps_its_segments() {
     let mut made = Vec::new();
     let mut heard = 0;
     loop {
-        let step = runner.advance(&Cancel::new(), |event| {
+        let step = runner.advance(|event| {
             if let TakeEvent::SegmentStarted(position) = &event {
                 told.push((position.number, position.stage.unwrap(), position.modality));
             }
@@ -112,7 +112,7 @@ fn a_chain_resumes_at_any_segment_as_if_it_had_never_stopped() {
         assert_eq!((resumed.next_index(), resumed.seed()), (index, 5));
         assert_eq!(finish(&mut resumed), expected, "segment {number}");
     }
-    let mut longer = resume(&model, Chain { rounds: 2, ..reflect }, &record, 1).unwrap();
+    let mut longer = resume(&model, reflect.rounds(2), &record, 1).unwrap();
     assert_eq!(finish(&mut longer)[..2], expected[..2]);
 
     assert!(invalid(resume(&model, reflect, &record, 2)).contains("resumes at a segment or at an answer"));
@@ -126,24 +126,24 @@ fn a_chain_resumes_at_any_segment_as_if_it_had_never_stopped() {
 #[test]
 fn a_question_awaits_its_answer() {
     skip_without_fixtures!();
-    let (model, cancel) = (model(), Cancel::new());
+    let model = model();
     let dialogue = chain(ReasoningMode::Dialogue, 0, false);
     let mut runner = begin(&model, dialogue, options()).unwrap();
-    assert!(invalid(runner.answer(Message::text("early"), &cancel)).contains("no question"));
+    assert!(invalid(runner.answer(Message::text("early"))).contains("no question"));
     for _ in 0..2 {
-        assert!(matches!(runner.run(&cancel, |_| Ok(())).unwrap(), ChainStep::Question));
+        assert!(matches!(runner.run(|_| Ok(())).unwrap(), ChainStep::Question));
         assert_eq!((runner.stage(), runner.record().turns.len()), (Some(Stage::Answer), 1));
     }
     let asked = runner.record().clone();
-    runner.answer(Message::text("on tin"), &cancel).unwrap();
-    assert!(invalid(runner.answer(Message::text("again"), &cancel)).contains("no question"));
+    runner.answer(Message::text("on tin")).unwrap();
+    assert!(invalid(runner.answer(Message::text("again"))).contains("no question"));
     let whole = finish(&mut runner);
     assert_eq!((whole.len(), runner.record().turns.len()), (3, 2));
     assert_eq!(runner.record().turns[1].messages[0].text.as_deref(), Some("on tin"));
 
     // the answer may come another day
     let mut resumed = resume(&model, dialogue, &asked, 1).unwrap();
-    resumed.answer(Message::text("on tin"), &cancel).unwrap();
+    resumed.answer(Message::text("on tin")).unwrap();
     assert_eq!(finish(&mut resumed), whole);
 }
 
@@ -157,7 +157,7 @@ fn a_plan_is_given_or_replaced() {
     assert_eq!(given.plan(), Some(PLAN));
 
     let mut replaced = begin(&model, enrich, options()).unwrap();
-    replaced.advance(&Cancel::new(), |_| Ok(())).unwrap();
+    replaced.advance(|_| Ok(())).unwrap();
     assert_ne!(replaced.plan(), Some(PLAN));
     replaced.set_plan(PLAN).unwrap();
     assert_eq!(finish(&mut replaced), whole);
@@ -179,10 +179,10 @@ fn the_best_take_ends_the_chain() {
     let several = options().takes(3).best(true).plan(PLAN.to_owned());
     let mut runner = begin(&model, enrich, several).unwrap();
     assert!(runner.takes().at_once() > 1);
-    runner.advance(&Cancel::new(), |_| Ok(())).unwrap();
+    runner.advance(|_| Ok(())).unwrap();
     let mut ended = Vec::new();
     let mut listened = Vec::new();
-    let step = runner.advance(&Cancel::new(), |event| {
+    let step = runner.advance(|event| {
         match event {
             TakeEvent::SegmentEnded { position, segment, .. } => ended.push((position.take, segment.tokens.clone())),
             TakeEvent::Ranked(ranked) => listened.push(ranked.take),
@@ -213,8 +213,9 @@ fn an_interrupted_chain_keeps_what_was_made_and_resumes() {
     let expected = finish(&mut whole);
     let mut runner = begin(&model, enrich, options()).unwrap();
     let cancel = Cancel::new();
-    runner.advance(&cancel, |_| Ok(())).unwrap();
-    let step = runner.run(&cancel, |event| {
+    runner.set_cancel(&cancel);
+    runner.advance(|_| Ok(())).unwrap();
+    let step = runner.run(|event| {
         if matches!(event, TakeEvent::AudioProgress(..)) {
             cancel.cancel();
         }
@@ -224,16 +225,19 @@ fn an_interrupted_chain_keeps_what_was_made_and_resumes() {
     assert!(matches!(made.stop, Some(ChainStop::Cancelled)));
     assert_eq!((made.segment.end, made.segment.tokens.len()), (SegmentEnd::Cancelled, 1));
     assert_eq!(frames(runner.record())[1], expected[1][..1], "the record has the frame that was made");
-    assert!(invalid(runner.advance(&Cancel::new(), |_| Ok(()))).contains("resume it from its record"));
+    runner.set_cancel(&Cancel::new());
+    assert!(invalid(runner.advance(|_| Ok(()))).contains("resume it from its record"));
     assert_eq!(finish(&mut resume(&model, enrich, runner.record(), 1).unwrap()), expected);
 
     // before anything of a stage was made, it can be run again
     let mut runner = begin(&model, enrich, options()).unwrap();
     let stopped = Cancel::new();
     stopped.cancel();
-    let error = runner.advance(&stopped, |_| Ok(())).unwrap_err();
+    runner.set_cancel(&stopped);
+    let error = runner.advance(|_| Ok(())).unwrap_err();
     assert_eq!(error.to_string(), "stopped on request; nothing was made yet");
     assert_eq!(error.kind(), ErrorKind::Cancelled);
+    runner.set_cancel(&Cancel::new());
     assert_eq!(finish(&mut runner), expected);
 }
 
@@ -241,20 +245,20 @@ fn an_interrupted_chain_keeps_what_was_made_and_resumes() {
 fn an_error_of_the_caller_ends_a_stage() {
     skip_without_fixtures!();
     let mut runner = begin(&model(), chain(ReasoningMode::Enrich, 0, false), options()).unwrap();
-    let error = runner.advance(&Cancel::new(), |_| Err(Error::new(ErrorKind::Io, "the line is gone"))).unwrap_err();
+    let error = runner.advance(|_| Err(Error::new(ErrorKind::Io, "the line is gone"))).unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::Io, "the line is gone"));
     assert_eq!(runner.record().turns[0].segments.len(), 0);
 }
 
 /// The takes of a prompt that `runner` makes.
 fn takes(runner: &mut TakeRunner, config: &GenerationConfig, count: usize) -> Vec<Vec<Segment>> {
-    let (model, cancel) = (runner.session().model().clone(), Cancel::new());
+    let model = runner.session().model().clone();
     let messages = [Message::text("rain")];
     let prompt = model.prompt(&messages).unwrap();
     let mut record = Record::new(model.package());
     record.begin_turn(&messages, &prompt, config);
-    let checkpoint = runner.session_mut().checkpoint(&prompt, &cancel).unwrap();
-    let takes = runner.make(&checkpoint, &record, config, count, &cancel, |_| Ok(())).unwrap();
+    let checkpoint = runner.session_mut().checkpoint(&prompt).unwrap();
+    let takes = runner.make(&checkpoint, &record, config, count, |_| Ok(())).unwrap();
     for (index, take) in takes.iter().enumerate() {
         assert_eq!((take.index, take.is_whole()), (index, true));
         assert_eq!(frames(&take.record).len(), take.segments.len());
@@ -276,7 +280,7 @@ fn takes_are_the_same_one_by_one_at_once_and_in_an_engine_of_the_caller_s() {
     let mut at_once = TakeRunner::for_prompt(&model, 3, &prompt, &config).unwrap();
     assert_eq!(at_once.at_once(), 3);
     let expected = shown(takes(&mut at_once, &config, 3));
-    assert_eq!(at_once.usage().prompt_frames, prompt.len(), "the takes share their prompt");
+    assert_eq!(at_once.usage().prompt_positions, prompt.len(), "the takes share their prompt");
     assert_eq!(shown(takes(&mut TakeRunner::in_session(model.session(), 1), &config, 3)), expected);
     let engine = Engine::new(&model, &EngineOptions::default().slots(4)).unwrap();
     assert_eq!(shown(takes(&mut TakeRunner::in_session(engine.session().unwrap(), 2), &config, 3)), expected);
@@ -295,11 +299,11 @@ fn takes_that_are_stopped_keep_what_was_made() {
     drawn(&mut config);
     config.audio.min_steps = 10;
     let prompt = model.prompt(&[Message::text("rain")]).unwrap();
-    let mut runner = TakeRunner::in_session(model.session(), 1);
-    let checkpoint = runner.session_mut().checkpoint(&prompt, &cancel).unwrap();
+    let mut runner = TakeRunner::in_session(model.with_cancel(&cancel).session(), 1);
+    let checkpoint = runner.session_mut().checkpoint(&prompt).unwrap();
     let record = Record::new(model.package());
     let mut progress = 0;
-    let takes = runner.make(&checkpoint, &record, &config, 4, &cancel, |event| {
+    let takes = runner.make(&checkpoint, &record, &config, 4, |event| {
         if matches!(event, TakeEvent::AudioProgress(position, _) if position.take == 1) {
             progress += 1;
             if progress == 3 {
@@ -311,13 +315,15 @@ fn takes_that_are_stopped_keep_what_was_made() {
     let takes = takes.unwrap();
     assert_eq!((takes.len(), takes[0].is_whole(), takes[1].is_whole()), (2, true, false), "no other is begun");
     assert_eq!((takes[1].end(), takes[1].segments[0].tokens.len()), (Some(SegmentEnd::Cancelled), 3));
-    let nothing = runner.make(&checkpoint, &record, &config, 2, &cancel, |_| Ok(())).unwrap_err();
+    let nothing = runner.make(&checkpoint, &record, &config, 2, |_| Ok(())).unwrap_err();
     assert_eq!(nothing.to_string(), "stopped on request; nothing was made yet");
-    assert!(invalid(runner.make(&checkpoint, &record, &config, 0, &cancel, |_| Ok(()))).contains("0 takes"));
+    assert!(invalid(runner.make(&checkpoint, &record, &config, 0, |_| Ok(()))).contains("0 takes"));
 
     let expected = Expected::of("rain");
-    let (ranked, failure) = runner.rank(&takes, Modality::Audio, &expected, &Cancel::new(), |_| Ok(())).unwrap();
+    runner.session_mut().set_cancel(&Cancel::new());
+    let (ranked, failure) = runner.rank(&takes, Modality::Audio, &expected, |_| Ok(())).unwrap();
     assert_eq!((ranked.len(), failure.is_none()), (2, true));
-    let (ranked, failure) = runner.rank(&takes, Modality::Audio, &expected, &cancel, |_| Ok(())).unwrap();
+    runner.session_mut().set_cancel(&cancel);
+    let (ranked, failure) = runner.rank(&takes, Modality::Audio, &expected, |_| Ok(())).unwrap();
     assert_eq!((ranked.len(), failure.unwrap().kind()), (0, ErrorKind::Cancelled));
 }

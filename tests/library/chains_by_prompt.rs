@@ -33,15 +33,15 @@ fn chain(mode: ReasoningMode, rounds: usize) -> Chain {
 
 fn begin<'a>(chain: Chain, options: ChainOptions<'a>) -> Result<ChainRunner<'a>> {
     let takes = TakeRunner::new(&MODEL, options.takes)?;
-    ChainRunner::begin(takes, chain, "rain", options, &Cancel::new())
+    ChainRunner::begin(takes, chain, "rain", options)
 }
 
 fn resume<'a>(chain: Chain, record: &Record, index: usize, options: ChainOptions<'a>) -> Result<ChainRunner<'a>> {
-    ChainRunner::resume(TakeRunner::new(&MODEL, 1)?, chain, record, index, options, &Cancel::new())
+    ChainRunner::resume(TakeRunner::new(&MODEL, 1)?, chain, record, index, options)
 }
 
 fn finish(runner: &mut ChainRunner) -> Record {
-    assert!(matches!(runner.run(&Cancel::new(), |_| Ok(())).unwrap(), ChainStep::Finished));
+    assert!(matches!(runner.run(|_| Ok(())).unwrap(), ChainStep::Finished));
     runner.record().clone()
 }
 
@@ -76,7 +76,7 @@ fn every_stage_is_a_request_of_its_own() {
     let mut stages = Vec::new();
     let mut costs: Vec<StageCost> = Vec::new();
     loop {
-        let step = runner.advance(&Cancel::new(), |event| {
+        let step = runner.advance(|event| {
             if let TakeEvent::StageStarted(cost) = event {
                 costs.push(cost);
             }
@@ -142,25 +142,24 @@ fn a_session_goes_on_in_the_last_conversation_alone() {
     skip_without_fixtures!();
     let record = finish(&mut begin(chain(ReasoningMode::Enrich, 1), options()).unwrap());
     let mut session = MODEL.session();
-    session.restore_turns(&record, 2, &Cancel::new()).unwrap();
+    session.restore_turns(&record, 2).unwrap();
     let of_both = session.position();
     let mut alone = record.clone();
     alone.turns.remove(0);
-    session.restore_turns(&alone, 1, &Cancel::new()).unwrap();
+    session.restore_turns(&alone, 1).unwrap();
     assert_eq!(of_both, session.position(), "the turn before it is not in its context");
 }
 
 #[test]
 fn an_answer_is_kept_with_the_plan() {
     skip_without_fixtures!();
-    let cancel = Cancel::new();
     let dialogue = chain(ReasoningMode::Dialogue, 1);
     let mut runner = begin(dialogue, options()).unwrap();
-    assert!(matches!(runner.run(&cancel, |_| Ok(())).unwrap(), ChainStep::Question));
+    assert!(matches!(runner.run(|_| Ok(())).unwrap(), ChainStep::Question));
     let asked = read_again(runner.record());
     let sound = ualm::audio::Waveform::mono(vec![0.1; 1600], 16_000).unwrap();
-    assert!(invalid(runner.answer(Message::audio(sound), &cancel)).contains("transcribe the recording first"));
-    runner.answer(Message::text("on tin"), &cancel).unwrap();
+    assert!(invalid(runner.answer(Message::audio(sound))).contains("transcribe the recording first"));
+    runner.answer(Message::text("on tin")).unwrap();
     let whole = read_again(&finish(&mut runner));
     assert_eq!(whole.turns.len(), 3);
     assert_eq!(whole.turns[1].messages[0].text.as_deref(), Some("on tin"));
@@ -173,7 +172,7 @@ fn an_answer_is_kept_with_the_plan() {
 
     // the answer may come another day
     let mut resumed = resume(dialogue, &asked, 1, options()).unwrap();
-    resumed.answer(Message::text("on tin"), &cancel).unwrap();
+    resumed.answer(Message::text("on tin")).unwrap();
     assert_eq!(tokens(&finish(&mut resumed)), tokens(&whole));
     // and its words are at hand for another wording
     let wording = Wording::from_json(r#"{"plan": "{words} {answer}", "final": "{answer}!"}"#).unwrap();
@@ -192,29 +191,31 @@ fn a_plan_is_given_replaced_and_described() {
     assert_eq!(whole.turns[0].segments[0].end, SegmentEnd::Eos);
 
     let mut replaced = begin(enrich, options()).unwrap();
-    replaced.advance(&Cancel::new(), |_| Ok(())).unwrap();
+    replaced.advance(|_| Ok(())).unwrap();
     assert_ne!(replaced.plan(), Some(PLAN));
     replaced.set_plan(PLAN).unwrap();
     assert_eq!(tokens(&finish(&mut replaced)), tokens(&whole));
 
     // the prompt of the next stage was run already
     let mut late = begin(enrich, options()).unwrap();
-    late.advance(&Cancel::new(), |_| Ok(())).unwrap();
+    late.advance(|_| Ok(())).unwrap();
     let cancel = Cancel::new();
-    late.advance(&cancel, |event| {
+    late.set_cancel(&cancel);
+    late.advance(|event| {
         if matches!(event, TakeEvent::StageStarted(_)) {
             cancel.cancel();
         }
         Ok(())
     })
     .unwrap_err();
+    late.set_cancel(&Cancel::new());
     late.set_plan(PLAN).unwrap();
     let cost = late.cost().unwrap();
     assert_eq!((cost.stage, cost.steps), (Stage::Plan, MODEL.text_tokens(PLAN).unwrap().len() + 1));
     assert_eq!(tokens(&finish(&mut late)), tokens(&whole));
 
     let mut costs = begin(enrich, options().plan(PLAN.to_owned())).unwrap();
-    costs.advance(&Cancel::new(), |_| Ok(())).unwrap();
+    costs.advance(|_| Ok(())).unwrap();
     let cost = costs.cost().unwrap();
     assert_eq!((cost.steps, cost.expected_steps), (20, 13), "5 frames, 7 to run out, and the end");
 }
@@ -247,7 +248,7 @@ fn the_wording_is_data() {
     assert!(error.full_message().contains("expected one of question, plan"), "{error}");
     let model = stages(serde_json::json!({"plan": "Of the package: {words}"})).unwrap();
     let takes = TakeRunner::new(&model, 1).unwrap();
-    let runner = ChainRunner::begin(takes, model.reasoning().chain(), "rain", options(), &Cancel::new()).unwrap();
+    let runner = ChainRunner::begin(takes, model.reasoning().chain(), "rain", options()).unwrap();
     assert_eq!(said(runner.record(), 0), "Of the package: rain");
 }
 
@@ -271,7 +272,8 @@ fn an_interrupted_stage_is_kept_and_made_again() {
     let expected = tokens(&finish(&mut begin(reflect, options()).unwrap()));
     let mut runner = begin(reflect, options()).unwrap();
     let cancel = Cancel::new();
-    let step = runner.run(&cancel, |event| {
+    runner.set_cancel(&cancel);
+    let step = runner.run(|event| {
         if matches!(event, TakeEvent::AudioProgress(..)) {
             cancel.cancel();
         }
@@ -291,8 +293,8 @@ fn limits_stop_a_chain_where_they_are_met() {
     limits.steps = 8;
     let model = MODEL.with_limits(limits);
     let takes = TakeRunner::new(&model, 1).unwrap();
-    let begun = ChainRunner::begin(takes, chain(ReasoningMode::Enrich, 1), "rain", options(), &Cancel::new());
-    let error = begun.unwrap().advance(&Cancel::new(), |_| Ok(())).unwrap_err();
+    let begun = ChainRunner::begin(takes, chain(ReasoningMode::Enrich, 1), "rain", options());
+    let error = begun.unwrap().advance(|_| Ok(())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
 }
 
@@ -308,15 +310,15 @@ fn short(config: &mut GenerationConfig) {
 fn audex_reasons_by_prompt() {
     skip_without_fixtures!();
     let model = model("tiny-audex-fp32");
-    let chain = Chain { mode: ReasoningMode::Reflect, rounds: 1, ..Chain::default() };
+    let chain = Chain::new(ReasoningMode::Reflect);
     let options = || ChainOptions::default().seed(3).settings(short);
     let takes = || TakeRunner::new(&model, 2).unwrap();
-    let mut runner = ChainRunner::begin(takes(), chain, "rain", options().takes(2).best(true), &Cancel::new()).unwrap();
+    let mut runner = ChainRunner::begin(takes(), chain, "rain", options().takes(2).best(true)).unwrap();
     let whole = read_again(&finish(&mut runner));
     assert_eq!((whole.turns.len(), runner.ranking().len()), (5, 2));
     assert!(whole.turns[4].prompt.modality() == Modality::Audio && !whole.turns[2].prompt.features().is_empty());
     for index in 0..4 {
-        let resumed = ChainRunner::resume(takes(), chain, &whole, index, options(), &Cancel::new());
+        let resumed = ChainRunner::resume(takes(), chain, &whole, index, options());
         let again = finish(&mut resumed.unwrap());
         assert_eq!(tokens(&again)[..8], tokens(&whole)[..8], "stage {index}");
     }

@@ -3,7 +3,7 @@
 use ndarray::s;
 use serde_json::json;
 use tempfile::TempDir;
-use ualm::{Cancel, Codes, ErrorKind, Event, Limits, Message, Modality, Model};
+use ualm::{Codes, ErrorKind, Event, Limits, Message, Modality, Model};
 use ualm_testing::{change_manifest, copied_package, model, skip_without_fixtures};
 
 /// Frames beyond `most_frames` are dropped, as if the clip ended there.
@@ -29,7 +29,7 @@ fn a_clip_ends_at_the_most_frames_of_its_codec() {
         let prompt = session.prompt(&[Message::text("rain")]).unwrap();
         let mut seconds = 0.0;
         let mut chunks = 0;
-        for event in session.generate(prompt, &config, &Cancel::new()).unwrap() {
+        for event in session.generate(prompt, &config).unwrap() {
             match event.unwrap() {
                 Event::AudioProgress { seconds: so_far } => seconds = so_far,
                 Event::AudioChunk(chunk) => chunks += chunk.len(),

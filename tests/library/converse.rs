@@ -27,7 +27,7 @@ fn converser(model: &Model) -> Converser<'static> {
 
 /// A conversation in which a question is heard, answered and spoken, with the numbers of the segments that were told.
 fn converse(model: &Model) -> (Record, Waveform, Vec<(usize, Modality)>) {
-    let (mut converser, cancel) = (converser(model), Cancel::new());
+    let mut converser = converser(model);
     let mut told = Vec::new();
     let mut chunks = 0;
     let mut tell = |event: TakeEvent<'_>| {
@@ -38,9 +38,9 @@ fn converse(model: &Model) -> (Record, Waveform, Vec<(usize, Modality)>) {
         }
         Ok(())
     };
-    let question = converser.hear(question(), &cancel, &mut tell).unwrap();
-    let answer = converser.answer(&[Message::text(&*question)], &cancel, &mut tell).unwrap();
-    let spoken = converser.speak(&answer, &cancel, &mut tell).unwrap();
+    let question = converser.hear(question(), &mut tell).unwrap();
+    let answer = converser.answer(&[Message::text(&*question)], &mut tell).unwrap();
+    let spoken = converser.speak(&answer, &mut tell).unwrap();
     let record = converser.record().clone();
     assert_eq!(record.turns[1].messages[0].text.as_deref(), Some(&*question));
     assert_eq!(record.turns[2].messages[0].text.as_deref(), Some(&*answer));
@@ -57,9 +57,9 @@ fn check(model: &Model) {
     // the speech is made again from the record alone
     let record = Record::from_json(record.to_json().unwrap().as_bytes()).unwrap();
     let mut session = model.session();
-    let checkpoint = session.restore(&record, Cut { turn: 2, segment: 0, frame: 0 }, &Cancel::new()).unwrap();
+    let checkpoint = session.restore(&record, Cut { turn: 2, segment: 0, position: 0 }).unwrap();
     let config = &record.turns[2].config;
-    let again = session.generate_from(&checkpoint, config, &Cancel::new()).unwrap().into_reply().unwrap();
+    let again = session.generate_from(&checkpoint, config).unwrap().into_reply().unwrap();
     assert_eq!(again.segments[0].tokens, record.turns[2].segments[0].tokens);
     assert_eq!(again.audio().unwrap().samples(), sound.samples());
 }
@@ -87,24 +87,23 @@ fn what_is_missing_is_said() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let package = package_by_prompt(&folder.path().join("package"));
-    let cancel = Cancel::new();
     let in_one_reply = model("tiny-omni-fp32");
     let mut converser_of_silence = converser(&in_one_reply);
-    let silent = converser_of_silence.hear(question(), &cancel, |_| Ok(())).unwrap_err();
+    let silent = converser_of_silence.hear(question(), |_| Ok(())).unwrap_err();
     assert_eq!(silent.kind(), ErrorKind::Audio, "its first token ends the transcript");
     assert!(converser_of_silence.record().turns.is_empty(), "nothing of a request that failed is kept");
     assert!(silent.message().starts_with("no speech was understood"), "{silent}");
     let model = Model::load(&package).unwrap();
     let stopped = Cancel::new();
     stopped.cancel();
-    let error = converser(&model).answer(&[Message::text("why?")], &stopped, |_| Ok(())).unwrap_err();
+    let error = converser(&model.with_cancel(&stopped)).answer(&[Message::text("why?")], |_| Ok(())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
-    let error = converser(&model).answer(&[], &cancel, |_| Ok(())).unwrap_err();
+    let error = converser(&model).answer(&[], |_| Ok(())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
 
     change_manifest(&package, |manifest| manifest["audio_encoder"] = serde_json::Value::Null);
     let model = Model::load(&package).unwrap();
-    let error = converser(&model).hear(question(), &cancel, |_| Ok(())).unwrap_err();
+    let error = converser(&model).hear(question(), |_| Ok(())).unwrap_err();
     assert!(error.message().contains("cannot listen"), "{error}");
 
     change_manifest(&package, |manifest| {

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use ualm::audio::Waveform;
-use ualm::{Cancel, Message, Modality, Model, Package, ReasoningMode, Reply, RichCaption};
+use ualm::{Message, Modality, Model, Package, ReasoningMode, Reply, RichCaption};
 use ualm_testing::{root, skip_without_library};
 
 static MODEL: LazyLock<Model> = LazyLock::new(|| Model::load(folder()).unwrap());
@@ -50,7 +50,7 @@ fn reply(messages: &[Message], force: &[Modality], seed: u64) -> Reply {
     config.seed = seed;
     let mut session = MODEL.session();
     let prompt = session.prompt(messages).unwrap();
-    session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap()
+    session.generate(prompt, &config).unwrap().into_reply().unwrap()
 }
 
 fn make(words: &str, modality: Modality, seed: u64) -> Waveform {
@@ -150,7 +150,7 @@ fn streamed_sound_is_the_whole_sound() {
         config.seed = 3;
         let mut session = MODEL.session();
         let prompt = session.prompt(&[Message::text("rain")]).unwrap();
-        let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+        let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
         reply.audio().unwrap().clone()
     };
     let (whole, streamed) = (sound(false), sound(true));

@@ -54,7 +54,7 @@ fn converse(session: &mut Session, seed: u64) -> Vec<Tokens> {
     for turn in 0..2 {
         let prompt = session.prompt(&messages(&model, seed + turn)).unwrap();
         let config = config(&model, seed).seed(seed + 1000 * turn);
-        let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+        let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
         frames.extend(reply.segments.into_iter().map(|segment| segment.tokens));
     }
     frames
@@ -99,7 +99,7 @@ fn forks_and_restored_sessions_go_on_as_they_would_alone() {
 
     let mut session = engine.session().unwrap();
     let prompt = session.prompt(&[Message::text("rain")]).unwrap();
-    let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+    let checkpoint = session.checkpoint(&prompt).unwrap();
     let forks: Vec<_> = (0..3).map(|_| session.fork(&checkpoint).unwrap()).collect();
     assert_eq!(engine.stats().sessions, 4);
     assert_eq!(session.fork(&checkpoint).err().unwrap().kind(), ErrorKind::Limit);
@@ -107,7 +107,7 @@ fn forks_and_restored_sessions_go_on_as_they_would_alone() {
         for (seed, mut session) in forks.into_iter().chain([session]).enumerate() {
             let (checkpoint, alone, config) = (&checkpoint, &alone, take_config(&model, seed as u64));
             scope.spawn(move || {
-                let generation = session.generate_from(checkpoint, &config, &Cancel::new()).unwrap();
+                let generation = session.generate_from(checkpoint, &config).unwrap();
                 assert_eq!(generation.into_reply().unwrap().segments[0].tokens, alone[seed], "take {seed}");
             });
         }
@@ -117,13 +117,13 @@ fn forks_and_restored_sessions_go_on_as_they_would_alone() {
     let (mut session, config) = (model.session(), config(&model, 4));
     let prompt = session.prompt(&[Message::text("rain")]).unwrap();
     record.begin_turn(&[Message::text("rain")], &prompt, &config);
-    let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+    let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
     reply.segments.iter().for_each(|segment| record.push(segment));
     let mut session = engine.session().unwrap();
     for segment in 1..4 {
-        let cut = Cut { turn: 0, segment, frame: 2 };
-        let checkpoint = session.restore(&record, cut, &Cancel::new()).unwrap();
-        let again = session.generate_from(&checkpoint, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+        let cut = Cut { turn: 0, segment, position: 2 };
+        let checkpoint = session.restore(&record, cut).unwrap();
+        let again = session.generate_from(&checkpoint, &config).unwrap().into_reply().unwrap();
         let (again, before) = (&again.segments[0].tokens, &reply.segments[segment].tokens);
         assert_eq!(again, before, "from segment {segment} on");
     }
@@ -136,7 +136,7 @@ fn take_config(model: &Model, seed: u64) -> GenerationConfig {
 fn converse_at(session: &mut Session, seed: u64) -> Tokens {
     let config = take_config(session.model(), seed);
     let prompt = session.prompt(&[Message::text("rain")]).unwrap();
-    let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+    let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
     reply.segments[0].tokens.clone()
 }
 
@@ -155,12 +155,13 @@ fn those_who_leave_early_disturb_nobody() {
                     let mut session = engine.session().unwrap();
                     let prompt = session.prompt(&messages(model, round)).unwrap();
                     let cancel = Cancel::new();
+                    session.set_cancel(&cancel);
                     let mut config = config(model, client + round);
                     match client {
                         0 => assert_eq!(&converse(&mut session, 2), alone),
-                        1 => drop(session.generate(prompt, &config, &cancel).unwrap().nth(3 * round as usize)),
+                        1 => drop(session.generate(prompt, &config).unwrap().nth(3 * round as usize)),
                         2 => {
-                            let mut generation = session.generate(prompt, &config, &cancel).unwrap();
+                            let mut generation = session.generate(prompt, &config).unwrap();
                             generation.nth(2 * round as usize);
                             cancel.cancel();
                             assert!(generation.all(|event| event.is_ok()));
@@ -168,7 +169,7 @@ fn those_who_leave_early_disturb_nobody() {
                         _ => {
                             config.audio.max_steps = 1000;
                             config.audio.min_steps = 1000;
-                            let reply = session.generate(prompt, &config, &cancel).unwrap().into_reply().unwrap();
+                            let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
                             assert!(session.position() <= 402, "{}", reply.segments.len());
                         }
                     }
@@ -188,7 +189,7 @@ fn an_engine_that_is_dropped_leaves_errors() {
     let mut session = engine.session().unwrap();
     let prompt = session.prompt(&[Message::text("x")]).unwrap();
     let config = config(&model, 1);
-    let mut generation = session.generate(prompt, &config, &Cancel::new()).unwrap();
+    let mut generation = session.generate(prompt, &config).unwrap();
     generation.next().unwrap().unwrap();
     drop(engine);
     let error = generation.find_map(|event| event.err()).unwrap();

@@ -78,7 +78,7 @@ fn config(model: &Model, seed: u64) -> GenerationConfig {
 }
 
 fn say(session: &mut Session, prompt: Prompt, config: &GenerationConfig) -> Vec<Tokens> {
-    let reply = session.generate(prompt, config, &Cancel::new()).unwrap().into_reply().unwrap();
+    let reply = session.generate(prompt, config).unwrap().into_reply().unwrap();
     reply.segments.into_iter().map(|segment| segment.tokens).collect()
 }
 
@@ -179,10 +179,10 @@ fn long_prompts_run_by_a_form_of_their_own() {
     let mut session = model.session();
     let start = session.mark();
     // what comes around the prompt counts
-    session.checkpoint(&prompt(&model, 1, 0), &Cancel::new()).unwrap();
+    session.checkpoint(&prompt(&model, 1, 0)).unwrap();
     let around = session.position() - 1;
     session.rewind(&start).unwrap();
-    session.checkpoint(&prompt(&model, LONG - 1 - around, 1), &Cancel::new()).unwrap();
+    session.checkpoint(&prompt(&model, LONG - 1 - around, 1)).unwrap();
     assert_eq!((runs(&model, "llm"), runs(&model, "prefill")), (2, 0));
     assert!(!placements(&model).contains_key("prefill"), "not before the first long prompt");
 
@@ -288,10 +288,10 @@ fn a_beginning_that_is_kept_is_as_good_as_a_fresh_one() {
         }
         // takes of one prompt
         for mut session in [model.session(), engine.session().unwrap()] {
-            let checkpoint = session.checkpoint(&first, &Cancel::new()).unwrap();
+            let checkpoint = session.checkpoint(&first).unwrap();
             let mut fork = session.fork(&checkpoint).unwrap();
             for session in [&mut fork, &mut session] {
-                let reply = session.generate_from(&checkpoint, &config(&model, 4), &Cancel::new()).unwrap();
+                let reply = session.generate_from(&checkpoint, &config(&model, 4)).unwrap();
                 let reply: Vec<_> = reply.into_reply().unwrap().segments.into_iter().map(|one| one.tokens).collect();
                 assert_eq!(reply, before);
             }
@@ -316,17 +316,17 @@ fn a_conversation_goes_on_from_its_record() {
         let (messages, config) = ([Message::text(words)], config(&model, 4 + turn as u64));
         let prompt = session.prompt(&messages).unwrap();
         record.begin_turn(&messages, &prompt, &config);
-        let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+        let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
         reply.segments.iter().for_each(|segment| record.push(segment));
         replies.push(reply);
     }
     assert_eq!(runs(&model, "prefill") > 0, has_vnni());
     for mut session in [model.session(), engine.session().unwrap()] {
         for (turn, segment) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-            let cut = Cut { turn, segment, frame: 3 };
-            let checkpoint = session.restore(&record, cut, &Cancel::new()).unwrap();
+            let cut = Cut { turn, segment, position: 3 };
+            let checkpoint = session.restore(&record, cut).unwrap();
             let config = config(&model, 4 + turn as u64);
-            let again = session.generate_from(&checkpoint, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+            let again = session.generate_from(&checkpoint, &config).unwrap().into_reply().unwrap();
             assert_eq!(again.segments[0].tokens, replies[turn].segments[segment].tokens, "turn {turn}, {segment}");
         }
     }
@@ -347,7 +347,7 @@ fn guidance_beside_a_long_prompt_is_the_same_in_an_engine() {
         let segment = config.segment_mut(modality);
         (segment.guidance, segment.max_steps, segment.min_steps, segment.temperature) = (3.0, 12, 12, 1.0);
         let make = |session: &mut Session| {
-            let prompt = session.prompt_for(modality, &[Message::text(&words)], &Cancel::new()).unwrap();
+            let prompt = session.prompt_for(modality, &[Message::text(&words)]).unwrap();
             say(session, prompt, &config)
         };
         let alone = make(&mut model.session());
@@ -370,7 +370,9 @@ fn a_long_prompt_can_be_stopped() {
     for mut session in [model.session(), engine.session().unwrap()] {
         let cancel = Cancel::new();
         cancel.cancel();
-        let error = session.checkpoint(&prompt(&model, 90, 1), &cancel).unwrap_err();
+        session.set_cancel(&cancel);
+        let error = session.checkpoint(&prompt(&model, 90, 1)).unwrap_err();
+        session.set_cancel(&Cancel::new());
         assert_eq!((error.kind(), session.position()), (ErrorKind::Cancelled, 0));
         say(&mut session, prompt(&model, 90, 1), &config(&model, 1));
     }
@@ -393,9 +395,9 @@ fn a_wrong_form_is_refused() {
         let model = load(&copy, "cpu");
         let engine = Arc::new(Engine::new(&model, &EngineOptions::default().slots(2).context(200)).unwrap());
         for mut session in [model.session(), engine.session().unwrap()] {
-            session.checkpoint(&prompt(&model, 3, 1), &Cancel::new()).unwrap();
+            session.checkpoint(&prompt(&model, 3, 1)).unwrap();
             let before = session.position();
-            let error = session.checkpoint(&prompt(&model, 90, 1), &Cancel::new()).unwrap_err();
+            let error = session.checkpoint(&prompt(&model, 90, 1)).unwrap_err();
             assert_eq!((error.kind(), session.position()), (ErrorKind::Package, before));
             assert!(error.message().contains(words), "{error}");
         }

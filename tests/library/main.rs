@@ -8,6 +8,7 @@ mod codecs;
 mod converse;
 mod default_package;
 mod engine;
+mod examples;
 mod formats;
 mod forms;
 mod listening;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use ualm::audio::Waveform;
-use ualm::{Cancel, Error, ErrorKind, GenerationConfig, Message, Modality, Model, SegmentEnd};
+use ualm::{Error, ErrorKind, GenerationConfig, Message, Modality, Model, SegmentEnd};
 use ualm_testing::{change_in_package, copied_package, package, skip_without_fixtures};
 
 /// A copy of the tiny package in which all weights of `graph` are NaN.
@@ -28,7 +28,7 @@ fn generates(graph: &str, modality: Modality, expected: &[&str]) {
     let model = Model::load(broken_package(&folder, graph)).unwrap();
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text("a dog barks")]).unwrap();
-    let generation = session.generate(prompt, &config(&model, modality), &Cancel::new()).unwrap();
+    let generation = session.generate(prompt, &config(&model, modality)).unwrap();
     let (reply, error) = generation.into_partial_reply();
     is_numeric(&error.expect("NaN was taken"), expected);
     // the sound of a segment comes after its end
@@ -77,14 +77,14 @@ fn frames_that_no_model_makes_are_not_clamped() {
     let (width, books) = (model.manifest().tokens.width, &model.manifest().modalities[&Modality::Audio].layout.books);
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text("a dog barks")]).unwrap();
-    let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+    let checkpoint = session.checkpoint(&prompt).unwrap();
     // every stream holds an id of the first
     let kept = model.tokens(vec![books[0].start + 1; width * (width + 2)]).unwrap();
     let strange = checkpoint.clone().with_kept(Modality::Audio, kept);
     let narrow =
         checkpoint.with_kept(Modality::Audio, model_of_three_streams().tokens(vec![books[0].start + 1; 3]).unwrap());
     for (place, expected) in [(strange, "position 0 is"), (narrow, "positions of 3 ids; this model's have 8")] {
-        let error = session.generate_from(&place, &config(&model, Modality::Audio), &Cancel::new()).err().unwrap();
+        let error = session.generate_from(&place, &config(&model, Modality::Audio)).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.message().contains(expected), "{error}");
     }
@@ -102,8 +102,8 @@ fn a_prompt_of_another_model_is_refused() {
     let mut session = model.session();
     let config = config(&model, Modality::Text);
     for error in [
-        session.generate(prompt.clone(), &config, &Cancel::new()).err().unwrap(),
-        session.checkpoint(&prompt, &Cancel::new()).unwrap_err(),
+        session.generate(prompt.clone(), &config).err().unwrap(),
+        session.checkpoint(&prompt).unwrap_err(),
         session.next_logits(&prompt).unwrap_err(),
         model.prompt_embeddings(&prompt).unwrap_err(),
     ] {

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayD, s};
 use ualm::audio::{DecodeOptions, decode_file};
-use ualm::{Cancel, GenerationConfig, Message, Modality, Model, Reply, SegmentConfig, SegmentEnd};
+use ualm::{GenerationConfig, Message, Modality, Model, Reply, SegmentConfig, SegmentEnd};
 use ualm_testing::{Answers, Case, NAMES, Settings, model, relative_error, skip_without_fixtures};
 
 /// Far below the 1e-3 that is asked for; what is reached is about 1e-6.
@@ -46,7 +46,7 @@ fn messages(answers: &Answers, case: &Case) -> Vec<Message> {
 fn reply(model: &Model, messages: &[Message], config: &GenerationConfig) -> Reply {
     let mut session = model.session();
     let prompt = session.prompt(messages).unwrap();
-    session.generate(prompt, config, &Cancel::new()).unwrap().into_reply().unwrap()
+    session.generate(prompt, config).unwrap().into_reply().unwrap()
 }
 
 fn frames(frames: &ualm::Tokens) -> Vec<Vec<u32>> {
@@ -194,7 +194,7 @@ fn a_second_turn_continues_the_first() {
 
     let mut session = model.session();
     let prompt = session.prompt(&first).unwrap();
-    let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+    let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
     let continued = session.prompt(&second).unwrap();
     let (one_by_one, _) = session.next_logits(&continued).unwrap();
 

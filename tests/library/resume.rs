@@ -39,7 +39,7 @@ fn hum(seconds: f64) -> Waveform {
 fn turn(session: &mut Session, record: &mut Record, messages: &[Message], config: &GenerationConfig) -> Reply {
     let prompt = session.prompt(messages).unwrap();
     record.begin_turn(messages, &prompt, config);
-    let reply = session.generate(prompt, config, &Cancel::new()).unwrap().into_reply().unwrap();
+    let reply = session.generate(prompt, config).unwrap().into_reply().unwrap();
     reply.segments.iter().for_each(|segment| record.push(segment));
     reply
 }
@@ -55,7 +55,7 @@ fn conversation(model: &Model, seed: u64) -> (Record, Vec<Segment>) {
 }
 
 fn go_on(session: &mut Session, from: &Checkpoint, config: &GenerationConfig) -> Vec<Segment> {
-    session.generate_from(from, config, &Cancel::new()).unwrap().into_reply().unwrap().segments
+    session.generate_from(from, config).unwrap().into_reply().unwrap().segments
 }
 
 fn assert_same(found: &[Segment], expected: &[Segment]) {
@@ -82,9 +82,9 @@ proptest! {
         prop_assert_eq!(made.len(), 4);
         let frames = made[segment].tokens.len();
         let frame = (part * frames as f64) as usize;
-        let cut = Cut { turn: 1, segment, frame };
+        let cut = Cut { turn: 1, segment, position: frame };
         let mut session = model.session();
-        let checkpoint = session.restore(&record, cut, &Cancel::new()).unwrap();
+        let checkpoint = session.restore(&record, cut).unwrap();
         let reply = go_on(&mut session, &checkpoint, &record.turns[1].config);
         prop_assert_eq!(reply[0].kept, frame);
         assert_same(&reply, &made[segment..]);
@@ -103,12 +103,12 @@ proptest! {
         }
         let Ok(record) = Record::from_json(&json) else { return Ok(()) };
         let mut session = MODELS[3].session();
-        let cut = Cut { turn: 1, segment: 1, frame: 2 };
-        if let Ok(checkpoint) = session.restore(&record, cut, &Cancel::new()) {
+        let cut = Cut { turn: 1, segment: 1, position: 2 };
+        if let Ok(checkpoint) = session.restore(&record, cut) {
             let mut config = record.turns[1].config.clone();
             config.audio.max_steps = config.audio.max_steps.min(12);
             config.max_segments = 2;
-            if let Ok(generation) = session.generate_from(&checkpoint, &config, &Cancel::new()) {
+            if let Ok(generation) = session.generate_from(&checkpoint, &config) {
                 let _ = generation.into_reply();
             }
         }
@@ -122,10 +122,10 @@ proptest! {
         let model = &MODELS[package];
         let mut session = model.session();
         let prompt = session.prompt(&[Message::text("a bell")]).unwrap();
-        let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+        let checkpoint = session.checkpoint(&prompt).unwrap();
         for seed in [u64::from(seed), u64::from(seed) + 1, u64::from(seed)] {
             let config = config(model, seed);
-            let alone = model.session().generate(prompt.clone(), &config, &Cancel::new()).unwrap().into_reply().unwrap();
+            let alone = model.session().generate(prompt.clone(), &config).unwrap().into_reply().unwrap();
             assert_same(&go_on(&mut session, &checkpoint, &config), &alone.segments);
         }
     }
@@ -138,15 +138,15 @@ fn a_reply_made_segment_by_segment_is_the_same() {
         let all = config(model, 8);
         let mut session = model.session();
         let prompt = session.prompt(&[Message::text("wind")]).unwrap();
-        let at_once = session.generate(prompt.clone(), &all, &Cancel::new()).unwrap().into_reply().unwrap().segments;
+        let at_once = session.generate(prompt.clone(), &all).unwrap().into_reply().unwrap().segments;
         let mut session = model.session();
-        assert_eq!(session.go_on(1, at_once[0].draws.to, &Cancel::new()).unwrap_err().kind(), ErrorKind::Invalid);
-        let mut place = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+        assert_eq!(session.go_on(1, at_once[0].draws.to).unwrap_err().kind(), ErrorKind::Invalid);
+        let mut place = session.checkpoint(&prompt).unwrap();
         for (index, expected) in at_once.iter().enumerate() {
             let config = all.clone().max_segments(index + 1);
             let made = go_on(&mut session, &place, &config);
             assert_same(&made, std::slice::from_ref(expected));
-            place = session.go_on(index + 1, made[0].draws.to, &Cancel::new()).unwrap();
+            place = session.go_on(index + 1, made[0].draws.to).unwrap();
         }
     }
 }
@@ -161,8 +161,8 @@ fn a_segment_that_the_model_chose_is_chosen_again() {
         let config = config(model, seed).force([Modality::Text, Modality::Audio]).max_segments(3);
         let made = turn(&mut session, &mut record, &[Message::text("rain")], &config).segments;
         let Some(last) = made.get(2..).filter(|last| !last.is_empty()) else { continue };
-        let cut = Cut { turn: 0, segment: 2, frame: 0 };
-        let checkpoint = session.restore(&record, cut, &Cancel::new()).unwrap();
+        let cut = Cut { turn: 0, segment: 2, position: 0 };
+        let checkpoint = session.restore(&record, cut).unwrap();
         assert_same(&go_on(&mut session, &checkpoint, &config), last);
         chosen += 1;
     }
@@ -175,12 +175,12 @@ fn turns_come_back_whole() {
     let model = &MODELS[0];
     let (record, made) = conversation(model, 9);
     let mut session = model.session();
-    session.restore_turns(&record, 1, &Cancel::new()).unwrap();
+    session.restore_turns(&record, 1).unwrap();
     let second = &record.turns[1];
-    let reply = session.generate(second.prompt.clone(), &second.config, &Cancel::new()).unwrap().into_reply().unwrap();
+    let reply = session.generate(second.prompt.clone(), &second.config).unwrap().into_reply().unwrap();
     assert_same(&reply.segments, &made);
-    assert_eq!(session.restore_turns(&record, 3, &Cancel::new()).unwrap_err().kind(), ErrorKind::Invalid);
-    session.restore_turns(&record, 0, &Cancel::new()).unwrap();
+    assert_eq!(session.restore_turns(&record, 3).unwrap_err().kind(), ErrorKind::Invalid);
+    session.restore_turns(&record, 0).unwrap();
     assert_eq!(session.position(), 0);
 }
 
@@ -216,14 +216,14 @@ fn a_sound_is_made_longer_from_its_frames() {
     assert_eq!((short.end, short.tokens.len()), (SegmentEnd::Limit, 30));
     config.audio.min_steps = 60;
     config.audio.max_steps = 60;
-    let cut = Cut { turn: 0, segment: 0, frame: 30 };
-    let checkpoint = session.restore(&record, cut, &Cancel::new()).unwrap();
+    let cut = Cut { turn: 0, segment: 0, position: 30 };
+    let checkpoint = session.restore(&record, cut).unwrap();
     let long = go_on(&mut session, &checkpoint, &config).remove(0);
     assert_eq!((long.kept, long.tokens.len()), (30, 60));
     assert_eq!(long.tokens.slice(0..30), short.tokens);
     assert_eq!(long.audio.as_ref().unwrap().len(), layout.frames(&long.tokens) * 320);
     let prompt = model.session().prompt(&[Message::text("rain")]).unwrap();
-    let at_once = model.session().generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+    let at_once = model.session().generate(prompt, &config).unwrap().into_reply().unwrap();
     assert_eq!(at_once.segments[0].tokens, long.tokens, "30 more frames are the frames of 60 at once");
 }
 
@@ -233,7 +233,7 @@ fn words_put_into_the_models_mouth_are_read() {
     let model = &MODELS[0];
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text("rain")]).unwrap();
-    let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
+    let checkpoint = session.checkpoint(&prompt).unwrap();
     let plan = model.closed_text_tokens("drops on tin").unwrap();
     let segments = go_on(&mut session, &checkpoint.with_kept(Modality::Text, plan.clone()), &{
         let mut config = config(model, 4);
@@ -252,16 +252,19 @@ fn a_restored_session_that_was_stopped_can_be_used_again() {
     let mut session = model.session();
     let stopped = Cancel::new();
     stopped.cancel();
-    let cut = Cut { turn: 1, segment: 2, frame: 0 };
-    assert_eq!(session.restore(&record, cut, &stopped).unwrap_err().kind(), ErrorKind::Cancelled);
+    session.set_cancel(&stopped);
+    let cut = Cut { turn: 1, segment: 2, position: 0 };
+    assert_eq!(session.restore(&record, cut).unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!(session.position(), 0);
-    let checkpoint = session.restore(&record, cut, &Cancel::new()).unwrap();
     let cancel = Cancel::new();
-    for event in session.generate_from(&checkpoint, &record.turns[1].config, &cancel).unwrap() {
+    session.set_cancel(&cancel);
+    let checkpoint = session.restore(&record, cut).unwrap();
+    for event in session.generate_from(&checkpoint, &record.turns[1].config).unwrap() {
         if let Event::TextDelta(_) = event.unwrap() {
             cancel.cancel();
         }
     }
+    session.set_cancel(&Cancel::new());
     assert_same(&go_on(&mut session, &checkpoint, &record.turns[1].config), &made[2..]);
 }
 
@@ -270,7 +273,7 @@ fn a_take_in_a_wav_file_makes_the_same_samples() {
     skip_without_fixtures!();
     let model = &MODELS[0];
     let (record, made) = conversation(model, 6);
-    let take = record.before(Cut { turn: 1, segment: 2, frame: 0 }).unwrap();
+    let take = record.before(Cut { turn: 1, segment: 2, position: 0 }).unwrap();
     let sound = made[1].audio.clone().unwrap();
     let folder = tempfile::TempDir::new().unwrap();
     for format in [WavFormat::Pcm16, WavFormat::Float32] {
@@ -283,7 +286,7 @@ fn a_take_in_a_wav_file_makes_the_same_samples() {
         config.seed = segment.draws.seed;
         config.max_segments = cut.segment + 1;
         let mut session = model.session();
-        let checkpoint = session.restore(&read, cut, &Cancel::new()).unwrap();
+        let checkpoint = session.restore(&read, cut).unwrap();
         let again = go_on(&mut session, &checkpoint, &config);
         assert!(holds_samples(&path, again[0].audio.as_ref().unwrap(), wav_format(&path).unwrap()).unwrap());
         assert!(!holds_samples(&path, &hum(0.1), format).unwrap());
@@ -298,8 +301,8 @@ fn damaged_and_foreign_records_are_refused() {
     let json = record.to_json().unwrap();
     let refused = |json: &str, expected: &str| {
         let restore = |record: Record| {
-            let cut = Cut { turn: 1, segment: 4, frame: 0 };
-            model.session().restore(&record, cut, &Cancel::new()).map(drop)
+            let cut = Cut { turn: 1, segment: 4, position: 0 };
+            model.session().restore(&record, cut).map(drop)
         };
         let error = Record::from_json(json.as_bytes()).and_then(restore).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
@@ -330,17 +333,10 @@ fn damaged_and_foreign_records_are_refused() {
         refused(&format!("{}{to}{}", &json[..place], &json[place + from.len()..]), expected);
     }
     for cut in [(2, 0, 0), (1, 5, 0), (1, 0, 999)] {
-        let cut = Cut { turn: cut.0, segment: cut.1, frame: cut.2 };
-        assert_eq!(model.session().restore(&record, cut, &Cancel::new()).unwrap_err().kind(), ErrorKind::Invalid);
+        let cut = Cut { turn: cut.0, segment: cut.1, position: cut.2 };
+        assert_eq!(model.session().restore(&record, cut).unwrap_err().kind(), ErrorKind::Invalid);
     }
     let other = &MODELS[1];
-    let cut = Cut { turn: 1, segment: 1, frame: 0 };
-    assert!(
-        other
-            .session()
-            .restore(&record, cut, &Cancel::new())
-            .unwrap_err()
-            .message()
-            .contains("load the package that made it")
-    );
+    let cut = Cut { turn: 1, segment: 1, position: 0 };
+    assert!(other.session().restore(&record, cut).unwrap_err().message().contains("load the package that made it"));
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use ualm::{Cancel, Cut, ErrorKind, GenerationConfig, Message, Modality, Model, Package, Record, Reply};
+use ualm::{Cut, ErrorKind, GenerationConfig, Message, Modality, Model, Package, Record, Reply};
 use ualm_testing::{change_manifest, copied_package, root, skip_without_fixtures};
 
 /// The package of `tiny-omni-fp32` with a manifest of schema 1, in `folder`.
@@ -49,7 +49,7 @@ fn reply(model: &Model) -> (Reply, Record) {
     let prompt = session.prompt(&messages).unwrap();
     let mut record = Record::new(model.package());
     record.begin_turn(&messages, &prompt, &config);
-    let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+    let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
     reply.segments.iter().for_each(|segment| record.push(segment));
     (reply, record)
 }
@@ -95,16 +95,16 @@ fn records_of_schema_1_go_on_on_a_package_whose_manifest_was_rewritten() {
     assert_ne!(record.package.sha256, model.package().sha256());
 
     let record = Record::from_json(of_schema_1(&record).as_bytes()).unwrap();
-    let cut = Cut { turn: 0, segment: 1, frame: 7 };
+    let cut = Cut { turn: 0, segment: 1, position: 7 };
     let mut session = model.session();
-    let checkpoint = session.restore(&record, cut, &Cancel::new()).unwrap();
-    let went_on = session.generate_from(&checkpoint, &config(&model), &Cancel::new()).unwrap().into_reply().unwrap();
+    let checkpoint = session.restore(&record, cut).unwrap();
+    let went_on = session.generate_from(&checkpoint, &config(&model)).unwrap().into_reply().unwrap();
     let (went_on, made) = (&went_on.segments[0], &made.segments[1]);
     assert_eq!((&went_on.tokens, &went_on.audio, went_on.kept), (&made.tokens, &made.audio, 7));
 
     change_manifest(&package, |manifest| manifest["formerly"] = json!([]));
     let other = Model::load(&package).unwrap();
-    let error = other.session().restore(&record, cut, &Cancel::new()).unwrap_err();
+    let error = other.session().restore(&record, cut).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.message().contains("load the package that made it"), "{error}");
 }

@@ -3,7 +3,7 @@
 use std::thread;
 
 use ualm::audio::Waveform;
-use ualm::{Cancel, Message, Modality, Model, Result};
+use ualm::{Cancel, Engine, EngineOptions, ErrorKind, Message, Modality, Model, Result};
 use ualm_testing::{package, skip_without_fixtures};
 
 /// The example of the documentation: the sound of a sentence.
@@ -11,7 +11,7 @@ fn sound(model: &Model) -> Result<Waveform> {
     let config = model.config().only(Modality::Audio);
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text("a dog barking")])?;
-    let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
+    let reply = session.generate(prompt, &config)?.into_reply()?;
     Ok(reply.audio().expect("a sound was asked for").clone())
 }
 
@@ -27,4 +27,25 @@ fn the_example_of_the_documentation_works_in_six_threads() {
             assert!(made.join().unwrap() == alone, "the same seed gives the same sound");
         }
     });
+}
+
+#[test]
+fn a_token_stops_a_model_and_the_sessions_that_are_opened_on_it() {
+    skip_without_fixtures!();
+    let model = Model::load(package("tiny-omni-fp32")).unwrap();
+    let cancel = Cancel::new();
+    let stopped = model.with_cancel(&cancel.child());
+    let engine = Engine::new(&stopped, &EngineOptions::default().slots(2).context(400)).unwrap();
+    let prompt = model.prompt(&[Message::text("a dog barking")]).unwrap();
+    let mut sessions = [stopped.session(), engine.session().unwrap(), model.session()];
+    cancel.cancel();
+    let recording = Message::audio(Waveform::mono(vec![0.1; 16_000], 16_000).unwrap());
+    assert_eq!(stopped.prompt(&[recording]).unwrap_err().kind(), ErrorKind::Cancelled);
+    let kinds = sessions.each_mut().map(|session| session.checkpoint(&prompt).err().map(|error| error.kind()));
+    assert_eq!(kinds, [Some(ErrorKind::Cancelled), Some(ErrorKind::Cancelled), None]);
+    for mut session in sessions {
+        session.clear();
+        session.set_cancel(&Cancel::new());
+        assert!(session.checkpoint(&prompt).is_ok());
+    }
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 use ualm::audio::{WavFormat, Waveform, write_wav};
-use ualm::{Cancel, ErrorKind, Message, Modality, Model, Package, RuntimeOptions};
+use ualm::{ErrorKind, Message, Modality, Model, Package, RuntimeOptions};
 use ualm_testing::{copied_package, root, skip_without_fixtures, skip_without_library};
 
 /// Limits the address space, from too little for ONNX Runtime's library on. Memory must run out with an error, except
@@ -78,7 +78,7 @@ fn graphs_that_vanish_before_their_first_use_are_an_error() {
     let errors = [
         model.audio_features(&sound).unwrap_err(),
         model.encode_codes(ualm::Modality::Audio, &sound).unwrap_err(),
-        session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap_err(),
+        session.generate(prompt, &config).unwrap().into_reply().unwrap_err(),
     ];
     assert_eq!(session.position(), 0, "the conversation is unchanged");
     for (error, name) in errors.iter().zip(["audio_encoder", "codec_encoder", "codec_decoder"]) {

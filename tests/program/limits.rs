@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 use ualm::audio::Waveform;
-use ualm::{Cancel, ErrorKind, Limits, Message, Modality};
+use ualm::{ErrorKind, Limits, Message, Modality};
 use ualm_testing::{model, package, root, skip_without_fixtures};
 
 fn ualm(arguments: &[&str]) -> Output {
@@ -84,7 +84,7 @@ fn memory_is_checked_before_it_is_allocated() {
         config.audio.max_steps = 10;
         config.audio.guidance = guidance;
         let prompt = session.prompt(&[Message::text("x")])?;
-        session.generate(prompt, &config, &Cancel::new())?.into_reply()
+        session.generate(prompt, &config)?.into_reply()
     };
     generate(row(capacity), 1.0).unwrap();
     let error = generate(row(capacity) - 1, 1.0).unwrap_err();
@@ -105,7 +105,7 @@ fn a_limited_context_ends_like_a_full_one() {
     config.max_segments = 1;
     config.audio.min_steps = 100;
     let prompt = session.prompt(&[Message::text("x")]).unwrap();
-    let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+    let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
     assert_eq!(reply.segments[0].end, ualm::SegmentEnd::Context);
     assert_eq!(session.position(), 22, "the last frame and a closing one wait for the next turn");
 }

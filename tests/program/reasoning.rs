@@ -246,7 +246,7 @@ fn chains_that_cannot_be_resumed_are_refused() {
     fails(&["reason", "rain"], 2, "-o DIR");
     fails(&["reason", "rain", "-o", &folder.path("chain")], 2, "--from");
     fails(&["reason", "--from", &from], 2, "--segment");
-    fails(&["reason", "--from", &from, "--segment", "5"], 2, "1 … 4");
+    fails(&["reason", "--from", &from, "--segment", "5"], 2, "1..=4");
     fails(&["reason", "--from", &from, "--segment", "4", "--dialogue"], 2, "differs");
     fails(&["reason", "rain", "-o", &folder.path("x"), "--rounds", "33"], 2, "33");
     let record = fs::read_to_string(&from).unwrap();

@@ -12,7 +12,7 @@ use ort::sys::OrtApi;
 use serde_json::Value;
 use tempfile::TempDir;
 use ualm::provider::{ProviderState, ProviderStatus};
-use ualm::{Cancel, ErrorKind, Message, Modality, Model, ProviderReport, Providers, Runtime, RuntimeOptions};
+use ualm::{ErrorKind, Message, Modality, Model, ProviderReport, Providers, Runtime, RuntimeOptions};
 use ualm_testing::{package, relative_error, root, skip_without_fixtures};
 
 /// Where plugins are compiled: a path with a space and a letter that is not ASCII.
@@ -333,7 +333,7 @@ fn a_provider_that_fails_in_mid_run_costs_nothing_that_was_made_before() {
     let mut session = model.session();
     for _ in 0..2 {
         let prompt = session.prompt(&[Message::text("rain")]).unwrap();
-        let generation = session.generate(prompt, &config, &Cancel::new()).unwrap();
+        let generation = session.generate(prompt, &config).unwrap();
         let (reply, error) = generation.into_partial_reply();
         let error = error.expect("the sound was made by a device that is gone");
         assert_eq!(error.kind(), ErrorKind::Graph, "{error}");
@@ -347,7 +347,7 @@ fn a_provider_that_fails_in_mid_run_costs_nothing_that_was_made_before() {
     config.force = vec![Modality::Text];
     config.max_segments = 1;
     let prompt = session.prompt(&[Message::text("what now?")]).unwrap();
-    let reply = session.generate(prompt, &config, &Cancel::new()).unwrap().into_reply().unwrap();
+    let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
     assert_eq!(reply.segments.len(), 1, "the conversation goes on");
 }
 
@@ -538,9 +538,7 @@ fn openvino_runs_what_sounds_and_the_cpu_decodes() {
     let frames = |model: &Model| {
         let mut session = model.session();
         let prompt = session.prompt(&[ualm::Message::text("what is it?")]).unwrap();
-        session.generate(prompt, &config, &ualm::Cancel::new()).unwrap().into_reply().unwrap().segments[0]
-            .tokens
-            .clone()
+        session.generate(prompt, &config).unwrap().into_reply().unwrap().segments[0].tokens.clone()
     };
     assert_eq!(frames(&model).ids(), frames(&cpu).ids());
 }
@@ -556,7 +554,7 @@ fn low_memory_gives_the_same_sound() {
         config.audio.max_steps = 12;
         let mut session = model.session();
         let prompt = session.prompt(&[ualm::Message::text("rain")]).unwrap();
-        let reply = session.generate(prompt, &config, &ualm::Cancel::new()).unwrap().into_reply().unwrap();
+        let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
         reply.audio().unwrap().channels()[0].to_vec()
     };
     let usual = samples(false);

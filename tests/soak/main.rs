@@ -107,9 +107,10 @@ impl Work {
     /// A reply to `messages`; one of four is stopped at some event, or given up.
     fn reply(&mut self, model: &Model, messages: &[Message], force: &[Modality]) -> ualm::Result<Reply> {
         let config = self.config(model, force);
-        let (mut session, cancel) = (model.session(), Cancel::new());
+        let cancel = Cancel::new();
+        let mut session = model.with_cancel(&cancel).session();
         let prompt = session.prompt(messages)?;
-        let generation = session.generate(prompt, &config, &cancel)?;
+        let generation = session.generate(prompt, &config)?;
         self.run(generation, &cancel)
     }
 
@@ -153,7 +154,7 @@ fn ask(work: &mut Work) -> ualm::Result<()> {
 
 fn transcribe(work: &mut Work) -> ualm::Result<()> {
     let (model, sound) = (work.model(), work.recording()?);
-    model.caption(&sound, Modality::Speech, &Cancel::new()).map(drop)
+    model.caption(&sound, Modality::Speech).map(drop)
 }
 
 fn speak(work: &mut Work) -> ualm::Result<()> {
@@ -168,9 +169,10 @@ fn converse(work: &mut Work) -> ualm::Result<()> {
     for _ in 0..=work.draws.below(5) {
         let mark = session.mark();
         let config = work.config(&model, &[]);
-        let prompt = session.prompt(&[Message::text(work.words())])?;
         let cancel = Cancel::new();
-        work.run(session.generate(prompt, &config, &cancel)?, &cancel)?;
+        session.set_cancel(&cancel);
+        let prompt = session.prompt(&[Message::text(work.words())])?;
+        work.run(session.generate(prompt, &config)?, &cancel)?;
         if work.draws.below(3) == 0 {
             session.rewind(&mark)?;
         }
@@ -182,16 +184,17 @@ fn converse(work: &mut Work) -> ualm::Result<()> {
 fn reason(work: &mut Work) -> ualm::Result<()> {
     let (model, words, cancel) = (work.model(), work.words(), Cancel::new());
     let mode = work.one_of(&[ReasoningMode::Enrich, ReasoningMode::Reflect]);
-    let chain = Chain { mode, rounds: 1 + work.draws.below(2), listen: work.draws.below(2) == 0, by_prompt: false };
+    let chain = Chain::new(mode).rounds(1 + work.draws.below(2)).listen(work.draws.below(2) == 0);
     let config = work.config(&model, &[]);
     let takes = 1 + work.draws.below(2);
     let options = || {
         let settings = |changed: &mut GenerationConfig| (changed.text, changed.audio) = (config.text, config.audio);
         ChainOptions::default().takes(takes).best(takes > 1).settings(settings)
     };
-    let mut runner = ChainRunner::begin(TakeRunner::new(&model, takes)?, chain, words, options(), &cancel)?;
+    let model = model.with_cancel(&cancel);
+    let mut runner = ChainRunner::begin(TakeRunner::new(&model, takes)?, chain, words, options())?;
     let mut left = work.draws.below(400);
-    runner.run(&cancel, |_| {
+    runner.run(|_| {
         left = left.saturating_sub(1);
         if left == 0 {
             cancel.cancel();
@@ -200,42 +203,45 @@ fn reason(work: &mut Work) -> ualm::Result<()> {
     })?;
     let record = runner.record().clone();
     let index = work.draws.below(record.turns[0].segments.len().max(1));
-    let cancel = Cancel::new();
-    let mut runner = ChainRunner::resume(TakeRunner::new(&model, takes)?, chain, &record, index, options(), &cancel)?;
-    runner.advance(&cancel, |_| Ok(())).map(drop)
+    let model = model.with_cancel(&Cancel::new());
+    let mut runner = ChainRunner::resume(TakeRunner::new(&model, takes)?, chain, &record, index, options())?;
+    runner.advance(|_| Ok(())).map(drop)
 }
 
 /// Several replies from one prompt, ranked.
 fn takes(work: &mut Work) -> ualm::Result<()> {
-    let (model, words, cancel) = (work.model(), work.words(), Cancel::new());
+    let (model, words) = (work.model(), work.words());
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text(words)])?;
-    let place = session.checkpoint(&prompt, &cancel)?;
+    let place = session.checkpoint(&prompt)?;
     let mut sounds = Vec::new();
     for _ in 0..3 {
         let config = work.config(&model, &[Modality::Audio]);
-        let reply = work.run(session.generate_from(&place, &config, &Cancel::new())?, &cancel)?;
+        let cancel = Cancel::new();
+        session.set_cancel(&cancel);
+        let reply = work.run(session.generate_from(&place, &config)?, &cancel)?;
         sounds.extend(reply.audio().cloned());
     }
-    model.rank(&sounds, Modality::Audio, &Expected::of(words), &cancel).map(drop)
+    model.rank(&sounds, Modality::Audio, &Expected::of(words)).map(drop)
 }
 
 /// A record, written and read, and a reply from some place in it.
 fn go_on(work: &mut Work) -> ualm::Result<()> {
     let (model, cancel) = (work.model(), Cancel::new());
     let config = work.config(&model, &[Modality::Text, Modality::Audio]);
-    let (mut session, messages) = (model.session(), [Message::text(work.words())]);
+    let mut session = model.with_cancel(&cancel).session();
+    let messages = [Message::text(work.words())];
     let prompt = session.prompt(&messages)?;
     let mut record = Record::new(model.package());
     record.begin_turn(&messages, &prompt, &config);
-    let reply = session.generate(prompt, &config, &cancel)?.into_reply()?;
+    let reply = session.generate(prompt, &config)?.into_reply()?;
     reply.segments.iter().for_each(|segment| record.push(segment));
     let record = Record::from_json(record.to_json()?.as_bytes())?;
     let segment = work.draws.below(reply.segments.len() + 1);
     let frames = reply.segments.get(segment).map_or(0, |segment| segment.tokens.len());
-    let cut = Cut { turn: 0, segment, frame: work.draws.below(frames.max(1)) };
-    let place = session.restore(&record, cut, &cancel)?;
-    work.run(session.generate_from(&place, &config, &cancel)?, &cancel).map(drop)
+    let cut = Cut { turn: 0, segment, position: work.draws.below(frames.max(1)) };
+    let place = session.restore(&record, cut)?;
+    work.run(session.generate_from(&place, &config)?, &cancel).map(drop)
 }
 
 fn codec(work: &mut Work) -> ualm::Result<()> {

@@ -155,7 +155,7 @@ impl Begun {
             // SAFETY: same contract.
             Wording::from_json(unsafe { text(options.wording, "wording") }?)?
         };
-        let stop = cancel.map_or_else(Cancel::new, |cancel| cancel.0.below());
+        let stop = cancel.map_or_else(Cancel::new, |cancel| cancel.0.child());
         Ok(Self { host, options, settings, wording, stop })
     }
 
@@ -188,10 +188,12 @@ impl Begun {
     }
 
     fn takes(&self) -> Result<TakeRunner> {
-        Ok(match &self.host {
+        let mut takes = match &self.host {
             Host::Model(model) => TakeRunner::new(model, self.options.takes)?,
             Host::Engine(engine) => TakeRunner::in_session(engine.session()?, MOST_AT_ONCE),
-        })
+        };
+        takes.session_mut().set_cancel(&self.stop);
+        Ok(takes)
     }
 
     fn finish(self, runner: ChainRunner<'static>) -> ualm_chain {
@@ -229,7 +231,7 @@ pub unsafe extern "C" fn ualm_chain_new(
         let begun = unsafe { Begun::new(model, engine, options, settings, cancel) }?;
         let chain = begun.chain(begun.host.model().reasoning().chain())?;
         let options = begun.chain_options(Some(begun.options.seed))?;
-        let runner = ChainRunner::begin(begun.takes()?, chain, words, options, &begun.stop)?;
+        let runner = ChainRunner::begin(begun.takes()?, chain, words, options)?;
         out.fill(begun.finish(runner));
         Ok(())
     })
@@ -260,7 +262,7 @@ pub unsafe extern "C" fn ualm_chain_resume(
         let chain = begun.chain(saved)?;
         let reseed = flag(begun.options.reseed, "reseed")?;
         let options = begun.chain_options(reseed.then_some(begun.options.seed))?;
-        let runner = ChainRunner::resume(begun.takes()?, chain, record, stage_index, options, &begun.stop)?;
+        let runner = ChainRunner::resume(begun.takes()?, chain, record, stage_index, options)?;
         out.fill(begun.finish(runner));
         Ok(())
     })
@@ -297,8 +299,7 @@ pub unsafe extern "C" fn ualm_chain_answer(chain: *mut ualm_chain, words: *const
         // SAFETY: per the header's contract.
         let (chain, words) = unsafe { (share(chain)?, text(words, "words")?) };
         let mut puller = chain.lock()?;
-        let stop = puller.stages.stop().clone();
-        puller.stages.runner()?.answer(Message::text(words), &stop)?;
+        puller.stages.runner()?.answer(Message::text(words))?;
         Ok(())
     })
 }

@@ -1,6 +1,6 @@
 //! Checkpoints and marks of a conversation, for several replies to one prompt and for removing turns.
 
-use ualm::{Checkpoint, Mark, Model, Tokens};
+use ualm::{Cancel, Checkpoint, Mark, Model, Tokens};
 
 use super::argument::{list, write};
 use super::boundary::{Failure, Result, entry, ualm_status};
@@ -54,10 +54,10 @@ pub unsafe extern "C" fn ualm_session_checkpoint_for(
         // SAFETY: per the header's contract.
         let cancel = unsafe { cancel_of(cancel) }?;
         let kind = modality(kind)?;
-        out.fill(session.slot.work(|conversation| {
+        out.fill(session.slot.work(&cancel, |conversation| {
             let messages = prompt.messages();
-            let read = conversation.session.prompt_for(kind, &messages, &cancel)?;
-            let checkpoint = conversation.session.checkpoint(&read, &cancel)?;
+            let read = conversation.session.prompt_for(kind, &messages)?;
+            let checkpoint = conversation.session.checkpoint(&read)?;
             conversation.record.begin_turn(&messages, &read, &session.model.config());
             let length = Length::of(&conversation.record);
             Ok(ualm_checkpoint { model: session.model.clone(), checkpoint, length })
@@ -78,7 +78,8 @@ pub unsafe extern "C" fn ualm_session_fork(
     entry(|| {
         // SAFETY: per the header's contract.
         let (out, session, from) = unsafe { (Out::new(fork)?, share(session)?, share(checkpoint)?) };
-        let forked = session.slot.work(|conversation| conversation.fork(&from.checkpoint, from.length))?;
+        let forked =
+            session.slot.work(&Cancel::new(), |conversation| conversation.fork(&from.checkpoint, from.length))?;
         out.fill(ualm_session::of(forked, session.slot.engine.as_ref()));
         Ok(())
     })
@@ -95,10 +96,10 @@ pub unsafe extern "C" fn ualm_session_go_on(
     entry(|| {
         // SAFETY: per the header's contract.
         let (out, session, cancel) = unsafe { (Out::new(checkpoint)?, share(session)?, cancel_of(cancel)?) };
-        out.fill(session.slot.work(|conversation| {
+        out.fill(session.slot.work(&cancel, |conversation| {
             let segments = conversation.record.turns.last().map(|turn| turn.segments.as_slice()).unwrap_or_default();
             let last = segments.last().ok_or_else(|| Failure::invalid("there is no reply to continue"))?;
-            let checkpoint = conversation.session.go_on(segments.len(), last.draws.to, &cancel)?;
+            let checkpoint = conversation.session.go_on(segments.len(), last.draws.to)?;
             let length = Length::of(&conversation.record);
             Ok(ualm_checkpoint { model: session.model.clone(), checkpoint, length })
         })?);
@@ -193,7 +194,7 @@ pub unsafe extern "C" fn ualm_session_mark(session: *mut ualm_session, mark: *mu
     entry(|| {
         // SAFETY: per the header's contract.
         let (out, session) = unsafe { (Out::new(mark)?, share(session)?) };
-        out.fill(session.slot.work(|conversation| {
+        out.fill(session.slot.work(&Cancel::new(), |conversation| {
             let length = Length::of(&conversation.record);
             Ok(ualm_mark { mark: conversation.session.mark(), length })
         })?);
@@ -208,7 +209,7 @@ pub unsafe extern "C" fn ualm_session_rewind(session: *mut ualm_session, mark: *
     entry(|| {
         // SAFETY: per the header's contract.
         let (session, mark) = unsafe { (share(session)?, share(mark)?) };
-        session.slot.work(|conversation| {
+        session.slot.work(&Cancel::new(), |conversation| {
             conversation.session.rewind(&mark.mark)?;
             mark.length.cut(&mut conversation.record);
             Ok(())

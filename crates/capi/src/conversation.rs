@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ualm::{Checkpoint, Engine, Record, Session};
+use ualm::{Cancel, Checkpoint, Engine, Record, Session};
 
 use super::boundary::{Failure, Result};
 
@@ -65,16 +65,19 @@ impl Slot {
         self.lock().as_ref().map(look).ok_or_else(busy)
     }
 
-    /// Runs `work` on the conversation, which is not put back after a panic.
-    pub(super) fn work<T>(&self, work: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
-        let mut conversation = self.take()?;
+    /// Runs `work` on the conversation until `cancel` stops it. The conversation is not put back after a panic.
+    pub(super) fn work<T>(&self, cancel: &Cancel, work: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
+        let mut conversation = self.take(cancel)?;
         let result = work(&mut conversation);
         self.put(conversation);
         result
     }
 
-    pub(super) fn take(&self) -> Result<Conversation> {
-        self.lock().take().ok_or_else(busy)
+    /// Takes the conversation for a call that `cancel` stops: each call in C has its own token.
+    pub(super) fn take(&self, cancel: &Cancel) -> Result<Conversation> {
+        let mut conversation = self.lock().take().ok_or_else(busy)?;
+        conversation.session.set_cancel(cancel);
+        Ok(conversation)
     }
 
     pub(super) fn put(&self, conversation: Conversation) {

@@ -24,11 +24,11 @@ struct Exchange {
 
 /// Hears `question`, answers it and speaks the answer.
 fn converse(model: &Model, question: Waveform, seed: u64, cancel: &Cancel) -> UalmResult<Exchange> {
-    let takes = TakeRunner::in_session(model.session(), 1);
+    let takes = TakeRunner::in_session(model.with_cancel(cancel).session(), 1);
     let mut converser = Converser::new(takes, ConverseOptions::default().seed(seed))?;
-    let heard = converser.hear(question, cancel, |_| Ok(()))?;
-    let answer = converser.answer(&[ualm::Message::text(&*heard)], cancel, |_| Ok(()))?;
-    let speech = converser.speak(&answer, cancel, |_| Ok(()))?.sound;
+    let heard = converser.hear(question, |_| Ok(()))?;
+    let answer = converser.answer(&[ualm::Message::text(&*heard)], |_| Ok(()))?;
+    let speech = converser.speak(&answer, |_| Ok(()))?.sound;
     Ok(Exchange { heard, answer, speech, record: converser.record().clone() })
 }
 

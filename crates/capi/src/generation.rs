@@ -59,7 +59,7 @@ unsafe fn begin(
     let (session, cancel) = unsafe { (share(session)?, share_if_any(cancel)?) };
     // SAFETY: same contract.
     let config = unsafe { generation_config(options, session.model.config()) }?;
-    let stop = cancel.map_or_else(Cancel::new, |cancel| cancel.0.below());
+    let stop = cancel.map_or_else(Cancel::new, |cancel| cancel.0.child());
     let running = Running::start(&session.slot, start, &config, &stop)?;
     Ok((running, stop))
 }

@@ -42,7 +42,7 @@ impl From<&Limits> for ualm_limits {
             input_seconds: limits.input_seconds.unwrap_or(0.0),
             decoded_bytes: limits.decoded_bytes,
             memory: limits.memory.unwrap_or(0),
-            prompt_frames: limits.prompt_frames,
+            prompt_frames: limits.prompt_positions,
             segments: limits.segments,
             steps: limits.steps,
             context: limits.context,
@@ -60,7 +60,7 @@ impl ualm_limits {
         Ok(Limits::default()
             .input_seconds((self.input_seconds > 0.0).then_some(self.input_seconds))
             .decoded_bytes(self.decoded_bytes)
-            .prompt_frames(self.prompt_frames)
+            .prompt_positions(self.prompt_frames)
             .segments(self.segments)
             .steps(self.steps)
             .context(self.context)

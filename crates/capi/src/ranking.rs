@@ -27,7 +27,7 @@ pub unsafe extern "C" fn ualm_model_caption(
         let (out, model) = unsafe { (StringOut::new(words, "words")?, share(model)?) };
         // SAFETY: per the header's contract.
         let (sound, cancel) = unsafe { (waveform(samples)?, cancel_of(cancel)?) };
-        out.fill(&model.0.caption(&sound, modality(kind)?, &cancel)?)
+        out.fill(&model.0.with_cancel(&cancel).caption(&sound, modality(kind)?)?)
     })
 }
 
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn ualm_model_rank(
         let takes = takes.iter().map(|take| unsafe { waveform(take) }).collect::<Result<Vec<_>>>()?;
         let kind = modality(kind)?;
         let expected = Expected::asked(wanted, kind);
-        let ranked = model.0.rank(&takes, kind, &expected, &cancel)?;
+        let ranked = model.0.with_cancel(&cancel).rank(&takes, kind, &expected)?;
         out.fill(ranked.into());
         Ok(())
     })

@@ -131,7 +131,7 @@ pub unsafe extern "C" fn ualm_record_options(
     entry(|| {
         // SAFETY: per the header's contract. `force` points into the record.
         let record = unsafe { share(record) }?;
-        let recorded = record.record.turn_at(Cut { turn, segment, frame: 0 })?;
+        let recorded = record.record.turn_at(Cut { turn, segment, position: 0 })?;
         let mut config = recorded.config.clone();
         if let Some(segment) = recorded.segments.get(segment) {
             *config.segment_mut(segment.modality) = segment.config;
@@ -166,9 +166,9 @@ pub unsafe extern "C" fn ualm_session_restore(
         let (out, session, record) = unsafe { (Out::new(checkpoint)?, share(session)?, share(record)?) };
         // SAFETY: per the header's contract.
         let cancel = unsafe { cancel_of(cancel) }?;
-        let cut = Cut { turn, segment, frame };
-        out.fill(session.slot.work(|conversation| {
-            let restored = conversation.session.restore(&record.record, cut, &cancel);
+        let cut = Cut { turn, segment, position: frame };
+        out.fill(session.slot.work(&cancel, |conversation| {
+            let restored = conversation.session.restore(&record.record, cut);
             forget_if_empty(conversation);
             let checkpoint = restored?;
             conversation.record = record.record.before(cut)?;
@@ -191,8 +191,8 @@ pub unsafe extern "C" fn ualm_session_restore_turns(
     entry(|| {
         // SAFETY: per the header's contract.
         let (session, record, cancel) = unsafe { (share(session)?, share(record)?, cancel_of(cancel)?) };
-        session.slot.work(|conversation| -> Result<()> {
-            let restored = conversation.session.restore_turns(&record.record, turns, &cancel);
+        session.slot.work(&cancel, |conversation| -> Result<()> {
+            let restored = conversation.session.restore_turns(&record.record, turns);
             forget_if_empty(conversation);
             restored?;
             conversation.record = record.record.clone();

@@ -54,18 +54,18 @@ impl Running {
         config: &GenerationConfig,
         cancel: &Cancel,
     ) -> Result<Self> {
-        let Conversation { session, mut record } = slot.take()?;
+        let Conversation { session, mut record } = slot.take(cancel)?;
         let begun = session.position();
         let mut read = None;
         let started = Borrowed::try_new_or_recover(MutBorrow::new(session), |session| {
             let session = session.borrow_mut();
             match start {
                 Start::Prompt(messages) => {
-                    let prompt = session.prompt_for(config.opens_with(), messages, cancel)?;
+                    let prompt = session.prompt_for(config.opens_with(), messages)?;
                     read = Some(prompt.clone());
-                    session.generate(prompt, config, cancel)
+                    session.generate(prompt, config)
                 }
-                Start::At(checkpoint) => session.generate_from(&checkpoint.checkpoint, config, cancel),
+                Start::At(checkpoint) => session.generate_from(&checkpoint.checkpoint, config),
             }
         });
         match started {

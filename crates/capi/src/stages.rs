@@ -162,11 +162,6 @@ impl Stages {
         self.end = None;
         Ok(())
     }
-
-    /// Returns the token that stops the chain.
-    pub(super) fn stop(&self) -> &Cancel {
-        &self.stop
-    }
 }
 
 fn head(kind: Kind, runner: &Runner, stage_index: usize) -> Head {
@@ -192,10 +187,9 @@ impl Running {
         // the channel has no buffer, so the stage is never ahead by more than one event
         let (sender, events) = sync_channel(0);
         let stage_index = runner.next_index();
-        let cancel = stop.clone();
         let run = move || {
             let gone = |_| Error::new(ErrorKind::Cancelled, "the chain was freed");
-            let step = runner.advance(&cancel, |event| {
+            let step = runner.advance(|event| {
                 TakeEventView::of(event, Some(stage_index)).map_or(Ok(()), |view| sender.send(view).map_err(gone))
             });
             (runner, step)

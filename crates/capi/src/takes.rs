@@ -288,7 +288,7 @@ pub unsafe extern "C" fn ualm_takes_make(
         // SAFETY: per the header's contract.
         let config = unsafe { generation_config(options, host.model().config()) }?;
         // SAFETY: per the header's contract.
-        let cancel = unsafe { cancel_of(cancel) }?.below();
+        let cancel = unsafe { cancel_of(cancel) }?.child();
         let kind = config.force.last().copied().unwrap_or(Modality::Audio);
         let expected = if wanted.is_null() {
             None
@@ -324,17 +324,18 @@ fn make(
         TakeEventView::of(event, None).into_iter().for_each(&mut tell);
         Ok(())
     };
-    let prompt = host.model().prompt_for(config.opens_with(), messages, cancel)?;
+    let prompt = host.model().with_cancel(cancel).prompt_for(config.opens_with(), messages)?;
     let mut runner = match host {
         Host::Model(model) => TakeRunner::for_prompt(model, count, &prompt, config)?,
         Host::Engine(engine) => TakeRunner::in_session(engine.session_for(config)?, MOST_AT_ONCE),
     };
+    runner.session_mut().set_cancel(cancel);
     let mut record = Record::new(host.model().package());
     record.begin_turn(messages, &prompt, config);
     let made = runner
         .session_mut()
-        .checkpoint(&prompt, cancel)
-        .and_then(|checkpoint| runner.make(&checkpoint, &record, config, count, cancel, &mut on_event));
+        .checkpoint(&prompt)
+        .and_then(|checkpoint| runner.make(&checkpoint, &record, config, count, &mut on_event));
     let mut takes = match made {
         Err(error) if error.kind() == ErrorKind::Cancelled && cancel.is_cancelled() => Vec::new(),
         made => made?,
@@ -344,7 +345,7 @@ fn make(
     }
     let mut ranking = Vec::new();
     if let Some((kind, expected)) = expected.filter(|_| takes.iter().all(Take::is_whole)) {
-        let (ranked, failure) = runner.rank(&takes, *kind, expected, cancel, &mut on_event)?;
+        let (ranked, failure) = runner.rank(&takes, *kind, expected, &mut on_event)?;
         if let Some(error) = failure.filter(|error| error.kind() != ErrorKind::Cancelled) {
             return Err(error.into());
         }

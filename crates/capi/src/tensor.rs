@@ -1,5 +1,8 @@
 //! Intermediate results of the model: features of sound, embeddings of a prompt, logits.
 
+use ualm::Cancel;
+use ualm::ndarray::Array2;
+
 use super::argument::write;
 use super::boundary::{Result, entry, ualm_status, value};
 use super::handle::{Handle, Out, free, share};
@@ -21,8 +24,8 @@ impl Handle for ualm_tensor {
 }
 
 impl ualm_tensor {
-    fn new(data: Vec<f32>, columns: usize) -> Self {
-        Self { rows: data.len().checked_div(columns).unwrap_or(0), columns, data: data.into() }
+    fn new(matrix: &Array2<f32>) -> Self {
+        Self { rows: matrix.nrows(), columns: matrix.ncols(), data: matrix.iter().copied().collect() }
     }
 
     fn row(data: Vec<f32>) -> Self {
@@ -64,8 +67,7 @@ pub unsafe extern "C" fn ualm_model_audio_features(
     entry(|| {
         // SAFETY: per the header's contract.
         let (out, model, sound) = unsafe { (Out::new(features)?, share(model)?, waveform(samples)?) };
-        let found = model.0.audio_features(&sound)?;
-        out.fill(ualm_tensor::new(found.iter().copied().collect(), found.ncols()));
+        out.fill(ualm_tensor::new(&model.0.audio_features(&sound)?));
         Ok(())
     })
 }
@@ -82,8 +84,7 @@ pub unsafe extern "C" fn ualm_model_prompt_embeddings(
         // SAFETY: per the header's contract.
         let (out, model, prompt) = unsafe { (Out::new(embeddings)?, share(model)?, share(prompt)?) };
         let laid_out = model.0.prompt(&prompt.messages())?;
-        let columns = model.0.manifest().language_model.hidden_size;
-        out.fill(ualm_tensor::new(model.0.prompt_embeddings(&laid_out)?, columns));
+        out.fill(ualm_tensor::new(&model.0.prompt_embeddings(&laid_out)?));
         Ok(())
     })
 }
@@ -105,7 +106,7 @@ pub unsafe extern "C" fn ualm_session_next_logits(
         let audio = unsafe { Out::if_any(audio) }?;
         // SAFETY: per the header's contract.
         let (session, prompt) = unsafe { (share(session)?, share(prompt)?) };
-        let (of_text, of_audio) = session.slot.work(|conversation| -> Result<_> {
+        let (of_text, of_audio) = session.slot.work(&Cancel::new(), |conversation| -> Result<_> {
             let read = conversation.session.prompt(&prompt.messages())?;
             Ok(conversation.session.next_logits(&read)?)
         })?;

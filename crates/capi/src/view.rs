@@ -71,7 +71,7 @@ impl ualm_usage {
     pub(super) fn new(usage: Usage, seconds: Seconds) -> Self {
         Self {
             struct_size: size_of::<Self>(),
-            prompt_frames: usage.prompt_frames,
+            prompt_frames: usage.prompt_positions,
             steps: usage.steps,
             prefill_seconds: seconds.prefill,
             decode_seconds: seconds.decode,

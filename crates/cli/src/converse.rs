@@ -3,7 +3,7 @@
 use serde::Serialize;
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, ConverseOptions, Converser, Error, ErrorKind, Message, Modality, Model, Record, Result, SegmentEnd, Spoken,
+    ConverseOptions, Converser, Error, ErrorKind, Message, Modality, Model, Record, Result, SegmentEnd, Spoken,
     TakeEvent, TakeRunner,
 };
 
@@ -38,7 +38,7 @@ pub fn run(common: &Common, args: &Converse) -> Result<()> {
         return Err(Error::new(ErrorKind::Invalid, "--raw is only for standard output: add -o -"));
     }
     let cancel = cancel_on_signal()?;
-    let model = load_model(common)?;
+    let model = load_model(common)?.with_cancel(&cancel);
     let seed = seed(&args.sampling, common)?;
     let mut stream = stream(args);
     // an enhancer works on the whole sound
@@ -52,12 +52,12 @@ pub fn run(common: &Common, args: &Converse) -> Result<()> {
 
     let lines = Lines { common, args };
     let progress = Progress::spinner(common, "listening");
-    let question = converser.hear(recording, &cancel, |_| Ok(())).map_err(stopped)?;
+    let question = converser.hear(recording, |_| Ok(())).map_err(stopped)?;
     drop(progress);
     lines.line("question", &question)?;
-    let answer = answer(&mut converser, &question, &lines, &cancel)?;
+    let answer = answer(&mut converser, &question, &lines)?;
     let progress = Progress::spinner(common, "speaking");
-    let spoken = converser.speak(&answer, &cancel, |event| match event {
+    let spoken = converser.speak(&answer, |event| match event {
         TakeEvent::AudioProgress(_, seconds) => {
             progress.show_sound(seconds);
             Ok(())
@@ -74,9 +74,9 @@ pub fn run(common: &Common, args: &Converse) -> Result<()> {
 }
 
 /// Generates the answer, and shows it as it is generated.
-fn answer(converser: &mut Converser, question: &str, lines: &Lines, cancel: &Cancel) -> Result<String> {
+fn answer(converser: &mut Converser, question: &str, lines: &Lines) -> Result<String> {
     let mut progress = Some(Progress::spinner(lines.common, "answering"));
-    let answer = converser.answer(&[Message::text(question)], cancel, |event| match event {
+    let answer = converser.answer(&[Message::text(question)], |event| match event {
         TakeEvent::TextDelta(_, piece) if lines.is_live() => match progress.take() {
             Some(_) => print(&format!("answer: {}", piece.trim_start())),
             None => print(&piece),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 use ualm::audio::Waveform;
 use ualm::internal::{Comparer, Comparison, usable_memory};
-use ualm::{Cancel, Error, ErrorKind, Message, Modality, Model, Package, ProviderReport, Result, Runtime};
+use ualm::{Error, ErrorKind, Message, Modality, Model, Package, ProviderReport, Result, Runtime};
 
 use crate::args::Common;
 use crate::output::{note, print, print_json};
@@ -168,8 +168,8 @@ fn self_test(model: &Model) -> Result<Findings> {
         let mut config = model.config().only(*modality).thinking(false);
         config.segment_mut(*modality).max_steps = 12;
         let mut session = model.session();
-        let prompt = session.prompt_for(*modality, messages, &Cancel::new())?;
-        let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
+        let prompt = session.prompt_for(*modality, messages)?;
+        let reply = session.generate(prompt, &config)?.into_reply()?;
         done.push(format!("made {} steps of {modality}", reply.usage.steps));
     }
     for (modality, codec) in model.sounds().filter(|(_, codec)| codec.encoder.is_some()).take(1) {

@@ -62,13 +62,13 @@ fn answer(common: &Common, model: &Model, listening: &Listening, sampling: &Samp
         config.seed = seed(sampling, common)?;
     }
     let progress = Progress::spinner(common, "listening");
-    let mut session = model.session();
-    let prompt = session.prompt_until(&listening.messages, &cancel).map_err(|error| match error.kind() {
+    let mut session = model.with_cancel(&cancel).session();
+    let prompt = session.prompt(&listening.messages).map_err(|error| match error.kind() {
         ErrorKind::Cancelled => interrupted("there is no answer yet"),
         _ => error,
     })?;
     let mut ended = None;
-    for event in session.generate(prompt, &config, &cancel)? {
+    for event in session.generate(prompt, &config)? {
         match event? {
             Event::TextDelta(piece) if !common.json && !listening.unwraps => {
                 progress.clear();

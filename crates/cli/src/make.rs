@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use ualm::audio::Waveform;
 use ualm::{
-    Cancel, Error, ErrorKind, Expected, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd,
-    TakeEvent, TakeRunner,
+    Error, ErrorKind, Expected, Message, Modality, Model, Ranked, Record, Result, Segment, SegmentEnd, TakeEvent,
+    TakeRunner,
 };
 
 use crate::args::{Common, Generate, Make, Speak};
@@ -89,11 +89,11 @@ fn make(request: &SoundRequest) -> Result<()> {
         return Err(Error::new(ErrorKind::Invalid, "--raw is only for standard output: add -o -"));
     }
     let cancel = cancel_on_signal()?;
-    let model = load_model(common)?;
+    let model = load_model(common)?.with_cancel(&cancel);
     warn_of_unknown_words(&model, &request.words);
     let seed = seed(&request.args.sampling, common)?;
-    let takes = all_takes(request, &model, seed, &cancel)?;
-    let ranking = if request.args.takes.best { rank(request, &model, &takes, &cancel)? } else { Vec::new() };
+    let takes = all_takes(request, &model, seed)?;
+    let ranking = if request.args.takes.best { rank(request, &model, &takes)? } else { Vec::new() };
     let played = match ranking.first() {
         Some(best) => takes.get(best.take..=best.take).unwrap_or_default(),
         None => &takes,
@@ -116,16 +116,16 @@ fn print_made(request: &SoundRequest, takes: &[Take], ranking: &[Ranked], severa
 }
 
 /// Makes all takes, several at once, and writes them in order.
-fn all_takes(request: &SoundRequest, model: &Model, seed: u64, cancel: &Cancel) -> Result<Vec<Take>> {
+fn all_takes(request: &SoundRequest, model: &Model, seed: u64) -> Result<Vec<Take>> {
     let mut config = model.config().only(request.modality);
     request.args.sampling.overrides.apply(config.segment_mut(request.modality));
     config.seed = seed;
     config.validate()?;
     let messages = [Message::text(&*request.words)];
-    let prompt = model.prompt_for(request.modality, &messages, cancel)?;
+    let prompt = model.prompt_for(request.modality, &messages)?;
     let count = request.args.takes.takes.into();
     let mut runner = TakeRunner::for_prompt(model, count, &prompt, &config)?;
-    let checkpoint = runner.session_mut().checkpoint(&prompt, cancel).map_err(nothing_made)?;
+    let checkpoint = runner.session_mut().checkpoint(&prompt).map_err(nothing_made)?;
     let mut writer =
         TakeWriter { request, model, stream: request.stream(), order: InOrder::default(), kept: Vec::new() };
     let is_final = model.manifest().enhancer(request.modality).is_none(); // an enhancer needs the whole sound
@@ -133,7 +133,7 @@ fn all_takes(request: &SoundRequest, model: &Model, seed: u64, cancel: &Cancel) 
     let mut record = Record::new(model.package());
     record.begin_turn(&messages, &prompt, &config);
     let progress = Progress::spinner(request.common, "making");
-    let made = runner.make(&checkpoint, &record, &config, count, cancel, |event| match event {
+    let made = runner.make(&checkpoint, &record, &config, count, |event| match event {
         TakeEvent::AudioProgress(_, seconds) => {
             progress.show_sound(seconds);
             Ok(())
@@ -219,12 +219,12 @@ impl TakeWriter<'_> {
 }
 
 /// Ranks the takes, shows their scores, and writes the best one to the output file.
-fn rank(request: &SoundRequest, model: &Model, takes: &[Take], cancel: &Cancel) -> Result<Vec<Ranked>> {
+fn rank(request: &SoundRequest, model: &Model, takes: &[Take]) -> Result<Vec<Ranked>> {
     let sounds: Vec<_> = takes.iter().map(|take| take.sound.clone()).collect();
     let expected = Expected::asked(&request.words, request.modality);
     let names: Vec<_> = takes.iter().map(|take| take.path.display().to_string()).collect();
     let ranking =
-        crate::rank::rank(request.common, &mut model.session(), &sounds, &names, request.modality, &expected, cancel)?;
+        crate::rank::rank(request.common, &mut model.session(), &sounds, &names, request.modality, &expected)?;
     if let (Some(best), true) = (ranking.first(), takes.len() > 1) {
         let best = &takes[best.take];
         let record = Some(&best.record).filter(|_| !request.args.takes.no_take);

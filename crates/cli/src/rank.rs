@@ -1,7 +1,7 @@
 //! Ranks takes by the model's own captions, and shows each score as soon as it is known.
 
 use ualm::audio::Waveform;
-use ualm::{Cancel, Error, ErrorKind, Expected, Modality, Ranked, Result, Session};
+use ualm::{Error, ErrorKind, Expected, Modality, Ranked, Result, Session};
 
 use crate::args::Common;
 use crate::interrupt::interrupted;
@@ -16,10 +16,9 @@ pub fn rank(
     names: &[String],
     modality: Modality,
     expected: &Expected,
-    cancel: &Cancel,
 ) -> Result<Vec<Ranked>> {
     let progress = Progress::spinner(common, "listening");
-    let (ranking, failure) = session.ranking(sounds, modality, expected, cancel)?.into_partial(|ranked| {
+    let (ranking, failure) = session.ranking(sounds, modality, expected)?.into_partial(|ranked| {
         show(common, &progress, &names[ranked.take], ranked);
         Ok(())
     })?;

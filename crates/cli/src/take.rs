@@ -74,19 +74,12 @@ impl<'a> RecordedTake<'a> {
     }
 
     /// Regenerates the segment from `cut` on.
-    fn make(
-        &self,
-        common: &Common,
-        model: &Model,
-        cut: Cut,
-        config: &GenerationConfig,
-        cancel: &Cancel,
-    ) -> Result<Regenerated> {
+    fn make(&self, common: &Common, model: &Model, cut: Cut, config: &GenerationConfig) -> Result<Regenerated> {
         let mut runner = TakeRunner::in_session(model.session(), 1);
-        let checkpoint = runner.session_mut().restore(self.record, cut, cancel)?;
+        let checkpoint = runner.session_mut().restore(self.record, cut)?;
         let before = self.record.before(self.cut)?;
         let progress = Progress::spinner(common, "making");
-        let made = runner.make(&checkpoint, &before, config, 1, cancel, |event| {
+        let made = runner.make(&checkpoint, &before, config, 1, |event| {
             if let TakeEvent::AudioProgress(_, seconds) = event {
                 progress.show_sound(seconds);
             }
@@ -179,8 +172,8 @@ fn describe(summary: &Summary) -> String {
 /// Regenerates the sound and compares it with the file.
 fn again(common: &Common, args: &Take, take: &RecordedTake, cancel: &Cancel) -> Result<Waveform> {
     let format = wav_format(&args.file)?;
-    let model = load_model(common)?;
-    let Regenerated { segment, sound, failure, .. } = take.make(common, &model, take.cut, &take.config, cancel)?;
+    let model = load_model(common)?.with_cancel(cancel);
+    let Regenerated { segment, sound, failure, .. } = take.make(common, &model, take.cut, &take.config)?;
     if failure.is_some() || segment.end == SegmentEnd::Cancelled {
         return Err(failure.unwrap_or_else(|| interrupted("the sound was not compared")));
     }
@@ -211,7 +204,7 @@ fn extend(common: &Common, args: &Take, take: &RecordedTake, seconds: f64, cance
     let Some(output) = args.output.clone() else {
         return Err(Error::new(ErrorKind::Invalid, "--extend needs -o OUT.wav"));
     };
-    let model = load_model(common)?;
+    let model = load_model(common)?.with_cancel(cancel);
     let modality = take.segment.modality;
     let Some((_, codec)) = model.manifest().codec(modality) else {
         return Err(Error::new(ErrorKind::Invalid, format!("the package has no codec for {modality}")));
@@ -227,7 +220,7 @@ fn extend(common: &Common, args: &Take, take: &RecordedTake, seconds: f64, cance
     args.overrides.apply(settings);
     settings.min_steps = take.segment.content_len() + more;
     settings.max_steps = settings.min_steps;
-    let made = take.make(common, &model, Cut { frame: kept, ..take.cut }, &config, cancel)?;
+    let made = take.make(common, &model, Cut { position: kept, ..take.cut }, &config)?;
     let Regenerated { segment, sound, record, failure } = made;
     warn_of_doubts(&model, &segment);
     write(&output, &sound, wav_format(&args.file)?, &record)?;

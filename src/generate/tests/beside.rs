@@ -18,7 +18,7 @@ fn run(codec: &FakeCodec, stream_audio: bool, limits: Limits, each: impl Fn()) -
     config.audio.max_steps = 90;
     config.stream_audio = stream_audio;
     let (mut events, mut failure) = (Vec::new(), None);
-    for event in Generation::new(&mut conversation, prompt(), config, Cancel::new()).unwrap() {
+    for event in Generation::new(&mut conversation, prompt(), config).unwrap() {
         match event {
             Ok(Event::AudioProgress { seconds }) => events.push(format!("{seconds} s")),
             Ok(Event::AudioChunk(chunk)) => events.push(format!("{:?}", chunk.samples())),
@@ -127,9 +127,10 @@ fn a_generation_that_ends_early_ends_its_thread() {
         let mut conversation = shared.conversation_with(&SCHEMA1, Limits::default(), codec.clone());
         let clones = Arc::strong_count(&codec.threads);
         let mut config = config(&[Modality::Audio]);
-        (config.audio.max_steps, config.stream_audio) = (80, true);
-        let cancel = Cancel::new();
-        let mut generation = Generation::new(&mut conversation, prompt(), config, cancel.clone()).unwrap();
+        config.audio.max_steps = 80;
+        config.stream_audio = true;
+        let cancel = conversation.cancel.clone();
+        let mut generation = Generation::new(&mut conversation, prompt(), config).unwrap();
         // the second piece has been begun and is not due
         let mut progress = 0;
         while progress < 17 {

@@ -35,7 +35,7 @@ fn manifest() -> Manifest {
     crate::package::parse_manifest(manifest.to_string().as_bytes()).unwrap()
 }
 
-/// A sequence that notes what it ran, and wants the ids of a script.
+/// A sequence that records its positions, and whose likeliest ids are those of a script.
 #[derive(Default)]
 struct Notes {
     seen: Vec<TokenId>,
@@ -147,7 +147,7 @@ fn lay_out(conversation: &Conversation, modality: Modality, words: &str) -> Prom
 fn reply(conversation: &mut Conversation, prompt: Prompt, guidance: f32) -> Reply {
     let mut settings = config(&[]);
     settings.audio.guidance = guidance;
-    Generation::new(conversation, prompt, settings, Cancel::new()).unwrap().into_reply().unwrap()
+    Generation::new(conversation, prompt, settings).unwrap().into_reply().unwrap()
 }
 
 #[test]
@@ -196,14 +196,14 @@ fn another_modality_than_the_prompt_s_and_a_second_segment_are_refused() {
     let notes = Arc::<Mutex<Notes>>::default();
     let mut conversation = conversation(&notes);
     let prompt = lay_out(&conversation, Modality::Audio, "ab");
-    let generation = Generation::new(&mut conversation, prompt, config(&[Modality::Text]), Cancel::new()).unwrap();
+    let generation = Generation::new(&mut conversation, prompt, config(&[Modality::Text])).unwrap();
     let (reply, error) = generation.into_partial_reply();
     let error = error.unwrap();
     assert!(reply.segments.is_empty() && error.message().contains("the prompt was laid out for audio"), "{error}");
     assert_eq!(conversation.position(), 0, "the conversation is what it was");
     let prompt = lay_out(&conversation, Modality::Text, "ab");
     let both = config(&[Modality::Text, Modality::Audio]);
-    let error = Generation::new(&mut conversation, prompt, both, Cancel::new()).err().unwrap();
+    let error = Generation::new(&mut conversation, prompt, both).err().unwrap();
     assert!(error.message().contains("2 segments were asked for"), "{error}");
     notes.lock().unwrap().script = [10, 2].into();
     let prompt = lay_out(&conversation, Modality::Text, "ab");
@@ -223,7 +223,7 @@ fn guidance_is_possible_again_before_a_prompt_that_ruled_it_out() {
     let before = conversation.snapshot();
     let prompt = Prompt { unconditional: None, ..lay_out(&conversation, Modality::Text, "c") };
     reply(&mut conversation, prompt, 1.0);
-    let error = conversation.begin_guidance(&Cancel::new()).unwrap_err();
+    let error = conversation.begin_guidance().unwrap_err();
     assert!(error.kind() == ErrorKind::Invalid && error.message().contains("has none"), "{error}");
 
     conversation.restore(before);
@@ -236,7 +236,7 @@ fn think(conversation: &mut Conversation, words: &str, steps: usize) -> Reply {
     let prompt = lay_out(conversation, Modality::Thinking, words);
     let mut settings = config(&[Modality::Text]).max_segments(1).thinking(true);
     settings.text.max_steps = steps;
-    Generation::new(conversation, prompt, settings, Cancel::new()).unwrap().into_reply().unwrap()
+    Generation::new(conversation, prompt, settings).unwrap().into_reply().unwrap()
 }
 
 #[test]
@@ -266,13 +266,13 @@ fn thoughts_are_forgotten_by_a_prompt_that_fails() {
     let before = conversation.lasting_state();
     assert_eq!(before.position(), 5, "the prompt of the turn");
     let prompt = lay_out(&conversation, Modality::Text, "c");
-    let stopped = Cancel::new();
-    stopped.cancel();
-    Generation::new(&mut conversation, prompt.clone(), config(&[]), stopped).unwrap().into_reply().unwrap();
+    conversation.cancel.cancel();
+    Generation::new(&mut conversation, prompt.clone(), config(&[])).unwrap().into_reply().unwrap();
     assert_eq!(conversation.sequence.position(), 5);
     assert_eq!(conversation.tail().ids(), [6, 10, 11, 2]);
     assert_eq!(conversation.lasting_state(), before);
     conversation.reopen().unwrap_err();
+    conversation.cancel = Cancel::new();
     reply(&mut conversation, prompt, 1.0);
     assert_eq!(notes.lock().unwrap().seen, [1, 5, 10, 11, 2, 6, 10, 11, 2, 5, 12, 2, 6, 7, 14]);
 }
@@ -323,7 +323,7 @@ fn a_conversation_with_thoughts_is_the_same_when_it_is_replayed() {
         tokens: &segment.tokens,
     });
     let past = [PastTurn { prompt: &asked, segments: segments.collect() }];
-    replay(&mut second, &past, None, &Cancel::new()).unwrap();
+    replay(&mut second, &past, None).unwrap();
     assert_eq!(second.position(), position);
     assert_eq!(again.lock().unwrap().seen, [1, 5, 10, 11, 2], "thoughts that are forgotten are not run again");
     reply(&mut second, prompt, 1.0);

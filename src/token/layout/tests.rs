@@ -6,7 +6,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::token::TextIds;
 
-/// A layout of `books` books of `codes` codes, the ends 2 (turn) and 3 (segment), in a vocabulary as wide as the pattern
+/// Returns a layout of `books` books of `codes` codes, the ends 2 (turn) and 3 (segment), in a vocabulary as wide as the pattern
 /// needs; its head's columns are the books, then the ends.
 fn layout(pattern: Pattern, books: usize, codes: u32) -> Layout {
     layout_with(pattern, books, codes, |_| {})
@@ -54,7 +54,7 @@ fn pattern() -> impl Strategy<Value = Pattern> {
 }
 
 proptest! {
-    /// What is laid out has the length that was announced, passes the layout's own check, could have been drawn, and is
+    /// Laid-out codes have the announced length, pass the layout's own check, could have been drawn, and are
     /// read back as it was, whole and in any part.
     #[test]
     fn codes_come_back_from_what_was_laid_out(

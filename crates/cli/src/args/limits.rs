@@ -48,7 +48,7 @@ impl LimitFlags {
         defaults
             .input_seconds(self.limit_input_seconds.or(defaults.input_seconds))
             .decoded_bytes(self.limit_decoded_bytes.unwrap_or(defaults.decoded_bytes))
-            .prompt_frames(self.limit_prompt_frames.unwrap_or(defaults.prompt_frames))
+            .prompt_positions(self.limit_prompt_frames.unwrap_or(defaults.prompt_positions))
             .segments(self.limit_segments.unwrap_or(defaults.segments))
             .steps(self.limit_steps.unwrap_or(defaults.steps))
             .context(self.limit_context.unwrap_or(defaults.context))

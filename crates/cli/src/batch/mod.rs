@@ -42,7 +42,7 @@ fn answer_all(common: &Common, args: &BatchRun) -> Result<()> {
     };
     let requests = read_requests(path, args.shard)?;
     let cancel = cancel_on_signal()?;
-    let model = load_model(common)?;
+    let model = load_model(common)?.with_cancel(&cancel);
     let keep = if args.restart {
         Keep::None
     } else if args.retry_failed {

@@ -16,6 +16,7 @@ pub struct Runner<'a> {
     pub base: &'a Path,
     pub out: &'a Path,
     pub args: &'a BatchRun,
+    /// The token of `model`.
     pub cancel: Cancel,
 }
 
@@ -77,8 +78,8 @@ impl Runner<'_> {
         let messages = self.messages(request, &mut warnings)?;
         let mut session = self.model.session();
         let config = self.config(request, &messages)?;
-        let prompt = session.prompt_for(config.opens_with(), &messages, &self.cancel)?;
-        let (reply, error) = session.generate(prompt.clone(), &config, &self.cancel)?.into_partial_reply();
+        let prompt = session.prompt_for(config.opens_with(), &messages)?;
+        let (reply, error) = session.generate(prompt.clone(), &config)?.into_partial_reply();
         let guided = reply.segments.iter().any(|segment| segment.config.is_guided());
         Ok(Answer { prompt, guided, warnings, reply, error })
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ualm::{
-    Cancel, Checkpoint, CopiedBytes, Error, ErrorKind, Event, GenerationConfig, GraphTime, Message, Modality, Model,
-    Prompt, Result, Session,
+    Checkpoint, CopiedBytes, Error, ErrorKind, Event, GenerationConfig, GraphTime, Message, Modality, Model, Prompt,
+    Result, Session,
 };
 
 use super::figure::{Figure, LimitedBy, milliseconds};
@@ -22,8 +22,7 @@ pub fn prompt_of(model: &Model, modality: Modality, len: usize) -> Result<Prompt
     if model.chooses_modality() {
         return exact_prompt(model, len);
     }
-    let prompt =
-        |words: usize| model.prompt_for(modality, &[Message::text("rain ".repeat(words.max(1)))], &Cancel::new());
+    let prompt = |words: usize| model.prompt_for(modality, &[Message::text("rain ".repeat(words.max(1)))]);
     let one = prompt(1)?.len();
     let many = prompt(101)?.len();
     prompt(1 + 100 * len.saturating_sub(one) / (many - one).max(1))
@@ -58,9 +57,9 @@ pub fn prefill(model: &Model, least: &LeastTimes, len: usize, runs: usize) -> Re
     let start = session.mark();
     let figure = Figure::timed(format!("prefill of {len}"), runs, || {
         session.rewind(&start)?;
-        session.checkpoint(&prompt, &Cancel::new()).map(drop)
+        session.checkpoint(&prompt).map(drop)
     })?;
-    let limit = least.of(model, |model| model.session().checkpoint(&prompt, &Cancel::new()).map(drop))?;
+    let limit = least.of(model, |model| model.session().checkpoint(&prompt).map(drop))?;
     Ok(figure.limited(limit, LimitedBy::Operations))
 }
 
@@ -73,9 +72,9 @@ pub fn unconditional_prefill(model: &Model, len: usize, runs: usize) -> Result<F
     for _ in 0..=runs {
         // a session caches the unconditional prompt
         let mut session = model.session();
-        let checkpoint = session.checkpoint(&prompt, &Cancel::new())?;
+        let checkpoint = session.checkpoint(&prompt)?;
         let start = Instant::now();
-        session.generate_from(&checkpoint, &config, &Cancel::new())?.next().transpose()?;
+        session.generate_from(&checkpoint, &config)?.next().transpose()?;
         samples.push(milliseconds(start.elapsed()));
     }
     Ok(Figure::new(format!("unconditional prefill of {len}"), "ms", samples.split_off(1)))
@@ -93,7 +92,7 @@ pub fn steps(model: &Model, least: &LeastTimes, context: usize, runs: usize) -> 
     kinds.retain(|(modality, _)| modalities.contains_key(modality));
     let measure = |kind: (Modality, f32)| {
         let mut session = model.session();
-        let checkpoint = session.checkpoint(&prompt_of(model, kind.0, context)?, &Cancel::new())?;
+        let checkpoint = session.checkpoint(&prompt_of(model, kind.0, context)?)?;
         let figure = step(&mut session, &checkpoint, kind, context, runs)?;
         let rows = if kind.1 == 1.0 { 1 } else { 2 };
         let limit = least.of_step(model, &figure, rows, context)?;
@@ -166,7 +165,7 @@ fn run_steps(session: &mut Session, checkpoint: &Checkpoint, config: &Generation
     let model = session.model().clone();
     let mut counts = Vec::new();
     let mut steps = STEPS as u32;
-    for event in session.generate_from(checkpoint, config, &Cancel::new())? {
+    for event in session.generate_from(checkpoint, config)? {
         match event? {
             Event::SegmentStarted { .. } => counts.push(Count::of(&model)),
             Event::AudioProgress { .. } if counts.len() <= STEPS => counts.push(Count::of(&model)),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ualm::{Cancel, Error, ErrorKind, Event, Message, Modality, Model, Result, RuntimeOptions};
+use ualm::{Error, ErrorKind, Event, Message, Modality, Model, Result, RuntimeOptions};
 
 use super::figure::{Figure, milliseconds};
 use super::language_model::exactly;
@@ -25,8 +25,8 @@ pub fn first_sound(model: &Model, runs: usize) -> Result<Figure> {
     config.stream_audio = true;
     Figure::timed("words to first sound", runs, || {
         let mut session = model.session();
-        let prompt = session.prompt_for(Modality::Audio, &[Message::text(WORDS)], &Cancel::new())?;
-        for event in session.generate(prompt, &config, &Cancel::new())? {
+        let prompt = session.prompt_for(Modality::Audio, &[Message::text(WORDS)])?;
+        for event in session.generate(prompt, &config)? {
             if let Event::AudioChunk(_) = event? {
                 return Ok(());
             }
@@ -45,8 +45,8 @@ pub fn clip(model: &Model, seconds: f64, runs: usize) -> Result<Option<Figure>> 
     for run in 0..=runs {
         let start = Instant::now();
         let mut session = model.session();
-        let prompt = session.prompt_for(Modality::Audio, &[Message::text(WORDS)], &Cancel::new())?;
-        let reply = session.generate(prompt, &config, &Cancel::new())?.into_reply()?;
+        let prompt = session.prompt_for(Modality::Audio, &[Message::text(WORDS)])?;
+        let reply = session.generate(prompt, &config)?.into_reply()?;
         let made = reply.audio().map_or(0.0, |sound| sound.seconds());
         if run > 0 {
             samples.push(start.elapsed().as_secs_f64() / made);

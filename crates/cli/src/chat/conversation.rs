@@ -65,17 +65,18 @@ impl<'a> Conversation<'a> {
 
     /// Sends `messages`, shows the reply and returns its sounds. After an error the conversation is unchanged, or has
     /// the partial reply.
-    pub fn say(&mut self, messages: &[Message], cancel: Cancel) -> Result<Vec<Waveform>> {
+    pub fn say(&mut self, messages: &[Message], cancel: &Cancel) -> Result<Vec<Waveform>> {
+        self.session.set_cancel(cancel);
         let config = self.config(messages)?;
-        let prompt = self.prompt_that_fits(messages, &config, &cancel)?;
+        let prompt = self.prompt_that_fits(messages, &config)?;
         let mark = self.session.mark();
         self.record.begin_turn(messages, &prompt, &config);
         self.marks.push(Some(mark));
         self.turn += 1;
         let mut segments = Vec::new();
-        let replied = self.reply(prompt, &config, &cancel, &mut segments);
+        let replied = self.reply(prompt, &config, &mut segments);
         if segments.is_empty() {
-            self.undo(Cancel::new())?;
+            self.undo(&Cancel::new())?;
             return replied.and(Err(invalid("stopped before the reply began")));
         }
         let sounds = self.record_reply(&segments)?;
@@ -99,12 +100,12 @@ impl<'a> Conversation<'a> {
 
     /// Returns the prompt for `messages`. If the context lacks room for the prompt and a text reply, the oldest turns
     /// are forgotten (`--keep-last`), or an error is returned.
-    fn prompt_that_fits(&mut self, messages: &[Message], config: &GenerationConfig, cancel: &Cancel) -> Result<Prompt> {
+    fn prompt_that_fits(&mut self, messages: &[Message], config: &GenerationConfig) -> Result<Prompt> {
         let most = self.session.max_positions();
         let reply = config.text.max_steps.min(most / 4);
         let mut keep = self.args.keep_last.map(usize::from);
         loop {
-            let prompt = self.session.prompt_for(config.opens_with(), messages, cancel)?;
+            let prompt = self.session.prompt_for(config.opens_with(), messages)?;
             let used = self.session.position();
             let needed = self.model.positions(&prompt, reply) + 1; // one more for the end of the reply
             if used + needed <= most {
@@ -113,7 +114,7 @@ impl<'a> Conversation<'a> {
             match keep {
                 Some(count) if used > 0 => {
                     let count = count.min(self.record.turns.len().saturating_sub(1));
-                    self.forget_all_but(count, cancel)?;
+                    self.forget_all_but(count)?;
                     keep = Some(count.saturating_sub(1));
                 }
                 _ => {
@@ -129,9 +130,9 @@ impl<'a> Conversation<'a> {
     }
 
     /// Forgets all but the last `count` turns.
-    fn forget_all_but(&mut self, count: usize, cancel: &Cancel) -> Result<()> {
+    fn forget_all_but(&mut self, count: usize) -> Result<()> {
         let kept = self.record.last_turns(count, self.model)?;
-        self.session.restore_turns(&kept, count, cancel)?;
+        self.session.restore_turns(&kept, count)?;
         let forgotten = self.record.turns.len() - count;
         self.marks = vec![None; count];
         self.record = kept;
@@ -140,20 +141,14 @@ impl<'a> Conversation<'a> {
     }
 
     /// Generates the reply, shows it as it is generated, and appends its segments to `segments`.
-    fn reply(
-        &mut self,
-        prompt: Prompt,
-        config: &GenerationConfig,
-        cancel: &Cancel,
-        segments: &mut Vec<Segment>,
-    ) -> Result<()> {
+    fn reply(&mut self, prompt: Prompt, config: &GenerationConfig, segments: &mut Vec<Segment>) -> Result<()> {
         let progress = Progress::spinner(self.common, "thinking");
         let shows = |modality| match modality {
             Modality::Thinking => self.args.thinking.show_thinking && !self.common.json,
             modality => !modality.is_sound() && !self.common.json,
         };
         let mut is_shown = false;
-        for event in self.session.generate(prompt, config, cancel)? {
+        for event in self.session.generate(prompt, config)? {
             match event? {
                 Event::SegmentStarted { modality, .. } => is_shown = shows(modality),
                 Event::TextDelta(piece) if is_shown => {
@@ -223,13 +218,14 @@ impl<'a> Conversation<'a> {
     }
 
     /// Removes the last turn and returns its text.
-    pub fn undo(&mut self, cancel: Cancel) -> Result<String> {
+    pub fn undo(&mut self, cancel: &Cancel) -> Result<String> {
         let Some(turns) = self.record.turns.len().checked_sub(1) else {
             return Err(invalid("there is no turn to remove"));
         };
+        self.session.set_cancel(cancel);
         match self.marks.last() {
             Some(Some(mark)) if self.session.rewind(mark).is_ok() => {}
-            _ => self.session.restore_turns(&self.record, turns, &cancel)?,
+            _ => self.session.restore_turns(&self.record, turns)?,
         }
         let words = self.record.turns[turns].messages.iter().filter_map(|message| message.text.as_deref());
         let words = words.collect::<Vec<_>>().join(" ");

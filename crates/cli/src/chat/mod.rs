@@ -92,7 +92,7 @@ impl ChatLoop<'_> {
             ("/play", _) => self.play()?,
             ("/save", path) => self.save(path)?,
             ("/undo", _) => {
-                let undone = self.conversation.undo(self.turns.begin());
+                let undone = self.conversation.undo(&self.turns.begin());
                 self.turns.end();
                 note(self.common, &format!("removed: {}", undone?));
             }
@@ -112,7 +112,7 @@ impl ChatLoop<'_> {
     fn say(&mut self, line: &str) -> Result<()> {
         let mut messages = self.pending.clone();
         messages.push(Message::text(line));
-        let said = self.conversation.say(&messages, self.turns.begin());
+        let said = self.conversation.say(&messages, &self.turns.begin());
         self.turns.end();
         let sounds = said?;
         self.pending.clear();

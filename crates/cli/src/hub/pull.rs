@@ -153,7 +153,7 @@ impl Pull<'_> {
         let already = if here > 0 { format!(", {} of it already downloaded", bytes(here)) } else { String::new() };
         note(common, &format!("downloading {} at {id}: {count} files, {}{already}", name.repository(), bytes(size)));
         let progress = Progress::of_bytes(common, size - here, "downloading");
-        let stop = self.cancel.below();
+        let stop = self.cancel.child();
         let fetch = Fetch { client, repository, commit, cancel: &stop, common, progress: &progress };
         let next = AtomicUsize::new(0);
         let failed = Mutex::new(None);

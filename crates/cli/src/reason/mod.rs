@@ -45,7 +45,7 @@ fn begin(common: &Common, args: &Reason, prompt: &str) -> Result<()> {
     };
     let folder = Folder::begin(output)?;
     let cancel = cancel_on_signal()?;
-    let model = load_model(common)?;
+    let model = load_model(common)?.with_cancel(&cancel);
     let config = model.reasoning();
     let chain = chain(args, &config, config.chain());
     check_wording(&wording, chain)?;
@@ -77,7 +77,7 @@ fn resume(common: &Common, args: &Reason, from: &Path) -> Result<()> {
     let beside = from.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let saved = record.chain.ok_or_else(|| invalid(format!("{}: not the record of a chain", from.display())))?;
     let cancel = cancel_on_signal()?;
-    let model = load_model(common)?;
+    let model = load_model(common)?.with_cancel(&cancel);
     let chain = chain(args, &model.reasoning(), saved);
     check_wording(&wording, chain)?;
     let stages = chain.stages()?;

@@ -44,7 +44,7 @@ impl<'a> Runner<'a> {
     pub fn begin(job: Job<'a>, folder: Folder, chain: Chain, words: &str, seed: u64, texts: UserTexts) -> Result<Self> {
         let is_given = texts.plan.is_some();
         let options = job.options(Some(seed), texts);
-        let chain = ChainRunner::begin(job.takes()?, chain, words, options, job.cancel).map_err(stopped)?;
+        let chain = ChainRunner::begin(job.takes()?, chain, words, options).map_err(stopped)?;
         Ok(Self::new(job, folder, chain, is_given))
     }
 
@@ -59,7 +59,7 @@ impl<'a> Runner<'a> {
     ) -> Result<Self> {
         let is_given = texts.plan.is_some();
         let options = job.options(job.args.sampling.seed, texts);
-        let chain = ChainRunner::resume(job.takes()?, chain, record, index, options, job.cancel)?;
+        let chain = ChainRunner::resume(job.takes()?, chain, record, index, options)?;
         Ok(Self::new(job, folder, chain, is_given))
     }
 
@@ -78,7 +78,7 @@ impl<'a> Runner<'a> {
         let name = file_name(self.chain.stages(), index);
         self.cost = self.chain.cost();
         let mut view = StageView::new(self.job, self.folder.path(&name), is_given, plan);
-        let step = self.chain.advance(self.job.cancel, |event| view.show(event));
+        let step = self.chain.advance(|event| view.show(event));
         view.end()?;
         match step {
             Ok(ChainStep::Segment(made)) => self.save(index, name, *made),
@@ -124,7 +124,7 @@ impl<'a> Runner<'a> {
             seconds: None,
             cost: None,
         });
-        self.chain.answer(Message::text(answer), self.job.cancel).map_err(stopped)
+        self.chain.answer(Message::text(answer)).map_err(stopped)
     }
 
     /// Saves a segment of the chain and the record.

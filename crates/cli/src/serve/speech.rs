@@ -144,7 +144,7 @@ impl Spoken<'_> {
         if !self.is_events {
             return Ok(());
         }
-        let input_tokens = usage.prompt_frames;
+        let input_tokens = usage.prompt_positions;
         let output_tokens = usage.steps;
         let total_tokens = input_tokens + output_tokens;
         let usage = json!({"input_tokens": input_tokens, "output_tokens": output_tokens, "total_tokens": total_tokens});

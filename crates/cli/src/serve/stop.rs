@@ -36,7 +36,7 @@ pub struct StopToken {
 impl StopToken {
     /// Creates a child of `all`, the token that is cancelled at the end of the shutdown.
     pub fn new(all: &Cancel) -> Self {
-        Self { cancel: all.below(), reason: Arc::default() }
+        Self { cancel: all.child(), reason: Arc::default() }
     }
 
     pub fn stop(&self, reason: StopReason) {

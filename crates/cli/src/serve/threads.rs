@@ -28,14 +28,15 @@ pub fn make(
     param: Option<&str>,
     tell: &mut dyn FnMut(TakeEvent<'_>) -> ualm::Result<()>,
 ) -> Result<Outcome, ApiError> {
-    let session = worker.server.session().map_err(|e| worker.api_error(&e, None))?;
+    let mut session = worker.server.session().map_err(|e| worker.api_error(&e, None))?;
+    session.set_cancel(worker.stop().cancel());
     let extra_slots = worker.server.admission.extra_slots(MOST_AT_ONCE.min(job.takes.into()).saturating_sub(1));
     let takes = TakeRunner::in_session(session, 1 + extra_slots.len());
-    let outcome = job.run(Tools { takes, cancel: worker.stop().cancel(), tell });
+    let outcome = job.run(Tools { takes, tell });
     drop(extra_slots);
     let outcome = outcome.map_err(|e| worker.api_error(&e, param))?;
     let metrics = &worker.server.metrics;
     metrics.steps.inc_by(outcome.usage.steps as u64);
-    metrics.prompt_frames.inc_by(outcome.usage.prompt_frames as u64);
+    metrics.prompt_frames.inc_by(outcome.usage.prompt_positions as u64);
     Ok(outcome)
 }

@@ -216,7 +216,7 @@ impl Task {
 }
 
 fn tokens(usage: Usage) -> Value {
-    let input = usage.prompt_frames;
+    let input = usage.prompt_positions;
     let output = usage.steps;
     json!({"type": "tokens", "input_tokens": input, "output_tokens": output, "total_tokens": input + output})
 }

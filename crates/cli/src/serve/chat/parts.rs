@@ -102,7 +102,7 @@ pub struct ShownUsage {
 
 impl From<Usage> for ShownUsage {
     fn from(usage: Usage) -> Self {
-        let prompt_tokens = usage.prompt_frames;
+        let prompt_tokens = usage.prompt_positions;
         let completion_tokens = usage.steps;
         Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
     }

@@ -12,7 +12,6 @@ use crate::wire::ChainSettings;
 impl Job {
     /// Runs a chain until it is finished, asks a question, or stops. The answer to a question comes in another request.
     pub(super) fn reason(mut self, tools: Tools) -> Result<Outcome> {
-        let cancel = tools.cancel;
         let settings = match &mut self.mode {
             Mode::Chain(settings) => std::mem::take(settings),
             Mode::Free { .. } | Mode::AsRecorded | Mode::Converse => ChainSettings::default(),
@@ -22,14 +21,12 @@ impl Job {
                 let config = tools.takes.session().model().reasoning();
                 let chain = config.changed(config.chain(), settings.mode, settings.rounds, settings.listen);
                 let options = self.chain_options(settings.plan, settings.prompts);
-                ChainRunner::begin(tools.takes, chain, words(&messages)?, options, cancel)?
+                ChainRunner::begin(tools.takes, chain, words(&messages)?, options)?
             }
-            Start::Record { record, segment, said } => {
-                self.resume(tools.takes, settings, &record, segment, said, cancel)?
-            }
+            Start::Record { record, segment, said } => self.resume(tools.takes, settings, &record, segment, said)?,
         };
         let has_segment = Cell::new(false);
-        match runner.run(cancel, observing_segments(tools.tell, &has_segment)) {
+        match runner.run(observing_segments(tools.tell, &has_segment)) {
             // stopped between two segments: the earlier ones are the reply
             Err(error) if error.kind() == ErrorKind::Cancelled && has_segment.get() => {}
             Err(error) => return Err(error),
@@ -60,23 +57,16 @@ impl Job {
         record: &Record,
         segment: usize,
         said: Vec<Message>,
-        cancel: &ualm::Cancel,
     ) -> Result<ChainRunner<'_>> {
         let saved = record.chain.ok_or_else(|| invalid("the record has no chain"))?;
         let chain = takes.session().model().reasoning().changed(saved, settings.mode, settings.rounds, settings.listen);
         let index = chain.stages()?.index_of(segment)?;
-        let mut runner = ChainRunner::resume(
-            takes,
-            chain,
-            record,
-            index,
-            self.chain_options(settings.plan, settings.prompts),
-            cancel,
-        )?;
+        let options = self.chain_options(settings.plan, settings.prompts);
+        let mut runner = ChainRunner::resume(takes, chain, record, index, options)?;
         let is_answer = runner.stage() == Some(Stage::Answer);
         let mut said = said.into_iter();
         match (is_answer, said.next(), said.next()) {
-            (true, Some(answer), None) => runner.answer(answer, cancel)?,
+            (true, Some(answer), None) => runner.answer(answer)?,
             (true, ..) => return Err(invalid("the answer to the question is missing: send it as one user message")),
             (false, None, _) => {}
             _ => return Err(invalid("messages are only for the answer to a question: leave them empty")),

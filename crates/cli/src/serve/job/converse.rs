@@ -9,7 +9,7 @@ use super::{Job, Outcome, Start, Tools, invalid, observing_segments};
 impl Job {
     /// Generates a spoken answer, with events for the transcripts, the answer and its speech.
     pub(super) fn converse(mut self, tools: Tools) -> Result<Outcome> {
-        let Tools { takes, cancel, tell } = tools;
+        let Tools { takes, tell } = tools;
         let Start::Messages(messages) = std::mem::replace(&mut self.start, Start::Messages(Vec::new())) else {
             return Err(invalid("a spoken conversation cannot be resumed from a record: send its messages"));
         };
@@ -29,7 +29,7 @@ impl Job {
                     begins_turn,
                     ..
                 } => {
-                    let words = converser.hear(sound, cancel, |event| match event {
+                    let words = converser.hear(sound, |event| match event {
                         TakeEvent::Heard(_) => tell(event),
                         _ => Ok(()),
                     })?;
@@ -48,8 +48,8 @@ impl Job {
             }
             event => tell(event),
         };
-        let answer = converser.answer(&said, cancel, &mut tell)?;
-        match converser.speak(&answer, cancel, &mut tell) {
+        let answer = converser.answer(&said, &mut tell)?;
+        match converser.speak(&answer, &mut tell) {
             // stopped before the speech: the text answer is the reply
             Err(error) if error.kind() == ErrorKind::Cancelled && has_segment.get() => {}
             Err(error) => return Err(error),

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use ualm::package::Purpose;
 use ualm::{
-    Cancel, Error, ErrorKind, GenerationConfig, Message, Modality, Ranked, Record, Result, Seconds, TakeEvent,
-    TakeRunner, Usage,
+    Error, ErrorKind, GenerationConfig, Message, Modality, Ranked, Record, Result, Seconds, TakeEvent, TakeRunner,
+    Usage,
 };
 
 use crate::wire::{ChainSettings, Settings};
@@ -62,11 +62,10 @@ pub enum Mode {
     AsRecorded,
 }
 
-/// The session, the cancellation token and the event handler of a reply.
+/// The session and the event handler of a reply.
 pub struct Tools<'a> {
-    /// The session of the request, with the number of parallel takes.
+    /// The session of the request, with its cancellation token and the number of parallel takes.
     pub takes: TakeRunner,
-    pub cancel: &'a Cancel,
     pub tell: &'a mut dyn FnMut(TakeEvent<'_>) -> Result<()>,
 }
 

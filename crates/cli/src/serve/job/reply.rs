@@ -1,8 +1,6 @@
 //! Generation of a reply of one turn.
 
-use ualm::{
-    Cancel, Checkpoint, Content, ErrorKind, Expected, GenerationConfig, Modality, Record, Result, Session, Take,
-};
+use ualm::{Checkpoint, Content, ErrorKind, Expected, GenerationConfig, Modality, Record, Result, Session, Take};
 
 use super::{Job, Mode, Outcome, Start, Tools, invalid};
 
@@ -18,13 +16,13 @@ struct Beginning {
 impl Job {
     /// Generates a reply of one turn, or resumes the last turn of a record.
     pub(super) fn reply(mut self, tools: Tools) -> Result<Outcome> {
-        let Tools { mut takes, cancel, tell } = tools;
+        let Tools { mut takes, tell } = tools;
         let words = words(&self.start);
-        let Beginning { checkpoint, record, mut config, first } = self.begin(takes.session_mut(), cancel)?;
+        let Beginning { checkpoint, record, mut config, first } = self.begin(takes.session_mut())?;
         config.max_segments = config.max_segments.max(first + 1);
         config.stream_audio = self.stream;
         let count = self.takes.into();
-        let mut made = takes.make(&checkpoint, &record, &config, count, cancel, &mut *tell)?;
+        let mut made = takes.make(&checkpoint, &record, &config, count, &mut *tell)?;
         if let Some(error) = made.iter_mut().find_map(|take| take.failure.take()) {
             return Err(error);
         }
@@ -32,7 +30,7 @@ impl Job {
         if self.best && made.len() == count && made.iter().all(Take::is_whole) {
             let modality = config.force.last().copied().unwrap_or(Modality::Audio);
             let expected = Expected::asked(&words, modality);
-            let (ranked, failure) = takes.rank(&made, modality, &expected, cancel, tell)?;
+            let (ranked, failure) = takes.rank(&made, modality, &expected, tell)?;
             ranking = ranked;
             if let Some(error) = failure.filter(|error| error.kind() != ErrorKind::Cancelled) {
                 return Err(error);
@@ -42,7 +40,7 @@ impl Job {
     }
 
     /// Runs the prompt, or restores the record.
-    fn begin(&mut self, session: &mut Session, cancel: &Cancel) -> Result<Beginning> {
+    fn begin(&mut self, session: &mut Session) -> Result<Beginning> {
         let model = session.model().clone();
         match std::mem::replace(&mut self.start, Start::Messages(Vec::new())) {
             Start::Messages(messages) => {
@@ -54,17 +52,17 @@ impl Job {
                 self.force(&mut config);
                 config.seed = self.seed.unwrap_or_default();
                 config.thinking = self.purpose.is_none() && model.thinking(self.thinking, &messages)?;
-                let prompt = session.prompt_for(config.opens_with(), &messages, cancel)?;
+                let prompt = session.prompt_for(config.opens_with(), &messages)?;
                 let mut record = Record::new(model.package());
                 record.begin_turn(&messages, &prompt, &config);
-                Ok(Beginning { checkpoint: session.checkpoint(&prompt, cancel)?, record, config, first: 0 })
+                Ok(Beginning { checkpoint: session.checkpoint(&prompt)?, record, config, first: 0 })
             }
             Start::Record { record, segment, said } => {
                 if !said.is_empty() {
                     return Err(invalid("messages cannot be added to a resumed reply: leave them out"));
                 }
                 let cut = record.before_segment(segment.saturating_sub(1));
-                let checkpoint = session.restore(&record, cut, cancel)?;
+                let checkpoint = session.restore(&record, cut)?;
                 let before = record.before(cut)?;
                 let mut config = record.turns.last().map_or(model.config(), |turn| turn.config.clone());
                 self.apply_settings(&mut config);
