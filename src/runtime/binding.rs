@@ -137,7 +137,9 @@ impl Binding {
     /// Binds `value`, to which the binding keeps a reference.
     pub(super) fn bind(&mut self, name: &str, value: *const OrtValue, direction: Direction) -> ort::Result<()> {
         if self.is_recorded() {
-            return Err(ort::Error::new("nothing can be bound after a recorded run, which keeps the memory that was bound then"));
+            return Err(ort::Error::new(
+                "nothing can be bound after a recorded run, which keeps the memory that was bound then",
+            ));
         }
         let name = CString::new(name).map_err(|e| ort::Error::new(e.to_string()))?;
         let api = ort::api();

@@ -93,8 +93,7 @@ fn is_out_of_memory(error: &ort::Error) -> bool {
 pub(crate) fn explain(what: &str, kind: ErrorKind, error: &ort::Error) -> Error {
     let words = error.message().trim();
     if is_lost(error) {
-        let way =
-            "restart the program, or run it on another provider; a conversation can be resumed from its record";
+        let way = "restart the program, or run it on another provider; a conversation can be resumed from its record";
         return Error::new(ErrorKind::Provider, format!("{what}: the device is lost: {way}: {words}"));
     }
     if is_out_of_memory(error) {

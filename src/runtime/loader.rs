@@ -194,7 +194,13 @@ impl GraphLoader {
     }
 
     /// Checks that `session` has these inputs and no others, and these outputs.
-    pub(super) fn check_contract(&self, session: &Session, file: &str, inputs: &[Port], outputs: &[Port]) -> Result<()> {
+    pub(super) fn check_contract(
+        &self,
+        session: &Session,
+        file: &str,
+        inputs: &[Port],
+        outputs: &[Port],
+    ) -> Result<()> {
         let wrong = mismatches(session, inputs, outputs);
         if wrong.is_empty() {
             return Ok(());

@@ -59,8 +59,8 @@ pub(crate) use graph::{Graph, load_once};
 pub use library::find_library;
 pub(crate) use loader::GraphLoader;
 pub(crate) use moves::{Mover, Moves};
-pub use options::RuntimeOptions;
 pub(crate) use options::Placing;
+pub use options::RuntimeOptions;
 pub(crate) use port::Port;
 pub(crate) use sizes::{Fixing, Size};
 
@@ -270,7 +270,6 @@ impl Runtime {
         }
         files.load_graph(route.apply(builder)?, name)
     }
-
 }
 
 #[cfg(test)]

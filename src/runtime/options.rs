@@ -105,4 +105,3 @@ impl Placing {
         Self { record: Some(folder.to_owned()), ..self }
     }
 }
-

@@ -181,7 +181,9 @@ impl GraphLoader {
     fn mover(&self, provider: &Provider, device: &Arc<Device>, session: &Session) -> Option<Arc<Mover>> {
         let past = session.inputs().iter().find(|input| input.name().starts_with("past_key_values."))?;
         let is_half = is_half(past);
-        self.runtime.movers.of(device, is_half, || self.runtime.load_mover(self.resolve_again(provider)?, device, is_half))
+        self.runtime
+            .movers
+            .of(device, is_half, || self.runtime.load_mover(self.resolve_again(provider)?, device, is_half))
     }
 
     /// Loads the session of `graph` once more, with `sizes` for its dimensions.
