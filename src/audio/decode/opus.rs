@@ -81,7 +81,8 @@ impl OpusHead {
                 return Err(refusal::codec(&what, "a recording"));
             }
         };
-        (head.pre_skip, head.gain) = (unsigned([skip0, skip1]), signed([gain0, gain1]));
+        head.pre_skip = unsigned([skip0, skip1]);
+        head.gain = signed([gain0, gain1]);
         Ok(head)
     }
 
@@ -134,7 +135,9 @@ impl OpusDecoder {
     /// A damaged packet.
     pub fn decode(&mut self, packet: &[u8], trim_end: usize, planes: &mut Vec<Vec<f32>>) -> Result<()> {
         planes.resize_with(self.channels, Vec::new);
-        planes.iter_mut().for_each(Vec::clear);
+        for plane in planes.iter_mut() {
+            plane.clear();
+        }
         let damaged = || Error::new(ErrorKind::Audio, "damaged Opus packet");
         let len = i32::try_from(packet.len()).ok().filter(|len| *len > 0).ok_or_else(damaged)?;
         let decoded = self.decoder.decode(Some(packet), len, &mut self.samples, MOST_SAMPLES as i32, false);
