@@ -188,7 +188,9 @@ impl<'e> Resolver<'e> {
                 let status = status_of(asked, why.state, why.message);
                 (None, ProviderStatus { library: own.or(library), missing: why.missing, ..status })
             }
-            None => (None, ProviderStatus { library, ..status_of(asked, ProviderState::TimedOut, timed_out(self.limit)) }),
+            None => {
+                (None, ProviderStatus { library, ..status_of(asked, ProviderState::TimedOut, timed_out(self.limit)) })
+            }
         }
     }
 

@@ -201,10 +201,13 @@ impl Mover {
     }
 }
 
-/// The movers of a process, by provider as requested and by element: true for float16, false for float32. `None` stands for
-/// one that could not be loaded.
+/// The movers of a process.
 #[derive(Debug, Default)]
-pub(super) struct Movers(Mutex<BTreeMap<(String, bool), Option<Arc<Mover>>>>);
+pub(super) struct Movers(Mutex<MoversByKind>);
+
+/// Movers by provider as requested and by element: true for float16, false for float32. `None` stands for a mover that could not be
+/// loaded.
+type MoversByKind = BTreeMap<(String, bool), Option<Arc<Mover>>>;
 
 impl Movers {
     /// Returns the mover of `device` for float16 or float32, which `load` makes the first time; `None` if that fails.
