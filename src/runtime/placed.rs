@@ -33,8 +33,7 @@ impl GraphLoader {
         let sizes = fixing.sizes(route.shapes).map_err(NotLoaded::PassedOver)?;
         let captures = provider.captures() && name == LLM;
         let route = if captures { route.capturing() } else { route };
-        let in_float16 = route.in_float16;
-        let description = route.device.clone();
+        let placement = placement(provider, name, file, &route, &sizes);
         let is_cpu = route.name == CPU;
         let device = self.runtime.device(provider, &route.name);
         let session = self.open(file, route, &sizes, &device)?;
@@ -48,18 +47,10 @@ impl GraphLoader {
         };
         let mover = places.device().and_then(|device| self.mover(provider, device, &session));
         let placement = GraphPlacement {
-            graph: name.to_owned(),
-            file: file.to_owned(),
-            instructions: None,
-            provider: provider.to_string(),
-            device: description,
             nodes: nodes.len(),
             nodes_on_cpu: operators_on_cpu.values().sum(),
             operators_on_cpu,
-            in_float16,
-            sizes: sizes.iter().map(|(dimension, size)| (dimension.clone(), vec![*size])).collect(),
-            variant_passed_over: None,
-            passed_over: Vec::new(),
+            ..placement
         };
         let placed = Placed {
             session,
@@ -207,6 +198,24 @@ impl GraphLoader {
             few_positions: graph.few_positions,
             mover: None,
         })
+    }
+}
+
+/// Returns the placement of a graph on `route`, a route to `provider`, without its nodes.
+fn placement(provider: &Provider, name: &str, file: &str, route: &Route<'_>, sizes: &Sizes) -> GraphPlacement {
+    GraphPlacement {
+        graph: name.to_owned(),
+        file: file.to_owned(),
+        instructions: None,
+        provider: provider.to_string(),
+        device: route.device.clone(),
+        nodes: 0,
+        nodes_on_cpu: 0,
+        operators_on_cpu: BTreeMap::new(),
+        in_float16: route.in_float16,
+        sizes: sizes.iter().map(|(dimension, size)| (dimension.clone(), vec![*size])).collect(),
+        variant_passed_over: None,
+        passed_over: Vec::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ualm::{
     Cancel, Checkpoint, Engine, EngineOptions, Error, ErrorKind, Event, GenerationConfig, Limits, Message, Modality,
-    Model, SegmentEnd, Session,
+    Model, SegmentEnd, Session, Tokens,
 };
 use ualm_testing::{package, root, skip_without_fixtures};
 
@@ -202,7 +202,7 @@ fn a_lost_device_is_an_error_of_all_that_runs_there() {
 #[test]
 fn work_without_memory_is_refused_and_other_work_continues() {
     skip_without_fixtures!();
-    let Some(fault) = in_own_process("what_finds_no_memory_is_refused_and_the_rest_goes_on") else { return };
+    let Some(fault) = in_own_process("work_without_memory_is_refused_and_other_work_continues") else { return };
     let devices = [DEVICE.clone(), crate::replaying(DEVICE.as_ref().unwrap())];
     // other sizes each time, because the provider keeps released memory
     for (device, slots) in devices.iter().flatten().zip([64, 150]) {
@@ -212,7 +212,6 @@ fn work_without_memory_is_refused_and_other_work_continues() {
 
 fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
     let text = config(model, Modality::Text, 1).seed(1);
-    let sound = config(model, Modality::Audio, 1);
     let mut session = model.session();
     let first = tokens(&mut session, &[Message::text("a bell")], &text);
     let prompt = session.prompt(&[Message::text("and now?")]).unwrap();
@@ -238,29 +237,35 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
     fault.end();
     assert!(engine().is_ok(), "the size that failed");
 
-    let made = |session: &mut Session, checkpoint: &Checkpoint, config: &GenerationConfig| -> Vec<_> {
-        let reply = session.generate_from(checkpoint, config, &Cancel::new()).unwrap().into_reply().unwrap();
-        reply.segments.into_iter().map(|segment| segment.tokens).collect()
-    };
-    let found = made(&mut session, &checkpoint, &long);
+    let found = reply_from(&mut session, &checkpoint, &long);
     let mut alone = cpu.session();
     assert_eq!(tokens(&mut alone, &[Message::text("a bell")], &text), first);
     let prompt = alone.prompt(&[Message::text("and now?")]).unwrap();
     let checkpoint = alone.checkpoint(&prompt, &Cancel::new()).unwrap();
-    assert_eq!(found, made(&mut alone, &checkpoint, &long), "the session goes on as if nothing had failed");
+    assert_eq!(found, reply_from(&mut alone, &checkpoint, &long), "the session goes on as if nothing had failed");
 
-    // at each allocation of the first two steps on a new cache, which may be recorded
+    fail_at_each_allocation(fault, model, cpu);
+}
+
+/// Returns the tokens of the segments of a reply from `checkpoint`.
+fn reply_from(session: &mut Session, checkpoint: &Checkpoint, config: &GenerationConfig) -> Vec<Tokens> {
+    let reply = session.generate_from(checkpoint, config, &Cancel::new()).unwrap().into_reply().unwrap();
+    reply.segments.into_iter().map(|segment| segment.tokens).collect()
+}
+
+/// Fails at each allocation of the first two steps on a new cache, which may be recorded; the next reply is right again.
+fn fail_at_each_allocation(fault: &Fault, model: &Model, cpu: &Model) {
     let begun = |model: &Model| {
         let mut session = model.session();
         let prompt = session.prompt_for(Modality::Audio, &[Message::text("rain")], &Cancel::new()).unwrap();
         let checkpoint = session.checkpoint(&prompt, &Cancel::new()).unwrap();
         (session, checkpoint)
     };
-    let mut short = sound.clone();
+    let mut short = config(model, Modality::Audio, 1);
     short.audio.min_steps = 4;
     short.audio.max_steps = 4;
     let (mut alone, of_alone) = begun(cpu);
-    let expected = made(&mut alone, &of_alone, &short);
+    let expected = reply_from(&mut alone, &of_alone, &short);
     let mut faults = 0;
     for allocations in 0..12 {
         let (mut session, checkpoint) = begun(model);
@@ -274,7 +279,7 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
         }
         fault.end();
         assert_eq!(
-            made(&mut session, &checkpoint, &short),
+            reply_from(&mut session, &checkpoint, &short),
             expected,
             "after {allocations} allocations and then {failed:?}"
         );
