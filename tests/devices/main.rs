@@ -382,7 +382,8 @@ fn fixed_shapes_compute_what_open_ones_compute() {
 fn a_sequence_ends_with_its_fixed_capacity() {
     skip_without_fixtures!();
     for name in PACKAGES {
-        let (cpu, fixed) = (load(name, "cpu"), load(name, "cpu:static=70,cpu"));
+        let cpu = load(name, "cpu");
+        let fixed = load(name, "cpu:static=70,cpu");
         let cpu = cpu.with_limits(cpu.limits().context(70));
         assert_eq!(fixed.session().max_positions(), 70);
         for (modality, words) in

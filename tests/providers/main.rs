@@ -518,26 +518,7 @@ fn openvino_runs_the_graphs_for_sound_beside_the_cpu() {
     }
     assert!(cpu.provider_report().unwrap().graphs.iter().all(|graph| graph.provider == "cpu"));
 
-    let tone = |rate: u32| {
-        let sample = |i| 0.3 * (i as f32 * 0.05).sin() * (1.0 - i as f32 / rate as f32);
-        ualm::audio::Waveform::mono((0..rate).map(sample).collect(), rate).unwrap()
-    };
-    let sound = tone(16_000);
-    let found = model.audio_features(&sound).unwrap();
-    let expected = cpu.audio_features(&sound).unwrap();
-    let error = relative_error(&found, &expected);
-    assert!(error < 1e-4, "features: {error}");
-    let (found, expected) =
-        (model.encode_codes(Modality::Audio, &sound).unwrap(), cpu.encode_codes(Modality::Audio, &sound).unwrap());
-    let same = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
-    assert!(same * 100 >= expected.len() * 99, "{same} of {} codes are the same", expected.len());
-    let (found, decoded) = (
-        model.decode_codes(Modality::Audio, &expected).unwrap(),
-        cpu.decode_codes(Modality::Audio, &expected).unwrap(),
-    );
-    let loss = relative_error(found.samples(), decoded.samples());
-    assert!(loss < 1e-3, "sound: {loss}");
-    println!("features {error:.1e}, sound {loss:.1e}, {same} of {} codes the same as on the CPU", expected.len());
+    check_sound(&model, &cpu);
 
     let mut config = model.config();
     config.force = vec![ualm::Modality::Text];
@@ -551,6 +532,28 @@ fn openvino_runs_the_graphs_for_sound_beside_the_cpu() {
             .clone()
     };
     assert_eq!(frames(&model).ids(), frames(&cpu).ids());
+}
+
+/// Compares the graphs for sound of `model` with those on the CPU: features, codes and decoded sound.
+fn check_sound(model: &Model, cpu: &Model) {
+    let tone = |rate: u32| {
+        let sample = |i| 0.3 * (i as f32 * 0.05).sin() * (1.0 - i as f32 / rate as f32);
+        ualm::audio::Waveform::mono((0..rate).map(sample).collect(), rate).unwrap()
+    };
+    let sound = tone(16_000);
+    let found = model.audio_features(&sound).unwrap();
+    let expected = cpu.audio_features(&sound).unwrap();
+    let error = relative_error(&found, &expected);
+    assert!(error < 1e-4, "features: {error}");
+    let found = model.encode_codes(Modality::Audio, &sound).unwrap();
+    let expected = cpu.encode_codes(Modality::Audio, &sound).unwrap();
+    let same = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
+    assert!(same * 100 >= expected.len() * 99, "{same} of {} codes are the same", expected.len());
+    let found = model.decode_codes(Modality::Audio, &expected).unwrap();
+    let decoded = cpu.decode_codes(Modality::Audio, &expected).unwrap();
+    let loss = relative_error(found.samples(), decoded.samples());
+    assert!(loss < 1e-3, "sound: {loss}");
+    println!("features {error:.1e}, sound {loss:.1e}, {same} of {} codes the same as on the CPU", expected.len());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The headers of MPEG audio frames (ISO/IEC 11172-3), by which a bare stream and its layer are recognized.
 
-/// The length of a frame in bytes, and what all frames of a stream have in common.
+/// The header of a frame: its length in bytes, and the fields that all frames of a stream share.
 struct Header {
     len: usize,
     version: u8,
@@ -65,14 +65,14 @@ pub(super) fn frame_len(bytes: &[u8]) -> Option<usize> {
     Header::read(bytes).map(|header| header.len)
 }
 
-/// Returns whether `bytes` begin with `count` frames of one stream, or with fewer that end with the bytes.
+/// Returns whether `bytes` begin with `count` frames of one stream, or consist of fewer.
 pub(super) fn run(bytes: &[u8], count: usize) -> bool {
     let Some(first) = Header::read(bytes) else { return false };
     let mut at = first.len;
     for found in 1..count {
         let rest = bytes.get(at..).unwrap_or_default();
         if rest.len() < 4 {
-            // The bytes end with a whole frame, or in the middle of one.
+            // The bytes end with a frame, or within a frame.
             return count == 2 || found > 2;
         }
         match Header::read(rest) {

@@ -1,4 +1,4 @@
-//! Uncompressed sound: how its samples are stored, and packets of them.
+//! Uncompressed sound: the storage of samples, and packets of samples.
 
 use symphonia::core::codecs::audio::AudioCodecId;
 use symphonia::core::codecs::audio::well_known::*;
@@ -8,7 +8,7 @@ use crate::audio::decode::input::Input;
 use crate::audio::decode::track::{Step, Track, packet, parameters};
 use crate::error::Result;
 
-/// The kind of the numbers that samples are.
+/// The kind of number of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Number {
     Signed,
@@ -87,16 +87,16 @@ pub(super) fn align_high(bytes: &mut [u8], bits: u32, big_endian: bool) {
 /// The number of bytes that determine the alignment of samples.
 const SAMPLED: usize = 1 << 16;
 
-/// Number of frames of a packet, at most.
+/// The most frames of a packet.
 const FRAMES: u64 = 4096;
 
 /// A run of blocks of equal size, which is cut into packets.
 pub(super) struct Blocks {
     /// Bytes of a block: of a frame of uncompressed sound.
     block: u64,
-    /// Frames that a block decodes to.
+    /// Frames of a decoded block.
     frames: u64,
-    /// Number of blocks in a packet, at most.
+    /// The most blocks in a packet.
     together: u64,
     /// Number of bytes left; `None` up to the end of the file.
     pub left: Option<u64>,
@@ -123,7 +123,7 @@ impl Blocks {
         self
     }
 
-    /// Returns the frames that a block decodes to.
+    /// Returns the number of frames of a decoded block.
     pub fn frames(&self) -> u64 {
         self.frames
     }
