@@ -33,10 +33,9 @@ impl Copy {
 /// Replaces every `from` by `to`, which has the same length.
 fn replace_all(bytes: &mut [u8], from: &str, to: &str) {
     assert_eq!(from.len(), to.len());
-    let starts: Vec<_> =
-        bytes.windows(from.len()).enumerate().filter(|(_, window)| *window == from.as_bytes()).collect();
-    let starts: Vec<_> = places.into_iter().map(|(place, _)| place).collect();
-    assert!(!places.is_empty(), "{from}");
+    let windows = bytes.windows(from.len()).enumerate();
+    let starts: Vec<_> = windows.filter(|(_, window)| *window == from.as_bytes()).map(|(start, _)| start).collect();
+    assert!(!starts.is_empty(), "{from}");
     for start in starts {
         bytes[start..start + to.len()].copy_from_slice(to.as_bytes());
     }
