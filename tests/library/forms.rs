@@ -400,7 +400,7 @@ fn a_wrong_form_is_refused() {
     let other_graph = copied_package("tiny-omni-int8", &folder.path().join("graph"));
     change_manifest(&other_graph, |manifest| manifest["variants"]["cpu_vnni"] = json!({"prefill": "embed.onnx"}));
     let wrong =
-        [(other_cache, "prefill and llm have caches of other numbers"), (other_graph, "does not keep its contract")];
+        [(other_cache, "prefill and llm have caches of different types"), (other_graph, "does not keep its contract")];
     for (copy, words) in wrong.into_iter().filter(|_| has_vnni()) {
         let model = load(&copy, "cpu");
         let engine = Arc::new(Engine::new(&model, &EngineOptions::default().slots(2).context(200)).unwrap());
