@@ -1,4 +1,4 @@
-//! What is done between the graphs: guidance and drawing, layouts of codes, laying out prompts.
+//! The work between the graphs: guidance and drawing, layouts of codes, layout of prompts.
 
 use std::hint::black_box;
 
@@ -8,7 +8,7 @@ use ualm::audio::Waveform;
 use ualm::internal::benching::{Candidates, Layouter, Rng, Run, Sampler, Sampling, SoundEncoder, TextTokenizer, guide};
 use ualm::{Codes, Layout, Message, Modality, Package, Result, Tokens};
 
-/// The codec and the text of the published model.
+/// The sizes of the published model's codec and text.
 const STREAMS: usize = 8;
 const BLOCK: usize = 1025;
 const TEXT: usize = 151_936;
@@ -19,7 +19,8 @@ fn noise(len: usize) -> Vec<f32> {
 }
 
 fn drawing(c: &mut Criterion) {
-    let (mut sampler, mut rng) = (Sampler::default(), Rng::at(0, 0));
+    let mut sampler = Sampler::default();
+    let mut rng = Rng::at(0, 0);
     let mut draw = |row: &[f32], sampling: &Sampling| {
         let runs = [Run { first: 0, columns: 0..row.len() }];
         sampler.sample(&Candidates::new(row, &runs), sampling, &mut rng).expect("the logits are finite")
@@ -35,11 +36,12 @@ fn drawing(c: &mut Criterion) {
     c.bench_function("drawing a frame, top-p 0.9", |b| {
         b.iter(|| conditional.chunks(BLOCK).map(|row| draw(black_box(row), &nucleus)).sum::<u32>());
     });
-    let (text, greedy) = (noise(TEXT), Sampling { temperature: 0.0, top_k: 0, top_p: 1.0 });
+    let text = noise(TEXT);
+    let greedy = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0 };
     c.bench_function("drawing a word, greedy", |b| b.iter(|| draw(black_box(&text), &greedy)));
 }
 
-/// Hears nothing; the prompts here are words.
+/// An encoder that is never called, because the prompts are text.
 struct Deaf;
 
 impl SoundEncoder for Deaf {

@@ -1,4 +1,4 @@
-//! A step of the loop allocates nothing outside ONNX Runtime, whose own memory this program's allocator does not see.
+//! A step of the loop allocates nothing outside ONNX Runtime, whose allocations this program's allocator does not count.
 
 #![allow(unsafe_code, reason = "an allocator is unsafe to write")]
 
@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ualm::{Engine, EngineOptions, Event, Message, Modality, Session};
 use ualm_testing::{model, skip_without_fixtures};
 
-/// The system's allocator, which counts.
+/// The system's allocator with a counter.
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: all is done by the system's allocator.
+// SAFETY: the system's allocator does all the work.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
@@ -36,11 +36,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Allocations in each of the steps of a sound, but for the first and the last ones.
+/// Returns the number of allocations in each step of a sound, without the first and the last steps.
 fn allocations(mut session: Session, guidance: f32) -> Vec<usize> {
     let mut config = session.model().config();
-    (config.force, config.max_segments) = (vec![Modality::Audio], 1);
-    (config.audio.min_steps, config.audio.max_steps, config.audio.guidance) = (60, 60, guidance);
+    config.force = vec![Modality::Audio];
+    config.max_segments = 1;
+    config.audio.min_steps = 60;
+    config.audio.max_steps = 60;
+    config.audio.guidance = guidance;
     config.audio.temperature = 0.8;
     let prompt = session.prompt(&[Message::text("rain")]).unwrap();
     let mut generation = session.generate(prompt, &config).unwrap();
@@ -56,7 +59,7 @@ fn allocations(mut session: Session, guidance: f32) -> Vec<usize> {
     counts[4..50].to_vec()
 }
 
-/// One test, so that nothing else is at work meanwhile.
+/// This program has one test, so that no other thread allocates.
 #[test]
 fn a_step_allocates_nothing() {
     skip_without_fixtures!();

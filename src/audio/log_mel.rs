@@ -7,7 +7,6 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use ndarray::{Array2, ArrayViewMut2, Axis};
-use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -42,9 +41,9 @@ pub struct LogMel {
     threads: usize,
 }
 
-/// Number of frames to compute before storing them.
+/// The number of frames to compute before they are stored.
 const FRAMES_A_BLOCK: usize = 16;
-/// The fewest frames for a thread of their own.
+/// The fewest frames for a thread.
 const FRAMES_A_THREAD: usize = 256;
 
 /// The bins of the power spectrum in a mel band, with their weights.
@@ -142,7 +141,10 @@ impl LogMel {
                     scope.spawn(|| self.fill_log_power(own, columns))
                 })
                 .collect();
-            workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            for worker in workers {
+                worker.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            }
+            Ok(())
         })?;
         Ok(features)
     }
@@ -165,14 +167,18 @@ impl LogMel {
                 self.transform.process_with_scratch(&mut input, &mut spectrum, &mut scratch).map_err(|e| {
                     Error::new(ErrorKind::Invalid, "log-mel: the Fourier transform failed").with_source(e)
                 })?;
-                power.iter_mut().zip(&spectrum).for_each(|(p, z)| *p = Complex::norm_sqr(z));
-                for (band, place) in self.bands.iter().zip(block[frame..].iter_mut().step_by(FRAMES_A_BLOCK)) {
+                for (power, bin) in power.iter_mut().zip(&spectrum) {
+                    *power = bin.norm_sqr();
+                }
+                for (band, feature) in self.bands.iter().zip(block[frame..].iter_mut().step_by(FRAMES_A_BLOCK)) {
                     // The natural logarithm is several times faster than `log10`.
-                    *place = (band.gather(&power).max(1e-10).ln() * LOG10_E) as f32;
+                    *feature = (band.gather(&power).max(1e-10).ln() * LOG10_E) as f32;
                 }
             }
             for (mut row, values) in columns.rows_mut().into_iter().zip(block.chunks_exact(FRAMES_A_BLOCK)) {
-                row.iter_mut().zip(values).for_each(|(x, &value)| *x = value);
+                for (feature, value) in row.iter_mut().zip(values) {
+                    *feature = *value;
+                }
             }
         }
         Ok(())

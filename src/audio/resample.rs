@@ -22,7 +22,7 @@ const FILTER_LEN: usize = 1024;
 /// are unchanged.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] when a rate is not within 1 … 768,000 Hz.
+/// [`ErrorKind::Invalid`] when a rate is not within `1..=768_000` Hz.
 pub fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
     let mut resampler = Resampler::new(from, to)?;
     resampler.push(samples)?;
@@ -56,7 +56,7 @@ impl Resampler {
     /// Creates a converter of one channel from rate `from` to rate `to`.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when a rate is not within 1 … 768,000 Hz.
+    /// [`ErrorKind::Invalid`] when a rate is not within `1..=768_000` Hz.
     pub fn new(from: u32, to: u32) -> Result<Self> {
         for rate in [from, to] {
             if !SAMPLE_RATES.contains(&rate) {
@@ -175,7 +175,9 @@ fn refused(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 
 fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
     while b != 0 {
-        (a, b) = (b, a % b);
+        let rest = a % b;
+        a = b;
+        b = rest;
     }
     a
 }
@@ -192,7 +194,7 @@ mod tests {
         (0..len).map(|n| (0.5 * (TAU * hertz * n as f64 / f64::from(rate) + 0.3).sin()) as f32).collect()
     }
 
-    /// Returns largest distance between the two away from the ends.
+    /// Returns the largest distance between the two sounds away from the ends.
     fn distance(a: &[f32], b: &[f32], margin: usize) -> f32 {
         a.iter()
             .zip(b)

@@ -22,8 +22,8 @@ impl<W: Write> SampleWriter<W> {
         Self { writer, format, clipped: 0 }
     }
 
-    /// Creates a writer of a WAV file. Its header has the largest possible length, which players and converters take
-    /// for an unknown one.
+    /// Creates a writer of a WAV file. Its header states the largest possible length, which players and converters take for an
+    /// unknown length.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] when the header cannot be written.

@@ -46,7 +46,7 @@ impl ExtraChunk {
 /// # Errors
 /// [`ErrorKind::Audio`] when the file is not a WAV file, or is damaged; [`ErrorKind::Limit`] when the chunk is larger.
 pub(crate) fn read_chunk<R: Read + Seek>(reader: &mut R, id: [u8; 4], most: u64) -> Result<Option<Vec<u8>>> {
-    let broken = |e| Error::new(ErrorKind::Audio, "not a WAV file, or a damaged one").with_source(e);
+    let broken = |e| Error::new(ErrorKind::Audio, "not a WAV file, or a damaged WAV file").with_source(e);
     let whole = Chunk::read(reader, 0).map_err(broken)?;
     if whole.id() != riff::RIFF_ID || whole.read_type(reader).map_err(broken)?.value != *b"WAVE" {
         return Err(Error::new(ErrorKind::Audio, "not a WAV file: it does not begin with RIFF and WAVE"));
@@ -85,7 +85,7 @@ pub fn write_wav(path: impl AsRef<Path>, waveform: &Waveform, format: WavFormat)
     write_wav_with(path.as_ref(), waveform, format, None)
 }
 
-/// Writes a WAV file as [`write_wav`], with `extra` after the samples.
+/// Writes a WAV file like [`write_wav`], with `extra` after the samples.
 pub(crate) fn write_wav_with(
     path: &Path,
     waveform: &Waveform,
@@ -108,7 +108,7 @@ pub fn write_wav_to(writer: &mut impl Write, waveform: &Waveform, format: WavFor
     write_wav_to_with(writer, waveform, format, None)
 }
 
-/// Writes a WAV file as [`write_wav_to`], with `extra` after the samples.
+/// Writes a WAV file like [`write_wav_to`], with `extra` after the samples.
 pub(crate) fn write_wav_to_with(
     writer: &mut impl Write,
     waveform: &Waveform,

@@ -5,7 +5,7 @@
 use crate::audio::resample;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Sound in memory: one `Vec<f32>` per channel, all of the same length, with full scale at −1 … 1.
+/// Sound in memory: one `Vec<f32>` per channel, all of the same length, with full scale from −1 to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waveform {
     channels: Vec<Vec<f32>>,
@@ -75,8 +75,8 @@ impl Waveform {
         self.channels.into_iter().next().unwrap_or_default()
     }
 
-    /// Returns the mean of all channels. The whole runtime mixes down so; the UALM authors' code takes the first
-    /// channel and drops the rest.
+    /// Returns the mean of all channels. The whole runtime mixes down in this way; the UALM authors' code takes the first channel
+    /// and drops the others.
     pub fn to_mono(&self) -> Self {
         let mut mixed = Vec::with_capacity(self.len());
         mix_down(&self.channels, &mut mixed);

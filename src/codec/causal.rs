@@ -1,5 +1,4 @@
-//! Causal decoding, for decoders whose samples depend on all earlier frames, of which they keep a state, and on a few
-//! later frames.
+//! Causal decoding: the samples of a frame depend on all earlier frames, through a state, and on a few later frames.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use crate::token::Codes;
 
 /// Frames of the longest chunk of a streamed clip; each chunk is twice as long as the previous one.
 const LONGEST_STREAMED_CHUNK: usize = 40;
-/// Frames of a chunk of a clip that is generated without being streamed.
+/// Frames of a chunk of a clip that is being generated and not streamed.
 const GENERATED_CHUNK: usize = 64;
 /// Frames of a chunk of a whole clip, which bounds the decoder's working memory.
 const LONGEST_CHUNK: usize = 256;
@@ -38,8 +37,8 @@ pub(super) trait DecodeChunk: Send + Sync {
     /// Returns the decoder's sizes.
     fn sizes(&self) -> CausalSizes;
 
-    /// Decodes the frames after those of `state`. `codes` are the codes of these frames and of the frames that they look
-    /// ahead to, [`PAST_THE_END`] for those that the clip does not have. On an error the state is unchanged.
+    /// Decodes the frames after those of `state`. `codes` are the codes of these frames and of their lookahead, with
+    /// [`PAST_THE_END`] for frames past the end of the clip. On an error the state is unchanged.
     fn decode(&self, codes: &[i64], state: &mut Self::State) -> Result<Vec<f32>>;
 }
 
@@ -70,7 +69,7 @@ impl<D: DecodeChunk> CausalClip<D> {
         Self { decoder, state, sizes, codes: VecDeque::new(), decoded: 0, chunk, longest }
     }
 
-    /// Decodes a chunk, or the frames that are left; missing lookahead lies past the end.
+    /// Decodes a chunk, or the remaining frames; missing lookahead is past the end of the clip.
     fn decode_chunk(&mut self, samples: &mut Vec<f32>) -> Result<()> {
         let CausalSizes { lookahead, max_frames, .. } = self.sizes;
         if self.decoded == max_frames {
@@ -198,7 +197,7 @@ mod tests {
         assert_eq!(lengths, [5, 10, 20, 40, 40, 40, 40]);
     }
 
-    /// A clip that is too long is decoded as far as the decoder goes.
+    /// A clip that is too long is decoded up to the decoder's limit.
     #[test]
     fn a_clip_beyond_the_most_frames_is_a_limit() {
         let all = codes(700, 5);

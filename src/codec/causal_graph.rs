@@ -12,19 +12,19 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::package::{CausalState, CodecConfig};
 use crate::runtime::{Buffer, Fixing, Graph, GraphLoader, Port, Size, check_finite, load_once};
 
-/// Frames for which a clip has room at first; the room is doubled as it fills up.
+/// The initial capacity of a clip's cache in frames; the capacity is doubled when it is exhausted.
 const FIRST_ROOM: usize = 64;
 
 /// Frames of a run where shapes are fixed.
 const FIXED_FRAMES: usize = 32;
 
-/// Frames of a clip that there is room for where shapes are fixed; the room is taken at once.
+/// The capacity of a clip's cache in frames where shapes are fixed, allocated at once.
 const FIXED_ROOM: usize = 1500;
 
 /// The decoder graph of a codec.
 pub(super) struct CausalDecoder {
     graph: Graph,
-    /// The graph for clips that need more room, on the CPU, if shapes are fixed.
+    /// The graph on the CPU for clips beyond the capacity, if shapes are fixed.
     for_long_clips: OnceLock<Graph>,
     loader: Arc<GraphLoader>,
     name: String,
@@ -83,14 +83,14 @@ impl CausalDecoder {
     fn graph_for_long_clips(&self) -> Result<&Graph> {
         load_once(&self.for_long_clips, || {
             let (inputs, outputs) = ports(self.state);
-            let what = format!("{}: a clip that is longer than its room goes on on the CPU", self.name);
-            log::info!(target: "ualm::provider", "{what}, for its shapes are fixed elsewhere");
+            let what = format!("{}: a clip longer than the fixed shapes is continued on the CPU", self.name);
+            log::info!(target: "ualm::provider", "{what}");
             self.loader.beside(&self.graph, &inputs, &outputs)
         })
     }
 
-    /// Returns the fixed shapes, if there are any, and if a run after `frames` of a clip fits into the cache, and the
-    /// cache into the memory of `clip`.
+    /// Returns the fixed shapes, if shapes are fixed, a run after `frames` of a clip fits into the cache, and the cache fits into
+    /// the memory of `clip`.
     fn fixed(&self, frames: usize, clip: &ClipState) -> Option<Fixed> {
         let codes = self.graph.fixed("codes")?;
         let fixed = Fixed { frames: codes - self.sizes.lookahead, capacity: self.graph.fixed("capacity")? };
@@ -98,7 +98,7 @@ impl CausalDecoder {
         fits.then_some(fixed)
     }
 
-    /// Returns the state of a clip without frames, which may take `memory` bytes.
+    /// Returns the state of a clip without frames, which may take up to `memory` bytes.
     pub(super) fn begin(&self, memory: u64) -> ClipState {
         ClipState { cache: None, frames: 0, memory }
     }
@@ -116,7 +116,7 @@ impl CausalDecoder {
         }
     }
 
-    /// Returns `numbers` where the graph reads its input `port`.
+    /// Returns `numbers` in the memory where the graph reads its input `port`.
     fn input<T>(graph: &Graph, port: &str, shape: &[usize], numbers: &[T]) -> Result<Buffer<T>>
     where
         T: PrimitiveTensorElementType + Debug + Copy + 'static,
@@ -148,8 +148,8 @@ impl CausalDecoder {
 }
 
 impl CausalDecoder {
-    /// Decodes the first `frames` of `codes`, after `done` frames, with fixed shapes: frames past the end stand behind
-    /// them, which are not attended to, and which the next run overwrites in the cache.
+    /// Decodes the first `frames` of `codes`, after `done` frames, with fixed shapes. Frames past the end of the clip pad the run:
+    /// the frames before do not attend to them, and the next run overwrites them in the cache.
     fn decode_fixed(
         &self,
         codes: &[i64],
@@ -203,7 +203,8 @@ impl DecodeChunk for CausalDecoder {
         self.check_codes(codes, first)?;
         let end = first + codes.len().saturating_sub(self.sizes.lookahead);
         let mut samples = Vec::with_capacity((end - first) * self.hop);
-        let (mut rest, mut done) = (codes, first);
+        let mut rest = codes;
+        let mut done = first;
         while done < end {
             let frames = match self.fixed(done, state) {
                 Some(fixed) => {
@@ -232,7 +233,7 @@ impl DecodeChunk for CausalDecoder {
 }
 
 impl ClipState {
-    /// Returns the cache, grown to at least `frames` with its first `kept` frames; `allocate` makes one of a capacity.
+    /// Returns the cache, grown to at least `frames` with its first `kept` frames; `allocate` makes a cache of a capacity.
     fn room(
         &mut self,
         frames: usize,
@@ -253,8 +254,8 @@ impl ClipState {
         self.cache.as_mut().ok_or_else(no_cache)
     }
 
-    /// Returns the capacity of a new cache for at least `frames`: twice the present one, or less where the two caches
-    /// together would exceed the limit on memory.
+    /// Returns the capacity of a new cache for at least `frames`: twice the current capacity, or less if both caches together
+    /// would exceed the limit on memory.
     fn capacity(&self, frames: usize, shape: CacheShape, max_frames: usize) -> Result<usize> {
         let held = self.cache.as_ref().map_or(0, KeyValueCache::capacity);
         let in_use = shape.bytes(1, held);
@@ -262,7 +263,7 @@ impl ClipState {
         if (frames as u64) > fits {
             let megabytes = [shape.bytes(1, frames), in_use, self.memory].map(|bytes| bytes.div_ceil(1_000_000));
             let what = format!(
-                "the decoder's state after {frames} frames takes {} MB beside {} MB that are in use; the limit on memory is {} MB: \
+                "the decoder's state after {frames} frames takes {} MB beside {} MB in use; the limit on memory is {} MB: \
                  ask for fewer steps",
                 megabytes[0], megabytes[1], megabytes[2]
             );
@@ -279,9 +280,9 @@ mod tests {
 
     const SHAPE: CacheShape = CacheShape { layers: 2, heads: 4, head_size: 16, is_half: false };
 
-    /// The room doubles up to the most frames, and stays within the limit on memory.
+    /// The capacity doubles up to the most frames, within the limit on memory.
     #[test]
-    fn room_is_bounded() {
+    fn capacity_is_bounded() {
         let of_frame = SHAPE.bytes(1, 1);
         let mut state = ClipState { cache: None, frames: 0, memory: 1000 * of_frame };
         let mut grow = |frames| {

@@ -22,7 +22,7 @@ impl CodecEncoder {
     pub(crate) fn load(loader: &GraphLoader, name: &str, config: &CodecConfig) -> Result<Self> {
         let inputs = [Port::float("input_values", &[None, Some(1), None])];
         let outputs = [Port::int64("audio_codes", &[None, Some(config.books), None])];
-        let fixing = Fixing::Impossible("codes depend on the whole sound, which would have to be longer or shorter");
+        let fixing = Fixing::Impossible("codes depend on the whole sound, which cannot be padded or cut");
         let graph = loader.load(name, &inputs, &outputs, &fixing)?;
         Ok(Self { graph, name: name.to_owned(), config: config.clone() })
     }

@@ -18,7 +18,7 @@ impl Enhancer {
     pub(crate) fn load(loader: &GraphLoader, config: &EnhancerConfig) -> Result<Self> {
         let inputs = [Port::float("audio_values", &[None, Some(1), None])];
         let outputs = [Port::float("enhanced_values", &[None, Some(config.channels), None])];
-        let fixing = Fixing::Impossible("an enhancer hears the whole sound, which would have to be longer or shorter");
+        let fixing = Fixing::Impossible("an enhancer hears the whole sound, which cannot be padded or cut");
         let graph = loader.load(&config.graph, &inputs, &outputs, &fixing)?;
         Ok(Self { graph, config: config.clone() })
     }
@@ -32,7 +32,7 @@ impl Enhancer {
         let enhanced = enhanced.try_extract_tensor::<f32>().map_err(failed)?.1;
         let len = enhanced.len() / self.config.channels;
         if len == 0 {
-            return Err(Error::new(ErrorKind::Graph, format!("{}: no samples came out", self.config.graph)));
+            return Err(Error::new(ErrorKind::Graph, format!("{}: the output has no samples", self.config.graph)));
         }
         check_finite(&self.config.graph, "sample of channel", enhanced, len)?;
         let channels = enhanced.chunks_exact(len).map(<[f32]>::to_vec).collect();

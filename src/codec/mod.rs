@@ -29,7 +29,7 @@ pub(crate) struct Format {
     pub sample_rate: u32,
     /// Samples per frame.
     pub hop_length: usize,
-    /// The most frames of a clip; later ones are dropped.
+    /// The most frames of a clip; later frames are dropped.
     pub most_frames: Option<usize>,
 }
 
@@ -41,15 +41,14 @@ impl Format {
     }
 }
 
-/// The lengths of the pieces in which a clip is decoded.
+/// The lengths of the chunks in which a clip is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// Short pieces first, so that sound can be heard while it is being generated, at some cost in speed.
+    /// Short chunks first, so that sound can be heard during its generation, at some cost in speed.
     Streamed,
-    /// Pieces of a few seconds, which are decoded beside the steps: most of a sound is there when its last code has been
-    /// generated.
+    /// Chunks of a few seconds, decoded beside the steps: when the last code is generated, most of the sound is decoded.
     Generated,
-    /// Pieces as long as the bound on the decoder's memory allows, for codes that are all there.
+    /// Chunks as long as the bound on the decoder's memory allows, for codes that are complete.
     Whole,
 }
 
@@ -58,22 +57,22 @@ pub(crate) trait Codec: Send + Sync {
     /// Returns the format of the sound.
     fn format(&self) -> Format;
 
-    /// Begins a clip, of which at most `memory` bytes are kept as the state of a causal decoder.
+    /// Begins a clip, with at most `memory` bytes for the state of a causal decoder.
     fn clip(&self, pace: Pace, memory: u64) -> Result<Box<dyn ClipDecoder>>;
 
-    /// Returns whether sound is to be decoded beside the steps of its generation, on a thread of its own, rather than
-    /// between them.
+    /// Returns whether sound is to be decoded on a thread of its own during the steps of its generation, rather than between
+    /// them.
     fn decodes_beside_steps(&self) -> bool;
 }
 
-/// A decoder of one clip, which takes the codes in pieces. Its output, concatenated, is the sound of the whole clip,
-/// however the codes are divided.
+/// A decoder of one clip, which takes the codes in parts. Its concatenated output is the sound of the whole clip, however the
+/// codes are divided.
 pub(crate) trait ClipDecoder: Send {
-    /// Returns the number of frames that must have been pushed before more samples are decoded.
+    /// Returns the number of frames in all that must be pushed before more samples are decoded.
     fn frames_wanted(&self) -> usize;
 
-    /// Takes the codes of the next frames, shape [books, frames], and appends the samples that can be decoded, if any. On
-    /// an error the samples before it have been appended.
+    /// Takes the codes of the next frames, shape [books, frames], and appends the samples that can be decoded. On an error, the
+    /// samples decoded before it are appended.
     fn push(&mut self, codes: &Codes, samples: &mut Vec<f32>) -> Result<()>;
 
     /// Appends the remaining samples at the end of the codes.
@@ -111,7 +110,7 @@ impl PackageCodec {
         match self.encoder()? {
             Some(encoder) => encoder.encode(sound),
             None => {
-                let what = format!("the codec {:?} of this package has no encoder: it decodes alone", self.name);
+                let what = format!("the codec {:?} of this package has no encoder: it only decodes", self.name);
                 Err(Error::new(ErrorKind::Invalid, what))
             }
         }
@@ -213,7 +212,7 @@ mod tests {
 
     use super::Pace;
 
-    /// Any of the paces.
+    /// Returns any pace.
     pub(super) fn any_pace() -> impl Strategy<Value = Pace> {
         prop_oneof![Just(Pace::Streamed), Just(Pace::Generated), Just(Pace::Whole)]
     }

@@ -1,4 +1,4 @@
-//! Clips of which only the first frames are decoded.
+//! Clips with a most number of frames.
 
 use ndarray::s;
 
@@ -6,7 +6,7 @@ use super::ClipDecoder;
 use crate::error::Result;
 use crate::token::Codes;
 
-/// A decoder that ends a clip after a number of frames, and drops the codes of later ones.
+/// A decoder that ends a clip after a number of frames, and drops the codes of later frames.
 pub(super) struct ShortenedClip {
     clip: Box<dyn ClipDecoder>,
     /// The most frames of the clip.

@@ -1,4 +1,4 @@
-//! Windowed decoding, for decoders whose samples depend on a few frames on each side: each window is decoded with that
+//! Windowed decoding: the samples of a frame depend on a few frames on each side, so that each window is decoded with this
 //! context around it.
 
 use std::collections::VecDeque;
@@ -16,24 +16,23 @@ use crate::token::{Codes, TokenId};
 
 /// Frames of the first chunk of a streamed clip; each chunk is twice as long as the previous one.
 const FIRST_CHUNK: usize = 16;
-/// Frames of the longest chunk of a clip that is being generated: what remains at its end is little, and what is decoded
-/// anew around each chunk is, too.
+/// Frames of the longest chunk of a clip that is being generated: short enough that little remains at the end of the clip, and
+/// long enough that little is decoded twice around each chunk.
 const LONGEST_GENERATED_CHUNK: usize = 256;
 /// Frames of the longest chunk, which bounds the decoder's working memory.
 const LONGEST_CHUNK: usize = 1500;
 
-/// Frames of a chunk where shapes are fixed, without its context: less is decoded anew than with shorter ones, and the
-/// first of a streamed clip does not take longer than it must.
+/// Frames of a chunk where shapes are fixed, without its context: long enough that little is decoded twice, and short enough for
+/// the first chunk of a streamed clip.
 const FIXED_CHUNK: usize = 32;
 
 /// A decoder of windows of a clip.
 pub(super) trait DecodeWindow: Send + Sync {
-    /// Returns the frames that every window has, if they are always the same.
+    /// Returns the number of frames of every window, if it is fixed.
     fn frames(&self) -> Option<usize>;
 
-    /// Decodes `codes`, shape [books, frames], the first of which is frame `first_frame` of the clip. The samples of the
-    /// last frames are right only if the clip `ends` with them; else the caller does not use those whose context is
-    /// missing.
+    /// Decodes `codes`, shape [books, frames], from frame `first_frame` of the clip on. `ends` says that the clip ends with these
+    /// codes; if not, the samples of the last frames, whose context is missing, are wrong, and the caller drops them.
     fn decode(&self, codes: &Codes, first_frame: usize, ends: bool) -> Result<Vec<f32>>;
 }
 
@@ -55,16 +54,23 @@ impl WindowDecoder {
         let frames = FIXED_CHUNK + 2 * context;
         let fixing = Fixing::Sizes(vec![("batch", Size::Of(1)), ("frames", Size::Of(frames))]);
         let graph = loader.load(&config.decoder, &inputs, &outputs, &fixing)?;
-        let (for_short_clips, loader) = (OnceLock::new(), Arc::clone(loader));
-        Ok(Self { graph, for_short_clips, loader, name: config.decoder.clone(), config: config.clone(), indexed })
+        Ok(Self {
+            graph,
+            for_short_clips: OnceLock::new(),
+            loader: Arc::clone(loader),
+            name: config.decoder.clone(),
+            config: config.clone(),
+            indexed,
+        })
     }
 
     fn graph_for_short_clips(&self) -> Result<&Graph> {
         load_once(&self.for_short_clips, || {
             let (inputs, outputs) = ports(&self.config, self.indexed);
             let frames = self.frames().unwrap_or_default();
-            let what = format!("{}: a clip of less than {frames} frames is decoded on the CPU", self.name);
-            log::info!(target: "ualm::provider", "{what}, for its shapes are fixed elsewhere");
+            let what =
+                format!("{}: a clip of less than {frames} frames, the fixed shape, is decoded on the CPU", self.name);
+            log::info!(target: "ualm::provider", "{what}");
             self.loader.beside(&self.graph, &inputs, &outputs)
         })
     }
@@ -131,7 +137,7 @@ pub(super) struct WindowedClip<D> {
     context: usize,
     hop: usize,
     books: usize,
-    /// Codes from the frame `first` on, frame by frame.
+    /// Codes from the frame `first` on, frame after frame.
     codes: VecDeque<TokenId>,
     first: usize,
     /// Frames pushed so far.
@@ -159,13 +165,13 @@ impl<D: DecodeWindow> WindowedClip<D> {
         Self { decoder, context, hop, books, codes: VecDeque::new(), first: 0, pushed: 0, decoded: 0, chunk, longest }
     }
 
-    /// Decodes the frames up to `end`, whose context has been pushed as far as the clip has it.
+    /// Decodes the frames up to `end`, whose context has been pushed as far as it exists.
     fn decode_to(&mut self, end: usize, samples: &mut Vec<f32>) -> Result<()> {
         let part = self.decoded..end;
         let ends = part.end + self.context > self.pushed;
         let mut around = part.start.saturating_sub(self.context)..(part.end + self.context).min(self.pushed);
         if let Some(frames) = self.decoder.frames().filter(|_| ends) {
-            // what comes behind the end of a clip is no code: a window there is filled up with earlier frames
+            // no code stands for a frame past the end of a clip, so that a window at the end is filled with earlier frames
             around.start = around.start.min(around.end.saturating_sub(frames));
         }
         let decoded = self.decoder.decode(&self.window(&around), around.start, ends)?;

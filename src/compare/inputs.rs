@@ -21,7 +21,7 @@ impl Draws {
         (self.next() % end.max(1) as u64) as u32
     }
 
-    /// Returns a number in −1 … 1.
+    /// Returns a number from −1 to 1.
     fn sample(&mut self) -> f32 {
         self.below(20_001) as f32 / 10_000.0 - 1.0
     }
@@ -32,7 +32,9 @@ pub(super) fn text(manifest: &Manifest, len: usize, seed: u64) -> Tokens {
     let ids = manifest.tokens.text.ids;
     let mut draws = Draws(seed);
     let mut tokens = manifest.tokens.tokens();
-    (0..len).for_each(|_| tokens.push_single(ids.start + draws.below(ids.len()), manifest.tokens.filler()));
+    for _ in 0..len {
+        tokens.push_single(ids.start + draws.below(ids.len()), manifest.tokens.filler());
+    }
     tokens
 }
 
@@ -42,7 +44,7 @@ pub(super) fn codes(codec: &CodecConfig, frames: usize, seed: u64) -> Codes {
     Codes::from_shape_simple_fn((codec.books, frames), || draws.below(codec.codebook_size))
 }
 
-/// Returns two tones, of which one rises, with some noise.
+/// Returns two tones, one of them rising, with some noise.
 pub(super) fn sound(rate: u32, seconds: f32, seed: u64) -> Result<Waveform> {
     let mut draws = Draws(seed);
     let low = 180.0 + draws.below(400) as f32;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::GraphComparison;
-use super::difference::{Bounds, Output, Values, worst};
+use super::difference::{Bounds, Difference, Output, Values, worst};
 use super::inputs::{codes, sound, text};
 use crate::cancel::Cancel;
 use crate::codec::{Codec as _, Pace};
@@ -16,35 +16,32 @@ use crate::package::{Arithmetic, CodecConfig};
 use crate::provider::GraphPlacement;
 use crate::token::{TokenId, Tokens};
 
-/// Positions of the two prompts. Some kernels of attention are others from 32 positions on.
+/// Positions of the two prompts. Some kernels of attention change at 32 positions.
 const PROMPTS: [usize; 2] = [31, 64];
 /// Steps after a prompt.
 const STEPS: usize = 3;
 /// Positions of the two rows of different lengths, which step together.
 const ROWS: [usize; 2] = [9, 5];
 
-/// What to try where nothing better is known.
+/// The advice for providers without a known remedy.
 const OTHERS: &str = "try other options, or another version, of the provider (docs/providers.md)";
 
-/// Some graphs to run, and what the CPU makes of the same inputs.
+/// A run of some graphs, and the outputs of the CPU on the same inputs.
 pub(super) struct Job<'m> {
     graphs: Vec<GraphPlacement>,
     bounds: Bounds,
     expected: Vec<Output>,
     run: Box<dyn Fn() -> Result<Vec<Output>> + Sync + 'm>,
-    /// True unless graphs are on the CPU that are placed elsewhere.
+    /// True if every graph runs where the model places it; false if some run on the CPU instead.
     pub is_as_placed: bool,
 }
 
 impl Job<'_> {
     /// Runs the graphs and compares the outputs; `how` precedes the name of the run in messages.
     pub(super) fn compare(&self, how: &str) -> GraphComparison {
-        let found = (self.run)().and_then(|found| worst(&found, &self.expected));
-        let mut providers: Vec<_> = self.graphs.iter().map(|placed| placed.provider.clone()).collect();
-        providers.dedup();
-        let mut compared = GraphComparison {
+        let compared = GraphComparison {
             graphs: self.graphs.iter().map(|placed| placed.graph.clone()).collect(),
-            providers,
+            providers: self.providers(),
             instructions: self.instructions(),
             difference: None,
             codes: None,
@@ -52,39 +49,45 @@ impl Job<'_> {
             run: None,
             failure: None,
         };
-        let found = match found {
-            Ok(found) => found,
+        match (self.run)().and_then(|found| worst(&found, &self.expected)) {
+            Ok(found) => {
+                let run = format!("{how}{}", found.run);
+                let bound = self.bounds.on(&found);
+                let failure = (found.size > bound).then(|| self.difference(&found, bound, how, &run));
+                let difference = Some(found.size).filter(|size| size.is_finite());
+                GraphComparison { difference, codes: found.codes, bound, run: Some(run), failure, ..compared }
+            }
             Err(error) => {
                 let words = error.full_message();
                 let words: Vec<_> = words.split_whitespace().collect();
                 let words = words.join(" ");
                 let what = format!("{how}it fails: {}", words.trim_end_matches('.'));
-                compared.failure = Some(self.failure(&what, OTHERS));
-                return compared;
+                GraphComparison { failure: Some(self.failure(&what, OTHERS)), ..compared }
             }
-        };
-        compared.bound = self.bounds.on(&found);
-        compared.difference = Some(found.size).filter(|size| size.is_finite());
-        compared.codes = found.codes;
-        let run = format!("{how}{}", found.run);
-        if found.size > compared.bound {
-            let reference = if compared.instructions.is_empty() { "on the CPU" } else { "in the portable form" };
-            let what = match (found.codes, compared.difference) {
-                (Some([different, all]), _) => {
-                    format!("{different} of {all} codes differ; at most {} % may", 100.0 * compared.bound)
-                }
-                (None, Some(size)) => {
-                    format!("the difference is {size:.1e} of the largest value; at most {:e} may be", compared.bound)
-                }
-                (None, None) => "a number is not finite, or is where the CPU gives zeros alone".to_owned(),
-            };
-            // options that make numbers right do not help where they are right alone
-            let provider = self.graphs.first().map_or("", |placed| &placed.provider);
-            let other = if how.is_empty() { remedy(provider) } else { OTHERS };
-            compared.failure = Some(self.failure(&format!("otherwise than {reference} ({run}): {what}"), other));
         }
-        compared.run = Some(run);
-        compared
+    }
+
+    /// Describes a difference beyond `bound` in `run`.
+    fn difference(&self, found: &Difference, bound: f64, how: &str, run: &str) -> String {
+        let reference = if self.instructions().is_empty() { "on the CPU" } else { "in the portable form" };
+        let what = match found.codes {
+            Some([different, all]) => format!("{different} of {all} codes differ; at most {} % may", 100.0 * bound),
+            None if found.size.is_finite() => {
+                format!("the difference is {:.1e} of the largest value; at most {bound:e} may be", found.size)
+            }
+            None => "a number is not finite, or is where the CPU gives zeros alone".to_owned(),
+        };
+        // options that make numbers right do not help graphs that are right alone
+        let provider = self.graphs.first().map_or("", |placed| &placed.provider);
+        let other = if how.is_empty() { remedy(provider) } else { OTHERS };
+        self.failure(&format!("otherwise than {reference} ({run}): {what}"), other)
+    }
+
+    /// Returns the providers of the graphs, without repetitions in a row.
+    fn providers(&self) -> Vec<String> {
+        let mut providers: Vec<_> = self.graphs.iter().map(|placed| placed.provider.clone()).collect();
+        providers.dedup();
+        providers
     }
 
     /// Returns the instruction sets for which files of the graphs were chosen, each once.
@@ -94,11 +97,10 @@ impl Job<'_> {
         instructions
     }
 
-    /// Returns a sentence with the graphs and their provider, and what to do: to ask for the CPU, or `other`.
+    /// Describes a failure of the graphs on their provider, with the advice to use the CPU, or `other`.
     fn failure(&self, what: &str, other: &str) -> String {
         let names: Vec<_> = self.graphs.iter().map(|placed| placed.graph.as_str()).collect();
-        let mut providers: Vec<_> = self.graphs.iter().map(|placed| placed.provider.as_str()).collect();
-        providers.dedup();
+        let providers = self.providers();
         let instructions = self.instructions();
         if !instructions.is_empty() && self.graphs.iter().all(|placed| placed.instructions.is_some()) {
             let [names, providers, instructions] = [names.join(", "), providers.join(", "), instructions.join(", ")];
@@ -111,7 +113,7 @@ impl Job<'_> {
     }
 }
 
-/// Returns what to try on a provider that computes otherwise than the CPU.
+/// Returns the advice for a provider whose numbers differ from the CPU's.
 fn remedy(provider: &str) -> &'static str {
     let (name, options) = provider.split_once(':').unwrap_or((provider, ""));
     match name {
@@ -132,8 +134,8 @@ pub(super) fn all<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPla
     Ok(jobs)
 }
 
-/// Returns the bounds for a graph by its arithmetic: that of the file that runs, a variant for the provider perhaps, or that
-/// of the provider, if it is less exact.
+/// Returns the bounds for a graph by its arithmetic: of the file that runs, which may be a variant for the provider, or of the
+/// provider, if that is less exact.
 fn bounds(model: &Model, placed: &GraphPlacement) -> Result<Bounds> {
     if placed.instructions.is_some() {
         return Ok(Bounds::of_form());
@@ -153,7 +155,7 @@ fn of_step<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPlacement]
     let inputs = Arc::new(StepInputs::new(model));
     let limits = *model.limits();
     let expected = inputs.run(reference.language_model(), &limits)?;
-    // what a graph computes goes through the others, so that their arithmetic bounds the difference, too
+    // the numbers of a graph pass through the others, so that their arithmetic also bounds the difference
     let all = model.placements();
     let of_step = all.iter().filter(|placed| is_of_step(&placed.graph)).map(|placed| bounds(model, placed));
     let bounds = of_step.collect::<Result<Vec<_>>>()?.into_iter().reduce(Bounds::or);
@@ -252,7 +254,9 @@ impl StepInputs {
             batch.prefill(row, tokens.len(), tokens.len(), &graphs.embed(tokens, &[])?, &mut Vec::new())?;
         }
         for first in 0..self.steps.len() {
-            lens.iter_mut().for_each(|len| *len += 1);
+            for len in &mut lens {
+                *len += 1;
+            }
             // each row steps with another position
             let positions = self.steps.iter().cycle().skip(first).take(lens.len()).map(Vec::as_slice);
             batch.step(positions, &lens)?;
@@ -309,8 +313,8 @@ fn of_sound<'m>(model: &'m Model, reference: &Model, elsewhere: &[GraphPlacement
         let (_, run) = runs.swap_remove(at);
         let expected = run(reference)?;
         let run = Box::new(move || run(model));
-        let (graphs, bounds) = (vec![placed.clone()], bounds(model, placed)?);
-        jobs.push(Job { graphs, bounds, expected, run, is_as_placed: true });
+        let graphs = vec![placed.clone()];
+        jobs.push(Job { graphs, bounds: bounds(model, placed)?, expected, run, is_as_placed: true });
     }
     Ok(jobs)
 }
@@ -361,7 +365,7 @@ mod tests {
     use crate::provider::Providers;
     use crate::runtime::RuntimeOptions;
 
-    /// Every graph stands for one that runs elsewhere; it runs on the CPU as well as what it is compared with.
+    /// Calls `test` with jobs in which graphs on the CPU pretend to run elsewhere, so that they equal their references.
     fn with_jobs(name: &str, test: impl Fn(Vec<Job<'_>>)) {
         let portable = RuntimeOptions::default().providers("cpu:vnni=0".parse::<Providers>().unwrap());
         let model = Model::load_with(package(name), &portable).unwrap();
@@ -400,8 +404,16 @@ mod tests {
         with_jobs("tiny-omni-fp32", |mut jobs| {
             for job in &mut jobs {
                 match job.expected.last_mut().map(|output| &mut output.values) {
-                    Some(Values::Numbers(numbers)) => numbers.iter_mut().for_each(|number| *number *= 1.25),
-                    Some(Values::Codes(codes)) => codes.iter_mut().for_each(|code| *code += 1),
+                    Some(Values::Numbers(numbers)) => {
+                        for number in numbers {
+                            *number *= 1.25;
+                        }
+                    }
+                    Some(Values::Codes(codes)) => {
+                        for code in codes {
+                            *code += 1;
+                        }
+                    }
                     None => panic!("nothing was run"),
                 }
                 let compared = job.compare("two threads at once, ");

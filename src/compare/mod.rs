@@ -1,10 +1,10 @@
 //! Comparison of the graphs of a model on their providers, and of the forms chosen for the processor, with the package's own
 //! graphs on the CPU, on fixed inputs.
 //!
-//! A provider that computes wrong numbers, or computes with inputs of an earlier run, gives no error: only a comparison
-//! shows it. The graphs of a step run as in a reply, through a [`Sequence`](crate::language_model::Sequence), each
-//! alone on its provider with the others on the CPU, and then all together as they are placed; the graphs for sound run
-//! through the methods of [`Model`]. Whatever is right alone runs again on two threads at once.
+//! A provider that computes wrong numbers, or uses inputs of an earlier run, gives no error; only a comparison reveals the
+//! fault. The graphs of a step run as in a reply, through a [`Sequence`](crate::language_model::Sequence): first each alone on
+//! its provider with the others on the CPU, then all together as they are placed. The graphs for sound run through the methods
+//! of [`Model`]. Graphs that are right alone run again on two threads at once.
 
 mod difference;
 mod inputs;
@@ -23,16 +23,16 @@ use jobs::Job;
 /// The result of comparing the graphs of a model with the same graphs on the CPU.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
-    /// A result for every graph that runs on another provider than the CPU or in a form for the processor, and for the graphs
-    /// of a step together.
+    /// The results: of every graph on another provider than the CPU or in a form for the processor, and of the graphs of a step
+    /// together.
     pub compared: Vec<GraphComparison>,
-    /// The package's own graphs that run on the CPU, of which there is nothing to compare.
+    /// The package's own graphs on the CPU, which need no comparison.
     pub on_cpu: Vec<String>,
-    /// The forms for the processor that are not compared, because their weights are others than those of the package's own
-    /// graph: that of `llm` for long prompts.
+    /// The forms for the processor that are not compared, because their weights differ from those of the package's own graph:
+    /// the form of `llm` for long prompts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub of_other_weights: Vec<String>,
-    /// The instruction set for which forms were chosen, after its products were found exact.
+    /// The instruction set for which forms were chosen; its products have been found exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exact_products: Option<String>,
 }
@@ -55,7 +55,7 @@ impl fmt::Display for Comparison {
         }
         if !self.of_other_weights.is_empty() {
             let names = self.of_other_weights.join(", ");
-            lines.push(format!("not compared, for it has other weights than the portable form: {names}"));
+            lines.push(format!("not compared, because its weights differ from those of the portable form: {names}"));
         }
         if !self.on_cpu.is_empty() {
             lines.push(format!("on the CPU, not compared: {}", self.on_cpu.join(", ")));
@@ -64,10 +64,10 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// The difference between a graph, or several graphs that run one after another, and the same on the CPU.
+/// The difference between a graph, or several graphs that run one after another, and their reference on the CPU.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GraphComparison {
-    /// The graph; several graphs are those of a step together.
+    /// The graph, or the graphs of a step together.
     pub graphs: Vec<String>,
     /// The providers as requested.
     pub providers: Vec<String>,
@@ -84,18 +84,18 @@ pub struct GraphComparison {
     pub bound: f64,
     /// The run with the largest difference.
     pub run: Option<String>,
-    /// A sentence for a person if the graph failed or its difference is beyond the bound.
+    /// A description, for readers, of a failure or of a difference beyond the bound.
     pub failure: Option<String>,
 }
 
 impl GraphComparison {
-    /// Returns the providers, and the instruction sets for which files were chosen, in words.
+    /// Describes the providers, and the instruction sets for which files were chosen.
     fn places(&self) -> String {
         let instructions = self.instructions.iter().map(|instructions| format!("for {instructions}"));
         self.providers.iter().cloned().chain(instructions).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns what it was compared with, in words.
+    /// Describes the reference of the comparison.
     fn reference(&self) -> &'static str {
         if self.instructions.is_empty() { "the CPU" } else { "the portable form" }
     }
@@ -119,11 +119,8 @@ impl fmt::Display for GraphComparison {
         match (codes, difference) {
             (Some([different, all]), _) => {
                 let reference = self.reference();
-                write!(
-                    f,
-                    "{different} of {all} codes differ from those of {reference}; at most {} % may",
-                    100.0 * bound
-                )
+                let percent = 100.0 * bound;
+                write!(f, "{different} of {all} codes differ from those of {reference}; at most {percent} % may")
             }
             (None, Some(difference)) => {
                 let reference = self.reference();
@@ -134,17 +131,16 @@ impl fmt::Display for GraphComparison {
     }
 }
 
-/// A comparison whose first part is done, in which the graphs ran one after another.
+/// A comparison in two parts: the graphs one after another, which is done, and then on two threads at once.
 pub struct Comparer<'m> {
-    /// The result of that part.
+    /// The result of the first part.
     pub alone: Comparison,
     jobs: Vec<Job<'m>>,
 }
 
 impl<'m> Comparer<'m> {
     /// Compares every graph of `model` that runs on another provider than the CPU, or in a form for the processor, with the
-    /// package's own graph on the CPU. Loads all
-    /// graphs that are not loaded yet, and those to compare once more.
+    /// package's own graph on the CPU. Loads all graphs that are not loaded yet, and the references.
     ///
     /// # Errors
     /// A graph cannot be loaded, or fails on the CPU. A graph that fails on its provider is part of the result.
@@ -158,8 +154,9 @@ impl<'m> Comparer<'m> {
         let names = |placements: Vec<GraphPlacement>| placements.into_iter().map(|placed| placed.graph).collect();
         let jobs = if elsewhere.is_empty() { Vec::new() } else { jobs::all(model, &model.on_cpu()?, &elsewhere)? };
         let compared = jobs.iter().map(|job| job.compare("")).collect();
-        let (on_cpu, of_other_weights) = (names(on_cpu), names(of_other_weights));
-        Ok(Self { alone: Comparison { compared, on_cpu, of_other_weights, exact_products }, jobs })
+        let alone =
+            Comparison { compared, on_cpu: names(on_cpu), of_other_weights: names(of_other_weights), exact_products };
+        Ok(Self { alone, jobs })
     }
 
     /// Returns whether there are graphs for [`on_two_threads`](Self::on_two_threads).
@@ -173,15 +170,15 @@ impl<'m> Comparer<'m> {
         both.filter(|(job, alone)| job.is_as_placed && alone.failure.is_none()).map(|(job, _)| job)
     }
 
-    /// Runs the graphs that are right alone once more, on two threads at once, one of which takes them backwards. Some
-    /// providers end the process.
+    /// Runs the graphs that are right alone once more, on two threads at once, on one of them in reverse order. Some providers
+    /// end the process.
     pub fn on_two_threads(&self) -> Comparison {
         let jobs: Vec<_> = self.right().collect();
         let compare = |job: &&Job<'_>| job.compare("two threads at once, ");
         let (forwards, backwards) = std::thread::scope(|scope| {
             let beside = scope.spawn(|| jobs.iter().rev().map(compare).collect::<Vec<_>>());
             let forwards: Vec<_> = jobs.iter().map(compare).collect();
-            // a panic beside goes on here
+            // a panic of the other thread is resumed here
             (forwards, beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         let both = forwards.into_iter().zip(backwards.into_iter().rev());

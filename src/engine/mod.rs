@@ -7,6 +7,7 @@
 //! In fp32 and int8 a reply equals that of a session without an engine, token by token, because the numbers of a row do
 //! not depend on the other rows. In int4, one row and several rows differ in the last bits.
 
+mod body;
 mod queue;
 mod rows;
 mod scheduler;
@@ -29,18 +30,18 @@ use queue::RequestQueue;
 use scheduler::Scheduler;
 use slot::{Embed, SlotSequence};
 
-/// The most positions of a slot, unless the limits say how many.
+/// The most positions of a slot by default, if the limits do not bound positions.
 const CONTEXT: usize = 4096;
 
 /// Capacity of an [`Engine`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineOptions {
-    /// Number of slots: a session takes one, or two if it has room for guidance.
+    /// Number of slots: a session takes one slot, or two if it has room for guidance.
     pub slots: usize,
-    /// Most positions of a slot; by default as many as the model and [`Limits::context`](field@crate::Limits::context) allow
-    /// and as fit into memory ([`Limits::memory`](field@crate::Limits::memory), here for all slots together), but without a
-    /// limit on positions at most 4096.
+    /// Most positions of a slot. The default is as many as the model and [`Limits::context`](field@crate::Limits::context) allow
+    /// and as fit into memory ([`Limits::memory`](field@crate::Limits::memory), here for all slots together); without a limit on
+    /// positions, at most 4096.
     pub context: Option<usize>,
     /// Positions of a prompt to run between two steps of other sessions: a smaller chunk delays the steps less, a
     /// larger one finishes the prompt sooner.
@@ -164,7 +165,7 @@ impl Engine {
             .map_err(|e| Error::new(ErrorKind::Limit, "the engine's thread cannot be started").with_source(e))?;
         let graphs = Arc::clone(graphs);
         let embed: Arc<Embed> = Arc::new(move |tokens, features| {
-            // in the session's thread, so that no other session waits for a graph to be loaded
+            // on the session's thread, so that no other session waits while a graph is loaded
             graphs.load_for(tokens.len())?;
             graphs.embed(tokens, features)
         });
@@ -228,7 +229,7 @@ fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
     let usual = if limits.context == usize::MAX { CONTEXT } else { limits.context };
     let context = options.context.unwrap_or_else(|| most.min(usual).min(usize::try_from(fits).unwrap_or(most)));
     if context == 0 || context > most {
-        let what = format!("{} slots of {context} positions each; expected 1 … {most}", options.slots);
+        let what = format!("{} slots of {context} positions each; expected 1..={most}", options.slots);
         let way = "give it fewer slots, or raise the limit on memory";
         return Err(Error::new(ErrorKind::Limit, format!("{what}: {way}")));
     }
@@ -236,11 +237,13 @@ fn context(model: &Model, options: &EngineOptions) -> Result<usize> {
     if bytes > memory {
         let [bytes, memory] = [bytes, memory].map(|bytes| bytes.div_ceil(1_000_000));
         let what = format!("{} slots of {context} positions take {bytes} MB; the limit is {memory} MB", options.slots);
-        let way = match graphs.capacity(context) {
-            fixed if fixed != context => format!(
-                "give it fewer slots, or load the model with fewer positions than the {fixed} that its shapes are fixed to (static=)"
-            ),
-            _ => "give it fewer slots, or a smaller context".to_owned(),
+        let fixed = graphs.capacity(context);
+        let way = if fixed == context {
+            "give it fewer slots, or a smaller context".to_owned()
+        } else {
+            format!(
+                "give it fewer slots, or load the model with shapes fixed to fewer than {fixed} positions (static=)"
+            )
         };
         return Err(Error::new(ErrorKind::Limit, format!("{what}: {way}")));
     }

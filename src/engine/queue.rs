@@ -20,7 +20,7 @@ pub(super) enum RequestKind {
     Logits,
     /// Fills the unconditional row with pads.
     FillWithPads,
-    /// Copies the first `position` positions of a row into another one.
+    /// Copies the first `position` positions of the row `from` into the row `to`.
     Copy { from: Row, to: Row },
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Request {
     /// Embeddings of a prompt, shape [positions, hidden].
     pub embeds: Vec<f32>,
     pub cancel: Cancel,
-    /// The head to run; `None` in a response without logits.
+    /// The head to run; `None` in a request or response without logits.
     pub head: Option<HeadId>,
     /// Hidden states of the last position, [rows, hidden].
     pub hidden: Vec<f32>,
@@ -149,7 +149,7 @@ impl RequestQueue {
             state.rows.take().map(|[a]| SlotRows { conditional: a, unconditional: None })
         };
         let session = state.sessions.iter().position(Option::is_none);
-        let (Some(rows), Some(session)) = (rows, session) else {
+        let Some((rows, session)) = rows.zip(session) else {
             let free = state.rows.free();
             let all = state.rows.count();
             let wanted = 1 + usize::from(guidance);
@@ -161,7 +161,7 @@ impl RequestQueue {
         Ok((session, rows))
     }
 
-    /// Stops the queue, and wakes the scheduler, so that it ends.
+    /// Stops the queue, and wakes the scheduler, which then ends.
     pub(super) fn stop(&self, why: &str) {
         self.lock().stop(Error::new(ErrorKind::Graph, why));
         self.work.notify_all();
@@ -171,7 +171,9 @@ impl RequestQueue {
     pub(super) fn close(&self, session: usize, rows: SlotRows) {
         let mut state = self.lock();
         state.sessions[session] = None;
-        rows.all().for_each(|row| state.rows.release(row));
+        for row in rows.all() {
+            state.rows.release(row);
+        }
         // a step may be waiting for this session
         self.work.notify_one();
     }
@@ -212,7 +214,9 @@ impl State {
     /// Stops the queue: every waiting and every later request fails with the first `why`.
     pub(super) fn stop(&mut self, why: Error) {
         self.stopped.get_or_insert(why);
-        self.sessions.iter().flatten().for_each(|session| session.ready.notify_all());
+        for session in self.sessions.iter().flatten() {
+            session.ready.notify_all();
+        }
     }
 
     /// Hands a response to its session.

@@ -1,6 +1,6 @@
 //! The assignment of rows to indices in the cache: the rows of a step must lie at the front.
 
-/// The name of a row, which stays while the row's index in the cache changes.
+/// The identity of a row, which stays the same while the row's index in the cache changes.
 pub(super) type Row = usize;
 
 /// The index, the length and the use of every row.
@@ -40,7 +40,9 @@ impl Rows {
         let mut free = self.rows.iter().copied().filter(|row| self.lens[*row].is_none());
         let taken: Vec<Row> = free.by_ref().take(N).collect();
         let taken: [Row; N] = taken.try_into().ok()?;
-        taken.iter().for_each(|row| self.lens[*row] = Some(0));
+        for row in taken {
+            self.lens[row] = Some(0);
+        }
         Some(taken)
     }
 
@@ -59,8 +61,7 @@ impl Rows {
         self.lens[row] = Some(len);
     }
 
-    /// Assigns the first row indices to the rows `wanted`, in any order, and appends the swaps this takes to
-    /// `exchanges`.
+    /// Assigns the first row indices to the rows `wanted`, in any order, and appends the necessary swaps to `exchanges`.
     pub(super) fn gather(&mut self, wanted: &[Row], exchanges: &mut Vec<Exchange>) {
         let mut behind = wanted.iter().copied();
         for index in 0..wanted.len() {
@@ -121,7 +122,9 @@ mod tests {
                 let mut exchanges = Vec::new();
                 rows.gather(&wanted, &mut exchanges);
                 prop_assert!(exchanges.len() <= wanted.len());
-                exchanges.iter().for_each(|exchange| memory.swap(exchange.indices[0], exchange.indices[1]));
+                for Exchange { indices: [one, other], .. } in exchanges {
+                    memory.swap(one, other);
+                }
                 prop_assert!(wanted.iter().all(|row| rows.index(*row) < wanted.len()));
                 prop_assert!((0..8).all(|row| memory[rows.index(row)] == row));
             }

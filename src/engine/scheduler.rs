@@ -1,50 +1,24 @@
 //! The scheduler loop, on the engine's thread. Each iteration:
 //!
-//! 1. *Collect*: takes the new requests; steps wait a moment for sessions that are likely to request one, too.
+//! 1. *Collect*: takes the new requests. Steps wait a moment for stragglers: sessions that are likely to request a step soon.
 //! 2. *Step*: runs the body once for all rows that step, then each requested head once, and sends the responses.
-//! 3. *Prefill*: runs one chunk of one prompt, the prompts in turn, so that a long prompt does not stall the steps.
+//! 3. *Prefill*: runs one chunk of one prompt, each prompt in turn, so that a long prompt does not stall the steps.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::body::Body;
 use super::queue::{Request, RequestKind, RequestQueue, SessionState, State};
 use super::rows::{Exchange, Row};
 use crate::error::{Error, ErrorKind, Result};
-use crate::language_model::{Batch, HeadId};
+use crate::language_model::HeadId;
 use crate::token::TokenId;
 
-/// A step waits for stragglers, sessions that have just stepped and not requested another step yet, for at most
-/// 1/`PATIENCE` of the last step's duration: a wait that costs little more than it saves.
-const PATIENCE: u32 = 8;
-
-/// The model that the scheduler runs; rows are given by their index in the cache.
-pub(super) trait Body: Send {
-    /// Returns the number of ids of a position.
-    fn width(&self) -> usize;
-    /// Returns the number of heads.
-    fn heads(&self) -> usize;
-    /// Returns the hidden size.
-    fn hidden_size(&self) -> usize;
-    /// Appends `embeds` to the row at `index`, which has `len` positions afterwards; they are a part of a prompt of `prompt`
-    /// positions. Writes the last hidden state to `hidden`.
-    fn prefill(&mut self, index: usize, len: usize, prompt: usize, embeds: &[f32], hidden: &mut Vec<f32>)
-    -> Result<()>;
-    /// Appends one position to each of the first `lens.len()` rows, which have `lens` positions afterwards.
-    fn step(&mut self, ids: &[TokenId], lens: &[usize]) -> Result<()>;
-    /// Returns the hidden state of the row at `index` after a step of `rows`.
-    fn hidden(&self, rows: usize, index: usize) -> Result<&[f32]>;
-    /// Returns the logits of some hidden states.
-    fn logits(&mut self, head: HeadId, hidden: &[f32]) -> Result<&mut [f32]>;
-    /// Copies `len` positions from one row to another.
-    fn copy_row(&mut self, from: usize, to: usize, len: usize) -> Result<()>;
-    /// Swaps the first `len` positions of two rows.
-    fn swap_rows(&mut self, one: usize, other: usize, len: usize) -> Result<()>;
-    /// Makes the row at `index` consist of `len` pads.
-    fn fill_with_pads(&mut self, index: usize, len: usize) -> Result<()>;
-    /// Records that nothing in the row at `index` is sure: runs after its positions are errors.
-    fn lose(&mut self, index: usize);
-}
+/// A step waits for stragglers, sessions that have just stepped and not requested the next step yet, for at most
+/// 1/`WAIT_DIVISOR` of the last step's duration: such a wait costs little more than it saves.
+const WAIT_DIVISOR: u32 = 8;
 
 /// The state of the scheduler thread.
 pub(super) struct Scheduler<B> {
@@ -56,7 +30,7 @@ pub(super) struct Scheduler<B> {
     prompts: VecDeque<(usize, Box<Request>, usize)>,
     /// The requests of this iteration, each with its session.
     requests: Vec<(usize, Box<Request>)>,
-    /// The time since when steps have waited for stragglers.
+    /// The time at which steps began to wait for stragglers.
     waiting_since: Option<Instant>,
     /// Duration of the last step.
     last_step: Duration,
@@ -104,7 +78,9 @@ impl<B: Body> Scheduler<B> {
         while self.collect() {
             self.prepare();
             self.step_all();
-            (0..self.body.heads()).for_each(|head| self.run_head(HeadId(head)));
+            for head in 0..self.body.heads() {
+                self.run_head(HeadId(head));
+            }
             self.respond();
             self.prefill();
         }
@@ -131,11 +107,13 @@ impl<B: Body> Scheduler<B> {
                 continue;
             }
             let since = *self.waiting_since.get_or_insert_with(Instant::now);
-            let remaining = (self.last_step / PATIENCE).saturating_sub(since.elapsed());
+            let remaining = (self.last_step / WAIT_DIVISOR).saturating_sub(since.elapsed());
             let has_stragglers =
                 state.sessions.iter().flatten().any(|session| session.expected && !is_waiting(session));
             if !has_stragglers || remaining.is_zero() {
-                state.sessions.iter_mut().flatten().for_each(|session| session.expected &= is_waiting(session));
+                for session in state.sessions.iter_mut().flatten() {
+                    session.expected &= is_waiting(session);
+                }
                 self.take(&mut state, |kind| kind == RequestKind::Step);
                 self.waiting_since = None;
                 return true;
@@ -163,15 +141,23 @@ impl<B: Body> Scheduler<B> {
     /// Executes the requests that touch rows but run no graph.
     fn prepare(&mut self) {
         for (_, request) in &mut self.requests {
-            let index = |row| self.queue.lock().rows.index(row);
+            let len = request.position;
             match (request.kind, request.rows.unconditional) {
                 (RequestKind::Copy { from, to }, _) => {
-                    self.queue.lock().rows.set_len(to, request.position);
-                    request.result = self.body.copy_row(index(from), index(to), request.position);
+                    let [from, to] = {
+                        let rows = &mut self.queue.lock().rows;
+                        rows.set_len(to, len);
+                        [rows.index(from), rows.index(to)]
+                    };
+                    request.result = self.body.copy_row(from, to, len);
                 }
                 (RequestKind::FillWithPads, Some(row)) => {
-                    self.queue.lock().rows.set_len(row, request.position);
-                    request.result = self.body.fill_with_pads(index(row), request.position);
+                    let index = {
+                        let rows = &mut self.queue.lock().rows;
+                        rows.set_len(row, len);
+                        rows.index(row)
+                    };
+                    request.result = self.body.fill_with_pads(index, len);
                 }
                 _ => {}
             }
@@ -186,44 +172,26 @@ impl<B: Body> Scheduler<B> {
             return;
         }
         let begun = Instant::now();
-        let ran = self.step(0..steps);
-        match (ran, steps) {
-            (Ok(()), _) => {}
-            (Err(error), 1) => self.requests[0].1.result = Err(error),
-            // one row may have failed the run for all: each step alone, so that only the faulty ones fail
-            (Err(_), _) => (0..steps).for_each(|i| {
-                let ran = self.step(i..i + 1);
-                self.requests[i].1.result = ran;
-            }),
+        if let Err(error) = self.step(0..steps) {
+            if steps == 1 {
+                self.requests[0].1.result = Err(error);
+            } else {
+                // one row may have failed the run for all: each step runs alone, so that only the faulty steps fail
+                for index in 0..steps {
+                    if let Err(error) = self.step(index..index + 1) {
+                        self.requests[index].1.result = Err(error);
+                    }
+                }
+            }
         }
         self.last_step = begun.elapsed();
     }
 
     /// Runs the steps of some requests together. Numbers that are not finite fail only the request they belong to.
-    fn step(&mut self, requests: std::ops::Range<usize>) -> Result<()> {
+    fn step(&mut self, requests: Range<usize>) -> Result<()> {
+        self.gather(requests.clone())?;
         let Self { requests: all, body, work, .. } = self;
         let requests = &mut all[requests];
-        work.rows.clear();
-        work.rows.extend(requests.iter().flat_map(|(_, request)| request.active()));
-        work.exchanges.clear();
-        {
-            let mut state = self.queue.lock();
-            state.rows.gather(&work.rows, &mut work.exchanges);
-            for (_, request) in requests.iter() {
-                request.active().for_each(|row| state.rows.set_len(row, request.position + 1));
-            }
-            work.indices.clear();
-            work.indices.extend(work.rows.iter().map(|row| state.rows.index(*row)));
-            state.stats.count_step(requests.len(), work.rows.len());
-        }
-        for (number, Exchange { indices: [one, other], len }) in work.exchanges.iter().enumerate() {
-            if let Err(error) = body.swap_rows(*one, *other, *len) {
-                // the rows are assigned already, so that what is not swapped is not where it should be
-                let not_swapped = work.exchanges.iter().skip(number);
-                not_swapped.flat_map(|exchange| exchange.indices).for_each(|index| body.lose(index));
-                return Err(error);
-            }
-        }
         let rows = work.rows.len();
         let width = body.width();
         work.ids.resize(rows * width, 0);
@@ -249,7 +217,39 @@ impl<B: Body> Scheduler<B> {
         Ok(())
     }
 
-    /// Runs `head` for all requests that want it.
+    /// Moves the rows of some requests, which are to step, to the front of the cache; their indices follow in the order of the
+    /// requests.
+    fn gather(&mut self, requests: Range<usize>) -> Result<()> {
+        let Self { requests: all, body, work, .. } = self;
+        let requests = &all[requests];
+        work.rows.clear();
+        work.rows.extend(requests.iter().flat_map(|(_, request)| request.active()));
+        work.exchanges.clear();
+        work.indices.clear();
+        {
+            let mut state = self.queue.lock();
+            state.rows.gather(&work.rows, &mut work.exchanges);
+            for (_, request) in requests {
+                for row in request.active() {
+                    state.rows.set_len(row, request.position + 1);
+                }
+            }
+            work.indices.extend(work.rows.iter().map(|row| state.rows.index(*row)));
+            state.stats.count_step(requests.len(), work.rows.len());
+        }
+        for (number, Exchange { indices: [one, other], len }) in work.exchanges.iter().enumerate() {
+            if let Err(error) = body.swap_rows(*one, *other, *len) {
+                // the indices are assigned already, so that rows that are not swapped are at the wrong index
+                for index in work.exchanges.iter().skip(number).flat_map(|exchange| exchange.indices) {
+                    body.invalidate(index);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `head` for all requests that ask for its logits.
     fn run_head(&mut self, head: HeadId) {
         let size = self.body.hidden_size();
         let wants = |request: &Request| {
@@ -270,11 +270,13 @@ impl<B: Body> Scheduler<B> {
             let mut logits = logits.chunks_exact(columns.max(1));
             for (_, request) in self.requests.iter_mut().filter(|(_, request)| wants(request)) {
                 request.logits.clear();
-                logits.by_ref().take(request.hidden.len() / size).for_each(|row| request.logits.extend_from_slice(row));
+                for row in logits.by_ref().take(request.hidden.len() / size) {
+                    request.logits.extend_from_slice(row);
+                }
             }
             return;
         }
-        // each request alone; a step has succeeded without its logits, and a later request for them gets the error
+        // each request runs alone; a step succeeds without its logits, and the error goes to a later request for them
         for (_, request) in self.requests.iter_mut().filter(|(_, request)| wants(request)) {
             request.logits.clear();
             match (self.body.logits(head, &request.hidden), request.kind) {
@@ -292,9 +294,7 @@ impl<B: Body> Scheduler<B> {
         }
         let mut state = self.queue.lock();
         for (session, request) in self.requests.drain(..) {
-            let failed = is_over(&request.result);
-            state.respond(session, request);
-            failed.into_iter().for_each(|error| state.stop(error));
+            respond(&mut state, session, request);
         }
     }
 
@@ -319,69 +319,23 @@ impl<B: Body> Scheduler<B> {
         if request.result.is_ok() && end < all {
             self.prompts.push_back((session, request, end));
         } else {
-            let failed = is_over(&request.result);
-            state.respond(session, request);
-            failed.into_iter().for_each(|error| state.stop(error));
+            respond(&mut state, session, request);
         }
         state.stats.waiting_prompts = self.prompts.len();
     }
 }
 
-/// Returns the error after which no request can succeed: the device that the model runs on is lost.
-fn is_over(result: &Result<()>) -> Option<Error> {
-    let error = result.as_ref().err().filter(|error| error.kind() == ErrorKind::Provider)?;
-    Some(Error::new(error.kind(), error.full_message()))
+/// Hands a response to its session, and stops the queue if no later request can succeed.
+fn respond(state: &mut State, session: usize, request: Box<Request>) {
+    let lost = lost_device(&request.result);
+    state.respond(session, request);
+    if let Some(error) = lost {
+        state.stop(error);
+    }
 }
 
-impl Body for Batch {
-    fn width(&self) -> usize {
-        self.width()
-    }
-
-    fn heads(&self) -> usize {
-        self.heads()
-    }
-
-    fn hidden_size(&self) -> usize {
-        self.hidden_size()
-    }
-
-    fn prefill(
-        &mut self,
-        index: usize,
-        len: usize,
-        prompt: usize,
-        embeds: &[f32],
-        hidden: &mut Vec<f32>,
-    ) -> Result<()> {
-        self.prefill(index, len, prompt, embeds, hidden)
-    }
-
-    fn step(&mut self, ids: &[TokenId], lens: &[usize]) -> Result<()> {
-        self.step(ids.chunks_exact(self.width()), lens)
-    }
-
-    fn hidden(&self, rows: usize, index: usize) -> Result<&[f32]> {
-        self.hidden(rows, index)
-    }
-
-    fn logits(&mut self, head: HeadId, hidden: &[f32]) -> Result<&mut [f32]> {
-        self.logits(head, hidden)
-    }
-
-    fn copy_row(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
-        self.copy_row(from, to, len)
-    }
-
-    fn swap_rows(&mut self, one: usize, other: usize, len: usize) -> Result<()> {
-        self.swap_rows(one, other, len)
-    }
-
-    fn fill_with_pads(&mut self, index: usize, len: usize) -> Result<()> {
-        self.fill_with_pads(index, len)
-    }
-
-    fn lose(&mut self, index: usize) {
-        self.lose(index);
-    }
+/// Returns the error that the device of the model is lost, after which no request can succeed.
+fn lost_device(result: &Result<()>) -> Option<Error> {
+    let error = result.as_ref().err().filter(|error| error.kind() == ErrorKind::Provider)?;
+    Some(Error::new(error.kind(), error.full_message()))
 }

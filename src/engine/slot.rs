@@ -23,15 +23,15 @@ pub(super) struct SlotSequence {
     /// Most positions of a row.
     context: usize,
     position: usize,
-    /// `None` while the scheduler has it, and after an engine stopped meanwhile.
+    /// `None` while the scheduler has the request, and after the engine has stopped meanwhile.
     request: Option<Box<Request>>,
     /// Size of a hidden state; 0 until a prompt has run.
     hidden_size: usize,
-    /// The tokens that the unconditional row begins with, kept for the next replies to the same prompt.
+    /// The tokens at the beginning of the unconditional row, kept for further replies to the same prompt.
     prepared: Option<Prepared>,
-    /// The head requested after the last step, which the next step runs at once.
+    /// The head requested after the last step, which the next step runs in the same iteration.
     wanted: Option<HeadId>,
-    /// The head whose logits the last step has put into the request, until they are returned.
+    /// The head whose logits are in the response of the last step and were not returned yet.
     ready: Option<HeadId>,
 }
 
@@ -98,7 +98,7 @@ impl SlotSequence {
 
     /// Returns the row of the unconditional sequence.
     fn unconditional(&self) -> Result<Row> {
-        let what = "this session was opened without room for guidance; expected one that was opened for it";
+        let what = "this session was opened without room for guidance; expected one opened with guidance in mind";
         self.rows.unconditional.ok_or_else(|| Error::new(ErrorKind::Limit, what))
     }
 
@@ -107,7 +107,7 @@ impl SlotSequence {
         self.send_at(RequestKind::Copy { from, to }, len)
     }
 
-    /// Runs `tokens` as the beginning of the unconditional row; the first `shared` of them are in the other row.
+    /// Runs `tokens` as the beginning of the unconditional row; the first `shared` are copied from the conditional row.
     fn prepare_unconditional(&mut self, tokens: &Tokens, shared: usize, cancel: &Cancel) -> Result<()> {
         if self.prepared.as_ref().is_some_and(|prepared| prepared.is_for(tokens, shared)) {
             return Ok(());
@@ -117,7 +117,7 @@ impl SlotSequence {
         self.copy(self.rows.conditional, row, shared)?;
         let rest = tokens.slice(shared..tokens.len());
         if !rest.is_empty() {
-            // the logits stay those of the conditional row
+            // the hidden state, and with it the logits, must remain those of the conditional row
             let hidden = std::mem::take(&mut self.request().hidden);
             let ran = self.run_prompt(row, shared, &rest, &[], cancel);
             self.request().hidden = hidden;
@@ -235,7 +235,6 @@ impl Sequence for SlotSequence {
     }
 }
 
-/// Releases the rows.
 impl Drop for SlotSequence {
     fn drop(&mut self) {
         self.queue.close(self.session, self.rows);

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{JoinHandle, scope, spawn};
 
+use super::body::Body;
 use super::queue::RequestQueue;
-use super::scheduler::{Body, Scheduler};
+use super::scheduler::Scheduler;
 use super::slot::{Embed, SlotSequence};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorKind, Result};
@@ -38,11 +39,11 @@ struct Fake {
     infinite: Vec<bool>,
     headless: Vec<[f32; 2]>,
     logits: Vec<f32>,
-    /// Rows that a failed swap has spoiled.
+    /// Invalid rows, after a failed swap.
     lost: BTreeSet<usize>,
-    /// Swaps fail while it is set.
+    /// True while swaps fail.
     swaps_fail: Arc<AtomicBool>,
-    /// Cancels the token after so many chunks of prompts.
+    /// A token, and the number of chunks of prompts after which it is cancelled.
     cancel: Option<(usize, Cancel)>,
     chunks: Arc<AtomicUsize>,
     /// Positions of each chunk of a prompt, and of the prompt.
@@ -60,7 +61,7 @@ impl Fake {
         Self { rows: vec![Vec::new(); rows], ..Self::default() }
     }
 
-    /// Fails where a row with positions before `len` is lost.
+    /// Checks that a row with `before` positions before a run is valid.
     fn check(&mut self, index: usize, before: usize) -> Result<()> {
         if before == 0 {
             self.lost.remove(&index);
@@ -113,7 +114,9 @@ impl Body for Fake {
         if ids.contains(&LOST) {
             return Err(Error::new(ErrorKind::Provider, "the device is lost"));
         }
-        lens.iter().enumerate().try_for_each(|(row, len)| self.check(row, len - 1))?;
+        for (row, len) in lens.iter().enumerate() {
+            self.check(row, len - 1)?;
+        }
         self.largest_batch.fetch_max(lens.len(), Ordering::Relaxed);
         self.hidden.clear();
         self.infinite.clear();
@@ -166,7 +169,7 @@ impl Body for Fake {
         Ok(())
     }
 
-    fn lose(&mut self, index: usize) {
+    fn invalidate(&mut self, index: usize) {
         self.lost.insert(index);
     }
 }
@@ -206,7 +209,7 @@ fn prefill(sequence: &mut SlotSequence, ids: impl IntoIterator<Item = TokenId>) 
     sequence.prefill(&prompt(ids), &[], &Cancel::new())
 }
 
-/// Which graph computes a position depends on the length of its prompt, which every chunk knows.
+/// The length of a prompt, on which the choice of the graph depends, is passed with each chunk.
 #[test]
 fn every_chunk_knows_the_length_of_its_prompt() {
     let fake = Fake::new(3);
@@ -249,7 +252,7 @@ fn converse(bench: &Bench, seed: TokenId) {
             if guided {
                 expected.extend(state(&beside));
             }
-            expected.iter_mut().for_each(|number| *number *= 2.0);
+            let expected: Vec<_> = expected.iter().map(|number| number * 2.0).collect();
             assert_eq!(sequence.logits(TWO).unwrap(), expected, "sequence {seed}, turn {turn}, step {step}");
         }
         sequence.end_guidance().unwrap();
@@ -269,7 +272,11 @@ fn every_conversation_is_the_same_as_alone() {
     scope(|scope| {
         for client in 0..6 {
             let bench = &bench;
-            scope.spawn(move || (0..40).for_each(|round| converse(bench, client * 40 + round)));
+            scope.spawn(move || {
+                for round in 0..40 {
+                    converse(bench, client * 40 + round);
+                }
+            });
         }
     });
     assert!(largest.load(Ordering::Relaxed) > 2, "no step had more than one conversation");
@@ -399,6 +406,32 @@ fn a_failure_hurts_only_its_own_row() {
     }
 }
 
+/// A step that fails for all its rows is run again row by row, and a row whose numbers are not finite still fails then.
+#[test]
+fn a_failure_does_not_hide_another() {
+    let bench = Bench::new(Fake::new(2));
+    let together = Barrier::new(2);
+    scope(|scope| {
+        let rows = [(BROKEN, ErrorKind::Graph), (INFINITE, ErrorKind::Numeric)].map(|(id, kind)| {
+            let bench = &bench;
+            let together = &together;
+            scope.spawn(move || {
+                let mut sequence = bench.sequence(false).unwrap();
+                let mut step = || {
+                    together.wait();
+                    sequence.step(&[id]).map_err(|error| error.kind())
+                };
+                let results: Vec<_> = (0..50).map(|_| step()).collect();
+                (results, kind)
+            })
+        });
+        for row in rows {
+            let (results, kind) = row.join().unwrap();
+            assert!(results.iter().all(|result| *result == Err(kind)), "{results:?}; expected {kind}");
+        }
+    });
+}
+
 /// A head that fails for one row: the step succeeds, and only the request for that row's logits fails.
 #[test]
 fn a_head_that_fails_hurts_only_its_own_row() {
@@ -464,7 +497,7 @@ fn nobody_waits_for_an_engine_that_has_ended() {
     assert!(queue.open(false).is_err());
 }
 
-/// Rows that could not be exchanged are lost; the sequences in others go on, and a lost row is of use again from its
+/// After a failed exchange its rows are invalid. Sequences in other rows continue, and an invalid row can be used again from its
 /// first position on.
 #[test]
 fn rows_that_cannot_be_exchanged_are_lost_alone() {
@@ -500,7 +533,7 @@ fn rows_that_cannot_be_exchanged_are_lost_alone() {
     assert_eq!(lost, [0, 3]);
 }
 
-/// All sequences get the error, those that wait, too, and those that come later.
+/// All sequences get the error: those that wait, and those that come later.
 #[test]
 fn a_lost_device_ends_the_engine() {
     let bench = Bench::new(Fake::new(4));

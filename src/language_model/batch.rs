@@ -13,13 +13,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::check_finite;
 use crate::token::TokenId;
 
-/// Caches for a prefill apart have capacities of a multiple of this many positions, so that a device can use their memory
-/// again.
+/// Capacities of the caches of [`prefill_apart`](Batch::prefill_apart) are multiples of this, so that a device can reuse
+/// their memory.
 const APART_STEP: usize = 256;
 
 /// A batch of sequences, each a row of one cache.
 ///
-/// A step runs the first rows, as many as it has positions for; the numbers of a row do not depend on the other rows.
+/// A step runs the first rows, one position in each; the numbers of a row do not depend on the other rows.
 pub(crate) struct Batch {
     graphs: Arc<LanguageModel>,
     /// Runs of a step in the first row, in the first two rows, and so on, bound on first use.
@@ -97,16 +97,16 @@ impl Batch {
         let mut run = unsafe { body.bind(graph, &mut self.cache, row..row + 1, positions)? };
         run.embeds.numbers_mut().copy_from_slice(embeds);
         run.embeds.upload().map_err(|e| graph.failed(&e))?;
-        body.run(graph, &mut run, &[len])?;
+        run.run(&[len])?;
         let states = run.hidden.numbers();
-        self.cache.written(row, len);
+        self.cache.mark_written(row, len);
         check_finite(graph.name(), "hidden state", states, self.graphs.hidden)?;
         hidden.clear();
         hidden.extend_from_slice(&states[states.len() - self.graphs.hidden..]);
         Ok(())
     }
 
-    /// As [`prefill`](Self::prefill), in a cache of one row, which is copied from the row and back.
+    /// Does the same as [`prefill`](Self::prefill) in a cache of one row, with the contents of `row` copied there and back.
     fn prefill_apart(
         &mut self,
         row: usize,
@@ -127,14 +127,18 @@ impl Batch {
     /// are the ids for each row in order. [`hidden`](Self::hidden) returns the result.
     pub(crate) fn step<'f>(&mut self, positions: impl Iterator<Item = &'f [TokenId]>, lens: &[usize]) -> Result<()> {
         let graphs = Arc::clone(&self.graphs);
-        lens.iter().enumerate().try_for_each(|(row, len)| self.cache.check(row, len - 1))?;
+        for (row, len) in lens.iter().enumerate() {
+            self.cache.check(row, len - 1)?;
+        }
         let run = self.step_run(lens.len())?;
         graphs.embedding.run(&mut run.embedding, positions.flatten(), &mut run.body.embeds)?;
         if !run.embedding.is_in_place {
             run.body.embeds.upload().map_err(|e| graphs.body.failed(&e))?;
         }
-        graphs.body.run(&graphs.body.graph, &mut run.body, lens)?;
-        lens.iter().enumerate().for_each(|(row, len)| self.cache.written(row, *len));
+        run.body.run(lens)?;
+        for (row, len) in lens.iter().enumerate() {
+            self.cache.mark_written(row, *len);
+        }
         Ok(())
     }
 
@@ -158,10 +162,10 @@ impl Batch {
     fn step_run(&mut self, rows: usize) -> Result<&mut StepRun> {
         let slot = self.steps.get_mut(rows.wrapping_sub(1)).ok_or_else(|| no_run(rows))?;
         if slot.is_none() {
-            let graph = &self.graphs.body.graph;
+            let graph = self.graphs.body.graph();
             // SAFETY: the run is dropped before the cache: its field is declared first, and the cache is never replaced.
             let mut body = unsafe { self.graphs.body.bind(graph, &mut self.cache, 0..rows, 1)? };
-            self.graphs.body.record(&mut body)?;
+            body.record()?;
             let embedding = self.graphs.embedding.bind(rows, 1, &mut body.embeds)?;
             *slot = Some(StepRun { embedding, body });
         }
@@ -195,15 +199,15 @@ impl Batch {
         self.cache.swap_rows(one, other, len)
     }
 
-    /// Records that nothing in `row` is sure: a step over its positions is an error until they are written anew.
-    pub(crate) fn lose(&mut self, row: usize) {
-        self.cache.lose(row);
+    /// Records that no position of `row` is valid: steps after its positions fail until they are written again.
+    pub(crate) fn invalidate(&mut self, row: usize) {
+        self.cache.invalidate(row);
     }
 
-    /// Makes `row` consist of `len` pads: the unconditional sequence of guidance.
+    /// Fills `row` with `len` pads: the unconditional sequence of guidance.
     ///
-    /// Every position of such a prefix has the same hidden state at every layer, so that the cache of one pad determines
-    /// all of them: values are equal, and keys differ by the rotary angle of their position.
+    /// All positions of such a prefix have the same hidden state at each layer, so that the cache of one pad determines the
+    /// cache of all: values are equal, and keys differ by the rotary angle of their position.
     pub(crate) fn fill_with_pads(&mut self, row: usize, len: usize) -> Result<()> {
         let pad = self.graphs.pad()?.lock().unwrap_or_else(PoisonError::into_inner);
         let turns = self.graphs.rotary.turns(len);
@@ -214,7 +218,7 @@ impl Batch {
 fn no_run(rows: usize) -> Error {
     let what = match rows {
         0 => "nothing was run yet, so there are no logits".to_owned(),
-        rows => format!("a run of {rows} rows; the cache has fewer"),
+        rows => format!("the run has {rows} rows; the cache has fewer"),
     };
     Error::new(ErrorKind::Invalid, what)
 }

@@ -19,8 +19,8 @@ impl Embedding {
         Ok(Self { graph: loader.load("embed", &inputs, &outputs, &fixing)?, width, hidden })
     }
 
-    /// Binds a run of `positions` positions in each of `rows`, which writes the embeddings to `output`, shape
-    /// [rows, positions, hidden]. Where the graph takes one position at a time, the run consists of as many.
+    /// Binds a run of `positions` in each of `rows`, which writes the embeddings to `output`, shape
+    /// [rows, positions, hidden]. Where the graph takes one position at a time, the run consists of one run per position.
     pub(super) fn bind(&self, rows: usize, positions: usize, output: &mut Buffer<f32>) -> Result<EmbeddingRun> {
         if self.graph.fixed("frames").is_some() && rows * positions != 1 {
             let mut one = Buffer::on_host(&[1, 1, self.hidden]).map_err(|e| self.graph.failed(&e))?;
@@ -48,14 +48,18 @@ impl Embedding {
         for position in output.numbers_mut().chunks_exact_mut(self.hidden) {
             self.run_bound(run, &mut ids)?;
             let one = run.one.as_ref().map(Buffer::numbers).unwrap_or_default();
-            position.iter_mut().zip(one).for_each(|(number, found)| *number = *found);
+            for (number, embedded) in position.iter_mut().zip(one) {
+                *number = *embedded;
+            }
         }
         Ok(())
     }
 
-    /// Embeds as many of `ids` as are bound.
+    /// Embeds the next `ids`, as many as the binding takes.
     fn run_bound<'i>(&self, run: &mut EmbeddingRun, ids: &mut impl Iterator<Item = &'i TokenId>) -> Result<()> {
-        run.ids.numbers_mut().iter_mut().zip(ids).for_each(|(slot, id)| *slot = i64::from(*id));
+        for (input, id) in run.ids.numbers_mut().iter_mut().zip(ids) {
+            *input = i64::from(*id);
+        }
         run.ids.upload().map_err(|e| self.graph.failed(&e))?;
         self.graph.run_bound(&mut run.binding)
     }
@@ -65,8 +69,9 @@ impl Embedding {
 pub(super) struct EmbeddingRun {
     binding: Binding,
     ids: Buffer<i64>,
-    /// The embedding of one position, where they run one by one.
+    /// The embedding of one position, where positions run one by one.
     one: Option<Buffer<f32>>,
-    /// True if the embeddings are written to where the body reads them, false if they come to the host first.
+    /// True if the graph writes the embeddings in the memory where the body reads them; false if they arrive on the host and
+    /// must be uploaded.
     pub is_in_place: bool,
 }

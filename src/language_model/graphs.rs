@@ -21,7 +21,7 @@ use crate::token::{Interval, Tokens};
 pub(crate) struct LanguageModel {
     pub(super) embedding: Arc<Embedding>,
     pub(super) body: Arc<Body>,
-    /// True if long prompts run by a form of their own, where the body has one.
+    /// True if long prompts run on the form of the body for long prompts, if there is one.
     has_prefill: bool,
     heads: Vec<Arc<OutputHead>>,
     pub(super) hidden: usize,
@@ -66,7 +66,7 @@ impl LanguageModel {
         })
     }
 
-    /// Loads what is not loaded yet.
+    /// Loads the graphs that are not loaded yet.
     ///
     /// # Errors
     /// A graph cannot be loaded.
@@ -74,7 +74,7 @@ impl LanguageModel {
         self.body.load_all()
     }
 
-    /// Loads what a prompt of `positions` needs.
+    /// Loads the graph for a prompt of `positions`.
     ///
     /// # Errors
     /// A graph cannot be loaded.
@@ -82,17 +82,18 @@ impl LanguageModel {
         self.of_prompt(positions).map(drop)
     }
 
-    /// Returns the graph of the layers for the positions of a prompt of `positions` in all: which one computes a position is a
-    /// matter of the prompt, not of how it is cut. One for long prompts is loaded when the first one comes.
+    /// Returns the graph of the layers for every position of a prompt of `positions` in all. The choice depends on the prompt
+    /// and not on its chunks. The form for long prompts is loaded with the first of them.
     ///
     /// # Errors
-    /// It cannot be loaded.
-    pub(super) fn of_prompt(&self, positions: usize) -> Result<&Graph> {
-        if self.has_prefill { self.body.of_prompt(positions) } else { Ok(&self.body.graph) }
+    /// The graph cannot be loaded.
+    pub(super) fn of_prompt(&self, positions: usize) -> Result<&Arc<Graph>> {
+        if self.has_prefill { self.body.of_prompt(positions) } else { Ok(self.body.graph()) }
     }
 
-    /// Returns these graphs, but for those that `takes`, which are of `other`, the same package on other providers.
-    /// `heads` are the names of the heads in order. All prompts run by `llm`: the form for long ones has other weights.
+    /// Returns a language model with the graphs of `other`, the same package on other providers, where `takes` says so for a
+    /// graph's name, and with its own graphs elsewhere. `heads` are the names of the heads in order. All prompts run on `llm`,
+    /// because the form for long prompts has other weights.
     pub(crate) fn with_graphs_of<'n>(
         &self,
         other: &Self,
@@ -119,7 +120,7 @@ impl LanguageModel {
         self.max_positions
     }
 
-    /// Returns the positions of a row of a cache that has room for `positions`: more where shapes are fixed.
+    /// Returns the capacity of a cache with room for `positions`: more than that where shapes are fixed.
     pub(crate) fn capacity(&self, positions: usize) -> usize {
         self.body.capacity().unwrap_or(positions)
     }
@@ -148,7 +149,7 @@ impl LanguageModel {
         Ok(())
     }
 
-    /// Embeds the positions `part` of `tokens`; the features have been checked.
+    /// Embeds the positions `part` of `tokens`, with `features`, which have been checked, at their positions.
     pub(super) fn embed_part(&self, tokens: &Tokens, features: &[FeatureSlot], part: Range<usize>) -> Result<Vec<f32>> {
         let shape = [1, part.len(), self.hidden];
         let mut embeds = Buffer::<f32>::on_host(&shape).map_err(|e| self.body.failed(&e))?;
@@ -159,7 +160,9 @@ impl LanguageModel {
             let replaced = part.start.max(slot.start)..part.end.min(slot.start + slot.features.nrows());
             for position in replaced {
                 let row = &mut embeds[(position - part.start) * self.hidden..][..self.hidden];
-                slot.features.row(position - slot.start).iter().zip(row).for_each(|(value, cell)| *cell = *value);
+                for (value, feature) in row.iter_mut().zip(slot.features.row(position - slot.start)) {
+                    *value = *feature;
+                }
             }
         }
         let what = match part.start {
@@ -189,10 +192,10 @@ impl LanguageModel {
         }
         let mut cache = self.body.cache(self.cache, 1, 1)?;
         // SAFETY: `cache` outlives the run.
-        let mut run = unsafe { self.body.bind(&self.body.graph, &mut cache, 0..1, 1)? };
+        let mut run = unsafe { self.body.bind(self.body.graph(), &mut cache, 0..1, 1)? };
         run.embeds.numbers_mut().fill(0.0);
         run.embeds.upload().map_err(|e| self.body.failed(&e))?;
-        self.body.run(&self.body.graph, &mut run, &[1])?;
+        run.run(&[1])?;
         check_finite("llm", "hidden state", run.hidden.numbers(), self.hidden)?;
         let mut pad = self.body.cache_of_one(self.cache)?;
         pad.copy_row_of(&cache, 0, 0, 1)?;

@@ -1,4 +1,4 @@
-//! Heads: parts of the output matrix, so that only the rows of ids that can be chosen are multiplied.
+//! Heads: parts of the output matrix, so that only the rows of ids that can be drawn are multiplied.
 
 use ort::memory::Allocator;
 use ort::value::Tensor;
@@ -26,7 +26,7 @@ impl OutputHead {
         Ok(Self { graph: loader.load(name, &inputs, &outputs, &fixing)?, hidden, columns })
     }
 
-    /// Binds a run of `rows` hidden states. Where the graph takes one row at a time, the run consists of as many.
+    /// Binds a run of `rows` hidden states. Where the graph takes one row at a time, the run consists of one run per row.
     pub(super) fn bind(&self, rows: usize) -> Result<HeadRun> {
         let failed = |e| self.graph.failed(&e);
         if self.graph.fixed("rows").is_some() && rows != 1 {
@@ -65,6 +65,6 @@ pub(super) struct HeadRun {
     binding: Binding,
     hidden: Buffer<f32>,
     logits: Tensor<f32>,
-    /// The logits of all rows, where they run one by one.
+    /// The logits of all rows, where rows run one by one.
     all: Option<Vec<f32>>,
 }

@@ -4,10 +4,12 @@
 
 mod batch;
 mod body;
+mod bound;
 mod embedding;
 mod graphs;
 mod head;
 mod pieces;
+mod ports;
 mod prefill;
 mod rotary;
 mod single;
@@ -38,10 +40,10 @@ pub(crate) trait Sequence: Send {
     /// Returns a mark of the current state, for [`rewind`](Self::rewind).
     fn mark(&self) -> StateMark;
 
-    /// Rewinds to `mark`, which must be of this sequence, and of a state that no rewind has removed.
+    /// Rewinds to `mark`, a mark of this sequence whose state no rewind has removed.
     fn rewind(&mut self, mark: &StateMark);
 
-    /// Returns a new sequence whose state is that at `mark`.
+    /// Returns a new sequence with the state at `mark`.
     fn fork(&mut self, mark: &StateMark) -> Result<Box<dyn Sequence>>;
 
     /// Appends `tokens`, with embeddings replaced by `features` at their positions; not allowed under guidance.
@@ -52,11 +54,11 @@ pub(crate) trait Sequence: Send {
     /// Appends one position, under guidance to both sequences. On an error the state is unchanged.
     fn step(&mut self, position: &[TokenId]) -> Result<()>;
 
-    /// Runs the beginning of the unconditional sequence, which must be as long as the conditional sequence, so that
-    /// guidance can begin at once, here and in forks. A beginning that was run before is not run again.
+    /// Runs the beginning of the unconditional sequence, which must be as long as the conditional sequence, so that guidance
+    /// can begin at once, in this sequence and in its forks. The same beginning is not run twice.
     fn prepare_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()>;
 
-    /// Begins the unconditional sequence with `prefix`, as [`prepare_guidance`](Self::prepare_guidance).
+    /// Begins the unconditional sequence with `prefix`; runs what [`prepare_guidance`](Self::prepare_guidance) has not run.
     fn begin_guidance(&mut self, prefix: Prefix, cancel: &Cancel) -> Result<()>;
 
     /// Drops the unconditional sequence.
@@ -67,8 +69,8 @@ pub(crate) trait Sequence: Send {
     fn logits(&mut self, head: HeadId) -> Result<&mut [f32]>;
 }
 
-/// A state to which a sequence can be rewound. Keys and values of attention do not change once written, so that their
-/// number identifies a state.
+/// A state to which a sequence can be rewound. Keys and values of attention do not change once written, so that the number of
+/// positions identifies a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StateMark {
     position: usize,
@@ -105,8 +107,8 @@ pub(crate) enum Prefix<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
     tokens: Tokens,
-    /// Number of first positions that were copied from the conditional sequence. Keys and values that are copied may be
-    /// rounded otherwise than those that are computed beside other positions.
+    /// Number of first positions that were copied from the conditional sequence. Computed beside other positions, their keys
+    /// and values may be rounded differently.
     shared: usize,
 }
 
@@ -115,7 +117,7 @@ impl Prepared {
         Self { tokens: tokens.clone(), shared }
     }
 
-    /// Checks whether a run of `tokens`, of which `shared` are copied, gives the same keys and values.
+    /// Returns whether a run of `tokens`, with `shared` first positions copied, gives the same keys and values.
     pub(crate) fn is_for(&self, tokens: &Tokens, shared: usize) -> bool {
         self.shared == shared && self.tokens == *tokens
     }

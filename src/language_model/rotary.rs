@@ -5,7 +5,7 @@
 /// Rotary position embedding on halves (Qwen2): the angle of component i at position p is `p · theta^(−2i / size)`.
 #[derive(Clone)]
 pub(super) struct Rotary {
-    /// Number of components of a half; those beyond the frequencies are not rotated.
+    /// Number of components of half a head; components beyond the frequencies are not rotated.
     half: usize,
     frequencies: Vec<f64>,
 }
@@ -18,13 +18,13 @@ pub(super) struct Turns<'a> {
 }
 
 impl Rotary {
-    /// Creates the embedding of heads with `head_dim` components in the cache and `size` in the model.
-    pub(super) fn new(theta: f64, head_dim: usize, size: usize) -> Self {
+    /// Creates the embedding of heads with `head_size` components in the cache and `size` in the model.
+    pub(super) fn new(theta: f64, head_size: usize, size: usize) -> Self {
         let frequencies = (0..size / 2).map(|i| theta.powf(-2.0 * i as f64 / size as f64)).collect();
-        Self { half: head_dim / 2, frequencies }
+        Self { half: head_size / 2, frequencies }
     }
 
-    /// Computes the turns of the positions `0..len`.
+    /// Computes the sines and cosines of the positions `0..len`.
     pub(super) fn turns(&self, len: usize) -> Turns<'_> {
         let angles = |position| self.frequencies.iter().map(move |frequency| position as f64 * frequency);
         Turns { rotary: self, turns: (0..len).flat_map(angles).map(f64::sin_cos).collect() }
@@ -32,7 +32,7 @@ impl Rotary {
 }
 
 impl Turns<'_> {
-    /// Rotates `key`, which is as at position 0, to `position`.
+    /// Rotates `key` from position 0 to `position`.
     pub(super) fn rotate(&self, position: usize, key: &mut [f32]) {
         let Rotary { half, frequencies } = self.rotary;
         let turns = &self.turns[position * frequencies.len()..];

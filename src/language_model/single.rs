@@ -21,7 +21,7 @@ pub(crate) struct SingleSequence {
     /// Row 0 is the sequence; row 1, which is added when guidance first begins, the unconditional sequence.
     batch: Option<Batch>,
     guided: bool,
-    /// The tokens that the unconditional sequence begins with in row 1, kept for the next replies to the same prompt.
+    /// The tokens at the beginning of row 1, kept for further replies to the same prompt.
     prepared: Option<Prepared>,
     /// Hidden states of the last position, [rows, hidden].
     hidden: Vec<f32>,
@@ -52,7 +52,8 @@ impl SingleSequence {
             let what = format!("{positions} positions are needed, but the model's context holds {most}");
             return Err(Error::new(ErrorKind::Limit, what));
         }
-        let (old_rows, old_capacity) = self.batch.as_ref().map_or((0, 0), |batch| (batch.rows(), batch.capacity()));
+        let old_rows = self.batch.as_ref().map_or(0, Batch::rows);
+        let old_capacity = self.batch.as_ref().map_or(0, Batch::capacity);
         if old_rows < rows || old_capacity < positions {
             let capacity = if old_capacity < positions {
                 self.graphs.capacity(positions.next_multiple_of(CACHE_STEP).min(self.max_positions))
@@ -78,7 +79,7 @@ impl SingleSequence {
         if held.saturating_add(asked) > self.memory {
             let megabytes = [asked, held, self.memory].map(|bytes| bytes.div_ceil(1_000_000));
             let what = format!(
-                "a cache of {capacity} positions for {rows} sequences takes {} MB beside {} MB that are in use; the limit on memory is {} MB: \
+                "a cache of {capacity} positions for {rows} sequences takes {} MB, beside {} MB in use; the limit on memory is {} MB: \
                  ask for fewer steps, or give a shorter prompt",
                 megabytes[0], megabytes[1], megabytes[2]
             );
@@ -92,7 +93,7 @@ impl SingleSequence {
         if self.guided { self.position } else { self.prepared.as_ref().map_or(0, Prepared::len) }
     }
 
-    /// Runs `tokens` as the beginning of the unconditional row; the first `shared` of them are in the other row.
+    /// Runs `tokens` as the beginning of the unconditional row; the first `shared` are copied from the conditional row.
     fn prepare_unconditional(&mut self, tokens: &Tokens, shared: usize, cancel: &Cancel) -> Result<()> {
         if self.prepared.as_ref().is_some_and(|prepared| prepared.is_for(tokens, shared)) {
             return Ok(());
@@ -252,7 +253,7 @@ mod tests {
         (one, two, manifest)
     }
 
-    /// Returns two sequences of a package, its manifest, and the file that its body is in.
+    /// Returns two sequences of a package, its manifest, and the file of its body.
     fn sequences_in(folder: &Path) -> (SingleSequence, SingleSequence, Manifest, String) {
         let package = Package::open(folder).unwrap();
         let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
@@ -277,13 +278,17 @@ mod tests {
 
     fn text(manifest: &Manifest, tokens: impl IntoIterator<Item = u32>) -> Tokens {
         let mut text = manifest.tokens.tokens();
-        tokens.into_iter().for_each(|token| text.push_single(manifest.tokens.text.ids.start + token, 0));
+        for token in tokens {
+            text.push_single(manifest.tokens.text.ids.start + token, 0);
+        }
         text
     }
 
     fn pads(manifest: &Manifest, len: usize) -> Tokens {
         let mut pads = manifest.tokens.tokens();
-        (0..len).for_each(|_| pads.push_single(0, 0));
+        for _ in 0..len {
+            pads.push_single(0, 0);
+        }
         pads
     }
 
@@ -293,8 +298,8 @@ mod tests {
         a.iter().zip(b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest
     }
 
-    /// Under guidance the rows are two sequences: the prompt, and its unconditional counterpart, pads or tokens; both
-    /// go on with the same positions.
+    /// Under guidance the rows are two sequences, the prompt and its unconditional counterpart of pads or tokens, which continue
+    /// with the same positions.
     #[test]
     fn guidance_is_two_sequences() {
         skip_without_fixtures!();
@@ -328,7 +333,7 @@ mod tests {
         }
     }
 
-    /// The float16 forms for CUDA, taken as variants for the provider of the tests, which can run them: float16 within, and in the cache.
+    /// The float16 forms for CUDA are taken as variants for the provider of the tests: float16 within, and in the cache.
     #[test]
     fn a_float16_variant_is_picked_and_gives_nearly_the_same() {
         skip_without_fixtures!();
@@ -355,7 +360,9 @@ mod tests {
         }
         for step in 0..3 {
             let position = codes(&manifest, step);
-            [&mut half, &mut float, &mut alone].into_iter().for_each(|sequence| sequence.step(&position).unwrap());
+            for sequence in [&mut half, &mut float, &mut alone] {
+                sequence.step(&position).unwrap();
+            }
             let both = half.logits(audio_head).unwrap().to_vec();
             let error = distance(&both, float.logits(audio_head).unwrap());
             assert!(error < 1e-2, "step {step}: {error}");

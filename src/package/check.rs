@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use super::TOKENIZER;
 use super::manifest::{
-    AttentionConfig, CPU_VNNI, CausalState, CodecConfig, DecodingConfig, Manifest, ModalityConfig, PREFILL, StateConfig,
+    AttentionConfig, AudioEncoderConfig, CPU_VNNI, CausalState, CodecConfig, DecodingConfig, LanguageModelConfig,
+    Manifest, ModalityConfig, PREFILL, StateConfig,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::modality::Modality;
@@ -24,12 +25,11 @@ type Size = (String, usize, RangeInclusive<usize>);
 pub(crate) fn check_manifest(manifest: &Manifest) -> Result<()> {
     check_sizes(manifest)?;
     manifest.tokens.validate()?;
-    manifest
-        .heads
-        .iter()
-        .try_for_each(|(name, ids)| check_head(manifest, name, ids).map_err(|e| e.context(format!("heads.{name}"))))?;
+    for (name, ids) in &manifest.heads {
+        check_head(manifest, name, ids).map_err(|e| e.context(format!("heads.{name}")))?;
+    }
     if manifest.modalities.is_empty() {
-        return refused("no modalities; expected one at least".into());
+        return refused("no modalities; expected at least one".into());
     }
     for (modality, config) in &manifest.modalities {
         check_modality(manifest, *modality, config).map_err(|e| e.context(format!("modalities.{modality}")))?;
@@ -53,77 +53,28 @@ fn refused<T>(what: String) -> Result<T> {
 
 /// Checks that all sizes are plausible, so that computations from them cannot overflow.
 fn check_sizes(manifest: &Manifest) -> Result<()> {
-    let model = &manifest.language_model;
-    let size = |name: &str, size, range| (name.to_owned(), size, range);
-    let mut sizes: Vec<Size> = vec![
-        size("hidden_size", model.hidden_size, 1..=1 << 17),
-        size("max_positions", model.max_positions, 1..=1 << 24),
-        size("entries of language_model.state", model.state.len(), 1..=1),
-    ];
-    for StateConfig::Attention(AttentionConfig { layers, heads, head_size, rotary }) in &model.state {
-        sizes.extend([
-            size("layers", *layers, 1..=1 << 10),
-            size("heads", *heads, 1..=1 << 12),
-            size("head_size", *head_size, 2..=1 << 12),
-            size("rotary.size", rotary.size, 2..=*head_size),
-        ]);
+    let mut sizes = sizes_of_model(&manifest.language_model);
+    if let Some(encoder) = &manifest.audio_encoder {
+        sizes.extend(sizes_of_encoder(encoder));
+    }
+    for (name, codec) in &manifest.codecs {
+        sizes.extend(named(&format!("codecs.{name}"), sizes_of_codec(codec)));
+    }
+    for (name, enhancer) in &manifest.enhancers {
+        let sizes_of_enhancer =
+            vec![("sampling_rate", enhancer.sampling_rate as usize, RATES), ("channels", enhancer.channels, 1..=64)];
+        sizes.extend(named(&format!("enhancers.{name}"), sizes_of_enhancer));
+    }
+    if let Some((name, size, range)) = sizes.into_iter().find(|(_, size, range)| !range.contains(size)) {
+        return refused(format!("{name} is {size}; expected {range:?}"));
+    }
+    for StateConfig::Attention(AttentionConfig { head_size, rotary, .. }) in &manifest.language_model.state {
         if !(head_size.is_multiple_of(2) && rotary.theta.is_finite() && rotary.theta > 0.0) {
             return refused(format!(
                 "head_size is {head_size} and rotary.theta {}; expected an even number and one above 0",
                 rotary.theta
             ));
         }
-    }
-    if let Some(audio) = &manifest.audio_encoder {
-        sizes.extend([
-            size("audio_encoder.sampling_rate", audio.sampling_rate as usize, RATES),
-            size("n_fft", audio.n_fft, 1..=1 << 18),
-            size("audio_encoder.hop_length", audio.hop_length, 1..=1 << 18),
-            size("num_mel_bins", audio.num_mel_bins, 1..=1 << 12),
-            size("chunk_frames", audio.chunk_frames, 1..=1 << 20),
-            size("window_seconds", audio.window_seconds, 1..=3600),
-        ]);
-    }
-    for (name, codec) in &manifest.codecs {
-        let size = |field, size, range| (format!("codecs.{name}.{field}"), size, range);
-        sizes.extend([
-            size("sampling_rate", codec.sampling_rate as usize, RATES),
-            size("hop_length", codec.hop_length, 1..=1 << 18),
-            size("books", codec.books, 1..=1 << 10),
-            size("codebook_size", codec.codebook_size, 1..=1 << 26),
-            size("most_frames", codec.most_frames.unwrap_or(1), 1..=1 << 24),
-        ]);
-        match codec.decoding {
-            DecodingConfig::Windowed { context_frames, .. } => {
-                sizes.push(size("context_frames", context_frames, 0..=1 << 16));
-            }
-            DecodingConfig::Causal {
-                chunk,
-                lookahead,
-                max_frames,
-                state: CausalState { layers, heads, head_size },
-            } => {
-                sizes.extend([
-                    size("books", codec.books, 1..=1),
-                    size("max_frames", max_frames, 1..=1 << 24),
-                    size("chunk", chunk, 1..=max_frames),
-                    size("lookahead", lookahead, 0..=1 << 10),
-                    size("state.layers", layers, 1..=1 << 10),
-                    size("state.heads", heads, 1..=1 << 12),
-                    size("state.head_size", head_size, 1..=1 << 12),
-                ]);
-            }
-        }
-    }
-    for (name, enhancer) in &manifest.enhancers {
-        let size = |field, size, range| (format!("enhancers.{name}.{field}"), size, range);
-        sizes.extend([
-            size("sampling_rate", enhancer.sampling_rate as usize, RATES),
-            size("channels", enhancer.channels, 1..=64),
-        ]);
-    }
-    if let Some((name, size, range)) = sizes.into_iter().find(|(_, size, range)| !range.contains(size)) {
-        return refused(format!("{name} is {size}; expected {range:?}"));
     }
     let seconds = manifest.limits.input_seconds;
     if !(seconds.is_finite() && seconds > 0.0) {
@@ -132,12 +83,74 @@ fn check_sizes(manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
+/// Names `sizes` as fields of `section`.
+fn named(section: &str, sizes: Vec<(&str, usize, RangeInclusive<usize>)>) -> Vec<Size> {
+    sizes.into_iter().map(|(field, size, range)| (format!("{section}.{field}"), size, range)).collect()
+}
+
+fn sizes_of_model(model: &LanguageModelConfig) -> Vec<Size> {
+    let mut sizes = vec![
+        ("hidden_size", model.hidden_size, 1..=1 << 17),
+        ("max_positions", model.max_positions, 1..=1 << 24),
+        ("entries of language_model.state", model.state.len(), 1..=1),
+    ];
+    for StateConfig::Attention(AttentionConfig { layers, heads, head_size, rotary }) in &model.state {
+        sizes.extend([
+            ("layers", *layers, 1..=1 << 10),
+            ("heads", *heads, 1..=1 << 12),
+            ("head_size", *head_size, 2..=1 << 12),
+            ("rotary.size", rotary.size, 2..=*head_size),
+        ]);
+    }
+    sizes.into_iter().map(|(name, size, range)| (name.to_owned(), size, range)).collect()
+}
+
+fn sizes_of_encoder(encoder: &AudioEncoderConfig) -> Vec<Size> {
+    let sizes = [
+        ("audio_encoder.sampling_rate", encoder.sampling_rate as usize, RATES),
+        ("n_fft", encoder.n_fft, 1..=1 << 18),
+        ("audio_encoder.hop_length", encoder.hop_length, 1..=1 << 18),
+        ("num_mel_bins", encoder.num_mel_bins, 1..=1 << 12),
+        ("chunk_frames", encoder.chunk_frames, 1..=1 << 20),
+        ("window_seconds", encoder.window_seconds, 1..=3600),
+    ];
+    sizes.into_iter().map(|(name, size, range)| (name.to_owned(), size, range)).collect()
+}
+
+fn sizes_of_codec(codec: &CodecConfig) -> Vec<(&str, usize, RangeInclusive<usize>)> {
+    let mut sizes = vec![
+        ("sampling_rate", codec.sampling_rate as usize, RATES),
+        ("hop_length", codec.hop_length, 1..=1 << 18),
+        ("books", codec.books, 1..=1 << 10),
+        ("codebook_size", codec.codebook_size, 1..=1 << 26),
+        ("most_frames", codec.most_frames.unwrap_or(1), 1..=1 << 24),
+    ];
+    match codec.decoding {
+        DecodingConfig::Windowed { context_frames, .. } => {
+            sizes.push(("context_frames", context_frames, 0..=1 << 16));
+        }
+        DecodingConfig::Causal { chunk, lookahead, max_frames, state } => {
+            let CausalState { layers, heads, head_size } = state;
+            sizes.extend([
+                ("books", codec.books, 1..=1),
+                ("max_frames", max_frames, 1..=1 << 24),
+                ("chunk", chunk, 1..=max_frames),
+                ("lookahead", lookahead, 0..=1 << 10),
+                ("state.layers", layers, 1..=1 << 10),
+                ("state.heads", heads, 1..=1 << 12),
+                ("state.head_size", head_size, 1..=1 << 12),
+            ]);
+        }
+    }
+    sizes
+}
+
 /// Checks that a head has a graph, and columns that are not empty, lie in the vocabulary and repeat no id.
 fn check_head(manifest: &Manifest, name: &str, ids: &[Interval]) -> Result<()> {
     manifest.graph(name)?;
     let size = manifest.tokens.size;
     if ids.is_empty() {
-        return refused("no ids; expected those of its columns".into());
+        return refused("no ids; expected the ids of its columns".into());
     }
     for (number, interval) in ids.iter().enumerate() {
         if interval.is_empty() || interval.end as usize > size {
@@ -209,12 +222,12 @@ fn check_all_named(manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Checks that every variant is one of a graph of the package; that for long prompts is another form of `llm`, for the CPU.
+/// Checks that every variant belongs to a graph of the package, or is [`PREFILL`] among the forms for the CPU.
 fn check_variants(manifest: &Manifest) -> Result<()> {
     for (provider, graphs) in &manifest.variants {
         let is_known = |name: &str| manifest.graphs.contains_key(name) || (provider == CPU_VNNI && name == PREFILL);
         if let Some(name) = graphs.keys().find(|name| !is_known(name)) {
-            return refused(format!("variants.{provider}.{name} is of no graph of the package"));
+            return refused(format!("variants.{provider}.{name} belongs to no graph of the package"));
         }
     }
     Ok(())
@@ -223,7 +236,7 @@ fn check_variants(manifest: &Manifest) -> Result<()> {
 /// Checks that no file name leaves the folder, and that all files in use are listed with their checksums.
 fn check_names(manifest: &Manifest) -> Result<()> {
     if let Some(file) = manifest.files.keys().find(|file| !is_portable(file)) {
-        return refused(format!("the file name {file:?} leaves the folder, or is none on some systems"));
+        return refused(format!("the file name {file:?} leaves the folder, or is invalid on some systems"));
     }
     for (name, file) in manifest.graph_files() {
         if !manifest.files.contains_key(file) {

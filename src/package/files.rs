@@ -19,14 +19,14 @@ use crate::system::for_libraries;
 /// The location of a package's files.
 #[derive(Clone, Debug)]
 pub enum PackageFiles {
-    /// Files in a folder, which must stay there while the package is used.
+    /// Files in a folder, which must not change while the package is used.
     Folder(PathBuf),
     /// Files in memory, by name.
     Memory(BTreeMap<String, Arc<[u8]>>),
 }
 
 impl PackageFiles {
-    /// Returns the name of the file `name` in messages, or that of the package if `name` is empty.
+    /// Returns the description of the file `name` for messages, or of the package if `name` is empty.
     pub(crate) fn describe(&self, name: &str) -> String {
         match self {
             Self::Folder(folder) if name.is_empty() => folder.display().to_string(),
@@ -60,7 +60,7 @@ impl PackageFiles {
         let folder = folder.canonicalize().map_err(missing)?;
         let is_blob = hub_contents(&folder).is_some_and(|contents| path.starts_with(contents));
         if !path.starts_with(&folder) && !is_blob {
-            let what = "a link that leaves the package's folder: put the file itself there (cp -L)";
+            let what = "a link that leaves the package's folder: replace it with the file itself (cp -L)";
             return Err(Error::new(ErrorKind::Package, what));
         }
         let metadata = path.metadata().map_err(missing)?;
@@ -80,10 +80,10 @@ impl PackageFiles {
     /// Checks that the file exists in the package and has the size in `sum` and, if it has at most `summed` bytes, the
     /// SHA-256 in `sum`.
     pub(crate) fn check(&self, name: &str, sum: &FileSum, summed: u64) -> Result<()> {
-        self.hold_against(name, sum, summed).map_err(|e| e.context(self.describe(name)))
+        self.compare(name, sum, summed).map_err(|e| e.context(self.describe(name)))
     }
 
-    fn hold_against(&self, name: &str, sum: &FileSum, summed: u64) -> Result<()> {
+    fn compare(&self, name: &str, sum: &FileSum, summed: u64) -> Result<()> {
         let refused = |what: String| Err(Error::new(ErrorKind::Package, what));
         let size = self.size(name)?;
         if size != sum.size {
@@ -99,8 +99,7 @@ impl PackageFiles {
         Ok(())
     }
 
-    /// Loads the graph in the file `name`. For a package in a folder, weights in files beside the graph, its own and those
-    /// that it shares, are mapped into memory.
+    /// Loads the graph in the file `name`. For a package in a folder, weights in files beside the graph are mapped into memory.
     pub(crate) fn load_graph(&self, mut builder: SessionBuilder, name: &str) -> ort::Result<Session> {
         let files = match self {
             Self::Folder(folder) => return builder.commit_from_file(for_libraries(&folder.join(name))),
@@ -114,8 +113,8 @@ impl PackageFiles {
     }
 }
 
-/// Returns the folder of the contents to which the files of `folder` are links, if it is a commit in a cache of Hugging
-/// Face's hub: `blobs` beside `snapshots/COMMIT`.
+/// Returns the folder that the links in `folder` lead to, if `folder` is a commit in a cache of Hugging Face's hub: `blobs`
+/// beside `snapshots/COMMIT`.
 fn hub_contents(folder: &Path) -> Option<PathBuf> {
     let snapshots = folder.parent().filter(|parent| parent.ends_with("snapshots"))?;
     Some(snapshots.parent()?.join("blobs"))

@@ -1,4 +1,4 @@
-//! The manifest of a package, in the form that the exporter writes (`onnx/README.md`).
+//! The schema of a package's manifest (`onnx/README.md`).
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,14 @@ use crate::token::{Interval, Layout, LayoutConfig, Vocabulary};
 /// The newest schema that this version reads.
 pub const SCHEMA: u32 = 2;
 
-/// The variants for the CPU where its processor has VNNI, which multiplies 8-bit integers fast and without saturating sums.
+/// The name, among variants, of the forms for the CPU of processors with VNNI, which multiply 8-bit integers fast and without
+/// saturating sums.
 pub const CPU_VNNI: &str = "cpu_vnni";
 
-/// Another form of the graph `llm`, with the same inputs, outputs and cache, for prompts of many positions.
+/// The name of the form of the graph `llm` for long prompts, which has the same inputs, outputs and cache.
 pub const PREFILL: &str = "prefill";
 
-/// The description of a package.
+/// The manifest: the description of a package.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
@@ -28,10 +29,10 @@ pub struct Manifest {
     pub schema: u32,
     /// The model's name.
     pub name: String,
-    /// The model's family, for people: the runtime does not read it.
+    /// The model's family, for readers alone: the runtime does not use it.
     #[serde(default)]
     pub family: String,
-    /// SHA-256 sums of earlier manifests of the same weights, the records of which this package accepts.
+    /// SHA-256 sums of earlier manifests of the same weights, whose records this package accepts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub formerly: Vec<String>,
     /// The program that wrote the package.
@@ -57,24 +58,24 @@ pub struct Manifest {
     pub heads: BTreeMap<String, Vec<Interval>>,
     /// The modalities that the model can produce.
     pub modalities: BTreeMap<Modality, ModalityConfig>,
-    /// Why the package lacks a modality that the model has, for people.
+    /// The modalities that the model has and the package lacks, each with the reason, for readers alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub absent: BTreeMap<Modality, String>,
     /// The text and ids around messages and segments.
     pub template: Template,
-    /// Words that the program says on the user's behalf.
+    /// The instructions that the program gives on the user's behalf.
     #[serde(default)]
     pub prompts: Prompts,
-    /// Settings of text for a purpose, where they are not those of the modality.
+    /// Settings of text for a purpose, where they differ from those of the modality.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<Purpose, SegmentConfig>,
     /// The modes in which the model reasons in sound, if it was trained to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<ReasoningConfig>,
-    /// The words of a small model's small world; empty for a large one.
+    /// The words that a small model knows; empty for a large model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known_words: Vec<String>,
-    /// Codes (ISO 639-1) of the languages in which the model hears and speaks words.
+    /// The languages in which the model understands and speaks words (ISO 639-1 codes).
     #[serde(default = "english", skip_serializing_if = "is_english")]
     pub languages: Vec<String>,
     /// Sizes of the language model.
@@ -93,16 +94,16 @@ pub struct Manifest {
     pub limits: Limits,
     /// File of every graph.
     pub graphs: BTreeMap<String, String>,
-    /// For each provider (`cuda` …), the files of the graphs that have a variant for it; in [`CPU_VNNI`], the forms for the
-    /// CPU where its processor has VNNI, among them perhaps [`PREFILL`].
+    /// For each provider (`cuda` …), the files of the graphs that have a variant for the provider. The entry [`CPU_VNNI`] has the
+    /// forms for the CPU of processors with VNNI, and may have [`PREFILL`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variants: BTreeMap<String, BTreeMap<String, String>>,
-    /// Size and sum of every file but the manifest.
+    /// Size and checksum of every file except the manifest.
     pub files: BTreeMap<String, FileSum>,
 }
 
 impl Manifest {
-    /// Returns whether a prompt decides what is made, so that a reply has one segment and chains are by prompt.
+    /// Returns whether the prompt determines the modality of the reply, so that a reply has one segment and chains are by prompt.
     pub fn is_by_prompt(&self) -> bool {
         self.template.choice == Choice::ByPrompt
     }
@@ -116,12 +117,12 @@ impl Manifest {
         self.graphs.get(name).map(String::as_str).ok_or_else(missing)
     }
 
-    /// Returns the file of the variant of the graph `name` for `provider`, if there is one.
+    /// Returns the file of the variant of the graph `name` for `provider`, if the package has one.
     pub fn variant(&self, provider: &str, name: &str) -> Option<&str> {
         self.variants.get(provider)?.get(name).map(String::as_str)
     }
 
-    /// Returns the file of the form of the graph `name`, or of [`PREFILL`], for processors with VNNI, if there is one.
+    /// Returns the file of the form of the graph `name`, or of [`PREFILL`], for processors with VNNI, if the package has one.
     pub fn vnni_form(&self, name: &str) -> Option<&str> {
         self.variant(CPU_VNNI, name)
     }
@@ -174,17 +175,17 @@ pub struct ModalityConfig {
     pub generation: SegmentConfig,
 }
 
-/// Words that the program says on the user's behalf.
+/// Instructions that the program gives on the user's behalf.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Prompts {
-    /// The question when none is given.
+    /// The default question.
     pub ask: String,
     /// The instruction to transcribe speech.
     pub transcribe: String,
-    /// The sentences that the model puts around a transcript; the first that fits counts.
+    /// The sentences that the model puts around a transcript, in the order in which they are tried.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub transcript: Vec<Frame>,
     /// The instruction to translate speech into English; empty for a model that does not translate.
@@ -226,7 +227,7 @@ impl Frame {
     }
 }
 
-/// What text is made for.
+/// The purpose of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -236,7 +237,7 @@ pub enum Purpose {
     Ask,
     /// A transcript.
     Transcribe,
-    /// The answer in a spoken conversation.
+    /// An answer in a spoken conversation.
     Converse,
 }
 
@@ -249,7 +250,7 @@ pub struct LanguageModelConfig {
     pub hidden_size: usize,
     /// The most positions of a sequence.
     pub max_positions: usize,
-    /// The state that the graph keeps of a sequence.
+    /// The parts of the state of a sequence.
     pub state: Vec<StateConfig>,
 }
 
@@ -259,7 +260,7 @@ pub struct LanguageModelConfig {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StateConfig {
-    /// Keys and values of attention layers, in `past_key_values.N.key` and so on, which grow with the sequence.
+    /// Keys and values of attention layers (`past_key_values.N.key` …), which grow with the sequence.
     Attention(AttentionConfig),
 }
 
@@ -283,7 +284,7 @@ pub struct AttentionConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RotaryConfig {
-    /// Size of the model's own heads, the halves of which are rotated; the rest of a head is zeros.
+    /// Size of the model's own heads, whose halves are rotated; the rest of a head in the graph is zeros.
     pub size: usize,
     /// Base of the frequencies.
     pub theta: f64,
@@ -369,7 +370,7 @@ pub struct CodecConfig {
     pub books: usize,
     /// Codes of a codebook.
     pub codebook_size: usize,
-    /// The most frames of a clip; later ones are dropped.
+    /// The most frames of a clip; later frames are dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub most_frames: Option<usize>,
     /// The form of the decoder.
@@ -389,7 +390,7 @@ impl CodecConfig {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DecodingConfig {
-    /// A decoder that can decode any window of frames, exact except for `context_frames` on each side.
+    /// A decoder of any window of frames, which is exact except for `context_frames` on each side.
     Windowed {
         /// Number of frames on each side that the samples of a frame depend on.
         context_frames: usize,
@@ -397,10 +398,9 @@ pub enum DecodingConfig {
         #[serde(default)]
         indexed: bool,
     },
-    /// A decoder of one book whose samples depend on all earlier frames, of which it keeps a state, and on a few later
-    /// ones.
+    /// A decoder of one book, whose samples depend on all earlier frames, through its state, and on a few later frames.
     Causal {
-        /// Frames of the first chunk when sound is decoded while it is being generated.
+        /// Frames of the first chunk when sound is decoded during its generation.
         chunk: usize,
         /// Number of later frames that the samples of a frame depend on.
         lookahead: usize,
@@ -453,20 +453,20 @@ impl Default for Limits {
     }
 }
 
-/// Size and SHA-256 of a file.
+/// The size and checksum of a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct FileSum {
     /// Bytes.
     pub size: u64,
-    /// Lower-case hexadecimal digits.
+    /// SHA-256 in lower-case hexadecimal digits.
     pub sha256: String,
 }
 
 #[cfg(any(test, feature = "internal"))]
 impl FileSum {
-    /// Creates the sum of a file that is not read.
+    /// Creates an entry for a file that is never read.
     pub(crate) fn unread(size: u64) -> Self {
         Self { size, sha256: String::new() }
     }

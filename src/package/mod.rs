@@ -1,4 +1,4 @@
-//! Model packages: a manifest and its files, with the check of the files against the manifest (`onnx/README.md`).
+//! Model packages: the manifest, the files, and the checks of both (`onnx/README.md`).
 
 mod check;
 mod files;
@@ -37,7 +37,7 @@ const ALWAYS_SUMMED: u64 = 64 << 20;
 /// The largest manifest to read, in bytes.
 const MOST_MANIFEST: u64 = 16 << 20;
 
-/// An opened package: its manifest has been read, and its files have been checked.
+/// An opened package, whose manifest and files have been checked.
 #[derive(Clone, Debug)]
 pub struct Package {
     files: PackageFiles,
@@ -49,17 +49,20 @@ impl Package {
     /// Opens the package in `folder`. ONNX Runtime does not read any file yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Package`] if the manifest is missing, broken or of a newer schema; if its vocabulary, layouts,
-    /// template or sizes are inconsistent; if a file is missing, has another size or is outside the folder, by its name
-    /// or by a link, the contents of a hub's cache beside `snapshots` apart; if the checksum of a file of up to 64 MiB differs ([`verify`](Self::verify) checks larger files
-    /// too); or if a graph has operators other than those of ONNX and ONNX Runtime, or data in files outside the
-    /// package.
+    /// [`ErrorKind::Package`] for the first of these defects:
+    ///
+    /// - the manifest is missing, malformed, or of a newer schema;
+    /// - its vocabulary, layouts, template or sizes are inconsistent;
+    /// - a file is missing or has another size;
+    /// - a file is outside the folder, by its name or by a link, except in the `blobs` of a hub's cache;
+    /// - the checksum of a file of up to 64 MiB differs ([`verify`](Self::verify) checks larger files too);
+    /// - a graph has operators other than those of ONNX and ONNX Runtime, or data in files outside the package.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         Self::check(PackageFiles::Folder(folder.as_ref().to_path_buf()))
     }
 
-    /// Opens a package from `files` in memory, by the names that they have in a folder: manifest.json, tokenizer.json,
-    /// the graphs and their weights. The files stay in memory as long as the package.
+    /// Opens a package from `files` in memory, each with the name that it has in a folder: manifest.json, tokenizer.json, the
+    /// graphs and their weights. The files are kept in memory as long as the package.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
@@ -93,8 +96,8 @@ impl Package {
         &self.manifest
     }
 
-    /// Returns the package's identity: the SHA-256 of the manifest, which has the sums of all other files, in
-    /// lower-case hexadecimal digits.
+    /// Returns the package's identity: the SHA-256 of the manifest, in lower-case hexadecimal digits. The manifest has the
+    /// checksums of all other files.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -118,13 +121,13 @@ impl Package {
         onnx::arithmetic(&bytes).map_err(|e| e.context(self.files.describe(file)))
     }
 
-    /// Returns the bytes of the weights that each run of the graph in `file` reads.
+    /// Returns the size in bytes of the weights that each run of the graph in `file` reads.
     pub(crate) fn bytes_of_weights(&self, file: &str) -> Result<u64> {
         let bytes = self.files.read(file, onnx::MOST_BYTES)?;
         onnx::bytes_of_weights(&bytes).map_err(|e| e.context(self.files.describe(file)))
     }
 
-    /// Returns the bytes of the weights of all graphs in their own form, without tables of which only some rows are looked up.
+    /// Returns the size in bytes of the weights of all graphs, variants excluded, without tables of which a run looks up some rows.
     ///
     /// # Errors
     /// A graph's file cannot be read.
@@ -132,15 +135,21 @@ impl Package {
         self.manifest.graphs.values().map(|file| self.bytes_of_weights(file)).sum()
     }
 
+    /// Checks all files, with the checksums of those of at most `summed` bytes.
     fn check_files(&self, summed: u64) -> Result<()> {
-        self.manifest.files.iter().try_for_each(|(name, sum)| self.files.check(name, sum, summed))
+        for (name, sum) in &self.manifest.files {
+            self.files.check(name, sum, summed)?;
+        }
+        Ok(())
     }
 
     fn check_graphs(&self) -> Result<()> {
-        self.manifest.graph_files().try_for_each(|(_, file)| {
+        for (_, file) in self.manifest.graph_files() {
             let check = |bytes: Cow<[u8]>| onnx::check(&bytes, &self.manifest.files);
-            self.files.read(file, onnx::MOST_BYTES).and_then(check).map_err(|e| e.context(self.files.describe(file)))
-        })
+            let checked = self.files.read(file, onnx::MOST_BYTES).and_then(check);
+            checked.map_err(|e| e.context(self.files.describe(file)))?;
+        }
+        Ok(())
     }
 }
 
@@ -162,7 +171,7 @@ fn read_manifest(files: &PackageFiles) -> Result<(Manifest, String)> {
 }
 
 impl Manifest {
-    /// Parses a manifest of any schema up to [`SCHEMA`]. Its contents are not checked, which opening a package does.
+    /// Parses a manifest of any schema up to [`SCHEMA`], without checking its contents; opening a package checks them.
     ///
     /// # Errors
     /// [`ErrorKind::Package`] if the text is not a manifest, or one of a newer schema.

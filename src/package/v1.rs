@@ -1,4 +1,4 @@
-//! Manifests of schema 1, which had one model family, converted to schema 2 with the constants of that family.
+//! Conversion of manifests of schema 1, which described one model family, to schema 2 with the constants of that family.
 
 use std::collections::BTreeMap;
 
@@ -111,7 +111,7 @@ struct EnhancerV1 {
     channels: usize,
 }
 
-/// The names of schema 1's heads and of its enhancer.
+/// The names of the heads and of the enhancer in schema 1.
 const TEXT_HEAD: &str = "text_head";
 const AUDIO_HEAD: &str = "audio_head";
 const ENHANCER: &str = "enhancer";

@@ -19,14 +19,13 @@ const ROLES: [&str; 4] = ["_head", "_encoder", "_decoder", "_enhancer"];
 /// An option of WebGPU's provider that this library reads itself: whether to replay recorded steps.
 pub(super) const CAPTURE: &str = "graph_capture";
 
-/// An option of the CPU's provider that this library reads itself: whether to take the forms of graphs for processors with
-/// VNNI.
+/// An option of the CPU's provider that this library reads itself: whether to use forms of graphs for processors with VNNI.
 pub(super) const VNNI: &str = "vnni";
 
-/// The name that stands for the accelerators of the machine, then the CPU.
+/// The name that stands for the accelerators of this machine, then the CPU.
 const AUTO: &str = "auto";
 
-/// A provider by its name, with its own options.
+/// A provider: its name and its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
     name: String,
@@ -34,22 +33,24 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Creates the provider `name`: `cpu`, `cuda`, `openvino` …, ONNX Runtime's own name, or that of a plugin's
-    /// provider.
+    /// Creates the provider `name`: a short form (`cpu`, `cuda`, `openvino` …), or the name of a provider in ONNX Runtime or in
+    /// a plugin.
     pub fn new(name: &str) -> Self {
         Self { name: provider_key(name), options: Vec::new() }
     }
 
-    /// Creates the CPU's provider that runs the portable graphs, whatever the processor has.
+    /// Creates the CPU provider that runs the portable graphs on every processor.
     pub(crate) fn portable_cpu() -> Self {
         Self::new("cpu").with_option(VNNI, "0")
     }
 
-    /// Adds an option, which is passed to the provider unchanged, but for some: `device` (`cpu`, `gpu`, `npu`) selects a
-    /// device of a plugin, and `graph_capture=1` lets WebGPU record and replay steps; `static` (`yes`, `no`, or the most
-    /// positions of a sequence) says whether the shapes of graphs are fixed, which is the default where a provider needs
-    /// it (`qnn`, `vitisai`, OpenVINO on an NPU). `vnni=0` makes the CPU run a package's portable graphs, also where the
-    /// processor has instructions for others.
+    /// Adds an option. Options are passed to the provider unchanged, except those that this library reads itself:
+    ///
+    /// - `device` (`cpu`, `gpu`, `npu`) selects a device of a plugin;
+    /// - `graph_capture=1` makes WebGPU record and replay steps;
+    /// - `static` (`yes`, `no`, or the most positions of a sequence) fixes the shapes of graphs, which is the default for
+    ///   providers that need it (`qnn`, `vitisai`, OpenVINO on an NPU);
+    /// - `vnni=0` makes the CPU run a package's portable graphs, even if the processor has VNNI.
     pub fn with_option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((key.into(), value.into()));
         self
@@ -65,12 +66,12 @@ impl Provider {
         &self.options
     }
 
-    /// Returns whether recorded steps are to be replayed (`graph_capture=1`).
+    /// Returns whether steps are to be recorded and replayed (`graph_capture=1`).
     pub(crate) fn captures(&self) -> bool {
         self.option(CAPTURE).is_some_and(is_on)
     }
 
-    /// Returns whether forms of graphs for processors with VNNI may run, which only `vnni=0` forbids.
+    /// Returns whether forms of graphs for processors with VNNI may run; `vnni=0` forbids them.
     pub(crate) fn takes_vnni(&self) -> bool {
         self.option(VNNI).is_none_or(is_on)
     }
@@ -136,24 +137,23 @@ impl Providers {
     /// Adds a provider for `graph`, or for the graphs of a group.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a name that no graph of any package can have. The check whether a package has the
-    /// graph follows when the package is loaded.
+    /// [`ErrorKind::Invalid`] for a name that no graph of any package can have. Loading a package checks that it has the graph.
     pub fn prefer_for(mut self, graph: &str, provider: Provider) -> Result<Self> {
         if !names_graphs(graph) {
             let known = format!("{}, {}", GRAPHS.join(", "), GROUPS.join(", "));
-            let what = format!("{graph:?} is no graph of a package; expected one such as {known}");
+            let what = format!("{graph:?} is not a graph of any package; expected one such as {known}");
             return Err(Error::new(ErrorKind::Invalid, what));
         }
         self.items.push((Some(graph.to_owned()), provider));
         Ok(self)
     }
 
-    /// Checks that every named graph is one of [`GRAPHS`], a group, or one of `graphs`, those of a package, and that options
-    /// are those of a provider.
+    /// Checks that every named graph is one of [`GRAPHS`], a group, or one of `graphs`, the graphs of a package, and that `auto`
+    /// has no options.
     pub(crate) fn check<'g>(&self, graphs: impl Iterator<Item = &'g str>) -> Result<()> {
         if let Some((_, auto)) = self.items.iter().find(|(_, item)| item.is_auto() && !item.options.is_empty()) {
             let what = format!(
-                "{auto}: {AUTO} stands for several providers and takes no options; give them to one by its name"
+                "{auto}: {AUTO} stands for several providers and takes no options; name a provider with its options"
             );
             return Err(Error::new(ErrorKind::Invalid, what));
         }
@@ -205,12 +205,12 @@ impl Providers {
     }
 }
 
-/// Returns whether `name` is that of a graph, or of a group of graphs.
+/// Returns whether `name` is a possible name of a graph, or the name of a group of graphs.
 fn names_graphs(name: &str) -> bool {
     GRAPHS.contains(&name) || GROUPS.contains(&name) || ROLES.iter().any(|role| name.ends_with(role))
 }
 
-/// Returns whether `name`, of a graph or of a group, stands for `graph`.
+/// Returns whether `name`, the name of a graph or of a group, includes `graph`.
 fn is_for(name: &str, graph: &str) -> bool {
     let is_codec = graph.ends_with("_decoder") || (graph.ends_with("_encoder") && graph != "audio_encoder");
     name == graph || (name == "heads" && graph.ends_with("_head")) || (name == "codec" && is_codec)
@@ -268,8 +268,8 @@ fn split_at_commas(text: &str) -> Result<Vec<String>> {
     Ok(parts)
 }
 
-/// Returns the key and value of an item that continues the options before it: an item with an equals sign that does not
-/// name a graph and has no colon before the sign.
+/// Returns the key and value of an item that continues the options before it: an item with an equals sign, which has no graph's
+/// name and no colon before the sign.
 fn option_of(item: &str) -> Option<(&str, &str)> {
     let (key, value) = item.split_once('=')?;
     (!key.contains(':') && !names_graphs(key)).then_some((key, value))
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_list_is_parsed_back() {
         for text in ["cpu", "auto", "openvino,cpu", r"cuda:a=1,b=x\,y", "cpu,codec_decoder=coreml:MLComputeUnits=ALL"] {
             assert_eq!(parsed(text).to_string(), text);
             assert_eq!(parsed(&parsed(text).to_string()), parsed(text));
@@ -357,12 +357,12 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_in_words() {
+    fn malformed_lists_are_refused() {
         for (text, words) in [
             ("", "a name is missing"),
             ("cuda,,cpu", "a name is missing"),
             ("cuda:device", "an option has no value"),
-            ("ears=cuda", "\"ears\" is no graph"),
+            ("ears=cuda", "\"ears\" is not a graph"),
             ("llm=", "a name is missing"),
             ("a\0b", "NUL"),
         ] {

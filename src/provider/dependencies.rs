@@ -13,7 +13,7 @@ use crate::system::is_loadable;
 pub struct MissingLibrary {
     /// Name of the missing library, as in the file that needs it.
     pub name: String,
-    /// The file that needs the library.
+    /// The file that needs the missing library.
     pub needed_by: PathBuf,
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn in_words(missing: &[MissingLibrary]) -> String {
     parts.join("; ")
 }
 
-/// The dependencies of a library, and the folders in which it says they lie.
+/// The dependencies of a library, and the folders in which it looks for them.
 struct Needs {
     libraries: Vec<String>,
     folders: Vec<PathBuf>,

@@ -26,7 +26,7 @@ const NAMES: [&str; 12] = [
     "VitisAIExecutionProvider",
 ];
 
-/// ONNX Runtime's name of a provider with a plugin that has no name of its own: it takes that of its registration.
+/// ONNX Runtime's name of a provider whose plugin takes its name from the registration.
 const QNN: &str = "QNNExecutionProvider";
 
 /// Returns ONNX Runtime's name of the provider `key`, if it is known.
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_of_writing_a_name_are_the_same() {
+    fn long_and_short_names_are_the_same() {
         for (name, key) in [
             ("CPUExecutionProvider", "cpu"),
             ("OpenVINOExecutionProvider", "openvino"),

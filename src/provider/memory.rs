@@ -14,8 +14,8 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Returns whether ONNX Runtime reads a tensor of the host in place. Otherwise it copies the tensor when it is bound,
-    /// and does not see what is written to it later.
+    /// Returns whether ONNX Runtime reads a tensor of the host in place. Otherwise it copies the tensor at the time of binding
+    /// and does not see later writes.
     pub fn is_host(&self) -> bool {
         self.device == DeviceType::CPU && !self.is_shared
     }

@@ -41,9 +41,9 @@ impl Plugins {
     /// Registers the plugin in `library`, unless an earlier call has registered it or has failed, or another part of
     /// the process has registered it.
     ///
-    /// Some plugins have no name of their own: their provider bears the name of the registration. The name is therefore
-    /// ONNX Runtime's name of the provider that the file's name states. If the file's name states none, a plugin that
-    /// takes its name from the registration is registered a second time, for the provider `asked`.
+    /// Some plugins take the name of their provider from the registration. The name of the registration is therefore ONNX
+    /// Runtime's name of the provider that the file's name states. If the file's name states no provider, a plugin that takes
+    /// its name from the registration is registered a second time, for the provider `asked`.
     pub(super) fn register(
         &self,
         environment: &Environment,
@@ -123,12 +123,12 @@ fn took_other_names(devices: &[Device<'_>], names: &[String], asked: &str) -> bo
     !devices.is_empty() && devices.iter().all(|device| took_name(device) && key_of(device).as_deref() != Some(asked))
 }
 
-/// Returns the name to register a plugin of the provider `key` as.
+/// Returns the registration name for a plugin of the provider `key`.
 fn registration_name(key: &str) -> String {
     known_name(key).unwrap_or(key).to_owned()
 }
 
-/// Returns the name to register a plugin as whose file's name states no provider.
+/// Returns the registration name for a plugin whose file's name states no provider.
 fn stem_of(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = file.split('.').next().unwrap_or_default();
@@ -143,14 +143,14 @@ fn taken(known: &BTreeMap<PathBuf, Result<Vec<String>, PluginFailure>>, environm
     known.values().flatten().flatten().cloned().chain(of_devices).collect()
 }
 
-/// Returns `wanted`, with a number behind it if it is `taken`: ONNX Runtime registers one library under each name.
+/// Returns `wanted`, followed by a number if the name is `taken`: ONNX Runtime registers one library under each name.
 fn free_name(wanted: &str, taken: &[String]) -> String {
     let numbered = (2u32..).map(|number| format!("{wanted}{NUMBER}{number}"));
     let mut names = std::iter::once(wanted.to_owned()).chain(numbered);
     names.find(|name| !taken.contains(name)).unwrap_or_default()
 }
 
-/// Determines why ONNX Runtime could not load a library, from the library and the message.
+/// Determines why ONNX Runtime could not load `library`, from the file and from `words`, its message.
 pub(super) fn explain(library: &Path, words: &str) -> PluginFailure {
     let missing = missing_libraries(library);
     let words = words.trim();
@@ -162,7 +162,7 @@ pub(super) fn explain(library: &Path, words: &str) -> PluginFailure {
     let signs =
         ["api version", "ort version", "requires onnx runtime", "undefined symbol: ort", "version `", "too old"];
     let (state, what) = if signs.iter().any(|sign| lower.contains(sign)) {
-        (ProviderState::WrongVersion, "it was made for another version")
+        (ProviderState::WrongVersion, "it was built for another version")
     } else {
         (ProviderState::Failed, "it cannot be loaded as a provider")
     };
@@ -183,7 +183,7 @@ pub(super) fn key_of(device: &Device<'_>) -> Option<String> {
     device.ep().ok().and_then(|name| name.split(NUMBER).next()).map(provider_key)
 }
 
-/// Returns the plugins in `folder`, that of ONNX Runtime's library: the provider's name and the file of each.
+/// Returns the provider's name and the file of each plugin in `folder`, the folder of ONNX Runtime's library.
 pub(super) fn beside(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut found: Vec<_> = entries.filter_map(|path| Some((provider_of(&path)?, path))).collect();
@@ -192,12 +192,12 @@ pub(super) fn beside(folder: &Path) -> Vec<(String, PathBuf)> {
     found
 }
 
-/// Returns the provider that the file's name of a plugin states.
+/// Returns the provider that the file name of a plugin states.
 pub(super) fn provider_of(library: &Path) -> Option<String> {
     provider_in(library.file_name()?.to_str()?)
 }
 
-/// Returns the provider in a plugin by the name of its file, such as `libonnxruntime_providers_openvino_plugin.so`.
+/// Returns the provider that `file` states, a file name such as `libonnxruntime_providers_openvino_plugin.so`.
 fn provider_in(file: &str) -> Option<String> {
     let (name, rest) = file.split_once('.')?;
     let is_library = match rest {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_version_is_told_from_other_failures() {
+    fn a_wrong_version_is_distinguished_from_other_failures() {
         let file = Path::new("/no/such/libplugin.so");
         let wrong = explain(file, "The requested API version [99] is not available");
         assert_eq!(wrong.state, ProviderState::WrongVersion);

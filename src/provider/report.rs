@@ -87,11 +87,11 @@ pub struct PassedOver {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct GraphPlacement {
-    /// The graph's name; `prefill` is the form of `llm` for long prompts, which is loaded when the first one comes.
+    /// The graph's name; `prefill` is the form of `llm` for long prompts, which is loaded with the first long prompt.
     pub graph: String,
     /// The loaded file: the variant for the provider, or for the processor, if the package has one that runs there.
     pub file: String,
-    /// The instruction set of the processor for which the file was chosen (`AVX-512 VNNI`), if it was.
+    /// The instruction set of the processor for which the file was chosen (`AVX-512 VNNI`); `None` for other files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// The provider as requested.
@@ -104,7 +104,7 @@ pub struct GraphPlacement {
     pub nodes_on_cpu: usize,
     /// The operators of these nodes, with the number of nodes of each.
     pub operators_on_cpu: BTreeMap<String, usize>,
-    /// The file of the variant for the provider, or for the processor, and the reason why it is not the loaded file, if so.
+    /// A variant for the provider or for the processor that was not loaded, with the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant_passed_over: Option<String>,
     /// True if the provider computes in float16 what the graph has in float32.
@@ -116,13 +116,13 @@ pub struct GraphPlacement {
 }
 
 impl GraphPlacement {
-    /// Returns whether the graph was placed on the CPU provider, in whatever form.
+    /// Returns whether the graph is on the CPU provider, in any form.
     pub(crate) fn is_on_cpu(&self) -> bool {
         self.provider == "cpu" || self.provider.starts_with("cpu:")
     }
 
-    /// Returns whether the graph is the package's own, with its own shapes, on the CPU provider: what other placements are
-    /// compared with.
+    /// Returns whether the placement is the reference that others are compared with: the package's own graph, with open shapes,
+    /// on the CPU provider.
     pub(crate) fn is_reference(&self) -> bool {
         self.instructions.is_none() && self.sizes.is_empty() && self.is_on_cpu()
     }
@@ -152,7 +152,10 @@ impl fmt::Display for GraphPlacement {
         if let Some(why) = &self.variant_passed_over {
             write!(f, "; not its variant {why}")?;
         }
-        self.passed_over.iter().try_for_each(|PassedOver { provider, why }| write!(f, "; not on {provider}: {why}"))
+        for PassedOver { provider, why } in &self.passed_over {
+            write!(f, "; not on {provider}: {why}")?;
+        }
+        Ok(())
     }
 }
 
@@ -160,7 +163,7 @@ impl fmt::Display for GraphPlacement {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ProviderReport {
-    /// The processor, by which forms of graphs on the CPU are chosen.
+    /// The processor, which determines the forms of graphs on the CPU.
     pub processor: Processor,
     /// The request.
     pub asked: String,
@@ -172,15 +175,15 @@ pub struct ProviderReport {
     pub devices: Vec<DeviceInfo>,
     /// Placements of the loaded graphs.
     pub graphs: Vec<GraphPlacement>,
-    /// Other copies of ONNX Runtime in this process; plugins and models of one copy do not work with another.
+    /// Other copies of ONNX Runtime in this process. Plugins and models of one copy do not work with another copy.
     pub other_libraries: Vec<PathBuf>,
-    /// Devices that are lost, by provider, each with the error: what runs there fails until the process is started anew.
+    /// Devices that are lost, by provider, each with its error. Graphs on them fail until the process is restarted.
     pub lost_devices: BTreeMap<String, String>,
 }
 
 impl fmt::Display for ProviderReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut page = format!("asked for {}\nprocessor: {}", self.asked, self.processor);
+        let mut page = format!("requested: {}\nprocessor: {}", self.asked, self.processor);
         for ProviderStatus { asked, message, .. } in &self.providers {
             let _ = write!(page, "\n{asked}: {message}");
         }
@@ -191,7 +194,7 @@ impl fmt::Display for ProviderReport {
             let _ = write!(page, "\nanother ONNX Runtime is in this process: {}", other.display());
         }
         for (provider, why) in &self.lost_devices {
-            let _ = write!(page, "\nthe device of {provider} is lost, and the process must be started anew: {why}");
+            let _ = write!(page, "\nthe device of {provider} is lost, and the process must be restarted: {why}");
         }
         f.write_str(&page)
     }

@@ -11,14 +11,14 @@ const USUAL_POSITIONS: usize = 4096;
 /// The shapes of the graphs on a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shapes {
-    /// Dimensions have any size, which differs from run to run.
+    /// Dimensions have any size, which may differ from run to run.
     Dynamic,
-    /// Dimensions have one size each, chosen when the graph is loaded; a sequence has room for at most so many positions.
+    /// Each dimension has one size, chosen when the graph is loaded; a sequence has room for at most `positions`.
     Fixed { positions: usize },
 }
 
 impl Shapes {
-    /// Returns the shapes that `asked` wants on a device, an NPU perhaps.
+    /// Returns the shapes for the provider `asked`, on an NPU if `is_on_npu`.
     ///
     /// # Errors
     /// A part of a sentence, if the option cannot be read.
@@ -37,7 +37,7 @@ impl Shapes {
     }
 }
 
-/// Returns whether a provider takes graphs with fixed shapes alone.
+/// Returns whether a provider accepts only graphs with fixed shapes.
 fn is_needed(asked: &Provider, is_on_npu: bool) -> bool {
     match asked.name() {
         "qnn" | "vitisai" => true,
@@ -60,7 +60,7 @@ mod tests {
     use crate::provider::Providers;
 
     #[test]
-    fn shapes_are_fixed_where_that_is_needed_or_asked_for() {
+    fn shapes_are_fixed_where_needed_or_requested() {
         let usual = Ok(Shapes::Fixed { positions: USUAL_POSITIONS });
         for (text, is_on_npu, expected) in [
             ("cpu", false, Ok(Shapes::Dynamic)),

@@ -1,22 +1,21 @@
-//! Whether a device computes attention over many positions right. Some devices do not: with ONNX Runtime's WebGPU
-//! provider and subgroups, as of 0.4.0, rows of 32 and more query positions came out wrong by 2 to 30 %, and without an
-//! error.
+//! The check of attention over many positions. Some devices compute it wrongly and give no error: with ONNX Runtime's
+//! WebGPU provider and subgroups, as of 0.4.0, rows of 32 and more query positions were wrong by 2 to 30 %.
 
 use ort::session::Session;
 use ort::value::Tensor;
 
-/// One MultiHeadAttention, written by `scripts/attention_check_graph.py`.
+/// A graph of one MultiHeadAttention, written by `scripts/attention_check_graph.py`.
 pub(super) const GRAPH: &[u8] = include_bytes!("attention_check.onnx");
-/// Positions that a device may run at once where its attention over more is wrong.
+/// The most positions that a device runs at once if its attention over more is wrong.
 pub(super) const FEW_POSITIONS: usize = 31;
 
 const POSITIONS: usize = 64;
 const WIDTH: usize = 64;
 const HEADS: usize = 4;
-/// The largest difference that is rounding; float16 arithmetic makes about 1e-3.
+/// The largest difference that passes as rounding; arithmetic in float16 causes about 1e-3.
 const TOLERANCE: f32 = 0.01;
 
-/// Returns whether `session`, of [`GRAPH`], computes what this processor computes.
+/// Returns whether `session`, of [`GRAPH`], gives the numbers that this processor computes.
 pub(super) fn is_right(session: &mut Session) -> ort::Result<bool> {
     let inputs = [1, 2, 3].map(numbers);
     let tensor = |numbers: &Vec<f32>| Tensor::from_array(([1, POSITIONS, WIDTH], numbers.clone()));
@@ -30,7 +29,7 @@ pub(super) fn is_right(session: &mut Session) -> ort::Result<bool> {
     Ok(found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| (a - b).abs() <= TOLERANCE))
 }
 
-/// Returns numbers between −2 and 2, others for each `seed`.
+/// Returns numbers between −2 and 2 that depend on `seed`.
 fn numbers(seed: u32) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
@@ -40,6 +39,7 @@ fn numbers(seed: u32) -> Vec<f32> {
     (0..POSITIONS * WIDTH).map(|_| next()).collect()
 }
 
+/// Computes the attention of [`GRAPH`].
 fn attention(query: &[f32], key: &[f32], value: &[f32]) -> Vec<f32> {
     let size = WIDTH / HEADS;
     let mut output = Vec::with_capacity(POSITIONS * WIDTH);

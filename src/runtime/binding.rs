@@ -1,4 +1,4 @@
-//! Tensors bound to the ports of a graph, in the ways that `ort` does not expose, too: some rows of a tensor, and runs
+//! Bindings of tensors to the ports of a graph, with those that `ort` does not expose: some rows of a tensor, and runs
 //! without a list of outputs.
 
 #![allow(unsafe_code)]
@@ -26,8 +26,9 @@ pub(crate) struct Binding {
     capture: Option<Capture>,
 }
 
-/// The runs of a binding as a session that records runs counts them: each recorded run has an id.
+/// The recorded run of a binding.
 struct Capture {
+    /// The id of the recorded run in its session, or [`NOT_RECORDED`].
     id: i32,
     options: RunOptions,
     has_run: bool,
@@ -36,7 +37,7 @@ struct Capture {
 
 /// The id of runs that are not recorded.
 const NOT_RECORDED: i32 = -1;
-/// The next id. No binding has the id of another, so that nothing is replayed on memory that is not bound.
+/// The next id. Ids are unique, so that no run is replayed on memory that is no longer bound.
 static NEXT: AtomicI32 = AtomicI32::new(1);
 
 impl Capture {
@@ -47,7 +48,7 @@ impl Capture {
     }
 }
 
-/// What a tensor is bound as.
+/// The kind of port that a tensor is bound to.
 #[derive(Clone, Copy)]
 pub(super) enum Direction {
     Input,
@@ -55,13 +56,13 @@ pub(super) enum Direction {
 }
 
 impl Binding {
-    /// Creates a binding to `session`, whose ports have `places`, and which `captures` runs.
+    /// Creates a binding to `session`, whose ports have `places`; `captures` says that the session can record runs.
     pub(super) fn new(session: &Session, places: &Arc<Places>, captures: bool) -> ort::Result<Self> {
         let capture = captures.then(|| Capture::new(session, NOT_RECORDED)).transpose()?;
         Ok(Self { bound: session.create_binding()?, places: Arc::clone(places), downloaded: 0, capture })
     }
 
-    /// Lets the first run be recorded, and all others replay it, where the session can. Nothing can be bound after that.
+    /// Makes the first run be recorded and later runs replay it, if the session can. Nothing can be bound after that run.
     pub(super) fn record(&mut self, session: &Session) -> ort::Result<()> {
         if self.capture.is_some() && self.places.are_all_on_device() {
             self.capture = Some(Capture::new(session, NEXT.fetch_add(1, Ordering::Relaxed))?);
@@ -69,7 +70,7 @@ impl Binding {
         Ok(())
     }
 
-    /// Releases what was recorded, after a run that failed: the next one is recorded anew.
+    /// Releases the recorded run after a failure, so that the next run is recorded anew.
     pub(super) fn record_anew(&mut self, session: &Session) -> ort::Result<()> {
         if !self.is_recorded() {
             return Ok(());
@@ -78,6 +79,7 @@ impl Binding {
         self.record(session)
     }
 
+    /// Releases the recorded run, and with it memory of the device.
     fn release(&self) {
         let Some(capture) = self.capture.as_ref().filter(|_| self.is_recorded()) else { return };
         let session = capture.session.ptr().cast_mut();
@@ -87,7 +89,7 @@ impl Binding {
         };
         let released = self.places.device().map_or_else(|| Ok(()), |device| device.with(release));
         if let Err(e) = released {
-            log::warn!("what a run recorded is kept until its session ends: {}", e.message().trim());
+            log::warn!("a recorded run cannot be released before its session ends: {}", e.message().trim());
         }
     }
 
@@ -111,7 +113,7 @@ impl Binding {
         self.capture.as_ref().is_some_and(|capture| capture.has_run && capture.id != NOT_RECORDED)
     }
 
-    /// Binds a tensor of the host as the input `name`, which the graph must read there.
+    /// Binds a tensor of the host as the input `name`, which the graph must read on the host.
     pub(super) fn input<T: PrimitiveTensorElementType + Debug>(
         &mut self,
         name: &str,
@@ -120,7 +122,7 @@ impl Binding {
         self.bind(name, tensor.ptr(), Direction::Input)
     }
 
-    /// Binds a tensor of the host as the output `name`, to which it is copied where the graph writes it on a device.
+    /// Binds a tensor of the host as the output `name`; if the graph writes the output on a device, each run copies it here.
     pub(crate) fn output<T: PrimitiveTensorElementType + Debug>(
         &mut self,
         name: &str,
@@ -135,7 +137,9 @@ impl Binding {
     /// Binds `value`, to which the binding keeps a reference.
     pub(super) fn bind(&mut self, name: &str, value: *const OrtValue, direction: Direction) -> ort::Result<()> {
         if self.is_recorded() {
-            return Err(ort::Error::new("a recorded run has the memory with which it was recorded"));
+            return Err(ort::Error::new(
+                "nothing can be bound after a recorded run, which keeps the memory that was bound then",
+            ));
         }
         let name = CString::new(name).map_err(|e| ort::Error::new(e.to_string()))?;
         let api = ort::api();
@@ -150,15 +154,13 @@ impl Binding {
     }
 }
 
-/// Releases what was recorded, and with it memory of the device.
 impl Drop for Binding {
     fn drop(&mut self) {
         self.release();
     }
 }
 
-/// Binds `rows` of `buffer`, the first dimension of which is the row, both as `input` and as `output`, in the buffer's
-/// memory.
+/// Binds `rows` of `buffer`, whose first dimension is the row, both as `input` and as `output`, in place.
 ///
 /// # Safety
 /// `binding` must not be run after `buffer` is dropped, nor while the elements of `buffer` are borrowed.

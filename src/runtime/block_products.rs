@@ -1,7 +1,6 @@
-//! Tests of ONNX Runtime's products by weights that are quantized in blocks, on the processor at hand. Its kernels differ from one
-//! processor to another in how they round, and one that saturates says nothing: each must compute exactly what one of the known ways gives.
+//! Tests of ONNX Runtime's products by block-quantized weights on this processor. The kernels of different processors round
+//! differently, and a kernel that saturates gives no error: the result must be that of a known way of rounding.
 
-use ort::session::Session;
 use ort::value::Tensor;
 
 use super::{Runtime, RuntimeOptions};
@@ -16,7 +15,8 @@ const COLUMNS: usize = 67;
 const ROWS: [usize; 4] = [1, 2, 7, 64];
 /// Bits and sizes of blocks.
 const FORMS: [(u32, usize); 3] = [(4, 32), (4, 128), (8, 32)];
-/// The largest error relative to the sum of magnitudes: far above that of adding floats, and below 1e-4, by which the ways differ.
+/// The largest error relative to the sum of magnitudes: far above the error of float additions, and below 1e-4, the difference
+/// between the ways of rounding.
 const TOLERANCE: f64 = 2e-5;
 
 /// Rounding of activations to 8 bits.
@@ -37,8 +37,8 @@ enum Scales {
     Bfloat16,
 }
 
-/// Returns a row of activations. In the even ones all are the largest or nothing, which could saturate a sum; the range of the others
-/// is not symmetric, so that the byte for zero is no matter of rounding.
+/// Returns a row of activations. In even rows each is the largest or zero, which could saturate a sum; the range of odd rows is
+/// not symmetric, so that the byte for zero does not depend on rounding.
 fn activations(row: usize) -> Vec<f32> {
     let any = |depth: usize| ((row * 7919 + depth * 104_729) % 2003) as f32 / 997.3 - 0.7713;
     let largest = |depth: usize| if (row + depth / 3) % 4 == 3 { 0.0 } else { 1.5 };
@@ -96,9 +96,8 @@ fn error(found: &[f32], (bits, block): (u32, usize), (way, scales): (Activations
     largest
 }
 
-/// Returns the ways that are known for this processor. On x86 there is one. On Arm with instructions for dot products, 4-bit
-/// weights may be multiplied by KleidiAI, which rounds activations by rows and cuts scales; without these instructions nothing is
-/// rounded.
+/// Returns the known ways of rounding for this processor. On x86 there is one. On Arm with dot-product instructions, KleidiAI
+/// may multiply 4-bit weights, with activations rounded by rows and scales cut; without these instructions nothing is rounded.
 fn known(bits: u32) -> Vec<(Activations, Scales)> {
     use Activations::{ByBlock, ByRow, Unrounded};
     let has_dot_products = Processor::get().features.contains(&"dot products");
@@ -111,9 +110,9 @@ fn known(bits: u32) -> Vec<(Activations, Scales)> {
 }
 
 #[test]
-fn products_by_blocks_are_those_of_a_known_way() {
+fn products_by_blocks_round_in_a_known_way() {
     let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
-    let mut session = Session::builder(&runtime.environment).unwrap().commit_from_memory(GRAPH).unwrap();
+    let mut session = runtime.load_graph(GRAPH, runtime.cpu_route().unwrap()).unwrap();
     for rows in ROWS {
         let a: Vec<_> = (0..rows).flat_map(activations).collect();
         let outputs = session.run(ort::inputs! { "a" => Tensor::from_array(([rows, DEPTH], a)).unwrap() }).unwrap();
@@ -124,13 +123,13 @@ fn products_by_blocks_are_those_of_a_known_way() {
                 .flat_map(|way| [(way, Scales::Float32), (way, Scales::Bfloat16)])
                 .map(|way| (way, error(found, (bits, block), way)));
             let (nearest, error) = errors.min_by(|(_, one), (_, other)| one.total_cmp(other)).unwrap();
-            let place =
+            let outcome =
                 format!("{bits} bits of {block}, {rows} rows: {nearest:?} within {error:.1e}, {}", Processor::get());
-            println!("{place}");
-            // a row of two numbers is the same in all ways but for the scales
+            println!("{outcome}");
+            // a row of two numbers is rounded alike in all ways, but for the scales
             let is_known =
                 known(bits).iter().any(|(way, scales)| (rows == 1 || *way == nearest.0) && *scales == nearest.1);
-            assert!(error < TOLERANCE && is_known, "{place}; expected one of {:?}", known(bits));
+            assert!(error < TOLERANCE && is_known, "{outcome}; expected one of {:?}", known(bits));
         }
     }
 }

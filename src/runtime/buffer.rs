@@ -1,5 +1,5 @@
-//! Tensors where a session wants them, which the host writes and graphs read: on the host the tensor itself, on a device
-//! a tensor of its own, to which the host's numbers are copied before a run.
+//! Tensors that the host writes and graphs read. A graph on the host reads the host's tensor; a graph on a device reads a
+//! tensor of the device, to which the host's numbers are copied before a run.
 
 #![allow(unsafe_code)]
 
@@ -15,16 +15,17 @@ use ort::sys::{OrtAllocator, OrtValue};
 use ort::value::{PrimitiveTensorElementType, Shape, Tensor};
 
 use super::binding::{Binding, Direction};
-use super::place::{Device, DeviceMemory, Place};
+use super::device::Device;
+use super::place::{DeviceMemory, Place, Places};
 
-/// Numbers that a graph reads from where its session wants them.
+/// A tensor of the host, with its counterpart on a device where the session wants one.
 pub(crate) struct Buffer<T: PrimitiveTensorElementType + Debug> {
     host: Tensor<T>,
     device: Option<DeviceTensor<T>>,
 }
 
 impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> Buffer<T> {
-    /// Allocates a tensor of `shape` at `place`, which `session` named.
+    /// Allocates a tensor of `shape` at `place`, a place of `session`.
     pub(super) fn new(session: &Session, place: &Place, shape: &[usize]) -> ort::Result<Self> {
         let device = match place {
             Place::Host => None,
@@ -33,7 +34,7 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> Buffer<T> {
         Ok(Self { host: on_host(shape)?, device })
     }
 
-    /// Allocates a tensor of `shape` on the host, whatever graphs want.
+    /// Allocates a tensor of `shape` on the host alone.
     pub(crate) fn on_host(shape: &[usize]) -> ort::Result<Self> {
         Ok(Self { host: on_host(shape)?, device: None })
     }
@@ -53,7 +54,7 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> Buffer<T> {
         self.device.is_none()
     }
 
-    /// Copies the host's numbers to where graphs read them; on the host they are there.
+    /// Copies the host's numbers to the device; does nothing where graphs read them on the host.
     pub(crate) fn upload(&self) -> ort::Result<()> {
         match &self.device {
             None => Ok(()),
@@ -61,7 +62,7 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> Buffer<T> {
         }
     }
 
-    /// Copies the numbers that a graph wrote to the host; on the host they are there.
+    /// Copies the numbers that a graph wrote on the device to the host; does nothing where the graph wrote them there.
     pub(crate) fn download(&mut self) -> ort::Result<()> {
         match &self.device {
             None => Ok(()),
@@ -77,8 +78,8 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> Buffer<T> {
         }
     }
 
-    /// Binds the numbers as the output `name` of a graph that writes to `place`. Returns whether it writes them to where
-    /// graphs read them: otherwise they come to the host, and must be uploaded.
+    /// Binds the numbers as the output `name` of a graph that writes to `place`. Returns whether the graph writes them where
+    /// other graphs read them; if not, they arrive on the host and must be uploaded.
     pub(super) fn bind_output(&mut self, binding: &mut Binding, name: &str, place: &Place) -> ort::Result<bool> {
         match (&self.device, place) {
             (Some(tensor), Place::Device(memory)) if tensor.is_in(memory)? => {
@@ -92,6 +93,22 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> Buffer<T> {
             }
         }
     }
+}
+
+/// Checks that numbers can be copied to every place in `places`, those of `session`.
+///
+/// # Errors
+/// A part of a sentence with the provider as its subject.
+pub(super) fn check_copies(session: &Session, places: &Places) -> Result<(), String> {
+    for (port, place) in places.iter() {
+        let Place::Device(memory) = place else { continue };
+        let copied = Buffer::<f32>::new(session, place, &[1]).and_then(|buffer| buffer.upload());
+        copied.map_err(|e| {
+            let kept = format!("it keeps {port:?} in memory of its own ({})", memory.name);
+            format!("{kept}, to which nothing can be copied: {}", e.message().trim())
+        })?;
+    }
+    Ok(())
 }
 
 fn on_host<T: PrimitiveTensorElementType + Debug>(shape: &[usize]) -> ort::Result<Tensor<T>> {
@@ -116,7 +133,7 @@ unsafe impl<T> Send for DeviceTensor<T> {}
 unsafe impl<T> Sync for DeviceTensor<T> {}
 
 impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
-    /// Allocates a tensor in `memory`, which `session` named.
+    /// Allocates a tensor in `memory`, a place of `session`.
     pub(super) fn new(session: &Session, memory: &DeviceMemory, shape: &[usize]) -> ort::Result<Self> {
         let dimensions: Vec<_> = shape.iter().map(|size| *size as i64).collect();
         let api = ort::api();
@@ -129,7 +146,7 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
         let allocator = NonNull::new(allocator).ok_or_else(|| ort::Error::new("no allocator"))?;
         let mut value = null_mut();
         let element = T::into_tensor_element_type().into();
-        // SAFETY: the allocator is valid; the shape has the length that is told.
+        // SAFETY: the allocator is valid; the shape has the length that is passed.
         let made = memory.device.with(|| unsafe {
             let status = (api.CreateTensorAsOrtValue)(
                 allocator.as_ptr(),
@@ -145,11 +162,17 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
             unsafe { (api.ReleaseAllocator)(allocator.as_ptr()) };
             return made.and_then(|()| Err(ort::Error::new("no tensor")));
         };
-        // the value of a fault that was only logged is never released: its buffer, which has no memory, would come back as
-        // the next one of its size
+        // after a fault that was only logged the value is leaked: its buffer has no memory, and the allocator would hand it
+        // out again as the next one of its size
         made?;
-        let (device, shape, _session) = (Arc::clone(&memory.device), shape.to_vec(), session.inner());
-        Ok(Self { value, allocator, device, shape, element: PhantomData, _session })
+        Ok(Self {
+            value,
+            allocator,
+            device: Arc::clone(&memory.device),
+            shape: shape.to_vec(),
+            element: PhantomData,
+            _session: session.inner(),
+        })
     }
 
     /// Copies the numbers of `host`, which has the same shape, to the device.
@@ -201,12 +224,12 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
         binding.bind(name, self.value.as_ptr(), direction)
     }
 
-    /// Returns how many numbers the tensor has.
+    /// Returns the number of elements.
     pub(super) fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Binds the first `rows` rows both as `input` and as `output`, in this memory.
+    /// Binds the first `rows` rows both as `input` and as `output`, in place.
     ///
     /// # Safety
     /// `binding` must not be run after this tensor is dropped.
@@ -227,7 +250,7 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
         unsafe { self.bind_as(binding, &[input], &[output], &shape) }
     }
 
-    /// Binds the first numbers as tensors of `shape`, in this memory.
+    /// Binds the first elements as tensors of `shape`, in place.
     ///
     /// # Safety
     /// `binding` must not be run after this tensor is dropped.
@@ -245,9 +268,11 @@ impl<T: PrimitiveTensorElementType + Debug + Clone + 'static> DeviceTensor<T> {
         let shape: Vec<_> = shape.iter().map(|size| *size as i64).collect();
         let bytes = len * size_of::<T>();
         let api = ort::api();
-        let (mut info, mut data, mut view) = (null(), null_mut(), null_mut());
-        // SAFETY: the value is alive; the view begins where it begins, is not larger, and is released here, while the
-        // binding, which the caller does not run after this tensor, keeps a reference of its own.
+        let mut info = null();
+        let mut data = null_mut();
+        let mut view = null_mut();
+        // SAFETY: the value is alive. The view begins where the value begins and is not larger. The view is released here;
+        // the binding, which the caller does not run after this tensor is dropped, keeps a reference of its own.
         unsafe {
             ort::Error::result_from_status((api.GetTensorMemoryInfo)(self.value.as_ptr(), &mut info))?;
             ort::Error::result_from_status((api.GetTensorMutableData)(self.value.as_ptr(), &mut data))?;

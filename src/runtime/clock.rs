@@ -21,7 +21,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Calls `run`, and counts it.
+    /// Calls `run` and adds its duration.
     pub(super) fn time<T>(&self, run: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = run();

@@ -1,18 +1,18 @@
-//! Faults of devices, by the words of ONNX Runtime and its providers, which give them no code: memory that has run out,
-//! and a device that is lost.
+//! Faults of devices: memory that has run out, and a device that is lost. ONNX Runtime and its providers give these faults no
+//! code, so that they are recognized by the words of the message.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind};
 
-/// The beginning of a message by which the WebGPU provider tells of a fault that no call returns: what cannot be allocated
-/// is left out together with all work on it, and a run goes on with old numbers.
+/// The beginning of a message by which the WebGPU provider logs a fault that no call returns: a tensor that cannot be
+/// allocated is skipped with all work on it, and the run continues with old numbers.
 const LOGGED: &str = "WebGPU device error(";
-/// ONNX Runtime's name of the provider that logs them; other files of it have a number after the name.
+/// The beginning of ONNX Runtime's name of the provider that logs them; a second plugin of it has a number after the name.
 const LOGGED_BY: &str = "WebGpuExecutionProvider";
 
-/// Words for memory that has run out: of Vulkan, Direct3D, CUDA, ONNX Runtime's arena, and of WebGPU's limits.
+/// Words for memory that has run out, from Vulkan, Direct3D, CUDA, ONNX Runtime's arena and WebGPU's limits.
 const NO_MEMORY: [&str; 10] = [
     "WebGPU device error(3)",
     "OUT_OF_DEVICE_MEMORY",
@@ -26,7 +26,7 @@ const NO_MEMORY: [&str; 10] = [
     "larger than the maximum",
 ];
 
-/// Words for a device that is lost: of WebGPU, Vulkan, Direct3D, and of CUDA, whose process must be started anew after them.
+/// Words for a device that is lost, from WebGPU, Vulkan, Direct3D, and CUDA, which needs a new process after such an error.
 const LOST: [&str; 10] = [
     "[Device] is lost",
     "DEVICE_LOST",
@@ -40,17 +40,20 @@ const LOST: [&str; 10] = [
     "uncorrectable ECC error",
 ];
 
-/// The faults that were logged.
+/// The logged faults.
 static FAULTS: Mutex<Logged> = Mutex::new(Logged { count: 0, last: VecDeque::new() });
-/// The most faults that are kept. Those that follow from the first one are many.
+/// The most faults that are kept: many follow from the first one.
 const KEPT: usize = 64;
 
+/// The faults of a process.
 struct Logged {
+    /// The number of faults so far.
     count: u64,
+    /// The messages of the last [`KEPT`] faults.
     last: VecDeque<String>,
 }
 
-/// Takes note of `message`, which ONNX Runtime logged, if it tells of a fault.
+/// Records `message`, which ONNX Runtime logged, if it reports a fault.
 pub(super) fn note(message: &str) {
     if message.starts_with(LOGGED) {
         let mut faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +65,7 @@ pub(super) fn note(message: &str) {
     }
 }
 
-/// Returns the first fault that was logged since the count was `seen`, which becomes the present count.
+/// Returns the first fault that was logged since the count was `seen`, and sets `seen` to the current count.
 pub(super) fn logged_since(seen: &mut u64) -> Option<ort::Error> {
     let faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
     let new = faults.count - std::mem::replace(seen, faults.count);
@@ -71,12 +74,12 @@ pub(super) fn logged_since(seen: &mut u64) -> Option<ort::Error> {
     first.map(ort::Error::new)
 }
 
-/// Returns whether the provider that ONNX Runtime calls `name` only logs some faults.
+/// Returns whether the provider whose name in ONNX Runtime is `name` reports some faults in the log alone.
 pub(super) fn are_logged_by(name: &str) -> bool {
     name.starts_with(LOGGED_BY)
 }
 
-/// Returns whether `error` tells of a device that is lost.
+/// Returns whether `error` says that a device is lost.
 pub(super) fn is_lost(error: &ort::Error) -> bool {
     LOST.iter().any(|words| error.message().contains(words))
 }
@@ -85,13 +88,12 @@ fn is_out_of_memory(error: &ort::Error) -> bool {
     NO_MEMORY.iter().any(|words| error.message().contains(words))
 }
 
-/// Returns the error that `what` failed with `error`: of memory that has run out, of a device that is lost, each with what
-/// to do, else of `kind`.
+/// Returns the error that `what` failed with `error`: [`ErrorKind::Limit`] for memory that has run out and
+/// [`ErrorKind::Provider`] for a device that is lost, each with the remedy, else `kind`.
 pub(crate) fn explain(what: &str, kind: ErrorKind, error: &ort::Error) -> Error {
     let words = error.message().trim();
     if is_lost(error) {
-        let way =
-            "the program must be started anew, or run on another provider; a conversation goes on from its record";
+        let way = "restart the program, or run it on another provider; a conversation can be resumed from its record";
         return Error::new(ErrorKind::Provider, format!("{what}: the device is lost: {way}: {words}"));
     }
     if is_out_of_memory(error) {
@@ -120,9 +122,9 @@ mod tests {
         }
     }
 
-    /// The first one is told, from which the others follow.
+    /// Of several faults the first is returned, which the others follow from.
     #[test]
-    fn logged_faults_are_told_once() {
+    fn logged_faults_are_returned_once() {
         let mut seen = 0;
         logged_since(&mut seen);
         note("a warning");
@@ -132,7 +134,9 @@ mod tests {
         }
         assert!(logged_since(&mut seen).unwrap().message().contains("number 0"));
         assert!(logged_since(&mut seen).is_none());
-        (0..2 * KEPT).for_each(|number| note(&format!("WebGPU device error(2): number {number}")));
+        for number in 0..2 * KEPT {
+            note(&format!("WebGPU device error(2): number {number}"));
+        }
         assert!(logged_since(&mut seen).is_some() && logged_since(&mut seen).is_none());
     }
 }

@@ -14,7 +14,7 @@ pub(crate) fn check_finite_sound(sound: &Waveform) -> Result<&Waveform> {
     Ok(sound)
 }
 
-/// Checks that `values`, rows of `columns` that `graph` returned as `what`, have no NaN and no infinity.
+/// Checks that `values`, rows of `columns` that `graph` returned as `what`, contain no NaN and no infinity.
 pub(crate) fn check_finite(graph: &str, what: &str, values: &[f32], columns: usize) -> Result<()> {
     // no early exit, so that the compiler vectorizes the loop
     if !values.iter().fold(false, |wrong, value| wrong | !value.is_finite()) {

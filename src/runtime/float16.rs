@@ -1,4 +1,4 @@
-//! Whether a device computes in float16. Some do not, and tell so only when a graph runs.
+//! The check of arithmetic in float16. Some devices lack it, and give an error only when a graph runs.
 
 use ort::session::Session;
 use ort::value::Tensor;
@@ -8,7 +8,7 @@ pub(super) const GRAPH: &[u8] = include_bytes!("float16_check.onnx");
 
 const ROWS: usize = 4;
 const WIDTH: usize = 32;
-/// The largest difference that is rounding, where the numbers of the product are up to 30.
+/// The largest difference that passes as rounding; the numbers of the product are up to 30.
 const TOLERANCE: f32 = 0.1;
 
 /// Runs `session`, of [`GRAPH`], and returns whether its numbers are right.

@@ -27,11 +27,11 @@ pub(super) struct Placed {
     /// The sizes of its dimensions, if they are fixed.
     pub sizes: Sizes,
     pub places: Arc<Places>,
-    /// Whether runs can be recorded and replayed.
+    /// True if runs can be recorded and replayed.
     pub captures: bool,
-    /// True if it must run few positions at once.
+    /// True if the graph must run few positions at once, because attention over more is wrong on its device.
     pub few_positions: bool,
-    /// Moves the rows of the graph's cache, if the graph has one on a device that can.
+    /// The mover of the graph's cache, if the graph has a cache on a device that can move rows.
     pub mover: Option<Arc<Mover>>,
 }
 
@@ -83,7 +83,7 @@ impl Graph {
         input.is_some_and(is_half)
     }
 
-    /// Returns what moves rows of the graph's cache on its device, if the device can.
+    /// Returns the mover of rows of the graph's cache, if its device can move rows.
     pub(crate) fn mover(&self) -> Option<Arc<Mover>> {
         self.mover.clone()
     }
@@ -93,7 +93,7 @@ impl Graph {
         if self.few_positions { FEW_POSITIONS } else { usize::MAX }
     }
 
-    /// Allocates numbers of `shape` where the graph reads its input `port`.
+    /// Allocates a tensor of `shape` in the memory where the graph reads its input `port`.
     pub(crate) fn buffer<T>(&self, port: &str, shape: &[usize]) -> Result<Buffer<T>>
     where
         T: PrimitiveTensorElementType + Debug + Clone + 'static,
@@ -101,8 +101,8 @@ impl Graph {
         Buffer::new(&self.lock(), self.places.get(port), shape).map_err(|e| self.failed(&e))
     }
 
-    /// Allocates numbers of `shape` that the graph writes to its output `port`: on the device, if runs are recorded, else
-    /// on the host, to which ONNX Runtime copies them.
+    /// Allocates a tensor of `shape` for the graph's output `port`: on the device if runs are recorded, else on the host, to
+    /// which ONNX Runtime copies the output.
     pub(crate) fn output<T>(&self, port: &str, shape: &[usize]) -> Result<Buffer<T>>
     where
         T: PrimitiveTensorElementType + Debug + Clone + 'static,
@@ -122,8 +122,8 @@ impl Graph {
         }
     }
 
-    /// Binds `buffer` as the output `port`. Returns whether the graph writes to where the buffer is read; otherwise the
-    /// buffer must be uploaded after each run.
+    /// Binds `buffer` as the output `port`. Returns whether the graph writes in the memory where the buffer is read; if not,
+    /// the buffer must be uploaded after each run.
     pub(crate) fn bind_output<T>(&self, binding: &mut Binding, port: &str, buffer: &mut Buffer<T>) -> Result<bool>
     where
         T: PrimitiveTensorElementType + Debug + Clone + 'static,
@@ -136,12 +136,12 @@ impl Graph {
         Binding::new(&self.lock(), &self.places, self.captures).map_err(|e| self.failed(&e))
     }
 
-    /// Lets the runs of `binding` be recorded and replayed, where that was asked for.
+    /// Makes the runs of `binding` be recorded and replayed, if the provider was asked for that.
     pub(crate) fn record(&self, binding: &mut Binding) -> Result<()> {
         binding.record(&self.lock()).map_err(|e| self.failed(&e))
     }
 
-    /// Runs on bound tensors.
+    /// Runs the graph on the tensors of `binding`.
     pub(crate) fn run_bound(&self, binding: &mut Binding) -> Result<()> {
         let mut session = self.lock();
         let mut run = || self.clock.time(|| binding.run(&mut session));
@@ -155,7 +155,7 @@ impl Graph {
         })
     }
 
-    /// Runs on `inputs` and returns the outputs in `names`, in that order.
+    /// Runs the graph on `inputs` and returns the outputs in `names`, in that order.
     pub(crate) fn run<const I: usize, const O: usize>(
         &self,
         inputs: [(&str, SessionInputValue<'_>); I],

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::fmt::{Debug, Formatter};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,12 +10,14 @@ use ort::session::Session;
 use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use super::binding::Binding;
-use super::buffer::{Buffer, DeviceTensor};
-use super::place::{Device, Place, Places};
+use super::buffer::{Buffer, DeviceTensor, check_copies};
+use super::device::Device;
+use super::place::{Place, Places};
 use crate::provider::{CPU, nodes_by_provider};
 
-/// Gather and ScatterND, written by `scripts/row_moves_graph.py`: for float32 and for float16.
+/// The graph for float32, Gather and ScatterND, written by `scripts/row_moves_graph.py`.
 const GRAPH: &[u8] = include_bytes!("row_moves.onnx");
+/// The graph for float16.
 const GRAPH_OF_HALVES: &[u8] = include_bytes!("row_moves_half.onnx");
 
 /// Returns the graph for numbers of float16 or of float32.
@@ -22,7 +25,7 @@ pub(super) fn graph(is_half: bool) -> &'static [u8] {
     if is_half { GRAPH_OF_HALVES } else { GRAPH }
 }
 
-/// Which rows to copy, and which rows to write them to; each row is written at most once.
+/// Pairs of rows, a source and a target each; no two have the same target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Moves {
     from: Vec<i64>,
@@ -30,7 +33,7 @@ pub(crate) struct Moves {
 }
 
 impl Moves {
-    /// Creates the moves of rows `from` to rows `to`, which are as many.
+    /// Creates the moves of the rows `from` to the rows `to`, of the same number.
     pub(crate) fn new(from: impl Iterator<Item = usize>, to: impl Iterator<Item = usize>) -> Self {
         let signed = |row: usize| i64::try_from(row).unwrap_or(i64::MAX);
         Self { from: from.map(signed).collect(), to: to.map(signed).collect() }
@@ -44,7 +47,7 @@ impl Moves {
     }
 }
 
-/// A session of the graph on one device.
+/// A session of the graph on one device, which moves rows in its memory.
 pub(crate) struct Mover {
     session: Mutex<Session>,
     places: Arc<Places>,
@@ -58,7 +61,7 @@ impl Debug for Mover {
 }
 
 impl Mover {
-    /// Takes `session` of the [`graph`] for `T`, which must record the placement of its nodes.
+    /// Creates a mover from `session` of the [`graph`] for `T`, which must record the placement of its nodes.
     ///
     /// # Errors
     /// The session does not run on the device, or moves rows wrongly.
@@ -69,15 +72,16 @@ impl Mover {
         if nodes_by_provider(&session).iter().any(|(provider, _)| provider == CPU) {
             return Err(ort::Error::new("it leaves the graph that moves rows to the CPU"));
         }
-        let places = Arc::new(Places::of(&session, device).map_err(ort::Error::new)?);
+        let places = Places::of(&session, device).map_err(ort::Error::new)?;
+        check_copies(&session, &places).map_err(ort::Error::new)?;
         if ["to", "from", "moved"].iter().any(|port| matches!(places.get(port), Place::Host)) {
             return Err(ort::Error::new("it wants the rows to move on the host"));
         }
-        let mover = Self { session: Mutex::new(session), places, device: Arc::clone(device) };
+        let mover = Self { session: Mutex::new(session), places: Arc::new(places), device: Arc::clone(device) };
         if mover.is_right::<T>()? { Ok(mover) } else { Err(ort::Error::new("it moves rows wrongly")) }
     }
 
-    /// Returns whether rows come out as they should, within a tensor and from another.
+    /// Returns whether test moves within a tensor and between two tensors give the right rows.
     fn is_right<T>(&self) -> ort::Result<bool>
     where
         T: PrimitiveTensorElementType + Debug + Clone + PartialEq + From<u8> + 'static,
@@ -98,8 +102,12 @@ impl Mover {
             numbers.splice(at * SIZE..(at + 1) * SIZE, by);
         };
         let [one, six, zero] = [1, 6, 0].map(|index| row(&numbers, index));
-        [(6, one), (1, six), (7, zero)].into_iter().for_each(|(at, by)| replace(&mut numbers, at, by));
-        [(0, 4), (3, 2)].into_iter().for_each(|(at, of)| replace(&mut numbers, at, row(&others, of)));
+        for (at, by) in [(6, one), (1, six), (7, zero)] {
+            replace(&mut numbers, at, by);
+        }
+        for (at, of) in [(0, 4), (3, 2)] {
+            replace(&mut numbers, at, row(&others, of));
+        }
         replace(&mut others, 4, row(&numbers, 1));
         let holds = |tensor: &[DeviceTensor<T>; 1], expected: &[T]| -> ort::Result<bool> {
             let [tensor] = tensor;
@@ -108,10 +116,11 @@ impl Mover {
         Ok(holds(&tensor, &numbers)? && holds(&other, &others)?)
     }
 
-    /// Returns whether rows of `size` numbers move to all parts of `tensor` and from there; `one` and `two` are written to
-    /// its last row and to the middle one. WebGPU devices bind at least 128 MiB of a buffer in one piece; of a buffer that
-    /// is larger than what a device binds, the provider's ScatterND, as of 0.4.0, does not write the rest, and without an
-    /// error, and other operators fail.
+    /// Returns whether rows of `size` numbers can be moved to all parts of `tensor` and back; the check overwrites the last
+    /// row with `one` and the middle row with `two`.
+    ///
+    /// WebGPU devices bind at least 128 MiB of a buffer in one piece. Beyond what a device binds, the provider's ScatterND, as
+    /// of 0.4.0, writes nothing and returns no error; other operators fail.
     pub(crate) fn reaches<T>(&self, tensor: &DeviceTensor<T>, size: usize, [one, two]: [T; 2]) -> ort::Result<bool>
     where
         T: PrimitiveTensorElementType + Debug + Clone + PartialEq + 'static,
@@ -144,8 +153,8 @@ impl Mover {
         }
     }
 
-    /// Copies rows of `size` numbers from each tensor in `from` into the tensor at the same place in `to`, which may be
-    /// the same tensor: all rows are read before any is written.
+    /// Copies rows of `size` numbers from each tensor in `from` into its counterpart in `to`, which may be the same tensor:
+    /// all rows are read before any is written.
     pub(crate) fn run<T>(
         &self,
         to: &[DeviceTensor<T>],
@@ -162,7 +171,7 @@ impl Mover {
             tensors.iter().all(|tensor| usize::try_from(last).is_ok_and(|last| last < shape(tensor)[0]))
         };
         if moves.to.len() != moves.from.len() || !holds(to, last(&moves.to)) || !holds(from, last(&moves.from)) {
-            return Err(ort::Error::new("rows to move that are not there"));
+            return Err(ort::Error::new("the rows to move are outside the tensors"));
         }
         let mut session = self.lock();
         let mut to_rows = Buffer::new(&session, self.places.get("to_rows"), &[moves.to.len(), 1])?;
@@ -175,18 +184,49 @@ impl Mover {
         to_rows.bind_input(&mut binding, "to_rows")?;
         from_rows.bind_input(&mut binding, "from_rows")?;
         self.device.with(|| {
-            to.iter().zip(from).try_for_each(|(to, from)| {
+            for (to, from) in to.iter().zip(from) {
                 // SAFETY: the binding is dropped at the end of this call, before the tensors are.
                 unsafe {
                     from.bind_as(&mut binding, &["from"], &[], &shape(from))?;
                     to.bind_as(&mut binding, &["to"], &["moved"], &shape(to))?;
                 }
-                binding.run(&mut session)
-            })
+                binding.run(&mut session)?;
+            }
+            Ok(())
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The movers of a process.
+#[derive(Debug, Default)]
+pub(super) struct Movers(Mutex<MoversByKind>);
+
+/// Movers by provider as requested and by element: true for float16, false for float32. `None` stands for a mover that could not be
+/// loaded.
+type MoversByKind = BTreeMap<(String, bool), Option<Arc<Mover>>>;
+
+impl Movers {
+    /// Returns the mover of `device` for float16 or float32, which `load` makes the first time; `None` if that fails.
+    pub(super) fn of(
+        &self,
+        device: &Device,
+        is_half: bool,
+        load: impl FnOnce() -> ort::Result<Mover>,
+    ) -> Option<Arc<Mover>> {
+        let mut movers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let provider = device.provider();
+        let load = || match load() {
+            Ok(mover) => Some(Arc::new(mover)),
+            Err(e) => {
+                let why = e.message().trim();
+                log::warn!("{provider} does not move rows of a cache on its device, so the host does, slowly: {why}");
+                None
+            }
+        };
+        movers.entry((provider.to_owned(), is_half)).or_insert_with(load).clone()
     }
 }

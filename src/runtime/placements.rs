@@ -1,4 +1,4 @@
-//! Where the loaded graphs of a model run, and for how long.
+//! The placements and run times of a model's graphs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

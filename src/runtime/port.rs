@@ -1,4 +1,4 @@
-//! The inputs and outputs of graphs, as their contract has them (`onnx/README.md`).
+//! The inputs and outputs of graphs, by their contract (`onnx/README.md`).
 
 use ort::session::Session;
 use ort::value::{Outlet, TensorElementType, ValueType};

@@ -1,5 +1,5 @@
-//! A check that the CPU multiplies unsigned by signed bytes right. Without VNNI, ONNX Runtime's kernels on x86 add two products in
-//! 16 bits, where large ones saturate, and say nothing.
+//! The check of products of unsigned and signed bytes on the CPU. Without VNNI, ONNX Runtime's kernels for AVX2 add two
+//! products in 16 bits, where large products saturate without an error.
 
 use ort::session::Session;
 use ort::value::Tensor;
@@ -60,20 +60,21 @@ mod tests {
     use crate::processor::Processor;
     use crate::runtime::{Runtime, RuntimeOptions};
 
-    /// Where the processor has VNNI the product is exact. With AVX2 alone it is wrong, for its kernels add pairs in 16 bits; those of
-    /// SSE and of Arm do not.
+    /// The product is exact on processors with VNNI. It is wrong with AVX2 alone, whose kernels add pairs in 16 bits; kernels
+    /// of SSE and Arm do not.
     #[test]
     fn products_are_exact_with_vnni() {
         let runtime = Runtime::start(&RuntimeOptions::default()).unwrap();
-        let mut session = Session::builder(&runtime.environment).unwrap().commit_from_memory(GRAPH).unwrap();
-        let (is_right, processor) = (is_right(&mut session).unwrap(), Processor::get());
+        let mut session = runtime.load_graph(GRAPH, runtime.cpu_route().unwrap()).unwrap();
+        let is_right = is_right(&mut session).unwrap();
+        let processor = Processor::get();
         let is_exact = processor.vnni().is_some() || !processor.features.contains(&"AVX2");
         assert_eq!(is_right, is_exact, "{processor}");
     }
 
-    /// What a kernel without VNNI computes is seen in every column, and in a run of any size.
+    /// Saturation shows in every column, and in a run of any size.
     #[test]
-    fn saturated_sums_are_other_sums() {
+    fn saturated_sums_differ_in_every_column() {
         let saturating = |a: i32, b: i32| (a + b).clamp(i32::from(i16::MIN), i32::from(i16::MAX));
         for rows in ROWS {
             let [right, wrong] = [product(rows, |a, b| a + b), product(rows, saturating)];

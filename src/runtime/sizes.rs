@@ -10,19 +10,20 @@ use crate::provider::Shapes;
 /// Sizes of dimensions by their names in a graph, empty where shapes are dynamic.
 pub(crate) type Sizes = BTreeMap<String, usize>;
 
-/// How the shapes of a graph can be fixed.
+/// The fixed shapes of a graph, for providers that need fixed shapes.
 pub(crate) enum Fixing {
-    /// With these sizes, by the names of the dimensions.
+    /// The sizes, by the names of the dimensions.
     Sizes(Vec<(&'static str, Size)>),
-    /// Not at all, for this reason: a main clause.
+    /// None, for this reason: a main clause.
     Impossible(&'static str),
 }
 
 /// The size of a dimension.
 #[derive(Clone, Copy)]
 pub(crate) enum Size {
+    /// This size.
     Of(usize),
-    /// As many positions as a sequence may have, but not more than these.
+    /// The most positions of a sequence on the provider, and at most this number.
     Positions(usize),
 }
 
@@ -30,7 +31,7 @@ impl Fixing {
     /// Returns the sizes for `shapes`.
     ///
     /// # Errors
-    /// The reason why there are none, with the provider as its subject.
+    /// The reason why the shapes cannot be fixed, with the provider as its subject.
     pub(super) fn sizes(&self, shapes: Shapes) -> Result<Sizes, String> {
         match (shapes, self) {
             (Shapes::Dynamic, _) => Ok(Sizes::new()),
@@ -49,7 +50,7 @@ impl Fixing {
 /// Checks that every dimension of the inputs of `session` has a size.
 ///
 /// # Errors
-/// The reason why one has none, with the provider as its subject.
+/// The reason why shapes stay open, with the provider as its subject.
 pub(super) fn check_fixed(session: &Session) -> Result<(), String> {
     let is_open = |port: &ort::value::Outlet| match port.dtype() {
         ValueType::Tensor { shape, .. } => shape.iter().any(|size| *size < 0),

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Size of the buffer in bytes, several times that of usual caches.
+/// The size of the buffer in bytes, several times the size of usual caches.
 const BYTES: usize = 256 << 20;
 const PASSES: usize = 8;
 
-/// Returns the bytes a second that `threads` threads read together: the best of some passes over the buffer.
+/// Returns the bytes per second that `threads` threads read together: the best of [`PASSES`] passes over the buffer.
 ///
 /// # Errors
 /// [`ErrorKind::Limit`] if there is no memory for the buffer.
@@ -26,7 +26,7 @@ pub(super) fn measure(threads: usize) -> Result<f64> {
     Ok(BYTES as f64 / best)
 }
 
-/// Reads all `numbers`, a part in each thread, and returns the seconds that it took.
+/// Reads all `numbers`, a part in each thread, and returns the duration in seconds.
 fn pass(numbers: &[u64], threads: usize) -> f64 {
     let start = Instant::now();
     thread::scope(|scope| {

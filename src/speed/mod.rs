@@ -1,5 +1,4 @@
-//! How fast this machine can be: memory and products as measured, beside the bytes that a run reads and the products that it
-//! computes.
+//! The speed of this machine: measured bandwidth and products, and the bytes and operations that a run needs.
 
 mod bandwidth;
 mod peak;
@@ -19,11 +18,11 @@ use crate::runtime::Runtime;
 /// The measured speed of this machine, with the threads of the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct MachineSpeed {
-    /// Bytes a second that the threads read together from memory beyond the caches.
+    /// Bytes per second that all threads together read from memory beyond the caches.
     pub bytes_per_second: f64,
-    /// Operations a second of a product of float32 by ONNX Runtime.
+    /// Operations per second of a product of float32 by ONNX Runtime.
     pub float32: f64,
-    /// The same of a product of 8-bit integers: the fastest of its kernels for weights of 8 and of 4 bits.
+    /// Operations per second of a product of 8-bit integers: the fastest of the kernels for weights of 8 and of 4 bits.
     pub int8: f64,
 }
 
@@ -37,7 +36,7 @@ impl MachineSpeed {
             |e: ort::Error| Error::new(ErrorKind::Graph, format!("the product to measure fails: {}", e.message()));
         let peak = |graph| runtime.peak(graph).map_err(failed);
         let mut int8 = peak(peak::EIGHT_BITS)?.max(peak(peak::FOUR_BITS)?);
-        // elsewhere packages have no such product, for its sums saturate
+        // on other processors the sums of this product may saturate, and packages do not use it
         if Processor::get().vnni().is_some() {
             int8 = int8.max(peak(peak::ROWS)?);
         }
@@ -59,9 +58,9 @@ impl MachineSpeed {
 /// The multiplications and additions of products, convolutions and attention, by the data type in which they are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Operations {
-    /// Those of float32.
+    /// Operations in float32.
     pub float32: u64,
-    /// Those of 8-bit integers.
+    /// Operations in 8-bit integers.
     pub int8: u64,
 }
 
@@ -72,14 +71,14 @@ impl AddAssign for Operations {
     }
 }
 
-/// Counts the operations of `work` on the graphs of `model`, which is loaded once more for that; `None` where graphs run
-/// on another provider than the CPU.
+/// Counts the operations of `work` on the graphs of `model`, which is loaded once more for the count. Returns `None` if a graph
+/// runs on another provider than the CPU.
 ///
-/// ONNX Runtime tells the shapes of each node that it runs. Operators other than products, convolutions and attention are not
+/// The shapes come from ONNX Runtime's profile of each node. Operators other than products, convolutions and attention are not
 /// counted.
 ///
 /// # Errors
-/// As for [`Model::load_with`], or those of `work`.
+/// As for [`Model::load_with`], or the errors of `work`.
 pub fn count_operations(model: &Model, work: impl FnOnce(&Model) -> Result<()>) -> Result<Option<Operations>> {
     if !is_on_cpu(model) {
         return Ok(None);
@@ -101,9 +100,9 @@ fn operations_in(folder: &Path) -> std::io::Result<Operations> {
     Ok(all)
 }
 
-/// Returns the bytes that a step of `rows` rows reads in `graphs`: their weights as they are stored, and keys and values of
-/// `context` positions of each row. Tables of which a step looks up some rows do not count. `None` where graphs run on
-/// another provider than the CPU.
+/// Returns the bytes that a step of `rows` rows reads in `graphs`: their weights as stored, and keys and values of `context`
+/// positions of each row. Tables of which a step looks up some rows do not count. Returns `None` if a graph runs on another
+/// provider than the CPU.
 ///
 /// # Errors
 /// A graph's file cannot be read.

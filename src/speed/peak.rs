@@ -1,4 +1,4 @@
-//! The peak of products, measured through ONNX Runtime's own kernels on graphs of `scripts/peak_graphs.py`.
+//! The peak speed of products, measured with ONNX Runtime's kernels on graphs of `scripts/peak_graphs.py`.
 
 use std::time::Instant;
 
@@ -12,16 +12,16 @@ pub(super) const EIGHT_BITS: &[u8] = include_bytes!("eight_bits.onnx");
 pub(super) const FOUR_BITS: &[u8] = include_bytes!("four_bits.onnx");
 pub(super) const ROWS: &[u8] = include_bytes!("rows.onnx");
 
-/// The sizes of the products.
+/// The sizes of the product: rows, inputs and outputs.
 const ROW_COUNT: usize = 512;
 const INPUTS: usize = 1024;
 const OUTPUTS: usize = 4096;
 const RUNS: usize = 6;
 
 impl Runtime {
-    /// Returns the operations a second of the product in `graph`: the best of some runs, after one that does not count.
+    /// Returns the operations per second of the product in `graph`: the best of [`RUNS`] runs, after a warm-up run.
     pub(super) fn peak(&self, graph: &[u8]) -> ort::Result<f64> {
-        let mut session = self.load_on_cpu(graph)?;
+        let mut session = self.load_graph(graph, self.cpu_route()?)?;
         run(&mut session)?;
         let mut best = f64::INFINITY;
         for _ in 0..RUNS {
@@ -31,7 +31,7 @@ impl Runtime {
     }
 }
 
-/// Runs `session` and returns the seconds that it took.
+/// Runs `session` and returns the duration in seconds.
 fn run(session: &mut Session) -> ort::Result<f64> {
     let input = Tensor::from_array(([ROW_COUNT, INPUTS], vec![0.25_f32; ROW_COUNT * INPUTS]))?;
     let start = Instant::now();

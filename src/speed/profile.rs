@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Operations;
 
-/// Operators that multiply matrices. The width of the first input is what is summed over.
+/// Operators that multiply matrices; the last dimension of the first input is summed over.
 const PRODUCTS: [&str; 11] = [
     "MatMul",
     "FusedMatMul",
@@ -21,7 +21,7 @@ const PRODUCTS: [&str; 11] = [
     "QGemm",
     "MatMulBnb4",
 ];
-/// Convolutions, with the place of their weights among the inputs.
+/// Convolutions, each with the index of the input that has its weights.
 const CONVOLUTIONS: [(&str, usize); 5] =
     [("Conv", 1), ("FusedConv", 1), ("ConvInteger", 1), ("DynamicQuantizeConv", 1), ("QLinearConv", 3)];
 /// Parts of the names of operators that compute in 8-bit integers.
@@ -49,7 +49,7 @@ struct Args {
 }
 
 impl Args {
-    /// Returns the shape of an input; empty for one that is not there.
+    /// Returns the shape of an input; empty for a missing input.
     fn input(&self, index: usize) -> &[u64] {
         self.input_type_shape.get(index).and_then(|shape| shape.values().next()).map_or(&[], Vec::as_slice)
     }
@@ -97,8 +97,8 @@ fn operations_of(args: &Args) -> u64 {
     }
 }
 
-/// Returns the operations of attention to all positions before, of which there are `past` at the first query. Those that
-/// masks leave out do not count.
+/// Returns the operations of attention to all earlier positions, of which the first query has `past`. Masked positions do not
+/// count.
 fn causal_attention(args: &Args, past: &mut u64) -> u64 {
     let query = args.input(0);
     let &[_, positions, _] = query else { return 0 };
@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    /// A prompt in pieces takes what it takes at once.
+    /// A prompt in chunks takes as many operations as the whole prompt.
     #[test]
     fn attention_counts_the_positions_before() {
         let piece = |positions| event("GroupQueryAttention", &[&[1, positions, 16]], &[1, positions, 16]);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn other_events_are_passed_over_and_damage_is_an_error() {
+    fn other_events_are_ignored_and_damage_is_an_error() {
         let session = r#"{"cat": "Session", "name": "model_run", "args": {}}, {"ph": "M", "args": {"name": "x"}}"#;
         assert_eq!(operations(format!("[{session}]").as_bytes()).unwrap(), Operations::default());
         assert!(operations(b"[{\"cat\": ").is_err());

@@ -17,34 +17,34 @@ pub fn config_folder() -> Option<PathBuf> {
     folder(System::CURRENT, &CONFIG, |name| std::env::var_os(name))
 }
 
-/// Returns this project's folder for what is remembered of the user: `$XDG_STATE_HOME/ualm`, `~/.local/state/ualm`, or
+/// Returns this project's folder in the user's state, such as histories: `$XDG_STATE_HOME/ualm`, `~/.local/state/ualm`, or
 /// `%LOCALAPPDATA%\ualm`.
 pub fn state_folder() -> Option<PathBuf> {
     folder(System::CURRENT, &STATE, |name| std::env::var_os(name))
 }
 
-/// The place of a folder of the user.
-struct Place {
-    /// The variable that names it on every system.
+/// The location of a user's folder.
+struct Location {
+    /// The variable that names the folder on every system.
     variable: &'static str,
-    /// The variable that names it on Windows.
+    /// The variable that names the folder on Windows.
     windows: &'static str,
-    /// Its name in the user's home elsewhere.
+    /// The name of the folder in the user's home on other systems.
     in_home: &'static str,
 }
 
-const CACHE: Place = Place { variable: "XDG_CACHE_HOME", windows: "LOCALAPPDATA", in_home: ".cache" };
-const CONFIG: Place = Place { variable: "XDG_CONFIG_HOME", windows: "APPDATA", in_home: ".config" };
-const STATE: Place = Place { variable: "XDG_STATE_HOME", windows: "LOCALAPPDATA", in_home: ".local/state" };
+const CACHE: Location = Location { variable: "XDG_CACHE_HOME", windows: "LOCALAPPDATA", in_home: ".cache" };
+const CONFIG: Location = Location { variable: "XDG_CONFIG_HOME", windows: "APPDATA", in_home: ".config" };
+const STATE: Location = Location { variable: "XDG_STATE_HOME", windows: "LOCALAPPDATA", in_home: ".local/state" };
 
-/// Returns this project's folder in `place`, if the environment names it; an empty variable names nothing.
-fn folder(system: System, place: &Place, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+/// Returns this project's folder in `location`, if the environment names it; an empty variable names nothing.
+fn folder(system: System, location: &Location, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let usual = || match system {
-        System::Windows => set(place.windows),
-        System::Linux | System::MacOs => set("HOME").map(|home| home.join(place.in_home)),
+        System::Windows => set(location.windows),
+        System::Linux | System::MacOs => set("HOME").map(|home| home.join(location.in_home)),
     };
-    set(place.variable).or_else(usual).map(|base| base.join("ualm"))
+    set(location.variable).or_else(usual).map(|base| base.join("ualm"))
 }
 
 #[cfg(test)]

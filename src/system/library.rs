@@ -1,4 +1,4 @@
-//! Dynamic libraries: their names, how they are loaded, and the file that this code was loaded from.
+//! Dynamic libraries: names, loading, and the file that this code was loaded from.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use super::System;
 #[cfg(windows)]
 use libloading::os::windows::LOAD_LIBRARY_SEARCH_DEFAULT_DIRS;
 
-/// Returns whether a file of this name is ONNX Runtime's library, whatever its version.
+/// Returns whether a file of this name is ONNX Runtime's library, of any version.
 pub(crate) fn is_onnx_runtime(system: System, name: &str) -> bool {
     match system {
         System::Windows => name.eq_ignore_ascii_case("onnxruntime.dll"),
@@ -15,11 +15,11 @@ pub(crate) fn is_onnx_runtime(system: System, name: &str) -> bool {
     }
 }
 
-/// Loads the plugin in the file `path` for good, as ONNX Runtime does: what it depends on is looked for beside it first, and on
-/// Windows in the folders of `PATH`, too.
+/// Loads the plugin in the file `path` for the life of the process, as ONNX Runtime does: its dependencies are searched for beside
+/// the file first, and on Windows also in the folders of `PATH`.
 ///
 /// # Errors
-/// The system's words.
+/// The system's message.
 pub(crate) fn load_plugin(path: &Path) -> Result<(), String> {
     #[cfg(windows)]
     return load(path, libloading::os::windows::LOAD_WITH_ALTERED_SEARCH_PATH).map(std::mem::forget);
@@ -27,7 +27,7 @@ pub(crate) fn load_plugin(path: &Path) -> Result<(), String> {
     ort::util::preload_dylib(path).map_err(|e| e.to_string())
 }
 
-/// Returns whether the system finds the library `name`, by loading it for good.
+/// Returns whether the system finds the library `name`; loads it for the life of the process.
 pub(crate) fn is_loadable(name: &str) -> bool {
     // a set of functions of Windows, not a file
     if name.starts_with("api-ms-win-") {
@@ -39,19 +39,19 @@ pub(crate) fn is_loadable(name: &str) -> bool {
     ort::util::preload_dylib(name).is_ok()
 }
 
-/// Loads the library in the file `path` by Windows' strictest search, until the result is dropped: whoever loads the file in the
-/// meantime is given this one. What it depends on is looked for beside it, beside the program and in System32, not in the
-/// current folder and not in the folders of `PATH`. On other systems nothing has to be done.
+/// Loads the library in the file `path` by Windows' strictest search, and holds it until the result is dropped; other loads of the
+/// file in the meantime return the same library. Its dependencies are searched for beside the file, beside the program and in
+/// System32, but not in the current folder or the folders of `PATH`.
 ///
 /// # Errors
-/// The system's words.
+/// The system's message.
 #[cfg(windows)]
 pub(crate) fn hold_strictly(path: &Path) -> Result<impl Sized, String> {
     use libloading::os::windows::LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR;
     load(path, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_DEFAULT_DIRS)
 }
 
-/// Does nothing: other systems look for what a library depends on in no unsafe place.
+/// Does nothing: other systems search for dependencies in safe folders alone.
 #[cfg(not(windows))]
 pub(crate) fn hold_strictly(_: &Path) -> Result<impl Sized, String> {
     Ok(())
@@ -64,24 +64,24 @@ fn load(path: &Path, flags: u32) -> Result<libloading::os::windows::Library, Str
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
         format!("{error}{}", cause.unwrap_or_default())
     };
-    // SAFETY: a library runs code of its own when it is loaded; ONNX Runtime's, its plugins' and what they need is trusted.
+    // SAFETY: a library runs code when it is loaded; ONNX Runtime, its plugins and their dependencies are trusted.
     unsafe { libloading::os::windows::Library::load_with_flags(path, flags) }.map_err(in_words)
 }
 
-/// Keeps Windows from looking for libraries in the current folder, for the whole process; elsewhere it is not looked there.
+/// Keeps Windows from searching for libraries in the current folder, for the whole process; other systems do not search there.
 #[cfg(windows)]
 #[allow(unsafe_code)]
 pub fn leave_out_current_folder() {
-    // SAFETY: the argument is a string of UTF-16 that ends with a zero. A failure leaves things as they are.
+    // SAFETY: the argument is a UTF-16 string that ends with a zero. A failure changes nothing.
     unsafe { windows_sys::Win32::System::LibraryLoader::SetDllDirectoryW([0u16].as_ptr()) };
 }
 
-/// Keeps Windows from looking for libraries in the current folder, for the whole process; elsewhere it is not looked there.
+/// Keeps Windows from searching for libraries in the current folder, for the whole process; other systems do not search there.
 #[cfg(not(windows))]
 pub fn leave_out_current_folder() {}
 
-/// Returns the files of ONNX Runtime, or of Python's module with it, that are mapped into this process; none on systems other
-/// than Linux, where the list is not a file.
+/// Returns the files of ONNX Runtime, or of its Python module, that are mapped into this process; none on systems other than
+/// Linux, which have no list of mapped files to read.
 pub(crate) fn onnx_runtimes_in_process() -> Vec<PathBuf> {
     match System::CURRENT {
         System::Linux => onnx_runtimes_in(&std::fs::read_to_string("/proc/self/maps").unwrap_or_default()),
@@ -118,7 +118,7 @@ pub(crate) fn code_file() -> Option<PathBuf> {
     };
     // SAFETY: `dli_fname` is NULL, or a string that is valid while this code is loaded.
     let file = (!found.dli_fname.is_null()).then(|| unsafe { CStr::from_ptr(found.dli_fname) })?;
-    // for a program this is the name it was called by, and a relative name may match another file in the current folder
+    // for a program this is the name it was called by; a relative name may match another file in the current folder
     Some(PathBuf::from(OsStr::from_bytes(file.to_bytes()))).filter(|file| file.is_absolute())
 }
 
@@ -143,7 +143,7 @@ pub(crate) fn code_file() -> Option<PathBuf> {
         return None;
     }
     let mut name = vec![0u16; LONGEST];
-    // SAFETY: `module` is this code's, which is loaded, and `name` has room for as many units as are said.
+    // SAFETY: `module` is the loaded module of this code, and `name` has room for `LONGEST` units.
     let written = unsafe { GetModuleFileNameW(module, name.as_mut_ptr(), LONGEST as u32) } as usize;
     let name = name.get(..written).filter(|name| !name.is_empty() && name.len() < LONGEST)?;
     Some(PathBuf::from(OsString::from_wide(name)))
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn the_code_of_this_test_is_in_its_program() {
         let program = std::env::current_exe().unwrap().canonicalize().unwrap();
-        // where the program was called by a relative name it is not told
+        // the file is unknown if the program was called by a relative name
         if let Some(file) = code_file() {
             assert_eq!(file.canonicalize().unwrap(), program);
         }

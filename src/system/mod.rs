@@ -1,14 +1,14 @@
-//! Differences between operating systems. Each rule is a function of a [`System`], so that the rule of every system is tested on any of
-//! them; the calls that only one system has are the functions with `#[cfg]`, a few lines each.
+//! Differences between operating systems. Each rule is a function of a [`System`], so that the rules of all systems are tested on
+//! each of them; calls of a single system are in functions with `#[cfg]`, a few lines each.
 //!
-//! | module | what differs |
+//! | module | contents |
 //! |---|---|
 //! | `folders` | the user's folders of cache, configuration and state |
-//! | `library` | names of dynamic libraries, how they are loaded, and the file that this code was loaded from |
-//! | `paths` | names that files may have, paths that are longer than others take, and paths as bytes |
-//! | `replace` | how a file takes another one's place |
+//! | `library` | dynamic libraries: names, loading, and the file that this code was loaded from |
+//! | `paths` | valid file names, long paths, and paths as bytes |
+//! | `replace` | replacement of files |
 //!
-//! What differs for the program alone (signals, standard output, commands, players) is in `crates/cli/src/system`.
+//! The differences that only the program needs (signals, standard output, commands, players) are in `crates/cli/src/system`.
 
 mod folders;
 mod library;
@@ -28,7 +28,7 @@ pub use replace::{is_replaceable, rename};
 /// An operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum System {
-    /// Linux, and whatever is like it.
+    /// Linux, and other systems like it.
     Linux,
     /// macOS.
     MacOs,
@@ -37,7 +37,7 @@ pub enum System {
 }
 
 impl System {
-    /// The system that this was built for.
+    /// The system that this code was built for.
     pub const CURRENT: Self = if cfg!(windows) {
         Self::Windows
     } else if cfg!(target_os = "macos") {

@@ -7,15 +7,16 @@ use std::str::Utf8Error;
 
 use super::System;
 
-/// Names that Windows keeps for devices, whatever follows after a dot; digits 1 to 9 follow the last two.
+/// Names that Windows reserves for devices, with any extension.
 const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
+/// Reserved names that are followed by a digit from 1 to 9.
 const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 
-/// The longest path that functions of Windows take without a prefix, less what ONNX Runtime adds: the names of files beside the
-/// one that it is given. In units of UTF-16; the system's own limit is 260.
+/// The longest path, in units of UTF-16, that functions of Windows take without a prefix (260), less room for what ONNX Runtime
+/// appends: the names of files beside the given file.
 const MOST_UNITS: usize = 180;
 
-/// Returns whether Windows takes a file of this name for a device, in whatever folder: `NUL`, `con.wav`, `COM1`.
+/// Returns whether Windows takes a file of this name for a device, in any folder: `NUL`, `con.wav`, `COM1`.
 pub fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
     let is_numbered = |device: &str| {
@@ -25,26 +26,26 @@ pub fn is_device(name: &str) -> bool {
     DEVICES.contains(&stem.as_str()) || NUMBERED_DEVICES.iter().any(|device| is_numbered(device))
 }
 
-/// Returns whether `name` names one and the same file on every system: a relative path with `/` between its parts, each of
-/// which every system takes as a file's name.
+/// Returns whether `name` names the same file on every system: a relative path with `/` between parts that are valid file names
+/// on every system.
 pub fn is_portable(name: &str) -> bool {
     name.split('/').all(is_portable_part)
 }
 
 fn is_portable_part(part: &str) -> bool {
     let is_refused = |c: char| c.is_control() || r#"\:*?"<>|"#.contains(c);
-    // a dot at the end is `.`, `..`, or a name that Windows shortens, as it does one with a space
+    // a name that ends with a dot is `.` or `..`, or Windows drops the dot, as it drops a space
     !part.is_empty() && !part.ends_with(['.', ' ']) && !part.contains(is_refused) && !is_device(part)
 }
 
-/// Returns the absolute path without links, in the form that people write where there is one: on Windows without the prefix
-/// `\\?\`, unless the path is too long without.
+/// Returns the absolute path without links, in the usual form: on Windows without the prefix `\\?\`, unless the path is too long
+/// without the prefix.
 pub fn real_path(path: impl AsRef<Path>) -> io::Result<PathBuf> {
     dunce::canonicalize(path)
 }
 
-/// Returns `path` as libraries in C and C++ take it: on Windows a long one gets the prefix `\\?\`, by which the functions of
-/// Windows take it in any program; Rust's own library does so by itself.
+/// Returns `path` in a form for libraries in C and C++: on Windows a long path gets the prefix `\\?\`, with which the functions of
+/// Windows accept it in any program. Rust's standard library adds the prefix by itself.
 pub(crate) fn for_libraries(path: &Path) -> Cow<'_, Path> {
     if System::CURRENT != System::Windows {
         return Cow::Borrowed(path);
@@ -57,7 +58,7 @@ pub(crate) fn for_libraries(path: &Path) -> Cow<'_, Path> {
     }
 }
 
-/// Returns an absolute path of Windows with the prefix `\\?\`, if it is too long without and has none.
+/// Returns an absolute path of Windows with the prefix `\\?\`, if the path has no prefix and is too long without one.
 fn verbatim(path: &str) -> Option<String> {
     if path.encode_utf16().count() < MOST_UNITS || path.starts_with(r"\\?\") || path.starts_with(r"\\.\") {
         return None;

@@ -1,4 +1,4 @@
-//! Files that take another one's place.
+//! Replacement of files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::System;
 
-/// Errors of Windows by which it refuses a change to a file that is open: `ERROR_ACCESS_DENIED`, which a file that may not be
-/// written gives as well, `ERROR_SHARING_VIOLATION`, `ERROR_LOCK_VIOLATION` and `ERROR_USER_MAPPED_FILE`.
+/// Windows' errors for a change to an open file: `ERROR_ACCESS_DENIED`, which is also the error for a read-only file,
+/// `ERROR_SHARING_VIOLATION`, `ERROR_LOCK_VIOLATION` and `ERROR_USER_MAPPED_FILE`.
 const IN_USE: [i32; 4] = [5, 32, 33, 1224];
 
-/// The pauses before another try: a second and a quarter in all. Virus scanners and indexers open what is new for moments.
+/// The pauses before further tries, in milliseconds, 1.27 s in all. Virus scanners and indexers open new files for moments.
 const PAUSES: [u64; 7] = [10, 20, 40, 80, 160, 320, 640];
 
 /// Returns whether `error` says that a file could not be replaced because it is open.
@@ -19,14 +19,14 @@ pub(crate) fn is_in_use(system: System, error: &io::Error) -> bool {
     system == System::Windows && error.raw_os_error().is_some_and(|code| IN_USE.contains(&code))
 }
 
-/// Renames the file `from` to `to`, in place of a file that is there. Where Windows refuses because one of them is open, it is
-/// tried again for about a second.
+/// Renames the file `from` to `to`, replacing an existing file. If Windows refuses because a file is open, retries for about a
+/// second.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    patiently(System::CURRENT, || fs::rename(from, to), std::thread::sleep)
+    retry(System::CURRENT, || fs::rename(from, to), std::thread::sleep)
 }
 
-/// Runs `work`, again after a pause where a file is in use.
-fn patiently(system: System, work: impl Fn() -> io::Result<()>, pause: impl Fn(Duration)) -> io::Result<()> {
+/// Runs `work`, and retries after a pause while a file is in use.
+fn retry(system: System, work: impl Fn() -> io::Result<()>, pause: impl Fn(Duration)) -> io::Result<()> {
     for milliseconds in PAUSES {
         match work() {
             Err(error) if is_in_use(system, &error) => pause(Duration::from_millis(milliseconds)),
@@ -36,11 +36,11 @@ fn patiently(system: System, work: impl Fn() -> io::Result<()>, pause: impl Fn(D
     work()
 }
 
-/// Returns whether the file at `path` could be replaced now: Windows does not replace one that may not be written, or that
-/// another program keeps for itself.
+/// Checks that the file at `path` can be replaced now: Windows replaces no file that is read-only or that another program has
+/// opened without sharing.
 ///
 /// # Errors
-/// The reason why not.
+/// The reason why the file cannot be replaced.
 pub fn is_replaceable(path: &Path) -> io::Result<()> {
     match System::CURRENT {
         System::Windows => OpenOptions::new().append(true).open(path).map(drop),
@@ -48,8 +48,8 @@ pub fn is_replaceable(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Syncs `folder`, so that a rename in it survives a loss of power. Windows has no such call, some file systems refuse it, and a
-/// folder may be one that can be written, not read.
+/// Syncs `folder`, so that a rename in it survives a loss of power. Does nothing on Windows, which has no such call, on file
+/// systems that refuse the call, and for a folder that can be written but not read.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if System::CURRENT == System::Windows {
         return Ok(());
@@ -83,8 +83,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_open_for_a_moment_is_waited_for() {
-        let (tries, waited) = (Cell::new(0), RefCell::new(Duration::ZERO));
+    fn renaming_is_retried_while_a_file_is_open() {
+        let tries = Cell::new(0);
+        let waited = RefCell::new(Duration::ZERO);
         let pause = |time| *waited.borrow_mut() += time;
         let open_for = |most: usize| {
             tries.set(0);
@@ -92,7 +93,7 @@ mod tests {
                 tries.set(tries.get() + 1);
                 if tries.get() <= most { Err(error(32)) } else { Ok(()) }
             };
-            patiently(System::Windows, work, pause)
+            retry(System::Windows, work, pause)
         };
         assert!(open_for(0).is_ok() && tries.get() == 1 && waited.borrow().is_zero());
         assert!(open_for(3).is_ok() && tries.get() == 4);
@@ -112,7 +113,7 @@ mod tests {
         };
         for (system, code) in [(System::Windows, 3), (System::Linux, 5), (System::MacOs, 32)] {
             tries.set(0);
-            let failed = patiently(system, || work(code)(&tries), |_| panic!("it waits"));
+            let failed = retry(system, || work(code)(&tries), |_| panic!("it waits"));
             assert!(failed.is_err() && tries.get() == 1, "{system:?}");
         }
     }

@@ -1,5 +1,5 @@
-//! Faults of a device, made by a Vulkan driver that fails on demand (`faulty_driver.c`) before the software driver that
-//! `VK_DRIVER_FILES` names. A device is lost for a process, so that each test runs in a process of its own.
+//! Faults of a device, caused by a Vulkan driver that fails on demand (`faulty_driver.c`) in front of the software driver that
+//! `VK_DRIVER_FILES` names. A device is lost for a whole process, so that each test runs in a process of its own.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ualm::{
     Checkpoint, Engine, EngineOptions, Error, ErrorKind, Event, GenerationConfig, Limits, Message, Modality, Model,
-    SegmentEnd, Session,
+    SegmentEnd, Session, Tokens,
 };
 use ualm_testing::{package, root, skip_without_fixtures};
 
@@ -23,10 +23,10 @@ const LIMIT: Duration = Duration::from_secs(600);
 const FAULT: &str = "FAULT";
 const REAL_DRIVER: &str = "REAL_DRIVER";
 
-/// What makes the driver of this process fail.
+/// The fault that the driver of this process can be told to have.
 struct Fault(PathBuf);
 
-/// A process that ends with the test.
+/// A process that is ended with the test.
 struct Running(Child);
 
 impl Drop for Running {
@@ -60,20 +60,21 @@ fn in_own_process(name: &str) -> Option<Fault> {
     None
 }
 
-/// Gives `command` a driver that fails on demand, made in `folder`; `None` without a device to fail.
+/// Sets a driver that fails on demand, built in `folder`, for `command`; returns `None` without a device.
 fn fail_on_demand(command: &mut Command, folder: &Path) -> Option<Fault> {
     let driver = std::env::var_os("VK_DRIVER_FILES").map(PathBuf::from).filter(|_| DEVICE.is_some());
     let Some(driver) = driver else {
         eprintln!("note: no fault of a device was tried: VK_DRIVER_FILES names no driver (`make test-webgpu` does)");
         return None;
     };
-    let (description, file) = (faulty_driver(folder), folder.join("fault"));
+    let description = faulty_driver(folder);
+    let file = folder.join("fault");
     command.env("VK_DRIVER_FILES", &description).env("VK_ICD_FILENAMES", description);
     command.env(FAULT, &file).env(REAL_DRIVER, library_of(&driver));
     Some(Fault(file))
 }
 
-/// Returns how `child` ends.
+/// Waits for `child` and returns its exit status.
 fn ended(child: &mut Child) -> ExitStatus {
     let begun = Instant::now();
     loop {
@@ -98,7 +99,7 @@ fn faulty_driver(folder: &Path) -> PathBuf {
     description
 }
 
-/// Returns the library of a driver's description, as the linker takes it.
+/// Returns the library in a driver's description, in the form that the linker takes.
 fn library_of(description: &Path) -> PathBuf {
     let json: serde_json::Value = serde_json::from_slice(&std::fs::read(description).unwrap()).unwrap();
     let named = PathBuf::from(json["ICD"]["library_path"].as_str().unwrap());
@@ -109,10 +110,10 @@ fn device() -> Model {
     load(PACKAGE, DEVICE.as_ref().unwrap())
 }
 
-/// Checks that `error` says what to do after a loss, where and on what it was.
+/// Checks that `error` names the subject, the device and the remedy of a loss.
 fn assert_lost(error: &Error, subject: &str) {
     assert_eq!(error.kind(), ErrorKind::Provider, "{error}");
-    for words in [subject, "webgpu", "the device is lost", "started anew"] {
+    for words in [subject, "webgpu", "the device is lost", "restart the program"] {
         assert!(error.message().contains(words), "expected {words:?} in: {error}");
     }
 }
@@ -121,17 +122,23 @@ fn assert_lost(error: &Error, subject: &str) {
 fn a_lost_device_is_an_error_of_all_that_runs_there() {
     skip_without_fixtures!();
     let Some(fault) = in_own_process("a_lost_device_is_an_error_of_all_that_runs_there") else { return };
-    let (model, cpu) = (device(), load(PACKAGE, "cpu"));
+    let model = device();
+    let cpu = load(PACKAGE, "cpu");
     model.load_all().unwrap();
     let text = config(&model, Modality::Text, 1);
-    let (mut session, mut other) = (model.session(), model.session());
+    let mut session = model.session();
+    let mut other = model.session();
     let said = tokens(&mut other, &[Message::text("a bell")], &text);
     let engine = Engine::new(&model, &EngineOptions::default().slots(6).context(300)).unwrap();
     let mut slots: Vec<_> = (0..3).map(|_| engine.session_for(&text).unwrap()).collect();
-    slots.iter_mut().for_each(|slot| assert_eq!(tokens(slot, &[Message::text("a bell")], &text), said));
+    for slot in &mut slots {
+        assert_eq!(tokens(slot, &[Message::text("a bell")], &text), said);
+    }
 
     let mut two = config(&model, Modality::Text, 1);
-    (two.force, two.insist, two.max_segments) = (vec![Modality::Text, Modality::Audio], true, 2);
+    two.force = vec![Modality::Text, Modality::Audio];
+    two.insist = true;
+    two.max_segments = 2;
     two.audio = config(&model, Modality::Audio, 1).audio;
     let try_reply = |session: &mut Session| {
         let prompt = session.prompt(&[Message::text("what now?")])?;
@@ -151,7 +158,9 @@ fn a_lost_device_is_an_error_of_all_that_runs_there() {
             });
         }
         let prompt = session.prompt(&[Message::text("a bell")]).unwrap();
-        let (mut segments, mut steps, mut failed) = (Vec::new(), 0, None);
+        let mut segments = Vec::new();
+        let mut steps = 0;
+        let mut failed = None;
         for event in session.generate(prompt, &two).unwrap() {
             match event {
                 Ok(Event::AudioProgress { .. }) => {
@@ -172,7 +181,7 @@ fn a_lost_device_is_an_error_of_all_that_runs_there() {
     assert_lost(&again(&mut session), "the graph");
     assert_lost(&again(&mut other), "the graph");
     assert_lost(&again(&mut model.session()), "the graph");
-    // which is on the CPU where the device's attention is wrong
+    // the graph is on the CPU if the device's attention is wrong
     let is_there = |graph: &ualm::provider::GraphPlacement| graph.graph == "audio_encoder" && graph.provider != "cpu";
     if model.provider_report().unwrap().graphs.iter().any(is_there) {
         assert_lost(&model.audio_features(&crate::hum(1.0)).unwrap_err(), "audio_encoder");
@@ -183,7 +192,7 @@ fn a_lost_device_is_an_error_of_all_that_runs_there() {
     assert!(error.kind() == ErrorKind::Provider && error.message().contains("lost"), "{error}");
     let report = model.provider_report().unwrap();
     assert!(report.lost_devices["webgpu"].contains("lost") && report.to_string().contains("is lost"), "{report}");
-    // the fault itself is over, the loss is not
+    // the fault is over, but the device stays lost
     fault.end();
     assert_lost(&again(&mut session), "the graph");
     drop((session, other, engine, model));
@@ -191,11 +200,11 @@ fn a_lost_device_is_an_error_of_all_that_runs_there() {
 }
 
 #[test]
-fn what_finds_no_memory_is_refused_and_the_rest_goes_on() {
+fn work_without_memory_is_refused_and_other_work_continues() {
     skip_without_fixtures!();
-    let Some(fault) = in_own_process("what_finds_no_memory_is_refused_and_the_rest_goes_on") else { return };
+    let Some(fault) = in_own_process("work_without_memory_is_refused_and_other_work_continues") else { return };
     let devices = [DEVICE.clone(), crate::replaying(DEVICE.as_ref().unwrap())];
-    // other sizes each time: the provider keeps memory that was given back
+    // other sizes each time, because the provider keeps released memory
     for (device, slots) in devices.iter().flatten().zip([64, 150]) {
         find_no_memory(&fault, &load(PACKAGE, device), &load(PACKAGE, "cpu"), slots);
     }
@@ -203,7 +212,6 @@ fn what_finds_no_memory_is_refused_and_the_rest_goes_on() {
 
 fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
     let text = config(model, Modality::Text, 1).seed(1);
-    let sound = config(model, Modality::Audio, 1);
     let mut session = model.session();
     let first = tokens(&mut session, &[Message::text("a bell")], &text);
     let prompt = session.prompt(&[Message::text("and now?")]).unwrap();
@@ -220,7 +228,8 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
     no_memory(engine().err().unwrap(), "llm");
     no_memory(session.fork(&checkpoint).err().unwrap(), "llm");
     let mut long = text.clone();
-    (long.text.max_steps, long.text.min_steps) = (250, 250); // beyond the first 256 positions
+    long.text.max_steps = 250; // beyond the first 256 positions
+    long.text.min_steps = 250;
     let grown = session.generate_from(&checkpoint, &long).and_then(ualm::Generation::into_reply);
     no_memory(grown.unwrap_err(), "llm");
     let error = Model::load_with(package("synthetic-fp32"), &model_options()).err().unwrap();
@@ -228,28 +237,35 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
     fault.end();
     assert!(engine().is_ok(), "the size that failed");
 
-    let made = |session: &mut Session, checkpoint: &Checkpoint, config: &GenerationConfig| -> Vec<_> {
-        let reply = session.generate_from(checkpoint, config).unwrap().into_reply().unwrap();
-        reply.segments.into_iter().map(|segment| segment.tokens).collect()
-    };
-    let found = made(&mut session, &checkpoint, &long);
+    let found = reply_from(&mut session, &checkpoint, &long);
     let mut alone = cpu.session();
     assert_eq!(tokens(&mut alone, &[Message::text("a bell")], &text), first);
     let prompt = alone.prompt(&[Message::text("and now?")]).unwrap();
     let checkpoint = alone.checkpoint(&prompt).unwrap();
-    assert_eq!(found, made(&mut alone, &checkpoint, &long), "the session goes on as if nothing had failed");
+    assert_eq!(found, reply_from(&mut alone, &checkpoint, &long), "the session goes on as if nothing had failed");
 
-    // at each allocation of the first two steps on a new cache, which may be recorded
+    fail_at_each_allocation(fault, model, cpu);
+}
+
+/// Returns the tokens of the segments of a reply from `checkpoint`.
+fn reply_from(session: &mut Session, checkpoint: &Checkpoint, config: &GenerationConfig) -> Vec<Tokens> {
+    let reply = session.generate_from(checkpoint, config).unwrap().into_reply().unwrap();
+    reply.segments.into_iter().map(|segment| segment.tokens).collect()
+}
+
+/// Fails at each allocation of the first two steps on a new cache, which may be recorded; the next reply is right again.
+fn fail_at_each_allocation(fault: &Fault, model: &Model, cpu: &Model) {
     let begun = |model: &Model| {
         let mut session = model.session();
         let prompt = session.prompt_for(Modality::Audio, &[Message::text("rain")]).unwrap();
         let checkpoint = session.checkpoint(&prompt).unwrap();
         (session, checkpoint)
     };
-    let mut short = sound.clone();
-    (short.audio.min_steps, short.audio.max_steps) = (4, 4);
+    let mut short = config(model, Modality::Audio, 1);
+    short.audio.min_steps = 4;
+    short.audio.max_steps = 4;
     let (mut alone, of_alone) = begun(cpu);
-    let expected = made(&mut alone, &of_alone, &short);
+    let expected = reply_from(&mut alone, &of_alone, &short);
     let mut faults = 0;
     for allocations in 0..12 {
         let (mut session, checkpoint) = begun(model);
@@ -263,7 +279,7 @@ fn find_no_memory(fault: &Fault, model: &Model, cpu: &Model, slots: usize) {
         }
         fault.end();
         assert_eq!(
-            made(&mut session, &checkpoint, &short),
+            reply_from(&mut session, &checkpoint, &short),
             expected,
             "after {allocations} allocations and then {failed:?}"
         );
@@ -288,9 +304,9 @@ fn a_cache_that_is_larger_than_a_device_allows_is_refused() {
     }
 }
 
-/// The server answers, says what is to be done, and ends as usual.
+/// The server answers with the remedy, and ends as usual.
 #[test]
-fn a_server_tells_that_its_device_is_lost() {
+fn a_server_reports_that_its_device_is_lost() {
     skip_without_fixtures!();
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ualm"));

@@ -1,7 +1,7 @@
-/* A Vulkan driver that fails on demand: it passes everything on to the driver in REAL_DRIVER, and fails as the first letters of
- * the file FAULT say, once the file is there:
+/* A Vulkan driver that fails on demand: it forwards all calls to the driver in REAL_DRIVER, and fails as the first letters of the
+ * file FAULT say, once the file exists:
  *
- *   lost       the device is lost: work that is handed in, and waiting for it, fails from now on, also when the file is gone
+ *   lost       the device is lost: submitted work, and waiting for it, fails from now on, even after the file is removed
  *   memory N   no memory can be allocated on the device after the next N allocations
  *
  * Compiled by tests/devices/faults.rs. The loader finds it by a description that VK_DRIVER_FILES names.
@@ -25,7 +25,7 @@ static void *real(const char *name) {
     return dlsym(driver, name);
 }
 
-/* What the file says, empty without one. */
+/* Returns the contents of the file, empty if there is no file. */
 static void read_fault(char fault[16]) {
     const char *path = getenv("FAULT");
     FILE *file = path ? fopen(path, "r") : NULL;

@@ -1,4 +1,4 @@
-//! The float16 forms of the graphs on the device: nearly the numbers of the CPU, and replies as long as its.
+//! The float16 forms of the graphs on the device: nearly the numbers of the CPU, and replies of the same length.
 
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,9 @@ use ualm_testing::{change_manifest, copied_package, skip_without_fixtures};
 
 use crate::{DEVICE, config, prompts, tokens};
 
-/// Packages with forms, and the largest difference, relative to the largest value. Forms of float32 graphs are compared with
-/// those on the CPU. Of quantized graphs, whose activations the CPU rounds to 8 bits, the forms are compared with themselves
-/// on the CPU, which adds up more exactly than WebGPU.
+/// Packages with forms, and the largest difference, relative to the largest value. Forms of float32 graphs are compared with the
+/// graphs on the CPU. Forms of quantized graphs, whose activations the CPU rounds to 8 bits, are compared with the same forms on the
+/// CPU, which sums more exactly than WebGPU.
 const PACKAGES: [(&str, f64, bool); 3] =
     [("tiny-omni-gpu", 1e-2, false), ("tiny-audex-gpu", 1e-2, false), ("tiny-audex-int8", 2e-2, true)];
 
@@ -27,8 +27,8 @@ fn package(name: &str, provider: &str, forms_on_cpu: bool, folder: &Path) -> Pat
     copy
 }
 
-/// Every graph, alone and all together, gives what the CPU gives: logits after given tokens, features, codes, sounds. A
-/// device without float16 runs the package's own graphs, and tells why.
+/// Every graph alone, and all together, give nearly the numbers of the CPU: logits after given tokens, features, codes, sounds. A
+/// device without float16 runs the package's own graphs, and reports why.
 #[test]
 fn forms_give_nearly_the_numbers_of_the_cpu() {
     skip_without_fixtures!();
@@ -54,7 +54,7 @@ fn forms_give_nearly_the_numbers_of_the_cpu() {
         let has_float16 = graphs.iter().all(|placed| placed.variant_passed_over.is_none());
         assert_eq!(forms > 0, has_float16, "{name}");
         if !has_float16 && forms_on_cpu {
-            continue; // the embedding of such a package is float16 in its own graph, too
+            continue; // the embedding of such a package is float16 in its own graph
         }
         for compared in &Comparer::new(&model).unwrap().alone.compared {
             assert_eq!(compared.failure, None, "{name}");
@@ -65,12 +65,14 @@ fn forms_give_nearly_the_numbers_of_the_cpu() {
     }
 }
 
-/// Greedy replies are as long as asked, and those of a fork are the same again, from a cache of float16 that was copied.
+/// Greedy replies have the requested length, and a fork gives the same reply from its copy of the float16 cache.
 fn check_replies(model: &Model, name: &str) {
     for modality in [Modality::Text, Modality::Audio] {
         let mut config = config(model, modality, 0);
         let settings = config.segment_mut(modality);
-        (settings.temperature, settings.max_steps, settings.min_steps) = (0.0, 8, 8);
+        settings.temperature = 0.0;
+        settings.max_steps = 8;
+        settings.min_steps = 8;
         let messages: &[Message] = &prompts()[1];
         let mut session = model.session();
         let prompt = session.prompt_for(modality, messages).unwrap();

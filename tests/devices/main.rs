@@ -1,8 +1,8 @@
-//! A device with memory of its own makes what the CPU makes: the same tokens, from the same numbers to rounding.
+//! Comparison of a device with memory of its own with the CPU: the same tokens, from the same numbers up to rounding.
 //!
-//! `UALM_TEST_DEVICE` names the provider, as `make test-webgpu` does; a note says so if it does not. The CPU with fixed
-//! shapes stands for the providers that need them. The packages are of float32: graphs with quantized weights round
-//! activations in each provider's own way.
+//! `UALM_TEST_DEVICE` names the provider, as in `make test-webgpu`; without it a note is printed. The CPU with fixed shapes
+//! represents the providers that need them. The packages are float32, because providers round the activations of graphs with
+//! quantized weights differently.
 
 mod qnn;
 
@@ -21,7 +21,7 @@ use ualm::{
 };
 use ualm_testing::{package, relative_error, skip_without_fixtures};
 
-/// The CPU as a provider that takes graphs with fixed shapes alone. The last one is for graphs that cannot be fixed.
+/// The CPU as a provider that accepts only graphs with fixed shapes, and the CPU for graphs whose shapes cannot be fixed.
 const STATIC: &str = "cpu:static=yes,cpu";
 const PACKAGES: [&str; 3] = ["tiny-omni-fp32", "tiny-afwhisper-fp32", "tiny-audex-fp32"];
 /// The largest difference, relative to the largest value.
@@ -76,16 +76,18 @@ fn hum(seconds: f64) -> Waveform {
     Waveform::mono(samples, 16_000).unwrap()
 }
 
-/// A reply in `modality` of a few steps, drawn with `seed`, guided where it is sound.
+/// Returns settings for a reply in `modality` of a few steps, drawn with `seed`, guided for sound.
 fn config(model: &Model, modality: Modality, seed: u64) -> GenerationConfig {
     let mut config = model.config().only(modality).thinking(false).seed(seed);
     let settings = config.segment_mut(modality);
-    (settings.temperature, settings.max_steps, settings.min_steps) = (1.0, 24, 12);
+    settings.temperature = 1.0;
+    settings.max_steps = 24;
+    settings.min_steps = 12;
     settings.guidance = if modality.is_sound() { 2.0 } else { 1.0 };
     config
 }
 
-/// The prompts of all kinds: short, longer than 31 positions, and one that is heard.
+/// Returns prompts of all kinds: short, longer than 31 positions, and with sound.
 fn prompts() -> [Vec<Message>; 3] {
     let long =
         "rain on a roof, then a dog far away, then nothing for a long time, and then again rain and wind in the trees";
@@ -142,8 +144,8 @@ fn conversations_takes_and_forks_are_those_of_the_cpu() {
     }
 }
 
-/// Two conversations and their forks take turns, and their caches grow several times: what is recorded in one, on memory
-/// that is then given back, is never replayed in another.
+/// Two conversations and their forks take turns, and their caches grow several times: a run recorded on memory that was released
+/// is never replayed in another conversation.
 #[test]
 fn steps_are_recorded_anew_for_every_memory() {
     skip_without_fixtures!();
@@ -156,7 +158,8 @@ fn steps_are_recorded_anew_for_every_memory() {
                 let modality = if turn == 2 { Modality::Audio } else { Modality::Text };
                 let mut config = config(model, modality, turn * 2 + number as u64);
                 let settings = config.segment_mut(modality);
-                (settings.max_steps, settings.min_steps) = (140, 130);
+                settings.max_steps = 140;
+                settings.min_steps = 130;
                 let messages = &prompts()[number];
                 let prompt = session.prompt_for(modality, messages).unwrap();
                 let checkpoint = session.checkpoint(&prompt).unwrap();
@@ -175,14 +178,15 @@ fn steps_are_recorded_anew_for_every_memory() {
 
 /// Rows of different lengths, guided and not, step together while a codec decodes.
 #[test]
-fn sessions_of_an_engine_make_what_the_cpu_makes_alone() {
+fn sessions_of_an_engine_equal_single_sessions_on_the_cpu() {
     skip_without_fixtures!();
     for Pair { cpu, device } in pairs() {
         let engine = Engine::new(&device, &EngineOptions::default().slots(8).context(400)).unwrap();
         let codes = codes(&device);
         scope(|scope| {
             for client in 0..4 {
-                let (cpu, engine) = (&cpu, &engine);
+                let cpu = &cpu;
+                let engine = &engine;
                 scope.spawn(move || {
                     let modality = if client % 2 == 0 { Modality::Audio } else { Modality::Text };
                     let config = config(cpu, modality, client);
@@ -192,7 +196,9 @@ fn sessions_of_an_engine_make_what_the_cpu_makes_alone() {
                     assert_eq!(tokens(&mut session, messages, &config), expected, "session {client}");
                 });
             }
-            let (cpu, device, codes) = (&cpu, &device, &codes);
+            let cpu = &cpu;
+            let device = &device;
+            let codes = &codes;
             scope.spawn(move || check_decoding(cpu, device, codes));
         });
     }
@@ -209,7 +215,8 @@ fn codes(model: &Model) -> Codes {
 
 fn check_decoding(cpu: &Model, device: &Model, codes: &Codes) {
     let decoded = |model: &Model| model.decode_codes(Modality::Audio, codes).unwrap();
-    let (expected, found) = (decoded(cpu), decoded(device));
+    let expected = decoded(cpu);
+    let found = decoded(device);
     assert_eq!(found.samples().len(), expected.samples().len());
     let error = relative_error(found.samples(), expected.samples());
     assert!(error <= TOLERANCE, "{}: the sound differs by {error:e}", cpu.manifest().name);
@@ -226,12 +233,13 @@ fn features_and_sounds_are_those_of_the_cpu() {
     }
 }
 
-/// A software driver binds 128 MiB of a buffer, beyond which WebGPU's provider does not write rows.
+/// A software driver binds 128 MiB of a buffer; WebGPU's provider does not write rows beyond.
 #[test]
 fn rows_of_a_large_cache_move_right_or_it_is_refused() {
     skip_without_fixtures!();
     let Some(device) = DEVICE.as_ref() else { return };
-    let (cpu, device) = (load(PACKAGES[0], "cpu"), load(PACKAGES[0], device));
+    let cpu = load(PACKAGES[0], "cpu");
+    let device = load(PACKAGES[0], device);
     let config = config(&cpu, Modality::Text, 1);
     let expected = tokens(&mut cpu.session(), &prompts()[1], &config);
     for slots in [4000, 5000] {
@@ -249,7 +257,7 @@ fn rows_of_a_large_cache_move_right_or_it_is_refused() {
     }
 }
 
-/// What a program prints.
+/// Runs the program, and returns its output.
 fn ualm(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ualm"));
     let output = command.args(arguments).arg("--model").arg(package(PACKAGES[0])).output().unwrap();
@@ -257,7 +265,7 @@ fn ualm(arguments: &[&str]) -> Output {
     output
 }
 
-/// The keys and values stay on the device: what a step copies does not depend on their number.
+/// Keys and values stay on the device, so that the bytes copied in a step do not depend on their number.
 #[test]
 fn a_step_copies_ids_and_lengths_there_and_states_and_logits_back() {
     skip_without_fixtures!();
@@ -265,14 +273,15 @@ fn a_step_copies_ids_and_lengths_there_and_states_and_logits_back() {
     let model = load(PACKAGES[0], "cpu");
     let manifest = model.manifest();
     let columns = |head: &str| manifest.heads[head].iter().map(|ids| ids.len() as u64).sum::<u64>();
-    let (hidden, width) = (manifest.language_model.hidden_size as u64, manifest.tokens.width as u64);
+    let hidden = manifest.language_model.hidden_size as u64;
+    let width = manifest.tokens.width as u64;
     let asked = ["bench", "--only", "steps", "--runs", "1", "--json", "--context", "30,300", "--provider", device];
     let report: serde_json::Value = serde_json::from_slice(&ualm(&asked).stdout).unwrap();
     let figures = report["figures"].as_array().unwrap().iter().filter(|figure| figure["parts"].is_object());
     let copied = |figure: &serde_json::Value| serde_json::from_value::<[u64; 2]>(figure["copied_bytes"].clone());
     let found: Vec<_> = figures.map(|figure| copied(figure).unwrap()).collect();
     let of = |head: &str, rows: u64| {
-        // ids, the last position of each row and their number, and the hidden states that the host checks
+        // ids, the last position of each row, the number of positions, and the hidden states that the host checks
         let to_device = rows * width * 8 + rows * 4 + rows * hidden * 4;
         [to_device, rows * (hidden + columns(head)) * 4]
     };
@@ -280,7 +289,7 @@ fn a_step_copies_ids_and_lengths_there_and_states_and_logits_back() {
     assert_eq!(found, [expected, expected].concat(), "at context 30, then at 300");
 }
 
-/// Two processes share a device, and each makes what one alone makes.
+/// Two processes share a device, and each gives the results of a single process.
 #[test]
 fn two_processes_use_one_device_at_once() {
     skip_without_fixtures!();
@@ -305,7 +314,7 @@ fn two_processes_use_one_device_at_once() {
     assert!(error <= 1e-3, "the sound differs from the CPU's by {error:e}");
 }
 
-/// Clips shorter than a window, as long, a little longer, and of several windows, whole and in pieces.
+/// Clips shorter than a window, as long as a window, a little longer, and of several windows, decoded at once and in chunks.
 #[test]
 fn clips_of_any_length_are_those_of_the_cpu() {
     skip_without_fixtures!();
@@ -320,7 +329,8 @@ fn clips_of_any_length_are_those_of_the_cpu() {
         }
         let heard = |model: &Model, seconds| model.audio_features(&hum(seconds)).unwrap();
         for seconds in [0.1, 1.9, 2.0, 2.1, 31.0] {
-            let (expected, found) = (heard(&cpu, seconds), heard(&device, seconds));
+            let expected = heard(&cpu, seconds);
+            let found = heard(&device, seconds);
             assert_eq!(found.dim(), expected.dim(), "{name}, {seconds} s");
             let error = relative_error(&found, &expected);
             assert!(error <= TOLERANCE, "{name}, {seconds} s: the features differ by {error:e}");
@@ -328,7 +338,7 @@ fn clips_of_any_length_are_those_of_the_cpu() {
     }
 }
 
-/// A causal decoder with fixed shapes, to the end of its room and beyond.
+/// A causal decoder with fixed shapes, up to its capacity and beyond.
 #[test]
 fn speech_of_any_length_is_that_of_the_cpu() {
     skip_without_fixtures!();
@@ -348,12 +358,12 @@ fn speech_of_any_length_is_that_of_the_cpu() {
     }
 }
 
-/// What doctor compares: prompts, steps, guidance, forks, rows of different lengths, sound whole and streamed.
+/// The comparison of `ualm doctor`: prompts, steps, guidance, forks, rows of different lengths, sound whole and streamed.
 #[test]
 fn fixed_shapes_compute_what_open_ones_compute() {
     skip_without_fixtures!();
     for name in PACKAGES.into_iter().chain(["tiny-omni-int8", "tiny-audex-int4"]) {
-        // quantized graphs with the same weights, not in another form on the processor
+        // quantized graphs with the same weights, without the forms for the processor
         let model = load(name, "cpu:static=yes,vnni=0,cpu:vnni=0");
         let comparer = Comparer::new(&model).unwrap();
         assert!(comparer.alone.compared.len() >= 6, "{name}: {}", comparer.alone);
@@ -366,12 +376,13 @@ fn fixed_shapes_compute_what_open_ones_compute() {
     }
 }
 
-/// A sequence is as long as its shapes are fixed to; up to there prompts and steps are those of the CPU.
+/// A sequence has at most the positions of its fixed shapes, and up to that length prompts and steps equal those of open shapes.
 #[test]
-fn a_sequence_ends_with_its_fixed_room() {
+fn a_sequence_ends_with_its_fixed_capacity() {
     skip_without_fixtures!();
     for name in PACKAGES {
-        let (cpu, fixed) = (load(name, "cpu"), load(name, "cpu:static=70,cpu"));
+        let cpu = load(name, "cpu");
+        let fixed = load(name, "cpu:static=70,cpu");
         let cpu = cpu.with_limits(cpu.limits().context(70));
         assert_eq!(fixed.session().max_positions(), 70);
         for (modality, words) in
@@ -397,7 +408,7 @@ fn a_sequence_ends_with_its_fixed_room() {
 }
 
 #[test]
-fn fixed_sizes_are_reported_and_what_cannot_be_fixed_is_passed_over() {
+fn fixed_sizes_are_reported_and_other_graphs_are_passed_over() {
     skip_without_fixtures!();
     let model = load("tiny-omni-fp32", "cpu:static=300,cpu");
     model.load_all().unwrap();

@@ -1,4 +1,4 @@
-//! Qualcomm's NPU, as its emulation on a processor computes: graphs with fixed shapes, in float16.
+//! Qualcomm's NPU in its emulation on a processor: graphs with fixed shapes, in float16.
 //!
 //! `UALM_TEST_QNN` names the provider, as `make test-qnn` does; without it the tests are skipped with a note.
 
@@ -10,7 +10,7 @@ use ualm_testing::{relative_error, skip_without_fixtures};
 
 use super::{codes, config, load, tokens};
 
-/// What the emulation was seen to differ by is a tenth of it.
+/// The largest difference; the emulation was observed to differ by a tenth of this.
 const BOUND: f64 = 0.05;
 
 static QNN: LazyLock<Option<String>> = LazyLock::new(|| {
@@ -59,7 +59,7 @@ fn qnn_takes_graphs_with_fixed_shapes_and_passes_over_the_others() {
     assert!(error.message().contains("none of the requested providers serves the graph codec_encoder"), "{error}");
 }
 
-/// What the language model and the audio encoder compute is within the bound of float16.
+/// The numbers of the language model and of the audio encoder are within the bound of float16.
 #[test]
 fn qnn_computes_to_float16_what_the_cpu_computes() {
     skip_without_fixtures!();
@@ -82,7 +82,7 @@ fn qnn_computes_to_float16_what_the_cpu_computes() {
     }
 }
 
-/// Two windows, which take the emulation a minute.
+/// Decodes two windows, for which the emulation needs a minute.
 #[test]
 fn qnn_decodes_to_float16_what_the_cpu_decodes() {
     skip_without_fixtures!();

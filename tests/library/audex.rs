@@ -52,7 +52,7 @@ fn greedy(model: &Model, case: &AudexCase) -> GenerationConfig {
     config
 }
 
-/// Returns the prompt of a case; the second pass of the cascade is laid out by the library alone.
+/// Returns the prompt of a case; only the library lays out the second pass of the cascade.
 fn prompt(model: &Model, answers: &AudexAnswers, case: &AudexCase) -> Prompt {
     if case.name == "chat_cascade" {
         return Prompt::from_tokens(model.tokens(answers.ids(&format!("{}.prompt_ids", case.name))).unwrap());
@@ -140,7 +140,9 @@ fn first_logits_are_the_reference_s() {
         if scale != 1.0 {
             let unconditional = of(&Prompt::from_tokens(prompt.unconditional().unwrap().clone()));
             check(format!("{name}.first_null_logits"), &unconditional);
-            guided.iter_mut().zip(&unconditional).for_each(|(c, u)| *c = u + scale * (*c - u));
+            for (guided, unconditional) in guided.iter_mut().zip(&unconditional) {
+                *guided = unconditional + scale * (*guided - unconditional);
+            }
             if case.task == "tts" {
                 check(format!("{name}.first_guided_logits"), &guided);
             }
@@ -203,7 +205,7 @@ fn both_codecs_decode_as_the_reference_does() {
     }
 }
 
-/// Speech that is streamed while it is made is the speech that is decoded whole.
+/// Speech that is streamed during its generation equals speech that is decoded whole.
 #[test]
 fn streamed_speech_is_the_whole_speech() {
     skip_without_fixtures!();
@@ -241,7 +243,8 @@ fn guided_sound_is_the_same_in_an_engine_in_takes_and_from_a_record() {
     let engine = Engine::new(&model, &EngineOptions::default().slots(4).context(256)).unwrap();
     for case in ["tts_guided", "tts_guided_ends", "tta_guided", "tta_ends"].map(|name| answers.case(name)) {
         let expected = answers.ids(&format!("{}.tokens", case.name));
-        let (config, asked) = (greedy(&model, case), messages(&answers, case));
+        let config = greedy(&model, case);
+        let asked = messages(&answers, case);
         let read = prompt(&model, &answers, case);
         let mut session = engine.session().unwrap();
         let made = session.generate(read.clone(), &config).unwrap().into_reply().unwrap();
@@ -266,17 +269,19 @@ fn guided_sound_is_the_same_in_an_engine_in_takes_and_from_a_record() {
     }
 }
 
-/// A second turn finds the answer of the first one without its thoughts, as the chat template lays it out.
+/// In the second turn the history has the first answer without its thoughts, as the chat template lays it out.
 #[test]
 fn thoughts_are_dropped_from_the_history() {
     skip_without_fixtures!();
     let model = model(PACKAGE);
     let mut config = model.config().only(Modality::Text).thinking(true);
-    (config.text.temperature, config.text.max_steps) = (0.0, 12);
+    config.text.temperature = 0.0;
+    config.text.max_steps = 12;
+    let cancel = Cancel::new();
     let mut session = model.session();
     let first = session.prompt_for(config.opens_with(), &[Message::text("Name three birds.")]).unwrap();
     let checkpoint = session.checkpoint(&first).unwrap();
-    // the tiny model never ends its thoughts: they are given, and so is the answer
+    // the tiny model never ends its thoughts, so that the test gives both the thoughts and the answer
     let end_of_thoughts = model.manifest().modalities[&Modality::Thinking].layout.ends.segment[0];
     let thoughts = model.tokens(vec![300, 301, end_of_thoughts]).unwrap();
     let checkpoint = checkpoint.with_kept(Modality::Thinking, thoughts);
@@ -293,7 +298,7 @@ fn thoughts_are_dropped_from_the_history() {
         Message::text("Why?"),
     ];
     let template = model.prompt(&history).unwrap();
-    // the answer's own tokens stand where the empty answer is
+    // the answer's own tokens replace the empty answer
     let at = first.len() - 4 + 4;
     let mut ids = template.tokens().ids().to_vec();
     let answered: Vec<_> = answer.tokens.ids().to_vec();
@@ -304,15 +309,17 @@ fn thoughts_are_dropped_from_the_history() {
     assert!(error < TOLERANCE, "logits differ by {error}");
 }
 
-/// Once the next prompt has taken the thoughts of a reply out of the conversation, no point in that reply is left; marks
-/// between turns stay, and lead to the same conversation again.
+/// After the next prompt has removed the thoughts of a reply, checkpoints in that reply are invalid. Marks between turns stay
+/// valid and restore the same conversation.
 #[test]
 fn marks_outlive_thoughts_and_checkpoints_in_them_do_not() {
     skip_without_fixtures!();
     let model = model(PACKAGE);
     let say = |session: &mut ualm::Session, words: &str, thinks: bool| {
         let mut config = model.config().only(Modality::Text).thinking(thinks);
-        (config.text.temperature, config.text.max_steps, config.text.min_steps) = (0.0, 24, 6);
+        config.text.temperature = 0.0;
+        config.text.max_steps = 24;
+        config.text.min_steps = 6;
         let prompt = session.prompt_for(config.opens_with(), &[Message::text(words)]).unwrap();
         let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
         tokens(&reply)
@@ -351,7 +358,7 @@ fn marks_outlive_thoughts_and_checkpoints_in_them_do_not() {
     assert!(!say(&mut session, "Three?", false).is_empty());
 }
 
-/// A turn about sound that becomes the first of a conversation has no system turn before it, as one laid out anew.
+/// A turn about sound that becomes the first of a conversation has no system turn before it, as if it were laid out first.
 #[test]
 fn the_last_turns_begin_a_conversation_as_their_task_does() {
     skip_without_fixtures!();
@@ -395,12 +402,13 @@ fn control_tokens_in_a_text_are_words() {
 }
 
 #[test]
-fn ids_that_are_no_speech_codes_are_told() {
+fn ids_that_are_not_speech_codes_are_errors() {
     skip_without_fixtures!();
     let model = model(PACKAGE);
     let layout = model.layout(Modality::Speech).unwrap();
     let mut config = model.config().only(Modality::Speech);
-    (config.speech.temperature, config.speech.max_steps) = (0.0, 40);
+    config.speech.temperature = 0.0;
+    config.speech.max_steps = 40;
     let prompt = model.prompt_for(Modality::Speech, &[Message::text("Why is the sky blue?")]).unwrap();
     let segment = &reply(&model, prompt, &config).segments[0];
     assert_eq!(segment.doubts(layout), ["19 of the 40 tokens are no codes; the sound is that of the others"]);
@@ -413,7 +421,7 @@ fn ids_that_are_no_speech_codes_are_told() {
 }
 
 #[test]
-fn what_the_package_lacks_is_refused_with_the_reason() {
+fn modalities_that_the_package_lacks_are_refused_with_the_reason() {
     skip_without_fixtures!();
     let model = model("tiny-audex-no-audio");
     let mut session = model.session();
@@ -433,7 +441,7 @@ fn what_the_package_lacks_is_refused_with_the_reason() {
     assert!(error.kind() == ErrorKind::Limit && error.message().contains("900"), "{error}");
 }
 
-/// Quantized packages load, and make all that the model makes.
+/// Quantized packages load, and make every modality of the model.
 #[test]
 fn quantized_packages_run() {
     skip_without_fixtures!();
@@ -450,9 +458,9 @@ fn quantized_packages_run() {
     }
 }
 
-/// The fixture's manifest says what its format promises.
+/// The fixture's manifest has the values of its format.
 #[test]
-fn the_package_says_what_the_model_is() {
+fn the_manifest_describes_the_model() {
     skip_without_fixtures!();
     let manifest = serde_json::to_value(model(PACKAGE).manifest()).unwrap();
     let expected = BTreeMap::from([("choice", json!("by_prompt")), ("history", json!("without_thinking"))]);

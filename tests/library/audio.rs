@@ -27,7 +27,7 @@ fn data(name: &str) -> PathBuf {
     root().join("tests/data/audio").join(name)
 }
 
-/// 32 bits of state, of which the high 16 are returned.
+/// A generator with 32 bits of state, which returns the high 16.
 struct Generator(u32);
 
 impl Generator {
@@ -67,7 +67,8 @@ fn expected_features() -> &'static Array2<f32> {
 /// Largest and mean distance between a recording's features and those of the sound itself, in the bands below 3.6 kHz and
 /// away from the ends (where coders and filters see the sound begin).
 fn distance(decoded: &Decoded) -> (f32, f32) {
-    let (found, expected) = (features(decoded.waveform.samples()), expected_features());
+    let found = features(decoded.waveform.samples());
+    let expected = expected_features();
     let frames = found.ncols().min(expected.ncols());
     assert!(frames >= 98, "{frames} frames");
     let part = ndarray::s![..90, 5..frames - 5];
@@ -250,7 +251,7 @@ fn lengths_are_exact_where_the_format_tells_them() {
 }
 
 #[test]
-fn what_is_left_of_a_cut_recording_is_used_with_a_warning() {
+fn the_rest_of_a_cut_recording_is_used_with_a_warning() {
     for name in ["mono-16k.flac", "mono-44k.mp3", "mono-44k.m4a"] {
         let bytes = fs::read(data(name)).unwrap();
         let cut = bytes[..bytes.len() * 6 / 10].to_vec();
@@ -260,14 +261,14 @@ fn what_is_left_of_a_cut_recording_is_used_with_a_warning() {
                 assert!((0.2..0.9).contains(&decoded.waveform.seconds()), "{name}");
                 assert!(decoded.warnings.iter().any(|w| w.contains("cut short")), "{name}: {:?}", decoded.warnings);
             }
-            // ffmpeg puts the index of an M4A at its end: without it nothing can be found.
+            // ffmpeg puts the index of an M4A at its end; without the index no sound can be found.
             Err(error) => assert!(name.ends_with("m4a") && error.kind() == ErrorKind::Audio, "{name}: {error}"),
         }
     }
-    // An MP3 without the frame that tells its length: only a frame that is cut in two tells.
+    // An MP3 without the frame that states its length: only a frame that is cut in two shows the damage.
     let bytes = fs::read(data("mono-16k.mp3")).unwrap();
     let is_frame = |at: usize| bytes[at] == 0xff && bytes[at + 1] & 0xe0 == 0xe0;
-    // At 64 kb/s and 16 kHz a frame has 288 bytes. The first one is the header.
+    // At 64 kb/s and 16 kHz a frame has 288 bytes. The first frame is the header.
     let second = 288 + (0..).find(|&at| is_frame(at) && is_frame(at + 288) && is_frame(at + 576)).unwrap();
     let decoded = decode_bytes(bytes[second..].to_vec()).unwrap();
     assert_eq!(decoded.warnings, [""; 0]);
@@ -305,7 +306,7 @@ fn damage_in_the_middle_is_passed_over() {
 }
 
 #[test]
-fn bad_files_are_named_with_what_is_wrong() {
+fn bad_files_are_named_with_their_defect() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
@@ -337,7 +338,7 @@ fn bad_files_are_named_with_what_is_wrong() {
 }
 
 #[test]
-fn samples_that_are_no_numbers_are_counted() {
+fn samples_that_are_not_finite_are_counted() {
     let mut samples = vec![0.25_f32; 16000];
     samples[4000] = f32::NAN;
     samples[9000] = f32::INFINITY;
@@ -350,7 +351,7 @@ fn samples_that_are_no_numbers_are_counted() {
     }
 }
 
-/// Two hours of a WAV that is written as it is read, and counts what was taken of it.
+/// A reader of a WAV file of two hours, made on the fly, which counts the bytes that were read.
 struct Endless<'a> {
     header: Cursor<Vec<u8>>,
     taken: &'a mut u64,
@@ -371,7 +372,7 @@ impl Read for Endless<'_> {
 #[test]
 fn two_hours_are_refused_without_being_read() {
     let limit = at_16k().max_seconds(30.0);
-    // A pipe of unknown length: refused as soon as 30 s have come.
+    // A pipe of unknown length is refused as soon as 30 s were read.
     let mut header = wav_file(16000, 1, 1, 16, &[]);
     header[4..8].fill(0xff);
     header[40..44].fill(0xff);
@@ -381,7 +382,7 @@ fn two_hours_are_refused_without_being_read() {
     assert_eq!(error.kind(), ErrorKind::Limit);
     assert!(taken < 2_000_000, "{taken} bytes were read");
 
-    // A file whose header tells: refused at once (the file has a hole instead of two hours of samples).
+    // A file whose header states the length is refused at once (the file has a hole instead of two hours of samples).
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.wav");
     let mut header = wav_file(16000, 1, 1, 16, &[]);
@@ -396,7 +397,7 @@ fn two_hours_are_refused_without_being_read() {
     assert_eq!(error.kind(), ErrorKind::Limit);
     assert!(error.message().contains("7200.0 s"), "{error}");
 
-    // A header that lies: there is half a second, and that is what is used.
+    // A header states too much: the half second in the file is used.
     let mut lie = wav_bytes(16000, 1, 16);
     lie.truncate(16044);
     lie[4..8].copy_from_slice(&(bytes + 36).to_le_bytes());
@@ -408,26 +409,27 @@ fn two_hours_are_refused_without_being_read() {
 }
 
 #[test]
-fn damaged_files_always_come_back() {
+fn damaged_files_give_a_result_or_an_error() {
     let mut draw = Generator(99);
     for entry in fs::read_dir(data("")).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
         for _ in 0..12 {
             let mut damaged = bytes.clone();
             for _ in 0..8 {
-                let (place, value) = (draw.next() * 65536.0 + draw.next(), draw.next());
-                // The beginning, where the headers are, is hit as often as all the rest.
+                let position = draw.next() * 65536.0 + draw.next();
+                let value = draw.next();
+                // The beginning, with the headers, is hit as often as the rest of the file.
                 let range = if value as u32 & 0x100 == 0 { bytes.len() } else { bytes.len().min(300) };
-                damaged[place as usize % range] = value as u8;
+                damaged[position as usize % range] = value as u8;
             }
-            // Whatever comes of it is fine, so long as it comes back: also from a decoder's own panic (see `decode` in src/audio/decode).
+            // Any result passes that is no panic; a decoder's panic is an error (see `decode` in src/audio/decode).
             let _ = decode_bytes(damaged);
         }
     }
 }
 
 #[test]
-fn wav_files_come_back_as_they_were_written() {
+fn written_wav_files_are_read_back_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.wav");
     let left: Vec<f32> = sound(16000).iter().map(|&x| x as f32).collect();

@@ -1,4 +1,4 @@
-//! Chains and takes as a Rust program conducts them.
+//! Chains and takes in a Rust program.
 
 use ualm::{
     Cancel, Chain, ChainOptions, ChainRunner, ChainStep, ChainStop, Engine, EngineOptions, Error, ErrorKind, Expected,
@@ -19,7 +19,8 @@ fn chain(mode: ReasoningMode, rounds: usize, listen: bool) -> Chain {
 
 /// Settings with which the tiny model draws a few frames at random.
 fn drawn(config: &mut GenerationConfig) {
-    (config.audio.temperature, config.audio.max_steps) = (1.0, 14);
+    config.audio.temperature = 1.0;
+    config.audio.max_steps = 14;
 }
 
 fn options<'a>() -> ChainOptions<'a> {
@@ -36,7 +37,7 @@ fn resume<'a>(model: &Model, chain: Chain, record: &Record, index: usize) -> Res
     ChainRunner::resume(TakeRunner::new(model, 1)?, chain, record, index, options)
 }
 
-/// Runs a chain without questions to its end, and gives the frames of its record.
+/// Runs a chain without questions to its end, and returns the frames of its record.
 fn finish(runner: &mut ChainRunner) -> Vec<Vec<Vec<u32>>> {
     assert!(matches!(runner.run(|_| Ok(())).unwrap(), ChainStep::Finished));
     frames(runner.record())
@@ -54,7 +55,7 @@ fn invalid(result: Result<impl Sized>) -> String {
 }
 
 #[test]
-fn a_chain_tells_of_every_stage_and_keeps_its_segments() {
+fn a_chain_reports_every_stage_and_keeps_its_segments() {
     skip_without_fixtures!();
     let model = model();
     let mut runner = begin(&model, chain(ReasoningMode::Reflect, 2, true), options()).unwrap();
@@ -127,6 +128,7 @@ fn a_chain_resumes_at_any_segment_as_if_it_had_never_stopped() {
 fn a_question_awaits_its_answer() {
     skip_without_fixtures!();
     let model = model();
+    let cancel = Cancel::new();
     let dialogue = chain(ReasoningMode::Dialogue, 0, false);
     let mut runner = begin(&model, dialogue, options()).unwrap();
     assert!(invalid(runner.answer(Message::text("early"))).contains("no question"));
@@ -141,7 +143,7 @@ fn a_question_awaits_its_answer() {
     assert_eq!((whole.len(), runner.record().turns.len()), (3, 2));
     assert_eq!(runner.record().turns[1].messages[0].text.as_deref(), Some("on tin"));
 
-    // the answer may come another day
+    // the answer may be given in a later session
     let mut resumed = resume(&model, dialogue, &asked, 1).unwrap();
     resumed.answer(Message::text("on tin")).unwrap();
     assert_eq!(finish(&mut resumed), whole);
@@ -205,7 +207,7 @@ fn the_best_take_ends_the_chain() {
 }
 
 #[test]
-fn an_interrupted_chain_keeps_what_was_made_and_resumes() {
+fn an_interrupted_chain_keeps_its_segments_and_resumes() {
     skip_without_fixtures!();
     let model = model();
     let enrich = chain(ReasoningMode::Enrich, 0, false);
@@ -229,7 +231,7 @@ fn an_interrupted_chain_keeps_what_was_made_and_resumes() {
     assert!(invalid(runner.advance(|_| Ok(()))).contains("resume it from its record"));
     assert_eq!(finish(&mut resume(&model, enrich, runner.record(), 1).unwrap()), expected);
 
-    // before anything of a stage was made, it can be run again
+    // a stage without segments can be run again
     let mut runner = begin(&model, enrich, options()).unwrap();
     let stopped = Cancel::new();
     stopped.cancel();
@@ -253,6 +255,7 @@ fn an_error_of_the_caller_ends_a_stage() {
 /// The takes of a prompt that `runner` makes.
 fn takes(runner: &mut TakeRunner, config: &GenerationConfig, count: usize) -> Vec<Vec<Segment>> {
     let model = runner.session().model().clone();
+    let cancel = Cancel::new();
     let messages = [Message::text("rain")];
     let prompt = model.prompt(&messages).unwrap();
     let mut record = Record::new(model.package());
@@ -285,16 +288,17 @@ fn takes_are_the_same_one_by_one_at_once_and_in_an_engine_of_the_caller_s() {
     let engine = Engine::new(&model, &EngineOptions::default().slots(4)).unwrap();
     assert_eq!(shown(takes(&mut TakeRunner::in_session(engine.session().unwrap(), 2), &config, 3)), expected);
 
-    // a reply of several segments is a take as well
+    // a reply of several segments is also a take
     config = config.force([Modality::Text, Modality::Audio]).max_segments(2).insist(true);
     let replies = takes(&mut TakeRunner::new(&model, 2).unwrap(), &config, 2);
     assert!(replies.iter().all(|segments| segments.len() == 2));
 }
 
 #[test]
-fn takes_that_are_stopped_keep_what_was_made() {
+fn takes_that_are_stopped_keep_their_segments() {
     skip_without_fixtures!();
-    let (model, cancel) = (model(), Cancel::new());
+    let model = model();
+    let cancel = Cancel::new();
     let mut config = model.config().only(Modality::Audio);
     drawn(&mut config);
     config.audio.min_steps = 10;

@@ -1,4 +1,4 @@
-//! Chains by prompt: every stage is a request of its own.
+//! Chains by prompt: every stage is a separate request.
 
 use std::sync::LazyLock;
 
@@ -14,13 +14,14 @@ const PLAN: &str = "Keywords: rain. Layout: 0-0.1 rain. Description: It rains.";
 static MODEL: LazyLock<Model> = LazyLock::new(|| {
     let folder = TempDir::new().unwrap();
     let model = Model::load(package_by_prompt(&folder.path().join("package"))).unwrap();
-    // graphs are read when they are first used
+    // graphs are loaded on first use
     model.load_all().unwrap();
     model
 });
 
 fn drawn(config: &mut GenerationConfig) {
-    (config.audio.temperature, config.audio.max_steps) = (1.0, 20);
+    config.audio.temperature = 1.0;
+    config.audio.max_steps = 20;
 }
 
 fn options<'a>() -> ChainOptions<'a> {
@@ -52,7 +53,7 @@ fn tokens(record: &Record) -> Vec<Vec<Vec<u32>>> {
     turns.flat_map(|turn| [lists(turn.prompt.tokens()), lists(&turn.segments[0].tokens)]).collect()
 }
 
-/// The record as a file has it.
+/// Returns the record, written and parsed again.
 fn read_again(record: &Record) -> Record {
     Record::from_json(record.to_json().unwrap().as_bytes()).unwrap()
 }
@@ -68,7 +69,7 @@ fn invalid(result: Result<impl Sized>) -> String {
 }
 
 #[test]
-fn every_stage_is_a_request_of_its_own() {
+fn every_stage_is_a_separate_request() {
     skip_without_fixtures!();
     use Stage::{Critique, Description, Draft, Final, Plan};
     let mut runner = begin(chain(ReasoningMode::Reflect, 2), options()).unwrap();
@@ -121,7 +122,7 @@ fn a_chain_resumes_at_any_stage_as_if_it_had_never_stopped() {
         assert_eq!((resumed.next_index(), resumed.seed()), (index, 5));
         assert_eq!(tokens(&finish(&mut resumed)), expected, "stage {index}");
 
-        // a chain that was interrupted between two stages has no prompt of the next one
+        // a chain that was interrupted between two stages has no prompt of the next stage
         let mut before = whole.clone();
         before.turns.truncate(index);
         let mut resumed = resume(reflect, &before, index, options()).unwrap();
@@ -170,11 +171,11 @@ fn an_answer_is_kept_with_the_plan() {
     let enriched = finish(&mut resume(chain(ReasoningMode::Enrich, 1), &whole, 0, options()).unwrap());
     assert!(!said(&enriched, 0).contains("on tin") && enriched.turns[0].messages.len() == 1, "nobody asks");
 
-    // the answer may come another day
+    // the answer may be given in a later session
     let mut resumed = resume(dialogue, &asked, 1, options()).unwrap();
     resumed.answer(Message::text("on tin")).unwrap();
     assert_eq!(tokens(&finish(&mut resumed)), tokens(&whole));
-    // and its words are at hand for another wording
+    // another wording finds the answer's words
     let wording = Wording::from_json(r#"{"plan": "{words} {answer}", "final": "{answer}!"}"#).unwrap();
     let mut resumed = resume(dialogue, &whole, 2, options().wording(wording)).unwrap();
     let other = finish(&mut resumed);
@@ -196,7 +197,7 @@ fn a_plan_is_given_replaced_and_described() {
     replaced.set_plan(PLAN).unwrap();
     assert_eq!(tokens(&finish(&mut replaced)), tokens(&whole));
 
-    // the prompt of the next stage was run already
+    // the prompt of the next stage has run already
     let mut late = begin(enrich, options()).unwrap();
     late.advance(|_| Ok(())).unwrap();
     let cancel = Cancel::new();
@@ -287,7 +288,7 @@ fn an_interrupted_stage_is_kept_and_made_again() {
 }
 
 #[test]
-fn limits_stop_a_chain_where_they_are_met() {
+fn limits_stop_a_chain() {
     skip_without_fixtures!();
     let mut limits = ualm::Limits::default();
     limits.steps = 8;
@@ -302,7 +303,8 @@ fn limits_stop_a_chain_where_they_are_met() {
 fn short(config: &mut GenerationConfig) {
     for modality in [Modality::Text, Modality::Audio] {
         let segment = config.segment_mut(modality);
-        (segment.max_steps, segment.min_steps) = (33, 12);
+        segment.max_steps = 33;
+        segment.min_steps = 12;
     }
 }
 

@@ -21,8 +21,10 @@ fn a_clip_ends_at_the_most_frames_of_its_codec() {
     assert_eq!(short.decode_codes(Modality::Audio, &codes).unwrap(), first);
 
     let mut config = short.config();
-    (config.force, config.max_segments) = (vec![Modality::Audio], 1);
-    (config.audio.min_steps, config.audio.max_steps) = (40, 40);
+    config.force = vec![Modality::Audio];
+    config.max_segments = 1;
+    config.audio.min_steps = 40;
+    config.audio.max_steps = 40;
     for stream_audio in [false, true] {
         config.stream_audio = stream_audio;
         let mut session = short.session();

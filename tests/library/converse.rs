@@ -11,7 +11,9 @@ use ualm_testing::{change_manifest, copied_package, model, package_by_prompt, sk
 fn short(config: &mut GenerationConfig) {
     for modality in [Modality::Text, Modality::Speech] {
         let segment = config.segment_mut(modality);
-        (segment.temperature, segment.max_steps, segment.min_steps) = (1.0, 16, 12);
+        segment.temperature = 1.0;
+        segment.max_steps = 16;
+        segment.min_steps = 12;
     }
 }
 
@@ -25,9 +27,10 @@ fn converser(model: &Model) -> Converser<'static> {
     Converser::new(TakeRunner::in_session(model.session(), 1), options).unwrap()
 }
 
-/// A conversation in which a question is heard, answered and spoken, with the numbers of the segments that were told.
+/// Holds a conversation of one spoken question; returns its record, the speech, and the indices of the reported segments.
 fn converse(model: &Model) -> (Record, Waveform, Vec<(usize, Modality)>) {
     let mut converser = converser(model);
+    let cancel = Cancel::new();
     let mut told = Vec::new();
     let mut chunks = 0;
     let mut tell = |event: TakeEvent<'_>| {
@@ -54,7 +57,7 @@ fn check(model: &Model) {
     assert_eq!(told, [(1, Modality::Text), (2, Modality::Text), (3, Modality::Speech)]);
     assert_eq!(record.turns.iter().map(|turn| turn.begins).collect::<Vec<_>>(), [false, true, true]);
 
-    // the speech is made again from the record alone
+    // the record alone reproduces the speech
     let record = Record::from_json(record.to_json().unwrap().as_bytes()).unwrap();
     let mut session = model.session();
     let checkpoint = session.restore(&record, Cut { turn: 2, segment: 0, position: 0 }).unwrap();
@@ -83,7 +86,7 @@ fn audex_answers_a_spoken_question() {
 }
 
 #[test]
-fn what_is_missing_is_said() {
+fn missing_abilities_are_named() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let package = package_by_prompt(&folder.path().join("package"));

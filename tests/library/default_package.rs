@@ -1,6 +1,6 @@
-//! Whole runs with the package that comes with the program: it makes what it is asked for, and hears what it made.
+//! Whole runs of the package that comes with the program: it makes the requested sounds, and recognizes them.
 //!
-//! The samples depend on the machine in their last bits, so single draws may differ: the tests ask for most, not for all.
+//! The samples depend on the machine in their last bits, so that single draws may differ: the tests require most, not all.
 
 use std::sync::LazyLock;
 
@@ -33,7 +33,7 @@ const SOUNDS: [(&str, &str); 16] = [
     ("a violin", "violin"),
     ("a person whistling", "whistling"),
 ];
-/// What is asked for in order, and the plan's keywords.
+/// Prompts of two sounds in order, with the keywords of the plan.
 const SCENES: [(&str, [&str; 2]); 4] = [
     ("a dog barking twice, then rain", ["dog bark", "rain"]),
     ("a car horn, then glass breaking", ["car horn", "glass breaking"]),
@@ -74,10 +74,10 @@ fn the_package_is_whole_and_small() {
     assert!(folder().join("README.md").is_file(), "a package has a card");
 }
 
-/// The seeds of what is made.
+/// The seeds of the sounds.
 const SEEDS: [u64; 3] = [1, 2, 3];
 
-/// Takes that were made with an earlier manifest of the same weights run on.
+/// Takes that were made with an earlier manifest of the same weights can be resumed.
 #[test]
 fn earlier_manifests_of_the_package_are_named() {
     let package = Package::open(folder()).unwrap();
@@ -122,7 +122,7 @@ fn digits_are_spoken_and_heard() {
 }
 
 #[test]
-fn a_reflection_plans_what_was_asked_for_makes_it_and_says_what_it_made() {
+fn a_reflection_plans_makes_and_describes_the_requested_sounds() {
     skip_without_library!();
     use Modality::{Audio, Text};
     let reasoning = MODEL.manifest().reasoning.as_ref().unwrap();
@@ -153,7 +153,8 @@ fn streamed_sound_is_the_whole_sound() {
         let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
         reply.audio().unwrap().clone()
     };
-    let (whole, streamed) = (sound(false), sound(true));
+    let whole = sound(false);
+    let streamed = sound(true);
     assert_eq!(whole.len(), streamed.len());
     let difference = whole.samples().iter().zip(streamed.samples()).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
     assert!(difference < 1e-5, "they differ by {difference}");

@@ -25,7 +25,8 @@ fn config(model: &Model, seed: u64) -> GenerationConfig {
     config.seed = seed;
     config.force = vec![Modality::Text, Modality::Audio, Modality::Text, Modality::Speech];
     config.force.rotate_left(seed as usize % 4);
-    (config.insist, config.max_segments) = (true, 4);
+    config.insist = true;
+    config.max_segments = 4;
     for modality in [Modality::Text, Modality::Audio, Modality::Speech] {
         let segment = config.segment_mut(modality);
         segment.temperature = 1.0;
@@ -69,7 +70,9 @@ fn replies_are_the_same_as_alone() {
         let alone: Vec<_> = (0..8).map(|seed| converse(&mut model.session(), seed)).collect();
         scope(|scope| {
             for client in 0..4 {
-                let (engine, model, alone) = (&engine, &model, &alone);
+                let engine = &engine;
+                let model = &model;
+                let alone = &alone;
                 scope.spawn(move || {
                     let mut draws = Draws(client);
                     for round in 0..2 {
@@ -87,9 +90,9 @@ fn replies_are_the_same_as_alone() {
     }
 }
 
-/// Takes from one prefill, made at once, are those of single runs with their seeds; so is a restored conversation.
+/// Concurrent takes from one prefill equal single runs with the same seeds, and so does a restored conversation.
 #[test]
-fn forks_and_restored_sessions_go_on_as_they_would_alone() {
+fn forks_and_restored_sessions_continue_as_alone() {
     skip_without_fixtures!();
     let model = model("tiny-omni-int8");
     let engine = Engine::new(&model, &options(8)).unwrap();
@@ -105,7 +108,9 @@ fn forks_and_restored_sessions_go_on_as_they_would_alone() {
     assert_eq!(session.fork(&checkpoint).err().unwrap().kind(), ErrorKind::Limit);
     scope(|scope| {
         for (seed, mut session) in forks.into_iter().chain([session]).enumerate() {
-            let (checkpoint, alone, config) = (&checkpoint, &alone, take_config(&model, seed as u64));
+            let checkpoint = &checkpoint;
+            let alone = &alone;
+            let config = take_config(&model, seed as u64);
             scope.spawn(move || {
                 let generation = session.generate_from(checkpoint, &config).unwrap();
                 assert_eq!(generation.into_reply().unwrap().segments[0].tokens, alone[seed], "take {seed}");
@@ -114,17 +119,21 @@ fn forks_and_restored_sessions_go_on_as_they_would_alone() {
     });
 
     let mut record = Record::new(model.package());
-    let (mut session, config) = (model.session(), config(&model, 4));
+    let mut session = model.session();
+    let config = config(&model, 4);
     let prompt = session.prompt(&[Message::text("rain")]).unwrap();
     record.begin_turn(&[Message::text("rain")], &prompt, &config);
     let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
-    reply.segments.iter().for_each(|segment| record.push(segment));
+    for segment in &reply.segments {
+        record.push(segment);
+    }
     let mut session = engine.session().unwrap();
     for segment in 1..4 {
-        let cut = Cut { turn: 0, segment, position: 2 };
+        let cut = Cut { turn: 0, segment, frame: 2 };
         let checkpoint = session.restore(&record, cut).unwrap();
         let again = session.generate_from(&checkpoint, &config).unwrap().into_reply().unwrap();
-        let (again, before) = (&again.segments[0].tokens, &reply.segments[segment].tokens);
+        let again = &again.segments[0].tokens;
+        let before = &reply.segments[segment].tokens;
         assert_eq!(again, before, "from segment {segment} on");
     }
 }
@@ -140,16 +149,18 @@ fn converse_at(session: &mut Session, seed: u64) -> Tokens {
     reply.segments[0].tokens.clone()
 }
 
-/// Replies that are cancelled, dropped half-way or refused leave the others alone, and give their slots back.
+/// Replies that are cancelled, dropped half-way or refused do not affect others, and release their slots.
 #[test]
-fn those_who_leave_early_disturb_nobody() {
+fn replies_that_end_early_do_not_affect_others() {
     skip_without_fixtures!();
     let model = model("tiny-omni-fp32");
     let engine = Engine::new(&model, &options(12)).unwrap();
     let alone = converse(&mut model.session(), 2);
     scope(|scope| {
         for client in 0..4u64 {
-            let (engine, model, alone) = (&engine, &model, &alone);
+            let engine = &engine;
+            let model = &model;
+            let alone = &alone;
             scope.spawn(move || {
                 for round in 0..3 {
                     let mut session = engine.session().unwrap();
@@ -223,7 +234,7 @@ fn memory_is_counted_for_all_slots_together() {
 }
 
 #[test]
-fn slots_have_4096_positions_unless_the_limits_say_how_many() {
+fn slots_have_4096_positions_without_a_limit_on_positions() {
     skip_without_fixtures!();
     let folder = tempfile::tempdir().unwrap();
     let package = copied_package("tiny-omni-fp32", &folder.path().join("package"));
@@ -236,16 +247,19 @@ fn slots_have_4096_positions_unless_the_limits_say_how_many() {
 }
 
 #[test]
-fn a_session_takes_two_slots_only_where_guidance_may_come() {
+fn a_session_takes_two_slots_only_if_a_segment_may_be_guided() {
     skip_without_fixtures!();
     let model = model("tiny-omni-fp32");
     let engine = Engine::new(&model, &options(3)).unwrap();
     let mut plain = model.config();
-    Modality::ALL.iter().for_each(|modality| plain.segment_mut(*modality).guidance = 1.0);
+    for modality in Modality::ALL {
+        plain.segment_mut(modality).guidance = 1.0;
+    }
     let mut guided = plain.clone();
     guided.audio.guidance = 2.0;
     let mut text = guided.clone();
-    (text.force, text.max_segments) = (vec![Modality::Text], 1);
+    text.force = vec![Modality::Text];
+    text.max_segments = 1;
     assert_eq!([&plain, &guided, &text].map(Engine::slots_for), [1, 2, 1]);
     let _one = engine.session_for(&guided).unwrap();
     assert_eq!(engine.session_for(&guided).err().unwrap().kind(), ErrorKind::Limit);

@@ -1,8 +1,8 @@
-//! Every container and codec: what is decoded of a file of each, or the words of the refusal. The table of docs/audio.md is
-//! made from the same list: `UALM_WRITE_TABLE=1` writes it anew.
+//! Every container and codec: a file of each, with the expected samples or the expected error. The table of docs/audio.md is made
+//! from the same list; `UALM_WRITE_TABLE=1` writes the table.
 //!
-//! The files are made by tests/tools/format_fixtures.py. Uncompressed and lossless ones hold samples that are computed
-//! here; the others are compared with what ffmpeg decodes.
+//! tests/tools/format_fixtures.py makes the files. The samples of uncompressed and lossless files are computed here; other files
+//! are compared with ffmpeg's result.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ use crate::audio::sound;
 enum Expected {
     /// The samples of the sound in as many bits.
     Bits(u32),
-    /// What ffmpeg decodes: a file of samples, how many of them are dropped first, how many are heard, and how near.
+    /// The samples that ffmpeg decodes: their file, the number dropped at the beginning, the number kept, and the tolerance.
     Ffmpeg(&'static str, usize, usize, f32),
     /// Words of the error.
     Refused(&'static str),
@@ -185,7 +185,7 @@ fn data(name: &str) -> PathBuf {
     root().join("tests/data/formats").join(name)
 }
 
-/// The samples of a short file, which are 16 bits of the sound from 0.4 s on; of 8 bits, the lower ones are cut off.
+/// Returns the samples of a short file: the sound from 0.4 s on in 16 bits, cut to the upper `bits`.
 fn known(bits: u32) -> Vec<f32> {
     let samples = sound(8000);
     let unit = f64::from(1 << (16 - bits));
@@ -263,12 +263,12 @@ fn samples_in_the_lower_bits_of_four_bytes_are_found_there() {
 }
 
 #[test]
-fn what_is_left_of_any_cut_file_is_used_with_a_warning() {
+fn the_rest_of_any_cut_file_is_used_with_a_warning() {
     let mut used = 0;
     for (_, _, file, expected) in FILES.iter().filter(|(_, _, _, expected)| !matches!(expected, Refused(_))) {
         let bytes = fs::read(data(file)).unwrap();
         let whole = by_name(file).unwrap().waveform;
-        // Not between two frames of a bare stream, where a cut leaves no trace.
+        // A cut between two frames of a bare stream cannot be detected.
         for hundredths in [31, 46, 61, 77, 91] {
             let cut = &bytes[..bytes.len() * hundredths / 100];
             let decoded = match decode_reader(cut, "cut", &DecodeOptions::default()) {
@@ -337,7 +337,9 @@ fn the_table_in_the_documentation_is_this_one() {
 #[test]
 fn every_file_of_the_folder_is_tried() {
     let mut named: BTreeMap<&str, usize> = BTreeMap::new();
-    FILES.iter().for_each(|(_, _, file, _)| *named.entry(file).or_default() += 1);
+    for (_, _, file, _) in FILES {
+        *named.entry(file).or_default() += 1;
+    }
     assert!(named.values().all(|count| *count == 1));
     for entry in fs::read_dir(data("")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

@@ -1,5 +1,5 @@
-//! Forms of graphs for the processor, chosen when they are loaded, and prompts that run by a form of their own. On a processor
-//! without VNNI the tests show that the portable forms run; that long prompts run by another graph shows only with VNNI.
+//! Forms of graphs for the processor, chosen at load time, and the form for long prompts. On a processor without VNNI the tests show
+//! that the portable forms run; the form for long prompts runs only on a processor with VNNI.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use ualm::{
 };
 use ualm_testing::{change_in_package, change_manifest, copied_package, package, skip_without_fixtures};
 
-/// Positions from which on a prompt is long.
+/// The least positions of a long prompt.
 const LONG: usize = 64;
 
 fn options(providers: &str) -> RuntimeOptions {
@@ -37,12 +37,13 @@ fn placements(model: &Model) -> BTreeMap<String, GraphPlacement> {
     report.graphs.into_iter().map(|placed| (placed.graph.clone(), placed)).collect()
 }
 
-/// A package of one precision whose long prompts run by the float32 graph of another: a form with other numbers.
+/// Makes a package of one precision whose form for long prompts is the float32 graph of another package.
 fn with_prefill(name: &str, of: &str, folder: &Path) -> PathBuf {
     let copy = copied_package(name, &folder.join(format!("{name}-{of}")));
     let own = package(of);
     let mut graph = fs::read(own.join("llm.onnx")).unwrap();
-    let (file, other) = (b"llm.onnx.data", b"f32.onnx.data");
+    let file = b"llm.onnx.data";
+    let other = b"f32.onnx.data";
     for at in 0..graph.len() - file.len() {
         if graph[at..].starts_with(file) {
             graph[at..at + file.len()].copy_from_slice(other);
@@ -57,7 +58,7 @@ fn with_prefill(name: &str, of: &str, folder: &Path) -> PathBuf {
     copy
 }
 
-/// A prompt of exactly so many positions of text.
+/// Returns a prompt of exactly `len` positions of text.
 fn prompt(model: &Model, len: usize, seed: u32) -> Prompt {
     let text = model.manifest().tokens.text.ids;
     let ids: Vec<_> =
@@ -68,10 +69,13 @@ fn prompt(model: &Model, len: usize, seed: u32) -> Prompt {
 fn config(model: &Model, seed: u64) -> GenerationConfig {
     let mut config = model.config().seed(seed);
     config.force = vec![Modality::Text, Modality::Audio];
-    (config.insist, config.max_segments) = (true, 2);
+    config.insist = true;
+    config.max_segments = 2;
     for modality in [Modality::Text, Modality::Audio] {
         let segment = config.segment_mut(modality);
-        (segment.temperature, segment.min_steps, segment.max_steps) = (1.0, 6, 10);
+        segment.temperature = 1.0;
+        segment.min_steps = 6;
+        segment.max_steps = 10;
         segment.guidance = if modality == Modality::Audio && seed.is_multiple_of(2) { 3.0 } else { 1.0 };
     }
     config
@@ -96,7 +100,8 @@ fn the_form_for_the_processor_is_chosen_and_can_be_refused() {
         portable.load_all().unwrap();
         let asked = load(package(name), "cpu:vnni=1");
         for graph in ["llm", "audio_encoder"] {
-            let (own, rows) = (format!("{graph}.onnx"), format!("{graph}.rows.onnx"));
+            let own = format!("{graph}.onnx");
+            let rows = format!("{graph}.rows.onnx");
             for model in [&model, &asked] {
                 let Some(placed) = placements(model).remove(graph) else { continue };
                 match Processor::get().vnni() {
@@ -138,7 +143,7 @@ fn options_of_the_cpu_that_say_nothing_are_refused() {
     }
 }
 
-/// What `ualm doctor` compares: on this machine the forms compute what the portable graphs compute.
+/// The comparison of `ualm doctor`: on this machine the forms compute nearly the same as the portable graphs.
 #[test]
 fn the_form_for_the_processor_computes_nearly_what_the_portable_one_does() {
     skip_without_fixtures!();
@@ -169,16 +174,17 @@ fn the_form_for_the_processor_computes_nearly_what_the_portable_one_does() {
     }
 }
 
-/// A prompt of `LONG` positions and more runs by its form, loaded when it comes; shorter ones and steps by `llm`.
+/// A prompt of `LONG` positions or more runs on its form, which is loaded with the first such prompt. Shorter prompts and steps run
+/// on `llm`.
 #[test]
-fn long_prompts_run_by_a_form_of_their_own() {
+fn long_prompts_run_on_their_form() {
     skip_without_fixtures!();
     let folder = tempfile::tempdir().unwrap();
     let copy = with_prefill("tiny-omni-int8", "tiny-omni-fp32", folder.path());
     let model = load(&copy, "cpu");
     let mut session = model.session();
     let start = session.mark();
-    // what comes around the prompt counts
+    // the template around the prompt counts
     session.checkpoint(&prompt(&model, 1, 0)).unwrap();
     let around = session.position() - 1;
     session.rewind(&start).unwrap();
@@ -197,7 +203,7 @@ fn long_prompts_run_by_a_form_of_their_own() {
     }
     assert_eq!(placements(&model).contains_key("prefill"), has_vnni());
 
-    // it is another form, whose numbers are others
+    // the form computes other numbers
     let logits = |providers| {
         let model = load(&copy, providers);
         let reply = say(&mut model.session(), prompt(&model, 90, 3), &config(&model, 3));
@@ -212,7 +218,7 @@ fn long_prompts_run_by_a_form_of_their_own() {
 }
 
 #[test]
-fn it_is_left_out_where_memory_is_to_be_saved() {
+fn the_form_is_not_used_with_low_memory() {
     skip_without_fixtures!();
     let folder = tempfile::tempdir().unwrap();
     let copy = with_prefill("tiny-omni-int8", "tiny-omni-fp32", folder.path());
@@ -237,7 +243,7 @@ fn converse(session: &mut Session, seed: u64) -> Vec<Tokens> {
     all
 }
 
-/// However an engine cuts a prompt and whatever runs beside it, the graph that computes a position is the same as alone.
+/// The graph that computes a position does not depend on the chunks of a prompt or on other sessions of an engine.
 #[test]
 fn engines_give_the_replies_of_sessions() {
     skip_without_fixtures!();
@@ -265,9 +271,9 @@ fn engines_give_the_replies_of_sessions() {
     }
 }
 
-/// Turns that are taken back, takes from one checkpoint, and conversations from their records go on as fresh ones do.
+/// After a rewind, from a checkpoint, and from a record, a conversation continues like a new one.
 #[test]
-fn a_beginning_that_is_kept_is_as_good_as_a_fresh_one() {
+fn a_kept_beginning_equals_a_new_one() {
     skip_without_fixtures!();
     let folder = tempfile::tempdir().unwrap();
     let model = load(with_prefill("tiny-omni-int8", "tiny-omni-fp32", folder.path()), "cpu");
@@ -300,7 +306,7 @@ fn a_beginning_that_is_kept_is_as_good_as_a_fresh_one() {
 }
 
 #[test]
-fn a_conversation_goes_on_from_its_record() {
+fn a_conversation_continues_from_its_record() {
     skip_without_fixtures!();
     let folder = tempfile::tempdir().unwrap();
     let model = load(with_prefill("tiny-omni-int8", "tiny-omni-fp32", folder.path()), "cpu");
@@ -313,11 +319,14 @@ fn a_conversation_goes_on_from_its_record() {
             .into_iter()
             .enumerate()
     {
-        let (messages, config) = ([Message::text(words)], config(&model, 4 + turn as u64));
+        let messages = [Message::text(words)];
+        let config = config(&model, 4 + turn as u64);
         let prompt = session.prompt(&messages).unwrap();
         record.begin_turn(&messages, &prompt, &config);
         let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
-        reply.segments.iter().for_each(|segment| record.push(segment));
+        for segment in &reply.segments {
+            record.push(segment);
+        }
         replies.push(reply);
     }
     assert_eq!(runs(&model, "prefill") > 0, has_vnni());
@@ -332,7 +341,7 @@ fn a_conversation_goes_on_from_its_record() {
     }
 }
 
-/// The unconditional prompt of guidance is another prompt, of which the beginning may be shared.
+/// The unconditional prompt of guidance is a prompt by itself, whose beginning may be shared.
 #[test]
 fn guidance_beside_a_long_prompt_is_the_same_in_an_engine() {
     skip_without_fixtures!();
@@ -345,7 +354,10 @@ fn guidance_beside_a_long_prompt_is_the_same_in_an_engine() {
     {
         let mut config = model.config().only(modality).seed(6);
         let segment = config.segment_mut(modality);
-        (segment.guidance, segment.max_steps, segment.min_steps, segment.temperature) = (3.0, 12, 12, 1.0);
+        segment.guidance = 3.0;
+        segment.max_steps = 12;
+        segment.min_steps = 12;
+        segment.temperature = 1.0;
         let make = |session: &mut Session| {
             let prompt = session.prompt_for(modality, &[Message::text(&words)]).unwrap();
             say(session, prompt, &config)
@@ -378,8 +390,8 @@ fn a_long_prompt_can_be_stopped() {
     }
 }
 
-/// A form that cannot be loaded or has another cache is an error of the prompt, after which the conversation stands where it
-/// stood; a variant of no graph is one of the package.
+/// A form that cannot be loaded, or has another cache, fails the prompt and leaves the conversation unchanged. A variant of no graph
+/// is an error of the package.
 #[test]
 fn a_wrong_form_is_refused() {
     skip_without_fixtures!();
@@ -390,7 +402,7 @@ fn a_wrong_form_is_refused() {
     let other_graph = copied_package("tiny-omni-int8", &folder.path().join("graph"));
     change_manifest(&other_graph, |manifest| manifest["variants"]["cpu_vnni"] = json!({"prefill": "embed.onnx"}));
     let wrong =
-        [(other_cache, "prefill and llm have caches of other numbers"), (other_graph, "does not keep its contract")];
+        [(other_cache, "prefill and llm have caches of different types"), (other_graph, "does not keep its contract")];
     for (copy, words) in wrong.into_iter().filter(|_| has_vnni()) {
         let model = load(&copy, "cpu");
         let engine = Arc::new(Engine::new(&model, &EngineOptions::default().slots(2).context(200)).unwrap());
@@ -408,6 +420,6 @@ fn a_wrong_form_is_refused() {
         let copy = copied_package("tiny-omni-int8", &folder.path().join(provider));
         change_manifest(&copy, |manifest| manifest["variants"][provider] = json!({graph: "llm.onnx"}));
         let error = Model::load(&copy).err().unwrap();
-        assert!(error.message().contains(&format!("variants.{provider}.{graph} is of no graph")), "{error}");
+        assert!(error.message().contains(&format!("variants.{provider}.{graph} belongs to no graph")), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! How sound is prepared for the audio encoder, by the package's manifest.
+//! The preparation of sound for the audio encoder, by the package's manifest.
 
 use ndarray::s;
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ fn whole_windows_count_silence_too() {
     assert_eq!(of_signal.audio_features(&none).unwrap_err().kind(), ualm::ErrorKind::Audio);
 }
 
-/// The peak is that of the whole sound, also where it lies in another window.
+/// Sound is scaled by the peak of the whole sound, which may be in another window.
 #[test]
 fn sound_is_scaled_to_a_peak_of_one() {
     skip_without_fixtures!();

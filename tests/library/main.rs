@@ -1,4 +1,4 @@
-//! The library as a Rust program uses it.
+//! The library through its public API.
 
 mod audex;
 mod audio;

@@ -1,4 +1,4 @@
-//! Numbers that cannot be right, made by graphs whose weights are damaged: reported with the graph, never used.
+//! Numbers that are not finite, from graphs with damaged weights: they are reported with the graph, and never used.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use ualm::audio::Waveform;
 use ualm::{Error, ErrorKind, GenerationConfig, Message, Modality, Model, SegmentEnd};
 use ualm_testing::{change_in_package, copied_package, package, skip_without_fixtures};
 
-/// A copy of the tiny package in which all weights of `graph` are NaN.
+/// Makes a copy of the tiny package in which all weights of `graph` are NaN.
 fn broken_package(folder: &TempDir, graph: &str) -> PathBuf {
     let copy = copied_package("tiny-omni-fp32", &folder.path().join(graph));
     change_in_package(&copy, &format!("{graph}.onnx.data"), |bytes| bytes.fill(0xff));
@@ -17,12 +17,15 @@ fn broken_package(folder: &TempDir, graph: &str) -> PathBuf {
 fn config(model: &Model, modality: Modality) -> GenerationConfig {
     let mut config = model.config();
     config.force = vec![modality];
-    (config.max_segments, config.text.max_steps, config.audio.max_steps) = (1, 4, 12);
-    (config.audio.temperature, config.audio.min_steps) = (0.0, 10);
+    config.max_segments = 1;
+    config.text.max_steps = 4;
+    config.audio.max_steps = 12;
+    config.audio.temperature = 0.0;
+    config.audio.min_steps = 10;
     config
 }
 
-/// Generates with the broken graph: the error, which must be the one of `kind` that names the graph.
+/// Generates with a broken graph, and checks that the error names the graph.
 fn generates(graph: &str, modality: Modality, expected: &[&str]) {
     let folder = TempDir::new().unwrap();
     let model = Model::load(broken_package(&folder, graph)).unwrap();
@@ -31,7 +34,7 @@ fn generates(graph: &str, modality: Modality, expected: &[&str]) {
     let generation = session.generate(prompt, &config(&model, modality)).unwrap();
     let (reply, error) = generation.into_partial_reply();
     is_numeric(&error.expect("NaN was taken"), expected);
-    // the sound of a segment comes after its end
+    // the sound of a segment is decoded after the end of its steps
     let ended = |segment: &ualm::Segment| segment.end == SegmentEnd::Failed || graph == "codec_decoder";
     assert!(reply.segments.iter().all(ended));
 }
@@ -52,7 +55,7 @@ fn nan_is_found_in_the_graph_that_made_it() {
 }
 
 #[test]
-fn nan_is_found_in_what_is_heard() {
+fn nan_is_found_in_features() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let hum = Waveform::mono((0..16_000).map(|n| (n as f32 * 0.05).sin() * 0.3).collect(), 16_000).unwrap();
@@ -71,10 +74,11 @@ fn nan_is_found_in_what_is_heard() {
 }
 
 #[test]
-fn frames_that_no_model_makes_are_not_clamped() {
+fn invalid_frames_are_not_clamped() {
     skip_without_fixtures!();
     let model = Model::load(package("tiny-omni-fp32")).unwrap();
-    let (width, books) = (model.manifest().tokens.width, &model.manifest().modalities[&Modality::Audio].layout.books);
+    let width = model.manifest().tokens.width;
+    let books = &model.manifest().modalities[&Modality::Audio].layout.books;
     let mut session = model.session();
     let prompt = session.prompt(&[Message::text("a dog barks")]).unwrap();
     let checkpoint = session.checkpoint(&prompt).unwrap();
@@ -97,7 +101,8 @@ fn model_of_three_streams() -> Model {
 #[test]
 fn a_prompt_of_another_model_is_refused() {
     skip_without_fixtures!();
-    let (model, other) = (Model::load(package("tiny-omni-fp32")).unwrap(), model_of_three_streams());
+    let model = Model::load(package("tiny-omni-fp32")).unwrap();
+    let other = model_of_three_streams();
     let prompt = other.prompt(&[Message::text("a dog barks")]).unwrap();
     let mut session = model.session();
     let config = config(&model, Modality::Text);

@@ -1,4 +1,4 @@
-//! Packages that were made to do harm: refused before ONNX Runtime has read anything of them.
+//! Malicious packages, which are refused before ONNX Runtime reads them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,14 +30,15 @@ impl Copy {
     }
 }
 
-/// Puts `to` in the place of every `from`, which is as long.
+/// Replaces every `from` by `to`, which has the same length.
 fn replace_all(bytes: &mut [u8], from: &str, to: &str) {
     assert_eq!(from.len(), to.len());
-    let places: Vec<_> =
-        bytes.windows(from.len()).enumerate().filter(|(_, window)| *window == from.as_bytes()).collect();
-    let places: Vec<_> = places.into_iter().map(|(place, _)| place).collect();
-    assert!(!places.is_empty(), "{from}");
-    places.into_iter().for_each(|place| bytes[place..place + to.len()].copy_from_slice(to.as_bytes()));
+    let windows = bytes.windows(from.len()).enumerate();
+    let starts: Vec<_> = windows.filter(|(_, window)| *window == from.as_bytes()).map(|(start, _)| start).collect();
+    assert!(!starts.is_empty(), "{from}");
+    for start in starts {
+        bytes[start..start + to.len()].copy_from_slice(to.as_bytes());
+    }
 }
 
 #[test]
@@ -63,7 +64,7 @@ fn graphs_that_reach_out_are_refused() {
 
 #[cfg(unix)]
 #[test]
-fn links_and_files_that_are_none_are_refused() {
+fn links_out_of_the_folder_and_missing_files_are_refused() {
     skip_without_fixtures!();
     use std::os::unix::fs::symlink;
     let copy = Copy::new();
@@ -79,16 +80,17 @@ fn links_and_files_that_are_none_are_refused() {
     fs::create_dir(&inside).unwrap();
     copy.refused("llm.onnx.data");
 
-    // a link within the folder, and the folder itself behind one, do no harm
+    // a link within the folder, and a link to the folder itself, are harmless
     let copy = Copy::new();
     fs::rename(copy.path().join("llm.onnx.data"), copy.path().join("real")).unwrap();
     symlink("real", copy.path().join("llm.onnx.data")).unwrap();
     let link = copy.0.path().join("link");
     symlink(copy.path(), &link).unwrap();
     Package::open(link).unwrap();
-    // so do links into the contents of a hub's cache, as its tools lay it out, but not elsewhere in the cache
+    // so are links into the contents of a hub's cache, as its tools lay it out, but not links elsewhere into the cache
     let cache = copy.0.path().join("models--a--b");
-    let (snapshot, contents) = (cache.join("snapshots/commit"), cache.join("blobs"));
+    let snapshot = cache.join("snapshots/commit");
+    let contents = cache.join("blobs");
     fs::create_dir_all(&snapshot).unwrap();
     fs::create_dir_all(&contents).unwrap();
     for file in fs::read_dir(copy.path()).unwrap().map(|file| file.unwrap()) {
@@ -105,7 +107,7 @@ fn links_and_files_that_are_none_are_refused() {
 
 type Change = fn(&mut Value);
 
-/// Writes the manifest of a package in the newest schema, whatever it was exported with.
+/// Rewrites the manifest of a package in the newest schema.
 fn rewrite_manifest(package: &Path) {
     let manifest = serde_json::to_value(Package::open(package).unwrap().manifest()).unwrap();
     fs::write(package.join("manifest.json"), manifest.to_string()).unwrap();
@@ -203,7 +205,7 @@ fn manifests_that_are_not_consistent_are_refused() {
 }
 
 #[test]
-fn the_packages_that_are_exported_pass() {
+fn exported_packages_pass() {
     skip_without_fixtures!();
     let default = root().join("onnx/default");
     for folder in ["tiny-omni-int4", "tiny-omni-int8", "tiny-afwhisper-fp32"].map(package).into_iter().chain([default])
@@ -214,17 +216,17 @@ fn the_packages_that_are_exported_pass() {
     }
 }
 
-/// A name and what the file of that name holds.
+/// The name and the content of a file.
 type File = (String, Vec<u8>);
 
-/// The files of a package, read into memory.
+/// Reads the files of a package into memory.
 fn files(package: &Path) -> Vec<File> {
     let entries = fs::read_dir(package).unwrap().map(Result::unwrap);
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
 }
 
 #[test]
-fn a_package_in_memory_is_that_of_its_folder() {
+fn a_package_in_memory_equals_that_of_its_folder() {
     skip_without_fixtures!();
     let folder = package("enhanced-fp32"); // which has a graph of every kind
     let in_memory = Package::from_files(files(&folder)).unwrap();
@@ -248,7 +250,7 @@ fn a_package_in_memory_is_that_of_its_folder() {
 }
 
 #[test]
-fn a_package_in_memory_is_refused_as_that_of_a_folder_is() {
+fn a_package_in_memory_is_refused_like_that_of_a_folder() {
     skip_without_fixtures!();
     let whole = files(&package("synthetic-fp32"));
     let refused = |change: &dyn Fn(&mut Vec<File>), expected: &str| {

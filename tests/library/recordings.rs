@@ -1,4 +1,4 @@
-//! Recordings as programs and people leave them: headers that lie, tags, cut and joined files, levels that cannot be meant.
+//! Recordings as programs and people leave them: wrong headers, tags, cut and joined files, implausible levels.
 
 use std::fs;
 
@@ -12,12 +12,13 @@ fn decode(bytes: &[u8]) -> ualm::Result<Decoded> {
     decode_reader(bytes, "recording", &DecodeOptions::default())
 }
 
-/// Decodes from memory and from a file, and sees that they are alike.
+/// Decodes from memory and from a file, and checks that both results are equal.
 fn both(bytes: &[u8]) -> Decoded {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording");
     fs::write(&path, bytes).unwrap();
-    let (named, piped) = (decode_file(&path, &DecodeOptions::default()).unwrap(), decode(bytes).unwrap());
+    let named = decode_file(&path, &DecodeOptions::default()).unwrap();
+    let piped = decode(bytes).unwrap();
     assert_eq!((named.waveform, named.warnings), (piped.waveform.clone(), piped.warnings.clone()));
     piped
 }
@@ -26,7 +27,7 @@ fn formats(name: &str) -> Vec<u8> {
     fs::read(root().join("tests/data/formats").join(name)).unwrap()
 }
 
-/// 3200 samples that are no letters, and their values.
+/// Returns 3200 samples whose bytes are not letters, and their values.
 fn samples() -> (Vec<u8>, Vec<f32>) {
     let values: Vec<i16> = (0..3200_i32).map(|n| (n * 37 % 2000 - 1000) as i16).collect();
     let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -49,7 +50,7 @@ fn chunk(id: &[u8; 4], content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A RIFF file of chunks.
+/// Returns a RIFF file of chunks.
 fn riff(chunks: &[Vec<u8>]) -> Vec<u8> {
     let body = chunks.concat();
     let mut bytes = b"RIFF".to_vec();
@@ -111,7 +112,7 @@ fn a_header_that_counts_too_few_samples_is_not_believed() {
     let decoded = both(&bytes);
     assert_eq!(decoded.waveform.samples(), samples().1);
     assert!(decoded.warnings[0].contains("more sound than the 3200 bytes"), "{:?}", decoded.warnings);
-    // Where both sizes agree, what follows is something else.
+    // If both sizes agree, the bytes after the samples are not samples.
     set(&mut bytes, 4, 3236);
     let decoded = both(&bytes);
     assert_eq!(decoded.waveform.samples(), &samples().1[..1600]);
@@ -119,7 +120,7 @@ fn a_header_that_counts_too_few_samples_is_not_believed() {
 }
 
 #[test]
-fn no_samples_are_no_sound_whatever_follows() {
+fn a_file_without_samples_has_no_sound() {
     for rest in [vec![], chunk(b"LIST", b"INFOICMT\x04\0\0\0abcd")] {
         let error = decode(&[riff(&[fmt(), chunk(b"data", &[])]), rest].concat()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Audio);
@@ -135,7 +136,7 @@ fn bw64_is_rf64_by_another_name() {
 }
 
 #[test]
-fn padding_behind_the_samples_is_none() {
+fn padding_after_the_samples_is_not_sound() {
     let content: Vec<u8> = (100..201).collect();
     let header = wav_file(8000, 1, 1, 8, &[])[12..36].to_vec();
     for rest in [vec![], chunk(b"LIST", b"INFOabcd")] {
@@ -157,7 +158,7 @@ fn chunks_are_walked() {
     ] {
         assert_whole(&both(&riff(&chunks)), "chunks");
     }
-    // A tag behind everything is no sound.
+    // A tag at the end is not sound.
     let tag = [b"TAG".to_vec(), vec![b'x'; 125]].concat();
     assert_whole(&both(&[riff(&[fmt(), data.clone()]), vec![0; 40]].concat()), "zeros");
     let decoded = both(&[riff(&[fmt(), data]), tag].concat());
@@ -200,7 +201,7 @@ fn a_file_without_a_known_size_is_read_to_its_end() {
     let mut caf = formats("caf-pcm_s16le.caf");
     let expected = decode(&caf).unwrap().waveform;
     let data = caf.windows(4).position(|bytes| bytes == b"data").unwrap();
-    // A size of −1 is by the book, one of 0 is not.
+    // A size of −1 is valid, a size of 0 is not.
     for (byte, warnings) in [(0xff, 0), (0, 1)] {
         caf[data + 4..data + 12].fill(byte);
         let decoded = both(&caf);
@@ -208,7 +209,7 @@ fn a_file_without_a_known_size_is_read_to_its_end() {
     }
 }
 
-/// A tag of `size` bytes that holds what looks like frames of MP3 at another rate.
+/// Returns a tag of `size` bytes with bytes that look like frames of MP3 at another rate.
 fn tag(size: usize) -> Vec<u8> {
     let mut bytes = b"ID3\x04\0\0".to_vec();
     bytes.extend((0..4).rev().map(|n| (size >> (7 * n) & 0x7f) as u8));
@@ -223,7 +224,7 @@ fn tag(size: usize) -> Vec<u8> {
 }
 
 #[test]
-fn tags_are_passed_over_however_large() {
+fn tags_of_any_size_are_skipped() {
     for name in
         ["mp3.mp3", "mp3-bare.mp3", "flac.flac", "aac.aac", "wav-pcm_s16le.wav", "mp4-aac.m4a", "ogg-libvorbis.ogg"]
     {
@@ -243,7 +244,7 @@ fn tags_are_passed_over_however_large() {
         assert_eq!(decoded.waveform, decode(&formats(name)).unwrap().waveform);
         assert_eq!(decoded.warnings, [""; 0], "{name}");
     }
-    // APEv2 behind the frames, with a header and a picture; and a tag between two recordings.
+    // APEv2 after the frames, with a header and a picture; and a tag between two recordings.
     let picture = &tag(3000)[10..];
     let ape = |flags: u8| {
         let mut bytes = b"APETAGEX\xd0\x07\0\0".to_vec();
@@ -279,7 +280,7 @@ fn a_stream_that_begins_in_the_middle_of_a_frame_is_found() {
 
 #[test]
 fn joined_files_are_heard_to_their_end() {
-    // Two MP3s, of which the header of the first counts its own frames alone.
+    // Two MP3s, with a header in the first that counts only its own frames.
     let one = formats("mp3.mp3");
     let decoded = both(&[one.clone(), one.clone(), one.clone(), one].concat());
     assert!(decoded.waveform.seconds() > 0.8, "{}", decoded.waveform.seconds());
@@ -293,11 +294,11 @@ fn joined_files_are_heard_to_their_end() {
 }
 
 #[test]
-fn cut_ogg_is_told_at_any_place() {
+fn a_cut_in_ogg_is_detected_at_any_position() {
     let bytes = formats("ogg-libopus-pages.ogg");
     let whole = decode(&bytes).unwrap();
     assert_eq!(whole.warnings, [""; 0]);
-    // In the middle of a page, and between two.
+    // Within a page, and between two pages.
     let last = bytes.windows(4).rposition(|bytes| bytes == b"OggS").unwrap();
     for end in [bytes.len() * 8 / 10, last - 1, last, last + 10] {
         let decoded = both(&bytes[..end]);
@@ -307,7 +308,7 @@ fn cut_ogg_is_told_at_any_place() {
 }
 
 #[test]
-fn cut_mp4_with_its_index_in_front_gives_what_is_left() {
+fn cut_mp4_with_its_index_in_front_gives_the_rest() {
     let bytes = formats("mp4-faststart.m4a");
     let whole = decode(&bytes).unwrap().waveform;
     let decoded = both(&bytes[..bytes.len() * 85 / 100]);
@@ -324,7 +325,8 @@ fn the_gain_of_opus_is_applied() {
     let mut quiet = plain.clone();
     // −6.02 dB, in 1/256 dB.
     quiet[head + 16..head + 18].copy_from_slice(&(-1541_i16).to_le_bytes());
-    let (plain, quiet) = (decode(&plain).unwrap().waveform, decode(&quiet).unwrap().waveform);
+    let plain = decode(&plain).unwrap().waveform;
+    let quiet = decode(&quiet).unwrap().waveform;
     for (a, b) in plain.samples().iter().zip(quiet.samples()) {
         assert!((a - 2.0 * b).abs() < 1e-4, "{a} {b}");
     }
@@ -333,14 +335,14 @@ fn the_gain_of_opus_is_applied() {
     assert_eq!(decode(&more).unwrap().waveform.samples(), &plain.samples()[480..]);
 }
 
-/// A stereo WAV of floats.
+/// Returns a stereo WAV of floats.
 fn stereo(pairs: impl Iterator<Item = (f32, f32)>) -> Vec<u8> {
     let data: Vec<u8> = pairs.flat_map(|(left, right)| [left.to_le_bytes(), right.to_le_bytes()].concat()).collect();
     wav_file(8000, 2, 3, 32, &data)
 }
 
 #[test]
-fn levels_that_cannot_be_meant_are_told() {
+fn implausible_levels_give_warnings() {
     let tone = || (0..8000).map(|n| (n as f32 * 0.3).sin() * 0.5);
     let decoded = both(&stereo(tone().map(|x| (x, -x))));
     assert!(decoded.warnings[0].contains("cancel out"), "{:?}", decoded.warnings);
@@ -349,7 +351,7 @@ fn levels_that_cannot_be_meant_are_told() {
     assert!(decoded.warnings[0].contains("40 dB below"), "{:?}", decoded.warnings);
     let decoded = both(&stereo(tone().map(|x| (32768.0 * x, 32768.0 * x))));
     assert!(decoded.warnings[0].contains("far beyond full scale"), "{:?}", decoded.warnings);
-    // One silent channel, two that have nothing in common, silence, and a little beyond full scale are all meant.
+    // One silent channel, two unrelated channels, silence, and a level a little beyond full scale are plausible.
     for pairs in [
         stereo(tone().map(|x| (x, 0.0))),
         stereo(tone().map(|_| (0.0, 0.0))),
@@ -362,7 +364,7 @@ fn levels_that_cannot_be_meant_are_told() {
 }
 
 #[test]
-fn tags_behind_flac_are_no_part_of_its_last_frame() {
+fn tags_after_flac_are_not_part_of_its_last_frame() {
     let flac = formats("flac.flac");
     let whole = both(&flac);
     assert_eq!(whole.warnings, [""; 0]);
@@ -374,7 +376,7 @@ fn tags_behind_flac_are_no_part_of_its_last_frame() {
 }
 
 #[test]
-fn the_largest_size_of_w64_is_one_that_is_not_known() {
+fn the_largest_size_of_w64_means_an_unknown_size() {
     let mut w64 = formats("w64-pcm_s16le.w64");
     let expected = both(&w64).waveform;
     let data = w64.windows(4).position(|name| name == b"data").unwrap() + 16;
@@ -404,7 +406,7 @@ fn au_and_aiff_that_count_too_few_samples_give_all_of_them() {
 }
 
 #[test]
-fn a_table_of_packets_that_ends_early_is_told() {
+fn a_table_of_packets_that_ends_early_gives_a_warning() {
     let mut caf = formats("caf-aac.caf");
     let whole = both(&caf).waveform.len();
     let table = caf.windows(4).position(|name| name == b"pakt").unwrap();

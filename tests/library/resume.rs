@@ -1,4 +1,4 @@
-//! Conversations that stop and go on: token by token as if they had never stopped.
+//! Conversations that stop and resume, token by token as if they had never stopped.
 
 use std::sync::LazyLock;
 
@@ -35,16 +35,18 @@ fn hum(seconds: f64) -> Waveform {
     Waveform::mono(samples, 16_000).unwrap()
 }
 
-/// Adds a turn to `record`: its prompt and the reply.
+/// Adds a turn, a prompt and its reply, to `record`.
 fn turn(session: &mut Session, record: &mut Record, messages: &[Message], config: &GenerationConfig) -> Reply {
     let prompt = session.prompt(messages).unwrap();
     record.begin_turn(messages, &prompt, config);
     let reply = session.generate(prompt, config).unwrap().into_reply().unwrap();
-    reply.segments.iter().for_each(|segment| record.push(segment));
+    for segment in &reply.segments {
+        record.push(segment);
+    }
     reply
 }
 
-/// Two turns, the second of which hears something.
+/// Returns the record of two turns, the second with a sound in its prompt.
 fn conversation(model: &Model, seed: u64) -> (Record, Vec<Segment>) {
     let mut session = model.session();
     let mut record = Record::new(model.package());
@@ -157,7 +159,8 @@ fn a_segment_that_the_model_chose_is_chosen_again() {
     let mut chosen = 0;
     for seed in 0..20 {
         let model = &MODELS[0];
-        let (mut session, mut record) = (model.session(), Record::new(model.package()));
+        let mut session = model.session();
+        let mut record = Record::new(model.package());
         let config = config(model, seed).force([Modality::Text, Modality::Audio]).max_segments(3);
         let made = turn(&mut session, &mut record, &[Message::text("rain")], &config).segments;
         let Some(last) = made.get(2..).filter(|last| !last.is_empty()) else { continue };
@@ -170,7 +173,7 @@ fn a_segment_that_the_model_chose_is_chosen_again() {
 }
 
 #[test]
-fn turns_come_back_whole() {
+fn turns_are_restored_whole() {
     skip_without_fixtures!();
     let model = &MODELS[0];
     let (record, made) = conversation(model, 9);
@@ -228,7 +231,7 @@ fn a_sound_is_made_longer_from_its_frames() {
 }
 
 #[test]
-fn words_put_into_the_models_mouth_are_read() {
+fn text_given_as_the_models_own_is_read() {
     skip_without_fixtures!();
     let model = &MODELS[0];
     let mut session = model.session();

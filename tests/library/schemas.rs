@@ -1,4 +1,4 @@
-//! Packages and records of schema 1: they load, make the same tokens and samples, and go on on a package whose manifest was
+//! Packages and records of schema 1: they load, make the same tokens and samples, and resume on a package whose manifest was
 //! rewritten.
 
 use std::fs;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use ualm::{Cut, ErrorKind, GenerationConfig, Message, Modality, Model, Package, Record, Reply};
 use ualm_testing::{change_manifest, copied_package, root, skip_without_fixtures};
 
-/// The package of `tiny-omni-fp32` with a manifest of schema 1, in `folder`.
+/// Makes a copy of `tiny-omni-fp32` with a manifest of schema 1 in `folder`.
 fn old_package(folder: &TempDir) -> std::path::PathBuf {
     let package = copied_package("tiny-omni-fp32", &folder.path().join("package"));
     let of_package = read(&package.join("manifest.json"));
@@ -33,28 +33,35 @@ fn upgrade(package: &Path) {
 
 fn config(model: &Model) -> GenerationConfig {
     let mut config = model.config();
-    (config.seed, config.insist, config.max_segments) = (7, true, 2);
+    config.seed = 7;
+    config.insist = true;
+    config.max_segments = 2;
     config.force = vec![Modality::Text, Modality::Audio];
     for modality in config.force.clone() {
         let segment = config.segment_mut(modality);
-        (segment.temperature, segment.max_steps, segment.min_steps) = (0.9, 20, 20);
+        segment.temperature = 0.9;
+        segment.max_steps = 20;
+        segment.min_steps = 20;
     }
     config
 }
 
-/// A reply to one message, and the record of both.
+/// Returns a reply to one message, and the record of both.
 fn reply(model: &Model) -> (Reply, Record) {
-    let (messages, config) = ([Message::text("rain on a roof")], config(model));
+    let messages = [Message::text("rain on a roof")];
+    let config = config(model);
     let mut session = model.session();
     let prompt = session.prompt(&messages).unwrap();
     let mut record = Record::new(model.package());
     record.begin_turn(&messages, &prompt, &config);
     let reply = session.generate(prompt, &config).unwrap().into_reply().unwrap();
-    reply.segments.iter().for_each(|segment| record.push(segment));
+    for segment in &reply.segments {
+        record.push(segment);
+    }
     (reply, record)
 }
 
-/// The record as schema 1 wrote it: `streams` and `frames` for `width` and `tokens`, and prompts for any modality.
+/// Returns the record in schema 1: `streams` and `frames` for `width` and `tokens`, and prompts for any modality.
 fn of_schema_1(record: &Record) -> String {
     fn rename(value: &mut Value, old: &str, new: &str) {
         let object = value.as_object_mut().unwrap();
@@ -67,7 +74,9 @@ fn of_schema_1(record: &Record) -> String {
     for turn in json["turns"].as_array_mut().unwrap() {
         rename(turn, "tokens", "frames");
         turn.as_object_mut().unwrap().remove("modality").unwrap();
-        turn["segments"].as_array_mut().unwrap().iter_mut().for_each(|segment| rename(segment, "tokens", "frames"));
+        for segment in turn["segments"].as_array_mut().unwrap() {
+            rename(segment, "tokens", "frames");
+        }
     }
     json.to_string()
 }
@@ -85,7 +94,7 @@ fn a_package_of_schema_1_makes_the_same_tokens_and_samples() {
 }
 
 #[test]
-fn records_of_schema_1_go_on_on_a_package_whose_manifest_was_rewritten() {
+fn records_of_schema_1_resume_on_a_package_with_a_rewritten_manifest() {
     skip_without_fixtures!();
     let folder = TempDir::new().unwrap();
     let package = old_package(&folder);
@@ -99,7 +108,8 @@ fn records_of_schema_1_go_on_on_a_package_whose_manifest_was_rewritten() {
     let mut session = model.session();
     let checkpoint = session.restore(&record, cut).unwrap();
     let went_on = session.generate_from(&checkpoint, &config(&model)).unwrap().into_reply().unwrap();
-    let (went_on, made) = (&went_on.segments[0], &made.segments[1]);
+    let went_on = &went_on.segments[0];
+    let made = &made.segments[1];
     assert_eq!((&went_on.tokens, &went_on.audio, went_on.kept), (&made.tokens, &made.audio, 7));
 
     change_manifest(&package, |manifest| manifest["formerly"] = json!([]));

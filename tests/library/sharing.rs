@@ -1,4 +1,4 @@
-//! What the documentation promises of threads: one `Model`, as many sessions as there are threads.
+//! The documentation's promise about threads: one `Model`, and a session for each thread.
 
 use std::thread;
 
@@ -6,7 +6,7 @@ use ualm::audio::Waveform;
 use ualm::{Cancel, Engine, EngineOptions, ErrorKind, Message, Modality, Model, Result};
 use ualm_testing::{package, skip_without_fixtures};
 
-/// The example of the documentation: the sound of a sentence.
+/// Makes the sound of a sentence, as the example of the documentation does.
 fn sound(model: &Model) -> Result<Waveform> {
     let config = model.config().only(Modality::Audio);
     let mut session = model.session();

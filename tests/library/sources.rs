@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// The Rust files below `folder`, as paths from the workspace's folder, with what is in them.
+/// Returns the Rust files below `folder`, as paths from the workspace's folder, with their contents.
 fn sources(folder: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join(folder)];
@@ -47,7 +47,7 @@ fn unsafe_code_is_where_the_documents_say() {
     }
 }
 
-/// The library is called from Rust, from C and by the program: its messages name what all of them have.
+/// The library is called from Rust, from C and by the program, so that its messages name no feature of one of them.
 #[test]
 fn the_library_names_no_flag_or_command_of_the_program() {
     let own_flag = Regex::new(r"fetch_onnxruntime\.py --[a-z]+").unwrap();
@@ -62,10 +62,10 @@ fn the_library_names_no_flag_or_command_of_the_program() {
     }
 }
 
-/// Text that people write may begin with a byte order mark, which `read_text` and its like skip.
+/// Text written by people may begin with a byte order mark, which `read_text` and similar functions skip.
 #[test]
 fn text_is_read_by_the_functions_that_skip_a_byte_order_mark() {
-    // what the system or this program itself has written
+    // these read text that the system or this program has written
     let own = [
         "src/system/library.rs",
         "crates/cli/src/bench/whole.rs",

@@ -11,7 +11,7 @@ use ualm_testing::{change_manifest, copied_package, package, relative_error, ski
 /// The largest difference from the package's own graphs, relative to the largest value.
 const TOLERANCE: f32 = 1e-2;
 
-/// Returns a copy of a package whose variants for `provider` are those for the CPU.
+/// Returns a copy of a package in which the variants for `provider` are variants for the CPU.
 fn with_variants_for_the_cpu(name: &str, provider: &str, folder: &Path) -> PathBuf {
     let copy = copied_package(name, &folder.join(name));
     change_manifest(&copy, |manifest| manifest["variants"] = json!({"cpu": manifest["variants"][provider]}));
@@ -24,7 +24,7 @@ fn options() -> RuntimeOptions {
     options
 }
 
-/// Loads all graphs of a package; those whose name `is_variant` takes from their variants' files.
+/// Loads all graphs of a package, and checks that those for which `is_variant` returns true come from their variants' files.
 fn loaded(model: &Model, is_variant: impl Fn(&str) -> bool) {
     model.load_all().unwrap();
     for placed in model.provider_report().unwrap().graphs {
@@ -52,8 +52,8 @@ fn is_near(what: &str, found: &[f32], expected: &[f32]) {
     assert!(error > 0.0 && error <= TOLERANCE, "{what}: differs by {error:e}");
 }
 
-/// Every graph but `embed`, which multiplies nothing: features, codes and sounds are nearly those of float32, whole and with
-/// the cache of a causal decoder, which is float16, too.
+/// Every graph except `embed`, which has no product, in float16, and so the cache of a causal decoder: features, codes and sounds
+/// are nearly those of float32.
 #[test]
 fn all_graphs_run_in_float16_and_give_nearly_the_same() {
     skip_without_fixtures!();
@@ -79,7 +79,7 @@ fn all_graphs_run_in_float16_and_give_nearly_the_same() {
     }
 }
 
-/// The form of a quantized graph keeps its weights in the file of the graph that it was made from.
+/// A form of a quantized graph shares the weights in the file of the original graph.
 #[test]
 fn forms_of_a_package_in_memory_share_the_weights_of_its_graphs() {
     skip_without_fixtures!();

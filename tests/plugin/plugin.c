@@ -1,21 +1,20 @@
-/* A plugin of ONNX Runtime that is of no use, in the ways that real ones fail or are odd. Compiled by tests/providers/main.rs
- * with one of
+/* A plugin of ONNX Runtime that fails, or is unusual, in the ways of real plugins. Compiled by tests/providers/main.rs with one of
  *
- *   WRONG_VERSION   asks for a version of the interface that no ONNX Runtime has
+ *   WRONG_VERSION   requires a version of the interface that no ONNX Runtime has
  *   NO_DEVICE       loads, and finds no device to run on
  *   REJECTS         offers the CPU as a device, and refuses to make a provider for any graph
  *   TAKES_NOTHING   offers the CPU as a device, and takes no node of any graph
- *   TAKES_NAME      the same, and its provider has the name that the plugin is registered with, as QNN's
- *   FAILS_LATER     takes every graph whole, and fails when it is run
+ *   TAKES_NAME      the same, and its provider takes the name of the registration, like QNN's
+ *   FAILS_LATER     takes every graph whole, and fails when the graph runs
  *   OWN_MEMORY      the same, and wants inputs in the memory of a GPU
  *   COMPUTES        takes Sin and Sigmoid of any graph, and computes them
- *   ERRS            the same, by 1 % too much
- *   KEEPS_INPUTS    the same as COMPUTES, but always on the first input that it was given of a size
- *   HANGS           never comes back
+ *   ERRS            the same, with results 1 % too high
+ *   KEEPS_INPUTS    the same as COMPUTES, but always on the first input of each size
+ *   HANGS           never returns
  *
  * and with the numbers of functions in ONNX Runtime's table: CREATE_MEMORY_INFO, CREATE_STATUS, GET_EP_API and the others below.
- * The structs are as far as version 1.23 of the interface needs them. Of the functions for plugins, number 0 makes a device, 2
- * takes nodes, 5 gives a device memory.
+ * The structs have the fields that version 1.23 of the interface needs. Of the functions for plugins, number 0 makes a device, 2
+ * takes nodes, and 5 adds memory to a device.
  */
 #include <math.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-//! Providers: what is asked for, what comes of it, where the graphs run. Plugins that fail are made here, with the C
-//! compiler; OpenVINO's is real, and tried where it is (`make test-openvino`).
+//! Providers: requests, outcomes, and placements of graphs. Failing plugins are compiled here, with the C compiler; OpenVINO's is
+//! the real plugin, tested if it is installed (`make test-openvino`).
 #![cfg(unix)]
 
 use std::mem::offset_of;
@@ -15,10 +15,10 @@ use ualm::provider::{ProviderState, ProviderStatus};
 use ualm::{ErrorKind, Message, Modality, Model, ProviderReport, Providers, Runtime, RuntimeOptions};
 use ualm_testing::{package, relative_error, root, skip_without_fixtures};
 
-/// Where plugins are compiled: a path with a space and a letter that is not ASCII.
+/// The folder of compiled plugins: a path with a space and a letter that is not ASCII.
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::Builder::new().prefix("plug ïns ").tempdir().unwrap());
 
-/// Whether there is a C compiler.
+/// Returns whether there is a C compiler.
 fn has_compiler() -> bool {
     let has = Command::new("cc").arg("--version").output().is_ok_and(|output| output.status.success());
     if !has {
@@ -36,12 +36,12 @@ fn compile(source: &Path, name: &str, arguments: &[String]) -> PathBuf {
     library
 }
 
-/// The plugin that fails in this way.
+/// Compiles the plugin that fails in `way`.
 fn plugin(way: &str) -> PathBuf {
     plugin_in(&format!("libonnxruntime_providers_{}.so", way.to_lowercase()), way)
 }
 
-/// The plugin of this kind in a file of this name.
+/// Compiles the plugin that fails in `way` to a file of the name `file`.
 fn plugin_in(file: &str, way: &str) -> PathBuf {
     let pointer = size_of::<usize>();
     let numbers = [
@@ -76,7 +76,7 @@ fn report(options: &RuntimeOptions) -> ProviderReport {
     Runtime::start(options).unwrap().provider_report(options).unwrap()
 }
 
-/// What came of the one provider that is asked for.
+/// Returns the status of the one requested provider.
 fn status(providers: &str, library: PathBuf) -> ProviderStatus {
     let report = report(&options(providers, Some(library)));
     assert_eq!(report.providers.len(), 1, "{report}");
@@ -84,7 +84,7 @@ fn status(providers: &str, library: PathBuf) -> ProviderStatus {
     report.providers[0].clone()
 }
 
-/// Says why a model cannot be loaded like this.
+/// Returns the error of loading a model with `options`.
 fn refused(options: &RuntimeOptions) -> String {
     let error = Model::load_with(package("tiny-omni-fp32"), options).err().expect("a provider that cannot serve");
     assert_eq!(error.kind(), ErrorKind::Provider, "{error}");
@@ -108,7 +108,7 @@ fn the_cpu_serves_every_graph_and_says_so() {
 }
 
 #[test]
-fn what_is_not_installed_is_told_with_the_way_to_it() {
+fn a_provider_that_is_not_installed_is_named_with_the_remedy() {
     skip_without_fixtures!();
     for (name, words) in [("cuda", "--flavour cuda"), ("sorcery", "built with it")] {
         let report = report(&options(name, None));
@@ -125,7 +125,7 @@ fn what_is_not_installed_is_told_with_the_way_to_it() {
 }
 
 #[test]
-fn only_a_named_way_back_or_auto_falls_back() {
+fn only_a_listed_provider_or_auto_is_fallen_back_to() {
     skip_without_fixtures!();
     let model = Model::load_with(package("tiny-omni-fp32"), &options("sorcery,cpu", None)).unwrap();
     let report = model.provider_report().unwrap();
@@ -144,7 +144,7 @@ fn only_a_named_way_back_or_auto_falls_back() {
 }
 
 #[test]
-fn a_plugin_for_another_version_is_told() {
+fn a_plugin_for_another_version_is_reported() {
     skip_without_fixtures!();
     if has_compiler() {
         let status = status("useless", plugin("WRONG_VERSION"));
@@ -154,7 +154,7 @@ fn a_plugin_for_another_version_is_told() {
 }
 
 #[test]
-fn options_that_replay_runs_are_refused_and_why_is_told() {
+fn options_that_replay_runs_are_refused_with_the_reason() {
     skip_without_fixtures!();
     for asked in ["webgpu:enableGraphCapture=1", "cuda:device_id=0,enable_cuda_graph=1"] {
         let report = report(&options(asked, None));
@@ -165,7 +165,7 @@ fn options_that_replay_runs_are_refused_and_why_is_told() {
 }
 
 #[test]
-fn a_plugin_without_a_device_is_told() {
+fn a_plugin_without_a_device_is_reported() {
     skip_without_fixtures!();
     if has_compiler() {
         let status = status("useless", plugin("NO_DEVICE"));
@@ -175,7 +175,7 @@ fn a_plugin_without_a_device_is_told() {
 }
 
 #[test]
-fn the_library_that_is_missing_is_named_however_deep() {
+fn a_missing_library_is_named_at_any_depth() {
     skip_without_fixtures!();
     if !has_compiler() {
         return;
@@ -202,7 +202,7 @@ fn the_library_that_is_missing_is_named_however_deep() {
 }
 
 #[test]
-fn a_library_that_is_no_plugin_is_told() {
+fn a_library_that_is_not_a_plugin_is_reported() {
     skip_without_fixtures!();
     if has_compiler() {
         let source = FOLDER.path().join("other.c");
@@ -214,7 +214,7 @@ fn a_library_that_is_no_plugin_is_told() {
 }
 
 #[test]
-fn a_plugin_that_rejects_a_graph_is_told_and_auto_goes_on() {
+fn a_plugin_that_rejects_a_graph_is_reported_and_passed_over_by_auto() {
     skip_without_fixtures!();
     if !has_compiler() {
         return;
@@ -239,14 +239,14 @@ fn a_plugin_that_rejects_a_graph_is_told_and_auto_goes_on() {
         assert_eq!((encoder.provider.as_str(), encoder.nodes_on_cpu), ("cpu", 0), "{encoder}");
         assert!(encoder.passed_over.iter().any(|passed| passed.why.contains(words)), "{encoder}");
     }
-    // a plugin that is registered does not take over what is to run on the CPU
+    // a registered plugin does not take over graphs of the CPU provider
     let model = Model::load_with(package("tiny-omni-fp32"), &options("cpu", None)).unwrap();
     assert!(model.provider_report().unwrap().graphs.iter().all(|graph| graph.provider == "cpu" && graph.nodes > 0));
 }
 
-/// QNN's plugin, for one, has no name of its own. A process registers a file once, so that every case has its own files.
+/// Some plugins, such as QNN's, have no name of their own. A process registers a file once, so that every case has its own files.
 #[test]
-fn a_plugin_without_a_name_of_its_own_gets_that_of_its_provider() {
+fn a_plugin_without_a_name_gets_the_name_of_its_provider() {
     skip_without_fixtures!();
     if !has_compiler() {
         return;
@@ -279,7 +279,7 @@ fn a_plugin_without_a_name_of_its_own_gets_that_of_its_provider() {
     assert_eq!(both.providers[0].devices[0].provider, "QNNExecutionProvider", "{both}");
     assert_eq!(both.providers[1].state, ProviderState::NotInstalled, "{both}");
 
-    // two files of one provider: the first serves, the other one is told from it
+    // two files of one provider: the first serves, and the other is distinguished from it
     let copy = FOLDER.path().join("copy");
     std::fs::create_dir(&copy).unwrap();
     let copy = copy.join(qnn);
@@ -304,7 +304,7 @@ fn a_file_that_names_the_provider_is_tried_before_others() {
 }
 
 #[test]
-fn the_options_that_make_webgpu_exact_are_set_and_told() {
+fn the_options_that_make_webgpu_exact_are_set_and_reported() {
     skip_without_fixtures!();
     if !has_compiler() {
         return;
@@ -320,7 +320,7 @@ fn the_options_that_make_webgpu_exact_are_set_and_told() {
 }
 
 #[test]
-fn a_provider_that_fails_in_mid_run_costs_nothing_that_was_made_before() {
+fn a_provider_that_fails_in_a_run_loses_no_finished_segment() {
     skip_without_fixtures!();
     if !has_compiler() {
         return;
@@ -328,8 +328,12 @@ fn a_provider_that_fails_in_mid_run_costs_nothing_that_was_made_before() {
     let asked = options("cpu,codec=useless", Some(plugin("FAILS_LATER")));
     let model = Model::load_with(package("tiny-omni-fp32"), &asked).unwrap();
     let mut config = model.config();
-    (config.force, config.insist, config.max_segments) = (vec![Modality::Text, Modality::Audio], true, 2);
-    (config.text.max_steps, config.audio.max_steps, config.audio.min_steps) = (4, 20, 12);
+    config.force = vec![Modality::Text, Modality::Audio];
+    config.insist = true;
+    config.max_segments = 2;
+    config.text.max_steps = 4;
+    config.audio.max_steps = 20;
+    config.audio.min_steps = 12;
     let mut session = model.session();
     for _ in 0..2 {
         let prompt = session.prompt(&[Message::text("rain")]).unwrap();
@@ -352,7 +356,7 @@ fn a_provider_that_fails_in_mid_run_costs_nothing_that_was_made_before() {
 }
 
 #[test]
-fn a_plugin_whose_file_disappears_goes_on_and_is_not_loaded_again() {
+fn a_plugin_whose_file_disappears_continues_and_is_not_loaded_again() {
     skip_without_fixtures!();
     if !has_compiler() {
         return;
@@ -371,7 +375,7 @@ fn a_plugin_whose_file_disappears_goes_on_and_is_not_loaded_again() {
 }
 
 #[test]
-fn a_provider_with_memory_that_nothing_can_be_copied_to_serves_nothing() {
+fn a_provider_with_memory_out_of_reach_serves_nothing() {
     skip_without_fixtures!();
     if !has_compiler() {
         return;
@@ -398,7 +402,7 @@ fn a_provider_with_memory_that_nothing_can_be_copied_to_serves_nothing() {
 }
 
 #[test]
-fn another_onnx_runtime_in_the_process_is_told() {
+fn another_onnx_runtime_in_the_process_is_reported() {
     skip_without_fixtures!();
     if cfg!(target_os = "linux") && has_compiler() {
         let source = FOLDER.path().join("copy.c");
@@ -423,8 +427,8 @@ fn check_of<'c>(checks: &'c Value, name: &str) -> &'c Value {
     checks.as_array().unwrap().iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {checks}"))
 }
 
-/// A plugin that computes some nodes: right, by 1 % too much, or with the inputs of an earlier run, as providers with memory
-/// of their own do where inputs are bound once.
+/// A plugin that computes some nodes: right, 1 % too high, or with the inputs of an earlier run, which is a fault of providers with
+/// memory of their own whose inputs are bound once.
 #[test]
 fn doctor_compares_numbers_with_those_of_the_cpu() {
     skip_without_fixtures!();
@@ -448,7 +452,8 @@ fn doctor_compares_numbers_with_those_of_the_cpu() {
             let differs = graph["difference"].as_f64().unwrap() > graph["bound"].as_f64().unwrap();
             assert_eq!(differs, graph["failure"].is_string(), "{graph}");
         }
-        let (llm, encoder) = (of("llm"), of("codec_encoder"));
+        let llm = of("llm");
+        let encoder = of("codec_encoder");
         assert_eq!((&llm["bound"], &encoder["bound"]), (&1e-4.into(), &0.02.into()));
         assert!(encoder["codes"][1].as_u64() > Some(100), "{encoder}");
         if is_right {
@@ -465,23 +470,24 @@ fn doctor_compares_numbers_with_those_of_the_cpu() {
 }
 
 #[test]
-fn a_load_that_hangs_is_given_up() {
+fn a_load_that_hangs_ends_at_the_time_limit() {
     skip_without_fixtures!();
     if has_compiler() {
-        let (library, start) = (plugin("HANGS"), Instant::now());
+        let library = plugin("HANGS");
+        let start = Instant::now();
         let arguments = ["--provider", "useless,cpu", "--load-timeout", "1", "--provider-library"];
         let (worked, checks) = doctor(&[&arguments[..], &[library.to_str().unwrap()]].concat(), FOLDER.path());
         assert!(!worked && start.elapsed() < Duration::from_secs(100));
         let providers = &checks[1]["report"]["providers"];
         assert_eq!((&providers[0]["state"], &providers[1]["state"]), (&"timed_out".into(), &"timed_out".into()));
         let words = providers[1]["message"].as_str().unwrap();
-        assert!(words.contains("did not load within 1 s") && words.contains("start again"), "{words}");
+        assert!(words.contains("did not load within 1 s") && words.contains("restart without it"), "{words}");
     }
 }
 
-/// OpenVINO's plugin, where it is: in `UALM_TEST_OPENVINO`, a file that `make test-openvino` fetches.
+/// OpenVINO's plugin is the file in `UALM_TEST_OPENVINO`, which `make test-openvino` fetches.
 #[test]
-fn openvino_runs_what_sounds_and_the_cpu_decodes() {
+fn openvino_runs_the_graphs_for_sound_beside_the_cpu() {
     skip_without_fixtures!();
     let Some(plugin) = std::env::var_os("UALM_TEST_OPENVINO").filter(|file| !file.is_empty()) else {
         eprintln!("note: OpenVINO was not tried: run `make test-openvino`, which fetches it");
@@ -512,28 +518,11 @@ fn openvino_runs_what_sounds_and_the_cpu_decodes() {
     }
     assert!(cpu.provider_report().unwrap().graphs.iter().all(|graph| graph.provider == "cpu"));
 
-    let tone = |rate: u32| {
-        let sample = |i| 0.3 * (i as f32 * 0.05).sin() * (1.0 - i as f32 / rate as f32);
-        ualm::audio::Waveform::mono((0..rate).map(sample).collect(), rate).unwrap()
-    };
-    let sound = tone(16_000);
-    let (found, expected) = (model.audio_features(&sound).unwrap(), cpu.audio_features(&sound).unwrap());
-    let error = relative_error(&found, &expected);
-    assert!(error < 1e-4, "features: {error}");
-    let (found, expected) =
-        (model.encode_codes(Modality::Audio, &sound).unwrap(), cpu.encode_codes(Modality::Audio, &sound).unwrap());
-    let same = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
-    assert!(same * 100 >= expected.len() * 99, "{same} of {} codes are the same", expected.len());
-    let (found, decoded) = (
-        model.decode_codes(Modality::Audio, &expected).unwrap(),
-        cpu.decode_codes(Modality::Audio, &expected).unwrap(),
-    );
-    let loss = relative_error(found.samples(), decoded.samples());
-    assert!(loss < 1e-3, "sound: {loss}");
-    println!("features {error:.1e}, sound {loss:.1e}, {same} of {} codes the same as on the CPU", expected.len());
+    check_sound(&model, &cpu);
 
     let mut config = model.config();
-    (config.force, config.max_segments) = (vec![ualm::Modality::Text], 1);
+    config.force = vec![ualm::Modality::Text];
+    config.max_segments = 1;
     config.text.max_steps = 8;
     let frames = |model: &Model| {
         let mut session = model.session();
@@ -543,6 +532,28 @@ fn openvino_runs_what_sounds_and_the_cpu_decodes() {
     assert_eq!(frames(&model).ids(), frames(&cpu).ids());
 }
 
+/// Compares the graphs for sound of `model` with those on the CPU: features, codes and decoded sound.
+fn check_sound(model: &Model, cpu: &Model) {
+    let tone = |rate: u32| {
+        let sample = |i| 0.3 * (i as f32 * 0.05).sin() * (1.0 - i as f32 / rate as f32);
+        ualm::audio::Waveform::mono((0..rate).map(sample).collect(), rate).unwrap()
+    };
+    let sound = tone(16_000);
+    let found = model.audio_features(&sound).unwrap();
+    let expected = cpu.audio_features(&sound).unwrap();
+    let error = relative_error(&found, &expected);
+    assert!(error < 1e-4, "features: {error}");
+    let found = model.encode_codes(Modality::Audio, &sound).unwrap();
+    let expected = cpu.encode_codes(Modality::Audio, &sound).unwrap();
+    let same = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
+    assert!(same * 100 >= expected.len() * 99, "{same} of {} codes are the same", expected.len());
+    let found = model.decode_codes(Modality::Audio, &expected).unwrap();
+    let decoded = cpu.decode_codes(Modality::Audio, &expected).unwrap();
+    let loss = relative_error(found.samples(), decoded.samples());
+    assert!(loss < 1e-3, "sound: {loss}");
+    println!("features {error:.1e}, sound {loss:.1e}, {same} of {} codes the same as on the CPU", expected.len());
+}
+
 #[test]
 fn low_memory_gives_the_same_sound() {
     skip_without_fixtures!();
@@ -550,7 +561,8 @@ fn low_memory_gives_the_same_sound() {
         let options = RuntimeOptions::default().low_memory(low_memory);
         let model = Model::load_with(package("tiny-omni-fp32"), &options).unwrap();
         let mut config = model.config();
-        (config.force, config.max_segments) = (vec![ualm::Modality::Audio], 1);
+        config.force = vec![ualm::Modality::Audio];
+        config.max_segments = 1;
         config.audio.max_steps = 12;
         let mut session = model.session();
         let prompt = session.prompt(&[ualm::Message::text("rain")]).unwrap();
@@ -562,9 +574,9 @@ fn low_memory_gives_the_same_sound() {
     assert_eq!(usual, samples(true));
 }
 
-/// The library lies where its path has a space and a letter beyond ASCII; the configuration file names it and a provider.
+/// The path of the library has a space and a letter beyond ASCII; the configuration file names the library and a provider.
 #[test]
-fn doctor_reports_what_the_configuration_file_asks_for() {
+fn doctor_reports_the_request_of_the_configuration_file() {
     skip_without_fixtures!();
     let folder = tempfile::Builder::new().prefix("ünder a földer ").tempdir().unwrap();
     let library = Runtime::start(&RuntimeOptions::default()).unwrap().library().to_path_buf();
@@ -587,7 +599,7 @@ fn doctor_reports_what_the_configuration_file_asks_for() {
 }
 
 #[test]
-fn the_program_says_when_a_graph_falls_back() {
+fn the_program_reports_a_graph_that_falls_back() {
     skip_without_fixtures!();
     let out = FOLDER.path().join("rain.wav");
     let run = |provider: &str| {

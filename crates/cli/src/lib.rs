@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
 
+mod advice;
 mod args;
 mod batch;
 mod bench;
@@ -65,6 +66,9 @@ pub fn main() -> ExitCode {
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::warn(&format!("error: {}", error.full_message()));
+            if let Some(advice) = advice::on(error.kind()) {
+                output::warn(&format!("hint: {advice}"));
+            }
             ExitCode::from(match error.kind() {
                 ErrorKind::Invalid => 2,
                 ErrorKind::Cancelled => 130,

@@ -1,4 +1,4 @@
-//! The answers of the authors' code, which the runtime must give again.
+//! The answers of the authors' code, which the runtime must reproduce.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 use crate::fixture;
 
-/// The two reference models, cut small.
+/// The two reference models, reduced in size.
 pub const NAMES: [&str; 2] = ["tiny-omni", "tiny-afwhisper"];
 
-/// What the authors' code answered for a model.
+/// The answers of the authors' code for a model.
 pub struct Answers {
     folder: PathBuf,
     pub expected: Expected,

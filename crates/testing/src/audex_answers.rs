@@ -9,11 +9,11 @@ use serde::Deserialize;
 
 use crate::fixture;
 
-/// What the reference implementation answered.
+/// The answers of the reference implementation.
 pub struct AudexAnswers {
     folder: PathBuf,
     pub cases: Vec<AudexCase>,
-    /// Every so many rows of features are kept.
+    /// The distance between the rows of features that are kept.
     pub row_step: usize,
     first_audio_id: u32,
     codebook_size: u32,
@@ -37,11 +37,11 @@ struct Kept {
     row_step: usize,
 }
 
-/// A request, and what is known of its answer; arrays are in files that begin with its name.
+/// A request with its answer; arrays are in files whose names begin with the name of the request.
 #[derive(Deserialize)]
 pub struct AudexCase {
     pub name: String,
-    /// tts, tta, qa or chat.
+    /// The kind of request: tts, tta, qa or chat.
     pub task: String,
     pub text: Option<String>,
     pub user: Option<String>,
@@ -54,7 +54,7 @@ pub struct AudexCase {
     pub guidance: Option<f32>,
     pub cap: Option<usize>,
     pub max_tokens: usize,
-    /// The id that ended it; `None` at the limit.
+    /// The id that ended the answer; `None` at the limit.
     pub ended: Option<u32>,
     pub answer: Option<String>,
     /// Windows of sound.
@@ -94,7 +94,7 @@ impl AudexAnswers {
         read_npy(self.path(&format!("{name}.npy"))).unwrap_or_else(|e| panic!("{name}.npy: {e}"))
     }
 
-    /// An array of ids or codes, row after row.
+    /// Returns an array of ids or codes, row after row.
     pub fn ids(&self, name: &str) -> Vec<u32> {
         let array: Array<i32, IxDyn> = self.array(name);
         array.iter().map(|id| u32::try_from(*id).unwrap()).collect()

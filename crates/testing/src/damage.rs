@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::root;
 
-/// Random numbers that are the same in every run (an LCG's upper bits).
+/// A generator of random numbers that are the same in every run (the upper bits of an LCG).
 pub struct Draws(pub u64);
 
 impl Draws {
@@ -15,7 +15,7 @@ impl Draws {
     }
 }
 
-/// The fuzzer's seeds for `target`, with their names.
+/// Returns the fuzzer's seeds for `target`, with their names.
 pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = root().join("fuzz/corpus").join(target);
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|seed| seed.unwrap().path()).collect();
@@ -23,19 +23,28 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     paths.into_iter().map(|path| (path.display().to_string(), fs::read(&path).unwrap())).collect()
 }
 
-/// Bytes changed, left out, doubled, or an end cut off.
+/// Returns a copy of `bytes` with bytes changed, removed or doubled, or with the end cut off.
 pub fn damage(bytes: &[u8], draws: &mut Draws) -> Vec<u8> {
     let mut damaged = bytes.to_vec();
     for _ in 0..=draws.below(4) {
-        let (place, len) = (draws.below(damaged.len() + 1), 1 + draws.below(9));
-        let end = (place + len).min(damaged.len());
+        let start = draws.below(damaged.len() + 1);
+        let len = 1 + draws.below(9);
+        let end = (start + len).min(damaged.len());
         match draws.below(5) {
-            0 => damaged[place..end].iter_mut().for_each(|byte| *byte = draws.below(256) as u8),
-            1 => drop(damaged.drain(place..end)),
-            2 => drop(damaged.splice(place..place, bytes[..len.min(bytes.len())].to_vec())),
-            3 => damaged[place..end].iter_mut().for_each(|byte| *byte ^= 1 << draws.below(8)),
-            _ if draws.below(4) == 0 => damaged.truncate(place),
-            _ => damaged[place..end].fill(*[0, 0xff, b'9', b'-'].get(draws.below(4)).unwrap_or(&0)),
+            0 => {
+                for byte in &mut damaged[start..end] {
+                    *byte = draws.below(256) as u8;
+                }
+            }
+            1 => drop(damaged.drain(start..end)),
+            2 => drop(damaged.splice(start..start, bytes[..len.min(bytes.len())].to_vec())),
+            3 => {
+                for byte in &mut damaged[start..end] {
+                    *byte ^= 1 << draws.below(8);
+                }
+            }
+            _ if draws.below(4) == 0 => damaged.truncate(start),
+            _ => damaged[start..end].fill(*[0, 0xff, b'9', b'-'].get(draws.below(4)).unwrap_or(&0)),
         }
     }
     damaged
@@ -44,7 +53,7 @@ pub fn damage(bytes: &[u8], draws: &mut Draws) -> Vec<u8> {
 /// A fuzz target: its name, and the function that takes any bytes.
 pub type Target<'a> = (&'a str, fn(&[u8]));
 
-/// Gives each target its seeds, each as it is and in `copies` damaged copies: every call must return, soon.
+/// Calls each target with its seeds and with `copies` damaged copies of each seed: every call must return soon.
 pub fn run_seeds(targets: &[Target<'_>], copies: usize) {
     let mut draws = Draws(21);
     for (name, target) in targets {

@@ -1,5 +1,5 @@
-//! What the tests of this workspace share: fixtures, the authors' answers, damaged input, and tests that are skipped where
-//! something is missing.
+//! Shared code of this workspace's tests: fixtures, the authors' answers, damaged input, and the skipping of tests whose files are
+//! missing.
 
 mod answers;
 mod audex_answers;
@@ -21,12 +21,13 @@ pub fn root() -> &'static Path {
     own.ancestors().nth(2).expect("this package is two folders below the workspace")
 }
 
-/// The largest difference, relative to the largest magnitude expected.
+/// Returns the largest difference, relative to the largest expected magnitude.
 pub fn relative_error<'a>(
     found: impl IntoIterator<Item = &'a f32>,
     expected: impl IntoIterator<Item = &'a f32>,
 ) -> f32 {
-    let (found, expected): (Vec<_>, Vec<_>) = (found.into_iter().collect(), expected.into_iter().collect());
+    let found: Vec<_> = found.into_iter().collect();
+    let expected: Vec<_> = expected.into_iter().collect();
     assert_eq!(found.len(), expected.len(), "another number of values");
     let largest = expected.iter().fold(0.0f32, |m, x| m.max(x.abs()));
     let difference = found.iter().zip(&expected).fold(0.0f32, |m, (a, b)| m.max((**a - **b).abs()));

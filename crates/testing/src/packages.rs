@@ -9,24 +9,24 @@ use ualm::Model;
 
 use crate::root;
 
-/// A path under `target/fixtures`.
+/// Returns a path under `target/fixtures`.
 pub fn fixture(path: &str) -> PathBuf {
     let path = root().join("target/fixtures").join(path);
     assert!(path.exists(), "{} is missing: run `make test`, or `make fixtures` once", path.display());
     path
 }
 
-/// A package under `target/fixtures/packages`.
+/// Returns the folder of a package under `target/fixtures/packages`.
 pub fn package(name: &str) -> PathBuf {
     fixture(&format!("packages/{name}"))
 }
 
-/// A loaded package.
+/// Loads a package under `target/fixtures/packages`.
 pub fn model(name: &str) -> Model {
     Model::load(package(name)).unwrap()
 }
 
-/// A copy of a package in the new folder `copy`, that may be damaged.
+/// Copies a package to the new folder `copy`, where it may be damaged.
 pub fn copied_package(name: &str, copy: &Path) -> PathBuf {
     fs::create_dir(copy).unwrap();
     for entry in fs::read_dir(package(name)).unwrap() {
@@ -36,8 +36,8 @@ pub fn copied_package(name: &str, copy: &Path) -> PathBuf {
     copy.to_path_buf()
 }
 
-/// A copy of `tiny-omni-fp32` in the new folder `copy` whose prompts decide what is made: a reply has one segment, and
-/// chains are by prompt. It writes any text, and draws a few frames of sound.
+/// Copies `tiny-omni-fp32` to the new folder `copy`, with a manifest by which the prompt determines the modality: a reply has one
+/// segment, and chains are by prompt. The model writes any text, and draws a few frames of sound.
 pub fn package_by_prompt(copy: &Path) -> PathBuf {
     let package = copied_package("tiny-omni-fp32", copy);
     change_manifest(&package, |manifest| {
@@ -54,7 +54,7 @@ pub fn package_by_prompt(copy: &Path) -> PathBuf {
     package
 }
 
-/// Changes a file of a package, and its sum with it.
+/// Changes a file of a package, and its checksum in the manifest.
 pub fn change_in_package(package: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(package.join(name)).unwrap();
     change(&mut bytes);

@@ -1,4 +1,4 @@
-//! Tests that are skipped in a fresh clone, where the fixtures or ONNX Runtime's library are not there yet.
+//! Skipping of tests in a fresh clone, which has neither the fixtures nor ONNX Runtime's library.
 
 use std::cell::Cell;
 use std::env::var_os;
@@ -7,7 +7,7 @@ use std::thread;
 
 use crate::root;
 
-/// What a test cannot do without.
+/// The requirement of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// ONNX Runtime's library.
@@ -17,7 +17,7 @@ pub enum Need {
 }
 
 impl Need {
-    /// Returns what is missing and how to get it.
+    /// Describes the missing files, with the way to get them.
     fn missing(self) -> Option<&'static str> {
         if ualm::internal::find_library(None).is_err() {
             return Some("ONNX Runtime's library is missing; run `make library`");
@@ -35,11 +35,11 @@ thread_local! {
 /// Checks whether the test of this thread has to be skipped, and says so on standard error, past libtest's capture.
 ///
 /// # Panics
-/// Where something is missing although `UALM_REQUIRE_FIXTURES` is set, as `make` sets it.
+/// If something is missing although `UALM_REQUIRE_FIXTURES` is set, as `make` sets it.
 pub fn is_skipped(need: Need) -> bool {
     let Some(missing) = need.missing() else { return false };
     assert!(var_os("UALM_REQUIRE_FIXTURES").is_none(), "{missing}");
-    // a test of properties asks for every one of its cases
+    // a property test calls this function for each of its cases
     if !IS_TOLD.replace(true) {
         let thread = thread::current();
         let _ = writeln!(std::io::stderr(), "skipped {}: {missing}", thread.name().unwrap_or("a test"));
@@ -47,7 +47,7 @@ pub fn is_skipped(need: Need) -> bool {
     true
 }
 
-/// Ends the test as skipped where the fixtures or ONNX Runtime's library are missing.
+/// Ends the test as skipped if the fixtures or ONNX Runtime's library are missing.
 #[macro_export]
 macro_rules! skip_without_fixtures {
     () => {
@@ -57,7 +57,7 @@ macro_rules! skip_without_fixtures {
     };
 }
 
-/// Ends the test as skipped where ONNX Runtime's library is missing.
+/// Ends the test as skipped if ONNX Runtime's library is missing.
 #[macro_export]
 macro_rules! skip_without_library {
     () => {

@@ -1,15 +1,15 @@
-//! The variants of AAC, of which only LC of one or two channels is decoded.
+//! The variants of AAC; only LC of one or two channels is decoded.
 
 use symphonia::core::codecs::audio::AudioCodecParameters;
 
-/// The configuration of AAC (ISO/IEC 14496-3, `AudioSpecificConfig`), as far as it tells the variants apart.
+/// The parts of AAC's configuration (ISO/IEC 14496-3, `AudioSpecificConfig`) that distinguish the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Config {
     object: u32,
     /// The kind of an extension: 5 for HE-AAC.
     extension: u32,
     channels: u32,
-    /// Rate in hertz; 0 where the index of it is reserved.
+    /// Rate in hertz; 0 for a reserved index.
     sample_rate: u32,
     has_short_frames: bool,
 }
@@ -59,7 +59,7 @@ impl Config {
                 bits.take(14)?;
             }
             bits.take(1)?;
-            // An extension that older decoders pass over.
+            // An extension that older decoders ignore.
             if channels > 0 && bits.take(11) == Some(0x2b7) && bits.object() == Some(5) && bits.take(1) == Some(1) {
                 config.extension = 5;
             }
@@ -75,7 +75,7 @@ pub(super) fn refused_variant(parameters: &AudioCodecParameters) -> Option<Strin
         return (channels == 0 || channels > 2).then(|| of_channels(channels));
     };
     let config = Config::read(config)?;
-    // The core of HE-AAC has half the rate of the sound, which may be the only trace of it.
+    // The core of HE-AAC has half the rate of the sound; this may be the only sign of HE-AAC.
     let is_core = parameters.sample_rate.is_some_and(|rate| rate == 2 * config.sample_rate);
     let name = match (config.object, config.extension) {
         (5, _) | (_, 5) => "HE-AAC",

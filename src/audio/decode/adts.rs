@@ -1,11 +1,11 @@
-//! The headers of AAC frames in ADTS (ISO/IEC 14496-3), which tell a bare stream.
+//! The headers of AAC frames in ADTS (ISO/IEC 14496-3), by which a bare stream is recognized.
 
 /// Returns the length of the frame that `bytes` begin with, and its fixed part.
 fn frame(bytes: &[u8]) -> Option<(usize, [u8; 3])> {
     let &[0xff, second, third, fourth, fifth, sixth, ..] = bytes else { return None };
     let rate = third >> 2 & 15;
     let len = usize::from(fourth & 3) << 11 | usize::from(fifth) << 3 | usize::from(sixth >> 5);
-    // The layer is 0, which no MPEG audio has.
+    // In ADTS the layer is 0, which MPEG audio never has.
     (second & 0xf6 == 0xf0 && rate < 13 && len > 7).then_some((len, [second & 0xfe, third & 0xfd, fourth & 0xc0]))
 }
 
@@ -24,7 +24,7 @@ pub(super) fn refused_variant(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Returns whether `bytes` begin with `count` frames of one stream, or with fewer that end with the bytes.
+/// Returns whether `bytes` begin with `count` frames of one stream, or consist of fewer.
 pub(super) fn run(bytes: &[u8], count: usize) -> bool {
     let Some((mut at, first)) = frame(bytes) else { return false };
     for found in 1..count {

@@ -33,7 +33,7 @@ impl<'a> Aiff<'a> {
     /// Walks the chunks up to the samples.
     ///
     /// # Errors
-    /// No samples, no description before them, or one that is not supported.
+    /// No samples, no description before the samples, or an unsupported description.
     pub fn open(mut input: Input<'a>) -> Result<Self> {
         input.skip(12)?;
         let mut common = None;
@@ -72,7 +72,7 @@ impl<'a> Aiff<'a> {
             return Err(refusal::codec(&format!("PCM of {} bits", common.bits), "AIFF"));
         };
         let frame = u64::from(storage.bytes) * u64::from(common.channels);
-        // The number of frames counts, for the size of the chunk may be left unfinished.
+        // The number of frames decides, because the size of the chunk may be unfinished.
         let frames = Some(u64::from(common.frames)).filter(|frames| (1..u64::from(u32::MAX) / frame).contains(frames));
         track.promised_seconds = frames.map(|frames| frames as f64 / f64::from(common.sample_rate));
         track.stored_bytes = input.len().map(|len| len.saturating_sub(input.position()));
@@ -81,7 +81,7 @@ impl<'a> Aiff<'a> {
         Ok(Self { input, track, blocks, more, is_unfinished: frames.is_none() })
     }
 
-    /// Goes on to the end of the chunk where no chunk follows the stated number of frames.
+    /// Extends the sound to the end of the chunk if no chunk follows the stated number of frames.
     fn go_on(&mut self, more: u64, damage: &mut Damage) -> Result<()> {
         let rest = self.input.peek(5)?;
         let is_name = |at: usize| {
@@ -133,7 +133,7 @@ impl Common {
     }
 }
 
-/// Returns a number of 80 bits, a rate, rounded; 0 for what cannot be a rate.
+/// Returns a rate, a number of 80 bits, rounded; 0 for an impossible rate.
 fn extended(bytes: [u8; 10]) -> u32 {
     let [e0, e1, mantissa @ ..] = bytes;
     let exponent = i32::from(u16::from_be_bytes([e0, e1])) - 16383 - 63;

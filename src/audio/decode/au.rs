@@ -12,7 +12,7 @@ pub(super) struct Au<'a> {
     input: Input<'a>,
     track: Track,
     blocks: Blocks,
-    /// The stated size of the samples, in bytes, until what follows them was looked at.
+    /// The stated size of the samples in bytes, until the bytes after them have been examined.
     size: Option<u64>,
     is_unfinished: bool,
 }
@@ -21,7 +21,7 @@ impl<'a> Au<'a> {
     /// Reads the header.
     ///
     /// # Errors
-    /// A header that cannot be right, or a codec that is not supported.
+    /// An impossible header, or an unsupported codec.
     pub fn open(mut input: Input<'a>) -> Result<Self> {
         let header = input.read_up_to(24)?;
         let big_endian = header.starts_with(b".snd");
@@ -51,7 +51,7 @@ impl<'a> Au<'a> {
         Ok(Self { input, track, blocks, size, is_unfinished })
     }
 
-    /// Takes what follows the stated size for samples, too: nothing else stands behind them.
+    /// Takes the bytes after the stated size for samples, too: an AU file has nothing else there.
     fn go_on(&mut self, size: u64, damage: &mut Damage) -> Result<()> {
         let more = (size % self.blocks.block() + MISCOUNTED) as usize;
         let rest = self.input.peek(more + 1)?;

@@ -1,4 +1,4 @@
-//! Core Audio Format: chunks with 64-bit sizes, any codec of Apple's.
+//! Core Audio Format: chunks with 64-bit sizes, and any of Apple's codecs.
 
 use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::{
@@ -19,15 +19,15 @@ pub(super) struct Caf<'a> {
     track: Track,
     packets: Packets,
     is_unfinished: bool,
-    /// True when there is more sound than the header counts.
+    /// True if the file has more sound than the header counts.
     is_miscounted: bool,
 }
 
 enum Packets {
     /// Packets of equal size.
     Equal(Blocks),
-    /// The table of the sizes of packets, and the bytes of sound left.
-    /// `count` is the number of packets that the table promises still.
+    /// Packets of different sizes: the table of sizes, the bytes of sound left, and `count`, the number of packets left by the
+    /// table.
     Table { table: Vec<u8>, at: usize, has_frames: bool, left: u64, count: u64 },
 }
 
@@ -63,8 +63,12 @@ impl<'a> Caf<'a> {
     /// No sound, no description, or a codec that is not supported.
     pub fn open(mut input: Input<'a>) -> Result<Self> {
         input.skip(8)?;
-        let (mut description, mut config, mut table, mut sound) = (None, Vec::new(), None, None);
-        let (mut is_unfinished, mut is_miscounted) = (false, false);
+        let mut description = None;
+        let mut config = Vec::new();
+        let mut table = None;
+        let mut sound = None;
+        let mut is_unfinished = false;
+        let mut is_miscounted = false;
         while let Some(header) = input.array::<12>()? {
             let [id @ .., s0, s1, s2, s3, s4, s5, s6, s7] = header;
             let size = u64::from_be_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
@@ -74,7 +78,7 @@ impl<'a> Caf<'a> {
                 b"desc" => description = Description::read(&input.read_up_to(size.min(32))?),
                 b"kuki" => config = input.read_up_to(size.min(MOST_CONFIG))?,
                 b"pakt" => table = Some(input.read_up_to(size.min(MOST_TABLE))?),
-                // A size of −1: up to the end of the file; of 0, too, which is left where a recorder dies.
+                // A size of −1 means up to the end of the file. So does 0, which a recorder that dies leaves.
                 b"data" => sound = Some((begin + 4, (1..=i64::MAX as u64).contains(&size).then_some(size))),
                 _ => {}
             }
@@ -82,9 +86,10 @@ impl<'a> Caf<'a> {
             is_unfinished |= id == *b"data" && size == 0;
             if id == *b"data" && next < end && size > 0 {
                 input.seek(next)?;
-                // Where no chunk follows, the size counts too few samples.
+                // If no chunk follows, the size counts too few samples.
                 if !is_chunk(input.peek(12)?, end - next) {
-                    (sound, is_miscounted) = (Some((begin + 4, None)), end - next > MISCOUNTED);
+                    sound = Some((begin + 4, None));
+                    is_miscounted = end - next > MISCOUNTED;
                     break;
                 }
             }
@@ -101,7 +106,8 @@ impl<'a> Caf<'a> {
         };
         input.seek(begin)?;
         let mut caf = description.open(input, size.map(|size| size.saturating_sub(4)), &config, table)?;
-        (caf.is_unfinished, caf.is_miscounted) = (is_unfinished, is_miscounted);
+        caf.is_unfinished = is_unfinished;
+        caf.is_miscounted = is_miscounted;
         Ok(caf)
     }
 }
@@ -134,9 +140,9 @@ impl Description {
         let head = table.as_deref().and_then(TableHead::read);
         if let Some(head) = head.filter(|head| head.valid_frames > 0) {
             let seconds = |frames: u64| frames as f64 / f64::from(self.sample_rate);
-            // The packets that are there decide on the length: some programs count whole packets here.
-            let (start, length) = (seconds(u64::from(head.priming)), Some(seconds(head.valid_frames)));
-            track.pieces = vec![Piece { start, length, silence: 0.0 }];
+            // The packets in the file decide on the length: some programs count whole packets here.
+            let start = seconds(u64::from(head.priming));
+            track.pieces = vec![Piece { start, length: Some(seconds(head.valid_frames)), silence: 0.0 }];
         }
         let left = size.unwrap_or(stored);
         let packets = match table {
@@ -157,7 +163,7 @@ impl Description {
         Ok(Caf { input, track, packets, is_unfinished: false, is_miscounted: false })
     }
 
-    /// Returns how the samples are stored, if they are not compressed.
+    /// Returns the storage of the samples, if they are not compressed.
     fn storage(&self) -> Result<Option<Storage>> {
         let channels = self.channels;
         let (number, bytes) = match &self.format {
@@ -224,7 +230,7 @@ impl TableHead {
     }
 }
 
-/// Returns whether `bytes` begin with a chunk or a tag, of which `most` bytes are there with its header.
+/// Returns whether `bytes` begin with a chunk or a tag of at most `most` bytes, the header included.
 fn is_chunk(bytes: &[u8], most: u64) -> bool {
     let &[a, b, c, d, ref size @ ..] = bytes else { return false };
     let is_name = [a, b, c, d].iter().all(|letter| matches!(letter, b' '..=b'~'));
@@ -233,7 +239,7 @@ fn is_chunk(bytes: &[u8], most: u64) -> bool {
     is_name || is_tag || size.is_some_and(|size| [a, b, c, d] == [0; 4] && size < most)
 }
 
-/// Returns a number of 7 bits a byte, the highest first, and moves `at` behind it.
+/// Returns the number at `at`, which has 7 bits in each byte, the highest first, and moves `at` behind the number.
 fn variable(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let mut value: u64 = 0;
     loop {
@@ -300,7 +306,8 @@ mod tests {
 
     #[test]
     fn sizes_of_packets_are_read() {
-        let (bytes, mut at) = ([0x05, 0x81, 0x00, 0xff, 0x7f, 0x80], 0);
+        let bytes = [0x05, 0x81, 0x00, 0xff, 0x7f, 0x80];
+        let mut at = 0;
         assert_eq!(variable(&bytes, &mut at), Some(5));
         assert_eq!(variable(&bytes, &mut at), Some(128));
         assert_eq!(variable(&bytes, &mut at), Some(16383));

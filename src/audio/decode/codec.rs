@@ -27,7 +27,7 @@ impl Codec {
     /// Creates the decoder of a track in `container`.
     ///
     /// # Errors
-    /// A codec, or a variant of it, that is not supported: it is named.
+    /// An unsupported codec, or variant of a codec, by its name.
     pub fn new(parameters: &AudioCodecParameters, container: &str) -> Result<Self> {
         if parameters.sample_rate == Some(0) {
             return Err(Error::new(ErrorKind::Audio, "has a sample rate of 0 Hz"));

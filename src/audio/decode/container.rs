@@ -1,4 +1,4 @@
-//! Containers, told by their first bytes, whatever the recording's name.
+//! Containers, recognized by their first bytes and not by the recording's name.
 
 use crate::audio::decode::adts;
 use crate::audio::decode::aiff::Aiff;
@@ -27,7 +27,7 @@ pub(super) enum Container {
     Stream(Kind),
 }
 
-/// Number of bytes from which a container is told.
+/// The number of bytes by which a container is recognized.
 const HEAD_LEN: usize = 4096;
 
 /// The identifier of the first chunk of a W64 file.
@@ -37,7 +37,7 @@ const W64: &[u8] = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0";
 const FIRST_BOXES: [&[u8]; 12] =
     [b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"sidx", b"free", b"skip", b"wide", b"pnot", b"udta", b"uuid"];
 
-/// Containers that cannot be read: where their first bytes stand, these bytes, and their names.
+/// Containers that cannot be read: the offset of characteristic bytes, the bytes, and the name.
 const REFUSED: [(usize, &[u8], &str); 30] = [
     (0, b"#!AMR-WB", "AMR-WB"),
     (0, b"#!AMR", "AMR"),
@@ -72,10 +72,10 @@ const REFUSED: [(usize, &[u8], &str); 30] = [
 ];
 
 impl Container {
-    /// Tells the container of `input`, which stands at its first byte afterwards; tags before it are skipped.
+    /// Determines the container of `input`, and moves to its first byte; tags before the container are skipped.
     ///
     /// # Errors
-    /// Nothing that is known as sound, or a container that cannot be read: it is named.
+    /// Bytes that are not known as sound, or an unreadable container, by its name.
     pub fn identify(input: &mut Input<'_>, notes: &mut Vec<String>) -> Result<Self> {
         if input.peek(1)?.is_empty() {
             return Err(Error::new(ErrorKind::Audio, "is empty: a sound file is needed"));
@@ -183,7 +183,7 @@ fn is_loas(head: &[u8]) -> bool {
     frame(0).and_then(frame).is_some()
 }
 
-/// Skips tags (`ID3v2`) and the zeros that some programs write behind them. Returns whether there was one.
+/// Skips tags (`ID3v2`) and the zeros that some programs write after them. Returns whether a tag was found.
 fn skip_tags(input: &mut Input<'_>) -> Result<bool> {
     let mut has_tag = false;
     if input.peek(8)?.iter().all(|byte| *byte == 0) {
@@ -205,7 +205,7 @@ fn skip_zeros(input: &mut Input<'_>) -> Result<()> {
     while left > 0 {
         let head = input.peek(HEAD_LEN)?;
         let zeros = head.iter().take_while(|byte| **byte == 0).count();
-        // The size of a box begins with zeros, too.
+        // Zeros may also begin the size of a box.
         if zeros == 0 || Container::of(head).is_some() {
             break;
         }
@@ -223,7 +223,7 @@ fn frames(head: &[u8]) -> Option<Kind> {
     mpeg::run(head, 2).then_some(Kind::Mpeg)
 }
 
-/// Number of bytes in which frames are looked for: the rest of a frame that a cut stream begins with.
+/// The number of bytes to search for frames at the beginning of a stream that was cut within a frame.
 const SEARCHED: usize = 64 << 10;
 
 /// Skips to a run of frames in the beginning of a stream that was cut in the middle of a frame.

@@ -1,6 +1,6 @@
 //! The defects found in a recording, and the warnings about them.
 
-/// Seconds that may be missing without a warning: containers round times, and recorders miscount by a header's length.
+/// The seconds that may be missing without a warning: containers round times, and recorders miscount by a header's length.
 const ROUNDING: f64 = 0.005;
 
 /// The most bytes by which a size may be miscounted without a warning.
@@ -12,7 +12,7 @@ pub(super) struct Damage {
     skipped: usize,
     /// Number of faults since the last decoded packet.
     pub in_a_row: usize,
-    /// The first fault met.
+    /// The first fault.
     pub first: Option<String>,
     /// Seconds missing between the times of packets.
     pub missing: f64,
@@ -42,7 +42,7 @@ impl Damage {
         self.end.get_or_insert(reason);
     }
 
-    /// Notes something doubtful, in a sentence whose subject is the recording.
+    /// Adds a warning: a sentence whose subject is the recording.
     pub fn note(&mut self, warning: impl Into<String>) {
         self.notes.push(warning.into());
     }
@@ -52,8 +52,8 @@ impl Damage {
         self.note("has a header that was never finished: its samples are used up to the end of the file");
     }
 
-    /// Returns the warnings about a recording of which `heard` seconds were decoded, and which promises `promised`;
-    /// nothing is missing with `enough`.
+    /// Returns the warnings about a recording of `promised` seconds by its header, of which `heard` seconds were decoded; from
+    /// `enough` seconds on nothing is missing.
     pub fn warnings(self, heard: f64, promised: Option<f64>, enough: Option<f64>) -> Vec<String> {
         let mut warnings = self.notes;
         if let (1.., Some(reason)) = (self.skipped, &self.first) {

@@ -39,11 +39,12 @@ fn after_stream(body: &[u8]) -> Option<&[u8]> {
     body.get(at..)
 }
 
-/// Returns the tag and the content of the descriptor that `bytes` begin with, as far as it is there.
+/// Returns the tag and the content, which may be cut, of the descriptor at the beginning of `bytes`.
 fn descriptor(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let tag = *bytes.first()?;
-    let (begin, end) = (content(bytes)?, end_of(bytes)?);
-    Some((tag, bytes.get(begin..end.min(bytes.len()))?))
+    let begin = content(bytes)?;
+    let end = end_of(bytes)?.min(bytes.len());
+    Some((tag, bytes.get(begin..end)?))
 }
 
 fn content(bytes: &[u8]) -> Option<usize> {

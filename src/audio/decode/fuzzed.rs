@@ -1,4 +1,4 @@
-//! The parsers of containers, each for itself, for the fuzzers: no panic is caught here.
+//! The parsers of the containers, one function each, for the fuzzers: panics are not caught here.
 
 use crate::audio::decode::aac;
 use crate::audio::decode::container::Container;
@@ -8,7 +8,7 @@ use crate::audio::decode::opus::{OpusDecoder, OpusHead};
 use crate::audio::decode::track::Step;
 use crate::audio::decode::wave::Variant;
 
-/// The most packets that are read: tables may name the same bytes again and again.
+/// The most packets to read: a table may refer to the same bytes many times.
 const MOST_PACKETS: usize = 10_000;
 
 fn read(container: Container, bytes: &[u8]) {
@@ -26,7 +26,7 @@ fn read(container: Container, bytes: &[u8]) {
     }
 }
 
-/// WAV, RIFX, RF64 or W64, as the first byte says.
+/// Reads WAV, RIFX, RF64 or W64, selected by the first byte.
 pub fn wave(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };
     let variants = [Variant::Riff, Variant::Rifx, Variant::Rf64, Variant::W64];
@@ -35,32 +35,32 @@ pub fn wave(bytes: &[u8]) {
     }
 }
 
-/// AU.
+/// Reads AU.
 pub fn au(bytes: &[u8]) {
     read(Container::Au, bytes);
 }
 
-/// AIFF.
+/// Reads AIFF.
 pub fn aiff(bytes: &[u8]) {
     read(Container::Aiff, bytes);
 }
 
-/// CAF.
+/// Reads CAF.
 pub fn caf(bytes: &[u8]) {
     read(Container::Caf, bytes);
 }
 
-/// MP4 and QuickTime.
+/// Reads MP4 and QuickTime.
 pub fn mp4(bytes: &[u8]) {
     read(Container::Mp4, bytes);
 }
 
-/// Matroska and WebM.
+/// Reads Matroska and WebM.
 pub fn matroska(bytes: &[u8]) {
     read(Container::Matroska, bytes);
 }
 
-/// A header of Opus, and packets of 100 bytes. A panic of the decoder becomes an error where recordings are read.
+/// Reads a header of Opus, and decodes packets of 100 bytes. When recordings are read, a panic of the decoder becomes an error.
 pub fn opus(bytes: &[u8]) {
     let Ok(head) = OpusHead::read(bytes) else { return };
     assert_eq!(OpusHead::read(&head.write()).ok().as_ref(), Some(&head));

@@ -1,28 +1,30 @@
-//! The padding at the end of MPEG audio, whose length a header tells that may count too few frames.
+//! The padding at the end of MPEG audio, whose length is in a header that may count too few frames.
 
 use std::collections::VecDeque;
 
 use symphonia::core::packet::Packet;
 use symphonia::core::units::Duration;
 
-/// The most samples of padding at the end: what the field in the header can hold, and a frame.
+/// The most samples of padding at the end: the largest value of the header's field, and a frame.
 const MOST_PADDING: i64 = 4096 + 1152;
 
-/// Packets near the stated end, held back until it is known whether the stream ends there.
+/// Packets near the stated end, held back until it is known if the stream ends there.
 #[derive(Default)]
 pub(super) struct Gapless {
     held: VecDeque<Packet>,
-    /// True when the stream goes on after its stated end.
+    /// True if the stream continues after its stated end.
     pub goes_on: bool,
 }
 
 impl Gapless {
-    /// Takes a packet of a stream of `frames` samples, and returns the next one to decode, if it is known.
+    /// Takes a packet of a stream of `frames` samples, and returns the next packet to decode, if it is known.
     pub fn push(&mut self, mut packet: Packet, frames: u64) -> Option<Packet> {
         let is_beyond = packet.pts.get() > i64::try_from(frames).unwrap_or(i64::MAX).saturating_add(MOST_PADDING);
         if is_beyond && !self.goes_on {
             self.goes_on = true;
-            self.held.iter_mut().for_each(keep_whole);
+            for packet in &mut self.held {
+                keep_whole(packet);
+            }
         }
         if self.goes_on {
             keep_whole(&mut packet);
@@ -34,7 +36,7 @@ impl Gapless {
         if self.goes_on { self.held.pop_front() } else { None }
     }
 
-    /// Returns the packets that were held back, one by one, when the stream has ended.
+    /// Returns the packets that were held back, one per call, after the end of the stream.
     pub fn pop(&mut self) -> Option<Packet> {
         self.held.pop_front()
     }
@@ -56,7 +58,8 @@ mod tests {
         (0..count).map(move |n| {
             let mut packet = Packet::new(0, Timestamp::new(1152 * n), Duration::from(1152_u64), vec![n as u8]);
             let beyond = (1152 * (n + 1) - frames).clamp(0, 1152) as u64;
-            (packet.dur, packet.trim_end) = (Duration::from(1152 - beyond), Duration::from(beyond));
+            packet.dur = Duration::from(1152 - beyond);
+            packet.trim_end = Duration::from(beyond);
             packet
         })
     }

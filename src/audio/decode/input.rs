@@ -1,4 +1,4 @@
-//! The bytes of a recording, whether they come from a file, a pipe or memory.
+//! The bytes of a recording: from a file, a pipe or memory.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -14,7 +14,7 @@ const READ_LEN: usize = 64 << 10;
 
 /// The bytes of a recording from a position on.
 ///
-/// Every container is read through this type alone, so that the same bytes give the same result wherever they come from.
+/// Every container is read through this type alone, so that the same bytes give the same result from any source.
 pub(super) struct Input<'a> {
     bytes: Bytes<'a>,
     /// Bytes that were read ahead of `position`.
@@ -22,14 +22,14 @@ pub(super) struct Input<'a> {
     /// Number of bytes of `ahead` that are consumed.
     used: usize,
     position: u64,
-    /// Where offsets are counted from.
+    /// The position from which offsets are counted.
     origin: u64,
 }
 
 enum Bytes<'a> {
     /// A regular file, and its size.
     File(File, u64),
-    /// A stream that is read once. The lock is for Symphonia, whose sources are shared between threads by type only.
+    /// A stream that is read once. The lock makes the type `Sync`, which Symphonia requires of its sources.
     Pipe(Mutex<Box<dyn Read + Send + 'a>>),
     Memory(Cursor<Vec<u8>>),
 }
@@ -85,13 +85,13 @@ impl<'a> Input<'a> {
         self.position
     }
 
-    /// Counts offsets from the next byte on.
+    /// Makes offsets count from the next byte.
     pub fn begin_here(&mut self) {
         self.origin += self.position;
         self.position = 0;
     }
 
-    /// Returns the number of bytes in all, unless they come from a pipe.
+    /// Returns the number of bytes in all; `None` for a pipe.
     pub fn len(&self) -> Option<u64> {
         self.bytes.len().map(|len| len.saturating_sub(self.origin))
     }
@@ -114,10 +114,11 @@ impl<'a> Input<'a> {
         Ok(ahead.get(..most).unwrap_or(ahead))
     }
 
-    /// Returns the next `N` bytes, or `None` where fewer are left, which are consumed then.
+    /// Returns the next `N` bytes. If fewer are left, consumes them and returns `None`.
     pub fn array<const N: usize>(&mut self) -> Result<Option<[u8; N]>> {
         let bytes = self.peek(N)?;
-        let (found, array) = (bytes.len(), bytes.try_into().ok());
+        let found = bytes.len();
+        let array = bytes.try_into().ok();
         self.consume(found);
         Ok(array)
     }
@@ -129,7 +130,7 @@ impl<'a> Input<'a> {
         Ok(bytes)
     }
 
-    /// Skips `len` bytes, and returns how many were there.
+    /// Skips `len` bytes, and returns the number of bytes skipped, which is less at the end.
     pub fn skip(&mut self, len: u64) -> Result<u64> {
         let ahead = (self.ahead.len().saturating_sub(self.used) as u64).min(len);
         if len > ahead

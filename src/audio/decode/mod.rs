@@ -1,7 +1,7 @@
 //! Decoding of recordings to a mono waveform at a given rate.
 //!
-//! One way in: bytes ([`input`]) → container ([`container`]) → packets of a codec ([`track`]) → samples ([`codec`]) → mono
-//! at the wanted rate ([`sink`]). What is not supported is in one table of names and words ([`refusal`]).
+//! The path of the data: bytes ([`input`]) → container ([`container`]) → packets of a codec ([`track`]) → samples ([`codec`])
+//! → mono at the requested rate ([`sink`]). Unsupported formats are in one table of names and messages ([`refusal`]).
 
 mod aac;
 mod adts;
@@ -85,7 +85,7 @@ pub struct Decoded {
     pub waveform: Waveform,
     /// The format of the recording.
     pub source: SourceFormat,
-    /// Defects of the recording, in sentences for a person: damaged or missing parts that were left out.
+    /// Descriptions of the recording's defects, for readers: damaged or missing parts that were left out.
     pub warnings: Vec<String>,
 }
 
@@ -103,11 +103,12 @@ pub struct SourceFormat {
     pub channels: usize,
 }
 
-/// Decodes the first audio track of a file, whatever its name: WAV and its relatives, AU, AIFF, CAF, MP4 and QuickTime,
-/// Matroska and WebM, Ogg, FLAC, MP3 or AAC, with the codecs that the table in docs/audio.md has.
+/// Decodes the first audio track of a file: WAV and its relatives, AU, AIFF, CAF, MP4 and QuickTime, Matroska and WebM, Ogg,
+/// FLAC, MP3 or AAC, with the codecs in the table of docs/audio.md. The format is determined from the contents, not from the
+/// file's name.
 ///
-/// The file is decoded, mixed and resampled piece by piece, in memory bounded by the result. Samples that an encoder
-/// added at either end are dropped where the file says how many they are. The result of a damaged recording has its intact parts, and
+/// The file is decoded, mixed and resampled piece by piece, in memory bounded by the result. Samples that an encoder added at
+/// either end are dropped if the file states their number. The result of a damaged recording has its intact parts, and
 /// warnings.
 ///
 /// # Errors
@@ -115,9 +116,9 @@ pub struct SourceFormat {
 /// - [`ErrorKind::Io`]: no such file, a folder, not readable.
 /// - [`ErrorKind::Audio`]: empty, not audio, a codec that is not supported, nothing that can be decoded, no channels or no
 ///   sample rate, samples that are not finite.
-/// - [`ErrorKind::Limit`]: longer than `max_seconds`, or more than `max_bytes`; determined from the header where it is
-///   reliable, else as soon as that much is decoded.
-/// - [`ErrorKind::Invalid`]: `sample_rate` is not within 1 … 768,000 Hz.
+/// - [`ErrorKind::Limit`]: longer than `max_seconds`, or more than `max_bytes`; determined from a reliable header, else as
+///   soon as the limit is exceeded.
+/// - [`ErrorKind::Invalid`]: `sample_rate` is not within `1..=768_000` Hz.
 pub fn decode_file(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Decoded> {
     let path = path.as_ref();
     open(path).and_then(|input| decode(input, options)).map_err(|error| error.context(path.display()))
@@ -144,12 +145,12 @@ fn open(path: &Path) -> Result<Input<'static>> {
 }
 
 fn decode(input: Input<'_>, options: &DecodeOptions) -> Result<Decoded> {
-    // A decoder may panic on a damaged file; a library must not take its caller down.
+    // A decoder may panic on a damaged file; the caller must not fall with it.
     catch_unwind(AssertUnwindSafe(|| decode_inner(input, options)))
         .unwrap_or_else(|_| Err(Error::new(ErrorKind::Audio, "is damaged in a way that its decoder cannot handle")))
 }
 
-/// Number of consecutive packets that cannot be decoded, after which decoding stops.
+/// The number of consecutive undecodable packets after which decoding stops.
 const MOST_FAULTS: usize = 1000;
 
 fn decode_inner(mut input: Input<'_>, options: &DecodeOptions) -> Result<Decoded> {
@@ -162,7 +163,9 @@ fn decode_inner(mut input: Input<'_>, options: &DecodeOptions) -> Result<Decoded
     let mut sink = Sink::new(options, &demuxer.track().pieces);
     let mut damage = Damage::default();
     let mut planes = Planes::default();
-    notes.into_iter().for_each(|note| damage.note(note));
+    for note in notes {
+        damage.note(note);
+    }
     while !sink.is_full() {
         match demuxer.next(&mut damage)? {
             Step::Packet(packet) => match codec.decode(&packet, &mut planes) {
@@ -193,7 +196,7 @@ fn decode_inner(mut input: Input<'_>, options: &DecodeOptions) -> Result<Decoded
     Ok(Decoded { waveform, source, warnings })
 }
 
-/// Refuses a recording that is too long, where its header can be believed: not beyond the bytes that are there.
+/// Refuses a recording whose stated length exceeds the limit, unless the file has too few bytes for that length.
 fn check_length(track: &Track, options: &DecodeOptions) -> Result<()> {
     let seconds = match track.bytes_per_second {
         Some(rate) => track.stored_bytes.map(|bytes| {

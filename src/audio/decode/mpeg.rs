@@ -1,6 +1,6 @@
-//! The headers of MPEG audio frames (ISO/IEC 11172-3), which tell a bare stream and its layer.
+//! The headers of MPEG audio frames (ISO/IEC 11172-3), by which a bare stream and its layer are recognized.
 
-/// The length of a frame in bytes, and what all frames of a stream have in common.
+/// The header of a frame: its length in bytes, and the fields that all frames of a stream share.
 struct Header {
     len: usize,
     version: u8,
@@ -26,13 +26,16 @@ const SAMPLE_RATES: [usize; 3] = [44_100, 48_000, 32_000];
 impl Header {
     fn read(bytes: &[u8]) -> Option<Self> {
         let &[0xff, second, third, ..] = bytes else { return None };
-        let (version, layer) = (second >> 3 & 3, second >> 1 & 3);
+        let version = second >> 3 & 3;
+        let layer = second >> 1 & 3;
         // Version 1 and layer 0 are reserved.
         if second & 0xe0 != 0xe0 || version == 1 || layer == 0 {
             return None;
         }
         let layer = 4 - layer;
-        let (index, rate, padding) = (usize::from(third >> 4), third >> 2 & 3, usize::from(third >> 1 & 1));
+        let index = usize::from(third >> 4);
+        let rate = third >> 2 & 3;
+        let padding = usize::from(third >> 1 & 1);
         let is_mpeg1 = version == 3;
         let rates =
             if is_mpeg1 { BIT_RATES.get(usize::from(layer) - 1)? } else { BIT_RATES_2.get(usize::from(layer > 1))? };
@@ -62,14 +65,14 @@ pub(super) fn frame_len(bytes: &[u8]) -> Option<usize> {
     Header::read(bytes).map(|header| header.len)
 }
 
-/// Returns whether `bytes` begin with `count` frames of one stream, or with fewer that end with the bytes.
+/// Returns whether `bytes` begin with `count` frames of one stream, or consist of fewer.
 pub(super) fn run(bytes: &[u8], count: usize) -> bool {
     let Some(first) = Header::read(bytes) else { return false };
     let mut at = first.len;
     for found in 1..count {
         let rest = bytes.get(at..).unwrap_or_default();
         if rest.len() < 4 {
-            // The bytes end with a whole frame, or in the middle of one.
+            // The bytes end with a frame, or within a frame.
             return count == 2 || found > 2;
         }
         match Header::read(rest) {

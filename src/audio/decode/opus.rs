@@ -5,13 +5,13 @@ use ropus::opus::multistream::OpusMSDecoder;
 use crate::audio::decode::refusal;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The rate of all decoded sound, in hertz, whatever rate the encoder was given.
+/// The rate of all decoded sound, in hertz, independent of the encoder's rate.
 pub(super) const SAMPLE_RATE: u32 = 48_000;
 
-/// Number of samples per channel that a packet decodes to, at most: 120 ms.
+/// The most samples per channel of a decoded packet: 120 ms.
 const MOST_SAMPLES: usize = 5760;
 
-/// The header of an Opus track (RFC 7845, section 5.1), which Ogg and Matroska hold and MP4 in other bytes.
+/// The header of an Opus track (RFC 7845, section 5.1), as in Ogg and Matroska; MP4 encodes it differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OpusHead {
     pub channels: u8,
@@ -37,7 +37,7 @@ const SURROUND: [(u8, u8, &[u8]); 8] = [
 ];
 
 impl OpusHead {
-    /// Returns the header of a track that has none of its own, with as many `channels`.
+    /// Returns the header for a track of `channels` channels without a header.
     pub fn plain(channels: u8) -> Option<Self> {
         let (streams, coupled, mapping) = *SURROUND.get(usize::from(channels.checked_sub(1)?))?;
         Some(Self { channels, pre_skip: 0, gain: 0, streams, coupled, mapping: mapping.to_vec() })
@@ -46,7 +46,7 @@ impl OpusHead {
     /// Reads `OpusHead`, the header in Ogg and Matroska.
     ///
     /// # Errors
-    /// No such header, or a mapping of channels that is not supported.
+    /// Another header, or an unsupported mapping of channels.
     pub fn read(bytes: &[u8]) -> Result<Self> {
         let Some(body) = bytes.strip_prefix(b"OpusHead").and_then(|rest| rest.get(1..)) else {
             return Err(refusal::broken("Opus", "it does not begin with OpusHead"));
@@ -70,7 +70,7 @@ impl OpusHead {
         let plain = Self::plain(channels).filter(|_| family == 0 && channels <= 2);
         let mut head = match (family, plain) {
             (0, Some(plain)) => plain,
-            // Surround, and channels without a meaning.
+            // Surround, and channels without an assigned meaning.
             (1 | 255, _) if channels > 0 => {
                 let &[streams, coupled, ref mapping @ ..] = table else { return Err(short()) };
                 let mapping = mapping.get(..usize::from(channels)).ok_or_else(short)?.to_vec();
@@ -81,7 +81,8 @@ impl OpusHead {
                 return Err(refusal::codec(&what, "a recording"));
             }
         };
-        (head.pre_skip, head.gain) = (unsigned([skip0, skip1]), signed([gain0, gain1]));
+        head.pre_skip = unsigned([skip0, skip1]);
+        head.gain = signed([gain0, gain1]);
         Ok(head)
     }
 
@@ -112,7 +113,7 @@ impl OpusDecoder {
     /// Creates a decoder of the track that `head` describes.
     ///
     /// # Errors
-    /// A mapping of channels that cannot be.
+    /// An impossible mapping of channels.
     pub fn new(head: &OpusHead) -> Result<Self> {
         let channels = usize::from(head.channels);
         let decoder = OpusMSDecoder::new(
@@ -128,13 +129,15 @@ impl OpusDecoder {
         Ok(Self { decoder, channels, gain, skip: usize::from(head.pre_skip), samples })
     }
 
-    /// Decodes a packet into `planes`, one a channel, without the last `trim_end` samples.
+    /// Decodes a packet into `planes`, one per channel, without the last `trim_end` samples.
     ///
     /// # Errors
     /// A damaged packet.
     pub fn decode(&mut self, packet: &[u8], trim_end: usize, planes: &mut Vec<Vec<f32>>) -> Result<()> {
         planes.resize_with(self.channels, Vec::new);
-        planes.iter_mut().for_each(Vec::clear);
+        for plane in planes.iter_mut() {
+            plane.clear();
+        }
         let damaged = || Error::new(ErrorKind::Audio, "damaged Opus packet");
         let len = i32::try_from(packet.len()).ok().filter(|len| *len > 0).ok_or_else(damaged)?;
         let decoded = self.decoder.decode(Some(packet), len, &mut self.samples, MOST_SAMPLES as i32, false);

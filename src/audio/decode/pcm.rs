@@ -1,4 +1,4 @@
-//! Uncompressed sound: how its samples are stored, and packets of them.
+//! Uncompressed sound: the storage of samples, and packets of samples.
 
 use symphonia::core::codecs::audio::AudioCodecId;
 use symphonia::core::codecs::audio::well_known::*;
@@ -8,7 +8,7 @@ use crate::audio::decode::input::Input;
 use crate::audio::decode::track::{Step, Track, packet, parameters};
 use crate::error::Result;
 
-/// The kind of the numbers that samples are.
+/// The kind of number of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Number {
     Signed,
@@ -28,7 +28,7 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    /// Returns Symphonia's name of it, or `None` where there is none.
+    /// Returns Symphonia's codec of this storage, or `None` if it has none.
     fn codec(self) -> Option<AudioCodecId> {
         Some(match (self.number, self.bytes, self.big_endian) {
             (Number::ALaw, 1, _) => CODEC_ID_PCM_ALAW,
@@ -49,7 +49,7 @@ impl Storage {
         })
     }
 
-    /// Returns the track of such samples, or `None` where they cannot be decoded.
+    /// Returns the track of samples in this storage, or `None` if they cannot be decoded.
     pub fn track(self, sample_rate: u32, channels: u32) -> Option<Track> {
         let bytes_per_second = f64::from(self.bytes) * f64::from(channels) * f64::from(sample_rate);
         Some(Track {
@@ -60,8 +60,8 @@ impl Storage {
     }
 }
 
-/// Returns whether samples of `bits` bits in four bytes are the lower bits of them, as `bytes` show: each sample
-/// is sign-extended, and some have lower bits. The standards put them into the upper bits.
+/// Returns whether `bytes` have samples of `bits` bits in the lower bits of four bytes: each sample is sign-extended, and some
+/// have lower bits. The standards put samples into the upper bits.
 pub(super) fn is_low_aligned(bytes: &[u8], bits: u32, big_endian: bool) -> bool {
     let samples = bytes.as_chunks::<4>().0.iter();
     let mut values =
@@ -84,19 +84,19 @@ pub(super) fn align_high(bytes: &mut [u8], bits: u32, big_endian: bool) {
     }
 }
 
-/// Number of bytes from which the alignment of samples is told.
+/// The number of bytes that determine the alignment of samples.
 const SAMPLED: usize = 1 << 16;
 
-/// Number of frames of a packet, at most.
+/// The most frames of a packet.
 const FRAMES: u64 = 4096;
 
 /// A run of blocks of equal size, which is cut into packets.
 pub(super) struct Blocks {
     /// Bytes of a block: of a frame of uncompressed sound.
     block: u64,
-    /// Frames that a block decodes to.
+    /// Frames of a decoded block.
     frames: u64,
-    /// Number of blocks in a packet, at most.
+    /// The most blocks in a packet.
     together: u64,
     /// Number of bytes left; `None` up to the end of the file.
     pub left: Option<u64>,
@@ -112,18 +112,18 @@ impl Blocks {
         Self { block: block.max(1), frames, together, left, padded: None, is_begun: false }
     }
 
-    /// Sets that each block is a packet of its own.
+    /// Makes each block a packet.
     pub fn one_by_one(self) -> Self {
         Self { together: 1, ..self }
     }
 
-    /// Sets that samples of four bytes have `bits` bits only.
+    /// States that samples of four bytes have only `bits` bits.
     pub fn padded(mut self, bits: u32, big_endian: bool) -> Self {
         self.padded = (1..32).contains(&bits).then_some((bits, big_endian));
         self
     }
 
-    /// Returns the frames that a block decodes to.
+    /// Returns the number of frames of a decoded block.
     pub fn frames(&self) -> u64 {
         self.frames
     }
@@ -180,7 +180,8 @@ mod tests {
     #[test]
     fn a_partial_block_at_the_end_is_dropped() {
         let mut input = Input::memory(vec![1; 7]);
-        let (mut blocks, mut damage) = (Blocks::new(4, 1, Some(8)), Damage::default());
+        let mut blocks = Blocks::new(4, 1, Some(8));
+        let mut damage = Damage::default();
         let Step::Packet(packet) = blocks.next(&mut input, &mut damage).unwrap() else { panic!("a packet") };
         assert_eq!(packet.data.len(), 4);
         assert!(damage.first.is_some());

@@ -1,4 +1,4 @@
-//! What cannot be decoded: the names of containers and codecs, and the words of the refusal.
+//! Unsupported formats: the names of containers and codecs, and the error messages.
 
 use crate::error::{Error, ErrorKind};
 
@@ -6,25 +6,25 @@ use crate::error::{Error, ErrorKind};
 pub(super) const FORMATS: &str =
     "WAV (also RF64, W64 and AU), FLAC, MP3, AAC, Ogg (Opus, Vorbis, FLAC), MP4/M4A/MOV, WebM/MKV, AIFF and CAF";
 
-/// How any other recording is converted.
+/// The advice for other formats.
 const CONVERSION: &str = "`ffmpeg -i RECORDING out.wav` converts it";
 
-/// Returns the refusal of `what`, a codec or a variant of it, in `container`.
+/// Returns the error that `what`, a codec or a variant of a codec, in `container`, is not supported.
 pub(super) fn codec(what: &str, container: &str) -> Error {
     Error::new(ErrorKind::Audio, format!("is {what} in {container}, which cannot be decoded; {CONVERSION}"))
 }
 
-/// Returns the refusal of a whole container.
+/// Returns the error that the container `name` is not supported.
 pub(super) fn container(name: &str) -> Error {
     Error::new(ErrorKind::Audio, format!("is {name}, which cannot be read; {CONVERSION}"))
 }
 
-/// Returns the error of a container whose header cannot be right.
+/// Returns the error that the header of `container` is damaged.
 pub(super) fn broken(container: &str, defect: &str) -> Error {
     Error::new(ErrorKind::Audio, format!("is {container} with a damaged header: {defect}"))
 }
 
-/// Returns the name of the codec of a `WAVEFORMATEX` tag that is not decoded.
+/// Returns the name of the unsupported codec with a `WAVEFORMATEX` tag.
 pub(super) fn wave_tag(tag: u16) -> String {
     let name = match tag {
         0x0002 => "Microsoft ADPCM",
@@ -60,7 +60,7 @@ pub(super) fn wave_tag(tag: u16) -> String {
     name.to_owned()
 }
 
-/// Returns the name of the codec of a four-character code (MP4, QuickTime, CAF, AIFF-C) that is not decoded.
+/// Returns the name of the unsupported codec with a four-character code (MP4, QuickTime, CAF, AIFF-C).
 pub(super) fn four_characters(code: [u8; 4]) -> String {
     let name = match &code {
         b"samr" | b"amr " => "AMR",
@@ -95,7 +95,7 @@ pub(super) fn four_characters(code: [u8; 4]) -> String {
     name.to_owned()
 }
 
-/// Returns the name of the codec of a Matroska codec id that is not decoded.
+/// Returns the name of the unsupported codec with a Matroska codec id.
 pub(super) fn matroska_codec(id: &str) -> String {
     let name = match id {
         id if id.starts_with("A_AC3") => "AC-3",
@@ -114,7 +114,7 @@ pub(super) fn matroska_codec(id: &str) -> String {
     name.to_owned()
 }
 
-/// Returns the name of the codec of an MPEG-4 object type that is not decoded.
+/// Returns the name of the unsupported codec with an MPEG-4 object type.
 pub(super) fn mpeg4_object(object: u8) -> String {
     let name = match object {
         0xa5 => "AC-3",

@@ -1,4 +1,4 @@
-//! The sink of decoded sound, which mixes, cuts, resamples and counts it.
+//! The sink of decoded sound, which mixes, cuts, resamples and counts the samples.
 
 use std::ops::Range;
 
@@ -115,7 +115,7 @@ impl Sink {
         self.is_cut && self.pieces.is_empty()
     }
 
-    /// Ensures that the converter is one for `rate`.
+    /// Ensures that the converter takes `rate`.
     fn prepare(&mut self, rate: u32, channels: usize) -> Result<()> {
         if !SAMPLE_RATES.contains(&rate) {
             let message = format!("has a sample rate of {rate} Hz; 1 to 768000 Hz can be read");
@@ -132,7 +132,8 @@ impl Sink {
         if let Some((_, last)) = self.resampler.replace((rate, next)) {
             self.done.extend(last.finish()?);
             self.position = 0;
-            (self.is_cut, self.pieces) = (false, Vec::new());
+            self.is_cut = false;
+            self.pieces = Vec::new();
         }
         Ok(())
     }

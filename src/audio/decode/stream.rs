@@ -1,4 +1,4 @@
-//! Bare streams that Symphonia takes apart: MPEG audio, AAC in ADTS, FLAC and Ogg.
+//! Bare streams, which Symphonia splits into packets: MPEG audio, AAC in ADTS, FLAC and Ogg.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +40,7 @@ pub(super) struct Stream<'a> {
     kind: Kind,
     track: Track,
     track_id: u32,
-    /// The last bytes read, from which a cut is told.
+    /// The last bytes read, which show if the stream is cut.
     tail: Tail,
     last_packet: Box<[u8]>,
     /// The stated number of samples.
@@ -53,8 +53,8 @@ pub(super) struct Stream<'a> {
 impl<'a> Stream<'a> {
     /// Opens a stream of `kind`.
     ///
-    /// The size of the file is kept from Symphonia: with it, the length of MPEG audio is guessed from the first frames,
-    /// and a pipe would give something else.
+    /// Symphonia is not given the size of the file: it would guess the length of MPEG audio from the first frames and the size,
+    /// so that a file and a pipe would give different results.
     ///
     /// # Errors
     /// No track of sound, or a damaged header.
@@ -111,8 +111,17 @@ impl<'a> Stream<'a> {
         let (track, track_id) = read_track(reader.as_ref(), kind)?;
         let frames = reader.default_track(TrackType::Audio).and_then(|track| track.num_frames);
         let frames = frames.filter(|_| kind == Kind::Mpeg);
-        let (last_packet, gapless) = (Box::default(), Gapless::default());
-        Ok(Self { reader, kind, track, track_id, tail, last_packet, frames, gapless, next_timestamp: None })
+        Ok(Self {
+            reader,
+            kind,
+            track,
+            track_id,
+            tail,
+            last_packet: Box::default(),
+            frames,
+            gapless: Gapless::default(),
+            next_timestamp: None,
+        })
     }
 
     /// Checks for a leap in the packets' times, the only trace of damage that Symphonia has already dropped.
@@ -214,7 +223,7 @@ impl Stream<'_> {
 fn read_track(reader: &dyn FormatReader, kind: Kind) -> Result<(Track, u32)> {
     let track = reader.default_track(TrackType::Audio);
     let parameters = track.and_then(|track| track.codec_params.as_ref()).and_then(|codec| codec.audio());
-    let (Some(track), Some(parameters)) = (track, parameters) else {
+    let Some((track, parameters)) = track.zip(parameters) else {
         return Err(Error::new(ErrorKind::Audio, format!("is {} without sound that can be read", kind.name())));
     };
     let promised_seconds = match (track.num_frames, parameters.sample_rate) {
@@ -227,7 +236,7 @@ fn read_track(reader: &dyn FormatReader, kind: Kind) -> Result<(Track, u32)> {
     Ok((Track { parameters: parameters.clone(), time_base, promised_seconds, ..Track::default() }, track.id))
 }
 
-/// Returns the name of the codec that the first page of an Ogg file has, if it cannot be decoded.
+/// Returns the name of the codec in the first page of an Ogg file, if the codec cannot be decoded.
 fn refused_ogg(page: &[u8]) -> Option<&'static str> {
     let segments = usize::from(*page.get(26)?);
     let packet = page.get(27 + segments..)?;
@@ -256,7 +265,7 @@ impl Tail {
         kept.read += bytes.len() as u64;
         let kept = &mut kept.last;
         kept.extend_from_slice(bytes);
-        // Not at each read, for what is kept is moved.
+        // Not at each read, because dropping bytes moves the others.
         if kept.len() > 4 * TAIL_LEN {
             let surplus = kept.len() - TAIL_LEN;
             kept.drain(..surplus);
@@ -267,7 +276,7 @@ impl Tail {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).read
     }
 
-    /// Returns whether another MPEG frame begins right after `last`, the last whole one.
+    /// Returns whether another MPEG frame begins right after `last`, the last whole frame.
     fn goes_on_after(&self, last: &[u8]) -> bool {
         let kept = &self.0.lock().unwrap_or_else(PoisonError::into_inner).last;
         let place = if last.is_empty() { None } else { kept.windows(last.len()).rposition(|bytes| bytes == last) };

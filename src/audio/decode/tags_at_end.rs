@@ -1,6 +1,6 @@
-//! Frames without the tags at the end of the file, for streams whose frames do not tell their length (FLAC).
+//! Frames without the tags at the end of the file, for streams whose frames do not state their length (FLAC).
 //!
-//! What follows the last frame would be taken for a part of it, and the frame for a damaged one.
+//! Tags after the last frame would be taken for a part of the frame, which would then seem damaged.
 
 use std::io::{self, Read};
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 /// A reader that ends where only tags follow.
 pub(super) struct TagsAtEnd<'a> {
     input: Input<'a>,
-    /// Number of bytes in front that are known to begin no tag.
+    /// The number of next bytes at which no tag begins.
     clear: u64,
 }
 
@@ -27,14 +27,14 @@ impl<'a> TagsAtEnd<'a> {
         Self { input, clear: 0 }
     }
 
-    /// Counts the bytes in front that are passed on; 0 at the end.
+    /// Returns the number of next bytes that are not a tag at the end; 0 at the end.
     fn search(&mut self) -> Result<u64> {
         if self.begins_tags()? {
             return Ok(0);
         }
         let bytes = self.input.peek(SEARCHED)?;
         let next = bytes.windows(3).skip(1).position(|bytes| matches!(bytes, b"TAG" | b"ID3" | b"APE"));
-        // A name of three letters may go on behind what was searched.
+        // A name of three letters may continue after the searched bytes.
         let others = if bytes.len() < SEARCHED { bytes.len() } else { SEARCHED - 2 };
         Ok(next.map_or(others, |before| before + 1) as u64)
     }

@@ -1,4 +1,4 @@
-//! A track of sound in a container, and the trait of the readers that take it apart.
+//! A track of sound in a container, and the trait of its readers.
 
 use symphonia::core::audio::{Channels, Position};
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
@@ -18,9 +18,9 @@ pub(super) struct Track {
     pub promised_seconds: Option<f64>,
     /// The pieces to play, in order of time; empty for all of the sound.
     pub pieces: Vec<Piece>,
-    /// Number of bytes per second, if all seconds have as many.
+    /// Bytes per second, if the rate of bytes is constant.
     pub bytes_per_second: Option<f64>,
-    /// Number of bytes of sound that are there, if known.
+    /// Bytes of sound in the file, if known.
     pub stored_bytes: Option<u64>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Track {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Piece {
     pub start: f64,
-    /// `None` plays up to the end.
+    /// The length in seconds; `None` plays up to the end.
     pub length: Option<f64>,
     /// Silence before the piece.
     pub silence: f64,
@@ -55,14 +55,14 @@ pub(super) trait Demuxer {
     /// Returns the track whose packets are read.
     fn track(&self) -> &Track;
 
-    /// Returns the number of seconds with which nothing is missing although the file ends early, if it is known.
+    /// Returns the number of seconds from which on nothing is missing, if it is less than the stated length.
     fn enough_seconds(&self) -> Option<f64> {
         None
     }
 
     /// Reads the next packet of the track.
     ///
-    /// What is damaged or missing is noted in `damage`, and what is left is given: errors are those of reading alone.
+    /// Damaged or missing parts are noted in `damage` and skipped; only failures to read bytes are errors.
     fn next(&mut self, damage: &mut Damage) -> Result<Step>;
 }
 
@@ -73,7 +73,7 @@ pub(super) fn parameters(codec: AudioCodecId, sample_rate: u32, channels: u32) -
     parameters
 }
 
-/// Returns channels that nothing is known about but their number; all are mixed alike.
+/// Returns channels of which only the number is known; all are mixed with the same weight.
 fn layout(channels: u32) -> Channels {
     match channels {
         1 => Channels::Positioned(Position::FRONT_LEFT),
@@ -82,7 +82,7 @@ fn layout(channels: u32) -> Channels {
     }
 }
 
-/// Returns a packet of coded sound without times, of `frames` decoded frames where the codec needs their number.
+/// Returns a packet of coded sound without times; `frames` is the number of decoded frames, for codecs that need it.
 pub(super) fn packet(data: Vec<u8>, frames: u64) -> Packet {
     Packet::new(0, Timestamp::ZERO, Duration::from(frames), data)
 }

@@ -1,13 +1,13 @@
-//! Bare frames without the tags between and behind them.
+//! Bare frames without the tags between and after them.
 //!
-//! A tag may hold a picture, and a picture what looks like frames: tags are passed over where a frame ends. What is
-//! neither a frame nor a tag is passed on, for the decoder's reader to find its way.
+//! A tag may contain a picture, and a picture bytes that look like frames, so that tags are skipped where a frame ends. Bytes
+//! that are neither a frame nor a tag are passed on to the decoder's reader, which finds the next frame.
 
 use std::io::{self, Read};
 
 use crate::audio::decode::input::Input;
 
-/// Returns the length of the frame that bytes begin with.
+/// Returns the length of the frame at the beginning of bytes.
 pub(super) type FrameLen = fn(&[u8]) -> Option<usize>;
 
 /// A reader of bare frames.
@@ -18,7 +18,7 @@ pub(super) struct Untagged<'a> {
     left: u64,
 }
 
-/// Number of bytes from which a tag and its length are told.
+/// The number of bytes that determine a tag and its length.
 pub(super) const HEAD_LEN: usize = 32;
 
 /// Length of an ID3v1 tag.
@@ -30,7 +30,7 @@ impl<'a> Untagged<'a> {
         Self { input, frame_len, left: 0 }
     }
 
-    /// Passes over tags, and begins the next frame, or a byte of something else.
+    /// Skips tags, and begins the next frame, or passes one other byte.
     fn begin(&mut self) -> crate::error::Result<()> {
         loop {
             let head = self.input.peek(HEAD_LEN)?;

@@ -1,7 +1,7 @@
 //! The WAV family: RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes), and Sony's W64.
 //!
-//! The chunks are walked from the first to the samples. What follows the samples tells whether their size can be right:
-//! recorders that die leave sizes of zero, and others miscount by some bytes.
+//! The chunks are walked from the first to the samples. The bytes after the samples show if the size of the samples can be
+//! right: recorders that die leave sizes of zero, and others miscount by some bytes.
 
 use crate::audio::decode::damage::{Damage, MISCOUNTED};
 use crate::audio::decode::input::Input;
@@ -22,11 +22,10 @@ pub(super) enum Variant {
     W64,
 }
 
-/// The largest size of 64 bits that can be meant: programs write the largest number there is, less a header, for a size
-/// that they do not know.
+/// The largest plausible 64-bit size: for an unknown size, programs write the largest number, less a header.
 const MOST_SIZE: u64 = 1 << 60;
 
-/// Returns whether `size` is one that programs write which do not know the length yet.
+/// Returns whether programs that do not know the length yet write `size`.
 fn is_unknown(size: u64) -> bool {
     matches!(size, 0x7fff_0000..=0x8000_0000 | 0xffff_0000..=0xffff_ffff) || size > MOST_SIZE
 }
@@ -37,7 +36,7 @@ const MOST_DESCRIBED: u64 = 1 << 16;
 /// The second half of W64's identifiers of chunks, after four letters.
 const W64_TAIL: [u8; 12] = *b"\xf3\xac\xd3\x11\x8c\xd1\0\xc0\x4f\x8e\xdb\x8a";
 
-/// Chunks that stand behind the samples in recordings.
+/// Chunks that recordings have after the samples.
 const KNOWN: [[u8; 4]; 28] = [
     *b"LIST", *b"list", *b"fact", *b"bext", *b"iXML", *b"axml", *b"chna", *b"cue ", *b"smpl", *b"inst", *b"plst",
     *b"JUNK", *b"junk", *b"PAD ", *b"FLLR", *b"id3 ", *b"ID3 ", *b"_PMX", *b"umid", *b"cart", *b"levl", *b"PEAK",
@@ -53,12 +52,12 @@ pub(super) struct Wave<'a> {
     block: u64,
     /// The stated size of the samples, in bytes, if it is known.
     size: Option<u64>,
-    /// Where the file ends as its first header says, if that can be.
+    /// The end of the file by its first header, if that is plausible.
     stated_end: Option<u64>,
     is_checked: bool,
 }
 
-/// A reader of MPEG audio in a file of the WAV family: its frames are taken as they come.
+/// A reader of MPEG audio in a file of the WAV family, which reads the frames as a bare stream.
 struct MpegInWave<'a> {
     stream: Stream<'a>,
     variant: Variant,
@@ -98,7 +97,7 @@ impl Variant {
         if self == Self::W64 {
             let (tail, size) = rest.split_first_chunk::<12>()?;
             let size = u64::from_le_bytes(size.get(..8)?.try_into().ok()?);
-            // W64 counts the header, too. The first chunk of all has an identifier of its own.
+            // W64 sizes include the header. The file's first chunk has another identifier.
             return Some(Chunk {
                 id: if *tail == W64_TAIL { id } else { *b"\0\0\0\0" },
                 size: size.saturating_sub(24),
@@ -131,7 +130,8 @@ impl<'a> Wave<'a> {
         } else {
             variant.chunk(&first).map(|chunk| chunk.size.saturating_add(8))
         };
-        let (mut format, mut long_size) = (None, None);
+        let mut format = None;
+        let mut long_size = None;
         loop {
             let header = input.read_up_to(variant.header_len() as u64)?;
             let Some(chunk) = variant.chunk(&header) else {
@@ -158,7 +158,8 @@ impl<'a> Wave<'a> {
                     } else if let Some(sizes) = bytes.first_chunk::<16>() {
                         let at =
                             |at| sizes.get(at..at + 8).and_then(|size| Some(u64::from_le_bytes(size.try_into().ok()?)));
-                        (stated, long_size) = (at(0).map(|size| size.saturating_add(8)), at(8));
+                        stated = at(0).map(|size| size.saturating_add(8));
+                        long_size = at(8);
                     }
                 }
                 _ => {
@@ -186,7 +187,7 @@ impl<'a> Wave<'a> {
         Ok(Box::new(Self { input, variant, track, blocks, block, size, stated_end, is_checked: false }))
     }
 
-    /// Looks at what follows the samples, and takes it for samples where their size cannot be right.
+    /// Examines the bytes after the samples, and takes them for samples if the stated size cannot be right.
     fn check_end(&mut self, damage: &mut Damage) -> Result<()> {
         self.is_checked = true;
         let Some(size) = self.size else { return Ok(()) };
@@ -205,7 +206,7 @@ impl<'a> Wave<'a> {
             return Ok(());
         }
         if rest.len() <= partial + padding + header {
-            // A few bytes more: the rest of the last sample, or some more of them; a lone byte is the padding.
+            // A few bytes more are the rest of the last sample, or further samples; a single byte is padding.
             let is_padding = rest.len() <= padding && (self.block == 1 || partial == 0);
             self.blocks.left = Some(if is_padding { 0 } else { rest.len() as u64 });
             return Ok(());

@@ -8,7 +8,7 @@ use crate::audio::decode::refusal;
 use crate::audio::decode::track::{Track, parameters};
 use crate::error::Result;
 
-/// Coded sound as its description says.
+/// The description of coded sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WaveFormat {
     pub tag: u16,
@@ -16,9 +16,9 @@ pub(super) struct WaveFormat {
     pub sample_rate: u32,
     /// Bytes of a block: of a frame of uncompressed sound.
     pub block: u16,
-    /// Bits of a sample that are meant.
+    /// Valid bits of a sample.
     pub bits: u16,
-    /// Bits of a sample as it is stored, unless the block is larger.
+    /// Stored bits of a sample, unless the block is larger.
     stored_bits: u16,
     pub big_endian: bool,
 }
@@ -34,7 +34,7 @@ const EXTENSIONS: [[u8; 14]; 2] = [
 ];
 
 impl WaveFormat {
-    /// Reads the description, of at least 14 bytes, whose numbers are `big_endian` in RIFX; `None` where it is shorter.
+    /// Reads the description, whose numbers are `big_endian` in RIFX; returns `None` for less than 14 bytes.
     pub fn read(bytes: &[u8], big_endian: bool) -> Option<Self> {
         let u16_at = |at: usize| {
             let bytes = bytes.get(at..at + 2)?.try_into().ok()?;
@@ -60,15 +60,15 @@ impl WaveFormat {
         Some(format)
     }
 
-    /// Returns whether the sound is an MPEG stream, whose frames say more than the description does.
+    /// Returns whether the sound is an MPEG stream, whose frames have more details than the description.
     pub fn is_mpeg(&self) -> bool {
         matches!(self.tag, 0x50 | 0x55)
     }
 
-    /// Returns the track of the sound and its blocks, of which `bytes` are there.
+    /// Returns the track of the sound and its blocks, which have `bytes` in all.
     ///
     /// # Errors
-    /// A codec or a number of bits that is not supported, and numbers that cannot be.
+    /// An unsupported codec or number of bits, or impossible numbers.
     pub fn track(&self, container: &str, bytes: Option<u64>) -> Result<(Track, Blocks)> {
         self.check(container)?;
         let (number, codec) = match self.tag {
@@ -100,7 +100,7 @@ impl WaveFormat {
         if self.sample_bytes() == 1 { Number::Unsigned } else { Number::Signed }
     }
 
-    /// Returns the bytes of a sample. Those of 17 to 24 bits may stand in four, as the size of a block tells.
+    /// Returns the bytes of a sample. Samples of 17 to 24 bits may take four bytes, which the size of a block shows.
     fn sample_bytes(&self) -> u32 {
         let stored = u32::from(self.stored_bits.div_ceil(8));
         let is_wide = stored == 3 && u32::from(self.block) == 4 * u32::from(self.channels);
@@ -131,7 +131,7 @@ impl WaveFormat {
         if channels > 2 {
             return Err(refusal::codec(&format!("ADPCM of {channels} channels"), container));
         }
-        // A block begins with the state of the predictor, of which one or two samples are the first.
+        // A block begins with the state of the predictor, which contains its first one or two samples.
         let (header, first) = if codec == CODEC_ID_ADPCM_MS { (7 * channels, 2) } else { (4 * channels, 1) };
         let coded = u64::from(self.block).checked_sub(header).filter(|_| self.bits == 4);
         let Some(coded) = coded else {

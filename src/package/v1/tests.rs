@@ -1,4 +1,4 @@
-//! A package's manifest in both schemas says the same.
+//! Tests that one package's manifests in both schemas are equal.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ fn read(text: &[u8]) -> Value {
 }
 
 #[test]
-fn a_manifest_of_schema_1_is_that_of_schema_2() {
+fn a_manifest_of_schema_1_converts_to_its_counterpart_of_schema_2() {
     let old = read(SCHEMA_1);
     let new = read(SCHEMA_2);
     for (section, expected) in new.as_object().unwrap() {
@@ -25,7 +25,7 @@ fn a_manifest_of_schema_1_is_that_of_schema_2() {
 }
 
 #[test]
-fn a_manifest_is_written_as_it_is_read() {
+fn a_written_manifest_reads_back_the_same() {
     let new = read(SCHEMA_2);
     assert_eq!(read(new.to_string().as_bytes()), new);
 }

@@ -7,7 +7,7 @@ pub(super) fn track_number(block: &[u8]) -> Option<u64> {
     variable(block)?.0
 }
 
-/// Returns the packets of a block; `None` where it is damaged.
+/// Returns the packets of a block; `None` if the block is damaged.
 pub(super) fn packets(block: &[u8]) -> Option<Vec<&[u8]>> {
     let (_, number_len) = variable(block)?;
     // The number of the track, two bytes of time, and flags.
@@ -39,7 +39,7 @@ pub(super) fn packets(block: &[u8]) -> Option<Vec<&[u8]>> {
     Some(packets)
 }
 
-/// Reads sizes as sums of bytes, of which 255 goes on (Xiph's lacing).
+/// Reads sizes as sums of bytes, in which 255 continues a sum (Xiph lacing).
 pub(super) fn xiph(count: usize, rest: &mut &[u8]) -> Option<Vec<usize>> {
     let mut sizes = Vec::new();
     for _ in 0..count {
@@ -57,7 +57,7 @@ pub(super) fn xiph(count: usize, rest: &mut &[u8]) -> Option<Vec<usize>> {
     Some(sizes)
 }
 
-/// Reads a first size and the differences of the others (EBML's lacing).
+/// Reads the first size and the differences of the others (EBML lacing).
 fn differences(count: usize, rest: &mut &[u8]) -> Option<Vec<usize>> {
     let mut sizes: Vec<usize> = Vec::new();
     for _ in 0..count {

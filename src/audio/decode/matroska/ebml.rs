@@ -8,16 +8,16 @@ use crate::error::Result;
 pub(super) struct Header {
     /// The identifier, with its marker.
     pub id: u32,
-    /// Bytes of the content; `None` for an element that was begun before its end was known.
+    /// Bytes of the content; `None` for an element of unknown size.
     pub size: Option<u64>,
 }
 
 /// The result of reading a header.
 pub(super) enum Next {
     Element(Header),
-    /// The bytes end, before (`true`) or in the middle of a header.
+    /// The bytes end: before a header (`true`), or within it.
     End(bool),
-    /// What is there is no element.
+    /// The bytes are not an element.
     Damaged,
 }
 
@@ -63,7 +63,7 @@ pub(super) fn variable(bytes: &[u8]) -> Option<(Option<u64>, usize)> {
     Some(((value != unknown).then_some(value), len))
 }
 
-/// Returns the elements in `parent`, up to the first that cannot be or is cut.
+/// Returns the elements in `parent`, up to the first that is invalid or cut.
 pub(super) fn elements(parent: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     let mut rest = parent;
     std::iter::from_fn(move || {

@@ -18,9 +18,9 @@ use crate::error::Result;
 pub(super) struct Entry {
     pub number: u64,
     pub track: Track,
-    /// Bytes that were taken off the beginning of each packet.
+    /// Bytes that the container has removed from the beginning of each packet.
     pub prefix: Vec<u8>,
-    /// Decoded frames that a byte of a packet stands for, where the codec needs their number.
+    /// Decoded frames per bytes of a packet, for codecs that need the number of frames.
     pub frames: Option<(u64, u64)>,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn container(is_webm: bool) -> &'static str {
     if is_webm { "WebM" } else { "Matroska" }
 }
 
-/// Reads the content of a track's entry; `None` where it is no sound.
+/// Reads the content of a track's entry; returns `None` for a track that is not sound.
 ///
 /// # Errors
 /// A codec that is not supported.
@@ -74,7 +74,7 @@ pub(super) fn read(entry: &[u8], is_webm: bool) -> Result<Option<Entry>> {
     Ok(Some(Entry { number, track, prefix, frames }))
 }
 
-/// Returns the bytes that were taken off each packet.
+/// Returns the bytes that the container has removed from each packet.
 fn prefix(entry: &[u8], container: &str) -> Result<Vec<u8>> {
     let mut encodings = elements(find(entry, ENCODINGS).unwrap_or_default()).filter(|(id, _)| *id == ENCODING);
     let Some((_, encoding)) = encodings.next() else { return Ok(Vec::new()) };
@@ -92,7 +92,7 @@ fn prefix(entry: &[u8], container: &str) -> Result<Vec<u8>> {
 
 struct Sound<'a> {
     rate: u32,
-    /// Rate of the sound where it is not that of its core (HE-AAC).
+    /// Rate of the sound, if it differs from the rate of its core (HE-AAC).
     output_rate: Option<u32>,
     channels: u32,
     bits: u32,
@@ -137,7 +137,7 @@ impl Sound<'_> {
             "A_MPEG/L1" => (CODEC_ID_MP1, None),
             other => return Err(refusal::codec(&refusal::matroska_codec(other), self.container)),
         };
-        // Opus has one rate, whatever the recording had.
+        // Opus decodes at one rate, independent of the rate of the recording.
         let rate = match id {
             CODEC_ID_OPUS => 48_000,
             CODEC_ID_AAC => self.output_rate.unwrap_or(self.rate),
@@ -182,7 +182,7 @@ impl Sound<'_> {
     }
 }
 
-/// Returns the first and the third header of Vorbis, as its decoder wants them.
+/// Returns the first and the third header of Vorbis, which its decoder needs.
 fn vorbis(private: &[u8]) -> Option<Vec<u8>> {
     let (&[2], mut rest) = private.split_first_chunk::<1>()? else { return None };
     let sizes = xiph(2, &mut rest)?;

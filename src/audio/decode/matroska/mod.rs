@@ -1,7 +1,7 @@
 //! Matroska and WebM.
 //!
-//! Segments and clusters are entered and everything in them is walked, so that elements whose size was never known need
-//! no care of their own.
+//! The reader enters segments and clusters and walks all elements in them, so that elements of unknown size are not a special
+//! case.
 
 mod block;
 mod ebml;
@@ -48,7 +48,7 @@ pub(super) struct Matroska<'a> {
     end: Option<u64>,
     /// The stated duration in seconds.
     duration: Option<f64>,
-    /// Packets of the last block that was read.
+    /// Packets of the last block.
     packets: VecDeque<Packet>,
     is_webm: bool,
 }
@@ -57,9 +57,11 @@ impl<'a> Matroska<'a> {
     /// Walks the elements up to the description of the tracks.
     ///
     /// # Errors
-    /// No track of sound, or one whose codec is not supported.
+    /// No track of sound, or a track whose codec is not supported.
     pub fn open(mut input: Input<'a>) -> Result<Self> {
-        let (mut is_webm, mut end, mut duration) = (false, None, None);
+        let mut is_webm = false;
+        let mut end = None;
+        let mut duration = None;
         loop {
             let header = match ebml::next(&mut input)? {
                 Next::Element(header) => header,
@@ -85,7 +87,7 @@ impl<'a> Matroska<'a> {
         Err(refusal::broken(entry::container(is_webm), "the description of its tracks is missing"))
     }
 
-    /// Reads blocks until one has packets of the track. Returns whether there was one.
+    /// Reads blocks until a block has packets of the track. Returns whether one was found.
     fn fill(&mut self, damage: &mut Damage) -> Result<bool> {
         while self.packets.is_empty() {
             let header = match ebml::next(&mut self.input)? {
@@ -145,7 +147,7 @@ impl<'a> Matroska<'a> {
     }
 }
 
-/// Reads the content of an element, as far as it is there.
+/// Reads the content of an element, up to the end of the file.
 fn read(input: &mut Input<'_>, header: Header) -> Result<Vec<u8>> {
     match header.size {
         Some(size) if size <= MOST_READ => input.read_up_to(size),

@@ -1,4 +1,4 @@
-//! Boxes: how MP4 and QuickTime files are divided.
+//! Boxes: the parts of MP4 and QuickTime files.
 
 /// A box in memory.
 #[derive(Clone, Copy)]
@@ -17,7 +17,7 @@ pub(super) struct BoxHeader {
 }
 
 impl BoxHeader {
-    /// Reads the header that `bytes` begin with, of 16 bytes at most; `None` where it is cut or cannot be.
+    /// Reads the header at the beginning of `bytes`, of at most 16 bytes; returns `None` for a cut or invalid header.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (size, rest) = bytes.split_first_chunk::<4>()?;
         let (&kind, rest) = rest.split_first_chunk::<4>()?;
@@ -30,7 +30,7 @@ impl BoxHeader {
     }
 }
 
-/// Returns the boxes in `parent`, up to the first that cannot be; the last may be cut.
+/// Returns the boxes in `parent`, up to the first invalid box; the last may be cut.
 pub(super) fn boxes(parent: &[u8]) -> impl Iterator<Item = Mp4Box<'_>> {
     let mut rest = parent;
     std::iter::from_fn(move || {

@@ -1,6 +1,6 @@
-//! Edit lists: which pieces of a track are played.
+//! Edit lists: the pieces of a track that are played.
 //!
-//! AAC begins with samples that only warm up the decoder, and an edit list has their number; recorders cut with it, too.
+//! AAC begins with samples that only warm up the decoder; an edit list skips them. Recorders also cut by edit lists.
 
 use crate::audio::decode::mp4::boxes::Fields;
 use crate::audio::decode::refusal;
@@ -31,7 +31,7 @@ pub(super) fn read(list: &[u8], times: Times, container: &str) -> Result<Vec<Pie
     for edit in edits(list) {
         let length = edit.length as f64 / f64::from(times.movie_scale);
         let Ok(start) = u64::try_from(edit.start) else {
-            // An empty edit. At the beginning it places the track, which is alone here.
+            // An empty edit: at the beginning it delays the track, which has no effect on a single track.
             silence += if pieces.is_empty() { 0.0 } else { length };
             continue;
         };
@@ -53,7 +53,7 @@ pub(super) fn read(list: &[u8], times: Times, container: &str) -> Result<Vec<Pie
 }
 
 impl Times {
-    /// Returns a piece that ends with the track where the two ends differ by the rounding of the edit alone.
+    /// Returns the piece, extended to the end of the track if the two ends differ only by the rounding of the edit.
     fn piece(&self, start: f64, length: Option<f64>) -> Piece {
         let tick = 1.0 / f64::from(self.movie_scale);
         let length = match (length, self.total) {

@@ -20,7 +20,7 @@ pub(super) struct Entry {
     pub frame: Option<u64>,
     /// Samples at 48 kHz that Opus drops at the beginning.
     pub pre_skip: Option<u16>,
-    /// True for MPEG audio, whose layer its frames tell.
+    /// True for MPEG audio, whose layer is in its frames.
     pub is_mpeg: bool,
 }
 
@@ -30,13 +30,13 @@ struct Head<'a> {
     channels: u32,
     bits: u32,
     sample_rate: u32,
-    /// The storage that the second version of QuickTime describes: flags, and bytes of a packet.
+    /// The storage in the second version of QuickTime: flags, and bytes of a packet.
     linear: Option<(u32, u32)>,
     children: &'a [u8],
     container: &'a str,
 }
 
-/// Reads the content of `stsd`; `media_scale` is the rate of tracks that have none.
+/// Reads the content of `stsd`; `media_scale` is the rate of tracks without a rate.
 ///
 /// # Errors
 /// No entry, several, or a codec that is not supported.
@@ -69,7 +69,8 @@ impl<'a> Head<'a> {
         fields.skip(8)?;
         let version = fields.u16()?;
         fields.skip(6)?;
-        let (channels, bits) = (u32::from(fields.u16()?), u32::from(fields.u16()?));
+        let channels = u32::from(fields.u16()?);
+        let bits = u32::from(fields.u16()?);
         fields.skip(4)?;
         let sample_rate = fields.u32()? >> 16;
         let mut head = Self { kind, channels, bits, sample_rate, linear: None, children: fields.0, container };
@@ -103,7 +104,7 @@ impl<'a> Head<'a> {
         find(self.children, &[b"wave", kind]).or_else(|| find(self.children, &[kind]))
     }
 
-    /// Returns how the samples are stored, if they are not compressed.
+    /// Returns the storage of the samples, if they are not compressed.
     fn storage(&self) -> Result<Option<Storage>> {
         let bytes = self.bits.div_ceil(8);
         // QuickTime's own kinds are big-endian unless this box says otherwise.

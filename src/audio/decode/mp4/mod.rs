@@ -1,4 +1,4 @@
-//! MP4, M4A, 3GP and QuickTime: an index of the sound, before it, behind it, or in fragments between it.
+//! MP4, M4A, 3GP and QuickTime: sound with an index before it, after it, or in fragments between its parts.
 
 mod boxes;
 mod edits;
@@ -32,11 +32,11 @@ pub(super) struct Mp4<'a> {
     frame: Option<u64>,
     table: SampleTable,
     run: Option<Run>,
-    /// The runs of the last fragment that was read.
+    /// The runs of the last fragment.
     fragments: VecDeque<Run>,
-    /// Where the box after the last fragment begins.
+    /// The offset of the box after the last fragment.
     next_box: u64,
-    /// The sizes of packets by tracks, where a fragment has none.
+    /// The sizes of packets by track, for fragments without sizes.
     default_sizes: Vec<(u32, u32)>,
     is_cut: bool,
     /// True when the last box of the file is cut.
@@ -55,7 +55,7 @@ impl<'a> Mp4<'a> {
     /// Reads the index.
     ///
     /// # Errors
-    /// No index, no track of sound, or one whose codec or edit list is not supported.
+    /// No index, no track of sound, or a track whose codec or edit list is not supported.
     pub fn open(mut input: Input<'a>) -> Result<Self> {
         let first = input.position();
         let name = if matches!(input.peek(12)?, [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] if brand != b"qt  ") {
@@ -130,7 +130,7 @@ impl TopBox {
     }
 }
 
-/// Returns the box at `begin`; the input stands at its content then. A box that is cut ends with the file.
+/// Returns the box at `begin`, and moves the input to its content. A box that is cut ends with the file.
 fn next_box(input: &mut Input<'_>, begin: u64) -> Result<Option<TopBox>> {
     let len = input.len().unwrap_or(0);
     if begin >= len {
@@ -197,7 +197,7 @@ fn read_sound(track: &[u8], media: &[u8], movie_scale: u32, name: &str) -> Resul
     Ok(Candidate { id, entry, table })
 }
 
-/// Makes sure that the first `skip` seconds are not played.
+/// Ensures that the first `skip` seconds are not played.
 fn skip_before(pieces: &mut Vec<Piece>, skip: f64, total: Option<f64>) {
     if pieces.is_empty() {
         pieces.push(Piece { start: 0.0, length: total, silence: 0.0 });

@@ -1,4 +1,4 @@
-//! Where the samples of a track lie: runs of coded packets, from the sample table or from fragments.
+//! The locations of a track's samples: runs of coded packets, from the sample table or from fragments.
 
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ pub(super) enum Sizes {
 }
 
 impl Run {
-    /// Takes the next packets: one, or of packets of equal size as many as `bytes` hold. Returns where they lie.
+    /// Takes the next packet, or of packets of equal size as many as fit into `bytes`. Returns their offset and size.
     pub fn take(&mut self, bytes: u64) -> Option<(u64, u64)> {
         let offset = self.offset;
         let len = match &mut self.sizes {
@@ -54,7 +54,7 @@ pub(super) struct SampleTable {
 }
 
 impl SampleTable {
-    /// Reads the content of `stbl`, as far as it is there.
+    /// Reads the content of `stbl`, which may be cut.
     pub fn read(table: &[u8]) -> Self {
         let (size, count, sizes) = sizes(table).unwrap_or_default();
         let offsets = offsets(table).unwrap_or_default();
@@ -97,7 +97,7 @@ impl SampleTable {
     }
 }
 
-/// Reads the entries of a full box that begins with their number, as far as they are there.
+/// Reads the entries of a full box that begins with their number, up to the end of the box.
 fn entries<T>(content: Option<&[u8]>, mut read: impl FnMut(&mut Fields<'_>) -> Option<T>) -> Vec<T> {
     let mut fields = Fields(content.unwrap_or_default());
     let count = fields.version().and_then(|_| fields.u32()).unwrap_or(0);
@@ -116,14 +116,16 @@ fn sizes(table: &[u8]) -> Option<(u32, u64, Vec<u32>)> {
     if let Some(content) = find(table, &[b"stsz"]) {
         let mut fields = Fields(content);
         fields.version()?;
-        let (size, count) = (fields.u32()?, fields.u32()?);
+        let size = fields.u32()?;
+        let count = fields.u32()?;
         let each = if size == 0 { (0..count).map_while(|_| fields.u32()).collect() } else { Vec::new() };
         let count = if size == 0 { each.len() as u64 } else { u64::from(count) };
         return Some((size, count, each));
     }
     let mut fields = Fields(find(table, &[b"stz2"])?);
     fields.version()?;
-    let (bits, count) = (fields.u32()? & 0xff, fields.u32()?);
+    let bits = fields.u32()? & 0xff;
+    let count = fields.u32()?;
     let mut half = None;
     let each: Vec<u32> = (0..count)
         .map_while(|_| match (bits, half.take()) {
@@ -141,7 +143,7 @@ fn sizes(table: &[u8]) -> Option<(u32, u64, Vec<u32>)> {
     Some((0, each.len() as u64, each))
 }
 
-/// The sizes that packets of fragments have unless a fragment says otherwise (`trex`), with the tracks' numbers.
+/// The default sizes of packets in fragments (`trex`), with the tracks' numbers.
 pub(super) fn default_sizes(movie: &[u8]) -> Vec<(u32, u32)> {
     let extends = find(movie, &[b"mvex"]).unwrap_or_default();
     let sizes = boxes(extends).filter(|found| found.kind == *b"trex").filter_map(|found| {
@@ -157,7 +159,7 @@ pub(super) fn default_sizes(movie: &[u8]) -> Vec<(u32, u32)> {
 /// Reads a fragment (`moof`) that begins at `begin` into the runs of a track; `default_sizes` are those of all tracks.
 pub(super) fn fragment(content: &[u8], begin: u64, track_id: u32, default_sizes: &[(u32, u32)]) -> Vec<Run> {
     let mut runs = Vec::new();
-    // Where a track has no base of its own, it is the end of the track before it.
+    // The base of a track without a stated base is the end of the previous track.
     let mut last_end = begin;
     for track in boxes(content).filter(|found| found.kind == *b"traf") {
         let Some(header) = find(track.content, &[b"tfhd"]).and_then(FragmentHeader::read) else { continue };
@@ -179,11 +181,11 @@ pub(super) fn fragment(content: &[u8], begin: u64, track_id: u32, default_sizes:
 /// The header of a track in a fragment (`tfhd`).
 struct FragmentHeader {
     id: u32,
-    /// The base of offsets in the file, if it is stated.
+    /// The stated base of offsets in the file.
     base: Option<u64>,
     /// True where offsets count from the beginning of the fragment.
     is_based_on_fragment: bool,
-    /// The size of packets, if it is stated.
+    /// The stated size of packets.
     size: Option<u32>,
 }
 
@@ -203,7 +205,7 @@ impl FragmentHeader {
     }
 }
 
-/// Returns a run of a fragment and where it ends; it begins at `next` unless it says otherwise.
+/// Returns a run of a fragment and the offset of its end; the run begins at `next` unless it states an offset.
 fn fragment_run(run: &[u8], base: u64, next: u64, default_size: u32) -> Option<(Run, u64)> {
     let mut fields = Fields(run);
     let (_, flags) = fields.version()?;
