@@ -277,7 +277,6 @@ fn thoughts_are_dropped_from_the_history() {
     let mut config = model.config().only(Modality::Text).thinking(true);
     config.text.temperature = 0.0;
     config.text.max_steps = 12;
-    let cancel = Cancel::new();
     let mut session = model.session();
     let first = session.prompt_for(config.opens_with(), &[Message::text("Name three birds.")]).unwrap();
     let checkpoint = session.checkpoint(&first).unwrap();

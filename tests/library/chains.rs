@@ -128,7 +128,6 @@ fn a_chain_resumes_at_any_segment_as_if_it_had_never_stopped() {
 fn a_question_awaits_its_answer() {
     skip_without_fixtures!();
     let model = model();
-    let cancel = Cancel::new();
     let dialogue = chain(ReasoningMode::Dialogue, 0, false);
     let mut runner = begin(&model, dialogue, options()).unwrap();
     assert!(invalid(runner.answer(Message::text("early"))).contains("no question"));
@@ -255,7 +254,6 @@ fn an_error_of_the_caller_ends_a_stage() {
 /// The takes of a prompt that `runner` makes.
 fn takes(runner: &mut TakeRunner, config: &GenerationConfig, count: usize) -> Vec<Vec<Segment>> {
     let model = runner.session().model().clone();
-    let cancel = Cancel::new();
     let messages = [Message::text("rain")];
     let prompt = model.prompt(&messages).unwrap();
     let mut record = Record::new(model.package());

@@ -30,7 +30,6 @@ fn converser(model: &Model) -> Converser<'static> {
 /// Holds a conversation of one spoken question; returns its record, the speech, and the indices of the reported segments.
 fn converse(model: &Model) -> (Record, Waveform, Vec<(usize, Modality)>) {
     let mut converser = converser(model);
-    let cancel = Cancel::new();
     let mut told = Vec::new();
     let mut chunks = 0;
     let mut tell = |event: TakeEvent<'_>| {

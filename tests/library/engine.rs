@@ -129,7 +129,7 @@ fn forks_and_restored_sessions_continue_as_alone() {
     }
     let mut session = engine.session().unwrap();
     for segment in 1..4 {
-        let cut = Cut { turn: 0, segment, frame: 2 };
+        let cut = Cut { turn: 0, segment, position: 2 };
         let checkpoint = session.restore(&record, cut).unwrap();
         let again = session.generate_from(&checkpoint, &config).unwrap().into_reply().unwrap();
         let again = &again.segments[0].tokens;
