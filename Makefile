@@ -209,7 +209,7 @@ test-train: ## run the tests of the training recipe (fetches PyTorch)
 train: ## train the default model again (fetches PyTorch; hours): make train DATA=recordings WORK=folder [PACKAGE=…] [STAGE=…]
 	@test -n "$(DATA)" -a -n "$(WORK)" || { echo "usage: make train DATA=recordings WORK=folder; see export/train/README.md" >&2; exit 2; }
 	@python=$$($(PYTHON) scripts/python_environment.py export/train/requirements.txt) && \
-	  "$$python" export/train/train.py --data "$(DATA)" --work "$(WORK)" $(if $(PACKAGE),--package "$(PACKAGE)") \
+	  PYTHONPATH=export "$$python" -m train --data "$(DATA)" --work "$(WORK)" $(if $(PACKAGE),--package "$(PACKAGE)") \
 	  $(if $(STAGE),--stage $(STAGE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(DEVICE),--device $(DEVICE))
 
 evaluate: build ## measure the default package: make evaluate DATA=recordings WORK=folder (fetches the judges)

@@ -33,21 +33,20 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).parent / "train"))
-
-import rendering
-import scenes
-import small_world
-import units
-from augment import trim_silence
-from errors import TrainingError
-from files import write_atomically
-from intervals import percent
-from judges import DigitJudge, SceneJudge, SoundJudge, known_sounds
-from recordings import DIGITS, SAMPLING_RATE, HoldOut, Recording, prepare, split
-from mel import filter_bank
-from recordings import load as load_recordings
-from scenes import Scene
+from train.audio import SAMPLING_RATE
+from train.audio.augment import trim_silence
+from train.audio.mel import filter_bank
+from train.data import rendering, units
+from train.data.prepare import prepare
+from train.data.recordings import HoldOut, Recording, split
+from train.data.recordings import load as load_recordings
+from train.errors import TrainingError
+from train.evaluation.intervals import percent
+from train.evaluation.judges import DigitJudge, SceneJudge, SoundJudge, known_sounds
+from train.files import write_atomically
+from train.sounds.voices import DIGITS
+from train.world import scenes, small_world
+from train.world.scenes import Scene
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = 10  # of the measure of variety

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from errors import TrainingError
+from .errors import TrainingError
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:

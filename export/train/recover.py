@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import joint_codec
-from audio_tower import AudioTower, AudioTowerConfig
-from errors import TrainingError
-from files import write_atomically
-from language_model import LanguageModel, LanguageModelConfig
-from spectral_codec import SpectralCodec, SpectralCodecConfig
-from vocabulary import Vocabulary
+from .codec import train_jointly
+from .codec.spectral_codec import SpectralCodec, SpectralCodecConfig
+from .encoder.audio_tower import AudioTower, AudioTowerConfig
+from .errors import TrainingError
+from .files import write_atomically
+from .language_model.model import LanguageModel, LanguageModelConfig
+from .language_model.vocabulary import Vocabulary
 
 START = "start"  # folder of the weights that a stage begins from
 LINEAR_SPREAD = 1 / np.sqrt(3)  # of PyTorch's first weights, times the root of the inputs
@@ -168,7 +168,7 @@ def _tower(package: Path) -> tuple[AudioTower, dict[str, np.ndarray]]:
 
 def codec(package: Path) -> SpectralCodec:
     """The codec, of a learned encoder or without one; what the exporter folded together is parted again."""
-    config = joint_codec.CONFIG if _has_learned_encoder(package) else SpectralCodecConfig()
+    config = train_jointly.CONFIG if _has_learned_encoder(package) else SpectralCodecConfig()
     model = SpectralCodec(config)
     state = _codec_encoder(Initializers(package / "codec_encoder.onnx"), config)
     state |= _codec_decoder(Initializers(package / "codec_decoder.onnx"), config)
@@ -246,7 +246,7 @@ def recover(package: Path, work: Path) -> None:
     """Everything of `package` into the folder `work`; what a stage already made there is not replaced."""
     if not (package / "manifest.json").exists():
         raise TrainingError(f"{package} is no package: it has no manifest.json")
-    coded = joint_codec.CODEC_FILE if _has_learned_encoder(package) else "codec.pt"
+    coded = train_jointly.CODEC_FILE if _has_learned_encoder(package) else "codec.pt"
     parts = {  # and the names that a stage's trainer has for them
         work / coded: ("", codec),
         work / START / "encoder.pt": ("tower.", tower),

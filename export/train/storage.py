@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from errors import TrainingError
-from files import write_atomically
+from .errors import TrainingError
+from .files import write_atomically
 
 
 class Run:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "export" / "train"), str(ROOT / "export")]
+sys.path.insert(0, str(ROOT / "export"))
 
-from recordings import Recording
+from train.data.recordings import Recording
 
 
 class TemporaryFolderTest(unittest.TestCase):

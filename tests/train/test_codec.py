@@ -1,29 +1,27 @@
 """The codec that is learned together, from a packed file, and sounds that are written from units."""
 
-import context
 import unittest
 from dataclasses import replace
 from unittest import mock
 
+import context
 import numpy as np
 import torch
 
-import joint_codec
-import mixed_precision
-import pack_recordings
-import recordings
-from crops import Crops
-from errors import TrainingError
-from joint_codec import JointTrainer
-from recordings import HELD_OUT, Recording
-from spectral_codec import SpectralCodec
-from spectral_distance import SpectralDistance
-from storage import load_weights
+from train.codec import mixed_precision, pack_recordings, train_jointly
+from train.codec.crops import Crops
+from train.codec.spectral_codec import SpectralCodec
+from train.codec.spectral_distance import SpectralDistance
+from train.codec.train_jointly import JointTrainer
+from train.data import recordings
+from train.data.recordings import HELD_OUT, Recording
+from train.errors import TrainingError
+from train.storage import load_weights
 
 torch.set_num_threads(1)
 SHARES = {"sound": 0.5, "made": 0.5}
 CONFIG = replace(
-    joint_codec.CONFIG, num_codebooks=3, codebook_size=16, codebook_dim=8, encoder_layers=1, encoder_hidden_size=8, decoder_hidden_size=16,
+    train_jointly.CONFIG, num_codebooks=3, codebook_size=16, codebook_dim=8, encoder_layers=1, encoder_hidden_size=8, decoder_hidden_size=16,
     decoder_layers=1, fine_hidden_size=8, fine_layers=1,
 )  # fmt: skip
 CPU = torch.device("cpu")
@@ -69,7 +67,7 @@ class Joint(context.TemporaryFolderTest):
     def test_it_begins_as_the_codec_was(self):
         codec, other = self.start(), trainer()
         with context.silent():
-            joint_codec.begin_with(self.folder / "codec.pt", other.codec)
+            train_jointly.begin_with(self.folder / "codec.pt", other.codec)
         samples = 0.1 * torch.randn(2, 6400)
         self.assertTrue(torch.equal(codec.encode(samples), other.codec.encode(samples)))
 
@@ -79,7 +77,7 @@ class Joint(context.TemporaryFolderTest):
             optimizer = torch.optim.AdamW(subject.parameters(), lr=1e-3)
             before = {name: value.detach().clone() for name, value in subject.named_parameters()}
             distance = SpectralDistance(16_000)
-            joint_codec.step(subject, optimizer, 0.1 * torch.randn(3, 6400), distance, adversarial)
+            train_jointly.step(subject, optimizer, 0.1 * torch.randn(3, 6400), distance, adversarial)
             changed = {name for name, value in subject.named_parameters() if not torch.equal(value, before[name])}
             for part in ("encoder.leave", "quantizer.codebooks", "decoder.conv_in"):
                 self.assertTrue(any(part in name for name in changed), part)
@@ -92,7 +90,7 @@ class Joint(context.TemporaryFolderTest):
         for enabled in (False, True):
             subject = trainer()
             with mock.patch.object(mixed_precision, "networks", lambda device: torch.autocast(device.type, torch.bfloat16, enabled=enabled)):
-                found, _ = joint_codec.losses(subject, 0.1 * torch.randn(3, 6400), SpectralDistance(16_000), True)
+                found, _ = train_jointly.losses(subject, 0.1 * torch.randn(3, 6400), SpectralDistance(16_000), True)
                 (found.of_codec + found.adversary).backward()
             gradients = [value.grad for value in subject.parameters() if value.grad is not None]
             self.assertTrue(all(g.dtype == torch.float32 and torch.isfinite(g).all() for g in gradients))
@@ -121,10 +119,10 @@ class Joint(context.TemporaryFolderTest):
         path, known = self.folder / "joint.pt", context.recordings()
         for minutes in (0.02, 0.04):  # seconds of computing: a few steps each
             with context.silent():
-                joint_codec.train(known, self.folder / "codec.pt", path, minutes, CPU, batch=2, trainer=trainer())
+                train_jointly.train(known, self.folder / "codec.pt", path, minutes, CPU, batch=2, trainer=trainer())
         state = torch.load(path)
         self.assertGreater(state["step"], 1)
-        codec = load_weights(self.folder / joint_codec.CODEC_FILE, SpectralCodec(CONFIG))
+        codec = load_weights(self.folder / train_jointly.CODEC_FILE, SpectralCodec(CONFIG))
         self.assertTrue(torch.equal(codec.quantizer.codebooks, state["model"]["codec.quantizer.codebooks"]))
 
 

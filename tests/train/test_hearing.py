@@ -1,23 +1,21 @@
 """Hearing: variations of sound that leave it what it is, and speakers who are unheard by all that is asked about them."""
 
-import context
 import random
 import unittest
 from unittest import mock
 
+import context
 import numpy as np
 import torch
 
-import align_adaptor
-import augment
-import leave_one_out
-import train_encoder
-from audio_tower import AudioTower, AudioTowerConfig
-from errors import TrainingError
-from intervals import percent, wilson
-from log_mel import log_mel, of_power, power_spectrum
-from recordings import SAMPLING_RATE
-from train_encoder import EncoderTrainer, Examples, Mix
+from train.audio import SAMPLING_RATE, augment
+from train.audio.log_mel import log_mel, of_power, power_spectrum
+from train.encoder import align_adaptor, leave_one_out, train_encoder
+from train.encoder.audio_tower import AudioTower, AudioTowerConfig, feature_length
+from train.encoder.examples import Examples
+from train.encoder.train_encoder import EncoderTrainer, Mix
+from train.errors import TrainingError
+from train.evaluation.intervals import percent, wilson
 
 torch.set_num_threads(1)
 
@@ -95,7 +93,7 @@ class Variations(unittest.TestCase):
         for seed in range(10):
             random.seed(seed)
             mel, targets = examples.digits()
-            self.assertEqual(len(targets), train_encoder.feature_length(mel.shape[1]))
+            self.assertEqual(len(targets), feature_length(mel.shape[1]))
             self.assertGreater((targets > 0).mean(), 0.15)
 
 

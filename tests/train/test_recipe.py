@@ -5,50 +5,41 @@ import io
 import random
 import resource
 import signal
-import sys
-import tempfile
 import unittest
 from pathlib import Path
 
+import context
 import numpy as np
 import soundfile
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "export" / "train"))
-
-import files
-import guides
-import recordings
-from conversation import Conversation, PromptBuilder
-from errors import TrainingError
-from example_cache import Clip
-from guides import Placed
-from language_model import LanguageModel, LanguageModelConfig
-from scenes import Scene, Sound
-from pen import ABRIDGED, Pen
-from storage import Run, load_weights
-from train_llm import GUIDANCE, STREAM_WEIGHTS, LanguageModelTrainer, collate, losses
-from vocabulary import ASSISTANT, AUDIO, BOS, EOS, Vocabulary
-
-
-class TemporaryFolderTest(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = Path(temporary.name)
+from train import files
+from train.data import prepare
+from train.data.recordings import Recording
+from train.errors import TrainingError
+from train.language_model import guides
+from train.language_model.clips import Clip
+from train.language_model.conversation import Conversation, PromptBuilder
+from train.language_model.guides import Placed
+from train.language_model.model import LanguageModel, LanguageModelConfig
+from train.language_model.pen import ABRIDGED, Pen
+from train.language_model.train_llm import GUIDANCE, STREAM_WEIGHTS, LanguageModelTrainer, collate, losses
+from train.language_model.vocabulary import ASSISTANT, AUDIO, BOS, EOS, Vocabulary
+from train.storage import Run, load_weights
+from train.world.scenes import Scene, Sound
 
 
-class Recordings(TemporaryFolderTest):
+class Recordings(context.TemporaryFolderTest):
     def write(self, name: str, samples: np.ndarray, rate: int = 16_000) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples, rate, format="WAV")
         return path
 
-    def read(self) -> tuple[list[recordings.Recording], str]:
+    def read(self) -> tuple[list[Recording], str]:
         said = io.StringIO()
         with contextlib.redirect_stderr(said):
-            return list(recordings._recorded(self.folder)), said.getvalue()
+            return list(prepare._recorded(self.folder)), said.getvalue()
 
     def test_broken_files_are_named_and_left_out(self):
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8000)
@@ -79,11 +70,11 @@ class Recordings(TemporaryFolderTest):
 
     def test_an_empty_folder_is_an_error_before_anything_is_rendered(self):
         with self.assertRaisesRegex(TrainingError, "no readable sound recordings.*esc10/CLASS"):
-            recordings.prepare(self.folder, self.folder / "recordings.npz")
+            prepare.prepare(self.folder, self.folder / "recordings.npz")
         self.assertFalse((self.folder / "recordings.npz").exists())
 
 
-class Resuming(TemporaryFolderTest):
+class Resuming(context.TemporaryFolderTest):
     MINUTES = 1e6  # the tests stop by steps, not by time
 
     def run_of(self, size: int = 4) -> tuple[Run, torch.nn.Linear]:
@@ -94,7 +85,7 @@ class Resuming(TemporaryFolderTest):
 
     def train(self, last_step: int) -> torch.Tensor:
         run, model = self.run_of()
-        with contextlib.redirect_stdout(io.StringIO()):
+        with context.silent():
             for step in run.steps(warm_up=1):
                 x = torch.from_numpy(np.random.default_rng(step).normal(size=(8, 4)).astype(np.float32))
                 run.optimizer.zero_grad()
@@ -106,7 +97,7 @@ class Resuming(TemporaryFolderTest):
         return model.weight.detach().clone()
 
     def test_an_interrupted_run_goes_on_where_it_was(self):
-        with contextlib.redirect_stdout(io.StringIO()):
+        with context.silent():
             whole = self.train(19)
             (self.folder / "state.pt").unlink()
             self.train(9)
@@ -119,7 +110,7 @@ class Resuming(TemporaryFolderTest):
             for step in run.steps():
                 if step == 3:
                     raise KeyboardInterrupt
-        with contextlib.redirect_stdout(io.StringIO()):
+        with context.silent():
             self.assertEqual(self.run_of()[0].step, 3)
 
     def test_a_full_disk_is_reported_and_leaves_the_old_state(self):
@@ -146,7 +137,7 @@ class Resuming(TemporaryFolderTest):
             load_weights(self.folder / "absent.pt", torch.nn.Linear(1, 1))
 
 
-class Writing(TemporaryFolderTest):
+class Writing(context.TemporaryFolderTest):
     def test_a_folder_that_cannot_be_written_is_an_error(self):
         (self.folder / "file").write_bytes(b"")
         with self.assertRaises((TrainingError, OSError)):

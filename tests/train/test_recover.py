@@ -1,26 +1,21 @@
 """What is recovered from the shipped package computes what its graphs compute."""
 
-import contextlib
-import io
-import sys
 import tempfile
 import unittest
 from pathlib import Path
 
+import context
 import numpy as np
 import onnxruntime
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "export" / "train"))
+from train import recover
+from train.encoder.train_encoder import EncoderTrainer
+from train.errors import TrainingError
+from train.language_model.model import LanguageModelConfig
+from train.storage import begin_with, load_weights
 
-import recover
-from errors import TrainingError
-from language_model import LanguageModelConfig
-from train_encoder import EncoderTrainer
-from storage import begin_with, load_weights
-
-PACKAGE = ROOT / "onnx" / "default"
+PACKAGE = context.ROOT / "onnx" / "default"
 torch.set_grad_enabled(True)
 
 
@@ -41,7 +36,7 @@ class Recovered(unittest.TestCase):
         cls.random = np.random.default_rng(0)
         cls.temporary = tempfile.TemporaryDirectory()
         cls.work = Path(cls.temporary.name)
-        with contextlib.redirect_stdout(io.StringIO()):
+        with context.silent():
             recover.recover(PACKAGE, cls.work)
 
     @classmethod
@@ -93,7 +88,7 @@ class Recovered(unittest.TestCase):
 
     def test_the_files_of_the_stages_fit_them(self):
         trainer = EncoderTrainer(["dog bark"])
-        with contextlib.redirect_stdout(io.StringIO()):
+        with context.silent():
             begin_with(self.work / recover.START / "encoder.pt", trainer)
         torch.testing.assert_close(trainer.tower.proj.weight, recover.tower(PACKAGE).proj.weight)
         load_weights(self.work / "codec.pt", recover.codec(PACKAGE))

@@ -1,24 +1,24 @@
 """What the language model is to say and write: sounds that last and vary, critiques that are true, questions about presence."""
 
-import context
 import random
 import unittest
 from unittest import mock
 
+import context
+import evaluate
 import numpy as np
 
-import evaluate
-import pen
-import scenes
-import select_examples
-import small_world
-import units
-from dialogue import Dialogues
-from example_cache import Clip
-from pen import Pen
-from recordings import SAMPLING_RATE, Recording
-from scenes import Scene, Sound
-from vocabulary import Vocabulary
+from train.audio import SAMPLING_RATE
+from train.data import units
+from train.data.recordings import Recording
+from train.language_model import pen, written
+from train.language_model.clips import Clip
+from train.language_model.conversation import Conversation
+from train.language_model.dialogue import Dialogues
+from train.language_model.pen import Pen
+from train.language_model.vocabulary import Vocabulary
+from train.world import scenes, small_world
+from train.world.scenes import Scene, Sound
 
 VOCABULARY = Vocabulary(256, 8, 1024)
 FRAMES = 12
@@ -83,8 +83,8 @@ class Spoken(context.TemporaryFolderTest):
     def test_digits_that_are_not_read_are_left_out_where_another_voice_is(self):
         takes = [Recording(f"{w} {v}", "clear", w, v, np.full(640, x, np.float32)) for w, v, x in (("one", "slt", 1), ("one", "kal", -1), ("two", "kal", -1))]
         replaced = {"DigitJudge": lambda: mock.Mock(read=lambda x: ["one"] if x.max() > 0 else []), "encode": lambda _, x: x, "decode": lambda _, x: x}
-        with mock.patch.multiple(select_examples, **replaced), context.silent():
-            kept = [(c.words, c.voice) for c in select_examples._words(takes, None)]
+        with mock.patch.multiple(written, **replaced), context.silent():
+            kept = [(c.words, c.voice) for c in written._words(takes, None)]
         self.assertEqual(kept, [("one", "slt"), ("two", "kal")])
 
 
@@ -98,9 +98,9 @@ class Chosen(unittest.TestCase):
     def test_few_of_one_recording_and_what_is_named_first(self):
         found = [units.Unit("wind", np.full(640, 0.95 - 0.01 * i, np.float32), f"source {i % 3}") for i in range(30)]
         replaced = {"SoundJudge": self.Judge, "encode": lambda _, x: x, "decode": lambda _, x: x}
-        with mock.patch.multiple(select_examples, **replaced), context.silent():
-            best = select_examples._best(found, None, 24)
-        self.assertEqual(len(best), 3 * select_examples.FROM_ONE_SOURCE[False])
+        with mock.patch.multiple(written, **replaced), context.silent():
+            best = written._best(found, None, 24)
+        self.assertEqual(len(best), 3 * written.FROM_ONE_SOURCE[False])
         self.assertEqual(best[0].samples[0], np.float32(0.95))
 
     def test_stretches_are_as_long_as_asked_for(self):
@@ -140,8 +140,6 @@ class Critiques(unittest.TestCase):
                 return VOCABULARY.text([len(text) % 200])
 
             def conversation(self, *parts):
-                from conversation import Conversation
-
                 return Conversation(self).user(*parts)
 
         everything = [c for label in small_world.CONCEPTS for c in (Clip(np.ones((8, 10), np.int64), scene=Scene((Sound(label),)), source="a"),)]

@@ -1,0 +1,151 @@
+"""A conversation as a sequence of frames: what the user says, and the segments of the assistant that are learned."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from ..world.scenes import VERDICT
+from . import guides
+from .vocabulary import ASSISTANT, BOS, EOS, EOT, TEXT, USER, Vocabulary
+
+IGNORE = guides.IGNORE
+DECISION_WEIGHT = 20.0  # of a frame in which it is decided what follows
+VERDICT_WEIGHT = 6.0  # of a token of what is concluded from what was heard
+
+
+@dataclass
+class Part:
+    """One user message."""
+
+    modality: int
+    text: str | None = None
+    features: np.ndarray | None = None
+    guides: np.ndarray | None = None  # of the features
+
+
+@dataclass
+class Example:
+    frames: np.ndarray  # [n, streams]
+    slots: np.ndarray  # [n] bool: embeddings that features replace
+    features: np.ndarray  # [slots set, feature size]
+    text_targets: np.ndarray  # [n]: what stream 0 must say after each frame, IGNORE elsewhere
+    sound_targets: np.ndarray  # [n, streams]: index into each stream's audio logits, IGNORE elsewhere
+    weights: np.ndarray  # [n, streams] of the targets after each frame
+    guides: np.ndarray  # [n, 6]: see guides.py
+    prompt: int = 0  # frames at the start that a second row lacks, as guidance needs it; 0: there is no such row
+
+    @property
+    def rows(self) -> int:
+        return 2 if self.prompt else 1
+
+    def without_prompt(self) -> Example:
+        """That row: pad for all that precedes the last segment, its [assistant] included, and only that segment to learn."""
+        row = copy.deepcopy(self)
+        row.frames[: self.prompt], row.slots[:], row.features = 0, False, self.features[:0]
+        row.text_targets[:], row.sound_targets[: self.prompt], row.guides[:] = IGNORE, IGNORE, IGNORE
+        return row
+
+
+class Conversation:
+    """A conversation that grows message by message, with what the assistant must learn to say."""
+
+    def __init__(self, builder: PromptBuilder):
+        self.builder, self.vocabulary = builder, builder.vocabulary
+        self._frames, self._slots, self._features = [self.vocabulary.single([BOS])], [np.zeros(1, bool)], []
+        self._text, self._sound, self._weights = [self._nothing(1)], [self._silence(1)], [self._even(1)]
+        self._guides = [guides.none(1)]
+
+    def user(self, *parts: Part) -> Conversation:
+        v = self.vocabulary
+        for i, part in enumerate(parts):
+            if part.features is None:
+                content = self.builder.text(part.text)
+            else:
+                content = v.single([0] * len(part.features))
+                self._features.append(part.features)
+            frames = np.concatenate([v.single([USER, part.modality]), content, v.single([EOT if i + 1 < len(parts) else EOS])])
+            slots, guided = np.zeros(len(frames), bool), guides.none(len(frames))
+            slots[2:-1] = part.features is not None
+            if part.guides is not None:
+                guided[2:-1] = part.guides
+            self._append(frames, slots, guided=guided)
+        return self
+
+    def text(self, text: str, last: bool = True) -> Conversation:
+        """A text segment of the assistant; another segment follows unless it is the `last` one."""
+        content, closing = self.builder.text(text), EOS if last else EOT
+        frames = np.concatenate([self.vocabulary.single([ASSISTANT, TEXT]), content, self.vocabulary.single([closing])])
+        targets, weights = self._nothing(len(frames)), self._even(len(frames))
+        targets[:-1] = frames[1:, 0]
+        if verdict := VERDICT.search(text):
+            weights[1 + len(self.builder.text(text[: verdict.start()])) : -2] = VERDICT_WEIGHT
+        self._append(frames, text=targets, weights=weights)
+        return self
+
+    def sound(
+        self, modality: int, content: np.ndarray, weights: np.ndarray, guided: np.ndarray | None = None, last: bool = True, learned: bool = True
+    ) -> Conversation:
+        """A sound segment: frames [n, streams] in the delay pattern, how much each token of them counts, and their guides.
+
+        The first of the guides stands before the first frame. Of a segment that is not `learned` only the end is: whether
+        another one follows; what comes next in it is no guide then.
+        """
+        v, closing = self.vocabulary, EOS if last else EOT
+        frames = np.concatenate([v.single([ASSISTANT, modality]), content, v.single([closing])])
+        text, sound, all_weights = self._nothing(len(frames)), self._silence(len(frames)), self._even(len(frames))
+        text[0] = modality
+        if learned:
+            sound[1:-2] = content - np.array([v.block(i) for i in range(v.streams)])
+            all_weights[1 : 1 + len(weights)] = weights
+        sound[-2, 0] = v.block_size + (closing == EOT)  # eos and eot follow stream 0's block
+        all_weights[-2] = DECISION_WEIGHT
+        all_guides = guides.none(len(frames))
+        if guided is not None:
+            all_guides[1:-1] = guided
+            if not learned:
+                all_guides[:, guides.NEXT :] = IGNORE
+        self._append(frames, text=text, sound=sound, weights=all_weights, guided=all_guides)
+        return self
+
+    def example(self, guided: bool = False) -> Example:
+        """`guided`: its last segment is learned under guidance too."""
+        features = np.concatenate(self._features) if self._features else np.zeros((0, self.builder.feature_size), np.float16)
+        return Example(
+            np.concatenate(self._frames), np.concatenate(self._slots), features,
+            np.concatenate(self._text), np.concatenate(self._sound), np.concatenate(self._weights), np.concatenate(self._guides),
+            prompt=sum(map(len, self._frames[:-1])) + 1 if guided else 0,
+        )  # fmt: skip
+
+    def _append(self, frames: np.ndarray, slots=None, text=None, sound=None, weights=None, guided=None) -> None:
+        n = len(frames)
+        self._frames.append(frames)
+        self._slots.append(np.zeros(n, bool) if slots is None else slots)
+        self._text.append(self._nothing(n) if text is None else text)
+        self._sound.append(self._silence(n) if sound is None else sound)
+        self._weights.append(self._even(n) if weights is None else weights)
+        self._guides.append(guides.none(n) if guided is None else guided)
+
+    @staticmethod
+    def _nothing(n: int) -> np.ndarray:
+        return np.full(n, IGNORE, np.int64)
+
+    def _silence(self, n: int) -> np.ndarray:
+        return np.full((n, self.vocabulary.streams), IGNORE, np.int64)
+
+    def _even(self, n: int) -> np.ndarray:
+        return np.ones((n, self.vocabulary.streams), np.float32)
+
+
+class PromptBuilder:
+    def __init__(self, vocabulary: Vocabulary, tokenizer: Tokenizer, feature_size: int):
+        self.vocabulary, self.tokenizer, self.feature_size = vocabulary, tokenizer, feature_size
+
+    def text(self, text: str) -> np.ndarray:
+        return self.vocabulary.text(self.tokenizer.encode(text).ids)
+
+    def conversation(self, *parts: Part) -> Conversation:
+        return Conversation(self).user(*parts)
