@@ -1,7 +1,7 @@
 """The recipe of the default model: recordings in, a checkpoint out. Each package imports only those above it.
 
     audio/           log-mel spectra and augmentation
-    sounds/          sounds and voices that are rendered
+    audio/           log-mel spectra and augmentation
     world/           the kinds of sound, the scenes, and the sentences about them
     data/            recordings, and units and scenes cut from and mixed of them
     evaluation/      judges that are no part of the model

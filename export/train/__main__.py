@@ -21,7 +21,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder that holds esc10/ and spoken-digits/; not needed once WORK/recordings.npz exists")
     parser.add_argument("--work", type=Path, required=True, help="folder for caches, training state and the checkpoint")
     parser.add_argument("--package", type=Path, help="begin with the weights of this package, made by an earlier run of the recipe")
-    parser.add_argument("--stage", nargs="+", choices=list(STAGES), help="run only these stages (default: all in order; joint with --device cuda)")
+    stages = "run only these stages (default: all in order; joint with --device cuda)"
+    parser.add_argument("--stage", nargs="+", choices=list(STAGES), help=stages)
     parser.add_argument("--minutes", type=float, help="budget of a training stage, over all sittings")
     parser.add_argument("--all", action="store_true", help="train on everything: hold out no fold and no speaker")
     parser.add_argument("--half-trained", action="store_true", help="mark the checkpoint as unfinished")

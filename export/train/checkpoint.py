@@ -1,4 +1,4 @@
-"""Stage `checkpoint`: the trained parts as one checkpoint in the format of the UALM authors' trainer."""
+"""Stage `checkpoint`: writes the trained parts as one checkpoint in the format of the UALM authors' trainer."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def preprocessor_config() -> dict:
 
 
 def package(attribution: str, half_trained: bool) -> dict:
-    """What the exporter copies into the package's manifest."""
+    """Builds `package.json`, whose fields the exporter copies into the package's manifest."""
     return {
         "name": "ualm-small-world",
         "license": "CC BY-SA 4.0",
@@ -182,7 +182,7 @@ def package(attribution: str, half_trained: bool) -> dict:
 
 
 def attribution(data: Path) -> str:
-    """The people whose recordings the weights come from."""
+    """Builds the attribution of the recordings, sounds and voices that the weights were trained on."""
     lines = [
         "ESC-10, K. J. Piczak, ESC: Dataset for Environmental Sound Classification, ACM Multimedia 2015; recordings from freesound.org:",
     ]

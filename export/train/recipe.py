@@ -1,4 +1,4 @@
-"""The settings of a training run, and the parts of the model as their stages stored them."""
+"""The settings of a training run, and access to the parts that its stages stored."""
 
 from __future__ import annotations
 

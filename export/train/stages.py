@@ -1,4 +1,4 @@
-"""The stages of a training run, in order. A stage whose result exists does nothing, or trains further within its budget."""
+"""The stages of a training run, in order. A stage that stores a single result is skipped if the result exists."""
 
 from __future__ import annotations
 

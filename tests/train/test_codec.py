@@ -1,4 +1,4 @@
-"""The codec that is learned together, from a packed file, and sounds that are written from units."""
+"""The jointly trained codec, and the packed file of its training data."""
 
 import unittest
 from dataclasses import replace
@@ -37,7 +37,7 @@ def trainer() -> JointTrainer:
 
 
 class CropsOfRecordings(unittest.TestCase):
-    def test_they_are_of_the_recordings(self):
+    def test_crops_come_from_the_recordings(self):
         torch.manual_seed(0)
         crops = Crops([r for r in context.recordings() if r.kind in SHARES], SHARES, 16_000, CPU)
         drawn = crops.draw(64)
@@ -46,7 +46,7 @@ class CropsOfRecordings(unittest.TestCase):
         self.assertTrue((drawn.abs().amax(1) > 1e-3).all())
         self.assertTrue(((drawn == 0).sum(1) >= 1900).all(), "silence surrounds what is shorter")
 
-    def test_a_place_in_a_long_recording(self):
+    def test_crops_of_a_long_recording_start_at_a_random_position(self):
         ramp = Recording("ramp", "sound", "rain", "1", np.linspace(0, 1, 48_000, dtype=np.float32))
         torch.manual_seed(1)
         drawn = Crops([ramp], {"sound": 1.0}, 100, CPU).draw(32)
@@ -64,7 +64,7 @@ class Joint(context.TemporaryFolderTest):
         torch.save({"model": codec.state_dict()}, self.folder / "codec.pt")
         return codec
 
-    def test_it_begins_as_the_codec_was(self):
+    def test_the_initial_output_equals_the_codecs(self):
         codec, other = self.start(), trainer()
         with context.silent():
             train_jointly.begin_with(self.folder / "codec.pt", other.codec)
@@ -85,7 +85,7 @@ class Joint(context.TemporaryFolderTest):
             self.assertEqual(float(subject.codec.quantizer.codebooks[1:, 0].detach().abs().max()), 0.0)
 
     def test_a_step_in_bfloat16(self):
-        """As on a GPU: what networks say in few digits stays near what they say in many."""
+        """On a GPU, networks compute in bfloat16: their output stays near that in float32."""
         results = []
         for enabled in (False, True):
             subject = trainer()
@@ -97,7 +97,7 @@ class Joint(context.TemporaryFolderTest):
             results.append(float(found.adversary.detach()))
         self.assertAlmostEqual(*results, delta=0.05)
 
-    def test_what_is_coded_is_what_the_codes_say(self):
+    def test_quantized_latents_equal_the_decoded_codes(self):
         subject = trainer()
         latents = torch.randn(2, 5, 8, requires_grad=True)
         coded, _ = subject.quantize(latents, torch.tensor([3, 1]))
@@ -107,7 +107,7 @@ class Joint(context.TemporaryFolderTest):
         coded.sum().backward()
         torch.testing.assert_close(latents.grad, torch.ones_like(latents))
 
-    def test_unused_entries_begin_anew_and_zero_stays(self):
+    def test_unused_entries_are_replaced_and_entry_zero_stays(self):
         subject = trainer()
         subject.quantize(torch.zeros(1, 4, 8), torch.tensor([3]))
         self.assertGreater(subject.revive(torch.randn(1, 200, 8)), 0)
@@ -127,7 +127,7 @@ class Joint(context.TemporaryFolderTest):
 
 
 class Packed(context.TemporaryFolderTest):
-    def test_every_stage_reads_it_as_the_recordings(self):
+    def test_a_packed_file_loads_like_the_recordings(self):
         known = context.recordings()
         known.append(Recording("unheard", "made", "wind", HELD_OUT, known[0].samples))
         recordings.store(known, self.folder / "recordings.npz")
@@ -140,7 +140,7 @@ class Packed(context.TemporaryFolderTest):
         self.assertEqual(len(found), len(original))
         self.assertLess(np.square(found - original).sum() / np.square(original).sum(), 0.02)
 
-    def test_the_limit_holds_and_every_kind_is_there(self):
+    def test_the_size_limit_holds_and_every_kind_is_present(self):
         recordings.store(context.recordings(), self.folder / "recordings.npz")
         with context.silent():
             pack_recordings.pack(self.folder / "recordings.npz", self.folder / "packed.npz", 0.06)
@@ -149,7 +149,7 @@ class Packed(context.TemporaryFolderTest):
 
     def test_too_small_a_limit_is_an_error(self):
         recordings.store(context.recordings(), self.folder / "recordings.npz")
-        with self.assertRaisesRegex(TrainingError, "nothing of .* fits"):
+        with self.assertRaisesRegex(TrainingError, "no recording of .* fits"):
             pack_recordings.pack(self.folder / "recordings.npz", self.folder / "packed.npz", 0.0001)
 
 

@@ -1,4 +1,4 @@
-"""The recipe: what broken input leads to, that an interrupted run goes on, and what the language model is asked for."""
+"""The recipe: broken input, interrupted runs, and the targets of the language model."""
 
 import contextlib
 import io
@@ -41,7 +41,7 @@ class Recordings(context.TemporaryFolderTest):
         with contextlib.redirect_stderr(said):
             return list(prepare._recorded(self.folder)), said.getvalue()
 
-    def test_broken_files_are_named_and_left_out(self):
+    def test_broken_files_are_reported_and_skipped(self):
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8000)
         self.write("esc10/dog_bark/1-1-A.ogg", noise)
         self.write("spoken-digits/3_ann_0.wav", noise)
@@ -54,7 +54,7 @@ class Recordings(context.TemporaryFolderTest):
         for path in broken:
             self.assertIn(str(path), said)
 
-    def test_samples_that_are_not_finite_are_left_out(self):
+    def test_files_with_samples_that_are_not_finite_are_skipped(self):
         path = self.folder / "esc10/rain/2-1-A.ogg"
         path.parent.mkdir(parents=True)
         soundfile.write(path, np.array([0.1, np.nan, 0.2], np.float32), 16_000, format="WAV", subtype="FLOAT")
@@ -96,7 +96,7 @@ class Resuming(context.TemporaryFolderTest):
                     break
         return model.weight.detach().clone()
 
-    def test_an_interrupted_run_goes_on_where_it_was(self):
+    def test_an_interrupted_run_resumes_at_the_same_step(self):
         with context.silent():
             whole = self.train(19)
             (self.folder / "state.pt").unlink()
@@ -147,7 +147,7 @@ class Writing(context.TemporaryFolderTest):
 class Guides(unittest.TestCase):
     BELL, DOG = guides.LABELS["church bell"], guides.LABELS["dog bark"]
 
-    def test_every_frame_is_told_what_is_now_was_before_and_comes_next(self):
+    def test_guides_hold_the_current_previous_and_next_sound(self):
         units = [Placed("church bell", 2, 4), Placed("dog bark", 5, 6), Placed("dog bark", 7, 9)]
         targets = guides.of_units(units, 10)
         sounds = lambda column: targets[:, column].tolist()  # noqa: E731
@@ -158,12 +158,12 @@ class Guides(unittest.TestCase):
         self.assertEqual(sounds(guides.NEXT + 1), [1, 1, 1, 1, 1, 2, 2, 0, 0, 0])
         self.assertEqual(sounds(guides.NOW + 1), [0, 0, 1, 1, 0, 1, 0, 2, 2, 0])
 
-    def test_what_is_heard_is_placed_in_seconds_and_has_no_next(self):
+    def test_heard_units_are_placed_in_seconds_and_have_no_next_sound(self):
         targets = guides.of_units([Placed("dog bark", 0.2, 0.4)], 20, rate=25, written=False)
         self.assertEqual(np.flatnonzero(targets[:, guides.NOW]).tolist(), list(range(5, 10)))
         self.assertTrue((targets[:, guides.NEXT :] == guides.IGNORE).all())
 
-    def test_the_guides_of_a_written_scene_stand_where_its_units_are(self):
+    def test_the_guides_of_a_written_scene_follow_its_units(self):
         vocabulary = Vocabulary(256, 8, 1024)
         silence = np.zeros((8, 9), np.int64)
         clips = [Clip(np.full((8, 12), 7), scene=Scene((Sound(label),))) for label in ("dog bark", "church bell")] + [Clip(silence)]
@@ -176,7 +176,7 @@ class Guides(unittest.TestCase):
             self.assertEqual((now == self.BELL).sum(), length)
             self.assertEqual(written.guides[0, guides.NEXT], self.BELL)
 
-    def test_a_draft_that_is_not_learned_is_not_asked_what_comes_next(self):
+    def test_an_unlearned_draft_has_no_targets_for_the_next_sound(self):
         vocabulary = Vocabulary(256, 8, 1024)
         content = vocabulary.delayed(np.zeros((8, 4), np.int64))
         asked = guides.of_units([Placed("dog bark", 1, 3)], 1 + len(content))
@@ -191,7 +191,7 @@ class Guides(unittest.TestCase):
 
 
 class Guided(unittest.TestCase):
-    """What is learned under guidance: a second row without its prompt."""
+    """Targets under guidance: a second row without its prompt."""
 
     def setUp(self):
         torch.manual_seed(0)
@@ -203,7 +203,7 @@ class Guided(unittest.TestCase):
         self.content = vocabulary.delayed(np.zeros((8, 4), np.int64))
         self.conversation = Conversation(PromptBuilder(vocabulary, None, 4)).sound(AUDIO, self.content, np.ones(self.content.shape))
 
-    def test_the_second_row_lacks_what_precedes_the_sound(self):
+    def test_the_second_row_has_pad_before_the_sound(self):
         example = self.conversation.example(guided=True)
         row = example.without_prompt()
         self.assertEqual(example.prompt, 2, "bos and [assistant]")
@@ -213,7 +213,7 @@ class Guided(unittest.TestCase):
         self.assertTrue(example.frames[1, 0] != 0, "the first row keeps its prompt")
         self.assertEqual(collate([self.conversation.example(), example]).prompted.tolist(), [0, 1, 1])
 
-    def test_guided_logits_are_held_against_the_sound(self):
+    def test_the_loss_is_that_of_the_guided_logits(self):
         batch = collate([self.conversation.example(guided=True)])
         alone = collate([self.conversation.example()])
         with torch.no_grad():
@@ -233,8 +233,8 @@ class Guided(unittest.TestCase):
                 expected += STREAM_WEIGHTS[stream] * (loss * batch.weights[1, :, stream]).sum()
         torch.testing.assert_close(both - first, expected)
 
-    def test_the_row_with_the_prompt_learns_nothing_by_the_other(self):
-        """The embedding of the prompt's own tokens moves as it does without the second row."""
+    def test_the_row_with_the_prompt_gets_no_gradient_from_the_other(self):
+        """The gradient of the prompt's own token embeddings is the same without the second row."""
         gradients = []
         for guided in (False, True):
             random.seed(7)
@@ -246,7 +246,7 @@ class Guided(unittest.TestCase):
 
 @contextlib.contextmanager
 def disk_full_after(size: int):
-    """Files cannot grow beyond `size` bytes, as on a disk without room."""
+    """Limits the size of files to `size` bytes, as a full disk does."""
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:

@@ -1,4 +1,4 @@
-"""What is recovered from the shipped package computes what its graphs compute."""
+"""Recovered weights compute the same results as the graphs of the shipped package."""
 
 import tempfile
 import unittest
@@ -29,7 +29,7 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 class Recovered(unittest.TestCase):
-    """The weights are what the package's integers stand for, so that only the arithmetic differs."""
+    """The recovered weights equal the dequantized ones, so only the arithmetic differs."""
 
     @classmethod
     def setUpClass(cls):
@@ -70,7 +70,7 @@ class Recovered(unittest.TestCase):
         return run("llm", inputs_embeds=embeddings, **lengths, **state)[0]
 
     @torch.no_grad()
-    def test_features_as_the_adaptor_gives_them(self):
+    def test_features_after_the_adaptor(self):
         tower, model = recover.tower(PACKAGE), recover.language_model(PACKAGE)
         mel = self.random.normal(0, 0.5, (1, 128, 200)).astype(np.float32)
         found = model.adaptor["continuous_audio"](tower(torch.from_numpy(mel), torch.tensor([200])))
@@ -86,7 +86,7 @@ class Recovered(unittest.TestCase):
         decoded = run("codec_decoder", audio_codes=codes.numpy(), first_frame=np.array([3], np.int64))
         self.assertLess(relative_error(codec.decode(codes, first_frame=3).numpy(), decoded[0]), 0.01)
 
-    def test_the_files_of_the_stages_fit_them(self):
+    def test_the_stages_load_the_recovered_files(self):
         trainer = EncoderTrainer(["dog bark"])
         with context.silent():
             begin_with(self.work / recover.START / "encoder.pt", trainer)
@@ -94,8 +94,8 @@ class Recovered(unittest.TestCase):
         load_weights(self.work / "codec.pt", recover.codec(PACKAGE))
         self.assertTrue((self.work / "tokenizer.json").exists())
 
-    def test_another_package_is_refused(self):
-        with self.assertRaisesRegex(TrainingError, "no package"):
+    def test_a_foreign_package_is_refused(self):
+        with self.assertRaisesRegex(TrainingError, "not a package"):
             recover.recover(self.work, self.work)
         with self.assertRaisesRegex(TrainingError, "expected constant.*found"):
             recover.Initializers(PACKAGE / "text_head.onnx").vector(7)

@@ -1,4 +1,4 @@
-"""Small random changes that leave what a clip is as it was."""
+"""Small random changes of a clip that keep its label true."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import soxr
 from . import SAMPLING_RATE
 from .log_mel import N_FFT
 
-ENVELOPE_COEFFICIENTS = 36  # of the cepstrum: what is slower over frequency is the vocal tract, what is faster the pitch
+ENVELOPE_COEFFICIENTS = 36  # of the cepstrum: the lower ones describe the vocal tract, the higher ones the pitch
 
 
 def change_speed(samples: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Plays faster or slower (pitch and tempo together)."""
+    """Plays `samples` faster or slower: pitch and tempo change together."""
     speed = random.uniform(low, high)
     return soxr.resample(samples, SAMPLING_RATE * speed, SAMPLING_RATE, quality="LQ").astype(np.float32)
 
@@ -28,7 +28,7 @@ def loud(samples: np.ndarray, peak: float) -> np.ndarray:
 
 
 def trim_silence(samples: np.ndarray, threshold: float = 0.003, margin: float = 0.15) -> np.ndarray:
-    """Cuts silence off both ends, leaving `margin` seconds; `threshold` is relative to the loudest sample."""
+    """Cuts silence off both ends and leaves `margin` seconds; `threshold` is relative to the loudest sample."""
     loud = np.flatnonzero(np.abs(samples) > threshold * np.abs(samples).max())
     if loud.size == 0:
         return samples
@@ -37,7 +37,7 @@ def trim_silence(samples: np.ndarray, threshold: float = 0.003, margin: float = 
 
 
 def crop(samples: np.ndarray, length: int, tries: int = 4) -> np.ndarray:
-    """`length` samples from a random place, the loudest of a few tries; shorter clips stay whole."""
+    """Cuts out `length` samples: the loudest of a few random positions. Shorter clips stay whole."""
     if len(samples) <= length:
         return samples
     starts = [random.randrange(len(samples) - length) for _ in range(random.randint(1, tries))]
@@ -61,7 +61,7 @@ def add_noise(samples: np.ndarray, low: float = 15.0, high: float = 50.0) -> np.
 
 
 def warp_voice(power: np.ndarray, tract: float, pitch: float) -> np.ndarray:
-    """The power spectrum [frames, bins] of a voice whose resonances lie `tract` times, whose harmonics `pitch` times as high."""
+    """Shifts the resonances of a voice by the factor `tract` and its harmonics by `pitch`, in a power spectrum [frames, bins]."""
     logarithm = np.log(power + 1e-10)
     cepstrum = np.fft.irfft(logarithm, N_FFT, axis=-1)
     cepstrum[:, ENVELOPE_COEFFICIENTS : N_FFT - ENVELOPE_COEFFICIENTS + 1] = 0
@@ -70,12 +70,12 @@ def warp_voice(power: np.ndarray, tract: float, pitch: float) -> np.ndarray:
 
 
 def change_tempo(mel: np.ndarray, stretch: float) -> np.ndarray:
-    """Log-mel [bins, frames] that lasts `stretch` times as long, at the same pitch."""
+    """Stretches a log-mel [bins, frames] in time by the factor `stretch`, at the same pitch."""
     return _stretched(mel, stretch, axis=1, count=max(2, round(mel.shape[1] * stretch))).astype(np.float32)
 
 
 def _stretched(values: np.ndarray, factor: float, axis: int, count: int | None = None) -> np.ndarray:
-    """Reads along an axis at every position over `factor`; what lies beyond the end is as at the end."""
+    """Resamples along an axis by `factor`; positions beyond the end repeat the last value."""
     length = values.shape[axis]
     at = np.minimum(np.arange(count or length) / factor, length - 1)
     low = np.minimum(at.astype(int), length - 2)
@@ -84,7 +84,7 @@ def _stretched(values: np.ndarray, factor: float, axis: int, count: int | None =
 
 
 def reverberate(samples: np.ndarray) -> np.ndarray:
-    """In a room: a few early reflections and exponentially dying noise after them."""
+    """Adds the echo of a room: a few early reflections, then exponentially decaying noise."""
     length = int(random.uniform(0.1, 0.5) * SAMPLING_RATE)
     t = np.arange(length) / SAMPLING_RATE
     tail = np.random.randn(length) * np.exp(-6.9 * t / random.uniform(0.12, 0.7))
@@ -98,7 +98,7 @@ def reverberate(samples: np.ndarray) -> np.ndarray:
 
 
 def limit_band(samples: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Only what lies between two frequencies, with flanks of a sixth of an octave."""
+    """Keeps the frequencies from `low` to `high`, with flanks of a sixth of an octave."""
     size = 1 << (len(samples) - 1).bit_length()
     hertz = np.maximum(np.fft.rfftfreq(size, 1 / SAMPLING_RATE), 1.0)
     gain = 1 / np.sqrt((1 + (low / hertz) ** 12) * (1 + (hertz / high) ** 24))
@@ -106,13 +106,13 @@ def limit_band(samples: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def clip(samples: np.ndarray) -> np.ndarray:
-    """Too loud for the microphone, by 1 to 14 decibels."""
+    """Clips the samples as a microphone that is overloaded by 1 to 14 decibels."""
     edge = np.abs(samples).max() * 10 ** (-random.uniform(1, 14) / 20)
     return np.clip(samples, -edge, edge)
 
 
 def coarsen(samples: np.ndarray) -> np.ndarray:
-    """Eight bits a sample, in steps that grow with loudness, as on the telephone."""
+    """Quantizes the samples to eight bits in logarithmic steps, as a telephone does."""
     peak = np.abs(samples).max() + 1e-6
     curved = np.sign(samples) * np.log1p(255 * np.abs(samples) / peak) / np.log(256)
     rounded = np.round(curved * 127) / 127
@@ -120,7 +120,7 @@ def coarsen(samples: np.ndarray) -> np.ndarray:
 
 
 def another_microphone(samples: np.ndarray, narrow: float = 0.4) -> np.ndarray:
-    """The same sound in another room, through another microphone or a telephone; `narrow`: how often the top is missing."""
+    """Simulates another room, and another microphone or a telephone. `narrow` is the share of clips that lose their high frequencies."""
     if random.random() < 0.3:
         samples = reverberate(samples)
     if random.random() < 0.15:
@@ -133,14 +133,14 @@ def another_microphone(samples: np.ndarray, narrow: float = 0.4) -> np.ndarray:
 
 
 def tilt_spectrum(mel: np.ndarray, strength: float = 0.15) -> np.ndarray:
-    """Adds a smooth random curve over the mel bins: another microphone, another room."""
+    """Adds a smooth random curve over the mel bins, as another microphone or room would."""
     knots = np.random.uniform(-strength, strength, 6)
     curve = np.interp(np.linspace(0, 5, mel.shape[0]), np.arange(6), knots)
     return mel + curve[:, None].astype(np.float32)
 
 
 def mask_spectrum(mel: np.ndarray, max_bins: int = 24, max_frames: int = 25) -> np.ndarray:
-    """SpecAugment: blanks up to two bands of bins and two stretches of frames."""
+    """Blanks up to two bands of bins and two stretches of frames (SpecAugment)."""
     mel, blank = mel.copy(), float(mel.mean())
     for _ in range(random.randint(0, 2)):
         width = random.randint(0, max_bins)

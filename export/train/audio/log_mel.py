@@ -16,12 +16,12 @@ _BANK = filter_bank(N_FFT, MEL_BINS, SAMPLING_RATE).T
 
 
 def log_mel(samples: np.ndarray) -> np.ndarray:
-    """[samples] at 16 kHz → [128, samples // 160]."""
+    """Computes the log-mel spectrum of [samples] at 16 kHz: [128, samples // 160]."""
     return of_power(power_spectrum(samples))
 
 
 def power_spectrum(samples: np.ndarray) -> np.ndarray:
-    """[frames, N_FFT / 2 + 1] of the normalised waveform."""
+    """Computes the power spectrum [frames, N_FFT / 2 + 1] of the normalised waveform."""
     x = samples.astype(np.float64)
     x = (x - x.mean()) / np.sqrt(x.var() + 1e-7)
     padded = np.pad(x, N_FFT // 2, mode="reflect")
@@ -30,6 +30,6 @@ def power_spectrum(samples: np.ndarray) -> np.ndarray:
 
 
 def of_power(power: np.ndarray) -> np.ndarray:
-    """Log-mel of a power spectrum."""
+    """Computes the log-mel spectrum of a power spectrum."""
     mel = np.log10(np.maximum(power @ _BANK, 1e-10)).T
     return ((np.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Mel filter banks with the Slaney scale and norm (as Whisper's front end has them)."""
+"""Mel filter banks with the Slaney scale and norm, as in Whisper's front end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _to_hz(mel: np.ndarray) -> np.ndarray:
 
 
 def filter_bank(n_fft: int, num_mel_bins: int, sampling_rate: int) -> np.ndarray:
-    """Triangular filters [num_mel_bins, n_fft / 2 + 1]."""
+    """Builds triangular filters [num_mel_bins, n_fft / 2 + 1]."""
     top = sampling_rate / 2
     edges = _to_hz(np.linspace(0.0, _to_mel(np.array(top)), num_mel_bins + 2))
     frequencies = np.linspace(0.0, top, n_fft // 2 + 1)

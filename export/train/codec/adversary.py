@@ -1,4 +1,4 @@
-"""Discriminators that look at complex spectra: they tell recordings from what the codec makes of them."""
+"""Discriminators on complex spectra, which learn to distinguish recordings from the codec's output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SpectrumDiscriminator(nn.Module):
         self.last = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
 
     def forward(self, samples: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """[batch, samples] → scores, and what its layers see."""
+        """[batch, samples] → scores, and the activations of the layers."""
         spectrum = torch.stft(samples, self.n_fft, self.n_fft // 4, self.n_fft, self.window, normalized=True, return_complex=True)
         x, seen = torch.view_as_real(spectrum).permute(0, 3, 2, 1), []
         with mixed_precision.networks(samples.device):
@@ -38,7 +38,7 @@ class SpectrumDiscriminator(nn.Module):
 
 
 class Adversary(nn.Module):
-    """Several of them, each at its own resolution."""
+    """Discriminators of several resolutions."""
 
     RESOLUTIONS = (256, 512, 1024)
 
@@ -47,14 +47,14 @@ class Adversary(nn.Module):
         self.parts = nn.ModuleList(SpectrumDiscriminator(n_fft, channels) for n_fft in self.RESOLUTIONS)
 
     def loss(self, real: Tensor, made: Tensor) -> Tensor:
-        """What it has to learn: recordings score above 1, what is made below −1."""
+        """The discriminators' loss: recordings should score above 1, codec output below −1."""
         total = torch.zeros((), device=real.device)
         for part in self.parts:
             total = total + F.relu(1 - part(real)[0]).mean() + F.relu(1 + part(made.detach())[0]).mean()
         return total / len(self.parts)
 
     def against(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
-        """What the maker has to learn: a high score; and to look alike in every layer."""
+        """The codec's losses: low scores of its output, and activations that differ from those of the recordings."""
         score, features = torch.zeros((), device=real.device), torch.zeros((), device=real.device)
         for part in self.parts:
             with torch.no_grad():

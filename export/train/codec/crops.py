@@ -1,4 +1,4 @@
-"""Random crops of recordings, drawn where the model computes: a fast device must not wait for them."""
+"""Random crops of recordings, drawn on the device that trains, so that a fast device need not wait for them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 from ..audio import SAMPLING_RATE
 from ..data.recordings import Recording
 
-SPEEDS = (1.0, 0.87, 1.15)  # at which every recording is at hand
+SPEEDS = (1.0, 0.87, 1.15)  # every recording is stored at each of these
 SPEED_SHARES = (0.6, 0.2, 0.2)
-GAIN = (-0.6, 0.2)  # decimal logarithm, at least and at most
+GAIN = (-0.6, 0.2)  # decimal logarithm, lower and upper bound
 
 
 class Crops:
-    """One second of sound at a random place, speed and loudness; recordings are drawn by the shares of their kinds."""
+    """Draws one-second crops at a random position, speed and loudness; each kind of recording has its share."""
 
     def __init__(self, recordings: list[Recording], shares: dict[str, float], length: int, device: torch.device):
         pieces, spans, weights = [], [], []
@@ -35,7 +35,7 @@ class Crops:
         self._length = length
 
     def draw(self, count: int) -> Tensor:
-        """[count, length] float32 in ±1; of a recording that is shorter silence surrounds it."""
+        """Draws [count, length] float32 in ±1; recordings shorter than a crop are surrounded by silence."""
         chosen = torch.multinomial(self._weights, count, replacement=True)
         spare = self._lengths[chosen] - self._length
         offset = (torch.rand(count, device=spare.device) * (spare + 1).clamp(min=1)).long()

@@ -1,7 +1,7 @@
-"""Stage `codec`: fits what is coded (principal components of the band energies), the codebooks, and a first decoder.
+"""Stage `codec`: fits the projection (principal components of the band energies), the codebooks, and a first decoder.
 
-Nothing here is trained by gradient: the codes carry the detail of the spectrum from the start, where a learned
-encoder on this little data and time only ever found its coarse outline.
+Nothing is trained by gradient: the codes carry the detail of the spectrum from the start, whereas an encoder trained on so
+little data and time learned only the coarse outline.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def fit(training: list[Recording], path: Path) -> None:
 
 
 def _observe(codec: SpectralCodec, training: list[Recording]) -> tuple[Tensor, Tensor]:
-    """Band energies of codec frames at random loudness, and what a decoder would best say of them."""
+    """Collects band energies of codec frames at random loudness, and the decoder outputs that fit them best."""
     c = codec.config
     energies, outputs = [], []
     for recording in training:
@@ -62,7 +62,7 @@ def _observe(codec: SpectralCodec, training: list[Recording]) -> tuple[Tensor, T
 
 
 def _outputs(codec: SpectralCodec, waveform: Tensor) -> Tensor:
-    """Log magnitudes of tonal and noise bins and phases 0, [frames, tonal_factor · outputs]."""
+    """Computes log magnitudes of tonal and noise bins and phases 0, [frames, tonal_factor · outputs]."""
     c = codec.config
 
     def log_magnitudes(n_fft: int, hop: int) -> Tensor:
@@ -76,7 +76,7 @@ def _outputs(codec: SpectralCodec, waveform: Tensor) -> Tensor:
 
 
 def _fit_projection(codec: SpectralCodec, energies: Tensor) -> Tensor:
-    """Sets the encoder's projection; returns the latents."""
+    """Sets the encoder's projection and returns the latents."""
     c = codec.config
     weight = torch.ones(c.features)
     weight[c.narrow_bands :] = BRIEF_WEIGHT
@@ -92,13 +92,13 @@ def _fit_projection(codec: SpectralCodec, energies: Tensor) -> Tensor:
 
 
 def _fit_codebooks(codec: SpectralCodec, latents: Tensor) -> Tensor:
-    """Sets the codebooks; returns the latents as they are coded."""
+    """Sets the codebooks and returns the quantized latents."""
     total = latents.var(0).sum()
     residual = latents.clone()
     for level, codebook in enumerate(codec.quantizer.codebooks):
         codebook.copy_(_k_means(residual, len(codebook), codec.quantizer.nearest))
         if level:
-            codebook[0] = 0.0  # a level that is left out adds nothing
+            codebook[0] = 0.0  # so that an omitted level adds nothing
         residual -= codebook[codec.quantizer.nearest(residual, codebook)]
         print(f"level {level}: {float(residual.var(0).sum() / total):.4f} of the variance left", flush=True)
     return latents - residual
@@ -117,7 +117,7 @@ def _k_means(points: Tensor, count: int, nearest) -> Tensor:
 
 
 def _fit_expansion(codec: SpectralCodec, latents: Tensor, outputs: Tensor) -> None:
-    """The linear map from coded latents to the decoder's outputs with the least squared error."""
+    """Sets the linear map from quantized latents to decoder outputs by least squares."""
     mean, centre = outputs.mean(0), latents.mean(0)
     centred = latents - centre
     scatter = centred.T @ centred + RIDGE * len(latents) * torch.eye(latents.shape[1])

@@ -1,4 +1,4 @@
-"""Networks in bfloat16 where the device is fast at it; spectra, phases and losses stay in float32."""
+"""Mixed precision: networks in bfloat16 on a GPU; spectra, phases and losses in float32."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
-"""Packs what the codec learns from into one small file, to be trained on somewhere else.
+"""Packs the codec's training data into one small file, for training on another machine.
 
-    python3 export/train/pack_recordings.py WORK/recordings.npz PACKED.npz [--megabytes 60]
+    PYTHONPATH=export python3 -m train.codec.pack_recordings WORK/recordings.npz PACKED.npz [--megabytes 60]
 
-Recordings that training must not hear stay out. The others are coded as Ogg Vorbis and taken in turn, by the shares in which
-the codec hears their kinds, until the file is full. Every stage reads the packed file in the place of recordings.npz.
+Held-out recordings are omitted. The others are coded as Ogg Vorbis and taken in turn, by the shares of their kinds in the
+codec's training, until the file is full. Every stage accepts the packed file as recordings.npz.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from .train_decoder import SHARES
 
 COMPRESSION = 0.2  # of Vorbis: 0 is the best quality, 1 the smallest
 MEGABYTE = 10**6
-INDEX_BYTES = 120  # of a recording's line in the index, about
+INDEX_BYTES = 120  # approximate size of a recording's entry in the index
 
 
 def coded(recording: Recording) -> bytes:
@@ -36,7 +35,7 @@ def coded(recording: Recording) -> bytes:
 
 
 def chosen(known: list[Recording], limit: int) -> Iterator[tuple[Recording, bytes]]:
-    """Recordings and their coded form, of every kind about its share of the bytes."""
+    """Yields recordings and their coded form; every kind gets about its share of the bytes."""
     left = {kind: [r for r in known if r.kind == kind] for kind in SHARES}
     used, total = dict.fromkeys(SHARES, 0), 0
     for queue in left.values():
@@ -57,7 +56,7 @@ def pack(archive: Path, out: Path, megabytes: float) -> None:
     training, _ = recordings.split(recordings.load(archive), HoldOut())
     packed = list(chosen(training, int(megabytes * MEGABYTE)))
     if not packed:
-        raise TrainingError(f"nothing of {archive} fits into {megabytes:g} MB")
+        raise TrainingError(f"no recording of {archive} fits into {megabytes:g} MB; try a larger --megabytes")
     recordings.store_coded(packed, out)
     told = ", ".join(f"{kind} {sum(r.kind == kind for r, _ in packed)}" for kind in SHARES)
     minutes = sum(r.seconds for r, _ in packed) / 60
@@ -68,7 +67,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, help="WORK/recordings.npz")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--megabytes", type=float, default=60.0, help="size of the file, at the most (default: %(default)g)")
+    parser.add_argument("--megabytes", type=float, default=60.0, help="maximum size of the file (default: %(default)g)")
     options = parser.parse_args()
     try:
         pack(options.archive, options.out, options.megabytes)

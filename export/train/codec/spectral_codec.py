@@ -1,16 +1,16 @@
 """The spectral codec: band energies → linear projection → residual vector quantisation → inverse STFT.
 
-50 frames a second at 16 kHz. What is coded are the principal components of two views of the sound: narrow bands over
+50 frames a second at 16 kHz. The codes hold the principal components of two views of the sound: narrow bands over
 a long window (pitch, timbre) and wide bands over short ones (attacks). Projection and codebooks are fitted in closed
-form (`fit_codec.py`), only the decoder is trained by gradient. It writes each sound as a tonal part and a noise part:
+form (`fit.py`), the decoder is trained by gradient. It writes each sound as a tonal part and a noise part:
 
 - the tonal part has a magnitude for every bin and a phase *relative to a carrier* of the bin's frequency that runs on
   with the absolute frame number, so that a steady tone is a steady output of the network;
 - the noise part is Gaussian noise, shaped by a magnitude for every bin of much shorter frames, which keeps clicks short.
 
-Training draws fresh noise; everybody else reads it from a fixed table by absolute frame number, so that decoding is
-reproducible and decoding in chunks equals decoding at once. Entry 0 of every codebook but the first is zero: a clip can
-be coded with fewer levels by writing code 0 in the others.
+Training draws fresh noise; decoding reads it from a fixed table by absolute frame number, so that it is reproducible and
+decoding in chunks equals decoding at once. Entry 0 of every codebook but the first is zero: a clip can be coded with fewer
+levels by writing code 0 in the others.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SpectralCodecConfig:
     noise_period: int = 256  # codec frames until the noise table repeats
     noise_scale: float = 1 / 32  # of the table's int8 values
     encoder_hidden_size: int = 192
-    encoder_layers: int = 0  # none: the latents are a projection of the band energies
+    encoder_layers: int = 0  # 0: the latents are a projection of the band energies alone
     decoder_hidden_size: int = 256
     decoder_layers: int = 5
     fine_hidden_size: int = 192  # of the layers that run once a tonal frame
@@ -86,7 +86,7 @@ class SpectralCodecConfig:
 
     @property
     def carrier_period(self) -> int:
-        """Tonal frames until every carrier is back at its first phase."""
+        """Tonal frames until every carrier returns to its first phase."""
         return self.tonal_n_fft // math.gcd(self.tonal_n_fft, self.tonal_hop)
 
     @property
@@ -96,19 +96,19 @@ class SpectralCodecConfig:
 
     @property
     def outputs(self) -> int:
-        """What the decoder says of a tonal frame: log magnitudes and phases of the tonal part, log magnitudes of the noise."""
+        """Decoder outputs of a tonal frame: log magnitudes and phases of the tonal part, log magnitudes of the noise."""
         return 2 * self.tonal_bins + self.noise_split * self.noise_bins
 
     @property
     def context_frames(self) -> int:
-        """Codec frames on each side that a frame of decoded sound depends on, at the most."""
+        """The maximum number of codec frames on each side that affect a frame of decoded sound."""
         half = self.kernel_size // 2
         overlap = math.ceil((self.tonal_n_fft - self.tonal_hop) / 2 / self.tonal_hop)
         fine = self.fine_layers * half + overlap
         return self.input_kernel_size // 2 + self.decoder_layers * half + math.ceil(fine / self.tonal_factor)
 
     def to_dict(self) -> dict:
-        """`codec/config.json` of a checkpoint."""
+        """Returns the content of `codec/config.json` in a checkpoint."""
         return {"model_type": "ualm_spectral", **asdict(self), "context_frames": self.context_frames}
 
 
@@ -133,18 +133,18 @@ def hann(n_fft: int) -> Tensor:
 
 
 def angles(n_fft: int) -> Tensor:
-    """[bins, n_fft]"""
+    """DFT angles [bins, n_fft]."""
     return 2 * math.pi * torch.arange(n_fft // 2 + 1, dtype=torch.float64)[:, None] * torch.arange(n_fft) / n_fft
 
 
 def dft_basis(n_fft: int) -> Tensor:
-    """Windowed DFT as convolution kernels [2 · bins, 1, n_fft]: real parts, then imaginary parts."""
+    """Returns the windowed DFT as convolution kernels [2 · bins, 1, n_fft]: real parts, then imaginary parts."""
     basis = torch.cat([torch.cos(angles(n_fft)), -torch.sin(angles(n_fft))])
     return (basis * hann(n_fft))[:, None].float()
 
 
 def inverse_dft_basis(window: Tensor, hop: int) -> Tensor:
-    """Inverse DFT, window and division by the window sum in one matrix [2 · bins, n_fft]."""
+    """Returns inverse DFT, window and division by the window sum as one matrix [2 · bins, n_fft]."""
     n_fft = len(window)
     weight = torch.full((n_fft // 2 + 1, 1), 2.0, dtype=torch.float64)
     weight[0] = weight[-1] = 1.0
@@ -153,14 +153,14 @@ def inverse_dft_basis(window: Tensor, hop: int) -> Tensor:
 
 
 def carriers(config: SpectralCodecConfig) -> Tensor:
-    """Phase at the start of a tonal frame of tones that have phase 0 at the middle of frame 0, [period, bins]."""
+    """Phases, at the start of each tonal frame, of tones with phase 0 at the middle of frame 0, [period, bins]."""
     c = config
     samples = torch.arange(c.carrier_period) * c.tonal_hop - c.tonal_n_fft // 2
     return 2 * math.pi * (samples[:, None] * torch.arange(c.tonal_bins) % c.tonal_n_fft) / c.tonal_n_fft
 
 
 def overlap_add(frames: Tensor, hop: int) -> Tensor:
-    """Frames [batch, n, size], `size` a multiple of `hop` → samples [batch, hop · n]: the edges are cut evenly."""
+    """Adds frames [batch, n, size], `size` a multiple of `hop`, to samples [batch, hop · n]; both edges are cut equally."""
     batch, count, size = frames.shape
     parts = frames.unflatten(-1, (size // hop, hop))
     total = sum(F.pad(parts[:, :, i], (0, 0, i, size // hop - 1 - i)) for i in range(size // hop))
@@ -193,7 +193,7 @@ class SpectralEncoder(nn.Module):
         self.narrow = BandSpectrum(c.narrow_n_fft, c.narrow_hop, c.narrow_bands, c.sampling_rate, c.log_floor)
         self.brief = BandSpectrum(c.brief_n_fft, c.brief_hop, c.brief_bands, c.sampling_rate, c.log_floor)
         self.projection = nn.Linear(c.features, c.codebook_dim)
-        if c.encoder_layers:  # what the projection says, corrected; at first by nothing
+        if c.encoder_layers:  # corrects the projection; its initial output is zero
             size = c.encoder_hidden_size
             self.enter = nn.Linear(c.features, size)
             self.blocks = nn.ModuleList(ConvNextBlock(size, c.kernel_size, c.expansion) for _ in range(c.encoder_layers))
@@ -202,7 +202,7 @@ class SpectralEncoder(nn.Module):
             nn.init.zeros_(self.leave.bias)
 
     def energies(self, samples: Tensor) -> Tensor:
-        """[batch, samples] → [batch, frames, features]: the narrow bands, then the brief frames one after the other."""
+        """[batch, samples] → [batch, frames, features]: the narrow bands, then the brief frames in order."""
         narrow = self.narrow(samples).transpose(1, 2)
         brief = self.brief(samples).unflatten(2, (-1, self.config.brief_factor)).permute(0, 2, 3, 1).flatten(2)
         return torch.cat([narrow, brief], dim=2)
@@ -220,7 +220,7 @@ class SpectralEncoder(nn.Module):
 
 
 class ResidualQuantizer(nn.Module):
-    """Each level takes the entry nearest to what the levels before left over."""
+    """Residual quantizer: each level chooses the entry nearest to the remainder of the levels before it."""
 
     def __init__(self, levels: int, size: int, dim: int):
         super().__init__()
@@ -256,11 +256,11 @@ class SpectralDecoder(nn.Module):
         self.fine_blocks = nn.ModuleList(ConvNextBlock(fine, c.kernel_size, c.expansion) for _ in range(c.fine_layers))
         self.norm = nn.LayerNorm(fine)
         self.head = nn.Linear(fine, c.outputs)
-        # What the codes say by themselves, fitted with the codebooks: the network only corrects it.
+        # The linear part of the output, fitted with the codebooks; the network adds a correction.
         self.expansion = nn.Linear(c.codebook_dim, c.tonal_factor * c.outputs)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
-            self.head.bias[: c.tonal_bins] = -2.0  # noise first
+            self.head.bias[: c.tonal_bins] = -2.0  # initially noise dominates
         self.register_buffer("noise_table", self._draw_table())
         self.register_buffer("tonal_basis", inverse_dft_basis(hann(c.tonal_n_fft), c.tonal_hop), persistent=False)
         noise_window = torch.sin(math.pi * (torch.arange(c.noise_n_fft, dtype=torch.float64) + 0.5) / c.noise_n_fft)
@@ -286,7 +286,7 @@ class SpectralDecoder(nn.Module):
         return coded + self.head(self.norm(x.transpose(1, 2)))
 
     def fresh_noise(self, frames: int, batch: int) -> Tensor:
-        """Complex noise of `frames` tonal frames, [batch, noise frames, 2 · noise bins]."""
+        """Draws complex noise for `frames` tonal frames, [batch, noise frames, 2 · noise bins]."""
         c = self.config
         return torch.randn(batch, frames * c.noise_split, 2 * c.noise_bins, device=self.noise_table.device) / math.sqrt(2)
 
@@ -296,7 +296,7 @@ class SpectralDecoder(nn.Module):
         return self.noise_table[index % len(self.noise_table)].float()[None] * c.noise_scale
 
     def synthesize(self, spectrum: Tensor, noise: Tensor, first_frame: int = 0) -> Tensor:
-        """Inverse STFT of the tonal part plus that of the shaped noise → samples [batch, hop_length · frames]."""
+        """Adds the inverse STFT of the tonal part and of the shaped noise: samples [batch, hop_length · frames]."""
         return self.tones(spectrum, first_frame) + self.shaped(spectrum, noise)
 
     def tones(self, spectrum: Tensor, first_frame: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""How different two sounds are to the ear, and the energy distance built on it."""
+"""A perceptual distance of sounds, and the energy distance based on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SpectralDistance(nn.Module):
             self.register_buffer(f"window_{n_fft}", torch.hann_window(n_fft))
 
     def spectra(self, samples: Tensor, sizes: list[int]) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Log-mel, log-linear and linear magnitudes of every resolution in `sizes` (values of n_fft)."""
+        """Computes log-mel, log-linear and linear magnitudes of every resolution in `sizes` (values of n_fft)."""
         result = []
         for n_fft in sizes:
             window = getattr(self, f"window_{n_fft}")
@@ -34,7 +34,7 @@ class SpectralDistance(nn.Module):
         return result
 
     def forward(self, a: list, b: list, scale: list) -> Tensor:
-        """Distance of two results of `spectra`; the linear term is relative to the loudness of `scale`."""
+        """The distance of two results of `spectra`; the linear term is relative to the loudness of `scale`."""
         total = 0.0
         for (mel_a, log_a, lin_a), (mel_b, log_b, lin_b), (_, _, lin_scale) in zip(a, b, scale):
             linear = (lin_a - lin_b).abs().mean() / (lin_scale.mean() + 1e-4)
@@ -42,10 +42,10 @@ class SpectralDistance(nn.Module):
         return total / len(a)
 
     def energy(self, target: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """d(x, y₁) + d(x, y₂) − d(y₁, y₂) of two independent draws (arXiv 2008.01160).
+        """d(x, y₁) + d(x, y₂) − d(y₁, y₂) for two independent draws (arXiv 2008.01160).
 
-        Its minimum is the distribution of the target, where an L1 loss alone would settle on its mean and turn
-        every noise into a buzz. Each call looks at a random two of the resolutions, which halves its cost.
+        Its minimum is the distribution of the target. An L1 loss alone would converge to the mean and turn every noise into
+        a buzz. Each call uses two random resolutions, which halves its cost.
         """
         sizes = random.sample([n_fft for n_fft, _ in self.RESOLUTIONS], 2)
         x, y1, y2 = (self.spectra(samples, sizes) for samples in (target, first, second))

@@ -1,6 +1,6 @@
 """Stage `decoder`: trains the codec's decoder on one-second crops.
 
-The codes do not change any more, so this may run beside the training of the language model.
+The codes do not change, so the stage may run beside the training of the language model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LEVELS = (4, 6, 6, 6, 6, 8, 8, 8)  # levels of the clips of a batch: the languag
 
 
 def draw_crop(recordings: dict[str, list[Recording]]) -> np.ndarray:
-    """One second of one recording, at a random speed and loudness; keys are kinds."""
+    """Draws one second of one recording at a random speed and loudness; `recordings` is keyed by kind."""
     while True:
         recording = random.choice(recordings[random.choices(list(SHARES), list(SHARES.values()))[0]])
         speed = 1.0 if random.random() < 0.6 else random.uniform(0.85, 1.18)
@@ -49,7 +49,7 @@ def draw_crop(recordings: dict[str, list[Recording]]) -> np.ndarray:
 
 
 def train(training: list[Recording], codec_path: Path, path: Path, minutes: float) -> None:
-    """Trains the decoder for the codes of the codec in `codec_path`, which stay as they are."""
+    """Trains the decoder for the fixed codes of the codec in `codec_path`."""
     codec = load_weights(codec_path, SpectralCodec(SpectralCodecConfig())).train()
     decoder = codec.decoder
     optimizer = torch.optim.AdamW(decoder.parameters(), betas=(0.8, 0.98), weight_decay=1e-3)

@@ -1,8 +1,8 @@
-"""Stage `joint`: trains the codec's encoder, codebooks and decoder together, against an adversary.
+"""Stage `joint`: trains the codec's encoder, codebooks and decoder together, against discriminators.
 
-It begins with the codec as it is: the projection, the codebooks and the decoder, and a correction of the latents that says
-nothing yet. The codes change, so that everything that was made of codes must be made again after it. Meant for a GPU,
-where networks compute in bfloat16; on a CPU the same runs in float32, for tests.
+The stage starts with the fitted projection, the codebooks and the decoder; the network that corrects the latents initially
+outputs zero. The codes change, so everything made from codes must be made again. Meant for a GPU, where networks compute in
+bfloat16; on a CPU the same code runs in float32, for tests.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ ENCODER_LAYERS = 4
 BATCH = 96
 PEAK_RATE = 4e-4
 BETAS = (0.8, 0.98)
-LEVELS = (4, 6, 6, 6, 6, 8, 8, 8)  # that clips keep: the language model writes six
-ALONE = 0.05  # of the budget without the adversary
+LEVELS = (4, 6, 6, 6, 6, 8, 8, 8)  # kept by each clip of a batch in turn; the language model writes six
+ALONE = 0.05  # share of the budget before the discriminators join
 DISTANCE_WEIGHT, SCORE_WEIGHT, FEATURE_WEIGHT = 15.0, 2.0, 4.0
 CODEBOOK_WEIGHT, COMMITMENT_WEIGHT = 1.0, 0.25  # relative to the spread of the latents
-REVIVE_EVERY = 200  # steps after which entries that nobody chose begin anew
+REVIVE_EVERY = 200  # steps after which unused entries are replaced
 REPORT_SECONDS = 60.0
 CODEC_FILE = "joint-codec.pt"
 CONFIG = replace(SpectralCodecConfig(), encoder_layers=ENCODER_LAYERS)
 
 
 class JointTrainer(nn.Module):
-    """The codec, what judges it, and how often its codes are chosen."""
+    """The codec, its discriminators, and the usage counts of its codes."""
 
     def __init__(self, config: SpectralCodecConfig = CONFIG, channels: int = 32):
         super().__init__()
@@ -51,9 +51,9 @@ class JointTrainer(nn.Module):
         self.register_buffer("chosen", torch.zeros(config.num_codebooks, config.codebook_size))
 
     def quantize(self, latents: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
-        """Coded latents [batch, frames, dim], whose gradient goes to the latents, and the loss that draws books and latents together.
+        """Quantizes latents: [batch, frames, dim], with a straight-through gradient, and the codebook and commitment loss.
 
-        `levels` [batch]: how many levels each clip keeps.
+        `levels` [batch]: the number of levels that each clip keeps.
         """
         residual, coded, loss = latents, torch.zeros_like(latents), torch.zeros((), device=latents.device)
         spread = latents.detach().var((0, 1)).sum() + 1e-6
@@ -72,12 +72,12 @@ class JointTrainer(nn.Module):
 
     @torch.no_grad()
     def keep_zero_entries(self) -> None:
-        """Entry 0 of every level but the first says nothing: a level that is left out adds nothing."""
+        """Resets entry 0 of every level but the first to zero, so that an omitted level adds nothing."""
         self.codec.quantizer.codebooks[1:, 0] = 0.0
 
     @torch.no_grad()
     def revive(self, latents: Tensor) -> int:
-        """Gives entries that were never chosen a place among what their level has to code; how many there were."""
+        """Replaces entries that were never chosen by residuals of their level; returns the number of replaced entries."""
         residual, revived = latents.flatten(0, 1), 0
         for level, book in enumerate(self.codec.quantizer.codebooks):
             unused = (self.chosen[level] == 0).nonzero()[:, 0]
@@ -89,14 +89,14 @@ class JointTrainer(nn.Module):
         return revived
 
     def perplexity(self) -> float:
-        """Of the first level: how many codes it uses as if evenly."""
+        """The perplexity of the first level: its effective number of codes."""
         share = self.chosen[0] / self.chosen[0].sum().clamp(min=1)
         return float(torch.exp(-(share * torch.log(share + 1e-9)).sum()))
 
 
 @dataclass
 class Losses:
-    """Of one step."""
+    """The losses of one step."""
 
     distance: Tensor
     books: Tensor
@@ -110,7 +110,7 @@ class Losses:
 
 
 def losses(trainer: JointTrainer, target: Tensor, distance: SpectralDistance, adversarial: bool) -> tuple[Losses, Tensor]:
-    """And the latents."""
+    """Computes the losses, and the latents of the batch."""
     codec, decoder = trainer.codec, trainer.codec.decoder
     batch, device = len(target), target.device
     with torch.no_grad():
@@ -136,7 +136,7 @@ def losses(trainer: JointTrainer, target: Tensor, distance: SpectralDistance, ad
 
 
 def step(trainer: JointTrainer, optimizer: torch.optim.Optimizer, target: Tensor, distance: SpectralDistance, adversarial: bool) -> tuple[Losses, Tensor]:
-    """One update of both sides."""
+    """Updates the codec and the discriminators once."""
     result, latents = losses(trainer, target, distance, adversarial)
     optimizer.zero_grad()
     result.of_codec.backward()
@@ -152,7 +152,7 @@ def step(trainer: JointTrainer, optimizer: torch.optim.Optimizer, target: Tensor
 def train(
     training: list[Recording], start: Path, path: Path, minutes: float, device: torch.device, batch: int = BATCH, trainer: JointTrainer | None = None
 ) -> None:
-    """Trains from the codec in `start`; the state goes to `path`, the codec alone beside it, every minute."""
+    """Trains from the codec in `start`. The state goes to `path`, the codec alone beside it, every minute."""
     trainer = trainer or JointTrainer()
     if not path.exists():
         begin_with(start, trainer.codec)
@@ -179,6 +179,6 @@ def train(
 
 
 def save_codec(trainer: JointTrainer, path: Path) -> None:
-    """The codec without what only its training needs."""
+    """Writes the codec without the parts that only its training needs."""
     state = {"model": {name: value.detach().cpu() for name, value in trainer.codec.state_dict().items()}}
     write_atomically(path, lambda file: torch.save(state, file))

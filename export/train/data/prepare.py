@@ -1,4 +1,4 @@
-"""Stage `data`: reads every recording of the small world, and renders the made sounds and the synthetic voices beside them."""
+"""Stage `data`: reads all recordings of the small world, and renders the other sounds and voices."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ LAYOUT = {"sound": "esc10/CLASS/FOLD-….ogg", "digit": "spoken-digits/DIGIT_SPE
 
 
 def prepare(data: Path, archive: Path) -> None:
-    """Reads `DATA/esc10/CLASS/*.ogg` and `DATA/spoken-digits/*.wav` into `archive`, and makes the other sounds and voices.
+    """Reads `DATA/esc10/CLASS/*.ogg` and `DATA/spoken-digits/*.wav`, renders the other sounds and voices, and writes all to `archive`.
 
-    A file that cannot be read is named and left out; a folder without any usable file is an error.
+    An unreadable file is reported and skipped. A folder without any usable file is an error.
     """
     recorded = list(_recorded(data))
     for kind in ("sound", "digit"):
@@ -43,7 +43,7 @@ def prepare(data: Path, archive: Path) -> None:
 
 
 def read_mono(path: Path) -> np.ndarray:
-    """Any file that libsndfile reads, mixed down and resampled to 16 kHz."""
+    """Reads any file that libsndfile supports, mixed down and resampled to 16 kHz."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     mono = samples.mean(axis=1)
     if mono.size == 0:
@@ -58,11 +58,11 @@ def _recorded(data: Path) -> Iterator[Recording]:
         try:
             yield Recording(path.stem, kind, label, part, read_mono(path))
         except (OSError, ValueError, RuntimeError) as error:
-            print(f"left out {path}: {error}", file=sys.stderr)
+            print(f"skipped {path}: {error}", file=sys.stderr)
 
 
 def _made() -> Iterator[Recording]:
-    """Every rendered sound of the small world in its variations."""
+    """Renders every made sound of the small world in its variations."""
     for label in (label for label in MADE if label in CONCEPTS):
         for i in range(MADE_VARIATIONS):
             samples = render(label, np.random.default_rng([zlib.crc32(label.encode()), i]))
@@ -71,7 +71,7 @@ def _made() -> Iterator[Recording]:
 
 
 def _voices() -> Iterator[Recording]:
-    """Digits and phrases in voices to speak with, and digits in many voices to hear."""
+    """Synthesizes digits and phrases in the voices to speak with, and digits in many voices to listen to."""
     random.seed(0)
     for text in (*DIGITS, *PHRASES):
         for voice in voices.SPOKEN_VOICES:
@@ -83,7 +83,7 @@ def _voices() -> Iterator[Recording]:
 
 
 def _sound_files(data: Path) -> list[tuple[Path, str, str, str]]:
-    """ESC-10: the folder names the class, the first digit of the file name is the fold."""
+    """Lists the files of ESC-10: the folder names the class, the first digit of the file name is the fold."""
     return [
         (path, "sound", path.parent.name.replace("_", " "), path.name[0])
         for path in sorted((data / "esc10").glob("*/*.ogg"))
@@ -91,7 +91,7 @@ def _sound_files(data: Path) -> list[tuple[Path, str, str, str]]:
 
 
 def _digit_files(data: Path) -> list[tuple[Path, str, str, str]]:
-    """Free Spoken Digit Dataset: `DIGIT_SPEAKER_TAKE.wav`."""
+    """Lists the files of the Free Spoken Digit Dataset: `DIGIT_SPEAKER_TAKE.wav`."""
     files = []
     for path in sorted((data / "spoken-digits").glob("?_*_*.wav")):
         digit, speaker, _ = path.stem.split("_")

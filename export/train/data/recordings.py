@@ -1,4 +1,4 @@
-"""Stage `data`: every recording of the small world, and what is made beside them, as one resampled, cached archive."""
+"""Labelled recordings, and the archives that hold them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Recording:
     """One labelled clip, 16 kHz mono."""
 
     name: str
-    kind: str  # recorded: "sound" or "digit"; made here: "made" (a sound), "clear" or "other" (voices)
-    label: str  # kind of sound, or the words spoken
-    split: str  # fold of the sound, the speaker or the voice; "held out" for made sounds that training must not hear
+    kind: str  # recorded: "sound" or "digit"; rendered: "made" (a sound), "clear" or "other" (voices)
+    label: str  # the kind of sound, or the spoken words
+    split: str  # the fold of the sound, the speaker or the voice; "held out" for made sounds that are excluded from training
     samples: np.ndarray  # float32
 
     @property
@@ -34,7 +34,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class HoldOut:
-    """What validation keeps away from training: one fold of the sounds, one speaker of the digits."""
+    """The recordings that are kept for validation: one fold of the sounds, one speaker of the digits, the held-out made sounds."""
 
     fold: str = "4"
     speaker: str = "theo"
@@ -44,7 +44,7 @@ class HoldOut:
 
 
 def split(recordings: list[Recording], hold_out: HoldOut | None) -> tuple[list[Recording], list[Recording]]:
-    """Training and validation recordings; without a hold-out everything trains."""
+    """Divides into training and validation recordings; without a hold-out all are for training."""
     if hold_out is None:
         return recordings, []
     return (
@@ -54,7 +54,7 @@ def split(recordings: list[Recording], hold_out: HoldOut | None) -> tuple[list[R
 
 
 def grouped(recordings: list[Recording], kinds: tuple[str, ...], key: Callable[[Recording], str]) -> dict[str, list[Recording]]:
-    """Recordings of some kinds, grouped by a key."""
+    """Groups the recordings of some kinds by a key."""
     groups: dict[str, list[Recording]] = {}
     for recording in recordings:
         if recording.kind in kinds:
@@ -63,7 +63,7 @@ def grouped(recordings: list[Recording], kinds: tuple[str, ...], key: Callable[[
 
 
 def load(archive: Path) -> list[Recording]:
-    """The recordings that `prepare` or `store_coded` stored."""
+    """Loads an archive that `store` or `store_coded` wrote."""
     with np.load(archive) as stored:
         index = json.loads(stored["index"].tobytes())
         is_coded = "coded" in stored
@@ -77,7 +77,7 @@ def _decoded(data: np.ndarray) -> np.ndarray:
 
 
 def store_coded(coded: list[tuple[Recording, bytes]], archive: Path) -> None:
-    """Recordings as files of a format that libsndfile reads, one after the other."""
+    """Writes an archive of recordings coded as files of a format that libsndfile reads."""
     index, end = [], 0
     for recording, data in coded:
         start, end = end, end + len(data)
@@ -92,7 +92,7 @@ def _entry(recording: Recording, start: int, end: int) -> dict:
 
 
 def store(recordings: list[Recording], archive: Path) -> None:
-    """Recordings as samples of 16 bits."""
+    """Writes an archive of 16-bit samples."""
     index, chunks, end = [], [], 0
     for recording in recordings:
         start, end = end, end + len(recording.samples)

@@ -1,4 +1,4 @@
-"""A scene as sound: its units one after the other, whole codec frames apart."""
+"""Renders a scene: its units one after the other, separated by whole codec frames."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..world.scenes import Scene, Sound, Span
 from .units import HOP, Unit, whole
 
 TRAIL = 4
-BACKGROUND_DECIBELS = (8, 14)  # by which a background is quieter
+BACKGROUND_DECIBELS = (8, 14)  # of the background below the sound
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """Frames of silence, at least and at most."""
+    """Ranges of pauses, in frames."""
 
     lead: tuple[int, int]  # before the first sound
     repeat: tuple[int, int]  # between repetitions of an event
@@ -26,11 +26,11 @@ class Gaps:
 
 
 HEARD = Gaps((2, 8), (7, 13), (8, 16))
-WRITTEN = Gaps((3, 3), (10, 10), (10, 10))  # always the same: less chance to learn, and what follows is decided in one frame
+WRITTEN = Gaps((3, 3), (10, 10), (10, 10))  # constant: less for the model to learn, and the next sound is decided in one frame
 
 
 def layout(scene: Scene, units: dict[str, list[Unit]], gaps: Gaps = HEARD) -> tuple[list[tuple[Unit, int]], list[Span], int]:
-    """Which unit starts at which frame, where each sound lies, and the number of frames."""
+    """Lays a scene out: (unit, first frame) for every unit, the span of every sound, and the number of frames."""
     placed, spans = [], []
     at = random.randint(*gaps.lead)
     for sound in scene.sounds:
@@ -45,7 +45,7 @@ def layout(scene: Scene, units: dict[str, list[Unit]], gaps: Gaps = HEARD) -> tu
 
 
 def render(scene: Scene, units: dict[str, list[Unit]], varied: bool = False) -> tuple[np.ndarray, list[Span]]:
-    """Samples of a scene and where each of its units lies; `varied` gives every sound a loudness of its own."""
+    """Renders the samples of a scene and the span of each unit; with `varied` every sound has its own random loudness."""
     placed, _, frames = layout(scene, units)
     samples, gains, spans = np.zeros(frames * HOP, np.float32), {}, []
     for unit, at in placed:
@@ -59,7 +59,7 @@ def render(scene: Scene, units: dict[str, list[Unit]], varied: bool = False) -> 
 
 
 def over(samples: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """`samples` over a continuing sound, which is repeated to last as long."""
+    """Mixes `samples` with a continuing sound, which is repeated to their length."""
     loud = level(samples[np.abs(samples) > 1e-3]) if np.abs(samples).max() > 1e-3 else 1.0
     gain = loud / level(background) * 10 ** (-random.uniform(*BACKGROUND_DECIBELS) / 20)
     return whole(samples + gain * np.resize(background, len(samples)))

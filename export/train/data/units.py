@@ -1,4 +1,4 @@
-"""Units: single events (a bark, a stroke of a bell) and short stretches of continuing sounds, of which scenes are put together."""
+"""Units, the parts of scenes: single events (a bark, a stroke of a bell) and short stretches of continuing sounds."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .recordings import Recording
 
 HOP = 320  # of the codec: units are whole frames long
 STEP = SAMPLING_RATE // 100
-QUIET = 10 ** (-26 / 20)  # against the loudest part of a recording
-PAUSE = 12  # quiet steps that end an event
+QUIET = 10 ** (-26 / 20)  # relative to the loudest part of a recording
+PAUSE = 12  # quiet steps after which an event has ended
 SHORTEST, LONGEST = 0.12, 1.6  # seconds of an event
 STRETCH = (1.6, 2.4)  # seconds of a continuing sound in a scene
-LONG_STRETCH = (2.2, 4.6)  # seconds of one that stands alone
+LONG_STRETCH = (2.2, 4.6)  # seconds of a continuing sound that is alone
 EDGE = 0.03  # seconds around an event
-PEAK = 0.45  # of a unit; what is decoded may be louder
+PEAK = 0.45  # of a unit; decoded sound may be louder
 
 
 @dataclass(frozen=True)
 class Unit:
     label: str
     samples: np.ndarray  # float32, whole frames
-    source: str = ""  # the recording that it is of: units of one source sound as if one dog barked
+    source: str = ""  # name of its recording; units of one source can stand for one dog
 
     @property
     def frames(self) -> int:
@@ -36,9 +36,9 @@ class Unit:
 def extract(
     recordings: list[Recording], is_event: dict[str, bool], seconds: tuple[float, float] = STRETCH, stretches: int = 1
 ) -> dict[str, list[Unit]]:
-    """Units of every label: the separate bursts of events, random stretches of every recording of the others.
+    """Extracts the units of every label: the separate bursts of events, random stretches of the other recordings.
 
-    `seconds` is how long stretches are, at least and at most, `stretches` how many are taken of a recording.
+    `seconds` is the range of the stretches' lengths, `stretches` their number for each recording.
     """
     units: dict[str, list[Unit]] = {}
     for recording in recordings:
@@ -56,7 +56,7 @@ def stretch(recording: Recording, seconds: tuple[float, float] = STRETCH) -> lis
 
 
 def events(recording: Recording) -> list[np.ndarray]:
-    """The bursts of a recording that stand apart; one that is made of a single event is taken whole."""
+    """Extracts the separate bursts of a recording; a made sound is a single event and stays whole."""
     if recording.kind == "made":
         return [loud(recording.samples, PEAK)]
     samples, edge = recording.samples, int(EDGE * SAMPLING_RATE)
@@ -69,7 +69,7 @@ def events(recording: Recording) -> list[np.ndarray]:
 
 
 def bursts(samples: np.ndarray) -> list[tuple[int, int]]:
-    """(start, end) of the loud parts, in samples."""
+    """Finds the loud parts: (start, end) in samples."""
     count = len(samples) // STEP
     level = np.sqrt(np.square(samples[: count * STEP].reshape(count, STEP)).mean(1))
     active = level > QUIET * level.max(initial=1e-9)
@@ -83,7 +83,7 @@ def bursts(samples: np.ndarray) -> list[tuple[int, int]]:
 
 
 def whole(samples: np.ndarray) -> np.ndarray:
-    """Filled up with silence to whole frames."""
+    """Pads `samples` with silence to whole frames."""
     return np.pad(samples, (0, -len(samples) % HOP)).astype(np.float32)
 
 

@@ -1,7 +1,7 @@
-"""Fits the adaptor of a language model to an audio tower that was trained anew.
+"""Fits the adaptor of a language model to a newly trained audio tower.
 
-The model was taught to hear through another tower. A linear map from the new features to the old ones, put before the adaptor,
-lets it hear at once about as it did.
+The model was trained with the features of another tower. A linear map from the new features to the old ones, put before the
+adaptor, preserves most of its hearing at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..storage import read
 from .audio_tower import AudioTower
 
 CLIPS = 600
-RIDGE = 1e-3  # of the new features' variance
+RIDGE = 1e-3  # relative to the variance of the new features
 ADAPTOR = "model.adaptor.continuous_audio."
 
 
@@ -32,18 +32,18 @@ def write_aligned(start: Path, old: AudioTower, new: AudioTower, recordings: lis
     matrix, offset, explained = fitted(after, before)
     weight, bias = state[ADAPTOR + "weight"], state[ADAPTOR + "bias"]
     state |= {ADAPTOR + "weight": weight @ matrix, ADAPTOR + "bias": weight @ offset + bias}
-    print(f"the adaptor fitted to the new tower: {100 * explained:.0f} % of what the old one told", flush=True)
+    print(f"the adaptor is fitted to the new tower: {100 * explained:.0f} % of the old features' variance is explained", flush=True)
     write_atomically(path, lambda file: torch.save({"model": state}, file))
 
 
 @torch.no_grad()
 def features(tower: AudioTower, recordings: list[Recording]) -> Tensor:
-    """Of all clips, one after the other [n, size]."""
+    """Returns the concatenated features of all clips [n, size]."""
     return torch.cat([tower.encode([log_mel(r.samples)])[0] for r in recordings if len(np.atleast_1d(r.samples)) >= 1600])
 
 
 def fitted(given: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Matrix and offset of the ridge regression from `given` to `wanted`, and the share of the variance that it explains."""
+    """Fits a ridge regression from `given` to `wanted`; returns its matrix, its offset and the explained share of the variance."""
     centre, goal = given.mean(0), wanted.mean(0)
     x, y = (given - centre).double(), (wanted - goal).double()
     scatter = x.T @ x

@@ -1,4 +1,4 @@
-"""The audio tower of Qwen2.5-Omni (transformers' names), small."""
+"""A small audio tower of Qwen2.5-Omni, with transformers' names."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class AudioTower(nn.Module):
         self.register_buffer("positions", sinusoids(config.n_window, size), persistent=False)
 
     def forward(self, mel: Tensor, lengths: Tensor) -> Tensor:
-        """Chunks [chunks, mel bins, chunk_frames] of which `lengths` frames hold signal → [chunks, frames / 4, output]."""
+        """Encodes chunks [chunks, mel bins, chunk_frames], of which `lengths` frames hold signal, to [chunks, frames / 4, output]."""
         inside = torch.arange(mel.shape[-1]) < lengths[:, None]
         x = F.gelu(self.conv1(mel)) * inside[:, None]
         x = F.gelu(self.conv2(x)).transpose(1, 2) + self.positions
@@ -92,7 +92,7 @@ class AudioTower(nn.Module):
         return self.proj(self.ln_post(x))
 
     def encode(self, mels: list[np.ndarray]) -> list[Tensor]:
-        """Features [n, output_dim] of every clip, 25 a second."""
+        """Computes the features [n, output_dim] of every clip, 25 a second."""
         size = self.config.chunk_frames
         chunks, lengths, counts = [], [], []
         for mel in mels:

@@ -15,7 +15,7 @@ from ..sounds.voices import DIGITS
 from ..world import scenes, small_world
 from .audio_tower import FEATURES_PER_SECOND, feature_length
 
-TRACTS = (0.84, 1.19)  # resonances of a voice, against those that were recorded
+TRACTS = (0.84, 1.19)  # resonances of a voice, relative to the recorded ones
 PITCHES = (0.75, 1.35)
 TEMPOS = (0.7, 1.45)
 RECORDED_SHARE = 0.65  # of the sounds; the others are made
@@ -25,7 +25,7 @@ SILENCE = 0  # among the digit targets
 
 
 class Examples:
-    """Draws augmented training clips."""
+    """Draws augmented training clips and their targets."""
 
     def __init__(self, training: list[Recording], classes: list[str]):
         self.classes = classes
@@ -36,7 +36,7 @@ class Examples:
         self.units = units.extract(training, {label: concept.event for label, concept in small_world.CONCEPTS.items()})
 
     def sound(self) -> tuple[np.ndarray, np.ndarray]:
-        """Log-mel of a clip and its target distribution over the classes; half are two clips mixed."""
+        """Draws the log-mel of a clip and its target distribution over the classes; half of the clips are mixtures of two."""
         label, samples = self._sound()
         target = np.zeros(len(self.classes), np.float32)
         share = 1.0
@@ -55,7 +55,7 @@ class Examples:
         return label, self._varied(random.choice(source[label]))
 
     def scene(self) -> tuple[np.ndarray, np.ndarray]:
-        """Log-mel of a scene, and [2, features, sounds]: which sounds every feature holds, and which begin there."""
+        """Draws the log-mel of a scene, and targets [2, features, sounds]: the sounds that each feature contains, and those that begin there."""
         samples, spans = rendering.render(scenes.draw(), self.units, varied=True)
         speed = random.uniform(0.87, 1.15)
         mel = self._mel(augment.change_speed(samples, speed, speed), max_bins=12, max_frames=8)
@@ -76,10 +76,10 @@ class Examples:
         return augment.crop(samples, int(random.choice((1.9, 1.9, 1.9, 3.9, 4.9)) * SAMPLING_RATE))
 
     def digits(self) -> tuple[np.ndarray, np.ndarray]:
-        """Log-mel of one to four spoken digits, and the target of every feature."""
+        """Draws the log-mel of one to four spoken digits, and the target of every feature."""
         words = self._words()
         if len(words) == 1 and random.random() < 0.7:
-            said = words[0].samples  # as it was recorded, cut close
+            said = words[0].samples  # as recorded, cut close
             spans = [(0, len(said), DIGITS.index(words[0].label) + 1)]
         else:
             said, spans = say(words)
@@ -87,7 +87,7 @@ class Examples:
         if random.random() < 0.3:
             background = random.choice(random.choice(list(self.recorded.values()))).samples
             samples = augment.mix(samples, background, random.uniform(6, 30))
-        # recordings of digits have no top at all; so that a synthetic voice is not known by its top, it often loses it too
+        # recorded digits lack high frequencies; synthetic voices often lose theirs too, so that they are not recognised by them
         samples = augment.another_microphone(samples, narrow=0.3 if words[0].kind == "digit" else 0.6)
         mel = another_voice(augment.add_noise(samples) if random.random() < 0.5 else samples)
         mel = augment.mask_spectrum(augment.tilt_spectrum(mel), max_bins=10, max_frames=6)  # a word is short: longer masks would hide it
@@ -95,7 +95,7 @@ class Examples:
         return mel, frame_targets(spans, stretch, feature_length(mel.shape[1]))
 
     def _words(self) -> list[Recording]:
-        """One to four digits of one speaker, or each of another synthetic voice."""
+        """Draws one to four digits of one speaker, or each of another synthetic voice."""
         count = random.choice((1, 1, 1, 2, 3, 4))
         if self.speakers and random.random() < 0.65:
             return random.choices(random.choice(list(self.speakers.values())), k=count)
@@ -111,7 +111,7 @@ class Examples:
 
 
 def another_voice(samples: np.ndarray) -> np.ndarray:
-    """Log-mel of speech as somebody else might have said it: with another throat, at another pitch, faster or slower."""
+    """Computes the log-mel of speech with a random change of vocal tract, pitch and tempo."""
     power = power_spectrum(samples)
     if random.random() < 0.8:
         power = augment.warp_voice(power, random.uniform(*TRACTS), random.uniform(*PITCHES))
@@ -120,7 +120,7 @@ def another_voice(samples: np.ndarray) -> np.ndarray:
 
 
 def say(words: list[Recording]) -> tuple[np.ndarray, list[tuple[float, float, int]]]:
-    """Digits of one speaker one after the other, with pauses; and where each lies: (start, end, target) in samples."""
+    """Concatenates digits with pauses; returns the samples, and (start, end, target) of each digit, in samples."""
     pause = lambda: np.zeros(int(random.uniform(*SILENT_GAP) * SAMPLING_RATE), np.float32)  # noqa: E731
     pieces, spans = [pause()], []
     end = len(pieces[0])
@@ -133,7 +133,7 @@ def say(words: list[Recording]) -> tuple[np.ndarray, list[tuple[float, float, in
 
 
 def frame_targets(spans: list[tuple[float, float, int]], stretch: float, count: int) -> np.ndarray:
-    """Target of each of `count` features, for spans whose clip was stretched afterwards."""
+    """Returns the target of each of `count` features, for spans whose clip was stretched by the factor `stretch`."""
     centres = (np.arange(count) + 0.5) * SAMPLING_RATE / FEATURES_PER_SECOND
     targets = np.full(count, SILENCE, np.int64)
     for start, end, target in spans:

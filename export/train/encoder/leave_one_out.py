@@ -1,8 +1,8 @@
-"""Stage `speakers`: how well digits of a speaker are heard whom no stage has heard, one speaker after the other.
+"""Stage `speakers`: measures digit recognition for unheard speakers, leaving one speaker out at a time.
 
-Every fold begins with the weights of stage `hearing`, which heard synthetic voices only, and learns from all recorded
-speakers but one. So each is unheard by all that led to the weights that are asked about him. What is read are the digits
-of the audio tower's own head: the measure is of the recipe, not of a package.
+Every fold starts from the weights of stage `hearing`, which heard synthetic voices only, and trains on all recorded speakers
+but one, so that no training has heard the tested speaker. The digits are read from the audio tower's own head: the measure
+is of the recipe, not of a package.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def without_speakers(recordings: list[Recording]) -> list[Recording]:
 
 
 def measure(recordings: list[Recording], start: Path, folder: Path, minutes: float) -> dict[str, list[int]]:
-    """Speaker → digits read rightly and digits in all; `minutes` of training for every speaker."""
+    """Returns, for each speaker, the number of correct digits and of all; trains `minutes` for each."""
     if not start.exists():
         raise TrainingError(f"{start} is missing: run the stage `hearing` first")
     speakers = sorted({r.split for r in recordings if r.kind == "digit"})

@@ -1,5 +1,6 @@
-"""Stage `encoder`: teaches the audio tower to tell sounds apart (clip labels), to hear which sound is where in a scene, and
-to hear digits (frame labels)."""
+"""Stage `encoder`: trains the audio tower to classify sounds (clip labels), to locate them in scenes, and to read digits (frame
+labels).
+"""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ from ..world import small_world
 from .audio_tower import AudioTower, AudioTowerConfig
 from .examples import SILENCE, Examples
 
-EVENT_WEIGHT = 4.0  # of a frame that holds a sound, against one that does not
-ONSET_WEIGHT = 12.0  # of a frame in which one begins: where they begin is what counting needs
+EVENT_WEIGHT = 4.0  # of a frame that contains a sound, relative to one that does not
+ONSET_WEIGHT = 12.0  # of a frame in which a sound begins: counting depends on the beginnings
 PEAK_RATE = 1e-3
 SPEECH = "speech"
 REPORT_SECONDS = 60.0
@@ -41,7 +42,7 @@ DIGITS_ONLY = Mix(sounds=0, scenes=0, strings=24)
 
 
 class EncoderTrainer(nn.Module):
-    """The tower under two heads that only pre-training needs."""
+    """The tower with the heads that only this stage needs."""
 
     def __init__(self, sounds: list[str]):
         super().__init__()
@@ -55,12 +56,12 @@ class EncoderTrainer(nn.Module):
         self.digits = nn.Linear(size, len(DIGITS) + 1)
 
     def clip_logits(self, features: list[Tensor]) -> Tensor:
-        """One row a clip: the class evidence of its features, weighted by learned attention."""
+        """Returns the class logits of each clip: those of its features, weighted by learned attention."""
         weights = [torch.softmax(self.attention(f), dim=0) for f in features]
         return torch.stack([(w * self.classifier(f)).sum(0) for w, f in zip(weights, features)])
 
     def event_loss(self, features: list[Tensor], targets: list[np.ndarray]) -> Tensor:
-        """Which sounds every feature of a scene holds, and which begin there."""
+        """The loss of the sounds that each feature of a scene contains, and of those that begin there."""
         found, (held, begun) = torch.cat(features), torch.from_numpy(np.concatenate(targets, axis=1))
         return 10 * (weighted(self.events(found), held, EVENT_WEIGHT) + weighted(self.onsets(found), begun, ONSET_WEIGHT))
 
@@ -69,7 +70,7 @@ class EncoderTrainer(nn.Module):
         return F.cross_entropy(self.digits(torch.cat(features)), joined, label_smoothing=0.05)
 
     def read_digits(self, features: Tensor) -> list[int]:
-        """The digits heard, in order: one a run of two or more features that are not silence."""
+        """Returns the digits in order: one for each run of two or more features that are not silence."""
         evidence, read, run = self.digits(features), [], []
         for row in [*evidence, None]:
             if row is not None and row.argmax() != SILENCE:
@@ -82,12 +83,12 @@ class EncoderTrainer(nn.Module):
 
 
 def weighted(logits: Tensor, targets: Tensor, weight: float) -> Tensor:
-    """Binary cross-entropy in which the few targets that are set count `weight` times."""
+    """Binary cross-entropy in which the few positive targets count `weight` times."""
     return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=torch.full((logits.shape[1],), weight))
 
 
 def validate(model: EncoderTrainer, validation: list[Recording]) -> dict[str, float]:
-    """Share of whole unseen clips named rightly, and of unseen single digits read rightly."""
+    """Returns the shares of unseen clips named correctly and of unseen single digits read correctly, by kind."""
     model.eval()
     right: dict[str, list[bool]] = {}
     with torch.no_grad():
@@ -106,10 +107,10 @@ def validate(model: EncoderTrainer, validation: list[Recording]) -> dict[str, fl
 def train(
     training: list[Recording], validation: list[Recording], path: Path, minutes: float, start: Path | None = None, mix: Mix = Mix()
 ) -> EncoderTrainer:
-    """Trains until the budget of minutes is used up; begins with the weights in `start`, if there are such."""
+    """Trains until the budget of minutes is used up, from the weights in `start` if that file exists."""
     model = EncoderTrainer(list(small_world.CONCEPTS))
     examples = Examples(training, model.classes)
-    # A few digits of the held-out speaker are enough to watch.
+    # A few digits of the held-out speaker suffice for monitoring.
     watched = [r for r in validation if r.kind != "digit"] + [r for r in validation if r.kind == "digit"][::5]
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.05)
     run = Run(path, minutes, model, optimizer, PEAK_RATE, start)
@@ -128,7 +129,7 @@ def train(
 
 
 def _step(model: EncoderTrainer, examples: Examples, optimizer: torch.optim.Optimizer, mix: Mix) -> list[Tensor]:
-    """One update; the losses of naming clips, of placing sounds in scenes, and of reading digits."""
+    """Makes one update; returns the losses of naming clips, of locating sounds in scenes, and of reading digits."""
     clips = [examples.sound() for _ in range(mix.sounds)]
     staged = [examples.scene() for _ in range(mix.scenes)]
     strings = [examples.digits() for _ in range(mix.strings)]

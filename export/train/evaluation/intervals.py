@@ -1,4 +1,4 @@
-"""How far a share of successes can be trusted."""
+"""Confidence intervals of shares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ NORMAL_95 = 1.959964
 
 
 def wilson(hits: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share; of nothing it is everything."""
+    """Returns Wilson's 95 % interval of a share; (0, 1) if `count` is 0."""
     if count == 0:
         return 0.0, 1.0
     share, z = hits / count, NORMAL_95
@@ -18,6 +18,6 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
 
 
 def percent(hits: int, count: int) -> str:
-    """"92 % (88–95, 230 of 250)"; the interval in percent."""
+    """Formats a share with its interval in percent: "92 % (88–95, 230 of 250)"."""
     low, high = wilson(hits, count)
     return f"{100 * hits / max(1, count):.0f} % ({100 * low:.0f}–{100 * high:.0f}, {hits} of {count})"

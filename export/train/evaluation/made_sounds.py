@@ -1,6 +1,9 @@
-"""Sounds that are made by rules and by rendered notes, for training: as many fresh variations as one likes, at 16 kHz.
+"""Checks the made sounds, or writes some of them to listen to.
 
-`CONCEPTS` holds what a judge (YAMNet) recognises in at least three of four variations; `--check` asks it again.
+    PYTHONPATH=export python3 -m train.evaluation.made_sounds --check
+
+`sounds.concepts.CONCEPTS` holds the kinds that a judge (YAMNet) recognises in at least three of four variations; `--check` repeats
+that test.
 """
 
 from __future__ import annotations
@@ -20,11 +23,11 @@ from ..sounds.waves import RATE
 from .judges import SoundJudge
 
 LEAST_SHARE = 0.75
-REPEATED_UP_TO = 1.5  # seconds; shorter events are judged three in a row, as they are heard
+REPEATED_UP_TO = 1.5  # seconds; shorter events are judged in groups of three, as they are heard in scenes
 
 
 def judged_clip(label: str, rng: np.random.Generator) -> np.ndarray:
-    """What the judge hears: a clip, or three events with short pauses."""
+    """Returns the clip for the judge: one sound, or three short events with short pauses."""
     clip = render(label, rng)
     if len(clip) >= REPEATED_UP_TO * RATE:
         return clip
@@ -35,11 +38,11 @@ def judged_clip(label: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def check(labels: list[str], variations: int) -> bool:
-    """Prints the share of variations that the judge recognises; false when one concept falls short."""
+    """Prints the share of variations that the judge recognises; returns whether every concept reaches `LEAST_SHARE`."""
     judge, good = SoundJudge(), True
     for label in labels:
         rngs = [_rng(label, i) for i in range(variations)]
-        render(label, _rng(label, 0))  # renders the notes, which is paid once
+        render(label, _rng(label, 0))  # renders the notes, which are cached
         start = time.perf_counter()
         clips = [render(label, _rng(label, i)) for i in range(variations)]
         cost = (time.perf_counter() - start) / variations * 1000
@@ -55,19 +58,22 @@ def check(labels: list[str], variations: int) -> bool:
 
 
 def _check_form(label: str, clips: list[np.ndarray]) -> None:
-    """The promises of `render`."""
+    """Raises `TrainingError` if a clip breaks the promises of `render`."""
     shortest, longest = (0.15, 1.25) if CONCEPTS[label].event else (1.9, 3.05)
     for clip in clips:
         seconds, peak = len(clip) / RATE, float(np.abs(clip).max())
         sound = clip.dtype == np.float32 and np.isfinite(clip).all() and 0.3 < peak <= 0.9001
         if not sound or not shortest <= seconds <= longest:
-            raise TrainingError(f"{label}: a clip of {seconds:.2f} s, {clip.dtype}, peak {peak:.2f}")
+            raise TrainingError(
+                f"{label}: found a clip of {seconds:.2f} s, {clip.dtype}, peak {peak:.2f}; "
+                f"expected {shortest}..={longest} s, finite float32, peak 0.3..=0.9"
+            )
     if any(len(a) == len(b) and np.allclose(a, b) for a, b in zip(clips, clips[1:])):
-        raise TrainingError(f"{label}: two variations are the same")
+        raise TrainingError(f"{label}: two variations are equal; expected a new sound for every state of the random generator")
 
 
 def write(labels: list[str], folder: Path, variations: int) -> None:
-    """One WAV (or more) of each concept, for listening."""
+    """Writes WAV files of each concept, for listening."""
     folder.mkdir(parents=True, exist_ok=True)
     for label in labels:
         for i in range(variations):
@@ -82,13 +88,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="ask the judge about every concept")
     parser.add_argument("--write", type=Path, metavar="DIR", help="write a WAV of every concept")
-    parser.add_argument("--variations", type=int, default=None, help="how many (12 to check, 1 to write)")
+    parser.add_argument("--variations", type=int, help="variations of each concept (default: 12 with --check, 1 with --write)")
     parser.add_argument("labels", nargs="*", metavar="LABEL", help="only these concepts")
     given = parser.parse_args()
     try:
         unknown = set(given.labels) - set(CONCEPTS)
         if unknown or not (given.check or given.write):
-            raise TrainingError(f"no such concept: {', '.join(sorted(unknown))}" if unknown else "give --check or --write DIR")
+            raise TrainingError(f"unknown concept: {', '.join(sorted(unknown))}" if unknown else "expected --check or --write DIR")
         labels = given.labels or list(CONCEPTS)
         if given.write:
             write(labels, given.write, given.variations or 1)

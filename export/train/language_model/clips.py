@@ -1,4 +1,4 @@
-"""Stages `written` and `heard`: what the language model writes (codec codes of units) and hears (encoder features), computed once."""
+"""Clips of the training examples: codec codes that the model writes, or encoder features that it hears; and their archive."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from ..world.scenes import Scene
 from . import guides
 from .guides import Placed
 
-WRITTEN_LEVELS = 6  # of the codec: what the model must write; see `encode`
+WRITTEN_LEVELS = 6  # of the codec; the model writes code 0 in the others, see `encode`
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Codes [streams, frames] or features [frames, size], and what they hold: a scene, or words."""
+    """Codes [streams, frames] or features [frames, size], and their content: a scene or words."""
 
     data: np.ndarray
     scene: Scene | None = None
     words: str | None = None
     voice: str | None = None
-    counted: bool = True  # false: how often the event occurs is not known
-    units: tuple[Placed, ...] = ()  # of a scene that is heard: where they lie, in seconds
-    source: str = ""  # of a unit that is written: see `Unit`
-    alone: bool = False  # a long stretch, for a scene that is nothing else
+    counted: bool = True  # false: the number of events is unknown
+    units: tuple[Placed, ...] = ()  # of a scene that is heard: its units' positions, in seconds
+    source: str = ""  # of a unit that is written: `Unit.source`
+    alone: bool = False  # a long stretch, for a scene with no other sound
 
     def guides(self) -> np.ndarray | None:
-        """Of the features of a scene whose units are known."""
+        """Returns the guides of the features if the positions of the units are known."""
         return guides.of_units(self.units, len(self.data), FEATURES_PER_SECOND, written=False) if self.units else None
 
 
 def encode(codec: SpectralCodec, samples: np.ndarray) -> np.ndarray:
-    """Codes [streams, frames] of a clip as the model learns to write them; the fine levels say nothing.
+    """Encodes a clip to codes [streams, frames] as the model learns to write them, with code 0 in the fine levels.
 
-    What the fine levels hold of a noise is chance. A small model cannot learn it, and fine codes drawn wrongly do more
-    harm to a sound than their absence.
+    The fine levels of a noise are random. A small model cannot learn them, and wrong fine codes harm a sound more than their
+    absence.
     """
     codes = codec.encode(torch.from_numpy(units.whole(samples))[None])[0].numpy().astype(np.int16)
     codes[WRITTEN_LEVELS:] = 0

@@ -1,4 +1,4 @@
-"""A conversation as a sequence of frames: what the user says, and the segments of the assistant that are learned."""
+"""A conversation as a sequence of frames: the user's messages, and the assistant's segments as targets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from . import guides
 from .vocabulary import ASSISTANT, BOS, EOS, EOT, TEXT, USER, Vocabulary
 
 IGNORE = guides.IGNORE
-DECISION_WEIGHT = 20.0  # of a frame in which it is decided what follows
-VERDICT_WEIGHT = 6.0  # of a token of what is concluded from what was heard
+DECISION_WEIGHT = 20.0  # of a frame that decides the continuation
+VERDICT_WEIGHT = 6.0  # of a token of a conclusion
 
 
 @dataclass
@@ -30,20 +30,20 @@ class Part:
 @dataclass
 class Example:
     frames: np.ndarray  # [n, streams]
-    slots: np.ndarray  # [n] bool: embeddings that features replace
+    slots: np.ndarray  # [n] bool: positions whose embeddings are replaced by features
     features: np.ndarray  # [slots set, feature size]
-    text_targets: np.ndarray  # [n]: what stream 0 must say after each frame, IGNORE elsewhere
+    text_targets: np.ndarray  # [n]: the token of stream 0 after each frame, IGNORE elsewhere
     sound_targets: np.ndarray  # [n, streams]: index into each stream's audio logits, IGNORE elsewhere
     weights: np.ndarray  # [n, streams] of the targets after each frame
     guides: np.ndarray  # [n, 6]: see guides.py
-    prompt: int = 0  # frames at the start that a second row lacks, as guidance needs it; 0: there is no such row
+    prompt: int = 0  # number of leading frames that a second row, for guidance, replaces by pad; 0: no second row
 
     @property
     def rows(self) -> int:
         return 2 if self.prompt else 1
 
     def without_prompt(self) -> Example:
-        """That row: pad for all that precedes the last segment, its [assistant] included, and only that segment to learn."""
+        """Returns the second row: pad up to the last segment, its [assistant] included, and only that segment as target."""
         row = copy.deepcopy(self)
         row.frames[: self.prompt], row.slots[:], row.features = 0, False, self.features[:0]
         row.text_targets[:], row.sound_targets[: self.prompt], row.guides[:] = IGNORE, IGNORE, IGNORE
@@ -51,7 +51,7 @@ class Example:
 
 
 class Conversation:
-    """A conversation that grows message by message, with what the assistant must learn to say."""
+    """A conversation that grows message by message, with the assistant's messages as targets."""
 
     def __init__(self, builder: PromptBuilder):
         self.builder, self.vocabulary = builder, builder.vocabulary
@@ -76,7 +76,7 @@ class Conversation:
         return self
 
     def text(self, text: str, last: bool = True) -> Conversation:
-        """A text segment of the assistant; another segment follows unless it is the `last` one."""
+        """Adds a text segment of the assistant; another segment follows unless it is the `last` one."""
         content, closing = self.builder.text(text), EOS if last else EOT
         frames = np.concatenate([self.vocabulary.single([ASSISTANT, TEXT]), content, self.vocabulary.single([closing])])
         targets, weights = self._nothing(len(frames)), self._even(len(frames))
@@ -89,10 +89,10 @@ class Conversation:
     def sound(
         self, modality: int, content: np.ndarray, weights: np.ndarray, guided: np.ndarray | None = None, last: bool = True, learned: bool = True
     ) -> Conversation:
-        """A sound segment: frames [n, streams] in the delay pattern, how much each token of them counts, and their guides.
+        """Adds a sound segment: frames [n, streams] in the delay pattern, the weight of each token, and the guides.
 
-        The first of the guides stands before the first frame. Of a segment that is not `learned` only the end is: whether
-        another one follows; what comes next in it is no guide then.
+        The first guide precedes the first frame. If the segment is not `learned`, only its end is a target: whether another
+        segment follows. Its guides then have no next sound.
         """
         v, closing = self.vocabulary, EOS if last else EOT
         frames = np.concatenate([v.single([ASSISTANT, modality]), content, v.single([closing])])
@@ -101,7 +101,7 @@ class Conversation:
         if learned:
             sound[1:-2] = content - np.array([v.block(i) for i in range(v.streams)])
             all_weights[1 : 1 + len(weights)] = weights
-        sound[-2, 0] = v.block_size + (closing == EOT)  # eos and eot follow stream 0's block
+        sound[-2, 0] = v.block_size + (closing == EOT)  # eos and eot follow the codes in stream 0's logits
         all_weights[-2] = DECISION_WEIGHT
         all_guides = guides.none(len(frames))
         if guided is not None:
@@ -112,7 +112,7 @@ class Conversation:
         return self
 
     def example(self, guided: bool = False) -> Example:
-        """`guided`: its last segment is learned under guidance too."""
+        """Returns the example; with `guided`, its last segment is also trained under guidance."""
         features = np.concatenate(self._features) if self._features else np.zeros((0, self.builder.feature_size), np.float16)
         return Example(
             np.concatenate(self._frames), np.concatenate(self._slots), features,

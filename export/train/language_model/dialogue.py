@@ -13,21 +13,21 @@ from .conversation import Conversation, Example, Part, PromptBuilder
 from .pen import Pen, Written
 from .vocabulary import AUDIO, SPEECH, TEXT
 
-GUIDED_SHARE = 0.30  # of the examples that end with sound: they are learned under guidance, too
+GUIDED_SHARE = 0.30  # of the examples that end with sound: trained under guidance too
 FLAWED_SHARE = 0.65  # of the drafts of self-reflection
-# What follows what is decided once a unit, and most frames of a scene teach nothing of it: scenes of several units are often
-# abridged, the less the longer the training. Where a unit breaks off, nothing is learned.
+# Each unit decides once what follows, and most frames of a scene teach nothing about it. Scenes of several units are therefore
+# often abridged, less so as training proceeds. Where a unit breaks off, nothing is learned.
 ABRIDGED_SHARE = 0.8  # at the start
-PLANNED_ALONE = 0.2  # of the scenes of a single sound that are drawn: how often one is planned
-PLAIN_SHARE = 0.65  # of the single sounds that are asked for without a plan: how often or how long is left open
-CHECKED_ABRIDGED = 0.5  # of the drafts that are only checked, at the least
+PLANNED_ALONE = 0.2  # probability of a plan for a drawn scene of a single sound
+PLAIN_SHARE = 0.65  # of the single sounds requested without a plan: the number or duration is left open
+CHECKED_ABRIDGED = 0.5  # minimum share of abridged drafts in the task `check`
 CHECKED_FLAWED = 0.5
-# How often each task is drawn. Speech is short: a third of the examples is an eighth of the frames.
+# Probability of each task. Speech is short: a third of the examples is an eighth of the frames.
 TASKS = {
     "generate": 0.16, "speak": 0.25, "name": 0.075, "question": 0.18, "transcribe": 0.12, "enrich": 0.06, "converse": 0.01,
     "reflect": 0.12, "check": 0.10, "talk": 0.005,
 }  # fmt: skip
-RECORDED_SHARE = 0.5  # of the single sounds that are heard: they are more varied than the made ones
+RECORDED_SHARE = 0.5  # of the single sounds that are heard: recordings are more varied than made sounds
 MOST_QUESTIONS = 8  # about one clip
 
 
@@ -50,7 +50,7 @@ class Dialogues:
         return self.builder.conversation(Part(TEXT, text=text))
 
     def _scene(self, planned: bool = False) -> tuple[Scene, Written]:
-        """A scene to write, of those that are worth a plan mostly such of several sounds."""
+        """Draws a scene to write; with `planned`, mostly one of several sounds."""
         if random.random() < 0.08 and self.pen.over:
             clip = random.choice(self.pen.over)
             return clip.scene, self.pen.clip(clip)
@@ -81,13 +81,13 @@ class Dialogues:
         else:
             words = random.choices(DIGITS, k=random.choice((1, 1, 1, 1, 2, 2, 3)))
         while not (voices := self.pen.voices_of(words)):
-            words = words[:-1]  # one word is said by some voice
+            words = words[:-1]  # some voice says a single word
         voice = random.choice(voices)
         conversation = self._ask(world.say(words)).sound(SPEECH, *self.pen.speech(words, voice))
         return conversation.example(random.random() < GUIDED_SHARE)
 
     def _name(self) -> Example:
-        """A recording of one sound."""
+        """Asks for the name of a single sound."""
         if random.random() < 0.08:
             clip, name = random.choice(self.overheard), world.SPEECH_NAME
         else:
@@ -104,7 +104,7 @@ class Dialogues:
         return self._heard(clip, asked, answer).example()
 
     def _question(self) -> Example:
-        """A scene of several sounds, and a few questions about it, one after the other."""
+        """Asks a few questions, one after the other, about a scene of several sounds."""
         clip = random.choice(self.staged)
         conversation = self._heard(clip, *scenes.question(clip.scene))
         for _ in range(random.randrange(MOST_QUESTIONS)):
@@ -132,7 +132,7 @@ class Dialogues:
         return self._made(self._ask(asked).text(scenes.plan(scene, written.spans), last=False), written)
 
     def _converse(self) -> Example:
-        """A question back, the answer, then plan and sound."""
+        """Asks back, gets an answer, then plans and makes the sound."""
         sound = scenes.draw_sound()
         concept = world.CONCEPTS[sound.label]
         asked = world.worded(world.DIALOGUE.format(random.choice([concept.name, *concept.requests])))
@@ -153,20 +153,20 @@ class Dialogues:
         return conversation.sound(AUDIO, written.frames, written.weights, written.guides).example()
 
     def _reflect(self) -> Example:
-        """Plan, a draft that is often flawed, what is wrong with it, and the sound as planned.
+        """Plans, makes a draft that is often flawed, criticizes it, and makes the planned sound.
 
-        A flawed draft is heard but not learned: the model must see its faults, not make them. What was right in the draft
-        stays in the final sound as it is.
+        A flawed draft is input but not a target: the model must recognise its faults, not make them. The correct parts of the
+        draft stay the same in the final sound.
         """
         conversation, final = self._criticized(FLAWED_SHARE)
         return self._made(conversation, final)
 
     def _check(self) -> Example:
-        """The same without the sound at the end: a verdict takes many examples, and half the frames."""
+        """Does the same without the final sound: verdicts need many examples, and this halves the frames."""
         return self._criticized(CHECKED_FLAWED, CHECKED_ABRIDGED)[0].example()
 
     def _criticized(self, flawed_share: float, abridged_share: float = 0.0) -> tuple[Conversation, Written]:
-        """Plan, draft and critique, and the sound that is to follow."""
+        """Returns a conversation with plan, draft and critique, and the final sound."""
         scene = self._foreground()
         made = scenes.flawed(scene) if random.random() < flawed_share else scene
         units, abridge = self.pen.choose(*scene.labels, *made.labels), self._abridges(scene) or random.random() < abridged_share
@@ -178,7 +178,7 @@ class Dialogues:
 
     @staticmethod
     def _made(conversation: Conversation, written: Written) -> Example:
-        """The conversation ends with that sound; now and then under guidance too."""
+        """Ends the conversation with the sound, sometimes under guidance too."""
         return conversation.sound(AUDIO, written.frames, written.weights, written.guides).example(random.random() < GUIDED_SHARE)
 
     def _talk(self) -> Example:
@@ -187,7 +187,7 @@ class Dialogues:
 
 
 def corpus(count: int = 4000) -> list[str]:
-    """Texts for the tokenizer."""
+    """Draws texts for training the tokenizer."""
     texts = []
     for _ in range(count):
         scene = scenes.draw()

@@ -1,8 +1,8 @@
-"""Dense targets beside the tokens, for training only: where in a scene a frame stands.
+"""Auxiliary targets for training: the position of a frame within its scene.
 
-Which sound comes next, and whether one does, is said by few of a scene's tokens, and for most of the training the model
-guesses them. Three heads that are thrown away afterwards ask for it at every frame: which sound is heard *now* and for
-the how manieth time, which one was *before* it, and which one comes *next*. What is only heard has no next.
+Few tokens of a scene tell which sound comes next, and whether one does; for most of the training the model guesses them.
+Three heads, discarded after training, predict at every frame the sound that is heard *now* and its repetition, the one
+*before* it, and the *next* one. Sound that is only heard has no next.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ IGNORE = -100
 LABELS = {label: i + 1 for i, label in enumerate(CONCEPTS)}  # 0: no sound
 MOST_REPEATED = 3
 SIZES = 3 * (len(LABELS) + 1, MOST_REPEATED + 1)  # sound and repetition of now, before, next
-NOW, BEFORE, NEXT = 0, 2, 4  # first columns
+NOW, BEFORE, NEXT = 0, 2, 4  # first columns of each pair
 NOTHING = (0, 0)
 
 
 class Placed(NamedTuple):
-    """Where a unit lies, in frames or in seconds."""
+    """The position of a unit, in frames or in seconds."""
 
     label: str
     start: float
@@ -32,12 +32,12 @@ class Placed(NamedTuple):
 
 
 def none(count: int) -> np.ndarray:
-    """Targets [count, 6] that ask for nothing."""
+    """Returns targets [count, 6] that are all ignored."""
     return np.full((count, len(SIZES)), IGNORE, np.int64)
 
 
 def of_units(units: list[Placed], count: int, rate: float = 1.0, written: bool = True) -> np.ndarray:
-    """Targets [count, 6] after each of `count` frames; a frame is 1 / `rate` of what `units` are measured in."""
+    """Returns targets [count, 6] after each of `count` frames; `rate` frames are one unit of the times in `units`."""
     targets = np.zeros((count, len(SIZES)), np.int64)
     before, last_start = NOTHING, 0
     for unit, named in zip(units, _numbered(units)):
@@ -53,7 +53,7 @@ def of_units(units: list[Placed], count: int, rate: float = 1.0, written: bool =
 
 
 def _numbered(units: list[Placed]) -> list[tuple[int, int]]:
-    """Sound and repetition of each unit."""
+    """Returns the sound and the repetition of each unit."""
     numbered, last, times = [], None, 0
     for unit in units:
         times = times + 1 if unit.label == last else 1
@@ -63,14 +63,14 @@ def _numbered(units: list[Placed]) -> list[tuple[int, int]]:
 
 
 class Guides(nn.Module):
-    """The heads."""
+    """The auxiliary heads."""
 
     def __init__(self, hidden_size: int):
         super().__init__()
         self.heads = nn.Linear(hidden_size, sum(SIZES))
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Mean over frames of the summed cross-entropies; hidden states [n, size], targets [n, 6], some frame asked of."""
+        """The mean over frames of the summed cross-entropies; hidden states [n, size], targets [n, 6], not all of them ignored."""
         logits = self.heads(hidden).split(SIZES, dim=-1)
         summed = sum(F.cross_entropy(row, targets[:, i], ignore_index=IGNORE, reduction="sum") for i, row in enumerate(logits))
         return summed / len(hidden)

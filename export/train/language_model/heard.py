@@ -1,4 +1,4 @@
-"""Stage `heard`: computes once the features of all that the language model hears."""
+"""Stage `heard`: computes the encoder features of everything that the language model hears."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from ..world.small_world import CONCEPTS
 from .clips import Clip, decode, encode, store
 from .guides import Placed
 
-RECORDED_VARIANTS = 6  # of every recorded sound that is heard
+RECORDED_VARIANTS = 6  # of every recorded sound
 MADE_VARIANTS = 3
 HEARD_SCENES = 8000
-CODED_SHARE = 0.4  # of the heard scenes: they went through the codec, as what the model makes itself
+CODED_SHARE = 0.4  # of the scenes: encoded and decoded by the codec, as the model's own sounds are
 HEARD_STRINGS = 5000
 HEARD_PHRASES = 300
-OWN_SCENES = 3000  # of the sounds that the model learns to write: it must know what it made when it listens to it
+OWN_SCENES = 3000  # of the units that the model writes, so that it recognises its own sounds
 OWN_STRINGS = 600
-LONGEST_OWN = 3  # seconds of a unit in them
+LONGEST_OWN = 3  # seconds of a unit in these scenes
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def build(training: list[Recording], written: list[Clip], codec: SpectralCodec, 
 
 
 def heard_own(written: list[Clip], sounds: list[Recording], codec: SpectralCodec, tower: AudioTower) -> list[Clip]:
-    """Scenes and strings of what the model writes, as it sounds when it is decoded."""
+    """Makes scenes and digit strings from the decoded units that the model writes."""
     staged, voices = {}, {}
     for clip in written:
         samples = decode(codec, clip.data)
@@ -94,7 +94,7 @@ def _heard_scene(tower: AudioTower, codec: SpectralCodec, staged: dict[str, list
 
 
 def _heard_string(tower: AudioTower, speakers: dict[str, list[Recording]], sounds: list[Recording]) -> Clip:
-    """One to four digits of one speaker; single ones mostly as they were recorded, cut close."""
+    """Draws one to four digits of one speaker; single digits are mostly unchanged recordings, cut close."""
     return _heard_words(tower, random.choices(random.choice(list(speakers.values())), k=random.choice((1, 1, 1, 2, 3, 4))), sounds)
 
 

@@ -1,4 +1,4 @@
-"""Qwen2 decoder over parallel streams of tokens, with the names of the UALM authors' state dict."""
+"""The language model: a Qwen2 decoder over parallel streams of tokens, with the names of the UALM authors' state dict."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Decoder(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """Everything of the checkpoint that this stage trains: decoder, heads, and the adaptor of the audio features."""
+    """The parts of the checkpoint that stage `llm` trains: decoder, heads, and the adaptor of the audio features."""
 
     def __init__(self, config: LanguageModelConfig, vocabulary: Vocabulary, feature_size: int):
         super().__init__()
@@ -115,14 +115,14 @@ class LanguageModel(nn.Module):
             nn.init.zeros_(module.weight[module.padding_idx])
 
     def embed(self, frames: Tensor, features: Tensor | None = None, slots: Tensor | None = None) -> Tensor:
-        """Frames [batch, n, streams] → embeddings; `features` [k, size] replace the k frames that `slots` marks."""
+        """Embeds frames [batch, n, streams]; `features` [k, size] replace the k positions that `slots` marks."""
         x = self.model.embed_tokens(frames).sum(dim=2)
         if features is not None and len(features):
             x = x.masked_scatter(slots[..., None], self.adaptor["continuous_audio"](features))
         return x
 
     def forward(self, embeddings: Tensor, caches: list[list[Tensor]] | None = None) -> Tensor:
-        """Hidden states after the final norm. `caches` holds one list a layer and grows in place."""
+        """Returns the hidden states after the final norm. `caches` holds one list for each layer and grows in place."""
         past = caches[0][0].shape[2] if caches and caches[0] else 0
         position = torch.arange(past, past + embeddings.shape[1])
         angle = position[:, None].float() * self.inverse_frequency
@@ -133,11 +133,11 @@ class LanguageModel(nn.Module):
         return self.model.norm(x)
 
     def text_logits(self, hidden: Tensor) -> Tensor:
-        """Special and text ids: column = global id."""
+        """Returns the logits of special and text ids; the column is the global id."""
         return F.linear(hidden, self.lm_head.weight[: self.vocabulary.text_end])
 
     def audio_logits(self, hidden: Tensor, stream: int) -> Tensor:
-        """A stream's own block; stream 0 ends with eos and eot."""
+        """Returns the logits of a stream's own block; those of stream 0 end with eos and eot."""
         start, head = self.vocabulary.block(stream), self.lm_head.weight
         rows = head[start : start + self.vocabulary.block_size]
         if stream == 0:

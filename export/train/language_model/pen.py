@@ -1,4 +1,4 @@
-"""Puts scenes and spoken words together from written units, as frames."""
+"""Composes scenes and spoken words from written units, as frames."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from .conversation import DECISION_WEIGHT
 from .guides import Placed
 from .vocabulary import Vocabulary
 
-ABRIDGED = 8  # frames of every unit that are left
-ONSET = 2  # first frames of a unit: which one it is, is decided there
+ABRIDGED = 8  # frames that remain of every unit
+ONSET = 2  # first frames of a unit, which decide its kind
 WORD_GAP = 7  # frames between spoken words
 EDGE_FRAMES = 3
 FRAMES_PER_SECOND = 50
 LEAD = 3  # frames before a plain sound
-PLAIN_SECONDS = (2.0, 4.0)  # after which an event is not repeated any more
-PLAIN_GAPS = (6, 28)  # frames between its repetitions
+PLAIN_SECONDS = (2.0, 4.0)  # minimum length before an event is no longer repeated
+PLAIN_GAPS = (6, 28)  # frames between the repetitions
 MOST_REPEATED = 7
 
 
 @dataclass(frozen=True)
 class WrittenUnit:
-    """Stands in for `units.Unit` where a scene is laid out in codes."""
+    """A unit in codes; stands in for `units.Unit` in `rendering.layout`."""
 
     label: str
     codes: np.ndarray
@@ -46,7 +46,7 @@ class WrittenUnit:
 
 
 def abridged(placed: list[tuple[WrittenUnit, int]]) -> tuple[list[tuple[WrittenUnit, int]], int]:
-    """Only the beginning of every unit, with the same gaps; and the number of frames."""
+    """Shortens every unit to its beginning, with the same gaps; returns the layout and the number of frames."""
     result, cut = [], 0
     for unit, at in placed:
         result.append((unit.abridged(), at - cut))
@@ -64,7 +64,7 @@ class Written(NamedTuple):
 
 
 class Pen:
-    """Puts scenes and spoken words together from written units."""
+    """Composes scenes and spoken words from written units."""
 
     def __init__(self, clips: list[Clip], vocabulary: Vocabulary):
         self.vocabulary = vocabulary
@@ -84,11 +84,11 @@ class Pen:
                 (self.alone if clip.alone else self.units).setdefault(label, []).append(WrittenUnit(label, clip.data, clip.source))
 
     def choose(self, *labels: str) -> dict[str, list[WrittenUnit]]:
-        """One unit of every label, for scenes that must sound alike."""
+        """Draws one unit of every label, for scenes that must sound alike."""
         return {label: [random.choice(self.units[label])] for label in labels}
 
     def plain(self, label: str) -> Written:
-        """What is heard where nobody says how often or how long: an event several times, a continuing sound for a while."""
+        """Composes the sound of a plain request: an event several times, or a continuing sound for some seconds."""
         placed, at = [], LEAD
         if label in self.alone:
             placed = [(random.choice(self.alone[label]), at)]
@@ -103,7 +103,7 @@ class Pen:
         return self._written(placed, placed[-1][1] + placed[-1][0].frames + TRAIL, [])
 
     def scene(self, scene: Scene, units: dict[str, list[WrittenUnit]] | None = None, abridge: bool = False) -> Written:
-        """A scene in codes; of some `units` only."""
+        """Composes a scene from random units, or from those in `units`."""
         chosen = self.alone if len(scene.sounds) == 1 and scene.labels[0] in self.alone else self.units
         placed, spans, count = layout(scene, units or chosen, WRITTEN)
         if abridge:
@@ -119,18 +119,18 @@ class Pen:
             if unit.broken_off:
                 cuts.append(at + unit.frames)
         frames, weights = self.frames(codes, starts, ends, cuts)
-        # one frame later than the sound itself: a target stands where its frame is known
+        # one frame later than the sound: a target belongs to the position before its frame
         units = [Placed(unit.label, at + 1, at + 1 + unit.frames) for unit, at in placed]
         return Written(frames, weights, guides.of_units(units, 1 + len(frames)), spans)
 
     def clip(self, clip: Clip) -> Written:
-        """A scene over a background, which was rendered as a whole."""
+        """Returns a scene over a background, which was rendered as a whole."""
         spans = [Span(s, 0.0, clip.data.shape[1] * HOP / 16_000) for s in clip.scene.sounds]
         frames, weights = self.frames(clip.data.astype(np.int64), [0], [clip.data.shape[1]])
         return Written(frames, weights, None, spans)
 
     def voices_of(self, words: list[str]) -> list[str]:
-        """The voices that say all these words: not every voice says every digit so that it is understood."""
+        """Lists the voices that have a take of all the words; not every voice says every digit intelligibly."""
         return [voice for voice, known in self.words.items() if all(word in known for word in words)]
 
     def speech(self, words: list[str], voice: str) -> tuple[np.ndarray, np.ndarray]:
@@ -146,9 +146,9 @@ class Pen:
         return self.frames(np.concatenate([*pieces, self._silent(EDGE_FRAMES)], axis=1), starts, ends)
 
     def frames(self, codes: np.ndarray, starts: list[int], ends: list[int], cuts: list[int] = ()) -> tuple[np.ndarray, np.ndarray]:
-        """In the delay pattern, and how much each token counts.
+        """Applies the delay pattern and weights each token.
 
-        Units begin at `starts`, could be the last at `ends`, and break off before `cuts`.
+        Units begin at `starts`, may be the last one at `ends`, and break off before `cuts`.
         """
         frames = self.vocabulary.delayed(codes)
         weights = np.ones(frames.shape, np.float32)

@@ -1,6 +1,6 @@
 """A small byte-level BPE, trained on the small world's texts and written as Qwen2Tokenizer's files.
 
-Token id 0 is "!" (as in Qwen): as a prompt it would collide with the pad id, so no text of the recipe holds it.
+Token id 0 is "!" (as in Qwen). It would collide with the pad id in a prompt, so no text of the recipe contains it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _WORDS = (
 
 
 def train(texts: list[str], size: int) -> Tokenizer:
-    """At most `size` tokens, the end-of-text token included."""
+    """Trains a tokenizer of at most `size` tokens, the end-of-text token included."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

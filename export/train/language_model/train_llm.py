@@ -20,15 +20,15 @@ from .guides import Guides
 from .model import LanguageModel
 
 FRAMES_PER_BATCH = 2000
-POOL = 96  # examples that are sorted by length and cut into batches
+POOL = 96  # examples that are sorted by length and divided into batches
 PEAK_RATE = 1.5e-3
-CONTINUED_ABRIDGED = 0.4  # share of the scenes, at the start
-CONTINUED_RATE = 1e-3  # of weights that know much already
-GUIDANCE = 3.0  # as the paper samples
+CONTINUED_ABRIDGED = 0.4  # of the scenes, at the start of a continued training
+CONTINUED_RATE = 1e-3  # for weights that were trained before
+GUIDANCE = 3.0  # as in the paper's sampling
 REPORT_SECONDS = 60.0
-TEXT_WEIGHT = 2.0  # of a text token, against a whole frame of sound
-GUIDE_WEIGHT = (1.0, 0.1)  # of the guides of a frame, at the start and at the end
-STREAM_WEIGHTS = (0.26, 0.21, 0.17, 0.14, 0.11, 0.09, 0.01, 0.01)  # the last two always say code 0: one of them a step is enough
+TEXT_WEIGHT = 2.0  # of a text token, relative to a whole frame of sound
+GUIDE_WEIGHT = (1.0, 0.1)  # of a frame's guides, at the start and at the end
+STREAM_WEIGHTS = (0.26, 0.21, 0.17, 0.14, 0.11, 0.09, 0.01, 0.01)  # the last two always have code 0: one of them in each step suffices
 
 
 @dataclass
@@ -36,15 +36,15 @@ class Batch:
     frames: Tensor  # [batch, n, streams]
     slots: Tensor  # [batch, n]
     features: Tensor  # [slots set, size]
-    text_targets: Tensor  # [batch, n]: what stream 0 must say after each position, IGNORE elsewhere
+    text_targets: Tensor  # [batch, n]: the token of stream 0 after each position, IGNORE elsewhere
     sound_targets: Tensor  # [batch, n, streams]: index into each stream's audio logits
     weights: Tensor  # [batch, n, streams]
     guides: Tensor  # [batch, n, 6]
-    prompted: Tensor  # [batch]: of a row without its prompt the row with it, of any other row itself
+    prompted: Tensor  # [batch]: for a row without its prompt the index of the row with it, for any other row its own
 
 
 class LanguageModelTrainer(nn.Module):
-    """The language model under heads that only its training needs."""
+    """The language model with the heads that only its training needs."""
 
     def __init__(self, model: LanguageModel):
         super().__init__()
@@ -73,7 +73,7 @@ def collate(examples: list[Example]) -> Batch:
 
 
 def batches(dialogues: Dialogues) -> Iterator[Batch]:
-    """Batches of examples of like length, in random order, without end."""
+    """Yields batches of examples of similar length, in random order, without end."""
     while True:
         pool = sorted((dialogues.draw() for _ in range(POOL)), key=lambda e: len(e.frames))
         groups, group, rows = [], [], 0
@@ -90,10 +90,10 @@ def batches(dialogues: Dialogues) -> Iterator[Batch]:
 
 
 def losses(trainer: LanguageModelTrainer, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross-entropy of the text tokens, weighted, summed; that of the sound frames, weighted over the streams, too; the mean of the guides.
+    """Returns the weighted, summed cross-entropies of the text tokens and of the sound frames, and the mean loss of the guides.
 
-    A row without its prompt is there for guidance alone. So it is not its own logits that are to tell what comes next, but what
-    guidance makes of them and of those of the row with the prompt, which learn nothing by it.
+    A row without its prompt exists for guidance alone. Its logits are therefore trained after guidance is applied to them and
+    to the logits of the row with the prompt; the latter get no gradient from it.
     """
     model = trainer.model
     hidden = model(model.embed(batch.frames, batch.features, batch.slots))
@@ -120,7 +120,7 @@ def losses(trainer: LanguageModelTrainer, batch: Batch) -> tuple[Tensor, Tensor,
 
 
 def parameter_groups(model: nn.Module) -> list[dict]:
-    """Weight decay on matrices only, not on embeddings, norms and biases."""
+    """Applies weight decay to matrices only, not to embeddings, norms and biases."""
     decayed, plain = [], []
     for name, parameter in model.named_parameters():
         (decayed if parameter.ndim == 2 and "emb" not in name else plain).append(parameter)
@@ -130,7 +130,7 @@ def parameter_groups(model: nn.Module) -> list[dict]:
 def train(
     trainer: LanguageModelTrainer, dialogues: Dialogues, path: Path, minutes: float, start: Path | None = None, peak: float | None = None
 ) -> None:
-    """Trains until the budget of minutes is used up; begins with the weights in `start`, if there are such, at a lower rate."""
+    """Trains until the budget of minutes is used up, from the weights in `start` if that file exists, then at a lower rate."""
     begins = start is not None and start.exists()
     optimizer = torch.optim.AdamW(parameter_groups(trainer), betas=(0.9, 0.95))
     run = Run(path, minutes, trainer, optimizer, peak or (CONTINUED_RATE if begins else PEAK_RATE), start)

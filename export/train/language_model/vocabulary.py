@@ -18,7 +18,7 @@ class Vocabulary:
 
     @property
     def block_size(self) -> int:
-        """A stream's own pad, then its codes."""
+        """Ids of a stream: its own pad and its codes."""
         return 1 + self.codebook_size
 
     @property
@@ -30,11 +30,11 @@ class Vocabulary:
         return self.text_end + self.streams * self.block_size
 
     def block(self, stream: int) -> int:
-        """First id of a stream's block: its pad."""
+        """Returns the first id of a stream's block: its pad."""
         return self.text_end + stream * self.block_size
 
     def single(self, ids: list[int]) -> np.ndarray:
-        """Special or text ids as frames [n, streams]: stream 0, the others pad."""
+        """Returns special or text ids as frames [n, streams]: stream 0, pad in the others."""
         frames = np.zeros((len(ids), self.streams), np.int64)
         frames[:, 0] = ids
         return frames
@@ -43,7 +43,7 @@ class Vocabulary:
         return self.single([SPECIAL_COUNT + i for i in token_ids])
 
     def delayed(self, codes: np.ndarray) -> np.ndarray:
-        """Codes [streams, n] → frames [n + streams − 1, streams], stream i shifted by i."""
+        """Delays codes [streams, n] to frames [n + streams − 1, streams]: stream i is shifted by i."""
         streams, count = codes.shape
         frames = np.empty((count + streams - 1, streams), np.int64)
         for i in range(streams):

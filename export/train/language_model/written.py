@@ -1,8 +1,8 @@
-"""Stage `written`: the units that the language model learns to write, chosen by ear.
+"""Stage `written`: chooses the units that the language model learns to write.
 
-Not every event is still recognised after so small a codec, and a small model that learns from those that are not learns to
-write what nobody recognises. Of all units those are kept that an independent judge still names (sounds: YAMNet, digits:
-PocketSphinx), a few of every kind, so that the model can learn them well.
+So small a codec makes some events unrecognisable, and a small model that learns from them writes unrecognisable sounds. The
+stage keeps the units that an independent judge still names (sounds: YAMNet, digits: PocketSphinx), a few of every kind, so
+that the model can learn them well.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from ..world.scenes import BACKGROUNDS, OVER_BACKGROUND, Scene, Sound
 from ..world.small_world import CONCEPTS
 from .clips import Clip, decode, encode, store
 
-KEPT = 24  # units of every sound, fewer where the judge names fewer: of so many, ten seeds take eight different ones
-LEAST_KEPT = 6  # of them, named or not
-SHORT_KEPT = 10  # stretches of a continuing sound for scenes, beside the long ones
-FROM_ONE_SOURCE = {True: 4, False: 2}  # units of one recording, of events and of continuing sounds
-STRETCHES = 3  # that are listened to, of a recording of a continuing sound
+KEPT = 24  # units of every sound, fewer if the judge names fewer: ten seeds draw eight different ones of 24
+LEAST_KEPT = 6  # minimum, even if the judge names fewer
+SHORT_KEPT = 10  # stretches of a continuing sound for scenes, in addition to the long ones
+FROM_ONE_SOURCE = {True: 4, False: 2}  # maximum number of units of one recording, for events and for continuing sounds
+STRETCHES = 3  # judged stretches of each recording of a continuing sound
 TAKES_KEPT = 2  # of every word in every voice
-NAMED = 5  # the judge names what it ranks among so many
+NAMED = 5  # a sound is named if its rank is below this
 MOST_JUDGED = 90
-REPEATED = 3  # times that a short event is heard
+REPEATED = 3  # copies of a short event in the judged clip
 OVER_VARIANTS = 4  # of every event over every background
 EDGE_SECONDS = 0.04  # silence around spoken words
 
@@ -56,7 +56,7 @@ def _clip(unit: Unit, codec: SpectralCodec, alone: bool = False) -> Clip:
 
 
 def _best(found: list[Unit], codec: SpectralCodec, most: int) -> list[Unit]:
-    """Up to `most` units in which the judge ranks their kind highest after the codec, few of one source."""
+    """Chooses up to `most` units with the best ranks of their kind after the codec, few of one source."""
     judge, ranked, label = SoundJudge(), [], found[0].label
     event = CONCEPTS[label].event
     for unit in random.sample(found, min(MOST_JUDGED, len(found))):
@@ -87,7 +87,7 @@ def _over_backgrounds(kept: dict[str, list[Unit]], codec: SpectralCodec) -> list
 
 
 def _words(recordings: list[Recording], codec: SpectralCodec) -> list[Clip]:
-    """Takes of every word in every voice; of digits those that the judge reads, where one of the voices says it so that he does."""
+    """Chooses takes of every word in every voice; of a digit those that the judge reads, if there are any."""
     judge, takes = DigitJudge(), {}
     edge = np.zeros(int(EDGE_SECONDS * SAMPLING_RATE), np.float32)
     for recording in recordings:

@@ -1,4 +1,4 @@
-"""What people do: clapping, walking, knocking, typing, whistling."""
+"""Sounds that people make: clapping, walking, knocking, typing, whistling."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .waves import (
 
 
 def clap(rng: Generator, hand: float) -> np.ndarray:
-    """Two hands: a short noise with the resonance of the hollow between them."""
+    """A clap of two hands: a short noise with the resonance of the hollow between them."""
     noise = hiss(rng, 0.12, peaks([hand, hand * 2.1, 3500], [hand / 4, hand / 2, 2500], [1, 0.5, 0.35]))
     return noise * decay(0.12, rng.uniform(0.006, 0.014), 0.0008)
 
@@ -62,7 +62,7 @@ def knock(rng: Generator) -> np.ndarray:
 
 
 def typing(rng: Generator) -> np.ndarray:
-    """Fingers on a computer's keyboard: light clicks, each with a second one when the key hits the ground."""
+    """Fingers on a computer keyboard: light clicks, each followed by a second one when the key reaches the ground."""
     low, middle, high = pick(rng, 220, 500), pick(rng, 1800, 2900), pick(rng, 4000, 5500)
     width, lasts = rng.uniform(0.2, 0.38), rng.uniform(0.005, 0.009)
     gap, second = rng.uniform(0.012, 0.035), rng.uniform(0.25, 0.9)
@@ -105,7 +105,7 @@ def police_whistle(rng: Generator) -> np.ndarray:
 
 
 def whoosh(rng: Generator) -> np.ndarray:
-    """Something swings past."""
+    """An object that swings past."""
     seconds = rng.uniform(0.35, 0.8)
     t = time(seconds) / seconds
     near = np.exp(-(((t - 0.5) / 0.17) ** 2))

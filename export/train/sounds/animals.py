@@ -9,7 +9,7 @@ from .waves import ambience, count, faded, finished, pick, place, repeat, room, 
 
 
 def contour(seconds: float, points: list[float]) -> np.ndarray:
-    """A smooth pitch curve through points that are equally far apart."""
+    """A smooth pitch curve through equally spaced points."""
     n = count(seconds)
     at = np.linspace(0, len(points) - 1, n)
     curve = np.interp(at, np.arange(len(points)), np.log(points))

@@ -13,7 +13,7 @@ CUP = np.array([1.0, 2.3, 2.8, 4.4, 5.1])
 
 
 def scattered(rng: Generator, ratios: np.ndarray, by: float) -> np.ndarray:
-    """No two bells are cast alike."""
+    """Detunes the modes of a bell: no two bells are cast alike."""
     return ratios * np.exp(rng.normal(0, by, len(ratios)))
 
 

@@ -1,4 +1,4 @@
-"""The kinds of sound that are made, not recorded: what they are called, what the judge may call them, who makes them."""
+"""The kinds of sound that are rendered: their names, the judge's accepted names, and the functions that make them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ CONCEPTS: dict[str, MadeConcept] = {}
 
 
 def render(label: str, rng: np.random.Generator) -> np.ndarray:
-    """One fresh variation: float32, mono, 16 kHz, peak at most 0.9; the same one for the same state of `rng`."""
+    """Makes one variation: float32, mono, 16 kHz, peak at most 0.9. The state of `rng` determines the result."""
     return CONCEPTS[label].make(rng)
 
 
 def _add(label: str, name: str, presence: str, requests: str, accepted: str, make: Maker, event: bool = False) -> None:
-    """Lists are separated by semicolons: names of AudioSet classes hold commas."""
+    """Adds a kind of sound. Lists are separated by semicolons, because names of AudioSet classes contain commas."""
     split = lambda text: [part.strip() for part in text.split(";")]  # noqa: E731
     CONCEPTS[label] = MadeConcept(label, name, split(presence), split(requests), set(split(accepted)), event, make=make)
 
 
 def _plays(label: str, accepted: str, also: str = "", article: str = "a") -> None:
-    """A musical instrument that plays a phrase."""
+    """Adds a musical instrument that plays a phrase."""
     presence = f"{article} {label}; {article} {label} playing; {label} music"
     requests = (
         f"{article} {label}; {label}; {article} {label} playing; {label} music; someone playing the {label}; "
@@ -45,7 +45,7 @@ def _plays(label: str, accepted: str, also: str = "", article: str = "a") -> Non
 
 
 def _struck(label: str, accepted: str, make: Maker, also: str = "") -> None:
-    """A percussion instrument that is hit once."""
+    """Adds a percussion instrument that is hit once."""
     presence = f"a {label}; a {label} hit; a {label} being hit"
     requests = f"a {label}; {label}; a {label} hit; {label} hit; a hit on a {label}; someone hitting a {label}"
     _add(label, f"a {label}", presence, requests + (f"; {also}" if also else ""), accepted, make, event=True)

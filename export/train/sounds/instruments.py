@@ -12,12 +12,12 @@ from .waves import RATE, count, faded, finished, pick, place, room
 
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 7, 10))
 CHORDS = ((0, 4, 7, 12), (0, 3, 7, 12), (0, 4, 7, 10), (0, 5, 7, 12), (0, 7, 12, 16))
-KEY_STEP = 2  # semitones between rendered keys; those between are played faster or slower
+KEY_STEP = 2  # semitones between rendered keys; keys between them are played faster or slower
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """How an instrument is typically played."""
+    """The typical use of an instrument."""
 
     programs: tuple[int, ...]
     low: int  # lowest and highest key
@@ -25,8 +25,8 @@ class Instrument:
     styles: tuple[str, ...] = ("melody",)  # melody, chords, strum, arpeggio, long
     fastest: float = 0.18  # seconds a note of a melody
     slowest: float = 0.6
-    held: float = 2.2  # seconds that a key is held in the render
-    rings: bool = False  # notes go on sounding under the next ones
+    held: float = 2.2  # seconds that a key is held in the rendering
+    rings: bool = False  # notes continue to sound under the next ones
     velocity: int = 100
 
 
@@ -56,7 +56,7 @@ INSTRUMENTS = {
 
 @dataclass(frozen=True)
 class Stroke:
-    """A percussion instrument that is hit: which sounds of which kits, how long it rings, how often it is hit."""
+    """A percussion instrument: its sounds in the drum kits, its decay, and the number of hits."""
 
     kits: tuple[int, ...]
     keys: tuple[int, ...]
@@ -87,7 +87,7 @@ def phrase(name: str, rng: np.random.Generator) -> np.ndarray:
 
 
 class _Bank:
-    """The notes of one instrument, a little out of tune as a whole."""
+    """The notes of one instrument, detuned together by a small random amount."""
 
     def __init__(self, player: Instrument, program: int, tuning: float):
         self.player, self.tuning = player, tuning
@@ -95,7 +95,7 @@ class _Bank:
         self.notes = midi.notes(program, self.keys, player.velocity, player.held)
 
     def note(self, key: float, seconds: float) -> np.ndarray:
-        """A note that is let go after `seconds`; strings and bars that ring are damped only slowly."""
+        """A note that is released after `seconds`; ringing strings and bars are damped slowly."""
         nearest = int(np.argmin(np.abs(np.array(self.keys) - key)))
         samples = changed_speed(self.notes[nearest], 2 ** ((key - self.keys[nearest] + self.tuning) / 12))
         length = min(len(samples) / RATE, seconds + 0.8 if self.player.rings else seconds)
@@ -103,7 +103,7 @@ class _Bank:
 
 
 def changed_speed(samples: np.ndarray, speed: float) -> np.ndarray:
-    """Int16 samples as floats, played faster or slower."""
+    """Converts int16 samples to floats, played faster or slower."""
     return soxr.resample(samples.astype(np.float32) / 32_768, RATE * speed, RATE, quality="LQ")
 
 
@@ -115,7 +115,7 @@ def _scale(rng: np.random.Generator, player: Instrument) -> np.ndarray:
 
 
 def _melody(rng: np.random.Generator, player: Instrument, bank: _Bank, canvas: np.ndarray) -> None:
-    """A walk over a scale, mostly by small steps, in long and short notes."""
+    """A random walk over a scale, mostly in small steps, in long and short notes."""
     scale, beat, at = _scale(rng, player), pick(rng, player.fastest, player.slowest), 0.0
     place_in_scale = int(rng.integers(len(scale) // 6, len(scale) * 5 // 6))
     while at < len(canvas) / RATE - 0.1:
@@ -131,7 +131,7 @@ def _chord(rng: np.random.Generator, player: Instrument) -> np.ndarray:
 
 
 def _chords(rng: np.random.Generator, player: Instrument, bank: _Bank, canvas: np.ndarray) -> None:
-    """One to four chords one after the other."""
+    """One to four chords, one after the other."""
     seconds = len(canvas) / RATE
     changes = int(rng.integers(1, 5)) if player.slowest < 0.8 else int(rng.integers(1, 3))
     for i in range(changes):
@@ -154,7 +154,7 @@ def _strum(rng: np.random.Generator, player: Instrument, bank: _Bank, canvas: np
 
 
 def _arpeggio(rng: np.random.Generator, player: Instrument, bank: _Bank, canvas: np.ndarray) -> None:
-    """The tones of chords one by one, up and down."""
+    """The tones of chords, one after the other, up and down."""
     beat, at = pick(rng, player.fastest, min(player.slowest, 0.35)), 0.0
     while at < len(canvas) / RATE - 0.1:
         chord = _chord(rng, player)
@@ -207,7 +207,7 @@ def timpani(rng: np.random.Generator) -> np.ndarray:
 
 
 def applause(rng: np.random.Generator) -> np.ndarray:
-    """A crowd that claps: General MIDI has one, here two or three of it at other speeds and places."""
+    """A clapping crowd: two or three copies of General MIDI's applause, at other speeds and offsets."""
     keys, seconds = tuple(range(52, 74, 3)), rng.uniform(2.2, 3.0)
     crowds = midi.notes(126, keys, 110, 4.0)
     canvas = np.zeros(count(seconds))

@@ -1,4 +1,4 @@
-"""Engines and tools: what turns, fires or hammers at a rate."""
+"""Engines and tools: things that turn, fire or hammer periodically."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .waves import (
 
 
 def engine(rng: Generator) -> np.ndarray:
-    """A car's or a lorry's engine that idles: harmonics of its turning, roughened by its firing."""
+    """An idling engine of a car or a lorry: harmonics of its rotation, roughened by the ignitions."""
     seconds, unsteady = rng.uniform(2.2, 3.0), rng.uniform(0.015, 0.05)
     turning = pick(rng, 19, 50) * drift(rng, seconds, 6, 1 - unsteady, 1 + unsteady)
     odd, fall = rng.uniform(0.25, 0.65), rng.uniform(0, 0.8)

@@ -19,19 +19,19 @@ ATTRIBUTION = "FluidR3_GM by Frank Wen, MIT"
 DRUMS = 9  # the channel of percussion
 RENDER_RATE = 44_100
 ALL_SOUND_OFF = 120  # a MIDI controller
-TAIL = 0.5  # seconds of a note after its key is let go
+TAIL = 0.5  # seconds of a note after its key is released
 
 
 @lru_cache(maxsize=None)
 def notes(program: int, keys: tuple[int, ...], velocity: int, held: float, drums: bool = False) -> list[np.ndarray]:
-    """Each key of one instrument (or of one drum kit) as its own clip, 16 kHz, int16; kept while the process lives."""
+    """Renders each key of an instrument (or of a drum kit) as its own clip, 16 kHz, int16; cached in the process."""
     spacing = held + TAIL
     channel = DRUMS if drums else 0
     events = [(0, bytes([0xC0 | channel, program]))]
     for i, key in enumerate(keys):
         start = int(1000 * i * spacing)
         events += [(start, bytes([0x90 | channel, key, velocity])), (start + int(1000 * held), bytes([0x80 | channel, key, 0]))]
-        events.append((start + int(1000 * spacing) - 5, bytes([0xB0 | channel, ALL_SOUND_OFF, 0])))  # nothing rings into the next
+        events.append((start + int(1000 * spacing) - 5, bytes([0xB0 | channel, ALL_SOUND_OFF, 0])))  # no note rings into the next
     samples = _render(_midi_file(sorted(events, key=lambda e: e[0]), int(1000 * len(keys) * spacing)))
     size = int(spacing * RATE)
     samples = np.pad(samples, (0, max(0, size * len(keys) - len(samples))))
@@ -40,7 +40,7 @@ def notes(program: int, keys: tuple[int, ...], velocity: int, held: float, drums
 
 
 def _midi_file(events: list[tuple[int, bytes]], end: int) -> bytes:
-    """A MIDI file of one track; times in milliseconds."""
+    """Builds a MIDI file of one track; times are in milliseconds."""
     track, now = bytes([0x00, 0xFF, 0x51, 0x03]) + (1_000_000).to_bytes(3, "big"), 0
     for at, message in [*events, (end, bytes([0xFF, 0x2F, 0x00]))]:
         track += _variable_length(at - now) + message
@@ -50,7 +50,7 @@ def _midi_file(events: list[tuple[int, bytes]], end: int) -> bytes:
 
 
 def _variable_length(value: int) -> bytes:
-    """MIDI's numbers: seven bits a byte, the highest bit set on all but the last."""
+    """Encodes a number as MIDI does: seven bits a byte, the highest bit set on all but the last."""
     result = [value & 0x7F]
     while value := value >> 7:
         result.insert(0, 0x80 | value & 0x7F)
@@ -58,7 +58,7 @@ def _variable_length(value: int) -> bytes:
 
 
 def _render(midi: bytes) -> np.ndarray:
-    """The MIDI file as sound: dry, mono, 16 kHz."""
+    """Renders the MIDI file: dry, mono, 16 kHz."""
     if not SOUNDFONT.exists():
         raise TrainingError(f"{SOUNDFONT} is missing: apt-get install fluid-soundfont-gm")
     with tempfile.TemporaryDirectory() as folder:

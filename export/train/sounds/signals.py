@@ -68,7 +68,7 @@ def telephone_ring(rng: Generator) -> np.ndarray:
 
 
 def dial_tone(rng: Generator) -> np.ndarray:
-    """The steady double tone of a telephone line, through a telephone's poor loudspeaker."""
+    """The steady double tone of a telephone line, through a telephone's small loudspeaker."""
     seconds, pitch = rng.uniform(2.0, 3.0), rng.uniform(0.96, 1.04)
     both = np.tanh(rng.uniform(0.4, 1.5) * (tone(350 * pitch, seconds) + tone(440 * pitch, seconds)))
     return finished(rng, both + 0.02 * hiss(rng, seconds, band(300, 3400)))

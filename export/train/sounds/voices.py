@@ -1,4 +1,4 @@
-"""Synthetic speech: clean voices to learn to speak from (flite), and many more to learn to hear (espeak-ng).
+"""Synthetic speech: clean voices for the model to speak with (flite), and many more for it to listen to (espeak-ng).
 
 Both are programs of the operating system (Debian: `apt install flite espeak-ng`).
 """
@@ -37,24 +37,24 @@ PHRASES = (
 
 
 def flite(text: str, voice: str, stretch: float, pitch: float) -> np.ndarray:
-    """`text` spoken by a flite voice; `stretch` times as long, at `pitch` hertz."""
+    """Speaks `text` with a flite voice; `stretch` times as long, at `pitch` hertz."""
     settings = ["--setf", f"duration_stretch={stretch:.3f}", "--setf", f"int_f0_target_mean={pitch:.1f}"]
     return _run(["flite", "-voice", voice, *settings, "-t", text, "-o", "/dev/stdout"])
 
 
 def espeak(text: str, voice: str, speed: int, pitch: int) -> np.ndarray:
-    """`text` spoken by espeak-ng; `speed` in words a minute, `pitch` from 0 to 99."""
+    """Speaks `text` with espeak-ng; `speed` in words a minute, `pitch` from 0 to 99."""
     return _run(["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text])
 
 
 def clear_voice(text: str, voice: str) -> np.ndarray:
-    """One of the voices that the model learns to speak with, somewhat varied."""
+    """Speaks `text` with a voice that the model learns to speak with, slightly varied."""
     pitch = random.uniform(160, 200) if voice == "slt" else random.uniform(90, 125)
     return flite(text, voice, random.uniform(0.95, 1.2), pitch)
 
 
 def any_voice(text: str) -> np.ndarray:
-    """One of many voices, most of them less natural."""
+    """Speaks `text` with one of many voices, most of them less natural."""
     if random.random() < 0.35:
         return flite(text, random.choice(HEARD_SPOKEN_VOICES), random.uniform(0.75, 1.35), random.uniform(85, 230))
     voice = f"{random.choice(HEARD_VOICES)}+{random.choice(HEARD_VARIANTS)}"
@@ -76,6 +76,6 @@ def _run(command: list[str]) -> np.ndarray:
 
 
 def _with_sizes(data: bytes) -> bytes:
-    """A WAV that was written to a pipe does not know its length: fill it in."""
+    """Fills in the sizes in the header of a WAV that was written to a pipe."""
     start = data.index(b"data") + 4
     return data[:4] + (len(data) - 8).to_bytes(4, "little") + data[8:start] + (len(data) - start - 4).to_bytes(4, "little") + data[start + 4 :]

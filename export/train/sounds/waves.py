@@ -1,4 +1,4 @@
-"""The material that made sounds are built of: tones, noises, strokes, echoes. 16 kHz, numpy only."""
+"""Building blocks of rendered sounds: tones, noises, strokes, echoes. 16 kHz, numpy only."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def time(seconds: float) -> np.ndarray:
 
 
 def pick(rng: np.random.Generator, low: float, high: float) -> float:
-    """A value between two positive ones, uniform on a logarithmic scale as pitches and tempos are."""
+    """Draws a value between two positive ones, uniform on a logarithmic scale."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def tone(hertz: Curve, seconds: float, partials: Sequence[float] = (1.0,), stretch: Sequence[float] | None = None) -> np.ndarray:
-    """Sum of partials of a fundamental that may glide; `stretch` names their ratios when they are not harmonic."""
+    """Sums partials of a fundamental that may glide; `stretch` gives their ratios if they are not harmonic."""
     n = count(seconds)
     hertz = np.broadcast_to(np.asarray(hertz, float), (n,))
     phase = 2 * np.pi * np.cumsum(hertz) / RATE
@@ -39,7 +39,7 @@ def tone(hertz: Curve, seconds: float, partials: Sequence[float] = (1.0,), stret
 
 
 def ring(hertz: Sequence[float], strengths: Sequence[float], decays: Sequence[float], seconds: float) -> np.ndarray:
-    """A struck body: modes that die away, each falling to 1/e in its own time."""
+    """A struck body: modes that decay, each to 1/e in its own time."""
     t, result = time(seconds), np.zeros(count(seconds))
     for i, (f, strength, decay) in enumerate(zip(hertz, strengths, decays)):
         if f < HIGHEST:
@@ -48,24 +48,24 @@ def ring(hertz: Sequence[float], strengths: Sequence[float], decays: Sequence[fl
 
 
 def shaped(samples: np.ndarray, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Filters by a gain over frequency (zero phase)."""
+    """Filters `samples` by a gain over frequency (zero phase)."""
     size = 1 << (2 * len(samples) - 1).bit_length()
     hertz = np.fft.rfftfreq(size, 1 / RATE)
     return np.fft.irfft(np.fft.rfft(samples, size) * gain(np.maximum(hertz, 1.0)), size)[: len(samples)]
 
 
 def band(low: float, high: float, order: float = 4.0) -> Callable[[np.ndarray], np.ndarray]:
-    """Gain of a band-pass with flanks of 6 dB an octave times `order`."""
+    """The gain of a band-pass with flanks of 6 dB an octave times `order`."""
     return lambda f: 1 / np.sqrt((1 + (low / f) ** (2 * order)) * (1 + (f / high) ** (2 * order)))
 
 
 def slope(power: float, corner: float = 50.0) -> Callable[[np.ndarray], np.ndarray]:
-    """Gain that falls as frequency to the `power` above the corner."""
+    """A gain that falls as frequency to the `power` above the corner."""
     return lambda f: np.maximum(f / corner, 1.0) ** -power
 
 
 def peaks(hertz: Sequence[float], widths: Sequence[float], strengths: Sequence[float]) -> Callable[[np.ndarray], np.ndarray]:
-    """Gain of resonances (formants)."""
+    """The gain of resonances (formants)."""
     return lambda f: sum(s / np.sqrt(1 + ((f - c) / w) ** 2) for c, w, s in zip(hertz, widths, strengths))
 
 
@@ -78,7 +78,7 @@ def hiss(rng: np.random.Generator, seconds: float, gain: Callable[[np.ndarray], 
 
 
 def drift(rng: np.random.Generator, seconds: float, a_second: float, low: float, high: float) -> np.ndarray:
-    """A smooth random curve between two values with about `a_second` turns a second."""
+    """A smooth random curve between two values, with about `a_second` turns a second."""
     n = count(seconds)
     knots = rng.uniform(0, 1, max(2, int(seconds * a_second) + 2))
     at = np.linspace(0, len(knots) - 1.001, n)
@@ -88,19 +88,19 @@ def drift(rng: np.random.Generator, seconds: float, a_second: float, low: float,
 
 
 def decay(seconds: float, to: float, attack: float = 0.002) -> np.ndarray:
-    """Envelope of a stroke: a short rise, then falling to 1/e in `to` seconds."""
+    """The envelope of a stroke: a short rise, then a decay to 1/e in `to` seconds."""
     t = time(seconds)
     return np.exp(-t / to) * np.minimum(1.0, t / attack)
 
 
 def faded(samples: np.ndarray, attack: float = 0.01, release: float = 0.03) -> np.ndarray:
-    """With soft ends, so that a sound starts and stops without a click."""
+    """Fades both ends, so that a sound starts and stops without a click."""
     t = np.arange(len(samples)) / RATE
     return samples * np.clip(np.minimum(t / attack, (len(samples) / RATE - t) / release), 0, 1)
 
 
 def place(canvas: np.ndarray, samples: np.ndarray, second: float) -> None:
-    """Adds `samples` at a time; what lies beyond the canvas is cut off."""
+    """Adds `samples` to `canvas` at a time; samples beyond its end are cut off."""
     start = count(second)
     part = samples[: max(0, len(canvas) - start)]
     canvas[start : start + len(part)] += part
@@ -109,7 +109,7 @@ def place(canvas: np.ndarray, samples: np.ndarray, second: float) -> None:
 def repeat(
     rng: np.random.Generator, seconds: float, every: float, make: Callable[[], np.ndarray], jitter: float = 0.0
 ) -> np.ndarray:
-    """The sound of `make` again and again, each `every` seconds more or less."""
+    """Repeats the sound of `make` about every `every` seconds."""
     canvas, at = np.zeros(count(seconds)), rng.uniform(0, min(0.3, every / 2))
     while at < seconds - 0.03:
         place(canvas, make(), at)
@@ -118,7 +118,7 @@ def repeat(
 
 
 def room(rng: np.random.Generator, samples: np.ndarray, seconds: float, wet: float) -> np.ndarray:
-    """Adds the echo of a room: exponentially dying noise, duller with time."""
+    """Adds the echo of a room: exponentially decaying noise that loses its high frequencies."""
     tail = shaped(rng.standard_normal(count(3 * seconds)) * decay(3 * seconds, seconds / 2.3), band(150, 4000, 1))
     tail *= wet / (np.sqrt(np.sum(tail**2)) + 1e-9)
     size = 1 << (len(samples) + len(tail)).bit_length()
@@ -127,14 +127,14 @@ def room(rng: np.random.Generator, samples: np.ndarray, seconds: float, wet: flo
 
 
 def finished(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
-    """Soft ends, a random but sound level, float32."""
+    """Fades the ends, sets a random sound level, converts to float32."""
     samples = samples - samples.mean()
     samples = faded(samples, 0.001, 0.02)
     return (samples * (rng.uniform(0.45, 0.9) / (np.abs(samples).max() + 1e-9))).astype(np.float32)
 
 
 def ambience(rng: np.random.Generator, samples: np.ndarray, low: float = -52.0, high: float = -38.0) -> np.ndarray:
-    """Adds the faint noise of a place, in decibels below the peak: what is struck in perfect silence sounds like a drum."""
+    """Adds faint background noise, in decibels below the peak: a stroke in perfect silence sounds like a drum."""
     noise = shaped(rng.standard_normal(len(samples)), slope(rng.uniform(0.4, 0.9), 100))
     noise /= np.sqrt(np.mean(noise**2)) + 1e-9
     return samples + noise * np.abs(samples).max() * 10 ** (rng.uniform(low, high) / 20)

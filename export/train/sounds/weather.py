@@ -1,4 +1,4 @@
-"""Wind, thunder and waters."""
+"""Wind, thunder and water."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .waves import ambience, band, count, decay, drift, faded, finished, hiss, p
 
 
 def wind(rng: Generator) -> np.ndarray:
-    """A howl around the house: its pitch and strength rise and fall together, over dull noise."""
+    """Wind around a house: a howl whose pitch and strength rise and fall together, over dull noise."""
     seconds = rng.uniform(2.4, 3.0)
     gust = drift(rng, seconds, 1.5, 0.25, 1.0)
     rush = hiss(rng, seconds, slope(pick(rng, 0.9, 1.4), 120)) * (0.4 + 0.6 * gust)
@@ -35,7 +35,7 @@ def thunder(rng: Generator) -> np.ndarray:
 
 
 def bubble(rng: Generator, low: float, high: float) -> np.ndarray:
-    """A bubble or a drop that rises in pitch as it closes."""
+    """A bubble or a drop whose pitch rises as it closes."""
     seconds = rng.uniform(0.03, 0.1)
     hertz = pick(rng, low, high) * (1 + rng.uniform(0.1, 1.2) * time(seconds) / seconds)
     return tone(hertz, seconds) * decay(seconds, seconds * 0.22, 0.002)
@@ -52,7 +52,7 @@ def stream(rng: Generator) -> np.ndarray:
 
 
 def splash(rng: Generator) -> np.ndarray:
-    """Something falls into water."""
+    """An object that falls into water."""
     seconds = rng.uniform(0.8, 1.2)
     canvas = hiss(rng, seconds, band(400, 6500, 0.8)) * decay(seconds, rng.uniform(0.12, 0.25), 0.03)
     for _ in range(60):

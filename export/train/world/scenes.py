@@ -1,6 +1,6 @@
-"""Scenes: one to three sounds in order, some of them several times, perhaps over a background; and what is said of them.
+"""Scenes: one to three sounds in order, some of them repeated, perhaps over a background; and the sentences about them.
 
-A scene is described in one canonical form (captions, plans, answers) and asked for in many.
+A scene is described in one canonical form (captions, plans, answers) and requested in many.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from . import small_world as world
 TIMES = {1: "once", 2: "twice", 3: "three times"}
 NUMBERS = {1: ["one", "1"], 2: ["two", "2"], 3: ["three", "3"]}
 BACKGROUND = "background"
-SHARES = {1: 0.35, 2: 0.30, 3: 0.30, BACKGROUND: 0.05}  # of scenes: of so many sounds, or of one over a background
+SHARES = {1: 0.35, 2: 0.30, 3: 0.30, BACKGROUND: 0.05}  # of scenes: by number of sounds, or one sound over a background
 MOST_UNITS = 5
 ORDER_SHARE = 0.65  # of further questions
-ALIKE_SHARE = 0.4  # of the sounds that are asked for and not there
-VERDICT = re.compile(r"(?<=\.) (First|So|But|This) ")  # begins what is concluded from what was heard, in answers and critiques
+ALIKE_SHARE = 0.4  # of the questions about an absent sound: a similar sound is present
+VERDICT = re.compile(r"(?<=\.) (First|So|But|This) ")  # begins the conclusion in answers and critiques
 AS_PLANNED = "This is as planned."
 FAULTS_JOINT = ", and "
 BACKGROUNDS = ("rain", "sea waves", "wind", "fire crackling")
@@ -29,7 +29,7 @@ OVER_BACKGROUND = ("dog bark", "person sneeze", "church bell", "car horn", "knoc
 @dataclass(frozen=True)
 class Sound:
     label: str
-    count: int = 1  # of an event; 1 for a continuing sound
+    count: int = 1  # of an event; always 1 for a continuing sound
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Span:
-    """Where a sound of a scene lies, in seconds."""
+    """The position of a sound in a scene, in seconds."""
 
     sound: Sound
     start: float
@@ -62,12 +62,12 @@ class Span:
 
 
 def is_held_out(scene: Scene) -> bool:
-    """A tenth of all scenes of more than one sound is kept for tests."""
+    """Returns whether the scene is kept for tests: a tenth of all scenes of more than one sound."""
     return len(scene.sounds) > 1 and zlib.crc32(describe(scene).encode()) % 10 == 0
 
 
 def draw(held_out: bool = False) -> Scene:
-    """A scene to learn from, or one that training never draws."""
+    """Draws a scene for training, or one that training never draws."""
     while True:
         scene = _draw()
         if is_held_out(scene) == held_out:
@@ -85,7 +85,7 @@ def draw_sound(label: str | None = None) -> Sound:
 
 
 def draw_sounds(count: int) -> tuple[Sound, ...]:
-    """Different sounds, events twice as often as continuing ones, of which three hold at most one."""
+    """Draws different sounds, events twice as often as continuing sounds; of three at most one is continuing."""
     labels = list(world.CONCEPTS)
     weights = [2 if world.CONCEPTS[label].event else 1 for label in labels]
     while True:
@@ -104,7 +104,7 @@ def over_background() -> Scene:
 
 
 def flawed(scene: Scene) -> Scene:
-    """A scene that misses what was asked for: a sound is absent, another one, too often or in the wrong place."""
+    """Returns a scene that differs from the requested one: a sound is missing, wrong, repeated too often or in the wrong position."""
     sounds = list(scene.sounds)
     kinds = ["replace"] if len(sounds) == 1 else ["drop", "drop", "replace", "swap"]
     if any(world.CONCEPTS[s.label].event for s in sounds):
@@ -133,19 +133,19 @@ def phrase(sound: Sound) -> str:
 
 
 def describe(scene: Scene) -> str:
-    """The canonical caption: "a dog barking twice, then a church bell ringing once"."""
+    """Returns the canonical caption: "a dog barking twice, then a church bell ringing once"."""
     text = ", then ".join(phrase(s) for s in scene.sounds)
     return f"{text}, with {world.CONCEPTS[scene.background].name} in the background" if scene.background else text
 
 
 def plain_request(label: str) -> str:
-    """Someone asks for a sound, and leaves open how often or how long."""
+    """Returns a request for a sound that does not say how often or how long."""
     concept = world.CONCEPTS[label]
     return random.choice(concept.requests) if random.random() < 0.8 else concept.name
 
 
 def request(scene: Scene) -> str:
-    """One of the many ways to ask for a scene."""
+    """Returns one of many wordings of a request for a scene."""
     asked = [_asked(s, alone=len(scene.sounds) == 1) for s in scene.sounds]
     if len(asked) == 1:
         text = asked[0]
@@ -168,20 +168,20 @@ def _asked(sound: Sound, alone: bool) -> str:
     if sound.count == 1:
         return wanted if not alone and random.random() < 0.7 else f"{wanted} {random.choice(('once', 'one time'))}"
     if alone and random.random() < 0.4:
-        return wanted  # how often is left open: once must be asked for
+        return wanted  # a request without a number is a plain request, so once is always said
     number = random.choice(NUMBERS[sound.count])
     return f"{wanted} {random.choice((TIMES[sound.count], TIMES[sound.count], f'{number} times'))}"
 
 
 def plan(scene: Scene, spans: list[Span]) -> str:
-    """The rich caption of UALM-Reason: keywords, layout in time, description."""
+    """Returns the rich caption of UALM-Reason: keywords, layout in time, description."""
     caption = describe(scene)
     layout = "; ".join(f"{s.start:.1f}-{s.end:.1f} {phrase(s.sound)}" for s in spans)
     return f"Keywords: {', '.join(scene.labels)}. Layout: {layout}. Description: {caption[0].upper()}{caption[1:]}."
 
 
 def faults(wanted: Scene, made: Scene) -> list[str]:
-    """What about a sound is not as planned."""
+    """Lists the differences between the planned and the made scene."""
     found = []
     for sound in wanted.sounds:
         twin = next((s for s in made.sounds if s.label == sound.label), None)
@@ -197,12 +197,12 @@ def faults(wanted: Scene, made: Scene) -> list[str]:
 
 
 def verdict(found: list[str]) -> str:
-    """Begins as `VERDICT` says."""
+    """Words the result of a comparison; it begins as `VERDICT` expects."""
     return f"But {FAULTS_JOINT.join(found)}." if found else AS_PLANNED
 
 
 def named_faults(critique: str) -> list[str] | None:
-    """The faults that a critique names, none if all is as planned; None if it comes to no verdict."""
+    """Returns the faults that a critique names: an empty list if all is as planned, `None` if it has no verdict."""
     if AS_PLANNED in critique:
         return []
     begin = re.search(r"(?<=\.) But ", critique)
@@ -210,7 +210,7 @@ def named_faults(critique: str) -> list[str] | None:
 
 
 def critique(wanted: Scene, made: Scene) -> str:
-    """What was planned and what was really made, in the same words, and what about it is not as planned."""
+    """Words a critique: the planned scene and the made scene in the same words, then the differences."""
     return f"Planned: {describe(wanted)}. I hear {describe(made)}. {verdict(faults(wanted, made))}"
 
 
@@ -218,7 +218,7 @@ def critique(wanted: Scene, made: Scene) -> str:
 
 
 def question(scene: Scene) -> tuple[str, str]:
-    """A question about a recording of the scene, and its true answer."""
+    """Returns a question about a recording of the scene, and its true answer."""
     kinds = ["describe", "describe", "present"]
     if len(scene.sounds) > 1:
         kinds += ["first", "last", "order"]
@@ -228,7 +228,7 @@ def question(scene: Scene) -> tuple[str, str]:
 
 
 def further_question(scene: Scene) -> tuple[str, str]:
-    """One about the order, mostly, of a scene that was described before: it teaches to conclude, which takes many examples."""
+    """Returns a further question about a scene that was described before, mostly about the order, with its answer."""
     if len(scene.sounds) > 1 and random.random() < ORDER_SHARE:
         order = Order.draw(scene)
         return order.question(), f"{order.said()} {order.conclusion()}"
@@ -249,7 +249,10 @@ def _describe(scene: Scene) -> tuple[str, str]:
 
 
 def presence(labels: list[str], heard: str) -> tuple[str, str]:
-    """Whether a sound is there that may be one of `labels`; `heard` says what is. What is not there is often like what is."""
+    """Returns a question about the presence of a sound, and its answer. `labels` are the sounds of the clip, `heard` names them.
+
+    Half of the questions ask for an absent sound, often a similar one.
+    """
     there = bool(labels) and random.random() < 0.5
     others = [c for c in world.CONCEPTS if c not in labels]
     alike = [c for label in labels for c in world.ALIKE.get(label, ()) if c not in labels]
@@ -259,7 +262,7 @@ def presence(labels: list[str], heard: str) -> tuple[str, str]:
 
 
 def concluded(heard: str, verdict: str) -> str:
-    """What is heard first, then what follows from it: a small model cannot conclude before it has said what it heard."""
+    """Words an answer: the sounds that are heard, then the conclusion. A small model cannot conclude before it has said its premises."""
     return f"I hear {heard}. So {verdict}."
 
 
@@ -283,7 +286,7 @@ def _last(scene: Scene) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Order:
-    """Two sounds of a scene, as somebody asks whether the one comes before the other."""
+    """Two sounds of a scene, in a question about their order."""
 
     asked: tuple[str, str]  # labels
     is_true: bool
@@ -297,7 +300,7 @@ class Order:
         return random.choice(world.BEFORE).format(*(random.choice(world.CONCEPTS[label].presence) for label in self.asked))
 
     def said(self) -> str:
-        """The question in the words of the answers: what is compared must be said alike."""
+        """The question in the words of the answers, because a comparison needs the same words on both sides."""
         one, other = (world.CONCEPTS[label].name for label in self.asked)
         return f"You ask for {one} before {other}."
 

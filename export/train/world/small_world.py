@@ -1,4 +1,4 @@
-"""What the default model talks about: kinds of sound, digits and a few phrases, and how people ask for and about them."""
+"""The domain of the default model: kinds of sound, digits and a few phrases, with the wordings of requests and questions."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ RECORDED = {
         ),
     )
 }
-# Rendered sounds that are left out: they sound too much like another one for so small a model, or do not survive its codec.
+# Rendered sounds that are excluded: too similar to another one for so small a model, or lost by its codec.
 LEFT_OUT = {
     "harpsichord", "glockenspiel", "electric guitar", "cello", "trombone", "french horn", "clarinet", "banjo", "synthesizer",
     "saxophone", "accordion", "wood block", "timpani", "steam", "busy signal", "dial tone", "phone dialing", "machine gun",
@@ -97,7 +97,7 @@ LEFT_OUT = {
 CONCEPTS: dict[str, Concept] = RECORDED | {
     label: concept for label, concept in MADE.items() if label not in LEFT_OUT
 }
-# Groups of kinds that are taken for one another: questions ask for the one where the other is heard.
+# Groups of kinds that are easily confused: questions ask for one of them while another is heard.
 ALIKE_GROUPS = (
     ("rain", "sea waves", "stream", "wind", "fire crackling", "applause"), ("helicopter", "chainsaw", "train whistle", "thunder"),
     ("church bell", "desk bell", "church organ", "telephone ringing", "sleigh bells"), ("dog bark", "rooster", "baby cry", "bird", "cricket"),
@@ -130,7 +130,7 @@ QUESTIONS = [
     ("What is this?", "This is the sound of {}."),
     ("What made this sound?", "This is the sound of {}."),
 ]
-# Questions about all that is heard.
+# Questions about the whole recording.
 DESCRIBE = [
     "What do you hear?", "What do you hear?", "What can you hear?", "What do you hear in this recording?", "What sounds can you hear?",
     "Describe the audio.", "Describe the sound.", "Describe the audio in detail.", "Caption the audio.", "What happens in this recording?",
@@ -154,7 +154,7 @@ SAY = [
 ]  # fmt: skip
 SAY_PHRASE = ["{}", "{}", "Say: {}", "Say {}", "Speak: {}", "Read aloud: {}", "Please say {}", "a person saying {}"]
 
-# Reasoning: what stands around a request.
+# Reasoning: the wording around a request.
 ENRICH = "Plan, then make: {}"
 REFLECT = "Plan, make and check: {}"
 DIALOGUE = "Ask me, then make: {}"
@@ -193,7 +193,7 @@ TALK = [
 
 
 def worded(text: str) -> str:
-    """The same request as another person may type it: capital or not, with or without the final stop."""
+    """Varies the capital letter and the final stop of a request, as different people type it."""
     if random.random() < 0.3:
         text = text[0].upper() + text[1:]
     elif random.random() < 0.2:
@@ -207,14 +207,14 @@ def worded(text: str) -> str:
 
 
 def request(wanted: str) -> str:
-    """Someone asks for a sound, in words of the concept or of the scene."""
+    """Words a request for a sound, from the words of a concept or a scene."""
     if random.random() < 0.05:
         wanted += " " + random.choice(SETTINGS)
     return worded(random.choice(REQUESTS).format(wanted))
 
 
 def say(words: list[str]) -> str:
-    """Someone asks for a phrase, or for spoken digits."""
+    """Words a request for a phrase or for spoken digits."""
     if words[0] not in DIGITS:
         return worded(random.choice(SAY_PHRASE).format(words[0]))
     spelled = words if random.random() < 0.85 else [str(DIGITS.index(w)) for w in words]
@@ -231,7 +231,7 @@ def talk() -> tuple[str, str]:
 
 
 def known_words() -> list[str]:
-    """Every word that a request for sound or speech may hold."""
+    """Returns every word that a request for sound or speech may contain."""
     texts = [wanted for concept in CONCEPTS.values() for wanted in [concept.name, *concept.requests]]
     texts += [*DIGITS, *PHRASES]
     return sorted({w for text in texts for w in re.findall(r"[a-z]+", text.lower())} - FUNCTION_WORDS)
