@@ -267,7 +267,7 @@ class RefusalTest(ExportTest):
             "wavlm": lambda c: c.codec["semantic_model_config"].update(model_type="wavlm"),
             "different products": lambda c: c.codec["acoustic_model_config"].update(upsampling_ratios=[2, 2]),
             "codebook_dim": lambda c: c.codec.update(codebook_dim=7),
-            "implemented are xcodec": lambda c: c.codec.update(model_type="encodec"),
+            "supported: xcodec": lambda c: c.codec.update(model_type="encodec"),
         }
         for word, change in changes.items():
             with self.subTest(word=word):

@@ -30,9 +30,9 @@ class Audio:
     samples: npt.NDArray[np.float32]
     #: Samples a second in each channel.
     rate: int
-    #: How the sound was made, if a model made it: `write` puts it into the file.
+    #: Record of the generation, if a model made the sound: `write` stores it in the file.
     record: Record | None = field(default=None, repr=False)
-    #: What is wrong with the file that it was read from, if it is damaged and could be read.
+    #: Faults of the file that it was read from, if it is damaged but readable.
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -45,9 +45,9 @@ class Spoken:
 class Model(_handle.Owner):
     """A loaded model package: immutable, and usable by all threads at once.
 
-    `Model()` is the package that the environment variable UALM_MODEL names, else the one that comes with this package. The language
-    model is loaded now, the graphs for sound when they are first used. The files stay where they are while the model is used: its
-    weights are mapped into memory. Keywords are those of `RuntimeOptions`.
+    `Model()` loads the package that the environment variable UALM_MODEL names, else the bundled one. The language model is loaded
+    immediately, the graphs for sound on first use. The files must stay in place while the model is used: its weights are
+    mapped into memory. Keywords are those of `RuntimeOptions`.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, **runtime: Unpack[RuntimeOptions]) -> None:
@@ -73,7 +73,7 @@ class Model(_handle.Owner):
         super().__init__(model, handle)
         return model
 
-    # What the package is.
+    # The package.
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Model(_handle.Owner):
             return _library.take_text("model_sha256", pointer)
 
     def report(self) -> dict[str, Any]:
-        """Returns what `report` does, with the graphs that are loaded by now: where each runs, and how much of it."""
+        """Returns the same as `report`, with the loaded graphs: where each runs, and how much of it."""
         with self._handle as pointer:
             return dict(json.loads(_library.take_text("model_report", pointer)))
 
@@ -153,9 +153,9 @@ class Model(_handle.Owner):
     def ask(
         self, audio: Audio, question: str | None = None, *, seed: int = 0, options: Options | None = None, cancel: Cancel | None = None
     ) -> str:
-        """Returns the answer to a question about a sound; without a question, to the package's own: what is heard.
+        """Returns the answer to a question about a sound; without a question, to the package's own, which asks for a description.
 
-        `options` are the package's for such answers unless given.
+        `options` default to the package's settings for such answers.
         """
         manifest = self.manifest
         if options is None:
@@ -333,10 +333,10 @@ class Model(_handle.Owner):
 
 
 def report(**runtime: Unpack[RuntimeOptions]) -> dict[str, Any]:
-    """Starts ONNX Runtime if it is not running, loads the providers that are asked for, and returns what came of them.
+    """Starts ONNX Runtime if it is not running, loads the requested providers, and returns their states.
 
     ONNX Runtime's file and build, threads, providers with their states and messages, devices, the processor: the object of
-    `ualm_runtime_report` in ualm.h. A provider that cannot serve is no error here, but when a model is loaded.
+    `ualm_runtime_report` in ualm.h. A provider that cannot serve is no error here, only when a model is loaded.
     """
     options = _options.runtime(runtime)
     with _library.runtime_start():

@@ -1,4 +1,4 @@
-"""Holds the structure found in a chat template against the template itself."""
+"""Checks the structure that was found in a chat template against the template itself."""
 
 from ...errors import ExportError
 from .chat_schema import END_OF_THINKING, THINK, ChatSchema, find_schema
@@ -28,7 +28,7 @@ _PROBES: dict[str, list[Message]] = {
 
 
 def read_chat(template: ChatTemplate, tokens: Tokens) -> ChatSchema:
-    """The structure of a template; refuses one that lays out a conversation in another way, or in other ids."""
+    """Returns the structure of a template; refuses one that renders a conversation to other text or other ids."""
     schema = find_schema(template)
     writer = tokens.writer()
     if any(isinstance(piece, int) for piece in writer.pieces(schema.system or "")):
@@ -51,6 +51,6 @@ def read_chat(template: ChatTemplate, tokens: Tokens) -> ChatSchema:
 def _refuse(schema: ChatSchema, probe: str, expected, found) -> None:
     raise ExportError(
         f"{schema.source} is not a template of Audex's kind, and cannot be exported. "
-        f"For the conversation \"{probe}\" it gives\n"
-        f"  {expected!r}\nand the structure that was found in it gives\n  {found!r}"
+        f"For the conversation \"{probe}\" it renders\n"
+        f"  {expected!r}\nand its detected structure renders\n  {found!r}"
     )
