@@ -32,7 +32,7 @@ class Program(Emulated):
         self.assertIn("Größe – 音", self.run_there("take", f"{NAME}.wav", "--model", "package"))
         self.run_there("ask", "not there 🎵.wav", "What?", "--model", "package", code=1)
 
-    def test_a_batch_that_is_killed_goes_on_to_the_end(self):
+    def test_a_killed_batch_resumes(self):
         message = {"role": "user", "content": [{"type": "text", "text": "a dog barks"}]}
         requests = [{"id": f"ü-{n}", "messages": [message], "force": ["audio"], "audio": {"max_steps": 30}} for n in range(20)]
         (self.there / "requests.jsonl").write_text("".join(json.dumps(request) + "\r\n" for request in requests), encoding="utf-8")

@@ -79,7 +79,7 @@ class Paths(Windows):
         self.assertEqual(len({result["segments"][0]["text"] for result in results}), 1, results)
         self.assertEqual(len(results), len(paths))
 
-    def test_names_that_windows_keeps_or_takes_for_one(self):
+    def test_reserved_and_equivalent_names_of_windows(self):
         message = {"role": "user", "content": [{"type": "text", "text": "a dog barks"}]}
         ids = ["con", "NUL", "com1.x", "Dog", "dog", "a.", "a:b", "..\\x"]
         made = [{"id": one, "messages": [message], "force": ["audio"], "audio": {"max_steps": 12}} for one in ids]
@@ -97,7 +97,7 @@ class Paths(Windows):
 
 @SKIPPED
 class Texts(Windows):
-    def test_input_and_output_that_are_no_console(self):
+    def test_input_and_output_that_are_not_a_console(self):
         command = self.command("generate", "-", "--model", "package", "--max-steps", "12", "--seed", "1", "--quiet", "-o")
         sounds = []
         for text in ("rain", "\ufeffrain\r\n"):
@@ -145,7 +145,7 @@ class Held:
 
 @SKIPPED
 class OnnxRuntime(Windows):
-    def test_the_dll_beside_the_program_is_taken_and_no_other(self):
+    def test_only_the_dll_beside_the_program_is_loaded(self):
         elsewhere = self.folder / "elsewhere"
         elsewhere.mkdir(exist_ok=True)
         (elsewhere / "package").symlink_to(PACKAGE)
@@ -153,7 +153,7 @@ class OnnxRuntime(Windows):
         told = self.run_here("doctor", "--model", "package", cwd=elsewhere)
         self.assertIn(windows_path(self.there / "onnxruntime.dll"), told)
 
-    def test_a_dll_that_is_missing_too_old_or_another_one_is_named(self):
+    def test_a_missing_old_or_foreign_dll_is_named(self):
         alone = self.folder / "alone"
         alone.mkdir(exist_ok=True)
         program = pathlib.Path(shutil.copy2(self.there / TARGET.program, alone))
@@ -202,7 +202,7 @@ class Console(Windows):
                     child.kill()
         return code, log.read_text(encoding="utf-8")
 
-    def test_a_batch_ends_with_a_whole_line_and_goes_on(self):
+    def test_an_interrupted_batch_ends_with_a_complete_line_and_resumes(self):
         message = {"role": "user", "content": [{"type": "text", "text": "a dog barks"}]}
         made = [{"id": f"b{n}", "messages": [message], "force": ["audio"], "audio": {"max_steps": 30}} for n in range(40)]
         (self.there / "many.jsonl").write_text("".join(json.dumps(request) + "\r\n" for request in made), encoding="utf-8")
@@ -218,7 +218,7 @@ class Console(Windows):
         self.run_here("batch", "many.jsonl", "--out", "many", "--model", "package")
         self.assertEqual(lines(results), 40)
 
-    def test_a_sound_that_is_interrupted_is_whole_or_not_there(self):
+    def test_an_interrupted_sound_is_complete_or_absent(self):
         long = ["--max-steps", "3000", "--min-steps", "3000", "-o", "cut.wav"]
         over = time.monotonic() + 12
         code, told = self.interrupted("generate", "rain", "--model", "package", *long, until=lambda _: time.monotonic() > over)

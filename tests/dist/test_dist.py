@@ -17,13 +17,14 @@ import wave
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests/tools")]
 
+from isolation import EMPTY, offline  # noqa: E402
 from targets import check, target_of, this_target  # noqa: E402
 
 TARGET = target_of(os.environ["UALM_DIST_TARGET"]) if os.environ.get("UALM_DIST_TARGET") else this_target()
-# Variables without which a program cannot run: Windows starts none that lacks it, and an emulator has its own.
-EMPTY = ({"SYSTEMROOT": os.environ["SYSTEMROOT"]} if os.name == "nt" else {}) | TARGET.run_environment()
+# The variables of programs of the archive, with those of the emulator.
+ENVIRONMENT = EMPTY | TARGET.run_environment()
 COMPILER = "cc" if TARGET.is_host else f"{TARGET.prefix}gcc"
 # In files of programs and libraries: where the processor stands, and its number.
 MACHINES = {"x86_64": {"ELF": 62, "PE": 0x8664}, "aarch64": {"ELF": 183, "PE": 0xAA64}}
@@ -55,13 +56,6 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def offline():
-    """What a command begins with so that it has no network, where that may be had without being asked for a password."""
-    alone = ["unshare", "--map-root-user", "--net"]
-    can = shutil.which("unshare") and subprocess.run([*alone, "true"], capture_output=True, check=False).returncode == 0
-    return [shutil.which("unshare"), *alone[1:]] if can else []
-
-
 class Archive(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -81,11 +75,11 @@ class Archive(unittest.TestCase):
     def works(self, *command, environment=None):
         """Runs a command that must work, elsewhere, with an empty environment and without a network; returns what it prints."""
         command = [*self.offline, *self.emulator, *map(str, command)]
-        done = subprocess.run(command, cwd=self.elsewhere, env=EMPTY | (environment or {}), capture_output=True, check=False)
+        done = subprocess.run(command, cwd=self.elsewhere, env=ENVIRONMENT | (environment or {}), capture_output=True, check=False)
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stderr.decode(errors='replace')}")
         return done.stdout.decode()
 
-    def test_the_sums_are_those_of_the_files(self):
+    def test_the_checksums_match_the_files(self):
         beside = self.archive.with_name(self.archive.name + ".sha256").read_text()
         self.assertEqual(beside, f"{sha256(self.archive)}  {self.archive.name}\n")
         listed = dict(reversed(line.split("  ", 1)) for line in (self.top / "SHA256SUMS").read_text().splitlines())
@@ -93,7 +87,7 @@ class Archive(unittest.TestCase):
         del there["SHA256SUMS"]
         self.assertEqual(listed, {name: sha256(path) for name, path in there.items()})
 
-    def test_the_program_makes_a_sound_and_says_what_it_is(self):
+    def test_the_program_makes_a_sound_and_names_it(self):
         self.works(self.program, "generate", "a dog barking", "--seed", "1", "-o", "dog.wav")
         with wave.open(str(self.elsewhere / "dog.wav")) as sound:
             self.assertGreater(sound.getnframes(), sound.getframerate() // 4)
@@ -143,7 +137,7 @@ class Archive(unittest.TestCase):
         self.assertIn("dog", answers[0][0])
 
     @unittest.skipUnless(shutil.which("pkg-config"), "there is no pkg-config")
-    def test_pkg_config_finds_it_where_it_was_unpacked(self):
+    def test_pkg_config_finds_the_unpacked_library(self):
         asked = ["pkg-config", "--variable=libdir", "ualm"]
         environment = os.environ | {"PKG_CONFIG_PATH": str(self.top / "lib/pkgconfig")}
         found = subprocess.run(asked, env=environment, capture_output=True, check=True, text=True).stdout.strip()
@@ -161,7 +155,7 @@ class Archive(unittest.TestCase):
         for entry in bill["dependencies"]:
             self.assertLessEqual(set(entry.get("dependsOn", [])), known)
 
-    def test_nothing_names_the_machine_that_built_it(self):
+    def test_no_file_names_the_machine_that_built_it(self):
         names = [str(ROOT).encode(), str(pathlib.Path.home() / ".cargo").encode()]
         for path in self.top.rglob("*"):
             content = path.read_bytes() if path.is_file() else b""

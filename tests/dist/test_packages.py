@@ -67,7 +67,7 @@ class PackagesTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return self.folder / out, done.stderr
 
-    def test_every_archive_is_named_with_its_sum(self):
+    def test_every_archive_is_listed_with_its_checksum(self):
         archives = [self.archive(system) for system in ("macos-aarch64", "windows-x86_64", "windows-aarch64", "linux-x86_64")]
         self.archive("macos-aarch64", "0.0.1")
         out, _ = self.packages("--release", RELEASE + "/")
@@ -90,7 +90,7 @@ class PackagesTest(unittest.TestCase):
         if shutil.which("ruby"):
             subprocess.run(["ruby", "-wc", out / "homebrew/ualm.rb"], capture_output=True, check=True)
 
-    def test_without_an_address_archives_are_named_where_they_lie(self):
+    def test_without_an_address_archives_have_file_addresses(self):
         windows, macos = self.archive("windows-x86_64"), self.archive("macos-aarch64")
         out, said = self.packages()
         self.assertIn(f'url "{macos.as_uri()}"', (out / "homebrew/ualm.rb").read_text())

@@ -76,7 +76,7 @@ class RootTest(unittest.TestCase):
         made = f'{program} --quiet generate "a dog barking" --seed 1 -o /tmp/dog.wav && {program} ask /tmp/dog.wav'
         self.assertIn("dog", self.works("sh", "-c", made, **options))
 
-    def test_the_archive_works_where_nothing_else_is(self):
+    def test_the_archive_works_in_an_empty_root(self):
         empty_root.make(self.root, programs=("sleep",))
         with tarfile.open(newest(ARCHIVE)) as packed:
             packed.extractall(self.root / "opt")
@@ -87,7 +87,7 @@ class RootTest(unittest.TestCase):
         self.serves(program)
 
     @unittest.skipUnless(shutil.which("dpkg-deb"), "there is no dpkg-deb")
-    def test_the_debian_package_has_all_that_it_needs(self):
+    def test_the_debian_package_is_complete(self):
         empty_root.make(self.root, programs=("sleep",))
         package = newest(PACKAGE)
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as packed:
@@ -114,7 +114,7 @@ class RootTest(unittest.TestCase):
         left = [path for path in self.root.rglob("*ualm*") if path.name not in (package.name for package in packages)]
         self.assertEqual([path for path in left if "dpkg" not in path.parts], [])
 
-    def test_the_container_s_steps_give_a_server(self):
+    def test_the_containers_steps_start_a_server(self):
         """No container is built: its first stage's command runs in a root with its tools, what it copies is laid into an empty one."""
         first = self.root.with_name("first")
         empty_root.make(first, programs=TOOLS)

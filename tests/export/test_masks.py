@@ -1,4 +1,4 @@
-"""Masks of attention: added to the scores, also in a package of an earlier export that is rewritten."""
+"""Masks of attention: added to the scores, also in a rewritten package of an earlier export."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ PACKAGE = FIXTURES / "packages" / "tiny-omni-fp32"
 
 
 def earlier(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The audio encoder as earlier exports wrote it: its attention masks keys by an int32 input."""
+    """Returns the audio encoder as earlier exports wrote it: its attention masks keys by an int32 input."""
     graph = model.graph
     where = next(node for node in graph.node if node.op_type == "Where")
     cast = onnx.helper.make_node("Cast", [where.input[0]], ["mask"], "Cast_mask", to=onnx.TensorProto.INT32)

@@ -128,7 +128,7 @@ class ScaleTest(unittest.TestCase):
         shards = int(re.search(r'1\)\)/(\d+)"$', command)[1])
         self.assertEqual((job["completionMode"], job["completions"]), ("Indexed", shards))
 
-    def test_what_they_rely_on_in_the_program(self):
+    def test_the_examples_assumptions_about_the_program(self):
         self.assertEqual(self.run_program("batch", self.requests, "--out", self.out, "--shard", "5/4").returncode, 2)
         self.assertEqual(self.run_program("batch", self.folder / "none.jsonl", "--out", self.out).returncode, 1)
         everything = self.help_of("serve") + self.help_of("batch")

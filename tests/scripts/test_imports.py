@@ -19,7 +19,7 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imported(name: str, path: Path, known: dict[str, Path]) -> set[str]:
-    """The modules of the package that a module imports itself, types for annotations aside."""
+    """Returns the modules of the package that a module imports, except those for type checking alone."""
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
     found = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ def imported(name: str, path: Path, known: dict[str, Path]) -> set[str]:
 
 
 class Imports(unittest.TestCase):
-    def test_no_module_imports_itself_by_way_of_others(self):
+    def test_there_are_no_circular_imports(self):
         for package in PACKAGES:
             known = modules(package)
             self.assertGreater(len(known), 5, package)
