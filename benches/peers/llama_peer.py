@@ -15,7 +15,7 @@ STEPS = 12
 
 
 def write_model(path, size, precision):
-    """A Qwen2 model of a size in GGUF, without a tokenizer."""
+    """Writes a Qwen2 model of a size in GGUF, without a tokenizer."""
     sizes = {**COMMON, **LANGUAGE_MODELS[size]}
     writer = gguf.GGUFWriter(path, "qwen2")
     add_sizes(writer, sizes)
@@ -83,7 +83,7 @@ class Context:
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
 
     def decode(self, places):
-        """Runs one random token at each (sequence, position, whether logits are wanted)."""
+        """Runs one random token for each (sequence, position, whether logits are wanted)."""
         batch = llama_cpp.llama_batch_init(len(places), 0, 1)
         batch.n_tokens = len(places)
         for i, (sequence, position, wanted) in enumerate(places):
@@ -119,7 +119,7 @@ def measure_prefill(context):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("path", type=Path, help="GGUF file; written when it is not there")
+    parser.add_argument("path", type=Path, help="GGUF file; written if it does not exist")
     parser.add_argument("--size", choices=list(LANGUAGE_MODELS), required=True)
     parser.add_argument("--precision", choices=["Q4_0", "Q8_0", "F32"], required=True)
     parser.add_argument("--threads", type=int, required=True)

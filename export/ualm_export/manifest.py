@@ -144,7 +144,7 @@ def bytes_of(package: Path) -> bytes:
     """Returns the bytes of a package's manifest."""
     path = package / FILE_NAME
     if not path.is_file():
-        raise ExportError(f"{package} is no package: it holds no {FILE_NAME}")
+        raise ExportError(f"{package} is not a package: it has no {FILE_NAME}")
     return path.read_bytes()
 
 
@@ -155,7 +155,7 @@ def read(package: Path) -> tuple[dict, bytes]:
         manifest = json.loads(content)
         schema, _, _ = manifest["schema"], manifest["graphs"], manifest["files"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{path} is no manifest: {error!r}") from None
+        raise ExportError(f"{path} is not a manifest: {error!r}") from None
     if schema != SCHEMA:
         raise ExportError(f"{path}: schema is {schema!r}; expected {SCHEMA}: see export/upgrade_manifest.py")
     return manifest, content

@@ -53,7 +53,7 @@ def _last_dimension(graph: onnx.GraphProto, name: str) -> int:
     for tensor in graph.initializer:
         if tensor.name == name and tensor.dims:
             return tensor.dims[-1]
-    raise ExportError(f"{name} is no constant of the graph")
+    raise ExportError(f"{name} is not a constant of the graph")
 
 
 def _nodes(graph: onnx.GraphProto, inside: str, name: str, positions: int) -> list[onnx.NodeProto]:

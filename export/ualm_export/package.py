@@ -124,7 +124,7 @@ def _fitted(storage: Mapping[str, Storage], parts: Parts) -> set[str]:
 
 
 def graph_files(folder: Path) -> dict:
-    """Describes the manifest's section graphs: the graphs that are no form of another one."""
+    """Describes the manifest's section graphs: the graphs whose names contain no form."""
     return {"graphs": {path.stem: path.name for path in sorted(folder.glob("*.onnx")) if "." not in path.stem}}
 
 

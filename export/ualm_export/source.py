@@ -138,4 +138,4 @@ def _read_by(repository: Repository, choose: Callable):
 def _no_checkpoint(repository: Repository) -> str:
     if {"manifest.json", "llm.onnx"} <= set(repository.files):
         return f"{repository.name} is a package already, and needs no export: ualm pull {repository.name}"
-    return f"{repository.name} ({repository.page}) is no checkpoint of a known family; expected {expected()}"
+    return f"{repository.name} ({repository.page}) is not a checkpoint of a known family; expected {expected()}"

@@ -1,7 +1,7 @@
-"""What Windows alone does: run by wine on another system, `make test-cross TARGET=x86_64-pc-windows-gnu`.
+"""Behaviour on Windows alone, tested with wine on another system: `make test-cross TARGET=x86_64-pc-windows-gnu`.
 
-Elsewhere these tests are skipped, and say so. wine is not Windows: it takes paths beyond 260 characters without being asked, and has no
-console here that could be seen. What is not shown here is named in docs/platforms.md.
+Elsewhere these tests are skipped. wine differs from Windows: it accepts paths beyond 260 characters by default, and has no visible
+console here. docs/platforms.md lists the untested behaviour.
 """
 import json
 import pathlib
@@ -25,7 +25,7 @@ def compiler(*arguments):
 
 
 def windows_path(path):
-    """As programs of Windows write it; wine has the root of this system as drive Z."""
+    """Returns the path as Windows programs write it; wine maps the root of this system to drive Z."""
     return "Z:" + str(path).replace("/", "\\")
 
 
@@ -38,7 +38,7 @@ class Windows(Emulated):
         compiler("-municode", TOOL, "-o", cls.tool)
 
     def run_here(self, *arguments, code=0, program=None, cwd=None, **options):
-        """What the program prints, errors included."""
+        """Runs the program and returns its output, errors included."""
         command = self.command(*arguments, program=program)
         done = subprocess.run(command, cwd=cwd or self.there, env=ENVIRONMENT, capture_output=True, check=False, **options)
         told = (done.stdout + done.stderr).decode()
@@ -63,7 +63,7 @@ class Paths(Windows):
         self.assertEqual(len(set(sounds)), 1)
         self.run_here("inspect", windows_path(deep / "package"), "--verify")
         self.run_here("ask", windows_path(deep / "c.wav"), "What sound is this?", "--model", windows_path(deep / "package"))
-        # the form that Windows calls verbatim, which Rust's canonical paths have
+        # a verbatim path of Windows, the form of Rust's canonical paths
         self.run_here("ask", "\\\\?\\" + windows_path(deep / "c.wav"), "What?", "--model", "\\\\?\\" + windows_path(deep / "package"))
 
     def test_paths_of_requests_and_of_the_configuration(self):
@@ -127,7 +127,7 @@ class Replacing(Windows):
         self.assertEqual(list(self.there.glob(".held*")), [])
 
     def held(self, name):
-        """Another program that keeps the file for itself, until it is left."""
+        """Runs another program that holds the file exclusively during the block."""
         command = self.command("hold", name, program=self.tool)
         return Held(subprocess.Popen(command, cwd=self.there, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
 
@@ -149,7 +149,7 @@ class OnnxRuntime(Windows):
         elsewhere = self.folder / "elsewhere"
         elsewhere.mkdir(exist_ok=True)
         (elsewhere / "package").symlink_to(PACKAGE)
-        shutil.copy2(self.tool, elsewhere / "onnxruntime.dll")  # what lies in the current folder is no library
+        shutil.copy2(self.tool, elsewhere / "onnxruntime.dll")  # a file in the current folder must not be loaded
         told = self.run_here("doctor", "--model", "package", cwd=elsewhere)
         self.assertIn(windows_path(self.there / "onnxruntime.dll"), told)
 
@@ -172,7 +172,7 @@ class OnnxRuntime(Windows):
         other = alone / "other.dll"
         compiler("-shared", "-DOTHER", TOOL, "-o", other)
         self.assertIn("another library", run("generate", "rain", "-o", "a.wav", "--library", "other.dll"))
-        # the library beside the program, and what it needs nowhere
+        # the library is beside the program, its dependency is missing
         needed = self.folder / "needed.dll"
         compiler("-shared", "-DOTHER", TOOL, "-o", needed)
         needing = self.folder / "needing"
@@ -185,10 +185,10 @@ class OnnxRuntime(Windows):
 
 @SKIPPED
 class Console(Windows):
-    """Ctrl-C, which wine makes of SIGINT; Ctrl-Break and the end of the console take the same way through the program."""
+    """Ctrl-C, to which wine converts SIGINT; the program handles Ctrl-Break and the end of the console in the same way."""
 
     def interrupted(self, *arguments, until):
-        """Runs the program, and sends it Ctrl-C when `until` of what it has told holds; gives its exit code and what it told."""
+        """Runs the program and sends it Ctrl-C once `until(output)` is true; returns its exit code and output."""
         log = self.folder / "told"
         with log.open("w+b") as told:
             with subprocess.Popen(self.command(*arguments), cwd=self.there, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=told, stderr=told) as child:
@@ -282,7 +282,7 @@ class CLibrary(Windows):
             self.assertEqual((there / "a.wav").read_bytes()[:4], b"RIFF")
 
     def test_microsoft_s_linker_takes_the_import_library(self):
-        """LLVM's linker in Microsoft's manner, with clang for Microsoft's system: neither needs its SDK here."""
+        """Uses LLVM's linker in Microsoft's mode, with clang for Microsoft's system: neither needs the SDK here."""
         missing = [program for program in ("clang", "lld-link") if not shutil.which(program)]
         if missing:
             self.skipTest(f"needs {' and '.join(missing)}")
@@ -300,7 +300,7 @@ class CLibrary(Windows):
         beside, host = self.folder / "beside", self.folder / "host"
         self.lay_out(beside)
         host.mkdir()
-        compiler("-shared", "-DOLD", TOOL, "-o", host / "onnxruntime.dll")  # the host's own, for others
+        compiler("-shared", "-DOLD", TOOL, "-o", host / "onnxruntime.dll")  # the host's own library, for its other parts
         shutil.copy2(self.tool, host)
         told = self.run_here("load", windows_path(beside / "ualm.dll"), windows_path(PACKAGE), program=host / "tool.exe", cwd=host)
         self.assertIn("loaded", told)

@@ -1,6 +1,6 @@
 """The release archive (`make dist`), unpacked into an empty folder and used there with an empty environment: `make test-dist`.
 
-UALM_DIST_TARGET names the system that it is for, if that is another one than this: its programs are run by an emulator.
+UALM_DIST_TARGET names the archive's system if it differs from this machine's: its programs then run in an emulator.
 """
 import hashlib
 import json
@@ -26,12 +26,12 @@ TARGET = target_of(os.environ["UALM_DIST_TARGET"]) if os.environ.get("UALM_DIST_
 # The variables of programs of the archive, with those of the emulator.
 ENVIRONMENT = EMPTY | TARGET.run_environment()
 COMPILER = "cc" if TARGET.is_host else f"{TARGET.prefix}gcc"
-# In files of programs and libraries: where the processor stands, and its number.
+# The processors' numbers in programs and libraries, by format.
 MACHINES = {"x86_64": {"ELF": 62, "PE": 0x8664}, "aarch64": {"ELF": 183, "PE": 0xAA64}}
 
 
 def archive():
-    """Returns the path of the archive for the system that was built last."""
+    """Returns the path of the newest archive for the target."""
     built = [path for pattern in ("*.tar.gz", "*.zip") for path in (ROOT / "target/dist").glob(f"*-{TARGET.name}{pattern[1:]}")]
     return max(built, key=lambda path: path.stat().st_mtime)
 
@@ -45,7 +45,7 @@ def machine(content):
 
 
 def unpack(path, folder):
-    """The folder that the archive holds."""
+    """Unpacks an archive; returns its top folder."""
     with zipfile.ZipFile(path) if path.suffix == ".zip" else tarfile.open(path) as packed:
         packed.extractall(folder)
     (top,) = folder.iterdir()
@@ -73,7 +73,7 @@ class Archive(unittest.TestCase):
         cls.emulator = [shutil.which(TARGET.run_command()[0]), *TARGET.run_command()[1:]] if TARGET.run_command() else []
 
     def works(self, *command, environment=None):
-        """Runs a command that must work, elsewhere, with an empty environment and without a network; returns what it prints."""
+        """Runs a command that must succeed, in another folder, with an empty environment and without a network; returns its output."""
         command = [*self.offline, *self.emulator, *map(str, command)]
         done = subprocess.run(command, cwd=self.elsewhere, env=ENVIRONMENT | (environment or {}), capture_output=True, check=False)
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stderr.decode(errors='replace')}")
@@ -125,7 +125,7 @@ class Archive(unittest.TestCase):
         flags = re.search("^Libs.private: (.*)$", (self.top / "lib/pkgconfig/ualm.pc").read_text(), re.MULTILINE)[1].split()
         answers = []
         for name, link, environment in (
-            ("shared", shared, path),  # ONNX Runtime lies beside the library, not beside this program
+            ("shared", shared, path),  # ONNX Runtime is beside the library, not beside this program
             ("static", [self.top / "lib/libualm.a", *flags], {"ORT_DYLIB_PATH": str(library)}),
         ):
             program = self.elsewhere / (f"{name}.exe" if TARGET.is_windows else name)

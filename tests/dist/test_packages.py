@@ -1,4 +1,4 @@
-"""What `scripts/packages.py` writes from archives that stand for real ones."""
+"""The files that `scripts/packages.py` writes from stand-in archives."""
 import hashlib
 import io
 import json
@@ -22,7 +22,7 @@ BUILT = b"\x7fELF\0GLIBC_2.9\0GLIBC_2.34\0GLIBCXX_3.4.21\0GLIBCXX_3.4.22\0"
 
 
 def archive_for_linux(path):
-    """A tree of the form that scripts/dist.py lays out."""
+    """Makes an archive in the layout of scripts/dist.py."""
     with tempfile.TemporaryDirectory() as folder:
         top = pathlib.Path(folder)
         values = {"VERSION": VERSION, "SHARED": f"lib/libualm.so.{abi_version()}", "STATIC": "lib/libualm.a", "IMPORT": "", "SONAME": "s", "STATIC_LIBS": "-lm",

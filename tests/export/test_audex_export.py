@@ -192,7 +192,7 @@ class FormsTest(AudexTest):
         tasks = self.export(self.checkpoint()).manifest["template"]["tasks"]
         self.assertEqual((tasks["speech"]["begin"], tasks["cascade"]["begin"]), ([9], [9]))
         processor["single"] = front[::-1]
-        self.assert_refused("post_processor", "behind", force=True)
+        self.assert_refused("post_processor", "nothing after the text", force=True)
 
     def test_added_tokens_that_are_not_in_the_vocabulary_keep_their_ids(self):
         root = self.checkpoint()
@@ -270,7 +270,7 @@ class RefusalTest(AudexTest):
             (without("<speechcodec_104>"), ("<speechcodec_104> is missing", "105 codes")),
             (without("<audiocodec_2047>"), ("<audiocodec_2047> is missing", "2048")),
             (moved("<audiocodec_3>", "<last>"), ("<audiocodec_3> is the id",)),
-            (tokenizer(speech=106), ("<speechcodec_105> is there",)),
+            (tokenizer(speech=106), ("<speechcodec_105> is present",)),
             (without("<unk>"), ("<unk>",)),
             (without("<audiogen_end>"), ("<audiogen_end>",)),
         ):

@@ -59,7 +59,7 @@ class ChatTemplateTest(unittest.TestCase):
     def test_a_default_system_turn(self):
         found = schema(template("<|im_start|>system\nBe kind.\n\nAlways.</s>\n"))
         self.assertEqual(found.system, "Be kind.\n\nAlways.")
-        with self.assertRaisesRegex(ExportError, "no system turn"):
+        with self.assertRaisesRegex(ExportError, "not a system turn"):
             schema(template("Be kind."))
         with self.assertRaisesRegex(ExportError, "names an added token"):
             schema(template("<|im_start|>system\nNo <unk>.</s>\n"))

@@ -124,7 +124,7 @@ class FormTest(TemporaryFolderTest):
         shutil.copy(FIXTURES / "packages" / "tiny-omni-fp32" / "llm.onnx.data", self.folder)
         model = onnx.load(graph, load_external_data=False)
         types = value_types(model, self.folder)
-        with self.assertRaisesRegex(ExportError, "attention .* beyond 16376"):
+        with self.assertRaisesRegex(ExportError, "attention .* limit 16376"):
             convert.choose(convert.Source(model, self.folder, types, {name: 2e4 for name in types}), PRODUCTS)
 
     def test_branches_are_refused(self):

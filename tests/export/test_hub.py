@@ -185,7 +185,7 @@ class ExportTest(HubTest):
         self.assertNotIn("optimizer.bin", sent)
         self.assertNotIn("llm/model.safetensors", sent)
         shutil.rmtree(self.out)
-        self.refused("--xcodec", "no use", arguments=("someone/ualm-tiny", "out", "--xcodec", X_CODEC_NAME))
+        self.refused("--xcodec", "does not apply", arguments=("someone/ualm-tiny", "out", "--xcodec", X_CODEC_NAME))
 
     def test_a_private_repository_takes_the_token_which_goes_to_the_hub_alone(self):
         self.hub.add(NAME, self.files, private=True, gated="manual")
@@ -349,7 +349,7 @@ class RefusalTest(HubTest):
     def test_paths_outside_the_cache(self):
         for path in (f"{FULL}/../../../../../evil.safetensors", "/evil.safetensors", f"{FULL}\\..\\evil.safetensors", "c:evil.safetensors", "\x1b[2Jevil.safetensors"):
             self.hub.add(NAME, self.files | {path: b"evil"})
-            self.refused("no path in a repository")
+            self.refused("not a path in a repository")
         self.assertEqual(list(self.folder.rglob("*evil*")), [])
 
     def test_an_existing_target(self):

@@ -161,7 +161,7 @@ class UpgradeTest(TemporaryFolderTest):
             "schema is 2": json.dumps(read(2)),
             "not JSON": "{",
             "expected the fields": "[]",
-            "form of schema 1": json.dumps({"schema": 1, "name": "x"}),
+            "not of schema 1": json.dumps({"schema": 1, "name": "x"}),
             "the manifest says": json.dumps(former | {"files": {"llm.onnx": {"size": 1, "sha256": ""}}}),
             "heads.audio_head": json.dumps(with_audio(former, [[1356, 99999]])),
         }

@@ -44,7 +44,7 @@ class ScaleTest(unittest.TestCase):
         return subprocess.run([PROGRAM, *arguments], env={**ENVIRONMENT, **environment}, capture_output=True, text=True, check=False)
 
     def help_of(self, command):
-        """All options of a command, on one line."""
+        """Returns all options of a command, on one line."""
         return " ".join(self.run_program(command, "--help", "--all").stdout.split())
 
     def results(self):
@@ -73,7 +73,7 @@ class ScaleTest(unittest.TestCase):
         self.assertNotEqual(self.ray("--shards", "2").returncode, 0)
 
     def slurm(self, task, count=2, **more):
-        """The environment of a task of an array, and a scheduler that notes what it is told."""
+        """Returns the environment of an array task, with a scheduler that records its calls."""
         bin_folder = self.folder / "bin"
         bin_folder.mkdir(exist_ok=True)
         scontrol = bin_folder / "scontrol"

@@ -25,17 +25,17 @@ CHECKPOINT = ROOT / "target/fixtures/checkpoints/tiny-omni"
 
 
 def wheel():
-    """The wheel that was built last."""
+    """Returns the newest wheel."""
     return max((ROOT / "target/wheels").glob("ualm-*.whl"), key=lambda path: path.stat().st_mtime)
 
 
 def make_environment(folder, *packages):
-    """An environment with `packages` alone; returns the folder of its commands."""
+    """Makes an environment with only `packages`; returns the folder of its commands."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     commands = folder / ("Scripts" if WINDOWS else "bin")
     pip = [sys.executable, "-m", "pip", "--python", commands / "python"]
     installer = subprocess.run([*pip, "--version"], capture_output=True, check=False)
-    if installer.returncode != 0:  # the tests' own environment has no pip: the one that made it does
+    if installer.returncode != 0:  # the tests' environment has no pip, but the Python that made it has
         pip = [os.environ.get("PYTHON", "python3"), "-m", "pip", "--python", commands / "python"]
     install = ["install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
     subprocess.run([*pip, *install, *packages], check=True)
@@ -56,12 +56,12 @@ class Wheel(unittest.TestCase):
         cls.offline = offline()
 
     def run_there(self, *command, environment=None):
-        """Runs a command elsewhere, with an empty environment, without a network."""
+        """Runs a command in another folder, with an empty environment, without a network."""
         command = [*self.offline, *map(str, command)]
         return subprocess.run(command, cwd=self.elsewhere, env=EMPTY | (environment or {}), capture_output=True, check=False)
 
     def works(self, *command, environment=None):
-        """What a command prints that must work."""
+        """Runs a command that must succeed; returns its output."""
         done = self.run_there(*command, environment=environment)
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stderr.decode(errors='replace')}")
         return done.stdout.decode()
@@ -121,7 +121,7 @@ class Wheel(unittest.TestCase):
                 self.assertIn(process.wait(60), (0, code))
 
     def serve(self):
-        """`ualm serve` on a free port, with its address."""
+        """Starts `ualm serve` on a free port."""
         return Serving([str(self.program), "serve", "--listen", "127.0.0.1:0"], self.elsewhere)
 
     def test_the_client_of_openai_is_served(self):
@@ -175,7 +175,7 @@ class Wheel(unittest.TestCase):
 
     def test_no_file_names_the_machine_that_built_it(self):
         if os.environ.get("UALM_WHEEL_PROFILE", "release") != "release":
-            self.skipTest("only what is released leaves them out")
+            self.skipTest("only release builds omit them")
         names = [str(ROOT).encode(), str(pathlib.Path.home() / ".cargo").encode()]
         with zipfile.ZipFile(self.wheel) as archive:
             for name in archive.namelist():
@@ -189,7 +189,7 @@ class Wheel(unittest.TestCase):
 
 
 class Serving:
-    """A server, for as long as it is needed."""
+    """A running server, as a context manager."""
 
     def __init__(self, command, folder):
         self.process = subprocess.Popen(command, cwd=folder, env=EMPTY, stderr=subprocess.PIPE, text=True)

@@ -118,7 +118,7 @@ class _Probes:
         if not default:
             return None
         if not (default.startswith(turn.open) and default.endswith(turn.close)):
-            self._refuse(f"it begins a conversation with {default!r}, which is no system turn {turn.open!r} … {turn.close!r}")
+            self._refuse(f"it begins a conversation with {default!r}, which is not a system turn {turn.open!r} … {turn.close!r}")
         return default[len(turn.open) : len(default) - len(turn.close)]
 
     def _replies(self) -> tuple[str, str, bool]:
