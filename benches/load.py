@@ -23,7 +23,11 @@ class Client(threading.Thread):
     def __init__(self, arguments, number, end):
         super().__init__(daemon=True)
         self.arguments, self.number, self.end = arguments, number, end
-        self.first, self.bytes, self.refused, self.errors, self.done = [], 0, 0, 0, 0
+        self.first = []
+        self.bytes = 0
+        self.refused = 0
+        self.errors = 0
+        self.done = 0
 
     def run(self):
         address = urllib.parse.urlsplit(self.arguments.address)

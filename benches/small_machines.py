@@ -24,7 +24,8 @@ import wave
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEFAULT = ROOT / "onnx/default"
-V1, V2 = pathlib.Path("/sys/fs/cgroup/memory"), pathlib.Path("/sys/fs/cgroup")
+V1 = pathlib.Path("/sys/fs/cgroup/memory")
+V2 = pathlib.Path("/sys/fs/cgroup")
 MEBIBYTE = 1 << 20
 LONG = 60
 """Seconds of the long recording."""
@@ -74,7 +75,9 @@ class Watch(threading.Thread):
 
     def __init__(self, group):
         super().__init__(daemon=True)
-        self.group, self.most, self.is_over = group, 0, threading.Event()
+        self.group = group
+        self.most = 0
+        self.is_over = threading.Event()
 
     def run(self):
         while not self.is_over.wait(0.005):
@@ -97,7 +100,11 @@ class Machine:
     """The program with a package, on a machine with limited memory."""
 
     def __init__(self, program, library, package, folder, longest):
-        self.program, self.library, self.package, self.folder, self.longest = program, library, package.resolve(), folder, longest
+        self.program = program
+        self.library = library
+        self.package = package.resolve()
+        self.folder = folder
+        self.longest = longest
         self.is_large = sum(path.stat().st_size for path in self.package.iterdir()) > 200 * MEBIBYTE
 
     def commands(self):
@@ -191,7 +198,8 @@ def prepare(program, library, folder):
     quiet = {"cwd": folder, "capture_output": True, "check": True}
     subprocess.run([*run, "generate", "a dog barking", "--seed", "1", "--no-take", "-o", "made.wav"], **quiet)
     with wave.open(f"{folder}/made.wav") as made:
-        rate, samples = made.getframerate(), made.readframes(made.getnframes())
+        rate = made.getframerate()
+        samples = made.readframes(made.getnframes())
     width = 2
     for name, seconds in (("short.wav", 0.5), ("long.wav", LONG)):
         with wave.open(f"{folder}/{name}", "wb") as file:
@@ -214,7 +222,8 @@ def main():
     arguments = parser.parse_args()
     if not arguments.library:
         parser.error("name ONNX Runtime's library with --library: scripts/fetch_onnxruntime.py prints its path")
-    program, library = arguments.program.resolve(), pathlib.Path(arguments.library).resolve()
+    program = arguments.program.resolve()
+    library = pathlib.Path(arguments.library).resolve()
     print("| package | command | memory | | seconds | its own, MiB |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         prepare(program, library, folder)

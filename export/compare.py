@@ -121,7 +121,8 @@ def books_by_modality(package: Package) -> dict[str, list[list[int]]]:
 
 
 def compare(reference: Package, package: Package, prompts: int, length: int, steps: int, seed: int) -> dict[str, Distance]:
-    tokens, modalities = reference.manifest["tokens"], reference.manifest["modalities"]
+    tokens = reference.manifest["tokens"]
+    modalities = reference.manifest["modalities"]
     name, followed = max(modalities.items(), key=lambda item: len(item[1]["books"]))
     generator = np.random.default_rng(seed)
     distances = {modality: Distance() for modality in modalities}

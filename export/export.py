@@ -95,7 +95,8 @@ def main() -> int:
     arguments = vars(parse_arguments())
     source, out = arguments.pop("checkpoint"), arguments.pop("out")
     arguments["targets"] = arguments["targets"] and tuple(dict.fromkeys(arguments["targets"]))
-    xcodec, without_xcodec = arguments.pop("xcodec"), arguments.pop("no_xcodec")
+    xcodec = arguments.pop("xcodec")
+    without_xcodec = arguments.pop("no_xcodec")
     companions = {"xcodec": xcodec} if xcodec or without_xcodec else {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that nothing half-written stays
     try:

@@ -180,7 +180,8 @@ def compare_ids(asked: list[str], device: dict[str, dict], cpu: dict[str, dict])
     """Compares the device's replies with those of the CPU."""
     equal, differing, errors = [], {}, {}
     for name in asked:
-        ours, theirs = device.get(name, {"error": "no reply"}), cpu.get(name, {"error": "no reply"})
+        ours = device.get(name, {"error": "no reply"})
+        theirs = cpu.get(name, {"error": "no reply"})
         if "error" in ours or "error" in theirs:
             errors[name] = f"device: {ours['error']}" if "error" in ours else f"CPU: {theirs['error']}"
         elif ours["prompt"] != theirs["prompt"]:
@@ -500,7 +501,8 @@ class Check:
 
     def ids(self, part: Part, limit: float) -> dict:
         asked = requests_for(part.package, self.sound)
-        requests, out = self.folder / "requests.jsonl", Path(tempfile.mkdtemp(dir=self.folder))
+        requests = self.folder / "requests.jsonl"
+        out = Path(tempfile.mkdtemp(dir=self.folder))
         requests.write_text("".join(json.dumps(request) + "\n" for request in asked), encoding="utf-8")
         folder = ("--model", str(part.package.folder), "--out", str(out))
         ran = self.program(part, limit, "batch", "--frames", "--quiet", *folder, str(requests))

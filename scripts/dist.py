@@ -151,7 +151,11 @@ def pack(prefix, target):
 
 def plain(entry):
     """Returns an archive entry without the fields that differ between machines."""
-    entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname = EPOCH, 0, 0, "", ""
+    entry.mtime = EPOCH
+    entry.uid = 0
+    entry.gid = 0
+    entry.uname = ""
+    entry.gname = ""
     entry.mode = 0o755 if entry.mode & 0o100 else 0o644
     return entry
 

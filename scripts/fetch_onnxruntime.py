@@ -265,7 +265,8 @@ def fetch(flavour, system=None):
     print(f"Fetching ONNX Runtime {version} ...", file=sys.stderr)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as temporary:
-        wheels, content = pathlib.Path(temporary, "wheels"), pathlib.Path(temporary, "content")
+        wheels = pathlib.Path(temporary, "wheels")
+        content = pathlib.Path(temporary, "content")
         wheels.mkdir()
         content.mkdir()
         for name in FLAVOURS[flavour]:

@@ -64,7 +64,8 @@ def write_blocks(bits: int, file: str) -> None:
 def write_rows() -> None:
     """Writes a product of 8-bit weights, with a scale for each column, and 8-bit activations."""
     graph = Graph()
-    scale, zero = graph.constant("scale", np.float32(1 / 127)), graph.constant("zero", np.uint8(128))
+    scale = graph.constant("scale", np.float32(1 / 127))
+    zero = graph.constant("zero", np.uint8(128))
     quantized = graph.node("QuantizeLinear", ["input", scale, zero], "quantized")
     weights = graph.filled("weights", [INPUTS, OUTPUTS], np.int8(3))
     scales = graph.filled("scales", [OUTPUTS], np.float32(0.01))

@@ -38,7 +38,8 @@ def levels(samples, rate):
     power = numpy.abs(numpy.fft.rfft(frames)) ** 2
     edges = numpy.linspace(0, mel(rate / 2), rows + 2)
     bins = mel(numpy.fft.rfftfreq(WINDOW, 1 / rate))
-    rising, falling = ((bins - edges[:-2, None]) / (edges[1] - edges[0]), (edges[2:, None] - bins) / (edges[1] - edges[0]))
+    rising = (bins - edges[:-2, None]) / (edges[1] - edges[0])
+    falling = (edges[2:, None] - bins) / (edges[1] - edges[0])
     filters = numpy.clip(numpy.minimum(rising, falling), 0, None)
     filters /= numpy.maximum(filters.sum(axis=1, keepdims=True), 1e-9)
     decibels = 10 * numpy.log10(filters @ power.T + 1e-6)

@@ -22,7 +22,8 @@ def has_unsafe(crate):
 def main():
     found = {crate.name for crate in linked() if crate.folder != ROOT and has_unsafe(crate)}
     explained = set(re.findall(r"`([\w-]+)`", "".join(re.findall(r"^\|.*\|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE))))
-    missing, gone = sorted(found - explained), sorted(explained - {crate.name for crate in linked()})
+    missing = sorted(found - explained)
+    gone = sorted(explained - {crate.name for crate in linked()})
     if missing or gone:
         told = [f"{name}: has unsafe code; say in docs/dependencies.md what for" for name in missing]
         told += [f"{name}: in docs/dependencies.md, but not linked in any more" for name in gone]

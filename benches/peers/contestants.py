@@ -132,7 +132,8 @@ def torch(arguments, precision, part):
 def genai(arguments, precision, part):
     """onnxruntime-genai with a package of its own builder, made once from a checkpoint with random weights."""
     name, python = f"genai {precision}", environment(arguments)
-    folder, checkpoint = arguments.work / f"genai-{arguments.size}-{precision}", arguments.work / f"hf-{arguments.size}"
+    folder = arguments.work / f"genai-{arguments.size}-{precision}"
+    checkpoint = arguments.work / f"hf-{arguments.size}"
     if not (folder / "genai_config.json").exists():
         if not (checkpoint / "tokenizer.json").exists():
             say(f"writing a checkpoint of {arguments.size} with random weights")

@@ -72,7 +72,8 @@ class LanguageModel:
         return (draw(guided) + TEXT + torch.arange(STREAMS) * BLOCK)[None, None]
 
     def measure_step(self, step):
-        cache, frame = self.cache(2), torch.randint(TEXT, VOCABULARY, (1, 1, STREAMS))
+        cache = self.cache(2)
+        frame = torch.randint(TEXT, VOCABULARY, (1, 1, STREAMS))
 
         def work():
             nonlocal frame
@@ -104,7 +105,8 @@ def language_model_measures(size):
 
 def codec_measures(seconds=10):
     codec = XcodecModel(XcodecConfig()).eval()
-    codes, sound = torch.randint(0, 1024, (1, STREAMS, 50 * seconds)), torch.randn(1, 1, 16000 * seconds) * 0.1
+    codes = torch.randint(0, 1024, (1, STREAMS, 50 * seconds))
+    sound = torch.randn(1, 1, 16000 * seconds) * 0.1
     return {
         "codec decode 10 s": lambda: median_milliseconds(lambda: codec.decode(codes), 3),
         "codec encode 10 s": lambda: median_milliseconds(lambda: codec.encode(sound, bandwidth=4), 3),

@@ -26,7 +26,8 @@ from targets import this_target  # noqa: E402
 # The oldest glibc that Rust's standard library runs on, and that a tag of wheels can name.
 OLDEST_GLIBC = 17
 # The processors' names in the tags of Windows and macOS, where they differ from rustc's.
-WINDOWS, MACOS = {"x86_64": "amd64", "aarch64": "arm64"}, {"aarch64": "arm64"}
+WINDOWS = {"x86_64": "amd64", "aarch64": "arm64"}
+MACOS = {"aarch64": "arm64"}
 
 
 class Hook(BuildHookInterface):  # type: ignore[type-arg]
@@ -50,7 +51,8 @@ class Hook(BuildHookInterface):  # type: ignore[type-arg]
 
 def build() -> dict[pathlib.Path, str]:
     """Builds the program and the C library; returns the files, each with its path in the wheel."""
-    profile, target = os.environ.get("UALM_WHEEL_PROFILE", "release"), this_target()
+    profile = os.environ.get("UALM_WHEEL_PROFILE", "release")
+    target = this_target()
     if profile == "release":
         dist.settle(target)
     abi = install_c_library.abi_version()

@@ -100,7 +100,9 @@ def language_model(package: Path) -> LanguageModel:
 
 
 def _decoder(graph: Initializers, config: LanguageModelConfig, state: dict[str, np.ndarray]) -> None:
-    size, inner, head = config.hidden_size, config.intermediate_size, config.head_dim
+    size = config.hidden_size
+    inner = config.intermediate_size
+    head = config.head_dim
     parts = {"q_proj": config.num_attention_heads * head} | dict.fromkeys(("k_proj", "v_proj"), config.num_key_value_heads * head)
     cuts = np.cumsum(list(parts.values()))[:-1]
     for _ in range(2):  # cosines and sines of the positions
@@ -108,7 +110,8 @@ def _decoder(graph: Initializers, config: LanguageModelConfig, state: dict[str, 
     for i in range(config.num_hidden_layers):
         prefix = f"model.layers.{i}."
         state[prefix + "input_layernorm.weight"] = graph.vector(size)
-        weights, biases = graph.linear(sum(parts.values()), size), graph.vector(sum(parts.values()))
+        weights = graph.linear(sum(parts.values()), size)
+        biases = graph.vector(sum(parts.values()))
         for name, weight, bias in zip(parts, np.split(weights, cuts), np.split(biases, cuts)):
             state |= {f"{prefix}self_attn.{name}.weight": weight, f"{prefix}self_attn.{name}.bias": bias}
         state[prefix + "self_attn.o_proj.weight"] = graph.linear(size, parts["q_proj"])
@@ -123,8 +126,10 @@ def _heads(package: Path, config: LanguageModelConfig, vocabulary: Vocabulary, s
     """Reads the heads. The audio head ends with a second copy of eos and eot; its bias holds the embeddings of the streams."""
     size, block = config.hidden_size, vocabulary.block_size
     text = Initializers(package / "text_head.onnx").linear(vocabulary.text_end, size)
-    graph, columns = Initializers(package / "audio_head.onnx"), vocabulary.streams * block
-    audio, bias = graph.linear(columns + 2, size)[:columns], graph.vector(columns + 2)[:columns]
+    graph = Initializers(package / "audio_head.onnx")
+    columns = vocabulary.streams * block
+    audio = graph.linear(columns + 2, size)[:columns]
+    bias = graph.vector(columns + 2)[:columns]
     embeddings = []
     for rows, biases in zip(audio.reshape(-1, block, size), bias.reshape(-1, block)):
         embedding = np.linalg.lstsq(rows, biases, rcond=None)[0]
@@ -144,7 +149,8 @@ def tower(package: Path) -> AudioTower:
 
 def _tower(package: Path) -> tuple[AudioTower, dict[str, np.ndarray]]:
     """Reads the audio tower, and the weight and bias of the adaptor after it."""
-    config, graph = AudioTowerConfig(), Initializers(package / "audio_encoder.onnx")
+    config = AudioTowerConfig()
+    graph = Initializers(package / "audio_encoder.onnx")
     size, inner, state = config.d_model, config.encoder_ffn_dim, {}
     for name, inputs in (("conv1", config.num_mel_bins), ("conv2", size)):
         state |= {f"{name}.weight": graph.array("weight", size, inputs, 3), f"{name}.bias": graph.vector(size)}

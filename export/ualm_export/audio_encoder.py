@@ -40,7 +40,8 @@ class LinearProjector:
         return linear_shapes(self.name, self.output_size, self.input_size)
 
     def apply(self, graph: GraphBuilder, x: str, tensors) -> str:
-        weight, bias = tensors[f"{self.name}.weight"], tensors[f"{self.name}.bias"]
+        weight = tensors[f"{self.name}.weight"]
+        bias = tensors[f"{self.name}.bias"]
         return graph.linear(x, weight, bias, name="adaptor", quantize=False)
 
 

@@ -70,7 +70,8 @@ def _inverse_of_lower(lower: np.ndarray) -> np.ndarray:
         return np.linalg.inv(lower)
     half = size // 2
     inverse = np.zeros_like(lower)
-    first, last = _inverse_of_lower(lower[:half, :half]), _inverse_of_lower(lower[half:, half:])
+    first = _inverse_of_lower(lower[:half, :half])
+    last = _inverse_of_lower(lower[half:, half:])
     inverse[:half, :half], inverse[half:, half:] = first, last
     inverse[half:, :half] = -last @ (lower[half:, :half] @ first)
     return inverse

@@ -246,7 +246,8 @@ class GraphBuilder:
                 start += len(slab)
                 yield quantized.values
 
-        values_name, scales_name = self.name("weight"), self.name("scales")
+        values_name = self.name("weight")
+        scales_name = self.name("scales")
         self._initializer(values_name, np.dtype(np.uint8), (rows, blocks, block * bits // 8), values())
         self._initializer(scales_name, scales.dtype, scales.shape, [scales])
         return self.op(
@@ -285,7 +286,8 @@ class GraphBuilder:
         x = self.conv(x, taken, None if bias is None else np.tile(bias[:], stride), padding=taps - 1)
         x = self.transpose(self.op("Reshape", x, self.constant([0, stride, out, -1])), [0, 2, 3, 1])
         x = self.op("Reshape", x, self.constant([0, out, -1]))
-        start, end = cut[0], -cut[1] if cut[1] else np.iinfo(np.int64).max
+        start = cut[0]
+        end = -cut[1] if cut[1] else np.iinfo(np.int64).max
         return self.op("Slice", x, self.constant([start]), self.constant([end]), self.constant([2]))
 
     def layer_norm(self, x: str, weight, bias, epsilon: float = 1e-5) -> str:
@@ -297,6 +299,7 @@ class GraphBuilder:
 
 def _fits_half(value) -> bool:
     """Returns whether float16 holds every element, the largest of them in full precision."""
-    smallest, greatest = float(np.finfo(np.float16).smallest_normal), float(np.finfo(np.float16).max)
+    smallest = float(np.finfo(np.float16).smallest_normal)
+    greatest = float(np.finfo(np.float16).max)
     largest = max(float(np.abs(slab).max(initial=0.0)) for slab in slabs(value))
     return largest == 0 or smallest <= largest <= greatest

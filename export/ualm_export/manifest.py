@@ -153,7 +153,9 @@ def read(package: Path) -> tuple[dict, bytes]:
     path, content = package / FILE_NAME, bytes_of(package)
     try:
         manifest = json.loads(content)
-        schema, _, _ = manifest["schema"], manifest["graphs"], manifest["files"]
+        schema = manifest["schema"]
+        _ = manifest["graphs"]
+        _ = manifest["files"]
     except (ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{path} is not a manifest: {error!r}") from None
     if schema != SCHEMA:

@@ -81,7 +81,8 @@ class _Checker:
             raise ExportError(f"{field}.books hold {found} codes; the codec {modality['codec']} has {expected}")
 
     def _check_template(self, template: Mapping) -> None:
-        modalities, tasks = self.manifest["modalities"], template["tasks"]
+        modalities = self.manifest["modalities"]
+        tasks = template["tasks"]
         self._check_name("template.tasks", "text", tasks)
         for name, task in tasks.items():
             field = f"template.tasks.{name}"

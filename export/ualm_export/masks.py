@@ -63,8 +63,10 @@ def _nodes(graph: onnx.GraphProto, inside: str, name: str, positions: int) -> li
         graph.initializer.append(numpy_helper.from_array(value, f"{name}/{kind}"))
         return f"{name}/{kind}"
 
-    kept, masked = constant("kept", np.float32(0)), constant("masked", np.float32(MASKED))
-    axes, shape = constant("axes", np.array([1, 2])), constant("shape", np.array([1, 1, positions, 1]))
+    kept = constant("kept", np.float32(0))
+    masked = constant("masked", np.float32(MASKED))
+    axes = constant("axes", np.array([1, 2]))
+    shape = constant("shape", np.array([1, 1, positions, 1]))
     scores, unsqueezed = f"{name}/scores", f"{name}/unsqueezed"
     return [
         helper.make_node("Where", [inside, kept, masked], [scores], f"{name}/Where"),

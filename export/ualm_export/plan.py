@@ -23,7 +23,9 @@ class Plan:
     """The sources of an export, and the sizes of its results."""
 
     def __init__(self, sources: Iterable[Folder | Fetched], out: Path, options: Options):
-        self.sources, self.out, self.options = list(sources), out, options
+        self.sources = list(sources)
+        self.out = out
+        self.options = options
         self.weights = sum(source.weights for source in self.sources)
 
     @property
@@ -84,7 +86,8 @@ def check_space(needs: Mapping[Path, int]) -> None:
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         by_disk.setdefault(os.stat(existing).st_dev, []).append((existing, size))
     for places in by_disk.values():
-        needed, free = sum(size for _, size in places), shutil.disk_usage(places[0][0]).free
+        needed = sum(size for _, size in places)
+        free = shutil.disk_usage(places[0][0]).free
         if needed > free:
             where = " and ".join(dict.fromkeys(str(place) for place, _ in places))
             raise ExportError(

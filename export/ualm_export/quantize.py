@@ -80,10 +80,12 @@ def _least_squares_scales(blocks: np.ndarray, extremes: np.ndarray, bits: int) -
     best, most = extremes, np.full(extremes.shape, -np.inf, np.float32)
     for clipped in _CLIPPED:
         values = rounded(blocks, (extremes * np.float32(clipped))[..., None], bits)
-        product, square = np.einsum("nbk,nbk->nb", blocks, values), np.einsum("nbk,nbk->nb", values, values)
+        product = np.einsum("nbk,nbk->nb", blocks, values)
+        square = np.einsum("nbk,nbk->nb", values, values)
         scales = np.divide(product, square, out=np.zeros_like(product), where=square > 0)
         explained = product * scales  # the squared error is the block's square minus this
-        best, most = np.where(explained > most, scales, best), np.maximum(explained, most)
+        best = np.where(explained > most, scales, best)
+        most = np.maximum(explained, most)
     return best
 
 
@@ -118,7 +120,8 @@ def quantize_columns(weight, quantize: Callable[[np.ndarray, int, int], Quantize
     `quantize_rows` or a function with the same contract.
     """
     outputs, features = weight.shape
-    values, scales = np.empty((features, outputs), np.int8), np.empty(outputs, np.float32)
+    values = np.empty((features, outputs), np.int8)
+    scales = np.empty(outputs, np.float32)
     start = 0
     for slab in slabs(weight):
         end = start + len(slab)

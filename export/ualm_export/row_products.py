@@ -71,7 +71,8 @@ class RowProducts:
         extremes = graph.op("Abs", x) if least is None else x
         largest = graph.op("ReduceMax", extremes, graph.constant([-1]), keepdims=1)
         magnitudes = graph.op("Max", largest, graph.constant(floor))
-        step, shift = graph.constant(1 / steps_of(least)), graph.constant(zero, np.uint8)
+        step = graph.constant(1 / steps_of(least))
+        shift = graph.constant(zero, np.uint8)
         return Quantized(graph.op("QuantizeLinear", graph.op("Div", x, magnitudes), step, shift), magnitudes, step, shift)
 
 

@@ -94,7 +94,8 @@ def check_llm(path: Path, decoder: Decoder) -> None:
 
 def check_audio_encoder(path: Path, parts: Parts) -> None:
     """Runs the audio encoder once."""
-    frames, hidden = parts.audio_encoder.tower.chunk_frames, parts.decoder.hidden_size
+    frames = parts.audio_encoder.tower.chunk_frames
+    hidden = parts.decoder.hidden_size
     mel = np.zeros((1, parts.audio_encoder.tower.mel_bins, frames), np.float32)
     check_graph(
         path,
@@ -123,7 +124,8 @@ def check_codec(folder: Path, graphs: CodecGraphs, frames: int = 25) -> None:
 
 def check_causal_decoder(path: Path, codec: Codec, frames: int) -> None:
     """Decodes the first frames of a sound that ends with them, so that the lookahead is past the end."""
-    lookahead, state = codec.decoding["lookahead"], codec.decoding["state"]
+    lookahead = codec.decoding["lookahead"]
+    state = codec.decoding["state"]
     codes = np.full((1, 1, frames + lookahead), -1, np.int64)
     codes[..., :frames] = codec.codebook_size - 1
     cache_shape = (1, state["heads"], frames + 3, state["head_size"])

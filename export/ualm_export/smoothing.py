@@ -94,7 +94,9 @@ class Smoothing:
     """
 
     def __init__(self, tensors: Mapping, names: Names, inputs: Mapping[str, Inputs]):
-        self._tensors, self._names, self._inputs = tensors, names, inputs
+        self._tensors = tensors
+        self._names = names
+        self._inputs = inputs
         self._rows: dict[str, np.ndarray] = {}
         self._columns: dict[str, np.ndarray] = {}
         self._factors: dict[str, np.ndarray] = {}
@@ -123,7 +125,8 @@ class Smoothing:
             self._behind_values(scope + "o_proj", layer + "attention.", stack.attention, keeps_cache)
             mlp = layer + "mlp."
             if isinstance(stack.mlp, GatedMlp):
-                layers, readers = [scope + "up_proj", scope + "gate_proj"], [mlp + "up.weight", mlp + "gate.weight"]
+                layers = [scope + "up_proj", scope + "gate_proj"]
+                readers = [mlp + "up.weight", mlp + "gate.weight"]
                 self._behind_norm(layers, [layer + "mlp_norm.weight"], readers)
                 self._behind_linear(scope + "down_proj", [mlp + "up.weight"], mlp + "down.weight")
             else:
@@ -169,7 +172,8 @@ class Smoothing:
     def _judge(self, layer: str, reader: str, least: float) -> None:
         """Records the error of a layer whose input has no factors; no element of the input is below `least`."""
         if layer in self._inputs:
-            inputs, weight = self._inputs[layer].examples(), self._sampled([reader])
+            inputs = self._inputs[layer].examples()
+            weight = self._sampled([reader])
             self._errors[layer] = _error(inputs, weight, inputs @ weight.T, steps_of(least), least_magnitude(least))
 
     def _behind_activation(self, layer: str, mlp: PlainMlp, roles: str) -> None:
@@ -184,7 +188,8 @@ class Smoothing:
         if layer not in self._inputs:
             return
         heads = (shape.key_value_heads, shape.heads // shape.key_value_heads, shape.head_size)
-        inputs, reader = self._inputs[layer], self._sampled([attention + "output.weight"])
+        inputs = self._inputs[layer]
+        reader = self._sampled([attention + "output.weight"])
         examples = shape.unpadded(inputs.examples())
         if kept:
             self._errors[layer] = _error(examples, reader, examples @ reader.T, steps_of(None))
@@ -223,7 +228,8 @@ def best_factors(
     Each factor is largest^e / weight^(1 − e), of the largest magnitudes of the feature and of its weights, with the best exponent
     of `EXPONENTS`; or one. Also returns the error, relative to the product. Rows have `steps` steps to their largest magnitude.
     """
-    largest, columns = largest.astype(np.float64), np.abs(weight).max(0).astype(np.float64)
+    largest = largest.astype(np.float64)
+    columns = np.abs(weight).max(0).astype(np.float64)
     used = (largest > 0) & (columns > 0)
     best, exact = np.ones(len(largest), np.float32), inputs @ weight.T
     least = _error(inputs, weight, exact, steps)

@@ -63,7 +63,8 @@ class Rows:
         start, stop, _ = (0, self.shape[0], 1) if rows is Ellipsis else rows.indices(self.shape[0])
         pieces, offset = [], 0
         for part in self._parts:
-            first, last = max(start - offset, 0), min(stop - offset, part.shape[0])
+            first = max(start - offset, 0)
+            last = min(stop - offset, part.shape[0])
             if first < last:
                 pieces.append(part[first:last])
             offset += part.shape[0]
@@ -182,7 +183,8 @@ def _weight_normed(magnitude: Tensor, direction: Tensor) -> Tensor:
     """Returns g · v / |v|, with the norm over the dimensions in which g has one element."""
 
     def read(start: int, stop: int) -> np.ndarray:
-        g, v = magnitude[...].astype(np.float64), direction[...].astype(np.float64)
+        g = magnitude[...].astype(np.float64)
+        v = direction[...].astype(np.float64)
         normed = tuple(axis for axis in range(v.ndim) if g.shape[axis] == 1)
         weight = v * (g / np.sqrt((v * v).sum(normed, keepdims=True)))
         return weight[start:stop].astype(np.float32)

@@ -1,5 +1,5 @@
 """examples/scale: Ray Data with several workers on this machine, Slurm's script with a scheduler of four lines, Kubernetes' files as
-data, and what all of them rely on in the program.
+data, and the examples' assumptions about the program.
 
 Run by `make test-scale`, in the environment of examples/scale/ray/requirements.txt.
 """

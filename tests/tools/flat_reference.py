@@ -41,7 +41,7 @@ class FlatReference:
         self.errors: dict[str, float] = {}
         """Relative error by the name of the array."""
         self.mismatches: list[str] = []
-        """What should be equal, and is not."""
+        """Names of unequal results that should be equal."""
 
     def check(self) -> "FlatReference":
         for case in self.expected["cases"]:

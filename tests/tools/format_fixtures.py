@@ -54,7 +54,7 @@ def box(kind, *parts):
 
 
 def hand_made():
-    """Returns files that ffmpeg does not write."""
+    """Writes files that ffmpeg does not write, a few lines for each."""
     x = samples(SHORT)
     fmt = struct.pack(">HHIIHH", 1, 1, 8000, 16000, 2, 16)
     (HERE / "rifx-pcm_s16be.wav").write_bytes(chunks(b"RIFX", b"WAVE", [(b"fmt ", fmt), (b"data", x.astype(">i2").tobytes())], ">I"))
@@ -126,6 +126,7 @@ def edit_list():
 
 
 def main():
+    """Writes all files: a table of calls, which is why it is longer than a screen."""
     HERE.mkdir(parents=True, exist_ok=True)
     for name, rate, seconds in [(SHORT, 8000, 0.1), (LONG, 16000, 0.2), (OPUS, 48000, 0.2)]:
         write_wav(HERE / name, [sound(0.4 + np.arange(round(rate * seconds)) / rate)], rate)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import (
-    CFUNCTYPE, POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_size_t, c_ubyte, c_uint32, c_uint64, c_void_p,
+    CFUNCTYPE, POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_size_t, c_uint32, c_uint64, c_void_p,
 )  # fmt: skip
 
 ABI_VERSION = 1

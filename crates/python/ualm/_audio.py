@@ -66,7 +66,8 @@ class Audio:
         `format` is "pcm16" (16-bit integers, clipped at full scale) or "float32". The write is atomic: the file is either the
         old one or the complete new one.
         """
-        name, number = _library.path(file, "file"), _library.number_of(format, _abi.WAV_FORMATS, "format")
+        name = _library.path(file, "file")
+        number = _library.number_of(format, _abi.WAV_FORMATS, "format")
         if self.record is None:
             _library.call("wav_write", name, borrow(self), number)
         else:

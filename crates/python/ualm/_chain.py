@@ -44,11 +44,14 @@ def options_of(options: ChainOptions | None) -> _abi.ChainOptions:
     options = ChainOptions() if options is None else options
     made = _abi.ChainOptions()
     _library.call("chain_options_init", byref(made), sizeof(made))
-    made.seed, made.reseed = _library.integer(options.seed or 0, 64, "seed"), int(options.seed is not None)
-    made.rounds, made.takes = _library.size(options.rounds, "rounds"), _library.size(options.takes, "takes")
+    made.seed = _library.integer(options.seed or 0, 64, "seed")
+    made.reseed = int(options.seed is not None)
+    made.rounds = _library.size(options.rounds, "rounds")
+    made.takes = _library.size(options.takes, "takes")
     made.mode = _library.number_of(options.mode, _abi.REASONING_MODES, "mode")
     made.listen = -1 if options.listen is None else int(options.listen)
-    made.best, made.stream_audio = int(options.best), int(options.stream_audio)
+    made.best = int(options.best)
+    made.stream_audio = int(options.stream_audio)
     made.wording = None if options.wording is None else json.dumps(dict(options.wording)).encode()
     return made
 

@@ -173,7 +173,8 @@ def take_event_of(event: _abi.TakeEvent) -> ChainEvent | None:
     kind = _library.name_of(event.kind, _abi.TAKE_EVENT_KINDS)
     if kind == "stage_ended":
         stop = _library.name_of(event.stop, _abi.STOP_REASONS) if event.stop else None
-        segment, audio = segment_of(event.segment), _audio.copy(event.audio)
+        segment = segment_of(event.segment)
+        audio = _audio.copy(event.audio)
         return StageEnded(cast(Stage, stage), event.segment_index, segment, audio, cast("StopReason | None", stop))
     if kind == "ranked":
         return TakeRanked(ranked_of(event.ranked.contents))

@@ -96,7 +96,9 @@ class _Exit:
 
     def after_fork(self) -> None:
         """Resets the state in a child process, which runs none of the parent's calls."""
-        self._calls, self._stoppable, self._lock = set(), weakref.WeakSet(), threading.Lock()
+        self._calls = set()
+        self._stoppable = weakref.WeakSet()
+        self._lock = threading.Lock()
 
 
 _exit = _Exit()

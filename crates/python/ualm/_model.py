@@ -182,7 +182,10 @@ class Model(_handle.Owner):
 
         Raises `AudioError` when no speech was understood. Speech that `cancel` stops is returned as far as it came.
         """
-        heard, answer, speech, record = c_void_p(), c_void_p(), c_void_p(), c_void_p()
+        heard = c_void_p()
+        answer = c_void_p()
+        speech = c_void_p()
+        record = c_void_p()
         number = _library.integer(seed, 64, "seed")
         with self._handle as pointer, _cancel.borrow(cancel) as token:
             outs = (byref(out) for out in (heard, answer, speech, record))
@@ -195,7 +198,8 @@ class Model(_handle.Owner):
         """Ranks sounds by how well the model's own caption of each covers the words `wanted`, the best first."""
         kept = list(takes)  # the library reads their samples until it returns
         samples = (_abi.Samples * len(kept))(*(_audio.borrow(take, "a take") for take in kept))
-        number, words = _library.number_of(kind, _abi.MODALITIES, "kind"), _library.text(wanted, "wanted")
+        number = _library.number_of(kind, _abi.MODALITIES, "kind")
+        words = _library.text(wanted, "wanted")
         with self._handle as pointer, _cancel.borrow(cancel) as token:
             return take_ranking(_handle.make("ranking", "model_rank", pointer, samples, len(kept), number, words, token))
 
@@ -216,9 +220,12 @@ class Model(_handle.Owner):
         their own. `on_event` is called with every event, in this thread; what it raises stops the takes, and is raised here.
         """
         made = _options.generation(options)
-        settings, words = None if made is None else byref(made), None if wanted is None else _library.text(wanted, "wanted")
+        settings = None if made is None else byref(made)
+        words = None if wanted is None else _library.text(wanted, "wanted")
         where = self._handle if engine is None else Engine.borrow(engine)
-        number, asked, stop = _library.size(count, "count"), _prompt.prompt_of(prompt), _cancel.borrow(cancel)
+        number = _library.size(count, "count")
+        asked = _prompt.prompt_of(prompt)
+        stop = _cancel.borrow(cancel)
 
         def run(callback: Any) -> _handle.Handle:
             with where as pointer, asked as what, stop as token:
@@ -284,7 +291,8 @@ class Model(_handle.Owner):
         engine: Engine | None,
         cancel: Cancel | None,
     ) -> Chain:
-        made, settled = _chain.options_of(options), _options.generation(settings)
+        made = _chain.options_of(options)
+        settled = _options.generation(settings)
         where = self._handle if engine is None else Engine.borrow(engine)
         with where as pointer, _cancel.borrow(cancel) as token:
             places = (pointer, None) if engine is None else (None, pointer)

@@ -158,7 +158,8 @@ def generation(options: Options | None) -> _abi.GenerationOptions | None:
         raise TypeError(f"force is {options.force!r}; expected a sequence of modalities, such as ({options.force!r},)")
     made = _abi.GenerationOptions(struct_size=sizeof(_abi.GenerationOptions))
     force = [_library.number_of(modality, _abi.MODALITIES, "force") for modality in options.force]
-    made.force, made.force_len = (c_int32 * len(force))(*force), len(force)
+    made.force = (c_int32 * len(force))(*force)
+    made.force_len = len(force)
     made.seed = _library.integer(options.seed, 64, "seed")
     made.max_segments = _library.size(options.max_segments, "max_segments")
     made.text, made.audio, made.speech = (
@@ -187,7 +188,8 @@ def _segment_of(made: _abi.SegmentOptions) -> SegmentOptions:
 def limits(options: Limits, made: _abi.Limits) -> _abi.Limits:
     """Writes `options` into a C struct."""
     for field in fields(options):
-        value, name = getattr(options, field.name), f"limits.{field.name}"
+        value = getattr(options, field.name)
+        name = f"limits.{field.name}"
         bits = 8 * getattr(_abi.Limits, field.name).size
         is_float = field.name == "input_seconds"
         setattr(made, field.name, _number(value, name) if is_float else _library.integer(value, bits, name))

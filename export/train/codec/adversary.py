@@ -55,7 +55,8 @@ class Adversary(nn.Module):
 
     def against(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
         """The codec's losses: low scores of its output, and activations that differ from those of the recordings."""
-        score, features = torch.zeros((), device=real.device), torch.zeros((), device=real.device)
+        score = torch.zeros((), device=real.device)
+        features = torch.zeros((), device=real.device)
         for part in self.parts:
             with torch.no_grad():
                 _, expected = part(real)

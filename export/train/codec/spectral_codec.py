@@ -173,7 +173,9 @@ class BandSpectrum(nn.Module):
 
     def __init__(self, n_fft: int, hop: int, bands: int, sampling_rate: int, log_floor: float):
         super().__init__()
-        self.hop, self.padding, self.log_floor = hop, (n_fft - hop) // 2, log_floor
+        self.hop = hop
+        self.padding = (n_fft - hop) // 2
+        self.log_floor = log_floor
         bank = torch.tensor(filter_bank(n_fft, bands, sampling_rate), dtype=torch.float32)
         self.register_buffer("bank", bank / bank.sum(1, keepdim=True))
         self.register_buffer("basis", dft_basis(n_fft), persistent=False)
@@ -248,7 +250,9 @@ class SpectralDecoder(nn.Module):
     def __init__(self, config: SpectralCodecConfig):
         super().__init__()
         c = self.config = config
-        size, fine, kernel = c.decoder_hidden_size, c.fine_hidden_size, c.input_kernel_size
+        size = c.decoder_hidden_size
+        fine = c.fine_hidden_size
+        kernel = c.input_kernel_size
         self.conv_in = nn.Conv1d(c.codebook_dim, size, kernel, padding=kernel // 2)
         self.blocks = nn.ModuleList(ConvNextBlock(size, c.kernel_size, c.expansion) for _ in range(c.decoder_layers))
         self.upsample_norm = nn.LayerNorm(size)

@@ -55,7 +55,9 @@ class JointTrainer(nn.Module):
 
         `levels` [batch]: the number of levels that each clip keeps.
         """
-        residual, coded, loss = latents, torch.zeros_like(latents), torch.zeros((), device=latents.device)
+        residual = latents
+        coded = torch.zeros_like(latents)
+        loss = torch.zeros((), device=latents.device)
         spread = latents.detach().var((0, 1)).sum() + 1e-6
         for level, book in enumerate(self.codec.quantizer.codebooks):
             kept = (levels > level)[:, None, None]
@@ -162,7 +164,10 @@ def train(
     kept = [r for r in training if r.kind != "made" or r.label in CONCEPTS]
     crops = Crops(kept, SHARES, SAMPLING_RATE, device)
     distance = SpectralDistance(trainer.codec.config.sampling_rate).to(device)
-    sums, count, reported, revived = torch.zeros(5, device=device), 0, 0.0, 0
+    sums = torch.zeros(5, device=device)
+    count = 0
+    reported = 0.0
+    revived = 0
     for number in run.steps():
         result, latents = step(trainer, run.optimizer, crops.draw(batch), distance, run.progress > ALONE)
         sums += torch.stack([result.distance, result.books, result.score, result.features, result.adversary]).detach()
@@ -171,7 +176,10 @@ def train(
             named = zip(("distance", "books", "score", "features", "adversary"), (sums / count).tolist())
             told = " ".join(f"{name} {value:.4f}" for name, value in named)
             print(f"joint {number + 1} {run.elapsed:.0f}s {told} first level uses {trainer.perplexity():.0f} codes, {revived} revived", flush=True)
-            sums, count, reported, revived = torch.zeros_like(sums), 0, run.elapsed, 0
+            sums = torch.zeros_like(sums)
+            count = 0
+            reported = run.elapsed
+            revived = 0
             save_codec(trainer, path.with_name(CODEC_FILE))
         if (number + 1) % REVIVE_EVERY == 0 and run.progress < 0.8:
             revived += trainer.revive(latents)

@@ -47,7 +47,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         split = lambda y: y.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731
-        q, k, v = split(self.q_proj(x)), split(self.k_proj(x)), split(self.v_proj(x))
+        q = split(self.q_proj(x))
+        k = split(self.k_proj(x))
+        v = split(self.v_proj(x))
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=valid[:, None, None])
         return self.out_proj(y.transpose(1, 2).flatten(2))
 

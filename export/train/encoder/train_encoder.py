@@ -62,7 +62,8 @@ class EncoderTrainer(nn.Module):
 
     def event_loss(self, features: list[Tensor], targets: list[np.ndarray]) -> Tensor:
         """The loss of the sounds that each feature of a scene contains, and of those that begin there."""
-        found, (held, begun) = torch.cat(features), torch.from_numpy(np.concatenate(targets, axis=1))
+        found = torch.cat(features)
+        (held, begun) = torch.from_numpy(np.concatenate(targets, axis=1))
         return 10 * (weighted(self.events(found), held, EVENT_WEIGHT) + weighted(self.onsets(found), begun, ONSET_WEIGHT))
 
     def digit_loss(self, features: list[Tensor], targets: list[np.ndarray]) -> Tensor:
@@ -134,7 +135,9 @@ def _step(model: EncoderTrainer, examples: Examples, optimizer: torch.optim.Opti
     staged = [examples.scene() for _ in range(mix.scenes)]
     strings = [examples.digits() for _ in range(mix.strings)]
     features = model.tower.encode([mel for mel, _ in clips + staged + strings])
-    named, placed, read = features[: len(clips)], features[len(clips) : len(clips) + len(staged)], features[len(clips) + len(staged) :]
+    named = features[: len(clips)]
+    placed = features[len(clips) : len(clips) + len(staged)]
+    read = features[len(clips) + len(staged) :]
     speech = np.zeros((len(model.classes),), np.float32)
     speech[-1] = 1.0
     targets = torch.from_numpy(np.stack([t for _, t in clips] + [speech] * len(strings)))

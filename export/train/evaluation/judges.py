@@ -81,7 +81,8 @@ class SceneJudge:
         self._judge = judge
         self._labels = [label for label, examples in known.items() for _ in examples]
         scores = np.stack([self._scores(samples) for examples in known.values() for samples in examples])
-        self._centre, self._spread = scores.mean(0), scores.std(0) + 1e-3
+        self._centre = scores.mean(0)
+        self._spread = scores.std(0) + 1e-3
         self._known = self._direction(scores)
         self._bursts = {label: max(len(units.bursts(samples)) for samples in examples) for label, examples in known.items()}
 
@@ -132,7 +133,12 @@ def known_sounds(extracted: dict[str, list[Unit]], count: int, round_trip: Calla
 
 def yamnet_patches(samples: np.ndarray) -> np.ndarray:
     """Computes YAMNet's input: log-mel patches [n, 1, 96, 64], half overlapping."""
-    n_fft, width, hop, bins, length, offset = 512, 400, 160, 64, 96, 1e-3
+    n_fft = 512
+    width = 400
+    hop = 160
+    bins = 64
+    length = 96
+    offset = 1e-3
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(width) / width)
     frames = np.lib.stride_tricks.sliding_window_view(samples, width)[::hop] * window
     mel = lambda hz: 1127.0 * np.log1p(np.asarray(hz) / 700.0)  # noqa: E731

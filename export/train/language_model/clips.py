@@ -69,7 +69,8 @@ def store(clips: list[Clip], path: Path) -> None:
 
 def load(path: Path) -> list[Clip]:
     with np.load(path) as stored:
-        index, flat = json.loads(stored["index"].tobytes()), stored["flat"]
+        index = json.loads(stored["index"].tobytes())
+        flat = stored["flat"]
     clips, start = [], 0
     for entry in index:
         shape = entry.pop("shape")

@@ -45,8 +45,12 @@ class Example:
     def without_prompt(self) -> Example:
         """Returns the second row: pad up to the last segment, its [assistant] included, and only that segment as target."""
         row = copy.deepcopy(self)
-        row.frames[: self.prompt], row.slots[:], row.features = 0, False, self.features[:0]
-        row.text_targets[:], row.sound_targets[: self.prompt], row.guides[:] = IGNORE, IGNORE, IGNORE
+        row.frames[: self.prompt] = 0
+        row.slots[:] = False
+        row.features = self.features[:0]
+        row.text_targets[:] = IGNORE
+        row.sound_targets[: self.prompt] = IGNORE
+        row.guides[:] = IGNORE
         return row
 
 
@@ -55,8 +59,12 @@ class Conversation:
 
     def __init__(self, builder: PromptBuilder):
         self.builder, self.vocabulary = builder, builder.vocabulary
-        self._frames, self._slots, self._features = [self.vocabulary.single([BOS])], [np.zeros(1, bool)], []
-        self._text, self._sound, self._weights = [self._nothing(1)], [self._silence(1)], [self._even(1)]
+        self._frames = [self.vocabulary.single([BOS])]
+        self._slots = [np.zeros(1, bool)]
+        self._features = []
+        self._text = [self._nothing(1)]
+        self._sound = [self._silence(1)]
+        self._weights = [self._even(1)]
         self._guides = [guides.none(1)]
 
     def user(self, *parts: Part) -> Conversation:
@@ -68,7 +76,8 @@ class Conversation:
                 content = v.single([0] * len(part.features))
                 self._features.append(part.features)
             frames = np.concatenate([v.single([USER, part.modality]), content, v.single([EOT if i + 1 < len(parts) else EOS])])
-            slots, guided = np.zeros(len(frames), bool), guides.none(len(frames))
+            slots = np.zeros(len(frames), bool)
+            guided = guides.none(len(frames))
             slots[2:-1] = part.features is not None
             if part.guides is not None:
                 guided[2:-1] = part.guides
@@ -77,9 +86,11 @@ class Conversation:
 
     def text(self, text: str, last: bool = True) -> Conversation:
         """Adds a text segment of the assistant; another segment follows unless it is the `last` one."""
-        content, closing = self.builder.text(text), EOS if last else EOT
+        content = self.builder.text(text)
+        closing = EOS if last else EOT
         frames = np.concatenate([self.vocabulary.single([ASSISTANT, TEXT]), content, self.vocabulary.single([closing])])
-        targets, weights = self._nothing(len(frames)), self._even(len(frames))
+        targets = self._nothing(len(frames))
+        weights = self._even(len(frames))
         targets[:-1] = frames[1:, 0]
         if verdict := VERDICT.search(text):
             weights[1 + len(self.builder.text(text[: verdict.start()])) : -2] = VERDICT_WEIGHT
@@ -96,7 +107,9 @@ class Conversation:
         """
         v, closing = self.vocabulary, EOS if last else EOT
         frames = np.concatenate([v.single([ASSISTANT, modality]), content, v.single([closing])])
-        text, sound, all_weights = self._nothing(len(frames)), self._silence(len(frames)), self._even(len(frames))
+        text = self._nothing(len(frames))
+        sound = self._silence(len(frames))
+        all_weights = self._even(len(frames))
         text[0] = modality
         if learned:
             sound[1:-2] = content - np.array([v.block(i) for i in range(v.streams)])
@@ -142,7 +155,9 @@ class Conversation:
 
 class PromptBuilder:
     def __init__(self, vocabulary: Vocabulary, tokenizer: Tokenizer, feature_size: int):
-        self.vocabulary, self.tokenizer, self.feature_size = vocabulary, tokenizer, feature_size
+        self.vocabulary = vocabulary
+        self.tokenizer = tokenizer
+        self.feature_size = feature_size
 
     def text(self, text: str) -> np.ndarray:
         return self.vocabulary.text(self.tokenizer.encode(text).ids)

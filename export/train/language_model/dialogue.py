@@ -35,7 +35,8 @@ class Dialogues:
     """Draws examples of every task."""
 
     def __init__(self, builder: PromptBuilder, written: list[Clip], heard: list[Clip], tasks: dict[str, float] = TASKS):
-        self.builder, self.pen = builder, Pen(written, builder.vocabulary)
+        self.builder = builder
+        self.pen = Pen(written, builder.vocabulary)
         self.abridged_share = ABRIDGED_SHARE
         self.recorded = _by_label(c for c in heard if c.scene and not c.counted)
         self.staged = [c for c in heard if c.scene and c.counted]
@@ -89,16 +90,19 @@ class Dialogues:
     def _name(self) -> Example:
         """Asks for the name of a single sound."""
         if random.random() < 0.08:
-            clip, name = random.choice(self.overheard), world.SPEECH_NAME
+            clip = random.choice(self.overheard)
+            name = world.SPEECH_NAME
         else:
             labels = world.RECORDED if random.random() < RECORDED_SHARE else self.recorded
             label = random.choice(list(labels))
-            clip, name = random.choice(self.recorded[label]), world.CONCEPTS[label].name
+            clip = random.choice(self.recorded[label])
+            name = world.CONCEPTS[label].name
         if random.random() < 0.6:
             asked, answer = random.choice(world.QUESTIONS)
             answer = answer.format(name)
         elif random.random() < 0.5:
-            asked, answer = random.choice(world.DESCRIBE), f"I hear {name}."
+            asked = random.choice(world.DESCRIBE)
+            answer = f"I hear {name}."
         else:
             asked, answer = scenes.presence(clip.scene.labels if clip.scene else [], name)
         return self._heard(clip, asked, answer).example()
@@ -169,8 +173,10 @@ class Dialogues:
         """Returns a conversation with plan, draft and critique, and the final sound."""
         scene = self._foreground()
         made = scenes.flawed(scene) if random.random() < flawed_share else scene
-        units, abridge = self.pen.choose(*scene.labels, *made.labels), self._abridges(scene) or random.random() < abridged_share
-        final, draft = self.pen.scene(scene, units, abridge), self.pen.scene(made, units, abridge)
+        units = self.pen.choose(*scene.labels, *made.labels)
+        abridge = self._abridges(scene) or random.random() < abridged_share
+        final = self.pen.scene(scene, units, abridge)
+        draft = self.pen.scene(made, units, abridge)
         asked = world.worded(world.REFLECT.format(scenes.request(scene)))
         conversation = self._ask(asked).text(scenes.plan(scene, final.spans), last=False)
         conversation.sound(AUDIO, draft.frames, draft.weights, draft.guides, last=False, learned=made == scene)

@@ -46,14 +46,18 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: list[Tensor] | None) -> Tensor:
         split = lambda y: y.unflatten(-1, (-1, self.config.head_dim)).transpose(1, 2)  # noqa: E731
-        q, k, v = split(self.q_proj(x)), split(self.k_proj(x)), split(self.v_proj(x))
+        q = split(self.q_proj(x))
+        k = split(self.k_proj(x))
+        v = split(self.v_proj(x))
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if cache is not None:
             if cache:
-                k, v = torch.cat([cache[0], k], dim=2), torch.cat([cache[1], v], dim=2)
+                k = torch.cat([cache[0], k], dim=2)
+                v = torch.cat([cache[1], v], dim=2)
             cache[:] = [k, v]
         groups = self.config.num_attention_heads // self.config.num_key_value_heads
-        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+        k = k.repeat_interleave(groups, 1)
+        v = v.repeat_interleave(groups, 1)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
         return self.o_proj(y.transpose(1, 2).flatten(2))
 
@@ -138,7 +142,8 @@ class LanguageModel(nn.Module):
 
     def audio_logits(self, hidden: Tensor, stream: int) -> Tensor:
         """Returns the logits of a stream's own block; those of stream 0 end with eos and eot."""
-        start, head = self.vocabulary.block(stream), self.lm_head.weight
+        start = self.vocabulary.block(stream)
+        head = self.lm_head.weight
         rows = head[start : start + self.vocabulary.block_size]
         if stream == 0:
             return F.linear(hidden, torch.cat([rows, head[[EOS, EOT]]]))

@@ -134,7 +134,10 @@ class Pen:
         return [voice for voice, known in self.words.items() if all(word in known for word in words)]
 
     def speech(self, words: list[str], voice: str) -> tuple[np.ndarray, np.ndarray]:
-        pieces, starts, ends, at = [self._silent(EDGE_FRAMES)], [], [], EDGE_FRAMES
+        pieces = [self._silent(EDGE_FRAMES)]
+        starts = []
+        ends = []
+        at = EDGE_FRAMES
         for i, word in enumerate(words):
             if i:
                 pieces.append(self._silent(WORD_GAP))

@@ -55,7 +55,8 @@ class LanguageModelTrainer(nn.Module):
 def collate(examples: list[Example]) -> Batch:
     prompted = [*range(len(examples)), *(row for row, e in enumerate(examples) if e.prompt)]
     examples = examples + [e.without_prompt() for e in examples if e.prompt]
-    count, longest = len(examples), max(len(e.frames) for e in examples)
+    count = len(examples)
+    longest = max(len(e.frames) for e in examples)
     streams = examples[0].frames.shape[1]
     frames = np.zeros((count, longest, streams), np.int64)
     slots = np.zeros((count, longest), bool)
@@ -66,7 +67,9 @@ def collate(examples: list[Example]) -> Batch:
     for row, e in enumerate(examples):
         end = len(e.frames)
         frames[row, :end], slots[row, :end] = e.frames, e.slots
-        text[row, :end], sound[row, :end], weights[row, :end] = e.text_targets, e.sound_targets, e.weights
+        text[row, :end] = e.text_targets
+        sound[row, :end] = e.sound_targets
+        weights[row, :end] = e.weights
         guided[row, :end] = e.guides
     features = np.concatenate([e.features for e in examples]).astype(np.float32)
     return Batch(*map(torch.from_numpy, (frames, slots, features, text, sound, weights, guided, np.array(prompted))))
@@ -101,7 +104,9 @@ def losses(trainer: LanguageModelTrainer, batch: Batch) -> tuple[Tensor, Tensor,
     text = F.cross_entropy(model.text_logits(hidden[says]), batch.text_targets[says], reduction="none")
     text = (text * batch.weights[says][:, 0]).sum()
     sounds = batch.sound_targets[..., 0] != IGNORE
-    reached, targets, weights = hidden[sounds], batch.sound_targets[sounds], batch.weights[sounds]
+    reached = hidden[sounds]
+    targets = batch.sound_targets[sounds]
+    weights = batch.weights[sounds]
     guided = (batch.prompted != torch.arange(len(batch.prompted)))[:, None].expand_as(sounds)[sounds].nonzero()[:, 0]
     prompted = hidden.detach()[batch.prompted][sounds][guided]
     sound = torch.zeros(())

@@ -49,7 +49,8 @@ def heartbeat(rng: Generator) -> np.ndarray:
 def knock(rng: Generator) -> np.ndarray:
     """Two to four knocks on a wooden door: soft knuckles, a dull panel, a small room."""
     body, width = pick(rng, 110, 250), rng.uniform(0.15, 0.28)
-    lasts, attack = rng.uniform(0.018, 0.03), rng.uniform(0.003, 0.0045)
+    lasts = rng.uniform(0.018, 0.03)
+    attack = rng.uniform(0.003, 0.0045)
     colour = peaks([body, body * 2.1, 2000], [body * width, body * width * 2, 1000], [1, 0.5, pick(rng, 0.015, 0.05)])
     panel = rng.uniform(0.3, 1.3)
     times, every = int(rng.integers(2, 5)), rng.uniform(0.17, 0.22)
@@ -63,7 +64,9 @@ def knock(rng: Generator) -> np.ndarray:
 
 def typing(rng: Generator) -> np.ndarray:
     """Fingers on a computer keyboard: light clicks, each followed by a second one when the key reaches the ground."""
-    low, middle, high = pick(rng, 220, 500), pick(rng, 1800, 2900), pick(rng, 4000, 5500)
+    low = pick(rng, 220, 500)
+    middle = pick(rng, 1800, 2900)
+    high = pick(rng, 4000, 5500)
     width, lasts = rng.uniform(0.2, 0.38), rng.uniform(0.005, 0.009)
     gap, second = rng.uniform(0.012, 0.035), rng.uniform(0.25, 0.9)
     softest, deep = rng.uniform(0.35, 0.85), rng.uniform(0.25, 0.5)
@@ -109,7 +112,8 @@ def whoosh(rng: Generator) -> np.ndarray:
     seconds = rng.uniform(0.35, 0.8)
     t = time(seconds) / seconds
     near = np.exp(-(((t - 0.5) / 0.17) ** 2))
-    low, high = hiss(rng, seconds, peaks([500], [250], [1])), hiss(rng, seconds, peaks([1500], [700], [1]))
+    low = hiss(rng, seconds, peaks([500], [250], [1]))
+    high = hiss(rng, seconds, peaks([1500], [700], [1]))
     return finished(rng, low * near**0.5 * 0.6 + high * near)
 
 

@@ -116,7 +116,9 @@ def _scale(rng: np.random.Generator, player: Instrument) -> np.ndarray:
 
 def _melody(rng: np.random.Generator, player: Instrument, bank: _Bank, canvas: np.ndarray) -> None:
     """A random walk over a scale, mostly in small steps, in long and short notes."""
-    scale, beat, at = _scale(rng, player), pick(rng, player.fastest, player.slowest), 0.0
+    scale = _scale(rng, player)
+    beat = pick(rng, player.fastest, player.slowest)
+    at = 0.0
     place_in_scale = int(rng.integers(len(scale) // 6, len(scale) * 5 // 6))
     while at < len(canvas) / RATE - 0.1:
         lasts = beat * float(rng.choice((1, 1, 1, 2)))
@@ -155,7 +157,8 @@ def _strum(rng: np.random.Generator, player: Instrument, bank: _Bank, canvas: np
 
 def _arpeggio(rng: np.random.Generator, player: Instrument, bank: _Bank, canvas: np.ndarray) -> None:
     """The tones of chords, one after the other, up and down."""
-    beat, at = pick(rng, player.fastest, min(player.slowest, 0.35)), 0.0
+    beat = pick(rng, player.fastest, min(player.slowest, 0.35))
+    at = 0.0
     while at < len(canvas) / RATE - 0.1:
         chord = _chord(rng, player)
         for key in np.concatenate([chord, chord[1:] + 12, chord[-2:0:-1]]):
@@ -174,7 +177,8 @@ def _long(rng: np.random.Generator, player: Instrument, bank: _Bank, canvas: np.
 
 def _hit(name: str, rng: np.random.Generator) -> np.ndarray:
     stroke = STROKES[name]
-    kit, velocity = int(rng.choice(stroke.kits)), int(rng.choice((75, 100, 120)))
+    kit = int(rng.choice(stroke.kits))
+    velocity = int(rng.choice((75, 100, 120)))
     sample = midi.notes(kit, stroke.keys, velocity, 1.5, drums=True)[rng.integers(len(stroke.keys))]
     return changed_speed(sample, 2 ** rng.uniform(-stroke.pitch * 2, stroke.pitch * 2))
 
@@ -189,7 +193,10 @@ def stroke(name: str, rng: np.random.Generator) -> np.ndarray:
 def roll(name: str, rng: np.random.Generator) -> np.ndarray:
     """A drum roll: strokes close together, swelling or even."""
     seconds, every = rng.uniform(2.0, 3.0), pick(rng, 0.045, 0.075)
-    canvas, hit, at, i = np.zeros(count(seconds)), [_hit(name, rng) for _ in range(3)], 0.0, 0
+    canvas = np.zeros(count(seconds))
+    hit = [_hit(name, rng) for _ in range(3)]
+    at = 0.0
+    i = 0
     swell = rng.uniform(0.3, 1.0)
     while at < seconds:
         strength = (swell + (1 - swell) * at / seconds) * rng.uniform(0.75, 1.0)

@@ -41,7 +41,8 @@ def notes(program: int, keys: tuple[int, ...], velocity: int, held: float, drums
 
 def _midi_file(events: list[tuple[int, bytes]], end: int) -> bytes:
     """Builds a MIDI file of one track; times are in milliseconds."""
-    track, now = bytes([0x00, 0xFF, 0x51, 0x03]) + (1_000_000).to_bytes(3, "big"), 0
+    track = bytes([0x00, 0xFF, 0x51, 0x03]) + (1_000_000).to_bytes(3, "big")
+    now = 0
     for at, message in [*events, (end, bytes([0xFF, 0x2F, 0x00]))]:
         track += _variable_length(at - now) + message
         now = at
@@ -62,7 +63,8 @@ def _render(midi: bytes) -> np.ndarray:
     if not SOUNDFONT.exists():
         raise TrainingError(f"{SOUNDFONT} is missing: apt-get install fluid-soundfont-gm")
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "notes.mid"), Path(folder, "notes.wav")
+        source = Path(folder, "notes.mid")
+        target = Path(folder, "notes.wav")
         source.write_bytes(midi)
         options = ["-ni", "-q", "-R", "0", "-C", "0", "-g", "0.5", "-r", str(RENDER_RATE), "-F", str(target)]
         try:

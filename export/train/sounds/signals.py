@@ -61,7 +61,8 @@ def telephone_ring(rng: Generator) -> np.ndarray:
     gap = 1 / rng.uniform(18, 26)
     pitches = base, base * rng.uniform(1.15, 1.3)
     bells = [ring(pitch * ratios, [1, 0.7, 0.5, 0.3], [0.25, 0.2, 0.15, 0.1], 0.6) for pitch in pitches]
-    canvas, stop = np.zeros(count(seconds)), seconds - rng.uniform(0.3, 0.7)
+    canvas = np.zeros(count(seconds))
+    stop = seconds - rng.uniform(0.3, 0.7)
     for i, at in enumerate(np.arange(0, stop, gap)):
         place(canvas, bells[i % 2] * rng.uniform(0.8, 1.0), at)
     return finished(rng, room(rng, canvas, 0.3, rng.uniform(0.05, 0.25)))
@@ -88,7 +89,8 @@ def phone_dialing(rng: Generator) -> np.ndarray:
     on = rng.uniform(0.08, 0.16)
 
     def key() -> np.ndarray:
-        low, high = rng.choice((697, 770, 852, 941)), rng.choice((1209, 1336, 1477))
+        low = rng.choice((697, 770, 852, 941))
+        high = rng.choice((1209, 1336, 1477))
         return faded(tone(float(low), on) + tone(float(high), on), 0.004, 0.004)
 
     return finished(rng, repeat(rng, rng.uniform(2.0, 3.0), on * rng.uniform(1.5, 2.2), key, 0.1))

@@ -110,7 +110,8 @@ def repeat(
     rng: np.random.Generator, seconds: float, every: float, make: Callable[[], np.ndarray], jitter: float = 0.0
 ) -> np.ndarray:
     """Repeats the sound of `make` about every `every` seconds."""
-    canvas, at = np.zeros(count(seconds)), rng.uniform(0, min(0.3, every / 2))
+    canvas = np.zeros(count(seconds))
+    at = rng.uniform(0, min(0.3, every / 2))
     while at < seconds - 0.03:
         place(canvas, make(), at)
         at += every * float(np.exp(rng.normal(0, jitter)))

@@ -65,7 +65,8 @@ class CachedAttention:
         return -(-self.head_size // 16) * 16
 
     def shapes(self) -> Shapes:
-        queries, keys = self.heads * self.head_size, self.key_value_heads * self.head_size
+        queries = self.heads * self.head_size
+        keys = self.key_value_heads * self.head_size
         return (
             linear_shapes("query", queries, self.hidden_size, self.biases)
             | linear_shapes("key", keys, self.hidden_size, self.biases)
@@ -82,7 +83,8 @@ class CachedAttention:
         positions = np.arange(self.max_positions, dtype=np.float64)
         angles = np.outer(positions, self.rotary_theta**-exponents)
         beyond = ((0, 0), (0, (self.cached_head_size - self.head_size) // 2))
-        cosines, sines = np.pad(np.cos(angles), beyond, constant_values=1), np.pad(np.sin(angles), beyond)
+        cosines = np.pad(np.cos(angles), beyond, constant_values=1)
+        sines = np.pad(np.sin(angles), beyond)
         return cosines.astype(np.float32), sines.astype(np.float32)
 
     def cache_shape(self) -> list[int | str]:
@@ -143,7 +145,9 @@ class _PaddedHeads:
     """A lazy tensor: rows of a projection [heads × size, …] with zeros after each head, or half of a head."""
 
     def __init__(self, tensor, attention: CachedAttention):
-        self._tensor, self._piece, self._padded = tensor, attention.piece, attention.cached_piece
+        self._tensor = tensor
+        self._piece = attention.piece
+        self._padded = attention.cached_piece
         self.shape = (tensor.shape[0] // self._piece * self._padded, *tensor.shape[1:])
 
     def __getitem__(self, rows) -> np.ndarray:

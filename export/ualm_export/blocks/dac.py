@@ -56,7 +56,8 @@ class Dac:
     def decoder_shapes(self) -> Shapes:
         shapes = conv_shapes("first", self.decoder_width, self.hidden_size, 7)
         for i, stride in enumerate(self.upsampling):
-            before, after = self.decoder_channels(i), self.decoder_channels(i + 1)
+            before = self.decoder_channels(i)
+            after = self.decoder_channels(i + 1)
             shapes |= {f"blocks.{i}.snake.alpha": (1, before, 1)} | self._unit_shapes(f"blocks.{i}", after)
             shapes |= {f"blocks.{i}.conv.weight": (before, after, 2 * stride), f"blocks.{i}.conv.bias": (after,)}
         width = self.decoder_channels(len(self.upsampling))
@@ -105,7 +106,8 @@ class Dac:
             reach = sum((_UNIT_KERNEL - 1) * dilation // 2 for dilation in _DILATIONS)
             first, last = first - reach, last + reach
             padding = math.ceil(stride / 2)
-            first, last = -((2 * stride - 1 - first - padding) // stride), (last + padding) // stride
+            first = -((2 * stride - 1 - first - padding) // stride)
+            last = (last + padding) // stride
         first, last = first - 3, last + 3
         return max(-first, last)
 

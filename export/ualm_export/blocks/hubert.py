@@ -160,14 +160,16 @@ def _position_embedding(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Pr
         x = graph.add(x, graph.constant(shift.astype(np.float32)[None, :, None]))
     half = hubert.position_kernel // 2
     after = half - 1 if hubert.position_kernel % 2 == 0 else half  # the extra frame of an even kernel is dropped
-    weight, bias = tensors["positions.weight"], tensors["positions.bias"]
+    weight = tensors["positions.weight"]
+    bias = tensors["positions.bias"]
     x = graph.conv(x, weight, bias, padding=(half, after), groups=hubert.position_groups)
     return graph.transpose(graph.op(hubert.conv_activation, x), [0, 2, 1])
 
 
 def _layer(graph: GraphBuilder, hubert: Hubert, x: str, tensors: Prefixed) -> str:
     """A transformer layer, with norms before ("stable") or after attention and feed-forward."""
-    attention, heads = tensors.within("attention."), hubert.num_attention_heads
+    attention = tensors.within("attention.")
+    heads = hubert.num_attention_heads
     if hubert.norm_first:
         h = layer_norm(graph, x, tensors, "attention_norm", hubert.epsilon)
         x = graph.add(x, self_attention(graph, h, attention, heads))

@@ -23,7 +23,8 @@ def add_and_rms_norm(
     if residual is None:
         return rms_norm(graph, branch, weight, epsilon), branch
     scale = graph.constant(weight[:], np.float32)
-    normed, total = graph.name("normed"), "" if last else graph.name("sum")
+    normed = graph.name("normed")
+    total = "" if last else graph.name("sum")
     graph.op(
         "SkipSimplifiedLayerNormalization", residual, branch, scale,
         outputs=[normed] if last else [normed, "", "", total], domain=CONTRIB, epsilon=epsilon,

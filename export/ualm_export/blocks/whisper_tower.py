@@ -96,7 +96,8 @@ class WhisperTower:
         x = graph.add(x, self_attention(graph, h, attention, self.heads, key_bias=False, mask=mask))
         h = layer_norm(graph, x, tensors, "mlp_norm")
         h = graph.gelu(graph.linear(h, tensors["mlp.up.weight"], tensors["mlp.up.bias"], name="fc1"))
-        down, bias = tensors["mlp.down.weight"], tensors["mlp.down.bias"]
+        down = tensors["mlp.down.weight"]
+        bias = tensors["mlp.down.bias"]
         return graph.add(x, graph.linear(h, down, bias, name="fc2", least=LEAST["gelu"]))
 
 

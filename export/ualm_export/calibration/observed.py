@@ -108,7 +108,8 @@ def linear_layers(model: onnx.ModelProto) -> dict[str, str]:
     for node in model.graph.node:
         if node.op_type not in ("MatMul", "Gemm"):
             continue
-        name, weight = _scope(node.name), widened.get(node.input[1], node.input[1])
+        name = _scope(node.name)
+        weight = widened.get(node.input[1], node.input[1])
         if name and weight in weights and _scope(weight) == name:
             if name in layers:
                 raise ValueError(f"two linear layers are named {name}")

@@ -51,7 +51,8 @@ class CausalSpeech:
         config.require("embed_tokens_from_codes", [True], default=True)
         self.prefix = prefix
         self.levels = config.sizes("codebook_levels", least=2)
-        self.hidden_size, self.heads = config.size("hidden_dim"), config.size("heads")
+        self.hidden_size = config.size("hidden_dim")
+        self.heads = config.size("heads")
         self.quantizer_size = config.size("vq_dim")
         self.lookahead = config.size("lookahead_steps", default=0, least=0)
         self.sampling_rate = config.size("sample_rate")

@@ -97,7 +97,8 @@ class SemanticEncoder:
         return frames
 
     def shapes(self) -> Shapes:
-        shapes, before = {"conv.weight": (self.width, self.width, self.kernel)}, self.width
+        shapes = {"conv.weight": (self.width, self.width, self.kernel)}
+        before = self.width
         for i, (after, stride) in enumerate(zip(self.channels, self.strides)):
             for unit in range(len(self.dilations)):
                 prefix = f"conv_blocks.{i}.res_units.{unit}."

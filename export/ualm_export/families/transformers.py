@@ -36,7 +36,8 @@ WHISPER_TOWER = {
 
 def cached_attention(config: Config, biases: bool, max_positions: int | None = None) -> CachedAttention:
     """Returns the attention of a decoder; `max_positions` limits the context."""
-    hidden_size, heads = config.size("hidden_size"), config.size("num_attention_heads")
+    hidden_size = config.size("hidden_size")
+    heads = config.size("num_attention_heads")
     positions = config.size("max_position_embeddings")
     head_size = config.size("head_dim", default=hidden_size // heads)
     if head_size % 2:

@@ -178,7 +178,9 @@ class _Writer:
     """Writes the converted nodes, with a Cast wherever a value is needed in another type."""
 
     def __init__(self, source: Source, halves: set[str]):
-        self.source, self.halves, self.types = source, halves, source.types
+        self.source = source
+        self.halves = halves
+        self.types = source.types
         self.weights = {tensor.name: tensor for tensor in source.model.graph.initializer}
         self.nodes: list[NodeProto] = []
         self.half_of: dict[str, str] = {}

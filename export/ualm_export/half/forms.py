@@ -29,7 +29,9 @@ def add_half_forms(folder: Path, manifest: Mapping, targets: Iterable[str]) -> t
     Returns the files by target and graph, and a sentence for each graph that a target runs unchanged. `embed` is not converted:
     it looks rows up and has no products.
     """
-    graphs, files, notes = manifest["graphs"], {target: {} for target in targets}, []
+    graphs = manifest["graphs"]
+    files = {target: {} for target in targets}
+    notes = []
     embed = Runner(onnx.load(folder / graphs["embed"], load_external_data=False), folder)
     for name, probe in Probes(manifest, embed).by_graph().items():
         graph = None
@@ -47,13 +49,15 @@ class _Graph:
 
     def __init__(self, path: Path, probe: Probe):
         self._path, self._probe = path, probe
-        model, folder = _named(onnx.load(path, load_external_data=False)), path.parent
+        model = _named(onnx.load(path, load_external_data=False))
+        folder = path.parent
         types = value_types(model, folder)
         weights = {tensor.name for tensor in model.graph.initializer}
         runner = Runner(_exact(model), folder, [name for name, kind in types.items() if kind == FLOAT and name not in weights])
         probe(runner)
         runner.close()
-        self._source, self._expected = Source(model, folder, types, runner.largest), runner.outputs
+        self._source = Source(model, folder, types, runner.largest)
+        self._expected = runner.outputs
         self._written: dict[str, Path | ExportError] = {}
 
     def form_for(self, target: str) -> Path:
@@ -116,7 +120,8 @@ def _compare(expected: Run, found: Run) -> None:
     for name, right in expected.items():
         value = found[name]
         if value.dtype.kind == "i":
-            different, bound = float(np.mean(value != right)), CODES_BOUND if name == CODES else 0
+            different = float(np.mean(value != right))
+            bound = CODES_BOUND if name == CODES else 0
             if different > bound:
                 raise ExportError(f"in float16 {different:.1%} of {name} differ; expected at most {bound:.0%}")
             continue

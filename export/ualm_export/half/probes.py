@@ -42,7 +42,8 @@ class Probes:
         return found
 
     def _language_model(self, run: Running) -> None:
-        tokens, model = self._manifest["tokens"], self._manifest["language_model"]
+        tokens = self._manifest["tokens"]
+        model = self._manifest["language_model"]
         ids = _integers(0, tokens["size"], (1, _CANDIDATES, tokens["width"]))
         embeds = self._embed({"input_ids": ids})["inputs_embeds"]
         embeds = embeds[:, embeds[0].any(-1)][:, : sum(_POSITIONS)]  # ids without training embed to zero
@@ -69,7 +70,8 @@ def _decode(run: Running, codec: Mapping) -> None:
 
 
 def _decode_causally(run: Running, codec: Mapping) -> None:
-    lookahead, state = codec["decoding"]["lookahead"], codec["decoding"]["state"]
+    lookahead = codec["decoding"]["lookahead"]
+    state = codec["decoding"]["state"]
     codes = np.full((1, 1, sum(_POSITIONS) + lookahead), -1, np.int64)
     codes[..., : sum(_POSITIONS)] = _integers(0, codec["codebook_size"], (1, 1, sum(_POSITIONS)))
     _on_cache(run, state, lambda start, end: {"audio_codes": codes[..., start : end + lookahead]})

@@ -65,7 +65,8 @@ class Cache:
 
     def place(self, name: HubName, commit: str, path: str, sum_: str) -> None:
         """Links a blob into a snapshot; without support for links, moves it there."""
-        blob, target = self.blob(name, sum_), self.snapshot(name, commit) / path
+        blob = self.blob(name, sum_)
+        target = self.snapshot(name, commit) / path
         if target.is_file() and target.samefile(blob):
             return  # another export may be reading it
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,9 @@ def fetch(repository: Repository, files: list[RemoteFile]) -> Path:
 
     A file appears in that folder once it is complete and verified.
     """
-    cache, name, stop = repository.hub.cache, repository.name, threading.Event()
+    cache = repository.hub.cache
+    name = repository.name
+    stop = threading.Event()
     if repository.hub.offline:
         _check_kept(repository, files)
         return cache.snapshot(name, repository.commit)

@@ -5,7 +5,8 @@ from .chat_schema import END_OF_THINKING, THINK, ChatSchema, find_schema
 from .chat_template import ChatTemplate, Message
 from .tokens import Tokens
 
-_QUESTION, _NEXT = ("user", "Name three birds."), ("user", "And a fourth?\nPlease.")
+_QUESTION = ("user", "Name three birds.")
+_NEXT = ("user", "And a fourth?\nPlease.")
 _PROBES: dict[str, list[Message]] = {
     "one turn": [_QUESTION],
     "a system turn": [("system", "Be brief."), _QUESTION],
@@ -35,7 +36,8 @@ def read_chat(template: ChatTemplate, tokens: Tokens) -> ChatSchema:
         raise ExportError(f"{schema.source}: its default system turn {schema.system!r} names an added token; expected words")
     for name, messages in _PROBES.items():
         for thinking in (None, False, True):
-            expected, found = template.render(messages, thinking=thinking), schema.text(messages, thinking)
+            expected = template.render(messages, thinking=thinking)
+            found = schema.text(messages, thinking)
             probe = f"{name}, enable_thinking {'not given' if thinking is None else thinking}"
             if found != expected:
                 _refuse(schema, probe, expected, found)

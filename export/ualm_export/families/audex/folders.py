@@ -8,7 +8,9 @@ from pathlib import Path
 from ...config import Config
 from ...errors import ExportError
 
-FULL, AUDIOGEN, SPEECH_DECODER = "checkpoint_folder_full", "checkpoint_folder_audiogen", "audex_causal_speech_decoder"
+FULL = "checkpoint_folder_full"
+AUDIOGEN = "checkpoint_folder_audiogen"
+SPEECH_DECODER = "audex_causal_speech_decoder"
 _ROOT_TYPE = "nemotron_labs_audex"
 _MODEL_TYPES = ("nemotron_dense_audex", "nemotron_dense")
 _FILES = (

@@ -46,7 +46,8 @@ class Layout:
 
     def modalities(self) -> dict[str, Modality]:
         text_head, speech_head = ("text_head", "speech_head") if self.sliced else ("head", "head")
-        text, segment = ((0, self.tokens.size),), [self.end_of_thinking]
+        text = ((0, self.tokens.size),)
+        segment = [self.end_of_thinking]
         speech_ends = {"turn": list(dict.fromkeys([self.speech_end, *self.eos]))}
         modalities = {
             "thinking": Modality(

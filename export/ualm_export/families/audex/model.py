@@ -39,7 +39,8 @@ class Configs:
 def parts_of(configs: Configs, tokens: Tokens, chat: ChatSchema, tensors: Mapping, options: Options) -> Parts:
     """Returns the parts of the model; only names and shapes of the tensors are used."""
     config = configs.language_model
-    body, table = decoder(config, options.max_positions), embedding(config)
+    body = decoder(config, options.max_positions)
+    table = embedding(config)
     speech, xcodec = _codecs(configs)
     codes = xcodec.codebook_size if xcodec else None
     layout = _layout(configs, tokens, chat, codes, options.has_sliced_heads)

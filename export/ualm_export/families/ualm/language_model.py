@@ -50,7 +50,8 @@ def heads(config: Config, tensors: Mapping, vocabulary: Vocabulary, hidden_size:
     """
     tied = config.get("tie_word_embeddings", default=False) and HEAD not in tensors
     matrix = EMBEDDING if tied else HEAD
-    size, ends = vocabulary.size, [_one(SPECIAL["eos"]), _one(SPECIAL["eot"])]
+    size = vocabulary.size
+    ends = [_one(SPECIAL["eos"]), _one(SPECIAL["eot"])]
     return {
         "text_head": Head(matrix, size, hidden_size, ((0, vocabulary.text[1]),)),
         "audio_head": StreamHead(matrix, size, hidden_size, (*vocabulary.audio, *ends), vocabulary.streams),

@@ -22,7 +22,9 @@ def upgraded(manifest: Mapping, checksum: str) -> dict:
 
 def _upgraded(manifest: Mapping, checksum: str) -> dict:
     vocabulary = manifest["vocabulary"]
-    special, text, audio = vocabulary["special"], vocabulary["text"], vocabulary["audio"]
+    special = vocabulary["special"]
+    text = vocabulary["text"]
+    audio = vocabulary["audio"]
     ends = [[special[name], special[name] + 1] for name in ("eos", "eot")]
     sections = {
         "schema": SCHEMA,

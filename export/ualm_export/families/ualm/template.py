@@ -16,7 +16,9 @@ def template(special: Mapping[str, int]) -> dict:
 
     The prompt is the same for every output; the model chooses the modality of each segment by its opener.
     """
-    eos, eot, assistant = special["eos"], special["eot"], special["assistant"]
+    eos = special["eos"]
+    eot = special["eot"]
+    assistant = special["assistant"]
     turns = {role: {"open": [special[role]], "join": [eot, special[role]], "close": [eos]} for role in _ROLES}
     heard = {name: {"open": [special[name]], "feature": special["pad"]} for name in ("audio", "speech")}
     return {
