@@ -32,7 +32,7 @@ class Ends(unittest.TestCase):
 def work():
     try:
         while True: {work}
-    except ualm.BusyError as error: assert "interpreter ends" in str(error), error
+    except ualm.BusyError as error: assert "interpreter is exiting" in str(error), error
 for _ in range(2): threading.Thread(target=work, daemon=True).start()
 time.sleep(0.3)
 print("end")
